@@ -1,0 +1,5 @@
+"""`agent …`: the command line."""
+
+
+def main() -> None:
+    """Entry point."""

@@ -1,0 +1,65 @@
+"""Every error this project raises.
+
+AgentError
+├── ConfigurationError      a setting is wrong: the sentence names it; exit status 2
+│   └── SchemaError         the database's schema is not the one this version needs
+├── StoreUnavailable        Postgres can not be reached: nothing was stored
+├── Refused                 a message can not be taken: the sentence goes to the person
+├── UnknownModel            a model's name names no provider or no model
+├── ModelError              the model did not (fully) answer: the sentence goes to the person
+└── DeliveryError           a platform did not take the answer; worth another try
+    └── Undeliverable       … and never will (chat gone, bot removed)
+
+The first argument of each is one sentence for a person: what is wrong and what to do. It holds no message
+text, no token and no credential.
+"""
+
+from __future__ import annotations
+
+
+class AgentError(Exception):
+    """Anything this project reports by itself."""
+
+    @property
+    def sentence(self) -> str:
+        """What to show to a person."""
+        return str(self.args[0]) if self.args else type(self).__doc__ or type(self).__name__
+
+
+class ConfigurationError(AgentError):
+    """A setting is wrong."""
+
+
+class SchemaError(ConfigurationError):
+    """The database's schema is not the one this version needs."""
+
+
+class StoreUnavailable(AgentError):
+    """The database can not be reached. Nothing was stored; please send that again in a moment."""
+
+
+class Refused(AgentError):
+    """This message can not be taken."""
+
+
+class UnknownModel(AgentError):
+    """There is no such model."""
+
+
+class ModelError(AgentError):
+    """The model did not answer.
+
+    `retry_after` is in seconds, when the server named it.
+    """
+
+    def __init__(self, sentence: str, *, retry_after: float | None = None) -> None:
+        super().__init__(sentence)
+        self.retry_after = retry_after
+
+
+class DeliveryError(AgentError):
+    """The platform did not take the answer."""
+
+
+class Undeliverable(DeliveryError):
+    """The platform will never take the answer."""

@@ -1,0 +1,247 @@
+"""The values that travel through the core. Frozen, plain, and known to no library."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from hashlib import blake2b
+from typing import Any, Literal
+from uuid import UUID
+
+Role = Literal["user", "assistant", "system"]
+
+
+class Overlap(enum.StrEnum):
+    """What happens to messages that arrive while an answer is being written."""
+
+    MERGE = "merge"  # answered together afterwards
+    QUEUE = "queue"  # answered one by one
+    INTERRUPT = "interrupt"  # the running answer is cut and kept; a new one sees both
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where an answer goes. Stored with the turn, so that any instance can deliver it."""
+
+    channel: str
+    chat: str
+    thread: str = ""
+    message: str = ""  # the platform's id of the message answered to, "" when there is none
+    extra: Mapping[str, str] = field(default_factory=dict)  # what only the channel understands
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """Names the conversation: at most one is active for each key."""
+        return (self.channel, self.chat, self.thread)
+
+
+@dataclass(frozen=True, slots=True)
+class Inbound:
+    """One message of a person, as a channel hands it to the core."""
+
+    address: Address
+    message_id: str  # the platform's own id; with channel and chat it names the turn
+    user_id: str  # the platform's id of the author
+    text: str
+    username: str | None = None
+    direct: bool = True  # False in groups and threads, where the prompt names authors
+
+    @property
+    def turn_id(self) -> UUID:
+        """The same platform message always has the same turn: 128 bits of a hash of its name.
+
+        Two of 10⁹ turns collide with probability 10⁻²¹.
+        """
+        name = "\0".join((self.address.channel, self.address.chat, self.message_id))
+        return UUID(bytes=blake2b(name.encode("utf-8", "surrogatepass"), digest_size=16).digest())
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """What already stands on the platform for an answer: enough to edit it later, from any instance."""
+
+    ids: tuple[str, ...]  # the platform's message ids, in reading order
+    extra: Mapping[str, str] = field(default_factory=dict)  # what only the channel understands
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One stored message of a conversation."""
+
+    seq: int  # the conversation's version at which it was written
+    role: Role
+    content: str
+    answers: int | None = None  # assistant: seq of the last message it answers
+    author: str | None = None  # user: shown in the prompt of a group
+    notice: bool = False  # said by the agent about itself (an error, a stop): not part of the prompt
+
+    @property
+    def reading_order(self) -> tuple[int, int]:
+        """A message that waited has a smaller seq than the answer it waited for, yet is read after it."""
+        return (self.seq, 0) if self.answers is None else (self.answers, 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """The last messages of a conversation in reading order, and the version they are true at."""
+
+    version: int
+    messages: tuple[Message, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A stored message that no answer covers yet."""
+
+    seq: int
+    turn: UUID
+    address: Address
+    user: UUID
+    attempts: int = 0  # how often an instance died over it
+    placed: Placed | None = None
+    direct: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """What a model is asked: a system text and alternating messages, oldest first."""
+
+    system: str
+    messages: tuple[tuple[Role, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What one answer took. Costs are unknown (None), never zero, when the price is unknown."""
+
+    model: str  # the model that really answered, `provider:model`
+    prompt_tokens: int
+    completion_tokens: int
+    cost_usd: Decimal | None = None
+    estimated: bool = False  # the server reported no usage; tokens were estimated from the text
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """The right to answer a conversation: the fence in every later write."""
+
+    conversation: UUID
+    fence: UUID
+    key: tuple[str, str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class NewTurn:
+    """What `accept` stores: one message of a person, with ids made for what may be new."""
+
+    inbound: Inbound
+    message_id: UUID
+    conversation: UUID  # used if the chat has no active conversation
+    user: UUID  # the author's row, or the id to use if the author is new
+    user_known: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """The verdict on a stored message. A duplicate has none."""
+
+    turn: UUID
+    conversation: UUID
+    user: UUID
+    seq: int
+    claim: Claim | None  # set when this instance is to answer now
+    model: str | None  # the conversation's override, else the person's preference
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A finished (or cut) answer, ready to be stored under its claim."""
+
+    claim: Claim
+    next_fence: UUID  # the fence to use if the conversation is handed to the next waiting message
+    message_id: UUID
+    answers: int  # seq of the last message this answers
+    content: str
+    usage: Usage | None = None
+    latency_ms: int | None = None
+    metadata: Mapping[str, Any] = field(default_factory=dict)  # `note`: why it is cut; `notice`: no answer
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """The verdict on an answer whose claim still held."""
+
+    version: int
+    next_claim: Claim | None  # set when messages wait: the claim goes on, under a new fence
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A conversation read from Postgres: its window and what waits in it."""
+
+    window: Window
+    waiting: tuple[Waiting, ...]
+    model: str | None  # override of the conversation, else preference of the last waiting author
+
+
+@dataclass(frozen=True, slots=True)
+class Undelivered:
+    """An answer that was stored but not yet seen to arrive."""
+
+    turns: tuple[UUID, ...]  # all that the answer covers; the last one holds address and placed
+    address: Address
+    placed: Placed | None
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """What Redis remembers of a person on a channel: hints, each checked before it is believed."""
+
+    user: UUID
+    conversation: UUID | None
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """All that one Redis round trip tells about an arriving message. Everything may be missing."""
+
+    session: Session | None = None
+    window: Window | None = None
+    window_of: UUID | None = None  # the conversation the window was asked for
+    epoch: int | None = None  # of flags and channel settings
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelSettings:
+    """What an operator sets for one channel."""
+
+    default_model: str | None = None
+    system_prompt: str | None = None
+    overlap: Overlap = Overlap.MERGE
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryEntry:
+    """One line of `/history`."""
+
+    role: Role
+    content: str
+    timestamp: datetime
+    author: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class UsageTotal:
+    """What `/usage` reports: sums over the answers of a conversation or a person."""
+
+    answers: int
+    prompt_tokens: int
+    completion_tokens: int
+    cost_usd: Decimal  # sum of the known costs
+    unpriced: int  # answers whose cost is unknown
+    estimated: int  # answers whose tokens were estimated
+    models: Sequence[str] = ()

@@ -1,0 +1,164 @@
+"""What the core needs from the outside, each port as narrow as it can be.
+
+Everything is async and honours cancellation. Implementations translate their library's errors to `agent.errors`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from typing import Protocol
+from uuid import UUID
+
+from agent.models import (
+    Accepted,
+    Address,
+    Answer,
+    Arrival,
+    ChannelSettings,
+    Claim,
+    Inbound,
+    Loaded,
+    NewTurn,
+    Placed,
+    Prompt,
+    Stored,
+    Undelivered,
+    Usage,
+    Window,
+)
+
+# --- channels ---------------------------------------------------------------------------------------------
+
+Accept = Callable[[Inbound], Awaitable[None]]
+"""Returns once the message is durable: only now may the platform be told so.
+
+Raises StoreUnavailable when it could not be stored (do not acknowledge). Never raises for the message's own
+faults: those are answered to the person.
+"""
+
+
+class Reply(Protocol):
+    """One answer on its way to one place on a platform."""
+
+    async def show(self, text: str) -> Placed | None:
+        """The answer so far. Idempotent; may be skipped when paced. "" means: thinking (show typing)."""
+
+    async def finish(self, text: str) -> Placed:
+        """The whole answer. Idempotent. Raises DeliveryError, or Undeliverable when it never will arrive."""
+
+
+class Channel(Protocol):
+    """A way people talk to the agent."""
+
+    name: str
+
+    async def run(self, accept: Accept) -> None:
+        """Takes messages in until cancelled. Raises ConfigurationError when it can not sign in."""
+
+    def reply(self, address: Address, placed: Placed | None, turn: UUID, *, repeat: bool = False) -> Reply:
+        """Any instance can pick an answer up: `placed` is what already stands there.
+
+        `turn` is the platform's idempotency key where it has one. `repeat` says that an earlier send may have
+        arrived: where it can be neither edited nor recognised, the text is labelled.
+        """
+
+
+# --- models -----------------------------------------------------------------------------------------------
+
+
+class Models(Protocol):
+    """Every model the agent can ask, by name (`provider:model`)."""
+
+    def check(self, model: str) -> None:
+        """Raises UnknownModel with a sentence that names what is possible."""
+
+    def budget(self, model: str) -> int:
+        """How many tokens a prompt for this model may have."""
+
+    def stream(self, model: str, prompt: Prompt) -> AsyncGenerator[str | Usage]:
+        """Text as it comes, and last its usage.
+
+        Retries and fallback models are tried only before the first text. Raises ModelError; text that was
+        yielded before stays valid. Every wait ends: first byte, idle, total.
+        """
+
+
+# --- stores -----------------------------------------------------------------------------------------------
+
+
+class Turns(Protocol):
+    """The life of a turn in Postgres. Calls that wait at the same time share a statement and its commit."""
+
+    async def accept(self, turn: NewTurn) -> Accepted | None:
+        """Stores the message and claims its conversation if that is free. None: it was already stored."""
+
+    async def load(self, conversation: UUID) -> Loaded:
+        """The window and what waits. Concurrent calls for one conversation share one read."""
+
+    async def answer(self, answer: Answer) -> Stored | None:
+        """Stores the answer and releases the conversation or goes on. None: the claim was lost."""
+
+
+class Deliveries(Protocol):
+    """What is known of answers on their way to a platform."""
+
+    async def placed(self, turn: UUID, placed: Placed) -> None:
+        """Records what stands on the platform, so that another instance can edit it."""
+
+    async def done(self, turns: Sequence[UUID], placed: Placed | None, *, failed: str | None = None) -> None:
+        """Closes turns whose answer arrived, or never will (`failed`: why, for the audit)."""
+
+
+class Leases(Protocol):
+    """What keeps an instance's work its own, and finds what another left."""
+
+    async def beat(self, claims: Sequence[Claim], turns: Sequence[UUID]) -> Beat:
+        """Renews all claims and deliveries of this instance in one statement."""
+
+    async def take_over(self, channels: Sequence[str], *, everything: bool) -> Sequence[Claim]:
+        """Claims conversations whose answering instance is gone."""
+
+    async def take_deliveries(self, channels: Sequence[str], *, everything: bool) -> Sequence[Undelivered]:
+        """Takes stored answers that nobody is delivering."""
+
+    async def attempt(self, turns: Sequence[UUID]) -> None:
+        """Counts an attempt before it runs, so that a message that kills its instance is found out."""
+
+    async def hand_back(self, claims: Sequence[Claim]) -> None:
+        """Lets another instance take these claims at once."""
+
+
+class Beat(Protocol):
+    """What a heartbeat tells."""
+
+    @property
+    def held(self) -> Mapping[UUID, int]:
+        """Claims still held, by fence: `asked` of the conversation. Others are lost: stop answering."""
+
+    @property
+    def stopped(self) -> frozenset[UUID]:
+        """Fences of answers that a person asked to stop."""
+
+    @property
+    def bereaved(self) -> bool:
+        """Another instance stopped beating: look for what it left."""
+
+
+class Cache(Protocol):
+    """Redis: makes it fast, may lose everything. Never raises; what it can not do did not happen."""
+
+    async def arrive(self, inbound: Inbound) -> Arrival:
+        """All that is known of an arriving message, in one round trip."""
+
+    async def keep(self, inbound: Inbound, user: UUID, conversation: UUID, window: Window) -> None:
+        """Remembers the person's session and the window, in one round trip."""
+
+
+class Control(Protocol):
+    """Flags and channel settings as they are now: evaluated in the process, without I/O."""
+
+    async def observe(self, epoch: int | None) -> None:
+        """A turn saw this epoch in Redis; if it is new, the values are read again before going on."""
+
+    def channel(self, name: str) -> ChannelSettings:
+        """What an operator set for this channel."""
