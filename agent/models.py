@@ -48,6 +48,7 @@ class Inbound:
     text: str
     username: str | None = None
     direct: bool = True  # False in groups and threads, where the prompt names authors
+    change: Literal["new", "edit", "delete"] = "new"  # of a message with this id; only before it is answered
 
     @property
     def turn_id(self) -> UUID:
@@ -245,3 +246,21 @@ class UsageTotal:
     unpriced: int  # answers whose cost is unknown
     estimated: int  # answers whose tokens were estimated
     models: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class WebhookReply:
+    """What a webhook answers to its platform."""
+
+    status: int
+    body: bytes = b""
+    content_type: str = "text/plain"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something that `agent doctor` found wrong, as one sentence, and what mends it (a command or a page)."""
+
+    part: str
+    problem: str
+    remedy: str

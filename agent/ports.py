@@ -16,6 +16,7 @@ from agent.models import (
     Arrival,
     ChannelSettings,
     Claim,
+    Finding,
     Inbound,
     Loaded,
     NewTurn,
@@ -24,6 +25,7 @@ from agent.models import (
     Stored,
     Undelivered,
     Usage,
+    WebhookReply,
     Window,
 )
 
@@ -61,6 +63,27 @@ class Channel(Protocol):
         `turn` is the platform's idempotency key where it has one. `repeat` says that an earlier send may have
         arrived: where it can be neither edited nor recognised, the text is labelled.
         """
+
+
+class Webhook(Protocol):
+    """A channel that is reached over HTTP (`/webhooks/<name>`) when `PUBLIC_URL` is set."""
+
+    async def webhook(self, headers: Mapping[str, str], body: bytes) -> WebhookReply:
+        """One delivery, its body still raw. Verifies the signature before anything else is read.
+
+        `headers` has lower-case names. Answers 200 only after the message is durable.
+        """
+
+
+class Diagnosable(Protocol):
+    """A part that can say why it is silent."""
+
+    async def diagnose(self) -> Sequence[Finding]:
+        """Tries this part for real. Empty when all is well. Never raises for what it can describe."""
+
+
+LastAccepted = Callable[[str], Awaitable[Mapping[str, str]]]
+"""For a channel's name: the platform id of the last accepted message of each chat lately seen (bounded)."""
 
 
 # --- models -----------------------------------------------------------------------------------------------

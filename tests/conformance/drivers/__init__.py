@@ -1,0 +1,1 @@
+"""One driver for each channel: what its people do and what they see."""
