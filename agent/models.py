@@ -85,6 +85,20 @@ class Message:
         return (self.seq, 0) if self.answers is None else (self.answers, 1)
 
 
+class Notice(str):
+    """What a person gets when there is no (whole) answer. A text like any other; a channel may show it apart."""
+
+    __slots__ = ()
+
+
+def delivered(content: str, metadata: Mapping[str, Any]) -> str:
+    """A stored answer as the person sees it: one that was cut says why it ends."""
+    note = metadata.get("note")
+    if note:
+        return Notice(f"{content}\n\n*({note})*")
+    return Notice(content) if metadata.get("notice") else content
+
+
 @dataclass(frozen=True, slots=True)
 class Window:
     """The last messages of a conversation in reading order, and the version they are true at."""
@@ -101,6 +115,7 @@ class Waiting:
     turn: UUID
     address: Address
     user: UUID
+    account: str  # the platform's id of the author
     attempts: int = 0  # how often an instance died over it
     placed: Placed | None = None
     direct: bool = True
@@ -196,24 +211,38 @@ class Undelivered:
     address: Address
     placed: Placed | None
     text: str
+    attempts: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Beat:
+    """What a heartbeat tells."""
+
+    held: Mapping[UUID, int]  # claims still held, by fence: `asked` of the conversation; others are lost
+    stopped: frozenset[UUID]  # fences of answers that a person asked to stop
+    bereaved: bool  # another instance stopped beating: look for what it left
+    epoch: int  # of flags and channel settings, from Postgres
 
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """What Redis remembers of a person on a channel: hints, each checked before it is believed."""
+    """What Redis remembers of a person in a chat: hints, each checked before it is believed."""
 
+    key: tuple[str, str, str]  # channel, chat, thread
+    account: str  # the platform's id of the person
     user: UUID
-    conversation: UUID | None
+    conversation: UUID
+    model: str = ""  # what answered last
 
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
     """All that one Redis round trip tells about an arriving message. Everything may be missing."""
 
-    session: Session | None = None
+    user: UUID | None = None
+    conversation: UUID | None = None  # the one the window belongs to
     window: Window | None = None
-    window_of: UUID | None = None  # the conversation the window was asked for
-    epoch: int | None = None  # of flags and channel settings
+    epoch: int | None = None  # of flags and channel settings; 0: Redis has none, None: it did not answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,6 +252,50 @@ class ChannelSettings:
     default_model: str | None = None
     system_prompt: str | None = None
     overlap: Overlap = Overlap.MERGE
+
+
+class NewConversation:
+    """Effect of `/new`: the active conversation ends and is kept."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChooseModel:
+    """Effect of `/model`: for the person in a direct chat, else for the conversation. None: the default."""
+
+    model: str | None
+
+
+class StopAnswer:
+    """Effect of `/stop`: whoever answers this chat stops."""
+
+
+@dataclass(frozen=True, slots=True)
+class OfferLink:
+    """Effect of `/link`: this account can be joined with the code for ten minutes."""
+
+    code: str
+
+
+@dataclass(frozen=True, slots=True)
+class AcceptLink:
+    """Effect of `/link CODE`: this account joins the person who has the code."""
+
+    code: str
+
+
+Effect = NewConversation | ChooseModel | StopAnswer | OfferLink | AcceptLink
+
+Outcome = bool
+"""Whether the effect found something to change (a conversation to end, an answer to stop, a valid code)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What is true of a person in a chat, for commands."""
+
+    override: str | None = None  # the conversation's model
+    preferred: str | None = None  # the person's model
+    last_text: str | None = None  # the last message that a person wrote here
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ Everything is async and honours cancellation. Implementations translate their li
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 from uuid import UUID
 
@@ -14,17 +15,24 @@ from agent.models import (
     Address,
     Answer,
     Arrival,
+    Beat,
     ChannelSettings,
     Claim,
+    Effect,
     Finding,
+    HistoryEntry,
     Inbound,
     Loaded,
     NewTurn,
+    Outcome,
     Placed,
     Prompt,
+    Session,
+    Standing,
     Stored,
     Undelivered,
     Usage,
+    UsageTotal,
     WebhookReply,
     Window,
 )
@@ -135,36 +143,44 @@ class Deliveries(Protocol):
 class Leases(Protocol):
     """What keeps an instance's work its own, and finds what another left."""
 
-    async def beat(self, claims: Sequence[Claim], turns: Sequence[UUID]) -> Beat:
+    async def beat(self, claims: Sequence[Claim], turns: Sequence[UUID], epoch: int) -> Beat:
         """Renews all claims and deliveries of this instance in one statement."""
 
-    async def take_over(self, channels: Sequence[str], *, everything: bool) -> Sequence[Claim]:
-        """Claims conversations whose answering instance is gone."""
+    async def take_over(self, *, look_back: float) -> Sequence[Claim]:
+        """Claims conversations whose answering instance is gone, with turns of the last `look_back` seconds."""
 
-    async def take_deliveries(self, channels: Sequence[str], *, everything: bool) -> Sequence[Undelivered]:
-        """Takes stored answers that nobody is delivering."""
+    async def take_deliveries(self, *, look_back: float) -> Sequence[Undelivered]:
+        """Takes stored answers of the last `look_back` seconds that nobody is delivering."""
 
     async def attempt(self, turns: Sequence[UUID]) -> None:
         """Counts an attempt before it runs, so that a message that kills its instance is found out."""
 
     async def hand_back(self, claims: Sequence[Claim]) -> None:
-        """Lets another instance take these claims at once."""
+        """Lets another instance take these claims at once. The last thing an instance does."""
 
 
-class Beat(Protocol):
-    """What a heartbeat tells."""
+class Desk(Protocol):
+    """What commands do and read."""
 
-    @property
-    def held(self) -> Mapping[UUID, int]:
-        """Claims still held, by fence: `asked` of the conversation. Others are lost: stop answering."""
+    async def once(
+        self, inbound: Inbound, effect: Effect | None, reply: Callable[[Outcome], str]
+    ) -> str | None:
+        """Does the effect and stores the turn with its reply, in one transaction. None: it was done before.
 
-    @property
-    def stopped(self) -> frozenset[UUID]:
-        """Fences of answers that a person asked to stop."""
+        `reply` makes the text from what the effect found.
+        """
 
-    @property
-    def bereaved(self) -> bool:
-        """Another instance stopped beating: look for what it left."""
+    async def standing(self, inbound: Inbound) -> Standing:
+        """What is true of this person here and now."""
+
+    async def history(self, inbound: Inbound, count: int) -> Sequence[HistoryEntry]:
+        """The last messages of the active conversation, oldest first."""
+
+    async def usage(self, inbound: Inbound) -> tuple[UsageTotal, UsageTotal]:
+        """Totals of the active conversation, and of all conversations this person started, in 30 days."""
+
+    async def edit(self, inbound: Inbound) -> UUID | None:
+        """Replaces (or empties) a stored message that is not answered yet. The conversation, if it was in time."""
 
 
 class Cache(Protocol):
@@ -173,15 +189,47 @@ class Cache(Protocol):
     async def arrive(self, inbound: Inbound) -> Arrival:
         """All that is known of an arriving message, in one round trip."""
 
-    async def keep(self, inbound: Inbound, user: UUID, conversation: UUID, window: Window) -> None:
-        """Remembers the person's session and the window, in one round trip."""
+    async def keep(self, session: Session, window: Window) -> None:
+        """Remembers the person's session and the conversation's window, in one round trip."""
 
 
 class Control(Protocol):
     """Flags and channel settings as they are now: evaluated in the process, without I/O."""
 
     async def observe(self, epoch: int | None) -> None:
-        """A turn saw this epoch in Redis; if it is new, the values are read again before going on."""
+        """This epoch was seen; if it is not the one applied, the values are read again before going on.
+
+        None means that nothing was seen, 0 that Redis has lost it.
+        """
+
+    @property
+    def epoch(self) -> int:
+        """The epoch applied."""
 
     def channel(self, name: str) -> ChannelSettings:
         """What an operator set for this channel."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """All that the engine stands on."""
+
+    turns: Turns
+    deliveries: Deliveries
+    leases: Leases
+    cache: Cache
+    control: Control
+    desk: Desk
+    models: Models
+    channels: Mapping[str, Channel]
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the engine needs of the settings."""
+
+    default_model: str
+    system_prompt: str = "You are a helpful assistant."
+    max_message_chars: int = 32_000
+    beat_seconds: float = 1.0
+    drain_seconds: float = 8.0

@@ -1,0 +1,1 @@
+"""Alembic migrations, run by `agent db upgrade`."""

@@ -1,0 +1,99 @@
+"""Group commit: all that wait at one moment travel together."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Hashable, Sequence
+from typing import Generic, TypeVar
+
+Item = TypeVar("Item")
+Verdict = TypeVar("Verdict")
+
+
+class Batch(Generic[Item, Verdict]):
+    """Runs `run` on lists of items, one list at a time; the next carries all that came meanwhile.
+
+    An item whose `key` is already in the list waits for the next one. When a list fails because of its content,
+    its items are tried singly, so that one bad item fails alone; errors in `passing` (the store is gone) fail all.
+    """
+
+    def __init__(
+        self,
+        run: Callable[[Sequence[Item]], Awaitable[Sequence[Verdict]]],
+        *,
+        key: Callable[[Item], Hashable] = id,
+        limit: int = 256,
+        linger: float = 0.0,
+        passing: tuple[type[Exception], ...] = (),
+    ) -> None:
+        self._run = run
+        self._key = key
+        self._limit = limit
+        self._linger = linger  # seconds to wait for company, for work that nobody awaits
+        self._passing = passing
+        self._waiting: deque[tuple[Item, asyncio.Future[Verdict]]] = deque()
+        self._flusher: asyncio.Task[None] | None = None
+
+    async def submit(self, item: Item) -> Verdict:
+        """The verdict on this item. Raises what `run` raised for it."""
+        future: asyncio.Future[Verdict] = asyncio.get_running_loop().create_future()
+        self._waiting.append((item, future))
+        if self._flusher is None:
+            self._flusher = asyncio.create_task(self._flush_all())
+        return await future
+
+    async def drain(self) -> None:
+        """Returns when nothing waits any more."""
+        while self._flusher is not None:
+            await asyncio.wait({self._flusher})
+
+    async def _flush_all(self) -> None:
+        try:
+            await asyncio.sleep(self._linger)
+            while self._waiting:
+                await self._flush(self._next())
+        finally:
+            self._flusher = None
+
+    def _next(self) -> list[tuple[Item, asyncio.Future[Verdict]]]:
+        chosen: dict[Hashable, tuple[Item, asyncio.Future[Verdict]]] = {}
+        held_back: list[tuple[Item, asyncio.Future[Verdict]]] = []
+        while self._waiting and len(chosen) < self._limit:
+            entry = self._waiting.popleft()
+            if entry[1].cancelled():
+                continue
+            key = self._key(entry[0])
+            if key in chosen:
+                held_back.append(entry)
+            else:
+                chosen[key] = entry
+        self._waiting.extendleft(reversed(held_back))
+        return list(chosen.values())
+
+    async def _flush(self, entries: list[tuple[Item, asyncio.Future[Verdict]]]) -> None:
+        if not entries:
+            return
+        try:
+            verdicts = await self._run([item for item, _ in entries])
+        except self._passing as error:
+            _fail(entries, error)
+        except Exception as error:
+            if len(entries) == 1:
+                _fail(entries, error)
+                return
+            for entry in entries:
+                await self._flush([entry])
+        except BaseException as error:  # cancelled: whoever waits must not wait for ever
+            _fail(entries, error)
+            raise
+        else:
+            for (_, future), verdict in zip(entries, verdicts, strict=True):
+                if not future.done():
+                    future.set_result(verdict)
+
+
+def _fail(entries: Sequence[tuple[object, asyncio.Future[Verdict]]], error: BaseException) -> None:
+    for _, future in entries:
+        if not future.done():
+            future.set_exception(error)

@@ -1,0 +1,153 @@
+"""What Redis remembers of people and conversations: hints that are checked before they are believed.
+
+A window carries the version of its conversation at which it is true. The version names the window's content, so a
+stale window is recognised whoever wrote it and whenever: it may be used only one version behind a new message.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from typing import Any, Generic, TypeVar
+from uuid import UUID
+
+import msgspec
+
+from agent.models import Arrival, Inbound, Message, Role, Session, Window
+from storage.redis import Command, RedisPipe
+
+SCHEMA = b"1"  # of sessions and windows: others are not read
+SESSION_SECONDS = 3600
+WINDOW_SECONDS = 7200
+ACTIVE_SECONDS = 300
+REMEMBERED = 20_000  # chats and people whose ids the process keeps as hints
+
+Key = TypeVar("Key")
+
+
+class _Packed(msgspec.Struct, array_like=True):
+    """A window as stored: messages as (seq, role, content, answers, author, notice)."""
+
+    schema: bytes
+    version: int
+    messages: list[tuple[int, Role, str, int | None, str | None, bool]]
+
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(_Packed)
+
+
+class Hints(Generic[Key]):
+    """The ids of what was lately seen, bounded."""
+
+    def __init__(self, size: int = REMEMBERED) -> None:
+        self._size = size
+        self._ids: OrderedDict[Key, UUID] = OrderedDict()
+
+    def get(self, key: Key) -> UUID | None:
+        return self._ids.get(key)
+
+    def put(self, key: Key, value: UUID) -> None:
+        self._ids[key] = value
+        self._ids.move_to_end(key)
+        if len(self._ids) > self._size:
+            self._ids.popitem(last=False)
+
+
+class RedisCache:
+    """Implements agent.ports.Cache."""
+
+    def __init__(self, pipe: RedisPipe, window_messages: int = 20) -> None:
+        self._pipe = pipe
+        self._limit = window_messages
+        self._users: Hints[tuple[str, str]] = Hints()
+        self._conversations: Hints[tuple[str, str, str]] = Hints()
+        self.hits = 0
+        self.misses = 0
+
+    async def arrive(self, inbound: Inbound) -> Arrival:
+        """One round trip: session, epoch, and the window of the conversation this process remembers.
+
+        A wrong or missing hint costs one more.
+        """
+        key, account = inbound.address.key, (inbound.address.channel, inbound.user_id)
+        hint, user = self._conversations.get(key), self._users.get(account)
+        replies = await self._pipe.send(
+            ("HMGET", _session_key(*account), "schema", "user_id", _field(key)),
+            ("HGET", "features:global", "_epoch"),
+            *([("GET", _window_key(hint))] if hint else []),
+        )
+        if replies is None:
+            return Arrival(user=user)
+        session, epoch = replies[0], _integer(replies[1])
+        conversation = None
+        if isinstance(session, list) and session[0] == SCHEMA:
+            user, conversation = _uuid(session[1]) or user, _uuid(session[2])
+        packed = replies[2] if hint else None
+        if conversation is not None and conversation != hint:
+            packed = await self._window(conversation)
+        return Arrival(user, conversation or hint, self._unpack(packed), epoch)
+
+    async def keep(self, session: Session, window: Window) -> None:
+        self._users.put((session.key[0], session.account), session.user)
+        self._conversations.put(session.key, session.conversation)
+        name, active = _session_key(session.key[0], session.account), f"active:{session.key[0]}"
+        await self._pipe.send(
+            ("SET", _window_key(session.conversation), self._pack(window), "EX", WINDOW_SECONDS),
+            (
+                "HSET", name, "schema", SCHEMA, "user_id", str(session.user),
+                _field(session.key), str(session.conversation), "model", session.model, "last_activity", int(time.time()),
+            ),
+            ("EXPIRE", name, SESSION_SECONDS),
+            ("SADD", active, session.account),
+            ("EXPIRE", active, ACTIVE_SECONDS),
+        )  # fmt: skip
+
+    async def _window(self, conversation: UUID) -> Any:
+        command: Command = ("GET", _window_key(conversation))
+        replies = await self._pipe.send(command)
+        return replies[0] if replies else None
+
+    def _pack(self, window: Window) -> bytes:
+        messages = [
+            (m.seq, m.role, m.content, m.answers, m.author, m.notice) for m in window.messages[-self._limit :]
+        ]
+        return _encoder.encode(_Packed(SCHEMA, window.version, messages))
+
+    def _unpack(self, data: Any) -> Window | None:
+        if not isinstance(data, bytes):
+            self.misses += 1
+            return None
+        try:
+            packed = _decoder.decode(data)
+        except msgspec.MsgspecError:
+            packed = None
+        if packed is None or packed.schema != SCHEMA:
+            self.misses += 1
+            return None
+        self.hits += 1
+        return Window(packed.version, tuple(Message(*message) for message in packed.messages))
+
+
+def _session_key(channel: str, account: str) -> str:
+    return f"session:{channel}:{account}"
+
+
+def _window_key(conversation: UUID) -> str:
+    return f"context:conv:{conversation}"
+
+
+def _field(key: tuple[str, str, str]) -> str:
+    """A person's session names a conversation for each chat the person is in."""
+    return f"conversation_id:{key[1]}:{key[2]}"
+
+
+def _uuid(value: Any) -> UUID | None:
+    try:
+        return UUID(value.decode()) if isinstance(value, bytes) else None
+    except ValueError:
+        return None
+
+
+def _integer(value: Any) -> int:
+    return int(value) if isinstance(value, bytes) and value.isdigit() else 0

@@ -1,0 +1,67 @@
+"""What is known of answers on their way to a platform."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import insert
+
+from agent.errors import StoreUnavailable
+from agent.models import Placed
+from storage.batch import Batch
+from storage.postgres import Database
+from storage.statements import STATEMENTS
+from storage.tables import AuditEntry
+from storage.turns import encode_placed
+
+LINGER_SECONDS = 0.05
+"""How long a finished delivery waits for company before it is recorded; nobody awaits that."""
+
+
+class PostgresDeliveries:
+    """Implements agent.ports.Deliveries."""
+
+    def __init__(self, database: Database) -> None:
+        self._engine = database.engine
+        self._line = database.line()
+        gone = (StoreUnavailable,)
+        self._placed: Batch[tuple[UUID, str], None] = Batch(
+            self._place_all, key=lambda item: item[0], passing=gone, linger=LINGER_SECONDS / 5
+        )
+        self._done: Batch[tuple[UUID, str, str | None], None] = Batch(
+            self._close_all, key=lambda item: item[0], passing=gone, limit=1000, linger=LINGER_SECONDS
+        )
+
+    async def placed(self, turn: UUID, placed: Placed) -> None:
+        await self._placed.submit((turn, encode_placed(placed)))
+
+    async def done(self, turns: Sequence[UUID], placed: Placed | None, *, failed: str | None = None) -> None:
+        state, where = ("failed" if failed else "done"), (encode_placed(placed) if placed else None)
+        if len(turns) == 1:
+            await self._done.submit((turns[0], state, where))
+        else:  # all that one answer covers, in one statement: never some of them
+            await self._close_all([(turn, state, where) for turn in turns])
+        if failed:
+            await self._audit(turns[-1], failed)
+
+    async def _place_all(self, items: Sequence[tuple[UUID, str]]) -> list[None]:
+        await self._line.fetch(STATEMENTS["placed"], *_columns(items))
+        return [None] * len(items)
+
+    async def _close_all(self, items: Sequence[tuple[UUID, str, str | None]]) -> list[None]:
+        await self._line.fetch(STATEMENTS["done"], *_columns(items))
+        return [None] * len(items)
+
+    async def _audit(self, turn: UUID, reason: str) -> None:
+        async with self._engine.begin() as connection:
+            await connection.execute(
+                insert(AuditEntry).values(
+                    actor="agent", action="turn.failed", subject=str(turn), reason=reason
+                )
+            )
+
+
+def _columns(rows: Sequence[tuple[Any, ...]]) -> list[list[Any]]:
+    return [list(column) for column in zip(*rows, strict=True)]

@@ -1,0 +1,159 @@
+"""Postgres: SQLAlchemy's engine for everything an operator does, pinned driver connections for the turn."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+
+import asyncpg
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+from agent.errors import ConfigurationError, StoreUnavailable
+
+CONNECT_SECONDS = 5.0
+STATEMENT_SECONDS = 10.0
+RETRY_SECONDS = 6.0  # how long a turn's statement is tried again while Postgres is away
+
+GONE = (OSError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError, asyncpg.CannotConnectNowError,
+        asyncpg.AdminShutdownError, asyncpg.CrashShutdownError, asyncpg.TooManyConnectionsError,
+        asyncpg.IdleSessionTimeoutError, asyncpg.ReadOnlySQLTransactionError, TimeoutError)  # fmt: skip
+"""The server, not the statement: worth another try."""
+
+AGAIN = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
+
+
+async def connect(
+    url: str, statement_seconds: float | None = STATEMENT_SECONDS
+) -> asyncpg.Connection[asyncpg.Record]:
+    """A driver connection; `sslmode` and friends are read from the URL as libpq reads them."""
+    return await asyncpg.connect(
+        url,
+        timeout=CONNECT_SECONDS,
+        command_timeout=statement_seconds,
+        server_settings={"application_name": "simple-ai-agent", "jit": "off"},
+    )
+
+
+class Line:
+    """One pinned connection for one kind of statement, so that it stays prepared.
+
+    asyncpg's pool resets a session at each release, which costs more than the statement itself.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._connection: asyncpg.Connection[asyncpg.Record] | None = None
+        self._lock = asyncio.Lock()
+
+    async def fetch(self, sql: str, *args: Any, retry: float = RETRY_SECONDS) -> list[asyncpg.Record]:
+        """Runs one statement that may safely run twice: it is repeated when the connection breaks under it.
+
+        Raises StoreUnavailable when Postgres stays away for `retry` seconds.
+        """
+        deadline = asyncio.get_running_loop().time() + retry
+        pause = 0.02
+        async with self._lock:
+            while True:
+                try:
+                    return await self._fetch_once(sql, *args)
+                except AGAIN:
+                    pass
+                except GONE as error:
+                    await self.close()
+                    if asyncio.get_running_loop().time() + pause > deadline:
+                        raise StoreUnavailable(StoreUnavailable.__doc__) from error
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, 0.5)
+
+    async def _fetch_once(self, sql: str, *args: Any) -> list[asyncpg.Record]:
+        if self._connection is None or self._connection.is_closed():
+            self._connection = await connect(self._url)
+        try:
+            return await self._connection.fetch(sql, *args)
+        except BaseException as error:
+            if not isinstance(error, asyncpg.PostgresError):  # cancelled or timed out: its state is unknown
+                await self.close()
+            raise
+
+    async def close(self) -> None:
+        """Ends the connection; the next statement makes a new one."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.terminate()
+
+
+class Database:
+    """The way to one Postgres database."""
+
+    def __init__(self, url: str, engine: AsyncEngine) -> None:
+        self.url = url
+        self.engine = engine
+        self._lines: list[Line] = []
+
+    def line(self) -> Line:
+        """A new pinned connection, made when first used and closed with the database."""
+        line = Line(self.url)
+        self._lines.append(line)
+        return line
+
+    async def close(self) -> None:
+        for line in self._lines:
+            await line.close()
+        await self.engine.dispose()
+
+
+@asynccontextmanager
+async def open_database(
+    url: str, *, statement_seconds: float | None = STATEMENT_SECONDS
+) -> AsyncIterator[Database]:
+    """Opens nothing yet: connections are made when first used (pool 20 + 10, pre-ping, recycled hourly)."""
+    engine = create_async_engine(
+        "postgresql+asyncpg://",
+        async_creator=lambda: connect(url, statement_seconds),
+        pool_size=20,
+        max_overflow=10,
+        pool_pre_ping=True,
+        pool_recycle=3600,
+    )
+    database = Database(url, engine)
+    try:
+        yield database
+    finally:
+        await database.close()
+
+
+async def check_connection(url: str, setting: str = "DATABASE_URL") -> None:
+    """Tries to connect and to write. Raises ConfigurationError: one sentence that names the setting."""
+    try:
+        connection = await connect(url)
+    except (asyncpg.InvalidPasswordError, asyncpg.InvalidAuthorizationSpecificationError):
+        raise ConfigurationError(f"Postgres refused user or password. Correct {setting}.") from None
+    except asyncpg.InvalidCatalogNameError:
+        raise ConfigurationError(f"This database does not exist. Create it or correct {setting}.") from None
+    except ssl.SSLError as error:
+        raise ConfigurationError(f"TLS to Postgres failed. Check sslmode in {setting}.") from error
+    except (ValueError, asyncpg.ClientConfigurationError) as error:
+        raise ConfigurationError(
+            f"{setting} is not a Postgres URL. It looks like postgresql://user:password@host:5432/name."
+        ) from error
+    except GONE as error:
+        raise ConfigurationError(
+            f"No Postgres answers there. Start it, or correct host and port in {setting}."
+        ) from error
+    try:
+        read_only = await connection.fetchval(
+            "SELECT pg_is_in_recovery() OR current_setting('transaction_read_only')::bool"
+        )
+        version = int(await connection.fetchval("SHOW server_version_num"))
+    finally:
+        with suppress(*GONE):
+            await connection.close(timeout=CONNECT_SECONDS)
+    if read_only:
+        raise ConfigurationError(f"This Postgres is read-only. Point {setting} at the primary.")
+    if version < 150000:
+        raise ConfigurationError(
+            f"Postgres {version // 10000} is too old; 15 or later is needed. Correct {setting}."
+        )

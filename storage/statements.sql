@@ -1,0 +1,277 @@
+-- The statements that make the promise. Each runs alone under READ COMMITTED and commits by itself; most take a list
+-- of turns in and give a list of verdicts out, so that all turns that wait at one moment share a commit.
+--
+-- What must stay:
+-- * Claims and "does someone wait" are read from the conversation's row: an UPDATE or ON CONFLICT DO UPDATE waits and then
+--   works on the newest row, while a join or EXISTS beside it would see the old snapshot.
+-- * Locks in one order everywhere: turns by id, people, conversations by chat. Otherwise flushes of two instances deadlock.
+-- * A result is matched to its input by ordinal or fence, never by conversation: a stale claimant would take the valid verdict.
+-- * The timestamp is taken under the conversation's lock and later than the last one: order by timestamp is order by seq.
+
+
+-- name: accept
+-- Stores messages of people; at most one per conversation in a list. What does not come back was already stored.
+-- $1 turn  $2 channel  $3 chat  $4 thread  $5 platform message id  $6 address  $7 conversation id to use if the chat is new
+-- $8 author's row (known, or the id to use)  $9 platform's id of the author, NULL when the row is known  $10 username
+-- $11 content  $12 message id  $13 message metadata  $14 instance  $15 lease in seconds
+WITH given AS MATERIALIZED (
+    SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::uuid[],
+                         $8::uuid[], $9::text[], $10::text[], $11::text[], $12::uuid[], $13::text[])
+        WITH ORDINALITY AS t(turn, channel, chat, thread, platform_id, address, conversation,
+                             author, account, username, content, message, metadata, n)
+), fresh AS (
+    INSERT INTO turns (id, channel_type, chat_id, thread_id, platform_message_id, address)
+    SELECT turn, channel, chat, thread, platform_id, address::jsonb FROM given ORDER BY turn
+    ON CONFLICT DO NOTHING RETURNING id
+), new AS MATERIALIZED (
+    SELECT given.* FROM given JOIN fresh ON fresh.id = given.turn
+), authors AS (
+    INSERT INTO users AS u (id, person_id, channel_type, channel_user_id, username)
+    SELECT DISTINCT ON (channel, account) author, author, channel, account, username
+    FROM new WHERE account IS NOT NULL ORDER BY channel, account, n
+    ON CONFLICT (channel_type, channel_user_id)
+        DO UPDATE SET updated_at = now(), username = coalesce(excluded.username, u.username)
+    RETURNING id, channel_type, channel_user_id, preferred_model
+), authored AS MATERIALIZED (
+    SELECT new.*, coalesce(a.id, new.author) AS user_id, coalesce(a.preferred_model, known.preferred_model) AS preferred
+    FROM new
+    LEFT JOIN authors a ON a.channel_type = new.channel AND a.channel_user_id = new.account
+    LEFT JOIN users known ON new.account IS NULL AND known.id = new.author
+), asked AS (
+    INSERT INTO conversations AS c (id, user_id, channel_type, chat_id, thread_id, started_at, last_activity,
+                                    version, asked, answering, owner, lease_until)
+    SELECT conversation, user_id, channel, chat, thread, clock_timestamp(), clock_timestamp(),
+           1, 1, turn, $14::uuid, now() + make_interval(secs => $15::float8)
+    FROM authored ORDER BY channel, chat, thread
+    ON CONFLICT (channel_type, chat_id, thread_id) WHERE is_active DO UPDATE SET
+        version = c.version + 1,
+        asked = c.version + 1,
+        last_activity = greatest(c.last_activity + interval '1 microsecond', clock_timestamp()),
+        answering = coalesce(c.answering, excluded.answering),
+        owner = CASE WHEN c.answering IS NULL THEN excluded.owner ELSE c.owner END,
+        lease_until = CASE WHEN c.answering IS NULL THEN excluded.lease_until ELSE c.lease_until END
+    RETURNING id, channel_type, chat_id, thread_id, version, answering, last_activity, model_override
+), verdict AS MATERIALIZED (
+    SELECT authored.*, c.id AS conversation_id, c.version AS seq, c.last_activity AS at,
+           c.answering = turn AS claimed, coalesce(c.model_override, preferred) AS model
+    FROM authored JOIN asked c ON c.channel_type = channel AND c.chat_id = chat AND c.thread_id = thread
+), stored AS (
+    INSERT INTO messages (conversation_id, "timestamp", seq, id, role, content, user_id, turn_id, metadata)
+    SELECT conversation_id, at, seq, message, 'user', content, user_id, turn, metadata::jsonb FROM verdict
+)
+SELECT n, turn, conversation_id, user_id, seq, claimed, model FROM verdict;
+
+
+-- name: answer
+-- Stores answers whose claim still holds; the open turns are the intent to deliver, so nothing else is written.
+-- A conversation with nobody waiting is released, else the claim goes on under its next fence.
+-- $1 conversation  $2 fence  $3 seq of the last message answered  $4 next fence  $5 message id  $6 content  $7 model
+-- $8 prompt tokens  $9 answer tokens  $10 cost  $11 latency  $12 metadata  $13 lease in seconds
+WITH given AS MATERIALIZED (
+    SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::bigint[], $4::uuid[], $5::uuid[], $6::text[], $7::text[],
+                         $8::bigint[], $9::bigint[], $10::numeric[], $11::bigint[], $12::text[])
+        AS t(conversation, fence, upto, next_fence, message, content, model,
+             prompt_tokens, tokens, cost, latency, metadata)
+), held AS MATERIALIZED (  -- waits, re-checks the fence and returns the newest row
+    SELECT c.id, c.version, c.asked, c.last_activity, given.*
+    FROM given JOIN conversations c ON c.id = given.conversation AND c.answering = given.fence
+    ORDER BY c.channel_type, c.chat_id, c.thread_id FOR UPDATE OF c
+), released AS (
+    UPDATE conversations c SET
+        version = held.version + 1,
+        answered = held.upto,
+        last_activity = greatest(held.last_activity + interval '1 microsecond', clock_timestamp()),
+        answering = CASE WHEN held.asked > held.upto THEN held.next_fence END,
+        owner = CASE WHEN held.asked > held.upto THEN c.owner END,
+        lease_until = CASE WHEN held.asked > held.upto THEN now() + make_interval(secs => $13::float8) END
+    FROM held WHERE c.id = held.id
+    RETURNING c.id, c.version, c.answering, c.last_activity, held.fence
+), stored AS (
+    INSERT INTO messages (conversation_id, "timestamp", seq, id, role, content, answers, model_used,
+                          prompt_tokens, token_count, cost_usd, latency_ms, metadata)
+    SELECT r.id, r.last_activity, r.version, g.message, 'assistant', g.content, g.upto, g.model,
+           g.prompt_tokens, g.tokens, g.cost, g.latency, g.metadata::jsonb
+    FROM released r JOIN given g ON g.fence = r.fence
+)
+SELECT fence, version, answering FROM released;
+
+
+-- name: find_answer
+-- After a connection was lost in the middle of a commit: did this answer arrive?
+-- $1 conversation  $2 message id
+SELECT m.seq AS version, c.answering
+FROM conversations c JOIN messages m ON m.conversation_id = c.id
+WHERE c.id = $1::uuid AND m.id = $2::uuid AND m."timestamp" >= c.last_activity - interval '10 minutes';
+
+
+-- name: load
+-- The last messages of conversations, newest first, and all that wait; walks the partitions from the newest and stops.
+-- $1 conversations  $2 messages of a window
+SELECT c.id AS conversation, c.channel_type, c.chat_id, c.thread_id, c.version, c.answered, c.model_override,
+       m.seq, m.role, m.content, m.answers, m.metadata, m.user_id, m.turn_id,
+       t.id AS waiting_turn, t.address, t.placed, t.attempts, u.preferred_model, u.channel_user_id
+FROM unnest($1::uuid[]) AS wanted(id)
+JOIN conversations c ON c.id = wanted.id
+LEFT JOIN LATERAL (
+    SELECT seq, role, content, answers, metadata, user_id, turn_id FROM messages
+    WHERE conversation_id = c.id AND "timestamp" BETWEEN c.started_at AND c.last_activity
+    ORDER BY "timestamp" DESC, seq DESC LIMIT greatest($2::bigint, c.version - c.answered)
+) m ON true
+LEFT JOIN turns t ON t.id = m.turn_id AND m.role = 'user' AND m.seq > c.answered
+LEFT JOIN users u ON u.id = m.user_id AND t.id IS NOT NULL
+ORDER BY c.id, m.seq DESC;
+
+
+-- name: placed
+-- $1 turn  $2 what stands on the platform
+UPDATE turns t SET placed = given.placed::jsonb, touched_at = now()
+FROM (SELECT turns.id, g.placed FROM unnest($1::uuid[], $2::text[]) AS g(turn, placed)
+      JOIN turns ON turns.id = g.turn ORDER BY turns.id FOR UPDATE OF turns) given
+WHERE t.id = given.id AND t.state = 'open';
+
+
+-- name: done
+-- $1 turn  $2 state  $3 what stands on the platform, or NULL to keep what is recorded
+UPDATE turns t SET state = given.state, placed = coalesce(given.placed::jsonb, t.placed), touched_at = now()
+FROM (SELECT turns.id, g.state, g.placed FROM unnest($1::uuid[], $2::text[], $3::text[]) AS g(turn, state, placed)
+      JOIN turns ON turns.id = g.turn ORDER BY turns.id FOR UPDATE OF turns) given
+WHERE t.id = given.id AND t.state = 'open';
+
+
+-- name: beat
+-- An instance's heartbeat: renews its claims and deliveries, all in one. A claim that does not come back is lost.
+-- $1 instance  $2 host  $3 pid  $4 channels  $5 conversation  $6 fence  $7 turns being delivered  $8 lease in seconds  $9 epoch
+WITH me AS (
+    INSERT INTO instances AS i (id, host, pid, channels, epoch)
+    VALUES ($1::uuid, $2::text, $3::bigint, $4::text[], $9::bigint)
+    ON CONFLICT (id) DO UPDATE SET seen_at = now(), epoch = excluded.epoch
+), held AS (
+    SELECT c.id FROM unnest($5::uuid[], $6::uuid[]) AS d(conversation, fence)
+    JOIN conversations c ON c.id = d.conversation AND c.answering = d.fence
+    ORDER BY c.channel_type, c.chat_id, c.thread_id FOR UPDATE OF c
+), renewed AS (
+    UPDATE conversations c SET lease_until = now() + make_interval(secs => $8::float8)
+    FROM held WHERE c.id = held.id RETURNING c.answering, c.asked, c.stopping
+), touched AS (
+    UPDATE turns t SET touched_at = now()
+    FROM (SELECT id FROM turns WHERE id = ANY($7::uuid[]) AND state = 'open' ORDER BY id FOR UPDATE) x
+    WHERE t.id = x.id
+)
+SELECT answering AS fence, asked, stopping IS NOT DISTINCT FROM answering AS stopped, 0 AS epoch FROM renewed
+UNION ALL
+SELECT NULL, (SELECT count(*) FROM instances WHERE id <> $1::uuid AND seen_at < now() - make_interval(secs => $8::float8)),
+       false, epoch FROM control_epoch;
+
+
+-- name: take_over
+-- Claims conversations whose answering instance is gone. Begins at open turns: there is no index on claims.
+-- $1 instance  $2 lease in seconds  $3 channels  $4 how far to look back, in seconds  $5 at most
+WITH left_over AS MATERIALIZED (
+    SELECT DISTINCT channel_type, chat_id, thread_id FROM turns
+    WHERE state = 'open' AND reply IS NULL AND created_at > now() - make_interval(secs => $4::float8)
+      AND channel_type = ANY($3::text[])
+), expired AS MATERIALIZED (
+    SELECT c.id FROM left_over JOIN conversations c USING (channel_type, chat_id, thread_id)
+    WHERE c.answering IS NOT NULL AND c.lease_until < now()
+    ORDER BY c.channel_type, c.chat_id, c.thread_id LIMIT $5::bigint FOR UPDATE OF c SKIP LOCKED
+)
+UPDATE conversations c SET answering = gen_random_uuid(), owner = $1::uuid,
+                           lease_until = now() + make_interval(secs => $2::float8)
+FROM expired WHERE c.id = expired.id AND c.lease_until < now()
+RETURNING c.id, c.answering, c.channel_type, c.chat_id, c.thread_id;
+
+
+-- name: take_deliveries
+-- Takes stored answers that nobody is delivering. The last turn an answer covers leads: only it is touched and holds the place.
+-- $1 lease in seconds  $2 channels  $3 how far to look back, in seconds  $4 at most
+WITH open AS MATERIALIZED (
+    SELECT * FROM turns
+    WHERE state = 'open' AND created_at > now() - make_interval(secs => $3::float8) AND channel_type = ANY($2::text[])
+), answered AS MATERIALIZED (
+    SELECT open.id AS turn, open.touched_at, asked.seq, answer.answers AS upto, answer.id AS answer,
+           answer.content, answer.metadata
+    FROM open
+    CROSS JOIN LATERAL (
+        SELECT c.id, m.seq, m."timestamp" FROM conversations c
+        JOIN messages m ON m.conversation_id = c.id AND m."timestamp" >= open.created_at AND m.turn_id = open.id
+        WHERE c.channel_type = open.channel_type AND c.chat_id = open.chat_id AND c.thread_id = open.thread_id
+          AND c.last_activity >= open.created_at
+        ORDER BY m."timestamp" LIMIT 1) asked
+    CROSS JOIN LATERAL (
+        SELECT a.id, a.answers, a.content, a.metadata, a."timestamp" FROM messages a
+        WHERE a.conversation_id = asked.id AND a."timestamp" > asked."timestamp"
+          AND a.role = 'assistant' AND a.answers >= asked.seq
+        ORDER BY a."timestamp" LIMIT 1) answer
+    WHERE open.reply IS NULL AND answer."timestamp" < now() - make_interval(secs => $1::float8)
+    UNION ALL
+    SELECT id, touched_at, 0, 0, id, reply, '{}' FROM open WHERE reply IS NOT NULL
+), leading AS MATERIALIZED (
+    SELECT turn, content, metadata,
+           (SELECT array_agg(a.turn ORDER BY a.seq) FROM answered a WHERE a.answer = l.answer) AS turns
+    FROM answered l
+    WHERE seq = upto AND touched_at < now() - make_interval(secs => $1::float8)
+    ORDER BY turn LIMIT $4::bigint
+)
+UPDATE turns t SET touched_at = now(), attempts = t.attempts + 1
+FROM leading
+WHERE t.id = leading.turn AND t.state = 'open' AND t.touched_at < now() - make_interval(secs => $1::float8)
+RETURNING leading.turns, t.channel_type, t.chat_id, t.thread_id, t.address, t.placed, t.attempts,
+          leading.content, leading.metadata;
+
+
+-- name: attempt
+-- Counted before the run: a message that kills its instance each time is found out.
+-- $1 turns
+UPDATE turns t SET attempts = t.attempts + 1, touched_at = now()
+FROM (SELECT id FROM turns WHERE id = ANY($1::uuid[]) ORDER BY id FOR UPDATE) x WHERE t.id = x.id;
+
+
+-- name: hand_back
+-- $1 conversation  $2 fence
+UPDATE conversations c SET lease_until = now() - interval '1 second'
+FROM (SELECT c.id FROM unnest($1::uuid[], $2::uuid[]) AS d(conversation, fence)
+      JOIN conversations c ON c.id = d.conversation AND c.answering = d.fence
+      ORDER BY c.channel_type, c.chat_id, c.thread_id FOR UPDATE OF c) x
+WHERE c.id = x.id;
+
+
+-- name: leave
+-- An instance that ends by itself: others look at once for what it handed back.
+-- $1 instance
+UPDATE instances SET seen_at = seen_at - interval '1 minute' WHERE id = $1::uuid;
+
+
+-- name: bury
+-- Forgets instances that have been silent for two minutes: what they left has been taken by then.
+DELETE FROM instances WHERE seen_at < now() - interval '2 minutes';
+
+
+-- name: prune
+-- Closed turns past their use. BRIN finds them; a few at a time, so that nobody waits behind it.
+DELETE FROM turns WHERE id IN (
+    SELECT id FROM turns WHERE created_at < now() - make_interval(days => :days) AND state <> 'open' LIMIT :most);
+
+
+-- name: edit
+-- A message that no answer covers yet gets a newer text. Returns the conversation when it was in time.
+-- $1 turn  $2 content  $3 metadata to add
+WITH asked AS MATERIALIZED (
+    SELECT c.id, c.answered, t.created_at FROM turns t
+    JOIN conversations c USING (channel_type, chat_id, thread_id)
+    WHERE t.id = $1::uuid AND t.state = 'open' AND c.last_activity >= t.created_at AND c.asked > c.answered
+    ORDER BY c.channel_type, c.chat_id, c.thread_id FOR UPDATE OF c
+), edited AS (
+    UPDATE messages m SET content = $2::text, metadata = m.metadata || $3::jsonb
+    FROM asked WHERE m.conversation_id = asked.id AND m."timestamp" >= asked.created_at
+                 AND m.turn_id = $1::uuid AND m.seq > asked.answered
+    RETURNING m.conversation_id
+)
+UPDATE conversations c SET version = c.version + 1 FROM edited WHERE c.id = edited.conversation_id RETURNING c.id;
+
+
+-- name: last_accepted
+-- The last message of each chat lately seen, for a platform that can be asked what came after it.
+-- $1 channel  $2 days  $3 at most
+SELECT DISTINCT ON (chat_id) chat_id, platform_message_id, created_at FROM turns
+WHERE channel_type = $1::text AND created_at > now() - make_interval(days => $2::int)
+ORDER BY chat_id, created_at DESC LIMIT $3::bigint;

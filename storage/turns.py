@@ -1,0 +1,199 @@
+"""The life of a turn in Postgres: accepted, read, answered. Each statement carries all that wait for it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+import msgspec
+
+from agent.errors import StoreUnavailable
+from agent.models import (
+    Accepted,
+    Address,
+    Answer,
+    Claim,
+    Loaded,
+    Message,
+    NewTurn,
+    Placed,
+    Stored,
+    Waiting,
+    Window,
+)
+from storage.batch import Batch
+from storage.postgres import Database
+from storage.statements import STATEMENTS
+
+LEASE_SECONDS = 5.0
+"""A claim not renewed for this long is taken up by another instance."""
+
+
+def encode_address(address: Address, *, direct: bool) -> str:
+    """What turns.address holds; channel, chat and thread have columns of their own."""
+    return _json({"message": address.message, "extra": dict(address.extra), "direct": direct})
+
+
+def decode_address(row: asyncpg.Record) -> Address:
+    """Reads the address back from a row with the columns of turns."""
+    rest = msgspec.json.decode(row["address"])
+    return Address(
+        row["channel_type"], row["chat_id"], row["thread_id"], rest.get("message", ""), rest.get("extra", {})
+    )
+
+
+def encode_placed(placed: Placed) -> str:
+    return _json({"ids": placed.ids, "extra": dict(placed.extra)})
+
+
+def decode_placed(text: str | None) -> Placed | None:
+    if text is None:
+        return None
+    value = msgspec.json.decode(text)
+    return Placed(tuple(value["ids"]), value["extra"])
+
+
+def _json(value: Any) -> str:
+    return msgspec.json.encode(value).decode()
+
+
+class PostgresTurns:
+    """Implements agent.ports.Turns for one instance."""
+
+    def __init__(
+        self, database: Database, instance: UUID, window_messages: int = 20, *, lease: float = LEASE_SECONDS
+    ) -> None:
+        self._instance = instance
+        self._limit = window_messages
+        self._lease = lease
+        self._accept_line, self._answer_line, self._load_line = (database.line() for _ in range(3))
+        gone = (StoreUnavailable,)
+        self._accepts = Batch(self._accept_all, key=lambda turn: turn.inbound.address.key, passing=gone)
+        self._answers = Batch(self._answer_all, key=lambda answer: answer.claim.conversation, passing=gone)
+        self._loads = Batch(self._load_all, passing=gone)
+
+    async def accept(self, turn: NewTurn) -> Accepted | None:
+        return await self._accepts.submit(turn)
+
+    async def answer(self, answer: Answer) -> Stored | None:
+        return await self._answers.submit(answer)
+
+    async def load(self, conversation: UUID) -> Loaded:
+        return await self._loads.submit(conversation)
+
+    async def _accept_all(self, turns: Sequence[NewTurn]) -> list[Accepted | None]:
+        try:
+            rows = await self._accept_line.fetch(STATEMENTS["accept"], *_columns(turns), self._instance, self._lease)
+        except asyncpg.ForeignKeyViolationError:  # a cached user id that this database does not know
+            rows = await self._accept_line.fetch(
+                STATEMENTS["accept"], *_columns(turns, believe_users=False), self._instance, self._lease
+            )
+        verdicts: list[Accepted | None] = [None] * len(turns)
+        for row in rows:
+            turn = turns[row["n"] - 1]
+            claim = (
+                Claim(row["conversation_id"], row["turn"], turn.inbound.address.key)
+                if row["claimed"]
+                else None
+            )
+            verdicts[row["n"] - 1] = Accepted(
+                row["turn"], row["conversation_id"], row["user_id"], row["seq"], claim, row["model"]
+            )
+        return verdicts
+
+    async def _answer_all(self, answers: Sequence[Answer]) -> list[Stored | None]:
+        columns = zip(*(_answer_row(answer) for answer in answers), strict=True)
+        rows = await self._answer_line.fetch(STATEMENTS["answer"], *map(list, columns), self._lease)
+        by_fence = {row["fence"]: row for row in rows}
+        return [
+            _stored(answer, by_fence.get(answer.claim.fence)) or await self._find_answer(answer)
+            for answer in answers
+        ]
+
+    async def _find_answer(self, answer: Answer) -> Stored | None:
+        """A lost claim, or our own commit whose confirmation was lost: only the message itself can tell."""
+        rows = await self._answer_line.fetch(
+            STATEMENTS["find_answer"], answer.claim.conversation, answer.message_id
+        )
+        return _stored(answer, rows[0] if rows else None)
+
+    async def _load_all(self, conversations: Sequence[UUID]) -> list[Loaded]:
+        wanted = list(dict.fromkeys(conversations))
+        rows = await self._load_line.fetch(STATEMENTS["load"], wanted, self._limit)
+        found: dict[UUID, list[asyncpg.Record]] = {conversation: [] for conversation in wanted}
+        for row in rows:
+            found[row["conversation"]].append(row)
+        return [_loaded(found[conversation]) for conversation in conversations]
+
+
+def _columns(turns: Sequence[NewTurn], *, believe_users: bool = True) -> list[Any]:
+    rows = (_accept_row(turn, believe_users=believe_users) for turn in turns)
+    return [list(column) for column in zip(*rows, strict=True)]
+
+
+def _accept_row(turn: NewTurn, *, believe_users: bool) -> tuple[Any, ...]:
+    inbound, address = turn.inbound, turn.inbound.address
+    known = turn.user_known and believe_users
+    metadata = {} if inbound.direct or not inbound.username else {"author": inbound.username}
+    return (
+        inbound.turn_id, address.channel, address.chat, address.thread, inbound.message_id,
+        encode_address(address, direct=inbound.direct), turn.conversation, turn.user,
+        None if known else inbound.user_id, (inbound.username or "")[:255] or None,
+        inbound.text, turn.message_id, _json(metadata),
+    )  # fmt: skip
+
+
+def _answer_row(answer: Answer) -> tuple[Any, ...]:
+    usage, claim = answer.usage, answer.claim
+    metadata = dict(answer.metadata) | ({"estimated": True} if usage and usage.estimated else {})
+    return (
+        claim.conversation, claim.fence, answer.answers, answer.next_fence, answer.message_id, answer.content,
+        usage.model if usage else None, usage.prompt_tokens if usage else None,
+        usage.completion_tokens if usage else None, usage.cost_usd if usage else None, answer.latency_ms,
+        _json(metadata),
+    )  # fmt: skip
+
+
+def _stored(answer: Answer, row: asyncpg.Record | None) -> Stored | None:
+    if row is None:
+        return None
+    claim = answer.claim
+    goes_on = row["answering"] == answer.next_fence
+    return Stored(
+        row["version"], Claim(claim.conversation, answer.next_fence, claim.key) if goes_on else None
+    )
+
+
+def _loaded(rows: Sequence[asyncpg.Record]) -> Loaded:
+    """Rows are newest first; those without a message stand for an empty conversation."""
+    if not rows:
+        return Loaded(Window(0, ()), (), None)
+    messages = [_message(row) for row in rows if row["seq"] is not None]
+    waiting = [_waiting(row) for row in reversed(rows) if row["waiting_turn"] is not None]
+    preferred = next((row["preferred_model"] for row in rows if row["waiting_turn"] is not None), None)
+    return Loaded(
+        Window(rows[0]["version"], tuple(sorted(messages, key=lambda message: message.reading_order))),
+        tuple(waiting),
+        rows[0]["model_override"] or preferred,
+    )
+
+
+def _message(row: asyncpg.Record) -> Message:
+    metadata = msgspec.json.decode(row["metadata"])
+    return Message(
+        row["seq"],
+        row["role"],
+        row["content"],
+        row["answers"],
+        metadata.get("author"),
+        bool(metadata.get("notice")),
+    )
+
+
+def _waiting(row: asyncpg.Record) -> Waiting:
+    return Waiting(
+        row["seq"], row["waiting_turn"], decode_address(row), row["user_id"], row["channel_user_id"] or "", row["attempts"],
+        decode_placed(row["placed"]), msgspec.json.decode(row["address"]).get("direct", True),
+    )  # fmt: skip

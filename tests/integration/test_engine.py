@@ -1,0 +1,215 @@
+"""The way of a message through the engine, on real stores."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+from sqlalchemy import text
+
+from agent.models import Overlap
+from storage.postgres import connect
+from tests.world import Instance, World
+
+
+@pytest.fixture
+def world(database_url: str, redis_url: str) -> World:
+    return World(database_url, redis_url)
+
+
+@pytest.fixture
+async def agent(world: World) -> AsyncIterator[Instance]:
+    async with world.instance() as instance:
+        yield instance
+
+
+async def set_overlap(agent: Instance, overlap: Overlap) -> None:
+    async with agent.database.engine.begin() as connection:
+        await connection.execute(
+            text(
+                "INSERT INTO channel_configs (id, channel_type, settings)"
+                " VALUES (gen_random_uuid(), 'test', jsonb_build_object('overlap', cast(:overlap AS text)))"
+            ),
+            {"overlap": overlap.value},
+        )
+        await connection.execute(text("UPDATE control_epoch SET epoch = epoch + 1"))
+    await agent.ports.control.observe(-1)
+
+
+async def test_a_message_is_answered_and_remembered(world: World, agent: Instance) -> None:
+    await agent.engine.accept(world.message("hello there"))
+    await world.answered("ada", "re: hello there")
+    await agent.engine.accept(world.message("and now"))
+    await world.answered("ada", "re: hello there", "re: and now")
+    assert world.model.prompts[1].messages == (
+        ("user", "hello there"),
+        ("assistant", "re: hello there"),
+        ("user", "and now"),
+    )
+
+
+async def test_the_same_delivery_four_times_is_one_row_and_one_answer(world: World, agent: Instance) -> None:
+    message = world.message("once")
+    for _ in range(4):
+        await agent.engine.accept(message)
+    await world.answered("ada", "re: once")
+    connection = await connect(world.database_url)
+    assert await connection.fetchval("SELECT count(*) FROM messages WHERE role = 'user'") == 1
+    await connection.close()
+
+
+async def test_a_new_instance_continues_the_conversation(world: World) -> None:
+    async with world.instance() as first:
+        await first.engine.accept(world.message("one"))
+        await world.answered("ada", "re: one")
+    async with world.instance() as second:
+        await second.engine.accept(world.message("two"))
+        await world.answered("ada", "re: one", "re: two")
+    assert len(world.model.prompts[1].messages) == 3
+
+
+@pytest.mark.parametrize(
+    ("overlap", "screen", "last_prompt"),
+    [
+        (Overlap.MERGE, ["re: one", "re: three"], ["one", "re: one", "two", "three"]),
+        (Overlap.QUEUE, ["re: one", "re: two", "re: three"], ["one", "re: one", "two", "re: two", "three"]),
+        (
+            Overlap.INTERRUPT,
+            ["re:\n\n*(interrupted by your next message)*", "re: three"],
+            ["one", "re:", "two", "three"],
+        ),
+    ],
+)
+async def test_messages_during_an_answer_follow_the_channels_overlap(
+    world: World, agent: Instance, overlap: Overlap, screen: list[str], last_prompt: list[str]
+) -> None:
+    await set_overlap(agent, overlap)
+    world.model.hold()
+    await agent.engine.accept(world.message("one"))
+    await world.model.started.wait()
+    await agent.engine.accept(world.message("two"))
+    await agent.engine.accept(world.message("three"))
+    world.model.release()
+    await world.platform.until(lambda: "re: three" in world.platform.screen("ada"))
+    assert [text for _, text in world.model.prompts[-1].messages] == last_prompt
+    assert world.platform.screen("ada") == screen
+
+
+async def test_stop_cuts_the_answer_and_keeps_what_was_written(world: World, agent: Instance) -> None:
+    world.model.hold()
+    await agent.engine.accept(world.message("long story"))
+    await world.model.started.wait()
+    await world.answered("ada", "re:")
+    await agent.engine.accept(world.message("/stop"))
+    await world.platform.until(lambda: "Stopped." in world.platform.screen("ada"))
+    await world.platform.until(lambda: "re:\n\n*(stopped)*" in world.platform.screen("ada"))
+
+
+async def test_a_model_that_fails_ends_in_a_sentence_and_the_next_turn_works(world: World, agent: Instance) -> None:
+    world.model.error, world.model.said = "The model is away.", lambda prompt: ""
+    await agent.engine.accept(world.message("one"))
+    await world.answered("ada", "The model is away.")
+    world.model.error, world.model.said = None, lambda prompt: "fine now"
+    await agent.engine.accept(world.message("two"))
+    await world.answered("ada", "The model is away.", "fine now")
+    assert world.model.prompts[-1].messages == (("user", "one"), ("user", "two"))
+
+
+async def test_an_edit_before_the_answer_is_used(world: World, agent: Instance) -> None:
+    world.model.hold()
+    first = world.message("wrong")
+    await agent.engine.accept(first)
+    await world.model.started.wait()
+    from dataclasses import replace
+
+    await agent.engine.accept(replace(first, text="right", change="edit"))
+    world.model.release()
+    await world.answered("ada", "re: right")
+
+
+async def test_a_deleted_message_is_not_answered(world: World, agent: Instance) -> None:
+    world.model.hold()
+    await agent.engine.accept(world.message("one"))
+    await world.model.started.wait()
+    second = world.message("two")
+    await agent.engine.accept(second)
+    from dataclasses import replace
+
+    await agent.engine.accept(replace(second, change="delete"))
+    world.model.release()
+    await world.answered("ada", "re: one")
+    await agent.engine.accept(world.message("three"))
+    await world.answered("ada", "re: one", "re: three")
+    assert "two" not in str(world.model.prompts[-1])
+
+
+async def test_new_begins_a_conversation_without_the_old_one(world: World, agent: Instance) -> None:
+    await agent.engine.accept(world.message("old"))
+    await world.answered("ada", "re: old")
+    command = world.message("/new")
+    for _ in range(2):  # delivered twice
+        await agent.engine.accept(command)
+    await agent.engine.accept(world.message("young"))
+    await world.platform.until(lambda: "re: young" in world.platform.screen("ada"))
+    assert world.model.prompts[-1].messages == (("user", "young"),)
+    assert len(world.platform.screen("ada")) == 3
+
+
+async def test_a_model_chosen_by_a_person_answers_at_once_and_in_later_conversations(
+    world: World, agent: Instance
+) -> None:
+    await agent.engine.accept(world.message("one"))
+    await world.answered("ada", "re: one")
+    await agent.engine.accept(world.message("/model test:other"))
+    await agent.engine.accept(world.message("two"))
+    await world.platform.until(lambda: len(world.platform.screen("ada")) == 3)
+    await agent.engine.accept(world.message("/new"))
+    await agent.engine.accept(world.message("three"))
+    await world.platform.until(lambda: len(world.platform.screen("ada")) == 5)
+    assert world.model.asked == ["test:model", "test:other", "test:other"]
+
+
+async def test_people_in_a_group_share_a_conversation_and_are_named(world: World, agent: Instance) -> None:
+    await agent.engine.accept(world.message("hi", chat="room", user="ada"))
+    await world.answered("room", "re: ada: hi")
+    await agent.engine.accept(world.message("hello", chat="room", user="bob"))
+    await world.answered("room", "re: ada: hi", "re: bob: hello")
+    assert world.model.prompts[-1].messages[0] == ("user", "ada: hi")
+
+
+async def test_a_link_continues_the_conversation_elsewhere(world: World, agent: Instance) -> None:
+    await agent.engine.accept(world.message("my name is Ada"))
+    await world.answered("ada", "re: my name is Ada")
+    await agent.engine.accept(world.message("/link"))
+    await world.platform.until(lambda: len(world.platform.screen("ada")) == 2)
+    code = world.platform.screen("ada")[1].rpartition("/link ")[2].strip("`")
+    await agent.engine.accept(world.message(f"/link {code}", chat="ada elsewhere"))
+    await world.platform.until(lambda: len(world.platform.screen("ada elsewhere")) == 1)
+    await agent.engine.accept(world.message("who am I?", chat="ada elsewhere"))
+    await world.platform.until(lambda: len(world.platform.screen("ada elsewhere")) == 2)
+    assert [text for _, text in world.model.prompts[-1].messages] == [
+        "my name is Ada",
+        "re: my name is Ada",
+        "who am I?",
+    ]
+    await agent.engine.accept(world.message(f"/link {code}", chat="mallory"))
+    await world.platform.until(lambda: "not valid" in "".join(world.platform.screen("mallory")))
+
+
+@pytest.mark.parametrize("bad", ["", "   \n", "a\0b", "half \ud83d surrogate", "x" * 32_001])
+async def test_what_can_not_be_stored_exactly_is_refused_with_a_sentence(
+    world: World, agent: Instance, bad: str
+) -> None:
+    await agent.engine.accept(world.message(bad))
+    await world.platform.until(lambda: len(world.platform.screen("ada")) == 1)
+    assert world.platform.screen("ada")[0].startswith("This message ")
+    assert world.model.prompts == []
+
+
+@pytest.mark.parametrize("odd", ["שלום עולם", "👩‍👩‍👧‍👦 e\u0301 \u202e", "x" * 32_000, "'; DROP TABLE users; --", " lead"])
+async def test_any_other_text_is_stored_exactly(world: World, agent: Instance, odd: str) -> None:
+    await agent.engine.accept(world.message(odd))
+    await world.platform.until(lambda: len(world.platform.screen("ada")) == 1)
+    connection = await connect(world.database_url)
+    assert await connection.fetchval("SELECT content FROM messages WHERE role = 'user'") == odd
+    await connection.close()
