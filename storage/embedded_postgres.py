@@ -19,7 +19,7 @@ from urllib.parse import quote
 import asyncpg
 
 from agent.errors import ConfigurationError
-from storage.embedded_binaries import account_for, postgres_folder, reachable, version_of
+from storage.embedded_binaries import account_for, locale_options, postgres_folder, reachable, version_of
 from storage.embedded_process import (
     POLL_SECONDS,
     end,
@@ -31,7 +31,6 @@ from storage.embedded_process import (
     until,
 )
 
-OLDEST = 15  # major version whose SQL this project uses
 NAME = "agent"  # of the database and of its owner
 START_SECONDS = 60.0
 STOP_SECONDS = 20.0
@@ -122,6 +121,8 @@ class EmbeddedPostgres:
 
     async def _started(self, binaries: Path) -> bool:
         """False: it is worth another try. Raises ConfigurationError when it is not."""
+        if self._process:
+            await end(self._process, signal.SIGINT, STOP_SECONDS)
         with _seen_by_server(self._data) as (data, options):
             command = [str(binaries / "postgres"), "-D", data]
             command += [part for name, value in SETTINGS.items() for part in ("-c", f"{name}={value}")]
@@ -143,12 +144,12 @@ class EmbeddedPostgres:
         said = (self.folder / "log").read_text(errors="replace")
         if "pre-existing shared memory block" in said:  # backends of a killed server are still leaving
             return False
-        if 'lock file "postmaster.pid" already exists' in said:
+        if 'lock file "' in said and '" already exists' in said:
             self._forget_stale_pid()
             return False
-        if "incompatible with server" in said:
-            made_by = (self._data / "PG_VERSION").read_text().strip()
-            installed = version_of(binaries)
+        made_by = (self._data / "PG_VERSION").read_text().strip()
+        installed = version_of(binaries)
+        if made_by != installed.split(".")[0]:
             raise ConfigurationError(
                 f"{self._data} was made by Postgres {made_by}, and Postgres {installed} is installed: "
                 f"install {made_by}, or move the folder away to begin anew."
@@ -160,11 +161,13 @@ class EmbeddedPostgres:
     def _forget_stale_pid(self) -> None:
         """After a restart of the machine, or of its container, the number may be another program's.
 
-        One that is a Postgres is left alone: it may be shutting down, and is waited for.
+        One that is a Postgres is left alone: it may be shutting down, and is waited for. Should backends of a
+        killed one still live, then the shared memory block stops the next, not this file.
         """
         pid = self._pid()
-        if pid and "postgres" not in _program(pid):
-            (self._data / "postmaster.pid").unlink(missing_ok=True)
+        if pid and not _runs_postgres(pid):
+            for name in ("postmaster.pid", f".s.PGSQL.{SETTINGS['port']}.lock"):
+                (self._data / name).unlink(missing_ok=True)
 
     async def _answers(self) -> bool:
         """Whether it takes statements. The connection stays, to notice when the server dies."""
@@ -210,7 +213,7 @@ def _make_cluster(binaries: Path, folder: Path) -> None:
     with _seen_by_server(new) as (data, options):
         command = [str(binaries / "initdb"), "-D", data, "-U", NAME, "-A", "trust", "-E", "UTF8"]
         made = subprocess.run(  # noqa: S603
-            [*command, *_locale(binaries)],
+            [*command, *locale_options(binaries)],
             capture_output=True,
             text=True,
             errors="replace",
@@ -220,6 +223,7 @@ def _make_cluster(binaries: Path, folder: Path) -> None:
             **options,
         )
     if made.returncode:
+        shutil.rmtree(new, ignore_errors=True)
         raise ConfigurationError(
             f"The embedded Postgres could not make {folder / 'data'}: {_reason(made.stderr)}."
         )
@@ -238,20 +242,6 @@ def _put_in_place(new: Path, data: Path) -> None:
         raise ConfigurationError(
             f"{data} holds files but no Postgres cluster: move it away and start again."
         ) from error
-
-
-def _locale(binaries: Path) -> list[str]:
-    """Sorts by code point, the same everywhere, and knows letters outside ASCII for full-text search.
-
-    The builtin provider came with Postgres 17. Raises ConfigurationError for a Postgres that is too old.
-    """
-    version = version_of(binaries)
-    major = int(version.split(".")[0])
-    if major < OLDEST:
-        raise ConfigurationError(f"{binaries} is Postgres {version}: Postgres {OLDEST} or later is needed.")
-    builtin = ["--locale-provider=builtin", "--builtin-locale=C.UTF-8"] if major >= 17 else []
-    ctype = "UTF-8" if sys.platform == "darwin" else "C.UTF-8"
-    return [*builtin, "--locale=C", f"--lc-ctype={ctype}"]
 
 
 @contextlib.contextmanager
@@ -284,12 +274,16 @@ def _reason(said: str) -> str:
     return (lines[0] if lines else "it said nothing").partition("FATAL:")[2].strip() or "".join(lines[:1])
 
 
-def _program(pid: int) -> str:
-    """Its name; "" when there is none."""
-    command = ["ps", "-p", str(pid), "-o", "comm="]
+def _runs_postgres(pid: int) -> bool:
+    """A killed one whose parent has not asked for it yet (a zombie, state Z) does not run any more."""
     try:
         if sys.platform == "linux":
-            return Path(f"/proc/{pid}/comm").read_text()
-        return subprocess.run(command, capture_output=True, text=True, timeout=5, check=False).stdout  # noqa: S603
+            name, _, rest = Path(f"/proc/{pid}/stat").read_text().rpartition(") ")
+        else:
+            command = ["/bin/ps", "-p", str(pid), "-o", "stat=,comm="]
+            rest = name = subprocess.run(  # noqa: S603
+                command, capture_output=True, text=True, timeout=ANSWER_SECONDS, check=False
+            ).stdout.strip()
     except (OSError, subprocess.TimeoutExpired):
-        return ""
+        return False
+    return "postgres" in name and not rest.startswith("Z")

@@ -143,6 +143,8 @@ class EmbeddedValkey:
 
     async def _started(self) -> bool:
         """False: it ended by itself."""
+        if self._process:
+            await end(self._process, signal.SIGTERM, STOP_SECONDS)
         command = [str(self._binary), "--dir", str(self._data), "--unixsocket", SOCKET]
         command += [part for name, value in SETTINGS.items() for part in (f"--{name}", value)]
         self._process = launch(command, self.folder, cwd=self._data)

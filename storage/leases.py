@@ -29,7 +29,7 @@ class PostgresLeases:
         self._instance = instance
         self._channels = list(channels)
         self._line = database.line()  # its own: a heartbeat never waits behind a flush
-        self._sweep_line = database.line()
+        self._sweep_line = database.line(planner={})  # looks for few among many: Postgres knows best how
 
     async def beat(self, claims: Sequence[Claim], turns: Sequence[UUID], epoch: int) -> Beat:
         rows = await self._line.fetch(

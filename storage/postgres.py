@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
+from types import MappingProxyType
 from typing import Any
 
 import asyncpg
@@ -25,15 +26,27 @@ GONE = (OSError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError, asyncp
 AGAIN = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
 
 
+WALK_INDEXES = {
+    "plan_cache_mode": "force_generic_plan",
+    **dict.fromkeys(
+        ("enable_seqscan", "enable_bitmapscan", "enable_hashjoin", "enable_mergejoin", "enable_sort"), "off"
+    ),
+}
+"""For the turn's statements. Statistics know the average conversation; in one of 100,000 messages the planner would
+read and sort them all to find the last twenty. These always walk an index and stop."""
+
+
 async def connect(
-    url: str, statement_seconds: float | None = STATEMENT_SECONDS
+    url: str,
+    statement_seconds: float | None = STATEMENT_SECONDS,
+    planner: Mapping[str, str] = MappingProxyType({}),
 ) -> asyncpg.Connection[asyncpg.Record]:
     """A driver connection; `sslmode` and friends are read from the URL as libpq reads them."""
     return await asyncpg.connect(
         url,
         timeout=CONNECT_SECONDS,
         command_timeout=statement_seconds,
-        server_settings={"application_name": "simple-ai-agent", "jit": "off"},
+        server_settings={"application_name": "simple-ai-agent", "jit": "off", **planner},
     )
 
 
@@ -43,8 +56,9 @@ class Line:
     asyncpg's pool resets a session at each release, which costs more than the statement itself.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, planner: Mapping[str, str]) -> None:
         self._url = url
+        self._planner = planner
         self._connection: asyncpg.Connection[asyncpg.Record] | None = None
         self._lock = asyncio.Lock()
 
@@ -70,7 +84,7 @@ class Line:
 
     async def _fetch_once(self, sql: str, *args: Any) -> list[asyncpg.Record]:
         if self._connection is None or self._connection.is_closed():
-            self._connection = await connect(self._url)
+            self._connection = await connect(self._url, planner=self._planner)
         try:
             return await self._connection.fetch(sql, *args)
         except BaseException as error:
@@ -93,9 +107,9 @@ class Database:
         self.engine = engine
         self._lines: list[Line] = []
 
-    def line(self) -> Line:
+    def line(self, planner: Mapping[str, str] = WALK_INDEXES) -> Line:
         """A new pinned connection, made when first used and closed with the database."""
-        line = Line(self.url)
+        line = Line(self.url, planner)
         self._lines.append(line)
         return line
 

@@ -105,7 +105,7 @@ WHERE c.id = $1::uuid AND m.id = $2::uuid AND m."timestamp" >= c.last_activity -
 
 
 -- name: load
--- The last messages of conversations, newest first, and all that wait; walks the partitions from the newest and stops.
+-- The last messages of conversations and all that wait, in no order; walks the partitions from the newest and stops.
 -- $1 conversations  $2 messages of a window
 SELECT c.id AS conversation, c.channel_type, c.chat_id, c.thread_id, c.version, c.answered, c.model_override,
        m.seq, m.role, m.content, m.answers, m.metadata, m.user_id, m.turn_id,
@@ -118,8 +118,7 @@ LEFT JOIN LATERAL (
     ORDER BY "timestamp" DESC, seq DESC LIMIT greatest($2::bigint, c.version - c.answered)
 ) m ON true
 LEFT JOIN turns t ON t.id = m.turn_id AND m.role = 'user' AND m.seq > c.answered
-LEFT JOIN users u ON u.id = m.user_id AND t.id IS NOT NULL
-ORDER BY c.id, m.seq DESC;
+LEFT JOIN users u ON u.id = m.user_id AND t.id IS NOT NULL;
 
 
 -- name: placed
@@ -205,7 +204,7 @@ WITH open AS MATERIALIZED (
     WHERE open.reply IS NULL AND answer."timestamp" < now() - make_interval(secs => $1::float8)
     UNION ALL
     SELECT id, touched_at, 0, 0, id, reply, '{}' FROM open WHERE reply IS NOT NULL
-), leading AS MATERIALIZED (
+), leads AS MATERIALIZED (
     SELECT turn, content, metadata,
            (SELECT array_agg(a.turn ORDER BY a.seq) FROM answered a WHERE a.answer = l.answer) AS turns
     FROM answered l
@@ -213,10 +212,10 @@ WITH open AS MATERIALIZED (
     ORDER BY turn LIMIT $4::bigint
 )
 UPDATE turns t SET touched_at = now(), attempts = t.attempts + 1
-FROM leading
-WHERE t.id = leading.turn AND t.state = 'open' AND t.touched_at < now() - make_interval(secs => $1::float8)
-RETURNING leading.turns, t.channel_type, t.chat_id, t.thread_id, t.address, t.placed, t.attempts,
-          leading.content, leading.metadata;
+FROM leads
+WHERE t.id = leads.turn AND t.state = 'open' AND t.touched_at < now() - make_interval(secs => $1::float8)
+RETURNING leads.turns, t.channel_type, t.chat_id, t.thread_id, t.address, t.placed, t.attempts,
+          leads.content, leads.metadata;
 
 
 -- name: attempt

@@ -85,7 +85,9 @@ class PostgresTurns:
 
     async def _accept_all(self, turns: Sequence[NewTurn]) -> list[Accepted | None]:
         try:
-            rows = await self._accept_line.fetch(STATEMENTS["accept"], *_columns(turns), self._instance, self._lease)
+            rows = await self._accept_line.fetch(
+                STATEMENTS["accept"], *_columns(turns), self._instance, self._lease
+            )
         except asyncpg.ForeignKeyViolationError:  # a cached user id that this database does not know
             rows = await self._accept_line.fetch(
                 STATEMENTS["accept"], *_columns(turns, believe_users=False), self._instance, self._lease
@@ -167,9 +169,10 @@ def _stored(answer: Answer, row: asyncpg.Record | None) -> Stored | None:
 
 
 def _loaded(rows: Sequence[asyncpg.Record]) -> Loaded:
-    """Rows are newest first; those without a message stand for an empty conversation."""
+    """A row without a message stands for an empty conversation."""
     if not rows:
         return Loaded(Window(0, ()), (), None)
+    rows = sorted(rows, key=lambda row: row["seq"] or 0, reverse=True)
     messages = [_message(row) for row in rows if row["seq"] is not None]
     waiting = [_waiting(row) for row in reversed(rows) if row["waiting_turn"] is not None]
     preferred = next((row["preferred_model"] for row in rows if row["waiting_turn"] is not None), None)

@@ -107,8 +107,8 @@ class PlatformReply:
         return self._placed
 
     async def finish(self, text: str) -> Placed:
-        self._placed = self._platform.put(self._address.chat, self._placed, text)
         self._platform.finished[self._turn] += 1
+        self._placed = self._platform.put(self._address.chat, self._placed, text)
         return self._placed
 
 
@@ -186,6 +186,12 @@ class World:
             user or chat,
             direct=user is None,
         )
+
+    async def ask(self, agent: Instance, text: str, *, chat: str = "ada") -> None:
+        """Sends a message and returns once its answer is finished."""
+        message = self.message(text, chat=chat)
+        await agent.engine.accept(message)
+        await self.platform.until(lambda: self.platform.finished[message.turn_id] > 0)
 
     async def answered(self, chat: str, *texts: str) -> None:
         """Returns once the chat shows exactly these finished answers."""

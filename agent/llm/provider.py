@@ -1,0 +1,79 @@
+"""What every provider is made of: the port, its values, its one error."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Protocol
+
+from agent.errors import ModelError
+from agent.models import Prompt
+
+ANSWER_TOKENS = 8192
+"""The longest answer asked for where a limit has to be named, and what a context keeps free for it.
+
+Every current Claude model can write at least this much
+(https://docs.anthropic.com/en/docs/about-claude/models/overview).
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Reported:
+    """The tokens of one answer as the server counted them."""
+
+    prompt_tokens: int
+    completion_tokens: int
+
+
+class Model(Protocol):
+    """One model of one provider."""
+
+    def stream(self, prompt: Prompt) -> AsyncGenerator[str | Reported]:
+        """One attempt: text as it comes, then what the server reported, if it did.
+
+        Raises AttemptError when the answer broke off, whether there was text or not.
+        """
+
+
+class AttemptError(ModelError):
+    """One attempt failed. The router decides by it what to try next; people see the sentence.
+
+    `again`: the same model may answer if it is asked again. `slow`: it took so long that another model should
+    be asked first. `status`: of the HTTP response, when it was that.
+    """
+
+    def __init__(
+        self,
+        sentence: str,
+        *,
+        again: bool = False,
+        slow: bool = False,
+        status: int | None = None,
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(sentence, retry_after=retry_after)
+        self.again = again
+        self.slow = slow
+        self.status = status
+
+
+def conversation(prompt: Prompt) -> list[dict[str, str]]:
+    """The prompt's messages as chat APIs take them: the person first, then strictly alternating.
+
+    Anthropic requires a first message by the user and text that is not blank
+    (https://docs.anthropic.com/en/api/messages); the chat templates of many open models require alternation.
+    """
+    spoken = [(role, text) for role, text in prompt.messages if role != "system" and text.strip()]
+    if not spoken or spoken[0][0] == "assistant":
+        spoken.insert(0, ("user", "…"))
+    return [
+        {"role": role, "content": "\n\n".join(text for _, text in group)}
+        for role, group in groupby(spoken, key=lambda message: message[0])
+    ]
+
+
+def system_text(prompt: Prompt) -> str:
+    """Everything the prompt says as the system, "" when nothing."""
+    notes = (text for role, text in prompt.messages if role == "system")
+    return "\n\n".join(text for text in (prompt.system, *notes) if text.strip())
