@@ -11,9 +11,11 @@ from dataclasses import dataclass, field
 from uuid import UUID
 
 import structlog
+from structlog.contextvars import bind_contextvars
 from uuid_utils.compat import uuid7
 
-from agent.delivery import Display, deliver
+from agent import metrics
+from agent.delivery import Display, Later, deliver
 from agent.errors import ModelError, UnknownModel
 from agent.models import (
     Answer,
@@ -72,6 +74,8 @@ class Running:
 class Draft:
     """What the model wrote so far, and how it ended."""
 
+    channel: str
+    began: float = field(default_factory=time.monotonic)
     parts: list[str] = field(default_factory=list)
     usage: Usage | None = None
     error: str | None = None
@@ -83,8 +87,9 @@ class Draft:
 class Answering:
     """Writes, stores and delivers answers. Holds no connection while a model or a platform is awaited."""
 
-    def __init__(self, ports: Ports, options: Options) -> None:
+    def __init__(self, ports: Ports, options: Options, later: Later) -> None:
         self._ports = ports
+        self._later = later
         self._options = options
         self._quarantine = asyncio.Lock()
 
@@ -96,6 +101,7 @@ class Answering:
             batch = self._next_batch(running, loaded.waiting)
             running.turns = tuple(waiting.turn for waiting in batch)
             running.covers = batch[-1].seq if batch else loaded.window.version
+            _bind(running.turns)
             if recovered:
                 await self._recover_next(running, loaded, batch)
             else:
@@ -122,31 +128,44 @@ class Answering:
             lead = batch[-1]
             reply = self._ports.channels[running.key[0]].reply(lead.address, lead.placed, lead.turn)
             failed = f"set aside after {ATTEMPTS} attempts"
-            await deliver(self._ports.deliveries, reply, running.turns, Notice(sentence), failed=failed)
+            await deliver(
+                self._ports.deliveries,
+                reply,
+                running.turns,
+                Notice(sentence),
+                self._later,
+                channel=running.key[0],
+                failed=failed,
+            )
 
     async def _answer_next(self, running: Running, loaded: Loaded, batch: Sequence[Waiting]) -> None:
         prompt = self._prompt(running, loaded)
         if not batch or not prompt.messages:  # deleted before it was answered
             await self._store(running, loaded, batch, self._answer(running, "", {"notice": True}))
-            await self._ports.deliveries.done(running.turns, None)
+            metrics.turns.add(running.key[0], "done", amount=len(running.turns))
+            self._later(self._ports.deliveries.done(running.turns, None))
             return
         lead = batch[-1]
         reply = self._ports.channels[running.key[0]].reply(lead.address, lead.placed, lead.turn)
-        display = Display(reply, lambda placed: self._ports.deliveries.placed(lead.turn, placed))
+        display = Display(reply, lambda placed: self._later(self._ports.deliveries.placed(lead.turn, placed)))
         started = time.monotonic()
         try:
             draft = await self._write(running, self._model(running, loaded), prompt, display)
             answer = self._finished(running, draft, round((time.monotonic() - started) * 1000))
             stored = answer and await self._store(running, loaded, batch, answer)
+            if stored:
+                metrics.took(started, running.key[0], "stored")
         finally:
             await display.close()
         if answer and stored:
             text = delivered(answer.content, answer.metadata)
-            await deliver(self._ports.deliveries, reply, running.turns, text)
+            channel = running.key[0]
+            await deliver(self._ports.deliveries, reply, running.turns, text, self._later, channel=channel)
+            metrics.took(started, channel, "delivered")
 
     async def _write(self, running: Running, model: str, prompt: Prompt, display: Display) -> Draft:
         """Asks the model. Whatever happens to it, there is a draft to go on with."""
-        draft = Draft()
+        draft = Draft(running.key[0])
         running.writer = asyncio.create_task(self._stream(model, prompt, draft, display))
         if running.cut is not None:
             running.writer.cancel()
@@ -167,6 +186,8 @@ class Answering:
                 if isinstance(piece, Usage):
                     draft.usage = piece
                 else:
+                    if not draft.parts:
+                        metrics.took(draft.began, draft.channel, "first_text")
                     draft.parts.append(piece)
                     display.grow(draft.text)
 
@@ -205,6 +226,7 @@ class Answering:
             log.warning("claim lost", conversation=str(running.conversation))
             return None
         running.claim, running.cut = stored.next_claim, None
+        log.info("answered", seq=stored.version, covers=answer.answers)
         window = loaded.window
         if stored.next_claim is None and stored.version == window.version + 1 and batch:
             said = Message(
@@ -233,3 +255,11 @@ class Answering:
         system = self._ports.control.channel(running.key[0]).system_prompt or self._options.system_prompt
         budget = self._ports.models.budget(self._model(running, loaded))
         return build_prompt(system, loaded.window, upto=running.covers, budget=budget)
+
+
+def _bind(turns: Sequence[UUID]) -> None:
+    """From now on the log lines of this task carry the turn that leads, and those it answers along."""
+    if turns:
+        bind_contextvars(turn=str(turns[-1]))
+    if len(turns) > 1:
+        log.info("answering together", turns=[str(turn) for turn in turns])

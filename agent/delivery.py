@@ -3,22 +3,31 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
+from contextlib import suppress
+from typing import Any
 from uuid import UUID
 
 import structlog
 
-from agent.errors import DeliveryError, StoreUnavailable, Undeliverable
+from agent import metrics
+from agent.errors import DeliveryError, Undeliverable
 from agent.models import Placed
 from agent.ports import Deliveries, Reply
 
 SHOW_SECONDS = 15.0
 """A platform call that shows an unfinished answer may take this long before the final one goes ahead."""
 
+SHOW_AGAIN_SECONDS = 1.5
+"""When the model pauses, the platform is shown the same text again: it may have skipped it, or typing may end."""
+
 TRIES = 4
 FIRST_PAUSE = 0.5
 GIVE_UP = 10
 """An answer that ten instances in turn could not deliver is set aside."""
+
+Later = Callable[[Coroutine[Any, Any, None]], object]
+"""Runs work that nobody waits for, to its end."""
 
 log = structlog.get_logger()
 
@@ -26,9 +35,9 @@ log = structlog.get_logger()
 class Display:
     """Shows an answer as it grows: the newest text whenever the platform is ready, never slowing the model."""
 
-    def __init__(self, reply: Reply, placed: Callable[[Placed], Awaitable[None]]) -> None:
+    def __init__(self, reply: Reply, placed: Callable[[Placed], object]) -> None:
         self._reply = reply
-        self._record = placed
+        self._placed = placed  # told where the answer stands, each time that changes
         self._text: Callable[[], str] = str
         self._grown = asyncio.Event()
         self._closed = False
@@ -51,17 +60,20 @@ class Display:
     async def _run(self) -> None:
         last: Placed | None = None
         while True:
-            await self._grown.wait()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(SHOW_AGAIN_SECONDS):
+                    await self._grown.wait()
             self._grown.clear()
             if self._closed:
                 return
             try:
                 placed = await self._reply.show(self._text())
+            except DeliveryError as error:
+                log.info("not shown", reason=error.sentence)  # the finished answer will be
+            else:
                 if placed is not None and placed != last:
                     last = placed
-                    await self._record(placed)
-            except (DeliveryError, StoreUnavailable) as error:
-                log.info("not shown", reason=error.sentence)  # the finished answer will be
+                    self._placed(placed)
 
 
 async def deliver(
@@ -69,28 +81,37 @@ async def deliver(
     reply: Reply,
     turns: Sequence[UUID],
     text: str,
+    later: Later,
     *,
+    channel: str,
     attempts: int = 0,
     failed: str | None = None,
 ) -> None:
-    """Sends a stored answer until it arrived, then closes its turns.
+    """Sends a stored answer; returns when it arrived. That its turns are closed then is recorded later.
 
     When the platform does not take it, the turns stay open: whoever sweeps next tries again. `failed` closes them
     as failed even though this text, which says so, arrived.
     """
     try:
-        placed = await _finish(reply, text)
+        placed = await _finish(reply, text, channel)
     except Undeliverable as error:
-        await deliveries.done(turns, None, failed=error.sentence)
+        metrics.delivery_ended(channel, len(turns), arrived=False, closed_as="failed")
+        later(deliveries.done(turns, None, failed=error.sentence))
     except DeliveryError as error:
         log.warning("not delivered", reason=error.sentence, attempts=attempts)
-        if attempts >= GIVE_UP:
-            await deliveries.done(turns, None, failed=error.sentence)
+        given_up = attempts >= GIVE_UP
+        metrics.delivery_ended(
+            channel, len(turns), arrived=False, closed_as="failed" if given_up else None
+        )
+        if given_up:
+            later(deliveries.done(turns, None, failed=error.sentence))
     else:
-        await deliveries.done(turns, placed, failed=failed)
+        metrics.delivery_ended(channel, len(turns), arrived=True, closed_as="failed" if failed else "done")
+        log.info("delivered", messages=len(placed.ids))
+        later(deliveries.done(turns, placed, failed=failed))
 
 
-async def _finish(reply: Reply, text: str) -> Placed:
+async def _finish(reply: Reply, text: str, channel: str) -> Placed:
     for attempt in range(TRIES):
         try:
             return await reply.finish(text)
@@ -99,5 +120,6 @@ async def _finish(reply: Reply, text: str) -> Placed:
         except DeliveryError:
             if attempt == TRIES - 1:
                 raise
+            metrics.delivery_retries.add(channel)
             await asyncio.sleep(FIRST_PAUSE * 2**attempt)
     raise AssertionError("unreachable")

@@ -7,15 +7,20 @@ not, a turn is open or closed. An instance may end anywhere; another finds its c
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Coroutine
+from contextlib import suppress
+from contextvars import copy_context
 from dataclasses import replace
 from types import TracebackType
 from typing import Any, Self
 from uuid import UUID
 
 import structlog
+from structlog.contextvars import bind_contextvars
 from uuid_utils.compat import uuid7
 
+from agent import metrics
 from agent.answering import Answering, Cut, Running
 from agent.commands import Command, parse_command
 from agent.delivery import deliver
@@ -51,7 +56,7 @@ class Engine:
     def __init__(self, ports: Ports, options: Options) -> None:
         self._ports = ports
         self._options = options
-        self._answering = Answering(ports, options)
+        self._answering = Answering(ports, options, self._spawn)
         self._running: set[Running] = set()
         self._latest: dict[UUID, asyncio.Task[None]] = {}  # the last work begun for a conversation
         self._delivering: set[UUID] = set()
@@ -79,6 +84,7 @@ class Engine:
         await asyncio.shield(self._spawn(self._accept(inbound)))
 
     async def _accept(self, inbound: Inbound) -> None:
+        bind_contextvars(turn=str(inbound.turn_id))  # in this task and all that it begins
         if inbound.change != "new":
             await self._edit(inbound)
         elif refusal := self._refusal(inbound):
@@ -89,6 +95,7 @@ class Engine:
             await self._ask(inbound)
 
     async def _ask(self, inbound: Inbound) -> None:
+        started, channel = time.monotonic(), inbound.address.channel
         arrival = await self._ports.cache.arrive(inbound)
         await self._ports.control.observe(arrival.epoch)
         known = arrival.user is not None
@@ -100,10 +107,15 @@ class Engine:
             self._in_doubt = True
             raise
         if accepted is None:
-            log.info("duplicate", turn=str(inbound.turn_id))
-        elif accepted.claim is not None:
+            metrics.duplicates.add(channel)
+            log.info("duplicate")
+            return
+        metrics.turns.add(channel, "open")
+        metrics.steps.observe(time.monotonic() - started, channel, "accept")
+        log.info("accepted", seq=accepted.seq)
+        if accepted.claim is not None:
             self._work(accepted.claim, _arrived(inbound, arrival, accepted))
-        elif self._ports.control.channel(inbound.address.channel).overlap is Overlap.INTERRUPT:
+        elif self._ports.control.channel(channel).overlap is Overlap.INTERRUPT:
             self._cut(accepted.conversation, Cut.INTERRUPTED)
 
     def _refusal(self, inbound: Inbound) -> str | None:
@@ -153,6 +165,7 @@ class Engine:
         """Does and answers something that is no message. Once: a repeated delivery finds its turn there."""
         text = await self._ports.desk.once(inbound, made.effect, made.reply)
         if text is not None:
+            metrics.turns.add(inbound.address.channel, "open")
             self._spawn(
                 self._deliver(Undelivered((inbound.turn_id,), inbound.address, None, text), repeat=False)
             )
@@ -187,11 +200,20 @@ class Engine:
 
     async def _deliver(self, answer: Undelivered, *, repeat: bool = True) -> None:
         lead = answer.turns[-1]
+        bind_contextvars(turn=str(lead))
         channel = self._ports.channels[answer.address.channel]
         reply = channel.reply(answer.address, answer.placed, lead, repeat=repeat)
         self._delivering.add(lead)
         try:
-            await deliver(self._ports.deliveries, reply, answer.turns, answer.text, attempts=answer.attempts)
+            await deliver(
+                self._ports.deliveries,
+                reply,
+                answer.turns,
+                answer.text,
+                self._spawn,
+                channel=channel.name,
+                attempts=answer.attempts,
+            )
         finally:
             self._delivering.discard(lead)
 
@@ -247,8 +269,10 @@ class Engine:
     async def stop(self) -> None:
         """Takes nothing more in, lets answers finish for a while, then hands the rest to other instances."""
         self._stopping = True
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=self._options.drain_seconds)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._options.drain_seconds):
+                while self._tasks:  # each may begin another: what is delivered is then recorded
+                    await asyncio.wait(self._tasks)
         if self._beats is not None:
             self._beats.cancel()
             await asyncio.wait({self._beats})
@@ -263,9 +287,10 @@ class Engine:
             log.warning("leases not handed back", count=len(left))
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        task = asyncio.create_task(work)
+        context = copy_context()  # what the work binds to its log lines is true at its end, too
+        task = asyncio.create_task(work, context=context)
         self._tasks.add(task)
-        task.add_done_callback(self._ended)
+        task.add_done_callback(self._ended, context=context)
         return task
 
     def _ended(self, task: asyncio.Task[None]) -> None:

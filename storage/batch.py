@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Hashable, Sequence
+from contextvars import Context
 from typing import Generic, TypeVar
+
+from agent import metrics
 
 Item = TypeVar("Item")
 Verdict = TypeVar("Verdict")
@@ -28,6 +31,7 @@ class Batch(Generic[Item, Verdict]):
         passing: tuple[type[Exception], ...] = (),
     ) -> None:
         self._run = run
+        self._name = getattr(run, "__name__", "batch").strip("_")  # in metrics
         self._key = key
         self._limit = limit
         self._linger = linger  # seconds to wait for company, for work that nobody awaits
@@ -40,7 +44,8 @@ class Batch(Generic[Item, Verdict]):
         future: asyncio.Future[Verdict] = asyncio.get_running_loop().create_future()
         self._waiting.append((item, future))
         if self._flusher is None:
-            self._flusher = asyncio.create_task(self._flush_all())
+            # In a context of its own: it works for many turns, so its log lines belong to none.
+            self._flusher = asyncio.create_task(self._flush_all(), context=Context())
         return await future
 
     async def drain(self) -> None:
@@ -52,7 +57,9 @@ class Batch(Generic[Item, Verdict]):
         try:
             await asyncio.sleep(self._linger)
             while self._waiting:
-                await self._flush(self._next())
+                entries = self._next()
+                metrics.batch_items.observe(len(entries), self._name)
+                await self._flush(entries)
         finally:
             self._flusher = None
 

@@ -13,6 +13,7 @@ from uuid import UUID
 
 import msgspec
 
+from agent import metrics
 from agent.models import Arrival, Inbound, Message, Role, Session, Window
 from storage.redis import Command, RedisPipe
 
@@ -109,14 +110,19 @@ class RedisCache:
         return replies[0] if replies else None
 
     def _pack(self, window: Window) -> bytes:
+        """The newest messages by seq, as Postgres gives them back: no answer depends on what Redis still has."""
+        oldest = sorted(m.seq for m in window.messages)[-self._limit :][:1]
         messages = [
-            (m.seq, m.role, m.content, m.answers, m.author, m.notice) for m in window.messages[-self._limit :]
+            (m.seq, m.role, m.content, m.answers, m.author, m.notice)
+            for m in window.messages
+            if m.seq >= oldest[0]
         ]
         return _encoder.encode(_Packed(SCHEMA, window.version, messages))
 
     def _unpack(self, data: Any) -> Window | None:
         if not isinstance(data, bytes):
             self.misses += 1
+            metrics.cache_reads.add("miss")
             return None
         try:
             packed = _decoder.decode(data)
@@ -124,8 +130,10 @@ class RedisCache:
             packed = None
         if packed is None or packed.schema != SCHEMA:
             self.misses += 1
+            metrics.cache_reads.add("miss")
             return None
         self.hits += 1
+        metrics.cache_reads.add("hit")
         return Window(packed.version, tuple(Message(*message) for message in packed.messages))
 
 

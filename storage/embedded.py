@@ -133,7 +133,8 @@ async def _leave(server: Server, users: IO[bytes]) -> None:
     """The last one out stops the server."""
     try:
         async with _turn(server, LEAVE_SECONDS):
-            await (server.stop() if _lock(users, alone=True) else server.leave())
+            with users:  # freed before the turn is: whoever comes next must get it at once
+                await (server.stop() if _lock(users, alone=True) else server.leave())
     except ConfigurationError:  # somebody is starting it: it is wanted
         await server.leave()
     except OSError:  # its folder was removed

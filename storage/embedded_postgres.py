@@ -101,9 +101,9 @@ class EmbeddedPostgres:
         """SIGINT: a fast shutdown, which ends connections and writes a checkpoint."""
         pid = self._pid() if await self._answers() else None
         await self._hang_up()
-        if self._process:
+        if self._process and self._process.poll() is None:
             await end(self._process, signal.SIGINT, STOP_SECONDS)
-        elif pid:
+        elif pid:  # somebody else started it, perhaps after ours had died
             with contextlib.suppress(TimeoutError, ProcessLookupError):
                 os.kill(pid, signal.SIGINT)
                 async with asyncio.timeout(STOP_SECONDS):
@@ -121,8 +121,8 @@ class EmbeddedPostgres:
 
     async def _started(self, binaries: Path) -> bool:
         """False: it is worth another try. Raises ConfigurationError when it is not."""
-        if self._process:
-            await end(self._process, signal.SIGINT, STOP_SECONDS)
+        if self._process and self._process.poll() is None:  # busy, or about to be gone
+            return await self._answers()
         with _seen_by_server(self._data) as (data, options):
             command = [str(binaries / "postgres"), "-D", data]
             command += [part for name, value in SETTINGS.items() for part in ("-c", f"{name}={value}")]
@@ -180,6 +180,8 @@ class EmbeddedPostgres:
                 self._wire = await asyncpg.connect(self.url, timeout=ANSWER_SECONDS)
         except (OSError, TimeoutError, asyncpg.PostgresConnectionError, asyncpg.CannotConnectNowError):
             return False
+        except asyncpg.PostgresError as error:  # such as: too many connections
+            raise ConfigurationError(f"The embedded Postgres in {self.folder} refuses: {error}.") from error
         self._version = self._wire.get_settings().server_version.split()[0]
         return True
 

@@ -169,7 +169,7 @@ class EmbeddedValkey:
         try:
             async with asyncio.timeout(ANSWER_SECONDS):
                 info = await _info(*self._wire)
-        except (OSError, TimeoutError, asyncio.IncompleteReadError):
+        except (OSError, TimeoutError, ValueError, asyncio.IncompleteReadError):
             return "busy"
         if "valkey_version" in info:
             self._version = f"Valkey {info['valkey_version']}"

@@ -14,6 +14,7 @@ from typing import Any
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.exceptions import RedisError
 
+from agent import metrics
 from agent.errors import ConfigurationError
 from storage.batch import Batch
 
@@ -27,8 +28,11 @@ Command = tuple[bytes | str | int | float, ...]
 class RedisPipe:
     """Sends commands without ever raising: no answer is an answer (None)."""
 
-    def __init__(self, client: Redis, *, deadline: float = DEADLINE_SECONDS) -> None:
-        self.client = client
+    def __init__(
+        self, pipe: Redis, client: Redis | None = None, *, deadline: float = DEADLINE_SECONDS
+    ) -> None:
+        self.client = client or pipe  # for what is no turn: raises, and waits for seconds
+        self._pipe = pipe
         self.round_trips = 0
         self._deadline = deadline
         self._failures = 0
@@ -47,11 +51,12 @@ class RedisPipe:
         return await self._batch.submit(commands)
 
     async def _send_all(self, groups: Sequence[Sequence[Command]]) -> list[list[Any] | None]:
-        pipeline = self.client.pipeline(transaction=False)
+        pipeline = self._pipe.pipeline(transaction=False)
         for group in groups:
             for command in group:
                 pipeline.execute_command(*command)
         self.round_trips += 1
+        metrics.redis_round_trips.add()
         try:
             async with asyncio.timeout(self._deadline):
                 replies = await pipeline.execute(raise_on_error=False)
@@ -64,6 +69,7 @@ class RedisPipe:
 
     def _note_failure(self) -> None:
         self._failures += 1
+        metrics.redis_failures.add()
         if self._failures >= FAILURES:
             self._rests_until = time.monotonic() + REST_SECONDS
 
@@ -72,16 +78,27 @@ class RedisPipe:
 async def open_redis(url: str) -> AsyncIterator[RedisPipe]:
     """Connects when first used. Raises ConfigurationError when the URL can not be one."""
     try:
-        pool = BlockingConnectionPool.from_url(
-            url, max_connections=50, socket_connect_timeout=5, socket_timeout=5, health_check_interval=30
-        )
+        client = _client(url, socket_timeout=5.0)
+        # The pipe has a deadline of its own for each write; one more for each reply would double its cost.
+        pipe = _client(url, socket_timeout=None)
     except ValueError as error:
         raise ConfigurationError(
             "REDIS_URL is not a Redis URL. It looks like redis://host:6379/0."
         ) from error
-    client = Redis(connection_pool=pool)
     try:
-        yield RedisPipe(client)
+        yield RedisPipe(pipe, client)
     finally:
-        await client.aclose()
-        await pool.disconnect()
+        for one in (client, pipe):
+            await one.aclose()
+            await one.connection_pool.disconnect()
+
+
+def _client(url: str, *, socket_timeout: float | None) -> Redis:
+    pool = BlockingConnectionPool.from_url(
+        url,
+        max_connections=50,
+        socket_connect_timeout=5,
+        socket_timeout=socket_timeout,
+        health_check_interval=30,
+    )
+    return Redis(connection_pool=pool)

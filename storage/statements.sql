@@ -106,7 +106,7 @@ WHERE c.id = $1::uuid AND m.id = $2::uuid AND m."timestamp" >= c.last_activity -
 
 -- name: load
 -- The last messages of conversations and all that wait, in no order; walks the partitions from the newest and stops.
--- $1 conversations  $2 messages of a window
+-- $1 conversations  $2 messages of a window, besides those that wait
 SELECT c.id AS conversation, c.channel_type, c.chat_id, c.thread_id, c.version, c.answered, c.model_override,
        m.seq, m.role, m.content, m.answers, m.metadata, m.user_id, m.turn_id,
        t.id AS waiting_turn, t.address, t.placed, t.attempts, u.preferred_model, u.channel_user_id
@@ -115,7 +115,7 @@ JOIN conversations c ON c.id = wanted.id
 LEFT JOIN LATERAL (
     SELECT seq, role, content, answers, metadata, user_id, turn_id FROM messages
     WHERE conversation_id = c.id AND "timestamp" BETWEEN c.started_at AND c.last_activity
-    ORDER BY "timestamp" DESC, seq DESC LIMIT greatest($2::bigint, c.version - c.answered)
+    ORDER BY "timestamp" DESC, seq DESC LIMIT $2::bigint + c.version - c.answered
 ) m ON true
 LEFT JOIN turns t ON t.id = m.turn_id AND m.role = 'user' AND m.seq > c.answered
 LEFT JOIN users u ON u.id = m.user_id AND t.id IS NOT NULL;

@@ -127,7 +127,7 @@ class PostgresTurns:
         found: dict[UUID, list[asyncpg.Record]] = {conversation: [] for conversation in wanted}
         for row in rows:
             found[row["conversation"]].append(row)
-        return [_loaded(found[conversation]) for conversation in conversations]
+        return [_loaded(found[conversation], self._limit) for conversation in conversations]
 
 
 def _columns(turns: Sequence[NewTurn], *, believe_users: bool = True) -> list[Any]:
@@ -168,12 +168,13 @@ def _stored(answer: Answer, row: asyncpg.Record | None) -> Stored | None:
     )
 
 
-def _loaded(rows: Sequence[asyncpg.Record]) -> Loaded:
-    """A row without a message stands for an empty conversation."""
+def _loaded(rows: Sequence[asyncpg.Record], limit: int) -> Loaded:
+    """The newest `limit` messages and all that wait. A row without a message stands for an empty conversation."""
     if not rows:
         return Loaded(Window(0, ()), (), None)
     rows = sorted(rows, key=lambda row: row["seq"] or 0, reverse=True)
-    messages = [_message(row) for row in rows if row["seq"] is not None]
+    messages = [_message(row) for row in rows if row["seq"] is not None and row["waiting_turn"] is None][:limit]
+    messages += [_message(row) for row in rows if row["waiting_turn"] is not None]
     waiting = [_waiting(row) for row in reversed(rows) if row["waiting_turn"] is not None]
     preferred = next((row["preferred_model"] for row in rows if row["waiting_turn"] is not None), None)
     return Loaded(

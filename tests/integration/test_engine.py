@@ -105,7 +105,9 @@ async def test_stop_cuts_the_answer_and_keeps_what_was_written(world: World, age
     await world.platform.until(lambda: "re:\n\n*(stopped)*" in world.platform.screen("ada"))
 
 
-async def test_a_model_that_fails_ends_in_a_sentence_and_the_next_turn_works(world: World, agent: Instance) -> None:
+async def test_a_model_that_fails_ends_in_a_sentence_and_the_next_turn_works(
+    world: World, agent: Instance
+) -> None:
     world.model.error, world.model.said = "The model is away.", lambda prompt: ""
     await agent.engine.accept(world.message("one"))
     await world.answered("ada", "The model is away.")
@@ -206,7 +208,9 @@ async def test_what_can_not_be_stored_exactly_is_refused_with_a_sentence(
     assert world.model.prompts == []
 
 
-@pytest.mark.parametrize("odd", ["שלום עולם", "👩‍👩‍👧‍👦 e\u0301 \u202e", "x" * 32_000, "'; DROP TABLE users; --", " lead"])
+@pytest.mark.parametrize(
+    "odd", ["שלום עולם", "👩‍👩‍👧‍👦 e\u0301 \u202e", "x" * 32_000, "'; DROP TABLE users; --", " lead"]
+)
 async def test_any_other_text_is_stored_exactly(world: World, agent: Instance, odd: str) -> None:
     await agent.engine.accept(world.message(odd))
     await world.platform.until(lambda: len(world.platform.screen("ada")) == 1)

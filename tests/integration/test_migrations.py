@@ -26,7 +26,9 @@ def test_head_names_the_newest_migration() -> None:
 def revisions() -> list[str]:
     config = Config()
     config.set_main_option("script_location", "migrations")
-    return [script.revision for script in reversed(list(ScriptDirectory.from_config(config).walk_revisions()))]
+    return [
+        script.revision for script in reversed(list(ScriptDirectory.from_config(config).walk_revisions()))
+    ]
 
 
 @pytest.mark.parametrize("revision", revisions())
