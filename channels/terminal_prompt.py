@@ -1,0 +1,89 @@
+"""The terminal's prompt: line editing, a history that is kept, pasted text of several lines."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from prompt_toolkit import PromptSession
+from prompt_toolkit.enums import DEFAULT_BUFFER
+from prompt_toolkit.filters import has_focus
+from prompt_toolkit.history import FileHistory, History, InMemoryHistory
+from prompt_toolkit.input import Input
+from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
+from prompt_toolkit.output import Output
+from prompt_toolkit.patch_stdout import patch_stdout
+
+HINT = "Ctrl-D leaves."
+
+
+class PromptReader:
+    """Reads from a person. Enter sends, Alt-Enter begins a new line, Ctrl-D on an empty line leaves."""
+
+    def __init__(self, history: History, input: Input | None = None, output: Output | None = None) -> None:
+        self._session: PromptSession[str] = PromptSession(
+            "› ", history=history, multiline=True, key_bindings=_keys(), input=input, output=output
+        )
+
+    async def line(self) -> str | None:
+        """Meanwhile whatever is printed appears above the prompt."""
+        with patch_stdout(raw=True):
+            try:
+                return await self._session.prompt_async(handle_sigint=False)
+            except EOFError:
+                return None
+
+
+def kept_history(path: Path) -> History:
+    """Kept for this user's eyes alone; not kept when `path` can not be written."""
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        os.close(os.open(path, os.O_CREAT | os.O_APPEND | os.O_WRONLY, 0o600))
+        path.chmod(0o600)
+    except OSError:
+        return InMemoryHistory()
+    return FileHistory(path)
+
+
+@contextmanager
+def quiet_keys() -> Iterator[None]:
+    """What is typed while an answer runs is not shown in it; it waits for the next prompt."""
+    try:
+        import termios
+    except ImportError:  # Windows shows nothing that nobody reads
+        yield
+        return
+    keys = sys.stdin.fileno()
+    before = termios.tcgetattr(keys)
+    quiet = before[:]
+    quiet[3] = before[3] & ~(termios.ECHO | termios.ICANON)
+    termios.tcsetattr(keys, termios.TCSANOW, quiet)
+    try:
+        yield
+    finally:
+        termios.tcsetattr(keys, termios.TCSANOW, before)
+
+
+def _keys() -> KeyBindings:
+    keys = KeyBindings()
+    typing = has_focus(DEFAULT_BUFFER)
+
+    @keys.add("enter", filter=typing)
+    def _send(event: KeyPressEvent) -> None:
+        event.current_buffer.validate_and_handle()
+
+    @keys.add("escape", "enter", filter=typing)
+    def _new_line(event: KeyPressEvent) -> None:
+        event.current_buffer.insert_text("\n")
+
+    @keys.add("c-c", filter=typing)
+    def _clear_or_hint(event: KeyPressEvent) -> None:
+        if event.current_buffer.text:
+            event.current_buffer.reset()
+        else:
+            sys.stderr.write(f"{HINT}\n")
+
+    return keys
