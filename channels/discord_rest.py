@@ -34,7 +34,7 @@ _AGENT = "DiscordBot (simple-ai-agent, 0.1)"
 _FORGET_FROM = 1024  # fewer buckets than this are not worth looking through
 
 
-class Refusal(DeliveryError):  # noqa: N818  what a platform answers, not a fault
+class Refusal(DeliveryError):
     """Discord did not take a call this time."""
 
     def __init__(self, sentence: str, *, status: int, code: int = 0) -> None:

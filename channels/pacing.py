@@ -23,7 +23,7 @@ _UNNAMED_WAIT = 1.0  # a "slow down" that names no wait must not become a busy l
 _FORGET_FROM = 256  # fewer lanes than this are not worth looking through
 
 
-class RateLimited(Exception):  # noqa: N818  a platform's answer, not a fault
+class RateLimited(Exception):
     """The platform refused a call for now and named the wait.
 
     `scope` says what has to wait: this `chat`, this `route` in all chats, or the whole `bot`. A `retry_after`

@@ -19,7 +19,7 @@ def migrate(connection: Connection) -> None:
 
 async def migrate_database_url() -> None:
     """`alembic upgrade …` by hand: the database is the one the agent would use."""
-    from agent.settings import load_settings  # noqa: PLC0415
+    from agent.settings import load_settings
     from storage.postgres import open_database
 
     url = load_settings().database_url

@@ -17,8 +17,9 @@ Verdict = TypeVar("Verdict")
 class Batch(Generic[Item, Verdict]):
     """Runs `run` on lists of items, one list at a time; the next carries all that came meanwhile.
 
-    An item whose `key` (if any) is already in the list waits for the next one. When a list fails because of its content,
-    its items are tried singly, so that one bad item fails alone; errors in `passing` (the store is gone) fail all.
+    An item whose `key` (if any) is already in the list waits for the next one. When a list fails because of its
+    content, its items are tried singly, so that one bad item fails alone; errors in `passing` (the store is gone)
+    fail all.
     """
 
     def __init__(

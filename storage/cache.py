@@ -97,7 +97,8 @@ class RedisCache:
             ("SET", _window_key(session.conversation), self._pack(window), "EX", WINDOW_SECONDS),
             (
                 "HSET", name, "schema", SCHEMA, "user_id", str(session.user),
-                _field(session.key), str(session.conversation), "model", session.model, "last_activity", int(time.time()),
+                _field(session.key), str(session.conversation), "model", session.model,
+                "last_activity", int(time.time()),
             ),
             ("EXPIRE", name, SESSION_SECONDS),
             ("SADD", active, session.account),
@@ -110,12 +111,10 @@ class RedisCache:
         return replies[0] if replies else None
 
     def _pack(self, window: Window) -> bytes:
-        """The newest messages by seq, as Postgres gives them back: no answer depends on what Redis still has."""
-        oldest = sorted(m.seq for m in window.messages)[-self._limit :][:1]
+        """The newest by seq, as Postgres gives them back: no answer depends on what Redis still has."""
+        newest = set(sorted(m.seq for m in window.messages)[-self._limit :])
         messages = [
-            (m.seq, m.role, m.content, m.answers, m.author, m.notice)
-            for m in window.messages
-            if m.seq >= oldest[0]
+            (m.seq, m.role, m.content, m.answers, m.author, m.notice) for m in window.messages if m.seq in newest
         ]
         return _encoder.encode(_Packed(SCHEMA, window.version, messages))
 

@@ -23,7 +23,8 @@ SECONDS = 86_400
 _SNAPSHOT = """
 SELECT (SELECT epoch FROM control_epoch) AS epoch,
        (SELECT jsonb_agg(jsonb_build_array(scope, name, value)) FROM feature_flags)::text AS flags,
-       (SELECT jsonb_agg(jsonb_build_array(channel_type, default_model, settings)) FROM channel_configs)::text AS channels
+       (SELECT jsonb_agg(jsonb_build_array(channel_type, default_model, settings))
+        FROM channel_configs)::text AS channels
 """
 
 
@@ -91,9 +92,7 @@ def _snapshot(epoch: int, flags: str | None, channels: str | None) -> Snapshot:
 
 
 def _settings(default_model: str | None, settings: Mapping[str, Any]) -> ChannelSettings:
-    return ChannelSettings(
-        default_model, settings.get("system_prompt"), Overlap(settings.get("overlap", "merge"))
-    )
+    return ChannelSettings(default_model, settings.get("system_prompt"), Overlap(settings.get("overlap", "merge")))
 
 
 def _writes(snapshot: Snapshot) -> list[Command]:

@@ -57,9 +57,7 @@ class PostgresDeliveries:
     async def _audit(self, turn: UUID, reason: str) -> None:
         async with self._engine.begin() as connection:
             await connection.execute(
-                insert(AuditEntry).values(
-                    actor="agent", action="turn.failed", subject=str(turn), reason=reason
-                )
+                insert(AuditEntry).values(actor="agent", action="turn.failed", subject=str(turn), reason=reason)
             )
 
 

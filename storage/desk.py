@@ -43,9 +43,7 @@ class PostgresDesk:
         self._engine = database.engine
         self._edit_line = database.line()
 
-    async def once(
-        self, inbound: Inbound, effect: Effect | None, reply: Callable[[Outcome], str]
-    ) -> str | None:
+    async def once(self, inbound: Inbound, effect: Effect | None, reply: Callable[[Outcome], str]) -> str | None:
         address = inbound.address
         turn = {
             "id": inbound.turn_id,
@@ -60,9 +58,7 @@ class PostgresDesk:
             if (await connection.execute(new)).first() is None:
                 return None
             answer = reply(await _apply(connection, inbound, effect))
-            await connection.execute(
-                update(TurnRow).where(TurnRow.id == inbound.turn_id).values(reply=answer)
-            )
+            await connection.execute(update(TurnRow).where(TurnRow.id == inbound.turn_id).values(reply=answer))
             return answer
 
     async def standing(self, inbound: Inbound) -> Standing:
@@ -76,9 +72,7 @@ class PostgresDesk:
         )
         async with self._connection() as connection:
             here = (
-                await connection.execute(
-                    select(Conversation.model_override, last_text).where(_active(inbound))
-                )
+                await connection.execute(select(Conversation.model_override, last_text).where(_active(inbound)))
             ).first()
             preferred = await connection.scalar(select(User.preferred_model).where(_account(inbound)))
         return Standing(here[0], preferred, here[1]) if here else Standing(preferred=preferred)
@@ -94,25 +88,18 @@ class PostgresDesk:
         )
         async with self._connection() as connection:
             rows = (await connection.execute(last)).all()
-        return [
-            HistoryEntry(role, content, at, meta.get("author")) for role, content, at, meta in reversed(rows)
-        ]
+        return [HistoryEntry(role, content, at, meta.get("author")) for role, content, at, meta in reversed(rows)]
 
     async def usage(self, inbound: Inbound) -> tuple[UsageTotal, UsageTotal]:
         person = select(User.person_id).where(_account(inbound)).scalar_subquery()
-        own = (
-            select(Conversation.id)
-            .join(User, User.id == Conversation.user_id)
-            .where(User.person_id == person)
-        )
+        own = select(Conversation.id).join(User, User.id == Conversation.user_id).where(User.person_id == person)
         here = select(Conversation.id).where(_active(inbound))
         async with self._connection() as connection:
             return (
                 await _total(connection, MessageRow.conversation_id.in_(here)),
                 await _total(
                     connection,
-                    MessageRow.conversation_id.in_(own)
-                    & (MessageRow.timestamp > func.now() - timedelta(days=30)),
+                    MessageRow.conversation_id.in_(own) & (MessageRow.timestamp > func.now() - timedelta(days=30)),
                 ),
             )
 
@@ -169,9 +156,7 @@ async def _apply(connection: AsyncConnection, inbound: Inbound, effect: Effect |
             return await linking.accept(connection, await ensure_user(connection, inbound), inbound, code)
 
 
-async def _changed(
-    connection: AsyncConnection, inbound: Inbound, *where: ColumnElement[bool], **values: Any
-) -> bool:
+async def _changed(connection: AsyncConnection, inbound: Inbound, *where: ColumnElement[bool], **values: Any) -> bool:
     changed = update(Conversation).where(_active(inbound), *where).values(**values).returning(Conversation.id)
     return (await connection.execute(changed)).first() is not None
 
@@ -211,9 +196,7 @@ async def _total(connection: AsyncConnection, which: ColumnElement[bool]) -> Usa
         func.count(case((MessageRow.meta.has_key("estimated"), 1))),
         func.coalesce(func.array_agg(MessageRow.model_used.distinct()), []),
     )
-    row = (
-        await connection.execute(select(*sums).where(which, MessageRow.role == "assistant", answered))
-    ).one()
+    row = (await connection.execute(select(*sums).where(which, MessageRow.role == "assistant", answered))).one()
     return UsageTotal(row[0], int(row[1]), int(row[2]), row[3], row[4], row[5], tuple(row[6]))
 
 

@@ -87,9 +87,7 @@ def _absolute(home: Path) -> Path:
 
 def _postgres(home: Path) -> contextlib.AbstractAsyncContextManager[Server]:
     if sys.platform == "win32":
-        raise ConfigurationError(
-            "The embedded Postgres does not run on Windows: set DATABASE_URL, or use WSL."
-        )
+        raise ConfigurationError("The embedded Postgres does not run on Windows: set DATABASE_URL, or use WSL.")
     from storage.embedded_postgres import EmbeddedPostgres
 
     return _shared(EmbeddedPostgres(home / "postgres"))

@@ -101,9 +101,7 @@ def _copy(wheel: Path, copy: Path) -> None:
     new = copy.with_name(f"{copy.name}.{os.getpid()}")
     shutil.rmtree(new, ignore_errors=True)
     COPIES.mkdir(mode=0o755, parents=True, exist_ok=True)
-    shutil.copytree(
-        wheel / "pginstall", new / wheel.name / "pginstall", ignore=shutil.ignore_patterns("include")
-    )
+    shutil.copytree(wheel / "pginstall", new / wheel.name / "pginstall", ignore=shutil.ignore_patterns("include"))
     libraries = wheel.with_name(f"{wheel.name}.libs")
     if libraries.exists():
         shutil.copytree(libraries, new / libraries.name)

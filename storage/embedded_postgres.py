@@ -154,9 +154,7 @@ class EmbeddedPostgres:
                 f"{self._data} was made by Postgres {made_by}, and Postgres {installed} is installed: "
                 f"install {made_by}, or move the folder away to begin anew."
             )
-        raise ConfigurationError(
-            f"The embedded Postgres did not start: {_reason(said)} (see {self.folder / 'log'})."
-        )
+        raise ConfigurationError(f"The embedded Postgres did not start: {_reason(said)} (see {self.folder / 'log'}).")
 
     def _forget_stale_pid(self) -> None:
         """After a restart of the machine, or of its container, the number may be another program's.
@@ -226,9 +224,7 @@ def _make_cluster(binaries: Path, folder: Path) -> None:
         )
     if made.returncode:
         shutil.rmtree(new, ignore_errors=True)
-        raise ConfigurationError(
-            f"The embedded Postgres could not make {folder / 'data'}: {_reason(made.stderr)}."
-        )
+        raise ConfigurationError(f"The embedded Postgres could not make {folder / 'data'}: {_reason(made.stderr)}.")
     _put_in_place(new, folder / "data")
 
 

@@ -50,8 +50,7 @@ class PostgresLeases:
             STATEMENTS["take_over"], self._instance, self._lease, self._channels, look_back, AT_MOST
         )
         return [
-            Claim(row["id"], row["answering"], (row["channel_type"], row["chat_id"], row["thread_id"]))
-            for row in rows
+            Claim(row["id"], row["answering"], (row["channel_type"], row["chat_id"], row["thread_id"])) for row in rows
         ]
 
     async def take_deliveries(self, *, look_back: float) -> list[Undelivered]:

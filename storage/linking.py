@@ -42,9 +42,7 @@ FROM carried, copy
 
 async def offer(connection: AsyncConnection, user: UUID, inbound: Inbound, code: str) -> bool:
     """Keeps a code's hash; earlier codes of this account end."""
-    await connection.execute(
-        delete(LinkCode).where((LinkCode.user_id == user) | (LinkCode.expires_at < func.now()))
-    )
+    await connection.execute(delete(LinkCode).where((LinkCode.user_id == user) | (LinkCode.expires_at < func.now())))
     channel, chat, thread = inbound.address.key
     here = select(Conversation.id).where(
         Conversation.channel_type == channel,
@@ -68,9 +66,7 @@ async def accept(connection: AsyncConnection, user: UUID, inbound: Inbound, code
     found = (
         await connection.execute(
             delete(LinkCode)
-            .where(
-                LinkCode.code_hash == _hash(code), LinkCode.expires_at > func.now(), LinkCode.user_id != user
-            )
+            .where(LinkCode.code_hash == _hash(code), LinkCode.expires_at > func.now(), LinkCode.user_id != user)
             .returning(LinkCode.user_id, LinkCode.conversation_id)
         )
     ).first()

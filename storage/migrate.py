@@ -52,15 +52,13 @@ async def downgrade(database_url: str, revision: str) -> None:
 
 async def differences(database_url: str) -> list[str]:
     """What differs between the tables in the code and in the database; empty when they agree."""
-    from alembic.autogenerate import compare_metadata  # noqa: PLC0415
+    from alembic.autogenerate import compare_metadata
     from alembic.migration import MigrationContext
 
     from storage.tables import Base
 
     def compare(connection: Connection) -> list[str]:
-        context = MigrationContext.configure(
-            connection, opts={"compare_type": True, "include_name": _not_a_partition}
-        )
+        context = MigrationContext.configure(connection, opts={"compare_type": True, "include_name": _not_a_partition})
         return [str(difference) for difference in compare_metadata(context, Base.metadata)]
 
     async with open_database(database_url) as database, database.engine.connect() as connection:
@@ -72,7 +70,7 @@ def _not_a_partition(name: str | None, kind: str, _parents: object) -> bool:
 
 
 async def _run(database_url: str, command_name: str, revision: str) -> None:
-    from alembic import command  # noqa: PLC0415 (half a second that only a migration needs)
+    from alembic import command
     from alembic.config import Config
 
     config = Config()

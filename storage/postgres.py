@@ -120,9 +120,7 @@ class Database:
 
 
 @asynccontextmanager
-async def open_database(
-    url: str, *, statement_seconds: float | None = STATEMENT_SECONDS
-) -> AsyncIterator[Database]:
+async def open_database(url: str, *, statement_seconds: float | None = STATEMENT_SECONDS) -> AsyncIterator[Database]:
     """Opens nothing yet: connections are made when first used (pool 20 + 10, pre-ping, recycled hourly)."""
     engine = create_async_engine(
         "postgresql+asyncpg://",
@@ -168,6 +166,4 @@ async def check_connection(url: str, setting: str = "DATABASE_URL") -> None:
     if read_only:
         raise ConfigurationError(f"This Postgres is read-only. Point {setting} at the primary.")
     if version < 150000:
-        raise ConfigurationError(
-            f"Postgres {version // 10000} is too old; 15 or later is needed. Correct {setting}."
-        )
+        raise ConfigurationError(f"Postgres {version // 10000} is too old; 15 or later is needed. Correct {setting}.")

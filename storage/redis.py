@@ -28,9 +28,7 @@ Command = tuple[bytes | str | int | float, ...]
 class RedisPipe:
     """Sends commands without ever raising: no answer is an answer (None)."""
 
-    def __init__(
-        self, pipe: Redis, client: Redis | None = None, *, deadline: float = DEADLINE_SECONDS
-    ) -> None:
+    def __init__(self, pipe: Redis, client: Redis | None = None, *, deadline: float = DEADLINE_SECONDS) -> None:
         self.client = client or pipe  # for what is no turn: raises, and waits for seconds
         self._pipe = pipe
         self.round_trips = 0
@@ -82,9 +80,7 @@ async def open_redis(url: str) -> AsyncIterator[RedisPipe]:
         # The pipe has a deadline of its own for each write; one more for each reply would double its cost.
         pipe = _client(url, socket_timeout=None)
     except ValueError as error:
-        raise ConfigurationError(
-            "REDIS_URL is not a Redis URL. It looks like redis://host:6379/0."
-        ) from error
+        raise ConfigurationError("REDIS_URL is not a Redis URL. It looks like redis://host:6379/0.") from error
     try:
         yield RedisPipe(pipe, client)
     finally:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, ClassVar
 from uuid import UUID
 
 from sqlalchemy import (
@@ -33,12 +33,12 @@ EMPTY = text("'{}'::jsonb")
 class Base(DeclarativeBase):
     """Names constraints, so that migrations can name them too."""
 
-    type_annotation_map = {
+    type_annotation_map: ClassVar = {
         datetime: DateTime(timezone=True),
         str: Text,
         int: BigInteger,
         dict[str, Any]: JSONB,
-    }  # noqa: RUF012
+    }
 
 
 class User(Base):
@@ -141,9 +141,7 @@ class TurnRow(Base):
     __tablename__ = "turns"
     __table_args__ = (
         CheckConstraint("state IN ('open', 'done', 'failed')", name="turns_state"),
-        Index(
-            "turns_created", "created_at", postgresql_using="brin", postgresql_with={"pages_per_range": 16}
-        ),
+        Index("turns_created", "created_at", postgresql_using="brin", postgresql_with={"pages_per_range": 16}),
     )
     id: Mapped[UUID] = mapped_column(primary_key=True)  # hash of channel, chat and platform message id
     channel_type: Mapped[str] = mapped_column(String(50))
@@ -152,9 +150,7 @@ class TurnRow(Base):
     platform_message_id: Mapped[str]
     state: Mapped[str] = mapped_column(String(10), server_default="open")
     attempts: Mapped[int] = mapped_column(server_default="0")  # how often an instance died or gave up over it
-    address: Mapped[dict[str, Any]] = mapped_column(
-        server_default=EMPTY
-    )  # what else the channel needs to answer
+    address: Mapped[dict[str, Any]] = mapped_column(server_default=EMPTY)  # what else the channel needs to answer
     placed: Mapped[dict[str, Any] | None]  # what already stands on the platform
     reply: Mapped[str | None]  # the whole answer of a turn that is no message: a command, a refusal
     created_at: Mapped[datetime] = mapped_column(server_default=NOW)

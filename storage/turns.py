@@ -85,9 +85,7 @@ class PostgresTurns:
 
     async def _accept_all(self, turns: Sequence[NewTurn]) -> list[Accepted | None]:
         try:
-            rows = await self._accept_line.fetch(
-                STATEMENTS["accept"], *_columns(turns), self._instance, self._lease
-            )
+            rows = await self._accept_line.fetch(STATEMENTS["accept"], *_columns(turns), self._instance, self._lease)
         except asyncpg.ForeignKeyViolationError:  # a cached user id that this database does not know
             rows = await self._accept_line.fetch(
                 STATEMENTS["accept"], *_columns(turns, believe_users=False), self._instance, self._lease
@@ -95,11 +93,7 @@ class PostgresTurns:
         verdicts: list[Accepted | None] = [None] * len(turns)
         for row in rows:
             turn = turns[row["n"] - 1]
-            claim = (
-                Claim(row["conversation_id"], row["turn"], turn.inbound.address.key)
-                if row["claimed"]
-                else None
-            )
+            claim = Claim(row["conversation_id"], row["turn"], turn.inbound.address.key) if row["claimed"] else None
             verdicts[row["n"] - 1] = Accepted(
                 row["turn"], row["conversation_id"], row["user_id"], row["seq"], claim, row["model"]
             )
@@ -110,15 +104,12 @@ class PostgresTurns:
         rows = await self._answer_line.fetch(STATEMENTS["answer"], *map(list, columns), self._lease)
         by_fence = {row["fence"]: row for row in rows}
         return [
-            _stored(answer, by_fence.get(answer.claim.fence)) or await self._find_answer(answer)
-            for answer in answers
+            _stored(answer, by_fence.get(answer.claim.fence)) or await self._find_answer(answer) for answer in answers
         ]
 
     async def _find_answer(self, answer: Answer) -> Stored | None:
         """A lost claim, or our own commit whose confirmation was lost: only the message itself can tell."""
-        rows = await self._answer_line.fetch(
-            STATEMENTS["find_answer"], answer.claim.conversation, answer.message_id
-        )
+        rows = await self._answer_line.fetch(STATEMENTS["find_answer"], answer.claim.conversation, answer.message_id)
         return _stored(answer, rows[0] if rows else None)
 
     async def _load_all(self, conversations: Sequence[UUID]) -> list[Loaded]:
@@ -163,24 +154,21 @@ def _stored(answer: Answer, row: asyncpg.Record | None) -> Stored | None:
         return None
     claim = answer.claim
     goes_on = row["answering"] == answer.next_fence
-    return Stored(
-        row["version"], Claim(claim.conversation, answer.next_fence, claim.key) if goes_on else None
-    )
+    return Stored(row["version"], Claim(claim.conversation, answer.next_fence, claim.key) if goes_on else None)
 
 
 def _loaded(rows: Sequence[asyncpg.Record], limit: int) -> Loaded:
-    """The newest `limit` messages and all that wait. A row without a message stands for an empty conversation."""
+    """The newest `limit` messages and all that wait; a row without a message is an empty conversation."""
     if not rows:
         return Loaded(Window(0, ()), (), None)
     rows = sorted(rows, key=lambda row: row["seq"] or 0, reverse=True)
-    messages = [_message(row) for row in rows if row["seq"] is not None and row["waiting_turn"] is None][:limit]
-    messages += [_message(row) for row in rows if row["waiting_turn"] is not None]
-    waiting = [_waiting(row) for row in reversed(rows) if row["waiting_turn"] is not None]
-    preferred = next((row["preferred_model"] for row in rows if row["waiting_turn"] is not None), None)
+    asked = [row for row in rows if row["waiting_turn"] is not None]
+    history = [row for row in rows if row["seq"] is not None and row["waiting_turn"] is None][:limit]
+    messages = sorted(map(_message, [*history, *asked]), key=lambda message: message.reading_order)
     return Loaded(
-        Window(rows[0]["version"], tuple(sorted(messages, key=lambda message: message.reading_order))),
-        tuple(waiting),
-        rows[0]["model_override"] or preferred,
+        Window(rows[0]["version"], tuple(messages)),
+        tuple(_waiting(row) for row in reversed(asked)),
+        rows[0]["model_override"] or (asked[0]["preferred_model"] if asked else None),
     )
 
 
@@ -198,6 +186,7 @@ def _message(row: asyncpg.Record) -> Message:
 
 def _waiting(row: asyncpg.Record) -> Waiting:
     return Waiting(
-        row["seq"], row["waiting_turn"], decode_address(row), row["user_id"], row["channel_user_id"] or "", row["attempts"],
+        row["seq"], row["waiting_turn"], decode_address(row), row["user_id"],
+        row["channel_user_id"] or "", row["attempts"],
         decode_placed(row["placed"]), msgspec.json.decode(row["address"]).get("direct", True),
     )  # fmt: skip

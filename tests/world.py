@@ -97,7 +97,9 @@ class Platform:
 class PlatformReply:
     """A reply that stands on the platform from its first word on when `streams`."""
 
-    def __init__(self, platform: Platform, address: Address, placed: Placed | None, turn: UUID, *, streams: bool) -> None:
+    def __init__(
+        self, platform: Platform, address: Address, placed: Placed | None, turn: UUID, *, streams: bool
+    ) -> None:
         self._platform, self._address, self._placed, self._turn = platform, address, placed, turn
         self._streams = streams
 
@@ -176,7 +178,9 @@ class World:
             async with Engine(ports, options) as engine:
                 yield Instance(engine, ports, database, pipe, identifier)
 
-    def message(self, text: str, *, chat: str = "ada", message_id: str | None = None, user: str | None = None) -> Inbound:
+    def message(
+        self, text: str, *, chat: str = "ada", message_id: str | None = None, user: str | None = None
+    ) -> Inbound:
         """A new message; `user` is who writes it in a group, else the chat is the person's own."""
         return Inbound(
             Address("test", chat),

@@ -58,7 +58,8 @@ async def turns_per_second(
     )
     turns = len(latencies)
     return (
-        f"{people:>4} conversations: {turns / seconds:>6.0f} turns/s   p50 {statistics.median(latencies) * 1000:>6.2f} ms   "
+        f"{people:>4} conversations: {turns / seconds:>6.0f} turns/s   "
+        f"p50 {statistics.median(latencies) * 1000:>6.2f} ms   "
         f"p99 {statistics.quantiles(latencies, n=100)[98] * 1000:>6.2f} ms   {cpu / turns * 1000:.3f} ms CPU/turn   "
         f"{float(calls) / turns:.3f} statements/turn"
     )
@@ -69,11 +70,14 @@ async def fill(probe: asyncpg.Connection, rows: int) -> UUID:  # type: ignore[ty
     people = max(rows // 100, 1)
     await probe.execute(
         "INSERT INTO users (id, person_id, channel_type, channel_user_id)"
-        " SELECT gen_random_uuid(), gen_random_uuid(), 'b', n::text FROM generate_series(1, $1::int) n", people, timeout=None
+        " SELECT gen_random_uuid(), gen_random_uuid(), 'b', n::text FROM generate_series(1, $1::int) n",
+        people, timeout=None,
     )  # fmt: skip
     await probe.execute(
-        "INSERT INTO conversations (id, user_id, channel_type, chat_id, started_at, last_activity, version, asked, answered)"
-        " SELECT gen_random_uuid(), id, 'b', channel_user_id, now() - interval '1 day', now() + interval '1 hour', 200, 200, 200"
+        "INSERT INTO conversations (id, user_id, channel_type, chat_id, started_at, last_activity,"
+        " version, asked, answered)"
+        " SELECT gen_random_uuid(), id, 'b', channel_user_id, now() - interval '1 day', now() + interval '1 hour',"
+        " 200, 200, 200"
         " FROM users WHERE channel_type = 'b'", timeout=None,
     )  # fmt: skip
     for part in range(100):
@@ -120,9 +124,7 @@ async def main(rows: int, seconds: float) -> None:
         probe = await connect(database_url, None)
         long = await fill(probe, rows)
         total = await probe.fetchval("SELECT count(*) FROM messages", timeout=None)
-        usual = await probe.fetchval(
-            "SELECT id FROM conversations WHERE channel_type = 'b' AND id <> $1 LIMIT 1", long
-        )
+        usual = await probe.fetchval("SELECT id FROM conversations WHERE channel_type = 'b' AND id <> $1 LIMIT 1", long)
         print(f"{total:,} messages in the table:")
         print(
             *await window_times(probe, {"100 messages": usual, "100,000 messages": long}),

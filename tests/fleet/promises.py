@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncpg
 
 BROKEN = {
-    "a message has one row": "SELECT turn_id FROM messages WHERE role = 'user' GROUP BY turn_id HAVING count(*) <> 1",
+    "a message has one row": """
+        SELECT turn_id FROM messages WHERE role = 'user' GROUP BY turn_id HAVING count(*) <> 1""",
     "a turn has a message": """
-        SELECT t.id FROM turns t WHERE t.reply IS NULL AND NOT EXISTS (SELECT FROM messages m WHERE m.turn_id = t.id)""",
+        SELECT t.id FROM turns t
+        WHERE t.reply IS NULL AND NOT EXISTS (SELECT FROM messages m WHERE m.turn_id = t.id)""",
     "every message is covered by exactly one answer": """
         SELECT m.turn_id FROM messages m LEFT JOIN LATERAL (
             SELECT count(*) AS covering FROM (
@@ -33,7 +35,8 @@ BROKEN = {
             WHERE m.conversation_id = a.conversation_id AND m.role = 'user' AND m.seq = a.answers) lead ON true
         WHERE a.role = 'assistant' AND 1 <> (
             SELECT count(*) FROM platform p WHERE p.turn = lead.turn_id AND p.text = a.content)""",
-    "what is sent again says that it may be a repeat": "SELECT id FROM platform WHERE sends > 1 AND repeats < sends - 1",
+    "what is sent again says that it may be a repeat": """
+        SELECT id FROM platform WHERE sends > 1 AND repeats < sends - 1""",
     "no deadlock": "SELECT datname FROM pg_stat_database WHERE datname = current_database() AND deadlocks > 0",
 }
 

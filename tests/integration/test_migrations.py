@@ -26,9 +26,7 @@ def test_head_names_the_newest_migration() -> None:
 def revisions() -> list[str]:
     config = Config()
     config.set_main_option("script_location", "migrations")
-    return [
-        script.revision for script in reversed(list(ScriptDirectory.from_config(config).walk_revisions()))
-    ]
+    return [script.revision for script in reversed(list(ScriptDirectory.from_config(config).walk_revisions()))]
 
 
 @pytest.mark.parametrize("revision", revisions())
@@ -36,8 +34,10 @@ async def test_a_migration_goes_down_and_up_again_on_data(empty_database_url: st
     await migrate.upgrade(empty_database_url, revision)
     connection = await connect(empty_database_url)
     await connection.execute(
-        "INSERT INTO users (id, person_id, channel_type, channel_user_id) VALUES (gen_random_uuid(), gen_random_uuid(), 't', 'ada');"
-        "INSERT INTO conversations (id, user_id, channel_type, chat_id) SELECT gen_random_uuid(), id, 't', 'ada' FROM users;"
+        "INSERT INTO users (id, person_id, channel_type, channel_user_id)"
+        " VALUES (gen_random_uuid(), gen_random_uuid(), 't', 'ada');"
+        "INSERT INTO conversations (id, user_id, channel_type, chat_id)"
+        " SELECT gen_random_uuid(), id, 't', 'ada' FROM users;"
         "INSERT INTO messages (conversation_id, seq, id, role, content)"
         " SELECT id, 1, gen_random_uuid(), 'user', 'hello' FROM conversations;"
     )
@@ -60,8 +60,6 @@ async def test_an_old_schema_is_refused_with_the_command_to_give(empty_database_
 
 async def test_messages_of_the_next_months_have_their_partition(database_url: str) -> None:
     connection = await connect(database_url)
-    months = await connection.fetchval(
-        "SELECT count(*) FROM pg_inherits WHERE inhparent = 'messages'::regclass"
-    )
+    months = await connection.fetchval("SELECT count(*) FROM pg_inherits WHERE inhparent = 'messages'::regclass")
     await connection.close()
     assert months == 4 + 1  # this month, three more, and the default
