@@ -8,6 +8,7 @@ import time
 from collections.abc import Sequence
 from contextlib import aclosing, nullcontext
 from dataclasses import dataclass, field
+from decimal import Decimal
 from uuid import UUID
 
 import structlog
@@ -15,8 +16,10 @@ from structlog.contextvars import bind_contextvars
 from uuid_utils.compat import uuid7
 
 from agent import metrics
+from agent.access import model_refusal, permits
 from agent.delivery import Display, Later, deliver
-from agent.errors import ModelError, UnknownModel
+from agent.errors import ModelError, Refused, UnknownModel
+from agent.flags import SWITCHED_OFF
 from agent.models import (
     Answer,
     Claim,
@@ -24,6 +27,7 @@ from agent.models import (
     Message,
     Notice,
     Overlap,
+    Placed,
     Prompt,
     Session,
     Stored,
@@ -32,11 +36,16 @@ from agent.models import (
     Window,
     delivered,
 )
-from agent.ports import Options, Ports
+from agent.ports import Ports, Reply
 from agent.prompt import build_prompt
+from agent.resolution import EVERYBODY, Audience
+from agent.steering import Steering, audience
 
 ATTEMPTS = 3
 """A message over which this many instances died is set aside."""
+
+SET_ASIDE = "I could not answer this message: it failed three times. Please put it differently."
+DELETED = "The message was deleted."
 
 log = structlog.get_logger()
 
@@ -58,7 +67,11 @@ class Running:
     conversation: UUID
     key: tuple[str, str, str]
     covers: int = 0  # seq of the last message that the answer being written covers
+    author: UUID | None = None  # of the message that leads: the budget is theirs
+    opening: str = ""  # stands before the answer's first word
     turns: tuple[UUID, ...] = ()  # all it covers; the last one leads
+    draft: tuple[UUID, Placed] | None = None  # where the answer being written stands, by the first turn it covers
+    audience: Audience = EVERYBODY
     cut: Cut | None = None
     writer: asyncio.Task[None] | None = None
 
@@ -68,6 +81,10 @@ class Running:
             self.cut = why
         if self.writer is not None:
             self.writer.cancel()
+
+    def standing(self, first: Waiting) -> Placed | None:
+        """What stands already, known here perhaps before it is recorded."""
+        return self.draft[1] if self.draft and self.draft[0] == first.turn else first.placed
 
 
 @dataclass(slots=True)
@@ -79,6 +96,7 @@ class Draft:
     parts: list[str] = field(default_factory=list)
     usage: Usage | None = None
     error: str | None = None
+    shown: bool = True  # while it grows
 
     def text(self) -> str:
         return "".join(self.parts)
@@ -87,10 +105,10 @@ class Draft:
 class Answering:
     """Writes, stores and delivers answers. Holds no connection while a model or a platform is awaited."""
 
-    def __init__(self, ports: Ports, options: Options, later: Later) -> None:
+    def __init__(self, ports: Ports, steering: Steering, later: Later) -> None:
         self._ports = ports
         self._later = later
-        self._options = options
+        self._steering = steering
         self._quarantine = asyncio.Lock()
 
     async def run(self, running: Running, loaded: Loaded | None, *, recovered: bool = False) -> None:
@@ -98,9 +116,12 @@ class Answering:
         while running.claim is not None and running.cut is not Cut.LOST:
             running.cut = None
             loaded = loaded or await self._ports.turns.load(running.conversation)
+            running.audience = audience(running.key, loaded.waiting)
             batch = self._next_batch(running, loaded.waiting)
             running.turns = tuple(waiting.turn for waiting in batch)
             running.covers = batch[-1].seq if batch else loaded.window.version
+            running.author = batch[-1].user if batch else None
+            running.opening = self._opening(running, loaded)
             _bind(running.turns)
             if recovered:
                 await self._recover_next(running, loaded, batch)
@@ -109,45 +130,48 @@ class Answering:
             loaded = None
 
     def _next_batch(self, running: Running, waiting: Sequence[Waiting]) -> Sequence[Waiting]:
-        one_by_one = self._ports.control.channel(running.key[0]).overlap is Overlap.QUEUE
+        one_by_one = self._steering.overlap(running.audience) is Overlap.QUEUE
         return waiting[:1] if one_by_one else waiting
 
     async def _recover_next(self, running: Running, loaded: Loaded, batch: Sequence[Waiting]) -> None:
         """An instance died over these. Suspects run one at a time, so that the guilty one is found alone."""
         deaths = max((waiting.attempts for waiting in batch), default=0)
         if deaths >= ATTEMPTS:
-            await self._set_aside(running, loaded, batch)
+            await self._say(running, loaded, batch, SET_ASIDE, failed=f"set aside after {ATTEMPTS} attempts")
             return
         async with self._quarantine if deaths else nullcontext():
             await self._ports.leases.attempt(running.turns)
             await self._answer_next(running, loaded, batch)
 
-    async def _set_aside(self, running: Running, loaded: Loaded, batch: Sequence[Waiting]) -> None:
-        sentence = "I could not answer this message: it failed three times. Please put it differently."
-        if await self._store(running, loaded, batch, self._answer(running, sentence, {"notice": True})):
-            lead = batch[-1]
-            reply = self._ports.channels[running.key[0]].reply(lead.address, lead.placed, lead.turn)
-            failed = f"set aside after {ATTEMPTS} attempts"
+    async def _say(
+        self, running: Running, loaded: Loaded, batch: Sequence[Waiting], sentence: str, *, failed: str | None = None
+    ) -> None:
+        """Ends the wait of these without asking the model; "" is not even said."""
+        channel = running.key[0]
+        if not await self._store(running, loaded, batch, self._answer(running, sentence, {"notice": True})):
+            return
+        if sentence:
+            reply, text = self._reply(running, batch), Notice(sentence)
             await deliver(
-                self._ports.deliveries,
-                reply,
-                running.turns,
-                Notice(sentence),
-                self._later,
-                channel=running.key[0],
-                failed=failed,
+                self._ports.deliveries, reply, running.turns, text, self._later, channel=channel, failed=failed
             )
+        elif batch:
+            metrics.turns.add(channel, "done", amount=len(batch))
+            self._later(self._ports.deliveries.done(running.turns, None))
 
     async def _answer_next(self, running: Running, loaded: Loaded, batch: Sequence[Waiting]) -> None:
-        prompt = self._prompt(running, loaded)
-        if not batch or not prompt.messages:  # deleted before it was answered
-            await self._store(running, loaded, batch, self._answer(running, "", {"notice": True}))
-            metrics.turns.add(running.key[0], "done", amount=len(running.turns))
-            self._later(self._ports.deliveries.done(running.turns, None))
+        if not _has_text(loaded, batch):  # a draft that stands is not left half written
+            stands = batch and running.standing(batch[0])
+            await self._say(running, loaded, batch, DELETED if stands else "")
             return
-        lead = batch[-1]
-        reply = self._ports.channels[running.key[0]].reply(lead.address, lead.placed, lead.turn)
-        display = Display(reply, lambda placed: self._later(self._ports.deliveries.placed(lead.turn, placed)))
+        silence = self._steering.silence(running.audience)
+        if silence is not None:
+            stands = running.standing(batch[0])
+            await self._say(running, loaded, batch, silence or (SWITCHED_OFF if stands else ""))
+            return
+        prompt = self._prompt(running, loaded)
+        reply = self._reply(running, batch)
+        display = Display(reply, lambda placed: self._place(running, placed))
         started = time.monotonic()
         try:
             draft = await self._write(running, self._model(running, loaded), prompt, display)
@@ -163,24 +187,72 @@ class Answering:
             await deliver(self._ports.deliveries, reply, running.turns, text, self._later, channel=channel)
             metrics.took(started, channel, "delivered")
 
+    def _reply(self, running: Running, batch: Sequence[Waiting]) -> Reply:
+        """The last turn leads. What stands is kept with the first: an answer begun anew may cover more, never less."""
+        first, lead = batch[0], batch[-1]
+        channel = self._ports.channels[running.key[0]]
+        return channel.reply(lead.address, running.standing(first), lead.turn)
+
+    def _place(self, running: Running, placed: Placed) -> None:
+        running.draft = (running.turns[0], placed)
+        self._later(self._ports.deliveries.placed(running.turns[0], placed))
+
     async def _write(self, running: Running, model: str, prompt: Prompt, display: Display) -> Draft:
         """Asks the model. Whatever happens to it, there is a draft to go on with."""
-        draft = Draft(running.key[0])
-        running.writer = asyncio.create_task(self._stream(model, prompt, draft, display))
+        draft = Draft(running.key[0], shown=self._steering.streams(running.audience))
+        running.writer = asyncio.create_task(self._ask(running, model, prompt, draft, display))
         if running.cut is not None:
             running.writer.cancel()
         try:
             await running.writer
-        except (ModelError, UnknownModel) as error:
+        except (ModelError, UnknownModel, Refused) as error:
             draft.error = error.sentence
         except asyncio.CancelledError:
-            if running.cut is None:
+            if running.cut is None or _is_cancelled():
                 raise  # it is this instance that ends
         finally:
             running.writer = None
         return draft
 
-    async def _stream(self, model: str, prompt: Prompt, draft: Draft, display: Display) -> None:
+    async def _ask(self, running: Running, model: str, prompt: Prompt, draft: Draft, display: Display) -> None:
+        """The operators' fallback comes last, and only before the first word. The first failure is the one told."""
+        fallback = self._steering.fallback_model(running.audience)
+        try:
+            await self._stream(running, model, prompt, draft, display)
+        except ModelError as failure:
+            if draft.parts or fallback in ("", model):
+                raise
+            log.warning("fallback model asked", reason=failure.sentence)
+            try:
+                await self._stream(running, fallback, prompt, draft, display)
+            except (ModelError, UnknownModel, Refused):
+                if not draft.parts:
+                    raise failure from None
+                raise
+
+    async def _stream(
+        self, running: Running, model: str, prompt: Prompt, draft: Draft, display: Display
+    ) -> None:
+        """Raises Refused when the model, or another answer at all, is not allowed here and now."""
+        settings = self._ports.control.channel(draft.channel)
+        if not permits(settings, model):
+            raise Refused(model_refusal(settings, model))
+        assert running.author is not None
+        reservation = await self._ports.budgets.reserve(draft.channel, running.author, model, prompt)
+        nothing = Usage(model, 0, 0, Decimal(0))
+        used: Usage | None = None  # nobody knows: all that was set aside counts
+        try:
+            await self._read(running, model, prompt, draft, display)
+        except ModelError:
+            used = None if draft.parts else nothing  # what failed before its first word is not to be paid
+            raise
+        finally:
+            if reservation is not None and (used := draft.usage or used):
+                self._later(self._ports.budgets.settle(reservation, used))
+
+    async def _read(
+        self, running: Running, model: str, prompt: Prompt, draft: Draft, display: Display
+    ) -> None:
         async with aclosing(self._ports.models.stream(model, prompt)) as pieces:
             async for piece in pieces:
                 if isinstance(piece, Usage):
@@ -188,8 +260,10 @@ class Answering:
                 else:
                     if not draft.parts:
                         metrics.took(draft.began, draft.channel, "first_text")
+                        draft.parts.append(running.opening)
                     draft.parts.append(piece)
-                    display.grow(draft.text)
+                    if draft.shown:
+                        display.grow(draft.text)
 
     def _finished(self, running: Running, draft: Draft, latency_ms: int) -> Answer | None:
         """The answer to store; None when the same messages (and newer ones) are to be answered anew."""
@@ -248,13 +322,29 @@ class Answering:
         return stored
 
     def _model(self, running: Running, loaded: Loaded) -> str:
-        channel = self._ports.control.channel(running.key[0])
-        return loaded.model or channel.default_model or self._options.default_model
+        return loaded.model or self._steering.model(running.audience)
+
+    def _opening(self, running: Running, loaded: Loaded) -> str:
+        """The channel's greeting, before the first answer of a conversation."""
+        greeting, messages = self._ports.control.channel(running.key[0]).greeting, loaded.window.messages
+        begins = {m.role for m in messages} == {"user"} and messages[0].seq == 1
+        return f"{greeting}\n\n" if greeting and begins else ""
 
     def _prompt(self, running: Running, loaded: Loaded) -> Prompt:
-        system = self._ports.control.channel(running.key[0]).system_prompt or self._options.system_prompt
+        system = self._steering.system_prompt(running.audience)
         budget = self._ports.models.budget(self._model(running, loaded))
-        return build_prompt(system, loaded.window, upto=running.covers, budget=budget)
+        shown = self._steering.shown(running.audience, loaded.window.messages, running.covers)
+        return build_prompt(system, Window(loaded.window.version, shown), upto=running.covers, budget=budget)
+
+
+def _has_text(loaded: Loaded, batch: Sequence[Waiting]) -> bool:
+    asked = {waiting.seq for waiting in batch}
+    return any(message.content for message in loaded.window.messages if message.seq in asked)
+
+
+def _is_cancelled() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 def _bind(turns: Sequence[UUID]) -> None:

@@ -2,31 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 import structlog
+from pydantic import SecretStr
 from redis.exceptions import AuthenticationError, RedisError
 from uuid_utils.compat import uuid7
 
 from agent.engine import Engine
-from agent.errors import ConfigurationError
+from agent.errors import ConfigurationError, UnknownModel
+from agent.flags import ENABLE_SLASH_COMMANDS
+from agent.limits import PER_PERSON, Limit
 from agent.llm.models import open_models
+from agent.llm.worst_case import worst_case
+from agent.openfeature import DOMAIN, OpenFeatureFlags, provide
 from agent.ports import Channel, Models, Options, Ports
+from agent.resolution import Audience
 from agent.settings import Settings
-from storage import migrate
+from storage import migrate, snapshot
+from storage.backlog import PostgresBacklog
+from storage.budgets import PostgresBudgets, WorstCase
 from storage.cache import RedisCache
-from storage.control import RedisControl
+from storage.control import RedisControl, following
 from storage.deliveries import PostgresDeliveries
 from storage.desk import PostgresDesk
 from storage.embedded import embedded
 from storage.housekeeping import housekeeping
 from storage.leases import PostgresLeases
+from storage.limits import RedisLimiter
+from storage.pace import RedisPace
 from storage.postgres import Database, check_connection, open_database
 from storage.redis import RedisPipe, open_redis
 from storage.turns import LEASE_SECONDS, PostgresTurns
+
+if TYPE_CHECKING:
+    from channels.pacing import Rate, SharedPace
 
 log = structlog.get_logger()
 
@@ -57,7 +74,7 @@ class App:
 async def open_stores(settings: Settings, *, upgrade: bool = False) -> AsyncIterator[Stores]:
     """Starts embedded stores where no URL is set and opens both, at this version's schema.
 
-    Raises ConfigurationError, or SchemaError when a server's schema is another and `upgrade` is not asked for.
+    Raises ConfigurationError, or SchemaError when a server's schema is another and `upgrade` is not given.
     """
     database_url = settings.database_url.get_secret_value() if settings.database_url else ""
     redis_url = settings.redis_url.get_secret_value() if settings.redis_url else ""
@@ -94,20 +111,152 @@ async def _greet(pipe: RedisPipe) -> None:
 
 
 @asynccontextmanager
-async def open_app(
-    settings: Settings, channels: Sequence[Channel], *, upgrade: bool = False
-) -> AsyncIterator[App]:
+async def open_app(settings: Settings, channels: Sequence[Channel], *, upgrade: bool = False) -> AsyncIterator[App]:
     """One instance with these channels; inside, its engine takes messages and recovers what others left."""
     instance = uuid7()
-    async with open_stores(settings, upgrade=upgrade) as stores, open_models(settings) as models:
-        if settings.default_model:
-            models.check(settings.default_model)
+    async with open_models(settings) as models, AsyncExitStack() as stack:
+        check_models(settings, models)
+        stores = await stack.enter_async_context(open_stores(settings, upgrade=upgrade))
         ports = await wire(
-            stores.database, stores.pipe, models, channels, instance=instance, window_messages=settings.window_messages
+            stores.database,
+            stores.pipe,
+            models,
+            channels,
+            instance=instance,
+            window_messages=settings.window_messages,
+            per_person=PER_PERSON,
+            worst=partial(worst_case, models=settings.models, fallbacks=settings.fallback_models),
+            home=settings.agent_home,
+            domain=DOMAIN,
         )
         options = Options(settings.model, settings.system_prompt, settings.max_message_chars)
-        async with housekeeping(stores.database), Engine(ports, options) as engine:
+        news = following(stores.pipe, ports.control)
+        async with housekeeping(stores.database), news, Engine(ports, options) as engine:
             yield App(settings, instance, stores, ports, engine)
+
+
+def check_models(settings: Settings, models: Models) -> None:
+    """Raises ConfigurationError when a setting names a model that can not be asked."""
+    for setting, names in (
+        ("DEFAULT_MODEL", [settings.model]),
+        ("FALLBACK_MODELS", settings.fallback_models),
+    ):
+        for name in names:
+            try:
+                models.check(name)
+            except UnknownModel as error:
+                raise ConfigurationError(f"{setting}: {error.sentence}") from error
+
+
+class Backdrop:
+    """What channels ask of the stores. They are made before the stores are open; until then there is no answer."""
+
+    def __init__(self) -> None:
+        self._stores: Stores | None = None
+        self._backlog: PostgresBacklog | None = None
+
+    def open(self, stores: Stores) -> None:
+        """From now on the stores answer."""
+        self._stores, self._backlog = stores, PostgresBacklog(stores.database)
+
+    async def last_accepted(self, channel: str) -> Mapping[str, str]:
+        """Implements agent.ports.LastAccepted."""
+        return await self._backlog(channel) if self._backlog else {}
+
+    def pace(self, channel: str, token: SecretStr) -> SharedPace:
+        """The pace that all instances of this bot keep together."""
+        return _Pace(self, f"{channel}:{sha256(token.get_secret_value().encode()).hexdigest()[:12]}")
+
+    @property
+    def pipe(self) -> RedisPipe | None:
+        return self._stores.pipe if self._stores else None
+
+
+@dataclass(frozen=True, slots=True)
+class _Pace:
+    """Implements channels.pacing.SharedPace once Redis is there; until then each instance paces alone."""
+
+    behind: Backdrop
+    bot: str
+
+    async def reserve(self, key: str, rate: Rate) -> float:
+        pipe = self.behind.pipe
+        return await RedisPace(pipe, self.bot).reserve(key, rate) if pipe else 0.0
+
+    async def penalise(self, key: str, seconds: float) -> None:
+        if pipe := self.behind.pipe:
+            await RedisPace(pipe, self.bot).penalise(key, seconds)
+
+
+def configured_channels(settings: Settings, behind: Backdrop | None = None) -> list[Channel]:
+    """Every channel that has a token. Their SDKs are imported only then."""
+    builders = (_discord, _telegram, _slack)
+    behind = behind or Backdrop()
+    return [channel for build in builders if (channel := build(settings, behind)) is not None]
+
+
+def _discord(settings: Settings, behind: Backdrop) -> Channel | None:
+    if settings.discord_token is None:
+        return None
+    from channels.discord import Discord
+    from channels.pacing import Governor, Rate
+
+    return Discord(
+        token=settings.discord_token.get_secret_value(),
+        governor=Governor(
+            bot=Rate(50, 1), shared=behind.pace("discord", settings.discord_token)
+        ),  # discord.com/developers/docs/topics/rate-limits, global
+        api_url=settings.discord_api_url,
+        public_url=settings.public_url,
+        public_key=settings.discord_public_key,
+        slash_commands=_slash_commands("discord"),
+        last_accepted=behind.last_accepted,
+    )
+
+
+def _telegram(settings: Settings, behind: Backdrop) -> Channel | None:
+    if settings.telegram_token is None:
+        return None
+    from channels.pacing import Governor
+    from channels.telegram import BOT_RATE, CHAT_RATE, Telegram
+
+    return Telegram(
+        token=settings.telegram_token.get_secret_value(),
+        governor=Governor(chat=CHAT_RATE, bot=BOT_RATE, shared=behind.pace("telegram", settings.telegram_token)),
+        slash_commands=_slash_commands("telegram"),
+        api_url=settings.telegram_api_url,
+        public_url=settings.public_url,
+        last_accepted=behind.last_accepted,
+    )
+
+
+def _slack(settings: Settings, behind: Backdrop) -> Channel | None:
+    if settings.slack_bot_token is None:
+        return None
+    from channels.pacing import Governor, Rate
+    from channels.slack import Slack
+
+    return Slack(
+        bot_token=settings.slack_bot_token.get_secret_value(),
+        # about one message a second and channel, in short bursts: docs.slack.dev/apis/web-api/rate-limits
+        governor=Governor(chat=Rate(5, 5), shared=behind.pace("slack", settings.slack_bot_token)),
+        slash_commands=_slash_commands("slack"),
+        app_token=_revealed(settings.slack_app_token),
+        signing_secret=_revealed(settings.slack_signing_secret),
+        api_url=settings.slack_api_url,
+        public_url=settings.public_url,
+        last_accepted=behind.last_accepted,
+    )
+
+
+def _slash_commands(channel: str) -> Callable[[], bool]:
+    """Whether this channel offers commands now: a channel is made before there are flags, and asks again and again."""
+    flags, who = OpenFeatureFlags(), Audience(channel=channel)
+    return lambda: flags.value(ENABLE_SLASH_COMMANDS, who)
+
+
+def _revealed(secret: SecretStr | None) -> str | None:
+    return secret.get_secret_value() if secret else None
 
 
 async def wire(
@@ -119,17 +268,27 @@ async def wire(
     instance: UUID,
     window_messages: int = 20,
     lease: float = LEASE_SECONDS,
+    per_person: Limit | None = None,
+    worst: WorstCase = worst_case,
+    home: Path | None = None,
+    domain: str | None = None,
 ) -> Ports:
-    """All that an engine stands on. Raises StoreUnavailable when flags and settings can not be read."""
-    control = RedisControl(database, pipe)
+    """All that an engine stands on. Flags are kept in the folder `home`, too; OpenFeature knows them by `domain`."""
+    control = RedisControl(database, pipe, home / snapshot.FILE if home else None)
     await control.start()
+    domain = domain or str(instance)
+    provide(control, domain)
+    limiter = RedisLimiter(database, pipe, control, per_person)
     return Ports(
         turns=PostgresTurns(database, instance, window_messages, lease=lease),
         deliveries=PostgresDeliveries(database),
         leases=PostgresLeases(database, instance, [channel.name for channel in channels], lease=lease),
-        cache=RedisCache(pipe, window_messages),
+        cache=RedisCache(pipe, window_messages, limiter),
         control=control,
         desk=PostgresDesk(database),
         models=models,
         channels={channel.name: channel for channel in channels},
+        limiter=limiter,
+        budgets=PostgresBudgets(database, control, worst),
+        flags=OpenFeatureFlags(domain),
     )

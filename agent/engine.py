@@ -21,10 +21,19 @@ from structlog.contextvars import bind_contextvars
 from uuid_utils.compat import uuid7
 
 from agent import metrics
+from agent.access import (
+    is_barred,
+    is_stranger,
+    model_refusal,
+    permits,
+    stranger_rule,
+    stranger_sentence,
+)
 from agent.answering import Answering, Cut, Running
 from agent.commands import Command, parse_command
 from agent.delivery import deliver
 from agent.errors import AgentError, StoreUnavailable
+from agent.limits import Limited, LocalLimiter
 from agent.models import (
     Accepted,
     Arrival,
@@ -34,6 +43,7 @@ from agent.models import (
     Loaded,
     Message,
     NewTurn,
+    Notice,
     Overlap,
     StopAnswer,
     Undelivered,
@@ -42,8 +52,11 @@ from agent.models import (
 )
 from agent.ports import Options, Ports
 from agent.replies import Plan, plan, say
+from agent.resolution import Audience
+from agent.steering import Steering
 
 ROUTINE_BEATS = 30  # every so many heartbeats, look for anything left over
+IN_DOUBT_BEATS = 10  # … and so many after work ended early: what it left is found once its lease is over
 NEAR = 900.0  # seconds to look back when an instance has just died
 FAR = 30 * 86_400.0  # … and as a routine: as long as turns are kept
 
@@ -56,14 +69,16 @@ class Engine:
     def __init__(self, ports: Ports, options: Options) -> None:
         self._ports = ports
         self._options = options
-        self._answering = Answering(ports, options, self._spawn)
+        self._steering = Steering(ports.flags, ports.control, options)
+        self._answering = Answering(ports, self._steering, self._spawn)
         self._running: set[Running] = set()
         self._latest: dict[UUID, asyncio.Task[None]] = {}  # the last work begun for a conversation
         self._delivering: set[UUID] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._beats: asyncio.Task[None] | None = None
-        self._in_doubt = False  # an accept may have committed without our knowing
+        self._in_doubt = 0  # beats for which to look for what may have been stored or left without our knowing
         self._stopping = False
+        self._strangers = LocalLimiter()  # who was told that they may not talk here
 
     async def __aenter__(self) -> Self:
         self._beats = asyncio.create_task(self._beat_for_ever())
@@ -85,28 +100,41 @@ class Engine:
 
     async def _accept(self, inbound: Inbound) -> None:
         bind_contextvars(turn=str(inbound.turn_id))  # in this task and all that it begins
-        if inbound.change != "new":
+        try:
+            await self._take(inbound)
+        except AgentError:
+            raise
+        except Exception as error:
+            # A message that no statement takes would be delivered again and again, and hold up all behind it.
+            log.exception("message refused", error=type(error).__name__)
+            await self._say_once(inbound, say(Notice("This message can not be stored. Please put it differently.")))
+
+    async def _take(self, inbound: Inbound) -> None:
+        refusal, parsed = self._refusal(inbound), parse_command(inbound.text)
+        if is_barred(self._ports.control.channel(inbound.address.channel), inbound):
+            await self._bar(inbound)
+        elif inbound.change != "new":
             await self._edit(inbound)
-        elif refusal := self._refusal(inbound):
-            await self._say_once(inbound, say(refusal))
-        elif parsed := parse_command(inbound.text):
+        elif (refusal or parsed) and (limited := await self._ports.limiter.judge(inbound)):
+            await self._hold_off(inbound, limited)
+        elif refusal:
+            await self._say_once(inbound, say(Notice(refusal)))
+        elif parsed:
             await self._command(inbound, *parsed)
         else:
-            await self._ask(inbound)
+            await self._ask(replace(inbound, username=_storable(inbound.username)))
 
     async def _ask(self, inbound: Inbound) -> None:
         started, channel = time.monotonic(), inbound.address.channel
         arrival = await self._ports.cache.arrive(inbound)
         await self._ports.control.observe(arrival.epoch)
+        if arrival.limited is not None:
+            await self._hold_off(inbound, arrival.limited)
+            return
         known = arrival.user is not None
-        try:
-            accepted = await self._ports.turns.accept(
-                NewTurn(inbound, uuid7(), uuid7(), arrival.user or uuid7(), known)
-            )
-        except StoreUnavailable:
-            self._in_doubt = True
-            raise
+        accepted = await self._ports.turns.accept(NewTurn(inbound, uuid7(), uuid7(), arrival.user or uuid7(), known))
         if accepted is None:
+            self._in_doubt = IN_DOUBT_BEATS  # delivered again, or stored by a statement whose answer got lost
             metrics.duplicates.add(channel)
             log.info("duplicate")
             return
@@ -115,8 +143,21 @@ class Engine:
         log.info("accepted", seq=accepted.seq)
         if accepted.claim is not None:
             self._work(accepted.claim, _arrived(inbound, arrival, accepted))
-        elif self._ports.control.channel(channel).overlap is Overlap.INTERRUPT:
+        elif self._steering.overlap(Audience(accepted.person, channel, inbound.address.chat)) is Overlap.INTERRUPT:
             self._cut(accepted.conversation, Cut.INTERRUPTED)
+
+    async def _bar(self, inbound: Inbound) -> None:
+        """Somebody who may not talk here. Their message is not stored."""
+        log.info("barred", channel=inbound.address.channel)
+        settings = self._ports.control.channel(inbound.address.channel)
+        if is_stranger(settings, inbound) and self._strangers.judge([stranger_rule(inbound)]) is None:
+            await self._say_once(inbound, say(Notice(stranger_sentence(inbound))))
+
+    async def _hold_off(self, inbound: Inbound, limited: Limited) -> None:
+        """A message that came too early is not stored; its author hears so once in the limit's window."""
+        log.info("limited", scope=limited.scope)
+        if limited.tell:
+            await self._say_once(inbound, say(Notice(limited.sentence)))
 
     def _refusal(self, inbound: Inbound) -> str | None:
         """Why a text can not be stored exactly as it was written."""
@@ -150,10 +191,13 @@ class Engine:
                 await self._say_once(inbound, say("There is nothing to answer again yet."))
             return
         channel = self._ports.control.channel(inbound.address.channel)
+        if command.name == "model" and argument not in ("", "default") and not permits(channel, argument):
+            await self._say_once(inbound, say(model_refusal(channel, argument)))
+            return
         made = await plan(
             command, argument, inbound,
             desk=self._ports.desk, models=self._ports.models,
-            default_model=channel.default_model or self._options.default_model,
+            default_model=self._steering.model(Audience(None, inbound.address.channel, inbound.address.chat)),
         )  # fmt: skip
         await self._say_once(inbound, made)
         if isinstance(made.effect, StopAnswer):
@@ -166,9 +210,7 @@ class Engine:
         text = await self._ports.desk.once(inbound, made.effect, made.reply)
         if text is not None:
             metrics.turns.add(inbound.address.channel, "open")
-            self._spawn(
-                self._deliver(Undelivered((inbound.turn_id,), inbound.address, None, text), repeat=False)
-            )
+            self._spawn(self._deliver(Undelivered((inbound.turn_id,), inbound.address, None, text), repeat=False))
 
     # --- answer -------------------------------------------------------------------------------------------
 
@@ -185,6 +227,8 @@ class Engine:
         try:
             if before is not None:  # its answer is stored but still on its way: answers arrive in order
                 await asyncio.wait({before})
+            if running.cut is not None:  # edited meanwhile, or to be answered with a newer message
+                loaded = None
             await self._answering.run(running, loaded, recovered=recovered)
         finally:
             self._running.discard(running)
@@ -193,7 +237,8 @@ class Engine:
 
     def _cut(self, conversation: UUID, why: Cut, *, covering: UUID | None = None) -> None:
         for running in self._running:
-            if running.conversation == conversation and (covering is None or covering in running.turns):
+            covers = covering is None or covering in running.turns or not running.turns
+            if running.conversation == conversation and covers:
                 running.cut_short(why)
 
     # --- deliver what others left ---------------------------------------------------------------------------
@@ -201,6 +246,9 @@ class Engine:
     async def _deliver(self, answer: Undelivered, *, repeat: bool = True) -> None:
         lead = answer.turns[-1]
         bind_contextvars(turn=str(lead))
+        if not answer.text:  # deleted before it was answered
+            await self._ports.deliveries.done(answer.turns, None)
+            return
         channel = self._ports.channels[answer.address.channel]
         reply = channel.reply(answer.address, answer.placed, lead, repeat=repeat)
         self._delivering.add(lead)
@@ -226,14 +274,14 @@ class Engine:
                 beat = await self._beat()
                 routine = beats % ROUTINE_BEATS == 0
                 if routine or beat.bereaved or self._in_doubt:
-                    self._in_doubt = False
+                    self._in_doubt = max(0, self._in_doubt - 1)
                     await self._sweep(FAR if routine else NEAR)
                 await self._ports.control.observe(beat.epoch)
                 beats += 1
             except StoreUnavailable as error:
                 log.warning("no heartbeat", reason=error.sentence)
             except Exception as error:  # whatever it is: an instance that stops beating loses all its work
-                log.error("heartbeat failed", error=type(error).__name__, exc_info=error)
+                log.exception("heartbeat failed", error=type(error).__name__)
             await asyncio.sleep(self._options.beat_seconds)
 
     async def _beat(self) -> Beat:
@@ -257,7 +305,7 @@ class Engine:
 
     def _overtaken(self, running: Running) -> None:
         """Another instance accepted a message while this answer is written."""
-        if self._ports.control.channel(running.key[0]).overlap is Overlap.INTERRUPT:
+        if self._steering.overlap(running.audience) is Overlap.INTERRUPT:
             running.cut_short(Cut.INTERRUPTED)
 
     async def _sweep(self, look_back: float) -> None:
@@ -296,11 +344,18 @@ class Engine:
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         error = None if task.cancelled() else task.exception()
+        if error is None:
+            return
+        self._in_doubt = IN_DOUBT_BEATS  # what it left is found by its expired lease or its open turn
         if isinstance(error, AgentError):
             log.warning("work ended early", reason=error.sentence)
-        elif error is not None:  # what it left is found by its expired lease or its open turn
-            self._in_doubt = True
+        else:
             log.error("work ended early", error=type(error).__name__, exc_info=error)
+
+
+def _storable(name: str | None) -> str | None:
+    """A name as Postgres can keep it; people choose strange ones."""
+    return name and name.replace("\0", "").encode("utf-8", "replace").decode()
 
 
 def _arrived(inbound: Inbound, arrival: Arrival, accepted: Accepted) -> Loaded | None:
@@ -312,6 +367,7 @@ def _arrived(inbound: Inbound, arrival: Arrival, accepted: Accepted) -> Loaded |
     author = None if inbound.direct else inbound.username
     asked = Message(accepted.seq, "user", inbound.text, author=author)
     waiting = Waiting(
-        accepted.seq, accepted.turn, inbound.address, accepted.user, inbound.user_id, direct=inbound.direct
-    )
+        accepted.seq, accepted.turn, inbound.address, accepted.user, inbound.user_id,
+        direct=inbound.direct, person=accepted.person,
+    )  # fmt: skip
     return Loaded(Window(accepted.seq, (*window.messages, asked)), (waiting,), accepted.model)

@@ -2,7 +2,9 @@
 
 AgentError
 ├── ConfigurationError      a setting is wrong: the sentence names it; exit status 2
-│   └── SchemaError         the database's schema is not the one this version needs
+│   ├── SchemaError         the database's schema is not the one this version needs
+│   └── Rejected            an operator asked for what can not be; nothing was changed
+├── Conflict                somebody else changed it meanwhile; nothing was changed
 ├── StoreUnavailable        Postgres can not be reached: nothing was stored
 ├── Refused                 a message can not be taken: the sentence goes to the person
 ├── UnknownModel            a model's name names no provider or no model
@@ -32,6 +34,14 @@ class ConfigurationError(AgentError):
 
 class SchemaError(ConfigurationError):
     """The database's schema is not the one this version needs."""
+
+
+class Rejected(ConfigurationError):
+    """This change is not possible; nothing was changed."""
+
+
+class Conflict(AgentError):
+    """Somebody else changed this meanwhile; nothing was changed."""
 
 
 class StoreUnavailable(AgentError):

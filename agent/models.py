@@ -11,6 +11,8 @@ from hashlib import blake2b
 from typing import Any, Literal
 from uuid import UUID
 
+from agent.limits import Allowance, Limited
+
 Role = Literal["user", "assistant", "system"]
 
 
@@ -119,6 +121,7 @@ class Waiting:
     attempts: int = 0  # how often an instance died over it
     placed: Placed | None = None
     direct: bool = True
+    person: UUID | None = None  # whom the author's accounts belong to
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +173,7 @@ class Accepted:
     seq: int
     claim: Claim | None  # set when this instance is to answer now
     model: str | None  # the conversation's override, else the person's preference
+    person: UUID | None = None  # whom the author's accounts belong to
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,6 +247,7 @@ class Arrival:
     conversation: UUID | None = None  # the one the window belongs to
     window: Window | None = None
     epoch: int | None = None  # of flags and channel settings; 0: Redis has none, None: it did not answer
+    limited: Limited | None = None  # the message came too early
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,6 +257,13 @@ class ChannelSettings:
     default_model: str | None = None
     system_prompt: str | None = None
     overlap: Overlap = Overlap.MERGE
+    greeting: str = ""  # stands before the first answer of a conversation
+    allowed_models: tuple[str, ...] = ()  # empty: all
+    allow: frozenset[str] = frozenset()  # platform ids of those who may talk to the agent; empty: all
+    deny: frozenset[str] = frozenset()
+    user_limit: Allowance = None  # None: the default
+    chat_limit: Allowance = None
+    channel_limit: Allowance = None
 
 
 class NewConversation:

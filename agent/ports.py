@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeVar
 from uuid import UUID
 
+from agent.flags import Flag
+from agent.limits import Limited, Rule
 from agent.models import (
     Accepted,
     Address,
@@ -36,6 +38,9 @@ from agent.models import (
     WebhookReply,
     Window,
 )
+from agent.resolution import Audience
+
+T = TypeVar("T")
 
 # --- channels ---------------------------------------------------------------------------------------------
 
@@ -193,6 +198,29 @@ class Cache(Protocol):
         """Remembers the person's session and the conversation's window, in one round trip."""
 
 
+class Limiter(Protocol):
+    """Who speaks too often. Never raises: when Redis is gone, it judges by what this process saw."""
+
+    async def judge(self, inbound: Inbound) -> Limited | None:
+        """Counts what is no turn (a command, a refused text). `Cache.arrive` has counted a turn already."""
+
+    async def judge_rules(self, rules: Sequence[Rule]) -> Limited | None:
+        """Counts what is no message of a person (a call from an address) under rules of its own."""
+
+
+class Budgets(Protocol):
+    """What people and channels may use up in a day. Costs nothing while no budget is set."""
+
+    async def reserve(self, channel: str, author: UUID, model: str, prompt: Prompt) -> UUID | None:
+        """Sets the worst case of one model call aside; `author` is the user's row. None: no budget binds it.
+
+        Raises Refused when it does not fit, with the sentence for the person.
+        """
+
+    async def settle(self, reservation: UUID, usage: Usage) -> None:
+        """Gives back what the call did not use. Without it, all that was set aside counts."""
+
+
 class Control(Protocol):
     """Flags and channel settings as they are now: evaluated in the process, without I/O."""
 
@@ -210,6 +238,13 @@ class Control(Protocol):
         """What an operator set for this channel."""
 
 
+class Flags(Protocol):
+    """What operators want, for an audience: evaluated in the process, without I/O. Never raises."""
+
+    def value(self, flag: Flag[T], who: Audience, otherwise: T | None = None) -> T:
+        """The flag's value; `otherwise` where nobody set a flag that has no default of its own."""
+
+
 @dataclass(frozen=True, slots=True)
 class Ports:
     """All that the engine stands on."""
@@ -222,6 +257,9 @@ class Ports:
     desk: Desk
     models: Models
     channels: Mapping[str, Channel]
+    limiter: Limiter
+    budgets: Budgets
+    flags: Flags
 
 
 @dataclass(frozen=True, slots=True)

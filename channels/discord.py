@@ -66,6 +66,7 @@ class Discord:
         self._clock = clock
         self._rest = Rest(token=token, api_url=api_url, clock=clock)
         self._accept: Accept | None = None
+        self._gateway: Gateway | None = None  # the session now held
         self._interactions = (
             Interactions(public_key=public_key, slash_commands=slash_commands, now=now)
             if public_key
@@ -103,13 +104,19 @@ class Discord:
             slash_commands=self._slash_commands,
             clock=self._clock,
         )
-        gateway = Gateway(intake, api_url=self._api_url, identify_pause=self._identify_pause)
+        self._gateway = Gateway(intake, api_url=self._api_url, identify_pause=self._identify_pause)
         try:
-            await hold_session(gateway, self._token)
+            await hold_session(self._gateway, self._token)
         except ConnectionError as error:
             log.warning("discord not reached, trying again", reason=str(error))
         finally:
+            self._gateway = None
             await intake.close()
+
+    @property
+    def listening(self) -> bool:
+        """Whether the gateway tells it what people write."""
+        return self._gateway is not None and self._gateway.is_ready()
 
     @asynccontextmanager
     async def _registering(self) -> AsyncIterator[None]:

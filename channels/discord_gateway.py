@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Coroutine
 from typing import Any, Protocol
 
 import aiohttp
@@ -18,6 +19,8 @@ from yarl import URL
 from agent.errors import ConfigurationError
 from channels.discord_rest import PORTAL
 from channels.discord_sdk import DiscordWebSocket, HTTPClient, Route, discord
+
+CANCEL_AGAIN = 0.5  # seconds
 
 log = structlog.get_logger()
 
@@ -120,7 +123,7 @@ async def hold_session(gateway: Gateway, token: str) -> None:
     """
     try:
         async with gateway:
-            await gateway.start(token)
+            await until_cancelled(gateway.start(token))
     except discord.LoginFailure as error:
         raise token_refused() from error
     except discord.PrivilegedIntentsRequired as error:
@@ -140,6 +143,22 @@ async def hold_session(gateway: Gateway, token: str) -> None:
         raise ConnectionError(type(error).__name__) from error
 
 
+async def until_cancelled(work: Coroutine[Any, Any, None]) -> None:
+    """Awaits it. When cancelled, cancels it until it ends.
+
+    discord.py connects inside `asyncio.wait_for`, which before Python 3.12 can swallow a cancellation
+    (python/cpython#86296).
+    """
+    task = asyncio.create_task(work)
+    try:
+        await asyncio.wait({task})
+    finally:
+        while not task.done():
+            task.cancel()
+            await asyncio.wait({task}, timeout=CANCEL_AGAIN)
+    task.result()
+
+
 def token_refused() -> ConfigurationError:
     """What to say when Discord does not know the token."""
     return ConfigurationError(
@@ -152,7 +171,5 @@ def _closed(code: int) -> Exception:
     if code == 4004:
         return token_refused()
     if code in (4010, 4011):
-        return ConfigurationError(
-            "This bot is in too many servers for one connection (2,500); remove it from some."
-        )
+        return ConfigurationError("This bot is in too many servers for one connection (2,500); remove it from some.")
     return ConnectionError(f"closed with {code}")

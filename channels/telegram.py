@@ -101,6 +101,11 @@ class Telegram:
             finally:
                 self._taking = None
 
+    @property
+    def listening(self) -> bool:
+        """Whether it is signed in."""
+        return self._taking is not None
+
     def reply(
         self, address: Address, placed: Placed | None, turn: UUID, *, repeat: bool = False
     ) -> TelegramReply:

@@ -77,7 +77,9 @@ class PlainScreen:
         self._written = ""
 
     def left_over(self, text: str, *, repeat: bool) -> None:
-        """Not an answer to any line of this run."""
+        """Not the answer that is waited for. One that was begun and given up ends where it is."""
+        self._write(self._out, "\n" if self._written else "")
+        self._written = ""
         self.notice(f"An answer to an earlier message:\n{text}")
 
     def notice(self, text: str) -> None:

@@ -15,6 +15,7 @@ import msgspec
 
 from agent import metrics
 from agent.models import Arrival, Inbound, Message, Role, Session, Window
+from storage.limits import RedisLimiter, commands
 from storage.redis import Command, RedisPipe
 
 SCHEMA = b"1"  # of sessions and windows: others are not read
@@ -58,8 +59,11 @@ class Hints(Generic[Key]):
 class RedisCache:
     """Implements agent.ports.Cache."""
 
-    def __init__(self, pipe: RedisPipe, window_messages: int = 20) -> None:
+    def __init__(
+        self, pipe: RedisPipe, window_messages: int = 20, limiter: RedisLimiter | None = None
+    ) -> None:
         self._pipe = pipe
+        self._limiter = limiter
         self._limit = window_messages
         self._users: Hints[tuple[str, str]] = Hints()
         self._conversations: Hints[tuple[str, str, str]] = Hints()
@@ -73,13 +77,18 @@ class RedisCache:
         """
         key, account = inbound.address.key, (inbound.address.channel, inbound.user_id)
         hint, user = self._conversations.get(key), self._users.get(account)
+        rules = await self._limiter.rules(inbound) if self._limiter else ()
         replies = await self._pipe.send(
             ("HMGET", _session_key(*account), "schema", "user_id", _field(key)),
             ("HGET", "features:global", "_epoch"),
             *([("GET", _window_key(hint))] if hint else []),
+            *commands(rules),
         )
+        limited = None
+        if self._limiter and rules:
+            limited = await self._limiter.verdict(inbound, rules, replies[-1] if replies else None)
         if replies is None:
-            return Arrival(user=user)
+            return Arrival(user=user, limited=limited)
         session, epoch = replies[0], _integer(replies[1])
         conversation = None
         if isinstance(session, list) and session[0] == SCHEMA:
@@ -87,7 +96,7 @@ class RedisCache:
         packed = replies[2] if hint else None
         if conversation is not None and conversation != hint:
             packed = await self._window(conversation)
-        return Arrival(user, conversation or hint, self._unpack(packed), epoch)
+        return Arrival(user, conversation or hint, self._unpack(packed), epoch, limited)
 
     async def keep(self, session: Session, window: Window) -> None:
         self._users.put((session.key[0], session.account), session.user)

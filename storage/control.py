@@ -1,106 +1,146 @@
 """Flags and channel settings as they are now: truth in Postgres, read through Redis, evaluated in the process.
 
-Each Redis hash is written whole with `_epoch` and `_count`; one that lacks a field (evicted, half written) is not
-believed but rebuilt. A turn sees the epoch in the round trip it makes anyway.
+A turn sees the epoch in the round trip it makes anyway, the heartbeat reads it from Postgres each second, and who makes
+a change publishes it. When no store answers, the last known values go on, or those on disk, or the defaults.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
 
-import msgspec
+import structlog
+from redis.exceptions import RedisError
 
-from agent.models import ChannelSettings, Overlap
+from agent.errors import StoreUnavailable
+from agent.models import ChannelSettings
+from agent.ports import Control
+from storage import features, snapshot
+from storage.control_state import STATE, State, Stored, state, stored
 from storage.postgres import Database
-from storage.redis import Command, RedisPipe
+from storage.redis import RedisPipe
 
-GLOBAL = "features:global"
-SECONDS = 86_400
-
-_SNAPSHOT = """
-SELECT (SELECT epoch FROM control_epoch) AS epoch,
-       (SELECT jsonb_agg(jsonb_build_array(scope, name, value)) FROM feature_flags)::text AS flags,
-       (SELECT jsonb_agg(jsonb_build_array(channel_type, default_model, settings))
-        FROM channel_configs)::text AS channels
-"""
-
-
-@dataclass(frozen=True, slots=True)
-class Snapshot:
-    """All that operators set, at one epoch. `scopes` maps `features:…` keys to flags."""
-
-    epoch: int = 0
-    scopes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    channels: Mapping[str, ChannelSettings] = field(default_factory=dict)
-
-
-class RedisControl:
-    """Implements agent.ports.Control."""
-
-    def __init__(self, database: Database, pipe: RedisPipe) -> None:
-        self._line = database.line(planner={})
-        self._pipe = pipe
-        self._lock = asyncio.Lock()
-        self.snapshot = Snapshot()
-
-    async def start(self) -> None:
-        """Reads everything once. Raises StoreUnavailable."""
-        await self._reload()
-
-    async def observe(self, epoch: int | None) -> None:
-        if epoch is None or epoch == self.snapshot.epoch:
-            return
-        seen = self.snapshot
-        async with self._lock:
-            if self.snapshot is seen:  # nobody else did it while we waited
-                await self._reload()
-
-    @property
-    def epoch(self) -> int:
-        return self.snapshot.epoch
-
-    def channel(self, name: str) -> ChannelSettings:
-        return self.snapshot.channels.get(name, _NO_SETTINGS)
-
-    def flag(self, name: str, channel: str | None, default: Any) -> Any:
-        """The flag's value for a channel, else for all, else the default."""
-        scopes = self.snapshot.scopes
-        by_channel = scopes.get(f"features:channel:{channel}", {})
-        return by_channel.get(name, scopes.get(GLOBAL, {}).get(name, default))
-
-    async def _reload(self) -> None:
-        row = (await self._line.fetch(_SNAPSHOT))[0]
-        self.snapshot = _snapshot(row["epoch"], row["flags"], row["channels"])
-        await self._pipe.send(*_writes(self.snapshot))
-
+PATIENCE_SECONDS = 0.5  # how long a turn waits for flags when Postgres breaks off; the last known ones are good enough
+REST_SECONDS = 1.0  # after a failure, stores are left alone for this long: the heartbeat asks again
+LISTEN_SECONDS = 10.0
 
 _NO_SETTINGS = ChannelSettings()
 
-
-def _snapshot(epoch: int, flags: str | None, channels: str | None) -> Snapshot:
-    scopes: dict[str, dict[str, Any]] = {GLOBAL: {}}
-    for scope, name, value in msgspec.json.decode(flags or "[]"):
-        scopes.setdefault(f"features:{scope}", {})[name] = value
-    return Snapshot(
-        epoch,
-        scopes,
-        {name: _settings(model, rest) for name, model, rest in msgspec.json.decode(channels or "[]")},
-    )
+log = structlog.get_logger()
 
 
-def _settings(default_model: str | None, settings: Mapping[str, Any]) -> ChannelSettings:
-    return ChannelSettings(default_model, settings.get("system_prompt"), Overlap(settings.get("overlap", "merge")))
+class RedisControl:
+    """Implements agent.ports.Control. `file` is where a copy is kept for a start without stores."""
+
+    def __init__(self, database: Database, pipe: RedisPipe, file: Path | None = None) -> None:
+        self._line = database.line(planner={})
+        self._pipe = pipe
+        self._file = file
+        self._lock = asyncio.Lock()
+        self._confirmed = False  # by a store, since this process runs
+        self._rests_until = 0.0
+        self.state = State()
+        self.stale = False  # no store answered when it was asked last
+        self.watchers: list[Callable[[], None]] = []  # called after `state` or `stale` changed
+
+    async def start(self) -> None:
+        """Reads everything once; without stores, what is on disk. Never raises for a store that is away."""
+        await self._refresh(-1)
+        if self._confirmed:
+            return
+        found = await features.read(self._pipe, at_least=0, lineage=None)
+        if found is None and self._file is not None:
+            found = await asyncio.to_thread(snapshot.load, self._file)
+        log.warning("flags are the last known ones: Postgres does not answer", epoch=found.epoch if found else None)
+        if found is not None:
+            self._take(state(found), stale=True)
+
+    async def observe(self, epoch: int | None) -> None:
+        """Never raises for a store that is away: the last known values stand."""
+        if epoch is None:
+            return
+        if epoch == self.state.epoch and self._confirmed:
+            self._take(self.state, stale=False)
+            return
+        seen = self.state
+        async with self._lock:
+            if self.state is seen or epoch > self.state.epoch:  # else somebody read it while we waited
+                await self._refresh(epoch)
+
+    @property
+    def epoch(self) -> int:
+        return self.state.epoch
+
+    def channel(self, name: str) -> ChannelSettings:
+        return self.state.channels.get(name, _NO_SETTINGS)
+
+    async def _refresh(self, epoch: int) -> None:
+        if time.monotonic() < self._rests_until:
+            return
+        found = None
+        if self._confirmed and epoch > self.epoch:
+            found = await features.read(self._pipe, at_least=epoch, lineage=self.state.stored.lineage)
+        try:
+            found = found or await self._truth(epoch)
+        except StoreUnavailable:
+            self._rests_until = time.monotonic() + REST_SECONDS
+            self._take(self.state, stale=True)
+            return
+        self._confirmed = True
+        await self._apply(found)
+
+    async def _truth(self, epoch: int) -> Stored:
+        """From Postgres, and from there into Redis. An epoch that it does not know any more means it was set back."""
+        (row,) = await self._line.fetch(STATE, retry=PATIENCE_SECONDS)
+        truth = stored(*row)
+        known = max(epoch, self.epoch if truth.lineage == self.state.stored.lineage else 0)
+        await features.write(self._pipe, truth, replace_newer=known > truth.epoch)
+        return truth
+
+    async def _apply(self, found: Stored) -> None:
+        changed = found != self.state.stored
+        self._take(state(found) if changed else self.state, stale=False)
+        if changed and self._file is not None:
+            try:
+                await asyncio.to_thread(snapshot.save, self._file, found)
+            except OSError as error:
+                log.warning("flags are not kept on disk", file=str(self._file), reason=type(error).__name__)
+
+    def _take(self, new: State, *, stale: bool) -> None:
+        if new is self.state and stale == self.stale:
+            return
+        self.state, self.stale = new, stale
+        for watcher in self.watchers:
+            watcher()
 
 
-def _writes(snapshot: Snapshot) -> list[Command]:
-    """Each hash whole: a hash that was there before is replaced in the same transaction."""
-    commands: list[Command] = [("MULTI",)]
-    for key, flags in snapshot.scopes.items():
-        fields: list[str | bytes | int] = ["_epoch", snapshot.epoch, "_count", len(flags)]
-        for name, value in flags.items():
-            fields += [name, msgspec.json.encode(value)]
-        commands += [("DEL", key), ("HSET", key, *fields), ("EXPIRE", key, SECONDS)]
-    return [*commands, ("EXEC",)]
+@asynccontextmanager
+async def following(pipe: RedisPipe, control: Control) -> AsyncIterator[None]:
+    """Inside, changes that are published are applied at once; without Redis the heartbeat sees them."""
+    task = asyncio.create_task(_follow(pipe, control))
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait({task})
+
+
+async def _follow(pipe: RedisPipe, control: Control) -> None:
+    while True:
+        try:
+            async with pipe.client.pubsub(ignore_subscribe_messages=True) as news:
+                await news.subscribe(features.NEWS)
+                while True:
+                    message = await news.get_message(timeout=LISTEN_SECONDS)
+                    if message is not None:
+                        await control.observe(_epoch(message["data"]))
+        except (RedisError, OSError):
+            await asyncio.sleep(REST_SECONDS)
+
+
+def _epoch(data: object) -> int:
+    """Whatever else was published: look for yourself."""
+    return int(data) if isinstance(data, bytes) and data.isdigit() else -1

@@ -19,9 +19,10 @@ STATEMENT_SECONDS = 10.0
 RETRY_SECONDS = 6.0  # how long a turn's statement is tried again while Postgres is away
 
 GONE = (OSError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError, asyncpg.CannotConnectNowError,
-        asyncpg.AdminShutdownError, asyncpg.CrashShutdownError, asyncpg.TooManyConnectionsError,
-        asyncpg.IdleSessionTimeoutError, asyncpg.ReadOnlySQLTransactionError, TimeoutError)  # fmt: skip
-"""The server, not the statement: worth another try."""
+        asyncpg.AdminShutdownError, asyncpg.CrashShutdownError, asyncpg.InsufficientResourcesError,
+        asyncpg.PostgresSystemError, asyncpg.IdleSessionTimeoutError, asyncpg.ReadOnlySQLTransactionError,
+        TimeoutError)  # fmt: skip
+"""The server (away, read-only, its disk full), not the statement: worth another try."""
 
 AGAIN = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
 
@@ -61,6 +62,7 @@ class Line:
         self._planner = planner
         self._connection: asyncpg.Connection[asyncpg.Record] | None = None
         self._lock = asyncio.Lock()
+        self._closed = False
 
     async def fetch(self, sql: str, *args: Any, retry: float = RETRY_SECONDS) -> list[asyncpg.Record]:
         """Runs one statement that may safely run twice: it is repeated when the connection breaks under it.
@@ -70,30 +72,40 @@ class Line:
         deadline = asyncio.get_running_loop().time() + retry
         pause = 0.02
         async with self._lock:
-            while True:
+            while not self._closed:
                 try:
                     return await self._fetch_once(sql, *args)
                 except AGAIN:
                     pass
                 except GONE as error:
-                    await self.close()
+                    if isinstance(error, ValueError):  # asyncpg's word for arguments it can not encode
+                        raise
+                    self._drop()
                     if asyncio.get_running_loop().time() + pause > deadline:
                         raise StoreUnavailable(StoreUnavailable.__doc__) from error
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, 0.5)
+        raise StoreUnavailable(StoreUnavailable.__doc__)
 
     async def _fetch_once(self, sql: str, *args: Any) -> list[asyncpg.Record]:
         if self._connection is None or self._connection.is_closed():
             self._connection = await connect(self._url, planner=self._planner)
+        if self._closed:
+            raise asyncpg.InterfaceError("closed while a statement was under way")
         try:
             return await self._connection.fetch(sql, *args)
         except BaseException as error:
             if not isinstance(error, asyncpg.PostgresError):  # cancelled or timed out: its state is unknown
-                await self.close()
+                self._drop()
             raise
 
-    async def close(self) -> None:
-        """Ends the connection; the next statement makes a new one."""
+    def close(self) -> None:
+        """For good: a statement still under way fails, and makes no new connection."""
+        self._closed = True
+        self._drop()
+
+    def _drop(self) -> None:
+        """The next statement makes a new connection."""
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.terminate()
@@ -115,7 +127,7 @@ class Database:
 
     async def close(self) -> None:
         for line in self._lines:
-            await line.close()
+            line.close()
         await self.engine.dispose()
 
 

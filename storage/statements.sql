@@ -31,9 +31,10 @@ WITH given AS MATERIALIZED (
     FROM new WHERE account IS NOT NULL ORDER BY channel, account, n
     ON CONFLICT (channel_type, channel_user_id)
         DO UPDATE SET updated_at = now(), username = coalesce(excluded.username, u.username)
-    RETURNING id, channel_type, channel_user_id, preferred_model
+    RETURNING id, person_id, channel_type, channel_user_id, preferred_model
 ), authored AS MATERIALIZED (
-    SELECT new.*, coalesce(a.id, new.author) AS user_id, coalesce(a.preferred_model, known.preferred_model) AS preferred
+    SELECT new.*, coalesce(a.id, new.author) AS user_id, coalesce(a.person_id, known.person_id) AS person_id,
+           coalesce(a.preferred_model, known.preferred_model) AS preferred
     FROM new
     LEFT JOIN authors a ON a.channel_type = new.channel AND a.channel_user_id = new.account
     LEFT JOIN users known ON new.account IS NULL AND known.id = new.author
@@ -59,7 +60,7 @@ WITH given AS MATERIALIZED (
     INSERT INTO messages (conversation_id, "timestamp", seq, id, role, content, user_id, turn_id, metadata)
     SELECT conversation_id, at, seq, message, 'user', content, user_id, turn, metadata::jsonb FROM verdict
 )
-SELECT n, turn, conversation_id, user_id, seq, claimed, model FROM verdict;
+SELECT n, turn, conversation_id, user_id, person_id, seq, claimed, model FROM verdict;
 
 
 -- name: answer
@@ -109,7 +110,7 @@ WHERE c.id = $1::uuid AND m.id = $2::uuid AND m."timestamp" >= c.last_activity -
 -- $1 conversations  $2 messages of a window, besides those that wait
 SELECT c.id AS conversation, c.channel_type, c.chat_id, c.thread_id, c.version, c.answered, c.model_override,
        m.seq, m.role, m.content, m.answers, m.metadata, m.user_id, m.turn_id,
-       t.id AS waiting_turn, t.address, t.placed, t.attempts, u.preferred_model, u.channel_user_id
+       t.id AS waiting_turn, t.address, t.placed, t.attempts, u.preferred_model, u.channel_user_id, u.person_id
 FROM unnest($1::uuid[]) AS wanted(id)
 JOIN conversations c ON c.id = wanted.id
 LEFT JOIN LATERAL (
@@ -181,13 +182,13 @@ RETURNING c.id, c.answering, c.channel_type, c.chat_id, c.thread_id;
 
 
 -- name: take_deliveries
--- Takes stored answers that nobody is delivering. The last turn an answer covers leads: only it is touched and holds the place.
+-- Takes stored answers that nobody is delivering. The last turn an answer covers leads and is touched; the first holds the place.
 -- $1 lease in seconds  $2 channels  $3 how far to look back, in seconds  $4 at most
 WITH open AS MATERIALIZED (
     SELECT * FROM turns
     WHERE state = 'open' AND created_at > now() - make_interval(secs => $3::float8) AND channel_type = ANY($2::text[])
 ), answered AS MATERIALIZED (
-    SELECT open.id AS turn, open.touched_at, asked.seq, answer.answers AS upto, answer.id AS answer,
+    SELECT open.id AS turn, open.touched_at, open.placed, asked.seq, answer.answers AS upto, answer.id AS answer,
            answer.content, answer.metadata
     FROM open
     CROSS JOIN LATERAL (
@@ -203,10 +204,11 @@ WITH open AS MATERIALIZED (
         ORDER BY a."timestamp" LIMIT 1) answer
     WHERE open.reply IS NULL AND answer."timestamp" < now() - make_interval(secs => $1::float8)
     UNION ALL
-    SELECT id, touched_at, 0, 0, id, reply, '{}' FROM open WHERE reply IS NOT NULL
+    SELECT id, touched_at, placed, 0, 0, id, reply, '{}' FROM open WHERE reply IS NOT NULL
 ), leads AS MATERIALIZED (
     SELECT turn, content, metadata,
-           (SELECT array_agg(a.turn ORDER BY a.seq) FROM answered a WHERE a.answer = l.answer) AS turns
+           (SELECT array_agg(a.turn ORDER BY a.seq) FROM answered a WHERE a.answer = l.answer) AS turns,
+           (SELECT a.placed FROM answered a WHERE a.answer = l.answer ORDER BY a.seq LIMIT 1) AS placed
     FROM answered l
     WHERE seq = upto AND touched_at < now() - make_interval(secs => $1::float8)
     ORDER BY turn LIMIT $4::bigint
@@ -214,7 +216,7 @@ WITH open AS MATERIALIZED (
 UPDATE turns t SET touched_at = now(), attempts = t.attempts + 1
 FROM leads
 WHERE t.id = leads.turn AND t.state = 'open' AND t.touched_at < now() - make_interval(secs => $1::float8)
-RETURNING leads.turns, t.channel_type, t.chat_id, t.thread_id, t.address, t.placed, t.attempts,
+RETURNING leads.turns, t.channel_type, t.chat_id, t.thread_id, t.address, leads.placed, t.attempts,
           leads.content, leads.metadata;
 
 
@@ -271,6 +273,8 @@ UPDATE conversations c SET version = c.version + 1 FROM edited WHERE c.id = edit
 -- name: last_accepted
 -- The last message of each chat lately seen, for a platform that can be asked what came after it.
 -- $1 channel  $2 days  $3 at most
-SELECT DISTINCT ON (chat_id) chat_id, platform_message_id, created_at FROM turns
-WHERE channel_type = $1::text AND created_at > now() - make_interval(days => $2::int)
-ORDER BY chat_id, created_at DESC LIMIT $3::bigint;
+SELECT chat_id, platform_message_id FROM (
+    SELECT DISTINCT ON (chat_id) chat_id, platform_message_id, created_at FROM turns
+    WHERE channel_type = $1::text AND created_at > now() - make_interval(days => $2::int)
+    ORDER BY chat_id, created_at DESC
+) latest ORDER BY created_at DESC LIMIT $3::bigint;

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Any, ClassVar
 from uuid import UUID
@@ -12,8 +12,8 @@ from sqlalchemy import (
     BigInteger,
     CheckConstraint,
     DateTime,
+    FetchedValue,
     ForeignKey,
-    Identity,
     Index,
     LargeBinary,
     Numeric,
@@ -48,6 +48,9 @@ class User(Base):
     __table_args__ = (
         UniqueConstraint("channel_type", "channel_user_id", name="users_account"),
         Index("users_person", "person_id"),
+        Index(
+            "users_limited", "channel_type", "channel_user_id", postgresql_where=text("metadata ? 'limit'")
+        ),
     )
     id: Mapped[UUID] = mapped_column(primary_key=True)
     person_id: Mapped[UUID]
@@ -184,7 +187,7 @@ class ChannelConfig(Base):
 
 
 class FeatureFlag(Base):
-    """A flag's value in one scope: `global` or `channel:<name>`."""
+    """What an operator set for a flag in one scope (agent/resolution.py names them); `definition`: what it is."""
 
     __tablename__ = "feature_flags"
     __table_args__ = (PrimaryKeyConstraint("scope", "name"),)
@@ -211,13 +214,18 @@ class ControlEpoch(Base):
     __table_args__ = (CheckConstraint("single", name="control_epoch_one_row"),)
     single: Mapped[bool] = mapped_column(primary_key=True, server_default=text("true"))
     epoch: Mapped[int] = mapped_column(server_default="1")
+    lineage: Mapped[UUID] = mapped_column(server_default=text("gen_random_uuid()"))  # tells databases apart in Redis
 
 
 class AuditEntry(Base):
-    """Who changed what, and what the agent set aside by itself."""
+    """Who changed what, and what the agent set aside by itself; a chain of hashes (storage/audit.py).
+
+    `id`, `at` and `hash` are given by the trigger `audit_chain`, whoever inserts.
+    """
 
     __tablename__ = "audit_log"
-    id: Mapped[int] = mapped_column(Identity(always=True), primary_key=True)
+    __table_args__ = (Index("audit_subject", "subject", "id"),)
+    id: Mapped[int] = mapped_column(primary_key=True, server_default=FetchedValue())  # without gaps
     at: Mapped[datetime] = mapped_column(server_default=NOW)
     actor: Mapped[str]
     action: Mapped[str]
@@ -225,6 +233,61 @@ class AuditEntry(Base):
     before: Mapped[Any | None] = mapped_column(JSONB)
     after: Mapped[Any | None] = mapped_column(JSONB)
     reason: Mapped[str | None]
+    origin: Mapped[str | None]  # from where
+    epoch: Mapped[int | None]  # that the change made, if it is one of flags, experiments or channel settings
+    hash: Mapped[bytes] = mapped_column(LargeBinary, server_default=FetchedValue())
+
+
+class AuditHead(Base):
+    """One row: the end of the chain. Whoever writes an audit row holds it until the commit."""
+
+    __tablename__ = "audit_head"
+    __table_args__ = (CheckConstraint("single", name="audit_head_one_row"),)
+    single: Mapped[bool] = mapped_column(primary_key=True, server_default=text("true"))
+    id: Mapped[int] = mapped_column(server_default="0")
+    hash: Mapped[bytes] = mapped_column(LargeBinary, server_default=text("decode(repeat('00', 32), 'hex')"))
+
+
+class Budget(Base):
+    """What a person or a channel may use up in a day; NULL: as much as they like. Subject `*`: whoever has no own."""
+
+    __tablename__ = "budgets"
+    __table_args__ = (
+        PrimaryKeyConstraint("scope", "subject"),
+        CheckConstraint("scope IN ('person', 'channel')", name="budgets_scope"),
+        CheckConstraint("tokens >= 0", name="budgets_tokens"),
+        CheckConstraint("usd >= 0", name="budgets_usd"),
+    )
+    scope: Mapped[str] = mapped_column(String(10))
+    subject: Mapped[str]  # a person's id, a channel's name, or *
+    tokens: Mapped[int | None]
+    usd: Mapped[Decimal | None] = mapped_column(Numeric(14, 8))
+    updated_at: Mapped[datetime] = mapped_column(server_default=NOW)
+
+
+class BudgetDay(Base):
+    """What a subject used on a day (UTC), with what calls under way may use at most."""
+
+    __tablename__ = "budget_days"
+    __table_args__ = (PrimaryKeyConstraint("scope", "subject", "day"),)
+    scope: Mapped[str] = mapped_column(String(10))
+    subject: Mapped[str]
+    day: Mapped[date]
+    tokens: Mapped[int] = mapped_column(server_default="0")
+    usd: Mapped[Decimal] = mapped_column(Numeric(14, 8), server_default="0")
+
+
+class BudgetReservation(Base):
+    """What one model call under way may use at most, and where it was counted."""
+
+    __tablename__ = "budget_reservations"
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    day: Mapped[date]
+    person: Mapped[str | None]
+    channel: Mapped[str | None]
+    tokens: Mapped[int]
+    usd: Mapped[Decimal] = mapped_column(Numeric(14, 8))
+    made_at: Mapped[datetime] = mapped_column(server_default=NOW)
 
 
 class LinkCode(Base):

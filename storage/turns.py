@@ -95,7 +95,7 @@ class PostgresTurns:
             turn = turns[row["n"] - 1]
             claim = Claim(row["conversation_id"], row["turn"], turn.inbound.address.key) if row["claimed"] else None
             verdicts[row["n"] - 1] = Accepted(
-                row["turn"], row["conversation_id"], row["user_id"], row["seq"], claim, row["model"]
+                row["turn"], row["conversation_id"], row["user_id"], row["seq"], claim, row["model"], row["person_id"]
             )
         return verdicts
 
@@ -189,4 +189,5 @@ def _waiting(row: asyncpg.Record) -> Waiting:
         row["seq"], row["waiting_turn"], decode_address(row), row["user_id"],
         row["channel_user_id"] or "", row["attempts"],
         decode_placed(row["placed"]), msgspec.json.decode(row["address"]).get("direct", True),
+        row["person_id"],
     )  # fmt: skip

@@ -65,20 +65,36 @@ class Script:
         yield Usage(model, 10, 5)
 
 
+@dataclass(frozen=True)
+class Origin:
+    """How a message came to stand on the platform."""
+
+    turn: UUID
+    repeat: bool  # the sender said that it may have been sent before
+    draft: bool  # placed while the answer was being written
+
+
 @dataclass
 class Platform:
     """Remembers what stands in each chat, as the people in it see it; shared by all instances."""
 
     messages: dict[str, str] = field(default_factory=dict)  # by message id
+    final: set[str] = field(default_factory=set)  # ids of finished messages
+    origins: dict[str, Origin] = field(default_factory=dict)  # by message id
     chats: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))  # message ids
     finished: dict[UUID, int] = field(default_factory=lambda: defaultdict(int))  # by turn
     changed: asyncio.Event = field(default_factory=asyncio.Event)
+    takes_answers: asyncio.Event = field(default_factory=asyncio.Event)  # clear it, and finished answers wait
     _ids: count[int] = field(default_factory=count)
 
-    def put(self, chat: str, placed: Placed | None, text: str) -> Placed:
+    def __post_init__(self) -> None:
+        self.takes_answers.set()
+
+    def put(self, chat: str, placed: Placed | None, text: str, origin: Origin) -> Placed:
         identifier = placed.ids[0] if placed else f"m{next(self._ids)}"
         if placed is None:
             self.chats[chat].append(identifier)
+            self.origins[identifier] = origin
         self.messages[identifier] = text
         self.changed.set()
         return Placed((identifier,))
@@ -98,19 +114,31 @@ class PlatformReply:
     """A reply that stands on the platform from its first word on when `streams`."""
 
     def __init__(
-        self, platform: Platform, address: Address, placed: Placed | None, turn: UUID, *, streams: bool
+        self,
+        platform: Platform,
+        address: Address,
+        placed: Placed | None,
+        turn: UUID,
+        *,
+        streams: bool,
+        repeat: bool = False,
     ) -> None:
         self._platform, self._address, self._placed, self._turn = platform, address, placed, turn
-        self._streams = streams
+        self._streams, self._repeat = streams, repeat
 
     async def show(self, text: str) -> Placed | None:
         if text and self._streams:
-            self._placed = self._platform.put(self._address.chat, self._placed, text)
+            origin = Origin(self._turn, self._repeat, draft=True)
+            self._placed = self._platform.put(self._address.chat, self._placed, text, origin)
         return self._placed
 
     async def finish(self, text: str) -> Placed:
+        await self._platform.takes_answers.wait()
         self._platform.finished[self._turn] += 1
-        self._placed = self._platform.put(self._address.chat, self._placed, text)
+        origin = Origin(self._turn, self._repeat, draft=False)
+        self._placed = self._platform.put(self._address.chat, self._placed, text, origin)
+        self._platform.final.update(self._placed.ids)
+        self._platform.changed.set()
         return self._placed
 
 
@@ -126,7 +154,7 @@ class PlatformChannel:
         """Tests hand messages to the engine themselves."""
 
     def reply(self, address: Address, placed: Placed | None, turn: UUID, *, repeat: bool = False) -> PlatformReply:
-        return PlatformReply(self._platform, address, placed, turn, streams=self._streams)
+        return PlatformReply(self._platform, address, placed, turn, streams=self._streams, repeat=repeat)
 
 
 @dataclass
@@ -166,7 +194,8 @@ class World:
     _ids: count[int] = field(default_factory=count)
 
     @asynccontextmanager
-    async def instance(self) -> AsyncIterator[Instance]:
+    async def instance(self, wrap: Callable[[Ports], Ports] = lambda ports: ports) -> AsyncIterator[Instance]:
+        """A running agent; `wrap` may put something between its engine and what it stands on."""
         identifier = uuid7()
         channel = PlatformChannel(self.platform, streams=self.streams)
         async with open_database(self.database_url) as database, open_redis(self.redis_url) as pipe:
@@ -174,6 +203,7 @@ class World:
                 database, pipe, self.model, [channel],
                 instance=identifier, lease=self.lease, window_messages=self.window_messages,
             )  # fmt: skip
+            ports = wrap(ports)
             options = Options(MODEL, beat_seconds=self.beat, drain_seconds=2.0)
             async with Engine(ports, options) as engine:
                 yield Instance(engine, ports, database, pipe, identifier)
@@ -199,4 +229,6 @@ class World:
 
     async def answered(self, chat: str, *texts: str) -> None:
         """Returns once the chat shows exactly these finished answers."""
-        await self.platform.until(lambda: self.platform.screen(chat) == list(texts))
+        await self.platform.until(
+            lambda: self.platform.screen(chat) == list(texts) and self.platform.final >= set(self.platform.chats[chat])
+        )

@@ -1,0 +1,1 @@
+"""The HTTP side of `agent serve`: health, metrics and webhooks."""

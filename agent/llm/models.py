@@ -12,6 +12,7 @@ from importlib import import_module
 from random import SystemRandom
 from typing import TYPE_CHECKING, TypeVar, cast
 
+from agent import metrics
 from agent.errors import UnknownModel
 from agent.llm.pricing import cost_usd
 from agent.llm.provider import ANSWER_TOKENS, AttemptError, Model, Reported
@@ -43,6 +44,7 @@ Sleep = Callable[[float], Awaitable[object]]
 async def open_models(settings: Settings, sleep: Sleep = asyncio.sleep) -> AsyncIterator[ModelRouter]:
     """The models these settings allow, over one HTTP client that is closed at the end."""
     router = ModelRouter(settings, sleep)
+    metrics.know_models((settings.model, *settings.fallback_models, *settings.models))
     if settings.model != OFFLINE:
         with suppress(
             UnknownModel
@@ -109,8 +111,11 @@ class ModelRouter:
                         said.append(text)
                         yield text
             except AttemptError as failed:
+                metrics.model_failed(begun.model, failed.status, slow=failed.slow)
                 failure = failed
-        yield self._usage(begun.model, prompt, said, reported)
+        usage = self._usage(begun.model, prompt, said, reported)
+        metrics.model_answered(usage)
+        yield usage
         if failure is not None:
             raise failure
 
@@ -143,6 +148,7 @@ class ModelRouter:
             try:
                 return await self._open(name, prompt)
             except AttemptError as failed:
+                metrics.model_failed(name, failed.status, slow=failed.slow)
                 pause = _pause(failed, attempt)
                 left = deadline - asyncio.get_running_loop().time()
                 bearable = left if alone else min(left, self._settings.model_first_byte_timeout)

@@ -37,7 +37,7 @@ async def stores() -> AsyncIterator[tuple[str, str]]:
 
 async def turns_per_second(
     world: World, agent: Instance, probe: asyncpg.Connection, people: int, seconds: float
-) -> str:  # type: ignore[type-arg]
+) -> str:
     latencies: list[float] = []
     chats = [f"{people} people, {number}" for number in range(people)]
     for chat in chats:
@@ -65,7 +65,7 @@ async def turns_per_second(
     )
 
 
-async def fill(probe: asyncpg.Connection, rows: int) -> UUID:  # type: ignore[type-arg]
+async def fill(probe: asyncpg.Connection, rows: int) -> UUID:
     """Spreads rows over conversations of 100 messages; one of them gets 100,000."""
     people = max(rows // 100, 1)
     await probe.execute(
@@ -96,7 +96,7 @@ async def fill(probe: asyncpg.Connection, rows: int) -> UUID:  # type: ignore[ty
     return long
 
 
-async def window_times(probe: asyncpg.Connection, conversations: dict[str, UUID]) -> list[str]:  # type: ignore[type-arg]
+async def window_times(probe: asyncpg.Connection, conversations: dict[str, UUID]) -> list[str]:
     """Interleaved, so that a noisy moment hits all alike."""
     for name, value in WALK_INDEXES.items():
         await probe.execute(f"SET {name} = {value}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import pytest
 from sqlalchemy import text
@@ -98,16 +99,13 @@ async def test_messages_during_an_answer_follow_the_channels_overlap(
 async def test_stop_cuts_the_answer_and_keeps_what_was_written(world: World, agent: Instance) -> None:
     world.model.hold()
     await agent.engine.accept(world.message("long story"))
-    await world.model.started.wait()
-    await world.answered("ada", "re:")
+    await world.platform.until(lambda: world.platform.screen("ada") == ["re:"])
     await agent.engine.accept(world.message("/stop"))
     await world.platform.until(lambda: "Stopped." in world.platform.screen("ada"))
     await world.platform.until(lambda: "re:\n\n*(stopped)*" in world.platform.screen("ada"))
 
 
-async def test_a_model_that_fails_ends_in_a_sentence_and_the_next_turn_works(
-    world: World, agent: Instance
-) -> None:
+async def test_a_model_that_fails_ends_in_a_sentence_and_the_next_turn_works(world: World, agent: Instance) -> None:
     world.model.error, world.model.said = "The model is away.", lambda prompt: ""
     await agent.engine.accept(world.message("one"))
     await world.answered("ada", "The model is away.")
@@ -122,8 +120,6 @@ async def test_an_edit_before_the_answer_is_used(world: World, agent: Instance) 
     first = world.message("wrong")
     await agent.engine.accept(first)
     await world.model.started.wait()
-    from dataclasses import replace
-
     await agent.engine.accept(replace(first, text="right", change="edit"))
     world.model.release()
     await world.answered("ada", "re: right")
@@ -135,8 +131,6 @@ async def test_a_deleted_message_is_not_answered(world: World, agent: Instance) 
     await world.model.started.wait()
     second = world.message("two")
     await agent.engine.accept(second)
-    from dataclasses import replace
-
     await agent.engine.accept(replace(second, change="delete"))
     world.model.release()
     await world.answered("ada", "re: one")
@@ -217,3 +211,17 @@ async def test_any_other_text_is_stored_exactly(world: World, agent: Instance, o
     connection = await connect(world.database_url)
     assert await connection.fetchval("SELECT content FROM messages WHERE role = 'user'") == odd
     await connection.close()
+
+
+async def test_a_strange_name_is_kept_as_far_as_it_can_be(world: World, agent: Instance) -> None:
+    message = replace(world.message("hi", chat="room", user="eve"), username="e\0v\ud83de")
+    await agent.engine.accept(message)
+    await world.answered("room", "re: ev?e: hi")
+
+
+async def test_a_message_that_no_statement_takes_is_answered_and_holds_nobody_up(world: World, agent: Instance) -> None:
+    """An account id longer than its column: the person hears of it, the platform need not deliver it again."""
+    await agent.engine.accept(replace(world.message("hi", chat="odd"), user_id="x" * 300))
+    await world.answered("odd", "This message can not be stored. Please put it differently.")
+    await agent.engine.accept(world.message("hi"))
+    await world.answered("ada", "re: hi")

@@ -95,6 +95,7 @@ async def test_a_stale_window_is_never_used(database_url: str, redis_url: str) -
         await world.ask(agent, "message 0")
         key = (await agent.pipe.client.keys("context:conv:*"))[0]
         old = await agent.pipe.client.get(key)
+        assert isinstance(old, bytes)
         for number in range(1, TURNS):
             await world.ask(agent, f"message {number}")
             await agent.pipe.client.set(key, old)

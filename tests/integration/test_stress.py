@@ -12,7 +12,7 @@ from tests.fleet.fleet import Fleet, Member, MemberGone, fleet
 from tests.fleet.promises import broken_promises
 
 LEASE = 1.0
-FAST = {"lease": LEASE, "beat": 0.2}
+BEAT = 0.2
 
 
 class Crowd:
@@ -39,7 +39,7 @@ class Crowd:
     async def kill_one(self) -> None:
         victim = self._members.pop(self._dice.randrange(len(self._members)))
         victim.kill()
-        self._members.append(await self._group.spawn(**FAST))
+        self._members.append(await self._group.spawn(lease=LEASE, beat=BEAT))
 
     async def stall_one(self) -> None:
         """Frozen past its lease, then it goes on as if nothing had happened."""
@@ -56,7 +56,7 @@ async def storm(
     print(f"seed {seed}")
     dice = random.Random(seed)
     async with fleet(database_url, redis_url) as group:
-        crowd = Crowd(group, [await group.spawn(**FAST) for _ in range(3)], dice)
+        crowd = Crowd(group, [await group.spawn(lease=LEASE, beat=BEAT) for _ in range(3)], dice)
 
         async def talk() -> None:
             gate = asyncio.Semaphore(30)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import IO, Any
 
 import pytest
-import yaml  # type: ignore[import-untyped]  # comes with the development tools
+import yaml
 from pydantic_core import PydanticUndefined
 from redis.asyncio import Redis
 

@@ -71,9 +71,7 @@ class DiscordDriver:
         """A thread is a channel of its own on Discord."""
         return Place(self.server.world.add_thread(group.chat, name), direct=False)
 
-    async def say(
-        self, place: Place, text: str, *, user: str = "ada", mention: bool = False, deliver: int = 1
-    ) -> str:
+    async def say(self, place: Place, text: str, *, user: str = "ada", mention: bool = False, deliver: int = 1) -> str:
         world = self.server.world
         content = f"<@{world.bot['id']}> {text}" if mention else text
         message = world.say(place.chat, content, user=user)
@@ -99,9 +97,7 @@ class DiscordDriver:
     def typing(self, place: Place) -> int:
         """A deferred command shows "is thinking" by itself."""
         deferred = [
-            i
-            for i in self.server.world.interactions.values()
-            if i.channel == place.chat and i.message is not None
+            i for i in self.server.world.interactions.values() if i.channel == place.chat and i.message is not None
         ]
         return self.server.world.typing[place.chat] + len(deferred)
 

@@ -69,9 +69,7 @@ class SlackDriver:
         self._threads.add(root.ts)
         return Place(group.chat, root.ts, direct=False)
 
-    async def say(
-        self, place: Place, text: str, *, user: str = "ada", mention: bool = False, deliver: int = 1
-    ) -> str:
+    async def say(self, place: Place, text: str, *, user: str = "ada", mention: bool = False, deliver: int = 1) -> str:
         """A person writes, mentioning the agent if so."""
         person = self._server.space.person(user)
         self._server.space.members[place.chat].add(person)
@@ -105,11 +103,7 @@ class SlackDriver:
         """The agent's messages. In a channel it answers in threads under the messages: they count."""
         if place.thread:
             return [said.visible for said in self._server.space.of_agent(place.chat, place.thread)]
-        return [
-            said.visible
-            for said in self._server.space.of_agent(place.chat)
-            if said.thread not in self._threads
-        ]
+        return [said.visible for said in self._server.space.of_agent(place.chat) if said.thread not in self._threads]
 
     def revisions(self, place: Place) -> int:
         """Posts, edits and appends."""
@@ -121,9 +115,7 @@ class SlackDriver:
 
     def typing(self, place: Place) -> int:
         """Statuses."""
-        return sum(
-            chat == place.chat and self._within(place, thread) for chat, thread in self._server.space.statuses
-        )
+        return sum(chat == place.chat and self._within(place, thread) for chat, thread in self._server.space.statuses)
 
     def _within(self, place: Place, thread: str) -> bool:
         return thread == place.thread if place.thread else thread not in self._threads

@@ -57,14 +57,10 @@ class TelegramDriver:
             chat.topics[thread] = name
         return Place(group.chat, thread, direct=False)
 
-    async def say(
-        self, place: Place, text: str, *, user: str = "ada", mention: bool = False, deliver: int = 1
-    ) -> str:
+    async def say(self, place: Place, text: str, *, user: str = "ada", mention: bool = False, deliver: int = 1) -> str:
         """A person writes."""
         chat = self._chat(place)
-        message = self._server.say(
-            chat, text, user=user, thread=place.thread, mention=mention, deliver=deliver
-        )
+        message = self._server.say(chat, text, user=user, thread=place.thread, mention=mention, deliver=deliver)
         key = f"{chat.id}:{message['message_id']}"
         self._said[key] = message
         return key

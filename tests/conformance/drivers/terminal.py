@@ -21,7 +21,7 @@ from tests.conformance.driver import Place
 PERSON = "ada"
 
 
-class UnsupportedHere(Exception):  # noqa: N818  a statement about the platform, not a fault
+class UnsupportedHere(Exception):
     """This platform has no such thing: the scenario is not for this channel."""
 
 
@@ -36,6 +36,7 @@ class _Window(PlainScreen):
         self.thinking = 0
         self.changes = 0
         self.failures = 0
+        self.changed = asyncio.Event()
 
     def show(self, text: str) -> None:
         self._fail()
@@ -63,6 +64,7 @@ class _Window(PlainScreen):
         text = self.glass.getvalue().rstrip("\n")
         if text:
             self.changes += 1
+            self.changed.set()
             self.answers[len(self.answers) - self.growing :] = [text]
             self.growing = True
         if done:
@@ -137,9 +139,7 @@ class TerminalDriver:
     def thread(self, group: Place, name: str) -> Place:
         raise UnsupportedHere("A terminal has no threads.")
 
-    async def say(
-        self, place: Place, text: str, *, user: str = PERSON, mention: bool = False, deliver: int = 1
-    ) -> str:
+    async def say(self, place: Place, text: str, *, user: str = PERSON, mention: bool = False, deliver: int = 1) -> str:
         if deliver > 1:
             await self.redeliver("")
         identifier = str(uuid7())

@@ -127,17 +127,13 @@ class World:
             self.joined.add(thread)
             members = payload("thread_members_update")["added_members"]
             added = [{**members[0], "id": thread, "user_id": self.bot["id"]}]
-            self.dispatch(
-                "THREAD_MEMBERS_UPDATE", payload("thread_members_update", id=thread, added_members=added)
-            )
+            self.dispatch("THREAD_MEMBERS_UPDATE", payload("thread_members_update", id=thread, added_members=added))
 
     def guild(self) -> dict[str, Any]:
         """The server as GUILD_CREATE tells it."""
         inside = [c for c in self.channels.values() if c.get("guild_id") == GUILD]
         membership = payload("thread_members_update")["added_members"][0]
-        threads = [
-            {**c, "member": membership} if c["id"] in self.joined else c for c in inside if c["type"] == 11
-        ]
+        threads = [{**c, "member": membership} if c["id"] in self.joined else c for c in inside if c["type"] == 11]
         return {
             **payload("guild", roles=self.roles()),
             **payload("guild_create", threads=threads, channels=[c for c in inside if c["type"] != 11]),
@@ -222,16 +218,14 @@ class World:
     def respond(self, token: str, response: Mapping[str, Any]) -> None:
         """The first response to an interaction; a second one is refused, one after 3 seconds too."""
         interaction = self.interactions.get(token)
-        if interaction is None or (
-            interaction.acknowledged_at is None and self.clock() - interaction.sent_at > 3
-        ):
+        if interaction is None or (interaction.acknowledged_at is None and self.clock() - interaction.sent_at > 3):
             raise Refused(404, 10062, "Unknown interaction")
         if interaction.acknowledged_at is not None:
             raise Refused(400, 40060, "Interaction has already been acknowledged.")
         interaction.acknowledged_at = self.clock()
         interaction.response = copy.deepcopy(dict(response))
         if response["type"] == 5:
-            fields = {"author": self.bot, "content": "", "type": 20, "flags": 128, "interaction": token}
+            fields = {"author": self.bot, "content": "", "type": 20, "flags": 128}
             interaction.message = self.add_message(interaction.channel, fields)["id"]
 
     def check(self, channel: str) -> None:
@@ -250,7 +244,7 @@ class World:
         key = (channel, str(body.get("nonce", "")))
         if body.get("enforce_nonce") and body.get("nonce") and key in self.nonces:
             return self.find(self.nonces[key])
-        message = self.add_message(channel, self._written_by_bot(body, content))
+        message = self.add_message(channel, self._written_by_bot(channel, body, content))
         if body.get("nonce"):
             self.nonces[key] = message["id"]
         self.revisions[channel] += 1
@@ -258,10 +252,11 @@ class World:
         self.tell("MESSAGE_CREATE", message)
         return message
 
-    def _written_by_bot(self, body: Mapping[str, Any], content: str) -> dict[str, Any]:
+    def _written_by_bot(self, channel: str, body: Mapping[str, Any], content: str) -> dict[str, Any]:
         fields = {"author": self.bot, "content": content, "allowed_mentions": body.get("allowed_mentions")}
         if reference := body.get("message_reference"):
-            fields |= {"type": 19, "message_reference": {"type": 0, **reference}}
+            pointer = {"type": 0, "channel_id": channel, "message_id": reference["message_id"]}
+            fields |= {"type": 19, "message_reference": pointer}
         return fields
 
     def rewrite(self, channel: str, message: str, body: Mapping[str, Any]) -> dict[str, Any]:
@@ -281,7 +276,5 @@ class World:
         if not content:
             raise Refused(400, 50006, "Cannot send an empty message")
         if len(content) > 2000:
-            raise Refused(
-                400, 50035, "Invalid Form Body", errors={"content": "Must be 2000 or fewer in length."}
-            )
+            raise Refused(400, 50035, "Invalid Form Body", errors={"content": "Must be 2000 or fewer in length."})
         return content

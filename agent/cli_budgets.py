@@ -1,0 +1,109 @@
+"""`agent budgets …`: what people and channels may use up in a day."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import asdict
+from decimal import Decimal, InvalidOperation
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from agent.cli_operator import As, Json, Reason, Yes, author, confirm, operating, show_json, show_table
+from agent.cli_run import WELL, run
+from agent.errors import Rejected
+
+if TYPE_CHECKING:
+    from agent.settings import Settings
+    from storage.budget_desk import BudgetDesk, BudgetView
+
+app = typer.Typer(help="Budgets of a day (UTC), in tokens and US dollars.", no_args_is_help=True)
+
+
+For = Annotated[Literal["person", "channel"], typer.Argument(help="Whom it binds.")]
+Subject = Annotated[str, typer.Argument(help="An account as channel:id, a channel, or * for each without an own one.")]
+
+
+@app.command("list")
+def list_(as_json: Json = False) -> None:
+    """Show all budgets and what is used of them today."""
+
+    async def show(settings: Settings) -> int:
+        async with _desk(settings) as desk:
+            views = await desk.list()
+        if as_json:
+            show_json([asdict(view) for view in views])
+        else:
+            show_table(("FOR", "WHO OR WHERE", "TOKENS", "USD", "CALLS NOW"), [_row(view) for view in views])
+        return WELL
+
+    run(show)
+
+
+@app.command("set")
+def set_(
+    scope: For,
+    subject: Subject,
+    tokens: Annotated[int | None, typer.Option("--tokens", help="Tokens a day, read and written.")] = None,
+    usd: Annotated[str | None, typer.Option("--usd", help="US dollars a day; needs prices in MODELS.")] = None,
+    as_: As = None,
+    reason: Reason = None,
+    yes: Yes = False,
+    as_json: Json = False,
+) -> None:
+    """Set a budget. No model is asked whose answer might not fit into it."""
+
+    async def work(settings: Settings) -> int:
+        by, money = author(as_, reason), _money(usd)
+        if scope == "channel" or subject == "*":
+            confirm(f"Set this budget for everybody ({scope} {subject})?", yes=yes, as_json=as_json)
+        async with _desk(settings) as desk:
+            await desk.set(scope, subject, tokens, money, by)
+        typer.echo(f"{scope} {subject}: {_most(tokens, 'tokens')}, {_most(money, 'USD')} a day.")
+        return WELL
+
+    run(work)
+
+
+@app.command()
+def unset(
+    scope: For, subject: Subject, as_: As = None, reason: Reason = None, yes: Yes = False, as_json: Json = False
+) -> None:
+    """Remove a budget."""
+
+    async def work(settings: Settings) -> int:
+        by = author(as_, reason)
+        if scope == "channel" or subject == "*":
+            confirm(f"Remove this budget for everybody ({scope} {subject})?", yes=yes, as_json=as_json)
+        async with _desk(settings) as desk:
+            await desk.unset(scope, subject, by)
+        typer.echo(f"{scope} {subject}: no budget of its own.")
+        return WELL
+
+    run(work)
+
+
+def _money(text: str | None) -> Decimal | None:
+    try:
+        return None if text is None else Decimal(text)
+    except InvalidOperation:
+        raise Rejected(f"{text!r} is no amount. Write US dollars as 2.50.") from None
+
+
+def _most(amount: int | Decimal | None, unit: str) -> str:
+    return f"any {unit}" if amount is None else f"{amount:,} {unit}"
+
+
+def _row(view: BudgetView) -> tuple[str, ...]:
+    tokens = f"{view.used_tokens:,} of {'any' if view.tokens is None else f'{view.tokens:,}'}"
+    usd = f"{view.used_usd:.4f} of {'any' if view.usd is None else f'{view.usd:.2f}'}"
+    return (view.scope, view.accounts or view.subject, tokens, usd, str(view.under_way))
+
+
+@asynccontextmanager
+async def _desk(settings: Settings) -> AsyncIterator[BudgetDesk]:
+    from storage.budget_desk import BudgetDesk
+
+    async with operating(settings) as (stores, _):
+        yield BudgetDesk(stores.database, stores.pipe)

@@ -1,0 +1,198 @@
+"""`agent channels …`: what the agent is on each channel, while it runs."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from agent.cli_operator import (
+    As,
+    Expect,
+    Json,
+    Reason,
+    Yes,
+    author,
+    confirm,
+    may_ask,
+    operating,
+    show_json,
+    show_table,
+)
+from agent.cli_run import WELL, run
+from agent.errors import Conflict, Rejected
+
+if TYPE_CHECKING:
+    from agent.settings import Settings
+    from storage.channels import ChannelDesk, ChannelView
+
+app = typer.Typer(
+    help="Settings of each channel: model, system prompt, overlap, limits, greeting, who may talk, credentials.",
+    no_args_is_help=True,
+)
+
+
+def _complete(incomplete: str) -> list[str]:
+    from storage.channel_settings import CHANNELS
+
+    return [name for name in CHANNELS if name.startswith(incomplete)]
+
+
+Channel = Annotated[str, typer.Argument(help="discord, slack, telegram or terminal.", autocompletion=_complete)]
+
+
+@app.command("list")
+def list_(as_json: Json = False) -> None:
+    """Show all channels and what is set for them."""
+
+    async def show(settings: Settings) -> int:
+        async with _desk(settings) as desk:
+            views = await desk.list()
+        if as_json:
+            show_json([_facts(view) for view in views])
+        else:
+            rows = [(view.name, "stored" if view.has_credentials else "", _line(view)) for view in views]
+            show_table(("CHANNEL", "CREDENTIALS", "SET"), rows)
+        return WELL
+
+    run(show)
+
+
+@app.command()
+def show(name: Channel, as_json: Json = False) -> None:
+    """Show one channel: every setting, what it is for, and what it is."""
+
+    async def work(settings: Settings) -> int:
+        async with _desk(settings) as desk:
+            view = await desk.get(name)
+        if as_json:
+            show_json(_facts(view))
+        else:
+            fields = type(view.form).model_fields.items()
+            values = view.form.model_dump(mode="json")
+            show_table(("SETTING", "VALUE", "MEANING"), [(key, _text(values[key]), f.description) for key, f in fields])
+            typer.echo(f"credentials {'stored' if view.has_credentials else 'not stored'}; version {view.version}")
+        return WELL
+
+    run(work)
+
+
+@app.command("set")
+def set_(
+    name: Channel,
+    settings: Annotated[
+        list[str] | None, typer.Argument(help="name=value; a list is written with commas.", metavar="NAME=VALUE …")
+    ] = None,
+    unset: Annotated[list[str] | None, typer.Option("--unset", help="Take a setting back to its default.")] = None,
+    as_: As = None,
+    reason: Reason = None,
+    yes: Yes = False,
+    expect: Expect = None,
+    as_json: Json = False,
+) -> None:
+    """Change settings of a channel; running agents apply them within a second.
+
+    For example: agent channels set discord overlap=queue user_limit=20/minute deny=80351110224678912
+    """
+
+    async def work(configuration: Settings) -> int:
+        changes = {**_assignments(settings or []), **dict.fromkeys(unset or [])}
+        if not changes:
+            raise Rejected("There is nothing to change: say name=value, or --unset name.")
+        by = author(as_, reason)
+        async with _desk(configuration) as desk:
+            view = await desk.get(name)
+            confirm(f"Change {', '.join(changes)} for everybody on {name}?", yes=yes, as_json=as_json)
+            version = view.version if expect is None else expect
+            while True:
+                try:
+                    before, after = await desk.set(name, changes, by, expected=version)
+                    break
+                except Conflict as conflict:
+                    if not may_ask(as_json=as_json):
+                        raise
+                    typer.confirm(f"{conflict.sentence} Do it now?", abort=True, err=True)
+                    version = (await desk.get(name)).version
+        _show_change(before, after, as_json=as_json)
+        return WELL
+
+    run(work)
+
+
+@app.command()
+def credential(
+    name: Channel,
+    credential: Annotated[str, typer.Argument(help="token; for slack bot_token, app_token or signing_secret.")],
+    remove: Annotated[bool, typer.Option("--remove", help="Forget it.")] = False,
+    as_: As = None,
+    reason: Reason = None,
+) -> None:
+    """Store a credential, encrypted with ENCRYPTION_KEYS. It is asked for, or read from standard input.
+
+    A setting of the environment wins over it. `agent serve` takes it when it starts.
+    """
+
+    async def work(settings: Settings) -> int:
+        from storage.secrets import Secrets
+
+        secrets = Secrets([key.get_secret_value() for key in settings.encryption_keys])
+        by = author(as_, reason)
+        value = None if remove else _secret(f"{name} {credential}")
+        async with _desk(settings) as desk:
+            await desk.set_credential(name, credential, value, by, secrets)
+        typer.echo(f"{name} {credential}: {'removed' if remove else 'stored, encrypted'}.")
+        return WELL
+
+    run(work)
+
+
+def _secret(what: str) -> str:
+    """Never an argument: those stand in the shell's history and in the list of processes."""
+    if may_ask(as_json=False):
+        return str(typer.prompt(what, hide_input=True, err=True)).strip()
+    return sys.stdin.readline().strip()
+
+
+def _assignments(texts: list[str]) -> dict[str, str | None]:
+    pairs = [text.partition("=") for text in texts]
+    if wrong := next((name for name, equals, _ in pairs if not equals), None):
+        raise Rejected(f"{wrong!r} is no setting: write name=value, as in overlap=queue.")
+    return {name.strip(): value for name, _, value in pairs}
+
+
+def _show_change(before: ChannelView, after: ChannelView, *, as_json: bool) -> None:
+    old, new = before.form.model_dump(mode="json"), after.form.model_dump(mode="json")
+    if as_json:
+        show_json({"before": _facts(before), "after": _facts(after), "changed": old != new})
+    elif old == new:
+        typer.echo(f"{after.name} is so already.")
+    for key in new if not as_json else ():
+        if old[key] != new[key]:
+            typer.echo(f"{after.name} {key}: {_text(old[key])} → {_text(new[key])}")
+
+
+def _line(view: ChannelView) -> str:
+    from storage.channels import told
+
+    return "; ".join(f"{key} {_text(value)}" for key, value in told(view.form).items()) or "nothing"
+
+
+def _text(value: object) -> str:
+    text = ", ".join(map(str, value)) if isinstance(value, list) else "" if value is None else str(value)
+    return f"{text[:59]}…" if len(text) > 60 else text or "-"
+
+
+def _facts(view: ChannelView) -> dict[str, object]:
+    settings = view.form.model_dump(mode="json")
+    return {"channel": view.name, "settings": settings, "credentials": view.has_credentials, "version": view.version}
+
+
+@asynccontextmanager
+async def _desk(settings: Settings) -> AsyncIterator[ChannelDesk]:
+    from storage.channels import ChannelDesk
+
+    async with operating(settings) as (stores, models):
+        yield ChannelDesk(stores.database, stores.pipe, models.check)

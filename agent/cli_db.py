@@ -1,0 +1,85 @@
+"""`agent db …`: the schema of the database."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from agent.cli_run import NOT_WELL, WELL, Command, run
+from agent.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from agent.settings import Settings
+
+app = typer.Typer(help="The schema of the database.", no_args_is_help=True)
+
+
+@app.command()
+def upgrade(
+    revision: Annotated[str, typer.Argument(help="A migration; default: the newest.")] = "head",
+) -> None:
+    """Bring the schema up to date. Safe when several instances start at once."""
+    run(_moving("upgrade", revision))
+
+
+@app.command()
+def downgrade(
+    revision: Annotated[str, typer.Argument(help="A migration; `base` removes everything.")],
+) -> None:
+    """Take the schema back to an earlier migration, with the data that only later ones can hold."""
+    run(_moving("downgrade", revision))
+
+
+@app.command()
+def status() -> None:
+    """Show the schema's migration. Exit status 1 when it is not the one this version needs."""
+    run(_status)
+
+
+@app.command()
+def check() -> None:
+    """Compare tables with the code. Exit status 1 when they differ."""
+    run(_check)
+
+
+def _moving(direction: str, revision: str) -> Command:
+    async def move(settings: Settings) -> int:
+        from alembic.util import CommandError
+
+        from agent.health import reach_postgres
+        from storage import migrate
+
+        async with reach_postgres(settings) as postgres:
+            try:
+                await getattr(migrate, direction)(postgres.url, revision)
+            except CommandError as error:
+                raise ConfigurationError(
+                    f"There is no way to a migration {revision!r}: name one of migrations/versions, or base."
+                ) from error
+            typer.echo(f"schema {await migrate.current_revision(postgres.url) or 'empty'}")
+        return WELL
+
+    return move
+
+
+async def _status(settings: Settings) -> int:
+    from agent.health import reach_postgres
+    from storage import migrate
+
+    async with reach_postgres(settings) as postgres:
+        revision = await migrate.current_revision(postgres.url)
+    typer.echo(f"schema {revision or 'empty'}, needed {migrate.HEAD}")
+    return WELL if revision == migrate.HEAD else NOT_WELL
+
+
+async def _check(settings: Settings) -> int:
+    from agent.health import reach_postgres
+    from storage import migrate
+
+    async with reach_postgres(settings) as postgres:
+        differences = await migrate.differences(postgres.url)
+    for difference in differences:
+        typer.echo(difference)
+    typer.echo("tables and code " + ("differ" if differences else "agree"))
+    return NOT_WELL if differences else WELL

@@ -1,0 +1,97 @@
+"""`agent limits …`: how often people may speak. Limits of a channel are set with `agent channels set`."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from agent.cli_operator import As, Json, Reason, author, operating, show_json, show_table
+from agent.cli_run import WELL, run
+
+if TYPE_CHECKING:
+    from agent.settings import Settings
+    from storage.limit_desk import LimitDesk, LimitView
+
+app = typer.Typer(help="Rate limits: how often people may speak.", no_args_is_help=True)
+
+Person = Annotated[str, typer.Argument(help="One human: an account as channel:id, or the person's id.")]
+
+
+@app.command()
+def show(
+    person: Annotated[str | None, typer.Argument(help="One human, with what they used; default: all limits.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Show what holds on each channel and for people with a limit of their own."""
+
+    async def work(settings: Settings) -> int:
+        async with _desk(settings) as desk:
+            views = await (desk.list() if person is None else desk.person(person))
+        if as_json:
+            show_json([_facts(view) for view in views])
+        else:
+            rows = [(v.subject, v.scope, str(v.limit), _used(v), "default" if v.default else "set") for v in views]
+            show_table(("WHO OR WHERE", "FOR EACH", "LIMIT", "USED NOW", "BY"), rows)
+        return WELL
+
+    run(work)
+
+
+@app.command("set")
+def set_(
+    person: Person,
+    limit: Annotated[str, typer.Argument(help="20/minute, 500/hour, 5/10s; off: none.")],
+    as_: As = None,
+    reason: Reason = None,
+) -> None:
+    """Give a person a limit of their own, on all their accounts."""
+    _change(person, limit, as_, reason, f"{person}: {limit}.")
+
+
+@app.command()
+def unset(person: Person, as_: As = None, reason: Reason = None) -> None:
+    """Take a person's own limit back: the channel's holds again."""
+    _change(person, None, as_, reason, f"{person}: the channel's limit holds.")
+
+
+@app.command()
+def reset(person: Person, as_: As = None, reason: Reason = None) -> None:
+    """Let a person speak again at once."""
+
+    async def work(settings: Settings) -> int:
+        async with _desk(settings) as desk:
+            await desk.reset(person, author(as_, reason))
+        typer.echo(f"{person} may speak again.")
+        return WELL
+
+    run(work)
+
+
+def _change(person: str, limit: str | None, as_: str | None, reason: str | None, said: str) -> None:
+    async def work(settings: Settings) -> int:
+        async with _desk(settings) as desk:
+            await desk.set(person, limit, author(as_, reason))
+        typer.echo(said)
+        return WELL
+
+    run(work)
+
+
+def _used(view: LimitView) -> str:
+    return "" if view.used is None else str(view.used)
+
+
+def _facts(view: LimitView) -> dict[str, object]:
+    facts = {"subject": view.subject, "scope": view.scope, "limit": str(view.limit)}
+    return {**facts, "default": view.default, "used": view.used}
+
+
+@asynccontextmanager
+async def _desk(settings: Settings) -> AsyncIterator[LimitDesk]:
+    from storage.limit_desk import LimitDesk
+
+    async with operating(settings) as (stores, _):
+        yield LimitDesk(stores.database, stores.pipe)

@@ -1,0 +1,76 @@
+"""What the operators' commands share: who makes a change, being sure about it, and tables."""
+
+from __future__ import annotations
+
+import json
+import socket
+import sys
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from agent.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from agent.app import Stores
+    from agent.ports import Models
+    from agent.settings import Settings
+    from storage.audit import Author
+
+As = Annotated[
+    str | None,
+    typer.Option("--as", envvar="AGENT_OPERATOR", help="Who makes the change; default: the system's user."),
+]
+Reason = Annotated[str | None, typer.Option("--reason", help="Why; kept in the audit log.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask, also for what concerns everybody.")]
+Expect = Annotated[
+    int | None, typer.Option("--expect", help="The version that was seen; refused when somebody changed it since.")
+]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document; never ask.")]
+
+
+def author(name: str | None, reason: str | None) -> Author:
+    """Whom the audit log names. Raises Rejected when the name or the reason can not be kept."""
+    from agent.cli_chat import user_name
+    from storage.audit import Author
+
+    return Author(name or user_name(), f"command line on {socket.gethostname()}", reason)
+
+
+@asynccontextmanager
+async def operating(settings: Settings) -> AsyncIterator[tuple[Stores, Models]]:
+    """The stores, and the models that can be named. Raises ConfigurationError."""
+    from agent.app import open_stores
+    from agent.llm.models import open_models
+
+    async with open_models(settings) as models, open_stores(settings) as stores:
+        yield stores, models
+
+
+def may_ask(*, as_json: bool) -> bool:
+    """Whether a person is there to answer."""
+    return not as_json and sys.stdin is not None and sys.stdin.isatty() and sys.stderr.isatty()
+
+
+def confirm(question: str, *, yes: bool, as_json: bool) -> None:
+    """Asks before what concerns everybody. Raises ConfigurationError when nobody can be asked."""
+    if yes:
+        return
+    if not may_ask(as_json=as_json):
+        raise ConfigurationError(f"{question} Add --yes to say so.")
+    typer.confirm(question, abort=True, err=True)
+
+
+def show_table(headers: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """Columns as wide as what is in them; the last one is never padded."""
+    texts = [[" ".join(str(cell).split()) for cell in row] for row in (headers, *rows)]
+    widths = [max(len(row[column]) for row in texts) for column in range(len(headers) - 1)]
+    for row in texts:
+        padded = [cell.ljust(width) for cell, width in zip(row, widths, strict=False)]
+        typer.echo("  ".join([*padded, row[-1]]).rstrip())
+
+
+def show_json(document: Any) -> None:
+    typer.echo(json.dumps(document, ensure_ascii=False, default=str))

@@ -1,0 +1,85 @@
+"""How every command runs: settings, logs, the event loop, and what an error looks like from outside."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from agent.errors import AgentError, ConfigurationError
+
+if TYPE_CHECKING:
+    from agent.settings import Settings
+
+WELL = 0
+NOT_WELL = 1
+WRONG_USAGE = 2
+INTERRUPTED = 130  # 128 + SIGINT, as shells count
+TERMINATED = 143  # 128 + SIGTERM
+
+EXIT_STATUS = {
+    WELL: "all is well; every message was answered",
+    NOT_WELL: "something is not well; not every message was answered",
+    WRONG_USAGE: "wrong usage, or a setting is wrong",
+    INTERRUPTED: "ended by Ctrl-C",
+    TERMINATED: "ended by SIGTERM, after what was running had its time to finish",
+}
+"""What the numbers mean; `docs/configuration.md` shows them."""
+
+Command = Callable[["Settings"], Coroutine[Any, Any, int]]
+
+
+def run(command: Command) -> NoReturn:
+    """Runs a command to its end and exits with what it returns. Raises AgentError for `report`."""
+    from agent.logs import configure_logging
+    from agent.settings import load_settings
+
+    settings = load_settings()
+    configure_logging(settings)
+    gc.enable()
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        try:
+            status = runner.run(_with_signals(command(settings)))
+        except asyncio.CancelledError:
+            status = TERMINATED
+    raise SystemExit(status)
+
+
+def report(error: Exception) -> int:
+    """Tells an error as one sentence on standard error; returns the exit status."""
+    sentence = error.sentence if isinstance(error, AgentError) else _unexpected(error)
+    sys.stderr.write(f"agent: {sentence}\n")
+    log = logging.getLogger("agent")
+    if log.isEnabledFor(logging.DEBUG):
+        log.debug("traceback", exc_info=error)
+    elif os.environ.get("LOG_LEVEL", "").lower() == "debug":  # it failed before logs were set up
+        traceback.print_exception(error)
+    return WRONG_USAGE if isinstance(error, ConfigurationError) else NOT_WELL
+
+
+def _unexpected(error: Exception) -> str:
+    return f"Something unexpected happened ({type(error).__name__}). LOG_LEVEL=debug shows where."
+
+
+async def _with_signals(work: Coroutine[Any, Any, int]) -> int:
+    """SIGTERM ends as Ctrl-C does: what runs gets its time to finish."""
+    task = asyncio.current_task()
+    assert task is not None
+    with suppress(NotImplementedError):  # Windows
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    return await work
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    try:
+        import uvloop
+    except ImportError:  # Windows
+        return None
+    return uvloop.new_event_loop

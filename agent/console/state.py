@@ -1,0 +1,53 @@
+"""What the HTTP server knows of the instance around it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from agent.app import App
+from agent.ports import Channel
+
+SIGNING_IN = "It is signing in."
+STOPPING = "It takes no more messages: the agent is stopping."
+
+
+@dataclass(slots=True, eq=False)
+class Service:
+    """One channel as it is run."""
+
+    channel: Channel
+    _runs: bool = False
+    _trouble: str = SIGNING_IN
+
+    def tell(self, trouble: str | None) -> None:
+        """It was started (None), or it ended, and this sentence says why."""
+        self._runs = trouble is None
+        self._trouble = trouble or self._trouble
+
+    @property
+    def problem(self) -> str | None:
+        """Why it takes no messages now. A channel that can tell (`listening`) is asked; until it signed in
+        again, what ended it last is still the problem.
+        """
+        return None if self._runs and getattr(self.channel, "listening", True) else self._trouble
+
+
+@dataclass(slots=True, eq=False)
+class State:
+    """An instance: `starting` until its stores are open, `stopping` from the end of the intake on."""
+
+    services: Sequence[Service] = ()
+    phase: Literal["starting", "running", "stopping"] = "starting"
+    app: App | None = field(default=None, repr=False)
+
+    def run(self, app: App) -> None:
+        """Its stores are open and its engine takes messages."""
+        self.app, self.phase = app, "running"
+
+    def stop(self) -> None:
+        """It takes no more messages."""
+        self.phase = "stopping"
+        for service in self.services:
+            service.tell(STOPPING)

@@ -1,0 +1,33 @@
+"""Tokens that an operator stored in the database, where the environment names none."""
+
+from __future__ import annotations
+
+from pydantic import SecretStr
+
+from agent.health import reach_postgres
+from agent.settings import Settings
+from storage import migrate
+from storage.channels import stored_credentials
+from storage.postgres import open_database
+from storage.secrets import Secrets
+
+PUBLIC = frozenset({"discord_public_key"})  # settings that are no secret
+
+
+async def with_stored_credentials(settings: Settings) -> Settings:
+    """The settings, with what `agent channels credential` stored. The environment wins.
+
+    Without ENCRYPTION_KEYS nothing can be stored, so nothing is read. Raises ConfigurationError when no key opens what
+    is there.
+    """
+    if not settings.encryption_keys:
+        return settings
+    secrets = Secrets([key.get_secret_value() for key in settings.encryption_keys])
+    async with reach_postgres(settings) as postgres:
+        if await migrate.current_revision(postgres.url) is None:
+            return settings
+        async with open_database(postgres.url) as database:
+            stored = await stored_credentials(database, secrets)
+    missing = {name: value for name, value in stored.items() if not getattr(settings, name)}
+    values = {name: value if name in PUBLIC else SecretStr(value) for name, value in missing.items()}
+    return settings.model_copy(update=values)

@@ -1,0 +1,106 @@
+"""What `agent doctor` does: tries every configured part for real and says what to mend."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import aclosing
+
+import asyncpg
+
+from agent.app import check_models, configured_channels
+from agent.errors import AgentError, ConfigurationError, ModelError
+from agent.health import check_redis, failed, reach_postgres
+from agent.llm.models import open_models
+from agent.models import Finding, Prompt
+from agent.ports import Channel, Diagnosable
+from agent.settings import OFFLINE, Settings
+from storage import migrate
+from storage.postgres import GONE, connect
+
+DIAGNOSIS_SECONDS = 30.0
+_PAGE = "See docs/configuration.md."
+
+
+async def diagnose(
+    settings: Settings, channels: Callable[[Settings], Sequence[Channel]] = configured_channels
+) -> list[Finding]:
+    """Tries every configured part for real, side by side. Empty: all is well."""
+    parts: list[Awaitable[Sequence[Finding]]] = [
+        _try_postgres(settings),
+        _try_redis(settings),
+        _try_model(settings),
+    ]
+    parts += [_try_channel(channel) for channel in channels(settings)]
+    return [finding for findings in await asyncio.gather(*parts) for finding in findings]
+
+
+async def _try_postgres(settings: Settings) -> Sequence[Finding]:
+    try:
+        async with reach_postgres(settings) as postgres:
+            revision = await migrate.current_revision(postgres.url)
+            if revision is None and postgres.embedded:
+                return []
+            await migrate.check_schema(postgres.url)
+            await _write(postgres.url)
+    except ConfigurationError as error:
+        return [Finding("postgres", error.sentence, _PAGE)]
+    except asyncpg.InsufficientPrivilegeError:
+        problem = "This user may not write the agent's tables or make new ones."
+        return [Finding("postgres", problem, "Grant it both, or correct DATABASE_URL.")]
+    except (*GONE, asyncpg.PostgresError) as error:
+        return [Finding("postgres", failed("Postgres", error), _PAGE)]
+    return []
+
+
+async def _write(url: str) -> None:
+    """A row and a table as the agent makes them, taken back. Raises asyncpg's errors."""
+    connection = await connect(url)
+    try:
+        transaction = connection.transaction()
+        await transaction.start()
+        try:
+            await connection.execute(
+                "INSERT INTO audit_log (actor, action, subject) VALUES ('doctor', 'try', 'postgres')"
+            )
+            await connection.execute("CREATE TABLE agent_doctor_tries ()")
+        finally:
+            await transaction.rollback()
+    finally:
+        await connection.close()
+
+
+async def _try_redis(settings: Settings) -> Sequence[Finding]:
+    check = await check_redis(settings)
+    if check.state == "slower":
+        problem = "Redis does not answer: the agent works without it, slower."
+        return [Finding("redis", problem, "Start it, or correct REDIS_URL.")]
+    return [] if check.state == "ok" else [Finding("redis", check.text, _PAGE)]
+
+
+async def _try_model(settings: Settings) -> Sequence[Finding]:
+    """The shortest request there is, to each model that is configured."""
+    async with open_models(settings) as models:
+        try:
+            check_models(settings, models)
+            if settings.model != OFFLINE:
+                prompt = Prompt("", (("user", "Say ok."),))
+                async with aclosing(models.stream(settings.model, prompt)) as answer:
+                    await anext(answer)
+        except (ConfigurationError, ModelError) as error:
+            return [Finding("model", error.sentence, _PAGE)]
+    return []
+
+
+async def _try_channel(channel: Channel | Diagnosable) -> Sequence[Finding]:
+    name = str(getattr(channel, "name", "channel"))
+    if not hasattr(channel, "diagnose"):
+        return []
+    try:
+        async with asyncio.timeout(DIAGNOSIS_SECONDS):
+            return await channel.diagnose()
+    except AgentError as error:
+        return [Finding(name, error.sentence, _PAGE)]
+    except TimeoutError:
+        problem = f"It did not answer within {DIAGNOSIS_SECONDS:.0f} s."
+        return [Finding(name, problem, "Check the network.")]

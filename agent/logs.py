@@ -1,0 +1,126 @@
+"""Log lines on standard error: the agent's own and its libraries' in one shape. No secret gets through."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Iterator
+from typing import TextIO
+from urllib.parse import unquote, urlsplit
+
+import structlog
+from pydantic import SecretStr
+from structlog.typing import EventDict, Processor, WrappedLogger
+
+from agent.settings import Settings
+from agent.tracebacks import plain
+
+OURS = ("agent", "channels", "storage", "migrations")
+_LEVELS = {
+    "debug": logging.DEBUG,
+    "info": logging.INFO,
+    "warning": logging.WARNING,
+    "error": logging.ERROR,
+}
+_SHORTEST_SECRET = 4  # shorter ones would blacken ordinary words
+
+
+def configure_logging(settings: Settings) -> None:
+    """From now on everything is logged at LOG_LEVEL in LOG_FORMAT.
+
+    Libraries are heard from `warning` on whatever LOG_LEVEL says: below it some of them log URLs with tokens.
+    """
+    level = _LEVELS[settings.log_level]
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        cache_logger_on_first_use=False,
+    )
+    handler = _StandardError()
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            processors=_shape(settings), foreign_pre_chain=[structlog.contextvars.merge_contextvars]
+        )
+    )
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(max(level, logging.WARNING))
+    for name in OURS:
+        logging.getLogger(name).setLevel(level)
+
+
+def secrets_of(settings: Settings) -> set[str]:
+    """Every secret that the settings hold, passwords inside URLs included."""
+    return {secret for secret in _secrets(settings) if len(secret) >= _SHORTEST_SECRET}
+
+
+def _secrets(settings: Settings) -> Iterator[str]:
+    for name in Settings.model_fields:
+        value = getattr(settings, name)
+        for item in value if isinstance(value, list) else (value,):
+            if isinstance(item, SecretStr):
+                yield item.get_secret_value()
+                yield from _password(item.get_secret_value())
+
+
+def _password(url: str) -> Iterator[str]:
+    try:
+        password = urlsplit(url).password
+    except ValueError:  # not a URL
+        return
+    if password:
+        yield password
+        yield unquote(password)
+
+
+class _StandardError(logging.StreamHandler[TextIO]):
+    """Asks for `sys.stderr` each time: a prompt replaces it while it is shown."""
+
+    def __init__(self) -> None:
+        logging.Handler.__init__(self)
+
+    @property
+    def stream(self) -> TextIO:  # type: ignore[override]
+        return sys.stderr
+
+
+def _shape(settings: Settings) -> list[Processor]:
+    debug = settings.log_level == "debug"
+    return [
+        structlog.stdlib.add_logger_name,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+        structlog.processors.TimeStamper(fmt="iso", utc=True, key="at"),
+        structlog.processors.ExceptionRenderer(plain) if debug else _without_traceback,
+        structlog.processors.JSONRenderer(ensure_ascii=False) if settings.log_format == "json" else _text,
+        _redact(secrets_of(settings)),
+    ]
+
+
+def _without_traceback(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    event.pop("exc_info", None)
+    return event
+
+
+def _text(_logger: WrappedLogger, _method: str, event: EventDict) -> str:
+    line = [event.pop("at"), event.pop("level"), str(event.pop("event"))]
+    traceback = event.pop("exception", None)
+    event.pop("logger", None)
+    line += [f"{key}={value}" for key, value in event.items()]
+    return "  ".join(line) + (f"\n{traceback}" if traceback else "")
+
+
+def _redact(secrets: set[str]) -> Processor:
+    longest_first = sorted(secrets, key=len, reverse=True)
+
+    def redact(_logger: WrappedLogger, _method: str, line: EventDict | str) -> str:
+        text = str(line)
+        for secret in longest_first:
+            text = text.replace(secret, "***")
+        return text
+
+    return redact

@@ -1,0 +1,146 @@
+"""What is counted, where it happens. Plain numbers, known to no library; `/metrics` shows them.
+
+Names follow https://prometheus.io/docs/practices/naming/: base units, `_total` for what only grows. A label
+never says anything about a person, and what people can type (a model's name) has a label of its own only
+while it is one of a few.
+"""
+
+from __future__ import annotations
+
+import time
+from bisect import bisect_left
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from agent.models import Usage
+
+MODELS = 50
+"""So many models have labels of their own; what people typed beyond them is `other`."""
+
+_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0)
+_ITEMS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+
+Labels = tuple[str, ...]
+
+
+@dataclass(slots=True, eq=False)
+class Counter:
+    """What only grows, by the values of its labels."""
+
+    name: str
+    meaning: str
+    labels: Labels = ()
+    values: dict[Labels, float] = field(default_factory=dict)
+
+    def add(self, *labels: str, amount: float = 1.0) -> None:
+        """Counts one, or `amount`."""
+        self.values[labels] = self.values.get(labels, 0.0) + amount
+
+
+@dataclass(slots=True, eq=False)
+class Distribution:
+    """Counts how often which bucket was hit; the last number is the sum of all that was observed."""
+
+    name: str
+    meaning: str
+    bounds: tuple[float, ...]
+    labels: Labels = ()
+    values: dict[Labels, list[float]] = field(default_factory=dict)
+
+    def observe(self, value: float, *labels: str) -> None:
+        """Counts one value: in the first bucket whose bound is not below it, or past the last bound."""
+        cells = self.values.get(labels)
+        if cells is None:
+            cells = self.values[labels] = [0.0] * (len(self.bounds) + 2)
+        cells[bisect_left(self.bounds, value)] += 1
+        cells[-1] += value
+
+
+turns = Counter(
+    "agent_turns_total",
+    "Turns that came to a state: open (message stored), done (answer delivered), failed.",
+    ("channel", "state"),
+)
+duplicates = Counter("agent_duplicates_total", "Deliveries of messages that were stored before.", ("channel",))
+steps = Distribution(
+    "agent_step_seconds",
+    "accept: from a message's arrival until it is stored. From the beginning of an answer: first_text, until "
+    "the model's first text; stored, until the answer is stored; delivered, until it arrived.",
+    _SECONDS,
+    ("channel", "step"),
+)
+cache_reads = Counter(
+    "agent_cache_reads_total",
+    "Windows asked of Redis: hit or miss (also when it did not answer).",
+    ("result",),
+)
+redis_round_trips = Counter("agent_redis_round_trips_total", "Writes to Redis, each with many commands.")
+redis_failures = Counter("agent_redis_failures_total", "Round trips to Redis without an answer in time.")
+model_errors = Counter(
+    "agent_model_errors_total",
+    "Attempts that failed. kind: the HTTP status, slow (no byte in time) or broken (everything else).",
+    ("model", "kind"),
+)
+tokens = Counter("agent_tokens_total", "Tokens of answers; direction is prompt or completion.", ("model", "direction"))
+cost = Counter("agent_cost_usd_total", "Known cost of answers in US dollars.", ("model",))
+unpriced = Counter("agent_unpriced_answers_total", "Answers whose cost is unknown.", ("model",))
+deliveries = Counter(
+    "agent_deliveries_total",
+    "Deliveries of answers that ended: done, failed (never will arrive) or later (tried again by a sweep).",
+    ("channel", "result"),
+)
+delivery_retries = Counter(
+    "agent_delivery_retries_total",
+    "Sends that were repeated because the platform did not take them.",
+    ("channel",),
+)
+batch_items = Distribution(
+    "agent_batch_items", "How many items shared a statement or a round trip.", _ITEMS, ("batch",)
+)
+
+COUNTERS = (
+    turns, duplicates, cache_reads, redis_round_trips, redis_failures, model_errors, tokens, cost, unpriced,
+    deliveries, delivery_retries,
+)  # fmt: skip
+DISTRIBUTIONS = (steps, batch_items)
+
+_models: set[str] = set()
+
+
+def took(started: float, channel: str, step: str) -> None:
+    """Observes a step that began at `started` on the monotonic clock and ends now."""
+    steps.observe(time.monotonic() - started, channel, step)
+
+
+def delivery_ended(channel: str, turn_count: int, *, arrived: bool, closed_as: str | None) -> None:
+    """Counts a delivery and the turns it closed (`done` or `failed`; None: they stay open)."""
+    deliveries.add(channel, "done" if arrived else "failed" if closed_as else "later")
+    if closed_as:
+        turns.add(channel, closed_as, amount=turn_count)
+
+
+def know_models(names: Iterable[str]) -> None:
+    """Models that an operator named have labels of their own."""
+    _models.update(names)
+
+
+def model_answered(usage: Usage) -> None:
+    """Counts an answer's tokens and cost. What answers is a model, so it gets a label while there is room."""
+    if len(_models) < MODELS:
+        _models.add(usage.model)
+    label = _label(usage.model)
+    tokens.add(label, "prompt", amount=usage.prompt_tokens)
+    tokens.add(label, "completion", amount=usage.completion_tokens)
+    if usage.cost_usd is None:
+        unpriced.add(label)
+    else:
+        cost.add(label, amount=float(usage.cost_usd))
+
+
+def model_failed(model: str, status: int | None, *, slow: bool) -> None:
+    """Counts an attempt that failed; `status` is of the HTTP response, when it was that."""
+    model_errors.add(_label(model), str(status) if status else "slow" if slow else "broken")
+
+
+def _label(model: str) -> str:
+    return model if model in _models else "other"

@@ -1,0 +1,160 @@
+"""Which of a flag's rules decides, and why each other one does not. Pure: no clock, no store.
+
+Rules are asked in this order: kill switch, person, chat, channel, percentage, global, default.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from agent.errors import Rejected
+from agent.flags import Flag
+
+BUCKETS = 100_000
+"""A percentage has steps of a thousandth of a percent."""
+
+KILL, PERCENTAGE, GLOBAL, DEFINITION = "kill", "percentage", "global", "definition"
+"""Scopes with one row per flag. `definition` is no rule: it holds what a flag is that an operator made."""
+
+
+def person_scope(person: UUID) -> str:
+    return f"person:{person}"
+
+
+def chat_scope(channel: str, chat: str) -> str:
+    return f"chat:{channel}:{chat}"
+
+
+def channel_scope(channel: str) -> str:
+    return f"channel:{channel}"
+
+
+@dataclass(frozen=True, slots=True)
+class Audience:
+    """For whom a flag is asked. `person` is one human, whatever account is used."""
+
+    person: UUID | None = None
+    channel: str | None = None
+    chat: str | None = None
+
+
+EVERYBODY = Audience()
+
+
+class Outcome(enum.Enum):
+    """What became of a rule."""
+
+    MATCHED = "it matches"
+    UNSET = "it is not set"
+    UNNAMED = "it was not said who or where"
+    OUTSIDE = "this person is outside the share"
+    INVALID = "its value is not one of this flag"
+
+
+class Step(NamedTuple):
+    """One rule, and what became of it."""
+
+    rule: str  # kill, person, chat, channel, percentage, global or default
+    scope: str  # the stored scope it was looked for in
+    outcome: Outcome
+    value: Any = None
+    bucket: int | None = None  # of the person, when there is a share
+    share: float | None = None  # percent
+
+    @property
+    def sentence(self) -> str:
+        """Why it matched or did not, for people."""
+        if self.bucket is None or self.share is None:
+            return self.outcome.value
+        return f"{self.outcome.value}: bucket {self.bucket} of {BUCKETS}, {self.share:g} % are {_edge(self.share)}"
+
+
+Rules = Mapping[str, Any]
+"""What operators set for one flag: by scope."""
+
+NO_RULES: Rules = {}
+
+
+def resolve(flag: Flag[Any], rules: Rules, who: Audience) -> Step:
+    """The rule that decides. A value of None means: as the caller's own setting says."""
+    if not rules:
+        return Step("default", "default", Outcome.MATCHED, flag.default)
+    for step in steps(flag, rules, who):
+        if step.outcome is Outcome.MATCHED:
+            return step
+    raise AssertionError("the default always matches")
+
+
+def steps(flag: Flag[Any], rules: Rules, who: Audience) -> Iterator[Step]:
+    """All rules in their order, also those after the one that decides."""
+    yield _looked_up(flag, rules, "kill", KILL)
+    yield _looked_up(flag, rules, "person", person_scope(who.person) if who.person else None)
+    in_chat = who.chat is not None and who.channel is not None
+    yield _looked_up(flag, rules, "chat", chat_scope(who.channel or "", who.chat or "") if in_chat else None)
+    yield _looked_up(flag, rules, "channel", who.channel and channel_scope(who.channel))
+    yield _shared(flag, rules, who.person)
+    yield _looked_up(flag, rules, "global", GLOBAL)
+    yield Step("default", "default", Outcome.MATCHED, flag.default)
+
+
+def _looked_up(flag: Flag[Any], rules: Rules, rule: str, scope: str | None) -> Step:
+    if not scope:
+        return Step(rule, rule, Outcome.UNNAMED)
+    if scope not in rules:
+        return Step(rule, scope, Outcome.UNSET)
+    value = rules[scope]
+    if not flag.fits(value) and not (value is None and rule == "kill"):
+        return Step(rule, scope, Outcome.INVALID, value)
+    return Step(rule, scope, Outcome.MATCHED, flag.default if value is None else value)
+
+
+def _shared(flag: Flag[Any], rules: Rules, person: UUID | None) -> Step:
+    rule = rules.get(PERCENTAGE)
+    if rule is None:
+        return Step("percentage", PERCENTAGE, Outcome.UNSET)
+    if not _is_share(flag, rule):
+        return Step("percentage", PERCENTAGE, Outcome.INVALID, rule)
+    share, salt, value = rule["share"], rule["salt"], rule["value"]
+    if person is None:
+        return Step("percentage", PERCENTAGE, Outcome.UNNAMED, value, None, share)
+    bucket = bucket_of(salt, person)
+    inside = bucket < _edge(share)
+    return Step("percentage", PERCENTAGE, Outcome.MATCHED if inside else Outcome.OUTSIDE, value, bucket, share)
+
+
+def _is_share(flag: Flag[Any], rule: object) -> bool:
+    if not isinstance(rule, dict):
+        return False
+    return (
+        isinstance(rule.get("share"), int | float)
+        and isinstance(rule.get("salt"), str)
+        and flag.fits(rule.get("value"))
+    )
+
+
+def bucket_of(salt: str, person: UUID) -> int:
+    """Where a person stands among 100,000: the first 8 bytes of SHA-256 of `salt:person`, big-endian, modulo 100,000.
+
+    `person` is written as in RFC 9562: lower case, with hyphens. Two salts split independently of each other.
+    """
+    digest = sha256(f"{salt}:{person}".encode()).digest()
+    return int.from_bytes(digest[:8], "big") % BUCKETS
+
+
+def _edge(share: float) -> int:
+    """Buckets below it are inside: a share that grows never loses anybody."""
+    return round(share * BUCKETS / 100)
+
+
+def percentage_rule(share: float, salt: str, value: object) -> dict[str, Any]:
+    """A rule for a share of all people, in percent. Raises Rejected when it is none."""
+    if not 0 <= share <= 100 or round(share, 3) != share:
+        raise Rejected("A percentage is from 0 to 100, with at most three decimals.")
+    if not (0 < len(salt) <= 100 and salt.isprintable()):
+        raise Rejected("A salt has 1 to 100 printable characters.")
+    return {"share": float(share), "salt": salt, "value": value}

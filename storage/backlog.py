@@ -1,0 +1,32 @@
+"""Where each chat was left, for platforms that can be asked what came after."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import structlog
+
+from agent.errors import StoreUnavailable
+from storage.postgres import Database
+from storage.statements import STATEMENTS
+
+DAYS = 7
+CHATS = 200
+
+log = structlog.get_logger()
+
+
+class PostgresBacklog:
+    """Implements agent.ports.LastAccepted: the chats spoken in during the last week, the most recent first."""
+
+    def __init__(self, database: Database) -> None:
+        self._line = database.line(planner={})
+
+    async def __call__(self, channel: str) -> Mapping[str, str]:
+        """The platform id of the last accepted message by chat; nothing while Postgres is away."""
+        try:
+            rows = await self._line.fetch(STATEMENTS["last_accepted"], channel, DAYS, CHATS)
+        except StoreUnavailable as error:
+            log.warning("nothing is caught up", channel=channel, reason=error.sentence)
+            return {}
+        return {row["chat_id"]: row["platform_message_id"] for row in rows}

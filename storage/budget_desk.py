@@ -1,0 +1,122 @@
+"""Everything an operator does with budgets: each a function that the command line and the console call."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Literal
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from agent.errors import Rejected
+from storage.audit import Author
+from storage.budgets import ANYONE
+from storage.changes import changing
+from storage.flag_targets import Target, audience_of
+from storage.postgres import Database
+from storage.reach import reached
+from storage.redis import RedisPipe
+
+Scope = Literal["person", "channel"]
+MOST_TOKENS = 10**15
+MOST_USD = Decimal(100_000)
+
+_TODAY = text(
+    """
+SELECT scope, subject, b.tokens, b.usd, coalesce(d.tokens, 0), coalesce(d.usd, 0),
+       (SELECT string_agg(channel_type || ':' || channel_user_id, ' ' ORDER BY channel_type, channel_user_id)
+        FROM users WHERE scope = 'person' AND person_id::text = subject),
+       (SELECT count(*) FROM budget_reservations r
+        WHERE r.made_at > now() - interval '10 minutes'
+          AND subject = CASE scope WHEN 'person' THEN r.person ELSE r.channel END)
+FROM budgets b
+FULL JOIN (SELECT * FROM budget_days WHERE day = (now() AT TIME ZONE 'UTC')::date) d USING (scope, subject)
+ORDER BY scope, subject <> '*', subject
+""".replace("::", "\\:\\:")
+)
+_FIND = text("SELECT tokens, usd FROM budgets WHERE scope = :scope AND subject = :subject")
+_SET = text("""
+INSERT INTO budgets (scope, subject, tokens, usd) VALUES (:scope, :subject, :tokens, :usd)
+ON CONFLICT (scope, subject) DO UPDATE SET tokens = excluded.tokens, usd = excluded.usd, updated_at = now()
+""")
+_UNSET = text("DELETE FROM budgets WHERE scope = :scope AND subject = :subject")
+
+
+@dataclass(frozen=True, slots=True)
+class BudgetView:
+    """What somebody may use up in a day, and what they used up today (UTC). None: as much as they like."""
+
+    scope: Scope
+    subject: str  # a person's id, a channel's name, or * for each who has no own
+    tokens: int | None
+    usd: Decimal | None
+    used_tokens: int  # with what calls under way may use at most
+    used_usd: Decimal
+    accounts: str | None  # of the person, for people
+    under_way: int  # model calls
+
+
+class BudgetDesk:
+    """The operator's side of budgets."""
+
+    def __init__(self, database: Database, pipe: RedisPipe) -> None:
+        self._database = database
+        self._pipe = pipe
+
+    async def list(self) -> list[BudgetView]:
+        """All budgets, and everyone who used something today that a budget bound."""
+        async with reached(self._database) as connection:
+            return [BudgetView(*row) for row in await connection.execute(_TODAY)]
+
+    async def set(self, scope: Scope, subject: str, tokens: int | None, usd: Decimal | None, author: Author) -> None:
+        """Sets a budget from now on; what was used before today's first counted call is not in it.
+
+        `subject`: a channel, a person (an account as `channel:id`, or an id), or * for each. Raises Rejected.
+        """
+        if tokens is None and usd is None:
+            raise Rejected("A budget is in tokens, in US dollars, or both. Name --tokens or --usd.")
+        if tokens is not None and not 0 <= tokens <= MOST_TOKENS:
+            raise Rejected(f"Tokens go from 0 to {MOST_TOKENS:,}. Correct --tokens.")
+        if usd is not None and not (usd.is_finite() and 0 <= usd <= MOST_USD):
+            raise Rejected(f"US dollars go from 0 to {MOST_USD:,}. Correct --usd.")
+        await self._change(scope, subject, (tokens, usd), author)
+
+    async def unset(self, scope: Scope, subject: str, author: Author) -> None:
+        """Removes a budget; the one for * holds then, if there is one. Raises Rejected when there is none."""
+        await self._change(scope, subject, None, author)
+
+    async def _change(
+        self, scope: Scope, subject: str, new: tuple[int | None, Decimal | None] | None, author: Author
+    ) -> None:
+        async with changing(self._database, self._pipe, author) as change:
+            name = await _subject(change.connection, scope, subject)
+            key = {"scope": scope, "subject": name}
+            row = (await change.connection.execute(_FIND, key)).first()
+            old = (row[0], row[1]) if row else None
+            if old is None and new is None:
+                raise Rejected(f"{scope} {subject} has no budget of its own. `agent budgets list` shows all.")
+            if old == new:
+                return
+            if new is None:
+                await change.connection.execute(_UNSET, key)
+            else:
+                await change.connection.execute(_SET, key | {"tokens": new[0], "usd": new[1]})
+            action = "budget.unset" if new is None else "budget.set"
+            await change.record(action, f"budget:{scope}:{name}", before=_told(old), after=_told(new))
+
+
+async def _subject(connection: AsyncConnection, scope: Scope, named: str) -> str:
+    if named == ANYONE:
+        return named
+    if scope == "channel":
+        await audience_of(connection, Target(channel=named))
+        return named
+    return str((await audience_of(connection, Target(person=named))).person)
+
+
+def _told(budget: tuple[int | None, Decimal | None] | None) -> dict[str, object] | None:
+    if budget is None:
+        return None
+    tokens, usd = budget
+    return {"tokens": tokens, "usd": None if usd is None else f"{usd.normalize():f}"}

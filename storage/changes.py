@@ -1,0 +1,66 @@
+"""How an operator's change is made: in one transaction with its audit row and the next epoch, then announced.
+
+All changes of flags, experiments and channel settings go one after the other: each holds the epoch's row.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from storage import audit
+from storage.audit import Author
+from storage.features import announce
+from storage.postgres import Database
+from storage.reach import reached
+from storage.redis import RedisPipe
+
+
+@dataclass(slots=True)
+class Change:
+    """A transaction under way. Nothing recorded: nothing changed, and the epoch stays."""
+
+    connection: AsyncConnection
+    author: Author
+    epoch: int  # the one this change begins
+    entries: list[int] = field(default_factory=list)  # ids of the audit rows
+
+    async def record(self, action: str, subject: str, *, before: Any, after: Any) -> None:
+        """Says what changed. The last thing a transaction locks."""
+        entry = await audit.record(
+            self.connection,
+            self.author,
+            action,
+            subject,
+            before=None if before is None else as_json(before),
+            after=None if after is None else as_json(after),
+            epoch=self.epoch,
+        )
+        self.entries.append(entry)
+
+
+@asynccontextmanager
+async def changing(database: Database, pipe: RedisPipe, author: Author) -> AsyncIterator[Change]:
+    """Commits at the end and tells all instances; an error leaves everything as it was.
+
+    Raises StoreUnavailable. That Redis is away is no error: instances see the new epoch within a second.
+    """
+    async with reached(database) as connection:
+        epoch = await connection.scalar(text("SELECT epoch FROM control_epoch FOR UPDATE"))
+        change = Change(connection, author, int(epoch or 0) + 1)
+        yield change
+        if change.entries:
+            await connection.execute(text("UPDATE control_epoch SET epoch = :epoch"), {"epoch": change.epoch})
+    if change.entries:
+        await announce(database, pipe)
+
+
+def as_json(value: Any) -> str:
+    """As it is stored."""
+    return json.dumps(value, ensure_ascii=False)

@@ -1,0 +1,171 @@
+"""Everything an operator does with channels: each a function that the command line and the console call.
+
+A change is one transaction with its audit row and the next epoch; running instances apply it within a second.
+Credentials are taken when a channel starts, so a new one needs `agent serve` to be started anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+from uuid_utils.compat import uuid7
+
+from agent.errors import Conflict, Rejected
+from storage import audit
+from storage.audit import Author
+from storage.changes import changing
+from storage.channel_settings import CHANNELS, ChannelForm, changed_form, read_form
+from storage.flag_targets import Target, audience_of
+from storage.postgres import Database
+from storage.reach import reached
+from storage.redis import RedisPipe
+from storage.secrets import Secrets
+
+CREDENTIALS: Mapping[str, tuple[str, ...]] = {
+    "discord": ("token", "public_key"),
+    "slack": ("bot_token", "app_token", "signing_secret"),
+    "telegram": ("token",),
+}
+"""What each channel signs in with. `DISCORD_TOKEN` is the token of discord, and so on."""
+
+_ROWS = text("SELECT channel_type, default_model, settings, credentials FROM channel_configs")
+_VERSION = text("SELECT coalesce(max(id), 0) FROM audit_log WHERE subject = :subject")
+_STORE = text("""
+INSERT INTO channel_configs (id, channel_type, default_model, settings)
+VALUES (:id, :channel, :default_model, CAST(:settings AS jsonb))
+ON CONFLICT (channel_type) DO UPDATE
+SET default_model = excluded.default_model, settings = excluded.settings, updated_at = now()
+""")
+_STORE_CREDENTIALS = text("""
+INSERT INTO channel_configs (id, channel_type, credentials) VALUES (:id, :channel, :sealed)
+ON CONFLICT (channel_type) DO UPDATE SET credentials = excluded.credentials, updated_at = now()
+""")
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelView:
+    """A channel as an operator sees it."""
+
+    name: str
+    form: ChannelForm
+    has_credentials: bool
+    version: int  # of its last change; 0: never changed
+
+
+class ChannelDesk:
+    """The operator's side of channels. `check_model` raises UnknownModel for what can not be asked."""
+
+    def __init__(self, database: Database, pipe: RedisPipe, check_model: Callable[[str], None]) -> None:
+        self._database = database
+        self._pipe = pipe
+        self._check_model = check_model
+
+    async def list(self) -> list[ChannelView]:
+        """All channels by name, set or not."""
+        async with reached(self._database) as connection:
+            names = {*CHANNELS, *(row[0] for row in await connection.execute(_ROWS))}
+            return [await _view(connection, name) for name in sorted(names)]
+
+    async def get(self, name: str) -> ChannelView:
+        """One channel. Raises Rejected when there is none of this name."""
+        async with reached(self._database) as connection:
+            return await _known(connection, name)
+
+    async def set(
+        self, name: str, changes: Mapping[str, str | None], author: Author, *, expected: int | None = None
+    ) -> tuple[ChannelView, ChannelView]:
+        """Changes settings, written as people write them; None takes one back. Before and after.
+
+        Raises Rejected for what can not be, Conflict when the channel is no longer at version `expected`.
+        """
+        async with changing(self._database, self._pipe, author) as change:
+            before = await _known(change.connection, name)
+            await _expect(change.connection, before, expected)
+            form = changed_form(before.form, changes, self._check_model)
+            if form != before.form:
+                values = {"id": uuid7(), "channel": name, "default_model": form.default_model}
+                settings = msgspec.json.encode(form.stored()).decode()
+                await change.connection.execute(_STORE, values | {"settings": settings})
+                old, new = told(before.form), told(form)
+                await change.record(
+                    "channel.set",
+                    _subject(name),
+                    before={key: value for key, value in old.items() if new.get(key) != value},
+                    after={key: value for key, value in new.items() if old.get(key) != value},
+                )
+            return before, await _view(change.connection, name)
+
+    async def set_credential(
+        self, name: str, credential: str, value: str | None, author: Author, secrets: Secrets
+    ) -> None:
+        """Stores a credential encrypted; None removes it. Its value stands in no log and in no answer.
+
+        Raises Rejected for a channel or credential that does not exist, ConfigurationError without a key.
+        """
+        possible = CREDENTIALS.get(name, ())
+        if credential not in possible:
+            raise Rejected(f"{name} has no credential {credential!r}. It has: {', '.join(possible) or 'none'}.")
+        if value is not None and not (value.isprintable() and 0 < len(value) <= 1000):
+            raise Rejected("A credential has 1 to 1000 printable characters. Look at what you pasted.")
+        async with changing(self._database, self._pipe, author) as change:
+            before = await _credentials(change.connection, name, secrets)
+            after = {key: kept for key, kept in before.items() if key != credential}
+            after |= {credential: value} if value is not None else {}
+            if after != before:
+                sealed = secrets.seal(name, after) if after else None
+                values = {"id": uuid7(), "channel": name, "sealed": sealed}
+                await change.connection.execute(_STORE_CREDENTIALS, values)
+                action = "channel.credential.remove" if value is None else "channel.credential.set"
+                said = {"credential": credential}
+                await change.record(action, _subject(name), before=said if credential in before else None, after=said)
+
+
+async def stored_credentials(database: Database, secrets: Secrets) -> dict[str, str]:
+    """All that is stored, by the name of its setting (`discord_token`). Raises ConfigurationError, StoreUnavailable."""
+    found: dict[str, str] = {}
+    async with reached(database) as connection:
+        for name in CREDENTIALS:
+            values = await _credentials(connection, name, secrets)
+            found |= {f"{name}_{key}": value for key, value in values.items()}
+    return found
+
+
+def told(form: ChannelForm) -> dict[str, Any]:
+    """What is set, as it is written to the log and shown."""
+    model = {"default_model": form.default_model} if form.default_model else {}
+    return model | form.stored()
+
+
+async def _known(connection: AsyncConnection, name: str) -> ChannelView:
+    await audience_of(connection, Target(channel=name))
+    return await _view(connection, name)
+
+
+async def _view(connection: AsyncConnection, name: str) -> ChannelView:
+    rows = {row[0]: row for row in await connection.execute(_ROWS)}
+    _, model, settings, sealed = rows.get(name, (name, None, {}, None))
+    version = await connection.scalar(_VERSION, {"subject": _subject(name)})
+    return ChannelView(name, read_form(model, settings), sealed is not None, int(version or 0))
+
+
+async def _credentials(connection: AsyncConnection, name: str, secrets: Secrets) -> dict[str, str]:
+    wanted = text("SELECT credentials FROM channel_configs WHERE channel_type = :name")
+    sealed = await connection.scalar(wanted, {"name": name})
+    return secrets.open(name, None if sealed is None else bytes(sealed))
+
+
+async def _expect(connection: AsyncConnection, view: ChannelView, expected: int | None) -> None:
+    if expected is None or expected == view.version:
+        return
+    since = await audit.entries(connection, subject=_subject(view.name), since=expected, most=3)
+    said = "; ".join(f"{row.actor}: {msgspec.json.encode(row.after).decode()}" for row in reversed(since))
+    raise Conflict(f"{view.name} was changed meanwhile ({said or 'or this version never was'}). Look at it again.")
+
+
+def _subject(name: str) -> str:
+    return f"channel:{name}"

@@ -1,0 +1,90 @@
+"""All that operators set, at one epoch: as it is stored, and as it is asked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+from agent.errors import Rejected
+from agent.flags import DECLARED, Flag, made_by_operator
+from agent.models import ChannelSettings
+from agent.resolution import DEFINITION, NO_RULES, Rules
+from storage.channel_settings import read_settings
+
+STATE = """
+SELECT epoch, lineage::text AS lineage,
+       (SELECT jsonb_agg(jsonb_build_array(scope, name, value)) FROM feature_flags)::text AS flags,
+       (SELECT jsonb_agg(jsonb_build_array(channel_type, default_model, settings)) FROM channel_configs)::text
+           AS channels
+FROM control_epoch
+"""
+"""One statement, so one snapshot."""
+
+
+_Flags = list[tuple[str, str, Any]]
+_Channels = list[tuple[str, str | None, dict[str, Any]]]
+
+
+class Stored(msgspec.Struct, frozen=True):
+    """What Postgres holds, and what Redis and the disk keep a copy of. `lineage` names the database."""
+
+    epoch: int = 0
+    lineage: str = ""
+    flags: _Flags = []  # scope, name, value
+    channels: _Channels = []  # name, default model, settings
+
+
+def stored(epoch: int, lineage: str, flags: str | None, channels: str | None) -> Stored:
+    """A row of STATE."""
+    return ordered(
+        epoch,
+        lineage,
+        msgspec.json.decode(flags or "[]", type=_Flags),
+        msgspec.json.decode(channels or "[]", type=_Channels),
+    )
+
+
+def ordered(epoch: int, lineage: str, flags: _Flags, channels: _Channels) -> Stored:
+    """The same content is equal, wherever it was read."""
+    return Stored(epoch, lineage, sorted(flags, key=lambda row: row[:2]), sorted(channels, key=lambda row: row[0]))
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """The same, ready to be asked without I/O."""
+
+    stored: Stored = field(default_factory=Stored)
+    rules: Mapping[str, Rules] = field(default_factory=dict)  # by flag, then by scope
+    made: Mapping[str, Flag[Any]] = field(default_factory=dict)  # flags that operators made
+    channels: Mapping[str, ChannelSettings] = field(default_factory=dict)
+
+    @property
+    def epoch(self) -> int:
+        return self.stored.epoch
+
+    def flag(self, name: str) -> Flag[Any] | None:
+        """The flag of this name, declared or made by an operator."""
+        return DECLARED.get(name) or self.made.get(name)
+
+    def rules_of(self, name: str) -> Rules:
+        return self.rules.get(name, NO_RULES)
+
+
+def state(stored: Stored) -> State:
+    """What this version can not read of it is left out: a newer version's flag is no reason to stop."""
+    rules: dict[str, dict[str, Any]] = {}
+    for scope, name, value in stored.flags:
+        rules.setdefault(name, {})[scope] = value
+    made = {name: flag for name, scopes in rules.items() if (flag := _made(name, scopes)) is not None}
+    channels = {name: read_settings(model, settings) for name, model, settings in stored.channels}
+    return State(stored, rules, made, channels)
+
+
+def _made(name: str, scopes: Rules) -> Flag[Any] | None:
+    try:
+        return made_by_operator(name, scopes[DEFINITION]) if DEFINITION in scopes else None
+    except (Rejected, KeyError, TypeError, AttributeError):
+        return None

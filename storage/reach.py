@@ -1,0 +1,26 @@
+"""A connection for what is no turn: its errors in the project's own words."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from agent.errors import StoreUnavailable
+from storage.postgres import GONE, Database
+
+_AWAY = "Postgres can not be reached; nothing was changed. Try again when it is back, or correct DATABASE_URL."
+
+
+@asynccontextmanager
+async def reached(database: Database) -> AsyncIterator[AsyncConnection]:
+    """One transaction, committed at the end. Raises StoreUnavailable when the server is away."""
+    try:
+        async with database.engine.begin() as connection:
+            yield connection
+    except (*GONE, DBAPIError) as error:
+        if isinstance(error, DBAPIError) and not error.connection_invalidated:
+            raise
+        raise StoreUnavailable(_AWAY) from error

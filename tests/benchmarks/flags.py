@@ -1,0 +1,162 @@
+"""How soon a flag is in force on four idle instances, and what asking for one costs.
+
+`uv run python -m tests.benchmarks.flags` starts stores and four instances, each a process of its own, changes a flag
+again and again, and prints the time from the operator's call (transaction included) until an instance's own evaluation
+gives the new value. `CLOCK_MONOTONIC` is the same in all processes of a machine.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import sys
+import time
+from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+
+from uuid_utils.compat import uuid7
+
+from agent.app import wire
+from agent.engine import Engine
+from agent.flags import MAINTENANCE_MESSAGE
+from agent.openfeature import OpenFeatureFlags, provide
+from agent.ports import Options
+from agent.resolution import EVERYBODY, Audience
+from storage.control import RedisControl, following
+from storage.control_state import State, state, stored
+from storage.flags import FlagDesk, FlagView
+from storage.migrate import upgrade
+from storage.postgres import open_database
+from storage.redis import open_redis
+from tests.desk import ADA, operator
+from tests.desk import EVERYBODY as TO_ALL
+from tests.servers import Postgres, Valkey, running
+from tests.world import MODEL, Platform, PlatformChannel, Script
+
+INSTANCES = 4
+EVALUATIONS = 100_000
+RULES = 1_000
+
+
+async def member(database_url: str, redis_url: str) -> None:
+    """One idle instance: says each new value as soon as an evaluation gives it."""
+    async with open_database(database_url) as database, open_redis(redis_url) as pipe:
+        ports = await wire(database, pipe, Script(), [PlatformChannel(Platform())], instance=uuid7())
+        control = ports.control
+        assert isinstance(control, RedisControl)
+
+        def tell() -> None:
+            value = ports.flags.value(MAINTENANCE_MESSAGE, EVERYBODY)
+            sys.stdout.write(f"{time.monotonic_ns()} {value}\n")
+            sys.stdout.flush()
+
+        control.watchers.append(tell)
+        async with following(pipe, control), Engine(ports, Options(MODEL)):
+            while not await pipe.client.pubsub_numsub("features:epoch"):
+                await asyncio.sleep(0.01)
+            tell()
+            await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
+
+
+async def start(database_url: str, redis_url: str) -> asyncio.subprocess.Process:
+    pipes = {"stdin": asyncio.subprocess.PIPE, "stdout": asyncio.subprocess.PIPE}
+    arguments = ("-m", "tests.benchmarks.flags", "--member", database_url, redis_url)
+    process = await asyncio.create_subprocess_exec(sys.executable, *arguments, **pipes)  # type: ignore[arg-type]
+    assert process.stdout is not None
+    await process.stdout.readline()
+    return process
+
+
+async def sees(process: asyncio.subprocess.Process, value: str) -> int:
+    """The moment in nanoseconds at which this instance had the value."""
+    assert process.stdout is not None
+    while line := (await process.stdout.readline()).decode().split():
+        if line[1:] == [value]:
+            return int(line[0])
+    raise RuntimeError("an instance ended")
+
+
+async def changes(
+    desk: FlagDesk, members: Sequence[asyncio.subprocess.Process], name: str, count: int, pause: float
+) -> list[float]:
+    """Milliseconds until each instance obeyed each change."""
+    took: list[float] = []
+    for number in range(count):
+        value, began = f"{name}{number}", time.monotonic_ns()
+        await desk.set("maintenance_message", TO_ALL, value, ADA)
+        seen = await asyncio.gather(*(sees(process, value) for process in members))
+        took += [(moment - began) / 1e6 for moment in seen]
+        await asyncio.sleep(pause)  # idle again
+    return took
+
+
+def show(what: str, values: list[float], unit: str) -> None:
+    values = sorted(values)
+    median, p99 = values[len(values) // 2], values[int(len(values) * 0.99)]
+    print(f"{what:<42} p50 {median:8.2f}   p99 {p99:8.2f}   max {values[-1]:8.2f} {unit}   ({len(values)} values)")
+
+
+def evaluations() -> list[float]:
+    """Microseconds of one evaluation through OpenFeature, among rules for a thousand people."""
+    people = [uuid7() for _ in range(RULES)]
+    rules = [[f"person:{person}", MAINTENANCE_MESSAGE.name, "x"] for person in people]
+    share = {"share": 50.0, "salt": "salt", "value": "y"}
+    truth = stored(2, "", json.dumps([*rules, ["percentage", MAINTENANCE_MESSAGE.name, share]]), None)
+    provide(_Fixed(state(truth)), "benchmark")
+    flags, took = OpenFeatureFlags("benchmark"), []
+    strangers = [uuid7() for _ in range(RULES)]
+    for number in range(EVALUATIONS):
+        person = (strangers if number % 2 else people)[number % RULES]
+        who = Audience(person, "discord", "town")
+        began = time.perf_counter_ns()
+        flags.value(MAINTENANCE_MESSAGE, who)
+        took.append((time.perf_counter_ns() - began) / 1e3)
+    return took
+
+
+@dataclass
+class _Fixed:
+    """A source that never changes."""
+
+    state: State
+    stale: bool = False
+    watchers: list[Callable[[], None]] = field(default_factory=list)
+
+
+async def main(count: int) -> None:
+    show("one evaluation", evaluations(), "µs")
+    with running(Postgres(fsync="on", full_page_writes="on")) as postgres, running(Valkey()) as valkey:
+        await postgres.execute("CREATE DATABASE agent")
+        url = postgres.url("agent")
+        await upgrade(url)
+        async with AsyncExitStack() as stack:
+            members = [await start(url, valkey.url) for _ in range(INSTANCES)]
+            desk = await stack.enter_async_context(operator(url, valkey.url))
+            await changes(desk, members, "warm", 5, 0.1)
+            show("in force on an idle instance", await changes(desk, members, "live", count, 0.05), "ms")
+            views = await settled(desk)
+            print(f"applied on {views.applied} of {views.instances} instances, says `agent flags list`")
+            valkey.kill()
+            await changes(desk, members, "gone", 2, 0.1)
+            show("… with Redis dead", await changes(desk, members, "dead", max(5, count // 10), 0.05), "ms")
+            for process in members:
+                process.stdin.close()  # type: ignore[union-attr]
+            await asyncio.gather(*(process.wait() for process in members))
+
+
+async def settled(desk: FlagDesk) -> FlagView:
+    """The flag as the operator sees it once the next heartbeats told which epoch each instance applies."""
+    async with asyncio.timeout(10):
+        while (view := await desk.get("maintenance_message")).applied < INSTANCES:
+            await asyncio.sleep(0.05)
+    return view
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--changes", type=int, default=200)
+    parser.add_argument("--member", nargs=2)
+    given = parser.parse_args()
+    asyncio.run(member(*given.member) if given.member else main(given.changes))

@@ -1,0 +1,79 @@
+"""Whatever people write is stored exactly or refused in a sentence; nothing ends the channel."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.conformance.stage import Stage
+
+ODD = {
+    "emoji": "👩‍👩‍👧‍👦 ✅ 🏳️‍🌈",
+    "right to left": "מה שלומך? \u200fطيب",
+    "combining": "Z̷a̸l̶g̴o̷ é",
+    "astral": "𝔘𝔫𝔦𝔠𝔬𝔡𝔢 𐍈",
+    "control": "bell\x07 and escape\x1b[31m",
+    "sql": "Robert'); DROP TABLE messages;--",
+    "redis": "*3\r\n$3\r\nSET",
+}
+
+
+@pytest.mark.parametrize("kind", ODD)
+async def test_odd_text_is_stored_exactly(stage: Stage, kind: str) -> None:
+    """The model reads what the person wrote, character for character."""
+    ada = stage.driver.direct("ada")
+    stage.model.said = lambda prompt: "well"
+    async with stage.agent():
+        await stage.ask(ada, ODD[kind])
+    assert [ODD[kind]] == stage.asked()
+    assert ODD[kind] == await stage.value("SELECT content FROM messages WHERE role = 'user'")
+
+
+async def test_a_message_that_is_too_long_is_refused_with_the_limit(stage: Stage) -> None:
+    """Nothing of it is stored, and the next one is answered."""
+    ada = stage.driver.direct("ada")
+    async with stage.agent():
+        await stage.driver.say(ada, "x" * 32_001)
+        await stage.until(lambda: stage.screen(ada))
+        assert "32001" in stage.screen(ada)[0] and "32000" in stage.screen(ada)[0]
+        assert 0 == await stage.value("SELECT count(*) FROM messages")
+        await stage.ask(ada, "shorter")
+    assert "re: shorter" == stage.screen(ada)[-1]
+
+
+async def test_a_message_of_a_megabyte_is_refused(stage: Stage) -> None:
+    """However long: one sentence, no crash."""
+    ada = stage.driver.direct("ada")
+    async with stage.agent():
+        await stage.driver.say(ada, "word " * 200_000)
+        await stage.until(lambda: "32000" in "".join(stage.screen(ada)))
+        await stage.ask(ada, "shorter")
+    assert "re: shorter" == stage.screen(ada)[-1]
+
+
+async def test_a_nul_character_is_refused_in_a_sentence(stage: Stage) -> None:
+    """Postgres can not store it, and a person is told so."""
+    ada = stage.driver.direct("ada")
+    async with stage.agent():
+        await stage.driver.say(ada, "a\0b")
+        await stage.until(lambda: "NUL" in "".join(stage.screen(ada)))
+        await stage.ask(ada, "without")
+    assert "re: without" == stage.screen(ada)[-1]
+
+
+async def test_half_a_surrogate_pair_does_not_stop_the_channel(stage: Stage) -> None:
+    """It is refused or mended, and what comes after it is answered."""
+    ada = stage.driver.direct("ada")
+    async with stage.agent():
+        await stage.driver.say(ada, "half \ud83d a pair")
+        await stage.until(lambda: stage.screen(ada))
+        await stage.ask(ada, "whole")
+    assert "re: whole" == stage.screen(ada)[-1]
+
+
+async def test_only_white_space_is_not_answered_by_the_model(stage: Stage) -> None:
+    """There is no question in it."""
+    ada = stage.driver.direct("ada")
+    async with stage.agent():
+        await stage.driver.say(ada, " \n\t ")
+        await stage.ask(ada, "a question")
+    assert [["a question"]] == [[text for _, text in prompt.messages] for prompt in stage.model.prompts]

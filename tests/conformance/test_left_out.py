@@ -1,0 +1,36 @@
+"""The table of what is left out tells the truth about the suite."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from tests.conformance.channels import DRIVERS
+from tests.conformance.left_out import LEFT_OUT
+
+SCENARIO = re.compile(r"^async def (test_\w+)\(\s*(?:stage|driver)\b", re.MULTILINE)
+
+
+def scenarios() -> set[str]:
+    """Every test that runs on each channel."""
+    files = Path(__file__).parent.glob("test_*.py")
+    return {name for file in files for name in SCENARIO.findall(file.read_text("utf-8"))}
+
+
+def test_what_is_left_out_exists() -> None:
+    """A scenario that is renamed must not be left out by its old name."""
+    assert set() == set(LEFT_OUT) - scenarios()
+
+
+def test_channels_are_left_out_for_a_reason() -> None:
+    """Each by its name, with a sentence, and never all of them."""
+    for name, channels in LEFT_OUT.items():
+        assert set() == set(channels) - set(DRIVERS), name
+        assert all(reason.strip() for reason in channels.values()), name
+        assert len(channels) < len(DRIVERS), name
+
+
+def test_every_channel_plays_forty_scenarios() -> None:
+    """Parameters of a scenario are not counted."""
+    played = {name: sum(name not in LEFT_OUT.get(test, {}) for test in scenarios()) for name in DRIVERS}
+    assert [] == [f"{name}: {count}" for name, count in played.items() if count < 40]

@@ -1,0 +1,70 @@
+"""Neither what people say nor any credential appears in a log line, whatever goes wrong."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator
+
+import pytest
+import structlog
+from structlog.typing import EventDict
+
+from tests.conformance.beyond import lose_answers
+from tests.conformance.drivers.discord import DiscordDriver
+from tests.conformance.drivers.telegram import TelegramDriver
+from tests.conformance.stage import Stage
+from tests.platforms.slack import APP_TOKEN, BOT_TOKEN
+
+SECRET = "the-cat-is-called-Tom"
+
+
+@pytest.fixture
+async def lines(caplog: pytest.LogCaptureFixture) -> AsyncIterator[list[str]]:
+    """What the agent logs through structlog, whatever its level; `caplog` has what goes the standard way."""
+    caught: list[str] = []
+
+    def keep(_logger: object, _method: str, event: EventDict) -> str:
+        event = structlog.contextvars.merge_contextvars(_logger, _method, event)
+        event = structlog.processors.format_exc_info(_logger, _method, event)
+        caught.append(repr(event))
+        raise structlog.DropEvent
+
+    before = structlog.get_config()
+    structlog.configure(processors=[keep])
+    for name in ("agent", "channels", "storage"):
+        caplog.set_level(logging.DEBUG, logger=name)
+    yield caught
+    structlog.configure(**before)
+
+
+async def test_no_log_line_shows_a_message_or_a_token(
+    stage: Stage, lines: list[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    """A conversation full of trouble leaves lines, and none of them tells what was said or how to sign in."""
+    ada = stage.driver.direct("ada")
+    async with stage.agent() as agent:
+        await stage.ask(ada, f"{SECRET} 1")
+        stage.driver.fail_next(ada, times=2)
+        await stage.ask(ada, f"{SECRET} 2")
+        lose_answers(stage.driver, ada)
+        await stage.ask(ada, f"{SECRET} 3")
+        stage.model.error = "The model is away."
+        await stage.ask(ada, f"{SECRET} 4")
+        stage.model.error, stage.model.hangs_on = None, "5"
+        await stage.driver.say(ada, f"{SECRET} 5")
+        await stage.until(lambda: agent.accepted == 5)
+        await agent.crash()
+    said = [*lines, *map(logging.Formatter().format, caplog.records)]
+    assert said != []
+    told = [line for line in said for secret in (SECRET, *secrets(stage)) if secret in line]
+    assert [] == told
+
+
+def secrets(stage: Stage) -> list[str]:
+    """What signs the agent in on this platform."""
+    driver = stage.driver
+    if isinstance(driver, DiscordDriver):
+        return [driver.server.token]
+    if isinstance(driver, TelegramDriver):
+        return [driver._server.token]
+    return [BOT_TOKEN, APP_TOKEN]

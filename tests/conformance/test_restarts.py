@@ -1,0 +1,231 @@
+"""Whenever an instance ends, nothing that was accepted is lost, and nothing is silently said twice."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from uuid import UUID
+
+from agent.models import Inbound, Overlap, Placed
+from agent.ports import Deliveries
+from tests.conformance.beyond import lose_answers, wait_out_retries
+from tests.conformance.driver import Driver, Place
+from tests.conformance.stage import Stage
+
+LABELS = ("before", "repeat", "already", "earlier")
+
+
+class Mute:
+    """Deliveries of an instance that dies before it can record what became of an answer."""
+
+    def __init__(self, deliveries: Deliveries, *, places: bool) -> None:
+        self._deliveries = deliveries
+        self._places = places
+        self.reached = asyncio.Event()
+
+    async def placed(self, turn: UUID, placed: Placed) -> None:
+        """Still recorded, if so told."""
+        if self._places:
+            await self._deliveries.placed(turn, placed)
+
+    async def done(self, turns: Sequence[UUID], placed: Placed | None, *, failed: str | None = None) -> None:
+        """Never comes to an end."""
+        self.reached.set()
+        await asyncio.Event().wait()
+
+
+def stands_once(stage: Stage, place: Place, answer: str) -> None:
+    """The answer stands there once; what else stands there says of itself that it may be a repeat."""
+    screen = stage.screen(place)
+    plain = [text for text in screen if text == answer]
+    labelled = [text for text in screen if text.endswith(answer) and any(label in text for label in LABELS)]
+    assert len(plain) <= 1 and plain + labelled and len(plain) + len(labelled) == len(screen), screen
+
+
+async def test_a_restart_between_accept_and_answer_answers_once(stage: Stage) -> None:
+    """The message was acknowledged, so the answer comes, from whoever finds it."""
+    ada = stage.driver.direct("ada")
+    async with stage.agent() as agent:
+        stage.model.hesitates = True
+        stage.model.hold()
+        await stage.driver.say(ada, "are you there?")
+        await stage.model.started.wait()
+        await stage.until(lambda: agent.accepted == 1)
+        await agent.crash()
+    stage.model.release()
+    async with stage.agent():
+        await stage.settled()
+    stands_once(stage, ada, "re: are you there?")
+
+
+async def test_a_restart_while_an_answer_grows_leaves_one_answer(stage: Stage) -> None:
+    """What stood there is edited into the whole answer, not left beside it."""
+    ada = stage.driver.direct("ada")
+    async with stage.agent() as agent:
+        stage.model.hold()
+        await stage.driver.say(ada, "a long story")
+        await stage.until(lambda: "re:" in "".join(stage.screen(ada)))
+        await stage.until(lambda: agent.accepted == 1)
+        await agent.crash()
+    stage.model.release()
+    async with stage.agent():
+        await stage.settled()
+    answers = [text for text in stage.screen(ada) if "a long story" in text]
+    assert 1 == len(answers)
+
+
+async def test_a_restart_between_finishing_and_recording_leaves_one_answer(stage: Stage) -> None:
+    """The answer arrived but nobody knows: it is edited or recognised, else labelled, never silently doubled."""
+    ada = stage.driver.direct("ada")
+    stage.model.said = lambda prompt: "well"
+    mutes: list[Mute] = []
+    async with stage.agent(last_words=lambda real: _muted(mutes, real, places=True)) as agent:
+        await stage.driver.say(ada, "how are you?")
+        await mutes[0].reached.wait()
+        await agent.crash()
+    async with stage.agent():
+        await stage.settled()
+    stands_once(stage, ada, "well")
+
+
+async def test_a_restart_when_not_even_the_place_was_recorded_leaves_one_answer(stage: Stage) -> None:
+    """Without any trace of what was sent, the platform is asked, or the text is labelled."""
+    ada = stage.driver.direct("ada")
+    stage.model.said = lambda prompt: "well"
+    mutes: list[Mute] = []
+    async with stage.agent(last_words=lambda real: _muted(mutes, real, places=False)) as agent:
+        await stage.driver.say(ada, "how are you?")
+        await mutes[0].reached.wait()
+        await agent.crash()
+    async with stage.agent():
+        await stage.settled()
+    stands_once(stage, ada, "well")
+
+
+def _muted(mutes: list[Mute], real: Deliveries, *, places: bool) -> Mute:
+    mutes.append(Mute(real, places=places))
+    return mutes[-1]
+
+
+async def test_an_answer_whose_arrival_was_not_confirmed_is_not_silently_doubled(stage: Stage) -> None:
+    """The line is cut after the platform took the message: it is recognised, else labelled."""
+    ada = stage.driver.direct("ada")
+    stage.model.said = lambda prompt: "well"
+    lose_answers(stage.driver, ada)
+    async with stage.agent():
+        await stage.ask(ada, "how are you?")
+    stands_once(stage, ada, "well")
+
+
+async def test_a_graceful_stop_hands_over_at_once(stage: Stage) -> None:
+    """An instance that is stopped while it answers leaves the work to another, long before the lease ends."""
+    ada = stage.driver.direct("ada")
+    stage.lease = 3600.0
+    stage.model.hesitates = True
+    async with stage.agent() as leaving:
+        stage.model.hold()
+        await stage.driver.say(ada, "hand this on")
+        await stage.until(lambda: leaving.accepted == 1)
+        await stage.model.started.wait()
+        await leaving.hush()
+        await leaving.engine.stop()
+    stage.model.release()
+    async with stage.agent():
+        await stage.settled()
+    stands_once(stage, ada, "re: hand this on")
+
+
+async def test_a_graceful_stop_lets_answers_finish(stage: Stage) -> None:
+    """What is nearly done is done before the instance ends."""
+    ada = stage.driver.direct("ada")
+    async with stage.agent() as agent:
+        stage.model.hold()
+        await stage.driver.say(ada, "nearly done")
+        await stage.until(lambda: agent.accepted == 1)
+        await stage.model.started.wait()
+        stopping = asyncio.create_task(agent.engine.stop())
+        stage.model.release()
+        await stopping
+        assert 0 == await stage.value("SELECT count(*) FROM turns WHERE state = 'open'")
+    stands_once(stage, ada, "re: nearly done")
+
+
+async def test_a_restart_keeps_the_conversation(stage: Stage) -> None:
+    """A new process knows what was said to the old one."""
+    ada = stage.driver.direct("ada")
+    async with stage.agent():
+        await stage.ask(ada, "my name is Ada")
+    async with stage.agent():
+        await stage.ask(ada, "what is my name?")
+    assert ["my name is Ada", "re: my name is Ada", "what is my name?"] == stage.asked()
+
+
+async def test_ten_minutes_of_backlog_are_answered_in_order_and_once(stage: Stage) -> None:
+    """What people wrote while nobody ran is not lost, not doubled, and not out of order."""
+    await stage.set_overlap(Overlap.QUEUE)
+    places = {name: stage.driver.direct(name) for name in ("ada", "bob", "eve")}
+    async with stage.agent():
+        for name, place in places.items():
+            await stage.ask(place, "hello", user=name)
+    for number in range(4):
+        for name, place in places.items():
+            await stage.driver.say(place, f"message {number}", user=name)
+    await wait_out_retries(stage.driver, 600.0)
+    async with stage.agent():
+        for place in places.values():
+            await stage.shows(place, "re: hello", *(f"re: message {number}" for number in range(4)))
+        await stage.settled()
+    assert 15 == await stage.value("SELECT count(*) FROM messages WHERE role = 'user'")
+
+
+async def test_what_is_written_after_a_crash_is_answered_with_what_was_left(stage: Stage) -> None:
+    """The next message does not overtake the one that waits for another instance: both are answered, in order."""
+    ada = stage.driver.direct("ada")
+    async with stage.agent() as agent:
+        stage.model.hesitates = True
+        stage.model.hold()
+        await stage.driver.say(ada, "the first")
+        await stage.until(lambda: agent.accepted == 1)
+        await stage.model.started.wait()
+        await agent.crash()
+    stage.model.release()
+    await stage.driver.say(ada, "the second")
+    async with stage.agent():
+        await stage.until(lambda: "re: the second" in "".join(stage.screen(ada)))
+        await stage.settled()
+    answered = [text for text in stage.asked() if not text.startswith("re:")]
+    assert ["the first", "the second"] == answered
+
+
+async def test_an_instance_that_is_cut_off_from_its_lease_says_nothing_more(stage: Stage) -> None:
+    """Two instances, one conversation: the second takes over when the first stops beating; one answer stands."""
+    ada = stage.driver.direct("ada")
+    stage.model.hesitates = True
+    async with stage.agent() as frozen:
+        stage.model.hold()
+        await stage.driver.say(ada, "who answers?")
+        await stage.until(lambda: frozen.accepted == 1)
+        await frozen.hush()
+        assert frozen.engine._beats is not None
+        frozen.engine._beats.cancel()
+        async with stage.agent():
+            await stage.until(lambda: len(stage.model.prompts) == 2)
+            stage.model.release()
+            await stage.settled()
+    stands_once(stage, ada, "re: who answers?")
+    assert 1 == await stage.value("SELECT count(*) FROM messages WHERE role = 'assistant'")
+
+
+async def test_a_channel_can_be_stopped_at_any_moment(driver: Driver) -> None:
+    """While it signs in, connects or listens: told to end, it ends."""
+
+    async def accept(inbound: Inbound) -> None:
+        """Nobody writes."""
+
+    for ticks in range(0, 200, 8):
+        run = asyncio.create_task(driver.channel().run(accept))
+        for _ in range(ticks):
+            await asyncio.sleep(0)
+        run.cancel()
+        done, _ = await asyncio.wait({run}, timeout=10)
+        assert {run} == done, f"still running, cancelled after {ticks} ticks"

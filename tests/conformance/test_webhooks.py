@@ -1,0 +1,199 @@
+"""What is forged, stale or replayed never becomes a message. The seed of a run is in the test's name."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from agent.models import Inbound
+from agent.ports import Channel, Webhook
+from channels.discord import Discord
+from channels.pacing import Governor
+from channels.slack import Slack
+from channels.telegram import Telegram
+from tests.conformance.driver import Driver
+from tests.conformance.drivers.discord import DiscordDriver
+from tests.conformance.drivers.slack import SlackDriver
+from tests.conformance.drivers.telegram import TelegramDriver
+from tests.conformance.stage import Stage
+from tests.platforms.slack import APP_TOKEN, BOT_TOKEN, SIGNING_SECRET
+from tests.platforms.slack.delivery import Delivery, signed
+from tests.platforms.slack.state import payload as slack_payload
+
+PUBLIC = "http://127.0.0.1:1"
+MUTATIONS = 10_000
+STALE_S = 301.0
+
+Request = tuple[dict[str, str], bytes]
+
+
+@dataclass
+class Hooked:
+    """A channel behind HTTP, how its platform signs, and what got through."""
+
+    channel: Any
+    genuine: Callable[[str], Request]  # a signed delivery of a new message
+    signatures: tuple[str, ...]  # the headers that prove where it comes from
+    signs_body: bool
+    got: list[Inbound] = field(default_factory=list)
+    now: float = field(default_factory=time.time)
+
+    async def accept(self, inbound: Inbound) -> None:
+        """As the engine would."""
+        self.got.append(inbound)
+
+    async def post(self, request: Request) -> int:
+        """The answer's status."""
+        hook: Webhook = self.channel
+        return (await hook.webhook(*request)).status
+
+
+def discord(driver: DiscordDriver) -> Hooked:
+    server = driver.server
+    made: list[Hooked] = []
+    channel = Discord(
+        token=server.token, api_url=server.api_url, governor=Governor(), public_url=PUBLIC,
+        public_key=server.public_key, identify_pause=0, now=lambda: made[0].now,
+    )  # fmt: skip
+    place = driver.direct("ada")
+
+    def genuine(text: str) -> Request:
+        use = server.world.use_command(place.chat, "history", text, user="ada")
+        return server.signed(use, at=made[0].now)
+
+    names = ("x-signature-ed25519", "x-signature-timestamp")
+    made.append(Hooked(channel, genuine, names, signs_body=True))
+    return made[0]
+
+
+def telegram(driver: TelegramDriver) -> Hooked:
+    server = driver._server
+    channel = Telegram(token=server.token, api_url=server.url, governor=Governor(), public_url=PUBLIC)
+    chat = server.private("ada")
+
+    def genuine(text: str) -> Request:
+        message = server.world.message(chat, server.world.person("ada"), text)
+        body = json.dumps({"update_id": message["message_id"], "message": message}).encode()
+        return {"x-telegram-bot-api-secret-token": server.delivery.secret}, body
+
+    return Hooked(channel, genuine, ("x-telegram-bot-api-secret-token",), signs_body=False)
+
+
+def slack(driver: SlackDriver) -> Hooked:
+    server = driver.server
+    made: list[Hooked] = []
+    channel = Slack(
+        bot_token=BOT_TOKEN, app_token=APP_TOKEN, api_url=server.api_url, governor=Governor(),
+        slash_commands=lambda: True, public_url=PUBLIC, signing_secret=SIGNING_SECRET, clock=lambda: made[0].now,
+    )  # fmt: skip
+    place = driver.direct("ada")
+
+    def genuine(text: str) -> Request:
+        said = server.space.add(place.chat, server.space.person("ada"), text)
+        [event] = server._message_events(said)
+        body = slack_payload("message_im") | {"event": event}
+        return signed(Delivery("events_api", body, made[0].now), made[0].now)
+
+    names = ("x-slack-signature", "x-slack-request-timestamp")
+    made.append(Hooked(channel, genuine, names, signs_body=True))
+    return made[0]
+
+
+@asynccontextmanager
+async def listening(hooked: Hooked, accept: Any) -> AsyncIterator[None]:
+    """The channel, signed in and ready for webhooks."""
+    channel: Channel = hooked.channel
+    task = asyncio.create_task(channel.run(accept))
+    try:
+        async with asyncio.timeout(20):
+            while await hooked.post(hooked.genuine("are you ready?")) != 200:
+                await asyncio.sleep(0.01)
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+def hook(driver: Driver) -> Hooked:
+    """The driver's channel, reached over HTTP."""
+    if isinstance(driver, DiscordDriver):
+        return discord(driver)
+    if isinstance(driver, TelegramDriver):
+        return telegram(driver)
+    assert isinstance(driver, SlackDriver)
+    return slack(driver)
+
+
+def mutated(request: Request, hooked: Hooked, chance: random.Random) -> Request:
+    """The delivery with one thing wrong: a proof changed, cut, missing or borrowed, or the body touched."""
+    headers, body = dict(request[0]), request[1]
+    kinds = ["flip", "cut", "drop", "swap", "case"] + (["body"] * 3 if hooked.signs_body else [])
+    kind, name = chance.choice(kinds), chance.choice(hooked.signatures)
+    value = headers[name]
+    at = chance.randrange(len(value))
+    if kind == "body":
+        place = chance.randrange(len(body))
+        return headers, body[:place] + bytes([body[place] ^ (1 << chance.randrange(8))]) + body[place + 1 :]
+    if kind == "flip":
+        headers[name] = (
+            value[:at] + chance.choice([c for c in "0123456789abcdefXYZ é\0" if c != value[at]]) + value[at + 1 :]
+        )
+    elif kind == "cut":
+        headers[name] = value[:at]
+    elif kind == "drop":
+        del headers[name]
+    elif kind == "swap":
+        headers[name] = value[::-1] if value[::-1] != value else value + "0"
+    else:
+        headers[name] = value + chance.choice(["0", " ", "=", ",v0=", "\n"])
+    return headers, body
+
+
+@pytest.mark.parametrize("seed", [20261121])
+async def test_no_forged_webhook_is_accepted(driver: Driver, seed: int) -> None:
+    """10,000 mutations of genuine deliveries: none is taken, none is answered with 200."""
+    chance, hooked = random.Random(seed), hook(driver)
+    async with listening(hooked, hooked.accept):
+        genuine = [hooked.genuine(f"message {number}") for number in range(20)]
+        hooked.got.clear()
+        statuses = set()
+        for _ in range(MUTATIONS):
+            statuses.add(await hooked.post(mutated(chance.choice(genuine), hooked, chance)))
+        assert ({401}, []) == (statuses, hooked.got)
+        assert 200 == await hooked.post(genuine[0])
+        assert 1 == len(hooked.got)
+
+
+async def test_a_stale_webhook_is_not_accepted(driver: Driver) -> None:
+    """A delivery that was signed more than five minutes ago, or later than now, is somebody's copy."""
+    hooked = hook(driver)
+    async with listening(hooked, hooked.accept):
+        hooked.got.clear()
+        for shift in (STALE_S, -2 * STALE_S):
+            request = hooked.genuine("old news")
+            hooked.now += shift
+            assert 401 == await hooked.post(request)
+        assert [] == hooked.got
+
+
+async def test_a_replayed_webhook_is_one_message(driver: Driver, database_url: str, redis_url: str) -> None:
+    """A copy in time is taken as what it is: the same message again, once stored and once answered."""
+    hooked = hook(driver)
+    stage = Stage(database_url, redis_url, [driver])
+    async with stage.agent() as agent:
+        await agent.hush()
+        async with listening(hooked, agent.engine.accept):
+            await stage.settled()
+            known = await stage.value("SELECT count(*) FROM turns")
+            request = hooked.genuine("5")
+            assert [200] * 5 == [await hooked.post(request) for _ in range(5)]
+            await stage.settled()
+    assert known + 1 == await stage.value("SELECT count(*) FROM turns")

@@ -1,0 +1,109 @@
+"""Every implementation of the stores' ports, two instances of each, and a clock that can be moved."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from uuid import UUID
+
+import pytest
+from uuid_utils.compat import uuid7
+
+from agent.models import Address, Answer, Claim, Inbound, NewTurn
+from agent.ports import Deliveries, Leases, Turns
+from storage.deliveries import PostgresDeliveries
+from storage.leases import PostgresLeases
+from storage.postgres import open_database
+from storage.turns import PostgresTurns
+from tests.clock import let_pass
+from tests.contract.memory import Memory, MemoryDeliveries, MemoryLeases, MemoryTurns
+
+WINDOW = 5
+LEASE = 5.0
+CHANNELS = ("test",)
+
+
+@dataclass(frozen=True)
+class Member:
+    """One instance's stores."""
+
+    turns: Turns
+    deliveries: Deliveries
+    leases: Leases
+
+
+@dataclass(frozen=True)
+class Stores:
+    """Two instances on the same truth."""
+
+    one: Member
+    other: Member
+    let_pass: Callable[[float], Awaitable[None]]  # seconds
+
+
+@pytest.fixture(params=["memory", "postgres"])
+def truth(request: pytest.FixtureRequest) -> str | None:
+    """Where the truth is: a database's URL, or None for this process's memory."""
+    url: str | None = request.getfixturevalue("database_url") if request.param == "postgres" else None
+    return url
+
+
+@pytest.fixture
+async def stores(truth: str | None) -> AsyncIterator[Stores]:
+    async with AsyncExitStack() as stack:
+        if truth is None:
+            yield _in_memory()
+        else:
+            one, other = [await _on_postgres(stack, truth) for _ in range(2)]
+            yield Stores(one, other, lambda seconds: let_pass(truth, seconds))
+
+
+def _in_memory() -> Stores:
+    memory = Memory()
+
+    def member() -> Member:
+        turns = MemoryTurns(memory, window_messages=WINDOW, lease=LEASE)
+        return Member(turns, MemoryDeliveries(memory), MemoryLeases(memory, uuid7(), CHANNELS, lease=LEASE))
+
+    async def later(seconds: float) -> None:
+        memory.now += seconds
+
+    return Stores(member(), member(), later)
+
+
+async def _on_postgres(stack: AsyncExitStack, url: str) -> Member:
+    database, instance = await stack.enter_async_context(open_database(url)), uuid7()
+    turns = PostgresTurns(database, instance, WINDOW, lease=LEASE)
+    leases = PostgresLeases(database, instance, CHANNELS, lease=LEASE)
+    return Member(turns, PostgresDeliveries(database), leases)
+
+
+def inbound(text: str, *, chat: str = "ada", thread: str = "", user: str | None = None) -> Inbound:
+    """A message named by its text; `user` is who writes it in a group."""
+    address = Address("test", chat, thread, f"reply to {text}", {"team": "T1"})
+    return Inbound(address, text, user or chat, text, user or chat, direct=user is None)
+
+
+def new_turn(message: Inbound) -> NewTurn:
+    return NewTurn(message, uuid7(), uuid7(), uuid7(), user_known=False)
+
+
+def answer_to(claim: Claim, upto: int, content: str = "fine", **metadata: object) -> Answer:
+    return Answer(claim, uuid7(), uuid7(), upto, content, metadata=metadata)
+
+
+async def claimed(member: Member, text: str, **where: str) -> Claim:
+    """Accepts a message that begins an answer."""
+    accepted = await member.turns.accept(new_turn(inbound(text, **where)))
+    assert accepted is not None
+    assert accepted.claim is not None
+    return accepted.claim
+
+
+async def waits(member: Member, text: str, **where: str) -> UUID:
+    """Accepts a message while another is being answered; its turn."""
+    accepted = await member.turns.accept(new_turn(inbound(text, **where)))
+    assert accepted is not None
+    assert accepted.claim is None
+    return accepted.turn

@@ -1,0 +1,279 @@
+"""The stores' ports in memory: what they promise, in the fewest words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from uuid import UUID, uuid4
+
+from agent.models import (
+    Accepted,
+    Answer,
+    Arrival,
+    Beat,
+    ChannelSettings,
+    Claim,
+    Inbound,
+    Loaded,
+    Message,
+    NewTurn,
+    Placed,
+    Session,
+    Stored,
+    Undelivered,
+    Waiting,
+    Window,
+    delivered,
+)
+
+NO_SETTINGS = ChannelSettings()
+
+
+@dataclass
+class Turn:
+    """A message of a person, and how far its answer is."""
+
+    inbound: Inbound
+    user: UUID
+    seq: int
+    created: float
+    touched: float
+    state: str = "open"
+    attempts: int = 0
+    placed: Placed | None = None
+
+
+@dataclass
+class Conversation:
+    """The row that decides: one slot, one order."""
+
+    id: UUID
+    key: tuple[str, str, str]
+    version: int = 0
+    asked: int = 0
+    answered: int = 0
+    fence: UUID | None = None
+    lease_until: float = 0.0
+    messages: list[Message] = field(default_factory=list)
+    turns: list[UUID] = field(default_factory=list)
+    answers: dict[UUID, tuple[Answer, int, float]] = field(default_factory=dict)  # by message id: seq, when
+
+    def claim(self) -> Claim:
+        assert self.fence is not None
+        return Claim(self.id, self.fence, self.key)
+
+    def store(self, message: Message) -> None:
+        self.version = message.seq
+        self.messages.append(message)
+
+
+@dataclass
+class Memory:
+    """What all instances share: the truth."""
+
+    now: float = 1_000_000.0
+    conversations: dict[UUID, Conversation] = field(default_factory=dict)
+    active: dict[tuple[str, str, str], Conversation] = field(default_factory=dict)
+    turns: dict[UUID, Turn] = field(default_factory=dict)
+    users: dict[tuple[str, str], UUID] = field(default_factory=dict)
+    seen: dict[UUID, float] = field(default_factory=dict)  # instances
+    channels: dict[str, ChannelSettings] = field(default_factory=dict)
+    epoch: int = 1
+
+    def held(self, claim: Claim) -> Conversation | None:
+        conversation = self.conversations.get(claim.conversation)
+        return conversation if conversation and conversation.fence == claim.fence else None
+
+
+class MemoryTurns:
+    """Implements agent.ports.Turns."""
+
+    def __init__(self, memory: Memory, *, window_messages: int = 20, lease: float = 5.0) -> None:
+        self._memory, self._limit, self._lease = memory, window_messages, lease
+
+    async def accept(self, turn: NewTurn) -> Accepted | None:
+        memory, inbound, name = self._memory, turn.inbound, turn.inbound.turn_id
+        if name in memory.turns:
+            return None
+        key = inbound.address.key
+        user = memory.users.setdefault((key[0], inbound.user_id), turn.user)
+        conversation = memory.active.setdefault(key, Conversation(turn.conversation, key))
+        memory.conversations[conversation.id] = conversation
+        seq = conversation.asked = conversation.version + 1
+        author = None if inbound.direct else inbound.username
+        conversation.store(Message(seq, "user", inbound.text, author=author))
+        conversation.turns.append(name)
+        memory.turns[name] = Turn(inbound, user, seq, memory.now, memory.now)
+        if mine := conversation.fence is None:
+            conversation.fence, conversation.lease_until = name, memory.now + self._lease
+        return Accepted(name, conversation.id, user, seq, conversation.claim() if mine else None, None, user)
+
+    async def load(self, conversation: UUID) -> Loaded:
+        row = self._memory.conversations.get(conversation)
+        if row is None:
+            return Loaded(Window(0, ()), (), None)
+        waiting = [m for m in row.messages if m.role == "user" and m.seq > row.answered]
+        history = [m for m in row.messages if m not in waiting][-self._limit :]
+        messages = sorted([*history, *waiting], key=lambda message: message.reading_order)
+        turns = [(name, self._memory.turns[name]) for name in row.turns]
+        return Loaded(
+            Window(row.version, tuple(messages)),
+            tuple(_waiting(name, turn) for name, turn in turns if turn.seq > row.answered),
+            None,
+        )
+
+    async def answer(self, answer: Answer) -> Stored | None:
+        row = self._memory.held(answer.claim)
+        if row is None:
+            return self._find(answer)
+        row.answered = answer.answers
+        said = Message(
+            row.version + 1,
+            "assistant",
+            answer.content,
+            answer.answers,
+            notice=bool(answer.metadata.get("notice")),
+        )
+        row.store(said)
+        row.answers[answer.message_id] = (answer, said.seq, self._memory.now)
+        row.fence = answer.next_fence if row.asked > row.answered else None
+        row.lease_until = self._memory.now + self._lease
+        return self._find(answer)
+
+    def _find(self, answer: Answer) -> Stored | None:
+        row = self._memory.conversations[answer.claim.conversation]
+        if answer.message_id not in row.answers:
+            return None
+        goes_on = row.fence == answer.next_fence
+        return Stored(row.answers[answer.message_id][1], row.claim() if goes_on else None)
+
+
+def _waiting(name: UUID, turn: Turn) -> Waiting:
+    inbound = turn.inbound
+    return Waiting(
+        turn.seq, name, inbound.address, turn.user, inbound.user_id, turn.attempts, turn.placed, inbound.direct,
+        turn.user,
+    )  # fmt: skip
+
+
+class MemoryDeliveries:
+    """Implements agent.ports.Deliveries."""
+
+    def __init__(self, memory: Memory) -> None:
+        self._memory = memory
+
+    async def placed(self, turn: UUID, placed: Placed) -> None:
+        if (row := self._memory.turns[turn]).state == "open":
+            row.placed = placed
+
+    async def done(self, turns: Sequence[UUID], placed: Placed | None, *, failed: str | None = None) -> None:
+        for row in (self._memory.turns[turn] for turn in turns):
+            if row.state == "open":
+                row.state, row.placed = ("failed" if failed else "done"), placed or row.placed
+
+
+class MemoryLeases:
+    """Implements agent.ports.Leases."""
+
+    def __init__(self, memory: Memory, instance: UUID, channels: Sequence[str], *, lease: float = 5.0) -> None:
+        self._memory, self._instance, self._channels, self._lease = memory, instance, channels, lease
+
+    async def beat(self, claims: Sequence[Claim], turns: Sequence[UUID], epoch: int) -> Beat:
+        memory = self._memory
+        memory.seen[self._instance] = memory.now
+        held = [row for claim in claims if (row := memory.held(claim))]
+        for row in held:
+            row.lease_until = memory.now + self._lease
+        for turn in turns:
+            memory.turns[turn].touched = memory.now
+        return Beat(
+            {row.claim().fence: row.asked for row in held},
+            frozenset(),
+            bereaved=any(seen < memory.now - self._lease for seen in memory.seen.values()),
+            epoch=memory.epoch,
+        )
+
+    async def take_over(self, *, look_back: float) -> list[Claim]:
+        memory, left_over = self._memory, {turn.inbound.address.key for _, turn in self._open(look_back)}
+        taken = [
+            row
+            for row in memory.conversations.values()
+            if row.key in left_over and row.fence is not None and row.lease_until < memory.now
+        ]
+        for row in taken:
+            row.fence, row.lease_until = uuid4(), memory.now + self._lease
+        return [row.claim() for row in taken]
+
+    async def take_deliveries(self, *, look_back: float) -> list[Undelivered]:
+        due = self._memory.now - self._lease
+        found = []
+        for name, turn in self._open(look_back):
+            row = next(row for row in self._memory.conversations.values() if name in row.turns)
+            for answer, _, when in row.answers.values():
+                if answer.answers == turn.seq and when < due and turn.touched < due:
+                    turn.touched, turn.attempts = self._memory.now, turn.attempts + 1
+                    found.append(self._undelivered(row, turn, answer))
+        return found
+
+    def _undelivered(self, row: Conversation, lead: Turn, answer: Answer) -> Undelivered:
+        before = max((a.answers for a, _, _ in row.answers.values() if a.answers < lead.seq), default=0)
+        turns = [(name, self._memory.turns[name]) for name in row.turns]
+        covered = tuple(name for name, turn in turns if before < turn.seq <= lead.seq and turn.state == "open")
+        text = delivered(answer.content, answer.metadata)
+        placed = self._memory.turns[covered[0]].placed
+        return Undelivered(covered, lead.inbound.address, placed, text, lead.attempts)
+
+    async def attempt(self, turns: Sequence[UUID]) -> None:
+        for turn in turns:
+            self._memory.turns[turn].attempts += 1
+
+    async def hand_back(self, claims: Sequence[Claim]) -> None:
+        for row in (row for claim in claims if (row := self._memory.held(claim))):
+            row.lease_until = self._memory.now - 1
+        self._memory.seen[self._instance] = self._memory.now - 60
+
+    def _open(self, look_back: float) -> Iterator[tuple[UUID, Turn]]:
+        for name, turn in self._memory.turns.items():
+            recent = turn.created > self._memory.now - look_back
+            if turn.state == "open" and recent and turn.inbound.address.channel in self._channels:
+                yield name, turn
+
+
+class MemoryCache:
+    """Implements agent.ports.Cache."""
+
+    def __init__(self, window_messages: int = 20) -> None:
+        self._limit = window_messages
+        self._sessions: dict[tuple[str, tuple[str, str, str]], Session] = {}
+        self._windows: dict[UUID, Window] = {}
+
+    async def arrive(self, inbound: Inbound) -> Arrival:
+        session = self._sessions.get((inbound.user_id, inbound.address.key))
+        if session is None:
+            return Arrival(epoch=0)
+        return Arrival(session.user, session.conversation, self._windows.get(session.conversation), 0)
+
+    async def keep(self, session: Session, window: Window) -> None:
+        last = sorted(window.messages, key=lambda message: message.seq)[-self._limit :]
+        kept = tuple(message for message in window.messages if message in last)
+        self._sessions[session.account, session.key] = session
+        self._windows[session.conversation] = Window(window.version, kept)
+
+
+class MemoryControl:
+    """Implements agent.ports.Control."""
+
+    def __init__(self, memory: Memory) -> None:
+        self._memory = memory
+        self._applied: tuple[int, Mapping[str, ChannelSettings]] = (memory.epoch, dict(memory.channels))
+
+    async def observe(self, epoch: int | None) -> None:
+        if epoch is not None and epoch != self.epoch:
+            self._applied = (self._memory.epoch, dict(self._memory.channels))
+
+    @property
+    def epoch(self) -> int:
+        return self._applied[0]
+
+    def channel(self, name: str) -> ChannelSettings:
+        return self._applied[1].get(name, NO_SETTINGS)

@@ -1,0 +1,93 @@
+"""What every control promises: what an operator set is seen at the next change of epoch, and not guessed before."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+
+import pytest
+
+from agent.models import ChannelSettings, Overlap
+from agent.ports import Control
+from storage.control import RedisControl
+from storage.postgres import connect, open_database
+from storage.redis import open_redis
+from tests.contract.memory import Memory, MemoryControl
+
+QUEUE = ChannelSettings("test:other", "Be brief.", Overlap.QUEUE)
+_SET = """
+INSERT INTO channel_configs (id, channel_type, default_model, settings)
+VALUES (gen_random_uuid(), 'test', $1, jsonb_build_object('system_prompt', $2::text, 'overlap', $3::text))
+"""
+
+
+@dataclass(frozen=True)
+class Desk:
+    """A control, and the operator's hand on what it reads."""
+
+    control: Control
+    set_channel: Callable[[ChannelSettings], Awaitable[None]]  # moves the epoch by one
+
+
+@pytest.fixture(params=["memory", "redis"])
+def urls(request: pytest.FixtureRequest) -> tuple[str, str] | None:
+    if request.param == "memory":
+        return None
+    return request.getfixturevalue("database_url"), request.getfixturevalue("redis_url")
+
+
+@pytest.fixture
+async def desk(urls: tuple[str, str] | None) -> AsyncIterator[Desk]:
+    if urls is None:
+        memory = Memory()
+
+        async def remember(settings: ChannelSettings) -> None:
+            memory.channels["test"], memory.epoch = settings, memory.epoch + 1
+
+        yield Desk(MemoryControl(memory), remember)
+        return
+    async with open_database(urls[0]) as database, open_redis(urls[1]) as pipe:
+        control = RedisControl(database, pipe)
+        await control.start()
+        yield Desk(control, lambda settings: _store(urls[0], settings))
+
+
+async def _store(url: str, settings: ChannelSettings) -> None:
+    connection = await connect(url)
+    async with connection.transaction():
+        await connection.execute(_SET, settings.default_model, settings.system_prompt, settings.overlap.value)
+        await connection.execute("UPDATE control_epoch SET epoch = epoch + 1")
+    await connection.close()
+
+
+async def test_a_channel_nobody_set_has_the_defaults(desk: Desk) -> None:
+    assert desk.control.channel("test") == ChannelSettings()
+    assert desk.control.epoch == 1
+
+
+async def test_a_change_is_seen_once_its_epoch_was_seen(desk: Desk) -> None:
+    await desk.set_channel(QUEUE)
+    assert desk.control.channel("test") == ChannelSettings()
+    await desk.control.observe(2)
+    assert desk.control.channel("test") == QUEUE
+    assert desk.control.epoch == 2
+
+
+async def test_other_channels_keep_theirs(desk: Desk) -> None:
+    await desk.set_channel(QUEUE)
+    await desk.control.observe(2)
+    assert desk.control.channel("other") == ChannelSettings()
+
+
+@pytest.mark.parametrize("epoch", [None, 1])
+async def test_nothing_is_read_when_no_other_epoch_was_seen(desk: Desk, epoch: int | None) -> None:
+    await desk.set_channel(QUEUE)
+    await desk.control.observe(epoch)
+    assert desk.control.channel("test") == ChannelSettings()
+
+
+@pytest.mark.parametrize("epoch", [0, 99, -1])
+async def test_an_epoch_that_is_lost_or_unknown_leads_to_the_truth(desk: Desk, epoch: int) -> None:
+    await desk.set_channel(QUEUE)
+    await desk.control.observe(epoch)
+    assert (desk.control.channel("test"), desk.control.epoch) == (QUEUE, 2)

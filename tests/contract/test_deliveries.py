@@ -1,0 +1,123 @@
+"""What every store of deliveries promises."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from agent.models import Placed, Undelivered, delivered
+from tests.contract.conftest import Stores, answer_to, claimed, inbound, waits
+
+HERE = Placed(("m1", "m2"), {"stream": "17"})
+
+
+async def undelivered(stores: Stores, text: str = "one") -> None:
+    """A stored answer whose instance died before it was delivered."""
+    claim = await claimed(stores.one, text)
+    await stores.one.turns.answer(answer_to(claim, 1))
+
+
+async def found(stores: Stores) -> list[Undelivered]:
+    """What another instance takes up a while later."""
+    await stores.let_pass(6)
+    return list(await stores.other.leases.take_deliveries(look_back=60))
+
+
+async def test_what_stands_on_the_platform_is_known_before_the_answer_is_stored(stores: Stores) -> None:
+    claim = await claimed(stores.one, "one")
+    await stores.one.deliveries.placed(inbound("one").turn_id, HERE)
+    (waiting,) = (await stores.other.turns.load(claim.conversation)).waiting
+    assert waiting.placed == HERE
+
+
+async def test_the_last_place_counts(stores: Stores) -> None:
+    claim = await claimed(stores.one, "one")
+    for placed in (Placed(("m0",)), HERE):
+        await stores.one.deliveries.placed(inbound("one").turn_id, placed)
+    (waiting,) = (await stores.other.turns.load(claim.conversation)).waiting
+    assert waiting.placed == HERE
+
+
+async def test_an_answer_nobody_delivered_is_found_with_its_place(stores: Stores) -> None:
+    await undelivered(stores)
+    await stores.one.deliveries.placed(inbound("one").turn_id, HERE)
+    message = inbound("one")
+    assert await found(stores) == [Undelivered((message.turn_id,), message.address, HERE, "fine", 1)]
+
+
+@pytest.mark.parametrize("failed", [None, "The chat is gone."])
+async def test_a_closed_turn_is_never_delivered_again(stores: Stores, failed: str | None) -> None:
+    await undelivered(stores)
+    await stores.one.deliveries.done([inbound("one").turn_id], HERE, failed=failed)
+    assert await found(stores) == []
+
+
+async def test_a_turn_is_closed_only_once(stores: Stores) -> None:
+    await undelivered(stores)
+    await asyncio.gather(
+        stores.one.deliveries.done([inbound("one").turn_id], HERE),
+        stores.other.deliveries.done([inbound("one").turn_id], None, failed="too late"),
+    )
+    assert await found(stores) == []
+
+
+async def test_all_turns_of_an_answer_are_closed_together(stores: Stores) -> None:
+    claim = await claimed(stores.one, "one")
+    turns = [inbound("one").turn_id, await waits(stores.one, "two")]
+    await stores.one.turns.answer(answer_to(claim, 2))
+    await stores.one.deliveries.done(turns, HERE)
+    assert await found(stores) == []
+
+
+async def test_an_answer_to_several_messages_is_found_once_and_led_by_the_last(stores: Stores) -> None:
+    claim = await claimed(stores.one, "one")
+    turns = (inbound("one").turn_id, await waits(stores.one, "two"))
+    await stores.one.turns.answer(answer_to(claim, 2))
+    assert await found(stores) == [Undelivered(turns, inbound("two").address, None, "fine", 1)]
+
+
+async def test_the_place_of_an_answer_to_several_is_kept_with_the_first(stores: Stores) -> None:
+    """Whoever begins the answer anew covers the first again, but perhaps not the last."""
+    claim = await claimed(stores.one, "one")
+    turns = (inbound("one").turn_id, await waits(stores.one, "two"))
+    await stores.one.deliveries.placed(turns[0], HERE)
+    await stores.one.turns.answer(answer_to(claim, 2))
+    assert await found(stores) == [Undelivered(turns, inbound("two").address, HERE, "fine", 1)]
+
+
+async def test_answers_of_one_conversation_are_found_apart(stores: Stores) -> None:
+    claim = await claimed(stores.one, "one")
+    await waits(stores.one, "two")
+    stored = await stores.one.turns.answer(answer_to(claim, 1, "to one"))
+    assert stored is not None
+    assert stored.next_claim is not None
+    await stores.one.turns.answer(answer_to(stored.next_claim, 2, "to two"))
+    assert sorted((answer.text, answer.turns) for answer in await found(stores)) == [
+        ("to one", (inbound("one").turn_id,)),
+        ("to two", (inbound("two").turn_id,)),
+    ]
+
+
+async def test_a_cut_answer_is_found_with_the_reason(stores: Stores) -> None:
+    claim = await claimed(stores.one, "one")
+    await stores.one.turns.answer(answer_to(claim, 1, "half", note="stopped"))
+    (answer,) = await found(stores)
+    assert answer.text == delivered("half", {"note": "stopped"})
+
+
+async def test_what_is_placed_after_the_end_changes_nothing(stores: Stores) -> None:
+    await undelivered(stores)
+    await stores.one.deliveries.done([inbound("one").turn_id], HERE)
+    await stores.one.deliveries.placed(inbound("one").turn_id, Placed(("m9",)))
+    assert await found(stores) == []
+
+
+async def test_many_deliveries_end_at_once(stores: Stores) -> None:
+    chats = [f"chat {n}" for n in range(20)]
+    for chat in chats:
+        claim = await claimed(stores.one, chat, chat=chat)
+        await stores.one.turns.answer(answer_to(claim, 1))
+    turns = [inbound(chat, chat=chat).turn_id for chat in chats]
+    await asyncio.gather(*(stores.one.deliveries.done([turn], HERE) for turn in turns[:-1]))
+    assert [answer.turns for answer in await found(stores)] == [(turns[-1],)]

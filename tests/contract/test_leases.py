@@ -1,0 +1,138 @@
+"""What every store of leases promises: what is alive is left alone, what is left over is found by one."""
+
+from __future__ import annotations
+
+import asyncio
+
+from agent.models import Claim
+from tests.contract.conftest import LEASE, Stores, answer_to, claimed, inbound, waits
+
+LONG = 3600.0
+
+
+async def test_a_heartbeat_tells_which_claims_are_held_and_up_to_which_message(stores: Stores) -> None:
+    claim, other = await claimed(stores.one, "one"), await claimed(stores.one, "bob's", chat="bob")
+    await waits(stores.other, "two")
+    beat = await stores.one.leases.beat([claim, other], [], 0)
+    assert beat.held == {claim.fence: 2, other.fence: 1}
+
+
+async def test_a_heartbeat_tells_the_epoch_and_is_not_bereaved_alone(stores: Stores) -> None:
+    beat = await stores.one.leases.beat([], [], 0)
+    assert (beat.held, beat.stopped, beat.bereaved, beat.epoch) == ({}, frozenset(), False, 1)
+
+
+async def test_a_claim_that_ended_or_was_taken_does_not_come_back(stores: Stores) -> None:
+    ended = await claimed(stores.one, "one")
+    await stores.one.turns.answer(answer_to(ended, 1))
+    taken = await claimed(stores.one, "bob's", chat="bob")
+    await stores.let_pass(LEASE + 1)
+    await stores.other.leases.take_over(look_back=LONG)
+    assert (await stores.one.leases.beat([ended, taken], [], 0)).held == {}
+
+
+async def test_a_claim_that_is_renewed_is_never_taken(stores: Stores) -> None:
+    claim = await claimed(stores.one, "one")
+    for _ in range(3):
+        await stores.let_pass(LEASE - 1)
+        await stores.one.leases.beat([claim], [], 0)
+        assert list(await stores.other.leases.take_over(look_back=LONG)) == []
+
+
+async def test_a_claim_of_a_dead_instance_is_taken_under_a_new_fence(stores: Stores) -> None:
+    claim = await claimed(stores.one, "one")
+    await stores.let_pass(LEASE + 1)
+    (taken,) = await stores.other.leases.take_over(look_back=LONG)
+    assert (taken.conversation, taken.key) == (claim.conversation, claim.key)
+    assert taken.fence != claim.fence
+    assert (await stores.other.leases.beat([taken], [], 0)).held == {taken.fence: 1}
+
+
+async def test_only_one_takes_a_claim(stores: Stores) -> None:
+    for chat in "abcdef":
+        await claimed(stores.one, chat, chat=chat)
+    await stores.let_pass(LEASE + 1)
+    taken = await asyncio.gather(
+        *(member.leases.take_over(look_back=LONG) for member in (stores.one, stores.other) * 2)
+    )
+    claims: list[Claim] = [claim for some in taken for claim in some]
+    assert sorted(claim.key[1] for claim in claims) == list("abcdef")
+
+
+async def test_a_released_conversation_is_not_taken(stores: Stores) -> None:
+    claim = await claimed(stores.one, "one")
+    await stores.one.turns.answer(answer_to(claim, 1))
+    await stores.let_pass(LEASE + 1)
+    assert list(await stores.other.leases.take_over(look_back=LONG)) == []
+
+
+async def test_what_is_older_than_the_look_back_is_left_for_the_routine(stores: Stores) -> None:
+    await claimed(stores.one, "one")
+    await stores.let_pass(100)
+    assert list(await stores.other.leases.take_over(look_back=50)) == []
+    assert len(await stores.other.leases.take_over(look_back=150)) == 1
+
+
+async def test_an_answer_just_stored_is_left_to_who_delivers_it(stores: Stores) -> None:
+    claim = await claimed(stores.one, "one")
+    await stores.one.turns.answer(answer_to(claim, 1))
+    assert list(await stores.other.leases.take_deliveries(look_back=LONG)) == []
+
+
+async def test_a_delivery_that_is_renewed_is_never_taken(stores: Stores) -> None:
+    claim = await claimed(stores.one, "one")
+    await stores.one.turns.answer(answer_to(claim, 1))
+    for _ in range(3):
+        await stores.let_pass(LEASE - 1)
+        await stores.one.leases.beat([], [inbound("one").turn_id], 0)
+        assert list(await stores.other.leases.take_deliveries(look_back=LONG)) == []
+
+
+async def test_only_one_takes_a_delivery_and_each_take_counts(stores: Stores) -> None:
+    claim = await claimed(stores.one, "one")
+    await stores.one.turns.answer(answer_to(claim, 1))
+    for attempt in (1, 2):
+        await stores.let_pass(LEASE + 1)
+        taken = await asyncio.gather(
+            *(member.leases.take_deliveries(look_back=LONG) for member in (stores.one, stores.other) * 2)
+        )
+        assert [answer.attempts for some in taken for answer in some] == [attempt]
+
+
+async def test_an_unanswered_turn_is_no_delivery(stores: Stores) -> None:
+    await claimed(stores.one, "one")
+    await stores.let_pass(LEASE + 1)
+    assert list(await stores.other.leases.take_deliveries(look_back=LONG)) == []
+
+
+async def test_attempts_are_counted(stores: Stores) -> None:
+    claim = await claimed(stores.one, "one")
+    second = await waits(stores.one, "two")
+    await stores.one.leases.attempt([inbound("one").turn_id, second])
+    await stores.one.leases.attempt([second])
+    waiting = (await stores.other.turns.load(claim.conversation)).waiting
+    assert [one.attempts for one in waiting] == [1, 2]
+
+
+async def test_what_is_handed_back_is_taken_at_once(stores: Stores) -> None:
+    claim = await claimed(stores.one, "one")
+    await stores.one.leases.beat([claim], [], 0)
+    await stores.one.leases.hand_back([claim])
+    assert (await stores.other.leases.beat([], [], 0)).bereaved
+    assert [taken.conversation for taken in await stores.other.leases.take_over(look_back=LONG)] == [claim.conversation]
+
+
+async def test_a_claim_that_was_lost_can_not_be_handed_back(stores: Stores) -> None:
+    claim = await claimed(stores.one, "one")
+    await stores.let_pass(LEASE + 1)
+    (taken,) = await stores.other.leases.take_over(look_back=LONG)
+    await stores.one.leases.hand_back([claim])
+    assert list(await stores.one.leases.take_over(look_back=LONG)) == []
+    assert (await stores.other.leases.beat([taken], [], 0)).held == {taken.fence: 1}
+
+
+async def test_an_instance_that_stops_beating_is_noticed(stores: Stores) -> None:
+    await stores.one.leases.beat([], [], 0)
+    assert not (await stores.other.leases.beat([], [], 0)).bereaved
+    await stores.let_pass(LEASE + 1)
+    assert (await stores.other.leases.beat([], [], 0)).bereaved

@@ -1,0 +1,118 @@
+"""`agent channels`, `agent limits`, `agent budgets` and the keys: what an operator types and sees."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from storage.secrets import new_key
+from tests.integration.test_cli import Machine
+from tests.steering import run
+
+AS = ("--as", "grace", "--reason", "tests")
+
+
+@pytest.fixture
+def machine(tmp_path: Path, database_url: str, redis_url: str) -> Machine:
+    return Machine(tmp_path, {"DATABASE_URL": database_url, "REDIS_URL": redis_url})
+
+
+async def spoken(machine: Machine) -> None:
+    """Ada has an account: she spoke in the terminal."""
+    ended = await machine.agent("chat", lines=b"hello\n")
+    assert ended.status == 0
+
+
+async def test_a_channel_is_set_shown_and_taken_back(machine: Machine, database_url: str) -> None:
+    done = await machine.agent("channels", "set", "discord", "overlap=queue", "deny=1,2", "--yes", *AS)
+    shown = await machine.agent("channels", "show", "discord", "--json")
+    back = await machine.agent("channels", "set", "discord", "--unset", "overlap", "--unset", "deny", "--yes")
+    listed = await machine.agent("channels", "list")
+    assert done.out == "discord overlap: merge → queue\ndiscord deny: - → 1, 2\n"
+    settings = json.loads(shown.out)["settings"]
+    assert (settings["overlap"], settings["deny"]) == ("queue", ["1", "2"])
+    assert back.out == "discord overlap: queue → merge\ndiscord deny: 1, 2 → -\n"
+    assert [line.split()[0] for line in listed.out.splitlines()[1:]] == ["discord", "slack", "telegram", "terminal"]
+    rows = await run(database_url, "SELECT actor, reason FROM audit_log ORDER BY id")
+    assert [tuple(row) for row in rows] == [("grace", "tests"), ("ada", None)]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (("channels", "set", "discord", "overlap", "--yes"), "write name=value"),
+        (("channels", "set", "discord", "default_model=gpt", "--yes"), "provider:model"),
+        (("channels", "set", "discord", "overlap=queue"), "Add --yes to say so."),
+        (("channels", "set", "discord", "--yes"), "There is nothing to change"),
+        (("limits", "set", "discord:1", "5/hour"), "Nobody of this name ever wrote."),
+        (("budgets", "set", "person", "*", "--yes"), "Name --tokens or --usd."),
+        (("budgets", "set", "channel", "discord", "--usd", "5"), "Add --yes to say so."),
+        (("channels", "credential", "slack", "bot_token"), "agent db new-key"),
+        (("db", "rotate-keys"), "agent db new-key"),
+    ],
+)
+async def test_what_can_not_be_is_refused_in_one_sentence(
+    machine: Machine, database_url: str, arguments: tuple[str, ...], sentence: str
+) -> None:
+    """The exit status is 2, nothing is written, and the log is as it was."""
+    ended = await machine.agent(*arguments, lines=b"xoxb-1\n")
+    assert (ended.status, ended.out) == (2, "")
+    assert sentence in ended.err
+    assert ended.err.count("\n") == 1
+    written = "SELECT FROM channel_configs UNION ALL SELECT FROM budgets UNION ALL SELECT FROM audit_log"
+    assert await run(database_url, written) == []
+
+
+async def test_the_limit_of_a_person_is_set_shown_and_reset(machine: Machine) -> None:
+    await spoken(machine)
+    done = await machine.agent("limits", "set", "terminal:ada", "5/hour", *AS)
+    await machine.agent("chat", lines=b"one\ntwo\n")
+    shown = await machine.agent("limits", "show", "terminal:ada", "--json")
+    reset = await machine.agent("limits", "reset", "terminal:ada", *AS)
+    after = await machine.agent("limits", "show", "terminal:ada", "--json")
+    unset = await machine.agent("limits", "unset", "terminal:ada")
+    everywhere = await machine.agent("limits", "show", "--json")
+    assert (done.out, reset.out) == ("terminal:ada: 5/hour.\n", "terminal:ada may speak again.\n")
+    facts = {"subject": "terminal:ada", "scope": "user", "limit": "5/hour", "default": False}
+    assert (json.loads(shown.out), json.loads(after.out)) == ([{**facts, "used": 2}], [{**facts, "used": 0}])
+    assert unset.status == 0
+    limits = {view["subject"]: view["limit"] for view in json.loads(everywhere.out) if view["scope"] == "user"}
+    assert limits == {"discord": "60/minute", "slack": "60/minute", "telegram": "60/minute", "terminal": "off"}
+
+
+async def test_a_budget_is_set_kept_shown_and_removed(machine: Machine) -> None:
+    await spoken(machine)
+    done = await machine.agent("budgets", "set", "person", "terminal:ada", "--tokens", "100", "--usd", "2.50", *AS)
+    refused = await machine.agent("chat", lines=b"hello\n")
+    shown = await machine.agent("budgets", "list", "--json")
+    table = await machine.agent("budgets", "list")
+    await machine.agent("budgets", "unset", "person", "terminal:ada")
+    answered = await machine.agent("chat", lines=b"hello\n")
+    assert done.out == "person terminal:ada: 100 tokens, 2.50 USD a day.\n"
+    assert "Your budget for today (100 tokens)" in refused.out + refused.err
+    [view] = json.loads(shown.out)
+    assert (view["accounts"], view["tokens"], view["used_tokens"]) == ("terminal:ada", 100, 0)
+    assert table.out.splitlines()[1].split("  ")[1:3] == ["terminal:ada", "0 of 100"]
+    assert answered.status == 0
+
+
+async def test_a_credential_is_stored_encrypted_and_rotated(machine: Machine, database_url: str) -> None:
+    old, new = new_key(), new_key()
+    stored = await machine.agent(
+        "channels", "credential", "slack", "bot_token", *AS, lines=b"xoxb-1\n", settings={"ENCRYPTION_KEYS": old}
+    )
+    rotated = await machine.agent("db", "rotate-keys", "--json", settings={"ENCRYPTION_KEYS": f"{new},{old}"})
+    locked = await machine.agent("db", "rotate-keys", settings={"ENCRYPTION_KEYS": old})
+    assert stored.out == "slack bot_token: stored, encrypted.\n"
+    assert json.loads(rotated.out) == {"well": True, "renewed": 1, "newest": 1, "lost": []}
+    assert (locked.status, "No key opens the credentials of slack." in locked.err) == (1, True)
+    [row] = await run(database_url, "SELECT credentials FROM channel_configs")
+    assert b"xoxb" not in row["credentials"]
+
+
+async def test_a_new_key_is_a_key(machine: Machine) -> None:
+    key = (await machine.agent("db", "new-key")).out.strip()
+    ended = await machine.agent("db", "rotate-keys", settings={"ENCRYPTION_KEYS": key})
+    assert (ended.status, ended.out) == (0, "0 renewed; 0 under the newest key.\n")

@@ -1,0 +1,187 @@
+"""`agent flags` and `agent audit` as an operator types them, against servers that run elsewhere."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import pty
+import sys
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from storage.snapshot import FILE
+from tests.desk import ADA, EVERYBODY, operator
+from tests.servers import Postgres
+
+RUN = "from agent.cli import main; main()"
+Agent = Callable[..., Coroutine[Any, Any, "Ran"]]
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What a command did."""
+
+    status: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def environment(database_url: str, redis_url: str, tmp_path: Path) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if name in ("PATH", "HOME", "LANG")}
+    stores = {"DATABASE_URL": database_url, "REDIS_URL": redis_url, "AGENT_HOME": str(tmp_path / "home")}
+    return {**kept, **stores, "AGENT_OPERATOR": "ada", "TZ": "UTC"}
+
+
+@pytest.fixture
+def agent(environment: dict[str, str], tmp_path: Path) -> Agent:
+    """Runs `agent …` in a process of its own, away from any .env."""
+
+    async def run(*arguments: str, **changes: str) -> Ran:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-c", RUN, *arguments,
+            cwd=tmp_path, env={**environment, **changes},
+            stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+        )  # fmt: skip
+        out, err = await process.communicate()
+        return Ran(process.returncode or 0, out.decode(), err.decode())
+
+    return run
+
+
+async def test_a_flag_is_set_shown_explained_and_undone(agent: Agent) -> None:
+    """The way of one change through all commands, the last of which finds the log whole."""
+    said = await agent("flags", "set", "replies", "off", "--channel", "discord", "--reason", "repairs")
+    assert Ran(0, "replies: channel:discord unset → false\n", "") == said
+    listed = {flag["name"]: flag for flag in json.loads((await agent("flags", "list", "--json")).out)}
+    assert ({"channel:discord": False}, True, 0) == (
+        listed["replies"]["rules"], listed["replies"]["declared"], listed["replies"]["instances"],
+    )  # fmt: skip
+    explained = json.loads((await agent("flags", "explain", "replies", "--channel", "discord", "--json")).out)
+    assert (False, "channel") == (explained["value"], explained["rule"])
+    assert Ran(0, "replies: channel:discord false → unset\n", "") == await agent("flags", "undo", "replies")
+    changes = json.loads((await agent("flags", "history", "replies", "--json")).out)
+    assert [("flag.undo", "ada", None), ("flag.set", "ada", "repairs")] == [
+        (change["action"], change["actor"], change["reason"]) for change in changes
+    ]
+    assert changes[0]["origin"].startswith("command line on ")
+    verified = json.loads((await agent("audit", "verify", "--json")).out)
+    assert (True, 2, changes[0]["hash"]) == (verified["well"], verified["count"], verified["head"])
+
+
+async def test_tables_are_for_people(agent: Agent) -> None:
+    await agent("flags", "set", "overlap", "queue", "--yes", "--as", "bob")
+    listed = (await agent("flags", "list")).out.splitlines()
+    assert ["FLAG", "TYPE", "DEFAULT", "SET", "APPLIED", "ON"] == listed[0].split()
+    assert any(line.startswith("overlap ") and 'global "queue"' in line for line in listed)
+    shown = (await agent("flags", "get", "overlap")).out
+    assert "takes merge, queue or interrupt; default (setting); version 1" in shown
+    explained = (await agent("flags", "explain", "overlap", "--at", "2020-01-01T00:00Z")).out
+    assert "overlap at 2020-01-01 00:00:00+00:00: as the channel or the environment says" in explained
+    assert "bob" in (await agent("audit", "list", "--actor", "bob")).out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (("set", "replies", "maybe", "--yes"), "replies takes true or false."),
+        (("set", "replies", "--yes"), "replies needs a value: it takes true or false."),
+        (("set", "nobody_knows", "1"), "There is no flag nobody_knows. There are: default_model, "),
+        (("set", "replies", "on", "--channel", "irc"), "There are: discord, slack, telegram, terminal."),
+        (("set", "replies", "on", "--person", "discord:99"), "Nobody of this name ever wrote."),
+        (("set", "replies", "on", "--percentage", "140", "--yes"), "A percentage is from 0 to 100"),
+        (("set", "default_model", "gpt", "--yes"), "A model is written provider:model"),
+        (("set", "replies", "off"), "Set replies to 'off' for everybody? Add --yes to say so."),
+        (("explain", "replies", "--at", "noon"), "A moment looks like 2026-03-01T14:00"),
+        (("undo", "replies"), "There is no such change of replies."),
+    ],
+)
+async def test_a_mistake_is_one_sentence_and_changes_nothing(
+    agent: Agent, arguments: tuple[str, ...], sentence: str
+) -> None:
+    """Exit status 2, nothing on standard output, no traceback, and the audit log stays empty."""
+    ran = await agent("flags", *arguments)
+    assert (2, "", 1) == (ran.status, ran.out, ran.err.count("\n"))
+    assert sentence in ran.err
+    assert "0 entries" in (await agent("audit", "verify")).out
+
+
+async def test_a_change_that_was_overtaken_is_refused(agent: Agent) -> None:
+    """A script says which version it saw; exit status 1 names what somebody else did since."""
+    await agent("flags", "set", "replies", "off", "--yes", "--as", "bob")
+    ran = await agent("flags", "set", "replies", "on", "--yes", "--expect", "0")
+    assert (1, "") == (ran.status, ran.out)
+    assert "replies was changed meanwhile (bob: global unset → false)." in ran.err
+
+
+async def test_the_second_operator_is_shown_the_change_and_asked_again(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    """At a terminal: while the question stands, somebody else changes the flag; yes twice, and the second counts."""
+    terminal, other_end = pty.openpty()
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", RUN, "flags", "set", "replies", "on",
+        cwd=tmp_path, env={**environment, "TERM": "dumb"}, stdin=other_end, stdout=other_end, stderr=other_end,
+    )  # fmt: skip
+    os.close(other_end)
+    seen = ""
+
+    async def read_until(text: str) -> None:
+        nonlocal seen
+        async with asyncio.timeout(30):
+            while text not in seen:
+                seen += (await asyncio.to_thread(os.read, terminal, 4096)).decode()
+
+    await read_until("Set replies to 'on' for everybody? [y/N]:")
+    async with operator(environment["DATABASE_URL"], environment["REDIS_URL"]) as desk:
+        await desk.set("replies", EVERYBODY, False, ADA)
+        os.write(terminal, b"y\n")
+        await read_until("(ada: global unset → false). Look at it and say again. Do it now? [y/N]:")
+        os.write(terminal, b"y\n")
+        assert 0 == await process.wait()
+        os.close(terminal)
+        assert {"global": True} == (await desk.get("replies")).rules
+
+
+async def test_a_broken_chain_is_exit_status_one(agent: Agent, _postgres: Postgres, database_url: str) -> None:
+    from storage.postgres import connect
+
+    await agent("flags", "set", "replies", "off", "--yes")
+    connection = await connect(database_url)
+    await connection.execute("UPDATE audit_log SET actor = 'eve'")
+    await connection.close()
+    ran = await agent("audit", "verify")
+    assert 1 == ran.status
+    assert "Row 1 is not as it was written." in ran.out
+
+
+async def test_status_says_where_flags_are_in_force(agent: Agent) -> None:
+    await agent("flags", "set", "replies", "off", "--yes")
+    status = json.loads((await agent("status", "--json")).out)
+    flags = next(part for part in status["parts"] if part["part"] == "flags")
+    assert ("ok", "1 set, epoch 2, no instance runs") == (flags["state"], flags["text"])
+
+
+async def test_status_says_stale_without_postgres(agent: Agent, tmp_path: Path) -> None:
+    """Running instances go on; what one that starts would take is named: from Redis, from disk, or the defaults."""
+    from storage.control_state import Stored
+    from storage.snapshot import save
+
+    nowhere = {"DATABASE_URL": "postgresql://nobody@127.0.0.1:1/none"}
+
+    async def told(**changes: str) -> str:
+        ran = await agent("status", "--json", **nowhere, **changes)
+        assert 1 == ran.status
+        return str(next(part["text"] for part in json.loads(ran.out)["parts"] if part["part"] == "flags"))
+
+    stale = "STALE: no change arrives; an instance keeps what it knows, one that starts"
+    assert f"{stale} has the defaults" == await told()
+    save(tmp_path / "home" / FILE, Stored(7))
+    assert f"{stale} has epoch 7 from AGENT_HOME" == await told()
+    await agent("flags", "set", "replies", "off", "--yes")
+    assert f"{stale} has epoch 2 from Redis" == await told()

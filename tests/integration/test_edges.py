@@ -1,0 +1,213 @@
+"""Moments at which an answer could be lost, doubled or left half written, each by itself."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from agent import engine as engine_module
+from agent.errors import StoreUnavailable
+from agent.models import Inbound, Overlap
+from storage.postgres import connect
+from tests.integration.test_engine import set_overlap
+from tests.world import Instance, World
+
+
+@pytest.fixture
+def world(database_url: str, redis_url: str) -> World:
+    return World(database_url, redis_url, lease=0.5, beat=0.1)
+
+
+@pytest.fixture
+async def agent(world: World) -> AsyncIterator[Instance]:
+    async with world.instance() as instance:
+        yield instance
+
+
+async def asked(world: World, question: str, *args: Any) -> Any:
+    connection = await connect(world.database_url)
+    try:
+        return await connection.fetchval(question, *args)
+    finally:
+        await connection.close()
+
+
+async def closed(world: World) -> None:
+    """Returns once no turn is open."""
+    async with asyncio.timeout(15):
+        while await asked(world, "SELECT count(*) FROM turns WHERE state = 'open'"):
+            await asyncio.sleep(0.02)
+
+
+async def begun(world: World, agent: Instance, text: str) -> Inbound:
+    """A message whose answer stands on the platform with its first word, and is held there."""
+    world.model.hold()
+    message = world.message(text)
+    await agent.engine.accept(message)
+    await world.platform.until(lambda: world.platform.screen("ada") == ["re:"])
+    async with asyncio.timeout(15):
+        while not await asked(world, "SELECT placed FROM turns WHERE id = $1", message.turn_id):
+            await asyncio.sleep(0.01)
+    return message
+
+
+# --- edits and deletions ----------------------------------------------------------------------------------
+
+
+async def test_a_deleted_message_that_waits_alone_is_not_answered(world: World, agent: Instance) -> None:
+    await begun(world, agent, "one")
+    second = world.message("two")
+    await agent.engine.accept(second)
+    await agent.engine.accept(replace(second, change="delete"))
+    world.model.release()
+    await closed(world)
+    assert world.platform.screen("ada") == ["re: one"]
+    assert len(world.model.prompts) == 1
+
+
+async def test_an_edit_leaves_no_draft_of_the_first_answer(world: World, agent: Instance) -> None:
+    first = await begun(world, agent, "wrong")
+    await agent.engine.accept(replace(first, text="right", change="edit"))
+    world.model.release()
+    await closed(world)
+    assert world.platform.screen("ada") == ["re: right"]
+
+
+async def test_an_edit_while_another_message_waits_leaves_no_draft(world: World, agent: Instance) -> None:
+    first = await begun(world, agent, "wrong")
+    await agent.engine.accept(world.message("and more"))
+    await agent.engine.accept(replace(first, text="right", change="edit"))
+    world.model.release()
+    await closed(world)
+    assert world.platform.screen("ada") == ["re: and more"]
+    assert [text for _, text in world.model.prompts[-1].messages] == ["right", "and more"]
+
+
+async def test_an_edit_counts_while_the_answer_before_is_on_its_way(world: World, agent: Instance) -> None:
+    world.platform.takes_answers.clear()
+    first, second = world.message("one"), world.message("wrong")
+    await agent.engine.accept(first)
+    async with asyncio.timeout(15):
+        while not await asked(world, "SELECT count(*) FROM messages WHERE role = 'assistant'"):
+            await asyncio.sleep(0.01)
+    await agent.engine.accept(second)
+    await agent.engine.accept(replace(second, text="right", change="edit"))
+    world.platform.takes_answers.set()
+    await closed(world)
+    assert world.platform.screen("ada") == ["re: one", "re: right"]
+
+
+# --- what an instance leaves ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("overlap", list(Overlap))
+async def test_a_draft_is_finished_by_who_takes_over_whatever_came_meanwhile(world: World, overlap: Overlap) -> None:
+    async with world.instance() as other, world.instance() as agent:
+        await set_overlap(other, overlap)
+        await begun(world, agent, "one")
+        await other.engine.accept(world.message("two"))
+        await agent.crash()
+        world.model.release()
+        await closed(world)
+    expected = ["re: one", "re: two"] if overlap is Overlap.QUEUE else ["re: two"]
+    assert world.platform.screen("ada") == expected
+
+
+async def test_a_deleted_message_stays_silent_when_its_end_was_not_recorded(world: World, agent: Instance) -> None:
+    """Its empty answer is stored; whoever finds it undelivered only closes it."""
+    await begun(world, agent, "one")
+    second = world.message("two")
+    _fail_once(agent.ports.deliveries, "done", StoreUnavailable(), runs=False, of=[(second.turn_id,), None])
+    await agent.engine.accept(second)
+    await agent.engine.accept(replace(second, change="delete"))
+    world.model.release()
+    await closed(world)
+    assert world.platform.screen("ada") == ["re: one"]
+
+
+async def test_a_draft_for_a_deleted_message_is_not_left_half_written(world: World, agent: Instance) -> None:
+    first = await begun(world, agent, "one")
+    await agent.engine.accept(replace(first, change="delete"))
+    world.model.release()
+    await closed(world)
+    assert world.platform.screen("ada") == ["The message was deleted."]
+
+
+@pytest.fixture
+def no_routine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What an instance knows to be in doubt must not wait for the next round."""
+    monkeypatch.setattr(engine_module, "ROUTINE_BEATS", 1_000_000)
+
+
+Failure = Callable[[Instance], None]
+
+
+def answer_is_refused(agent: Instance) -> None:
+    """Postgres is away for longer than a statement is repeated."""
+    _fail_once(agent.ports.turns, "answer", StoreUnavailable(), runs=False)
+
+
+def answer_is_in_doubt(agent: Instance) -> None:
+    _fail_once(agent.ports.turns, "answer", StoreUnavailable(), runs=True)
+
+
+def something_breaks(agent: Instance) -> None:
+    _fail_once(agent.ports.turns, "answer", RuntimeError("a mistake of ours"), runs=False)
+
+
+def closing_is_refused(agent: Instance) -> None:
+    _fail_once(agent.ports.deliveries, "done", StoreUnavailable(), runs=False)
+
+
+def _fail_once(port: Any, name: str, error: Exception, *, runs: bool, of: list[Any] | None = None) -> None:
+    """The next call fails (with these arguments, if they matter), before or after it had its effect."""
+    method = getattr(port, name)
+
+    async def fail(*args: Any, **kwargs: Any) -> None:
+        if of is not None and list(args) != of:
+            await method(*args, **kwargs)
+            return
+        setattr(port, name, method)
+        if runs:
+            await method(*args, **kwargs)
+        raise error
+
+    setattr(port, name, fail)
+
+
+@pytest.mark.usefixtures("no_routine")
+@pytest.mark.parametrize("failure", [answer_is_refused, answer_is_in_doubt, something_breaks, closing_is_refused])
+async def test_work_that_ended_early_is_taken_up_without_waiting_for_the_routine(
+    world: World, agent: Instance, failure: Failure
+) -> None:
+    failure(agent)
+    await agent.engine.accept(world.message("one"))
+    await closed(world)
+    assert world.platform.screen("ada") == ["re: one"]
+
+
+@pytest.mark.usefixtures("no_routine")
+@pytest.mark.parametrize("told", [StoreUnavailable(), None])
+async def test_a_message_stored_without_anyone_learning_so_is_answered(
+    world: World, agent: Instance, told: StoreUnavailable | None
+) -> None:
+    """Told nothing: the statement was repeated after its commit, and found its own turn as a duplicate."""
+    message, accept = world.message("one"), agent.ports.turns.accept
+
+    async def forget(*args: Any) -> None:
+        agent.ports.turns.accept = accept  # type: ignore[method-assign]
+        await accept(*args)
+        if told:
+            raise told
+
+    agent.ports.turns.accept = forget  # type: ignore[method-assign, assignment]
+    if told:
+        with pytest.raises(StoreUnavailable):
+            await agent.engine.accept(message)
+    else:
+        await agent.engine.accept(message)
+    await world.answered("ada", "re: one")

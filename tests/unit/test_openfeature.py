@@ -1,0 +1,211 @@
+"""The provider behaves as OpenFeature says: reasons, error codes, and it never raises."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from openfeature import api
+from openfeature.client import OpenFeatureClient
+from openfeature.evaluation_context import EvaluationContext
+from openfeature.event import EventDetails, ProviderEvent
+from openfeature.exception import ErrorCode
+from openfeature.flag_evaluation import Reason
+from openfeature.provider import ProviderStatus
+
+from agent.flags import DECLARED, OVERLAP, REPLIES
+from agent.openfeature import OpenFeatureFlags, provide
+from agent.resolution import EVERYBODY, Audience, percentage_rule
+from storage.control_state import State, Stored, state
+
+PERSON = "01890a5d-ac96-774b-bcce-b302099a8057"
+MADE = [
+    ("definition", name, {"type": kind, "default": default, "meaning": "…"})
+    for name, kind, default in (("n", "int", 3), ("x", "float", 0.5), ("s", "string", "a"), ("j", "json", {"a": 1}))
+]
+READERS = {"replies": "boolean", "n": "integer", "x": "float", "s": "string", "j": "object"}
+DEFAULTS: dict[str, Any] = {"boolean": False, "integer": -1, "float": -1.0, "string": "-", "object": {}}
+CONTEXT = EvaluationContext(PERSON, {"channel": "discord", "chat": "town"})
+
+
+@dataclass
+class Source:
+    """What control is to the provider."""
+
+    state: State = field(default_factory=State)
+    stale: bool = False
+    watchers: list[Callable[[], None]] = field(default_factory=list)
+
+    def set(self, *flags: tuple[str, str, Any], stale: bool = False) -> None:
+        """From now on these rules, in turn (scope, flag, value)."""
+        self.state, self.stale = state(Stored(self.state.epoch + 1, "", [*MADE, *flags], [])), stale
+        for watcher in self.watchers:
+            watcher()
+
+
+@pytest.fixture
+def domain() -> Iterator[str]:
+    yield str(uuid4())
+    api.clear_providers()
+
+
+@pytest.fixture
+def source(domain: str) -> Source:
+    made = Source()
+    provide(made, domain)
+    made.set()
+    return made
+
+
+@pytest.fixture
+def client(source: Source, domain: str) -> OpenFeatureClient:
+    return api.get_client(domain)
+
+
+def details(client: OpenFeatureClient, name: str, reader: str, context: EvaluationContext | None = CONTEXT) -> Any:
+    return getattr(client, f"get_{reader}_details")(name, DEFAULTS[reader], context)
+
+
+@pytest.mark.parametrize(
+    ("scope", "reason"),
+    [
+        ("kill", Reason.DISABLED),
+        (f"person:{PERSON}", Reason.TARGETING_MATCH),
+        ("chat:discord:town", Reason.TARGETING_MATCH),
+        ("channel:discord", Reason.TARGETING_MATCH),
+        ("percentage", Reason.SPLIT),
+        ("global", Reason.STATIC),
+        ("channel:slack", Reason.DEFAULT),
+    ],
+)
+def test_every_rule_has_its_reason(client: OpenFeatureClient, source: Source, scope: str, reason: Reason) -> None:
+    """The reason says what kind of rule decided; the metadata names it and its epoch."""
+    value = percentage_rule(100, "salt", False) if scope == "percentage" else False
+    source.set((scope, "replies", value))
+    found = details(client, "replies", "boolean")
+    default = reason is Reason.DEFAULT
+    assert (default, reason, None) == (found.value, found.reason, found.error_code)
+    assert {"rule": "default" if default else scope, "epoch": source.state.epoch} == found.flag_metadata
+
+
+@pytest.mark.parametrize(("name", "reader"), READERS.items())
+async def test_every_type_is_read_by_its_reader(client: OpenFeatureClient, name: str, reader: str) -> None:
+    """Both kinds of call give the flag's default, which is of the type that was asked for."""
+    expected = {"replies": True, "n": 3, "x": 0.5, "s": "a", "j": {"a": 1}}[name]
+    awaited = await getattr(client, f"get_{reader}_details_async")(name, DEFAULTS[reader], CONTEXT)
+    assert [(expected, Reason.DEFAULT)] * 2 == [(d.value, d.reason) for d in (details(client, name, reader), awaited)]
+
+
+@pytest.mark.parametrize(
+    ("name", "reader"), [(name, reader) for name in READERS for reader in DEFAULTS if reader != READERS[name]]
+)
+async def test_another_type_is_an_error_with_the_callers_value(
+    client: OpenFeatureClient, name: str, reader: str
+) -> None:
+    """Also a bool asked as an integer, which Python would let pass."""
+    awaited = await getattr(client, f"get_{reader}_details_async")(name, DEFAULTS[reader], CONTEXT)
+    expected = (DEFAULTS[reader], Reason.ERROR, ErrorCode.TYPE_MISMATCH)
+    for found in (details(client, name, reader), awaited):
+        assert expected == (found.value, found.reason, found.error_code)
+
+
+def test_an_unknown_flag_is_an_error_with_the_callers_value(client: OpenFeatureClient) -> None:
+    found = details(client, "nobody_knows", "string")
+    assert ("-", Reason.ERROR, ErrorCode.FLAG_NOT_FOUND) == (found.value, found.reason, found.error_code)
+
+
+@pytest.mark.parametrize(
+    "context",
+    [
+        EvaluationContext("not a person"),
+        EvaluationContext(PERSON, {"channel": 3}),
+        EvaluationContext(PERSON, {"chat": ["a"]}),
+    ],
+)
+def test_a_context_that_can_not_be_is_an_error(client: OpenFeatureClient, context: EvaluationContext) -> None:
+    found = details(client, "replies", "boolean", context)
+    assert (False, ErrorCode.INVALID_CONTEXT) == (found.value, found.error_code)
+
+
+def test_nobody_in_particular_is_no_error(client: OpenFeatureClient, source: Source) -> None:
+    """Without a targeting key, rules for persons and shares do not match."""
+    source.set(("percentage", "replies", percentage_rule(100, "salt", False)), ("global", "replies", True))
+    assert Reason.STATIC == details(client, "replies", "boolean", None).reason
+
+
+def test_before_there_is_a_provider_flags_have_their_defaults(domain: str) -> None:
+    """A channel may be made before the stores are open."""
+    flags = OpenFeatureFlags(domain)
+    assert (True, "queue") == (flags.value(REPLIES, EVERYBODY), flags.value(OVERLAP, EVERYBODY, "queue"))
+
+
+def test_a_flag_without_a_default_leaves_it_to_the_caller(client: OpenFeatureClient, source: Source) -> None:
+    """The channel's setting stands until somebody sets the flag."""
+    assert "mine" == client.get_string_value("system_prompt", "mine", CONTEXT)
+    source.set(("global", "system_prompt", "theirs"))
+    assert "theirs" == client.get_string_value("system_prompt", "mine", CONTEXT)
+
+
+def test_stale_values_say_so(client: OpenFeatureClient, source: Source) -> None:
+    """No store answers: the last known value, the reason STALE, and so the provider's status."""
+    source.set(("global", "replies", False), stale=True)
+    found = details(client, "replies", "boolean")
+    assert (False, Reason.STALE) == (found.value, found.reason)
+    assert ProviderStatus.STALE is client.get_provider_status()
+    source.set(("global", "replies", False))
+    assert (Reason.STATIC, ProviderStatus.READY) == (
+        details(client, "replies", "boolean").reason,
+        client.get_provider_status(),
+    )
+
+
+def test_whoever_listens_hears_of_a_change(client: OpenFeatureClient, source: Source) -> None:
+    """OpenFeature's event for a new configuration."""
+    heard = threading.Event()
+
+    def changed(_: EventDetails) -> None:
+        heard.set()
+
+    client.add_handler(ProviderEvent.PROVIDER_CONFIGURATION_CHANGED, changed)
+    source.set(("global", "replies", False))
+    assert heard.wait(10)
+
+
+ANY = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(), inner, max_size=2),
+    max_leaves=5,
+)
+SCOPES = st.sampled_from(["kill", "global", "channel:discord", f"person:{PERSON}", "definition", "percentage", "?"])
+
+
+@given(
+    stored=st.lists(st.tuples(SCOPES, st.sampled_from([*DECLARED, "n", "made"]), ANY), max_size=5),
+    key=st.none() | st.text() | st.just(PERSON) | st.integers(),
+    places=st.dictionaries(st.sampled_from(["channel", "chat", "other"]), ANY),
+)
+def test_it_never_raises(stored: list[tuple[str, str, Any]], key: Any, places: dict[str, Any]) -> None:
+    """Whatever is stored, whoever asks, and however: there is a value, and an error has a code."""
+    domain, source = "never raises", Source()
+    provide(source, domain)
+    source.set(*stored)
+    client = api.get_client(domain)
+    for name in (*DECLARED, "n", "made", "nobody_knows"):
+        for reader, default in DEFAULTS.items():
+            found = details(client, name, reader, EvaluationContext(key, places))
+            assert (found.reason == Reason.ERROR) == (found.error_code is not None)
+            assert found.error_code is None or found.value == default
+
+
+def test_the_agent_reads_its_flags_by_openfeature(source: Source, domain: str) -> None:
+    """The same rules, by person, channel and chat."""
+    source.set(("chat:discord:town", "replies", False))
+    flags = OpenFeatureFlags(domain)
+    asked = [Audience(None, "discord", "town"), Audience(None, "discord", "village"), EVERYBODY]
+    assert [False, True, True] == [flags.value(REPLIES, who) for who in asked]
