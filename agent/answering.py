@@ -230,9 +230,7 @@ class Answering:
                     raise failure from None
                 raise
 
-    async def _stream(
-        self, running: Running, model: str, prompt: Prompt, draft: Draft, display: Display
-    ) -> None:
+    async def _stream(self, running: Running, model: str, prompt: Prompt, draft: Draft, display: Display) -> None:
         """Raises Refused when the model, or another answer at all, is not allowed here and now."""
         settings = self._ports.control.channel(draft.channel)
         if not permits(settings, model):
@@ -250,9 +248,7 @@ class Answering:
             if reservation is not None and (used := draft.usage or used):
                 self._later(self._ports.budgets.settle(reservation, used))
 
-    async def _read(
-        self, running: Running, model: str, prompt: Prompt, draft: Draft, display: Display
-    ) -> None:
+    async def _read(self, running: Running, model: str, prompt: Prompt, draft: Draft, display: Display) -> None:
         async with aclosing(self._ports.models.stream(model, prompt)) as pieces:
             async for piece in pieces:
                 if isinstance(piece, Usage):
@@ -290,9 +286,7 @@ class Answering:
         assert running.claim is not None
         return Answer(running.claim, uuid7(), uuid7(), running.covers, content, usage, latency_ms, metadata)
 
-    async def _store(
-        self, running: Running, loaded: Loaded, batch: Sequence[Waiting], answer: Answer
-    ) -> Stored | None:
+    async def _store(self, running: Running, loaded: Loaded, batch: Sequence[Waiting], answer: Answer) -> Stored | None:
         """Answer and intent to deliver, in one statement; then the window grows in Redis."""
         stored = await self._ports.turns.answer(answer)
         if stored is None:

@@ -100,9 +100,7 @@ async def deliver(
     except DeliveryError as error:
         log.warning("not delivered", reason=error.sentence, attempts=attempts)
         given_up = attempts >= GIVE_UP
-        metrics.delivery_ended(
-            channel, len(turns), arrived=False, closed_as="failed" if given_up else None
-        )
+        metrics.delivery_ended(channel, len(turns), arrived=False, closed_as="failed" if given_up else None)
         if given_up:
             later(deliveries.done(turns, None, failed=error.sentence))
     else:

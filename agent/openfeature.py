@@ -19,7 +19,7 @@ from openfeature.flag_evaluation import FlagResolutionDetails, FlagValueType, Re
 from openfeature.provider import AbstractProvider, Metadata
 
 from agent.flags import Flag, Kind
-from agent.resolution import Audience, Rules, resolve
+from agent.resolution import EVERYBODY, Audience, Rules, resolve
 
 DOMAIN = "agent"
 """Of the instance that runs in this process."""
@@ -138,20 +138,19 @@ def _failed(default: T, code: ErrorCode, message: str) -> FlagResolutionDetails[
 def _audience(context: EvaluationContext | None) -> Audience | None:
     """None when what is given can not be one."""
     if context is None:
-        return Audience()
-    channel, chat = context.attributes.get("channel"), context.attributes.get("chat")
-    if not isinstance(channel, str | None) or not isinstance(chat, str | None):
-        return None
+        return EVERYBODY
+    places = context.attributes
     try:
-        return Audience(_person(context.targeting_key) if context.targeting_key else None, channel, chat)
+        return _named(context.targeting_key, places.get("channel"), places.get("chat"))
     except (ValueError, AttributeError, TypeError):
         return None
 
 
-@lru_cache(maxsize=4096)
-def _person(targeting_key: str) -> UUID:
-    """The same people ask again and again."""
-    return UUID(targeting_key)
+@lru_cache(maxsize=4096)  # a turn asks for several flags, and the same people come again
+def _named(person: Any, channel: Any, chat: Any) -> Audience:
+    if not isinstance(channel, str | None) or not isinstance(chat, str | None):
+        raise TypeError
+    return Audience(UUID(person) if person else None, channel, chat)
 
 
 def provide(source: FlagSource, domain: str) -> None:

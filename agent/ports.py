@@ -167,9 +167,7 @@ class Leases(Protocol):
 class Desk(Protocol):
     """What commands do and read."""
 
-    async def once(
-        self, inbound: Inbound, effect: Effect | None, reply: Callable[[Outcome], str]
-    ) -> str | None:
+    async def once(self, inbound: Inbound, effect: Effect | None, reply: Callable[[Outcome], str]) -> str | None:
         """Does the effect and stores the turn with its reply, in one transaction. None: it was done before.
 
         `reply` makes the text from what the effect found.

@@ -46,9 +46,7 @@ async def plan(
     """Reads what the command needs to know; changes nothing yet."""
     match command.name:
         case "new":
-            return Plan(
-                lambda _: "A new conversation begins. I no longer see the old one.", NewConversation()
-            )
+            return Plan(lambda _: "A new conversation begins. I no longer see the old one.", NewConversation())
         case "stop":
             return Plan(lambda found: "Stopped." if found else "There is nothing to stop.", StopAnswer())
         case "model":
@@ -57,9 +55,7 @@ async def plan(
             return await _history(argument, inbound, desk)
         case "usage":
             here, all_of_them = await desk.usage(inbound)
-            return say(
-                f"This conversation: {_usage_line(here)}\nYour last 30 days: {_usage_line(all_of_them)}"
-            )
+            return say(f"This conversation: {_usage_line(here)}\nYour last 30 days: {_usage_line(all_of_them)}")
         case "link":
             return _link(argument, inbound)
         case _:

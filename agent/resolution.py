@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -41,6 +41,20 @@ class Audience:
     person: UUID | None = None
     channel: str | None = None
     chat: str | None = None
+    asked: tuple[tuple[str, str | None], ...] = field(init=False, repr=False, compare=False)
+    """The rules in their order, each with the scope that it is looked for in; None: nobody said who or where."""
+
+    def __post_init__(self) -> None:
+        person, channel, chat = self.person, self.channel, self.chat
+        asked = (
+            ("kill", KILL),
+            ("person", person_scope(person) if person else None),
+            ("chat", chat_scope(channel, chat) if channel and chat else None),
+            ("channel", channel_scope(channel) if channel else None),
+            ("percentage", PERCENTAGE),
+            ("global", GLOBAL),
+        )
+        object.__setattr__(self, "asked", asked)  # once, and not at each of many flags
 
 
 EVERYBODY = Audience()
@@ -82,41 +96,39 @@ NO_RULES: Rules = {}
 
 def resolve(flag: Flag[Any], rules: Rules, who: Audience) -> Step:
     """The rule that decides. A value of None means: as the caller's own setting says."""
-    if not rules:
-        return Step("default", "default", Outcome.MATCHED, flag.default)
-    for step in steps(flag, rules, who):
-        if step.outcome is Outcome.MATCHED:
-            return step
-    raise AssertionError("the default always matches")
+    for rule, scope in who.asked:
+        if scope in rules:
+            step = _step(flag, rules, who, rule, scope)
+            if step.outcome is Outcome.MATCHED:
+                return step
+    return _default(flag)
 
 
 def steps(flag: Flag[Any], rules: Rules, who: Audience) -> Iterator[Step]:
     """All rules in their order, also those after the one that decides."""
-    yield _looked_up(flag, rules, "kill", KILL)
-    yield _looked_up(flag, rules, "person", person_scope(who.person) if who.person else None)
-    in_chat = who.chat is not None and who.channel is not None
-    yield _looked_up(flag, rules, "chat", chat_scope(who.channel or "", who.chat or "") if in_chat else None)
-    yield _looked_up(flag, rules, "channel", who.channel and channel_scope(who.channel))
-    yield _shared(flag, rules, who.person)
-    yield _looked_up(flag, rules, "global", GLOBAL)
-    yield Step("default", "default", Outcome.MATCHED, flag.default)
+    for rule, scope in who.asked:
+        yield _step(flag, rules, who, rule, scope)
+    yield _default(flag)
 
 
-def _looked_up(flag: Flag[Any], rules: Rules, rule: str, scope: str | None) -> Step:
-    if not scope:
+def _default(flag: Flag[Any]) -> Step:
+    return Step("default", "default", Outcome.MATCHED, flag.default)
+
+
+def _step(flag: Flag[Any], rules: Rules, who: Audience, rule: str, scope: str | None) -> Step:
+    if scope is None:
         return Step(rule, rule, Outcome.UNNAMED)
     if scope not in rules:
         return Step(rule, scope, Outcome.UNSET)
     value = rules[scope]
-    if not flag.fits(value) and not (value is None and rule == "kill"):
-        return Step(rule, scope, Outcome.INVALID, value)
-    return Step(rule, scope, Outcome.MATCHED, flag.default if value is None else value)
+    if rule == "percentage":
+        return _shared(flag, value, who.person)
+    if value is None and rule == "kill":
+        return Step(rule, scope, Outcome.MATCHED, flag.default)
+    return Step(rule, scope, Outcome.MATCHED if flag.fits(value) else Outcome.INVALID, value)
 
 
-def _shared(flag: Flag[Any], rules: Rules, person: UUID | None) -> Step:
-    rule = rules.get(PERCENTAGE)
-    if rule is None:
-        return Step("percentage", PERCENTAGE, Outcome.UNSET)
+def _shared(flag: Flag[Any], rule: Any, person: UUID | None) -> Step:
     if not _is_share(flag, rule):
         return Step("percentage", PERCENTAGE, Outcome.INVALID, rule)
     share, salt, value = rule["share"], rule["salt"], rule["value"]

@@ -87,9 +87,7 @@ class Settings(BaseSettings):
     model_first_byte_timeout: float = Field(
         default=20, gt=0, description="Seconds until a model's first byte, retries and fallbacks excluded."
     )
-    model_idle_timeout: float = Field(
-        default=15, gt=0, description="Seconds between two pieces of an answer."
-    )
+    model_idle_timeout: float = Field(default=15, gt=0, description="Seconds between two pieces of an answer.")
     model_total_timeout: float = Field(
         default=120, gt=0, description="Seconds for a whole answer, retries and fallbacks included."
     )
@@ -104,9 +102,7 @@ class Settings(BaseSettings):
 
     # channels
     discord_token: SecretStr | None = Field(default=None, description="Bot token; see docs/discord.md.")
-    discord_api_url: str = Field(
-        default="https://discord.com/api/v10", description="Base of Discord's REST API."
-    )
+    discord_api_url: str = Field(default="https://discord.com/api/v10", description="Base of Discord's REST API.")
     discord_public_key: str | None = Field(
         default=None, description="The application's public key: verifies interactions sent to the webhook."
     )
@@ -179,9 +175,7 @@ def _check_env_file(path: Path) -> None:
         with path.open(encoding="utf-8") as stream:
             bad = next((binding for binding in parse_stream(stream) if binding.error), None)
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigurationError(
-            f"{path} can not be read: {type(error).__name__}. Mend or remove it."
-        ) from error
+        raise ConfigurationError(f"{path} can not be read: {type(error).__name__}. Mend or remove it.") from error
     if bad is not None:
         raise ConfigurationError(
             f"{path}, line {bad.original.line}: this is no NAME=value line. Mend it or put # before it."

@@ -68,9 +68,7 @@ class Discord:
         self._accept: Accept | None = None
         self._gateway: Gateway | None = None  # the session now held
         self._interactions = (
-            Interactions(public_key=public_key, slash_commands=slash_commands, now=now)
-            if public_key
-            else None
+            Interactions(public_key=public_key, slash_commands=slash_commands, now=now) if public_key else None
         )
         both = public_url and public_key
         self._endpoint = f"{public_url.rstrip('/')}{WEBHOOK_PATH}" if public_url and both else None
@@ -120,18 +118,14 @@ class Discord:
 
     @asynccontextmanager
     async def _registering(self) -> AsyncIterator[None]:
-        task = asyncio.create_task(
-            keep_registered(self._rest, endpoint=self._endpoint, enabled=self._slash_commands)
-        )
+        task = asyncio.create_task(keep_registered(self._rest, endpoint=self._endpoint, enabled=self._slash_commands))
         try:
             yield
         finally:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
 
-    def reply(
-        self, address: Address, placed: Placed | None, turn: UUID, *, repeat: bool = False
-    ) -> DiscordReply:
+    def reply(self, address: Address, placed: Placed | None, turn: UUID, *, repeat: bool = False) -> DiscordReply:
         """Any process with the token can show and finish an answer, whether or not it takes messages in."""
         return DiscordReply(
             rest=self._rest,

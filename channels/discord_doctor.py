@@ -36,14 +36,10 @@ async def examine(
     except DeliveryError as error:
         return [Finding(PART, error.sentence, "DISCORD_API_URL")]
     except RateLimited as limit:
-        return [
-            Finding(PART, f"Discord wants {limit.retry_after:.0f} s of silence.", "wait and run agent doctor")
-        ]
+        return [Finding(PART, f"Discord wants {limit.retry_after:.0f} s of silence.", "wait and run agent doctor")]
 
 
-def _application(
-    application: Mapping[str, Any], endpoint: str | None, public_key: str | None
-) -> list[Finding]:
+def _application(application: Mapping[str, Any], endpoint: str | None, public_key: str | None) -> list[Finding]:
     page = f"{PORTAL}/{application['id']}"
     registered = application.get("interactions_endpoint_url")
     findings = []

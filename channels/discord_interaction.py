@@ -54,9 +54,7 @@ def command_use(
         chat=chat,
         extra={"interaction": id, "token": token, "application": application},
     )
-    inbound = Inbound(
-        address=address, message_id=id, user_id=user, text=text, username=username, direct=direct
-    )
+    inbound = Inbound(address=address, message_id=id, user_id=user, text=text, username=username, direct=direct)
     return CommandUse(id=id, token=token, application=application, inbound=inbound)
 
 

@@ -12,9 +12,7 @@ _TALK = (discord.MessageType.default, discord.MessageType.reply)
 _KINDS = ("image", "video", "audio")
 
 
-def read_message(
-    message: discord.Message, me: discord.abc.Snowflake, *, known: bool = False
-) -> Inbound | None:
+def read_message(message: discord.Message, me: discord.abc.Snowflake, *, known: bool = False) -> Inbound | None:
     """What a person says to the agent; None for everything else that is written in a channel.
 
     `known`: the agent has heard this message before, so it need not be addressed again. Each Discord channel,
@@ -27,9 +25,7 @@ def read_message(
     direct = isinstance(message.channel, discord.DMChannel)
     quote = {} if direct or isinstance(message.channel, discord.Thread) else {"quote": "yes"}
     return Inbound(
-        address=Address(
-            channel="discord", chat=str(message.channel.id), message=str(message.id), extra=quote
-        ),
+        address=Address(channel="discord", chat=str(message.channel.id), message=str(message.id), extra=quote),
         message_id=str(message.id),
         user_id=str(message.author.id),
         text=_text(message, me),

@@ -55,9 +55,7 @@ class Rest:
     user closes the pool.
     """
 
-    def __init__(
-        self, *, token: str, api_url: str = API_URL, clock: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, *, token: str, api_url: str = API_URL, clock: Callable[[], float] = time.monotonic) -> None:
         self._token = token
         self._api_url = api_url.rstrip("/")
         self._clock = clock

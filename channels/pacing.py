@@ -107,9 +107,7 @@ class Governor:
         self._lanes: dict[str, _Lane] = {}
         self._forget_at = _FORGET_FROM
 
-    async def final(
-        self, chat: str, route: str, send: Callable[[], Awaitable[T]], *, deadline: float = 600.0
-    ) -> T:
+    async def final(self, chat: str, route: str, send: Callable[[], Awaitable[T]], *, deadline: float = 600.0) -> T:
         """Sends what must arrive: waits its turn, and after each RateLimited as long as that names, not less.
 
         Finals of one chat are sent one after the other, in the order of asking. Whatever else `send` raises

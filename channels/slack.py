@@ -177,9 +177,7 @@ class Slack:
             await asyncio.Event().wait()
         if self._link.app is None:
             missing = "SLACK_SIGNING_SECRET" if self._link.public_url else "SLACK_APP_TOKEN"
-            raise ConfigurationError(
-                f"{missing} is not set, so no event of Slack can come in; see docs/slack.md."
-            )
+            raise ConfigurationError(f"{missing} is not set, so no event of Slack can come in; see docs/slack.md.")
 
         async def handle(payload: Mapping[str, Any]) -> Mapping[str, Any] | None:
             response = await intake.take(AsyncBoltRequest(mode="socket_mode", body=dict(payload)))

@@ -91,9 +91,7 @@ class SlackApi:
         """Calls share connections meanwhile (and open their own before and after)."""
         session = self._web.session
         if session is None or session.closed:
-            session = self._web.session = aiohttp.ClientSession(
-                timeout=aiohttp.ClientTimeout(total=_TIMEOUT_S)
-            )
+            session = self._web.session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=_TIMEOUT_S))
         self._users += 1
         try:
             yield session
@@ -105,9 +103,7 @@ class SlackApi:
         """Slack's answer. Raises RateLimited (for the chat), else ApiError."""
         return (await self.call_with_headers(method, **arguments))[0]
 
-    async def call_with_headers(
-        self, method: str, **arguments: Any
-    ) -> tuple[Mapping[str, Any], Mapping[str, str]]:
+    async def call_with_headers(self, method: str, **arguments: Any) -> tuple[Mapping[str, Any], Mapping[str, str]]:
         """Slack's answer and the headers it came with, their names in lower case."""
         given = {name: value for name, value in arguments.items() if value is not None}
         writes = method.startswith(("chat.", "assistant."))  # Slack's other methods read no JSON

@@ -55,12 +55,8 @@ async def catch_up(
 
 async def _missed(api: SlackApi, chat: str, since: str) -> AsyncIterator[Mapping[str, Any]]:
     later = await _later(api, chat, since)
-    earlier = await api.call(
-        "conversations.history", channel=chat, latest=since, inclusive=True, limit=_PARENTS
-    )
-    threads = [
-        m for m in (*later, *(earlier.get("messages") or ())) if str(m.get("latest_reply") or "") > since
-    ]
+    earlier = await api.call("conversations.history", channel=chat, latest=since, inclusive=True, limit=_PARENTS)
+    threads = [m for m in (*later, *(earlier.get("messages") or ())) if str(m.get("latest_reply") or "") > since]
     replies = [await _replies(api, chat, str(parent["ts"]), since) for parent in threads]
     for message in sorted((*later, *(m for some in replies for m in some)), key=lambda m: str(m["ts"])):
         yield message

@@ -77,9 +77,7 @@ class Intake:
         return response
 
     def _routes(self) -> AsyncApp:
-        me = AuthorizeResult(
-            enterprise_id=None, team_id=self._me.team, bot_user_id=self._me.user, bot_id=self._me.bot
-        )
+        me = AuthorizeResult(enterprise_id=None, team_id=self._me.team, bot_user_id=self._me.user, bot_id=self._me.bot)
 
         async def authorize() -> AuthorizeResult:
             return me
@@ -144,9 +142,7 @@ class Intake:
         if not before.get("ts") or not await self._addressed(before):
             return None
         address = self._address(before)
-        return Inbound(
-            address, str(before["ts"]), str(before["user"]), "", direct=_direct(before), change="delete"
-        )
+        return Inbound(address, str(before["ts"]), str(before["user"]), "", direct=_direct(before), change="delete")
 
     async def _addressed(self, event: Mapping[str, Any]) -> bool:
         """Whether a person says this to the agent: directly, by mention, or in a thread it takes part in."""

@@ -60,9 +60,7 @@ class SlackReply:
             elif self._clock() >= self._next_show and self._may_show():
                 await self._grow(split(harmless(finished(text)), LIMIT, measure=utf16_length), text)
         except ApiError:
-            self._next_show = (
-                self._clock() + 10 * self._interval
-            )  # the final says what is wrong, if it still is
+            self._next_show = self._clock() + 10 * self._interval  # the final says what is wrong, if it still is
         return self._placed()
 
     async def _grow(self, pieces: list[str], text: str) -> None:
@@ -107,12 +105,7 @@ class SlackReply:
 
     async def _finish(self, text: str) -> Placed:
         pieces = _pieces(text)
-        if (
-            self._repeat
-            and len(self._parts) < len(pieces)
-            and not await self._recognise()
-            and not self._parts
-        ):
+        if self._repeat and len(self._parts) < len(pieces) and not await self._recognise() and not self._parts:
             pieces = _pieces(REPEAT + text)
         for number, piece in enumerate(pieces):
             await self._governor.final(self._chat, _ROUTE, partial(self._put, number, piece))

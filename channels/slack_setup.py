@@ -54,9 +54,7 @@ PROMPTS = (
 """Shown where a person opens a new conversation; four at most (assistant.threads.setSuggestedPrompts)."""
 
 QUESTIONS = (
-    Question(
-        "SLACK_BOT_TOKEN", "Bot User OAuth Token, xoxb-… (OAuth & Permissions, after Install to Workspace)"
-    ),
+    Question("SLACK_BOT_TOKEN", "Bot User OAuth Token, xoxb-… (OAuth & Permissions, after Install to Workspace)"),
     Question("SLACK_APP_TOKEN", "App-Level Token with connections:write, xapp-… (Basic Information)"),
     Question("SLACK_SIGNING_SECRET", "Signing Secret (Basic Information; needed only with PUBLIC_URL)"),
 )

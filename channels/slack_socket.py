@@ -138,9 +138,7 @@ class SocketMode:
         try:
             await socket.send_json({"envelope_id": envelope["envelope_id"], **payload})
         except (ConnectionError, aiohttp.ClientError):
-            _log.info(
-                "Socket Mode: a connection closed before its acknowledgement; Slack sends that event again"
-            )
+            _log.info("Socket Mode: a connection closed before its acknowledgement; Slack sends that event again")
 
     def _start(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)

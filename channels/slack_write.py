@@ -223,9 +223,7 @@ class Writer:
                 **where,
             )
         else:
-            answer = await self._api.call(
-                "conversations.history", oldest=self._address.message or None, **where
-            )
+            answer = await self._api.call("conversations.history", oldest=self._address.message or None, **where)
         numbered: dict[int, str] = {}
         cut_off: list[str] = []
         for message in answer.get("messages") or ():

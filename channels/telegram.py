@@ -106,9 +106,7 @@ class Telegram:
         """Whether it is signed in."""
         return self._taking is not None
 
-    def reply(
-        self, address: Address, placed: Placed | None, turn: UUID, *, repeat: bool = False
-    ) -> TelegramReply:
+    def reply(self, address: Address, placed: Placed | None, turn: UUID, *, repeat: bool = False) -> TelegramReply:
         """Telegram knows no idempotency key: what may stand there already is edited, or else labelled."""
         to = Target(address.chat, address.thread, address.message)
         return TelegramReply(self._api, self._governor, self._streaming, to, placed, turn, repeat=repeat)
@@ -119,9 +117,7 @@ class Telegram:
 
     async def webhook(self, headers: Mapping[str, str], body: bytes) -> WebhookReply:
         """One update. 401: not from Telegram; 400: no JSON; 503: not stored, Telegram sends it again."""
-        if not hmac.compare_digest(
-            headers.get(_HEADER, "").encode("utf-8", "replace"), self._secret.encode()
-        ):
+        if not hmac.compare_digest(headers.get(_HEADER, "").encode("utf-8", "replace"), self._secret.encode()):
             return WebhookReply(401)
         if self._taking is None:
             return WebhookReply(503)
@@ -155,9 +151,7 @@ class Telegram:
         safe = {update for ids in stored for update in ids}
         for update in updates:
             if update.update_id not in safe:
-                raise StoreUnavailable(
-                    "The database can not be reached; Telegram keeps the messages until then."
-                )
+                raise StoreUnavailable("The database can not be reached; Telegram keeps the messages until then.")
             self._offset = update.update_id + 1
 
     async def _look_after(self) -> None:

@@ -106,9 +106,7 @@ class BotApi:
 
     async def updates(self, offset: int, wait: int) -> Sequence[Update]:
         """What came since `offset`, which tells Telegram that everything before it is safe."""
-        return await self._call(
-            lambda bot: bot.get_updates(offset=offset, timeout=wait, allowed_updates=UPDATES)
-        )
+        return await self._call(lambda bot: bot.get_updates(offset=offset, timeout=wait, allowed_updates=UPDATES))
 
     async def send(self, to: Target, piece: Piece) -> str:
         """Sends a message and returns its id. Text whose entities are refused goes without them."""
@@ -195,9 +193,7 @@ class BotApi:
         """Lets Telegram deliver to `url`; what waits is kept. "" goes back to polling."""
         if url:
             await self._call(
-                lambda bot: bot.set_webhook(
-                    url, secret_token=secret, allowed_updates=UPDATES, max_connections=100
-                )
+                lambda bot: bot.set_webhook(url, secret_token=secret, allowed_updates=UPDATES, max_connections=100)
             )
         else:
             await self._call(lambda bot: bot.delete_webhook())

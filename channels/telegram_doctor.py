@@ -32,9 +32,7 @@ async def examine(api: BotApi, url: str, last_accepted: LastAccepted | None) -> 
             return found + [finding async for finding in _groups(api, me, last_accepted)]
     except TokenError:
         problem = "Telegram does not accept TELEGRAM_TOKEN: it is wrong or was revoked."
-        return [
-            Finding(_PART, problem, f"Take it from {BOTFATHER} (/mybots, API Token); `agent setup telegram`.")
-        ]
+        return [Finding(_PART, problem, f"Take it from {BOTFATHER} (/mybots, API Token); `agent setup telegram`.")]
     except DeliveryError as error:
         return [Finding(_PART, error.sentence, "Check the network and TELEGRAM_API_URL.")]
     except RateLimited as limit:
@@ -48,9 +46,7 @@ async def _webhook(api: BotApi, url: str) -> AsyncIterator[Finding]:
         place = f"to {urlsplit(info.url).hostname}" if info.url else "nowhere"
         wanted = "PUBLIC_URL" if url else "this agent, which polls because PUBLIC_URL is not set"
         problem = f"Telegram delivers {place}, not to {wanted}."
-        yield Finding(
-            _PART, problem, "Run `agent serve`, which sets this, and no other program with this bot."
-        )
+        yield Finding(_PART, problem, "Run `agent serve`, which sets this, and no other program with this bot.")
     elif info.last_error_message and info.pending_update_count:
         problem = f"Telegram can not deliver to PUBLIC_URL: {info.last_error_message.rstrip('.')}."
         remedy = "Make PUBLIC_URL an https address with port 443, 80, 88 or 8443 that the internet can reach."

@@ -23,9 +23,7 @@ from channels.pacing import RateLimited
 BOTFATHER = "https://t.me/BotFather"
 
 _PLACES = ("chat", "thread", "topic", "user", "rights", "peer", "message to", "message can't", "message_id")
-_NO_METHOD = (
-    "The server at TELEGRAM_API_URL does not know this method of the Bot API: update it or check the address."
-)
+_NO_METHOD = "The server at TELEGRAM_API_URL does not know this method of the Bot API: update it or check the address."
 _CONFLICT = (
     "Another program fetches this bot's messages from Telegram: stop it, or set PUBLIC_URL, "
     "with which several instances work side by side."
@@ -89,9 +87,7 @@ def translated(error: TelegramError) -> Exception:
             return MovedError(str(error.new_chat_id))
         case InvalidToken():
             # PTB answers 401 and 404 with one class; their descriptions differ
-            return (
-                TokenError() if error.message.startswith("Unauthorized") else UnknownMethodError(_NO_METHOD)
-            )
+            return TokenError() if error.message.startswith("Unauthorized") else UnknownMethodError(_NO_METHOD)
         case Forbidden():
             return Undeliverable("Telegram lets the bot no longer write there: it was blocked or removed.")
         case BadRequest():

@@ -191,9 +191,7 @@ class TelegramReply:
             return
         self._streaming.refused(self._to, way)
 
-    async def _through(
-        self, route: str, send: Callable[[Target], Awaitable[T]], *, final: bool = False
-    ) -> T | None:
+    async def _through(self, route: str, send: Callable[[Target], Awaitable[T]], *, final: bool = False) -> T | None:
         """The governor's verdict on a call; None: a draft that was dropped."""
         through = self._governor.final if final else self._governor.draft
         try:

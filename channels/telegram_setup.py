@@ -39,9 +39,7 @@ async def after(values: Mapping[str, str]) -> str:
     except DeliveryError as error:
         raise ConfigurationError(f"{error.sentence} Check the network and TELEGRAM_API_URL.") from None
     except RateLimited as limit:
-        raise ConfigurationError(
-            f"Telegram asks to wait {limit.retry_after:.0f} s: try again then."
-        ) from None
+        raise ConfigurationError(f"Telegram asks to wait {limit.retry_after:.0f} s: try again then.") from None
     hello = f"Signed in as **{me.full_name}**. Open https://t.me/{me.username} and say something."
     return hello if me.can_read_all_group_messages else hello + _privacy(me.username)
 

@@ -59,9 +59,7 @@ class Hints(Generic[Key]):
 class RedisCache:
     """Implements agent.ports.Cache."""
 
-    def __init__(
-        self, pipe: RedisPipe, window_messages: int = 20, limiter: RedisLimiter | None = None
-    ) -> None:
+    def __init__(self, pipe: RedisPipe, window_messages: int = 20, limiter: RedisLimiter | None = None) -> None:
         self._pipe = pipe
         self._limiter = limiter
         self._limit = window_messages

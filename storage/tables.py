@@ -48,9 +48,7 @@ class User(Base):
     __table_args__ = (
         UniqueConstraint("channel_type", "channel_user_id", name="users_account"),
         Index("users_person", "person_id"),
-        Index(
-            "users_limited", "channel_type", "channel_user_id", postgresql_where=text("metadata ? 'limit'")
-        ),
+        Index("users_limited", "channel_type", "channel_user_id", postgresql_where=text("metadata ? 'limit'")),
     )
     id: Mapped[UUID] = mapped_column(primary_key=True)
     person_id: Mapped[UUID]

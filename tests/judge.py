@@ -108,7 +108,7 @@ def _answer_to(asked: Row, rows: Sequence[Row]) -> str | None:
         if row.conversation == asked.conversation and (row.message.answers or 0) >= asked.message.seq
     )
     first = min(covering, key=lambda message: message.seq, default=None)
-    return first and first.content
+    return first.content if first else None
 
 
 def _wrongly_prompted(world: World, sent: Sequence[Inbound], rows: Sequence[Row]) -> Iterator[str]:

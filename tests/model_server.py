@@ -44,9 +44,7 @@ class Answer:
     silent: bool = False  # no byte at all
 
 
-def refusal(
-    status: int, code: str = "", message: str = "No.", retry_after: float | str | None = None
-) -> Answer:
+def refusal(status: int, code: str = "", message: str = "No.", retry_after: float | str | None = None) -> Answer:
     """An error as both APIs send it."""
     error = {
         "type": "error",
@@ -171,9 +169,7 @@ class _Connection:
             head = (await self._reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
         except asyncio.IncompleteReadError:
             return None
-        headers = {
-            name.lower(): value.strip() for name, _, value in (line.partition(":") for line in head[1:])
-        }
+        headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in head[1:])}
         body = await self._reader.readexactly(int(headers.get("content-length", 0)))
         return Request(head[0].split()[1], headers, json.loads(body or b"{}"))
 
@@ -271,9 +267,7 @@ async def _strike(connection: _Connection, fault: Fault, script: _Script) -> Non
 
 
 def _words(answer: Answer, body: Any) -> list[str]:
-    said: list[str] = _WORD.findall(
-        str(body["messages"][-1]["content"]) if answer.text is None else answer.text
-    )
+    said: list[str] = _WORD.findall(str(body["messages"][-1]["content"]) if answer.text is None else answer.text)
     return said
 
 
@@ -319,8 +313,7 @@ def _anthropic(answer: Answer, body: Any) -> _Script:
             event("ping"),
         ),
         words=tuple(
-            event("content_block_delta", index=0, delta={"type": "text_delta", "text": word})
-            for word in words
+            event("content_block_delta", index=0, delta={"type": "text_delta", "text": word}) for word in words
         ),
         tail=(
             event("content_block_stop", index=0),

@@ -189,6 +189,7 @@ class World:
     model: Script = field(default_factory=Script)
     lease: float = 5.0
     beat: float = 1.0
+    drain: float = 2.0
     streams: bool = True
     window_messages: int = 20
     _ids: count[int] = field(default_factory=count)
@@ -204,7 +205,7 @@ class World:
                 instance=identifier, lease=self.lease, window_messages=self.window_messages,
             )  # fmt: skip
             ports = wrap(ports)
-            options = Options(MODEL, beat_seconds=self.beat, drain_seconds=2.0)
+            options = Options(MODEL, beat_seconds=self.beat, drain_seconds=self.drain)
             async with Engine(ports, options) as engine:
                 yield Instance(engine, ports, database, pipe, identifier)
 

@@ -46,9 +46,7 @@ async def open_models(settings: Settings, sleep: Sleep = asyncio.sleep) -> Async
     router = ModelRouter(settings, sleep)
     metrics.know_models((settings.model, *settings.fallback_models, *settings.models))
     if settings.model != OFFLINE:
-        with suppress(
-            UnknownModel
-        ):  # said to whoever asks it; here only its modules are loaded ahead of time
+        with suppress(UnknownModel):  # said to whoever asks it; here only its modules are loaded ahead of time
             router.check(settings.model)
     try:
         yield router
@@ -152,12 +150,7 @@ class ModelRouter:
                 pause = _pause(failed, attempt)
                 left = deadline - asyncio.get_running_loop().time()
                 bearable = left if alone else min(left, self._settings.model_first_byte_timeout)
-                if (
-                    attempt == _ATTEMPTS
-                    or not failed.again
-                    or pause >= bearable
-                    or (failed.slow and not alone)
-                ):
+                if attempt == _ATTEMPTS or not failed.again or pause >= bearable or (failed.slow and not alone):
                     raise
             await self._sleep(pause)
 

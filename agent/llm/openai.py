@@ -55,9 +55,7 @@ def open_model(name: str, settings: Settings, wire: Callable[[], Wire]) -> OpenA
     base = settings.openai_base_url.rstrip("/")
     key = settings.openai_api_key
     if key is None and f"{base}/".startswith(_NEEDS_KEY):
-        raise UnknownModel(
-            "openai: models need OPENAI_API_KEY (or OPENAI_BASE_URL of a server without keys)."
-        )
+        raise UnknownModel("openai: models need OPENAI_API_KEY (or OPENAI_BASE_URL of a server without keys).")
     server = Server(
         model=f"openai:{name}",
         url=f"{base}/chat/completions",

@@ -113,10 +113,7 @@ def _sentence(server: Server, status: int, code: str | None, wait: float | None,
                 f"Choose another with /model NAME or check {server.key_setting}."
             )
         case 404:
-            return (
-                f"{server.model} does not exist on this server. "
-                "Choose another with /model NAME or DEFAULT_MODEL."
-            )
+            return f"{server.model} does not exist on this server. Choose another with /model NAME or DEFAULT_MODEL."
         case 429:
             return f"{server.model} gets too many requests right now ({shown}). Try again {soon}."
     if status >= 500 or status in _RETRIED:
@@ -145,9 +142,7 @@ def late(server: Server, seconds: float) -> AttemptError:
 
 
 def silent(server: Server, seconds: float) -> AttemptError:
-    return AttemptError(
-        f"{server.model} fell silent for {seconds:g} s. /retry asks again.", slow=True, again=True
-    )
+    return AttemptError(f"{server.model} fell silent for {seconds:g} s. /retry asks again.", slow=True, again=True)
 
 
 def broken(server: Server) -> AttemptError:

@@ -17,9 +17,7 @@ from agent.llm.provider import AttemptError
 from agent.llm.refusals import Server
 from agent.settings import Settings
 
-_CONNECTIONS = (
-    256  # answers in progress at once, per process; further ones wait within their first-byte limit
-)
+_CONNECTIONS = 256  # answers in progress at once, per process; further ones wait within their first-byte limit
 _IDLE_CONNECTIONS = 32
 _IDLE_SECONDS = 30.0
 _CONNECT_SECONDS = 10.0
@@ -53,9 +51,7 @@ class Wire:
     async def aclose(self) -> None:
         await self.client.aclose()
 
-    async def events(
-        self, server: Server, body: dict[str, Any], is_last: IsLast
-    ) -> AsyncGenerator[ServerSentEvent]:
+    async def events(self, server: Server, body: dict[str, Any], is_last: IsLast) -> AsyncGenerator[ServerSentEvent]:
         """The events of one answer. Returns after the last one, or where the server closed its stream.
 
         Raises AttemptError. The connection is released when this generator is closed.
@@ -80,9 +76,7 @@ class Wire:
                 raise refusals.broken(server) from None
 
     @asynccontextmanager
-    async def _asked(
-        self, server: Server, body: dict[str, Any]
-    ) -> AsyncIterator[tuple[httpx.Response, _Patience]]:
+    async def _asked(self, server: Server, body: dict[str, Any]) -> AsyncIterator[tuple[httpx.Response, _Patience]]:
         deadline = asyncio.get_running_loop().time() + self.first_byte
         response = await self._sent(server, body, deadline)
         try:

@@ -37,7 +37,7 @@ class Size:
 
     people: int = 1000
     messages: int = 3
-    seconds: float = 60.0
+    seconds: float = 30.0
 
     def crowd(self, drivers: Sequence[Driver]) -> Crowd:
         """These people, on these platforms."""

@@ -36,7 +36,8 @@ from tests.servers import Postgres, Valkey, running
 from tests.world import MODEL, Platform, PlatformChannel, Script
 
 INSTANCES = 4
-EVALUATIONS = 100_000
+EVALUATIONS = 20_000
+PASSES = 5
 RULES = 1_000
 
 
@@ -99,17 +100,24 @@ def show(what: str, values: list[float], unit: str) -> None:
 
 
 def evaluations() -> list[float]:
-    """Microseconds of one evaluation through OpenFeature, among rules for a thousand people."""
-    people = [uuid7() for _ in range(RULES)]
+    """Microseconds of one evaluation through OpenFeature, among rules for a thousand people and a share of all.
+
+    Of several passes the quietest: what else the machine does is not the evaluation's.
+    """
+    people, strangers = ([uuid7() for _ in range(RULES)] for _ in range(2))
     rules = [[f"person:{person}", MAINTENANCE_MESSAGE.name, "x"] for person in people]
     share = {"share": 50.0, "salt": "salt", "value": "y"}
     truth = stored(2, "", json.dumps([*rules, ["percentage", MAINTENANCE_MESSAGE.name, share]]), None)
     provide(_Fixed(state(truth)), "benchmark")
-    flags, took = OpenFeatureFlags("benchmark"), []
-    strangers = [uuid7() for _ in range(RULES)]
+    asked = [Audience(person, "discord", "town") for pair in zip(people, strangers, strict=True) for person in pair]
+    passes = [one_pass(OpenFeatureFlags("benchmark"), asked) for _ in range(PASSES)]
+    return min(passes, key=lambda took: sorted(took)[int(len(took) * 0.99)])
+
+
+def one_pass(flags: OpenFeatureFlags, asked: Sequence[Audience]) -> list[float]:
+    took = []
     for number in range(EVALUATIONS):
-        person = (strangers if number % 2 else people)[number % RULES]
-        who = Audience(person, "discord", "town")
+        who = asked[number % len(asked)]
         began = time.perf_counter_ns()
         flags.value(MAINTENANCE_MESSAGE, who)
         took.append((time.perf_counter_ns() - began) / 1e3)

@@ -104,6 +104,12 @@ def break_streaming(driver: Driver) -> None:
         driver.server.space.unknown_methods |= {"chat.startStream", "chat.appendStream", "chat.stopStream"}
 
 
+async def let_stream_die(driver: Driver) -> None:
+    """More time passes than a stream of the platform's own lives."""
+    if isinstance(driver, SlackDriver):
+        await driver.server.clock.advance(301.0)
+
+
 def refuse_formatting(driver: Driver) -> None:
     """The platform can format nothing any more."""
     if isinstance(driver, TelegramDriver):

@@ -7,7 +7,7 @@ import re
 import pytest
 
 from agent.models import Prompt
-from tests.conformance.beyond import break_streaming, pings, refuse_formatting
+from tests.conformance.beyond import break_streaming, let_stream_die, pings, refuse_formatting
 from tests.conformance.stage import Stage
 
 LONGEST = 20_000  # characters; a terminal has no limit of its own
@@ -180,6 +180,20 @@ async def test_a_platform_without_its_own_streaming_still_shows_growing_answers(
         await stage.until(lambda: "once" in "".join(stage.screen(town)))
         stage.model.release()
         await stage.shows(town, "once upon a time")
+
+
+async def test_a_stream_that_dies_in_the_middle_is_finished_by_edits(stage: Stage) -> None:
+    """What the dead stream showed is completed in its place."""
+    town = stage.driver.group("town")
+    answering(stage, "once upon a time")
+    async with stage.agent():
+        stage.model.hold()
+        await stage.driver.say(town, "tell me a story", mention=True)
+        await stage.until(lambda: "once" in "".join(stage.screen(town)))
+        await let_stream_die(stage.driver)
+        stage.model.release()
+        await stage.settled()
+        assert ["once upon a time"] == stage.screen(town)
 
 
 async def test_drafts_that_are_refused_cost_only_the_preview(stage: Stage) -> None:

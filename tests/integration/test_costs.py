@@ -125,9 +125,7 @@ async def plan_of(probe: asyncpg.Connection[asyncpg.Record], conversation: Any) 
     for name, value in WALK_INDEXES.items():
         await probe.execute(f"SET {name} = {value}")
     await probe.execute(f"PREPARE load(uuid[], bigint) AS {STATEMENTS['load']}")
-    rows = await probe.fetch(
-        f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) EXECUTE load('{{{conversation}}}', 20)"
-    )
+    rows = await probe.fetch(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) EXECUTE load('{{{conversation}}}', 20)")
     await probe.execute("DEALLOCATE load")
     return str(rows[0][0])
 

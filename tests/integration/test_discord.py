@@ -49,9 +49,7 @@ async def test_a_direct_message_is_direct_and_names_its_author(server: DiscordSe
     assert message["id"] == inbound.address.message
 
 
-async def test_in_a_group_only_mentions_of_and_replies_to_the_agent_count(
-    server: DiscordServer, core: Core
-) -> None:
+async def test_in_a_group_only_mentions_of_and_replies_to_the_agent_count(server: DiscordServer, core: Core) -> None:
     town = server.world.add_channel("town")
     mine = server.world.add_message(town, {"author": server.world.bot, "content": "I am here"})
     others = server.world.say(town, "just between us", user="bob")
@@ -82,9 +80,7 @@ async def test_other_people_are_named_in_the_text(server: DiscordServer, core: C
     assert await heard(core, 1) == ["what does @Bob mean?"]
 
 
-async def test_bots_webhooks_the_agent_itself_and_notices_are_ignored(
-    server: DiscordServer, core: Core
-) -> None:
+async def test_bots_webhooks_the_agent_itself_and_notices_are_ignored(server: DiscordServer, core: Core) -> None:
     chat = server.world.add_direct("ada")
     server.world.say(chat, "beep", user="ada", author=server.world.person("robot", bot=True))
     server.world.say(chat, "me", user="ada", author=server.world.bot)

@@ -98,9 +98,7 @@ async def test_a_command_is_not_acknowledged_before_it_is_durable(server: Discor
         await server.until(lambda: use.response)
 
 
-async def test_a_command_that_can_not_be_stored_is_not_acknowledged(
-    server: DiscordServer, core: Core
-) -> None:
+async def test_a_command_that_can_not_be_stored_is_not_acknowledged(server: DiscordServer, core: Core) -> None:
     core.down = 1
     chat = server.world.add_direct("ada")
     async with running(make_channel(server), core):
@@ -118,9 +116,7 @@ async def test_two_instances_acknowledge_a_command_once(server: DiscordServer, c
     assert core.texts == ["/help"]
 
 
-async def test_while_commands_are_switched_off_the_person_is_told_so(
-    server: DiscordServer, core: Core
-) -> None:
+async def test_while_commands_are_switched_off_the_person_is_told_so(server: DiscordServer, core: Core) -> None:
     chat = server.world.add_direct("ada")
     async with running(make_channel(server, slash_commands=lambda: False), core):
         use = server.world.interactions[server.use_command(chat, "help")]

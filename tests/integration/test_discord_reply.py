@@ -89,9 +89,7 @@ async def test_a_long_answer_with_code_is_split_and_every_piece_is_whole_markdow
     assert "".join(pieces).count("print('a line of code')") == 350
 
 
-async def test_finishing_again_changes_nothing(
-    server: DiscordServer, channel: Discord, question: Inbound
-) -> None:
+async def test_finishing_again_changes_nothing(server: DiscordServer, channel: Discord, question: Inbound) -> None:
     reply = reply_to(channel, question)
     assert await reply.finish(CODE) == await reply.finish(CODE)
     once = written(server, question)
@@ -170,9 +168,7 @@ async def test_a_direct_answer_quotes_nothing(server: DiscordServer, channel: Di
 
 
 @pytest.mark.parametrize("text", ["", " \n ", "half a pair \ud83d", "a\0b", "```\nnever closed", "**bold"])
-async def test_any_text_arrives(
-    server: DiscordServer, channel: Discord, question: Inbound, text: str
-) -> None:
+async def test_any_text_arrives(server: DiscordServer, channel: Discord, question: Inbound, text: str) -> None:
     await reply_to(channel, question).finish(text)
     assert len(written(server, question)) == 1
 
@@ -200,9 +196,7 @@ async def test_a_limit_is_waited_for_by_the_final_and_never_tried_early(
     assert (written(server, question), server.faults.early) == (["whole"], 0)
 
 
-async def test_an_empty_bucket_is_not_asked_before_it_has_room(
-    server: DiscordServer, channel: Discord
-) -> None:
+async def test_an_empty_bucket_is_not_asked_before_it_has_room(server: DiscordServer, channel: Discord) -> None:
     chat = server.world.add_direct("ada")
     server.faults.buckets[chat] = (2, 0.3)
     for number in range(3):
@@ -211,9 +205,7 @@ async def test_an_empty_bucket_is_not_asked_before_it_has_room(
     assert server.calls.count(("POST", chat)) == 3
 
 
-async def test_a_limit_in_one_chat_delays_no_other(
-    server: DiscordServer, channel: Discord, question: Inbound
-) -> None:
+async def test_a_limit_in_one_chat_delays_no_other(server: DiscordServer, channel: Discord, question: Inbound) -> None:
     server.faults.limits[question.address.chat] = Limit(retry_after=30, times=1)
     assert await reply_to(channel, question).show("limited") is None
     held = asyncio.create_task(reply_to(channel, question).finish("late"))
@@ -265,9 +257,7 @@ async def test_a_server_that_is_away_is_worth_another_try(question: Inbound, ser
         await reply_to(channel, question).finish("whole")
 
 
-async def test_a_commands_answer_replaces_the_deferred_response(
-    server: DiscordServer, channel: Discord
-) -> None:
+async def test_a_commands_answer_replaces_the_deferred_response(server: DiscordServer, channel: Discord) -> None:
     chat, question = _command(server)
     server.world.respond(question.address.extra["token"], {"type": 5})
     placed = await reply_to(channel, question).finish(CODE)
@@ -276,18 +266,14 @@ async def test_a_commands_answer_replaces_the_deferred_response(
     assert len(placed.ids) == len(server.screen(chat))
 
 
-async def test_an_answer_that_overtakes_its_deferral_defers_by_itself(
-    server: DiscordServer, channel: Discord
-) -> None:
+async def test_an_answer_that_overtakes_its_deferral_defers_by_itself(server: DiscordServer, channel: Discord) -> None:
     chat, question = _command(server)
     await reply_to(channel, question).finish("quick")
     assert server.screen(chat) == ["quick"]
     assert server.world.interactions[question.address.extra["token"]].response == {"type": 5}
 
 
-async def test_after_fifteen_minutes_the_answer_goes_to_the_channel(
-    server: DiscordServer, channel: Discord
-) -> None:
+async def test_after_fifteen_minutes_the_answer_goes_to_the_channel(server: DiscordServer, channel: Discord) -> None:
     chat, question = _command(server)
     server.world.respond(question.address.extra["token"], {"type": 5})
     server.expired_tokens.add(question.address.extra["token"])

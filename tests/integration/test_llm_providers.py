@@ -23,9 +23,7 @@ from agent.settings import ModelSpec, Settings
 from tests.model_server import Answer, ModelServer, model_server, refusal
 
 ASKED = Prompt("Be kind.", (("user", "my name is Ada"), ("assistant", "Hello Ada."), ("user", "who am I?")))
-PRICES = {
-    name: ModelSpec(input=Decimal(1), output=Decimal(10)) for name in ("openai:gpt", "anthropic:claude")
-}
+PRICES = {name: ModelSpec(input=Decimal(1), output=Decimal(10)) for name in ("openai:gpt", "anthropic:claude")}
 BOTH = pytest.mark.parametrize("model", ["openai:gpt", "anthropic:claude"])
 
 
@@ -45,9 +43,7 @@ async def served(**values: Any) -> AsyncIterator[tuple[ModelServer, ModelRouter]
         yield server, models
 
 
-async def ask(
-    models: ModelRouter, model: str, prompt: Prompt = ASKED
-) -> tuple[str, Usage | None, str | None]:
+async def ask(models: ModelRouter, model: str, prompt: Prompt = ASKED) -> tuple[str, Usage | None, str | None]:
     """The text, the usage and the sentence of the failure."""
     text, usage = "", None
     try:
@@ -196,9 +192,7 @@ async def test_a_keep_alive_comment_and_other_fields_are_passed_over() -> None:
         'data: {"choices": [{"delta": {"reasoning_content": "hm"}}], "new": 1}',
         'data: {"choices": [{"delta": {"content": "hi"}, "finish_reason": "stop"}], "usage": null}',
     )
-    stream = Answer(
-        body="".join(f"{e}\n\n" for e in events).encode(), headers={"content-type": "text/event-stream"}
-    )
+    stream = Answer(body="".join(f"{e}\n\n" for e in events).encode(), headers={"content-type": "text/event-stream"})
     async with served() as (server, models):
         server.script(stream)
         text, usage, failure = await ask(models, "openai:gpt")

@@ -61,9 +61,7 @@ async def test_keys_and_bots_do_not_share(pace: SharedPace, pipe: RedisPipe) -> 
     assert waits == [0, 0, 0]
 
 
-async def test_a_penalty_holds_every_instance_as_long_as_it_was_named(
-    pace: SharedPace, pipe: RedisPipe
-) -> None:
+async def test_a_penalty_holds_every_instance_as_long_as_it_was_named(pace: SharedPace, pipe: RedisPipe) -> None:
     await pace.penalise("bot", 600)
     await pace.penalise("bot", 5)
     assert await RedisPace(pipe, "bot-1").reserve("bot", Rate(9, 1)) == pytest.approx(600, abs=60)

@@ -188,9 +188,7 @@ async def test_switched_off_commands_say_so(server: SlackServer) -> None:
         delivery = await server.command(chat, ada, "/new")
         await server.sockets.until(lambda: delivery.acknowledged)
     assert inbox.taken == []
-    assert [said.text for said in server.space.of_agent(chat)] == [
-        "Commands are switched off here; just write to me."
-    ]
+    assert [said.text for said in server.space.of_agent(chat)] == ["Commands are switched off here; just write to me."]
 
 
 async def test_nothing_is_acknowledged_before_it_is_durable(server: SlackServer) -> None:

@@ -140,9 +140,7 @@ async def test_a_stream_that_a_person_stopped_is_completed(server: SlackServer) 
 
 
 @pytest.mark.parametrize("error", ["unknown_method", "not_allowed_token_type", "channel_type_not_supported"])
-async def test_where_streams_are_refused_edits_follow_and_that_is_remembered(
-    server: SlackServer, error: str
-) -> None:
+async def test_where_streams_are_refused_edits_follow_and_that_is_remembered(server: SlackServer, error: str) -> None:
     """The first refusal is the last attempt."""
     address = _thread(server)
     server.space.faults.append(Fault(error, method="chat.startStream", times=9))
@@ -240,9 +238,7 @@ async def test_what_can_not_be_formatted_comes_as_plain_text(server: SlackServer
     assert (said.visible, said.text, said.blocks) == ("**broken <[markdown](", "**broken &lt;[markdown](", [])
 
 
-@pytest.mark.parametrize(
-    "ping", ["<!channel>", "<!here|here>", "@everyone", "<!subteam^S012|@team>", "@Channel"]
-)
+@pytest.mark.parametrize("ping", ["<!channel>", "<!here|here>", "@everyone", "<!subteam^S012|@team>", "@Channel"])
 async def test_a_model_can_not_ping_everyone(server: SlackServer, ping: str) -> None:
     """Neither while it is written nor in the end does Slack get a mention of a whole channel."""
     address = _thread(server)
@@ -398,9 +394,7 @@ async def test_a_command_in_a_channel_is_answered_to_its_author_alone(server: Sl
 
 
 @pytest.mark.parametrize("member", [True, False])
-async def test_another_instance_answers_a_command_without_its_address(
-    server: SlackServer, member: bool
-) -> None:
+async def test_another_instance_answers_a_command_without_its_address(server: SlackServer, member: bool) -> None:
     """The response_url is a secret and is not stored: the answer goes to the channel, else to the person."""
     ada = server.space.person("ada")
     chat = server.space.chat("C0ELSEWHERE", "channel", ada, agent=member)

@@ -104,9 +104,7 @@ async def test_setup_signs_in_and_says_what_is_next(server: SlackServer) -> None
     assert "/invite @agent" in said
 
 
-@pytest.mark.parametrize(
-    ("token", "setting"), [(BOT_TOKEN, "SLACK_BOT_TOKEN"), (APP_TOKEN, "SLACK_APP_TOKEN")]
-)
+@pytest.mark.parametrize(("token", "setting"), [(BOT_TOKEN, "SLACK_BOT_TOKEN"), (APP_TOKEN, "SLACK_APP_TOKEN")])
 async def test_setup_names_the_token_that_is_wrong(server: SlackServer, token: str, setting: str) -> None:
     """One sentence, without the token."""
     server.space.refused_tokens[token] = "invalid_auth"

@@ -129,9 +129,7 @@ async def test_two_instances_without_public_url_fetch_by_turns_and_lose_nothing(
     assert {f"message {number}" for number in range(50)} == {*first.texts, *second.texts}
 
 
-async def test_a_conflict_is_told_in_one_sentence(
-    server: TelegramServer, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_a_conflict_is_told_in_one_sentence(server: TelegramServer, caplog: pytest.LogCaptureFixture) -> None:
     async with listening(channel(server), Inbox()), listening(channel(server), Inbox()):
         await until(lambda: "Another program fetches this bot's messages" in caplog.text)
     assert "PUBLIC_URL" in caplog.text
@@ -170,9 +168,7 @@ async def test_a_token_that_is_revoked_while_the_agent_runs_ends_it_with_the_sam
             await task
 
 
-async def test_neither_token_nor_text_is_logged(
-    server: TelegramServer, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_neither_token_nor_text_is_logged(server: TelegramServer, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     server.refuse("getMyCommands", 500, "Internal Server Error")
     inbox = Inbox()

@@ -107,9 +107,7 @@ async def test_privacy_mode_does_not_matter_to_an_administrator_or_a_bot_without
     ("status", "words"),
     [("left", "no longer a member"), ("kicked", "no longer a member"), ("restricted", "may not write")],
 )
-async def test_a_group_in_which_the_bot_can_not_write_is_found(
-    server: TelegramServer, status: str, words: str
-) -> None:
+async def test_a_group_in_which_the_bot_can_not_write_is_found(server: TelegramServer, status: str, words: str) -> None:
     group = server.group("Engines")
     group.bot_status = status
     finding = await only(channel(server, group.id))

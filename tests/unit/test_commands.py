@@ -69,9 +69,7 @@ def test_names_are_unique_and_as_every_platform_takes_them() -> None:
     names = [command.name for command in COMMANDS]
     assert len(set(names)) == len(names)
     assert [
-        name
-        for name in names
-        if not (name.isascii() and name.isalnum() and name.islower() and len(name) <= 32)
+        name for name in names if not (name.isascii() and name.isalnum() and name.islower() and len(name) <= 32)
     ] == []
 
 

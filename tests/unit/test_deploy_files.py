@@ -97,9 +97,7 @@ def test_no_password_has_a_default() -> None:
     used = set(re.findall(r"\$\{(\w*PASSWORD\w*)[^}]*\}", COMPOSE))
     required = set(re.findall(r"\$\{(\w*PASSWORD\w*):\?[^}]+\}", COMPOSE))
     assert used == required == PASSWORDS
-    assert len(re.findall(r"\$\{\w*PASSWORD\w*", COMPOSE)) == len(
-        re.findall(r"\$\{\w*PASSWORD\w*:\?", COMPOSE)
-    )
+    assert len(re.findall(r"\$\{\w*PASSWORD\w*", COMPOSE)) == len(re.findall(r"\$\{\w*PASSWORD\w*:\?", COMPOSE))
 
 
 def test_the_servers_are_not_older_than_supported(services: dict[str, Any]) -> None:
@@ -159,9 +157,7 @@ def test_the_image_has_every_package_and_no_extra() -> None:
 
 
 @pytest.mark.parametrize(("answer", "healthy"), [("200 OK", True), ("503 Service Unavailable", False)])
-async def test_the_health_check_asks_the_live_path_on_the_port_that_is_set(
-    answer: str, healthy: bool
-) -> None:
+async def test_the_health_check_asks_the_live_path_on_the_port_that_is_set(answer: str, healthy: bool) -> None:
     asked = []
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -59,8 +59,7 @@ async def test_the_offline_model_says_what_it_is_and_repeats_what_was_said() -> 
 async def test_the_offline_model_shows_what_it_remembers() -> None:
     pieces, _ = await answer(prompt("my name is Ada", "hello", "I like tea", "so do I", "what did I say?"))
     assert (
-        "I was given 4 earlier messages. Before this you said: I like tea "
-        "The first one I can see was: my name is Ada"
+        "I was given 4 earlier messages. Before this you said: I like tea The first one I can see was: my name is Ada"
     ) in "".join(pieces)
 
 
@@ -95,8 +94,7 @@ def test_a_name_that_names_no_provider_is_refused_with_what_is_possible(name: st
     with pytest.raises(UnknownModel) as caught:
         ModelRouter(settings()).check(name)
     assert caught.value.sentence == (
-        "A model is written provider:model, such as openai:gpt-5-mini; "
-        "the providers are anthropic, offline, openai."
+        "A model is written provider:model, such as openai:gpt-5-mini; the providers are anthropic, offline, openai."
     )
 
 
@@ -121,9 +119,7 @@ def test_a_name_that_names_no_provider_is_refused_with_what_is_possible(name: st
         ),
     ],
 )
-def test_a_provider_that_can_not_be_asked_says_what_it_needs(
-    values: dict[str, Any], name: str, sentence: str
-) -> None:
+def test_a_provider_that_can_not_be_asked_says_what_it_needs(values: dict[str, Any], name: str, sentence: str) -> None:
     with pytest.raises(UnknownModel) as caught:
         ModelRouter(settings(**values)).check(name)
     assert caught.value.sentence == sentence
@@ -135,9 +131,7 @@ async def test_names_with_colons_and_slashes_are_names() -> None:
         models.check("offline:echo")
 
 
-@pytest.mark.parametrize(
-    ("context", "budget"), [(None, 16_000), (1_000, 750), (32_768, 24_576), (400_000, 391_808)]
-)
+@pytest.mark.parametrize(("context", "budget"), [(None, 16_000), (1_000, 750), (32_768, 24_576), (400_000, 391_808)])
 def test_a_budget_is_the_context_without_room_for_an_answer(context: int | None, budget: int) -> None:
     router = ModelRouter(settings(models={"openai:gpt": ModelSpec(context=context)}))
     assert router.budget("openai:gpt") == budget
@@ -185,9 +179,7 @@ def test_a_prompt_of_nothing_still_asks_something() -> None:
 
 
 def test_system_messages_join_the_system_text() -> None:
-    assert (
-        system_text(Prompt("Be kind.", (("system", "Be brief."), ("user", "hi")))) == "Be kind.\n\nBe brief."
-    )
+    assert system_text(Prompt("Be kind.", (("system", "Be brief."), ("user", "hi")))) == "Be kind.\n\nBe brief."
 
 
 # --- what people are told
@@ -200,8 +192,7 @@ def test_system_messages_join_the_system_text() -> None:
         (
             400,
             "context_length_exceeded",
-            "This conversation is too long for openai:gpt (400, context_length_exceeded). "
-            "Start a new one with /new.",
+            "This conversation is too long for openai:gpt (400, context_length_exceeded). Start a new one with /new.",
         ),
         (400, "", "openai:gpt refused the request (400). Choose another with /model NAME."),
         (
@@ -224,8 +215,7 @@ def test_system_messages_join_the_system_text() -> None:
         (
             429,
             "insufficient_quota",
-            "There is no credit left behind OPENAI_API_KEY (429, insufficient_quota). "
-            "Top it up or set another key.",
+            "There is no credit left behind OPENAI_API_KEY (429, insufficient_quota). Top it up or set another key.",
         ),
         (500, "", "openai:gpt is failing at the moment (500). Try again in a moment."),
         (
@@ -252,9 +242,7 @@ def test_what_may_pass_is_asked_again(status: int) -> None:
 
 def test_a_missing_key_is_asked_for() -> None:
     keyless = Server("openai:gpt", "", "OPENAI_API_KEY", "OPENAI_BASE_URL", has_key=False)
-    assert (
-        refused(keyless, 401, {}, b"").sentence == "The model server wants a key (401). Set OPENAI_API_KEY."
-    )
+    assert refused(keyless, 401, {}, b"").sentence == "The model server wants a key (401). Set OPENAI_API_KEY."
 
 
 @pytest.mark.parametrize("body", [b"<html>", b"[]", b'{"detail": "Not Found"}', b"\xff", b"[" * 100_000])

@@ -83,9 +83,7 @@ class Platform:
     takes: float = 0.0  # seconds a call lasts
     strict_with: Collection[str] = "abc"  # the chats that may be refused
 
-    def call(
-        self, chat: str, name: str, route: str = "send", *, final: bool = True
-    ) -> Callable[[], Awaitable[str]]:
+    def call(self, chat: str, name: str, route: str = "send", *, final: bool = True) -> Callable[[], Awaitable[str]]:
         async def send() -> str:
             refused = self.refusals.pop(0) if self.refusals and chat in self.strict_with else None
             self.clock.steps += 1
@@ -102,11 +100,7 @@ class Platform:
 
     def arrived(self, chat: str | None = None) -> list[tuple[str, float]]:
         """What was taken, and how many seconds after the start."""
-        return [
-            (call.name, call.at - 1000)
-            for call in self.calls
-            if not call.refused and chat in (None, call.chat)
-        ]
+        return [(call.name, call.at - 1000) for call in self.calls if not call.refused and chat in (None, call.chat)]
 
 
 class SharedFake:
@@ -169,9 +163,7 @@ async def test_a_refusal_that_names_no_wait_means_one_second(
     assert platform.arrived() == [("one", 1)]
 
 
-async def test_finals_of_a_chat_keep_their_order_through_a_refusal(
-    clock: FakeClock, platform: Platform
-) -> None:
+async def test_finals_of_a_chat_keep_their_order_through_a_refusal(clock: FakeClock, platform: Platform) -> None:
     platform.refusals = [RateLimited(5)]
     pace = governor(clock)
     await clock.run(*(pace.final("a", "send", platform.call("a", name)) for name in ("1", "2", "3")))
@@ -215,17 +207,13 @@ async def test_all_chats_together_keep_the_pace_of_the_bot(clock: FakeClock, pla
     assert platform.arrived() == [("a", 0), ("b", 0), ("c", 0.5), ("d", 1)]
 
 
-async def test_a_chat_that_waited_for_the_bot_still_keeps_its_own_pace(
-    clock: FakeClock, platform: Platform
-) -> None:
+async def test_a_chat_that_waited_for_the_bot_still_keeps_its_own_pace(clock: FakeClock, platform: Platform) -> None:
     pace = governor(clock, chat=Rate(1, 1), bot=Rate(1, 4))
     await clock.run(*(pace.final(chat, "send", platform.call(chat, chat)) for chat in "baa"))
     assert [at for _, at in platform.arrived("a")] == [4, 8]
 
 
-async def test_a_chat_under_penalty_does_not_hold_up_the_line_for_the_bot(
-    clock: FakeClock, platform: Platform
-) -> None:
+async def test_a_chat_under_penalty_does_not_hold_up_the_line_for_the_bot(clock: FakeClock, platform: Platform) -> None:
     platform.refusals = [RateLimited(60)]
     pace = governor(clock, bot=Rate(1, 1))
     await clock.run(*(pace.final(chat, "send", platform.call(chat, chat)) for chat in "abc"))
@@ -266,9 +254,7 @@ async def test_a_wait_longer_than_the_deadline_fails_at_once(clock: FakeClock, p
     assert clock() == 1000
 
 
-async def test_a_final_that_failed_still_leaves_the_penalty_in_force(
-    clock: FakeClock, platform: Platform
-) -> None:
+async def test_a_final_that_failed_still_leaves_the_penalty_in_force(clock: FakeClock, platform: Platform) -> None:
     platform.refusals = [RateLimited(50)]
     pace = governor(clock)
     await clock.run(
@@ -278,9 +264,7 @@ async def test_a_final_that_failed_still_leaves_the_penalty_in_force(
     assert platform.arrived() == [("patient", 50)]
 
 
-async def test_a_call_that_hangs_ends_at_the_deadline_and_frees_its_chat(
-    clock: FakeClock, platform: Platform
-) -> None:
+async def test_a_call_that_hangs_ends_at_the_deadline_and_frees_its_chat(clock: FakeClock, platform: Platform) -> None:
     pace = governor(clock)
 
     async def hang() -> None:
@@ -320,9 +304,7 @@ async def test_a_draft_goes_when_nothing_stands_in_its_way(clock: FakeClock, pla
     assert await pace.draft("a", "edit", platform.call("a", "draft")) == "draft"
 
 
-async def test_a_draft_is_dropped_while_a_final_of_its_chat_waits(
-    clock: FakeClock, platform: Platform
-) -> None:
+async def test_a_draft_is_dropped_while_a_final_of_its_chat_waits(clock: FakeClock, platform: Platform) -> None:
     platform.refusals = [RateLimited(5, "route")]
     pace = governor(clock)
     outcome = await clock.run(
@@ -386,9 +368,7 @@ async def test_a_draft_that_the_pace_would_make_wait_is_dropped(
     assert outcome == ["1", None, "3"]
 
 
-async def test_a_draft_dropped_for_the_bot_costs_its_chat_nothing(
-    clock: FakeClock, platform: Platform
-) -> None:
+async def test_a_draft_dropped_for_the_bot_costs_its_chat_nothing(clock: FakeClock, platform: Platform) -> None:
     pace = governor(clock, chat=Rate(1, 10), bot=Rate(1, 1))
     outcome = [await pace.draft(chat, "edit", platform.call(chat, chat)) for chat in "ab"]
     clock.now += 1
@@ -513,9 +493,7 @@ def test_nothing_is_sent_to_what_the_platform_told_to_wait(
 
 @settings(deadline=None)
 @given(asks, refusals, st.builds(Rate, st.integers(1, 4), st.floats(0.5, 5)))
-def test_no_chat_ever_gets_more_than_its_rate(
-    asked: list[Ask], refused: list[RateLimited | None], rate: Rate
-) -> None:
+def test_no_chat_ever_gets_more_than_its_rate(asked: list[Ask], refused: list[RateLimited | None], rate: Rate) -> None:
     calls, _ = sent(asked, refused, rate, None, 0)
     for name in "abc":
         at = [call.at for call in calls if call.chat == name]
@@ -570,14 +548,10 @@ async def test_ten_thousand_finals_of_which_a_third_is_refused_all_arrive_and_ne
     print(f"seed {seed}")  # shown when it fails
     chance = random.Random(seed)
     platform = Platform(clock, strict_with=set("0123456789"))
-    platform.refusals = [
-        RateLimited(chance.uniform(0.1, 5)) if chance.random() < 0.3 else None for _ in range(20_000)
-    ]
+    platform.refusals = [RateLimited(chance.uniform(0.1, 5)) if chance.random() < 0.3 else None for _ in range(20_000)]
     pace = governor(clock)
     wishes = [(str(chance.randrange(20)), str(number)) for number in range(10_000)]
-    await clock.run(
-        *(pace.final(chat, "send", platform.call(chat, name), deadline=86_400) for chat, name in wishes)
-    )
+    await clock.run(*(pace.final(chat, "send", platform.call(chat, name), deadline=86_400) for chat, name in wishes))
 
     held: dict[str, float] = {}
     early = []

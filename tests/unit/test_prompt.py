@@ -31,9 +31,7 @@ def texts(*messages: Message, upto: int = WIDE, budget: int = WIDE) -> list[str]
 
 
 def test_a_prompt_is_the_system_text_and_the_messages_oldest_first() -> None:
-    prompt = build_prompt(
-        SYSTEM, window(user(1, "one"), assistant(2, "two", 1), user(3, "three")), upto=3, budget=WIDE
-    )
+    prompt = build_prompt(SYSTEM, window(user(1, "one"), assistant(2, "two", 1), user(3, "three")), upto=3, budget=WIDE)
     assert prompt.system == SYSTEM
     assert prompt.messages == (("user", "one"), ("assistant", "two"), ("user", "three"))
 
@@ -64,9 +62,7 @@ def test_an_answer_younger_than_the_last_message_to_be_answered_stays() -> None:
 
 
 def test_notices_and_deleted_messages_are_left_out() -> None:
-    assert texts(
-        user(1, "one"), assistant(2, "The model is away.", 1, notice=True), user(3, ""), user(4, "two")
-    ) == [
+    assert texts(user(1, "one"), assistant(2, "The model is away.", 1, notice=True), user(3, ""), user(4, "two")) == [
         "one",
         "two",
     ]
@@ -122,9 +118,7 @@ def conversations(draw: st.DrawFn) -> tuple[Message, ...]:
 
 
 def belongs(message: Message, upto: int) -> bool:
-    return (
-        bool(message.content) and not message.notice and (message.role == "assistant" or message.seq <= upto)
-    )
+    return bool(message.content) and not message.notice and (message.role == "assistant" or message.seq <= upto)
 
 
 @given(conversations(), st.integers(1, 12), st.integers(0, 60))

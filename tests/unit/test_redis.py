@@ -19,9 +19,7 @@ from storage.redis import FAILURES, REST_SECONDS, RedisPipe
 USER, CONVERSATION = UUID(int=1), UUID(int=2)
 HELLO = Inbound(Address("test", "ada"), "p1", "ada", "hello")
 SESSION = Session(HELLO.address.key, HELLO.user_id, USER, CONVERSATION, "test:model")
-WINDOW = Window(
-    2, (Message(1, "user", "one", author="ada"), Message(2, "assistant", "re: one", 1, notice=True))
-)
+WINDOW = Window(2, (Message(1, "user", "one", author="ada"), Message(2, "assistant", "re: one", 1, notice=True)))
 SESSION_KEY, WINDOW_KEY = "session:test:ada", f"context:conv:{CONVERSATION}"
 
 
@@ -132,9 +130,7 @@ async def test_after_failures_in_a_row_the_server_is_left_alone_for_a_while(
     assert await pipe.send(("GET", "a")) == [None]
 
 
-async def test_failures_that_are_not_in_a_row_change_nothing(
-    pipe: RedisPipe, server: FakeServer, clock: Clock
-) -> None:
+async def test_failures_that_are_not_in_a_row_change_nothing(pipe: RedisPipe, server: FakeServer, clock: Clock) -> None:
     for _ in range(FAILURES):
         server.connected = False
         for _ in range(FAILURES - 1):
@@ -143,9 +139,7 @@ async def test_failures_that_are_not_in_a_row_change_nothing(
         assert await pipe.send(("GET", "a")) == [None]
 
 
-async def test_one_failure_after_a_rest_begins_the_next_rest(
-    pipe: RedisPipe, server: FakeServer, clock: Clock
-) -> None:
+async def test_one_failure_after_a_rest_begins_the_next_rest(pipe: RedisPipe, server: FakeServer, clock: Clock) -> None:
     server.connected = False
     for _ in range(FAILURES):
         await pipe.send(("GET", "a"))
@@ -207,9 +201,7 @@ async def test_only_the_last_messages_are_kept(pipe: RedisPipe) -> None:
     assert window.messages == messages[-3:]
 
 
-async def test_without_redis_the_process_still_knows_ids_but_no_window(
-    cache: RedisCache, server: FakeServer
-) -> None:
+async def test_without_redis_the_process_still_knows_ids_but_no_window(cache: RedisCache, server: FakeServer) -> None:
     await cache.keep(SESSION, WINDOW)
     server.connected = False
     assert (await cache.arrive(HELLO)) == Arrival(user=USER)
@@ -265,9 +257,7 @@ async def test_garbage_is_no_window(cache: RedisCache, client: FakeRedis, data: 
 
 
 @pytest.mark.parametrize("key", [SESSION_KEY, WINDOW_KEY, "features:global", "active:test"])
-async def test_a_key_of_the_wrong_type_spoils_no_other(
-    cache: RedisCache, client: FakeRedis, key: str
-) -> None:
+async def test_a_key_of_the_wrong_type_spoils_no_other(cache: RedisCache, client: FakeRedis, key: str) -> None:
     await cache.keep(SESSION, WINDOW)
     await client.delete(key)
     await client.lpush(key, "a list")
@@ -316,9 +306,7 @@ async def test_a_session_that_lost_a_field_gives_what_is_left(
     assert await elsewhere.arrive(HELLO) == expected[field]
 
 
-@pytest.mark.parametrize(
-    ("stored", "epoch"), [(None, 0), ("7", 7), ("-1", 0), ("seven", 0), ("", 0), ("7.5", 0)]
-)
+@pytest.mark.parametrize(("stored", "epoch"), [(None, 0), ("7", 7), ("-1", 0), ("seven", 0), ("", 0), ("7.5", 0)])
 async def test_an_epoch_that_is_no_number_counts_as_lost(
     cache: RedisCache, client: FakeRedis, stored: str | None, epoch: int
 ) -> None:

@@ -119,11 +119,7 @@ def test_code_comes_again_under_the_same_info_string(block: Code, limit: int) ->
     assert {block.marker + block.info} == opened
 
 
-@given(
-    st.lists(
-        st.sampled_from([FAMILY, "🇩🇪", "e\u0301", "👍🏽", "\ud83d\ude00", "❤\ufe0f"]), min_size=1, max_size=60
-    )
-)
+@given(st.lists(st.sampled_from([FAMILY, "🇩🇪", "e\u0301", "👍🏽", "\ud83d\ude00", "❤\ufe0f"]), min_size=1, max_size=60))
 def test_a_cut_in_a_long_word_is_never_inside_a_character(characters: list[str]) -> None:
     text = "".join(characters)
     pieces = split(text, 20)
@@ -135,9 +131,7 @@ def test_a_cut_in_a_long_word_is_never_inside_a_character(characters: list[str])
 
 
 @given(answers, limits)
-def test_messages_already_full_stay_as_they_are_while_the_answer_grows(
-    blocks: list[Prose | Code], limit: int
-) -> None:
+def test_messages_already_full_stay_as_they_are_while_the_answer_grows(blocks: list[Prose | Code], limit: int) -> None:
     text = "\n\n".join(block.text for block in blocks if isinstance(block, Prose))
     whole = split(text, limit)
     for end in range(0, len(text), 17):

@@ -67,8 +67,6 @@ async def running(channel: Discord, core: Core) -> AsyncIterator[asyncio.Task[No
         await asyncio.gather(task, return_exceptions=True)
 
 
-def reply_to(
-    channel: Discord, inbound: Inbound, placed: Placed | None = None, **options: Any
-) -> DiscordReply:
+def reply_to(channel: Discord, inbound: Inbound, placed: Placed | None = None, **options: Any) -> DiscordReply:
     """The answer to this message."""
     return channel.reply(inbound.address, placed, inbound.turn_id, **options)

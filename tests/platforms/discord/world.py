@@ -25,7 +25,7 @@ def payload(name: str, /, **changes: Any) -> dict[str, Any]:
     return {**json.loads((PAYLOADS / f"{name}.json").read_text()), **changes}
 
 
-class Refused(Exception):  # noqa: N818  the platform's answer, not a fault of it
+class Refused(Exception):
     """The answer to a call that is not taken: an HTTP status and Discord's own code."""
 
     def __init__(self, status: int, code: int, message: str, **more: Any) -> None:

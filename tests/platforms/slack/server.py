@@ -74,9 +74,7 @@ class SlackServer:
 
     # --- people -------------------------------------------------------------------------------------------
 
-    async def say(
-        self, chat: str, user: str, text: str, *, thread: str = "", deliver: int = 1, files: Any = ()
-    ) -> str:
+    async def say(self, chat: str, user: str, text: str, *, thread: str = "", deliver: int = 1, files: Any = ()) -> str:
         """A person writes. Returns the message's ts."""
         said = self.space.add(chat, user, text, thread, files=list(files))
         self._events[(chat, said.ts)] = self._message_events(said)
@@ -188,9 +186,7 @@ class SlackServer:
                 return web.json_response({"ok": False, "error": "ratelimited"}, status=429, headers=headers)
             if fault is not None and not fault.lost:
                 raise Refusal(fault.error, **fault.more)
-            answer = (
-                self._open_link() if method == "apps.connections.open" else self._api.answer(method, given)
-            )
+            answer = self._open_link() if method == "apps.connections.open" else self._api.answer(method, given)
             if fault is not None and request.transport is not None:
                 request.transport.close()
         except Refusal as refusal:

@@ -17,7 +17,7 @@ Arguments = Mapping[str, Any]
 Answer = dict[str, Any]
 
 
-class Refusal(Exception):  # noqa: N818  an answer, not a fault
+class Refusal(Exception):
     """`ok: false`, with more beside the error where Slack says more."""
 
     def __init__(self, error: str, **more: Any) -> None:
@@ -248,9 +248,7 @@ class WebApi:
     def _between(self, given: Arguments, messages: list[Said]) -> list[Said]:
         oldest, latest = str(given.get("oldest") or "0"), str(given.get("latest") or "9")
         same = str(given.get("inclusive", "0")) == "1"
-        return [
-            said for said in messages if oldest < said.ts < latest or (same and said.ts in (oldest, latest))
-        ]
+        return [said for said in messages if oldest < said.ts < latest or (same and said.ts in (oldest, latest))]
 
     def _page(self, given: Arguments, messages: list[Said]) -> Answer:
         start, limit = int(given.get("cursor") or 0), int(given.get("limit") or 100)

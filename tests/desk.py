@@ -1,0 +1,34 @@
+"""An operator at work in a test: the same functions that the command line calls."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from agent.errors import UnknownModel
+from storage.audit import Author
+from storage.flag_targets import Target
+from storage.flags import FlagDesk
+from storage.postgres import open_database
+from storage.redis import open_redis
+from tests.world import Script
+
+ADA = Author("ada", "a test", "because")
+BOB = Author("bob", "another test")
+EVERYBODY = Target()
+UNKNOWN_MODEL = "nobody:knows"
+
+
+class Models(Script):
+    """Knows every model but one."""
+
+    def check(self, model: str) -> None:
+        if model == UNKNOWN_MODEL:
+            raise UnknownModel("There are test:model and test:other.")
+
+
+@asynccontextmanager
+async def operator(database_url: str, redis_url: str) -> AsyncIterator[FlagDesk]:
+    """An operator's process: connections of its own."""
+    async with open_database(database_url) as database, open_redis(redis_url) as pipe:
+        yield FlagDesk(database, pipe, Models())
