@@ -41,6 +41,9 @@ from agent.prompt import build_prompt
 from agent.resolution import EVERYBODY, Audience
 from agent.steering import Steering, audience
 
+BELIEVED = 0.8
+"""After this part of a lease without a heartbeat nothing unfinished is shown: another may soon take over."""
+
 ATTEMPTS = 3
 """A message over which this many instances died is set aside."""
 
@@ -74,6 +77,7 @@ class Running:
     audience: Audience = EVERYBODY
     cut: Cut | None = None
     writer: asyncio.Task[None] | None = None
+    held_at: float = field(default_factory=time.monotonic)  # when the claim was last known to be ours
 
     def cut_short(self, why: Cut) -> None:
         """Ends the writing; what is being stored is not disturbed."""
@@ -105,8 +109,9 @@ class Draft:
 class Answering:
     """Writes, stores and delivers answers. Holds no connection while a model or a platform is awaited."""
 
-    def __init__(self, ports: Ports, steering: Steering, later: Later) -> None:
+    def __init__(self, ports: Ports, steering: Steering, later: Later, *, lease_seconds: float) -> None:
         self._ports = ports
+        self._believed = BELIEVED * lease_seconds
         self._later = later
         self._steering = steering
         self._quarantine = asyncio.Lock()
@@ -171,7 +176,7 @@ class Answering:
             return
         prompt = self._prompt(running, loaded)
         reply = self._reply(running, batch)
-        display = Display(reply, lambda placed: self._place(running, placed))
+        display = Display(reply, lambda placed: self._place(running, placed), ours=lambda: self._is_ours(running))
         started = time.monotonic()
         try:
             draft = await self._write(running, self._model(running, loaded), prompt, display)
@@ -192,6 +197,10 @@ class Answering:
         first, lead = batch[0], batch[-1]
         channel = self._ports.channels[running.key[0]]
         return channel.reply(lead.address, running.standing(first), lead.turn)
+
+    def _is_ours(self, running: Running) -> bool:
+        """Whether no other instance can have taken the claim. Else a draft might overwrite its finished answer."""
+        return running.cut is not Cut.LOST and time.monotonic() - running.held_at < self._believed
 
     def _place(self, running: Running, placed: Placed) -> None:
         running.draft = (running.turns[0], placed)
@@ -293,7 +302,7 @@ class Answering:
             running.cut_short(Cut.LOST)
             log.warning("claim lost", conversation=str(running.conversation))
             return None
-        running.claim, running.cut = stored.next_claim, None
+        running.claim, running.cut, running.held_at = stored.next_claim, None, time.monotonic()
         log.info("answered", seq=stored.version, covers=answer.answers)
         window = loaded.window
         if stored.next_claim is None and stored.version == window.version + 1 and batch:

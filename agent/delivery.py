@@ -35,8 +35,9 @@ log = structlog.get_logger()
 class Display:
     """Shows an answer as it grows: the newest text whenever the platform is ready, never slowing the model."""
 
-    def __init__(self, reply: Reply, placed: Callable[[Placed], object]) -> None:
+    def __init__(self, reply: Reply, placed: Callable[[Placed], object], *, ours: Callable[[], bool]) -> None:
         self._reply = reply
+        self._ours = ours  # nothing is shown while it may be another instance's turn to speak
         self._placed = placed  # told where the answer stands, each time that changes
         self._text: Callable[[], str] = str
         self._grown = asyncio.Event()
@@ -66,6 +67,8 @@ class Display:
             self._grown.clear()
             if self._closed:
                 return
+            if not self._ours():
+                continue
             try:
                 placed = await self._reply.show(self._text())
             except DeliveryError as error:

@@ -70,7 +70,7 @@ class Engine:
         self._ports = ports
         self._options = options
         self._steering = Steering(ports.flags, ports.control, options)
-        self._answering = Answering(ports, self._steering, self._spawn)
+        self._answering = Answering(ports, self._steering, self._spawn, lease_seconds=options.lease_seconds)
         self._running: set[Running] = set()
         self._latest: dict[UUID, asyncio.Task[None]] = {}  # the last work begun for a conversation
         self._delivering: set[UUID] = set()
@@ -286,6 +286,7 @@ class Engine:
 
     async def _beat(self) -> Beat:
         claims = {running.claim.fence: running for running in self._running if running.claim is not None}
+        began = time.monotonic()
         leads = [running.turns[-1] for running in self._running if running.turns]
         beat = await self._ports.leases.beat(
             [running.claim for running in claims.values() if running.claim],
@@ -295,6 +296,7 @@ class Engine:
         for fence, running in claims.items():
             if running.claim is None or running.claim.fence != fence:
                 continue  # it went on while the heartbeat was under way
+            running.held_at = began if fence in beat.held else running.held_at
             if fence not in beat.held:
                 running.cut_short(Cut.LOST)
             elif fence in beat.stopped and running.writer is not None:

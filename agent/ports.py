@@ -268,4 +268,5 @@ class Options:
     system_prompt: str = "You are a helpful assistant."
     max_message_chars: int = 32_000
     beat_seconds: float = 1.0
+    lease_seconds: float = 5.0  # how long a claim holds without a heartbeat
     drain_seconds: float = 8.0

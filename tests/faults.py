@@ -83,10 +83,12 @@ class Fuse:
         elif self._when == "during":
             self._orphans.add(asyncio.ensure_future(call()))
 
-    async def settle(self) -> None:
-        """Returns when every call that was left under way has had its effect."""
-        await asyncio.gather(*self._orphans, return_exceptions=True)
-        self._orphans.clear()
+    async def settle(self, seconds: float = 0.2) -> bool:
+        """Whether every call that was left under way has had its effect; what waits for people may take longer."""
+        if self._orphans:
+            done, self._orphans = await asyncio.wait(self._orphans, timeout=seconds)
+            await asyncio.gather(*done, return_exceptions=True)
+        return not self._orphans
 
 
 class Faulty:

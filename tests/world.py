@@ -205,7 +205,7 @@ class World:
                 instance=identifier, lease=self.lease, window_messages=self.window_messages,
             )  # fmt: skip
             ports = wrap(ports)
-            options = Options(MODEL, beat_seconds=self.beat, drain_seconds=self.drain)
+            options = Options(MODEL, beat_seconds=self.beat, lease_seconds=self.lease, drain_seconds=self.drain)
             async with Engine(ports, options) as engine:
                 yield Instance(engine, ports, database, pipe, identifier)
 

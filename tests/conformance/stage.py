@@ -137,7 +137,7 @@ class Stage:
             ports = await wire(database, pipe, self.model, channels, instance=uuid7(), lease=self.lease)
             if last_words is not None:
                 ports = replace(ports, deliveries=last_words(ports.deliveries))
-            options = Options(MODEL, beat_seconds=self.beat, drain_seconds=2.0)
+            options = Options(MODEL, beat_seconds=self.beat, lease_seconds=self.lease, drain_seconds=2.0)
             agent = Agent(await Engine(ports, options).__aenter__(), ports, database)
             try:
                 await self._connect(agent, channels, near=near)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
 from uuid import UUID
 
-from agent.models import Inbound, Overlap, Placed
+from agent.models import Inbound, Overlap, Placed, Prompt, Usage
 from agent.ports import Deliveries
 from tests.conformance.beyond import lose_answers, wait_out_retries
 from tests.conformance.driver import Driver, Place
-from tests.conformance.stage import Stage
+from tests.conformance.stage import Speaker, Stage
 
 LABELS = ("before", "repeat", "already", "earlier")
 
@@ -229,3 +229,41 @@ async def test_a_channel_can_be_stopped_at_any_moment(driver: Driver) -> None:
         run.cancel()
         done, _ = await asyncio.wait({run}, timeout=10)
         assert {run} == done, f"still running, cancelled after {ticks} ticks"
+
+
+class Torn(Speaker):
+    """Its first answer is torn: a word, a pause, one more word, and then nothing for ever."""
+
+    async def stream(self, model: str, prompt: Prompt) -> AsyncGenerator[str | Usage]:
+        self.prompts.append(prompt)
+        if len(self.prompts) > 1:
+            yield f"whole: {prompt.messages[-1][1]}"
+            yield Usage(model, 10, 5)
+            return
+        yield "torn"
+        await self.go_on.wait()
+        yield " apart"
+        await asyncio.Event().wait()
+
+
+async def test_a_draft_of_an_instance_without_its_lease_does_not_touch_the_finished_answer(stage: Stage) -> None:
+    """It stops beating while it writes and another finishes; what it goes on to write is not shown."""
+    stage.model = Torn()
+    ada, bob = stage.driver.direct("ada"), stage.driver.direct("bob")
+    async with stage.agent() as frozen:
+        stage.model.hold()
+        await stage.driver.say(ada, "a story")
+        await stage.until(lambda: "torn" in "".join(stage.screen(ada)))
+        await stage.until(lambda: frozen.accepted == 1)
+        await frozen.hush()
+        assert frozen.engine._beats is not None
+        frozen.engine._beats.cancel()
+        async with stage.agent():
+            await stage.until(lambda: "whole: a story" in stage.screen(ada))
+            await stage.settled()
+            before = stage.screen(ada)
+            stage.model.release()
+            for number in range(3):
+                await stage.ask(bob, f"question {number}", user="bob")
+            assert before == stage.screen(ada)
+        await frozen.crash()

@@ -82,6 +82,7 @@ class Promise(RuleBasedStateMachine):
         self.world.model.said = lambda prompt: f"{digest(prompt)} re: {prompt.messages[-1][1]}"
         self.pulse = Pulse()
         self.members: list[Member] = []
+        self.fuses: list[Fuse] = []  # of the dead, too
         self.sent: list[Inbound] = []
         self.acknowledged: list[Inbound] = []
 
@@ -106,6 +107,7 @@ class Promise(RuleBasedStateMachine):
 
     async def _born(self) -> Member:
         fuse, stack = Fuse(self.pulse), AsyncExitStack()
+        self.fuses.append(fuse)
         instance = await stack.enter_async_context(self.world.instance(lambda ports: through(fuse, ports)))
         return Member(instance, fuse, stack)
 
@@ -260,7 +262,8 @@ class Promise(RuleBasedStateMachine):
             is_open = await connection.fetchval("SELECT EXISTS (SELECT FROM turns WHERE state = 'open')")
         finally:
             await connection.close()
-        return is_open or any(member.instance.engine._tasks for member in self.members)
+        busy = any(member.instance.engine._tasks for member in self.members)
+        return is_open or busy or not all([await fuse.settle() for fuse in self.fuses])
 
     async def _end(self) -> None:
         for member in self.members:
