@@ -27,17 +27,19 @@ class PostgresDeliveries:
         self._engine = database.engine
         self._line = database.line()
         gone = (StoreUnavailable,)
-        self._placed: Batch[tuple[UUID, str], None] = Batch(
-            self._place_all, key=lambda item: item[0], passing=gone, linger=LINGER_SECONDS / 5
-        )
+        self._standing: dict[UUID, str] = {}  # the newest of each turn that is not recorded yet
+        self._placed: Batch[UUID, None] = Batch(self._place_all, passing=gone, limit=1000, linger=LINGER_SECONDS)
         self._done: Batch[tuple[UUID, str, str | None], None] = Batch(
             self._close_all, key=lambda item: item[0], passing=gone, limit=1000, linger=LINGER_SECONDS
         )
 
     async def placed(self, turn: UUID, placed: Placed) -> None:
-        await self._placed.submit((turn, encode_placed(placed)))
+        self._standing[turn] = encode_placed(placed)
+        await self._placed.submit(turn)
 
     async def done(self, turns: Sequence[UUID], placed: Placed | None, *, failed: str | None = None) -> None:
+        for turn in turns:  # a quick answer: nobody will edit it any more
+            self._standing.pop(turn, None)
         state, where = ("failed" if failed else "done"), (encode_placed(placed) if placed else None)
         if len(turns) == 1:
             await self._done.submit((turns[0], state, where))
@@ -46,9 +48,11 @@ class PostgresDeliveries:
         if failed:
             await self._audit(turns[-1], failed)
 
-    async def _place_all(self, items: Sequence[tuple[UUID, str]]) -> list[None]:
-        await self._line.fetch(STATEMENTS["placed"], *_columns(items))
-        return [None] * len(items)
+    async def _place_all(self, turns: Sequence[UUID]) -> list[None]:
+        newest = [(turn, self._standing.pop(turn)) for turn in dict.fromkeys(turns) if turn in self._standing]
+        if newest:
+            await self._line.fetch(STATEMENTS["placed"], *_columns(newest))
+        return [None] * len(turns)
 
     async def _close_all(self, items: Sequence[tuple[UUID, str, str | None]]) -> list[None]:
         await self._line.fetch(STATEMENTS["done"], *_columns(items))

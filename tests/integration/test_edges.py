@@ -12,7 +12,7 @@ import pytest
 from agent import engine as engine_module
 from agent.errors import StoreUnavailable
 from agent.models import Inbound, Overlap
-from storage.postgres import connect
+from storage.postgres import connect, open_database
 from tests.integration.test_engine import set_overlap
 from tests.world import Instance, World
 
@@ -211,3 +211,12 @@ async def test_a_message_stored_without_anyone_learning_so_is_answered(
     else:
         await agent.engine.accept(message)
     await world.answered("ada", "re: one")
+
+
+async def test_a_closed_database_makes_no_new_connection(world: World) -> None:
+    """A statement that is repeated while its instance ends would leave one behind."""
+    async with open_database(world.database_url) as database:
+        line = database.line()
+        await line.fetch("SELECT 1")
+    with pytest.raises(StoreUnavailable):
+        await line.fetch("SELECT 1")

@@ -273,7 +273,7 @@ class Promise(RuleBasedStateMachine):
 
 
 ORDINARY = settings(
-    max_examples=80,
+    max_examples=60,
     stateful_step_count=30,
     deadline=None,
     print_blob=True,
