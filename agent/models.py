@@ -211,7 +211,7 @@ class Loaded:
 class Undelivered:
     """An answer that was stored but not yet seen to arrive."""
 
-    turns: tuple[UUID, ...]  # all that the answer covers; the last one holds address and placed
+    turns: tuple[UUID, ...]  # all that the answer covers; the last holds the address, the first what is placed
     address: Address
     placed: Placed | None
     text: str

@@ -97,7 +97,10 @@ class Settings(BaseSettings):
         default=32_000, gt=0, description="Longer messages are refused before they are stored."
     )
     window_messages: int = Field(
-        default=20, ge=2, le=200, description="How many of the last messages a prompt is made from."
+        default=20,
+        ge=2,
+        le=200,
+        description="How many of the last messages a prompt is made from, besides those that wait.",
     )
 
     # channels

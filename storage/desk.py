@@ -178,10 +178,10 @@ async def _choose_model(connection: AsyncConnection, inbound: Inbound, model: st
             )
         )
         return True
-    await _changed(connection, inbound, model_override=None, **moved)
-    if inbound.direct:
+    if inbound.direct:  # people before conversations, as everywhere: otherwise it deadlocks with `accept`
         person = select(User.person_id).where(User.id == user).scalar_subquery()
         await connection.execute(update(User).where(User.person_id == person).values(preferred_model=model))
+    await _changed(connection, inbound, model_override=None, **moved)
     return True
 
 

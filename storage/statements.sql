@@ -159,7 +159,8 @@ WITH me AS (
 )
 SELECT answering AS fence, asked, stopping IS NOT DISTINCT FROM answering AS stopped, 0 AS epoch FROM renewed
 UNION ALL
-SELECT NULL, (SELECT count(*) FROM instances WHERE id <> $1::uuid AND seen_at < now() - make_interval(secs => $8::float8)),
+SELECT NULL, (SELECT count(*) FROM instances WHERE id <> $1::uuid AND seen_at > now() - interval '2 minutes'
+                AND seen_at < now() - make_interval(secs => $8::float8)),
        false, epoch FROM control_epoch;
 
 
