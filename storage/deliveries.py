@@ -16,7 +16,7 @@ from storage.statements import STATEMENTS
 from storage.tables import AuditEntry
 from storage.turns import encode_placed
 
-LINGER_SECONDS = 0.05
+LINGER_SECONDS = 0.08
 """How long a finished delivery waits for company before it is recorded; nobody awaits that."""
 
 

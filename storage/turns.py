@@ -24,7 +24,7 @@ from agent.models import (
     Window,
 )
 from storage.batch import Batch
-from storage.postgres import Database
+from storage.postgres import WALK_INDEXES, Database
 from storage.statements import STATEMENTS
 
 LEASE_SECONDS = 5.0
@@ -68,7 +68,8 @@ class PostgresTurns:
         self._instance = instance
         self._limit = window_messages
         self._lease = lease
-        self._accept_line, self._answer_line, self._load_line = (database.line() for _ in range(3))
+        self._accept_line, self._answer_line = database.line(), database.line()
+        self._load_line = database.line(WALK_INDEXES)
         gone = (StoreUnavailable,)
         self._accepts = Batch(self._accept_all, key=lambda turn: turn.inbound.address.key, passing=gone)
         self._answers = Batch(self._answer_all, key=lambda answer: answer.claim.conversation, passing=gone)

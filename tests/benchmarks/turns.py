@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import logging
 import resource
 import statistics
 import time
@@ -16,6 +17,7 @@ from contextlib import asynccontextmanager
 from uuid import UUID
 
 import asyncpg
+import structlog
 
 from storage.migrate import upgrade
 from storage.postgres import WALK_INDEXES, connect
@@ -137,6 +139,7 @@ async def main(rows: int, seconds: float) -> None:
 
 
 if __name__ == "__main__":
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, default=5_000_000)
     parser.add_argument("--seconds", type=float, default=5.0)

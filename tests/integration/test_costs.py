@@ -11,7 +11,7 @@ from typing import Any
 import asyncpg
 import pytest
 
-from storage.postgres import WALK_INDEXES, connect
+from storage.postgres import BY_INDEX, WALK_INDEXES, connect
 from storage.statements import STATEMENTS
 from tests.world import Instance, World
 
@@ -175,3 +175,37 @@ async def test_reading_a_window_uses_indexes_and_only_the_partitions_it_needs(
     read = [scan for scan in scans(plan) if scan["Relation Name"].startswith("messages_")]
     assert sum(scan["Actual Rows"] for scan in read) <= 20 + len(read)
     assert plan["Shared Hit Blocks"] + plan["Shared Read Blocks"] <= 60
+
+
+ONE = "'{00000000-0000-0000-0000-000000000001}'"
+CALLS = {
+    "answer": f"({ONE}, {ONE}, "
+    f"'{{1}}', {ONE}, {ONE}, '{{x}}', '{{m}}', '{{1}}', '{{1}}', '{{0}}', '{{1}}', '{{x}}', 5)",
+    "placed": f"({ONE}, '{{x}}')",
+    "done": f"({ONE}, '{{done}}', '{{x}}')",
+    "hand_back": f"({ONE}, {ONE})",
+}
+
+
+@pytest.mark.parametrize("name", CALLS)
+async def test_locking_in_order_looks_at_its_own_rows_however_many_there_are(
+    probe: asyncpg.Connection[asyncpg.Record], name: str
+) -> None:
+    """The order of locks is sorted, not found by walking the index of all conversations or turns."""
+    await probe.execute(
+        """
+        INSERT INTO users (id, person_id, channel_type, channel_user_id)
+            SELECT gen_random_uuid(), gen_random_uuid(), 't', n::text FROM generate_series(1, 20000) n;
+        INSERT INTO conversations (id, user_id, channel_type, chat_id)
+            SELECT gen_random_uuid(), id, 't', channel_user_id FROM users;
+        INSERT INTO turns (id, channel_type, chat_id, platform_message_id)
+            SELECT gen_random_uuid(), 't', channel_user_id, '1' FROM users;
+        """
+    )
+    await probe.execute("VACUUM ANALYZE conversations, turns")
+    for setting, value in BY_INDEX.items():
+        await probe.execute(f"SET {setting} = {value}")
+    await probe.execute(f"PREPARE statement AS {STATEMENTS[name]}")
+    rows = await probe.fetch(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) EXECUTE statement {CALLS[name]}")
+    plan = json.loads(rows[0][0])[0]["Plan"]
+    assert plan["Shared Hit Blocks"] + plan["Shared Read Blocks"] <= 30
