@@ -24,6 +24,13 @@ class Overlap(enum.StrEnum):
     INTERRUPT = "interrupt"  # the running answer is cut and kept; a new one sees both
 
 
+class Thumb(enum.StrEnum):
+    """What a person thinks of an answer, as a reaction says it."""
+
+    UP = "+1"
+    DOWN = "-1"
+
+
 @dataclass(frozen=True, slots=True)
 class Address:
     """Where an answer goes. Stored with the turn, so that any instance can deliver it."""
@@ -50,7 +57,10 @@ class Inbound:
     text: str
     username: str | None = None
     direct: bool = True  # False in groups and threads, where the prompt names authors
-    change: Literal["new", "edit", "delete"] = "new"  # of a message with this id; only before it is answered
+    change: Literal["new", "edit", "delete", "vote", "unvote"] = "new"
+    """`edit` and `delete`: of the person's message with this id, as long as it is not answered. `vote` and `unvote`:
+    `text` is the Thumb that was given to, or taken from, the agent's message with this id; `thread` may be unknown.
+    """
 
     @property
     def turn_id(self) -> UUID:

@@ -8,15 +8,12 @@ from __future__ import annotations
 import enum
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from hashlib import sha256
 from typing import Any, NamedTuple
 from uuid import UUID
 
+from agent.buckets import BUCKETS, bucket_of, edge
 from agent.errors import Rejected
 from agent.flags import Flag
-
-BUCKETS = 100_000
-"""A percentage has steps of a thousandth of a percent."""
 
 KILL, PERCENTAGE, GLOBAL, DEFINITION = "kill", "percentage", "global", "definition"
 """Scopes with one row per flag. `definition` is no rule: it holds what a flag is that an operator made."""
@@ -85,7 +82,7 @@ class Step(NamedTuple):
         """Why it matched or did not, for people."""
         if self.bucket is None or self.share is None:
             return self.outcome.value
-        return f"{self.outcome.value}: bucket {self.bucket} of {BUCKETS}, {self.share:g} % are {_edge(self.share)}"
+        return f"{self.outcome.value}: bucket {self.bucket} of {BUCKETS}, {self.share:g} % are {edge(self.share)}"
 
 
 Rules = Mapping[str, Any]
@@ -135,7 +132,7 @@ def _shared(flag: Flag[Any], rule: Any, person: UUID | None) -> Step:
     if person is None:
         return Step("percentage", PERCENTAGE, Outcome.UNNAMED, value, None, share)
     bucket = bucket_of(salt, person)
-    inside = bucket < _edge(share)
+    inside = bucket < edge(share)
     return Step("percentage", PERCENTAGE, Outcome.MATCHED if inside else Outcome.OUTSIDE, value, bucket, share)
 
 
@@ -147,20 +144,6 @@ def _is_share(flag: Flag[Any], rule: object) -> bool:
         and isinstance(rule.get("salt"), str)
         and flag.fits(rule.get("value"))
     )
-
-
-def bucket_of(salt: str, person: UUID) -> int:
-    """Where a person stands among 100,000: the first 8 bytes of SHA-256 of `salt:person`, big-endian, modulo 100,000.
-
-    `person` is written as in RFC 9562: lower case, with hyphens. Two salts split independently of each other.
-    """
-    digest = sha256(f"{salt}:{person}".encode()).digest()
-    return int.from_bytes(digest[:8], "big") % BUCKETS
-
-
-def _edge(share: float) -> int:
-    """Buckets below it are inside: a share that grows never loses anybody."""
-    return round(share * BUCKETS / 100)
 
 
 def percentage_rule(share: float, salt: str, value: object) -> dict[str, Any]:

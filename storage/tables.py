@@ -18,6 +18,7 @@ from sqlalchemy import (
     LargeBinary,
     Numeric,
     PrimaryKeyConstraint,
+    SmallInteger,
     String,
     Text,
     UniqueConstraint,
@@ -286,6 +287,30 @@ class BudgetReservation(Base):
     tokens: Mapped[int]
     usd: Mapped[Decimal] = mapped_column(Numeric(14, 8))
     made_at: Mapped[datetime] = mapped_column(server_default=NOW)
+
+
+class Vote(Base):
+    """What one account thinks of one answer."""
+
+    __tablename__ = "votes"
+    __table_args__ = (
+        PrimaryKeyConstraint("message_id", "user_id"),
+        CheckConstraint("thumb IN (-1, 1)", name="votes_thumb"),
+        Index("votes_user", "user_id"),
+    )
+    message_id: Mapped[UUID]  # of the answer
+    user_id: Mapped[UUID] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
+    conversation_id: Mapped[UUID]
+    thumb: Mapped[int] = mapped_column(SmallInteger)
+    at: Mapped[datetime] = mapped_column(server_default=NOW)
+
+
+class Operator(Base):
+    """Somebody who may change what the agent does. None at all: everybody who can reach the database."""
+
+    __tablename__ = "operators"
+    name: Mapped[str] = mapped_column(primary_key=True)
+    added_at: Mapped[datetime] = mapped_column(server_default=NOW)
 
 
 class LinkCode(Base):

@@ -13,14 +13,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agent.buckets import BUCKETS, bucket_of
 from agent.errors import Rejected
 from agent.flags import Flag, Kind
 from agent.resolution import (
-    BUCKETS,
     EVERYBODY,
     Audience,
     Outcome,
-    bucket_of,
     percentage_rule,
     resolve,
     steps,
