@@ -24,6 +24,9 @@ WRONG_USAGE = 2
 INTERRUPTED = 130  # 128 + SIGINT, as shells count
 TERMINATED = 143  # 128 + SIGTERM
 
+COLLECT_EVERY = 20_000
+"""New objects between two collections of the youngest."""
+
 EXIT_STATUS = {
     WELL: "all is well; every message was answered",
     NOT_WELL: "something is not well; not every message was answered",
@@ -50,6 +53,17 @@ def run(command: Command) -> NoReturn:
         except asyncio.CancelledError:
             status = TERMINATED
     raise SystemExit(status)
+
+
+def spare_collections() -> None:
+    """For a process that goes on: what stands at its start is not looked at by the garbage collector again.
+
+    A turn makes some thousand objects with cycles among them (tasks, exceptions); collecting every 700, as Python does
+    by default, takes a tenth of the time of a process under load.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(COLLECT_EVERY, 20, 20)
 
 
 def report(error: Exception) -> int:

@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 import structlog
 
 from agent.app import Backdrop, configured_channels, open_app
-from agent.cli_run import WELL
+from agent.cli_run import WELL, spare_collections
 from agent.console.server import http_server
 from agent.console.state import Service, State
 from agent.console.web import web_app
@@ -46,6 +46,7 @@ async def serve(
     async with http(settings, state), open_app(settings, channels, upgrade=upgrade) as app:
         behind.open(app.stores)
         state.run(app)
+        spare_collections()
         try:
             services = [supervise(s.channel, app.engine.accept, tell=s.tell) for s in state.services]
             await _side_by_side(services)

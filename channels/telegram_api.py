@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
@@ -24,10 +24,15 @@ from telegram.constants import ChatAction
 from telegram.error import TelegramError
 from telegram.request import HTTPXRequest
 
+from agent.errors import AgentError
+from channels.pacing import RateLimited
 from channels.telegram_errors import Declined, TokenError, UnknownMethodError, translated
 from channels.telegram_text import Piece
 
 T = TypeVar("T")
+
+CONNECTIONS = 64
+"""At once to Telegram, which takes 30 messages a second of a bot; httpx looks through all of them at each request."""
 
 UPDATES = ("message", "edited_message")  # all that the agent reads; bots hear of no deletions
 
@@ -67,11 +72,12 @@ class BotApi:
         context = httpx.create_ssl_context()
         timeouts: dict[str, Any] = {"read_timeout": timeout, "connect_timeout": 5.0, "pool_timeout": timeout}
         options = {"httpx_kwargs": {"verify": context}, **timeouts}
-        self._requests = (_Polling(**options), HTTPXRequest(**options))
+        self._polling = _Polling(connection_pool_size=1, **options)
+        self._requests = (self._polling, HTTPXRequest(connection_pool_size=CONNECTIONS, **options))
         self._bot = Bot(
             token,
             base_url=f"{api_url.rstrip('/')}/bot",
-            get_updates_request=self._requests[0],
+            get_updates_request=self._polling,
             request=self._requests[1],
         )
         self._users = 0
@@ -106,7 +112,13 @@ class BotApi:
 
     async def updates(self, offset: int, wait: int) -> Sequence[Update]:
         """What came since `offset`, which tells Telegram that everything before it is safe."""
-        return await self._call(lambda bot: bot.get_updates(offset=offset, timeout=wait, allowed_updates=UPDATES))
+        try:
+            return await self._call(lambda bot: bot.get_updates(offset=offset, timeout=wait, allowed_updates=UPDATES))
+        except (AgentError, RateLimited):
+            raise
+        except Exception:  # whatever the library stumbles over in one of them
+            with self._polling.carefully():
+                return await self._call(lambda bot: bot.get_updates(offset=offset, timeout=0, allowed_updates=UPDATES))
 
     async def send(self, to: Target, piece: Piece) -> str:
         """Sends a message and returns its id. Text whose entities are refused goes without them."""
@@ -210,10 +222,20 @@ class BotApi:
 class _Polling(HTTPXRequest):
     """One update that the library can not read must not hide the others of its batch for ever."""
 
-    @staticmethod
-    def parse_json_payload(payload: bytes) -> dict[str, Any]:
+    _careful = False
+
+    @contextmanager
+    def carefully(self) -> Iterator[None]:
+        """Inside, updates that can not be read are emptied. Every update is read twice then."""
+        self._careful = True
+        try:
+            yield
+        finally:
+            self._careful = False
+
+    def parse_json_payload(self, payload: bytes) -> dict[str, Any]:  # type: ignore[override]  # called on the instance
         data = HTTPXRequest.parse_json_payload(payload)
-        if isinstance(updates := data.get("result"), list):
+        if self._careful and isinstance(updates := data.get("result"), list):
             data["result"] = [_readable(update) for update in updates]
         return data
 

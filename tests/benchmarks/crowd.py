@@ -1,7 +1,8 @@
 """A crowd on three channels at once: is every message answered, in order, once, and acknowledged in time?
 
 `uv run python -m tests.benchmarks.crowd --people 1000` prints the figures. The platforms' servers and their people
-run in one process; the real client libraries, the agent and a model that answers at once in another.
+run in one process; in another the agent, with channels as `agent serve` makes them (real client libraries, real pace) and
+a model that answers at once.
 """
 
 from __future__ import annotations
@@ -14,14 +15,19 @@ import time
 from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from typing import Any, TypeVar
 
 import msgspec
 import structlog
 
+from agent.app import Backdrop, Stores, configured_channels
+from agent.cli_run import spare_collections
 from agent.models import Inbound
 from storage.migrate import upgrade
-from tests.benchmarks.crowd_platforms import Crowd, Report, addresses, come_to, patient
+from storage.postgres import open_database
+from storage.redis import open_redis
+from tests.benchmarks.crowd_platforms import Crowd, Report, addresses, come_to, patient, settings_for
 from tests.conformance.driver import Driver
 from tests.conformance.stage import Agent, Stage
 from tests.servers import Postgres, Valkey, running
@@ -88,7 +94,7 @@ class Durable:
 
 
 async def here(database_url: str, redis_url: str, size: Size) -> Figures:
-    """Everything in this process."""
+    """Everything in this process, and the channels in a hurry: a check, not a measurement."""
     drivers = patient()
     stage, durable = Stage(database_url, redis_url, drivers, lease=30.0, beat=1.0), Durable()
     async with AsyncExitStack() as stack:
@@ -108,10 +114,23 @@ async def apart(database_url: str, redis_url: str, size: Size) -> Figures:
         assert process.stdin is not None and process.stdout is not None
         async with asyncio.timeout(START_S):
             come_to(drivers, msgspec.json.decode(await process.stdout.readline()))
-        async with stage.agent(near=False) as agent:
+        async with _as_shipped(stage), stage.agent(near=False) as agent:
             durable.watch(agent)
             report = msgspec.json.decode(await process.stdout.readline(), type=Report)
             return await _figures(stage, report, durable)
+
+
+@asynccontextmanager
+async def _as_shipped(stage: Stage) -> AsyncIterator[None]:
+    """Channels that keep the platforms' pace, together over Redis. Those of the tests are in more of a hurry."""
+    behind = Backdrop()
+    made = {channel.name: channel for channel in configured_channels(settings_for(stage.drivers), behind)}
+    for driver in stage.drivers:
+        driver.channel = partial(made.__getitem__, driver.name)  # type: ignore[method-assign]
+    async with open_database(stage.database_url) as database, open_redis(stage.redis_url) as pipe:
+        behind.open(Stores(stage.database_url, stage.redis_url, database, pipe, ()))
+        spare_collections()
+        yield
 
 
 @asynccontextmanager

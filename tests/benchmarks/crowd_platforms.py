@@ -9,11 +9,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from agent.settings import Settings
 from tests.conformance.driver import Driver, Place
 from tests.conformance.drivers.discord import DiscordDriver
 from tests.conformance.drivers.slack import SlackDriver
 from tests.conformance.drivers.telegram import TelegramDriver
-from tests.platforms.slack import SlackServer
+from tests.platforms.slack import APP_TOKEN, BOT_TOKEN, SlackServer
 
 LOOK = 0.02  # seconds between two looks at all screens
 PATIENCE = 600.0
@@ -182,3 +183,22 @@ def come_to(drivers: Sequence[Driver], where: Mapping[str, str]) -> None:
             driver.server.root = where[driver.name]
         elif isinstance(driver, TelegramDriver):
             driver._server.url = where[driver.name]
+
+
+def settings_for(drivers: Sequence[Driver]) -> Settings:
+    """The settings of an agent that finds its platforms there."""
+    where = addresses(drivers)
+    given: dict[str, Any] = {
+        "discord_api_url": where["discord"],
+        "telegram_api_url": where["telegram"],
+        "slack_app_token": APP_TOKEN,
+        "slack_bot_token": BOT_TOKEN,
+    }
+    for driver in drivers:
+        if isinstance(driver, DiscordDriver):
+            given["discord_token"] = driver.server.token
+        elif isinstance(driver, TelegramDriver):
+            given["telegram_token"] = driver._server.token
+        elif isinstance(driver, SlackDriver):
+            given["slack_api_url"] = driver.server.api_url
+    return Settings(_env_file=None, **given)
