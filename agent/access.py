@@ -8,6 +8,10 @@ from agent.models import ChannelSettings, Inbound
 TOLD_EVERY = Limit(1, 3600)
 """How often a stranger hears that they are one."""
 
+VOTES = Limit(60, 60)
+"""How many reactions of one person are looked at. Each is a search, so they have a limit of their own: they use up no
+messages, and messages use up none of them."""
+
 
 def is_barred(settings: ChannelSettings, inbound: Inbound) -> bool:
     """Whether this message is not even taken. The deny list wins over the allow list."""
@@ -36,6 +40,12 @@ def stranger_sentence(inbound: Inbound) -> str:
         "I may only talk to people on a list here, and you are not on it yet. "
         f"Please ask whoever runs me to add your id, {inbound.user_id}."
     )
+
+
+def vote_rule(inbound: Inbound) -> Rule:
+    """Keeps somebody who taps a thumb on and off from keeping the database busy."""
+    account = f"{inbound.address.channel}:{inbound.user_id}"
+    return Rule("vote", account, VOTES, account)
 
 
 def default_model(settings: ChannelSettings, fallback: str) -> str:

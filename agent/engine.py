@@ -54,6 +54,7 @@ from agent.ports import Options, Ports
 from agent.replies import Plan, plan, say
 from agent.resolution import Audience
 from agent.steering import Steering
+from agent.votes import Votes
 
 ROUTINE_BEATS = 30  # every so many heartbeats, look for anything left over
 IN_DOUBT_BEATS = 10  # … and so many after work ended early: what it left is found once its lease is over
@@ -71,6 +72,7 @@ class Engine:
         self._options = options
         self._steering = Steering(ports.flags, ports.control, options)
         self._answering = Answering(ports, self._steering, self._spawn, lease_seconds=options.lease_seconds)
+        self._votes = Votes(ports, self._spawn)
         self._running: set[Running] = set()
         self._latest: dict[UUID, asyncio.Task[None]] = {}  # the last work begun for a conversation
         self._delivering: set[UUID] = set()
@@ -96,7 +98,16 @@ class Engine:
         if self._stopping:
             raise StoreUnavailable("The agent is stopping. Please send that again in a moment.")
         # Whoever delivers may be cancelled; what has begun to be stored is still followed to its end.
-        await asyncio.shield(self._spawn(self._accept(inbound)))
+        take = self._vote if inbound.change in ("vote", "unvote") else self._accept
+        await asyncio.shield(self._spawn(take(inbound)))
+
+    async def _vote(self, inbound: Inbound) -> None:
+        try:
+            await self._votes.take(replace(inbound, username=_storable(inbound.username)))
+        except AgentError:
+            raise
+        except Exception as error:  # delivered again and again it would hold up all behind it
+            log.exception("vote refused", error=type(error).__name__)
 
     async def _accept(self, inbound: Inbound) -> None:
         bind_contextvars(turn=str(inbound.turn_id))  # in this task and all that it begins

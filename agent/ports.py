@@ -185,6 +185,12 @@ class Desk(Protocol):
     async def edit(self, inbound: Inbound) -> UUID | None:
         """Replaces (or empties) a stored message that is not answered yet. The conversation, if it was in time."""
 
+    async def vote(self, inbound: Inbound) -> bool:
+        """Counts a person's last thumb on an answer, or takes back the one it names; on all else does nothing.
+
+        Durable when it returns. False: the answer that this message begins is not stored yet, so ask again.
+        """
+
 
 class Cache(Protocol):
     """Redis: makes it fast, may lose everything. Never raises; what it can not do did not happen."""

@@ -40,6 +40,9 @@ class Listener(Protocol):
     def deleted(self, chat: str, message: str) -> None:
         """A message was deleted."""
 
+    def reacted(self, reaction: discord.RawReactionActionEvent, *, given: bool) -> None:
+        """Somebody gave a reaction to a message, or took it away."""
+
     def used(self, interaction: discord.Interaction) -> None:
         """Somebody used a command."""
 
@@ -77,7 +80,7 @@ class Gateway(discord.Client):
         # discord.py writes payloads, and so what people say, into its log, and tracebacks for a lost network.
         logging.getLogger("discord").setLevel(logging.CRITICAL)
         super().__init__(
-            intents=discord.Intents(guilds=True, messages=True, message_content=True),
+            intents=discord.Intents(guilds=True, messages=True, message_content=True, reactions=True),
             member_cache_flags=discord.MemberCacheFlags.none(),
             chunk_guilds_at_startup=False,
             max_messages=None,
@@ -112,6 +115,8 @@ class Gateway(discord.Client):
             case "raw_bulk_message_delete":
                 for message in args[0].message_ids:
                     self._listener.deleted(str(args[0].channel_id), str(message))
+            case "raw_reaction_add" | "raw_reaction_remove":
+                self._listener.reacted(*args, given=event == "raw_reaction_add")
             case "interaction":
                 self._listener.used(*args)
 

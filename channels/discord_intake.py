@@ -19,7 +19,7 @@ from agent.models import Inbound
 from agent.ports import Accept, LastAccepted
 from channels.discord_interaction import DEFERRED, CommandUse, command_use, respond, switched_off
 from channels.discord_lanes import Lanes
-from channels.discord_message import read_message
+from channels.discord_message import read_message, read_reaction
 from channels.discord_rest import Rest
 from channels.discord_sdk import discord
 from channels.pacing import RateLimited
@@ -83,6 +83,11 @@ class Intake:
         """Discord tells only ids; of the many deletions in a server those count that the agent has heard."""
         if known := self._recent.get((chat, message)):
             self._put(replace(known, change="delete"))
+
+    def reacted(self, reaction: discord.RawReactionActionEvent, *, given: bool) -> None:
+        """A thumb, given or taken away. In a lane of its own: no message waits for the search of an answer."""
+        if inbound := read_reaction(reaction, self._me, given=given):
+            self._lanes.put(f"votes in {inbound.address.chat}", partial(self._take, inbound))
 
     def used(self, interaction: discord.Interaction) -> None:
         """A command, if Discord sends them here."""

@@ -1,4 +1,4 @@
-"""A Discord message becomes an Inbound, if it is meant for the agent."""
+"""A Discord message or reaction becomes an Inbound, if it is meant for the agent."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from agent.models import Address, Inbound
 from channels.discord_sdk import discord
+from channels.thumbs import thumb_of_emoji
 
 _TALK = (discord.MessageType.default, discord.MessageType.reply)
 _KINDS = ("image", "video", "audio")
@@ -31,6 +32,30 @@ def read_message(message: discord.Message, me: discord.abc.Snowflake, *, known: 
         text=_text(message, me),
         username=message.author.display_name,
         direct=direct,
+    )
+
+
+def read_reaction(
+    reaction: discord.RawReactionActionEvent, me: discord.abc.Snowflake, *, given: bool
+) -> Inbound | None:
+    """A person's thumb on what may be a message of the agent; None for every other reaction.
+
+    Discord says whose message it is, and whether a bot reacts, only when a reaction is given.
+    """
+    thumb = None if reaction.emoji.id else thumb_of_emoji(reaction.emoji.name)
+    member = reaction.member
+    if thumb is None or reaction.user_id == me.id or (member is not None and member.bot):
+        return None
+    if reaction.message_author_id not in (None, me.id):
+        return None
+    return Inbound(
+        address=Address("discord", str(reaction.channel_id)),
+        message_id=str(reaction.message_id),
+        user_id=str(reaction.user_id),
+        text=thumb.value,
+        username=member.display_name if member else None,
+        direct=reaction.guild_id is None,
+        change="vote" if given else "unvote",
     )
 
 

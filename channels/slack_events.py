@@ -27,6 +27,7 @@ from agent.ports import Accept
 from channels.slack_api import Recent
 from channels.slack_people import Identity, People, Threads
 from channels.slack_text import attachments, mentioned, readable, without_mention
+from channels.thumbs import thumb_of_name
 
 SPOKEN = (None, "file_share", "me_message", "thread_broadcast")
 """Subtypes of messages that people write; all others are Slack's own remarks."""
@@ -94,6 +95,7 @@ class Intake:
         )
         app.event(re.compile("^(message|app_mention)$"))(self._message)
         app.event(re.compile("^(assistant_thread_started|app_home_opened)$"))(self._open)
+        app.event(re.compile("^reaction_(added|removed)$"))(self._reaction)
         app.command(re.compile("."))(self._command)
         app.error(self._failed)
         return app
@@ -184,6 +186,33 @@ class Intake:
             thread=str(event.get("thread_ts") or ("" if _direct(event) else ts)),
             message=ts,
             extra={"user": str(event["user"]), "team": str(event.get("team") or self._me.team)},
+        )
+
+    # --- reactions ----------------------------------------------------------------------------------------
+
+    async def _reaction(self, event: dict[str, Any]) -> None:
+        lock = self._locks.setdefault(f"votes in {event['item'].get('channel')}", asyncio.Lock())
+        async with lock:  # in order, and no message waits for the search of an answer
+            inbound = await self._vote(event)
+            if inbound is not None:
+                await self._accept(inbound)
+
+    async def _vote(self, event: Mapping[str, Any]) -> Inbound | None:
+        """A person's thumb on a message of the agent. Slack does not say in which thread that stands."""
+        item, user, thumb = event["item"], str(event["user"]), thumb_of_name(str(event["reaction"]))
+        if thumb is None or item["type"] != "message" or user in (self._me.user, "USLACKBOT"):
+            return None
+        if event.get("item_user") not in (None, self._me.user) or (person := await self._people.person(user)).bot:
+            return None
+        chat, direct = str(item["channel"]), _direct(item)
+        return Inbound(
+            address=Address("slack", chat),
+            message_id=str(item["ts"]),
+            user_id=user,
+            text=thumb.value,
+            username=None if direct else person.name or None,
+            direct=direct,
+            change="vote" if event["type"] == "reaction_added" else "unvote",
         )
 
     # --- slash commands -----------------------------------------------------------------------------------

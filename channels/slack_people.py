@@ -31,34 +31,47 @@ class Identity:
     team: str
 
 
+@dataclass(frozen=True, slots=True)
+class Person:
+    """What Slack says of an account; all that is unknown when it does not say so at once."""
+
+    name: str = ""
+    bot: bool = False
+
+
 class People:
-    """Display names."""
+    """Display names, and who is none of the people."""
 
     def __init__(self, api: SlackApi, clock: Callable[[], float]) -> None:
         self._api = api
-        self._names: Recent[str] = Recent(_PEOPLE, clock)
+        self._people: Recent[Person] = Recent(_PEOPLE, clock)
+
+    async def person(self, user: str) -> Person:
+        """Who this is."""
+        known = self._people.get(user)
+        if known is None:
+            known = await self._ask(user)
+            self._people.put(user, known, _NAME_S if known.name else _NO_NAME_S)
+        return known
 
     async def name(self, user: str) -> str | None:
         """How this person is called, None when Slack does not say so at once."""
-        known = self._names.get(user)
-        if known is None:
-            known = await self._ask(user)
-            self._names.put(user, known, _NAME_S if known else _NO_NAME_S)
-        return known or None
+        return (await self.person(user)).name or None
 
     async def names(self, users: Sequence[str]) -> Mapping[str, str | None]:
         """The names of several people."""
         found = await asyncio.gather(*(self.name(user) for user in users))
         return dict(zip(users, found, strict=True))
 
-    async def _ask(self, user: str) -> str:
+    async def _ask(self, user: str) -> Person:
         try:
             async with asyncio.timeout(_NAME_WAIT_S):
                 person = (await self._api.call("users.info", user=user)).get("user") or {}
         except (DeliveryError, RateLimited, TimeoutError):
-            return ""
+            return Person()
         profile = person.get("profile") or {}
-        return str(profile.get("display_name") or person.get("real_name") or person.get("name") or "")
+        name = profile.get("display_name") or person.get("real_name") or person.get("name") or ""
+        return Person(str(name), bot=bool(person.get("is_bot")))
 
 
 class Threads:

@@ -30,9 +30,10 @@ SCOPES = (
     "im:write",
     "mpim:history",
     "mpim:read",
+    "reactions:read",
     "users:read",
 )
-"""What the bot token must be allowed: to be written to, to answer, and to know names and threads."""
+"""What the bot token must be allowed: to be written to, to answer, to know names and threads, and to be judged."""
 
 ESSENTIAL = frozenset({"app_mentions:read", "chat:write", "im:history"})
 """Scopes without which it hears or says nothing."""
@@ -44,6 +45,8 @@ EVENTS = (
     "message.groups",
     "message.im",
     "message.mpim",
+    "reaction_added",
+    "reaction_removed",
 )
 
 PROMPTS = (

@@ -34,7 +34,7 @@ T = TypeVar("T")
 CONNECTIONS = 64
 """At once to Telegram, which takes 30 messages a second of a bot; httpx looks through all of them at each request."""
 
-UPDATES = ("message", "edited_message")  # all that the agent reads; bots hear of no deletions
+UPDATES = ("message", "edited_message", "message_reaction")  # all that the agent reads; bots hear of no deletions
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ PRIVACY_REMEDY = (
     f"Send /setprivacy to {BOTFATHER}, choose Disable and add the bot to the group again, or make it an "
     "administrator there (/setjoingroups if it is meant for private chats only)."
 )
+REACTIONS_REMEDY = "If they are to be counted: Manage group, Administrators, add the bot; any right will do."
 _PART = "telegram"
 
 
@@ -65,6 +66,11 @@ async def _groups(api: BotApi, me: User, last_accepted: LastAccepted | None) -> 
         elif status == ChatMemberStatus.RESTRICTED:
             problem = f"The bot may not write in the group {await api.title(chat)}."
             yield Finding(_PART, problem, "Allow it there: Manage group, Permissions, Exceptions.")
+    deaf = [chat for chat, status in statuses.items() if status == ChatMemberStatus.MEMBER]
+    if deaf:  # https://core.telegram.org/bots/api#update, message_reaction
+        where = f"the group {await api.title(deaf[0])}" if len(deaf) == 1 else f"{len(deaf)} groups"
+        problem = f"In {where} the bot is no administrator, so it is not told of thumbs on its answers."
+        yield Finding(_PART, problem, REACTIONS_REMEDY)
     sees_all = me.can_read_all_group_messages or not me.can_join_groups
     if not sees_all and (not statuses or ChatMemberStatus.MEMBER in statuses.values()):
         yield Finding(_PART, PRIVACY, PRIVACY_REMEDY)

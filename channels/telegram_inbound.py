@@ -6,11 +6,21 @@ import re
 from collections.abc import Iterable
 from typing import Protocol
 
-from telegram import Chat, Message, MessageEntity, Update, User
+from telegram import (
+    Chat,
+    Message,
+    MessageEntity,
+    MessageReactionUpdated,
+    ReactionType,
+    ReactionTypeEmoji,
+    Update,
+    User,
+)
 from telegram.constants import ChatID, ChatType
 
 from agent.commands import parse_command
-from agent.models import Address, Inbound
+from agent.models import Address, Inbound, Thumb
+from channels.thumbs import thumb_of_emoji
 
 NAME = "telegram"
 _START = "/help"  # /start is what Telegram's own button sends; it is no command of the core
@@ -43,11 +53,13 @@ class Bot(Protocol):
 
 
 def read(update: Update, me: Bot) -> Inbound | None:
-    """The message for the agent in this update, or None when there is none.
+    """The message for the agent, or the thumb on one of its own, in this update; None when there is neither.
 
     In groups the agent is meant by a mention, a reply to it or a command
     (https://core.telegram.org/bots/features#privacy-mode); all other talk is not read.
     """
+    if update.message_reaction is not None:
+        return _vote(update.message_reaction)
     message = update.message or update.edited_message
     if message is None or message.is_automatic_forward or (author := _author(message)) is None:
         return None
@@ -67,6 +79,29 @@ def read(update: Update, me: Bot) -> Inbound | None:
         direct=direct,
         change="edit" if update.message is None else "new",
     )
+
+
+def _vote(reaction: MessageReactionUpdated) -> Inbound | None:
+    """The thumb that changed. Telegram does not say whose message it is on, nor in which topic."""
+    before, now = _thumbs(reaction.old_reaction), _thumbs(reaction.new_reaction)
+    actor = reaction.user or reaction.actor_chat
+    if before == now or actor is None or (isinstance(actor, User) and actor.is_bot):
+        return None
+    thumb, *_ = [thumb for thumb in now if thumb not in before] or now or before
+    return Inbound(
+        address=Address(NAME, str(reaction.chat.id)),
+        message_id=str(reaction.message_id),
+        user_id=str(actor.id),
+        text=thumb.value,
+        username=_name(actor),
+        direct=reaction.chat.type == ChatType.PRIVATE,
+        change="vote" if now else "unvote",
+    )
+
+
+def _thumbs(reactions: Iterable[ReactionType]) -> list[Thumb]:
+    shown = (thumb_of_emoji(one.emoji) for one in reactions if isinstance(one, ReactionTypeEmoji))
+    return [thumb for thumb in shown if thumb is not None]
 
 
 def _address(message: Message) -> Address:

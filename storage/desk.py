@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -27,13 +28,18 @@ from agent.models import (
     Outcome,
     Standing,
     StopAnswer,
+    Thumb,
     UsageTotal,
 )
 from storage import linking
-from storage.postgres import GONE, Database
+from storage.deliveries import LINGER_SECONDS
+from storage.postgres import GONE, WALK_INDEXES, Database
 from storage.statements import STATEMENTS
 from storage.tables import Conversation, MessageRow, TurnRow, User
 from storage.turns import encode_address
+
+RECORDED_SECONDS = 3 * LINGER_SECONDS
+"""So long after an answer arrived, its place is recorded."""
 
 
 class PostgresDesk:
@@ -42,6 +48,7 @@ class PostgresDesk:
     def __init__(self, database: Database) -> None:
         self._engine = database.engine
         self._edit_line = database.line()
+        self._vote_line = database.line(WALK_INDEXES)
 
     async def once(self, inbound: Inbound, effect: Effect | None, reply: Callable[[Outcome], str]) -> str | None:
         address = inbound.address
@@ -112,6 +119,28 @@ class PostgresDesk:
             '{"deleted": true}' if deleted else '{"edited": true}',
         )
         return rows[0]["id"] if rows else None
+
+    async def vote(self, inbound: Inbound) -> bool:
+        found = await self._vote(inbound)
+        if found == "arriving":  # what was just delivered may be this answer, and not be recorded yet
+            await asyncio.sleep(RECORDED_SECONDS)
+            found = await self._vote(inbound)
+        return found != "draft"
+
+    async def _vote(self, inbound: Inbound) -> str:
+        address = inbound.address
+        rows = await self._vote_line.fetch(
+            STATEMENTS["vote"],
+            address.channel,
+            address.chat,
+            inbound.message_id,
+            inbound.user_id,
+            (inbound.username or "")[:255] or None,
+            uuid7(),
+            1 if Thumb(inbound.text) is Thumb.UP else -1,
+            inbound.change == "vote",
+        )
+        return str(rows[0]["found"])
 
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator[AsyncConnection]:

@@ -279,3 +279,59 @@ SELECT chat_id, platform_message_id FROM (
     WHERE channel_type = $1::text AND created_at > now() - make_interval(days => $2::int)
     ORDER BY chat_id, created_at DESC
 ) latest ORDER BY created_at DESC LIMIT $3::bigint;
+
+
+-- name: vote
+-- Finds the answer that one of the agent's messages belongs to, and counts what a person thinks of it or takes it back.
+-- There is no index on `placed`: the newest messages of the chat lead by key to their turns, and those tell what was
+-- placed. Looked through are at most 1,000 conversations, 2,000 messages and 200 turns of the last 30 days.
+-- $1 channel  $2 chat  $3 platform's id of the agent's message  $4 platform's id of the person  $5 username
+-- $6 user id to use if the person is new  $7 thumb, 1 or -1  $8 given, else taken back
+WITH here AS (
+    SELECT id, started_at, last_activity, answered FROM conversations
+    WHERE channel_type = $1::text AND chat_id = $2::text ORDER BY thread_id DESC LIMIT 1000
+), recent AS MATERIALIZED (
+    SELECT * FROM here WHERE last_activity > now() - interval '30 days' ORDER BY last_activity DESC LIMIT 200
+), spoken AS (
+    SELECT recent.id AS conversation, recent.last_activity, m.seq <= recent.answered AS answered,
+           m.seq, m."timestamp", m.turn_id
+    FROM recent CROSS JOIN LATERAL (
+        SELECT seq, "timestamp", turn_id FROM messages
+        WHERE conversation_id = recent.id AND role = 'user'
+          AND "timestamp" BETWEEN greatest(recent.started_at, now() - interval '30 days') AND recent.last_activity
+        ORDER BY "timestamp" DESC, seq DESC LIMIT 200) m
+    LIMIT 2000
+), asked AS MATERIALIZED (
+    SELECT * FROM spoken ORDER BY "timestamp" DESC LIMIT 200
+), placed AS MATERIALIZED (
+    SELECT asked.* FROM asked JOIN turns t ON t.id = asked.turn_id
+    WHERE t.placed->'ids' ? $3::text ORDER BY asked."timestamp" DESC LIMIT 1
+), answer AS MATERIALIZED (
+    SELECT a.id, placed.conversation FROM placed CROSS JOIN LATERAL (
+        SELECT id, metadata FROM messages
+        WHERE conversation_id = placed.conversation AND role = 'assistant' AND answers >= placed.seq
+          AND "timestamp" > placed."timestamp" AND "timestamp" <= placed.last_activity
+        ORDER BY "timestamp", seq LIMIT 1) a
+    WHERE NOT a.metadata ? 'notice'
+), voter AS (
+    INSERT INTO users AS u (id, person_id, channel_type, channel_user_id, username)
+    SELECT $6::uuid, $6::uuid, $1::text, $4::text, $5::text FROM answer WHERE $8::bool
+    ON CONFLICT (channel_type, channel_user_id)
+        DO UPDATE SET updated_at = now(), username = coalesce(excluded.username, u.username)
+    RETURNING id
+), counted AS (
+    INSERT INTO votes AS v (message_id, user_id, conversation_id, thumb)
+    SELECT answer.id, voter.id, answer.conversation, $7::smallint FROM answer, voter
+    ON CONFLICT (message_id, user_id) DO UPDATE SET thumb = excluded.thumb, at = now() WHERE v.thumb <> excluded.thumb
+), taken_back AS (
+    DELETE FROM votes v USING answer, users u
+    WHERE NOT $8::bool AND u.channel_type = $1::text AND u.channel_user_id = $4::text
+      AND v.message_id = answer.id AND v.user_id = u.id AND v.thumb = $7::smallint
+)
+SELECT CASE
+    WHEN EXISTS (SELECT FROM answer) THEN 'answer'
+    WHEN EXISTS (SELECT FROM placed WHERE NOT answered) THEN 'draft'
+    WHEN EXISTS (SELECT FROM placed) THEN 'notice'
+    WHEN EXISTS (SELECT FROM asked JOIN turns t ON t.id = asked.turn_id WHERE answered AND t.state = 'open') THEN 'arriving'
+    ELSE 'nothing'
+END AS found;

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
+from agent.models import Thumb
 from tests.conformance.driver import Driver, Place
 from tests.conformance.drivers.discord import DiscordDriver
 from tests.conformance.drivers.slack import SlackDriver
@@ -13,6 +15,7 @@ from tests.platforms.slack import AGENT, BOT_TOKEN, Fault
 from tests.platforms.slack.state import payload as slack_payload
 from tests.platforms.telegram.world import BOT_NAME
 
+EMOJI = {Thumb.UP: "👍", Thumb.DOWN: "👎"}
 MASS_MENTIONS = ("@everyone", "@here", "<!channel>", "<!here>", "<!everyone>")
 
 
@@ -61,6 +64,50 @@ async def reply_to_agent(driver: Driver, place: Place, text: str) -> None:
         space = driver.server.space
         last_thread = space.of_agent(place.chat)[-1].thread
         await driver.server.say(place.chat, space.person("ada"), text, thread=last_thread)
+
+
+def answers(driver: Driver, place: Place) -> Sequence[str]:
+    """The platform's ids of the agent's messages here, oldest first."""
+    if isinstance(driver, DiscordDriver):
+        world = driver.server.world
+        return [m["id"] for m in world.messages[place.chat] if m["author"]["id"] == world.bot["id"]]
+    if isinstance(driver, TelegramDriver):
+        return [str(sent.id) for sent in driver._chat(place).sent.values() if sent.thread == place.thread]
+    assert isinstance(driver, SlackDriver)
+    return [said.ts for said in driver.server.space.of_agent(place.chat)]
+
+
+async def react(
+    driver: Driver,
+    place: Place,
+    message: str,
+    *,
+    given: Thumb | None = None,
+    taken: Thumb | None = None,
+    user: str = "ada",
+    deliver: int = 1,
+) -> None:
+    """A person gives a thumb to a message, takes one away, or changes it; each is delivered `deliver` times."""
+    if isinstance(driver, TelegramDriver):
+        number = int(message.rpartition(":")[2])
+        driver._server.react(
+            driver._chat(place), number, *([EMOJI[given]] if given else []), user=user, deliver=deliver
+        )
+        return
+    for thumb, away in ((taken, True), (given, False)):
+        for _ in range(deliver if thumb else 0):
+            if isinstance(driver, DiscordDriver):
+                driver.server.world.react(message, EMOJI[thumb or Thumb.UP], user=user, taken=away)
+            elif isinstance(driver, SlackDriver):
+                space = driver.server.space
+                name = (thumb or Thumb.UP).value
+                await driver.server.react(place.chat, message, name, user=space.person(user), taken=away)
+
+
+def let_hear_reactions(driver: Driver, place: Place) -> None:
+    """The agent becomes what it must be in a group to be told of reactions."""
+    if isinstance(driver, TelegramDriver):
+        driver._chat(place).bot_status = "administrator"
 
 
 async def say_as_bot(driver: Driver, place: Place, text: str) -> None:

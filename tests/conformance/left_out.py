@@ -7,6 +7,7 @@ from collections.abc import Mapping
 _ALONE = {"terminal": "a terminal has one person, in one chat"}
 _BY_LINE = {"terminal": "a terminal reads the next line when the last is answered"}
 _ONE_DELIVERY = {"terminal": "a terminal delivers a line once"}
+_NO_THUMBS = {"terminal": "a terminal has no reactions"}
 _NO_EDITS = {"terminal": "a line that was sent can not be edited"}
 
 LEFT_OUT: Mapping[str, Mapping[str, str]] = {
@@ -93,4 +94,11 @@ LEFT_OUT: Mapping[str, Mapping[str, str]] = {
         "telegram": "Telegram's deliveries carry no time; its secret is what proves them",
     },
     "test_a_replayed_webhook_is_one_message": {"terminal": "a terminal has no webhook"},
+    # votes
+    "test_a_thumb_is_given_changed_and_taken_away": _NO_THUMBS,
+    "test_a_thumb_that_is_delivered_four_times_is_one_vote": _NO_THUMBS,
+    "test_each_message_of_a_long_answer_is_that_answer": _NO_THUMBS,
+    "test_a_thumb_on_what_a_person_said_is_no_vote": _NO_THUMBS,
+    "test_somebody_who_never_wrote_can_vote_in_a_thread": _NO_THUMBS,
+    "test_a_thumb_on_an_answer_that_another_instance_wrote_is_counted": _NO_THUMBS,
 }

@@ -177,6 +177,14 @@ async def test_reading_a_window_uses_indexes_and_only_the_partitions_it_needs(
     assert plan["Shared Hit Blocks"] + plan["Shared Read Blocks"] <= 60
 
 
+MANY_CHATS = """
+INSERT INTO users (id, person_id, channel_type, channel_user_id)
+    SELECT gen_random_uuid(), gen_random_uuid(), 't', n::text FROM generate_series(1, 20000) n;
+INSERT INTO conversations (id, user_id, channel_type, chat_id)
+    SELECT gen_random_uuid(), id, 't', channel_user_id FROM users;
+INSERT INTO turns (id, channel_type, chat_id, platform_message_id)
+    SELECT gen_random_uuid(), 't', channel_user_id, '1' FROM users;
+"""
 ONE = "'{00000000-0000-0000-0000-000000000001}'"
 CALLS = {
     "answer": f"({ONE}, {ONE}, "
@@ -192,16 +200,7 @@ async def test_locking_in_order_looks_at_its_own_rows_however_many_there_are(
     probe: asyncpg.Connection[asyncpg.Record], name: str
 ) -> None:
     """The order of locks is sorted, not found by walking the index of all conversations or turns."""
-    await probe.execute(
-        """
-        INSERT INTO users (id, person_id, channel_type, channel_user_id)
-            SELECT gen_random_uuid(), gen_random_uuid(), 't', n::text FROM generate_series(1, 20000) n;
-        INSERT INTO conversations (id, user_id, channel_type, chat_id)
-            SELECT gen_random_uuid(), id, 't', channel_user_id FROM users;
-        INSERT INTO turns (id, channel_type, chat_id, platform_message_id)
-            SELECT gen_random_uuid(), 't', channel_user_id, '1' FROM users;
-        """
-    )
+    await probe.execute(MANY_CHATS)
     await probe.execute("VACUUM ANALYZE conversations, turns")
     for setting, value in BY_INDEX.items():
         await probe.execute(f"SET {setting} = {value}")
@@ -209,3 +208,51 @@ async def test_locking_in_order_looks_at_its_own_rows_however_many_there_are(
     rows = await probe.fetch(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) EXECUTE statement {CALLS[name]}")
     plan = json.loads(rows[0][0])[0]["Plan"]
     assert plan["Shared Hit Blocks"] + plan["Shared Read Blocks"] <= 30
+
+
+ANSWERS = """
+INSERT INTO conversations (id, user_id, channel_type, chat_id, thread_id, version, asked, answered, started_at,
+                           last_activity)
+    SELECT gen_random_uuid(), (SELECT id FROM users LIMIT 1), 't', 'busy', n::text, 400, 399, 399,
+           now() - interval '2 days', now() - make_interval(secs => n)
+    FROM generate_series(1, {threads}) n;
+INSERT INTO messages (conversation_id, "timestamp", seq, id, role, content, answers, turn_id)
+    SELECT c.id, c.last_activity - make_interval(secs => {messages} - n), n, gen_random_uuid(),
+           CASE WHEN n % 2 = 1 THEN 'user' ELSE 'assistant' END, 'x', CASE WHEN n % 2 = 0 THEN n - 1 END,
+           CASE WHEN n % 2 = 1 THEN md5(c.id::text || n)::uuid END
+    FROM conversations c, generate_series(1, {messages}) n WHERE c.chat_id = 'busy';
+INSERT INTO turns (id, channel_type, chat_id, platform_message_id, state, placed)
+    SELECT turn_id, 't', 'busy', seq::text, 'done', jsonb_build_object('ids', jsonb_build_array('a' || id))
+    FROM messages WHERE turn_id IS NOT NULL;
+"""
+
+
+@pytest.mark.parametrize(("threads", "messages", "pages"), [(1, 100_000, 1_000), (1500, 40, 6_500), (20, 2, 200)])
+async def test_a_vote_looks_at_a_bounded_part_of_its_chat_and_at_nothing_else(
+    probe: asyncpg.Connection[asyncpg.Record], threads: int, messages: int, pages: int
+) -> None:
+    """A message that is nobody's answer costs most: all that may be looked at is, by index."""
+    await probe.execute(MANY_CHATS + ANSWERS.format(threads=threads, messages=messages))
+    await probe.execute("VACUUM ANALYZE conversations, messages, turns, users")
+    for name, value in WALK_INDEXES.items():
+        await probe.execute(f"SET {name} = {value}")
+    await probe.execute(f"PREPARE vote AS {STATEMENTS['vote']}")
+    rows = await probe.fetch(
+        "EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) EXECUTE vote"
+        " ('t', 'busy', 'unknown', 'ada', NULL, gen_random_uuid(), 1, true)"
+    )
+    plan = json.loads(rows[0][0])[0]["Plan"]
+    found = [scan for scan in scans(plan) if scan["Node Type"] != "ModifyTable"]
+    assert {scan["Node Type"] for scan in found} <= {"Index Scan", "Index Only Scan"}
+    assert read(found, "conversations") <= 1000
+    assert read(found, "messages_") <= 2 * 2000 + 1
+    assert read(found, "turns") <= 2 * 200
+    assert plan["Shared Hit Blocks"] + plan["Shared Read Blocks"] <= pages
+
+
+def read(found: list[dict[str, Any]], table: str) -> int:
+    """Rows that were looked at in a table, those included that did not fit."""
+    mine = [scan for scan in found if scan["Relation Name"].startswith(table)]
+    return sum(
+        round((scan["Actual Rows"] + scan.get("Rows Removed by Filter", 0)) * scan["Actual Loops"]) for scan in mine
+    )

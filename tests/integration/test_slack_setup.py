@@ -63,6 +63,8 @@ def test_every_event_has_its_scope() -> None:
         "message.groups": "groups:history",
         "message.im": "im:history",
         "message.mpim": "mpim:history",
+        "reaction_added": "reactions:read",
+        "reaction_removed": "reactions:read",
     }
     assert {needed[event] for event in EVENTS if event in needed} <= set(SCOPES)
     assert set(EVENTS) - set(needed) == {"app_home_opened"}

@@ -48,7 +48,17 @@ async def only(telegram: Telegram) -> Finding:
 
 
 async def test_the_doctor_is_silent_when_all_is_well(server: TelegramServer) -> None:
-    assert await channel(server, server.private("ada").id, server.group("Engines").id).diagnose() == []
+    group = server.group("Engines")
+    group.bot_status = "administrator"
+    assert await channel(server, server.private("ada").id, group.id).diagnose() == []
+
+
+async def test_a_group_whose_reactions_the_bot_is_not_told_of_is_found(server: TelegramServer) -> None:
+    finding = await only(channel(server, server.group("Engines").id))
+    assert "In the group Engines" in finding.problem
+    assert "Administrators" in finding.remedy
+    finding = await only(channel(server, server.group("Engines").id, server.group("Looms").id))
+    assert "In 2 groups" in finding.problem
 
 
 @pytest.mark.parametrize("token", ["nonsense", "700000001:AAF-a_token_that_was_revoked_0123456"])
@@ -86,7 +96,7 @@ async def test_a_webhook_of_another_program_is_found_without_its_path(server: Te
 
 async def test_privacy_mode_is_found_with_the_page_that_ends_it(server: TelegramServer) -> None:
     server.methods.me["can_read_all_group_messages"] = False
-    finding = await only(channel(server, server.group("Engines").id))
+    _, finding = await channel(server, server.group("Engines").id).diagnose()
     assert "Privacy mode" in finding.problem
     assert BOTFATHER in finding.remedy
     assert "/setprivacy" in finding.remedy

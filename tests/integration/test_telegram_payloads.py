@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from telegram import Update, User
 
 from agent.commands import parse_command
-from agent.models import Address, Inbound
+from agent.models import Address, Inbound, Thumb
 from channels.telegram_inbound import read
 
 PAYLOADS = Path(__file__).parent.parent / "payloads" / "telegram"
@@ -27,6 +28,11 @@ def heard(chat: str, message: int, text: str, *, thread: str = "", **other: Any)
     address = Address("telegram", chat, thread, str(message))
     fields = {"user_id": "5000", "username": "Ada Lovelace", "direct": chat == PRIVATE}
     return Inbound(address, str(message), text=text, **{**fields, **other})
+
+
+def judged(chat: str, message: int, thumb: Thumb, change: Literal["vote", "unvote"], **other: Any) -> Inbound:
+    said = heard(chat, message, thumb.value, **other)
+    return replace(said, address=Address("telegram", chat), change=change)
 
 
 HEARD = {
@@ -54,6 +60,11 @@ HEARD = {
     "group_edited_mention": heard(GROUP, 31, "what is a lease?", change="edit"),
     "group_reply_chain": heard(GROUP, 48, "yes?"),
     "forum_mention": heard(FORUM, 50, "hello", thread="4"),
+    "private_reaction_up": judged(PRIVATE, 70, Thumb.UP, "vote"),
+    "private_reaction_changed": judged(PRIVATE, 70, Thumb.DOWN, "vote"),
+    "private_reaction_taken": judged(PRIVATE, 70, Thumb.DOWN, "unvote"),
+    "group_reaction_one_of_two": judged(GROUP, 71, Thumb.UP, "vote"),
+    "group_reaction_anonymous": judged(GROUP, 71, Thumb.DOWN, "vote", user_id=GROUP, username="Engines"),
 }
 
 

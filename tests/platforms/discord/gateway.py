@@ -17,6 +17,7 @@ from tests.platforms.discord.world import BOT, GUILD, World, payload
 HEARTBEAT, IDENTIFY, RESUME, RECONNECT = 1, 2, 6, 7
 AUTHENTICATION_FAILED, DISALLOWED_INTENTS = 4004, 4014
 MESSAGE_CONTENT_INTENT = 1 << 15
+GUILD_REACTIONS_INTENT, DIRECT_REACTIONS_INTENT = 1 << 10, 1 << 13
 _CONTENT_FLAGS = (1 << 18) | (1 << 19)
 
 Parts = Mapping[str, Any]
@@ -75,9 +76,10 @@ class Gateway:
         return [session for session in self.sessions.values() if session.wire is not None]
 
     def dispatch(self, event: str, data: Parts) -> None:
-        """Tells every session; one that is cut off hears it when it resumes."""
+        """Tells every session that asked for such events; one that is cut off hears it when it resumes."""
         for session in self.sessions.values():
-            session.tell(event, data)
+            if _asked_for(session.intents, event, data):
+                session.tell(event, data)
 
     async def serve(self, request: web.Request, world: World) -> web.WebSocketResponse:
         socket = web.WebSocketResponse(max_msg_size=0)
@@ -173,3 +175,10 @@ class Gateway:
             assert session.wire is not None
             self.sessions.pop(session.id)
             await session.wire.socket.close(code=code)
+
+
+def _asked_for(intents: int, event: str, data: Parts) -> bool:
+    """https://docs.discord.com/developers/events/gateway, "List of Intents": of reactions only who asks hears."""
+    if not event.startswith("MESSAGE_REACTION_"):
+        return True
+    return bool(intents & (GUILD_REACTIONS_INTENT if "guild_id" in data else DIRECT_REACTIONS_INTENT))

@@ -105,6 +105,19 @@ class SlackServer:
         event = payload("message_deleted")["event"] | self._place(chat)
         await self.emit(event | {"deleted_ts": ts, "previous_message": said.as_json()})
 
+    async def react(
+        self, chat: str, ts: str, reaction: str, *, user: str, taken: bool = False, deliver: int = 1
+    ) -> None:
+        """A person gives a message a reaction or takes it away; an app that did not ask for that is not told."""
+        said, name = self.space.find(chat, ts), "reaction_removed" if taken else "reaction_added"
+        assert said is not None
+        if name not in self.space.events or "reactions:read" not in self.space.scopes:
+            return
+        event = payload(name)["event"] | {"user": user, "reaction": reaction, "item_user": said.user}
+        event |= {"item": {"type": "message", "channel": chat, "ts": ts}, "event_ts": self.space.new_ts()}
+        for _ in range(deliver):
+            await self.emit(event)
+
     async def command(self, chat: str, user: str, command: str, text: str = "") -> Delivery:
         """A person uses a slash command."""
         name = uuid4().hex

@@ -12,7 +12,7 @@ from html import unescape
 from pathlib import Path
 from typing import Any
 
-from channels.slack_setup import SCOPES
+from channels.slack_setup import EVENTS, SCOPES
 
 AGENT = "U0AGENT00"
 AGENT_BOT = "B0AGENT00"
@@ -120,6 +120,8 @@ class Workspace:
         self.members: dict[str, set[str]] = {}
         self.names: dict[str, str] = {}
         self.scopes = set(SCOPES)
+        self.events = set(EVENTS)  # that the app subscribed to; heeded for reactions
+        self.bots: set[str] = set()  # ids of people who are none
         self.refused_tokens: dict[str, str] = {}  # token: error
         self.unknown_methods: set[str] = set()
         self.faults: list[Fault] = []

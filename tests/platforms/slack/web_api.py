@@ -208,7 +208,7 @@ class WebApi:
         if name is None:
             raise Refusal("user_not_found")
         user = payload("user")
-        user |= {"id": given["user"], "name": name}
+        user |= {"id": given["user"], "name": name, "is_bot": given["user"] in self._space.bots}
         user["profile"] |= {"display_name": name}
         return {"user": user}
 

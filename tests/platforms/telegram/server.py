@@ -108,6 +108,13 @@ class TelegramServer:
         """The bot gets a message once more, as after its offset was lost."""
         self._update(message, "message")
 
+    def react(self, chat: Chat, message: int, *emoji: str, user: str = "ada", deliver: int = 1) -> None:
+        """A person's reactions to a message become these. In a group only an administrator is told."""
+        change = self.world.reaction(chat, message, self.world.person(user), *emoji)
+        if chat.kind == "private" or chat.bot_status == "administrator":
+            for _ in range(deliver):
+                self._update(change, "message_reaction")
+
     def _update(self, message: Json, kind: str) -> None:
         self.world.deliver(message, kind)
         self.delivery.wake()

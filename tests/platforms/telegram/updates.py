@@ -12,6 +12,7 @@ from tests.platforms.telegram.rules import ApiError, bad, number
 from tests.platforms.telegram.world import DATE, Json, World
 
 _CONFLICT = "Conflict: terminated by other getUpdates request; make sure that only one bot instance is running"
+BY_REQUEST = {"chat_member", "message_reaction", "message_reaction_count"}  # sent only to who names them
 _HOOKED = "Conflict: can't use getUpdates method while webhook is active; use deleteWebhook to delete the webhook first"
 
 
@@ -72,9 +73,13 @@ class Delivery:
             self._kinds = json.loads(fields["allowed_updates"])
 
     def _wanted(self) -> list[Json]:
-        kept = [update for update in self._world.updates if not self._kinds or set(update) & set(self._kinds)]
+        kept = [update for update in self._world.updates if self._is_wanted(set(update) - {"update_id"})]
         self._world.updates[:] = kept
         return kept
+
+    def _is_wanted(self, kinds: set[str]) -> bool:
+        """https://core.telegram.org/bots/api#getupdates, allowed_updates."""
+        return bool(kinds & set(self._kinds) if self._kinds else kinds - BY_REQUEST)
 
     def _confirm_before(self, offset: int) -> None:
         self._world.updates[:] = [u for u in self._world.updates if u["update_id"] >= offset]

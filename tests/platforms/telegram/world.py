@@ -63,6 +63,7 @@ class World:
         self.people: dict[str, Json] = {}
         self.updates: list[Json] = []  # not confirmed yet
         self.said: dict[tuple[int, int], Json] = {}  # people's messages by chat and id
+        self.reactions: dict[tuple[int, int, int], list[Json]] = {}  # by chat, message and person
         self._update_ids = itertools.count(1000)
 
     def person(self, name: str) -> Json:
@@ -98,6 +99,14 @@ class World:
         }
         self.said[chat.id, message["message_id"]] = message
         return message
+
+    def reaction(self, chat: Chat, message: int, user: Json, *emoji: str) -> Json:
+        """A person's reactions to a message become these; the change as the Bot API tells it."""
+        key = (chat.id, message, user["id"])
+        before, now = self.reactions.get(key, []), [{"type": "emoji", "emoji": one} for one in emoji]
+        self.reactions[key] = now
+        where = {"chat": chat.describe(), "message_id": message, "user": user, "date": DATE}
+        return {**where, "old_reaction": before, "new_reaction": now}
 
     def deliver(self, message: Json, kind: str = "message") -> None:
         """Puts an update into the bot's queue."""
