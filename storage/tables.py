@@ -290,17 +290,18 @@ class BudgetReservation(Base):
 
 
 class Vote(Base):
-    """What one account thinks of one answer."""
+    """What one account thinks of one answer. Goes with the account, and with the conversation."""
 
     __tablename__ = "votes"
     __table_args__ = (
         PrimaryKeyConstraint("message_id", "user_id"),
         CheckConstraint("thumb IN (-1, 1)", name="votes_thumb"),
         Index("votes_user", "user_id"),
+        Index("votes_conversation", "conversation_id"),
     )
     message_id: Mapped[UUID]  # of the answer
     user_id: Mapped[UUID] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
-    conversation_id: Mapped[UUID]
+    conversation_id: Mapped[UUID] = mapped_column(ForeignKey("conversations.id", ondelete="CASCADE"))
     thumb: Mapped[int] = mapped_column(SmallInteger)
     at: Mapped[datetime] = mapped_column(server_default=NOW)
 

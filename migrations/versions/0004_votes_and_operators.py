@@ -14,12 +14,13 @@ TABLES = (
 CREATE TABLE votes (
     message_id uuid NOT NULL,
     user_id uuid NOT NULL REFERENCES users (id) ON DELETE CASCADE,
-    conversation_id uuid NOT NULL,
+    conversation_id uuid NOT NULL REFERENCES conversations (id) ON DELETE CASCADE,
     thumb smallint NOT NULL CONSTRAINT votes_thumb CHECK (thumb IN (-1, 1)),
     at timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (message_id, user_id)
 )""",
     "CREATE INDEX votes_user ON votes (user_id)",
+    "CREATE INDEX votes_conversation ON votes (conversation_id)",
     """
 CREATE TABLE operators (
     name text PRIMARY KEY,

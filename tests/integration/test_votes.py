@@ -243,3 +243,16 @@ async def test_who_may_not_talk_here_has_no_vote_and_hears_nothing(
     await agent.engine.accept(replace(reaction(world, Thumb.UP), direct=True))
     assert {} == await votes(probe)
     assert ["re: hello"] == world.platform.screen("ada")
+
+
+async def test_votes_go_with_the_account_and_with_the_conversation(
+    world: World, agent: Instance, probe: asyncpg.Connection[asyncpg.Record]
+) -> None:
+    """Whoever is erased leaves neither their votes nor votes of others on what they were told."""
+    for chat in ("ada", "bob"):
+        await world.ask(agent, f"I am {chat}", chat=chat)
+        for user in ("ada", "bob", "carl"):
+            await agent.engine.accept(reaction(world, Thumb.UP, chat=chat, user=user))
+    await probe.execute("DELETE FROM users WHERE channel_user_id = 'ada'")
+    assert {("bob", "re: I am bob"): 1, ("carl", "re: I am bob"): 1} == await votes(probe)
+    assert 2 == await probe.fetchval("SELECT count(*) FROM votes")

@@ -193,17 +193,17 @@ class World:
         self.messages[found["channel_id"]].remove(found)
         self.tell("MESSAGE_DELETE", {"id": message, "channel_id": found["channel_id"]})
 
-    def react(self, message: str, emoji: str, *, user: str, taken: bool = False, **changes: Any) -> None:
+    def react(self, message: str, emoji: str, *, user: str, taken: bool = False, custom: str | None = None) -> None:
         """A person gives a message a reaction or takes it away. Whose message it is, is told when it is given."""
         found, person = self.find(message), self.person(user)
         where = {"channel_id": found["channel_id"], "message_id": message, "user_id": person["id"]}
         name = "message_reaction_remove" if taken else "message_reaction_add"
-        event = payload(name, **where, emoji={"id": None, "name": emoji})
+        event = payload(name, **where, emoji={"id": custom, "name": emoji})
         if not taken:
             event |= {"message_author_id": found["author"]["id"], "member": payload("member", user=person)}
         if "guild_id" not in self.channels[found["channel_id"]]:
             event = {key: value for key, value in event.items() if key not in ("guild_id", "member")}
-        self.dispatch(name.upper(), event | changes)
+        self.dispatch(name.upper(), event)
 
     def use_command(self, channel: str, name: str, argument: str, *, user: str) -> dict[str, Any]:
         """A person uses a command: the interaction as it is sent over gateway or HTTP."""
