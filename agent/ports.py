@@ -188,7 +188,7 @@ class Desk(Protocol):
     async def vote(self, inbound: Inbound) -> bool:
         """Counts a person's last thumb on an answer, or takes back the one it names; on all else does nothing.
 
-        Durable when it returns. False: the answer that this message begins is not stored yet, so ask again.
+        Durable when it returns True. False: this message's answer is not stored, or not recorded as delivered, yet.
         """
 
 

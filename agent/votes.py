@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
+from itertools import repeat
 
 import structlog
 
@@ -11,20 +13,24 @@ from agent.delivery import Later
 from agent.models import Inbound
 from agent.ports import Ports
 
-AGAIN_SECONDS = 0.5
-TRIES = 240
-"""A thumb on an answer that is still being written is tried for two minutes."""
+AT_ONCE = (0.0, 0.25)
+"""Seconds before each try. At the second an answer that had just arrived is recorded as delivered."""
+
+LATER = (0.5, 1.0, *repeat(2.0, 60))
+"""The same for a thumb on an answer that is still being written: two minutes in all."""
 
 log = structlog.get_logger()
 
+Key = tuple[str, str, str, str]
+
 
 class Votes:
-    """Takes thumbs in. One on an answer that is not stored yet waits here for it, and is lost with the instance."""
+    """Takes thumbs in. One on an answer that is not known yet waits here for it, and is lost with the instance."""
 
     def __init__(self, ports: Ports, later: Later) -> None:
         self._ports = ports
         self._later = later
-        self._early: dict[tuple[str, str, str, str], Inbound] = {}  # by message and person
+        self._newest: dict[Key, Inbound] = {}  # under way, by message and person
 
     async def take(self, inbound: Inbound) -> None:
         """Returns once it is durable. Who may not talk here has no vote, and too many are dropped without a word."""
@@ -33,18 +39,37 @@ class Votes:
         elif await self._ports.limiter.judge_rules([vote_rule(inbound)]):
             log.info("limited", scope="vote")
         else:
-            key = (inbound.address.channel, inbound.address.chat, inbound.message_id, inbound.user_id)
-            self._early.pop(key, None)  # the person thought again
-            if not await self._ports.desk.vote(inbound):
-                self._early[key] = inbound
-                self._later(self._wait(key, inbound))
+            await self._count(inbound)
 
-    async def _wait(self, key: tuple[str, str, str, str], inbound: Inbound) -> None:
+    async def _count(self, inbound: Inbound) -> None:
+        key = (inbound.address.channel, inbound.address.chat, inbound.message_id, inbound.user_id)
+        before = self._newest.get(key)
+        if before and (before.change, inbound.change) == ("vote", "unvote") and before.text != inbound.text:
+            return  # what is taken away is not the thumb that counts
+        self._newest[key] = inbound
+        waits = False
         try:
-            for _ in range(TRIES):
-                await asyncio.sleep(AGAIN_SECONDS)
-                if self._early.get(key) is not inbound or await self._ports.desk.vote(inbound):
-                    return
+            waits = not await self._try(key, inbound, AT_ONCE)
         finally:
-            if self._early.get(key) is inbound:
-                del self._early[key]
+            if not waits:
+                self._forget(key, inbound)
+        if waits:
+            self._later(self._wait(key, inbound))
+
+    async def _wait(self, key: Key, inbound: Inbound) -> None:
+        try:
+            await self._try(key, inbound, LATER)
+        finally:
+            self._forget(key, inbound)
+
+    async def _try(self, key: Key, inbound: Inbound, pauses: Iterable[float]) -> bool:
+        """Whether nothing is left to do: it was counted, was on no answer, or the person thought again."""
+        for pause in pauses:
+            await asyncio.sleep(pause)
+            if self._newest.get(key) is not inbound or await self._ports.desk.vote(inbound):
+                return True
+        return False
+
+    def _forget(self, key: Key, inbound: Inbound) -> None:
+        if self._newest.get(key) is inbound:
+            del self._newest[key]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -32,14 +31,10 @@ from agent.models import (
     UsageTotal,
 )
 from storage import linking
-from storage.deliveries import LINGER_SECONDS
 from storage.postgres import GONE, WALK_INDEXES, Database
 from storage.statements import STATEMENTS
 from storage.tables import Conversation, MessageRow, TurnRow, User
 from storage.turns import encode_address
-
-RECORDED_SECONDS = 3 * LINGER_SECONDS
-"""So long after an answer arrived, its place is recorded."""
 
 
 class PostgresDesk:
@@ -121,13 +116,6 @@ class PostgresDesk:
         return rows[0]["id"] if rows else None
 
     async def vote(self, inbound: Inbound) -> bool:
-        found = await self._vote(inbound)
-        if found == "arriving":  # what was just delivered may be this answer, and not be recorded yet
-            await asyncio.sleep(RECORDED_SECONDS)
-            found = await self._vote(inbound)
-        return found != "draft"
-
-    async def _vote(self, inbound: Inbound) -> str:
         address = inbound.address
         rows = await self._vote_line.fetch(
             STATEMENTS["vote"],
@@ -140,7 +128,7 @@ class PostgresDesk:
             1 if Thumb(inbound.text) is Thumb.UP else -1,
             inbound.change == "vote",
         )
-        return str(rows[0]["found"])
+        return bool(rows[0]["settled"])
 
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator[AsyncConnection]:

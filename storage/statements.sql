@@ -284,7 +284,9 @@ SELECT chat_id, platform_message_id FROM (
 -- name: vote
 -- Finds the answer that one of the agent's messages belongs to, and counts what a person thinks of it or takes it back.
 -- There is no index on `placed`: the newest messages of the chat lead by key to their turns, and those tell what was
--- placed. Looked through are at most 1,000 conversations, 2,000 messages and 200 turns of the last 30 days.
+-- placed. Looked through are at most 1,000 conversations (where there are more, threads are named by time and the newest
+-- come first), 2,000 messages and 200 turns of the last 30 days.
+-- Not settled: the message is a draft, or may be an answer that was stored but is not recorded as delivered.
 -- $1 channel  $2 chat  $3 platform's id of the agent's message  $4 platform's id of the person  $5 username
 -- $6 user id to use if the person is new  $7 thumb, 1 or -1  $8 given, else taken back
 WITH here AS (
@@ -328,10 +330,6 @@ WITH here AS (
     WHERE NOT $8::bool AND u.channel_type = $1::text AND u.channel_user_id = $4::text
       AND v.message_id = answer.id AND v.user_id = u.id AND v.thumb = $7::smallint
 )
-SELECT CASE
-    WHEN EXISTS (SELECT FROM answer) THEN 'answer'
-    WHEN EXISTS (SELECT FROM placed WHERE NOT answered) THEN 'draft'
-    WHEN EXISTS (SELECT FROM placed) THEN 'notice'
-    WHEN EXISTS (SELECT FROM asked JOIN turns t ON t.id = asked.turn_id WHERE answered AND t.state = 'open') THEN 'arriving'
-    ELSE 'nothing'
-END AS found;
+SELECT CASE WHEN EXISTS (SELECT FROM placed) THEN (SELECT answered FROM placed)
+            ELSE NOT EXISTS (SELECT FROM asked JOIN turns t ON t.id = asked.turn_id WHERE answered AND t.state = 'open')
+       END AS settled;

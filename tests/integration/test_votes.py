@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
 
@@ -138,8 +139,18 @@ async def test_every_message_of_a_long_answer_is_that_answer(
 
 async def recorded(world: World) -> None:
     """Returns once every delivered answer is recorded as such."""
+    await true_in(world, "NOT EXISTS (SELECT FROM turns WHERE state = 'open')")
+
+
+async def placed(world: World) -> None:
+    """Returns once it is recorded where an answer that grows stands."""
+    await true_in(world, "EXISTS (SELECT FROM turns WHERE placed IS NOT NULL)")
+
+
+async def true_in(world: World, condition: str) -> None:
+    """Returns once this holds in the database."""
     connection = await connect(world.database_url)
-    while await connection.fetchval("SELECT count(*) FROM turns WHERE state = 'open'"):
+    while not await connection.fetchval(f"SELECT {condition}"):
         await connection.execute("SELECT pg_sleep(0.01)")
     await connection.close()
 
@@ -200,17 +211,29 @@ async def test_a_vote_on_an_answer_that_still_grows_is_counted_once_it_is_stored
     """The person's last word counts, whichever of their thumbs came when."""
     world.model.hold()
     await agent.engine.accept(world.message("tell me a story"))
-    await world.model.started.wait()
-    await world.platform.until(lambda: bool(world.platform.chats["ada"]))
-    while await probe.fetchval("SELECT count(*) FROM turns WHERE placed IS NOT NULL") == 0:
-        await probe.execute("SELECT pg_sleep(0.01)")
+    await placed(world)
     await agent.engine.accept(reaction(world, Thumb.UP))
     await agent.engine.accept(reaction(world, Thumb.DOWN))
+    await agent.engine.accept(reaction(world, Thumb.UP, taken=True))
     assert {} == await votes(probe)
     world.model.release()
     await world.answered("ada", "re: tell me a story")
-    while not await votes(probe):
-        await probe.execute("SELECT pg_sleep(0.01)")
+    await true_in(world, "EXISTS (SELECT FROM votes)")
+    assert {("ada", "re: tell me a story"): -1} == await votes(probe)
+
+
+async def test_a_thumb_that_waited_does_not_undo_a_later_one(
+    world: World, agent: Instance, probe: asyncpg.Connection[asyncpg.Record]
+) -> None:
+    world.model.hold()
+    await agent.engine.accept(world.message("tell me a story"))
+    await placed(world)
+    await agent.engine.accept(reaction(world, Thumb.UP))
+    world.model.release()
+    await world.answered("ada", "re: tell me a story")
+    await agent.engine.accept(reaction(world, Thumb.DOWN))
+    while agent.engine._tasks:
+        await asyncio.wait(agent.engine._tasks)
     assert {("ada", "re: tell me a story"): -1} == await votes(probe)
 
 
