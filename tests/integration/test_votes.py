@@ -10,8 +10,10 @@ import asyncpg
 import pytest
 
 from agent.access import VOTES
+from agent.errors import StoreUnavailable
 from agent.models import Inbound, Thumb
 from storage.postgres import connect
+from tests.faults import Faulty, Fuse, When
 from tests.world import Instance, World
 
 
@@ -266,6 +268,32 @@ async def test_who_may_not_talk_here_has_no_vote_and_hears_nothing(
     await agent.engine.accept(replace(reaction(world, Thumb.UP), direct=True))
     assert {} == await votes(probe)
     assert ["re: hello"] == world.platform.screen("ada")
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+async def test_a_vote_that_may_not_be_stored_is_not_acknowledged_and_counts_once_when_it_comes_again(
+    world: World, probe: asyncpg.Connection[asyncpg.Record], when: When
+) -> None:
+    fuse, away = Fuse(), StoreUnavailable(StoreUnavailable.__doc__)
+    async with world.instance(lambda ports: replace(ports, desk=Faulty(ports.desk, fuse, away))) as agent:
+        await world.ask(agent, "hello")
+        await recorded(world)
+        fuse.arm(1, when, kills=False)
+        with pytest.raises(StoreUnavailable):
+            await agent.engine.accept(reaction(world, Thumb.UP))
+        assert {} == agent.engine._votes._newest
+        await agent.engine.accept(reaction(world, Thumb.UP))
+    assert {("ada", "re: hello"): 1} == await votes(probe)
+
+
+async def test_a_vote_that_nobody_can_read_holds_up_nothing_and_says_nothing(
+    world: World, agent: Instance, probe: asyncpg.Connection[asyncpg.Record]
+) -> None:
+    await world.ask(agent, "hello")
+    await agent.engine.accept(replace(reaction(world, Thumb.UP), text="perhaps"))
+    await world.ask(agent, "again")
+    assert ["re: hello", "re: again"] == world.platform.screen("ada")
+    assert {} == await votes(probe)
 
 
 async def test_votes_go_with_the_account_and_with_the_conversation(
