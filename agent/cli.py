@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from agent import cli_audit, cli_budgets, cli_channels, cli_db, cli_flags, cli_keys, cli_limits
+from agent import cli_audit, cli_budgets, cli_channels, cli_db, cli_experiments, cli_flags, cli_keys, cli_limits
 from agent.cli_run import EXIT_STATUS, report, run
 
 Migrate = Annotated[
@@ -30,6 +30,7 @@ cli_db.app.command()(cli_keys.new_key)
 cli_db.app.command()(cli_keys.rotate_keys)
 app.add_typer(cli_db.app, name="db")
 app.add_typer(cli_flags.app, name="flags")
+app.add_typer(cli_experiments.app, name="experiments")
 app.add_typer(cli_audit.app, name="audit")
 app.add_typer(cli_channels.app, name="channels")
 app.add_typer(cli_limits.app, name="limits")
