@@ -10,7 +10,7 @@ import typer
 
 from agent.cli_operator import Json, operating, show_json, show_table
 from agent.cli_run import NOT_WELL, WELL, run
-from agent.confidence import Interval, Sample
+from agent.confidence import Interval, Sample, need_scipy
 from agent.report import FEWEST, PRIMARY, Comparison, Metric, MetricName, Report, Split, Verdict, report_of
 
 if TYPE_CHECKING:
@@ -29,8 +29,10 @@ def report(
     async def show(settings: Settings) -> int:
         from storage.experiment_figures import experiment_figures
 
+        need_scipy()
         async with operating(settings) as (stores, _):
-            found = report_of(await experiment_figures(stores.database.url, name), metric)
+            url = await _replica(settings) or stores.database.url
+            found = report_of(await experiment_figures(url, name), metric)
         if as_json:
             show_json(_document(found))
         else:
@@ -92,6 +94,17 @@ def _ends(interval: Interval | None) -> list[float] | None:
 def _known(value: float | None) -> float | None:
     """JSON has no nan."""
     return value if value is not None and isfinite(value) else None
+
+
+async def _replica(settings: Settings) -> str | None:
+    """Where reports are read from, if not from the main database. Raises ConfigurationError."""
+    from storage.postgres import check_connection
+
+    if settings.database_replica_url is None:
+        return None
+    url = settings.database_replica_url.get_secret_value()
+    await check_connection(url, "DATABASE_REPLICA_URL", replica=True)
+    return url
 
 
 def _show(report: Report) -> None:

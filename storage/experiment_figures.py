@@ -10,7 +10,7 @@ import msgspec
 from agent.errors import Rejected, StoreUnavailable
 from agent.experiments import read_experiment
 from agent.report import METRICS, Figures, Group
-from storage.postgres import GONE, connect
+from storage.postgres import AGAIN, GONE, connect
 
 AT_ONCE = 5_000  # rows of people fetched in one round trip
 
@@ -56,7 +56,8 @@ Messages that linking copied to another chat are left out. BRIN on `timestamp` f
 async def experiment_figures(database_url: str, name: str) -> Figures:
     """What is known of an experiment until now, or until it ended, in one snapshot of the database.
 
-    Takes its time: no deadline. Raises Rejected when there is no such experiment or it did not start, StoreUnavailable.
+    Takes its time: no deadline. Raises Rejected when there is no such experiment or it can not be reported, and
+    StoreUnavailable.
     """
     try:
         connection = await connect(database_url, None)
@@ -65,8 +66,8 @@ async def experiment_figures(database_url: str, name: str) -> Figures:
                 return await _figures(connection, name)
         finally:
             await connection.close()
-    except GONE as error:
-        raise StoreUnavailable("Postgres can not be reached. Try again when it is back.") from error
+    except (*GONE, *AGAIN) as error:  # a replica breaks off what keeps it from going on
+        raise StoreUnavailable("Postgres can not be reached, or broke the report off. Try again.") from error
 
 
 async def _figures(connection: asyncpg.Connection[asyncpg.Record], name: str) -> Figures:
@@ -75,7 +76,10 @@ async def _figures(connection: asyncpg.Connection[asyncpg.Record], name: str) ->
         raise _unknown(name, [known["name"] for known in await connection.fetch(_NAMES)])
     if row["started_at"] is None:
         raise Rejected(f"The experiment {name} has not started yet: there is nothing to report.")
-    experiment = read_experiment(name, msgspec.json.decode(row["definition"]))
+    try:
+        experiment = read_experiment(name, msgspec.json.decode(row["definition"]))
+    except (KeyError, TypeError, ValueError):
+        raise Rejected(f"The experiment {name} is of another version: this one can not read it.") from None
     groups = {variant.name: Group() for variant in experiment.variants}
     until: datetime = row["ended_at"] or row["now"]
     crossed = 0

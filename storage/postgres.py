@@ -151,8 +151,8 @@ async def open_database(url: str, *, statement_seconds: float | None = STATEMENT
         await database.close()
 
 
-async def check_connection(url: str, setting: str = "DATABASE_URL") -> None:
-    """Tries to connect and to write. Raises ConfigurationError: one sentence that names the setting."""
+async def check_connection(url: str, setting: str = "DATABASE_URL", *, replica: bool = False) -> None:
+    """Tries to connect; only a `replica` may be read-only. Raises ConfigurationError: one sentence with the setting."""
     try:
         connection = await connect(url)
     except (asyncpg.InvalidPasswordError, asyncpg.InvalidAuthorizationSpecificationError):
@@ -177,7 +177,7 @@ async def check_connection(url: str, setting: str = "DATABASE_URL") -> None:
     finally:
         with suppress(*GONE):
             await connection.close(timeout=CONNECT_SECONDS)
-    if read_only:
+    if read_only and not replica:
         raise ConfigurationError(f"This Postgres is read-only. Point {setting} at the primary.")
     if version < 150000:
         raise ConfigurationError(f"Postgres {version // 10000} is too old; 15 or later is needed. Correct {setting}.")

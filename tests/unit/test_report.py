@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from agent.confidence import Sample
+from agent.confidence import Sample, need_scipy
 from agent.errors import ConfigurationError
 from agent.experiments import Experiment, Variant
 from agent.report import FEWEST, METRICS, Figures, Group, MetricName, Report, Verdict, judge, people_lacking, report_of
@@ -136,4 +136,4 @@ def test_without_scipy_one_sentence_says_what_to_install(monkeypatch: pytest.Mon
 
     monkeypatch.setattr(builtins, "__import__", without)
     with pytest.raises(ConfigurationError, match=r'run `pip install "simple-ai-agent\[reports\]"`'):
-        report_of(figures(1, 1, people=(0, 0)))
+        need_scipy()
