@@ -115,7 +115,7 @@ def _show(report: Report) -> None:
     since = figures.started_at.astimezone().isoformat(" ", "minutes")
     until = f" until {figures.ended_at.astimezone().isoformat(' ', 'minutes')}" if figures.ended_at else ""
     people = sum(group.people for group in figures.groups.values())
-    typer.echo(f"{experiment.name} (flag {experiment.flag}), since {since}{until}: {people:,} people.")
+    typer.echo(f"{experiment.name} (flag {experiment.flag}), since {since}{until}. People: {people:,}.")
     for comparison in report.comparisons:
         if comparison.metric is report.primary and comparison.verdict:
             variants = f"{comparison.variant} compared with {_control(report)}"
@@ -182,7 +182,8 @@ def _said(comparison: Comparison, report: Report) -> str:
         case Verdict.NO_DIFFERENCE:
             return f"no difference of {100 * report.figures.experiment.detect:g} % or more"
         case Verdict.NOT_YET if comparison.lacking is not None:
-            return f"not yet: about {_about(comparison.lacking)} more people per variant"
+            rough = "about" if comparison.sequential else "at least"
+            return f"not yet: {rough} {_about(comparison.lacking)} more people per variant"
         case Verdict.NOT_YET if comparison.sequential is None:
             return "not yet: all people are alike"
         case Verdict.NOT_YET:
