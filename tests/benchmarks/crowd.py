@@ -1,8 +1,8 @@
 """A crowd on three channels at once: is every message answered, in order, once, and acknowledged in time?
 
 `uv run python -m tests.benchmarks.crowd --people 1000` prints the figures. The platforms' servers and their people
-run in one process; in another the agent, with channels as `agent serve` makes them (real client libraries, real pace) and
-a model that answers at once.
+run in one process; in another the agent, with channels as `agent serve` makes them (real client libraries, real pace),
+and a model that answers at once.
 """
 
 from __future__ import annotations
