@@ -55,7 +55,7 @@ def set_(
     """Set a budget. No model is asked whose answer might not fit into it."""
 
     async def work(settings: Settings) -> int:
-        by, money = author(as_, reason), _money(usd)
+        by, money = author(settings, as_, reason), _money(usd)
         if scope == "channel" or subject == "*":
             confirm(f"Set this budget for everybody ({scope} {subject})?", yes=yes, as_json=as_json)
         async with _desk(settings) as desk:
@@ -73,7 +73,7 @@ def unset(
     """Remove a budget."""
 
     async def work(settings: Settings) -> int:
-        by = author(as_, reason)
+        by = author(settings, as_, reason)
         if scope == "channel" or subject == "*":
             confirm(f"Remove this budget for everybody ({scope} {subject})?", yes=yes, as_json=as_json)
         async with _desk(settings) as desk:

@@ -102,7 +102,7 @@ def set_(
         changes = {**_assignments(settings or []), **dict.fromkeys(unset or [])}
         if not changes:
             raise Rejected("There is nothing to change: say name=value, or --unset name.")
-        by = author(as_, reason)
+        by = author(configuration, as_, reason)
         async with _desk(configuration) as desk:
             view = await desk.get(name)
             confirm(f"Change {', '.join(changes)} for everybody on {name}?", yes=yes, as_json=as_json)
@@ -139,7 +139,7 @@ def credential(
         from storage.secrets import Secrets
 
         secrets = Secrets([key.get_secret_value() for key in settings.encryption_keys])
-        by = author(as_, reason)
+        by = author(settings, as_, reason)
         value = None if remove else _secret(f"{name} {credential}")
         async with _desk(settings) as desk:
             await desk.set_credential(name, credential, value, by, secrets)

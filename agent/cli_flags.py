@@ -86,7 +86,7 @@ def set_(
         from storage.flag_targets import Target
 
         target = Target(person, channel, chat, percentage, salt, kill)
-        by = author(as_, reason)
+        by = author(settings, as_, reason)
         async with _desk(settings) as desk:
             view = await desk.get(name)
             seen = await _seen(desk, name, expect)
@@ -129,7 +129,7 @@ def unset(
         from storage.flag_targets import Target
 
         target = Target(person, channel, chat, 0.0 if percentage else None, None, kill)
-        by = author(as_, reason)
+        by = author(settings, as_, reason)
         async with _desk(settings) as desk:
             await desk.get(name)
             seen = await _seen(desk, name, expect)
@@ -158,7 +158,7 @@ def undo(
     async def work(settings: Settings) -> int:
         from storage.flags import told
 
-        by = author(as_, reason)
+        by = author(settings, as_, reason)
         async with _desk(settings) as desk:
             seen = await _seen(desk, name, expect)
             past = await desk.history(name, most=None)
@@ -230,7 +230,7 @@ def create(
     async def work(settings: Settings) -> int:
         from agent.cli_flags_show import show_changed
 
-        flag, by = new_flag(name, kind, meaning), author(as_, reason)
+        flag, by = new_flag(name, kind, meaning), author(settings, as_, reason)
         async with _desk(settings) as desk:
             show_changed(await desk.create(flag, flag.parsed(default), by), as_json=as_json)
         return WELL
@@ -245,7 +245,7 @@ def remove(
     """Remove a flag that was made by `create`, with its rules."""
 
     async def work(settings: Settings) -> int:
-        by = author(as_, reason)
+        by = author(settings, as_, reason)
         async with _desk(settings) as desk:
             await desk.get(name)
             seen = await _seen(desk, name, expect)

@@ -31,7 +31,7 @@ def rotate_keys(as_: As = None, reason: Reason = None, as_json: Json = False) ->
         from storage.secrets import Secrets, rotate
 
         secrets = Secrets([key.get_secret_value() for key in settings.encryption_keys])
-        by = author(as_, reason)
+        by = author(settings, as_, reason)
         async with operating(settings) as (stores, _):
             rotation = await rotate(stores.database, secrets, by)
         if as_json:

@@ -63,7 +63,7 @@ def reset(person: Person, as_: As = None, reason: Reason = None) -> None:
 
     async def work(settings: Settings) -> int:
         async with _desk(settings) as desk:
-            await desk.reset(person, author(as_, reason))
+            await desk.reset(person, author(settings, as_, reason))
         typer.echo(f"{person} may speak again.")
         return WELL
 
@@ -73,7 +73,7 @@ def reset(person: Person, as_: As = None, reason: Reason = None) -> None:
 def _change(person: str, limit: str | None, as_: str | None, reason: str | None, said: str) -> None:
     async def work(settings: Settings) -> int:
         async with _desk(settings) as desk:
-            await desk.set(person, limit, author(as_, reason))
+            await desk.set(person, limit, author(settings, as_, reason))
         typer.echo(said)
         return WELL
 

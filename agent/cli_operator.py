@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 As = Annotated[
     str | None,
-    typer.Option("--as", envvar="AGENT_OPERATOR", help="Who makes the change; default: the system's user."),
+    typer.Option("--as", help="Who makes the change; default: AGENT_OPERATOR, else the system's user."),
 ]
 Reason = Annotated[str | None, typer.Option("--reason", help="Why; kept in the audit log.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask, also for what concerns everybody.")]
@@ -31,12 +31,12 @@ Expect = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document; never ask.")]
 
 
-def author(name: str | None, reason: str | None) -> Author:
-    """Whom the audit log names. Raises Rejected when the name or the reason can not be kept."""
+def author(settings: Settings, name: str | None, reason: str | None) -> Author:
+    """Whom the audit log names; `name` is what was typed. Raises Rejected when name or reason can not be kept."""
     from agent.cli_chat import user_name
     from storage.audit import Author
 
-    return Author(name or user_name(), f"command line on {socket.gethostname()}", reason)
+    return Author(name or settings.agent_operator or user_name(), f"command line on {socket.gethostname()}", reason)
 
 
 @asynccontextmanager

@@ -130,6 +130,11 @@ class Settings(BaseSettings):
     encryption_keys: Annotated[list[SecretStr], NoDecode] = Field(
         default=[], description="Fernet keys for credentials at rest, comma-separated, newest first."
     )
+    agent_operator: str | None = Field(
+        default=None,
+        description="Who makes an operator's changes, as the audit log names them; `--as` wins. "
+        "Unset: the system's user.",
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="warning", description="`debug` also shows tracebacks."
     )

@@ -40,6 +40,28 @@ async def test_a_channel_is_set_shown_and_taken_back(machine: Machine, database_
 
 
 @pytest.mark.parametrize(
+    ("typed", "environment", "line", "actor"),
+    [
+        ("grace", "bob", "carol", "grace"),
+        (None, "bob", "carol", "bob"),
+        (None, "", "carol", "carol"),
+        (None, "", "", "ada"),
+    ],
+)
+async def test_who_makes_a_change_is_typed_or_set_or_the_systems_user(
+    machine: Machine, database_url: str, typed: str | None, environment: str, line: str, actor: str
+) -> None:
+    """`--as` wins, then AGENT_OPERATOR of the environment, then that of .env, then whoever is logged in."""
+    (machine.folder / ".env").write_text(f"AGENT_OPERATOR={line}\n", encoding="utf-8")
+    by = ("--as", typed) if typed else ()
+    ended = await machine.agent(
+        "channels", "set", "discord", "overlap=queue", "--yes", *by, settings={"AGENT_OPERATOR": environment}
+    )
+    assert (0, "") == (ended.status, ended.err)
+    assert [actor] == [row["actor"] for row in await run(database_url, "SELECT actor FROM audit_log")]
+
+
+@pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
         (("channels", "set", "discord", "overlap", "--yes"), "write name=value"),
