@@ -8,7 +8,17 @@ from typing import Annotated, Literal
 
 import typer
 
-from agent import cli_audit, cli_budgets, cli_channels, cli_db, cli_experiments, cli_flags, cli_keys, cli_limits
+from agent import (
+    cli_audit,
+    cli_budgets,
+    cli_channels,
+    cli_db,
+    cli_experiments,
+    cli_flags,
+    cli_keys,
+    cli_limits,
+    cli_operators,
+)
 from agent.cli_run import EXIT_STATUS, report, run
 
 Migrate = Annotated[
@@ -35,6 +45,7 @@ app.add_typer(cli_audit.app, name="audit")
 app.add_typer(cli_channels.app, name="channels")
 app.add_typer(cli_limits.app, name="limits")
 app.add_typer(cli_budgets.app, name="budgets")
+app.add_typer(cli_operators.app, name="operators")
 
 
 @app.command()

@@ -57,10 +57,15 @@ class Author:
 
     def __post_init__(self) -> None:
         """Raises Rejected when the name or the reason can not be kept."""
-        if not (0 < len(self.name) <= 100 and self.name.isprintable()):
+        if not is_name(self.name):
             raise Rejected("An operator's name has 1 to 100 printable characters. Correct --as or AGENT_OPERATOR.")
         if self.reason is not None and ("\0" in self.reason or len(self.reason) > 1000):
             raise Rejected("A reason has at most 1000 characters and no NUL. Shorten it.")
+
+
+def is_name(name: str) -> bool:
+    """Whether somebody can be called so."""
+    return 0 < len(name) <= 100 and name.isprintable()
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,12 +14,15 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from agent.errors import Rejected
 from storage import audit
 from storage.audit import Author
 from storage.features import announce
 from storage.postgres import Database
 from storage.reach import reached
 from storage.redis import RedisPipe
+
+OPERATORS = text("SELECT name FROM operators")
 
 
 @dataclass(slots=True)
@@ -49,16 +52,28 @@ class Change:
 async def changing(database: Database, pipe: RedisPipe, author: Author) -> AsyncIterator[Change]:
     """Commits at the end and tells all instances; an error leaves everything as it was.
 
-    Raises StoreUnavailable. That Redis is away is no error: instances see the new epoch within a second.
+    Raises StoreUnavailable, and Rejected for who may not change anything. That Redis is away is no error: instances
+    see the new epoch within a second.
     """
     async with reached(database) as connection:
         epoch = await connection.scalar(text("SELECT epoch FROM control_epoch FOR UPDATE"))
+        await admit(connection, author)  # after the lock: whoever is removed meanwhile is seen
         change = Change(connection, author, int(epoch or 0) + 1)
         yield change
         if change.entries:
             await connection.execute(text("UPDATE control_epoch SET epoch = :epoch"), {"epoch": change.epoch})
     if change.entries:
         await announce(database, pipe)
+
+
+async def admit(connection: AsyncConnection, author: Author) -> None:
+    """Raises Rejected when operators are registered and the author is none of them."""
+    names = (await connection.scalars(OPERATORS)).all()
+    if names and author.name not in names:
+        raise Rejected(
+            f"{author.name} is not a registered operator and can change nothing. "
+            "Say who you are with --as or AGENT_OPERATOR; `agent operators list` shows who may."
+        )
 
 
 def as_json(value: Any) -> str:

@@ -18,6 +18,7 @@ from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from agent.errors import ConfigurationError
 from storage import audit
 from storage.audit import Author
+from storage.changes import admit
 from storage.postgres import Database, Line
 from storage.reach import reached
 
@@ -109,9 +110,11 @@ async def rotate(database: Database, secrets: Secrets, author: Author, *, at_onc
     """Brings all credentials under the newest key, while the agent reads them and operators write them.
 
     A row is replaced only if it is still what was read; what somebody wrote meanwhile is looked at again.
-    Raises ConfigurationError without keys, StoreUnavailable.
+    Raises ConfigurationError without keys, Rejected for who may not change anything, StoreUnavailable.
     """
     secrets.check()
+    async with reached(database) as connection:
+        await admit(connection, author)
     line = database.line(planner={})
     renewed, missed = 0, True
     while missed:
