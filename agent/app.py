@@ -285,7 +285,7 @@ async def wire(
         leases=PostgresLeases(database, instance, [channel.name for channel in channels], lease=lease),
         cache=RedisCache(pipe, window_messages, limiter),
         control=control,
-        desk=PostgresDesk(database),
+        desk=PostgresDesk(database, pipe),
         models=models,
         channels={channel.name: channel for channel in channels},
         limiter=limiter,

@@ -103,7 +103,7 @@ class BudgetDesk:
             else:
                 await change.connection.execute(_SET, key | {"tokens": new[0], "usd": new[1]})
             action = "budget.unset" if new is None else "budget.set"
-            await change.record(action, f"budget:{scope}:{name}", before=_told(old), after=_told(new))
+            await change.record(action, f"budget:{scope}:{name}", before=told(old), after=told(new))
 
 
 async def _subject(connection: AsyncConnection, scope: Scope, named: str) -> str:
@@ -115,7 +115,8 @@ async def _subject(connection: AsyncConnection, scope: Scope, named: str) -> str
     return str((await audience_of(connection, Target(person=named))).person)
 
 
-def _told(budget: tuple[int | None, Decimal | None] | None) -> dict[str, object] | None:
+def told(budget: tuple[int | None, Decimal | None] | None) -> dict[str, object] | None:
+    """A budget as it is written to the log."""
     if budget is None:
         return None
     tokens, usd = budget

@@ -47,6 +47,11 @@ class Change:
         )
         self.entries.append(entry)
 
+    async def end(self) -> None:
+        """Moves the epoch, if something changed."""
+        if self.entries:
+            await self.connection.execute(text("UPDATE control_epoch SET epoch = :epoch"), {"epoch": self.epoch})
+
 
 @asynccontextmanager
 async def changing(database: Database, pipe: RedisPipe, author: Author) -> AsyncIterator[Change]:
@@ -56,14 +61,21 @@ async def changing(database: Database, pipe: RedisPipe, author: Author) -> Async
     see the new epoch within a second.
     """
     async with reached(database) as connection:
-        epoch = await connection.scalar(text("SELECT epoch FROM control_epoch FOR UPDATE"))
+        change = await begun(connection, author)
         await admit(connection, author)  # after the lock: whoever is removed meanwhile is seen
-        change = Change(connection, author, int(epoch or 0) + 1)
         yield change
-        if change.entries:
-            await connection.execute(text("UPDATE control_epoch SET epoch = :epoch"), {"epoch": change.epoch})
+        await change.end()
     if change.entries:
         await announce(database, pipe)
+
+
+async def begun(connection: AsyncConnection, author: Author) -> Change:
+    """A change within a transaction that is something else, too; for operators' changes there is `changing`.
+
+    Waits for the change under way. Whoever makes it calls `end`, and `announce` after the commit.
+    """
+    epoch = await connection.scalar(text("SELECT epoch FROM control_epoch FOR UPDATE"))
+    return Change(connection, author, int(epoch or 0) + 1)
 
 
 async def admit(connection: AsyncConnection, author: Author) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -31,7 +31,9 @@ from agent.models import (
     UsageTotal,
 )
 from storage import linking
+from storage.features import announce
 from storage.postgres import GONE, WALK_INDEXES, Database
+from storage.redis import RedisPipe
 from storage.statements import STATEMENTS
 from storage.tables import Conversation, MessageRow, TurnRow, User
 from storage.turns import encode_address
@@ -40,7 +42,9 @@ from storage.turns import encode_address
 class PostgresDesk:
     """Implements agent.ports.Desk."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, pipe: RedisPipe) -> None:
+        self._database = database
+        self._pipe = pipe
         self._engine = database.engine
         self._edit_line = database.line()
         self._vote_line = database.line(WALK_INDEXES)
@@ -59,9 +63,13 @@ class PostgresDesk:
             new = insert(TurnRow).values(reply="", **turn).on_conflict_do_nothing().returning(TurnRow.id)
             if (await connection.execute(new)).first() is None:
                 return None
-            answer = reply(await _apply(connection, inbound, effect))
+            found = await _apply(connection, inbound, effect)
+            answer = reply(found)
             await connection.execute(update(TurnRow).where(TurnRow.id == inbound.turn_id).values(reply=answer))
-            return answer
+        if isinstance(effect, AcceptLink) and found:
+            with suppress(StoreUnavailable):  # it is done; instances see a new epoch with their next heartbeat
+                await announce(self._database, self._pipe)
+        return answer
 
     async def standing(self, inbound: Inbound) -> Standing:
         last_text = (
@@ -170,7 +178,7 @@ async def _apply(connection: AsyncConnection, inbound: Inbound, effect: Effect |
         case OfferLink(code):
             return await linking.offer(connection, await ensure_user(connection, inbound), inbound, code)
         case AcceptLink(code):
-            return await linking.accept(connection, await ensure_user(connection, inbound), inbound, code)
+            return await linking.accept(connection, inbound, code)
 
 
 async def _changed(connection: AsyncConnection, inbound: Inbound, *where: ColumnElement[bool], **values: Any) -> bool:

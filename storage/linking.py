@@ -7,12 +7,17 @@ from hashlib import sha256
 from uuid import UUID
 
 from sqlalchemy import delete, func, insert, select, text, update
+from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
 from uuid_utils.compat import uuid7
 
 from agent.models import Inbound
+from storage.audit import Author
+from storage.changes import begun
+from storage.inheritance import inherit
 from storage.tables import Conversation, LinkCode, User
 
+AGENT = Author("agent", "account linking")
 VALID_FOR = timedelta(minutes=10)
 CARRIED_MESSAGES = 20
 
@@ -61,27 +66,52 @@ async def offer(connection: AsyncConnection, user: UUID, inbound: Inbound, code:
     return True
 
 
-async def accept(connection: AsyncConnection, user: UUID, inbound: Inbound, code: str) -> bool:
-    """Joins this account to the person who offered the code. False: no such code (used, expired, one's own)."""
-    found = (
-        await connection.execute(
-            delete(LinkCode)
-            .where(LinkCode.code_hash == _hash(code), LinkCode.expires_at > func.now(), LinkCode.user_id != user)
-            .returning(LinkCode.user_id, LinkCode.conversation_id)
-        )
-    ).first()
-    if found is None:
+async def accept(connection: AsyncConnection, inbound: Inbound, code: str) -> bool:
+    """Joins this account to the person who offered the code. False: no such code (used, expired, one's own).
+
+    Locks the epoch before people, as changes of limits do, and people in the order in which `accept` of turns does.
+    """
+    change = await begun(connection, AGENT)
+    user = await _account(connection, inbound)
+    offered = (LinkCode.code_hash == _hash(code)) & (LinkCode.expires_at > func.now()) & (LinkCode.user_id != user)
+    other = await connection.scalar(select(LinkCode.user_id).where(offered))
+    if other is None:
         return False
-    person, preferred = (
-        await connection.execute(select(User.person_id, User.preferred_model).where(User.id == found[0]))
-    ).one()
-    mine = select(User.person_id).where(User.id == user).scalar_subquery()
-    await connection.execute(
-        update(User).where(User.person_id == mine).values(person_id=person, preferred_model=preferred)
-    )
-    if found[1] is not None:
-        await _carry_on(connection, found[1], user, inbound)
+    people = await _locked(connection, user, other)
+    used = (await connection.execute(delete(LinkCode).where(offered).returning(LinkCode.conversation_id))).first()
+    if used is None:
+        return False
+    gone, (stays, preferred) = people[user][0], people[other]
+    moved = []
+    if gone != stays:
+        moved = await inherit(connection, gone, stays)
+        joining = update(User).where(User.person_id == gone)
+        await connection.execute(joining.values(person_id=stays, preferred_model=preferred))
+    if used[0] is not None:
+        await _carry_on(connection, used[0], user, inbound)
+    for entry in moved:
+        await change.record(entry.action, entry.subject, before=entry.before, after=entry.after)
+    await change.end()
     return True
+
+
+async def _account(connection: AsyncConnection, inbound: Inbound) -> UUID:
+    """The row of this account, made if new; one that is there is not locked."""
+    new, channel = uuid7(), inbound.address.channel
+    row = upsert(User).values(
+        id=new, person_id=new, channel_type=channel, channel_user_id=inbound.user_id, username=inbound.username
+    )
+    await connection.execute(row.on_conflict_do_nothing(constraint="users_account"))
+    mine = select(User.id).where(User.channel_type == channel, User.channel_user_id == inbound.user_id)
+    return (await connection.execute(mine)).scalar_one()
+
+
+async def _locked(connection: AsyncConnection, *users: UUID) -> dict[UUID, tuple[UUID, str | None]]:
+    """Person and preferred model of these accounts; all accounts of these people are locked."""
+    people = select(User.person_id).where(User.id.in_(users))
+    accounts = select(User.id, User.person_id, User.preferred_model).where(User.person_id.in_(people))
+    ordered = accounts.order_by(User.channel_type, User.channel_user_id).with_for_update()
+    return {row[0]: (row[1], row[2]) for row in await connection.execute(ordered)}
 
 
 async def _carry_on(connection: AsyncConnection, source: UUID, user: UUID, inbound: Inbound) -> None:
