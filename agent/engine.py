@@ -167,6 +167,7 @@ class Engine:
     async def _hold_off(self, inbound: Inbound, limited: Limited) -> None:
         """A message that came too early is not stored; its author hears so once in the limit's window."""
         log.info("limited", scope=limited.scope)
+        metrics.limited.add(inbound.address.channel, limited.scope)
         if limited.tell:
             await self._say_once(inbound, say(Notice(limited.sentence)))
 

@@ -62,6 +62,11 @@ turns = Counter(
     ("channel", "state"),
 )
 duplicates = Counter("agent_duplicates_total", "Deliveries of messages that were stored before.", ("channel",))
+limited = Counter(
+    "agent_limited_total",
+    "Messages that came too early and were not taken; scope is whose limit it was: user, chat or channel.",
+    ("channel", "scope"),
+)
 steps = Distribution(
     "agent_step_seconds",
     "accept: from a message's arrival until it is stored. From the beginning of an answer: first_text, until "
@@ -99,7 +104,7 @@ batch_items = Distribution(
 )
 
 COUNTERS = (
-    turns, duplicates, cache_reads, redis_round_trips, redis_failures, model_errors, tokens, cost, unpriced,
+    turns, duplicates, limited, cache_reads, redis_round_trips, redis_failures, model_errors, tokens, cost, unpriced,
     deliveries, delivery_retries,
 )  # fmt: skip
 DISTRIBUTIONS = (steps, batch_items)

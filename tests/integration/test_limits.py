@@ -12,6 +12,7 @@ from itertools import count
 import pytest
 from redis.asyncio import Redis
 
+from agent import metrics
 from agent.limits import Limit, Limited, Rule
 from agent.models import Address, Inbound
 from storage.cache import RedisCache
@@ -253,6 +254,21 @@ async def test_who_is_too_fast_hears_so_once_and_nothing_refused_is_stored(datab
 
 
 TOO_FAST = "You are faster than I may answer. Please try again in 30 minutes."
+
+
+@pytest.mark.parametrize("scope", ["user", "chat", "channel"])
+async def test_every_message_that_is_held_off_is_counted(
+    database_url: str, redis_url: str, monkeypatch: pytest.MonkeyPatch, scope: str
+) -> None:
+    """By the channel and whose limit it was, told or not, a command or not; not by who wrote it."""
+    monkeypatch.setattr(metrics.limited, "values", {})
+    await set_channel(database_url, **{f"{scope}_limit": "1/hour"})
+    world = World(database_url, redis_url)
+    async with world.instance() as agent:
+        await world.ask(agent, "one")
+        for text in ("two", "three", "/help"):
+            await agent.engine.accept(world.message(text))
+    assert metrics.limited.values == {("test", scope): 3.0}
 
 
 async def test_everybody_accepted_is_answered_also_beside_a_flood(database_url: str, redis_url: str) -> None:
