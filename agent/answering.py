@@ -320,6 +320,7 @@ class Answering:
                 lead.user,
                 running.conversation,
                 answer.usage.model if answer.usage else "",
+                lead.person,
             )
             await self._ports.cache.keep(session, Window(stored.version, (*window.messages, said)))
         return stored

@@ -247,6 +247,7 @@ class Session:
     user: UUID
     conversation: UUID
     model: str = ""  # what answered last
+    person: UUID | None = None  # whom the account belongs to
 
 
 @dataclass(frozen=True, slots=True)

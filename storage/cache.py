@@ -6,15 +6,18 @@ stale window is recognised whoever wrote it and whenever: it may be used only on
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections import OrderedDict
-from typing import Any, Generic, TypeVar
+from collections.abc import Sequence
+from typing import Any
 from uuid import UUID
 
 import msgspec
 
 from agent import metrics
+from agent.limits import Limited, Rule
 from agent.models import Arrival, Inbound, Message, Role, Session, Window
+from storage.hints import Hints
 from storage.limits import RedisLimiter, commands
 from storage.redis import Command, RedisPipe
 
@@ -22,9 +25,6 @@ SCHEMA = b"1"  # of sessions and windows: others are not read
 SESSION_SECONDS = 3600
 WINDOW_SECONDS = 7200
 ACTIVE_SECONDS = 300
-REMEMBERED = 20_000  # chats and people whose ids the process keeps as hints
-
-Key = TypeVar("Key")
 
 
 class _Packed(msgspec.Struct, array_like=True):
@@ -37,23 +37,6 @@ class _Packed(msgspec.Struct, array_like=True):
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(_Packed)
-
-
-class Hints(Generic[Key]):
-    """The ids of what was lately seen, bounded."""
-
-    def __init__(self, size: int = REMEMBERED) -> None:
-        self._size = size
-        self._ids: OrderedDict[Key, UUID] = OrderedDict()
-
-    def get(self, key: Key) -> UUID | None:
-        return self._ids.get(key)
-
-    def put(self, key: Key, value: UUID) -> None:
-        self._ids[key] = value
-        self._ids.move_to_end(key)
-        if len(self._ids) > self._size:
-            self._ids.popitem(last=False)
 
 
 class RedisCache:
@@ -71,39 +54,41 @@ class RedisCache:
     async def arrive(self, inbound: Inbound) -> Arrival:
         """One round trip: session, epoch, and the window of the conversation this process remembers.
 
-        A wrong or missing hint costs one more.
+        A wrong or missing hint costs one more, also when it is the limiter's.
         """
         key, account = inbound.address.key, (inbound.address.channel, inbound.user_id)
         hint, user = self._conversations.get(key), self._users.get(account)
         rules = await self._limiter.rules(inbound) if self._limiter else ()
         replies = await self._pipe.send(
-            ("HMGET", _session_key(*account), "schema", "user_id", _field(key)),
+            ("HMGET", _session_key(*account), "schema", "user_id", _field(key), "person_id"),
             ("HGET", "features:global", "_epoch"),
             *([("GET", _window_key(hint))] if hint else []),
             *commands(rules),
         )
-        limited = None
-        if self._limiter and rules:
-            limited = await self._limiter.verdict(inbound, rules, replies[-1] if replies else None)
+        reply = replies[-1] if replies else None
         if replies is None:
-            return Arrival(user=user, limited=limited)
+            return Arrival(user=user, limited=await self._judge(inbound, rules, reply))
         session, epoch = replies[0], _integer(replies[1])
-        conversation = None
+        conversation = person = None
         if isinstance(session, list) and session[0] == SCHEMA:
-            user, conversation = _uuid(session[1]) or user, _uuid(session[2])
-        packed = replies[2] if hint else None
-        if conversation is not None and conversation != hint:
-            packed = await self._window(conversation)
+            user, conversation, person = _uuid(session[1]) or user, _uuid(session[2]), _uuid(session[3])
+        packed, judging = replies[2] if hint else None, self._judge(inbound, rules, reply, person)
+        if conversation in (None, hint):
+            limited = await judging
+        else:
+            packed, limited = await asyncio.gather(self._window(conversation), judging)
         return Arrival(user, conversation or hint, self._unpack(packed), epoch, limited)
 
     async def keep(self, session: Session, window: Window) -> None:
         self._users.put((session.key[0], session.account), session.user)
         self._conversations.put(session.key, session.conversation)
+        if self._limiter and session.person:
+            self._limiter.learn(session.key[0], session.account, session.person)
         name, active = _session_key(session.key[0], session.account), f"active:{session.key[0]}"
         await self._pipe.send(
             ("SET", _window_key(session.conversation), self._pack(window), "EX", WINDOW_SECONDS),
             (
-                "HSET", name, "schema", SCHEMA, "user_id", str(session.user),
+                "HSET", name, "schema", SCHEMA, "user_id", str(session.user), "person_id", str(session.person or ""),
                 _field(session.key), str(session.conversation), "model", session.model,
                 "last_activity", int(time.time()),
             ),
@@ -111,6 +96,11 @@ class RedisCache:
             ("SADD", active, session.account),
             ("EXPIRE", active, ACTIVE_SECONDS),
         )  # fmt: skip
+
+    async def _judge(
+        self, inbound: Inbound, rules: Sequence[Rule], reply: Any, person: UUID | None = None
+    ) -> Limited | None:
+        return await self._limiter.verdict(inbound, rules, reply, person) if self._limiter and rules else None
 
     async def _window(self, conversation: UUID) -> Any:
         command: Command = ("GET", _window_key(conversation))

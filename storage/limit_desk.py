@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
 
@@ -17,7 +17,7 @@ from storage.audit import Author
 from storage.changes import changing
 from storage.channel_settings import CHANNELS, read_settings
 from storage.flag_targets import Target, audience_of
-from storage.limits import OWN_MACHINE, allowance
+from storage.limits import OWN_MACHINE, allowance, personal_rules
 from storage.postgres import Database
 from storage.reach import reached
 from storage.redis import RedisPipe
@@ -67,16 +67,10 @@ class LimitDesk:
 
     async def person(self, named: str) -> Sequence[LimitView]:
         """What holds for each account of a person, and how much of it is used now. Raises Rejected for nobody."""
-        async with reached(self._database) as connection:
-            channels = {view.subject: view for view in await self._channels(connection) if view.scope == "user"}
-            rows = (await connection.execute(_ACCOUNTS, {"person": await _person(connection, named)})).all()
-        views = []
-        for channel, account, wanted in rows:
-            own, subject = allowance(wanted), f"{channel}:{account}"
-            holds = own or (channels[channel].limit if channel in channels else self._per_person)
-            used = await self._used(Rule("user", subject, holds, subject)) if isinstance(holds, Limit) else 0
-            views.append(LimitView("user", subject, holds, default=own is None, used=used))
-        return views
+        person, views = await self._accounts(named)
+        return [
+            replace(view, used=await self._used(personal_rules(view.subject, person, view.limit))) for view in views
+        ]
 
     async def set(self, named: str, wanted: str | None, author: Author) -> None:
         """Sets the limit of a person on all their accounts (`10/minute`, `off`); None: the channel's holds again.
@@ -95,15 +89,10 @@ class LimitDesk:
 
     async def reset(self, named: str, author: Author) -> None:
         """Lets a person speak again at once. Raises Rejected for nobody, StoreUnavailable when Redis is away."""
-        keys = [
-            key
-            for view in await self.person(named)
-            if isinstance(view.limit, Limit)
-            for rule in [Rule("user", view.subject, view.limit, view.subject)]
-            for key in (rule.key, rule.told_key)
-        ]
+        person, views = await self._accounts(named)
+        rules = [rule for view in views for rule in personal_rules(view.subject, person, view.limit)]
+        keys = [key for rule in rules for key in (rule.key, rule.told_key)]
         async with changing(self._database, self._pipe, author) as change:  # its epoch clears the instances' shadows
-            person = await _person(change.connection, named)
             if keys and await self._pipe.send(("DEL", *keys)) is None:
                 raise StoreUnavailable("Redis does not answer; nothing was reset. Try again when it is back.")
             await change.record("limit.reset", f"person:{person}", before=None, after=None)
@@ -119,13 +108,31 @@ class LimitDesk:
                 views.append(LimitView(scope, name, limit or "off", default=not limit))
         return views
 
-    async def _used(self, rule: Rule) -> int | None:
-        replies = await self._pipe.send(("GET", rule.key), ("TIME",))
+    async def _accounts(self, named: str) -> tuple[UUID, Sequence[LimitView]]:
+        """A person and what holds for each of their accounts. Raises Rejected for nobody."""
+        async with reached(self._database) as connection:
+            channels = {view.subject: view.limit for view in await self._channels(connection) if view.scope == "user"}
+            person = await _person(connection, named)
+            rows = (await connection.execute(_ACCOUNTS, {"person": person})).all()
+        views = []
+        for channel, account, wanted in rows:
+            own = allowance(wanted)
+            holds = own or channels.get(channel, self._per_person)
+            views.append(LimitView("user", f"{channel}:{account}", holds, default=own is None))
+        return person, views
+
+    async def _used(self, rules: Sequence[Rule]) -> int | None:
+        """Of the rule of which most is used; None: Redis did not say."""
+        replies = await self._pipe.send(("TIME",), *(("GET", rule.key) for rule in rules))
         if replies is None:
             return None
-        at, (seconds, micros) = replies
-        ahead = (int(at) / 1e6 if at else 0) - int(seconds) - int(micros) / 1e6
-        return max(0, math.ceil(ahead / rule.limit.interval))
+        (seconds, micros), *moments = replies
+        now = int(seconds) + int(micros) / 1e6
+        used = (
+            ((int(at) / 1e6 if at else now) - now) / rule.limit.interval
+            for rule, at in zip(rules, moments, strict=True)
+        )
+        return max([0, *map(math.ceil, used)])
 
 
 async def _person(connection: AsyncConnection, named: str) -> UUID:

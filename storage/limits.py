@@ -1,6 +1,7 @@
 """How often people may speak, decided by Redis for all instances together, and by memory where Redis forgot or is gone.
 
 One script judges all limits of a message in one call on Redis's own clock: it counts in all of them or in none.
+A person's messages count for the account and, as soon as it is known whose it is, for all accounts of the person.
 Beside it each instance keeps a shadow of what it let pass, so that a key evicted from Redis lets through at most the
 limit once more on each instance. While Redis does not answer, each instance allows its share: limit / instances.
 """
@@ -12,6 +13,7 @@ import math
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from hashlib import sha1
 from typing import Any
 from uuid import UUID
@@ -23,6 +25,7 @@ from agent.errors import StoreUnavailable
 from agent.limits import Allowance, Limit, Limited, LocalLimiter, Rule
 from agent.models import Inbound
 from agent.ports import Control
+from storage.hints import Hints
 from storage.postgres import Database
 from storage.redis import DEADLINE_SECONDS, Command, RedisPipe
 
@@ -86,6 +89,7 @@ class RedisLimiter:
         self._reading = asyncio.Lock()
         self._instances, self._counted_at = 1, -math.inf
         self._seen: OrderedDict[UUID, None] = OrderedDict()
+        self._persons: Hints[str] = Hints()  # by account
 
     async def judge(self, inbound: Inbound) -> Limited | None:
         """Counts a message, in one round trip; None: it may pass."""
@@ -107,26 +111,40 @@ class RedisLimiter:
         settings = self._control.channel(channel)
         account, chat = f"{channel}:{inbound.user_id}", f"{channel}:{inbound.address.chat}"
         default = None if channel == OWN_MACHINE else self._per_person
-        person = self._personal.get(account) or settings.user_limit or default
-        named = (
-            ("user", account, person, account),
-            ("chat", chat, settings.chat_limit, chat),
-            ("channel", channel, settings.channel_limit, account),
-        )
+        own = self._personal.get(account) or settings.user_limit or default
+        shared = (("chat", chat, settings.chat_limit, chat), ("channel", channel, settings.channel_limit, account))
         return [
-            Rule(scope, subject, limit, audience)
-            for scope, subject, limit, audience in named
-            if isinstance(limit, Limit)
+            *personal_rules(account, self._persons.get(account), own),
+            *(Rule(scope, name, limit, told) for scope, name, limit, told in shared if isinstance(limit, Limit)),
         ]
 
-    async def verdict(self, inbound: Inbound, rules: Sequence[Rule], reply: Any) -> Limited | None:
-        """Reads what Redis answered to `commands(rules)`; None: it did not answer."""
+    async def verdict(
+        self, inbound: Inbound, rules: Sequence[Rule], reply: Any, person: UUID | None = None
+    ) -> Limited | None:
+        """Reads what Redis answered to `commands(rules)`; None: it did not answer.
+
+        `person` is whose account it is, as the session says. If the rules did not know, one more round trip counts it.
+        """
         limited = await self._verdict(rules, reply)
+        if limited is None and person is not None:
+            limited = await self.judge_rules(self._missed(inbound, rules, person))
         if limited is None and rules:
             self._seen[inbound.turn_id] = None
             if len(self._seen) > SEEN:
                 self._seen.popitem(last=False)
         return limited
+
+    def learn(self, channel: str, account: str, person: UUID) -> None:
+        """Whose account this is, as a turn that was accepted said."""
+        self._persons.put(f"{channel}:{account}", person)
+
+    def _missed(self, inbound: Inbound, rules: Sequence[Rule], person: UUID) -> Sequence[Rule]:
+        """Rules that would have been among these, had it been known whose account it is."""
+        if any(rule.subject == str(person) for rule in rules):
+            return ()
+        self.learn(inbound.address.channel, inbound.user_id, person)
+        account = f"{inbound.address.channel}:{inbound.user_id}"
+        return [replace(rule, subject=str(person)) for rule in rules if (rule.scope, rule.subject) == ("user", account)]
 
     async def _verdict(self, rules: Sequence[Rule], reply: Any) -> Limited | None:
         if not rules:
@@ -167,6 +185,15 @@ class RedisLimiter:
             except StoreUnavailable:
                 log.warning("instances not counted; the last number holds", count=self._instances)
         return self._instances
+
+
+def personal_rules(account: str, person: UUID | None, limit: Allowance) -> Sequence[Rule]:
+    """What limits an account (`channel:id`): alone and, if it is known whose it is, together with the person's others.
+
+    Both, so that an account has no second limit left when it becomes known whose it is.
+    """
+    subjects = (account, str(person)) if person else (account,)
+    return [Rule("user", subject, limit, account) for subject in subjects if isinstance(limit, Limit)]
 
 
 def allowance(text: str | None) -> Allowance:
