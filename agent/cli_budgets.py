@@ -60,7 +60,10 @@ def set_(
             confirm(f"Set this budget for everybody ({scope} {subject})?", yes=yes, as_json=as_json)
         async with _desk(settings) as desk:
             await desk.set(scope, subject, tokens, money, by)
-        typer.echo(f"{scope} {subject}: {_most(tokens, 'tokens')}, {_most(money, 'USD')} a day.")
+        if as_json:
+            show_json({"scope": scope, "subject": subject, "tokens": tokens, "usd": money})
+        else:
+            typer.echo(f"{scope} {subject}: {_most(tokens, 'tokens')}, {_most(money, 'USD')} a day.")
         return WELL
 
     run(work)
@@ -78,7 +81,10 @@ def unset(
             confirm(f"Remove this budget for everybody ({scope} {subject})?", yes=yes, as_json=as_json)
         async with _desk(settings) as desk:
             await desk.unset(scope, subject, by)
-        typer.echo(f"{scope} {subject}: no budget of its own.")
+        if as_json:
+            show_json({"scope": scope, "subject": subject, "tokens": None, "usd": None})
+        else:
+            typer.echo(f"{scope} {subject}: no budget of its own.")
         return WELL
 
     run(work)

@@ -99,7 +99,7 @@ def set_(
     """
 
     async def work(configuration: Settings) -> int:
-        changes = {**_assignments(settings or []), **dict.fromkeys(unset or [])}
+        changes = _changes(settings or [], unset or [])
         if not changes:
             raise Rejected("There is nothing to change: say name=value, or --unset name.")
         by = author(configuration, as_, reason)
@@ -156,11 +156,15 @@ def _secret(what: str) -> str:
     return sys.stdin.readline().strip()
 
 
-def _assignments(texts: list[str]) -> dict[str, str | None]:
+def _changes(texts: list[str], unset: list[str]) -> dict[str, str | None]:
+    """What each setting is to be; None: its default. Raises Rejected."""
     pairs = [text.partition("=") for text in texts]
     if wrong := next((name for name, equals, _ in pairs if not equals), None):
         raise Rejected(f"{wrong!r} is no setting: write name=value, as in overlap=queue.")
-    return {name.strip(): value for name, _, value in pairs}
+    names = [*(name.strip() for name, _, _ in pairs), *unset]
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise Rejected(f"{twice} is named twice. Say once what it is to be.")
+    return dict(zip(names, [*(value for _, _, value in pairs), *(None for _ in unset)], strict=True))
 
 
 def _show_change(before: ChannelView, after: ChannelView, *, as_json: bool) -> None:

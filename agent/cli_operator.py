@@ -36,7 +36,8 @@ def author(settings: Settings, name: str | None, reason: str | None) -> Author:
     from agent.cli_chat import user_name
     from storage.audit import Author
 
-    return Author(name or settings.agent_operator or user_name(), f"command line on {socket.gethostname()}", reason)
+    name = settings.agent_operator or user_name() if name is None else name
+    return Author(name, f"command line on {socket.gethostname()}", reason)
 
 
 @asynccontextmanager

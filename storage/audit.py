@@ -20,6 +20,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from agent.errors import Rejected
 from storage.postgres import Database
 from storage.reach import reached
+from storage.texts import is_text
 
 GENESIS = bytes(32)
 PAGE = 5_000
@@ -59,8 +60,8 @@ class Author:
         """Raises Rejected when the name or the reason can not be kept."""
         if not is_name(self.name):
             raise Rejected("An operator's name has 1 to 100 printable characters. Correct --as or AGENT_OPERATOR.")
-        if self.reason is not None and ("\0" in self.reason or len(self.reason) > 1000):
-            raise Rejected("A reason has at most 1000 characters and no NUL. Shorten it.")
+        if self.reason is not None and not (is_text(self.reason) and len(self.reason) <= 1000):
+            raise Rejected("A reason has at most 1000 characters, all of them Unicode and none NUL. Correct it.")
 
 
 def is_name(name: str) -> bool:
@@ -123,6 +124,8 @@ async def entries(
     most: int | None = 50,
 ) -> list[Entry]:
     """Newest first; `since` is the id before the oldest wanted, `most` None means all."""
+    if not is_text(f"{subject}{actor}"):
+        return []  # no row can hold it
     wanted = {"subject": subject, "actor": actor, "since": since, "until": until, "most": most}
     return [_entry(row) for row in await connection.execute(_ENTRIES, wanted)]
 

@@ -21,6 +21,7 @@ from storage.redis import RedisPipe
 Scope = Literal["person", "channel"]
 MOST_TOKENS = 10**15
 MOST_USD = Decimal(100_000)
+USD_DECIMALS = 8  # as they are stored
 
 _TODAY = text(
     """
@@ -80,6 +81,8 @@ class BudgetDesk:
             raise Rejected(f"Tokens go from 0 to {MOST_TOKENS:,}. Correct --tokens.")
         if usd is not None and not (usd.is_finite() and 0 <= usd <= MOST_USD):
             raise Rejected(f"US dollars go from 0 to {MOST_USD:,}. Correct --usd.")
+        if usd is not None and usd != round(usd, USD_DECIMALS):
+            raise Rejected("US dollars have at most eight decimals. Correct --usd.")
         await self._change(scope, subject, (tokens, usd), author)
 
     async def unset(self, scope: Scope, subject: str, author: Author) -> None:

@@ -107,9 +107,10 @@ class ChannelDesk:
 
         Raises Rejected for a channel or credential that does not exist, ConfigurationError without a key.
         """
-        possible = CREDENTIALS.get(name, ())
-        if credential not in possible:
-            raise Rejected(f"{name} has no credential {credential!r}. It has: {', '.join(possible) or 'none'}.")
+        if name not in CREDENTIALS:
+            raise Rejected(f"{name} has no credentials. Those that have: {', '.join(CREDENTIALS)}.")
+        if credential not in CREDENTIALS[name]:
+            raise Rejected(f"{name} has no credential {credential!r}. It has: {', '.join(CREDENTIALS[name])}.")
         if value is not None and not (value.isprintable() and 0 < len(value) <= 1000):
             raise Rejected("A credential has 1 to 1000 printable characters. Look at what you pasted.")
         async with changing(self._database, self._pipe, author) as change:

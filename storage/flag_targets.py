@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from agent.errors import Rejected
 from agent.resolution import GLOBAL, KILL, PERCENTAGE, Audience, channel_scope, chat_scope, person_scope
+from storage.texts import is_text
 
 CHANNELS = ("discord", "slack", "telegram", "terminal")
 
@@ -74,7 +75,7 @@ async def _person(connection: AsyncConnection, named: str) -> UUID:
         identifier = UUID(named)
     except ValueError:
         identifier = UUID(int=0)
-    if "\0" in named:
+    if not is_text(named):
         raise Rejected(_NOBODY)
     found = await connection.scalar(_PERSON, {"id": identifier, "channel": channel, "account": account})
     if found is None:

@@ -71,6 +71,13 @@ async def test_who_makes_a_change_is_typed_or_set_or_the_systems_user(
         (("limits", "set", "discord:1", "5/hour"), "Nobody of this name ever wrote."),
         (("budgets", "set", "person", "*", "--yes"), "Name --tokens or --usd."),
         (("budgets", "set", "channel", "discord", "--usd", "5"), "Add --yes to say so."),
+        (("budgets", "set", "person", "*", "--usd", "0.000000001", "--yes"), "at most eight decimals"),
+        (("budgets", "set", "person", "test:\udcff", "--tokens", "5"), "Nobody of this name ever wrote."),
+        (("channels", "set", "discord", "overlap=queue", "overlap=merge", "--yes"), "overlap is named twice."),
+        (("channels", "set", "discord", "overlap=queue", "--unset", "overlap", "--yes"), "overlap is named twice."),
+        (("channels", "set", "discord", "overlap=queue", "--yes", "--as", ""), "1 to 100 printable characters"),
+        (("channels", "set", "discord", "overlap=queue", "--yes", "--reason", "\udcff"), "at most 1000 characters"),
+        (("channels", "credential", "irc", "token"), "Those that have: discord, slack, telegram."),
         (("channels", "credential", "slack", "bot_token"), "agent db new-key"),
         (("db", "rotate-keys"), "agent db new-key"),
     ],
@@ -110,9 +117,12 @@ async def test_a_budget_is_set_kept_shown_and_removed(machine: Machine) -> None:
     refused = await machine.agent("chat", lines=b"hello\n")
     shown = await machine.agent("budgets", "list", "--json")
     table = await machine.agent("budgets", "list")
-    await machine.agent("budgets", "unset", "person", "terminal:ada")
+    again = await machine.agent("budgets", "set", "person", "terminal:ada", "--tokens", "100", "--json")
+    unset = await machine.agent("budgets", "unset", "person", "terminal:ada", "--json")
     answered = await machine.agent("chat", lines=b"hello\n")
     assert done.out == "person terminal:ada: 100 tokens, 2.50 USD a day.\n"
+    assert {"scope": "person", "subject": "terminal:ada", "tokens": 100, "usd": None} == json.loads(again.out)
+    assert {"scope": "person", "subject": "terminal:ada", "tokens": None, "usd": None} == json.loads(unset.out)
     assert "Your budget for today (100 tokens)" in refused.out + refused.err
     [view] = json.loads(shown.out)
     assert (view["accounts"], view["tokens"], view["used_tokens"]) == ("terminal:ada", 100, 0)

@@ -98,6 +98,9 @@ async def test_tables_are_for_people(agent: Agent) -> None:
         (("set", "default_model", "gpt", "--yes"), "A model is written provider:model"),
         (("set", "replies", "off"), "Set replies to 'off' for everybody? Add --yes to say so."),
         (("explain", "replies", "--at", "noon"), "A moment looks like 2026-03-01T14:00"),
+        (("set", "replies", "on", "--person", "discord:\udcff"), "Nobody of this name ever wrote."),
+        (("set", "replies", "off", "--yes", "--reason", "\udcff"), "A reason has at most 1000 characters"),
+        (("history", "\udcff"), "There is no flag of this name."),
         (("undo", "replies"), "There is no such change of replies."),
     ],
 )

@@ -100,7 +100,7 @@ async def test_without_a_key_nothing_is_stored(database_url: str, desk: ChannelD
     ("channel", "name", "value", "sentence"),
     [
         ("slack", "token", "x", "slack has no credential 'token'. It has: bot_token, app_token, signing_secret."),
-        ("irc", "token", "x", "irc has no credential 'token'. It has: none."),
+        ("irc", "token", "x", "irc has no credentials. Those that have: discord, slack, telegram."),
         ("discord", "token", "", "1 to 1000 printable characters"),
         ("discord", "token", "a\nb", "1 to 1000 printable characters"),
     ],
