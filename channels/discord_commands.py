@@ -14,7 +14,8 @@ from agent.errors import DeliveryError
 from channels.discord_rest import Rest
 from channels.pacing import RateLimited
 
-LOOK_AGAIN = 30.0  # seconds until the flag is looked at again
+LOOK_AGAIN = 1.0  # seconds until the flag is looked at again, which asks Discord nothing
+TRY_AGAIN = 30.0  # … and after Discord did not take the commands
 
 _STRING = 3  # an option's type
 _IN_SERVERS, _IN_DIRECT_CHATS = 0, 1  # contexts
@@ -75,7 +76,7 @@ async def keep_registered(
     one."""
     done: tuple[bool, str | None] | None = None
     while True:
-        wanted = (enabled(), endpoint)
+        wanted, pause = (enabled(), endpoint), LOOK_AGAIN
         if wanted != done:
             try:
                 application = await rest.call("GET", "/applications/@me")
@@ -85,4 +86,5 @@ async def keep_registered(
                 done = wanted
             except (DeliveryError, RateLimited) as error:
                 log.warning("discord did not take the commands or their address yet", reason=str(error))
-        await sleep(LOOK_AGAIN)
+                pause = TRY_AGAIN
+        await sleep(pause)

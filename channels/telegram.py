@@ -42,6 +42,7 @@ BOT_RATE = Rate(30, 1)  # ditto, all chats together
 
 _HEADER = "x-telegram-bot-api-secret-token"
 _MENU = tuple(BotCommand(command.name, command.summary) for command in COMMANDS)
+_LOOK = 1.0  # seconds between two looks at the menu's flag
 _LONGEST_DELAY = 30.0  # seconds between two tries while Telegram or the store is out of reach
 
 log = logging.getLogger(__name__)
@@ -54,7 +55,7 @@ class Telegram:
     instances share the work; unset: this instance fetches. `interval` and `group_interval` are the least time
     between two states of an unfinished answer in a private chat (Telegram allows 1 message a second) and in a
     group (20 a minute, some of them finished answers). `poll` is how long Telegram holds a fetch that finds
-    nothing, `check` how often menu and webhook are looked after, `retry` the first delay after a failure.
+    nothing, `check` how often the webhook is looked after, `retry` the first delay after a failure.
     """
 
     name = NAME
@@ -95,9 +96,8 @@ class Telegram:
             try:
                 await self._patiently(self._set_webhook)
                 async with _first_error(), asyncio.TaskGroup() as group:
-                    group.create_task(self._look_after())
-                    if not self._url:
-                        group.create_task(self._fetch(accept, me))
+                    group.create_task(self._keep_menu())
+                    group.create_task(self._keep_webhook() if self._url else self._fetch(accept, me))
             finally:
                 self._taking = None
 
@@ -154,12 +154,17 @@ class Telegram:
                 raise StoreUnavailable("The database can not be reached; Telegram keeps the messages until then.")
             self._offset = update.update_id + 1
 
-    async def _look_after(self) -> None:
-        """Keeps menu and webhook as they should be."""
+    async def _keep_menu(self) -> None:
+        """Looks at the flag again and again; Telegram is asked only when the menu differs."""
         while True:
             await self._patiently(self._sync_menu)
+            await asyncio.sleep(_LOOK)
+
+    async def _keep_webhook(self) -> None:
+        """Sets the address again when somebody else took it away."""
+        while True:
             await asyncio.sleep(self._check_time)
-            if self._url and (await self._patiently(self._api.webhook)).url != self._url:
+            if (await self._patiently(self._api.webhook)).url != self._url:
                 await self._patiently(self._set_webhook)
 
     async def _set_webhook(self) -> None:

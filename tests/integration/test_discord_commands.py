@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from agent.commands import COMMANDS
-from channels.discord_commands import keep_registered, sync_commands
+from channels.discord_commands import TRY_AGAIN, keep_registered, sync_commands
 from channels.discord_interaction import SWITCHED_OFF
 from channels.discord_rest import Rest
 from tests.platforms.discord import DiscordServer
@@ -64,6 +64,20 @@ async def test_the_flag_takes_the_commands_away_and_brings_them_back(server: Dis
         await keep_registered(rest, endpoint=None, enabled=lambda: flags.pop(0), sleep=look)
     assert seen == [NAMES, [], [], NAMES]
     assert (server.command_syncs, server.command_lists) == (3, 3)
+
+
+async def test_a_discord_that_does_not_take_commands_is_left_alone_for_a_while() -> None:
+    """Its API allows few registrations a day: after a failure the pause is longer than between two looks."""
+    pauses: list[float] = []
+
+    async def look(seconds: float) -> None:
+        pauses.append(seconds)
+        raise asyncio.CancelledError
+
+    rest = Rest(token="t", api_url="http://127.0.0.1:1")  # nobody listens there
+    with pytest.raises(asyncio.CancelledError):
+        await keep_registered(rest, endpoint=None, enabled=lambda: True, sleep=look)
+    assert pauses == [TRY_AGAIN]
 
 
 async def test_the_endpoint_is_set_when_discord_can_reach_it(server: DiscordServer, core: Core) -> None:

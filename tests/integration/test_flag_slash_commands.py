@@ -66,7 +66,7 @@ async def test_slack_says_that_commands_are_switched_off(flags: RedisControl, de
 async def test_telegrams_menu_follows_the_flag(flags: RedisControl, desk: FlagDesk) -> None:
     async with TelegramServer() as server:
         channel = Telegram(
-            token=server.token, api_url=server.url, governor=Governor(), retry=0.01, check=0.01,
+            token=server.token, api_url=server.url, governor=Governor(), retry=0.01,
             slash_commands=_slash_commands("telegram"),
         )  # fmt: skip
         async with listening(channel, Inbox()):
