@@ -249,9 +249,9 @@ def _slack(settings: Settings, behind: Backdrop) -> Channel | None:
     )
 
 
-def _slash_commands(channel: str) -> Callable[[], bool]:
+def _slash_commands(channel: str, domain: str = DOMAIN) -> Callable[[], bool]:
     """Whether this channel offers commands now: a channel is made before there are flags, and asks again and again."""
-    flags, who = OpenFeatureFlags(), Audience(channel=channel)
+    flags, who = OpenFeatureFlags(domain), Audience(channel=channel)
     return lambda: flags.value(ENABLE_SLASH_COMMANDS, who)
 
 

@@ -202,14 +202,15 @@ class Engine:
             else:
                 await self._say_once(inbound, say("There is nothing to answer again yet."))
             return
-        channel = self._ports.control.channel(inbound.address.channel)
+        where = inbound.address.channel, inbound.address.chat
+        channel = self._ports.control.channel(where[0])
         if command.name == "model" and argument not in ("", "default") and not permits(channel, argument):
             await self._say_once(inbound, say(model_refusal(channel, argument)))
             return
         made = await plan(
             command, argument, inbound,
             desk=self._ports.desk, models=self._ports.models,
-            default_model=self._steering.model(Audience(None, inbound.address.channel, inbound.address.chat)),
+            default_model=lambda person: self._steering.model(Audience(person, *where)),
         )  # fmt: skip
         await self._say_once(inbound, made)
         if isinstance(made.effect, StopAnswer):

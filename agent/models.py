@@ -319,6 +319,7 @@ class Standing:
     override: str | None = None  # the conversation's model
     preferred: str | None = None  # the person's model
     last_text: str | None = None  # the last message that a person wrote here
+    person: UUID | None = None  # None: they never wrote
 
 
 @dataclass(frozen=True, slots=True)

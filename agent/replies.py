@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
+from uuid import UUID
 
 from agent.commands import Command, help_text
 from agent.errors import UnknownModel
@@ -27,6 +28,10 @@ HISTORY_MOST = 50
 _ALPHABET = "ABCDEFGHJKLMNPQRSTUVWXYZ23456789"  # nothing that is misread
 
 
+DefaultModel = Callable[[UUID | None], str]
+"""What answers a person (None: nobody knows them yet) who chose no model."""
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
     """What a command will do, and what it will say once that is known."""
@@ -41,7 +46,7 @@ def say(text: str) -> Plan:
 
 
 async def plan(
-    command: Command, argument: str, inbound: Inbound, *, desk: Desk, models: Models, default_model: str
+    command: Command, argument: str, inbound: Inbound, *, desk: Desk, models: Models, default_model: DefaultModel
 ) -> Plan:
     """Reads what the command needs to know; changes nothing yet."""
     match command.name:
@@ -62,16 +67,17 @@ async def plan(
             return say(help_text())
 
 
-async def _model(argument: str, inbound: Inbound, desk: Desk, models: Models, default_model: str) -> Plan:
-    if not argument:
+async def _model(argument: str, inbound: Inbound, desk: Desk, models: Models, default_model: DefaultModel) -> Plan:
+    if argument in ("", "default"):
         standing = await desk.standing(inbound)
+        default = default_model(standing.person)
+        if argument:
+            return Plan(lambda _: f"From now on the default is used: `{default}`.", ChooseModel(None))
         if standing.override:
             return say(f"This conversation uses `{standing.override}`. `/model default` ends that.")
         if standing.preferred:
             return say(f"You chose `{standing.preferred}`. `/model default` ends that.")
-        return say(f"The default is used: `{default_model}`. Choose another with `/model provider:model`.")
-    if argument == "default":
-        return Plan(lambda _: f"From now on the default is used: `{default_model}`.", ChooseModel(None))
+        return say(f"The default is used: `{default}`. Choose another with `/model provider:model`.")
     try:
         models.check(argument)
     except UnknownModel as error:

@@ -84,8 +84,11 @@ class PostgresDesk:
             here = (
                 await connection.execute(select(Conversation.model_override, last_text).where(_active(inbound)))
             ).first()
-            preferred = await connection.scalar(select(User.preferred_model).where(_account(inbound)))
-        return Standing(here[0], preferred, here[1]) if here else Standing(preferred=preferred)
+            account = select(User.preferred_model, User.person_id).where(_account(inbound))
+            who = (await connection.execute(account)).first()
+        override, text = here or (None, None)
+        preferred, person = who or (None, None)
+        return Standing(override, preferred, text, person)
 
     async def history(self, inbound: Inbound, count: int) -> list[HistoryEntry]:
         last = (

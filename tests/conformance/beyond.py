@@ -206,3 +206,21 @@ async def wait_out_retries(driver: Driver, seconds: float) -> None:
     """The platform's clock goes on, where its retries run on one that tests can move."""
     if isinstance(driver, SlackDriver):
         await driver.server.clock.advance(seconds)
+
+
+def has_menu(driver: Driver) -> bool | None:
+    """Whether the commands stand in the platform's menu; None where a bot can not change it."""
+    if isinstance(driver, DiscordDriver):
+        return bool(driver.server.world.commands)
+    return bool(driver._server.methods.menu) if isinstance(driver, TelegramDriver) else None
+
+
+def command_refusal(driver: Driver, place: Place) -> str:
+    """What the person alone was shown instead of an answer to the command used last; "": nothing."""
+    if isinstance(driver, DiscordDriver):
+        used = [use for use in driver.server.world.interactions.values() if use.channel == place.chat]
+        return str(((used[-1].response or {}).get("data") or {}).get("content", "")) if used else ""
+    if isinstance(driver, SlackDriver):
+        alone = [said.visible for said in driver.server.space.of_agent(place.chat) if said.only_for]
+        return alone[-1] if alone else ""
+    return ""

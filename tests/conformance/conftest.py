@@ -1,4 +1,7 @@
-"""Every scenario runs once on each channel that is not left out of it (see `left_out.py`)."""
+"""Every scenario runs once on each channel that is not left out of it (see `left_out.py`).
+
+One that names `flag_name` or `setting_name` runs with each flag that is declared, with each setting of a channel.
+"""
 
 from __future__ import annotations
 
@@ -6,17 +9,28 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from agent.flags import DECLARED
+from storage.channel_settings import ChannelForm
 from tests.conformance.channels import DRIVERS
 from tests.conformance.driver import Driver
-from tests.conformance.left_out import LEFT_OUT
+from tests.conformance.left_out import FLAGS_LEFT_OUT, LEFT_OUT, SETTINGS_LEFT_OUT
 from tests.conformance.stage import Stage
+
+STEERED = {"flag_name": (DECLARED, FLAGS_LEFT_OUT), "setting_name": (ChannelForm.model_fields, SETTINGS_LEFT_OUT)}
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """A scenario that names `driver` or `stage` runs on all its channels."""
-    if "driver" in metafunc.fixturenames:
-        left_out = LEFT_OUT.get(metafunc.function.__name__, {})
-        metafunc.parametrize("channel_name", [name for name in DRIVERS if name not in left_out])
+    if "driver" not in metafunc.fixturenames:
+        return
+    left_out = LEFT_OUT.get(metafunc.function.__name__, {})
+    channels = [name for name in DRIVERS if name not in left_out]
+    for argument, (names, without) in STEERED.items():
+        if argument in metafunc.fixturenames:
+            pairs = [(channel, name) for name in names for channel in channels if channel not in without.get(name, {})]
+            metafunc.parametrize(("channel_name", argument), pairs)
+            return
+    metafunc.parametrize("channel_name", channels)
 
 
 @pytest.fixture

@@ -10,6 +10,17 @@ _ONE_DELIVERY = {"terminal": "a terminal delivers a line once"}
 _NO_THUMBS = {"terminal": "a terminal has no reactions"}
 _NO_EDITS = {"terminal": "a line that was sent can not be edited"}
 
+_WAITS = {"terminal": "a terminal waits for an answer to each line"}
+
+FLAGS_LEFT_OUT: Mapping[str, Mapping[str, str]] = {
+    "overlap": _BY_LINE,
+    "enable_slash_commands": {"terminal": "a terminal has no menu; its commands are typed"},
+}
+"""Flags that mean nothing on a channel, and why."""
+
+SETTINGS_LEFT_OUT: Mapping[str, Mapping[str, str]] = {"overlap": _BY_LINE, "deny": _WAITS}
+"""Settings that mean nothing on a channel, and why."""
+
 LEFT_OUT: Mapping[str, Mapping[str, str]] = {
     # answers
     "test_people_have_conversations_of_their_own": _ALONE,
@@ -43,8 +54,9 @@ LEFT_OUT: Mapping[str, Mapping[str, str]] = {
     "test_a_burst_before_any_answer_keeps_its_order": _BY_LINE,
     "test_many_people_at_once_each_get_their_own_answer": _ALONE,
     # flags
-    "test_without_a_maintenance_message_nothing_is_said": {"terminal": "a terminal waits for an answer to each line"},
-    "test_overlap_decides_what_happens_to_messages_during_an_answer": _BY_LINE,
+    "test_without_a_maintenance_message_nothing_is_said": _WAITS,
+    "test_a_rule_is_for_those_whom_it_names": _ALONE,
+    "test_in_a_group_the_author_decides": _ALONE,
     # deliveries
     "test_the_same_delivery_four_times_at_once_is_one_answer": _ONE_DELIVERY,
     "test_a_delivery_that_is_repeated_after_the_answer_is_known": _ONE_DELIVERY,

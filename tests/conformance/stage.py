@@ -11,7 +11,7 @@ from typing import Any
 import asyncpg
 from uuid_utils.compat import uuid7
 
-from agent.app import wire
+from agent.app import _slash_commands, wire
 from agent.engine import Engine
 from agent.errors import ModelError
 from agent.models import Inbound, Overlap, Prompt, Usage
@@ -25,6 +25,10 @@ from tests.world import MODEL, Script
 
 DEADLINE = 20.0
 LOOK = 0.005  # seconds between two looks at the platforms' servers, which have no common signal
+
+_APPLIED = """
+SELECT bool_and(epoch = (SELECT epoch FROM control_epoch)) FROM instances WHERE seen_at > now() - interval '30 seconds'
+"""
 
 LastWords = Callable[[Deliveries], Deliveries]
 
@@ -115,6 +119,7 @@ class Stage:
     model: Speaker = field(default_factory=Speaker)
     lease: float = 1.5
     beat: float = 0.1
+    running: list[Agent] = field(default_factory=list)
 
     @property
     def driver(self) -> Driver:
@@ -127,22 +132,27 @@ class Stage:
 
         `near` is False where the platforms' servers run in another process, which then waits by itself.
         """
+        instance = uuid7()
         for driver in self.drivers:
             if hasattr(driver, "last_accepted"):
                 driver.last_accepted = self._last_accepted
+            if hasattr(driver, "slash_commands"):
+                driver.slash_commands = _slash_commands(driver.name, str(instance))
         channels = [driver.channel() for driver in self.drivers]
         async with AsyncExitStack() as stack:
             database = await stack.enter_async_context(open_database(self.database_url))
             pipe = await stack.enter_async_context(open_redis(self.redis_url))
-            ports = await wire(database, pipe, self.model, channels, instance=uuid7(), lease=self.lease)
+            ports = await wire(database, pipe, self.model, channels, instance=instance, lease=self.lease)
             if last_words is not None:
                 ports = replace(ports, deliveries=last_words(ports.deliveries))
             options = Options(MODEL, beat_seconds=self.beat, lease_seconds=self.lease, drain_seconds=2.0)
             agent = Agent(await Engine(ports, options).__aenter__(), ports, database)
             try:
                 await self._connect(agent, channels, near=near)
+                self.running.append(agent)
                 yield agent
             finally:
+                self.running = [other for other in self.running if other is not agent]
                 await agent.hush()
                 if not agent.crashed:
                     await agent.engine.stop()
@@ -187,6 +197,12 @@ class Stage:
                 await asyncio.sleep(LOOK)
         await self.settled()
         return message
+
+    async def applied(self) -> None:
+        """Returns once every running instance has said that it applies all that operators changed."""
+        async with asyncio.timeout(DEADLINE):
+            while not await self.value(_APPLIED):
+                await asyncio.sleep(LOOK)
 
     def asked(self, number: int = -1) -> list[str]:
         """The texts of a prompt."""

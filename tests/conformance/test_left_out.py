@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from agent.flags import DECLARED
+from storage.channel_settings import ChannelForm
 from tests.conformance.channels import DRIVERS
-from tests.conformance.left_out import LEFT_OUT
+from tests.conformance.left_out import FLAGS_LEFT_OUT, LEFT_OUT, SETTINGS_LEFT_OUT
 
 SCENARIO = re.compile(r"^async def (test_\w+)\(\s*(?:stage|driver)\b", re.MULTILINE)
 
@@ -28,6 +30,13 @@ def test_channels_are_left_out_for_a_reason() -> None:
         assert set() == set(channels) - set(DRIVERS), name
         assert all(reason.strip() for reason in channels.values()), name
         assert len(channels) < len(DRIVERS), name
+
+
+def test_flags_and_settings_are_left_out_of_the_terminal_alone() -> None:
+    """Each that is named exists, and is shown on all platforms."""
+    for names, without in ((DECLARED, FLAGS_LEFT_OUT), (ChannelForm.model_fields, SETTINGS_LEFT_OUT)):
+        assert set() == set(without) - set(names)
+        assert [["terminal"]] * len(without) == [[*channels] for channels in without.values()]
 
 
 def test_every_channel_plays_forty_scenarios() -> None:

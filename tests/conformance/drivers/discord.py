@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 from agent.models import Inbound
@@ -40,6 +40,7 @@ class DiscordDriver:
     def __init__(self) -> None:
         self.server = DiscordServer()
         self.last_accepted: LastAccepted | None = None
+        self.slash_commands: Callable[[], bool] = lambda: True
         self._notes: dict[str, str] = {}
 
     @asynccontextmanager
@@ -53,6 +54,7 @@ class DiscordDriver:
             api_url=self.server.api_url,
             governor=Governor(bot=Rate(50, 1)),
             last_accepted=self.last_accepted or self._last_accepted,
+            slash_commands=self.slash_commands,
             identify_pause=0,
         )
         channel.notes = self._notes

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from agent.ports import LastAccepted
@@ -26,6 +26,7 @@ class SlackDriver:
         self._chats: dict[str, str] = {}  # message: chat
         self._threads: set[str] = set()
         self.last_accepted: LastAccepted | None = None
+        self.slash_commands: Callable[[], bool] = lambda: True
 
     @property
     def server(self) -> SlackServer:
@@ -48,7 +49,7 @@ class SlackDriver:
             app_token=APP_TOKEN,
             api_url=self._server.api_url,
             governor=Governor(),
-            slash_commands=lambda: True,
+            slash_commands=self.slash_commands,
             last_accepted=self.last_accepted,
             interval=_INTERVAL_S,
             clock=self._server.clock,

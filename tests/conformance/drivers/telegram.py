@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 
 from channels.pacing import Governor, Rate
@@ -22,6 +22,7 @@ class TelegramDriver:
     def __init__(self) -> None:
         self._server = TelegramServer()
         self._said: dict[str, Json] = {}
+        self.slash_commands: Callable[[], bool] = lambda: True
 
     @asynccontextmanager
     async def start(self) -> AsyncIterator[None]:
@@ -35,6 +36,7 @@ class TelegramDriver:
             token=self._server.token,
             api_url=self._server.url,
             governor=Governor(chat=Rate(100, 1)),
+            slash_commands=self.slash_commands,
             interval=0.01,
             group_interval=0.01,
             retry=0.05,

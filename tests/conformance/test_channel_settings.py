@@ -1,0 +1,75 @@
+"""What an operator sets for a channel is what people meet there, without a restart, and its return as well."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+
+import pytest
+
+from storage.channels import ChannelDesk
+from storage.postgres import open_database
+from storage.redis import open_redis
+from tests.conformance.looks import (
+    HER_ID,
+    Scenario,
+    answers_burst,
+    asks,
+    chooses,
+    hears_nothing,
+    is_a_stranger,
+    is_refused_a_model,
+    says,
+    told,
+    told_anew,
+)
+from tests.conformance.stage import Stage
+from tests.desk import ADA
+from tests.world import MODEL
+
+BOTH = told("re: hello", "re: hello")
+
+
+def too_fast(whose: str) -> Scenario:
+    """One message an hour: the second is held off."""
+    sentence = f"{whose} faster than I may answer. Please try again in 60 minutes."
+    return Scenario("1/hour", BOTH, told("re: hello", sentence))
+
+
+SETTINGS: Mapping[str, Scenario] = {
+    "default_model": Scenario("test:other", asks(MODEL), asks("test:other")),
+    "system_prompt": Scenario("Be brief.", says("You are a helpful assistant."), says("Be brief.")),
+    "overlap": Scenario(
+        "queue", answers_burst("re: one", "re: three"), answers_burst("re: one", "re: two", "re: three")
+    ),
+    "greeting": Scenario("I am a robot.", told_anew("re: hello"), told_anew("I am a robot.\n\nre: hello")),
+    "allowed_models": Scenario("test:a,test:b", chooses, is_refused_a_model("test:a", "test:b")),
+    "allow": Scenario("somebody", told("re: hello"), is_a_stranger),
+    "deny": Scenario(HER_ID, told("re: hello"), hears_nothing),
+    "user_limit": too_fast("You are"),
+    "chat_limit": too_fast("This chat is"),
+    "channel_limit": too_fast("Everybody here together is"),
+}
+
+
+@pytest.fixture
+async def desk(stage: Stage) -> AsyncIterator[ChannelDesk]:
+    """An operator in another process: the running agent is not told but by the stores."""
+    async with open_database(stage.database_url) as database, open_redis(stage.redis_url) as pipe:
+        yield ChannelDesk(database, pipe, stage.model.check)
+
+
+async def test_every_setting_is_obeyed_and_its_return(stage: Stage, desk: ChannelDesk, setting_name: str) -> None:
+    """Set and taken back while the agent runs: as usual, changed, as usual again."""
+    assert setting_name in SETTINGS, "Say in SETTINGS what people meet with and without this setting."
+    scenario, ada = SETTINGS[setting_name], stage.driver.direct("ada")
+    async with stage.agent():
+        await scenario.usual(stage, ada)
+        value = scenario.value
+        if value == HER_ID:
+            value = await stage.value("SELECT channel_user_id FROM users")
+        await desk.set(stage.driver.name, {setting_name: value}, ADA)
+        await stage.applied()
+        await scenario.changed(stage, ada)
+        await desk.set(stage.driver.name, {setting_name: None}, ADA)
+        await stage.applied()
+        await scenario.usual(stage, ada)
