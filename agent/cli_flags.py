@@ -156,7 +156,7 @@ def undo(
     """Take a change back. Undoing an undo does it again."""
 
     async def work(settings: Settings) -> int:
-        from storage.flags import told
+        from storage.changes import difference
 
         by = author(settings, as_, reason)
         async with _desk(settings) as desk:
@@ -164,7 +164,7 @@ def undo(
             past = await desk.history(name, most=None)
             undone = next((entry for entry in past if change in (None, entry.id)), None)
             if undone is not None and _for_everybody(undone.before, undone.after):
-                question = f"Change back for everybody: {told(undone.after, undone.before)}?"
+                question = f"Change back for everybody: {difference(undone.after, undone.before)}?"
                 confirm(question, yes=yes, as_json=as_json)
             number = undone.id if undone else change
             await _make(

@@ -12,7 +12,8 @@ import typer
 from agent.cli_operator import show_json, show_table
 from agent.resolution import DEFINITION, Outcome, Rules, Step
 from storage.audit import Entry
-from storage.flags import Changed, Explanation, FlagView, told
+from storage.changes import difference
+from storage.flags import Changed, Explanation, FlagView
 
 LONGEST = 60
 
@@ -52,7 +53,7 @@ def show_changed(changed: Changed, *, as_json: bool) -> None:
     elif changed.epoch is None:
         typer.echo(f"{changed.name} is so already.")
     else:
-        typer.echo(f"{changed.name}: {told(changed.before, changed.after)}")
+        typer.echo(f"{changed.name}: {difference(changed.before, changed.after)}")
 
 
 def show_entries(entries: Sequence[Entry], *, as_json: bool) -> None:
@@ -116,7 +117,7 @@ def _applied(view: FlagView) -> str:
 
 def _change(entry: Entry) -> str:
     if isinstance(entry.before, dict) and isinstance(entry.after, dict):
-        return told(entry.before, entry.after)
+        return difference(entry.before, entry.after)
     return "" if entry.after is None else brief(entry.after)
 
 

@@ -6,7 +6,7 @@ All changes of flags, experiments and channel settings go one after the other: e
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -91,3 +91,15 @@ async def admit(connection: AsyncConnection, author: Author) -> None:
 def as_json(value: Any) -> str:
     """As it is stored."""
     return json.dumps(value, ensure_ascii=False)
+
+
+def difference(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
+    """A change in one line, for people: each name with what it was and what it is."""
+    return ", ".join(f"{name} {_shown(before, name)} → {_shown(after, name)}" for name in sorted({*before, *after}))
+
+
+def _shown(values: Mapping[str, Any], name: str) -> str:
+    if name not in values:
+        return "unset"
+    shown = as_json(values[name])
+    return shown if len(shown) <= 60 else shown[:59] + "…"

@@ -18,7 +18,7 @@ from uuid_utils.compat import uuid7
 from agent.errors import Conflict, Rejected
 from storage import audit
 from storage.audit import Author
-from storage.changes import changing
+from storage.changes import changing, difference
 from storage.channel_settings import CHANNELS, ChannelForm, changed_form, read_form
 from storage.flag_targets import Target, audience_of
 from storage.postgres import Database
@@ -164,7 +164,7 @@ async def _expect(connection: AsyncConnection, view: ChannelView, expected: int 
     if expected is None or expected == view.version:
         return
     since = await audit.entries(connection, subject=_subject(view.name), since=expected, most=3)
-    said = "; ".join(f"{row.actor}: {msgspec.json.encode(row.after).decode()}" for row in reversed(since))
+    said = "; ".join(f"{row.actor}: {difference(row.before or {}, row.after)}" for row in reversed(since))
     raise Conflict(f"{view.name} was changed meanwhile ({said or 'or this version never was'}). Look at it again.")
 
 

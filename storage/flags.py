@@ -21,7 +21,7 @@ from agent.ports import Models
 from agent.resolution import DEFINITION, PERCENTAGE, Audience, Outcome, Rules, Step, percentage_rule, steps
 from storage import audit
 from storage.audit import Author, Entry
-from storage.changes import Change, as_json, changing
+from storage.changes import Change, as_json, changing, difference
 from storage.flag_targets import Target, audience_of, scope_of
 from storage.postgres import Database
 from storage.reach import reached
@@ -232,7 +232,7 @@ async def _expect(connection: AsyncConnection, name: str, expected: int | None) 
     if expected is None or expected == await _version(connection, name):
         return
     since = await audit.entries(connection, subject=_subject(name), since=expected, most=3)
-    said = "; ".join(f"{row.actor}: {told(row.before, row.after)}" for row in reversed(since))
+    said = "; ".join(f"{row.actor}: {difference(row.before, row.after)}" for row in reversed(since))
     raise Conflict(f"{name} was changed meanwhile ({said or 'or this version never was'}). Look at it and say again.")
 
 
@@ -242,19 +242,6 @@ def moment(typed: str) -> datetime:
         return datetime.fromisoformat(typed).astimezone()
     except (ValueError, OverflowError, OSError):
         raise Rejected("A moment looks like 2026-03-01T14:00, with +01:00 or Z for a time zone.") from None
-
-
-def told(before: Rules, after: Rules) -> str:
-    """A change in one line, for people."""
-    scopes = sorted({*before, *after})
-    return ", ".join(f"{scope} {_told(before, scope)} → {_told(after, scope)}" for scope in scopes)
-
-
-def _told(rules: Rules, scope: str) -> str:
-    if scope not in rules:
-        return "unset"
-    shown = as_json(rules[scope])
-    return shown if len(shown) <= 60 else shown[:59] + "…"
 
 
 async def _version(connection: AsyncConnection, name: str) -> int:

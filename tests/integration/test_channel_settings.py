@@ -8,6 +8,7 @@ import pytest
 
 from agent.errors import Conflict, Rejected, UnknownModel
 from storage.channels import ChannelDesk
+from storage.secrets import Secrets, new_key
 from tests.steering import OPERATOR, run, set_channel
 from tests.world import Instance, World
 
@@ -136,9 +137,18 @@ async def test_a_change_is_logged_with_what_it_changed_and_moves_the_epoch(
 async def test_the_second_of_two_operators_is_told_what_the_first_changed(desk: ChannelDesk) -> None:
     seen = (await desk.get("test")).version
     await desk.set("test", {"overlap": "queue"}, OPERATOR, expected=seen)
-    with pytest.raises(Conflict, match=r'grace: \{"overlap":"queue"\}'):
+    with pytest.raises(Conflict, match='grace: overlap unset → "queue"'):
         await desk.set("test", {"overlap": "interrupt"}, OPERATOR, expected=seen)
     assert (await desk.get("test")).form.overlap.value == "queue"
+    await desk.set("test", {"overlap": None}, OPERATOR)
+    with pytest.raises(Conflict, match='grace: overlap unset → "queue"; grace: overlap "queue" → unset'):
+        await desk.set("test", {"overlap": "interrupt"}, OPERATOR, expected=seen)
+
+
+async def test_a_credential_that_somebody_stored_meanwhile_is_named_and_not_shown(desk: ChannelDesk) -> None:
+    await desk.set_credential("slack", "bot_token", "xoxb-secret", OPERATOR, Secrets([new_key()]))
+    with pytest.raises(Conflict, match='grace: credential unset → "bot_token"'):
+        await desk.set("slack", {"overlap": "queue"}, OPERATOR, expected=0)
 
 
 @pytest.mark.parametrize(
