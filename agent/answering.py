@@ -8,7 +8,6 @@ import time
 from collections.abc import Sequence
 from contextlib import aclosing, nullcontext
 from dataclasses import dataclass, field
-from decimal import Decimal
 from uuid import UUID
 
 import structlog
@@ -17,6 +16,7 @@ from uuid_utils.compat import uuid7
 
 from agent import metrics
 from agent.access import model_refusal, permits
+from agent.charges import Charge
 from agent.delivery import Display, Later, deliver
 from agent.errors import ModelError, Refused, UnknownModel
 from agent.flags import SWITCHED_OFF
@@ -30,6 +30,7 @@ from agent.models import (
     Placed,
     Prompt,
     Session,
+    Spent,
     Stored,
     Usage,
     Waiting,
@@ -245,23 +246,32 @@ class Answering:
         if not permits(settings, model):
             raise Refused(model_refusal(settings, model))
         assert running.author is not None
-        reservation = await self._ports.budgets.reserve(draft.channel, running.author, model, prompt)
-        nothing = Usage(model, 0, 0, Decimal(0))
-        used: Usage | None = None  # nobody knows: all that was set aside counts
+        charge = Charge(
+            self._ports.budgets, self._later,
+            channel=draft.channel, author=running.author, model=model, prompt=prompt,
+        )  # fmt: skip
+        await charge.reserve()
         try:
-            await self._read(running, model, prompt, draft, display)
+            await self._read(running, charge, model, prompt, draft, display)
         except ModelError:
-            used = None if draft.parts else nothing  # what failed before its first word is not to be paid
+            if not draft.parts:
+                charge.nothing_used()
+            elif draft.usage and not draft.usage.estimated:  # else nobody knows what was not said any more
+                charge.settle(draft.usage)
             raise
-        finally:
-            if reservation is not None and (used := draft.usage or used):
-                self._later(self._ports.budgets.settle(reservation, used))
+        if draft.usage:
+            charge.settle(draft.usage)
 
-    async def _read(self, running: Running, model: str, prompt: Prompt, draft: Draft, display: Display) -> None:
+    async def _read(
+        self, running: Running, charge: Charge, model: str, prompt: Prompt, draft: Draft, display: Display
+    ) -> None:
         async with aclosing(self._ports.models.stream(model, prompt)) as pieces:
             async for piece in pieces:
                 if isinstance(piece, Usage):
                     draft.usage = piece
+                elif isinstance(piece, Spent):
+                    draft.usage = piece.usage
+                    await charge.spent(piece)
                 else:
                     if not draft.parts:
                         metrics.took(draft.began, draft.channel, "first_text")

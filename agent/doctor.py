@@ -86,7 +86,7 @@ async def _try_model(settings: Settings) -> Sequence[Finding]:
             if settings.model != OFFLINE:
                 prompt = Prompt("", (("user", "Say ok."),))
                 async with aclosing(models.stream(settings.model, prompt)) as answer:
-                    await anext(answer)
+                    await anext(piece async for piece in answer if isinstance(piece, str))
         except (ConfigurationError, ModelError) as error:
             return [Finding("model", error.sentence, _PAGE)]
     return []

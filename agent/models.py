@@ -154,6 +154,14 @@ class Usage:
 
 
 @dataclass(frozen=True, slots=True)
+class Spent:
+    """A call to a model that ended before its first text and may have to be paid all the same."""
+
+    usage: Usage | None  # None: the server did not say what it used
+    again: bool  # another call is made once the next piece is asked for
+
+
+@dataclass(frozen=True, slots=True)
 class Claim:
     """The right to answer a conversation: the fence in every later write."""
 

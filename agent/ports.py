@@ -30,6 +30,7 @@ from agent.models import (
     Placed,
     Prompt,
     Session,
+    Spent,
     Standing,
     Stored,
     Undelivered,
@@ -111,11 +112,12 @@ class Models(Protocol):
     def budget(self, model: str) -> int:
         """How many tokens a prompt for this model may have."""
 
-    def stream(self, model: str, prompt: Prompt) -> AsyncGenerator[str | Usage]:
+    def stream(self, model: str, prompt: Prompt) -> AsyncGenerator[str | Usage | Spent]:
         """Text as it comes, and last its usage.
 
-        Retries and fallback models are tried only before the first text. Raises ModelError; text that was
-        yielded before stays valid. Every wait ends: first byte, idle, total.
+        Retries and fallback models are tried only before the first text; each call that ended without any and may
+        have to be paid is told as Spent before the next one is made. Raises ModelError; text that was yielded before
+        stays valid. Every wait ends: first byte, idle, total.
         """
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 import platformdirs
 from dotenv.parser import parse_stream
-from pydantic import BaseModel, Field, SecretStr, ValidationError, field_validator
+from pydantic import BaseModel, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict, SettingsError
 
 from agent.errors import ConfigurationError
@@ -17,12 +17,34 @@ OFFLINE = "offline:echo"
 ENV_FILE = Path(".env")
 
 
+ANSWER_TOKENS = 8192
+"""The longest answer asked for where nobody named another. Every current Claude model can write at least this much
+(https://docs.anthropic.com/en/docs/about-claude/models/overview)."""
+
+
 class ModelSpec(BaseModel):
-    """What is known of one model: prices in USD per million tokens, context in tokens."""
+    """What is known of one model: prices in USD per million tokens, context and longest answer in tokens."""
 
     input: Decimal | None = Field(default=None, ge=0)
     output: Decimal | None = Field(default=None, ge=0)
     context: int | None = Field(default=None, ge=256)
+    answer: int | None = Field(default=None, ge=16)
+
+    @model_validator(mode="after")
+    def _leaves_room(self) -> Self:
+        if self.answer and self.context and self.answer > self.context // 2:
+            raise ValueError("`answer` is at most half of `context`: the prompt needs room, too")
+        return self
+
+    @property
+    def longest(self) -> int:
+        """The longest answer asked for: what the server is told, budgets set aside and prompts leave free."""
+        if self.answer is not None:
+            return self.answer
+        return ANSWER_TOKENS if self.context is None else min(ANSWER_TOKENS, self.context // 4)
+
+
+UNKNOWN_MODEL = ModelSpec()
 
 
 class Settings(BaseSettings):
@@ -62,9 +84,10 @@ class Settings(BaseSettings):
     )
     models: dict[str, ModelSpec] = Field(
         default={},
-        description="Prices in USD per million tokens and context sizes in tokens, as JSON: "
-        '`{"openai:gpt-5-mini": {"input": "0.25", "output": "2", "context": 400000}}`. '
-        "A model without a price has an unknown cost, not a cost of zero.",
+        description="Prices in USD per million tokens, context sizes and longest answers in tokens, as JSON: "
+        '`{"openai:gpt-5-mini": {"input": "0.25", "output": "2", "context": 400000, "answer": 16000}}`. '
+        "A model without a price has an unknown cost, not a cost of zero. `answer` counts what a model thinks, too; "
+        f"without it answers end at {ANSWER_TOKENS:,} tokens, or at a quarter of a smaller `context`.",
     )
     context_tokens: int = Field(
         default=16_000,

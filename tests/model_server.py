@@ -23,6 +23,7 @@ from typing import Any, Literal
 
 Fault = Literal["", "cut", "end", "stall", "garbage", "error", "late cut", "linger"]
 _LATE: tuple[Fault, ...] = ("", "late cut", "linger")
+_LONGEST = ("max_tokens", "max_completion_tokens")
 _WORD = re.compile(r"\S+\s*|\s+")
 _REASONS = {"stop": "end_turn", "length": "max_tokens", "content_filter": "refusal"}  # OpenAI's: Anthropic's
 
@@ -77,6 +78,11 @@ class ModelServer:
         self.accepted = 0  # connections ever
         self.open = 0  # connections now
         self.knows_stream_options = True  # False: refuses requests that have it
+        self.knows = {
+            "max_tokens",
+            "max_completion_tokens",
+        }  # what the longest answer may be called; others are refused
+        self.room = 10**9  # tokens: a longer answer than this is refused, not cut
         self._script: deque[Answer] = deque()
         self._changed = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -132,15 +138,27 @@ class ModelServer:
         dialect = _DIALECTS.get(request.path)
         if dialect is None:
             answer = Answer(status=404, body=b'{"detail": "Not Found"}')
-        elif "stream_options" in request.body and not self.knows_stream_options:
+        elif refused := self._refusal(request.body):
             self._script.appendleft(answer)
-            answer = refusal(400, "unknown_parameter")
+            answer = refused
         if answer.silent:
             await connection.wait()
         if dialect is None or answer.body is not None:
             await connection.plain(answer)
         else:
             await _stream(connection, answer, dialect(answer, request.body))
+
+    def _refusal(self, body: Mapping[str, Any]) -> Answer | None:
+        """In OpenAI's words."""
+        if "stream_options" in body and not self.knows_stream_options:
+            return refusal(400, "unknown_parameter")
+        if name := next((name for name in _LONGEST if name in body and name not in self.knows), None):
+            words = f"Unsupported parameter: '{name}' is not supported with this model."
+            return refusal(400, "unsupported_parameter", words)
+        if (longest := _longest(body)) > self.room:
+            words = f"max_tokens is too large: {longest}. This model supports at most {self.room} completion tokens."
+            return refusal(400, "invalid_request_error", words)
+        return None
 
 
 @asynccontextmanager
@@ -267,8 +285,23 @@ async def _strike(connection: _Connection, fault: Fault, script: _Script) -> Non
 
 
 def _words(answer: Answer, body: Any) -> list[str]:
+    """What is said: one token a word, and no more than was asked for."""
+    return _whole(answer, body)[: _longest(body)]
+
+
+def _whole(answer: Answer, body: Any) -> list[str]:
     said: list[str] = _WORD.findall(str(body["messages"][-1]["content"]) if answer.text is None else answer.text)
     return said
+
+
+def _finish(answer: Answer, body: Any) -> str:
+    """Why the answer ends, as OpenAI calls it."""
+    return "length" if len(_whole(answer, body)) > _longest(body) else answer.finish
+
+
+def _longest(body: Mapping[str, Any]) -> int:
+    """Tokens (words) that the answer may have."""
+    return min((int(body[name]) for name in _LONGEST if name in body), default=10**9)
 
 
 def _prompt_tokens(body: Any) -> int:
@@ -293,7 +326,7 @@ def _openai(answer: Answer, body: Any) -> _Script:
     return _Script(
         head=(chunk({"role": "assistant", "content": ""}),),
         words=tuple(chunk({"content": word}) for word in words),
-        tail=(chunk({}, answer.finish), *usage, b"data: [DONE]\n\n"),
+        tail=(chunk({}, _finish(answer, body)), *usage, b"data: [DONE]\n\n"),
         error=_event({"error": {"message": f"said {words}", "type": "server_error", "code": None}}),
     )
 
@@ -304,7 +337,7 @@ def _anthropic(answer: Answer, body: Any) -> _Script:
 
     words = _words(answer, body)
     used = {"input_tokens": _prompt_tokens(body), "output_tokens": 1} if answer.usage else {}
-    end = {"stop_reason": _REASONS[answer.finish], "stop_sequence": None}
+    end = {"stop_reason": _REASONS[_finish(answer, body)], "stop_sequence": None}
     block = {"type": "text", "text": ""}
     return _Script(
         head=(

@@ -15,7 +15,7 @@ from uuid_utils.compat import uuid7
 from agent.app import wire
 from agent.engine import Engine
 from agent.errors import ModelError
-from agent.models import Address, Inbound, Placed, Prompt, Usage
+from agent.models import Address, Inbound, Placed, Prompt, Spent, Usage
 from agent.ports import Accept, Options, Ports
 from storage.postgres import Database, open_database
 from storage.redis import RedisPipe, open_redis
@@ -35,6 +35,7 @@ class Script:
         self.go_on.set()
         self.said: Callable[[Prompt], str] = lambda prompt: f"re: {prompt.messages[-1][1]}"
         self.error: str | None = None
+        self.spent: list[Spent] = []  # calls that end before there is any text
 
     def hold(self) -> None:
         """After its first word the model waits for `release`."""
@@ -50,7 +51,9 @@ class Script:
     def budget(self, model: str) -> int:
         return 100_000
 
-    async def stream(self, model: str, prompt: Prompt) -> AsyncGenerator[str | Usage]:
+    async def stream(self, model: str, prompt: Prompt) -> AsyncGenerator[str | Usage | Spent]:
+        for call in self.spent:
+            yield call
         self.prompts.append(prompt)
         self.asked.append(model)
         first, *rest = self.said(prompt).split(" ")

@@ -15,11 +15,11 @@ from httpx_sse import ServerSentEvent
 
 from agent.errors import UnknownModel
 from agent.llm import refusals
-from agent.llm.provider import ANSWER_TOKENS, AttemptError, Reported, conversation, system_text
+from agent.llm.provider import AttemptError, Reported, conversation, system_text
 from agent.llm.refusals import Server
 from agent.llm.wire import Wire
 from agent.models import Prompt
-from agent.settings import Settings
+from agent.settings import UNKNOWN_MODEL, Settings
 
 _VERSION = "2023-06-01"  # https://docs.anthropic.com/en/api/versioning
 _LAST = "message_stop"
@@ -64,7 +64,7 @@ def open_model(name: str, settings: Settings, wire: Callable[[], Wire]) -> Anthr
         url_setting="ANTHROPIC_BASE_URL",
         headers={"x-api-key": key, "anthropic-version": _VERSION},
     )
-    return Anthropic(name, server, wire())
+    return Anthropic(name, server, wire(), settings.models.get(server.model, UNKNOWN_MODEL).longest)
 
 
 @dataclass(slots=True)
@@ -73,6 +73,7 @@ class _Tally:
 
     prompt_tokens: int = 0
     completion_tokens: int = 0
+    said: bool = False
     stop: str = ""
 
     def add(self, usage: _Usage | None) -> None:
@@ -91,6 +92,7 @@ class Anthropic:
     name: str
     server: Server
     wire: Wire
+    longest: int  # tokens of an answer
 
     async def stream(self, prompt: Prompt) -> AsyncGenerator[str | Reported]:
         tally = _Tally()
@@ -102,6 +104,7 @@ class Anthropic:
                     delta = event.delta or _Delta()
                     tally.stop = delta.stop_reason or tally.stop
                     if delta.text:
+                        tally.said = True
                         yield delta.text
         except AttemptError:
             if not tally.stop:  # what breaks after the end of the text breaks nothing
@@ -113,7 +116,7 @@ class Anthropic:
     def _body(self, prompt: Prompt) -> dict[str, Any]:
         body = {
             "model": self.name,
-            "max_tokens": ANSWER_TOKENS,
+            "max_tokens": self.longest,
             "messages": conversation(prompt),
             "stream": True,
         }
@@ -136,6 +139,8 @@ class Anthropic:
             raise refusals.broken(self.server)
         if tally.stop == "refusal":
             raise refusals.declined(self.server)
+        if tally.stop == "max_tokens":
+            raise refusals.cut(self.server, self.longest, said=tally.said)
 
 
 def _is_last(event: ServerSentEvent) -> bool:

@@ -7,7 +7,7 @@ import logging
 import re
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing, asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from random import SystemRandom
 from typing import TYPE_CHECKING, TypeVar, cast
@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, TypeVar, cast
 from agent import metrics
 from agent.errors import UnknownModel
 from agent.llm.pricing import cost_usd
-from agent.llm.provider import ANSWER_TOKENS, AttemptError, Model, Reported
+from agent.llm.provider import AttemptError, LongestReached, Model, Reported
 from agent.llm.tokens import estimate_prompt
-from agent.models import Prompt, Usage
+from agent.models import Prompt, Spent, Usage
 from agent.prompt import estimate_tokens
-from agent.settings import OFFLINE, Settings
+from agent.settings import OFFLINE, UNKNOWN_MODEL, Settings
 
 if TYPE_CHECKING:
     from agent.llm.wire import Wire
@@ -83,21 +83,27 @@ class ModelRouter:
     def budget(self, model: str) -> int:
         """Tokens a prompt for this model may have: its context without the room for an answer.
 
-        That room is `ANSWER_TOKENS`, or a quarter of a context too small for it. A model without a known
-        context has CONTEXT_TOKENS.
+        A model without a known context has CONTEXT_TOKENS.
         """
         spec = self._settings.models.get(model)
         if spec is None or spec.context is None:
             return self._settings.context_tokens
-        return spec.context - min(ANSWER_TOKENS, spec.context // 4)
+        return spec.context - spec.longest
 
-    async def stream(self, model: str, prompt: Prompt) -> AsyncGenerator[str | Usage]:
+    async def stream(self, model: str, prompt: Prompt) -> AsyncGenerator[str | Usage | Spent]:
         """Text as it comes, and last its usage; also when the answer broke off, before ModelError is raised.
 
         Raises ModelError. When all models fail, it speaks of the one that was asked for.
         """
         deadline = asyncio.get_running_loop().time() + self._settings.model_total_timeout
-        begun = await self._within(deadline, model, self._begin(model, prompt, deadline))
+        async with aclosing(self._begin(model, prompt, deadline)) as steps:
+            try:
+                while isinstance(begun := await self._within(deadline, model, anext(steps)), Spent):
+                    yield begun
+            except AttemptError as failed:
+                if failed.spent is not None:
+                    yield failed.spent
+                raise
         said, reported, failure = [begun.first], None, None
         async with aclosing(begun.rest) as rest:
             yield begun.first
@@ -109,7 +115,8 @@ class ModelRouter:
                         said.append(text)
                         yield text
             except AttemptError as failed:
-                metrics.model_failed(begun.model, failed.status, slow=failed.slow)
+                if not isinstance(failed, LongestReached):
+                    metrics.model_failed(begun.model, failed.status, slow=failed.slow)
                 failure = failed
         usage = self._usage(begun.model, prompt, said, reported)
         metrics.model_answered(usage)
@@ -124,27 +131,40 @@ class ModelRouter:
                 return await step
         except TimeoutError:
             total = self._settings.model_total_timeout
-            raise AttemptError(f"{model} did not finish within {total:g} s. /retry asks again.") from None
+            late = AttemptError(f"{model} did not finish within {total:g} s. /retry asks again.")
+            late.spent = Spent(None, again=False)
+            raise late from None
 
-    async def _begin(self, model: str, prompt: Prompt, deadline: float) -> _Begun:
+    async def _begin(self, model: str, prompt: Prompt, deadline: float) -> AsyncGenerator[_Begun | Spent]:
+        """Ends with an answer that has begun; before it, each call that may have to be paid and was not the last."""
         names = list(dict.fromkeys((model, *self._settings.fallback_models)))
         failures: list[AttemptError] = []
         for name in names:
+            last = name == names[-1]
             try:
-                return await self._attempts(name, prompt, deadline, alone=name == names[-1])
+                async with aclosing(self._attempts(name, prompt, deadline, alone=last)) as steps:
+                    async for step in steps:
+                        yield step
+                return
             except AttemptError as failed:
                 failures.append(failed)
                 if len(names) > 1:
                     _log.warning("A model failed before its first word: %s", failed.sentence)
+            if failures[-1].spent is not None and not last:
+                yield replace(failures[-1].spent, again=True)
+        failures[0].spent = failures[-1].spent
         raise failures[0]
 
-    async def _attempts(self, name: str, prompt: Prompt, deadline: float, *, alone: bool) -> _Begun:
+    async def _attempts(
+        self, name: str, prompt: Prompt, deadline: float, *, alone: bool
+    ) -> AsyncGenerator[_Begun | Spent]:
         """`alone`: no other model is left to ask, so this one is waited for as long as there is time."""
         attempt = 0
         while True:
             attempt += 1
             try:
-                return await self._open(name, prompt)
+                yield await self._open(name, prompt)
+                return
             except AttemptError as failed:
                 metrics.model_failed(name, failed.status, slow=failed.slow)
                 pause = _pause(failed, attempt)
@@ -152,18 +172,31 @@ class ModelRouter:
                 bearable = left if alone else min(left, self._settings.model_first_byte_timeout)
                 if attempt == _ATTEMPTS or not failed.again or pause >= bearable or (failed.slow and not alone):
                     raise
+                spent = failed.spent
+            if spent is not None:
+                yield replace(spent, again=True)
             await self._sleep(pause)
 
     async def _open(self, name: str, prompt: Prompt) -> _Begun:
         """One attempt, up to its first text."""
+        reported = None
         try:
             pieces = self._model(name).stream(prompt)
+            async for piece in pieces:
+                if isinstance(piece, Reported):
+                    reported = piece
+                elif text := _storable(piece):
+                    return _Begun(name, text, pieces)
+            raise AttemptError(f"{name} gave an empty answer. /retry asks again.", may_cost=True)
         except UnknownModel as unknown:
             raise AttemptError(unknown.sentence) from unknown
-        async for piece in pieces:
-            if isinstance(piece, str) and (text := _storable(piece)):
-                return _Begun(name, text, pieces)
-        raise AttemptError(f"{name} gave an empty answer. /retry asks again.")
+        except AttemptError as failed:
+            if failed.may_cost:
+                used = self._usage(name, prompt, [], reported) if reported else None
+                failed.spent = Spent(used, again=False)
+                if used is not None:
+                    metrics.model_answered(used)
+            raise
 
     def _model(self, full_name: str) -> Model:
         match = _NAME.fullmatch(full_name)
@@ -184,7 +217,8 @@ class ModelRouter:
         return self._wire
 
     def _usage(self, model: str, prompt: Prompt, said: list[str], reported: Reported | None) -> Usage:
-        counted = reported or Reported(estimate_prompt(prompt), estimate_tokens("".join(said)))
+        most = self._settings.models.get(model, UNKNOWN_MODEL).longest
+        counted = reported or Reported(estimate_prompt(prompt), min(estimate_tokens("".join(said)), most))
         return Usage(
             model=model,
             prompt_tokens=counted.prompt_tokens,

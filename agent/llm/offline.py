@@ -7,9 +7,10 @@ import re
 from collections.abc import AsyncGenerator, Callable
 
 from agent.errors import UnknownModel
-from agent.llm.provider import Reported
+from agent.llm.provider import LongestReached, Reported
 from agent.models import Prompt
-from agent.settings import OFFLINE, Settings
+from agent.prompt import estimate_tokens
+from agent.settings import ANSWER_TOKENS, OFFLINE, Settings
 
 _WORD = re.compile(r"\S+\s*|\s+")
 _QUOTED_CHARS = 200  # of an earlier message; the last one is repeated whole
@@ -19,7 +20,11 @@ class Echo:
     """Repeats what was just said and tells what it was given before."""
 
     async def stream(self, prompt: Prompt) -> AsyncGenerator[str | Reported]:
+        left = ANSWER_TOKENS
         for word in _WORD.findall(_answer(prompt)):
+            left -= estimate_tokens(word)
+            if left < 0:
+                raise LongestReached(ANSWER_TOKENS)
             yield word
             await asyncio.sleep(0)  # so that a long answer can be stopped
 

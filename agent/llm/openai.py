@@ -15,14 +15,13 @@ from httpx_sse import ServerSentEvent
 
 from agent.errors import UnknownModel
 from agent.llm import refusals
+from agent.llm.dialect import OPENAI, Wording
 from agent.llm.provider import AttemptError, Reported, conversation, system_text
 from agent.llm.refusals import Server
 from agent.llm.wire import Wire
 from agent.models import Prompt
-from agent.settings import Settings
+from agent.settings import UNKNOWN_MODEL, Settings
 
-_NEEDS_KEY = "https://api.openai.com/"
-_UNKNOWN_FIELD = frozenset({400, 422})  # how servers answer to a field they do not know
 _DONE = "[DONE]"
 
 
@@ -54,7 +53,7 @@ def open_model(name: str, settings: Settings, wire: Callable[[], Wire]) -> OpenA
     """Raises UnknownModel when OpenAI itself is to be asked without a key, or with an impossible one."""
     base = settings.openai_base_url.rstrip("/")
     key = settings.openai_api_key
-    if key is None and f"{base}/".startswith(_NEEDS_KEY):
+    if key is None and f"{base}/".startswith(OPENAI):
         raise UnknownModel("openai: models need OPENAI_API_KEY (or OPENAI_BASE_URL of a server without keys).")
     server = Server(
         model=f"openai:{name}",
@@ -64,7 +63,8 @@ def open_model(name: str, settings: Settings, wire: Callable[[], Wire]) -> OpenA
         headers=_authorization(key.get_secret_value()) if key else {},
         has_key=key is not None,
     )
-    return OpenAI(name, server, wire())
+    longest = settings.models.get(server.model, UNKNOWN_MODEL).longest
+    return OpenAI(name, server, wire(), longest)
 
 
 def _authorization(key: str) -> dict[str, str]:
@@ -78,36 +78,35 @@ class OpenAI:
     name: str
     server: Server
     wire: Wire
+    longest: int  # tokens of an answer
 
     async def stream(self, prompt: Prompt) -> AsyncGenerator[str | Reported]:
         body = {"model": self.name, "messages": _messages(prompt), "stream": True}
-        with_usage = {**body, "stream_options": {"include_usage": True}}
-        begun = False
-        try:
-            async with aclosing(self._answer(with_usage)) as pieces:
-                async for piece in pieces:
-                    begun = True
-                    yield piece
-        except AttemptError as failed:
-            if begun or failed.status not in _UNKNOWN_FIELD:
-                raise
-        else:
-            return
-        # Older servers do not know stream_options; without it they report no usage.
-        async with aclosing(self._answer(body)) as pieces:
-            async for piece in pieces:
-                yield piece
+        wording: Wording | None = Wording.first(self.server.url, self.longest, self.wire.learned.get(self.server.model))
+        while wording:
+            try:
+                async with aclosing(self._answer(body, wording)) as pieces:
+                    async for piece in pieces:
+                        yield piece
+                return
+            except AttemptError as failed:
+                wording = wording.after(failed)
+                if wording is None:
+                    raise
+                if wording.renamed:
+                    self.wire.learned[self.server.model] = wording.name
 
-    async def _answer(self, body: dict[str, Any]) -> AsyncGenerator[str | Reported]:
-        finish, usage = "", None
+    async def _answer(self, body: dict[str, Any], wording: Wording) -> AsyncGenerator[str | Reported]:
+        finish, usage, said = "", None, False
         try:
-            async with aclosing(self.wire.events(self.server, body, _is_last)) as events:
+            async with aclosing(self.wire.events(self.server, body | wording.fields, _is_last)) as events:
                 async for event in events:
                     chunk = self._chunk(event)
                     usage = chunk.usage or usage
                     text, reason = _content(chunk)
                     finish = reason or finish
                     if text:
+                        said = True
                         yield text
                     if event.data == _DONE:
                         finish = finish or "stop"
@@ -116,7 +115,7 @@ class OpenAI:
                 raise
         if usage:
             yield Reported(usage.prompt_tokens, usage.completion_tokens)
-        self._check_end(finish)
+        self._check_end(finish, wording.longest, said=said)
 
     def _chunk(self, event: ServerSentEvent) -> _Chunk:
         if event.data in ("", _DONE):
@@ -129,11 +128,13 @@ class OpenAI:
             raise refusals.erred(self.server, chunk.error)
         return chunk
 
-    def _check_end(self, finish: str) -> None:
+    def _check_end(self, finish: str, longest: int, *, said: bool) -> None:
         if not finish:
             raise refusals.broken(self.server)
         if finish == "content_filter":
             raise refusals.declined(self.server)
+        if finish == "length":
+            raise refusals.cut(self.server, longest, said=said)
 
 
 def _messages(prompt: Prompt) -> list[dict[str, str]]:

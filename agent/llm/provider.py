@@ -5,17 +5,13 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Protocol
+from typing import Literal, Protocol
 
 from agent.errors import ModelError
-from agent.models import Prompt
+from agent.models import Prompt, Spent
 
-ANSWER_TOKENS = 8192
-"""The longest answer asked for where a limit has to be named, and what a context keeps free for it.
-
-Every current Claude model can write at least this much
-(https://docs.anthropic.com/en/docs/about-claude/models/overview).
-"""
+Objection = Literal["", "longest unknown", "longest too long"]
+"""What a refusal says of the longest answer asked for: the server knows no such field, or the number is too large."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +36,8 @@ class AttemptError(ModelError):
     """One attempt failed. The router decides by it what to try next; people see the sentence.
 
     `again`: the same model may answer if it is asked again. `slow`: it took so long that another model should
-    be asked first. `status`: of the HTTP response, when it was that.
+    be asked first. `may_cost`: the server may have worked on an answer, so it may have to be paid. `status`: of the
+    HTTP response, when it was that; `objection`: to what it objects. `spent`: what the attempts so far left to pay.
     """
 
     def __init__(
@@ -49,13 +46,25 @@ class AttemptError(ModelError):
         *,
         again: bool = False,
         slow: bool = False,
+        may_cost: bool = False,
         status: int | None = None,
+        objection: Objection = "",
         retry_after: float | None = None,
     ) -> None:
         super().__init__(sentence, retry_after=retry_after)
         self.again = again
         self.slow = slow
+        self.may_cost = may_cost
         self.status = status
+        self.objection = objection
+        self.spent: Spent | None = None
+
+
+class LongestReached(AttemptError):
+    """The answer was cut where the longest one asked for ends, in tokens: no failure of the model."""
+
+    def __init__(self, longest: int) -> None:
+        super().__init__(f"The answer ends here: {longest:,} tokens are the most I may say at once. Ask me to go on.")
 
 
 def conversation(prompt: Prompt) -> list[dict[str, str]]:

@@ -15,12 +15,17 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
 from agent.errors import UnknownModel
-from agent.llm.provider import AttemptError
+from agent.llm.provider import AttemptError, LongestReached, Objection
 
 _RETRIED = frozenset({408, 409, 429})  # and everything from 500 on, Anthropic's 529 "overloaded" included
 _IDENTIFIER = re.compile(r"[A-Za-z][A-Za-z0-9_]{1,39}")
 _NO_CREDIT = frozenset({"insufficient_quota", "billing_error"})  # 429 or 402: waiting does not help
 _TOO_LONG = frozenset({"context_length_exceeded", "request_too_large"})
+_LONGEST = re.compile(rb"max_(completion_)?tokens")  # the two names of the field
+_NO_FIELD = re.compile(rb"unsupported|not supported|forbidden|not permitted|not allowed|un(known|recognized|expected)")
+_TOO_LARGE = re.compile(
+    rb"context.{0,3}(length|window|size)|too (large|long|high|big)|maximum|at most|exceed|range|above|<=|less than"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +94,18 @@ def refused(server: Server, status: int, headers: Mapping[str, str], body: bytes
         _sentence(server, status, code, wait, is_api=error is not None),
         again=(status in _RETRIED or status >= 500) and code not in _NO_CREDIT,
         status=status,
+        objection=_objection(body.lower()),
         retry_after=wait,
     )
+
+
+def _objection(body: bytes) -> Objection:
+    """Read from a server's words, since codes differ: OpenAI's `unsupported_parameter`, pydantic's `extra_forbidden`,
+    and for a number that is too large often none at all."""
+    named = _LONGEST.search(body)
+    if named and _NO_FIELD.search(body):
+        return "longest unknown"
+    return "longest too long" if _TOO_LARGE.search(body) and (named or b"context" in body) else ""
 
 
 def _sentence(server: Server, status: int, code: str | None, wait: float | None, *, is_api: bool) -> str:
@@ -121,10 +136,11 @@ def _sentence(server: Server, status: int, code: str | None, wait: float | None,
     return f"{server.model} refused the request ({shown}). Choose another with /model NAME."
 
 
-def unreachable(server: Server) -> AttemptError:
+def unreachable(server: Server, *, may_cost: bool) -> AttemptError:
     return AttemptError(
         f"The model server can not be reached. Check {server.url_setting} or try again in a moment.",
         again=True,
+        may_cost=may_cost,
     )
 
 
@@ -138,27 +154,39 @@ def no_stream(server: Server) -> AttemptError:
 
 def late(server: Server, seconds: float) -> AttemptError:
     sentence = f"{server.model} did not begin to answer within {seconds:g} s. Try again in a moment."
-    return AttemptError(sentence, again=True, slow=True)
+    return AttemptError(sentence, again=True, slow=True, may_cost=True)
 
 
 def silent(server: Server, seconds: float) -> AttemptError:
-    return AttemptError(f"{server.model} fell silent for {seconds:g} s. /retry asks again.", slow=True, again=True)
+    sentence = f"{server.model} fell silent for {seconds:g} s. /retry asks again."
+    return AttemptError(sentence, again=True, slow=True, may_cost=True)
 
 
 def broken(server: Server) -> AttemptError:
     sentence = f"The connection to {server.model} broke before its answer was complete. /retry asks again."
-    return AttemptError(sentence, again=True)
+    return AttemptError(sentence, again=True, may_cost=True)
 
 
 def garbled(server: Server) -> AttemptError:
-    return AttemptError(f"{server.model} sent something unreadable. /retry asks again.")
+    return AttemptError(f"{server.model} sent something unreadable. /retry asks again.", may_cost=True)
 
 
 def erred(server: Server, error: object) -> AttemptError:
     code = error_code(error)
     shown = f" ({code})" if code else ""
-    return AttemptError(f"{server.model} failed while answering{shown}. /retry asks again.", again=True)
+    sentence = f"{server.model} failed while answering{shown}. /retry asks again."
+    return AttemptError(sentence, again=True, may_cost=True)
 
 
 def declined(server: Server) -> AttemptError:
-    return AttemptError(f"{server.model} declined to answer this (further). Say it in another way.")
+    return AttemptError(f"{server.model} declined to answer this (further). Say it in another way.", may_cost=True)
+
+
+def cut(server: Server, longest: int, *, said: bool) -> AttemptError:
+    if said:
+        return LongestReached(longest)
+    return AttemptError(
+        f"{server.model} used up the {longest:,} tokens of an answer by thinking. Ask for less at once, "
+        "or ask whoever runs me to raise its `answer` in MODELS.",
+        may_cost=True,
+    )

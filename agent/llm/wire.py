@@ -6,7 +6,7 @@ import asyncio
 import json
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import httpx
@@ -47,6 +47,8 @@ class Wire:
     client: httpx.AsyncClient
     first_byte: float
     idle: float
+    learned: dict[str, str] = field(default_factory=dict)
+    """What servers call the longest answer, by model, where it is not what was tried first."""
 
     async def aclose(self) -> None:
         await self.client.aclose()
@@ -100,8 +102,9 @@ class Wire:
             raise refusals.late(server, self.first_byte) from None
         except (httpx.InvalidURL, httpx.UnsupportedProtocol, httpx.LocalProtocolError):
             raise refusals.no_address(server) from None
-        except httpx.HTTPError:
-            raise refusals.unreachable(server) from None
+        except httpx.HTTPError as error:
+            unsent = isinstance(error, httpx.ConnectError | httpx.ConnectTimeout)
+            raise refusals.unreachable(server, may_cost=not unsent) from None
 
 
 class _Patience(httpx.AsyncByteStream):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from decimal import Decimal
 from uuid import UUID
 
@@ -13,14 +13,12 @@ import pytest
 
 from agent.errors import Refused, Rejected
 from agent.models import Prompt, Usage
-from agent.ports import Ports
 from storage.budget_desk import BudgetDesk
 from storage.budgets import PostgresBudgets
 from storage.control import RedisControl
 from storage.postgres import Database, open_database
 from storage.redis import open_redis
 from tests.steering import OPERATOR, run
-from tests.world import Instance, World
 
 ADA, BOB = UUID(int=1), UUID(int=2)
 MODEL = "test:model"
@@ -239,78 +237,6 @@ async def test_reservations_of_all_instances_at_once_never_exceed_the_budget(
     assert counted == spent
     assert spent <= calls
     assert spent > calls // 2  # … and most of it could be used, though all asked at once
-
-
-# --- what the agent does with them ------------------------------------------------------------------------
-
-
-@asynccontextmanager
-async def agent_with_budgets(world: World) -> AsyncIterator[Instance]:
-    """An agent whose calls may take 100 tokens each at most."""
-
-    def priced(ports: Ports) -> Ports:
-        budgets = PostgresBudgets(database, ports.control, lambda model, prompt: Usage(model, 60, 40, Decimal("0.01")))
-        return replace(ports, budgets=budgets)
-
-    async with open_database(world.database_url) as database, world.instance(priced) as agent:
-        yield agent
-
-
-async def day(database_url: str) -> list[tuple[str, int, str]]:
-    rows = await run(database_url, "SELECT scope, tokens, usd FROM budget_days ORDER BY scope")
-    return [(row["scope"], row["tokens"], f"{row['usd']:.2f}") for row in rows]
-
-
-async def budget(agent: Instance, database_url: str, tokens: int) -> None:
-    await run(database_url, "INSERT INTO budgets (scope, subject, tokens) VALUES ('person', '*', $1)", tokens)
-    await run(database_url, "UPDATE control_epoch SET epoch = epoch + 1")
-    await agent.ports.control.observe(0)
-
-
-async def test_an_answer_counts_with_what_it_really_used(database_url: str, redis_url: str) -> None:
-    world = World(database_url, redis_url)
-    async with agent_with_budgets(world) as agent:
-        await budget(agent, database_url, 1000)
-        await world.ask(agent, "hello")
-    assert await day(database_url) == [("person", 15, "0.01")]  # the script knows tokens, and no price
-
-
-async def test_a_budget_that_is_used_up_is_said_and_the_model_is_not_asked(database_url: str, redis_url: str) -> None:
-    world = World(database_url, redis_url)
-    async with agent_with_budgets(world) as agent:
-        await budget(agent, database_url, 99)
-        await world.ask(agent, "hello")
-        [said] = world.platform.screen("ada")
-        assert said.startswith("Your budget for today (99 tokens) does not have room for another answer.")
-        assert world.model.prompts == []
-        await world.ask(agent, "/help")  # commands cost nothing
-    assert len(world.platform.screen("ada")) == 2
-
-
-async def test_a_call_that_failed_before_its_first_word_counts_nothing(database_url: str, redis_url: str) -> None:
-    world = World(database_url, redis_url)
-    world.model.error, world.model.said = "The model is away.", lambda prompt: ""
-    async with agent_with_budgets(world) as agent:
-        await budget(agent, database_url, 1000)
-        await world.ask(agent, "hello")
-        assert world.platform.screen("ada") == ["The model is away."]
-    assert await day(database_url) == [("person", 0, "0.00")]
-
-
-async def test_what_an_instance_had_set_aside_when_it_died_stays_counted(database_url: str, redis_url: str) -> None:
-    world = World(database_url, redis_url, lease=1.0, beat=0.1, streams=False)
-    world.model.hold()
-    async with agent_with_budgets(world) as dying, agent_with_budgets(world) as other:
-        for agent in (dying, other):
-            await agent.ports.control.observe(0)
-        await budget(dying, database_url, 1000)
-        await other.ports.control.observe(0)
-        await dying.engine.accept(world.message("hello"))
-        await world.model.started.wait()
-        await dying.crash()
-        world.model.release()
-        await world.answered("ada", "re: hello")
-    assert await day(database_url) == [("person", 100 + 15, "0.02")]
 
 
 # --- what an operator may say -----------------------------------------------------------------------------

@@ -13,7 +13,7 @@ import pytest
 
 from agent.errors import ModelError
 from agent.llm.models import ModelRouter, open_models
-from agent.models import Prompt, Usage
+from agent.models import Prompt, Spent, Usage
 from agent.settings import Settings
 from tests.model_server import Answer, Fault, ModelServer, model_server, refusal, silence
 
@@ -56,7 +56,7 @@ async def ask(models: ModelRouter, model: str) -> tuple[str, str | None]:
     text = ""
     try:
         async for piece in models.stream(model, ASKED):
-            text += "" if isinstance(piece, Usage) else piece
+            text += piece if isinstance(piece, str) else ""
     except ModelError as error:
         return text, error.sentence
     return text, None
@@ -303,7 +303,7 @@ async def test_a_slow_reader_is_not_struck_by_a_deadline() -> None:
 async def test_another_model_answers_when_one_fails(failures: list[Answer], asked: list[str]) -> None:
     async with served(**FALLBACK) as (server, models):
         server.script(*failures, Answer("Here."))
-        pieces = [piece async for piece in models.stream("openai:gpt", ASKED)]
+        pieces = [piece async for piece in models.stream("openai:gpt", ASKED) if not isinstance(piece, Spent)]
         assert pieces == ["Here.", Usage("anthropic:claude", 3, 1)]
         assert asked_models(server) == asked
 

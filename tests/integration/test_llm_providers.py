@@ -50,7 +50,7 @@ async def ask(models: ModelRouter, model: str, prompt: Prompt = ASKED) -> tuple[
         async for piece in models.stream(model, prompt):
             if isinstance(piece, Usage):
                 usage = piece
-            else:
+            elif isinstance(piece, str):
                 text += piece
     except ModelError as error:
         return text, usage, error.sentence
@@ -91,6 +91,7 @@ async def test_openai_is_sent_the_whole_prompt() -> None:
                 {"role": "user", "content": "who am I?"},
             ],
             "stream": True,
+            "max_tokens": 8192,
             "stream_options": {"include_usage": True},
         }
 
@@ -150,14 +151,6 @@ async def test_an_unknown_price_is_an_unknown_cost() -> None:
     async with served(models={}) as (_, models):
         _, usage, _ = await ask(models, "openai:gpt")
         assert usage == Usage("openai:gpt", 11, 3)
-
-
-@BOTH
-async def test_an_answer_at_its_length_limit_is_an_answer(model: str) -> None:
-    async with served() as (server, models):
-        server.script(Answer("You are", finish="length"))
-        text, usage, failure = await ask(models, model)
-        assert (text, usage is not None, failure) == ("You are", True, None)
 
 
 @BOTH
@@ -251,7 +244,7 @@ async def test_a_closed_stream_has_released_its_response_when_it_returns() -> No
     response = httpx.Response(200, headers={"content-type": "text/event-stream"}, stream=held)
     async with httpx.AsyncClient(transport=httpx.MockTransport(lambda _: response)) as client:
         server = Server("openai:gpt", "http://model", "OPENAI_API_KEY", "OPENAI_BASE_URL")
-        stream = OpenAI("gpt", server, Wire(client, first_byte=5, idle=5)).stream(ASKED)
+        stream = OpenAI("gpt", server, Wire(client, first_byte=5, idle=5), 100).stream(ASKED)
         assert await anext(stream) == "You"
         await stream.aclose()
         assert held.closed

@@ -40,6 +40,7 @@ async def answer(asked: Prompt) -> tuple[list[str], Usage]:
         async for piece in models.stream("offline:echo", asked):
             if isinstance(piece, Usage):
                 return pieces, piece
+            assert isinstance(piece, str)
             pieces.append(piece)
     raise AssertionError("no usage")
 
