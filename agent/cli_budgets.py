@@ -16,7 +16,7 @@ from agent.errors import Rejected
 
 if TYPE_CHECKING:
     from agent.settings import Settings
-    from storage.budget_desk import BudgetDesk, BudgetView
+    from storage.budget_desk import Aside, BudgetDesk, BudgetView
 
 app = typer.Typer(help="Budgets of a day (UTC), in tokens and US dollars.", no_args_is_help=True)
 
@@ -39,6 +39,22 @@ def list_(as_json: Json = False) -> None:
         return WELL
 
     run(show)
+
+
+@app.command()
+def show(as_json: Json = False) -> None:
+    """Show what counts today: used, set aside by calls under way, and set aside by calls that were never settled."""
+
+    async def work(settings: Settings) -> int:
+        async with _desk(settings) as desk:
+            views = await desk.list()
+        if as_json:
+            show_json([asdict(view) for view in views])
+        else:
+            show_table(("FOR", "WHO OR WHERE", "USED", "UNDER WAY", "NEVER SETTLED"), [_parts(view) for view in views])
+        return WELL
+
+    run(work)
 
 
 @app.command("set")
@@ -104,12 +120,26 @@ def _most(amount: int | Decimal | None, unit: str) -> str:
 def _row(view: BudgetView) -> tuple[str, ...]:
     tokens = f"{view.used_tokens:,} of {'any' if view.tokens is None else f'{view.tokens:,}'}"
     usd = f"{view.used_usd:.4f} of {'any' if view.usd is None else f'{view.usd:.2f}'}"
-    return (view.scope, view.accounts or view.subject, tokens, usd, str(view.under_way))
+    return (view.scope, view.accounts or view.subject, tokens, usd, str(view.under_way.calls))
+
+
+def _parts(view: BudgetView) -> tuple[str, ...]:
+    used = _sum(*view.settled)
+    return (view.scope, view.accounts or view.subject, used, _aside(view.under_way), _aside(view.unsettled))
+
+
+def _aside(aside: Aside) -> str:
+    calls = "1 call" if aside.calls == 1 else f"{aside.calls:,} calls"
+    return f"{_sum(aside.tokens, aside.usd)} ({calls})" if aside.calls else "-"
+
+
+def _sum(tokens: int, usd: Decimal) -> str:
+    return f"{tokens:,} tokens, {usd:.4f} USD"
 
 
 @asynccontextmanager
 async def _desk(settings: Settings) -> AsyncIterator[BudgetDesk]:
-    from storage.budget_desk import BudgetDesk
+    from storage.budget_desk import SETTLING_SECONDS, BudgetDesk
 
     async with operating(settings) as (stores, _):
-        yield BudgetDesk(stores.database, stores.pipe)
+        yield BudgetDesk(stores.database, stores.pipe, settings.model_total_timeout + SETTLING_SECONDS)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Literal
+from typing import Any, Literal
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -22,17 +22,36 @@ Scope = Literal["person", "channel"]
 MOST_TOKENS = 10**15
 MOST_USD = Decimal(100_000)
 USD_DECIMALS = 8  # as they are stored
+SETTLING_SECONDS = 60.0
+"""For a settlement that finds Postgres away at first."""
+CALL_SECONDS = 120.0 + SETTLING_SECONDS
 
 _TODAY = text(
     """
+WITH clock AS (
+    SELECT (now() AT TIME ZONE 'UTC')::date AS today, now() - make_interval(secs => :call_seconds) AS begun
+), aside AS (
+    SELECT s.scope, s.subject, r.tokens, r.usd, r.made_at >= clock.begun AS alive
+    FROM clock JOIN budget_reservations r ON r.day = clock.today
+    CROSS JOIN LATERAL (VALUES ('person', r.person), ('channel', r.channel)) s(scope, subject)
+    WHERE s.subject IS NOT NULL
+), summed AS (
+    SELECT scope, subject, count(*) FILTER (WHERE alive) AS calls,
+           coalesce(sum(tokens) FILTER (WHERE alive), 0) AS calls_tokens,
+           coalesce(sum(usd) FILTER (WHERE alive), 0) AS calls_usd,
+           count(*) FILTER (WHERE NOT alive) AS unsettled,
+           coalesce(sum(tokens) FILTER (WHERE NOT alive), 0) AS unsettled_tokens,
+           coalesce(sum(usd) FILTER (WHERE NOT alive), 0) AS unsettled_usd
+    FROM aside GROUP BY scope, subject
+)
 SELECT scope, subject, b.tokens, b.usd, coalesce(d.tokens, 0), coalesce(d.usd, 0),
        (SELECT string_agg(channel_type || ':' || channel_user_id, ' ' ORDER BY channel_type, channel_user_id)
         FROM users WHERE scope = 'person' AND person_id::text = subject),
-       (SELECT count(*) FROM budget_reservations r
-        WHERE r.made_at > now() - interval '10 minutes'
-          AND subject = CASE scope WHEN 'person' THEN r.person ELSE r.channel END)
+       coalesce(calls, 0), coalesce(calls_tokens, 0), coalesce(calls_usd, 0),
+       coalesce(unsettled, 0), coalesce(unsettled_tokens, 0), coalesce(unsettled_usd, 0)
 FROM budgets b
-FULL JOIN (SELECT * FROM budget_days WHERE day = (now() AT TIME ZONE 'UTC')::date) d USING (scope, subject)
+FULL JOIN (SELECT * FROM budget_days JOIN clock ON day = today) d USING (scope, subject)
+LEFT JOIN summed USING (scope, subject)
 ORDER BY scope, subject <> '*', subject
 """.replace("::", "\\:\\:")
 )
@@ -45,6 +64,15 @@ _UNSET = text("DELETE FROM budgets WHERE scope = :scope AND subject = :subject")
 
 
 @dataclass(frozen=True, slots=True)
+class Aside:
+    """What was set aside for calls to a model and is not settled."""
+
+    calls: int
+    tokens: int
+    usd: Decimal
+
+
+@dataclass(frozen=True, slots=True)
 class BudgetView:
     """What somebody may use up in a day, and what they used up today (UTC). None: as much as they like."""
 
@@ -52,23 +80,35 @@ class BudgetView:
     subject: str  # a person's id, a channel's name, or * for each who has no own
     tokens: int | None
     usd: Decimal | None
-    used_tokens: int  # with what calls under way may use at most
+    used_tokens: int  # with what calls that are not settled may have used at most
     used_usd: Decimal
     accounts: str | None  # of the person, for people
-    under_way: int  # model calls
+    under_way: Aside
+    unsettled: Aside  # by calls that nobody knows the end of: their process died, or they were cut
+
+    @property
+    def settled(self) -> tuple[int, Decimal]:
+        """Tokens and US dollars of calls whose usage is known."""
+        return (
+            self.used_tokens - self.under_way.tokens - self.unsettled.tokens,
+            self.used_usd - self.under_way.usd - self.unsettled.usd,
+        )
 
 
 class BudgetDesk:
     """The operator's side of budgets."""
 
-    def __init__(self, database: Database, pipe: RedisPipe) -> None:
+    def __init__(self, database: Database, pipe: RedisPipe, call_seconds: float = CALL_SECONDS) -> None:
+        """`call_seconds`: the longest a call to a model takes, with its settlement."""
         self._database = database
         self._pipe = pipe
+        self._call_seconds = call_seconds
 
     async def list(self) -> list[BudgetView]:
         """All budgets, and everyone who used something today that a budget bound."""
         async with reached(self._database) as connection:
-            return [BudgetView(*row) for row in await connection.execute(_TODAY)]
+            rows = await connection.execute(_TODAY, {"call_seconds": self._call_seconds})
+            return [_view(*row) for row in rows]
 
     async def set(self, scope: Scope, subject: str, tokens: int | None, usd: Decimal | None, author: Author) -> None:
         """Sets a budget from now on; what was used before today's first counted call is not in it.
@@ -107,6 +147,12 @@ class BudgetDesk:
                 await change.connection.execute(_SET, key | {"tokens": new[0], "usd": new[1]})
             action = "budget.unset" if new is None else "budget.set"
             await change.record(action, f"budget:{scope}:{name}", before=told(old), after=told(new))
+
+
+def _view(scope: Scope, subject: str, tokens: int | None, usd: Decimal | None, *counted: Any) -> BudgetView:
+    used_tokens, used_usd, accounts, *aside = counted
+    under_way, unsettled = Aside(*aside[:3]), Aside(*aside[3:])
+    return BudgetView(scope, subject, tokens, usd, used_tokens, used_usd, accounts, under_way, unsettled)
 
 
 async def _subject(connection: AsyncConnection, scope: Scope, named: str) -> str:

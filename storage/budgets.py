@@ -3,6 +3,7 @@
 A counter for each subject and day holds what is used and what calls under way may use at most. A call is made only once
 its worst case fits under every budget that binds it; afterwards what it did not use is given back. Nothing has to
 happen for the sum to be right: what an instance that died had set aside stays counted, for nobody knows what it spent.
+Housekeeping deletes such reservations after a day; the day's sum stays.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
+from decimal import ROUND_CEILING, Decimal
 from typing import Any
 from uuid import UUID
 
@@ -25,12 +26,13 @@ from storage.batch import Batch
 from storage.deliveries import LINGER_SECONDS
 from storage.postgres import Database
 
+SMALLEST = Decimal("0.00000001")  # what a stored amount is a multiple of
 WorstCase = Callable[[str, Prompt], Usage]
 ANYONE = "*"
 """The subject of a budget that each person (or channel) has who has none of their own."""
 
 _RESERVE = """
-WITH clock AS MATERIALIZED (
+WITH /* reserve */ clock AS MATERIALIZED (
     SELECT now() AT TIME ZONE 'UTC' AS moment, (now() AT TIME ZONE 'UTC')::date AS today
 ), given AS MATERIALIZED (
     SELECT g.*, u.person_id::text AS person, r.id IS NOT NULL AS before
@@ -75,23 +77,15 @@ UNION ALL SELECT n, '', '', true, true, true, true, NULL, NULL, true, 0 FROM giv
 """
 
 _BEGIN_DAY = """
-WITH clock AS MATERIALIZED (
-    SELECT (now() AT TIME ZONE 'UTC')::date AS today
-), given AS MATERIALIZED (
-    SELECT DISTINCT scope, subject FROM unnest($1::text[], $2::text[]) AS g(scope, subject)
-), forgotten AS (
-    DELETE FROM budget_days d USING given, clock
-    WHERE d.scope = given.scope AND d.subject = given.subject AND d.day < clock.today - 90
-), dead AS (  -- set aside by instances that died; it stays counted
-    DELETE FROM budget_reservations r USING clock WHERE r.day < clock.today - 1
-)
-INSERT INTO budget_days (scope, subject, day)
-SELECT scope, subject, today FROM given, clock ORDER BY scope, subject
+INSERT /* begin_day */ INTO budget_days (scope, subject, day)
+SELECT DISTINCT scope, subject, (now() AT TIME ZONE 'UTC')::date
+FROM unnest($1::text[], $2::text[]) AS g(scope, subject)
+ORDER BY scope, subject
 ON CONFLICT DO NOTHING
 """
 
 _SETTLE = """
-WITH given AS MATERIALIZED (
+WITH /* settle */ given AS MATERIALIZED (
     SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::numeric[]) AS g(id, tokens, usd)
 ), gone AS (
     DELETE FROM budget_reservations r USING given WHERE r.id = given.id
@@ -123,7 +117,7 @@ class _Call:
     def columns(self) -> tuple[Any, ...]:
         worst = self.worst
         tokens = worst.prompt_tokens + worst.completion_tokens
-        return (self.id, self.author, self.channel, tokens, worst.cost_usd)
+        return (self.id, self.author, self.channel, tokens, _stored(worst.cost_usd))
 
 
 class PostgresBudgets:
@@ -151,7 +145,8 @@ class PostgresBudgets:
         return verdict
 
     async def settle(self, reservation: UUID, usage: Usage) -> None:
-        await self._settled.submit((reservation, usage.prompt_tokens + usage.completion_tokens, usage.cost_usd))
+        tokens = usage.prompt_tokens + usage.completion_tokens
+        await self._settled.submit((reservation, tokens, _stored(usage.cost_usd)))
 
     async def _any_budget(self) -> bool:
         epoch = self._control.epoch
@@ -188,6 +183,11 @@ class PostgresBudgets:
     async def _settle_all(self, items: Sequence[tuple[UUID, int, Decimal | None]]) -> list[None]:
         await self._settle_line.fetch(_SETTLE, *_columns(items))
         return [None] * len(items)
+
+
+def _stored(usd: Decimal | None) -> Decimal | None:
+    """Rounded up to what is stored, so that many small amounts never sum up to less than they are."""
+    return None if usd is None else usd.quantize(SMALLEST, ROUND_CEILING)
 
 
 def _columns(rows: Iterable[tuple[Any, ...]]) -> list[list[Any]]:

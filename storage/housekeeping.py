@@ -1,4 +1,5 @@
-"""What the agent does for its tables by itself: next months' partitions, turns past their use, dead instances."""
+"""What the agent does for its tables by itself: next months' partitions, turns, days and reservations past their use,
+dead instances."""
 
 from __future__ import annotations
 
@@ -17,6 +18,7 @@ HOUR = 3600.0
 MONTHS_AHEAD = 3
 TURNS_KEPT_DAYS = 30
 PRUNED_AT_ONCE = 5000
+BUDGET_DAYS_KEPT = 90
 
 log = structlog.get_logger()
 
@@ -48,6 +50,9 @@ async def tidy(database: Database) -> None:
     async with database.engine.begin() as connection:
         await connection.execute(text(STATEMENTS["prune"]), {"days": TURNS_KEPT_DAYS, "most": PRUNED_AT_ONCE})
         await connection.execute(text(STATEMENTS["bury"]))
+    async with database.engine.begin() as connection:
+        await connection.execute(text(STATEMENTS["fold"]))
+        await connection.execute(text(STATEMENTS["prune_days"]), {"days": BUDGET_DAYS_KEPT})
 
 
 async def stray_messages(database: Database) -> int:

@@ -254,6 +254,15 @@ DELETE FROM turns WHERE id IN (
     SELECT id FROM turns WHERE created_at < now() - make_interval(days => :days) AND state <> 'open' LIMIT :most);
 
 
+-- name: fold
+-- What nobody settled within a day has been used, as far as anybody knows: the sum of its day has it, and keeps it.
+DELETE FROM budget_reservations WHERE made_at < now() - interval '1 day';
+
+
+-- name: prune_days
+DELETE FROM budget_days WHERE day < CAST(now() AT TIME ZONE 'UTC' AS date) - CAST(:days AS integer);
+
+
 -- name: edit
 -- A message that no answer covers yet gets a newer text. Returns the conversation when it was in time.
 -- $1 turn  $2 content  $3 metadata to add

@@ -13,9 +13,10 @@ import pytest
 
 from agent.errors import Refused, Rejected
 from agent.models import Prompt, Usage
-from storage.budget_desk import BudgetDesk
+from storage.budget_desk import Aside, BudgetDesk, BudgetView
 from storage.budgets import PostgresBudgets
 from storage.control import RedisControl
+from storage.housekeeping import tidy
 from storage.postgres import Database, open_database
 from storage.redis import open_redis
 from tests.steering import OPERATOR, run
@@ -199,6 +200,65 @@ async def test_a_large_call_in_the_same_statement_takes_nothing_from_a_small_one
     calls = [open_shop.reserve(tokens) for tokens in (1000, 60, 1000, 40, 1000)]
     verdicts = await asyncio.gather(*calls, return_exceptions=True)
     assert [isinstance(verdict, UUID) for verdict in verdicts] == [False, True, False, True, False]
+
+
+async def view_of(shop: Shop, subject: str) -> BudgetView:
+    return next(view for view in await shop.desk.list() if subject in (view.accounts, view.subject))
+
+
+async def test_it_is_shown_which_calls_are_under_way_and_which_were_never_settled(
+    open_shop: Shop, database_url: str
+) -> None:
+    await open_shop.set("person", "test:ada", tokens=1000)
+    await open_shop.set("channel", "test", tokens=1000)
+    dead, done, _, _ = [await open_shop.reserve(tokens) for tokens in (1, 20, 300, 400)]
+    assert done is not None
+    await open_shop.budgets.settle(done, used(5, "0.0005"))
+    await run(database_url, "UPDATE budget_reservations SET made_at = now() - interval '181 s' WHERE id = $1", dead)
+    for subject in ("test:ada", "test"):
+        view = await view_of(open_shop, subject)
+        assert (view.under_way, view.unsettled) == (
+            Aside(2, 700, Decimal("0.07")), Aside(1, 1, Decimal("0.0001")),
+        )  # fmt: skip
+        assert (view.used_tokens, view.settled) == (706, (5, Decimal("0.0005")))
+
+
+async def test_what_nobody_settled_within_a_day_stays_counted_and_its_row_goes(
+    open_shop: Shop, database_url: str
+) -> None:
+    await open_shop.set("person", "test:ada", tokens=1000)
+    old, young = await open_shop.reserve(100), await open_shop.reserve(10)
+    assert old is not None
+    assert young is not None
+    await run(database_url, "UPDATE budget_reservations SET made_at = now() - interval '25 hours' WHERE id = $1", old)
+    await tidy(open_shop.database)
+    assert [row["id"] for row in await run(database_url, "SELECT id FROM budget_reservations")] == [young]
+    await open_shop.budgets.settle(old, used(0))  # too late: it gives nothing back
+    assert await open_shop.used() == {"test:ada": (110, "0.0110")}
+    await open_shop.budgets.settle(young, used(0))
+    assert await open_shop.used() == {"test:ada": (100, "0.0100")}
+
+
+async def test_days_are_kept_for_ninety_days(open_shop: Shop, database_url: str) -> None:
+    await run(
+        database_url,
+        "INSERT INTO budget_days (scope, subject, day) SELECT 'channel', 'test', (now() AT TIME ZONE 'UTC')::date - n"
+        " FROM generate_series(0, 100) n",
+    )
+    await tidy(open_shop.database)
+    [kept] = await run(database_url, "SELECT count(*), max(day) - min(day) AS days FROM budget_days")
+    assert (kept["count"], kept["days"]) == (91, 90)
+
+
+async def test_amounts_smaller_than_what_is_stored_are_rounded_up(open_shop: Shop) -> None:
+    """Else a budget would let through a little more than itself."""
+    await open_shop.set("person", "test:ada", usd="0.00000003")
+    tiny = PostgresBudgets(
+        open_shop.database, open_shop.control, lambda model, prompt: Usage(model, 1, 0, Decimal("0.0000000101"))
+    )
+    assert await tiny.reserve("test", ADA, MODEL, Prompt("", ()))
+    with pytest.raises(Refused):
+        await tiny.reserve("test", ADA, MODEL, Prompt("", ()))
 
 
 async def race(database_url: str, redis_url: str, *, instances: int, calls: int, budget: int) -> tuple[int, int]:

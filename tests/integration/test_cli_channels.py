@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -117,6 +118,7 @@ async def test_a_budget_is_set_kept_shown_and_removed(machine: Machine) -> None:
     refused = await machine.agent("chat", lines=b"hello\n")
     shown = await machine.agent("budgets", "list", "--json")
     table = await machine.agent("budgets", "list")
+    parts = await machine.agent("budgets", "show")
     again = await machine.agent("budgets", "set", "person", "terminal:ada", "--tokens", "100", "--json")
     unset = await machine.agent("budgets", "unset", "person", "terminal:ada", "--json")
     answered = await machine.agent("chat", lines=b"hello\n")
@@ -127,6 +129,8 @@ async def test_a_budget_is_set_kept_shown_and_removed(machine: Machine) -> None:
     [view] = json.loads(shown.out)
     assert (view["accounts"], view["tokens"], view["used_tokens"]) == ("terminal:ada", 100, 0)
     assert table.out.splitlines()[1].split("  ")[1:3] == ["terminal:ada", "0 of 100"]
+    used = ["person", "terminal:ada", "0 tokens, 0.0000 USD", "-", "-"]
+    assert [cell.strip() for cell in re.split("  +", parts.out.splitlines()[1])] == used
     assert answered.status == 0
 
 
