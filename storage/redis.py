@@ -73,8 +73,11 @@ class RedisPipe:
 
 
 @asynccontextmanager
-async def open_redis(url: str) -> AsyncIterator[RedisPipe]:
-    """Connects when first used. Raises ConfigurationError when the URL can not be one."""
+async def open_redis(url: str, *, deadline: float = DEADLINE_SECONDS) -> AsyncIterator[RedisPipe]:
+    """Connects when first used. Raises ConfigurationError when the URL can not be one.
+
+    `deadline`: seconds for a round trip, after which it did not happen.
+    """
     try:
         client = _client(url, socket_timeout=5.0)
         # The pipe has a deadline of its own for each write; one more for each reply would double its cost.
@@ -82,7 +85,7 @@ async def open_redis(url: str) -> AsyncIterator[RedisPipe]:
     except ValueError as error:
         raise ConfigurationError("REDIS_URL is not a Redis URL. It looks like redis://host:6379/0.") from error
     try:
-        yield RedisPipe(pipe, client)
+        yield RedisPipe(pipe, client, deadline=deadline)
     finally:
         for one in (client, pipe):
             await one.aclose()

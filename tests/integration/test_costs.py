@@ -13,6 +13,7 @@ import pytest
 
 from storage.postgres import BY_INDEX, WALK_INDEXES, connect
 from storage.statements import STATEMENTS
+from tests.steering import run
 from tests.world import Instance, World
 
 TURNS = 20
@@ -256,3 +257,66 @@ def read(found: list[dict[str, Any]], table: str) -> int:
     return sum(
         round((scan["Actual Rows"] + scan.get("Rows Removed by Filter", 0)) * scan["Actual Loops"]) for scan in mine
     )
+
+
+# --- turns under a budget
+
+
+async def budgeted(database_url: str, agent: Instance) -> None:
+    for scope in ("person", "channel"):
+        await run(database_url, "INSERT INTO budgets (scope, subject, tokens) VALUES ($1, '*', 1000000000)", scope)
+    await run(database_url, "UPDATE control_epoch SET epoch = epoch + 1")
+    await agent.ports.control.observe(0)
+
+
+async def drained(probe: asyncpg.Connection[asyncpg.Record]) -> None:
+    """Returns once every reservation is settled: nobody waits for that."""
+    async with asyncio.timeout(20):
+        while await probe.fetchval("SELECT EXISTS (SELECT FROM budget_reservations)"):
+            await probe.execute("SELECT pg_sleep(0.02)")
+
+
+async def test_a_budget_adds_one_statement_before_the_model_and_one_after_the_answer(
+    world: World, agent: Instance, probe: asyncpg.Connection[asyncpg.Record], database_url: str
+) -> None:
+    await budgeted(database_url, agent)
+    await talk(world, agent, "ada", 1)
+    await drained(probe)
+    await probe.execute("SELECT pg_stat_statements_reset()")
+    before = agent.pipe.round_trips
+    for number in range(TURNS):
+        await talk(world, agent, "ada", 1, start=number + 1)
+        await drained(probe)
+    calls = await statements(probe)
+    assert agent.pipe.round_trips - before == 2 * TURNS
+    assert (calls["accept"], calls["answer"]) == (TURNS, TURNS)
+    assert (calls["reserve"], calls["settle"]) == (TURNS, TURNS)
+    assert "begin_day" not in calls
+    assert "load" not in calls
+
+
+async def test_conversations_that_talk_at_once_share_the_statements_of_their_budgets(
+    world: World, agent: Instance, probe: asyncpg.Connection[asyncpg.Record], database_url: str
+) -> None:
+    chats = [f"chat {number}" for number in range(64)]
+    await budgeted(database_url, agent)
+    await asyncio.gather(*(talk(world, agent, chat, 1) for chat in chats))
+    await drained(probe)
+    await probe.execute("SELECT pg_stat_statements_reset()")
+    await asyncio.gather(*(talk(world, agent, chat, TURNS, start=1) for chat in chats))
+    await drained(probe)
+    calls = await statements(probe)
+    assert (calls["reserve"] + calls["settle"]) / (TURNS * len(chats)) <= 0.2
+
+
+async def test_a_turn_that_no_budget_binds_touches_none_of_their_tables(
+    world: World, agent: Instance, probe: asyncpg.Connection[asyncpg.Record]
+) -> None:
+    await talk(world, agent, "ada", 1)  # reads once whether there is any
+    await probe.execute("SELECT pg_stat_statements_reset()")
+    await talk(world, agent, "ada", TURNS, start=1)
+    asked = await probe.fetch(
+        "SELECT query FROM pg_stat_statements s JOIN pg_database d ON d.oid = s.dbid"
+        " WHERE d.datname = current_database() AND query LIKE '%budget%' AND query NOT LIKE '%pg_stat_statements%'"
+    )
+    assert asked == []

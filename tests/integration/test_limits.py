@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -52,12 +53,16 @@ async def redis_time(member: Member) -> float:
     return float(seconds) + float(micros) / 1e6
 
 
+PATIENCE = 10.0
+"""Seconds for a round trip: here it is asked what Redis says, not what is done when a busy machine makes it late."""
+
+
 @asynccontextmanager
 async def member(
     database_url: str, redis_url: str, per_person: Limit | None = None, clock: Callable[[], float] | None = None
 ) -> AsyncIterator[Member]:
     now = [0.0]
-    async with open_database(database_url) as database, open_redis(redis_url) as pipe:
+    async with open_database(database_url) as database, open_redis(redis_url, deadline=PATIENCE) as pipe:
         control = RedisControl(database, pipe)
         await control.start()
         limiter = RedisLimiter(database, pipe, control, per_person, clock or (lambda: now[0]))
@@ -74,26 +79,26 @@ async def test_all_instances_together_admit_exactly_the_limit_at_once(database_u
     assert sum(verdict is not None and verdict.tell for verdict in verdicts) == 1
 
 
-@pytest.mark.chaos
-async def test_eight_clients_in_ten_seconds_are_never_above_the_ideal_and_at_most_one_below(
-    database_url: str, redis_url: str
+@pytest.mark.parametrize("seconds", [1, pytest.param(10, marks=pytest.mark.chaos)])
+async def test_eight_clients_are_never_above_the_ideal_and_at_most_one_below(
+    database_url: str, redis_url: str, seconds: int
 ) -> None:
-    """The ideal is computed from Redis's own clock: before the first question, and around the last."""
-    limit = Limit(40, 1)
+    """After every round, in which all that is free is taken. The ideal is computed from Redis's own clock."""
+    limit = Limit(400, 10)
     async with AsyncExitStack() as stack:
         members = [
             await stack.enter_async_context(member(database_url, redis_url, limit, time.monotonic)) for _ in range(8)
         ]
-        began = begun = asked = ended = await redis_time(members[0])
-        passed = 0
-        while ended - began < 10:
+        began = ended = await redis_time(members[0])
+        begun = passed = 0.0
+        while ended - began < seconds:
             asked = await redis_time(members[0])
-            verdicts = await asyncio.gather(*(m.limiter.judge(message()) for m in members for _ in range(8)))
+            verdicts = await asyncio.gather(*(m.limiter.judge(message()) for m in members for _ in range(64)))
             passed += sum(verdict is None for verdict in verdicts)
             ended = await redis_time(members[0])
-            begun = ended if begun == began else begun  # after the first
-    assert passed <= limit.count + (ended - began) / limit.interval
-    assert passed >= limit.count + (asked - begun) / limit.interval - 1
+            begun = begun or ended  # the first message came before
+            assert passed <= limit.count + (ended - began) / limit.interval
+            assert passed >= limit.count + (asked - begun) / limit.interval - 1
 
 
 async def test_the_waiting_time_is_that_of_one_interval(database_url: str, redis_url: str) -> None:
@@ -143,6 +148,23 @@ async def test_keys_that_are_evicted_let_through_at_most_the_limit_of_each_insta
             passed += await members[turn % instances].admits(1)
             await members[0].pipe.client.delete("rate:user:test:ada:hour")
     assert passed == 5 * instances
+
+
+async def test_keys_that_are_evicted_at_random_beside_two_busy_instances_let_through_twice_the_limit_at_most(
+    database_url: str, redis_url: str
+) -> None:
+    """Both ask at once, and between any two of their questions the key may go."""
+    limit, chance = Limit(50, 86_400), random.Random(f"{next(_ids)}")
+    async with AsyncExitStack() as stack:
+        members = [await stack.enter_async_context(member(database_url, redis_url, limit)) for _ in range(2)]
+        passed = evicted = 0
+        while evicted < 40:
+            busy = asyncio.gather(*(m.admits(chance.randint(1, 5)) for m in members for _ in range(3)))
+            if chance.random() < 0.5:
+                evicted += await members[0].pipe.client.delete("rate:user:test:ada:day")
+            passed += sum(await busy)
+            assert passed <= limit.count * len(members)
+    assert passed == limit.count * len(members)
 
 
 async def test_without_redis_each_instance_admits_its_share(database_url: str, own_redis: Valkey) -> None:
