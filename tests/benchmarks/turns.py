@@ -26,6 +26,7 @@ from tests.servers import Postgres, Valkey, running
 from tests.world import Instance, World
 
 CONVERSATIONS = (1, 64, 256)
+BUDGETED = 64
 
 
 @asynccontextmanager
@@ -56,7 +57,8 @@ async def turns_per_second(
     await asyncio.gather(*map(talk, chats))
     cpu = sum(resource.getrusage(resource.RUSAGE_SELF)[:2]) - cpu
     calls = await probe.fetchval(
-        "SELECT sum(calls) FROM pg_stat_statements WHERE query ~ '/\\* (accept|answer|done|placed|load) \\*/'"
+        "SELECT sum(calls) FROM pg_stat_statements"
+        " WHERE query ~ '/\\* (accept|answer|done|placed|load|reserve|settle) \\*/'"
     )
     turns = len(latencies)
     return (
@@ -64,6 +66,15 @@ async def turns_per_second(
         f"p50 {statistics.median(latencies) * 1000:>6.2f} ms   "
         f"p99 {statistics.quantiles(latencies, n=100)[98] * 1000:>6.2f} ms   {cpu / turns * 1000:.3f} ms CPU/turn   "
         f"{float(calls) / turns:.3f} statements/turn"
+    )
+
+
+async def set_budgets(probe: asyncpg.Connection) -> None:
+    """So large that they bind every turn and refuse none."""
+    await probe.execute(
+        "INSERT INTO budgets (scope, subject, tokens)"
+        " SELECT scope, '*', 10^12 FROM unnest('{person,channel}'::text[]) scope;"
+        "UPDATE control_epoch SET epoch = epoch + 1"
     )
 
 
@@ -120,6 +131,11 @@ async def main(rows: int, seconds: float) -> None:
         async with world.instance() as agent:
             for people in CONVERSATIONS:
                 print(await turns_per_second(world, agent, probe, people, seconds), flush=True)
+            await set_budgets(probe)
+            await agent.ports.control.observe(0)
+            print("with a budget for each person and channel:")
+            print(await turns_per_second(world, agent, probe, BUDGETED, seconds), flush=True)
+            await probe.execute("DELETE FROM budgets; UPDATE control_epoch SET epoch = epoch + 1")
         short = await probe.fetchval("SELECT id FROM conversations WHERE version >= 20 LIMIT 1")
         print(*await window_times(probe, {"a conversation in a small table": short}), sep="\n", flush=True)
         await probe.close()
