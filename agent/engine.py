@@ -53,6 +53,7 @@ from agent.models import (
 from agent.ports import Options, Ports
 from agent.replies import Plan, plan, say
 from agent.resolution import Audience
+from agent.rush import Rush
 from agent.steering import Steering
 from agent.votes import Votes
 
@@ -80,6 +81,7 @@ class Engine:
         self._beats: asyncio.Task[None] | None = None
         self._in_doubt = 0  # beats for which to look for what may have been stored or left without our knowing
         self._stopping = False
+        self._rush = Rush()
         self._strangers = LocalLimiter()  # who was told that they may not talk here
 
     async def __aenter__(self) -> Self:
@@ -112,7 +114,8 @@ class Engine:
     async def _accept(self, inbound: Inbound) -> None:
         bind_contextvars(turn=str(inbound.turn_id))  # in this task and all that it begins
         try:
-            await self._take(inbound)
+            with self._rush.arriving():
+                await self._take(inbound)
         except AgentError:
             raise
         except Exception as error:
@@ -238,6 +241,7 @@ class Engine:
         self, running: Running, loaded: Loaded | None, before: asyncio.Task[None] | None, *, recovered: bool
     ) -> None:
         try:
+            await self._rush.admit()
             if before is not None:  # its answer is stored but still on its way: answers arrive in order
                 await asyncio.wait({before})
             if running.cut is not None:  # edited meanwhile, or to be answered with a newer message
