@@ -40,7 +40,7 @@ from agent.models import (
 from agent.ports import Ports, Reply
 from agent.prompt import build_prompt
 from agent.resolution import EVERYBODY, Audience
-from agent.steering import Steering, audience
+from agent.steering import Steering, Terms, audience
 
 BELIEVED = 0.8
 """After this part of a lease without a heartbeat nothing unfinished is shown: another may soon take over."""
@@ -76,6 +76,7 @@ class Running:
     turns: tuple[UUID, ...] = ()  # all it covers; the last one leads
     draft: tuple[UUID, Placed] | None = None  # where the answer being written stands, by the first turn it covers
     audience: Audience = EVERYBODY
+    terms: Terms = field(init=False)  # of the answer being written
     cut: Cut | None = None
     writer: asyncio.Task[None] | None = None
     held_at: float = field(default_factory=time.monotonic)  # when the claim was last known to be ours
@@ -122,12 +123,7 @@ class Answering:
         while running.claim is not None and running.cut is not Cut.LOST:
             running.cut = None
             loaded = loaded or await self._ports.turns.load(running.conversation)
-            running.audience = audience(running.key, loaded.waiting)
-            batch = self._next_batch(running, loaded.waiting)
-            running.turns = tuple(waiting.turn for waiting in batch)
-            running.covers = batch[-1].seq if batch else loaded.window.version
-            running.author = batch[-1].user if batch else None
-            running.opening = self._opening(running, loaded)
+            batch = self._begin(running, loaded)
             _bind(running.turns)
             if recovered:
                 await self._recover_next(running, loaded, batch)
@@ -135,9 +131,16 @@ class Answering:
                 await self._answer_next(running, loaded, batch)
             loaded = None
 
-    def _next_batch(self, running: Running, waiting: Sequence[Waiting]) -> Sequence[Waiting]:
-        one_by_one = self._steering.overlap(running.audience) is Overlap.QUEUE
-        return waiting[:1] if one_by_one else waiting
+    def _begin(self, running: Running, loaded: Loaded) -> Sequence[Waiting]:
+        """Decides on which terms the next answer is given. The messages that it covers."""
+        running.audience = audience(running.key, loaded.waiting)
+        running.terms = self._steering.terms(running.audience, loaded.model)
+        batch = loaded.waiting[:1] if running.terms.overlap is Overlap.QUEUE else loaded.waiting
+        running.turns = tuple(waiting.turn for waiting in batch)
+        running.covers = batch[-1].seq if batch else loaded.window.version
+        running.author = batch[-1].user if batch else None
+        running.opening = self._opening(running, loaded)
+        return batch
 
     async def _recover_next(self, running: Running, loaded: Loaded, batch: Sequence[Waiting]) -> None:
         """An instance died over these. Suspects run one at a time, so that the guilty one is found alone."""
@@ -147,6 +150,7 @@ class Answering:
             return
         async with self._quarantine if deaths else nullcontext():
             await self._ports.leases.attempt(running.turns)
+            batch = self._begin(running, loaded)  # in the queue of suspects it may have got old
             await self._answer_next(running, loaded, batch)
 
     async def _say(
@@ -170,7 +174,7 @@ class Answering:
             stands = batch and running.standing(batch[0])
             await self._say(running, loaded, batch, DELETED if stands else "")
             return
-        silence = self._steering.silence(running.audience)
+        silence = running.terms.silence
         if silence is not None:
             stands = running.standing(batch[0])
             await self._say(running, loaded, batch, silence or (SWITCHED_OFF if stands else ""))
@@ -180,7 +184,7 @@ class Answering:
         display = Display(reply, lambda placed: self._place(running, placed), ours=lambda: self._is_ours(running))
         started = time.monotonic()
         try:
-            draft = await self._write(running, self._model(running, loaded), prompt, display)
+            draft = await self._write(running, prompt, display)
             answer = self._finished(running, draft, round((time.monotonic() - started) * 1000))
             stored = answer and await self._store(running, loaded, batch, answer)
             if stored:
@@ -207,10 +211,10 @@ class Answering:
         running.draft = (running.turns[0], placed)
         self._later(self._ports.deliveries.placed(running.turns[0], placed))
 
-    async def _write(self, running: Running, model: str, prompt: Prompt, display: Display) -> Draft:
+    async def _write(self, running: Running, prompt: Prompt, display: Display) -> Draft:
         """Asks the model. Whatever happens to it, there is a draft to go on with."""
-        draft = Draft(running.key[0], shown=self._steering.streams(running.audience))
-        running.writer = asyncio.create_task(self._ask(running, model, prompt, draft, display))
+        draft = Draft(running.key[0], shown=running.terms.streams)
+        running.writer = asyncio.create_task(self._ask(running, prompt, draft, display))
         if running.cut is not None:
             running.writer.cancel()
         try:
@@ -224,9 +228,9 @@ class Answering:
             running.writer = None
         return draft
 
-    async def _ask(self, running: Running, model: str, prompt: Prompt, draft: Draft, display: Display) -> None:
+    async def _ask(self, running: Running, prompt: Prompt, draft: Draft, display: Display) -> None:
         """The operators' fallback comes last, and only before the first word. The first failure is the one told."""
-        fallback = self._steering.fallback_model(running.audience)
+        model, fallback = running.terms.model, running.terms.fallback_model
         try:
             await self._stream(running, model, prompt, draft, display)
         except ModelError as failure:
@@ -303,7 +307,16 @@ class Answering:
         latency_ms: int | None = None,
     ) -> Answer:
         assert running.claim is not None
-        return Answer(running.claim, uuid7(), uuid7(), running.covers, content, usage, latency_ms, metadata)
+        return Answer(
+            running.claim,
+            uuid7(),
+            uuid7(),
+            running.covers,
+            content,
+            usage,
+            latency_ms,
+            {**metadata, **running.terms.record},
+        )
 
     async def _store(self, running: Running, loaded: Loaded, batch: Sequence[Waiting], answer: Answer) -> Stored | None:
         """Answer and intent to deliver, in one statement; then the window grows in Redis."""
@@ -335,9 +348,6 @@ class Answering:
             await self._ports.cache.keep(session, Window(stored.version, (*window.messages, said)))
         return stored
 
-    def _model(self, running: Running, loaded: Loaded) -> str:
-        return loaded.model or self._steering.model(running.audience)
-
     def _opening(self, running: Running, loaded: Loaded) -> str:
         """The channel's greeting, before the first answer of a conversation."""
         greeting, messages = self._ports.control.channel(running.key[0]).greeting, loaded.window.messages
@@ -345,10 +355,10 @@ class Answering:
         return f"{greeting}\n\n" if greeting and begins else ""
 
     def _prompt(self, running: Running, loaded: Loaded) -> Prompt:
-        system = self._steering.system_prompt(running.audience)
-        budget = self._ports.models.budget(self._model(running, loaded))
-        shown = self._steering.shown(running.audience, loaded.window.messages, running.covers)
-        return build_prompt(system, Window(loaded.window.version, shown), upto=running.covers, budget=budget)
+        terms, window = running.terms, loaded.window
+        shown = Window(window.version, terms.shown(window.messages, running.covers))
+        budget = self._ports.models.budget(terms.model)
+        return build_prompt(terms.system_prompt, shown, upto=running.covers, budget=budget)
 
 
 def _has_text(loaded: Loaded, batch: Sequence[Waiting]) -> bool:

@@ -34,10 +34,12 @@ from storage.control import RedisControl, following
 from storage.deliveries import PostgresDeliveries
 from storage.desk import PostgresDesk
 from storage.embedded import embedded
+from storage.experiments import ExperimentDesk
 from storage.housekeeping import housekeeping
 from storage.leases import PostgresLeases
 from storage.limits import RedisLimiter
 from storage.pace import RedisPace
+from storage.plans import Plans, keeping
 from storage.postgres import Database, check_connection, open_database
 from storage.redis import RedisPipe, open_redis
 from storage.turns import LEASE_SECONDS, PostgresTurns
@@ -130,8 +132,9 @@ async def open_app(settings: Settings, channels: Sequence[Channel], *, upgrade: 
             domain=DOMAIN,
         )
         options = Options(settings.model, settings.system_prompt, settings.max_message_chars)
+        plans = Plans(stores.database, ExperimentDesk(stores.database, stores.pipe, models))
         news = following(stores.pipe, ports.control)
-        async with housekeeping(stores.database), news, Engine(ports, options) as engine:
+        async with housekeeping(stores.database), keeping(plans), news, Engine(ports, options) as engine:
             yield App(settings, instance, stores, ports, engine)
 
 

@@ -138,7 +138,7 @@ class Engine:
         else:
             await self._ask(replace(inbound, username=_storable(inbound.username)))
 
-    async def _ask(self, inbound: Inbound) -> None:
+    async def _ask(self, inbound: Inbound, *, retry: bool = False) -> None:
         started, channel = time.monotonic(), inbound.address.channel
         arrival = await self._ports.cache.arrive(inbound)
         await self._ports.control.observe(arrival.epoch)
@@ -146,7 +146,8 @@ class Engine:
             await self._hold_off(inbound, arrival.limited)
             return
         known = arrival.user is not None
-        accepted = await self._ports.turns.accept(NewTurn(inbound, uuid7(), uuid7(), arrival.user or uuid7(), known))
+        turn = NewTurn(inbound, uuid7(), uuid7(), arrival.user or uuid7(), known, retry)
+        accepted = await self._ports.turns.accept(turn)
         if accepted is None:
             self._in_doubt = IN_DOUBT_BEATS  # delivered again, or stored by a statement whose answer got lost
             metrics.duplicates.add(channel)
@@ -201,7 +202,7 @@ class Engine:
         if command.name == "retry":
             last = (await self._ports.desk.standing(inbound)).last_text
             if last:
-                await self._ask(replace(inbound, text=last))
+                await self._ask(replace(inbound, text=last), retry=True)
             else:
                 await self._say_once(inbound, say("There is nothing to answer again yet."))
             return

@@ -2,14 +2,29 @@
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from typing import Any
 from uuid import UUID
 
 from agent.buckets import BUCKETS, bucket_of, edge
+from agent.errors import Rejected
+from agent.flags import NAME
+
+MOST_VARIANTS = 10
+HEAVIEST = 1_000_000
+"""Of weights."""
+
+
+class Stage(enum.StrEnum):
+    """How far an experiment is. It goes through these once, in this order."""
+
+    DRAFTED = "drafted"
+    RUNNING = "running"
+    ENDED = "ended"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,15 +57,49 @@ class Experiment:
         """
         if self.channels and channel not in self.channels:
             return None
-        if bucket_of(f"{self.salt}:share", person) >= edge(self.share):
+        if self.share < 100 and self.share_bucket(person) >= edge(self.share):
             return None
         bucket = bucket_of(self.salt, person)
-        return next(variant for variant, end in zip(self.variants, self._ends(), strict=True) if bucket < end)
+        return next(variant for variant, end in zip(self.variants, self.edges(), strict=True) if bucket < end)
 
-    def _ends(self) -> list[int]:
-        """For each variant, the bucket after its last one."""
+    def share_bucket(self, person: UUID) -> int:
+        """Where a person stands among those of whom a share takes part."""
+        return bucket_of(f"{self.salt}:share", person)
+
+    def edges(self) -> list[int]:
+        """For each variant, the bucket after its last one; a half is rounded to the even number."""
         sums = list(accumulate(variant.weight for variant in self.variants))
         return [round(BUCKETS * reached / sums[-1]) for reached in sums]
+
+
+def check(experiment: Experiment) -> None:
+    """Raises Rejected with a sentence that names what is possible, or TypeError for what was never an experiment."""
+    if not NAME.fullmatch(experiment.name):
+        raise Rejected("An experiment's name is a-z, 0-9 and _, begins with a letter and has at most 63 characters.")
+    if not NAME.fullmatch(experiment.flag):
+        raise Rejected("There is no flag of this name. `agent flags list` shows all.")
+    if not all(NAME.fullmatch(variant.name) for variant in experiment.variants):
+        raise Rejected("A variant's name is a-z, 0-9 and _, begins with a letter and has at most 63 characters.")
+    if not 2 <= len({variant.name for variant in experiment.variants}) == len(experiment.variants) <= MOST_VARIANTS:
+        raise Rejected(f"An experiment has 2 to {MOST_VARIANTS} variants, each with a name of its own.")
+    if not _all_are_reached(experiment):
+        raise Rejected("A variant's weight is above 0, and not so small beside the others that nobody would get it.")
+    if not (0 < len(experiment.salt) <= 100 and experiment.salt.isprintable()):
+        raise Rejected("A salt has 1 to 100 printable characters.")
+    if not 0 < experiment.share <= 100 or round(experiment.share, 3) != experiment.share:
+        raise Rejected("The share of people who take part is above 0 and at most 100, with at most three decimals.")
+    if not 0 < experiment.detect <= 1:
+        raise Rejected("The smallest difference worth knowing is above 0 and at most 1: 0.1 is a tenth more or less.")
+    if any(planned and planned.tzinfo is None for planned in (experiment.starts, experiment.ends)):
+        raise Rejected("A planned start or end has a time zone. Add it, as in 2026-03-01T14:00+01:00.")
+    if experiment.starts and experiment.ends and experiment.starts >= experiment.ends:
+        raise Rejected("An experiment ends after it starts. Correct one of the two.")
+
+
+def _all_are_reached(experiment: Experiment) -> bool:
+    if not all(0 < variant.weight <= HEAVIEST for variant in experiment.variants):
+        return False
+    return all(before < end for before, end in pairwise([0, *experiment.edges()]))
 
 
 def definition_of(experiment: Experiment) -> dict[str, Any]:
@@ -68,7 +117,16 @@ def definition_of(experiment: Experiment) -> dict[str, Any]:
 
 
 def read_experiment(name: str, definition: Mapping[str, Any]) -> Experiment:
-    """The experiment as `definition_of` told it. Raises KeyError, TypeError or ValueError when it is none."""
+    """The experiment as `definition_of` told it. Raises ValueError when this version can not read it."""
+    try:
+        experiment = _read(name, definition)
+        check(experiment)
+    except (KeyError, TypeError, ValueError, AttributeError, Rejected) as error:
+        raise ValueError(f"The experiment {name} is of another version, or was written by hand.") from error
+    return experiment
+
+
+def _read(name: str, definition: Mapping[str, Any]) -> Experiment:
     starts, ends = definition["starts"], definition["ends"]
     return Experiment(
         name,

@@ -179,6 +179,7 @@ class NewTurn:
     conversation: UUID  # used if the chat has no active conversation
     user: UUID  # the author's row, or the id to use if the author is new
     user_known: bool
+    retry: bool = False  # the last message, asked again
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,7 +206,8 @@ class Answer:
     content: str
     usage: Usage | None = None
     latency_ms: int | None = None
-    metadata: Mapping[str, Any] = field(default_factory=dict)  # `note`: why it is cut; `notice`: no answer
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    """`note`: why it is cut; `notice`: no answer; and on what terms it was given, as agent.steering records them."""
 
 
 @dataclass(frozen=True, slots=True)

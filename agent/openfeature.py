@@ -6,7 +6,7 @@ has its default. In the evaluation context, the targeting key is a person's id, 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, Protocol, TypeVar
 from uuid import UUID
@@ -18,6 +18,7 @@ from openfeature.exception import ErrorCode
 from openfeature.flag_evaluation import FlagResolutionDetails, FlagValueType, Reason
 from openfeature.provider import AbstractProvider, Metadata
 
+from agent.experiments import Experiment
 from agent.flags import Flag, Kind
 from agent.resolution import EVERYBODY, Audience, Rules, resolve
 
@@ -31,6 +32,7 @@ _REASONS = {
     "person": Reason.TARGETING_MATCH,
     "chat": Reason.TARGETING_MATCH,
     "channel": Reason.TARGETING_MATCH,
+    "experiment": Reason.SPLIT,
     "percentage": Reason.SPLIT,
     "global": Reason.STATIC,
     "default": Reason.DEFAULT,
@@ -42,6 +44,10 @@ class FlagState(Protocol):
 
     @property
     def epoch(self) -> int: ...
+
+    @property
+    def experiments(self) -> Mapping[str, Experiment]:
+        """Those that run, by flag."""
 
     def flag(self, name: str) -> Flag[Any] | None: ...
 
@@ -114,11 +120,24 @@ class FlagProvider(AbstractProvider):
         if who is None:
             return _failed(default, ErrorCode.INVALID_CONTEXT, "The targeting key is a person's id, the rest is text.")
         step = resolve(flag, state.rules_of(name), who)
+        reason = _REASONS[step.rule] if step.variant is None else Reason.SPLIT
         return FlagResolutionDetails(
             value=default if step.value is None else step.value,
-            reason=Reason.STALE if self._source.stale else _REASONS[step.rule],
+            reason=Reason.STALE if self._source.stale else reason,
+            variant=step.variant,
             flag_metadata={"rule": step.scope, "epoch": state.epoch},
         )
+
+    def variants(self, who: Audience, unasked: Collection[str]) -> dict[str, str]:
+        """As agent.ports.Flags says."""
+        state = self._source.state
+        found = {}
+        for name, experiment in state.experiments.items():
+            flag = None if name in unasked else state.flag(name)
+            variant = resolve(flag, state.rules_of(name), who).variant if flag else None
+            if variant is not None:
+                found[experiment.name] = variant
+        return found
 
     def _moved(self) -> None:
         """Tells whoever listens for OpenFeature's events."""
@@ -162,7 +181,7 @@ class OpenFeatureFlags:
     """Implements agent.ports.Flags."""
 
     def __init__(self, domain: str = DOMAIN) -> None:
-        client = api.get_client(domain)
+        self._client = client = api.get_client(domain)
         self._read: Mapping[Kind, Callable[[str, Any, EvaluationContext], Any]] = {
             Kind.BOOL: client.get_boolean_value,
             Kind.INT: client.get_integer_value,
@@ -175,6 +194,10 @@ class OpenFeatureFlags:
         default = otherwise if flag.default is None else flag.default
         value: T = self._read[flag.kind](flag.name, default, _context(who))
         return value
+
+    def variants(self, who: Audience, unasked: Collection[str] = ()) -> Mapping[str, str]:
+        provider = self._client.provider
+        return provider.variants(who, unasked) if isinstance(provider, FlagProvider) else {}
 
 
 def _context(who: Audience) -> EvaluationContext:

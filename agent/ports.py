@@ -5,7 +5,7 @@ Everything is async and honours cancellation. Implementations translate their li
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 from uuid import UUID
@@ -249,6 +249,12 @@ class Flags(Protocol):
 
     def value(self, flag: Flag[T], who: Audience, otherwise: T | None = None) -> T:
         """The flag's value; `otherwise` where nobody set a flag that has no default of its own."""
+
+    def variants(self, who: Audience, unasked: Collection[str] = ()) -> Mapping[str, str]:
+        """By the name of each running experiment that has its say for them, their variant.
+
+        `unasked`: flags by name on whose value nothing depends this time.
+        """
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
 """Which of a flag's rules decides, and why each other one does not. Pure: no clock, no store.
 
-Rules are asked in this order: kill switch, person, chat, channel, percentage, global, default.
+Rules are asked in this order: kill switch, person, chat, channel, experiment, percentage, global, default. The running
+experiment of a flag stands among its rules; it has its say for a person when no rule before it matches.
 """
 
 from __future__ import annotations
@@ -13,10 +14,14 @@ from uuid import UUID
 
 from agent.buckets import BUCKETS, bucket_of, edge
 from agent.errors import Rejected
+from agent.experiments import Experiment, Variant
 from agent.flags import Flag
 
 KILL, PERCENTAGE, GLOBAL, DEFINITION = "kill", "percentage", "global", "definition"
 """Scopes with one row per flag. `definition` is no rule: it holds what a flag is that an operator made."""
+
+EXPERIMENT = "experiment"
+"""The scope of a flag's running experiment. It has no row among the flags."""
 
 
 def person_scope(person: UUID) -> str:
@@ -48,6 +53,7 @@ class Audience:
             ("person", person_scope(person) if person else None),
             ("chat", chat_scope(channel, chat) if channel and chat else None),
             ("channel", channel_scope(channel) if channel else None),
+            ("experiment", EXPERIMENT),
             ("percentage", PERCENTAGE),
             ("global", GLOBAL),
         )
@@ -63,25 +69,28 @@ class Outcome(enum.Enum):
     MATCHED = "it matches"
     UNSET = "it is not set"
     UNNAMED = "it was not said who or where"
+    ELSEWHERE = "it is not for this channel"
     OUTSIDE = "this person is outside the share"
+    LEAVES = "this person's variant leaves the flag to the next rules"
     INVALID = "its value is not one of this flag"
 
 
 class Step(NamedTuple):
     """One rule, and what became of it."""
 
-    rule: str  # kill, person, chat, channel, percentage, global or default
-    scope: str  # the stored scope it was looked for in
+    rule: str  # kill, person, chat, channel, experiment, percentage, global or default
+    scope: str  # the stored scope it was looked for in; `experiment:<name>`
     outcome: Outcome
     value: Any = None
     bucket: int | None = None  # of the person, when there is a share
     share: float | None = None  # percent
+    variant: str | None = None  # that the person has in the flag's experiment, if it had its say
 
     @property
     def sentence(self) -> str:
         """Why it matched or did not, for people."""
         if self.bucket is None or self.share is None:
-            return self.outcome.value
+            return self.outcome.value if self.variant is None else f"{self.outcome.value}: variant {self.variant}"
         return f"{self.outcome.value}: bucket {self.bucket} of {BUCKETS}, {self.share:g} % are {edge(self.share)}"
 
 
@@ -92,13 +101,18 @@ NO_RULES: Rules = {}
 
 
 def resolve(flag: Flag[Any], rules: Rules, who: Audience) -> Step:
-    """The rule that decides. A value of None means: as the caller's own setting says."""
+    """The rule that decides. A value of None means: as the caller's own setting says.
+
+    Its `variant` is also set when that left the flag to a later rule: such a person takes part, too.
+    """
+    variant = None
     for rule, scope in who.asked:
         if scope in rules:
             step = _step(flag, rules, who, rule, scope)
             if step.outcome is Outcome.MATCHED:
-                return step
-    return _default(flag)
+                return step if variant is None else step._replace(variant=variant)
+            variant = step.variant or variant
+    return _default(flag) if variant is None else _default(flag)._replace(variant=variant)
 
 
 def steps(flag: Flag[Any], rules: Rules, who: Audience) -> Iterator[Step]:
@@ -120,9 +134,35 @@ def _step(flag: Flag[Any], rules: Rules, who: Audience, rule: str, scope: str | 
     value = rules[scope]
     if rule == "percentage":
         return _shared(flag, value, who.person)
+    if rule == "experiment":
+        return _tested(flag, value, who)
     if value is None and rule == "kill":
         return Step(rule, scope, Outcome.MATCHED, flag.default)
     return Step(rule, scope, Outcome.MATCHED if flag.fits(value) else Outcome.INVALID, value)
+
+
+def _tested(flag: Flag[Any], experiment: Any, who: Audience) -> Step:
+    """`experiment` is what the state put there, or what somebody wrote among the flags by hand."""
+    if not isinstance(experiment, Experiment):
+        return Step("experiment", EXPERIMENT, Outcome.INVALID)
+    scope = f"{EXPERIMENT}:{experiment.name}"
+    if who.person is None or (experiment.channels and who.channel is None):
+        return Step("experiment", scope, Outcome.UNNAMED)
+    variant = experiment.variant_for(who.person, who.channel)
+    if variant is not None:
+        return _variant(flag, scope, variant)
+    if experiment.channels and who.channel not in experiment.channels:
+        return Step("experiment", scope, Outcome.ELSEWHERE)
+    bucket = experiment.share_bucket(who.person)
+    return Step("experiment", scope, Outcome.OUTSIDE, None, bucket, experiment.share)
+
+
+def _variant(flag: Flag[Any], scope: str, variant: Variant) -> Step:
+    if variant.value is None:
+        return Step("experiment", scope, Outcome.LEAVES, variant=variant.name)
+    if not flag.fits(variant.value):
+        return Step("experiment", scope, Outcome.INVALID, variant.value)
+    return Step("experiment", scope, Outcome.MATCHED, variant.value, variant=variant.name)
 
 
 def _shared(flag: Flag[Any], rule: Any, person: UUID | None) -> Step:

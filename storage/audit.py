@@ -64,6 +64,14 @@ class Author:
             raise Rejected("A reason has at most 1000 characters, all of them Unicode and none NUL. Correct it.")
 
 
+@dataclass(frozen=True, slots=True)
+class Itself(Author):
+    """The agent, about what an operator planned or a person did. It is no operator, so nobody need register it."""
+
+    name: str = "agent"
+    origin: str = ""
+
+
 def is_name(name: str) -> bool:
     """Whether somebody can be called so."""
     return 0 < len(name) <= 100 and name.isprintable()

@@ -14,15 +14,16 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from agent.errors import Rejected
+from agent.errors import Conflict, Rejected
 from storage import audit
-from storage.audit import Author
+from storage.audit import Author, Itself
 from storage.features import announce
 from storage.postgres import Database
 from storage.reach import reached
 from storage.redis import RedisPipe
 
 OPERATORS = text("SELECT name FROM operators")
+_VERSION = text("SELECT coalesce(max(id), 0) FROM audit_log WHERE subject = :subject")
 
 
 @dataclass(slots=True)
@@ -80,12 +81,29 @@ async def begun(connection: AsyncConnection, author: Author) -> Change:
 
 async def admit(connection: AsyncConnection, author: Author) -> None:
     """Raises Rejected when operators are registered and the author is none of them."""
+    if isinstance(author, Itself):
+        return
     names = (await connection.scalars(OPERATORS)).all()
     if names and author.name not in names:
         raise Rejected(
             f"{author.name} is not a registered operator and can change nothing. "
             "Say who you are with --as or AGENT_OPERATOR; `agent operators list` shows who may."
         )
+
+
+async def version_of(connection: AsyncConnection, subject: str) -> int:
+    """The number of its last change; 0: never changed."""
+    return int(await connection.scalar(_VERSION, {"subject": subject}) or 0)
+
+
+async def expect(connection: AsyncConnection, subject: str, expected: int | None) -> None:
+    """Raises Conflict, with what happened since, when the subject is no longer at the version that was seen."""
+    if expected is None or expected == await version_of(connection, subject):
+        return
+    since = await audit.entries(connection, subject=subject, since=expected, most=3)
+    said = "; ".join(f"{row.actor}: {difference(row.before or {}, row.after or {})}" for row in reversed(since))
+    name = subject.partition(":")[2]
+    raise Conflict(f"{name} was changed meanwhile ({said or 'or this version never was'}). Look at it and say again.")
 
 
 def as_json(value: Any) -> str:

@@ -1,4 +1,4 @@
-"""Flags and channel settings as they are now: truth in Postgres, read through Redis, evaluated in the process.
+"""All that operators set, as it is now: truth in Postgres, read through Redis, evaluated in the process.
 
 A turn sees the epoch in the round trip it makes anyway, the heartbeat reads it from Postgres each second, and who makes
 a change publishes it. When no store answers, the last known values go on, or those on disk, or the defaults.

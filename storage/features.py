@@ -1,11 +1,14 @@
-"""Flags and channel settings in Redis: `features:global` and `features:channel:<name>`, each hash written whole.
+"""Flags, channel settings and running experiments in Redis, each hash written whole.
+
+`features:global`, `features:channel:<name>` and `ab_test:<experiment>`.
 
 A hash says at which epoch of which database it is true and how many fields it has. One that lacks a field, is at
 another epoch than the rest, or belongs to another database is not believed. An older one never replaces a newer one.
 
 Fields: `<flag>` has the value for all (or for the channel) as JSON; `<flag>@<scope>` the narrower rules: `@kill`,
 `@percentage`, `@person:<id>` and `@definition` in the global hash, `@chat:<id>` in the channel's. `_settings` of a
-channel's hash is its row of channel_configs, without credentials.
+channel's hash is its row of channel_configs, without credentials. An experiment's hash has the parts of its definition,
+each as JSON. `_channels` and `_experiments` of the global hash name the others.
 """
 
 from __future__ import annotations
@@ -24,6 +27,7 @@ from storage.redis import Command, RedisPipe
 
 HASH = "features:global"
 CHANNEL_HASH = "features:channel:"
+EXPERIMENT_HASH = "ab_test:"
 NEWS = "features:epoch"
 """Here the new epoch is published."""
 
@@ -50,8 +54,8 @@ async def write(pipe: RedisPipe, truth: Stored, *, replace_newer: bool = False) 
     `replace_newer` is for a database that was set back to an earlier state.
     """
     hashes = to_hashes(truth)
-    before = await pipe.send(("HGET", HASH, "_channels"))
-    gone = {CHANNEL_HASH + name: dict[str, bytes]() for name in _names(before[0] if before else None) or ()}
+    before = await pipe.send(("HMGET", HASH, "_channels", "_experiments"))
+    gone = {key: Hash() for key in _keys(before[0] if before else None) or ()}
     mode = "replace" if replace_newer else "keep"
     await pipe.send(*(_write(key, fields, truth, mode) for key, fields in {**gone, **hashes}.items()))
 
@@ -78,15 +82,15 @@ async def read(pipe: RedisPipe, *, at_least: int, lineage: str | None) -> Stored
     first = _hash(replies[0]) if replies else None
     if first is None or int(first["_epoch"]) < at_least or lineage not in (None, first["_lineage"].decode()):
         return None
-    names = _names(first.get("_channels"))
-    if names is None:
+    keys = _keys([first.get("_channels"), first.get("_experiments")])
+    if keys is None:
         return None
-    replies = await pipe.send(*(("HGETALL", CHANNEL_HASH + name) for name in names)) if names else []
+    replies = await pipe.send(*(("HGETALL", key) for key in keys)) if keys else []
     rest = [_hash(reply) for reply in replies or ()]
     same = all(part and (part["_epoch"], part["_lineage"]) == (first["_epoch"], first["_lineage"]) for part in rest)
-    if len(rest) != len(names) or not same:
+    if len(rest) != len(keys) or not same:
         return None
-    return _from_hashes(first, dict(zip(names, (part for part in rest if part), strict=True)))
+    return _from_hashes(first, dict(zip(keys, (part for part in rest if part), strict=True)))
 
 
 def _hash(reply: Any) -> Hash | None:
@@ -114,7 +118,11 @@ def to_hashes(truth: Stored) -> dict[str, Hash]:
     hashes = {CHANNEL_HASH + channel: _sealed(truth, fields) for channel, fields in parts.items()}
     for name, model, settings in truth.channels:
         hashes[CHANNEL_HASH + name]["_settings"] = msgspec.json.encode([model, settings])
-    return {**hashes, HASH: _sealed(truth, everywhere) | {"_channels": msgspec.json.encode(sorted(parts))}}
+    for name, definition in truth.experiments:
+        fields = {part: msgspec.json.encode(value) for part, value in definition.items()}
+        hashes[EXPERIMENT_HASH + name] = _sealed(truth, fields)
+    names = {"_channels": sorted(parts), "_experiments": [name for name, _ in truth.experiments]}
+    return {**hashes, HASH: _sealed(truth, everywhere) | {key: msgspec.json.encode(one) for key, one in names.items()}}
 
 
 def _sealed(truth: Stored, fields: Hash) -> Hash:
@@ -122,7 +130,9 @@ def _sealed(truth: Stored, fields: Hash) -> Hash:
     return {**fields, **{name: str(value).encode() for name, value in seal.items()}}
 
 
-def _from_hashes(everywhere: Hash, channels: Mapping[str, Hash]) -> Stored | None:
+def _from_hashes(everywhere: Hash, rest: Mapping[str, Hash]) -> Stored | None:
+    """`rest` has the other hashes by their key."""
+    channels = _of_kind(CHANNEL_HASH, rest)
     try:
         flags = [(scope or GLOBAL, name, value) for name, scope, value in _fields(everywhere)]
         for channel, fields in channels.items():
@@ -134,7 +144,11 @@ def _from_hashes(everywhere: Hash, channels: Mapping[str, Hash]) -> Stored | Non
             for channel, fields in channels.items()
             if "_settings" in fields
         ]
-        return ordered(int(everywhere["_epoch"]), everywhere["_lineage"].decode(), flags, configured)
+        experiments = [
+            (name, {part: msgspec.json.decode(value) for part, value in fields.items() if not part.startswith("_")})
+            for name, fields in _of_kind(EXPERIMENT_HASH, rest).items()
+        ]
+        return ordered(int(everywhere["_epoch"]), everywhere["_lineage"].decode(), flags, configured, experiments)
     except (msgspec.MsgspecError, TypeError):  # somebody else's bytes under our name
         return None
 
@@ -143,6 +157,20 @@ def _fields(fields: Hash) -> list[tuple[str, str, Any]]:
     """(flag, scope or "", value) of each field that is a rule."""
     rules = [(field.partition("@"), value) for field, value in fields.items() if not field.startswith("_")]
     return [(name, scope, msgspec.json.decode(value)) for (name, _, scope), value in rules]
+
+
+def _of_kind(prefix: str, hashes: Mapping[str, Hash]) -> dict[str, Hash]:
+    return {key.removeprefix(prefix): fields for key, fields in hashes.items() if key.startswith(prefix)}
+
+
+def _keys(fields: Any) -> list[str] | None:
+    """Keys of the other hashes, as the fields `_channels` and `_experiments` name them."""
+    if not isinstance(fields, list):
+        return None
+    channels, experiments = map(_names, fields)
+    if channels is None or experiments is None:
+        return None
+    return [*(CHANNEL_HASH + name for name in channels), *(EXPERIMENT_HASH + name for name in experiments)]
 
 
 def _names(data: Any) -> Sequence[str] | None:

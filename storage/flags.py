@@ -18,10 +18,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from agent.errors import Conflict, Rejected, UnknownModel
 from agent.flags import DECLARED, Flag, definition_of, made_by_operator
 from agent.ports import Models
-from agent.resolution import DEFINITION, PERCENTAGE, Audience, Outcome, Rules, Step, percentage_rule, steps
+from agent.resolution import DEFINITION, EXPERIMENT, PERCENTAGE, Audience, Outcome, Rules, Step, percentage_rule, steps
 from storage import audit
 from storage.audit import Author, Entry
-from storage.changes import Change, as_json, changing, difference
+from storage.changes import Change, as_json, changing, expect, version_of
+from storage.experiment_rows import running_on
 from storage.flag_targets import Target, audience_of, scope_of
 from storage.postgres import Database
 from storage.reach import reached
@@ -31,7 +32,6 @@ from storage.turns import LEASE_SECONDS
 _ROWS = text("SELECT name, scope, value\\:\\:text FROM feature_flags")
 _RULES = text("SELECT scope, value\\:\\:text FROM feature_flags WHERE name = :name")
 _VERSIONS = text("SELECT subject, max(id), max(epoch) FROM audit_log WHERE subject LIKE 'flag:%' GROUP BY subject")
-_VERSION = text("SELECT coalesce(max(id), 0) FROM audit_log WHERE subject = :subject")
 _APPLIED = text("SELECT epoch FROM instances WHERE seen_at > now() - make_interval(secs => :lease)")
 _SET = text("""
 INSERT INTO feature_flags (scope, name, value) VALUES (:scope, :name, CAST(:value AS jsonb))
@@ -129,7 +129,10 @@ class FlagDesk:
         async with reached(self._database) as connection:
             who = await audience_of(connection, target)
             rules = await _rules(connection, name) if at is None else await _rules_at(connection, name, at)
+            experiment = await running_on(connection, name, at)
         flag = _flag(name, rules) or (await self.get(name)).flag
+        if experiment is not None:
+            rules[EXPERIMENT] = experiment
         return Explanation(flag, who, tuple(steps(flag, rules, who)), at)
 
     # --- changing -----------------------------------------------------------------------------------------
@@ -160,7 +163,7 @@ class FlagDesk:
         Raises Conflict when what that change set was changed again since.
         """
         async with changing(self._database, self._pipe, author) as change:
-            await _expect(change.connection, name, expected)
+            await expect(change.connection, _subject(name), expected)
             past = await audit.entries(change.connection, subject=_subject(name), most=1 if entry is None else None)
             undone = next((row for row in past if entry in (None, row.id)), None)
             if undone is None:
@@ -190,7 +193,7 @@ class FlagDesk:
 
     async def _locked(self, change: Change, name: str, expected: int | None) -> tuple[Flag[Any], Rules]:
         """The flag as it is, while nobody else can change it."""
-        await _expect(change.connection, name, expected)
+        await expect(change.connection, _subject(name), expected)
         rules = await _rules(change.connection, name)
         flag = _flag(name, rules)
         if flag is None:
@@ -200,16 +203,27 @@ class FlagDesk:
     def _rule(self, flag: Flag[Any], target: Target, value: object, rules: Rules) -> object:
         if value is None and target.kill:
             return None
-        checked = flag.checked(value)
-        if flag.names_model and checked:
-            try:
-                self._models.check(checked)
-            except UnknownModel as error:
-                raise Rejected(f"{flag.name}: {error.sentence}") from error
+        checked = checked_value(flag, value, self._models)
         if target.percentage is None:
             return checked
         kept = rules.get(PERCENTAGE, {}).get("salt", flag.name)
         return percentage_rule(target.percentage, kept if target.salt is None else target.salt, checked)
+
+
+def checked_value(flag: Flag[Any], value: object, models: Models) -> Any:
+    """The value as it is stored. Raises Rejected with a sentence that names what is allowed."""
+    checked = flag.checked(value)
+    if flag.names_model and checked:
+        try:
+            models.check(checked)
+        except UnknownModel as error:
+            raise Rejected(f"{flag.name}: {error.sentence}") from error
+    return checked
+
+
+async def flag_of(connection: AsyncConnection, name: str) -> Flag[Any] | None:
+    """The flag of this name as it is now."""
+    return DECLARED.get(name) or _flag(name, await _rules(connection, name))
 
 
 async def _move(change: Change, action: str, name: str, old: Rules, new: Rules) -> Changed:
@@ -217,9 +231,11 @@ async def _move(change: Change, action: str, name: str, old: Rules, new: Rules) 
     before = {scope: value for scope, value in old.items() if scope not in new or new[scope] != value}
     after = {scope: value for scope, value in new.items() if scope not in old or old[scope] != value}
     if not before and not after:
-        return Changed(name, {}, {}, None, await _version(change.connection, name))
+        return Changed(name, {}, {}, None, await version_of(change.connection, _subject(name)))
     if new and name not in DECLARED and DEFINITION not in new:
         raise Rejected(f"{name} has rules still. `agent flags remove {name}` removes it with them.")
+    if DEFINITION in old and DEFINITION not in new:
+        await _refuse_while_tested(change.connection, name)
     for scope in before.keys() - after.keys():
         await change.connection.execute(_UNSET, {"name": name, "scope": scope})
     for scope, value in after.items():
@@ -228,24 +244,19 @@ async def _move(change: Change, action: str, name: str, old: Rules, new: Rules) 
     return Changed(name, before, after, change.epoch, change.entries[-1])
 
 
-async def _expect(connection: AsyncConnection, name: str, expected: int | None) -> None:
-    if expected is None or expected == await _version(connection, name):
-        return
-    since = await audit.entries(connection, subject=_subject(name), since=expected, most=3)
-    said = "; ".join(f"{row.actor}: {difference(row.before, row.after)}" for row in reversed(since))
-    raise Conflict(f"{name} was changed meanwhile ({said or 'or this version never was'}). Look at it and say again.")
+async def _refuse_while_tested(connection: AsyncConnection, name: str) -> None:
+    if experiment := await running_on(connection, name):
+        raise Rejected(
+            f"The experiment {experiment.name} runs on {name}. `agent experiments stop {experiment.name}` comes first."
+        )
 
 
 def moment(typed: str) -> datetime:
-    """A past moment as an operator types it, in their time zone if it names none. Raises Rejected."""
+    """A moment as an operator types it, in their time zone if it names none. Raises Rejected."""
     try:
         return datetime.fromisoformat(typed).astimezone()
     except (ValueError, OverflowError, OSError):
         raise Rejected("A moment looks like 2026-03-01T14:00, with +01:00 or Z for a time zone.") from None
-
-
-async def _version(connection: AsyncConnection, name: str) -> int:
-    return int(await connection.scalar(_VERSION, {"subject": _subject(name)}) or 0)
 
 
 async def _rules(connection: AsyncConnection, name: str) -> dict[str, Any]:

@@ -12,12 +12,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from uuid_utils.compat import uuid7
 
 from agent.models import Inbound
-from storage.audit import Author
+from storage.audit import Itself
 from storage.changes import begun
 from storage.inheritance import inherit
 from storage.tables import Conversation, LinkCode, User
 
-AGENT = Author("agent", "account linking")
+AGENT = Itself(origin="account linking")
 VALID_FOR = timedelta(minutes=10)
 CARRIED_MESSAGES = 20
 

@@ -130,7 +130,8 @@ def _columns(turns: Sequence[NewTurn], *, believe_users: bool = True) -> list[An
 def _accept_row(turn: NewTurn, *, believe_users: bool) -> tuple[Any, ...]:
     inbound, address = turn.inbound, turn.inbound.address
     known = turn.user_known and believe_users
-    metadata = {} if inbound.direct or not inbound.username else {"author": inbound.username}
+    metadata: dict[str, Any] = {} if inbound.direct or not inbound.username else {"author": inbound.username}
+    metadata |= {"retry": True} if turn.retry else {}
     return (
         inbound.turn_id, address.channel, address.chat, address.thread, inbound.message_id,
         encode_address(address, direct=inbound.direct), turn.conversation, turn.user,

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 from hypothesis import given
@@ -19,6 +19,7 @@ from openfeature.exception import ErrorCode
 from openfeature.flag_evaluation import Reason
 from openfeature.provider import ProviderStatus
 
+from agent.experiments import Experiment, Variant, definition_of
 from agent.flags import DECLARED, OVERLAP, REPLIES
 from agent.openfeature import OpenFeatureFlags, provide
 from agent.resolution import EVERYBODY, Audience, percentage_rule
@@ -42,9 +43,10 @@ class Source:
     stale: bool = False
     watchers: list[Callable[[], None]] = field(default_factory=list)
 
-    def set(self, *flags: tuple[str, str, Any], stale: bool = False) -> None:
-        """From now on these rules, in turn (scope, flag, value)."""
-        self.state, self.stale = state(Stored(self.state.epoch + 1, "", [*MADE, *flags], [])), stale
+    def set(self, *flags: tuple[str, str, Any], experiments: Sequence[Experiment] = (), stale: bool = False) -> None:
+        """From now on these rules, in turn (scope, flag, value), and these experiments."""
+        running = [(experiment.name, definition_of(experiment)) for experiment in experiments]
+        self.state, self.stale = state(Stored(self.state.epoch + 1, "", [*MADE, *flags], [], running)), stale
         for watcher in self.watchers:
             watcher()
 
@@ -92,6 +94,36 @@ def test_every_rule_has_its_reason(client: OpenFeatureClient, source: Source, sc
     default = reason is Reason.DEFAULT
     assert (default, reason, None) == (found.value, found.reason, found.error_code)
     assert {"rule": "default" if default else scope, "epoch": source.state.epoch} == found.flag_metadata
+
+
+def trial(flag: str, value: object, name: str = "colours") -> Experiment:
+    """Everybody is in one of two variants, both with this value."""
+    return Experiment(name, flag, "salt", (Variant("one", 1, value), Variant("two", 1, value)))
+
+
+@pytest.mark.parametrize(("value", "rule", "expected"), [(False, "experiment:colours", False), (None, "global", True)])
+def test_a_variant_is_told_with_the_reason_split(
+    client: OpenFeatureClient, source: Source, value: object, rule: str, expected: bool
+) -> None:
+    """Also where it leaves the flag to the next rules: those people are half of what is compared."""
+    source.set(("global", "replies", True), experiments=[trial("replies", value)])
+    found = details(client, "replies", "boolean")
+    assert (expected, Reason.SPLIT, "one") == (found.value, found.reason, found.variant)
+    assert {"rule": rule, "epoch": source.state.epoch} == found.flag_metadata
+
+
+def test_only_variants_that_have_their_say_are_told(source: Source, domain: str) -> None:
+    """Not where a narrower rule decides, nor of a flag that nobody asks for or that does not exist."""
+    flags, who = OpenFeatureFlags(domain), Audience(UUID(PERSON), "discord", "town")
+    experiments = [trial(flag, None, f"on_{flag}") for flag in ("replies", "n", "s", "nobody_knows")]
+    source.set(("channel:discord", "n", 4), experiments=experiments)
+    assert {"on_replies": "one", "on_s": "one"} == flags.variants(who)
+    assert {"on_s": "one"} == flags.variants(who, ["replies"])
+    assert {} == flags.variants(EVERYBODY)
+
+
+def test_before_there_is_a_provider_nobody_has_a_variant(domain: str) -> None:
+    assert {} == OpenFeatureFlags(domain).variants(EVERYBODY)
 
 
 @pytest.mark.parametrize(("name", "reader"), READERS.items())
@@ -182,19 +214,28 @@ ANY = st.recursive(
     lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(), inner, max_size=2),
     max_leaves=5,
 )
-SCOPES = st.sampled_from(["kill", "global", "channel:discord", f"person:{PERSON}", "definition", "percentage", "?"])
+SCOPES = st.sampled_from(
+    ["kill", "global", "channel:discord", f"person:{PERSON}", "definition", "experiment", "percentage", "?"]
+)
+DEFINITIONS = st.dictionaries(st.sampled_from(sorted(definition_of(trial("n", 3)))), ANY)
 
 
 @given(
     stored=st.lists(st.tuples(SCOPES, st.sampled_from([*DECLARED, "n", "made"]), ANY), max_size=5),
     key=st.none() | st.text() | st.just(PERSON) | st.integers(),
     places=st.dictionaries(st.sampled_from(["channel", "chat", "other"]), ANY),
+    change=DEFINITIONS,
 )
-def test_it_never_raises(stored: list[tuple[str, str, Any]], key: Any, places: dict[str, Any]) -> None:
+def test_it_never_raises(
+    stored: list[tuple[str, str, Any]], key: Any, places: dict[str, Any], change: dict[str, Any]
+) -> None:
     """Whatever is stored, whoever asks, and however: there is a value, and an error has a code."""
     domain, source = "never raises", Source()
     provide(source, domain)
     source.set(*stored)
+    source.state = state(
+        Stored(1, "", source.state.stored.flags, [], [("odd", {**definition_of(trial("n", 3)), **change})])
+    )
     client = api.get_client(domain)
     for name in (*DECLARED, "n", "made", "nobody_knows"):
         for reader, default in DEFAULTS.items():

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from agent.buckets import BUCKETS, bucket_of
 from agent.errors import Rejected
+from agent.experiments import Experiment, Variant
 from agent.flags import Flag, Kind
 from agent.resolution import (
     EVERYBODY,
@@ -33,6 +34,7 @@ ORDER = {
     "person": f"person:{PERSON}",
     "chat": "chat:discord:town",
     "channel": "channel:discord",
+    "experiment": "experiment",
     "percentage": "percentage",
     "global": "global",
 }
@@ -42,9 +44,15 @@ CRITICAL = 148.23
 
 
 def rules(*names: str) -> dict[str, Any]:
-    """These rules, each giving its own name; the share is everybody."""
+    """These rules, each giving its own name; the share is everybody, and both variants give the same."""
     values: dict[str, Any] = {ORDER[name]: name for name in names}
-    return values | ({"percentage": percentage_rule(100, "salt", "percentage")} if "percentage" in names else {})
+    shared = {"percentage": percentage_rule(100, "salt", "percentage"), "experiment": trial("experiment")}
+    return values | {name: rule for name, rule in shared.items() if name in names}
+
+
+def trial(value: str | int | None, **rest: Any) -> Experiment:
+    """An experiment in which everybody has this value."""
+    return Experiment("colours", "look", "salt", (Variant("one", 1, value), Variant("two", 1, value)), **rest)
 
 
 def person(number: int) -> UUID:
@@ -54,7 +62,7 @@ def person(number: int) -> UUID:
 
 @given(st.sets(st.sampled_from(list(ORDER))))
 def test_the_first_rule_that_is_set_decides(names: set[str]) -> None:
-    """Kill switch, person, chat, channel, percentage, global, default: in this order, whatever else is set."""
+    """Kill, person, chat, channel, experiment, percentage, global, default: in this order, whatever else is set."""
     expected = next((name for name in ORDER if name in names), "default")
     found = resolve(FLAG, rules(*names), HERE)
     assert (expected, expected) == (found.rule, found.value)
@@ -80,7 +88,7 @@ def test_a_chat_is_of_one_channel() -> None:
 
 
 def test_who_is_not_named_has_the_global_value() -> None:
-    assert resolve(FLAG, rules("person", "channel", "percentage", "global"), EVERYBODY).value == "global"
+    assert resolve(FLAG, rules("person", "channel", "experiment", "percentage", "global"), EVERYBODY).value == "global"
 
 
 def test_a_kill_switch_without_a_value_means_the_default() -> None:
@@ -93,6 +101,52 @@ def test_a_stored_value_that_is_none_of_the_flags_is_passed_over() -> None:
     told = list(steps(FLAG, {"channel:discord": 3, "global": "fine"}, HERE))
     assert resolve(FLAG, {"channel:discord": 3, "global": "fine"}, HERE).value == "fine"
     assert told[3].outcome is Outcome.INVALID
+
+
+EXPLAINED: list[tuple[Any, Audience, Outcome, str]] = [
+    (trial("x"), HERE, Outcome.MATCHED, "it matches: variant one"),
+    (trial(None), HERE, Outcome.LEAVES, "this person's variant leaves the flag to the next rules: variant one"),
+    (trial("x", channels=frozenset({"slack"})), HERE, Outcome.ELSEWHERE, "it is not for this channel"),
+    (
+        trial("x", share=1),
+        HERE,
+        Outcome.OUTSIDE,
+        "this person is outside the share: bucket 97502 of 100000, 1 % are 1000",
+    ),
+    (trial("x"), Audience(None, "discord"), Outcome.UNNAMED, "it was not said who or where"),
+    (trial("x", channels=frozenset({"slack"})), Audience(PERSON), Outcome.UNNAMED, "it was not said who or where"),
+    (trial(3), HERE, Outcome.INVALID, "its value is not one of this flag"),
+    ("by hand", HERE, Outcome.INVALID, "its value is not one of this flag"),
+]
+
+
+@pytest.mark.parametrize(("experiment", "who", "outcome", "sentence"), EXPLAINED)
+def test_an_experiment_says_why_it_decides_or_not(
+    experiment: Any, who: Audience, outcome: Outcome, sentence: str
+) -> None:
+    """And where it does not, the next rule decides."""
+    stored = {"experiment": experiment, "global": "next"}
+    step = next(step for step in steps(FLAG, stored, who) if step.rule == "experiment")
+    assert (outcome, sentence) == (step.outcome, step.sentence)
+    assert ("x" if outcome is Outcome.MATCHED else "next") == resolve(FLAG, stored, who).value
+
+
+@pytest.mark.parametrize(
+    ("stored", "variant"),
+    [
+        ({"experiment": trial("x")}, "one"),
+        ({"experiment": trial(None), "global": "next"}, "one"),
+        ({"experiment": trial(None)}, "one"),
+        ({"experiment": trial("x"), "channel:discord": "narrower"}, None),
+        ({"experiment": trial(None), "kill": None}, None),
+        ({"experiment": trial(3), "global": "next"}, None),
+        ({"experiment": trial("x", share=1)}, None),
+        ({"experiment": trial("x"), "channel:discord": 3}, "one"),
+    ],
+)
+def test_a_variant_is_told_when_the_experiment_had_its_say(stored: dict[str, Any], variant: str | None) -> None:
+    """Also by the rule to which a variant without a value left the flag; not where a rule before it decided."""
+    assert variant == resolve(FLAG, stored, HERE).variant
 
 
 @pytest.mark.parametrize("share", [-1, 140, 100.0001, 33.33333])

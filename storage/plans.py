@@ -1,0 +1,87 @@
+"""Planned starts and ends of experiments: kept by whichever instance looks first, by the database's clock."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import structlog
+from sqlalchemy import text
+from sqlalchemy.exc import SQLAlchemyError
+
+from agent.errors import Conflict, Rejected, StoreUnavailable
+from storage.audit import Itself
+from storage.experiments import ExperimentDesk
+from storage.postgres import Database
+from storage.reach import reached
+
+EVERY_SECONDS = 5.0
+
+# Ends come first: the next experiment on the same flag may begin at the moment at which one ends.
+_DUE = text("""
+SELECT name, started_at IS NULL AS begins,
+       (SELECT max(id) FROM audit_log WHERE subject = 'experiment:' || name) AS version
+FROM experiments
+WHERE ended_at IS NULL
+  AND CAST(definition ->> CASE WHEN started_at IS NULL THEN 'starts' ELSE 'ends' END AS timestamptz) <= now()
+ORDER BY begins, name
+""")
+
+log = structlog.get_logger()
+
+
+class Plans:
+    """What one instance does about them."""
+
+    def __init__(self, database: Database, desk: ExperimentDesk) -> None:
+        self._database = database
+        self._desk = desk
+        self._author = Itself(origin=f"instance on {socket.gethostname()}", reason="planned")
+        self._told: dict[str, str] = {}  # by experiment, why it could not start: each reason is logged once
+
+    async def keep(self) -> None:
+        """Starts and ends what is due. Safe on several instances at once: the first one's change is the only one.
+
+        An experiment that can not start stays a draft that is late, and is tried again. Raises StoreUnavailable.
+        """
+        async with reached(self._database) as connection:
+            due = (await connection.execute(_DUE)).all()
+        for name, begins, version in due:
+            change = self._desk.start if begins else self._desk.stop
+            try:
+                await change(name, self._author, expected=version)
+            except Conflict:
+                continue  # somebody was faster
+            except Rejected as refusal:
+                self._tell(name, refusal.sentence)
+            else:
+                log.info("experiment started by plan" if begins else "experiment ended by plan", experiment=name)
+
+    def _tell(self, name: str, reason: str) -> None:
+        if self._told.get(name) != reason:
+            log.warning("an experiment did not start as planned; it is tried again", experiment=name, reason=reason)
+        self._told[name] = reason
+
+
+@asynccontextmanager
+async def keeping(plans: Plans) -> AsyncIterator[None]:
+    """Inside, plans are kept every few seconds."""
+    task = asyncio.create_task(_keep_for_ever(plans))
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait({task})
+
+
+async def _keep_for_ever(plans: Plans) -> None:
+    while True:
+        try:
+            await plans.keep()
+        except StoreUnavailable:
+            pass  # the heartbeat says so
+        except SQLAlchemyError as error:
+            log.warning("plans of experiments were not kept; it is tried again", error=type(error).__name__)
+        await asyncio.sleep(EVERY_SECONDS)
