@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 
 from agent.errors import UnknownModel
 from storage.audit import Author
+from storage.experiments import ExperimentDesk
 from storage.flag_targets import Target
 from storage.flags import FlagDesk
 from storage.postgres import open_database
@@ -32,3 +33,10 @@ async def operator(database_url: str, redis_url: str) -> AsyncIterator[FlagDesk]
     """An operator's process: connections of its own."""
     async with open_database(database_url) as database, open_redis(redis_url) as pipe:
         yield FlagDesk(database, pipe, Models())
+
+
+@asynccontextmanager
+async def experimenter(database_url: str, redis_url: str) -> AsyncIterator[ExperimentDesk]:
+    """The same for experiments."""
+    async with open_database(database_url) as database, open_redis(redis_url) as pipe:
+        yield ExperimentDesk(database, pipe, Models())

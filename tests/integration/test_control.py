@@ -7,12 +7,15 @@ import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 from redis.asyncio import Redis
 
+from agent.experiments import Experiment, Variant
 from agent.flags import MAINTENANCE_MESSAGE, REPLIES, SWITCHED_OFF
 from agent.resolution import EVERYBODY, Audience, resolve
 from storage import features, snapshot
@@ -22,7 +25,7 @@ from storage.flag_targets import Target
 from storage.flags import FlagDesk
 from storage.postgres import connect, open_database
 from storage.redis import RedisPipe, open_redis
-from tests.desk import ADA, operator
+from tests.desk import ADA, experimenter, operator
 from tests.desk import EVERYBODY as TO_ALL
 from tests.servers import Postgres, Valkey
 
@@ -81,6 +84,20 @@ async def say(desk: FlagDesk, text: str, target: Target = TO_ALL) -> None:
     await desk.set("maintenance_message", target, text, ADA)
 
 
+TO_SLACK = Experiment(
+    "look", "maintenance_message", "salt", (Variant("one", 1, "tried"), Variant("two", 1, "tried")),
+    channels=frozenset({"slack"}),
+)  # fmt: skip
+SLACK = Audience(UUID(int=1), "slack")
+
+
+async def try_out(database_url: str, redis_url: str) -> None:
+    """From now on everybody on Slack takes part in an experiment. Two epochs."""
+    async with experimenter(database_url, redis_url) as desk:
+        await desk.create(TO_SLACK, ADA)
+        await desk.start("look", ADA)
+
+
 async def until(condition: Any, deadline: float = 10.0) -> None:
     async with asyncio.timeout(deadline):
         while not condition():
@@ -126,6 +143,56 @@ async def test_the_hashes_are_those_of_the_specification(desk: FlagDesk, agent: 
     assert 0 < await agent.redis.ttl("features:channel:discord") <= features.SECONDS
 
 
+async def test_a_running_experiment_has_a_hash(
+    desk: FlagDesk, agent: Member, database_url: str, redis_url: str
+) -> None:
+    """`ab_test:<name>`: the parts of its definition as JSON, written whole; gone when the experiment has ended."""
+    await try_out(database_url, redis_url)
+    fields = await agent.redis.hgetall("ab_test:look")
+    assert (b'"maintenance_message"', b"100.0", b'["slack"]') == (
+        fields[b"flag"], fields[b"share"], fields[b"channels"],
+    )  # fmt: skip
+    assert (b"3", b"8") == (fields[b"_epoch"], fields[b"_count"])
+    assert 0 < await agent.redis.ttl("ab_test:look") <= features.SECONDS
+    async with experimenter(database_url, redis_url) as operators:
+        await operators.stop("look", ADA)
+    assert (0, b"[]") == (
+        await agent.redis.exists("ab_test:look"), await agent.redis.hget("features:global", "_experiments"),
+    )  # fmt: skip
+
+
+async def test_an_experiment_of_another_version_is_left_out(agent: Member, database_url: str, redis_url: str) -> None:
+    """What this version can not read of it is no reason to lose the rest."""
+    await try_out(database_url, redis_url)
+    connection = await connect(database_url)
+    await connection.execute("UPDATE experiments SET definition = definition - 'share' || '{\"parts\": [1, 2]}'")
+    await connection.execute("INSERT INTO experiments (name, definition, started_at) VALUES ('odd', '[]', now())")
+    await connection.execute("UPDATE control_epoch SET epoch = epoch + 1")
+    await connection.close()
+    await agent.redis.flushall()
+    await agent.beat(4)
+    assert (SWITCHED_OFF, 4) == (agent.says(SLACK), agent.control.epoch)
+    assert agent.control.state.stored == await features.read(agent.pipe, at_least=4, lineage=None)
+
+
+async def test_an_instance_reads_experiments_from_redis_alone(
+    agent: Member, database_url: str, redis_url: str, postgres: Postgres
+) -> None:
+    await try_out(database_url, redis_url)
+    postgres.kill()
+    await agent.turn()
+    postgres.start()
+    assert ("tried", False) == (agent.says(SLACK), agent.control.stale)
+
+
+def test_a_copy_on_disk_of_an_older_version_is_read(tmp_path: Path) -> None:
+    """It has no experiments."""
+    body = b'{"epoch":7,"lineage":"here","flags":[["global","replies",false]],"channels":[]}'
+    file = tmp_path / snapshot.FILE
+    file.write_bytes(sha256(body).hexdigest().encode() + b"\n" + body)
+    assert Stored(7, "here", [("global", "replies", False)], [], []) == snapshot.load(file)
+
+
 async def test_a_new_instance_of_an_epoch_reads_redis_alone(desk: FlagDesk, agent: Member, postgres: Postgres) -> None:
     """The change is read from the hashes: Postgres is gone when it is applied."""
     await say(desk, "back at ten", Target(channel="discord"))
@@ -154,20 +221,30 @@ def postgres(_postgres: Postgres) -> Postgres:
         ("HSET", "features:global", "_channels", "[]x"),
         ("HSET", "features:global", "maintenance_message", "no json"),
         ("SET", "features:global", "a text"),
+        ("HSET", "features:global", "_experiments", "[]x"),
+        ("HDEL", "features:global", "_experiments"),
+        ("DEL", "ab_test:look"),
+        ("HDEL", "ab_test:look", "share"),
+        ("HSET", "ab_test:look", "more", "1"),
+        ("HSET", "ab_test:look", "_epoch", "1"),
+        ("HSET", "ab_test:look", "_lineage", "another database"),
+        ("HSET", "ab_test:look", "salt", "no json"),
+        ("SET", "ab_test:look", "a text"),
     ],
 )
 async def test_a_hash_that_is_not_whole_is_recognised_and_rebuilt(
-    desk: FlagDesk, agent: Member, damage: tuple[str, ...]
+    desk: FlagDesk, agent: Member, damage: tuple[str, ...], database_url: str, redis_url: str
 ) -> None:
     """Whatever happened to the hashes of a change before it was read: its values come from Postgres, and go back."""
     await say(desk, "to all")
     await say(desk, "to discord", Target(channel="discord"))
-    whole = await features.read(agent.pipe, at_least=3, lineage=None)
+    await try_out(database_url, redis_url)
+    whole = await features.read(agent.pipe, at_least=5, lineage=None)
     await agent.redis.execute_command(*damage)  # type: ignore[no-untyped-call]
-    await agent.beat(3)
-    assert ("to all", "to discord") == (agent.says(), agent.says(DISCORD))
+    await agent.beat(5)
+    assert ("to all", "to discord", "tried") == (agent.says(), agent.says(DISCORD), agent.says(SLACK))
     await agent.turn()
-    assert whole == await features.read(agent.pipe, at_least=3, lineage=None)
+    assert whole == await features.read(agent.pipe, at_least=5, lineage=None)
 
 
 async def test_an_older_hash_never_replaces_a_newer_one(desk: FlagDesk, agent: Member) -> None:
@@ -236,12 +313,13 @@ async def test_a_start_without_stores_takes_the_copy_on_disk(
     url, file = await prepared(own_postgres), tmp_path / "home" / snapshot.FILE
     async with member(url, own_redis.url, file) as agent, operator(url, own_redis.url) as desk:
         await say(desk, "back at ten")
+        await try_out(url, own_redis.url)
         await agent.turn()
     own_postgres.kill()
     own_redis.kill()
     assert 0o600 == file.stat().st_mode & 0o777
     async with member(url, own_redis.url, file) as again:
-        assert ("back at ten", True) == (again.says(), again.control.stale)
+        assert ("back at ten", "tried", True) == (again.says(), again.says(SLACK), again.control.stale)
     file.write_bytes(file.read_bytes().replace(b"ten", b"two"))
     async with member(url, own_redis.url, file) as damaged:
         assert (SWITCHED_OFF, True, 0) == (damaged.says(), damaged.control.stale, damaged.control.epoch)
