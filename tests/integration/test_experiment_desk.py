@@ -7,14 +7,18 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import SecretStr
 from structlog.testing import capture_logs
 
+from agent.app import open_app
 from agent.errors import Conflict, Rejected
 from agent.experiments import Experiment, Stage, Variant, definition_of
 from agent.flags import new_flag
+from agent.settings import Settings
 from storage import audit
 from storage.experiments import ExperimentDesk
 from storage.flag_targets import Target
@@ -296,6 +300,20 @@ async def test_a_planned_experiment_begins_and_ends_by_itself(
         ("the agent", "experiment.start", "planned", 3),
         ("the agent", "experiment.stop", "planned", 4),
     ] == await told(database_url)
+
+
+async def test_a_running_instance_keeps_plans(
+    desk: ExperimentDesk, database_url: str, redis_url: str, tmp_path: Path
+) -> None:
+    """Nobody but the agent itself is there when the experiment is due."""
+    await desk.create(replace(LOOK, starts=hence(1)), ADA)
+    await let_pass(database_url, HOUR)
+    settings = Settings(
+        _env_file=None, database_url=SecretStr(database_url), redis_url=SecretStr(redis_url), agent_home=tmp_path
+    )
+    async with open_app(settings, []), asyncio.timeout(20):
+        while (await desk.get("look")).stage is not Stage.RUNNING:
+            await asyncio.sleep(0.01)
 
 
 async def test_a_planned_start_on_a_busy_flag_waits_in_sight(
