@@ -63,9 +63,15 @@ def _state(view: ExperimentView) -> str:
     if view.stage is Stage.RUNNING:
         return f"running since {_when(row.started)}" + (f" until {_when(experiment.ends)}" if experiment.ends else "")
     if view.late:
-        why = f"{view.busy} runs on {experiment.flag}" if view.busy else "no running instance could start it yet"
-        return f"drafted, late since {_when(experiment.starts)}: {why}"
+        return f"drafted, late since {_when(experiment.starts)}: {_why_late(view)}"
     return "drafted" + (f", starts {_when(experiment.starts)}" if experiment.starts else "")
+
+
+def _why_late(view: ExperimentView) -> str:
+    experiment = view.experiment
+    if experiment.ends and experiment.ends <= view.row.now:
+        return "its planned end is past, too"
+    return f"{view.busy} runs on {experiment.flag}" if view.busy else "no instance could start it yet; the log says why"
 
 
 def _when(at: datetime | None) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tests.clock import let_pass
 from tests.integration.test_cli import Machine
 from tests.steering import run
 
@@ -111,6 +112,25 @@ async def test_a_mistake_is_one_sentence_and_changes_nothing(
     assert (2, "", 1) == (ended.status, ended.out, ended.err.count("\n"))
     assert sentence in ended.err
     assert 1 == len(await run(database_url, "SELECT id FROM audit_log"))
+
+
+async def test_a_draft_that_is_late_says_why(machine: Machine, database_url: str) -> None:
+    """Nobody was there; then its flag is busy; then its end is past as well."""
+    soon = datetime.now(UTC) + timedelta(hours=1)
+    later = soon + timedelta(hours=1)
+    await machine.agent("experiments", *CREATE, "--starts", soon.isoformat(), "--ends", later.isoformat())
+    await let_pass(database_url, 3600)
+
+    async def told() -> str:
+        first, *_ = (await machine.agent("experiments", "show", "brief")).out.splitlines()
+        return first.partition(": ")[2].partition(": ")[2]
+
+    assert "no instance could start it yet; the log says why; version 1" == await told()
+    await machine.agent("experiments", "create", "other", *CREATE[2:])
+    await machine.agent("experiments", "start", "other", "--yes")
+    assert "other runs on system_prompt; version 1" == await told()
+    await let_pass(database_url, 3600)
+    assert "its planned end is past, too; version 1" == await told()
 
 
 async def test_a_change_that_was_overtaken_is_refused(machine: Machine) -> None:
