@@ -61,7 +61,7 @@ class Plans:
 
     def _tell(self, name: str, reason: str) -> None:
         if self._told.get(name) != reason:
-            log.warning("an experiment did not start as planned; it is tried again", experiment=name, reason=reason)
+            log.warning("a plan could not be kept; it is tried again", experiment=name, reason=reason)
         self._told[name] = reason
 
 

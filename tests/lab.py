@@ -25,7 +25,13 @@ INSERT INTO messages (conversation_id, "timestamp", seq, id, role, content, user
                       cost_usd, latency_ms, metadata)
 VALUES (gen_random_uuid(), $1, 1, $2, $3, '', $4, $5, $6, $7, $8, $9)
 """
-_VOTE = "INSERT INTO votes (message_id, user_id, conversation_id, thumb) VALUES ($1, $2, gen_random_uuid(), $3)"
+_VOTE = """
+WITH chat AS (
+    INSERT INTO conversations (id, user_id, channel_type, chat_id) VALUES ($2, $2, 'discord', $2::uuid::text)
+    RETURNING id
+)
+INSERT INTO votes (message_id, user_id, conversation_id, thumb) SELECT $1, $2, id, $3 FROM chat
+"""
 
 
 @dataclass

@@ -29,6 +29,9 @@ _USERS = """
 INSERT INTO users (id, person_id, channel_type, channel_user_id)
 SELECT md5(n::text)::uuid, md5(n::text)::uuid, 'discord', n::text FROM generate_series(1, $1::int) n
 """
+_CHATS = """
+INSERT INTO conversations (id, user_id, channel_type, chat_id) SELECT id, id, 'discord', id::text FROM users
+"""
 _MESSAGES = """
 INSERT INTO messages (conversation_id, "timestamp", seq, id, role, content, user_id, prompt_tokens, token_count,
                       cost_usd, latency_ms, metadata)
@@ -49,6 +52,7 @@ FROM messages WHERE role = 'assistant' AND random() < 0.05
 
 async def fill(probe: asyncpg.Connection, rows: int, people: int) -> None:
     await probe.execute(_USERS, people)
+    await probe.execute(_CHATS)
     await probe.execute(_MESSAGES, people, 25, 20, 4 * rows)
     await probe.execute(_MESSAGES, people, 5, 5, rows)
     await probe.execute(_VOTES)

@@ -20,6 +20,7 @@ from agent.experiments import Experiment, Stage, Variant, definition_of
 from agent.flags import new_flag
 from agent.settings import Settings
 from storage import audit
+from storage.audit import Author
 from storage.experiments import ExperimentDesk
 from storage.flag_targets import Target
 from storage.flags import FlagDesk
@@ -297,9 +298,23 @@ async def test_a_planned_experiment_begins_and_ends_by_itself(
     assert [Stage.DRAFTED, Stage.RUNNING, Stage.RUNNING, Stage.ENDED] == stages
     assert [
         ("ada", "experiment.create", "because", 2),
-        ("the agent", "experiment.start", "planned", 3),
-        ("the agent", "experiment.stop", "planned", 4),
+        ("agent", "experiment.start", "planned", 3),
+        ("agent", "experiment.stop", "planned", 4),
     ] == await told(database_url)
+
+
+async def test_plans_are_kept_where_operators_are_registered_and_nobody_can_pretend_to_be_the_agent(
+    desk: ExperimentDesk, instances: list[Plans], database_url: str
+) -> None:
+    await desk.create(replace(LOOK, starts=hence(1)), ADA)
+    connection = await connect(database_url)
+    await connection.execute("INSERT INTO operators (name) VALUES ('ada')")
+    await connection.close()
+    with pytest.raises(Rejected, match="agent is not a registered operator"):
+        await desk.start("look", Author("agent", "command line"))
+    await let_pass(database_url, HOUR)
+    await instances[0].keep()
+    assert Stage.RUNNING is (await desk.get("look")).stage
 
 
 async def test_a_running_instance_keeps_plans(
