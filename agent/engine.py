@@ -61,6 +61,7 @@ ROUTINE_BEATS = 30  # every so many heartbeats, look for anything left over
 IN_DOUBT_BEATS = 10  # … and so many after work ended early: what it left is found once its lease is over
 NEAR = 900.0  # seconds to look back when an instance has just died
 FAR = 30 * 86_400.0  # … and as a routine: as long as turns are kept
+LONGEST_NAME = 255  # characters of a person's name that are kept
 
 log = structlog.get_logger()
 
@@ -99,13 +100,14 @@ class Engine:
         """Returns once the message is durable. Raises StoreUnavailable when it is not."""
         if self._stopping:
             raise StoreUnavailable("The agent is stopping. Please send that again in a moment.")
+        inbound = replace(inbound, username=_storable(inbound.username))
         # Whoever delivers may be cancelled; what has begun to be stored is still followed to its end.
         take = self._vote if inbound.change in ("vote", "unvote") else self._accept
         await asyncio.shield(self._spawn(take(inbound)))
 
     async def _vote(self, inbound: Inbound) -> None:
         try:
-            await self._votes.take(replace(inbound, username=_storable(inbound.username)))
+            await self._votes.take(inbound)
         except AgentError:
             raise
         except Exception as error:  # delivered again and again it would hold up all behind it
@@ -136,7 +138,7 @@ class Engine:
         elif parsed:
             await self._command(inbound, *parsed)
         else:
-            await self._ask(replace(inbound, username=_storable(inbound.username)))
+            await self._ask(inbound)
 
     async def _ask(self, inbound: Inbound, *, retry: bool = False) -> None:
         started, channel = time.monotonic(), inbound.address.channel
@@ -374,8 +376,8 @@ class Engine:
 
 
 def _storable(name: str | None) -> str | None:
-    """A name as Postgres can keep it; people choose strange ones."""
-    return name and name.replace("\0", "").encode("utf-8", "replace").decode()
+    """A name as Postgres can keep it, whole or not; people choose strange ones."""
+    return (name or "").replace("\0", "").encode("utf-8", "replace").decode()[:LONGEST_NAME] or None
 
 
 def _arrived(inbound: Inbound, arrival: Arrival, accepted: Accepted) -> Loaded | None:

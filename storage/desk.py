@@ -30,7 +30,7 @@ from agent.models import (
     Thumb,
     UsageTotal,
 )
-from storage import linking
+from storage import linking, people
 from storage.features import announce
 from storage.postgres import GONE, WALK_INDEXES, Database
 from storage.redis import RedisPipe
@@ -134,7 +134,7 @@ class PostgresDesk:
             address.chat,
             inbound.message_id,
             inbound.user_id,
-            (inbound.username or "")[:255] or None,
+            inbound.username,
             uuid7(),
             1 if Thumb(inbound.text) is Thumb.UP else -1,
             inbound.change == "vote",
@@ -152,20 +152,6 @@ class PostgresDesk:
             raise StoreUnavailable(StoreUnavailable.__doc__) from error
 
 
-async def ensure_user(connection: AsyncConnection, inbound: Inbound) -> UUID:
-    """The row of the author, made if new."""
-    new = uuid7()
-    row = insert(User).values(
-        id=new,
-        person_id=new,
-        channel_type=inbound.address.channel,
-        channel_user_id=inbound.user_id,
-        username=inbound.username,
-    )
-    upsert = row.on_conflict_do_update(constraint="users_account", set_={"updated_at": func.now()})
-    return (await connection.execute(upsert.returning(User.id))).scalar_one()
-
-
 async def _apply(connection: AsyncConnection, inbound: Inbound, effect: Effect | None) -> Outcome:
     match effect:
         case None:
@@ -179,7 +165,7 @@ async def _apply(connection: AsyncConnection, inbound: Inbound, effect: Effect |
         case ChooseModel(model):
             return await _choose_model(connection, inbound, model)
         case OfferLink(code):
-            return await linking.offer(connection, await ensure_user(connection, inbound), inbound, code)
+            return await linking.offer(connection, await people.account(connection, inbound), inbound, code)
         case AcceptLink(code):
             return await linking.accept(connection, inbound, code)
 
@@ -192,7 +178,7 @@ async def _changed(connection: AsyncConnection, inbound: Inbound, *where: Column
 async def _choose_model(connection: AsyncConnection, inbound: Inbound, model: str | None) -> bool:
     """A choice moves the version: no window cached before it can be used after it."""
     moved = {"version": Conversation.version + 1}
-    user = await ensure_user(connection, inbound)
+    user = await people.account(connection, inbound)
     if not inbound.direct and model is not None:
         new = insert(Conversation).values(
             id=uuid7(), user_id=user, channel_type=inbound.address.channel, chat_id=inbound.address.chat,
@@ -207,8 +193,8 @@ async def _choose_model(connection: AsyncConnection, inbound: Inbound, model: st
         )
         return True
     if inbound.direct:  # people before conversations, as everywhere: otherwise it deadlocks with `accept`
-        person = select(User.person_id).where(User.id == user).scalar_subquery()
-        await connection.execute(update(User).where(User.person_id == person).values(preferred_model=model))
+        accounts = await people.locked(connection, user)
+        await connection.execute(update(User).where(User.id.in_(accounts)).values(preferred_model=model))
     await _changed(connection, inbound, model_override=None, **moved)
     return True
 

@@ -26,9 +26,11 @@ _CHANNEL_ROWS = text("SELECT channel_type, default_model, settings FROM channel_
 _PERSONAL = text(
     "SELECT channel_type, channel_user_id, metadata->>'limit' FROM users WHERE metadata ? 'limit' ORDER BY 1, 2"
 )
-_ACCOUNTS = text(
+_OF_PERSON = (
     "SELECT channel_type, channel_user_id, metadata->>'limit' FROM users WHERE person_id = :person ORDER BY 1, 2"
 )
+_ACCOUNTS = text(_OF_PERSON)
+_LOCKED = text(f"{_OF_PERSON} FOR UPDATE")  # in the order of turns
 _SET = text("""
 UPDATE users SET metadata = CASE WHEN CAST(:wanted AS text) IS NULL THEN metadata - 'limit'
                                  ELSE jsonb_set(metadata, '{limit}', to_jsonb(CAST(:wanted AS text))) END
@@ -80,7 +82,7 @@ class LimitDesk:
         limit = _parsed(wanted)
         async with changing(self._database, self._pipe, author) as change:
             person = await _person(change.connection, named)
-            rows = (await change.connection.execute(_ACCOUNTS, {"person": person})).all()
+            rows = (await change.connection.execute(_LOCKED, {"person": person})).all()
             before = next((row[2] for row in rows if row[2]), None)
             after = str(limit) if limit else None
             if any(row[2] != after for row in rows):

@@ -7,11 +7,11 @@ from hashlib import sha256
 from uuid import UUID
 
 from sqlalchemy import delete, func, insert, select, text, update
-from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
 from uuid_utils.compat import uuid7
 
 from agent.models import Inbound
+from storage import people
 from storage.audit import Itself
 from storage.changes import begun
 from storage.inheritance import inherit
@@ -72,16 +72,16 @@ async def accept(connection: AsyncConnection, inbound: Inbound, code: str) -> bo
     Locks the epoch before people, as changes of limits do, and people in the order in which `accept` of turns does.
     """
     change = await begun(connection, AGENT)
-    user = await _account(connection, inbound)
+    user = await people.account(connection, inbound)
     offered = (LinkCode.code_hash == _hash(code)) & (LinkCode.expires_at > func.now()) & (LinkCode.user_id != user)
     other = await connection.scalar(select(LinkCode.user_id).where(offered))
     if other is None:
         return False
-    people = await _locked(connection, user, other)
+    accounts = await people.locked(connection, user, other)
     used = (await connection.execute(delete(LinkCode).where(offered).returning(LinkCode.conversation_id))).first()
     if used is None:
         return False
-    gone, (stays, preferred) = people[user][0], people[other]
+    gone, (stays, preferred) = accounts[user][0], accounts[other]
     moved = []
     if gone != stays:
         moved = await inherit(connection, gone, stays)
@@ -93,25 +93,6 @@ async def accept(connection: AsyncConnection, inbound: Inbound, code: str) -> bo
         await change.record(entry.action, entry.subject, before=entry.before, after=entry.after)
     await change.end()
     return True
-
-
-async def _account(connection: AsyncConnection, inbound: Inbound) -> UUID:
-    """The row of this account, made if new; one that is there is not locked."""
-    new, channel = uuid7(), inbound.address.channel
-    row = upsert(User).values(
-        id=new, person_id=new, channel_type=channel, channel_user_id=inbound.user_id, username=inbound.username
-    )
-    await connection.execute(row.on_conflict_do_nothing(constraint="users_account"))
-    mine = select(User.id).where(User.channel_type == channel, User.channel_user_id == inbound.user_id)
-    return (await connection.execute(mine)).scalar_one()
-
-
-async def _locked(connection: AsyncConnection, *users: UUID) -> dict[UUID, tuple[UUID, str | None]]:
-    """Person and preferred model of these accounts; all accounts of these people are locked."""
-    people = select(User.person_id).where(User.id.in_(users))
-    accounts = select(User.id, User.person_id, User.preferred_model).where(User.person_id.in_(people))
-    ordered = accounts.order_by(User.channel_type, User.channel_user_id).with_for_update()
-    return {row[0]: (row[1], row[2]) for row in await connection.execute(ordered)}
 
 
 async def _carry_on(connection: AsyncConnection, source: UUID, user: UUID, inbound: Inbound) -> None:

@@ -135,7 +135,7 @@ def _accept_row(turn: NewTurn, *, believe_users: bool) -> tuple[Any, ...]:
     return (
         inbound.turn_id, address.channel, address.chat, address.thread, inbound.message_id,
         encode_address(address, direct=inbound.direct), turn.conversation, turn.user,
-        None if known else inbound.user_id, (inbound.username or "")[:255] or None,
+        None if known else inbound.user_id, inbound.username,
         inbound.text, turn.message_id, _json(metadata),
     )  # fmt: skip
 

@@ -219,6 +219,12 @@ async def test_a_strange_name_is_kept_as_far_as_it_can_be(world: World, agent: I
     await world.answered("room", "re: ev?e: hi")
 
 
+@pytest.mark.parametrize("name", ["e\0v\ud83de", "x" * 300])
+async def test_somebody_with_a_strange_name_can_choose_a_model(world: World, agent: Instance, name: str) -> None:
+    await agent.engine.accept(replace(world.message("/model test:other"), username=name))
+    await world.answered("ada", "From now on `test:other` answers you.")
+
+
 async def test_a_message_that_no_statement_takes_is_answered_and_holds_nobody_up(world: World, agent: Instance) -> None:
     """An account id longer than its column: the person hears of it, the platform need not deliver it again."""
     await agent.engine.accept(replace(world.message("hi", chat="odd"), user_id="x" * 300))

@@ -17,11 +17,16 @@ from storage.control import RedisControl
 from storage.flag_targets import Target
 from storage.flags import FlagDesk
 from storage.limit_desk import LimitDesk
+from storage.postgres import connect
 from tests.desk import ADA, Models
 from tests.steering import run
 from tests.world import Instance, World
 
 MODEL = "test:model"
+
+_WAITS = """
+SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock')
+"""
 
 
 @dataclass
@@ -179,6 +184,27 @@ async def test_a_registered_operator_is_not_asked_for(two: Two) -> None:
     await run(two.world.database_url, "INSERT INTO operators (name) VALUES ('ada')")
     await two.link()
     assert [("flag.move", "flag:streaming")] == await two.log()
+
+
+@pytest.mark.parametrize("by_operator", [False, True])
+async def test_accounts_of_a_person_are_locked_in_the_order_of_turns(two: Two, by_operator: bool) -> None:
+    """Whoever waits for the first of them holds no other, or they and a flush of turns would wait in a circle."""
+    await two.link()
+    later = """UPDATE users SET metadata = '{"later": true}' WHERE channel_user_id = 'ada'"""
+    await two.rows(later)  # in the table and its indexes, her row stands behind the other now
+    changes = {
+        True: lambda: two.limits.set("test:bob", "5/hour", ADA),
+        False: lambda: two.agent.engine.accept(two.world.message("/model test:other", chat="bob")),
+    }
+    flush = await connect(two.world.database_url)
+    async with flush.transaction():
+        await flush.execute("SELECT FROM users WHERE channel_user_id = 'ada' FOR UPDATE")
+        change = asyncio.ensure_future(changes[by_operator]())
+        while not await flush.fetchval(_WAITS):
+            await flush.execute("SELECT pg_sleep(0.01)")
+        await flush.execute("SELECT FROM users WHERE channel_user_id = 'bob' FOR UPDATE NOWAIT")
+    await flush.close()
+    await change
 
 
 @pytest.mark.chaos
