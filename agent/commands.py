@@ -1,4 +1,4 @@
-"""The commands people can type, the same on every channel. What they do is in `agent.engine`."""
+"""The commands people can type, the same on every channel. What they answer is in `agent.replies`."""
 
 from __future__ import annotations
 

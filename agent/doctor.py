@@ -79,7 +79,7 @@ async def _try_redis(settings: Settings) -> Sequence[Finding]:
 
 
 async def _try_model(settings: Settings) -> Sequence[Finding]:
-    """The shortest request there is, to each model that is configured."""
+    """The shortest request there is, to the default model; of the others only whether they could be asked."""
     async with open_models(settings) as models:
         try:
             check_models(settings, models)

@@ -156,7 +156,7 @@ class Engine:
             log.info("duplicate")
             return
         metrics.turns.add(channel, "open")
-        metrics.steps.observe(time.monotonic() - started, channel, "accept")
+        metrics.took(started, channel, "accept")
         log.info("accepted", seq=accepted.seq)
         if accepted.claim is not None:
             self._work(accepted.claim, _arrived(inbound, arrival, accepted))

@@ -9,7 +9,7 @@ Housekeeping deletes such reservations after a day; the day's sum stays.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from decimal import ROUND_CEILING, Decimal
 from typing import Any
@@ -24,7 +24,7 @@ from agent.models import Prompt, Usage
 from agent.ports import Control
 from storage.batch import Batch
 from storage.deliveries import LINGER_SECONDS
-from storage.postgres import Database
+from storage.postgres import Database, columns
 
 SMALLEST = Decimal("0.00000001")  # what a stored amount is a multiple of
 WorstCase = Callable[[str, Prompt], Usage]
@@ -114,7 +114,7 @@ class _Call:
     channel: str
     worst: Usage
 
-    def columns(self) -> tuple[Any, ...]:
+    def row(self) -> tuple[Any, ...]:
         worst = self.worst
         tokens = worst.prompt_tokens + worst.completion_tokens
         return (self.id, self.author, self.channel, tokens, _stored(worst.cost_usd))
@@ -168,7 +168,7 @@ class PostgresBudgets:
         return [await self._verdict(call, by_number[n], alone=len(calls) == 1) for n, call in enumerate(calls, start=1)]
 
     async def _judge(self, calls: Sequence[_Call]) -> list[asyncpg.Record]:
-        return await self._line.fetch(_RESERVE, *_columns(call.columns() for call in calls))
+        return await self._line.fetch(_RESERVE, *columns(call.row() for call in calls))
 
     async def _verdict(self, call: _Call, rows: Sequence[asyncpg.Record], *, alone: bool) -> UUID | Refused | None:
         if not rows:
@@ -181,17 +181,13 @@ class PostgresBudgets:
         return Refused(_sentence(tight, call.worst.model))
 
     async def _settle_all(self, items: Sequence[tuple[UUID, int, Decimal | None]]) -> list[None]:
-        await self._settle_line.fetch(_SETTLE, *_columns(items))
+        await self._settle_line.fetch(_SETTLE, *columns(items))
         return [None] * len(items)
 
 
 def _stored(usd: Decimal | None) -> Decimal | None:
     """Rounded up to what is stored, so that many small amounts never sum up to less than they are."""
     return None if usd is None else usd.quantize(SMALLEST, ROUND_CEILING)
-
-
-def _columns(rows: Iterable[tuple[Any, ...]]) -> list[list[Any]]:
-    return [list(column) for column in zip(*rows, strict=True)]
 
 
 def _sentence(row: asyncpg.Record, model: str) -> str:

@@ -15,10 +15,9 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 from uuid_utils.compat import uuid7
 
-from agent.errors import Conflict, Rejected
-from storage import audit
+from agent.errors import Rejected
 from storage.audit import Author
-from storage.changes import changing, difference
+from storage.changes import changing, expect, version_of
 from storage.channel_settings import CHANNELS, ChannelForm, changed_form, read_form
 from storage.flag_targets import Target, audience_of
 from storage.postgres import Database
@@ -34,7 +33,6 @@ CREDENTIALS: Mapping[str, tuple[str, ...]] = {
 """What each channel signs in with. `DISCORD_TOKEN` is the token of discord, and so on."""
 
 _ROWS = text("SELECT channel_type, default_model, settings, credentials FROM channel_configs")
-_VERSION = text("SELECT coalesce(max(id), 0) FROM audit_log WHERE subject = :subject")
 _STORE = text("""
 INSERT INTO channel_configs (id, channel_type, default_model, settings)
 VALUES (:id, :channel, :default_model, CAST(:settings AS jsonb))
@@ -85,7 +83,7 @@ class ChannelDesk:
         """
         async with changing(self._database, self._pipe, author) as change:
             before = await _known(change.connection, name)
-            await _expect(change.connection, before, expected)
+            await expect(change.connection, _subject(name), expected)
             form = changed_form(before.form, changes, self._check_model)
             if form != before.form:
                 values = {"id": uuid7(), "channel": name, "default_model": form.default_model}
@@ -150,22 +148,14 @@ async def _known(connection: AsyncConnection, name: str) -> ChannelView:
 async def _view(connection: AsyncConnection, name: str) -> ChannelView:
     rows = {row[0]: row for row in await connection.execute(_ROWS)}
     _, model, settings, sealed = rows.get(name, (name, None, {}, None))
-    version = await connection.scalar(_VERSION, {"subject": _subject(name)})
-    return ChannelView(name, read_form(model, settings), sealed is not None, int(version or 0))
+    version = await version_of(connection, _subject(name))
+    return ChannelView(name, read_form(model, settings), sealed is not None, version)
 
 
 async def _credentials(connection: AsyncConnection, name: str, secrets: Secrets) -> dict[str, str]:
     wanted = text("SELECT credentials FROM channel_configs WHERE channel_type = :name")
     sealed = await connection.scalar(wanted, {"name": name})
     return secrets.open(name, None if sealed is None else bytes(sealed))
-
-
-async def _expect(connection: AsyncConnection, view: ChannelView, expected: int | None) -> None:
-    if expected is None or expected == view.version:
-        return
-    since = await audit.entries(connection, subject=_subject(view.name), since=expected, most=3)
-    said = "; ".join(f"{row.actor}: {difference(row.before or {}, row.after)}" for row in reversed(since))
-    raise Conflict(f"{view.name} was changed meanwhile ({said or 'or this version never was'}). Look at it again.")
 
 
 def _subject(name: str) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 from uuid import UUID
 
 from sqlalchemy import insert
@@ -11,7 +10,7 @@ from sqlalchemy import insert
 from agent.errors import StoreUnavailable
 from agent.models import Placed
 from storage.batch import Batch
-from storage.postgres import Database
+from storage.postgres import Database, columns
 from storage.statements import STATEMENTS
 from storage.tables import AuditEntry
 from storage.turns import encode_placed
@@ -51,11 +50,11 @@ class PostgresDeliveries:
     async def _place_all(self, turns: Sequence[UUID]) -> list[None]:
         newest = [(turn, self._standing.pop(turn)) for turn in dict.fromkeys(turns) if turn in self._standing]
         if newest:
-            await self._line.fetch(STATEMENTS["placed"], *_columns(newest))
+            await self._line.fetch(STATEMENTS["placed"], *columns(newest))
         return [None] * len(turns)
 
     async def _close_all(self, items: Sequence[tuple[UUID, str, str | None]]) -> list[None]:
-        await self._line.fetch(STATEMENTS["done"], *_columns(items))
+        await self._line.fetch(STATEMENTS["done"], *columns(items))
         return [None] * len(items)
 
     async def _audit(self, turn: UUID, reason: str) -> None:
@@ -63,7 +62,3 @@ class PostgresDeliveries:
             await connection.execute(
                 insert(AuditEntry).values(actor="agent", action="turn.failed", subject=str(turn), reason=reason)
             )
-
-
-def _columns(rows: Sequence[tuple[Any, ...]]) -> list[list[Any]]:
-    return [list(column) for column in zip(*rows, strict=True)]

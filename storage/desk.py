@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -11,7 +11,6 @@ from uuid import UUID
 import msgspec
 from sqlalchemy import ColumnElement, case, func, select, text, update
 from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 from uuid_utils.compat import uuid7
 
@@ -32,11 +31,14 @@ from agent.models import (
 )
 from storage import linking, people
 from storage.features import announce
-from storage.postgres import GONE, WALK_INDEXES, Database
+from storage.postgres import WALK_INDEXES, Database
+from storage.reach import reached
 from storage.redis import RedisPipe
 from storage.statements import STATEMENTS
 from storage.tables import Conversation, MessageRow, TurnRow, User
 from storage.turns import encode_address
+
+_AWAY = StoreUnavailable.__doc__ or ""  # for people, who can not mend it
 
 
 class PostgresDesk:
@@ -45,7 +47,6 @@ class PostgresDesk:
     def __init__(self, database: Database, pipe: RedisPipe) -> None:
         self._database = database
         self._pipe = pipe
-        self._engine = database.engine
         self._edit_line = database.line()
         self._vote_line = database.line(WALK_INDEXES)
 
@@ -59,7 +60,7 @@ class PostgresDesk:
             "platform_message_id": inbound.message_id,
             "address": msgspec.json.decode(encode_address(address, direct=inbound.direct)),
         }
-        async with self._connection() as connection:
+        async with reached(self._database, _AWAY) as connection:
             new = insert(TurnRow).values(reply="", **turn).on_conflict_do_nothing().returning(TurnRow.id)
             if (await connection.execute(new)).first() is None:
                 return None
@@ -80,15 +81,15 @@ class PostgresDesk:
             .limit(1)
             .scalar_subquery()
         )
-        async with self._connection() as connection:
+        async with reached(self._database, _AWAY) as connection:
             here = (
                 await connection.execute(select(Conversation.model_override, last_text).where(_active(inbound)))
             ).first()
             account = select(User.preferred_model, User.person_id).where(_account(inbound))
             who = (await connection.execute(account)).first()
-        override, text = here or (None, None)
+        override, last = here or (None, None)
         preferred, person = who or (None, None)
-        return Standing(override, preferred, text, person)
+        return Standing(override, preferred, last, person)
 
     async def history(self, inbound: Inbound, count: int) -> list[HistoryEntry]:
         last = (
@@ -99,7 +100,7 @@ class PostgresDesk:
             .order_by(MessageRow.timestamp.desc(), MessageRow.seq.desc())
             .limit(count)
         )
-        async with self._connection() as connection:
+        async with reached(self._database, _AWAY) as connection:
             rows = (await connection.execute(last)).all()
         return [HistoryEntry(role, content, at, meta.get("author")) for role, content, at, meta in reversed(rows)]
 
@@ -107,7 +108,7 @@ class PostgresDesk:
         person = select(User.person_id).where(_account(inbound)).scalar_subquery()
         own = select(Conversation.id).join(User, User.id == Conversation.user_id).where(User.person_id == person)
         here = select(Conversation.id).where(_active(inbound))
-        async with self._connection() as connection:
+        async with reached(self._database, _AWAY) as connection:
             return (
                 await _total(connection, MessageRow.conversation_id.in_(here)),
                 await _total(
@@ -140,16 +141,6 @@ class PostgresDesk:
             inbound.change == "vote",
         )
         return bool(rows[0]["settled"])
-
-    @asynccontextmanager
-    async def _connection(self) -> AsyncIterator[AsyncConnection]:
-        try:
-            async with self._engine.begin() as connection:
-                yield connection
-        except (*GONE, DBAPIError) as error:
-            if isinstance(error, DBAPIError) and not error.connection_invalidated:
-                raise
-            raise StoreUnavailable(StoreUnavailable.__doc__) from error
 
 
 async def _apply(connection: AsyncConnection, inbound: Inbound, effect: Effect | None) -> Outcome:

@@ -78,7 +78,7 @@ async def _figures(connection: asyncpg.Connection[asyncpg.Record], name: str) ->
         raise Rejected(f"The experiment {name} has not started yet: there is nothing to report.")
     try:
         experiment = read_experiment(name, msgspec.json.decode(row["definition"]))
-    except (KeyError, TypeError, ValueError):
+    except ValueError:
         raise Rejected(f"The experiment {name} is of another version: this one can not read it.") from None
     groups = {variant.name: Group() for variant in experiment.variants}
     until: datetime = row["ended_at"] or row["now"]

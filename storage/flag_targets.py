@@ -10,9 +10,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from agent.errors import Rejected
 from agent.resolution import GLOBAL, KILL, PERCENTAGE, Audience, channel_scope, chat_scope, person_scope
+from storage.channel_settings import CHANNELS
 from storage.texts import is_text
-
-CHANNELS = ("discord", "slack", "telegram", "terminal")
 
 _PERSON = text("""
 SELECT person_id FROM users

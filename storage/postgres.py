@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from types import MappingProxyType
 from typing import Any
@@ -51,6 +51,11 @@ async def connect(
         command_timeout=statement_seconds,
         server_settings={"application_name": "simple-ai-agent", "jit": "off", **planner},
     )
+
+
+def columns(rows: Iterable[Sequence[Any]]) -> list[list[Any]]:
+    """A list for each column, as a statement takes many rows; at least one row."""
+    return [list(column) for column in zip(*rows, strict=True)]
 
 
 class Line:

@@ -15,12 +15,12 @@ _AWAY = "Postgres can not be reached; nothing was changed. Try again when it is 
 
 
 @asynccontextmanager
-async def reached(database: Database) -> AsyncIterator[AsyncConnection]:
-    """One transaction, committed at the end. Raises StoreUnavailable when the server is away."""
+async def reached(database: Database, away: str = _AWAY) -> AsyncIterator[AsyncConnection]:
+    """One transaction, committed at the end. Raises StoreUnavailable with the sentence `away` when the server is."""
     try:
         async with database.engine.begin() as connection:
             yield connection
     except (*GONE, DBAPIError) as error:
         if isinstance(error, DBAPIError) and not error.connection_invalidated:
             raise
-        raise StoreUnavailable(_AWAY) from error
+        raise StoreUnavailable(away) from error

@@ -24,7 +24,7 @@ from agent.models import (
     Window,
 )
 from storage.batch import Batch
-from storage.postgres import WALK_INDEXES, Database
+from storage.postgres import WALK_INDEXES, Database, columns
 from storage.statements import STATEMENTS
 
 LEASE_SECONDS = 5.0
@@ -86,11 +86,9 @@ class PostgresTurns:
 
     async def _accept_all(self, turns: Sequence[NewTurn]) -> list[Accepted | None]:
         try:
-            rows = await self._accept_line.fetch(STATEMENTS["accept"], *_columns(turns), self._instance, self._lease)
+            rows = await self._accept(turns)
         except asyncpg.ForeignKeyViolationError:  # a cached user id that this database does not know
-            rows = await self._accept_line.fetch(
-                STATEMENTS["accept"], *_columns(turns, believe_users=False), self._instance, self._lease
-            )
+            rows = await self._accept(turns, believe_users=False)
         verdicts: list[Accepted | None] = [None] * len(turns)
         for row in rows:
             turn = turns[row["n"] - 1]
@@ -100,9 +98,13 @@ class PostgresTurns:
             )
         return verdicts
 
+    async def _accept(self, turns: Sequence[NewTurn], *, believe_users: bool = True) -> list[asyncpg.Record]:
+        given = columns(_accept_row(turn, believe_users=believe_users) for turn in turns)
+        return await self._accept_line.fetch(STATEMENTS["accept"], *given, self._instance, self._lease)
+
     async def _answer_all(self, answers: Sequence[Answer]) -> list[Stored | None]:
-        columns = zip(*(_answer_row(answer) for answer in answers), strict=True)
-        rows = await self._answer_line.fetch(STATEMENTS["answer"], *map(list, columns), self._lease)
+        given = columns(_answer_row(answer) for answer in answers)
+        rows = await self._answer_line.fetch(STATEMENTS["answer"], *given, self._lease)
         by_fence = {row["fence"]: row for row in rows}
         return [
             _stored(answer, by_fence.get(answer.claim.fence)) or await self._find_answer(answer) for answer in answers
@@ -120,11 +122,6 @@ class PostgresTurns:
         for row in rows:
             found[row["conversation"]].append(row)
         return [_loaded(found[conversation], self._limit) for conversation in conversations]
-
-
-def _columns(turns: Sequence[NewTurn], *, believe_users: bool = True) -> list[Any]:
-    rows = (_accept_row(turn, believe_users=believe_users) for turn in turns)
-    return [list(column) for column in zip(*rows, strict=True)]
 
 
 def _accept_row(turn: NewTurn, *, believe_users: bool) -> tuple[Any, ...]:
