@@ -102,13 +102,6 @@ def _wilson(values: array[float], alpha: float) -> Interval:
     return Interval(float(found.low), float(found.high))
 
 
-def fixed_reach(alpha: float) -> float:
-    """How many standard errors a fixed interval of many people reaches to each side."""
-    from scipy.stats import norm
-
-    return float(norm.isf(alpha / 2))
-
-
 def sequential_reach(people: float, alpha: float) -> float:
     """How many standard errors a sequential interval reaches to each side, with so many people in both groups."""
     mixed = _mixture(alpha) * people / TIGHTEST_AT

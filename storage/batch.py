@@ -49,11 +49,6 @@ class Batch(Generic[Item, Verdict]):
             self._flusher = asyncio.create_task(self._flush_all(), context=Context())
         return await future
 
-    async def drain(self) -> None:
-        """Returns when nothing waits any more."""
-        while self._flusher is not None:
-            await asyncio.wait({self._flusher})
-
     async def _flush_all(self) -> None:
         try:
             await asyncio.sleep(self._linger)

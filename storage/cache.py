@@ -48,8 +48,6 @@ class RedisCache:
         self._limit = window_messages
         self._users: Hints[tuple[str, str]] = Hints()
         self._conversations: Hints[tuple[str, str, str]] = Hints()
-        self.hits = 0
-        self.misses = 0
 
     async def arrive(self, inbound: Inbound) -> Arrival:
         """One round trip: session, epoch, and the window of the conversation this process remembers.
@@ -77,7 +75,9 @@ class RedisCache:
             limited = await judging
         else:
             packed, limited = await asyncio.gather(self._window(conversation), judging)
-        return Arrival(user, conversation or hint, self._unpack(packed), epoch, limited)
+        window = _unpack(packed)
+        metrics.cache_reads.add("miss" if window is None else "hit")
+        return Arrival(user, conversation or hint, window, epoch, limited)
 
     async def keep(self, session: Session, window: Window) -> None:
         self._users.put((session.key[0], session.account), session.user)
@@ -115,22 +115,18 @@ class RedisCache:
         ]
         return _encoder.encode(_Packed(SCHEMA, window.version, messages))
 
-    def _unpack(self, data: Any) -> Window | None:
-        if not isinstance(data, bytes):
-            self.misses += 1
-            metrics.cache_reads.add("miss")
-            return None
-        try:
-            packed = _decoder.decode(data)
-        except msgspec.MsgspecError:
-            packed = None
-        if packed is None or packed.schema != SCHEMA:
-            self.misses += 1
-            metrics.cache_reads.add("miss")
-            return None
-        self.hits += 1
-        metrics.cache_reads.add("hit")
-        return Window(packed.version, tuple(Message(*message) for message in packed.messages))
+
+def _unpack(data: Any) -> Window | None:
+    """A stored window; None when there is none, it is of another schema, or somebody else's bytes."""
+    if not isinstance(data, bytes):
+        return None
+    try:
+        packed = _decoder.decode(data)
+    except msgspec.MsgspecError:
+        return None
+    if packed.schema != SCHEMA:
+        return None
+    return Window(packed.version, tuple(Message(*message) for message in packed.messages))
 
 
 def _session_key(channel: str, account: str) -> str:

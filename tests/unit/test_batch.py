@@ -170,24 +170,8 @@ async def test_all_may_be_cancelled() -> None:
         task.cancel()
     desk.open()
     await asyncio.wait({first, *waiting})
-    await batch.drain()
-    assert desk.lists == [[1]]
-
-
-async def test_drain_returns_when_nothing_waits() -> None:
-    desk = Desk()
-    batch = Batch(desk.run)
-    tasks = [await first_inside(desk, batch, 1), *await submitted(batch, 2, 3)]
-    desk.open()
-    await batch.drain()
-    assert desk.lists == [[1], [2, 3]]
-    assert await asyncio.gather(*tasks) == [2, 4, 6]
-
-
-async def test_drain_of_an_idle_batch_returns_at_once() -> None:
-    desk = Desk()
-    await Batch(desk.run).drain()
-    assert desk.lists == []
+    await batch.submit(4)
+    assert desk.lists == [[1], [4]]
 
 
 async def test_lingering_collects_company() -> None:

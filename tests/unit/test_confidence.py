@@ -54,12 +54,12 @@ def test_a_difference_reaches_as_many_standard_errors_as_it_is_told(alpha: float
     """With the reach of a fixed interval it is the z interval."""
     compared = CompareMeans(DescrStatsW(VARIANT), DescrStatsW(CONTROL))
     samples = confidence.sample_of(CONTROL), confidence.sample_of(VARIANT)
-    found = confidence.difference(*samples, confidence.fixed_reach(alpha))
+    found = confidence.difference(*samples, norm.isf(alpha / 2))
     assert close(found, compared.zconfint_diff(alpha, usevar="unequal"))
 
 
 def test_the_ends_of_the_relative_interval_are_where_the_difference_from_the_scaled_control_ends_at_zero() -> None:
-    reach = confidence.fixed_reach(0.05)
+    reach = norm.isf(0.05 / 2)
     found = confidence.relative_difference(confidence.sample_of(CONTROL), confidence.sample_of(VARIANT), reach)
     assert found is not None
     for end, side in ((found.low, 0), (found.high, 1)):
@@ -80,7 +80,7 @@ def test_sequential_intervals_are_tightest_where_they_are_meant_to_be(alpha: flo
         lambda people: confidence.sequential_reach(people, alpha), bounds=(10, 1e5), method="bounded"
     )
     assert pytest.approx(TIGHTEST_AT, rel=1e-3) == found.x
-    assert found.fun > confidence.fixed_reach(alpha)
+    assert found.fun > norm.isf(alpha / 2)
 
 
 @pytest.mark.parametrize(("people", "alpha"), [(50, 0.05), (1_000, 0.05), (250_000, 0.01)])
