@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
+from contextlib import suppress
 from itertools import repeat
 
 import structlog
 
 from agent.access import is_barred, vote_rule
 from agent.delivery import Later
+from agent.errors import StoreUnavailable
 from agent.models import Inbound
 from agent.ports import Ports
 
@@ -57,8 +59,12 @@ class Votes:
             self._later(self._wait(key, inbound))
 
     async def _wait(self, key: Key, inbound: Inbound) -> None:
+        """It was acknowledged, so that nobody delivers it again: a moment without Postgres does not end the wait."""
         try:
-            await self._try(key, inbound, LATER)
+            for pause in LATER:
+                with suppress(StoreUnavailable):
+                    if await self._try(key, inbound, (pause,)):
+                        return
         finally:
             self._forget(key, inbound)
 

@@ -52,6 +52,11 @@ class Fuse:
         """The call after so many others kills the instance, or only fails."""
         self._calls_left, self._when, self._kills = calls, when, kills
 
+    @property
+    def armed(self) -> bool:
+        """Whether the call that is to fail has not come yet."""
+        return self._calls_left is not None
+
     def disarm(self) -> None:
         self._calls_left = None
 

@@ -239,6 +239,24 @@ async def test_a_thumb_that_waited_does_not_undo_a_later_one(
     assert {("ada", "re: tell me a story"): -1} == await votes(probe)
 
 
+async def test_a_thumb_that_waits_outlives_a_moment_without_postgres(
+    world: World, probe: asyncpg.Connection[asyncpg.Record]
+) -> None:
+    """It was acknowledged: nobody would deliver it again."""
+    fuse, away = Fuse(), StoreUnavailable(StoreUnavailable.__doc__)
+    async with world.instance(lambda ports: replace(ports, desk=Faulty(ports.desk, fuse, away))) as agent:
+        world.model.hold()
+        await agent.engine.accept(world.message("tell me a story"))
+        await placed(world)
+        await agent.engine.accept(reaction(world, Thumb.UP))
+        fuse.arm(1, "before", kills=False)
+        world.model.release()
+        while agent.engine._tasks:
+            await asyncio.wait(agent.engine._tasks)
+        assert not fuse.armed
+    assert {("ada", "re: tell me a story"): 1} == await votes(probe)
+
+
 async def test_votes_are_limited_apart_from_messages_and_without_a_word(
     world: World, agent: Instance, probe: asyncpg.Connection[asyncpg.Record]
 ) -> None:
