@@ -6,7 +6,7 @@ import asyncio
 import enum
 import time
 from collections.abc import Sequence
-from contextlib import aclosing, nullcontext
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from uuid import UUID
 
@@ -15,8 +15,6 @@ from structlog.contextvars import bind_contextvars
 from uuid_utils.compat import uuid7
 
 from agent import metrics
-from agent.access import model_refusal, permits
-from agent.charges import Charge
 from agent.delivery import Display, Later, deliver
 from agent.errors import ModelError, Refused, UnknownModel
 from agent.flags import SWITCHED_OFF
@@ -30,7 +28,6 @@ from agent.models import (
     Placed,
     Prompt,
     Session,
-    Spent,
     Stored,
     Usage,
     Waiting,
@@ -41,6 +38,7 @@ from agent.ports import Ports, Reply
 from agent.prompt import build_prompt
 from agent.resolution import EVERYBODY, Audience
 from agent.steering import Steering, Terms, audience
+from agent.writing import Draft, Writing
 
 BELIEVED = 0.8
 """After this part of a lease without a heartbeat nothing unfinished is shown: another may soon take over."""
@@ -93,21 +91,6 @@ class Running:
         return self.draft[1] if self.draft and self.draft[0] == first.turn else first.placed
 
 
-@dataclass(slots=True)
-class Draft:
-    """What the model wrote so far, and how it ended."""
-
-    channel: str
-    began: float = field(default_factory=time.monotonic)
-    parts: list[str] = field(default_factory=list)
-    usage: Usage | None = None
-    error: str | None = None
-    shown: bool = True  # while it grows
-
-    def text(self) -> str:
-        return "".join(self.parts)
-
-
 class Answering:
     """Writes, stores and delivers answers. Holds no connection while a model or a platform is awaited."""
 
@@ -115,6 +98,7 @@ class Answering:
         self._ports = ports
         self._believed = BELIEVED * lease_seconds
         self._later = later
+        self._writing = Writing(ports, later)
         self._steering = steering
         self._quarantine = asyncio.Lock()
 
@@ -213,8 +197,8 @@ class Answering:
 
     async def _write(self, running: Running, prompt: Prompt, display: Display) -> Draft:
         """Asks the model. Whatever happens to it, there is a draft to go on with."""
-        draft = Draft(running.key[0], shown=running.terms.streams)
-        running.writer = asyncio.create_task(self._ask(running, prompt, draft, display))
+        draft = Draft(running.key[0], running.author, prompt, running.terms, running.opening)
+        running.writer = asyncio.create_task(self._writing.ask(draft, display))
         if running.cut is not None:
             running.writer.cancel()
         try:
@@ -227,62 +211,6 @@ class Answering:
         finally:
             running.writer = None
         return draft
-
-    async def _ask(self, running: Running, prompt: Prompt, draft: Draft, display: Display) -> None:
-        """The operators' fallback comes last, and only before the first word. The first failure is the one told."""
-        model, fallback = running.terms.model, running.terms.fallback_model
-        try:
-            await self._stream(running, model, prompt, draft, display)
-        except ModelError as failure:
-            if draft.parts or fallback in ("", model):
-                raise
-            log.warning("fallback model asked", reason=failure.sentence)
-            try:
-                await self._stream(running, fallback, prompt, draft, display)
-            except (ModelError, UnknownModel, Refused):
-                if not draft.parts:
-                    raise failure from None
-                raise
-
-    async def _stream(self, running: Running, model: str, prompt: Prompt, draft: Draft, display: Display) -> None:
-        """Raises Refused when the model, or another answer at all, is not allowed here and now."""
-        settings = self._ports.control.channel(draft.channel)
-        if not permits(settings, model):
-            raise Refused(model_refusal(settings, model))
-        assert running.author is not None
-        charge = Charge(
-            self._ports.budgets, self._later,
-            channel=draft.channel, author=running.author, model=model, prompt=prompt,
-        )  # fmt: skip
-        await charge.reserve()
-        try:
-            await self._read(running, charge, model, prompt, draft, display)
-        except ModelError:
-            if not draft.parts:
-                charge.nothing_used()
-            elif draft.usage and not draft.usage.estimated:  # else nobody knows what was not said any more
-                charge.settle(draft.usage)
-            raise
-        if draft.usage:
-            charge.settle(draft.usage)
-
-    async def _read(
-        self, running: Running, charge: Charge, model: str, prompt: Prompt, draft: Draft, display: Display
-    ) -> None:
-        async with aclosing(self._ports.models.stream(model, prompt)) as pieces:
-            async for piece in pieces:
-                if isinstance(piece, Usage):
-                    draft.usage = piece
-                elif isinstance(piece, Spent):
-                    draft.usage = piece.usage
-                    await charge.spent(piece)
-                else:
-                    if not draft.parts:
-                        metrics.took(draft.began, draft.channel, "first_text")
-                        draft.parts.append(running.opening)
-                    draft.parts.append(piece)
-                    if draft.shown:
-                        display.grow(draft.text)
 
     def _finished(self, running: Running, draft: Draft, latency_ms: int) -> Answer | None:
         """The answer to store; None when the same messages (and newer ones) are to be answered anew."""
