@@ -99,6 +99,7 @@ class Writing:
                     if not draft.parts:
                         metrics.took(draft.began, draft.channel, "first_text")
                         draft.parts.append(draft.opening)
+                        draft.usage = None  # of calls that ended before: they are charged
                     draft.parts.append(piece)
                     if draft.terms.streams:
                         display.grow(draft.text)

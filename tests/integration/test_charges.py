@@ -143,6 +143,21 @@ async def test_a_last_call_that_may_have_to_be_paid_counts_with_all_that_was_set
     assert await day(database_url) == [("person", 100, "0.01")]
 
 
+async def test_what_a_call_used_is_not_taken_for_the_next_one_that_broke_off(database_url: str, redis_url: str) -> None:
+    """Neither by the budget nor in what is kept of the answer."""
+    world = World(database_url, redis_url)
+    world.model.spent, world.model.error = (
+        [Spent(Usage(MODEL, 20, 10, Decimal("0.004")), again=True)],
+        "It fell silent.",
+    )
+    async with agent_with_budgets(world) as agent:
+        await budget(agent, database_url, 1000)
+        await world.ask(agent, "hello")
+    assert [("person", 30 + 100, "0.01")] == await day(database_url)
+    [answer] = await run(database_url, "SELECT content, prompt_tokens FROM messages WHERE role = 'assistant'")
+    assert ("re:", None) == tuple(answer)
+
+
 async def test_an_answer_that_broke_off_counts_with_all_that_was_set_aside(database_url: str, redis_url: str) -> None:
     world = World(database_url, redis_url)
     world.model.error = "The model fell silent."
