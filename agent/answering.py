@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import enum
 import time
 from collections.abc import Sequence
-from contextlib import nullcontext
-from dataclasses import dataclass, field
+from contextlib import nullcontext, suppress
+from dataclasses import replace
 from uuid import UUID
 
 import structlog
@@ -16,14 +15,14 @@ from uuid_utils.compat import uuid7
 
 from agent import metrics
 from agent.delivery import Display, Later, deliver
-from agent.errors import ModelError, Refused, UnknownModel
+from agent.errors import ModelError, Refused, StoreUnavailable, UnknownModel
 from agent.flags import SWITCHED_OFF
 from agent.models import (
     Answer,
-    Claim,
     Loaded,
     Message,
     Notice,
+    Outdated,
     Overlap,
     Placed,
     Prompt,
@@ -36,8 +35,8 @@ from agent.models import (
 )
 from agent.ports import Ports, Reply
 from agent.prompt import build_prompt
-from agent.resolution import EVERYBODY, Audience
-from agent.steering import Steering, Terms, audience
+from agent.running import Cut, Running
+from agent.steering import Steering, audience
 from agent.writing import Draft, Writing
 
 BELIEVED = 0.8
@@ -50,45 +49,6 @@ SET_ASIDE = "I could not answer this message: it failed three times. Please put 
 DELETED = "The message was deleted."
 
 log = structlog.get_logger()
-
-
-class Cut(enum.Enum):
-    """Why an answer ends before the model does."""
-
-    INTERRUPTED = "interrupted by your next message"
-    STOPPED = "stopped"
-    EDITED = "the message was edited"
-    LOST = "another instance answers"
-
-
-@dataclass(slots=True, eq=False)
-class Running:
-    """A claim being worked on by this instance."""
-
-    claim: Claim | None
-    conversation: UUID
-    key: tuple[str, str, str]
-    covers: int = 0  # seq of the last message that the answer being written covers
-    author: UUID | None = None  # of the message that leads: the budget is theirs
-    opening: str = ""  # stands before the answer's first word
-    turns: tuple[UUID, ...] = ()  # all it covers; the last one leads
-    draft: tuple[UUID, Placed] | None = None  # where the answer being written stands, by the first turn it covers
-    audience: Audience = EVERYBODY
-    terms: Terms = field(init=False)  # of the answer being written
-    cut: Cut | None = None
-    writer: asyncio.Task[None] | None = None
-    held_at: float = field(default_factory=time.monotonic)  # when the claim was last known to be ours
-
-    def cut_short(self, why: Cut) -> None:
-        """Ends the writing; what is being stored is not disturbed."""
-        if self.cut is not Cut.LOST:
-            self.cut = why
-        if self.writer is not None:
-            self.writer.cancel()
-
-    def standing(self, first: Waiting) -> Placed | None:
-        """What stands already, known here perhaps before it is recorded."""
-        return self.draft[1] if self.draft and self.draft[0] == first.turn else first.placed
 
 
 class Answering:
@@ -105,6 +65,7 @@ class Answering:
     async def run(self, running: Running, loaded: Loaded | None, *, recovered: bool = False) -> None:
         """Answers until the conversation is released. `loaded` is what arrived with the claim, if it is known."""
         while running.claim is not None and running.cut is not Cut.LOST:
+            running.edits += running.cut is Cut.EDITED
             running.cut = None
             loaded = loaded or await self._ports.turns.load(running.conversation)
             batch = self._begin(running, loaded)
@@ -115,27 +76,40 @@ class Answering:
                 await self._answer_next(running, loaded, batch)
             loaded = None
 
+    async def look_again(self, running: Running) -> None:
+        """A message of the conversation was edited: if the answer being written covers it, it is begun anew."""
+        writer = running.writer
+        with suppress(StoreUnavailable):  # the next heartbeat makes us look again, and storing the answer does
+            loaded = await self._ports.turns.load(running.conversation)
+            if running.writer is writer and running.cut is None and not running.still_reads(loaded):
+                running.cut_short(Cut.EDITED)
+
     def _begin(self, running: Running, loaded: Loaded) -> Sequence[Waiting]:
         """Decides on which terms the next answer is given. The messages that it covers."""
         running.audience = audience(running.key, loaded.waiting)
         running.terms = self._steering.terms(running.audience, loaded.model)
         batch = loaded.waiting[:1] if running.terms.overlap is Overlap.QUEUE else loaded.waiting
-        running.turns = tuple(waiting.turn for waiting in batch)
-        running.covers = batch[-1].seq if batch else loaded.window.version
-        running.author = batch[-1].user if batch else None
+        running.begin(loaded, batch)
         running.opening = self._opening(running, loaded)
         return batch
 
     async def _recover_next(self, running: Running, loaded: Loaded, batch: Sequence[Waiting]) -> None:
         """An instance died over these. Suspects run one at a time, so that the guilty one is found alone."""
-        deaths = max((waiting.attempts for waiting in batch), default=0)
+        deaths = max((waiting.attempts - (waiting.turn in running.attempted) for waiting in batch), default=0)
         if deaths >= ATTEMPTS:
             await self._say(running, loaded, batch, SET_ASIDE, failed=f"set aside after {ATTEMPTS} attempts")
             return
         async with self._quarantine if deaths else nullcontext():
-            await self._ports.leases.attempt(running.turns)
+            await self._attempt(running)
             batch = self._begin(running, loaded)  # in the queue of suspects it may have got old
             await self._answer_next(running, loaded, batch)
+
+    async def _attempt(self, running: Running) -> None:
+        """Counted once, however often the answer is begun anew: an edit is no death."""
+        turns = [turn for turn in running.turns if turn not in running.attempted]
+        if turns:
+            await self._ports.leases.attempt(turns)
+            running.attempted |= frozenset(turns)
 
     async def _say(
         self, running: Running, loaded: Loaded, batch: Sequence[Waiting], sentence: str, *, failed: str | None = None
@@ -154,7 +128,7 @@ class Answering:
             self._later(self._ports.deliveries.done(running.turns, None))
 
     async def _answer_next(self, running: Running, loaded: Loaded, batch: Sequence[Waiting]) -> None:
-        if not _has_text(loaded, batch):  # a draft that stands is not left half written
+        if not any(running.texts.values()):  # a draft that stands is not left half written
             stands = batch and running.standing(batch[0])
             await self._say(running, loaded, batch, DELETED if stands else "")
             return
@@ -235,6 +209,7 @@ class Answering:
         latency_ms: int | None = None,
     ) -> Answer:
         assert running.claim is not None
+        seen = running.seen if running.heeds_edits and running.cut is not Cut.STOPPED else None
         return Answer(
             running.claim,
             uuid7(),
@@ -244,16 +219,16 @@ class Answering:
             usage,
             latency_ms,
             {**metadata, **running.terms.record},
+            seen,
         )
 
     async def _store(self, running: Running, loaded: Loaded, batch: Sequence[Waiting], answer: Answer) -> Stored | None:
         """Answer and intent to deliver, in one statement; then the window grows in Redis."""
-        stored = await self._ports.turns.answer(answer)
+        stored = await self._submit(running, answer)
         if stored is None:
-            running.cut_short(Cut.LOST)
-            log.warning("claim lost", conversation=str(running.conversation))
             return None
         running.claim, running.cut, running.held_at = stored.next_claim, None, time.monotonic()
+        running.edits = 0
         log.info("answered", seq=stored.version, covers=answer.answers)
         window = loaded.window
         if stored.next_claim is None and stored.version == window.version + 1 and batch:
@@ -276,6 +251,19 @@ class Answering:
             await self._ports.cache.keep(session, Window(stored.version, (*window.messages, said)))
         return stored
 
+    async def _submit(self, running: Running, answer: Answer) -> Stored | None:
+        """None when the claim was lost, or the answer is to be begun anew because what it answers was edited."""
+        verdict = await self._ports.turns.answer(answer)
+        while isinstance(verdict, Outdated):
+            if not running.still_reads(await self._ports.turns.load(running.conversation)):
+                running.cut_short(Cut.EDITED)
+                return None
+            verdict = await self._ports.turns.answer(replace(answer, seen=running.seen))
+        if verdict is None:
+            running.cut_short(Cut.LOST)
+            log.warning("claim lost", conversation=str(running.conversation))
+        return verdict
+
     def _opening(self, running: Running, loaded: Loaded) -> str:
         """The channel's greeting, before the first answer of a conversation."""
         greeting, messages = self._ports.control.channel(running.key[0]).greeting, loaded.window.messages
@@ -287,11 +275,6 @@ class Answering:
         shown = Window(window.version, terms.shown(window.messages, running.covers))
         budget = self._ports.models.budget(terms.model)
         return build_prompt(terms.system_prompt, shown, upto=running.covers, budget=budget)
-
-
-def _has_text(loaded: Loaded, batch: Sequence[Waiting]) -> bool:
-    asked = {waiting.seq for waiting in batch}
-    return any(message.content for message in loaded.window.messages if message.seq in asked)
 
 
 def _is_cancelled() -> bool:

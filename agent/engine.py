@@ -29,7 +29,7 @@ from agent.access import (
     stranger_rule,
     stranger_sentence,
 )
-from agent.answering import Answering, Cut, Running
+from agent.answering import Answering
 from agent.commands import Command, parse_command
 from agent.delivery import deliver
 from agent.errors import AgentError, StoreUnavailable
@@ -53,6 +53,7 @@ from agent.models import (
 from agent.ports import Options, Ports
 from agent.replies import Plan, plan, say
 from agent.resolution import Audience
+from agent.running import Cut, Running
 from agent.rush import Rush
 from agent.steering import Steering
 from agent.votes import Votes
@@ -319,16 +320,18 @@ class Engine:
             running.held_at = began if fence in beat.held else running.held_at
             if fence not in beat.held:
                 running.cut_short(Cut.LOST)
-            elif fence in beat.stopped and running.writer is not None:
-                running.cut_short(Cut.STOPPED)
-            elif beat.held[fence] > running.covers and running.writer is not None:
-                self._overtaken(running)
+            elif running.writer is not None:
+                self._heed(running, fence, beat)
         return beat
 
-    def _overtaken(self, running: Running) -> None:
-        """Another instance accepted a message while this answer is written."""
-        if self._steering.overlap(running.audience) is Overlap.INTERRUPT:
+    def _heed(self, running: Running, fence: UUID, beat: Beat) -> None:
+        """What another instance accepted while this answer is written: a `/stop`, a message, an edit."""
+        if fence in beat.stopped:
+            running.cut_short(Cut.STOPPED)
+        elif beat.held[fence] > running.covers and self._steering.overlap(running.audience) is Overlap.INTERRUPT:
             running.cut_short(Cut.INTERRUPTED)
+        elif beat.edited[fence] > running.seen and running.heeds_edits:
+            self._spawn(self._answering.look_again(running))
 
     async def _sweep(self, look_back: float) -> None:
         for claim in await self._ports.leases.take_over(look_back=look_back):

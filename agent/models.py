@@ -208,6 +208,7 @@ class Answer:
     latency_ms: int | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict)
     """`note`: why it is cut; `notice`: no answer; and on what terms it was given, as agent.steering records them."""
+    seen: int | None = None  # version of the window it was made from; None: edits after it do not matter
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,6 +217,11 @@ class Stored:
 
     version: int
     next_claim: Claim | None  # set when messages wait: the claim goes on, under a new fence
+
+
+@dataclass(frozen=True, slots=True)
+class Outdated:
+    """The verdict on an answer whose conversation had a message edited since its window: not stored, the claim kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,6 +249,7 @@ class Beat:
     """What a heartbeat tells."""
 
     held: Mapping[UUID, int]  # claims still held, by fence: `asked` of the conversation; others are lost
+    edited: Mapping[UUID, int]  # the same claims: version that the conversation's last edit made, 0 if none
     stopped: frozenset[UUID]  # fences of answers that a person asked to stop
     bereaved: bool  # another instance stopped beating: look for what it left
     epoch: int  # of flags and channel settings, from Postgres

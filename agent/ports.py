@@ -27,6 +27,7 @@ from agent.models import (
     Loaded,
     NewTurn,
     Outcome,
+    Outdated,
     Placed,
     Prompt,
     Session,
@@ -133,8 +134,11 @@ class Turns(Protocol):
     async def load(self, conversation: UUID) -> Loaded:
         """The window and what waits. Concurrent calls for one conversation share one read."""
 
-    async def answer(self, answer: Answer) -> Stored | None:
-        """Stores the answer and releases the conversation or goes on. None: the claim was lost."""
+    async def answer(self, answer: Answer) -> Stored | Outdated | None:
+        """Stores the answer and releases the conversation or goes on. None: the claim was lost.
+
+        Outdated: any waiting message was edited or deleted after version `seen`; nothing changed, the claim is held.
+        """
 
 
 class Deliveries(Protocol):

@@ -40,6 +40,7 @@ class PostgresLeases:
         *held, rest = sorted(rows, key=lambda row: row["fence"] is None)
         return Beat(
             {row["fence"]: row["asked"] for row in held},
+            {row["fence"]: row["edited"] for row in held},
             frozenset(row["fence"] for row in held if row["stopped"]),
             bereaved=rest["asked"] > 0,
             epoch=rest["epoch"],

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, text
 from agent.errors import SchemaError
 from storage.postgres import connect, open_database
 
-HEAD = "0004"
+HEAD = "0005"
 """The newest migration; a test holds it against the folder."""
 
 _LOCK = 7_061_206_101  # any number that nobody else locks: one instance migrates, the others wait

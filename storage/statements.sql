@@ -66,15 +66,17 @@ SELECT n, turn, conversation_id, user_id, person_id, seq, claimed, model FROM ve
 -- name: answer
 -- Stores answers whose claim still holds; the open turns are the intent to deliver, so nothing else is written.
 -- A conversation with nobody waiting is released, else the claim goes on under its next fence.
+-- Not stored, and the claim kept, when a message was edited after the answer's window was true: it comes back as outdated.
 -- $1 conversation  $2 fence  $3 seq of the last message answered  $4 next fence  $5 message id  $6 content  $7 model
--- $8 prompt tokens  $9 answer tokens  $10 cost  $11 latency  $12 metadata  $13 lease in seconds
+-- $8 prompt tokens  $9 answer tokens  $10 cost  $11 latency  $12 metadata
+-- $13 version of the window, or NULL if edits do not matter  $14 lease in seconds
 WITH given AS MATERIALIZED (
     SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::bigint[], $4::uuid[], $5::uuid[], $6::text[], $7::text[],
-                         $8::bigint[], $9::bigint[], $10::numeric[], $11::bigint[], $12::text[])
+                         $8::bigint[], $9::bigint[], $10::numeric[], $11::bigint[], $12::text[], $13::bigint[])
         AS t(conversation, fence, upto, next_fence, message, content, model,
-             prompt_tokens, tokens, cost, latency, metadata)
+             prompt_tokens, tokens, cost, latency, metadata, seen)
 ), held AS MATERIALIZED (  -- waits, re-checks the fence and returns the newest row
-    SELECT c.id, c.version, c.asked, c.last_activity, given.*
+    SELECT c.id, c.version, c.asked, c.last_activity, c.edited > given.seen IS TRUE AS outdated, given.*
     FROM given JOIN conversations c ON c.id = given.conversation AND c.answering = given.fence
     ORDER BY c.channel_type, c.chat_id, c.thread_id FOR UPDATE OF c
 ), released AS (
@@ -84,8 +86,8 @@ WITH given AS MATERIALIZED (
         last_activity = greatest(held.last_activity + interval '1 microsecond', clock_timestamp()),
         answering = CASE WHEN held.asked > held.upto THEN held.next_fence END,
         owner = CASE WHEN held.asked > held.upto THEN c.owner END,
-        lease_until = CASE WHEN held.asked > held.upto THEN now() + make_interval(secs => $13::float8) END
-    FROM held WHERE c.id = held.id
+        lease_until = CASE WHEN held.asked > held.upto THEN now() + make_interval(secs => $14::float8) END
+    FROM held WHERE c.id = held.id AND NOT held.outdated
     RETURNING c.id, c.version, c.answering, c.last_activity, held.fence
 ), stored AS (
     INSERT INTO messages (conversation_id, "timestamp", seq, id, role, content, answers, model_used,
@@ -94,13 +96,15 @@ WITH given AS MATERIALIZED (
            g.prompt_tokens, g.tokens, g.cost, g.latency, g.metadata::jsonb
     FROM released r JOIN given g ON g.fence = r.fence
 )
-SELECT fence, version, answering FROM released;
+SELECT fence, version, answering, false AS outdated FROM released
+UNION ALL
+SELECT fence, version, fence, true FROM held WHERE outdated;
 
 
 -- name: find_answer
 -- After a connection was lost in the middle of a commit: did this answer arrive?
 -- $1 conversation  $2 message id
-SELECT m.seq AS version, c.answering
+SELECT m.seq AS version, c.answering, false AS outdated
 FROM conversations c JOIN messages m ON m.conversation_id = c.id
 WHERE c.id = $1::uuid AND m.id = $2::uuid AND m."timestamp" >= c.last_activity - interval '10 minutes';
 
@@ -151,17 +155,17 @@ WITH me AS (
     ORDER BY c.channel_type, c.chat_id, c.thread_id FOR UPDATE OF c
 ), renewed AS (
     UPDATE conversations c SET lease_until = now() + make_interval(secs => $8::float8)
-    FROM held WHERE c.id = held.id RETURNING c.answering, c.asked, c.stopping
+    FROM held WHERE c.id = held.id RETURNING c.answering, c.asked, c.edited, c.stopping
 ), touched AS (
     UPDATE turns t SET touched_at = now()
     FROM (SELECT id FROM turns WHERE id = ANY($7::uuid[]) AND state = 'open' ORDER BY id FOR UPDATE) x
     WHERE t.id = x.id
 )
-SELECT answering AS fence, asked, stopping IS NOT DISTINCT FROM answering AS stopped, 0 AS epoch FROM renewed
+SELECT answering AS fence, asked, edited, stopping IS NOT DISTINCT FROM answering AS stopped, 0 AS epoch FROM renewed
 UNION ALL
 SELECT NULL, (SELECT count(*) FROM instances WHERE id <> $1::uuid AND seen_at > now() - interval '2 minutes'
                 AND seen_at < now() - make_interval(secs => $8::float8)),
-       false, epoch FROM control_epoch;
+       0, false, epoch FROM control_epoch;
 
 
 -- name: take_over
@@ -277,7 +281,8 @@ WITH asked AS MATERIALIZED (
                  AND m.turn_id = $1::uuid AND m.seq > asked.answered
     RETURNING m.conversation_id
 )
-UPDATE conversations c SET version = c.version + 1 FROM edited WHERE c.id = edited.conversation_id RETURNING c.id;
+UPDATE conversations c SET version = c.version + 1, edited = c.version + 1
+FROM edited WHERE c.id = edited.conversation_id RETURNING c.id;
 
 
 -- name: last_accepted

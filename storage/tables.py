@@ -65,7 +65,7 @@ class User(Base):
 class Conversation(Base):
     """One conversation, and in it the one slot that makes «one answer at a time».
 
-    No index may name version, asked, answered, answering, owner, lease_until or last_activity: every turn updates
+    No index may name version, asked, answered, edited, answering, owner, lease_until or last_activity: turns update
     them, and only unindexed columns are updated in place (HOT). That is also why the seed's index on last_activity
     is missing.
     """
@@ -96,6 +96,7 @@ class Conversation(Base):
     version: Mapped[int] = mapped_column(server_default="0")  # counts every change
     asked: Mapped[int] = mapped_column(server_default="0")  # seq of the last message of a person
     answered: Mapped[int] = mapped_column(server_default="0")  # seq of the last message that an answer covers
+    edited: Mapped[int] = mapped_column(server_default="0")  # version that the last edit of a message made
     answering: Mapped[UUID | None]  # the claim, a new id each time: the fence
     stopping: Mapped[UUID | None]  # the claim that a person asked to stop
     owner: Mapped[UUID | None]  # the instance that answers

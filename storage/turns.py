@@ -18,6 +18,7 @@ from agent.models import (
     Loaded,
     Message,
     NewTurn,
+    Outdated,
     Placed,
     Stored,
     Waiting,
@@ -78,7 +79,7 @@ class PostgresTurns:
     async def accept(self, turn: NewTurn) -> Accepted | None:
         return await self._accepts.submit(turn)
 
-    async def answer(self, answer: Answer) -> Stored | None:
+    async def answer(self, answer: Answer) -> Stored | Outdated | None:
         return await self._answers.submit(answer)
 
     async def load(self, conversation: UUID) -> Loaded:
@@ -102,7 +103,7 @@ class PostgresTurns:
         given = columns(_accept_row(turn, believe_users=believe_users) for turn in turns)
         return await self._accept_line.fetch(STATEMENTS["accept"], *given, self._instance, self._lease)
 
-    async def _answer_all(self, answers: Sequence[Answer]) -> list[Stored | None]:
+    async def _answer_all(self, answers: Sequence[Answer]) -> list[Stored | Outdated | None]:
         given = columns(_answer_row(answer) for answer in answers)
         rows = await self._answer_line.fetch(STATEMENTS["answer"], *given, self._lease)
         by_fence = {row["fence"]: row for row in rows}
@@ -110,7 +111,7 @@ class PostgresTurns:
             _stored(answer, by_fence.get(answer.claim.fence)) or await self._find_answer(answer) for answer in answers
         ]
 
-    async def _find_answer(self, answer: Answer) -> Stored | None:
+    async def _find_answer(self, answer: Answer) -> Stored | Outdated | None:
         """A lost claim, or our own commit whose confirmation was lost: only the message itself can tell."""
         rows = await self._answer_line.fetch(STATEMENTS["find_answer"], answer.claim.conversation, answer.message_id)
         return _stored(answer, rows[0] if rows else None)
@@ -144,13 +145,15 @@ def _answer_row(answer: Answer) -> tuple[Any, ...]:
         claim.conversation, claim.fence, answer.answers, answer.next_fence, answer.message_id, answer.content,
         usage.model if usage else None, usage.prompt_tokens if usage else None,
         usage.completion_tokens if usage else None, usage.cost_usd if usage else None, answer.latency_ms,
-        _json(metadata),
+        _json(metadata), answer.seen,
     )  # fmt: skip
 
 
-def _stored(answer: Answer, row: asyncpg.Record | None) -> Stored | None:
+def _stored(answer: Answer, row: asyncpg.Record | None) -> Stored | Outdated | None:
     if row is None:
         return None
+    if row["outdated"]:
+        return Outdated()
     claim = answer.claim
     goes_on = row["answering"] == answer.next_fence
     return Stored(row["version"], Claim(claim.conversation, answer.next_fence, claim.key) if goes_on else None)

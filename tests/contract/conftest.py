@@ -13,11 +13,13 @@ from uuid_utils.compat import uuid7
 from agent.models import Address, Answer, Claim, Inbound, NewTurn
 from agent.ports import Deliveries, Leases, Turns
 from storage.deliveries import PostgresDeliveries
+from storage.desk import PostgresDesk
 from storage.leases import PostgresLeases
 from storage.postgres import open_database
+from storage.redis import open_redis
 from storage.turns import PostgresTurns
 from tests.clock import let_pass
-from tests.contract.memory import Memory, MemoryDeliveries, MemoryLeases, MemoryTurns
+from tests.contract.memory import Memory, MemoryDeliveries, MemoryDesk, MemoryLeases, MemoryTurns
 
 WINDOW = 5
 LEASE = 5.0
@@ -31,6 +33,7 @@ class Member:
     turns: Turns
     deliveries: Deliveries
     leases: Leases
+    edit: Callable[[Inbound], Awaitable[UUID | None]]  # of agent.ports.Desk
 
 
 @dataclass(frozen=True)
@@ -50,12 +53,12 @@ def truth(request: pytest.FixtureRequest) -> str | None:
 
 
 @pytest.fixture
-async def stores(truth: str | None) -> AsyncIterator[Stores]:
+async def stores(truth: str | None, redis_url: str) -> AsyncIterator[Stores]:
     async with AsyncExitStack() as stack:
         if truth is None:
             yield _in_memory()
         else:
-            one, other = [await _on_postgres(stack, truth) for _ in range(2)]
+            one, other = [await _on_postgres(stack, truth, redis_url) for _ in range(2)]
             yield Stores(one, other, lambda seconds: let_pass(truth, seconds))
 
 
@@ -64,7 +67,8 @@ def _in_memory() -> Stores:
 
     def member() -> Member:
         turns = MemoryTurns(memory, window_messages=WINDOW, lease=LEASE)
-        return Member(turns, MemoryDeliveries(memory), MemoryLeases(memory, uuid7(), CHANNELS, lease=LEASE))
+        leases = MemoryLeases(memory, uuid7(), CHANNELS, lease=LEASE)
+        return Member(turns, MemoryDeliveries(memory), leases, MemoryDesk(memory).edit)
 
     async def later(seconds: float) -> None:
         memory.now += seconds
@@ -72,11 +76,12 @@ def _in_memory() -> Stores:
     return Stores(member(), member(), later)
 
 
-async def _on_postgres(stack: AsyncExitStack, url: str) -> Member:
+async def _on_postgres(stack: AsyncExitStack, url: str, redis_url: str) -> Member:
     database, instance = await stack.enter_async_context(open_database(url)), uuid7()
+    desk = PostgresDesk(database, await stack.enter_async_context(open_redis(redis_url)))
     turns = PostgresTurns(database, instance, WINDOW, lease=LEASE)
     leases = PostgresLeases(database, instance, CHANNELS, lease=LEASE)
-    return Member(turns, PostgresDeliveries(database), leases)
+    return Member(turns, PostgresDeliveries(database), leases, desk.edit)
 
 
 def inbound(text: str, *, chat: str = "ada", thread: str = "", user: str | None = None) -> Inbound:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from uuid import UUID, uuid4
 
 from agent.models import (
@@ -17,6 +17,7 @@ from agent.models import (
     Loaded,
     Message,
     NewTurn,
+    Outdated,
     Placed,
     Session,
     Stored,
@@ -52,6 +53,7 @@ class Conversation:
     version: int = 0
     asked: int = 0
     answered: int = 0
+    edited: int = 0
     fence: UUID | None = None
     lease_until: float = 0.0
     messages: list[Message] = field(default_factory=list)
@@ -122,10 +124,12 @@ class MemoryTurns:
             None,
         )
 
-    async def answer(self, answer: Answer) -> Stored | None:
+    async def answer(self, answer: Answer) -> Stored | Outdated | None:
         row = self._memory.held(answer.claim)
         if row is None:
             return self._find(answer)
+        if answer.seen is not None and row.edited > answer.seen:
+            return Outdated()
         row.answered = answer.answers
         said = Message(
             row.version + 1,
@@ -154,6 +158,23 @@ def _waiting(name: UUID, turn: Turn) -> Waiting:
         turn.seq, name, inbound.address, turn.user, inbound.user_id, turn.attempts, turn.placed, inbound.direct,
         turn.user,
     )  # fmt: skip
+
+
+class MemoryDesk:
+    """Implements `edit` of agent.ports.Desk."""
+
+    def __init__(self, memory: Memory) -> None:
+        self._memory = memory
+
+    async def edit(self, inbound: Inbound) -> UUID | None:
+        turn = self._memory.turns.get(inbound.turn_id)
+        row = next((row for row in self._memory.conversations.values() if inbound.turn_id in row.turns), None)
+        if turn is None or row is None or turn.seq <= row.answered:
+            return None
+        text = "" if inbound.change == "delete" else inbound.text
+        row.messages = [replace(m, content=text) if m.seq == turn.seq else m for m in row.messages]
+        row.version = row.edited = row.version + 1
+        return row.id
 
 
 class MemoryDeliveries:
@@ -188,6 +209,7 @@ class MemoryLeases:
             memory.turns[turn].touched = memory.now
         return Beat(
             {row.claim().fence: row.asked for row in held},
+            {row.claim().fence: row.edited for row in held},
             frozenset(),
             bereaved=any(seen < memory.now - self._lease for seen in memory.seen.values()),
             epoch=memory.epoch,

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from agent.models import Placed, Undelivered, delivered
+from agent.models import Placed, Stored, Undelivered, delivered
 from tests.contract.conftest import Stores, answer_to, claimed, inbound, waits
 
 HERE = Placed(("m1", "m2"), {"stream": "17"})
@@ -90,7 +90,7 @@ async def test_answers_of_one_conversation_are_found_apart(stores: Stores) -> No
     claim = await claimed(stores.one, "one")
     await waits(stores.one, "two")
     stored = await stores.one.turns.answer(answer_to(claim, 1, "to one"))
-    assert stored is not None
+    assert isinstance(stored, Stored)
     assert stored.next_claim is not None
     await stores.one.turns.answer(answer_to(stored.next_claim, 2, "to two"))
     assert sorted((answer.text, answer.turns) for answer in await found(stores)) == [

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
-from agent.models import Claim
+from agent.models import Claim, Stored
 from tests.contract.conftest import LEASE, Stores, answer_to, claimed, inbound, waits
 
 LONG = 3600.0
@@ -17,9 +18,27 @@ async def test_a_heartbeat_tells_which_claims_are_held_and_up_to_which_message(s
     assert beat.held == {claim.fence: 2, other.fence: 1}
 
 
+async def test_a_heartbeat_tells_the_version_of_the_last_edit_whatever_came_after_it(stores: Stores) -> None:
+    claim, other = await claimed(stores.one, "one"), await claimed(stores.one, "bob's", chat="bob")
+    await stores.other.edit(replace(inbound("one"), text="won", change="edit"))
+    await waits(stores.other, "two")
+    assert (await stores.one.leases.beat([claim, other], [], 0)).edited == {claim.fence: 2, other.fence: 0}
+    await stores.other.edit(replace(inbound("two"), change="delete"))
+    assert (await stores.one.leases.beat([claim], [], 0)).edited == {claim.fence: 4}
+
+
+async def test_an_edit_of_what_was_answered_is_told_by_no_heartbeat(stores: Stores) -> None:
+    claim, second = await claimed(stores.one, "one"), await waits(stores.one, "two")
+    stored = await stores.one.turns.answer(answer_to(claim, 1))
+    assert isinstance(stored, Stored)
+    assert stored.next_claim is not None
+    assert await stores.other.edit(replace(inbound("one"), text="won", change="edit")) is None
+    assert (await stores.one.leases.beat([stored.next_claim], [second], 0)).edited == {stored.next_claim.fence: 0}
+
+
 async def test_a_heartbeat_tells_the_epoch_and_is_not_bereaved_alone(stores: Stores) -> None:
     beat = await stores.one.leases.beat([], [], 0)
-    assert (beat.held, beat.stopped, beat.bereaved, beat.epoch) == ({}, frozenset(), False, 1)
+    assert (beat.held, beat.edited, beat.stopped, beat.bereaved, beat.epoch) == ({}, {}, frozenset(), False, 1)
 
 
 async def test_a_claim_that_ended_or_was_taken_does_not_come_back(stores: Stores) -> None:

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from agent.models import Claim, Loaded, Message, Stored, Waiting, Window
+from agent.models import Claim, Loaded, Message, Outdated, Stored, Waiting, Window
 from tests.contract.conftest import WINDOW, Stores, answer_to, claimed, inbound, new_turn, waits
 
 
@@ -207,6 +207,51 @@ async def test_of_two_answers_at_once_the_valid_one_is_stored(stores: Stores) ->
     )
     assert verdicts == [None, Stored(2, None)]
     assert await contents(stores, claim) == ["one", "valid"]
+
+
+async def test_an_answer_made_before_an_edit_is_not_stored_and_its_claim_goes_on(stores: Stores) -> None:
+    claim = await claimed(stores.one, "one")
+    await stores.other.edit(replace(inbound("one"), text="won", change="edit"))
+    answer = replace(answer_to(claim, 1, "to one"), seen=1)
+    assert await stores.one.turns.answer(answer) == Outdated()
+    loaded = await stores.other.turns.load(claim.conversation)
+    assert loaded.window == Window(2, (Message(1, "user", "won"),))
+    assert await stores.one.turns.answer(replace(answer, seen=2)) == Stored(3, None)
+
+
+async def test_an_answer_for_which_edits_do_not_matter_is_stored(stores: Stores) -> None:
+    claim = await claimed(stores.one, "one")
+    await stores.other.edit(replace(inbound("one"), text="won", change="edit"))
+    assert await stores.one.turns.answer(answer_to(claim, 1)) == Stored(3, None)
+
+
+async def test_of_an_edit_and_an_answer_at_once_the_first_counts(stores: Stores) -> None:
+    """Never both: an edit that was in time with an answer to the older text."""
+    for number in range(20):
+        text = f"message {number}"
+        claim = await claimed(stores.one, text, chat=text)
+        answered, edited = await asyncio.gather(
+            stores.one.turns.answer(replace(answer_to(claim, 1), seen=1)),
+            stores.other.edit(replace(inbound(text, chat=text), text="changed", change="edit")),
+        )
+        assert (answered, edited) in [(Stored(2, None), None), (Outdated(), claim.conversation)]
+
+
+async def test_an_outdated_answer_does_not_hold_up_the_others_of_its_list(stores: Stores) -> None:
+    claims = [await claimed(stores.one, chat, chat=chat) for chat in "abc"]
+    await stores.other.edit(replace(inbound("b", chat="b"), text="changed", change="edit"))
+    verdicts = await asyncio.gather(
+        *(stores.one.turns.answer(replace(answer_to(claim, 1), seen=1)) for claim in claims)
+    )
+    assert verdicts == [Stored(2, None), Outdated(), Stored(2, None)]
+
+
+async def test_an_outdated_answer_under_an_old_fence_is_refused(stores: Stores) -> None:
+    claim = await claimed(stores.one, "one")
+    await stores.let_pass(6)
+    await stores.other.leases.take_over(look_back=60)
+    await stores.other.edit(replace(inbound("one"), text="won", change="edit"))
+    assert await stores.one.turns.answer(replace(answer_to(claim, 1), seen=1)) is None
 
 
 async def test_an_answer_sent_twice_is_stored_once_and_told_the_same(stores: Stores) -> None:

@@ -189,7 +189,7 @@ INSERT INTO turns (id, channel_type, chat_id, platform_message_id)
 ONE = "'{00000000-0000-0000-0000-000000000001}'"
 CALLS = {
     "answer": f"({ONE}, {ONE}, "
-    f"'{{1}}', {ONE}, {ONE}, '{{x}}', '{{m}}', '{{1}}', '{{1}}', '{{0}}', '{{1}}', '{{x}}', 5)",
+    f"'{{1}}', {ONE}, {ONE}, '{{x}}', '{{m}}', '{{1}}', '{{1}}', '{{0}}', '{{1}}', '{{x}}', '{{1}}', 5)",
     "placed": f"({ONE}, '{{x}}')",
     "done": f"({ONE}, '{{done}}', '{{x}}')",
     "hand_back": f"({ONE}, {ONE})",
