@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from itertools import product
@@ -17,6 +17,7 @@ from agent.answering import SET_ASIDE
 from agent.commands import parse_command
 from agent.models import Inbound, Message, Prompt, Window, delivered
 from agent.prompt import build_prompt
+from agent.running import MOST_EDITS, Cut
 from storage.postgres import connect
 from tests.fleet.promises import BROKEN
 from tests.world import World
@@ -112,29 +113,35 @@ def _answer_to(asked: Row, rows: Sequence[Row]) -> str | None:
 
 
 def _wrongly_prompted(world: World, sent: Sequence[Inbound], rows: Sequence[Row]) -> Iterator[str]:
-    """Invariants 4 and 6: every answer was made from exactly what was said before it, in reading order."""
+    """Invariants 4 and 6: every answer was made from exactly what was said before it, in reading order.
+
+    An edit counts until the answer is stored, unless a person stopped it, or edited so often that it had to end.
+    """
     texts: dict[UUID | None, list[str]] = defaultdict(list)
     for inbound in sent:
         texts[inbound.turn_id].append("" if inbound.change == "delete" else inbound.text)
+    changes = Counter(inbound.address.chat for inbound in sent if inbound.change != "new")
     conversations: dict[UUID, list[Row]] = defaultdict(list)
     for row in rows:
         before = conversations[row.conversation]
         if row.message.answers is not None and not row.message.notice:
-            prompts = _possible_prompts(before, row.message.answers, world.window_messages, texts)
+            stopped = row.metadata.get("note") == Cut.STOPPED.value
+            older = texts if stopped or changes[row.chat] > MOST_EDITS else {}
+            prompts = _possible_prompts(before, row.message.answers, world.window_messages, older)
             if row.message.content.partition(" ")[0] not in map(digest, prompts):
                 yield f"{row.message.content!r} was made from another prompt"
         before.append(row)
 
 
 def _possible_prompts(
-    before: Sequence[Row], upto: int, limit: int, texts: dict[UUID | None, list[str]]
+    before: Sequence[Row], upto: int, limit: int, older: Mapping[UUID | None, Sequence[str]]
 ) -> Iterator[Prompt]:
-    """One, unless a message was changed while its answer was being written: then with either text."""
+    """One, with the texts as they stood last; `older` are texts with which a message may have been answered, too."""
     answered = max((row.message.answers or 0 for row in before), default=0)
     waiting = [row for row in before if row.message.role == "user" and row.message.seq > answered]
     history = [row.message for row in before if row not in waiting][-limit:]
     asked = [row for row in waiting if row.message.seq <= upto]
-    for contents in product(*({row.message.content, *texts[row.turn]} for row in asked)):
+    for contents in product(*({row.message.content, *older.get(row.turn, ())} for row in asked)):
         if not any(contents):  # nothing was asked
             continue
         newest = [

@@ -63,6 +63,7 @@ LEFT_OUT: Mapping[str, Mapping[str, str]] = {
     "test_a_delivery_that_is_repeated_after_a_restart_is_known": _ONE_DELIVERY,
     "test_two_instances_that_hear_the_same_answer_once": _ONE_DELIVERY,
     "test_an_edit_before_the_answer_is_used": _NO_EDITS,
+    "test_an_edit_that_another_instance_hears_is_used": _NO_EDITS,
     "test_an_edit_after_the_answer_changes_nothing": _NO_EDITS,
     "test_a_message_that_is_deleted_while_it_waits_is_not_answered": {
         **_NO_EDITS,

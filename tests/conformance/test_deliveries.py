@@ -86,6 +86,24 @@ async def test_an_edit_before_the_answer_is_used(stage: Stage) -> None:
     assert ["hello"] == stage.asked()
 
 
+async def test_an_edit_that_another_instance_hears_is_used(stage: Stage) -> None:
+    """Whoever writes the answer learns of it, and what stood there already becomes the answer to the newer text."""
+    ada = stage.driver.direct("ada")
+    async with stage.agent() as writing:
+        stage.model.hold()
+        message = await stage.driver.say(ada, "helo")
+        await stage.model.started.wait()
+        await stage.until(lambda: writing.accepted == 1)
+        await writing.hush()
+        async with stage.agent():
+            await stage.driver.edit(message, "hello")
+            await stage.until(lambda: len(stage.model.prompts) == 2)
+            stage.model.release()
+            await stage.settled()
+            await stage.shows(ada, "re: hello")
+    assert ["hello"] == stage.asked()
+
+
 async def test_an_edit_after_the_answer_changes_nothing(stage: Stage) -> None:
     """What was answered stays answered."""
     ada = stage.driver.direct("ada")
