@@ -180,6 +180,16 @@ def revoke_token(driver: Driver) -> str:
     return BOT_TOKEN
 
 
+def restore_token(driver: Driver, token: str) -> None:
+    """The platform takes this token, which it had revoked, again."""
+    if isinstance(driver, DiscordDriver):
+        driver.server.token = driver.server.gateway.token = token
+    elif isinstance(driver, TelegramDriver):
+        driver._server.token = token
+    elif isinstance(driver, SlackDriver):
+        del driver.server.space.refused_tokens[token]
+
+
 def pings(driver: Driver) -> list[str]:
     """The agent's messages that alert many people at once."""
     if isinstance(driver, DiscordDriver):
