@@ -160,7 +160,12 @@ class Backdrop:
 
     def open(self, stores: Stores) -> None:
         """From now on the stores answer."""
-        self._stores, self._backlog = stores, PostgresBacklog(stores.database)
+        self._stores = stores
+        self.read(stores.database)
+
+    def read(self, database: Database) -> None:
+        """From now on it is known where each chat was left."""
+        self._backlog = PostgresBacklog(database)
 
     async def last_accepted(self, channel: str) -> Mapping[str, str]:
         """Implements agent.ports.LastAccepted."""
@@ -192,63 +197,66 @@ class _Pace:
 
 
 def configured_channels(settings: Settings, behind: Backdrop | None = None) -> list[Channel]:
-    """Every channel that has a token. Their SDKs are imported only then."""
+    """Every channel that has a token. Their SDKs are imported only then.
+
+    Without `behind` they pace alone and know no chats. Raises ConfigurationError when one can not be made.
+    """
     builders = (_discord, _telegram, _slack)
-    behind = behind or Backdrop()
     return [channel for build in builders if (channel := build(settings, behind)) is not None]
 
 
-def _discord(settings: Settings, behind: Backdrop) -> Channel | None:
+def _discord(settings: Settings, behind: Backdrop | None) -> Channel | None:
     if settings.discord_token is None:
         return None
     from channels.discord import Discord
     from channels.pacing import Governor, Rate
 
+    shared = behind.pace("discord", settings.discord_token) if behind else None
     return Discord(
         token=settings.discord_token.get_secret_value(),
-        governor=Governor(
-            bot=Rate(50, 1), shared=behind.pace("discord", settings.discord_token)
-        ),  # discord.com/developers/docs/topics/rate-limits, global
+        governor=Governor(bot=Rate(50, 1), shared=shared),  # discord.com/developers/docs/topics/rate-limits, global
         api_url=settings.discord_api_url,
         public_url=settings.public_url,
         public_key=settings.discord_public_key,
         slash_commands=_slash_commands("discord"),
-        last_accepted=behind.last_accepted,
+        last_accepted=behind.last_accepted if behind else None,
     )
 
 
-def _telegram(settings: Settings, behind: Backdrop) -> Channel | None:
+def _telegram(settings: Settings, behind: Backdrop | None) -> Channel | None:
     if settings.telegram_token is None:
         return None
     from channels.pacing import Governor
     from channels.telegram import BOT_RATE, CHAT_RATE, Telegram
 
+    shared = behind.pace("telegram", settings.telegram_token) if behind else None
     return Telegram(
         token=settings.telegram_token.get_secret_value(),
-        governor=Governor(chat=CHAT_RATE, bot=BOT_RATE, shared=behind.pace("telegram", settings.telegram_token)),
+        governor=Governor(chat=CHAT_RATE, bot=BOT_RATE, shared=shared),
         slash_commands=_slash_commands("telegram"),
         api_url=settings.telegram_api_url,
         public_url=settings.public_url,
-        last_accepted=behind.last_accepted,
+        last_accepted=behind.last_accepted if behind else None,
     )
 
 
-def _slack(settings: Settings, behind: Backdrop) -> Channel | None:
+def _slack(settings: Settings, behind: Backdrop | None) -> Channel | None:
     if settings.slack_bot_token is None:
         return None
     from channels.pacing import Governor, Rate
     from channels.slack import Slack
 
+    shared = behind.pace("slack", settings.slack_bot_token) if behind else None
     return Slack(
         bot_token=settings.slack_bot_token.get_secret_value(),
         # about one message a second and channel, in short bursts: docs.slack.dev/apis/web-api/rate-limits
-        governor=Governor(chat=Rate(5, 5), shared=behind.pace("slack", settings.slack_bot_token)),
+        governor=Governor(chat=Rate(5, 5), shared=shared),
         slash_commands=_slash_commands("slack"),
         app_token=_revealed(settings.slack_app_token),
         signing_secret=_revealed(settings.slack_signing_secret),
         api_url=settings.slack_api_url,
         public_url=settings.public_url,
-        last_accepted=behind.last_accepted,
+        last_accepted=behind.last_accepted if behind else None,
     )
 
 

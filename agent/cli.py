@@ -98,7 +98,10 @@ def status(as_json: Json = False) -> None:
 
 @app.command()
 def doctor(as_json: Json = False) -> None:
-    """Try every configured part for real and say what to fix. Exit status 1 when there is something."""
+    """Try every configured part for real and say what to fix.
+
+    When all is well it says nothing. Exit status 1 when there is something to fix.
+    """
     from agent.cli_health import doctor, settings_findings, show_findings
 
     if findings := settings_findings():

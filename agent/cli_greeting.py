@@ -65,7 +65,7 @@ async def until_answered(settings: Settings, name: str, *, wait: float, upgrade:
         typer.echo("It works: a message was answered. Run agent serve to keep it running.")
         return WELL
     typer.echo(f"Nobody got an answer within {wait:g} s.", err=True)
-    findings = await diagnose(settings, lambda _: [_the_channel(settings, name)])
+    findings = await diagnose(settings, only=name)
     if findings:
         return show_findings(findings, as_json=False)
     typer.echo(f"Nothing is wrong that can be seen from here: run agent setup {name} again and write to it.", err=True)

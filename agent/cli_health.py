@@ -54,12 +54,10 @@ def settings_findings() -> Sequence[Finding]:
 
 
 def show_findings(findings: Sequence[Finding], *, as_json: bool) -> int:
-    """One sentence a finding, and what mends it. Returns the exit status."""
+    """One sentence a finding, and what mends it; nothing when all is well. Returns the exit status."""
     if as_json:
         found = [asdict(finding) for finding in findings]
         typer.echo(json.dumps({"well": not findings, "findings": found}, ensure_ascii=False))
-    elif not findings:
-        typer.echo("All is well.")
     else:
         for finding in findings:
             typer.echo(f"{finding.part}: {_joined(finding)}")

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
-from contextlib import aclosing
+from collections.abc import AsyncIterator, Sequence
+from contextlib import aclosing, asynccontextmanager, nullcontext
 
 import asyncpg
 
-from agent.app import check_models, configured_channels
+from agent.app import Backdrop, check_models, configured_channels
+from agent.credentials import with_stored_credentials
 from agent.errors import AgentError, ConfigurationError, ModelError
 from agent.health import check_redis, failed, reach_postgres
 from agent.llm.models import open_models
@@ -16,23 +17,22 @@ from agent.models import Finding, Prompt
 from agent.ports import Channel, Diagnosable
 from agent.settings import OFFLINE, Settings
 from storage import migrate
-from storage.postgres import GONE, connect
+from storage.postgres import GONE, connect, open_database
 
 DIAGNOSIS_SECONDS = 30.0
 _PAGE = "See docs/configuration.md."
 
 
-async def diagnose(
-    settings: Settings, channels: Callable[[Settings], Sequence[Channel]] = configured_channels
-) -> list[Finding]:
-    """Tries every configured part for real, side by side. Empty: all is well."""
-    parts: list[Awaitable[Sequence[Finding]]] = [
-        _try_postgres(settings),
-        _try_redis(settings),
-        _try_model(settings),
-    ]
-    parts += [_try_channel(channel) for channel in channels(settings)]
-    return [finding for findings in await asyncio.gather(*parts) for finding in findings]
+async def diagnose(settings: Settings, *, only: str | None = None) -> list[Finding]:
+    """Tries every configured part for real; of the channels this one only, if one is named. Empty: all is well.
+
+    Postgres comes first: it holds tokens, and channels look at the chats it knows. The others go side by side.
+    """
+    postgres = await _try_postgres(settings)
+    others = await asyncio.gather(
+        _try_redis(settings), _try_model(settings), _try_channels(settings, only, reachable=not postgres)
+    )
+    return [finding for findings in (postgres, *others) for finding in findings]
 
 
 async def _try_postgres(settings: Settings) -> Sequence[Finding]:
@@ -90,6 +90,32 @@ async def _try_model(settings: Settings) -> Sequence[Finding]:
         except (ConfigurationError, ModelError) as error:
             return [Finding("model", error.sentence, _PAGE)]
     return []
+
+
+async def _try_channels(settings: Settings, only: str | None, *, reachable: bool) -> Sequence[Finding]:
+    """Each by itself; without the database (`reachable`) those of the settings, which then know no chats."""
+    try:
+        async with _remembered(settings) if reachable else nullcontext() as behind:
+            if behind is not None:
+                settings = await with_stored_credentials(settings)
+            channels = [each for each in configured_channels(settings, behind) if only in (None, each.name)]
+            found = await asyncio.gather(*map(_try_channel, channels))
+    except ConfigurationError as error:
+        return [Finding("channels", error.sentence, _PAGE)]
+    return [finding for findings in found for finding in findings]
+
+
+@asynccontextmanager
+async def _remembered(settings: Settings) -> AsyncIterator[Backdrop | None]:
+    """What the database knows of chats; None while it has no tables."""
+    async with reach_postgres(settings) as postgres:
+        if await migrate.current_revision(postgres.url) is None:
+            yield None
+            return
+        async with open_database(postgres.url) as database:
+            behind = Backdrop()
+            behind.read(database)
+            yield behind
 
 
 async def _try_channel(channel: Channel | Diagnosable) -> Sequence[Finding]:
