@@ -7,12 +7,15 @@ from asyncio.subprocess import DEVNULL, PIPE
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
+from tests.conformance.beyond import has_menu
 from tests.conformance.driver import Driver
 from tests.conformance.drivers.discord import DiscordDriver
 from tests.conformance.drivers.slack import SlackDriver
 from tests.conformance.drivers.telegram import TelegramDriver
 from tests.integration.test_cli import AGENT, DEADLINE, Machine
+from tests.model_server import ModelServer
 from tests.platforms.slack import APP_TOKEN, BOT_TOKEN
 
 LOOK = 0.02  # seconds between two looks at the platforms' servers, which have no common signal
@@ -47,6 +50,23 @@ async def three_platforms() -> AsyncIterator[Platforms]:
     platforms = Platforms(DiscordDriver(), TelegramDriver(), SlackDriver())
     async with platforms.discord.start(), platforms.telegram.start(), platforms.slack.start():
         yield platforms
+
+
+def machine_among(folder: Path, database_url: str, redis_url: str, platforms: Platforms, model: ModelServer) -> Machine:
+    """A machine whose settings lead to these stores, these platforms and this model."""
+    stores = {"DATABASE_URL": database_url, "REDIS_URL": redis_url, "HTTP_PORT": "0"}
+    asked = {"OPENAI_BASE_URL": model.url, "DEFAULT_MODEL": "openai:test"}
+    return Machine(folder, {**stores, **asked, **platforms.settings})
+
+
+@asynccontextmanager
+async def connected(machine: Machine, platforms: Platforms) -> AsyncIterator[None]:
+    """`agent serve`, signed in everywhere, until the end of the block."""
+    before = platforms.discord.server.gateway.identified
+    async with serving(machine):
+        await until(lambda: [has_menu(driver) for driver in platforms.all] == [True, True, None])
+        await until(lambda: platforms.discord.server.gateway.identified > before)
+        yield
 
 
 @asynccontextmanager

@@ -13,7 +13,7 @@ from tests.conformance.beyond import has_menu
 from tests.conformance.driver import Driver
 from tests.integration.test_cli import Machine
 from tests.model_server import Answer, ModelServer, model_server
-from tests.serving import Platforms, serving, three_platforms, until
+from tests.serving import Platforms, connected, machine_among, three_platforms, until
 
 YES = "Yes."  # what the model says
 
@@ -33,10 +33,7 @@ async def model() -> AsyncIterator[ModelServer]:
 
 @pytest.fixture
 def machine(tmp_path: Path, database_url: str, redis_url: str, platforms: Platforms, model: ModelServer) -> Machine:
-    """A machine whose settings lead to these platforms and this model."""
-    stores = {"DATABASE_URL": database_url, "REDIS_URL": redis_url, "HTTP_PORT": "0"}
-    asked = {"OPENAI_BASE_URL": model.url, "DEFAULT_MODEL": "openai:test"}
-    return Machine(tmp_path, {**stores, **asked, **platforms.settings})
+    return machine_among(tmp_path, database_url, redis_url, platforms, model)
 
 
 async def told(drivers: list[Driver]) -> list[str]:
@@ -57,9 +54,7 @@ async def test_what_an_operator_types_is_obeyed_on_three_platforms(
 ) -> None:
     """Each command has ended when people write again: off, on, and a prompt of its own on one channel only."""
     drivers = platforms.all
-    async with serving(machine):
-        await until(lambda: [has_menu(driver) for driver in drivers] == [True, True, None])
-        await until(lambda: platforms.discord.server.gateway.identified)
+    async with connected(machine, platforms):
         assert [YES] * 3 == await told(drivers)
         for words, expected in (
             (("set", "replies", "off"), [SWITCHED_OFF] * 3),
