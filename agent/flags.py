@@ -46,7 +46,7 @@ class Flag(Generic[T]):
     choices: tuple[str, ...] = ()
     least: float | None = None
     most: float | None = None
-    names_model: bool = False  # `provider:model`, or "" for none
+    names_model: bool = False  # `provider:model`; "": none, or the setting where `default` is None
 
     def accepts(self, value: object) -> bool:
         """Whether this is a value of the flag, and one that can be kept."""
@@ -95,12 +95,13 @@ class Flag(Generic[T]):
         if self.choices:
             return " or ".join((", ".join(self.choices[:-1]), self.choices[-1]))
         if self.names_model:
-            return "a model as provider:model, or an empty text for none"
+            return f"a model as provider:model, or an empty text for {_SETTING if self.default is None else 'none'}"
         if self.least is not None and self.most is not None:
             return f"{_ALLOWED[self.kind]} from {self.least:g} to {self.most:g}"
         return _ALLOWED[self.kind]
 
 
+_SETTING = "what the channel or the environment says"
 _ALLOWED = {
     Kind.BOOL: "true or false",
     Kind.INT: "a whole number",

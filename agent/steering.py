@@ -69,10 +69,9 @@ class Steering:
         return Overlap(self._flags.value(flags.OVERLAP, who, self._channel(who).overlap.value))
 
     def model(self, who: Audience) -> str:
-        """The model where neither conversation nor person chose one."""
-        return self._flags.value(
-            flags.DEFAULT_MODEL, who, default_model(self._channel(who), self._options.default_model)
-        )
+        """The model where neither conversation nor person chose one; an empty flag leaves it to the settings."""
+        setting = default_model(self._channel(who), self._options.default_model)
+        return self._flags.value(flags.DEFAULT_MODEL, who, setting) or setting
 
     def _record(self, who: Audience, unasked: Sequence[str]) -> dict[str, Any]:
         variants = self._flags.variants(who, unasked)
