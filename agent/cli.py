@@ -19,7 +19,7 @@ from agent import (
     cli_limits,
     cli_operators,
 )
-from agent.cli_run import EXIT_STATUS, report, run
+from agent.cli_run import EXIT_STATUS, NOT_WELL, USAGE_ERROR, report, report_usage, run
 
 Migrate = Annotated[
     bool, typer.Option("--migrate", help="Bring a server's schema up to date first; safe on several at once.")
@@ -121,6 +121,11 @@ def main() -> None:
     """Entry point."""
     gc.disable()  # until `run`: imports leave no garbage, and looking for it takes a tenth of a second
     try:
-        app()
+        sys.exit(app(standalone_mode=False))
+    except typer.Abort:
+        sys.stderr.write("agent: Ended here; nothing more was done.\n")
+        sys.exit(NOT_WELL)
+    except USAGE_ERROR as error:
+        sys.exit(report_usage(error))
     except Exception as error:  # the outermost edge: nobody else would say it in a sentence
         sys.exit(report(error))

@@ -10,7 +10,20 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from agent.cli_operator import As, Json, Reason, Yes, author, confirm, operating, show_json, show_table
+from agent.cli_operator import (
+    As,
+    Expect,
+    Json,
+    Reason,
+    Yes,
+    author,
+    complete_channel,
+    confirm,
+    insist,
+    operating,
+    show_json,
+    show_table,
+)
 from agent.cli_run import WELL, run
 from agent.errors import Rejected
 
@@ -22,7 +35,12 @@ app = typer.Typer(help="Budgets of a day (UTC), in tokens and US dollars.", no_a
 
 
 For = Annotated[Literal["person", "channel"], typer.Argument(help="Whom it binds.")]
-Subject = Annotated[str, typer.Argument(help="An account as channel:id, a channel, or * for each without an own one.")]
+Subject = Annotated[
+    str,
+    typer.Argument(
+        help="An account as channel:id, a channel, or * for each without an own one.", autocompletion=complete_channel
+    ),
+]
 
 
 @app.command("list")
@@ -35,7 +53,7 @@ def list_(as_json: Json = False) -> None:
         if as_json:
             show_json([asdict(view) for view in views])
         else:
-            show_table(("FOR", "WHO OR WHERE", "TOKENS", "USD", "CALLS NOW"), [_row(view) for view in views])
+            show_table(("FOR", "WHO OR WHERE", "TOKENS", "USD", "CALLS NOW", "VERSION"), [_row(view) for view in views])
         return WELL
 
     run(show)
@@ -66,18 +84,25 @@ def set_(
     as_: As = None,
     reason: Reason = None,
     yes: Yes = False,
+    expect: Expect = None,
     as_json: Json = False,
 ) -> None:
     """Set a budget. No model is asked whose answer might not fit into it."""
 
     async def work(settings: Settings) -> int:
         by, money = author(settings, as_, reason), _money(usd)
-        if scope == "channel" or subject == "*":
-            confirm(f"Set this budget for everybody ({scope} {subject})?", yes=yes, as_json=as_json)
         async with _desk(settings) as desk:
-            await desk.set(scope, subject, tokens, money, by)
+            seen = await desk.version(scope, subject) if expect is None else expect
+            if scope == "channel" or subject == "*":
+                confirm(f"Set this budget for everybody ({scope} {subject})?", yes=yes, as_json=as_json)
+            version = await insist(
+                lambda version: desk.set(scope, subject, tokens, money, by, expected=version),
+                seen,
+                lambda: desk.version(scope, subject),
+                as_json=as_json,
+            )
         if as_json:
-            show_json({"scope": scope, "subject": subject, "tokens": tokens, "usd": money})
+            show_json({"scope": scope, "subject": subject, "tokens": tokens, "usd": money, "version": version})
         else:
             typer.echo(f"{scope} {subject}: {_most(tokens, 'tokens')}, {_most(money, 'USD')} a day.")
         return WELL
@@ -87,18 +112,30 @@ def set_(
 
 @app.command()
 def unset(
-    scope: For, subject: Subject, as_: As = None, reason: Reason = None, yes: Yes = False, as_json: Json = False
+    scope: For,
+    subject: Subject,
+    as_: As = None,
+    reason: Reason = None,
+    yes: Yes = False,
+    expect: Expect = None,
+    as_json: Json = False,
 ) -> None:
     """Remove a budget."""
 
     async def work(settings: Settings) -> int:
         by = author(settings, as_, reason)
-        if scope == "channel" or subject == "*":
-            confirm(f"Remove this budget for everybody ({scope} {subject})?", yes=yes, as_json=as_json)
         async with _desk(settings) as desk:
-            await desk.unset(scope, subject, by)
+            seen = await desk.version(scope, subject) if expect is None else expect
+            if scope == "channel" or subject == "*":
+                confirm(f"Remove this budget for everybody ({scope} {subject})?", yes=yes, as_json=as_json)
+            version = await insist(
+                lambda version: desk.unset(scope, subject, by, expected=version),
+                seen,
+                lambda: desk.version(scope, subject),
+                as_json=as_json,
+            )
         if as_json:
-            show_json({"scope": scope, "subject": subject, "tokens": None, "usd": None})
+            show_json({"scope": scope, "subject": subject, "tokens": None, "usd": None, "version": version})
         else:
             typer.echo(f"{scope} {subject}: no budget of its own.")
         return WELL
@@ -120,7 +157,7 @@ def _most(amount: int | Decimal | None, unit: str) -> str:
 def _row(view: BudgetView) -> tuple[str, ...]:
     tokens = f"{view.used_tokens:,} of {'any' if view.tokens is None else f'{view.tokens:,}'}"
     usd = f"{view.used_usd:.4f} of {'any' if view.usd is None else f'{view.usd:.2f}'}"
-    return (view.scope, view.accounts or view.subject, tokens, usd, str(view.under_way.calls))
+    return (view.scope, view.accounts or view.subject, tokens, usd, str(view.under_way.calls), str(view.version))
 
 
 def _parts(view: BudgetView) -> tuple[str, ...]:

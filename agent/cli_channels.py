@@ -16,14 +16,16 @@ from agent.cli_operator import (
     Reason,
     Yes,
     author,
+    complete_channel,
     confirm,
+    insist,
     may_ask,
     operating,
     show_json,
     show_table,
 )
 from agent.cli_run import WELL, run
-from agent.errors import Conflict, Rejected
+from agent.errors import Rejected
 
 if TYPE_CHECKING:
     from agent.settings import Settings
@@ -35,13 +37,7 @@ app = typer.Typer(
 )
 
 
-def _complete(incomplete: str) -> list[str]:
-    from storage.channel_settings import CHANNELS
-
-    return [name for name in CHANNELS if name.startswith(incomplete)]
-
-
-Channel = Annotated[str, typer.Argument(help="discord, slack, telegram or terminal.", autocompletion=_complete)]
+Channel = Annotated[str, typer.Argument(help="discord, slack, telegram or terminal.", autocompletion=complete_channel)]
 
 
 @app.command("list")
@@ -106,16 +102,16 @@ def set_(
         async with _desk(configuration) as desk:
             view = await desk.get(name)
             confirm(f"Change {', '.join(changes)} for everybody on {name}?", yes=yes, as_json=as_json)
-            version = view.version if expect is None else expect
-            while True:
-                try:
-                    before, after = await desk.set(name, changes, by, expected=version)
-                    break
-                except Conflict as conflict:
-                    if not may_ask(as_json=as_json):
-                        raise
-                    typer.confirm(f"{conflict.sentence} Do it now?", abort=True, err=True)
-                    version = (await desk.get(name)).version
+
+            async def newest() -> int:
+                return (await desk.get(name)).version
+
+            before, after = await insist(
+                lambda version: desk.set(name, changes, by, expected=version),
+                view.version if expect is None else expect,
+                newest,
+                as_json=as_json,
+            )
         _show_change(before, after, as_json=as_json)
         return WELL
 
@@ -129,6 +125,7 @@ def credential(
     remove: Annotated[bool, typer.Option("--remove", help="Forget it.")] = False,
     as_: As = None,
     reason: Reason = None,
+    as_json: Json = False,
 ) -> None:
     """Store a credential, encrypted with ENCRYPTION_KEYS. It is asked for, or read from standard input.
 
@@ -140,18 +137,21 @@ def credential(
 
         secrets = Secrets([key.get_secret_value() for key in settings.encryption_keys])
         by = author(settings, as_, reason)
-        value = None if remove else _secret(f"{name} {credential}")
+        value = None if remove else _secret(f"{name} {credential}", as_json=as_json)
         async with _desk(settings) as desk:
             await desk.set_credential(name, credential, value, by, secrets)
-        typer.echo(f"{name} {credential}: {'removed' if remove else 'stored, encrypted'}.")
+        if as_json:
+            show_json({"channel": name, "credential": credential, "stored": not remove})
+        else:
+            typer.echo(f"{name} {credential}: {'removed' if remove else 'stored, encrypted'}.")
         return WELL
 
     run(work)
 
 
-def _secret(what: str) -> str:
+def _secret(what: str, *, as_json: bool) -> str:
     """Never an argument: those stand in the shell's history and in the list of processes."""
-    if may_ask(as_json=False):
+    if may_ask(as_json=as_json):
         return str(typer.prompt(what, hide_input=True, err=True)).strip()
     return sys.stdin.readline().strip()
 

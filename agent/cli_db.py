@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from agent.cli_operator import Json, show_json
 from agent.cli_run import NOT_WELL, WELL, Command, run
 from agent.errors import ConfigurationError
 
@@ -18,32 +19,34 @@ app = typer.Typer(help="The schema of the database.", no_args_is_help=True)
 @app.command()
 def upgrade(
     revision: Annotated[str, typer.Argument(help="A migration; default: the newest.")] = "head",
+    as_json: Json = False,
 ) -> None:
     """Bring the schema up to date. Safe when several instances start at once."""
-    run(_moving("upgrade", revision))
+    run(_moving("upgrade", revision, as_json=as_json))
 
 
 @app.command()
 def downgrade(
     revision: Annotated[str, typer.Argument(help="A migration; `base` removes everything.")],
+    as_json: Json = False,
 ) -> None:
     """Take the schema back to an earlier migration, with the data that only later ones can hold."""
-    run(_moving("downgrade", revision))
+    run(_moving("downgrade", revision, as_json=as_json))
 
 
 @app.command()
-def status() -> None:
+def status(as_json: Json = False) -> None:
     """Show the schema's migration. Exit status 1 when it is not the one this version needs."""
-    run(_status)
+    run(lambda settings: _status(settings, as_json=as_json))
 
 
 @app.command()
-def check() -> None:
+def check(as_json: Json = False) -> None:
     """Compare tables with the code. Exit status 1 when they differ."""
-    run(_check)
+    run(lambda settings: _check(settings, as_json=as_json))
 
 
-def _moving(direction: str, revision: str) -> Command:
+def _moving(direction: str, revision: str, *, as_json: bool) -> Command:
     async def move(settings: Settings) -> int:
         from alembic.util import CommandError
 
@@ -57,29 +60,37 @@ def _moving(direction: str, revision: str) -> Command:
                 raise ConfigurationError(
                     f"There is no way to a migration {revision!r}: name one of migrations/versions, or base."
                 ) from error
-            typer.echo(f"schema {await migrate.current_revision(postgres.url) or 'empty'}")
+            reached = await migrate.current_revision(postgres.url)
+        if as_json:
+            show_json({"schema": reached, "needed": migrate.HEAD})
+        else:
+            typer.echo(f"schema {reached or 'empty'}")
         return WELL
 
     return move
 
 
-async def _status(settings: Settings) -> int:
+async def _status(settings: Settings, *, as_json: bool) -> int:
     from agent.health import reach_postgres
     from storage import migrate
 
     async with reach_postgres(settings) as postgres:
         revision = await migrate.current_revision(postgres.url)
-    typer.echo(f"schema {revision or 'empty'}, needed {migrate.HEAD}")
+    if as_json:
+        show_json({"well": revision == migrate.HEAD, "schema": revision, "needed": migrate.HEAD})
+    else:
+        typer.echo(f"schema {revision or 'empty'}, needed {migrate.HEAD}")
     return WELL if revision == migrate.HEAD else NOT_WELL
 
 
-async def _check(settings: Settings) -> int:
+async def _check(settings: Settings, *, as_json: bool) -> int:
     from agent.health import reach_postgres
     from storage import migrate
 
     async with reach_postgres(settings) as postgres:
         differences = await migrate.differences(postgres.url)
-    for difference in differences:
-        typer.echo(difference)
-    typer.echo("tables and code " + ("differ" if differences else "agree"))
+    if as_json:
+        show_json({"well": not differences, "differences": differences})
+    else:
+        typer.echo("\n".join([*differences, "tables and code " + ("differ" if differences else "agree")]))
     return NOT_WELL if differences else WELL

@@ -10,7 +10,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from agent import cli_experiments_report
-from agent.cli_operator import As, Expect, Json, Reason, Yes, author, confirm, operating
+from agent.cli_operator import (
+    As,
+    Expect,
+    Json,
+    Reason,
+    Yes,
+    author,
+    complete_channel,
+    complete_flag,
+    confirm,
+    operating,
+)
 from agent.cli_run import WELL, run
 from agent.errors import Rejected
 from agent.experiments import Experiment, Variant
@@ -62,7 +73,10 @@ def show(name: Name, as_json: Json = False) -> None:
 @app.command()
 def create(
     name: Annotated[str, typer.Argument(help="a-z, 0-9 and _; for ever, once it was started.")],
-    flag: Annotated[str, typer.Option("--flag", help="Whose value differs; `agent flags list` shows all.")],
+    flag: Annotated[
+        str,
+        typer.Option("--flag", help="Whose value differs; `agent flags list` shows all.", autocompletion=complete_flag),
+    ],
     variant: Annotated[
         list[str],
         typer.Option(
@@ -71,7 +85,10 @@ def create(
             "no experiment.",
         ),
     ],
-    channel: Annotated[list[str] | None, typer.Option("--channel", help="Only people there; may be repeated.")] = None,
+    channel: Annotated[
+        list[str] | None,
+        typer.Option("--channel", help="Only people there; may be repeated.", autocompletion=complete_channel),
+    ] = None,
     share: Annotated[float, typer.Option("--share", help="So many of 100 people take part.")] = 100.0,
     salt: Annotated[str | None, typer.Option("--salt", help="Splits people anew; default: the name.")] = None,
     starts: Annotated[str | None, typer.Option("--starts", help="When it starts by itself: 2026-03-01T14:00.")] = None,

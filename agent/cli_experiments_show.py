@@ -18,7 +18,9 @@ def show_list(views: Sequence[ExperimentView], *, as_json: bool) -> None:
     if as_json:
         show_json([_facts(view) for view in views])
         return
-    rows = [(v.experiment.name, _state(v), v.experiment.flag, _names(v), audience_of(v.experiment)) for v in views]
+    rows = [
+        (v.experiment.name, _state_in_short(v), v.experiment.flag, _names(v), audience_of(v.experiment)) for v in views
+    ]
     show_table(("EXPERIMENT", "STATE", "FLAG", "VARIANTS", "WHO TAKES PART"), rows)
 
 
@@ -65,6 +67,10 @@ def _state(view: ExperimentView) -> str:
     if view.late:
         return f"drafted, late since {_when(experiment.starts)}: {_why_late(view)}"
     return "drafted" + (f", starts {_when(experiment.starts)}" if experiment.starts else "")
+
+
+def _state_in_short(view: ExperimentView) -> str:
+    return f"ended {_when(view.row.ended)}" if view.stage is Stage.ENDED else _state(view)
 
 
 def _why_late(view: ExperimentView) -> str:

@@ -8,10 +8,22 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from agent.cli_operator import As, Expect, Json, Reason, Yes, author, confirm, may_ask, operating
+from agent.cli_operator import (
+    As,
+    Expect,
+    Json,
+    Reason,
+    Yes,
+    author,
+    complete_channel,
+    complete_flag,
+    confirm,
+    insist,
+    operating,
+)
 from agent.cli_run import WELL, run
-from agent.errors import Conflict, Rejected
-from agent.flags import DECLARED, Kind, new_flag
+from agent.errors import Rejected
+from agent.flags import Kind, new_flag
 from agent.resolution import DEFINITION, GLOBAL, KILL, PERCENTAGE, Rules
 
 if TYPE_CHECKING:
@@ -23,15 +35,13 @@ app = typer.Typer(
 )
 
 
-def _complete(incomplete: str) -> list[str]:
-    return [name for name in DECLARED if name.startswith(incomplete)]
-
-
-Name = Annotated[str, typer.Argument(help="The flag; `agent flags list` shows all.", autocompletion=_complete)]
+Name = Annotated[str, typer.Argument(help="The flag; `agent flags list` shows all.", autocompletion=complete_flag)]
 Person = Annotated[
     str | None, typer.Option("--person", help="One human: an account as channel:id, or the person's id.")
 ]
-Channel = Annotated[str | None, typer.Option("--channel", help="Everybody on this channel.")]
+Channel = Annotated[
+    str | None, typer.Option("--channel", help="Everybody on this channel.", autocompletion=complete_channel)
+]
 Chat = Annotated[str | None, typer.Option("--chat", help="One chat or group of that channel, by the platform's id.")]
 Kill = Annotated[bool, typer.Option("--kill", help="Everybody, whatever the other rules say; they stay.")]
 
@@ -83,9 +93,10 @@ def set_(
     """Set a flag: for everybody, or for whom an option names. The narrowest rule decides."""
 
     async def work(settings: Settings) -> int:
-        from storage.flag_targets import Target
+        from storage.flag_targets import Target, check_rule
 
         target = Target(person, channel, chat, percentage, salt, kill)
+        check_rule(target)
         by = author(settings, as_, reason)
         async with _desk(settings) as desk:
             view = await desk.get(name)
@@ -126,9 +137,10 @@ def unset(
     """Remove one rule of a flag; the next one decides."""
 
     async def work(settings: Settings) -> int:
-        from storage.flag_targets import Target
+        from storage.flag_targets import Target, check_rule
 
         target = Target(person, channel, chat, 0.0 if percentage else None, None, kill)
+        check_rule(target)
         by = author(settings, as_, reason)
         async with _desk(settings) as desk:
             await desk.get(name)
@@ -270,15 +282,8 @@ async def _make(
     """Makes a change to the flag at the version that was seen. When somebody was faster, tells of it and asks again."""
     from agent.cli_flags_show import show_changed
 
-    while True:
-        try:
-            show_changed(await change(version), as_json=as_json)
-            return
-        except Conflict as conflict:
-            if not may_ask(as_json=as_json):
-                raise
-            typer.confirm(f"{conflict.sentence} Do it now?", abort=True, err=True)
-            version = await _seen(desk, name, None)
+    changed = await insist(change, version, lambda: _seen(desk, name, None), as_json=as_json)
+    show_changed(changed, as_json=as_json)
 
 
 def _for_everybody(*changes: Rules) -> bool:

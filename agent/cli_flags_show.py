@@ -10,7 +10,7 @@ from typing import Any
 import typer
 
 from agent.cli_operator import show_json, show_table
-from agent.resolution import DEFINITION, Outcome, Rules, Step
+from agent.resolution import DEFINITION, Outcome, Step
 from storage.audit import Entry
 from storage.changes import difference
 from storage.flags import Changed, Explanation, FlagView
@@ -28,9 +28,7 @@ def show_list(views: Sequence[FlagView], *, as_json: bool) -> None:
     if as_json:
         show_json([_view(view) for view in views])
         return
-    rows = [
-        (view.flag.name, view.flag.kind.value, _default(view), _rules(view.rules), _applied(view)) for view in views
-    ]
+    rows = [(view.flag.name, view.flag.kind.value, _default(view), _rules(view), _applied(view)) for view in views]
     show_table(("FLAG", "TYPE", "DEFAULT", "SET", "APPLIED ON"), rows)
 
 
@@ -40,10 +38,14 @@ def show_one(view: FlagView, *, as_json: bool) -> None:
         return
     flag = view.flag
     typer.echo(f"{flag.name}: {flag.meaning}")
-    typer.echo(f"takes {flag.allowed}; default {_default(view)}; version {view.version}; applied on {_applied(view)}")
-    rows = [(scope, brief(value)) for scope, value in view.rules.items() if scope != DEFINITION]
+    where = f"applied on {_applied(view)}" if view.instances else _applied(view)
+    typer.echo(f"takes {flag.allowed}; default {_default(view)}; version {view.version}; {where}")
+    rows = sorted((scope, _rule(value)) for scope, value in view.rules.items() if scope != DEFINITION)
+    if view.experiment:
+        variants = ", ".join(variant.name for variant in view.experiment.variants)
+        rows.append((f"experiment {view.experiment.name}", f"variants {variants}; `agent experiments list` says more"))
     if rows:
-        show_table(("RULE FOR", "VALUE"), sorted(rows))
+        show_table(("RULE FOR", "VALUE"), rows)
 
 
 def show_changed(changed: Changed, *, as_json: bool) -> None:
@@ -60,11 +62,8 @@ def show_entries(entries: Sequence[Entry], *, as_json: bool) -> None:
     if as_json:
         show_json([_entry(entry) for entry in entries])
         return
-    rows = [
-        (entry.id, _when(entry.at), entry.actor, entry.action, entry.subject, _change(entry), _why(entry))
-        for entry in entries
-    ]
-    show_table(("NO", "WHEN", "WHO", "DID", "TO", "WHAT", "WHY, FROM WHERE"), rows)
+    rows = [(entry.id, _when(entry.at), entry.actor, f"{entry.action} {entry.subject}") for entry in entries]
+    show_table(("NO", "WHEN", "WHO", "DID; BELOW: WHAT CHANGED, WHY AND FROM WHERE"), rows, list(map(_told, entries)))
 
 
 def show_explanation(found: Explanation, *, as_json: bool) -> None:
@@ -95,7 +94,8 @@ def _view(view: FlagView) -> dict[str, Any]:
     facts = {"name": flag.name, "type": flag.kind.value, "default": flag.default, "meaning": flag.meaning}
     rules = {scope: value for scope, value in view.rules.items() if scope != DEFINITION}
     facts |= {"takes": flag.allowed, "declared": view.declared, "rules": rules, "version": view.version}
-    return facts | {"applied": view.applied, "instances": view.instances}
+    running = view.experiment.name if view.experiment else None
+    return facts | {"applied": view.applied, "instances": view.instances, "experiment": running}
 
 
 def _entry(entry: Entry) -> dict[str, Any]:
@@ -107,22 +107,25 @@ def _default(view: FlagView) -> str:
     return "(setting)" if view.flag.default is None else brief(view.flag.default)
 
 
-def _rules(rules: Rules) -> str:
-    return ", ".join(f"{scope} {brief(value)}" for scope, value in sorted(rules.items()) if scope != DEFINITION) or "-"
+def _rules(view: FlagView) -> str:
+    rules = [f"{scope} {_rule(value)}" for scope, value in sorted(view.rules.items()) if scope != DEFINITION]
+    return ", ".join([*rules, *([f"experiment {view.experiment.name}"] if view.experiment else [])]) or "-"
+
+
+def _rule(value: object) -> str:
+    """A kill switch may have no value."""
+    return "the default" if value is None else brief(value)
 
 
 def _applied(view: FlagView) -> str:
     return f"{view.applied} of {view.instances}" if view.instances else "no instance runs"
 
 
-def _change(entry: Entry) -> str:
-    if isinstance(entry.before, dict) and isinstance(entry.after, dict):
-        return difference(entry.before, entry.after)
-    return "" if entry.after is None else brief(entry.after)
-
-
-def _why(entry: Entry) -> str:
-    return "; ".join(part for part in (entry.reason, entry.origin) if part)
+def _told(entry: Entry) -> str:
+    """What changed, why and from where."""
+    change = difference(entry.before, entry.after)
+    why = "; ".join(part for part in (entry.reason, entry.origin) if part)
+    return f"{change} ({why})" if change and why else change or why
 
 
 def _when(at: datetime) -> str:

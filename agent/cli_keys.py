@@ -14,11 +14,14 @@ if TYPE_CHECKING:
     from agent.settings import Settings
 
 
-def new_key() -> None:
+def new_key(as_json: Json = False) -> None:
     """Make a key for ENCRYPTION_KEYS. It is printed and kept nowhere."""
     from storage.secrets import new_key
 
-    typer.echo(new_key())
+    if as_json:
+        show_json({"key": new_key()})
+    else:
+        typer.echo(new_key())
 
 
 def rotate_keys(as_: As = None, reason: Reason = None, as_json: Json = False) -> None:

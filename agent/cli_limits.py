@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from agent.cli_operator import As, Json, Reason, author, operating, show_json, show_table
+from agent.cli_operator import As, Expect, Json, Reason, author, operating, show_json, show_table
 from agent.cli_run import WELL, run
 
 if TYPE_CHECKING:
@@ -46,35 +47,47 @@ def set_(
     limit: Annotated[str, typer.Argument(help="20/minute, 500/hour, 5/10s; off: none.")],
     as_: As = None,
     reason: Reason = None,
+    expect: Expect = None,
+    as_json: Json = False,
 ) -> None:
     """Give a person a limit of their own, on all their accounts."""
-    _change(person, limit, as_, reason, f"{person}: {limit}.")
+    _change(person, limit, as_, reason, expect, as_json=as_json)
 
 
 @app.command()
-def unset(person: Person, as_: As = None, reason: Reason = None) -> None:
+def unset(person: Person, as_: As = None, reason: Reason = None, expect: Expect = None, as_json: Json = False) -> None:
     """Take a person's own limit back: the channel's holds again."""
-    _change(person, None, as_, reason, f"{person}: the channel's limit holds.")
+    _change(person, None, as_, reason, expect, as_json=as_json)
 
 
 @app.command()
-def reset(person: Person, as_: As = None, reason: Reason = None) -> None:
+def reset(person: Person, as_: As = None, reason: Reason = None, as_json: Json = False) -> None:
     """Let a person speak again at once."""
 
     async def work(settings: Settings) -> int:
         async with _desk(settings) as desk:
             await desk.reset(person, author(settings, as_, reason))
-        typer.echo(f"{person} may speak again.")
+        if as_json:
+            show_json({"person": person, "reset": True})
+        else:
+            typer.echo(f"{person} may speak again.")
         return WELL
 
     run(work)
 
 
-def _change(person: str, limit: str | None, as_: str | None, reason: str | None, said: str) -> None:
+def _change(
+    person: str, limit: str | None, as_: str | None, reason: str | None, expect: int | None, *, as_json: bool
+) -> None:
+    """`expect`: when somebody changed the limit since that version, nothing is changed (exit status 1)."""
+
     async def work(settings: Settings) -> int:
         async with _desk(settings) as desk:
-            await desk.set(person, limit, author(settings, as_, reason))
-        typer.echo(said)
+            changed = await desk.set(person, limit, author(settings, as_, reason), expected=expect)
+        if as_json:
+            show_json({"person": person, **asdict(changed), "changed": changed.before != changed.after})
+        else:
+            typer.echo(f"{person}: {changed.after or 'the limit of the channel holds'}.")
         return WELL
 
     run(work)
@@ -86,7 +99,7 @@ def _used(view: LimitView) -> str:
 
 def _facts(view: LimitView) -> dict[str, object]:
     facts = {"subject": view.subject, "scope": view.scope, "limit": str(view.limit)}
-    return {**facts, "default": view.default, "used": view.used}
+    return {**facts, "default": view.default, "used": view.used, "version": view.version}
 
 
 @asynccontextmanager

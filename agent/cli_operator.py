@@ -5,19 +5,22 @@ from __future__ import annotations
 import json
 import socket
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Annotated, Any
+from itertools import zip_longest
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from agent.errors import ConfigurationError
+from agent.errors import ConfigurationError, Conflict
 
 if TYPE_CHECKING:
     from agent.app import Stores
     from agent.ports import Models
     from agent.settings import Settings
     from storage.audit import Author
+
+Made = TypeVar("Made")
 
 As = Annotated[
     str | None,
@@ -64,13 +67,46 @@ def confirm(question: str, *, yes: bool, as_json: bool) -> None:
     typer.confirm(question, abort=True, err=True)
 
 
-def show_table(headers: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    """Columns as wide as what is in them; the last one is never padded."""
-    texts = [[" ".join(str(cell).split()) for cell in row] for row in (headers, *rows)]
+async def insist(
+    change: Callable[[int], Awaitable[Made]], seen: int, newest: Callable[[], Awaitable[int]], *, as_json: bool
+) -> Made:
+    """Makes a change to what was seen at this version. When somebody was faster, tells of it and asks again."""
+    while True:
+        try:
+            return await change(seen)
+        except Conflict as conflict:
+            if not may_ask(as_json=as_json):
+                raise
+            typer.confirm(f"{conflict.sentence} Do it now?", abort=True, err=True)
+            seen = await newest()
+
+
+def complete_flag(incomplete: str) -> list[str]:
+    """Flags that the code declares; those of operators would have to be asked of the database."""
+    from agent.flags import DECLARED
+
+    return [name for name in DECLARED if name.startswith(incomplete)]
+
+
+def complete_channel(incomplete: str) -> list[str]:
+    from storage.channel_settings import CHANNELS
+
+    return [name for name in CHANNELS if name.startswith(incomplete)]
+
+
+def show_table(headers: Sequence[str], rows: Sequence[Sequence[object]], below: Sequence[str] = ()) -> None:
+    """Columns as wide as what is in them; the last one is never padded. `below` has a line to stand under each row."""
+    texts = [[_in_one_line(cell) for cell in row] for row in (headers, *rows)]
     widths = [max(len(row[column]) for row in texts) for column in range(len(headers) - 1)]
-    for row in texts:
+    for row, more in zip_longest(texts, ("", *below), fillvalue=""):
         padded = [cell.ljust(width) for cell, width in zip(row, widths, strict=False)]
         typer.echo("  ".join([*padded, row[-1]]).rstrip())
+        if more:
+            typer.echo(f"    {_in_one_line(more)}")
+
+
+def _in_one_line(cell: object) -> str:
+    return " ".join(str(cell).split())
 
 
 def show_json(document: Any) -> None:

@@ -13,6 +13,8 @@ from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NoReturn
 
+import typer
+
 from agent.errors import AgentError, ConfigurationError
 
 if TYPE_CHECKING:
@@ -23,6 +25,9 @@ NOT_WELL = 1
 WRONG_USAGE = 2
 INTERRUPTED = 130  # 128 + SIGINT, as shells count
 TERMINATED = 143  # 128 + SIGTERM
+
+USAGE_ERROR: type[Exception] = typer.BadParameter.__mro__[1]
+"""What every mistake in options and arguments is; typer does not export it."""
 
 COLLECT_EVERY = 20_000
 """New objects between two collections of the youngest."""
@@ -76,6 +81,17 @@ def report(error: Exception) -> int:
     elif os.environ.get("LOG_LEVEL", "").lower() == "debug":  # it failed before logs were set up
         traceback.print_exception(error)
     return WRONG_USAGE if isinstance(error, ConfigurationError) else NOT_WELL
+
+
+def report_usage(error: Any) -> int:
+    """Tells a USAGE_ERROR as one sentence on standard error, or shows the help where nothing was typed; as `report`."""
+    said = str(error.format_message()).replace("Value error, ", "").rstrip(".")
+    if "\n" in said:
+        error.show()
+    else:
+        command = error.ctx.command_path if error.ctx else "agent"
+        sys.stderr.write(f"agent: {said}. `{command} -h` shows what is possible.\n")
+    return WRONG_USAGE
 
 
 def _unexpected(error: Exception) -> str:

@@ -20,6 +20,8 @@ Told = tuple[Literal["ok", "not well"], str, Mapping[str, object]]
 
 _IN_FORCE = text("""
 SELECT epoch, (SELECT count(*) FROM feature_flags WHERE scope <> 'definition') AS rules,
+       (SELECT array_agg(name ORDER BY name) FROM experiments
+        WHERE started_at IS NOT NULL AND ended_at IS NULL) AS running,
        (SELECT count(*) FROM instances WHERE seen_at > now() - make_interval(secs => :lease)) AS instances,
        (SELECT count(*) FROM instances i
         WHERE seen_at > now() - make_interval(secs => :lease) AND i.epoch >= control_epoch.epoch) AS applied
@@ -28,12 +30,14 @@ FROM control_epoch
 
 
 async def flags_in_force(database: Database) -> Told:
-    """What is set, and on how many instances the newest change is applied."""
+    """What is set, which experiments run, and on how many instances the newest change is applied."""
     async with database.engine.connect() as connection:
         row = (await connection.execute(_IN_FORCE, {"lease": LEASE_SECONDS})).one()
     facts = {"epoch": row.epoch, "rules": row.rules, "applied": row.applied, "instances": row.instances}
+    facts |= {"experiments": row.running or []}
     where = f"applied on {row.applied} of {row.instances} instances" if row.instances else "no instance runs"
-    return "ok", f"{row.rules} set, epoch {row.epoch}, {where}", facts
+    running = f", experiments running: {', '.join(row.running)}" if row.running else ""
+    return "ok", f"{row.rules} set, epoch {row.epoch}, {where}{running}", facts
 
 
 async def flags_without_postgres(settings: Settings) -> Told:

@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from agent.errors import Rejected
 from storage.audit import Author
 from storage.budgets import ANYONE
-from storage.changes import changing
+from storage.changes import changing, expect, version_of, versions
 from storage.flag_targets import Target, audience_of
 from storage.postgres import Database
 from storage.reach import reached
@@ -85,6 +85,7 @@ class BudgetView:
     accounts: str | None  # of the person, for people
     under_way: Aside
     unsettled: Aside  # by calls that nobody knows the end of: their process died, or they were cut
+    version: int  # of its last change; 0: never changed
 
     @property
     def settled(self) -> tuple[int, Decimal]:
@@ -107,13 +108,29 @@ class BudgetDesk:
     async def list(self) -> list[BudgetView]:
         """All budgets, and everyone who used something today that a budget bound."""
         async with reached(self._database) as connection:
-            rows = await connection.execute(_TODAY, {"call_seconds": self._call_seconds})
-            return [_view(*row) for row in rows]
+            rows = (await connection.execute(_TODAY, {"call_seconds": self._call_seconds})).all()
+            known = await versions(connection, "budget")
+        return [_view(known.get(_logged(row[0], row[1]), 0), *row) for row in rows]
 
-    async def set(self, scope: Scope, subject: str, tokens: int | None, usd: Decimal | None, author: Author) -> None:
-        """Sets a budget from now on; what was used before today's first counted call is not in it.
+    async def version(self, scope: Scope, subject: str) -> int:
+        """Of a budget's last change; 0: never changed. Raises Rejected for who or what is not known."""
+        async with reached(self._database) as connection:
+            return await version_of(connection, _logged(scope, await _subject(connection, scope, subject)))
 
-        `subject`: a channel, a person (an account as `channel:id`, or an id), or * for each. Raises Rejected.
+    async def set(
+        self,
+        scope: Scope,
+        subject: str,
+        tokens: int | None,
+        usd: Decimal | None,
+        author: Author,
+        *,
+        expected: int | None = None,
+    ) -> int:
+        """Sets a budget from now on; what was used before today's first counted call is not in it. Its version.
+
+        `subject`: a channel, a person (an account as `channel:id`, or an id), or * for each. Raises Rejected, and
+        Conflict when the budget is no longer at version `expected`.
         """
         if tokens is None and usd is None:
             raise Rejected("A budget is in tokens, in US dollars, or both. Name --tokens or --usd.")
@@ -123,36 +140,53 @@ class BudgetDesk:
             raise Rejected(f"US dollars go from 0 to {MOST_USD:,}. Correct --usd.")
         if usd is not None and usd != round(usd, USD_DECIMALS):
             raise Rejected("US dollars have at most eight decimals. Correct --usd.")
-        await self._change(scope, subject, (tokens, usd), author)
+        return await self._change(scope, subject, (tokens, usd), author, expected)
 
-    async def unset(self, scope: Scope, subject: str, author: Author) -> None:
-        """Removes a budget; the one for * holds then, if there is one. Raises Rejected when there is none."""
-        await self._change(scope, subject, None, author)
+    async def unset(self, scope: Scope, subject: str, author: Author, *, expected: int | None = None) -> int:
+        """Removes a budget; the one for * holds then, if there is one. Its version.
+
+        Raises Rejected when there is none, and Conflict when it is no longer at version `expected`.
+        """
+        return await self._change(scope, subject, None, author, expected)
 
     async def _change(
-        self, scope: Scope, subject: str, new: tuple[int | None, Decimal | None] | None, author: Author
-    ) -> None:
+        self,
+        scope: Scope,
+        subject: str,
+        new: tuple[int | None, Decimal | None] | None,
+        author: Author,
+        expected: int | None,
+    ) -> int:
         async with changing(self._database, self._pipe, author) as change:
             name = await _subject(change.connection, scope, subject)
+            await expect(change.connection, _logged(scope, name), expected, called=f"The budget of {scope} {subject}")
             key = {"scope": scope, "subject": name}
             row = (await change.connection.execute(_FIND, key)).first()
             old = (row[0], row[1]) if row else None
             if old is None and new is None:
                 raise Rejected(f"{scope} {subject} has no budget of its own. `agent budgets list` shows all.")
             if old == new:
-                return
+                return await version_of(change.connection, _logged(scope, name))
             if new is None:
                 await change.connection.execute(_UNSET, key)
             else:
                 await change.connection.execute(_SET, key | {"tokens": new[0], "usd": new[1]})
             action = "budget.unset" if new is None else "budget.set"
-            await change.record(action, f"budget:{scope}:{name}", before=told(old), after=told(new))
+            await change.record(action, _logged(scope, name), before=told(old), after=told(new))
+            return change.entries[-1]
 
 
-def _view(scope: Scope, subject: str, tokens: int | None, usd: Decimal | None, *counted: Any) -> BudgetView:
+def _view(
+    version: int, scope: Scope, subject: str, tokens: int | None, usd: Decimal | None, *counted: Any
+) -> BudgetView:
     used_tokens, used_usd, accounts, *aside = counted
     under_way, unsettled = Aside(*aside[:3]), Aside(*aside[3:])
-    return BudgetView(scope, subject, tokens, usd, used_tokens, used_usd, accounts, under_way, unsettled)
+    return BudgetView(scope, subject, tokens, usd, used_tokens, used_usd, accounts, under_way, unsettled, version)
+
+
+def _logged(scope: Scope, name: str) -> str:
+    """The subject of a budget in the audit log."""
+    return f"budget:{scope}:{name}"
 
 
 async def _subject(connection: AsyncConnection, scope: Scope, named: str) -> str:

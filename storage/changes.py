@@ -15,6 +15,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from agent.errors import Conflict, Rejected
+from agent.resolution import KILL
 from storage import audit
 from storage.audit import Author, Itself
 from storage.features import announce
@@ -24,6 +25,7 @@ from storage.redis import RedisPipe
 
 OPERATORS = text("SELECT name FROM operators")
 _VERSION = text("SELECT coalesce(max(id), 0) FROM audit_log WHERE subject = :subject")
+_VERSIONS = text("SELECT subject, max(id) AS id FROM audit_log WHERE subject LIKE :kind || '\\:%' GROUP BY subject")
 
 
 @dataclass(slots=True)
@@ -96,13 +98,16 @@ async def version_of(connection: AsyncConnection, subject: str) -> int:
     return int(await connection.scalar(_VERSION, {"subject": subject}) or 0)
 
 
-async def expect(connection: AsyncConnection, subject: str, expected: int | None) -> None:
-    """Raises Conflict, with what happened since, when the subject is no longer at the version that was seen."""
+async def expect(connection: AsyncConnection, subject: str, expected: int | None, *, called: str | None = None) -> None:
+    """Raises Conflict, with what happened since, when the subject is no longer at the version that was seen.
+
+    `called`: what the operator calls it, where that is not the subject's name.
+    """
     if expected is None or expected == await version_of(connection, subject):
         return
     since = await audit.entries(connection, subject=subject, since=expected, most=3)
-    said = "; ".join(f"{row.actor}: {difference(row.before or {}, row.after or {})}" for row in reversed(since))
-    name = subject.partition(":")[2]
+    said = "; ".join(f"{row.actor}: {difference(row.before, row.after) or row.action}" for row in reversed(since))
+    name = called or subject.partition(":")[2]
     raise Conflict(f"{name} was changed meanwhile ({said or 'or this version never was'}). Look at it and say again.")
 
 
@@ -111,13 +116,25 @@ def as_json(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
-def difference(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
-    """A change in one line, for people: each name with what it was and what it is."""
-    return ", ".join(f"{name} {_shown(before, name)} → {_shown(after, name)}" for name in sorted({*before, *after}))
+async def versions(connection: AsyncConnection, kind: str) -> dict[str, int]:
+    """The version of each subject of a kind (`budget`, the word before its first colon) that was ever changed."""
+    rows = await connection.execute(_VERSIONS, {"kind": kind})
+    return {row.subject: int(row.id) for row in rows}
 
 
-def _shown(values: Mapping[str, Any], name: str) -> str:
-    if name not in values:
-        return "unset"
-    shown = as_json(values[name])
+def difference(before: Any, after: Any) -> str:
+    """A change in one line, for people: what it was and what it is, each name of a mapping by itself; None: unset."""
+    if not isinstance(before, Mapping | None) or not isinstance(after, Mapping | None):
+        return f"{_shown(before)} → {_shown(after)}"
+    old, new = before or {}, after or {}
+    moves = ((name, _of(old, name), _of(new, name)) for name in sorted({*old, *new}))
+    return ", ".join(f"{name} {was} → {will}" for name, was, will in moves if was != will)
+
+
+def _of(values: Mapping[str, Any], name: str) -> str:
+    return "the default" if name == KILL and name in values and values[name] is None else _shown(values.get(name))
+
+
+def _shown(value: Any) -> str:
+    shown = "unset" if value is None else as_json(value)
     return shown if len(shown) <= 60 else shown[:59] + "…"

@@ -21,6 +21,7 @@ from pydantic import (
     ValidationError,
     model_validator,
 )
+from pydantic_core import ErrorDetails
 
 from agent.errors import Rejected, UnknownModel
 from agent.limits import Allowance, Limit
@@ -29,6 +30,7 @@ from agent.models import ChannelSettings, Overlap
 CHANNELS = ("discord", "slack", "telegram", "terminal")
 NOBODY = "-"
 """An id that no platform gives: a list that can not be read allows only them."""
+OVERLAPS = tuple(overlap.value for overlap in Overlap)
 
 log = structlog.get_logger()
 
@@ -139,8 +141,20 @@ def changed_form(
 
 
 def _sentence(error: ValidationError) -> str:
-    first = error.errors(include_input=False, include_url=False, include_context=False)[0]
-    reason = str(first["msg"]).removeprefix("Value error, ").rstrip(".")
+    first = error.errors(include_input=False, include_url=False)[0]
     if not first["loc"]:
-        return f"{reason}; nothing was changed."
-    return f"{first['loc'][0]} is not valid: {reason}. Correct it; nothing was changed."
+        return f"{_reason(first)}; nothing was changed."
+    return f"{first['loc'][0]} is not valid: {_reason(first)}. Correct it; nothing was changed."
+
+
+def _reason(error: ErrorDetails) -> str:
+    """Pydantic's reasons in words for people; those of this module's own checks are so already."""
+    match error["type"]:
+        case "enum":
+            return f"it is {', '.join(OVERLAPS[:-1])} or {OVERLAPS[-1]}"
+        case "string_too_long":
+            return f"a text has at most {error['ctx']['max_length']} characters"
+        case "too_long":
+            return f"a list has at most {error['ctx']['max_length']} entries"
+        case _:
+            return error["msg"].removeprefix("Value error, ").rstrip(".")

@@ -35,13 +35,19 @@ class Target:
     kill: bool = False
 
 
-async def scope_of(connection: AsyncConnection, target: Target) -> str:
-    """The stored scope. Raises Rejected for more than one, an unknown channel or an unknown person."""
+def check_rule(target: Target) -> None:
+    """Raises Rejected for what is no one scope, whatever the stores know."""
+    _check_chat(target)
     given = [target.person is not None, target.channel is not None, target.percentage is not None, target.kill]
     if sum(given) > 1:
         raise Rejected("A rule is for one of --person, --channel, --percentage and --kill. Set one after the other.")
     if target.salt is not None and target.percentage is None:
         raise Rejected("A salt goes with a percentage. Name both.")
+
+
+async def scope_of(connection: AsyncConnection, target: Target) -> str:
+    """The stored scope. Raises Rejected for more than one, an unknown channel or an unknown person."""
+    check_rule(target)
     who = await audience_of(connection, target)
     if who.person is not None:
         return person_scope(who.person)
@@ -52,14 +58,18 @@ async def scope_of(connection: AsyncConnection, target: Target) -> str:
 
 async def audience_of(connection: AsyncConnection, target: Target) -> Audience:
     """Whom the target names. Raises Rejected for who or what is not known."""
-    if target.chat is not None and target.channel is None:
-        raise Rejected("A chat is named with its channel. Add --channel.")
+    _check_chat(target)
     if target.channel is not None:
         await _check_channel(connection, target.channel)
-    if target.chat is not None and not (0 < len(target.chat) <= 255 and target.chat.isprintable()):
-        raise Rejected("A chat is named by the platform's id of it, at most 255 characters.")
     person = None if target.person is None else await _person(connection, target.person)
     return Audience(person, target.channel, target.chat)
+
+
+def _check_chat(target: Target) -> None:
+    if target.chat is not None and target.channel is None:
+        raise Rejected("A chat is named with its channel. Add --channel.")
+    if target.chat is not None and not (0 < len(target.chat) <= 255 and target.chat.isprintable()):
+        raise Rejected("A chat is named by the platform's id of it, at most 255 characters.")
 
 
 async def _check_channel(connection: AsyncConnection, channel: str) -> None:

@@ -16,13 +16,14 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from agent.errors import Conflict, Rejected, UnknownModel
+from agent.experiments import Experiment
 from agent.flags import DECLARED, Flag, definition_of, made_by_operator
 from agent.ports import Models
 from agent.resolution import DEFINITION, EXPERIMENT, PERCENTAGE, Audience, Outcome, Rules, Step, percentage_rule, steps
 from storage import audit
 from storage.audit import Author, Entry
 from storage.changes import Change, as_json, changing, expect, version_of
-from storage.experiment_rows import running_on
+from storage.experiment_rows import read_experiments, running_on
 from storage.flag_targets import Target, audience_of, scope_of
 from storage.postgres import Database
 from storage.reach import reached
@@ -49,6 +50,7 @@ class FlagView:
     version: int  # of its last change; 0: never changed
     applied: int  # on so many live instances its last change is in force
     instances: int  # live ones
+    experiment: Experiment | None = None  # that runs on it
 
     @property
     def declared(self) -> bool:
@@ -98,12 +100,15 @@ class FlagDesk:
                 rules.setdefault(name, {})[scope] = msgspec.json.decode(value)
             versions = {row[0]: (row[1], row[2] or 0) for row in await connection.execute(_VERSIONS)}
             epochs = (await connection.scalars(_APPLIED, {"lease": LEASE_SECONDS})).all()
+            rows = [row.experiment for row in await read_experiments(connection) if row.ran(None)]
+        running = {experiment.flag: experiment for experiment in rows}
         views = []
         for name, scopes in sorted(rules.items()):
             flag = _flag(name, scopes)
             version, epoch = versions.get(_subject(name), (0, 0))
             if flag is not None:
-                views.append(FlagView(flag, scopes, version, sum(e >= epoch for e in epochs), len(epochs)))
+                applied = sum(e >= epoch for e in epochs)
+                views.append(FlagView(flag, scopes, version, applied, len(epochs), running.get(name)))
         return views
 
     async def get(self, name: str) -> FlagView:

@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from agent.errors import Rejected, StoreUnavailable
 from agent.limits import PER_PERSON, Allowance, Limit, Rule
 from storage.audit import Author
-from storage.changes import changing
+from storage.changes import changing, expect, version_of
 from storage.channel_settings import CHANNELS, read_settings
 from storage.flag_targets import Target, audience_of
 from storage.limits import OWN_MACHINE, allowance, personal_rules
@@ -47,6 +47,16 @@ class LimitView:
     limit: Allowance
     default: bool  # nobody set it
     used: int | None = None  # of an account's limit, now; None: Redis did not say
+    version: int | None = None  # of the person's limit, where it was asked for one person
+
+
+@dataclass(frozen=True, slots=True)
+class LimitChanged:
+    """What a change of a person's own limit did; None: the channel's holds."""
+
+    before: str | None
+    after: str | None
+    version: int
 
 
 class LimitDesk:
@@ -74,20 +84,22 @@ class LimitDesk:
             replace(view, used=await self._used(personal_rules(view.subject, person, view.limit))) for view in views
         ]
 
-    async def set(self, named: str, wanted: str | None, author: Author) -> None:
+    async def set(self, named: str, wanted: str | None, author: Author, *, expected: int | None = None) -> LimitChanged:
         """Sets the limit of a person on all their accounts (`10/minute`, `off`); None: the channel's holds again.
 
-        Raises Rejected.
+        Raises Rejected, and Conflict when the person's limit is no longer at version `expected`.
         """
         limit = _parsed(wanted)
         async with changing(self._database, self._pipe, author) as change:
             person = await _person(change.connection, named)
+            await expect(change.connection, _subject(person), expected, called=f"The limit of {named}")
             rows = (await change.connection.execute(_LOCKED, {"person": person})).all()
             before = next((row[2] for row in rows if row[2]), None)
             after = str(limit) if limit else None
             if any(row[2] != after for row in rows):
                 await change.connection.execute(_SET, {"person": person, "wanted": after})
-                await change.record("limit.set", f"person:{person}", before=before, after=after)
+                await change.record("limit.set", _subject(person), before=before, after=after)
+            return LimitChanged(before, after, await version_of(change.connection, _subject(person)))
 
     async def reset(self, named: str, author: Author) -> None:
         """Lets a person speak again at once. Raises Rejected for nobody, StoreUnavailable when Redis is away."""
@@ -97,7 +109,7 @@ class LimitDesk:
         async with changing(self._database, self._pipe, author) as change:  # its epoch clears the instances' shadows
             if keys and await self._pipe.send(("DEL", *keys)) is None:
                 raise StoreUnavailable("Redis does not answer; nothing was reset. Try again when it is back.")
-            await change.record("limit.reset", f"person:{person}", before=None, after=None)
+            await change.record("limit.reset", _subject(person), before=None, after=None)
 
     async def _channels(self, connection: AsyncConnection) -> Sequence[LimitView]:
         rows = {row[0]: read_settings(row[1], row[2]) for row in await connection.execute(_CHANNEL_ROWS)}
@@ -116,11 +128,12 @@ class LimitDesk:
             channels = {view.subject: view.limit for view in await self._channels(connection) if view.scope == "user"}
             person = await _person(connection, named)
             rows = (await connection.execute(_ACCOUNTS, {"person": person})).all()
+            version = await version_of(connection, _subject(person))
         views = []
         for channel, account, wanted in rows:
             own = allowance(wanted)
             holds = own or channels.get(channel, self._per_person)
-            views.append(LimitView("user", f"{channel}:{account}", holds, default=own is None))
+            views.append(LimitView("user", f"{channel}:{account}", holds, default=own is None, version=version))
         return person, views
 
     async def _used(self, rules: Sequence[Rule]) -> int | None:
@@ -140,6 +153,10 @@ class LimitDesk:
 async def _person(connection: AsyncConnection, named: str) -> UUID:
     person: Any = (await audience_of(connection, Target(person=named))).person
     return UUID(str(person))
+
+
+def _subject(person: UUID) -> str:
+    return f"person:{person}"
 
 
 def _parsed(wanted: str | None) -> Allowance:

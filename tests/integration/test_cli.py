@@ -288,6 +288,35 @@ async def test_serving_needs_a_token(machine: Machine) -> None:
     assert "TELEGRAM_TOKEN" in ended.err and ended.err.count("\n") == 1
 
 
-async def test_wrong_usage_is_status_2(bare: Machine) -> None:
-    """An unknown command or option."""
-    assert [(await bare.agent(*words)).status for words in (("nosuch",), ("chat", "--nosuch"))] == [2, 2]
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (("nosuch",), "agent: No such command 'nosuch'. `agent -h` shows what is possible.\n"),
+        (("chat", "--nosuch"), "agent: No such option: --nosuch. `agent chat -h` shows what is possible.\n"),
+        (("flags", "get"), "agent: Missing argument 'name'. `agent flags get -h` shows what is possible.\n"),
+    ],
+)
+async def test_wrong_usage_is_one_sentence(bare: Machine, words: tuple[str, ...], sentence: str) -> None:
+    """With exit status 2."""
+    assert Ended(2, "", sentence) == await bare.agent(*words)
+
+
+async def test_a_group_of_commands_shows_what_is_in_it(bare: Machine) -> None:
+    ended = await bare.agent("budgets")
+    assert (2, "") == (ended.status, ended.out)
+    assert "Show all budgets" in ended.err
+
+
+async def test_the_shell_completes_commands_and_names(bare: Machine) -> None:
+    """Without a store: what the code knows."""
+
+    async def completed(*words: str) -> list[str]:
+        asked = {"_AGENT_COMPLETE": "complete_bash", "COMP_WORDS": " ".join(words), "COMP_CWORD": str(len(words) - 1)}
+        return (await bare.agent(settings=asked)).out.split()
+
+    assert ["experiments"] == await completed("agent", "exp")
+    assert ["start", "stop"] == await completed("agent", "experiments", "st")
+    assert ["streaming", "system_prompt"] == await completed("agent", "experiments", "create", "x", "--flag", "s")
+    assert ["discord"] == await completed("agent", "budgets", "set", "channel", "d")
+    assert ["telegram", "terminal"] == await completed("agent", "flags", "unset", "replies", "--channel", "te")
+    assert "_agent_completion" in (await bare.agent("--show-completion", settings={"SHELL": "/bin/bash"})).out

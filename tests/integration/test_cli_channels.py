@@ -67,8 +67,12 @@ async def test_who_makes_a_change_is_typed_or_set_or_the_systems_user(
     [
         (("channels", "set", "discord", "overlap", "--yes"), "write name=value"),
         (("channels", "set", "discord", "default_model=gpt", "--yes"), "provider:model"),
+        (("channels", "set", "discord", "overlap=", "--yes"), "overlap is not valid: it is merge, queue or interrupt."),
         (("channels", "set", "discord", "overlap=queue"), "Add --yes to say so."),
         (("channels", "set", "discord", "--yes"), "There is nothing to change"),
+        (("budgets", "set", "planet", "mars", "--tokens", "5"), "'planet' is not one of 'person', 'channel'. `agent"),
+        (("budgets", "set", "channel", "mars", "--tokens", "5"), "There are: discord, slack, telegram, terminal."),
+        (("budgets", "set", "channel"), "Missing argument 'subject'. `agent budgets set -h` shows what is possible."),
         (("limits", "set", "discord:1", "5/hour"), "Nobody of this name ever wrote."),
         (("budgets", "set", "person", "*", "--yes"), "Name --tokens or --usd."),
         (("budgets", "set", "channel", "discord", "--usd", "5"), "Add --yes to say so."),
@@ -102,12 +106,18 @@ async def test_the_limit_of_a_person_is_set_shown_and_reset(machine: Machine) ->
     shown = await machine.agent("limits", "show", "terminal:ada", "--json")
     reset = await machine.agent("limits", "reset", "terminal:ada", *AS)
     after = await machine.agent("limits", "show", "terminal:ada", "--json")
-    unset = await machine.agent("limits", "unset", "terminal:ada")
+    overtaken = await machine.agent("limits", "set", "terminal:ada", "6/hour", "--expect", "1", "--as", "bob")
+    unset = await machine.agent("limits", "unset", "terminal:ada", "--expect", "2", "--json")
     everywhere = await machine.agent("limits", "show", "--json")
     assert (done.out, reset.out) == ("terminal:ada: 5/hour.\n", "terminal:ada may speak again.\n")
     facts = {"subject": "terminal:ada", "scope": "user", "limit": "5/hour", "default": False}
-    assert (json.loads(shown.out), json.loads(after.out)) == ([{**facts, "used": 2}], [{**facts, "used": 0}])
-    assert unset.status == 0
+    assert (json.loads(shown.out), json.loads(after.out)) == (
+        [{**facts, "used": 2, "version": 1}], [{**facts, "used": 0, "version": 2}],
+    )  # fmt: skip
+    assert 1 == overtaken.status
+    assert "The limit of terminal:ada was changed meanwhile (grace: limit.reset)" in overtaken.err
+    document = {"person": "terminal:ada", "before": "5/hour", "after": None, "version": 3, "changed": True}
+    assert document == json.loads(unset.out)
     limits = {view["subject"]: view["limit"] for view in json.loads(everywhere.out) if view["scope"] == "user"}
     assert limits == {"discord": "60/minute", "slack": "60/minute", "telegram": "60/minute", "terminal": "off"}
 
@@ -123,15 +133,30 @@ async def test_a_budget_is_set_kept_shown_and_removed(machine: Machine) -> None:
     unset = await machine.agent("budgets", "unset", "person", "terminal:ada", "--json")
     answered = await machine.agent("chat", lines=b"hello\n")
     assert done.out == "person terminal:ada: 100 tokens, 2.50 USD a day.\n"
-    assert {"scope": "person", "subject": "terminal:ada", "tokens": 100, "usd": None} == json.loads(again.out)
-    assert {"scope": "person", "subject": "terminal:ada", "tokens": None, "usd": None} == json.loads(unset.out)
+    budget = {"scope": "person", "subject": "terminal:ada"}
+    assert budget | {"tokens": 100, "usd": None, "version": 2} == json.loads(again.out)
+    assert budget | {"tokens": None, "usd": None, "version": 3} == json.loads(unset.out)
     assert "Your budget for today (100 tokens)" in refused.out + refused.err
     [view] = json.loads(shown.out)
-    assert (view["accounts"], view["tokens"], view["used_tokens"]) == ("terminal:ada", 100, 0)
+    assert (view["accounts"], view["tokens"], view["used_tokens"], view["version"]) == ("terminal:ada", 100, 0, 1)
     assert table.out.splitlines()[1].split("  ")[1:3] == ["terminal:ada", "0 of 100"]
     used = ["person", "terminal:ada", "0 tokens, 0.0000 USD", "-", "-"]
     assert [cell.strip() for cell in re.split("  +", parts.out.splitlines()[1])] == used
     assert answered.status == 0
+
+
+async def test_who_was_slower_with_a_budget_is_told_what_was_changed(machine: Machine) -> None:
+    """Exit status 1, and the budget stays as the faster one set it."""
+    budget = ("budgets", "set", "channel", "slack", "--yes")
+    await machine.agent(*budget, "--usd", "20", "--as", "bob")
+    await machine.agent(*budget, "--usd", "30", "--as", "bob")
+    slower = await machine.agent(*budget, "--tokens", "5", "--expect", "1")
+    unset = await machine.agent("budgets", "unset", "channel", "slack", "--yes", "--expect", "0")
+    assert [(1, ""), (1, "")] == [(ended.status, ended.out) for ended in (slower, unset)]
+    assert 'The budget of channel slack was changed meanwhile (bob: usd "20" → "30").' in slower.err
+    assert 'meanwhile (bob: usd unset → "20"; bob: usd "20" → "30").' in unset.err
+    [view] = json.loads((await machine.agent("budgets", "list", "--json")).out)
+    assert (None, "30.00000000", 2) == (view["tokens"], view["usd"], view["version"])
 
 
 async def test_a_credential_is_stored_encrypted_and_rotated(machine: Machine, database_url: str) -> None:
@@ -139,9 +164,13 @@ async def test_a_credential_is_stored_encrypted_and_rotated(machine: Machine, da
     stored = await machine.agent(
         "channels", "credential", "slack", "bot_token", *AS, lines=b"xoxb-1\n", settings={"ENCRYPTION_KEYS": old}
     )
+    added = await machine.agent(
+        "channels", "credential", "slack", "app_token", "--json", lines=b"xapp-1\n", settings={"ENCRYPTION_KEYS": old}
+    )
     rotated = await machine.agent("db", "rotate-keys", "--json", settings={"ENCRYPTION_KEYS": f"{new},{old}"})
     locked = await machine.agent("db", "rotate-keys", settings={"ENCRYPTION_KEYS": old})
     assert stored.out == "slack bot_token: stored, encrypted.\n"
+    assert {"channel": "slack", "credential": "app_token", "stored": True} == json.loads(added.out)
     assert json.loads(rotated.out) == {"well": True, "renewed": 1, "newest": 1, "lost": []}
     assert (locked.status, "No key opens the credentials of slack." in locked.err) == (1, True)
     [row] = await run(database_url, "SELECT credentials FROM channel_configs")

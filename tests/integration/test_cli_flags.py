@@ -97,6 +97,9 @@ async def test_tables_are_for_people(agent: Agent) -> None:
         (("set", "replies", "on", "--percentage", "140", "--yes"), "A percentage is from 0 to 100"),
         (("set", "default_model", "gpt", "--yes"), "A model is written provider:model"),
         (("set", "replies", "off"), "Set replies to 'off' for everybody? Add --yes to say so."),
+        (("set", "replies", "off", "--chat", "5"), "A chat is named with its channel. Add --channel."),
+        (("set", "replies", "off", "--percentage", "5", "--kill"), "A rule is for one of --person, --channel,"),
+        (("unset", "replies", "--chat", "5"), "A chat is named with its channel. Add --channel."),
         (("explain", "replies", "--at", "noon"), "A moment looks like 2026-03-01T14:00"),
         (("set", "replies", "on", "--person", "discord:\udcff"), "Nobody of this name ever wrote."),
         (("set", "replies", "off", "--yes", "--reason", "\udcff"), "A reason has at most 1000 characters"),
@@ -112,6 +115,41 @@ async def test_a_mistake_is_one_sentence_and_changes_nothing(
     assert (2, "", 1) == (ran.status, ran.out, ran.err.count("\n"))
     assert sentence in ran.err
     assert "0 entries" in (await agent("audit", "verify")).out
+
+
+async def test_a_kill_switch_without_a_value_is_the_default(agent: Agent) -> None:
+    changed = await agent("flags", "set", "replies", "--kill", "--yes")
+    assert "replies: kill unset → the default\n" == changed.out
+    listed = (await agent("flags", "list")).out.splitlines()
+    assert "replies bool true kill the default no instance runs" == " ".join(
+        next(line for line in listed if line.startswith("replies ")).split()
+    )
+
+
+async def test_a_running_experiment_is_seen_with_its_flag_and_in_the_status(agent: Agent) -> None:
+    variants = ("--variant", "control", "--variant", "no=off")
+    await agent("experiments", "create", "silent", "--flag", "replies", *variants)
+    drafted = json.loads((await agent("flags", "get", "replies", "--json")).out)
+    await agent("experiments", "start", "silent", "--yes")
+    listed = json.loads((await agent("flags", "list", "--json")).out)
+    assert (None, ["silent"]) == (drafted["experiment"], [f["experiment"] for f in listed if f["experiment"]])
+    assert "experiment silent  no instance runs" in (await agent("flags", "list")).out
+    assert "experiment silent  variants control, no; " in (await agent("flags", "get", "replies")).out
+    status = (await agent("status")).out
+    assert "0 set, epoch 3, no instance runs, experiments running: silent" in status
+
+
+async def test_the_log_is_readable_on_a_narrow_screen(agent: Agent) -> None:
+    """However much is told of a change: lines of at most a hundred characters, and what changed below what was done."""
+    await agent("flags", "create", "tone", "--type", "string", "--default", "x" * 90, "--meaning", "y" * 90)
+    await agent("operators", "add", "ada", "--reason", "first")
+    await agent("budgets", "set", "person", "*", "--usd", "2", "--yes")
+    lines = (await agent("audit", "list")).out.splitlines()
+    assert ["NO", "WHEN", "WHO", "DID;"] == lines[0].split()[:4]
+    assert 7 == len(lines)
+    assert 'usd unset → "2" (command line on ' in lines[2]
+    assert '    [] → ["ada"] (first; command line on ' in lines[4]
+    assert 100 >= max(len(line.partition(" (command line on")[0]) for line in lines)
 
 
 async def test_a_change_that_was_overtaken_is_refused(agent: Agent) -> None:

@@ -49,7 +49,7 @@ def test_what_is_taken_back_is_at_its_default_and_not_stored() -> None:
 @pytest.mark.parametrize(
     ("name", "text", "sentence"),
     [
-        ("overlap", "stack", "'merge', 'queue' or 'interrupt'"),
+        ("overlap", "stack", "it is merge, queue or interrupt."),
         ("user_limit", "140%", "60/minute, 500/hour, 2000/day or 5/10s"),
         ("default_model", "gpt", "A model is written test:name."),
         ("allowed_models", "test:a,gpt", "A model is written test:name."),

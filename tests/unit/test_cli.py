@@ -67,6 +67,20 @@ def _helps(command: object, path: str) -> Iterator[tuple[str, str | None]]:
         yield from _helps(child, f"{path} {name}")
 
 
+def test_every_command_of_operators_prints_json_if_asked() -> None:
+    """All but those that talk to people, and what is one word anyway."""
+    without = {path for path, options in _options(typer.main.get_command(app), "") if "--json" not in options}
+    assert {"chat", "serve", "setup", "version"} == without
+
+
+def _options(command: object, path: str) -> Iterator[tuple[str, list[str]]]:
+    children = getattr(command, "commands", {})
+    if not children:
+        yield path, [option for parameter in getattr(command, "params", ()) for option in parameter.opts]
+    for name, child in children.items():
+        yield from _options(child, f"{path} {name}".strip())
+
+
 def test_the_page_of_settings_is_the_generated_one() -> None:
     """docs/configuration.md says what the settings class says: run `python -m agent.configuration_page`."""
     committed = Path(__file__).parents[2] / "docs" / "configuration.md"
