@@ -123,6 +123,7 @@ def expected(variants: dict[str, str], **counted: Sequence[str]) -> dict[str, di
     return people
 
 
+@pytest.mark.timeout(600)  # twenty processes start slowly on a busy machine
 async def test_an_experiment_from_its_first_command_to_its_last(
     machine: Machine, platforms: Platforms, people: list[Somebody], model: ModelServer,
     database_url: str, _valkey: Valkey,
