@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -192,7 +192,7 @@ async def test_accounts_of_a_person_are_locked_in_the_order_of_turns(two: Two, b
     await two.link()
     later = """UPDATE users SET metadata = '{"later": true}' WHERE channel_user_id = 'ada'"""
     await two.rows(later)  # in the table and its indexes, her row stands behind the other now
-    changes = {
+    changes: dict[bool, Callable[[], Awaitable[object]]] = {
         True: lambda: two.limits.set("test:bob", "5/hour", ADA),
         False: lambda: two.agent.engine.accept(two.world.message("/model test:other", chat="bob")),
     }
