@@ -139,6 +139,9 @@ async def _follow(pipe: RedisPipe, control: Control) -> None:
                         await control.observe(_epoch(message["data"]))
         except (RedisError, OSError):
             await asyncio.sleep(REST_SECONDS)
+        except Exception as error:  # whatever it is: from now on changes would wait for the heartbeat
+            log.exception("news of changes were not followed", error=type(error).__name__)
+            await asyncio.sleep(REST_SECONDS)
 
 
 def _epoch(data: object) -> int:

@@ -40,6 +40,8 @@ async def _tidy_for_ever(database: Database) -> None:
             await tidy(database)
         except (SQLAlchemyError, *GONE) as error:
             log.warning("housekeeping failed; it is tried again in an hour", error=type(error).__name__)
+        except Exception as error:  # whatever it is: without partitions for next months everything ends up in one
+            log.exception("housekeeping failed; it is tried again in an hour", error=type(error).__name__)
         await asyncio.sleep(HOUR)
 
 
@@ -47,12 +49,19 @@ async def tidy(database: Database) -> None:
     """Safe on several instances at once."""
     async with database.engine.begin() as connection:
         await connection.execute(text("SELECT make_message_partitions(:months)"), {"months": MONTHS_AHEAD})
+    while await _prune(database) == PRUNED_AT_ONCE:
+        pass
     async with database.engine.begin() as connection:
-        await connection.execute(text(STATEMENTS["prune"]), {"days": TURNS_KEPT_DAYS, "most": PRUNED_AT_ONCE})
         await connection.execute(text(STATEMENTS["bury"]))
-    async with database.engine.begin() as connection:
         await connection.execute(text(STATEMENTS["fold"]))
         await connection.execute(text(STATEMENTS["prune_days"]), {"days": BUDGET_DAYS_KEPT})
+
+
+async def _prune(database: Database) -> int:
+    """Removes some turns past their use. A few in one transaction: nobody waits long behind it."""
+    async with database.engine.begin() as connection:
+        given = {"days": TURNS_KEPT_DAYS, "most": PRUNED_AT_ONCE}
+        return (await connection.execute(text(STATEMENTS["prune"]), given)).rowcount
 
 
 async def stray_messages(database: Database) -> int:

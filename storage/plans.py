@@ -84,4 +84,6 @@ async def _keep_for_ever(plans: Plans) -> None:
             pass  # the heartbeat says so
         except SQLAlchemyError as error:
             log.warning("plans of experiments were not kept; it is tried again", error=type(error).__name__)
+        except Exception as error:  # whatever it is: a loop that ends keeps no plan any more
+            log.exception("plans of experiments were not kept; it is tried again", error=type(error).__name__)
         await asyncio.sleep(EVERY_SECONDS)
