@@ -30,7 +30,7 @@ class Pulse:
         self._beat.set()
 
     async def wait(self, ticks: int) -> None:
-        """Returns after so many calls. Heartbeats count, so it always ends."""
+        """Returns after so many calls. Heartbeats count, so it ends as long as an instance lives."""
         end = self.count + ticks
         while self.count < end:
             self._beat.clear()
