@@ -280,7 +280,7 @@ class Promise(RuleBasedStateMachine):
 
 
 ORDINARY = settings(
-    max_examples=60,
+    max_examples=40,
     stateful_step_count=30,
     deadline=None,
     print_blob=True,
