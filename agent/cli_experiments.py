@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -29,7 +29,7 @@ from agent.flags import Flag
 
 if TYPE_CHECKING:
     from agent.settings import Settings
-    from storage.experiments import ExperimentDesk
+    from storage.experiments import ExperimentDesk, ExperimentView
     from storage.flags import FlagDesk
 
 app = typer.Typer(
@@ -124,19 +124,12 @@ def start(
 ) -> None:
     """Begin an experiment, for good: it can be stopped, but not changed."""
 
-    async def work(settings: Settings) -> int:
-        from agent.cli_experiments_show import audience_of, show_one
+    def question(view: ExperimentView) -> str:
+        from agent.cli_experiments_show import audience_of
 
-        by = author(settings, as_, reason)
-        async with _desks(settings) as (desk, _):
-            view = await desk.get(name)
-            who = audience_of(view.experiment)
-            confirm(f"Start {name} on {view.experiment.flag} for {who}?", yes=yes, as_json=as_json)
-            seen = view.version if expect is None else expect
-            show_one(await desk.start(name, by, expected=seen), as_json=as_json)
-        return WELL
+        return f"Start {name} on {view.experiment.flag} for {audience_of(view.experiment)}?"
 
-    run(work)
+    _move(name, lambda desk: desk.start, question, as_, reason, expect, yes=yes, as_json=as_json)
 
 
 @app.command()
@@ -144,19 +137,8 @@ def stop(
     name: Name, as_: As = None, reason: Reason = None, yes: Yes = False, expect: Expect = None, as_json: Json = False
 ) -> None:
     """End an experiment, for good: the flag's other rules decide for everybody."""
-
-    async def work(settings: Settings) -> int:
-        from agent.cli_experiments_show import show_one
-
-        by = author(settings, as_, reason)
-        async with _desks(settings) as (desk, _):
-            view = await desk.get(name)
-            confirm(f"Stop {name} for everybody? It can not be started again.", yes=yes, as_json=as_json)
-            seen = view.version if expect is None else expect
-            show_one(await desk.stop(name, by, expected=seen), as_json=as_json)
-        return WELL
-
-    run(work)
+    question = f"Stop {name} for everybody? It can not be started again."
+    _move(name, lambda desk: desk.stop, lambda _: question, as_, reason, expect, yes=yes, as_json=as_json)
 
 
 @app.command()
@@ -170,6 +152,33 @@ def remove(name: Name, as_: As = None, reason: Reason = None, expect: Expect = N
         async with _desks(settings) as (desk, _):
             await desk.remove(name, by, expected=expect)
         show_removed(name, as_json=as_json)
+        return WELL
+
+    run(work)
+
+
+def _move(
+    name: str,
+    step: Callable[[ExperimentDesk], Callable[..., Awaitable[ExperimentView]]],
+    question: Callable[[ExperimentView], str],
+    as_: str | None,
+    reason: str | None,
+    expect: int | None,
+    *,
+    yes: bool,
+    as_json: bool,
+) -> None:
+    """Takes an experiment to its next stage, once that is agreed to."""
+
+    async def work(settings: Settings) -> int:
+        from agent.cli_experiments_show import show_one
+
+        by = author(settings, as_, reason)
+        async with _desks(settings) as (desk, _):
+            view = await desk.get(name)
+            confirm(question(view), yes=yes, as_json=as_json)
+            seen = view.version if expect is None else expect
+            show_one(await step(desk)(name, by, expected=seen), as_json=as_json)
         return WELL
 
     run(work)

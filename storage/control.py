@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
 import structlog
@@ -19,6 +19,7 @@ from agent.errors import StoreUnavailable
 from agent.models import ChannelSettings
 from agent.ports import Control
 from storage import features, snapshot
+from storage.background import beside
 from storage.control_state import STATE, State, Stored, state, stored
 from storage.postgres import Database
 from storage.redis import RedisPipe
@@ -117,15 +118,9 @@ class RedisControl:
             watcher()
 
 
-@asynccontextmanager
-async def following(pipe: RedisPipe, control: Control) -> AsyncIterator[None]:
+def following(pipe: RedisPipe, control: Control) -> AbstractAsyncContextManager[None]:
     """Inside, changes that are published are applied at once; without Redis the heartbeat sees them."""
-    task = asyncio.create_task(_follow(pipe, control))
-    try:
-        yield
-    finally:
-        task.cancel()
-        await asyncio.wait({task})
+    return beside(_follow, pipe, control)
 
 
 async def _follow(pipe: RedisPipe, control: Control) -> None:

@@ -11,6 +11,7 @@ from agent.errors import Rejected, StoreUnavailable
 from agent.experiments import read_experiment
 from agent.report import METRICS, Figures, Group
 from storage.postgres import AGAIN, GONE, connect
+from storage.texts import shown_name
 
 AT_ONCE = 5_000  # rows of people fetched in one round trip
 
@@ -103,6 +104,5 @@ def _add(group: Group, person: asyncpg.Record) -> None:
 
 
 def _unknown(name: str, known: list[str]) -> Rejected:
-    shown = name if len(name) <= 63 and name.isprintable() else "of this name"
     there_are = f"There are: {', '.join(known)}." if known else "None was ever started."
-    return Rejected(f"There is no experiment {shown}. {there_are}")
+    return Rejected(f"There is no experiment {shown_name(name)}. {there_are}")

@@ -18,7 +18,7 @@ from agent.experiments import Experiment, Stage, check, definition_of
 from agent.flags import DECLARED
 from agent.ports import Models
 from storage.audit import Author
-from storage.changes import Change, as_json, changing, expect, version_of
+from storage.changes import Change, as_json, changing, expect, version_of, versions
 from storage.experiment_rows import ExperimentRow, read_experiments
 from storage.flag_targets import Target, audience_of
 from storage.flags import checked_value, flag_of
@@ -169,8 +169,8 @@ async def _refuse_the_past(connection: AsyncConnection, experiment: Experiment) 
 
 
 async def _views(connection: AsyncConnection) -> list[ExperimentView]:
-    rows = await read_experiments(connection)
-    return [await _seen(connection, row, rows) for row in rows]
+    rows, known = await read_experiments(connection), await versions(connection, "experiment")
+    return [_seen(row, known.get(_subject(row.experiment.name), 0), rows) for row in rows]
 
 
 async def _view(connection: AsyncConnection, name: str) -> ExperimentView:
@@ -179,11 +179,10 @@ async def _view(connection: AsyncConnection, name: str) -> ExperimentView:
     if found is None:
         known = ", ".join(row.experiment.name for row in rows) or "none yet"
         raise Rejected(f"There is no experiment of this name. There are: {known}.")
-    return await _seen(connection, found, rows)
+    return _seen(found, await version_of(connection, _subject(name)), rows)
 
 
-async def _seen(connection: AsyncConnection, row: ExperimentRow, rows: Sequence[ExperimentRow]) -> ExperimentView:
-    version = await version_of(connection, _subject(row.experiment.name))
+def _seen(row: ExperimentRow, version: int, rows: Sequence[ExperimentRow]) -> ExperimentView:
     running = (one.experiment for one in rows if one.stage is Stage.RUNNING)
     others = (one.name for one in running if one.flag == row.experiment.flag)
     return ExperimentView(row, version, next(others, None) if row.stage is Stage.DRAFTED else None)

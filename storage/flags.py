@@ -28,6 +28,7 @@ from storage.flag_targets import Target, audience_of, scope_of
 from storage.postgres import Database
 from storage.reach import reached
 from storage.redis import RedisPipe
+from storage.texts import shown_name
 from storage.turns import LEASE_SECONDS
 
 _ROWS = text("SELECT name, scope, value\\:\\:text FROM feature_flags")
@@ -286,5 +287,6 @@ def _subject(name: str) -> str:
 
 
 def _unknown(name: str, known: Sequence[str]) -> Rejected:
-    shown = name if len(name) <= 63 and name.isprintable() else "of this name"
-    return Rejected(f"There is no flag {shown}. There are: {', '.join(known)}. `agent flags create` makes another.")
+    return Rejected(
+        f"There is no flag {shown_name(name)}. There are: {', '.join(known)}. `agent flags create` makes another."
+    )

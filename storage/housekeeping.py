@@ -4,13 +4,13 @@ dead instances."""
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 
 import structlog
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
+from storage.background import beside
 from storage.postgres import GONE, Database
 from storage.statements import STATEMENTS
 
@@ -23,15 +23,9 @@ BUDGET_DAYS_KEPT = 90
 log = structlog.get_logger()
 
 
-@asynccontextmanager
-async def housekeeping(database: Database) -> AsyncIterator[None]:
+def housekeeping(database: Database) -> AbstractAsyncContextManager[None]:
     """Tidies now and then each hour, as long as the context lasts."""
-    task = asyncio.create_task(_tidy_for_ever(database))
-    try:
-        yield
-    finally:
-        task.cancel()
-        await asyncio.wait({task})
+    return beside(_tidy_for_ever, database)
 
 
 async def _tidy_for_ever(database: Database) -> None:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 
 import structlog
 from sqlalchemy import text
@@ -13,6 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from agent.errors import Conflict, Rejected, StoreUnavailable
 from storage.audit import Itself
+from storage.background import beside
 from storage.experiments import ExperimentDesk
 from storage.postgres import Database
 from storage.reach import reached
@@ -65,15 +65,9 @@ class Plans:
         self._told[name] = reason
 
 
-@asynccontextmanager
-async def keeping(plans: Plans) -> AsyncIterator[None]:
+def keeping(plans: Plans) -> AbstractAsyncContextManager[None]:
     """Inside, plans are kept every few seconds."""
-    task = asyncio.create_task(_keep_for_ever(plans))
-    try:
-        yield
-    finally:
-        task.cancel()
-        await asyncio.wait({task})
+    return beside(_keep_for_ever, plans)
 
 
 async def _keep_for_ever(plans: Plans) -> None:

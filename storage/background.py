@@ -1,0 +1,23 @@
+"""Work that goes on beside everything else, as long as a context lasts."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from typing import Any, ParamSpec
+
+P = ParamSpec("P")
+
+
+@asynccontextmanager
+async def beside(
+    work: Callable[P, Coroutine[Any, Any, None]], *args: P.args, **kwargs: P.kwargs
+) -> AsyncIterator[None]:
+    """Inside, `work` runs; it is cancelled at the end, and the end waits for it."""
+    task = asyncio.create_task(work(*args, **kwargs))
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait({task})
