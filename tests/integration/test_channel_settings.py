@@ -19,11 +19,6 @@ def known(model: str) -> None:
 
 
 @pytest.fixture
-def world(database_url: str, redis_url: str) -> World:
-    return World(database_url, redis_url)
-
-
-@pytest.fixture
 async def agent(world: World) -> AsyncIterator[Instance]:
     await set_channel(world.database_url)  # the channel of tests is known
     async with world.instance() as instance:

@@ -25,12 +25,6 @@ def world(database_url: str, redis_url: str) -> World:
 
 
 @pytest.fixture
-async def agent(world: World) -> AsyncIterator[Instance]:
-    async with world.instance() as instance:
-        yield instance
-
-
-@pytest.fixture
 async def probe(database_url: str) -> AsyncIterator[asyncpg.Connection[asyncpg.Record]]:
     connection = await connect(database_url)
     await connection.execute("CREATE EXTENSION IF NOT EXISTS pg_stat_statements")

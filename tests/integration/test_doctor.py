@@ -6,7 +6,7 @@ import ast
 import json
 import re
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import asyncpg
@@ -17,17 +17,11 @@ from agent.cli import app
 from channels.discord_access import PERMISSIONS
 from storage.secrets import new_key
 from tests.integration.test_cli import Ended, Machine
-from tests.serving import Platforms, three_platforms
+from tests.serving import Platforms
 
 ROOT = Path(__file__).parents[2]
 WELL = Ended(0, "", "")
 WRONG_TOKEN = "700000001:AAF-a_token_that_was_revoked_0123456"
-
-
-@pytest.fixture
-async def platforms() -> AsyncIterator[Platforms]:
-    async with three_platforms() as running:
-        yield running
 
 
 @pytest.fixture

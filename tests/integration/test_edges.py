@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -20,12 +20,6 @@ from tests.world import Instance, World
 @pytest.fixture
 def world(database_url: str, redis_url: str) -> World:
     return World(database_url, redis_url, lease=0.5, beat=0.1)
-
-
-@pytest.fixture
-async def agent(world: World) -> AsyncIterator[Instance]:
-    async with world.instance() as instance:
-        yield instance
 
 
 async def asked(world: World, question: str, *args: Any) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from dataclasses import replace
 
 import pytest
@@ -11,17 +10,6 @@ from sqlalchemy import text
 from agent.models import Overlap
 from storage.postgres import connect
 from tests.world import Instance, World
-
-
-@pytest.fixture
-def world(database_url: str, redis_url: str) -> World:
-    return World(database_url, redis_url)
-
-
-@pytest.fixture
-async def agent(world: World) -> AsyncIterator[Instance]:
-    async with world.instance() as instance:
-        yield instance
 
 
 async def set_overlap(agent: Instance, overlap: Overlap) -> None:

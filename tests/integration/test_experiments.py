@@ -31,17 +31,6 @@ DEFAULT_PROMPT = Options(MODEL).system_prompt
 
 
 @pytest.fixture
-def world(database_url: str, redis_url: str) -> World:
-    return World(database_url, redis_url)
-
-
-@pytest.fixture
-async def agent(world: World) -> AsyncIterator[Instance]:
-    async with world.instance() as instance:
-        yield instance
-
-
-@pytest.fixture
 async def desk(database_url: str, redis_url: str) -> AsyncIterator[ExperimentDesk]:
     async with experimenter(database_url, redis_url) as desk:
         yield desk

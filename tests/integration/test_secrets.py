@@ -72,11 +72,6 @@ async def test_no_dump_and_no_log_holds_a_credential(world: World, desk: Channel
     assert tuple(entry) == ("channel.credential.set", '{"credential": "bot_token"}')
 
 
-@pytest.fixture
-def world(database_url: str, redis_url: str) -> World:
-    return World(database_url, redis_url)
-
-
 async def dump(database_url: str) -> str:
     tables = await run(database_url, "SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
     rows = [await run(database_url, f"SELECT t::text FROM {row['tablename']} t") for row in tables]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import httpx
@@ -13,15 +13,9 @@ import pytest
 from tests.conformance.beyond import restore_token, revoke_token
 from tests.conformance.driver import Driver
 from tests.integration.test_cli import DEADLINE, Machine
-from tests.serving import Platforms, serving, three_platforms, until
+from tests.serving import Platforms, serving, until
 
 WORDS = "my diary entry"
-
-
-@pytest.fixture
-async def platforms() -> AsyncIterator[Platforms]:
-    async with three_platforms() as running:
-        yield running
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from tests.conformance.driver import Driver, Place
 from tests.integration.test_cli import DEADLINE, Machine
 from tests.model_server import ModelServer, model_server
 from tests.servers import Valkey
-from tests.serving import LOOK, Platforms, connected, machine_among, three_platforms, until
+from tests.serving import LOOK, Platforms, connected, machine_among, until
 from tests.steering import run
 
 BRIEF, PLAIN, OWN = "Be brief.", "Be yourself.", "You know me."  # what the model is told
@@ -52,12 +52,6 @@ class Somebody:
         """Of the last answer."""
         answer = answers(self.driver, self.place)[-1]
         await react(self.driver, self.place, answer, given=thumb, user=self.name)
-
-
-@pytest.fixture
-async def platforms() -> AsyncIterator[Platforms]:
-    async with three_platforms() as running:
-        yield running
 
 
 @pytest.fixture

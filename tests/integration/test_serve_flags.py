@@ -13,15 +13,9 @@ from tests.conformance.beyond import has_menu
 from tests.conformance.driver import Driver
 from tests.integration.test_cli import Machine
 from tests.model_server import Answer, ModelServer, model_server
-from tests.serving import Platforms, connected, machine_among, three_platforms, until
+from tests.serving import Platforms, connected, machine_among, until
 
 YES = "Yes."  # what the model says
-
-
-@pytest.fixture
-async def platforms() -> AsyncIterator[Platforms]:
-    async with three_platforms() as running:
-        yield running
 
 
 @pytest.fixture

@@ -40,11 +40,6 @@ def lines(capsys: pytest.CaptureFixture[str]) -> Iterator[Lines]:
     structlog.reset_defaults()
 
 
-@pytest.fixture
-def world(database_url: str, redis_url: str) -> World:
-    return World(database_url, redis_url)
-
-
 def of_turn(lines: list[dict[str, object]], turn: UUID) -> list[object]:
     return [line["event"] for line in lines if line.get("turn") == str(turn)]
 

@@ -18,17 +18,6 @@ from tests.world import Instance, World
 
 
 @pytest.fixture
-def world(database_url: str, redis_url: str) -> World:
-    return World(database_url, redis_url)
-
-
-@pytest.fixture
-async def agent(world: World) -> AsyncIterator[Instance]:
-    async with world.instance() as instance:
-        yield instance
-
-
-@pytest.fixture
 async def probe(database_url: str) -> AsyncIterator[asyncpg.Connection[asyncpg.Record]]:
     connection = await connect(database_url)
     yield connection
