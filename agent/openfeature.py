@@ -16,6 +16,7 @@ from openfeature.evaluation_context import EvaluationContext
 from openfeature.event import ProviderEventDetails
 from openfeature.exception import ErrorCode
 from openfeature.flag_evaluation import FlagResolutionDetails, FlagValueType, Reason
+from openfeature.hook import get_hooks
 from openfeature.provider import AbstractProvider, Metadata
 
 from agent.experiments import Experiment
@@ -82,22 +83,22 @@ class FlagProvider(AbstractProvider):
     def resolve_boolean_details(
         self, flag_key: str, default_value: bool, evaluation_context: EvaluationContext | None = None
     ) -> FlagResolutionDetails[bool]:
-        return self._details(Kind.BOOL, flag_key, default_value, evaluation_context)
+        return self._details(Kind.BOOL, flag_key, default_value, _audience(evaluation_context))
 
     def resolve_string_details(
         self, flag_key: str, default_value: str, evaluation_context: EvaluationContext | None = None
     ) -> FlagResolutionDetails[str]:
-        return self._details(Kind.STRING, flag_key, default_value, evaluation_context)
+        return self._details(Kind.STRING, flag_key, default_value, _audience(evaluation_context))
 
     def resolve_integer_details(
         self, flag_key: str, default_value: int, evaluation_context: EvaluationContext | None = None
     ) -> FlagResolutionDetails[int]:
-        return self._details(Kind.INT, flag_key, default_value, evaluation_context)
+        return self._details(Kind.INT, flag_key, default_value, _audience(evaluation_context))
 
     def resolve_float_details(
         self, flag_key: str, default_value: float, evaluation_context: EvaluationContext | None = None
     ) -> FlagResolutionDetails[float]:
-        return self._details(Kind.FLOAT, flag_key, default_value, evaluation_context)
+        return self._details(Kind.FLOAT, flag_key, default_value, _audience(evaluation_context))
 
     def resolve_object_details(
         self,
@@ -105,18 +106,19 @@ class FlagProvider(AbstractProvider):
         default_value: Sequence[FlagValueType] | Mapping[str, FlagValueType],
         evaluation_context: EvaluationContext | None = None,
     ) -> FlagResolutionDetails[Sequence[FlagValueType] | Mapping[str, FlagValueType]]:
-        return self._details(Kind.JSON, flag_key, default_value, evaluation_context)
+        return self._details(Kind.JSON, flag_key, default_value, _audience(evaluation_context))
 
-    def _details(
-        self, kind: Kind, name: str, default: T, context: EvaluationContext | None
-    ) -> FlagResolutionDetails[T]:
+    def value(self, flag: Flag[T], default: T, who: Audience) -> T:
+        """As a client's evaluation gives it, without its merging of contexts: that takes longer than deciding."""
+        return self._details(flag.kind, flag.name, default, who).value
+
+    def _details(self, kind: Kind, name: str, default: T, who: Audience | None) -> FlagResolutionDetails[T]:
         state = self._source.state
         flag = state.flag(name)
         if flag is None:
             return _failed(default, ErrorCode.FLAG_NOT_FOUND, f"There is no flag {name}.")
         if flag.kind is not kind:
             return _failed(default, ErrorCode.TYPE_MISMATCH, f"{name} is {flag.kind.value}, not {kind.value}.")
-        who = _audience(context)
         if who is None:
             return _failed(default, ErrorCode.INVALID_CONTEXT, "The targeting key is a person's id, the rest is text.")
         step = resolve(flag, state.rules_of(name), who)
@@ -178,7 +180,7 @@ def provide(source: FlagSource, domain: str) -> None:
 
 
 class OpenFeatureFlags:
-    """Implements agent.ports.Flags."""
+    """Implements agent.ports.Flags: asks the provider, through a client when there are hooks that want to know."""
 
     def __init__(self, domain: str = DOMAIN) -> None:
         self._client = client = api.get_client(domain)
@@ -191,8 +193,12 @@ class OpenFeatureFlags:
         }
 
     def value(self, flag: Flag[T], who: Audience, otherwise: T | None = None) -> T:
-        default = otherwise if flag.default is None else flag.default
-        value: T = self._read[flag.kind](flag.name, default, _context(who))
+        default: Any = otherwise if flag.default is None else flag.default
+        provider = self._client.provider
+        if isinstance(provider, FlagProvider) and not get_hooks():
+            value: T = provider.value(flag, default, who)
+        else:
+            value = self._read[flag.kind](flag.name, default, _context(who))
         return value
 
     def variants(self, who: Audience, unasked: Collection[str] = ()) -> Mapping[str, str]:

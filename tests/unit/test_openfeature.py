@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID, uuid4
@@ -16,11 +17,12 @@ from openfeature.client import OpenFeatureClient
 from openfeature.evaluation_context import EvaluationContext
 from openfeature.event import EventDetails, ProviderEvent
 from openfeature.exception import ErrorCode
-from openfeature.flag_evaluation import Reason
+from openfeature.flag_evaluation import FlagEvaluationDetails, Reason
+from openfeature.hook import Hook, HookContext, HookHints
 from openfeature.provider import ProviderStatus
 
 from agent.experiments import Experiment, Variant, definition_of
-from agent.flags import DECLARED, OVERLAP, REPLIES
+from agent.flags import DECLARED, OVERLAP, REPLIES, Kind
 from agent.openfeature import OpenFeatureFlags, provide
 from agent.resolution import EVERYBODY, Audience, percentage_rule
 from storage.control_state import State, Stored, state
@@ -220,6 +222,15 @@ SCOPES = st.sampled_from(
 DEFINITIONS = st.dictionaries(st.sampled_from(sorted(definition_of(trial("n", 3)))), ANY)
 
 
+def odd(stored: Sequence[tuple[str, str, Any]], change: dict[str, Any]) -> Source:
+    """Stored by hand: rules of any kind, and an experiment on `n` whose definition was changed."""
+    source = Source()
+    source.set(*stored)
+    experiments = [("odd", {**definition_of(trial("n", 3)), **change})]
+    source.state = state(Stored(1, "", source.state.stored.flags, [], experiments))
+    return source
+
+
 @given(
     stored=st.lists(st.tuples(SCOPES, st.sampled_from([*DECLARED, "n", "made"]), ANY), max_size=5),
     key=st.none() | st.text() | st.just(PERSON) | st.integers(),
@@ -230,13 +241,8 @@ def test_it_never_raises(
     stored: list[tuple[str, str, Any]], key: Any, places: dict[str, Any], change: dict[str, Any]
 ) -> None:
     """Whatever is stored, whoever asks, and however: there is a value, and an error has a code."""
-    domain, source = "never raises", Source()
-    provide(source, domain)
-    source.set(*stored)
-    source.state = state(
-        Stored(1, "", source.state.stored.flags, [], [("odd", {**definition_of(trial("n", 3)), **change})])
-    )
-    client = api.get_client(domain)
+    provide(odd(stored, change), "never raises")
+    client = api.get_client("never raises")
     for name in (*DECLARED, "n", "made", "nobody_knows"):
         for reader, default in DEFAULTS.items():
             found = details(client, name, reader, EvaluationContext(key, places))
@@ -250,3 +256,61 @@ def test_the_agent_reads_its_flags_by_openfeature(source: Source, domain: str) -
     flags = OpenFeatureFlags(domain)
     asked = [Audience(None, "discord", "town"), Audience(None, "discord", "village"), EVERYBODY]
     assert [False, True, True] == [flags.value(REPLIES, who) for who in asked]
+
+
+VALUES = st.sampled_from([True, False, 5, "queue", "interrupt", percentage_rule(50, "salt", False)])
+OTHERWISE: dict[Kind, Any] = {Kind.BOOL: False, Kind.INT: -1, Kind.FLOAT: -1.0, Kind.STRING: "-", Kind.JSON: {}}
+
+
+class Listening(Hook):
+    """Hears of each evaluation."""
+
+    def __init__(self) -> None:
+        self.heard: list[tuple[str, object]] = []
+
+    def after(self, hook_context: HookContext, details: FlagEvaluationDetails[Any], hints: HookHints) -> None:
+        self.heard.append((hook_context.flag_key, details.value))
+
+
+@contextmanager
+def hooked(hook: Hook) -> Iterator[None]:
+    """Inside, OpenFeature tells this hook of every evaluation in the process."""
+    api.add_hooks([hook])
+    try:
+        yield
+    finally:
+        api.clear_hooks()
+
+
+def test_hooks_hear_what_the_agent_reads(source: Source, domain: str) -> None:
+    """Whoever runs the agent with OpenFeature's hooks, for traces say, sees its evaluations, too."""
+    source.set(("global", "replies", False))
+    hook = Listening()
+    with hooked(hook):
+        value = OpenFeatureFlags(domain).value(REPLIES, EVERYBODY)
+    assert (False, [("replies", False)]) == (value, hook.heard)
+
+
+@given(
+    stored=st.lists(
+        st.tuples(SCOPES, st.sampled_from(["replies", "overlap", "n"]), VALUES | ANY), min_size=1, max_size=9
+    ),
+    who=st.builds(
+        Audience,
+        st.none() | st.just(UUID(PERSON)) | st.uuids(),
+        st.none() | st.sampled_from(["discord", "slack"]),
+        st.none() | st.just("town"),
+    ),
+    change=DEFINITIONS,
+)
+def test_the_agent_reads_what_a_client_reads(
+    stored: list[tuple[str, str, Any]], who: Audience, change: dict[str, Any]
+) -> None:
+    """Whatever is stored: with a hook it asks through a client, without one the provider itself."""
+    source = odd(stored, change)
+    provide(source, "reads alike")
+    flags, asked = OpenFeatureFlags("reads alike"), [*DECLARED.values(), source.state.flag("n")]
+    at_once = [flags.value(flag, who, OTHERWISE[flag.kind]) for flag in asked if flag]
+    with hooked(Listening()):
+        by_client = [flags.value(flag, who, OTHERWISE[flag.kind]) for flag in asked if flag]
+    assert [(value, type(value)) for value in by_client] == [(value, type(value)) for value in at_once]
