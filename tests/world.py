@@ -160,6 +160,16 @@ class PlatformChannel:
         return PlatformReply(self._platform, address, placed, turn, streams=self._streams, repeat=repeat)
 
 
+async def crash(engine: Engine) -> None:
+    """Ends all it does and knows, without its last words."""
+    tasks = [*engine._tasks.running, *([engine._beats] if engine._beats else [])]
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    engine._worker._running.clear()
+    engine._beats = None
+
+
 @dataclass
 class Instance:
     """One running agent of the world."""
@@ -172,14 +182,7 @@ class Instance:
 
     async def crash(self) -> None:
         """Ends as after kill -9: nothing is stored, handed back or said any more."""
-        tasks = [*self.engine._tasks, *([self.engine._beats] if self.engine._beats else [])]
-        for task in tasks:
-            task.cancel()
-        if tasks:
-            await asyncio.wait(tasks)
-        self.engine._running.clear()
-        self.engine._tasks.clear()
-        self.engine._beats = None
+        await crash(self.engine)
 
 
 @dataclass

@@ -21,7 +21,7 @@ from storage.redis import open_redis
 from storage.statements import STATEMENTS
 from tests.conformance.beyond import connections
 from tests.conformance.driver import Driver, Place
-from tests.world import MODEL, Script
+from tests.world import MODEL, Script, crash
 
 DEADLINE = 20.0
 LOOK = 0.005  # seconds between two looks at the platforms' servers, which have no common signal
@@ -101,12 +101,10 @@ class Agent:
     async def crash(self) -> None:
         """Ends as after kill -9: nothing is stored, handed back or said any more."""
         self.crashed = True
-        beats = [self.engine._beats] if self.engine._beats else []
-        tasks = [*self._runs, *self.engine._tasks, *beats]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        self.engine._running.clear()
+        for run in self._runs:
+            run.cancel()
+        await crash(self.engine)
+        await self.hush()
 
 
 @dataclass

@@ -269,7 +269,7 @@ class Promise(RuleBasedStateMachine):
             is_open = await connection.fetchval("SELECT EXISTS (SELECT FROM turns WHERE state = 'open')")
         finally:
             await connection.close()
-        busy = any(member.instance.engine._tasks for member in self.members)
+        busy = any(member.instance.engine._tasks.running for member in self.members)
         return is_open or busy or not all([await fuse.settle() for fuse in self.fuses])
 
     async def _end(self) -> None:

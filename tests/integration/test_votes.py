@@ -223,8 +223,8 @@ async def test_a_thumb_that_waited_does_not_undo_a_later_one(
     world.model.release()
     await world.answered("ada", "re: tell me a story")
     await agent.engine.accept(reaction(world, Thumb.DOWN))
-    while agent.engine._tasks:
-        await asyncio.wait(agent.engine._tasks)
+    while agent.engine._tasks.running:
+        await asyncio.wait(agent.engine._tasks.running)
     assert {("ada", "re: tell me a story"): -1} == await votes(probe)
 
 
@@ -240,8 +240,8 @@ async def test_a_thumb_that_waits_outlives_a_moment_without_postgres(
         await agent.engine.accept(reaction(world, Thumb.UP))
         fuse.arm(1, "before", kills=False)
         world.model.release()
-        while agent.engine._tasks:
-            await asyncio.wait(agent.engine._tasks)
+        while agent.engine._tasks.running:
+            await asyncio.wait(agent.engine._tasks.running)
         assert not fuse.armed
     assert {("ada", "re: tell me a story"): 1} == await votes(probe)
 
@@ -288,7 +288,7 @@ async def test_a_vote_that_may_not_be_stored_is_not_acknowledged_and_counts_once
         fuse.arm(1, when, kills=False)
         with pytest.raises(StoreUnavailable):
             await agent.engine.accept(reaction(world, Thumb.UP))
-        assert {} == agent.engine._votes._newest
+        assert {} == agent.engine._intake._votes._newest
         await agent.engine.accept(reaction(world, Thumb.UP))
     assert {("ada", "re: hello"): 1} == await votes(probe)
 
