@@ -361,13 +361,13 @@ async def test_turns_that_see_a_change_at_once_read_it_once(desk: FlagDesk, agen
 
 async def losses(desk: FlagDesk, agents: list[Member], flushes: int, evictions: int, evaluations: int) -> None:
     """Evaluations of every agent at all times give the last value set, or the one before while it is being set."""
-    rng, allowed, done, wrong = random.Random(4), {SWITCHED_OFF}, False, 0
+    rng, allowed, done, asked, wrong = random.Random(4), {SWITCHED_OFF}, False, 0, 0
 
     async def evaluate(agent: Member) -> None:
-        nonlocal wrong
-        for count in range(evaluations // len(agents)):
-            wrong += agent.says() not in allowed
-            if count % 500 == 0:
+        nonlocal wrong, asked
+        while asked < evaluations or not damaging.done():
+            asked, wrong = asked + 1, wrong + (agent.says() not in allowed)
+            if asked % 50 == 0:
                 await agent.turn()
 
     async def damage() -> None:
@@ -389,7 +389,8 @@ async def losses(desk: FlagDesk, agents: list[Member], flushes: int, evictions: 
             allowed = {str(number)}
 
     changing = asyncio.create_task(change())
-    await asyncio.gather(damage(), *map(evaluate, agents))
+    damaging = asyncio.create_task(damage())
+    await asyncio.gather(damaging, *map(evaluate, agents))
     done = True
     await changing
     await asyncio.gather(*(agent.turn() for agent in agents))
