@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncpg
 
+SECONDS = 60.0  # a question may take: it is asked of all messages of a storm
+
 BROKEN = {
     "a message has one row": """
         SELECT turn_id FROM messages WHERE role = 'user' GROUP BY turn_id HAVING count(*) <> 1""",
@@ -11,12 +13,12 @@ BROKEN = {
         SELECT t.id FROM turns t
         WHERE t.reply IS NULL AND NOT EXISTS (SELECT FROM messages m WHERE m.turn_id = t.id)""",
     "every message is covered by exactly one answer": """
-        SELECT m.turn_id FROM messages m LEFT JOIN LATERAL (
-            SELECT count(*) AS covering FROM (
-                SELECT a.answers, coalesce(lag(a.answers) OVER (ORDER BY a.seq), 0) AS before
-                FROM messages a WHERE a.conversation_id = m.conversation_id AND a.role = 'assistant') x
-            WHERE m.seq > x.before AND m.seq <= x.answers) y ON true
-        WHERE m.role = 'user' AND covering <> 1""",
+        SELECT m.id FROM messages m LEFT JOIN (
+            SELECT conversation_id, answers,
+                   coalesce(lag(answers) OVER (PARTITION BY conversation_id ORDER BY seq), 0) AS before
+            FROM messages WHERE role = 'assistant') a
+        ON a.conversation_id = m.conversation_id AND m.seq > a.before AND m.seq <= a.answers
+        WHERE m.role = 'user' GROUP BY m.id HAVING count(a.answers) <> 1""",
     "answers go forward": """
         SELECT id FROM (SELECT id, answers, lag(answers) OVER (PARTITION BY conversation_id ORDER BY seq) AS before
                         FROM messages WHERE role = 'assistant') x WHERE answers <= before""",
@@ -30,11 +32,11 @@ BROKEN = {
         SELECT id FROM conversations WHERE answering IS NOT NULL OR asked > answered""",
     "every turn is done": "SELECT id FROM turns WHERE state <> 'done'",
     "every answer stands on the platform once": """
-        SELECT a.id FROM messages a LEFT JOIN LATERAL (
-            SELECT m.turn_id FROM messages m
-            WHERE m.conversation_id = a.conversation_id AND m.role = 'user' AND m.seq = a.answers) lead ON true
-        WHERE a.role = 'assistant' AND 1 <> (
-            SELECT count(*) FROM platform p WHERE p.turn = lead.turn_id AND p.text = a.content)""",
+        SELECT a.id FROM messages a
+        LEFT JOIN messages lead
+            ON lead.conversation_id = a.conversation_id AND lead.role = 'user' AND lead.seq = a.answers
+        LEFT JOIN platform p ON p.turn = lead.turn_id AND p.text = a.content
+        WHERE a.role = 'assistant' GROUP BY a.id HAVING count(p.turn) <> 1""",
     "what is sent again says that it may be a repeat": """
         SELECT id FROM platform WHERE sends > 1 AND repeats < sends - 1""",
     "no deadlock": "SELECT datname FROM pg_stat_database WHERE datname = current_database() AND deadlocks > 0",
@@ -43,5 +45,5 @@ BROKEN = {
 
 async def broken_promises(probe: asyncpg.Connection[asyncpg.Record]) -> dict[str, int]:
     """How many rows break each invariant; empty when all hold."""
-    counts = {name: len(await probe.fetch(sql)) for name, sql in BROKEN.items()}
+    counts = {name: len(await probe.fetch(sql, timeout=SECONDS)) for name, sql in BROKEN.items()}
     return {name: number for name, number in counts.items() if number}
