@@ -50,7 +50,7 @@ def _moving(direction: str, revision: str, *, as_json: bool) -> Command:
     async def move(settings: Settings) -> int:
         from alembic.util import CommandError
 
-        from agent.health import reach_postgres
+        from agent.reach import reach_postgres
         from storage import migrate
 
         async with reach_postgres(settings) as postgres:
@@ -71,7 +71,7 @@ def _moving(direction: str, revision: str, *, as_json: bool) -> Command:
 
 
 async def _status(settings: Settings, *, as_json: bool) -> int:
-    from agent.health import reach_postgres
+    from agent.reach import reach_postgres
     from storage import migrate
 
     async with reach_postgres(settings) as postgres:
@@ -84,7 +84,7 @@ async def _status(settings: Settings, *, as_json: bool) -> int:
 
 
 async def _check(settings: Settings, *, as_json: bool) -> int:
-    from agent.health import reach_postgres
+    from agent.reach import reach_postgres
     from storage import migrate
 
     async with reach_postgres(settings) as postgres:

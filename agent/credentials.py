@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import SecretStr
 
-from agent.health import reach_postgres
+from agent.reach import reach_postgres
 from agent.settings import Settings
 from storage import migrate
 from storage.channels import stored_credentials

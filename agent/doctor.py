@@ -11,10 +11,11 @@ import asyncpg
 from agent.app import Backdrop, check_models, configured_channels
 from agent.credentials import with_stored_credentials
 from agent.errors import AgentError, ConfigurationError, ModelError
-from agent.health import check_redis, failed, reach_postgres
+from agent.health import check_redis, failed
 from agent.llm.models import open_models
 from agent.models import Finding, Prompt
 from agent.ports import Channel, Diagnosable
+from agent.reach import reach_postgres
 from agent.settings import OFFLINE, Settings
 from storage import migrate
 from storage.postgres import GONE, connect, open_database

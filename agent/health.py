@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -13,14 +12,15 @@ from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
 from agent.app import check_models, configured_channels
+from agent.credentials import with_stored_credentials
 from agent.errors import AgentError, ConfigurationError
 from agent.health_flags import flags_in_force, flags_without_postgres
 from agent.llm.models import open_models
+from agent.reach import Postgres, reach_postgres, reach_redis
 from agent.settings import OFFLINE, Settings
 from storage import migrate
-from storage.embedded import embedded
 from storage.housekeeping import stray_messages
-from storage.postgres import GONE, Database, check_connection, connect, open_database
+from storage.postgres import GONE, Database, connect, open_database
 from storage.redis import open_redis
 from storage.turns import LEASE_SECONDS
 
@@ -39,43 +39,15 @@ class Check:
     facts: Mapping[str, object] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Postgres:
-    """A database that was reached."""
-
-    url: str
-    embedded: str = ""  # what the embedded one is, for people
-
-
-@asynccontextmanager
-async def reach_postgres(settings: Settings) -> AsyncIterator[Postgres]:
-    """The database of these settings, whatever its schema. Raises ConfigurationError."""
-    if settings.database_url:
-        url = settings.database_url.get_secret_value()
-        await check_connection(url)
-        yield Postgres(url)
-    else:
-        async with embedded(settings.agent_home, redis=False) as own:
-            yield Postgres(own.database_url, own.description[0])
-
-
-@asynccontextmanager
-async def reach_redis(settings: Settings) -> AsyncIterator[tuple[str, str]]:
-    """Its URL and, when it is embedded, what it is."""
-    if settings.redis_url:
-        yield settings.redis_url.get_secret_value(), ""
-    else:
-        async with embedded(settings.agent_home, postgres=False) as own:
-            yield own.redis_url, own.description[0]
-
-
 async def examine(settings: Settings) -> list[Check]:
     """Looks at every part; changes nothing."""
+    postgres = await _postgres(settings)
+    stored = all(check.state == "ok" for check in postgres if check.part in ("postgres", "schema"))
     return [
         await _model(settings),
-        *await _postgres(settings),
+        *postgres,
         await check_redis(settings),
-        _channels(settings),
+        await _channels(settings, stored=stored),
     ]
 
 
@@ -180,8 +152,13 @@ async def check_redis(settings: Settings) -> Check:
         return Check("redis", "slower", "it does not answer; the agent works without it. Correct REDIS_URL.")
 
 
-def _channels(settings: Settings) -> Check:
-    names = ["terminal", *(channel.name for channel in configured_channels(settings))]
+async def _channels(settings: Settings, *, stored: bool) -> Check:
+    """Those that have a token: in the environment, or `stored` in a database that can be read."""
+    try:
+        settings = await with_stored_credentials(settings) if stored else settings
+        names = ["terminal", *(channel.name for channel in configured_channels(settings))]
+    except ConfigurationError as error:
+        return Check("channels", "not well", error.sentence)
     return Check("channels", "ok", ", ".join(names), {"configured": names})
 
 

@@ -92,6 +92,24 @@ async def test_tokens_in_the_database_are_tried(machine: Machine) -> None:
     assert "ENCRYPTION_KEYS" in (await findings(machine))["channels"]
 
 
+async def test_the_status_lists_channels_whose_tokens_are_in_the_database(tmp_path: Path, database_url: str) -> None:
+    """And says that the key is another one, instead of leaving the channel out."""
+    bare = Machine(tmp_path, {"DATABASE_URL": database_url, "ENCRYPTION_KEYS": new_key()})
+    await bare.agent("channels", "credential", "telegram", "token", lines=WRONG_TOKEN.encode())
+    listed = await channels_of(bare)
+    bare.variables["ENCRYPTION_KEYS"] = new_key()
+    unreadable = await channels_of(bare)
+    assert ("ok", "terminal, telegram") == (listed["state"], listed["text"])
+    assert ("not well", True) == (unreadable["state"], "ENCRYPTION_KEYS" in unreadable["text"])
+
+
+async def channels_of(machine: Machine) -> dict[str, str]:
+    """What the status says of channels."""
+    parts = json.loads((await machine.agent("status", "--json")).out)["parts"]
+    found: dict[str, str] = next(part for part in parts if part["part"] == "channels")
+    return found
+
+
 async def test_a_setting_that_no_channel_can_be_made_with_is_a_finding(machine: Machine) -> None:
     """It does not keep the rest from being looked at."""
     machine.variables |= {"DISCORD_PUBLIC_KEY": "no key", "REDIS_URL": "redis://127.0.0.1:1"}
