@@ -9,14 +9,15 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.commands import AGENT, DEADLINE, Machine
 from tests.conformance.beyond import has_menu
 from tests.conformance.driver import Driver
 from tests.conformance.drivers.discord import DiscordDriver
 from tests.conformance.drivers.slack import SlackDriver
 from tests.conformance.drivers.telegram import TelegramDriver
-from tests.integration.test_cli import AGENT, DEADLINE, Machine
 from tests.model_server import ModelServer
 from tests.platforms.slack import APP_TOKEN, BOT_TOKEN
+from tests.warm import Warm
 
 LOOK = 0.02  # seconds between two looks at the platforms' servers, which have no common signal
 
@@ -52,11 +53,13 @@ async def three_platforms() -> AsyncIterator[Platforms]:
         yield platforms
 
 
-def machine_among(folder: Path, database_url: str, redis_url: str, platforms: Platforms, model: ModelServer) -> Machine:
+def machine_among(
+    folder: Path, database_url: str, redis_url: str, platforms: Platforms, model: ModelServer, warm: Warm
+) -> Machine:
     """A machine whose settings lead to these stores, these platforms and this model."""
     stores = {"DATABASE_URL": database_url, "REDIS_URL": redis_url, "HTTP_PORT": "0"}
     asked = {"OPENAI_BASE_URL": model.url, "DEFAULT_MODEL": "openai:test"}
-    return Machine(folder, {**stores, **asked, **platforms.settings})
+    return Machine(folder, {**stores, **asked, **platforms.settings}, warm)
 
 
 @asynccontextmanager

@@ -2,12 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import pytest
 
+from tests.commands import Machine
 from tests.serving import Platforms, three_platforms
+from tests.warm import Warm
 from tests.world import Instance, World
+
+
+@pytest.fixture(scope="session")
+def warm() -> Iterator[Warm]:
+    """Runs commands quickly."""
+    process = Warm()
+    yield process
+    process.close()
+
+
+@pytest.fixture
+def machine(tmp_path: Path, database_url: str, redis_url: str, warm: Warm) -> Machine:
+    """A machine with two servers."""
+    return Machine(tmp_path, {"DATABASE_URL": database_url, "REDIS_URL": redis_url}, warm)
 
 
 @pytest.fixture

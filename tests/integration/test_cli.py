@@ -5,58 +5,17 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import sysconfig
 from asyncio.subprocess import DEVNULL, PIPE
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import asyncpg
 import pytest
 
 from storage.migrate import HEAD
+from tests.commands import AGENT, CLOSED, DEADLINE, Ended, Machine
 from tests.model_server import Answer, model_server, refusal
-
-AGENT = Path(sysconfig.get_path("scripts")) / "agent"
-DEADLINE = 20.0
-CLOSED = "127.0.0.1:1"  # nobody listens on port 1
-
-
-@dataclass(frozen=True)
-class Ended:
-    """A process that has ended."""
-
-    status: int
-    out: str
-    err: str
-
-
-@dataclass
-class Machine:
-    """A folder, an environment, and commands that run in it."""
-
-    folder: Path
-    variables: dict[str, str] = field(default_factory=dict)
-
-    @property
-    def environment(self) -> dict[str, str]:
-        kept = {
-            name: os.environ[name] for name in ("PATH", "PYTHONPATH", "HOME", "LANG", "TMPDIR") if name in os.environ
-        }
-        home = {"AGENT_HOME": str(self.folder / "home"), "LOGNAME": "ada", "TERM": "xterm-256color"}
-        return {**kept, **home, "PROMPT_TOOLKIT_NO_CPR": "1", **self.variables}
-
-    async def agent(self, *arguments: str, lines: bytes = b"", settings: Mapping[str, str] | None = None) -> Ended:
-        """Runs a command to its end, with `lines` as its standard input."""
-        process = await asyncio.create_subprocess_exec(
-            AGENT, *arguments, stdin=PIPE, stdout=PIPE, stderr=PIPE,
-            cwd=self.folder, env={**self.environment, **(settings or {})},
-        )  # fmt: skip
-        async with asyncio.timeout(DEADLINE):
-            out, err = await process.communicate(lines)
-        assert process.returncode is not None
-        return Ended(process.returncode, out.decode(), err.decode())
 
 
 @pytest.fixture
@@ -67,7 +26,7 @@ def bare(tmp_path: Path) -> Machine:
 
 @pytest.fixture
 def machine(tmp_path: Path, database_url: str, redis_url: str) -> Machine:
-    """A machine with two servers."""
+    """A machine with two servers. Here commands start as people start them, not from a warm process."""
     return Machine(tmp_path, {"DATABASE_URL": database_url, "REDIS_URL": redis_url})
 
 

@@ -4,20 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-from pathlib import Path
 
 import pytest
 
 from storage.secrets import new_key
-from tests.integration.test_cli import Machine
+from tests.commands import Machine
 from tests.steering import run
 
 AS = ("--as", "grace", "--reason", "tests")
-
-
-@pytest.fixture
-def machine(tmp_path: Path, database_url: str, redis_url: str) -> Machine:
-    return Machine(tmp_path, {"DATABASE_URL": database_url, "REDIS_URL": redis_url})
 
 
 async def spoken(machine: Machine) -> None:

@@ -4,22 +4,16 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.clock import let_pass
-from tests.integration.test_cli import Machine
+from tests.commands import Machine
 from tests.steering import run
 
 CREATE = ("create", "brief", "--flag", "system_prompt", "--variant", "control", "--variant", "short:3=Be brief.")
 AS = ("--as", "grace", "--reason", "tests")
-
-
-@pytest.fixture
-def machine(tmp_path: Path, database_url: str, redis_url: str) -> Machine:
-    return Machine(tmp_path, {"DATABASE_URL": database_url, "REDIS_URL": redis_url})
 
 
 async def document(machine: Machine, *arguments: str) -> Any:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from agent.report import METRICS
-from tests.integration.test_cli import CLOSED, Machine
+from tests.commands import CLOSED, Machine
 from tests.lab import NAME, Lab
 from tests.servers import Postgres
 
@@ -16,11 +16,6 @@ from tests.servers import Postgres
 @pytest.fixture
 def lab(database_url: str) -> Lab:
     return Lab(database_url)
-
-
-@pytest.fixture
-def machine(tmp_path: Path, database_url: str, redis_url: str) -> Machine:
-    return Machine(tmp_path, {"DATABASE_URL": database_url, "REDIS_URL": redis_url})
 
 
 async def shorter_answers(lab: Lab, *, control: int, short: int) -> None:
@@ -126,6 +121,7 @@ async def test_an_unknown_experiment_or_metric_is_wrong_usage(machine: Machine, 
 
 async def test_without_the_extra_it_says_how_to_install_it(machine: Machine, tmp_path: Path) -> None:
     (tmp_path / "scipy.py").write_text("raise ImportError")
+    machine.warm = None  # it is imported at the start
     ran = await machine.agent("experiments", "report", NAME, settings={"PYTHONPATH": str(tmp_path)})
     sentence = 'The report needs scipy: run `pip install "simple-ai-agent[reports]"`.'
     assert (2, "", f"agent: {sentence}\n") == (ran.status, ran.out, ran.err)

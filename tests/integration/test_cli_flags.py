@@ -6,50 +6,33 @@ import asyncio
 import json
 import os
 import pty
-import sys
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from storage.snapshot import FILE
+from tests.commands import AGENT, Ended, Machine
 from tests.desk import ADA, EVERYBODY, operator
 from tests.servers import Postgres
 
-RUN = "from agent.cli import main; main()"
-Agent = Callable[..., Coroutine[Any, Any, "Ran"]]
-
-
-@dataclass(frozen=True)
-class Ran:
-    """What a command did."""
-
-    status: int
-    out: str
-    err: str
+Agent = Callable[..., Coroutine[Any, Any, Ended]]
 
 
 @pytest.fixture
-def environment(database_url: str, redis_url: str, tmp_path: Path) -> dict[str, str]:
-    kept = {name: value for name, value in os.environ.items() if name in ("PATH", "HOME", "LANG")}
-    stores = {"DATABASE_URL": database_url, "REDIS_URL": redis_url, "AGENT_HOME": str(tmp_path / "home")}
-    return {**kept, **stores, "AGENT_OPERATOR": "ada", "TZ": "UTC"}
+def machine(machine: Machine) -> Machine:
+    """With an operator's name in its settings."""
+    machine.variables.update(AGENT_OPERATOR="ada", TZ="UTC")
+    return machine
 
 
 @pytest.fixture
-def agent(environment: dict[str, str], tmp_path: Path) -> Agent:
-    """Runs `agent …` in a process of its own, away from any .env."""
+def agent(machine: Machine) -> Agent:
+    """Runs `agent …`, with changed settings."""
 
-    async def run(*arguments: str, **changes: str) -> Ran:
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-c", RUN, *arguments,
-            cwd=tmp_path, env={**environment, **changes},
-            stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
-        )  # fmt: skip
-        out, err = await process.communicate()
-        return Ran(process.returncode or 0, out.decode(), err.decode())
+    async def run(*arguments: str, **changes: str) -> Ended:
+        return await machine.agent(*arguments, settings=changes)
 
     return run
 
@@ -57,14 +40,14 @@ def agent(environment: dict[str, str], tmp_path: Path) -> Agent:
 async def test_a_flag_is_set_shown_explained_and_undone(agent: Agent) -> None:
     """The way of one change through all commands, the last of which finds the log whole."""
     said = await agent("flags", "set", "replies", "off", "--channel", "discord", "--reason", "repairs")
-    assert Ran(0, "replies: channel:discord unset → false\n", "") == said
+    assert Ended(0, "replies: channel:discord unset → false\n", "") == said
     listed = {flag["name"]: flag for flag in json.loads((await agent("flags", "list", "--json")).out)}
     assert ({"channel:discord": False}, True, 0) == (
         listed["replies"]["rules"], listed["replies"]["declared"], listed["replies"]["instances"],
     )  # fmt: skip
     explained = json.loads((await agent("flags", "explain", "replies", "--channel", "discord", "--json")).out)
     assert (False, "channel") == (explained["value"], explained["rule"])
-    assert Ran(0, "replies: channel:discord false → unset\n", "") == await agent("flags", "undo", "replies")
+    assert Ended(0, "replies: channel:discord false → unset\n", "") == await agent("flags", "undo", "replies")
     changes = json.loads((await agent("flags", "history", "replies", "--json")).out)
     assert [("flag.undo", "ada", None), ("flag.set", "ada", "repairs")] == [
         (change["action"], change["actor"], change["reason"]) for change in changes
@@ -160,14 +143,13 @@ async def test_a_change_that_was_overtaken_is_refused(agent: Agent) -> None:
     assert "replies was changed meanwhile (bob: global unset → false)." in ran.err
 
 
-async def test_the_second_operator_is_shown_the_change_and_asked_again(
-    environment: dict[str, str], tmp_path: Path
-) -> None:
+async def test_the_second_operator_is_shown_the_change_and_asked_again(machine: Machine) -> None:
     """At a terminal: while the question stands, somebody else changes the flag; yes twice, and the second counts."""
     terminal, other_end = pty.openpty()
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", RUN, "flags", "set", "replies", "on",
-        cwd=tmp_path, env={**environment, "TERM": "dumb"}, stdin=other_end, stdout=other_end, stderr=other_end,
+        AGENT, "flags", "set", "replies", "on",
+        cwd=machine.folder, env={**machine.environment, "TERM": "dumb"},
+        stdin=other_end, stdout=other_end, stderr=other_end,
     )  # fmt: skip
     os.close(other_end)
     seen = ""
@@ -179,7 +161,7 @@ async def test_the_second_operator_is_shown_the_change_and_asked_again(
                 seen += (await asyncio.to_thread(os.read, terminal, 4096)).decode()
 
     await read_until("Set replies to 'on' for everybody? [y/N]:")
-    async with operator(environment["DATABASE_URL"], environment["REDIS_URL"]) as desk:
+    async with operator(machine.variables["DATABASE_URL"], machine.variables["REDIS_URL"]) as desk:
         await desk.set("replies", EVERYBODY, False, ADA)
         os.write(terminal, b"y\n")
         await read_until("(ada: global unset → false). Look at it and say again. Do it now? [y/N]:")

@@ -3,16 +3,8 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
-import pytest
-
-from tests.integration.test_cli import Machine
-
-
-@pytest.fixture
-def machine(tmp_path: Path, database_url: str, redis_url: str) -> Machine:
-    return Machine(tmp_path, {"DATABASE_URL": database_url, "REDIS_URL": redis_url})
+from tests.commands import Machine
 
 
 async def test_operators_are_added_listed_and_removed(machine: Machine) -> None:

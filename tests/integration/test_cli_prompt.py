@@ -11,18 +11,9 @@ import termios
 from asyncio.subprocess import Process
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from pathlib import Path
 
-import pytest
-
-from tests.integration.test_cli import AGENT, DEADLINE, Machine
+from tests.commands import AGENT, DEADLINE, Machine
 from tests.model_server import Answer, model_server
-
-
-@pytest.fixture
-def machine(tmp_path: Path, database_url: str, redis_url: str) -> Machine:
-    """A machine with two servers."""
-    return Machine(tmp_path, {"DATABASE_URL": database_url, "REDIS_URL": redis_url})
 
 
 class Keyboard:

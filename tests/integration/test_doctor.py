@@ -16,8 +16,9 @@ import typer
 from agent.cli import app
 from channels.discord_access import PERMISSIONS
 from storage.secrets import new_key
-from tests.integration.test_cli import Ended, Machine
+from tests.commands import Ended, Machine
 from tests.serving import Platforms
+from tests.warm import Warm
 
 ROOT = Path(__file__).parents[2]
 WELL = Ended(0, "", "")
@@ -25,10 +26,10 @@ WRONG_TOKEN = "700000001:AAF-a_token_that_was_revoked_0123456"
 
 
 @pytest.fixture
-def machine(tmp_path: Path, database_url: str, redis_url: str, platforms: Platforms) -> Machine:
+def machine(tmp_path: Path, database_url: str, redis_url: str, platforms: Platforms, warm: Warm) -> Machine:
     """A machine that is set up for all three."""
     stores = {"DATABASE_URL": database_url, "REDIS_URL": redis_url}
-    return Machine(tmp_path, {**stores, **platforms.settings})
+    return Machine(tmp_path, {**stores, **platforms.settings}, warm)
 
 
 async def heard(machine: Machine, channel: str, chat: str, message: str) -> None:
@@ -92,9 +93,11 @@ async def test_tokens_in_the_database_are_tried(machine: Machine) -> None:
     assert "ENCRYPTION_KEYS" in (await findings(machine))["channels"]
 
 
-async def test_the_status_lists_channels_whose_tokens_are_in_the_database(tmp_path: Path, database_url: str) -> None:
+async def test_the_status_lists_channels_whose_tokens_are_in_the_database(
+    tmp_path: Path, database_url: str, warm: Warm
+) -> None:
     """And says that the key is another one, instead of leaving the channel out."""
-    bare = Machine(tmp_path, {"DATABASE_URL": database_url, "ENCRYPTION_KEYS": new_key()})
+    bare = Machine(tmp_path, {"DATABASE_URL": database_url, "ENCRYPTION_KEYS": new_key()}, warm)
     await bare.agent("channels", "credential", "telegram", "token", lines=WRONG_TOKEN.encode())
     listed = await channels_of(bare)
     bare.variables["ENCRYPTION_KEYS"] = new_key()

@@ -10,9 +10,9 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests.commands import DEADLINE, Machine
 from tests.conformance.beyond import restore_token, revoke_token
 from tests.conformance.driver import Driver
-from tests.integration.test_cli import DEADLINE, Machine
 from tests.serving import Platforms, serving, until
 
 WORDS = "my diary entry"

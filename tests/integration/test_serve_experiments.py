@@ -15,13 +15,14 @@ from typing import Any
 import pytest
 
 from agent.models import Thumb
+from tests.commands import DEADLINE, Machine
 from tests.conformance.beyond import answers, react
 from tests.conformance.driver import Driver, Place
-from tests.integration.test_cli import DEADLINE, Machine
 from tests.model_server import ModelServer, model_server
 from tests.servers import Valkey
 from tests.serving import LOOK, Platforms, connected, machine_among, until
 from tests.steering import run
+from tests.warm import Warm
 
 BRIEF, PLAIN, OWN = "Be brief.", "Be yourself.", "You know me."  # what the model is told
 EACH = 10  # people on each platform
@@ -61,8 +62,10 @@ async def model() -> AsyncIterator[ModelServer]:
 
 
 @pytest.fixture
-def machine(tmp_path: Path, database_url: str, redis_url: str, platforms: Platforms, model: ModelServer) -> Machine:
-    return machine_among(tmp_path, database_url, redis_url, platforms, model)
+def machine(
+    tmp_path: Path, database_url: str, redis_url: str, platforms: Platforms, model: ModelServer, warm: Warm
+) -> Machine:
+    return machine_among(tmp_path, database_url, redis_url, platforms, model, warm)
 
 
 @pytest.fixture

@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 
 from agent.flags import SWITCHED_OFF
+from tests.commands import Machine
 from tests.conformance.beyond import has_menu
 from tests.conformance.driver import Driver
-from tests.integration.test_cli import Machine
 from tests.model_server import Answer, ModelServer, model_server
 from tests.serving import Platforms, connected, machine_among, until
+from tests.warm import Warm
 
 YES = "Yes."  # what the model says
 
@@ -26,8 +27,10 @@ async def model() -> AsyncIterator[ModelServer]:
 
 
 @pytest.fixture
-def machine(tmp_path: Path, database_url: str, redis_url: str, platforms: Platforms, model: ModelServer) -> Machine:
-    return machine_among(tmp_path, database_url, redis_url, platforms, model)
+def machine(
+    tmp_path: Path, database_url: str, redis_url: str, platforms: Platforms, model: ModelServer, warm: Warm
+) -> Machine:
+    return machine_among(tmp_path, database_url, redis_url, platforms, model, warm)
 
 
 async def told(drivers: list[Driver]) -> list[str]:
