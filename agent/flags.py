@@ -12,6 +12,7 @@ from typing import Any, Generic, TypeVar
 
 from agent.errors import Rejected
 from agent.models import Overlap
+from agent.texts import is_unicode
 
 T = TypeVar("T")
 
@@ -120,8 +121,7 @@ _READERS: Mapping[Kind, Callable[[str], Any]] = {
 
 def _storable(text: str) -> bool:
     """Whether Postgres keeps this JSON in a jsonb: no NUL (which JSON writes so) and no half of a surrogate pair."""
-    broken = any("\ud800" <= character <= "\udfff" for character in text)
-    return "\\u0000" not in text.replace("\\\\", "") and not broken and len(text) <= LONGEST_TEXT + 2
+    return "\\u0000" not in text.replace("\\\\", "") and is_unicode(text) and len(text) <= LONGEST_TEXT + 2
 
 
 REPLIES: Flag[bool] = Flag(

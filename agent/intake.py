@@ -45,6 +45,7 @@ from agent.running import Cut
 from agent.rush import Rush
 from agent.steering import Steering
 from agent.tasks import Tasks
+from agent.texts import is_unicode
 from agent.votes import Votes
 from agent.worker import Worker
 
@@ -160,7 +161,7 @@ class Intake:
             return "This message has no text."
         if "\0" in text:
             return "This message has a NUL character in it and can not be stored. Please remove it."
-        if any("\ud800" <= character <= "\udfff" for character in text):
+        if not is_unicode(text):
             return "This message is not valid Unicode (half a surrogate pair) and can not be stored."
         return None
 

@@ -18,9 +18,9 @@ from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from agent.errors import Rejected
+from agent.texts import is_text
 from storage.postgres import Database
 from storage.reach import reached
-from storage.texts import is_text
 
 GENESIS = bytes(32)
 PAGE = 5_000

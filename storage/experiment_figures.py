@@ -10,8 +10,8 @@ import msgspec
 from agent.errors import Rejected, StoreUnavailable
 from agent.experiments import read_experiment
 from agent.report import METRICS, Figures, Group
+from agent.texts import shown_name
 from storage.postgres import AGAIN, GONE, connect
-from storage.texts import shown_name
 
 AT_ONCE = 5_000  # rows of people fetched in one round trip
 

@@ -10,8 +10,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from agent.errors import Rejected
 from agent.resolution import GLOBAL, KILL, PERCENTAGE, Audience, channel_scope, chat_scope, person_scope
+from agent.texts import is_text
 from storage.channel_settings import CHANNELS
-from storage.texts import is_text
 
 _PERSON = text("""
 SELECT person_id FROM users

@@ -20,6 +20,7 @@ from agent.experiments import Experiment
 from agent.flags import DECLARED, Flag, definition_of, made_by_operator
 from agent.ports import Models
 from agent.resolution import DEFINITION, EXPERIMENT, PERCENTAGE, Audience, Outcome, Rules, Step, percentage_rule, steps
+from agent.texts import shown_name
 from storage import audit
 from storage.audit import Author, Entry
 from storage.changes import Change, as_json, changing, expect, version_of
@@ -28,7 +29,6 @@ from storage.flag_targets import Target, audience_of, scope_of
 from storage.postgres import Database
 from storage.reach import reached
 from storage.redis import RedisPipe
-from storage.texts import shown_name
 from storage.turns import LEASE_SECONDS
 
 _ROWS = text("SELECT name, scope, value\\:\\:text FROM feature_flags")

@@ -3,9 +3,18 @@
 from __future__ import annotations
 
 
+def is_unicode(text: str) -> bool:
+    """Whether it has no half of a surrogate pair, as a shell's stray byte or broken JSON becomes one."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def is_text(text: str) -> bool:
-    """Whether Postgres can hold it: no NUL, and no half of a surrogate pair, as a shell's stray byte becomes one."""
-    return "\0" not in text and not any("\ud800" <= character <= "\udfff" for character in text)
+    """Whether Postgres can hold it: also no NUL."""
+    return "\0" not in text and is_unicode(text)
 
 
 def shown_name(name: str) -> str:
