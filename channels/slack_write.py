@@ -35,6 +35,7 @@ _BAD_FORMAT = frozenset(
 _STREAM_OVER = frozenset({"message_not_in_streaming_state", "stopped_by_user", "message_not_found"})
 _NOT_EDITABLE = frozenset(
     {"message_not_found", "cant_update_message", "edit_window_closed", "is_inactive", "unknown_method"}
+    | {"msg_too_long"}  # plain text, of which a new message takes more than an edit
 )
 _NEVER = frozenset(
     {"unknown_method", "method_deprecated", "method_not_supported_for_channel_type", "missing_scope"}

@@ -238,6 +238,17 @@ async def test_what_can_not_be_formatted_comes_as_plain_text(server: SlackServer
     assert (said.visible, said.text, said.blocks) == ("**broken <[markdown](", "**broken &lt;[markdown](", [])
 
 
+async def test_a_long_plain_text_that_no_edit_takes_is_posted_instead(server: SlackServer) -> None:
+    """Slack edits at most 4,000 characters of text into a message, but posts 40,000."""
+    address = _direct(server)
+    reply = slack(server).reply(address, None, TURN)
+    await reply.show("broken")
+    server.space.faults.append(Fault("invalid_blocks", method="chat.update"))
+    text = "broken <[markdown](\n" + "words " * 1_000
+    await reply.finish(text)
+    assert [text.strip()] == [said.strip() for said in _screen(server, address)]
+
+
 @pytest.mark.parametrize("ping", ["<!channel>", "<!here|here>", "@everyone", "<!subteam^S012|@team>", "@Channel"])
 async def test_a_model_can_not_ping_everyone(server: SlackServer, ping: str) -> None:
     """Neither while it is written nor in the end does Slack get a mention of a whole channel."""

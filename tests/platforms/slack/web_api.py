@@ -10,6 +10,7 @@ from tests.platforms.slack.state import AGENT, AGENT_BOT, TEAM, Said, Workspace,
 
 MARKDOWN_LIMIT = 12_000
 TEXT_LIMIT = 40_000
+EDITED_TEXT_LIMIT = 4_000  # docs.slack.dev/reference/methods/chat.update, error msg_too_long
 STREAM_S = 300.0
 BLOCKS = {"markdown", "section", "divider", "context", "header", "actions", "rich_text"}
 
@@ -117,7 +118,7 @@ class WebApi:
         said = self._own(given, "cant_update_message")
         if self._streaming(said):
             raise Refusal("streaming_state_conflict")
-        said.text, said.blocks = _content(given)
+        said.text, said.blocks = _content(given, EDITED_TEXT_LIMIT)
         said.metadata = given.get("metadata", said.metadata)
         self._space.revised(said)
         return {"channel": said.chat, "ts": said.ts, "text": said.text}
@@ -268,13 +269,13 @@ class WebApi:
         return shown
 
 
-def _content(given: Arguments) -> tuple[str, list[dict[str, Any]]]:
+def _content(given: Arguments, limit: int = TEXT_LIMIT) -> tuple[str, list[dict[str, Any]]]:
     blocks = given.get("blocks") or []
     blocks = json.loads(blocks) if isinstance(blocks, str) else list(blocks)
     text = str(given.get("text") or "")
     if not blocks and not text:
         raise Refusal("no_text")
-    if len(text) > TEXT_LIMIT:
+    if len(text) > limit:
         raise Refusal("msg_too_long")
     if any(block.get("type") not in BLOCKS or not block.get("text") for block in blocks):
         raise Refusal("invalid_blocks")
