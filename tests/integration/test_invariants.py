@@ -275,6 +275,10 @@ class Promise(RuleBasedStateMachine):
     async def _end(self) -> None:
         for member in self.members:
             await member.die()
+        left = asyncio.all_tasks() - {asyncio.current_task()}  # of the dead: perhaps on their way to a store
+        for task in left:
+            task.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
         for _ in range(3):  # connections that were ended say so to the loop
             await asyncio.sleep(0)
 
