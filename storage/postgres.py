@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import Any
 
 import asyncpg
+import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from agent.errors import ConfigurationError, StoreUnavailable
@@ -26,6 +27,11 @@ GONE = (OSError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError, asyncp
 
 AGAIN = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
 
+CONTENT = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError, asyncpg.ProgramLimitExceededError)
+"""The values of this one statement: trying again is no use, and other values may well be taken."""
+
+
+log = structlog.get_logger()
 
 BY_INDEX = {
     "plan_cache_mode": "force_generic_plan",
@@ -82,13 +88,14 @@ class Line:
             while not self._closed:
                 try:
                     return await self._fetch_once(sql, *args)
-                except AGAIN:
-                    pass
-                except GONE as error:
-                    if isinstance(error, ValueError):  # asyncpg's word for arguments it can not encode
-                        raise
-                    self._drop()
+                except (*CONTENT, ValueError):  # the latter for arguments that asyncpg can not encode
+                    raise
+                except (*GONE, asyncpg.PostgresError) as error:  # also: cancelled, no right, not the schema we know
+                    if isinstance(error, GONE):
+                        self._drop()
                     if asyncio.get_running_loop().time() + pause > deadline:
+                        code = getattr(error, "sqlstate", None)
+                        log.warning("statement given up", error=type(error).__name__, sqlstate=code)
                         raise StoreUnavailable(StoreUnavailable.__doc__) from error
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, 0.5)
@@ -143,6 +150,7 @@ async def open_database(url: str, *, statement_seconds: float | None = STATEMENT
     """Opens nothing yet: connections are made when first used (pool 20 + 10, pre-ping, recycled hourly)."""
     engine = create_async_engine(
         "postgresql+asyncpg://",
+        hide_parameters=True,  # they hold what people said, and errors are logged
         async_creator=lambda: connect(url, statement_seconds),
         pool_size=20,
         max_overflow=10,

@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
-from contextlib import suppress
+from contextlib import asynccontextmanager, suppress
 
+import asyncpg
 import pytest
 from redis.asyncio import Redis
 
 from agent.errors import StoreUnavailable
 from storage.migrate import upgrade
+from storage.postgres import connect
 from tests.fleet.promises import BROKEN
 from tests.servers import Postgres, Valkey
+from tests.steering import run
 from tests.world import Instance, World
 
 TURNS = 8
+_CANCEL = """
+SELECT bool_or(pg_cancel_backend(pid)) FROM pg_stat_activity
+WHERE wait_event_type = 'Lock' AND query ~ '/\\* accept \\*/'
+"""
 
 
 async def conversation(world: World, agent: Instance, turns: int = TURNS) -> list[tuple[tuple[str, str], ...]]:
@@ -166,3 +173,51 @@ async def test_a_message_that_can_not_be_stored_is_not_acknowledged(postgres: Po
         with pytest.raises(StoreUnavailable, match="Nothing was stored"):
             await agent.engine.accept(own_world.message("hello"))
         postgres.start()
+
+
+@asynccontextmanager
+async def locked(world: World) -> AsyncIterator[asyncpg.Connection[asyncpg.Record]]:
+    """Inside, nobody else can change a conversation."""
+    connection = await connect(world.database_url, None)
+    transaction = connection.transaction()
+    await transaction.start()
+    await connection.execute("SELECT FROM conversations FOR UPDATE")
+    yield connection
+    await transaction.rollback()
+    await connection.close()
+
+
+async def cancelled(probe: asyncpg.Connection[asyncpg.Record]) -> None:
+    """Returns once a statement that waited for a lock was cancelled."""
+    async with asyncio.timeout(10):
+        while not await probe.fetchval(_CANCEL):
+            await asyncio.sleep(0)
+
+
+async def test_a_statement_that_an_administrator_cancels_is_tried_again(database_url: str, redis_url: str) -> None:
+    """It is no fault of the message: that is stored and answered."""
+    world = World(database_url, redis_url)
+    async with world.instance() as agent:
+        await world.ask(agent, "message 0")
+        async with locked(world) as probe:
+            accepting = asyncio.create_task(agent.engine.accept(world.message("message 1")))
+            await cancelled(probe)
+            await cancelled(probe)
+        await accepting
+        await world.answered("ada", "re: message 0", "re: message 1")
+
+
+async def test_a_message_is_delivered_again_when_postgres_refuses_for_a_reason_of_its_own(
+    database_url: str, redis_url: str
+) -> None:
+    """A server's own limit on statements, or a table that is missing: nobody is told to write it differently."""
+    world = World(database_url, redis_url)
+    async with world.instance() as agent:
+        await world.ask(agent, "message 0")
+        message = world.message("message 1")
+        await run(database_url, "ALTER TABLE turns RENAME TO turned")
+        with pytest.raises(StoreUnavailable):
+            await agent.engine.accept(message)
+        await run(database_url, "ALTER TABLE turned RENAME TO turns")
+        await agent.engine.accept(message)
+        await world.answered("ada", "re: message 0", "re: message 1")

@@ -9,11 +9,14 @@ from uuid import UUID
 
 import pytest
 import structlog
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
 
 from agent.logs import OURS, configure_logging
 from agent.models import Address, Placed, Prompt
 from agent.settings import Settings
 from storage.batch import Batch
+from storage.postgres import open_database
 from tests.world import Platform, PlatformChannel, PlatformReply, World
 
 SECRET = "my-diary-entry"
@@ -128,3 +131,11 @@ async def test_shared_work_belongs_to_no_turn() -> None:
     with structlog.contextvars.bound_contextvars(turn="t1"):
         await Batch(run).submit(1)
     assert logged == [{}]
+
+
+async def test_an_error_of_sql_does_not_repeat_what_people_said(world: World) -> None:
+    """Errors are logged, and the driver's would show the values of the statement."""
+    async with open_database(world.database_url) as database, database.engine.connect() as connection:
+        with pytest.raises(DBAPIError) as raised:
+            await connection.execute(text("SELECT :said FROM nowhere"), {"said": SECRET})
+    assert SECRET not in str(raised.value)
