@@ -63,8 +63,9 @@ class Engine:
             try:
                 await self._beat(routine=beats % ROUTINE_BEATS == 0)
                 beats += 1
-            except StoreUnavailable as error:
-                log.warning("no heartbeat", reason=error.sentence)
+            except StoreUnavailable:
+                log.warning("no heartbeat: Postgres does not answer")
+                await self._ports.control.miss()
             except Exception as error:  # whatever it is: an instance that stops beating loses all its work
                 log.exception("heartbeat failed", error=type(error).__name__)
             await asyncio.sleep(self._options.beat_seconds)

@@ -240,6 +240,9 @@ class Control(Protocol):
         None means that nothing was seen, 0 that Redis has lost it.
         """
 
+    async def miss(self) -> None:
+        """Postgres did not say which epoch it is: the last known values are stale, unless Redis still has them."""
+
     @property
     def epoch(self) -> int:
         """The epoch applied."""

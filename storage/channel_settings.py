@@ -96,9 +96,9 @@ class ChannelForm(BaseModel):
         return ChannelSettings(**values | lists)
 
 
-def read_form(default_model: str | None, settings: Mapping[str, Any]) -> ChannelForm:
-    """What is stored, as far as this version can read it."""
-    given = {"default_model": default_model, **settings}
+def read_form(default_model: str | None, settings: Any) -> ChannelForm:
+    """What is stored, as far as this version can read it; nobody may talk where it is no object at all."""
+    given = {"default_model": default_model, **(settings if isinstance(settings, Mapping) else {"allow": [NOBODY]})}
     known = {name: value for name, value in given.items() if name in ChannelForm.model_fields}
     while True:
         try:
@@ -111,7 +111,7 @@ def read_form(default_model: str | None, settings: Mapping[str, Any]) -> Channel
                 known["allow"] = [NOBODY]
 
 
-def read_settings(default_model: str | None, settings: Mapping[str, Any]) -> ChannelSettings:
+def read_settings(default_model: str | None, settings: Any) -> ChannelSettings:
     """The same for the core."""
     return read_form(default_model, settings).settings()
 

@@ -71,6 +71,15 @@ class RedisControl:
             if self.state is seen or epoch > self.state.epoch:  # else somebody read it while we waited
                 await self._refresh(epoch)
 
+    async def miss(self) -> None:
+        if not self._confirmed:  # stale since the start
+            return
+        found = await features.read(self._pipe, at_least=self.epoch, lineage=self.state.stored.lineage)
+        if found is None:
+            self._take(self.state, stale=True)
+        else:
+            await self._apply(found)
+
     @property
     def epoch(self) -> int:
         return self.state.epoch
@@ -86,7 +95,9 @@ class RedisControl:
             found = await features.read(self._pipe, at_least=epoch, lineage=self.state.stored.lineage)
         try:
             found = found or await self._truth(epoch)
-        except StoreUnavailable:
+        except Exception as error:  # whatever it is: messages are answered by what is known
+            if not isinstance(error, StoreUnavailable):
+                log.exception("what operators set could not be read", error=type(error).__name__)
             self._rests_until = time.monotonic() + REST_SECONDS
             self._take(self.state, stale=True)
             return

@@ -31,7 +31,7 @@ log = structlog.get_logger()
 
 
 _Flags = list[tuple[str, str, Any]]
-_Channels = list[tuple[str, str | None, dict[str, Any]]]
+_Channels = list[tuple[str, str | None, Any]]
 _Experiments = list[tuple[str, dict[str, Any]]]
 
 

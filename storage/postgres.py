@@ -94,8 +94,8 @@ class Line:
                     if isinstance(error, GONE):
                         self._drop()
                     if asyncio.get_running_loop().time() + pause > deadline:
-                        code = getattr(error, "sqlstate", None)
-                        log.warning("statement given up", error=type(error).__name__, sqlstate=code)
+                        if not isinstance(error, GONE):
+                            log.warning("statement given up", error=type(error).__name__, sqlstate=error.sqlstate)
                         raise StoreUnavailable(StoreUnavailable.__doc__) from error
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, 0.5)

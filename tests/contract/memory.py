@@ -293,6 +293,9 @@ class MemoryControl:
         if epoch is not None and epoch != self.epoch:
             self._applied = (self._memory.epoch, dict(self._memory.channels))
 
+    async def miss(self) -> None:
+        """It is never away."""
+
     @property
     def epoch(self) -> int:
         return self._applied[0]

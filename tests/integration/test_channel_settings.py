@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable
 
 import pytest
 
+from agent.access import is_barred
 from agent.errors import Conflict, Rejected, UnknownModel
 from storage.channels import ChannelDesk
 from storage.secrets import Secrets, new_key
@@ -161,3 +162,15 @@ async def test_a_refused_change_writes_nothing(
         await change(desk)  # type: ignore[misc]
     assert (await desk.get("test")).form.stored() == {}
     assert await run(world.database_url, "SELECT FROM audit_log") == []
+
+
+async def test_settings_that_can_not_be_read_close_their_channel_and_disturb_no_other(
+    world: World, agent: Instance
+) -> None:
+    """Written by hand, or by a newer version: who may talk there is not known; flags change all the same."""
+    await run(world.database_url, "UPDATE channel_configs SET settings = '[]'")
+    await run(world.database_url, "UPDATE control_epoch SET epoch = epoch + 1")
+    await agent.ports.control.observe(0)
+    assert [False, True] == [
+        is_barred(agent.ports.control.channel(name), world.message("hi")) for name in ("x", "test")
+    ]

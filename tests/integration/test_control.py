@@ -15,6 +15,7 @@ from uuid import UUID
 import pytest
 from redis.asyncio import Redis
 
+from agent.errors import StoreUnavailable
 from agent.experiments import Experiment, Variant
 from agent.flags import MAINTENANCE_MESSAGE, REPLIES, SWITCHED_OFF
 from agent.resolution import EVERYBODY, Audience, resolve
@@ -28,6 +29,7 @@ from storage.redis import RedisPipe, open_redis
 from tests.desk import ADA, experimenter, operator
 from tests.desk import EVERYBODY as TO_ALL
 from tests.servers import Postgres, Valkey
+from tests.world import World
 
 DISCORD = Audience(None, "discord")
 
@@ -304,6 +306,32 @@ async def test_without_any_store_the_last_known_values_stand(
                 await agent.beat(3)
                 await asyncio.sleep(0.01)
         assert not agent.control.stale
+
+
+async def test_an_instance_that_only_beats_says_stale_when_both_stores_are_gone(
+    own_postgres: Postgres, own_redis: Valkey
+) -> None:
+    """And no more once they are back; Redis alone is enough not to be stale."""
+    world = World(await prepared(own_postgres), own_redis.url, beat=0.05)
+    async with world.instance() as instance:
+        control = instance.ports.control
+        assert isinstance(control, RedisControl)
+        changed = asyncio.Event()
+        control.watchers.append(changed.set)
+        own_postgres.kill()
+        with pytest.raises(StoreUnavailable):
+            await instance.engine.accept(world.message("hello"))
+        assert not control.stale
+        own_redis.kill()
+        async with asyncio.timeout(20):
+            await changed.wait()
+        assert control.stale
+        changed.clear()
+        own_postgres.start()
+        own_redis.start()
+        async with asyncio.timeout(20):
+            await changed.wait()
+        assert not control.stale
 
 
 async def test_a_start_without_stores_takes_the_copy_on_disk(

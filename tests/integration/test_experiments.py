@@ -194,6 +194,9 @@ class Restless:
     async def observe(self, epoch: int | None) -> None:
         """It changes anyway."""
 
+    async def miss(self) -> None:
+        """It changes anyway."""
+
     @property
     def epoch(self) -> int:
         return self.state.epoch

@@ -38,6 +38,9 @@ class Operators:
     async def observe(self, epoch: int | None) -> None:
         """Nothing changes."""
 
+    async def miss(self) -> None:
+        """Nothing changes."""
+
 
 @pytest.mark.parametrize(
     ("flags", "channel", "model"),
