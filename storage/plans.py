@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import socket
 from contextlib import AbstractAsyncContextManager
+from typing import Any
 
+import msgspec
 import structlog
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
 from agent.errors import Conflict, Rejected, StoreUnavailable
+from agent.experiments import read_experiment
 from storage.audit import Itself
 from storage.background import beside
 from storage.experiments import ExperimentDesk
@@ -20,13 +23,10 @@ from storage.reach import reached
 EVERY_SECONDS = 5.0
 
 # Ends come first: the next experiment on the same flag may begin at the moment at which one ends.
-_DUE = text("""
-SELECT name, started_at IS NULL AS begins,
+_OPEN = text("""
+SELECT name, definition\\:\\:text AS definition, started_at IS NULL AS begins, now() AS now,
        (SELECT max(id) FROM audit_log WHERE subject = 'experiment:' || name) AS version
-FROM experiments
-WHERE ended_at IS NULL
-  AND CAST(definition ->> CASE WHEN started_at IS NULL THEN 'starts' ELSE 'ends' END AS timestamptz) <= now()
-ORDER BY begins, name
+FROM experiments WHERE ended_at IS NULL ORDER BY begins, name
 """)
 
 log = structlog.get_logger()
@@ -39,7 +39,7 @@ class Plans:
         self._database = database
         self._desk = desk
         self._author = Itself(origin=f"instance on {socket.gethostname()}", reason="planned")
-        self._told: dict[str, str] = {}  # by experiment, why it could not start: each reason is logged once
+        self._told: dict[str, str] = {}  # by experiment, why it could not be kept: each reason is logged once
 
     async def keep(self) -> None:
         """Starts and ends what is due. Safe on several instances at once: the first one's change is the only one.
@@ -47,17 +47,28 @@ class Plans:
         An experiment that can not start stays a draft that is late, and is tried again. Raises StoreUnavailable.
         """
         async with reached(self._database) as connection:
-            due = (await connection.execute(_DUE)).all()
-        for name, begins, version in due:
-            change = self._desk.start if begins else self._desk.stop
+            rows = (await connection.execute(_OPEN)).all()
+        for row in filter(self._due, rows):
+            change = self._desk.start if row.begins else self._desk.stop
             try:
-                await change(name, self._author, expected=version)
+                await change(row.name, self._author, expected=row.version)
             except Conflict:
                 continue  # somebody was faster
             except Rejected as refusal:
-                self._tell(name, refusal.sentence)
+                self._tell(row.name, refusal.sentence)
             else:
-                log.info("experiment started by plan" if begins else "experiment ended by plan", experiment=name)
+                said = "experiment started by plan" if row.begins else "experiment ended by plan"
+                log.info(said, experiment=row.name)
+
+    def _due(self, row: Any) -> bool:
+        """Whether its planned moment has come. Not where nobody can read the plan."""
+        try:
+            experiment = read_experiment(row.name, msgspec.json.decode(row.definition))
+        except ValueError as error:
+            self._tell(row.name, str(error))
+            return False
+        moment = experiment.starts if row.begins else experiment.ends
+        return moment is not None and moment <= row.now
 
     def _tell(self, name: str, reason: str) -> None:
         if self._told.get(name) != reason:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import replace
@@ -350,6 +351,25 @@ async def test_a_planned_start_on_a_busy_flag_waits_in_sight(
     await let_pass(database_url, HOUR)
     await instances[1].keep()
     assert [Stage.ENDED, Stage.RUNNING] == [(await desk.get(name)).stage for name in ("first", "look")]
+
+
+@pytest.mark.parametrize("odd", [{**definition_of(LOOK), "starts": "soon"}, {"starts": "2026-01-01T00:00Z"}, ["soon"]])
+async def test_a_plan_that_can_not_be_read_stops_no_other(
+    desk: ExperimentDesk, instances: list[Plans], database_url: str, odd: Any
+) -> None:
+    """Written by hand or by another version: the log says so once, and what is due begins."""
+    await desk.create(replace(LOOK, starts=hence(1)), ADA)
+    await let_pass(database_url, HOUR)
+    connection = await connect(database_url)
+    await connection.execute("INSERT INTO experiments (name, definition) VALUES ('an_odd', $1)", json.dumps(odd))
+    await connection.close()
+    with capture_logs() as logs:
+        for _ in range(3):
+            await instances[0].keep()
+    assert Stage.RUNNING is (await desk.get("look")).stage
+    assert ["The experiment an_odd is of another version, or was written by hand."] == [
+        entry["reason"] for entry in logs if entry.get("experiment") == "an_odd"
+    ]
 
 
 async def test_a_plan_that_nobody_was_there_for_is_not_made_up_for(
