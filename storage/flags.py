@@ -6,6 +6,7 @@ operator saw: when somebody else changed it since, nothing is changed and Confli
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -175,7 +176,7 @@ class FlagDesk:
             if undone is None:
                 raise Rejected(f"There is no such change of {name}. `agent flags history {name}` shows them.")
             rules = await _rules(change.connection, name)
-            if any(rules.get(scope) != undone.after.get(scope) for scope in undone.before | undone.after):
+            if not all(_same(rules.get(scope), undone.after.get(scope)) for scope in undone.before | undone.after):
                 raise Conflict(f"What change {undone.id} set was changed since. Set what you want instead.")
             rest = {scope: value for scope, value in rules.items() if scope not in undone.after}
             return await _move(change, "flag.undo", name, rules, rest | undone.before)
@@ -234,8 +235,8 @@ async def flag_of(connection: AsyncConnection, name: str) -> Flag[Any] | None:
 
 async def _move(change: Change, action: str, name: str, old: Rules, new: Rules) -> Changed:
     """Makes the rules of a flag be `new`, and says so in the log. What is so already is no change."""
-    before = {scope: value for scope, value in old.items() if scope not in new or new[scope] != value}
-    after = {scope: value for scope, value in new.items() if scope not in old or old[scope] != value}
+    before = {scope: value for scope, value in old.items() if scope not in new or not _same(new[scope], value)}
+    after = {scope: value for scope, value in new.items() if scope not in old or not _same(old[scope], value)}
     if not before and not after:
         return Changed(name, {}, {}, None, await version_of(change.connection, _subject(name)))
     if new and name not in DECLARED and DEFINITION not in new:
@@ -248,6 +249,21 @@ async def _move(change: Change, action: str, name: str, old: Rules, new: Rules) 
         await change.connection.execute(_SET, {"name": name, "scope": scope, "value": as_json(value)})
     await change.record(action, _subject(name), before=before, after=after)
     return Changed(name, before, after, change.epoch, change.entries[-1])
+
+
+def _same(one: Any, other: Any) -> bool:
+    """Whether these are the same JSON. To Python alone, true is 1."""
+    return _written(one) == _written(other)
+
+
+def _written(value: Any) -> str:
+    """As text, the same whoever wrote it: Postgres orders names anew and drops exponents, so that 1e16 is whole."""
+    return json.dumps(json.loads(json.dumps(value), parse_float=_number), sort_keys=True)
+
+
+def _number(text: str) -> float:
+    number = float(text)
+    return int(number) if number.is_integer() else number
 
 
 async def _refuse_while_tested(connection: AsyncConnection, name: str) -> None:

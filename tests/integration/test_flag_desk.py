@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -82,6 +83,27 @@ async def test_what_is_so_already_is_no_change(desk: FlagDesk, database_url: str
     assert None is (await desk.set("replies", EVERYBODY, False, BOB)).epoch
     assert None is (await desk.unset("replies", DISCORD, BOB)).epoch
     assert found == await untouched(database_url)
+
+
+async def test_one_is_not_true(desk: FlagDesk) -> None:
+    """To Python they are equal, in JSON they are not: changing one into the other is a change, also when undone."""
+    await desk.create(new_flag("shape", "json", "A JSON value."), {}, ADA)
+    made = await desk.set("shape", EVERYBODY, {"on": [1]}, ADA)
+    changed = await desk.set("shape", EVERYBODY, {"on": [True]}, BOB)
+    assert ({"global": {"on": [1]}}, {"global": {"on": [True]}}) == (changed.before, changed.after)
+    assert '{"on": [true]}' == json.dumps(await value(desk, "shape"))
+    with pytest.raises(Conflict, match="was changed since"):
+        await desk.undo("shape", ADA, entry=made.version)
+    await desk.undo("shape", ADA)
+    assert '{"on": [1]}' == json.dumps(await value(desk, "shape"))
+
+
+@pytest.mark.parametrize(("kind", "value"), [("json", {"long": 1, "a": [2.0, None]}), ("float", 1e16)])
+async def test_what_postgres_writes_otherwise_is_no_change(desk: FlagDesk, kind: str, value: object) -> None:
+    """It orders names anew, and writes large numbers without their exponent."""
+    await desk.create(new_flag("shape", kind, "A value."), {} if kind == "json" else 0.5, ADA)
+    changes = [await desk.set("shape", EVERYBODY, value, ADA) for _ in range(2)]
+    assert [3, None] == [change.epoch for change in changes]
 
 
 async def test_the_narrowest_rule_decides(desk: FlagDesk, people: dict[str, str]) -> None:
