@@ -12,7 +12,7 @@ from typing import Any, Generic, TypeVar
 
 from agent.errors import Rejected
 from agent.models import Overlap
-from agent.texts import is_unicode
+from agent.texts import is_unicode, shown_name
 
 T = TypeVar("T")
 
@@ -177,9 +177,15 @@ def new_flag(name: str, kind: str, meaning: str) -> Flag[Any]:
 
 
 def made_by_operator(name: str, definition: Mapping[str, Any]) -> Flag[Any]:
-    """A flag as `definition_of` told it. Raises Rejected."""
-    flag = new_flag(name, definition["type"], definition["meaning"])
-    return replace(flag, default=flag.checked(definition["default"]))
+    """A flag as `definition_of` told it. Raises Rejected when this version can not read it."""
+    try:
+        flag = new_flag(name, definition["type"], definition["meaning"])
+        return replace(flag, default=flag.checked(definition["default"]))
+    except (Rejected, KeyError, TypeError, AttributeError):
+        raise Rejected(
+            f"The flag {shown_name(name)} is of another version, or was written by hand."
+            " Use the version that made it, or correct its row in feature_flags."
+        ) from None
 
 
 def definition_of(flag: Flag[Any]) -> dict[str, Any]:

@@ -95,7 +95,7 @@ class FlagDesk:
     # --- reading ------------------------------------------------------------------------------------------
 
     async def all(self) -> list[FlagView]:
-        """All flags by name."""
+        """All flags by name, but for those that this version can not read."""
         async with reached(self._database) as connection:
             rules: dict[str, dict[str, Any]] = {name: {} for name in DECLARED}
             for name, scope, value in await connection.execute(_ROWS):
@@ -106,7 +106,10 @@ class FlagDesk:
         running = {experiment.flag: experiment for experiment in rows}
         views = []
         for name, scopes in sorted(rules.items()):
-            flag = _flag(name, scopes)
+            try:
+                flag = _flag(name, scopes)
+            except Rejected:
+                continue  # a newer version's flag is no reason to hide the others
             version, epoch = versions.get(_subject(name), (0, 0))
             if flag is not None:
                 applied = sum(e >= epoch for e in epochs)
@@ -118,6 +121,8 @@ class FlagDesk:
         views = await self.all()
         found = next((view for view in views if view.flag.name == name), None)
         if found is None:
+            async with reached(self._database) as connection:
+                await flag_of(connection, name)  # says so if it is there and can not be read
             raise _unknown(name, [view.flag.name for view in views])
         return found
 
@@ -229,7 +234,7 @@ def checked_value(flag: Flag[Any], value: object, models: Models) -> Any:
 
 
 async def flag_of(connection: AsyncConnection, name: str) -> Flag[Any] | None:
-    """The flag of this name as it is now."""
+    """The flag of this name as it is now. Raises Rejected when this version can not read it."""
     return DECLARED.get(name) or _flag(name, await _rules(connection, name))
 
 
@@ -295,6 +300,7 @@ async def _rules_at(connection: AsyncConnection, name: str, at: datetime) -> dic
 
 
 def _flag(name: str, rules: Rules) -> Flag[Any] | None:
+    """None: there is none. Raises Rejected when this version can not read it."""
     return DECLARED.get(name) or (made_by_operator(name, rules[DEFINITION]) if DEFINITION in rules else None)
 
 

@@ -269,6 +269,19 @@ async def test_a_flag_made_by_an_operator_is_like_any_other(desk: FlagDesk) -> N
     assert "bright" == await value(desk, "new_look", DISCORD)
 
 
+@pytest.mark.parametrize("odd", [{"kind": "bool"}, ["bool"], {"type": "int", "default": "x", "meaning": "…"}, 3])
+async def test_a_flag_that_can_not_be_read_hides_no_other(desk: FlagDesk, database_url: str, odd: Any) -> None:
+    """Written by hand or by another version: it is not listed, and whoever names it hears why."""
+    connection = await connect(database_url)
+    await connection.execute("INSERT INTO feature_flags VALUES ('definition', 'odd', $1)", json.dumps(odd))
+    await connection.close()
+    assert sorted(DECLARED) == [view.flag.name for view in await desk.all()]
+    assert "replies" == (await desk.get("replies")).flag.name
+    for asked in (desk.get("odd"), desk.explain("odd", EVERYBODY), desk.set("odd", EVERYBODY, 3, ADA)):
+        with pytest.raises(Rejected, match="The flag odd is of another version, or was written by hand"):
+            await asked
+
+
 async def test_a_declared_flag_is_not_removed(desk: FlagDesk) -> None:
     with pytest.raises(Rejected, match="is declared in the code and stays"):
         await desk.remove("replies", ADA)
