@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import enum
 import json
-import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from sys import float_info
 from typing import Any, Generic, TypeVar
 
 from agent.errors import Rejected
@@ -70,7 +70,7 @@ class Flag(Generic[T]):
                 return whole and abs(value) <= LARGEST and self._in_range(value)  # type: ignore[arg-type]
             case Kind.FLOAT:
                 number = isinstance(value, int | float) and not isinstance(value, bool)
-                return number and math.isfinite(value) and self._in_range(value)  # type: ignore[arg-type]
+                return number and abs(value) <= float_info.max and self._in_range(value)  # type: ignore[arg-type]
             case Kind.JSON:
                 return isinstance(value, dict | list)
 

@@ -122,9 +122,12 @@ class FlagProvider(AbstractProvider):
         if who is None:
             return _failed(default, ErrorCode.INVALID_CONTEXT, "The targeting key is a person's id, the rest is text.")
         step = resolve(flag, state.rules_of(name), who)
+        value: Any = step.value
+        if kind is Kind.FLOAT and value is not None:
+            value = float(value)  # Postgres gives 1e16 back as a whole number
         reason = _REASONS[step.rule] if step.variant is None else Reason.SPLIT
         return FlagResolutionDetails(
-            value=default if step.value is None else step.value,
+            value=default if value is None else value,
             reason=Reason.STALE if self._source.stale else reason,
             variant=step.variant,
             flag_metadata={"rule": step.scope, "epoch": state.epoch},

@@ -179,8 +179,10 @@ def _shared(flag: Flag[Any], rule: Any, person: UUID | None) -> Step:
 def _is_share(flag: Flag[Any], rule: object) -> bool:
     if not isinstance(rule, dict):
         return False
+    share = rule.get("share")
     return (
-        isinstance(rule.get("share"), int | float)
+        isinstance(share, int | float)
+        and 0 <= share <= 100
         and isinstance(rule.get("salt"), str)
         and flag.fits(rule.get("value"))
     )

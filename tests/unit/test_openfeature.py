@@ -179,6 +179,18 @@ def test_before_there_is_a_provider_flags_have_their_defaults(domain: str) -> No
     assert (True, "queue") == (flags.value(REPLIES, EVERYBODY), flags.value(OVERLAP, EVERYBODY, "queue"))
 
 
+@pytest.mark.parametrize(("number", "expected"), [(10**16, 1e16), (3, 3.0), (10**400, 0.5)], ids=["1e16", "3", "1e400"])
+def test_a_large_float_is_a_float(
+    client: OpenFeatureClient, source: Source, domain: str, number: int, expected: float
+) -> None:
+    """Postgres gives it back without its exponent, as a whole number. One that is too large is no value of the flag."""
+    source.set(("global", "x", number))
+    flag = source.state.flag("x")
+    assert flag is not None
+    found = (client.get_float_value("x", -1.0, CONTEXT), OpenFeatureFlags(domain).value(flag, EVERYBODY, -1.0))
+    assert [(expected, float)] * 2 == [(value, type(value)) for value in found]
+
+
 def test_a_flag_without_a_default_leaves_it_to_the_caller(client: OpenFeatureClient, source: Source) -> None:
     """The channel's setting stands until somebody sets the flag."""
     assert "mine" == client.get_string_value("system_prompt", "mine", CONTEXT)
@@ -216,6 +228,13 @@ ANY = st.recursive(
     lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(), inner, max_size=2),
     max_leaves=5,
 )
+NUMBERS = st.floats() | st.integers() | st.sampled_from([10**16, 10**400])
+"""Postgres gives large numbers back without their exponent."""
+SHARES = st.builds(
+    lambda share, value: {"share": share, "salt": "s", "value": value},
+    NUMBERS,
+    st.sampled_from([True, 5, 0.5, "queue"]),
+)
 SCOPES = st.sampled_from(
     ["kill", "global", "channel:discord", f"person:{PERSON}", "definition", "experiment", "percentage", "?"]
 )
@@ -232,7 +251,9 @@ def odd(stored: Sequence[tuple[str, str, Any]], change: dict[str, Any]) -> Sourc
 
 
 @given(
-    stored=st.lists(st.tuples(SCOPES, st.sampled_from([*DECLARED, "n", "made"]), ANY), max_size=5),
+    stored=st.lists(
+        st.tuples(SCOPES, st.sampled_from(["overlap", "n", "x", "made"]), ANY | SHARES | NUMBERS), max_size=9
+    ),
     key=st.none() | st.text() | st.just(PERSON) | st.integers(),
     places=st.dictionaries(st.sampled_from(["channel", "chat", "other"]), ANY),
     change=DEFINITIONS,
@@ -243,10 +264,11 @@ def test_it_never_raises(
     """Whatever is stored, whoever asks, and however: there is a value, and an error has a code."""
     provide(odd(stored, change), "never raises")
     client = api.get_client("never raises")
-    for name in (*DECLARED, "n", "made", "nobody_knows"):
+    for name in (*DECLARED, "n", "x", "made", "nobody_knows"):
         for reader, default in DEFAULTS.items():
             found = details(client, name, reader, EvaluationContext(key, places))
             assert (found.reason == Reason.ERROR) == (found.error_code is not None)
+            assert found.error_code is not ErrorCode.GENERAL  # what a client makes of an exception
             assert found.error_code is None or found.value == default
 
 
@@ -293,7 +315,9 @@ def test_hooks_hear_what_the_agent_reads(source: Source, domain: str) -> None:
 
 @given(
     stored=st.lists(
-        st.tuples(SCOPES, st.sampled_from(["replies", "overlap", "n"]), VALUES | ANY), min_size=1, max_size=9
+        st.tuples(SCOPES, st.sampled_from(["replies", "overlap", "n", "x"]), VALUES | SHARES | NUMBERS | ANY),
+        min_size=1,
+        max_size=9,
     ),
     who=st.builds(
         Audience,
@@ -309,8 +333,8 @@ def test_the_agent_reads_what_a_client_reads(
     """Whatever is stored: with a hook it asks through a client, without one the provider itself."""
     source = odd(stored, change)
     provide(source, "reads alike")
-    flags, asked = OpenFeatureFlags("reads alike"), [*DECLARED.values(), source.state.flag("n")]
-    at_once = [flags.value(flag, who, OTHERWISE[flag.kind]) for flag in asked if flag]
+    flags, asked = OpenFeatureFlags("reads alike"), [*DECLARED.values(), *source.state.made.values()]
+    at_once = [flags.value(flag, who, OTHERWISE[flag.kind]) for flag in asked]
     with hooked(Listening()):
-        by_client = [flags.value(flag, who, OTHERWISE[flag.kind]) for flag in asked if flag]
+        by_client = [flags.value(flag, who, OTHERWISE[flag.kind]) for flag in asked]
     assert [(value, type(value)) for value in by_client] == [(value, type(value)) for value in at_once]

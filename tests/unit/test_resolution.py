@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from hashlib import md5
+from math import inf, nan
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -101,6 +102,14 @@ def test_a_stored_value_that_is_none_of_the_flags_is_passed_over() -> None:
     told = list(steps(FLAG, {"channel:discord": 3, "global": "fine"}, HERE))
     assert resolve(FLAG, {"channel:discord": 3, "global": "fine"}, HERE).value == "fine"
     assert told[3].outcome is Outcome.INVALID
+
+
+@pytest.mark.parametrize("share", [10**400, inf, nan, -1, 100.001], ids=lambda share: f"{share}"[:7])
+def test_a_stored_share_that_is_none_is_passed_over(share: float) -> None:
+    """Written by hand: Postgres keeps 1e400, too."""
+    stored = {"percentage": {"share": share, "salt": "salt", "value": "in"}, "global": "next"}
+    step = next(step for step in steps(FLAG, stored, HERE) if step.rule == "percentage")
+    assert (Outcome.INVALID, "next") == (step.outcome, resolve(FLAG, stored, HERE).value)
 
 
 EXPLAINED: list[tuple[Any, Audience, Outcome, str]] = [
