@@ -4,14 +4,15 @@ Two kinds of interval for a difference of means. The fixed one holds for one loo
 proportions Newcombe's. The sequential one holds however often somebody looks, all looks together: an asymptotic
 confidence sequence with the boundary of a normal mixture (Waudby-Smith, Arbour, Sinha, Kennedy and Ramdas, Time-uniform
 central limit theory and asymptotic confidence sequences, Annals of Statistics 52, 2024, theorem 2.2; for two groups as
-in section 3, with each group's mean as the regression: the variance is Welch's). No library that is kept up gives it.
+in section 3, with each group's mean as the regression: the variance is Welch's; `cautious` makes it wider where groups
+are unequal). No library that is kept up gives it.
 """
 
 from __future__ import annotations
 
 from array import array
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from math import ceil, e, exp, log, sqrt
 from typing import Any
@@ -114,6 +115,20 @@ def _mixture(alpha: float) -> float:
     from scipy.special import lambertw
 
     return float(-lambertw(-(alpha**2) / e, -1).real - 1)
+
+
+def cautious(control: Sample, variant: Sample) -> tuple[Sample, Sample]:
+    """The same groups, both with the variance of all people where that makes the difference less sure.
+
+    That is where the larger group varies more: as a rule because the smaller one has seen too little yet. Without any
+    event its own variance is zero, and whatever the others do would be a difference. So what excludes zero does so by
+    Welch's variance and by the pooled one. The groups are `measurable`; those of equal size stay as they are.
+    """
+    if (control.count - variant.count) * (control.variance - variant.variance) <= 0:
+        return control, variant
+    first, second = control.count - 1, variant.count - 1
+    pooled = (first * control.variance + second * variant.variance) / (first + second)
+    return replace(control, variance=pooled), replace(variant, variance=pooled)
 
 
 def difference(control: Sample, variant: Sample, reach: float) -> Interval:

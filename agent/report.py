@@ -181,7 +181,8 @@ def sequential(control: Sample, variant: Sample, alpha: float) -> tuple[Interval
     if not confidence.measurable(control, variant):
         return None, None
     reach = confidence.sequential_reach(control.count + variant.count, alpha)
-    return confidence.difference(control, variant, reach), confidence.relative_difference(control, variant, reach)
+    groups = confidence.cautious(control, variant)
+    return confidence.difference(*groups, reach), confidence.relative_difference(*groups, reach)
 
 
 def judge(control: Sample, variant: Sample, metric: Metric, detect: float, alpha: float) -> Verdict:
@@ -208,8 +209,9 @@ def people_lacking(control: Sample, variant: Sample, detect: float, share: float
     size = detect * abs(control.mean)
     if size == 0:
         return None
+    groups = confidence.cautious(control, variant)
     for people_for in (confidence.people_to_find, confidence.people_to_settle):
-        people = people_for(control, variant, size, share, alpha)
+        people = people_for(*groups, size, share, alpha)
         lacking = None if people is None else confidence.missing(control, variant, people, share)
         if lacking != 0:
             return None if lacking is None else max(lacking, to_begin)

@@ -83,6 +83,23 @@ def test_sequential_intervals_are_tightest_where_they_are_meant_to_be(alpha: flo
     assert found.fun > norm.isf(alpha / 2)
 
 
+@pytest.mark.parametrize("alpha", ALPHAS)
+def test_beside_a_larger_group_that_varies_more_the_variance_is_that_of_both(alpha: float) -> None:
+    """Student's interval, which is wider than Welch's there."""
+    small, large = CONTROL, array("d", [*VARIANT, 1.0, 20.0, 9.0])
+    compared = CompareMeans(DescrStatsW(large), DescrStatsW(small))
+    groups = confidence.cautious(confidence.sample_of(small), confidence.sample_of(large))
+    found = confidence.difference(*groups, norm.isf(alpha / 2))
+    assert close(found, compared.zconfint_diff(alpha, usevar="pooled"))
+    assert found.low < compared.zconfint_diff(alpha, usevar="unequal")[0]
+
+
+@pytest.mark.parametrize("variant", [Sample(100, 1.0, 9.0), Sample(90, 1.0, 9.0), Sample(110, 1.0, 2.0)])
+def test_groups_of_equal_size_and_small_ones_that_vary_more_keep_their_variances(variant: Sample) -> None:
+    control = Sample(100, 1.0, 3.0)
+    assert (control, variant) == confidence.cautious(control, variant)
+
+
 @pytest.mark.parametrize(("people", "alpha"), [(50, 0.05), (1_000, 0.05), (250_000, 0.01)])
 def test_the_boundary_is_that_of_the_paper(people: int, alpha: float) -> None:
     """Theorem 2.2 as printed, of a sum with variance 1: √(2 (tρ² + 1) / (t²ρ²) · ln(√(tρ² + 1) / α)), times √t."""

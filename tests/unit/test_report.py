@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 from array import array
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -57,6 +58,16 @@ def test_no_verdict_before_a_hundred_people() -> None:
     few, enough = (judge(CONTROL, Sample(n, 50.0, 4.0), ANSWERS, 0.1, 0.05) for n in (FEWEST - 1, FEWEST))
     assert (Verdict.NOT_YET, Verdict.BETTER) == (few, enough)
     assert judge(Sample(FEWEST - 1, 5.0, 4.0), Sample(2_000, 50.0, 4.0), ANSWERS, 0.1, 0.05) is Verdict.NOT_YET
+
+
+def test_a_few_people_without_an_event_are_no_difference_yet() -> None:
+    """Nor is it said that fewer are missing because those few are all alike."""
+    many, few = Sample(900, 0.05, 0.05), Sample(100, 0.0, 0.0)
+    assert judge(many, few, METRICS["thumbs_down"], 0.1, 0.05) is Verdict.NOT_YET
+    pooled = 899 * 0.05 / 998
+    expected = people_lacking(replace(many, variance=pooled), replace(few, variance=pooled), 0.1, 0.1, 0.05)
+    assert expected is not None
+    assert expected == people_lacking(many, few, 0.1, 0.1, 0.05)
 
 
 def test_people_who_are_all_alike_are_no_measure_of_chance() -> None:
