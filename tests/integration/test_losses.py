@@ -9,10 +9,13 @@ from contextlib import asynccontextmanager, suppress
 import asyncpg
 import pytest
 from redis.asyncio import Redis
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
 
 from agent.errors import StoreUnavailable
 from storage.migrate import upgrade
-from storage.postgres import connect
+from storage.postgres import connect, open_database
+from storage.reach import reached
 from tests.fleet.promises import BROKEN
 from tests.servers import Postgres, Valkey
 from tests.steering import run
@@ -157,8 +160,6 @@ async def test_nothing_acknowledged_is_lost_when_postgres_is_killed(postgres: Po
             postgres.start()
             await asyncio.gather(*work)
         async with agent.database.engine.connect() as connection, asyncio.timeout(30):
-            from sqlalchemy import text
-
             while await connection.scalar(text("SELECT count(*) FROM turns WHERE state = 'open'")):
                 await connection.commit()
             rows = await connection.scalar(text("SELECT count(*) FROM messages WHERE role = 'user'"))
@@ -221,3 +222,45 @@ async def test_a_message_is_delivered_again_when_postgres_refuses_for_a_reason_o
         await run(database_url, "ALTER TABLE turned RENAME TO turns")
         await agent.engine.accept(message)
         await world.answered("ada", "re: message 0", "re: message 1")
+
+
+@pytest.mark.parametrize("command", ["/new", "/help"])
+async def test_a_command_on_a_read_only_postgres_is_not_acknowledged(
+    postgres: Postgres, own_world: World, command: str
+) -> None:
+    """So it is after a failover. Once there is a primary the platform delivers it again, and it is obeyed."""
+    world, message = own_world, own_world.message(command)
+    async with world.instance() as agent:
+        await postgres.execute("ALTER DATABASE agent SET default_transaction_read_only = on")
+        await postgres.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'agent'")
+        with pytest.raises(StoreUnavailable, match="Nothing was stored"):
+            await agent.engine.accept(message)
+        await postgres.execute("ALTER DATABASE agent RESET default_transaction_read_only")
+        await agent.engine.accept(message)
+        await world.platform.until(lambda: world.platform.finished[message.turn_id] > 0)
+
+
+@pytest.mark.parametrize(
+    ("code", "error"),
+    [
+        ("read_only_sql_transaction", StoreUnavailable),
+        ("disk_full", StoreUnavailable),
+        ("deadlock_detected", StoreUnavailable),
+        ("serialization_failure", StoreUnavailable),
+        ("division_by_zero", DBAPIError),
+    ],
+)
+async def test_what_is_no_fault_of_the_statement_is_the_stores(
+    database_url: str, code: str, error: type[Exception]
+) -> None:
+    async with open_database(database_url) as database:
+        with pytest.raises(error):
+            async with reached(database) as connection:
+                await connection.execute(text(f"DO $$ BEGIN RAISE {code}; END $$"))
+
+
+async def test_a_value_that_the_driver_can_not_encode_is_no_fault_of_the_store(database_url: str) -> None:
+    async with open_database(database_url) as database:
+        with pytest.raises(DBAPIError):
+            async with reached(database) as connection:
+                await connection.execute(text("SELECT CAST(:number AS int)"), {"number": "seven"})
