@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from agent.errors import Conflict, Rejected
+from agent.errors import Conflict, Rejected, StoreUnavailable
 from agent.resolution import KILL
 from storage import audit
 from storage.audit import Author, Itself
@@ -60,8 +60,8 @@ class Change:
 async def changing(database: Database, pipe: RedisPipe, author: Author) -> AsyncIterator[Change]:
     """Commits at the end and tells all instances; an error leaves everything as it was.
 
-    Raises StoreUnavailable, and Rejected for who may not change anything. That Redis is away is no error: instances
-    see the new epoch within a second.
+    Raises StoreUnavailable, and Rejected for who may not change anything. That Redis is away, or after
+    the commit Postgres, is no error: instances see the new epoch with their next heartbeat.
     """
     async with reached(database) as connection:
         change = await begun(connection, author)
@@ -69,7 +69,8 @@ async def changing(database: Database, pipe: RedisPipe, author: Author) -> Async
         yield change
         await change.end()
     if change.entries:
-        await announce(database, pipe)
+        with suppress(StoreUnavailable):  # "nothing was changed" would be a lie now
+            await announce(database, pipe)
 
 
 async def begun(connection: AsyncConnection, author: Author) -> Change:

@@ -13,12 +13,14 @@ from uuid_utils.compat import uuid7
 
 from agent.errors import Conflict, Rejected
 from agent.flags import DECLARED, SWITCHED_OFF, new_flag
-from storage import audit
+from storage import audit, changes, features
 from storage.audit import Author
 from storage.flag_targets import Target
 from storage.flags import FlagDesk, moment
 from storage.postgres import connect, open_database
 from tests.desk import ADA, BOB, EVERYBODY, UNKNOWN_MODEL, operator
+from tests.integration.test_control import prepared
+from tests.servers import Postgres
 
 DISCORD = Target(channel="discord")
 
@@ -75,6 +77,23 @@ async def test_a_change_is_told_with_who_when_why_and_from_where(desk: FlagDesk)
         (view := await desk.get("replies")).rules,
         view.version,
     )
+
+
+async def test_a_change_that_is_committed_is_never_said_not_to_be(
+    own_postgres: Postgres, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Postgres may be away when the change is announced; instances learn of it from the epoch."""
+    url = await prepared(own_postgres)
+
+    async def announce(*stores: Any) -> None:
+        own_postgres.kill()
+        await features.announce(*stores)
+
+    monkeypatch.setattr(changes, "announce", announce)
+    async with operator(url, redis_url) as desk:
+        await desk.set("replies", EVERYBODY, False, ADA)
+        own_postgres.start()
+        assert {"global": False} == (await desk.get("replies")).rules
 
 
 async def test_what_is_so_already_is_no_change(desk: FlagDesk, database_url: str) -> None:
