@@ -98,7 +98,8 @@ class Diagnosable(Protocol):
 
 
 LastAccepted = Callable[[str], Awaitable[Mapping[str, str]]]
-"""For a channel's name: the platform id of the last accepted message of each chat lately seen (bounded)."""
+"""For a channel's name: the platform id of the last accepted message of each chat lately seen (bounded). Raises
+StoreUnavailable."""
 
 
 # --- models -----------------------------------------------------------------------------------------------

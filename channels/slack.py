@@ -8,17 +8,18 @@ import json
 import logging
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
+from functools import partial
 from typing import Any
 from uuid import UUID
 
 from slack_bolt.request.async_request import AsyncBoltRequest
 
-from agent.errors import ConfigurationError
+from agent.errors import ConfigurationError, StoreUnavailable
 from agent.models import Address, Finding, Inbound, Placed, WebhookReply
 from agent.ports import Accept, LastAccepted, Reply
 from channels.pacing import Governor, RateLimited
 from channels.slack_api import ApiError, Recent, SlackApi
-from channels.slack_catchup import CatchUp, catch_up
+from channels.slack_catchup import CatchUp, catch_up, until_stored
 from channels.slack_doctor import Connection, findings, sign
 from channels.slack_events import Intake
 from channels.slack_people import Identity, People, Threads
@@ -31,6 +32,7 @@ _SIGNATURE_AGE_S = 300  # docs.slack.dev/authentication/verifying-requests-from-
 _LONGEST_BACKOFF_S = 30.0
 _REMEMBERED = 10_000  # threads and commands
 _UNTITLED_S = 3600.0
+_LOOK_BACK_S = 6.0
 _TITLE = 60  # characters
 
 _log = logging.getLogger(__name__)
@@ -71,6 +73,7 @@ class Slack:
         self._sleep = sleep
         self._abilities = Abilities()
         self._intake: Intake | None = None
+        self._left = asyncio.Event()  # set while it is known where each chat was left
         self._tasks: set[asyncio.Task[None]] = set()
         self._untitled: Recent[bool] = Recent(_REMEMBERED, clock)
         self._urls: Recent[str] = Recent(_REMEMBERED, clock)
@@ -156,6 +159,7 @@ class Slack:
 
     def _intake_of(self, me: Identity, accept: Accept) -> Intake:
         async def taken(inbound: Inbound) -> None:
+            await self._looked_back()
             await accept(inbound)
             self._title(inbound)
 
@@ -190,8 +194,23 @@ class Slack:
     async def _catch_up(self, intake: Intake) -> None:
         if self._link.last_accepted is None:
             return
-        accepted = await self._link.last_accepted(self.name)
+        self._left.clear()
+        accepted = await until_stored(partial(self._link.last_accepted, self.name), self._sleep)
+        self._left.set()
         await catch_up(self._api, accepted, intake.message, clock=self._clock, sleep=self._sleep)
+
+    async def _looked_back(self) -> None:
+        """Until it is known where each chat was left: what is accepted before would hide what was said before it.
+
+        Raises StoreUnavailable when that takes long; Slack delivers the message again.
+        """
+        if self._link.last_accepted is None:
+            return
+        try:
+            async with asyncio.timeout(_LOOK_BACK_S):
+                await self._left.wait()
+        except TimeoutError:
+            raise StoreUnavailable(StoreUnavailable.__doc__) from None
 
     def _signed(self, headers: Mapping[str, str], body: bytes) -> bool:
         stamp, given = headers.get("x-slack-request-timestamp", ""), headers.get("x-slack-signature", "")

@@ -6,7 +6,8 @@ import asyncio
 import logging
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 from agent.errors import AgentError, DeliveryError, StoreUnavailable
 from channels.pacing import RateLimited
@@ -18,11 +19,22 @@ _PAGES = 5
 _PAGE = 200
 _PARENTS = 50  # older messages whose threads may have gone on
 _ATTEMPTS = 4
-_PAUSE_S = 5.0
+_PAUSE_S = 1.0  # the store, too, is patient before it says that it is away
 
 _log = logging.getLogger(__name__)
 
+Result = TypeVar("Result")
 Take = Callable[[Mapping[str, Any]], Awaitable[None]]
+Sleep = Callable[[float], Awaitable[None]]
+
+
+async def until_stored(ask: Callable[[], Awaitable[Result]], sleep: Sleep) -> Result:
+    """What this returns once the store is there."""
+    while True:
+        try:
+            return await ask()
+        except StoreUnavailable:
+            await sleep(_PAUSE_S)
 
 
 async def catch_up(
@@ -31,7 +43,7 @@ async def catch_up(
     take: Take,
     *,
     clock: Callable[[], float],
-    sleep: Callable[[float], Awaitable[None]],
+    sleep: Sleep,
 ) -> None:
     """Hands over every message since the last accepted one of each chat, oldest first.
 
@@ -42,12 +54,11 @@ async def catch_up(
         for _ in range(_ATTEMPTS):
             try:
                 async for message in _missed(api, chat, since):
-                    await take({"channel": chat, "type": "message", **message})
+                    event = {"channel": chat, "type": "message", **message}
+                    await until_stored(partial(take, event), sleep)
                 break
             except RateLimited as limit:
                 await sleep(limit.retry_after)
-            except StoreUnavailable:
-                await sleep(_PAUSE_S)
             except DeliveryError as error:
                 _log.warning("messages of a Slack chat could not be fetched: %s", error.sentence)
                 break

@@ -4,16 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import structlog
-
-from agent.errors import StoreUnavailable
 from storage.postgres import Database
 from storage.statements import STATEMENTS
 
 DAYS = 7
 CHATS = 200
-
-log = structlog.get_logger()
 
 
 class PostgresBacklog:
@@ -23,10 +18,6 @@ class PostgresBacklog:
         self._line = database.line(planner={})
 
     async def __call__(self, channel: str) -> Mapping[str, str]:
-        """The platform id of the last accepted message by chat; nothing while Postgres is away."""
-        try:
-            rows = await self._line.fetch(STATEMENTS["last_accepted"], channel, DAYS, CHATS)
-        except StoreUnavailable as error:
-            log.warning("nothing is caught up", channel=channel, reason=error.sentence)
-            return {}
+        """The platform id of the last accepted message by chat. Raises StoreUnavailable: unknown is not none."""
+        rows = await self._line.fetch(STATEMENTS["last_accepted"], channel, DAYS, CHATS)
         return {row["chat_id"]: row["platform_message_id"] for row in rows}

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Mapping
 
 import pytest
 
+from agent.errors import StoreUnavailable
 from tests.platforms.discord import DiscordServer
 from tests.platforms.discord.listening import Core, make_channel, running
 
@@ -104,6 +105,29 @@ async def test_what_was_said_while_the_agent_was_down_is_answered_at_its_next_st
         await server.until(lambda: len(core.accepted) == 6)
     assert set(core.texts[3:]) == {"backlog, direct", "backlog, town", "backlog, thread"}
     assert core.offered == 6
+
+
+async def test_the_backlog_is_fetched_once_the_store_knows_again_where_it_was_left(
+    server: DiscordServer, core: Core
+) -> None:
+    chat = server.world.add_direct("ada")
+    async with running(make_channel(server, last_accepted=core.last_accepted), core):
+        server.world.say(chat, "before", user="ada")
+        await server.until(lambda: core.accepted)
+    server.world.say(chat, "backlog", user="ada")
+    away = True
+
+    async def last_accepted(channel: str) -> Mapping[str, str]:
+        nonlocal away
+        if away:
+            away = False
+            server.world.say(chat, "live", user="ada")
+            raise StoreUnavailable(StoreUnavailable.__doc__)
+        return await core.last_accepted(channel)
+
+    async with running(make_channel(server, last_accepted=last_accepted), core):
+        await server.until(lambda: len(core.texts) == 3)
+    assert core.texts == ["before", "backlog", "live"]
 
 
 async def test_a_backlog_of_hundreds_is_taken_in_order_up_to_its_bound(server: DiscordServer, core: Core) -> None:

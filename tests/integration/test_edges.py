@@ -12,6 +12,7 @@ import pytest
 from agent import engine as engine_module
 from agent.errors import StoreUnavailable
 from agent.models import Inbound, Overlap
+from storage.backlog import PostgresBacklog
 from storage.postgres import connect, open_database
 from tests.integration.test_engine import set_overlap
 from tests.world import Instance, World
@@ -214,3 +215,12 @@ async def test_a_closed_database_makes_no_new_connection(world: World) -> None:
         await line.fetch("SELECT 1")
     with pytest.raises(StoreUnavailable):
         await line.fetch("SELECT 1")
+
+
+async def test_where_chats_were_left_is_not_nothing_while_the_database_is_away(world: World) -> None:
+    """A channel that believed it would fetch nothing, and then accept what hides the gap."""
+    async with open_database(world.database_url) as database:
+        backlog = PostgresBacklog(database)
+        assert {} == await backlog("test")
+    with pytest.raises(StoreUnavailable):
+        await backlog("test")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
 
 from agent.commands import COMMANDS
+from agent.errors import StoreUnavailable
 from agent.models import Address
 from tests.platforms.slack import AGENT, Fault, SlackServer
 from tests.platforms.slack.agent import connected
@@ -223,6 +225,54 @@ async def test_what_was_said_while_nobody_listened_is_fetched(server: SlackServe
     async with connected(server, last_accepted=last_accepted) as (_, inbox):
         await inbox.next(3)
     assert [inbound.text for inbound in inbox.taken] == ["one", "two", "three"]
+
+
+async def test_what_was_said_is_fetched_once_the_store_knows_again_where_it_was_left(server: SlackServer) -> None:
+    """The database is away at the reconnect; a message that comes with its return hides nothing said before."""
+    chat, ada = _direct(server)
+    before = server.space.add(chat, ada, "seen")
+    server.space.add(chat, ada, "missed")
+    away, ready = True, asyncio.Event()
+
+    async def last_accepted(channel: str) -> dict[str, str]:
+        if away:
+            raise StoreUnavailable(StoreUnavailable.__doc__)
+        return {chat: inbox.taken[-1].message_id if inbox.taken else before.ts}
+
+    async def sleep(seconds: float) -> None:
+        nonlocal away
+        await ready.wait()
+        away = False
+        await server.say(chat, ada, "now")
+        for _ in range(500):  # time enough to be accepted
+            await asyncio.sleep(0)
+
+    async with connected(server, last_accepted=last_accepted, sleep=sleep) as (_, inbox):
+        ready.set()
+        await inbox.until(lambda: {"missed", "now"} <= {inbound.text for inbound in inbox.taken})
+
+
+async def test_what_is_caught_up_with_waits_for_a_store_that_goes_meanwhile(server: SlackServer) -> None:
+    """However long that takes."""
+    chat, ada = _direct(server)
+    before = server.space.add(chat, ada, "seen")
+    server.space.add(chat, ada, "missed")
+    pauses, ready = 0, asyncio.Event()
+
+    async def last_accepted(channel: str) -> dict[str, str]:
+        await ready.wait()
+        return {chat: before.ts}
+
+    async def sleep(seconds: float) -> None:
+        nonlocal pauses
+        pauses += 1
+        inbox.broken = pauses < 20
+
+    async with connected(server, last_accepted=last_accepted, sleep=sleep) as (_, inbox):
+        inbox.broken = True
+        ready.set()
+        await inbox.next()
+    assert ["missed"] == [inbound.text for inbound in inbox.taken]
 
 
 async def test_messages_of_a_chat_keep_their_order(server: SlackServer) -> None:
