@@ -18,16 +18,17 @@ async def with_stored_credentials(settings: Settings) -> Settings:
     """The settings, with what `agent channels credential` stored. The environment wins.
 
     Without ENCRYPTION_KEYS nothing can be stored, so nothing is read. Raises ConfigurationError when no key opens what
-    is there.
+    is there for a channel of which the environment does not have everything: it would silently not be there.
     """
     if not settings.encryption_keys:
         return settings
     secrets = Secrets([key.get_secret_value() for key in settings.encryption_keys])
+    given = {name for name in Settings.model_fields if getattr(settings, name)}
     async with reach_postgres(settings) as postgres:
         if await migrate.current_revision(postgres.url) is None:
             return settings
         async with open_database(postgres.url) as database:
-            stored = await stored_credentials(database, secrets)
-    missing = {name: value for name, value in stored.items() if not getattr(settings, name)}
+            stored = await stored_credentials(database, secrets, given)
+    missing = {name: value for name, value in stored.items() if name not in given}
     values = {name: value if name in PUBLIC else SecretStr(value) for name, value in missing.items()}
     return settings.model_copy(update=values)

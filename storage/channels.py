@@ -6,7 +6,7 @@ Credentials are taken when a channel starts, so a new one needs `agent serve` to
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +15,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 from uuid_utils.compat import uuid7
 
-from agent.errors import Rejected
+from agent.errors import ConfigurationError, Rejected
 from storage.audit import Author
 from storage.changes import changing, expect, version_of
 from storage.channel_settings import CHANNELS, ChannelForm, changed_form, read_form
@@ -43,6 +43,7 @@ _STORE_CREDENTIALS = text("""
 INSERT INTO channel_configs (id, channel_type, credentials) VALUES (:id, :channel, :sealed)
 ON CONFLICT (channel_type) DO UPDATE SET credentials = excluded.credentials, updated_at = now()
 """)
+_LOST = {"credentials": "no key opens them"}  # in the audit log
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +104,7 @@ class ChannelDesk:
     ) -> None:
         """Stores a credential encrypted; None removes it. Its value stands in no log and in no answer.
 
+        Where no key opens what the channel has, that is lost and goes with it.
         Raises Rejected for a channel or credential that does not exist, ConfigurationError without a key.
         """
         if name not in CREDENTIALS:
@@ -112,25 +114,32 @@ class ChannelDesk:
         if value is not None and not (value.isprintable() and 0 < len(value) <= 1000):
             raise Rejected("A credential has 1 to 1000 printable characters. Look at what you pasted.")
         async with changing(self._database, self._pipe, author) as change:
-            before = await _credentials(change.connection, name, secrets)
+            before, lost = await _kept(change.connection, name, secrets)
             after = {key: kept for key, kept in before.items() if key != credential}
             after |= {credential: value} if value is not None else {}
-            if after != before:
+            if lost or after != before:
                 sealed = secrets.seal(name, after) if after else None
                 values = {"id": uuid7(), "channel": name, "sealed": sealed}
                 await change.connection.execute(_STORE_CREDENTIALS, values)
                 action = "channel.credential.remove" if value is None else "channel.credential.set"
                 said = {"credential": credential}
-                await change.record(action, _subject(name), before=said if credential in before else None, after=said)
+                was = _LOST if lost else said if credential in before else None
+                await change.record(action, _subject(name), before=was, after=said)
 
 
-async def stored_credentials(database: Database, secrets: Secrets) -> dict[str, str]:
-    """All that is stored, by the name of its setting (`discord_token`). Raises ConfigurationError, StoreUnavailable."""
+async def stored_credentials(
+    database: Database, secrets: Secrets, given: Collection[str] = frozenset()
+) -> dict[str, str]:
+    """All that is stored, by the name of its setting (`discord_token`). Raises ConfigurationError, StoreUnavailable.
+
+    A channel is passed over if all its settings are `given`.
+    """
     found: dict[str, str] = {}
     async with reached(database) as connection:
-        for name in CREDENTIALS:
-            values = await _credentials(connection, name, secrets)
-            found |= {f"{name}_{key}": value for key, value in values.items()}
+        for name, credentials in CREDENTIALS.items():
+            if not {f"{name}_{key}" for key in credentials} <= set(given):
+                values = await _credentials(connection, name, secrets)
+                found |= {f"{name}_{key}": value for key, value in values.items()}
     return found
 
 
@@ -156,6 +165,15 @@ async def _credentials(connection: AsyncConnection, name: str, secrets: Secrets)
     wanted = text("SELECT credentials FROM channel_configs WHERE channel_type = :name")
     sealed = await connection.scalar(wanted, {"name": name})
     return secrets.open(name, None if sealed is None else bytes(sealed))
+
+
+async def _kept(connection: AsyncConnection, name: str, secrets: Secrets) -> tuple[dict[str, str], bool]:
+    """What is stored, and whether it is lost: nothing then. Raises ConfigurationError without a key."""
+    try:
+        return await _credentials(connection, name, secrets), False
+    except ConfigurationError:
+        secrets.check()
+        return {}, True
 
 
 def _subject(name: str) -> str:

@@ -60,6 +60,40 @@ async def test_stored_tokens_serve_where_the_environment_names_none(
     assert tokens == ["from the environment", "stored, too"]
 
 
+@pytest.mark.parametrize(
+    ("value", "stored", "action"),
+    [("new", {"slack_bot_token": "new"}, "channel.credential.set"), (None, {}, "channel.credential.remove")],
+)
+async def test_what_no_key_opens_any_more_can_be_replaced_and_removed(
+    database: Database, desk: ChannelDesk, database_url: str, value: str | None, stored: dict[str, str], action: str
+) -> None:
+    """The channel's other credentials are lost as well, and the log says it."""
+    await desk.set_credential("slack", "bot_token", TOKEN, OPERATOR, Secrets([OLD]))
+    await desk.set_credential("slack", "app_token", TOKEN, OPERATOR, Secrets([OLD]))
+    await desk.set_credential("slack", "bot_token", value, OPERATOR, Secrets([NEW]))
+    assert stored == await stored_credentials(database, Secrets([NEW]))
+    [*_, entry] = await run(database_url, "SELECT action, before, after FROM audit_log ORDER BY id")
+    assert (action, '{"credentials": "no key opens them"}', '{"credential": "bot_token"}') == tuple(entry)
+
+
+async def test_without_a_key_nothing_counts_as_lost(database: Database, desk: ChannelDesk) -> None:
+    await desk.set_credential("slack", "bot_token", TOKEN, OPERATOR, Secrets([OLD]))
+    with pytest.raises(ConfigurationError, match="agent db new-key"):
+        await desk.set_credential("slack", "bot_token", None, OPERATOR, Secrets([]))
+    assert {"slack_bot_token": TOKEN} == await stored_credentials(database, Secrets([OLD]))
+
+
+async def test_only_a_channel_that_needs_what_no_key_opens_stops_the_start(
+    desk: ChannelDesk, database_url: str
+) -> None:
+    await desk.set_credential("telegram", "token", "lost", OPERATOR, Secrets([OLD]))
+    lacking = Settings(_env_file=None, database_url=SecretStr(database_url), encryption_keys=[SecretStr(NEW)])
+    with pytest.raises(ConfigurationError, match="credentials of telegram"):
+        await with_stored_credentials(lacking)
+    complete = lacking.model_copy(update={"telegram_token": SecretStr("from the environment")})
+    assert complete == await with_stored_credentials(complete)
+
+
 async def test_no_dump_and_no_log_holds_a_credential(world: World, desk: ChannelDesk) -> None:
     async with world.instance() as agent:
         await desk.set_credential("slack", "bot_token", TOKEN, OPERATOR, Secrets([OLD]))
