@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pydantic import SecretStr
 
+from agent.logs import hide
 from agent.reach import reach_postgres
 from agent.settings import Settings
 from storage import migrate
@@ -15,7 +16,7 @@ PUBLIC = frozenset({"discord_public_key"})  # settings that are no secret
 
 
 async def with_stored_credentials(settings: Settings) -> Settings:
-    """The settings, with what `agent channels credential` stored. The environment wins.
+    """The settings, with what `agent channels credential` stored. The environment wins. No log shows it.
 
     Without ENCRYPTION_KEYS nothing can be stored, so nothing is read. Raises ConfigurationError when no key opens what
     is there for a channel of which the environment does not have everything: it would silently not be there.
@@ -31,4 +32,6 @@ async def with_stored_credentials(settings: Settings) -> Settings:
             stored = await stored_credentials(database, secrets, given)
     missing = {name: value for name, value in stored.items() if name not in given}
     values = {name: value if name in PUBLIC else SecretStr(value) for name, value in missing.items()}
-    return settings.model_copy(update=values)
+    complete = settings.model_copy(update=values)
+    hide(complete)
+    return complete

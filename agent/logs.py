@@ -23,6 +23,7 @@ _LEVELS = {
     "error": logging.ERROR,
 }
 _SHORTEST_SECRET = 4  # shorter ones would blacken ordinary words
+_hidden: set[str] = set()  # what no line shows
 
 
 def configure_logging(settings: Settings) -> None:
@@ -30,6 +31,8 @@ def configure_logging(settings: Settings) -> None:
 
     Libraries are heard from `warning` on whatever LOG_LEVEL says: below it some of them log URLs with tokens.
     """
+    _hidden.clear()
+    hide(settings)
     level = _LEVELS[settings.log_level]
     structlog.configure(
         processors=[
@@ -51,6 +54,11 @@ def configure_logging(settings: Settings) -> None:
     root.setLevel(max(level, logging.WARNING))
     for name in OURS:
         logging.getLogger(name).setLevel(level)
+
+
+def hide(settings: Settings) -> None:
+    """From now on no line shows the secrets of these settings."""
+    _hidden.update(secrets_of(settings))
 
 
 def secrets_of(settings: Settings) -> set[str]:
@@ -97,7 +105,7 @@ def _shape(settings: Settings) -> list[Processor]:
         structlog.processors.TimeStamper(fmt="iso", utc=True, key="at"),
         structlog.processors.ExceptionRenderer(plain) if debug else _without_traceback,
         structlog.processors.JSONRenderer(ensure_ascii=False) if settings.log_format == "json" else _text,
-        _redact(secrets_of(settings)),
+        _redact,
     ]
 
 
@@ -114,13 +122,8 @@ def _text(_logger: WrappedLogger, _method: str, event: EventDict) -> str:
     return "  ".join(line) + (f"\n{traceback}" if traceback else "")
 
 
-def _redact(secrets: set[str]) -> Processor:
-    longest_first = sorted(secrets, key=len, reverse=True)
-
-    def redact(_logger: WrappedLogger, _method: str, line: EventDict | str) -> str:
-        text = str(line)
-        for secret in longest_first:
-            text = text.replace(secret, "***")
-        return text
-
-    return redact
+def _redact(_logger: WrappedLogger, _method: str, line: EventDict | str) -> str:
+    text = str(line)
+    for secret in sorted(_hidden, key=len, reverse=True):
+        text = text.replace(secret, "***")
+    return text

@@ -9,14 +9,20 @@ from uuid import UUID
 
 import pytest
 import structlog
+from pydantic import SecretStr
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
+from agent.credentials import with_stored_credentials
 from agent.logs import OURS, configure_logging
 from agent.models import Address, Placed, Prompt
 from agent.settings import Settings
 from storage.batch import Batch
+from storage.channels import ChannelDesk
 from storage.postgres import open_database
+from storage.redis import open_redis
+from storage.secrets import Secrets, new_key
+from tests.steering import OPERATOR
 from tests.world import Platform, PlatformChannel, PlatformReply, World
 
 SECRET = "my-diary-entry"
@@ -118,6 +124,19 @@ async def test_what_the_model_was_told_is_not_logged(world: World, lines: Lines)
     found = lines()
     assert "ValueError: a fault" in json.dumps(found)
     assert [line for line in found if SECRET in json.dumps(line)] == []
+
+
+async def test_a_token_of_the_database_is_in_no_line(world: World, lines: Lines) -> None:
+    """It becomes known after logging began."""
+    key = new_key()
+    async with open_database(world.database_url) as database, open_redis(world.redis_url) as pipe:
+        desk = ChannelDesk(database, pipe, lambda model: None)
+        await desk.set_credential("telegram", "token", "123456:AAtoken", OPERATOR, Secrets([key]))
+    await with_stored_credentials(
+        Settings(_env_file=None, database_url=SecretStr(world.database_url), encryption_keys=[SecretStr(key)])
+    )
+    logging.getLogger("some.library").warning("GET /bot123456:AAtoken/getMe")
+    assert ["GET /bot***/getMe"] == [line["event"] for line in lines()]
 
 
 async def test_shared_work_belongs_to_no_turn() -> None:
