@@ -17,7 +17,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 _UNITS = {"second": 1, "minute": 60, "hour": 3600, "day": 86_400}
-_WRITTEN = re.compile(r"(\d{1,9}) ?(?:/|per) ?(\d{0,6}) ?(s|second|minute|hour|day)s?")
+_WRITTEN = re.compile(r"(\d{1,9}) ?(?:/|per) ?(\d{0,9}) ?(s|second|minute|hour|day)s?")
+LONGEST = 999_999_999  # seconds; as many digits as are read
+MOST_A_SECOND = 1_000_000  # moments are kept in µs
 REMEMBERED = 50_000  # subjects of which one process keeps the state
 
 
@@ -32,10 +34,12 @@ class Limit:
     def parse(cls, text: str) -> Limit:
         """Reads `60/minute`, `5/10s`, `3 per 2 hours`. Raises ValueError with the forms that are possible."""
         match = _WRITTEN.fullmatch(text.strip().lower())
-        if match is None or not int(match[1]) or match[2] == "0":
-            raise ValueError("a limit is written 60/minute, 500/hour, 2000/day or 5/10s")
-        unit = 1 if match[3] == "s" else _UNITS[match[3]]
-        return cls(int(match[1]), int(match[2] or 1) * unit)
+        if match is not None:
+            unit = 1 if match[3] == "s" else _UNITS[match[3]]
+            count, seconds = int(match[1]), int(match[2] or 1) * unit
+            if 0 < count <= seconds * MOST_A_SECOND and seconds <= LONGEST:
+                return cls(count, seconds)
+        raise ValueError("a limit is written 60/minute, 500/hour, 2000/day or 5/10s")
 
     def __str__(self) -> str:
         return f"{self.count}/{self.window}"

@@ -51,11 +51,31 @@ def test_a_limit_is_read_as_people_write_it(text: str, limit: Limit) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "60", "0/minute", "60/0s", "-1/hour", "1.5/hour", "60/year", "140%", "1/minute/x"]
+    "text",
+    [
+        *("", "60", "0/minute", "60/0s", "60/00s", "-1/hour", "1.5/hour", "60/year", "140%", "1/minute/x"),
+        *("1000001/second", "1/11575 days"),
+    ],
 )
 def test_what_is_no_limit_is_refused_with_the_forms_that_are(text: str) -> None:
     with pytest.raises(ValueError, match="60/minute"):
         Limit.parse(text)
+
+
+@given(st.integers(0, 10**9), st.integers(0, 10**9), st.sampled_from(["s", " seconds", " minutes", " hours", " days"]))
+def test_what_is_taken_can_be_kept_and_read_again(count: int, length: int, unit: str) -> None:
+    """In the store as it is shown, and in Redis as whole µs between two messages."""
+    try:
+        limit = Limit.parse(f"{count}/{length}{unit}")
+    except ValueError:
+        return
+    assert limit == Limit.parse(str(limit))
+    assert round(limit.interval * 1e6) >= 1
+
+
+@pytest.mark.parametrize("text", ["1000000/second", "1/11574 days", "1000/30 days"])
+def test_the_outermost_limits_are_read_again_as_they_are_stored(text: str) -> None:
+    assert Limit.parse(text) == Limit.parse(str(Limit.parse(text)))
 
 
 def test_the_specification_says_sixty_a_minute_and_how_keys_look() -> None:
