@@ -21,7 +21,7 @@ from agent.experiments import Experiment
 from agent.flags import DECLARED, Flag, definition_of, made_by_operator
 from agent.ports import Models
 from agent.resolution import DEFINITION, EXPERIMENT, PERCENTAGE, Audience, Outcome, Rules, Step, percentage_rule, steps
-from agent.texts import shown_name
+from agent.texts import is_text, shown_name
 from storage import audit
 from storage.audit import Author, Entry
 from storage.changes import Change, as_json, changing, expect, version_of
@@ -287,6 +287,8 @@ def moment(typed: str) -> datetime:
 
 
 async def _rules(connection: AsyncConnection, name: str) -> dict[str, Any]:
+    if not is_text(name):
+        return {}  # Postgres could not even look for it
     rows = await connection.execute(_RULES, {"name": name})
     return {scope: msgspec.json.decode(value) for scope, value in rows}
 

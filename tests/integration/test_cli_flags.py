@@ -87,6 +87,7 @@ async def test_tables_are_for_people(agent: Agent) -> None:
         (("set", "replies", "on", "--person", "discord:\udcff"), "Nobody of this name ever wrote."),
         (("set", "replies", "off", "--yes", "--reason", "\udcff"), "A reason has at most 1000 characters"),
         (("history", "\udcff"), "There is no flag of this name."),
+        (("explain", "\udcff"), "There is no flag of this name."),
         (("undo", "replies"), "There is no such change of replies."),
     ],
 )
