@@ -87,7 +87,8 @@ async def _model(argument: str, inbound: Inbound, desk: Desk, models: Models, de
 
 
 async def _history(argument: str, inbound: Inbound, desk: Desk) -> Plan:
-    if argument and not (argument.isdecimal() and 1 <= int(argument) <= HISTORY_MOST):
+    is_short = len(argument) <= len(str(HISTORY_MOST))  # Python reads no number of thousands of digits
+    if argument and not (is_short and argument.isdecimal() and 1 <= int(argument) <= HISTORY_MOST):
         return say(f"How many messages? A number from 1 to {HISTORY_MOST}, as in `/history 5`.")
     entries = await desk.history(inbound, int(argument) if argument else HISTORY_LINES)
     return say("\n".join(map(_history_line, entries)) or "There are no messages yet.")

@@ -219,3 +219,10 @@ async def test_a_message_that_no_statement_takes_is_answered_and_holds_nobody_up
     await world.answered("odd", "This message can not be stored. Please put it differently.")
     await agent.engine.accept(world.message("hi"))
     await world.answered("ada", "re: hi")
+
+
+@pytest.mark.parametrize("count", ["everything", "0", "51", "1" * 5000])
+async def test_history_says_how_many_it_shows_at_most(world: World, agent: Instance, count: str) -> None:
+    """Whatever was asked for instead."""
+    await agent.engine.accept(world.message(f"/history {count}"))
+    await world.answered("ada", "How many messages? A number from 1 to 50, as in `/history 5`.")
