@@ -1,7 +1,7 @@
 """What an operator can set for a channel: one model that checks what is written and reads what is stored.
 
 What is stored may be of another version or written by hand: a field that can not be read counts as not set, so that a
-mistake in one never takes the channel down.
+mistake in one never takes the channel down. Only one that keeps somebody or some model out does: it would open a door.
 """
 
 from __future__ import annotations
@@ -29,7 +29,9 @@ from agent.models import ChannelSettings, Overlap
 
 CHANNELS = ("discord", "slack", "telegram", "terminal")
 NOBODY = "-"
-"""An id that no platform gives: a list that can not be read allows only them."""
+"""An id that no platform gives: where a list can not be read, only they may talk."""
+DOORS = frozenset({"allow", "deny", "allowed_models"})
+"""Lists that let everybody in, or every model, when they are not set."""
 OVERLAPS = tuple(overlap.value for overlap in Overlap)
 
 log = structlog.get_logger()
@@ -107,7 +109,7 @@ def read_form(default_model: str | None, settings: Any) -> ChannelForm:
             bad = {str(one["loc"][0]) for one in error.errors() if one["loc"]} or {"default_model"}
             log.warning("channel settings not understood; they count as not set", names=sorted(bad))
             known = {name: value for name, value in known.items() if name not in bad}
-            if "allow" in bad:  # the one mistake that would open a door
+            if bad & DOORS:
                 known["allow"] = [NOBODY]
 
 

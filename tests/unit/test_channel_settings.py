@@ -76,5 +76,7 @@ def test_one_faulty_field_does_not_take_the_others_down() -> None:
     assert read_settings("test:a", stored) == ChannelSettings("test:a", user_limit=Limit(5, 10))
 
 
-def test_a_list_of_the_allowed_that_can_not_be_read_allows_nobody() -> None:
-    assert read_settings(None, {"allow": 7}).allow == {NOBODY}
+@pytest.mark.parametrize("name", ["allow", "deny", "allowed_models"])
+def test_where_a_list_that_keeps_out_can_not_be_read_nobody_may_talk(name: str) -> None:
+    """Whatever else is set: the mistake would open a door."""
+    assert {NOBODY} == read_settings("test:a", {"allow": ["1"]} | {name: {"ids": ["2"]}}).allow
