@@ -83,9 +83,9 @@ class Engine:
         if self._beats is not None:
             self._beats.cancel()
             await asyncio.wait({self._beats})
-        left = self._worker.held()
+        left, attempted = self._worker.held()
         await self._tasks.cancel()
         try:
-            await self._ports.leases.hand_back(left)
+            await self._ports.leases.hand_back(left, attempted)
         except StoreUnavailable:
             log.warning("leases not handed back", count=len(left))

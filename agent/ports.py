@@ -167,8 +167,11 @@ class Leases(Protocol):
     async def attempt(self, turns: Sequence[UUID]) -> None:
         """Counts an attempt before it runs, so that a message that kills its instance is found out."""
 
-    async def hand_back(self, claims: Sequence[Claim]) -> None:
-        """Lets another instance take these claims at once. The last thing an instance does."""
+    async def hand_back(self, claims: Sequence[Claim], attempted: Sequence[UUID]) -> None:
+        """Lets another instance take these claims at once, and takes back that these turns of theirs were attempted.
+
+        The last thing an instance does.
+        """
 
 
 class Desk(Protocol):

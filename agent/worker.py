@@ -126,6 +126,8 @@ class Worker:
         for answer in await self._ports.leases.take_deliveries(look_back=look_back):
             self._tasks.spawn(self.deliver(answer))
 
-    def held(self) -> list[Claim]:
-        """The claims that are still ours to hand back."""
-        return [running.claim for running in self._running if running.claim is not None]
+    def held(self) -> tuple[list[Claim], list[UUID]]:
+        """The claims that are still ours to hand back, and the turns that were attempted under them."""
+        held = [running for running in self._running if running.claim is not None]
+        claims = [running.claim for running in held if running.claim is not None]
+        return claims, [turn for running in held for turn in running.attempted]

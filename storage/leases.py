@@ -63,11 +63,12 @@ class PostgresLeases:
     async def attempt(self, turns: Sequence[UUID]) -> None:
         await self._sweep_line.fetch(STATEMENTS["attempt"], list(turns))
 
-    async def hand_back(self, claims: Sequence[Claim]) -> None:
+    async def hand_back(self, claims: Sequence[Claim], attempted: Sequence[UUID]) -> None:
         await self._line.fetch(
             STATEMENTS["hand_back"],
             [claim.conversation for claim in claims],
             [claim.fence for claim in claims],
+            list(attempted),
         )
         await self._line.fetch(STATEMENTS["leave"], self._instance)
 

@@ -233,12 +233,19 @@ FROM (SELECT id FROM turns WHERE id = ANY($1::uuid[]) ORDER BY id FOR UPDATE) x 
 
 
 -- name: hand_back
--- $1 conversation  $2 fence
-UPDATE conversations c SET lease_until = now() - interval '1 second'
-FROM (SELECT c.id FROM unnest($1::uuid[], $2::uuid[]) AS d(conversation, fence)
-      JOIN conversations c ON c.id = d.conversation AND c.answering = d.fence
-      ORDER BY c.channel_type, c.chat_id, c.thread_id FOR UPDATE OF c) x
-WHERE c.id = x.id;
+-- An instance that ends in good order died over nothing: its attempts at what it hands back are taken back, once.
+-- $1 conversation  $2 fence  $3 turns it attempted
+WITH back AS (
+    UPDATE conversations c SET lease_until = now() - interval '1 second'
+    FROM (SELECT c.id FROM unnest($1::uuid[], $2::uuid[]) AS d(conversation, fence)
+          JOIN conversations c ON c.id = d.conversation AND c.answering = d.fence AND c.lease_until > now()
+          ORDER BY c.channel_type, c.chat_id, c.thread_id FOR UPDATE OF c) x
+    WHERE c.id = x.id RETURNING c.channel_type, c.chat_id, c.thread_id
+)
+UPDATE turns t SET attempts = t.attempts - 1
+FROM (SELECT turns.id FROM back JOIN turns USING (channel_type, chat_id, thread_id)
+      WHERE turns.id = ANY($3::uuid[]) ORDER BY turns.id FOR UPDATE OF turns) x
+WHERE t.id = x.id;
 
 
 -- name: leave

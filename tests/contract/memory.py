@@ -249,9 +249,12 @@ class MemoryLeases:
         for turn in turns:
             self._memory.turns[turn].attempts += 1
 
-    async def hand_back(self, claims: Sequence[Claim]) -> None:
+    async def hand_back(self, claims: Sequence[Claim], attempted: Sequence[UUID]) -> None:
         for row in (row for claim in claims if (row := self._memory.held(claim))):
-            row.lease_until = self._memory.now - 1
+            if row.lease_until > self._memory.now:
+                row.lease_until = self._memory.now - 1
+                for turn in (turn for turn in attempted if turn in row.turns):
+                    self._memory.turns[turn].attempts -= 1
         self._memory.seen[self._instance] = self._memory.now - 60
 
     def _open(self, look_back: float) -> Iterator[tuple[UUID, Turn]]:

@@ -136,7 +136,7 @@ async def test_attempts_are_counted(stores: Stores) -> None:
 async def test_what_is_handed_back_is_taken_at_once(stores: Stores) -> None:
     claim = await claimed(stores.one, "one")
     await stores.one.leases.beat([claim], [], 0)
-    await stores.one.leases.hand_back([claim])
+    await stores.one.leases.hand_back([claim], [])
     assert (await stores.other.leases.beat([], [], 0)).bereaved
     assert [taken.conversation for taken in await stores.other.leases.take_over(look_back=LONG)] == [claim.conversation]
 
@@ -145,9 +145,34 @@ async def test_a_claim_that_was_lost_can_not_be_handed_back(stores: Stores) -> N
     claim = await claimed(stores.one, "one")
     await stores.let_pass(LEASE + 1)
     (taken,) = await stores.other.leases.take_over(look_back=LONG)
-    await stores.one.leases.hand_back([claim])
+    await stores.one.leases.hand_back([claim], [])
     assert list(await stores.one.leases.take_over(look_back=LONG)) == []
     assert (await stores.other.leases.beat([taken], [], 0)).held == {taken.fence: 1}
+
+
+async def test_an_attempt_counts_unless_its_claim_is_handed_back(stores: Stores) -> None:
+    """Who ends in good order died over nothing; who lost the claim may have."""
+    first, second = inbound("one").turn_id, inbound("bob's", chat="bob").turn_id
+    claim, lost = await claimed(stores.one, "one"), await claimed(stores.one, "bob's", chat="bob")
+    await stores.other.leases.attempt([first])
+    await stores.one.leases.attempt([first, second])
+    await stores.let_pass(LEASE + 1)
+    await stores.one.leases.beat([claim], [], 0)
+    await stores.other.leases.take_over(look_back=LONG)
+    await stores.one.leases.hand_back([claim, lost], [first, second])
+    loaded = [await stores.other.turns.load(held.conversation) for held in (claim, lost)]
+    assert [1, 1] == [waiting.attempts for one in loaded for waiting in one.waiting]
+
+
+async def test_what_is_handed_back_twice_is_counted_once(stores: Stores) -> None:
+    """A statement whose confirmation was lost is sent again."""
+    claim, turn = await claimed(stores.one, "one"), inbound("one").turn_id
+    await stores.other.leases.attempt([turn])
+    await stores.one.leases.attempt([turn])
+    for _ in range(2):
+        await stores.one.leases.hand_back([claim], [turn])
+    (waiting,) = (await stores.other.turns.load(claim.conversation)).waiting
+    assert 1 == waiting.attempts
 
 
 async def test_an_instance_that_stops_beating_is_noticed(stores: Stores) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from agent import engine as engine_module
+from agent.answering import ATTEMPTS, SET_ASIDE
 from agent.errors import StoreUnavailable
 from agent.models import Inbound, Overlap
 from storage.backlog import PostgresBacklog
@@ -130,6 +131,26 @@ async def test_a_draft_for_a_deleted_message_is_not_left_half_written(world: Wor
     world.model.release()
     await closed(world)
     assert world.platform.screen("ada") == ["The message was deleted."]
+
+
+@pytest.mark.parametrize(("dies", "attempts"), [(False, 0), (True, ATTEMPTS)])
+async def test_a_message_is_set_aside_for_deaths_and_not_for_restarts(
+    world: World, *, dies: bool, attempts: int
+) -> None:
+    """Instances that end in good order during one long answer hand it on as it was."""
+    world.drain, message = 0.0, world.message("one")
+    world.model.hold()
+    for number in range(1 + ATTEMPTS):
+        async with world.instance() as agent:
+            await agent.engine.accept(message)
+            await world.platform.until(lambda number=number: len(world.model.prompts) > number)  # type: ignore[misc]
+            if dies:
+                await agent.crash()
+    assert attempts == await asked(world, "SELECT attempts FROM turns")
+    world.model.release()
+    async with world.instance():
+        await closed(world)
+    assert (SET_ASIDE if dies else "re: one") == world.platform.screen("ada")[-1]
 
 
 @pytest.fixture
