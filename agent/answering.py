@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Sequence
-from contextlib import nullcontext, suppress
+from contextlib import suppress
 from dataclasses import replace
 from uuid import UUID
 
@@ -99,7 +99,9 @@ class Answering:
         if deaths >= ATTEMPTS:
             await self._say(running, loaded, batch, SET_ASIDE, failed=f"set aside after {ATTEMPTS} attempts")
             return
-        async with self._quarantine if deaths else nullcontext():
+        async with running.alone:
+            if deaths:
+                await running.alone.enter_async_context(self._quarantine)
             await self._attempt(running)
             batch = self._begin(running, loaded)  # in the queue of suspects it may have got old
             await self._answer_next(running, loaded, batch)
@@ -229,6 +231,7 @@ class Answering:
             return None
         running.claim, running.cut, running.held_at = stored.next_claim, None, time.monotonic()
         running.edits = 0
+        await running.alone.aclose()  # the next suspect may run: the way to the platform is no danger
         log.info("answered", seq=stored.version, covers=answer.answers)
         window = loaded.window
         if stored.next_claim is None and stored.version == window.version + 1 and batch:

@@ -6,6 +6,7 @@ import asyncio
 import enum
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from uuid import UUID
 
@@ -46,6 +47,7 @@ class Running:
     terms: Terms = field(init=False)  # of the answer being written
     cut: Cut | None = None
     writer: asyncio.Task[None] | None = None
+    alone: AsyncExitStack = field(default_factory=AsyncExitStack)  # keeps other suspects waiting until it is stored
     held_at: float = field(default_factory=time.monotonic)  # when the claim was last known to be ours
 
     @property

@@ -153,6 +153,26 @@ async def test_a_message_is_set_aside_for_deaths_and_not_for_restarts(
     assert (SET_ASIDE if dies else "re: one") == world.platform.screen("ada")[-1]
 
 
+async def test_a_suspect_waits_until_the_answer_before_it_is_stored_and_not_until_it_arrives(world: World) -> None:
+    """Invariant 9: a chat whose platform takes no answer holds up no other."""
+    world.streams = False
+    world.platform.takes_answers.clear()
+    world.model.hold()
+    async with world.instance() as dying:
+        for chat in ("ada", "bob"):
+            await dying.engine.accept(world.message("one", chat=chat))
+        await dying.crash()
+    await asked(world, "UPDATE turns SET attempts = 1 RETURNING id")
+    world.model.release()
+    async with world.instance():
+        async with asyncio.timeout(15):
+            while await asked(world, "SELECT count(*) FROM messages WHERE role = 'assistant'") < 2:
+                await asyncio.sleep(0.02)
+        world.platform.takes_answers.set()
+        await closed(world)
+    assert [["re: one"], ["re: one"]] == [world.platform.screen(chat) for chat in ("ada", "bob")]
+
+
 @pytest.fixture
 def no_routine(monkeypatch: pytest.MonkeyPatch) -> None:
     """What an instance knows to be in doubt must not wait for the next round."""
