@@ -85,10 +85,11 @@ class Answering:
                 running.cut_short(Cut.EDITED)
 
     def _begin(self, running: Running, loaded: Loaded) -> Sequence[Waiting]:
-        """Decides on which terms the next answer is given. The messages that it covers."""
-        running.audience = audience(running.key, loaded.waiting)
-        running.terms = self._steering.terms(running.audience, loaded.model)
-        batch = loaded.waiting[:1] if running.terms.overlap is Overlap.QUEUE else loaded.waiting
+        """The messages that the next answer covers, as whoever wrote last has it; its terms are of whom it answers."""
+        queue = self._steering.overlap(audience(running.key, loaded.waiting)) is Overlap.QUEUE
+        batch = loaded.waiting[:1] if queue else loaded.waiting
+        running.audience = audience(running.key, batch)
+        running.terms = self._steering.terms(running.audience, batch[-1].model if batch else None)
         running.begin(loaded, batch)
         running.opening = self._opening(running, loaded)
         return batch

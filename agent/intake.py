@@ -218,6 +218,6 @@ def _arrived(inbound: Inbound, arrival: Arrival, accepted: Accepted) -> Loaded |
     asked = Message(accepted.seq, "user", inbound.text, author=author)
     waiting = Waiting(
         accepted.seq, accepted.turn, inbound.address, accepted.user, inbound.user_id,
-        direct=inbound.direct, person=accepted.person,
+        direct=inbound.direct, person=accepted.person, model=accepted.model,
     )  # fmt: skip
-    return Loaded(Window(accepted.seq, (*window.messages, asked)), (waiting,), accepted.model)
+    return Loaded(Window(accepted.seq, (*window.messages, asked)), (waiting,))

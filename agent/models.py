@@ -132,6 +132,7 @@ class Waiting:
     placed: Placed | None = None
     direct: bool = True
     person: UUID | None = None  # whom the author's accounts belong to
+    model: str | None = None  # chosen for the conversation, else by its author
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,7 +231,6 @@ class Loaded:
 
     window: Window
     waiting: tuple[Waiting, ...]
-    model: str | None  # override of the conversation, else preference of the last waiting author
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from agent.resolution import Audience
 
 
 def audience(key: tuple[str, str, str], waiting: Sequence[Waiting]) -> Audience:
-    """For whom an answer is: the chat, and the author of the last message that waits in it."""
+    """For whom an answer to these is: the chat, and the author of the last one."""
     return Audience(waiting[-1].person if waiting else None, key[0], key[1])
 
 
@@ -22,7 +22,6 @@ def audience(key: tuple[str, str, str], waiting: Sequence[Waiting]) -> Audience:
 class Terms:
     """What holds for one answer."""
 
-    overlap: Overlap
     silence: str | None  # said instead of an answer ("": nothing); None: the model is asked
     model: str
     fallback_model: str  # asked when all others failed before the first word; "": none
@@ -54,7 +53,6 @@ class Steering:
         value, settings = self._flags.value, self._channel(who)
         prompt = settings.system_prompt or self._options.system_prompt
         return Terms(
-            overlap=self.overlap(who),
             silence=None if value(flags.REPLIES, who) else value(flags.MAINTENANCE_MESSAGE, who),
             model=chosen or self.model(who),
             fallback_model=value(flags.FALLBACK_MODEL, who),

@@ -162,16 +162,12 @@ def _stored(answer: Answer, row: asyncpg.Record | None) -> Stored | Outdated | N
 def _loaded(rows: Sequence[asyncpg.Record], limit: int) -> Loaded:
     """The newest `limit` messages and all that wait; a row without a message is an empty conversation."""
     if not rows:
-        return Loaded(Window(0, ()), (), None)
+        return Loaded(Window(0, ()), ())
     rows = sorted(rows, key=lambda row: row["seq"] or 0, reverse=True)
     asked = [row for row in rows if row["waiting_turn"] is not None]
     history = [row for row in rows if row["seq"] is not None and row["waiting_turn"] is None][:limit]
     messages = sorted(map(_message, [*history, *asked]), key=lambda message: message.reading_order)
-    return Loaded(
-        Window(rows[0]["version"], tuple(messages)),
-        tuple(_waiting(row) for row in reversed(asked)),
-        rows[0]["model_override"] or (asked[0]["preferred_model"] if asked else None),
-    )
+    return Loaded(Window(rows[0]["version"], tuple(messages)), tuple(_waiting(row) for row in reversed(asked)))
 
 
 def _message(row: asyncpg.Record) -> Message:
@@ -191,5 +187,5 @@ def _waiting(row: asyncpg.Record) -> Waiting:
         row["seq"], row["waiting_turn"], decode_address(row), row["user_id"],
         row["channel_user_id"] or "", row["attempts"],
         decode_placed(row["placed"]), msgspec.json.decode(row["address"]).get("direct", True),
-        row["person_id"],
+        row["person_id"], row["model_override"] or row["preferred_model"],
     )  # fmt: skip

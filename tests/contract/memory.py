@@ -113,7 +113,7 @@ class MemoryTurns:
     async def load(self, conversation: UUID) -> Loaded:
         row = self._memory.conversations.get(conversation)
         if row is None:
-            return Loaded(Window(0, ()), (), None)
+            return Loaded(Window(0, ()), ())
         waiting = [m for m in row.messages if m.role == "user" and m.seq > row.answered]
         history = [m for m in row.messages if m not in waiting][-self._limit :]
         messages = sorted([*history, *waiting], key=lambda message: message.reading_order)
@@ -121,7 +121,6 @@ class MemoryTurns:
         return Loaded(
             Window(row.version, tuple(messages)),
             tuple(_waiting(name, turn) for name, turn in turns if turn.seq > row.answered),
-            None,
         )
 
     async def answer(self, answer: Answer) -> Stored | Outdated | None:

@@ -101,7 +101,7 @@ async def test_texts_are_stored_exactly(stores: Stores, text: str) -> None:
 
 async def test_an_unknown_conversation_is_empty(stores: Stores) -> None:
     nothing = new_turn(inbound("never stored")).conversation
-    assert await stores.one.turns.load(nothing) == Loaded(Window(0, ()), (), None)
+    assert await stores.one.turns.load(nothing) == Loaded(Window(0, ()), ())
 
 
 async def test_what_waits_is_told_with_all_that_its_answer_needs(stores: Stores) -> None:
@@ -111,7 +111,6 @@ async def test_what_waits_is_told_with_all_that_its_answer_needs(stores: Stores)
     assert await stores.other.turns.load(accepted.conversation) == Loaded(
         Window(1, (Message(1, "user", "hi", author="ada"),)),
         (Waiting(1, message.turn_id, message.address, accepted.user, "ada", direct=False, person=accepted.person),),
-        None,
     )
 
 
@@ -158,7 +157,7 @@ async def test_an_answer_is_stored_and_the_conversation_released(stores: Stores)
     claim = await claimed(stores.one, "one")
     assert await stores.one.turns.answer(answer_to(claim, 1, "to one")) == Stored(2, None)
     loaded = await stores.other.turns.load(claim.conversation)
-    assert loaded == Loaded(Window(2, (Message(1, "user", "one"), Message(2, "assistant", "to one", 1))), (), None)
+    assert loaded == Loaded(Window(2, (Message(1, "user", "one"), Message(2, "assistant", "to one", 1))), ())
     again = await claimed(stores.other, "two")
     assert again.fence != claim.fence
 

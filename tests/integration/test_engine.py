@@ -8,7 +8,9 @@ import pytest
 from sqlalchemy import text
 
 from agent.models import Overlap
+from storage.flag_targets import Target
 from storage.postgres import connect
+from tests.desk import ADA, EVERYBODY, operator
 from tests.world import Instance, World
 
 
@@ -82,6 +84,26 @@ async def test_messages_during_an_answer_follow_the_channels_overlap(
     await world.platform.until(lambda: "re: three" in world.platform.screen("ada"))
     assert [text for _, text in world.model.prompts[-1].messages] == last_prompt
     assert world.platform.screen("ada") == screen
+
+
+async def test_each_message_of_a_queue_is_answered_on_its_authors_terms(world: World, agent: Instance) -> None:
+    """Model and system prompt are of who asked, not of who wrote last."""
+    async with operator(world.database_url, world.redis_url) as desk:
+        await desk.set("overlap", EVERYBODY, "queue", ADA)
+        for name in ("ada", "bob"):
+            await agent.engine.accept(world.message(f"/model test:{name}", chat=name))
+            await world.platform.until(lambda name=name: len(world.platform.screen(name)) == 1)  # type: ignore[misc]
+            await desk.set("system_prompt", Target(person=f"test:{name}"), f"You serve {name}.", ADA)
+    await agent.ports.control.observe(-1)
+    world.model.hold()
+    await agent.engine.accept(world.message("one", chat="room", user="ada"))
+    await world.model.started.wait()
+    await agent.engine.accept(world.message("two", chat="room", user="ada"))
+    await agent.engine.accept(world.message("three", chat="room", user="bob"))
+    world.model.release()
+    await world.answered("room", "re: ada: one", "re: ada: two", "re: bob: three")
+    assert ["test:ada", "test:ada", "test:bob"] == world.model.asked
+    assert ["You serve ada.", "You serve ada.", "You serve bob."] == [one.system for one in world.model.prompts]
 
 
 async def test_stop_cuts_the_answer_and_keeps_what_was_written(world: World, agent: Instance) -> None:
