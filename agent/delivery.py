@@ -100,16 +100,25 @@ async def deliver(
     except Undeliverable as error:
         metrics.delivery_ended(channel, len(turns), arrived=False, closed_as="failed")
         later(deliveries.done(turns, None, failed=error.sentence))
-    except DeliveryError as error:
-        log.warning("not delivered", reason=error.sentence, attempts=attempts)
-        given_up = attempts >= GIVE_UP
+    except Exception as error:  # a channel's mistake, too: for ever met again it would never end
+        reason, given_up = _reason(error, attempts), attempts >= GIVE_UP
         metrics.delivery_ended(channel, len(turns), arrived=False, closed_as="failed" if given_up else None)
         if given_up:
-            later(deliveries.done(turns, None, failed=error.sentence))
+            later(deliveries.done(turns, None, failed=reason))
     else:
         metrics.delivery_ended(channel, len(turns), arrived=True, closed_as="failed" if failed else "done")
         log.info("delivered", messages=len(placed.ids))
         later(deliveries.done(turns, placed, failed=failed))
+
+
+def _reason(error: Exception, attempts: int) -> str:
+    """Why an answer did not arrive; logged."""
+    if isinstance(error, DeliveryError):
+        log.warning("not delivered", reason=error.sentence, attempts=attempts)
+        return error.sentence
+    name = type(error).__name__
+    log.error("not delivered", error=name, attempts=attempts, exc_info=error)
+    return f"The answer could not be sent ({name}). The log says where that happened."
 
 
 async def _finish(reply: Reply, text: str, channel: str) -> Placed:

@@ -12,6 +12,7 @@ import json
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from math import isfinite
 from typing import Any
 
 import aiohttp
@@ -113,25 +114,36 @@ class Rest:
         now = self._clock()
         if len(self._empty_until) >= _FORGET_FROM:
             self._empty_until = {name: at for name, at in self._empty_until.items() if at > now}
-        self._empty_until[bucket] = now + float(response.headers.get("X-RateLimit-Reset-After", 1))
+        self._empty_until[bucket] = now + _number(response.headers.get("X-RateLimit-Reset-After"), 1.0)
 
 
 def _result(response: aiohttp.ClientResponse, content: bytes) -> Any:
     data = _parse(content)
     if response.status < 300:
+        if content and data is None:
+            raise DeliveryError("Discord's answer can not be read; check DISCORD_API_URL and any proxy in between.")
         return data
     named = data if isinstance(data, dict) else {}
     if response.status == 429:
         everywhere = named.get("global") or response.headers.get("X-RateLimit-Scope") == "global"
-        wait = named.get("retry_after") or response.headers.get("Retry-After") or 1
-        raise RateLimited(float(wait), "bot" if everywhere else "chat")
+        wait = _number(named.get("retry_after")) or _number(response.headers.get("Retry-After"))
+        raise RateLimited(wait, "bot" if everywhere else "chat")
     lasting = response.status in (400, 403, 404, 405)
     raise (LastingRefusal if lasting else Refusal)(
         f"Discord refused the call: {named.get('message', 'no reason given')} (status {response.status}, "
         f"code {named.get('code', 0)}). See docs/discord.md.",
         status=response.status,
-        code=int(named.get("code", 0)),
+        code=int(_number(named.get("code"))),
     )
+
+
+def _number(value: Any, otherwise: float = 0.0) -> float:
+    """`otherwise` for what is none: a proxy in between may name a date."""
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        return otherwise
+    return number if isfinite(number) else otherwise
 
 
 def _parse(content: bytes) -> Any:

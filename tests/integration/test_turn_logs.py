@@ -104,7 +104,7 @@ async def test_whatever_fails_is_logged_with_its_turn_and_without_its_text(
         await agent.engine.accept(message)
         await agent.engine.stop()
     found = lines()
-    assert of_turn(found, message.turn_id) == ["accepted", "answered", "sending", "work ended early"]
+    assert of_turn(found, message.turn_id) == ["accepted", "answered", "sending", "not delivered"]
     assert "RuntimeError: a fault" in str(found[-1]["exception"])
     assert [line for line in found if SECRET in json.dumps(line)] == []
     assert [line["event"] for line in found if "turn" not in line] == []
