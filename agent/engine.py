@@ -50,12 +50,12 @@ class Engine:
     ) -> None:
         await self.stop()
 
-    async def accept(self, inbound: Inbound) -> None:
-        """Returns once the message is durable. Raises StoreUnavailable when it is not."""
+    async def accept(self, inbound: Inbound) -> bool:
+        """See `agent.ports.Accept`."""
         if self._stopping:
             raise StoreUnavailable("The agent is stopping. Please send that again in a moment.")
         # Whoever delivers may be cancelled; what has begun to be stored is still followed to its end.
-        await asyncio.shield(self._tasks.spawn(self._intake.accept(inbound)))
+        return await asyncio.shield(self._tasks.spawn(self._intake.accept(inbound)))
 
     async def _beat_for_ever(self) -> None:
         beats = 0

@@ -7,6 +7,7 @@ AgentError
 ├── Conflict                somebody else changed it meanwhile; nothing was changed
 ├── StoreUnavailable        Postgres can not be reached: nothing was stored
 ├── Refused                 a message can not be taken: the sentence goes to the person
+├── PassedOver              a message is not taken, and nothing is said to it
 ├── UnknownModel            a model's name names no provider or no model
 ├── ModelError              the model did not (fully) answer: the sentence goes to the person
 └── DeliveryError           a platform did not take the answer; worth another try
@@ -50,6 +51,10 @@ class StoreUnavailable(AgentError):
 
 class Refused(AgentError):
     """This message can not be taken."""
+
+
+class PassedOver(AgentError):
+    """This message is passed over in silence."""
 
 
 class UnknownModel(AgentError):

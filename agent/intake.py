@@ -22,7 +22,7 @@ from agent.access import (
     stranger_sentence,
 )
 from agent.commands import Command, parse_command
-from agent.errors import AgentError
+from agent.errors import AgentError, PassedOver
 from agent.limits import Limited, LocalLimiter
 from agent.models import (
     Accepted,
@@ -69,13 +69,17 @@ class Intake:
         self._votes = Votes(ports, tasks.spawn)
         self._strangers = LocalLimiter()  # who was told that they may not talk here
 
-    async def accept(self, inbound: Inbound) -> None:
-        """Returns once it is durable. Raises StoreUnavailable when it is not."""
+    async def accept(self, inbound: Inbound) -> bool:
+        """See `agent.ports.Accept`."""
         inbound = replace(inbound, username=_storable(inbound.username))
-        if inbound.change in ("vote", "unvote"):
-            await self._vote(inbound)
-        else:
-            await self._accept(inbound)
+        try:
+            if inbound.change in ("vote", "unvote"):
+                await self._vote(inbound)
+            else:
+                await self._accept(inbound)
+        except PassedOver:
+            return False
+        return True
 
     async def _vote(self, inbound: Inbound) -> None:
         try:
@@ -136,18 +140,23 @@ class Intake:
             self._worker.cut(accepted.conversation, Cut.INTERRUPTED)
 
     async def _bar(self, inbound: Inbound) -> None:
-        """Somebody who may not talk here. Their message is not stored."""
+        """Somebody who may not talk here. Their message is not stored. Raises PassedOver when they hear nothing."""
         log.info("barred", channel=inbound.address.channel)
         settings = self._ports.control.channel(inbound.address.channel)
-        if is_stranger(settings, inbound) and self._strangers.judge([stranger_rule(inbound)]) is None:
-            await self._say_once(inbound, say(Notice(stranger_sentence(inbound))))
+        if not is_stranger(settings, inbound) or self._strangers.judge([stranger_rule(inbound)]) is not None:
+            raise PassedOver
+        await self._say_once(inbound, say(Notice(stranger_sentence(inbound))))
 
     async def _hold_off(self, inbound: Inbound, limited: Limited) -> None:
-        """A message that came too early is not stored; its author hears so once in the limit's window."""
+        """A message that came too early is not stored; its author hears so once in the limit's window.
+
+        Raises PassedOver when they did before.
+        """
         log.info("limited", scope=limited.scope)
         metrics.limited.add(inbound.address.channel, limited.scope)
-        if limited.tell:
-            await self._say_once(inbound, say(Notice(limited.sentence)))
+        if not limited.tell:
+            raise PassedOver
+        await self._say_once(inbound, say(Notice(limited.sentence)))
 
     def _refusal(self, inbound: Inbound) -> str | None:
         """Why a text can not be stored exactly as it was written."""

@@ -46,8 +46,10 @@ T = TypeVar("T")
 
 # --- channels ---------------------------------------------------------------------------------------------
 
-Accept = Callable[[Inbound], Awaitable[None]]
+Accept = Callable[[Inbound], Awaitable[bool]]
 """Returns once the message is durable: only now may the platform be told so.
+
+False: it was passed over in silence (a limit, the deny list), so that nothing will be said to it.
 
 Raises StoreUnavailable when it could not be stored (do not acknowledge). Never raises for the message's own
 faults: those are answered to the person.

@@ -6,11 +6,13 @@ import asyncio
 from collections.abc import Coroutine
 from contextlib import suppress
 from contextvars import copy_context
-from typing import Any
+from typing import Any, TypeVar
 
 import structlog
 
 from agent.errors import AgentError
+
+T = TypeVar("T")
 
 IN_DOUBT_BEATS = 10
 """So many heartbeats after work ended early we look for what it left: that is found once its lease is over."""
@@ -22,10 +24,10 @@ class Tasks:
     """Runs work to its end. Where it ended early, something may have been stored or left without our knowing."""
 
     def __init__(self) -> None:
-        self.running: set[asyncio.Task[None]] = set()
+        self.running: set[asyncio.Task[Any]] = set()
         self._in_doubt = 0  # heartbeats
 
-    def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    def spawn(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         context = copy_context()  # what the work binds to its log lines is true at its end, too
         task = asyncio.create_task(work, context=context)
         self.running.add(task)
@@ -55,7 +57,7 @@ class Tasks:
         if self.running:
             await asyncio.wait(self.running)
 
-    def _ended(self, task: asyncio.Task[None]) -> None:
+    def _ended(self, task: asyncio.Task[Any]) -> None:
         self.running.discard(task)
         error = None if task.cancelled() else task.exception()
         if error is None:

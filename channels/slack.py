@@ -158,10 +158,11 @@ class Slack:
                 )
 
     def _intake_of(self, me: Identity, accept: Accept) -> Intake:
-        async def taken(inbound: Inbound) -> None:
+        async def taken(inbound: Inbound) -> bool:
             await self._looked_back()
-            await accept(inbound)
+            heeded = await accept(inbound)
             self._title(inbound)
+            return heeded
 
         return Intake(
             me=me,

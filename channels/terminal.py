@@ -15,12 +15,15 @@ from uuid import UUID
 
 from uuid_utils.compat import uuid7
 
-from agent.errors import AgentError, DeliveryError, Undeliverable
+from agent.errors import AgentError, DeliveryError, Refused, Undeliverable
 from agent.models import Address, Inbound, Notice, Placed
 from agent.ports import Accept, Reply
 
 SLOT = "#"
 """`ada`, `ada#2` …: the conversations of one person in several terminals at the same time."""
+
+PASSED_OVER = "This message was passed over: it came too fast, or you may not talk here."
+"""What platforms are not told, so that no chat is flooded. Here it is one line for the person who waits."""
 
 
 class Reader(Protocol):
@@ -124,11 +127,13 @@ class Terminal:
         inbound = self._inbound(text)
         self._asked = asked = _Asked(inbound.turn_id)
         try:
-            await accept(inbound)
+            if not await accept(inbound):
+                raise Refused(PASSED_OVER)
             asked.accepted.set()
             async with asyncio.timeout(self._patience):
                 answered = await asyncio.shield(asked.answered)  # whoever leaves may still see it
         except AgentError as error:
+            asked.answered.cancel()  # nothing was stored
             self._screen.notice(error.sentence)
             return False
         except TimeoutError:

@@ -83,11 +83,12 @@ class Agent:
         self._runs.append(asyncio.create_task(channel.run(self._counted(self.engine.accept))))
 
     def _counted(self, accept: Accept) -> Accept:
-        async def counted(inbound: Inbound) -> None:
+        async def counted(inbound: Inbound) -> bool:
             self.offered += 1
-            await accept(inbound)
+            taken = await accept(inbound)
             self.accepted += 1
             self.watch(inbound)
+            return taken
 
         return counted
 

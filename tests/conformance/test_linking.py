@@ -88,7 +88,7 @@ async def test_two_channels_answer_side_by_side(both: Stage) -> None:
 async def test_a_token_that_is_refused_is_named_in_a_sentence(driver: Driver) -> None:
     """The channel ends and says which setting to mend, without showing it."""
 
-    async def accept(inbound: Inbound) -> None:
+    async def accept(inbound: Inbound) -> bool:
         raise AssertionError("nobody wrote")
 
     channel = driver.channel()

@@ -219,8 +219,8 @@ async def test_an_instance_that_is_cut_off_from_its_lease_says_nothing_more(stag
 async def test_a_channel_can_be_stopped_at_any_moment(driver: Driver) -> None:
     """While it signs in, connects or listens: told to end, it ends."""
 
-    async def accept(inbound: Inbound) -> None:
-        """Nobody writes."""
+    async def accept(inbound: Inbound) -> bool:
+        raise AssertionError("nobody writes")
 
     for ticks in range(0, 200, 8):
         run = asyncio.create_task(driver.channel().run(accept))

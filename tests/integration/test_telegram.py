@@ -94,10 +94,10 @@ async def test_a_chat_whose_message_is_slow_to_store_does_not_hold_back_others(
     inbox, slow = Inbox(), asyncio.Event()
 
     class Slow(Inbox):
-        async def accept(self, inbound: Inbound) -> None:
+        async def accept(self, inbound: Inbound) -> bool:
             if inbound.username == "Slow":
                 await slow.wait()
-            await inbox.accept(inbound)
+            return await inbox.accept(inbound)
 
     server.say(server.private("slow"), "first", user="slow")
     server.say(server.private("ada"), "second")

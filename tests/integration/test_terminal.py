@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from itertools import count
+from typing import Any
 
 import pytest
 from uuid_utils.compat import uuid7
@@ -17,10 +18,11 @@ from agent.engine import Engine
 from agent.errors import DeliveryError, Refused
 from agent.models import Address, Notice
 from agent.ports import Options
-from channels.terminal import Terminal
+from channels.terminal import PASSED_OVER, Terminal
 from storage.postgres import open_database
 from storage.redis import open_redis
 from tests.conformance.drivers.terminal import TerminalDriver, UnsupportedHere
+from tests.steering import set_channel
 from tests.world import MODEL, Script
 
 DEADLINE = 20.0
@@ -218,13 +220,29 @@ async def test_when_nobody_reads_any_more_the_run_ends(house: House) -> None:
     assert house.model.prompts[-1].messages[-1] == ("user", "one")
 
 
+@pytest.mark.parametrize(
+    ("settings", "told"), [({"deny": ["ada"]}, 0), ({"user_limit": "1/hour"}, 2)], ids=["denied", "limited"]
+)
+async def test_a_line_that_is_passed_over_is_not_waited_for(house: House, settings: dict[str, Any], told: int) -> None:
+    """Elsewhere nobody hears of it; here the prompt comes back at once, with a sentence, and no answer is owed."""
+    await set_channel(house.database_url, "terminal", **settings)
+    window, lines = Window(), ("one", "two", "three", "four")
+    terminal = Terminal(Person(*lines), window, user="ada")
+    async with house.engine(terminal) as engine, asyncio.timeout(DEADLINE):
+        await terminal.run(engine.accept)
+    assert len(lines) == len(window.stays)
+    assert [("notice", PASSED_OVER)] * (len(lines) - told) == window.stays[told:]
+    assert not terminal.waiting
+
+
 async def test_an_answer_that_does_not_come_is_not_waited_for_for_ever(house: House) -> None:
     """It may have gone to another terminal; a sentence says so and the next line is read."""
     window = Window()
     ids = count()
 
-    async def accept(_: object) -> None:
+    async def accept(_: object) -> bool:
         next(ids)
+        return True
 
     terminal = Terminal(Person("one", "two"), window, user="ada", patience=0.01)
     async with asyncio.timeout(DEADLINE):

@@ -206,7 +206,7 @@ async def test_a_channel_that_fails_is_tried_again_later_and_later(
         if len(pauses) == 10:
             raise asyncio.CancelledError
 
-    async def accept(_: object) -> None:
+    async def accept(_: object) -> bool:
         raise AssertionError("nobody writes here")
 
     channel = Failing(clock, [0, 1, 0, 0, 0, 0, 0, 0, 100, 0])

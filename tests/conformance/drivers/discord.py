@@ -21,9 +21,10 @@ class _Remembering(Discord):
     notes: dict[str, str]
 
     async def run(self, accept: Accept) -> None:
-        async def noting(inbound: Inbound) -> None:
-            await accept(inbound)
+        async def noting(inbound: Inbound) -> bool:
+            taken = await accept(inbound)
             self.notes[inbound.address.chat] = inbound.message_id
+            return taken
 
         await super().run(noting)
 

@@ -98,9 +98,10 @@ class _Counting(Terminal):
         self._driver = driver
 
     async def run(self, accept: Accept) -> None:
-        async def noting(inbound: Inbound) -> None:
-            await accept(inbound)
+        async def noting(inbound: Inbound) -> bool:
+            taken = await accept(inbound)
             self._driver.accepted.add(inbound.message_id)
+            return taken
 
         await super().run(noting)
 

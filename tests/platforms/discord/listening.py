@@ -29,7 +29,7 @@ class Core:
     def texts(self) -> list[str]:
         return [inbound.text for inbound in self.accepted]
 
-    async def accept(self, inbound: Inbound) -> None:
+    async def accept(self, inbound: Inbound) -> bool:
         self.offered += 1
         self.server.heard.set()
         try:
@@ -41,6 +41,7 @@ class Core:
             known = {(i.address.chat, i.message_id, i.change) for i in self.accepted}
             if (inbound.address.chat, inbound.message_id, inbound.change) not in known:
                 self.accepted.append(inbound)
+            return True
         finally:
             self.server.heard.set()
 

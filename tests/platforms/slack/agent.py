@@ -26,7 +26,7 @@ class Inbox:
         self.broken = False
         self._changed = asyncio.Condition()
 
-    async def __call__(self, inbound: Inbound) -> None:
+    async def __call__(self, inbound: Inbound) -> bool:
         self.tried += 1
         if not self.broken:
             self.taken.append(inbound)
@@ -34,6 +34,7 @@ class Inbox:
             self._changed.notify_all()
         if self.broken:
             raise StoreUnavailable("The database can not be reached.")
+        return True
 
     async def until(self, condition: Callable[[], bool], deadline: float = 10.0) -> None:
         """Waits for an attempt that makes this true."""

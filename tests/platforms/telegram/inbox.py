@@ -23,7 +23,7 @@ class Inbox:
         self.gate = asyncio.Event()
         self.gate.set()
 
-    async def accept(self, inbound: Inbound) -> None:
+    async def accept(self, inbound: Inbound) -> bool:
         """As `agent.ports.Accept`; a message that is known already is not kept twice."""
         await self.gate.wait()
         if self.down:
@@ -31,6 +31,7 @@ class Inbox:
             raise StoreUnavailable
         if inbound.change != "new" or inbound not in self.got:
             self.got.append(inbound)
+        return True
 
     @property
     def texts(self) -> list[str]:
