@@ -19,7 +19,7 @@ from agent import (
     cli_limits,
     cli_operators,
 )
-from agent.cli_run import EXIT_STATUS, NOT_WELL, USAGE_ERROR, report, report_usage, run
+from agent.cli_run import EXIT_STATUS, INTERRUPTED, NOT_WELL, USAGE_ERROR, Interrupted, report, report_usage, run
 
 Migrate = Annotated[
     bool, typer.Option("--migrate", help="Bring a server's schema up to date first; safe on several at once.")
@@ -122,9 +122,10 @@ def main() -> None:
     gc.disable()  # until `run`: imports leave no garbage, and looking for it takes a tenth of a second
     try:
         sys.exit(app(standalone_mode=False))
-    except typer.Abort:
-        sys.stderr.write("agent: Ended here; nothing more was done.\n")
-        sys.exit(NOT_WELL)
+    except typer.Abort as end:
+        interrupted = isinstance(end, Interrupted)
+        sys.stderr.write("\n" * interrupted + "agent: Ended here; nothing more was done.\n")
+        sys.exit(INTERRUPTED if interrupted else NOT_WELL)
     except USAGE_ERROR as error:
         sys.exit(report_usage(error))
     except Exception as error:  # the outermost edge: nobody else would say it in a sentence

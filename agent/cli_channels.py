@@ -24,7 +24,7 @@ from agent.cli_operator import (
     show_json,
     show_table,
 )
-from agent.cli_run import WELL, run
+from agent.cli_run import WELL, asking, run
 from agent.errors import Rejected
 
 if TYPE_CHECKING:
@@ -151,9 +151,10 @@ def credential(
 
 def _secret(what: str, *, as_json: bool) -> str:
     """Never an argument: those stand in the shell's history and in the list of processes."""
-    if may_ask(as_json=as_json):
-        return str(typer.prompt(what, hide_input=True, err=True)).strip()
-    return sys.stdin.readline().strip()
+    with asking():
+        if may_ask(as_json=as_json):
+            return str(typer.prompt(what, hide_input=True, err=True)).strip()
+        return sys.stdin.readline().strip()
 
 
 def _changes(texts: list[str], unset: list[str]) -> dict[str, str | None]:

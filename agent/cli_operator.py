@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
+from agent.cli_run import asking
 from agent.errors import ConfigurationError, Conflict
 
 if TYPE_CHECKING:
@@ -64,7 +65,13 @@ def confirm(question: str, *, yes: bool, as_json: bool) -> None:
         return
     if not may_ask(as_json=as_json):
         raise ConfigurationError(f"{question} Add --yes to say so.")
-    typer.confirm(question, abort=True, err=True)
+    _ask(question)
+
+
+def _ask(question: str) -> None:
+    """Raises typer.Abort when the answer is no."""
+    with asking():
+        typer.confirm(question, abort=True, err=True)
 
 
 async def insist(
@@ -77,7 +84,7 @@ async def insist(
         except Conflict as conflict:
             if not may_ask(as_json=as_json):
                 raise
-            typer.confirm(f"{conflict.sentence} Do it now?", abort=True, err=True)
+            _ask(f"{conflict.sentence} Do it now?")
             seen = await newest()
 
 

@@ -9,8 +9,8 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Coroutine
-from contextlib import suppress
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import typer
@@ -58,6 +58,24 @@ def run(command: Command) -> NoReturn:
         except asyncio.CancelledError:
             status = TERMINATED
     raise SystemExit(status)
+
+
+class Interrupted(typer.Abort):
+    """Ctrl-C at a question."""
+
+
+@contextmanager
+def asking() -> Iterator[None]:
+    """Around a question: Ctrl-C ends it at once. An event loop, which the question keeps waiting, would not hear it."""
+    before = signal.signal(signal.SIGINT, _interrupted)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _interrupted(*_: object) -> NoReturn:
+    raise Interrupted
 
 
 def spare_collections() -> None:

@@ -13,7 +13,7 @@ from typing import NoReturn, Protocol, cast
 import typer
 from pydantic import SecretStr
 
-from agent.cli_run import run
+from agent.cli_run import asking, run
 from agent.env_file import write_env
 from agent.errors import ConfigurationError
 from agent.logs import configure_logging
@@ -128,7 +128,8 @@ def _interview(
     known: Mapping[str, str] = known_in(settings, steps.QUESTIONS)
     attempt = 1
     while True:
-        values = _asked(steps.QUESTIONS, given, known, yes=yes)
+        with asking():
+            values = _asked(steps.QUESTIONS, given, known, yes=yes)
         try:
             return values, _sign_in(channel, steps, values, settings)
         except ConfigurationError as refusal:

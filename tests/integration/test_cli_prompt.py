@@ -1,4 +1,4 @@
-"""`agent chat` on a pseudo-terminal, as a person has it."""
+"""`agent chat`, and questions of other commands, on a pseudo-terminal, as a person has it."""
 
 from __future__ import annotations
 
@@ -12,6 +12,10 @@ from asyncio.subprocess import Process
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
+import pytest
+
+from agent.cli_run import INTERRUPTED
+from storage.secrets import new_key
 from tests.commands import AGENT, DEADLINE, Machine
 from tests.model_server import Answer, model_server
 
@@ -58,12 +62,12 @@ class Keyboard:
 
 
 @asynccontextmanager
-async def keyboard(machine: Machine, **settings: str) -> AsyncIterator[Keyboard]:
-    """`agent chat` on a pseudo-terminal."""
+async def keyboard(machine: Machine, *words: str, **settings: str) -> AsyncIterator[Keyboard]:
+    """`agent chat`, or another command, on a pseudo-terminal."""
     ours, theirs = pty.openpty()
     termios.tcsetwinsize(ours, (24, 80))
     process = await asyncio.create_subprocess_exec(
-        AGENT, "chat", stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True,
+        AGENT, *(words or ("chat",)), stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True,
         cwd=machine.folder, env={**machine.environment, **settings},
     )  # fmt: skip
     os.close(theirs)
@@ -137,3 +141,23 @@ async def test_ctrl_c_stops_the_answer(machine: Machine) -> None:
             await person.see("Here I am.")
             await person.see("›")
             assert await person.leave() == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "question"),
+    [
+        (("flags", "set", "replies", "off"), "for everybody? [y/N]: "),
+        (("channels", "credential", "slack", "bot_token"), "slack bot_token: "),
+        (("setup", "telegram"), "The token that BotFather gave you: "),
+    ],
+)
+async def test_one_ctrl_c_at_a_question_ends_the_command(
+    machine: Machine, words: tuple[str, ...], question: str
+) -> None:
+    """With one sentence on a line of its own, and the status of an interrupt; the key is not lost on an event loop."""
+    async with keyboard(machine, *words, ENCRYPTION_KEYS=new_key()) as person:
+        await person.see(question)
+        person.process.send_signal(signal.SIGINT)
+        await person.see("\nagent: Ended here; nothing more was done.\r\n")
+        async with asyncio.timeout(DEADLINE):
+            assert INTERRUPTED == await person.process.wait()
