@@ -23,6 +23,7 @@ from agent.cli_operator import (
     operating,
     show_json,
     show_table,
+    tell,
 )
 from agent.cli_run import WELL, asking, run
 from agent.errors import Rejected
@@ -176,7 +177,7 @@ def _show_change(before: ChannelView, after: ChannelView, *, as_json: bool) -> N
         typer.echo(f"{after.name} is so already.")
     for key in new if not as_json else ():
         if old[key] != new[key]:
-            typer.echo(f"{after.name} {key}: {_text(old[key])} → {_text(new[key])}")
+            tell(f"{after.name} {key}: {_text(old[key])} → {_text(new[key])}")
 
 
 def _line(view: ChannelView) -> str:

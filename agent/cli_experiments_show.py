@@ -6,10 +6,8 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-import typer
-
 from agent.cli_flags_show import brief
-from agent.cli_operator import show_json, show_table
+from agent.cli_operator import show_json, show_table, tell
 from agent.experiments import Experiment, Stage, Variant, definition_of
 from storage.experiments import ExperimentView
 
@@ -29,10 +27,8 @@ def show_one(view: ExperimentView, *, as_json: bool) -> None:
         show_json(_facts(view))
         return
     experiment = view.experiment
-    typer.echo(f"{experiment.name} on {experiment.flag}: {_state(view)}; version {view.version}")
-    typer.echo(
-        f"for {audience_of(experiment)}; salt {experiment.salt}; to see a difference of {experiment.detect * 100:g} %"
-    )
+    tell(f"{experiment.name} on {experiment.flag}: {_state(view)}; version {view.version}")
+    tell(f"for {audience_of(experiment)}; salt {experiment.salt}; to see a difference of {experiment.detect * 100:g} %")
     rows = [(variant.name, f"{variant.weight:g}", _value(variant)) for variant in experiment.variants]
     show_table(("VARIANT", "WEIGHT", "VALUE"), rows)
 
@@ -41,7 +37,7 @@ def show_removed(name: str, *, as_json: bool) -> None:
     if as_json:
         show_json({"experiment": name, "removed": True})
     else:
-        typer.echo(f"{name} is removed.")
+        tell(f"{name} is removed.")
 
 
 def audience_of(experiment: Experiment) -> str:

@@ -7,9 +7,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-import typer
-
-from agent.cli_operator import show_json, show_table
+from agent.cli_operator import show_json, show_table, tell
 from agent.resolution import DEFINITION, Outcome, Step
 from storage.audit import Entry
 from storage.changes import difference
@@ -37,9 +35,9 @@ def show_one(view: FlagView, *, as_json: bool) -> None:
         show_json(_view(view))
         return
     flag = view.flag
-    typer.echo(f"{flag.name}: {flag.meaning}")
+    tell(f"{flag.name}: {flag.meaning}")
     where = f"applied on {_applied(view)}" if view.instances else _applied(view)
-    typer.echo(f"takes {flag.allowed}; default {_default(view)}; version {view.version}; {where}")
+    tell(f"takes {flag.allowed}; default {_default(view)}; version {view.version}; {where}")
     rows = sorted((scope, _rule(value)) for scope, value in view.rules.items() if scope != DEFINITION)
     if view.experiment:
         variants = ", ".join(variant.name for variant in view.experiment.variants)
@@ -53,9 +51,9 @@ def show_changed(changed: Changed, *, as_json: bool) -> None:
         facts = {"flag": changed.name, "before": changed.before, "after": changed.after}
         show_json({**facts, "changed": changed.epoch is not None, "epoch": changed.epoch, "version": changed.version})
     elif changed.epoch is None:
-        typer.echo(f"{changed.name} is so already.")
+        tell(f"{changed.name} is so already.")
     else:
-        typer.echo(f"{changed.name}: {difference(changed.before, changed.after)}")
+        tell(f"{changed.name}: {difference(changed.before, changed.after)}")
 
 
 def show_entries(entries: Sequence[Entry], *, as_json: bool) -> None:
@@ -74,7 +72,7 @@ def show_explanation(found: Explanation, *, as_json: bool) -> None:
         show_json({**facts, "steps": steps})
         return
     when = f" at {_when(found.at)}" if found.at else ""
-    typer.echo(f"{found.flag.name}{when}: {_value(decided)}, because of the rule {decided.rule}")
+    tell(f"{found.flag.name}{when}: {_value(decided)}, because of the rule {decided.rule}")
     rows = [(">" if step is decided else "", step.rule, _reason(step, decided)) for step in found.steps]
     show_table(("", "RULE", "WHY"), rows)
 

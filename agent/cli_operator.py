@@ -14,6 +14,7 @@ import typer
 
 from agent.cli_run import asking
 from agent.errors import ConfigurationError, Conflict
+from agent.texts import visible
 
 if TYPE_CHECKING:
     from agent.app import Stores
@@ -71,7 +72,7 @@ def confirm(question: str, *, yes: bool, as_json: bool) -> None:
 def _ask(question: str) -> None:
     """Raises typer.Abort when the answer is no."""
     with asking():
-        typer.confirm(question, abort=True, err=True)
+        typer.confirm(visible(question), abort=True, err=True)
 
 
 async def insist(
@@ -113,7 +114,12 @@ def show_table(headers: Sequence[str], rows: Sequence[Sequence[object]], below: 
 
 
 def _in_one_line(cell: object) -> str:
-    return " ".join(str(cell).split())
+    return visible(" ".join(str(cell).split()))
+
+
+def tell(line: str) -> None:
+    """Prints a line that may tell of what somebody typed."""
+    typer.echo(visible(line))
 
 
 def show_json(document: Any) -> None:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import typer
 
 from agent.errors import AgentError, ConfigurationError
+from agent.texts import visible
 
 if TYPE_CHECKING:
     from agent.settings import Settings
@@ -92,7 +93,7 @@ def spare_collections() -> None:
 def report(error: Exception) -> int:
     """Tells an error as one sentence on standard error; returns the exit status."""
     sentence = error.sentence if isinstance(error, AgentError) else _unexpected(error)
-    sys.stderr.write(f"agent: {sentence}\n")
+    sys.stderr.write(f"agent: {visible(sentence)}\n")
     log = logging.getLogger("agent")
     if log.isEnabledFor(logging.DEBUG):
         log.debug("traceback", exc_info=error)

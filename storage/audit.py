@@ -60,8 +60,8 @@ class Author:
         """Raises Rejected when the name or the reason can not be kept."""
         if not is_name(self.name):
             raise Rejected("An operator's name has 1 to 100 printable characters. Correct --as or AGENT_OPERATOR.")
-        if self.reason is not None and not (is_text(self.reason) and len(self.reason) <= 1000):
-            raise Rejected("A reason has at most 1000 characters, all of them Unicode and none NUL. Correct it.")
+        if self.reason is not None and not (self.reason.isprintable() and len(self.reason) <= 1000):
+            raise Rejected("A reason has at most 1000 printable characters. Correct it.")
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from storage.snapshot import FILE
 from tests.commands import AGENT, Ended, Machine
 from tests.desk import ADA, EVERYBODY, operator
 from tests.servers import Postgres
+from tests.steering import run
 
 Agent = Callable[..., Coroutine[Any, Any, Ended]]
 
@@ -85,7 +86,8 @@ async def test_tables_are_for_people(agent: Agent) -> None:
         (("unset", "replies", "--chat", "5"), "A chat is named with its channel. Add --channel."),
         (("explain", "replies", "--at", "noon"), "A moment looks like 2026-03-01T14:00"),
         (("set", "replies", "on", "--person", "discord:\udcff"), "Nobody of this name ever wrote."),
-        (("set", "replies", "off", "--yes", "--reason", "\udcff"), "A reason has at most 1000 characters"),
+        (("set", "replies", "off", "--yes", "--reason", "\udcff"), "A reason has at most 1000 printable characters"),
+        (("set", "replies", "off", "--yes", "--reason", "\x1b[2J"), "A reason has at most 1000 printable characters"),
         (("history", "\udcff"), "There is no flag of this name."),
         (("explain", "\udcff"), "There is no flag of this name."),
         (("undo", "replies"), "There is no such change of replies."),
@@ -134,6 +136,20 @@ async def test_the_log_is_readable_on_a_narrow_screen(agent: Agent) -> None:
     assert 'usd unset → "2" (command line on ' in lines[2]
     assert '    [] → ["ada"] (first; command line on ' in lines[4]
     assert 100 >= max(len(line.partition(" (command line on")[0]) for line in lines)
+
+
+async def test_no_text_of_an_operator_drives_the_terminal_of_another(agent: Agent, database_url: str) -> None:
+    """Whatever is in the log or a value is shown with escapes, also marks that turn a text around or are not seen."""
+    row = "INSERT INTO audit_log (actor, action, subject, reason) VALUES ('eve', 'did', 'x', $1)"
+    await run(database_url, row, "g\x1b[31m\x07h")
+    shown = (await agent("audit", "list")).out
+    await agent("flags", "create", "tone", "--type", "string", "--default", "a\x1b\u202eb", "--meaning", "c\u200b\x07d")
+    changed = await agent("flags", "set", "tone", "e\u202ef", "--yes")
+    shown += (await agent("flags", "list")).out + (await agent("flags", "get", "tone")).out + changed.out
+    shown += (await agent("flags", "explain", "tone")).out + (await agent("audit", "list")).out
+    assert set() == {char for char in shown if not char.isprintable()} - {"\n"}
+    for escaped in (r"g\u001b[31m\u0007h", r"a\u001b\u202eb", r"c\u200b\u0007d", r"e\u202ef"):
+        assert escaped in shown
 
 
 async def test_a_change_that_was_overtaken_is_refused(agent: Agent) -> None:
