@@ -29,7 +29,7 @@ from agent.errors import Rejected
 
 if TYPE_CHECKING:
     from agent.settings import Settings
-    from storage.budget_desk import Aside, BudgetDesk, BudgetView
+    from storage.budget_desk import Aside, Budget, BudgetDesk, BudgetView, Tokens, Usd
 
 app = typer.Typer(help="Budgets of a day (UTC), in tokens and US dollars.", no_args_is_help=True)
 
@@ -79,32 +79,34 @@ def show(as_json: Json = False) -> None:
 def set_(
     scope: For,
     subject: Subject,
-    tokens: Annotated[int | None, typer.Option("--tokens", help="Tokens a day, read and written.")] = None,
-    usd: Annotated[str | None, typer.Option("--usd", help="US dollars a day; needs prices in MODELS.")] = None,
+    tokens: Annotated[str | None, typer.Option("--tokens", help="Tokens a day, read and written; none: any.")] = None,
+    usd: Annotated[
+        str | None, typer.Option("--usd", help="US dollars a day; needs prices in MODELS; none: any.")
+    ] = None,
     as_: As = None,
     reason: Reason = None,
     yes: Yes = False,
     expect: Expect = None,
     as_json: Json = False,
 ) -> None:
-    """Set a budget. No model is asked whose answer might not fit into it."""
+    """Set a budget; what is not named of it stays. No model is asked whose answer might not fit into it."""
 
     async def work(settings: Settings) -> int:
-        by, money = author(settings, as_, reason), _money(usd)
+        by, halves = author(settings, as_, reason), (_tokens(tokens), _usd(usd))
         async with _desk(settings) as desk:
             seen = await desk.version(scope, subject) if expect is None else expect
             if scope == "channel" or subject == "*":
                 confirm(f"Set this budget for everybody ({scope} {subject})?", yes=yes, as_json=as_json)
-            version = await insist(
-                lambda version: desk.set(scope, subject, tokens, money, by, expected=version),
+            budget = await insist(
+                lambda version: desk.set(scope, subject, *halves, by, expected=version),
                 seen,
                 lambda: desk.version(scope, subject),
                 as_json=as_json,
             )
         if as_json:
-            show_json({"scope": scope, "subject": subject, "tokens": tokens, "usd": money, "version": version})
+            show_json({"scope": scope, "subject": subject, **asdict(budget)})
         else:
-            typer.echo(f"{scope} {subject}: {_most(tokens, 'tokens')}, {_most(money, 'USD')} a day.")
+            typer.echo(f"{scope} {subject}: {_told(budget)} a day.")
         return WELL
 
     run(work)
@@ -128,14 +130,14 @@ def unset(
             seen = await desk.version(scope, subject) if expect is None else expect
             if scope == "channel" or subject == "*":
                 confirm(f"Remove this budget for everybody ({scope} {subject})?", yes=yes, as_json=as_json)
-            version = await insist(
+            budget = await insist(
                 lambda version: desk.unset(scope, subject, by, expected=version),
                 seen,
                 lambda: desk.version(scope, subject),
                 as_json=as_json,
             )
         if as_json:
-            show_json({"scope": scope, "subject": subject, "tokens": None, "usd": None, "version": version})
+            show_json({"scope": scope, "subject": subject, **asdict(budget)})
         else:
             typer.echo(f"{scope} {subject}: no budget of its own.")
         return WELL
@@ -143,15 +145,26 @@ def unset(
     run(work)
 
 
-def _money(text: str | None) -> Decimal | None:
+def _tokens(text: str | None) -> Tokens:
     try:
-        return None if text is None else Decimal(text)
+        return None if text is None else "none" if text == "none" else int(text)
+    except ValueError:
+        raise Rejected(f"{text!r} is no number of tokens. Write tokens as 50000, or none.") from None
+
+
+def _usd(text: str | None) -> Usd:
+    try:
+        return None if text is None else "none" if text == "none" else Decimal(text)
     except InvalidOperation:
-        raise Rejected(f"{text!r} is no amount. Write US dollars as 2.50.") from None
+        raise Rejected(f"{text!r} is no amount. Write US dollars as 2.50, or none.") from None
 
 
-def _most(amount: int | Decimal | None, unit: str) -> str:
-    return f"any {unit}" if amount is None else f"{amount:,} {unit}"
+def _told(budget: Budget) -> str:
+    tokens = "any" if budget.tokens is None else f"{budget.tokens:,}"
+    usd = "any" if budget.usd is None else f"{budget.usd:,.2f}"
+    if budget.usd is not None and budget.usd != round(budget.usd, 2):
+        usd = f"{budget.usd.normalize():,f}"
+    return f"{tokens} tokens, {usd} USD"
 
 
 def _row(view: BudgetView) -> tuple[str, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -19,6 +19,10 @@ from storage.reach import reached
 from storage.redis import RedisPipe
 
 Scope = Literal["person", "channel"]
+Amount = TypeVar("Amount", int, Decimal)
+Tokens = int | Literal["none"] | None
+Usd = Decimal | Literal["none"] | None
+"""What an operator says of one half of a budget: so much, no bound ("none"), or nothing (None: it stays)."""
 MOST_TOKENS = 10**15
 MOST_USD = Decimal(100_000)
 USD_DECIMALS = 8  # as they are stored
@@ -61,6 +65,15 @@ INSERT INTO budgets (scope, subject, tokens, usd) VALUES (:scope, :subject, :tok
 ON CONFLICT (scope, subject) DO UPDATE SET tokens = excluded.tokens, usd = excluded.usd, updated_at = now()
 """)
 _UNSET = text("DELETE FROM budgets WHERE scope = :scope AND subject = :subject")
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """As it is after a change. None: as much as they like."""
+
+    tokens: int | None
+    usd: Decimal | None
+    version: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,29 +134,29 @@ class BudgetDesk:
         self,
         scope: Scope,
         subject: str,
-        tokens: int | None,
-        usd: Decimal | None,
+        tokens: Tokens,
+        usd: Usd,
         author: Author,
         *,
         expected: int | None = None,
-    ) -> int:
-        """Sets a budget from now on; what was used before today's first counted call is not in it. Its version.
+    ) -> Budget:
+        """Sets a budget from now on; what was used before today's first counted call is not in it.
 
         `subject`: a channel, a person (an account as `channel:id`, or an id), or * for each. Raises Rejected, and
         Conflict when the budget is no longer at version `expected`.
         """
         if tokens is None and usd is None:
             raise Rejected("A budget is in tokens, in US dollars, or both. Name --tokens or --usd.")
-        if tokens is not None and not 0 <= tokens <= MOST_TOKENS:
+        if isinstance(tokens, int) and not 0 <= tokens <= MOST_TOKENS:
             raise Rejected(f"Tokens go from 0 to {MOST_TOKENS:,}. Correct --tokens.")
-        if usd is not None and not (usd.is_finite() and 0 <= usd <= MOST_USD):
+        if isinstance(usd, Decimal) and not (usd.is_finite() and 0 <= usd <= MOST_USD):
             raise Rejected(f"US dollars go from 0 to {MOST_USD:,}. Correct --usd.")
-        if usd is not None and usd != round(usd, USD_DECIMALS):
+        if isinstance(usd, Decimal) and usd != round(usd, USD_DECIMALS):
             raise Rejected("US dollars have at most eight decimals. Correct --usd.")
         return await self._change(scope, subject, (tokens, usd), author, expected)
 
-    async def unset(self, scope: Scope, subject: str, author: Author, *, expected: int | None = None) -> int:
-        """Removes a budget; the one for * holds then, if there is one. Its version.
+    async def unset(self, scope: Scope, subject: str, author: Author, *, expected: int | None = None) -> Budget:
+        """Removes a budget; the one for * holds then, if there is one.
 
         Raises Rejected when there is none, and Conflict when it is no longer at version `expected`.
         """
@@ -153,27 +166,41 @@ class BudgetDesk:
         self,
         scope: Scope,
         subject: str,
-        new: tuple[int | None, Decimal | None] | None,
+        named: tuple[Tokens, Usd] | None,
         author: Author,
         expected: int | None,
-    ) -> int:
+    ) -> Budget:
         async with changing(self._database, self._pipe, author) as change:
             name = await _subject(change.connection, scope, subject)
             await expect(change.connection, _logged(scope, name), expected, called=f"The budget of {scope} {subject}")
             key = {"scope": scope, "subject": name}
             row = (await change.connection.execute(_FIND, key)).first()
             old = (row[0], row[1]) if row else None
-            if old is None and new is None:
+            if old is None and named is None:
                 raise Rejected(f"{scope} {subject} has no budget of its own. `agent budgets list` shows all.")
+            new = None if named is None else _changed(old or (None, None), named)
+            tokens, usd = new or (None, None)
             if old == new:
-                return await version_of(change.connection, _logged(scope, name))
+                return Budget(tokens, usd, await version_of(change.connection, _logged(scope, name)))
             if new is None:
                 await change.connection.execute(_UNSET, key)
             else:
-                await change.connection.execute(_SET, key | {"tokens": new[0], "usd": new[1]})
+                await change.connection.execute(_SET, key | {"tokens": tokens, "usd": usd})
             action = "budget.unset" if new is None else "budget.set"
             await change.record(action, _logged(scope, name), before=told(old), after=told(new))
-            return change.entries[-1]
+            return Budget(tokens, usd, change.entries[-1])
+
+
+def _changed(had: tuple[int | None, Decimal | None], named: tuple[Tokens, Usd]) -> tuple[int | None, Decimal | None]:
+    """Both halves of a budget. Raises Rejected when neither is left."""
+    halves = _half(had[0], named[0]), _half(had[1], named[1])
+    if halves == (None, None):
+        raise Rejected("That leaves neither tokens nor US dollars. `agent budgets unset` removes it.")
+    return halves
+
+
+def _half(had: Amount | None, named: Amount | Literal["none"] | None) -> Amount | None:
+    return had if named is None else None if isinstance(named, str) else named
 
 
 def _view(

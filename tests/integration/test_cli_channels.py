@@ -70,6 +70,8 @@ async def test_who_makes_a_change_is_typed_or_set_or_the_systems_user(
         (("limits", "set", "discord:1", "5/hour"), "Nobody of this name ever wrote."),
         (("budgets", "set", "person", "*", "--yes"), "Name --tokens or --usd."),
         (("budgets", "set", "channel", "discord", "--usd", "5"), "Add --yes to say so."),
+        (("budgets", "set", "person", "*", "--usd", "much", "--yes"), "Write US dollars as 2.50, or none."),
+        (("budgets", "set", "person", "*", "--tokens", "1.5", "--yes"), "Write tokens as 50000, or none."),
         (("budgets", "set", "person", "*", "--usd", "0.000000001", "--yes"), "at most eight decimals"),
         (("budgets", "set", "person", "test:\udcff", "--tokens", "5"), "Nobody of this name ever wrote."),
         (("channels", "set", "discord", "overlap=queue", "overlap=merge", "--yes"), "overlap is named twice."),
@@ -128,8 +130,8 @@ async def test_a_budget_is_set_kept_shown_and_removed(machine: Machine) -> None:
     answered = await machine.agent("chat", lines=b"hello\n")
     assert done.out == "person terminal:ada: 100 tokens, 2.50 USD a day.\n"
     budget = {"scope": "person", "subject": "terminal:ada"}
-    assert budget | {"tokens": 100, "usd": None, "version": 2} == json.loads(again.out)
-    assert budget | {"tokens": None, "usd": None, "version": 3} == json.loads(unset.out)
+    assert budget | {"tokens": 100, "usd": "2.50000000", "version": 1} == json.loads(again.out)
+    assert budget | {"tokens": None, "usd": None, "version": 2} == json.loads(unset.out)
     assert "Your budget for today (100 tokens)" in refused.out + refused.err
     [view] = json.loads(shown.out)
     assert (view["accounts"], view["tokens"], view["used_tokens"], view["version"]) == ("terminal:ada", 100, 0, 1)
@@ -137,6 +139,25 @@ async def test_a_budget_is_set_kept_shown_and_removed(machine: Machine) -> None:
     used = ["person", "terminal:ada", "0 tokens, 0.0000 USD", "-", "-"]
     assert [cell.strip() for cell in re.split("  +", parts.out.splitlines()[1])] == used
     assert answered.status == 0
+
+
+async def test_the_half_of_a_budget_that_is_not_named_stays(machine: Machine) -> None:
+    """`none` takes one back; the last one goes with `unset`."""
+    budget = ("budgets", "set", "channel", "slack", "--yes")
+    said = [
+        (await machine.agent(*budget, *halves)).out
+        for halves in (("--usd", "20"), ("--tokens", "1000"), ("--usd", "none"))
+    ]
+    neither = await machine.agent(*budget, "--tokens", "none")
+    assert [
+        "channel slack: any tokens, 20.00 USD a day.\n",
+        "channel slack: 1,000 tokens, 20.00 USD a day.\n",
+        "channel slack: 1,000 tokens, any USD a day.\n",
+    ] == said
+    assert (2, "") == (neither.status, neither.out)
+    assert "`agent budgets unset` removes it." in neither.err
+    [view] = json.loads((await machine.agent("budgets", "list", "--json")).out)
+    assert (1000, None, 3) == (view["tokens"], view["usd"], view["version"])
 
 
 async def test_who_was_slower_with_a_budget_is_told_what_was_changed(machine: Machine) -> None:
