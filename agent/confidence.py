@@ -57,7 +57,12 @@ def need_scipy() -> None:
     try:
         import scipy  # noqa: F401
     except ImportError:
-        raise ConfigurationError('The report needs scipy: run `pip install "simple-ai-agent[reports]"`.') from None
+        raise ConfigurationError(_NO_SCIPY) from None
+
+
+_NO_SCIPY = (
+    'The report needs scipy: run `pip install ".[reports]"` in the folder of the source, or `uv run --extra reports`.'
+)
 
 
 def sample_of(values: array[float]) -> Sample:

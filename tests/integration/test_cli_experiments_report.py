@@ -123,5 +123,5 @@ async def test_without_the_extra_it_says_how_to_install_it(machine: Machine, tmp
     (tmp_path / "scipy.py").write_text("raise ImportError")
     machine.warm = None  # it is imported at the start
     ran = await machine.agent("experiments", "report", NAME, settings={"PYTHONPATH": str(tmp_path)})
-    sentence = 'The report needs scipy: run `pip install "simple-ai-agent[reports]"`.'
-    assert (2, "", f"agent: {sentence}\n") == (ran.status, ran.out, ran.err)
+    sentence = 'run `pip install ".[reports]"` in the folder of the source, or `uv run --extra reports`.'
+    assert (2, "", f"agent: The report needs scipy: {sentence}\n") == (ran.status, ran.out, ran.err)
