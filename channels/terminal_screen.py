@@ -128,7 +128,13 @@ def _harmless(text: str) -> str:
 
 
 def _rendered(markdown: str) -> Markdown:
-    """HTML is shown as it is written: models write `List<String>`, and rich would drop it."""
+    """HTML is shown as it is written: models write `List<String>`, and rich would drop it.
+
+    A line break is one, as on the platforms; rich would make a space of it.
+    """
     rendered = Markdown(markdown)
     rendered.parsed = _PARSER.parse(markdown)
+    for part in (part for token in rendered.parsed for part in token.children or ()):
+        if part.type == "softbreak":
+            part.type = "hardbreak"
     return rendered

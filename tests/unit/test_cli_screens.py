@@ -121,6 +121,11 @@ def test_no_text_is_lost_to_formatting(text: str) -> None:
     assert words == re.findall(r"\w+", whole(text).replace("<", " < "))
 
 
+def test_a_line_break_is_one() -> None:
+    """As on the platforms, where texts of commands are shown, too."""
+    assert "This: 1\nAll: 2\n • a\n   b" == whole("This: 1\nAll: 2\n\n- a\n  b")
+
+
 def test_a_model_does_not_drive_the_terminal() -> None:
     """Control characters of an answer do not arrive."""
     assert whole("\x1b[2Jhello\x1b]0;title\x07\x9b") == "[2Jhello]0;title"
