@@ -14,7 +14,7 @@ from structlog.contextvars import bind_contextvars
 from uuid_utils.compat import uuid7
 
 from agent import metrics
-from agent.delivery import Display, Later, deliver
+from agent.delivery import Display, Endings, Later, deliver
 from agent.errors import ModelError, Refused, StoreUnavailable, UnknownModel
 from agent.flags import SWITCHED_OFF
 from agent.models import (
@@ -54,8 +54,11 @@ log = structlog.get_logger()
 class Answering:
     """Writes, stores and delivers answers. Holds no connection while a model or a platform is awaited."""
 
-    def __init__(self, ports: Ports, steering: Steering, later: Later, *, lease_seconds: float) -> None:
+    def __init__(
+        self, ports: Ports, steering: Steering, endings: Endings, later: Later, *, lease_seconds: float
+    ) -> None:
         self._ports = ports
+        self._endings = endings
         self._believed = BELIEVED * lease_seconds
         self._later = later
         self._writing = Writing(ports, later)
@@ -123,12 +126,10 @@ class Answering:
             return
         if sentence:
             reply, text = self._reply(running, batch), Notice(sentence)
-            await deliver(
-                self._ports.deliveries, reply, running.turns, text, self._later, channel=channel, failed=failed
-            )
+            await deliver(self._endings, reply, running.turns, text, channel=channel, failed=failed)
         elif batch:
             metrics.turns.add(channel, "done", amount=len(batch))
-            self._later(self._ports.deliveries.done(running.turns, None))
+            self._endings.record(running.turns, None)
 
     async def _answer_next(self, running: Running, loaded: Loaded, batch: Sequence[Waiting]) -> None:
         if not any(running.texts.values()):  # a draft that stands is not left half written
@@ -155,7 +156,7 @@ class Answering:
         if answer and stored:
             text = delivered(answer.content, answer.metadata)
             channel = running.key[0]
-            await deliver(self._ports.deliveries, reply, running.turns, text, self._later, channel=channel)
+            await deliver(self._endings, reply, running.turns, text, channel=channel)
             metrics.took(started, channel, "delivered")
 
     def _reply(self, running: Running, batch: Sequence[Waiting]) -> Reply:

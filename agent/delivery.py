@@ -11,7 +11,7 @@ from uuid import UUID
 import structlog
 
 from agent import metrics
-from agent.errors import DeliveryError, Undeliverable
+from agent.errors import DeliveryError, StoreUnavailable, Undeliverable
 from agent.models import Placed
 from agent.ports import Deliveries, Reply
 
@@ -25,6 +25,9 @@ TRIES = 4
 FIRST_PAUSE = 0.5
 GIVE_UP = 10
 """An answer that ten instances in turn could not deliver is set aside."""
+
+RECORD_PAUSE = 0.5
+"""Seconds until it is tried again to record how a delivery ended."""
 
 Later = Callable[[Coroutine[Any, Any, None]], object]
 """Runs work that nobody waits for, to its end."""
@@ -79,12 +82,35 @@ class Display:
                     self._placed(placed)
 
 
+class Endings:
+    """Records how deliveries ended, for as long as that takes: who forgets that an answer arrived sends it again."""
+
+    def __init__(self, deliveries: Deliveries, later: Later) -> None:
+        self._deliveries = deliveries
+        self._later = later
+        self.leads: set[UUID] = set()  # turns that lead what ended and is not recorded yet
+
+    def record(self, turns: Sequence[UUID], placed: Placed | None, *, failed: str | None = None) -> None:
+        """Closes the turns, in a moment."""
+        self.leads.add(turns[-1])
+        self._later(self._record(turns, placed, failed))
+
+    async def _record(self, turns: Sequence[UUID], placed: Placed | None, failed: str | None) -> None:
+        try:
+            while True:
+                with suppress(StoreUnavailable):
+                    await self._deliveries.done(turns, placed, failed=failed)
+                    return
+                await asyncio.sleep(RECORD_PAUSE)
+        finally:
+            self.leads.discard(turns[-1])
+
+
 async def deliver(
-    deliveries: Deliveries,
+    endings: Endings,
     reply: Reply,
     turns: Sequence[UUID],
     text: str,
-    later: Later,
     *,
     channel: str,
     attempts: int = 0,
@@ -99,16 +125,16 @@ async def deliver(
         placed = await _finish(reply, text, channel)
     except Undeliverable as error:
         metrics.delivery_ended(channel, len(turns), arrived=False, closed_as="failed")
-        later(deliveries.done(turns, None, failed=error.sentence))
+        endings.record(turns, None, failed=error.sentence)
     except Exception as error:  # a channel's mistake, too: for ever met again it would never end
         reason, given_up = _reason(error, attempts), attempts >= GIVE_UP
         metrics.delivery_ended(channel, len(turns), arrived=False, closed_as="failed" if given_up else None)
         if given_up:
-            later(deliveries.done(turns, None, failed=reason))
+            endings.record(turns, None, failed=reason)
     else:
         metrics.delivery_ended(channel, len(turns), arrived=True, closed_as="failed" if failed else "done")
         log.info("delivered", messages=len(placed.ids))
-        later(deliveries.done(turns, placed, failed=failed))
+        endings.record(turns, placed, failed=failed)
 
 
 def _reason(error: Exception, attempts: int) -> str:

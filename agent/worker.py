@@ -9,7 +9,7 @@ from uuid import UUID
 from structlog.contextvars import bind_contextvars
 
 from agent.answering import Answering
-from agent.delivery import deliver
+from agent.delivery import Endings, deliver
 from agent.models import Beat, Claim, Loaded, Overlap, Undelivered
 from agent.ports import Ports
 from agent.running import Cut, Running
@@ -24,7 +24,8 @@ class Worker:
     def __init__(self, ports: Ports, steering: Steering, rush: Rush, tasks: Tasks, *, lease_seconds: float) -> None:
         self._ports = ports
         self._steering = steering
-        self._answering = Answering(ports, steering, tasks.spawn, lease_seconds=lease_seconds)
+        self._endings = Endings(ports.deliveries, tasks.spawn)
+        self._answering = Answering(ports, steering, self._endings, tasks.spawn, lease_seconds=lease_seconds)
         self._rush = rush
         self._tasks = tasks
         self._running: set[Running] = set()
@@ -72,20 +73,14 @@ class Worker:
         lead = answer.turns[-1]
         bind_contextvars(turn=str(lead))
         if not answer.text:  # deleted before it was answered
-            await self._ports.deliveries.done(answer.turns, None)
+            self._endings.record(answer.turns, None)
             return
         channel = self._ports.channels[answer.address.channel]
         reply = channel.reply(answer.address, answer.placed, lead, repeat=repeat)
         self._delivering.add(lead)
         try:
             await deliver(
-                self._ports.deliveries,
-                reply,
-                answer.turns,
-                answer.text,
-                self._tasks.spawn,
-                channel=channel.name,
-                attempts=answer.attempts,
+                self._endings, reply, answer.turns, answer.text, channel=channel.name, attempts=answer.attempts
             )
         finally:
             self._delivering.discard(lead)
@@ -97,7 +92,7 @@ class Worker:
         leads = [running.turns[-1] for running in self._running if running.turns]
         beat = await self._ports.leases.beat(
             [running.claim for running in claims.values() if running.claim],
-            [*leads, *self._delivering],
+            [*leads, *self._delivering, *self._endings.leads],
             self._ports.control.epoch,
         )
         for fence, running in claims.items():

@@ -15,6 +15,7 @@ from agent.errors import StoreUnavailable
 from agent.models import Inbound, Overlap
 from storage.backlog import PostgresBacklog
 from storage.postgres import connect, open_database
+from tests.clock import let_pass
 from tests.integration.test_engine import set_overlap
 from tests.world import Instance, World
 
@@ -117,7 +118,8 @@ async def test_a_deleted_message_stays_silent_when_its_end_was_not_recorded(worl
     """Its empty answer is stored; whoever finds it undelivered only closes it."""
     await begun(world, agent, "one")
     second = world.message("two")
-    _fail_once(agent.ports.deliveries, "done", StoreUnavailable(), runs=False, of=[(second.turn_id,), None])
+    broken = RuntimeError("a mistake of ours")
+    _fail_once(agent.ports.deliveries, "done", broken, runs=False, of=[(second.turn_id,), None])
     await agent.engine.accept(second)
     await agent.engine.accept(replace(second, change="delete"))
     world.model.release()
@@ -131,6 +133,47 @@ async def test_a_draft_for_a_deleted_message_is_not_left_half_written(world: Wor
     world.model.release()
     await closed(world)
     assert world.platform.screen("ada") == ["The message was deleted."]
+
+
+def _refuse_to_close(agent: Instance, away: asyncio.Event) -> asyncio.Event:
+    """Postgres takes no end of a delivery while it is away. The event is set once it refused one."""
+    refused, done = asyncio.Event(), agent.ports.deliveries.done
+
+    async def refuse(*args: Any, **kwargs: Any) -> None:
+        if away.is_set():
+            refused.set()
+            raise StoreUnavailable()
+        await done(*args, **kwargs)
+
+    agent.ports.deliveries.done = refuse  # type: ignore[method-assign]
+    return refused
+
+
+async def test_what_arrived_is_not_sent_again_by_who_knows_so(world: World, agent: Instance) -> None:
+    """Postgres is away for longer than a statement is repeated: that it arrived is recorded when it is back."""
+    message, away = world.message("one"), asyncio.Event()
+    away.set()
+    refused = _refuse_to_close(agent, away)
+    await agent.engine.accept(message)
+    await refused.wait()
+    await let_pass(world.database_url, 60)
+    await agent.engine._beat(routine=True)
+    away.clear()
+    await closed(world)
+    await agent.engine._tasks.drain(15)
+    assert {message.turn_id: 1} == world.platform.finished
+
+
+async def test_who_ends_before_it_recorded_an_end_leaves_that_to_another(world: World) -> None:
+    """Invariant 8: stopping waits no longer than for anything else."""
+    world.drain, away = 0.0, asyncio.Event()
+    away.set()
+    async with world.instance() as agent:
+        refused = _refuse_to_close(agent, away)
+        await agent.engine.accept(world.message("one"))
+        await refused.wait()
+    async with world.instance():
+        await closed(world)
 
 
 @pytest.mark.parametrize(("dies", "attempts"), [(False, 0), (True, ATTEMPTS)])
@@ -195,10 +238,6 @@ def something_breaks(agent: Instance) -> None:
     _fail_once(agent.ports.turns, "answer", RuntimeError("a mistake of ours"), runs=False)
 
 
-def closing_is_refused(agent: Instance) -> None:
-    _fail_once(agent.ports.deliveries, "done", StoreUnavailable(), runs=False)
-
-
 def _fail_once(port: Any, name: str, error: Exception, *, runs: bool, of: list[Any] | None = None) -> None:
     """The next call fails (with these arguments, if they matter), before or after it had its effect."""
     method = getattr(port, name)
@@ -216,7 +255,7 @@ def _fail_once(port: Any, name: str, error: Exception, *, runs: bool, of: list[A
 
 
 @pytest.mark.usefixtures("no_routine")
-@pytest.mark.parametrize("failure", [answer_is_refused, answer_is_in_doubt, something_breaks, closing_is_refused])
+@pytest.mark.parametrize("failure", [answer_is_refused, answer_is_in_doubt, something_breaks])
 async def test_work_that_ended_early_is_taken_up_without_waiting_for_the_routine(
     world: World, agent: Instance, failure: Failure
 ) -> None:

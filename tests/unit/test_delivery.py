@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from agent import delivery
-from agent.delivery import GIVE_UP, deliver
+from agent.delivery import GIVE_UP, Endings, deliver
 from agent.errors import DeliveryError
 from agent.models import Placed
 from agent.tasks import Tasks
@@ -44,7 +44,8 @@ async def test_an_answer_is_given_up_after_the_same_attempts_whatever_goes_wrong
     """A mistake in a channel would else be met again at each sweep, for as long as turns are kept."""
     monkeypatch.setattr(delivery, "FIRST_PAUSE", 0.0)
     broken, tasks = Broken(error), Tasks()
+    endings = Endings(broken, tasks.spawn)
     for attempts in (GIVE_UP - 1, GIVE_UP):
-        await deliver(broken, broken, [uuid4()], "hello", tasks.spawn, channel="test", attempts=attempts)
+        await deliver(endings, broken, [uuid4()], "hello", channel="test", attempts=attempts)
     await tasks.drain(5.0)
     assert [reason] == broken.closed
