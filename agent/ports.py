@@ -151,7 +151,10 @@ class Deliveries(Protocol):
         """Records what stands on the platform, so that another instance can edit it."""
 
     async def done(self, turns: Sequence[UUID], placed: Placed | None, *, failed: str | None = None) -> None:
-        """Closes turns whose answer arrived, or never will (`failed`: why, for the audit)."""
+        """Closes turns whose answer arrived, or never will (`failed`: why, for the audit).
+
+        With neither, nothing was to be said: if something was placed meanwhile, they stay open for who sweeps.
+        """
 
 
 class Leases(Protocol):

@@ -10,12 +10,15 @@ from structlog.contextvars import bind_contextvars
 
 from agent.answering import Answering
 from agent.delivery import Endings, deliver
-from agent.models import Beat, Claim, Loaded, Overlap, Undelivered
+from agent.models import Beat, Claim, Loaded, Notice, Overlap, Undelivered
 from agent.ports import Ports
 from agent.running import Cut, Running
 from agent.rush import Rush
 from agent.steering import Steering
 from agent.tasks import Tasks
+
+WITHDRAWN = "This answer was withdrawn."
+"""Replaces a draft that an instance left which died, when its message was deleted or is not answered any more."""
 
 
 class Worker:
@@ -72,16 +75,15 @@ class Worker:
         """Sends what is stored; `repeat`: another instance may have sent it before."""
         lead = answer.turns[-1]
         bind_contextvars(turn=str(lead))
-        if not answer.text:  # deleted before it was answered
+        if not answer.text and answer.placed is None:  # deleted before it was answered
             self._endings.record(answer.turns, None)
             return
+        text = answer.text or Notice(WITHDRAWN)
         channel = self._ports.channels[answer.address.channel]
         reply = channel.reply(answer.address, answer.placed, lead, repeat=repeat)
         self._delivering.add(lead)
         try:
-            await deliver(
-                self._endings, reply, answer.turns, answer.text, channel=channel.name, attempts=answer.attempts
-            )
+            await deliver(self._endings, reply, answer.turns, text, channel=channel.name, attempts=answer.attempts)
         finally:
             self._delivering.discard(lead)
 

@@ -19,6 +19,9 @@ LINGER_SECONDS = 0.08
 """How long a finished delivery waits for company before it is recorded; nobody awaits that."""
 
 
+_Ending = tuple[UUID, str, str | None, UUID]  # turn, state, what stands, the turn that leads
+
+
 class PostgresDeliveries:
     """Implements agent.ports.Deliveries."""
 
@@ -28,7 +31,7 @@ class PostgresDeliveries:
         gone = (StoreUnavailable,)
         self._standing: dict[UUID, str] = {}  # the newest of each turn that is not recorded yet
         self._placed: Batch[UUID, None] = Batch(self._place_all, passing=gone, limit=1000, linger=LINGER_SECONDS)
-        self._done: Batch[tuple[UUID, str, str | None], None] = Batch(
+        self._done: Batch[_Ending, None] = Batch(
             self._close_all, key=lambda item: item[0], passing=gone, limit=1000, linger=LINGER_SECONDS
         )
 
@@ -41,9 +44,9 @@ class PostgresDeliveries:
             self._standing.pop(turn, None)
         state, where = ("failed" if failed else "done"), (encode_placed(placed) if placed else None)
         if len(turns) == 1:
-            await self._done.submit((turns[0], state, where))
+            await self._done.submit((turns[0], state, where, turns[0]))
         else:  # all that one answer covers, in one statement: never some of them
-            await self._close_all([(turn, state, where) for turn in turns])
+            await self._close_all([(turn, state, where, turns[-1]) for turn in turns])
         if failed:
             await self._audit(turns[-1], failed)
 
@@ -53,7 +56,7 @@ class PostgresDeliveries:
             await self._line.fetch(STATEMENTS["placed"], *columns(newest))
         return [None] * len(turns)
 
-    async def _close_all(self, items: Sequence[tuple[UUID, str, str | None]]) -> list[None]:
+    async def _close_all(self, items: Sequence[_Ending]) -> list[None]:
         await self._line.fetch(STATEMENTS["done"], *columns(items))
         return [None] * len(items)
 

@@ -135,11 +135,15 @@ WHERE t.id = given.id AND t.state = 'open';
 
 
 -- name: done
--- $1 turn  $2 state  $3 what stands on the platform, or NULL to keep what is recorded
+-- Turns of one lead close together. Who says that nothing stands on the platform is not believed where something was
+-- recorded meanwhile, by an instance that died over it: the turns stay open, and whoever sweeps sees what stands.
+-- $1 turn  $2 state  $3 what stands on the platform, or NULL to keep what is recorded  $4 turn that leads
 UPDATE turns t SET state = given.state, placed = coalesce(given.placed::jsonb, t.placed), touched_at = now()
-FROM (SELECT turns.id, g.state, g.placed FROM unnest($1::uuid[], $2::text[], $3::text[]) AS g(turn, state, placed)
-      JOIN turns ON turns.id = g.turn ORDER BY turns.id FOR UPDATE OF turns) given
-WHERE t.id = given.id AND t.state = 'open';
+FROM (SELECT locked.*, bool_or(stands) OVER (PARTITION BY lead) AND locked.placed IS NULL AND state = 'done' AS unknown
+      FROM (SELECT turns.id, g.state, g.placed, g.lead, turns.placed IS NOT NULL AS stands
+            FROM unnest($1::uuid[], $2::text[], $3::text[], $4::uuid[]) AS g(turn, state, placed, lead)
+            JOIN turns ON turns.id = g.turn ORDER BY turns.id FOR UPDATE OF turns) locked) given
+WHERE t.id = given.id AND t.state = 'open' AND NOT given.unknown;
 
 
 -- name: beat

@@ -187,7 +187,10 @@ class MemoryDeliveries:
             row.placed = placed
 
     async def done(self, turns: Sequence[UUID], placed: Placed | None, *, failed: str | None = None) -> None:
-        for row in (self._memory.turns[turn] for turn in turns):
+        rows = [self._memory.turns[turn] for turn in turns]
+        if placed is None and not failed and any(row.placed for row in rows):
+            return
+        for row in rows:
             if row.state == "open":
                 row.state, row.placed = ("failed" if failed else "done"), placed or row.placed
 

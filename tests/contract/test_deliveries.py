@@ -121,3 +121,23 @@ async def test_many_deliveries_end_at_once(stores: Stores) -> None:
     turns = [inbound(chat, chat=chat).turn_id for chat in chats]
     await asyncio.gather(*(stores.one.deliveries.done([turn], HERE) for turn in turns[:-1]))
     assert [answer.turns for answer in await found(stores)] == [(turns[-1],)]
+
+
+async def test_who_has_nothing_to_say_does_not_close_over_what_somebody_else_placed(stores: Stores) -> None:
+    """An instance that is dead by now recorded its draft late: whoever sweeps finds it, with all its turns."""
+    claim = await claimed(stores.one, "one")
+    turns = (inbound("one").turn_id, await waits(stores.one, "two"))
+    await stores.one.turns.answer(answer_to(claim, 2))
+    await stores.other.deliveries.placed(turns[0], HERE)
+    await stores.one.deliveries.done(turns, None)
+    assert await found(stores) == [Undelivered(turns, inbound("two").address, HERE, "fine", 1)]
+
+
+@pytest.mark.parametrize(("placed", "failed"), [(HERE, None), (None, "The chat is gone.")])
+async def test_who_knows_how_it_ended_closes_over_what_somebody_else_placed(
+    stores: Stores, placed: Placed | None, failed: str | None
+) -> None:
+    await undelivered(stores)
+    await stores.other.deliveries.placed(inbound("one").turn_id, Placed(("m0",)))
+    await stores.one.deliveries.done([inbound("one").turn_id], placed, failed=failed)
+    assert await found(stores) == []

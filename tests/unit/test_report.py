@@ -146,5 +146,5 @@ def test_without_scipy_one_sentence_says_what_to_install(monkeypatch: pytest.Mon
         return usual(name, *rest, **named)
 
     monkeypatch.setattr(builtins, "__import__", without)
-    with pytest.raises(ConfigurationError, match=r'run `pip install "simple-ai-agent\[reports\]"`'):
+    with pytest.raises(ConfigurationError, match=r'run `pip install ".\[reports\]"`'):
         need_scipy()
