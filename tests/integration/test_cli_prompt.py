@@ -11,6 +11,7 @@ import termios
 from asyncio.subprocess import Process
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from pathlib import Path
 
 import pytest
 
@@ -43,6 +44,13 @@ class Keyboard:
                     await self._more.wait()
         assert text in self.seen
         self.seen = self.seen.partition(text)[2]
+
+    async def is_waited_for(self) -> None:
+        """Returns once the process waits for a key: a signal between its prompt and that is heard with the next one."""
+        state = Path(f"/proc/{self.process.pid}/stat")
+        async with asyncio.timeout(DEADLINE):
+            while state.exists() and state.read_text().rpartition(")")[2].split()[0] != "S":
+                await asyncio.sleep(0)
 
     async def leave(self) -> int:
         self.type("\x04")
@@ -157,6 +165,7 @@ async def test_one_ctrl_c_at_a_question_ends_the_command(
     """With one sentence on a line of its own, and the status of an interrupt; the key is not lost on an event loop."""
     async with keyboard(machine, *words, ENCRYPTION_KEYS=new_key()) as person:
         await person.see(question)
+        await person.is_waited_for()
         person.process.send_signal(signal.SIGINT)
         await person.see("\nagent: Ended here; nothing more was done.\r\n")
         async with asyncio.timeout(DEADLINE):
