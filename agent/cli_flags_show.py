@@ -10,7 +10,7 @@ from typing import Any
 from agent.cli_operator import show_json, show_table, tell
 from agent.resolution import DEFINITION, Outcome, Step
 from storage.audit import Entry
-from storage.changes import difference
+from storage.changes import difference, shown_rule
 from storage.flags import Changed, Explanation, FlagView
 
 LONGEST = 60
@@ -38,7 +38,7 @@ def show_one(view: FlagView, *, as_json: bool) -> None:
     tell(f"{flag.name}: {flag.meaning}")
     where = f"applied on {_applied(view)}" if view.instances else _applied(view)
     tell(f"takes {flag.allowed}; default {_default(view)}; version {view.version}; {where}")
-    rows = sorted((scope, _rule(value)) for scope, value in view.rules.items() if scope != DEFINITION)
+    rows = [(scope, shown_rule(view.rules, scope)) for scope in sorted(view.rules) if scope != DEFINITION]
     if view.experiment:
         variants = ", ".join(variant.name for variant in view.experiment.variants)
         rows.append((f"experiment {view.experiment.name}", f"variants {variants}; `agent experiments list` says more"))
@@ -106,13 +106,8 @@ def _default(view: FlagView) -> str:
 
 
 def _rules(view: FlagView) -> str:
-    rules = [f"{scope} {_rule(value)}" for scope, value in sorted(view.rules.items()) if scope != DEFINITION]
+    rules = [f"{scope} {shown_rule(view.rules, scope)}" for scope in sorted(view.rules) if scope != DEFINITION]
     return ", ".join([*rules, *([f"experiment {view.experiment.name}"] if view.experiment else [])]) or "-"
-
-
-def _rule(value: object) -> str:
-    """A kill switch may have no value."""
-    return "the default" if value is None else brief(value)
 
 
 def _applied(view: FlagView) -> str:

@@ -15,7 +15,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from agent.errors import Conflict, Rejected, StoreUnavailable
-from agent.resolution import KILL
+from agent.resolution import KILL, PERCENTAGE
 from storage import audit
 from storage.audit import Author, Itself
 from storage.features import announce
@@ -128,12 +128,19 @@ def difference(before: Any, after: Any) -> str:
     if not isinstance(before, Mapping | None) or not isinstance(after, Mapping | None):
         return f"{_shown(before)} → {_shown(after)}"
     old, new = before or {}, after or {}
-    moves = ((name, _of(old, name), _of(new, name)) for name in sorted({*old, *new}))
+    moves = ((name, shown_rule(old, name), shown_rule(new, name)) for name in sorted({*old, *new}))
     return ", ".join(f"{name} {was} → {will}" for name, was, will in moves if was != will)
 
 
-def _of(values: Mapping[str, Any], name: str) -> str:
-    return "the default" if name == KILL and name in values and values[name] is None else _shown(values.get(name))
+def shown_rule(values: Mapping[str, Any], name: str) -> str:
+    """One of them for people; of a flag's rules a kill switch may have no value, and a percentage has three parts."""
+    value = values.get(name)
+    if name == KILL and name in values and value is None:
+        return "the default"
+    match value:
+        case {"share": int() | float() as share, "salt": salt, "value": chosen} if name == PERCENTAGE:
+            return f"{share:g} % (salt {salt}): {_shown(chosen)}"
+    return _shown(value)
 
 
 def _shown(value: Any) -> str:

@@ -112,6 +112,19 @@ async def test_a_kill_switch_without_a_value_is_the_default(agent: Agent) -> Non
     )
 
 
+async def test_a_percentage_reads_alike_everywhere(agent: Agent) -> None:
+    rule = "50 % (salt streaming): false"
+    changed = await agent("flags", "set", "streaming", "off", "--percentage", "50", "--yes")
+    assert Ended(0, f"streaming: percentage unset → {rule}\n", "") == changed
+    again = await agent("flags", "set", "streaming", "off", "--percentage", "75", "--yes")
+    assert f"streaming: percentage {rule} → 75 % (salt streaming): false\n" == again.out
+    await agent("flags", "undo", "streaming", "--yes")
+    shown = [
+        (await agent(*words)).out for words in (("flags", "list"), ("flags", "get", "streaming"), ("audit", "list"))
+    ]
+    assert [True] * 3 == [rule in text and 'salt"' not in text for text in shown]
+
+
 async def test_a_running_experiment_is_seen_with_its_flag_and_in_the_status(agent: Agent) -> None:
     variants = ("--variant", "control", "--variant", "no=off")
     await agent("experiments", "create", "silent", "--flag", "replies", *variants)
