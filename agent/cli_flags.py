@@ -107,7 +107,8 @@ def set_(
             if person is None and channel is None:
                 what = "its default" if value is None else repr(value)
                 share = "everybody" if percentage is None else f"{percentage:g} % of all people"
-                confirm(f"Set {name} to {what} for {share}?", yes=yes, as_json=as_json)
+                wins = ", whatever its other rules say" if kill else ""
+                confirm(f"Set {name} to {what} for {share}{wins}?", yes=yes, as_json=as_json)
             await _make(
                 desk,
                 name,

@@ -42,6 +42,13 @@ EXIT_STATUS = {
 }
 """What the numbers mean; `docs/configuration.md` shows them."""
 
+_WORDS = {
+    "Value error, ": "",
+    "Input should be a valid number, unable to parse string as a number": "it takes a number",
+    "Input should be a valid integer, unable to parse string as an integer": "it takes a whole number",
+}
+"""What libraries say about options, and how we say it."""
+
 Command = Callable[["Settings"], Coroutine[Any, Any, int]]
 
 
@@ -104,7 +111,9 @@ def report(error: Exception) -> int:
 
 def report_usage(error: Any) -> int:
     """Tells a USAGE_ERROR as one sentence on standard error, or shows the help where nothing was typed; as `report`."""
-    said = str(error.format_message()).replace("Value error, ", "").rstrip(".")
+    said = str(error.format_message()).rstrip(".")
+    for words, ours in _WORDS.items():
+        said = said.replace(words, ours)
     if "\n" in said:
         error.show()
     else:

@@ -99,7 +99,7 @@ class Flag(Generic[T]):
             return f"a model as provider:model, or an empty text for {_SETTING if self.default is None else 'none'}"
         if self.least is not None and self.most is not None:
             return f"{_ALLOWED[self.kind]} from {self.least:g} to {self.most:g}"
-        return _ALLOWED[self.kind]
+        return _ALLOWED[self.kind] + (f" from {-LARGEST} to {LARGEST}" if self.kind is Kind.INT else "")
 
 
 _SETTING = "what the channel or the environment says"
@@ -107,7 +107,7 @@ _ALLOWED = {
     Kind.BOOL: "true or false",
     Kind.INT: "a whole number",
     Kind.FLOAT: "a number",
-    Kind.STRING: f"a text of at most {LONGEST_TEXT} characters",
+    Kind.STRING: f"a text in UTF-8 of at most {LONGEST_TEXT} characters",
     Kind.JSON: "a JSON object or list",
 }
 _READERS: Mapping[Kind, Callable[[str], Any]] = {

@@ -88,6 +88,8 @@ async def _person(connection: AsyncConnection, named: str) -> UUID:
         raise Rejected(_NOBODY)
     found = await connection.scalar(_PERSON, {"id": identifier, "channel": channel, "account": account})
     if found is None:
+        if account:
+            await _check_channel(connection, channel)
         raise Rejected(_NOBODY)
     return UUID(str(found))
 

@@ -45,7 +45,7 @@ class Secrets:
             fernets = [Fernet(key) for key in keys]
         except ValueError:
             raise ConfigurationError(
-                "ENCRYPTION_KEYS: each key is 32 bytes in URL-safe base64. Make one with: agent db new-key"
+                "ENCRYPTION_KEYS: each key is 32 bytes in URL-safe base64. Make one with `agent db new-key`."
             ) from None
         self._all = MultiFernet(fernets) if fernets else None
         self._newest = fernets[0] if fernets else None
@@ -87,7 +87,7 @@ class Secrets:
         if self._all is None:
             raise ConfigurationError(
                 "Credentials are stored encrypted only, and ENCRYPTION_KEYS is not set. "
-                "Make a key with: agent db new-key"
+                "Make a key with `agent db new-key`."
             )
         return self._all
 

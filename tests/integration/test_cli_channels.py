@@ -79,7 +79,7 @@ async def test_who_makes_a_change_is_typed_or_set_or_the_systems_user(
         (("channels", "set", "discord", "overlap=queue", "--yes", "--as", ""), "1 to 100 printable characters"),
         (("channels", "set", "discord", "overlap=queue", "--yes", "--reason", "\udcff"), "1000 printable characters"),
         (("channels", "credential", "irc", "token"), "Those that have: discord, slack, telegram."),
-        (("channels", "credential", "slack", "bot_token"), "agent db new-key"),
+        (("channels", "credential", "slack", "bot_token"), "Make a key with `agent db new-key`."),
         (("db", "rotate-keys"), "agent db new-key"),
     ],
 )
