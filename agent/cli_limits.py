@@ -86,6 +86,8 @@ def _change(
             changed = await desk.set(person, limit, author(settings, as_, reason), expected=expect)
         if as_json:
             show_json({"person": person, **asdict(changed), "changed": changed.before != changed.after})
+        elif changed.before == changed.after:
+            typer.echo(f"{person} is so already.")
         else:
             typer.echo(f"{person}: {changed.after or 'the limit of the channel holds'}.")
         return WELL

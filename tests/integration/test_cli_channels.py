@@ -104,6 +104,7 @@ async def test_the_limit_of_a_person_is_set_shown_and_reset(machine: Machine) ->
     after = await machine.agent("limits", "show", "terminal:ada", "--json")
     overtaken = await machine.agent("limits", "set", "terminal:ada", "6/hour", "--expect", "1", "--as", "bob")
     unset = await machine.agent("limits", "unset", "terminal:ada", "--expect", "2", "--json")
+    nothing = await machine.agent("limits", "unset", "terminal:ada")
     everywhere = await machine.agent("limits", "show", "--json")
     assert (done.out, reset.out) == ("terminal:ada: 5/hour.\n", "terminal:ada may speak again.\n")
     facts = {"subject": "terminal:ada", "scope": "user", "limit": "5/hour", "default": False}
@@ -114,6 +115,7 @@ async def test_the_limit_of_a_person_is_set_shown_and_reset(machine: Machine) ->
     assert "The limit of terminal:ada was changed meanwhile (grace: limit.reset)" in overtaken.err
     document = {"person": "terminal:ada", "before": "5/hour", "after": None, "version": 3, "changed": True}
     assert document == json.loads(unset.out)
+    assert "terminal:ada is so already.\n" == nothing.out
     limits = {view["subject"]: view["limit"] for view in json.loads(everywhere.out) if view["scope"] == "user"}
     assert limits == {"discord": "60/minute", "slack": "60/minute", "telegram": "60/minute", "terminal": "off"}
 
