@@ -122,7 +122,10 @@ def set_(
 @app.command()
 def credential(
     name: Channel,
-    credential: Annotated[str, typer.Argument(help="token; for slack bot_token, app_token or signing_secret.")],
+    credential: Annotated[
+        str,
+        typer.Argument(help="token; for discord also public_key; for slack bot_token, app_token or signing_secret."),
+    ],
     remove: Annotated[bool, typer.Option("--remove", help="Forget it.")] = False,
     as_: As = None,
     reason: Reason = None,

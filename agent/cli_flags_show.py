@@ -84,7 +84,7 @@ def _reason(step: Step, decided: Step) -> str:
 
 
 def _value(step: Step) -> str:
-    return "as the channel or the environment says" if step.value is None else brief(step.value)
+    return "what the channel or the environment says" if step.value is None else brief(step.value)
 
 
 def _view(view: FlagView) -> dict[str, Any]:

@@ -159,9 +159,11 @@ class Settings(BaseSettings):
         "Unset: the system's user.",
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
-        default="warning", description="`debug` also shows tracebacks."
+        default="warning", description="`debug`, which also shows tracebacks, `info`, `warning` or `error`."
     )
-    log_format: Literal["text", "json"] = Field(default="text", description="How log lines look.")
+    log_format: Literal["text", "json"] = Field(
+        default="text", description="How log lines look: `text`, or `json` (one object a line)."
+    )
 
     @field_validator("fallback_models", "encryption_keys", mode="before")
     @classmethod

@@ -66,7 +66,7 @@ async def test_tables_are_for_people(agent: Agent) -> None:
     shown = (await agent("flags", "get", "overlap")).out
     assert "takes merge, queue or interrupt; default (setting); version 1" in shown
     explained = (await agent("flags", "explain", "overlap", "--at", "2020-01-01T00:00Z")).out
-    assert "overlap at 2020-01-01 00:00:00+00:00: as the channel or the environment says" in explained
+    assert "overlap at 2020-01-01 00:00:00+00:00: what the channel or the environment says" in explained
     assert "bob" in (await agent("audit", "list", "--actor", "bob")).out
 
 
@@ -115,6 +115,13 @@ async def test_a_kill_switch_without_a_value_is_the_default(agent: Agent) -> Non
     assert "replies bool true kill the default no instance runs" == " ".join(
         next(line for line in listed if line.startswith("replies ")).split()
     )
+
+
+async def test_a_rule_that_leaves_it_to_the_setting_is_told_as_a_sentence(agent: Agent) -> None:
+    await agent("flags", "set", "overlap", "queue", "--channel", "discord")
+    await agent("flags", "set", "overlap", "--kill", "--yes")
+    said = (await agent("flags", "explain", "overlap", "--channel", "discord")).out
+    assert "it matches with what the channel or the environment says, but kill comes first" in said
 
 
 async def test_a_percentage_reads_alike_everywhere(agent: Agent) -> None:
