@@ -127,6 +127,9 @@ def credential(
         typer.Argument(help="token; for discord also public_key; for slack bot_token, app_token or signing_secret."),
     ],
     remove: Annotated[bool, typer.Option("--remove", help="Forget it.")] = False,
+    forget: Annotated[
+        bool, typer.Option("--forget", help="Give up what the channel has if no key of ENCRYPTION_KEYS opens it.")
+    ] = False,
     as_: As = None,
     reason: Reason = None,
     as_json: Json = False,
@@ -143,7 +146,7 @@ def credential(
         by = author(settings, as_, reason)
         value = None if remove else _secret(f"{name} {credential}", as_json=as_json)
         async with _desk(settings) as desk:
-            await desk.set_credential(name, credential, value, by, secrets)
+            await desk.set_credential(name, credential, value, by, secrets, forget=forget)
         if as_json:
             show_json({"channel": name, "credential": credential, "stored": not remove})
         else:

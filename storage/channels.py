@@ -100,11 +100,11 @@ class ChannelDesk:
             return before, await _view(change.connection, name)
 
     async def set_credential(
-        self, name: str, credential: str, value: str | None, author: Author, secrets: Secrets
+        self, name: str, credential: str, value: str | None, author: Author, secrets: Secrets, *, forget: bool = False
     ) -> None:
         """Stores a credential encrypted; None removes it. Its value stands in no log and in no answer.
 
-        Where no key opens what the channel has, that is lost and goes with it.
+        Where no key opens what the channel has, all of it goes with it if the operator says so (`forget`).
         Raises Rejected for a channel or credential that does not exist, ConfigurationError without a key.
         """
         if name not in CREDENTIALS:
@@ -114,7 +114,7 @@ class ChannelDesk:
         if value is not None and not (value.isprintable() and 0 < len(value) <= 1000):
             raise Rejected("A credential has 1 to 1000 printable characters. Look at what you pasted.")
         async with changing(self._database, self._pipe, author) as change:
-            before, lost = await _kept(change.connection, name, secrets)
+            before, lost = await _kept(change.connection, name, secrets, forget=forget)
             after = {key: kept for key, kept in before.items() if key != credential}
             after |= {credential: value} if value is not None else {}
             if lost or after != before:
@@ -167,11 +167,15 @@ async def _credentials(connection: AsyncConnection, name: str, secrets: Secrets)
     return secrets.open(name, None if sealed is None else bytes(sealed))
 
 
-async def _kept(connection: AsyncConnection, name: str, secrets: Secrets) -> tuple[dict[str, str], bool]:
+async def _kept(
+    connection: AsyncConnection, name: str, secrets: Secrets, *, forget: bool
+) -> tuple[dict[str, str], bool]:
     """What is stored, and whether it is lost: nothing then. Raises ConfigurationError without a key."""
     try:
         return await _credentials(connection, name, secrets), False
     except ConfigurationError:
+        if not forget:
+            raise
         secrets.check()
         return {}, True
 

@@ -65,7 +65,7 @@ class Secrets:
         if whose != channel:
             raise ConfigurationError(
                 f"No key of ENCRYPTION_KEYS opens the credentials of {channel}. Add the key they were stored under, "
-                f"or set or remove them with: agent channels credential {channel}"
+                f"or give all of them up: agent channels credential {channel} --forget"
             )
         return values
 

@@ -70,7 +70,9 @@ async def test_what_no_key_opens_any_more_can_be_replaced_and_removed(
     """The channel's other credentials are lost as well, and the log says it."""
     await desk.set_credential("slack", "bot_token", TOKEN, OPERATOR, Secrets([OLD]))
     await desk.set_credential("slack", "app_token", TOKEN, OPERATOR, Secrets([OLD]))
-    await desk.set_credential("slack", "bot_token", value, OPERATOR, Secrets([NEW]))
+    with pytest.raises(ConfigurationError, match="--forget"):  # it may be the key that is wrong
+        await desk.set_credential("slack", "bot_token", value, OPERATOR, Secrets([NEW]))
+    await desk.set_credential("slack", "bot_token", value, OPERATOR, Secrets([NEW]), forget=True)
     assert stored == await stored_credentials(database, Secrets([NEW]))
     [*_, entry] = await run(database_url, "SELECT action, before, after FROM audit_log ORDER BY id")
     assert (action, '{"credentials": "no key opens them"}', '{"credential": "bot_token"}') == tuple(entry)
@@ -79,7 +81,7 @@ async def test_what_no_key_opens_any_more_can_be_replaced_and_removed(
 async def test_without_a_key_nothing_counts_as_lost(database: Database, desk: ChannelDesk) -> None:
     await desk.set_credential("slack", "bot_token", TOKEN, OPERATOR, Secrets([OLD]))
     with pytest.raises(ConfigurationError, match="agent db new-key"):
-        await desk.set_credential("slack", "bot_token", None, OPERATOR, Secrets([]))
+        await desk.set_credential("slack", "bot_token", None, OPERATOR, Secrets([]), forget=True)
     assert {"slack_bot_token": TOKEN} == await stored_credentials(database, Secrets([OLD]))
 
 
