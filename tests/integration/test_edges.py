@@ -12,10 +12,12 @@ import pytest
 from agent import engine as engine_module
 from agent.answering import ATTEMPTS, SET_ASIDE
 from agent.errors import StoreUnavailable
-from agent.models import Inbound, Overlap
+from agent.models import Inbound, Overlap, Placed
+from agent.worker import WITHDRAWN
 from storage.backlog import PostgresBacklog
 from storage.postgres import connect, open_database
 from tests.clock import let_pass
+from tests.contract.conftest import answer_to
 from tests.integration.test_engine import set_overlap
 from tests.world import Instance, World
 
@@ -304,3 +306,22 @@ async def test_where_chats_were_left_is_not_nothing_while_the_database_is_away(w
         assert {} == await backlog("test")
     with pytest.raises(StoreUnavailable):
         await backlog("test")
+
+
+async def test_a_draft_of_the_dead_whose_message_was_deleted_is_withdrawn(world: World) -> None:
+    """Recorded after somebody else had found nothing to say and nothing that stands: whoever sweeps sees it."""
+    message = world.message("tell me a story")
+    async with world.instance() as agent:
+        world.model.hold()
+        await agent.engine.accept(message)
+        await world.platform.until(lambda: bool(world.platform.screen("ada")))
+        [running] = agent.engine._worker._running
+        await agent.crash()
+        assert running.claim is not None
+        await agent.ports.turns.answer(answer_to(running.claim, 1, ""))
+        await agent.ports.deliveries.placed(message.turn_id, Placed(tuple(world.platform.chats["ada"])))
+        await agent.ports.deliveries.done([message.turn_id], None)
+    await let_pass(world.database_url, 6)
+    async with world.instance():
+        await world.answered("ada", WITHDRAWN)
+        await closed(world)
