@@ -105,7 +105,10 @@ class Agent:
         for run in self._runs:
             run.cancel()
         await crash(self.engine)
-        await self.hush()
+        await asyncio.gather(
+            *self._runs, return_exceptions=True
+        )  # cancelled once: twice, and they leave without closing
+        self._runs.clear()
 
 
 @dataclass
