@@ -14,7 +14,7 @@ from agent.errors import AgentError
 
 T = TypeVar("T")
 
-IN_DOUBT_BEATS = 10
+IN_DOUBT_BEATS = 20
 """So many heartbeats after work ended early we look for what it left: that is found once its lease is over."""
 
 log = structlog.get_logger()
