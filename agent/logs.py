@@ -23,7 +23,7 @@ _LEVELS = {
     "error": logging.ERROR,
 }
 _SHORTEST_SECRET = 4  # shorter ones would blacken ordinary words
-_hidden: set[str] = set()  # what no line shows
+_hidden: list[str] = []  # what no line shows; the longest first, since one may be part of another
 
 
 def configure_logging(settings: Settings) -> None:
@@ -58,7 +58,7 @@ def configure_logging(settings: Settings) -> None:
 
 def hide(settings: Settings) -> None:
     """From now on no line shows the secrets of these settings."""
-    _hidden.update(secrets_of(settings))
+    _hidden[:] = sorted({*_hidden, *secrets_of(settings)}, key=len, reverse=True)
 
 
 def secrets_of(settings: Settings) -> set[str]:
@@ -124,6 +124,6 @@ def _text(_logger: WrappedLogger, _method: str, event: EventDict) -> str:
 
 def _redact(_logger: WrappedLogger, _method: str, line: EventDict | str) -> str:
     text = str(line)
-    for secret in sorted(_hidden, key=len, reverse=True):
+    for secret in _hidden:
         text = text.replace(secret, "***")
     return text

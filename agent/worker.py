@@ -125,6 +125,5 @@ class Worker:
 
     def held(self) -> tuple[list[Claim], list[UUID]]:
         """The claims that are still ours to hand back, and the turns that were attempted under them."""
-        held = [running for running in self._running if running.claim is not None]
-        claims = [running.claim for running in held if running.claim is not None]
-        return claims, [turn for running in held for turn in running.attempted]
+        held = [(running.claim, running.attempted) for running in self._running if running.claim is not None]
+        return [claim for claim, _ in held], [turn for _, attempted in held for turn in attempted]

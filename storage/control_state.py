@@ -105,7 +105,7 @@ def state(stored: Stored) -> State:
 def _made(name: str, scopes: Rules) -> Flag[Any] | None:
     try:
         return made_by_operator(name, scopes[DEFINITION]) if DEFINITION in scopes else None
-    except (Rejected, KeyError, TypeError, AttributeError):
+    except Rejected:
         return None
 
 

@@ -4,7 +4,8 @@
 -- What must stay:
 -- * Claims and "does someone wait" are read from the conversation's row: an UPDATE or ON CONFLICT DO UPDATE waits and then
 --   works on the newest row, while a join or EXISTS beside it would see the old snapshot.
--- * Locks in one order everywhere: turns by id, people, conversations by chat. Otherwise flushes of two instances deadlock.
+-- * Locks in one order everywhere: new turns by id, people, conversations by chat, turns that exist by id. Otherwise
+--   flushes of two instances deadlock.
 -- * A result is matched to its input by ordinal or fence, never by conversation: a stale claimant would take the valid verdict.
 -- * The timestamp is taken under the conversation's lock and later than the last one: order by timestamp is order by seq.
 

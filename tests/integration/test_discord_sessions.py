@@ -61,14 +61,20 @@ async def test_after_a_failed_resume_the_missed_comes_first_and_in_order(server:
     assert core.texts == ["before", "missed 1", "missed 2", "after"]
 
 
-async def test_what_is_said_while_the_store_is_still_asked_comes_after_the_backlog(
-    server: DiscordServer, core: Core
-) -> None:
+async def with_backlog(server: DiscordServer, core: Core) -> str:
+    """A chat in which something was said that the agent heard, and something after it had gone."""
     chat = server.world.add_direct("ada")
     async with running(make_channel(server, last_accepted=core.last_accepted), core):
         server.world.say(chat, "before", user="ada")
         await server.until(lambda: core.accepted)
     server.world.say(chat, "backlog", user="ada")
+    return chat
+
+
+async def test_what_is_said_while_the_store_is_still_asked_comes_after_the_backlog(
+    server: DiscordServer, core: Core
+) -> None:
+    chat = await with_backlog(server, core)
 
     async def slow(channel: str) -> Mapping[str, str]:
         last = await core.last_accepted(channel)
@@ -110,11 +116,7 @@ async def test_what_was_said_while_the_agent_was_down_is_answered_at_its_next_st
 async def test_the_backlog_is_fetched_once_the_store_knows_again_where_it_was_left(
     server: DiscordServer, core: Core
 ) -> None:
-    chat = server.world.add_direct("ada")
-    async with running(make_channel(server, last_accepted=core.last_accepted), core):
-        server.world.say(chat, "before", user="ada")
-        await server.until(lambda: core.accepted)
-    server.world.say(chat, "backlog", user="ada")
+    chat = await with_backlog(server, core)
     away = True
 
     async def last_accepted(channel: str) -> Mapping[str, str]:

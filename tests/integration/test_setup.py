@@ -8,7 +8,6 @@ import pty
 import socket
 import stat
 import sys
-import sysconfig
 import termios
 from asyncio.subprocess import DEVNULL, PIPE
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -25,6 +24,7 @@ from agent.cli_setup import flag_of, read_flags, show
 from agent.errors import ConfigurationError
 from channels import discord_setup, slack_setup, telegram_setup
 from channels.setup import Question
+from tests.commands import AGENT
 from tests.conformance.driver import Driver
 from tests.conformance.drivers.discord import DiscordDriver
 from tests.conformance.drivers.slack import SlackDriver
@@ -32,7 +32,6 @@ from tests.conformance.drivers.telegram import TelegramDriver
 from tests.platforms.slack import APP_TOKEN, BOT_TOKEN
 from tests.platforms.telegram import TelegramServer
 
-AGENT = Path(sysconfig.get_path("scripts")) / "agent"
 DEADLINE = 30.0
 WORKS = "It works: a message was answered. Run agent serve to keep it running."
 QUESTIONS = {
