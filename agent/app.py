@@ -16,33 +16,34 @@ from pydantic import SecretStr
 from redis.exceptions import AuthenticationError, RedisError
 from uuid_utils.compat import uuid7
 
-from agent.engine import Engine
-from agent.errors import ConfigurationError, UnknownModel
-from agent.flags import ENABLE_SLASH_COMMANDS
-from agent.limits import PER_PERSON, Limit
-from agent.llm.models import open_models
-from agent.llm.worst_case import worst_case
-from agent.openfeature import DOMAIN, OpenFeatureFlags, provide
+from agent.control.flags import ENABLE_SLASH_COMMANDS
+from agent.control.openfeature import DOMAIN, OpenFeatureFlags, provide
+from agent.control.rules import Audience
+from agent.conversation.engine import Engine
+from agent.core.errors import ConfigurationError, UnknownModel
+from agent.core.limits import PER_PERSON, Limit
+from agent.llm.cost_bound import worst_case
+from agent.llm.router import open_models
 from agent.ports import Channel, Models, Options, Ports
-from agent.resolution import Audience
 from agent.settings import Settings
-from storage import migrate, snapshot
-from storage.backlog import PostgresBacklog
-from storage.budgets import PostgresBudgets, WorstCase
-from storage.cache import RedisCache
-from storage.control import RedisControl, following
-from storage.deliveries import PostgresDeliveries
-from storage.desk import PostgresDesk
-from storage.embedded import embedded
-from storage.experiments import ExperimentDesk
-from storage.housekeeping import housekeeping
-from storage.leases import PostgresLeases
-from storage.limits import RedisLimiter
-from storage.pace import RedisPace
-from storage.plans import Plans, keeping
-from storage.postgres import Database, check_connection, open_database
+from storage import migrate
+from storage.control import disk_copy
+from storage.control.experiments import ExperimentDesk
+from storage.control.live import RedisControl, following
+from storage.control.schedule import Plans, keeping
+from storage.conversation.cache import RedisCache
+from storage.conversation.commands import PostgresDesk
+from storage.conversation.deliveries import PostgresDeliveries
+from storage.conversation.housekeeping import housekeeping
+from storage.conversation.last_accepted import PostgresBacklog
+from storage.conversation.leases import PostgresLeases
+from storage.conversation.turns import PostgresTurns
+from storage.embedded.servers import embedded
+from storage.limits.budgets import PostgresBudgets, WorstCase
+from storage.limits.limiter import RedisLimiter
+from storage.limits.send_pace import RedisPace
+from storage.postgres import LEASE_SECONDS, Database, check_connection, open_database
 from storage.redis import RedisPipe, open_redis
-from storage.turns import LEASE_SECONDS, PostgresTurns
 
 if TYPE_CHECKING:
     from channels.pacing import Rate, SharedPace
@@ -208,7 +209,7 @@ def configured_channels(settings: Settings, behind: Backdrop | None = None) -> l
 def _discord(settings: Settings, behind: Backdrop | None) -> Channel | None:
     if settings.discord_token is None:
         return None
-    from channels.discord import Discord
+    from channels.discord.channel import Discord
     from channels.pacing import Governor, Rate
 
     shared = behind.pace("discord", settings.discord_token) if behind else None
@@ -227,7 +228,7 @@ def _telegram(settings: Settings, behind: Backdrop | None) -> Channel | None:
     if settings.telegram_token is None:
         return None
     from channels.pacing import Governor
-    from channels.telegram import BOT_RATE, CHAT_RATE, Telegram
+    from channels.telegram.channel import BOT_RATE, CHAT_RATE, Telegram
 
     shared = behind.pace("telegram", settings.telegram_token) if behind else None
     return Telegram(
@@ -244,7 +245,7 @@ def _slack(settings: Settings, behind: Backdrop | None) -> Channel | None:
     if settings.slack_bot_token is None:
         return None
     from channels.pacing import Governor, Rate
-    from channels.slack import Slack
+    from channels.slack.channel import Slack
 
     shared = behind.pace("slack", settings.slack_bot_token) if behind else None
     return Slack(
@@ -285,7 +286,7 @@ async def wire(
     domain: str | None = None,
 ) -> Ports:
     """All that an engine stands on. Flags are kept in the folder `home`, too; OpenFeature knows them by `domain`."""
-    control = RedisControl(database, pipe, home / snapshot.FILE if home else None)
+    control = RedisControl(database, pipe, home / disk_copy.FILE if home else None)
     await control.start()
     domain = domain or str(instance)
     provide(control, domain)

@@ -12,7 +12,7 @@ from bisect import bisect_left
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from agent.models import Usage
+from agent.core.completion import Usage
 
 MODELS = 50
 """So many models have labels of their own; what people typed beyond them is `other`."""

@@ -1,6 +1,6 @@
 """What the core needs from the outside, each port as narrow as it can be.
 
-Everything is async and honours cancellation. Implementations translate their library's errors to `agent.errors`.
+Everything is async and honours cancellation. Implementations translate their library's errors to `agent.core.errors`.
 """
 
 from __future__ import annotations
@@ -10,37 +10,26 @@ from dataclasses import dataclass
 from typing import Protocol, TypeVar
 from uuid import UUID
 
-from agent.flags import Flag
-from agent.limits import Limited, Rule
-from agent.models import (
+from agent.control.flags import Flag
+from agent.control.rules import Audience
+from agent.core.channel import ChannelSettings, Finding, WebhookReply
+from agent.core.completion import Prompt, Spent, Usage
+from agent.core.effects import Effect, HistoryEntry, Outcome, Standing, UsageTotal
+from agent.core.limits import Limited, Rule
+from agent.core.messages import Address, Inbound, Placed, Window
+from agent.core.turns import (
     Accepted,
-    Address,
     Answer,
     Arrival,
     Beat,
-    ChannelSettings,
     Claim,
-    Effect,
-    Finding,
-    HistoryEntry,
-    Inbound,
     Loaded,
     NewTurn,
-    Outcome,
     Outdated,
-    Placed,
-    Prompt,
     Session,
-    Spent,
-    Standing,
     Stored,
     Undelivered,
-    Usage,
-    UsageTotal,
-    WebhookReply,
-    Window,
 )
-from agent.resolution import Audience
 
 T = TypeVar("T")
 

@@ -11,7 +11,7 @@ from dotenv.parser import parse_stream
 from pydantic import BaseModel, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict, SettingsError
 
-from agent.errors import ConfigurationError
+from agent.core.errors import ConfigurationError
 
 OFFLINE = "offline:echo"
 ENV_FILE = Path(".env")

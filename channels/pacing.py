@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Literal, Protocol, TypeVar
 
-from agent.errors import DeliveryError
+from agent.core.errors import DeliveryError
 
 T = TypeVar("T")
 Scope = Literal["chat", "route", "bot"]

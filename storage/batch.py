@@ -13,6 +13,9 @@ from agent import metrics
 Item = TypeVar("Item")
 Verdict = TypeVar("Verdict")
 
+LINGER_SECONDS = 0.08
+"""How long a finished delivery waits for company before it is recorded; nobody awaits that."""
+
 
 class Batch(Generic[Item, Verdict]):
     """Runs `run` on lists of items, one list at a time; the next carries all that came meanwhile.

@@ -7,7 +7,7 @@ from pathlib import Path
 import asyncpg
 from sqlalchemy import Connection, text
 
-from agent.errors import SchemaError
+from agent.core.errors import SchemaError
 from storage.postgres import connect, open_database
 
 HEAD = "0005"

@@ -13,11 +13,14 @@ import asyncpg
 import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from agent.errors import ConfigurationError, StoreUnavailable
+from agent.core.errors import ConfigurationError, StoreUnavailable
 
 CONNECT_SECONDS = 5.0
 STATEMENT_SECONDS = 10.0
 RETRY_SECONDS = 6.0  # how long a turn's statement is tried again while Postgres is away
+
+LEASE_SECONDS = 5.0
+"""A claim not renewed for this long is taken up by another instance."""
 
 GONE = (OSError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError, asyncpg.CannotConnectNowError,
         asyncpg.AdminShutdownError, asyncpg.CrashShutdownError, asyncpg.InsufficientResourcesError,

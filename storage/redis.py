@@ -15,7 +15,7 @@ from redis.asyncio import BlockingConnectionPool, Redis
 from redis.exceptions import RedisError
 
 from agent import metrics
-from agent.errors import ConfigurationError
+from agent.core.errors import ConfigurationError
 from storage.batch import Batch
 
 DEADLINE_SECONDS = 0.05

@@ -187,7 +187,7 @@ class ChannelConfig(Base):
 
 
 class FeatureFlag(Base):
-    """What an operator set for a flag in one scope (agent/resolution.py names them); `definition`: what it is."""
+    """What an operator set for a flag in one scope (agent/control/rules.py names them); `definition`: what it is."""
 
     __tablename__ = "feature_flags"
     __table_args__ = (PrimaryKeyConstraint("scope", "name"),)
@@ -218,7 +218,7 @@ class ControlEpoch(Base):
 
 
 class AuditEntry(Base):
-    """Who changed what, and what the agent set aside by itself; a chain of hashes (storage/audit.py).
+    """Who changed what, and what the agent set aside by itself; a chain of hashes (storage/control/audit.py).
 
     `id`, `at` and `hash` are given by the trigger `audit_chain`, whoever inserts.
     """

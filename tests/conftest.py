@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 import structlog
 
-from tests.servers import Postgres, Valkey, running
+from tests.support.servers import Postgres, Valkey, running
 
 TEMPLATE = "template_of_tests"
 

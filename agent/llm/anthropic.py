@@ -13,12 +13,12 @@ from typing import Any
 import msgspec
 from httpx_sse import ServerSentEvent
 
-from agent.errors import UnknownModel
-from agent.llm import refusals
+from agent.core.completion import Prompt
+from agent.core.errors import UnknownModel
+from agent.llm import http_errors
+from agent.llm.http_errors import Server
+from agent.llm.http_stream import Wire
 from agent.llm.provider import AttemptError, Reported, conversation, system_text
-from agent.llm.refusals import Server
-from agent.llm.wire import Wire
-from agent.models import Prompt
 from agent.settings import UNKNOWN_MODEL, Settings
 
 _VERSION = "2023-06-01"  # https://docs.anthropic.com/en/api/versioning
@@ -56,7 +56,7 @@ def open_model(name: str, settings: Settings, wire: Callable[[], Wire]) -> Anthr
     """Raises UnknownModel when there is no key, or an impossible one."""
     if settings.anthropic_api_key is None:
         raise UnknownModel("anthropic: models need ANTHROPIC_API_KEY. Set it or choose another model.")
-    key = refusals.sound_key(settings.anthropic_api_key.get_secret_value(), "ANTHROPIC_API_KEY")
+    key = http_errors.sound_key(settings.anthropic_api_key.get_secret_value(), "ANTHROPIC_API_KEY")
     server = Server(
         model=f"anthropic:{name}",
         url=f"{settings.anthropic_base_url.rstrip('/').removesuffix('/v1')}/v1/messages",
@@ -129,18 +129,18 @@ class Anthropic:
         try:
             event = _decode(raw.data)
         except msgspec.DecodeError:
-            raise refusals.garbled(self.server) from None
+            raise http_errors.garbled(self.server) from None
         if event.type == "error":
-            raise refusals.erred(self.server, event.error)
+            raise http_errors.erred(self.server, event.error)
         return event
 
     def _check_end(self, tally: _Tally) -> None:
         if not tally.stop:
-            raise refusals.broken(self.server)
+            raise http_errors.broken(self.server)
         if tally.stop == "refusal":
-            raise refusals.declined(self.server)
+            raise http_errors.declined(self.server)
         if tally.stop == "max_tokens":
-            raise refusals.cut(self.server, self.longest, said=tally.said)
+            raise http_errors.cut(self.server, self.longest, said=tally.said)
 
 
 def _is_last(event: ServerSentEvent) -> bool:

@@ -6,10 +6,10 @@ import asyncio
 import re
 from collections.abc import AsyncGenerator, Callable
 
-from agent.errors import UnknownModel
+from agent.core.completion import Prompt
+from agent.core.errors import UnknownModel
+from agent.core.prompt import estimate_tokens
 from agent.llm.provider import LongestReached, Reported
-from agent.models import Prompt
-from agent.prompt import estimate_tokens
 from agent.settings import ANSWER_TOKENS, OFFLINE, Settings
 
 _WORD = re.compile(r"\S+\s*|\s+")

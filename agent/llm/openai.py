@@ -13,13 +13,13 @@ from typing import Any
 import msgspec
 from httpx_sse import ServerSentEvent
 
-from agent.errors import UnknownModel
-from agent.llm import refusals
-from agent.llm.dialect import OPENAI, Wording
+from agent.core.completion import Prompt
+from agent.core.errors import UnknownModel
+from agent.llm import http_errors
+from agent.llm.http_errors import Server
+from agent.llm.http_stream import Wire
+from agent.llm.openai_dialect import OPENAI, Wording
 from agent.llm.provider import AttemptError, Reported, conversation, system_text
-from agent.llm.refusals import Server
-from agent.llm.wire import Wire
-from agent.models import Prompt
 from agent.settings import UNKNOWN_MODEL, Settings
 
 _DONE = "[DONE]"
@@ -68,7 +68,7 @@ def open_model(name: str, settings: Settings, wire: Callable[[], Wire]) -> OpenA
 
 
 def _authorization(key: str) -> dict[str, str]:
-    return {"authorization": f"Bearer {refusals.sound_key(key, 'OPENAI_API_KEY')}"}
+    return {"authorization": f"Bearer {http_errors.sound_key(key, 'OPENAI_API_KEY')}"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,18 +123,18 @@ class OpenAI:
         try:
             chunk = _decode(event.data)
         except msgspec.DecodeError:
-            raise refusals.garbled(self.server) from None
+            raise http_errors.garbled(self.server) from None
         if chunk.error is not None or event.event == "error":
-            raise refusals.erred(self.server, chunk.error)
+            raise http_errors.erred(self.server, chunk.error)
         return chunk
 
     def _check_end(self, finish: str, longest: int, *, said: bool) -> None:
         if not finish:
-            raise refusals.broken(self.server)
+            raise http_errors.broken(self.server)
         if finish == "content_filter":
-            raise refusals.declined(self.server)
+            raise http_errors.declined(self.server)
         if finish == "length":
-            raise refusals.cut(self.server, longest, said=said)
+            raise http_errors.cut(self.server, longest, said=said)
 
 
 def _messages(prompt: Prompt) -> list[dict[str, str]]:

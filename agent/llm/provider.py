@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Literal, Protocol
 
-from agent.errors import ModelError
-from agent.models import Prompt, Spent
+from agent.core.completion import Prompt, Spent
+from agent.core.errors import ModelError
 
 Objection = Literal["", "longest unknown", "longest too long"]
 """What a refusal says of the longest answer asked for: the server knows no such field, or the number is too large."""

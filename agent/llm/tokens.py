@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from agent.models import Prompt
-from agent.prompt import PER_MESSAGE, estimate_tokens
+from agent.core.completion import Prompt
+from agent.core.prompt import PER_MESSAGE, estimate_tokens
 
 
 def estimate_prompt(prompt: Prompt) -> int:

@@ -18,7 +18,8 @@ CREATE TABLE audit_head (
 )
 """
 
-# What is hashed of a row. storage/audit.py checks with an expression of its own, so that a changed function shows.
+# What is hashed of a row. storage/control/audit.py checks with an expression of its own, so that a changed function
+# shows.
 TEXT = """
 CREATE FUNCTION audit_text(entry audit_log) RETURNS text LANGUAGE sql STABLE AS $$
     SELECT jsonb_build_array(entry.id, to_char(entry.at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US'), entry.actor,

@@ -22,15 +22,15 @@ import msgspec
 import structlog
 
 from agent.app import Backdrop, Stores, configured_channels
-from agent.cli_run import spare_collections
-from agent.models import Inbound
+from agent.cli.run import spare_collections
+from agent.core.messages import Inbound
 from storage.migrate import upgrade
 from storage.postgres import open_database
 from storage.redis import open_redis
 from tests.benchmarks.crowd_platforms import Crowd, Report, addresses, come_to, patient, settings_for
+from tests.conformance.channel_harness import Agent, Stage
 from tests.conformance.driver import Driver
-from tests.conformance.stage import Agent, Stage
-from tests.servers import Postgres, Valkey, running
+from tests.support.servers import Postgres, Valkey, running
 
 START_S = 60.0
 

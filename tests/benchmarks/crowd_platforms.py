@@ -14,7 +14,7 @@ from tests.conformance.driver import Driver, Place
 from tests.conformance.drivers.discord import DiscordDriver
 from tests.conformance.drivers.slack import SlackDriver
 from tests.conformance.drivers.telegram import TelegramDriver
-from tests.platforms.slack import APP_TOKEN, BOT_TOKEN, SlackServer
+from tests.support.platforms.slack import APP_TOKEN, BOT_TOKEN, SlackServer
 
 LOOK = 0.02  # seconds between two looks at all screens
 PATIENCE = 600.0

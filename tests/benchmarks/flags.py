@@ -21,21 +21,21 @@ from openfeature.hook import Hook
 from uuid_utils.compat import uuid7
 
 from agent.app import wire
-from agent.engine import Engine
-from agent.flags import MAINTENANCE_MESSAGE
-from agent.openfeature import OpenFeatureFlags, provide
+from agent.control.flags import MAINTENANCE_MESSAGE
+from agent.control.openfeature import OpenFeatureFlags, provide
+from agent.control.rules import EVERYBODY, Audience
+from agent.conversation.engine import Engine
 from agent.ports import Options
-from agent.resolution import EVERYBODY, Audience
-from storage.control import RedisControl, following
-from storage.control_state import State, state, stored
-from storage.flags import FlagDesk, FlagView
+from storage.control.flags import FlagDesk, FlagView
+from storage.control.live import RedisControl, following
+from storage.control.state import State, state, stored
 from storage.migrate import upgrade
 from storage.postgres import open_database
 from storage.redis import open_redis
-from tests.desk import ADA, operator
-from tests.desk import EVERYBODY as TO_ALL
-from tests.servers import Postgres, Valkey, running
-from tests.world import MODEL, Platform, PlatformChannel, Script
+from tests.support.engine_harness import MODEL, Platform, PlatformChannel, Script
+from tests.support.operators import ADA, operator
+from tests.support.operators import EVERYBODY as TO_ALL
+from tests.support.servers import Postgres, Valkey, running
 
 INSTANCES = 4
 EVALUATIONS = 20_000

@@ -19,12 +19,12 @@ from dataclasses import dataclass, field
 import structlog
 
 from storage.migrate import upgrade
+from tests.conformance.channel_harness import Stage
 from tests.conformance.driver import Driver
 from tests.conformance.drivers.discord import DiscordDriver
 from tests.conformance.drivers.slack import SlackDriver
 from tests.conformance.drivers.telegram import TelegramDriver
-from tests.conformance.stage import Stage
-from tests.servers import Postgres, Valkey, running
+from tests.support.servers import Postgres, Valkey, running
 
 PEOPLE = 20
 PHASE = 3.0  # seconds

@@ -14,12 +14,12 @@ import time
 
 import asyncpg
 
-from agent.experiments import Experiment, Variant, definition_of
-from agent.report import report_of
-from storage.experiment_figures import PEOPLE, experiment_figures
+from agent.control.experiments import Experiment, Variant, definition_of
+from agent.reports.experiment import report_of
 from storage.migrate import upgrade
 from storage.postgres import connect
-from tests.servers import Postgres, running
+from storage.reports.experiment_figures import PEOPLE, experiment_figures
+from tests.support.servers import Postgres, running
 
 EXPERIMENT = Experiment(
     "shorter", "system_prompt", "shorter", (Variant("control", 1), Variant("short", 1, "Be brief."))

@@ -19,11 +19,11 @@ from uuid import UUID
 import asyncpg
 import structlog
 
+from storage.conversation.statements import STATEMENTS
 from storage.migrate import upgrade
 from storage.postgres import WALK_INDEXES, connect
-from storage.statements import STATEMENTS
-from tests.servers import Postgres, Valkey, running
-from tests.world import Instance, World
+from tests.support.engine_harness import Instance, World
+from tests.support.servers import Postgres, Valkey, running
 
 CONVERSATIONS = (1, 64, 256)
 BUDGETED = 64

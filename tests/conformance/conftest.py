@@ -9,12 +9,12 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from agent.flags import DECLARED
-from storage.channel_settings import ChannelForm
+from agent.control.flags import DECLARED
+from storage.control.channel_settings import ChannelForm
+from tests.conformance.channel_harness import Stage
 from tests.conformance.channels import DRIVERS
 from tests.conformance.driver import Driver
-from tests.conformance.left_out import FLAGS_LEFT_OUT, LEFT_OUT, SETTINGS_LEFT_OUT
-from tests.conformance.stage import Stage
+from tests.conformance.omissions import FLAGS_LEFT_OUT, LEFT_OUT, SETTINGS_LEFT_OUT
 
 STEERED = {"flag_name": (DECLARED, FLAGS_LEFT_OUT), "setting_name": (ChannelForm.model_fields, SETTINGS_LEFT_OUT)}
 

@@ -6,9 +6,14 @@ import re
 
 import pytest
 
-from agent.models import Prompt
-from tests.conformance.beyond import break_streaming, let_stream_die, pings, refuse_formatting
-from tests.conformance.stage import Stage
+from agent.core.completion import Prompt
+from tests.conformance.channel_harness import Stage
+from tests.conformance.platform_extras import (
+    break_streaming,
+    let_stream_die,
+    pings,
+    refuse_formatting,
+)
 
 LONGEST = 20_000  # characters; a terminal has no limit of its own
 ODD_ANSWERS = {

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
-from agent.models import Overlap
-from tests.conformance.stage import Stage
+from agent.core.messages import Overlap
+from tests.conformance.channel_harness import Stage
 
 LATER = ["two", "three", "four", "five", "six"]
 

@@ -6,10 +6,11 @@ from collections.abc import AsyncIterator, Mapping
 
 import pytest
 
-from storage.channels import ChannelDesk
+from storage.control.channels import ChannelDesk
 from storage.postgres import open_database
 from storage.redis import open_redis
-from tests.conformance.looks import (
+from tests.conformance.channel_harness import Stage
+from tests.conformance.expectations import (
     HER_ID,
     Scenario,
     answers_burst,
@@ -22,9 +23,8 @@ from tests.conformance.looks import (
     told,
     told_anew,
 )
-from tests.conformance.stage import Stage
-from tests.desk import ADA
-from tests.world import MODEL
+from tests.support.engine_harness import MODEL
+from tests.support.operators import ADA
 
 BOTH = told("re: hello", "re: hello")
 

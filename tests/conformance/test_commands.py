@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from agent.commands import COMMANDS
-from tests.conformance.stage import Stage
+from agent.core.commands import COMMANDS
+from tests.conformance.channel_harness import Stage
 
 
 async def test_help_names_every_command(stage: Stage) -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from tests.conformance.beyond import attach, delete
-from tests.conformance.stage import Stage
+from tests.conformance.channel_harness import Stage
+from tests.conformance.platform_extras import attach, delete
 
 
 async def users(stage: Stage) -> int:

@@ -7,15 +7,15 @@ from itertools import count
 
 import pytest
 
-from agent.buckets import bucket_of, edge
-from agent.flags import SWITCHED_OFF
-from storage.flag_targets import Target
-from storage.flags import FlagDesk
+from agent.control.buckets import bucket_of, edge
+from agent.control.flags import SWITCHED_OFF
+from storage.control.flags import FlagDesk
+from storage.control.targets import Target
+from tests.conformance.channel_harness import Stage
 from tests.conformance.channels import DRIVERS
 from tests.conformance.driver import Place
-from tests.conformance.looks import told
-from tests.conformance.stage import Stage
-from tests.desk import ADA, operator
+from tests.conformance.expectations import told
+from tests.support.operators import ADA, operator
 
 on, off = told("re: hello"), told(SWITCHED_OFF)
 

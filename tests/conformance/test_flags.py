@@ -6,11 +6,12 @@ from collections.abc import AsyncIterator, Mapping
 
 import pytest
 
-from agent.flags import SWITCHED_OFF
-from agent.models import Usage
-from storage.flag_targets import Target
-from storage.flags import FlagDesk
-from tests.conformance.looks import (
+from agent.control.flags import SWITCHED_OFF
+from agent.core.completion import Usage
+from storage.control.flags import FlagDesk
+from storage.control.targets import Target
+from tests.conformance.channel_harness import Stage
+from tests.conformance.expectations import (
     SPARE,
     Broken,
     Scenario,
@@ -24,9 +25,8 @@ from tests.conformance.looks import (
     told,
     withholds_commands,
 )
-from tests.conformance.stage import Stage
-from tests.desk import ADA, EVERYBODY, operator
-from tests.world import MODEL
+from tests.support.engine_harness import MODEL
+from tests.support.operators import ADA, EVERYBODY, operator
 
 NOT_HERE = "I am being repaired."
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from tests.conformance.beyond import reply_to_agent, say_as_bot
-from tests.conformance.stage import Stage
+from tests.conformance.channel_harness import Stage
+from tests.conformance.platform_extras import reply_to_agent, say_as_bot
 
 
 async def test_in_a_group_talk_among_people_is_not_answered(stage: Stage) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.conformance.stage import Stage
+from tests.conformance.channel_harness import Stage
 
 ODD = {
     "emoji": "👩‍👩‍👧‍👦 ✅ 🏳️‍🌈",

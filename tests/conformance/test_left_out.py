@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from agent.flags import DECLARED
-from storage.channel_settings import ChannelForm
+from agent.control.flags import DECLARED
+from storage.control.channel_settings import ChannelForm
 from tests.conformance.channels import DRIVERS
-from tests.conformance.left_out import FLAGS_LEFT_OUT, LEFT_OUT, SETTINGS_LEFT_OUT
+from tests.conformance.omissions import FLAGS_LEFT_OUT, LEFT_OUT, SETTINGS_LEFT_OUT
 
 SCENARIO = re.compile(r"^async def (test_\w+)\(\s*(?:stage|driver)\b", re.MULTILINE)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.conformance.stage import Stage
+from tests.conformance.channel_harness import Stage
 
 OTHERS = 20
 
@@ -57,7 +57,7 @@ async def test_a_platform_that_is_down_for_long_gets_the_answer_later(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """More failures than one delivery bears: the answer stays open and is delivered by the next sweep."""
-    monkeypatch.setattr("agent.delivery.FIRST_PAUSE", 0.01)
+    monkeypatch.setattr("agent.conversation.delivery.FIRST_PAUSE", 0.01)
     ada = stage.driver.direct("ada")
     async with stage.agent():
         stage.driver.fail_next(ada, times=8)

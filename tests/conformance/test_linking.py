@@ -8,12 +8,12 @@ from contextlib import AsyncExitStack
 
 import pytest
 
-from agent.errors import ConfigurationError
-from agent.models import Inbound
-from tests.conformance.beyond import revoke_token
+from agent.core.errors import ConfigurationError
+from agent.core.messages import Inbound
+from tests.conformance.channel_harness import Stage
 from tests.conformance.channels import DRIVERS
 from tests.conformance.driver import Driver
-from tests.conformance.stage import Stage
+from tests.conformance.platform_extras import revoke_token
 
 PAIRS = [("discord", "telegram"), ("telegram", "slack"), ("slack", "terminal"), ("terminal", "discord")]
 

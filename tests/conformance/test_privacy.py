@@ -9,11 +9,11 @@ import pytest
 import structlog
 from structlog.typing import EventDict
 
-from tests.conformance.beyond import lose_answers
+from tests.conformance.channel_harness import Stage
 from tests.conformance.drivers.discord import DiscordDriver
 from tests.conformance.drivers.telegram import TelegramDriver
-from tests.conformance.stage import Stage
-from tests.platforms.slack import APP_TOKEN, BOT_TOKEN
+from tests.conformance.platform_extras import lose_answers
+from tests.support.platforms.slack import APP_TOKEN, BOT_TOKEN
 
 SECRET = "the-cat-is-called-Tom"
 

@@ -6,11 +6,12 @@ import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from uuid import UUID
 
-from agent.models import Inbound, Overlap, Placed, Prompt, Usage
+from agent.core.completion import Prompt, Usage
+from agent.core.messages import Inbound, Overlap, Placed
 from agent.ports import Deliveries
-from tests.conformance.beyond import lose_answers, wait_out_retries
+from tests.conformance.channel_harness import Speaker, Stage
 from tests.conformance.driver import Driver, Place
-from tests.conformance.stage import Speaker, Stage
+from tests.conformance.platform_extras import lose_answers, wait_out_retries
 
 LABELS = ("before", "repeat", "already", "earlier")
 

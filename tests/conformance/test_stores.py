@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from storage.migrate import upgrade
+from tests.conformance.channel_harness import Stage
 from tests.conformance.driver import Driver
-from tests.conformance.stage import Stage
-from tests.servers import Postgres, Valkey
+from tests.support.servers import Postgres, Valkey
 
 TURNS = 4
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 
-from agent.models import Thumb
-from tests.conformance.beyond import answers, let_hear_reactions, react
+from agent.core.messages import Thumb
+from tests.conformance.channel_harness import DEADLINE, LOOK, Stage
 from tests.conformance.driver import Place
-from tests.conformance.stage import DEADLINE, LOOK, Stage
+from tests.conformance.platform_extras import answers, let_hear_reactions, react
 
 VOTES = """
 SELECT coalesce(jsonb_object_agg(m.content, v.thumb), '{}')

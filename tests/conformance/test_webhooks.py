@@ -13,20 +13,20 @@ from typing import Any
 
 import pytest
 
-from agent.models import Inbound
+from agent.core.messages import Inbound
 from agent.ports import Channel, Webhook
-from channels.discord import Discord
+from channels.discord.channel import Discord
 from channels.pacing import Governor
-from channels.slack import Slack
-from channels.telegram import Telegram
+from channels.slack.channel import Slack
+from channels.telegram.channel import Telegram
+from tests.conformance.channel_harness import Stage
 from tests.conformance.driver import Driver
 from tests.conformance.drivers.discord import DiscordDriver
 from tests.conformance.drivers.slack import SlackDriver
 from tests.conformance.drivers.telegram import TelegramDriver
-from tests.conformance.stage import Stage
-from tests.platforms.slack import APP_TOKEN, BOT_TOKEN, SIGNING_SECRET
-from tests.platforms.slack.delivery import Delivery, signed
-from tests.platforms.slack.state import payload as slack_payload
+from tests.support.platforms.slack import APP_TOKEN, BOT_TOKEN, SIGNING_SECRET
+from tests.support.platforms.slack.delivery import Delivery, signed
+from tests.support.platforms.slack.state import payload as slack_payload
 
 PUBLIC = "http://127.0.0.1:1"
 MUTATIONS = 10_000

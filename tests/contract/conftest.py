@@ -10,16 +10,17 @@ from uuid import UUID
 import pytest
 from uuid_utils.compat import uuid7
 
-from agent.models import Address, Answer, Claim, Inbound, NewTurn
+from agent.core.messages import Address, Inbound
+from agent.core.turns import Answer, Claim, NewTurn
 from agent.ports import Deliveries, Leases, Turns
-from storage.deliveries import PostgresDeliveries
-from storage.desk import PostgresDesk
-from storage.leases import PostgresLeases
+from storage.conversation.commands import PostgresDesk
+from storage.conversation.deliveries import PostgresDeliveries
+from storage.conversation.leases import PostgresLeases
+from storage.conversation.turns import PostgresTurns
 from storage.postgres import open_database
 from storage.redis import open_redis
-from storage.turns import PostgresTurns
-from tests.clock import let_pass
 from tests.contract.memory import Memory, MemoryDeliveries, MemoryDesk, MemoryLeases, MemoryTurns
+from tests.support.clock import let_pass
 
 WINDOW = 5
 LEASE = 5.0

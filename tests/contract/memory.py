@@ -6,25 +6,21 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from uuid import UUID, uuid4
 
-from agent.models import (
+from agent.core.channel import ChannelSettings
+from agent.core.messages import Inbound, Message, Placed, Window, delivered
+from agent.core.turns import (
     Accepted,
     Answer,
     Arrival,
     Beat,
-    ChannelSettings,
     Claim,
-    Inbound,
     Loaded,
-    Message,
     NewTurn,
     Outdated,
-    Placed,
     Session,
     Stored,
     Undelivered,
     Waiting,
-    Window,
-    delivered,
 )
 
 NO_SETTINGS = ChannelSettings()

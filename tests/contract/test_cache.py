@@ -10,9 +10,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from agent.models import Address, Arrival, Inbound, Message, Session, Window
+from agent.core.messages import Address, Inbound, Message, Window
+from agent.core.turns import Arrival, Session
 from agent.ports import Cache
-from storage.cache import RedisCache
+from storage.conversation.cache import RedisCache
 from storage.redis import open_redis
 from tests.contract.memory import MemoryCache
 

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 import pytest
 
-from agent.models import ChannelSettings, Overlap
+from agent.core.channel import ChannelSettings
+from agent.core.messages import Overlap
 from agent.ports import Control
-from storage.control import RedisControl
+from storage.control.live import RedisControl
 from storage.postgres import connect, open_database
 from storage.redis import open_redis
 from tests.contract.memory import Memory, MemoryControl

@@ -6,7 +6,8 @@ import asyncio
 
 import pytest
 
-from agent.models import Placed, Stored, Undelivered, delivered
+from agent.core.messages import Placed, delivered
+from agent.core.turns import Stored, Undelivered
 from tests.contract.conftest import Stores, answer_to, claimed, inbound, waits
 
 HERE = Placed(("m1", "m2"), {"stream": "17"})

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 
-from agent.models import Claim, Stored
+from agent.core.turns import Claim, Stored
 from tests.contract.conftest import LEASE, Stores, answer_to, claimed, inbound, waits
 
 LONG = 3600.0

@@ -7,7 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from agent.models import Claim, Loaded, Message, Outdated, Stored, Waiting, Window
+from agent.core.messages import Message, Window
+from agent.core.turns import Claim, Loaded, Outdated, Stored, Waiting
 from tests.contract.conftest import WINDOW, Stores, answer_to, claimed, inbound, new_turn, waits
 
 

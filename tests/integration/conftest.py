@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.commands import Machine
-from tests.serving import Platforms, three_platforms
-from tests.warm import Warm
-from tests.world import Instance, World
+from tests.support.commands import Machine
+from tests.support.engine_harness import Instance, World
+from tests.support.serving import Platforms, three_platforms
+from tests.support.warm import Warm
 
 
 @pytest.fixture(scope="session")

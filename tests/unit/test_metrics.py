@@ -9,8 +9,8 @@ from decimal import Decimal
 import pytest
 
 from agent import metrics
+from agent.core.completion import Usage
 from agent.metrics import Counter, Distribution
-from agent.models import Usage
 
 
 @pytest.fixture(autouse=True)

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 
-from agent.models import Inbound
+from agent.core.messages import Inbound
 from agent.ports import Accept, LastAccepted
-from channels.discord import Discord
-from channels.discord_reply import LIMIT
+from channels.discord.channel import Discord
+from channels.discord.reply import LIMIT
 from channels.pacing import Governor, Rate
 from tests.conformance.driver import Place
-from tests.platforms.discord import DiscordServer
-from tests.platforms.discord.world import Limit
+from tests.support.platforms.discord import DiscordServer
+from tests.support.platforms.discord.world import Limit
 
 
 class _Remembering(Discord):

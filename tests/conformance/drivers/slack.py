@@ -7,10 +7,10 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from agent.ports import LastAccepted
 from channels.pacing import Governor
-from channels.slack import Slack
-from channels.slack_write import LIMIT
+from channels.slack.channel import Slack
+from channels.slack.writer import LIMIT
 from tests.conformance.driver import Place
-from tests.platforms.slack import AGENT, APP_TOKEN, BOT_TOKEN, Fault, SlackServer
+from tests.support.platforms.slack import AGENT, APP_TOKEN, BOT_TOKEN, Fault, SlackServer
 
 _INTERVAL_S = 0.02  # between two states of an answer: tests do not wait a second for each
 

@@ -6,11 +6,11 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 
 from channels.pacing import Governor, Rate
-from channels.telegram import Telegram
-from channels.telegram_text import LIMIT
+from channels.telegram.channel import Telegram
+from channels.telegram.text import LIMIT
 from tests.conformance.driver import Place
-from tests.platforms.telegram import Chat, TelegramServer
-from tests.platforms.telegram.world import BOT_NAME, Json
+from tests.support.platforms.telegram import Chat, TelegramServer
+from tests.support.platforms.telegram.world import BOT_NAME, Json
 
 
 class TelegramDriver:

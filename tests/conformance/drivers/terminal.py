@@ -12,10 +12,10 @@ from typing import NoReturn
 
 from uuid_utils.compat import uuid7
 
-from agent.models import Inbound
+from agent.core.messages import Inbound
 from agent.ports import Accept
-from channels.terminal import Terminal
-from channels.terminal_lines import PlainScreen
+from channels.terminal.channel import Terminal
+from channels.terminal.lines import PlainScreen
 from tests.conformance.driver import Place
 
 PERSON = "ada"

@@ -1,0 +1,168 @@
+"""`agent chat`: the terminal channel on this process's terminal or pipe."""
+
+from __future__ import annotations
+
+import asyncio
+import getpass
+import io
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from pathlib import Path
+from typing import IO, BinaryIO
+from urllib.parse import quote
+
+from agent.app import App, open_app
+from agent.cli.run import INTERRUPTED, NOT_WELL, WELL
+from agent.core.errors import ConfigurationError
+from agent.settings import OFFLINE, Settings
+from channels.terminal.channel import SLOT, Reader, Screen, Terminal
+
+_SLOTS = 100
+
+
+async def chat(settings: Settings, *, upgrade: bool, no_input: bool) -> int:
+    """Runs until the lines end. The exit status says whether all were answered."""
+    typed = sys.stdin is not None and sys.stdin.isatty()
+    if typed and no_input:
+        raise ConfigurationError("There is no input to read: pipe lines in, or leave --no-input away.")
+    with own_chat(settings.agent_home / "terminal", user_name()) as chat_name:
+        if typed and sys.stdout.isatty():
+            return await _with_a_person(settings, chat_name, upgrade=upgrade)
+        return await _with_a_pipe(settings, chat_name, upgrade=upgrade)
+
+
+async def _with_a_pipe(settings: Settings, chat_name: str, *, upgrade: bool) -> int:
+    from channels.terminal.lines import LineReader, PlainScreen
+
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(encoding="utf-8", errors="replace")
+    with _lines() as lines:
+        screen = PlainScreen(sys.stdout, sys.stderr)
+        terminal = _terminal(settings, LineReader(lines), screen, chat_name)
+        async with open_app(settings, [terminal], upgrade=upgrade) as app:
+            await terminal.run(app.engine.accept)
+    return NOT_WELL if terminal.unanswered else WELL
+
+
+async def _with_a_person(settings: Settings, chat_name: str, *, upgrade: bool) -> int:
+    from rich.console import Console
+
+    from channels.terminal.prompt import PromptReader, kept_history, quiet_keys
+    from channels.terminal.screen import MarkdownScreen
+
+    reader = PromptReader(kept_history(settings.agent_home / "terminal" / "history"))
+    screen = MarkdownScreen(Console(highlight=False), Console(stderr=True, highlight=False))
+    terminal = _terminal(settings, reader, screen, chat_name)
+    with quiet_keys():
+        try:
+            async with _ctrl_c(terminal), open_app(settings, [terminal], upgrade=upgrade) as app:
+                screen.notice(_banner(app, chat_name))
+                await terminal.run(app.engine.accept)
+        except _LeftError:
+            if terminal.waiting:
+                screen.notice("The answer comes when you start `agent chat` again.")
+            return INTERRUPTED
+        finally:
+            screen.close()
+    return WELL
+
+
+def _terminal(settings: Settings, reader: Reader, screen: Screen, chat_name: str) -> Terminal:
+    patience = 2 * settings.model_total_timeout + 60  # an answer, one that it waits for, and taking over
+    return Terminal(reader, screen, user=user_name(), chat=chat_name, patience=patience)
+
+
+class _LeftError(Exception):
+    """Ctrl-C was pressed where nothing could be stopped (any more)."""
+
+
+@asynccontextmanager
+async def _ctrl_c(terminal: Terminal) -> AsyncIterator[None]:
+    """The first Ctrl-C stops the answer, the second leaves. At the prompt it is a key like any other."""
+    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+    assert task is not None
+    left = False
+
+    def pressed() -> None:
+        nonlocal left
+        if not terminal.interrupt() and not left:
+            left = True
+            task.cancel()
+
+    with suppress(NotImplementedError):  # Windows
+        loop.add_signal_handler(signal.SIGINT, pressed)
+    try:
+        yield
+    except asyncio.CancelledError:
+        if left:
+            raise _LeftError from None
+        raise
+
+
+def user_name() -> str:
+    """The person's name in the system: conversations of the terminal go by it."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError, ImportError):  # a user without an entry, as in containers
+        return f"uid-{os.getuid()}"
+
+
+@contextmanager
+def own_chat(folder: Path, user: str) -> Iterator[str]:
+    """The name of a conversation that no other process of this user and AGENT_HOME is in.
+
+    Normally the user's own name; while that one is open elsewhere, `name#2` and so on.
+    """
+    with _slot(folder, user) as number:
+        yield f"{user}{SLOT}{number}" if number > 1 else user
+
+
+@contextmanager
+def _slot(folder: Path, user: str) -> Iterator[int]:
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError:  # stores elsewhere need no folder here
+        yield 1
+        return
+    for number in range(1, _SLOTS):
+        with (folder / f"{quote(user, safe='')}-{number}.lock").open("ab") as file:
+            if _locked(file):
+                yield number
+                return
+    raise ConfigurationError(f"{_SLOTS} terminals are open on {folder}: close some.")
+
+
+def _locked(file: IO[bytes]) -> bool:
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        return True
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+@contextmanager
+def _lines() -> Iterator[BinaryIO]:
+    """Standard input once more: one that the interpreter does not wait for when the process ends."""
+    if sys.stdin is None:  # closed by whoever started us
+        yield io.BytesIO()
+        return
+    yield open(sys.stdin.fileno(), "rb", closefd=False)  # noqa: SIM115
+
+
+def _banner(app: App, chat_name: str) -> str:
+    model = app.ports.control.channel("terminal").default_model or app.settings.model
+    hint = (
+        ", which only repeats: set OPENAI_API_KEY or ANTHROPIC_API_KEY for a real one (docs/configuration.md)"
+        if model == OFFLINE
+        else ""
+    )
+    other = f" This is {chat_name}: another conversation of yours is open." if SLOT in chat_name else ""
+    return f"Model {model}{hint}. /help shows commands, Ctrl-D leaves.{other}"

@@ -1,0 +1,1 @@
+"""Commands for what operators set: flags, experiments, channels, operators, audit."""

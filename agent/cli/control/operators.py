@@ -1,0 +1,107 @@
+"""`agent operators …`: who may change what the agent does."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from agent.cli.options import (
+    As,
+    Json,
+    Reason,
+    Yes,
+    author,
+    confirm,
+    operating,
+    show_json,
+    show_table,
+)
+from agent.cli.run import WELL, run
+
+if TYPE_CHECKING:
+    from agent.settings import Settings
+    from storage.control.operators import OperatorDesk, Registration
+
+app = typer.Typer(
+    help="Operators: who may change flags, channels, limits, budgets and keys; none registered: everybody.",
+    no_args_is_help=True,
+)
+
+
+def _complete(incomplete: str) -> list[str]:
+    """One's own name, which is the first to add; the others' would have to be asked of the database."""
+    from agent.cli.chat import user_name
+
+    return [name for name in (user_name(),) if name.startswith(incomplete)]
+
+
+Name = Annotated[
+    str, typer.Argument(help="As --as or AGENT_OPERATOR say it, or the system's user.", autocompletion=_complete)
+]
+
+
+@app.command("list")
+def list_(as_json: Json = False) -> None:
+    """Show who may make changes."""
+
+    async def show(settings: Settings) -> int:
+        async with _desk(settings) as desk:
+            views = await desk.list()
+        if as_json:
+            show_json([asdict(view) for view in views])
+        elif views:
+            rows = [(view.name, view.added_at.astimezone().isoformat(" ", "seconds")) for view in views]
+            show_table(("OPERATOR", "SINCE"), rows)
+        else:
+            typer.echo("Nobody is registered: whoever can reach the database may change everything, under any name.")
+        return WELL
+
+    run(show)
+
+
+@app.command()
+def add(name: Name, as_: As = None, reason: Reason = None, yes: Yes = False, as_json: Json = False) -> None:
+    """Register an operator. From the first one on, only registered operators can make changes: begin with yourself."""
+    _change(name, as_, reason, yes=yes, as_json=as_json, registered=True)
+
+
+@app.command()
+def remove(name: Name, as_: As = None, reason: Reason = None, yes: Yes = False, as_json: Json = False) -> None:
+    """Take an operator back. Without the last one, everybody may make changes again."""
+    _change(name, as_, reason, yes=yes, as_json=as_json, registered=False)
+
+
+def _change(name: str, as_: str | None, reason: str | None, *, yes: bool, as_json: bool, registered: bool) -> None:
+    async def work(settings: Settings) -> int:
+        by = author(settings, as_, reason)
+        async with _desk(settings) as desk:
+            agreed = await desk.consequence(name, by, registered=registered)
+            if agreed is not None:
+                confirm(f"{agreed} Do it?", yes=yes, as_json=as_json)
+            change = desk.add if registered else desk.remove
+            _show(name, await change(name, by, agreed=agreed), as_json=as_json)
+        return WELL
+
+    run(work)
+
+
+def _show(name: str, made: Registration, *, as_json: bool) -> None:
+    changed = made.before != made.after
+    if as_json:
+        show_json({"operator": name, "changed": changed, "operators": made.after})
+    elif changed:
+        typer.echo(f"Operators: {', '.join(made.after) or 'none; everybody may make changes'}.")
+    else:
+        typer.echo(f"{name} is an operator already.")
+
+
+@asynccontextmanager
+async def _desk(settings: Settings) -> AsyncIterator[OperatorDesk]:
+    from storage.control.operators import OperatorDesk
+
+    async with operating(settings) as (stores, _):
+        yield OperatorDesk(stores.database, stores.pipe)

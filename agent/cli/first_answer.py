@@ -1,0 +1,111 @@
+"""The end of `agent setup`: the channel runs with the real engine until a person got an answer."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, nullcontext
+from uuid import UUID
+
+import typer
+
+from agent.app import configured_channels, open_app
+from agent.cli.run import NOT_WELL, WELL
+from agent.cli.serve import http
+from agent.cli.status import show_findings
+from agent.core.errors import ConfigurationError
+from agent.core.messages import Address, Notice, Placed
+from agent.operations.doctor import diagnose
+from agent.ports import Accept, Channel, Reply
+from agent.settings import Settings
+from agent.web.state import Service, State
+
+
+class Witness:
+    """A channel that notes when an answer arrived in it."""
+
+    def __init__(self, channel: Channel) -> None:
+        self.name = channel.name
+        self.answered = asyncio.Event()
+        self._channel = channel
+
+    async def run(self, accept: Accept) -> None:
+        """Runs the channel."""
+        await self._channel.run(accept)
+
+    def reply(self, address: Address, placed: Placed | None, turn: UUID, *, repeat: bool = False) -> Reply:
+        """The channel's reply, looked at."""
+        return _WitnessedReply(self, self._channel.reply(address, placed, turn, repeat=repeat))
+
+
+class _WitnessedReply:
+    def __init__(self, witness: Witness, reply: Reply) -> None:
+        self._witness = witness
+        self._reply = reply
+
+    async def show(self, text: str) -> Placed | None:
+        return await self._reply.show(text)
+
+    async def finish(self, text: str) -> Placed:
+        placed = await self._reply.finish(text)
+        if isinstance(text, Notice):
+            typer.echo("A message came in, but there is no whole answer: the chat says why.", err=True)
+        else:
+            self._witness.answered.set()
+        return placed
+
+
+async def until_answered(settings: Settings, name: str, *, wait: float, upgrade: bool) -> int:
+    """Runs this channel until an answer arrived, at most `wait` seconds. The exit status says whether one did.
+
+    Raises ConfigurationError when the channel can not be run.
+    """
+    channel = _the_channel(settings, name)
+    if await _answered(settings, channel, wait=wait, upgrade=upgrade):
+        typer.echo("It works: a message was answered. Run agent serve to keep it running.")
+        return WELL
+    typer.echo(f"Nobody got an answer within {wait:g} s.", err=True)
+    findings = await diagnose(settings, only=name)
+    if findings:
+        return show_findings(findings, as_json=False)
+    typer.echo(f"Nothing is wrong that can be seen from here: run agent setup {name} again and write to it.", err=True)
+    return NOT_WELL
+
+
+def _the_channel(settings: Settings, name: str) -> Channel:
+    """Only this channel, new. Raises ConfigurationError when its token is not there."""
+    for channel in configured_channels(settings):
+        if channel.name == name:
+            return channel
+    raise ConfigurationError(f"The token of {name} is not in .env: run agent setup {name} again.")
+
+
+async def _answered(settings: Settings, channel: Channel, *, wait: float, upgrade: bool) -> bool:
+    witness, service = Witness(channel), Service(channel)
+    state = State([service])
+    async with (
+        http(settings, state) if settings.public_url else nullcontext(),
+        open_app(settings, [witness], upgrade=upgrade) as app,
+    ):
+        state.run(app)
+        service.tell(None)
+        typer.echo(f"Waiting up to {wait:g} s for your first message …", err=True)
+        async with _running(witness, app.engine.accept) as ended:
+            arrived = asyncio.create_task(witness.answered.wait())
+            await asyncio.wait({arrived, ended}, timeout=wait, return_when=asyncio.FIRST_COMPLETED)
+            arrived.cancel()
+            if ended.done() and not witness.answered.is_set():
+                ended.result()  # raises why
+        state.stop()
+    return witness.answered.is_set()
+
+
+@asynccontextmanager
+async def _running(channel: Channel, accept: Accept) -> AsyncIterator[asyncio.Task[None]]:
+    """The channel in a task; not started again when it ends: a person waits to hear why."""
+    task = asyncio.create_task(channel.run(accept))
+    try:
+        yield task
+    finally:
+        task.cancel()
+        await asyncio.wait({task})

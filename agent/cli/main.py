@@ -1,0 +1,133 @@
+"""`agent …`: the command line. Commands import what they need when they run, so that `--help` is quick."""
+
+from __future__ import annotations
+
+import gc
+import sys
+from typing import Annotated, Literal
+
+import typer
+
+from agent.cli import db, keys
+from agent.cli.control import audit, channels, experiments, flags, operators
+from agent.cli.limits import budgets, limits
+from agent.cli.run import (
+    EXIT_STATUS,
+    INTERRUPTED,
+    NOT_WELL,
+    USAGE_ERROR,
+    Interrupted,
+    report,
+    report_usage,
+    run,
+)
+
+Migrate = Annotated[
+    bool, typer.Option("--migrate", help="Bring a server's schema up to date first; safe on several at once.")
+]
+Platform = Literal["discord", "telegram", "slack"]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+
+app = typer.Typer(
+    name="agent",
+    help="A chat agent that loses nothing: in the terminal, on Discord, Telegram and Slack.",
+    epilog=f"Exit status: {'; '.join(f'{status} {text}' for status, text in EXIT_STATUS.items())}.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+db.app.command()(keys.new_key)
+db.app.command()(keys.rotate_keys)
+app.add_typer(db.app, name="db")
+app.add_typer(flags.app, name="flags")
+app.add_typer(experiments.app, name="experiments")
+app.add_typer(audit.app, name="audit")
+app.add_typer(channels.app, name="channels")
+app.add_typer(limits.app, name="limits")
+app.add_typer(budgets.app, name="budgets")
+app.add_typer(operators.app, name="operators")
+
+
+@app.command()
+def chat(
+    migrate: Migrate = False,
+    no_input: Annotated[
+        bool, typer.Option("--no-input", help="Never prompt: only read lines from standard input.")
+    ] = False,
+) -> None:
+    """Talk in this terminal. Piped lines are answered one after the other; only answers are printed."""
+    from agent.cli.chat import chat
+
+    run(lambda settings: chat(settings, upgrade=migrate, no_input=no_input))
+
+
+@app.command()
+def serve(migrate: Migrate = False) -> None:
+    """Run every channel that has a token, until stopped."""
+    from agent.cli.serve import serve
+
+    run(lambda settings: serve(settings, upgrade=migrate))
+
+
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def setup(
+    context: typer.Context,
+    channel: Annotated[Platform, typer.Argument(help="What to connect.")],
+    no_input: Annotated[bool, typer.Option("--no-input", help="Never ask: flags and settings answer.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Replace what .env has already.")] = False,
+    wait: Annotated[int, typer.Option(min=1, help="Seconds to wait for your first message.")] = 600,
+    migrate: Migrate = False,
+) -> None:
+    """Connect a platform, step by step, until your first message was answered.
+
+    Flags answer the questions: --token for discord and telegram; --bot-token, --app-token and
+    --signing-secret for slack.
+    """
+    from agent.cli.setup import setup
+
+    setup(channel, context.args, no_input=no_input, yes=yes, wait=wait, upgrade=migrate)
+
+
+@app.command()
+def status(as_json: Json = False) -> None:
+    """Show the health of every part. Exit status 1 when something is not well."""
+    from agent.cli.status import status
+
+    run(lambda settings: status(settings, as_json=as_json))
+
+
+@app.command()
+def doctor(as_json: Json = False) -> None:
+    """Try every configured part for real and say what to fix.
+
+    When all is well it says nothing. Exit status 1 when there is something to fix.
+    """
+    from agent.cli.status import doctor, settings_findings, show_findings
+
+    if findings := settings_findings():
+        raise SystemExit(show_findings(findings, as_json=as_json))
+    run(lambda settings: doctor(settings, as_json=as_json))
+
+
+@app.command()
+def version() -> None:
+    """Show the version."""
+    from importlib.metadata import version
+
+    print(version("simple-ai-agent"))
+
+
+def main() -> None:
+    """Entry point."""
+    gc.disable()  # until `run`: imports leave no garbage, and looking for it takes a tenth of a second
+    try:
+        sys.exit(app(standalone_mode=False))
+    except typer.Abort as end:
+        interrupted = isinstance(end, Interrupted)
+        sys.stderr.write("\n" * interrupted + "agent: Ended here; nothing more was done.\n")
+        sys.exit(INTERRUPTED if interrupted else NOT_WELL)
+    except USAGE_ERROR as error:
+        sys.exit(report_usage(error))
+    except Exception as error:  # the outermost edge: nobody else would say it in a sentence
+        sys.exit(report(error))

@@ -1,0 +1,110 @@
+"""`agent serve`: every channel that has a token, side by side, until stopped."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+
+import structlog
+
+from agent.app import Backdrop, configured_channels, open_app
+from agent.cli.run import WELL, spare_collections
+from agent.core.errors import AgentError, ConfigurationError
+from agent.operations.credentials import with_stored_credentials
+from agent.ports import Accept, Channel
+from agent.settings import Settings
+from agent.web.app import web_app
+from agent.web.server import http_server
+from agent.web.state import Service, State
+
+FIRST_PAUSE = 1.0
+LONGEST_PAUSE = 60.0
+HEALTHY = 60.0  # seconds after which an end counts as a new trouble, not as the old one
+
+log = structlog.get_logger()
+
+
+async def serve(
+    settings: Settings,
+    *,
+    upgrade: bool,
+    channels_of: Callable[[Settings, Backdrop], Sequence[Channel]] = configured_channels,
+) -> int:
+    """Runs until cancelled. Raises ConfigurationError when no channel has a token."""
+    settings = await with_stored_credentials(settings)
+    behind = Backdrop()
+    channels = channels_of(settings, behind)
+    if not channels:
+        raise ConfigurationError(
+            "No channel has a token: set DISCORD_TOKEN, TELEGRAM_TOKEN or SLACK_BOT_TOKEN, or talk here "
+            "with agent chat."
+        )
+    state = State([Service(channel) for channel in channels])
+    # HTTP is the outermost: it tells how things are from the first moment until the engine is drained.
+    async with http(settings, state), open_app(settings, channels, upgrade=upgrade) as app:
+        behind.open(app.stores)
+        state.run(app)
+        spare_collections()
+        try:
+            services = [supervise(s.channel, app.engine.accept, tell=s.tell) for s in state.services]
+            await _side_by_side(services)
+        finally:
+            state.stop()
+    return WELL
+
+
+@asynccontextmanager
+async def http(settings: Settings, state: State) -> AsyncIterator[None]:
+    """The HTTP server of these settings. Raises ConfigurationError when it can not listen."""
+    async with http_server(web_app(state), settings.http_host, settings.http_port) as port:
+        log.info("http", host=settings.http_host, port=port)
+        yield
+
+
+async def _side_by_side(services: Sequence[Awaitable[None]]) -> None:
+    tasks = [asyncio.ensure_future(service) for service in services]
+    try:
+        await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+
+
+async def supervise(
+    channel: Channel,
+    accept: Accept,
+    *,
+    tell: Callable[[str | None], None] = lambda trouble: None,
+    sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
+    clock: Callable[[], float] = time.monotonic,
+) -> None:
+    """Runs a channel for ever: when it ends it is started again, each time later, up to a minute.
+
+    Why it ended is logged and told; None is told when it starts. Nothing that happens to one channel reaches another.
+    """
+    pause = FIRST_PAUSE
+    while True:
+        started = clock()
+        tell(None)
+        reason = await _run(channel, accept)
+        tell(reason)
+        if clock() - started > HEALTHY:
+            pause = FIRST_PAUSE
+        log.error(f"{channel.name}: {reason} It is tried again in {pause:.0f} s.")
+        await sleep(pause)
+        pause = min(2 * pause, LONGEST_PAUSE)
+
+
+async def _run(channel: Channel, accept: Accept) -> str:
+    """Why it ended, as a sentence."""
+    try:
+        await channel.run(accept)
+    except AgentError as error:
+        return error.sentence
+    except Exception as error:  # an SDK's own fault must not end the other channels
+        log.debug("channel failed", channel=channel.name, exc_info=error)
+        return f"It failed with {type(error).__name__}."
+    return "It ended by itself."

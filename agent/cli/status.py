@@ -1,0 +1,70 @@
+"""`agent status` and `agent doctor`: what they find is shown here."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+
+import typer
+
+from agent.cli.run import NOT_WELL, WELL
+from agent.core.channel import Finding
+from agent.core.errors import ConfigurationError
+from agent.operations.doctor import diagnose
+from agent.operations.status import Check, examine
+from agent.settings import Settings, load_settings
+
+_STYLES = {"ok": "green", "slower": "yellow", "not well": "bold red"}
+
+
+async def status(settings: Settings, *, as_json: bool) -> int:
+    """Shows every part; exit status 1 when one is not well. Slower is well."""
+    checks = await examine(settings)
+    well = all(check.state != "not well" for check in checks)
+    if as_json:
+        typer.echo(json.dumps({"well": well, "parts": [asdict(check) for check in checks]}, ensure_ascii=False))
+    else:
+        _show(checks)
+    return WELL if well else NOT_WELL
+
+
+def _show(checks: Sequence[Check]) -> None:
+    from rich.console import Console
+    from rich.text import Text
+
+    console = Console(highlight=False)
+    for check in checks:
+        state = (f"{check.state:<10}", _STYLES[check.state])
+        console.print(Text.assemble(state, f"{check.part:<12}", check.text), soft_wrap=True)
+
+
+async def doctor(settings: Settings, *, as_json: bool) -> int:
+    """Tries every part and shows what to mend."""
+    return show_findings(await diagnose(settings), as_json=as_json)
+
+
+def settings_findings() -> Sequence[Finding]:
+    """What is wrong with the settings: nothing else can be tried then."""
+    try:
+        load_settings()
+    except ConfigurationError as error:
+        return [Finding("settings", error.sentence, "See docs/configuration.md.")]
+    return []
+
+
+def show_findings(findings: Sequence[Finding], *, as_json: bool) -> int:
+    """One sentence a finding, and what mends it; nothing when all is well. Returns the exit status."""
+    if as_json:
+        found = [asdict(finding) for finding in findings]
+        typer.echo(json.dumps({"well": not findings, "findings": found}, ensure_ascii=False))
+    else:
+        for finding in findings:
+            typer.echo(f"{finding.part}: {_joined(finding)}")
+    return NOT_WELL if findings else WELL
+
+
+def _joined(finding: Finding) -> str:
+    """Most remedies are in the sentence already; the page is named once."""
+    named = finding.remedy.rstrip(".") in finding.problem
+    return finding.problem if named else f"{finding.problem} {finding.remedy}"

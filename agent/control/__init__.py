@@ -1,0 +1,1 @@
+"""What operators set: flags, rules and experiments, evaluated in the process."""

@@ -1,0 +1,216 @@
+"""Flags by OpenFeature (openfeature.dev): the provider, and the client by which the agent itself reads them.
+
+A client finds its provider by a domain when it is asked, so it may be made before there is one: until then every flag
+has its default. In the evaluation context, the targeting key is a person's id, `channel` and `chat` say where.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import lru_cache
+from typing import Any, Protocol, TypeVar
+from uuid import UUID
+
+from openfeature import api
+from openfeature.evaluation_context import EvaluationContext
+from openfeature.event import ProviderEventDetails
+from openfeature.exception import ErrorCode
+from openfeature.flag_evaluation import FlagResolutionDetails, FlagValueType, Reason
+from openfeature.hook import get_hooks
+from openfeature.provider import AbstractProvider, Metadata
+
+from agent.control.experiments import Experiment
+from agent.control.flags import Flag, Kind
+from agent.control.rules import EVERYBODY, Audience, Rules, resolve
+
+DOMAIN = "agent"
+"""Of the instance that runs in this process."""
+
+T = TypeVar("T")
+
+_REASONS = {
+    "kill": Reason.DISABLED,
+    "person": Reason.TARGETING_MATCH,
+    "chat": Reason.TARGETING_MATCH,
+    "channel": Reason.TARGETING_MATCH,
+    "experiment": Reason.SPLIT,
+    "percentage": Reason.SPLIT,
+    "global": Reason.STATIC,
+    "default": Reason.DEFAULT,
+}
+
+
+class FlagState(Protocol):
+    """Flags and their rules at one epoch."""
+
+    @property
+    def epoch(self) -> int: ...
+
+    @property
+    def experiments(self) -> Mapping[str, Experiment]:
+        """Those that run, by flag."""
+
+    def flag(self, name: str) -> Flag[Any] | None: ...
+
+    def rules_of(self, name: str) -> Rules: ...
+
+
+class FlagSource(Protocol):
+    """Where the provider finds the newest state."""
+
+    @property
+    def state(self) -> FlagState: ...
+
+    @property
+    def stale(self) -> bool: ...
+
+    @property
+    def watchers(self) -> list[Callable[[], None]]: ...
+
+
+class FlagProvider(AbstractProvider):
+    """Evaluates in the process, without I/O. Never raises: an error is told with the caller's default value."""
+
+    def __init__(self, source: FlagSource) -> None:
+        super().__init__()
+        self._source = source
+        self._seen = (source.state, source.stale)
+        source.watchers.append(self._moved)
+
+    def get_metadata(self) -> Metadata:
+        return Metadata(name="simple-ai-agent")
+
+    def resolve_boolean_details(
+        self, flag_key: str, default_value: bool, evaluation_context: EvaluationContext | None = None
+    ) -> FlagResolutionDetails[bool]:
+        return self._details(Kind.BOOL, flag_key, default_value, _audience(evaluation_context))
+
+    def resolve_string_details(
+        self, flag_key: str, default_value: str, evaluation_context: EvaluationContext | None = None
+    ) -> FlagResolutionDetails[str]:
+        return self._details(Kind.STRING, flag_key, default_value, _audience(evaluation_context))
+
+    def resolve_integer_details(
+        self, flag_key: str, default_value: int, evaluation_context: EvaluationContext | None = None
+    ) -> FlagResolutionDetails[int]:
+        return self._details(Kind.INT, flag_key, default_value, _audience(evaluation_context))
+
+    def resolve_float_details(
+        self, flag_key: str, default_value: float, evaluation_context: EvaluationContext | None = None
+    ) -> FlagResolutionDetails[float]:
+        return self._details(Kind.FLOAT, flag_key, default_value, _audience(evaluation_context))
+
+    def resolve_object_details(
+        self,
+        flag_key: str,
+        default_value: Sequence[FlagValueType] | Mapping[str, FlagValueType],
+        evaluation_context: EvaluationContext | None = None,
+    ) -> FlagResolutionDetails[Sequence[FlagValueType] | Mapping[str, FlagValueType]]:
+        return self._details(Kind.JSON, flag_key, default_value, _audience(evaluation_context))
+
+    def value(self, flag: Flag[T], default: T, who: Audience) -> T:
+        """As a client's evaluation gives it, without its merging of contexts: that takes longer than deciding."""
+        return self._details(flag.kind, flag.name, default, who).value
+
+    def _details(self, kind: Kind, name: str, default: T, who: Audience | None) -> FlagResolutionDetails[T]:
+        state = self._source.state
+        flag = state.flag(name)
+        if flag is None:
+            return _failed(default, ErrorCode.FLAG_NOT_FOUND, f"There is no flag {name}.")
+        if flag.kind is not kind:
+            return _failed(default, ErrorCode.TYPE_MISMATCH, f"{name} is {flag.kind.value}, not {kind.value}.")
+        if who is None:
+            return _failed(default, ErrorCode.INVALID_CONTEXT, "The targeting key is a person's id, the rest is text.")
+        step = resolve(flag, state.rules_of(name), who)
+        value: Any = step.value
+        if kind is Kind.FLOAT and value is not None:
+            value = float(value)  # Postgres gives 1e16 back as a whole number
+        reason = _REASONS[step.rule] if step.variant is None else Reason.SPLIT
+        return FlagResolutionDetails(
+            value=default if value is None else value,
+            reason=Reason.STALE if self._source.stale else reason,
+            variant=step.variant,
+            flag_metadata={"rule": step.scope, "epoch": state.epoch},
+        )
+
+    def variants(self, who: Audience, unasked: Collection[str]) -> dict[str, str]:
+        """As agent.ports.Flags says."""
+        state = self._source.state
+        found = {}
+        for name, experiment in state.experiments.items():
+            flag = None if name in unasked else state.flag(name)
+            variant = resolve(flag, state.rules_of(name), who).variant if flag else None
+            if variant is not None:
+                found[experiment.name] = variant
+        return found
+
+    def _moved(self) -> None:
+        """Tells whoever listens for OpenFeature's events."""
+        seen, self._seen = self._seen, (self._source.state, self._source.stale)
+        if self._seen[0] is not seen[0]:
+            self.emit_provider_configuration_changed(ProviderEventDetails())
+        if self._seen[1] and not seen[1]:
+            self.emit_provider_stale(ProviderEventDetails(message="No store answers; the last known values stand."))
+        elif seen[1] and not self._seen[1]:
+            self.emit_provider_ready(ProviderEventDetails())
+
+
+def _failed(default: T, code: ErrorCode, message: str) -> FlagResolutionDetails[T]:
+    return FlagResolutionDetails(value=default, reason=Reason.ERROR, error_code=code, error_message=message)
+
+
+def _audience(context: EvaluationContext | None) -> Audience | None:
+    """None when what is given can not be one."""
+    if context is None:
+        return EVERYBODY
+    places = context.attributes
+    try:
+        return _named(context.targeting_key, places.get("channel"), places.get("chat"))
+    except (ValueError, AttributeError, TypeError):
+        return None
+
+
+@lru_cache(maxsize=4096)  # a turn asks for several flags, and the same people come again
+def _named(person: Any, channel: Any, chat: Any) -> Audience:
+    if not isinstance(channel, str | None) or not isinstance(chat, str | None):
+        raise TypeError
+    return Audience(UUID(person) if person else None, channel, chat)
+
+
+def provide(source: FlagSource, domain: str) -> None:
+    """From now on clients of this domain read from `source`."""
+    api.set_provider_and_wait(FlagProvider(source), domain)
+
+
+class OpenFeatureFlags:
+    """Implements agent.ports.Flags: asks the provider, through a client when there are hooks that want to know."""
+
+    def __init__(self, domain: str = DOMAIN) -> None:
+        self._client = client = api.get_client(domain)
+        self._read: Mapping[Kind, Callable[[str, Any, EvaluationContext], Any]] = {
+            Kind.BOOL: client.get_boolean_value,
+            Kind.INT: client.get_integer_value,
+            Kind.FLOAT: client.get_float_value,
+            Kind.STRING: client.get_string_value,
+            Kind.JSON: client.get_object_value,
+        }
+
+    def value(self, flag: Flag[T], who: Audience, otherwise: T | None = None) -> T:
+        default: Any = otherwise if flag.default is None else flag.default
+        provider = self._client.provider
+        if isinstance(provider, FlagProvider) and not get_hooks():
+            value: T = provider.value(flag, default, who)
+        else:
+            value = self._read[flag.kind](flag.name, default, _context(who))
+        return value
+
+    def variants(self, who: Audience, unasked: Collection[str] = ()) -> Mapping[str, str]:
+        provider = self._client.provider
+        return provider.variants(who, unasked) if isinstance(provider, FlagProvider) else {}
+
+
+def _context(who: Audience) -> EvaluationContext:
+    places = {"channel": who.channel, "chat": who.chat}
+    return EvaluationContext(
+        str(who.person) if who.person else None, {name: place for name, place in places.items() if place is not None}
+    )

@@ -1,0 +1,197 @@
+"""Which of a flag's rules decides, and why each other one does not. Pure: no clock, no store.
+
+Rules are asked in this order: kill switch, person, chat, channel, experiment, percentage, global, default. The running
+experiment of a flag stands among its rules; it has its say for a person when no rule before it matches.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from agent.control.buckets import BUCKETS, bucket_of, edge
+from agent.control.experiments import Experiment, Variant
+from agent.control.flags import Flag
+from agent.core.errors import Rejected
+
+KILL, PERCENTAGE, GLOBAL, DEFINITION = "kill", "percentage", "global", "definition"
+"""Scopes with one row per flag. `definition` is no rule: it holds what a flag is that an operator made."""
+
+EXPERIMENT = "experiment"
+"""The scope of a flag's running experiment. It has no row among the flags."""
+
+
+def person_scope(person: UUID) -> str:
+    return f"person:{person}"
+
+
+def chat_scope(channel: str, chat: str) -> str:
+    return f"chat:{channel}:{chat}"
+
+
+def channel_scope(channel: str) -> str:
+    return f"channel:{channel}"
+
+
+@dataclass(frozen=True, slots=True)
+class Audience:
+    """For whom a flag is asked. `person` is one human, whatever account is used."""
+
+    person: UUID | None = None
+    channel: str | None = None
+    chat: str | None = None
+    asked: tuple[tuple[str, str | None], ...] = field(init=False, repr=False, compare=False)
+    """The rules in their order, each with the scope that it is looked for in; None: nobody said who or where."""
+
+    def __post_init__(self) -> None:
+        person, channel, chat = self.person, self.channel, self.chat
+        asked = (
+            ("kill", KILL),
+            ("person", person_scope(person) if person else None),
+            ("chat", chat_scope(channel, chat) if channel and chat else None),
+            ("channel", channel_scope(channel) if channel else None),
+            ("experiment", EXPERIMENT),
+            ("percentage", PERCENTAGE),
+            ("global", GLOBAL),
+        )
+        object.__setattr__(self, "asked", asked)  # once, and not at each of many flags
+
+
+EVERYBODY = Audience()
+
+
+class Outcome(enum.Enum):
+    """What became of a rule."""
+
+    MATCHED = "it matches"
+    UNSET = "it is not set"
+    UNNAMED = "it was not said who or where"
+    ELSEWHERE = "it is not for this channel"
+    OUTSIDE = "this person is outside the share"
+    LEAVES = "this person's variant leaves the flag to the next rules"
+    INVALID = "its value is not one of this flag"
+
+
+class Step(NamedTuple):
+    """One rule, and what became of it."""
+
+    rule: str  # kill, person, chat, channel, experiment, percentage, global or default
+    scope: str  # the stored scope it was looked for in; `experiment:<name>`
+    outcome: Outcome
+    value: Any = None
+    bucket: int | None = None  # of the person, when there is a share
+    share: float | None = None  # percent
+    variant: str | None = None  # that the person has in the flag's experiment, if it had its say
+
+    @property
+    def sentence(self) -> str:
+        """Why it matched or did not, for people."""
+        if self.bucket is None or self.share is None:
+            return self.outcome.value if self.variant is None else f"{self.outcome.value}: variant {self.variant}"
+        return f"{self.outcome.value}: bucket {self.bucket} of {BUCKETS}, {self.share:g} % are {edge(self.share)}"
+
+
+Rules = Mapping[str, Any]
+"""What operators set for one flag: by scope."""
+
+NO_RULES: Rules = {}
+
+
+def resolve(flag: Flag[Any], rules: Rules, who: Audience) -> Step:
+    """The rule that decides. A value of None means: as the caller's own setting says.
+
+    Its `variant` is also set when that left the flag to a later rule: such a person takes part, too.
+    """
+    variant = None
+    for rule, scope in who.asked:
+        if scope in rules:
+            step = _step(flag, rules, who, rule, scope)
+            if step.outcome is Outcome.MATCHED:
+                return step if variant is None else step._replace(variant=variant)
+            variant = step.variant or variant
+    return _default(flag) if variant is None else _default(flag)._replace(variant=variant)
+
+
+def steps(flag: Flag[Any], rules: Rules, who: Audience) -> Iterator[Step]:
+    """All rules in their order, also those after the one that decides."""
+    for rule, scope in who.asked:
+        yield _step(flag, rules, who, rule, scope)
+    yield _default(flag)
+
+
+def _default(flag: Flag[Any]) -> Step:
+    return Step("default", "default", Outcome.MATCHED, flag.default)
+
+
+def _step(flag: Flag[Any], rules: Rules, who: Audience, rule: str, scope: str | None) -> Step:
+    if scope is None:
+        return Step(rule, rule, Outcome.UNNAMED)
+    if scope not in rules:
+        return Step(rule, scope, Outcome.UNSET)
+    value = rules[scope]
+    if rule == "percentage":
+        return _shared(flag, value, who.person)
+    if rule == "experiment":
+        return _tested(flag, value, who)
+    if value is None and rule == "kill":
+        return Step(rule, scope, Outcome.MATCHED, flag.default)
+    return Step(rule, scope, Outcome.MATCHED if flag.fits(value) else Outcome.INVALID, value)
+
+
+def _tested(flag: Flag[Any], experiment: Any, who: Audience) -> Step:
+    """`experiment` is what the state put there, or what somebody wrote among the flags by hand."""
+    if not isinstance(experiment, Experiment):
+        return Step("experiment", EXPERIMENT, Outcome.INVALID)
+    scope = f"{EXPERIMENT}:{experiment.name}"
+    if who.person is None or (experiment.channels and who.channel is None):
+        return Step("experiment", scope, Outcome.UNNAMED)
+    variant = experiment.variant_for(who.person, who.channel)
+    if variant is not None:
+        return _variant(flag, scope, variant)
+    if experiment.channels and who.channel not in experiment.channels:
+        return Step("experiment", scope, Outcome.ELSEWHERE)
+    bucket = experiment.share_bucket(who.person)
+    return Step("experiment", scope, Outcome.OUTSIDE, None, bucket, experiment.share)
+
+
+def _variant(flag: Flag[Any], scope: str, variant: Variant) -> Step:
+    if variant.value is None:
+        return Step("experiment", scope, Outcome.LEAVES, variant=variant.name)
+    if not flag.fits(variant.value):
+        return Step("experiment", scope, Outcome.INVALID, variant.value)
+    return Step("experiment", scope, Outcome.MATCHED, variant.value, variant=variant.name)
+
+
+def _shared(flag: Flag[Any], rule: Any, person: UUID | None) -> Step:
+    if not _is_share(flag, rule):
+        return Step("percentage", PERCENTAGE, Outcome.INVALID, rule)
+    share, salt, value = rule["share"], rule["salt"], rule["value"]
+    if person is None:
+        return Step("percentage", PERCENTAGE, Outcome.UNNAMED, value, None, share)
+    bucket = bucket_of(salt, person)
+    inside = bucket < edge(share)
+    return Step("percentage", PERCENTAGE, Outcome.MATCHED if inside else Outcome.OUTSIDE, value, bucket, share)
+
+
+def _is_share(flag: Flag[Any], rule: object) -> bool:
+    if not isinstance(rule, dict):
+        return False
+    share = rule.get("share")
+    return (
+        isinstance(share, int | float)
+        and 0 <= share <= 100
+        and isinstance(rule.get("salt"), str)
+        and flag.fits(rule.get("value"))
+    )
+
+
+def percentage_rule(share: float, salt: str, value: object) -> dict[str, Any]:
+    """A rule for a share of all people, in percent. Raises Rejected when it is none."""
+    if not 0 <= share <= 100 or round(share, 3) != share:
+        raise Rejected("A percentage is from 0 to 100, with at most three decimals.")
+    if not (0 < len(salt) <= 100 and salt.isprintable()):
+        raise Rejected("A salt has 1 to 100 printable characters.")
+    return {"share": float(share), "salt": salt, "value": value}

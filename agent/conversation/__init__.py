@@ -1,0 +1,1 @@
+"""accept → answer → deliver: the use case of the agent."""

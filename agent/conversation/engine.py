@@ -1,0 +1,91 @@
+"""accept → answer → deliver: the one use case, and what one instance does to keep its promise.
+
+What can fail between any two awaits is answered by Postgres alone: a message is stored or not, a claim is held or
+not, a turn is open or closed. An instance may end anywhere; another finds its claims expired and its turns open.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from types import TracebackType
+from typing import Self
+
+import structlog
+
+from agent.conversation.admission import Rush
+from agent.conversation.background import Tasks
+from agent.conversation.intake import Intake
+from agent.conversation.policy import Steering
+from agent.conversation.worker import Worker
+from agent.core.errors import StoreUnavailable
+from agent.core.messages import Inbound
+from agent.ports import Options, Ports
+
+ROUTINE_BEATS = 30  # every so many heartbeats, look for anything left over
+NEAR = 900.0  # seconds to look back when an instance has just died
+FAR = 30 * 86_400.0  # … and as a routine: as long as turns are kept
+
+log = structlog.get_logger()
+
+
+class Engine:
+    """One instance. Use as a context: it beats inside, drains at the end."""
+
+    def __init__(self, ports: Ports, options: Options) -> None:
+        self._ports = ports
+        self._options = options
+        steering, rush = Steering(ports.flags, ports.control, options), Rush()
+        self._tasks = Tasks()
+        self._worker = Worker(ports, steering, rush, self._tasks, lease_seconds=options.lease_seconds)
+        self._intake = Intake(ports, options, steering, self._worker, rush, self._tasks)
+        self._beats: asyncio.Task[None] | None = None
+        self._stopping = False
+
+    async def __aenter__(self) -> Self:
+        self._beats = asyncio.create_task(self._beat_for_ever())
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.stop()
+
+    async def accept(self, inbound: Inbound) -> bool:
+        """See `agent.ports.Accept`."""
+        if self._stopping:
+            raise StoreUnavailable("The agent is stopping. Please send that again in a moment.")
+        # Whoever delivers may be cancelled; what has begun to be stored is still followed to its end.
+        return await asyncio.shield(self._tasks.spawn(self._intake.accept(inbound)))
+
+    async def _beat_for_ever(self) -> None:
+        beats = 0
+        while True:
+            try:
+                await self._beat(routine=beats % ROUTINE_BEATS == 0)
+                beats += 1
+            except StoreUnavailable:
+                log.warning("no heartbeat: Postgres does not answer")
+                await self._ports.control.miss()
+            except Exception as error:  # whatever it is: an instance that stops beating loses all its work
+                log.exception("heartbeat failed", error=type(error).__name__)
+            await asyncio.sleep(self._options.beat_seconds)
+
+    async def _beat(self, *, routine: bool) -> None:
+        beat = await self._worker.beat()
+        if self._tasks.in_doubt() or routine or beat.bereaved:
+            await self._worker.sweep(FAR if routine else NEAR)
+        await self._ports.control.observe(beat.epoch)
+
+    async def stop(self) -> None:
+        """Takes nothing more in, lets answers finish for a while, then hands the rest to other instances."""
+        self._stopping = True
+        await self._tasks.drain(self._options.drain_seconds)
+        if self._beats is not None:
+            self._beats.cancel()
+            await asyncio.wait({self._beats})
+        left, attempted = self._worker.held()
+        await self._tasks.cancel()
+        try:
+            await self._ports.leases.hand_back(left, attempted)
+        except StoreUnavailable:
+            log.warning("leases not handed back", count=len(left))

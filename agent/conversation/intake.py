@@ -1,0 +1,221 @@
+"""What becomes of what arrives: a message waits for its answer, a command is obeyed, an edit or a thumb is kept.
+
+Whatever it is, accepting it returns once it is durable. What is refused is told so, once.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+
+import structlog
+from structlog.contextvars import bind_contextvars
+from uuid_utils.compat import uuid7
+
+from agent import metrics
+from agent.control.rules import Audience
+from agent.conversation.access import (
+    is_barred,
+    is_stranger,
+    model_refusal,
+    permits,
+    stranger_rule,
+    stranger_sentence,
+)
+from agent.conversation.active_answer import Cut
+from agent.conversation.admission import Rush
+from agent.conversation.background import Tasks
+from agent.conversation.commands import Plan, plan, say
+from agent.conversation.feedback import Votes
+from agent.conversation.policy import Steering
+from agent.conversation.worker import Worker
+from agent.core.commands import Command, parse_command
+from agent.core.effects import StopAnswer
+from agent.core.errors import AgentError, PassedOver
+from agent.core.limits import Limited, LocalLimiter
+from agent.core.messages import Inbound, Message, Notice, Overlap, Window
+from agent.core.text import is_unicode
+from agent.core.turns import Accepted, Arrival, Loaded, NewTurn, Undelivered, Waiting
+from agent.ports import Options, Ports
+
+LONGEST_NAME = 255  # characters of a person's name that are kept
+
+log = structlog.get_logger()
+
+
+class Intake:
+    """Of one instance."""
+
+    def __init__(
+        self, ports: Ports, options: Options, steering: Steering, worker: Worker, rush: Rush, tasks: Tasks
+    ) -> None:
+        self._ports = ports
+        self._options = options
+        self._steering = steering
+        self._worker = worker
+        self._rush = rush
+        self._tasks = tasks
+        self._votes = Votes(ports, tasks.spawn)
+        self._strangers = LocalLimiter()  # who was told that they may not talk here
+
+    async def accept(self, inbound: Inbound) -> bool:
+        """See `agent.ports.Accept`."""
+        inbound = replace(inbound, username=_storable(inbound.username))
+        try:
+            if inbound.change in ("vote", "unvote"):
+                await self._vote(inbound)
+            else:
+                await self._accept(inbound)
+        except PassedOver:
+            return False
+        return True
+
+    async def _vote(self, inbound: Inbound) -> None:
+        try:
+            await self._votes.take(inbound)
+        except AgentError:
+            raise
+        except Exception as error:  # delivered again and again it would hold up all behind it
+            log.exception("vote refused", error=type(error).__name__)
+
+    async def _accept(self, inbound: Inbound) -> None:
+        bind_contextvars(turn=str(inbound.turn_id))  # in this task and all that it begins
+        try:
+            with self._rush.arriving():
+                await self._take(inbound)
+        except AgentError:
+            raise
+        except Exception as error:
+            # A message that no statement takes would be delivered again and again, and hold up all behind it.
+            log.exception("message refused", error=type(error).__name__)
+            await self._say_once(inbound, say(Notice("This message can not be stored. Please put it differently.")))
+
+    async def _take(self, inbound: Inbound) -> None:
+        refusal, parsed = self._refusal(inbound), parse_command(inbound.text)
+        if is_barred(self._ports.control.channel(inbound.address.channel), inbound):
+            await self._bar(inbound)
+        elif inbound.change != "new":
+            await self._edit(inbound)
+        elif (refusal or parsed) and (limited := await self._ports.limiter.judge(inbound)):
+            await self._hold_off(inbound, limited)
+        elif refusal:
+            await self._say_once(inbound, say(Notice(refusal)))
+        elif parsed:
+            await self._command(inbound, *parsed)
+        else:
+            await self._ask(inbound)
+
+    async def _ask(self, inbound: Inbound, *, retry: bool = False) -> None:
+        started, channel = time.monotonic(), inbound.address.channel
+        arrival = await self._ports.cache.arrive(inbound)
+        await self._ports.control.observe(arrival.epoch)
+        if arrival.limited is not None:
+            await self._hold_off(inbound, arrival.limited)
+            return
+        known = arrival.user is not None
+        turn = NewTurn(inbound, uuid7(), uuid7(), arrival.user or uuid7(), known, retry)
+        accepted = await self._ports.turns.accept(turn)
+        if accepted is None:
+            self._tasks.doubt()  # delivered again, or stored by a statement whose answer got lost
+            metrics.duplicates.add(channel)
+            log.info("duplicate")
+            return
+        metrics.turns.add(channel, "open")
+        metrics.took(started, channel, "accept")
+        log.info("accepted", seq=accepted.seq)
+        if accepted.claim is not None:
+            self._worker.begin(accepted.claim, _arrived(inbound, arrival, accepted))
+        elif self._steering.overlap(Audience(accepted.person, channel, inbound.address.chat)) is Overlap.INTERRUPT:
+            self._worker.cut(accepted.conversation, Cut.INTERRUPTED)
+
+    async def _bar(self, inbound: Inbound) -> None:
+        """Somebody who may not talk here. Their message is not stored. Raises PassedOver when they hear nothing."""
+        log.info("barred", channel=inbound.address.channel)
+        settings = self._ports.control.channel(inbound.address.channel)
+        if not is_stranger(settings, inbound) or self._strangers.judge([stranger_rule(inbound)]) is not None:
+            raise PassedOver
+        await self._say_once(inbound, say(Notice(stranger_sentence(inbound))))
+
+    async def _hold_off(self, inbound: Inbound, limited: Limited) -> None:
+        """A message that came too early is not stored; its author hears so once in the limit's window.
+
+        Raises PassedOver when they did before.
+        """
+        log.info("limited", scope=limited.scope)
+        metrics.limited.add(inbound.address.channel, limited.scope)
+        if not limited.tell:
+            raise PassedOver
+        await self._say_once(inbound, say(Notice(limited.sentence)))
+
+    def _refusal(self, inbound: Inbound) -> str | None:
+        """Why a text can not be stored exactly as it was written."""
+        text = inbound.text
+        if len(text) > self._options.max_message_chars:
+            return (
+                f"This message has {len(text)} characters; at most {self._options.max_message_chars} are possible. "
+                "Please send it in parts."
+            )
+        if not text.strip():
+            return "This message has no text."
+        if "\0" in text:
+            return "This message has a NUL character in it and can not be stored. Please remove it."
+        if not is_unicode(text):
+            return "This message is not valid Unicode (half a surrogate pair) and can not be stored."
+        return None
+
+    async def _edit(self, inbound: Inbound) -> None:
+        if inbound.change == "edit" and self._refusal(inbound):
+            return
+        conversation = await self._ports.desk.edit(inbound)
+        if conversation is not None:
+            self._worker.cut(conversation, Cut.EDITED, covering=inbound.turn_id)
+
+    async def _command(self, inbound: Inbound, command: Command, argument: str) -> None:
+        if command.name == "retry":
+            last = (await self._ports.desk.standing(inbound)).last_text
+            if last:
+                await self._ask(replace(inbound, text=last), retry=True)
+            else:
+                await self._say_once(inbound, say("There is nothing to answer again yet."))
+            return
+        where = inbound.address.channel, inbound.address.chat
+        channel = self._ports.control.channel(where[0])
+        if command.name == "model" and argument not in ("", "default") and not permits(channel, argument):
+            await self._say_once(inbound, say(model_refusal(channel, argument)))
+            return
+        made = await plan(
+            command, argument, inbound,
+            desk=self._ports.desk, models=self._ports.models,
+            default_model=lambda person: self._steering.model(Audience(person, *where)),
+        )  # fmt: skip
+        await self._say_once(inbound, made)
+        if isinstance(made.effect, StopAnswer):
+            self._worker.stop_writing(inbound.address.key)
+
+    async def _say_once(self, inbound: Inbound, made: Plan) -> None:
+        """Does and answers something that is no message. Once: a repeated delivery finds its turn there."""
+        text = await self._ports.desk.once(inbound, made.effect, made.reply)
+        if text is not None:
+            metrics.turns.add(inbound.address.channel, "open")
+            said = Undelivered((inbound.turn_id,), inbound.address, None, text)
+            self._tasks.spawn(self._worker.deliver(said, repeat=False))
+
+
+def _storable(name: str | None) -> str | None:
+    """A name as Postgres can keep it, whole or not; people choose strange ones."""
+    return (name or "").replace("\0", "").encode("utf-8", "replace").decode()[:LONGEST_NAME] or None
+
+
+def _arrived(inbound: Inbound, arrival: Arrival, accepted: Accepted) -> Loaded | None:
+    """What the claim needs to know, when the cached window is exactly one version behind; else None: read it."""
+    window = Window(0, ()) if accepted.seq == 1 else arrival.window
+    ours = accepted.seq == 1 or arrival.conversation == accepted.conversation
+    if window is None or not ours or window.version != accepted.seq - 1:
+        return None
+    author = None if inbound.direct else inbound.username
+    asked = Message(accepted.seq, "user", inbound.text, author=author)
+    waiting = Waiting(
+        accepted.seq, accepted.turn, inbound.address, accepted.user, inbound.user_id,
+        direct=inbound.direct, person=accepted.person, model=accepted.model,
+    )  # fmt: skip
+    return Loaded(Window(accepted.seq, (*window.messages, asked)), (waiting,))

@@ -1,0 +1,47 @@
+"""The commands people can type, the same on every channel. What they answer is in `agent.conversation.commands`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """One command: `/name [argument]`."""
+
+    name: str
+    summary: str  # one line, shown by /help and in the platforms' menus
+    argument: str | None = None  # what may follow, for people; None: nothing
+
+
+COMMANDS: tuple[Command, ...] = (
+    Command("help", "what I can do"),
+    Command("new", "start a new conversation; the old one is kept"),
+    Command("model", "show or choose the model", "name|default"),
+    Command("history", "show the last messages", "number"),
+    Command("usage", "tokens and cost so far"),
+    Command("stop", "stop the answer that is being written"),
+    Command("retry", "answer the last message again"),
+    Command("link", "join your accounts on two channels", "code"),
+)
+
+_BY_NAME = {command.name: command for command in COMMANDS}
+
+
+def parse_command(text: str) -> tuple[Command, str] | None:
+    """The command and its argument, or None when the text is an ordinary message.
+
+    `!name` is the same as `/name` (Slack has no slash commands in threads); `/name@bot` is Telegram's form in
+    groups. An unknown name is an ordinary message: people do write paths.
+    """
+    if text[:1] not in ("/", "!"):
+        return None
+    head, _, argument = text.strip().partition(" ")
+    command = _BY_NAME.get(head[1:].partition("@")[0].lower())
+    return (command, argument.strip()) if command else None
+
+
+def help_text() -> str:
+    """What `/help` answers."""
+    lines = [f"- `/{c.name}{f' [{c.argument}]' if c.argument else ''}`: {c.summary}" for c in COMMANDS]
+    return "Write to me and I answer. Commands:\n\n" + "\n".join(lines)

@@ -1,0 +1,80 @@
+"""What a command does, and what it reads."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from uuid import UUID
+
+from agent.core.messages import Role
+
+
+class NewConversation:
+    """Effect of `/new`: the active conversation ends and is kept."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChooseModel:
+    """Effect of `/model`: for the person in a direct chat, else for the conversation. None: the default."""
+
+    model: str | None
+
+
+class StopAnswer:
+    """Effect of `/stop`: whoever answers this chat stops."""
+
+
+@dataclass(frozen=True, slots=True)
+class OfferLink:
+    """Effect of `/link`: this account can be joined with the code for ten minutes."""
+
+    code: str
+
+
+@dataclass(frozen=True, slots=True)
+class AcceptLink:
+    """Effect of `/link CODE`: this account joins the person who has the code."""
+
+    code: str
+
+
+Effect = NewConversation | ChooseModel | StopAnswer | OfferLink | AcceptLink
+
+
+Outcome = bool
+"""Whether the effect found something to change (a conversation to end, an answer to stop, a valid code)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What is true of a person in a chat, for commands."""
+
+    override: str | None = None  # the conversation's model
+    preferred: str | None = None  # the person's model
+    last_text: str | None = None  # the last message that a person wrote here
+    person: UUID | None = None  # None: they never wrote
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryEntry:
+    """One line of `/history`."""
+
+    role: Role
+    content: str
+    timestamp: datetime
+    author: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class UsageTotal:
+    """What `/usage` reports: sums over the answers of a conversation or a person."""
+
+    answers: int
+    prompt_tokens: int
+    completion_tokens: int
+    cost_usd: Decimal  # sum of the known costs
+    unpriced: int  # answers whose cost is unknown
+    estimated: int  # answers whose tokens were estimated
+    models: Sequence[str] = ()

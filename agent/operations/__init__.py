@@ -1,0 +1,1 @@
+"""Looking at an agent from outside it: status, doctor, stored credentials."""

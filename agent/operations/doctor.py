@@ -1,0 +1,134 @@
+"""What `agent doctor` does: tries every configured part for real and says what to mend."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import aclosing, asynccontextmanager, nullcontext
+
+import asyncpg
+
+from agent.app import Backdrop, check_models, configured_channels
+from agent.core.channel import Finding
+from agent.core.completion import Prompt
+from agent.core.errors import AgentError, ConfigurationError, ModelError
+from agent.llm.router import open_models
+from agent.operations.connect import reach_postgres
+from agent.operations.credentials import with_stored_credentials
+from agent.operations.status import check_redis, failed
+from agent.ports import Channel, Diagnosable
+from agent.settings import OFFLINE, Settings
+from storage import migrate
+from storage.postgres import GONE, connect, open_database
+
+DIAGNOSIS_SECONDS = 30.0
+_PAGE = "See docs/configuration.md."
+
+
+async def diagnose(settings: Settings, *, only: str | None = None) -> list[Finding]:
+    """Tries every configured part for real; of the channels this one only, if one is named. Empty: all is well.
+
+    Postgres comes first: it holds tokens, and channels look at the chats it knows. The others go side by side.
+    """
+    postgres = await _try_postgres(settings)
+    others = await asyncio.gather(
+        _try_redis(settings), _try_model(settings), _try_channels(settings, only, reachable=not postgres)
+    )
+    return [finding for findings in (postgres, *others) for finding in findings]
+
+
+async def _try_postgres(settings: Settings) -> Sequence[Finding]:
+    try:
+        async with reach_postgres(settings) as postgres:
+            revision = await migrate.current_revision(postgres.url)
+            if revision is None and postgres.embedded:
+                return []
+            await migrate.check_schema(postgres.url)
+            await _write(postgres.url)
+    except ConfigurationError as error:
+        return [Finding("postgres", error.sentence, _PAGE)]
+    except asyncpg.InsufficientPrivilegeError:
+        problem = "This user may not write the agent's tables or make new ones."
+        return [Finding("postgres", problem, "Grant it both, or correct DATABASE_URL.")]
+    except (*GONE, asyncpg.PostgresError) as error:
+        return [Finding("postgres", failed("Postgres", error), _PAGE)]
+    return []
+
+
+async def _write(url: str) -> None:
+    """A row and a table as the agent makes them, taken back. Raises asyncpg's errors."""
+    connection = await connect(url)
+    try:
+        transaction = connection.transaction()
+        await transaction.start()
+        try:
+            await connection.execute(
+                "INSERT INTO audit_log (actor, action, subject) VALUES ('doctor', 'try', 'postgres')"
+            )
+            await connection.execute("CREATE TABLE agent_doctor_tries ()")
+        finally:
+            await transaction.rollback()
+    finally:
+        await connection.close()
+
+
+async def _try_redis(settings: Settings) -> Sequence[Finding]:
+    check = await check_redis(settings)
+    if check.state == "slower":
+        problem = "Redis does not answer: the agent works without it, slower."
+        return [Finding("redis", problem, "Start it, or correct REDIS_URL.")]
+    return [] if check.state == "ok" else [Finding("redis", check.text, _PAGE)]
+
+
+async def _try_model(settings: Settings) -> Sequence[Finding]:
+    """The shortest request there is, to the default model; of the others only whether they could be asked."""
+    async with open_models(settings) as models:
+        try:
+            check_models(settings, models)
+            if settings.model != OFFLINE:
+                prompt = Prompt("", (("user", "Say ok."),))
+                async with aclosing(models.stream(settings.model, prompt)) as answer:
+                    await anext(piece async for piece in answer if isinstance(piece, str))
+        except (ConfigurationError, ModelError) as error:
+            return [Finding("model", error.sentence, _PAGE)]
+    return []
+
+
+async def _try_channels(settings: Settings, only: str | None, *, reachable: bool) -> Sequence[Finding]:
+    """Each by itself; without the database (`reachable`) those of the settings, which then know no chats."""
+    try:
+        async with _remembered(settings) if reachable else nullcontext() as behind:
+            if behind is not None:
+                settings = await with_stored_credentials(settings)
+            channels = [each for each in configured_channels(settings, behind) if only in (None, each.name)]
+            found = await asyncio.gather(*map(_try_channel, channels))
+    except ConfigurationError as error:
+        return [Finding("channels", error.sentence, _PAGE)]
+    return [finding for findings in found for finding in findings]
+
+
+@asynccontextmanager
+async def _remembered(settings: Settings) -> AsyncIterator[Backdrop | None]:
+    """What the database knows of chats; None while it has no tables."""
+    async with reach_postgres(settings) as postgres:
+        if await migrate.current_revision(postgres.url) is None:
+            yield None
+            return
+        async with open_database(postgres.url) as database:
+            behind = Backdrop()
+            behind.read(database)
+            yield behind
+
+
+async def _try_channel(channel: Channel | Diagnosable) -> Sequence[Finding]:
+    name = str(getattr(channel, "name", "channel"))
+    if not hasattr(channel, "diagnose"):
+        return []
+    try:
+        async with asyncio.timeout(DIAGNOSIS_SECONDS):
+            return await channel.diagnose()
+    except AgentError as error:
+        return [Finding(name, error.sentence, _PAGE)]
+    except TimeoutError:
+        problem = f"It did not answer within {DIAGNOSIS_SECONDS:.0f} s."
+        return [Finding(name, problem, "Check the network.")]

@@ -1,0 +1,166 @@
+"""What `agent status` shows: every part by itself, so that one that is down hides no other."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+import asyncpg
+from redis.exceptions import AuthenticationError, RedisError
+from sqlalchemy import text
+from sqlalchemy.exc import SQLAlchemyError
+
+from agent.app import check_models, configured_channels
+from agent.core.errors import AgentError, ConfigurationError
+from agent.llm.router import open_models
+from agent.operations.connect import Postgres, reach_postgres, reach_redis
+from agent.operations.credentials import with_stored_credentials
+from agent.operations.status_flags import flags_in_force, flags_without_postgres
+from agent.settings import OFFLINE, Settings
+from storage import migrate
+from storage.conversation.housekeeping import stray_messages
+from storage.postgres import GONE, LEASE_SECONDS, Database, connect, open_database
+from storage.redis import open_redis
+
+State = Literal["ok", "slower", "not well"]
+OLD_TURN = 600.0
+"""Seconds: longer than an answer and its delivery take, so an open turn this old is a trouble."""
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """How one part is: for people, and as facts for programs."""
+
+    part: str
+    state: State
+    text: str
+    facts: Mapping[str, object] = field(default_factory=dict)
+
+
+async def examine(settings: Settings) -> list[Check]:
+    """Looks at every part; changes nothing."""
+    postgres = await _postgres(settings)
+    stored = all(check.state == "ok" for check in postgres if check.part in ("postgres", "schema"))
+    return [
+        await _model(settings),
+        *postgres,
+        await check_redis(settings),
+        await _channels(settings, stored=stored),
+    ]
+
+
+async def _model(settings: Settings) -> Check:
+    facts = {"model": settings.model, "fallback": settings.fallback_models}
+    async with open_models(settings) as models:
+        try:
+            check_models(settings, models)
+        except ConfigurationError as error:
+            return Check("model", "not well", error.sentence, facts)
+    offline = ", which only repeats: set OPENAI_API_KEY or ANTHROPIC_API_KEY for a real one"
+    return Check("model", "ok", settings.model + (offline if settings.model == OFFLINE else ""), facts)
+
+
+async def _postgres(settings: Settings) -> list[Check]:
+    try:
+        async with reach_postgres(settings) as postgres:
+            revision = await migrate.current_revision(postgres.url)
+            if revision != migrate.HEAD:
+                return [await _server(postgres, revision), await _schema(postgres, revision)]
+            async with open_database(postgres.url) as database:
+                return [
+                    await _server(postgres, revision),
+                    await _schema(postgres, revision),
+                    await _partitions(database),
+                    await _turns(database),
+                    await _instances(database),
+                    Check("flags", *await flags_in_force(database)),
+                ]
+    except AgentError as error:
+        stale = Check("flags", *await flags_without_postgres(settings))
+        return [Check("postgres", "not well", error.sentence), stale]
+    except (*GONE, asyncpg.PostgresError, SQLAlchemyError) as error:
+        stale = Check("flags", *await flags_without_postgres(settings))
+        return [Check("postgres", "not well", failed("Postgres", error)), stale]
+
+
+async def _server(postgres: Postgres, revision: str | None) -> Check:
+    connection = await connect(postgres.url)
+    try:
+        version = str(await connection.fetchval("SHOW server_version"))
+    finally:
+        await connection.close()
+    facts = {"embedded": bool(postgres.embedded), "version": version, "revision": revision}
+    return Check("postgres", "ok", postgres.embedded or f"Postgres {version}, a server", facts)
+
+
+async def _schema(postgres: Postgres, revision: str | None) -> Check:
+    facts = {"revision": revision, "needed": migrate.HEAD}
+    if revision is None and postgres.embedded:
+        return Check("schema", "ok", "empty; the first agent chat makes it", facts)
+    try:
+        await migrate.check_schema(postgres.url)
+    except ConfigurationError as error:
+        return Check("schema", "not well", error.sentence, facts)
+    return Check("schema", "ok", f"{revision}, the newest", facts)
+
+
+async def _partitions(database: Database) -> Check:
+    stray = await stray_messages(database)
+    if stray:
+        said = f"{stray} messages are in messages_default, for want of their month's partition."
+        return Check("partitions", "not well", said, {"stray": stray})
+    return Check("partitions", "ok", "every month has its own", {"stray": 0})
+
+
+async def _turns(database: Database) -> Check:
+    found = "SELECT count(*), extract(epoch FROM now() - min(created_at)) FROM turns WHERE state = 'open'"
+    async with database.engine.connect() as connection:
+        count, age = (await connection.execute(text(found))).one()
+    facts = {"open": count, "oldest_seconds": float(age) if age is not None else None}
+    if not count:
+        return Check("turns", "ok", "none is open", facts)
+    state: State = "not well" if age > OLD_TURN else "ok"
+    return Check("turns", state, f"{count} open, the oldest for {age:.0f} s", facts)
+
+
+async def _instances(database: Database) -> Check:
+    alive = (
+        "SELECT host, pid, channels FROM instances "
+        "WHERE seen_at > now() - make_interval(secs => :lease) ORDER BY started_at"
+    )
+    async with database.engine.connect() as connection:
+        rows = (await connection.execute(text(alive), {"lease": LEASE_SECONDS})).all()
+    facts = {"alive": [{"host": row.host, "pid": row.pid, "channels": row.channels} for row in rows]}
+    names = ", ".join(f"{row.host} ({row.pid}): {' '.join(row.channels)}" for row in rows)
+    return Check("instances", "ok", names or "none is running", facts)
+
+
+async def check_redis(settings: Settings) -> Check:
+    """Not being there is slower, not down."""
+    try:
+        async with reach_redis(settings) as (url, description), open_redis(url) as pipe:
+            version = str((await pipe.client.info("server")).get("redis_version", ""))
+            facts = {"embedded": bool(description), "version": version}
+            return Check("redis", "ok", description or f"Redis {version}, a server", facts)
+    except AuthenticationError:
+        return Check("redis", "not well", "Redis refused the password. Correct REDIS_URL.")
+    except AgentError as error:
+        return Check("redis", "not well", error.sentence)
+    except (RedisError, OSError):
+        return Check("redis", "slower", "it does not answer; the agent works without it. Correct REDIS_URL.")
+
+
+async def _channels(settings: Settings, *, stored: bool) -> Check:
+    """Those that have a token: in the environment, or `stored` in a database that can be read."""
+    try:
+        settings = await with_stored_credentials(settings) if stored else settings
+        names = ["terminal", *(channel.name for channel in configured_channels(settings))]
+    except ConfigurationError as error:
+        return Check("channels", "not well", error.sentence)
+    return Check("channels", "ok", ", ".join(names), {"configured": names})
+
+
+def failed(part: str, error: Exception) -> str:
+    """A sentence for an error of a driver, which may hold what must not be shown."""
+    return f"{part} failed with {type(error).__name__}. Look into its log."

@@ -1,0 +1,65 @@
+"""The web application: its parts, its one form of errors, and the headers of every response."""
+
+from __future__ import annotations
+
+from typing import cast
+
+from fastapi import FastAPI, Request, Response
+from fastapi.responses import JSONResponse
+from starlette.datastructures import MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from agent.web import health, metrics, webhooks
+from agent.web.state import State
+
+HEADERS = {
+    "cache-control": "no-store",
+    "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
+    "referrer-policy": "no-referrer",
+    "x-content-type-options": "nosniff",
+    "x-frame-options": "DENY",
+}
+"""Unless a response sets its own (https://owasp.org/www-project-secure-headers/)."""
+
+_SENTENCES = {
+    404: "There is nothing at this address.",
+    405: "This address does not take that method.",
+}
+
+
+def web_app(state: State) -> ASGIApp:
+    """Health, metrics and webhooks of one instance. Errors are JSON: `{"error": "<one sentence>"}`."""
+    app = FastAPI(title="Simple AI Agent", docs_url=None, redoc_url=None, openapi_url=None)
+    for part in (health, metrics, webhooks):
+        app.include_router(part.router(state))
+    app.add_exception_handler(HTTPException, _refused)
+    app.add_exception_handler(Exception, _failed)
+    return secured(app)
+
+
+def secured(app: ASGIApp) -> ASGIApp:
+    """The application with `HEADERS`, also on what goes wrong outside of its own middleware."""
+
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_secured(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in HEADERS.items():
+                    headers.setdefault(name, value)
+            await send(message)
+
+        await app(scope, receive, send_secured)
+
+    return answer
+
+
+async def _refused(_request: Request, error: Exception) -> Response:
+    refusal = cast(HTTPException, error)
+    written = refusal.detail.endswith(".")  # by us; Starlette's own are the status in words
+    sentence = refusal.detail if written else _SENTENCES.get(refusal.status_code, f"{refusal.detail}.")
+    return JSONResponse({"error": sentence}, refusal.status_code, refusal.headers)
+
+
+async def _failed(_request: Request, _error: Exception) -> Response:
+    return JSONResponse({"error": "Something went wrong here; it is in the log."}, 500)

@@ -1,0 +1,100 @@
+"""`/health/live` and `/health/ready`."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from typing import TypedDict
+
+from fastapi import APIRouter, Response, status
+from fastapi.responses import JSONResponse
+from sqlalchemy import text
+from sqlalchemy.exc import SQLAlchemyError
+
+from agent.app import Stores
+from agent.web.state import State
+from storage.postgres import GONE
+
+PROBE_SECONDS = 2.0
+FRESH_SECONDS = 1.0
+"""So long a result is shown again: who asks often does not make the stores busy."""
+
+
+class Part(TypedDict, total=False):
+    """How one part is: `ok`, `degraded` (the agent works without it) or `down`, then with a `problem`."""
+
+    state: str
+    problem: str
+
+
+class Readiness(TypedDict):
+    """The body of `/health/ready`; `status` is ready, starting, stopping or not ready."""
+
+    status: str
+    parts: Mapping[str, Part]
+
+
+def router(state: State, *, clock: Callable[[], float] = time.monotonic) -> APIRouter:
+    """The routes. Live means that this process answers; ready, that all that is configured works."""
+    routes = APIRouter(prefix="/health")
+    probe = _Probe(clock)
+
+    @routes.api_route("/live", methods=["GET", "HEAD"])
+    async def live() -> Response:
+        return JSONResponse({"status": "live"})
+
+    @routes.api_route("/ready", methods=["GET", "HEAD"])
+    async def ready() -> Response:
+        found = await readiness(state, probe)
+        code = status.HTTP_200_OK if found["status"] == "ready" else status.HTTP_503_SERVICE_UNAVAILABLE
+        return JSONResponse(found, code)
+
+    return routes
+
+
+async def readiness(state: State, stores: Callable[[Stores], Awaitable[Mapping[str, Part]]]) -> Readiness:
+    """Says which part is not ready. Without Redis it is slower and still ready."""
+    parts: dict[str, Part] = {}
+    if state.app is not None and state.phase == "running":
+        parts |= await stores(state.app.stores)
+    for service in state.services:
+        problem = service.problem
+        parts[service.channel.name] = {"state": "down", "problem": problem} if problem else {"state": "ok"}
+    if state.phase != "running":
+        return {"status": state.phase, "parts": parts}
+    down = any(part["state"] == "down" for part in parts.values())
+    return {"status": "not ready" if down else "ready", "parts": parts}
+
+
+class _Probe:
+    """Tries both stores, once for all who ask within `FRESH_SECONDS`."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._lock = asyncio.Lock()
+        self._found: Mapping[str, Part] = {}
+        self._fresh_until = float("-inf")
+
+    async def __call__(self, stores: Stores) -> Mapping[str, Part]:
+        async with self._lock:
+            if self._clock() >= self._fresh_until:
+                postgres, redis = await asyncio.gather(_postgres(stores), _redis(stores))
+                self._found = {"postgres": postgres, "redis": redis}
+                self._fresh_until = self._clock() + FRESH_SECONDS
+        return self._found
+
+
+async def _postgres(stores: Stores) -> Part:
+    try:
+        async with asyncio.timeout(PROBE_SECONDS), stores.database.engine.connect() as connection:
+            await connection.execute(text("SELECT 1"))
+    except (*GONE, SQLAlchemyError):
+        return {"state": "down", "problem": "Postgres does not answer. Start it, or correct DATABASE_URL."}
+    return {"state": "ok"}
+
+
+async def _redis(stores: Stores) -> Part:
+    if await stores.pipe.send(("PING",)) is None:
+        return {"state": "degraded", "problem": "Redis does not answer: the agent works without it, slower."}
+    return {"state": "ok"}

@@ -1,0 +1,89 @@
+"""`/metrics`: what `agent.metrics` counted, and how the instance is now, as Prometheus reads it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import accumulate
+
+from fastapi import APIRouter, Request, Response
+from prometheus_client import CollectorRegistry, GCCollector, ProcessCollector
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.registry import Collector
+
+from agent import metrics
+from agent.web.state import State
+
+
+def router(state: State) -> APIRouter:
+    """The one route; text or OpenMetrics, as asked for."""
+    registry = CollectorRegistry()
+    registry.register(_Counted())
+    registry.register(_Now(state))
+    ProcessCollector(registry=registry)
+    GCCollector(registry=registry)
+    routes = APIRouter()
+
+    @routes.get("/metrics")
+    async def show(request: Request) -> Response:
+        encode, content_type = choose_encoder(request.headers.get("accept", ""))
+        return Response(encode(registry), headers={"content-type": content_type})
+
+    return routes
+
+
+class _Counted(Collector):
+    def collect(self) -> Iterable[Metric]:
+        yield from map(_counter, metrics.COUNTERS)
+        yield from map(_histogram, metrics.DISTRIBUTIONS)
+
+
+class _Now(Collector):
+    """How the instance is at this moment."""
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+
+    def collect(self) -> Iterable[Metric]:
+        up = GaugeMetricFamily("agent_channel_up", "1 while a channel takes messages.", labels=["channel"])
+        for service in self._state.services:
+            up.add_metric([service.channel.name], float(service.problem is None))
+        yield up
+        if self._state.app is not None:
+            yield from _stores(self._state)
+
+    def describe(self) -> Iterable[Metric]:
+        return ()
+
+
+def _stores(state: State) -> Iterator[Metric]:
+    assert state.app is not None
+    stores = state.app.stores
+    pool = stores.database.engine.pool
+    connections = GaugeMetricFamily(
+        "agent_postgres_pool_connections",
+        "Connections of the pool for commands and reports; turns have lines of their own.",
+        labels=["state"],
+    )
+    connections.add_metric(["in_use"], pool.checkedout())  # type: ignore[attr-defined]
+    connections.add_metric(["idle"], pool.checkedin())  # type: ignore[attr-defined]
+    yield connections
+    yield GaugeMetricFamily(
+        "agent_redis_available", "0 while Redis is left alone after failures.", float(stores.pipe.available)
+    )
+
+
+def _counter(counter: metrics.Counter) -> Metric:
+    family = CounterMetricFamily(counter.name, counter.meaning, labels=counter.labels)
+    values = counter.values if counter.labels else counter.values or {(): 0.0}
+    for labels, value in list(values.items()):
+        family.add_metric(labels, value)
+    return family
+
+
+def _histogram(distribution: metrics.Distribution) -> Metric:
+    family = HistogramMetricFamily(distribution.name, distribution.meaning, labels=distribution.labels)
+    bounds = [*map(str, map(float, distribution.bounds)), "+Inf"]
+    for labels, (*buckets, total) in list(distribution.values.items()):
+        family.add_metric(labels, list(zip(bounds, accumulate(buckets), strict=True)), total)
+    return family

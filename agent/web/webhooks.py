@@ -1,0 +1,82 @@
+"""`/webhooks/<channel>`: deliveries of the platforms, handed to their channel as they came."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+
+from fastapi import APIRouter, HTTPException, Request, Response
+from fastapi.responses import JSONResponse
+from starlette.requests import ClientDisconnect
+
+from agent.core.channel import WebhookReply
+from agent.web.rate_limit import not_too_often
+from agent.web.state import State
+
+MOST_BYTES = 1_000_000
+"""The largest body read. Telegram's updates and Slack's events stay far below."""
+
+SECONDS = 10.0
+"""Body and answer together: past storing (`storage.postgres.RETRY_SECONDS`), within any platform's patience."""
+
+Deliver = Callable[[Mapping[str, str], bytes], Awaitable[WebhookReply]]
+"""`agent.ports.Webhook.webhook` of a channel."""
+
+_TOO_LARGE = HTTPException(413, f"A delivery has at most {MOST_BYTES} bytes.", {"connection": "close"})
+_SENTENCES = {
+    400: "This is not what the platform sends.",
+    401: "The signature is not the platform's.",
+    404: "Webhooks of this channel are not switched on.",
+    503: "The message could not be stored; please deliver it again.",
+}
+
+
+def router(state: State) -> APIRouter:
+    """The one route."""
+    routes = APIRouter()
+
+    @routes.post("/webhooks/{name}")
+    async def deliver(name: str, request: Request) -> Response:
+        webhook = _webhook(state, name)
+        await not_too_often(state, request)
+        try:
+            async with asyncio.timeout(SECONDS):
+                reply = await webhook(dict(request.headers), await _body(request))
+        except TimeoutError:
+            raise HTTPException(503, "This took too long; please deliver it again.") from None
+        except ClientDisconnect:
+            raise HTTPException(400, "The body ended early.") from None
+        return _response(reply)
+
+    return routes
+
+
+def _webhook(state: State, name: str) -> Deliver:
+    for service in state.services:
+        deliver: Deliver | None = getattr(service.channel, "webhook", None)
+        if service.channel.name == name and deliver is not None:
+            if state.phase != "running":
+                raise HTTPException(503, f"The agent is {state.phase}; please deliver it again.")
+            return deliver
+    raise HTTPException(404, "No channel that takes webhooks runs under this name.")
+
+
+async def _body(request: Request) -> bytes:
+    """The raw body. Raises HTTPException when it is too large, before more of it is read."""
+    length = request.headers.get("content-length", "")
+    if length.isdecimal() and int(length) > MOST_BYTES:
+        raise _TOO_LARGE
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > MOST_BYTES:
+            raise _TOO_LARGE
+    return bytes(body)
+
+
+def _response(reply: WebhookReply) -> Response:
+    """An error without a body gets a sentence: people read it when they try their settings."""
+    if reply.status >= 400 and not reply.body:
+        sentence = _SENTENCES.get(reply.status, "This delivery was refused.")
+        return JSONResponse({"error": sentence}, reply.status)
+    return Response(reply.body, reply.status, media_type=reply.content_type)

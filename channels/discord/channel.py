@@ -1,0 +1,154 @@
+"""Discord: messages over the gateway, commands over it or over HTTP, answers over REST."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+import structlog
+
+from agent.core.channel import Finding, WebhookReply
+from agent.core.messages import Address, Placed
+from agent.ports import Accept, LastAccepted
+from channels.discord.commands import keep_registered
+from channels.discord.doctor import examine
+from channels.discord.events import Intake, backoff
+from channels.discord.gateway import Gateway, hold_session
+from channels.discord.reply import DiscordReply
+from channels.discord.rest import API_URL, Rest
+from channels.discord.webhook import Interactions
+from channels.pacing import Governor
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+WEBHOOK_PATH = "/webhooks/discord"
+_GOOD = 120.0  # seconds; a session that lasted so long begins a new row of pauses
+
+log = structlog.get_logger()
+
+
+class Discord:
+    """The channel. `public_url` and `public_key` together let Discord send commands to `/webhooks/discord`.
+
+    Raises ConfigurationError when `public_key` is not a key. `governor` paces what the bot sends (50 calls a
+    second for the whole bot, https://docs.discord.com/developers/topics/rate-limits); the limits of single
+    channels come
+    from Discord's headers. `identify_pause` in seconds is what Discord wants between two sessions.
+    """
+
+    name = "discord"
+
+    def __init__(
+        self,
+        *,
+        token: str,
+        governor: Governor,
+        api_url: str = API_URL,
+        public_url: str | None = None,
+        public_key: str | None = None,
+        last_accepted: LastAccepted | None = None,
+        slash_commands: Callable[[], bool] = lambda: True,
+        identify_pause: float = 5.0,
+        clock: Callable[[], float] = time.monotonic,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self._token = token
+        self._governor = governor
+        self._api_url = api_url
+        self._public_key = public_key
+        self._last_accepted = last_accepted
+        self._slash_commands = slash_commands
+        self._identify_pause = identify_pause
+        self._clock = clock
+        self._rest = Rest(token=token, api_url=api_url, clock=clock)
+        self._accept: Accept | None = None
+        self._gateway: Gateway | None = None  # the session now held
+        self._interactions = (
+            Interactions(public_key=public_key, slash_commands=slash_commands, now=now) if public_key else None
+        )
+        both = public_url and public_key
+        self._endpoint = f"{public_url.rstrip('/')}{WEBHOOK_PATH}" if public_url and both else None
+
+    async def run(self, accept: Accept) -> None:
+        """Takes messages in until cancelled; a lost network is waited for.
+
+        Raises ConfigurationError when Discord refuses the token or the intents.
+        """
+        async with self._rest.open(), self._registering():
+            self._accept = accept
+            try:
+                await self._sessions(accept)
+            finally:
+                self._accept = None
+
+    async def _sessions(self, accept: Accept) -> None:
+        while True:
+            for pause in backoff(60.0):
+                began = self._clock()
+                await self._session(accept)
+                await asyncio.sleep(pause)
+                if self._clock() - began > _GOOD:
+                    break
+
+    async def _session(self, accept: Accept) -> None:
+        intake = Intake(
+            accept=accept,
+            rest=self._rest,
+            last_accepted=self._last_accepted,
+            slash_commands=self._slash_commands,
+            clock=self._clock,
+        )
+        self._gateway = Gateway(intake, api_url=self._api_url, identify_pause=self._identify_pause)
+        try:
+            await hold_session(self._gateway, self._token)
+        except ConnectionError as error:
+            log.warning("discord not reached, trying again", reason=str(error))
+        finally:
+            self._gateway = None
+            await intake.close()
+
+    @property
+    def listening(self) -> bool:
+        """Whether the gateway tells it what people write."""
+        return self._gateway is not None and self._gateway.is_ready()
+
+    @asynccontextmanager
+    async def _registering(self) -> AsyncIterator[None]:
+        task = asyncio.create_task(keep_registered(self._rest, endpoint=self._endpoint, enabled=self._slash_commands))
+        try:
+            yield
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    def reply(self, address: Address, placed: Placed | None, turn: UUID, *, repeat: bool = False) -> DiscordReply:
+        """Any process with the token can show and finish an answer, whether or not it takes messages in."""
+        return DiscordReply(
+            rest=self._rest,
+            governor=self._governor,
+            address=address,
+            placed=placed,
+            turn=turn,
+            repeat=repeat,
+            clock=self._clock,
+        )
+
+    async def webhook(self, headers: Mapping[str, str], body: bytes) -> WebhookReply:
+        """One interaction sent over HTTP; 404 when no DISCORD_PUBLIC_KEY is set."""
+        if self._interactions is None:
+            return WebhookReply(404)
+        return await self._interactions.answer(headers, body, self._accept)
+
+    async def diagnose(self) -> list[Finding]:
+        """Asks Discord about the token, the intents, the commands' address, servers and permissions."""
+        return await examine(
+            self._rest,
+            endpoint=self._endpoint,
+            public_key=self._public_key,
+            last_accepted=self._last_accepted,
+        )

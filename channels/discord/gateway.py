@@ -1,0 +1,180 @@
+"""discord.py's client, pointed at any Discord-like server and reduced to what a chat agent listens to.
+
+discord.py has one module constant for the REST base and one for the gateway. Both are overridden here for one
+client alone: `_get_state` is where its own sharded client puts other parts in, `request` and `ws_connect` are
+public methods of its HTTP client. Nothing global is changed except the level of its loggers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Coroutine
+from typing import Any, Protocol
+
+import aiohttp
+import structlog
+from yarl import URL
+
+from agent.core.errors import ConfigurationError
+from channels.discord.rest import PORTAL
+from channels.discord.sdk import DiscordWebSocket, HTTPClient, Route, discord
+
+CANCEL_AGAIN = 0.5  # seconds
+
+log = structlog.get_logger()
+
+
+class Listener(Protocol):
+    """Who wants to know what happens. Called in the order of Discord's events; must not block."""
+
+    def connected(self, client: discord.Client) -> None:
+        """A new session began: what happened before it will not be told."""
+
+    def said(self, message: discord.Message) -> None:
+        """Somebody wrote."""
+
+    def edited(self, message: discord.Message) -> None:
+        """Somebody edited a message."""
+
+    def deleted(self, chat: str, message: str) -> None:
+        """A message was deleted."""
+
+    def reacted(self, reaction: discord.RawReactionActionEvent, *, given: bool) -> None:
+        """Somebody gave a reaction to a message, or took it away."""
+
+    def used(self, interaction: discord.Interaction) -> None:
+        """Somebody used a command."""
+
+
+class _Http(HTTPClient):
+    """discord.py's HTTP client with a base of its own."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, api_url: str) -> None:
+        super().__init__(loop)
+        self._api_url = api_url.rstrip("/")
+
+    async def request(self, route: Route, **options: Any) -> Any:
+        route.url = self._api_url + route.url.removeprefix(route.BASE)
+        return await super().request(route, **options)
+
+    async def ws_connect(self, url: str, *, compress: int = 0) -> aiohttp.ClientWebSocketResponse:
+        """A new session asks the server where its gateway is; a resumed one was told."""
+        target = URL(url)
+        if target.host == DiscordWebSocket.DEFAULT_GATEWAY.host:
+            gateway = await self.request(Route("GET", "/gateway/bot"))
+            target = URL(gateway["url"]).with_query(target.query)
+        return await super().ws_connect(str(target), compress=compress)
+
+
+class Gateway(discord.Client):
+    """Tells a listener what people do, and caches only guilds, channels and threads.
+
+    `identify_pause` in seconds: Discord lets a bot begin one session each 5 seconds.
+    """
+
+    def __init__(self, listener: Listener, *, api_url: str, identify_pause: float = 5.0) -> None:
+        self._api_url = api_url
+        self._listener = listener
+        self._identify_pause = identify_pause
+        # discord.py writes payloads, and so what people say, into its log, and tracebacks for a lost network.
+        logging.getLogger("discord").setLevel(logging.CRITICAL)
+        super().__init__(
+            intents=discord.Intents(guilds=True, messages=True, message_content=True, reactions=True),
+            member_cache_flags=discord.MemberCacheFlags.none(),
+            chunk_guilds_at_startup=False,
+            max_messages=None,
+        )
+
+    def _get_state(self, **options: Any) -> Any:
+        self.http = _Http(self.loop, self._api_url)
+        return super()._get_state(**options)
+
+    async def before_identify_hook(self, shard_id: int | None, *, initial: bool = False) -> None:
+        if not initial:
+            await asyncio.sleep(self._identify_pause)
+
+    def dispatch(self, event: str, /, *args: Any, **options: Any) -> None:
+        """Tells the listener at once: a task of its own, as in discord.py, would see what happened later."""
+        try:
+            self._tell(event, *args)
+        except Exception as error:  # whatever one event brought, the connection goes on
+            log.warning("discord event not read", kind=event, error=type(error).__name__)
+
+    def _tell(self, event: str, *args: Any) -> None:
+        match event:
+            case "connect":
+                self._listener.connected(self)
+            case "message":
+                self._listener.said(*args)
+            case "raw_message_edit":
+                if args[0].message.edited_at is not None:  # else only a preview of a link was added
+                    self._listener.edited(args[0].message)
+            case "raw_message_delete":
+                self._listener.deleted(str(args[0].channel_id), str(args[0].message_id))
+            case "raw_bulk_message_delete":
+                for message in args[0].message_ids:
+                    self._listener.deleted(str(args[0].channel_id), str(message))
+            case "raw_reaction_add" | "raw_reaction_remove":
+                self._listener.reacted(*args, given=event == "raw_reaction_add")
+            case "interaction":
+                self._listener.used(*args)
+
+
+async def hold_session(gateway: Gateway, token: str) -> None:
+    """Connected, resuming by itself, until cancelled.
+
+    Raises ConfigurationError when Discord will not have this bot, ConnectionError when it can not be reached.
+    """
+    try:
+        async with gateway:
+            await until_cancelled(gateway.start(token))
+    except discord.LoginFailure as error:
+        raise token_refused() from error
+    except discord.PrivilegedIntentsRequired as error:
+        raise ConfigurationError(
+            "Discord keeps the text of messages from this bot; switch on MESSAGE CONTENT INTENT at "
+            f"{PORTAL}/{gateway.application_id or ''}/bot and start again."
+        ) from error
+    except discord.ConnectionClosed as error:
+        raise _closed(error.code) from error
+    except (
+        discord.HTTPException,
+        discord.GatewayNotFound,
+        aiohttp.ClientError,
+        TimeoutError,
+        OSError,
+    ) as error:
+        raise ConnectionError(type(error).__name__) from error
+
+
+async def until_cancelled(work: Coroutine[Any, Any, None]) -> None:
+    """Awaits it. When cancelled, cancels it until it ends.
+
+    discord.py connects inside `asyncio.wait_for`, which before Python 3.12 can swallow a cancellation
+    (python/cpython#86296).
+    """
+    task = asyncio.create_task(work)
+    try:
+        await asyncio.wait({task})
+    finally:
+        while not task.done():
+            task.cancel()
+            await asyncio.wait({task}, timeout=CANCEL_AGAIN)
+    task.result()
+
+
+def token_refused() -> ConfigurationError:
+    """What to say when Discord does not know the token."""
+    return ConfigurationError(
+        f"DISCORD_TOKEN is wrong or was reset; make a new one at {PORTAL}, page Bot, Reset Token, and set it."
+    )
+
+
+def _closed(code: int) -> Exception:
+    """https://docs.discord.com/developers/topics/opcodes-and-status-codes, "Gateway close event codes"."""
+    if code == 4004:
+        return token_refused()
+    if code in (4010, 4011):
+        return ConfigurationError("This bot is in too many servers for one connection (2,500); remove it from some.")
+    return ConnectionError(f"closed with {code}")

@@ -1,0 +1,69 @@
+"""`agent setup discord`: from nothing to a bot that may read and answer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from agent.core.errors import ConfigurationError
+from channels.discord.permissions import (
+    MESSAGE_CONTENT_LIMITED,
+    PERMISSIONS,
+    VIEW,
+    invite_link,
+    sees_content,
+)
+from channels.discord.rest import API_URL, PORTAL, Refusal, Rest
+from channels.setup import Question
+
+QUESTIONS = (Question("DISCORD_TOKEN", "The bot's token"),)
+
+
+def before() -> str:
+    """What to do in Discord's developer portal until there is a token."""
+    return f"""\
+1. Open {PORTAL} and sign in. Press **New Application**, give it the agent's name, press **Create**.
+2. Open the page **Bot**. Under *Privileged Gateway Intents* switch on **MESSAGE CONTENT INTENT** and press
+   **Save Changes**. The two other intents stay off.
+3. On the same page press **Reset Token**, then **Copy**. Discord shows the token only once.
+"""
+
+
+async def after(values: Mapping[str, str]) -> str:
+    """Signs in, switches on what is missing if Discord lets us, and says how to invite the agent.
+
+    `values` by setting: DISCORD_TOKEN, and DISCORD_API_URL unless it is Discord's own. Raises
+    ConfigurationError when the token is refused, DeliveryError when Discord can not be reached.
+    """
+    rest = Rest(token=values["DISCORD_TOKEN"].strip(), api_url=values.get("DISCORD_API_URL") or API_URL)
+    async with rest.open():
+        try:
+            application = await rest.call("GET", "/applications/@me")
+        except Refusal as refusal:
+            if refusal.status != 401:
+                raise
+            raise ConfigurationError(
+                f"DISCORD_TOKEN is wrong; copy it again at {PORTAL}, page Bot, Reset Token."
+            ) from refusal
+        sees = sees_content(application) or await _switch_on(rest, application["flags"])
+    return _next_steps(application["id"], application["name"], sees)
+
+
+async def _switch_on(rest: Rest, flags: int) -> bool:
+    """A bot in fewer than 100 servers may switch the intent on by itself."""
+    try:
+        await rest.call("PATCH", "/applications/@me", {"flags": flags | MESSAGE_CONTENT_LIMITED})
+    except Refusal:
+        return False
+    return True
+
+
+def _next_steps(application: str, name: str, sees: bool) -> str:
+    steps = [
+        f"Invite it to your server: {invite_link(application)}\n   It asks for: {', '.join(PERMISSIONS)}. "
+        f"In a channel that not everyone can see, give it {VIEW} there, too.",
+        f"Write to it: mention it in a channel (`@{name} hello`), or send it a direct message.",
+    ]
+    if not sees:
+        steps.insert(0, f"Switch on **MESSAGE CONTENT INTENT** at {PORTAL}/{application}/bot.")
+    numbered = "\n".join(f"{number}. {step}" for number, step in enumerate(steps, 1))
+    return f"Signed in as **{name}**.\n\n{numbered}\n"

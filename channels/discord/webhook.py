@@ -1,0 +1,90 @@
+"""Discord's interactions endpoint: what it sends over HTTP, verified before it is read."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Callable, Mapping
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+from agent.core.channel import WebhookReply
+from agent.core.errors import ConfigurationError, StoreUnavailable
+from agent.ports import Accept
+from channels.discord.interaction import (
+    COMMAND,
+    DEFERRED,
+    PING,
+    PONG,
+    command_use_of_payload,
+    switched_off,
+)
+
+MAX_AGE = 300.0  # seconds; an older (or later dated) delivery is somebody's copy
+
+_SIGNATURE = re.compile(r"[0-9a-f]{128}")
+_TIMESTAMP = re.compile(r"[0-9]{1,12}")
+
+
+class Interactions:
+    """Answers deliveries to `/webhooks/discord`. `accept` says what takes a message in just now, None:
+    nothing."""
+
+    def __init__(
+        self,
+        *,
+        public_key: str,
+        slash_commands: Callable[[], bool],
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self._key = _load_key(public_key)
+        self._slash_commands = slash_commands
+        self._now = now
+
+    async def answer(self, headers: Mapping[str, str], body: bytes, accept: Accept | None) -> WebhookReply:
+        """401 unless Discord signed it lately; a command is deferred once it is durable, 503 if it can not
+        be."""
+        if not self._is_genuine(headers, body):
+            return WebhookReply(401)
+        payload = json.loads(body)
+        if payload["type"] == PING:
+            return _json({"type": PONG})
+        if payload["type"] != COMMAND:
+            return WebhookReply(400)
+        if not self._slash_commands():
+            return _json(switched_off())
+        if accept is None:
+            return WebhookReply(503)
+        try:
+            await accept(command_use_of_payload(payload).inbound)
+        except StoreUnavailable:
+            return WebhookReply(503)
+        return _json({"type": DEFERRED})
+
+    def _is_genuine(self, headers: Mapping[str, str], body: bytes) -> bool:
+        """Ed25519 over timestamp and raw body. Only the one spelling that Discord uses is read."""
+        signature = headers.get("x-signature-ed25519", "")
+        timestamp = headers.get("x-signature-timestamp", "")
+        if not _SIGNATURE.fullmatch(signature) or not _TIMESTAMP.fullmatch(timestamp):
+            return False
+        try:
+            self._key.verify(bytes.fromhex(signature), timestamp.encode() + body)
+        except InvalidSignature:
+            return False
+        return abs(self._now() - int(timestamp)) <= MAX_AGE
+
+
+def _load_key(public_key: str) -> Ed25519PublicKey:
+    try:
+        return Ed25519PublicKey.from_public_bytes(bytes.fromhex(public_key))
+    except ValueError as error:
+        raise ConfigurationError(
+            "DISCORD_PUBLIC_KEY is not a key; copy Public Key from the page General Information of "
+            "your application at https://discord.com/developers/applications."
+        ) from error
+
+
+def _json(content: object) -> WebhookReply:
+    return WebhookReply(200, json.dumps(content).encode(), "application/json")

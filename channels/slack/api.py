@@ -1,0 +1,191 @@
+"""Slack's Web API as this channel uses it: one call, and every refusal said in our own words."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from typing import Any, Generic, TypeVar
+
+import aiohttp
+from slack_sdk.errors import SlackApiError, SlackClientError
+from slack_sdk.web.async_client import AsyncWebClient
+
+from agent.core.errors import DeliveryError
+from channels.pacing import RateLimited
+
+APPS_PAGE = "https://api.slack.com/apps"
+
+SIGNED_OUT = frozenset(
+    {
+        "invalid_auth",
+        "not_authed",
+        "account_inactive",
+        "token_revoked",
+        "token_expired",
+    }
+)
+"""Slack does not accept the token, or not any more (any method's list of errors)."""
+
+WRONG_TOKEN = SIGNED_OUT | {"not_allowed_token_type"}
+"""Signing in with this token will never work."""
+
+GONE = frozenset(
+    {
+        "channel_not_found",
+        "not_in_channel",
+        "is_archived",
+        "user_not_found",
+        "user_not_in_channel",
+        "user_disabled",
+        "cannot_dm_bot",
+        "messages_tab_disabled",
+        "restricted_action",
+        "restricted_action_read_only_channel",
+        "restricted_action_thread_locked",
+        "thread_not_found",
+        "thread_locked",
+    }
+)
+"""No later attempt would reach this chat (errors of chat.postMessage)."""
+
+_TIMEOUT_S = 15
+_RETRY_UNNAMED_S = 30.0  # what Slack's own client waits when a 429 names nothing
+
+_quiet = logging.getLogger("channels.slack.channel.sdk")
+_quiet.setLevel(logging.CRITICAL)  # at DEBUG the SDK logs whole requests: message texts
+_quiet.propagate = False
+
+V = TypeVar("V")
+
+
+class ApiError(DeliveryError):
+    """Slack refused a call. `code` is its name for the reason, "" when it could not be reached."""
+
+    def __init__(self, sentence: str, code: str = "") -> None:
+        super().__init__(sentence)
+        self.code = code
+
+
+class SlackApi:
+    """Slack's Web API with one token."""
+
+    def __init__(self, token: str, api_url: str, *, setting: str = "SLACK_BOT_TOKEN") -> None:
+        # No retries below us: a request that was sent twice may be a message that is posted twice.
+        self._web = AsyncWebClient(
+            token=token,
+            base_url=api_url.rstrip("/") + "/",
+            timeout=_TIMEOUT_S,
+            logger=_quiet,
+            retry_handlers=[],
+        )
+        self._setting = setting
+        self.signed_out = asyncio.Event()  # set when Slack stops accepting the token
+        self._calls = 0
+        self._users = 0
+
+    @asynccontextmanager
+    async def session(self) -> AsyncIterator[aiohttp.ClientSession]:
+        """Calls share connections meanwhile (and open their own before and after)."""
+        session = self._web.session
+        if session is None or session.closed:
+            session = self._web.session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=_TIMEOUT_S))
+        self._users += 1
+        try:
+            yield session
+        finally:
+            self._users -= 1
+            await self._close_when_idle()
+
+    async def call(self, method: str, **arguments: Any) -> Mapping[str, Any]:
+        """Slack's answer. Raises RateLimited (for the chat), else ApiError."""
+        return (await self.call_with_headers(method, **arguments))[0]
+
+    async def call_with_headers(self, method: str, **arguments: Any) -> tuple[Mapping[str, Any], Mapping[str, str]]:
+        """Slack's answer and the headers it came with, their names in lower case."""
+        given = {name: value for name, value in arguments.items() if value is not None}
+        writes = method.startswith(("chat.", "assistant."))  # Slack's other methods read no JSON
+        self._calls += 1
+        try:
+            response = await self._web.api_call(
+                method, json=given if writes else None, params=None if writes else given
+            )
+        except SlackApiError as error:
+            raise self._refusal(method, error) from error
+        except (SlackClientError, aiohttp.ClientError, TimeoutError, OSError, AttributeError) as error:
+            # AttributeError: the SDK's own, when a proxy answers with a page of text instead of JSON
+            raise ApiError(f"Slack could not be reached ({type(error).__name__}).") from error
+        finally:
+            self._calls -= 1
+            await self._close_when_idle()
+        data = response.data if isinstance(response.data, dict) else {}
+        return data, {name.lower(): value for name, value in response.headers.items()}
+
+    async def _close_when_idle(self) -> None:
+        """An answer that is on its way when the channel stops is not cut off."""
+        if not self._calls and not self._users and self._web.session is not None:
+            await self._web.session.close()
+
+    def _refusal(self, method: str, error: SlackApiError) -> Exception:
+        data = getattr(error.response, "data", None)
+        said: Mapping[str, Any] = data if isinstance(data, dict) else {}
+        code = str(said.get("error") or "")
+        status = getattr(error.response, "status_code", 0)
+        if status == 429 or code in ("ratelimited", "rate_limited"):
+            return RateLimited(_seconds(error.response.headers.get("Retry-After")))
+        if code in SIGNED_OUT:
+            self.signed_out.set()
+        return ApiError(self._sentence(method, code or f"status {status}", said), code)
+
+    @property
+    def revoked(self) -> str:
+        """The sentence for a token that Slack does not accept any more."""
+        return self._sentence("", "token_revoked", {})
+
+    def _sentence(self, method: str, code: str, said: Mapping[str, Any]) -> str:
+        if code in WRONG_TOKEN:
+            return f"Slack does not accept {self._setting} ({code}): copy it again from {APPS_PAGE}."
+        if code == "missing_scope":
+            return (
+                f"The Slack app lacks the scope {said.get('needed')} for {method} "
+                f"(it has {said.get('provided')}): add it at {APPS_PAGE}, OAuth & Permissions, and reinstall."
+            )
+        if code in ("not_in_channel", "channel_not_found"):
+            return f"The agent is not in that Slack channel ({code}): write /invite and its name there."
+        return f"Slack refused {method}: {code}."
+
+
+def _seconds(retry_after: str | None) -> float:
+    try:
+        return float(retry_after or _RETRY_UNNAMED_S)
+    except ValueError:
+        return _RETRY_UNNAMED_S
+
+
+class Recent(Generic[V]):
+    """The values of the last `size` keys, each until its time is over. For what Slack can be asked again."""
+
+    def __init__(self, size: int, clock: Callable[[], float]) -> None:
+        self._size = size
+        self._clock = clock
+        self._kept: OrderedDict[object, tuple[float, V]] = OrderedDict()
+
+    def get(self, key: object) -> V | None:
+        """The value, or None when it is not (or no longer) known."""
+        until, value = self._kept.get(key, (0.0, None))
+        return value if until > self._clock() else None
+
+    def put(self, key: object, value: V, seconds: float) -> None:
+        """Keeps the value that long."""
+        self._kept[key] = (self._clock() + seconds, value)
+        self._kept.move_to_end(key)
+        if len(self._kept) > self._size:
+            self._kept.popitem(last=False)
+
+    def pop(self, key: object) -> V | None:
+        """The value, kept no longer."""
+        value = self.get(key)
+        self._kept.pop(key, None)
+        return value

@@ -1,0 +1,226 @@
+"""An answer on its way to Slack."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from slack_sdk.errors import SlackClientError
+from slack_sdk.webhook.async_client import AsyncWebhookClient
+
+from agent.core.errors import Undeliverable
+from agent.core.messages import Address, Placed
+from channels.pacing import Governor, RateLimited
+from channels.slack.api import GONE, ApiError, SlackApi
+from channels.slack.text import escaped, finished, harmless
+from channels.slack.writer import LIMIT, NOTIFICATION, Part, Writer
+from channels.splitting import split, utf16_length
+
+THINKING = "is thinking…"
+REPEAT = "*(This may be a repeat.)*\n\n"
+EMPTY = "(an empty answer)"
+
+_ROUTE = "chat"
+_URL_USES = 5  # of a response_url (docs.slack.dev, handling user interaction)
+
+
+class SlackReply:
+    """Shows an answer while it grows, and finishes it.
+
+    The answer is cut into pieces, and piece n stands in message n. Whatever showing left behind, `finish`
+    makes that true: it edits what stands there, adds what is missing and takes away what is too much.
+    """
+
+    def __init__(
+        self,
+        *,
+        writer: Writer,
+        governor: Governor,
+        address: Address,
+        placed: Placed | None,
+        repeat: bool,
+        clock: Callable[[], float],
+        interval: float,
+    ) -> None:
+        self._writer = writer
+        self._governor = governor
+        self._chat = address.chat
+        self._repeat = repeat
+        self._clock = clock
+        self._interval = interval
+        self._parts = _parts(placed)
+        self._next_show = 0.0
+
+    async def show(self, text: str) -> Placed | None:
+        """The answer so far; "" shows that the agent is thinking. Skipped while it would come too fast."""
+        try:
+            if not text:
+                await self._governor.draft(self._chat, _ROUTE, partial(self._writer.status, THINKING))
+            elif self._clock() >= self._next_show and self._may_show():
+                await self._grow(split(harmless(finished(text)), LIMIT, measure=utf16_length), text)
+        except ApiError:
+            self._next_show = self._clock() + 10 * self._interval  # the final says what is wrong, if it still is
+        return self._placed()
+
+    async def _grow(self, pieces: list[str], text: str) -> None:
+        for number, piece in enumerate(pieces):
+            last = number == len(pieces) - 1
+            shown = _open_ended(piece, text) if last else piece
+            if number < len(self._parts) and self._parts[number].shown == shown:
+                continue
+            self._next_show = self._clock() + self._interval
+            send = partial(self._grow_one, number, shown, complete=not last)
+            if not await self._governor.draft(self._chat, _ROUTE, send):
+                return
+
+    def _may_show(self) -> bool:
+        """Not where nothing could be edited later, nor beside what an earlier attempt may have posted."""
+        return bool(self._parts) or (self._writer.can_grow and not self._repeat)
+
+    async def _grow_one(self, number: int, text: str, *, complete: bool) -> bool:
+        if number == len(self._parts):
+            await self._begin(text, number)
+        elif complete:
+            await self._writer.settle(self._parts[number], text, number)
+        else:
+            await self._writer.grow(self._parts[number], text, number)
+        return True
+
+    async def _begin(self, text: str, number: int) -> None:
+        try:
+            self._parts.append(await self._writer.begin(text, number))
+        except ApiError as error:
+            self._repeat = self._repeat or not error.code  # it may have arrived
+            raise
+
+    async def finish(self, text: str) -> Placed:
+        """The whole answer. Raises DeliveryError, Undeliverable when the chat can not be written to."""
+        try:
+            return await self._finish(harmless(text))
+        except ApiError as error:
+            if error.code in GONE:
+                raise Undeliverable(error.sentence) from error
+            raise
+
+    async def _finish(self, text: str) -> Placed:
+        pieces = _pieces(text)
+        if self._repeat and len(self._parts) < len(pieces) and not await self._recognise() and not self._parts:
+            pieces = _pieces(REPEAT + text)
+        for number, piece in enumerate(pieces):
+            await self._governor.final(self._chat, _ROUTE, partial(self._put, number, piece))
+        while len(self._parts) > len(pieces):
+            surplus = self._parts[-1]
+            await self._governor.final(self._chat, _ROUTE, partial(self._writer.delete, surplus))
+            self._parts.pop()
+        return Placed(tuple(part.ts for part in self._parts))
+
+    async def _put(self, number: int, piece: str) -> None:
+        if number < len(self._parts):
+            self._parts[number] = await self._writer.replace(self._parts[number], piece, number)
+            return
+        self._repeat, before = True, self._repeat  # until it is known that it did not arrive
+        try:
+            self._parts.append(await self._writer.post(piece, number))
+        except RateLimited:
+            self._repeat = before
+            raise
+        except ApiError as error:
+            self._repeat = before or not error.code
+            raise
+        self._repeat = before
+
+    async def _recognise(self) -> bool:
+        """Finds what an earlier attempt left there. Whether Slack could say."""
+        try:
+            numbered, cut_off = await self._governor.final(self._chat, "history", self._writer.found)
+        except ApiError:
+            return False
+        known = {part.ts for part in self._parts}
+        left = iter(ts for ts in cut_off if ts not in known)
+        while ts := numbered.get(len(self._parts)) or next(left, ""):
+            self._parts.append(Part(ts, stream=True))  # perhaps: closing it finds out
+        return True
+
+    def _placed(self) -> Placed | None:
+        if not self._parts:
+            return None
+        streams = [part for part in self._parts if part.stream]
+        extra = {"stream": streams[-1].ts, "started": f"{streams[-1].started:.3f}"} if streams else {}
+        return Placed(tuple(part.ts for part in self._parts), extra)
+
+
+class Whisper:
+    """The answer to a slash command in a channel, which only the person who gave it sees.
+
+    It goes to the command's own address while this process knows it, which works even where the agent is no
+    member; else to the person in the channel; else to the person directly.
+    """
+
+    def __init__(self, *, api: SlackApi, governor: Governor, address: Address, url: str | None) -> None:
+        self._api = api
+        self._governor = governor
+        self._address = address
+        self._url = url
+
+    async def show(self, text: str) -> Placed | None:
+        """Nothing: what only one person sees can not be edited later."""
+        return None
+
+    async def finish(self, text: str) -> Placed:
+        """The whole answer. Raises DeliveryError, Undeliverable when the person can not be written to."""
+        pieces = _pieces(harmless(text))
+        if self._url and len(pieces) <= _URL_USES and await self._answer(self._url, pieces):
+            self._url = None
+            return Placed(())
+        try:
+            for piece in pieces:
+                await self._governor.final(self._address.chat, _ROUTE, partial(self._tell, piece))
+        except ApiError as error:
+            if error.code in GONE:
+                raise Undeliverable(error.sentence) from error
+            raise
+        return Placed(())
+
+    async def _answer(self, url: str, pieces: list[str]) -> bool:
+        client = AsyncWebhookClient(url, retry_handlers=[])
+        for piece in pieces:
+            try:
+                answer = await client.send(**_said(piece), response_type="ephemeral")
+            except (SlackClientError, TimeoutError, OSError):
+                return False
+            if answer.status_code != 200:
+                return False
+        return True
+
+    async def _tell(self, piece: str) -> None:
+        user = self._address.extra["user"]
+        said = _said(piece)
+        try:
+            await self._api.call("chat.postEphemeral", channel=self._address.chat, user=user, **said)
+        except ApiError as error:
+            if error.code not in GONE:
+                raise
+            await self._api.call("chat.postMessage", channel=user, **said)
+
+
+def _said(piece: str) -> dict[str, Any]:
+    return {"text": escaped(piece[:NOTIFICATION]), "blocks": [{"type": "markdown", "text": piece}]}
+
+
+def _pieces(text: str) -> list[str]:
+    return split(text, LIMIT, measure=utf16_length) or [EMPTY]
+
+
+def _open_ended(piece: str, text: str) -> str:
+    """The last piece of a growing text without the fence that `split` adds to close a code block."""
+    written = text.replace("\r\n", "\n").rstrip()
+    after_opening = piece.partition("\n")[2] or piece  # where the piece opens a block again
+    return piece if written.endswith((piece, after_opening)) else piece.rpartition("\n")[0]
+
+
+def _parts(placed: Placed | None) -> list[Part]:
+    if placed is None:
+        return []
+    stream, started = placed.extra.get("stream"), float(placed.extra.get("started", 0))
+    return [Part(ts, stream=ts == stream, started=started) for ts in placed.ids]

@@ -1,0 +1,259 @@
+"""Telegram's Bot API through python-telegram-bot: the methods the agent uses."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
+
+import httpx
+from telegram import (
+    Bot,
+    BotCommand,
+    ChatMember,
+    LinkPreviewOptions,
+    ReplyParameters,
+    Update,
+    User,
+    WebhookInfo,
+)
+from telegram.constants import ChatAction
+from telegram.error import TelegramError
+from telegram.request import HTTPXRequest
+
+from agent.core.errors import AgentError
+from channels.pacing import RateLimited
+from channels.telegram.errors import Declined, TokenError, UnknownMethodError, translated
+from channels.telegram.text import Piece
+
+T = TypeVar("T")
+
+CONNECTIONS = 64
+"""At once to Telegram, which takes 30 messages a second of a bot; httpx looks through all of them at each request."""
+
+UPDATES = ("message", "edited_message", "message_reaction")  # all that the agent reads; bots hear of no deletions
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where messages go: a chat, a topic in it, and the message they answer to ("" each: none)."""
+
+    chat: str
+    thread: str = ""
+    answered: str = ""
+
+    @property
+    def direct(self) -> bool:
+        """Ids of private chats are positive, those of groups negative."""
+        return not self.chat.startswith("-")
+
+    @property
+    def thread_id(self) -> int | None:
+        """The topic as the Bot API wants it."""
+        return int(self.thread) if self.thread else None
+
+    def elsewhere(self, chat: str) -> Target:
+        """The same place after the group's id changed."""
+        return replace(self, chat=chat, answered="")
+
+
+class BotApi:
+    """The methods the agent uses, with this project's errors. Times are seconds.
+
+    Its HTTP connections are open while someone is inside `open`; every call counts. So an answer can still
+    be delivered after the channel stopped listening.
+    """
+
+    def __init__(self, token: str, api_url: str, *, timeout: float = 15.0) -> None:
+        _keep_private()
+        context = httpx.create_ssl_context()
+        timeouts: dict[str, Any] = {"read_timeout": timeout, "connect_timeout": 5.0, "pool_timeout": timeout}
+        options = {"httpx_kwargs": {"verify": context}, **timeouts}
+        self._polling = _Polling(connection_pool_size=1, **options)
+        self._requests = (self._polling, HTTPXRequest(connection_pool_size=CONNECTIONS, **options))
+        self._bot = Bot(
+            token,
+            base_url=f"{api_url.rstrip('/')}/bot",
+            get_updates_request=self._polling,
+            request=self._requests[1],
+        )
+        self._users = 0
+
+    @asynccontextmanager
+    async def open(self) -> AsyncIterator[None]:
+        """Keeps the connections for the calls inside."""
+        self._users += 1
+        for request in self._requests:
+            await request.initialize()
+        try:
+            yield
+        finally:
+            self._users -= 1
+            for request in self._requests:
+                if not self._users:  # someone may have come while the first one closed
+                    await request.shutdown()
+
+    async def _call(self, send: Callable[[Bot], Awaitable[T]]) -> T:
+        async with self.open():
+            try:
+                return await send(self._bot)
+            except TelegramError as error:
+                raise translated(error) from None  # PTB's text may hold the token
+
+    async def me(self) -> User:
+        """Who the bot is. Raises TokenError also for a token that is none at all."""
+        try:
+            return await self._call(lambda bot: bot.get_me())
+        except UnknownMethodError:
+            raise TokenError from None
+
+    async def updates(self, offset: int, wait: int) -> Sequence[Update]:
+        """What came since `offset`, which tells Telegram that everything before it is safe."""
+        try:
+            return await self._call(lambda bot: bot.get_updates(offset=offset, timeout=wait, allowed_updates=UPDATES))
+        except (AgentError, RateLimited):
+            raise
+        except Exception:  # whatever the library stumbles over in one of them
+            with self._polling.carefully():
+                return await self._call(lambda bot: bot.get_updates(offset=offset, timeout=0, allowed_updates=UPDATES))
+
+    async def send(self, to: Target, piece: Piece) -> str:
+        """Sends a message and returns its id. Text whose entities are refused goes without them."""
+        # A private chat needs no quote: there every message is meant for the bot.
+        quote = (
+            None
+            if to.direct or not to.answered
+            else ReplyParameters(int(to.answered), allow_sending_without_reply=True)
+        )
+        sent = await self._formatted(
+            piece,
+            lambda bot, text, entities: bot.send_message(
+                int(to.chat),
+                text,
+                entities=entities,
+                message_thread_id=to.thread_id,
+                reply_parameters=quote,
+                link_preview_options=LinkPreviewOptions(is_disabled=True),
+            ),
+        )
+        return str(sent.message_id)
+
+    async def edit(self, to: Target, message: str, piece: Piece) -> bool:
+        """Makes a message read `piece`."""
+        try:
+            await self._formatted(
+                piece,
+                lambda bot, text, entities: bot.edit_message_text(
+                    text,
+                    chat_id=int(to.chat),
+                    message_id=int(message),
+                    entities=entities,
+                    link_preview_options=LinkPreviewOptions(is_disabled=True),
+                ),
+            )
+        except Declined as refusal:
+            if not refusal.unchanged:
+                raise
+        return True
+
+    async def draft(self, to: Target, draft: int, piece: Piece) -> bool:
+        """Shows a preview of about 30 s in a private chat. `draft` is not 0 and names it."""
+        return await self._formatted(
+            piece,
+            lambda bot, text, entities: bot.send_message_draft(
+                int(to.chat), draft, text, entities=entities, message_thread_id=to.thread_id
+            ),
+        )
+
+    async def _formatted(self, piece: Piece, send: Callable[[Bot, str, Any], Awaitable[T]]) -> T:
+        try:
+            return await self._call(lambda bot: send(bot, piece.text, piece.entities or None))
+        except Declined as refusal:
+            if not piece.entities or refusal.unchanged or refusal.about_this:
+                raise
+        return await self._call(lambda bot: send(bot, piece.text, None))
+
+    async def delete(self, to: Target, message: str) -> bool:
+        """Removes one of the bot's messages; one that is gone already is no fault."""
+        try:
+            return await self._call(lambda bot: bot.delete_message(int(to.chat), int(message)))
+        except (Declined, UnknownMethodError):
+            return False
+
+    async def typing(self, to: Target) -> bool:
+        """Shows for 5 s that an answer is being written."""
+        return await self._call(
+            lambda bot: bot.send_chat_action(int(to.chat), ChatAction.TYPING, message_thread_id=to.thread_id)
+        )
+
+    async def commands(self) -> tuple[BotCommand, ...]:
+        """The menu as Telegram shows it now."""
+        return await self._call(lambda bot: bot.get_my_commands())
+
+    async def set_commands(self, menu: Sequence[BotCommand]) -> None:
+        """Replaces the menu."""
+        await self._call(lambda bot: bot.set_my_commands(menu))
+
+    async def webhook(self) -> WebhookInfo:
+        """Where Telegram delivers to, and how that goes."""
+        return await self._call(lambda bot: bot.get_webhook_info())
+
+    async def set_webhook(self, url: str, secret: str) -> None:
+        """Lets Telegram deliver to `url`; what waits is kept. "" goes back to polling."""
+        if url:
+            await self._call(
+                lambda bot: bot.set_webhook(url, secret_token=secret, allowed_updates=UPDATES, max_connections=100)
+            )
+        else:
+            await self._call(lambda bot: bot.delete_webhook())
+
+    async def member(self, chat: str, user: int) -> ChatMember:
+        """What a user is in a chat."""
+        return await self._call(lambda bot: bot.get_chat_member(int(chat), user))
+
+    async def title(self, chat: str) -> str:
+        """A group's name."""
+        return (await self._call(lambda bot: bot.get_chat(int(chat)))).title or chat
+
+
+class _Polling(HTTPXRequest):
+    """One update that the library can not read must not hide the others of its batch for ever."""
+
+    _careful = False
+
+    @contextmanager
+    def carefully(self) -> Iterator[None]:
+        """Inside, updates that can not be read are emptied. Every update is read twice then."""
+        self._careful = True
+        try:
+            yield
+        finally:
+            self._careful = False
+
+    def parse_json_payload(self, payload: bytes) -> dict[str, Any]:  # type: ignore[override]  # called on the instance
+        data = HTTPXRequest.parse_json_payload(payload)
+        if self._careful and isinstance(updates := data.get("result"), list):
+            data["result"] = [_readable(update) for update in updates]
+        return data
+
+
+def _readable(update: dict[str, Any]) -> dict[str, Any]:
+    try:
+        Update.de_json(update, None)
+    except Exception:  # whatever the library stumbles over: only the update's id is kept, to move past it
+        return {"update_id": update["update_id"]}
+    return update
+
+
+def _keep_private() -> None:
+    """No message text and no token in logs: PTB logs both, httpx the address with the token."""
+    os.environ.setdefault("PTB_TIMEDELTA", "true")  # else it warns at every flood limit
+    logging.getLogger("telegram").setLevel(logging.CRITICAL + 1)
+    logging.getLogger("httpx").addFilter(_names_no_bot)
+
+
+def _names_no_bot(record: logging.LogRecord) -> bool:
+    return "/bot" not in record.getMessage()

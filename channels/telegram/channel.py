@@ -1,0 +1,238 @@
+"""Telegram: people write to a bot, in private chats, groups and forum topics.
+
+Messages are fetched by long polling, or delivered to `/webhooks/telegram` when a public URL is set. Either
+way Telegram keeps a message until it is told that it is safe: by the next offset, or by status 200.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import json
+import logging
+import random
+import time
+from collections import defaultdict
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from contextlib import asynccontextmanager
+from functools import partial
+from hashlib import sha256
+from typing import Any, TypeVar
+from uuid import UUID
+
+from telegram import BotCommand, Update, User
+
+from agent.core.channel import Finding, WebhookReply
+from agent.core.commands import COMMANDS
+from agent.core.errors import ConfigurationError, DeliveryError, StoreUnavailable
+from agent.core.messages import Address, Inbound, Placed
+from agent.ports import Accept, LastAccepted
+from channels.pacing import Governor, Rate, RateLimited
+from channels.telegram.api import BotApi, Target
+from channels.telegram.doctor import examine
+from channels.telegram.errors import Declined
+from channels.telegram.reply import Streaming, TelegramReply
+from channels.telegram.updates import NAME, read
+
+T = TypeVar("T")
+
+CHAT_RATE = Rate(
+    5, 5
+)  # one message a second with short bursts, https://core.telegram.org/bots/faq#my-bot-is-hitting-limits-how-do-i-avoid-this
+BOT_RATE = Rate(30, 1)  # ditto, all chats together
+
+_HEADER = "x-telegram-bot-api-secret-token"
+_MENU = tuple(BotCommand(command.name, command.summary) for command in COMMANDS)
+_LOOK = 1.0  # seconds between two looks at the menu's flag
+_LONGEST_DELAY = 30.0  # seconds between two tries while Telegram or the store is out of reach
+
+log = logging.getLogger(__name__)
+
+
+class Telegram:
+    """The channel. See `agent.ports.Channel`, `Webhook` and `Diagnosable`; all times are seconds.
+
+    `api_url` is the root of a Bot API server. `public_url` set: Telegram delivers there, and any number of
+    instances share the work; unset: this instance fetches. `interval` and `group_interval` are the least time
+    between two states of an unfinished answer in a private chat (Telegram allows 1 message a second) and in a
+    group (20 a minute, some of them finished answers). `poll` is how long Telegram holds a fetch that finds
+    nothing, `check` how often the webhook is looked after, `retry` the first delay after a failure.
+    """
+
+    name = NAME
+
+    def __init__(
+        self,
+        *,
+        token: str,
+        governor: Governor,
+        api_url: str = "https://api.telegram.org",
+        public_url: str | None = None,
+        last_accepted: LastAccepted | None = None,
+        slash_commands: Callable[[], bool] = lambda: True,
+        interval: float = 1.0,
+        group_interval: float = 4.0,
+        poll: int = 25,
+        check: float = 60.0,
+        retry: float = 1.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._api = BotApi(token, api_url)
+        self._governor = governor
+        self._url = f"{public_url.rstrip('/')}/webhooks/telegram" if public_url else ""
+        self._secret = hmac.new(token.encode(), b"telegram webhook", sha256).hexdigest()
+        self._last_accepted = last_accepted
+        self._slash_commands = slash_commands
+        self._streaming = Streaming(direct=interval, group=group_interval, clock=clock)
+        self._poll_time, self._check_time, self._retry_time = poll, check, retry
+        self._offset = 0
+        self._menu: tuple[BotCommand, ...] | None = None  # as last seen at Telegram or set there
+        self._taking: tuple[Accept, User] | None = None
+
+    async def run(self, accept: Accept) -> None:
+        """Takes messages in until cancelled. Raises ConfigurationError when token or PUBLIC_URL are wrong."""
+        async with self._api.open():
+            me = await self._patiently(self._api.me)
+            self._taking = (accept, me)
+            try:
+                await self._patiently(self._set_webhook)
+                async with _first_error(), asyncio.TaskGroup() as group:
+                    group.create_task(self._keep_menu())
+                    group.create_task(self._keep_webhook() if self._url else self._fetch(accept, me))
+            finally:
+                self._taking = None
+
+    @property
+    def listening(self) -> bool:
+        """Whether it is signed in."""
+        return self._taking is not None
+
+    def reply(self, address: Address, placed: Placed | None, turn: UUID, *, repeat: bool = False) -> TelegramReply:
+        """Telegram knows no idempotency key: what may stand there already is edited, or else labelled."""
+        to = Target(address.chat, address.thread, address.message)
+        return TelegramReply(self._api, self._governor, self._streaming, to, placed, turn, repeat=repeat)
+
+    async def diagnose(self) -> list[Finding]:
+        """Why nobody is answered: token, network, webhook, groups."""
+        return await examine(self._api, self._url, self._last_accepted)
+
+    async def webhook(self, headers: Mapping[str, str], body: bytes) -> WebhookReply:
+        """One update. 401: not from Telegram; 400: no JSON; 503: not stored, Telegram sends it again."""
+        if not hmac.compare_digest(headers.get(_HEADER, "").encode("utf-8", "replace"), self._secret.encode()):
+            return WebhookReply(401)
+        if self._taking is None:
+            return WebhookReply(503)
+        accept, me = self._taking
+        try:
+            update = json.loads(body)
+        except ValueError:  # also what is no UTF-8
+            return WebhookReply(400)
+        inbound = _understood(update, me)
+        try:
+            if inbound is not None:
+                await accept(inbound)
+        except StoreUnavailable:
+            return WebhookReply(503)
+        return WebhookReply(200)
+
+    async def _fetch(self, accept: Accept, me: User) -> None:
+        while True:
+            await self._patiently(partial(self._fetch_once, accept, me))
+
+    async def _fetch_once(self, accept: Accept, me: User) -> None:
+        """Moves the offset past what is stored, and not past the first update that is not.
+
+        Chats go side by side, the messages of a chat one after the other. Raises StoreUnavailable.
+        """
+        updates = await self._api.updates(self._offset, self._poll_time)
+        chats: defaultdict[int, list[Update]] = defaultdict(list)
+        for update in updates:
+            chats[update.effective_chat.id if update.effective_chat else 0].append(update)
+        stored = await asyncio.gather(*(_store(chat, accept, me) for chat in chats.values()))
+        safe = {update for ids in stored for update in ids}
+        for update in updates:
+            if update.update_id not in safe:
+                raise StoreUnavailable("The database can not be reached; Telegram keeps the messages until then.")
+            self._offset = update.update_id + 1
+
+    async def _keep_menu(self) -> None:
+        """Looks at the flag again and again; Telegram is asked only when the menu differs."""
+        while True:
+            await self._patiently(self._sync_menu)
+            await asyncio.sleep(_LOOK)
+
+    async def _keep_webhook(self) -> None:
+        """Sets the address again when somebody else took it away."""
+        while True:
+            await asyncio.sleep(self._check_time)
+            if (await self._patiently(self._api.webhook)).url != self._url:
+                await self._patiently(self._set_webhook)
+
+    async def _set_webhook(self) -> None:
+        """Delivery to PUBLIC_URL, or polling. Raises ConfigurationError when Telegram refuses the address."""
+        try:
+            await self._api.set_webhook(self._url, self._secret)
+        except Declined as refusal:
+            problem = refusal.reason.removeprefix("bad webhook: ").rstrip(".")
+            raise ConfigurationError(
+                f"Telegram can not deliver to PUBLIC_URL ({problem}): set an https address with port 443, "
+                "80, 88 or 8443 that the internet can reach, or unset it."
+            ) from None
+
+    async def _sync_menu(self) -> None:
+        """Sets the menu only when it differs. While ours is off, a menu of somebody else's is left alone."""
+        wanted = _MENU if self._slash_commands() else ()
+        if self._menu is None:
+            self._menu = await self._api.commands()
+        if self._menu != wanted and (wanted or self._menu == _MENU):
+            await self._api.set_commands(wanted)
+            self._menu = wanted
+
+    async def _patiently(self, step: Callable[[], Awaitable[T]]) -> T:
+        """Takes a step again until it succeeds, ever more slowly. Raises ConfigurationError."""
+        delay = self._retry_time
+        while True:
+            try:
+                return await step()
+            except ConfigurationError:
+                raise
+            except RateLimited as limit:
+                wait = limit.retry_after
+            except (DeliveryError, StoreUnavailable) as error:
+                log.warning("telegram: %s", error.sentence)
+                wait = 0.0
+            # Two instances that fetch by turns must not keep time with each other.
+            await asyncio.sleep(wait + delay * random.uniform(0.5, 1.0))  # noqa: S311
+            delay = min(2 * delay, _LONGEST_DELAY)
+
+
+@asynccontextmanager
+async def _first_error() -> AsyncIterator[None]:
+    """What went wrong in a task group, plain: nobody outside needs to know of the group."""
+    try:
+        yield
+    except BaseExceptionGroup as group:
+        raise group.exceptions[0] from None
+
+
+async def _store(updates: Iterable[Update], accept: Accept, me: User) -> list[int]:
+    """Hands a chat's messages on in order, up to the first failure. Returns the updates that are safe."""
+    safe = []
+    for update in updates:
+        inbound = _understood(update, me)
+        try:
+            if inbound is not None:
+                await accept(inbound)
+        except StoreUnavailable:
+            break
+        safe.append(update.update_id)
+    return safe
+
+
+def _understood(update: Update | dict[str, Any], me: User) -> Inbound | None:
+    """One update that nobody can read must not stop all that come after it."""
+    try:
+        return read(update if isinstance(update, Update) else Update.de_json(update, None), me)
+    except Exception as error:
+        log.error("telegram: an update could not be read and is skipped: %s", type(error).__name__)  # noqa: TRY400  a traceback may show text
+        return None

@@ -1,0 +1,110 @@
+"""What Telegram refuses, and python-telegram-bot's errors translated to it."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import httpx
+from telegram.error import (
+    BadRequest,
+    ChatMigrated,
+    Conflict,
+    Forbidden,
+    InvalidToken,
+    NetworkError,
+    RetryAfter,
+    TelegramError,
+    TimedOut,
+)
+
+from agent.core.errors import ConfigurationError, DeliveryError, Undeliverable
+from channels.pacing import RateLimited
+
+BOTFATHER = "https://t.me/BotFather"
+
+_PLACES = ("chat", "thread", "topic", "user", "rights", "peer", "message to", "message can't", "message_id")
+_NO_METHOD = "The server at TELEGRAM_API_URL does not know this method of the Bot API: update it or check the address."
+_CONFLICT = (
+    "Another program fetches this bot's messages from Telegram: stop it, or set PUBLIC_URL, "
+    "with which several instances work side by side."
+)
+
+
+class TokenError(ConfigurationError, DeliveryError):
+    """Telegram does not know the bot's token: nothing goes in or out until a person changes it."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            f"Telegram does not accept TELEGRAM_TOKEN: take the token from {BOTFATHER} "
+            "(/mybots, API Token) and run `agent setup telegram`."
+        )
+
+
+class UnknownMethodError(DeliveryError):
+    """This Bot API server does not know the method, or TELEGRAM_API_URL is not a Bot API server."""
+
+
+class Declined(Undeliverable):
+    """Telegram refuses this message.
+
+    `reason` is Telegram's description in lower case: for decisions, not for logs.
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__("Telegram refuses this message: the chat, topic or message is gone or closed.")
+        self.reason = reason.lower()
+
+    @property
+    def unchanged(self) -> bool:
+        """An edit that changes nothing: what should stand there stands there."""
+        return "message is not modified" in self.reason
+
+    @property
+    def about_this(self) -> bool:
+        """It is this chat, topic, person or message that is gone or closed; the method itself works."""
+        return any(word in self.reason for word in _PLACES)
+
+
+class UncertainError(DeliveryError):
+    """The line was cut while Telegram took the message: it may have arrived."""
+
+
+class MovedError(DeliveryError):
+    """The group became a supergroup with another id."""
+
+    def __init__(self, chat: str) -> None:
+        super().__init__("The group has a new id.")
+        self.chat = chat
+
+
+def translated(error: TelegramError) -> Exception:
+    """This project's error for the library's."""
+    match error:
+        case RetryAfter():
+            wait = error.retry_after
+            return RateLimited(wait.total_seconds() if isinstance(wait, timedelta) else wait)
+        case ChatMigrated():
+            return MovedError(str(error.new_chat_id))
+        case InvalidToken():
+            # PTB answers 401 and 404 with one class; their descriptions differ
+            return TokenError() if error.message.startswith("Unauthorized") else UnknownMethodError(_NO_METHOD)
+        case Forbidden():
+            return Undeliverable("Telegram lets the bot no longer write there: it was blocked or removed.")
+        case BadRequest():
+            return Declined(error.message)
+        case Conflict():
+            return DeliveryError(_CONFLICT)
+        case NetworkError():
+            return _network(error)
+    return DeliveryError("TELEGRAM_API_URL does not answer as a Bot API server does: check the address.")
+
+
+def _network(error: NetworkError) -> DeliveryError:
+    """A refused or failed call did not arrive; one that was cut may have."""
+    cause = error.__cause__
+    sentence = "Telegram can not be reached; it is tried again."
+    if isinstance(cause, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout):
+        return DeliveryError(sentence)
+    if isinstance(error, TimedOut) or cause is not None or "gateway" in error.message.lower():
+        return UncertainError(sentence)
+    return DeliveryError("Telegram has an internal error; it is tried again.")

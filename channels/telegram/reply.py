@@ -1,0 +1,201 @@
+"""One answer on its way to a Telegram chat: a draft or edits while it is written, then the whole."""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+import math
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from functools import partial
+from typing import TypeVar
+from uuid import UUID
+
+from agent.core.errors import DeliveryError
+from agent.core.messages import Placed
+from channels.pacing import Governor
+from channels.telegram.api import BotApi, Target
+from channels.telegram.errors import Declined, MovedError, UncertainError, UnknownMethodError
+from channels.telegram.text import LIMIT, Piece, render
+
+T = TypeVar("T")
+
+REPEAT = "(You may have received this before.)\n\n"
+_ROOM = LIMIT - len(REPEAT)  # always, so that a second delivery cuts the text at the same places
+_TYPING = 4.0  # seconds; Telegram shows typing for 5, https://core.telegram.org/bots/api#sendchataction
+_REMEMBERED = 4096  # chats whose last draft is remembered
+
+
+class Way(enum.IntEnum):
+    """How an unfinished answer is shown, the best last."""
+
+    NOT = 0  # only once it is finished
+    EDITS = 1  # one message, edited
+    DRAFTS = 2  # a preview that is no message yet; private chats only
+
+
+class Streaming:
+    """What all answers of a bot share: the way each kind of chat streams, and when a chat was last shown one.
+
+    `direct` and `group` are the least seconds between two states of an answer in one chat.
+    """
+
+    def __init__(self, *, direct: float, group: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._ways = {True: Way.DRAFTS, False: Way.EDITS}
+        self._intervals = {True: direct, False: group}
+        self._clock = clock
+        self._shown: dict[str, float] = {}
+
+    def way(self, to: Target) -> Way:
+        """How to stream there."""
+        return self._ways[to.direct]
+
+    def refused(self, to: Target, way: Way) -> None:
+        """Uses the next best way in all chats of this kind from now on."""
+        self._ways[to.direct] = min(self._ways[to.direct], Way(way - 1))
+
+    def due(self, to: Target) -> bool:
+        """Whether a new state may be shown in this chat now."""
+        return self._clock() - self._shown.get(to.chat, -math.inf) >= self._intervals[to.direct]
+
+    def shown(self, to: Target) -> None:
+        """A new state was shown."""
+        if len(self._shown) >= _REMEMBERED:
+            oldest = self._clock() - max(self._intervals.values())
+            self._shown = {chat: at for chat, at in self._shown.items() if at > oldest}
+        self._shown[to.chat] = self._clock()
+
+    def now(self) -> float:
+        """The clock's time in seconds."""
+        return self._clock()
+
+
+class TelegramReply:
+    """Shows one answer. See `agent.ports.Reply`."""
+
+    def __init__(
+        self,
+        api: BotApi,
+        governor: Governor,
+        streaming: Streaming,
+        to: Target,
+        placed: Placed | None,
+        turn: UUID,
+        *,
+        repeat: bool,
+    ) -> None:
+        self._api = api
+        self._governor = governor
+        self._streaming = streaming
+        self._to = to
+        self._draft_id = turn.int % (2**31 - 1) + 1  # not 0; the same for every instance
+        self._ids = list(placed.ids) if placed else []
+        self._pieces: list[Piece | None] = [None] * len(self._ids)  # what is known to stand there
+        self._replaced: list[str] = []  # messages that could not be edited and stand elsewhere now
+        self._repeat = repeat
+        self._typed = -math.inf
+        self._running: asyncio.Task[None] | None = None
+
+    async def show(self, text: str) -> Placed | None:
+        """The answer so far; trouble waits for `finish`."""
+        if not text.strip():
+            await self._unless_refused(self._type())
+        elif self._streaming.due(self._to) and (self._running is None or self._running.done()):
+            # A call that is cut off halfway may place a message that nobody knows of, so it runs to its end.
+            self._running = asyncio.create_task(self._unless_refused(self._stream(text)))
+            await asyncio.shield(self._running)
+        return self._placed()
+
+    async def finish(self, text: str) -> Placed:
+        """The whole answer: edits what stands there, appends the rest, removes what is too much."""
+        if self._running is not None:
+            await asyncio.wait([self._running])
+        pieces = render(text, _ROOM)
+        await self._lay(pieces, final=True)
+        self._replaced += self._ids[len(pieces) :]
+        del self._ids[len(pieces) :], self._pieces[len(pieces) :]
+        while self._replaced:
+            old = self._replaced[-1]
+            await self._through("delete", partial(self._api.delete, message=old), final=True)
+            self._replaced.pop()
+        return Placed(tuple(self._ids))
+
+    def _placed(self) -> Placed | None:
+        return Placed(tuple(self._ids)) if self._ids else None
+
+    async def _unless_refused(self, step: Awaitable[None]) -> None:
+        """An unfinished answer may fail to show; the finished one says why."""
+        with suppress(DeliveryError):
+            await step
+
+    async def _type(self) -> None:
+        if self._streaming.now() - self._typed >= _TYPING:
+            self._typed = self._streaming.now()
+            await self._through("typing", self._api.typing)
+
+    async def _stream(self, text: str) -> None:
+        pieces = render(text, _ROOM)
+        if self._streaming.way(self._to) is Way.DRAFTS and not self._ids:
+            await self._draft(pieces[-1])
+        way = self._streaming.way(self._to)
+        if way is Way.EDITS or (way is Way.DRAFTS and self._ids):
+            await self._lay(pieces)
+
+    async def _draft(self, piece: Piece) -> None:
+        try:
+            if await self._through("draft", partial(self._api.draft, draft=self._draft_id, piece=piece)):
+                self._streaming.shown(self._to)
+        except (UnknownMethodError, Declined) as refusal:
+            self._note(refusal, Way.DRAFTS)
+
+    async def _lay(self, pieces: Sequence[Piece], *, final: bool = False) -> None:
+        """Makes the messages read `pieces`; an unfinished answer as far as the pace lets it."""
+        for index, piece in enumerate(pieces):
+            if index < len(self._ids) and self._pieces[index] == piece:
+                continue
+            edited = await self._edit(index, piece, final=final) if index < len(self._ids) else False
+            if edited is None or not (edited or await self._send(index, piece, final=final)):
+                return
+            self._pieces[index] = piece
+            self._streaming.shown(self._to)
+
+    async def _edit(self, index: int, piece: Piece, *, final: bool) -> bool | None:
+        """None: not now. False: this message can not be edited, and the answer is finished."""
+        edit = partial(self._api.edit, message=self._ids[index], piece=piece)
+        try:
+            return await self._through("edit", edit, final=final)
+        except (UnknownMethodError, Declined) as refusal:
+            self._note(refusal, Way.EDITS)
+            return False if final else None
+
+    async def _send(self, index: int, piece: Piece, *, final: bool) -> bool:
+        """Sends a message into place `index`, labelled if it may stand there already. False: not now."""
+        words = piece.labelled(REPEAT) if self._repeat else piece
+        try:
+            sent = await self._through("send", partial(self._api.send, piece=words), final=final)
+        except UncertainError:
+            self._repeat = True
+            raise
+        if sent is None:
+            return False
+        self._repeat = False
+        self._replaced += self._ids[index : index + 1]
+        self._ids[index : index + 1] = [sent]
+        self._pieces[index : index + 1] = [None]
+        return True
+
+    def _note(self, refusal: UnknownMethodError | Declined, way: Way) -> None:
+        """Whether one chat refuses or the platform: that decides for how many this way ends."""
+        if isinstance(refusal, Declined) and refusal.about_this:
+            return
+        self._streaming.refused(self._to, way)
+
+    async def _through(self, route: str, send: Callable[[Target], Awaitable[T]], *, final: bool = False) -> T | None:
+        """The governor's verdict on a call; None: a draft that was dropped."""
+        through = self._governor.final if final else self._governor.draft
+        try:
+            return await through(self._to.chat, route, lambda: send(self._to))
+        except MovedError as news:
+            self._to = self._to.elsewhere(news.chat)
+        return await through(self._to.chat, route, lambda: send(self._to))

@@ -1,0 +1,204 @@
+"""Telegram's updates as the core's Inbound: who is meant, what was said, where it belongs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Protocol
+
+from telegram import (
+    Chat,
+    Message,
+    MessageEntity,
+    MessageReactionUpdated,
+    ReactionType,
+    ReactionTypeEmoji,
+    Update,
+    User,
+)
+from telegram.constants import ChatID, ChatType
+
+from agent.core.commands import parse_command
+from agent.core.messages import Address, Inbound, Thumb
+from channels.reactions import thumb_of_emoji
+
+NAME = "telegram"
+_START = "/help"  # /start is what Telegram's own button sends; it is no command of the core
+_COMMAND = re.compile(r"/(?P<name>\w+)(?:@(?P<bot>\w+))?(?:\s+(?P<argument>.*))?\Z", re.DOTALL)
+_ATTACHMENTS = {  # Telegram's field: the word for people. An animation is a document too: the order counts.
+    "photo": "image",
+    "animation": "animation",
+    "video": "video",
+    "video_note": "video",
+    "voice": "voice message",
+    "audio": "audio",
+    "document": "file",
+    "sticker": "sticker",
+    "contact": "contact",
+    "location": "location",
+    "poll": "poll",
+}
+
+
+class Bot(Protocol):
+    """What must be known of the bot to see whether it is meant."""
+
+    @property
+    def id(self) -> int:
+        """Its user id."""
+
+    @property
+    def username(self) -> str | None:
+        """Its name without @."""
+
+
+def read(update: Update, me: Bot) -> Inbound | None:
+    """The message for the agent, or the thumb on one of its own, in this update; None when there is neither.
+
+    In groups the agent is meant by a mention, a reply to it or a command
+    (https://core.telegram.org/bots/features#privacy-mode); all other talk is not read.
+    """
+    if update.message_reaction is not None:
+        return _vote(update.message_reaction)
+    message = update.message or update.edited_message
+    if message is None or message.is_automatic_forward or (author := _author(message)) is None:
+        return None
+    direct = message.chat.type == ChatType.PRIVATE
+    words = _words(message, me, direct=direct)
+    if words is None:
+        return None
+    text = "\n".join(part for part in (words, _attachment(message)) if part)
+    if not text:  # a service message: someone joined, a message was pinned
+        return None
+    return Inbound(
+        address=_address(message),
+        message_id=str(message.message_id),
+        user_id=str(author.id),
+        text=text,
+        username=_name(author),
+        direct=direct,
+        change="edit" if update.message is None else "new",
+    )
+
+
+def _vote(reaction: MessageReactionUpdated) -> Inbound | None:
+    """The thumb that changed. Telegram does not say whose message it is on, nor in which topic."""
+    before, now = _thumbs(reaction.old_reaction), _thumbs(reaction.new_reaction)
+    actor = reaction.user or reaction.actor_chat
+    if before == now or actor is None or (isinstance(actor, User) and actor.is_bot):
+        return None
+    thumb, *_ = [thumb for thumb in now if thumb not in before] or now or before
+    return Inbound(
+        address=Address(NAME, str(reaction.chat.id)),
+        message_id=str(reaction.message_id),
+        user_id=str(actor.id),
+        text=thumb.value,
+        username=_name(actor),
+        direct=reaction.chat.type == ChatType.PRIVATE,
+        change="vote" if now else "unvote",
+    )
+
+
+def _thumbs(reactions: Iterable[ReactionType]) -> list[Thumb]:
+    shown = (thumb_of_emoji(one.emoji) for one in reactions if isinstance(one, ReactionTypeEmoji))
+    return [thumb for thumb in shown if thumb is not None]
+
+
+def _address(message: Message) -> Address:
+    """Only a forum topic is a thread; elsewhere Telegram numbers chains of replies the same way."""
+    thread = message.message_thread_id if message.is_topic_message else None
+    return Address(NAME, str(message.chat.id), str(thread or ""), str(message.message_id))
+
+
+def _author(message: Message) -> User | Chat | None:
+    """The person, or the group or channel that a person speaks for. None: a bot, or nobody."""
+    user = message.from_user
+    if user is None:
+        return None
+    if user.id in (ChatID.ANONYMOUS_ADMIN, ChatID.FAKE_CHANNEL):
+        return message.sender_chat
+    return None if user.is_bot else user
+
+
+def _name(author: User | Chat) -> str | None:
+    return author.full_name if isinstance(author, User) else author.title
+
+
+def _words(message: Message, me: Bot, *, direct: bool) -> str | None:
+    """What was said to the agent, without its mention. None: it was said to others."""
+    text = message.text or message.caption or ""
+    if command := _COMMAND.match(text):
+        return _command(command, text, message, me, direct=direct)
+    mentions = [entity for entity in message.entities or message.caption_entities if _names(entity, text, me)]
+    if not (direct or mentions or _replies_to(message, me)):
+        return None
+    return text if direct else _without(text, mentions)
+
+
+def _command(command: re.Match[str], text: str, message: Message, me: Bot, *, direct: bool) -> str | None:
+    """`/name argument`. One for another bot (`/name@other`) is not ours, wherever it stands."""
+    bot = command["bot"]
+    if bot and bot.lower() != (me.username or "").lower():
+        return None
+    if command["name"].lower() == "start":
+        return _START
+    if not (direct or bot or parse_command(text) or _replies_to(message, me)):
+        return None
+    return f"/{command['name']} {command['argument'] or ''}".rstrip() if bot or parse_command(text) else text
+
+
+def _names(entity: MessageEntity, text: str, me: Bot) -> bool:
+    if entity.type == MessageEntity.TEXT_MENTION:
+        return entity.user is not None and entity.user.id == me.id
+    mention = _slice(text, entity.offset, entity.offset + entity.length)
+    return entity.type == MessageEntity.MENTION and mention.lower() == f"@{me.username}".lower()
+
+
+def _replies_to(message: Message, me: Bot) -> bool:
+    """A reply to the agent. In a topic that the agent opened, every message looks like one."""
+    said = message.reply_to_message
+    if said is None or said.from_user is None or said.forum_topic_created is not None:
+        return False
+    return said.from_user.id == me.id
+
+
+def _without(text: str, mentions: Iterable[MessageEntity]) -> str:
+    """The text with mentions cut out; if nothing else was said, the mention is what was said."""
+    rest = text
+    for entity in sorted(mentions, key=lambda entity: entity.offset, reverse=True):
+        before, after = _slice(rest, 0, entity.offset), _slice(rest, entity.offset + entity.length)
+        rest = before + (after.lstrip(" ,:") if not before.strip() else after.removeprefix(" "))
+    return rest.strip() or text
+
+
+def _slice(text: str, start: int, end: int | None = None) -> str:
+    """A part of the text by UTF-16 units, in which Telegram counts."""
+    units = text.encode("utf-16-le", "surrogatepass")[2 * start : None if end is None else 2 * end]
+    return units.decode("utf-16-le", "surrogatepass")
+
+
+def _attachment(message: Message) -> str:
+    """`[image photo.jpg, 120 kB]`, or "" when there is none."""
+    kind = next((field for field in _ATTACHMENTS if getattr(message, field)), None)
+    if kind is None:
+        return ""
+    thing = getattr(message, kind)
+    if kind == "photo":  # several sizes of one picture, the largest last, always JPEG and without a name
+        thing = thing[-1]
+    name = "photo.jpg" if kind == "photo" else _called(thing)
+    size = getattr(thing, "file_size", None)
+    word = "image" if str(getattr(thing, "mime_type", "")).startswith("image/") else _ATTACHMENTS[kind]
+    return f"[{' '.join(filter(None, (word, name)))}{f', {_readable(size)}' if size else ''}]"
+
+
+def _called(thing: object) -> str | None:
+    """What names an attachment for people: its file, a sticker's emoji, a contact, a poll's question."""
+    names = (getattr(thing, field, None) for field in ("file_name", "emoji", "first_name", "question"))
+    return next((str(name) for name in names if name), None)
+
+
+def _readable(size: int) -> str:
+    """Bytes as people write them: 120 kB, 3.4 MB."""
+    if size < 1000:
+        return f"{size} B"
+    return f"{size / 1000:.0f} kB" if size < 1_000_000 else f"{size / 1_000_000:.1f} MB"

@@ -1,0 +1,140 @@
+"""The terminal's screen for a person: Markdown as it grows.
+
+A block of Markdown (a paragraph, a list, a piece of code …) that is finished is printed for good. Only the
+last one is drawn again as it grows, and of a long one only as many lines as the window has: what has scrolled
+away can not be drawn again.
+"""
+
+from __future__ import annotations
+
+import re
+
+from markdown_it import MarkdownIt
+from rich.console import Console, RenderableType
+from rich.live import Live
+from rich.markdown import Markdown
+from rich.segment import SegmentLines
+from rich.spinner import Spinner
+from rich.text import Text
+
+from agent.core.messages import Notice
+
+_PARSER = MarkdownIt("commonmark", {"html": False}).enable(["strikethrough", "table"])
+_CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # a model must not drive the terminal
+_MARGIN = 2  # lines of the window that a growing block leaves free
+
+
+def begun(markdown: str) -> int:
+    """Where the last block begins. Blocks before it are finished.
+
+    Only whole lines are looked at: half a line can look like a block that it does not become.
+    """
+    lines = markdown[: markdown.rfind("\n") + 1].splitlines(keepends=True)
+    starts = [token.map[0] for token in _PARSER.parse("".join(lines)) if token.level == 0 and token.map]
+    return sum(map(len, lines[: starts[-1]])) if starts else 0
+
+
+class MarkdownScreen:
+    """Answers as Markdown on `console`; notices on `errors`."""
+
+    frame = 0.05
+
+    def __init__(self, console: Console, errors: Console) -> None:
+        self._console = console
+        self._errors = errors
+        self._live: Live | None = None
+        self._printed = ""  # of the answer that grows
+
+    def show(self, text: str) -> None:
+        """Prints what is finished, draws the rest. "": a sign that somebody thinks."""
+        if not text:
+            self._open(Spinner("dots", style="dim"), moves=True)
+            return
+        text = _harmless(text)
+        if self._live is None or self._live.auto_refresh:
+            self._open(Text(), moves=False)
+        assert self._live is not None
+        if not text.startswith(self._printed):
+            return  # what is printed stays; `finish` has the last word
+        end = len(self._printed) + begun(text[len(self._printed) :])
+        finished, separated = text[len(self._printed) : end], bool(self._printed)
+        self._printed = text[:end]
+        with self._console:  # in one write; the new tail first, for the old one may fill the window
+            self._live.update(self._tail(text[end:]), refresh=True)
+            self._print(finished, separated=separated)
+
+    def finish(self, text: str) -> None:
+        """Prints the rest, or all of it when it is not what has been shown."""
+        self._close()
+        whole = _harmless(text)
+        printed, self._printed = self._printed, ""
+        if whole.startswith(printed):
+            dim = isinstance(text, Notice) and not printed
+            self._print(whole[len(printed) :], separated=bool(printed), style="dim" if dim else "")
+        else:
+            self._console.print(Text("\nThis is the whole answer:", style="dim"))
+            self._print(whole)
+        self._console.print()
+
+    def left_over(self, text: str, *, repeat: bool) -> None:
+        """Above the prompt."""
+        seen = "; you may have seen it" if repeat else ""
+        self._console.print(Text(f"Answer to an earlier message{seen}:", style="dim"))
+        self._print(_harmless(text))
+        self._console.print()
+
+    def notice(self, text: str) -> None:
+        self._close()
+        self._errors.print(Text(_harmless(text), style="dim"))
+
+    def close(self) -> None:
+        """Leaves the terminal as it was found."""
+        self._close()
+
+    def _print(self, markdown: str, *, separated: bool = False, style: str = "") -> None:
+        if markdown.strip():
+            if separated:
+                self._console.print()
+            self._console.print(_rendered(markdown), style=style)
+
+    def _tail(self, markdown: str) -> SegmentLines:
+        """The last lines of a growing block, as many as fit."""
+        options = self._console.options
+        lines = self._console.render_lines(_rendered(markdown), options, pad=False)
+        if self._printed and lines:
+            lines = [[], *lines]
+        return SegmentLines(lines[-max(1, options.size.height - _MARGIN) :], new_lines=True)
+
+    def _open(self, drawn: RenderableType, *, moves: bool) -> None:
+        self._close()
+        self._live = Live(
+            drawn,
+            console=self._console,
+            auto_refresh=moves,
+            refresh_per_second=8,
+            transient=True,
+            redirect_stdout=False,
+        )
+        self._live.start(refresh=moves)
+
+    def _close(self) -> None:
+        if self._live is not None:
+            self._live.stop()
+            self._live = None
+
+
+def _harmless(text: str) -> str:
+    return _CONTROLS.sub("", text)
+
+
+def _rendered(markdown: str) -> Markdown:
+    """HTML is shown as it is written: models write `List<String>`, and rich would drop it.
+
+    A line break is one, as on the platforms; rich would make a space of it.
+    """
+    rendered = Markdown(markdown)
+    rendered.parsed = _PARSER.parse(markdown)
+    for part in (part for token in rendered.parsed for part in token.children or ()):
+        if part.type == "softbreak":
+            part.type = "hardbreak"
+    return rendered

@@ -1,0 +1,1 @@
+"""Flags, experiments, channel settings, operators and the audit log."""

@@ -1,0 +1,204 @@
+"""The audit log: who changed what, when, why and from where, as a chain of hashes.
+
+hash(n) = SHA-256(hash(n - 1) ‖ UTF-8 of the row as JSON), from 32 zero bytes on. The trigger `audit_chain` makes it, so
+that nobody who inserts can leave it out. Changing, removing or inserting a row later shows in `verify`; whoever also
+writes all later hashes anew is found out by a head that was noted elsewhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from datetime import datetime
+from hashlib import sha256
+from typing import Any
+
+import msgspec
+from sqlalchemy import Row, text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from agent.core.errors import Rejected
+from agent.core.text import is_text
+from storage.postgres import Database
+from storage.transaction import reached
+
+GENESIS = bytes(32)
+PAGE = 5_000
+
+# The same expression as in the trigger; repeated so that a changed trigger is found out.
+_CHAIN = text("""
+SELECT id, hash, jsonb_build_array(id, to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US'), actor,
+       action, subject, before, after, reason, origin, epoch)::text AS row
+FROM audit_log WHERE id > :after AND id <= :upto ORDER BY id LIMIT :page
+""")
+
+_HEAD = text("SELECT id, hash, (SELECT max(id) FROM audit_log) FROM audit_head")
+
+_ENTRIES = text("""
+SELECT id, at, actor, action, subject, before::text, after::text, reason, origin, epoch, hash FROM audit_log
+WHERE (CAST(:subject AS text) IS NULL OR subject = :subject)
+  AND (CAST(:actor AS text) IS NULL OR actor = :actor)
+  AND id > :since AND (CAST(:until AS timestamptz) IS NULL OR at <= :until)
+ORDER BY id DESC LIMIT :most
+""")
+
+_RECORD = text("""
+INSERT INTO audit_log (actor, action, subject, before, after, reason, origin, epoch)
+VALUES (:actor, :action, :subject, CAST(:before AS jsonb), CAST(:after AS jsonb), :reason, :origin, :epoch) RETURNING id
+""")
+
+
+@dataclass(frozen=True, slots=True)
+class Author:
+    """Who makes a change, from where, and why."""
+
+    name: str
+    origin: str  # for people: `command line on host`, `console from 10.0.0.1`
+    reason: str | None = None
+
+    def __post_init__(self) -> None:
+        """Raises Rejected when the name or the reason can not be kept."""
+        if not is_name(self.name):
+            raise Rejected("An operator's name has 1 to 100 printable characters. Correct --as or AGENT_OPERATOR.")
+        if self.reason is not None and not (self.reason.isprintable() and len(self.reason) <= 1000):
+            raise Rejected("A reason has at most 1000 printable characters. Correct it.")
+
+
+@dataclass(frozen=True, slots=True)
+class Itself(Author):
+    """The agent, about what an operator planned or a person did. It is no operator, so nobody need register it."""
+
+    name: str = "agent"
+    origin: str = ""
+
+
+def is_name(name: str) -> bool:
+    """Whether somebody can be called so."""
+    return 0 < len(name) <= 100 and name.isprintable()
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One row of the log."""
+
+    id: int
+    at: datetime
+    actor: str
+    action: str
+    subject: str
+    before: Any
+    after: Any
+    reason: str | None
+    origin: str | None
+    epoch: int | None
+    hash: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What `verify` found. `troubles` are sentences; `head` is the last hash, to be noted elsewhere."""
+
+    count: int
+    head: str
+    troubles: tuple[str, ...]
+
+
+async def record(
+    connection: AsyncConnection,
+    author: Author,
+    action: str,
+    subject: str,
+    *,
+    before: str | None,
+    after: str | None,
+    epoch: int | None,
+) -> int:
+    """Adds a row, in the transaction of the change it tells of; `before` and `after` are JSON texts. Its id.
+
+    Holds the end of the chain until the commit: nothing else may be locked after it.
+    """
+    values = {"action": action, "subject": subject, "before": before, "after": after, "epoch": epoch}
+    values |= {"actor": author.name, "reason": author.reason, "origin": author.origin}
+    return int(await connection.scalar(_RECORD, values) or 0)
+
+
+async def entries(
+    connection: AsyncConnection,
+    *,
+    subject: str | None = None,
+    actor: str | None = None,
+    since: int = 0,
+    until: datetime | None = None,
+    most: int | None = 50,
+) -> list[Entry]:
+    """Newest first; `since` is the id before the oldest wanted, `most` None means all."""
+    if not is_text(f"{subject}{actor}"):
+        return []  # no row can hold it
+    wanted = {"subject": subject, "actor": actor, "since": since, "until": until, "most": most}
+    return [_entry(row) for row in await connection.execute(_ENTRIES, wanted)]
+
+
+def _entry(row: Row[Any]) -> Entry:
+    before, after = (None if part is None else msgspec.json.decode(part) for part in (row.before, row.after))
+    return Entry(
+        row.id, row.at, row.actor, row.action, row.subject, before, after, row.reason, row.origin, row.epoch, row.hash
+    )
+
+
+async def list_entries(
+    database: Database, *, subject: str | None = None, actor: str | None = None, most: int = 50
+) -> list[Entry]:
+    """The log, newest first. Raises StoreUnavailable."""
+    async with reached(database) as connection:
+        return await entries(connection, subject=subject, actor=actor, most=most)
+
+
+async def verify(database: Database, noted: str | None = None) -> Verdict:
+    """Computes the whole chain again. `noted` is a head seen earlier, which must still be in it.
+
+    Raises StoreUnavailable.
+    """
+    async with reached(database) as connection:
+        last, head, newest = (await connection.execute(_HEAD)).one()
+        check = _Check()
+        if newest is not None and newest > last:
+            check.troubles.append(f"After row {last}, rows were added past the chain.")
+        async for number, stored, row in _rows(connection, upto=last):
+            check.take(number, bytes(stored), row)
+    return check.verdict(last, bytes(head), noted)
+
+
+async def _rows(connection: AsyncConnection, *, upto: int) -> AsyncIterator[tuple[int, bytes, str]]:
+    after = -(2**63)
+    while page := (await connection.execute(_CHAIN, {"after": after, "upto": upto, "page": PAGE})).all():
+        for number, stored, row in page:
+            yield number, stored, row
+        after = page[-1][0]
+
+
+class _Check:
+    """Follows the chain, and after a break from what is stored, so that each break is told once."""
+
+    def __init__(self) -> None:
+        self._expected, self._before = 1, GENESIS
+        self._seen: set[str] = {GENESIS.hex()}
+        self.count = 0
+        self.troubles: list[str] = []
+
+    def take(self, number: int, stored: bytes, row: str) -> None:
+        if number != self._expected:
+            self.troubles.append(f"Between row {self._expected - 1} and row {number}, rows are missing or too many.")
+        elif sha256(self._before + row.encode()).digest() != stored:
+            self.troubles.append(f"Row {number} is not as it was written.")
+        self._expected, self._before = number + 1, stored
+        self._seen.add(stored.hex())
+        self.count += 1
+
+    def verdict(self, last: int, head: bytes, noted: str | None) -> Verdict:
+        if self._expected - 1 < last:
+            self.troubles.append(f"After row {self._expected - 1}, {last - self._expected + 1} rows are missing.")
+        elif self._before != head:
+            self.troubles.append("The last row is not the one that was written last.")
+        if noted is not None and noted.lower() not in self._seen:
+            self.troubles.append("The noted hash is not in the chain: the log was written anew since.")
+        return Verdict(self.count, head.hex(), tuple(self.troubles))

@@ -1,0 +1,148 @@
+"""How an operator's change is made: in one transaction with its audit row and the next epoch, then announced.
+
+All changes of flags, experiments and channel settings go one after the other: each holds the epoch's row.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from agent.control.rules import KILL, PERCENTAGE
+from agent.core.errors import Conflict, Rejected, StoreUnavailable
+from storage.control import audit
+from storage.control.audit import Author, Itself
+from storage.control.redis_copy import announce
+from storage.postgres import Database
+from storage.redis import RedisPipe
+from storage.transaction import reached
+
+OPERATORS = text("SELECT name FROM operators")
+_VERSION = text("SELECT coalesce(max(id), 0) FROM audit_log WHERE subject = :subject")
+_VERSIONS = text("SELECT subject, max(id) AS id FROM audit_log WHERE subject LIKE :kind || '\\:%' GROUP BY subject")
+
+
+@dataclass(slots=True)
+class Change:
+    """A transaction under way. Nothing recorded: nothing changed, and the epoch stays."""
+
+    connection: AsyncConnection
+    author: Author
+    epoch: int  # the one this change begins
+    entries: list[int] = field(default_factory=list)  # ids of the audit rows
+
+    async def record(self, action: str, subject: str, *, before: Any, after: Any) -> None:
+        """Says what changed. The last thing a transaction locks."""
+        entry = await audit.record(
+            self.connection,
+            self.author,
+            action,
+            subject,
+            before=None if before is None else as_json(before),
+            after=None if after is None else as_json(after),
+            epoch=self.epoch,
+        )
+        self.entries.append(entry)
+
+    async def end(self) -> None:
+        """Moves the epoch, if something changed."""
+        if self.entries:
+            await self.connection.execute(text("UPDATE control_epoch SET epoch = :epoch"), {"epoch": self.epoch})
+
+
+@asynccontextmanager
+async def changing(database: Database, pipe: RedisPipe, author: Author) -> AsyncIterator[Change]:
+    """Commits at the end and tells all instances; an error leaves everything as it was.
+
+    Raises StoreUnavailable, and Rejected for who may not change anything. That Redis is away, or after
+    the commit Postgres, is no error: instances see the new epoch with their next heartbeat.
+    """
+    async with reached(database) as connection:
+        change = await begun(connection, author)
+        await admit(connection, author)  # after the lock: whoever is removed meanwhile is seen
+        yield change
+        await change.end()
+    if change.entries:
+        with suppress(StoreUnavailable):  # "nothing was changed" would be a lie now
+            await announce(database, pipe)
+
+
+async def begun(connection: AsyncConnection, author: Author) -> Change:
+    """A change within a transaction that is something else, too; for operators' changes there is `changing`.
+
+    Waits for the change under way. Whoever makes it calls `end`, and `announce` after the commit.
+    """
+    epoch = await connection.scalar(text("SELECT epoch FROM control_epoch FOR UPDATE"))
+    return Change(connection, author, int(epoch or 0) + 1)
+
+
+async def admit(connection: AsyncConnection, author: Author) -> None:
+    """Raises Rejected when operators are registered and the author is none of them."""
+    if isinstance(author, Itself):
+        return
+    names = (await connection.scalars(OPERATORS)).all()
+    if names and author.name not in names:
+        raise Rejected(
+            f"{author.name} is not a registered operator and can change nothing. "
+            "Say who you are with --as or AGENT_OPERATOR; `agent operators list` shows who may."
+        )
+
+
+async def version_of(connection: AsyncConnection, subject: str) -> int:
+    """The number of its last change; 0: never changed."""
+    return int(await connection.scalar(_VERSION, {"subject": subject}) or 0)
+
+
+async def expect(connection: AsyncConnection, subject: str, expected: int | None, *, called: str | None = None) -> None:
+    """Raises Conflict, with what happened since, when the subject is no longer at the version that was seen.
+
+    `called`: what the operator calls it, where that is not the subject's name.
+    """
+    if expected is None or expected == await version_of(connection, subject):
+        return
+    since = await audit.entries(connection, subject=subject, since=expected, most=3)
+    said = "; ".join(f"{row.actor}: {difference(row.before, row.after) or row.action}" for row in reversed(since))
+    name = called or subject.partition(":")[2]
+    raise Conflict(f"{name} was changed meanwhile ({said or 'or this version never was'}). Look at it and say again.")
+
+
+def as_json(value: Any) -> str:
+    """As it is stored."""
+    return json.dumps(value, ensure_ascii=False)
+
+
+async def versions(connection: AsyncConnection, kind: str) -> dict[str, int]:
+    """The version of each subject of a kind (`budget`, the word before its first colon) that was ever changed."""
+    rows = await connection.execute(_VERSIONS, {"kind": kind})
+    return {row.subject: int(row.id) for row in rows}
+
+
+def difference(before: Any, after: Any) -> str:
+    """A change in one line, for people: what it was and what it is, each name of a mapping by itself; None: unset."""
+    if not isinstance(before, Mapping | None) or not isinstance(after, Mapping | None):
+        return f"{_shown(before)} → {_shown(after)}"
+    old, new = before or {}, after or {}
+    moves = ((name, shown_rule(old, name), shown_rule(new, name)) for name in sorted({*old, *new}))
+    return ", ".join(f"{name} {was} → {will}" for name, was, will in moves if was != will)
+
+
+def shown_rule(values: Mapping[str, Any], name: str) -> str:
+    """One of them for people; of a flag's rules a kill switch may have no value, and a percentage has three parts."""
+    value = values.get(name)
+    if name == KILL and name in values and value is None:
+        return "the default"
+    match value:
+        case {"share": int() | float() as share, "salt": salt, "value": chosen} if name == PERCENTAGE:
+            return f"{share:g} % (salt {salt}): {_shown(chosen)}"
+    return _shown(value)
+
+
+def _shown(value: Any) -> str:
+    shown = "unset" if value is None else as_json(value)
+    return shown if len(shown) <= 60 else shown[:59] + "…"

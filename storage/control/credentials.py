@@ -1,0 +1,156 @@
+"""Credentials at rest: Fernet under ENCRYPTION_KEYS, and how they move to a newer key while the agent runs.
+
+New values are written under the first key; every key can still read. To replace a key: put the new one in front on all
+instances, then `agent db rotate-keys`, then take the old one away.
+https://cryptography.io/en/latest/fernet/#cryptography.fernet.MultiFernet
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+import asyncpg
+import msgspec
+from cryptography.fernet import Fernet, InvalidToken, MultiFernet
+
+from agent.core.errors import ConfigurationError
+from storage.control import audit
+from storage.control.audit import Author
+from storage.control.changes import admit
+from storage.postgres import Database, Line
+from storage.transaction import reached
+
+AT_ONCE = 500  # rows: a tenth of a second of work, and no lock is held during it
+
+_PAGE = """
+SELECT id, channel_type, credentials FROM channel_configs
+WHERE credentials IS NOT NULL AND id > $1 ORDER BY id LIMIT $2
+"""
+_REPLACE = """
+UPDATE channel_configs c SET credentials = new.value
+FROM unnest($1::uuid[], $2::bytea[], $3::bytea[]) AS new(id, before, value)
+WHERE c.id = new.id AND c.credentials = new.before
+RETURNING c.id
+"""
+
+
+class Secrets:
+    """Encrypts and decrypts what belongs to one channel."""
+
+    def __init__(self, keys: Sequence[str]) -> None:
+        """`keys`: newest first. Raises ConfigurationError when one is no key."""
+        try:
+            fernets = [Fernet(key) for key in keys]
+        except ValueError:
+            raise ConfigurationError(
+                "ENCRYPTION_KEYS: each key is 32 bytes in URL-safe base64. Make one with `agent db new-key`."
+            ) from None
+        self._all = MultiFernet(fernets) if fernets else None
+        self._newest = fernets[0] if fernets else None
+
+    def seal(self, channel: str, values: dict[str, str]) -> bytes:
+        """The values, to be stored. The channel's name is sealed in, so that a row can not pose as another's."""
+        return self._keys().encrypt(msgspec.json.encode([channel, values]))
+
+    def open(self, channel: str, sealed: bytes | None) -> dict[str, str]:
+        """What was sealed. Raises ConfigurationError when no key opens it."""
+        if sealed is None:
+            return {}
+        try:
+            whose, values = msgspec.json.decode(self._keys().decrypt(sealed), type=tuple[str, dict[str, str]])
+        except InvalidToken:
+            whose, values = None, {}
+        if whose != channel:
+            raise ConfigurationError(
+                f"No key of ENCRYPTION_KEYS opens the credentials of {channel}. Add the key they were stored under, "
+                f"or give all of them up: agent channels credential {channel} --forget"
+            )
+        return values
+
+    def renewed(self, sealed: bytes) -> bytes | None:
+        """The same under the newest key; None: it is. Raises InvalidToken when no key opens it."""
+        keys = self._keys()
+        assert self._newest is not None
+        try:
+            self._newest.decrypt(sealed)
+        except InvalidToken:
+            return keys.rotate(sealed)
+        return None
+
+    def check(self) -> None:
+        """Raises ConfigurationError when there is no key."""
+        self._keys()
+
+    def _keys(self) -> MultiFernet:
+        if self._all is None:
+            raise ConfigurationError(
+                "Credentials are stored encrypted only, and ENCRYPTION_KEYS is not set. "
+                "Make a key with `agent db new-key`."
+            )
+        return self._all
+
+
+@dataclass(frozen=True, slots=True)
+class Rotation:
+    """What a rotation did. `lost`: channels whose credentials no key opens."""
+
+    renewed: int
+    newest: int  # how many are under the newest key now
+    lost: tuple[str, ...]
+
+
+def new_key() -> str:
+    """A key for ENCRYPTION_KEYS."""
+    return Fernet.generate_key().decode()
+
+
+async def rotate(database: Database, secrets: Secrets, author: Author, *, at_once: int = AT_ONCE) -> Rotation:
+    """Brings all credentials under the newest key, while the agent reads them and operators write them.
+
+    A row is replaced only if it is still what was read; what somebody wrote meanwhile is looked at again.
+    Raises ConfigurationError without keys, Rejected for who may not change anything, StoreUnavailable.
+    """
+    secrets.check()
+    async with reached(database) as connection:
+        await admit(connection, author)
+    line = database.line(planner={})
+    renewed, missed = 0, True
+    while missed:
+        seen = [found async for page in _pages(line, at_once) for found in await _renew(line, secrets, page)]
+        renewed += seen.count("renewed")
+        missed = "missed" in seen
+    lost = tuple(sorted(found.removeprefix(_LOST) for found in seen if found.startswith(_LOST)))
+    rotation = Rotation(renewed, len(seen) - len(lost), lost)
+    async with reached(database) as connection:
+        after = msgspec.json.encode(rotation).decode()
+        await audit.record(connection, author, "keys.rotate", "credentials", before=None, after=after, epoch=None)
+    return rotation
+
+
+_LOST = "lost "
+
+
+async def _pages(line: Line, at_once: int) -> AsyncGenerator[list[asyncpg.Record]]:
+    after = UUID(int=0)
+    while page := await line.fetch(_PAGE, after, at_once):
+        yield page
+        after = page[-1]["id"]
+
+
+async def _renew(line: Line, secrets: Secrets, page: Sequence[asyncpg.Record]) -> list[str]:
+    """For each row what became of it: `kept`, `renewed`, `missed` (somebody else wrote it), `lost <channel>`."""
+    new: dict[UUID, tuple[bytes, bytes]] = {}
+    found = {row["id"]: "kept" for row in page}
+    for row in page:
+        try:
+            if value := secrets.renewed(row["credentials"]):
+                new[row["id"]] = (row["credentials"], value)
+        except InvalidToken:
+            found[row["id"]] = _LOST + row["channel_type"]
+    if new:
+        before, after = zip(*new.values(), strict=True)
+        done = {row["id"] for row in await line.fetch(_REPLACE, list(new), list(before), list(after))}
+        found |= {row: "renewed" if row in done else "missed" for row in new}
+    return list(found.values())

@@ -1,0 +1,56 @@
+"""Experiments as their table holds them. One that this version can not read is left out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+import msgspec
+import structlog
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from agent.control.experiments import Experiment, Stage, read_experiment
+
+_ALL = text("SELECT name, definition\\:\\:text, started_at, ended_at, clock_timestamp() FROM experiments ORDER BY name")
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class ExperimentRow:
+    """An experiment, and how far it is."""
+
+    experiment: Experiment
+    started: datetime | None
+    ended: datetime | None
+    now: datetime  # by the database's clock
+
+    @property
+    def stage(self) -> Stage:
+        if self.started is None:
+            return Stage.DRAFTED
+        return Stage.RUNNING if self.ended is None else Stage.ENDED
+
+    def ran(self, at: datetime | None) -> bool:
+        """Whether it was running at a past moment; None: now."""
+        if at is None:
+            return self.stage is Stage.RUNNING
+        return self.started is not None and self.started <= at and (self.ended is None or at < self.ended)
+
+
+async def read_experiments(connection: AsyncConnection) -> list[ExperimentRow]:
+    """All by name."""
+    rows = []
+    for name, definition, started, ended, now in await connection.execute(_ALL):
+        try:
+            rows.append(ExperimentRow(read_experiment(name, msgspec.json.decode(definition)), started, ended, now))
+        except ValueError as error:
+            log.warning("an experiment is left out", reason=str(error))
+    return rows
+
+
+async def running_on(connection: AsyncConnection, flag: str, at: datetime | None = None) -> Experiment | None:
+    """The experiment that runs on a flag, or did at a past moment."""
+    rows = await read_experiments(connection)
+    return next((row.experiment for row in rows if row.experiment.flag == flag and row.ran(at)), None)

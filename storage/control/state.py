@@ -1,0 +1,117 @@
+"""All that operators set, at one epoch: as it is stored, and as it is asked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+import structlog
+
+from agent.control.experiments import Experiment, read_experiment
+from agent.control.flags import DECLARED, Flag, made_by_operator
+from agent.control.rules import DEFINITION, EXPERIMENT, NO_RULES, Rules
+from agent.core.channel import ChannelSettings
+from agent.core.errors import Rejected
+from storage.control.channel_settings import read_settings
+
+STATE = """
+SELECT epoch, lineage::text AS lineage,
+       (SELECT jsonb_agg(jsonb_build_array(scope, name, value)) FROM feature_flags)::text AS flags,
+       (SELECT jsonb_agg(jsonb_build_array(channel_type, default_model, settings)) FROM channel_configs)::text
+           AS channels,
+       (SELECT jsonb_agg(jsonb_build_array(name, definition)) FROM experiments
+        WHERE started_at IS NOT NULL AND ended_at IS NULL AND jsonb_typeof(definition) = 'object')::text AS experiments
+FROM control_epoch
+"""
+"""One statement, so one snapshot. Experiments are those that run."""
+
+log = structlog.get_logger()
+
+
+_Flags = list[tuple[str, str, Any]]
+_Channels = list[tuple[str, str | None, Any]]
+_Experiments = list[tuple[str, dict[str, Any]]]
+
+
+class Stored(msgspec.Struct, frozen=True):
+    """What Postgres holds, and what Redis and the disk keep a copy of. `lineage` names the database."""
+
+    epoch: int = 0
+    lineage: str = ""
+    flags: _Flags = []  # scope, name, value
+    channels: _Channels = []  # name, default model, settings
+    experiments: _Experiments = []  # name, definition
+
+
+def stored(epoch: int, lineage: str, flags: str | None, channels: str | None, experiments: str | None = None) -> Stored:
+    """A row of STATE."""
+    return ordered(
+        epoch,
+        lineage,
+        msgspec.json.decode(flags or "[]", type=_Flags),
+        msgspec.json.decode(channels or "[]", type=_Channels),
+        msgspec.json.decode(experiments or "[]", type=_Experiments),
+    )
+
+
+def ordered(epoch: int, lineage: str, flags: _Flags, channels: _Channels, experiments: _Experiments) -> Stored:
+    """The same content is equal, wherever it was read."""
+    return Stored(
+        epoch,
+        lineage,
+        sorted(flags, key=lambda row: row[:2]),
+        sorted(channels, key=lambda row: row[0]),
+        sorted(experiments, key=lambda row: row[0]),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """The same, ready to be asked without I/O."""
+
+    stored: Stored = field(default_factory=Stored)
+    rules: Mapping[str, Rules] = field(default_factory=dict)  # by flag, then by scope; with its experiment
+    made: Mapping[str, Flag[Any]] = field(default_factory=dict)  # flags that operators made
+    channels: Mapping[str, ChannelSettings] = field(default_factory=dict)
+    experiments: Mapping[str, Experiment] = field(default_factory=dict)  # those that run, by flag
+
+    @property
+    def epoch(self) -> int:
+        return self.stored.epoch
+
+    def flag(self, name: str) -> Flag[Any] | None:
+        """The flag of this name, declared or made by an operator."""
+        return DECLARED.get(name) or self.made.get(name)
+
+    def rules_of(self, name: str) -> Rules:
+        return self.rules.get(name, NO_RULES)
+
+
+def state(stored: Stored) -> State:
+    """What this version can not read of it is left out: a newer version's flag is no reason to stop."""
+    rules: dict[str, dict[str, Any]] = {}
+    for scope, name, value in stored.flags:
+        rules.setdefault(name, {})[scope] = value
+    made = {name: flag for name, scopes in rules.items() if (flag := _made(name, scopes)) is not None}
+    channels = {name: read_settings(model, settings) for name, model, settings in stored.channels}
+    experiments = {found.flag: found for name, definition in stored.experiments if (found := _read(name, definition))}
+    for experiment in experiments.values():
+        rules.setdefault(experiment.flag, {})[EXPERIMENT] = experiment
+    return State(stored, rules, made, channels, experiments)
+
+
+def _made(name: str, scopes: Rules) -> Flag[Any] | None:
+    try:
+        return made_by_operator(name, scopes[DEFINITION]) if DEFINITION in scopes else None
+    except Rejected:
+        return None
+
+
+def _read(name: str, definition: Mapping[str, Any]) -> Experiment | None:
+    try:
+        return read_experiment(name, definition)
+    except ValueError as error:
+        log.warning("an experiment is left out", reason=str(error))
+        return None

@@ -1,0 +1,1 @@
+"""Turns, answers and deliveries in Postgres; sessions and windows in Redis."""

@@ -1,0 +1,221 @@
+"""How often people may speak, decided by Redis for all instances together, and by memory where Redis forgot or is gone.
+
+One script judges all limits of a message in one call on Redis's own clock: it counts in all of them or in none.
+A person's messages count for the account and, as soon as it is known whose it is, for all accounts of the person.
+Beside it each instance keeps a shadow of what it let pass, so that a key evicted from Redis lets through at most the
+limit once more on each instance. While Redis does not answer, each instance allows its share: limit / instances.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from hashlib import sha1
+from typing import Any
+from uuid import UUID
+
+import structlog
+from redis.exceptions import NoScriptError
+
+from agent.core.errors import StoreUnavailable
+from agent.core.limits import Allowance, Limit, Limited, LocalLimiter, Rule
+from agent.core.messages import Inbound
+from agent.ports import Control
+from storage.postgres import Database
+from storage.recent_ids import Hints
+from storage.redis import DEADLINE_SECONDS, Command, RedisPipe
+
+SCRIPT = """
+-- For each limit: KEYS its state and whether its audience was told; ARGV interval in µs, burst, window in ms.
+-- A state is the moment in µs at which nothing is used up any more. Returns {µs to wait, which limit, tell}.
+local time = redis.call('TIME')
+local now = time[1] * 1000000 + time[2]
+local longest, which, moments = 0, 0, {}
+for i = 1, #KEYS / 2 do
+    local interval, burst = tonumber(ARGV[3 * i - 2]), tonumber(ARGV[3 * i - 1])
+    local at = tonumber(redis.call('GET', KEYS[2 * i - 1]) or now)
+    at = math.min(math.max(at, now), now + burst * interval)  -- a clock that went back locks nobody out
+    local wait = at + interval - burst * interval - now
+    if wait > longest then longest, which = wait, i end
+    moments[i] = at + interval
+end
+if longest > 0 then
+    local told = redis.call('SET', KEYS[2 * which], '', 'NX', 'PX', ARGV[3 * which])
+    return {math.ceil(longest), which, told and 1 or 0}
+end
+for i, at in ipairs(moments) do  -- %.0f: as a plain number Lua would keep 14 digits of it
+    redis.call('SET', KEYS[2 * i - 1], string.format('%.0f', at), 'PX', math.ceil((at - now) / 1000))
+end
+return {0, 0, 0}
+"""
+_SHA = sha1(SCRIPT.encode(), usedforsecurity=False).hexdigest()  # how Redis names a script
+
+_PERSONAL = """
+SELECT channel_type || ':' || channel_user_id AS account, metadata->>'limit' AS wanted
+FROM users WHERE metadata ? 'limit'
+"""
+_ALIVE = "SELECT count(*) AS alive FROM instances WHERE seen_at > now() - interval '5 seconds'"
+RECOUNT_SECONDS = 1.0
+OWN_MACHINE = "terminal"
+"""Who talks here talks to an agent of their own: the default limit is for strangers."""
+SEEN = 20_000  # turns that were counted, kept so that a repeated delivery counts once
+
+log = structlog.get_logger()
+
+
+class RedisLimiter:
+    """Implements agent.ports.Limiter. `per_person` holds for people of whom no operator said anything."""
+
+    def __init__(
+        self,
+        database: Database,
+        pipe: RedisPipe,
+        control: Control,
+        per_person: Limit | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._line = database.line(planner={})
+        self._pipe = pipe
+        self._control = control
+        self._per_person = per_person
+        self._clock = clock
+        self._shadow, self._stand_in = LocalLimiter(clock), LocalLimiter(clock)
+        self._personal: Mapping[str, Allowance] = {}
+        self._applied: int | None = None  # the epoch at which personal limits were read
+        self._reading = asyncio.Lock()
+        self._instances, self._counted_at = 1, -math.inf
+        self._seen: OrderedDict[UUID, None] = OrderedDict()
+        self._persons: Hints[str] = Hints()  # by account
+
+    async def judge(self, inbound: Inbound) -> Limited | None:
+        """Counts a message, in one round trip; None: it may pass."""
+        rules = await self.rules(inbound)
+        replies = await self._pipe.send(*commands(rules)) if rules else None
+        return await self.verdict(inbound, rules, replies[0] if replies else None)
+
+    async def judge_rules(self, rules: Sequence[Rule]) -> Limited | None:
+        """The same for anything that is no message of a person: an address that calls a webhook, an endpoint."""
+        replies = await self._pipe.send(*commands(rules)) if rules else None
+        return await self._verdict(rules, replies[0] if replies else None)
+
+    async def rules(self, inbound: Inbound) -> Sequence[Rule]:
+        """What limits this message; nothing when it was counted before."""
+        await self._refresh()
+        if inbound.turn_id in self._seen:
+            return ()
+        channel = inbound.address.channel
+        settings = self._control.channel(channel)
+        account, chat = f"{channel}:{inbound.user_id}", f"{channel}:{inbound.address.chat}"
+        default = None if channel == OWN_MACHINE else self._per_person
+        own = self._personal.get(account) or settings.user_limit or default
+        shared = (("chat", chat, settings.chat_limit, chat), ("channel", channel, settings.channel_limit, account))
+        return [
+            *personal_rules(account, self._persons.get(account), own),
+            *(Rule(scope, name, limit, told) for scope, name, limit, told in shared if isinstance(limit, Limit)),
+        ]
+
+    async def verdict(
+        self, inbound: Inbound, rules: Sequence[Rule], reply: Any, person: UUID | None = None
+    ) -> Limited | None:
+        """Reads what Redis answered to `commands(rules)`; None: it did not answer.
+
+        `person` is whose account it is, as the session says. If the rules did not know, one more round trip counts it.
+        """
+        limited = await self._verdict(rules, reply)
+        if limited is None and person is not None:
+            limited = await self.judge_rules(self._missed(inbound, rules, person))
+        if limited is None and rules:
+            self._seen[inbound.turn_id] = None
+            if len(self._seen) > SEEN:
+                self._seen.popitem(last=False)
+        return limited
+
+    def learn(self, channel: str, account: str, person: UUID) -> None:
+        """Whose account this is, as a turn that was accepted said."""
+        self._persons.put(f"{channel}:{account}", person)
+
+    def _missed(self, inbound: Inbound, rules: Sequence[Rule], person: UUID) -> Sequence[Rule]:
+        """Rules that would have been among these, had it been known whose account it is."""
+        if any(rule.subject == str(person) for rule in rules):
+            return ()
+        self.learn(inbound.address.channel, inbound.user_id, person)
+        account = f"{inbound.address.channel}:{inbound.user_id}"
+        return [replace(rule, subject=str(person)) for rule in rules if (rule.scope, rule.subject) == ("user", account)]
+
+    async def _verdict(self, rules: Sequence[Rule], reply: Any) -> Limited | None:
+        if not rules:
+            return None
+        if isinstance(reply, NoScriptError):  # Redis was started anew
+            replies = await self._pipe.send(_command("EVAL", SCRIPT, rules))
+            reply = replies[0] if replies else None
+        if not isinstance(reply, list):
+            share = await self._count_instances()
+            return self._stand_in.judge(rules, share=share) or self._shadow.judge(rules, slack=DEADLINE_SECONDS)
+        wait, which, tell = reply
+        if wait:
+            return Limited(rules[which - 1].scope, wait / 1e6, bool(tell))
+        return self._shadow.judge(rules, slack=DEADLINE_SECONDS)
+
+    async def _refresh(self) -> None:
+        """Reads personal limits again when an operator changed something; forgets what the shadow counted."""
+        if self._applied == self._control.epoch:
+            return
+        async with self._reading:
+            epoch = self._control.epoch
+            if self._applied == epoch:
+                return
+            try:
+                rows = await self._line.fetch(_PERSONAL, retry=0.2)
+            except StoreUnavailable:
+                log.warning("personal limits not read; the last known hold")
+                return
+            self._personal = {row["account"]: allowance(row["wanted"]) for row in rows}
+            self._shadow.clear()  # `agent limits reset` is such a change, too
+            self._applied = epoch
+
+    async def _count_instances(self) -> int:
+        if self._clock() - self._counted_at >= RECOUNT_SECONDS:
+            self._counted_at = self._clock()
+            try:
+                self._instances = max(1, (await self._line.fetch(_ALIVE, retry=0.2))[0]["alive"])
+            except StoreUnavailable:
+                log.warning("instances not counted; the last number holds", count=self._instances)
+        return self._instances
+
+
+def personal_rules(account: str, person: UUID | None, limit: Allowance) -> Sequence[Rule]:
+    """What limits an account (`channel:id`): alone and, if it is known whose it is, together with the person's others.
+
+    Both, so that an account has no second limit left when it becomes known whose it is.
+    """
+    subjects = (account, str(person)) if person else (account,)
+    return [Rule("user", subject, limit, account) for subject in subjects if isinstance(limit, Limit)]
+
+
+def allowance(text: str | None) -> Allowance:
+    """A stored limit; one that can not be read is none, as if nobody had set it."""
+    if text is None or text == "off":
+        return "off" if text else None
+    try:
+        return Limit.parse(text)
+    except ValueError:
+        return None
+
+
+def commands(rules: Sequence[Rule]) -> list[Command]:
+    """What to send for these rules: nothing, or one command."""
+    return [_command("EVALSHA", _SHA, rules)] if rules else []
+
+
+def _command(verb: str, script: str, rules: Sequence[Rule]) -> Command:
+    keys = [key for rule in rules for key in (rule.key, rule.told_key)]
+    numbers = [
+        number
+        for rule in rules
+        for number in (round(rule.limit.interval * 1e6), rule.limit.count, rule.limit.seconds * 1000)
+    ]
+    return (verb, script, len(keys), *keys, *numbers)

@@ -1,0 +1,1 @@
+"""Accounts of people, and how they are linked."""

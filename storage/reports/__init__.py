@@ -1,0 +1,1 @@
+"""Figures that reports are made from."""

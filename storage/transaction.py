@@ -1,0 +1,43 @@
+"""A connection for what is no turn: its errors in the project's own words."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from agent.core.errors import StoreUnavailable
+from storage.postgres import AGAIN, GONE, Database
+
+_AWAY = "Postgres can not be reached; nothing was changed. Try again when it is back, or correct DATABASE_URL."
+
+
+@asynccontextmanager
+async def reached(database: Database, away: str = _AWAY) -> AsyncIterator[AsyncConnection]:
+    """One transaction, committed at the end. Raises StoreUnavailable with the sentence `away` when the server is."""
+    try:
+        async with database.engine.begin() as connection, _left_if_gone(connection):
+            yield connection
+    except (*GONE, DBAPIError) as error:
+        if isinstance(error, DBAPIError) and not (error.connection_invalidated or _is(error, *GONE, *AGAIN)):
+            raise
+        raise StoreUnavailable(away) from error
+
+
+@asynccontextmanager
+async def _left_if_gone(connection: AsyncConnection) -> AsyncIterator[None]:
+    """The pool would keep a connection to what is no primary any more."""
+    try:
+        yield
+    except DBAPIError as error:
+        if _is(error, *GONE):
+            await connection.invalidate()
+        raise
+
+
+def _is(error: DBAPIError, *kinds: type[Exception]) -> bool:
+    """Whether the driver's own error, inside SQLAlchemy's two, is of these kinds."""
+    own = error.orig.__cause__ if error.orig else None
+    return isinstance(own, kinds) and not isinstance(own, ValueError)  # asyncpg's word for what it can not encode

@@ -1,0 +1,226 @@
+"""What people say on Discord reaches the core: once, in order, and only what is meant for the agent."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from agent.core.errors import ConfigurationError
+from tests.support.platforms.discord import DiscordServer, payload
+from tests.support.platforms.discord.listening import Core, make_channel, running
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[DiscordServer]:
+    async with DiscordServer() as server:
+        yield server
+
+
+@pytest.fixture
+async def core(server: DiscordServer) -> AsyncIterator[Core]:
+    core = Core(server)
+    async with running(make_channel(server), core):
+        yield core
+
+
+async def heard(core: Core, count: int) -> list[str]:
+    """The texts that were accepted, once there are so many and a last marker has come through."""
+    marker = core.server.world.add_direct("zoe")
+    core.server.world.say(marker, "that is all", user="zoe")
+    await core.server.until(lambda: "that is all" in core.texts and len(core.texts) > count)
+    return [text for text in core.texts if text != "that is all"]
+
+
+def mention(server: DiscordServer) -> str:
+    return f"<@{server.world.bot['id']}>"
+
+
+async def test_a_direct_message_is_direct_and_names_its_author(server: DiscordServer, core: Core) -> None:
+    chat = server.world.add_direct("ada")
+    message = server.world.say(chat, "hello", user="ada")
+    await heard(core, 1)
+    inbound = core.accepted[0]
+    assert (inbound.text, inbound.username, inbound.direct) == ("hello", "Ada", True)
+    assert (chat, message["id"]) == (inbound.address.chat, inbound.message_id)
+    assert message["id"] == inbound.address.message
+
+
+async def test_in_a_group_only_mentions_of_and_replies_to_the_agent_count(server: DiscordServer, core: Core) -> None:
+    town = server.world.add_channel("town")
+    mine = server.world.add_message(town, {"author": server.world.bot, "content": "I am here"})
+    others = server.world.say(town, "just between us", user="bob")
+    server.world.say(town, f"hey {mention(server)} are you there?", user="ada")
+    answer = {"type": 19, "message_reference": {"message_id": mine["id"], "channel_id": town}}
+    server.world.say(town, "good", user="ada", referenced_message=mine, **answer)
+    answer = {"type": 19, "message_reference": {"message_id": others["id"], "channel_id": town}}
+    server.world.say(town, "yes, us", user="ada", referenced_message=others, **answer)
+    assert await heard(core, 2) == ["hey are you there?", "good"]
+    assert not core.accepted[0].direct
+
+
+async def test_a_mention_of_the_agents_role_is_a_mention_of_the_agent() -> None:
+    """People pick the role that Discord made for the bot, because it bears the same name."""
+    async with DiscordServer() as server:
+        role = payload("role", id="77", name="agent", managed=True, tags={"bot_id": server.world.bot["id"]})
+        server.world.extra_roles.append(role)
+        core = Core(server)
+        async with running(make_channel(server), core):
+            server.world.say(server.world.add_channel("town"), "<@&77> hello", user="ada")
+            assert await heard(core, 1) == ["hello"]
+
+
+async def test_other_people_are_named_in_the_text(server: DiscordServer, core: Core) -> None:
+    bob = server.world.person("bob")["id"]
+    town = server.world.add_channel("town")
+    server.world.say(town, f"{mention(server)} what does <@{bob}> mean?", user="ada")
+    assert await heard(core, 1) == ["what does @Bob mean?"]
+
+
+async def test_bots_webhooks_the_agent_itself_and_notices_are_ignored(server: DiscordServer, core: Core) -> None:
+    chat = server.world.add_direct("ada")
+    server.world.say(chat, "beep", user="ada", author=server.world.person("robot", bot=True))
+    server.world.say(chat, "me", user="ada", author=server.world.bot)
+    server.world.say(chat, "hook", user="ada", webhook_id="5")
+    server.world.say(chat, "pinned a message", user="ada", type=6)
+    assert await heard(core, 0) == []
+
+
+async def test_in_a_thread_it_takes_part_in_the_agent_hears_what_is_said_to_nobody_else(
+    server: DiscordServer, core: Core
+) -> None:
+    bob = server.world.person("bob")["id"]
+    thread = server.world.add_thread(server.world.add_channel("town"), "plans")
+    server.world.say(thread, "not yet", user="ada")
+    server.world.say(thread, f"{mention(server)} join us", user="ada")
+    server.world.say(thread, "and me", user="bob")
+    server.world.say(thread, f"<@{bob}> not you, it", user="ada")
+    assert await heard(core, 2) == ["join us", "and me"]
+    assert {thread} == {inbound.address.chat for inbound in core.accepted if inbound.text != "that is all"}
+    assert [inbound.username for inbound in core.accepted[:2]] == ["Ada", "Bob"]
+
+
+async def test_what_is_attached_is_named(server: DiscordServer, core: Core) -> None:
+    chat = server.world.add_direct("ada")
+    paper = payload("attachment", filename="plan.pdf", size=2_500_000, content_type="application/pdf")
+    server.world.say(chat, "look", user="ada", attachments=[payload("attachment"), paper])
+    for name in ("message_sticker", "message_forward"):
+        recorded = payload(name)
+        fields = {key: recorded[key] for key in ("sticker_items", "message_snapshots") if key in recorded}
+        server.world.say(chat, "", user="ada", **fields)
+    expected = [
+        "look\n[image photo.jpg, 120 kB]\n[file plan.pdf, 2.5 MB]",
+        "[sticker Wave]",
+        "[forwarded] hello",
+    ]
+    assert expected == await heard(core, 3)
+
+
+async def test_an_edit_is_told_with_the_message_it_changes(server: DiscordServer, core: Core) -> None:
+    town = server.world.add_channel("town")
+    message = server.world.say(town, f"{mention(server)} helo", user="ada")
+    server.world.edit(message["id"], "hello")
+    await heard(core, 2)
+    new, edit = [i for i in core.accepted if i.message_id == message["id"]]
+    assert (new.turn_id, "hello", "edit") == (edit.turn_id, edit.text, edit.change)
+
+
+async def test_a_links_preview_is_no_edit(server: DiscordServer, core: Core) -> None:
+    chat = server.world.add_direct("ada")
+    message = server.world.say(chat, "https://example.org", user="ada")
+    server.world.tell("MESSAGE_UPDATE", {**message, "embeds": [{"type": "link"}]})
+    await heard(core, 1)
+    assert [i.change for i in core.accepted if i.message_id == message["id"]] == ["new"]
+
+
+async def test_a_deletion_is_told_of_messages_that_were_heard_and_of_no_others(
+    server: DiscordServer, core: Core
+) -> None:
+    town = server.world.add_channel("town")
+    mine = server.world.say(town, f"{mention(server)} forget this", user="ada")
+    others = server.world.say(town, "not for it", user="ada")
+    server.world.delete(others["id"])
+    server.world.delete(mine["id"])
+    await heard(core, 2)
+    assert [("new", mine["id"]), ("delete", mine["id"])] == [
+        (i.change, i.message_id) for i in core.accepted if i.text != "that is all"
+    ]
+
+
+async def test_while_the_store_is_away_messages_wait_in_order(server: DiscordServer, core: Core) -> None:
+    core.down = 3
+    chat = server.world.add_direct("ada")
+    for word in ("one", "two", "three"):
+        server.world.say(chat, word, user="ada")
+    await server.until(lambda: len(core.accepted) == 3)
+    assert core.texts == ["one", "two", "three"]
+
+
+async def test_a_chat_that_waits_holds_up_no_other(server: DiscordServer, core: Core) -> None:
+    slow, quick = server.world.add_direct("ada"), server.world.add_direct("bob")
+    core.blocked[slow] = asyncio.Event()
+    server.world.say(slow, "slow", user="ada")
+    server.world.say(quick, "quick", user="bob")
+    await server.until(lambda: core.accepted)
+    assert core.texts == ["quick"]
+    core.blocked[slow].set()
+    await server.until(lambda: len(core.accepted) == 2)
+
+
+async def test_a_flood_in_one_chat_is_bounded_and_still_complete(server: DiscordServer, core: Core) -> None:
+    chat = server.world.add_direct("ada")
+    core.blocked[chat] = asyncio.Event()
+    words = [f"message {number}" for number in range(250)]
+    for word in words:
+        server.world.say(chat, word, user="ada")
+    other = server.world.add_direct("bob")
+    server.world.say(other, "all were told", user="bob")
+    await server.until(lambda: core.accepted)
+    core.blocked[chat].set()
+    await server.until(lambda: len(core.accepted) == 251)
+    assert words == [text for text in core.texts if text != "all were told"]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "named"),
+    [
+        ({"token": "nonsense"}, "DISCORD_TOKEN"),
+        ({"flags": 0}, "MESSAGE CONTENT INTENT"),
+    ],
+)
+async def test_a_refused_bot_says_which_setting_and_which_page(
+    server: DiscordServer, wrong: dict[str, Any], named: str
+) -> None:
+    server.world.application["flags"] = wrong.get("flags", 1 << 19)
+    channel = make_channel(server, token=wrong.get("token", server.token))
+    with pytest.raises(ConfigurationError, match=named) as raised:
+        await channel.run(Core(server).accept)
+    assert "https://discord.com/developers/applications" in raised.value.sentence
+    assert "nonsense" not in raised.value.sentence
+
+
+async def test_a_token_that_is_revoked_while_connected_ends_the_channel(server: DiscordServer) -> None:
+    core = Core(server)
+    async with running(make_channel(server), core) as task:
+        await server.gateway.close_with(4004)
+        with pytest.raises(ConfigurationError, match="DISCORD_TOKEN"):
+            await task
+
+
+async def test_a_server_that_can_not_be_reached_is_waited_for() -> None:
+    with socket.socket() as reserved:
+        reserved.bind(("127.0.0.1", 0))
+        port = reserved.getsockname()[1]
+    server = DiscordServer(port=port)
+    core = Core(server)
+    channel = make_channel(server, api_url=f"http://127.0.0.1:{port}/api/v10")
+    task = asyncio.create_task(channel.run(core.accept))
+    await asyncio.sleep(0)
+    async with server:
+        await server.until(lambda: server.gateway.connected)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+    assert server.gateway.identified == 1

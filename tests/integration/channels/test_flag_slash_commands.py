@@ -1,0 +1,77 @@
+"""`enable_slash_commands` through the real channels: off for one, on for the others, and back."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+from openfeature import api
+
+from agent.app import _slash_commands
+from agent.control.openfeature import DOMAIN, provide
+from channels.pacing import Governor
+from channels.telegram.channel import Telegram
+from storage.control.flags import FlagDesk
+from storage.control.live import RedisControl, following
+from storage.control.targets import Target
+from storage.postgres import open_database
+from storage.redis import open_redis
+from tests.support.operators import ADA, operator
+from tests.support.platforms.slack import SlackServer
+from tests.support.platforms.slack.agent import connected
+from tests.support.platforms.telegram import TelegramServer
+from tests.support.platforms.telegram.inbox import Inbox, listening, until
+
+
+@pytest.fixture
+async def desk(database_url: str, redis_url: str) -> AsyncIterator[FlagDesk]:
+    async with operator(database_url, redis_url) as desk:
+        yield desk
+
+
+@pytest.fixture
+def _no_providers() -> Iterator[None]:
+    yield
+    api.clear_providers()
+
+
+@pytest.fixture
+async def flags(database_url: str, redis_url: str, _no_providers: None) -> AsyncIterator[RedisControl]:
+    """What an instance has: its control, provided to OpenFeature in this process, following changes."""
+    async with open_database(database_url) as database, open_redis(redis_url) as pipe:
+        control = RedisControl(database, pipe)
+        await control.start()
+        provide(control, DOMAIN)
+        async with following(pipe, control):
+            yield control
+
+
+async def test_slack_says_that_commands_are_switched_off(flags: RedisControl, desk: FlagDesk) -> None:
+    """Off on Slack only: the command reaches nobody; on again, it does."""
+    async with SlackServer(redeliver_after=0.1).running() as server:
+        ada = server.space.person("ada")
+        chat = server.space.chat("D" + ada[1:], "im", ada)
+        async with connected(server, slash_commands=_slash_commands("slack")) as (_, inbox):
+            off = await desk.set("enable_slash_commands", Target(channel="slack"), False, ADA)
+            await flags.observe(off.epoch)
+            delivery = await server.command(chat, ada, "/new")
+            await server.sockets.until(lambda: delivery.acknowledged)
+            assert ([], True) == (inbox.taken, _slash_commands("discord")())
+            on = await desk.unset("enable_slash_commands", Target(channel="slack"), ADA)
+            await flags.observe(on.epoch)
+            await server.command(chat, ada, "/new")
+            assert ["/new"] == [inbound.text for inbound in await inbox.next()]
+
+
+async def test_telegrams_menu_follows_the_flag(flags: RedisControl, desk: FlagDesk) -> None:
+    async with TelegramServer() as server:
+        channel = Telegram(
+            token=server.token, api_url=server.url, governor=Governor(), retry=0.01,
+            slash_commands=_slash_commands("telegram"),
+        )  # fmt: skip
+        async with listening(channel, Inbox()):
+            await until(lambda: bool(server.methods.menu))
+            await desk.set("enable_slash_commands", Target(kill=True), False, ADA)
+            await until(lambda: not server.methods.menu)
+            await desk.unset("enable_slash_commands", Target(kill=True), ADA)
+            await until(lambda: bool(server.methods.menu))

@@ -1,0 +1,57 @@
+"""`agent operators` as an operator types it."""
+
+from __future__ import annotations
+
+import json
+
+from tests.support.commands import Machine
+
+
+async def test_operators_are_added_listed_and_removed(machine: Machine) -> None:
+    """The system's user begins with herself; the last one is removed only with --yes."""
+    empty = await machine.agent("operators", "list")
+    begun = await machine.agent("operators", "add", "ada")
+    added = await machine.agent("operators", "add", "grace", "--reason", "on call", "--json")
+    again = await machine.agent("operators", "add", "grace")
+    listed = await machine.agent("operators", "list")
+    as_json = await machine.agent("operators", "list", "--json")
+    removed = await machine.agent("operators", "remove", "grace", "--json")
+    held = await machine.agent("operators", "remove", "ada")
+    opened = await machine.agent("operators", "remove", "ada", "--yes")
+    everybody = "Nobody is registered: whoever can reach the database may change everything, under any name.\n"
+    assert (everybody, "Operators: ada.\n", "grace is an operator already.\n") == (empty.out, begun.out, again.out)
+    assert {"operator": "grace", "changed": True, "operators": ["ada", "grace"]} == json.loads(added.out)
+    assert ["OPERATOR", "ada", "grace"] == [line.split()[0] for line in listed.out.splitlines()]
+    assert ["ada", "grace"] == [view["name"] for view in json.loads(as_json.out)]
+    assert {"operator": "grace", "changed": True, "operators": ["ada"]} == json.loads(removed.out)
+    assert (2, "") == (held.status, held.out)
+    assert held.err == (
+        "agent: No operator is left then: whoever can reach the database may change everything, under any name. Do it? "
+        "Add --yes to say so.\n"
+    )
+    assert "Operators: none; everybody may make changes.\n" == opened.out
+
+
+async def test_who_is_not_registered_is_told_what_to_do(machine: Machine) -> None:
+    """Every command that changes something ends with 2 and one sentence; the log is as it was."""
+    await machine.agent("operators", "add", "ada")
+    changes = (
+        ("flags", "set", "replies", "off", "--yes"),
+        ("channels", "set", "discord", "overlap=queue", "--yes"),
+        ("budgets", "set", "channel", "slack", "--tokens", "5", "--yes"),
+        ("operators", "add", "eve"),
+    )
+    for change in changes:
+        ended = await machine.agent(*change, "--as", "eve")
+        assert (2, "", 1) == (ended.status, ended.out, ended.err.count("\n"))
+        assert "eve is not a registered operator" in ended.err
+    assert "1 entries" in (await machine.agent("audit", "verify")).out
+
+
+async def test_adding_somebody_else_first_is_asked_about(machine: Machine) -> None:
+    """Whoever does it locks themselves out, and has to say that they want it."""
+    asked = await machine.agent("operators", "add", "grace")
+    done = await machine.agent("operators", "add", "grace", "--yes")
+    late = await machine.agent("operators", "add", "ada")
+    assert (2, True) == (asked.status, "ada can change nothing any more then: only grace can." in asked.err)
+    assert (0, 2) == (done.status, late.status)

@@ -1,0 +1,304 @@
+"""Edits and deletions that one instance accepts while another writes the answer: the newest text is answered, once."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
+from uuid import UUID
+
+import pytest
+
+from agent.conversation.active_answer import MOST_EDITS
+from agent.core.messages import Inbound, Overlap
+from agent.core.turns import Answer, Beat, Claim, Outdated, Stored
+from tests.integration.conversation.test_edges import asked, begun, closed
+from tests.integration.conversation.test_engine import set_overlap
+from tests.support.engine_harness import Instance, World
+
+
+@pytest.fixture
+def world(database_url: str, redis_url: str) -> World:
+    return World(database_url, redis_url, lease=5.0, beat=0.05)
+
+
+@pytest.fixture
+async def agent(world: World) -> AsyncIterator[Instance]:
+    """It writes the answers."""
+    async with world.instance() as instance:
+        yield instance
+
+
+@pytest.fixture
+async def other(world: World) -> AsyncIterator[Instance]:
+    """It accepts what comes meanwhile."""
+    async with world.instance() as instance:
+        yield instance
+
+
+@pytest.fixture
+async def pulse(agent: Instance) -> asyncio.Event:
+    """Clear it, and the heartbeats of who writes wait until it is set."""
+    beat, going = agent.ports.leases.beat, asyncio.Event()
+
+    async def when_told(claims: Sequence[Claim], turns: Sequence[UUID], epoch: int) -> Beat:
+        await going.wait()
+        return await beat(claims, turns, epoch)
+
+    agent.ports.leases.beat = when_told  # type: ignore[method-assign]
+    going.set()
+    return going
+
+
+def changed(message: Inbound, text: str | None = "right") -> Inbound:
+    """The message with a newer text, or deleted."""
+    return replace(message, change="delete") if text is None else replace(message, change="edit", text=text)
+
+
+async def answers(world: World) -> int:
+    count: int = await asked(world, "SELECT count(*) FROM messages WHERE role = 'assistant'")
+    return count
+
+
+def prompts(world: World) -> list[list[str]]:
+    return [[text for _, text in prompt.messages] for prompt in world.model.prompts]
+
+
+async def beaten(agent: Instance, times: int = 2) -> None:
+    """Returns once this many heartbeats of the instance are over, and what they began has ended."""
+    beat, left = agent.ports.leases.beat, asyncio.Semaphore(0)
+
+    async def counted(claims: Sequence[Claim], turns: Sequence[UUID], epoch: int) -> Beat:
+        left.release()
+        return await beat(claims, turns, epoch)
+
+    agent.ports.leases.beat = counted  # type: ignore[method-assign]
+    for _ in range(times + 1):
+        await left.acquire()
+    agent.ports.leases.beat = beat  # type: ignore[method-assign]
+
+
+# --- while the answer is written ----------------------------------------------------------------------------
+
+
+async def test_a_heartbeat_begins_the_answer_anew(world: World, agent: Instance, other: Instance) -> None:
+    first = await begun(world, agent, "wrong")
+    await other.engine.accept(changed(first))
+    await world.platform.until(lambda: len(world.model.prompts) == 2)
+    world.model.release()
+    await closed(world)
+    assert prompts(world) == [["wrong"], ["right"]]
+    assert world.platform.screen("ada") == ["re: right"]
+    assert await answers(world) == 1
+
+
+async def test_a_heartbeat_ends_the_answer_to_what_was_deleted(world: World, agent: Instance, other: Instance) -> None:
+    first = await begun(world, agent, "wrong")
+    await other.engine.accept(changed(first, None))
+    await closed(world)  # though the model is still held
+    assert world.platform.screen("ada") == ["The message was deleted."]
+
+
+async def test_an_edit_and_a_message_between_two_heartbeats_are_both_answered(
+    world: World, agent: Instance, other: Instance, pulse: asyncio.Event
+) -> None:
+    first = await begun(world, agent, "wrong")
+    pulse.clear()
+    await other.engine.accept(changed(first))
+    await other.engine.accept(world.message("and more"))
+    pulse.set()
+    await world.platform.until(lambda: len(world.model.prompts) == 2)
+    world.model.release()
+    await closed(world)
+    assert prompts(world)[-1] == ["right", "and more"]
+    assert world.platform.screen("ada") == ["re: and more"]
+    assert await answers(world) == 1
+
+
+async def test_an_edit_and_an_interruption_between_two_heartbeats_leave_nothing_of_the_older_text(
+    world: World, agent: Instance, other: Instance, pulse: asyncio.Event
+) -> None:
+    await set_overlap(agent, Overlap.INTERRUPT)
+    first = await begun(world, agent, "wrong")
+    pulse.clear()
+    await other.engine.accept(changed(first))
+    await other.engine.accept(world.message("and more"))
+    pulse.set()
+    await world.platform.until(lambda: len(world.model.prompts) == 2)
+    world.model.release()
+    await closed(world)
+    assert prompts(world)[-1] == ["right", "and more"]
+    assert world.platform.screen("ada") == ["re: and more"]
+
+
+async def test_who_edits_and_stops_has_said_stop(
+    world: World, agent: Instance, other: Instance, pulse: asyncio.Event
+) -> None:
+    first = await begun(world, agent, "wrong")
+    pulse.clear()
+    await other.engine.accept(changed(first))
+    await other.engine.accept(world.message("/stop"))
+    pulse.set()
+    await closed(world)
+    assert world.platform.screen("ada") == ["re:\n\n*(stopped)*", "Stopped."]
+    assert prompts(world) == [["wrong"]]
+
+
+@pytest.mark.parametrize("overlap", [Overlap.MERGE, Overlap.QUEUE])
+async def test_an_edit_of_a_message_that_waits_does_not_disturb_the_answer_before_it(
+    world: World, agent: Instance, other: Instance, overlap: Overlap
+) -> None:
+    await set_overlap(agent, overlap)
+    await begun(world, agent, "one")
+    second = world.message("wrong")
+    await other.engine.accept(second)
+    await other.engine.accept(changed(second))
+    await beaten(agent)
+    assert prompts(world) == [["one"]]
+    world.model.release()
+    await closed(world)
+    assert prompts(world) == [["one"], ["one", "re: one", "right"]]
+    assert world.platform.screen("ada") == ["re: one", "re: right"]
+
+
+@pytest.mark.parametrize("command", ["/model test:other", "/history"])
+async def test_what_moves_the_conversation_without_an_edit_does_not_disturb_the_answer(
+    world: World, agent: Instance, other: Instance, command: str
+) -> None:
+    await begun(world, agent, "one")
+    await other.engine.accept(world.message(command))
+    await beaten(agent)
+    world.model.release()
+    await closed(world)
+    assert prompts(world) == [["one"]]
+
+
+async def test_an_edit_to_the_same_text_does_not_disturb_the_answer(
+    world: World, agent: Instance, other: Instance
+) -> None:
+    """Platforms tell of one when they have added a preview."""
+    first = await begun(world, agent, "one")
+    await other.engine.accept(changed(first, "one"))
+    await beaten(agent)
+    world.model.release()
+    await closed(world)
+    assert prompts(world) == [["one"]]
+    assert world.platform.screen("ada") == ["re: one"]
+
+
+async def test_what_was_asked_before_a_new_conversation_can_still_be_edited(
+    world: World, agent: Instance, other: Instance
+) -> None:
+    first = await begun(world, agent, "wrong")
+    await other.engine.accept(world.message("/new"))
+    await other.engine.accept(changed(first))
+    await world.platform.until(lambda: len(world.model.prompts) == 2)
+    world.model.release()
+    await closed(world)
+    assert prompts(world) == [["wrong"], ["right"]]
+    assert "re: right" in world.platform.screen("ada")
+
+
+# --- after the last heartbeat -------------------------------------------------------------------------------
+
+
+class Late:
+    """Between the writing of an answer and its storing another instance accepts something, as long as there is any."""
+
+    def __init__(self, agent: Instance, other: Instance, changes: Sequence[Inbound]) -> None:
+        self._answer, self._other, self._changes = agent.ports.turns.answer, other, list(changes)
+        self.refused = 0
+        agent.ports.turns.answer = self.answer  # type: ignore[method-assign]
+
+    async def answer(self, answer: Answer) -> Stored | Outdated | None:
+        if self._changes:
+            await self._other.engine.accept(self._changes.pop(0))
+        verdict = await self._answer(answer)
+        self.refused += isinstance(verdict, Outdated)
+        return verdict
+
+
+async def test_an_answer_is_not_stored_over_an_edit_that_was_in_time(
+    world: World, agent: Instance, other: Instance, pulse: asyncio.Event
+) -> None:
+    pulse.clear()
+    message = world.message("wrong")
+    Late(agent, other, [changed(message)])
+    await agent.engine.accept(message)
+    await closed(world)
+    assert prompts(world) == [["wrong"], ["right"]]
+    assert world.platform.screen("ada") == ["re: right"]
+    assert await answers(world) == 1
+
+
+async def test_an_answer_is_not_stored_over_a_deletion_that_was_in_time(
+    world: World, agent: Instance, other: Instance, pulse: asyncio.Event
+) -> None:
+    pulse.clear()
+    message = world.message("wrong")
+    Late(agent, other, [changed(message, None)])
+    await agent.engine.accept(message)
+    await closed(world)
+    assert len(prompts(world)) == 1
+    assert "re: wrong" not in world.platform.screen("ada")
+
+
+async def test_an_edit_of_a_message_that_waits_leaves_a_written_answer_whole(
+    world: World, agent: Instance, other: Instance, pulse: asyncio.Event
+) -> None:
+    first, second = world.message("one"), world.message("wrong")
+    world.model.hold()
+    await agent.engine.accept(first)
+    await world.model.started.wait()
+    pulse.clear()
+    await other.engine.accept(second)
+    late = Late(agent, other, [changed(second)])
+    world.model.release()
+    await closed(world)
+    assert late.refused == 1
+    assert prompts(world) == [["one"], ["one", "re: one", "right"]]
+    assert world.platform.screen("ada") == ["re: one", "re: right"]
+
+
+async def test_who_edits_for_ever_gets_an_answer(
+    world: World, agent: Instance, other: Instance, pulse: asyncio.Event
+) -> None:
+    pulse.clear()
+    message = world.message("text 0")
+    late = Late(agent, other, [changed(message, f"text {number + 1}") for number in range(50)])
+    await agent.engine.accept(message)
+    await closed(world)
+    assert prompts(world) == [[f"text {number}"] for number in range(MOST_EDITS + 1)]
+    assert late.refused == MOST_EDITS
+    assert world.platform.screen("ada") == [f"re: text {MOST_EDITS}"]
+    assert await answers(world) == 1
+
+
+async def test_who_edits_for_ever_at_the_instance_that_writes_gets_an_answer(world: World, agent: Instance) -> None:
+    message = world.message("text 0")
+    world.model.hold()
+    await agent.engine.accept(message)
+    for number in range(MOST_EDITS + 1):
+        await world.platform.until(lambda number=number: len(world.model.prompts) == number + 1)  # type: ignore[misc]
+        await agent.engine.accept(changed(message, f"text {number + 1}"))
+    world.model.release()
+    await closed(world)
+    assert prompts(world) == [[f"text {number}"] for number in range(MOST_EDITS + 1)]
+    assert world.platform.screen("ada") == [f"re: text {MOST_EDITS}"]
+
+
+async def test_edits_of_a_message_that_was_taken_over_are_no_failures(
+    world: World, agent: Instance, other: Instance
+) -> None:
+    """Each instance that takes a message over counts one attempt, however often it begins anew."""
+    message = await begun(world, agent, "text 0")
+    await asked(world, "UPDATE conversations SET lease_until = now() - interval '1 minute' RETURNING id")
+    await agent.crash()
+    await world.platform.until(lambda: len(world.model.prompts) == 2)
+    for number in range(4):
+        await other.engine.accept(changed(message, f"text {number + 1}"))
+        await world.platform.until(lambda number=number: len(world.model.prompts) == number + 3)  # type: ignore[misc]
+    world.model.release()
+    await closed(world)
+    assert world.platform.screen("ada") == ["re: text 4"]
+    assert await asked(world, "SELECT attempts FROM turns") == 1

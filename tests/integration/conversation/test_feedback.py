@@ -1,0 +1,316 @@
+"""A thumb on one of the agent's messages becomes a vote on that answer, and nothing else happens."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import replace
+
+import asyncpg
+import pytest
+
+from agent.conversation.access import VOTES
+from agent.core.errors import StoreUnavailable
+from agent.core.messages import Inbound, Thumb
+from storage.postgres import connect
+from tests.support.engine_harness import Instance, World
+from tests.support.faults import Faulty, Fuse, When
+
+
+@pytest.fixture
+async def probe(database_url: str) -> AsyncIterator[asyncpg.Connection[asyncpg.Record]]:
+    connection = await connect(database_url)
+    yield connection
+    await connection.close()
+
+
+def reaction(
+    world: World, thumb: Thumb, *, chat: str = "ada", user: str = "ada", message: str | None = None, taken: bool = False
+) -> Inbound:
+    """A thumb given to, or taken from, the agent's last message in this chat."""
+    said = world.message(thumb.value, chat=chat, message_id=message or world.platform.chats[chat][-1], user=user)
+    return replace(said, change="unvote" if taken else "vote")
+
+
+async def votes(probe: asyncpg.Connection[asyncpg.Record]) -> dict[tuple[str, str], int]:
+    """The thumb of each account on each answer."""
+    rows = await probe.fetch(
+        "SELECT u.channel_user_id, m.content, v.thumb FROM votes v JOIN users u ON u.id = v.user_id"
+        " JOIN messages m ON m.id = v.message_id AND m.conversation_id = v.conversation_id"
+    )
+    return {(user, content): thumb for user, content, thumb in rows}
+
+
+async def test_the_last_thumb_of_a_person_counts(
+    world: World, agent: Instance, probe: asyncpg.Connection[asyncpg.Record]
+) -> None:
+    await world.ask(agent, "hello")
+    for thumb, value in ((Thumb.UP, 1), (Thumb.DOWN, -1), (Thumb.UP, 1)):
+        await agent.engine.accept(reaction(world, thumb))
+        assert {("ada", "re: hello"): value} == await votes(probe)
+
+
+async def test_only_the_thumb_that_is_named_is_taken_back(
+    world: World, agent: Instance, probe: asyncpg.Connection[asyncpg.Record]
+) -> None:
+    await world.ask(agent, "hello")
+    await agent.engine.accept(reaction(world, Thumb.DOWN))
+    await agent.engine.accept(reaction(world, Thumb.UP, taken=True))
+    assert {("ada", "re: hello"): -1} == await votes(probe)
+    await agent.engine.accept(reaction(world, Thumb.DOWN, taken=True))
+    assert {} == await votes(probe)
+
+
+async def test_a_vote_that_is_delivered_again_changes_nothing(
+    world: World, agent: Instance, probe: asyncpg.Connection[asyncpg.Record]
+) -> None:
+    await world.ask(agent, "hello")
+    await agent.engine.accept(reaction(world, Thumb.UP))
+    first = await probe.fetch("SELECT * FROM votes")
+    for _ in range(3):
+        await agent.engine.accept(reaction(world, Thumb.UP))
+    assert first == await probe.fetch("SELECT * FROM votes")
+
+
+async def test_a_vote_is_no_message(world: World, agent: Instance, probe: asyncpg.Connection[asyncpg.Record]) -> None:
+    """No turn, no answer, no row in the conversation, and it leaves the window in Redis usable."""
+    await world.ask(agent, "hello")
+    before = await probe.fetch("SELECT version, last_activity FROM conversations")
+    await agent.engine.accept(reaction(world, Thumb.UP))
+    assert before == await probe.fetch("SELECT version, last_activity FROM conversations")
+    assert 1 == await probe.fetchval("SELECT count(*) FROM turns")
+    assert ["re: hello"] == world.platform.screen("ada")
+
+
+async def test_whoever_never_wrote_may_vote(
+    world: World, agent: Instance, probe: asyncpg.Connection[asyncpg.Record]
+) -> None:
+    """Their account is made as a first message would have made it; taking back what was never given makes none."""
+    await world.ask(agent, "hello")
+    await agent.engine.accept(reaction(world, Thumb.UP, user="bob", taken=True))
+    assert 0 == await probe.fetchval("SELECT count(*) FROM users WHERE channel_user_id = 'bob'")
+    await agent.engine.accept(reaction(world, Thumb.UP, user="bob"))
+    assert {("bob", "re: hello"): 1} == await votes(probe)
+    row = await probe.fetchrow("SELECT username, person_id = id AS alone FROM users WHERE channel_user_id = 'bob'")
+    assert row is not None
+    assert ("bob", True) == (row["username"], row["alone"])
+
+
+async def test_only_answers_get_votes(world: World, agent: Instance, probe: asyncpg.Connection[asyncpg.Record]) -> None:
+    """Not commands, not what the agent says of a failure, not what somebody else wrote, not another chat's message."""
+    await world.ask(agent, "/help")
+    await agent.engine.accept(reaction(world, Thumb.UP))
+    world.model.said, world.model.error = (lambda prompt: ""), "The model is away."
+    await world.ask(agent, "hello")
+    await agent.engine.accept(reaction(world, Thumb.UP))
+    world.model.said, world.model.error = (lambda prompt: "fine"), None
+    await world.ask(agent, "hello", chat="bob")
+    await agent.engine.accept(reaction(world, Thumb.UP, message=world.platform.chats["bob"][-1]))
+    await agent.engine.accept(reaction(world, Thumb.UP, message="somebody else's"))
+    await agent.engine.accept(reaction(world, Thumb.UP, message="p0"))
+    assert {} == await votes(probe)
+    assert {"ada", "bob"} == {row[0] for row in await probe.fetch("SELECT channel_user_id FROM users")}
+
+
+async def test_every_message_of_a_long_answer_is_that_answer(
+    world: World, agent: Instance, probe: asyncpg.Connection[asyncpg.Record]
+) -> None:
+    await world.ask(agent, "hello")
+    await world.ask(agent, "a long one, please")
+    await recorded(world)
+    await probe.execute(
+        """UPDATE turns SET placed = '{"ids": ["a", "b", "c"], "extra": {}}' WHERE placed->'ids' ? $1""",
+        world.platform.chats["ada"][-1],
+    )
+    for message in ("b", "c"):
+        await agent.engine.accept(reaction(world, Thumb.UP, user=message, message=message))
+    wanted = "re: a long one, please"
+    assert {("b", wanted): 1, ("c", wanted): 1} == await votes(probe)
+
+
+async def recorded(world: World) -> None:
+    """Returns once every delivered answer is recorded as such."""
+    await true_in(world, "NOT EXISTS (SELECT FROM turns WHERE state = 'open')")
+
+
+async def placed(world: World) -> None:
+    """Returns once it is recorded where an answer that grows stands."""
+    await true_in(world, "EXISTS (SELECT FROM turns WHERE placed IS NOT NULL)")
+
+
+async def true_in(world: World, condition: str) -> None:
+    """Returns once this holds in the database."""
+    connection = await connect(world.database_url)
+    while not await connection.fetchval(f"SELECT {condition}"):
+        await connection.execute("SELECT pg_sleep(0.01)")
+    await connection.close()
+
+
+async def test_an_answer_to_several_messages_is_found_by_any_of_its_turns(
+    world: World, agent: Instance, probe: asyncpg.Connection[asyncpg.Record]
+) -> None:
+    """And an answer before or after it is not mistaken for it."""
+    world.model.said = lambda prompt: f"answer {len(world.model.prompts)}"
+    await world.ask(agent, "zero")
+    world.model.hold()
+    await agent.engine.accept(world.message("one"))
+    await world.model.started.wait()
+    await agent.engine.accept(world.message("two"))
+    await agent.engine.accept(world.message("three"))
+    world.model.release()
+    await world.answered("ada", "answer 1", "answer 2", "answer 3")
+    for number, message in enumerate(list(world.platform.chats["ada"])):
+        await agent.engine.accept(reaction(world, Thumb.UP, user=str(number), message=message))
+    assert {("0", "answer 1"): 1, ("1", "answer 2"): 1, ("2", "answer 3"): 1} == await votes(probe)
+
+
+async def test_answers_of_an_ended_conversation_still_get_votes(
+    world: World, agent: Instance, probe: asyncpg.Connection[asyncpg.Record]
+) -> None:
+    await world.ask(agent, "hello")
+    answer = world.platform.chats["ada"][-1]
+    await world.ask(agent, "/new")
+    await world.ask(agent, "again")
+    await agent.engine.accept(reaction(world, Thumb.UP, message=answer))
+    assert {("ada", "re: hello"): 1} == await votes(probe)
+
+
+async def test_an_answer_of_another_instance_gets_votes_here(
+    world: World, agent: Instance, probe: asyncpg.Connection[asyncpg.Record]
+) -> None:
+    await world.ask(agent, "hello")
+    async with world.instance() as other:
+        await other.engine.accept(reaction(world, Thumb.UP))
+    assert {("ada", "re: hello"): 1} == await votes(probe)
+
+
+async def test_a_vote_right_after_the_answer_arrived_is_not_lost(
+    database_url: str, redis_url: str, probe: asyncpg.Connection[asyncpg.Record]
+) -> None:
+    """That it arrived is recorded a little later; the vote waits for that."""
+    world = World(database_url, redis_url, streams=False)
+    async with world.instance() as agent:
+        await world.ask(agent, "hello")
+        assert 1 == await probe.fetchval("SELECT count(*) FROM turns WHERE state = 'open' AND placed IS NULL")
+        await agent.engine.accept(reaction(world, Thumb.UP))
+        assert {("ada", "re: hello"): 1} == await votes(probe)
+
+
+async def test_a_vote_on_an_answer_that_still_grows_is_counted_once_it_is_stored(
+    world: World, agent: Instance, probe: asyncpg.Connection[asyncpg.Record]
+) -> None:
+    """The person's last word counts, whichever of their thumbs came when."""
+    world.model.hold()
+    await agent.engine.accept(world.message("tell me a story"))
+    await placed(world)
+    await agent.engine.accept(reaction(world, Thumb.UP))
+    await agent.engine.accept(reaction(world, Thumb.DOWN))
+    await agent.engine.accept(reaction(world, Thumb.UP, taken=True))
+    assert {} == await votes(probe)
+    world.model.release()
+    await world.answered("ada", "re: tell me a story")
+    await true_in(world, "EXISTS (SELECT FROM votes)")
+    assert {("ada", "re: tell me a story"): -1} == await votes(probe)
+
+
+async def test_a_thumb_that_waited_does_not_undo_a_later_one(
+    world: World, agent: Instance, probe: asyncpg.Connection[asyncpg.Record]
+) -> None:
+    world.model.hold()
+    await agent.engine.accept(world.message("tell me a story"))
+    await placed(world)
+    await agent.engine.accept(reaction(world, Thumb.UP))
+    world.model.release()
+    await world.answered("ada", "re: tell me a story")
+    await agent.engine.accept(reaction(world, Thumb.DOWN))
+    while agent.engine._tasks.running:
+        await asyncio.wait(agent.engine._tasks.running)
+    assert {("ada", "re: tell me a story"): -1} == await votes(probe)
+
+
+async def test_a_thumb_that_waits_outlives_a_moment_without_postgres(
+    world: World, probe: asyncpg.Connection[asyncpg.Record]
+) -> None:
+    """It was acknowledged: nobody would deliver it again."""
+    fuse, away = Fuse(), StoreUnavailable(StoreUnavailable.__doc__)
+    async with world.instance(lambda ports: replace(ports, desk=Faulty(ports.desk, fuse, away))) as agent:
+        world.model.hold()
+        await agent.engine.accept(world.message("tell me a story"))
+        await placed(world)
+        await agent.engine.accept(reaction(world, Thumb.UP))
+        fuse.arm(1, "before", kills=False)
+        world.model.release()
+        while agent.engine._tasks.running:
+            await asyncio.wait(agent.engine._tasks.running)
+        assert not fuse.armed
+    assert {("ada", "re: tell me a story"): 1} == await votes(probe)
+
+
+async def test_votes_are_limited_apart_from_messages_and_without_a_word(
+    world: World, agent: Instance, probe: asyncpg.Connection[asyncpg.Record]
+) -> None:
+    await world.ask(agent, "hello")
+    await probe.execute("CREATE EXTENSION IF NOT EXISTS pg_stat_statements")
+    await probe.execute("SELECT pg_stat_statements_reset()")
+    for number in range(VOTES.count + 10):
+        await agent.engine.accept(reaction(world, Thumb.UP, taken=bool(number % 2)))
+    calls = await probe.fetchval("SELECT sum(calls) FROM pg_stat_statements WHERE query LIKE 'WITH /* vote */%'")
+    assert VOTES.count <= calls <= VOTES.count + 2  # one more each second
+    await agent.engine.accept(reaction(world, Thumb.UP, user="bob"))
+    assert 1 == (await votes(probe))["bob", "re: hello"]
+    await world.ask(agent, "still here?")
+    assert ["re: hello", "re: still here?"] == world.platform.screen("ada")
+
+
+async def test_who_may_not_talk_here_has_no_vote_and_hears_nothing(
+    world: World, agent: Instance, probe: asyncpg.Connection[asyncpg.Record]
+) -> None:
+    await world.ask(agent, "hello")
+    await probe.execute(
+        "INSERT INTO channel_configs (id, channel_type, settings)"
+        """ VALUES (gen_random_uuid(), 'test', '{"allow": ["bob"]}')"""
+    )
+    await probe.execute("UPDATE control_epoch SET epoch = epoch + 1")
+    await agent.ports.control.observe(-1)
+    await agent.engine.accept(replace(reaction(world, Thumb.UP), direct=True))
+    assert {} == await votes(probe)
+    assert ["re: hello"] == world.platform.screen("ada")
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+async def test_a_vote_that_may_not_be_stored_is_not_acknowledged_and_counts_once_when_it_comes_again(
+    world: World, probe: asyncpg.Connection[asyncpg.Record], when: When
+) -> None:
+    fuse, away = Fuse(), StoreUnavailable(StoreUnavailable.__doc__)
+    async with world.instance(lambda ports: replace(ports, desk=Faulty(ports.desk, fuse, away))) as agent:
+        await world.ask(agent, "hello")
+        await recorded(world)
+        fuse.arm(1, when, kills=False)
+        with pytest.raises(StoreUnavailable):
+            await agent.engine.accept(reaction(world, Thumb.UP))
+        assert {} == agent.engine._intake._votes._newest
+        await agent.engine.accept(reaction(world, Thumb.UP))
+    assert {("ada", "re: hello"): 1} == await votes(probe)
+
+
+async def test_a_vote_that_nobody_can_read_holds_up_nothing_and_says_nothing(
+    world: World, agent: Instance, probe: asyncpg.Connection[asyncpg.Record]
+) -> None:
+    await world.ask(agent, "hello")
+    await agent.engine.accept(replace(reaction(world, Thumb.UP), text="perhaps"))
+    await world.ask(agent, "again")
+    assert ["re: hello", "re: again"] == world.platform.screen("ada")
+    assert {} == await votes(probe)
+
+
+async def test_votes_go_with_the_account_and_with_the_conversation(
+    world: World, agent: Instance, probe: asyncpg.Connection[asyncpg.Record]
+) -> None:
+    """Whoever is erased leaves neither their votes nor votes of others on what they were told."""
+    for chat in ("ada", "bob"):
+        await world.ask(agent, f"I am {chat}", chat=chat)
+        for user in ("ada", "bob", "carl"):
+            await agent.engine.accept(reaction(world, Thumb.UP, chat=chat, user=user))
+    await probe.execute("DELETE FROM users WHERE channel_user_id = 'ada'")
+    assert {("bob", "re: I am bob"): 1, ("carl", "re: I am bob"): 1} == await votes(probe)
+    assert 2 == await probe.fetchval("SELECT count(*) FROM votes")

@@ -1,6 +1,0 @@
-"""Slack on loopback: Web API, Socket Mode and signed HTTP events, for the real client library to talk to."""
-
-from tests.platforms.slack.server import SlackServer
-from tests.platforms.slack.state import AGENT, APP_TOKEN, BOT_TOKEN, SIGNING_SECRET, Clock, Fault, Said
-
-__all__ = ["AGENT", "APP_TOKEN", "BOT_TOKEN", "SIGNING_SECRET", "Clock", "Fault", "Said", "SlackServer"]

@@ -1,0 +1,58 @@
+"""`agent …` as a process of its own, as tests start it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sysconfig
+from asyncio.subprocess import PIPE
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests.support.warm import Warm
+
+AGENT = Path(sysconfig.get_path("scripts")) / "agent"
+DEADLINE = 20.0
+CLOSED = "127.0.0.1:1"  # nobody listens on port 1
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A process that has ended."""
+
+    status: int
+    out: str
+    err: str
+
+
+@dataclass
+class Machine:
+    """A folder, an environment, and commands that run in it: at once, where there is a `warm` process to fork."""
+
+    folder: Path
+    variables: dict[str, str] = field(default_factory=dict)
+    warm: Warm | None = None
+
+    @property
+    def environment(self) -> dict[str, str]:
+        kept = {
+            name: os.environ[name] for name in ("PATH", "PYTHONPATH", "HOME", "LANG", "TMPDIR") if name in os.environ
+        }
+        home = {"AGENT_HOME": str(self.folder / "home"), "LOGNAME": "ada", "TERM": "xterm-256color"}
+        return {**kept, **home, "PROMPT_TOOLKIT_NO_CPR": "1", **self.variables}
+
+    async def agent(self, *arguments: str, lines: bytes = b"", settings: Mapping[str, str] | None = None) -> Ended:
+        """Runs a command to its end, with `lines` as its standard input."""
+        environment = {**self.environment, **(settings or {})}
+        if self.warm is not None:
+            status, out, err = await self.warm.run(arguments, lines, self.folder, environment, DEADLINE)
+            return Ended(status, out.decode(), err.decode())
+        process = await asyncio.create_subprocess_exec(
+            AGENT, *arguments, stdin=PIPE, stdout=PIPE, stderr=PIPE,
+            cwd=self.folder, env=environment,
+        )  # fmt: skip
+        async with asyncio.timeout(DEADLINE):
+            out, err = await process.communicate(lines)
+        assert process.returncode is not None
+        return Ended(process.returncode, out.decode(), err.decode())

@@ -1,0 +1,248 @@
+"""The server: people act on it with plain methods, the app over HTTP and websockets."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, Self
+from uuid import uuid4
+
+from aiohttp import web
+
+from tests.support.platforms.slack.delivery import Delivery, Hooks, Sockets
+from tests.support.platforms.slack.state import (
+    AGENT,
+    APP_TOKEN,
+    BOT_TOKEN,
+    TEAM,
+    Clock,
+    Fault,
+    Said,
+    Workspace,
+    payload,
+)
+from tests.support.platforms.slack.web_api import Refusal, WebApi
+
+_TOLERANCE_S = 0.005  # of a timer that may fire a little early
+
+
+class SlackServer:
+    """Slack with one workspace and one app. Start it with `running`."""
+
+    def __init__(self, *, frozen: bool = False, redeliver_after: float = 3.0) -> None:
+        self.clock = Clock(frozen=frozen)
+        self.space = Workspace(self.clock)
+        self.sockets = Sockets(self.clock, self._answered, redeliver_after=redeliver_after)
+        self.deliveries: list[Delivery] = []
+        self.early_calls = 0
+        self.root = ""
+        self._api = WebApi(self.space)
+        self._hooks: Hooks | None = None
+        self._held: dict[str, float] = {}
+        self._events: dict[tuple[str, str], list[dict[str, Any]]] = {}
+        self._urls: dict[str, tuple[str, str, int]] = {}
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[Self]:
+        """Listens on loopback meanwhile."""
+        app = web.Application()
+        app.router.add_route("*", "/api/{method}", self._call)
+        app.router.add_get("/link", self.sockets.connect)
+        app.router.add_post("/commands/{id}", self._response)
+        runner = web.AppRunner(app, shutdown_timeout=1)
+        await runner.setup()
+        site = web.TCPSite(runner, "127.0.0.1", 0)
+        await site.start()
+        port = site._server.sockets[0].getsockname()[1]  # type: ignore[union-attr]
+        self.root = f"127.0.0.1:{port}"
+        try:
+            yield self
+        finally:
+            await self.sockets.stop()
+            await runner.cleanup()
+
+    @property
+    def api_url(self) -> str:
+        """What SLACK_API_URL is set to."""
+        return f"http://{self.root}/api/"
+
+    def post_to(self, url: str) -> None:
+        """Events go to this request URL instead of sockets."""
+        self._hooks = Hooks(self.clock, self._answered, url)
+
+    # --- people -------------------------------------------------------------------------------------------
+
+    async def say(self, chat: str, user: str, text: str, *, thread: str = "", deliver: int = 1, files: Any = ()) -> str:
+        """A person writes. Returns the message's ts."""
+        said = self.space.add(chat, user, text, thread, files=list(files))
+        self._events[(chat, said.ts)] = self._message_events(said)
+        for _ in range(deliver):
+            await self.redeliver(chat, said.ts)
+        return said.ts
+
+    async def redeliver(self, chat: str, ts: str) -> None:
+        """The events of a message are delivered once more."""
+        for event in self._events[(chat, ts)]:
+            await self.emit(event)
+
+    async def edit(self, chat: str, ts: str, text: str) -> None:
+        """A person edits a message."""
+        said = self.space.find(chat, ts)
+        assert said is not None
+        event = payload("message_changed")["event"] | self._place(chat)
+        event["previous_message"] = said.as_json()
+        said.text = text
+        event["message"] = said.as_json() | {"edited": {"user": said.user, "ts": self.space.new_ts()}}
+        await self.emit(event)
+
+    async def remove(self, chat: str, ts: str) -> None:
+        """A person deletes a message."""
+        said = self.space.find(chat, ts)
+        assert said is not None
+        self.space.chats[chat].remove(said)
+        event = payload("message_deleted")["event"] | self._place(chat)
+        await self.emit(event | {"deleted_ts": ts, "previous_message": said.as_json()})
+
+    async def react(
+        self, chat: str, ts: str, reaction: str, *, user: str, taken: bool = False, deliver: int = 1
+    ) -> None:
+        """A person gives a message a reaction or takes it away; an app that did not ask for that is not told."""
+        said, name = self.space.find(chat, ts), "reaction_removed" if taken else "reaction_added"
+        assert said is not None
+        if name not in self.space.events or "reactions:read" not in self.space.scopes:
+            return
+        event = payload(name)["event"] | {"user": user, "reaction": reaction, "item_user": said.user}
+        event |= {"item": {"type": "message", "channel": chat, "ts": ts}, "event_ts": self.space.new_ts()}
+        for _ in range(deliver):
+            await self.emit(event)
+
+    async def command(self, chat: str, user: str, command: str, text: str = "") -> Delivery:
+        """A person uses a slash command."""
+        name = uuid4().hex
+        self._urls[name] = (chat, user, 5)
+        body = payload("slash_command") | {"channel_id": chat, "user_id": user, "command": command}
+        body |= {
+            "text": text,
+            "trigger_id": f"{int(self.clock())}.{name}",
+            "user_name": self.space.names[user],
+        }
+        body |= {"response_url": f"http://{self.root}/commands/{name}"}
+        return await self._deliver(Delivery("slash_commands", body, self.clock()))
+
+    async def emit(self, event: dict[str, Any]) -> Delivery:
+        """Delivers an event."""
+        body = payload("message_im") | {"event": event, "event_id": "Ev" + uuid4().hex[:10].upper()}
+        return await self._deliver(Delivery("events_api", body, self.clock()))
+
+    async def _deliver(self, delivery: Delivery) -> Delivery:
+        self.deliveries.append(delivery)
+        await (self._hooks or self.sockets).send(delivery)
+        return delivery
+
+    def unacknowledged(self) -> int:
+        """Deliveries that Slack still tries to make."""
+        return sum(delivery.open for delivery in self.deliveries)
+
+    def _place(self, chat: str) -> dict[str, str]:
+        return {"channel": chat, "channel_type": self.space.kinds[chat]}
+
+    def _message_events(self, said: Said) -> list[dict[str, Any]]:
+        """A mention comes twice: as a message of the channel and as app_mention."""
+        common = {"user": said.user, "text": said.text, "ts": said.ts, "event_ts": said.ts, "team": TEAM}
+        if said.thread:
+            root = self.space.find(said.chat, said.thread)
+            common |= {"thread_ts": said.thread, "parent_user_id": root.user if root else ""}
+        event = payload("message_channel")["event"] | common | self._place(said.chat)
+        if said.files:
+            event |= {"files": said.files, "subtype": "file_share"}
+        events = [event]
+        if f"<@{AGENT}>" in said.text and self.space.kinds[said.chat] != "im":
+            events.append(payload("app_mention")["event"] | common | {"channel": said.chat})
+        return events
+
+    def _answered(self, delivery: Delivery, answer: dict[str, Any]) -> None:
+        if delivery.kind == "slash_commands" and answer.get("text"):
+            user = str(delivery.body["user_id"])
+            self.space.add(str(delivery.body["channel_id"]), AGENT, str(answer["text"]), only_for=user)
+
+    # --- the app ------------------------------------------------------------------------------------------
+
+    async def _response(self, request: web.Request) -> web.Response:
+        """A response_url: five answers at most."""
+        name = request.match_info["id"]
+        if name not in self._urls or not self._urls[name][2]:
+            return web.Response(status=404, text="used_url")
+        chat, user, left = self._urls[name]
+        self._urls[name] = (chat, user, left - 1)
+        given = await request.json()
+        self.space.add(chat, AGENT, str(given["text"]), blocks=given.get("blocks") or [], only_for=user)
+        return web.Response(text="ok")
+
+    async def _call(self, request: web.Request) -> web.Response:
+        try:
+            return await self._respond(request)
+        finally:
+            await self.sockets.notify()
+
+    async def _respond(self, request: web.Request) -> web.Response:
+        method = request.match_info["method"]
+        given = await _arguments(request)
+        self.space.calls.append((method, given))
+        token = request.headers.get("Authorization", "").removeprefix("Bearer ")
+        try:
+            self._check_token(method, token)
+            fault = self._fault(method, given)
+            if fault is not None and fault.retry_after is not None:
+                headers = {"Retry-After": f"{fault.retry_after:g}"}
+                return web.json_response({"ok": False, "error": "ratelimited"}, status=429, headers=headers)
+            if fault is not None and not fault.lost:
+                raise Refusal(fault.error, **fault.more)
+            answer = self._open_link() if method == "apps.connections.open" else self._api.answer(method, given)
+            if fault is not None and request.transport is not None:
+                request.transport.close()
+        except Refusal as refusal:
+            answer = {"ok": False, "error": refusal.error, **refusal.more}
+            return web.json_response(answer, headers=self._headers())
+        return web.json_response({"ok": True, **answer}, headers=self._headers())
+
+    def _headers(self) -> dict[str, str]:
+        return {"X-OAuth-Scopes": ",".join(sorted(self.space.scopes))}
+
+    def _open_link(self) -> dict[str, Any]:
+        return {"url": f"ws://{self.root}/link?ticket={uuid4().hex}"}
+
+    def _check_token(self, method: str, token: str) -> None:
+        if not token:
+            raise Refusal("not_authed")
+        if token in self.space.refused_tokens:
+            raise Refusal(self.space.refused_tokens[token])
+        if token not in (BOT_TOKEN, APP_TOKEN):
+            raise Refusal("invalid_auth")
+        if (token == APP_TOKEN) != (method == "apps.connections.open"):
+            raise Refusal("not_allowed_token_type")
+
+    def _fault(self, method: str, given: dict[str, Any]) -> Fault | None:
+        """What goes wrong with this call; a call before Retry-After is over is noted."""
+        named = given.get("channel") or given.get("channel_id")
+        chat = str(named) if named else None
+        now = asyncio.get_running_loop().time()
+        writes = method.startswith(("chat.", "assistant."))
+        if chat and writes and now < self._held.get(chat, 0.0) - _TOLERANCE_S:
+            self.early_calls += 1
+        fault = next((fault for fault in self.space.faults if fault.concerns(method, chat)), None)
+        if fault is None or not (writes or fault.method):
+            return None
+        fault.times -= 1
+        if chat and fault.retry_after is not None:
+            self._held[chat] = now + fault.retry_after
+        return fault
+
+
+async def _arguments(request: web.Request) -> dict[str, Any]:
+    given: dict[str, Any] = dict(request.query)
+    if request.content_type == "application/json":
+        body: dict[str, Any] = json.loads(await request.text() or "{}")
+        return given | body
+    return given | dict(await request.post())

@@ -1,0 +1,11 @@
+"""Telegram's Bot API on loopback, for channels under test and for people who write one.
+
+async with TelegramServer() as telegram:
+    channel = Telegram(token=telegram.token, api_url=telegram.url, ...)
+    telegram.say(telegram.private("ada"), "hello")
+"""
+
+from tests.support.platforms.telegram.server import TelegramServer
+from tests.support.platforms.telegram.world import Chat, Sent
+
+__all__ = ["Chat", "Sent", "TelegramServer"]

@@ -1,0 +1,136 @@
+"""Runs `agent …` in a fork of a process that has imported it: importing takes longer than most commands do.
+
+The fork has its own arguments, environment, folder and standard streams, and ends with its own exit status.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import importlib
+import json
+import os
+import pkgutil
+import random
+import select
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import traceback
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NoReturn
+
+READY = b"ready\n"
+
+
+class Warm:
+    """The process that has imported everything. It ends with the one that started it, or at `close`."""
+
+    def __init__(self) -> None:
+        self._folder = tempfile.TemporaryDirectory(prefix="agent-test-")
+        self._path = f"{self._folder.name}/warm.sock"
+        command = [sys.executable, "-m", "tests.support.warm", self._path]
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        assert self._process.stdout is not None
+        if self._process.stdout.readline() != READY:
+            raise RuntimeError("The process that runs commands did not start.")
+
+    def close(self) -> None:
+        """Takes no more commands."""
+        self._process.communicate()
+        self._folder.cleanup()
+
+    async def run(
+        self, arguments: Sequence[str], lines: bytes, folder: Path, environment: Mapping[str, str], seconds: float
+    ) -> tuple[int, bytes, bytes]:
+        """Exit status, output and errors. Raises TimeoutError after so many seconds."""
+        return await asyncio.to_thread(self._run, arguments, lines, folder, environment, seconds)
+
+    def _run(
+        self, arguments: Sequence[str], lines: bytes, folder: Path, environment: Mapping[str, str], seconds: float
+    ) -> tuple[int, bytes, bytes]:
+        order = json.dumps({"arguments": arguments, "folder": str(folder), "environment": dict(environment)})
+        read, write = os.pipe()
+        os.write(write, lines)
+        os.close(write)
+        with (
+            socket.socket(socket.AF_UNIX) as connection, os.fdopen(read, "rb") as given,
+            tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err,
+        ):  # fmt: skip
+            connection.settimeout(seconds)
+            connection.connect(self._path)
+            socket.send_fds(connection, [order.encode() + b"\n"], [given.fileno(), out.fileno(), err.fileno()])
+            status = int(connection.recv(100))
+            return status, _content(out.fileno()), _content(err.fileno())
+
+
+def _content(file: int) -> bytes:
+    return os.pread(file, os.fstat(file).st_size, 0)
+
+
+def main(path: str) -> None:
+    """Serves commands until standard input is closed."""
+    for name in ("agent", "storage"):
+        package = importlib.import_module(name)
+        for module in pkgutil.iter_modules(package.__path__):
+            importlib.import_module(f"{name}.{module.name}")
+    gc.freeze()
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for those that serve one command
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(path)
+        listener.listen()
+        os.write(sys.stdout.fileno(), READY)
+        while listener in select.select([listener, sys.stdin], [], [])[0]:
+            connection, _ = listener.accept()
+            if os.fork() == 0:
+                _serve(connection)
+            connection.close()
+
+
+def _serve(connection: socket.socket) -> NoReturn:
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    order, streams, _, _ = socket.recv_fds(connection, 65536, 3)
+    while not order.endswith(b"\n"):
+        order += connection.recv(65536)
+    child = os.fork()
+    if child == 0:
+        connection.close()
+        _become(streams=streams, **json.loads(order))
+    _, status = os.waitpid(child, 0)
+    connection.sendall(str(os.waitstatus_to_exitcode(status)).encode())
+    os._exit(0)
+
+
+def _become(arguments: list[str], folder: str, environment: dict[str, str], streams: list[int]) -> NoReturn:
+    """As if this process had been started so."""
+    from agent.cli.main import main as agent
+
+    for number, stream in enumerate(streams):
+        os.dup2(stream, number)
+    os.closerange(3, max(streams) + 1)
+    os.chdir(folder)
+    os.environ.clear()
+    os.environ.update(environment)
+    time.tzset()
+    random.seed()
+    sys.argv = ["agent", *arguments]
+    sys.modules["__main__"].__package__ = None  # else it is called `python -m tests.support.warm` in its messages
+    status = 0
+    try:
+        agent()
+    except SystemExit as end:
+        status = int(end.code or 0)
+    except BaseException:
+        traceback.print_exc()
+        status = 1
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

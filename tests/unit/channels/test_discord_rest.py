@@ -1,0 +1,69 @@
+"""What a proxy between the agent and Discord answers in Discord's place."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+from aiohttp import web
+
+from agent.core.errors import DeliveryError, Undeliverable
+from channels.discord.rest import Refusal, Rest
+from channels.pacing import RateLimited
+
+A_DATE = "Sat, 21 Nov 2026 18:47:00 GMT"
+PAGE = "<html>a page of a proxy</html>"
+
+
+@asynccontextmanager
+async def answering(status: int, text: str, **headers: str) -> AsyncIterator[Rest]:
+    """A client whose every call is answered so."""
+
+    async def answer(request: web.Request) -> web.Response:
+        return web.Response(status=status, text=text, headers=headers)
+
+    runner = web.ServerRunner(web.Server(answer))  # type: ignore[arg-type]
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    try:
+        yield Rest(token="secret", api_url=f"http://127.0.0.1:{runner.addresses[0][1]}")
+    finally:
+        await runner.cleanup()
+
+
+@pytest.mark.parametrize("text", [PAGE, "{}", '{"retry_after": "soon"}', '{"retry_after": null}', "[]"])
+async def test_a_wait_that_is_no_number_of_seconds_is_a_second(text: str) -> None:
+    async with answering(429, text, **{"Retry-After": A_DATE}) as rest:
+        with pytest.raises(RateLimited) as limited:
+            await rest.call("POST", "/channels/1/messages", {}, bucket="POST 1")
+    assert 1.0 == limited.value.retry_after
+
+
+async def test_a_bucket_whose_reset_is_no_number_has_room_after_a_second() -> None:
+    empty = {"X-RateLimit-Remaining": "0", "X-RateLimit-Reset-After": A_DATE}
+    async with answering(200, '{"id": "1"}', **empty) as rest:
+        assert {"id": "1"} == await rest.call("POST", "/channels/1/messages", {}, bucket="POST 1")
+        with pytest.raises(RateLimited) as limited:
+            await rest.call("POST", "/channels/1/messages", {}, bucket="POST 1")
+    assert 0 < limited.value.retry_after <= 1.0
+
+
+async def test_a_page_in_place_of_an_answer_is_worth_another_try() -> None:
+    async with answering(200, PAGE) as rest:
+        with pytest.raises(DeliveryError, match="DISCORD_API_URL") as raised:
+            await rest.call("POST", "/channels/1/messages", {})
+    assert not isinstance(raised.value, Undeliverable)
+
+
+async def test_a_refusal_whose_code_is_no_number_is_a_refusal() -> None:
+    async with answering(502, '{"code": "bad gateway"}') as rest:
+        with pytest.raises(Refusal) as raised:
+            await rest.call("POST", "/channels/1/messages", {})
+    assert (502, 0) == (raised.value.status, raised.value.code)
+
+
+async def test_an_answer_without_a_body_is_one() -> None:
+    async with answering(204, "") as rest:
+        assert await rest.call("DELETE", "/channels/1/messages/2") is None

@@ -1,0 +1,41 @@
+"""A session of Discord's library ends when it is told to, even if the library misses that once."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from channels.discord.gateway import until_cancelled
+
+
+async def test_a_cancellation_that_is_swallowed_once_is_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What swallows its first cancellation is cancelled again, and whoever waits is cancelled."""
+    monkeypatch.setattr("channels.discord.gateway.CANCEL_AGAIN", 0.01)
+    heard: list[str] = []
+
+    async def deaf_once() -> None:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            heard.append("first")
+        await asyncio.Event().wait()
+
+    task = asyncio.create_task(until_cancelled(deaf_once()))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    task.cancel()
+    async with asyncio.timeout(5):
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    assert ["first"] == heard
+
+
+async def test_what_ends_by_itself_is_heard() -> None:
+    """An error inside comes out as it is."""
+
+    async def fail() -> None:
+        raise ConnectionError("away")
+
+    with pytest.raises(ConnectionError):
+        await until_cancelled(fail())

@@ -1,0 +1,82 @@
+"""What is a command, and what is an ordinary message."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent.core.commands import COMMANDS, Command, help_text, parse_command
+
+
+def parsed(text: str) -> tuple[str, str] | None:
+    found = parse_command(text)
+    return (found[0].name, found[1]) if found else None
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("/help", ("help", "")),
+        ("!help", ("help", "")),
+        ("/HELP", ("help", "")),
+        ("/help@simple_agent_bot", ("help", "")),
+        ("/model@bot openai:gpt-5-mini", ("model", "openai:gpt-5-mini")),
+        ("/model   openai:gpt-5-mini  ", ("model", "openai:gpt-5-mini")),
+        ("/history 5\n", ("history", "5")),
+        ("/stop \n", ("stop", "")),
+    ],
+)
+def test_a_known_name_behind_a_slash_or_a_bang_is_a_command(text: str, expected: tuple[str, str]) -> None:
+    assert parsed(text) == expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        " ",
+        "/",
+        "!",
+        "help",
+        " /help",
+        "/usr/bin/env",
+        "/newer",
+        "!important",
+        "/ help",
+        "//help",
+        "/@bot",
+        "what is /help?",
+    ],
+)
+def test_everything_else_is_an_ordinary_message(text: str) -> None:
+    assert parsed(text) is None
+
+
+@given(st.text())
+def test_no_text_breaks_the_parser(text: str) -> None:
+    found = parsed(text)
+    assert found is None or found[0] in {command.name for command in COMMANDS}
+
+
+@given(st.sampled_from(COMMANDS), st.sampled_from("/!"), st.text(st.characters(exclude_categories=["Cs"])))
+def test_an_argument_arrives_without_its_margins(command: Command, sign: str, argument: str) -> None:
+    assert parsed(f"{sign}{command.name} {argument}") == (command.name, argument.strip())
+
+
+def test_names_are_unique_and_as_every_platform_takes_them() -> None:
+    """Discord: lower case, at most 32 characters; Telegram: letters, digits, underscores."""
+    names = [command.name for command in COMMANDS]
+    assert len(set(names)) == len(names)
+    assert [
+        name for name in names if not (name.isascii() and name.isalnum() and name.islower() and len(name) <= 32)
+    ] == []
+
+
+def test_summaries_fit_into_the_platforms_menus() -> None:
+    """Discord takes 100 characters, Telegram 256."""
+    assert [command.name for command in COMMANDS if not 1 <= len(command.summary) <= 100] == []
+
+
+def test_help_names_every_command() -> None:
+    assert [command.name for command in COMMANDS if f"/{command.name}" not in help_text()] == []
