@@ -74,27 +74,40 @@ class App:
 
 
 @asynccontextmanager
-async def open_stores(settings: Settings, *, upgrade: bool = False) -> AsyncIterator[Stores]:
+async def open_stores(
+    settings: Settings, *, upgrade: bool = False
+) -> AsyncIterator[Stores]:
     """Starts embedded stores where no URL is set and opens both, at this version's schema.
 
-    Raises ConfigurationError, or SchemaError when a server's schema is another and `upgrade` is not given.
+    Raises ConfigurationError, or SchemaError when a server's schema is another and
+    `upgrade` is not given.
     """
-    database_url = settings.database_url.get_secret_value() if settings.database_url else ""
+    database_url = (
+        settings.database_url.get_secret_value() if settings.database_url else ""
+    )
     redis_url = settings.redis_url.get_secret_value() if settings.redis_url else ""
     async with AsyncExitStack() as stack:
         described: tuple[str, ...] = ()
         if not (database_url and redis_url):
             own = await stack.enter_async_context(
-                embedded(settings.agent_home, postgres=not database_url, redis=not redis_url)
+                embedded(
+                    settings.agent_home, postgres=not database_url, redis=not redis_url
+                )
             )
             described = own.description
         if database_url:
             await check_connection(database_url)
-        await _match_schema(database_url or own.database_url, upgrade=upgrade or not database_url)
-        database = await stack.enter_async_context(open_database(database_url or own.database_url))
+        await _match_schema(
+            database_url or own.database_url, upgrade=upgrade or not database_url
+        )
+        database = await stack.enter_async_context(
+            open_database(database_url or own.database_url)
+        )
         pipe = await stack.enter_async_context(open_redis(redis_url or own.redis_url))
         await _greet(pipe)
-        yield Stores(database.url, redis_url or own.redis_url, database, pipe, described)
+        yield Stores(
+            database.url, redis_url or own.redis_url, database, pipe, described
+        )
 
 
 async def _match_schema(url: str, *, upgrade: bool) -> None:
@@ -108,14 +121,22 @@ async def _greet(pipe: RedisPipe) -> None:
     try:
         await pipe.client.ping()
     except AuthenticationError:
-        raise ConfigurationError("Redis refused the password. Correct REDIS_URL.") from None
+        raise ConfigurationError(
+            "Redis refused the password. Correct REDIS_URL."
+        ) from None
     except (RedisError, OSError):
-        log.warning("Redis does not answer: going on without it, slower. Start it, or correct REDIS_URL.")
+        log.warning(
+            "Redis does not answer: going on without it, slower. Start it, or correct REDIS_URL."
+        )
 
 
 @asynccontextmanager
-async def open_app(settings: Settings, channels: Sequence[Channel], *, upgrade: bool = False) -> AsyncIterator[App]:
-    """One instance with these channels; inside, its engine takes messages and recovers what others left."""
+async def open_app(
+    settings: Settings, channels: Sequence[Channel], *, upgrade: bool = False
+) -> AsyncIterator[App]:
+    """One instance with these channels; inside, its engine takes messages and recovers what
+    others left.
+    """
     instance = uuid7()
     async with open_models(settings) as models, AsyncExitStack() as stack:
         check_models(settings, models)
@@ -128,14 +149,25 @@ async def open_app(settings: Settings, channels: Sequence[Channel], *, upgrade: 
             instance=instance,
             window_messages=settings.window_messages,
             per_person=PER_PERSON,
-            worst=partial(worst_case, models=settings.models, fallbacks=settings.fallback_models),
+            worst=partial(
+                worst_case, models=settings.models, fallbacks=settings.fallback_models
+            ),
             home=settings.agent_home,
             domain=DOMAIN,
         )
-        options = Options(settings.model, settings.system_prompt, settings.max_message_chars)
-        plans = Plans(stores.database, ExperimentDesk(stores.database, stores.pipe, models))
+        options = Options(
+            settings.model, settings.system_prompt, settings.max_message_chars
+        )
+        plans = Plans(
+            stores.database, ExperimentDesk(stores.database, stores.pipe, models)
+        )
         news = following(stores.pipe, ports.control)
-        async with housekeeping(stores.database), keeping(plans), news, Engine(ports, options) as engine:
+        async with (
+            housekeeping(stores.database),
+            keeping(plans),
+            news,
+            Engine(ports, options) as engine,
+        ):
             yield App(settings, instance, stores, ports, engine)
 
 
@@ -153,7 +185,9 @@ def check_models(settings: Settings, models: Models) -> None:
 
 
 class Backdrop:
-    """What channels ask of the stores. They are made before the stores are open; until then there is no answer."""
+    """What channels ask of the stores. They are made before the stores are open; until then
+    there is no answer.
+    """
 
     def __init__(self) -> None:
         self._stores: Stores | None = None
@@ -174,7 +208,10 @@ class Backdrop:
 
     def pace(self, channel: str, token: SecretStr) -> SharedPace:
         """The pace that all instances of this bot keep together."""
-        return _Pace(self, f"{channel}:{sha256(token.get_secret_value().encode()).hexdigest()[:12]}")
+        return _Pace(
+            self,
+            f"{channel}:{sha256(token.get_secret_value().encode()).hexdigest()[:12]}",
+        )
 
     @property
     def pipe(self) -> RedisPipe | None:
@@ -183,7 +220,9 @@ class Backdrop:
 
 @dataclass(frozen=True, slots=True)
 class _Pace:
-    """Implements channels.pacing.SharedPace once Redis is there; until then each instance paces alone."""
+    """Implements channels.pacing.SharedPace once Redis is there; until then each instance
+    paces alone.
+    """
 
     behind: Backdrop
     bot: str
@@ -197,13 +236,20 @@ class _Pace:
             await RedisPace(pipe, self.bot).penalise(key, seconds)
 
 
-def configured_channels(settings: Settings, behind: Backdrop | None = None) -> list[Channel]:
+def configured_channels(
+    settings: Settings, behind: Backdrop | None = None
+) -> list[Channel]:
     """Every channel that has a token. Their SDKs are imported only then.
 
-    Without `behind` they pace alone and know no chats. Raises ConfigurationError when one can not be made.
+    Without `behind` they pace alone and know no chats. Raises ConfigurationError when one
+    can not be made.
     """
     builders = (_discord, _telegram, _slack)
-    return [channel for build in builders if (channel := build(settings, behind)) is not None]
+    return [
+        channel
+        for build in builders
+        if (channel := build(settings, behind)) is not None
+    ]
 
 
 def _discord(settings: Settings, behind: Backdrop | None) -> Channel | None:
@@ -215,7 +261,9 @@ def _discord(settings: Settings, behind: Backdrop | None) -> Channel | None:
     shared = behind.pace("discord", settings.discord_token) if behind else None
     return Discord(
         token=settings.discord_token.get_secret_value(),
-        governor=Governor(bot=Rate(50, 1), shared=shared),  # discord.com/developers/docs/topics/rate-limits, global
+        governor=Governor(
+            bot=Rate(50, 1), shared=shared
+        ),  # discord.com/developers/docs/topics/rate-limits, global
         api_url=settings.discord_api_url,
         public_url=settings.public_url,
         public_key=settings.discord_public_key,
@@ -250,7 +298,8 @@ def _slack(settings: Settings, behind: Backdrop | None) -> Channel | None:
     shared = behind.pace("slack", settings.slack_bot_token) if behind else None
     return Slack(
         bot_token=settings.slack_bot_token.get_secret_value(),
-        # about one message a second and channel, in short bursts: docs.slack.dev/apis/web-api/rate-limits
+        # about one message a second and channel, in short bursts:
+        # docs.slack.dev/apis/web-api/rate-limits
         governor=Governor(chat=Rate(5, 5), shared=shared),
         slash_commands=_slash_commands("slack"),
         app_token=_revealed(settings.slack_app_token),
@@ -262,7 +311,9 @@ def _slack(settings: Settings, behind: Backdrop | None) -> Channel | None:
 
 
 def _slash_commands(channel: str, domain: str = DOMAIN) -> Callable[[], bool]:
-    """Whether this channel offers commands now: a channel is made before there are flags, and asks again and again."""
+    """Whether this channel offers commands now: a channel is made before there are flags,
+    and asks again and again.
+    """
     flags, who = OpenFeatureFlags(domain), Audience(channel=channel)
     return lambda: flags.value(ENABLE_SLASH_COMMANDS, who)
 
@@ -285,7 +336,9 @@ async def wire(
     home: Path | None = None,
     domain: str | None = None,
 ) -> Ports:
-    """All that an engine stands on. Flags are kept in the folder `home`, too; OpenFeature knows them by `domain`."""
+    """All that an engine stands on. Flags are kept in the folder `home`, too; OpenFeature
+    knows them by `domain`.
+    """
     control = RedisControl(database, pipe, home / disk_copy.FILE if home else None)
     await control.start()
     domain = domain or str(instance)
@@ -294,7 +347,9 @@ async def wire(
     return Ports(
         turns=PostgresTurns(database, instance, window_messages, lease=lease),
         deliveries=PostgresDeliveries(database),
-        leases=PostgresLeases(database, instance, [channel.name for channel in channels], lease=lease),
+        leases=PostgresLeases(
+            database, instance, [channel.name for channel in channels], lease=lease
+        ),
         cache=RedisCache(pipe, window_messages, limiter),
         control=control,
         desk=PostgresDesk(database, pipe),

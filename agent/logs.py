@@ -1,4 +1,6 @@
-"""Log lines on standard error: the agent's own and its libraries' in one shape. No secret gets through."""
+"""Log lines on standard error: the agent's own and its libraries' in one shape. No secret
+gets through.
+"""
 
 from __future__ import annotations
 
@@ -23,13 +25,16 @@ _LEVELS = {
     "error": logging.ERROR,
 }
 _SHORTEST_SECRET = 4  # shorter ones would blacken ordinary words
-_hidden: list[str] = []  # what no line shows; the longest first, since one may be part of another
+_hidden: list[
+    str
+] = []  # what no line shows; the longest first, since one may be part of another
 
 
 def configure_logging(settings: Settings) -> None:
     """From now on everything is logged at LOG_LEVEL in LOG_FORMAT.
 
-    Libraries are heard from `warning` on whatever LOG_LEVEL says: below it some of them log URLs with tokens.
+    Libraries are heard from `warning` on whatever LOG_LEVEL says: below it some of them log
+    URLs with tokens.
     """
     _hidden.clear()
     hide(settings)
@@ -46,7 +51,8 @@ def configure_logging(settings: Settings) -> None:
     handler = _StandardError()
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            processors=_shape(settings), foreign_pre_chain=[structlog.contextvars.merge_contextvars]
+            processors=_shape(settings),
+            foreign_pre_chain=[structlog.contextvars.merge_contextvars],
         )
     )
     root = logging.getLogger()
@@ -104,12 +110,16 @@ def _shape(settings: Settings) -> list[Processor]:
         structlog.stdlib.ProcessorFormatter.remove_processors_meta,
         structlog.processors.TimeStamper(fmt="iso", utc=True, key="at"),
         structlog.processors.ExceptionRenderer(plain) if debug else _without_traceback,
-        structlog.processors.JSONRenderer(ensure_ascii=False) if settings.log_format == "json" else _text,
+        structlog.processors.JSONRenderer(ensure_ascii=False)
+        if settings.log_format == "json"
+        else _text,
         _redact,
     ]
 
 
-def _without_traceback(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+def _without_traceback(
+    _logger: WrappedLogger, _method: str, event: EventDict
+) -> EventDict:
     event.pop("exc_info", None)
     return event
 

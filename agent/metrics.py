@@ -1,8 +1,8 @@
 """What is counted, where it happens. Plain numbers, known to no library; `/metrics` shows them.
 
-Names follow https://prometheus.io/docs/practices/naming/: base units, `_total` for what only grows. A label
-never says anything about a person, and what people can type (a model's name) has a label of its own only
-while it is one of a few.
+Names follow https://prometheus.io/docs/practices/naming/: base units, `_total` for what
+only grows. A label never says anything about a person, and what people can type (a model's
+name) has a label of its own only while it is one of a few.
 """
 
 from __future__ import annotations
@@ -17,7 +17,22 @@ from agent.core.completion import Usage
 MODELS = 50
 """So many models have labels of their own; what people typed beyond them is `other`."""
 
-_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0)
+_SECONDS = (
+    0.005,
+    0.01,
+    0.025,
+    0.05,
+    0.1,
+    0.25,
+    0.5,
+    1.0,
+    2.5,
+    5.0,
+    10.0,
+    30.0,
+    60.0,
+    120.0,
+)
 _ITEMS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
 Labels = tuple[str, ...]
@@ -39,7 +54,9 @@ class Counter:
 
 @dataclass(slots=True, eq=False)
 class Distribution:
-    """Counts how often which bucket was hit; the last number is the sum of all that was observed."""
+    """Counts how often which bucket was hit; the last number is the sum of all that was
+    observed.
+    """
 
     name: str
     meaning: str
@@ -48,7 +65,9 @@ class Distribution:
     values: dict[Labels, list[float]] = field(default_factory=dict)
 
     def observe(self, value: float, *labels: str) -> None:
-        """Counts one value: in the first bucket whose bound is not below it, or past the last bound."""
+        """Counts one value: in the first bucket whose bound is not below it, or past the
+        last bound.
+        """
         cells = self.values.get(labels)
         if cells is None:
             cells = self.values[labels] = [0.0] * (len(self.bounds) + 2)
@@ -61,15 +80,21 @@ turns = Counter(
     "Turns that came to a state: open (message stored), done (answer delivered), failed.",
     ("channel", "state"),
 )
-duplicates = Counter("agent_duplicates_total", "Deliveries of messages that were stored before.", ("channel",))
+duplicates = Counter(
+    "agent_duplicates_total",
+    "Deliveries of messages that were stored before.",
+    ("channel",),
+)
 limited = Counter(
     "agent_limited_total",
-    "Messages that came too early and were not taken; scope is whose limit it was: user, chat or channel.",
+    "Messages that came too early and were not taken; scope is whose limit it "
+    "was: user, chat or channel.",
     ("channel", "scope"),
 )
 steps = Distribution(
     "agent_step_seconds",
-    "accept: from a message's arrival until it is stored. From the beginning of an answer: first_text, until "
+    "accept: from a message's arrival until it is stored. From the beginning of "
+    "an answer: first_text, until "
     "the model's first text; stored, until the answer is stored; delivered, until it arrived.",
     _SECONDS,
     ("channel", "step"),
@@ -79,19 +104,33 @@ cache_reads = Counter(
     "Windows asked of Redis: hit or miss (also when it did not answer).",
     ("result",),
 )
-redis_round_trips = Counter("agent_redis_round_trips_total", "Writes to Redis, each with many commands.")
-redis_failures = Counter("agent_redis_failures_total", "Round trips to Redis without an answer in time.")
+redis_round_trips = Counter(
+    "agent_redis_round_trips_total", "Writes to Redis, each with many commands."
+)
+redis_failures = Counter(
+    "agent_redis_failures_total", "Round trips to Redis without an answer in time."
+)
 model_errors = Counter(
     "agent_model_errors_total",
-    "Attempts that failed. kind: the HTTP status, slow (no byte in time) or broken (everything else).",
+    "Attempts that failed. kind: the HTTP status, slow (no byte in time) or "
+    "broken (everything else).",
     ("model", "kind"),
 )
-tokens = Counter("agent_tokens_total", "Tokens of answers; direction is prompt or completion.", ("model", "direction"))
-cost = Counter("agent_cost_usd_total", "Known cost of answers in US dollars.", ("model",))
-unpriced = Counter("agent_unpriced_answers_total", "Answers whose cost is unknown.", ("model",))
+tokens = Counter(
+    "agent_tokens_total",
+    "Tokens of answers; direction is prompt or completion.",
+    ("model", "direction"),
+)
+cost = Counter(
+    "agent_cost_usd_total", "Known cost of answers in US dollars.", ("model",)
+)
+unpriced = Counter(
+    "agent_unpriced_answers_total", "Answers whose cost is unknown.", ("model",)
+)
 deliveries = Counter(
     "agent_deliveries_total",
-    "Deliveries of answers that ended: done, failed (never will arrive) or later (tried again by a sweep).",
+    "Deliveries of answers that ended: done, failed (never will arrive) or later "
+    "(tried again by a sweep).",
     ("channel", "result"),
 )
 delivery_retries = Counter(
@@ -100,13 +139,26 @@ delivery_retries = Counter(
     ("channel",),
 )
 batch_items = Distribution(
-    "agent_batch_items", "How many items shared a statement or a round trip.", _ITEMS, ("batch",)
+    "agent_batch_items",
+    "How many items shared a statement or a round trip.",
+    _ITEMS,
+    ("batch",),
 )
 
 COUNTERS = (
-    turns, duplicates, limited, cache_reads, redis_round_trips, redis_failures, model_errors, tokens, cost, unpriced,
-    deliveries, delivery_retries,
-)  # fmt: skip
+    turns,
+    duplicates,
+    limited,
+    cache_reads,
+    redis_round_trips,
+    redis_failures,
+    model_errors,
+    tokens,
+    cost,
+    unpriced,
+    deliveries,
+    delivery_retries,
+)
 DISTRIBUTIONS = (steps, batch_items)
 
 _models: set[str] = set()
@@ -117,7 +169,9 @@ def took(started: float, channel: str, step: str) -> None:
     steps.observe(time.monotonic() - started, channel, step)
 
 
-def delivery_ended(channel: str, turn_count: int, *, arrived: bool, closed_as: str | None) -> None:
+def delivery_ended(
+    channel: str, turn_count: int, *, arrived: bool, closed_as: str | None
+) -> None:
     """Counts a delivery and the turns it closed (`done` or `failed`; None: they stay open)."""
     deliveries.add(channel, "done" if arrived else "failed" if closed_as else "later")
     if closed_as:
@@ -130,7 +184,9 @@ def know_models(names: Iterable[str]) -> None:
 
 
 def model_answered(usage: Usage) -> None:
-    """Counts an answer's tokens and cost. What answers is a model, so it gets a label while there is room."""
+    """Counts an answer's tokens and cost. What answers is a model, so it gets a label while
+    there is room.
+    """
     if len(_models) < MODELS:
         _models.add(usage.model)
     label = _label(usage.model)
@@ -144,7 +200,9 @@ def model_answered(usage: Usage) -> None:
 
 def model_failed(model: str, status: int | None, *, slow: bool) -> None:
     """Counts an attempt that failed; `status` is of the HTTP response, when it was that."""
-    model_errors.add(_label(model), str(status) if status else "slow" if slow else "broken")
+    model_errors.add(
+        _label(model), str(status) if status else "slow" if slow else "broken"
+    )
 
 
 def _label(model: str) -> str:

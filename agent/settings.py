@@ -1,4 +1,6 @@
-"""Every setting, read once from the environment and `.env`. `docs/configuration.md` is generated from here."""
+"""Every setting, read once from the environment and `.env`. `docs/configuration.md` is
+generated from here.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,14 @@ from typing import Annotated, Literal, Self
 
 import platformdirs
 from dotenv.parser import parse_stream
-from pydantic import BaseModel, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict, SettingsError
 
 from agent.core.errors import ConfigurationError
@@ -18,12 +27,15 @@ ENV_FILE = Path(".env")
 
 
 ANSWER_TOKENS = 8192
-"""The longest answer asked for where nobody named another. Every current Claude model can write at least this much
+"""The longest answer asked for where nobody named another. Every current Claude model can
+write at least this much
 (https://docs.anthropic.com/en/docs/about-claude/models/overview)."""
 
 
 class ModelSpec(BaseModel):
-    """What is known of one model: prices in USD per million tokens, context and longest answer in tokens."""
+    """What is known of one model: prices in USD per million tokens, context and longest
+    answer in tokens.
+    """
 
     input: Decimal | None = Field(default=None, ge=0)
     output: Decimal | None = Field(default=None, ge=0)
@@ -33,15 +45,23 @@ class ModelSpec(BaseModel):
     @model_validator(mode="after")
     def _leaves_room(self) -> Self:
         if self.answer and self.context and self.answer > self.context // 2:
-            raise ValueError("`answer` is at most half of `context`: the prompt needs room, too")
+            raise ValueError(
+                "`answer` is at most half of `context`: the prompt needs room, too"
+            )
         return self
 
     @property
     def longest(self) -> int:
-        """The longest answer asked for: what the server is told, budgets set aside and prompts leave free."""
+        """The longest answer asked for: what the server is told, budgets set aside and
+        prompts leave free.
+        """
         if self.answer is not None:
             return self.answer
-        return ANSWER_TOKENS if self.context is None else min(ANSWER_TOKENS, self.context // 4)
+        return (
+            ANSWER_TOKENS
+            if self.context is None
+            else min(ANSWER_TOKENS, self.context // 4)
+        )
 
 
 UNKNOWN_MODEL = ModelSpec()
@@ -51,21 +71,29 @@ class Settings(BaseSettings):
     """The environment's variables. Names are fixed: operators' scripts depend on them."""
 
     model_config = SettingsConfigDict(
-        env_file=".env", env_file_encoding="utf-8", extra="ignore", env_ignore_empty=True, frozen=True
+        env_file=".env",
+        env_file_encoding="utf-8",
+        extra="ignore",
+        env_ignore_empty=True,
+        frozen=True,
     )
 
     # stores
     database_url: SecretStr | None = Field(
         default=None,
-        description="Postgres 15 or later, `postgresql://user:password@host:port/name`; TLS by `?sslmode=`. "
+        description="Postgres 15 or later, "
+        "`postgresql://user:password@host:port/name`; TLS by "
+        "`?sslmode=`. "
         "Unset: an embedded Postgres in `AGENT_HOME`.",
     )
     database_replica_url: SecretStr | None = Field(
-        default=None, description="A read-only Postgres for reports. Unset: the main one."
+        default=None,
+        description="A read-only Postgres for reports. Unset: the main one.",
     )
     redis_url: SecretStr | None = Field(
         default=None,
-        description="Redis 7 or Valkey 8 and later, `redis://` or `rediss://` (TLS). Unset: an embedded Valkey "
+        description="Redis 7 or Valkey 8 and later, `redis://` or `rediss://` "
+        "(TLS). Unset: an embedded Valkey "
         "in `AGENT_HOME`.",
     )
     agent_home: Path = Field(
@@ -76,18 +104,25 @@ class Settings(BaseSettings):
     # models
     default_model: str | None = Field(
         default=None,
-        description="`provider:model` used when neither conversation, person nor channel names one. Unset: "
-        "`openai:gpt-5-mini` or `anthropic:claude-haiku-4-5`, whichever has a key, else `offline:echo`.",
+        description="`provider:model` used when neither conversation, person nor "
+        "channel names one. Unset: "
+        "`openai:gpt-5-mini` or `anthropic:claude-haiku-4-5`, whichever has a "
+        "key, else `offline:echo`.",
     )
     fallback_models: Annotated[list[str], NoDecode] = Field(
-        default=[], description="Models asked in turn when one fails before its first word, comma-separated."
+        default=[],
+        description="Models asked in turn when one fails before its first word, comma-separated.",
     )
     models: dict[str, ModelSpec] = Field(
         default={},
-        description="Prices in USD per million tokens, context sizes and longest answers in tokens, as JSON: "
-        '`{"openai:gpt-5-mini": {"input": "0.25", "output": "2", "context": 400000, "answer": 16000}}`. '
-        "A model without a price has an unknown cost, not a cost of zero. `answer` counts what a model thinks, too; "
-        f"without it answers end at {ANSWER_TOKENS:,} tokens, or at a quarter of a smaller `context`.",
+        description="Prices in USD per million tokens, context sizes and longest "
+        "answers in tokens, as JSON: "
+        '`{"openai:gpt-5-mini": {"input": "0.25", "output": "2", "context": '
+        '400000, "answer": 16000}}`. '
+        "A model without a price has an unknown cost, not a cost of zero. "
+        "`answer` counts what a model thinks, too; "
+        f"without it answers end at {ANSWER_TOKENS:,} tokens, or at a quarter of "
+        "a smaller `context`.",
     )
     context_tokens: int = Field(
         default=16_000,
@@ -98,26 +133,39 @@ class Settings(BaseSettings):
         default="You are a helpful assistant.",
         description="System prompt of channels that have none of their own.",
     )
-    openai_api_key: SecretStr | None = Field(default=None, description="Key for `openai:` models.")
+    openai_api_key: SecretStr | None = Field(
+        default=None, description="Key for `openai:` models."
+    )
     openai_base_url: str = Field(
         default="https://api.openai.com/v1",
         description="Any OpenAI-compatible server: Ollama, vLLM, OpenRouter …",
     )
-    anthropic_api_key: SecretStr | None = Field(default=None, description="Key for `anthropic:` models.")
+    anthropic_api_key: SecretStr | None = Field(
+        default=None, description="Key for `anthropic:` models."
+    )
     anthropic_base_url: str = Field(
-        default="https://api.anthropic.com", description="Root of Anthropic's API or a server that speaks it."
+        default="https://api.anthropic.com",
+        description="Root of Anthropic's API or a server that speaks it.",
     )
     model_first_byte_timeout: float = Field(
-        default=20, gt=0, description="Seconds until a model's first byte, retries and fallbacks excluded."
+        default=20,
+        gt=0,
+        description="Seconds until a model's first byte, retries and fallbacks excluded.",
     )
-    model_idle_timeout: float = Field(default=15, gt=0, description="Seconds between two pieces of an answer.")
+    model_idle_timeout: float = Field(
+        default=15, gt=0, description="Seconds between two pieces of an answer."
+    )
     model_total_timeout: float = Field(
-        default=120, gt=0, description="Seconds for a whole answer, retries and fallbacks included."
+        default=120,
+        gt=0,
+        description="Seconds for a whole answer, retries and fallbacks included.",
     )
 
     # messages
     max_message_chars: int = Field(
-        default=32_000, gt=0, description="Longer messages are refused before they are stored."
+        default=32_000,
+        gt=0,
+        description="Longer messages are refused before they are stored.",
     )
     window_messages: int = Field(
         default=20,
@@ -127,23 +175,43 @@ class Settings(BaseSettings):
     )
 
     # channels
-    discord_token: SecretStr | None = Field(default=None, description="Bot token; see docs/discord.md.")
-    discord_api_url: str = Field(default="https://discord.com/api/v10", description="Base of Discord's REST API.")
+    discord_token: SecretStr | None = Field(
+        default=None, description="Bot token; see docs/discord.md."
+    )
+    discord_api_url: str = Field(
+        default="https://discord.com/api/v10", description="Base of Discord's REST API."
+    )
     discord_public_key: str | None = Field(
-        default=None, description="The application's public key: verifies interactions sent to the webhook."
+        default=None,
+        description="The application's public key: verifies interactions sent to the webhook.",
     )
-    telegram_token: SecretStr | None = Field(default=None, description="Bot token; see docs/telegram.md.")
+    telegram_token: SecretStr | None = Field(
+        default=None, description="Bot token; see docs/telegram.md."
+    )
     telegram_api_url: str = Field(
-        default="https://api.telegram.org", description="Root of a Bot API server, without `/bot<token>`."
+        default="https://api.telegram.org",
+        description="Root of a Bot API server, without `/bot<token>`.",
     )
-    slack_bot_token: SecretStr | None = Field(default=None, description="`xoxb-…`; see docs/slack.md.")
-    slack_app_token: SecretStr | None = Field(default=None, description="`xapp-…`, for Socket Mode.")
-    slack_signing_secret: SecretStr | None = Field(default=None, description="Verifies HTTP events.")
-    slack_api_url: str = Field(default="https://slack.com/api/", description="Base of Slack's Web API.")
+    slack_bot_token: SecretStr | None = Field(
+        default=None, description="`xoxb-…`; see docs/slack.md."
+    )
+    slack_app_token: SecretStr | None = Field(
+        default=None, description="`xapp-…`, for Socket Mode."
+    )
+    slack_signing_secret: SecretStr | None = Field(
+        default=None, description="Verifies HTTP events."
+    )
+    slack_api_url: str = Field(
+        default="https://slack.com/api/", description="Base of Slack's Web API."
+    )
 
     # http
-    http_host: str = Field(default="127.0.0.1", description="Address `agent serve` listens on.")
-    http_port: int = Field(default=8080, ge=0, le=65535, description="Port `agent serve` listens on.")
+    http_host: str = Field(
+        default="127.0.0.1", description="Address `agent serve` listens on."
+    )
+    http_port: int = Field(
+        default=8080, ge=0, le=65535, description="Port `agent serve` listens on."
+    )
     public_url: str | None = Field(
         default=None,
         description="Where platforms reach this server. Set: webhooks; unset: polling and sockets.",
@@ -151,7 +219,8 @@ class Settings(BaseSettings):
 
     # operation
     encryption_keys: Annotated[list[SecretStr], NoDecode] = Field(
-        default=[], description="Fernet keys for credentials at rest, comma-separated, newest first."
+        default=[],
+        description="Fernet keys for credentials at rest, comma-separated, newest first.",
     )
     agent_operator: str | None = Field(
         default=None,
@@ -159,10 +228,12 @@ class Settings(BaseSettings):
         "Unset: the system's user.",
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
-        default="warning", description="`debug`, which also shows tracebacks, `info`, `warning` or `error`."
+        default="warning",
+        description="`debug`, which also shows tracebacks, `info`, `warning` or `error`.",
     )
     log_format: Literal["text", "json"] = Field(
-        default="text", description="How log lines look: `text`, or `json` (one object a line)."
+        default="text",
+        description="How log lines look: `text`, or `json` (one object a line).",
     )
 
     @field_validator("fallback_models", "encryption_keys", mode="before")
@@ -185,7 +256,9 @@ class Settings(BaseSettings):
 
 
 def load_settings() -> Settings:
-    """Reads the environment and `.env`. Raises ConfigurationError naming the setting, never its value."""
+    """Reads the environment and `.env`. Raises ConfigurationError naming the setting, never
+    its value.
+    """
     _check_env_file(ENV_FILE)
     try:
         return Settings()
@@ -197,7 +270,9 @@ def load_settings() -> Settings:
         ) from error
     except SettingsError as error:  # a JSON setting that is not JSON
         name = str(error).partition('"')[2].partition('"')[0].upper() or "A setting"
-        raise ConfigurationError(f"{name} is not valid JSON. See docs/configuration.md.") from error
+        raise ConfigurationError(
+            f"{name} is not valid JSON. See docs/configuration.md."
+        ) from error
 
 
 def _check_env_file(path: Path) -> None:
@@ -206,10 +281,15 @@ def _check_env_file(path: Path) -> None:
         return
     try:
         with path.open(encoding="utf-8") as stream:
-            bad = next((binding for binding in parse_stream(stream) if binding.error), None)
+            bad = next(
+                (binding for binding in parse_stream(stream) if binding.error), None
+            )
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"{path} can not be read: {type(error).__name__}. Mend or remove it.") from error
+        raise ConfigurationError(
+            f"{path} can not be read: {type(error).__name__}. Mend or remove it."
+        ) from error
     if bad is not None:
         raise ConfigurationError(
-            f"{path}, line {bad.original.line}: this is no NAME=value line. Mend it or put # before it."
+            f"{path}, line {bad.original.line}: this is no NAME=value line. Mend "
+            "it or put # before it."
         )

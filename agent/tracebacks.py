@@ -12,7 +12,9 @@ _QUOTING = frozenset({"asyncpg", "sqlalchemy"})
 
 
 def plain(exc_info: ExcInfo) -> str:
-    """Frames and errors, the first cause first, never a local variable. A formatter for structlog."""
+    """Frames and errors, the first cause first, never a local variable. A formatter for
+    structlog.
+    """
     chain = reversed(list(_chain(exc_info[1], set())))
     return "\n".join(line for error in chain for line in _lines(error))
 
@@ -35,12 +37,21 @@ def _lines(error: BaseException) -> Iterator[str]:
     yield "Traceback (most recent call last):"
     for frame in traceback.format_tb(error.__traceback__):
         yield frame.rstrip("\n")
-    yield f"{_name(type(error))}: {'(not shown: it may quote a message)' if _quotes(error) else error}"
+    yield (
+        f"{_name(type(error))}: "
+        f"{'(not shown: it may quote a message)' if _quotes(error) else error}"
+    )
 
 
 def _name(kind: type[BaseException]) -> str:
-    return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+    return (
+        kind.__qualname__
+        if kind.__module__ == "builtins"
+        else f"{kind.__module__}.{kind.__qualname__}"
+    )
 
 
 def _quotes(error: BaseException) -> bool:
-    return any(kind.__module__.partition(".")[0] in _QUOTING for kind in type(error).__mro__)
+    return any(
+        kind.__module__.partition(".")[0] in _QUOTING for kind in type(error).__mro__
+    )

@@ -1,8 +1,9 @@
 """Outbound pacing: how fast one bot may speak, and who waits when a platform says "slow down".
 
-A final answer waits its turn and is never dropped. A draft (an edit of an unfinished answer) is worth nothing
-late, so it is dropped instead of waiting. A penalty holds exactly what the platform named (one chat, one
-route or the whole bot) and nothing else. All times are seconds.
+A final answer waits its turn and is never dropped. A draft (an edit of an unfinished
+answer) is worth nothing late, so it is dropped instead of waiting. A penalty holds exactly
+what the platform named (one chat, one route or the whole bot) and nothing else. All times
+are seconds.
 """
 
 from __future__ import annotations
@@ -26,8 +27,8 @@ _FORGET_FROM = 256  # fewer lanes than this are not worth looking through
 class RateLimited(Exception):
     """The platform refused a call for now and named the wait.
 
-    `scope` says what has to wait: this `chat`, this `route` in all chats, or the whole `bot`. A `retry_after`
-    that is zero, negative or no number counts as one second.
+    `scope` says what has to wait: this `chat`, this `route` in all chats, or the whole
+    `bot`. A `retry_after` that is zero, negative or no number counts as one second.
     """
 
     def __init__(self, retry_after: float, scope: Scope = "chat") -> None:
@@ -39,17 +40,23 @@ class RateLimited(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """At most `count` calls at once, then one each `seconds / count` (GCRA with a burst of `count`)."""
+    """At most `count` calls at once, then one each `seconds / count` (GCRA with a burst of
+    `count`).
+    """
 
     count: int
     seconds: float
 
 
 class SharedPace(Protocol):
-    """A pace that all instances of a bot keep together. Never raises: out of reach, it answers 0."""
+    """A pace that all instances of a bot keep together. Never raises: out of reach, it
+    answers 0.
+    """
 
     async def reserve(self, key: str, rate: Rate) -> float:
-        """Takes a slot and returns 0, or takes nothing and returns the seconds after which to ask again."""
+        """Takes a slot and returns 0, or takes nothing and returns the seconds after which
+        to ask again.
+        """
 
     async def penalise(self, key: str, seconds: float) -> None:
         """From now on nobody gets a slot of `key` for that long."""
@@ -61,10 +68,14 @@ class _Lane:
 
     key: str  # names it to the shared pace
     rate: Rate | None = None
-    paid_until: float = -math.inf  # the one number of GCRA: when all calls taken so far are paid for
+    paid_until: float = (
+        -math.inf
+    )  # the one number of GCRA: when all calls taken so far are paid for
     held_until: float = -math.inf
     finals: int = 0  # waiting or being sent
-    lock: asyncio.Lock = field(default_factory=asyncio.Lock)  # fair: served in the order of asking
+    lock: asyncio.Lock = field(
+        default_factory=asyncio.Lock
+    )  # fair: served in the order of asking
 
     def free_at(self) -> float:
         """The first moment at which a call may be made."""
@@ -75,19 +86,26 @@ class _Lane:
 
     def take(self, now: float) -> None:
         if self.rate is not None:
-            self.paid_until = max(self.paid_until, now) + self.rate.seconds / self.rate.count
+            self.paid_until = (
+                max(self.paid_until, now) + self.rate.seconds / self.rate.count
+            )
 
     def quiet(self, now: float) -> bool:
         """Nothing about it is worth remembering."""
-        return not self.finals and not self.lock.locked() and max(self.held_until, self.paid_until) <= now
+        return (
+            not self.finals
+            and not self.lock.locked()
+            and max(self.held_until, self.paid_until) <= now
+        )
 
 
 class Governor:
     """Decides when a bot may call its platform.
 
-    `chat` paces each chat by itself, `bot` all chats together; None leaves that to the platform's own
-    refusals. With `shared`, the paces that are given hold across all instances, and so do the penalties of
-    chats and bot that have one; the keys are `chat:<chat>` and `bot`. Quiet chats and routes are forgotten.
+    `chat` paces each chat by itself, `bot` all chats together; None leaves that to the
+    platform's own refusals. With `shared`, the paces that are given hold across all
+    instances, and so do the penalties of chats and bot that have one; the keys are
+    `chat:<chat>` and `bot`. Quiet chats and routes are forgotten.
     """
 
     def __init__(
@@ -107,12 +125,21 @@ class Governor:
         self._lanes: dict[str, _Lane] = {}
         self._forget_at = _FORGET_FROM
 
-    async def final(self, chat: str, route: str, send: Callable[[], Awaitable[T]], *, deadline: float = 600.0) -> T:
-        """Sends what must arrive: waits its turn, and after each RateLimited as long as that names, not less.
+    async def final(
+        self,
+        chat: str,
+        route: str,
+        send: Callable[[], Awaitable[T]],
+        *,
+        deadline: float = 600.0,
+    ) -> T:
+        """Sends what must arrive: waits its turn, and after each RateLimited as long as
+        that names, not less.
 
-        Finals of one chat are sent one after the other, in the order of asking. Whatever else `send` raises
-        goes to the caller. Raises DeliveryError when `deadline` seconds are not enough, and at once when the
-        wait that is named is longer; a `send` that hangs is cancelled then.
+        Finals of one chat are sent one after the other, in the order of asking. Whatever
+        else `send` raises goes to the caller. Raises DeliveryError when `deadline` seconds
+        are not enough, and at once when the wait that is named is longer; a `send` that
+        hangs is cancelled then.
         """
         lane = self._lane(f"chat:{chat}", self._chat_rate)
         until = self._clock() + deadline
@@ -127,21 +154,28 @@ class Governor:
         finally:
             lane.finals -= 1
 
-    async def draft(self, chat: str, route: str, send: Callable[[], Awaitable[T]]) -> T | None:
+    async def draft(
+        self, chat: str, route: str, send: Callable[[], Awaitable[T]]
+    ) -> T | None:
         """Sends what is worth nothing late: instead of waiting for anything it returns None.
 
-        Dropped when a final waits or another call runs in this chat, when chat, route or bot are under
-        penalty, when the pace would make it wait, and when RateLimited comes back (which is remembered).
+        Dropped when a final waits or another call runs in this chat, when chat, route or
+        bot are under penalty, when the pace would make it wait, and when RateLimited comes
+        back (which is remembered).
         """
         lane = self._lane(f"chat:{chat}", self._chat_rate)
         if lane.finals or lane.lock.locked() or self._held(lane, route):
             return None
         if max(lane.free_at(), self._bot.free_at()) > self._clock():
             return None
-        async with lane.lock:  # it is free; a final that comes now waits until this draft has landed
+        async with (
+            lane.lock
+        ):  # it is free; a final that comes now waits until this draft has landed
             if not (await self._granted(lane) and await self._granted(self._bot)):
                 return None
-            if lane.finals or self._held(lane, route):  # since the shared pace was asked
+            if lane.finals or self._held(
+                lane, route
+            ):  # since the shared pace was asked
                 return None
             try:
                 return await send()
@@ -149,7 +183,9 @@ class Governor:
                 await self._penalise(lane, route, limit)
                 return None
 
-    async def _insist(self, lane: _Lane, route: str, send: Callable[[], Awaitable[T]], until: float) -> T:
+    async def _insist(
+        self, lane: _Lane, route: str, send: Callable[[], Awaitable[T]], until: float
+    ) -> T:
         while True:
             await self._turn(lane, route, until)
             try:
@@ -158,11 +194,15 @@ class Governor:
                 await self._penalise(lane, route, limit)
 
     async def _turn(self, lane: _Lane, route: str, until: float) -> None:
-        """Returns at a moment at which nothing is held and a call of this chat and this bot is taken."""
+        """Returns at a moment at which nothing is held and a call of this chat and this bot
+        is taken.
+        """
         while True:
             await self._free(self._lane(f"route:{route}"), until)
             await self._free(lane, until)
-            async with self._bot.lock:  # one waits for the bot's next call, the others for that one
+            async with (
+                self._bot.lock
+            ):  # one waits for the bot's next call, the others for that one
                 await self._free(self._bot, until)
                 self._bot.take(self._clock())
             if not self._held(lane, route):
@@ -171,7 +211,9 @@ class Governor:
 
     async def _free(self, lane: _Lane, until: float) -> None:
         """Waits until a call may be made here, also by what the other instances made."""
-        while (wait := lane.free_at() - self._clock()) > 0 or (wait := await self._elsewhere(lane)) > 0:
+        while (wait := lane.free_at() - self._clock()) > 0 or (
+            wait := await self._elsewhere(lane)
+        ) > 0:
             if self._clock() + wait > until:
                 raise _too_late()
             await self._sleep(wait)
@@ -191,10 +233,14 @@ class Governor:
 
     def _held(self, lane: _Lane, route: str) -> bool:
         way = self._lanes.get(f"route:{route}", self._bot)
-        return max(lane.held_until, way.held_until, self._bot.held_until) > self._clock()
+        return (
+            max(lane.held_until, way.held_until, self._bot.held_until) > self._clock()
+        )
 
     async def _penalise(self, lane: _Lane, route: str, limit: RateLimited) -> None:
-        held = {"chat": lane, "route": self._lane(f"route:{route}"), "bot": self._bot}[limit.scope]
+        held = {"chat": lane, "route": self._lane(f"route:{route}"), "bot": self._bot}[
+            limit.scope
+        ]
         held.held_until = max(held.held_until, self._clock() + limit.retry_after)
         if self._shared is not None and held.rate is not None:
             await self._shared.penalise(held.key, limit.retry_after)
@@ -204,11 +250,17 @@ class Governor:
         if key not in self._lanes:
             if len(self._lanes) >= self._forget_at:
                 now = self._clock()
-                self._lanes = {name: lane for name, lane in self._lanes.items() if not lane.quiet(now)}
+                self._lanes = {
+                    name: lane
+                    for name, lane in self._lanes.items()
+                    if not lane.quiet(now)
+                }
                 self._forget_at = max(_FORGET_FROM, 2 * len(self._lanes))
             self._lanes[key] = _Lane(key, rate)
         return self._lanes[key]
 
 
 def _too_late() -> DeliveryError:
-    return DeliveryError("The platform takes no more messages for now; the answer is sent again later.")
+    return DeliveryError(
+        "The platform takes no more messages for now; the answer is sent again later."
+    )

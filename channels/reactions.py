@@ -5,7 +5,12 @@ from __future__ import annotations
 from agent.core.messages import Thumb
 
 _EMOJI = {"\N{THUMBS UP SIGN}": Thumb.UP, "\N{THUMBS DOWN SIGN}": Thumb.DOWN}
-_NAMES = {"+1": Thumb.UP, "thumbsup": Thumb.UP, "-1": Thumb.DOWN, "thumbsdown": Thumb.DOWN}
+_NAMES = {
+    "+1": Thumb.UP,
+    "thumbsup": Thumb.UP,
+    "-1": Thumb.DOWN,
+    "thumbsdown": Thumb.DOWN,
+}
 _VARIANTS = (
     "\N{EMOJI MODIFIER FITZPATRICK TYPE-1-2}\N{EMOJI MODIFIER FITZPATRICK TYPE-3}"
     "\N{EMOJI MODIFIER FITZPATRICK TYPE-4}\N{EMOJI MODIFIER FITZPATRICK TYPE-5}"

@@ -2,8 +2,9 @@
 
 - `before() -> str`: Markdown, what to do on the platform until there is a token;
 - `QUESTIONS`: what to ask then;
-- `async after(values) -> str`: signs in with the answers (by setting name) and returns Markdown, what to do next
-  (an invite link with its permissions, switches to set). Raises ConfigurationError.
+- `async after(values) -> str`: signs in with the answers (by setting name) and returns
+  Markdown, what to do next (an invite link with its permissions, switches to set). Raises
+  ConfigurationError.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Answers of any length, cut into the messages of a platform.
 
-Markdown is read only as far as a cut needs it: lines, paragraphs and fenced code blocks (CommonMark 4.5, and
-fences indented by any amount, because models indent them in lists and the platforms accept it).
+Markdown is read only as far as a cut needs it: lines, paragraphs and fenced code blocks
+(CommonMark 4.5, and fences indented by any amount, because models indent them in lists and
+the platforms accept it).
 """
 
 from __future__ import annotations
@@ -15,7 +16,9 @@ Measure = Callable[[str], int]
 
 _FENCE = re.compile(r"(?P<indent>[ \t]*)(?P<marker>`{3,}(?=[^`]*$)|~{3,})")
 _SPACES = re.compile(r"[ \t]+")
-_AFTER_CUT = re.compile(r"(?:[ \t]*\n)+|[ \t]+")  # blank lines go, the next line's indentation stays
+_AFTER_CUT = re.compile(
+    r"(?:[ \t]*\n)+|[ \t]+"
+)  # blank lines go, the next line's indentation stays
 _RULE = re.compile(r"[ \t]*\|?[ \t]*:?-+:?[ \t]*(?:\|[ \t]*:?-+:?[ \t]*)*\|?[ \t]*")
 _PIPE = re.compile(r"(?<!\\)\|")
 _MARKS = re.compile(r"(\*\*|(?<!`)`(?!`))(?!\s)(.+?)(?<!\s)\1")
@@ -30,16 +33,19 @@ def utf16_length(text: str) -> int:
 def split(text: str, limit: int, *, measure: Measure = len) -> list[str]:
     """Cuts an answer into pieces that each measure at most `limit` (20 or more).
 
-    A piece ends at a paragraph, else a line, else a word, else anywhere but inside a character. One that ends
-    inside a code block closes it and the next opens it again with the same info string, except where that
-    would leave less than a quarter of the limit to the code. Nothing but white space at the cuts is lost;
-    text that is only white space has no pieces. `measure` is the platform's unit: a text's measure is the sum
-    of its characters', each at least 1.
+    A piece ends at a paragraph, else a line, else a word, else anywhere but inside a
+    character. One that ends inside a code block closes it and the next opens it again with
+    the same info string, except where that would leave less than a quarter of the limit to
+    the code. Nothing but white space at the cuts is lost; text that is only white space has
+    no pieces. `measure` is the platform's unit: a text's measure is the sum of its
+    characters', each at least 1.
     """
     rest, fence = text.replace("\r\n", "\n"), None
     pieces: list[str] = []
     while rest.strip():
-        piece = _Piece(rest if fence else _without_blank_start(rest), fence, limit, measure)
+        piece = _Piece(
+            rest if fence else _without_blank_start(rest), fence, limit, measure
+        )
         cut = piece.cut()
         pieces.append(piece.upto(cut))
         rest, fence = piece.beyond(cut), cut.fence
@@ -49,7 +55,8 @@ def split(text: str, limit: int, *, measure: Measure = len) -> list[str]:
 def tables_as_code(text: str) -> str:
     """Markdown's tables (GFM 4.10) as aligned code blocks, for platforms that show none.
 
-    Cells lose the marks of bold text and code, which a code block would show. Fenced code is left alone.
+    Cells lose the marks of bold text and code, which a code block would show. Fenced code
+    is left alone.
     """
     lines = text.replace("\r\n", "\n").split("\n")
     drawn: list[str] = []
@@ -62,7 +69,7 @@ def tables_as_code(text: str) -> str:
     return "\n".join(drawn)
 
 
-# --- code blocks ------------------------------------------------------------------------------------------
+# --- code blocks --------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,10 +90,14 @@ def _fence_after(line: str, fence: _Fence | None) -> _Fence | None:
     if fence:
         return None if fence.is_closed_by(line) else fence
     found = _FENCE.match(line)
-    return _Fence(found["marker"], line.rstrip() + "\n", "\n" + found.group()) if found else None
+    return (
+        _Fence(found["marker"], line.rstrip() + "\n", "\n" + found.group())
+        if found
+        else None
+    )
 
 
-# --- pieces -----------------------------------------------------------------------------------------------
+# --- pieces -------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +121,9 @@ class _Line:
 class _Piece:
     """The next piece of a text that begins in the code block `fence`."""
 
-    def __init__(self, text: str, fence: _Fence | None, limit: int, measure: Measure) -> None:
+    def __init__(
+        self, text: str, fence: _Fence | None, limit: int, measure: Measure
+    ) -> None:
         self._text = text
         self._limit = limit
         self._measure = measure
@@ -133,14 +146,19 @@ class _Piece:
         return self._text[space.end() if space else cut.at :]
 
     def cut(self) -> _Cut:
-        """Where to cut: as late as possible at the best kind of place, but a quarter must be filled."""
+        """Where to cut: as late as possible at the best kind of place, but a quarter must
+        be filled.
+        """
         whole = _Cut(len(self._text), self._lines[-1].after)
         if whole.at <= self._limit and self._fits(whole):
             return whole
         places = (self._paragraphs, self._line_ends, self._words)
         for least in (self._limit // 4, 1):
             for place in places:
-                found = next((cut for cut in place() if cut.at >= least and self._fits(cut)), None)
+                found = next(
+                    (cut for cut in place() if cut.at >= least and self._fits(cut)),
+                    None,
+                )
                 if found:
                     return found
         return self._anywhere()
@@ -183,13 +201,19 @@ class _Piece:
         for line in reversed(self._lines):
             if line.is_fence:
                 continue
-            spaces = list(_SPACES.finditer(self._text, line.start, min(line.end, self._limit + 1)))
+            spaces = list(
+                _SPACES.finditer(self._text, line.start, min(line.end, self._limit + 1))
+            )
             for space in reversed(spaces):
                 if space.start() > line.start:
-                    yield _Cut(space.end() if line.before else space.start(), line.before)
+                    yield _Cut(
+                        space.end() if line.before else space.start(), line.before
+                    )
 
     def _anywhere(self) -> _Cut:
-        """The last place that fits and is not inside a fence's line, unless that line is all there is."""
+        """The last place that fits and is not inside a fence's line, unless that line is
+        all there is.
+        """
         for line in reversed(self._lines):
             fence = line.after if line.is_fence else line.before
             at = min(self._longest(fence), line.end)
@@ -201,7 +225,9 @@ class _Piece:
         low, high = 0, min(len(self._text), self._limit)
         while low < high:
             middle = (low + high + 1) // 2
-            low, high = (middle, high) if self._fits(_Cut(middle, fence)) else (low, middle - 1)
+            low, high = (
+                (middle, high) if self._fits(_Cut(middle, fence)) else (low, middle - 1)
+            )
         return low
 
     def _between_characters(self, at: int) -> int:
@@ -217,7 +243,9 @@ def _without_blank_start(text: str) -> str:
 
 
 def _joined(text: str, at: int) -> bool:
-    """Whether the characters before and after this place are shown as one (most of UAX 29's rules)."""
+    """Whether the characters before and after this place are shown as one (most of UAX 29's
+    rules).
+    """
     if at >= len(text):
         return False
     left, right = text[at - 1], text[at]
@@ -238,7 +266,7 @@ def _is_flag(character: str) -> bool:
     return "\U0001f1e6" <= character <= "\U0001f1ff"
 
 
-# --- tables -----------------------------------------------------------------------------------------------
+# --- tables -------------------------------------------------------------------
 
 
 def _table_height(lines: list[str], at: int) -> int:
@@ -248,7 +276,9 @@ def _table_height(lines: list[str], at: int) -> int:
         return 0
     if len(_cells(head)) != len(_cells(rule)):
         return 0
-    end = next((n for n in range(at + 2, len(lines)) if "|" not in lines[n]), len(lines))
+    end = next(
+        (n for n in range(at + 2, len(lines)) if "|" not in lines[n]), len(lines)
+    )
     return end - at
 
 
@@ -271,7 +301,10 @@ def _cells(line: str) -> list[str]:
     inner = line.strip().removeprefix("|")
     if not inner.endswith("\\|"):
         inner = inner.removesuffix("|")
-    return [_MARKS.sub(r"\2", cell.strip()).replace("\\|", "|") for cell in _PIPE.split(inner)]
+    return [
+        _MARKS.sub(r"\2", cell.strip()).replace("\\|", "|")
+        for cell in _PIPE.split(inner)
+    ]
 
 
 def _padded(cell: str, width: int, side: str) -> str:
@@ -283,4 +316,10 @@ def _padded(cell: str, width: int, side: str) -> str:
 def _width(text: str) -> int:
     """Columns on a fixed-width screen: wide characters (UAX 11) take two, combining ones none."""
     wide = sum(unicodedata.east_asian_width(character) in "WF" for character in text)
-    return len(text) + wide - sum(unicodedata.category(character) in ("Mn", "Me", "Cf") for character in text)
+    return (
+        len(text)
+        + wide
+        - sum(
+            unicodedata.category(character) in ("Mn", "Me", "Cf") for character in text
+        )
+    )

@@ -1,4 +1,6 @@
-"""Alembic's entry: runs on the connection that `storage.migrate` passes, or on DATABASE_URL for the alembic command."""
+"""Alembic's entry: runs on the connection that `storage.migrate` passes, or on DATABASE_URL
+for the alembic command.
+"""
 
 from __future__ import annotations
 
@@ -25,13 +27,18 @@ async def migrate_database_url() -> None:
     url = load_settings().database_url
     if url is None:
         raise SystemExit("DATABASE_URL is not set. Set it, or use `agent db upgrade`.")
-    async with open_database(url.get_secret_value()) as database, database.engine.connect() as connection:
+    async with (
+        open_database(url.get_secret_value()) as database,
+        database.engine.connect() as connection,
+    ):
         await connection.run_sync(migrate)
         await connection.commit()
 
 
 if context.is_offline_mode():
-    context.configure(dialect_name="postgresql", target_metadata=Base.metadata, literal_binds=True)
+    context.configure(
+        dialect_name="postgresql", target_metadata=Base.metadata, literal_binds=True
+    )
     with context.begin_transaction():
         context.run_migrations()
 elif (given := context.config.attributes.get("connection")) is not None:

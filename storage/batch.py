@@ -20,9 +20,9 @@ LINGER_SECONDS = 0.08
 class Batch(Generic[Item, Verdict]):
     """Runs `run` on lists of items, one list at a time; the next carries all that came meanwhile.
 
-    An item whose `key` (if any) is already in the list waits for the next one. When a list fails because of its
-    content, its items are tried singly, so that one bad item fails alone; errors in `passing` (the store is gone)
-    fail all.
+    An item whose `key` (if any) is already in the list waits for the next one. When a list
+    fails because of its content, its items are tried singly, so that one bad item fails
+    alone; errors in `passing` (the store is gone) fail all.
     """
 
     def __init__(
@@ -38,7 +38,9 @@ class Batch(Generic[Item, Verdict]):
         self._name = getattr(run, "__name__", "batch").strip("_")  # in metrics
         self._key = key
         self._limit = limit
-        self._linger = linger  # seconds to wait for company, for work that nobody awaits
+        self._linger = (
+            linger  # seconds to wait for company, for work that nobody awaits
+        )
         self._passing = passing
         self._waiting: deque[tuple[Item, asyncio.Future[Verdict]]] = deque()
         self._flusher: asyncio.Task[None] | None = None
@@ -90,7 +92,9 @@ class Batch(Generic[Item, Verdict]):
                 return
             for entry in entries:
                 await self._flush([entry])
-        except BaseException as error:  # cancelled: whoever waits must not wait for ever
+        except (
+            BaseException
+        ) as error:  # cancelled: whoever waits must not wait for ever
             _fail(entries, error)
             raise
         else:
@@ -99,7 +103,9 @@ class Batch(Generic[Item, Verdict]):
                     future.set_result(verdict)
 
 
-def _fail(entries: Sequence[tuple[object, asyncio.Future[Verdict]]], error: BaseException) -> None:
+def _fail(
+    entries: Sequence[tuple[object, asyncio.Future[Verdict]]], error: BaseException
+) -> None:
     for _, future in entries:
         if not future.done():
             future.set_exception(error)

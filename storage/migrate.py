@@ -20,7 +20,9 @@ async def current_revision(url: str) -> str | None:
     """The schema's revision, or None for an empty database."""
     connection = await connect(url)
     try:
-        revision: str | None = await connection.fetchval("SELECT version_num FROM alembic_version")
+        revision: str | None = await connection.fetchval(
+            "SELECT version_num FROM alembic_version"
+        )
         return revision
     except asyncpg.UndefinedTableError:
         return None
@@ -35,14 +37,19 @@ async def check_schema(url: str) -> None:
         return
     if revision is not None and revision > HEAD:
         raise SchemaError(
-            f"The database's schema ({revision}) is newer than this version knows ({HEAD}). Install a newer version."
+            f"The database's schema ({revision}) is newer than this version "
+            f"knows ({HEAD}). Install a newer version."
         )
     found = f"is at {revision}" if revision else "is empty"
-    raise SchemaError(f"The database's schema {found}, this version needs {HEAD}. Run: agent db upgrade")
+    raise SchemaError(
+        f"The database's schema {found}, this version needs {HEAD}. Run: agent db upgrade"
+    )
 
 
 async def upgrade(database_url: str, revision: str = "head") -> None:
-    """Migrates up. Safe when several instances start at once: one does it, the others wait and find it done."""
+    """Migrates up. Safe when several instances start at once: one does it, the others wait
+    and find it done.
+    """
     await _run(database_url, "upgrade", revision)
 
 
@@ -59,10 +66,17 @@ async def differences(database_url: str) -> list[str]:
     from storage.tables import Base
 
     def compare(connection: Connection) -> list[str]:
-        context = MigrationContext.configure(connection, opts={"compare_type": True, "include_name": _not_a_partition})
-        return [str(difference) for difference in compare_metadata(context, Base.metadata)]
+        context = MigrationContext.configure(
+            connection, opts={"compare_type": True, "include_name": _not_a_partition}
+        )
+        return [
+            str(difference) for difference in compare_metadata(context, Base.metadata)
+        ]
 
-    async with open_database(database_url) as database, database.engine.connect() as connection:
+    async with (
+        open_database(database_url) as database,
+        database.engine.connect() as connection,
+    ):
         return await connection.run_sync(compare)
 
 
@@ -75,7 +89,9 @@ async def _run(database_url: str, command_name: str, revision: str) -> None:
     from alembic.config import Config
 
     config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent.parent / "migrations"))
+    config.set_main_option(
+        "script_location", str(Path(__file__).parent.parent / "migrations")
+    )
 
     def run(connection: Connection) -> None:
         connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})

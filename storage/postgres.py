@@ -1,4 +1,6 @@
-"""Postgres: SQLAlchemy's engine for everything an operator does, pinned driver connections for the turn."""
+"""Postgres: SQLAlchemy's engine for everything an operator does, pinned driver connections
+for the turn.
+"""
 
 from __future__ import annotations
 
@@ -22,15 +24,28 @@ RETRY_SECONDS = 6.0  # how long a turn's statement is tried again while Postgres
 LEASE_SECONDS = 5.0
 """A claim not renewed for this long is taken up by another instance."""
 
-GONE = (OSError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError, asyncpg.CannotConnectNowError,
-        asyncpg.AdminShutdownError, asyncpg.CrashShutdownError, asyncpg.InsufficientResourcesError,
-        asyncpg.PostgresSystemError, asyncpg.IdleSessionTimeoutError, asyncpg.ReadOnlySQLTransactionError,
-        TimeoutError)  # fmt: skip
+GONE = (
+    OSError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.InterfaceError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    asyncpg.InsufficientResourcesError,
+    asyncpg.PostgresSystemError,
+    asyncpg.IdleSessionTimeoutError,
+    asyncpg.ReadOnlySQLTransactionError,
+    TimeoutError,
+)
 """The server (away, read-only, its disk full), not the statement: worth another try."""
 
 AGAIN = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
 
-CONTENT = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError, asyncpg.ProgramLimitExceededError)
+CONTENT = (
+    asyncpg.DataError,
+    asyncpg.IntegrityConstraintViolationError,
+    asyncpg.ProgramLimitExceededError,
+)
 """The values of this one statement: trying again is no use, and other values may well be taken."""
 
 
@@ -38,14 +53,20 @@ log = structlog.get_logger()
 
 BY_INDEX = {
     "plan_cache_mode": "force_generic_plan",
-    **dict.fromkeys(("enable_seqscan", "enable_bitmapscan", "enable_hashjoin", "enable_mergejoin"), "off"),
+    **dict.fromkeys(
+        ("enable_seqscan", "enable_bitmapscan", "enable_hashjoin", "enable_mergejoin"),
+        "off",
+    ),
 }
-"""For the turn's statements, which look up few rows among many, whatever the statistics of a young table say."""
+"""For the turn's statements, which look up few rows among many, whatever the statistics of
+a young table say.
+"""
 
 WALK_INDEXES = {**BY_INDEX, "enable_sort": "off"}
-"""For reading windows. Statistics know the average conversation; in one of 100,000 messages the planner would read and
-sort them all to find the last twenty. This walks the index and stops. Not for statements that lock in order: to save
-sorting a handful of rows they would walk the index of all conversations."""
+"""For reading windows. Statistics know the average conversation; in one of 100,000 messages
+the planner would read and sort them all to find the last twenty. This walks the index and
+stops. Not for statements that lock in order: to save sorting a handful of rows they would
+walk the index of all conversations."""
 
 
 async def connect(
@@ -58,7 +79,11 @@ async def connect(
         url,
         timeout=CONNECT_SECONDS,
         command_timeout=statement_seconds,
-        server_settings={"application_name": "simple-ai-agent", "jit": "off", **planner},
+        server_settings={
+            "application_name": "simple-ai-agent",
+            "jit": "off",
+            **planner,
+        },
     )
 
 
@@ -80,8 +105,11 @@ class Line:
         self._lock = asyncio.Lock()
         self._closed = False
 
-    async def fetch(self, sql: str, *args: Any, retry: float = RETRY_SECONDS) -> list[asyncpg.Record]:
-        """Runs one statement that may safely run twice: it is repeated when the connection breaks under it.
+    async def fetch(
+        self, sql: str, *args: Any, retry: float = RETRY_SECONDS
+    ) -> list[asyncpg.Record]:
+        """Runs one statement that may safely run twice: it is repeated when the connection
+        breaks under it.
 
         Raises StoreUnavailable when Postgres stays away for `retry` seconds.
         """
@@ -91,14 +119,24 @@ class Line:
             while not self._closed:
                 try:
                     return await self._fetch_once(sql, *args)
-                except (*CONTENT, ValueError):  # the latter for arguments that asyncpg can not encode
+                except (
+                    *CONTENT,
+                    ValueError,
+                ):  # the latter for arguments that asyncpg can not encode
                     raise
-                except (*GONE, asyncpg.PostgresError) as error:  # also: cancelled, no right, not the schema we know
+                except (
+                    *GONE,
+                    asyncpg.PostgresError,
+                ) as error:  # also: cancelled, no right, not the schema we know
                     if isinstance(error, GONE):
                         self._drop()
                     if asyncio.get_running_loop().time() + pause > deadline:
                         if not isinstance(error, GONE):
-                            log.warning("statement given up", error=type(error).__name__, sqlstate=error.sqlstate)
+                            log.warning(
+                                "statement given up",
+                                error=type(error).__name__,
+                                sqlstate=error.sqlstate,
+                            )
                         raise StoreUnavailable(StoreUnavailable.__doc__) from error
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, 0.5)
@@ -112,7 +150,9 @@ class Line:
         try:
             return await self._connection.fetch(sql, *args)
         except BaseException as error:
-            if not isinstance(error, asyncpg.PostgresError):  # cancelled or timed out: its state is unknown
+            if not isinstance(
+                error, asyncpg.PostgresError
+            ):  # cancelled or timed out: its state is unknown
                 self._drop()
             raise
 
@@ -149,8 +189,12 @@ class Database:
 
 
 @asynccontextmanager
-async def open_database(url: str, *, statement_seconds: float | None = STATEMENT_SECONDS) -> AsyncIterator[Database]:
-    """Opens nothing yet: connections are made when first used (pool 20 + 10, pre-ping, recycled hourly)."""
+async def open_database(
+    url: str, *, statement_seconds: float | None = STATEMENT_SECONDS
+) -> AsyncIterator[Database]:
+    """Opens nothing yet: connections are made when first used (pool 20 + 10, pre-ping,
+    recycled hourly).
+    """
     engine = create_async_engine(
         "postgresql+asyncpg://",
         hide_parameters=True,  # they hold what people said, and errors are logged
@@ -167,19 +211,33 @@ async def open_database(url: str, *, statement_seconds: float | None = STATEMENT
         await database.close()
 
 
-async def check_connection(url: str, setting: str = "DATABASE_URL", *, replica: bool = False) -> None:
-    """Tries to connect; only a `replica` may be read-only. Raises ConfigurationError: one sentence with the setting."""
+async def check_connection(
+    url: str, setting: str = "DATABASE_URL", *, replica: bool = False
+) -> None:
+    """Tries to connect; only a `replica` may be read-only. Raises ConfigurationError: one
+    sentence with the setting.
+    """
     try:
         connection = await connect(url)
-    except (asyncpg.InvalidPasswordError, asyncpg.InvalidAuthorizationSpecificationError):
-        raise ConfigurationError(f"Postgres refused user or password. Correct {setting}.") from None
+    except (
+        asyncpg.InvalidPasswordError,
+        asyncpg.InvalidAuthorizationSpecificationError,
+    ):
+        raise ConfigurationError(
+            f"Postgres refused user or password. Correct {setting}."
+        ) from None
     except asyncpg.InvalidCatalogNameError:
-        raise ConfigurationError(f"This database does not exist. Create it or correct {setting}.") from None
+        raise ConfigurationError(
+            f"This database does not exist. Create it or correct {setting}."
+        ) from None
     except ssl.SSLError as error:
-        raise ConfigurationError(f"TLS to Postgres failed. Check sslmode in {setting}.") from error
+        raise ConfigurationError(
+            f"TLS to Postgres failed. Check sslmode in {setting}."
+        ) from error
     except (ValueError, asyncpg.ClientConfigurationError) as error:
         raise ConfigurationError(
-            f"{setting} is not a Postgres URL. It looks like postgresql://user:password@host:5432/name."
+            f"{setting} is not a Postgres URL. It looks like "
+            "postgresql://user:password@host:5432/name."
         ) from error
     except GONE as error:
         raise ConfigurationError(
@@ -194,6 +252,10 @@ async def check_connection(url: str, setting: str = "DATABASE_URL", *, replica: 
         with suppress(*GONE):
             await connection.close(timeout=CONNECT_SECONDS)
     if read_only and not replica:
-        raise ConfigurationError(f"This Postgres is read-only. Point {setting} at the primary.")
+        raise ConfigurationError(
+            f"This Postgres is read-only. Point {setting} at the primary."
+        )
     if version < 150000:
-        raise ConfigurationError(f"Postgres {version // 10000} is too old; 15 or later is needed. Correct {setting}.")
+        raise ConfigurationError(
+            f"Postgres {version // 10000} is too old; 15 or later is needed. Correct {setting}."
+        )

@@ -28,8 +28,16 @@ Command = tuple[bytes | str | int | float, ...]
 class RedisPipe:
     """Sends commands without ever raising: no answer is an answer (None)."""
 
-    def __init__(self, pipe: Redis, client: Redis | None = None, *, deadline: float = DEADLINE_SECONDS) -> None:
-        self.client = client or pipe  # for what is no turn: raises, and waits for seconds
+    def __init__(
+        self,
+        pipe: Redis,
+        client: Redis | None = None,
+        *,
+        deadline: float = DEADLINE_SECONDS,
+    ) -> None:
+        self.client = (
+            client or pipe
+        )  # for what is no turn: raises, and waits for seconds
         self._pipe = pipe
         self.round_trips = 0
         self._deadline = deadline
@@ -43,12 +51,16 @@ class RedisPipe:
         return time.monotonic() >= self._rests_until
 
     async def send(self, *commands: Command) -> list[Any] | None:
-        """The replies in order; a command that failed has an exception as its reply. None: no answer in time."""
+        """The replies in order; a command that failed has an exception as its reply. None:
+        no answer in time.
+        """
         if not self.available:
             return None
         return await self._batch.submit(commands)
 
-    async def _send_all(self, groups: Sequence[Sequence[Command]]) -> list[list[Any] | None]:
+    async def _send_all(
+        self, groups: Sequence[Sequence[Command]]
+    ) -> list[list[Any] | None]:
         pipeline = self._pipe.pipeline(transaction=False)
         for group in groups:
             for command in group:
@@ -73,17 +85,22 @@ class RedisPipe:
 
 
 @asynccontextmanager
-async def open_redis(url: str, *, deadline: float = DEADLINE_SECONDS) -> AsyncIterator[RedisPipe]:
+async def open_redis(
+    url: str, *, deadline: float = DEADLINE_SECONDS
+) -> AsyncIterator[RedisPipe]:
     """Connects when first used. Raises ConfigurationError when the URL can not be one.
 
     `deadline`: seconds for a round trip, after which it did not happen.
     """
     try:
         client = _client(url, socket_timeout=5.0)
-        # The pipe has a deadline of its own for each write; one more for each reply would double its cost.
+        # The pipe has a deadline of its own for each write; one more for each reply would
+        # double its cost.
         pipe = _client(url, socket_timeout=None)
     except ValueError as error:
-        raise ConfigurationError("REDIS_URL is not a Redis URL. It looks like redis://host:6379/0.") from error
+        raise ConfigurationError(
+            "REDIS_URL is not a Redis URL. It looks like redis://host:6379/0."
+        ) from error
     try:
         yield RedisPipe(pipe, client, deadline=deadline)
     finally:

@@ -1,4 +1,6 @@
-"""Every table. Migrations make them; a test proves that both agree. The turn's statements are in statements.sql."""
+"""Every table. Migrations make them; a test proves that both agree. The turn's statements
+are in statements.sql.
+"""
 
 from __future__ import annotations
 
@@ -49,7 +51,12 @@ class User(Base):
     __table_args__ = (
         UniqueConstraint("channel_type", "channel_user_id", name="users_account"),
         Index("users_person", "person_id"),
-        Index("users_limited", "channel_type", "channel_user_id", postgresql_where=text("metadata ? 'limit'")),
+        Index(
+            "users_limited",
+            "channel_type",
+            "channel_user_id",
+            postgresql_where=text("metadata ? 'limit'"),
+        ),
     )
     id: Mapped[UUID] = mapped_column(primary_key=True)
     person_id: Mapped[UUID]
@@ -65,9 +72,9 @@ class User(Base):
 class Conversation(Base):
     """One conversation, and in it the one slot that makes «one answer at a time».
 
-    No index may name version, asked, answered, edited, answering, owner, lease_until or last_activity: turns update
-    them, and only unindexed columns are updated in place (HOT). That is also why the seed's index on last_activity
-    is missing.
+    No index may name version, asked, answered, edited, answering, owner, lease_until or
+    last_activity: turns update them, and only unindexed columns are updated in place (HOT).
+    That is also why the seed's index on last_activity is missing.
     """
 
     __tablename__ = "conversations"
@@ -84,7 +91,9 @@ class Conversation(Base):
         Index("conversations_user", "user_id"),
     )
     id: Mapped[UUID] = mapped_column(primary_key=True)
-    user_id: Mapped[UUID] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))  # who started it
+    user_id: Mapped[UUID] = mapped_column(
+        ForeignKey("users.id", ondelete="CASCADE")
+    )  # who started it
     channel_type: Mapped[str] = mapped_column(String(50))
     chat_id: Mapped[str]
     thread_id: Mapped[str] = mapped_column(server_default="")
@@ -94,9 +103,15 @@ class Conversation(Base):
     is_active: Mapped[bool] = mapped_column(server_default=text("true"))
     meta: Mapped[dict[str, Any]] = mapped_column("metadata", server_default=EMPTY)
     version: Mapped[int] = mapped_column(server_default="0")  # counts every change
-    asked: Mapped[int] = mapped_column(server_default="0")  # seq of the last message of a person
-    answered: Mapped[int] = mapped_column(server_default="0")  # seq of the last message that an answer covers
-    edited: Mapped[int] = mapped_column(server_default="0")  # version that the last edit of a message made
+    asked: Mapped[int] = mapped_column(
+        server_default="0"
+    )  # seq of the last message of a person
+    answered: Mapped[int] = mapped_column(
+        server_default="0"
+    )  # seq of the last message that an answer covers
+    edited: Mapped[int] = mapped_column(
+        server_default="0"
+    )  # version that the last edit of a message made
     answering: Mapped[UUID | None]  # the claim, a new id each time: the fence
     stopping: Mapped[UUID | None]  # the claim that a person asked to stop
     owner: Mapped[UUID | None]  # the instance that answers
@@ -106,19 +121,24 @@ class Conversation(Base):
 class MessageRow(Base):
     """One message, partitioned by month on `timestamp`.
 
-    The key serves window, pagination and uniqueness. There is no foreign key to conversations: checking it would
-    lock the conversation's row a second time for every message; whoever deletes a conversation deletes its messages.
+    The key serves window, pagination and uniqueness. There is no foreign key to
+    conversations: checking it would lock the conversation's row a second time for every
+    message; whoever deletes a conversation deletes its messages.
     """
 
     __tablename__ = "messages"
     __table_args__ = (
         PrimaryKeyConstraint("conversation_id", "timestamp", "seq"),
-        CheckConstraint("role IN ('user', 'assistant', 'system')", name="messages_role"),
+        CheckConstraint(
+            "role IN ('user', 'assistant', 'system')", name="messages_role"
+        ),
         Index("messages_timestamp", "timestamp", postgresql_using="brin"),
         {"postgresql_partition_by": 'RANGE ("timestamp")'},
     )
     conversation_id: Mapped[UUID]
-    timestamp: Mapped[datetime] = mapped_column(server_default=NOW)  # taken under the conversation's lock
+    timestamp: Mapped[datetime] = mapped_column(
+        server_default=NOW
+    )  # taken under the conversation's lock
     seq: Mapped[int]  # the conversation's version at which it was written
     id: Mapped[UUID]
     role: Mapped[str] = mapped_column(String(20))
@@ -137,27 +157,43 @@ class MessageRow(Base):
 class TurnRow(Base):
     """Every accepted message until its answer is delivered, and 30 days after.
 
-    An open turn is the intent to deliver; its answer exists once its message's seq ≤ the conversation's `answered`.
-    BRIN instead of an index on `state`, which every turn would move.
+    An open turn is the intent to deliver; its answer exists once its message's seq ≤ the
+    conversation's `answered`. BRIN instead of an index on `state`, which every turn would
+    move.
     """
 
     __tablename__ = "turns"
     __table_args__ = (
         CheckConstraint("state IN ('open', 'done', 'failed')", name="turns_state"),
-        Index("turns_created", "created_at", postgresql_using="brin", postgresql_with={"pages_per_range": 16}),
+        Index(
+            "turns_created",
+            "created_at",
+            postgresql_using="brin",
+            postgresql_with={"pages_per_range": 16},
+        ),
     )
-    id: Mapped[UUID] = mapped_column(primary_key=True)  # hash of channel, chat and platform message id
+    id: Mapped[UUID] = mapped_column(
+        primary_key=True
+    )  # hash of channel, chat and platform message id
     channel_type: Mapped[str] = mapped_column(String(50))
     chat_id: Mapped[str]
     thread_id: Mapped[str] = mapped_column(server_default="")
     platform_message_id: Mapped[str]
     state: Mapped[str] = mapped_column(String(10), server_default="open")
-    attempts: Mapped[int] = mapped_column(server_default="0")  # how often an instance died or gave up over it
-    address: Mapped[dict[str, Any]] = mapped_column(server_default=EMPTY)  # what else the channel needs to answer
+    attempts: Mapped[int] = mapped_column(
+        server_default="0"
+    )  # how often an instance died or gave up over it
+    address: Mapped[dict[str, Any]] = mapped_column(
+        server_default=EMPTY
+    )  # what else the channel needs to answer
     placed: Mapped[dict[str, Any] | None]  # what already stands on the platform
-    reply: Mapped[str | None]  # the whole answer of a turn that is no message: a command, a refusal
+    reply: Mapped[
+        str | None
+    ]  # the whole answer of a turn that is no message: a command, a refusal
     created_at: Mapped[datetime] = mapped_column(server_default=NOW)
-    touched_at: Mapped[datetime] = mapped_column(server_default=NOW)  # renewed while somebody delivers it
+    touched_at: Mapped[datetime] = mapped_column(
+        server_default=NOW
+    )  # renewed while somebody delivers it
 
 
 class Instance(Base):
@@ -168,7 +204,9 @@ class Instance(Base):
     host: Mapped[str]
     pid: Mapped[int]
     channels: Mapped[list[str]] = mapped_column(ARRAY(Text))
-    epoch: Mapped[int] = mapped_column(server_default="0")  # of flags and settings that it applies
+    epoch: Mapped[int] = mapped_column(
+        server_default="0"
+    )  # of flags and settings that it applies
     started_at: Mapped[datetime] = mapped_column(server_default=NOW)
     seen_at: Mapped[datetime] = mapped_column(server_default=NOW)
 
@@ -187,7 +225,9 @@ class ChannelConfig(Base):
 
 
 class FeatureFlag(Base):
-    """What an operator set for a flag in one scope (agent/control/rules.py names them); `definition`: what it is."""
+    """What an operator set for a flag in one scope (agent/control/rules.py names them);
+    `definition`: what it is.
+    """
 
     __tablename__ = "feature_flags"
     __table_args__ = (PrimaryKeyConstraint("scope", "name"),)
@@ -208,24 +248,31 @@ class Experiment(Base):
 
 
 class ControlEpoch(Base):
-    """One row: counts every change of flags, experiments and channel settings, in the change's transaction."""
+    """One row: counts every change of flags, experiments and channel settings, in the
+    change's transaction.
+    """
 
     __tablename__ = "control_epoch"
     __table_args__ = (CheckConstraint("single", name="control_epoch_one_row"),)
     single: Mapped[bool] = mapped_column(primary_key=True, server_default=text("true"))
     epoch: Mapped[int] = mapped_column(server_default="1")
-    lineage: Mapped[UUID] = mapped_column(server_default=text("gen_random_uuid()"))  # tells databases apart in Redis
+    lineage: Mapped[UUID] = mapped_column(
+        server_default=text("gen_random_uuid()")
+    )  # tells databases apart in Redis
 
 
 class AuditEntry(Base):
-    """Who changed what, and what the agent set aside by itself; a chain of hashes (storage/control/audit.py).
+    """Who changed what, and what the agent set aside by itself; a chain of hashes
+    (storage/control/audit.py).
 
     `id`, `at` and `hash` are given by the trigger `audit_chain`, whoever inserts.
     """
 
     __tablename__ = "audit_log"
     __table_args__ = (Index("audit_subject", "subject", "id"),)
-    id: Mapped[int] = mapped_column(primary_key=True, server_default=FetchedValue())  # without gaps
+    id: Mapped[int] = mapped_column(
+        primary_key=True, server_default=FetchedValue()
+    )  # without gaps
     at: Mapped[datetime] = mapped_column(server_default=NOW)
     actor: Mapped[str]
     action: Mapped[str]
@@ -234,7 +281,9 @@ class AuditEntry(Base):
     after: Mapped[Any | None] = mapped_column(JSONB)
     reason: Mapped[str | None]
     origin: Mapped[str | None]  # from where
-    epoch: Mapped[int | None]  # that the change made, if it is one of flags, experiments or channel settings
+    epoch: Mapped[
+        int | None
+    ]  # that the change made, if it is one of flags, experiments or channel settings
     hash: Mapped[bytes] = mapped_column(LargeBinary, server_default=FetchedValue())
 
 
@@ -245,11 +294,15 @@ class AuditHead(Base):
     __table_args__ = (CheckConstraint("single", name="audit_head_one_row"),)
     single: Mapped[bool] = mapped_column(primary_key=True, server_default=text("true"))
     id: Mapped[int] = mapped_column(server_default="0")
-    hash: Mapped[bytes] = mapped_column(LargeBinary, server_default=text("decode(repeat('00', 32), 'hex')"))
+    hash: Mapped[bytes] = mapped_column(
+        LargeBinary, server_default=text("decode(repeat('00', 32), 'hex')")
+    )
 
 
 class Budget(Base):
-    """What a person or a channel may use up in a day; NULL: as much as they like. Subject `*`: whoever has no own."""
+    """What a person or a channel may use up in a day; NULL: as much as they like. Subject
+    `*`: whoever has no own.
+    """
 
     __tablename__ = "budgets"
     __table_args__ = (
@@ -302,13 +355,17 @@ class Vote(Base):
     )
     message_id: Mapped[UUID]  # of the answer
     user_id: Mapped[UUID] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
-    conversation_id: Mapped[UUID] = mapped_column(ForeignKey("conversations.id", ondelete="CASCADE"))
+    conversation_id: Mapped[UUID] = mapped_column(
+        ForeignKey("conversations.id", ondelete="CASCADE")
+    )
     thumb: Mapped[int] = mapped_column(SmallInteger)
     at: Mapped[datetime] = mapped_column(server_default=NOW)
 
 
 class Operator(Base):
-    """Somebody who may change what the agent does. None at all: everybody who can reach the database."""
+    """Somebody who may change what the agent does. None at all: everybody who can reach the
+    database.
+    """
 
     __tablename__ = "operators"
     name: Mapped[str] = mapped_column(primary_key=True)

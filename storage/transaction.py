@@ -11,17 +11,26 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from agent.core.errors import StoreUnavailable
 from storage.postgres import AGAIN, GONE, Database
 
-_AWAY = "Postgres can not be reached; nothing was changed. Try again when it is back, or correct DATABASE_URL."
+_AWAY = (
+    "Postgres can not be reached; nothing was changed. Try again when it is "
+    "back, or correct DATABASE_URL."
+)
 
 
 @asynccontextmanager
-async def reached(database: Database, away: str = _AWAY) -> AsyncIterator[AsyncConnection]:
-    """One transaction, committed at the end. Raises StoreUnavailable with the sentence `away` when the server is."""
+async def reached(
+    database: Database, away: str = _AWAY
+) -> AsyncIterator[AsyncConnection]:
+    """One transaction, committed at the end. Raises StoreUnavailable with the sentence
+    `away` when the server is.
+    """
     try:
         async with database.engine.begin() as connection, _left_if_gone(connection):
             yield connection
     except (*GONE, DBAPIError) as error:
-        if isinstance(error, DBAPIError) and not (error.connection_invalidated or _is(error, *GONE, *AGAIN)):
+        if isinstance(error, DBAPIError) and not (
+            error.connection_invalidated or _is(error, *GONE, *AGAIN)
+        ):
             raise
         raise StoreUnavailable(away) from error
 
@@ -40,4 +49,6 @@ async def _left_if_gone(connection: AsyncConnection) -> AsyncIterator[None]:
 def _is(error: DBAPIError, *kinds: type[Exception]) -> bool:
     """Whether the driver's own error, inside SQLAlchemy's two, is of these kinds."""
     own = error.orig.__cause__ if error.orig else None
-    return isinstance(own, kinds) and not isinstance(own, ValueError)  # asyncpg's word for what it can not encode
+    return isinstance(own, kinds) and not isinstance(
+        own, ValueError
+    )  # asyncpg's word for what it can not encode

@@ -14,10 +14,16 @@ TEMPLATE = "template_of_tests"
 
 @pytest.fixture(autouse=True)
 def _plain_tracebacks() -> None:
-    """As the agent logs them. The library's own, with all locals, hold up the event loop for longer than a lease."""
-    renderer = structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback)
+    """As the agent logs them. The library's own, with all locals, hold up the event loop
+    for longer than a lease.
+    """
+    renderer = structlog.dev.ConsoleRenderer(
+        colors=False, exception_formatter=structlog.dev.plain_traceback
+    )
     structlog.reset_defaults()
-    structlog.configure(processors=[*structlog.get_config()["processors"][:-1], renderer])
+    structlog.configure(
+        processors=[*structlog.get_config()["processors"][:-1], renderer]
+    )
 
 
 @pytest.fixture(scope="session")

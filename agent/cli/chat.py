@@ -27,7 +27,9 @@ async def chat(settings: Settings, *, upgrade: bool, no_input: bool) -> int:
     """Runs until the lines end. The exit status says whether all were answered."""
     typed = sys.stdin is not None and sys.stdin.isatty()
     if typed and no_input:
-        raise ConfigurationError("There is no input to read: pipe lines in, or leave --no-input away.")
+        raise ConfigurationError(
+            "There is no input to read: pipe lines in, or leave --no-input away."
+        )
     with own_chat(settings.agent_home / "terminal", user_name()) as chat_name:
         if typed and sys.stdout.isatty():
             return await _with_a_person(settings, chat_name, upgrade=upgrade)
@@ -55,11 +57,16 @@ async def _with_a_person(settings: Settings, chat_name: str, *, upgrade: bool) -
     from channels.terminal.screen import MarkdownScreen
 
     reader = PromptReader(kept_history(settings.agent_home / "terminal" / "history"))
-    screen = MarkdownScreen(Console(highlight=False), Console(stderr=True, highlight=False))
+    screen = MarkdownScreen(
+        Console(highlight=False), Console(stderr=True, highlight=False)
+    )
     terminal = _terminal(settings, reader, screen, chat_name)
     with quiet_keys():
         try:
-            async with _ctrl_c(terminal), open_app(settings, [terminal], upgrade=upgrade) as app:
+            async with (
+                _ctrl_c(terminal),
+                open_app(settings, [terminal], upgrade=upgrade) as app,
+            ):
                 screen.notice(_banner(app, chat_name))
                 await terminal.run(app.engine.accept)
         except _LeftError:
@@ -71,8 +78,12 @@ async def _with_a_person(settings: Settings, chat_name: str, *, upgrade: bool) -
     return WELL
 
 
-def _terminal(settings: Settings, reader: Reader, screen: Screen, chat_name: str) -> Terminal:
-    patience = 2 * settings.model_total_timeout + 60  # an answer, one that it waits for, and taking over
+def _terminal(
+    settings: Settings, reader: Reader, screen: Screen, chat_name: str
+) -> Terminal:
+    patience = (
+        2 * settings.model_total_timeout + 60
+    )  # an answer, one that it waits for, and taking over
     return Terminal(reader, screen, user=user_name(), chat=chat_name, patience=patience)
 
 
@@ -82,7 +93,9 @@ class _LeftError(Exception):
 
 @asynccontextmanager
 async def _ctrl_c(terminal: Terminal) -> AsyncIterator[None]:
-    """The first Ctrl-C stops the answer, the second leaves. At the prompt it is a key like any other."""
+    """The first Ctrl-C stops the answer, the second leaves. At the prompt it is a key like
+    any other.
+    """
     loop, task = asyncio.get_running_loop(), asyncio.current_task()
     assert task is not None
     left = False
@@ -107,7 +120,11 @@ def user_name() -> str:
     """The person's name in the system: conversations of the terminal go by it."""
     try:
         return getpass.getuser()
-    except (KeyError, OSError, ImportError):  # a user without an entry, as in containers
+    except (
+        KeyError,
+        OSError,
+        ImportError,
+    ):  # a user without an entry, as in containers
         return f"uid-{os.getuid()}"
 
 
@@ -150,7 +167,9 @@ def _locked(file: IO[bytes]) -> bool:
 
 @contextmanager
 def _lines() -> Iterator[BinaryIO]:
-    """Standard input once more: one that the interpreter does not wait for when the process ends."""
+    """Standard input once more: one that the interpreter does not wait for when the process
+    ends.
+    """
     if sys.stdin is None:  # closed by whoever started us
         yield io.BytesIO()
         return
@@ -160,9 +179,14 @@ def _lines() -> Iterator[BinaryIO]:
 def _banner(app: App, chat_name: str) -> str:
     model = app.ports.control.channel("terminal").default_model or app.settings.model
     hint = (
-        ", which only repeats: set OPENAI_API_KEY or ANTHROPIC_API_KEY for a real one (docs/configuration.md)"
+        ", which only repeats: set OPENAI_API_KEY or ANTHROPIC_API_KEY for a "
+        "real one (docs/configuration.md)"
         if model == OFFLINE
         else ""
     )
-    other = f" This is {chat_name}: another conversation of yours is open." if SLOT in chat_name else ""
+    other = (
+        f" This is {chat_name}: another conversation of yours is open."
+        if SLOT in chat_name
+        else ""
+    )
     return f"Model {model}{hint}. /help shows commands, Ctrl-D leaves.{other}"

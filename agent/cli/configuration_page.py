@@ -39,7 +39,9 @@ _EXIT = """
 
 def page() -> str:
     """The whole page."""
-    rows = "\n".join(f"| {status} | {meaning} |" for status, meaning in EXIT_STATUS.items())
+    rows = "\n".join(
+        f"| {status} | {meaning} |" for status, meaning in EXIT_STATUS.items()
+    )
     return _HEAD + "\n".join(_lines()) + "\n" + _EXIT + rows + "\n"
 
 

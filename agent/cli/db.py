@@ -18,7 +18,9 @@ app = typer.Typer(help="The schema of the database.", no_args_is_help=True)
 
 @app.command()
 def upgrade(
-    revision: Annotated[str, typer.Argument(help="A migration; default: the newest.")] = "head",
+    revision: Annotated[
+        str, typer.Argument(help="A migration; default: the newest.")
+    ] = "head",
     as_json: Json = False,
 ) -> None:
     """Bring the schema up to date. Safe when several instances start at once."""
@@ -27,7 +29,9 @@ def upgrade(
 
 @app.command()
 def downgrade(
-    revision: Annotated[str, typer.Argument(help="A migration; `base` removes everything.")],
+    revision: Annotated[
+        str, typer.Argument(help="A migration; `base` removes everything.")
+    ],
     as_json: Json = False,
 ) -> None:
     """Take the schema back to an earlier migration, with the data that only later ones can hold."""
@@ -58,7 +62,8 @@ def _moving(direction: str, revision: str, *, as_json: bool) -> Command:
                 await getattr(migrate, direction)(postgres.url, revision)
             except CommandError as error:
                 raise ConfigurationError(
-                    f"There is no way to a migration {revision!r}: name one of migrations/versions, or base."
+                    f"There is no way to a migration {revision!r}: name one of "
+                    "migrations/versions, or base."
                 ) from error
             reached = await migrate.current_revision(postgres.url)
         if as_json:
@@ -77,7 +82,13 @@ async def _status(settings: Settings, *, as_json: bool) -> int:
     async with reach_postgres(settings) as postgres:
         revision = await migrate.current_revision(postgres.url)
     if as_json:
-        show_json({"well": revision == migrate.HEAD, "schema": revision, "needed": migrate.HEAD})
+        show_json(
+            {
+                "well": revision == migrate.HEAD,
+                "schema": revision,
+                "needed": migrate.HEAD,
+            }
+        )
     else:
         typer.echo(f"schema {revision or 'empty'}, needed {migrate.HEAD}")
     return WELL if revision == migrate.HEAD else NOT_WELL
@@ -92,5 +103,12 @@ async def _check(settings: Settings, *, as_json: bool) -> int:
     if as_json:
         show_json({"well": not differences, "differences": differences})
     else:
-        typer.echo("\n".join([*differences, "tables and code " + ("differ" if differences else "agree")]))
+        typer.echo(
+            "\n".join(
+                [
+                    *differences,
+                    "tables and code " + ("differ" if differences else "agree"),
+                ]
+            )
+        )
     return NOT_WELL if differences else WELL

@@ -33,9 +33,18 @@ class Witness:
         """Runs the channel."""
         await self._channel.run(accept)
 
-    def reply(self, address: Address, placed: Placed | None, turn: UUID, *, repeat: bool = False) -> Reply:
+    def reply(
+        self,
+        address: Address,
+        placed: Placed | None,
+        turn: UUID,
+        *,
+        repeat: bool = False,
+    ) -> Reply:
         """The channel's reply, looked at."""
-        return _WitnessedReply(self, self._channel.reply(address, placed, turn, repeat=repeat))
+        return _WitnessedReply(
+            self, self._channel.reply(address, placed, turn, repeat=repeat)
+        )
 
 
 class _WitnessedReply:
@@ -49,26 +58,38 @@ class _WitnessedReply:
     async def finish(self, text: str) -> Placed:
         placed = await self._reply.finish(text)
         if isinstance(text, Notice):
-            typer.echo("A message came in, but there is no whole answer: the chat says why.", err=True)
+            typer.echo(
+                "A message came in, but there is no whole answer: the chat says why.",
+                err=True,
+            )
         else:
             self._witness.answered.set()
         return placed
 
 
-async def until_answered(settings: Settings, name: str, *, wait: float, upgrade: bool) -> int:
-    """Runs this channel until an answer arrived, at most `wait` seconds. The exit status says whether one did.
+async def until_answered(
+    settings: Settings, name: str, *, wait: float, upgrade: bool
+) -> int:
+    """Runs this channel until an answer arrived, at most `wait` seconds. The exit status
+    says whether one did.
 
     Raises ConfigurationError when the channel can not be run.
     """
     channel = _the_channel(settings, name)
     if await _answered(settings, channel, wait=wait, upgrade=upgrade):
-        typer.echo("It works: a message was answered. Run agent serve to keep it running.")
+        typer.echo(
+            "It works: a message was answered. Run agent serve to keep it running."
+        )
         return WELL
     typer.echo(f"Nobody got an answer within {wait:g} s.", err=True)
     findings = await diagnose(settings, only=name)
     if findings:
         return show_findings(findings, as_json=False)
-    typer.echo(f"Nothing is wrong that can be seen from here: run agent setup {name} again and write to it.", err=True)
+    typer.echo(
+        f"Nothing is wrong that can be seen from here: run agent setup {name} "
+        "again and write to it.",
+        err=True,
+    )
     return NOT_WELL
 
 
@@ -77,10 +98,14 @@ def _the_channel(settings: Settings, name: str) -> Channel:
     for channel in configured_channels(settings):
         if channel.name == name:
             return channel
-    raise ConfigurationError(f"The token of {name} is not in .env: run agent setup {name} again.")
+    raise ConfigurationError(
+        f"The token of {name} is not in .env: run agent setup {name} again."
+    )
 
 
-async def _answered(settings: Settings, channel: Channel, *, wait: float, upgrade: bool) -> bool:
+async def _answered(
+    settings: Settings, channel: Channel, *, wait: float, upgrade: bool
+) -> bool:
     witness, service = Witness(channel), Service(channel)
     state = State([service])
     async with (
@@ -92,7 +117,9 @@ async def _answered(settings: Settings, channel: Channel, *, wait: float, upgrad
         typer.echo(f"Waiting up to {wait:g} s for your first message …", err=True)
         async with _running(witness, app.engine.accept) as ended:
             arrived = asyncio.create_task(witness.answered.wait())
-            await asyncio.wait({arrived, ended}, timeout=wait, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(
+                {arrived, ended}, timeout=wait, return_when=asyncio.FIRST_COMPLETED
+            )
             arrived.cancel()
             if ended.done() and not witness.answered.is_set():
                 ended.result()  # raises why
@@ -101,7 +128,9 @@ async def _answered(settings: Settings, channel: Channel, *, wait: float, upgrad
 
 
 @asynccontextmanager
-async def _running(channel: Channel, accept: Accept) -> AsyncIterator[asyncio.Task[None]]:
+async def _running(
+    channel: Channel, accept: Accept
+) -> AsyncIterator[asyncio.Task[None]]:
     """The channel in a task; not started again when it ends: a person waits to hear why."""
     task = asyncio.create_task(channel.run(accept))
     try:

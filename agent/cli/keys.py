@@ -40,9 +40,14 @@ def rotate_keys(as_: As = None, reason: Reason = None, as_json: Json = False) ->
         if as_json:
             show_json({"well": not rotation.lost, **asdict(rotation)})
         else:
-            typer.echo(f"{rotation.renewed} renewed; {rotation.newest} under the newest key.")
+            typer.echo(
+                f"{rotation.renewed} renewed; {rotation.newest} under the newest key."
+            )
             for name in rotation.lost:
-                typer.echo(f"No key opens the credentials of {name}. Add the key they were stored under.", err=True)
+                typer.echo(
+                    f"No key opens the credentials of {name}. Add the key they were stored under.",
+                    err=True,
+                )
         return NOT_WELL if rotation.lost else WELL
 
     run(work)

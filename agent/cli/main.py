@@ -1,4 +1,6 @@
-"""`agent …`: the command line. Commands import what they need when they run, so that `--help` is quick."""
+"""`agent …`: the command line. Commands import what they need when they run, so that
+`--help` is quick.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,11 @@ from agent.cli.run import (
 )
 
 Migrate = Annotated[
-    bool, typer.Option("--migrate", help="Bring a server's schema up to date first; safe on several at once.")
+    bool,
+    typer.Option(
+        "--migrate",
+        help="Bring a server's schema up to date first; safe on several at once.",
+    ),
 ]
 Platform = Literal["discord", "telegram", "slack"]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
@@ -53,10 +59,15 @@ app.add_typer(operators.app, name="operators")
 def chat(
     migrate: Migrate = False,
     no_input: Annotated[
-        bool, typer.Option("--no-input", help="Never prompt: only read lines from standard input.")
+        bool,
+        typer.Option(
+            "--no-input", help="Never prompt: only read lines from standard input."
+        ),
     ] = False,
 ) -> None:
-    """Talk in this terminal. Piped lines are answered one after the other; only answers are printed."""
+    """Talk in this terminal. Piped lines are answered one after the other; only answers are
+    printed.
+    """
     from agent.cli.chat import chat
 
     run(lambda settings: chat(settings, upgrade=migrate, no_input=no_input))
@@ -70,13 +81,21 @@ def serve(migrate: Migrate = False) -> None:
     run(lambda settings: serve(settings, upgrade=migrate))
 
 
-@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+@app.command(
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True}
+)
 def setup(
     context: typer.Context,
     channel: Annotated[Platform, typer.Argument(help="What to connect.")],
-    no_input: Annotated[bool, typer.Option("--no-input", help="Never ask: flags and settings answer.")] = False,
-    yes: Annotated[bool, typer.Option("--yes", help="Replace what .env has already.")] = False,
-    wait: Annotated[int, typer.Option(min=1, help="Seconds to wait for your first message.")] = 600,
+    no_input: Annotated[
+        bool, typer.Option("--no-input", help="Never ask: flags and settings answer.")
+    ] = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Replace what .env has already.")
+    ] = False,
+    wait: Annotated[
+        int, typer.Option(min=1, help="Seconds to wait for your first message.")
+    ] = 600,
     migrate: Migrate = False,
 ) -> None:
     """Connect a platform, step by step, until your first message was answered.
@@ -120,14 +139,19 @@ def version() -> None:
 
 def main() -> None:
     """Entry point."""
-    gc.disable()  # until `run`: imports leave no garbage, and looking for it takes a tenth of a second
+    # until `run`: imports leave no garbage, and looking for it takes a tenth of a second
+    gc.disable()
     try:
         sys.exit(app(standalone_mode=False))
     except typer.Abort as end:
         interrupted = isinstance(end, Interrupted)
-        sys.stderr.write("\n" * interrupted + "agent: Ended here; nothing more was done.\n")
+        sys.stderr.write(
+            "\n" * interrupted + "agent: Ended here; nothing more was done.\n"
+        )
         sys.exit(INTERRUPTED if interrupted else NOT_WELL)
     except USAGE_ERROR as error:
         sys.exit(report_usage(error))
-    except Exception as error:  # the outermost edge: nobody else would say it in a sentence
+    except (
+        Exception
+    ) as error:  # the outermost edge: nobody else would say it in a sentence
         sys.exit(report(error))

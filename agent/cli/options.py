@@ -26,18 +26,34 @@ Made = TypeVar("Made")
 
 As = Annotated[
     str | None,
-    typer.Option("--as", help="Who makes the change; default: AGENT_OPERATOR, else the system's user."),
+    typer.Option(
+        "--as",
+        help="Who makes the change; default: AGENT_OPERATOR, else the system's user.",
+    ),
 ]
-Reason = Annotated[str | None, typer.Option("--reason", help="Why; kept in the audit log.")]
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask, also for what concerns everybody.")]
+Reason = Annotated[
+    str | None, typer.Option("--reason", help="Why; kept in the audit log.")
+]
+Yes = Annotated[
+    bool,
+    typer.Option("--yes", "-y", help="Do not ask, also for what concerns everybody."),
+]
 Expect = Annotated[
-    int | None, typer.Option("--expect", help="The version that was seen; refused when somebody changed it since.")
+    int | None,
+    typer.Option(
+        "--expect",
+        help="The version that was seen; refused when somebody changed it since.",
+    ),
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON document; never ask.")]
+Json = Annotated[
+    bool, typer.Option("--json", help="Print one JSON document; never ask.")
+]
 
 
 def author(settings: Settings, name: str | None, reason: str | None) -> Author:
-    """Whom the audit log names; `name` is what was typed. Raises Rejected when name or reason can not be kept."""
+    """Whom the audit log names; `name` is what was typed. Raises Rejected when name or
+    reason can not be kept.
+    """
     from agent.cli.chat import user_name
     from storage.control.audit import Author
 
@@ -57,7 +73,12 @@ async def operating(settings: Settings) -> AsyncIterator[tuple[Stores, Models]]:
 
 def may_ask(*, as_json: bool) -> bool:
     """Whether a person is there to answer."""
-    return not as_json and sys.stdin is not None and sys.stdin.isatty() and sys.stderr.isatty()
+    return (
+        not as_json
+        and sys.stdin is not None
+        and sys.stdin.isatty()
+        and sys.stderr.isatty()
+    )
 
 
 def confirm(question: str, *, yes: bool, as_json: bool) -> None:
@@ -76,9 +97,15 @@ def _ask(question: str) -> None:
 
 
 async def insist(
-    change: Callable[[int], Awaitable[Made]], seen: int, newest: Callable[[], Awaitable[int]], *, as_json: bool
+    change: Callable[[int], Awaitable[Made]],
+    seen: int,
+    newest: Callable[[], Awaitable[int]],
+    *,
+    as_json: bool,
 ) -> Made:
-    """Makes a change to what was seen at this version. When somebody was faster, tells of it and asks again."""
+    """Makes a change to what was seen at this version. When somebody was faster, tells of
+    it and asks again.
+    """
     while True:
         try:
             return await change(seen)
@@ -102,10 +129,16 @@ def complete_channel(incomplete: str) -> list[str]:
     return [name for name in CHANNELS if name.startswith(incomplete)]
 
 
-def show_table(headers: Sequence[str], rows: Sequence[Sequence[object]], below: Sequence[str] = ()) -> None:
-    """Columns as wide as what is in them; the last one is never padded. `below` has a line to stand under each row."""
+def show_table(
+    headers: Sequence[str], rows: Sequence[Sequence[object]], below: Sequence[str] = ()
+) -> None:
+    """Columns as wide as what is in them; the last one is never padded. `below` has a line
+    to stand under each row.
+    """
     texts = [[_in_one_line(cell) for cell in row] for row in (headers, *rows)]
-    widths = [max(len(row[column]) for row in texts) for column in range(len(headers) - 1)]
+    widths = [
+        max(len(row[column]) for row in texts) for column in range(len(headers) - 1)
+    ]
     for row, more in zip_longest(texts, ("", *below), fillvalue=""):
         padded = [cell.ljust(width) for cell, width in zip(row, widths, strict=False)]
         typer.echo("  ".join([*padded, row[-1]]).rstrip())

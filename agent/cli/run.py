@@ -1,4 +1,6 @@
-"""How every command runs: settings, logs, the event loop, and what an error looks like from outside."""
+"""How every command runs: settings, logs, the event loop, and what an error looks like from
+outside.
+"""
 
 from __future__ import annotations
 
@@ -74,7 +76,9 @@ class Interrupted(typer.Abort):
 
 @contextmanager
 def asking() -> Iterator[None]:
-    """Around a question: Ctrl-C ends it at once. An event loop, which the question keeps waiting, would not hear it."""
+    """Around a question: Ctrl-C ends it at once. An event loop, which the question keeps
+    waiting, would not hear it.
+    """
     before = signal.signal(signal.SIGINT, _interrupted)
     try:
         yield
@@ -87,10 +91,12 @@ def _interrupted(*_: object) -> NoReturn:
 
 
 def spare_collections() -> None:
-    """For a process that goes on: what stands at its start is not looked at by the garbage collector again.
+    """For a process that goes on: what stands at its start is not looked at by the garbage
+    collector again.
 
-    A turn makes some thousand objects with cycles among them (tasks, exceptions); collecting every 700, as Python does
-    by default, takes a tenth of the time of a process under load.
+    A turn makes some thousand objects with cycles among them (tasks, exceptions);
+    collecting every 700, as Python does by default, takes a tenth of the time of a process
+    under load.
     """
     gc.collect()
     gc.freeze()
@@ -104,13 +110,17 @@ def report(error: Exception) -> int:
     log = logging.getLogger("agent")
     if log.isEnabledFor(logging.DEBUG):
         log.debug("traceback", exc_info=error)
-    elif os.environ.get("LOG_LEVEL", "").lower() == "debug":  # it failed before logs were set up
+    elif (
+        os.environ.get("LOG_LEVEL", "").lower() == "debug"
+    ):  # it failed before logs were set up
         traceback.print_exception(error)
     return WRONG_USAGE if isinstance(error, ConfigurationError) else NOT_WELL
 
 
 def report_usage(error: Any) -> int:
-    """Tells a USAGE_ERROR as one sentence on standard error, or shows the help where nothing was typed; as `report`."""
+    """Tells a USAGE_ERROR as one sentence on standard error, or shows the help where
+    nothing was typed; as `report`.
+    """
     said = str(error.format_message()).rstrip(".")
     for words, ours in _WORDS.items():
         said = said.replace(words, ours)

@@ -30,7 +30,9 @@ async def serve(
     settings: Settings,
     *,
     upgrade: bool,
-    channels_of: Callable[[Settings, Backdrop], Sequence[Channel]] = configured_channels,
+    channels_of: Callable[
+        [Settings, Backdrop], Sequence[Channel]
+    ] = configured_channels,
 ) -> int:
     """Runs until cancelled. Raises ConfigurationError when no channel has a token."""
     settings = await with_stored_credentials(settings)
@@ -38,17 +40,25 @@ async def serve(
     channels = channels_of(settings, behind)
     if not channels:
         raise ConfigurationError(
-            "No channel has a token: set DISCORD_TOKEN, TELEGRAM_TOKEN or SLACK_BOT_TOKEN, or talk here "
+            "No channel has a token: set DISCORD_TOKEN, TELEGRAM_TOKEN or "
+            "SLACK_BOT_TOKEN, or talk here "
             "with agent chat."
         )
     state = State([Service(channel) for channel in channels])
-    # HTTP is the outermost: it tells how things are from the first moment until the engine is drained.
-    async with http(settings, state), open_app(settings, channels, upgrade=upgrade) as app:
+    # HTTP is the outermost: it tells how things are from the first moment until the engine
+    # is drained.
+    async with (
+        http(settings, state),
+        open_app(settings, channels, upgrade=upgrade) as app,
+    ):
         behind.open(app.stores)
         state.run(app)
         spare_collections()
         try:
-            services = [supervise(s.channel, app.engine.accept, tell=s.tell) for s in state.services]
+            services = [
+                supervise(s.channel, app.engine.accept, tell=s.tell)
+                for s in state.services
+            ]
             await _side_by_side(services)
         finally:
             state.stop()
@@ -58,7 +68,9 @@ async def serve(
 @asynccontextmanager
 async def http(settings: Settings, state: State) -> AsyncIterator[None]:
     """The HTTP server of these settings. Raises ConfigurationError when it can not listen."""
-    async with http_server(web_app(state), settings.http_host, settings.http_port) as port:
+    async with http_server(
+        web_app(state), settings.http_host, settings.http_port
+    ) as port:
         log.info("http", host=settings.http_host, port=port)
         yield
 
@@ -83,7 +95,8 @@ async def supervise(
 ) -> None:
     """Runs a channel for ever: when it ends it is started again, each time later, up to a minute.
 
-    Why it ended is logged and told; None is told when it starts. Nothing that happens to one channel reaches another.
+    Why it ended is logged and told; None is told when it starts. Nothing that happens to
+    one channel reaches another.
     """
     pause = FIRST_PAUSE
     while True:

@@ -36,7 +36,15 @@ class Steps(Protocol):
     async def after(self, values: Mapping[str, str]) -> str: ...
 
 
-def setup(channel: str, flags: Sequence[str], *, no_input: bool, yes: bool, wait: float, upgrade: bool) -> NoReturn:
+def setup(
+    channel: str,
+    flags: Sequence[str],
+    *,
+    no_input: bool,
+    yes: bool,
+    wait: float,
+    upgrade: bool,
+) -> NoReturn:
     """Asks, signs in, writes `.env`, then runs the channel until a message was answered.
 
     Raises ConfigurationError and what else keeps it from coming to that.
@@ -46,7 +54,13 @@ def setup(channel: str, flags: Sequence[str], *, no_input: bool, yes: bool, wait
     configure_logging(settings)
     given = read_flags(channel, steps.QUESTIONS, flags)
     if no_input:
-        values = _scripted(channel, steps.QUESTIONS, given, known_in(settings, steps.QUESTIONS), yes=yes)
+        values = _scripted(
+            channel,
+            steps.QUESTIONS,
+            given,
+            known_in(settings, steps.QUESTIONS),
+            yes=yes,
+        )
         said = _sign_in(channel, steps, values, settings)
     else:
         show(steps.before())
@@ -59,7 +73,9 @@ def setup(channel: str, flags: Sequence[str], *, no_input: bool, yes: bool, wait
 
 
 def show(markdown: str) -> None:
-    """Markdown for a person, as it is for a pipe. Links are to be copied: only the terminal itself wraps them."""
+    """Markdown for a person, as it is for a pipe. Links are to be copied: only the terminal
+    itself wraps them.
+    """
     if not sys.stdout.isatty():
         typer.echo(markdown)
         return
@@ -68,22 +84,33 @@ def show(markdown: str) -> None:
     from rich.text import Text
 
     console = Console(highlight=False)
-    # Rich cuts or breaks what is longer than a line of a list, so it is given lines that are long enough.
-    wide = console.options.update(width=_MARGIN + max(map(len, markdown.splitlines()), default=0))
+    # Rich cuts or breaks what is longer than a line of a list, so it is given lines that
+    # are long enough.
+    wide = console.options.update(
+        width=_MARGIN + max(map(len, markdown.splitlines()), default=0)
+    )
     for segments in console.render_lines(Markdown(markdown), wide, pad=False):
-        line = Text.assemble(*((segment.text, segment.style or "") for segment in segments))
+        line = Text.assemble(
+            *((segment.text, segment.style or "") for segment in segments)
+        )
         line.rstrip()
         console.print(line, soft_wrap=True)
 
 
 def flag_of(channel: str, question: Question) -> str:
     """TELEGRAM_TOKEN is `--token` of `agent setup telegram`."""
-    return "--" + question.setting.removeprefix(f"{channel.upper()}_").lower().replace("_", "-")
+    return "--" + question.setting.removeprefix(f"{channel.upper()}_").lower().replace(
+        "_", "-"
+    )
 
 
-def read_flags(channel: str, questions: Sequence[Question], flags: Sequence[str]) -> dict[str, str]:
+def read_flags(
+    channel: str, questions: Sequence[Question], flags: Sequence[str]
+) -> dict[str, str]:
     """The answers given as flags, by setting. Raises ConfigurationError, which repeats no value."""
-    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+    parser = argparse.ArgumentParser(
+        add_help=False, allow_abbrev=False, exit_on_error=False
+    )
     for question in questions:
         parser.add_argument(flag_of(channel, question), dest=question.setting)
     try:
@@ -93,9 +120,12 @@ def read_flags(channel: str, questions: Sequence[Question], flags: Sequence[str]
     if unknown:
         possible = ", ".join(flag_of(channel, question) for question in questions)
         raise ConfigurationError(
-            f"This is no flag of agent setup {channel}, or a word too many: its flags are {possible}."
+            f"This is no flag of agent setup {channel}, or a word too many: its "
+            f"flags are {possible}."
         )
-    return {name: value.strip() for name, value in vars(found).items() if value is not None}
+    return {
+        name: value.strip() for name, value in vars(found).items() if value is not None
+    }
 
 
 def known_in(settings: Settings, questions: Sequence[Question]) -> dict[str, str]:
@@ -104,25 +134,43 @@ def known_in(settings: Settings, questions: Sequence[Question]) -> dict[str, str
     for question in questions:
         value = getattr(settings, question.setting.lower())
         if value is not None:
-            known[question.setting] = value.get_secret_value() if isinstance(value, SecretStr) else str(value)
+            known[question.setting] = (
+                value.get_secret_value() if isinstance(value, SecretStr) else str(value)
+            )
     return known
 
 
 def _scripted(
-    channel: str, questions: Sequence[Question], given: Mapping[str, str], known: Mapping[str, str], *, yes: bool
+    channel: str,
+    questions: Sequence[Question],
+    given: Mapping[str, str],
+    known: Mapping[str, str],
+    *,
+    yes: bool,
 ) -> dict[str, str]:
-    """The answers without a question: flags, else what is known. Only the first one must be there."""
+    """The answers without a question: flags, else what is known. Only the first one must be
+    there.
+    """
     for name, value in given.items():
         if not yes and known.get(name, value) != value:
-            raise ConfigurationError(f"{name} has another value already: add --yes to replace it.")
+            raise ConfigurationError(
+                f"{name} has another value already: add --yes to replace it."
+            )
     first = questions[0]
     if not (given.get(first.setting) or known.get(first.setting)):
-        raise ConfigurationError(f"{first.setting} is missing: give it with {flag_of(channel, first)}.")
+        raise ConfigurationError(
+            f"{first.setting} is missing: give it with {flag_of(channel, first)}."
+        )
     return {**known, **given}
 
 
 def _interview(
-    channel: str, steps: Steps, given: Mapping[str, str], settings: Settings, *, yes: bool
+    channel: str,
+    steps: Steps,
+    given: Mapping[str, str],
+    settings: Settings,
+    *,
+    yes: bool,
 ) -> tuple[dict[str, str], str]:
     """Asks until the platform takes the answers. Returns them, and what is to be done next."""
     known: Mapping[str, str] = known_in(settings, steps.QUESTIONS)
@@ -140,13 +188,19 @@ def _interview(
 
 
 def _asked(
-    questions: Sequence[Question], given: Mapping[str, str], known: Mapping[str, str], *, yes: bool
+    questions: Sequence[Question],
+    given: Mapping[str, str],
+    known: Mapping[str, str],
+    *,
+    yes: bool,
 ) -> dict[str, str]:
     values = dict(known)
     for question in questions:
         name = question.setting
         asks = name in known and known[name] != given.get(name) and not yes
-        if asks and not typer.confirm(f"{name} is set already. Replace it?", default=False):
+        if asks and not typer.confirm(
+            f"{name} is set already. Replace it?", default=False
+        ):
             continue
         value = given.get(name) or _answer(question, required=question is questions[0])
         if value:
@@ -158,15 +212,23 @@ def _answer(question: Question, *, required: bool) -> str:
     """What a person types or pastes; "" when nothing was and nothing must be."""
     while True:
         text = question.text if required else f"{question.text}; Enter to leave it out"
-        value = typer.prompt(text, default="", show_default=False, hide_input=question.secret)
+        value = typer.prompt(
+            text, default="", show_default=False, hide_input=question.secret
+        )
         if value.strip() or not required:
             return str(value).strip()
 
 
-def _sign_in(channel: str, steps: Steps, values: Mapping[str, str], settings: Settings) -> str:
+def _sign_in(
+    channel: str, steps: Steps, values: Mapping[str, str], settings: Settings
+) -> str:
     """Tries the answers. Nothing that the platform refuses comes into `.env`."""
     for name, value in values.items():
         if os.environ.get(name, value) != value:
-            raise ConfigurationError(f"{name} is set in the environment, which wins over .env: unset it there.")
+            raise ConfigurationError(
+                f"{name} is set in the environment, which wins over .env: unset it there."
+            )
     address = f"{channel}_api_url"
-    return asyncio.run(steps.after({address.upper(): str(getattr(settings, address)), **values}))
+    return asyncio.run(
+        steps.after({address.upper(): str(getattr(settings, address)), **values})
+    )

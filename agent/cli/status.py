@@ -23,7 +23,12 @@ async def status(settings: Settings, *, as_json: bool) -> int:
     checks = await examine(settings)
     well = all(check.state != "not well" for check in checks)
     if as_json:
-        typer.echo(json.dumps({"well": well, "parts": [asdict(check) for check in checks]}, ensure_ascii=False))
+        typer.echo(
+            json.dumps(
+                {"well": well, "parts": [asdict(check) for check in checks]},
+                ensure_ascii=False,
+            )
+        )
     else:
         _show(checks)
     return WELL if well else NOT_WELL
@@ -36,7 +41,9 @@ def _show(checks: Sequence[Check]) -> None:
     console = Console(highlight=False)
     for check in checks:
         state = (f"{check.state:<10}", _STYLES[check.state])
-        console.print(Text.assemble(state, f"{check.part:<12}", check.text), soft_wrap=True)
+        console.print(
+            Text.assemble(state, f"{check.part:<12}", check.text), soft_wrap=True
+        )
 
 
 async def doctor(settings: Settings, *, as_json: bool) -> int:
@@ -54,10 +61,14 @@ def settings_findings() -> Sequence[Finding]:
 
 
 def show_findings(findings: Sequence[Finding], *, as_json: bool) -> int:
-    """One sentence a finding, and what mends it; nothing when all is well. Returns the exit status."""
+    """One sentence a finding, and what mends it; nothing when all is well. Returns the exit
+    status.
+    """
     if as_json:
         found = [asdict(finding) for finding in findings]
-        typer.echo(json.dumps({"well": not findings, "findings": found}, ensure_ascii=False))
+        typer.echo(
+            json.dumps({"well": not findings, "findings": found}, ensure_ascii=False)
+        )
     else:
         for finding in findings:
             typer.echo(f"{finding.part}: {_joined(finding)}")

@@ -1,4 +1,6 @@
-"""Where people stand in a split: the same on every instance, in every language and in every release."""
+"""Where people stand in a split: the same on every instance, in every language and in every
+release.
+"""
 
 from __future__ import annotations
 
@@ -10,9 +12,11 @@ BUCKETS = 100_000
 
 
 def bucket_of(salt: str, person: UUID) -> int:
-    """Where a person stands among 100,000: the first 8 bytes of SHA-256 of `salt:person`, big-endian, modulo 100,000.
+    """Where a person stands among 100,000: the first 8 bytes of SHA-256 of `salt:person`,
+    big-endian, modulo 100,000.
 
-    `person` is written as in RFC 9562: lower case, with hyphens. Two salts split independently of each other.
+    `person` is written as in RFC 9562: lower case, with hyphens. Two salts split
+    independently of each other.
     """
     digest = sha256(f"{salt}:{person}".encode()).digest()
     return int.from_bytes(digest[:8], "big") % BUCKETS

@@ -1,4 +1,6 @@
-"""Flags: what an operator changes while the agent runs. A new one is a declaration here, and the code that obeys it."""
+"""Flags: what an operator changes while the agent runs. A new one is a declaration here,
+and the code that obeys it.
+"""
 
 from __future__ import annotations
 
@@ -18,12 +20,21 @@ T = TypeVar("T")
 
 NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
 LONGEST_TEXT = 20_000
-"""Characters of a string or of a JSON text: a long system prompt, and still little for every instance to keep."""
+"""Characters of a string or of a JSON text: a long system prompt, and still little for
+every instance to keep.
+"""
 
 LARGEST = 2**53
 """Beyond it JSON readers of other languages are not exact: RFC 8259, 6."""
 
-_WORDS = {"true": True, "on": True, "yes": True, "false": False, "off": False, "no": False}
+_WORDS = {
+    "true": True,
+    "on": True,
+    "yes": True,
+    "false": False,
+    "off": False,
+    "no": False,
+}
 
 
 class Kind(enum.StrEnum):
@@ -38,7 +49,9 @@ class Kind(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Flag(Generic[T]):
-    """One flag. `default` None: where nobody set it, the channel's or the environment's setting stands."""
+    """One flag. `default` None: where nobody set it, the channel's or the environment's
+    setting stands.
+    """
 
     name: str
     kind: Kind
@@ -47,7 +60,9 @@ class Flag(Generic[T]):
     choices: tuple[str, ...] = ()
     least: float | None = None
     most: float | None = None
-    names_model: bool = False  # `provider:model`; "": none, or the setting where `default` is None
+    names_model: bool = (
+        False  # `provider:model`; "": none, or the setting where `default` is None
+    )
 
     def accepts(self, value: object) -> bool:
         """Whether this is a value of the flag, and one that can be kept."""
@@ -59,12 +74,16 @@ class Flag(Generic[T]):
             return False
 
     def fits(self, value: object) -> bool:
-        """Whether this is a value of the flag: what an evaluation asks, whatever the value's length."""
+        """Whether this is a value of the flag: what an evaluation asks, whatever the
+        value's length.
+        """
         match self.kind:
             case Kind.BOOL:
                 return isinstance(value, bool)
             case Kind.STRING:
-                return isinstance(value, str) and (not self.choices or value in self.choices)
+                return isinstance(value, str) and (
+                    not self.choices or value in self.choices
+                )
             case Kind.INT:
                 whole = isinstance(value, int) and not isinstance(value, bool)
                 return whole and abs(value) <= LARGEST and self._in_range(value)  # type: ignore[arg-type]
@@ -75,7 +94,9 @@ class Flag(Generic[T]):
                 return isinstance(value, dict | list)
 
     def _in_range(self, value: float) -> bool:
-        return (self.least is None or value >= self.least) and (self.most is None or value <= self.most)
+        return (self.least is None or value >= self.least) and (
+            self.most is None or value <= self.most
+        )
 
     def checked(self, value: object) -> T:
         """The value as it is stored. Raises Rejected with a sentence that names what is allowed."""
@@ -84,7 +105,9 @@ class Flag(Generic[T]):
         return float(value) if self.kind is Kind.FLOAT else value  # type: ignore[arg-type, return-value]
 
     def parsed(self, text: str) -> T:
-        """The value that an operator typed. Raises Rejected with a sentence that names what is allowed."""
+        """The value that an operator typed. Raises Rejected with a sentence that names what
+        is allowed.
+        """
         try:
             return self.checked(_READERS[self.kind](text))
         except (ValueError, KeyError, RecursionError):
@@ -96,10 +119,15 @@ class Flag(Generic[T]):
         if self.choices:
             return " or ".join((", ".join(self.choices[:-1]), self.choices[-1]))
         if self.names_model:
-            return f"a model as provider:model, or an empty text for {_SETTING if self.default is None else 'none'}"
+            return (
+                "a model as provider:model, or an empty text for "
+                f"{_SETTING if self.default is None else 'none'}"
+            )
         if self.least is not None and self.most is not None:
             return f"{_ALLOWED[self.kind]} from {self.least:g} to {self.most:g}"
-        return _ALLOWED[self.kind] + (f" from {-LARGEST} to {LARGEST}" if self.kind is Kind.INT else "")
+        return _ALLOWED[self.kind] + (
+            f" from {-LARGEST} to {LARGEST}" if self.kind is Kind.INT else ""
+        )
 
 
 _SETTING = "what the channel or the environment says"
@@ -120,58 +148,102 @@ _READERS: Mapping[Kind, Callable[[str], Any]] = {
 
 
 def _storable(text: str) -> bool:
-    """Whether Postgres keeps this JSON in a jsonb: no NUL (which JSON writes so) and no half of a surrogate pair."""
-    return "\\u0000" not in text.replace("\\\\", "") and is_unicode(text) and len(text) <= LONGEST_TEXT + 2
+    """Whether Postgres keeps this JSON in a jsonb: no NUL (which JSON writes so) and no
+    half of a surrogate pair.
+    """
+    return (
+        "\\u0000" not in text.replace("\\\\", "")
+        and is_unicode(text)
+        and len(text) <= LONGEST_TEXT + 2
+    )
 
 
 REPLIES: Flag[bool] = Flag(
-    "replies", Kind.BOOL, True, "Answer messages. Off: they are kept, and maintenance_message is said instead."
+    "replies",
+    Kind.BOOL,
+    True,
+    "Answer messages. Off: they are kept, and maintenance_message is said instead.",
 )
 SWITCHED_OFF = "Answers are switched off at the moment."
 MAINTENANCE_MESSAGE: Flag[str] = Flag(
-    "maintenance_message", Kind.STRING, SWITCHED_OFF, "Said instead of an answer while replies is off; empty: nothing."
+    "maintenance_message",
+    Kind.STRING,
+    SWITCHED_OFF,
+    "Said instead of an answer while replies is off; empty: nothing.",
 )
 STREAMING: Flag[bool] = Flag(
-    "streaming", Kind.BOOL, True, "Show an answer while it is being written. Off: only when it is whole."
+    "streaming",
+    Kind.BOOL,
+    True,
+    "Show an answer while it is being written. Off: only when it is whole.",
 )
 OVERLAP: Flag[str] = Flag(
-    "overlap", Kind.STRING, None, "What happens to messages that arrive during an answer.",
+    "overlap",
+    Kind.STRING,
+    None,
+    "What happens to messages that arrive during an answer.",
     choices=tuple(overlap.value for overlap in Overlap),
-)  # fmt: skip
+)
 MAX_CONVERSATION_LENGTH: Flag[int] = Flag(
-    "max_conversation_length", Kind.INT, None,
+    "max_conversation_length",
+    Kind.INT,
+    None,
     "How many of a conversation's last messages the model is shown, at most WINDOW_MESSAGES.",
-    least=1, most=200,
-)  # fmt: skip
+    least=1,
+    most=200,
+)
 ENABLE_SLASH_COMMANDS: Flag[bool] = Flag(
-    "enable_slash_commands", Kind.BOOL, True, "Offer the commands in the channel's own menu."
+    "enable_slash_commands",
+    Kind.BOOL,
+    True,
+    "Offer the commands in the channel's own menu.",
 )
 DEFAULT_MODEL: Flag[str] = Flag(
-    "default_model", Kind.STRING, None, "The model where neither conversation nor person chose one.", names_model=True
+    "default_model",
+    Kind.STRING,
+    None,
+    "The model where neither conversation nor person chose one.",
+    names_model=True,
 )
 FALLBACK_MODEL: Flag[str] = Flag(
-    "fallback_model", Kind.STRING, "", "Asked when the model and FALLBACK_MODELS failed before the first word.",
+    "fallback_model",
+    Kind.STRING,
+    "",
+    "Asked when the model and FALLBACK_MODELS failed before the first word.",
     names_model=True,
-)  # fmt: skip
-SYSTEM_PROMPT: Flag[str] = Flag("system_prompt", Kind.STRING, None, "The system prompt.")
+)
+SYSTEM_PROMPT: Flag[str] = Flag(
+    "system_prompt", Kind.STRING, None, "The system prompt."
+)
 
 DECLARED: Mapping[str, Flag[Any]] = {
     flag.name: flag
     for flag in (
-        REPLIES, MAINTENANCE_MESSAGE, STREAMING, OVERLAP, MAX_CONVERSATION_LENGTH, ENABLE_SLASH_COMMANDS,
-        DEFAULT_MODEL, FALLBACK_MODEL, SYSTEM_PROMPT,
+        REPLIES,
+        MAINTENANCE_MESSAGE,
+        STREAMING,
+        OVERLAP,
+        MAX_CONVERSATION_LENGTH,
+        ENABLE_SLASH_COMMANDS,
+        DEFAULT_MODEL,
+        FALLBACK_MODEL,
+        SYSTEM_PROMPT,
     )
-}  # fmt: skip
+}
 
 
 def new_flag(name: str, kind: str, meaning: str) -> Flag[Any]:
     """A flag that is not declared, without its default. Raises Rejected."""
     if not NAME.fullmatch(name):
-        raise Rejected("A flag's name is a-z, 0-9 and _, begins with a letter and has at most 63 characters.")
+        raise Rejected(
+            "A flag's name is a-z, 0-9 and _, begins with a letter and has at most 63 characters."
+        )
     if kind not in tuple(Kind):
         raise Rejected(f"A flag's type is one of {', '.join(Kind)}.")
     meaning = " ".join(meaning.split())
-    if not (0 < len(meaning) <= 200 and _storable(json.dumps(meaning, ensure_ascii=False))):
+    if not (
+        0 < len(meaning) <= 200 and _storable(json.dumps(meaning, ensure_ascii=False))
+    ):
         raise Rejected("A flag has a meaning of one line, at most 200 characters.")
     return Flag(name, Kind(kind), None, meaning)
 

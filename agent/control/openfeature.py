@@ -1,7 +1,9 @@
-"""Flags by OpenFeature (openfeature.dev): the provider, and the client by which the agent itself reads them.
+"""Flags by OpenFeature (openfeature.dev): the provider, and the client by which the agent
+itself reads them.
 
-A client finds its provider by a domain when it is asked, so it may be made before there is one: until then every flag
-has its default. In the evaluation context, the targeting key is a person's id, `channel` and `chat` say where.
+A client finds its provider by a domain when it is asked, so it may be made before there is
+one: until then every flag has its default. In the evaluation context, the targeting key is
+a person's id, `channel` and `chat` say where.
 """
 
 from __future__ import annotations
@@ -69,7 +71,9 @@ class FlagSource(Protocol):
 
 
 class FlagProvider(AbstractProvider):
-    """Evaluates in the process, without I/O. Never raises: an error is told with the caller's default value."""
+    """Evaluates in the process, without I/O. Never raises: an error is told with the
+    caller's default value.
+    """
 
     def __init__(self, source: FlagSource) -> None:
         super().__init__()
@@ -81,24 +85,44 @@ class FlagProvider(AbstractProvider):
         return Metadata(name="simple-ai-agent")
 
     def resolve_boolean_details(
-        self, flag_key: str, default_value: bool, evaluation_context: EvaluationContext | None = None
+        self,
+        flag_key: str,
+        default_value: bool,
+        evaluation_context: EvaluationContext | None = None,
     ) -> FlagResolutionDetails[bool]:
-        return self._details(Kind.BOOL, flag_key, default_value, _audience(evaluation_context))
+        return self._details(
+            Kind.BOOL, flag_key, default_value, _audience(evaluation_context)
+        )
 
     def resolve_string_details(
-        self, flag_key: str, default_value: str, evaluation_context: EvaluationContext | None = None
+        self,
+        flag_key: str,
+        default_value: str,
+        evaluation_context: EvaluationContext | None = None,
     ) -> FlagResolutionDetails[str]:
-        return self._details(Kind.STRING, flag_key, default_value, _audience(evaluation_context))
+        return self._details(
+            Kind.STRING, flag_key, default_value, _audience(evaluation_context)
+        )
 
     def resolve_integer_details(
-        self, flag_key: str, default_value: int, evaluation_context: EvaluationContext | None = None
+        self,
+        flag_key: str,
+        default_value: int,
+        evaluation_context: EvaluationContext | None = None,
     ) -> FlagResolutionDetails[int]:
-        return self._details(Kind.INT, flag_key, default_value, _audience(evaluation_context))
+        return self._details(
+            Kind.INT, flag_key, default_value, _audience(evaluation_context)
+        )
 
     def resolve_float_details(
-        self, flag_key: str, default_value: float, evaluation_context: EvaluationContext | None = None
+        self,
+        flag_key: str,
+        default_value: float,
+        evaluation_context: EvaluationContext | None = None,
     ) -> FlagResolutionDetails[float]:
-        return self._details(Kind.FLOAT, flag_key, default_value, _audience(evaluation_context))
+        return self._details(
+            Kind.FLOAT, flag_key, default_value, _audience(evaluation_context)
+        )
 
     def resolve_object_details(
         self,
@@ -106,21 +130,37 @@ class FlagProvider(AbstractProvider):
         default_value: Sequence[FlagValueType] | Mapping[str, FlagValueType],
         evaluation_context: EvaluationContext | None = None,
     ) -> FlagResolutionDetails[Sequence[FlagValueType] | Mapping[str, FlagValueType]]:
-        return self._details(Kind.JSON, flag_key, default_value, _audience(evaluation_context))
+        return self._details(
+            Kind.JSON, flag_key, default_value, _audience(evaluation_context)
+        )
 
     def value(self, flag: Flag[T], default: T, who: Audience) -> T:
-        """As a client's evaluation gives it, without its merging of contexts: that takes longer than deciding."""
+        """As a client's evaluation gives it, without its merging of contexts: that takes
+        longer than deciding.
+        """
         return self._details(flag.kind, flag.name, default, who).value
 
-    def _details(self, kind: Kind, name: str, default: T, who: Audience | None) -> FlagResolutionDetails[T]:
+    def _details(
+        self, kind: Kind, name: str, default: T, who: Audience | None
+    ) -> FlagResolutionDetails[T]:
         state = self._source.state
         flag = state.flag(name)
         if flag is None:
-            return _failed(default, ErrorCode.FLAG_NOT_FOUND, f"There is no flag {name}.")
+            return _failed(
+                default, ErrorCode.FLAG_NOT_FOUND, f"There is no flag {name}."
+            )
         if flag.kind is not kind:
-            return _failed(default, ErrorCode.TYPE_MISMATCH, f"{name} is {flag.kind.value}, not {kind.value}.")
+            return _failed(
+                default,
+                ErrorCode.TYPE_MISMATCH,
+                f"{name} is {flag.kind.value}, not {kind.value}.",
+            )
         if who is None:
-            return _failed(default, ErrorCode.INVALID_CONTEXT, "The targeting key is a person's id, the rest is text.")
+            return _failed(
+                default,
+                ErrorCode.INVALID_CONTEXT,
+                "The targeting key is a person's id, the rest is text.",
+            )
         step = resolve(flag, state.rules_of(name), who)
         value: Any = step.value
         if kind is Kind.FLOAT and value is not None:
@@ -150,13 +190,19 @@ class FlagProvider(AbstractProvider):
         if self._seen[0] is not seen[0]:
             self.emit_provider_configuration_changed(ProviderEventDetails())
         if self._seen[1] and not seen[1]:
-            self.emit_provider_stale(ProviderEventDetails(message="No store answers; the last known values stand."))
+            self.emit_provider_stale(
+                ProviderEventDetails(
+                    message="No store answers; the last known values stand."
+                )
+            )
         elif seen[1] and not self._seen[1]:
             self.emit_provider_ready(ProviderEventDetails())
 
 
 def _failed(default: T, code: ErrorCode, message: str) -> FlagResolutionDetails[T]:
-    return FlagResolutionDetails(value=default, reason=Reason.ERROR, error_code=code, error_message=message)
+    return FlagResolutionDetails(
+        value=default, reason=Reason.ERROR, error_code=code, error_message=message
+    )
 
 
 def _audience(context: EvaluationContext | None) -> Audience | None:
@@ -170,7 +216,9 @@ def _audience(context: EvaluationContext | None) -> Audience | None:
         return None
 
 
-@lru_cache(maxsize=4096)  # a turn asks for several flags, and the same people come again
+@lru_cache(
+    maxsize=4096
+)  # a turn asks for several flags, and the same people come again
 def _named(person: Any, channel: Any, chat: Any) -> Audience:
     if not isinstance(channel, str | None) or not isinstance(chat, str | None):
         raise TypeError
@@ -183,7 +231,9 @@ def provide(source: FlagSource, domain: str) -> None:
 
 
 class OpenFeatureFlags:
-    """Implements agent.ports.Flags: asks the provider, through a client when there are hooks that want to know."""
+    """Implements agent.ports.Flags: asks the provider, through a client when there are
+    hooks that want to know.
+    """
 
     def __init__(self, domain: str = DOMAIN) -> None:
         self._client = client = api.get_client(domain)
@@ -204,13 +254,20 @@ class OpenFeatureFlags:
             value = self._read[flag.kind](flag.name, default, _context(who))
         return value
 
-    def variants(self, who: Audience, unasked: Collection[str] = ()) -> Mapping[str, str]:
+    def variants(
+        self, who: Audience, unasked: Collection[str] = ()
+    ) -> Mapping[str, str]:
         provider = self._client.provider
-        return provider.variants(who, unasked) if isinstance(provider, FlagProvider) else {}
+        return (
+            provider.variants(who, unasked)
+            if isinstance(provider, FlagProvider)
+            else {}
+        )
 
 
 def _context(who: Audience) -> EvaluationContext:
     places = {"channel": who.channel, "chat": who.chat}
     return EvaluationContext(
-        str(who.person) if who.person else None, {name: place for name, place in places.items() if place is not None}
+        str(who.person) if who.person else None,
+        {name: place for name, place in places.items() if place is not None},
     )

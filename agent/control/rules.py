@@ -1,7 +1,8 @@
 """Which of a flag's rules decides, and why each other one does not. Pure: no clock, no store.
 
-Rules are asked in this order: kill switch, person, chat, channel, experiment, percentage, global, default. The running
-experiment of a flag stands among its rules; it has its say for a person when no rule before it matches.
+Rules are asked in this order: kill switch, person, chat, channel, experiment, percentage,
+global, default. The running experiment of a flag stands among its rules; it has its say for
+a person when no rule before it matches.
 """
 
 from __future__ import annotations
@@ -18,7 +19,9 @@ from agent.control.flags import Flag
 from agent.core.errors import Rejected
 
 KILL, PERCENTAGE, GLOBAL, DEFINITION = "kill", "percentage", "global", "definition"
-"""Scopes with one row per flag. `definition` is no rule: it holds what a flag is that an operator made."""
+"""Scopes with one row per flag. `definition` is no rule: it holds what a flag is that an
+operator made.
+"""
 
 EXPERIMENT = "experiment"
 """The scope of a flag's running experiment. It has no row among the flags."""
@@ -43,8 +46,12 @@ class Audience:
     person: UUID | None = None
     channel: str | None = None
     chat: str | None = None
-    asked: tuple[tuple[str, str | None], ...] = field(init=False, repr=False, compare=False)
-    """The rules in their order, each with the scope that it is looked for in; None: nobody said who or where."""
+    asked: tuple[tuple[str, str | None], ...] = field(
+        init=False, repr=False, compare=False
+    )
+    """The rules in their order, each with the scope that it is looked for in; None: nobody
+    said who or where.
+    """
 
     def __post_init__(self) -> None:
         person, channel, chat = self.person, self.channel, self.chat
@@ -84,14 +91,23 @@ class Step(NamedTuple):
     value: Any = None
     bucket: int | None = None  # of the person, when there is a share
     share: float | None = None  # percent
-    variant: str | None = None  # that the person has in the flag's experiment, if it had its say
+    variant: str | None = (
+        None  # that the person has in the flag's experiment, if it had its say
+    )
 
     @property
     def sentence(self) -> str:
         """Why it matched or did not, for people."""
         if self.bucket is None or self.share is None:
-            return self.outcome.value if self.variant is None else f"{self.outcome.value}: variant {self.variant}"
-        return f"{self.outcome.value}: bucket {self.bucket} of {BUCKETS}, {self.share:g} % are {edge(self.share)}"
+            return (
+                self.outcome.value
+                if self.variant is None
+                else f"{self.outcome.value}: variant {self.variant}"
+            )
+        return (
+            f"{self.outcome.value}: bucket {self.bucket} of {BUCKETS}, "
+            f"{self.share:g} % are {edge(self.share)}"
+        )
 
 
 Rules = Mapping[str, Any]
@@ -103,7 +119,8 @@ NO_RULES: Rules = {}
 def resolve(flag: Flag[Any], rules: Rules, who: Audience) -> Step:
     """The rule that decides. A value of None means: as the caller's own setting says.
 
-    Its `variant` is also set when that left the flag to a later rule: such a person takes part, too.
+    Its `variant` is also set when that left the flag to a later rule: such a person takes
+    part, too.
     """
     variant = None
     for rule, scope in who.asked:
@@ -112,7 +129,9 @@ def resolve(flag: Flag[Any], rules: Rules, who: Audience) -> Step:
             if step.outcome is Outcome.MATCHED:
                 return step if variant is None else step._replace(variant=variant)
             variant = step.variant or variant
-    return _default(flag) if variant is None else _default(flag)._replace(variant=variant)
+    return (
+        _default(flag) if variant is None else _default(flag)._replace(variant=variant)
+    )
 
 
 def steps(flag: Flag[Any], rules: Rules, who: Audience) -> Iterator[Step]:
@@ -126,7 +145,9 @@ def _default(flag: Flag[Any]) -> Step:
     return Step("default", "default", Outcome.MATCHED, flag.default)
 
 
-def _step(flag: Flag[Any], rules: Rules, who: Audience, rule: str, scope: str | None) -> Step:
+def _step(
+    flag: Flag[Any], rules: Rules, who: Audience, rule: str, scope: str | None
+) -> Step:
     if scope is None:
         return Step(rule, rule, Outcome.UNNAMED)
     if scope not in rules:
@@ -138,7 +159,9 @@ def _step(flag: Flag[Any], rules: Rules, who: Audience, rule: str, scope: str | 
         return _tested(flag, value, who)
     if value is None and rule == "kill":
         return Step(rule, scope, Outcome.MATCHED, flag.default)
-    return Step(rule, scope, Outcome.MATCHED if flag.fits(value) else Outcome.INVALID, value)
+    return Step(
+        rule, scope, Outcome.MATCHED if flag.fits(value) else Outcome.INVALID, value
+    )
 
 
 def _tested(flag: Flag[Any], experiment: Any, who: Audience) -> Step:
@@ -162,7 +185,9 @@ def _variant(flag: Flag[Any], scope: str, variant: Variant) -> Step:
         return Step("experiment", scope, Outcome.LEAVES, variant=variant.name)
     if not flag.fits(variant.value):
         return Step("experiment", scope, Outcome.INVALID, variant.value)
-    return Step("experiment", scope, Outcome.MATCHED, variant.value, variant=variant.name)
+    return Step(
+        "experiment", scope, Outcome.MATCHED, variant.value, variant=variant.name
+    )
 
 
 def _shared(flag: Flag[Any], rule: Any, person: UUID | None) -> Step:
@@ -173,7 +198,14 @@ def _shared(flag: Flag[Any], rule: Any, person: UUID | None) -> Step:
         return Step("percentage", PERCENTAGE, Outcome.UNNAMED, value, None, share)
     bucket = bucket_of(salt, person)
     inside = bucket < edge(share)
-    return Step("percentage", PERCENTAGE, Outcome.MATCHED if inside else Outcome.OUTSIDE, value, bucket, share)
+    return Step(
+        "percentage",
+        PERCENTAGE,
+        Outcome.MATCHED if inside else Outcome.OUTSIDE,
+        value,
+        bucket,
+        share,
+    )
 
 
 def _is_share(flag: Flag[Any], rule: object) -> bool:

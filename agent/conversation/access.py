@@ -1,4 +1,6 @@
-"""Who may talk to the agent on a channel, and which models answer there. Pure: what an operator set decides."""
+"""Who may talk to the agent on a channel, and which models answer there. Pure: what an
+operator set decides.
+"""
 
 from __future__ import annotations
 
@@ -10,21 +12,24 @@ TOLD_EVERY = Limit(1, 3600)
 """How often a stranger hears that they are one."""
 
 VOTES = Limit(60, 60)
-"""How many reactions of one person are looked at. Each is a search, so they have a limit of their own: they use up no
-messages, and messages use up none of them."""
+"""How many reactions of one person are looked at. Each is a search, so they have a limit of
+their own: they use up no messages, and messages use up none of them."""
 
 
 def is_barred(settings: ChannelSettings, inbound: Inbound) -> bool:
     """Whether this message is not even taken. The deny list wins over the allow list."""
     account = inbound.user_id
-    return account in settings.deny or (bool(settings.allow) and account not in settings.allow)
+    return account in settings.deny or (
+        bool(settings.allow) and account not in settings.allow
+    )
 
 
 def is_stranger(settings: ChannelSettings, inbound: Inbound) -> bool:
-    """Whether a barred person is worth a sentence: not yet on the list, and talking to the agent alone.
+    """Whether a barred person is worth a sentence: not yet on the list, and talking to the
+    agent alone.
 
-    Who is on the deny list hears nothing: an answer would tell them that they are heard. In a group nobody is told,
-    so that a list does not become noise for all others.
+    Who is on the deny list hears nothing: an answer would tell them that they are heard. In
+    a group nobody is told, so that a list does not become noise for all others.
     """
     return inbound.direct and inbound.user_id not in settings.deny
 

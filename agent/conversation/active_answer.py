@@ -1,4 +1,6 @@
-"""A claim that this instance works on: what its answer covers, which texts it was made from, and why it is cut."""
+"""A claim that this instance works on: what its answer covers, which texts it was made
+from, and why it is cut.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,9 @@ from agent.core.messages import Placed
 from agent.core.turns import Claim, Loaded, Waiting
 
 MOST_EDITS = 5
-"""So often an answer is begun anew for an edit. Then it is written to its end, so that who edits for ever gets one."""
+"""So often an answer is begun anew for an edit. Then it is written to its end, so that who
+edits for ever gets one.
+"""
 
 
 class Cut(enum.Enum):
@@ -39,17 +43,27 @@ class Running:
     author: UUID | None = None  # of the message that leads: the budget is theirs
     opening: str = ""  # stands before the answer's first word
     turns: tuple[UUID, ...] = ()  # all it covers; the last one leads
-    texts: Mapping[int, str] = field(default_factory=dict)  # of the messages it covers, by seq
+    texts: Mapping[int, str] = field(
+        default_factory=dict
+    )  # of the messages it covers, by seq
     seen: int = 0  # version of the conversation up to which these texts are the newest
     edits: int = 0  # how often it was begun anew for one
-    attempted: frozenset[UUID] = frozenset()  # turns whose attempt by this instance is counted
-    draft: tuple[UUID, Placed] | None = None  # where the answer being written stands, by the first turn it covers
+    attempted: frozenset[UUID] = (
+        frozenset()
+    )  # turns whose attempt by this instance is counted
+    draft: tuple[UUID, Placed] | None = (
+        None  # where the answer being written stands, by the first turn it covers
+    )
     audience: Audience = EVERYBODY
     terms: Terms = field(init=False)  # of the answer being written
     cut: Cut | None = None
     writer: asyncio.Task[None] | None = None
-    alone: AsyncExitStack = field(default_factory=AsyncExitStack)  # keeps other suspects waiting until it is stored
-    held_at: float = field(default_factory=time.monotonic)  # when the claim was last known to be ours
+    alone: AsyncExitStack = field(
+        default_factory=AsyncExitStack
+    )  # keeps other suspects waiting until it is stored
+    held_at: float = field(
+        default_factory=time.monotonic
+    )  # when the claim was last known to be ours
 
     @property
     def heeds_edits(self) -> bool:
@@ -62,11 +76,17 @@ class Running:
         self.covers = batch[-1].seq if batch else loaded.window.version
         self.author = batch[-1].user if batch else None
         asked = {waiting.seq for waiting in batch}
-        self.texts = {message.seq: message.content for message in loaded.window.messages if message.seq in asked}
+        self.texts = {
+            message.seq: message.content
+            for message in loaded.window.messages
+            if message.seq in asked
+        }
         self.seen = loaded.window.version
 
     def still_reads(self, loaded: Loaded) -> bool:
-        """Whether all it covers still has the same text; if so, edits up to this version do not concern it."""
+        """Whether all it covers still has the same text; if so, edits up to this version do
+        not concern it.
+        """
         now = {message.seq: message.content for message in loaded.window.messages}
         same = all(now.get(seq) == text for seq, text in self.texts.items())
         if same:
@@ -84,4 +104,8 @@ class Running:
 
     def standing(self, first: Waiting) -> Placed | None:
         """What stands already, known here perhaps before it is recorded."""
-        return self.draft[1] if self.draft and self.draft[0] == first.turn else first.placed
+        return (
+            self.draft[1]
+            if self.draft and self.draft[0] == first.turn
+            else first.placed
+        )

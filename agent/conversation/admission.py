@@ -1,7 +1,9 @@
-"""In a rush, messages come first: they are stored, and acknowledged, while answers to them begin one at a time.
+"""In a rush, messages come first: they are stored, and acknowledged, while answers to them
+begin one at a time.
 
-Without it the work of hundreds of answers stands between a message and its turn on the event loop. But answers that
-begin one at a time share no statements and cost twice as much, so a rush is short, and rare.
+Without it the work of hundreds of answers stands between a message and its turn on the
+event loop. But answers that begin one at a time share no statements and cost twice as much,
+so a rush is short, and rare.
 """
 
 from __future__ import annotations
@@ -38,7 +40,11 @@ class Rush:
     def arriving(self) -> Iterator[None]:
         """Around the work of storing one message."""
         self._arriving += 1
-        if self._arriving > MANY and self._usher is None and self._now() - self._began > REST_SECONDS:
+        if (
+            self._arriving > MANY
+            and self._usher is None
+            and self._now() - self._began > REST_SECONDS
+        ):
             self._began = self._now()
             self._usher = asyncio.create_task(self._let_in())
         try:
@@ -47,7 +53,9 @@ class Rush:
             self._arriving -= 1
 
     async def admit(self) -> None:
-        """Returns when an answer may begin: at once, in a rush one at each turn of the event loop."""
+        """Returns when an answer may begin: at once, in a rush one at each turn of the
+        event loop.
+        """
         if self._usher is not None:
             place = asyncio.get_running_loop().create_future()
             self._line.append(place)

@@ -27,22 +27,34 @@ from agent.core.turns import Answer, Loaded, Outdated, Session, Stored, Waiting
 from agent.ports import Ports, Reply
 
 BELIEVED = 0.8
-"""After this part of a lease without a heartbeat nothing unfinished is shown: another may soon take over."""
+"""After this part of a lease without a heartbeat nothing unfinished is shown: another may
+soon take over.
+"""
 
 ATTEMPTS = 3
 """A message over which this many instances died is set aside."""
 
-SET_ASIDE = "I could not answer this message: it failed three times. Please put it differently."
+SET_ASIDE = (
+    "I could not answer this message: it failed three times. Please put it differently."
+)
 DELETED = "The message was deleted."
 
 log = structlog.get_logger()
 
 
 class Answering:
-    """Writes, stores and delivers answers. Holds no connection while a model or a platform is awaited."""
+    """Writes, stores and delivers answers. Holds no connection while a model or a platform
+    is awaited.
+    """
 
     def __init__(
-        self, ports: Ports, steering: Steering, endings: Endings, later: Later, *, lease_seconds: float
+        self,
+        ports: Ports,
+        steering: Steering,
+        endings: Endings,
+        later: Later,
+        *,
+        lease_seconds: float,
     ) -> None:
         self._ports = ports
         self._endings = endings
@@ -52,8 +64,12 @@ class Answering:
         self._steering = steering
         self._quarantine = asyncio.Lock()
 
-    async def run(self, running: Running, loaded: Loaded | None, *, recovered: bool = False) -> None:
-        """Answers until the conversation is released. `loaded` is what arrived with the claim, if it is known."""
+    async def run(
+        self, running: Running, loaded: Loaded | None, *, recovered: bool = False
+    ) -> None:
+        """Answers until the conversation is released. `loaded` is what arrived with the
+        claim, if it is known.
+        """
         while running.claim is not None and running.cut is not Cut.LOST:
             running.edits += running.cut is Cut.EDITED
             running.cut = None
@@ -67,34 +83,67 @@ class Answering:
             loaded = None
 
     async def look_again(self, running: Running) -> None:
-        """A message of the conversation was edited: if the answer being written covers it, it is begun anew."""
+        """A message of the conversation was edited: if the answer being written covers it,
+        it is begun anew.
+        """
         writer = running.writer
-        with suppress(StoreUnavailable):  # the next heartbeat makes us look again, and storing the answer does
+        with suppress(
+            StoreUnavailable
+        ):  # the next heartbeat makes us look again, and storing the answer does
             loaded = await self._ports.turns.load(running.conversation)
-            if running.writer is writer and running.cut is None and not running.still_reads(loaded):
+            if (
+                running.writer is writer
+                and running.cut is None
+                and not running.still_reads(loaded)
+            ):
                 running.cut_short(Cut.EDITED)
 
     def _begin(self, running: Running, loaded: Loaded) -> Sequence[Waiting]:
-        """The messages that the next answer covers, as whoever wrote last has it; its terms are of whom it answers."""
-        queue = self._steering.overlap(audience(running.key, loaded.waiting)) is Overlap.QUEUE
+        """The messages that the next answer covers, as whoever wrote last has it; its terms
+        are of whom it answers.
+        """
+        queue = (
+            self._steering.overlap(audience(running.key, loaded.waiting))
+            is Overlap.QUEUE
+        )
         batch = loaded.waiting[:1] if queue else loaded.waiting
         running.audience = audience(running.key, batch)
-        running.terms = self._steering.terms(running.audience, batch[-1].model if batch else None)
+        running.terms = self._steering.terms(
+            running.audience, batch[-1].model if batch else None
+        )
         running.begin(loaded, batch)
         running.opening = self._opening(running, loaded)
         return batch
 
-    async def _recover_next(self, running: Running, loaded: Loaded, batch: Sequence[Waiting]) -> None:
-        """An instance died over these. Suspects run one at a time, so that the guilty one is found alone."""
-        deaths = max((waiting.attempts - (waiting.turn in running.attempted) for waiting in batch), default=0)
+    async def _recover_next(
+        self, running: Running, loaded: Loaded, batch: Sequence[Waiting]
+    ) -> None:
+        """An instance died over these. Suspects run one at a time, so that the guilty one
+        is found alone.
+        """
+        deaths = max(
+            (
+                waiting.attempts - (waiting.turn in running.attempted)
+                for waiting in batch
+            ),
+            default=0,
+        )
         if deaths >= ATTEMPTS:
-            await self._say(running, loaded, batch, SET_ASIDE, failed=f"set aside after {ATTEMPTS} attempts")
+            await self._say(
+                running,
+                loaded,
+                batch,
+                SET_ASIDE,
+                failed=f"set aside after {ATTEMPTS} attempts",
+            )
             return
         async with running.alone:
             if deaths:
                 await running.alone.enter_async_context(self._quarantine)
             await self._attempt(running)
-            batch = self._begin(running, loaded)  # in the queue of suspects it may have got old
+            batch = self._begin(
+                running, loaded
+            )  # in the queue of suspects it may have got old
             await self._answer_next(running, loaded, batch)
 
     async def _attempt(self, running: Running) -> None:
@@ -105,36 +154,63 @@ class Answering:
             running.attempted |= frozenset(turns)
 
     async def _say(
-        self, running: Running, loaded: Loaded, batch: Sequence[Waiting], sentence: str, *, failed: str | None = None
+        self,
+        running: Running,
+        loaded: Loaded,
+        batch: Sequence[Waiting],
+        sentence: str,
+        *,
+        failed: str | None = None,
     ) -> None:
         """Ends the wait of these without asking the model; "" is not even said."""
         channel = running.key[0]
-        if not await self._store(running, loaded, batch, self._answer(running, sentence, {"notice": True})):
+        if not await self._store(
+            running, loaded, batch, self._answer(running, sentence, {"notice": True})
+        ):
             return
         if sentence:
             reply, text = self._reply(running, batch), Notice(sentence)
-            await deliver(self._endings, reply, running.turns, text, channel=channel, failed=failed)
+            await deliver(
+                self._endings,
+                reply,
+                running.turns,
+                text,
+                channel=channel,
+                failed=failed,
+            )
         elif batch:
             metrics.turns.add(channel, "done", amount=len(batch))
             self._endings.record(running.turns, None)
 
-    async def _answer_next(self, running: Running, loaded: Loaded, batch: Sequence[Waiting]) -> None:
-        if not any(running.texts.values()):  # a draft that stands is not left half written
+    async def _answer_next(
+        self, running: Running, loaded: Loaded, batch: Sequence[Waiting]
+    ) -> None:
+        if not any(
+            running.texts.values()
+        ):  # a draft that stands is not left half written
             stands = batch and running.standing(batch[0])
             await self._say(running, loaded, batch, DELETED if stands else "")
             return
         silence = running.terms.silence
         if silence is not None:
             stands = running.standing(batch[0])
-            await self._say(running, loaded, batch, silence or (SWITCHED_OFF if stands else ""))
+            await self._say(
+                running, loaded, batch, silence or (SWITCHED_OFF if stands else "")
+            )
             return
         prompt = self._prompt(running, loaded)
         reply = self._reply(running, batch)
-        display = Display(reply, lambda placed: self._place(running, placed), ours=lambda: self._is_ours(running))
+        display = Display(
+            reply,
+            lambda placed: self._place(running, placed),
+            ours=lambda: self._is_ours(running),
+        )
         started = time.monotonic()
         try:
             draft = await self._write(running, prompt, display)
-            answer = self._finished(running, draft, round((time.monotonic() - started) * 1000))
+            answer = self._finished(
+                running, draft, round((time.monotonic() - started) * 1000)
+            )
             stored = answer and await self._store(running, loaded, batch, answer)
             if stored:
                 metrics.took(started, running.key[0], "stored")
@@ -147,14 +223,21 @@ class Answering:
             metrics.took(started, channel, "delivered")
 
     def _reply(self, running: Running, batch: Sequence[Waiting]) -> Reply:
-        """The last turn leads. What stands is kept with the first: an answer begun anew may cover more, never less."""
+        """The last turn leads. What stands is kept with the first: an answer begun anew may
+        cover more, never less.
+        """
         first, lead = batch[0], batch[-1]
         channel = self._ports.channels[running.key[0]]
         return channel.reply(lead.address, running.standing(first), lead.turn)
 
     def _is_ours(self, running: Running) -> bool:
-        """Whether no other instance can have taken the claim. Else a draft might overwrite its finished answer."""
-        return running.cut is not Cut.LOST and time.monotonic() - running.held_at < self._believed
+        """Whether no other instance can have taken the claim. Else a draft might overwrite
+        its finished answer.
+        """
+        return (
+            running.cut is not Cut.LOST
+            and time.monotonic() - running.held_at < self._believed
+        )
 
     def _place(self, running: Running, placed: Placed) -> None:
         running.draft = (running.turns[0], placed)
@@ -162,7 +245,9 @@ class Answering:
 
     async def _write(self, running: Running, prompt: Prompt, display: Display) -> Draft:
         """Asks the model. Whatever happens to it, there is a draft to go on with."""
-        draft = Draft(running.key[0], running.author, prompt, running.terms, running.opening)
+        draft = Draft(
+            running.key[0], running.author, prompt, running.terms, running.opening
+        )
         running.writer = asyncio.create_task(self._writing.ask(draft, display))
         if running.cut is not None:
             running.writer.cancel()
@@ -177,8 +262,12 @@ class Answering:
             running.writer = None
         return draft
 
-    def _finished(self, running: Running, draft: Draft, latency_ms: int) -> Answer | None:
-        """The answer to store; None when the same messages (and newer ones) are to be answered anew."""
+    def _finished(
+        self, running: Running, draft: Draft, latency_ms: int
+    ) -> Answer | None:
+        """The answer to store; None when the same messages (and newer ones) are to be
+        answered anew.
+        """
         text = draft.text()
         cut = running.cut
         if cut in (Cut.EDITED, Cut.LOST) or (cut is Cut.INTERRUPTED and not text):
@@ -188,8 +277,12 @@ class Answering:
         note = cut.value if cut else draft.error
         if not text:
             note = note or "The model gave no answer. Please ask again."
-            return self._answer(running, note, {"notice": True}, draft.usage, latency_ms)
-        return self._answer(running, text, {"note": note} if note else {}, draft.usage, latency_ms)
+            return self._answer(
+                running, note, {"notice": True}, draft.usage, latency_ms
+            )
+        return self._answer(
+            running, text, {"note": note} if note else {}, draft.usage, latency_ms
+        )
 
     def _answer(
         self,
@@ -200,7 +293,11 @@ class Answering:
         latency_ms: int | None = None,
     ) -> Answer:
         assert running.claim is not None
-        seen = running.seen if running.heeds_edits and running.cut is not Cut.STOPPED else None
+        seen = (
+            running.seen
+            if running.heeds_edits and running.cut is not Cut.STOPPED
+            else None
+        )
         return Answer(
             running.claim,
             uuid7(),
@@ -213,14 +310,22 @@ class Answering:
             seen,
         )
 
-    async def _store(self, running: Running, loaded: Loaded, batch: Sequence[Waiting], answer: Answer) -> Stored | None:
+    async def _store(
+        self, running: Running, loaded: Loaded, batch: Sequence[Waiting], answer: Answer
+    ) -> Stored | None:
         """Answer and intent to deliver, in one statement; then the window grows in Redis."""
         stored = await self._submit(running, answer)
         if stored is None:
             return None
-        running.claim, running.cut, running.held_at = stored.next_claim, None, time.monotonic()
+        running.claim, running.cut, running.held_at = (
+            stored.next_claim,
+            None,
+            time.monotonic(),
+        )
         running.edits = 0
-        await running.alone.aclose()  # the next suspect may run: the way to the platform is no danger
+        await (
+            running.alone.aclose()
+        )  # the next suspect may run: the way to the platform is no danger
         log.info("answered", seq=stored.version, covers=answer.answers)
         window = loaded.window
         if stored.next_claim is None and stored.version == window.version + 1 and batch:
@@ -240,14 +345,20 @@ class Answering:
                 answer.usage.model if answer.usage else "",
                 lead.person,
             )
-            await self._ports.cache.keep(session, Window(stored.version, (*window.messages, said)))
+            await self._ports.cache.keep(
+                session, Window(stored.version, (*window.messages, said))
+            )
         return stored
 
     async def _submit(self, running: Running, answer: Answer) -> Stored | None:
-        """None when the claim was lost, or the answer is to be begun anew because what it answers was edited."""
+        """None when the claim was lost, or the answer is to be begun anew because what it
+        answers was edited.
+        """
         verdict = await self._ports.turns.answer(answer)
         while isinstance(verdict, Outdated):
-            if not running.still_reads(await self._ports.turns.load(running.conversation)):
+            if not running.still_reads(
+                await self._ports.turns.load(running.conversation)
+            ):
                 running.cut_short(Cut.EDITED)
                 return None
             verdict = await self._ports.turns.answer(replace(answer, seen=running.seen))
@@ -258,7 +369,10 @@ class Answering:
 
     def _opening(self, running: Running, loaded: Loaded) -> str:
         """The channel's greeting, before the first answer of a conversation."""
-        greeting, messages = self._ports.control.channel(running.key[0]).greeting, loaded.window.messages
+        greeting, messages = (
+            self._ports.control.channel(running.key[0]).greeting,
+            loaded.window.messages,
+        )
         begins = {m.role for m in messages} == {"user"} and messages[0].seq == 1
         return f"{greeting}\n\n" if greeting and begins else ""
 
@@ -266,7 +380,9 @@ class Answering:
         terms, window = running.terms, loaded.window
         shown = Window(window.version, terms.shown(window.messages, running.covers))
         budget = self._ports.models.budget(terms.model)
-        return build_prompt(terms.system_prompt, shown, upto=running.covers, budget=budget)
+        return build_prompt(
+            terms.system_prompt, shown, upto=running.covers, budget=budget
+        )
 
 
 def _is_cancelled() -> bool:
@@ -275,7 +391,9 @@ def _is_cancelled() -> bool:
 
 
 def _bind(turns: Sequence[UUID]) -> None:
-    """From now on the log lines of this task carry the turn that leads, and those it answers along."""
+    """From now on the log lines of this task carry the turn that leads, and those it
+    answers along.
+    """
     if turns:
         bind_contextvars(turn=str(turns[-1]))
     if len(turns) > 1:

@@ -15,20 +15,26 @@ from agent.core.errors import AgentError
 T = TypeVar("T")
 
 IN_DOUBT_BEATS = 20
-"""So many heartbeats after work ended early we look for what it left: that is found once its lease is over."""
+"""So many heartbeats after work ended early we look for what it left: that is found once
+its lease is over.
+"""
 
 log = structlog.get_logger()
 
 
 class Tasks:
-    """Runs work to its end. Where it ended early, something may have been stored or left without our knowing."""
+    """Runs work to its end. Where it ended early, something may have been stored or left
+    without our knowing.
+    """
 
     def __init__(self) -> None:
         self.running: set[asyncio.Task[Any]] = set()
         self._in_doubt = 0  # heartbeats
 
     def spawn(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
-        context = copy_context()  # what the work binds to its log lines is true at its end, too
+        context = (
+            copy_context()
+        )  # what the work binds to its log lines is true at its end, too
         task = asyncio.create_task(work, context=context)
         self.running.add(task)
         task.add_done_callback(self._ended, context=context)
@@ -47,7 +53,9 @@ class Tasks:
         """Lets all of it end, for so long."""
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
-                while self.running:  # each may begin another: what is delivered is then recorded
+                while (
+                    self.running
+                ):  # each may begin another: what is delivered is then recorded
                     await asyncio.wait(self.running)
 
     async def cancel(self) -> None:

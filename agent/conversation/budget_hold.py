@@ -17,16 +17,32 @@ class Charge:
     """
 
     def __init__(
-        self, budgets: Budgets, later: Later, *, channel: str, author: UUID, model: str, prompt: Prompt
+        self,
+        budgets: Budgets,
+        later: Later,
+        *,
+        channel: str,
+        author: UUID,
+        model: str,
+        prompt: Prompt,
     ) -> None:
         self._budgets = budgets
         self._later = later
-        self._channel, self._author, self._model, self._prompt = channel, author, model, prompt
-        self._reservation: UUID | None = None  # of the call under way, where a budget binds it
+        self._channel, self._author, self._model, self._prompt = (
+            channel,
+            author,
+            model,
+            prompt,
+        )
+        self._reservation: UUID | None = (
+            None  # of the call under way, where a budget binds it
+        )
 
     async def reserve(self) -> None:
         """Before a call. Raises Refused when its worst case does not fit."""
-        self._reservation = await self._budgets.reserve(self._channel, self._author, self._model, self._prompt)
+        self._reservation = await self._budgets.reserve(
+            self._channel, self._author, self._model, self._prompt
+        )
 
     async def spent(self, call: Spent) -> None:
         """A call ended without a text. Raises Refused when another does not fit."""

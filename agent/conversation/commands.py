@@ -46,50 +46,86 @@ def say(text: str) -> Plan:
 
 
 async def plan(
-    command: Command, argument: str, inbound: Inbound, *, desk: Desk, models: Models, default_model: DefaultModel
+    command: Command,
+    argument: str,
+    inbound: Inbound,
+    *,
+    desk: Desk,
+    models: Models,
+    default_model: DefaultModel,
 ) -> Plan:
     """Reads what the command needs to know; changes nothing yet."""
     match command.name:
         case "new":
-            return Plan(lambda _: "A new conversation begins. I no longer see the old one.", NewConversation())
+            return Plan(
+                lambda _: "A new conversation begins. I no longer see the old one.",
+                NewConversation(),
+            )
         case "stop":
-            return Plan(lambda found: "Stopped." if found else "There is nothing to stop.", StopAnswer())
+            return Plan(
+                lambda found: "Stopped." if found else "There is nothing to stop.",
+                StopAnswer(),
+            )
         case "model":
             return await _model(argument, inbound, desk, models, default_model)
         case "history":
             return await _history(argument, inbound, desk)
         case "usage":
             here, all_of_them = await desk.usage(inbound)
-            return say(f"This conversation: {_usage_line(here)}\nYour last 30 days: {_usage_line(all_of_them)}")
+            return say(
+                f"This conversation: {_usage_line(here)}\nYour last 30 days: "
+                f"{_usage_line(all_of_them)}"
+            )
         case "link":
             return _link(argument, inbound)
         case _:
             return say(help_text())
 
 
-async def _model(argument: str, inbound: Inbound, desk: Desk, models: Models, default_model: DefaultModel) -> Plan:
+async def _model(
+    argument: str,
+    inbound: Inbound,
+    desk: Desk,
+    models: Models,
+    default_model: DefaultModel,
+) -> Plan:
     if argument in ("", "default"):
         standing = await desk.standing(inbound)
         default = default_model(standing.person)
         if argument:
-            return Plan(lambda _: f"From now on the default is used: `{default}`.", ChooseModel(None))
+            return Plan(
+                lambda _: f"From now on the default is used: `{default}`.",
+                ChooseModel(None),
+            )
         if standing.override:
-            return say(f"This conversation uses `{standing.override}`. `/model default` ends that.")
+            return say(
+                f"This conversation uses `{standing.override}`. `/model default` ends that."
+            )
         if standing.preferred:
             return say(f"You chose `{standing.preferred}`. `/model default` ends that.")
-        return say(f"The default is used: `{default}`. Choose another with `/model provider:model`.")
+        return say(
+            f"The default is used: `{default}`. Choose another with `/model provider:model`."
+        )
     try:
         models.check(argument)
     except UnknownModel as error:
         return say(error.sentence)
     scope = "you" if inbound.direct else "this conversation"
-    return Plan(lambda _: f"From now on `{argument}` answers {scope}.", ChooseModel(argument))
+    return Plan(
+        lambda _: f"From now on `{argument}` answers {scope}.", ChooseModel(argument)
+    )
 
 
 async def _history(argument: str, inbound: Inbound, desk: Desk) -> Plan:
-    is_short = len(argument) <= len(str(HISTORY_MOST))  # Python reads no number of thousands of digits
-    if argument and not (is_short and argument.isdecimal() and 1 <= int(argument) <= HISTORY_MOST):
-        return say(f"How many messages? A number from 1 to {HISTORY_MOST}, as in `/history 5`.")
+    is_short = len(argument) <= len(
+        str(HISTORY_MOST)
+    )  # Python reads no number of thousands of digits
+    if argument and not (
+        is_short and argument.isdecimal() and 1 <= int(argument) <= HISTORY_MOST
+    ):
+        return say(
+            f"How many messages? A number from 1 to {HISTORY_MOST}, as in `/history 5`."
+        )
     entries = await desk.history(inbound, int(argument) if argument else HISTORY_LINES)
     return say("\n".join(map(_history_line, entries)) or "There are no messages yet.")
 
@@ -97,13 +133,20 @@ async def _history(argument: str, inbound: Inbound, desk: Desk) -> Plan:
 def _history_line(entry: HistoryEntry) -> str:
     who = {"user": entry.author or "you", "assistant": "me"}.get(entry.role, entry.role)
     text = " ".join(entry.content.split())
-    return f"- {entry.timestamp:%Y-%m-%d %H:%M} **{who}**: {text if len(text) <= 200 else text[:199] + '…'}"
+    return (
+        f"- {entry.timestamp:%Y-%m-%d %H:%M} **{who}**: "
+        f"{text if len(text) <= 200 else text[:199] + '…'}"
+    )
 
 
 def _usage_line(total: UsageTotal) -> str:
     cost = f"${total.cost_usd:.4f}"
     if total.unpriced:
-        cost += f" and {total.unpriced} of unknown price" if total.unpriced < total.answers else ""
+        cost += (
+            f" and {total.unpriced} of unknown price"
+            if total.unpriced < total.answers
+            else ""
+        )
         cost = "unknown" if total.unpriced == total.answers else cost
     about = f", {total.estimated} estimated" if total.estimated else ""
     tokens = f"{total.prompt_tokens} tokens read, {total.completion_tokens} written"
@@ -112,18 +155,23 @@ def _usage_line(total: UsageTotal) -> str:
 
 def _link(argument: str, inbound: Inbound) -> Plan:
     if not inbound.direct:
-        return say("Write `/link` to me in a direct message: others would see the code here.")
+        return say(
+            "Write `/link` to me in a direct message: others would see the code here."
+        )
     if argument:
         return Plan(
             lambda joined: (
                 "Your accounts are one now; the conversation goes on here."
                 if joined
-                else "This code is not valid (any more). Get a new one with `/link` on the other channel."
+                else "This code is not valid (any more). Get a new one with "
+                "`/link` on the other channel."
             ),
             AcceptLink(argument),
         )
     code = "".join(secrets.choice(_ALPHABET) for _ in range(8))
     return Plan(
-        lambda _: f"On your other channel, write this to me within ten minutes: `/link {code}`",
+        lambda _: (
+            f"On your other channel, write this to me within ten minutes: `/link {code}`"
+        ),
         OfferLink(code),
     )

@@ -1,4 +1,6 @@
-"""An answer's way to the platform: shown while it grows, finished once it is stored, closed once it arrived."""
+"""An answer's way to the platform: shown while it grows, finished once it is stored, closed
+once it arrived.
+"""
 
 from __future__ import annotations
 
@@ -16,10 +18,14 @@ from agent.core.messages import Placed
 from agent.ports import Deliveries, Reply
 
 SHOW_SECONDS = 15.0
-"""A platform call that shows an unfinished answer may take this long before the final one goes ahead."""
+"""A platform call that shows an unfinished answer may take this long before the final one
+goes ahead.
+"""
 
 SHOW_AGAIN_SECONDS = 1.5
-"""When the model pauses, the platform is shown the same text again: it may have skipped it, or typing may end."""
+"""When the model pauses, the platform is shown the same text again: it may have skipped it,
+or typing may end.
+"""
 
 TRIES = 4
 FIRST_PAUSE = 0.5
@@ -36,11 +42,21 @@ log = structlog.get_logger()
 
 
 class Display:
-    """Shows an answer as it grows: the newest text whenever the platform is ready, never slowing the model."""
+    """Shows an answer as it grows: the newest text whenever the platform is ready, never
+    slowing the model.
+    """
 
-    def __init__(self, reply: Reply, placed: Callable[[Placed], object], *, ours: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        reply: Reply,
+        placed: Callable[[Placed], object],
+        *,
+        ours: Callable[[], bool],
+    ) -> None:
         self._reply = reply
-        self._ours = ours  # nothing is shown while it may be another instance's turn to speak
+        self._ours = (
+            ours  # nothing is shown while it may be another instance's turn to speak
+        )
         self._placed = placed  # told where the answer stands, each time that changes
         self._text: Callable[[], str] = str
         self._grown = asyncio.Event()
@@ -54,7 +70,9 @@ class Display:
         self._grown.set()
 
     async def close(self) -> None:
-        """Shows nothing more. A call under way is waited for: it may be placing the message to be edited."""
+        """Shows nothing more. A call under way is waited for: it may be placing the message
+        to be edited.
+        """
         self._closed = True
         self._grown.set()
         await asyncio.wait({self._task}, timeout=SHOW_SECONDS)
@@ -75,7 +93,9 @@ class Display:
             try:
                 placed = await self._reply.show(self._text())
             except DeliveryError as error:
-                log.info("not shown", reason=error.sentence)  # the finished answer will be
+                log.info(
+                    "not shown", reason=error.sentence
+                )  # the finished answer will be
             else:
                 if placed is not None and placed != last:
                     last = placed
@@ -83,19 +103,27 @@ class Display:
 
 
 class Endings:
-    """Records how deliveries ended, for as long as that takes: who forgets that an answer arrived sends it again."""
+    """Records how deliveries ended, for as long as that takes: who forgets that an answer
+    arrived sends it again.
+    """
 
     def __init__(self, deliveries: Deliveries, later: Later) -> None:
         self._deliveries = deliveries
         self._later = later
-        self.leads: set[UUID] = set()  # turns that lead what ended and is not recorded yet
+        self.leads: set[UUID] = (
+            set()
+        )  # turns that lead what ended and is not recorded yet
 
-    def record(self, turns: Sequence[UUID], placed: Placed | None, *, failed: str | None = None) -> None:
+    def record(
+        self, turns: Sequence[UUID], placed: Placed | None, *, failed: str | None = None
+    ) -> None:
         """Closes the turns, in a moment."""
         self.leads.add(turns[-1])
         self._later(self._record(turns, placed, failed))
 
-    async def _record(self, turns: Sequence[UUID], placed: Placed | None, failed: str | None) -> None:
+    async def _record(
+        self, turns: Sequence[UUID], placed: Placed | None, failed: str | None
+    ) -> None:
         try:
             while True:
                 with suppress(StoreUnavailable):
@@ -116,23 +144,30 @@ async def deliver(
     attempts: int = 0,
     failed: str | None = None,
 ) -> None:
-    """Sends a stored answer; returns when it arrived. That its turns are closed then is recorded later.
+    """Sends a stored answer; returns when it arrived. That its turns are closed then is
+    recorded later.
 
-    When the platform does not take it, the turns stay open: whoever sweeps next tries again. `failed` closes them
-    as failed even though this text, which says so, arrived.
+    When the platform does not take it, the turns stay open: whoever sweeps next tries
+    again. `failed` closes them as failed even though this text, which says so, arrived.
     """
     try:
         placed = await _finish(reply, text, channel)
     except Undeliverable as error:
         metrics.delivery_ended(channel, len(turns), arrived=False, closed_as="failed")
         endings.record(turns, None, failed=error.sentence)
-    except Exception as error:  # a channel's mistake, too: for ever met again it would never end
+    except (
+        Exception
+    ) as error:  # a channel's mistake, too: for ever met again it would never end
         reason, given_up = _reason(error, attempts), attempts >= GIVE_UP
-        metrics.delivery_ended(channel, len(turns), arrived=False, closed_as="failed" if given_up else None)
+        metrics.delivery_ended(
+            channel, len(turns), arrived=False, closed_as="failed" if given_up else None
+        )
         if given_up:
             endings.record(turns, None, failed=reason)
     else:
-        metrics.delivery_ended(channel, len(turns), arrived=True, closed_as="failed" if failed else "done")
+        metrics.delivery_ended(
+            channel, len(turns), arrived=True, closed_as="failed" if failed else "done"
+        )
         log.info("delivered", messages=len(placed.ids))
         endings.record(turns, placed, failed=failed)
 

@@ -1,7 +1,8 @@
 """accept → answer → deliver: the one use case, and what one instance does to keep its promise.
 
-What can fail between any two awaits is answered by Postgres alone: a message is stored or not, a claim is held or
-not, a turn is open or closed. An instance may end anywhere; another finds its claims expired and its turns open.
+What can fail between any two awaits is answered by Postgres alone: a message is stored or
+not, a claim is held or not, a turn is open or closed. An instance may end anywhere; another
+finds its claims expired and its turns open.
 """
 
 from __future__ import annotations
@@ -36,7 +37,9 @@ class Engine:
         self._options = options
         steering, rush = Steering(ports.flags, ports.control, options), Rush()
         self._tasks = Tasks()
-        self._worker = Worker(ports, steering, rush, self._tasks, lease_seconds=options.lease_seconds)
+        self._worker = Worker(
+            ports, steering, rush, self._tasks, lease_seconds=options.lease_seconds
+        )
         self._intake = Intake(ports, options, steering, self._worker, rush, self._tasks)
         self._beats: asyncio.Task[None] | None = None
         self._stopping = False
@@ -46,15 +49,21 @@ class Engine:
         return self
 
     async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         await self.stop()
 
     async def accept(self, inbound: Inbound) -> bool:
         """See `agent.ports.Accept`."""
         if self._stopping:
-            raise StoreUnavailable("The agent is stopping. Please send that again in a moment.")
-        # Whoever delivers may be cancelled; what has begun to be stored is still followed to its end.
+            raise StoreUnavailable(
+                "The agent is stopping. Please send that again in a moment."
+            )
+        # Whoever delivers may be cancelled; what has begun to be stored is still followed
+        # to its end.
         return await asyncio.shield(self._tasks.spawn(self._intake.accept(inbound)))
 
     async def _beat_for_ever(self) -> None:
@@ -66,7 +75,8 @@ class Engine:
             except StoreUnavailable:
                 log.warning("no heartbeat: Postgres does not answer")
                 await self._ports.control.miss()
-            except Exception as error:  # whatever it is: an instance that stops beating loses all its work
+            # whatever it is: an instance that stops beating loses all its work
+            except Exception as error:
                 log.exception("heartbeat failed", error=type(error).__name__)
             await asyncio.sleep(self._options.beat_seconds)
 
@@ -77,7 +87,9 @@ class Engine:
         await self._ports.control.observe(beat.epoch)
 
     async def stop(self) -> None:
-        """Takes nothing more in, lets answers finish for a while, then hands the rest to other instances."""
+        """Takes nothing more in, lets answers finish for a while, then hands the rest to
+        other instances.
+        """
         self._stopping = True
         await self._tasks.drain(self._options.drain_seconds)
         if self._beats is not None:

@@ -1,4 +1,6 @@
-"""Asking models for one answer: the one that its terms name, then the operators' fallback. Each call is charged."""
+"""Asking models for one answer: the one that its terms name, then the operators' fallback.
+Each call is charged.
+"""
 
 from __future__ import annotations
 
@@ -47,7 +49,8 @@ class Writing:
         self._later = later
 
     async def ask(self, draft: Draft, display: Display) -> None:
-        """The operators' fallback comes last, and only before the first word. The first failure is the one told.
+        """The operators' fallback comes last, and only before the first word. The first
+        failure is the one told.
 
         Raises ModelError, UnknownModel or Refused; what was written before stays in the draft.
         """
@@ -72,22 +75,30 @@ class Writing:
             raise Refused(model_refusal(settings, model))
         assert draft.author is not None
         charge = Charge(
-            self._ports.budgets, self._later,
-            channel=draft.channel, author=draft.author, model=model, prompt=draft.prompt,
-        )  # fmt: skip
+            self._ports.budgets,
+            self._later,
+            channel=draft.channel,
+            author=draft.author,
+            model=model,
+            prompt=draft.prompt,
+        )
         await charge.reserve()
         try:
             await self._read(model, draft, charge, display)
         except ModelError:
             if not draft.parts:
                 charge.nothing_used()
-            elif draft.usage and not draft.usage.estimated:  # else nobody knows what was not said any more
+            elif (
+                draft.usage and not draft.usage.estimated
+            ):  # else nobody knows what was not said any more
                 charge.settle(draft.usage)
             raise
         if draft.usage:
             charge.settle(draft.usage)
 
-    async def _read(self, model: str, draft: Draft, charge: Charge, display: Display) -> None:
+    async def _read(
+        self, model: str, draft: Draft, charge: Charge, display: Display
+    ) -> None:
         async with aclosing(self._ports.models.stream(model, draft.prompt)) as pieces:
             async for piece in pieces:
                 if isinstance(piece, Usage):
@@ -99,7 +110,9 @@ class Writing:
                     if not draft.parts:
                         metrics.took(draft.began, draft.channel, "first_text")
                         draft.parts.append(draft.opening)
-                        draft.usage = None  # of calls that ended before: they are charged
+                        draft.usage = (
+                            None  # of calls that ended before: they are charged
+                        )
                     draft.parts.append(piece)
                     if draft.terms.streams:
                         display.grow(draft.text)

@@ -1,4 +1,5 @@
-"""What becomes of what arrives: a message waits for its answer, a command is obeyed, an edit or a thumb is kept.
+"""What becomes of what arrives: a message waits for its answer, a command is obeyed, an
+edit or a thumb is kept.
 
 Whatever it is, accepting it returns once it is durable. What is refused is told so, once.
 """
@@ -47,7 +48,13 @@ class Intake:
     """Of one instance."""
 
     def __init__(
-        self, ports: Ports, options: Options, steering: Steering, worker: Worker, rush: Rush, tasks: Tasks
+        self,
+        ports: Ports,
+        options: Options,
+        steering: Steering,
+        worker: Worker,
+        rush: Rush,
+        tasks: Tasks,
     ) -> None:
         self._ports = ports
         self._options = options
@@ -75,20 +82,30 @@ class Intake:
             await self._votes.take(inbound)
         except AgentError:
             raise
-        except Exception as error:  # delivered again and again it would hold up all behind it
+        except (
+            Exception
+        ) as error:  # delivered again and again it would hold up all behind it
             log.exception("vote refused", error=type(error).__name__)
 
     async def _accept(self, inbound: Inbound) -> None:
-        bind_contextvars(turn=str(inbound.turn_id))  # in this task and all that it begins
+        bind_contextvars(
+            turn=str(inbound.turn_id)
+        )  # in this task and all that it begins
         try:
             with self._rush.arriving():
                 await self._take(inbound)
         except AgentError:
             raise
         except Exception as error:
-            # A message that no statement takes would be delivered again and again, and hold up all behind it.
+            # A message that no statement takes would be delivered again and again, and hold
+            # up all behind it.
             log.exception("message refused", error=type(error).__name__)
-            await self._say_once(inbound, say(Notice("This message can not be stored. Please put it differently.")))
+            await self._say_once(
+                inbound,
+                say(
+                    Notice("This message can not be stored. Please put it differently.")
+                ),
+            )
 
     async def _take(self, inbound: Inbound) -> None:
         refusal, parsed = self._refusal(inbound), parse_command(inbound.text)
@@ -96,7 +113,9 @@ class Intake:
             await self._bar(inbound)
         elif inbound.change != "new":
             await self._edit(inbound)
-        elif (refusal or parsed) and (limited := await self._ports.limiter.judge(inbound)):
+        elif (refusal or parsed) and (
+            limited := await self._ports.limiter.judge(inbound)
+        ):
             await self._hold_off(inbound, limited)
         elif refusal:
             await self._say_once(inbound, say(Notice(refusal)))
@@ -125,19 +144,30 @@ class Intake:
         log.info("accepted", seq=accepted.seq)
         if accepted.claim is not None:
             self._worker.begin(accepted.claim, _arrived(inbound, arrival, accepted))
-        elif self._steering.overlap(Audience(accepted.person, channel, inbound.address.chat)) is Overlap.INTERRUPT:
+        elif (
+            self._steering.overlap(
+                Audience(accepted.person, channel, inbound.address.chat)
+            )
+            is Overlap.INTERRUPT
+        ):
             self._worker.cut(accepted.conversation, Cut.INTERRUPTED)
 
     async def _bar(self, inbound: Inbound) -> None:
-        """Somebody who may not talk here. Their message is not stored. Raises PassedOver when they hear nothing."""
+        """Somebody who may not talk here. Their message is not stored. Raises PassedOver
+        when they hear nothing.
+        """
         log.info("barred", channel=inbound.address.channel)
         settings = self._ports.control.channel(inbound.address.channel)
-        if not is_stranger(settings, inbound) or self._strangers.judge([stranger_rule(inbound)]) is not None:
+        if (
+            not is_stranger(settings, inbound)
+            or self._strangers.judge([stranger_rule(inbound)]) is not None
+        ):
             raise PassedOver
         await self._say_once(inbound, say(Notice(stranger_sentence(inbound))))
 
     async def _hold_off(self, inbound: Inbound, limited: Limited) -> None:
-        """A message that came too early is not stored; its author hears so once in the limit's window.
+        """A message that came too early is not stored; its author hears so once in the
+        limit's window.
 
         Raises PassedOver when they did before.
         """
@@ -152,7 +182,8 @@ class Intake:
         text = inbound.text
         if len(text) > self._options.max_message_chars:
             return (
-                f"This message has {len(text)} characters; at most {self._options.max_message_chars} are possible. "
+                f"This message has {len(text)} characters; at most "
+                f"{self._options.max_message_chars} are possible. "
                 "Please send it in parts."
             )
         if not text.strip():
@@ -160,7 +191,10 @@ class Intake:
         if "\0" in text:
             return "This message has a NUL character in it and can not be stored. Please remove it."
         if not is_unicode(text):
-            return "This message is not valid Unicode (half a surrogate pair) and can not be stored."
+            return (
+                "This message is not valid Unicode (half a surrogate pair) "
+                "and can not be stored."
+            )
         return None
 
     async def _edit(self, inbound: Inbound) -> None:
@@ -176,24 +210,35 @@ class Intake:
             if last:
                 await self._ask(replace(inbound, text=last), retry=True)
             else:
-                await self._say_once(inbound, say("There is nothing to answer again yet."))
+                await self._say_once(
+                    inbound, say("There is nothing to answer again yet.")
+                )
             return
         where = inbound.address.channel, inbound.address.chat
         channel = self._ports.control.channel(where[0])
-        if command.name == "model" and argument not in ("", "default") and not permits(channel, argument):
+        if (
+            command.name == "model"
+            and argument not in ("", "default")
+            and not permits(channel, argument)
+        ):
             await self._say_once(inbound, say(model_refusal(channel, argument)))
             return
         made = await plan(
-            command, argument, inbound,
-            desk=self._ports.desk, models=self._ports.models,
+            command,
+            argument,
+            inbound,
+            desk=self._ports.desk,
+            models=self._ports.models,
             default_model=lambda person: self._steering.model(Audience(person, *where)),
-        )  # fmt: skip
+        )
         await self._say_once(inbound, made)
         if isinstance(made.effect, StopAnswer):
             self._worker.stop_writing(inbound.address.key)
 
     async def _say_once(self, inbound: Inbound, made: Plan) -> None:
-        """Does and answers something that is no message. Once: a repeated delivery finds its turn there."""
+        """Does and answers something that is no message. Once: a repeated delivery finds
+        its turn there.
+        """
         text = await self._ports.desk.once(inbound, made.effect, made.reply)
         if text is not None:
             metrics.turns.add(inbound.address.channel, "open")
@@ -203,11 +248,15 @@ class Intake:
 
 def _storable(name: str | None) -> str | None:
     """A name as Postgres can keep it, whole or not; people choose strange ones."""
-    return (name or "").replace("\0", "").encode("utf-8", "replace").decode()[:LONGEST_NAME] or None
+    return (name or "").replace("\0", "").encode("utf-8", "replace").decode()[
+        :LONGEST_NAME
+    ] or None
 
 
 def _arrived(inbound: Inbound, arrival: Arrival, accepted: Accepted) -> Loaded | None:
-    """What the claim needs to know, when the cached window is exactly one version behind; else None: read it."""
+    """What the claim needs to know, when the cached window is exactly one version behind;
+    else None: read it.
+    """
     window = Window(0, ()) if accepted.seq == 1 else arrival.window
     ours = accepted.seq == 1 or arrival.conversation == accepted.conversation
     if window is None or not ours or window.version != accepted.seq - 1:
@@ -215,7 +264,13 @@ def _arrived(inbound: Inbound, arrival: Arrival, accepted: Accepted) -> Loaded |
     author = None if inbound.direct else inbound.username
     asked = Message(accepted.seq, "user", inbound.text, author=author)
     waiting = Waiting(
-        accepted.seq, accepted.turn, inbound.address, accepted.user, inbound.user_id,
-        direct=inbound.direct, person=accepted.person, model=accepted.model,
-    )  # fmt: skip
+        accepted.seq,
+        accepted.turn,
+        inbound.address,
+        accepted.user,
+        inbound.user_id,
+        direct=inbound.direct,
+        person=accepted.person,
+        model=accepted.model,
+    )
     return Loaded(Window(accepted.seq, (*window.messages, asked)), (waiting,))

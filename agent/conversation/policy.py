@@ -1,4 +1,6 @@
-"""What operators want for one audience: a flag's rules over the channel's settings over the environment."""
+"""What operators want for one audience: a flag's rules over the channel's settings over the
+environment.
+"""
 
 from __future__ import annotations
 
@@ -24,17 +26,27 @@ def audience(key: tuple[str, str, str], waiting: Sequence[Waiting]) -> Audience:
 class Terms:
     """What holds for one answer."""
 
-    silence: str | None  # said instead of an answer ("": nothing); None: the model is asked
+    silence: (
+        str | None
+    )  # said instead of an answer ("": nothing); None: the model is asked
     model: str
     fallback_model: str  # asked when all others failed before the first word; "": none
     system_prompt: str
     streams: bool  # whether the answer is shown while it is being written
     longest: int  # so many of the window's last messages the model may see
-    record: Mapping[str, Any]  # kept with the answer: `epoch`; who takes part in anything: `variants`, `person`
+    record: Mapping[
+        str, Any
+    ]  # kept with the answer: `epoch`; who takes part in anything: `variants`, `person`
 
     def shown(self, messages: Sequence[Message], upto: int) -> tuple[Message, ...]:
-        """The messages of a window that the model may see; `upto` is the seq of the last one to be answered."""
-        known = [message for message in messages if message.role != "user" or message.seq <= upto]
+        """The messages of a window that the model may see; `upto` is the seq of the last
+        one to be answered.
+        """
+        known = [
+            message
+            for message in messages
+            if message.role != "user" or message.seq <= upto
+        ]
         return tuple(known[-self.longest :])
 
 
@@ -47,15 +59,18 @@ class Steering:
         self._options = options
 
     def terms(self, who: Audience, chosen: str | None) -> Terms:
-        """All that is obeyed in one answer; `chosen` is the model of the conversation or the person, if they have one.
+        """All that is obeyed in one answer; `chosen` is the model of the conversation or
+        the person, if they have one.
 
-        It is read here, without an await between: what operators do comes before all of it or after, never amid, so
-        that the record tells of exactly what was obeyed.
+        It is read here, without an await between: what operators do comes before all of it
+        or after, never amid, so that the record tells of exactly what was obeyed.
         """
         value, settings = self._flags.value, self._channel(who)
         prompt = settings.system_prompt or self._options.system_prompt
         return Terms(
-            silence=None if value(flags.REPLIES, who) else value(flags.MAINTENANCE_MESSAGE, who),
+            silence=None
+            if value(flags.REPLIES, who)
+            else value(flags.MAINTENANCE_MESSAGE, who),
             model=chosen or self.model(who),
             fallback_model=value(flags.FALLBACK_MODEL, who),
             system_prompt=value(flags.SYSTEM_PROMPT, who, prompt),
@@ -66,17 +81,25 @@ class Steering:
 
     def overlap(self, who: Audience) -> Overlap:
         """What happens to messages that arrive during an answer."""
-        return Overlap(self._flags.value(flags.OVERLAP, who, self._channel(who).overlap.value))
+        return Overlap(
+            self._flags.value(flags.OVERLAP, who, self._channel(who).overlap.value)
+        )
 
     def model(self, who: Audience) -> str:
-        """The model where neither conversation nor person chose one; an empty flag leaves it to the settings."""
+        """The model where neither conversation nor person chose one; an empty flag leaves
+        it to the settings.
+        """
         setting = default_model(self._channel(who), self._options.default_model)
         return self._flags.value(flags.DEFAULT_MODEL, who, setting) or setting
 
     def _record(self, who: Audience, unasked: Sequence[str]) -> dict[str, Any]:
         variants = self._flags.variants(who, unasked)
         record: dict[str, Any] = {"epoch": self._control.epoch}
-        return record | {"variants": dict(variants), "person": str(who.person)} if variants else record
+        return (
+            record | {"variants": dict(variants), "person": str(who.person)}
+            if variants
+            else record
+        )
 
     def _channel(self, who: Audience) -> ChannelSettings:
         return self._control.channel(who.channel or "")

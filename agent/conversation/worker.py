@@ -19,39 +19,66 @@ from agent.core.turns import Beat, Claim, Loaded, Undelivered
 from agent.ports import Ports
 
 WITHDRAWN = "This answer was withdrawn."
-"""Replaces a draft that an instance left which died, when its message was deleted or is not answered any more."""
+"""Replaces a draft that an instance left which died, when its message was deleted or is not
+answered any more.
+"""
 
 
 class Worker:
     """Works on claims, one answer after the other in each conversation."""
 
-    def __init__(self, ports: Ports, steering: Steering, rush: Rush, tasks: Tasks, *, lease_seconds: float) -> None:
+    def __init__(
+        self,
+        ports: Ports,
+        steering: Steering,
+        rush: Rush,
+        tasks: Tasks,
+        *,
+        lease_seconds: float,
+    ) -> None:
         self._ports = ports
         self._steering = steering
         self._endings = Endings(ports.deliveries, tasks.spawn)
-        self._answering = Answering(ports, steering, self._endings, tasks.spawn, lease_seconds=lease_seconds)
+        self._answering = Answering(
+            ports, steering, self._endings, tasks.spawn, lease_seconds=lease_seconds
+        )
         self._rush = rush
         self._tasks = tasks
         self._running: set[Running] = set()
-        self._latest: dict[UUID, asyncio.Task[None]] = {}  # the last work begun for a conversation
+        self._latest: dict[
+            UUID, asyncio.Task[None]
+        ] = {}  # the last work begun for a conversation
         self._delivering: set[UUID] = set()
 
-    def begin(self, claim: Claim, loaded: Loaded | None, *, recovered: bool = False) -> None:
+    def begin(
+        self, claim: Claim, loaded: Loaded | None, *, recovered: bool = False
+    ) -> None:
         """Answers this conversation from now on. `loaded` is what is known of it already."""
         running = Running(claim, claim.conversation, claim.key)
         before = self._latest.get(claim.conversation)
         self._running.add(running)
-        task = self._tasks.spawn(self._answer(running, loaded, before, recovered=recovered))
+        task = self._tasks.spawn(
+            self._answer(running, loaded, before, recovered=recovered)
+        )
         self._latest[claim.conversation] = task
 
     async def _answer(
-        self, running: Running, loaded: Loaded | None, before: asyncio.Task[None] | None, *, recovered: bool
+        self,
+        running: Running,
+        loaded: Loaded | None,
+        before: asyncio.Task[None] | None,
+        *,
+        recovered: bool,
     ) -> None:
         try:
             await self._rush.admit()
-            if before is not None:  # its answer is stored but still on its way: answers arrive in order
+            if (
+                before is not None
+            ):  # its answer is stored but still on its way: answers arrive in order
                 await asyncio.wait({before})
-            if running.cut is not None:  # edited meanwhile, or to be answered with a newer message
+            if (
+                running.cut is not None
+            ):  # edited meanwhile, or to be answered with a newer message
                 loaded = None
             await self._answering.run(running, loaded, recovered=recovered)
         finally:
@@ -59,7 +86,9 @@ class Worker:
             if self._latest.get(running.conversation) is asyncio.current_task():
                 del self._latest[running.conversation]
 
-    def cut(self, conversation: UUID, why: Cut, *, covering: UUID | None = None) -> None:
+    def cut(
+        self, conversation: UUID, why: Cut, *, covering: UUID | None = None
+    ) -> None:
         """Ends what is being written for it, or only an answer that covers this turn."""
         for running in self._running:
             covers = covering is None or covering in running.turns or not running.turns
@@ -84,13 +113,26 @@ class Worker:
         reply = channel.reply(answer.address, answer.placed, lead, repeat=repeat)
         self._delivering.add(lead)
         try:
-            await deliver(self._endings, reply, answer.turns, text, channel=channel.name, attempts=answer.attempts)
+            await deliver(
+                self._endings,
+                reply,
+                answer.turns,
+                text,
+                channel=channel.name,
+                attempts=answer.attempts,
+            )
         finally:
             self._delivering.discard(lead)
 
     async def beat(self) -> Beat:
-        """Renews what this instance holds, and heeds what others accepted for it. Raises StoreUnavailable."""
-        claims = {running.claim.fence: running for running in self._running if running.claim is not None}
+        """Renews what this instance holds, and heeds what others accepted for it. Raises
+        StoreUnavailable.
+        """
+        claims = {
+            running.claim.fence: running
+            for running in self._running
+            if running.claim is not None
+        }
         began = time.monotonic()
         leads = [running.turns[-1] for running in self._running if running.turns]
         beat = await self._ports.leases.beat(
@@ -109,22 +151,37 @@ class Worker:
         return beat
 
     def _heed(self, running: Running, fence: UUID, beat: Beat) -> None:
-        """What another instance accepted while this answer is written: a `/stop`, a message, an edit."""
+        """What another instance accepted while this answer is written: a `/stop`, a
+        message, an edit.
+        """
         if fence in beat.stopped:
             running.cut_short(Cut.STOPPED)
-        elif beat.held[fence] > running.covers and self._steering.overlap(running.audience) is Overlap.INTERRUPT:
+        elif (
+            beat.held[fence] > running.covers
+            and self._steering.overlap(running.audience) is Overlap.INTERRUPT
+        ):
             running.cut_short(Cut.INTERRUPTED)
         elif beat.edited[fence] > running.seen and running.heeds_edits:
             self._tasks.spawn(self._answering.look_again(running))
 
     async def sweep(self, look_back: float) -> None:
-        """Takes over what instances left that died in the last `look_back` seconds. Raises StoreUnavailable."""
+        """Takes over what instances left that died in the last `look_back` seconds. Raises
+        StoreUnavailable.
+        """
         for claim in await self._ports.leases.take_over(look_back=look_back):
             self.begin(claim, None, recovered=True)
         for answer in await self._ports.leases.take_deliveries(look_back=look_back):
             self._tasks.spawn(self.deliver(answer))
 
     def held(self) -> tuple[list[Claim], list[UUID]]:
-        """The claims that are still ours to hand back, and the turns that were attempted under them."""
-        held = [(running.claim, running.attempted) for running in self._running if running.claim is not None]
-        return [claim for claim, _ in held], [turn for _, attempted in held for turn in attempted]
+        """The claims that are still ours to hand back, and the turns that were attempted
+        under them.
+        """
+        held = [
+            (running.claim, running.attempted)
+            for running in self._running
+            if running.claim is not None
+        ]
+        return [claim for claim, _ in held], [
+            turn for _, attempted in held for turn in attempted
+        ]

@@ -17,7 +17,9 @@ class ChannelSettings:
     overlap: Overlap = Overlap.MERGE
     greeting: str = ""  # stands before the first answer of a conversation
     allowed_models: tuple[str, ...] = ()  # empty: all
-    allow: frozenset[str] = frozenset()  # platform ids of those who may talk to the agent; empty: all
+    allow: frozenset[str] = (
+        frozenset()
+    )  # platform ids of those who may talk to the agent; empty: all
     deny: frozenset[str] = frozenset()
     user_limit: Allowance = None  # None: the default
     chat_limit: Allowance = None
@@ -35,7 +37,9 @@ class WebhookReply:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Something that `agent doctor` found wrong, as one sentence, and what mends it (a command or a page)."""
+    """Something that `agent doctor` found wrong, as one sentence, and what mends it (a
+    command or a page).
+    """
 
     part: str
     problem: str

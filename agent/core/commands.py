@@ -1,4 +1,6 @@
-"""The commands people can type, the same on every channel. What they answer is in `agent.conversation.commands`."""
+"""The commands people can type, the same on every channel. What they answer is in
+`agent.conversation.commands`.
+"""
 
 from __future__ import annotations
 
@@ -31,8 +33,9 @@ _BY_NAME = {command.name: command for command in COMMANDS}
 def parse_command(text: str) -> tuple[Command, str] | None:
     """The command and its argument, or None when the text is an ordinary message.
 
-    `!name` is the same as `/name` (Slack has no slash commands in threads); `/name@bot` is Telegram's form in
-    groups. An unknown name is an ordinary message: people do write paths.
+    `!name` is the same as `/name` (Slack has no slash commands in threads); `/name@bot` is
+    Telegram's form in groups. An unknown name is an ordinary message: people do write
+    paths.
     """
     if text[:1] not in ("/", "!"):
         return None
@@ -43,5 +46,8 @@ def parse_command(text: str) -> tuple[Command, str] | None:
 
 def help_text() -> str:
     """What `/help` answers."""
-    lines = [f"- `/{c.name}{f' [{c.argument}]' if c.argument else ''}`: {c.summary}" for c in COMMANDS]
+    lines = [
+        f"- `/{c.name}{f' [{c.argument}]' if c.argument else ''}`: {c.summary}"
+        for c in COMMANDS
+    ]
     return "Write to me and I answer. Commands:\n\n" + "\n".join(lines)

@@ -24,7 +24,9 @@ class Usage:
     prompt_tokens: int
     completion_tokens: int
     cost_usd: Decimal | None = None
-    estimated: bool = False  # the server reported no usage; tokens were estimated from the text
+    estimated: bool = (
+        False  # the server reported no usage; tokens were estimated from the text
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,9 @@ class NewConversation:
 
 @dataclass(frozen=True, slots=True)
 class ChooseModel:
-    """Effect of `/model`: for the person in a direct chat, else for the conversation. None: the default."""
+    """Effect of `/model`: for the person in a direct chat, else for the conversation. None:
+    the default.
+    """
 
     model: str | None
 
@@ -44,7 +46,9 @@ Effect = NewConversation | ChooseModel | StopAnswer | OfferLink | AcceptLink
 
 
 Outcome = bool
-"""Whether the effect found something to change (a conversation to end, an answer to stop, a valid code)."""
+"""Whether the effect found something to change (a conversation to end, an answer to stop, a
+valid code).
+"""
 
 
 @dataclass(frozen=True, slots=True)

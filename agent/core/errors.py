@@ -13,8 +13,8 @@ AgentError
 └── DeliveryError           a platform did not take the answer; worth another try
     └── Undeliverable       … and never will (chat gone, bot removed)
 
-The first argument of each is one sentence for a person: what is wrong and what to do. It holds no message
-text, no token and no credential.
+The first argument of each is one sentence for a person: what is wrong and what to do. It
+holds no message text, no token and no credential.
 """
 
 from __future__ import annotations
@@ -26,7 +26,11 @@ class AgentError(Exception):
     @property
     def sentence(self) -> str:
         """What to show to a person."""
-        return str(self.args[0]) if self.args else type(self).__doc__ or type(self).__name__
+        return (
+            str(self.args[0])
+            if self.args
+            else type(self).__doc__ or type(self).__name__
+        )
 
 
 class ConfigurationError(AgentError):

@@ -1,9 +1,10 @@
 """How often somebody may speak: the generic cell rate algorithm (GCRA), pure and in memory.
 
-A subject has one number, the moment at which it will have used up nothing ("theoretical arrival time"). A message is
-taken when that moment is at most a window ahead, and moves it on by `seconds / count`. So `count` messages may come at
-once, and after them one in each `seconds / count`.
-The algorithm: ATM Forum, Traffic Management Specification 4.1 (af-tm-0121.000), section 4.4.2.
+A subject has one number, the moment at which it will have used up nothing ("theoretical
+arrival time"). A message is taken when that moment is at most a window ahead, and moves it
+on by `seconds / count`. So `count` messages may come at once, and after them one in each
+`seconds / count`. The algorithm: ATM Forum, Traffic Management Specification 4.1
+(af-tm-0121.000), section 4.4.2.
 """
 
 from __future__ import annotations
@@ -32,7 +33,9 @@ class Limit:
 
     @classmethod
     def parse(cls, text: str) -> Limit:
-        """Reads `60/minute`, `5/10s`, `3 per 2 hours`. Raises ValueError with the forms that are possible."""
+        """Reads `60/minute`, `5/10s`, `3 per 2 hours`. Raises ValueError with the forms
+        that are possible.
+        """
         match = _WRITTEN.fullmatch(text.strip().lower())
         if match is not None:
             unit = 1 if match[3] == "s" else _UNITS[match[3]]
@@ -47,7 +50,10 @@ class Limit:
     @property
     def window(self) -> str:
         """The window's name, as keys and people have it."""
-        return next((name for name, seconds in _UNITS.items() if seconds == self.seconds), f"{self.seconds}s")
+        return next(
+            (name for name, seconds in _UNITS.items() if seconds == self.seconds),
+            f"{self.seconds}s",
+        )
 
     @property
     def interval(self) -> float:
@@ -59,12 +65,16 @@ Allowance = Limit | Literal["off"] | None
 """A limit, none at all ("off"), or nothing said about it (None)."""
 
 PER_PERSON = Limit(60, 60)
-"""What one person may say where an operator set nothing else (the specification: 60 requests a minute)."""
+"""What one person may say where an operator set nothing else (the specification: 60
+requests a minute).
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One limit on one subject. `audience` is who hears of it when it is reached, once in a window."""
+    """One limit on one subject. `audience` is who hears of it when it is reached, once in a
+    window.
+    """
 
     scope: str  # user, chat, channel, ip, endpoint
     subject: str
@@ -93,31 +103,55 @@ class Limited:
     @property
     def sentence(self) -> str:
         """What the person hears."""
-        whose = {"user": "You are", "chat": "This chat is", "channel": "Everybody here together is"}
-        return f"{whose.get(self.scope, 'You are')} faster than I may answer. Please try again in {waiting(self.wait)}."
+        whose = {
+            "user": "You are",
+            "chat": "This chat is",
+            "channel": "Everybody here together is",
+        }
+        return (
+            f"{whose.get(self.scope, 'You are')} faster than I may answer. "
+            f"Please try again in {waiting(self.wait)}."
+        )
 
 
 class LocalLimiter:
     """GCRA in this process's memory, bounded. `clock` gives seconds that only grow."""
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic, size: int = REMEMBERED) -> None:
+    def __init__(
+        self, clock: Callable[[], float] = time.monotonic, size: int = REMEMBERED
+    ) -> None:
         self._clock = clock
         self._size = size
-        self._until: OrderedDict[str, float] = OrderedDict()  # by key, the least lately used first
+        self._until: OrderedDict[str, float] = (
+            OrderedDict()
+        )  # by key, the least lately used first
 
-    def judge(self, rules: Sequence[Rule], *, share: int = 1, slack: float = 0.0) -> Limited | None:
-        """Counts a message if all rules let it pass; else counts nothing and names the one to wait for longest.
+    def judge(
+        self, rules: Sequence[Rule], *, share: int = 1, slack: float = 0.0
+    ) -> Limited | None:
+        """Counts a message if all rules let it pass; else counts nothing and names the one
+        to wait for longest.
 
-        `share`: of each limit only so great a part is this process's. `slack`: seconds forgiven, at most half an
-        interval, so that it never makes room for one more at once.
+        `share`: of each limit only so great a part is this process's. `slack`: seconds
+        forgiven, at most half an interval, so that it never makes room for one more at
+        once.
         """
         now = self._clock()
         used = [self._used(rule, now, share) for rule in rules]
-        waits = [at + interval - burst * interval - now - min(slack, interval / 2) for at, interval, burst in used]
+        waits = [
+            at + interval - burst * interval - now - min(slack, interval / 2)
+            for at, interval, burst in used
+        ]
         longest = max(range(len(rules)), key=waits.__getitem__, default=None)
-        if longest is not None and waits[longest] > 1e-9:  # what sums of floats are off by
+        if (
+            longest is not None and waits[longest] > 1e-9
+        ):  # what sums of floats are off by
             rule = rules[longest]
-            return Limited(rule.scope, waits[longest], self._first(rule.told_key, now, rule.limit.seconds))
+            return Limited(
+                rule.scope,
+                waits[longest],
+                self._first(rule.told_key, now, rule.limit.seconds),
+            )
         for rule, (at, interval, _) in zip(rules, used, strict=True):
             self._put(rule.key, at + interval)
         return None
@@ -127,7 +161,9 @@ class LocalLimiter:
         self._until.clear()
 
     def _used(self, rule: Rule, now: float, share: int) -> tuple[float, float, int]:
-        """The moment at which nothing is used up any more, the interval, and how many may come at once."""
+        """The moment at which nothing is used up any more, the interval, and how many may
+        come at once.
+        """
         interval = rule.limit.interval * share
         burst = max(1, rule.limit.count // share)
         at = self._until.get(rule.key, now)

@@ -34,8 +34,12 @@ class Address:
     channel: str
     chat: str
     thread: str = ""
-    message: str = ""  # the platform's id of the message answered to, "" when there is none
-    extra: Mapping[str, str] = field(default_factory=dict)  # what only the channel understands
+    message: str = (
+        ""  # the platform's id of the message answered to, "" when there is none
+    )
+    extra: Mapping[str, str] = field(
+        default_factory=dict
+    )  # what only the channel understands
 
     @property
     def key(self) -> tuple[str, str, str]:
@@ -54,8 +58,9 @@ class Inbound:
     username: str | None = None
     direct: bool = True  # False in groups and threads, where the prompt names authors
     change: Literal["new", "edit", "delete", "vote", "unvote"] = "new"
-    """`edit` and `delete`: of the person's message with this id, as long as it is not answered. `vote` and `unvote`:
-    `text` is the Thumb that was given to, or taken from, the agent's message with this id; `thread` may be unknown.
+    """`edit` and `delete`: of the person's message with this id, as long as it is not
+    answered. `vote` and `unvote`: `text` is the Thumb that was given to, or taken from, the
+    agent's message with this id; `thread` may be unknown.
     """
 
     @property
@@ -65,15 +70,23 @@ class Inbound:
         Two of 10⁹ turns collide with probability 10⁻²¹.
         """
         name = "\0".join((self.address.channel, self.address.chat, self.message_id))
-        return UUID(bytes=blake2b(name.encode("utf-8", "surrogatepass"), digest_size=16).digest())
+        return UUID(
+            bytes=blake2b(
+                name.encode("utf-8", "surrogatepass"), digest_size=16
+            ).digest()
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class Placed:
-    """What already stands on the platform for an answer: enough to edit it later, from any instance."""
+    """What already stands on the platform for an answer: enough to edit it later, from any
+    instance.
+    """
 
     ids: tuple[str, ...]  # the platform's message ids, in reading order
-    extra: Mapping[str, str] = field(default_factory=dict)  # what only the channel understands
+    extra: Mapping[str, str] = field(
+        default_factory=dict
+    )  # what only the channel understands
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,16 +98,21 @@ class Message:
     content: str
     answers: int | None = None  # assistant: seq of the last message it answers
     author: str | None = None  # user: shown in the prompt of a group
-    notice: bool = False  # said by the agent about itself (an error, a stop): not part of the prompt
+    # said by the agent about itself (an error, a stop): not part of the prompt
+    notice: bool = False
 
     @property
     def reading_order(self) -> tuple[int, int]:
-        """A message that waited has a smaller seq than the answer it waited for, yet is read after it."""
+        """A message that waited has a smaller seq than the answer it waited for, yet is
+        read after it.
+        """
         return (self.seq, 0) if self.answers is None else (self.answers, 1)
 
 
 class Notice(str):
-    """What a person gets when there is no (whole) answer. A text like any other; a channel may show it apart."""
+    """What a person gets when there is no (whole) answer. A text like any other; a channel
+    may show it apart.
+    """
 
     __slots__ = ()
 

@@ -6,14 +6,16 @@ from agent.core.completion import Prompt
 from agent.core.messages import Message, Role, Window
 
 PER_MESSAGE = 4
-"""Tokens a message costs besides its text (role and separators), as OpenAI's cookbook counts them."""
+"""Tokens a message costs besides its text (role and separators), as OpenAI's cookbook
+counts them.
+"""
 
 
 def estimate_tokens(text: str) -> int:
     """Tokens of a text, without a tokenizer: one for every four bytes of UTF-8, rounded up.
 
-    OpenAI's rule of thumb of four characters a token, taken in bytes so that scripts beyond Latin are not
-    counted too low.
+    OpenAI's rule of thumb of four characters a token, taken in bytes so that scripts beyond
+    Latin are not counted too low.
     """
     return (len(text.encode("utf-8", "surrogatepass")) + 3) // 4
 
@@ -21,8 +23,9 @@ def estimate_tokens(text: str) -> int:
 def build_prompt(system: str, window: Window, *, upto: int, budget: int) -> Prompt:
     """The newest messages that fit into `budget` tokens, oldest first, none of them split.
 
-    `upto` is the seq of the last message to be answered: what waits behind it is left out. The newest message is
-    kept even if it alone is over the budget: the model's server may still take it, and says so if not.
+    `upto` is the seq of the last message to be answered: what waits behind it is left out.
+    The newest message is kept even if it alone is over the budget: the model's server may
+    still take it, and says so if not.
     """
     left = budget - estimate_tokens(system)
     chosen: list[tuple[Role, str]] = []

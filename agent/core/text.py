@@ -6,7 +6,9 @@ import json
 
 
 def is_unicode(text: str) -> bool:
-    """Whether it has no half of a surrogate pair, as a shell's stray byte or broken JSON becomes one."""
+    """Whether it has no half of a surrogate pair, as a shell's stray byte or broken JSON
+    becomes one.
+    """
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -26,4 +28,7 @@ def shown_name(name: str) -> str:
 
 def visible(text: str) -> str:
     """With escapes, as in JSON, for what a terminal would obey or not show; lines stay lines."""
-    return "".join(char if char.isprintable() or char == "\n" else json.dumps(char)[1:-1] for char in text)
+    return "".join(
+        char if char.isprintable() or char == "\n" else json.dumps(char)[1:-1]
+        for char in text
+    )

@@ -76,7 +76,9 @@ class Answer:
     metadata: Mapping[str, Any] = field(default_factory=dict)
     """`note`: why it is cut; `notice`: no answer; and on what terms it was given,
     as agent.conversation.policy records them."""
-    seen: int | None = None  # version of the window it was made from; None: edits after it do not matter
+    seen: int | None = (
+        None  # version of the window it was made from; None: edits after it do not matter
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,12 +86,16 @@ class Stored:
     """The verdict on an answer whose claim still held."""
 
     version: int
-    next_claim: Claim | None  # set when messages wait: the claim goes on, under a new fence
+    next_claim: (
+        Claim | None
+    )  # set when messages wait: the claim goes on, under a new fence
 
 
 @dataclass(frozen=True, slots=True)
 class Outdated:
-    """The verdict on an answer whose conversation had a message edited since its window: not stored, the claim kept."""
+    """The verdict on an answer whose conversation had a message edited since its window:
+    not stored, the claim kept.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +110,9 @@ class Loaded:
 class Undelivered:
     """An answer that was stored but not yet seen to arrive."""
 
-    turns: tuple[UUID, ...]  # all that the answer covers; the last holds the address, the first what is placed
+    turns: tuple[
+        UUID, ...
+    ]  # all that the answer covers; the last holds the address, the first what is placed
     address: Address
     placed: Placed | None
     text: str
@@ -115,8 +123,12 @@ class Undelivered:
 class Beat:
     """What a heartbeat tells."""
 
-    held: Mapping[UUID, int]  # claims still held, by fence: `asked` of the conversation; others are lost
-    edited: Mapping[UUID, int]  # the same claims: version that the conversation's last edit made, 0 if none
+    held: Mapping[
+        UUID, int
+    ]  # claims still held, by fence: `asked` of the conversation; others are lost
+    edited: Mapping[
+        UUID, int
+    ]  # the same claims: version that the conversation's last edit made, 0 if none
     stopped: frozenset[UUID]  # fences of answers that a person asked to stop
     bereaved: bool  # another instance stopped beating: look for what it left
     epoch: int  # of flags and channel settings, from Postgres
@@ -141,5 +153,7 @@ class Arrival:
     user: UUID | None = None
     conversation: UUID | None = None  # the one the window belongs to
     window: Window | None = None
-    epoch: int | None = None  # of flags and channel settings; 0: Redis has none, None: it did not answer
+    epoch: int | None = (
+        None  # of flags and channel settings; 0: Redis has none, None: it did not answer
+    )
     limited: Limited | None = None  # the message came too early

@@ -55,8 +55,12 @@ _decode = msgspec.json.Decoder(_Event).decode
 def open_model(name: str, settings: Settings, wire: Callable[[], Wire]) -> Anthropic:
     """Raises UnknownModel when there is no key, or an impossible one."""
     if settings.anthropic_api_key is None:
-        raise UnknownModel("anthropic: models need ANTHROPIC_API_KEY. Set it or choose another model.")
-    key = http_errors.sound_key(settings.anthropic_api_key.get_secret_value(), "ANTHROPIC_API_KEY")
+        raise UnknownModel(
+            "anthropic: models need ANTHROPIC_API_KEY. Set it or choose another model."
+        )
+    key = http_errors.sound_key(
+        settings.anthropic_api_key.get_secret_value(), "ANTHROPIC_API_KEY"
+    )
     server = Server(
         model=f"anthropic:{name}",
         url=f"{settings.anthropic_base_url.rstrip('/').removesuffix('/v1')}/v1/messages",
@@ -64,7 +68,9 @@ def open_model(name: str, settings: Settings, wire: Callable[[], Wire]) -> Anthr
         url_setting="ANTHROPIC_BASE_URL",
         headers={"x-api-key": key, "anthropic-version": _VERSION},
     )
-    return Anthropic(name, server, wire(), settings.models.get(server.model, UNKNOWN_MODEL).longest)
+    return Anthropic(
+        name, server, wire(), settings.models.get(server.model, UNKNOWN_MODEL).longest
+    )
 
 
 @dataclass(slots=True)
@@ -77,10 +83,16 @@ class _Tally:
     stop: str = ""
 
     def add(self, usage: _Usage | None) -> None:
-        """The start names the prompt's tokens, every later count of the answer's replaces the one before."""
+        """The start names the prompt's tokens, every later count of the answer's replaces
+        the one before.
+        """
         if usage is None:
             return
-        prompt = (usage.input_tokens, usage.cache_creation_input_tokens, usage.cache_read_input_tokens)
+        prompt = (
+            usage.input_tokens,
+            usage.cache_creation_input_tokens,
+            usage.cache_read_input_tokens,
+        )
         self.prompt_tokens = sum(count or 0 for count in prompt) or self.prompt_tokens
         self.completion_tokens = usage.output_tokens or self.completion_tokens
 
@@ -97,7 +109,9 @@ class Anthropic:
     async def stream(self, prompt: Prompt) -> AsyncGenerator[str | Reported]:
         tally = _Tally()
         try:
-            async with aclosing(self.wire.events(self.server, self._body(prompt), _is_last)) as events:
+            async with aclosing(
+                self.wire.events(self.server, self._body(prompt), _is_last)
+            ) as events:
                 async for raw in events:
                     event = self._event(raw)
                     tally.add(event.message.usage if event.message else event.usage)

@@ -13,21 +13,31 @@ from agent.llm.provider import Reported
 from agent.settings import UNKNOWN_MODEL, ModelSpec
 
 AROUND_MESSAGE = 16
-"""Tokens for what a server writes around each message. Chat templates take 3 to 8; this leaves room."""
+"""Tokens for what a server writes around each message. Chat templates take 3 to 8; this
+leaves room.
+"""
 
 AROUND_PROMPT = 512
-"""Tokens for what a server writes before and behind all messages: today's date, a system text of its own (Mistral's has
-about 400), the word that opens the answer; and for the message that is put in front where a conversation begins with
-an answer (agent/llm/provider.py)."""
+"""Tokens for what a server writes before and behind all messages: today's date, a system
+text of its own (Mistral's has about 400), the word that opens the answer; and for the
+message that is put in front where a conversation begins with an answer
+(agent/llm/provider.py)."""
 
-_FORMS: tuple[Literal["NFC", "NFD", "NFKC", "NFKD"], ...] = ("NFC", "NFD", "NFKC", "NFKD")
+_FORMS: tuple[Literal["NFC", "NFD", "NFKC", "NFKD"], ...] = (
+    "NFC",
+    "NFD",
+    "NFKC",
+    "NFKD",
+)
 
 
 def most_tokens(text: str) -> int:
-    """No tokenizer makes more tokens of a text than it has bytes: each token stands for at least one byte.
+    """No tokenizer makes more tokens of a text than it has bytes: each token stands for at
+    least one byte.
 
-    True of byte-level BPE (https://github.com/openai/tiktoken) and of SentencePiece with byte fallback. Some normalize
-    the text before (Qwen's to NFC, T5's to NFKC), which can make it longer, so the longest form counts.
+    True of byte-level BPE (https://github.com/openai/tiktoken) and of SentencePiece with
+    byte fallback. Some normalize the text before (Qwen's to NFC, T5's to NFKC), which can
+    make it longer, so the longest form counts.
     """
     if text.isascii():
         return len(text)
@@ -47,10 +57,17 @@ def worst_case(
     models: Mapping[str, ModelSpec] = MappingProxyType({}),
     fallbacks: Sequence[str] = (),
 ) -> Usage:
-    """The dearest way this call can end, whichever of the models answers. A price that is unknown makes it unknown."""
+    """The dearest way this call can end, whichever of the models answers. A price that is
+    unknown makes it unknown.
+    """
     most = most_prompt_tokens(prompt)
-    longest = {name: models.get(name, UNKNOWN_MODEL).longest for name in (model, *fallbacks)}
-    costs = [cost_usd(name, Reported(most, tokens), models) for name, tokens in longest.items()]
+    longest = {
+        name: models.get(name, UNKNOWN_MODEL).longest for name in (model, *fallbacks)
+    }
+    costs = [
+        cost_usd(name, Reported(most, tokens), models)
+        for name, tokens in longest.items()
+    ]
     known = [cost for cost in costs if cost is not None]
     dearest = max(known) if len(known) == len(costs) else None
     return Usage(model, most, max(longest.values()), dearest)

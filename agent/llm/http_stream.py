@@ -17,11 +17,14 @@ from agent.llm.http_errors import Server
 from agent.llm.provider import AttemptError
 from agent.settings import Settings
 
-_CONNECTIONS = 256  # answers in progress at once, per process; further ones wait within their first-byte limit
+# answers in progress at once, per process; further ones wait within their first-byte limit
+_CONNECTIONS = 256
 _IDLE_CONNECTIONS = 32
 _IDLE_SECONDS = 30.0
 _CONNECT_SECONDS = 10.0
-_DRAIN_SECONDS = 0.25  # after the last event: reading to the end lets the connection be used again
+_DRAIN_SECONDS = (
+    0.25  # after the last event: reading to the end lets the connection be used again
+)
 _ERROR_BYTES = 16_384
 
 IsLast = Callable[[ServerSentEvent], bool]
@@ -42,7 +45,9 @@ def open_wire(settings: Settings) -> Wire:
 
 @dataclass(frozen=True, slots=True)
 class Wire:
-    """Requests whose answers are event streams. Limits are seconds until the first byte, and between two."""
+    """Requests whose answers are event streams. Limits are seconds until the first byte,
+    and between two.
+    """
 
     client: httpx.AsyncClient
     first_byte: float
@@ -53,8 +58,11 @@ class Wire:
     async def aclose(self) -> None:
         await self.client.aclose()
 
-    async def events(self, server: Server, body: dict[str, Any], is_last: IsLast) -> AsyncGenerator[ServerSentEvent]:
-        """The events of one answer. Returns after the last one, or where the server closed its stream.
+    async def events(
+        self, server: Server, body: dict[str, Any], is_last: IsLast
+    ) -> AsyncGenerator[ServerSentEvent]:
+        """The events of one answer. Returns after the last one, or where the server closed
+        its stream.
 
         Raises AttemptError. The connection is released when this generator is closed.
         """
@@ -78,24 +86,36 @@ class Wire:
                 raise http_errors.broken(server) from None
 
     @asynccontextmanager
-    async def _asked(self, server: Server, body: dict[str, Any]) -> AsyncIterator[tuple[httpx.Response, _Patience]]:
+    async def _asked(
+        self, server: Server, body: dict[str, Any]
+    ) -> AsyncIterator[tuple[httpx.Response, _Patience]]:
         deadline = asyncio.get_running_loop().time() + self.first_byte
         response = await self._sent(server, body, deadline)
         try:
             patience = _Patience(response, server, deadline, self)
             if response.status_code != httpx.codes.OK:
                 error = await _beginning(response)
-                raise http_errors.refused(server, response.status_code, response.headers, error)
+                raise http_errors.refused(
+                    server, response.status_code, response.headers, error
+                )
             yield response, patience
         finally:
             await response.aclose()
 
-    async def _sent(self, server: Server, body: dict[str, Any], deadline: float) -> httpx.Response:
+    async def _sent(
+        self, server: Server, body: dict[str, Any], deadline: float
+    ) -> httpx.Response:
         # Lone surrogates are no UTF-8; people can paste them.
         content = json.dumps(body, ensure_ascii=False).encode("utf-8", "replace")
-        headers = {"content-type": "application/json", "accept": "text/event-stream", **server.headers}
+        headers = {
+            "content-type": "application/json",
+            "accept": "text/event-stream",
+            **server.headers,
+        }
         try:
-            request = self.client.build_request("POST", server.url, headers=headers, content=content)
+            request = self.client.build_request(
+                "POST", server.url, headers=headers, content=content
+            )
             async with asyncio.timeout_at(deadline):
                 return await self.client.send(request, stream=True)
         except TimeoutError:
@@ -110,10 +130,17 @@ class Wire:
 class _Patience(httpx.AsyncByteStream):
     """Stands between a response and its bytes: raises AttemptError when they stay away too long.
 
-    It sits below the event parser, so that a comment that only says "still here" counts as a sign of life.
+    It sits below the event parser, so that a comment that only says "still here" counts as
+    a sign of life.
     """
 
-    def __init__(self, response: httpx.Response, server: Server, first_deadline: float, wire: Wire) -> None:
+    def __init__(
+        self,
+        response: httpx.Response,
+        server: Server,
+        first_deadline: float,
+        wire: Wire,
+    ) -> None:
         assert isinstance(response.stream, httpx.AsyncByteStream)
         self._bytes = response.stream
         self._server = server
@@ -142,7 +169,9 @@ class _Patience(httpx.AsyncByteStream):
 
 
 async def _beginning(response: httpx.Response) -> bytes:
-    """The first bytes of an error; what stands there matters less than the status, so it may break off."""
+    """The first bytes of an error; what stands there matters less than the status, so it
+    may break off.
+    """
     read = bytearray()
     with suppress(AttemptError, httpx.HTTPError):
         async for chunk in response.aiter_bytes():

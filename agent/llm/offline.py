@@ -32,7 +32,9 @@ class Echo:
 def open_model(name: str, settings: Settings, wire: Callable[[], object]) -> Echo:
     """Raises UnknownModel for every name but the one there is."""
     if f"offline:{name}" != OFFLINE:
-        raise UnknownModel(f"There is only one offline model. Choose it with /model {OFFLINE}.")
+        raise UnknownModel(
+            f"There is only one offline model. Choose it with /model {OFFLINE}."
+        )
     return Echo()
 
 
@@ -51,7 +53,9 @@ def _memory(earlier: int, said: list[str]) -> str:
     given = f"I was given {earlier} earlier message{'' if earlier == 1 else 's'}"
     if not said:
         return f"{given}."
-    first = "" if len(said) == 1 else f" The first one I can see was: {_quoted(said[0])}"
+    first = (
+        "" if len(said) == 1 else f" The first one I can see was: {_quoted(said[0])}"
+    )
     return f"{given}. Before this you said: {_quoted(said[-1])}{first}"
 
 

@@ -50,11 +50,15 @@ _decode = msgspec.json.Decoder(_Chunk).decode
 
 
 def open_model(name: str, settings: Settings, wire: Callable[[], Wire]) -> OpenAI:
-    """Raises UnknownModel when OpenAI itself is to be asked without a key, or with an impossible one."""
+    """Raises UnknownModel when OpenAI itself is to be asked without a key, or with an
+    impossible one.
+    """
     base = settings.openai_base_url.rstrip("/")
     key = settings.openai_api_key
     if key is None and f"{base}/".startswith(OPENAI):
-        raise UnknownModel("openai: models need OPENAI_API_KEY (or OPENAI_BASE_URL of a server without keys).")
+        raise UnknownModel(
+            "openai: models need OPENAI_API_KEY (or OPENAI_BASE_URL of a server without keys)."
+        )
     server = Server(
         model=f"openai:{name}",
         url=f"{base}/chat/completions",
@@ -82,7 +86,9 @@ class OpenAI:
 
     async def stream(self, prompt: Prompt) -> AsyncGenerator[str | Reported]:
         body = {"model": self.name, "messages": _messages(prompt), "stream": True}
-        wording: Wording | None = Wording.first(self.server.url, self.longest, self.wire.learned.get(self.server.model))
+        wording: Wording | None = Wording.first(
+            self.server.url, self.longest, self.wire.learned.get(self.server.model)
+        )
         while wording:
             try:
                 async with aclosing(self._answer(body, wording)) as pieces:
@@ -96,10 +102,14 @@ class OpenAI:
                 if wording.renamed:
                     self.wire.learned[self.server.model] = wording.name
 
-    async def _answer(self, body: dict[str, Any], wording: Wording) -> AsyncGenerator[str | Reported]:
+    async def _answer(
+        self, body: dict[str, Any], wording: Wording
+    ) -> AsyncGenerator[str | Reported]:
         finish, usage, said = "", None, False
         try:
-            async with aclosing(self.wire.events(self.server, body | wording.fields, _is_last)) as events:
+            async with aclosing(
+                self.wire.events(self.server, body | wording.fields, _is_last)
+            ) as events:
                 async for event in events:
                     chunk = self._chunk(event)
                     usage = chunk.usage or usage

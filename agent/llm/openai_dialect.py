@@ -1,9 +1,10 @@
 """How a request is put to an OpenAI-compatible server. They differ, and say so only by refusing.
 
-OpenAI's own API calls the longest answer `max_completion_tokens`; its reasoning models refuse the older `max_tokens`
-(400, `unsupported_parameter`), and both at once are refused. Others know `max_tokens`: Ollama, LM Studio and older
-llama.cpp pass over the newer name in silence, so that nothing would be capped; Mistral and older vLLM refuse it (422 or
-400, `extra_forbidden`). So all but OpenAI are asked with `max_tokens` first.
+OpenAI's own API calls the longest answer `max_completion_tokens`; its reasoning models
+refuse the older `max_tokens` (400, `unsupported_parameter`), and both at once are refused.
+Others know `max_tokens`: Ollama, LM Studio and older llama.cpp pass over the newer name in
+silence, so that nothing would be capped; Mistral and older vLLM refuse it (422 or 400,
+`extra_forbidden`). So all but OpenAI are asked with `max_tokens` first.
 """
 
 from __future__ import annotations
@@ -18,7 +19,9 @@ LEAST = 512
 """Tokens: an answer cut to less is not worth having."""
 
 _NEWER, _OLDER = "max_completion_tokens", "max_tokens"
-_REFUSED = frozenset({400, 422})  # how servers answer to what they do not know, or to a number they do not like
+_REFUSED = frozenset(
+    {400, 422}
+)  # how servers answer to what they do not know, or to a number they do not like
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,18 +40,30 @@ class Wording:
 
     @property
     def fields(self) -> dict[str, Any]:
-        return {self.name: self.longest, **({"stream_options": {"include_usage": True}} if self.usage else {})}
+        return {
+            self.name: self.longest,
+            **({"stream_options": {"include_usage": True}} if self.usage else {}),
+        }
 
     def after(self, refusal: AttemptError) -> Wording | None:
         """What to try after this refusal; None when no other wording helps.
 
-        The longest answer only becomes shorter, never longer than what was set aside: vLLM and OpenAI refuse one for
-        which the context has no room beside the prompt, where others end it there.
+        The longest answer only becomes shorter, never longer than what was set aside: vLLM
+        and OpenAI refuse one for which the context has no room beside the prompt, where
+        others end it there.
         """
         if refusal.status not in _REFUSED:
             return None
         if refusal.objection == "longest too long":
-            return replace(self, longest=max(LEAST, self.longest // 2)) if self.longest > LEAST else None
+            return (
+                replace(self, longest=max(LEAST, self.longest // 2))
+                if self.longest > LEAST
+                else None
+            )
         if refusal.objection == "longest unknown" and not self.renamed:
-            return replace(self, name=_OLDER if self.name == _NEWER else _NEWER, renamed=True)
-        return replace(self, usage=False) if self.usage else None  # older servers do not know stream_options
+            return replace(
+                self, name=_OLDER if self.name == _NEWER else _NEWER, renamed=True
+            )
+        return (
+            replace(self, usage=False) if self.usage else None
+        )  # older servers do not know stream_options

@@ -11,7 +11,9 @@ from agent.core.completion import Prompt, Spent
 from agent.core.errors import ModelError
 
 Objection = Literal["", "longest unknown", "longest too long"]
-"""What a refusal says of the longest answer asked for: the server knows no such field, or the number is too large."""
+"""What a refusal says of the longest answer asked for: the server knows no such field, or
+the number is too large.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +37,10 @@ class Model(Protocol):
 class AttemptError(ModelError):
     """One attempt failed. The router decides by it what to try next; people see the sentence.
 
-    `again`: the same model may answer if it is asked again. `slow`: it took so long that another model should
-    be asked first. `may_cost`: the server may have worked on an answer, so it may have to be paid. `status`: of the
-    HTTP response, when it was that; `objection`: to what it objects. `spent`: what the attempts so far left to pay.
+    `again`: the same model may answer if it is asked again. `slow`: it took so long that
+    another model should be asked first. `may_cost`: the server may have worked on an
+    answer, so it may have to be paid. `status`: of the HTTP response, when it was that;
+    `objection`: to what it objects. `spent`: what the attempts so far left to pay.
     """
 
     def __init__(
@@ -61,19 +64,29 @@ class AttemptError(ModelError):
 
 
 class LongestReached(AttemptError):
-    """The answer was cut where the longest one asked for ends, in tokens: no failure of the model."""
+    """The answer was cut where the longest one asked for ends, in tokens: no failure of the
+    model.
+    """
 
     def __init__(self, longest: int) -> None:
-        super().__init__(f"The answer ends here: {longest:,} tokens are the most I may say at once. Ask me to go on.")
+        super().__init__(
+            f"The answer ends here: {longest:,} tokens are the most I may say at "
+            "once. Ask me to go on."
+        )
 
 
 def conversation(prompt: Prompt) -> list[dict[str, str]]:
     """The prompt's messages as chat APIs take them: the person first, then strictly alternating.
 
     Anthropic requires a first message by the user and text that is not blank
-    (https://docs.anthropic.com/en/api/messages); the chat templates of many open models require alternation.
+    (https://docs.anthropic.com/en/api/messages); the chat templates of many open models
+    require alternation.
     """
-    spoken = [(role, text) for role, text in prompt.messages if role != "system" and text.strip()]
+    spoken = [
+        (role, text)
+        for role, text in prompt.messages
+        if role != "system" and text.strip()
+    ]
     if not spoken or spoken[0][0] == "assistant":
         spoken.insert(0, ("user", "…"))
     return [

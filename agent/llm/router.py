@@ -41,12 +41,16 @@ Sleep = Callable[[float], Awaitable[object]]
 
 
 @asynccontextmanager
-async def open_models(settings: Settings, sleep: Sleep = asyncio.sleep) -> AsyncIterator[ModelRouter]:
+async def open_models(
+    settings: Settings, sleep: Sleep = asyncio.sleep
+) -> AsyncIterator[ModelRouter]:
     """The models these settings allow, over one HTTP client that is closed at the end."""
     router = ModelRouter(settings, sleep)
     metrics.know_models((settings.model, *settings.fallback_models, *settings.models))
     if settings.model != OFFLINE:
-        with suppress(UnknownModel):  # said to whoever asks it; here only its modules are loaded ahead of time
+        with suppress(
+            UnknownModel
+        ):  # said to whoever asks it; here only its modules are loaded ahead of time
             router.check(settings.model)
     try:
         yield router
@@ -90,15 +94,22 @@ class ModelRouter:
             return self._settings.context_tokens
         return spec.context - spec.longest
 
-    async def stream(self, model: str, prompt: Prompt) -> AsyncGenerator[str | Usage | Spent]:
-        """Text as it comes, and last its usage; also when the answer broke off, before ModelError is raised.
+    async def stream(
+        self, model: str, prompt: Prompt
+    ) -> AsyncGenerator[str | Usage | Spent]:
+        """Text as it comes, and last its usage; also when the answer broke off, before
+        ModelError is raised.
 
         Raises ModelError. When all models fail, it speaks of the one that was asked for.
         """
-        deadline = asyncio.get_running_loop().time() + self._settings.model_total_timeout
+        deadline = (
+            asyncio.get_running_loop().time() + self._settings.model_total_timeout
+        )
         async with aclosing(self._begin(model, prompt, deadline)) as steps:
             try:
-                while isinstance(begun := await self._within(deadline, model, anext(steps)), Spent):
+                while isinstance(
+                    begun := await self._within(deadline, model, anext(steps)), Spent
+                ):
                     yield begun
             except AttemptError as failed:
                 if failed.spent is not None:
@@ -108,7 +119,11 @@ class ModelRouter:
         async with aclosing(begun.rest) as rest:
             yield begun.first
             try:
-                while (piece := await self._within(deadline, begun.model, anext(rest, None))) is not None:
+                while (
+                    piece := await self._within(
+                        deadline, begun.model, anext(rest, None)
+                    )
+                ) is not None:
                     if isinstance(piece, Reported):
                         reported = piece
                     elif text := _storable(piece):
@@ -131,25 +146,35 @@ class ModelRouter:
                 return await step
         except TimeoutError:
             total = self._settings.model_total_timeout
-            late = AttemptError(f"{model} did not finish within {total:g} s. /retry asks again.")
+            late = AttemptError(
+                f"{model} did not finish within {total:g} s. /retry asks again."
+            )
             late.spent = Spent(None, again=False)
             raise late from None
 
-    async def _begin(self, model: str, prompt: Prompt, deadline: float) -> AsyncGenerator[_Begun | Spent]:
-        """Ends with an answer that has begun; before it, each call that may have to be paid and was not the last."""
+    async def _begin(
+        self, model: str, prompt: Prompt, deadline: float
+    ) -> AsyncGenerator[_Begun | Spent]:
+        """Ends with an answer that has begun; before it, each call that may have to be paid
+        and was not the last.
+        """
         names = list(dict.fromkeys((model, *self._settings.fallback_models)))
         failures: list[AttemptError] = []
         for name in names:
             last = name == names[-1]
             try:
-                async with aclosing(self._attempts(name, prompt, deadline, alone=last)) as steps:
+                async with aclosing(
+                    self._attempts(name, prompt, deadline, alone=last)
+                ) as steps:
                     async for step in steps:
                         yield step
                 return
             except AttemptError as failed:
                 failures.append(failed)
                 if len(names) > 1:
-                    _log.warning("A model failed before its first word: %s", failed.sentence)
+                    _log.warning(
+                        "A model failed before its first word: %s", failed.sentence
+                    )
             if failures[-1].spent is not None and not last:
                 yield replace(failures[-1].spent, again=True)
         failures[0].spent = failures[-1].spent
@@ -158,7 +183,9 @@ class ModelRouter:
     async def _attempts(
         self, name: str, prompt: Prompt, deadline: float, *, alone: bool
     ) -> AsyncGenerator[_Begun | Spent]:
-        """`alone`: no other model is left to ask, so this one is waited for as long as there is time."""
+        """`alone`: no other model is left to ask, so this one is waited for as long as
+        there is time.
+        """
         attempt = 0
         while True:
             attempt += 1
@@ -169,8 +196,17 @@ class ModelRouter:
                 metrics.model_failed(name, failed.status, slow=failed.slow)
                 pause = _pause(failed, attempt)
                 left = deadline - asyncio.get_running_loop().time()
-                bearable = left if alone else min(left, self._settings.model_first_byte_timeout)
-                if attempt == _ATTEMPTS or not failed.again or pause >= bearable or (failed.slow and not alone):
+                bearable = (
+                    left
+                    if alone
+                    else min(left, self._settings.model_first_byte_timeout)
+                )
+                if (
+                    attempt == _ATTEMPTS
+                    or not failed.again
+                    or pause >= bearable
+                    or (failed.slow and not alone)
+                ):
                     raise
                 spent = failed.spent
             if spent is not None:
@@ -187,7 +223,9 @@ class ModelRouter:
                     reported = piece
                 elif text := _storable(piece):
                     return _Begun(name, text, pieces)
-            raise AttemptError(f"{name} gave an empty answer. /retry asks again.", may_cost=True)
+            raise AttemptError(
+                f"{name} gave an empty answer. /retry asks again.", may_cost=True
+            )
         except UnknownModel as unknown:
             raise AttemptError(unknown.sentence) from unknown
         except AttemptError as failed:
@@ -206,19 +244,29 @@ class ModelRouter:
                 "A model is written provider:model, such as openai:gpt-5-mini; "
                 f"the providers are {', '.join(_PROVIDERS)}."
             )
-        return cast(Model, import_module(module).open_model(match["name"], self._settings, self._open_wire))
+        return cast(
+            Model,
+            import_module(module).open_model(
+                match["name"], self._settings, self._open_wire
+            ),
+        )
 
     def _open_wire(self) -> Wire:
-        # Loaded when first needed: httpx takes a fifth of a second that an offline conversation can save.
+        # Loaded when first needed: httpx takes a fifth of a second that an offline
+        # conversation can save.
         if self._wire is None:
             from agent.llm.http_stream import open_wire
 
             self._wire = open_wire(self._settings)
         return self._wire
 
-    def _usage(self, model: str, prompt: Prompt, said: list[str], reported: Reported | None) -> Usage:
+    def _usage(
+        self, model: str, prompt: Prompt, said: list[str], reported: Reported | None
+    ) -> Usage:
         most = self._settings.models.get(model, UNKNOWN_MODEL).longest
-        counted = reported or Reported(estimate_prompt(prompt), min(estimate_tokens("".join(said)), most))
+        counted = reported or Reported(
+            estimate_prompt(prompt), min(estimate_tokens("".join(said)), most)
+        )
         return Usage(
             model=model,
             prompt_tokens=counted.prompt_tokens,
@@ -229,7 +277,8 @@ class ModelRouter:
 
 
 def _pause(failed: AttemptError, attempt: int) -> float:
-    """Seconds before the next attempt: exponential with full jitter, at least what the server asked for.
+    """Seconds before the next attempt: exponential with full jitter, at least what the
+    server asked for.
 
     https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/
     """
@@ -239,4 +288,6 @@ def _pause(failed: AttemptError, attempt: int) -> float:
 
 
 def _storable(text: str) -> str:
-    return text.replace("\0", "")  # the one character that Postgres can not keep in a text
+    return text.replace(
+        "\0", ""
+    )  # the one character that Postgres can not keep in a text

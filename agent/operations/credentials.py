@@ -16,10 +16,12 @@ PUBLIC = frozenset({"discord_public_key"})  # settings that are no secret
 
 
 async def with_stored_credentials(settings: Settings) -> Settings:
-    """The settings, with what `agent channels credential` stored. The environment wins. No log shows it.
+    """The settings, with what `agent channels credential` stored. The environment wins. No
+    log shows it.
 
-    Without ENCRYPTION_KEYS nothing can be stored, so nothing is read. Raises ConfigurationError when no key opens what
-    is there for a channel of which the environment does not have everything: it would silently not be there.
+    Without ENCRYPTION_KEYS nothing can be stored, so nothing is read. Raises
+    ConfigurationError when no key opens what is there for a channel of which the
+    environment does not have everything: it would silently not be there.
     """
     if not settings.encryption_keys:
         return settings
@@ -31,7 +33,10 @@ async def with_stored_credentials(settings: Settings) -> Settings:
         async with open_database(postgres.url) as database:
             stored = await stored_credentials(database, secrets, given)
     missing = {name: value for name, value in stored.items() if name not in given}
-    values = {name: value if name in PUBLIC else SecretStr(value) for name, value in missing.items()}
+    values = {
+        name: value if name in PUBLIC else SecretStr(value)
+        for name, value in missing.items()
+    }
     complete = settings.model_copy(update=values)
     hide(complete)
     return complete

@@ -26,13 +26,17 @@ _PAGE = "See docs/configuration.md."
 
 
 async def diagnose(settings: Settings, *, only: str | None = None) -> list[Finding]:
-    """Tries every configured part for real; of the channels this one only, if one is named. Empty: all is well.
+    """Tries every configured part for real; of the channels this one only, if one is named.
+    Empty: all is well.
 
-    Postgres comes first: it holds tokens, and channels look at the chats it knows. The others go side by side.
+    Postgres comes first: it holds tokens, and channels look at the chats it knows. The
+    others go side by side.
     """
     postgres = await _try_postgres(settings)
     others = await asyncio.gather(
-        _try_redis(settings), _try_model(settings), _try_channels(settings, only, reachable=not postgres)
+        _try_redis(settings),
+        _try_model(settings),
+        _try_channels(settings, only, reachable=not postgres),
     )
     return [finding for findings in (postgres, *others) for finding in findings]
 
@@ -63,7 +67,8 @@ async def _write(url: str) -> None:
         await transaction.start()
         try:
             await connection.execute(
-                "INSERT INTO audit_log (actor, action, subject) VALUES ('doctor', 'try', 'postgres')"
+                "INSERT INTO audit_log (actor, action, subject) VALUES "
+                "('doctor', 'try', 'postgres')"
             )
             await connection.execute("CREATE TABLE agent_doctor_tries ()")
         finally:
@@ -81,26 +86,38 @@ async def _try_redis(settings: Settings) -> Sequence[Finding]:
 
 
 async def _try_model(settings: Settings) -> Sequence[Finding]:
-    """The shortest request there is, to the default model; of the others only whether they could be asked."""
+    """The shortest request there is, to the default model; of the others only whether they
+    could be asked.
+    """
     async with open_models(settings) as models:
         try:
             check_models(settings, models)
             if settings.model != OFFLINE:
                 prompt = Prompt("", (("user", "Say ok."),))
                 async with aclosing(models.stream(settings.model, prompt)) as answer:
-                    await anext(piece async for piece in answer if isinstance(piece, str))
+                    await anext(
+                        piece async for piece in answer if isinstance(piece, str)
+                    )
         except (ConfigurationError, ModelError) as error:
             return [Finding("model", error.sentence, _PAGE)]
     return []
 
 
-async def _try_channels(settings: Settings, only: str | None, *, reachable: bool) -> Sequence[Finding]:
-    """Each by itself; without the database (`reachable`) those of the settings, which then know no chats."""
+async def _try_channels(
+    settings: Settings, only: str | None, *, reachable: bool
+) -> Sequence[Finding]:
+    """Each by itself; without the database (`reachable`) those of the settings, which then
+    know no chats.
+    """
     try:
         async with _remembered(settings) if reachable else nullcontext() as behind:
             if behind is not None:
                 settings = await with_stored_credentials(settings)
-            channels = [each for each in configured_channels(settings, behind) if only in (None, each.name)]
+            channels = [
+                each
+                for each in configured_channels(settings, behind)
+                if only in (None, each.name)
+            ]
             found = await asyncio.gather(*map(_try_channel, channels))
     except ConfigurationError as error:
         return [Finding("channels", error.sentence, _PAGE)]

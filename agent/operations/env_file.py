@@ -25,20 +25,25 @@ _BINDING = re.compile(
 
 
 def write_env(path: Path, values: Mapping[str, str]) -> None:
-    """Sets these; other lines, comments and their order stay. In one step, readable to its owner alone (0600).
+    """Sets these; other lines, comments and their order stay. In one step, readable to its
+    owner alone (0600).
 
-    Raises ConfigurationError when a value is nothing that a setting can be, or the file can not be written.
+    Raises ConfigurationError when a value is nothing that a setting can be, or the file can
+    not be written.
     """
     for name, value in values.items():
         if not _SAFE.fullmatch(value):
             raise ConfigurationError(
-                f"{name} has a blank or a character that no token has: copy it again, without quotes."
+                f"{name} has a blank or a character that no token has: copy it "
+                "again, without quotes."
             )
     target = path.resolve()  # a link stays one
     try:
         _replace(target, changed(_read(target), values))
     except OSError as error:
-        raise ConfigurationError(f"{path} can not be written: {error.strerror}. Correct its rights.") from error
+        raise ConfigurationError(
+            f"{path} can not be written: {error.strerror}. Correct its rights."
+        ) from error
 
 
 def changed(text: str, values: Mapping[str, str]) -> str:
@@ -47,7 +52,9 @@ def changed(text: str, values: Mapping[str, str]) -> str:
     known = {binding.key for binding in bindings}
     lines = "".join(_line(binding, values) for binding in bindings)
     end = "\r\n" if "\r\n" in text else "\n"
-    added = "".join(f"{name}={value}{end}" for name, value in values.items() if name not in known)
+    added = "".join(
+        f"{name}={value}{end}" for name, value in values.items() if name not in known
+    )
     return lines + (end if added and lines and not lines.endswith(end) else "") + added
 
 
@@ -70,7 +77,9 @@ def _read(path: Path) -> str:
 
 def _replace(path: Path, text: str) -> None:
     """Whoever reads it meanwhile sees the old file or the new one."""
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f"{path.name}.")  # made with mode 0600
+    descriptor, name = tempfile.mkstemp(
+        dir=path.parent, prefix=f"{path.name}."
+    )  # made with mode 0600
     try:
         with open(descriptor, "w", encoding="utf-8", newline="") as file:  # noqa: PTH123
             file.write(text)

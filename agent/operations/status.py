@@ -41,7 +41,11 @@ class Check:
 async def examine(settings: Settings) -> list[Check]:
     """Looks at every part; changes nothing."""
     postgres = await _postgres(settings)
-    stored = all(check.state == "ok" for check in postgres if check.part in ("postgres", "schema"))
+    stored = all(
+        check.state == "ok"
+        for check in postgres
+        if check.part in ("postgres", "schema")
+    )
     return [
         await _model(settings),
         *postgres,
@@ -57,8 +61,15 @@ async def _model(settings: Settings) -> Check:
             check_models(settings, models)
         except ConfigurationError as error:
             return Check("model", "not well", error.sentence, facts)
-    offline = ", which only repeats: set OPENAI_API_KEY or ANTHROPIC_API_KEY for a real one"
-    return Check("model", "ok", settings.model + (offline if settings.model == OFFLINE else ""), facts)
+    offline = (
+        ", which only repeats: set OPENAI_API_KEY or ANTHROPIC_API_KEY for a real one"
+    )
+    return Check(
+        "model",
+        "ok",
+        settings.model + (offline if settings.model == OFFLINE else ""),
+        facts,
+    )
 
 
 async def _postgres(settings: Settings) -> list[Check]:
@@ -66,7 +77,10 @@ async def _postgres(settings: Settings) -> list[Check]:
         async with reach_postgres(settings) as postgres:
             revision = await migrate.current_revision(postgres.url)
             if revision != migrate.HEAD:
-                return [await _server(postgres, revision), await _schema(postgres, revision)]
+                return [
+                    await _server(postgres, revision),
+                    await _schema(postgres, revision),
+                ]
             async with open_database(postgres.url) as database:
                 return [
                     await _server(postgres, revision),
@@ -90,8 +104,14 @@ async def _server(postgres: Postgres, revision: str | None) -> Check:
         version = str(await connection.fetchval("SHOW server_version"))
     finally:
         await connection.close()
-    facts = {"embedded": bool(postgres.embedded), "version": version, "revision": revision}
-    return Check("postgres", "ok", postgres.embedded or f"Postgres {version}, a server", facts)
+    facts = {
+        "embedded": bool(postgres.embedded),
+        "version": version,
+        "revision": revision,
+    }
+    return Check(
+        "postgres", "ok", postgres.embedded or f"Postgres {version}, a server", facts
+    )
 
 
 async def _schema(postgres: Postgres, revision: str | None) -> Check:
@@ -114,7 +134,10 @@ async def _partitions(database: Database) -> Check:
 
 
 async def _turns(database: Database) -> Check:
-    found = "SELECT count(*), extract(epoch FROM now() - min(created_at)) FROM turns WHERE state = 'open'"
+    found = (
+        "SELECT count(*), extract(epoch FROM now() - min(created_at)) FROM "
+        "turns WHERE state = 'open'"
+    )
     async with database.engine.connect() as connection:
         count, age = (await connection.execute(text(found))).one()
     facts = {"open": count, "oldest_seconds": float(age) if age is not None else None}
@@ -131,8 +154,14 @@ async def _instances(database: Database) -> Check:
     )
     async with database.engine.connect() as connection:
         rows = (await connection.execute(text(alive), {"lease": LEASE_SECONDS})).all()
-    facts = {"alive": [{"host": row.host, "pid": row.pid, "channels": row.channels} for row in rows]}
-    names = ", ".join(f"{row.host} ({row.pid}): {' '.join(row.channels)}" for row in rows)
+    facts = {
+        "alive": [
+            {"host": row.host, "pid": row.pid, "channels": row.channels} for row in rows
+        ]
+    }
+    names = ", ".join(
+        f"{row.host} ({row.pid}): {' '.join(row.channels)}" for row in rows
+    )
     return Check("instances", "ok", names or "none is running", facts)
 
 
@@ -142,20 +171,31 @@ async def check_redis(settings: Settings) -> Check:
         async with reach_redis(settings) as (url, description), open_redis(url) as pipe:
             version = str((await pipe.client.info("server")).get("redis_version", ""))
             facts = {"embedded": bool(description), "version": version}
-            return Check("redis", "ok", description or f"Redis {version}, a server", facts)
+            return Check(
+                "redis", "ok", description or f"Redis {version}, a server", facts
+            )
     except AuthenticationError:
-        return Check("redis", "not well", "Redis refused the password. Correct REDIS_URL.")
+        return Check(
+            "redis", "not well", "Redis refused the password. Correct REDIS_URL."
+        )
     except AgentError as error:
         return Check("redis", "not well", error.sentence)
     except (RedisError, OSError):
-        return Check("redis", "slower", "it does not answer; the agent works without it. Correct REDIS_URL.")
+        return Check(
+            "redis",
+            "slower",
+            "it does not answer; the agent works without it. Correct REDIS_URL.",
+        )
 
 
 async def _channels(settings: Settings, *, stored: bool) -> Check:
     """Those that have a token: in the environment, or `stored` in a database that can be read."""
     try:
         settings = await with_stored_credentials(settings) if stored else settings
-        names = ["terminal", *(channel.name for channel in configured_channels(settings))]
+        names = [
+            "terminal",
+            *(channel.name for channel in configured_channels(settings)),
+        ]
     except ConfigurationError as error:
         return Check("channels", "not well", error.sentence)
     return Check("channels", "ok", ", ".join(names), {"configured": names})

@@ -29,24 +29,48 @@ FROM control_epoch
 
 
 async def flags_in_force(database: Database) -> Told:
-    """What is set, which experiments run, and on how many instances the newest change is applied."""
+    """What is set, which experiments run, and on how many instances the newest change is
+    applied.
+    """
     async with database.engine.connect() as connection:
         row = (await connection.execute(_IN_FORCE, {"lease": LEASE_SECONDS})).one()
-    facts = {"epoch": row.epoch, "rules": row.rules, "applied": row.applied, "instances": row.instances}
+    facts = {
+        "epoch": row.epoch,
+        "rules": row.rules,
+        "applied": row.applied,
+        "instances": row.instances,
+    }
     facts |= {"experiments": row.running or []}
-    where = f"applied on {row.applied} of {row.instances} instances" if row.instances else "no instance runs"
+    where = (
+        f"applied on {row.applied} of {row.instances} instances"
+        if row.instances
+        else "no instance runs"
+    )
     running = f", experiments running: {', '.join(row.running)}" if row.running else ""
     return "ok", f"{row.rules} set, epoch {row.epoch}, {where}{running}", facts
 
 
 async def flags_without_postgres(settings: Settings) -> Told:
-    """Running instances go on with the last values they know; this is what one that starts would take."""
+    """Running instances go on with the last values they know; this is what one that starts
+    would take.
+    """
     kept, source = await _in_redis(settings), "Redis"
     if kept is None:
-        kept, source = disk_copy.load(settings.agent_home / disk_copy.FILE), "AGENT_HOME"
+        kept, source = (
+            disk_copy.load(settings.agent_home / disk_copy.FILE),
+            "AGENT_HOME",
+        )
     has = f"has epoch {kept.epoch} from {source}" if kept else "has the defaults"
-    facts = {"stale": True, "epoch": kept.epoch if kept else None, "source": source if kept else "defaults"}
-    return "not well", f"STALE: no change arrives; an instance keeps what it knows, one that starts {has}", facts
+    facts = {
+        "stale": True,
+        "epoch": kept.epoch if kept else None,
+        "source": source if kept else "defaults",
+    }
+    return (
+        "not well",
+        f"STALE: no change arrives; an instance keeps what it knows, one that starts {has}",
+        facts,
+    )
 
 
 async def _in_redis(settings: Settings) -> Stored | None:

@@ -1,6 +1,7 @@
 """The report of an experiment: what each variant did for people, and how sure that is. Pure.
 
-A person is the unit: they were assigned, and what they write is not independent of what they wrote before.
+A person is the unit: they were assigned, and what they write is not independent of what
+they wrote before.
 """
 
 from __future__ import annotations
@@ -17,20 +18,34 @@ from agent.reports import statistics
 from agent.reports.statistics import Interval, Sample
 
 MetricName = Literal[
-    "answers", "latency", "tokens", "cost", "failures", "retries", "thumbs", "thumbs_up", "thumbs_down"
-]  # fmt: skip
+    "answers",
+    "latency",
+    "tokens",
+    "cost",
+    "failures",
+    "retries",
+    "thumbs",
+    "thumbs_up",
+    "thumbs_down",
+]
 PRIMARY: MetricName = "answers"
 
 ERROR_RATE = 0.05
-"""How often one variant that is no different is called better or worse at most, however often somebody looks."""
+"""How often one variant that is no different is called better or worse at most, however
+often somebody looks.
+"""
 
 FEWEST = 100
-"""People in each group before a verdict: sequential intervals are for means that are nearly normal."""
+"""People in each group before a verdict: sequential intervals are for means that are nearly
+normal.
+"""
 
 SPLIT_P = 0.001
 SPLIT_DEVIATION = 0.001
 SPLIT_EXPECTED = 5.0
-"""A split is wrong below this p-value and from this deviation of a share on; told once each variant expects so many."""
+"""A split is wrong below this p-value and from this deviation of a share on; told once each
+variant expects so many.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +70,9 @@ METRICS: Mapping[MetricName, Metric] = {
         Metric("retries", "retries per person", "", False),
         Metric("thumbs", "thumbs up among a person's thumbs", "share", True),
         Metric("thumbs_up", "people with a thumb up", "share", True, yes_or_no=True),
-        Metric("thumbs_down", "people with a thumb down", "share", False, yes_or_no=True),
+        Metric(
+            "thumbs_down", "people with a thumb down", "share", False, yes_or_no=True
+        ),
     )
 }
 
@@ -66,7 +83,9 @@ class Group:
 
     people: int = 0
     unknown_costs: int = 0  # answers whose price nobody knows
-    values: dict[MetricName, array[float]] = field(default_factory=lambda: {name: array("d") for name in METRICS})
+    values: dict[MetricName, array[float]] = field(
+        default_factory=lambda: {name: array("d") for name in METRICS}
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +96,9 @@ class Figures:
     started_at: datetime
     ended_at: datetime | None
     groups: Mapping[str, Group]  # of every variant, in its order
-    crossed: int  # people seen in several variants (accounts linked meanwhile); in no group
+    crossed: (
+        int  # people seen in several variants (accounts linked meanwhile); in no group
+    )
 
 
 class Verdict(Enum):
@@ -91,7 +112,9 @@ class Verdict(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """A variant beside the control in one metric. Intervals are None where chance can not be measured."""
+    """A variant beside the control in one metric. Intervals are None where chance can not
+    be measured.
+    """
 
     metric: Metric
     variant: str
@@ -101,7 +124,9 @@ class Comparison:
     sequential: Interval | None  # holds however often somebody looks
     relative: Interval | None  # sequential, of variant ÷ control − 1
     verdict: Verdict | None  # None: the split is wrong, nothing may be concluded
-    lacking: int | None  # people, in each of both groups, until a verdict; None: nobody can tell
+    lacking: (
+        int | None
+    )  # people, in each of both groups, until a verdict; None: nobody can tell
 
     @property
     def difference(self) -> float:
@@ -125,11 +150,22 @@ class Split:
     def deviation(self) -> float:
         """The largest difference between a share and what the weights say."""
         people = sum(self.counts.values())
-        return max(abs(self.counts[name] / people - share) for name, share in self.expected.items()) if people else 0.0
+        return (
+            max(
+                abs(self.counts[name] / people - share)
+                for name, share in self.expected.items()
+            )
+            if people
+            else 0.0
+        )
 
     @property
     def wrong(self) -> bool:
-        return self.p_value is not None and self.p_value < SPLIT_P and self.deviation >= SPLIT_DEVIATION
+        return (
+            self.p_value is not None
+            and self.p_value < SPLIT_P
+            and self.deviation >= SPLIT_DEVIATION
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +175,8 @@ class Report:
     figures: Figures
     primary: Metric
     split: Split
-    confidence: float  # of each interval: what ERROR_RATE leaves, shared among the variants (Bonferroni)
+    # of each interval: what ERROR_RATE leaves, shared among the variants (Bonferroni)
+    confidence: float
     comparisons: Sequence[Comparison]  # the primary metric first
 
 
@@ -148,7 +185,10 @@ def report_of(figures: Figures, primary: MetricName = PRIMARY) -> Report:
     split = _split(figures)
     control, *others = figures.experiment.variants
     alpha = ERROR_RATE / len(others)
-    metrics = (METRICS[primary], *(metric for metric in METRICS.values() if metric.name != primary))
+    metrics = (
+        METRICS[primary],
+        *(metric for metric in METRICS.values() if metric.name != primary),
+    )
     comparisons = [
         _compare(figures, metric, control, variant, alpha, conclude=not split.wrong)
         for metric in metrics
@@ -158,9 +198,17 @@ def report_of(figures: Figures, primary: MetricName = PRIMARY) -> Report:
 
 
 def _compare(
-    figures: Figures, metric: Metric, control: Variant, variant: Variant, alpha: float, *, conclude: bool
+    figures: Figures,
+    metric: Metric,
+    control: Variant,
+    variant: Variant,
+    alpha: float,
+    *,
+    conclude: bool,
 ) -> Comparison:
-    before, after = (figures.groups[one.name].values[metric.name] for one in (control, variant))
+    before, after = (
+        figures.groups[one.name].values[metric.name] for one in (control, variant)
+    )
     first, second = statistics.sample_of(before), statistics.sample_of(after)
     fixed = None
     if metric.yes_or_no and before and after:
@@ -172,36 +220,64 @@ def _compare(
         detect = figures.experiment.detect
         verdict = judge(first, second, metric, detect, alpha)
         share = variant.weight / (control.weight + variant.weight)
-        lacking = people_lacking(first, second, detect, share, alpha) if verdict is Verdict.NOT_YET else 0
-    return Comparison(metric, variant.name, first, second, fixed, *sequential(first, second, alpha), verdict, lacking)
+        lacking = (
+            people_lacking(first, second, detect, share, alpha)
+            if verdict is Verdict.NOT_YET
+            else 0
+        )
+    return Comparison(
+        metric,
+        variant.name,
+        first,
+        second,
+        fixed,
+        *sequential(first, second, alpha),
+        verdict,
+        lacking,
+    )
 
 
-def sequential(control: Sample, variant: Sample, alpha: float) -> tuple[Interval | None, Interval | None]:
+def sequential(
+    control: Sample, variant: Sample, alpha: float
+) -> tuple[Interval | None, Interval | None]:
     """Where variant − control and variant ÷ control − 1 lie."""
     if not statistics.measurable(control, variant):
         return None, None
     reach = statistics.sequential_reach(control.count + variant.count, alpha)
     groups = statistics.cautious(control, variant)
-    return statistics.difference(*groups, reach), statistics.relative_difference(*groups, reach)
+    return statistics.difference(*groups, reach), statistics.relative_difference(
+        *groups, reach
+    )
 
 
-def judge(control: Sample, variant: Sample, metric: Metric, detect: float, alpha: float) -> Verdict:
-    """What may be said, from the sequential interval alone; `detect`: the least relative difference worth knowing."""
+def judge(
+    control: Sample, variant: Sample, metric: Metric, detect: float, alpha: float
+) -> Verdict:
+    """What may be said, from the sequential interval alone; `detect`: the least relative
+    difference worth knowing.
+    """
     absolute, relative = sequential(control, variant, alpha)
     if absolute is None or min(control.count, variant.count) < FEWEST:
         return Verdict.NOT_YET
     if absolute.low > 0 or absolute.high < 0:
-        return Verdict.BETTER if (absolute.low > 0) == metric.more_is_better else Verdict.WORSE
+        return (
+            Verdict.BETTER
+            if (absolute.low > 0) == metric.more_is_better
+            else Verdict.WORSE
+        )
     if relative is not None and -detect < relative.low and relative.high < detect:
         return Verdict.NO_DIFFERENCE
     return Verdict.NOT_YET
 
 
-def people_lacking(control: Sample, variant: Sample, detect: float, share: float, alpha: float) -> int | None:
-    """How many more people each of both groups needs until there is a verdict; `share` of them are in the variant.
+def people_lacking(
+    control: Sample, variant: Sample, detect: float, share: float, alpha: float
+) -> int | None:
+    """How many more people each of both groups needs until there is a verdict; `share` of
+    them are in the variant.
 
-    Until a difference of `detect` is found as a rule; if they are there already, until there is a verdict for sure.
-    None: nobody can tell.
+    Until a difference of `detect` is found as a rule; if they are there already, until
+    there is a verdict for sure. None: nobody can tell.
     """
     to_begin = FEWEST - min(control.count, variant.count)
     if not statistics.measurable(control, variant):
@@ -212,7 +288,11 @@ def people_lacking(control: Sample, variant: Sample, detect: float, share: float
     groups = statistics.cautious(control, variant)
     for people_for in (statistics.people_to_find, statistics.people_to_settle):
         people = people_for(*groups, size, share, alpha)
-        lacking = None if people is None else statistics.missing(control, variant, people, share)
+        lacking = (
+            None
+            if people is None
+            else statistics.missing(control, variant, people, share)
+        )
         if lacking != 0:
             return None if lacking is None else max(lacking, to_begin)
     return max(to_begin, 1)
@@ -226,4 +306,8 @@ def _split(figures: Figures) -> Split:
     enough = min(expected) * sum(counts) >= SPLIT_EXPECTED
     p_value = statistics.split_p_value(counts, weights) if enough else None
     names = [variant.name for variant in variants]
-    return Split(dict(zip(names, expected, strict=True)), dict(zip(names, counts, strict=True)), p_value)
+    return Split(
+        dict(zip(names, expected, strict=True)),
+        dict(zip(names, counts, strict=True)),
+        p_value,
+    )

@@ -1,11 +1,14 @@
-"""How sure a comparison of two groups of people can be. Pure; scipy computes and is imported when first needed.
+"""How sure a comparison of two groups of people can be. Pure; scipy computes and is
+imported when first needed.
 
-Two kinds of interval for a difference of means. The fixed one holds for one look at the numbers: Welch's, for
-proportions Newcombe's. The sequential one holds however often somebody looks, all looks together: an asymptotic
-confidence sequence with the boundary of a normal mixture (Waudby-Smith, Arbour, Sinha, Kennedy and Ramdas, Time-uniform
-central limit theory and asymptotic confidence sequences, Annals of Statistics 52, 2024, theorem 2.2; for two groups as
-in section 3, with each group's mean as the regression: the variance is Welch's; `cautious` makes it wider where groups
-are unequal). No library that is kept up gives it.
+Two kinds of interval for a difference of means. The fixed one holds for one look at the
+numbers: Welch's, for proportions Newcombe's. The sequential one holds however often
+somebody looks, all looks together: an asymptotic confidence sequence with the boundary of a
+normal mixture (Waudby-Smith, Arbour, Sinha, Kennedy and Ramdas, Time-uniform central limit
+theory and asymptotic confidence sequences, Annals of Statistics 52, 2024, theorem 2.2; for
+two groups as in section 3, with each group's mean as the regression: the variance is
+Welch's; `cautious` makes it wider where groups are unequal). No library that is kept up
+gives it.
 """
 
 from __future__ import annotations
@@ -21,8 +24,9 @@ from warnings import catch_warnings, simplefilter
 from agent.core.errors import ConfigurationError
 
 TIGHTEST_AT = 1_000
-"""People in both groups at which sequential intervals are tightest. Fixed beforehand: chosen after a look at the data,
-the intervals would not hold. At a tenth of it they are 26 % wider (in standard errors), at twenty times 10 %."""
+"""People in both groups at which sequential intervals are tightest. Fixed beforehand:
+chosen after a look at the data, the intervals would not hold. At a tenth of it they are 26
+% wider (in standard errors), at twenty times 10 %."""
 
 POWER = 0.8
 """How surely a difference is to be found where numbers of missing people are told."""
@@ -40,7 +44,9 @@ class Interval:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """What is known of a group; `mean` is nan of nobody, `variance` (of one person, unbiased) of fewer than two."""
+    """What is known of a group; `mean` is nan of nobody, `variance` (of one person,
+    unbiased) of fewer than two.
+    """
 
     count: int
     mean: float
@@ -61,7 +67,8 @@ def need_scipy() -> None:
 
 
 _NO_SCIPY = (
-    'The report needs scipy: run `pip install ".[reports]"` in the folder of the source, or `uv run --extra reports`.'
+    'The report needs scipy: run `pip install ".[reports]"` in the '
+    "folder of the source, or `uv run --extra reports`."
 )
 
 
@@ -74,12 +81,19 @@ def sample_of(values: array[float]) -> Sample:
         return Sample(0, nan, nan)
     if min(values) == max(values):  # rounding would make a tiny variance of it
         return Sample(len(values), values[0], nan if len(values) == 1 else 0.0)
-    return Sample(len(values), float(numpy.mean(values)), float(numpy.var(values, ddof=1)))
+    return Sample(
+        len(values), float(numpy.mean(values)), float(numpy.var(values, ddof=1))
+    )
 
 
 def measurable(control: Sample, variant: Sample) -> bool:
-    """Whether chance can be measured: at least two people in each group, and not all of them alike."""
-    return min(control.count, variant.count) > 1 and control.variance + variant.variance > 0
+    """Whether chance can be measured: at least two people in each group, and not all of
+    them alike.
+    """
+    return (
+        min(control.count, variant.count) > 1
+        and control.variance + variant.variance > 0
+    )
 
 
 def welch(control: array[float], variant: array[float], alpha: float) -> Interval:
@@ -88,12 +102,16 @@ def welch(control: array[float], variant: array[float], alpha: float) -> Interva
 
     with catch_warnings():
         simplefilter("ignore", RuntimeWarning)  # one group of two may be all alike
-        found = ttest_ind(variant, control, equal_var=False).confidence_interval(1 - alpha)
+        found = ttest_ind(variant, control, equal_var=False).confidence_interval(
+            1 - alpha
+        )
     return Interval(float(found.low), float(found.high))
 
 
 def newcombe(control: array[float], variant: array[float], alpha: float) -> Interval:
-    """The fixed interval of variant − control where values are 0 or 1, from both Wilson intervals (Newcombe 1998)."""
+    """The fixed interval of variant − control where values are 0 or 1, from both Wilson
+    intervals (Newcombe 1998).
+    """
     first, second = _wilson(control, alpha), _wilson(variant, alpha)
     at, other = sum(control) / len(control), sum(variant) / len(variant)
     low = other - at - sqrt((other - second.low) ** 2 + (first.high - at) ** 2)
@@ -104,12 +122,16 @@ def newcombe(control: array[float], variant: array[float], alpha: float) -> Inte
 def _wilson(values: array[float], alpha: float) -> Interval:
     from scipy.stats import binomtest
 
-    found = binomtest(int(sum(values)), len(values)).proportion_ci(1 - alpha, method="wilson")
+    found = binomtest(int(sum(values)), len(values)).proportion_ci(
+        1 - alpha, method="wilson"
+    )
     return Interval(float(found.low), float(found.high))
 
 
 def sequential_reach(people: float, alpha: float) -> float:
-    """How many standard errors a sequential interval reaches to each side, with so many people in both groups."""
+    """How many standard errors a sequential interval reaches to each side, with so many
+    people in both groups.
+    """
     mixed = _mixture(alpha) * people / TIGHTEST_AT
     return sqrt((mixed + 1) / mixed * log((mixed + 1) / alpha**2))
 
@@ -123,11 +145,13 @@ def _mixture(alpha: float) -> float:
 
 
 def cautious(control: Sample, variant: Sample) -> tuple[Sample, Sample]:
-    """The same groups, both with the variance of all people where that makes the difference less sure.
+    """The same groups, both with the variance of all people where that makes the difference
+    less sure.
 
-    That is where the larger group varies more: as a rule because the smaller one has seen too little yet. Without any
-    event its own variance is zero, and whatever the others do would be a difference. So what excludes zero does so by
-    Welch's variance and by the pooled one. The groups are `measurable`; those of equal size stay as they are.
+    That is where the larger group varies more: as a rule because the smaller one has seen
+    too little yet. Without any event its own variance is zero, and whatever the others do
+    would be a difference. So what excludes zero does so by Welch's variance and by the
+    pooled one. The groups are `measurable`; those of equal size stay as they are.
     """
     if (control.count - variant.count) * (control.variance - variant.variance) <= 0:
         return control, variant
@@ -143,8 +167,11 @@ def difference(control: Sample, variant: Sample, reach: float) -> Interval:
     return Interval(middle - to_each_side, middle + to_each_side)
 
 
-def relative_difference(control: Sample, variant: Sample, reach: float) -> Interval | None:
-    """Where variant ÷ control − 1 lies: wherever `difference` from the control, so scaled, holds zero (Fieller 1954).
+def relative_difference(
+    control: Sample, variant: Sample, reach: float
+) -> Interval | None:
+    """Where variant ÷ control − 1 lies: wherever `difference` from the control, so scaled,
+    holds zero (Fieller 1954).
 
     So it excludes zero exactly where `difference` does. None: the control itself may be zero.
     """
@@ -152,30 +179,47 @@ def relative_difference(control: Sample, variant: Sample, reach: float) -> Inter
     if not scale > 0:
         return None
     middle = control.mean * variant.mean
-    root = sqrt(max(0.0, middle**2 - scale * (variant.mean**2 - reach**2 * variant.error)))
+    root = sqrt(
+        max(0.0, middle**2 - scale * (variant.mean**2 - reach**2 * variant.error))
+    )
     return Interval((middle - root) / scale - 1, (middle + root) / scale - 1)
 
 
 def power(size: float, error: float, reach: float) -> float:
-    """How probably an interval excludes zero when the true difference is `size` and its standard error `error`."""
+    """How probably an interval excludes zero when the true difference is `size` and its
+    standard error `error`.
+    """
     from scipy.stats import norm
 
     return float(norm.sf(reach - size / error) + norm.cdf(-reach - size / error))
 
 
-def people_to_find(control: Sample, variant: Sample, size: float, share: float, alpha: float) -> float | None:
-    """People in both groups with which a true difference of `size` is found, with a probability of `POWER`.
+def people_to_find(
+    control: Sample, variant: Sample, size: float, share: float, alpha: float
+) -> float | None:
+    """People in both groups with which a true difference of `size` is found, with a
+    probability of `POWER`.
 
     `share` of them are in the variant; both groups vary as they do now. None: too many to tell.
     """
     error = _error(control, variant, share)
-    return _least(lambda people: power(size, error(people), sequential_reach(people, alpha)) - POWER)
+    return _least(
+        lambda people: (
+            power(size, error(people), sequential_reach(people, alpha)) - POWER
+        )
+    )
 
 
-def people_to_settle(control: Sample, variant: Sample, size: float, share: float, alpha: float) -> float | None:
-    """People in both groups with which the sequential interval is too narrow to hold both zero and ± `size`."""
+def people_to_settle(
+    control: Sample, variant: Sample, size: float, share: float, alpha: float
+) -> float | None:
+    """People in both groups with which the sequential interval is too narrow to hold both
+    zero and ± `size`.
+    """
     error = _error(control, variant, share)
-    return _least(lambda people: size / 2 - sequential_reach(people, alpha) * error(people))
+    return _least(
+        lambda people: size / 2 - sequential_reach(people, alpha) * error(people)
+    )
 
 
 def _error(control: Sample, variant: Sample, share: float) -> Callable[[float], float]:
@@ -192,17 +236,34 @@ def _least(enough: Callable[[float], float]) -> float | None:
         return 2.0
     if enough(MOST_PEOPLE) < 0:
         return None
-    return exp(brentq(lambda logarithm: enough(exp(logarithm)), log(2), log(MOST_PEOPLE), xtol=1e-12))
+    return exp(
+        brentq(
+            lambda logarithm: enough(exp(logarithm)),
+            log(2),
+            log(MOST_PEOPLE),
+            xtol=1e-12,
+        )
+    )
 
 
 def missing(control: Sample, variant: Sample, people: float, share: float) -> int:
-    """How many more people each of both groups needs, the one that needs more, until there are `people` in both."""
-    return max(ceil(people * share) - variant.count, ceil(people * (1 - share)) - control.count, 0)
+    """How many more people each of both groups needs, the one that needs more, until there
+    are `people` in both.
+    """
+    return max(
+        ceil(people * share) - variant.count,
+        ceil(people * (1 - share)) - control.count,
+        0,
+    )
 
 
 def split_p_value(counts: list[int], weights: list[float]) -> float:
-    """How probable it is that people are split at least so unevenly when the weights decide (Pearson's chi-square)."""
+    """How probable it is that people are split at least so unevenly when the weights decide
+    (Pearson's chi-square).
+    """
     from scipy.stats import chisquare
 
-    result: Any = chisquare(counts, [sum(counts) * weight / sum(weights) for weight in weights])
+    result: Any = chisquare(
+        counts, [sum(counts) * weight / sum(weights) for weight in weights]
+    )
     return float(result.pvalue)

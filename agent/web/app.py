@@ -29,8 +29,12 @@ _SENTENCES = {
 
 
 def web_app(state: State) -> ASGIApp:
-    """Health, metrics and webhooks of one instance. Errors are JSON: `{"error": "<one sentence>"}`."""
-    app = FastAPI(title="Simple AI Agent", docs_url=None, redoc_url=None, openapi_url=None)
+    """Health, metrics and webhooks of one instance. Errors are JSON: `{"error": "<one
+    sentence>"}`.
+    """
+    app = FastAPI(
+        title="Simple AI Agent", docs_url=None, redoc_url=None, openapi_url=None
+    )
     for part in (health, metrics, webhooks):
         app.include_router(part.router(state))
     app.add_exception_handler(HTTPException, _refused)
@@ -56,8 +60,14 @@ def secured(app: ASGIApp) -> ASGIApp:
 
 async def _refused(_request: Request, error: Exception) -> Response:
     refusal = cast(HTTPException, error)
-    written = refusal.detail.endswith(".")  # by us; Starlette's own are the status in words
-    sentence = refusal.detail if written else _SENTENCES.get(refusal.status_code, f"{refusal.detail}.")
+    written = refusal.detail.endswith(
+        "."
+    )  # by us; Starlette's own are the status in words
+    sentence = (
+        refusal.detail
+        if written
+        else _SENTENCES.get(refusal.status_code, f"{refusal.detail}.")
+    )
     return JSONResponse({"error": sentence}, refusal.status_code, refusal.headers)
 
 

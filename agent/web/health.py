@@ -22,7 +22,9 @@ FRESH_SECONDS = 1.0
 
 
 class Part(TypedDict, total=False):
-    """How one part is: `ok`, `degraded` (the agent works without it) or `down`, then with a `problem`."""
+    """How one part is: `ok`, `degraded` (the agent works without it) or `down`, then with a
+    `problem`.
+    """
 
     state: str
     problem: str
@@ -36,7 +38,9 @@ class Readiness(TypedDict):
 
 
 def router(state: State, *, clock: Callable[[], float] = time.monotonic) -> APIRouter:
-    """The routes. Live means that this process answers; ready, that all that is configured works."""
+    """The routes. Live means that this process answers; ready, that all that is configured
+    works.
+    """
     routes = APIRouter(prefix="/health")
     probe = _Probe(clock)
 
@@ -47,20 +51,28 @@ def router(state: State, *, clock: Callable[[], float] = time.monotonic) -> APIR
     @routes.api_route("/ready", methods=["GET", "HEAD"])
     async def ready() -> Response:
         found = await readiness(state, probe)
-        code = status.HTTP_200_OK if found["status"] == "ready" else status.HTTP_503_SERVICE_UNAVAILABLE
+        code = (
+            status.HTTP_200_OK
+            if found["status"] == "ready"
+            else status.HTTP_503_SERVICE_UNAVAILABLE
+        )
         return JSONResponse(found, code)
 
     return routes
 
 
-async def readiness(state: State, stores: Callable[[Stores], Awaitable[Mapping[str, Part]]]) -> Readiness:
+async def readiness(
+    state: State, stores: Callable[[Stores], Awaitable[Mapping[str, Part]]]
+) -> Readiness:
     """Says which part is not ready. Without Redis it is slower and still ready."""
     parts: dict[str, Part] = {}
     if state.app is not None and state.phase == "running":
         parts |= await stores(state.app.stores)
     for service in state.services:
         problem = service.problem
-        parts[service.channel.name] = {"state": "down", "problem": problem} if problem else {"state": "ok"}
+        parts[service.channel.name] = (
+            {"state": "down", "problem": problem} if problem else {"state": "ok"}
+        )
     if state.phase != "running":
         return {"status": state.phase, "parts": parts}
     down = any(part["state"] == "down" for part in parts.values())
@@ -79,7 +91,9 @@ class _Probe:
     async def __call__(self, stores: Stores) -> Mapping[str, Part]:
         async with self._lock:
             if self._clock() >= self._fresh_until:
-                postgres, redis = await asyncio.gather(_postgres(stores), _redis(stores))
+                postgres, redis = await asyncio.gather(
+                    _postgres(stores), _redis(stores)
+                )
                 self._found = {"postgres": postgres, "redis": redis}
                 self._fresh_until = self._clock() + FRESH_SECONDS
         return self._found
@@ -87,14 +101,23 @@ class _Probe:
 
 async def _postgres(stores: Stores) -> Part:
     try:
-        async with asyncio.timeout(PROBE_SECONDS), stores.database.engine.connect() as connection:
+        async with (
+            asyncio.timeout(PROBE_SECONDS),
+            stores.database.engine.connect() as connection,
+        ):
             await connection.execute(text("SELECT 1"))
     except (*GONE, SQLAlchemyError):
-        return {"state": "down", "problem": "Postgres does not answer. Start it, or correct DATABASE_URL."}
+        return {
+            "state": "down",
+            "problem": "Postgres does not answer. Start it, or correct DATABASE_URL.",
+        }
     return {"state": "ok"}
 
 
 async def _redis(stores: Stores) -> Part:
     if await stores.pipe.send(("PING",)) is None:
-        return {"state": "degraded", "problem": "Redis does not answer: the agent works without it, slower."}
+        return {
+            "state": "degraded",
+            "problem": "Redis does not answer: the agent works without it, slower.",
+        }
     return {"state": "ok"}

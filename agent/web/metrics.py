@@ -7,7 +7,12 @@ from itertools import accumulate
 
 from fastapi import APIRouter, Request, Response
 from prometheus_client import CollectorRegistry, GCCollector, ProcessCollector
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+)
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
@@ -45,7 +50,9 @@ class _Now(Collector):
         self._state = state
 
     def collect(self) -> Iterable[Metric]:
-        up = GaugeMetricFamily("agent_channel_up", "1 while a channel takes messages.", labels=["channel"])
+        up = GaugeMetricFamily(
+            "agent_channel_up", "1 while a channel takes messages.", labels=["channel"]
+        )
         for service in self._state.services:
             up.add_metric([service.channel.name], float(service.problem is None))
         yield up
@@ -69,7 +76,9 @@ def _stores(state: State) -> Iterator[Metric]:
     connections.add_metric(["idle"], pool.checkedin())  # type: ignore[attr-defined]
     yield connections
     yield GaugeMetricFamily(
-        "agent_redis_available", "0 while Redis is left alone after failures.", float(stores.pipe.available)
+        "agent_redis_available",
+        "0 while Redis is left alone after failures.",
+        float(stores.pipe.available),
     )
 
 
@@ -82,8 +91,12 @@ def _counter(counter: metrics.Counter) -> Metric:
 
 
 def _histogram(distribution: metrics.Distribution) -> Metric:
-    family = HistogramMetricFamily(distribution.name, distribution.meaning, labels=distribution.labels)
+    family = HistogramMetricFamily(
+        distribution.name, distribution.meaning, labels=distribution.labels
+    )
     bounds = [*map(str, map(float, distribution.bounds)), "+Inf"]
     for labels, (*buckets, total) in list(distribution.values.items()):
-        family.add_metric(labels, list(zip(bounds, accumulate(buckets), strict=True)), total)
+        family.add_metric(
+            labels, list(zip(bounds, accumulate(buckets), strict=True)), total
+        )
     return family

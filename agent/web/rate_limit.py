@@ -10,15 +10,21 @@ from agent.core.limits import Limit, Rule, waiting
 from agent.web.state import State
 
 PER_ADDRESS = Limit(6_000, 60)
-"""A platform delivers for many chats from few addresses; a hundred a second is more than one bot is sent."""
+"""A platform delivers for many chats from few addresses; a hundred a second is more than
+one bot is sent.
+"""
 
 
 async def not_too_often(state: State, request: Request) -> None:
-    """Counts a call. Raises HTTPException 429 with `Retry-After` when there were too many: platforms come again."""
+    """Counts a call. Raises HTTPException 429 with `Retry-After` when there were too many:
+    platforms come again.
+    """
     if state.app is None or request.client is None:
         return
     address = request.client.host
-    limited = await state.app.ports.limiter.judge_rules([Rule("ip", address, PER_ADDRESS, address)])
+    limited = await state.app.ports.limiter.judge_rules(
+        [Rule("ip", address, PER_ADDRESS, address)]
+    )
     if limited is not None:
         raise HTTPException(
             429,

@@ -21,7 +21,9 @@ _BACKLOG = 2048
 
 @asynccontextmanager
 async def http_server(app: ASGIApp, host: str, port: int) -> AsyncIterator[int]:
-    """Serves meanwhile; gives the port it listens on. Raises ConfigurationError when it can not listen."""
+    """Serves meanwhile; gives the port it listens on. Raises ConfigurationError when it can
+    not listen.
+    """
     listener = await _bind(host, port)
     server = _EmbeddedServer(_config(app))
     task = asyncio.create_task(server.serve(sockets=[listener]))
@@ -68,9 +70,13 @@ def _config(app: ASGIApp) -> Config:
 async def _bind(host: str, port: int) -> socket.socket:
     """A listening socket; uvicorn would end the process when it can not have one."""
     try:
-        found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        found = await asyncio.get_running_loop().getaddrinfo(
+            host, port, type=socket.SOCK_STREAM
+        )
         family, address = found[0][0], found[0][4]
-        return socket.create_server((address[0], address[1]), family=family, backlog=_BACKLOG)
+        return socket.create_server(
+            (address[0], address[1]), family=family, backlog=_BACKLOG
+        )
     except OSError as error:
         raise ConfigurationError(
             f"Nothing can listen at {host}, port {port} ({error.strerror}). "

@@ -28,15 +28,21 @@ class Service:
 
     @property
     def problem(self) -> str | None:
-        """Why it takes no messages now. A channel that can tell (`listening`) is asked; until it signed in
-        again, what ended it last is still the problem.
+        """Why it takes no messages now. A channel that can tell (`listening`) is asked;
+        until it signed in again, what ended it last is still the problem.
         """
-        return None if self._runs and getattr(self.channel, "listening", True) else self._trouble
+        return (
+            None
+            if self._runs and getattr(self.channel, "listening", True)
+            else self._trouble
+        )
 
 
 @dataclass(slots=True, eq=False)
 class State:
-    """An instance: `starting` until its stores are open, `stopping` from the end of the intake on."""
+    """An instance: `starting` until its stores are open, `stopping` from the end of the
+    intake on.
+    """
 
     services: Sequence[Service] = ()
     phase: Literal["starting", "running", "stopping"] = "starting"

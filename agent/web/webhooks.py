@@ -17,12 +17,16 @@ MOST_BYTES = 1_000_000
 """The largest body read. Telegram's updates and Slack's events stay far below."""
 
 SECONDS = 10.0
-"""Body and answer together: past storing (`storage.postgres.RETRY_SECONDS`), within any platform's patience."""
+"""Body and answer together: past storing (`storage.postgres.RETRY_SECONDS`), within any
+platform's patience.
+"""
 
 Deliver = Callable[[Mapping[str, str], bytes], Awaitable[WebhookReply]]
 """`agent.ports.Webhook.webhook` of a channel."""
 
-_TOO_LARGE = HTTPException(413, f"A delivery has at most {MOST_BYTES} bytes.", {"connection": "close"})
+_TOO_LARGE = HTTPException(
+    413, f"A delivery has at most {MOST_BYTES} bytes.", {"connection": "close"}
+)
 _SENTENCES = {
     400: "This is not what the platform sends.",
     401: "The signature is not the platform's.",
@@ -43,7 +47,9 @@ def router(state: State) -> APIRouter:
             async with asyncio.timeout(SECONDS):
                 reply = await webhook(dict(request.headers), await _body(request))
         except TimeoutError:
-            raise HTTPException(503, "This took too long; please deliver it again.") from None
+            raise HTTPException(
+                503, "This took too long; please deliver it again."
+            ) from None
         except ClientDisconnect:
             raise HTTPException(400, "The body ended early.") from None
         return _response(reply)
@@ -56,7 +62,9 @@ def _webhook(state: State, name: str) -> Deliver:
         deliver: Deliver | None = getattr(service.channel, "webhook", None)
         if service.channel.name == name and deliver is not None:
             if state.phase != "running":
-                raise HTTPException(503, f"The agent is {state.phase}; please deliver it again.")
+                raise HTTPException(
+                    503, f"The agent is {state.phase}; please deliver it again."
+                )
             return deliver
     raise HTTPException(404, "No channel that takes webhooks runs under this name.")
 

@@ -33,12 +33,14 @@ log = structlog.get_logger()
 
 
 class Discord:
-    """The channel. `public_url` and `public_key` together let Discord send commands to `/webhooks/discord`.
+    """The channel. `public_url` and `public_key` together let Discord send commands to
+    `/webhooks/discord`.
 
-    Raises ConfigurationError when `public_key` is not a key. `governor` paces what the bot sends (50 calls a
-    second for the whole bot, https://docs.discord.com/developers/topics/rate-limits); the limits of single
-    channels come
-    from Discord's headers. `identify_pause` in seconds is what Discord wants between two sessions.
+    Raises ConfigurationError when `public_key` is not a key. `governor` paces what the bot
+    sends (50 calls a second for the whole bot,
+    https://docs.discord.com/developers/topics/rate-limits); the limits of single channels
+    come from Discord's headers. `identify_pause` in seconds is what Discord wants between
+    two sessions.
     """
 
     name = "discord"
@@ -69,10 +71,14 @@ class Discord:
         self._accept: Accept | None = None
         self._gateway: Gateway | None = None  # the session now held
         self._interactions = (
-            Interactions(public_key=public_key, slash_commands=slash_commands, now=now) if public_key else None
+            Interactions(public_key=public_key, slash_commands=slash_commands, now=now)
+            if public_key
+            else None
         )
         both = public_url and public_key
-        self._endpoint = f"{public_url.rstrip('/')}{WEBHOOK_PATH}" if public_url and both else None
+        self._endpoint = (
+            f"{public_url.rstrip('/')}{WEBHOOK_PATH}" if public_url and both else None
+        )
 
     async def run(self, accept: Accept) -> None:
         """Takes messages in until cancelled; a lost network is waited for.
@@ -103,7 +109,9 @@ class Discord:
             slash_commands=self._slash_commands,
             clock=self._clock,
         )
-        self._gateway = Gateway(intake, api_url=self._api_url, identify_pause=self._identify_pause)
+        self._gateway = Gateway(
+            intake, api_url=self._api_url, identify_pause=self._identify_pause
+        )
         try:
             await hold_session(self._gateway, self._token)
         except ConnectionError as error:
@@ -119,15 +127,28 @@ class Discord:
 
     @asynccontextmanager
     async def _registering(self) -> AsyncIterator[None]:
-        task = asyncio.create_task(keep_registered(self._rest, endpoint=self._endpoint, enabled=self._slash_commands))
+        task = asyncio.create_task(
+            keep_registered(
+                self._rest, endpoint=self._endpoint, enabled=self._slash_commands
+            )
+        )
         try:
             yield
         finally:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
 
-    def reply(self, address: Address, placed: Placed | None, turn: UUID, *, repeat: bool = False) -> DiscordReply:
-        """Any process with the token can show and finish an answer, whether or not it takes messages in."""
+    def reply(
+        self,
+        address: Address,
+        placed: Placed | None,
+        turn: UUID,
+        *,
+        repeat: bool = False,
+    ) -> DiscordReply:
+        """Any process with the token can show and finish an answer, whether or not it takes
+        messages in.
+        """
         return DiscordReply(
             rest=self._rest,
             governor=self._governor,
@@ -145,7 +166,9 @@ class Discord:
         return await self._interactions.answer(headers, body, self._accept)
 
     async def diagnose(self) -> list[Finding]:
-        """Asks Discord about the token, the intents, the commands' address, servers and permissions."""
+        """Asks Discord about the token, the intents, the commands' address, servers and
+        permissions.
+        """
         return await examine(
             self._rest,
             endpoint=self._endpoint,

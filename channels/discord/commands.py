@@ -1,5 +1,5 @@
-"""The core's commands as Discord's own, and where Discord sends their use. Registered when they differ, not
-before."""
+"""The core's commands as Discord's own, and where Discord sends their use. Registered when
+they differ, not before."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ from agent.core.errors import DeliveryError
 from channels.discord.rest import Rest
 from channels.pacing import RateLimited
 
-LOOK_AGAIN = 1.0  # seconds until the flag is looked at again, which asks Discord nothing
+LOOK_AGAIN = (
+    1.0  # seconds until the flag is looked at again, which asks Discord nothing
+)
 TRY_AGAIN = 30.0  # … and after Discord did not take the commands
 
 _STRING = 3  # an option's type
@@ -38,12 +40,19 @@ def definition(commands: Iterable[Command] = COMMANDS) -> list[dict[str, Any]]:
 
 
 def _argument(meaning: str) -> dict[str, Any]:
-    return {"type": _STRING, "name": "argument", "description": meaning[:100], "required": False}
+    return {
+        "type": _STRING,
+        "name": "argument",
+        "description": meaning[:100],
+        "required": False,
+    }
 
 
 def _essence(command: Mapping[str, Any]) -> tuple[object, ...]:
     """What two definitions must agree in; Discord adds ids, versions and defaults."""
-    options = [(o["type"], o["name"], o["description"]) for o in command.get("options") or ()]
+    options = [
+        (o["type"], o["name"], o["description"]) for o in command.get("options") or ()
+    ]
     return (command["name"], command["description"], tuple(options))
 
 
@@ -51,14 +60,18 @@ async def sync_commands(rest: Rest, application: str, *, enabled: bool) -> bool:
     """Makes Discord's list of commands ours, or empty. True when it had to be changed."""
     path = f"/applications/{application}/commands"
     wanted = definition() if enabled else []
-    if {_essence(c) for c in await rest.call("GET", path)} == {_essence(c) for c in wanted}:
+    if {_essence(c) for c in await rest.call("GET", path)} == {
+        _essence(c) for c in wanted
+    }:
         return False
     await rest.call("PUT", path, wanted)
     return True
 
 
 async def set_endpoint(rest: Rest, application: Mapping[str, Any], url: str) -> bool:
-    """Has Discord send interactions to this address. Discord tries it at once, so it must answer already."""
+    """Has Discord send interactions to this address. Discord tries it at once, so it must
+    answer already.
+    """
     if application.get("interactions_endpoint_url") == url:
         return False
     await rest.call("PATCH", "/applications/@me", {"interactions_endpoint_url": url})
@@ -72,8 +85,8 @@ async def keep_registered(
     enabled: Callable[[], bool],
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
 ) -> None:
-    """Until cancelled: registers the commands, again when the flag changes, and the endpoint if there is
-    one."""
+    """Until cancelled: registers the commands, again when the flag changes, and the
+    endpoint if there is one."""
     done: tuple[bool, str | None] | None = None
     while True:
         wanted, pause = (enabled(), endpoint), LOOK_AGAIN
@@ -85,6 +98,9 @@ async def keep_registered(
                     await set_endpoint(rest, application, endpoint)
                 done = wanted
             except (DeliveryError, RateLimited) as error:
-                log.warning("discord did not take the commands or their address yet", reason=str(error))
+                log.warning(
+                    "discord did not take the commands or their address yet",
+                    reason=str(error),
+                )
                 pause = TRY_AGAIN
         await sleep(pause)

@@ -8,7 +8,12 @@ from typing import Any
 from agent.core.channel import Finding
 from agent.core.errors import DeliveryError, StoreUnavailable
 from agent.ports import LastAccepted
-from channels.discord.permissions import channel_bits, invite_link, missing, sees_content
+from channels.discord.permissions import (
+    channel_bits,
+    invite_link,
+    missing,
+    sees_content,
+)
 from channels.discord.rest import PORTAL, LastingRefusal, Refusal, Rest
 from channels.pacing import RateLimited
 
@@ -19,7 +24,11 @@ _SETTINGS = "Server Settings > Roles"
 
 
 async def examine(
-    rest: Rest, *, endpoint: str | None, public_key: str | None, last_accepted: LastAccepted | None
+    rest: Rest,
+    *,
+    endpoint: str | None,
+    public_key: str | None,
+    last_accepted: LastAccepted | None,
 ) -> list[Finding]:
     """Everything found wrong, in the order in which to mend it."""
     try:
@@ -27,19 +36,36 @@ async def examine(
             application = await rest.call("GET", "/applications/@me")
             findings = [*_application(application, endpoint, public_key)]
             findings += [finding async for finding in _servers(rest, application["id"])]
-            findings += [finding async for finding in _chats(rest, application["id"], last_accepted)]
+            findings += [
+                finding
+                async for finding in _chats(rest, application["id"], last_accepted)
+            ]
             return findings
     except Refusal as refusal:
         if refusal.status == 401:
-            return [Finding(PART, "DISCORD_TOKEN is wrong or was reset.", f"{PORTAL}, page Bot, Reset Token")]
+            return [
+                Finding(
+                    PART,
+                    "DISCORD_TOKEN is wrong or was reset.",
+                    f"{PORTAL}, page Bot, Reset Token",
+                )
+            ]
         return [Finding(PART, refusal.sentence, "docs/discord.md")]
     except DeliveryError as error:
         return [Finding(PART, error.sentence, "DISCORD_API_URL")]
     except RateLimited as limit:
-        return [Finding(PART, f"Discord wants {limit.retry_after:.0f} s of silence.", "wait and run agent doctor")]
+        return [
+            Finding(
+                PART,
+                f"Discord wants {limit.retry_after:.0f} s of silence.",
+                "wait and run agent doctor",
+            )
+        ]
 
 
-def _application(application: Mapping[str, Any], endpoint: str | None, public_key: str | None) -> list[Finding]:
+def _application(
+    application: Mapping[str, Any], endpoint: str | None, public_key: str | None
+) -> list[Finding]:
     page = f"{PORTAL}/{application['id']}"
     registered = application.get("interactions_endpoint_url")
     findings = []
@@ -49,7 +75,8 @@ def _application(application: Mapping[str, Any], endpoint: str | None, public_ke
         findings.append(
             Finding(
                 PART,
-                f"Discord sends commands to {registered}, but PUBLIC_URL or DISCORD_PUBLIC_KEY is not set.",
+                f"Discord sends commands to {registered}, but PUBLIC_URL or "
+                "DISCORD_PUBLIC_KEY is not set.",
                 f"set both, or empty Interactions Endpoint URL at {page}/information",
             )
         )
@@ -57,13 +84,18 @@ def _application(application: Mapping[str, Any], endpoint: str | None, public_ke
         findings.append(
             Finding(
                 PART,
-                f"Discord does not send commands to {endpoint}; it could not reach it, or was not asked to.",
+                f"Discord does not send commands to {endpoint}; it could not "
+                "reach it, or was not asked to.",
                 f"run agent serve where Discord can reach it, or set it at {page}/information",
             )
         )
     if public_key and public_key.lower() != application.get("verify_key", "").lower():
         findings.append(
-            Finding(PART, "DISCORD_PUBLIC_KEY is not this application's.", f"{page}/information, Public Key")
+            Finding(
+                PART,
+                "DISCORD_PUBLIC_KEY is not this application's.",
+                f"{page}/information, Public Key",
+            )
         )
     return findings
 
@@ -71,7 +103,9 @@ def _application(application: Mapping[str, Any], endpoint: str | None, public_ke
 async def _servers(rest: Rest, application: str) -> AsyncIterator[Finding]:
     guilds = await rest.call("GET", "/users/@me/guilds")
     if not guilds:
-        yield Finding(PART, "The agent was not invited to any server.", invite_link(application))
+        yield Finding(
+            PART, "The agent was not invited to any server.", invite_link(application)
+        )
     for guild in guilds:
         if lacking := missing(int(guild["permissions"])):
             yield Finding(
@@ -81,7 +115,9 @@ async def _servers(rest: Rest, application: str) -> AsyncIterator[Finding]:
             )
 
 
-async def _chats(rest: Rest, me: str, last_accepted: LastAccepted | None) -> AsyncIterator[Finding]:
+async def _chats(
+    rest: Rest, me: str, last_accepted: LastAccepted | None
+) -> AsyncIterator[Finding]:
     """The chats lately seen: a channel can take away what the server gives."""
     if last_accepted is None:
         return
@@ -93,7 +129,11 @@ async def _chats(rest: Rest, me: str, last_accepted: LastAccepted | None) -> Asy
         try:
             lacking = await _lacking(rest, chat, me)
         except LastingRefusal:
-            yield Finding(PART, f"The agent can not see the channel {chat} any more.", "docs/discord.md")
+            yield Finding(
+                PART,
+                f"The agent can not see the channel {chat} any more.",
+                "docs/discord.md",
+            )
             continue
         if lacking:
             yield Finding(
@@ -116,6 +156,10 @@ async def _lacking(rest: Rest, chat: str, me: str) -> list[str]:
     base = 0
     for role in (await rest.call("GET", f"/guilds/{guild}"))["roles"]:
         base |= int(role["permissions"]) if role["id"] in roles else 0
-    bits = channel_bits(base, channel["permission_overwrites"], guild=guild, member=me, roles=roles)
-    lacking = [name for name in missing(bits) if name not in missing(base)]  # the server's own were told
+    bits = channel_bits(
+        base, channel["permission_overwrites"], guild=guild, member=me, roles=roles
+    )
+    lacking = [
+        name for name in missing(bits) if name not in missing(base)
+    ]  # the server's own were told
     return [channel["name"], *lacking] if lacking else []

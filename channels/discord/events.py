@@ -17,7 +17,13 @@ import structlog
 from agent.core.errors import DeliveryError, StoreUnavailable
 from agent.core.messages import Inbound
 from agent.ports import Accept, LastAccepted
-from channels.discord.interaction import DEFERRED, CommandUse, command_use, respond, switched_off
+from channels.discord.interaction import (
+    DEFERRED,
+    CommandUse,
+    command_use,
+    respond,
+    switched_off,
+)
 from channels.discord.message import read_message, read_reaction
 from channels.discord.ordering import Lanes
 from channels.discord.rest import Rest
@@ -33,8 +39,8 @@ log = structlog.get_logger()
 
 
 class Intake:
-    """Listens to a gateway. While the store is away messages wait in their chat's lane, and are asked for
-    again at the next start."""
+    """Listens to a gateway. While the store is away messages wait in their chat's lane, and
+    are asked for again at the next start."""
 
     def __init__(
         self,
@@ -54,12 +60,16 @@ class Intake:
         self._sleep = sleep
         self._lanes = Lanes(self._catch_up_from_memory)
         self._recent: OrderedDict[tuple[str, str], Inbound] = OrderedDict()
-        self._newest: OrderedDict[str, str] = OrderedDict()  # chat -> last accepted message
+        self._newest: OrderedDict[str, str] = (
+            OrderedDict()
+        )  # chat -> last accepted message
         self._client: discord.Client | None = None
         self._looking_back: asyncio.Task[None] | None = None
 
     def connected(self, client: discord.Client) -> None:
-        """A new session: what was said since the last accepted message comes before what is said now."""
+        """A new session: what was said since the last accepted message comes before what is
+        said now.
+        """
         self._client = client
         if self._last_accepted is None:
             return
@@ -80,14 +90,20 @@ class Intake:
             self._put(replace(inbound, change="edit"))
 
     def deleted(self, chat: str, message: str) -> None:
-        """Discord tells only ids; of the many deletions in a server those count that the agent has heard."""
+        """Discord tells only ids; of the many deletions in a server those count that the
+        agent has heard.
+        """
         if known := self._recent.get((chat, message)):
             self._put(replace(known, change="delete"))
 
     def reacted(self, reaction: discord.RawReactionActionEvent, *, given: bool) -> None:
-        """A thumb, given or taken away. In a lane of its own: no message waits for the search of an answer."""
+        """A thumb, given or taken away. In a lane of its own: no message waits for the
+        search of an answer.
+        """
         if inbound := read_reaction(reaction, self._me, given=given):
-            self._lanes.put(f"votes in {inbound.address.chat}", partial(self._take, inbound))
+            self._lanes.put(
+                f"votes in {inbound.address.chat}", partial(self._take, inbound)
+            )
 
     def used(self, interaction: discord.Interaction) -> None:
         """A command, if Discord sends them here."""
@@ -105,7 +121,9 @@ class Intake:
 
     @property
     def _me(self) -> discord.abc.Snowflake:
-        assert self._client is not None and self._client.user is not None  # READY comes first
+        assert (
+            self._client is not None and self._client.user is not None
+        )  # READY comes first
         return self._client.user
 
     def _put(self, inbound: Inbound) -> None:
@@ -154,7 +172,9 @@ class Intake:
                 break
             except StoreUnavailable:
                 await self._sleep(pause)
-        latest = sorted(last.items(), key=lambda item: int(item[1]), reverse=True)[:CHATS]
+        latest = sorted(last.items(), key=lambda item: int(item[1]), reverse=True)[
+            :CHATS
+        ]
         for chat, message in latest:
             self._lanes.put_first(chat, partial(self._catch_up, chat, message))
         self._lanes.release()
@@ -170,16 +190,29 @@ class Intake:
                 return await self._fetch(chat, after)
             except (discord.Forbidden, discord.NotFound):
                 return None  # the chat is gone, or the agent was removed from it
-            except (discord.HTTPException, aiohttp.ClientError, TimeoutError, OSError) as error:
-                log.warning("discord chat not caught up with yet", chat=chat, error=type(error).__name__)
+            except (
+                discord.HTTPException,
+                aiohttp.ClientError,
+                TimeoutError,
+                OSError,
+            ) as error:
+                log.warning(
+                    "discord chat not caught up with yet",
+                    chat=chat,
+                    error=type(error).__name__,
+                )
                 await self._sleep(pause[1])
         return None
 
     async def _fetch(self, chat: str, after: str) -> None:
         assert self._client is not None
-        channel: Any = self._client.get_channel(int(chat)) or await self._client.fetch_channel(int(chat))
+        channel: Any = self._client.get_channel(
+            int(chat)
+        ) or await self._client.fetch_channel(int(chat))
         since = discord.Object(int(after))
-        async for message in channel.history(limit=MESSAGES, after=since, oldest_first=True):
+        async for message in channel.history(
+            limit=MESSAGES, after=since, oldest_first=True
+        ):
             if inbound := read_message(message, self._me):
                 self._remember(inbound)
                 await self._take(inbound)

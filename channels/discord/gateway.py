@@ -1,8 +1,10 @@
-"""discord.py's client, pointed at any Discord-like server and reduced to what a chat agent listens to.
+"""discord.py's client, pointed at any Discord-like server and reduced to what a chat agent
+listens to.
 
-discord.py has one module constant for the REST base and one for the gateway. Both are overridden here for one
-client alone: `_get_state` is where its own sharded client puts other parts in, `request` and `ws_connect` are
-public methods of its HTTP client. Nothing global is changed except the level of its loggers.
+discord.py has one module constant for the REST base and one for the gateway. Both are
+overridden here for one client alone: `_get_state` is where its own sharded client puts
+other parts in, `request` and `ws_connect` are public methods of its HTTP client. Nothing
+global is changed except the level of its loggers.
 """
 
 from __future__ import annotations
@@ -58,7 +60,9 @@ class _Http(HTTPClient):
         route.url = self._api_url + route.url.removeprefix(route.BASE)
         return await super().request(route, **options)
 
-    async def ws_connect(self, url: str, *, compress: int = 0) -> aiohttp.ClientWebSocketResponse:
+    async def ws_connect(
+        self, url: str, *, compress: int = 0
+    ) -> aiohttp.ClientWebSocketResponse:
         """A new session asks the server where its gateway is; a resumed one was told."""
         target = URL(url)
         if target.host == DiscordWebSocket.DEFAULT_GATEWAY.host:
@@ -73,14 +77,19 @@ class Gateway(discord.Client):
     `identify_pause` in seconds: Discord lets a bot begin one session each 5 seconds.
     """
 
-    def __init__(self, listener: Listener, *, api_url: str, identify_pause: float = 5.0) -> None:
+    def __init__(
+        self, listener: Listener, *, api_url: str, identify_pause: float = 5.0
+    ) -> None:
         self._api_url = api_url
         self._listener = listener
         self._identify_pause = identify_pause
-        # discord.py writes payloads, and so what people say, into its log, and tracebacks for a lost network.
+        # discord.py writes payloads, and so what people say, into its log, and tracebacks
+        # for a lost network.
         logging.getLogger("discord").setLevel(logging.CRITICAL)
         super().__init__(
-            intents=discord.Intents(guilds=True, messages=True, message_content=True, reactions=True),
+            intents=discord.Intents(
+                guilds=True, messages=True, message_content=True, reactions=True
+            ),
             member_cache_flags=discord.MemberCacheFlags.none(),
             chunk_guilds_at_startup=False,
             max_messages=None,
@@ -90,16 +99,22 @@ class Gateway(discord.Client):
         self.http = _Http(self.loop, self._api_url)
         return super()._get_state(**options)
 
-    async def before_identify_hook(self, shard_id: int | None, *, initial: bool = False) -> None:
+    async def before_identify_hook(
+        self, shard_id: int | None, *, initial: bool = False
+    ) -> None:
         if not initial:
             await asyncio.sleep(self._identify_pause)
 
     def dispatch(self, event: str, /, *args: Any, **options: Any) -> None:
-        """Tells the listener at once: a task of its own, as in discord.py, would see what happened later."""
+        """Tells the listener at once: a task of its own, as in discord.py, would see what
+        happened later.
+        """
         try:
             self._tell(event, *args)
         except Exception as error:  # whatever one event brought, the connection goes on
-            log.warning("discord event not read", kind=event, error=type(error).__name__)
+            log.warning(
+                "discord event not read", kind=event, error=type(error).__name__
+            )
 
     def _tell(self, event: str, *args: Any) -> None:
         match event:
@@ -108,7 +123,9 @@ class Gateway(discord.Client):
             case "message":
                 self._listener.said(*args)
             case "raw_message_edit":
-                if args[0].message.edited_at is not None:  # else only a preview of a link was added
+                if (
+                    args[0].message.edited_at is not None
+                ):  # else only a preview of a link was added
                     self._listener.edited(args[0].message)
             case "raw_message_delete":
                 self._listener.deleted(str(args[0].channel_id), str(args[0].message_id))
@@ -124,7 +141,8 @@ class Gateway(discord.Client):
 async def hold_session(gateway: Gateway, token: str) -> None:
     """Connected, resuming by itself, until cancelled.
 
-    Raises ConfigurationError when Discord will not have this bot, ConnectionError when it can not be reached.
+    Raises ConfigurationError when Discord will not have this bot, ConnectionError when it
+    can not be reached.
     """
     try:
         async with gateway:
@@ -151,8 +169,8 @@ async def hold_session(gateway: Gateway, token: str) -> None:
 async def until_cancelled(work: Coroutine[Any, Any, None]) -> None:
     """Awaits it. When cancelled, cancels it until it ends.
 
-    discord.py connects inside `asyncio.wait_for`, which before Python 3.12 can swallow a cancellation
-    (python/cpython#86296).
+    discord.py connects inside `asyncio.wait_for`, which before Python 3.12 can swallow a
+    cancellation (python/cpython#86296).
     """
     task = asyncio.create_task(work)
     try:
@@ -167,14 +185,19 @@ async def until_cancelled(work: Coroutine[Any, Any, None]) -> None:
 def token_refused() -> ConfigurationError:
     """What to say when Discord does not know the token."""
     return ConfigurationError(
-        f"DISCORD_TOKEN is wrong or was reset; make a new one at {PORTAL}, page Bot, Reset Token, and set it."
+        f"DISCORD_TOKEN is wrong or was reset; make a new one at {PORTAL}, page "
+        "Bot, Reset Token, and set it."
     )
 
 
 def _closed(code: int) -> Exception:
-    """https://docs.discord.com/developers/topics/opcodes-and-status-codes, "Gateway close event codes"."""
+    """https://docs.discord.com/developers/topics/opcodes-and-status-codes, "Gateway close
+    event codes".
+    """
     if code == 4004:
         return token_refused()
     if code in (4010, 4011):
-        return ConfigurationError("This bot is in too many servers for one connection (2,500); remove it from some.")
+        return ConfigurationError(
+            "This bot is in too many servers for one connection (2,500); remove it from some."
+        )
     return ConnectionError(f"closed with {code}")

@@ -1,4 +1,6 @@
-"""Application commands: a use of one becomes an Inbound, and its answer edits the deferred response."""
+"""Application commands: a use of one becomes an Inbound, and its answer edits the deferred
+response.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,12 @@ PONG, MESSAGE, DEFERRED = 1, 4, 5  # types of first responses
 EPHEMERAL = 64  # a message that only the person sees
 
 SWITCHED_OFF = "Commands are switched off here. Please write to me instead."
-_TOKEN_OVER = {UNKNOWN_WEBHOOK, UNKNOWN_INTERACTION, INVALID_WEBHOOK_TOKEN, UNKNOWN_MESSAGE}
+_TOKEN_OVER = {
+    UNKNOWN_WEBHOOK,
+    UNKNOWN_INTERACTION,
+    INVALID_WEBHOOK_TOKEN,
+    UNKNOWN_MESSAGE,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +61,14 @@ def command_use(
         chat=chat,
         extra={"interaction": id, "token": token, "application": application},
     )
-    inbound = Inbound(address=address, message_id=id, user_id=user, text=text, username=username, direct=direct)
+    inbound = Inbound(
+        address=address,
+        message_id=id,
+        user_id=user,
+        text=text,
+        username=username,
+        direct=direct,
+    )
     return CommandUse(id=id, token=token, application=application, inbound=inbound)
 
 
@@ -81,7 +95,9 @@ def _values(options: Sequence[Mapping[str, Any]]) -> list[str]:
 async def respond(rest: Rest, id: str, token: str, response: Mapping[str, Any]) -> None:
     """Gives an interaction its first response; one that has it already keeps that."""
     try:
-        await rest.call("POST", f"/interactions/{id}/{token}/callback", response, signed_in=False)
+        await rest.call(
+            "POST", f"/interactions/{id}/{token}/callback", response, signed_in=False
+        )
     except Refusal as refusal:
         if refusal.code != ALREADY_ACKNOWLEDGED:
             raise
@@ -112,8 +128,8 @@ class InteractionAnswer:
     async def put(self, body: Mapping[str, Any]) -> str | None:
         """Edits the response and returns its message's id; None when the token is over.
 
-        The deferral follows the commit, and the answer can overtake both: then it waits a moment, and if the
-        one who took the message in has died meanwhile, defers by itself.
+        The deferral follows the commit, and the answer can overtake both: then it waits a
+        moment, and if the one who took the message in has died meanwhile, defers by itself.
         """
         if message := await self._edit(body):
             return message
@@ -131,7 +147,9 @@ class InteractionAnswer:
     async def _edit(self, body: Mapping[str, Any]) -> str | None:
         path = f"/webhooks/{self.application}/{self.token}/messages/@original"
         try:
-            sent = await self.rest.call("PATCH", path, body, bucket=f"@original {self.id}", signed_in=False)
+            sent = await self.rest.call(
+                "PATCH", path, body, bucket=f"@original {self.id}", signed_in=False
+            )
         except Refusal as refusal:
             if refusal.code in _TOKEN_OVER:
                 return None

@@ -13,20 +13,32 @@ _TALK = (discord.MessageType.default, discord.MessageType.reply)
 _KINDS = ("image", "video", "audio")
 
 
-def read_message(message: discord.Message, me: discord.abc.Snowflake, *, known: bool = False) -> Inbound | None:
+def read_message(
+    message: discord.Message, me: discord.abc.Snowflake, *, known: bool = False
+) -> Inbound | None:
     """What a person says to the agent; None for everything else that is written in a channel.
 
-    `known`: the agent has heard this message before, so it need not be addressed again. Each Discord channel,
-    a thread too, is a chat of its own: Discord numbers, limits and lists them alike.
+    `known`: the agent has heard this message before, so it need not be addressed again.
+    Each Discord channel, a thread too, is a chat of its own: Discord numbers, limits and
+    lists them alike.
     """
     if message.type not in _TALK or message.author.bot or message.webhook_id:
         return None
     if not known and not is_addressed(message, me):
         return None
     direct = isinstance(message.channel, discord.DMChannel)
-    quote = {} if direct or isinstance(message.channel, discord.Thread) else {"quote": "yes"}
+    quote = (
+        {}
+        if direct or isinstance(message.channel, discord.Thread)
+        else {"quote": "yes"}
+    )
     return Inbound(
-        address=Address(channel="discord", chat=str(message.channel.id), message=str(message.id), extra=quote),
+        address=Address(
+            channel="discord",
+            chat=str(message.channel.id),
+            message=str(message.id),
+            extra=quote,
+        ),
         message_id=str(message.id),
         user_id=str(message.author.id),
         text=_text(message, me),
@@ -44,7 +56,11 @@ def read_reaction(
     """
     thumb = None if reaction.emoji.id else thumb_of_emoji(reaction.emoji.name)
     member = reaction.member
-    if thumb is None or reaction.user_id == me.id or (member is not None and member.bot):
+    if (
+        thumb is None
+        or reaction.user_id == me.id
+        or (member is not None and member.bot)
+    ):
         return None
     if reaction.message_author_id not in (None, me.id):
         return None
@@ -60,8 +76,8 @@ def read_reaction(
 
 
 def is_addressed(message: discord.Message, me: discord.abc.Snowflake) -> bool:
-    """Direct messages, mentions of the agent and replies to it; in a thread it takes part in, also what is
-    said to nobody else."""
+    """Direct messages, mentions of the agent and replies to it; in a thread it takes part
+    in, also what is said to nobody else."""
     if isinstance(message.channel, discord.DMChannel):
         return True
     if any(mark in message.content for mark in _marks(message, me)):
@@ -73,7 +89,9 @@ def is_addressed(message: discord.Message, me: discord.abc.Snowflake) -> bool:
 
 
 def _takes_part(channel: object, me: discord.abc.Snowflake) -> bool:
-    return isinstance(channel, discord.Thread) and (channel.me is not None or channel.owner_id == me.id)
+    return isinstance(channel, discord.Thread) and (
+        channel.me is not None or channel.owner_id == me.id
+    )
 
 
 def _answered_author(message: discord.Message) -> int | None:
@@ -84,7 +102,9 @@ def _answered_author(message: discord.Message) -> int | None:
 
 
 def _marks(message: discord.Message, me: discord.abc.Snowflake) -> Iterator[str]:
-    """How the agent is mentioned. Its own role bears its name too, and people pick the one for the other."""
+    """How the agent is mentioned. Its own role bears its name too, and people pick the one
+    for the other.
+    """
     yield f"<@{me.id}>"
     yield f"<@!{me.id}>"
     role = message.guild.self_role if message.guild else None
@@ -98,11 +118,17 @@ def _text(message: discord.Message, me: discord.abc.Snowflake) -> str:
     for mark in _marks(message, me):
         text = re.sub(rf"[ \t]*{re.escape(mark)}", "", text)
     for person in message.mentions:
-        text = re.sub(rf"<@!?{person.id}>", f"@{person.display_name}".replace("\\", r"\\"), text)
-    forwarded = [f"[forwarded] {snapshot.content}" for snapshot in message.message_snapshots]
+        text = re.sub(
+            rf"<@!?{person.id}>", f"@{person.display_name}".replace("\\", r"\\"), text
+        )
+    forwarded = [
+        f"[forwarded] {snapshot.content}" for snapshot in message.message_snapshots
+    ]
     stickers = [f"[sticker {sticker.name}]" for sticker in message.stickers]
     attached = [_name_attachment(attachment) for attachment in message.attachments]
-    return "\n".join(part for part in (text.strip(), *forwarded, *stickers, *attached) if part)
+    return "\n".join(
+        part for part in (text.strip(), *forwarded, *stickers, *attached) if part
+    )
 
 
 def _name_attachment(attachment: discord.Attachment) -> str:
@@ -111,4 +137,6 @@ def _name_attachment(attachment: discord.Attachment) -> str:
 
 
 def _size(count: int) -> str:
-    return f"{count / 1e6:.1f} MB" if count >= 1e6 else f"{max(1, round(count / 1000))} kB"
+    return (
+        f"{count / 1e6:.1f} MB" if count >= 1e6 else f"{max(1, round(count / 1000))} kB"
+    )

@@ -16,11 +16,13 @@ log = structlog.get_logger()
 class Lanes:
     """A lane for each chat that has something to do. A job that fails breaks only itself.
 
-    A lane holds at most `depth` jobs. When more come, they and all that follow are not kept; `catch_up(chat)`
-    is called when the lane has drained, and fetches them.
+    A lane holds at most `depth` jobs. When more come, they and all that follow are not
+    kept; `catch_up(chat)` is called when the lane has drained, and fetches them.
     """
 
-    def __init__(self, catch_up: Callable[[str], Awaitable[None]], *, depth: int = 200) -> None:
+    def __init__(
+        self, catch_up: Callable[[str], Awaitable[None]], *, depth: int = 200
+    ) -> None:
         self._catch_up = catch_up
         self._depth = depth
         self._lanes: dict[str, deque[Job]] = {}
@@ -81,5 +83,7 @@ class Lanes:
     async def _run(self, job: Job) -> None:
         try:
             await job()
-        except Exception as error:  # whatever one event brought, the chat's others still count
+        except (
+            Exception
+        ) as error:  # whatever one event brought, the chat's others still count
             log.warning("discord event not taken in", error=type(error).__name__)

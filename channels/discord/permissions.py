@@ -1,4 +1,6 @@
-"""What the agent must be allowed to do on Discord, by name, and how Discord works out whether it is."""
+"""What the agent must be allowed to do on Discord, by name, and how Discord works out
+whether it is.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlencode
 
-# https://docs.discord.com/developers/topics/permissions, "Bitwise permission flags"; names as Discord's pages
-# show them
+# https://docs.discord.com/developers/topics/permissions, "Bitwise permission flags"; names
+# as Discord's pages show them
 VIEW = "View Channels"
 PERMISSIONS: Mapping[str, int] = {
     VIEW: 1 << 10,
@@ -17,7 +19,8 @@ PERMISSIONS: Mapping[str, int] = {
 }
 _ADMINISTRATOR = 1 << 3
 
-# https://docs.discord.com/developers/resources/application, "Application flags"; the second is for small bots
+# https://docs.discord.com/developers/resources/application, "Application flags"; the second
+# is for small bots
 _MESSAGE_CONTENT = 1 << 18
 MESSAGE_CONTENT_LIMITED = 1 << 19
 
@@ -36,20 +39,31 @@ def missing(bits: int) -> list[str]:
 
 def invite_link(application: str) -> str:
     """Where a server's owner lets the agent in, with all that it needs and nothing else."""
-    query = {"client_id": application, "scope": "bot applications.commands", "permissions": permission_bits()}
+    query = {
+        "client_id": application,
+        "scope": "bot applications.commands",
+        "permissions": permission_bits(),
+    }
     return f"https://discord.com/oauth2/authorize?{urlencode(query)}"
 
 
 def sees_content(application: Mapping[str, Any]) -> bool:
     """Whether MESSAGE CONTENT INTENT is switched on."""
-    return bool(application.get("flags", 0) & (_MESSAGE_CONTENT | MESSAGE_CONTENT_LIMITED))
+    return bool(
+        application.get("flags", 0) & (_MESSAGE_CONTENT | MESSAGE_CONTENT_LIMITED)
+    )
 
 
 def channel_bits(
-    base: int, overwrites: Sequence[Mapping[str, Any]], *, guild: str, member: str, roles: Iterable[str]
+    base: int,
+    overwrites: Sequence[Mapping[str, Any]],
+    *,
+    guild: str,
+    member: str,
+    roles: Iterable[str],
 ) -> int:
-    """Permissions in one channel: its overwrites for everyone, then for the member's roles, then for the
-    member."""
+    """Permissions in one channel: its overwrites for everyone, then for the member's roles,
+    then for the member."""
     by_id = {overwrite["id"]: overwrite for overwrite in overwrites}
     bits = base
     for group in ([guild], [role for role in roles if role != guild], [member]):

@@ -1,5 +1,5 @@
-"""One answer on its way to a Discord channel: placed early, edited as it grows, split where a message is
-full."""
+"""One answer on its way to a Discord channel: placed early, edited as it grows, split where
+a message is full."""
 
 from __future__ import annotations
 
@@ -20,9 +20,12 @@ from channels.pacing import Governor, RateLimited
 from channels.splitting import split, tables_as_code, utf16_length
 
 LIMIT = 2000  # characters of a message; counted in UTF-16 units, of which there are never fewer
-EDIT_INTERVAL = 1.2  # seconds between two edits of an answer: a channel takes about 5 edits in 5 seconds
+# seconds between two edits of an answer: a channel takes about 5 edits in 5 seconds
+EDIT_INTERVAL = 1.2
 TYPING_INTERVAL = 8.0  # seconds; Discord shows typing for 10
-TYPING_AT_MOST = 15  # renewals, two minutes: nobody waits longer for a model's first word
+TYPING_AT_MOST = (
+    15  # renewals, two minutes: nobody waits longer for a model's first word
+)
 
 NO_MENTIONS = {"parse": [], "replied_user": False}
 REPEAT = "*(You may have seen this already.)*\n"
@@ -33,20 +36,25 @@ Call = Callable[[str, Callable[[], Awaitable[str]]], Awaitable[str | None]]
 def nonce(turn: UUID, piece: int, again: str = "") -> str:
     """Names one piece of a turn's answer in at most 25 characters, as Discord demands.
 
-    22 characters are the turn's 128 bits in base64; two more hold the number of the piece, so pieces past 256
-    (half a million characters) are not told apart.
+    22 characters are the turn's 128 bits in base64; two more hold the number of the piece,
+    so pieces past 256 (half a million characters) are not told apart.
     """
-    return f"{urlsafe_b64encode(turn.bytes).decode().rstrip('=')}{piece % 256:02x}{again}"
+    return (
+        f"{urlsafe_b64encode(turn.bytes).decode().rstrip('=')}{piece % 256:02x}{again}"
+    )
 
 
 def pieces_of(text: str) -> list[str]:
     """The messages an answer becomes. Never empty: Discord refuses a message of nothing."""
     sound = tables_as_code(text.encode("utf-8", "replace").decode())
-    return [piece for piece in split(sound, LIMIT, measure=utf16_length) if piece.strip()] or ["…"]
+    return [
+        piece for piece in split(sound, LIMIT, measure=utf16_length) if piece.strip()
+    ] or ["…"]
 
 
 class DiscordReply:
-    """Shows and finishes one answer. Holds nothing that another process could not rebuild from `placed`.
+    """Shows and finishes one answer. Holds nothing that another process could not rebuild
+    from `placed`.
 
     Each first send carries a nonce made of the turn, so that within some minutes a repeated send is
     recognised by Discord itself; what is older is looked for in the channel's history.
@@ -77,13 +85,17 @@ class DiscordReply:
         self._typing: asyncio.Task[None] | None = None
 
     async def show(self, text: str) -> Placed | None:
-        """The answer so far. Skipped when an edit would come too early or is held back; never raises."""
+        """The answer so far. Skipped when an edit would come too early or is held back;
+        never raises.
+        """
         if not text.strip():
             await self._show_typing()
         elif self._clock() >= self._next_edit:
             self._stop_typing()
             self._next_edit = self._clock() + EDIT_INTERVAL
-            with suppress(DeliveryError):  # finish meets the same refusal and reports it
+            with suppress(
+                DeliveryError
+            ):  # finish meets the same refusal and reports it
                 await self._draw(pieces_of(text), self._draft)
         return Placed(tuple(self._ids)) if self._ids else None
 
@@ -97,14 +109,20 @@ class DiscordReply:
         await self._remove_surplus(len(pieces))
         return Placed(tuple(self._ids))
 
-    async def _draft(self, route: str, send: Callable[[], Awaitable[str]]) -> str | None:
+    async def _draft(
+        self, route: str, send: Callable[[], Awaitable[str]]
+    ) -> str | None:
         return await self._governor.draft(self._chat, route, send)
 
-    async def _final(self, route: str, send: Callable[[], Awaitable[str]]) -> str | None:
+    async def _final(
+        self, route: str, send: Callable[[], Awaitable[str]]
+    ) -> str | None:
         return await self._governor.final(self._chat, route, send)
 
     async def _draw(self, pieces: Sequence[str], call: Call) -> None:
-        """Makes the messages say the pieces, touching only those that differ; stops when one is held back."""
+        """Makes the messages say the pieces, touching only those that differ; stops when
+        one is held back.
+        """
         for at, piece in enumerate(pieces):
             if at < len(self._ids) and self._shown[at] == piece:
                 continue
@@ -118,10 +136,14 @@ class DiscordReply:
 
     async def _put(self, at: int, piece: str) -> str:
         if at == 0 and self._interaction:
-            message = await self._interaction.put({"content": piece, "allowed_mentions": NO_MENTIONS})
+            message = await self._interaction.put(
+                {"content": piece, "allowed_mentions": NO_MENTIONS}
+            )
             if message:
                 return message
-            self._interaction = None  # its 15 minutes are over; the channel itself is left
+            self._interaction = (
+                None  # its 15 minutes are over; the channel itself is left
+            )
         if at >= len(self._ids):
             return await self._send(at, piece)
         try:
@@ -129,7 +151,9 @@ class DiscordReply:
         except Refusal as refusal:
             if refusal.code != UNKNOWN_MESSAGE:
                 raise
-            return await self._send(at, piece, again="+")  # somebody deleted it; the answer is still owed
+            return await self._send(
+                at, piece, again="+"
+            )  # somebody deleted it; the answer is still owed
 
     async def _send(self, at: int, piece: str, again: str = "") -> str:
         body: dict[str, Any] = {
@@ -139,9 +163,14 @@ class DiscordReply:
             "allowed_mentions": NO_MENTIONS,
         }
         if at == 0 and self._address.extra.get("quote") and self._address.message:
-            body["message_reference"] = {"message_id": self._address.message, "fail_if_not_exists": False}
+            body["message_reference"] = {
+                "message_id": self._address.message,
+                "fail_if_not_exists": False,
+            }
         sent = await self._call("POST", "", body)
-        if sent["content"].strip() != piece.strip():  # the nonce was known: this is an earlier state of it
+        if (
+            sent["content"].strip() != piece.strip()
+        ):  # the nonce was known: this is an earlier state of it
             return await self._edit(sent["id"], piece)
         return str(sent["id"])
 
@@ -151,7 +180,9 @@ class DiscordReply:
 
     async def _call(self, method: str, tail: str, body: object = None) -> Any:
         path = f"/channels/{self._chat}/messages{tail}"
-        return await self._rest.call(method, path, body, bucket=f"{method} {self._chat}")
+        return await self._rest.call(
+            method, path, body, bucket=f"{method} {self._chat}"
+        )
 
     async def _remove_surplus(self, wanted: int) -> None:
         """A draft may have needed more messages than the answer does."""
@@ -176,9 +207,18 @@ class DiscordReply:
             found = await self._call("GET", f"?after={self._address.message}&limit=100")
         except (DeliveryError, RateLimited):
             return REPEAT + text
-        standing = [message for message in reversed(found) if message["author"].get("bot")]
+        standing = [
+            message for message in reversed(found) if message["author"].get("bot")
+        ]
         for piece in pieces_of(text):
-            match = next((m for m in standing if m["content"] and piece.startswith(m["content"])), None)
+            match = next(
+                (
+                    m
+                    for m in standing
+                    if m["content"] and piece.startswith(m["content"])
+                ),
+                None,
+            )
             if match is None:
                 break
             standing.remove(match)

@@ -34,7 +34,10 @@ async def after(values: Mapping[str, str]) -> str:
     `values` by setting: DISCORD_TOKEN, and DISCORD_API_URL unless it is Discord's own. Raises
     ConfigurationError when the token is refused, DeliveryError when Discord can not be reached.
     """
-    rest = Rest(token=values["DISCORD_TOKEN"].strip(), api_url=values.get("DISCORD_API_URL") or API_URL)
+    rest = Rest(
+        token=values["DISCORD_TOKEN"].strip(),
+        api_url=values.get("DISCORD_API_URL") or API_URL,
+    )
     async with rest.open():
         try:
             application = await rest.call("GET", "/applications/@me")
@@ -51,7 +54,9 @@ async def after(values: Mapping[str, str]) -> str:
 async def _switch_on(rest: Rest, flags: int) -> bool:
     """A bot in fewer than 100 servers may switch the intent on by itself."""
     try:
-        await rest.call("PATCH", "/applications/@me", {"flags": flags | MESSAGE_CONTENT_LIMITED})
+        await rest.call(
+            "PATCH", "/applications/@me", {"flags": flags | MESSAGE_CONTENT_LIMITED}
+        )
     except Refusal:
         return False
     return True
@@ -59,11 +64,14 @@ async def _switch_on(rest: Rest, flags: int) -> bool:
 
 def _next_steps(application: str, name: str, sees: bool) -> str:
     steps = [
-        f"Invite it to your server: {invite_link(application)}\n   It asks for: {', '.join(PERMISSIONS)}. "
+        f"Invite it to your server: {invite_link(application)}\n   It asks for: "
+        f"{', '.join(PERMISSIONS)}. "
         f"In a channel that not everyone can see, give it {VIEW} there, too.",
         f"Write to it: mention it in a channel (`@{name} hello`), or send it a direct message.",
     ]
     if not sees:
-        steps.insert(0, f"Switch on **MESSAGE CONTENT INTENT** at {PORTAL}/{application}/bot.")
+        steps.insert(
+            0, f"Switch on **MESSAGE CONTENT INTENT** at {PORTAL}/{application}/bot."
+        )
     numbered = "\n".join(f"{number}. {step}" for number, step in enumerate(steps, 1))
     return f"Signed in as **{name}**.\n\n{numbered}\n"

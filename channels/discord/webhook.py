@@ -29,8 +29,8 @@ _TIMESTAMP = re.compile(r"[0-9]{1,12}")
 
 
 class Interactions:
-    """Answers deliveries to `/webhooks/discord`. `accept` says what takes a message in just now, None:
-    nothing."""
+    """Answers deliveries to `/webhooks/discord`. `accept` says what takes a message in just
+    now, None: nothing."""
 
     def __init__(
         self,
@@ -43,9 +43,11 @@ class Interactions:
         self._slash_commands = slash_commands
         self._now = now
 
-    async def answer(self, headers: Mapping[str, str], body: bytes, accept: Accept | None) -> WebhookReply:
-        """401 unless Discord signed it lately; a command is deferred once it is durable, 503 if it can not
-        be."""
+    async def answer(
+        self, headers: Mapping[str, str], body: bytes, accept: Accept | None
+    ) -> WebhookReply:
+        """401 unless Discord signed it lately; a command is deferred once it is durable,
+        503 if it can not be."""
         if not self._is_genuine(headers, body):
             return WebhookReply(401)
         payload = json.loads(body)

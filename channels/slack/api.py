@@ -72,7 +72,9 @@ class ApiError(DeliveryError):
 class SlackApi:
     """Slack's Web API with one token."""
 
-    def __init__(self, token: str, api_url: str, *, setting: str = "SLACK_BOT_TOKEN") -> None:
+    def __init__(
+        self, token: str, api_url: str, *, setting: str = "SLACK_BOT_TOKEN"
+    ) -> None:
         # No retries below us: a request that was sent twice may be a message that is posted twice.
         self._web = AsyncWebClient(
             token=token,
@@ -91,7 +93,9 @@ class SlackApi:
         """Calls share connections meanwhile (and open their own before and after)."""
         session = self._web.session
         if session is None or session.closed:
-            session = self._web.session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=_TIMEOUT_S))
+            session = self._web.session = aiohttp.ClientSession(
+                timeout=aiohttp.ClientTimeout(total=_TIMEOUT_S)
+            )
         self._users += 1
         try:
             yield session
@@ -103,10 +107,14 @@ class SlackApi:
         """Slack's answer. Raises RateLimited (for the chat), else ApiError."""
         return (await self.call_with_headers(method, **arguments))[0]
 
-    async def call_with_headers(self, method: str, **arguments: Any) -> tuple[Mapping[str, Any], Mapping[str, str]]:
+    async def call_with_headers(
+        self, method: str, **arguments: Any
+    ) -> tuple[Mapping[str, Any], Mapping[str, str]]:
         """Slack's answer and the headers it came with, their names in lower case."""
         given = {name: value for name, value in arguments.items() if value is not None}
-        writes = method.startswith(("chat.", "assistant."))  # Slack's other methods read no JSON
+        writes = method.startswith(
+            ("chat.", "assistant.")
+        )  # Slack's other methods read no JSON
         self._calls += 1
         try:
             response = await self._web.api_call(
@@ -114,9 +122,18 @@ class SlackApi:
             )
         except SlackApiError as error:
             raise self._refusal(method, error) from error
-        except (SlackClientError, aiohttp.ClientError, TimeoutError, OSError, AttributeError) as error:
-            # AttributeError: the SDK's own, when a proxy answers with a page of text instead of JSON
-            raise ApiError(f"Slack could not be reached ({type(error).__name__}).") from error
+        except (
+            SlackClientError,
+            aiohttp.ClientError,
+            TimeoutError,
+            OSError,
+            AttributeError,
+        ) as error:
+            # AttributeError: the SDK's own, when a proxy answers with a page of text
+            # instead of JSON
+            raise ApiError(
+                f"Slack could not be reached ({type(error).__name__})."
+            ) from error
         finally:
             self._calls -= 1
             await self._close_when_idle()
@@ -146,14 +163,21 @@ class SlackApi:
 
     def _sentence(self, method: str, code: str, said: Mapping[str, Any]) -> str:
         if code in WRONG_TOKEN:
-            return f"Slack does not accept {self._setting} ({code}): copy it again from {APPS_PAGE}."
+            return (
+                f"Slack does not accept {self._setting} ({code}): copy it "
+                f"again from {APPS_PAGE}."
+            )
         if code == "missing_scope":
             return (
                 f"The Slack app lacks the scope {said.get('needed')} for {method} "
-                f"(it has {said.get('provided')}): add it at {APPS_PAGE}, OAuth & Permissions, and reinstall."
+                f"(it has {said.get('provided')}): add it at {APPS_PAGE}, OAuth "
+                "& Permissions, and reinstall."
             )
         if code in ("not_in_channel", "channel_not_found"):
-            return f"The agent is not in that Slack channel ({code}): write /invite and its name there."
+            return (
+                f"The agent is not in that Slack channel ({code}): write "
+                "/invite and its name there."
+            )
         return f"Slack refused {method}: {code}."
 
 
@@ -165,7 +189,9 @@ def _seconds(retry_after: str | None) -> float:
 
 
 class Recent(Generic[V]):
-    """The values of the last `size` keys, each until its time is over. For what Slack can be asked again."""
+    """The values of the last `size` keys, each until its time is over. For what Slack can
+    be asked again.
+    """
 
     def __init__(self, size: int, clock: Callable[[], float]) -> None:
         self._size = size

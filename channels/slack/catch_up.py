@@ -1,4 +1,6 @@
-"""What people wrote while nobody listened: Slack repeats for some minutes only, so its history is read."""
+"""What people wrote while nobody listened: Slack repeats for some minutes only, so its
+history is read.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,8 @@ from channels.pacing import RateLimited
 from channels.slack.api import SlackApi
 
 _TS = re.compile(r"\d{10}\.\d{6}")
-_UNKNOWN_S = 3600.0  # how far to look back in a chat whose last message was a command, which has no ts
+# how far to look back in a chat whose last message was a command, which has no ts
+_UNKNOWN_S = 3600.0
 _PAGES = 5
 _PAGE = 200
 _PARENTS = 50  # older messages whose threads may have gone on
@@ -47,7 +50,8 @@ async def catch_up(
 ) -> None:
     """Hands over every message since the last accepted one of each chat, oldest first.
 
-    What was accepted before comes again and is known by its id. What Slack lets nobody read is left out.
+    What was accepted before comes again and is known by its id. What Slack lets nobody read
+    is left out.
     """
     for chat, last in accepted.items():
         since = last if _TS.fullmatch(last) else f"{clock() - _UNKNOWN_S:.6f}"
@@ -60,16 +64,34 @@ async def catch_up(
             except RateLimited as limit:
                 await sleep(limit.retry_after)
             except DeliveryError as error:
-                _log.warning("messages of a Slack chat could not be fetched: %s", error.sentence)
+                _log.warning(
+                    "messages of a Slack chat could not be fetched: %s", error.sentence
+                )
                 break
 
 
-async def _missed(api: SlackApi, chat: str, since: str) -> AsyncIterator[Mapping[str, Any]]:
+async def _missed(
+    api: SlackApi, chat: str, since: str
+) -> AsyncIterator[Mapping[str, Any]]:
     later = await _later(api, chat, since)
-    earlier = await api.call("conversations.history", channel=chat, latest=since, inclusive=True, limit=_PARENTS)
-    threads = [m for m in (*later, *(earlier.get("messages") or ())) if str(m.get("latest_reply") or "") > since]
-    replies = [await _replies(api, chat, str(parent["ts"]), since) for parent in threads]
-    for message in sorted((*later, *(m for some in replies for m in some)), key=lambda m: str(m["ts"])):
+    earlier = await api.call(
+        "conversations.history",
+        channel=chat,
+        latest=since,
+        inclusive=True,
+        limit=_PARENTS,
+    )
+    threads = [
+        m
+        for m in (*later, *(earlier.get("messages") or ()))
+        if str(m.get("latest_reply") or "") > since
+    ]
+    replies = [
+        await _replies(api, chat, str(parent["ts"]), since) for parent in threads
+    ]
+    for message in sorted(
+        (*later, *(m for some in replies for m in some)), key=lambda m: str(m["ts"])
+    ):
         yield message
 
 
@@ -77,7 +99,13 @@ async def _later(api: SlackApi, chat: str, since: str) -> list[Mapping[str, Any]
     messages: list[Mapping[str, Any]] = []
     cursor: str | None = None
     for _ in range(_PAGES):
-        page = await api.call("conversations.history", channel=chat, oldest=since, limit=_PAGE, cursor=cursor)
+        page = await api.call(
+            "conversations.history",
+            channel=chat,
+            oldest=since,
+            limit=_PAGE,
+            cursor=cursor,
+        )
         messages += page.get("messages") or ()
         cursor = (page.get("response_metadata") or {}).get("next_cursor") or None
         if cursor is None:
@@ -85,9 +113,17 @@ async def _later(api: SlackApi, chat: str, since: str) -> list[Mapping[str, Any]
     return messages
 
 
-async def _replies(api: SlackApi, chat: str, thread: str, since: str) -> list[Mapping[str, Any]]:
-    page = await api.call("conversations.replies", channel=chat, ts=thread, oldest=since, limit=_PAGE)
-    return [message for message in page.get("messages") or () if str(message["ts"]) != thread]
+async def _replies(
+    api: SlackApi, chat: str, thread: str, since: str
+) -> list[Mapping[str, Any]]:
+    page = await api.call(
+        "conversations.replies", channel=chat, ts=thread, oldest=since, limit=_PAGE
+    )
+    return [
+        message
+        for message in page.get("messages") or ()
+        if str(message["ts"]) != thread
+    ]
 
 
 class CatchUp:

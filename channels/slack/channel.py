@@ -42,9 +42,10 @@ _log = logging.getLogger(__name__)
 class Slack:
     """The agent as a Slack app in one workspace.
 
-    Events come over HTTP when `public_url` and `signing_secret` are given, else by sockets with `app_token`.
-    `interval` is the least time in seconds between two states of a growing answer; `clock` is wall time in
-    seconds, because other instances read when a stream began.
+    Events come over HTTP when `public_url` and `signing_secret` are given, else by sockets
+    with `app_token`. `interval` is the least time in seconds between two states of a
+    growing answer; `clock` is wall time in seconds, because other instances read when a
+    stream began.
     """
 
     name = "slack"
@@ -65,8 +66,14 @@ class Slack:
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._api = SlackApi(bot_token, api_url)
-        app = SlackApi(app_token, api_url, setting="SLACK_APP_TOKEN") if app_token else None
-        self._link = Connection(self._api, app, signing_secret, public_url, last_accepted)
+        app = (
+            SlackApi(app_token, api_url, setting="SLACK_APP_TOKEN")
+            if app_token
+            else None
+        )
+        self._link = Connection(
+            self._api, app, signing_secret, public_url, last_accepted
+        )
         self._governor = governor
         self._slash_commands = slash_commands
         self._interval = interval
@@ -82,26 +89,41 @@ class Slack:
     async def run(self, accept: Accept) -> None:
         """Takes messages in until cancelled.
 
-        Raises ConfigurationError when Slack does not accept a token (any more), when a scope is missing
-        without which nothing works, or when there is no way for events to come in.
+        Raises ConfigurationError when Slack does not accept a token (any more), when a
+        scope is missing without which nothing works, or when there is no way for events to
+        come in.
         """
         async with self._api.session():
             intake = self._intake_of(await self._sign_in(), accept)
             catching = CatchUp(lambda: self._catch_up(intake))
             self._intake = intake
             try:
-                await _first(self._listen(intake, catching), self._api.signed_out.wait())
+                await _first(
+                    self._listen(intake, catching), self._api.signed_out.wait()
+                )
             finally:
                 self._intake = None
                 await catching.stop()
                 await _cancel(self._tasks)
         raise ConfigurationError(self._api.revoked)
 
-    def reply(self, address: Address, placed: Placed | None, turn: UUID, *, repeat: bool = False) -> Reply:
+    def reply(
+        self,
+        address: Address,
+        placed: Placed | None,
+        turn: UUID,
+        *,
+        repeat: bool = False,
+    ) -> Reply:
         """An answer for this address; what `placed` names is edited."""
         writer = Writer(self._api, address, turn, self._abilities, self._clock)
         if address.extra.get("command") and not address.chat.startswith("D"):
-            return Whisper(api=self._api, governor=self._governor, address=address, url=self._urls.get(turn))
+            return Whisper(
+                api=self._api,
+                governor=self._governor,
+                address=address,
+                url=self._urls.get(turn),
+            )
         return SlackReply(
             writer=writer,
             governor=self._governor,
@@ -127,15 +149,19 @@ class Slack:
         if request is None:
             return WebhookReply(400)
         response = await self._intake.take(request)
-        content_type = response.first_headers().get("content-type", "text/plain").partition(";")[0]
-        return WebhookReply(response.status, (response.body or "").encode(), content_type)
+        content_type = (
+            response.first_headers().get("content-type", "text/plain").partition(";")[0]
+        )
+        return WebhookReply(
+            response.status, (response.body or "").encode(), content_type
+        )
 
     async def diagnose(self) -> list[Finding]:
         """Signs in, tries the transport, and looks whether messages arrive."""
         async with self._api.session():
             return await findings(self._link)
 
-    # --- signing in ---------------------------------------------------------------------------------------
+    # --- signing in -----------------------------------------------------------
 
     async def _sign_in(self) -> Identity:
         self._api.signed_out.clear()
@@ -175,34 +201,47 @@ class Slack:
             urls=self._urls,
         )
 
-    # --- listening ----------------------------------------------------------------------------------------
+    # --- listening ------------------------------------------------------------
 
     async def _listen(self, intake: Intake, catching: CatchUp) -> None:
         if self._link.by_http:
             catching.start()
             await asyncio.Event().wait()
         if self._link.app is None:
-            missing = "SLACK_SIGNING_SECRET" if self._link.public_url else "SLACK_APP_TOKEN"
-            raise ConfigurationError(f"{missing} is not set, so no event of Slack can come in; see docs/slack.md.")
+            missing = (
+                "SLACK_SIGNING_SECRET" if self._link.public_url else "SLACK_APP_TOKEN"
+            )
+            raise ConfigurationError(
+                f"{missing} is not set, so no event of Slack can come in; see docs/slack.md."
+            )
 
         async def handle(payload: Mapping[str, Any]) -> Mapping[str, Any] | None:
-            response = await intake.take(AsyncBoltRequest(mode="socket_mode", body=dict(payload)))
+            response = await intake.take(
+                AsyncBoltRequest(mode="socket_mode", body=dict(payload))
+            )
             if response.status != 200:
                 return None
             return {"text": response.body} if response.body else {}
 
-        await SocketMode(self._link.app, handle, connected=catching.start, sleep=self._sleep).run()
+        await SocketMode(
+            self._link.app, handle, connected=catching.start, sleep=self._sleep
+        ).run()
 
     async def _catch_up(self, intake: Intake) -> None:
         if self._link.last_accepted is None:
             return
         self._left.clear()
-        accepted = await until_stored(partial(self._link.last_accepted, self.name), self._sleep)
+        accepted = await until_stored(
+            partial(self._link.last_accepted, self.name), self._sleep
+        )
         self._left.set()
-        await catch_up(self._api, accepted, intake.message, clock=self._clock, sleep=self._sleep)
+        await catch_up(
+            self._api, accepted, intake.message, clock=self._clock, sleep=self._sleep
+        )
 
     async def _looked_back(self) -> None:
-        """Until it is known where each chat was left: what is accepted before would hide what was said before it.
+        """Until it is known where each chat was left: what is accepted before would hide
+        what was said before it.
 
         Raises StoreUnavailable when that takes long; Slack delivers the message again.
         """
@@ -215,33 +254,55 @@ class Slack:
             raise StoreUnavailable(StoreUnavailable.__doc__) from None
 
     def _signed(self, headers: Mapping[str, str], body: bytes) -> bool:
-        stamp, given = headers.get("x-slack-request-timestamp", ""), headers.get("x-slack-signature", "")
-        if not (self._link.signing_secret and stamp.isascii() and stamp.isdigit() and len(stamp) < 16):
+        stamp, given = (
+            headers.get("x-slack-request-timestamp", ""),
+            headers.get("x-slack-signature", ""),
+        )
+        if not (
+            self._link.signing_secret
+            and stamp.isascii()
+            and stamp.isdigit()
+            and len(stamp) < 16
+        ):
             return False
         if abs(self._clock() - int(stamp)) > _SIGNATURE_AGE_S:
             return False
-        return hmac.compare_digest(sign(self._link.signing_secret, stamp, body).encode(), given.encode())
+        return hmac.compare_digest(
+            sign(self._link.signing_secret, stamp, body).encode(), given.encode()
+        )
 
-    # --- the window for conversations with an agent -------------------------------------------------------
+    # --- the window for conversations with an agent ---------------------------
 
     def _opened(self, event: Mapping[str, Any]) -> None:
         """Suggests how to begin. Not awaited: Slack waits for the acknowledgement."""
         thread = event.get("assistant_thread")
         if thread:
-            self._untitled.put((thread["channel_id"], thread["thread_ts"]), True, _UNTITLED_S)
-            where = {"channel_id": thread["channel_id"], "thread_ts": thread["thread_ts"]}
+            self._untitled.put(
+                (thread["channel_id"], thread["thread_ts"]), True, _UNTITLED_S
+            )
+            where = {
+                "channel_id": thread["channel_id"],
+                "thread_ts": thread["thread_ts"],
+            }
         elif event.get("tab") == "messages":
             where = {"channel_id": event["channel"]}
         else:
             return
-        self._in_background("assistant.threads.setSuggestedPrompts", **where, prompts=list(PROMPTS))
+        self._in_background(
+            "assistant.threads.setSuggestedPrompts", **where, prompts=list(PROMPTS)
+        )
 
     def _title(self, inbound: Inbound) -> None:
         """A new thread is called by its first message."""
         chat, thread = inbound.address.chat, inbound.address.thread
         if inbound.text.strip() and self._untitled.pop((chat, thread)):
             title = inbound.text.strip().splitlines()[0][:_TITLE]
-            self._in_background("assistant.threads.setTitle", channel_id=chat, thread_ts=thread, title=title)
+            self._in_background(
+                "assistant.threads.setTitle",
+                channel_id=chat,
+                thread_ts=thread,
+                title=title,
+            )
 
     def _in_background(self, method: str, **arguments: Any) -> None:
         task = asyncio.create_task(self._try(method, **arguments))
@@ -252,14 +313,20 @@ class Slack:
         try:
             await self._api.call(method, **arguments)
         except (ApiError, RateLimited) as error:
-            _log.info("%s was refused (%s); that is only less comfort", method, type(error).__name__)
+            _log.info(
+                "%s was refused (%s); that is only less comfort",
+                method,
+                type(error).__name__,
+            )
 
 
 def _request(headers: Mapping[str, str], body: bytes) -> AsyncBoltRequest | None:
     """The request as Bolt reads it; None when it is neither a form nor a JSON object."""
     try:
         text = body.decode()
-        if "json" in headers.get("content-type", "") and not isinstance(json.loads(text), dict):
+        if "json" in headers.get("content-type", "") and not isinstance(
+            json.loads(text), dict
+        ):
             return None
         return AsyncBoltRequest(body=text, headers=dict(headers))
     except ValueError:

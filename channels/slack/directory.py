@@ -16,7 +16,9 @@ _PEOPLE = 10_000
 _THREADS = 10_000
 _NAME_S = 3600.0
 _NO_NAME_S = 60.0
-_NAME_WAIT_S = 1.0  # a name is worth less than the acknowledgement, which is due within 3 s
+_NAME_WAIT_S = (
+    1.0  # a name is worth less than the acknowledgement, which is due within 3 s
+)
 _PART_S = 24 * 3600.0
 _NO_PART_S = 60.0  # another instance may have been mentioned in the meantime
 _REPLIES = 100
@@ -66,16 +68,25 @@ class People:
     async def _ask(self, user: str) -> Person:
         try:
             async with asyncio.timeout(_NAME_WAIT_S):
-                person = (await self._api.call("users.info", user=user)).get("user") or {}
+                person = (await self._api.call("users.info", user=user)).get(
+                    "user"
+                ) or {}
         except (DeliveryError, RateLimited, TimeoutError):
             return Person()
         profile = person.get("profile") or {}
-        name = profile.get("display_name") or person.get("real_name") or person.get("name") or ""
+        name = (
+            profile.get("display_name")
+            or person.get("real_name")
+            or person.get("name")
+            or ""
+        )
         return Person(str(name), bot=bool(person.get("is_bot")))
 
 
 class Threads:
-    """In which threads of channels the agent takes part: there it answers without being mentioned."""
+    """In which threads of channels the agent takes part: there it answers without being
+    mentioned.
+    """
 
     def __init__(self, api: SlackApi, clock: Callable[[], float]) -> None:
         self._api = api
@@ -88,7 +99,8 @@ class Threads:
     async def taken_part(self, me: Identity, chat: str, thread: str) -> bool:
         """Whether the agent was mentioned or has written in this thread.
 
-        Raises ApiError or RateLimited when Slack can not be asked: then the message must come again.
+        Raises ApiError or RateLimited when Slack can not be asked: then the message must
+        come again.
         """
         known = self._known.get((chat, thread))
         if known is None:
@@ -98,7 +110,9 @@ class Threads:
 
     async def _ask(self, me: Identity, chat: str, thread: str) -> bool:
         try:
-            answer = await self._api.call("conversations.replies", channel=chat, ts=thread, limit=_REPLIES)
+            answer = await self._api.call(
+                "conversations.replies", channel=chat, ts=thread, limit=_REPLIES
+            )
         except ApiError as error:
             if error.code in GONE or error.code == "missing_scope":
                 return False
@@ -107,4 +121,6 @@ class Threads:
 
 
 def _concerns(me: Identity, message: Mapping[str, Any]) -> bool:
-    return message.get("user") == me.user or me.user in mentioned(str(message.get("text") or ""))
+    return message.get("user") == me.user or me.user in mentioned(
+        str(message.get("text") or "")
+    )

@@ -51,7 +51,11 @@ async def _findings(link: Connection) -> AsyncIterator[Finding]:
         me, headers = await link.bot.call_with_headers("auth.test")
         if lacking := missing_scopes(headers):
             problem = f"The app's token lacks the scopes {', '.join(lacking)}."
-            yield Finding(PART, problem, f"{APPS_PAGE}, OAuth & Permissions, then reinstall the app")
+            yield Finding(
+                PART,
+                problem,
+                f"{APPS_PAGE}, OAuth & Permissions, then reinstall the app",
+            )
         async for finding in _transport(link):
             yield finding
         async for finding in _reach(link, me):
@@ -59,21 +63,35 @@ async def _findings(link: Connection) -> AsyncIterator[Finding]:
     except ApiError as error:
         yield Finding(PART, error.sentence, f"{APPS_PAGE}; or try `agent setup slack`")
     except RateLimited as limit:
-        yield Finding(PART, "Slack wants a pause.", f"`agent doctor` again in {limit.retry_after:.0f} s")
+        yield Finding(
+            PART,
+            "Slack wants a pause.",
+            f"`agent doctor` again in {limit.retry_after:.0f} s",
+        )
 
 
 async def _transport(link: Connection) -> AsyncIterator[Finding]:
     if link.by_http:
         if (problem := await _unreachable(link)) is not None:
-            yield Finding(PART, problem, f"PUBLIC_URL, and {APPS_PAGE}, Event Subscriptions, Request URL")
+            yield Finding(
+                PART,
+                problem,
+                f"PUBLIC_URL, and {APPS_PAGE}, Event Subscriptions, Request URL",
+            )
     elif link.app is None:
         missing = "SLACK_SIGNING_SECRET" if link.public_url else "SLACK_APP_TOKEN"
-        yield Finding(PART, f"{missing} is not set: no event can come in.", "agent setup slack")
+        yield Finding(
+            PART, f"{missing} is not set: no event can come in.", "agent setup slack"
+        )
     else:
         try:
             await link.app.call("apps.connections.open")
         except ApiError as error:
-            yield Finding(PART, error.sentence, f"{APPS_PAGE}, Basic Information, App-Level Tokens")
+            yield Finding(
+                PART,
+                error.sentence,
+                f"{APPS_PAGE}, Basic Information, App-Level Tokens",
+            )
 
 
 async def _unreachable(link: Connection) -> str | None:
@@ -94,7 +112,10 @@ async def _unreachable(link: Connection) -> str | None:
         ):
             if answer.status == 200 and _CHALLENGE in await answer.text():
                 return None
-            return f"{url} answered {answer.status}: is `agent serve` behind it, with this signing secret?"
+            return (
+                f"{url} answered {answer.status}: is `agent serve` behind it, "
+                "with this signing secret?"
+            )
     except (aiohttp.ClientError, TimeoutError, OSError) as error:
         return f"{url} can not be reached ({type(error).__name__})."
 
@@ -112,19 +133,32 @@ async def _reach(link: Connection, me: Mapping[str, Any]) -> AsyncIterator[Findi
     direct = [str(chat["id"]) for chat in chats if chat.get("is_im")]
     if not chats:
         problem = f"@{me.get('user')} is in no channel and nobody wrote to it yet."
-        yield Finding(PART, problem, f"/invite @{me.get('user')} in a channel, or a direct message to it")
+        yield Finding(
+            PART,
+            problem,
+            f"/invite @{me.get('user')} in a channel, or a direct message to it",
+        )
     if link.last_accepted is None or not direct:
         return
     accepted = await link.last_accepted("slack")
     for chat in direct[:_CHATS]:
         if await _unheard(link, chat, accepted.get(chat, "0")):
-            problem = "Slack does not deliver direct messages: message.im is not among the app's events."
-            yield Finding(PART, problem, f"{APPS_PAGE}, Event Subscriptions, Subscribe to bot events")
+            problem = (
+                "Slack does not deliver direct messages: message.im is not "
+                "among the app's events."
+            )
+            yield Finding(
+                PART,
+                problem,
+                f"{APPS_PAGE}, Event Subscriptions, Subscribe to bot events",
+            )
             return
 
 
 async def _unheard(link: Connection, chat: str, accepted: str) -> bool:
-    last = (await link.bot.call("conversations.history", channel=chat, limit=1)).get("messages") or []
+    last = (await link.bot.call("conversations.history", channel=chat, limit=1)).get(
+        "messages"
+    ) or []
     if not last or last[0].get("bot_id") or last[0].get("subtype"):
         return False
     ts = str(last[0]["ts"])
@@ -133,4 +167,9 @@ async def _unheard(link: Connection, chat: str, accepted: str) -> bool:
 
 def sign(secret: str, stamp: str, body: bytes) -> str:
     """Slack's v0 signature (docs.slack.dev/authentication/verifying-requests-from-slack)."""
-    return "v0=" + hmac.new(secret.encode(), f"v0:{stamp}:".encode() + body, hashlib.sha256).hexdigest()
+    return (
+        "v0="
+        + hmac.new(
+            secret.encode(), f"v0:{stamp}:".encode() + body, hashlib.sha256
+        ).hexdigest()
+    )

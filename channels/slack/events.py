@@ -1,8 +1,9 @@
 """Slack's events and commands as Inbound, acknowledged only when they are durable.
 
-Bolt routes payloads of both transports to the listeners here. It runs with `process_before_response`, so that
-an acknowledgement follows the listener instead of preceding it; it is told who we are, because it would
-acknowledge (and so lose) a message when its own auth.test fails; signatures are verified before it reads any.
+Bolt routes payloads of both transports to the listeners here. It runs with
+`process_before_response`, so that an acknowledgement follows the listener instead of
+preceding it; it is told who we are, because it would acknowledge (and so lose) a message
+when its own auth.test fails; signatures are verified before it reads any.
 """
 
 from __future__ import annotations
@@ -34,7 +35,9 @@ SPOKEN = (None, "file_share", "me_message", "thread_broadcast")
 
 SWITCHED_OFF = "Commands are switched off here; just write to me."
 
-_RESPONSE_URL_S = 1800.0  # https://docs.slack.dev/interactivity/handling-user-interaction: 30 minutes
+_RESPONSE_URL_S = (
+    1800.0  # https://docs.slack.dev/interactivity/handling-user-interaction: 30 minutes
+)
 
 _log = logging.getLogger(__name__)
 _bolt_log = logging.getLogger("channels.slack.channel.bolt")
@@ -58,7 +61,8 @@ class Intake:
     ) -> None:
         """`opened` is told of events with which a person opens the agent's window.
 
-        `urls` gets where the slash command of a turn is answered: a secret of half an hour, so not stored.
+        `urls` gets where the slash command of a turn is answered: a secret of half an hour,
+        so not stored.
         """
         self._me = me
         self._accept = accept
@@ -78,7 +82,12 @@ class Intake:
         return response
 
     def _routes(self) -> AsyncApp:
-        me = AuthorizeResult(enterprise_id=None, team_id=self._me.team, bot_user_id=self._me.user, bot_id=self._me.bot)
+        me = AuthorizeResult(
+            enterprise_id=None,
+            team_id=self._me.team,
+            bot_user_id=self._me.user,
+            bot_id=self._me.bot,
+        )
 
         async def authorize() -> AuthorizeResult:
             return me
@@ -94,7 +103,9 @@ class Intake:
             logger=_bolt_log,
         )
         app.event(re.compile("^(message|app_mention)$"))(self._message)
-        app.event(re.compile("^(assistant_thread_started|app_home_opened)$"))(self._open)
+        app.event(re.compile("^(assistant_thread_started|app_home_opened)$"))(
+            self._open
+        )
         app.event(re.compile("^reaction_(added|removed)$"))(self._reaction)
         app.command(re.compile("."))(self._command)
         app.error(self._failed)
@@ -102,12 +113,14 @@ class Intake:
 
     async def _failed(self, error: Exception) -> BoltResponse:
         """Not acknowledged: Slack delivers it again."""
-        sentence = error.sentence if isinstance(error, AgentError) else type(error).__name__
+        sentence = (
+            error.sentence if isinstance(error, AgentError) else type(error).__name__
+        )
         _log.warning("a Slack event was not taken and will come again: %s", sentence)
         _log.debug("why the event was not taken", exc_info=error)
         return BoltResponse(status=503)
 
-    # --- messages -----------------------------------------------------------------------------------------
+    # --- messages -------------------------------------------------------------
 
     async def _open(self, event: dict[str, Any]) -> None:
         self._opened(event)
@@ -116,7 +129,9 @@ class Intake:
         await self.message(event)
 
     async def message(self, event: Mapping[str, Any]) -> None:
-        """A message, an edit or a deletion. Raises what `accept` raises, ApiError or RateLimited."""
+        """A message, an edit or a deletion. Raises what `accept` raises, ApiError or
+        RateLimited.
+        """
         lock = self._locks.setdefault(str(event["channel"]), asyncio.Lock())
         async with lock:  # a look-up must not let a later message of the channel pass
             inbound = await self._inbound(event)
@@ -136,7 +151,9 @@ class Intake:
     async def _edit(self, event: Mapping[str, Any]) -> Inbound | None:
         after, before = _within(event, "message"), _within(event, "previous_message")
         if after.get("text") == before.get("text") or not await self._addressed(before):
-            return None  # links unfurl, replies are counted: only another text is an edit
+            return (
+                None  # links unfurl, replies are counted: only another text is an edit
+            )
         return await self._said(after, change="edit")
 
     async def _deletion(self, event: Mapping[str, Any]) -> Inbound | None:
@@ -144,19 +161,36 @@ class Intake:
         if not before.get("ts") or not await self._addressed(before):
             return None
         address = self._address(before)
-        return Inbound(address, str(before["ts"]), str(before["user"]), "", direct=_direct(before), change="delete")
+        return Inbound(
+            address,
+            str(before["ts"]),
+            str(before["user"]),
+            "",
+            direct=_direct(before),
+            change="delete",
+        )
 
     async def _addressed(self, event: Mapping[str, Any]) -> bool:
-        """Whether a person says this to the agent: directly, by mention, or in a thread it takes part in."""
-        if event.get("bot_id") or event.get("user") in (None, self._me.user, "USLACKBOT"):
+        """Whether a person says this to the agent: directly, by mention, or in a thread it
+        takes part in.
+        """
+        if event.get("bot_id") or event.get("user") in (
+            None,
+            self._me.user,
+            "USLACKBOT",
+        ):
             return False
         to = mentioned(str(event.get("text") or ""))
         if _direct(event) or event.get("type") == "app_mention" or self._me.user in to:
             return True
         thread = event.get("thread_ts")
-        if not thread or thread == event.get("ts") or to:  # who mentions others talks to them
+        if (
+            not thread or thread == event.get("ts") or to
+        ):  # who mentions others talks to them
             return False
-        return event.get("parent_user_id") == self._me.user or await self._threads.taken_part(
+        return event.get(
+            "parent_user_id"
+        ) == self._me.user or await self._threads.taken_part(
             self._me, str(event["channel"]), str(thread)
         )
 
@@ -165,7 +199,9 @@ class Intake:
         if not direct:
             self._threads.joined(address.chat, address.thread)
         spoken = without_mention(str(event.get("text") or ""), self._me.user)
-        text = _as_command(readable(spoken, await self._people.names(mentioned(spoken))))
+        text = _as_command(
+            readable(spoken, await self._people.names(mentioned(spoken)))
+        )
         files = attachments(event.get("files") or ())
         return Inbound(
             address=address,
@@ -178,31 +214,51 @@ class Intake:
         )
 
     def _address(self, event: Mapping[str, Any]) -> Address:
-        """In a channel the conversation is the thread under the message, from its first message on."""
+        """In a channel the conversation is the thread under the message, from its first
+        message on.
+        """
         ts = str(event["ts"])
         return Address(
             channel="slack",
             chat=str(event["channel"]),
             thread=str(event.get("thread_ts") or ("" if _direct(event) else ts)),
             message=ts,
-            extra={"user": str(event["user"]), "team": str(event.get("team") or self._me.team)},
+            extra={
+                "user": str(event["user"]),
+                "team": str(event.get("team") or self._me.team),
+            },
         )
 
-    # --- reactions ----------------------------------------------------------------------------------------
+    # --- reactions ------------------------------------------------------------
 
     async def _reaction(self, event: dict[str, Any]) -> None:
-        lock = self._locks.setdefault(f"votes in {event['item'].get('channel')}", asyncio.Lock())
+        lock = self._locks.setdefault(
+            f"votes in {event['item'].get('channel')}", asyncio.Lock()
+        )
         async with lock:  # in order, and no message waits for the search of an answer
             inbound = await self._vote(event)
             if inbound is not None:
                 await self._accept(inbound)
 
     async def _vote(self, event: Mapping[str, Any]) -> Inbound | None:
-        """A person's thumb on a message of the agent. Slack does not say in which thread that stands."""
-        item, user, thumb = event["item"], str(event["user"]), thumb_of_name(str(event["reaction"]))
-        if thumb is None or item["type"] != "message" or user in (self._me.user, "USLACKBOT"):
+        """A person's thumb on a message of the agent. Slack does not say in which thread
+        that stands.
+        """
+        item, user, thumb = (
+            event["item"],
+            str(event["user"]),
+            thumb_of_name(str(event["reaction"])),
+        )
+        if (
+            thumb is None
+            or item["type"] != "message"
+            or user in (self._me.user, "USLACKBOT")
+        ):
             return None
-        if event.get("item_user") not in (None, self._me.user) or (person := await self._people.person(user)).bot:
+        if (
+            event.get("item_user") not in (None, self._me.user)
+            or (person := await self._people.person(user)).bot
+        ):
             return None
         chat, direct = str(item["channel"]), _direct(item)
         return Inbound(
@@ -215,7 +271,7 @@ class Intake:
             change="vote" if event["type"] == "reaction_added" else "unvote",
         )
 
-    # --- slash commands -----------------------------------------------------------------------------------
+    # --- slash commands -------------------------------------------------------
 
     async def _command(self, ack: AsyncAck, command: dict[str, Any]) -> None:
         if not self._slash_commands():
@@ -223,7 +279,9 @@ class Intake:
             return
         inbound = self._slash(command)
         if command.get("response_url"):
-            self._urls.put(inbound.turn_id, str(command["response_url"]), _RESPONSE_URL_S)
+            self._urls.put(
+                inbound.turn_id, str(command["response_url"]), _RESPONSE_URL_S
+            )
         await self._accept(inbound)
         await ack()
 
@@ -231,7 +289,9 @@ class Intake:
         chat, user = str(command["channel_id"]), str(command["user_id"])
         team = str(command.get("team_id") or self._me.team)
         return Inbound(
-            address=Address("slack", chat, extra={"user": user, "team": team, "command": "1"}),
+            address=Address(
+                "slack", chat, extra={"user": user, "team": team, "command": "1"}
+            ),
             message_id=str(command["trigger_id"]),
             user_id=user,
             text=_slash_text(str(command["command"]), str(command.get("text") or "")),
@@ -243,7 +303,11 @@ class Intake:
 def _within(event: Mapping[str, Any], name: str) -> dict[str, Any]:
     """The message inside an event of its change, which leaves out what the event says."""
     message = dict(event.get(name) or {})
-    return {**message, "channel": event["channel"], "channel_type": event.get("channel_type")}
+    return {
+        **message,
+        "channel": event["channel"],
+        "channel_type": event.get("channel_type"),
+    }
 
 
 def _direct(event: Mapping[str, Any]) -> bool:

@@ -28,8 +28,9 @@ _URL_USES = 5  # of a response_url (docs.slack.dev, handling user interaction)
 class SlackReply:
     """Shows an answer while it grows, and finishes it.
 
-    The answer is cut into pieces, and piece n stands in message n. Whatever showing left behind, `finish`
-    makes that true: it edits what stands there, adds what is missing and takes away what is too much.
+    The answer is cut into pieces, and piece n stands in message n. Whatever showing left
+    behind, `finish` makes that true: it edits what stands there, adds what is missing and
+    takes away what is too much.
     """
 
     def __init__(
@@ -53,14 +54,22 @@ class SlackReply:
         self._next_show = 0.0
 
     async def show(self, text: str) -> Placed | None:
-        """The answer so far; "" shows that the agent is thinking. Skipped while it would come too fast."""
+        """The answer so far; "" shows that the agent is thinking. Skipped while it would
+        come too fast.
+        """
         try:
             if not text:
-                await self._governor.draft(self._chat, _ROUTE, partial(self._writer.status, THINKING))
+                await self._governor.draft(
+                    self._chat, _ROUTE, partial(self._writer.status, THINKING)
+                )
             elif self._clock() >= self._next_show and self._may_show():
-                await self._grow(split(harmless(finished(text)), LIMIT, measure=utf16_length), text)
+                await self._grow(
+                    split(harmless(finished(text)), LIMIT, measure=utf16_length), text
+                )
         except ApiError:
-            self._next_show = self._clock() + 10 * self._interval  # the final says what is wrong, if it still is
+            self._next_show = (
+                self._clock() + 10 * self._interval
+            )  # the final says what is wrong, if it still is
         return self._placed()
 
     async def _grow(self, pieces: list[str], text: str) -> None:
@@ -75,7 +84,9 @@ class SlackReply:
                 return
 
     def _may_show(self) -> bool:
-        """Not where nothing could be edited later, nor beside what an earlier attempt may have posted."""
+        """Not where nothing could be edited later, nor beside what an earlier attempt may
+        have posted.
+        """
         return bool(self._parts) or (self._writer.can_grow and not self._repeat)
 
     async def _grow_one(self, number: int, text: str, *, complete: bool) -> bool:
@@ -95,7 +106,9 @@ class SlackReply:
             raise
 
     async def finish(self, text: str) -> Placed:
-        """The whole answer. Raises DeliveryError, Undeliverable when the chat can not be written to."""
+        """The whole answer. Raises DeliveryError, Undeliverable when the chat can not be
+        written to.
+        """
         try:
             return await self._finish(harmless(text))
         except ApiError as error:
@@ -105,21 +118,35 @@ class SlackReply:
 
     async def _finish(self, text: str) -> Placed:
         pieces = _pieces(text)
-        if self._repeat and len(self._parts) < len(pieces) and not await self._recognise() and not self._parts:
+        if (
+            self._repeat
+            and len(self._parts) < len(pieces)
+            and not await self._recognise()
+            and not self._parts
+        ):
             pieces = _pieces(REPEAT + text)
         for number, piece in enumerate(pieces):
-            await self._governor.final(self._chat, _ROUTE, partial(self._put, number, piece))
+            await self._governor.final(
+                self._chat, _ROUTE, partial(self._put, number, piece)
+            )
         while len(self._parts) > len(pieces):
             surplus = self._parts[-1]
-            await self._governor.final(self._chat, _ROUTE, partial(self._writer.delete, surplus))
+            await self._governor.final(
+                self._chat, _ROUTE, partial(self._writer.delete, surplus)
+            )
             self._parts.pop()
         return Placed(tuple(part.ts for part in self._parts))
 
     async def _put(self, number: int, piece: str) -> None:
         if number < len(self._parts):
-            self._parts[number] = await self._writer.replace(self._parts[number], piece, number)
+            self._parts[number] = await self._writer.replace(
+                self._parts[number], piece, number
+            )
             return
-        self._repeat, before = True, self._repeat  # until it is known that it did not arrive
+        self._repeat, before = (
+            True,
+            self._repeat,
+        )  # until it is known that it did not arrive
         try:
             self._parts.append(await self._writer.post(piece, number))
         except RateLimited:
@@ -133,7 +160,9 @@ class SlackReply:
     async def _recognise(self) -> bool:
         """Finds what an earlier attempt left there. Whether Slack could say."""
         try:
-            numbered, cut_off = await self._governor.final(self._chat, "history", self._writer.found)
+            numbered, cut_off = await self._governor.final(
+                self._chat, "history", self._writer.found
+            )
         except ApiError:
             return False
         known = {part.ts for part in self._parts}
@@ -146,18 +175,24 @@ class SlackReply:
         if not self._parts:
             return None
         streams = [part for part in self._parts if part.stream]
-        extra = {"stream": streams[-1].ts, "started": f"{streams[-1].started:.3f}"} if streams else {}
+        extra = (
+            {"stream": streams[-1].ts, "started": f"{streams[-1].started:.3f}"}
+            if streams
+            else {}
+        )
         return Placed(tuple(part.ts for part in self._parts), extra)
 
 
 class Whisper:
     """The answer to a slash command in a channel, which only the person who gave it sees.
 
-    It goes to the command's own address while this process knows it, which works even where the agent is no
-    member; else to the person in the channel; else to the person directly.
+    It goes to the command's own address while this process knows it, which works even where
+    the agent is no member; else to the person in the channel; else to the person directly.
     """
 
-    def __init__(self, *, api: SlackApi, governor: Governor, address: Address, url: str | None) -> None:
+    def __init__(
+        self, *, api: SlackApi, governor: Governor, address: Address, url: str | None
+    ) -> None:
         self._api = api
         self._governor = governor
         self._address = address
@@ -168,14 +203,22 @@ class Whisper:
         return None
 
     async def finish(self, text: str) -> Placed:
-        """The whole answer. Raises DeliveryError, Undeliverable when the person can not be written to."""
+        """The whole answer. Raises DeliveryError, Undeliverable when the person can not be
+        written to.
+        """
         pieces = _pieces(harmless(text))
-        if self._url and len(pieces) <= _URL_USES and await self._answer(self._url, pieces):
+        if (
+            self._url
+            and len(pieces) <= _URL_USES
+            and await self._answer(self._url, pieces)
+        ):
             self._url = None
             return Placed(())
         try:
             for piece in pieces:
-                await self._governor.final(self._address.chat, _ROUTE, partial(self._tell, piece))
+                await self._governor.final(
+                    self._address.chat, _ROUTE, partial(self._tell, piece)
+                )
         except ApiError as error:
             if error.code in GONE:
                 raise Undeliverable(error.sentence) from error
@@ -197,7 +240,9 @@ class Whisper:
         user = self._address.extra["user"]
         said = _said(piece)
         try:
-            await self._api.call("chat.postEphemeral", channel=self._address.chat, user=user, **said)
+            await self._api.call(
+                "chat.postEphemeral", channel=self._address.chat, user=user, **said
+            )
         except ApiError as error:
             if error.code not in GONE:
                 raise
@@ -205,7 +250,10 @@ class Whisper:
 
 
 def _said(piece: str) -> dict[str, Any]:
-    return {"text": escaped(piece[:NOTIFICATION]), "blocks": [{"type": "markdown", "text": piece}]}
+    return {
+        "text": escaped(piece[:NOTIFICATION]),
+        "blocks": [{"type": "markdown", "text": piece}],
+    }
 
 
 def _pieces(text: str) -> list[str]:
@@ -213,10 +261,16 @@ def _pieces(text: str) -> list[str]:
 
 
 def _open_ended(piece: str, text: str) -> str:
-    """The last piece of a growing text without the fence that `split` adds to close a code block."""
+    """The last piece of a growing text without the fence that `split` adds to close a code
+    block.
+    """
     written = text.replace("\r\n", "\n").rstrip()
-    after_opening = piece.partition("\n")[2] or piece  # where the piece opens a block again
-    return piece if written.endswith((piece, after_opening)) else piece.rpartition("\n")[0]
+    after_opening = (
+        piece.partition("\n")[2] or piece
+    )  # where the piece opens a block again
+    return (
+        piece if written.endswith((piece, after_opening)) else piece.rpartition("\n")[0]
+    )
 
 
 def _parts(placed: Placed | None) -> list[Part]:

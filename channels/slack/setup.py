@@ -1,4 +1,6 @@
-"""What `agent setup slack` says and asks: the app is made from a manifest, generated from the commands."""
+"""What `agent setup slack` says and asks: the app is made from a manifest, generated from
+the commands.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +35,9 @@ SCOPES = (
     "reactions:read",
     "users:read",
 )
-"""What the bot token must be allowed: to be written to, to answer, to know names and threads, and to be judged."""
+"""What the bot token must be allowed: to be written to, to answer, to know names and
+threads, and to be judged.
+"""
 
 ESSENTIAL = frozenset({"app_mentions:read", "chat:write", "im:history"})
 """Scopes without which it hears or says nothing."""
@@ -54,29 +58,49 @@ PROMPTS = (
     {"title": "Explain something", "message": "Explain to me, in simple words, how "},
     {"title": "Draft a text", "message": "Help me write a message about "},
 )
-"""Shown where a person opens a new conversation; four at most (assistant.threads.setSuggestedPrompts)."""
+"""Shown where a person opens a new conversation; four at most
+(assistant.threads.setSuggestedPrompts).
+"""
 
 QUESTIONS = (
-    Question("SLACK_BOT_TOKEN", "Bot User OAuth Token, xoxb-… (OAuth & Permissions, after Install to Workspace)"),
-    Question("SLACK_APP_TOKEN", "App-Level Token with connections:write, xapp-… (Basic Information)"),
-    Question("SLACK_SIGNING_SECRET", "Signing Secret (Basic Information; needed only with PUBLIC_URL)"),
+    Question(
+        "SLACK_BOT_TOKEN",
+        "Bot User OAuth Token, xoxb-… (OAuth & Permissions, after Install to Workspace)",
+    ),
+    Question(
+        "SLACK_APP_TOKEN",
+        "App-Level Token with connections:write, xapp-… (Basic Information)",
+    ),
+    Question(
+        "SLACK_SIGNING_SECRET",
+        "Signing Secret (Basic Information; needed only with PUBLIC_URL)",
+    ),
 )
 
 _DESCRIPTION = "An assistant that remembers what you talked about."
 
 
 def manifest(public_url: str | None = None) -> dict[str, Any]:
-    """The app's manifest: Socket Mode, or request URLs when Slack can reach the agent at `public_url`.
+    """The app's manifest: Socket Mode, or request URLs when Slack can reach the agent at
+    `public_url`.
 
     Fields: https://docs.slack.dev/reference/app-manifest
     """
-    url = {"request_url": f"{public_url.rstrip('/')}{WEBHOOK_PATH}"} if public_url else {}
+    url = (
+        {"request_url": f"{public_url.rstrip('/')}{WEBHOOK_PATH}"} if public_url else {}
+    )
     return {
         "display_information": {"name": "Agent", "description": _DESCRIPTION},
         "features": {
-            "app_home": {"messages_tab_enabled": True, "messages_tab_read_only_enabled": False},
+            "app_home": {
+                "messages_tab_enabled": True,
+                "messages_tab_read_only_enabled": False,
+            },
             "bot_user": {"display_name": "Agent", "always_online": True},
-            "agent_view": {"agent_description": _DESCRIPTION, "suggested_prompts": list(PROMPTS)},
+            "agent_view": {
+                "agent_description": _DESCRIPTION,
+                "suggested_prompts": list(PROMPTS),
+            },
             "slash_commands": _slash_commands(url.get("request_url")),
         },
         "oauth_config": {"scopes": {"bot": list(SCOPES)}},
@@ -125,17 +149,22 @@ def before() -> str:
 async def after(values: Mapping[str, str]) -> str:
     """Signs in with the answers and says what to do next.
 
-    Raises ConfigurationError when a token is refused, a scope is missing or Slack can not be reached.
+    Raises ConfigurationError when a token is refused, a scope is missing or Slack can not
+    be reached.
     """
     api_url = values.get("SLACK_API_URL") or load_settings().slack_api_url
     bot = SlackApi(values["SLACK_BOT_TOKEN"], api_url)
     try:
         me, headers = await bot.call_with_headers("auth.test")
         if values.get("SLACK_APP_TOKEN"):
-            app = SlackApi(values["SLACK_APP_TOKEN"], api_url, setting="SLACK_APP_TOKEN")
+            app = SlackApi(
+                values["SLACK_APP_TOKEN"], api_url, setting="SLACK_APP_TOKEN"
+            )
             await app.call("apps.connections.open")
     except RateLimited as limit:
-        raise ConfigurationError(f"Slack wants a pause: try again in {limit.retry_after:.0f} s.") from limit
+        raise ConfigurationError(
+            f"Slack wants a pause: try again in {limit.retry_after:.0f} s."
+        ) from limit
     except AgentError as error:
         raise ConfigurationError(error.sentence) from error
     if lacking := missing_scopes(headers):
@@ -149,7 +178,9 @@ Signed in to **{me.get("team")}** as **@{me.get("user")}**.
 
 
 def missing_scopes(headers: Mapping[str, str]) -> list[str]:
-    """Scopes the token lacks, by the header `x-oauth-scopes` that comes with every answer; [] if unsaid."""
+    """Scopes the token lacks, by the header `x-oauth-scopes` that comes with every answer;
+    [] if unsaid.
+    """
     granted = headers.get("x-oauth-scopes")
     if granted is None:
         return []

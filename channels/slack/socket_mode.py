@@ -1,8 +1,9 @@
 """Socket Mode: Slack's events over websockets that the agent opens.
 
-Slack's own client closes a connection before the next is open, acknowledges over whichever is open then, and
-only logs that it may not sign in. Here connections overlap, an envelope is acknowledged where it came from,
-and a wrong token ends `run`. The protocol: https://docs.slack.dev/apis/events-api/using-socket-mode
+Slack's own client closes a connection before the next is open, acknowledges over whichever
+is open then, and only logs that it may not sign in. Here connections overlap, an envelope
+is acknowledged where it came from, and a wrong token ends `run`. The protocol:
+https://docs.slack.dev/apis/events-api/using-socket-mode
 """
 
 from __future__ import annotations
@@ -22,7 +23,9 @@ from channels.pacing import RateLimited
 from channels.slack.api import APPS_PAGE, WRONG_TOKEN, ApiError, SlackApi
 
 Handle = Callable[[Mapping[str, Any]], Awaitable[Mapping[str, Any] | None]]
-"""Takes an envelope's payload. What it returns goes with the acknowledgement; None: do not acknowledge."""
+"""Takes an envelope's payload. What it returns goes with the acknowledgement; None: do not
+acknowledge.
+"""
 
 _HELLO_S = 10.0
 _HEARTBEAT_S = 20.0  # finds connections that died without a word
@@ -43,7 +46,9 @@ class SocketMode:
         connected: Callable[[], None],
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        """`api` holds the app-level token. `connected` is called when events may have been missed before."""
+        """`api` holds the app-level token. `connected` is called when events may have been
+        missed before.
+        """
         self._api = api
         self._handle = handle
         self._connected = connected
@@ -60,19 +65,25 @@ class SocketMode:
                     socket = await self._open(session)
                     if not overlaps:
                         self._connected()
-                    leaving: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+                    leaving: asyncio.Future[bool] = (
+                        asyncio.get_running_loop().create_future()
+                    )
                     self._start(self._read(socket, leaving))
                     overlaps = await leaving
         finally:
             await self._stop()
 
-    async def _open(self, session: aiohttp.ClientSession) -> aiohttp.ClientWebSocketResponse:
+    async def _open(
+        self, session: aiohttp.ClientSession
+    ) -> aiohttp.ClientWebSocketResponse:
         while True:
             await self._back_off()
             try:
                 url = (await self._api.call("apps.connections.open"))["url"]
                 socket = await session.ws_connect(
-                    str(url), heartbeat=_HEARTBEAT_S, timeout=aiohttp.ClientWSTimeout(ws_close=1)
+                    str(url),
+                    heartbeat=_HEARTBEAT_S,
+                    timeout=aiohttp.ClientWSTimeout(ws_close=1),
                 )
                 async with asyncio.timeout(_HELLO_S):
                     await socket.receive_json()
@@ -81,7 +92,13 @@ class SocketMode:
             except ApiError as error:
                 raise_if_final(error)
                 _log.warning("Socket Mode: %s", error.sentence)
-            except (aiohttp.ClientError, TimeoutError, OSError, TypeError, ValueError) as error:
+            except (
+                aiohttp.ClientError,
+                TimeoutError,
+                OSError,
+                TypeError,
+                ValueError,
+            ) as error:
                 _log.warning("Socket Mode: no connection (%s)", type(error).__name__)
             else:
                 return socket
@@ -92,8 +109,12 @@ class SocketMode:
             await self._sleep(longest * random.uniform(0.5, 1))  # noqa: S311
         self._failures += 1
 
-    async def _read(self, socket: aiohttp.ClientWebSocketResponse, leaving: asyncio.Future[bool]) -> None:
-        """Reads to the end of the connection, which is some time after Slack asked to replace it."""
+    async def _read(
+        self, socket: aiohttp.ClientWebSocketResponse, leaving: asyncio.Future[bool]
+    ) -> None:
+        """Reads to the end of the connection, which is some time after Slack asked to
+        replace it.
+        """
         began = time.monotonic()
         try:
             async for frame in socket:
@@ -123,22 +144,33 @@ class SocketMode:
     def _leave(self, reason: str, leaving: asyncio.Future[bool]) -> None:
         if reason == "link_disabled":
             leaving.set_exception(
-                ConfigurationError(f"Socket Mode was switched off: turn it on at {APPS_PAGE}, Socket Mode.")
+                ConfigurationError(
+                    f"Socket Mode was switched off: turn it on at {APPS_PAGE}, Socket Mode."
+                )
             )
             return
         if reason in ("warning", "refresh_requested"):
             self._failures = 0  # Slack asked for the next connection: no failure
         leaving.set_result(True)
 
-    async def _take(self, socket: aiohttp.ClientWebSocketResponse, envelope: Mapping[str, Any]) -> None:
+    async def _take(
+        self, socket: aiohttp.ClientWebSocketResponse, envelope: Mapping[str, Any]
+    ) -> None:
         answer = await self._handle(envelope.get("payload") or {})
         if answer is None:
             return  # Slack sends it again after 3 s
-        payload = {"payload": answer} if answer and envelope.get("accepts_response_payload") else {}
+        payload = (
+            {"payload": answer}
+            if answer and envelope.get("accepts_response_payload")
+            else {}
+        )
         try:
             await socket.send_json({"envelope_id": envelope["envelope_id"], **payload})
         except (ConnectionError, aiohttp.ClientError):
-            _log.info("Socket Mode: a connection closed before its acknowledgement; Slack sends that event again")
+            _log.info(
+                "Socket Mode: a connection closed before its acknowledgement; "
+                "Slack sends that event again"
+            )
 
     def _start(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
@@ -154,5 +186,9 @@ class SocketMode:
 
 def raise_if_final(error: ApiError) -> None:
     """Raises ConfigurationError when no later attempt to sign in could succeed."""
-    if error.code in WRONG_TOKEN or error.code in ("missing_scope", "forbidden_team", "invalid_app_id"):
+    if error.code in WRONG_TOKEN or error.code in (
+        "missing_scope",
+        "forbidden_team",
+        "invalid_app_id",
+    ):
         raise ConfigurationError(error.sentence) from error

@@ -1,4 +1,6 @@
-"""What people write on Slack as plain text, and what a model writes as text that can not ping everyone."""
+"""What people write on Slack as plain text, and what a model writes as text that can not
+ping everyone.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,9 @@ from typing import Any
 
 _TOKEN = re.compile(r"<([^<>]*)>")
 _MENTION = re.compile(r"<@([UW][A-Z0-9]+)")
-_EVERYONE_TOKEN = re.compile(r"<!(here|channel|everyone|group|subteam\^\w+)(?:\|@?([^<>]*))?>")
+_EVERYONE_TOKEN = re.compile(
+    r"<!(here|channel|everyone|group|subteam\^\w+)(?:\|@?([^<>]*))?>"
+)
 _EVERYONE = re.compile(r"(?<!\w)@(?=(?:here|channel|everyone|group)\b)", re.IGNORECASE)
 _UNFINISHED = re.compile(r"(?:@\w*|<[^<>\s]*)$")
 _JOINER = "\u2060"  # word joiner: invisible, and no longer the word that pings
@@ -53,7 +57,9 @@ def escaped(text: str) -> str:
 
 def harmless(text: str) -> str:
     """A model's text in which nothing addresses a whole channel, workspace or user group."""
-    named = _EVERYONE_TOKEN.sub(lambda token: "@" + (token[2] or token[1].partition("^")[0]), text)
+    named = _EVERYONE_TOKEN.sub(
+        lambda token: "@" + (token[2] or token[1].partition("^")[0]), text
+    )
     return _EVERYONE.sub("@" + _JOINER, named)
 
 

@@ -1,4 +1,6 @@
-"""Writing one message to Slack: as a native stream, as Markdown, or as plain text, whichever is taken."""
+"""Writing one message to Slack: as a native stream, as Markdown, or as plain text,
+whichever is taken.
+"""
 
 from __future__ import annotations
 
@@ -12,14 +14,19 @@ from channels.slack.api import GONE, SIGNED_OUT, ApiError, SlackApi
 from channels.slack.text import escaped
 
 LIMIT = 12_000
-"""Characters of Markdown in one message, in all (docs.slack.dev, markdown block and chat.appendStream)."""
+"""Characters of Markdown in one message, in all (docs.slack.dev, markdown block and
+chat.appendStream).
+"""
 
 STREAM_S = 240.0
-"""A stream dies after about 300 s (slackapi/python-slack-sdk#1859): from here on its message is edited."""
+"""A stream dies after about 300 s (slackapi/python-slack-sdk#1859): from here on its
+message is edited.
+"""
 
 EVENT_TYPE = "agent_answer"  # of the metadata by which a message of ours is recognised
 
-NOTIFICATION = 3_000  # characters of the text that notifications and screen readers get beside the blocks
+# characters of the text that notifications and screen readers get beside the blocks
+NOTIFICATION = 3_000
 
 _BAD_FORMAT = frozenset(
     {
@@ -32,16 +39,36 @@ _BAD_FORMAT = frozenset(
         "markdown_text_conflict",
     }
 )
-_STREAM_OVER = frozenset({"message_not_in_streaming_state", "stopped_by_user", "message_not_found"})
+_STREAM_OVER = frozenset(
+    {"message_not_in_streaming_state", "stopped_by_user", "message_not_found"}
+)
 _NOT_EDITABLE = frozenset(
-    {"message_not_found", "cant_update_message", "edit_window_closed", "is_inactive", "unknown_method"}
+    {
+        "message_not_found",
+        "cant_update_message",
+        "edit_window_closed",
+        "is_inactive",
+        "unknown_method",
+    }
     | {"msg_too_long"}  # plain text, of which a new message takes more than an edit
 )
 _NEVER = frozenset(
-    {"unknown_method", "method_deprecated", "method_not_supported_for_channel_type", "missing_scope"}
-    | {"not_allowed_token_type", "feature_not_enabled", "access_denied", "no_permission"}
+    {
+        "unknown_method",
+        "method_deprecated",
+        "method_not_supported_for_channel_type",
+        "missing_scope",
+    }
+    | {
+        "not_allowed_token_type",
+        "feature_not_enabled",
+        "access_denied",
+        "no_permission",
+    }
 )
-_PASSING = frozenset({"", "internal_error", "fatal_error", "service_unavailable", "request_timeout"})
+_PASSING = frozenset(
+    {"", "internal_error", "fatal_error", "service_unavailable", "request_timeout"}
+)
 
 
 @dataclass(slots=True)
@@ -51,11 +78,17 @@ class Abilities:
     stream: bool = True
     edit: bool = True
     status: bool = True
-    no_stream: set[str] = field(default_factory=set)  # chats in which only streaming is refused
+    no_stream: set[str] = field(
+        default_factory=set
+    )  # chats in which only streaming is refused
 
     def streams(self, address: Address) -> bool:
-        """Streams answer a message in a thread; a direct chat without threads is served by edits."""
-        return self.stream and bool(address.thread) and address.chat not in self.no_stream
+        """Streams answer a message in a thread; a direct chat without threads is served by
+        edits.
+        """
+        return (
+            self.stream and bool(address.thread) and address.chat not in self.no_stream
+        )
 
 
 @dataclass(slots=True)
@@ -72,7 +105,12 @@ class Writer:
     """The messages of one answer. Raises RateLimited and ApiError; each call may be repeated."""
 
     def __init__(
-        self, api: SlackApi, address: Address, turn: UUID, abilities: Abilities, clock: Callable[[], float]
+        self,
+        api: SlackApi,
+        address: Address,
+        turn: UUID,
+        abilities: Abilities,
+        clock: Callable[[], float],
     ) -> None:
         self._api = api
         self._address = address
@@ -92,7 +130,10 @@ class Writer:
             return
         try:
             await self._api.call(
-                "assistant.threads.setStatus", channel_id=self._address.chat, thread_ts=thread, status=text
+                "assistant.threads.setStatus",
+                channel_id=self._address.chat,
+                thread_ts=thread,
+                status=text,
             )
         except ApiError as error:
             if error.code in _NEVER:
@@ -104,7 +145,11 @@ class Writer:
             try:
                 return await self._stream(text)
             except ApiError as error:
-                if error.code in _PASSING or error.code in GONE or error.code in SIGNED_OUT:
+                if (
+                    error.code in _PASSING
+                    or error.code in GONE
+                    or error.code in SIGNED_OUT
+                ):
                     raise
                 self._remember(error.code)
         return await self.post(text, number)
@@ -151,7 +196,10 @@ class Writer:
         part.shown = None  # until it is known whether it arrived
         try:
             await self._api.call(
-                "chat.appendStream", channel=self._address.chat, ts=part.ts, markdown_text=text[len(shown) :]
+                "chat.appendStream",
+                channel=self._address.chat,
+                ts=part.ts,
+                markdown_text=text[len(shown) :],
             )
         except ApiError as error:
             if error.code in _PASSING:
@@ -166,12 +214,16 @@ class Writer:
         if part.stream:
             await self._stop(part, text, number)
         if part.shown != text:
-            await self._formatted("chat.update", text, ts=part.ts, metadata=self._metadata(number))
+            await self._formatted(
+                "chat.update", text, ts=part.ts, metadata=self._metadata(number)
+            )
             part.shown = text
 
     async def _stop(self, part: Part, text: str, number: int) -> None:
         shown, part.shown = part.shown, None
-        rest = text[len(shown) :] if shown is not None and text.startswith(shown) else None
+        rest = (
+            text[len(shown) :] if shown is not None and text.startswith(shown) else None
+        )
         try:
             await self._api.call(
                 "chat.stopStream",
@@ -209,13 +261,18 @@ class Writer:
                 raise
 
     async def found(self) -> tuple[Mapping[int, str], list[str]]:
-        """What already stands there of this answer: its messages by number, and streams that were cut off.
+        """What already stands there of this answer: its messages by number, and streams
+        that were cut off.
 
-        A stream gets its metadata when it is stopped; one without, after the question, was never finished.
-        Raises ApiError when Slack can not say.
+        A stream gets its metadata when it is stopped; one without, after the question, was
+        never finished. Raises ApiError when Slack can not say.
         """
         me = (await self._api.call("auth.test")).get("user_id")
-        where: dict[str, Any] = {"channel": self._address.chat, "include_all_metadata": True, "limit": 200}
+        where: dict[str, Any] = {
+            "channel": self._address.chat,
+            "include_all_metadata": True,
+            "limit": 200,
+        }
         if self._address.thread:
             answer = await self._api.call(
                 "conversations.replies",
@@ -224,7 +281,9 @@ class Writer:
                 **where,
             )
         else:
-            answer = await self._api.call("conversations.history", oldest=self._address.message or None, **where)
+            answer = await self._api.call(
+                "conversations.history", oldest=self._address.message or None, **where
+            )
         numbered: dict[int, str] = {}
         cut_off: list[str] = []
         for message in answer.get("messages") or ():
@@ -236,10 +295,17 @@ class Writer:
         return numbered, cut_off
 
     def _metadata(self, number: int) -> dict[str, Any]:
-        return {"event_type": EVENT_TYPE, "event_payload": {"turn": str(self._turn), "number": number}}
+        return {
+            "event_type": EVENT_TYPE,
+            "event_payload": {"turn": str(self._turn), "number": number},
+        }
 
-    async def _formatted(self, method: str, text: str, **arguments: Any) -> Mapping[str, Any]:
-        """Sends Markdown; as plain text what Slack can not format, so that no answer is lost to it."""
+    async def _formatted(
+        self, method: str, text: str, **arguments: Any
+    ) -> Mapping[str, Any]:
+        """Sends Markdown; as plain text what Slack can not format, so that no answer is
+        lost to it.
+        """
         try:
             return await self._api.call(
                 method,

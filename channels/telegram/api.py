@@ -26,15 +26,26 @@ from telegram.request import HTTPXRequest
 
 from agent.core.errors import AgentError
 from channels.pacing import RateLimited
-from channels.telegram.errors import Declined, TokenError, UnknownMethodError, translated
+from channels.telegram.errors import (
+    Declined,
+    TokenError,
+    UnknownMethodError,
+    translated,
+)
 from channels.telegram.text import Piece
 
 T = TypeVar("T")
 
 CONNECTIONS = 64
-"""At once to Telegram, which takes 30 messages a second of a bot; httpx looks through all of them at each request."""
+"""At once to Telegram, which takes 30 messages a second of a bot; httpx looks through all
+of them at each request.
+"""
 
-UPDATES = ("message", "edited_message", "message_reaction")  # all that the agent reads; bots hear of no deletions
+UPDATES = (
+    "message",
+    "edited_message",
+    "message_reaction",
+)  # all that the agent reads; bots hear of no deletions
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,17 +74,24 @@ class Target:
 class BotApi:
     """The methods the agent uses, with this project's errors. Times are seconds.
 
-    Its HTTP connections are open while someone is inside `open`; every call counts. So an answer can still
-    be delivered after the channel stopped listening.
+    Its HTTP connections are open while someone is inside `open`; every call counts. So an
+    answer can still be delivered after the channel stopped listening.
     """
 
     def __init__(self, token: str, api_url: str, *, timeout: float = 15.0) -> None:
         _keep_private()
         context = httpx.create_ssl_context()
-        timeouts: dict[str, Any] = {"read_timeout": timeout, "connect_timeout": 5.0, "pool_timeout": timeout}
+        timeouts: dict[str, Any] = {
+            "read_timeout": timeout,
+            "connect_timeout": 5.0,
+            "pool_timeout": timeout,
+        }
         options = {"httpx_kwargs": {"verify": context}, **timeouts}
         self._polling = _Polling(connection_pool_size=1, **options)
-        self._requests = (self._polling, HTTPXRequest(connection_pool_size=CONNECTIONS, **options))
+        self._requests = (
+            self._polling,
+            HTTPXRequest(connection_pool_size=CONNECTIONS, **options),
+        )
         self._bot = Bot(
             token,
             base_url=f"{api_url.rstrip('/')}/bot",
@@ -113,12 +131,20 @@ class BotApi:
     async def updates(self, offset: int, wait: int) -> Sequence[Update]:
         """What came since `offset`, which tells Telegram that everything before it is safe."""
         try:
-            return await self._call(lambda bot: bot.get_updates(offset=offset, timeout=wait, allowed_updates=UPDATES))
+            return await self._call(
+                lambda bot: bot.get_updates(
+                    offset=offset, timeout=wait, allowed_updates=UPDATES
+                )
+            )
         except (AgentError, RateLimited):
             raise
         except Exception:  # whatever the library stumbles over in one of them
             with self._polling.carefully():
-                return await self._call(lambda bot: bot.get_updates(offset=offset, timeout=0, allowed_updates=UPDATES))
+                return await self._call(
+                    lambda bot: bot.get_updates(
+                        offset=offset, timeout=0, allowed_updates=UPDATES
+                    )
+                )
 
     async def send(self, to: Target, piece: Piece) -> str:
         """Sends a message and returns its id. Text whose entities are refused goes without them."""
@@ -164,13 +190,21 @@ class BotApi:
         return await self._formatted(
             piece,
             lambda bot, text, entities: bot.send_message_draft(
-                int(to.chat), draft, text, entities=entities, message_thread_id=to.thread_id
+                int(to.chat),
+                draft,
+                text,
+                entities=entities,
+                message_thread_id=to.thread_id,
             ),
         )
 
-    async def _formatted(self, piece: Piece, send: Callable[[Bot, str, Any], Awaitable[T]]) -> T:
+    async def _formatted(
+        self, piece: Piece, send: Callable[[Bot, str, Any], Awaitable[T]]
+    ) -> T:
         try:
-            return await self._call(lambda bot: send(bot, piece.text, piece.entities or None))
+            return await self._call(
+                lambda bot: send(bot, piece.text, piece.entities or None)
+            )
         except Declined as refusal:
             if not piece.entities or refusal.unchanged or refusal.about_this:
                 raise
@@ -179,14 +213,18 @@ class BotApi:
     async def delete(self, to: Target, message: str) -> bool:
         """Removes one of the bot's messages; one that is gone already is no fault."""
         try:
-            return await self._call(lambda bot: bot.delete_message(int(to.chat), int(message)))
+            return await self._call(
+                lambda bot: bot.delete_message(int(to.chat), int(message))
+            )
         except (Declined, UnknownMethodError):
             return False
 
     async def typing(self, to: Target) -> bool:
         """Shows for 5 s that an answer is being written."""
         return await self._call(
-            lambda bot: bot.send_chat_action(int(to.chat), ChatAction.TYPING, message_thread_id=to.thread_id)
+            lambda bot: bot.send_chat_action(
+                int(to.chat), ChatAction.TYPING, message_thread_id=to.thread_id
+            )
         )
 
     async def commands(self) -> tuple[BotCommand, ...]:
@@ -205,7 +243,12 @@ class BotApi:
         """Lets Telegram deliver to `url`; what waits is kept. "" goes back to polling."""
         if url:
             await self._call(
-                lambda bot: bot.set_webhook(url, secret_token=secret, allowed_updates=UPDATES, max_connections=100)
+                lambda bot: bot.set_webhook(
+                    url,
+                    secret_token=secret,
+                    allowed_updates=UPDATES,
+                    max_connections=100,
+                )
             )
         else:
             await self._call(lambda bot: bot.delete_webhook())
@@ -243,7 +286,8 @@ class _Polling(HTTPXRequest):
 def _readable(update: dict[str, Any]) -> dict[str, Any]:
     try:
         Update.de_json(update, None)
-    except Exception:  # whatever the library stumbles over: only the update's id is kept, to move past it
+    # whatever the library stumbles over: only the update's id is kept, to move past it
+    except Exception:
         return {"update_id": update["update_id"]}
     return update
 

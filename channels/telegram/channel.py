@@ -1,7 +1,8 @@
 """Telegram: people write to a bot, in private chats, groups and forum topics.
 
-Messages are fetched by long polling, or delivered to `/webhooks/telegram` when a public URL is set. Either
-way Telegram keeps a message until it is told that it is safe: by the next offset, or by status 200.
+Messages are fetched by long polling, or delivered to `/webhooks/telegram` when a public URL
+is set. Either way Telegram keeps a message until it is told that it is safe: by the next
+offset, or by status 200.
 """
 
 from __future__ import annotations
@@ -37,14 +38,19 @@ from channels.telegram.updates import NAME, read
 T = TypeVar("T")
 
 CHAT_RATE = Rate(
-    5, 5
-)  # one message a second with short bursts, https://core.telegram.org/bots/faq#my-bot-is-hitting-limits-how-do-i-avoid-this
+    5,
+    5,
+    # one message a second with short bursts,
+    # https://core.telegram.org/bots/faq#my-bot-is-hitting-limits-how-do-i-avoid-this
+)
 BOT_RATE = Rate(30, 1)  # ditto, all chats together
 
 _HEADER = "x-telegram-bot-api-secret-token"
 _MENU = tuple(BotCommand(command.name, command.summary) for command in COMMANDS)
 _LOOK = 1.0  # seconds between two looks at the menu's flag
-_LONGEST_DELAY = 30.0  # seconds between two tries while Telegram or the store is out of reach
+_LONGEST_DELAY = (
+    30.0  # seconds between two tries while Telegram or the store is out of reach
+)
 
 log = logging.getLogger(__name__)
 
@@ -52,11 +58,12 @@ log = logging.getLogger(__name__)
 class Telegram:
     """The channel. See `agent.ports.Channel`, `Webhook` and `Diagnosable`; all times are seconds.
 
-    `api_url` is the root of a Bot API server. `public_url` set: Telegram delivers there, and any number of
-    instances share the work; unset: this instance fetches. `interval` and `group_interval` are the least time
-    between two states of an unfinished answer in a private chat (Telegram allows 1 message a second) and in a
-    group (20 a minute, some of them finished answers). `poll` is how long Telegram holds a fetch that finds
-    nothing, `check` how often the webhook is looked after, `retry` the first delay after a failure.
+    `api_url` is the root of a Bot API server. `public_url` set: Telegram delivers there,
+    and any number of instances share the work; unset: this instance fetches. `interval` and
+    `group_interval` are the least time between two states of an unfinished answer in a
+    private chat (Telegram allows 1 message a second) and in a group (20 a minute, some of
+    them finished answers). `poll` is how long Telegram holds a fetch that finds nothing,
+    `check` how often the webhook is looked after, `retry` the first delay after a failure.
     """
 
     name = NAME
@@ -86,11 +93,15 @@ class Telegram:
         self._streaming = Streaming(direct=interval, group=group_interval, clock=clock)
         self._poll_time, self._check_time, self._retry_time = poll, check, retry
         self._offset = 0
-        self._menu: tuple[BotCommand, ...] | None = None  # as last seen at Telegram or set there
+        self._menu: tuple[BotCommand, ...] | None = (
+            None  # as last seen at Telegram or set there
+        )
         self._taking: tuple[Accept, User] | None = None
 
     async def run(self, accept: Accept) -> None:
-        """Takes messages in until cancelled. Raises ConfigurationError when token or PUBLIC_URL are wrong."""
+        """Takes messages in until cancelled. Raises ConfigurationError when token or
+        PUBLIC_URL are wrong.
+        """
         async with self._api.open():
             me = await self._patiently(self._api.me)
             self._taking = (accept, me)
@@ -98,7 +109,9 @@ class Telegram:
                 await self._patiently(self._set_webhook)
                 async with _first_error(), asyncio.TaskGroup() as group:
                     group.create_task(self._keep_menu())
-                    group.create_task(self._keep_webhook() if self._url else self._fetch(accept, me))
+                    group.create_task(
+                        self._keep_webhook() if self._url else self._fetch(accept, me)
+                    )
             finally:
                 self._taking = None
 
@@ -107,18 +120,33 @@ class Telegram:
         """Whether it is signed in."""
         return self._taking is not None
 
-    def reply(self, address: Address, placed: Placed | None, turn: UUID, *, repeat: bool = False) -> TelegramReply:
-        """Telegram knows no idempotency key: what may stand there already is edited, or else labelled."""
+    def reply(
+        self,
+        address: Address,
+        placed: Placed | None,
+        turn: UUID,
+        *,
+        repeat: bool = False,
+    ) -> TelegramReply:
+        """Telegram knows no idempotency key: what may stand there already is edited, or
+        else labelled.
+        """
         to = Target(address.chat, address.thread, address.message)
-        return TelegramReply(self._api, self._governor, self._streaming, to, placed, turn, repeat=repeat)
+        return TelegramReply(
+            self._api, self._governor, self._streaming, to, placed, turn, repeat=repeat
+        )
 
     async def diagnose(self) -> list[Finding]:
         """Why nobody is answered: token, network, webhook, groups."""
         return await examine(self._api, self._url, self._last_accepted)
 
     async def webhook(self, headers: Mapping[str, str], body: bytes) -> WebhookReply:
-        """One update. 401: not from Telegram; 400: no JSON; 503: not stored, Telegram sends it again."""
-        if not hmac.compare_digest(headers.get(_HEADER, "").encode("utf-8", "replace"), self._secret.encode()):
+        """One update. 401: not from Telegram; 400: no JSON; 503: not stored, Telegram sends
+        it again.
+        """
+        if not hmac.compare_digest(
+            headers.get(_HEADER, "").encode("utf-8", "replace"), self._secret.encode()
+        ):
             return WebhookReply(401)
         if self._taking is None:
             return WebhookReply(503)
@@ -147,12 +175,18 @@ class Telegram:
         updates = await self._api.updates(self._offset, self._poll_time)
         chats: defaultdict[int, list[Update]] = defaultdict(list)
         for update in updates:
-            chats[update.effective_chat.id if update.effective_chat else 0].append(update)
-        stored = await asyncio.gather(*(_store(chat, accept, me) for chat in chats.values()))
+            chats[update.effective_chat.id if update.effective_chat else 0].append(
+                update
+            )
+        stored = await asyncio.gather(
+            *(_store(chat, accept, me) for chat in chats.values())
+        )
         safe = {update for ids in stored for update in ids}
         for update in updates:
             if update.update_id not in safe:
-                raise StoreUnavailable("The database can not be reached; Telegram keeps the messages until then.")
+                raise StoreUnavailable(
+                    "The database can not be reached; Telegram keeps the messages until then."
+                )
             self._offset = update.update_id + 1
 
     async def _keep_menu(self) -> None:
@@ -169,18 +203,23 @@ class Telegram:
                 await self._patiently(self._set_webhook)
 
     async def _set_webhook(self) -> None:
-        """Delivery to PUBLIC_URL, or polling. Raises ConfigurationError when Telegram refuses the address."""
+        """Delivery to PUBLIC_URL, or polling. Raises ConfigurationError when Telegram
+        refuses the address.
+        """
         try:
             await self._api.set_webhook(self._url, self._secret)
         except Declined as refusal:
             problem = refusal.reason.removeprefix("bad webhook: ").rstrip(".")
             raise ConfigurationError(
-                f"Telegram can not deliver to PUBLIC_URL ({problem}): set an https address with port 443, "
+                f"Telegram can not deliver to PUBLIC_URL ({problem}): set an "
+                "https address with port 443, "
                 "80, 88 or 8443 that the internet can reach, or unset it."
             ) from None
 
     async def _sync_menu(self) -> None:
-        """Sets the menu only when it differs. While ours is off, a menu of somebody else's is left alone."""
+        """Sets the menu only when it differs. While ours is off, a menu of somebody else's
+        is left alone.
+        """
         wanted = _MENU if self._slash_commands() else ()
         if self._menu is None:
             self._menu = await self._api.commands()
@@ -216,7 +255,9 @@ async def _first_error() -> AsyncIterator[None]:
 
 
 async def _store(updates: Iterable[Update], accept: Accept, me: User) -> list[int]:
-    """Hands a chat's messages on in order, up to the first failure. Returns the updates that are safe."""
+    """Hands a chat's messages on in order, up to the first failure. Returns the updates
+    that are safe.
+    """
     safe = []
     for update in updates:
         inbound = _understood(update, me)
@@ -232,7 +273,12 @@ async def _store(updates: Iterable[Update], accept: Accept, me: User) -> list[in
 def _understood(update: Update | dict[str, Any], me: User) -> Inbound | None:
     """One update that nobody can read must not stop all that come after it."""
     try:
-        return read(update if isinstance(update, Update) else Update.de_json(update, None), me)
+        return read(
+            update if isinstance(update, Update) else Update.de_json(update, None), me
+        )
     except Exception as error:
-        log.error("telegram: an update could not be read and is skipped: %s", type(error).__name__)  # noqa: TRY400  a traceback may show text
+        log.error(  # noqa: TRY400
+            "telegram: an update could not be read and is skipped: %s",
+            type(error).__name__,
+        )
         return None

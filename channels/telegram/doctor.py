@@ -1,4 +1,6 @@
-"""Why Telegram is silent: what can be seen from the outside, each as one sentence with its remedy."""
+"""Why Telegram is silent: what can be seen from the outside, each as one sentence with its
+remedy.
+"""
 
 from __future__ import annotations
 
@@ -17,27 +19,48 @@ from channels.telegram.errors import BOTFATHER, TokenError
 
 PRIVACY = "Privacy mode is on: in groups the bot sees only commands, mentions and replies to it."
 PRIVACY_REMEDY = (
-    f"Send /setprivacy to {BOTFATHER}, choose Disable and add the bot to the group again, or make it an "
+    f"Send /setprivacy to {BOTFATHER}, choose Disable and add the bot to the "
+    "group again, or make it an "
     "administrator there (/setjoingroups if it is meant for private chats only)."
 )
-REACTIONS_REMEDY = "If they are to be counted: Manage group, Administrators, add the bot; any right will do."
+REACTIONS_REMEDY = (
+    "If they are to be counted: Manage group, Administrators, add "
+    "the bot; any right will do."
+)
 _PART = "telegram"
 
 
-async def examine(api: BotApi, url: str, last_accepted: LastAccepted | None) -> list[Finding]:
-    """Everything that is wrong. `url` is where Telegram should deliver to, "" when the agent polls."""
+async def examine(
+    api: BotApi, url: str, last_accepted: LastAccepted | None
+) -> list[Finding]:
+    """Everything that is wrong. `url` is where Telegram should deliver to, "" when the
+    agent polls.
+    """
     try:
         async with api.open():
             me = await api.me()
             found = [finding async for finding in _webhook(api, url)]
-            return found + [finding async for finding in _groups(api, me, last_accepted)]
+            return found + [
+                finding async for finding in _groups(api, me, last_accepted)
+            ]
     except TokenError:
         problem = "Telegram does not accept TELEGRAM_TOKEN: it is wrong or was revoked."
-        return [Finding(_PART, problem, f"Take it from {BOTFATHER} (/mybots, API Token); `agent setup telegram`.")]
+        return [
+            Finding(
+                _PART,
+                problem,
+                f"Take it from {BOTFATHER} (/mybots, API Token); `agent setup telegram`.",
+            )
+        ]
     except DeliveryError as error:
-        return [Finding(_PART, error.sentence, "Check the network and TELEGRAM_API_URL.")]
+        return [
+            Finding(_PART, error.sentence, "Check the network and TELEGRAM_API_URL.")
+        ]
     except RateLimited as limit:
-        problem = f"Telegram answers nothing for {limit.retry_after:.0f} s: too many calls were made."
+        problem = (
+            f"Telegram answers nothing for {limit.retry_after:.0f} s: too "
+            "many calls were made."
+        )
         return [Finding(_PART, problem, "Wait and run `agent doctor` again.")]
 
 
@@ -45,31 +68,57 @@ async def _webhook(api: BotApi, url: str) -> AsyncIterator[Finding]:
     info = await api.webhook()
     if info.url != url:
         place = f"to {urlsplit(info.url).hostname}" if info.url else "nowhere"
-        wanted = "PUBLIC_URL" if url else "this agent, which polls because PUBLIC_URL is not set"
+        wanted = (
+            "PUBLIC_URL"
+            if url
+            else "this agent, which polls because PUBLIC_URL is not set"
+        )
         problem = f"Telegram delivers {place}, not to {wanted}."
-        yield Finding(_PART, problem, "Run `agent serve`, which sets this, and no other program with this bot.")
+        yield Finding(
+            _PART,
+            problem,
+            "Run `agent serve`, which sets this, and no other program with this bot.",
+        )
     elif info.last_error_message and info.pending_update_count:
         problem = f"Telegram can not deliver to PUBLIC_URL: {info.last_error_message.rstrip('.')}."
-        remedy = "Make PUBLIC_URL an https address with port 443, 80, 88 or 8443 that the internet can reach."
+        remedy = (
+            "Make PUBLIC_URL an https address with port 443, 80, 88 or 8443 "
+            "that the internet can reach."
+        )
         yield Finding(_PART, problem, remedy)
 
 
-async def _groups(api: BotApi, me: User, last_accepted: LastAccepted | None) -> AsyncIterator[Finding]:
+async def _groups(
+    api: BotApi, me: User, last_accepted: LastAccepted | None
+) -> AsyncIterator[Finding]:
     """In privacy mode a group shows a bot little of its talk, unless it is an administrator there
     (https://core.telegram.org/bots/features#privacy-mode)."""
     chats = await last_accepted(_PART) if last_accepted else {}
-    statuses = {chat: await _status(api, chat, me) for chat in chats if chat.startswith("-")}
+    statuses = {
+        chat: await _status(api, chat, me) for chat in chats if chat.startswith("-")
+    }
     for chat, status in statuses.items():
         if status in (ChatMemberStatus.LEFT, ChatMemberStatus.BANNED):
             problem = f"The bot is no longer a member of the group {chat}."
             yield Finding(_PART, problem, f"Add @{me.username} to it again.")
         elif status == ChatMemberStatus.RESTRICTED:
             problem = f"The bot may not write in the group {await api.title(chat)}."
-            yield Finding(_PART, problem, "Allow it there: Manage group, Permissions, Exceptions.")
-    deaf = [chat for chat, status in statuses.items() if status == ChatMemberStatus.MEMBER]
+            yield Finding(
+                _PART, problem, "Allow it there: Manage group, Permissions, Exceptions."
+            )
+    deaf = [
+        chat for chat, status in statuses.items() if status == ChatMemberStatus.MEMBER
+    ]
     if deaf:  # https://core.telegram.org/bots/api#update, message_reaction
-        where = f"the group {await api.title(deaf[0])}" if len(deaf) == 1 else f"{len(deaf)} groups"
-        problem = f"In {where} the bot is no administrator, so it is not told of thumbs on its answers."
+        where = (
+            f"the group {await api.title(deaf[0])}"
+            if len(deaf) == 1
+            else f"{len(deaf)} groups"
+        )
+        problem = (
+            f"In {where} the bot is no administrator, so it is not told of "
+            "thumbs on its answers."
+        )
         yield Finding(_PART, problem, REACTIONS_REMEDY)
     sees_all = me.can_read_all_group_messages or not me.can_join_groups
     if not sees_all and (not statuses or ChatMemberStatus.MEMBER in statuses.values()):
@@ -82,6 +131,10 @@ async def _status(api: BotApi, chat: str, me: User) -> str:
         member = await api.member(chat, me.id)
     except Undeliverable:  # Telegram does not tell strangers
         return ChatMemberStatus.LEFT
-    if isinstance(member, ChatMemberRestricted) and member.is_member and member.can_send_messages:
+    if (
+        isinstance(member, ChatMemberRestricted)
+        and member.is_member
+        and member.can_send_messages
+    ):
         return ChatMemberStatus.MEMBER
     return member.status

@@ -22,8 +22,21 @@ from channels.pacing import RateLimited
 
 BOTFATHER = "https://t.me/BotFather"
 
-_PLACES = ("chat", "thread", "topic", "user", "rights", "peer", "message to", "message can't", "message_id")
-_NO_METHOD = "The server at TELEGRAM_API_URL does not know this method of the Bot API: update it or check the address."
+_PLACES = (
+    "chat",
+    "thread",
+    "topic",
+    "user",
+    "rights",
+    "peer",
+    "message to",
+    "message can't",
+    "message_id",
+)
+_NO_METHOD = (
+    "The server at TELEGRAM_API_URL does not know this method of the "
+    "Bot API: update it or check the address."
+)
 _CONFLICT = (
     "Another program fetches this bot's messages from Telegram: stop it, or set PUBLIC_URL, "
     "with which several instances work side by side."
@@ -51,7 +64,9 @@ class Declined(Undeliverable):
     """
 
     def __init__(self, reason: str) -> None:
-        super().__init__("Telegram refuses this message: the chat, topic or message is gone or closed.")
+        super().__init__(
+            "Telegram refuses this message: the chat, topic or message is gone or closed."
+        )
         self.reason = reason.lower()
 
     @property
@@ -61,7 +76,9 @@ class Declined(Undeliverable):
 
     @property
     def about_this(self) -> bool:
-        """It is this chat, topic, person or message that is gone or closed; the method itself works."""
+        """It is this chat, topic, person or message that is gone or closed; the method
+        itself works.
+        """
         return any(word in self.reason for word in _PLACES)
 
 
@@ -82,21 +99,31 @@ def translated(error: TelegramError) -> Exception:
     match error:
         case RetryAfter():
             wait = error.retry_after
-            return RateLimited(wait.total_seconds() if isinstance(wait, timedelta) else wait)
+            return RateLimited(
+                wait.total_seconds() if isinstance(wait, timedelta) else wait
+            )
         case ChatMigrated():
             return MovedError(str(error.new_chat_id))
         case InvalidToken():
             # PTB answers 401 and 404 with one class; their descriptions differ
-            return TokenError() if error.message.startswith("Unauthorized") else UnknownMethodError(_NO_METHOD)
+            return (
+                TokenError()
+                if error.message.startswith("Unauthorized")
+                else UnknownMethodError(_NO_METHOD)
+            )
         case Forbidden():
-            return Undeliverable("Telegram lets the bot no longer write there: it was blocked or removed.")
+            return Undeliverable(
+                "Telegram lets the bot no longer write there: it was blocked or removed."
+            )
         case BadRequest():
             return Declined(error.message)
         case Conflict():
             return DeliveryError(_CONFLICT)
         case NetworkError():
             return _network(error)
-    return DeliveryError("TELEGRAM_API_URL does not answer as a Bot API server does: check the address.")
+    return DeliveryError(
+        "TELEGRAM_API_URL does not answer as a Bot API server does: check the address."
+    )
 
 
 def _network(error: NetworkError) -> DeliveryError:
@@ -105,6 +132,10 @@ def _network(error: NetworkError) -> DeliveryError:
     sentence = "Telegram can not be reached; it is tried again."
     if isinstance(cause, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout):
         return DeliveryError(sentence)
-    if isinstance(error, TimedOut) or cause is not None or "gateway" in error.message.lower():
+    if (
+        isinstance(error, TimedOut)
+        or cause is not None
+        or "gateway" in error.message.lower()
+    ):
         return UncertainError(sentence)
     return DeliveryError("Telegram has an internal error; it is tried again.")

@@ -1,4 +1,6 @@
-"""One answer on its way to a Telegram chat: a draft or edits while it is written, then the whole."""
+"""One answer on its way to a Telegram chat: a draft or edits while it is written, then the
+whole.
+"""
 
 from __future__ import annotations
 
@@ -16,14 +18,22 @@ from agent.core.errors import DeliveryError
 from agent.core.messages import Placed
 from channels.pacing import Governor
 from channels.telegram.api import BotApi, Target
-from channels.telegram.errors import Declined, MovedError, UncertainError, UnknownMethodError
+from channels.telegram.errors import (
+    Declined,
+    MovedError,
+    UncertainError,
+    UnknownMethodError,
+)
 from channels.telegram.text import LIMIT, Piece, render
 
 T = TypeVar("T")
 
 REPEAT = "(You may have received this before.)\n\n"
-_ROOM = LIMIT - len(REPEAT)  # always, so that a second delivery cuts the text at the same places
-_TYPING = 4.0  # seconds; Telegram shows typing for 5, https://core.telegram.org/bots/api#sendchataction
+_ROOM = LIMIT - len(
+    REPEAT
+)  # always, so that a second delivery cuts the text at the same places
+# seconds; Telegram shows typing for 5, https://core.telegram.org/bots/api#sendchataction
+_TYPING = 4.0
 _REMEMBERED = 4096  # chats whose last draft is remembered
 
 
@@ -36,12 +46,19 @@ class Way(enum.IntEnum):
 
 
 class Streaming:
-    """What all answers of a bot share: the way each kind of chat streams, and when a chat was last shown one.
+    """What all answers of a bot share: the way each kind of chat streams, and when a chat
+    was last shown one.
 
     `direct` and `group` are the least seconds between two states of an answer in one chat.
     """
 
-    def __init__(self, *, direct: float, group: float, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        *,
+        direct: float,
+        group: float,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._ways = {True: Way.DRAFTS, False: Way.EDITS}
         self._intervals = {True: direct, False: group}
         self._clock = clock
@@ -57,7 +74,10 @@ class Streaming:
 
     def due(self, to: Target) -> bool:
         """Whether a new state may be shown in this chat now."""
-        return self._clock() - self._shown.get(to.chat, -math.inf) >= self._intervals[to.direct]
+        return (
+            self._clock() - self._shown.get(to.chat, -math.inf)
+            >= self._intervals[to.direct]
+        )
 
     def shown(self, to: Target) -> None:
         """A new state was shown."""
@@ -89,10 +109,16 @@ class TelegramReply:
         self._governor = governor
         self._streaming = streaming
         self._to = to
-        self._draft_id = turn.int % (2**31 - 1) + 1  # not 0; the same for every instance
+        self._draft_id = (
+            turn.int % (2**31 - 1) + 1
+        )  # not 0; the same for every instance
         self._ids = list(placed.ids) if placed else []
-        self._pieces: list[Piece | None] = [None] * len(self._ids)  # what is known to stand there
-        self._replaced: list[str] = []  # messages that could not be edited and stand elsewhere now
+        self._pieces: list[Piece | None] = [None] * len(
+            self._ids
+        )  # what is known to stand there
+        self._replaced: list[
+            str
+        ] = []  # messages that could not be edited and stand elsewhere now
         self._repeat = repeat
         self._typed = -math.inf
         self._running: asyncio.Task[None] | None = None
@@ -101,9 +127,14 @@ class TelegramReply:
         """The answer so far; trouble waits for `finish`."""
         if not text.strip():
             await self._unless_refused(self._type())
-        elif self._streaming.due(self._to) and (self._running is None or self._running.done()):
-            # A call that is cut off halfway may place a message that nobody knows of, so it runs to its end.
-            self._running = asyncio.create_task(self._unless_refused(self._stream(text)))
+        elif self._streaming.due(self._to) and (
+            self._running is None or self._running.done()
+        ):
+            # A call that is cut off halfway may place a message that nobody knows of, so it
+            # runs to its end.
+            self._running = asyncio.create_task(
+                self._unless_refused(self._stream(text))
+            )
             await asyncio.shield(self._running)
         return self._placed()
 
@@ -117,7 +148,9 @@ class TelegramReply:
         del self._ids[len(pieces) :], self._pieces[len(pieces) :]
         while self._replaced:
             old = self._replaced[-1]
-            await self._through("delete", partial(self._api.delete, message=old), final=True)
+            await self._through(
+                "delete", partial(self._api.delete, message=old), final=True
+            )
             self._replaced.pop()
         return Placed(tuple(self._ids))
 
@@ -144,7 +177,9 @@ class TelegramReply:
 
     async def _draft(self, piece: Piece) -> None:
         try:
-            if await self._through("draft", partial(self._api.draft, draft=self._draft_id, piece=piece)):
+            if await self._through(
+                "draft", partial(self._api.draft, draft=self._draft_id, piece=piece)
+            ):
                 self._streaming.shown(self._to)
         except (UnknownMethodError, Declined) as refusal:
             self._note(refusal, Way.DRAFTS)
@@ -154,8 +189,14 @@ class TelegramReply:
         for index, piece in enumerate(pieces):
             if index < len(self._ids) and self._pieces[index] == piece:
                 continue
-            edited = await self._edit(index, piece, final=final) if index < len(self._ids) else False
-            if edited is None or not (edited or await self._send(index, piece, final=final)):
+            edited = (
+                await self._edit(index, piece, final=final)
+                if index < len(self._ids)
+                else False
+            )
+            if edited is None or not (
+                edited or await self._send(index, piece, final=final)
+            ):
                 return
             self._pieces[index] = piece
             self._streaming.shown(self._to)
@@ -170,10 +211,14 @@ class TelegramReply:
             return False if final else None
 
     async def _send(self, index: int, piece: Piece, *, final: bool) -> bool:
-        """Sends a message into place `index`, labelled if it may stand there already. False: not now."""
+        """Sends a message into place `index`, labelled if it may stand there already.
+        False: not now.
+        """
         words = piece.labelled(REPEAT) if self._repeat else piece
         try:
-            sent = await self._through("send", partial(self._api.send, piece=words), final=final)
+            sent = await self._through(
+                "send", partial(self._api.send, piece=words), final=final
+            )
         except UncertainError:
             self._repeat = True
             raise
@@ -191,7 +236,9 @@ class TelegramReply:
             return
         self._streaming.refused(self._to, way)
 
-    async def _through(self, route: str, send: Callable[[Target], Awaitable[T]], *, final: bool = False) -> T | None:
+    async def _through(
+        self, route: str, send: Callable[[Target], Awaitable[T]], *, final: bool = False
+    ) -> T | None:
         """The governor's verdict on a call; None: a draft that was dropped."""
         through = self._governor.final if final else self._governor.draft
         try:

@@ -31,15 +31,21 @@ async def after(values: Mapping[str, str]) -> str:
 
     Raises ConfigurationError when Telegram does not take the token or can not be reached.
     """
-    api = BotApi(values["TELEGRAM_TOKEN"].strip(), values.get("TELEGRAM_API_URL") or _API_URL)
+    api = BotApi(
+        values["TELEGRAM_TOKEN"].strip(), values.get("TELEGRAM_API_URL") or _API_URL
+    )
     try:
         me = await api.me()
     except TokenError:
         raise
     except DeliveryError as error:
-        raise ConfigurationError(f"{error.sentence} Check the network and TELEGRAM_API_URL.") from None
+        raise ConfigurationError(
+            f"{error.sentence} Check the network and TELEGRAM_API_URL."
+        ) from None
     except RateLimited as limit:
-        raise ConfigurationError(f"Telegram asks to wait {limit.retry_after:.0f} s: try again then.") from None
+        raise ConfigurationError(
+            f"Telegram asks to wait {limit.retry_after:.0f} s: try again then."
+        ) from None
     hello = f"Signed in as **{me.full_name}**. Open https://t.me/{me.username} and say something."
     return hello if me.can_read_all_group_messages else hello + _privacy(me.username)
 

@@ -1,6 +1,7 @@
 """Markdown as Telegram shows it: plain text with entities, cut into messages.
 
-Formatting may fail, the answer may not: what can not be formatted without losing a letter goes out as it is.
+Formatting may fail, the answer may not: what can not be formatted without losing a letter
+goes out as it is.
 """
 
 from __future__ import annotations
@@ -17,16 +18,21 @@ from telegramify_markdown.entity import MessageEntity as Span
 
 from channels.splitting import split, utf16_length
 
-LIMIT = 4096  # UTF-16 units of one message, https://core.telegram.org/bots/api#sendmessage
+LIMIT = (
+    4096  # UTF-16 units of one message, https://core.telegram.org/bots/api#sendmessage
+)
 _EMPTY = "…"  # Telegram refuses a message without text
 _LINKS = ("http://", "https://", "mailto:")  # a tg:// link to a person would ping them
-# An HTML tag that a model did not mean as one: `vector<int>`. Code, escapes and links are passed over.
+# An HTML tag that a model did not mean as one: `vector<int>`. Code, escapes and links are
+# passed over.
 _TAG = re.compile(
     r"(?P<fence>```+|~~~+).*?(?:(?P=fence)|\Z)|(?P<ticks>`{1,2})(?!`).*?(?P=ticks)(?!`)|\\."
     r"|<(?=[A-Za-z/!?])(?!https?:|mailto:)",
     re.DOTALL,
 )
-_MARKS = re.compile(r"^[\s>]*(?:\d+[.)]|[-*+] \[[xX ]\])", re.MULTILINE)  # list numbers and boxes are redrawn
+_MARKS = re.compile(
+    r"^[\s>]*(?:\d+[.)]|[-*+] \[[xX ]\])", re.MULTILINE
+)  # list numbers and boxes are redrawn
 _BREAKS = ("\n\n", "\n", " ")  # where to cut, the best first
 
 
@@ -40,12 +46,16 @@ class Piece:
     def labelled(self, label: str) -> Piece:
         """The same with words in front of it."""
         by = utf16_length(label)
-        return Piece(label + self.text, tuple(_moved(entity, by) for entity in self.entities))
+        return Piece(
+            label + self.text, tuple(_moved(entity, by) for entity in self.entities)
+        )
 
 
 def render(markdown: str, limit: int = LIMIT) -> list[Piece]:
     """The messages that show this text, each with at most `limit` UTF-16 units; at least one."""
-    sound = markdown.encode("utf-8", "replace").decode()  # a lone surrogate can not be sent
+    sound = markdown.encode(
+        "utf-8", "replace"
+    ).decode()  # a lone surrogate can not be sent
     spans = _formatted(sound)
     pieces = plain(sound, limit) if spans is None else list(_pieces(*spans, limit))
     return pieces or [Piece(_EMPTY)]
@@ -53,7 +63,9 @@ def render(markdown: str, limit: int = LIMIT) -> list[Piece]:
 
 def plain(text: str, limit: int = LIMIT) -> list[Piece]:
     """The text as it is."""
-    return [Piece(part) for part in split(text, limit, measure=utf16_length) if part.strip()]
+    return [
+        Piece(part) for part in split(text, limit, measure=utf16_length) if part.strip()
+    ]
 
 
 def _formatted(markdown: str) -> tuple[str, list[Span]] | None:
@@ -63,18 +75,28 @@ def _formatted(markdown: str) -> tuple[str, list[Span]] | None:
         text, spans = _converted(source, latex=False)
         if _loses(markdown, text, spans):
             return None
-        return _converted(source, latex=True) if r"\(" in source or r"\[" in source else (text, spans)
+        return (
+            _converted(source, latex=True)
+            if r"\(" in source or r"\[" in source
+            else (text, spans)
+        )
     except Exception:  # whatever the converter stumbles over, the answer goes out
         return None
 
 
 def _converted(source: str, *, latex: bool) -> tuple[str, list[Span]]:
     text, spans = convert(source, latex_escape=latex, config=_STYLE)
-    return text, [span for span in spans if span.type != "text_link" or str(span.url).startswith(_LINKS)]
+    return text, [
+        span
+        for span in spans
+        if span.type != "text_link" or str(span.url).startswith(_LINKS)
+    ]
 
 
 def _loses(markdown: str, text: str, spans: Sequence[Span]) -> bool:
-    """Whether a letter or digit of the source is in neither the text nor a link or a language's name."""
+    """Whether a letter or digit of the source is in neither the text nor a link or a
+    language's name.
+    """
     meant = unescape(_MARKS.sub("", markdown))
     hidden = "".join(f"{span.url or ''}{span.language or ''}" for span in spans)
     return bool(_letters(meant) - _letters(text + hidden))
@@ -91,12 +113,16 @@ def _pieces(text: str, spans: Sequence[Span], limit: int) -> Iterator[Piece]:
         head, text = text[:cut], text[cut:]
         if shown := head.strip("\n").rstrip():
             start = at + utf16_length(head[: len(head) - len(head.lstrip("\n"))])
-            yield Piece(shown, tuple(_clipped(spans, start, start + utf16_length(shown))))
+            yield Piece(
+                shown, tuple(_clipped(spans, start, start + utf16_length(shown)))
+            )
         at += utf16_length(head)
 
 
 def _cut(text: str, limit: int) -> int:
-    """How many characters go into the next message: up to the last good break, if that is not too early."""
+    """How many characters go into the next message: up to the last good break, if that is
+    not too early.
+    """
     end = _fits(text, limit)
     if end == len(text):
         return end
@@ -115,7 +141,9 @@ def _fits(text: str, limit: int) -> int:
 
 
 def _clipped(spans: Sequence[Span], start: int, end: int) -> Iterator[MessageEntity]:
-    """The parts of the spans that lie in a message: a code block that is cut goes on as code in the next."""
+    """The parts of the spans that lie in a message: a code block that is cut goes on as
+    code in the next.
+    """
     for span in spans:
         first, last = max(span.offset, start), min(span.offset + span.length, end)
         if first < last:

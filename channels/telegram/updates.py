@@ -23,9 +23,14 @@ from agent.core.messages import Address, Inbound, Thumb
 from channels.reactions import thumb_of_emoji
 
 NAME = "telegram"
-_START = "/help"  # /start is what Telegram's own button sends; it is no command of the core
-_COMMAND = re.compile(r"/(?P<name>\w+)(?:@(?P<bot>\w+))?(?:\s+(?P<argument>.*))?\Z", re.DOTALL)
-_ATTACHMENTS = {  # Telegram's field: the word for people. An animation is a document too: the order counts.
+_START = (
+    "/help"  # /start is what Telegram's own button sends; it is no command of the core
+)
+_COMMAND = re.compile(
+    r"/(?P<name>\w+)(?:@(?P<bot>\w+))?(?:\s+(?P<argument>.*))?\Z", re.DOTALL
+)
+# Telegram's field: the word for people. An animation is a document too: the order counts.
+_ATTACHMENTS = {
     "photo": "image",
     "animation": "animation",
     "video": "video",
@@ -53,7 +58,8 @@ class Bot(Protocol):
 
 
 def read(update: Update, me: Bot) -> Inbound | None:
-    """The message for the agent, or the thumb on one of its own, in this update; None when there is neither.
+    """The message for the agent, or the thumb on one of its own, in this update; None when
+    there is neither.
 
     In groups the agent is meant by a mention, a reply to it or a command
     (https://core.telegram.org/bots/features#privacy-mode); all other talk is not read.
@@ -61,7 +67,11 @@ def read(update: Update, me: Bot) -> Inbound | None:
     if update.message_reaction is not None:
         return _vote(update.message_reaction)
     message = update.message or update.edited_message
-    if message is None or message.is_automatic_forward or (author := _author(message)) is None:
+    if (
+        message is None
+        or message.is_automatic_forward
+        or (author := _author(message)) is None
+    ):
         return None
     direct = message.chat.type == ChatType.PRIVATE
     words = _words(message, me, direct=direct)
@@ -100,14 +110,20 @@ def _vote(reaction: MessageReactionUpdated) -> Inbound | None:
 
 
 def _thumbs(reactions: Iterable[ReactionType]) -> list[Thumb]:
-    shown = (thumb_of_emoji(one.emoji) for one in reactions if isinstance(one, ReactionTypeEmoji))
+    shown = (
+        thumb_of_emoji(one.emoji)
+        for one in reactions
+        if isinstance(one, ReactionTypeEmoji)
+    )
     return [thumb for thumb in shown if thumb is not None]
 
 
 def _address(message: Message) -> Address:
     """Only a forum topic is a thread; elsewhere Telegram numbers chains of replies the same way."""
     thread = message.message_thread_id if message.is_topic_message else None
-    return Address(NAME, str(message.chat.id), str(thread or ""), str(message.message_id))
+    return Address(
+        NAME, str(message.chat.id), str(thread or ""), str(message.message_id)
+    )
 
 
 def _author(message: Message) -> User | Chat | None:
@@ -129,13 +145,19 @@ def _words(message: Message, me: Bot, *, direct: bool) -> str | None:
     text = message.text or message.caption or ""
     if command := _COMMAND.match(text):
         return _command(command, text, message, me, direct=direct)
-    mentions = [entity for entity in message.entities or message.caption_entities if _names(entity, text, me)]
+    mentions = [
+        entity
+        for entity in message.entities or message.caption_entities
+        if _names(entity, text, me)
+    ]
     if not (direct or mentions or _replies_to(message, me)):
         return None
     return text if direct else _without(text, mentions)
 
 
-def _command(command: re.Match[str], text: str, message: Message, me: Bot, *, direct: bool) -> str | None:
+def _command(
+    command: re.Match[str], text: str, message: Message, me: Bot, *, direct: bool
+) -> str | None:
     """`/name argument`. One for another bot (`/name@other`) is not ours, wherever it stands."""
     bot = command["bot"]
     if bot and bot.lower() != (me.username or "").lower():
@@ -144,14 +166,21 @@ def _command(command: re.Match[str], text: str, message: Message, me: Bot, *, di
         return _START
     if not (direct or bot or parse_command(text) or _replies_to(message, me)):
         return None
-    return f"/{command['name']} {command['argument'] or ''}".rstrip() if bot or parse_command(text) else text
+    return (
+        f"/{command['name']} {command['argument'] or ''}".rstrip()
+        if bot or parse_command(text)
+        else text
+    )
 
 
 def _names(entity: MessageEntity, text: str, me: Bot) -> bool:
     if entity.type == MessageEntity.TEXT_MENTION:
         return entity.user is not None and entity.user.id == me.id
     mention = _slice(text, entity.offset, entity.offset + entity.length)
-    return entity.type == MessageEntity.MENTION and mention.lower() == f"@{me.username}".lower()
+    return (
+        entity.type == MessageEntity.MENTION
+        and mention.lower() == f"@{me.username}".lower()
+    )
 
 
 def _replies_to(message: Message, me: Bot) -> bool:
@@ -166,14 +195,21 @@ def _without(text: str, mentions: Iterable[MessageEntity]) -> str:
     """The text with mentions cut out; if nothing else was said, the mention is what was said."""
     rest = text
     for entity in sorted(mentions, key=lambda entity: entity.offset, reverse=True):
-        before, after = _slice(rest, 0, entity.offset), _slice(rest, entity.offset + entity.length)
-        rest = before + (after.lstrip(" ,:") if not before.strip() else after.removeprefix(" "))
+        before, after = (
+            _slice(rest, 0, entity.offset),
+            _slice(rest, entity.offset + entity.length),
+        )
+        rest = before + (
+            after.lstrip(" ,:") if not before.strip() else after.removeprefix(" ")
+        )
     return rest.strip() or text
 
 
 def _slice(text: str, start: int, end: int | None = None) -> str:
     """A part of the text by UTF-16 units, in which Telegram counts."""
-    units = text.encode("utf-16-le", "surrogatepass")[2 * start : None if end is None else 2 * end]
+    units = text.encode("utf-16-le", "surrogatepass")[
+        2 * start : None if end is None else 2 * end
+    ]
     return units.decode("utf-16-le", "surrogatepass")
 
 
@@ -183,17 +219,28 @@ def _attachment(message: Message) -> str:
     if kind is None:
         return ""
     thing = getattr(message, kind)
-    if kind == "photo":  # several sizes of one picture, the largest last, always JPEG and without a name
+    if (
+        kind == "photo"
+    ):  # several sizes of one picture, the largest last, always JPEG and without a name
         thing = thing[-1]
     name = "photo.jpg" if kind == "photo" else _called(thing)
     size = getattr(thing, "file_size", None)
-    word = "image" if str(getattr(thing, "mime_type", "")).startswith("image/") else _ATTACHMENTS[kind]
+    word = (
+        "image"
+        if str(getattr(thing, "mime_type", "")).startswith("image/")
+        else _ATTACHMENTS[kind]
+    )
     return f"[{' '.join(filter(None, (word, name)))}{f', {_readable(size)}' if size else ''}]"
 
 
 def _called(thing: object) -> str | None:
-    """What names an attachment for people: its file, a sticker's emoji, a contact, a poll's question."""
-    names = (getattr(thing, field, None) for field in ("file_name", "emoji", "first_name", "question"))
+    """What names an attachment for people: its file, a sticker's emoji, a contact, a poll's
+    question.
+    """
+    names = (
+        getattr(thing, field, None)
+        for field in ("file_name", "emoji", "first_name", "question")
+    )
     return next((str(name) for name in names if name), None)
 
 

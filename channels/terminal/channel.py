@@ -1,7 +1,8 @@
 """The terminal: one person, one conversation that goes on after leaving.
 
-A line is sent, its answer is waited for, then the next line is read. Where lines come from and how answers
-look is behind two small ports: a person at a prompt, a pipe and a test are the same to this channel.
+A line is sent, its answer is waited for, then the next line is read. Where lines come from
+and how answers look is behind two small ports: a person at a prompt, a pipe and a test are
+the same to this channel.
 """
 
 from __future__ import annotations
@@ -22,15 +23,21 @@ from agent.ports import Accept, Reply
 SLOT = "#"
 """`ada`, `ada#2` …: the conversations of one person in several terminals at the same time."""
 
-PASSED_OVER = "This message was passed over: it came too fast, or you may not talk here."
-"""What platforms are not told, so that no chat is flooded. Here it is one line for the person who waits."""
+PASSED_OVER = (
+    "This message was passed over: it came too fast, or you may not talk here."
+)
+"""What platforms are not told, so that no chat is flooded. Here it is one line for the
+person who waits.
+"""
 
 
 class Reader(Protocol):
     """Where lines come from."""
 
     async def line(self) -> str | None:
-        """The next text of the person; None at the end. Raises Refused for one that can not be sent."""
+        """The next text of the person; None at the end. Raises Refused for one that can not
+        be sent.
+        """
 
 
 class Screen(Protocol):
@@ -54,8 +61,9 @@ class Screen(Protocol):
 class Terminal:
     """The channel. See `agent.ports.Channel`; `run` also ends when the lines do.
 
-    `user` is the person's name, `chat` the conversation's (default: the same). `patience` is how many seconds
-    an answer is waited for: it may have gone to another terminal on the same database.
+    `user` is the person's name, `chat` the conversation's (default: the same). `patience`
+    is how many seconds an answer is waited for: it may have gone to another terminal on the
+    same database.
     """
 
     name = "terminal"
@@ -95,7 +103,9 @@ class Terminal:
                 self.unanswered += 1
 
     def interrupt(self) -> bool:
-        """Stops the answer being written, as `/stop` does. False: nothing is, or it was told to before."""
+        """Stops the answer being written, as `/stop` does. False: nothing is, or it was
+        told to before.
+        """
         asked, accept = self._asked, self._accept
         if asked is None or accept is None or asked.over or asked.stopped:
             return False
@@ -105,11 +115,24 @@ class Terminal:
         task.add_done_callback(self._stops.discard)
         return True
 
-    def reply(self, address: Address, placed: Placed | None, turn: UUID, *, repeat: bool = False) -> Reply:
-        """Answers to the line just sent are streamed, answers from an earlier run are shown whole."""
+    def reply(
+        self,
+        address: Address,
+        placed: Placed | None,
+        turn: UUID,
+        *,
+        repeat: bool = False,
+    ) -> Reply:
+        """Answers to the line just sent are streamed, answers from an earlier run are shown
+        whole.
+        """
         if turn in self._hushed:
             return _Hushed()
-        if self._asked is not None and self._asked.turn == turn and not self._asked.over:
+        if (
+            self._asked is not None
+            and self._asked.turn == turn
+            and not self._asked.over
+        ):
             return _Answer(self._screen, self._asked)
         ours = address.chat.partition(SLOT)[0] == self._user
         return _LeftOver(self._screen if ours else None, repeat=repeat)
@@ -131,13 +154,17 @@ class Terminal:
                 raise Refused(PASSED_OVER)
             asked.accepted.set()
             async with asyncio.timeout(self._patience):
-                answered = await asyncio.shield(asked.answered)  # whoever leaves may still see it
+                answered = await asyncio.shield(
+                    asked.answered
+                )  # whoever leaves may still see it
         except AgentError as error:
             asked.answered.cancel()  # nothing was stored
             self._screen.notice(error.sentence)
             return False
         except TimeoutError:
-            self._screen.notice(f"No answer came within {self._patience:.0f} s; /history shows a later one.")
+            self._screen.notice(
+                f"No answer came within {self._patience:.0f} s; /history shows a later one."
+            )
             return False
         finally:
             asked.over = True
@@ -186,7 +213,11 @@ class _Answer:
     async def finish(self, text: str) -> Placed:
         asked = self._asked
         if not asked.answered.done():
-            draw = partial(self._screen.left_over, repeat=False) if asked.over else self._screen.finish
+            draw = (
+                partial(self._screen.left_over, repeat=False)
+                if asked.over
+                else self._screen.finish
+            )
             try:
                 _draw(draw, text)
             except Undeliverable as error:
@@ -230,4 +261,6 @@ def _draw(draw: Callable[[str], None], text: str) -> None:
     except BrokenPipeError as error:
         raise Undeliverable("Nobody reads the answers any more.") from error
     except OSError as error:
-        raise DeliveryError(f"The terminal does not take the answer ({error.strerror}).") from error
+        raise DeliveryError(
+            f"The terminal does not take the answer ({error.strerror})."
+        ) from error

@@ -27,10 +27,14 @@ class LineReader:
         try:
             return raw.decode("utf-8").rstrip("\r\n")
         except UnicodeDecodeError:
-            raise Refused(f"Line {self._count} is not UTF-8 text and was not sent.") from None
+            raise Refused(
+                f"Line {self._count} is not UTF-8 text and was not sent."
+            ) from None
 
     async def _read(self) -> bytes:
-        """In a thread of its own: files can not be polled, and nobody has to wait for it when we end."""
+        """In a thread of its own: files can not be polled, and nobody has to wait for it
+        when we end.
+        """
         loop = asyncio.get_running_loop()
         read: asyncio.Future[bytes] = loop.create_future()
 

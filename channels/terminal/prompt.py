@@ -21,11 +21,20 @@ HINT = "Ctrl-D leaves."
 
 
 class PromptReader:
-    """Reads from a person. Enter sends, Alt-Enter begins a new line, Ctrl-D on an empty line leaves."""
+    """Reads from a person. Enter sends, Alt-Enter begins a new line, Ctrl-D on an empty
+    line leaves.
+    """
 
-    def __init__(self, history: History, input: Input | None = None, output: Output | None = None) -> None:
+    def __init__(
+        self, history: History, input: Input | None = None, output: Output | None = None
+    ) -> None:
         self._session: PromptSession[str] = PromptSession(
-            "› ", history=history, multiline=True, key_bindings=_keys(), input=input, output=output
+            "› ",
+            history=history,
+            multiline=True,
+            key_bindings=_keys(),
+            input=input,
+            output=output,
         )
 
     async def line(self) -> str | None:

@@ -1,8 +1,8 @@
 """The terminal's screen for a person: Markdown as it grows.
 
-A block of Markdown (a paragraph, a list, a piece of code …) that is finished is printed for good. Only the
-last one is drawn again as it grows, and of a long one only as many lines as the window has: what has scrolled
-away can not be drawn again.
+A block of Markdown (a paragraph, a list, a piece of code …) that is finished is printed for
+good. Only the last one is drawn again as it grows, and of a long one only as many lines as
+the window has: what has scrolled away can not be drawn again.
 """
 
 from __future__ import annotations
@@ -20,7 +20,9 @@ from rich.text import Text
 from agent.core.messages import Notice
 
 _PARSER = MarkdownIt("commonmark", {"html": False}).enable(["strikethrough", "table"])
-_CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # a model must not drive the terminal
+_CONTROLS = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f]"
+)  # a model must not drive the terminal
 _MARGIN = 2  # lines of the window that a growing block leaves free
 
 
@@ -30,7 +32,11 @@ def begun(markdown: str) -> int:
     Only whole lines are looked at: half a line can look like a block that it does not become.
     """
     lines = markdown[: markdown.rfind("\n") + 1].splitlines(keepends=True)
-    starts = [token.map[0] for token in _PARSER.parse("".join(lines)) if token.level == 0 and token.map]
+    starts = [
+        token.map[0]
+        for token in _PARSER.parse("".join(lines))
+        if token.level == 0 and token.map
+    ]
     return sum(map(len, lines[: starts[-1]])) if starts else 0
 
 
@@ -59,7 +65,9 @@ class MarkdownScreen:
         end = len(self._printed) + begun(text[len(self._printed) :])
         finished, separated = text[len(self._printed) : end], bool(self._printed)
         self._printed = text[:end]
-        with self._console:  # in one write; the new tail first, for the old one may fill the window
+        with (
+            self._console
+        ):  # in one write; the new tail first, for the old one may fill the window
             self._live.update(self._tail(text[end:]), refresh=True)
             self._print(finished, separated=separated)
 
@@ -70,7 +78,11 @@ class MarkdownScreen:
         printed, self._printed = self._printed, ""
         if whole.startswith(printed):
             dim = isinstance(text, Notice) and not printed
-            self._print(whole[len(printed) :], separated=bool(printed), style="dim" if dim else "")
+            self._print(
+                whole[len(printed) :],
+                separated=bool(printed),
+                style="dim" if dim else "",
+            )
         else:
             self._console.print(Text("\nThis is the whole answer:", style="dim"))
             self._print(whole)
@@ -91,7 +103,9 @@ class MarkdownScreen:
         """Leaves the terminal as it was found."""
         self._close()
 
-    def _print(self, markdown: str, *, separated: bool = False, style: str = "") -> None:
+    def _print(
+        self, markdown: str, *, separated: bool = False, style: str = ""
+    ) -> None:
         if markdown.strip():
             if separated:
                 self._console.print()
@@ -103,7 +117,9 @@ class MarkdownScreen:
         lines = self._console.render_lines(_rendered(markdown), options, pad=False)
         if self._printed and lines:
             lines = [[], *lines]
-        return SegmentLines(lines[-max(1, options.size.height - _MARGIN) :], new_lines=True)
+        return SegmentLines(
+            lines[-max(1, options.size.height - _MARGIN) :], new_lines=True
+        )
 
     def _open(self, drawn: RenderableType, *, moves: bool) -> None:
         self._close()

@@ -1,4 +1,6 @@
-"""The first tables: the specification's four, and what the promise adds (docs/architecture.md says why)."""
+"""The first tables: the specification's four, and what the promise adds
+(docs/architecture.md says why).
+"""
 
 from __future__ import annotations
 
@@ -144,8 +146,8 @@ CREATE TABLE link_codes (
 );
 """
 
-# Called by the agent each hour, so that a month's partition stands long before its first message. Asks before it
-# creates: creating locks the parent table.
+# Called by the agent each hour, so that a month's partition stands long before its first
+# message. Asks before it creates: creating locks the parent table.
 PARTITIONS = """
 CREATE FUNCTION make_message_partitions(months int) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
@@ -177,7 +179,16 @@ def upgrade() -> None:
 def downgrade() -> None:
     op.execute("DROP FUNCTION make_message_partitions(int)")
     for table in (
-        "link_codes", "audit_log", "control_epoch", "experiments", "feature_flags", "channel_configs",
-        "instances", "turns", "messages", "conversations", "users",
-    ):  # fmt: skip
+        "link_codes",
+        "audit_log",
+        "control_epoch",
+        "experiments",
+        "feature_flags",
+        "channel_configs",
+        "instances",
+        "turns",
+        "messages",
+        "conversations",
+        "users",
+    ):
         op.execute(f"DROP TABLE {table}")

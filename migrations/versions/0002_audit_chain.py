@@ -1,4 +1,6 @@
-"""Audit rows form a chain of hashes, each says from where it came and which epoch it began; a database has a name."""
+"""Audit rows form a chain of hashes, each says from where it came and which epoch it began;
+a database has a name.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,8 @@ down_revision = "0001"
 branch_labels = None
 depends_on = None
 
-# The row of audit_head is the lock that puts all who write in one order; it also tells when the last rows are missing.
+# The row of audit_head is the lock that puts all who write in one order; it also tells when
+# the last rows are missing.
 HEAD = """
 CREATE TABLE audit_head (
     single boolean PRIMARY KEY DEFAULT true CONSTRAINT audit_head_one_row CHECK (single),
@@ -18,8 +21,8 @@ CREATE TABLE audit_head (
 )
 """
 
-# What is hashed of a row. storage/control/audit.py checks with an expression of its own, so that a changed function
-# shows.
+# What is hashed of a row. storage/control/audit.py checks with an expression of its own, so
+# that a changed function shows.
 TEXT = """
 CREATE FUNCTION audit_text(entry audit_log) RETURNS text LANGUAGE sql STABLE AS $$
     SELECT jsonb_build_array(entry.id, to_char(entry.at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US'), entry.actor,
@@ -61,16 +64,24 @@ END $$
 
 
 def upgrade() -> None:
-    op.execute("ALTER TABLE audit_log ADD origin text, ADD epoch bigint, ADD hash bytea, ALTER id DROP IDENTITY")
+    op.execute(
+        "ALTER TABLE audit_log ADD origin text, ADD epoch bigint, ADD hash "
+        "bytea, ALTER id DROP IDENTITY"
+    )
     op.execute(HEAD)
     op.execute("INSERT INTO audit_head DEFAULT VALUES")
     op.execute(TEXT)
     op.execute(CHAIN_WHAT_IS_THERE)
     op.execute("ALTER TABLE audit_log ALTER hash SET NOT NULL")
     op.execute("CREATE INDEX audit_subject ON audit_log (subject, id)")
-    op.execute("ALTER TABLE control_epoch ADD lineage uuid NOT NULL DEFAULT gen_random_uuid()")
+    op.execute(
+        "ALTER TABLE control_epoch ADD lineage uuid NOT NULL DEFAULT gen_random_uuid()"
+    )
     op.execute(CHAIN)
-    op.execute("CREATE TRIGGER audit_chain BEFORE INSERT ON audit_log FOR EACH ROW EXECUTE FUNCTION audit_chain()")
+    op.execute(
+        "CREATE TRIGGER audit_chain BEFORE INSERT ON audit_log FOR EACH ROW "
+        "EXECUTE FUNCTION audit_chain()"
+    )
 
 
 def downgrade() -> None:
@@ -83,5 +94,6 @@ def downgrade() -> None:
     op.execute("ALTER TABLE audit_log DROP origin, DROP epoch, DROP hash")
     op.execute("ALTER TABLE audit_log ALTER id ADD GENERATED ALWAYS AS IDENTITY")
     op.execute(
-        "SELECT setval(pg_get_serial_sequence('audit_log', 'id'), coalesce(max(id), 0) + 1, false) FROM audit_log"
+        "SELECT setval(pg_get_serial_sequence('audit_log', 'id'), "
+        "coalesce(max(id), 0) + 1, false) FROM audit_log"
     )

@@ -1,4 +1,6 @@
-"""When a message of a conversation was last edited, so that an answer can tell whether it was begun before."""
+"""When a message of a conversation was last edited, so that an answer can tell whether it
+was begun before.
+"""
 
 from __future__ import annotations
 

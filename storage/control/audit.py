@@ -1,8 +1,9 @@
 """The audit log: who changed what, when, why and from where, as a chain of hashes.
 
-hash(n) = SHA-256(hash(n - 1) ‖ UTF-8 of the row as JSON), from 32 zero bytes on. The trigger `audit_chain` makes it, so
-that nobody who inserts can leave it out. Changing, removing or inserting a row later shows in `verify`; whoever also
-writes all later hashes anew is found out by a head that was noted elsewhere.
+hash(n) = SHA-256(hash(n - 1) ‖ UTF-8 of the row as JSON), from 32 zero bytes on. The
+trigger `audit_chain` makes it, so that nobody who inserts can leave it out. Changing,
+removing or inserting a row later shows in `verify`; whoever also writes all later hashes
+anew is found out by a head that was noted elsewhere.
 """
 
 from __future__ import annotations
@@ -59,14 +60,23 @@ class Author:
     def __post_init__(self) -> None:
         """Raises Rejected when the name or the reason can not be kept."""
         if not is_name(self.name):
-            raise Rejected("An operator's name has 1 to 100 printable characters. Correct --as or AGENT_OPERATOR.")
-        if self.reason is not None and not (self.reason.isprintable() and len(self.reason) <= 1000):
-            raise Rejected("A reason has at most 1000 printable characters. Correct it.")
+            raise Rejected(
+                "An operator's name has 1 to 100 printable characters. Correct "
+                "--as or AGENT_OPERATOR."
+            )
+        if self.reason is not None and not (
+            self.reason.isprintable() and len(self.reason) <= 1000
+        ):
+            raise Rejected(
+                "A reason has at most 1000 printable characters. Correct it."
+            )
 
 
 @dataclass(frozen=True, slots=True)
 class Itself(Author):
-    """The agent, about what an operator planned or a person did. It is no operator, so nobody need register it."""
+    """The agent, about what an operator planned or a person did. It is no operator, so
+    nobody need register it.
+    """
 
     name: str = "agent"
     origin: str = ""
@@ -96,7 +106,9 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What `verify` found. `troubles` are sentences; `head` is the last hash, to be noted elsewhere."""
+    """What `verify` found. `troubles` are sentences; `head` is the last hash, to be noted
+    elsewhere.
+    """
 
     count: int
     head: str
@@ -113,11 +125,18 @@ async def record(
     after: str | None,
     epoch: int | None,
 ) -> int:
-    """Adds a row, in the transaction of the change it tells of; `before` and `after` are JSON texts. Its id.
+    """Adds a row, in the transaction of the change it tells of; `before` and `after` are
+    JSON texts. Its id.
 
     Holds the end of the chain until the commit: nothing else may be locked after it.
     """
-    values = {"action": action, "subject": subject, "before": before, "after": after, "epoch": epoch}
+    values = {
+        "action": action,
+        "subject": subject,
+        "before": before,
+        "after": after,
+        "epoch": epoch,
+    }
     values |= {"actor": author.name, "reason": author.reason, "origin": author.origin}
     return int(await connection.scalar(_RECORD, values) or 0)
 
@@ -134,19 +153,42 @@ async def entries(
     """Newest first; `since` is the id before the oldest wanted, `most` None means all."""
     if not is_text(f"{subject}{actor}"):
         return []  # no row can hold it
-    wanted = {"subject": subject, "actor": actor, "since": since, "until": until, "most": most}
+    wanted = {
+        "subject": subject,
+        "actor": actor,
+        "since": since,
+        "until": until,
+        "most": most,
+    }
     return [_entry(row) for row in await connection.execute(_ENTRIES, wanted)]
 
 
 def _entry(row: Row[Any]) -> Entry:
-    before, after = (None if part is None else msgspec.json.decode(part) for part in (row.before, row.after))
+    before, after = (
+        None if part is None else msgspec.json.decode(part)
+        for part in (row.before, row.after)
+    )
     return Entry(
-        row.id, row.at, row.actor, row.action, row.subject, before, after, row.reason, row.origin, row.epoch, row.hash
+        row.id,
+        row.at,
+        row.actor,
+        row.action,
+        row.subject,
+        before,
+        after,
+        row.reason,
+        row.origin,
+        row.epoch,
+        row.hash,
     )
 
 
 async def list_entries(
-    database: Database, *, subject: str | None = None, actor: str | None = None, most: int = 50
+    database: Database,
+    *,
+    subject: str | None = None,
+    actor: str | None = None,
+    most: int = 50,
 ) -> list[Entry]:
     """The log, newest first. Raises StoreUnavailable."""
     async with reached(database) as connection:
@@ -168,9 +210,13 @@ async def verify(database: Database, noted: str | None = None) -> Verdict:
     return check.verdict(last, bytes(head), noted)
 
 
-async def _rows(connection: AsyncConnection, *, upto: int) -> AsyncIterator[tuple[int, bytes, str]]:
+async def _rows(
+    connection: AsyncConnection, *, upto: int
+) -> AsyncIterator[tuple[int, bytes, str]]:
     after = -(2**63)
-    while page := (await connection.execute(_CHAIN, {"after": after, "upto": upto, "page": PAGE})).all():
+    while page := (
+        await connection.execute(_CHAIN, {"after": after, "upto": upto, "page": PAGE})
+    ).all():
         for number, stored, row in page:
             yield number, stored, row
         after = page[-1][0]
@@ -187,7 +233,9 @@ class _Check:
 
     def take(self, number: int, stored: bytes, row: str) -> None:
         if number != self._expected:
-            self.troubles.append(f"Between row {self._expected - 1} and row {number}, rows are missing or too many.")
+            self.troubles.append(
+                f"Between row {self._expected - 1} and row {number}, rows are missing or too many."
+            )
         elif sha256(self._before + row.encode()).digest() != stored:
             self.troubles.append(f"Row {number} is not as it was written.")
         self._expected, self._before = number + 1, stored
@@ -196,9 +244,13 @@ class _Check:
 
     def verdict(self, last: int, head: bytes, noted: str | None) -> Verdict:
         if self._expected - 1 < last:
-            self.troubles.append(f"After row {self._expected - 1}, {last - self._expected + 1} rows are missing.")
+            self.troubles.append(
+                f"After row {self._expected - 1}, {last - self._expected + 1} rows are missing."
+            )
         elif self._before != head:
             self.troubles.append("The last row is not the one that was written last.")
         if noted is not None and noted.lower() not in self._seen:
-            self.troubles.append("The noted hash is not in the chain: the log was written anew since.")
+            self.troubles.append(
+                "The noted hash is not in the chain: the log was written anew since."
+            )
         return Verdict(self.count, head.hex(), tuple(self.troubles))

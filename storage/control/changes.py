@@ -1,6 +1,8 @@
-"""How an operator's change is made: in one transaction with its audit row and the next epoch, then announced.
+"""How an operator's change is made: in one transaction with its audit row and the next
+epoch, then announced.
 
-All changes of flags, experiments and channel settings go one after the other: each holds the epoch's row.
+All changes of flags, experiments and channel settings go one after the other: each holds
+the epoch's row.
 """
 
 from __future__ import annotations
@@ -25,7 +27,10 @@ from storage.transaction import reached
 
 OPERATORS = text("SELECT name FROM operators")
 _VERSION = text("SELECT coalesce(max(id), 0) FROM audit_log WHERE subject = :subject")
-_VERSIONS = text("SELECT subject, max(id) AS id FROM audit_log WHERE subject LIKE :kind || '\\:%' GROUP BY subject")
+_VERSIONS = text(
+    "SELECT subject, max(id) AS id FROM audit_log WHERE subject LIKE :kind || "
+    "'\\:%' GROUP BY subject"
+)
 
 
 @dataclass(slots=True)
@@ -37,7 +42,9 @@ class Change:
     epoch: int  # the one this change begins
     entries: list[int] = field(default_factory=list)  # ids of the audit rows
 
-    async def record(self, action: str, subject: str, *, before: Any, after: Any) -> None:
+    async def record(
+        self, action: str, subject: str, *, before: Any, after: Any
+    ) -> None:
         """Says what changed. The last thing a transaction locks."""
         entry = await audit.record(
             self.connection,
@@ -53,19 +60,26 @@ class Change:
     async def end(self) -> None:
         """Moves the epoch, if something changed."""
         if self.entries:
-            await self.connection.execute(text("UPDATE control_epoch SET epoch = :epoch"), {"epoch": self.epoch})
+            await self.connection.execute(
+                text("UPDATE control_epoch SET epoch = :epoch"), {"epoch": self.epoch}
+            )
 
 
 @asynccontextmanager
-async def changing(database: Database, pipe: RedisPipe, author: Author) -> AsyncIterator[Change]:
+async def changing(
+    database: Database, pipe: RedisPipe, author: Author
+) -> AsyncIterator[Change]:
     """Commits at the end and tells all instances; an error leaves everything as it was.
 
-    Raises StoreUnavailable, and Rejected for who may not change anything. That Redis is away, or after
-    the commit Postgres, is no error: instances see the new epoch with their next heartbeat.
+    Raises StoreUnavailable, and Rejected for who may not change anything. That Redis is
+    away, or after the commit Postgres, is no error: instances see the new epoch with their
+    next heartbeat.
     """
     async with reached(database) as connection:
         change = await begun(connection, author)
-        await admit(connection, author)  # after the lock: whoever is removed meanwhile is seen
+        await admit(
+            connection, author
+        )  # after the lock: whoever is removed meanwhile is seen
         yield change
         await change.end()
     if change.entries:
@@ -74,7 +88,8 @@ async def changing(database: Database, pipe: RedisPipe, author: Author) -> Async
 
 
 async def begun(connection: AsyncConnection, author: Author) -> Change:
-    """A change within a transaction that is something else, too; for operators' changes there is `changing`.
+    """A change within a transaction that is something else, too; for operators' changes
+    there is `changing`.
 
     Waits for the change under way. Whoever makes it calls `end`, and `announce` after the commit.
     """
@@ -99,17 +114,30 @@ async def version_of(connection: AsyncConnection, subject: str) -> int:
     return int(await connection.scalar(_VERSION, {"subject": subject}) or 0)
 
 
-async def expect(connection: AsyncConnection, subject: str, expected: int | None, *, called: str | None = None) -> None:
-    """Raises Conflict, with what happened since, when the subject is no longer at the version that was seen.
+async def expect(
+    connection: AsyncConnection,
+    subject: str,
+    expected: int | None,
+    *,
+    called: str | None = None,
+) -> None:
+    """Raises Conflict, with what happened since, when the subject is no longer at the
+    version that was seen.
 
     `called`: what the operator calls it, where that is not the subject's name.
     """
     if expected is None or expected == await version_of(connection, subject):
         return
     since = await audit.entries(connection, subject=subject, since=expected, most=3)
-    said = "; ".join(f"{row.actor}: {difference(row.before, row.after) or row.action}" for row in reversed(since))
+    said = "; ".join(
+        f"{row.actor}: {difference(row.before, row.after) or row.action}"
+        for row in reversed(since)
+    )
     name = called or subject.partition(":")[2]
-    raise Conflict(f"{name} was changed meanwhile ({said or 'or this version never was'}). Look at it and say again.")
+    raise Conflict(
+        f"{name} was changed meanwhile ({said or 'or this version never was'}). "
+        "Look at it and say again."
+    )
 
 
 def as_json(value: Any) -> str:
@@ -118,27 +146,40 @@ def as_json(value: Any) -> str:
 
 
 async def versions(connection: AsyncConnection, kind: str) -> dict[str, int]:
-    """The version of each subject of a kind (`budget`, the word before its first colon) that was ever changed."""
+    """The version of each subject of a kind (`budget`, the word before its first colon)
+    that was ever changed.
+    """
     rows = await connection.execute(_VERSIONS, {"kind": kind})
     return {row.subject: int(row.id) for row in rows}
 
 
 def difference(before: Any, after: Any) -> str:
-    """A change in one line, for people: what it was and what it is, each name of a mapping by itself; None: unset."""
+    """A change in one line, for people: what it was and what it is, each name of a mapping
+    by itself; None: unset.
+    """
     if not isinstance(before, Mapping | None) or not isinstance(after, Mapping | None):
         return f"{_shown(before)} → {_shown(after)}"
     old, new = before or {}, after or {}
-    moves = ((name, shown_rule(old, name), shown_rule(new, name)) for name in sorted({*old, *new}))
-    return ", ".join(f"{name} {was} → {will}" for name, was, will in moves if was != will)
+    moves = (
+        (name, shown_rule(old, name), shown_rule(new, name))
+        for name in sorted({*old, *new})
+    )
+    return ", ".join(
+        f"{name} {was} → {will}" for name, was, will in moves if was != will
+    )
 
 
 def shown_rule(values: Mapping[str, Any], name: str) -> str:
-    """One of them for people; of a flag's rules a kill switch may have no value, and a percentage has three parts."""
+    """One of them for people; of a flag's rules a kill switch may have no value, and a
+    percentage has three parts.
+    """
     value = values.get(name)
     if name == KILL and name in values and value is None:
         return "the default"
     match value:
-        case {"share": int() | float() as share, "salt": salt, "value": chosen} if name == PERCENTAGE:
+        case {"share": int() | float() as share, "salt": salt, "value": chosen} if (
+            name == PERCENTAGE
+        ):
             return f"{share:g} % (salt {salt}): {_shown(chosen)}"
     return _shown(value)
 

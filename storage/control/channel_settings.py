@@ -1,7 +1,9 @@
-"""What an operator can set for a channel: one model that checks what is written and reads what is stored.
+"""What an operator can set for a channel: one model that checks what is written and reads
+what is stored.
 
-What is stored may be of another version or written by hand: a field that can not be read counts as not set, so that a
-mistake in one never takes the channel down. Only one that keeps somebody or some model out does: it would open a door.
+What is stored may be of another version or written by hand: a field that can not be read
+counts as not set, so that a mistake in one never takes the channel down. Only one that
+keeps somebody or some model out does: it would open a door.
 """
 
 from __future__ import annotations
@@ -45,7 +47,11 @@ def _limit(value: object) -> object:
 
 
 def _parts(value: object) -> object:
-    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+    return (
+        [part.strip() for part in value.split(",") if part.strip()]
+        if isinstance(value, str)
+        else value
+    )
 
 
 def _storable(text: str) -> str:
@@ -62,35 +68,65 @@ def _one_word(text: str) -> str:
 
 Text = Annotated[str, StringConstraints(max_length=20_000), AfterValidator(_storable)]
 Name = Annotated[str, StringConstraints(max_length=255), AfterValidator(_one_word)]
-Rate = Annotated[Allowance, BeforeValidator(_limit), PlainSerializer(lambda value: str(value) if value else None)]
+Rate = Annotated[
+    Allowance,
+    BeforeValidator(_limit),
+    PlainSerializer(lambda value: str(value) if value else None),
+]
 Names = Annotated[tuple[Name, ...], BeforeValidator(_parts), Field(max_length=10_000)]
 
 
 class ChannelForm(BaseModel):
-    """Everything that can be set for a channel. A list is written with commas; order and repetition mean nothing."""
+    """Everything that can be set for a channel. A list is written with commas; order and
+    repetition mean nothing.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    default_model: Annotated[Name | None, Field(description="What answers where nobody chose a model.")] = None
-    system_prompt: Annotated[Text | None, Field(description="What the model is told to be.")] = None
-    overlap: Annotated[Overlap, Field(description="Messages that arrive during an answer.")] = Overlap.MERGE
-    greeting: Annotated[Text, Field(description="Stands before the first answer of a conversation.")] = ""
-    allowed_models: Annotated[Names, Field(description="Models that may answer; none: all.")] = ()
-    allow: Annotated[Names, Field(description="Ids of those who may talk to the agent; none: all.")] = ()
-    deny: Annotated[Names, Field(description="Ids of those who may not; stronger than allow.")] = ()
-    user_limit: Annotated[Rate, Field(description="For each person: 60/minute, 5/10s, off.")] = None
+    default_model: Annotated[
+        Name | None, Field(description="What answers where nobody chose a model.")
+    ] = None
+    system_prompt: Annotated[
+        Text | None, Field(description="What the model is told to be.")
+    ] = None
+    overlap: Annotated[
+        Overlap, Field(description="Messages that arrive during an answer.")
+    ] = Overlap.MERGE
+    greeting: Annotated[
+        Text, Field(description="Stands before the first answer of a conversation.")
+    ] = ""
+    allowed_models: Annotated[
+        Names, Field(description="Models that may answer; none: all.")
+    ] = ()
+    allow: Annotated[
+        Names, Field(description="Ids of those who may talk to the agent; none: all.")
+    ] = ()
+    deny: Annotated[
+        Names, Field(description="Ids of those who may not; stronger than allow.")
+    ] = ()
+    user_limit: Annotated[
+        Rate, Field(description="For each person: 60/minute, 5/10s, off.")
+    ] = None
     chat_limit: Annotated[Rate, Field(description="For each chat.")] = None
     channel_limit: Annotated[Rate, Field(description="For all together.")] = None
 
     @model_validator(mode="after")
     def _default_is_allowed(self) -> ChannelForm:
-        if self.default_model and self.allowed_models and self.default_model not in self.allowed_models:
-            raise ValueError(f"default_model must be one of allowed_models: {', '.join(self.allowed_models)}")
+        if (
+            self.default_model
+            and self.allowed_models
+            and self.default_model not in self.allowed_models
+        ):
+            raise ValueError(
+                f"default_model must be one of allowed_models: {', '.join(self.allowed_models)}"
+            )
         return self
 
     def stored(self) -> dict[str, Any]:
         """What `channel_configs.settings` holds: only what is set."""
-        return self.model_dump(mode="json", exclude_defaults=True, exclude={"default_model"})
+        return self.model_dump(
+            mode="json", exclude_defaults=True, exclude={"default_model"}
+        )
 
     def settings(self) -> ChannelSettings:
         """The value that the core reads."""
@@ -100,15 +136,27 @@ class ChannelForm(BaseModel):
 
 
 def read_form(default_model: str | None, settings: Any) -> ChannelForm:
-    """What is stored, as far as this version can read it; nobody may talk where it is no object at all."""
-    given = {"default_model": default_model, **(settings if isinstance(settings, Mapping) else {"allow": [NOBODY]})}
-    known = {name: value for name, value in given.items() if name in ChannelForm.model_fields}
+    """What is stored, as far as this version can read it; nobody may talk where it is no
+    object at all.
+    """
+    given = {
+        "default_model": default_model,
+        **(settings if isinstance(settings, Mapping) else {"allow": [NOBODY]}),
+    }
+    known = {
+        name: value for name, value in given.items() if name in ChannelForm.model_fields
+    }
     while True:
         try:
             return ChannelForm.model_validate(known)
         except ValidationError as error:
-            bad = {str(one["loc"][0]) for one in error.errors() if one["loc"]} or {"default_model"}
-            log.warning("channel settings not understood; they count as not set", names=sorted(bad))
+            bad = {str(one["loc"][0]) for one in error.errors() if one["loc"]} or {
+                "default_model"
+            }
+            log.warning(
+                "channel settings not understood; they count as not set",
+                names=sorted(bad),
+            )
             known = {name: value for name, value in known.items() if name not in bad}
             if bad & DOORS:
                 known["allow"] = [NOBODY]
@@ -120,20 +168,29 @@ def read_settings(default_model: str | None, settings: Any) -> ChannelSettings:
 
 
 def changed_form(
-    form: ChannelForm, changes: Mapping[str, str | None], check_model: Callable[[str], None]
+    form: ChannelForm,
+    changes: Mapping[str, str | None],
+    check_model: Callable[[str], None],
 ) -> ChannelForm:
     """The form with these changes, written as a person writes them; None takes a setting back.
 
-    Raises Rejected with one sentence that names what is possible. `check_model` raises UnknownModel.
+    Raises Rejected with one sentence that names what is possible. `check_model` raises
+    UnknownModel.
     """
     unknown = [name for name in changes if name not in ChannelForm.model_fields]
     if unknown:
-        raise Rejected(f"There is no setting {unknown[0]!r}. Settings: {', '.join(ChannelForm.model_fields)}.")
+        raise Rejected(
+            f"There is no setting {unknown[0]!r}. Settings: {', '.join(ChannelForm.model_fields)}."
+        )
     kept = {name: value for name, value in form if name not in changes}
     try:
-        new = ChannelForm.model_validate(kept | {name: text for name, text in changes.items() if text is not None})
+        new = ChannelForm.model_validate(
+            kept | {name: text for name, text in changes.items() if text is not None}
+        )
         for model in filter(
-            None, {new.default_model, *new.allowed_models} - {form.default_model, *form.allowed_models}
+            None,
+            {new.default_model, *new.allowed_models}
+            - {form.default_model, *form.allowed_models},
         ):
             check_model(model)
     except ValidationError as error:

@@ -1,7 +1,9 @@
-"""Everything an operator does with channels: each a function that the command line and the console call.
+"""Everything an operator does with channels: each a function that the command line and the
+console call.
 
-A change is one transaction with its audit row and the next epoch; running instances apply it within a second.
-Credentials are taken when a channel starts, so a new one needs `agent serve` to be started anew.
+A change is one transaction with its audit row and the next epoch; running instances apply
+it within a second. Credentials are taken when a channel starts, so a new one needs `agent
+serve` to be started anew.
 """
 
 from __future__ import annotations
@@ -18,7 +20,12 @@ from uuid_utils.compat import uuid7
 from agent.core.errors import ConfigurationError, Rejected
 from storage.control.audit import Author
 from storage.control.changes import changing, expect, version_of
-from storage.control.channel_settings import CHANNELS, ChannelForm, changed_form, read_form
+from storage.control.channel_settings import (
+    CHANNELS,
+    ChannelForm,
+    changed_form,
+    read_form,
+)
 from storage.control.credentials import Secrets
 from storage.control.targets import Target, audience_of
 from storage.postgres import Database
@@ -32,7 +39,9 @@ CREDENTIALS: Mapping[str, tuple[str, ...]] = {
 }
 """What each channel signs in with. `DISCORD_TOKEN` is the token of discord, and so on."""
 
-_ROWS = text("SELECT channel_type, default_model, settings, credentials FROM channel_configs")
+_ROWS = text(
+    "SELECT channel_type, default_model, settings, credentials FROM channel_configs"
+)
 _STORE = text("""
 INSERT INTO channel_configs (id, channel_type, default_model, settings)
 VALUES (:id, :channel, :default_model, CAST(:settings AS jsonb))
@@ -57,9 +66,13 @@ class ChannelView:
 
 
 class ChannelDesk:
-    """The operator's side of channels. `check_model` raises UnknownModel for what can not be asked."""
+    """The operator's side of channels. `check_model` raises UnknownModel for what can not
+    be asked.
+    """
 
-    def __init__(self, database: Database, pipe: RedisPipe, check_model: Callable[[str], None]) -> None:
+    def __init__(
+        self, database: Database, pipe: RedisPipe, check_model: Callable[[str], None]
+    ) -> None:
         self._database = database
         self._pipe = pipe
         self._check_model = check_model
@@ -76,43 +89,76 @@ class ChannelDesk:
             return await _known(connection, name)
 
     async def set(
-        self, name: str, changes: Mapping[str, str | None], author: Author, *, expected: int | None = None
+        self,
+        name: str,
+        changes: Mapping[str, str | None],
+        author: Author,
+        *,
+        expected: int | None = None,
     ) -> tuple[ChannelView, ChannelView]:
         """Changes settings, written as people write them; None takes one back. Before and after.
 
-        Raises Rejected for what can not be, Conflict when the channel is no longer at version `expected`.
+        Raises Rejected for what can not be, Conflict when the channel is no longer at
+        version `expected`.
         """
         async with changing(self._database, self._pipe, author) as change:
             before = await _known(change.connection, name)
             await expect(change.connection, _subject(name), expected)
             form = changed_form(before.form, changes, self._check_model)
             if form != before.form:
-                values = {"id": uuid7(), "channel": name, "default_model": form.default_model}
+                values = {
+                    "id": uuid7(),
+                    "channel": name,
+                    "default_model": form.default_model,
+                }
                 settings = msgspec.json.encode(form.stored()).decode()
                 await change.connection.execute(_STORE, values | {"settings": settings})
                 old, new = told(before.form), told(form)
                 await change.record(
                     "channel.set",
                     _subject(name),
-                    before={key: value for key, value in old.items() if new.get(key) != value},
-                    after={key: value for key, value in new.items() if old.get(key) != value},
+                    before={
+                        key: value
+                        for key, value in old.items()
+                        if new.get(key) != value
+                    },
+                    after={
+                        key: value
+                        for key, value in new.items()
+                        if old.get(key) != value
+                    },
                 )
             return before, await _view(change.connection, name)
 
     async def set_credential(
-        self, name: str, credential: str, value: str | None, author: Author, secrets: Secrets, *, forget: bool = False
+        self,
+        name: str,
+        credential: str,
+        value: str | None,
+        author: Author,
+        secrets: Secrets,
+        *,
+        forget: bool = False,
     ) -> None:
-        """Stores a credential encrypted; None removes it. Its value stands in no log and in no answer.
+        """Stores a credential encrypted; None removes it. Its value stands in no log and in
+        no answer.
 
-        Where no key opens what the channel has, all of it goes with it if the operator says so (`forget`).
-        Raises Rejected for a channel or credential that does not exist, ConfigurationError without a key.
+        Where no key opens what the channel has, all of it goes with it if the operator says
+        so (`forget`). Raises Rejected for a channel or credential that does not exist,
+        ConfigurationError without a key.
         """
         if name not in CREDENTIALS:
-            raise Rejected(f"{name} has no credentials. Those that have: {', '.join(CREDENTIALS)}.")
+            raise Rejected(
+                f"{name} has no credentials. Those that have: {', '.join(CREDENTIALS)}."
+            )
         if credential not in CREDENTIALS[name]:
-            raise Rejected(f"{name} has no credential {credential!r}. It has: {', '.join(CREDENTIALS[name])}.")
+            raise Rejected(
+                f"{name} has no credential {credential!r}. It has: {', '.join(CREDENTIALS[name])}."
+            )
         if value is not None and not (value.isprintable() and 0 < len(value) <= 1000):
-            raise Rejected("A credential has 1 to 1000 printable characters. Look at what you pasted.")
+            raise Rejected(
+                "A credential has 1 to 1000 printable characters. Look at what you pasted."
+            )
         async with changing(self._database, self._pipe, author) as change:
             before, lost = await _kept(change.connection, name, secrets, forget=forget)
             after = {key: kept for key, kept in before.items() if key != credential}
@@ -121,7 +167,11 @@ class ChannelDesk:
                 sealed = secrets.seal(name, after) if after else None
                 values = {"id": uuid7(), "channel": name, "sealed": sealed}
                 await change.connection.execute(_STORE_CREDENTIALS, values)
-                action = "channel.credential.remove" if value is None else "channel.credential.set"
+                action = (
+                    "channel.credential.remove"
+                    if value is None
+                    else "channel.credential.set"
+                )
                 said = {"credential": credential}
                 was = _LOST if lost else said if credential in before else None
                 await change.record(action, _subject(name), before=was, after=said)
@@ -130,7 +180,8 @@ class ChannelDesk:
 async def stored_credentials(
     database: Database, secrets: Secrets, given: Collection[str] = frozenset()
 ) -> dict[str, str]:
-    """All that is stored, by the name of its setting (`discord_token`). Raises ConfigurationError, StoreUnavailable.
+    """All that is stored, by the name of its setting (`discord_token`). Raises
+    ConfigurationError, StoreUnavailable.
 
     A channel is passed over if all its settings are `given`.
     """
@@ -161,7 +212,9 @@ async def _view(connection: AsyncConnection, name: str) -> ChannelView:
     return ChannelView(name, read_form(model, settings), sealed is not None, version)
 
 
-async def _credentials(connection: AsyncConnection, name: str, secrets: Secrets) -> dict[str, str]:
+async def _credentials(
+    connection: AsyncConnection, name: str, secrets: Secrets
+) -> dict[str, str]:
     wanted = text("SELECT credentials FROM channel_configs WHERE channel_type = :name")
     sealed = await connection.scalar(wanted, {"name": name})
     return secrets.open(name, None if sealed is None else bytes(sealed))
@@ -170,7 +223,9 @@ async def _credentials(connection: AsyncConnection, name: str, secrets: Secrets)
 async def _kept(
     connection: AsyncConnection, name: str, secrets: Secrets, *, forget: bool
 ) -> tuple[dict[str, str], bool]:
-    """What is stored, and whether it is lost: nothing then. Raises ConfigurationError without a key."""
+    """What is stored, and whether it is lost: nothing then. Raises ConfigurationError
+    without a key.
+    """
     try:
         return await _credentials(connection, name, secrets), False
     except ConfigurationError:

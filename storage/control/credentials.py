@@ -1,8 +1,9 @@
-"""Credentials at rest: Fernet under ENCRYPTION_KEYS, and how they move to a newer key while the agent runs.
+"""Credentials at rest: Fernet under ENCRYPTION_KEYS, and how they move to a newer key while
+the agent runs.
 
-New values are written under the first key; every key can still read. To replace a key: put the new one in front on all
-instances, then `agent db rotate-keys`, then take the old one away.
-https://cryptography.io/en/latest/fernet/#cryptography.fernet.MultiFernet
+New values are written under the first key; every key can still read. To replace a key: put
+the new one in front on all instances, then `agent db rotate-keys`, then take the old one
+away. https://cryptography.io/en/latest/fernet/#cryptography.fernet.MultiFernet
 """
 
 from __future__ import annotations
@@ -45,13 +46,16 @@ class Secrets:
             fernets = [Fernet(key) for key in keys]
         except ValueError:
             raise ConfigurationError(
-                "ENCRYPTION_KEYS: each key is 32 bytes in URL-safe base64. Make one with `agent db new-key`."
+                "ENCRYPTION_KEYS: each key is 32 bytes in URL-safe base64. Make "
+                "one with `agent db new-key`."
             ) from None
         self._all = MultiFernet(fernets) if fernets else None
         self._newest = fernets[0] if fernets else None
 
     def seal(self, channel: str, values: dict[str, str]) -> bytes:
-        """The values, to be stored. The channel's name is sealed in, so that a row can not pose as another's."""
+        """The values, to be stored. The channel's name is sealed in, so that a row can not
+        pose as another's.
+        """
         return self._keys().encrypt(msgspec.json.encode([channel, values]))
 
     def open(self, channel: str, sealed: bytes | None) -> dict[str, str]:
@@ -59,12 +63,15 @@ class Secrets:
         if sealed is None:
             return {}
         try:
-            whose, values = msgspec.json.decode(self._keys().decrypt(sealed), type=tuple[str, dict[str, str]])
+            whose, values = msgspec.json.decode(
+                self._keys().decrypt(sealed), type=tuple[str, dict[str, str]]
+            )
         except InvalidToken:
             whose, values = None, {}
         if whose != channel:
             raise ConfigurationError(
-                f"No key of ENCRYPTION_KEYS opens the credentials of {channel}. Add the key they were stored under, "
+                f"No key of ENCRYPTION_KEYS opens the credentials of {channel}. "
+                "Add the key they were stored under, "
                 f"or give all of them up: agent channels credential {channel} --forget"
             )
         return values
@@ -106,11 +113,15 @@ def new_key() -> str:
     return Fernet.generate_key().decode()
 
 
-async def rotate(database: Database, secrets: Secrets, author: Author, *, at_once: int = AT_ONCE) -> Rotation:
-    """Brings all credentials under the newest key, while the agent reads them and operators write them.
+async def rotate(
+    database: Database, secrets: Secrets, author: Author, *, at_once: int = AT_ONCE
+) -> Rotation:
+    """Brings all credentials under the newest key, while the agent reads them and operators
+    write them.
 
-    A row is replaced only if it is still what was read; what somebody wrote meanwhile is looked at again.
-    Raises ConfigurationError without keys, Rejected for who may not change anything, StoreUnavailable.
+    A row is replaced only if it is still what was read; what somebody wrote meanwhile is
+    looked at again. Raises ConfigurationError without keys, Rejected for who may not change
+    anything, StoreUnavailable.
     """
     secrets.check()
     async with reached(database) as connection:
@@ -118,14 +129,28 @@ async def rotate(database: Database, secrets: Secrets, author: Author, *, at_onc
     line = database.line(planner={})
     renewed, missed = 0, True
     while missed:
-        seen = [found async for page in _pages(line, at_once) for found in await _renew(line, secrets, page)]
+        seen = [
+            found
+            async for page in _pages(line, at_once)
+            for found in await _renew(line, secrets, page)
+        ]
         renewed += seen.count("renewed")
         missed = "missed" in seen
-    lost = tuple(sorted(found.removeprefix(_LOST) for found in seen if found.startswith(_LOST)))
+    lost = tuple(
+        sorted(found.removeprefix(_LOST) for found in seen if found.startswith(_LOST))
+    )
     rotation = Rotation(renewed, len(seen) - len(lost), lost)
     async with reached(database) as connection:
         after = msgspec.json.encode(rotation).decode()
-        await audit.record(connection, author, "keys.rotate", "credentials", before=None, after=after, epoch=None)
+        await audit.record(
+            connection,
+            author,
+            "keys.rotate",
+            "credentials",
+            before=None,
+            after=after,
+            epoch=None,
+        )
     return rotation
 
 
@@ -139,8 +164,12 @@ async def _pages(line: Line, at_once: int) -> AsyncGenerator[list[asyncpg.Record
         after = page[-1]["id"]
 
 
-async def _renew(line: Line, secrets: Secrets, page: Sequence[asyncpg.Record]) -> list[str]:
-    """For each row what became of it: `kept`, `renewed`, `missed` (somebody else wrote it), `lost <channel>`."""
+async def _renew(
+    line: Line, secrets: Secrets, page: Sequence[asyncpg.Record]
+) -> list[str]:
+    """For each row what became of it: `kept`, `renewed`, `missed` (somebody else wrote it),
+    `lost <channel>`.
+    """
     new: dict[UUID, tuple[bytes, bytes]] = {}
     found = {row["id"]: "kept" for row in page}
     for row in page:
@@ -151,6 +180,9 @@ async def _renew(line: Line, secrets: Secrets, page: Sequence[asyncpg.Record]) -
             found[row["id"]] = _LOST + row["channel_type"]
     if new:
         before, after = zip(*new.values(), strict=True)
-        done = {row["id"] for row in await line.fetch(_REPLACE, list(new), list(before), list(after))}
+        done = {
+            row["id"]
+            for row in await line.fetch(_REPLACE, list(new), list(before), list(after))
+        }
         found |= {row: "renewed" if row in done else "missed" for row in new}
     return list(found.values())

@@ -1,4 +1,6 @@
-"""All that operators set, on disk with a checksum: what an instance starts from when no store answers."""
+"""All that operators set, on disk with a checksum: what an instance starts from when no
+store answers.
+"""
 
 from __future__ import annotations
 

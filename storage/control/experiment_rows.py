@@ -12,7 +12,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from agent.control.experiments import Experiment, Stage, read_experiment
 
-_ALL = text("SELECT name, definition\\:\\:text, started_at, ended_at, clock_timestamp() FROM experiments ORDER BY name")
+_ALL = text(
+    "SELECT name, definition\\:\\:text, started_at, ended_at, clock_timestamp() "
+    "FROM experiments ORDER BY name"
+)
 
 log = structlog.get_logger()
 
@@ -36,7 +39,11 @@ class ExperimentRow:
         """Whether it was running at a past moment; None: now."""
         if at is None:
             return self.stage is Stage.RUNNING
-        return self.started is not None and self.started <= at and (self.ended is None or at < self.ended)
+        return (
+            self.started is not None
+            and self.started <= at
+            and (self.ended is None or at < self.ended)
+        )
 
 
 async def read_experiments(connection: AsyncConnection) -> list[ExperimentRow]:
@@ -44,13 +51,25 @@ async def read_experiments(connection: AsyncConnection) -> list[ExperimentRow]:
     rows = []
     for name, definition, started, ended, now in await connection.execute(_ALL):
         try:
-            rows.append(ExperimentRow(read_experiment(name, msgspec.json.decode(definition)), started, ended, now))
+            rows.append(
+                ExperimentRow(
+                    read_experiment(name, msgspec.json.decode(definition)),
+                    started,
+                    ended,
+                    now,
+                )
+            )
         except ValueError as error:
             log.warning("an experiment is left out", reason=str(error))
     return rows
 
 
-async def running_on(connection: AsyncConnection, flag: str, at: datetime | None = None) -> Experiment | None:
+async def running_on(
+    connection: AsyncConnection, flag: str, at: datetime | None = None
+) -> Experiment | None:
     """The experiment that runs on a flag, or did at a past moment."""
     rows = await read_experiments(connection)
-    return next((row.experiment for row in rows if row.experiment.flag == flag and row.ran(at)), None)
+    return next(
+        (row.experiment for row in rows if row.experiment.flag == flag and row.ran(at)),
+        None,
+    )

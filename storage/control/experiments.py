@@ -1,7 +1,9 @@
-"""Everything an operator does with experiments: each a function that the command line and the console call.
+"""Everything an operator does with experiments: each a function that the command line and
+the console call.
 
-Each change is one transaction with its audit row and the next epoch. `expected` is the version of the experiment that
-the operator saw: when somebody else changed it since, nothing is changed and Conflict says what happened.
+Each change is one transaction with its audit row and the next epoch. `expected` is the
+version of the experiment that the operator saw: when somebody else changed it since,
+nothing is changed and Conflict says what happened.
 """
 
 from __future__ import annotations
@@ -18,7 +20,14 @@ from agent.control.flags import DECLARED
 from agent.core.errors import Rejected
 from agent.ports import Models
 from storage.control.audit import Author
-from storage.control.changes import Change, as_json, changing, expect, version_of, versions
+from storage.control.changes import (
+    Change,
+    as_json,
+    changing,
+    expect,
+    version_of,
+    versions,
+)
 from storage.control.experiment_rows import ExperimentRow, read_experiments
 from storage.control.flags import checked_value, flag_of
 from storage.control.targets import Target, audience_of
@@ -27,8 +36,12 @@ from storage.redis import RedisPipe
 from storage.transaction import reached
 
 _NAMED = text("SELECT true FROM experiments WHERE name = :name")
-_INSERT = text("INSERT INTO experiments (name, definition) VALUES (:name, CAST(:definition AS jsonb))")
-_START = text("UPDATE experiments SET started_at = clock_timestamp() WHERE name = :name")
+_INSERT = text(
+    "INSERT INTO experiments (name, definition) VALUES (:name, CAST(:definition AS jsonb))"
+)
+_START = text(
+    "UPDATE experiments SET started_at = clock_timestamp() WHERE name = :name"
+)
 _STOP = text("UPDATE experiments SET ended_at = clock_timestamp() WHERE name = :name")
 _DELETE = text("DELETE FROM experiments WHERE name = :name")
 _PAST = text("SELECT CAST(:moment AS timestamptz) <= clock_timestamp()")
@@ -40,7 +53,9 @@ class ExperimentView:
 
     row: ExperimentRow
     version: int  # of its last change
-    busy: str | None = None  # of a draft: another experiment runs on its flag, so it can not start
+    busy: str | None = (
+        None  # of a draft: another experiment runs on its flag, so it can not start
+    )
 
     @property
     def experiment(self) -> Experiment:
@@ -54,7 +69,11 @@ class ExperimentView:
     def late(self) -> bool:
         """Whether it should have started by its plan."""
         starts = self.experiment.starts
-        return self.stage is Stage.DRAFTED and starts is not None and starts <= self.row.now
+        return (
+            self.stage is Stage.DRAFTED
+            and starts is not None
+            and starts <= self.row.now
+        )
 
 
 class ExperimentDesk:
@@ -65,7 +84,7 @@ class ExperimentDesk:
         self._pipe = pipe
         self._models = models
 
-    # --- reading ------------------------------------------------------------------------------------------
+    # --- reading --------------------------------------------------------------
 
     async def all(self) -> list[ExperimentView]:
         """All experiments by name."""
@@ -77,71 +96,119 @@ class ExperimentDesk:
         async with reached(self._database) as connection:
             return await _view(connection, name)
 
-    # --- changing -----------------------------------------------------------------------------------------
+    # --- changing -------------------------------------------------------------
 
     async def create(self, experiment: Experiment, author: Author) -> ExperimentView:
-        """Drafts an experiment. Nobody takes part until it is started, by an operator or by its plan."""
+        """Drafts an experiment. Nobody takes part until it is started, by an operator or by
+        its plan.
+        """
         check(experiment)
         async with changing(self._database, self._pipe, author) as change:
             made = await self._checked(change.connection, experiment)
             await _refuse_the_past(change.connection, made)
             if await change.connection.scalar(_NAMED, {"name": made.name}):
-                raise Rejected(f"There is an experiment {made.name} already. Choose another name.")
+                raise Rejected(
+                    f"There is an experiment {made.name} already. Choose another name."
+                )
             definition = definition_of(made)
-            await change.connection.execute(_INSERT, {"name": made.name, "definition": as_json(definition)})
+            await change.connection.execute(
+                _INSERT, {"name": made.name, "definition": as_json(definition)}
+            )
             drafted = {"definition": definition, "stage": Stage.DRAFTED}
             return await _recorded(change, "experiment.create", made.name, {}, drafted)
 
-    async def start(self, name: str, author: Author, *, expected: int | None = None) -> ExperimentView:
+    async def start(
+        self, name: str, author: Author, *, expected: int | None = None
+    ) -> ExperimentView:
         """Begins a drafted experiment, for good: it does not change any more, and ends once."""
         async with changing(self._database, self._pipe, author) as change:
             view = await _locked(change, name, expected)
             if view.stage is not Stage.DRAFTED:
-                raise Rejected(f"{name} {_SAID[view.stage]}; an experiment starts once. Create another.")
+                raise Rejected(
+                    f"{name} {_SAID[view.stage]}; an experiment starts once. Create another."
+                )
             if view.busy is not None:
                 flag = view.experiment.flag
-                raise Rejected(f"{view.busy} runs on {flag}, and a flag has one experiment at a time. Stop it first.")
+                raise Rejected(
+                    f"{view.busy} runs on {flag}, and a flag has one experiment "
+                    "at a time. Stop it first."
+                )
             await self._checked(change.connection, view.experiment)
-            await _refuse_the_past(change.connection, replace(view.experiment, starts=None))
+            await _refuse_the_past(
+                change.connection, replace(view.experiment, starts=None)
+            )
             await change.connection.execute(_START, {"name": name})
-            return await _recorded(change, "experiment.start", name, *_moved(Stage.DRAFTED, Stage.RUNNING))
+            return await _recorded(
+                change, "experiment.start", name, *_moved(Stage.DRAFTED, Stage.RUNNING)
+            )
 
-    async def stop(self, name: str, author: Author, *, expected: int | None = None) -> ExperimentView:
-        """Ends a running experiment, for good: the next rules decide for everybody. It stays for its report."""
+    async def stop(
+        self, name: str, author: Author, *, expected: int | None = None
+    ) -> ExperimentView:
+        """Ends a running experiment, for good: the next rules decide for everybody. It
+        stays for its report.
+        """
         async with changing(self._database, self._pipe, author) as change:
             view = await _locked(change, name, expected)
             if view.stage is not Stage.RUNNING:
-                raise Rejected(f"{name} {_SAID[view.stage]}; only one that runs can be stopped.")
+                raise Rejected(
+                    f"{name} {_SAID[view.stage]}; only one that runs can be stopped."
+                )
             await change.connection.execute(_STOP, {"name": name})
-            return await _recorded(change, "experiment.stop", name, *_moved(Stage.RUNNING, Stage.ENDED))
+            return await _recorded(
+                change, "experiment.stop", name, *_moved(Stage.RUNNING, Stage.ENDED)
+            )
 
-    async def remove(self, name: str, author: Author, *, expected: int | None = None) -> None:
+    async def remove(
+        self, name: str, author: Author, *, expected: int | None = None
+    ) -> None:
         """Forgets a draft. One that was started stays: answers were given under it."""
         async with changing(self._database, self._pipe, author) as change:
             view = await _locked(change, name, expected)
             if view.stage is not Stage.DRAFTED:
-                raise Rejected(f"{name} {_SAID[view.stage]} and stays for its report. Only a draft can be removed.")
+                raise Rejected(
+                    f"{name} {_SAID[view.stage]} and stays for its report. Only "
+                    "a draft can be removed."
+                )
             await change.connection.execute(_DELETE, {"name": name})
-            before = {"definition": definition_of(view.experiment), "stage": Stage.DRAFTED}
-            await change.record("experiment.remove", _subject(name), before=before, after={})
+            before = {
+                "definition": definition_of(view.experiment),
+                "stage": Stage.DRAFTED,
+            }
+            await change.record(
+                "experiment.remove", _subject(name), before=before, after={}
+            )
 
-    async def _checked(self, connection: AsyncConnection, experiment: Experiment) -> Experiment:
-        """With its values as they are stored. Raises Rejected for a flag, a value or a channel that is none."""
+    async def _checked(
+        self, connection: AsyncConnection, experiment: Experiment
+    ) -> Experiment:
+        """With its values as they are stored. Raises Rejected for a flag, a value or a
+        channel that is none.
+        """
         flag = await flag_of(connection, experiment.flag)
         if flag is None:
-            raise Rejected(f"There is no flag of this name. There are: {', '.join(DECLARED)}, and those of your own.")
+            raise Rejected(
+                "There is no flag of this name. There are: "
+                f"{', '.join(DECLARED)}, and those of your own."
+            )
         for channel in sorted(experiment.channels):
             await audience_of(connection, Target(channel=channel))
         variants = [
             variant
             if variant.value is None
-            else replace(variant, value=checked_value(flag, variant.value, self._models))
+            else replace(
+                variant, value=checked_value(flag, variant.value, self._models)
+            )
             for variant in experiment.variants
         ]
         return replace(experiment, variants=tuple(variants))
 
 
-_SAID = {Stage.DRAFTED: "has not started", Stage.RUNNING: "runs", Stage.ENDED: "has ended"}
+_SAID = {
+    Stage.DRAFTED: "has not started",
+    Stage.RUNNING: "runs",
+    Stage.ENDED: "has ended",
+}
 
 
 def _moved(before: Stage, after: Stage) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -149,7 +216,11 @@ def _moved(before: Stage, after: Stage) -> tuple[dict[str, Any], dict[str, Any]]
 
 
 async def _recorded(
-    change: Change, action: str, name: str, before: dict[str, Any], after: dict[str, Any]
+    change: Change,
+    action: str,
+    name: str,
+    before: dict[str, Any],
+    after: dict[str, Any],
 ) -> ExperimentView:
     await change.record(action, _subject(name), before=before, after=after)
     return await _view(change.connection, name)
@@ -165,12 +236,20 @@ async def _refuse_the_past(connection: AsyncConnection, experiment: Experiment) 
     """By the database's clock, as everything planned."""
     for what, moment in (("start", experiment.starts), ("end", experiment.ends)):
         if moment is not None and await connection.scalar(_PAST, {"moment": moment}):
-            raise Rejected(f"The planned {what} of {experiment.name} is past. Create it with another, or without.")
+            raise Rejected(
+                f"The planned {what} of {experiment.name} is past. Create it "
+                "with another, or without."
+            )
 
 
 async def _views(connection: AsyncConnection) -> list[ExperimentView]:
-    rows, known = await read_experiments(connection), await versions(connection, "experiment")
-    return [_seen(row, known.get(_subject(row.experiment.name), 0), rows) for row in rows]
+    rows, known = (
+        await read_experiments(connection),
+        await versions(connection, "experiment"),
+    )
+    return [
+        _seen(row, known.get(_subject(row.experiment.name), 0), rows) for row in rows
+    ]
 
 
 async def _view(connection: AsyncConnection, name: str) -> ExperimentView:
@@ -182,10 +261,14 @@ async def _view(connection: AsyncConnection, name: str) -> ExperimentView:
     return _seen(found, await version_of(connection, _subject(name)), rows)
 
 
-def _seen(row: ExperimentRow, version: int, rows: Sequence[ExperimentRow]) -> ExperimentView:
+def _seen(
+    row: ExperimentRow, version: int, rows: Sequence[ExperimentRow]
+) -> ExperimentView:
     running = (one.experiment for one in rows if one.stage is Stage.RUNNING)
     others = (one.name for one in running if one.flag == row.experiment.flag)
-    return ExperimentView(row, version, next(others, None) if row.stage is Stage.DRAFTED else None)
+    return ExperimentView(
+        row, version, next(others, None) if row.stage is Stage.DRAFTED else None
+    )
 
 
 def _subject(name: str) -> str:

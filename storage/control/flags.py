@@ -1,7 +1,9 @@
-"""Everything an operator does with flags: each a function that the command line and the console call.
+"""Everything an operator does with flags: each a function that the command line and the
+console call.
 
-Each change is one transaction with its audit row and the next epoch. `expected` is the version of the flag that the
-operator saw: when somebody else changed it since, nothing is changed and Conflict says what happened.
+Each change is one transaction with its audit row and the next epoch. `expected` is the
+version of the flag that the operator saw: when somebody else changed it since, nothing is
+changed and Conflict says what happened.
 """
 
 from __future__ import annotations
@@ -43,8 +45,13 @@ from storage.transaction import reached
 
 _ROWS = text("SELECT name, scope, value\\:\\:text FROM feature_flags")
 _RULES = text("SELECT scope, value\\:\\:text FROM feature_flags WHERE name = :name")
-_VERSIONS = text("SELECT subject, max(id), max(epoch) FROM audit_log WHERE subject LIKE 'flag:%' GROUP BY subject")
-_APPLIED = text("SELECT epoch FROM instances WHERE seen_at > now() - make_interval(secs => :lease)")
+_VERSIONS = text(
+    "SELECT subject, max(id), max(epoch) FROM audit_log WHERE subject LIKE "
+    "'flag:%' GROUP BY subject"
+)
+_APPLIED = text(
+    "SELECT epoch FROM instances WHERE seen_at > now() - make_interval(secs => :lease)"
+)
 _SET = text("""
 INSERT INTO feature_flags (scope, name, value) VALUES (:scope, :name, CAST(:value AS jsonb))
 ON CONFLICT (scope, name) DO UPDATE SET value = excluded.value, updated_at = now()
@@ -101,7 +108,7 @@ class FlagDesk:
         self._pipe = pipe
         self._models = models
 
-    # --- reading ------------------------------------------------------------------------------------------
+    # --- reading --------------------------------------------------------------
 
     async def all(self) -> list[FlagView]:
         """All flags by name, but for those that this version can not read."""
@@ -109,9 +116,18 @@ class FlagDesk:
             rules: dict[str, dict[str, Any]] = {name: {} for name in DECLARED}
             for name, scope, value in await connection.execute(_ROWS):
                 rules.setdefault(name, {})[scope] = msgspec.json.decode(value)
-            versions = {row[0]: (row[1], row[2] or 0) for row in await connection.execute(_VERSIONS)}
-            epochs = (await connection.scalars(_APPLIED, {"lease": LEASE_SECONDS})).all()
-            rows = [row.experiment for row in await read_experiments(connection) if row.ran(None)]
+            versions = {
+                row[0]: (row[1], row[2] or 0)
+                for row in await connection.execute(_VERSIONS)
+            }
+            epochs = (
+                await connection.scalars(_APPLIED, {"lease": LEASE_SECONDS})
+            ).all()
+            rows = [
+                row.experiment
+                for row in await read_experiments(connection)
+                if row.ran(None)
+            ]
         running = {experiment.flag: experiment for experiment in rows}
         views = []
         for name, scopes in sorted(rules.items()):
@@ -122,7 +138,11 @@ class FlagDesk:
             version, epoch = versions.get(_subject(name), (0, 0))
             if flag is not None:
                 applied = sum(e >= epoch for e in epochs)
-                views.append(FlagView(flag, scopes, version, applied, len(epochs), running.get(name)))
+                views.append(
+                    FlagView(
+                        flag, scopes, version, applied, len(epochs), running.get(name)
+                    )
+                )
         return views
 
     async def get(self, name: str) -> FlagView:
@@ -131,35 +151,55 @@ class FlagDesk:
         found = next((view for view in views if view.flag.name == name), None)
         if found is None:
             async with reached(self._database) as connection:
-                await flag_of(connection, name)  # says so if it is there and can not be read
+                await flag_of(
+                    connection, name
+                )  # says so if it is there and can not be read
             raise _unknown(name, [view.flag.name for view in views])
         return found
 
     async def history(self, name: str, most: int | None = 50) -> list[Entry]:
-        """Its changes, newest first. A flag that was removed still has one. Raises Rejected when there is none."""
+        """Its changes, newest first. A flag that was removed still has one. Raises Rejected
+        when there is none.
+        """
         async with reached(self._database) as connection:
             found = await audit.entries(connection, subject=_subject(name), most=most)
         if not found:
             await self.get(name)
         return found
 
-    async def explain(self, name: str, target: Target, at: datetime | None = None) -> Explanation:
-        """Which rule decides for `target` and why each other one does not, now or at a past moment."""
+    async def explain(
+        self, name: str, target: Target, at: datetime | None = None
+    ) -> Explanation:
+        """Which rule decides for `target` and why each other one does not, now or at a past
+        moment.
+        """
         if at is not None and at > datetime.now(UTC):
-            raise Rejected("This moment has not come yet. Name one that is past, or leave --at away.")
+            raise Rejected(
+                "This moment has not come yet. Name one that is past, or leave --at away."
+            )
         async with reached(self._database) as connection:
             who = await audience_of(connection, target)
-            rules = await _rules(connection, name) if at is None else await _rules_at(connection, name, at)
+            rules = (
+                await _rules(connection, name)
+                if at is None
+                else await _rules_at(connection, name, at)
+            )
             experiment = await running_on(connection, name, at)
         flag = _flag(name, rules) or (await self.get(name)).flag
         if experiment is not None:
             rules[EXPERIMENT] = experiment
         return Explanation(flag, who, tuple(steps(flag, rules, who)), at)
 
-    # --- changing -----------------------------------------------------------------------------------------
+    # --- changing -------------------------------------------------------------
 
     async def set(
-        self, name: str, target: Target, value: object, author: Author, *, expected: int | None = None
+        self,
+        name: str,
+        target: Target,
+        value: object,
+        author: Author,
+        *,
+        expected: int | None = None,
     ) -> Changed:
         """Sets a rule. `value` None with `target.kill`: the default, whatever other rules say."""
         async with changing(self._database, self._pipe, author) as change:
@@ -168,7 +208,9 @@ class FlagDesk:
             rule = self._rule(flag, target, value, rules)
             return await _move(change, "flag.set", name, rules, {**rules, scope: rule})
 
-    async def unset(self, name: str, target: Target, author: Author, *, expected: int | None = None) -> Changed:
+    async def unset(
+        self, name: str, target: Target, author: Author, *, expected: int | None = None
+    ) -> Changed:
         """Removes a rule: the next one decides."""
         async with changing(self._database, self._pipe, author) as change:
             _, rules = await self._locked(change, name, expected)
@@ -177,42 +219,82 @@ class FlagDesk:
             return await _move(change, "flag.unset", name, rules, rest)
 
     async def undo(
-        self, name: str, author: Author, *, entry: int | None = None, expected: int | None = None
+        self,
+        name: str,
+        author: Author,
+        *,
+        entry: int | None = None,
+        expected: int | None = None,
     ) -> Changed:
-        """Takes the last change back, or the one with this audit number. Undoing an undo does the change again.
+        """Takes the last change back, or the one with this audit number. Undoing an undo
+        does the change again.
 
         Raises Conflict when what that change set was changed again since.
         """
         async with changing(self._database, self._pipe, author) as change:
             await expect(change.connection, _subject(name), expected)
-            past = await audit.entries(change.connection, subject=_subject(name), most=1 if entry is None else None)
+            past = await audit.entries(
+                change.connection,
+                subject=_subject(name),
+                most=1 if entry is None else None,
+            )
             undone = next((row for row in past if entry in (None, row.id)), None)
             if undone is None:
-                raise Rejected(f"There is no such change of {name}. `agent flags history {name}` shows them.")
+                raise Rejected(
+                    f"There is no such change of {name}. `agent flags history {name}` shows them."
+                )
             rules = await _rules(change.connection, name)
-            if not all(_same(rules.get(scope), undone.after.get(scope)) for scope in undone.before | undone.after):
-                raise Conflict(f"What change {undone.id} set was changed since. Set what you want instead.")
-            rest = {scope: value for scope, value in rules.items() if scope not in undone.after}
+            if not all(
+                _same(rules.get(scope), undone.after.get(scope))
+                for scope in undone.before | undone.after
+            ):
+                raise Conflict(
+                    f"What change {undone.id} set was changed since. Set what you want instead."
+                )
+            rest = {
+                scope: value
+                for scope, value in rules.items()
+                if scope not in undone.after
+            }
             return await _move(change, "flag.undo", name, rules, rest | undone.before)
 
     async def create(self, flag: Flag[Any], default: object, author: Author) -> Changed:
-        """Makes a flag that no code declares (`agent.control.flags.new_flag`), for an experiment."""
-        made = made_by_operator(flag.name, definition_of(replace(flag, default=flag.checked(default))))
+        """Makes a flag that no code declares (`agent.control.flags.new_flag`), for an
+        experiment.
+        """
+        made = made_by_operator(
+            flag.name, definition_of(replace(flag, default=flag.checked(default)))
+        )
         async with changing(self._database, self._pipe, author) as change:
             rules = await _rules(change.connection, flag.name)
             if flag.name in DECLARED or DEFINITION in rules:
-                raise Rejected(f"There is a flag {flag.name} already. Choose another name.")
-            return await _move(change, "flag.create", flag.name, rules, {DEFINITION: definition_of(made)})
+                raise Rejected(
+                    f"There is a flag {flag.name} already. Choose another name."
+                )
+            return await _move(
+                change,
+                "flag.create",
+                flag.name,
+                rules,
+                {DEFINITION: definition_of(made)},
+            )
 
-    async def remove(self, name: str, author: Author, *, expected: int | None = None) -> Changed:
+    async def remove(
+        self, name: str, author: Author, *, expected: int | None = None
+    ) -> Changed:
         """Removes a flag that an operator made, with all its rules."""
         async with changing(self._database, self._pipe, author) as change:
             _, rules = await self._locked(change, name, expected)
             if name in DECLARED:
-                raise Rejected(f"{name} is declared in the code and stays. `agent flags unset {name}` removes a rule.")
+                raise Rejected(
+                    f"{name} is declared in the code and stays. `agent flags "
+                    f"unset {name}` removes a rule."
+                )
             return await _move(change, "flag.remove", name, rules, {})
 
-    async def _locked(self, change: Change, name: str, expected: int | None) -> tuple[Flag[Any], Rules]:
+    async def _locked(
+        self, change: Change, name: str, expected: int | None
+    ) -> tuple[Flag[Any], Rules]:
         """The flag as it is, while nobody else can change it."""
         await expect(change.connection, _subject(name), expected)
         rules = await _rules(change.connection, name)
@@ -221,14 +303,18 @@ class FlagDesk:
             raise _unknown(name, [view.flag.name for view in await self.all()])
         return flag, rules
 
-    def _rule(self, flag: Flag[Any], target: Target, value: object, rules: Rules) -> object:
+    def _rule(
+        self, flag: Flag[Any], target: Target, value: object, rules: Rules
+    ) -> object:
         if value is None and target.kill:
             return None
         checked = checked_value(flag, value, self._models)
         if target.percentage is None:
             return checked
         kept = rules.get(PERCENTAGE, {}).get("salt", flag.name)
-        return percentage_rule(target.percentage, kept if target.salt is None else target.salt, checked)
+        return percentage_rule(
+            target.percentage, kept if target.salt is None else target.salt, checked
+        )
 
 
 def checked_value(flag: Flag[Any], value: object, models: Models) -> Any:
@@ -247,20 +333,38 @@ async def flag_of(connection: AsyncConnection, name: str) -> Flag[Any] | None:
     return DECLARED.get(name) or _flag(name, await _rules(connection, name))
 
 
-async def _move(change: Change, action: str, name: str, old: Rules, new: Rules) -> Changed:
-    """Makes the rules of a flag be `new`, and says so in the log. What is so already is no change."""
-    before = {scope: value for scope, value in old.items() if scope not in new or not _same(new[scope], value)}
-    after = {scope: value for scope, value in new.items() if scope not in old or not _same(old[scope], value)}
+async def _move(
+    change: Change, action: str, name: str, old: Rules, new: Rules
+) -> Changed:
+    """Makes the rules of a flag be `new`, and says so in the log. What is so already is no
+    change.
+    """
+    before = {
+        scope: value
+        for scope, value in old.items()
+        if scope not in new or not _same(new[scope], value)
+    }
+    after = {
+        scope: value
+        for scope, value in new.items()
+        if scope not in old or not _same(old[scope], value)
+    }
     if not before and not after:
-        return Changed(name, {}, {}, None, await version_of(change.connection, _subject(name)))
+        return Changed(
+            name, {}, {}, None, await version_of(change.connection, _subject(name))
+        )
     if new and name not in DECLARED and DEFINITION not in new:
-        raise Rejected(f"{name} has rules still. `agent flags remove {name}` removes it with them.")
+        raise Rejected(
+            f"{name} has rules still. `agent flags remove {name}` removes it with them."
+        )
     if DEFINITION in old and DEFINITION not in new:
         await _refuse_while_tested(change.connection, name)
     for scope in before.keys() - after.keys():
         await change.connection.execute(_UNSET, {"name": name, "scope": scope})
     for scope, value in after.items():
-        await change.connection.execute(_SET, {"name": name, "scope": scope, "value": as_json(value)})
+        await change.connection.execute(
+            _SET, {"name": name, "scope": scope, "value": as_json(value)}
+        )
     await change.record(action, _subject(name), before=before, after=after)
     return Changed(name, before, after, change.epoch, change.entries[-1])
 
@@ -271,8 +375,12 @@ def _same(one: Any, other: Any) -> bool:
 
 
 def _written(value: Any) -> str:
-    """As text, the same whoever wrote it: Postgres orders names anew and drops exponents, so that 1e16 is whole."""
-    return json.dumps(json.loads(json.dumps(value), parse_float=_number), sort_keys=True)
+    """As text, the same whoever wrote it: Postgres orders names anew and drops exponents,
+    so that 1e16 is whole.
+    """
+    return json.dumps(
+        json.loads(json.dumps(value), parse_float=_number), sort_keys=True
+    )
 
 
 def _number(text: str) -> float:
@@ -283,7 +391,8 @@ def _number(text: str) -> float:
 async def _refuse_while_tested(connection: AsyncConnection, name: str) -> None:
     if experiment := await running_on(connection, name):
         raise Rejected(
-            f"The experiment {experiment.name} runs on {name}. `agent experiments stop {experiment.name}` comes first."
+            f"The experiment {experiment.name} runs on {name}. `agent "
+            f"experiments stop {experiment.name}` comes first."
         )
 
 
@@ -292,7 +401,9 @@ def moment(typed: str) -> datetime:
     try:
         return datetime.fromisoformat(typed).astimezone()
     except (ValueError, OverflowError, OSError):
-        raise Rejected("A moment looks like 2026-03-01T14:00, with +01:00 or Z for a time zone.") from None
+        raise Rejected(
+            "A moment looks like 2026-03-01T14:00, with +01:00 or Z for a time zone."
+        ) from None
 
 
 async def _rules(connection: AsyncConnection, name: str) -> dict[str, Any]:
@@ -302,17 +413,25 @@ async def _rules(connection: AsyncConnection, name: str) -> dict[str, Any]:
     return {scope: msgspec.json.decode(value) for scope, value in rows}
 
 
-async def _rules_at(connection: AsyncConnection, name: str, at: datetime) -> dict[str, Any]:
+async def _rules_at(
+    connection: AsyncConnection, name: str, at: datetime
+) -> dict[str, Any]:
     """Every change until then, one after the other."""
     rules: dict[str, Any] = {}
-    for row in reversed(await audit.entries(connection, subject=_subject(name), until=at, most=None)):
-        rules = {scope: value for scope, value in rules.items() if scope not in row.before} | row.after
+    for row in reversed(
+        await audit.entries(connection, subject=_subject(name), until=at, most=None)
+    ):
+        rules = {
+            scope: value for scope, value in rules.items() if scope not in row.before
+        } | row.after
     return rules
 
 
 def _flag(name: str, rules: Rules) -> Flag[Any] | None:
     """None: there is none. Raises Rejected when this version can not read it."""
-    return DECLARED.get(name) or (made_by_operator(name, rules[DEFINITION]) if DEFINITION in rules else None)
+    return DECLARED.get(name) or (
+        made_by_operator(name, rules[DEFINITION]) if DEFINITION in rules else None
+    )
 
 
 def _subject(name: str) -> str:
@@ -321,5 +440,6 @@ def _subject(name: str) -> str:
 
 def _unknown(name: str, known: Sequence[str]) -> Rejected:
     return Rejected(
-        f"There is no flag {shown_name(name)}. There are: {', '.join(known)}. `agent flags create` makes another."
+        f"There is no flag {shown_name(name)}. There are: {', '.join(known)}. "
+        "`agent flags create` makes another."
     )

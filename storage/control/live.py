@@ -1,7 +1,9 @@
-"""All that operators set, as it is now: truth in Postgres, read through Redis, evaluated in the process.
+"""All that operators set, as it is now: truth in Postgres, read through Redis, evaluated in
+the process.
 
-A turn sees the epoch in the round trip it makes anyway, the heartbeat reads it from Postgres each second, and who makes
-a change publishes it. When no store answers, the last known values go on, or those on disk, or the defaults.
+A turn sees the epoch in the round trip it makes anyway, the heartbeat reads it from
+Postgres each second, and who makes a change publishes it. When no store answers, the last
+known values go on, or those on disk, or the defaults.
 """
 
 from __future__ import annotations
@@ -24,7 +26,9 @@ from storage.control.state import STATE, State, Stored, state, stored
 from storage.postgres import Database
 from storage.redis import RedisPipe
 
-PATIENCE_SECONDS = 0.5  # how long a turn waits for flags when Postgres breaks off; the last known ones are good enough
+# how long a turn waits for flags when Postgres breaks off; the last known ones are good
+# enough
+PATIENCE_SECONDS = 0.5
 REST_SECONDS = 1.0  # after a failure, stores are left alone for this long: the heartbeat asks again
 LISTEN_SECONDS = 10.0
 
@@ -36,7 +40,9 @@ log = structlog.get_logger()
 class RedisControl:
     """Implements agent.ports.Control. `file` is where a copy is kept for a start without stores."""
 
-    def __init__(self, database: Database, pipe: RedisPipe, file: Path | None = None) -> None:
+    def __init__(
+        self, database: Database, pipe: RedisPipe, file: Path | None = None
+    ) -> None:
         self._line = database.line(planner={})
         self._pipe = pipe
         self._file = file
@@ -45,17 +51,24 @@ class RedisControl:
         self._rests_until = 0.0
         self.state = State()
         self.stale = False  # no store answered when it was asked last
-        self.watchers: list[Callable[[], None]] = []  # called after `state` or `stale` changed
+        self.watchers: list[
+            Callable[[], None]
+        ] = []  # called after `state` or `stale` changed
 
     async def start(self) -> None:
-        """Reads everything once; without stores, what is on disk. Never raises for a store that is away."""
+        """Reads everything once; without stores, what is on disk. Never raises for a store
+        that is away.
+        """
         await self._refresh(-1)
         if self._confirmed:
             return
         found = await redis_copy.read(self._pipe, at_least=0, lineage=None)
         if found is None and self._file is not None:
             found = await asyncio.to_thread(disk_copy.load, self._file)
-        log.warning("flags are the last known ones: Postgres does not answer", epoch=found.epoch if found else None)
+        log.warning(
+            "flags are the last known ones: Postgres does not answer",
+            epoch=found.epoch if found else None,
+        )
         if found is not None:
             self._take(state(found), stale=True)
 
@@ -68,13 +81,17 @@ class RedisControl:
             return
         seen = self.state
         async with self._lock:
-            if self.state is seen or epoch > self.state.epoch:  # else somebody read it while we waited
+            if (
+                self.state is seen or epoch > self.state.epoch
+            ):  # else somebody read it while we waited
                 await self._refresh(epoch)
 
     async def miss(self) -> None:
         if not self._confirmed:  # stale since the start
             return
-        found = await redis_copy.read(self._pipe, at_least=self.epoch, lineage=self.state.stored.lineage)
+        found = await redis_copy.read(
+            self._pipe, at_least=self.epoch, lineage=self.state.stored.lineage
+        )
         if found is None:
             self._take(self.state, stale=True)
         else:
@@ -92,12 +109,18 @@ class RedisControl:
             return
         found = None
         if self._confirmed and epoch > self.epoch:
-            found = await redis_copy.read(self._pipe, at_least=epoch, lineage=self.state.stored.lineage)
+            found = await redis_copy.read(
+                self._pipe, at_least=epoch, lineage=self.state.stored.lineage
+            )
         try:
             found = found or await self._truth(epoch)
-        except Exception as error:  # whatever it is: messages are answered by what is known
+        except (
+            Exception
+        ) as error:  # whatever it is: messages are answered by what is known
             if not isinstance(error, StoreUnavailable):
-                log.exception("what operators set could not be read", error=type(error).__name__)
+                log.exception(
+                    "what operators set could not be read", error=type(error).__name__
+                )
             self._rests_until = time.monotonic() + REST_SECONDS
             self._take(self.state, stale=True)
             return
@@ -105,10 +128,14 @@ class RedisControl:
         await self._apply(found)
 
     async def _truth(self, epoch: int) -> Stored:
-        """From Postgres, and from there into Redis. An epoch that it does not know any more means it was set back."""
+        """From Postgres, and from there into Redis. An epoch that it does not know any more
+        means it was set back.
+        """
         (row,) = await self._line.fetch(STATE, retry=PATIENCE_SECONDS)
         truth = stored(*row)
-        known = max(epoch, self.epoch if truth.lineage == self.state.stored.lineage else 0)
+        known = max(
+            epoch, self.epoch if truth.lineage == self.state.stored.lineage else 0
+        )
         await redis_copy.write(self._pipe, truth, replace_newer=known > truth.epoch)
         return truth
 
@@ -119,7 +146,11 @@ class RedisControl:
             try:
                 await asyncio.to_thread(disk_copy.save, self._file, found)
             except OSError as error:
-                log.warning("flags are not kept on disk", file=str(self._file), reason=type(error).__name__)
+                log.warning(
+                    "flags are not kept on disk",
+                    file=str(self._file),
+                    reason=type(error).__name__,
+                )
 
     def _take(self, new: State, *, stale: bool) -> None:
         if new is self.state and stale == self.stale:
@@ -130,7 +161,9 @@ class RedisControl:
 
 
 def following(pipe: RedisPipe, control: Control) -> AbstractAsyncContextManager[None]:
-    """Inside, changes that are published are applied at once; without Redis the heartbeat sees them."""
+    """Inside, changes that are published are applied at once; without Redis the heartbeat
+    sees them.
+    """
     return beside(_follow, pipe, control)
 
 
@@ -145,8 +178,12 @@ async def _follow(pipe: RedisPipe, control: Control) -> None:
                         await control.observe(_epoch(message["data"]))
         except (RedisError, OSError):
             await asyncio.sleep(REST_SECONDS)
-        except Exception as error:  # whatever it is: from now on changes would wait for the heartbeat
-            log.exception("news of changes were not followed", error=type(error).__name__)
+        except (
+            Exception
+        ) as error:  # whatever it is: from now on changes would wait for the heartbeat
+            log.exception(
+                "news of changes were not followed", error=type(error).__name__
+            )
             await asyncio.sleep(REST_SECONDS)
 
 

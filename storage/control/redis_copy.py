@@ -2,12 +2,14 @@
 
 `features:global`, `features:channel:<name>` and `ab_test:<experiment>`.
 
-A hash says at which epoch of which database it is true and how many fields it has. One that lacks a field, is at
-another epoch than the rest, or belongs to another database is not believed. An older one never replaces a newer one.
+A hash says at which epoch of which database it is true and how many fields it has. One that
+lacks a field, is at another epoch than the rest, or belongs to another database is not
+believed. An older one never replaces a newer one.
 
-Fields: `<flag>` has the value for all (or for the channel) as JSON; `<flag>@<scope>` the narrower rules: `@kill`,
-`@percentage`, `@person:<id>` and `@definition` in the global hash, `@chat:<id>` in the channel's. `_settings` of a
-channel's hash is its row of channel_configs, without credentials. An experiment's hash has the parts of its definition,
+Fields: `<flag>` has the value for all (or for the channel) as JSON; `<flag>@<scope>` the
+narrower rules: `@kill`, `@percentage`, `@person:<id>` and `@definition` in the global hash,
+`@chat:<id>` in the channel's. `_settings` of a channel's hash is its row of
+channel_configs, without credentials. An experiment's hash has the parts of its definition,
 each as JSON. `_channels` and `_experiments` of the global hash name the others.
 """
 
@@ -45,7 +47,9 @@ for i = 5, #ARGV, 2 do redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 1]) end
 if #ARGV > 4 then redis.call('EXPIRE', KEYS[1], ARGV[4]) end
 return 1
 """
-"""KEYS: the hash. ARGV: epoch, lineage, `replace` or `keep` what is newer, seconds to live, fields (none: delete)."""
+"""KEYS: the hash. ARGV: epoch, lineage, `replace` or `keep` what is newer, seconds to live,
+fields (none: delete).
+"""
 
 
 async def write(pipe: RedisPipe, truth: Stored, *, replace_newer: bool = False) -> None:
@@ -57,7 +61,12 @@ async def write(pipe: RedisPipe, truth: Stored, *, replace_newer: bool = False) 
     before = await pipe.send(("HMGET", HASH, "_channels", "_experiments"))
     gone = {key: Hash() for key in _keys(before[0] if before else None) or ()}
     mode = "replace" if replace_newer else "keep"
-    await pipe.send(*(_write(key, fields, truth, mode) for key, fields in {**gone, **hashes}.items()))
+    await pipe.send(
+        *(
+            _write(key, fields, truth, mode)
+            for key, fields in {**gone, **hashes}.items()
+        )
+    )
 
 
 def _write(key: str, fields: Mapping[str, bytes], truth: Stored, mode: str) -> Command:
@@ -77,29 +86,48 @@ async def announce(database: Database, pipe: RedisPipe) -> None:
 
 
 async def read(pipe: RedisPipe, *, at_least: int, lineage: str | None) -> Stored | None:
-    """What Redis holds, if it is whole, of this database (None: of any) and not older than `at_least`."""
+    """What Redis holds, if it is whole, of this database (None: of any) and not older than
+    `at_least`.
+    """
     replies = await pipe.send(("HGETALL", HASH))
     first = _hash(replies[0]) if replies else None
-    if first is None or int(first["_epoch"]) < at_least or lineage not in (None, first["_lineage"].decode()):
+    if (
+        first is None
+        or int(first["_epoch"]) < at_least
+        or lineage not in (None, first["_lineage"].decode())
+    ):
         return None
     keys = _keys([first.get("_channels"), first.get("_experiments")])
     if keys is None:
         return None
     replies = await pipe.send(*(("HGETALL", key) for key in keys)) if keys else []
     rest = [_hash(reply) for reply in replies or ()]
-    same = all(part and (part["_epoch"], part["_lineage"]) == (first["_epoch"], first["_lineage"]) for part in rest)
+    same = all(
+        part
+        and (part["_epoch"], part["_lineage"]) == (first["_epoch"], first["_lineage"])
+        for part in rest
+    )
     if len(rest) != len(keys) or not same:
         return None
-    return _from_hashes(first, dict(zip(keys, (part for part in rest if part), strict=True)))
+    return _from_hashes(
+        first, dict(zip(keys, (part for part in rest if part), strict=True))
+    )
 
 
 def _hash(reply: Any) -> Hash | None:
     """A hash as it was written; None when a field is missing or added."""
     if not isinstance(reply, Mapping):
         return None
-    fields = {bytes(name).decode("utf-8", "replace"): bytes(value) for name, value in reply.items()}
+    fields = {
+        bytes(name).decode("utf-8", "replace"): bytes(value)
+        for name, value in reply.items()
+    }
     count = sum(not name.startswith("_") for name in fields)
-    whole = fields.get("_count") == b"%d" % count and fields.get("_epoch", b"").isdigit() and "_lineage" in fields
+    whole = (
+        fields.get("_count") == b"%d" % count
+        and fields.get("_epoch", b"").isdigit()
+        and "_lineage" in fields
+    )
     return fields if whole else None
 
 
@@ -114,15 +142,31 @@ def to_hashes(truth: Stored) -> dict[str, Hash]:
         if kind in ("channel", "chat"):
             parts.setdefault(channel, {})[field] = msgspec.json.encode(value)
         else:
-            everywhere[name if scope == GLOBAL else f"{name}@{scope}"] = msgspec.json.encode(value)
-    hashes = {CHANNEL_HASH + channel: _sealed(truth, fields) for channel, fields in parts.items()}
+            everywhere[name if scope == GLOBAL else f"{name}@{scope}"] = (
+                msgspec.json.encode(value)
+            )
+    hashes = {
+        CHANNEL_HASH + channel: _sealed(truth, fields)
+        for channel, fields in parts.items()
+    }
     for name, model, settings in truth.channels:
-        hashes[CHANNEL_HASH + name]["_settings"] = msgspec.json.encode([model, settings])
+        hashes[CHANNEL_HASH + name]["_settings"] = msgspec.json.encode(
+            [model, settings]
+        )
     for name, definition in truth.experiments:
-        fields = {part: msgspec.json.encode(value) for part, value in definition.items()}
+        fields = {
+            part: msgspec.json.encode(value) for part, value in definition.items()
+        }
         hashes[EXPERIMENT_HASH + name] = _sealed(truth, fields)
-    names = {"_channels": sorted(parts), "_experiments": [name for name, _ in truth.experiments]}
-    return {**hashes, HASH: _sealed(truth, everywhere) | {key: msgspec.json.encode(one) for key, one in names.items()}}
+    names = {
+        "_channels": sorted(parts),
+        "_experiments": [name for name, _ in truth.experiments],
+    }
+    return {
+        **hashes,
+        HASH: _sealed(truth, everywhere)
+        | {key: msgspec.json.encode(one) for key, one in names.items()},
+    }
 
 
 def _sealed(truth: Stored, fields: Hash) -> Hash:
@@ -134,33 +178,64 @@ def _from_hashes(everywhere: Hash, rest: Mapping[str, Hash]) -> Stored | None:
     """`rest` has the other hashes by their key."""
     channels = _of_kind(CHANNEL_HASH, rest)
     try:
-        flags = [(scope or GLOBAL, name, value) for name, scope, value in _fields(everywhere)]
+        flags = [
+            (scope or GLOBAL, name, value) for name, scope, value in _fields(everywhere)
+        ]
         for channel, fields in channels.items():
             for name, scope, value in _fields(fields):
                 chat = scope.removeprefix("chat:")
-                flags.append((f"chat:{channel}:{chat}" if scope else f"channel:{channel}", name, value))
+                flags.append(
+                    (
+                        f"chat:{channel}:{chat}" if scope else f"channel:{channel}",
+                        name,
+                        value,
+                    )
+                )
         configured = [
             (channel, *msgspec.json.decode(fields["_settings"]))
             for channel, fields in channels.items()
             if "_settings" in fields
         ]
         experiments = [
-            (name, {part: msgspec.json.decode(value) for part, value in fields.items() if not part.startswith("_")})
+            (
+                name,
+                {
+                    part: msgspec.json.decode(value)
+                    for part, value in fields.items()
+                    if not part.startswith("_")
+                },
+            )
             for name, fields in _of_kind(EXPERIMENT_HASH, rest).items()
         ]
-        return ordered(int(everywhere["_epoch"]), everywhere["_lineage"].decode(), flags, configured, experiments)
+        return ordered(
+            int(everywhere["_epoch"]),
+            everywhere["_lineage"].decode(),
+            flags,
+            configured,
+            experiments,
+        )
     except (msgspec.MsgspecError, TypeError):  # somebody else's bytes under our name
         return None
 
 
 def _fields(fields: Hash) -> list[tuple[str, str, Any]]:
     """(flag, scope or "", value) of each field that is a rule."""
-    rules = [(field.partition("@"), value) for field, value in fields.items() if not field.startswith("_")]
-    return [(name, scope, msgspec.json.decode(value)) for (name, _, scope), value in rules]
+    rules = [
+        (field.partition("@"), value)
+        for field, value in fields.items()
+        if not field.startswith("_")
+    ]
+    return [
+        (name, scope, msgspec.json.decode(value)) for (name, _, scope), value in rules
+    ]
 
 
 def _of_kind(prefix: str, hashes: Mapping[str, Hash]) -> dict[str, Hash]:
-    return {key.removeprefix(prefix): fields for key, fields in hashes.items() if key.startswith(prefix)}
+    return {
+        key.removeprefix(prefix): fields
+        for key, fields in hashes.items()
+        if key.startswith(prefix)
+    }
 
 
 def _keys(fields: Any) -> list[str] | None:
@@ -170,11 +245,18 @@ def _keys(fields: Any) -> list[str] | None:
     channels, experiments = map(_names, fields)
     if channels is None or experiments is None:
         return None
-    return [*(CHANNEL_HASH + name for name in channels), *(EXPERIMENT_HASH + name for name in experiments)]
+    return [
+        *(CHANNEL_HASH + name for name in channels),
+        *(EXPERIMENT_HASH + name for name in experiments),
+    ]
 
 
 def _names(data: Any) -> Sequence[str] | None:
     try:
-        return msgspec.json.decode(data, type=list[str]) if isinstance(data, bytes) else None
+        return (
+            msgspec.json.decode(data, type=list[str])
+            if isinstance(data, bytes)
+            else None
+        )
     except msgspec.MsgspecError:
         return None

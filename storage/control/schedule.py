@@ -1,4 +1,6 @@
-"""Planned starts and ends of experiments: kept by whichever instance looks first, by the database's clock."""
+"""Planned starts and ends of experiments: kept by whichever instance looks first, by the
+database's clock.
+"""
 
 from __future__ import annotations
 
@@ -38,13 +40,19 @@ class Plans:
     def __init__(self, database: Database, desk: ExperimentDesk) -> None:
         self._database = database
         self._desk = desk
-        self._author = Itself(origin=f"instance on {socket.gethostname()}", reason="planned")
-        self._told: dict[str, str] = {}  # by experiment, why it could not be kept: each reason is logged once
+        self._author = Itself(
+            origin=f"instance on {socket.gethostname()}", reason="planned"
+        )
+        self._told: dict[
+            str, str
+        ] = {}  # by experiment, why it could not be kept: each reason is logged once
 
     async def keep(self) -> None:
-        """Starts and ends what is due. Safe on several instances at once: the first one's change is the only one.
+        """Starts and ends what is due. Safe on several instances at once: the first one's
+        change is the only one.
 
-        An experiment that can not start stays a draft that is late, and is tried again. Raises StoreUnavailable.
+        An experiment that can not start stays a draft that is late, and is tried again.
+        Raises StoreUnavailable.
         """
         async with reached(self._database) as connection:
             rows = (await connection.execute(_OPEN)).all()
@@ -57,7 +65,11 @@ class Plans:
             except Rejected as refusal:
                 self._tell(row.name, refusal.sentence)
             else:
-                said = "experiment started by plan" if row.begins else "experiment ended by plan"
+                said = (
+                    "experiment started by plan"
+                    if row.begins
+                    else "experiment ended by plan"
+                )
                 log.info(said, experiment=row.name)
 
     def _due(self, row: Any) -> bool:
@@ -72,7 +84,11 @@ class Plans:
 
     def _tell(self, name: str, reason: str) -> None:
         if self._told.get(name) != reason:
-            log.warning("a plan could not be kept; it is tried again", experiment=name, reason=reason)
+            log.warning(
+                "a plan could not be kept; it is tried again",
+                experiment=name,
+                reason=reason,
+            )
         self._told[name] = reason
 
 
@@ -88,7 +104,15 @@ async def _keep_for_ever(plans: Plans) -> None:
         except StoreUnavailable:
             pass  # the heartbeat says so
         except SQLAlchemyError as error:
-            log.warning("plans of experiments were not kept; it is tried again", error=type(error).__name__)
-        except Exception as error:  # whatever it is: a loop that ends keeps no plan any more
-            log.exception("plans of experiments were not kept; it is tried again", error=type(error).__name__)
+            log.warning(
+                "plans of experiments were not kept; it is tried again",
+                error=type(error).__name__,
+            )
+        except (
+            Exception
+        ) as error:  # whatever it is: a loop that ends keeps no plan any more
+            log.exception(
+                "plans of experiments were not kept; it is tried again",
+                error=type(error).__name__,
+            )
         await asyncio.sleep(EVERY_SECONDS)

@@ -36,7 +36,9 @@ _Experiments = list[tuple[str, dict[str, Any]]]
 
 
 class Stored(msgspec.Struct, frozen=True):
-    """What Postgres holds, and what Redis and the disk keep a copy of. `lineage` names the database."""
+    """What Postgres holds, and what Redis and the disk keep a copy of. `lineage` names the
+    database.
+    """
 
     epoch: int = 0
     lineage: str = ""
@@ -45,7 +47,13 @@ class Stored(msgspec.Struct, frozen=True):
     experiments: _Experiments = []  # name, definition
 
 
-def stored(epoch: int, lineage: str, flags: str | None, channels: str | None, experiments: str | None = None) -> Stored:
+def stored(
+    epoch: int,
+    lineage: str,
+    flags: str | None,
+    channels: str | None,
+    experiments: str | None = None,
+) -> Stored:
     """A row of STATE."""
     return ordered(
         epoch,
@@ -56,7 +64,13 @@ def stored(epoch: int, lineage: str, flags: str | None, channels: str | None, ex
     )
 
 
-def ordered(epoch: int, lineage: str, flags: _Flags, channels: _Channels, experiments: _Experiments) -> Stored:
+def ordered(
+    epoch: int,
+    lineage: str,
+    flags: _Flags,
+    channels: _Channels,
+    experiments: _Experiments,
+) -> Stored:
     """The same content is equal, wherever it was read."""
     return Stored(
         epoch,
@@ -72,10 +86,16 @@ class State:
     """The same, ready to be asked without I/O."""
 
     stored: Stored = field(default_factory=Stored)
-    rules: Mapping[str, Rules] = field(default_factory=dict)  # by flag, then by scope; with its experiment
-    made: Mapping[str, Flag[Any]] = field(default_factory=dict)  # flags that operators made
+    rules: Mapping[str, Rules] = field(
+        default_factory=dict
+    )  # by flag, then by scope; with its experiment
+    made: Mapping[str, Flag[Any]] = field(
+        default_factory=dict
+    )  # flags that operators made
     channels: Mapping[str, ChannelSettings] = field(default_factory=dict)
-    experiments: Mapping[str, Experiment] = field(default_factory=dict)  # those that run, by flag
+    experiments: Mapping[str, Experiment] = field(
+        default_factory=dict
+    )  # those that run, by flag
 
     @property
     def epoch(self) -> int:
@@ -90,13 +110,26 @@ class State:
 
 
 def state(stored: Stored) -> State:
-    """What this version can not read of it is left out: a newer version's flag is no reason to stop."""
+    """What this version can not read of it is left out: a newer version's flag is no reason
+    to stop.
+    """
     rules: dict[str, dict[str, Any]] = {}
     for scope, name, value in stored.flags:
         rules.setdefault(name, {})[scope] = value
-    made = {name: flag for name, scopes in rules.items() if (flag := _made(name, scopes)) is not None}
-    channels = {name: read_settings(model, settings) for name, model, settings in stored.channels}
-    experiments = {found.flag: found for name, definition in stored.experiments if (found := _read(name, definition))}
+    made = {
+        name: flag
+        for name, scopes in rules.items()
+        if (flag := _made(name, scopes)) is not None
+    }
+    channels = {
+        name: read_settings(model, settings)
+        for name, model, settings in stored.channels
+    }
+    experiments = {
+        found.flag: found
+        for name, definition in stored.experiments
+        if (found := _read(name, definition))
+    }
     for experiment in experiments.values():
         rules.setdefault(experiment.flag, {})[EXPERIMENT] = experiment
     return State(stored, rules, made, channels, experiments)
@@ -104,7 +137,9 @@ def state(stored: Stored) -> State:
 
 def _made(name: str, scopes: Rules) -> Flag[Any] | None:
     try:
-        return made_by_operator(name, scopes[DEFINITION]) if DEFINITION in scopes else None
+        return (
+            made_by_operator(name, scopes[DEFINITION]) if DEFINITION in scopes else None
+        )
     except Rejected:
         return None
 

@@ -25,14 +25,17 @@ _PERSON = text("""
 SELECT person_id FROM users
 WHERE person_id = :id OR id = :id OR (channel_type = :channel AND channel_user_id = :account) LIMIT 1
 """)
-_CHANNELS = text("SELECT unnest(channels) FROM instances UNION SELECT channel_type FROM channel_configs")
+_CHANNELS = text(
+    "SELECT unnest(channels) FROM instances UNION SELECT channel_type FROM channel_configs"
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
     """One scope of a rule; nothing given: everybody. `chat` goes with `channel`.
 
-    `person` is an account as `channel:id`, or the id of a person. `percentage` is of all people, split by `salt`.
+    `person` is an account as `channel:id`, or the id of a person. `percentage` is of all
+    people, split by `salt`.
     """
 
     person: str | None = None
@@ -46,22 +49,38 @@ class Target:
 def check_rule(target: Target) -> None:
     """Raises Rejected for what is no one scope, whatever the stores know."""
     _check_chat(target)
-    given = [target.person is not None, target.channel is not None, target.percentage is not None, target.kill]
+    given = [
+        target.person is not None,
+        target.channel is not None,
+        target.percentage is not None,
+        target.kill,
+    ]
     if sum(given) > 1:
-        raise Rejected("A rule is for one of --person, --channel, --percentage and --kill. Set one after the other.")
+        raise Rejected(
+            "A rule is for one of --person, --channel, --percentage and --kill. "
+            "Set one after the other."
+        )
     if target.salt is not None and target.percentage is None:
         raise Rejected("A salt goes with a percentage. Name both.")
 
 
 async def scope_of(connection: AsyncConnection, target: Target) -> str:
-    """The stored scope. Raises Rejected for more than one, an unknown channel or an unknown person."""
+    """The stored scope. Raises Rejected for more than one, an unknown channel or an unknown
+    person.
+    """
     check_rule(target)
     who = await audience_of(connection, target)
     if who.person is not None:
         return person_scope(who.person)
     if who.channel is not None:
-        return chat_scope(who.channel, who.chat) if who.chat is not None else channel_scope(who.channel)
-    return KILL if target.kill else PERCENTAGE if target.percentage is not None else GLOBAL
+        return (
+            chat_scope(who.channel, who.chat)
+            if who.chat is not None
+            else channel_scope(who.channel)
+        )
+    return (
+        KILL if target.kill else PERCENTAGE if target.percentage is not None else GLOBAL
+    )
 
 
 async def audience_of(connection: AsyncConnection, target: Target) -> Audience:
@@ -76,14 +95,20 @@ async def audience_of(connection: AsyncConnection, target: Target) -> Audience:
 def _check_chat(target: Target) -> None:
     if target.chat is not None and target.channel is None:
         raise Rejected("A chat is named with its channel. Add --channel.")
-    if target.chat is not None and not (0 < len(target.chat) <= 255 and target.chat.isprintable()):
-        raise Rejected("A chat is named by the platform's id of it, at most 255 characters.")
+    if target.chat is not None and not (
+        0 < len(target.chat) <= 255 and target.chat.isprintable()
+    ):
+        raise Rejected(
+            "A chat is named by the platform's id of it, at most 255 characters."
+        )
 
 
 async def _check_channel(connection: AsyncConnection, channel: str) -> None:
     known = {*CHANNELS, *(await connection.scalars(_CHANNELS)).all()}
     if channel not in known:
-        raise Rejected(f"There is no such channel. There are: {', '.join(sorted(known))}.")
+        raise Rejected(
+            f"There is no such channel. There are: {', '.join(sorted(known))}."
+        )
 
 
 async def _person(connection: AsyncConnection, named: str) -> UUID:
@@ -94,7 +119,9 @@ async def _person(connection: AsyncConnection, named: str) -> UUID:
         identifier = UUID(int=0)
     if not is_text(named):
         raise Rejected(_NOBODY)
-    found = await connection.scalar(_PERSON, {"id": identifier, "channel": channel, "account": account})
+    found = await connection.scalar(
+        _PERSON, {"id": identifier, "channel": channel, "account": account}
+    )
     if found is None:
         if account:
             await _check_channel(connection, channel)
@@ -102,4 +129,7 @@ async def _person(connection: AsyncConnection, named: str) -> UUID:
     return UUID(str(found))
 
 
-_NOBODY = "Nobody of this name ever wrote. Name a person by an account, as in discord:80351110224678912, or by the id."
+_NOBODY = (
+    "Nobody of this name ever wrote. Name a person by an account, as in "
+    "discord:80351110224678912, or by the id."
+)

@@ -1,7 +1,9 @@
-"""What Redis remembers of people and conversations: hints that are checked before they are believed.
+"""What Redis remembers of people and conversations: hints that are checked before they are
+believed.
 
-A window carries the version of its conversation at which it is true. The version names the window's content, so a
-stale window is recognised whoever wrote it and whenever: it may be used only one version behind a new message.
+A window carries the version of its conversation at which it is true. The version names the
+window's content, so a stale window is recognised whoever wrote it and whenever: it may be
+used only one version behind a new message.
 """
 
 from __future__ import annotations
@@ -43,7 +45,12 @@ _decoder = msgspec.msgpack.Decoder(_Packed)
 class RedisCache:
     """Implements agent.ports.Cache."""
 
-    def __init__(self, pipe: RedisPipe, window_messages: int = 20, limiter: RedisLimiter | None = None) -> None:
+    def __init__(
+        self,
+        pipe: RedisPipe,
+        window_messages: int = 20,
+        limiter: RedisLimiter | None = None,
+    ) -> None:
         self._pipe = pipe
         self._limiter = limiter
         self._limit = window_messages
@@ -51,7 +58,8 @@ class RedisCache:
         self._conversations: Hints[tuple[str, str, str]] = Hints()
 
     async def arrive(self, inbound: Inbound) -> Arrival:
-        """One round trip: session, epoch, and the window of the conversation this process remembers.
+        """One round trip: session, epoch, and the window of the conversation this process
+        remembers.
 
         A wrong or missing hint costs one more, also when it is the limiter's.
         """
@@ -59,7 +67,14 @@ class RedisCache:
         hint, user = self._conversations.get(key), self._users.get(account)
         rules = await self._limiter.rules(inbound) if self._limiter else ()
         replies = await self._pipe.send(
-            ("HMGET", _session_key(*account), "schema", "user_id", _field(key), "person_id"),
+            (
+                "HMGET",
+                _session_key(*account),
+                "schema",
+                "user_id",
+                _field(key),
+                "person_id",
+            ),
             ("HGET", "features:global", "_epoch"),
             *([("GET", _window_key(hint))] if hint else []),
             *commands(rules),
@@ -70,8 +85,15 @@ class RedisCache:
         session, epoch = replies[0], _integer(replies[1])
         conversation = person = None
         if isinstance(session, list) and session[0] == SCHEMA:
-            user, conversation, person = _uuid(session[1]) or user, _uuid(session[2]), _uuid(session[3])
-        packed, judging = replies[2] if hint else None, self._judge(inbound, rules, reply, person)
+            user, conversation, person = (
+                _uuid(session[1]) or user,
+                _uuid(session[2]),
+                _uuid(session[3]),
+            )
+        packed, judging = (
+            replies[2] if hint else None,
+            self._judge(inbound, rules, reply, person),
+        )
         if conversation in (None, hint):
             limited = await judging
         else:
@@ -85,23 +107,51 @@ class RedisCache:
         self._conversations.put(session.key, session.conversation)
         if self._limiter and session.person:
             self._limiter.learn(session.key[0], session.account, session.person)
-        name, active = _session_key(session.key[0], session.account), f"active:{session.key[0]}"
+        name, active = (
+            _session_key(session.key[0], session.account),
+            f"active:{session.key[0]}",
+        )
         await self._pipe.send(
-            ("SET", _window_key(session.conversation), self._pack(window), "EX", WINDOW_SECONDS),
             (
-                "HSET", name, "schema", SCHEMA, "user_id", str(session.user), "person_id", str(session.person or ""),
-                _field(session.key), str(session.conversation), "model", session.model,
-                "last_activity", int(time.time()),
+                "SET",
+                _window_key(session.conversation),
+                self._pack(window),
+                "EX",
+                WINDOW_SECONDS,
+            ),
+            (
+                "HSET",
+                name,
+                "schema",
+                SCHEMA,
+                "user_id",
+                str(session.user),
+                "person_id",
+                str(session.person or ""),
+                _field(session.key),
+                str(session.conversation),
+                "model",
+                session.model,
+                "last_activity",
+                int(time.time()),
             ),
             ("EXPIRE", name, SESSION_SECONDS),
             ("SADD", active, session.account),
             ("EXPIRE", active, ACTIVE_SECONDS),
-        )  # fmt: skip
+        )
 
     async def _judge(
-        self, inbound: Inbound, rules: Sequence[Rule], reply: Any, person: UUID | None = None
+        self,
+        inbound: Inbound,
+        rules: Sequence[Rule],
+        reply: Any,
+        person: UUID | None = None,
     ) -> Limited | None:
-        return await self._limiter.verdict(inbound, rules, reply, person) if self._limiter and rules else None
+        return (
+            await self._limiter.verdict(inbound, rules, reply, person)
+            if self._limiter and rules
+            else None
+        )
 
     async def _window(self, conversation: UUID) -> Any:
         command: Command = ("GET", _window_key(conversation))
@@ -109,16 +159,22 @@ class RedisCache:
         return replies[0] if replies else None
 
     def _pack(self, window: Window) -> bytes:
-        """The newest by seq, as Postgres gives them back: no answer depends on what Redis still has."""
+        """The newest by seq, as Postgres gives them back: no answer depends on what Redis
+        still has.
+        """
         newest = set(sorted(m.seq for m in window.messages)[-self._limit :])
         messages = [
-            (m.seq, m.role, m.content, m.answers, m.author, m.notice) for m in window.messages if m.seq in newest
+            (m.seq, m.role, m.content, m.answers, m.author, m.notice)
+            for m in window.messages
+            if m.seq in newest
         ]
         return _encoder.encode(_Packed(SCHEMA, window.version, messages))
 
 
 def _unpack(data: Any) -> Window | None:
-    """A stored window; None when there is none, it is of another schema, or somebody else's bytes."""
+    """A stored window; None when there is none, it is of another schema, or somebody else's
+    bytes.
+    """
     if not isinstance(data, bytes):
         return None
     try:
@@ -127,7 +183,9 @@ def _unpack(data: Any) -> Window | None:
         return None
     if packed.schema != SCHEMA:
         return None
-    return Window(packed.version, tuple(Message(*message) for message in packed.messages))
+    return Window(
+        packed.version, tuple(Message(*message) for message in packed.messages)
+    )
 
 
 def _session_key(channel: str, account: str) -> str:

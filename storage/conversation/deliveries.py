@@ -15,7 +15,9 @@ from storage.conversation.turns import encode_placed
 from storage.postgres import Database, columns
 from storage.tables import AuditEntry
 
-_Ending = tuple[UUID, str, str | None, UUID]  # turn, state, what stands, the turn that leads
+_Ending = tuple[
+    UUID, str, str | None, UUID
+]  # turn, state, what stands, the turn that leads
 
 
 class PostgresDeliveries:
@@ -25,20 +27,33 @@ class PostgresDeliveries:
         self._engine = database.engine
         self._line = database.line()
         gone = (StoreUnavailable,)
-        self._standing: dict[UUID, str] = {}  # the newest of each turn that is not recorded yet
-        self._placed: Batch[UUID, None] = Batch(self._place_all, passing=gone, limit=1000, linger=LINGER_SECONDS)
+        self._standing: dict[
+            UUID, str
+        ] = {}  # the newest of each turn that is not recorded yet
+        self._placed: Batch[UUID, None] = Batch(
+            self._place_all, passing=gone, limit=1000, linger=LINGER_SECONDS
+        )
         self._done: Batch[_Ending, None] = Batch(
-            self._close_all, key=lambda item: item[0], passing=gone, limit=1000, linger=LINGER_SECONDS
+            self._close_all,
+            key=lambda item: item[0],
+            passing=gone,
+            limit=1000,
+            linger=LINGER_SECONDS,
         )
 
     async def placed(self, turn: UUID, placed: Placed) -> None:
         self._standing[turn] = encode_placed(placed)
         await self._placed.submit(turn)
 
-    async def done(self, turns: Sequence[UUID], placed: Placed | None, *, failed: str | None = None) -> None:
+    async def done(
+        self, turns: Sequence[UUID], placed: Placed | None, *, failed: str | None = None
+    ) -> None:
         for turn in turns:  # a quick answer: nobody will edit it any more
             self._standing.pop(turn, None)
-        state, where = ("failed" if failed else "done"), (encode_placed(placed) if placed else None)
+        state, where = (
+            ("failed" if failed else "done"),
+            (encode_placed(placed) if placed else None),
+        )
         if len(turns) == 1:
             await self._done.submit((turns[0], state, where, turns[0]))
         else:  # all that one answer covers, in one statement: never some of them
@@ -47,7 +62,11 @@ class PostgresDeliveries:
             await self._audit(turns[-1], failed)
 
     async def _place_all(self, turns: Sequence[UUID]) -> list[None]:
-        newest = [(turn, self._standing.pop(turn)) for turn in dict.fromkeys(turns) if turn in self._standing]
+        newest = [
+            (turn, self._standing.pop(turn))
+            for turn in dict.fromkeys(turns)
+            if turn in self._standing
+        ]
         if newest:
             await self._line.fetch(STATEMENTS["placed"], *columns(newest))
         return [None] * len(turns)
@@ -59,5 +78,10 @@ class PostgresDeliveries:
     async def _audit(self, turn: UUID, reason: str) -> None:
         async with self._engine.begin() as connection:
             await connection.execute(
-                insert(AuditEntry).values(actor="agent", action="turn.failed", subject=str(turn), reason=reason)
+                insert(AuditEntry).values(
+                    actor="agent",
+                    action="turn.failed",
+                    subject=str(turn),
+                    reason=reason,
+                )
             )

@@ -1,5 +1,5 @@
-"""What the agent does for its tables by itself: next months' partitions, turns, days and reservations past their use,
-dead instances."""
+"""What the agent does for its tables by itself: next months' partitions, turns, days and
+reservations past their use, dead instances."""
 
 from __future__ import annotations
 
@@ -33,22 +33,33 @@ async def _tidy_for_ever(database: Database) -> None:
         try:
             await tidy(database)
         except (SQLAlchemyError, *GONE) as error:
-            log.warning("housekeeping failed; it is tried again in an hour", error=type(error).__name__)
-        except Exception as error:  # whatever it is: without partitions for next months everything ends up in one
-            log.exception("housekeeping failed; it is tried again in an hour", error=type(error).__name__)
+            log.warning(
+                "housekeeping failed; it is tried again in an hour",
+                error=type(error).__name__,
+            )
+        # whatever it is: without partitions for next months everything ends up in one
+        except Exception as error:
+            log.exception(
+                "housekeeping failed; it is tried again in an hour",
+                error=type(error).__name__,
+            )
         await asyncio.sleep(HOUR)
 
 
 async def tidy(database: Database) -> None:
     """Safe on several instances at once."""
     async with database.engine.begin() as connection:
-        await connection.execute(text("SELECT make_message_partitions(:months)"), {"months": MONTHS_AHEAD})
+        await connection.execute(
+            text("SELECT make_message_partitions(:months)"), {"months": MONTHS_AHEAD}
+        )
     while await _prune(database) == PRUNED_AT_ONCE:
         pass
     async with database.engine.begin() as connection:
         await connection.execute(text(STATEMENTS["bury"]))
         await connection.execute(text(STATEMENTS["fold"]))
-        await connection.execute(text(STATEMENTS["prune_days"]), {"days": BUDGET_DAYS_KEPT})
+        await connection.execute(
+            text(STATEMENTS["prune_days"]), {"days": BUDGET_DAYS_KEPT}
+        )
 
 
 async def _prune(database: Database) -> int:
@@ -59,6 +70,10 @@ async def _prune(database: Database) -> int:
 
 
 async def stray_messages(database: Database) -> int:
-    """Messages in the default partition: a month had no partition of its own, and an operator must look."""
+    """Messages in the default partition: a month had no partition of its own, and an
+    operator must look.
+    """
     async with database.engine.connect() as connection:
-        return int(await connection.scalar(text("SELECT count(*) FROM messages_default")) or 0)
+        return int(
+            await connection.scalar(text("SELECT count(*) FROM messages_default")) or 0
+        )

@@ -12,12 +12,16 @@ CHATS = 200
 
 
 class PostgresBacklog:
-    """Implements agent.ports.LastAccepted: the chats spoken in during the last week, the most recent first."""
+    """Implements agent.ports.LastAccepted: the chats spoken in during the last week, the
+    most recent first.
+    """
 
     def __init__(self, database: Database) -> None:
         self._line = database.line(planner={})
 
     async def __call__(self, channel: str) -> Mapping[str, str]:
-        """The platform id of the last accepted message by chat. Raises StoreUnavailable: unknown is not none."""
+        """The platform id of the last accepted message by chat. Raises StoreUnavailable:
+        unknown is not none.
+        """
         rows = await self._line.fetch(STATEMENTS["last_accepted"], channel, DAYS, CHATS)
         return {row["chat_id"]: row["platform_message_id"] for row in rows}

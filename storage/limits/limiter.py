@@ -1,9 +1,12 @@
-"""How often people may speak, decided by Redis for all instances together, and by memory where Redis forgot or is gone.
+"""How often people may speak, decided by Redis for all instances together, and by memory
+where Redis forgot or is gone.
 
-One script judges all limits of a message in one call on Redis's own clock: it counts in all of them or in none.
-A person's messages count for the account and, as soon as it is known whose it is, for all accounts of the person.
-Beside it each instance keeps a shadow of what it let pass, so that a key evicted from Redis lets through at most the
-limit once more on each instance. While Redis does not answer, each instance allows its share: limit / instances.
+One script judges all limits of a message in one call on Redis's own clock: it counts in all
+of them or in none. A person's messages count for the account and, as soon as it is known
+whose it is, for all accounts of the person. Beside it each instance keeps a shadow of what
+it let pass, so that a key evicted from Redis lets through at most the limit once more on
+each instance. While Redis does not answer, each instance allows its share: limit /
+instances.
 """
 
 from __future__ import annotations
@@ -52,7 +55,9 @@ for i, at in ipairs(moments) do  -- %.0f: as a plain number Lua would keep 14 di
 end
 return {0, 0, 0}
 """
-_SHA = sha1(SCRIPT.encode(), usedforsecurity=False).hexdigest()  # how Redis names a script
+_SHA = sha1(
+    SCRIPT.encode(), usedforsecurity=False
+).hexdigest()  # how Redis names a script
 
 _PERSONAL = """
 SELECT channel_type || ':' || channel_user_id AS account, metadata->>'limit' AS wanted
@@ -68,7 +73,9 @@ log = structlog.get_logger()
 
 
 class RedisLimiter:
-    """Implements agent.ports.Limiter. `per_person` holds for people of whom no operator said anything."""
+    """Implements agent.ports.Limiter. `per_person` holds for people of whom no operator
+    said anything.
+    """
 
     def __init__(
         self,
@@ -98,7 +105,9 @@ class RedisLimiter:
         return await self.verdict(inbound, rules, replies[0] if replies else None)
 
     async def judge_rules(self, rules: Sequence[Rule]) -> Limited | None:
-        """The same for anything that is no message of a person: an address that calls a webhook, an endpoint."""
+        """The same for anything that is no message of a person: an address that calls a
+        webhook, an endpoint.
+        """
         replies = await self._pipe.send(*commands(rules)) if rules else None
         return await self._verdict(rules, replies[0] if replies else None)
 
@@ -109,21 +118,36 @@ class RedisLimiter:
             return ()
         channel = inbound.address.channel
         settings = self._control.channel(channel)
-        account, chat = f"{channel}:{inbound.user_id}", f"{channel}:{inbound.address.chat}"
+        account, chat = (
+            f"{channel}:{inbound.user_id}",
+            f"{channel}:{inbound.address.chat}",
+        )
         default = None if channel == OWN_MACHINE else self._per_person
         own = self._personal.get(account) or settings.user_limit or default
-        shared = (("chat", chat, settings.chat_limit, chat), ("channel", channel, settings.channel_limit, account))
+        shared = (
+            ("chat", chat, settings.chat_limit, chat),
+            ("channel", channel, settings.channel_limit, account),
+        )
         return [
             *personal_rules(account, self._persons.get(account), own),
-            *(Rule(scope, name, limit, told) for scope, name, limit, told in shared if isinstance(limit, Limit)),
+            *(
+                Rule(scope, name, limit, told)
+                for scope, name, limit, told in shared
+                if isinstance(limit, Limit)
+            ),
         ]
 
     async def verdict(
-        self, inbound: Inbound, rules: Sequence[Rule], reply: Any, person: UUID | None = None
+        self,
+        inbound: Inbound,
+        rules: Sequence[Rule],
+        reply: Any,
+        person: UUID | None = None,
     ) -> Limited | None:
         """Reads what Redis answered to `commands(rules)`; None: it did not answer.
 
-        `person` is whose account it is, as the session says. If the rules did not know, one more round trip counts it.
+        `person` is whose account it is, as the session says. If the rules did not know, one
+        more round trip counts it.
         """
         limited = await self._verdict(rules, reply)
         if limited is None and person is not None:
@@ -138,13 +162,19 @@ class RedisLimiter:
         """Whose account this is, as a turn that was accepted said."""
         self._persons.put(f"{channel}:{account}", person)
 
-    def _missed(self, inbound: Inbound, rules: Sequence[Rule], person: UUID) -> Sequence[Rule]:
+    def _missed(
+        self, inbound: Inbound, rules: Sequence[Rule], person: UUID
+    ) -> Sequence[Rule]:
         """Rules that would have been among these, had it been known whose account it is."""
         if any(rule.subject == str(person) for rule in rules):
             return ()
         self.learn(inbound.address.channel, inbound.user_id, person)
         account = f"{inbound.address.channel}:{inbound.user_id}"
-        return [replace(rule, subject=str(person)) for rule in rules if (rule.scope, rule.subject) == ("user", account)]
+        return [
+            replace(rule, subject=str(person))
+            for rule in rules
+            if (rule.scope, rule.subject) == ("user", account)
+        ]
 
     async def _verdict(self, rules: Sequence[Rule], reply: Any) -> Limited | None:
         if not rules:
@@ -154,14 +184,18 @@ class RedisLimiter:
             reply = replies[0] if replies else None
         if not isinstance(reply, list):
             share = await self._count_instances()
-            return self._stand_in.judge(rules, share=share) or self._shadow.judge(rules, slack=DEADLINE_SECONDS)
+            return self._stand_in.judge(rules, share=share) or self._shadow.judge(
+                rules, slack=DEADLINE_SECONDS
+            )
         wait, which, tell = reply
         if wait:
             return Limited(rules[which - 1].scope, wait / 1e6, bool(tell))
         return self._shadow.judge(rules, slack=DEADLINE_SECONDS)
 
     async def _refresh(self) -> None:
-        """Reads personal limits again when an operator changed something; forgets what the shadow counted."""
+        """Reads personal limits again when an operator changed something; forgets what the
+        shadow counted.
+        """
         if self._applied == self._control.epoch:
             return
         async with self._reading:
@@ -181,19 +215,31 @@ class RedisLimiter:
         if self._clock() - self._counted_at >= RECOUNT_SECONDS:
             self._counted_at = self._clock()
             try:
-                self._instances = max(1, (await self._line.fetch(_ALIVE, retry=0.2))[0]["alive"])
+                self._instances = max(
+                    1, (await self._line.fetch(_ALIVE, retry=0.2))[0]["alive"]
+                )
             except StoreUnavailable:
-                log.warning("instances not counted; the last number holds", count=self._instances)
+                log.warning(
+                    "instances not counted; the last number holds",
+                    count=self._instances,
+                )
         return self._instances
 
 
-def personal_rules(account: str, person: UUID | None, limit: Allowance) -> Sequence[Rule]:
-    """What limits an account (`channel:id`): alone and, if it is known whose it is, together with the person's others.
+def personal_rules(
+    account: str, person: UUID | None, limit: Allowance
+) -> Sequence[Rule]:
+    """What limits an account (`channel:id`): alone and, if it is known whose it is,
+    together with the person's others.
 
     Both, so that an account has no second limit left when it becomes known whose it is.
     """
     subjects = (account, str(person)) if person else (account,)
-    return [Rule("user", subject, limit, account) for subject in subjects if isinstance(limit, Limit)]
+    return [
+        Rule("user", subject, limit, account)
+        for subject in subjects
+        if isinstance(limit, Limit)
+    ]
 
 
 def allowance(text: str | None) -> Allowance:
@@ -216,6 +262,10 @@ def _command(verb: str, script: str, rules: Sequence[Rule]) -> Command:
     numbers = [
         number
         for rule in rules
-        for number in (round(rule.limit.interval * 1e6), rule.limit.count, rule.limit.seconds * 1000)
+        for number in (
+            round(rule.limit.interval * 1e6),
+            rule.limit.count,
+            rule.limit.seconds * 1000,
+        )
     ]
     return (verb, script, len(keys), *keys, *numbers)

@@ -6,8 +6,9 @@ from typing import Protocol
 
 from storage.redis import RedisPipe
 
-# GCRA: `paid` is when all calls taken so far are paid for, `held` when a penalty ends; microseconds. A `paid`
-# further ahead than one whole period comes from a clock that was set back.
+# GCRA: `paid` is when all calls taken so far are paid for, `held` when a penalty ends;
+# microseconds. A `paid` further ahead than one whole period comes from a clock that was set
+# back.
 _NOW = """
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
@@ -48,10 +49,11 @@ class Rate(Protocol):
 
 
 class RedisPace:
-    """Implements `SharedPace` of `channels.pacing` for one bot, in the keys `rate:send:<bot>:<key>`.
+    """Implements `SharedPace` of `channels.pacing` for one bot, in the keys
+    `rate:send:<bot>:<key>`.
 
-    Never raises and never waits longer than the pipe's deadline: without Redis it answers 0, and each
-    instance's own pace decides.
+    Never raises and never waits longer than the pipe's deadline: without Redis it answers
+    0, and each instance's own pace decides.
     """
 
     def __init__(self, pipe: RedisPipe, bot: str) -> None:
@@ -59,14 +61,23 @@ class RedisPace:
         self._bot = bot
 
     async def reserve(self, key: str, rate: Rate) -> float:
-        """Takes a slot and returns 0, or takes nothing and returns the seconds after which to ask again."""
+        """Takes a slot and returns 0, or takes nothing and returns the seconds after which
+        to ask again.
+        """
         period = rate.seconds * 1_000_000
-        return await self._run(_RESERVE, key, f"{period / rate.count:.0f}", f"{period:.0f}") / 1_000_000
+        return (
+            await self._run(
+                _RESERVE, key, f"{period / rate.count:.0f}", f"{period:.0f}"
+            )
+            / 1_000_000
+        )
 
     async def penalise(self, key: str, seconds: float) -> None:
         """From now on nobody gets a slot of `key` for that long."""
         await self._run(_PENALISE, key, f"{seconds * 1_000_000:.0f}")
 
     async def _run(self, script: str, key: str, *arguments: str) -> int:
-        replies = await self._pipe.send(("EVAL", script, 1, f"rate:send:{self._bot}:{key}", *arguments))
+        replies = await self._pipe.send(
+            ("EVAL", script, 1, f"rate:send:{self._bot}:{key}", *arguments)
+        )
         return replies[0] if replies and isinstance(replies[0], int) else 0

@@ -1,4 +1,6 @@
-"""People and their accounts, for what is no turn. A person's accounts are locked in the order in which turns do."""
+"""People and their accounts, for what is no turn. A person's accounts are locked in the
+order in which turns do.
+"""
 
 from __future__ import annotations
 
@@ -17,16 +19,26 @@ async def account(connection: AsyncConnection, inbound: Inbound) -> UUID:
     """The row of the author's account, made if new; one that is there is not locked."""
     new, channel = uuid7(), inbound.address.channel
     row = insert(User).values(
-        id=new, person_id=new, channel_type=channel, channel_user_id=inbound.user_id, username=inbound.username
+        id=new,
+        person_id=new,
+        channel_type=channel,
+        channel_user_id=inbound.user_id,
+        username=inbound.username,
     )
     await connection.execute(row.on_conflict_do_nothing(constraint="users_account"))
-    mine = select(User.id).where(User.channel_type == channel, User.channel_user_id == inbound.user_id)
+    mine = select(User.id).where(
+        User.channel_type == channel, User.channel_user_id == inbound.user_id
+    )
     return (await connection.execute(mine)).scalar_one()
 
 
-async def locked(connection: AsyncConnection, *accounts: UUID) -> dict[UUID, tuple[UUID, str | None]]:
+async def locked(
+    connection: AsyncConnection, *accounts: UUID
+) -> dict[UUID, tuple[UUID, str | None]]:
     """Person and preferred model by account, for all accounts of the people whose these are."""
     people = select(User.person_id).where(User.id.in_(accounts))
-    rows = select(User.id, User.person_id, User.preferred_model).where(User.person_id.in_(people))
+    rows = select(User.id, User.person_id, User.preferred_model).where(
+        User.person_id.in_(people)
+    )
     ordered = rows.order_by(User.channel_type, User.channel_user_id).with_for_update()
     return {row[0]: (row[1], row[2]) for row in await connection.execute(ordered)}

@@ -1,7 +1,8 @@
 """What operators set for a person, when that person becomes one with another by linking accounts.
 
-Rules of flags, a rate limit and a budget go over to the person who stays, unless they have one of that kind: then
-theirs holds for both. What both used of a budget is added up. Runs in the transaction that joins them.
+Rules of flags, a rate limit and a budget go over to the person who stays, unless they have
+one of that kind: then theirs holds for both. What both used of a budget is added up. Runs
+in the transaction that joins them.
 """
 
 from __future__ import annotations
@@ -23,7 +24,9 @@ UPDATE feature_flags f SET scope = :stays, updated_at = now()
 WHERE scope = :gone AND NOT EXISTS (SELECT FROM feature_flags WHERE scope = :stays AND name = f.name)
 RETURNING name, CAST(value AS text)
 """)
-_DROP_RULES = text("DELETE FROM feature_flags WHERE scope = :gone RETURNING name, CAST(value AS text)")
+_DROP_RULES = text(
+    "DELETE FROM feature_flags WHERE scope = :gone RETURNING name, CAST(value AS text)"
+)
 _LIMITS = text("""
 SELECT person_id, max(metadata->>'limit') FROM users
 WHERE person_id IN (:gone, :stays) AND metadata ? 'limit' GROUP BY person_id
@@ -37,7 +40,9 @@ UPDATE budgets SET subject = :stays, updated_at = now() WHERE scope = 'person' A
     AND NOT EXISTS (SELECT FROM budgets WHERE scope = 'person' AND subject = :stays)
 RETURNING tokens, usd
 """)
-_DROP_BUDGET = text("DELETE FROM budgets WHERE scope = 'person' AND subject = :gone RETURNING tokens, usd")
+_DROP_BUDGET = text(
+    "DELETE FROM budgets WHERE scope = 'person' AND subject = :gone RETURNING tokens, usd"
+)
 _HOLD_DAYS = text("""
 SELECT FROM budget_days WHERE scope = 'person' AND subject IN (:gone, :stays) ORDER BY scope, subject, day FOR UPDATE
 """)
@@ -53,7 +58,9 @@ _MOVE_RESERVATIONS = text("""
 UPDATE budget_reservations SET person = :stays WHERE id IN (
     SELECT id FROM budget_reservations WHERE person = :gone FOR UPDATE SKIP LOCKED)
 """)
-"""One that is being settled at this moment is passed over, or both would wait: what it did not use stays counted."""
+"""One that is being settled at this moment is passed over, or both would wait: what it did
+not use stays counted.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +74,9 @@ class Moved:
 
 
 async def inherit(connection: AsyncConnection, gone: UUID, stays: UUID) -> list[Moved]:
-    """Moves what was set for `gone`. Their accounts are still their own and, as the epoch, locked by whoever calls."""
+    """Moves what was set for `gone`. Their accounts are still their own and, as the epoch,
+    locked by whoever calls.
+    """
     return [
         *await _rules(connection, gone, stays),
         *await _limit(connection, gone, stays),
@@ -80,13 +89,24 @@ async def _rules(connection: AsyncConnection, gone: UUID, stays: UUID) -> list[M
     moved = (await connection.execute(_MOVE_RULES, scopes)).all()
     dropped = (await connection.execute(_DROP_RULES, {"gone": scopes["gone"]})).all()
     return [
-        *(_rule("flag.move", name, {scopes["gone"]: value}, {scopes["stays"]: value}) for name, value in moved),
-        *(_rule("flag.unset", name, {scopes["gone"]: value}, {}) for name, value in dropped),
+        *(
+            _rule("flag.move", name, {scopes["gone"]: value}, {scopes["stays"]: value})
+            for name, value in moved
+        ),
+        *(
+            _rule("flag.unset", name, {scopes["gone"]: value}, {})
+            for name, value in dropped
+        ),
     ]
 
 
-def _rule(action: str, name: str, before: Mapping[str, str], after: Mapping[str, str]) -> Moved:
-    was, is_now = ({scope: msgspec.json.decode(value) for scope, value in part.items()} for part in (before, after))
+def _rule(
+    action: str, name: str, before: Mapping[str, str], after: Mapping[str, str]
+) -> Moved:
+    was, is_now = (
+        {scope: msgspec.json.decode(value) for scope, value in part.items()}
+        for part in (before, after)
+    )
     return Moved(action, f"flag:{name}", was, is_now)
 
 
@@ -113,5 +133,12 @@ async def _budget(connection: AsyncConnection, gone: UUID, stays: UUID) -> list[
         was, is_now = {person_scope(gone): budget}, {person_scope(stays): budget}
         return [Moved("budget.move", f"budget:person:{stays}", was, is_now)]
     if dropped is not None:
-        return [Moved("budget.unset", f"budget:person:{gone}", told((dropped[0], dropped[1])), None)]
+        return [
+            Moved(
+                "budget.unset",
+                f"budget:person:{gone}",
+                told((dropped[0], dropped[1])),
+                None,
+            )
+        ]
     return []

@@ -1,4 +1,6 @@
-"""Account linking: two accounts become one person, and the conversation goes on where the code is used."""
+"""Account linking: two accounts become one person, and the conversation goes on where the
+code is used.
+"""
 
 from __future__ import annotations
 
@@ -42,12 +44,20 @@ SELECT copy.id, carried."timestamp", carried.seq, gen_random_uuid(), carried.rol
        carried.user_id, carried.metadata || '{"carried": true}'
 FROM carried, copy
 """)
-"""Copies what was answered; tokens and costs stay with the original, so that nothing is counted twice."""
+"""Copies what was answered; tokens and costs stay with the original, so that nothing is
+counted twice.
+"""
 
 
-async def offer(connection: AsyncConnection, user: UUID, inbound: Inbound, code: str) -> bool:
+async def offer(
+    connection: AsyncConnection, user: UUID, inbound: Inbound, code: str
+) -> bool:
     """Keeps a code's hash; earlier codes of this account end."""
-    await connection.execute(delete(LinkCode).where((LinkCode.user_id == user) | (LinkCode.expires_at < func.now())))
+    await connection.execute(
+        delete(LinkCode).where(
+            (LinkCode.user_id == user) | (LinkCode.expires_at < func.now())
+        )
+    )
     channel, chat, thread = inbound.address.key
     here = select(Conversation.id).where(
         Conversation.channel_type == channel,
@@ -67,18 +77,28 @@ async def offer(connection: AsyncConnection, user: UUID, inbound: Inbound, code:
 
 
 async def accept(connection: AsyncConnection, inbound: Inbound, code: str) -> bool:
-    """Joins this account to the person who offered the code. False: no such code (used, expired, one's own).
+    """Joins this account to the person who offered the code. False: no such code (used,
+    expired, one's own).
 
-    Locks the epoch before people, as changes of limits do, and people in the order in which `accept` of turns does.
+    Locks the epoch before people, as changes of limits do, and people in the order in which
+    `accept` of turns does.
     """
     change = await begun(connection, AGENT)
     user = await people.account(connection, inbound)
-    offered = (LinkCode.code_hash == _hash(code)) & (LinkCode.expires_at > func.now()) & (LinkCode.user_id != user)
+    offered = (
+        (LinkCode.code_hash == _hash(code))
+        & (LinkCode.expires_at > func.now())
+        & (LinkCode.user_id != user)
+    )
     other = await connection.scalar(select(LinkCode.user_id).where(offered))
     if other is None:
         return False
     accounts = await people.locked(connection, user, other)
-    used = (await connection.execute(delete(LinkCode).where(offered).returning(LinkCode.conversation_id))).first()
+    used = (
+        await connection.execute(
+            delete(LinkCode).where(offered).returning(LinkCode.conversation_id)
+        )
+    ).first()
     if used is None:
         return False
     gone, (stays, preferred) = accounts[user][0], accounts[other]
@@ -86,27 +106,41 @@ async def accept(connection: AsyncConnection, inbound: Inbound, code: str) -> bo
     if gone != stays:
         moved = await inherit(connection, gone, stays)
         joining = update(User).where(User.person_id == gone)
-        await connection.execute(joining.values(person_id=stays, preferred_model=preferred))
+        await connection.execute(
+            joining.values(person_id=stays, preferred_model=preferred)
+        )
     if used[0] is not None:
         await _carry_on(connection, used[0], user, inbound)
     for entry in moved:
-        await change.record(entry.action, entry.subject, before=entry.before, after=entry.after)
+        await change.record(
+            entry.action, entry.subject, before=entry.before, after=entry.after
+        )
     await change.end()
     return True
 
 
-async def _carry_on(connection: AsyncConnection, source: UUID, user: UUID, inbound: Inbound) -> None:
+async def _carry_on(
+    connection: AsyncConnection, source: UUID, user: UUID, inbound: Inbound
+) -> None:
     channel, chat, thread = inbound.address.key
     place = {"channel": channel, "chat": chat, "thread": thread}
     await connection.execute(
         text(
             "UPDATE conversations SET is_active = false"
-            " WHERE channel_type = :channel AND chat_id = :chat AND thread_id = :thread AND is_active"
+            " WHERE channel_type = :channel AND chat_id = :chat AND thread_id = "
+            ":thread AND is_active"
         ),
         place,
     )
     await connection.execute(
-        _CARRY_ON, {"source": source, "copy": uuid7(), "user": user, "count": CARRIED_MESSAGES, **place}
+        _CARRY_ON,
+        {
+            "source": source,
+            "copy": uuid7(),
+            "user": user,
+            "count": CARRIED_MESSAGES,
+            **place,
+        },
     )
 
 

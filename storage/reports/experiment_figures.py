@@ -1,4 +1,6 @@
-"""What Postgres knows of an experiment, one row for each person: memory grows with people, never with messages."""
+"""What Postgres knows of an experiment, one row for each person: memory grows with people,
+never with messages.
+"""
 
 from __future__ import annotations
 
@@ -15,8 +17,13 @@ from storage.postgres import AGAIN, GONE, connect
 
 AT_ONCE = 5_000  # rows of people fetched in one round trip
 
-_EXPERIMENT = "SELECT definition, started_at, ended_at, now() AS now FROM experiments WHERE name = $1"
-_NAMES = "SELECT name FROM experiments WHERE started_at IS NOT NULL ORDER BY started_at DESC"
+_EXPERIMENT = (
+    "SELECT definition, started_at, ended_at, now() AS now FROM "
+    "experiments WHERE name = $1"
+)
+_NAMES = (
+    "SELECT name FROM experiments WHERE started_at IS NOT NULL ORDER BY started_at DESC"
+)
 
 PEOPLE = """
 WITH thumbs AS (
@@ -49,43 +56,62 @@ FROM seen WHERE person IS NOT NULL GROUP BY person HAVING max(variant) IS NOT NU
 """One row for each person who was answered under the experiment; `variant` NULL: under several.
 $1 experiment  $2 since  $3 before  $4 channels, empty: all
 
-A person's id is that of their first account, so that it leads to the person they are since accounts were linked.
-Messages that linking copied to another chat are left out. BRIN on `timestamp` finds the time of the experiment.
+A person's id is that of their first account, so that it leads to the person they are since
+accounts were linked. Messages that linking copied to another chat are left out. BRIN on
+`timestamp` finds the time of the experiment.
 """
 
 
 async def experiment_figures(database_url: str, name: str) -> Figures:
     """What is known of an experiment until now, or until it ended, in one snapshot of the database.
 
-    Takes its time: no deadline. Raises Rejected when there is no such experiment or it can not be reported, and
-    StoreUnavailable.
+    Takes its time: no deadline. Raises Rejected when there is no such experiment or it can
+    not be reported, and StoreUnavailable.
     """
     try:
         connection = await connect(database_url, None)
         try:
-            async with connection.transaction(isolation="repeatable_read", readonly=True):
+            async with connection.transaction(
+                isolation="repeatable_read", readonly=True
+            ):
                 return await _figures(connection, name)
         finally:
             await connection.close()
     except (*GONE, *AGAIN) as error:  # a replica breaks off what keeps it from going on
-        raise StoreUnavailable("Postgres can not be reached, or broke the report off. Try again.") from error
+        raise StoreUnavailable(
+            "Postgres can not be reached, or broke the report off. Try again."
+        ) from error
 
 
-async def _figures(connection: asyncpg.Connection[asyncpg.Record], name: str) -> Figures:
+async def _figures(
+    connection: asyncpg.Connection[asyncpg.Record], name: str
+) -> Figures:
     row = await connection.fetchrow(_EXPERIMENT, name)
     if row is None:
-        raise _unknown(name, [known["name"] for known in await connection.fetch(_NAMES)])
+        raise _unknown(
+            name, [known["name"] for known in await connection.fetch(_NAMES)]
+        )
     if row["started_at"] is None:
-        raise Rejected(f"The experiment {name} has not started yet: there is nothing to report.")
+        raise Rejected(
+            f"The experiment {name} has not started yet: there is nothing to report."
+        )
     try:
         experiment = read_experiment(name, msgspec.json.decode(row["definition"]))
     except ValueError:
-        raise Rejected(f"The experiment {name} is of another version: this one can not read it.") from None
+        raise Rejected(
+            f"The experiment {name} is of another version: this one can not read it."
+        ) from None
     groups = {variant.name: Group() for variant in experiment.variants}
     until: datetime = row["ended_at"] or row["now"]
     crossed = 0
     people = connection.cursor(
-        PEOPLE, name, row["started_at"], until, sorted(experiment.channels), prefetch=AT_ONCE, timeout=None
+        PEOPLE,
+        name,
+        row["started_at"],
+        until,
+        sorted(experiment.channels),
+        prefetch=AT_ONCE,
+        timeout=None,
     )
     async for person in people:
         if person["variant"] is None:

@@ -1,8 +1,9 @@
-"""A crowd on three channels at once: is every message answered, in order, once, and acknowledged in time?
+"""A crowd on three channels at once: is every message answered, in order, once, and
+acknowledged in time?
 
-`uv run python -m tests.benchmarks.crowd --people 1000` prints the figures. The platforms' servers and their people
-run in one process; in another the agent, with channels as `agent serve` makes them (real client libraries, real pace),
-and a model that answers at once.
+`uv run python -m tests.benchmarks.crowd --people 1000` prints the figures. The platforms'
+servers and their people run in one process; in another the agent, with channels as `agent
+serve` makes them (real client libraries, real pace), and a model that answers at once.
 """
 
 from __future__ import annotations
@@ -27,7 +28,14 @@ from agent.core.messages import Inbound
 from storage.migrate import upgrade
 from storage.postgres import open_database
 from storage.redis import open_redis
-from tests.benchmarks.crowd_platforms import Crowd, Report, addresses, come_to, patient, settings_for
+from tests.benchmarks.crowd_platforms import (
+    Crowd,
+    Report,
+    addresses,
+    come_to,
+    patient,
+    settings_for,
+)
 from tests.conformance.channel_harness import Agent, Stage
 from tests.conformance.driver import Driver
 from tests.support.servers import Postgres, Valkey, running
@@ -39,7 +47,9 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Size:
-    """How many people write how many messages each, at random moments in so many seconds (0: all at once)."""
+    """How many people write how many messages each, at random moments in so many seconds
+    (0: all at once).
+    """
 
     people: int = 1000
     messages: int = 3
@@ -47,7 +57,9 @@ class Size:
 
     def crowd(self, drivers: Sequence[Driver]) -> Crowd:
         """These people, on these platforms."""
-        return Crowd(drivers, people=self.people, messages=self.messages, seconds=self.seconds)
+        return Crowd(
+            drivers, people=self.people, messages=self.messages, seconds=self.seconds
+        )
 
     def arguments(self) -> list[str]:
         """For the other process."""
@@ -56,7 +68,9 @@ class Size:
 
 @dataclass(frozen=True)
 class Figures:
-    """What a run showed. `waits` are seconds from delivery to acknowledgement, the shortest first."""
+    """What a run showed. `waits` are seconds from delivery to acknowledgement, the shortest
+    first.
+    """
 
     people: int
     messages: int
@@ -70,18 +84,24 @@ class Figures:
         return self.waits[min(len(self.waits) - 1, int(share * len(self.waits)))]
 
     def __str__(self) -> str:
-        p50, p99, worst = (1000 * wait for wait in (self.wait(0.5), self.wait(0.99), self.waits[-1]))
+        p50, p99, worst = (
+            1000 * wait for wait in (self.wait(0.5), self.wait(0.99), self.waits[-1])
+        )
         return (
             f"{self.people} people, {self.messages} messages in {self.seconds:.1f} s "
             f"({self.messages / self.seconds:.0f} a second)\n"
-            f"screens that are wrong: {len(self.wrong)}, rows: {self.rows}, acknowledged: {len(self.waits)}\n"
-            f"from delivery to acknowledgement: p50 {p50:.0f} ms, p99 {p99:.0f} ms, worst {worst:.0f} ms"
+            f"screens that are wrong: {len(self.wrong)}, rows: {self.rows}, "
+            f"acknowledged: {len(self.waits)}\n"
+            f"from delivery to acknowledgement: p50 {p50:.0f} ms, p99 {p99:.0f} "
+            f"ms, worst {worst:.0f} ms"
         )
 
 
 @dataclass
 class Durable:
-    """When each message was stored. Discord's gateway has no acknowledgement: this is what counts there."""
+    """When each message was stored. Discord's gateway has no acknowledgement: this is what
+    counts there.
+    """
 
     at: dict[str, float] = field(default_factory=dict)
 
@@ -96,7 +116,10 @@ class Durable:
 async def here(database_url: str, redis_url: str, size: Size) -> Figures:
     """Everything in this process, and the channels in a hurry: a check, not a measurement."""
     drivers = patient()
-    stage, durable = Stage(database_url, redis_url, drivers, lease=30.0, beat=1.0), Durable()
+    stage, durable = (
+        Stage(database_url, redis_url, drivers, lease=30.0, beat=1.0),
+        Durable(),
+    )
     async with AsyncExitStack() as stack:
         for driver in drivers:
             await stack.enter_async_context(driver.start())
@@ -109,7 +132,10 @@ async def here(database_url: str, redis_url: str, size: Size) -> Figures:
 async def apart(database_url: str, redis_url: str, size: Size) -> Figures:
     """The platforms in a process of their own."""
     drivers = patient()
-    stage, durable = Stage(database_url, redis_url, drivers, lease=30.0, beat=1.0), Durable()
+    stage, durable = (
+        Stage(database_url, redis_url, drivers, lease=30.0, beat=1.0),
+        Durable(),
+    )
     async with _platforms(size) as process:
         assert process.stdin is not None and process.stdout is not None
         async with asyncio.timeout(START_S):
@@ -122,12 +148,20 @@ async def apart(database_url: str, redis_url: str, size: Size) -> Figures:
 
 @asynccontextmanager
 async def _as_shipped(stage: Stage) -> AsyncIterator[None]:
-    """Channels that keep the platforms' pace, together over Redis. Those of the tests are in more of a hurry."""
+    """Channels that keep the platforms' pace, together over Redis. Those of the tests are
+    in more of a hurry.
+    """
     behind = Backdrop()
-    made = {channel.name: channel for channel in configured_channels(settings_for(stage.drivers), behind)}
+    made = {
+        channel.name: channel
+        for channel in configured_channels(settings_for(stage.drivers), behind)
+    }
     for driver in stage.drivers:
         driver.channel = partial(made.__getitem__, driver.name)  # type: ignore[method-assign]
-    async with open_database(stage.database_url) as database, open_redis(stage.redis_url) as pipe:
+    async with (
+        open_database(stage.database_url) as database,
+        open_redis(stage.redis_url) as pipe,
+    ):
         behind.open(Stores(stage.database_url, stage.redis_url, database, pipe, ()))
         spare_collections()
         yield
@@ -136,9 +170,15 @@ async def _as_shipped(stage: Stage) -> AsyncIterator[None]:
 @asynccontextmanager
 async def _platforms(size: Size) -> AsyncIterator[asyncio.subprocess.Process]:
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "tests.benchmarks.crowd", "--platforms", *size.arguments(),
-        stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, limit=1 << 28,
-    )  # fmt: skip
+        sys.executable,
+        "-m",
+        "tests.benchmarks.crowd",
+        "--platforms",
+        *size.arguments(),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        limit=1 << 28,
+    )
     try:
         yield process
     finally:
@@ -151,19 +191,30 @@ async def _figures(stage: Stage, report: Report, durable: Durable) -> Figures:
     await stage.settled()
     rows = await stage.value("SELECT count(*) FROM messages WHERE role = 'user'")
     acknowledged = {**durable.at, **report.acknowledged}
-    waits = sorted(acknowledged[text] - said for text, said in report.said.items() if text in acknowledged)
-    return Figures(report.people, len(report.said), report.wrong, rows, waits, report.seconds)
+    waits = sorted(
+        acknowledged[text] - said
+        for text, said in report.said.items()
+        if text in acknowledged
+    )
+    return Figures(
+        report.people, len(report.said), report.wrong, rows, waits, report.seconds
+    )
 
 
 async def measure(size: Size) -> Figures:
     """On stores of its own, with fsync as a server has it."""
-    with running(Postgres(fsync="on", full_page_writes="on")) as postgres, running(Valkey()) as valkey:
+    with (
+        running(Postgres(fsync="on", full_page_writes="on")) as postgres,
+        running(Valkey()) as valkey,
+    ):
         await upgrade(postgres.url())
         return await apart(postgres.url(), valkey.url, size)
 
 
 async def platforms(size: Size) -> None:
-    """The other process: says where it is, lets people talk once the agent is there, reports, ends with its input."""
+    """The other process: says where it is, lets people talk once the agent is there,
+    reports, ends with its input.
+    """
     drivers = patient()
     async with AsyncExitStack() as stack:
         for driver in drivers:
@@ -194,11 +245,20 @@ def main() -> None:
     """Prints the figures."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--people", type=int, default=Size.people)
-    parser.add_argument("--messages", type=int, default=Size.messages, help="of each person")
-    parser.add_argument("--seconds", type=float, default=Size.seconds, help="in which they write; 0: all at once")
+    parser.add_argument(
+        "--messages", type=int, default=Size.messages, help="of each person"
+    )
+    parser.add_argument(
+        "--seconds",
+        type=float,
+        default=Size.seconds,
+        help="in which they write; 0: all at once",
+    )
     parser.add_argument("--platforms", action="store_true", help=argparse.SUPPRESS)
     given = parser.parse_args()
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
+    structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING)
+    )
     size = Size(given.people, given.messages, given.seconds)
     if given.platforms:
         run(platforms(size))

@@ -22,7 +22,9 @@ PATIENCE = 600.0
 
 @dataclass
 class Person:
-    """Somebody who writes when it is time and the last answer is there. `due` are seconds from the beginning."""
+    """Somebody who writes when it is time and the last answer is there. `due` are seconds
+    from the beginning.
+    """
 
     name: str
     driver: Driver
@@ -32,7 +34,9 @@ class Person:
 
     def writes(self, now: float) -> bool:
         """Whether this is the moment for the next message."""
-        return self.said < len(self.due) and now >= self.due[self.said] and self.answered
+        return (
+            self.said < len(self.due) and now >= self.due[self.said] and self.answered
+        )
 
     @property
     def done(self) -> bool:
@@ -51,7 +55,9 @@ class Person:
     @property
     def content(self) -> bool:
         """Whether every message was answered, in order, once."""
-        return list(self.driver.screen(self.place)) == [f"re: {self.text(number)}" for number in range(self.said)]
+        return list(self.driver.screen(self.place)) == [
+            f"re: {self.text(number)}" for number in range(self.said)
+        ]
 
 
 @dataclass(frozen=True)
@@ -67,7 +73,9 @@ class Report:
 
 @dataclass
 class Crowd:
-    """People dealt out to the channels, each writing at random moments; all at the same one if `seconds` is 0."""
+    """People dealt out to the channels, each writing at random moments; all at the same one
+    if `seconds` is 0.
+    """
 
     drivers: Sequence[Driver]
     people: int
@@ -89,7 +97,9 @@ class Crowd:
     def _person(self, number: int) -> Person:
         driver, name = self.drivers[number % len(self.drivers)], f"p{number:07}"
         part = self.seconds / self.messages
-        due = [part * (number + self._chance.random()) for number in range(self.messages)]
+        due = [
+            part * (number + self._chance.random()) for number in range(self.messages)
+        ]
         return Person(name, driver, driver.direct(name), due)
 
     async def agent_there(self) -> None:
@@ -146,7 +156,9 @@ class Crowd:
 
 
 def patient() -> list[Driver]:
-    """The three platforms; Slack waits three seconds for an acknowledgement, as it does outside of tests."""
+    """The three platforms; Slack waits three seconds for an acknowledgement, as it does
+    outside of tests.
+    """
     slack = SlackDriver()
     slack._server = SlackServer(redeliver_after=3.0)
     return [DiscordDriver(), TelegramDriver(), slack]

@@ -1,8 +1,9 @@
 """How soon a flag is in force on four idle instances, and what asking for one costs.
 
-`uv run python -m tests.benchmarks.flags` starts stores and four instances, each a process of its own, changes a flag
-again and again, and prints the time from the operator's call (transaction included) until an instance's own evaluation
-gives the new value. `CLOCK_MONOTONIC` is the same in all processes of a machine.
+`uv run python -m tests.benchmarks.flags` starts stores and four instances, each a process
+of its own, changes a flag again and again, and prints the time from the operator's call
+(transaction included) until an instance's own evaluation gives the new value.
+`CLOCK_MONOTONIC` is the same in all processes of a machine.
 """
 
 from __future__ import annotations
@@ -46,7 +47,9 @@ RULES = 1_000
 async def member(database_url: str, redis_url: str) -> None:
     """One idle instance: says each new value as soon as an evaluation gives it."""
     async with open_database(database_url) as database, open_redis(redis_url) as pipe:
-        ports = await wire(database, pipe, Script(), [PlatformChannel(Platform())], instance=uuid7())
+        ports = await wire(
+            database, pipe, Script(), [PlatformChannel(Platform())], instance=uuid7()
+        )
         control = ports.control
         assert isinstance(control, RedisControl)
 
@@ -82,7 +85,11 @@ async def sees(process: asyncio.subprocess.Process, value: str) -> int:
 
 
 async def changes(
-    desk: FlagDesk, members: Sequence[asyncio.subprocess.Process], name: str, count: int, pause: float
+    desk: FlagDesk,
+    members: Sequence[asyncio.subprocess.Process],
+    name: str,
+    count: int,
+    pause: float,
 ) -> list[float]:
     """Milliseconds until each instance obeyed each change."""
     took: list[float] = []
@@ -98,21 +105,34 @@ async def changes(
 def show(what: str, values: list[float], unit: str) -> None:
     values = sorted(values)
     median, p99 = values[len(values) // 2], values[int(len(values) * 0.99)]
-    print(f"{what:<42} p50 {median:8.2f}   p99 {p99:8.2f}   max {values[-1]:8.2f} {unit}   ({len(values)} values)")
+    print(
+        f"{what:<42} p50 {median:8.2f}   p99 {p99:8.2f}   max {values[-1]:8.2f} "
+        f"{unit}   ({len(values)} values)"
+    )
 
 
 def evaluations(*hooks: Hook) -> list[float]:
-    """Microseconds of one evaluation as the agent makes it, among rules for a thousand people and a share of all.
+    """Microseconds of one evaluation as the agent makes it, among rules for a thousand
+    people and a share of all.
 
-    With a hook it goes through a client of OpenFeature's. Of several passes the quietest: what else the machine does is
-    not the evaluation's.
+    With a hook it goes through a client of OpenFeature's. Of several passes the quietest:
+    what else the machine does is not the evaluation's.
     """
     people, strangers = ([uuid7() for _ in range(RULES)] for _ in range(2))
     rules = [[f"person:{person}", MAINTENANCE_MESSAGE.name, "x"] for person in people]
     share = {"share": 50.0, "salt": "salt", "value": "y"}
-    truth = stored(2, "", json.dumps([*rules, ["percentage", MAINTENANCE_MESSAGE.name, share]]), None)
+    truth = stored(
+        2,
+        "",
+        json.dumps([*rules, ["percentage", MAINTENANCE_MESSAGE.name, share]]),
+        None,
+    )
     provide(_Fixed(state(truth)), "benchmark")
-    asked = [Audience(person, "discord", "town") for pair in zip(people, strangers, strict=True) for person in pair]
+    asked = [
+        Audience(person, "discord", "town")
+        for pair in zip(people, strangers, strict=True)
+        for person in pair
+    ]
     api.add_hooks(list(hooks))
     passes = [one_pass(OpenFeatureFlags("benchmark"), asked) for _ in range(PASSES)]
     api.clear_hooks()
@@ -141,7 +161,10 @@ class _Fixed:
 async def main(count: int) -> None:
     show("one evaluation", evaluations(), "µs")
     show("… by a client, for a hook", evaluations(Hook()), "µs")
-    with running(Postgres(fsync="on", full_page_writes="on")) as postgres, running(Valkey()) as valkey:
+    with (
+        running(Postgres(fsync="on", full_page_writes="on")) as postgres,
+        running(Valkey()) as valkey,
+    ):
         await postgres.execute("CREATE DATABASE agent")
         url = postgres.url("agent")
         await upgrade(url)
@@ -149,19 +172,32 @@ async def main(count: int) -> None:
             members = [await start(url, valkey.url) for _ in range(INSTANCES)]
             desk = await stack.enter_async_context(operator(url, valkey.url))
             await changes(desk, members, "warm", 5, 0.1)
-            show("in force on an idle instance", await changes(desk, members, "live", count, 0.05), "ms")
+            show(
+                "in force on an idle instance",
+                await changes(desk, members, "live", count, 0.05),
+                "ms",
+            )
             views = await settled(desk)
-            print(f"applied on {views.applied} of {views.instances} instances, says `agent flags list`")
+            print(
+                f"applied on {views.applied} of {views.instances} instances, "
+                "says `agent flags list`"
+            )
             valkey.kill()
             await changes(desk, members, "gone", 2, 0.1)
-            show("… with Redis dead", await changes(desk, members, "dead", max(5, count // 10), 0.05), "ms")
+            show(
+                "… with Redis dead",
+                await changes(desk, members, "dead", max(5, count // 10), 0.05),
+                "ms",
+            )
             for process in members:
                 process.stdin.close()  # type: ignore[union-attr]
             await asyncio.gather(*(process.wait() for process in members))
 
 
 async def settled(desk: FlagDesk) -> FlagView:
-    """The flag as the operator sees it once the next heartbeats told which epoch each instance applies."""
+    """The flag as the operator sees it once the next heartbeats told which epoch each
+    instance applies.
+    """
     async with asyncio.timeout(10):
         while (view := await desk.get("maintenance_message")).applied < INSTANCES:
             await asyncio.sleep(0.05)

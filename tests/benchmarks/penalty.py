@@ -1,8 +1,9 @@
-"""What one chat's penalty costs the others: `uv run python -m tests.benchmarks.penalty [--seconds 120] [--only slack]`.
+"""What one chat's penalty costs the others: `uv run python -m tests.benchmarks.penalty
+[--seconds 120] [--only slack]`.
 
-On each platform's server twenty people talk to the agent, each at a pace of their own. Every few seconds the platform
-begins, or ceases, to refuse whatever is sent to one more chat. Both kinds of phases alternate, so that a noisy moment
-hits both alike.
+On each platform's server twenty people talk to the agent, each at a pace of their own.
+Every few seconds the platform begins, or ceases, to refuse whatever is sent to one more
+chat. Both kinds of phases alternate, so that a noisy moment hits both alike.
 """
 
 from __future__ import annotations
@@ -35,12 +36,16 @@ DRIVERS: tuple[Callable[[], Driver], ...] = (DiscordDriver, TelegramDriver, Slac
 
 @dataclass
 class Talk:
-    """Twenty people and one more. `waits`: seconds from a message to its whole answer, by whether a penalty stood."""
+    """Twenty people and one more. `waits`: seconds from a message to its whole answer, by
+    whether a penalty stood.
+    """
 
     stage: Stage
     until: float
     penalty: bool = False
-    waits: dict[bool, list[float]] = field(default_factory=lambda: {False: [], True: []})
+    waits: dict[bool, list[float]] = field(
+        default_factory=lambda: {False: [], True: []}
+    )
 
     async def person(self, name: str, chance: random.Random) -> None:
         """Somebody who goes on talking."""
@@ -71,21 +76,32 @@ class Talk:
             self.penalty = not self.penalty
 
 
-async def measure(database_url: str, redis_url: str, driver: Driver, seconds: float) -> None:
+async def measure(
+    database_url: str, redis_url: str, driver: Driver, seconds: float
+) -> None:
     """Prints the figures of one platform."""
     stage = Stage(database_url, redis_url, [driver], lease=5.0, beat=1.0)
     async with driver.start(), stage.agent():
         talk = Talk(stage, time.monotonic() + seconds)
-        people = (talk.person(f"person{number:02}", random.Random(number)) for number in range(PEOPLE))
+        people = (
+            talk.person(f"person{number:02}", random.Random(number))
+            for number in range(PEOPLE)
+        )
         await asyncio.gather(talk.one_more(), *people)
         await stage.settled()
-    free, beside = (statistics.quantiles(talk.waits[penalty], n=100) for penalty in (False, True))
+    free, beside = (
+        statistics.quantiles(talk.waits[penalty], n=100) for penalty in (False, True)
+    )
     shown = "  ".join(
-        f"p{p} {free[p - 1] * 1000:.1f} -> {beside[p - 1] * 1000:.1f} ms ({beside[p - 1] / free[p - 1]:.2f})"
+        f"p{p} {free[p - 1] * 1000:.1f} -> {beside[p - 1] * 1000:.1f} ms "
+        f"({beside[p - 1] / free[p - 1]:.2f})"
         for p in (50, 90, 99)
     )
     counts = " + ".join(str(len(waits)) for waits in talk.waits.values())
-    print(f"{driver.name:>9}: {shown}  of {counts} answers; early calls {driver.early_calls()}", flush=True)
+    print(
+        f"{driver.name:>9}: {shown}  of {counts} answers; early calls {driver.early_calls()}",
+        flush=True,
+    )
 
 
 async def main(seconds: float, only: str | None) -> None:
@@ -100,9 +116,13 @@ async def main(seconds: float, only: str | None) -> None:
 
 
 if __name__ == "__main__":
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
+    structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING)
+    )
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seconds", type=float, default=120.0, help="for each platform")
+    parser.add_argument(
+        "--seconds", type=float, default=120.0, help="for each platform"
+    )
     parser.add_argument("--only", help="one platform's name")
     given = parser.parse_args()
     asyncio.run(main(given.seconds, given.only))

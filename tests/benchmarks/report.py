@@ -1,7 +1,8 @@
-"""What the report of an experiment costs: `uv run python -m tests.benchmarks.report [--rows 1000000] [--people 20000]`.
+"""What the report of an experiment costs: `uv run python -m tests.benchmarks.report [--rows
+1000000] [--people 20000]`.
 
-So many messages within the time of the experiment, four times as many before it. Prints the plan, the time, and by how
-much the process grew.
+So many messages within the time of the experiment, four times as many before it. Prints the
+plan, the time, and by how much the process grew.
 """
 
 from __future__ import annotations
@@ -22,7 +23,10 @@ from storage.reports.experiment_figures import PEOPLE, experiment_figures
 from tests.support.servers import Postgres, running
 
 EXPERIMENT = Experiment(
-    "shorter", "system_prompt", "shorter", (Variant("control", 1), Variant("short", 1, "Be brief."))
+    "shorter",
+    "system_prompt",
+    "shorter",
+    (Variant("control", 1), Variant("short", 1, "Be brief.")),
 )
 
 _USERS = """
@@ -58,8 +62,9 @@ async def fill(probe: asyncpg.Connection, rows: int, people: int) -> None:
     await probe.execute(_VOTES)
     await probe.execute(
         "INSERT INTO experiments VALUES ($1, $2, now() - interval '5 days', NULL)",
-        EXPERIMENT.name, json.dumps(definition_of(EXPERIMENT)),
-    )  # fmt: skip
+        EXPERIMENT.name,
+        json.dumps(definition_of(EXPERIMENT)),
+    )
     await probe.execute("VACUUM ANALYZE")
 
 
@@ -70,21 +75,36 @@ async def main(rows: int, people: int) -> None:
         await upgrade(url)
         probe = await connect(url, None)
         await fill(probe, rows, people)
-        (since, now), *_ = await probe.fetch("SELECT started_at, now() FROM experiments")
+        (since, now), *_ = await probe.fetch(
+            "SELECT started_at, now() FROM experiments"
+        )
         for row in await probe.fetch(
-            f"EXPLAIN (ANALYZE, BUFFERS, COSTS OFF) {PEOPLE}", EXPERIMENT.name, since, now, []
+            f"EXPLAIN (ANALYZE, BUFFERS, COSTS OFF) {PEOPLE}",
+            EXPERIMENT.name,
+            since,
+            now,
+            [],
         ):
             print(row[0])
         await probe.close()
-        size, began = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.perf_counter()
+        size, began = (
+            resource.getrusage(resource.RUSAGE_SELF).ru_maxrss,
+            time.perf_counter(),
+        )
         figures = await experiment_figures(url, EXPERIMENT.name)
-        grown, read = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - size, time.perf_counter()
+        grown, read = (
+            resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - size,
+            time.perf_counter(),
+        )
         report_of(figures)
         counted = sum(group.people for group in figures.groups.values())
         print(
-            f"{counted:,} people of {rows:,} messages: {read - began:.2f} s to read; the process grew by {grown:,} kB"
+            f"{counted:,} people of {rows:,} messages: {read - began:.2f} s to "
+            f"read; the process grew by {grown:,} kB"
         )
-        print(f"{time.perf_counter() - read:.2f} s to compare, most of it the import of scipy")
+        print(
+            f"{time.perf_counter() - read:.2f} s to compare, most of it the import of scipy"
+        )
 
 
 if __name__ == "__main__":

@@ -15,7 +15,9 @@ P99_S = 0.5
 async def test_a_thousand_people_are_answered_in_order_once_and_acknowledged_in_time(
     messages: int, seconds: float
 ) -> None:
-    """Within half a minute or all in one instant; 99 of 100 messages are acknowledged in half a second."""
+    """Within half a minute or all in one instant; 99 of 100 messages are acknowledged in
+    half a second.
+    """
     figures = await measure(Size(people=1000, messages=messages, seconds=seconds))
     print(figures)
     count = 1000 * messages

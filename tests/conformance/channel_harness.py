@@ -1,4 +1,6 @@
-"""Where a scenario plays: platforms with people, a model that does as told, real stores, and agents that may crash."""
+"""Where a scenario plays: platforms with people, a model that does as told, real stores,
+and agents that may crash.
+"""
 
 from __future__ import annotations
 
@@ -76,12 +78,16 @@ class Agent:
     offered: int = 0  # messages that its channels handed over
     accepted: int = 0  # … and that were durable
     crashed: bool = False
-    watch: Callable[[Inbound], None] = lambda inbound: None  # told of each message that is durable
+    watch: Callable[[Inbound], None] = lambda inbound: (
+        None
+    )  # told of each message that is durable
     _runs: list[asyncio.Task[None]] = field(default_factory=list)
 
     def listen(self, channel: Channel) -> None:
         """Takes messages in from now on."""
-        self._runs.append(asyncio.create_task(channel.run(self._counted(self.engine.accept))))
+        self._runs.append(
+            asyncio.create_task(channel.run(self._counted(self.engine.accept)))
+        )
 
     def _counted(self, accept: Accept) -> Accept:
         async def counted(inbound: Inbound) -> bool:
@@ -130,10 +136,14 @@ class Stage:
         return self.drivers[0]
 
     @asynccontextmanager
-    async def agent(self, *, last_words: LastWords | None = None, near: bool = True) -> AsyncIterator[Agent]:
-        """An instance on all platforms, connected. At the end it stops in good order, unless it crashed.
+    async def agent(
+        self, *, last_words: LastWords | None = None, near: bool = True
+    ) -> AsyncIterator[Agent]:
+        """An instance on all platforms, connected. At the end it stops in good order,
+        unless it crashed.
 
-        `near` is False where the platforms' servers run in another process, which then waits by itself.
+        `near` is False where the platforms' servers run in another process, which then
+        waits by itself.
         """
         instance = uuid7()
         for driver in self.drivers:
@@ -145,10 +155,22 @@ class Stage:
         async with AsyncExitStack() as stack:
             database = await stack.enter_async_context(open_database(self.database_url))
             pipe = await stack.enter_async_context(open_redis(self.redis_url))
-            ports = await wire(database, pipe, self.model, channels, instance=instance, lease=self.lease)
+            ports = await wire(
+                database,
+                pipe,
+                self.model,
+                channels,
+                instance=instance,
+                lease=self.lease,
+            )
             if last_words is not None:
                 ports = replace(ports, deliveries=last_words(ports.deliveries))
-            options = Options(MODEL, beat_seconds=self.beat, lease_seconds=self.lease, drain_seconds=2.0)
+            options = Options(
+                MODEL,
+                beat_seconds=self.beat,
+                lease_seconds=self.lease,
+                drain_seconds=2.0,
+            )
             agent = Agent(await Engine(ports, options).__aenter__(), ports, database)
             try:
                 await self._connect(agent, channels, near=near)
@@ -160,16 +182,22 @@ class Stage:
                 if not agent.crashed:
                     await agent.engine.stop()
 
-    async def _connect(self, agent: Agent, channels: list[Channel], *, near: bool) -> None:
+    async def _connect(
+        self, agent: Agent, channels: list[Channel], *, near: bool
+    ) -> None:
         """Platforms that forget whoever was not there are waited for."""
         before = [connections(driver) if near else None for driver in self.drivers]
         for channel in channels:
             agent.listen(channel)
         for driver, known in zip(self.drivers, before, strict=True):
             if known is not None:
-                await self.until(lambda driver=driver, known=known: connections(driver) != known)  # type: ignore[misc]
+                await self.until(
+                    lambda driver=driver, known=known: connections(driver) != known  # type: ignore[misc]
+                )
 
-    async def until(self, condition: Callable[[], object], deadline: float = DEADLINE) -> None:
+    async def until(
+        self, condition: Callable[[], object], deadline: float = DEADLINE
+    ) -> None:
         """Returns once the condition holds; TimeoutError when it does not come true."""
         async with asyncio.timeout(deadline):
             while not condition():
@@ -179,7 +207,9 @@ class Stage:
         """What the agent's messages say, oldest first."""
         return list((driver or self.driver).screen(place))
 
-    async def shows(self, place: Place, *texts: str, driver: Driver | None = None) -> None:
+    async def shows(
+        self, place: Place, *texts: str, driver: Driver | None = None
+    ) -> None:
         """The agent's messages become exactly these."""
         with suppress(TimeoutError):
             await self.until(lambda: self.screen(place, driver) == list(texts))
@@ -202,7 +232,9 @@ class Stage:
         return message
 
     async def applied(self) -> None:
-        """Returns once every running instance has said that it applies all that operators changed."""
+        """Returns once every running instance has said that it applies all that operators
+        changed.
+        """
         async with asyncio.timeout(DEADLINE):
             while not await self.value(_APPLIED):
                 await asyncio.sleep(LOOK)
@@ -213,10 +245,14 @@ class Stage:
 
     async def value(self, sql: str, *arguments: object) -> Any:
         """One value from the database."""
-        return await self._with_connection(lambda connection: connection.fetchval(sql, *arguments))
+        return await self._with_connection(
+            lambda connection: connection.fetchval(sql, *arguments)
+        )
 
     async def set_overlap(self, overlap: Overlap) -> None:
-        """What happens to messages during an answer, on all channels; call it before agents start."""
+        """What happens to messages during an answer, on all channels; call it before agents
+        start.
+        """
         for driver in self.drivers:
             await self.value(
                 "INSERT INTO channel_configs (id, channel_type, settings)"
@@ -227,11 +263,15 @@ class Stage:
 
     async def _last_accepted(self, channel: str) -> Mapping[str, str]:
         rows = await self._with_connection(
-            lambda connection: connection.fetch(STATEMENTS["last_accepted"], channel, 7, 50)
+            lambda connection: connection.fetch(
+                STATEMENTS["last_accepted"], channel, 7, 50
+            )
         )
         return {row["chat_id"]: row["platform_message_id"] for row in rows}
 
-    async def _with_connection(self, ask: Callable[[asyncpg.Connection[asyncpg.Record]], Any]) -> Any:
+    async def _with_connection(
+        self, ask: Callable[[asyncpg.Connection[asyncpg.Record]], Any]
+    ) -> Any:
         connection = await connect(self.database_url)
         try:
             return await ask(connection)

@@ -1,6 +1,7 @@
 """Every scenario runs once on each channel that is not left out of it (see `left_out.py`).
 
-One that names `flag_name` or `setting_name` runs with each flag that is declared, with each setting of a channel.
+One that names `flag_name` or `setting_name` runs with each flag that is declared, with each
+setting of a channel.
 """
 
 from __future__ import annotations
@@ -16,7 +17,10 @@ from tests.conformance.channels import DRIVERS
 from tests.conformance.driver import Driver
 from tests.conformance.omissions import FLAGS_LEFT_OUT, LEFT_OUT, SETTINGS_LEFT_OUT
 
-STEERED = {"flag_name": (DECLARED, FLAGS_LEFT_OUT), "setting_name": (ChannelForm.model_fields, SETTINGS_LEFT_OUT)}
+STEERED = {
+    "flag_name": (DECLARED, FLAGS_LEFT_OUT),
+    "setting_name": (ChannelForm.model_fields, SETTINGS_LEFT_OUT),
+}
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -27,7 +31,12 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     channels = [name for name in DRIVERS if name not in left_out]
     for argument, (names, without) in STEERED.items():
         if argument in metafunc.fixturenames:
-            pairs = [(channel, name) for name in names for channel in channels if channel not in without.get(name, {})]
+            pairs = [
+                (channel, name)
+                for name in names
+                for channel in channels
+                if channel not in without.get(name, {})
+            ]
             metafunc.parametrize(("channel_name", argument), pairs)
             return
     metafunc.parametrize("channel_name", channels)

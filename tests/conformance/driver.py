@@ -1,4 +1,6 @@
-"""What the conformance suite needs of a platform: people who write, and a screen that shows what they see."""
+"""What the conformance suite needs of a platform: people who write, and a screen that shows
+what they see.
+"""
 
 from __future__ import annotations
 
@@ -20,9 +22,11 @@ class Place:
 
 
 class Driver(Protocol):
-    """One platform server on loopback with its people. Made fresh for each test; `start` yields it running.
+    """One platform server on loopback with its people. Made fresh for each test; `start`
+    yields it running.
 
-    The real channel class with the real client library talks to the server; nothing here reaches around it.
+    The real channel class with the real client library talks to the server; nothing here
+    reaches around it.
     """
 
     name: str
@@ -32,7 +36,9 @@ class Driver(Protocol):
         """The platform's server, running."""
 
     def channel(self) -> Channel:
-        """A new channel object signed in to the server: one per agent instance; several may run at once."""
+        """A new channel object signed in to the server: one per agent instance; several may
+        run at once.
+        """
 
     def direct(self, user: str) -> Place:
         """The direct chat with this person."""
@@ -52,9 +58,11 @@ class Driver(Protocol):
         mention: bool = False,
         deliver: int = 1,
     ) -> str:
-        """A person writes; the platform delivers it `deliver` times. Returns the platform's message id.
+        """A person writes; the platform delivers it `deliver` times. Returns the platform's
+        message id.
 
-        While no channel is connected the server keeps it as its platform would (backlog, retries, REST history).
+        While no channel is connected the server keeps it as its platform would (backlog,
+        retries, REST history).
         """
 
     async def redeliver(self, message: str) -> None:
@@ -63,21 +71,29 @@ class Driver(Protocol):
     async def edit(self, message: str, text: str) -> None:
         """The person edits a message."""
 
-    async def command(self, place: Place, name: str, argument: str = "", *, user: str = "ada") -> None:
-        """The person uses the platform's own form of a command (slash command, bot command, typed)."""
+    async def command(
+        self, place: Place, name: str, argument: str = "", *, user: str = "ada"
+    ) -> None:
+        """The person uses the platform's own form of a command (slash command, bot command,
+        typed).
+        """
 
     def screen(self, place: Place) -> Sequence[str]:
-        """The agent's messages in this place as they stand now, oldest first, text as a person reads it
-        (formatting marks may be gone)."""
+        """The agent's messages in this place as they stand now, oldest first, text as a
+        person reads it (formatting marks may be gone)."""
 
     def revisions(self, place: Place) -> int:
-        """How often the platform showed a new state of the agent's messages here (sends, edits, appends)."""
+        """How often the platform showed a new state of the agent's messages here (sends,
+        edits, appends).
+        """
 
     def typing(self, place: Place) -> int:
         """How often the agent showed that it is at work here (typing, status)."""
 
     def limit_chat(self, place: Place, *, retry_after: float, times: int) -> None:
-        """The next `times` outbound calls to this chat are answered with the platform's rate limit."""
+        """The next `times` outbound calls to this chat are answered with the platform's
+        rate limit.
+        """
 
     def fail_next(self, place: Place, *, times: int = 1) -> None:
         """The next `times` outbound calls to this chat fail with the platform's internal error."""

@@ -1,4 +1,5 @@
-"""What people, platforms and models see of what an operator sets: one look at a running agent, again and again.
+"""What people, platforms and models see of what an operator sets: one look at a running
+agent, again and again.
 
 A look has Ada do something in her chat and asserts what comes of it; the next look can follow.
 """
@@ -126,7 +127,9 @@ async def grows(stage: Stage, ada: Place) -> None:
     before = stage.screen(ada)
     stage.model.hold()
     await stage.driver.say(ada, "once upon a time")
-    await stage.until(lambda: len(stage.screen(ada)) > len(before) and "re:" in stage.screen(ada)[-1])
+    await stage.until(
+        lambda: len(stage.screen(ada)) > len(before) and "re:" in stage.screen(ada)[-1]
+    )
     assert "upon" not in stage.screen(ada)[-1]
     stage.model.release()
     await stage.shows(ada, *before, "re: once upon a time")
@@ -134,13 +137,17 @@ async def grows(stage: Stage, ada: Place) -> None:
 
 
 async def comes_whole(stage: Stage, ada: Place) -> None:
-    """While the model writes nothing of it is shown, also when a heartbeat has passed; then all of it in one state."""
+    """While the model writes nothing of it is shown, also when a heartbeat has passed; then
+    all of it in one state.
+    """
     before, revisions = stage.screen(ada), stage.driver.revisions(ada)
     stage.model.hold()
     await stage.driver.say(ada, "once upon a time")
     await stage.model.started.wait()
     began = await stage.value("SELECT now()")
-    while await stage.value("SELECT max(seen_at) < $1::timestamptz + interval '0.2 s' FROM instances", began):
+    while await stage.value(
+        "SELECT max(seen_at) < $1::timestamptz + interval '0.2 s' FROM instances", began
+    ):
         await stage.value("SELECT pg_sleep(0.005)")
     assert before == stage.screen(ada)
     stage.model.release()
@@ -155,16 +162,25 @@ async def offers_commands(stage: Stage, ada: Place) -> None:
     await stage.until(lambda: has_menu(stage.driver) is not False)
     before = len(stage.screen(ada))
     await stage.driver.command(ada, "stop")
-    await stage.until(lambda: stage.screen(ada)[before:] == ["There is nothing to stop."])
+    await stage.until(
+        lambda: stage.screen(ada)[before:] == ["There is nothing to stop."]
+    )
     await stage.settled()
 
 
 async def withholds_commands(stage: Stage, ada: Place) -> None:
-    """They are gone from the menu; used nevertheless they are refused in a sentence; typed they are obeyed."""
+    """They are gone from the menu; used nevertheless they are refused in a sentence; typed
+    they are obeyed.
+    """
     await stage.applied()
     await stage.until(lambda: has_menu(stage.driver) is not True)
-    before, turns = len(stage.screen(ada)), await stage.value("SELECT count(*) FROM turns")
-    if stage.driver.name != "telegram":  # where a command that is chosen is a message like any other
+    before, turns = (
+        len(stage.screen(ada)),
+        await stage.value("SELECT count(*) FROM turns"),
+    )
+    if (
+        stage.driver.name != "telegram"
+    ):  # where a command that is chosen is a message like any other
         await stage.driver.command(ada, "stop")
         await stage.until(lambda: "switched off" in command_refusal(stage.driver, ada))
         assert turns == await stage.value("SELECT count(*) FROM turns")
@@ -183,7 +199,8 @@ async def chooses(stage: Stage, ada: Place) -> None:
 def is_refused_a_model(*allowed: str) -> Look:
     """She may choose none but these, of which the first answers."""
     sentence = (
-        f"test:dear may not be used here; allowed: {', '.join(allowed)}. Choose one with /model, or /model default."
+        f"test:dear may not be used here; allowed: {', '.join(allowed)}. "
+        "Choose one with /model, or /model default."
     )
 
     async def look(stage: Stage, ada: Place) -> None:
@@ -195,11 +212,17 @@ def is_refused_a_model(*allowed: str) -> Look:
 
 async def is_a_stranger(stage: Stage, ada: Place) -> None:
     """She is told her id, and what she wrote is neither stored nor shown to a model."""
-    stored, asked = await stage.value("SELECT count(*) FROM messages"), len(stage.model.asked)
+    stored, asked = (
+        await stage.value("SELECT count(*) FROM messages"),
+        len(stage.model.asked),
+    )
     [said] = await after(stage, ada, "hello")
     account = await stage.value("SELECT channel_user_id FROM users")
     assert said.endswith(f"Please ask whoever runs me to add your id, {account}.")
-    assert (stored, asked) == (await stage.value("SELECT count(*) FROM messages"), len(stage.model.asked))
+    assert (stored, asked) == (
+        await stage.value("SELECT count(*) FROM messages"),
+        len(stage.model.asked),
+    )
 
 
 async def hears_nothing(stage: Stage, ada: Place) -> None:
@@ -207,5 +230,10 @@ async def hears_nothing(stage: Stage, ada: Place) -> None:
     [agent], before = stage.running, stage.screen(ada)
     stored, accepted = await stage.value("SELECT count(*) FROM turns"), agent.accepted
     await stage.driver.say(ada, "hello")
-    await stage.until(lambda: agent.accepted > accepted and not stage.driver.unacknowledged())
-    assert (stored, before) == (await stage.value("SELECT count(*) FROM turns"), stage.screen(ada))
+    await stage.until(
+        lambda: agent.accepted > accepted and not stage.driver.unacknowledged()
+    )
+    assert (stored, before) == (
+        await stage.value("SELECT count(*) FROM turns"),
+        stage.screen(ada),
+    )

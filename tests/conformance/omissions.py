@@ -14,11 +14,16 @@ _WAITS = {"terminal": "a terminal waits for an answer to each line"}
 
 FLAGS_LEFT_OUT: Mapping[str, Mapping[str, str]] = {
     "overlap": _BY_LINE,
-    "enable_slash_commands": {"terminal": "a terminal has no menu; its commands are typed"},
+    "enable_slash_commands": {
+        "terminal": "a terminal has no menu; its commands are typed"
+    },
 }
 """Flags that mean nothing on a channel, and why."""
 
-SETTINGS_LEFT_OUT: Mapping[str, Mapping[str, str]] = {"overlap": _BY_LINE, "deny": _WAITS}
+SETTINGS_LEFT_OUT: Mapping[str, Mapping[str, str]] = {
+    "overlap": _BY_LINE,
+    "deny": _WAITS,
+}
 """Settings that mean nothing on a channel, and why."""
 
 LEFT_OUT: Mapping[str, Mapping[str, str]] = {
@@ -82,11 +87,15 @@ LEFT_OUT: Mapping[str, Mapping[str, str]] = {
     "test_a_command_in_a_thread_is_obeyed": _ALONE,
     # limits
     "test_a_limited_chat_delays_no_other": _ALONE,
-    "test_a_limit_while_an_answer_grows_does_not_leave_it_partial": {"terminal": "a terminal has no rate limit"},
+    "test_a_limit_while_an_answer_grows_does_not_leave_it_partial": {
+        "terminal": "a terminal has no rate limit"
+    },
     "test_a_hanging_model_delays_nobody_else": _ALONE,
     # commands
     "test_a_command_is_answered_while_the_model_hangs": _BY_LINE,
-    "test_stop_cuts_the_answer_and_keeps_what_was_written": {"terminal": "Ctrl-C stops there, not a line"},
+    "test_stop_cuts_the_answer_and_keeps_what_was_written": {
+        "terminal": "Ctrl-C stops there, not a line"
+    },
     # restarts
     "test_an_answer_whose_arrival_was_not_confirmed_is_not_silently_doubled": {
         "terminal": "a terminal confirms nothing, it is written to",
@@ -99,7 +108,9 @@ LEFT_OUT: Mapping[str, Mapping[str, str]] = {
     },
     "test_a_draft_of_an_instance_without_its_lease_does_not_touch_the_finished_answer": _ALONE,
     # linking
-    "test_a_token_that_is_refused_is_named_in_a_sentence": {"terminal": "a terminal has no token"},
+    "test_a_token_that_is_refused_is_named_in_a_sentence": {
+        "terminal": "a terminal has no token"
+    },
     # webhooks
     "test_no_forged_webhook_is_accepted": {"terminal": "a terminal has no webhook"},
     "test_a_stale_webhook_is_not_accepted": {

@@ -1,4 +1,6 @@
-"""What people do, and what goes wrong, on some platforms only: beside the protocol that all drivers have."""
+"""What people do, and what goes wrong, on some platforms only: beside the protocol that all
+drivers have.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,9 @@ MASS_MENTIONS = ("@everyone", "@here", "<!channel>", "<!here>", "<!everyone>")
 
 def connections(driver: Driver) -> int | None:
     """How often somebody connected; None where people need not wait for it."""
-    return driver.server.gateway.identified if isinstance(driver, DiscordDriver) else None
+    return (
+        driver.server.gateway.identified if isinstance(driver, DiscordDriver) else None
+    )
 
 
 async def delete(driver: Driver, message: str) -> None:
@@ -35,44 +39,78 @@ async def delete(driver: Driver, message: str) -> None:
 async def attach(driver: Driver, place: Place, text: str) -> None:
     """Ada writes with a file."""
     if isinstance(driver, DiscordDriver):
-        driver.server.world.say(place.chat, text, user="ada", attachments=[discord_payload("attachment")])
+        driver.server.world.say(
+            place.chat, text, user="ada", attachments=[discord_payload("attachment")]
+        )
     elif isinstance(driver, TelegramDriver):
-        document = {"file_id": "f", "file_unique_id": "u", "file_name": "photo.jpg", "file_size": 120_000}
+        document = {
+            "file_id": "f",
+            "file_unique_id": "u",
+            "file_name": "photo.jpg",
+            "file_size": 120_000,
+        }
         document |= {"mime_type": "image/jpeg"}
         driver._server.say(driver._chat(place), "", document=document, caption=text)
     elif isinstance(driver, SlackDriver):
         files = slack_payload("file_share")["event"]["files"]
-        await driver.server.say(place.chat, driver.server.space.person("ada"), text, files=files)
+        await driver.server.say(
+            place.chat, driver.server.space.person("ada"), text, files=files
+        )
 
 
 async def reply_to_agent(driver: Driver, place: Place, text: str) -> None:
     """Ada replies to the agent's last message here, without a mention."""
     if isinstance(driver, DiscordDriver):
         world = driver.server.world
-        mine = [m for m in world.messages[place.chat] if m["author"]["id"] == world.bot["id"]][-1]
+        mine = [
+            m
+            for m in world.messages[place.chat]
+            if m["author"]["id"] == world.bot["id"]
+        ][-1]
         reference = {"message_id": mine["id"], "channel_id": place.chat}
-        fields: dict[str, Any] = {"type": 19, "message_reference": reference, "referenced_message": mine}
+        fields: dict[str, Any] = {
+            "type": 19,
+            "message_reference": reference,
+            "referenced_message": mine,
+        }
         world.say(place.chat, text, user="ada", **fields)
     elif isinstance(driver, TelegramDriver):
         chat = driver._chat(place)
         last = list(chat.sent.values())[-1]
         me = driver._server.methods.me
-        said = {"message_id": last.id, "date": 0, "chat": chat.describe(), "text": last.text}
-        said["from"] = {key: me[key] for key in ("id", "is_bot", "first_name", "username")}
+        said = {
+            "message_id": last.id,
+            "date": 0,
+            "chat": chat.describe(),
+            "text": last.text,
+        }
+        said["from"] = {
+            key: me[key] for key in ("id", "is_bot", "first_name", "username")
+        }
         driver._server.say(chat, text, thread=place.thread, reply_to_message=said)
     elif isinstance(driver, SlackDriver):
         space = driver.server.space
         last_thread = space.of_agent(place.chat)[-1].thread
-        await driver.server.say(place.chat, space.person("ada"), text, thread=last_thread)
+        await driver.server.say(
+            place.chat, space.person("ada"), text, thread=last_thread
+        )
 
 
 def answers(driver: Driver, place: Place) -> Sequence[str]:
     """The platform's ids of the agent's messages here, oldest first."""
     if isinstance(driver, DiscordDriver):
         world = driver.server.world
-        return [m["id"] for m in world.messages[place.chat] if m["author"]["id"] == world.bot["id"]]
+        return [
+            m["id"]
+            for m in world.messages[place.chat]
+            if m["author"]["id"] == world.bot["id"]
+        ]
     if isinstance(driver, TelegramDriver):
-        return [str(sent.id) for sent in driver._chat(place).sent.values() if sent.thread == place.thread]
+        return [
+            str(sent.id)
+            for sent in driver._chat(place).sent.values()
+            if sent.thread == place.thread
+        ]
     assert isinstance(driver, SlackDriver)
     return [said.ts for said in driver.server.space.of_agent(place.chat)]
 
@@ -87,21 +125,31 @@ async def react(
     user: str = "ada",
     deliver: int = 1,
 ) -> None:
-    """A person gives a thumb to a message, takes one away, or changes it; each is delivered `deliver` times."""
+    """A person gives a thumb to a message, takes one away, or changes it; each is delivered
+    `deliver` times.
+    """
     if isinstance(driver, TelegramDriver):
         number = int(message.rpartition(":")[2])
         driver._server.react(
-            driver._chat(place), number, *([EMOJI[given]] if given else []), user=user, deliver=deliver
+            driver._chat(place),
+            number,
+            *([EMOJI[given]] if given else []),
+            user=user,
+            deliver=deliver,
         )
         return
     for thumb, away in ((taken, True), (given, False)):
         for _ in range(deliver if thumb else 0):
             if isinstance(driver, DiscordDriver):
-                driver.server.world.react(message, EMOJI[thumb or Thumb.UP], user=user, taken=away)
+                driver.server.world.react(
+                    message, EMOJI[thumb or Thumb.UP], user=user, taken=away
+                )
             elif isinstance(driver, SlackDriver):
                 space = driver.server.space
                 name = (thumb or Thumb.UP).value
-                await driver.server.react(place.chat, message, name, user=space.person(user), taken=away)
+                await driver.server.react(
+                    place.chat, message, name, user=space.person(user), taken=away
+                )
 
 
 def let_hear_reactions(driver: Driver, place: Place) -> None:
@@ -122,13 +170,20 @@ async def say_as_bot(driver: Driver, place: Place, text: str) -> None:
         robot = telegram.person("robot") | {"is_bot": True}
         mark = {"type": "mention", "offset": 0, "length": len(BOT_NAME) + 1}
         for author in (robot, driver._server.methods.me):
-            message = telegram.message(chat, author, f"@{BOT_NAME} {text}", entities=[mark])
+            message = telegram.message(
+                chat, author, f"@{BOT_NAME} {text}", entities=[mark]
+            )
             telegram.deliver(message)
         driver._server.delivery.wake()
     elif isinstance(driver, SlackDriver):
-        where = {"channel": place.chat, "channel_type": driver.server.space.kinds[place.chat]}
+        where = {
+            "channel": place.chat,
+            "channel_type": driver.server.space.kinds[place.chat],
+        }
         for name in ("bot_message", "own_message"):
-            event = slack_payload(name)["event"] | where | {"text": f"<@{AGENT}> {text}"}
+            event = (
+                slack_payload(name)["event"] | where | {"text": f"<@{AGENT}> {text}"}
+            )
             await driver.server.emit(event)
 
 
@@ -139,16 +194,24 @@ def lose_answers(driver: Driver, place: Place, *, times: int = 1) -> None:
     elif isinstance(driver, TelegramDriver):
         driver._server.cut("sendMessage", times=times)
     elif isinstance(driver, SlackDriver):
-        fault = Fault("", method="chat.postMessage", chat=place.chat, times=times, lost=True)
+        fault = Fault(
+            "", method="chat.postMessage", chat=place.chat, times=times, lost=True
+        )
         driver.server.space.faults.append(fault)
 
 
 def break_streaming(driver: Driver) -> None:
     """The platform's own way of streaming is refused from now on."""
     if isinstance(driver, TelegramDriver):
-        driver._server.refuse("sendMessageDraft", 400, "Bad Request: drafts are not available")
+        driver._server.refuse(
+            "sendMessageDraft", 400, "Bad Request: drafts are not available"
+        )
     elif isinstance(driver, SlackDriver):
-        driver.server.space.unknown_methods |= {"chat.startStream", "chat.appendStream", "chat.stopStream"}
+        driver.server.space.unknown_methods |= {
+            "chat.startStream",
+            "chat.appendStream",
+            "chat.stopStream",
+        }
 
 
 async def let_stream_die(driver: Driver) -> None:
@@ -163,7 +226,9 @@ def refuse_formatting(driver: Driver) -> None:
         driver._server.refuse_entities = True
     elif isinstance(driver, SlackDriver):
         for method in ("chat.postMessage", "chat.update"):
-            driver.server.space.faults.append(Fault("invalid_blocks", method=method, times=1))
+            driver.server.space.faults.append(
+                Fault("invalid_blocks", method=method, times=1)
+            )
 
 
 def revoke_token(driver: Driver) -> str:
@@ -173,7 +238,10 @@ def revoke_token(driver: Driver) -> str:
         driver.server.gateway.token = "another-token"
         return token
     if isinstance(driver, TelegramDriver):
-        token, driver._server.token = driver._server.token, "700000001:AAF-another_token"
+        token, driver._server.token = (
+            driver._server.token,
+            "700000001:AAF-another_token",
+        )
         return token
     assert isinstance(driver, SlackDriver)
     driver.server.space.refused_tokens[BOT_TOKEN] = "token_revoked"
@@ -194,16 +262,27 @@ def pings(driver: Driver) -> list[str]:
     """The agent's messages that alert many people at once."""
     if isinstance(driver, DiscordDriver):
         world = driver.server.world
-        mine = [m for messages in world.messages.values() for m in messages if m["author"] == world.bot]
+        mine = [
+            m
+            for messages in world.messages.values()
+            for m in messages
+            if m["author"] == world.bot
+        ]
         quiet = {"parse": [], "replied_user": False}
         return [
             m["content"]
             for m in mine
-            if m.get("allowed_mentions") != quiet and _alerts(m["content"], MASS_MENTIONS[:2])
+            if m.get("allowed_mentions") != quiet
+            and _alerts(m["content"], MASS_MENTIONS[:2])
         ]
     if isinstance(driver, SlackDriver):
         space = driver.server.space
-        texts = [t for chat in space.chats for s in space.of_agent(chat) for t in (s.text, s.visible)]
+        texts = [
+            t
+            for chat in space.chats
+            for s in space.of_agent(chat)
+            for t in (s.text, s.visible)
+        ]
         return [text for text in texts if _alerts(text, MASS_MENTIONS[2:])]
     return []
 
@@ -222,15 +301,33 @@ def has_menu(driver: Driver) -> bool | None:
     """Whether the commands stand in the platform's menu; None where a bot can not change it."""
     if isinstance(driver, DiscordDriver):
         return bool(driver.server.world.commands)
-    return bool(driver._server.methods.menu) if isinstance(driver, TelegramDriver) else None
+    return (
+        bool(driver._server.methods.menu)
+        if isinstance(driver, TelegramDriver)
+        else None
+    )
 
 
 def command_refusal(driver: Driver, place: Place) -> str:
-    """What the person alone was shown instead of an answer to the command used last; "": nothing."""
+    """What the person alone was shown instead of an answer to the command used last; "":
+    nothing.
+    """
     if isinstance(driver, DiscordDriver):
-        used = [use for use in driver.server.world.interactions.values() if use.channel == place.chat]
-        return str(((used[-1].response or {}).get("data") or {}).get("content", "")) if used else ""
+        used = [
+            use
+            for use in driver.server.world.interactions.values()
+            if use.channel == place.chat
+        ]
+        return (
+            str(((used[-1].response or {}).get("data") or {}).get("content", ""))
+            if used
+            else ""
+        )
     if isinstance(driver, SlackDriver):
-        alone = [said.visible for said in driver.server.space.of_agent(place.chat) if said.only_for]
+        alone = [
+            said.visible
+            for said in driver.server.space.of_agent(place.chat)
+            if said.only_for
+        ]
         return alone[-1] if alone else ""
     return ""

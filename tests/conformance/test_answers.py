@@ -96,22 +96,33 @@ async def test_the_agent_shows_that_it_is_at_work(stage: Stage) -> None:
         await stage.shows(ada, "re: think hard")
 
 
-async def test_a_long_answer_with_code_across_the_split_loses_nothing(stage: Stage) -> None:
+async def test_a_long_answer_with_code_across_the_split_loses_nothing(
+    stage: Stage,
+) -> None:
     """Every line arrives once and in order, no message is over the limit, every fence is closed."""
     ada = stage.driver.direct("ada")
     size = max(9_000, 3 * min(stage.driver.limit, LONGEST) // 2)
-    lines = [f"    line_{number:05} = compute({number:05})" for number in range(size // 40)]
-    answering(stage, "Here it is:\n\n```python\n" + "\n".join(lines) + "\n```\n\nThat was all.")
+    lines = [
+        f"    line_{number:05} = compute({number:05})" for number in range(size // 40)
+    ]
+    answering(
+        stage,
+        "Here it is:\n\n```python\n" + "\n".join(lines) + "\n```\n\nThat was all.",
+    )
     async with stage.agent():
         await stage.ask(ada, "write a program")
     shown = stage.screen(ada)
-    assert [line.split()[0] for line in lines] == re.findall(r"line_\d{5}", "\n".join(shown))
+    assert [line.split()[0] for line in lines] == re.findall(
+        r"line_\d{5}", "\n".join(shown)
+    )
     assert max(map(len, shown)) <= stage.driver.limit
     assert [0] * len(shown) == [text.count("```") % 2 for text in shown]
     assert "That was all." in shown[-1]
 
 
-async def test_a_long_answer_of_one_word_is_cut_somewhere_and_kept_whole(stage: Stage) -> None:
+async def test_a_long_answer_of_one_word_is_cut_somewhere_and_kept_whole(
+    stage: Stage,
+) -> None:
     """Where there is no good place to cut, it is cut all the same."""
     ada = stage.driver.direct("ada")
     text = "x" * (min(stage.driver.limit, LONGEST) * 2 + 10)
@@ -131,7 +142,9 @@ async def test_broken_markdown_arrives_all_the_same(stage: Stage, kind: str) -> 
     assert words([f"before {BROKEN_MARKDOWN[kind]} after"]) == words(stage.screen(ada))
 
 
-async def test_an_answer_that_the_platform_can_not_format_arrives_plain(stage: Stage) -> None:
+async def test_an_answer_that_the_platform_can_not_format_arrives_plain(
+    stage: Stage,
+) -> None:
     """Refused formatting costs the looks, not the answer."""
     ada = stage.driver.direct("ada")
     answering(stage, "this is **bold** and `code`")
@@ -174,7 +187,9 @@ async def test_a_model_can_not_alert_everyone(stage: Stage) -> None:
     assert [] == pings(stage.driver)
 
 
-async def test_a_platform_without_its_own_streaming_still_shows_growing_answers(stage: Stage) -> None:
+async def test_a_platform_without_its_own_streaming_still_shows_growing_answers(
+    stage: Stage,
+) -> None:
     """Native streaming that is refused is replaced by edits; nothing is lost or doubled."""
     town = stage.driver.group("town")
     answering(stage, "once upon a time")
@@ -187,7 +202,9 @@ async def test_a_platform_without_its_own_streaming_still_shows_growing_answers(
         await stage.shows(town, "once upon a time")
 
 
-async def test_a_stream_that_dies_in_the_middle_is_finished_by_edits(stage: Stage) -> None:
+async def test_a_stream_that_dies_in_the_middle_is_finished_by_edits(
+    stage: Stage,
+) -> None:
     """What the dead stream showed is completed in its place."""
     town = stage.driver.group("town")
     answering(stage, "once upon a time")
@@ -225,7 +242,9 @@ async def test_a_model_that_fails_ends_in_a_sentence(stage: Stage) -> None:
     assert "fine now" == stage.screen(ada)[-1]
 
 
-async def test_an_answer_that_is_cut_in_the_middle_is_kept_and_marked(stage: Stage) -> None:
+async def test_an_answer_that_is_cut_in_the_middle_is_kept_and_marked(
+    stage: Stage,
+) -> None:
     """What the model wrote before it failed stays, with the reason below."""
     ada = stage.driver.direct("ada")
     answering(stage, "half an answer")
@@ -250,4 +269,6 @@ async def test_the_prompt_holds_what_was_written_and_nothing_else(stage: Stage) 
     ada = stage.driver.direct("ada")
     async with stage.agent():
         await stage.ask(ada, "if a < b & c > d: print('*x*') # `code` _y_")
-    assert ("user", "if a < b & c > d: print('*x*') # `code` _y_") == seen[0].messages[-1]
+    assert ("user", "if a < b & c > d: print('*x*') # `code` _y_") == seen[0].messages[
+        -1
+    ]

@@ -39,16 +39,22 @@ async def test_queue_answers_one_by_one(stage: Stage) -> None:
 
 
 async def test_interrupt_cuts_the_answer_and_sees_both(stage: Stage) -> None:
-    """The running answer is kept as it is and marked; the last message is answered with all before it."""
+    """The running answer is kept as it is and marked; the last message is answered with all
+    before it.
+    """
     await stage.set_overlap(Overlap.INTERRUPT)
     first, *_, last = await burst(stage)
     assert first.startswith("re:") and "interrupted by your next message" in first
     assert "re: six" == last
-    assert ["one", *LATER] == [text for text in stage.asked() if not text.startswith("re:")]
+    assert ["one", *LATER] == [
+        text for text in stage.asked() if not text.startswith("re:")
+    ]
 
 
 async def test_a_burst_before_any_answer_keeps_its_order(stage: Stage) -> None:
-    """Twenty messages at once from one person are all stored, in the order in which they were written."""
+    """Twenty messages at once from one person are all stored, in the order in which they
+    were written.
+    """
     ada = stage.driver.direct("ada")
     texts = [f"message {number}" for number in range(20)]
     async with stage.agent() as agent:
@@ -56,7 +62,9 @@ async def test_a_burst_before_any_answer_keeps_its_order(stage: Stage) -> None:
             await stage.driver.say(ada, text)
         await stage.until(lambda: agent.accepted == 20)
         await stage.settled()
-    stored = await stage.value("SELECT array_agg(content ORDER BY seq) FROM messages WHERE role = 'user'")
+    stored = await stage.value(
+        "SELECT array_agg(content ORDER BY seq) FROM messages WHERE role = 'user'"
+    )
     assert texts == stored
     assert "re: message 19" == stage.screen(ada)[-1]
 
@@ -66,7 +74,14 @@ async def test_many_people_at_once_each_get_their_own_answer(stage: Stage) -> No
     people = [f"person{number:02}" for number in range(40)]
     async with stage.agent():
         places = {name: stage.driver.direct(name) for name in people}
-        await asyncio.gather(*(stage.driver.say(places[name], f"I am {name}", user=name) for name in people))
+        await asyncio.gather(
+            *(
+                stage.driver.say(places[name], f"I am {name}", user=name)
+                for name in people
+            )
+        )
         for name in people:
             await stage.shows(places[name], f"re: I am {name}")
-    assert 40 == await stage.value("SELECT count(*) FROM messages WHERE role = 'assistant'")
+    assert 40 == await stage.value(
+        "SELECT count(*) FROM messages WHERE role = 'assistant'"
+    )

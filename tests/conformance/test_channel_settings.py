@@ -1,4 +1,6 @@
-"""What an operator sets for a channel is what people meet there, without a restart, and its return as well."""
+"""What an operator sets for a channel is what people meet there, without a restart, and its
+return as well.
+"""
 
 from __future__ import annotations
 
@@ -37,12 +39,20 @@ def too_fast(whose: str) -> Scenario:
 
 SETTINGS: Mapping[str, Scenario] = {
     "default_model": Scenario("test:other", asks(MODEL), asks("test:other")),
-    "system_prompt": Scenario("Be brief.", says("You are a helpful assistant."), says("Be brief.")),
-    "overlap": Scenario(
-        "queue", answers_burst("re: one", "re: three"), answers_burst("re: one", "re: two", "re: three")
+    "system_prompt": Scenario(
+        "Be brief.", says("You are a helpful assistant."), says("Be brief.")
     ),
-    "greeting": Scenario("I am a robot.", told_anew("re: hello"), told_anew("I am a robot.\n\nre: hello")),
-    "allowed_models": Scenario("test:a,test:b", chooses, is_refused_a_model("test:a", "test:b")),
+    "overlap": Scenario(
+        "queue",
+        answers_burst("re: one", "re: three"),
+        answers_burst("re: one", "re: two", "re: three"),
+    ),
+    "greeting": Scenario(
+        "I am a robot.", told_anew("re: hello"), told_anew("I am a robot.\n\nre: hello")
+    ),
+    "allowed_models": Scenario(
+        "test:a,test:b", chooses, is_refused_a_model("test:a", "test:b")
+    ),
     "allow": Scenario("somebody", told("re: hello"), is_a_stranger),
     "deny": Scenario(HER_ID, told("re: hello"), hears_nothing),
     "user_limit": too_fast("You are"),
@@ -54,13 +64,20 @@ SETTINGS: Mapping[str, Scenario] = {
 @pytest.fixture
 async def desk(stage: Stage) -> AsyncIterator[ChannelDesk]:
     """An operator in another process: the running agent is not told but by the stores."""
-    async with open_database(stage.database_url) as database, open_redis(stage.redis_url) as pipe:
+    async with (
+        open_database(stage.database_url) as database,
+        open_redis(stage.redis_url) as pipe,
+    ):
         yield ChannelDesk(database, pipe, stage.model.check)
 
 
-async def test_every_setting_is_obeyed_and_its_return(stage: Stage, desk: ChannelDesk, setting_name: str) -> None:
+async def test_every_setting_is_obeyed_and_its_return(
+    stage: Stage, desk: ChannelDesk, setting_name: str
+) -> None:
     """Set and taken back while the agent runs: as usual, changed, as usual again."""
-    assert setting_name in SETTINGS, "Say in SETTINGS what people meet with and without this setting."
+    assert setting_name in SETTINGS, (
+        "Say in SETTINGS what people meet with and without this setting."
+    )
     scenario, ada = SETTINGS[setting_name], stage.driver.direct("ada")
     async with stage.agent():
         await scenario.usual(stage, ada)

@@ -57,7 +57,9 @@ async def test_stop_without_an_answer_says_so(stage: Stage) -> None:
         await stage.shows(ada, "re: hello", "There is nothing to stop.")
 
 
-async def test_new_begins_a_conversation_that_knows_nothing_of_the_old(stage: Stage) -> None:
+async def test_new_begins_a_conversation_that_knows_nothing_of_the_old(
+    stage: Stage,
+) -> None:
     """The old one is kept, and no longer shown to the model."""
     ada = stage.driver.direct("ada")
     async with stage.agent():
@@ -92,7 +94,9 @@ async def test_history_shows_what_was_said(stage: Stage) -> None:
         await stage.driver.command(ada, "history", "5")
         await stage.until(lambda: len(stage.screen(ada)) == 2)
     lines = stage.screen(ada)[-1].splitlines()
-    assert ["what a day", "re: what a day"] == [line.partition(": ")[2] for line in lines]
+    assert ["what a day", "re: what a day"] == [
+        line.partition(": ")[2] for line in lines
+    ]
 
 
 async def test_usage_counts_tokens(stage: Stage) -> None:
@@ -116,7 +120,9 @@ async def test_retry_answers_the_last_message_again(stage: Stage) -> None:
         await stage.shows(ada, "re: roll a die", "six")
 
 
-async def test_an_argument_that_makes_no_sense_is_refused_in_a_sentence(stage: Stage) -> None:
+async def test_an_argument_that_makes_no_sense_is_refused_in_a_sentence(
+    stage: Stage,
+) -> None:
     """A person is told what is possible."""
     ada = stage.driver.direct("ada")
     async with stage.agent():
@@ -124,7 +130,9 @@ async def test_an_argument_that_makes_no_sense_is_refused_in_a_sentence(stage: S
         await stage.until(lambda: "A number from 1 to 50" in "".join(stage.screen(ada)))
 
 
-async def test_what_only_looks_like_a_command_is_an_ordinary_message(stage: Stage) -> None:
+async def test_what_only_looks_like_a_command_is_an_ordinary_message(
+    stage: Stage,
+) -> None:
     """People write paths."""
     ada = stage.driver.direct("ada")
     async with stage.agent():
@@ -138,5 +146,7 @@ async def test_a_typed_command_is_one_too(stage: Stage, text: str) -> None:
     ada = stage.driver.direct("ada")
     async with stage.agent():
         await stage.driver.say(ada, text)
-        await stage.until(lambda: "A new conversation begins" in "".join(stage.screen(ada)))
+        await stage.until(
+            lambda: "A new conversation begins" in "".join(stage.screen(ada))
+        )
     assert [] == stage.model.prompts

@@ -1,4 +1,6 @@
-"""The same message never becomes two rows or two answers, whatever the platform repeats, changes or takes back."""
+"""The same message never becomes two rows or two answers, whatever the platform repeats,
+changes or takes back.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,9 @@ async def test_the_same_delivery_four_times_at_once_is_one_answer(stage: Stage) 
     assert (1, 1) == (await users(stage), len(stage.model.prompts))
 
 
-async def test_a_delivery_that_is_repeated_after_the_answer_is_known(stage: Stage) -> None:
+async def test_a_delivery_that_is_repeated_after_the_answer_is_known(
+    stage: Stage,
+) -> None:
     """A repeat that comes late changes nothing."""
     ada = stage.driver.direct("ada")
     async with stage.agent() as agent:
@@ -35,7 +39,9 @@ async def test_a_delivery_that_is_repeated_after_the_answer_is_known(stage: Stag
     assert 2 == await users(stage)
 
 
-async def test_a_delivery_that_is_repeated_after_a_restart_is_known(stage: Stage) -> None:
+async def test_a_delivery_that_is_repeated_after_a_restart_is_known(
+    stage: Stage,
+) -> None:
     """What is known is known to the next process too."""
     ada = stage.driver.direct("ada")
     async with stage.agent():
@@ -49,12 +55,16 @@ async def test_a_delivery_that_is_repeated_after_a_restart_is_known(stage: Stage
 
 
 async def test_two_instances_that_hear_the_same_answer_once(stage: Stage) -> None:
-    """Whoever of two instances takes a message in, and if both do, it has one row and one answer."""
+    """Whoever of two instances takes a message in, and if both do, it has one row and one
+    answer.
+    """
     ada = stage.driver.direct("ada")
     async with stage.agent() as one, stage.agent() as two:
         for number in range(4):
             await stage.driver.say(ada, f"message {number}", deliver=2)
-            await stage.until(lambda number=number: f"re: message {number}" in stage.screen(ada))  # type: ignore[misc]
+            await stage.until(
+                lambda number=number: f"re: message {number}" in stage.screen(ada)  # type: ignore[misc]
+            )
         await stage.settled()
         assert one.accepted + two.accepted >= 8
     assert [f"re: message {number}" for number in range(4)] == stage.screen(ada)
@@ -87,7 +97,9 @@ async def test_an_edit_before_the_answer_is_used(stage: Stage) -> None:
 
 
 async def test_an_edit_that_another_instance_hears_is_used(stage: Stage) -> None:
-    """Whoever writes the answer learns of it, and what stood there already becomes the answer to the newer text."""
+    """Whoever writes the answer learns of it, and what stood there already becomes the
+    answer to the newer text.
+    """
     ada = stage.driver.direct("ada")
     async with stage.agent() as writing:
         stage.model.hold()
@@ -115,7 +127,9 @@ async def test_an_edit_after_the_answer_changes_nothing(stage: Stage) -> None:
     assert ["re: hello", "re: still there?"] == stage.screen(ada)
 
 
-async def test_a_message_that_is_deleted_while_it_waits_is_not_answered(stage: Stage) -> None:
+async def test_a_message_that_is_deleted_while_it_waits_is_not_answered(
+    stage: Stage,
+) -> None:
     """The model never sees it."""
     ada = stage.driver.direct("ada")
     async with stage.agent() as agent:

@@ -30,7 +30,9 @@ async def desk(stage: Stage) -> AsyncIterator[FlagDesk]:
 async def account(stage: Stage, place: Place) -> str:
     """Who speaks in this direct chat, as `channel:id`."""
     owner = "SELECT user_id FROM conversations WHERE chat_id = $1"
-    named = f"SELECT channel_type || ':' || channel_user_id FROM users WHERE id = ({owner})"
+    named = (
+        f"SELECT channel_type || ':' || channel_user_id FROM users WHERE id = ({owner})"
+    )
     return str(await stage.value(named, place.chat))
 
 
@@ -45,19 +47,30 @@ async def herself(stage: Stage, ada: Place, bob: Place) -> Target:
 async def her_half(stage: Stage, ada: Place, bob: Place) -> Target:
     """Half of all people, split so that she is in it and he is not."""
     people = [
-        await stage.value("SELECT person_id FROM users WHERE channel_type || ':' || channel_user_id = $1", name)
+        await stage.value(
+            "SELECT person_id FROM users WHERE channel_type || ':' || channel_user_id = $1",
+            name,
+        )
         for name in (await account(stage, ada), await account(stage, bob))
     ]
     salts = map(str, count())
-    salt = next(salt for salt in salts if bucket_of(salt, people[0]) < edge(50) <= bucket_of(salt, people[1]))
+    salt = next(
+        salt
+        for salt in salts
+        if bucket_of(salt, people[0]) < edge(50) <= bucket_of(salt, people[1])
+    )
     return Target(percentage=50, salt=salt)
 
 
 @pytest.mark.parametrize("hers", [her_chat, herself, her_half])
 async def test_a_rule_is_for_those_whom_it_names(
-    stage: Stage, desk: FlagDesk, hers: Callable[[Stage, Place, Place], Awaitable[Target]]
+    stage: Stage,
+    desk: FlagDesk,
+    hers: Callable[[Stage, Place, Place], Awaitable[Target]],
 ) -> None:
-    """Replies off for one chat, one person, a share of all: Ada is not answered, Bob is; then both again."""
+    """Replies off for one chat, one person, a share of all: Ada is not answered, Bob is;
+    then both again.
+    """
     ada, bob = stage.driver.direct("ada"), stage.driver.direct("bob")
     async with stage.agent():
         await on(stage, ada)
@@ -84,12 +97,20 @@ async def test_a_rule_is_for_one_channel(stage: Stage, desk: FlagDesk) -> None:
         await on(stage, ada)
 
 
-async def test_the_kill_switch_goes_before_all_others(stage: Stage, desk: FlagDesk) -> None:
-    """What is set for a person, a channel, everybody stays, and is obeyed again when the kill switch is removed."""
+async def test_the_kill_switch_goes_before_all_others(
+    stage: Stage, desk: FlagDesk
+) -> None:
+    """What is set for a person, a channel, everybody stays, and is obeyed again when the
+    kill switch is removed.
+    """
     ada = stage.driver.direct("ada")
     async with stage.agent():
         await on(stage, ada)
-        for target in (Target(person=await account(stage, ada)), Target(channel=stage.driver.name), Target()):
+        for target in (
+            Target(person=await account(stage, ada)),
+            Target(channel=stage.driver.name),
+            Target(),
+        ):
             await desk.set("replies", target, True, ADA)
         await desk.set("replies", Target(kill=True), False, ADA)
         await off(stage, ada)

@@ -32,16 +32,24 @@ NOT_HERE = "I am being repaired."
 
 FLAGS: Mapping[str, Scenario] = {
     "replies": Scenario(False, told("re: hello"), told(SWITCHED_OFF)),
-    "maintenance_message": Scenario(NOT_HERE, told(SWITCHED_OFF), told(NOT_HERE), beside={"replies": False}),
+    "maintenance_message": Scenario(
+        NOT_HERE, told(SWITCHED_OFF), told(NOT_HERE), beside={"replies": False}
+    ),
     "streaming": Scenario(False, grows, comes_whole),
     "overlap": Scenario(
-        "queue", answers_burst("re: one", "re: three"), answers_burst("re: one", "re: two", "re: three")
+        "queue",
+        answers_burst("re: one", "re: three"),
+        answers_burst("re: one", "re: two", "re: three"),
     ),
-    "max_conversation_length": Scenario(2, shows("one", "re: one", "two"), shows("re: one", "two")),
+    "max_conversation_length": Scenario(
+        2, shows("one", "re: one", "two"), shows("re: one", "two")
+    ),
     "enable_slash_commands": Scenario(False, offers_commands, withholds_commands),
     "default_model": Scenario("test:other", asks(MODEL), asks("test:other")),
     "fallback_model": Scenario(SPARE, asks(MODEL), asks(MODEL, SPARE), model=Broken),
-    "system_prompt": Scenario("Be brief.", says("You are a helpful assistant."), says("Be brief.")),
+    "system_prompt": Scenario(
+        "Be brief.", says("You are a helpful assistant."), says("Be brief.")
+    ),
 }
 
 
@@ -52,9 +60,13 @@ async def desk(stage: Stage) -> AsyncIterator[FlagDesk]:
         yield desk
 
 
-async def test_every_flag_is_obeyed_and_its_return(stage: Stage, desk: FlagDesk, flag_name: str) -> None:
+async def test_every_flag_is_obeyed_and_its_return(
+    stage: Stage, desk: FlagDesk, flag_name: str
+) -> None:
     """Set and removed for everybody while the agent runs: as usual, changed, as usual again."""
-    assert flag_name in FLAGS, "Say in FLAGS what people meet with and without this flag."
+    assert flag_name in FLAGS, (
+        "Say in FLAGS what people meet with and without this flag."
+    )
     scenario = FLAGS[flag_name]
     stage.model = scenario.model()
     ada = stage.driver.direct("ada")
@@ -68,7 +80,9 @@ async def test_every_flag_is_obeyed_and_its_return(stage: Stage, desk: FlagDesk,
         await scenario.usual(stage, ada)
 
 
-async def test_what_was_said_while_replies_were_off_is_known_afterwards(stage: Stage, desk: FlagDesk) -> None:
+async def test_what_was_said_while_replies_were_off_is_known_afterwards(
+    stage: Stage, desk: FlagDesk
+) -> None:
     """It is kept, and not answered later; the model never sees what was said instead."""
     ada = stage.driver.direct("ada")
     async with stage.agent():
@@ -80,8 +94,12 @@ async def test_what_was_said_while_replies_were_off_is_known_afterwards(stage: S
         assert ["anybody there?", "and now?"] == stage.asked()
 
 
-async def test_without_a_maintenance_message_nothing_is_said(stage: Stage, desk: FlagDesk) -> None:
-    """Messages are kept, their turns are closed, and nobody hears anything until replies are on again."""
+async def test_without_a_maintenance_message_nothing_is_said(
+    stage: Stage, desk: FlagDesk
+) -> None:
+    """Messages are kept, their turns are closed, and nobody hears anything until replies
+    are on again.
+    """
     ada = stage.driver.direct("ada")
     await desk.set("maintenance_message", EVERYBODY, "", ADA)
     async with stage.agent():
@@ -95,24 +113,34 @@ async def test_without_a_maintenance_message_nothing_is_said(stage: Stage, desk:
         assert ["anybody there?", "and now?"] == stage.asked()
 
 
-async def test_what_a_person_chose_goes_before_the_default_model(stage: Stage, desk: FlagDesk) -> None:
+async def test_what_a_person_chose_goes_before_the_default_model(
+    stage: Stage, desk: FlagDesk
+) -> None:
     """Until they take it back; `/model` tells them which default is theirs."""
     ada = stage.driver.direct("ada")
     async with stage.agent():
         await stage.ask(ada, "one")
-        account = await stage.value("SELECT channel_type || ':' || channel_user_id FROM users")
+        account = await stage.value(
+            "SELECT channel_type || ':' || channel_user_id FROM users"
+        )
         await desk.set("default_model", Target(person=account), "test:other", ADA)
         await stage.ask(ada, "/model test:mine")
         await stage.ask(ada, "two")
         await stage.ask(ada, "/model default")
-        assert "From now on the default is used: test:other." == stage.screen(ada)[-1].replace("`", "")
+        assert "From now on the default is used: test:other." == stage.screen(ada)[
+            -1
+        ].replace("`", "")
         await stage.ask(ada, "/model")
-        assert "The default is used: test:other." in stage.screen(ada)[-1].replace("`", "")
+        assert "The default is used: test:other." in stage.screen(ada)[-1].replace(
+            "`", ""
+        )
         await stage.ask(ada, "three")
         assert [MODEL, "test:mine", "test:other"] == stage.model.asked
 
 
-async def test_without_a_fallback_the_person_is_told_what_is_wrong(stage: Stage, desk: FlagDesk) -> None:
+async def test_without_a_fallback_the_person_is_told_what_is_wrong(
+    stage: Stage, desk: FlagDesk
+) -> None:
     """With one they are answered, and the stored answer names it and not the model that failed."""
     ada = stage.driver.direct("ada")
     stage.model = Broken()

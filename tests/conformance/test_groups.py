@@ -1,4 +1,6 @@
-"""Among people the agent speaks when it is meant, knows who is who, and stays in the right place."""
+"""Among people the agent speaks when it is meant, knows who is who, and stays in the right
+place.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,9 @@ async def test_in_a_group_talk_among_people_is_not_answered(stage: Stage) -> Non
         await stage.driver.say(town, "lunch?", user="ada")
         await stage.driver.say(town, "yes", user="bob")
         await stage.ask(town, "where?", user="ada", mention=True)
-    assert ["re: Ada: where?"] == [text.replace("ada:", "Ada:") for text in stage.screen(town)]
+    assert ["re: Ada: where?"] == [
+        text.replace("ada:", "Ada:") for text in stage.screen(town)
+    ]
     assert 1 == len(stage.asked())
 
 
@@ -43,27 +47,43 @@ async def test_two_people_in_one_thread_share_a_conversation(stage: Stage) -> No
     async with stage.agent():
         await stage.ask(plans, "I like tea", user="ada", mention=True)
         await stage.ask(plans, "I like coffee", user="bob", mention=True)
-    assert ["ada: i like tea", "re: ada: i like tea", "bob: i like coffee"] == [text.lower() for text in stage.asked()]
+    assert ["ada: i like tea", "re: ada: i like tea", "bob: i like coffee"] == [
+        text.lower() for text in stage.asked()
+    ]
     assert 1 == await stage.value("SELECT count(*) FROM conversations")
 
 
 async def test_threads_are_conversations_of_their_own(stage: Stage) -> None:
-    """What is said in one thread is not known in another, and each answer lands where it was asked."""
+    """What is said in one thread is not known in another, and each answer lands where it
+    was asked.
+    """
     town = stage.driver.group("town")
-    plans, jokes = stage.driver.thread(town, "plans"), stage.driver.thread(town, "jokes")
+    plans, jokes = (
+        stage.driver.thread(town, "plans"),
+        stage.driver.thread(town, "jokes"),
+    )
     async with stage.agent():
         await stage.ask(plans, "about plans", mention=True)
         await stage.ask(jokes, "about jokes", mention=True)
         assert 1 == len(stage.asked())
-        assert ["about plans"] == [text.rpartition(": ")[2] for text in stage.screen(plans)]
-        assert ["about jokes"] == [text.rpartition(": ")[2] for text in stage.screen(jokes)]
+        assert ["about plans"] == [
+            text.rpartition(": ")[2] for text in stage.screen(plans)
+        ]
+        assert ["about jokes"] == [
+            text.rpartition(": ")[2] for text in stage.screen(jokes)
+        ]
         assert [] == stage.screen(town)
 
 
-async def test_answers_that_grow_at_the_same_time_stay_in_their_threads(stage: Stage) -> None:
+async def test_answers_that_grow_at_the_same_time_stay_in_their_threads(
+    stage: Stage,
+) -> None:
     """Two threads that are answered side by side do not mix."""
     town = stage.driver.group("town")
-    plans, jokes = stage.driver.thread(town, "plans"), stage.driver.thread(town, "jokes")
+    plans, jokes = (
+        stage.driver.thread(town, "plans"),
+        stage.driver.thread(town, "jokes"),
+    )
     async with stage.agent():
         stage.model.hold()
         await stage.driver.say(plans, "alpha", mention=True)
@@ -76,7 +96,9 @@ async def test_answers_that_grow_at_the_same_time_stay_in_their_threads(stage: S
     assert (1, 1) == (len(stage.screen(plans)), len(stage.screen(jokes)))
 
 
-async def test_a_group_and_a_direct_chat_are_conversations_of_their_own(stage: Stage) -> None:
+async def test_a_group_and_a_direct_chat_are_conversations_of_their_own(
+    stage: Stage,
+) -> None:
     """What somebody told the agent directly is not known among others."""
     ada, town = stage.driver.direct("ada"), stage.driver.group("town")
     async with stage.agent():
@@ -102,6 +124,8 @@ async def test_a_command_in_a_thread_is_obeyed(stage: Stage) -> None:
     async with stage.agent():
         await stage.ask(plans, "remember this", mention=True)
         await stage.driver.command(plans, "new")
-        await stage.until(lambda: "A new conversation begins" in "".join(stage.screen(plans)))
+        await stage.until(
+            lambda: "A new conversation begins" in "".join(stage.screen(plans))
+        )
         await stage.ask(plans, "what do you remember?", mention=True)
     assert 1 == len(stage.asked())

@@ -25,10 +25,14 @@ async def test_odd_text_is_stored_exactly(stage: Stage, kind: str) -> None:
     async with stage.agent():
         await stage.ask(ada, ODD[kind])
     assert [ODD[kind]] == stage.asked()
-    assert ODD[kind] == await stage.value("SELECT content FROM messages WHERE role = 'user'")
+    assert ODD[kind] == await stage.value(
+        "SELECT content FROM messages WHERE role = 'user'"
+    )
 
 
-async def test_a_message_that_is_too_long_is_refused_with_the_limit(stage: Stage) -> None:
+async def test_a_message_that_is_too_long_is_refused_with_the_limit(
+    stage: Stage,
+) -> None:
     """Nothing of it is stored, and the next one is answered."""
     ada = stage.driver.direct("ada")
     async with stage.agent():
@@ -76,4 +80,6 @@ async def test_only_white_space_is_not_answered_by_the_model(stage: Stage) -> No
     async with stage.agent():
         await stage.driver.say(ada, " \n\t ")
         await stage.ask(ada, "a question")
-    assert [["a question"]] == [[text for _, text in prompt.messages] for prompt in stage.model.prompts]
+    assert [["a question"]] == [
+        [text for _, text in prompt.messages] for prompt in stage.model.prompts
+    ]

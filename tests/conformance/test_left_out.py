@@ -16,7 +16,9 @@ SCENARIO = re.compile(r"^async def (test_\w+)\(\s*(?:stage|driver)\b", re.MULTIL
 def scenarios() -> set[str]:
     """Every test that runs on each channel."""
     files = Path(__file__).parent.glob("test_*.py")
-    return {name for file in files for name in SCENARIO.findall(file.read_text("utf-8"))}
+    return {
+        name for file in files for name in SCENARIO.findall(file.read_text("utf-8"))
+    }
 
 
 def test_what_is_left_out_exists() -> None:
@@ -34,12 +36,20 @@ def test_channels_are_left_out_for_a_reason() -> None:
 
 def test_flags_and_settings_are_left_out_of_the_terminal_alone() -> None:
     """Each that is named exists, and is shown on all platforms."""
-    for names, without in ((DECLARED, FLAGS_LEFT_OUT), (ChannelForm.model_fields, SETTINGS_LEFT_OUT)):
+    for names, without in (
+        (DECLARED, FLAGS_LEFT_OUT),
+        (ChannelForm.model_fields, SETTINGS_LEFT_OUT),
+    ):
         assert set() == set(without) - set(names)
-        assert [["terminal"]] * len(without) == [[*channels] for channels in without.values()]
+        assert [["terminal"]] * len(without) == [
+            [*channels] for channels in without.values()
+        ]
 
 
 def test_every_channel_plays_forty_scenarios() -> None:
     """Parameters of a scenario are not counted."""
-    played = {name: sum(name not in LEFT_OUT.get(test, {}) for test in scenarios()) for name in DRIVERS}
+    played = {
+        name: sum(name not in LEFT_OUT.get(test, {}) for test in scenarios())
+        for name in DRIVERS
+    }
     assert [] == [f"{name}: {count}" for name, count in played.items() if count < 40]

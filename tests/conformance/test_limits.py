@@ -10,9 +10,14 @@ OTHERS = 20
 
 
 async def test_a_limited_chat_delays_no_other(stage: Stage) -> None:
-    """While one chat waits out its limit twenty others are answered; no call comes early; nothing is lost."""
+    """While one chat waits out its limit twenty others are answered; no call comes early;
+    nothing is lost.
+    """
     slow = stage.driver.direct("slow")
-    others = {f"other{number:02}": stage.driver.direct(f"other{number:02}") for number in range(OTHERS)}
+    others = {
+        f"other{number:02}": stage.driver.direct(f"other{number:02}")
+        for number in range(OTHERS)
+    }
     async with stage.agent():
         stage.driver.limit_chat(slow, retry_after=3.0, times=2)
         await stage.driver.say(slow, "to the slow one", user="slow")
@@ -26,10 +31,14 @@ async def test_a_limited_chat_delays_no_other(stage: Stage) -> None:
     assert 0 == stage.driver.early_calls()
 
 
-async def test_a_limit_while_an_answer_grows_does_not_leave_it_partial(stage: Stage) -> None:
+async def test_a_limit_while_an_answer_grows_does_not_leave_it_partial(
+    stage: Stage,
+) -> None:
     """Edits that are refused are dropped, the whole answer is not: it stands there once."""
     ada = stage.driver.direct("ada")
-    stage.model.said = lambda prompt: "once upon a time " + "and so on " * 300 + "the end"
+    stage.model.said = lambda prompt: (
+        "once upon a time " + "and so on " * 300 + "the end"
+    )
     async with stage.agent():
         stage.model.hold()
         await stage.driver.say(ada, "a story")
@@ -38,7 +47,11 @@ async def test_a_limit_while_an_answer_grows_does_not_leave_it_partial(stage: St
         stage.model.release()
         await stage.settled()
     text = " ".join(stage.screen(ada))
-    assert (1, 300, 1) == (text.count("once upon"), text.count("and so on"), text.count("the end"))
+    assert (1, 300, 1) == (
+        text.count("once upon"),
+        text.count("and so on"),
+        text.count("the end"),
+    )
     assert 0 == stage.driver.early_calls()
 
 
@@ -50,13 +63,17 @@ async def test_the_platforms_own_trouble_costs_no_answer(stage: Stage) -> None:
         await stage.driver.say(ada, "hello")
         await stage.settled()
         await stage.ask(ada, "and again")
-    assert ["re: hello", "re: and again"] == [text.splitlines()[-1] for text in stage.screen(ada)]
+    assert ["re: hello", "re: and again"] == [
+        text.splitlines()[-1] for text in stage.screen(ada)
+    ]
 
 
 async def test_a_platform_that_is_down_for_long_gets_the_answer_later(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """More failures than one delivery bears: the answer stays open and is delivered by the next sweep."""
+    """More failures than one delivery bears: the answer stays open and is delivered by the
+    next sweep.
+    """
     monkeypatch.setattr("agent.conversation.delivery.FIRST_PAUSE", 0.01)
     ada = stage.driver.direct("ada")
     async with stage.agent():
@@ -68,7 +85,10 @@ async def test_a_platform_that_is_down_for_long_gets_the_answer_later(
 async def test_a_hanging_model_delays_nobody_else(stage: Stage) -> None:
     """One person's answer does not come; the others' do."""
     slow = stage.driver.direct("slow")
-    others = {f"other{number:02}": stage.driver.direct(f"other{number:02}") for number in range(5)}
+    others = {
+        f"other{number:02}": stage.driver.direct(f"other{number:02}")
+        for number in range(5)
+    }
     stage.model.hangs_on = "forever"
     async with stage.agent() as agent:
         await stage.driver.say(slow, "take forever", user="slow")

@@ -15,11 +15,18 @@ from tests.conformance.channels import DRIVERS
 from tests.conformance.driver import Driver
 from tests.conformance.platform_extras import revoke_token
 
-PAIRS = [("discord", "telegram"), ("telegram", "slack"), ("slack", "terminal"), ("terminal", "discord")]
+PAIRS = [
+    ("discord", "telegram"),
+    ("telegram", "slack"),
+    ("slack", "terminal"),
+    ("terminal", "discord"),
+]
 
 
 @pytest.fixture(params=PAIRS, ids="-".join)
-async def both(request: pytest.FixtureRequest, database_url: str, redis_url: str) -> AsyncIterator[Stage]:
+async def both(
+    request: pytest.FixtureRequest, database_url: str, redis_url: str
+) -> AsyncIterator[Stage]:
     """Two platforms at once, one agent on both."""
     drivers = [DRIVERS[name]() for name in request.param]
     async with AsyncExitStack() as stack:
@@ -38,8 +45,12 @@ async def code_from(stage: Stage, driver: Driver) -> str:
     return found[1]
 
 
-async def test_a_code_joins_two_accounts_and_the_conversation_goes_on(both: Stage) -> None:
-    """What was said on the first channel is known on the second, and the chosen model answers there too."""
+async def test_a_code_joins_two_accounts_and_the_conversation_goes_on(
+    both: Stage,
+) -> None:
+    """What was said on the first channel is known on the second, and the chosen model
+    answers there too.
+    """
     first, second = both.drivers
     async with both.agent():
         await both.ask(first.direct("ada"), "my cat is called Tom")
@@ -50,8 +61,14 @@ async def test_a_code_joins_two_accounts_and_the_conversation_goes_on(both: Stag
         await second.command(there, "link", code)
         await both.until(lambda: "one now" in "".join(both.screen(there, second)))
         await second.say(there, "what is it called?")
-        await both.until(lambda: "re: what is it called?" in "".join(both.screen(there, second)))
-    assert ["my cat is called Tom", "re: my cat is called Tom", "what is it called?"] == both.asked()
+        await both.until(
+            lambda: "re: what is it called?" in "".join(both.screen(there, second))
+        )
+    assert [
+        "my cat is called Tom",
+        "re: my cat is called Tom",
+        "what is it called?",
+    ] == both.asked()
     assert "test:clever" == both.model.asked[-1]
     assert 1 == await both.value("SELECT count(DISTINCT person_id) FROM users")
 
@@ -67,7 +84,9 @@ async def test_a_code_is_good_once_and_a_wrong_one_never(both: Stage) -> None:
         for answer in ("one now", "not valid"):
             known = len(both.screen(there, second))
             await second.command(there, "link", code)
-            await both.until(lambda known=known: len(both.screen(there, second)) > known)  # type: ignore[misc]
+            await both.until(
+                lambda known=known: len(both.screen(there, second)) > known  # type: ignore[misc]
+            )
             assert answer in both.screen(there, second)[-1]
 
 

@@ -20,7 +20,9 @@ SECRET = "the-cat-is-called-Tom"
 
 @pytest.fixture
 async def lines(caplog: pytest.LogCaptureFixture) -> AsyncIterator[list[str]]:
-    """What the agent logs through structlog, whatever its level; `caplog` has what goes the standard way."""
+    """What the agent logs through structlog, whatever its level; `caplog` has what goes the
+    standard way.
+    """
     caught: list[str] = []
 
     def keep(_logger: object, _method: str, event: EventDict) -> str:
@@ -40,7 +42,9 @@ async def lines(caplog: pytest.LogCaptureFixture) -> AsyncIterator[list[str]]:
 async def test_no_log_line_shows_a_message_or_a_token(
     stage: Stage, lines: list[str], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A conversation full of trouble leaves lines, and none of them tells what was said or how to sign in."""
+    """A conversation full of trouble leaves lines, and none of them tells what was said or
+    how to sign in.
+    """
     ada = stage.driver.direct("ada")
     async with stage.agent() as agent:
         await stage.ask(ada, f"{SECRET} 1")
@@ -56,7 +60,9 @@ async def test_no_log_line_shows_a_message_or_a_token(
         await agent.crash()
     said = [*lines, *map(logging.Formatter().format, caplog.records)]
     assert said != []
-    told = [line for line in said for secret in (SECRET, *secrets(stage)) if secret in line]
+    told = [
+        line for line in said for secret in (SECRET, *secrets(stage)) if secret in line
+    ]
     assert [] == told
 
 

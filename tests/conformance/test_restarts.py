@@ -1,4 +1,6 @@
-"""Whenever an instance ends, nothing that was accepted is lost, and nothing is silently said twice."""
+"""Whenever an instance ends, nothing that was accepted is lost, and nothing is silently
+said twice.
+"""
 
 from __future__ import annotations
 
@@ -29,18 +31,30 @@ class Mute:
         if self._places:
             await self._deliveries.placed(turn, placed)
 
-    async def done(self, turns: Sequence[UUID], placed: Placed | None, *, failed: str | None = None) -> None:
+    async def done(
+        self, turns: Sequence[UUID], placed: Placed | None, *, failed: str | None = None
+    ) -> None:
         """Never comes to an end."""
         self.reached.set()
         await asyncio.Event().wait()
 
 
 def stands_once(stage: Stage, place: Place, answer: str) -> None:
-    """The answer stands there once; what else stands there says of itself that it may be a repeat."""
+    """The answer stands there once; what else stands there says of itself that it may be a
+    repeat.
+    """
     screen = stage.screen(place)
     plain = [text for text in screen if text == answer]
-    labelled = [text for text in screen if text.endswith(answer) and any(label in text for label in LABELS)]
-    assert len(plain) <= 1 and plain + labelled and len(plain) + len(labelled) == len(screen), screen
+    labelled = [
+        text
+        for text in screen
+        if text.endswith(answer) and any(label in text for label in LABELS)
+    ]
+    assert (
+        len(plain) <= 1
+        and plain + labelled
+        and len(plain) + len(labelled) == len(screen)
+    ), screen
 
 
 async def test_a_restart_between_accept_and_answer_answers_once(stage: Stage) -> None:
@@ -75,12 +89,18 @@ async def test_a_restart_while_an_answer_grows_leaves_one_answer(stage: Stage) -
     assert 1 == len(answers)
 
 
-async def test_a_restart_between_finishing_and_recording_leaves_one_answer(stage: Stage) -> None:
-    """The answer arrived but nobody knows: it is edited or recognised, else labelled, never silently doubled."""
+async def test_a_restart_between_finishing_and_recording_leaves_one_answer(
+    stage: Stage,
+) -> None:
+    """The answer arrived but nobody knows: it is edited or recognised, else labelled, never
+    silently doubled.
+    """
     ada = stage.driver.direct("ada")
     stage.model.said = lambda prompt: "well"
     mutes: list[Mute] = []
-    async with stage.agent(last_words=lambda real: _muted(mutes, real, places=True)) as agent:
+    async with stage.agent(
+        last_words=lambda real: _muted(mutes, real, places=True)
+    ) as agent:
         await stage.driver.say(ada, "how are you?")
         await mutes[0].reached.wait()
         await agent.crash()
@@ -89,12 +109,16 @@ async def test_a_restart_between_finishing_and_recording_leaves_one_answer(stage
     stands_once(stage, ada, "well")
 
 
-async def test_a_restart_when_not_even_the_place_was_recorded_leaves_one_answer(stage: Stage) -> None:
+async def test_a_restart_when_not_even_the_place_was_recorded_leaves_one_answer(
+    stage: Stage,
+) -> None:
     """Without any trace of what was sent, the platform is asked, or the text is labelled."""
     ada = stage.driver.direct("ada")
     stage.model.said = lambda prompt: "well"
     mutes: list[Mute] = []
-    async with stage.agent(last_words=lambda real: _muted(mutes, real, places=False)) as agent:
+    async with stage.agent(
+        last_words=lambda real: _muted(mutes, real, places=False)
+    ) as agent:
         await stage.driver.say(ada, "how are you?")
         await mutes[0].reached.wait()
         await agent.crash()
@@ -108,7 +132,9 @@ def _muted(mutes: list[Mute], real: Deliveries, *, places: bool) -> Mute:
     return mutes[-1]
 
 
-async def test_an_answer_whose_arrival_was_not_confirmed_is_not_silently_doubled(stage: Stage) -> None:
+async def test_an_answer_whose_arrival_was_not_confirmed_is_not_silently_doubled(
+    stage: Stage,
+) -> None:
     """The line is cut after the platform took the message: it is recognised, else labelled."""
     ada = stage.driver.direct("ada")
     stage.model.said = lambda prompt: "well"
@@ -119,7 +145,9 @@ async def test_an_answer_whose_arrival_was_not_confirmed_is_not_silently_doubled
 
 
 async def test_a_graceful_stop_hands_over_at_once(stage: Stage) -> None:
-    """An instance that is stopped while it answers leaves the work to another, long before the lease ends."""
+    """An instance that is stopped while it answers leaves the work to another, long before
+    the lease ends.
+    """
     ada = stage.driver.direct("ada")
     stage.lease = 3600.0
     stage.model.hesitates = True
@@ -161,7 +189,9 @@ async def test_a_restart_keeps_the_conversation(stage: Stage) -> None:
     assert ["my name is Ada", "re: my name is Ada", "what is my name?"] == stage.asked()
 
 
-async def test_ten_minutes_of_backlog_are_answered_in_order_and_once(stage: Stage) -> None:
+async def test_ten_minutes_of_backlog_are_answered_in_order_and_once(
+    stage: Stage,
+) -> None:
     """What people wrote while nobody ran is not lost, not doubled, and not out of order."""
     await stage.set_overlap(Overlap.QUEUE)
     places = {name: stage.driver.direct(name) for name in ("ada", "bob", "eve")}
@@ -174,13 +204,19 @@ async def test_ten_minutes_of_backlog_are_answered_in_order_and_once(stage: Stag
     await wait_out_retries(stage.driver, 600.0)
     async with stage.agent():
         for place in places.values():
-            await stage.shows(place, "re: hello", *(f"re: message {number}" for number in range(4)))
+            await stage.shows(
+                place, "re: hello", *(f"re: message {number}" for number in range(4))
+            )
         await stage.settled()
     assert 15 == await stage.value("SELECT count(*) FROM messages WHERE role = 'user'")
 
 
-async def test_what_is_written_after_a_crash_is_answered_with_what_was_left(stage: Stage) -> None:
-    """The next message does not overtake the one that waits for another instance: both are answered, in order."""
+async def test_what_is_written_after_a_crash_is_answered_with_what_was_left(
+    stage: Stage,
+) -> None:
+    """The next message does not overtake the one that waits for another instance: both are
+    answered, in order.
+    """
     ada = stage.driver.direct("ada")
     async with stage.agent() as agent:
         stage.model.hesitates = True
@@ -198,8 +234,12 @@ async def test_what_is_written_after_a_crash_is_answered_with_what_was_left(stag
     assert ["the first", "the second"] == answered
 
 
-async def test_an_instance_that_is_cut_off_from_its_lease_says_nothing_more(stage: Stage) -> None:
-    """Two instances, one conversation: the second takes over when the first stops beating; one answer stands."""
+async def test_an_instance_that_is_cut_off_from_its_lease_says_nothing_more(
+    stage: Stage,
+) -> None:
+    """Two instances, one conversation: the second takes over when the first stops beating;
+    one answer stands.
+    """
     ada = stage.driver.direct("ada")
     stage.model.hesitates = True
     async with stage.agent() as frozen:
@@ -214,7 +254,9 @@ async def test_an_instance_that_is_cut_off_from_its_lease_says_nothing_more(stag
             stage.model.release()
             await stage.settled()
     stands_once(stage, ada, "re: who answers?")
-    assert 1 == await stage.value("SELECT count(*) FROM messages WHERE role = 'assistant'")
+    assert 1 == await stage.value(
+        "SELECT count(*) FROM messages WHERE role = 'assistant'"
+    )
 
 
 async def test_a_channel_can_be_stopped_at_any_moment(driver: Driver) -> None:
@@ -247,8 +289,12 @@ class Torn(Speaker):
         await asyncio.Event().wait()
 
 
-async def test_a_draft_of_an_instance_without_its_lease_does_not_touch_the_finished_answer(stage: Stage) -> None:
-    """It stops beating while it writes and another finishes; what it goes on to write is not shown."""
+async def test_a_draft_of_an_instance_without_its_lease_does_not_touch_the_finished_answer(
+    stage: Stage,
+) -> None:
+    """It stops beating while it writes and another finishes; what it goes on to write is
+    not shown.
+    """
     stage.model = Torn()
     ada, bob = stage.driver.direct("ada"), stage.driver.direct("bob")
     async with stage.agent() as frozen:

@@ -11,14 +11,20 @@ TURNS = 4
 
 
 async def conversation(stage: Stage, before_each: object) -> None:
-    """Several turns, something happening before each; the model must have seen all that was said."""
+    """Several turns, something happening before each; the model must have seen all that was
+    said.
+    """
     assert callable(before_each)
     ada = stage.driver.direct("ada")
     async with stage.agent():
         for number in range(TURNS):
             before_each()
             await stage.ask(ada, f"message {number}")
-    said = [text for number in range(TURNS) for text in (f"message {number}", f"re: message {number}")]
+    said = [
+        text
+        for number in range(TURNS)
+        for text in (f"message {number}", f"re: message {number}")
+    ]
     assert said[:-1] == stage.asked()
     assert [f"re: message {number}" for number in range(TURNS)] == stage.screen(ada)
 
@@ -30,7 +36,9 @@ async def test_redis_flushed_between_any_two_turns_changes_no_answer(
     await conversation(Stage(database_url, own_redis.url, [driver]), own_redis.flush)
 
 
-async def test_redis_gone_changes_no_answer(driver: Driver, database_url: str, own_redis: Valkey) -> None:
+async def test_redis_gone_changes_no_answer(
+    driver: Driver, database_url: str, own_redis: Valkey
+) -> None:
     """It is only slower."""
     await conversation(Stage(database_url, own_redis.url, [driver]), own_redis.kill)
 
@@ -48,7 +56,9 @@ async def test_while_postgres_is_away_nothing_is_acknowledged_and_nothing_lost(
         own_postgres.kill()
         await driver.say(ada, "meanwhile")
         await stage.until(lambda: agent.offered > agent.accepted)
-        assert driver.unacknowledged() > 0 or driver.name == "discord"  # which has no acknowledgement
+        assert (
+            driver.unacknowledged() > 0 or driver.name == "discord"
+        )  # which has no acknowledgement
         own_postgres.start()
         await stage.shows(ada, "re: before", "re: meanwhile")
         await stage.until(lambda: driver.unacknowledged() == 0)

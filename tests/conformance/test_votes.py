@@ -30,7 +30,9 @@ async def becomes(stage: Stage, **expected: int) -> None:
             await asyncio.sleep(LOOK)
 
 
-async def asked(stage: Stage, place: Place, text: str, answer: str, **options: object) -> str:
+async def asked(
+    stage: Stage, place: Place, text: str, answer: str, **options: object
+) -> str:
     """A person asks and is answered. Returns the platform's id of the answer's last message."""
     stage.model.said = lambda prompt: answer
     await stage.ask(place, text, **options)
@@ -107,7 +109,9 @@ async def test_somebody_who_never_wrote_can_vote_in_a_thread(stage: Stage) -> No
     assert 2 == await stage.value("SELECT count(*) FROM users")
 
 
-async def test_a_thumb_on_an_answer_that_another_instance_wrote_is_counted(stage: Stage) -> None:
+async def test_a_thumb_on_an_answer_that_another_instance_wrote_is_counted(
+    stage: Stage,
+) -> None:
     """Whoever hears of it finds it in the store."""
     ada = stage.driver.direct("ada")
     async with stage.agent() as first:

@@ -1,4 +1,6 @@
-"""What is forged, stale or replayed never becomes a message. The seed of a run is in the test's name."""
+"""What is forged, stale or replayed never becomes a message. The seed of a run is in the
+test's name.
+"""
 
 from __future__ import annotations
 
@@ -60,9 +62,14 @@ def discord(driver: DiscordDriver) -> Hooked:
     server = driver.server
     made: list[Hooked] = []
     channel = Discord(
-        token=server.token, api_url=server.api_url, governor=Governor(), public_url=PUBLIC,
-        public_key=server.public_key, identify_pause=0, now=lambda: made[0].now,
-    )  # fmt: skip
+        token=server.token,
+        api_url=server.api_url,
+        governor=Governor(),
+        public_url=PUBLIC,
+        public_key=server.public_key,
+        identify_pause=0,
+        now=lambda: made[0].now,
+    )
     place = driver.direct("ada")
 
     def genuine(text: str) -> Request:
@@ -76,24 +83,36 @@ def discord(driver: DiscordDriver) -> Hooked:
 
 def telegram(driver: TelegramDriver) -> Hooked:
     server = driver._server
-    channel = Telegram(token=server.token, api_url=server.url, governor=Governor(), public_url=PUBLIC)
+    channel = Telegram(
+        token=server.token, api_url=server.url, governor=Governor(), public_url=PUBLIC
+    )
     chat = server.private("ada")
 
     def genuine(text: str) -> Request:
         message = server.world.message(chat, server.world.person("ada"), text)
-        body = json.dumps({"update_id": message["message_id"], "message": message}).encode()
+        body = json.dumps(
+            {"update_id": message["message_id"], "message": message}
+        ).encode()
         return {"x-telegram-bot-api-secret-token": server.delivery.secret}, body
 
-    return Hooked(channel, genuine, ("x-telegram-bot-api-secret-token",), signs_body=False)
+    return Hooked(
+        channel, genuine, ("x-telegram-bot-api-secret-token",), signs_body=False
+    )
 
 
 def slack(driver: SlackDriver) -> Hooked:
     server = driver.server
     made: list[Hooked] = []
     channel = Slack(
-        bot_token=BOT_TOKEN, app_token=APP_TOKEN, api_url=server.api_url, governor=Governor(),
-        slash_commands=lambda: True, public_url=PUBLIC, signing_secret=SIGNING_SECRET, clock=lambda: made[0].now,
-    )  # fmt: skip
+        bot_token=BOT_TOKEN,
+        app_token=APP_TOKEN,
+        api_url=server.api_url,
+        governor=Governor(),
+        slash_commands=lambda: True,
+        public_url=PUBLIC,
+        signing_secret=SIGNING_SECRET,
+        clock=lambda: made[0].now,
+    )
     place = driver.direct("ada")
 
     def genuine(text: str) -> Request:
@@ -133,18 +152,26 @@ def hook(driver: Driver) -> Hooked:
 
 
 def mutated(request: Request, hooked: Hooked, chance: random.Random) -> Request:
-    """The delivery with one thing wrong: a proof changed, cut, missing or borrowed, or the body touched."""
+    """The delivery with one thing wrong: a proof changed, cut, missing or borrowed, or the
+    body touched.
+    """
     headers, body = dict(request[0]), request[1]
-    kinds = ["flip", "cut", "drop", "swap", "case"] + (["body"] * 3 if hooked.signs_body else [])
+    kinds = ["flip", "cut", "drop", "swap", "case"] + (
+        ["body"] * 3 if hooked.signs_body else []
+    )
     kind, name = chance.choice(kinds), chance.choice(hooked.signatures)
     value = headers[name]
     at = chance.randrange(len(value))
     if kind == "body":
         place = chance.randrange(len(body))
-        return headers, body[:place] + bytes([body[place] ^ (1 << chance.randrange(8))]) + body[place + 1 :]
+        return headers, body[:place] + bytes(
+            [body[place] ^ (1 << chance.randrange(8))]
+        ) + body[place + 1 :]
     if kind == "flip":
         headers[name] = (
-            value[:at] + chance.choice([c for c in "0123456789abcdefXYZ é\0" if c != value[at]]) + value[at + 1 :]
+            value[:at]
+            + chance.choice([c for c in "0123456789abcdefXYZ é\0" if c != value[at]])
+            + value[at + 1 :]
         )
     elif kind == "cut":
         headers[name] = value[:at]
@@ -166,14 +193,18 @@ async def test_no_forged_webhook_is_accepted(driver: Driver, seed: int) -> None:
         hooked.got.clear()
         statuses = set()
         for _ in range(MUTATIONS):
-            statuses.add(await hooked.post(mutated(chance.choice(genuine), hooked, chance)))
+            statuses.add(
+                await hooked.post(mutated(chance.choice(genuine), hooked, chance))
+            )
         assert ({401}, []) == (statuses, hooked.got)
         assert 200 == await hooked.post(genuine[0])
         assert 1 == len(hooked.got)
 
 
 async def test_a_stale_webhook_is_not_accepted(driver: Driver) -> None:
-    """A delivery that was signed more than five minutes ago, or later than now, is somebody's copy."""
+    """A delivery that was signed more than five minutes ago, or later than now, is
+    somebody's copy.
+    """
     hooked = hook(driver)
     async with listening(hooked, hooked.accept):
         hooked.got.clear()
@@ -184,8 +215,12 @@ async def test_a_stale_webhook_is_not_accepted(driver: Driver) -> None:
         assert [] == hooked.got
 
 
-async def test_a_replayed_webhook_is_one_message(driver: Driver, database_url: str, redis_url: str) -> None:
-    """A copy in time is taken as what it is: the same message again, once stored and once answered."""
+async def test_a_replayed_webhook_is_one_message(
+    driver: Driver, database_url: str, redis_url: str
+) -> None:
+    """A copy in time is taken as what it is: the same message again, once stored and once
+    answered.
+    """
     hooked = hook(driver)
     stage = Stage(database_url, redis_url, [driver])
     async with stage.agent() as agent:

@@ -1,4 +1,6 @@
-"""Every implementation of the stores' ports, two instances of each, and a clock that can be moved."""
+"""Every implementation of the stores' ports, two instances of each, and a clock that can be
+moved.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,13 @@ from storage.conversation.leases import PostgresLeases
 from storage.conversation.turns import PostgresTurns
 from storage.postgres import open_database
 from storage.redis import open_redis
-from tests.contract.memory import Memory, MemoryDeliveries, MemoryDesk, MemoryLeases, MemoryTurns
+from tests.contract.memory import (
+    Memory,
+    MemoryDeliveries,
+    MemoryDesk,
+    MemoryLeases,
+    MemoryTurns,
+)
 from tests.support.clock import let_pass
 
 WINDOW = 5
@@ -49,7 +57,9 @@ class Stores:
 @pytest.fixture(params=["memory", "postgres"])
 def truth(request: pytest.FixtureRequest) -> str | None:
     """Where the truth is: a database's URL, or None for this process's memory."""
-    url: str | None = request.getfixturevalue("database_url") if request.param == "postgres" else None
+    url: str | None = (
+        request.getfixturevalue("database_url") if request.param == "postgres" else None
+    )
     return url
 
 
@@ -79,13 +89,17 @@ def _in_memory() -> Stores:
 
 async def _on_postgres(stack: AsyncExitStack, url: str, redis_url: str) -> Member:
     database, instance = await stack.enter_async_context(open_database(url)), uuid7()
-    desk = PostgresDesk(database, await stack.enter_async_context(open_redis(redis_url)))
+    desk = PostgresDesk(
+        database, await stack.enter_async_context(open_redis(redis_url))
+    )
     turns = PostgresTurns(database, instance, WINDOW, lease=LEASE)
     leases = PostgresLeases(database, instance, CHANNELS, lease=LEASE)
     return Member(turns, PostgresDeliveries(database), leases, desk.edit)
 
 
-def inbound(text: str, *, chat: str = "ada", thread: str = "", user: str | None = None) -> Inbound:
+def inbound(
+    text: str, *, chat: str = "ada", thread: str = "", user: str | None = None
+) -> Inbound:
     """A message named by its text; `user` is who writes it in a group."""
     address = Address("test", chat, thread, f"reply to {text}", {"team": "T1"})
     return Inbound(address, text, user or chat, text, user or chat, direct=user is None)
@@ -95,7 +109,9 @@ def new_turn(message: Inbound) -> NewTurn:
     return NewTurn(message, uuid7(), uuid7(), uuid7(), user_known=False)
 
 
-def answer_to(claim: Claim, upto: int, content: str = "fine", **metadata: object) -> Answer:
+def answer_to(
+    claim: Claim, upto: int, content: str = "fine", **metadata: object
+) -> Answer:
     return Answer(claim, uuid7(), uuid7(), upto, content, metadata=metadata)
 
 

@@ -54,7 +54,9 @@ class Conversation:
     lease_until: float = 0.0
     messages: list[Message] = field(default_factory=list)
     turns: list[UUID] = field(default_factory=list)
-    answers: dict[UUID, tuple[Answer, int, float]] = field(default_factory=dict)  # by message id: seq, when
+    answers: dict[UUID, tuple[Answer, int, float]] = field(
+        default_factory=dict
+    )  # by message id: seq, when
 
     def claim(self) -> Claim:
         assert self.fence is not None
@@ -80,13 +82,17 @@ class Memory:
 
     def held(self, claim: Claim) -> Conversation | None:
         conversation = self.conversations.get(claim.conversation)
-        return conversation if conversation and conversation.fence == claim.fence else None
+        return (
+            conversation if conversation and conversation.fence == claim.fence else None
+        )
 
 
 class MemoryTurns:
     """Implements agent.ports.Turns."""
 
-    def __init__(self, memory: Memory, *, window_messages: int = 20, lease: float = 5.0) -> None:
+    def __init__(
+        self, memory: Memory, *, window_messages: int = 20, lease: float = 5.0
+    ) -> None:
         self._memory, self._limit, self._lease = memory, window_messages, lease
 
     async def accept(self, turn: NewTurn) -> Accepted | None:
@@ -95,7 +101,9 @@ class MemoryTurns:
             return None
         key = inbound.address.key
         user = memory.users.setdefault((key[0], inbound.user_id), turn.user)
-        conversation = memory.active.setdefault(key, Conversation(turn.conversation, key))
+        conversation = memory.active.setdefault(
+            key, Conversation(turn.conversation, key)
+        )
         memory.conversations[conversation.id] = conversation
         seq = conversation.asked = conversation.version + 1
         author = None if inbound.direct else inbound.username
@@ -103,8 +111,19 @@ class MemoryTurns:
         conversation.turns.append(name)
         memory.turns[name] = Turn(inbound, user, seq, memory.now, memory.now)
         if mine := conversation.fence is None:
-            conversation.fence, conversation.lease_until = name, memory.now + self._lease
-        return Accepted(name, conversation.id, user, seq, conversation.claim() if mine else None, None, user)
+            conversation.fence, conversation.lease_until = (
+                name,
+                memory.now + self._lease,
+            )
+        return Accepted(
+            name,
+            conversation.id,
+            user,
+            seq,
+            conversation.claim() if mine else None,
+            None,
+            user,
+        )
 
     async def load(self, conversation: UUID) -> Loaded:
         row = self._memory.conversations.get(conversation)
@@ -112,11 +131,15 @@ class MemoryTurns:
             return Loaded(Window(0, ()), ())
         waiting = [m for m in row.messages if m.role == "user" and m.seq > row.answered]
         history = [m for m in row.messages if m not in waiting][-self._limit :]
-        messages = sorted([*history, *waiting], key=lambda message: message.reading_order)
+        messages = sorted(
+            [*history, *waiting], key=lambda message: message.reading_order
+        )
         turns = [(name, self._memory.turns[name]) for name in row.turns]
         return Loaded(
             Window(row.version, tuple(messages)),
-            tuple(_waiting(name, turn) for name, turn in turns if turn.seq > row.answered),
+            tuple(
+                _waiting(name, turn) for name, turn in turns if turn.seq > row.answered
+            ),
         )
 
     async def answer(self, answer: Answer) -> Stored | Outdated | None:
@@ -144,15 +167,24 @@ class MemoryTurns:
         if answer.message_id not in row.answers:
             return None
         goes_on = row.fence == answer.next_fence
-        return Stored(row.answers[answer.message_id][1], row.claim() if goes_on else None)
+        return Stored(
+            row.answers[answer.message_id][1], row.claim() if goes_on else None
+        )
 
 
 def _waiting(name: UUID, turn: Turn) -> Waiting:
     inbound = turn.inbound
     return Waiting(
-        turn.seq, name, inbound.address, turn.user, inbound.user_id, turn.attempts, turn.placed, inbound.direct,
+        turn.seq,
+        name,
+        inbound.address,
         turn.user,
-    )  # fmt: skip
+        inbound.user_id,
+        turn.attempts,
+        turn.placed,
+        inbound.direct,
+        turn.user,
+    )
 
 
 class MemoryDesk:
@@ -163,11 +195,20 @@ class MemoryDesk:
 
     async def edit(self, inbound: Inbound) -> UUID | None:
         turn = self._memory.turns.get(inbound.turn_id)
-        row = next((row for row in self._memory.conversations.values() if inbound.turn_id in row.turns), None)
+        row = next(
+            (
+                row
+                for row in self._memory.conversations.values()
+                if inbound.turn_id in row.turns
+            ),
+            None,
+        )
         if turn is None or row is None or turn.seq <= row.answered:
             return None
         text = "" if inbound.change == "delete" else inbound.text
-        row.messages = [replace(m, content=text) if m.seq == turn.seq else m for m in row.messages]
+        row.messages = [
+            replace(m, content=text) if m.seq == turn.seq else m for m in row.messages
+        ]
         row.version = row.edited = row.version + 1
         return row.id
 
@@ -182,22 +223,41 @@ class MemoryDeliveries:
         if (row := self._memory.turns[turn]).state == "open":
             row.placed = placed
 
-    async def done(self, turns: Sequence[UUID], placed: Placed | None, *, failed: str | None = None) -> None:
+    async def done(
+        self, turns: Sequence[UUID], placed: Placed | None, *, failed: str | None = None
+    ) -> None:
         rows = [self._memory.turns[turn] for turn in turns]
         if placed is None and not failed and any(row.placed for row in rows):
             return
         for row in rows:
             if row.state == "open":
-                row.state, row.placed = ("failed" if failed else "done"), placed or row.placed
+                row.state, row.placed = (
+                    ("failed" if failed else "done"),
+                    placed or row.placed,
+                )
 
 
 class MemoryLeases:
     """Implements agent.ports.Leases."""
 
-    def __init__(self, memory: Memory, instance: UUID, channels: Sequence[str], *, lease: float = 5.0) -> None:
-        self._memory, self._instance, self._channels, self._lease = memory, instance, channels, lease
+    def __init__(
+        self,
+        memory: Memory,
+        instance: UUID,
+        channels: Sequence[str],
+        *,
+        lease: float = 5.0,
+    ) -> None:
+        self._memory, self._instance, self._channels, self._lease = (
+            memory,
+            instance,
+            channels,
+            lease,
+        )
 
-    async def beat(self, claims: Sequence[Claim], turns: Sequence[UUID], epoch: int) -> Beat:
+    async def beat(
+        self, claims: Sequence[Claim], turns: Sequence[UUID], epoch: int
+    ) -> Beat:
         memory = self._memory
         memory.seen[self._instance] = memory.now
         held = [row for claim in claims if (row := memory.held(claim))]
@@ -209,16 +269,23 @@ class MemoryLeases:
             {row.claim().fence: row.asked for row in held},
             {row.claim().fence: row.edited for row in held},
             frozenset(),
-            bereaved=any(seen < memory.now - self._lease for seen in memory.seen.values()),
+            bereaved=any(
+                seen < memory.now - self._lease for seen in memory.seen.values()
+            ),
             epoch=memory.epoch,
         )
 
     async def take_over(self, *, look_back: float) -> list[Claim]:
-        memory, left_over = self._memory, {turn.inbound.address.key for _, turn in self._open(look_back)}
+        memory, left_over = (
+            self._memory,
+            {turn.inbound.address.key for _, turn in self._open(look_back)},
+        )
         taken = [
             row
             for row in memory.conversations.values()
-            if row.key in left_over and row.fence is not None and row.lease_until < memory.now
+            if row.key in left_over
+            and row.fence is not None
+            and row.lease_until < memory.now
         ]
         for row in taken:
             row.fence, row.lease_until = uuid4(), memory.now + self._lease
@@ -228,17 +295,28 @@ class MemoryLeases:
         due = self._memory.now - self._lease
         found = []
         for name, turn in self._open(look_back):
-            row = next(row for row in self._memory.conversations.values() if name in row.turns)
+            row = next(
+                row for row in self._memory.conversations.values() if name in row.turns
+            )
             for answer, _, when in row.answers.values():
                 if answer.answers == turn.seq and when < due and turn.touched < due:
                     turn.touched, turn.attempts = self._memory.now, turn.attempts + 1
                     found.append(self._undelivered(row, turn, answer))
         return found
 
-    def _undelivered(self, row: Conversation, lead: Turn, answer: Answer) -> Undelivered:
-        before = max((a.answers for a, _, _ in row.answers.values() if a.answers < lead.seq), default=0)
+    def _undelivered(
+        self, row: Conversation, lead: Turn, answer: Answer
+    ) -> Undelivered:
+        before = max(
+            (a.answers for a, _, _ in row.answers.values() if a.answers < lead.seq),
+            default=0,
+        )
         turns = [(name, self._memory.turns[name]) for name in row.turns]
-        covered = tuple(name for name, turn in turns if before < turn.seq <= lead.seq and turn.state == "open")
+        covered = tuple(
+            name
+            for name, turn in turns
+            if before < turn.seq <= lead.seq and turn.state == "open"
+        )
         text = delivered(answer.content, answer.metadata)
         placed = self._memory.turns[covered[0]].placed
         return Undelivered(covered, lead.inbound.address, placed, text, lead.attempts)
@@ -247,7 +325,9 @@ class MemoryLeases:
         for turn in turns:
             self._memory.turns[turn].attempts += 1
 
-    async def hand_back(self, claims: Sequence[Claim], attempted: Sequence[UUID]) -> None:
+    async def hand_back(
+        self, claims: Sequence[Claim], attempted: Sequence[UUID]
+    ) -> None:
         for row in (row for claim in claims if (row := self._memory.held(claim))):
             if row.lease_until > self._memory.now:
                 row.lease_until = self._memory.now - 1
@@ -258,7 +338,11 @@ class MemoryLeases:
     def _open(self, look_back: float) -> Iterator[tuple[UUID, Turn]]:
         for name, turn in self._memory.turns.items():
             recent = turn.created > self._memory.now - look_back
-            if turn.state == "open" and recent and turn.inbound.address.channel in self._channels:
+            if (
+                turn.state == "open"
+                and recent
+                and turn.inbound.address.channel in self._channels
+            ):
                 yield name, turn
 
 
@@ -274,7 +358,12 @@ class MemoryCache:
         session = self._sessions.get((inbound.user_id, inbound.address.key))
         if session is None:
             return Arrival(epoch=0)
-        return Arrival(session.user, session.conversation, self._windows.get(session.conversation), 0)
+        return Arrival(
+            session.user,
+            session.conversation,
+            self._windows.get(session.conversation),
+            0,
+        )
 
     async def keep(self, session: Session, window: Window) -> None:
         last = sorted(window.messages, key=lambda message: message.seq)[-self._limit :]
@@ -288,7 +377,10 @@ class MemoryControl:
 
     def __init__(self, memory: Memory) -> None:
         self._memory = memory
-        self._applied: tuple[int, Mapping[str, ChannelSettings]] = (memory.epoch, dict(memory.channels))
+        self._applied: tuple[int, Mapping[str, ChannelSettings]] = (
+            memory.epoch,
+            dict(memory.channels),
+        )
 
     async def observe(self, epoch: int | None) -> None:
         if epoch is not None and epoch != self.epoch:

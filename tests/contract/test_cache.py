@@ -27,7 +27,9 @@ WINDOW = Window(2, (Message(1, "user", "one"), Message(2, "assistant", "re: one"
 @pytest.fixture(params=["memory", "redis"])
 def where(request: pytest.FixtureRequest) -> str | None:
     """A Redis's URL, or None for this process's memory."""
-    url: str | None = request.getfixturevalue("redis_url") if request.param == "redis" else None
+    url: str | None = (
+        request.getfixturevalue("redis_url") if request.param == "redis" else None
+    )
     return url
 
 
@@ -51,7 +53,14 @@ async def test_what_was_kept_comes_back(cache: Cache) -> None:
 
 async def test_the_last_word_counts(cache: Cache) -> None:
     await cache.keep(SESSION, WINDOW)
-    newer = Window(4, (*WINDOW.messages, Message(3, "user", "two"), Message(4, "assistant", "re: two", 3)))
+    newer = Window(
+        4,
+        (
+            *WINDOW.messages,
+            Message(3, "user", "two"),
+            Message(4, "assistant", "re: two", 3),
+        ),
+    )
     await cache.keep(SESSION, newer)
     assert (await cache.arrive(HELLO)).window == newer
 
@@ -63,8 +72,13 @@ async def test_a_new_conversation_of_a_chat_replaces_the_old_one(cache: Cache) -
     assert await cache.arrive(HELLO) == Arrival(USER, newer, Window(2, ()), 0)
 
 
-@pytest.mark.parametrize("address", [Address("test", "room"), Address("test", "ada", "t1"), Address("other", "ada")])
-async def test_a_window_is_never_told_in_another_chat(cache: Cache, address: Address) -> None:
+@pytest.mark.parametrize(
+    "address",
+    [Address("test", "room"), Address("test", "ada", "t1"), Address("other", "ada")],
+)
+async def test_a_window_is_never_told_in_another_chat(
+    cache: Cache, address: Address
+) -> None:
     await cache.keep(SESSION, WINDOW)
     arrival = await cache.arrive(replace(HELLO, address=address))
     assert (arrival.conversation, arrival.window) == (None, None)
@@ -75,7 +89,9 @@ async def test_each_chat_of_a_person_has_its_own_window(cache: Cache) -> None:
     await cache.keep(SESSION, WINDOW)
     await cache.keep(Session(room.key, "ada", USER, conversation), Window(7, ()))
     assert await cache.arrive(HELLO) == Arrival(USER, CONVERSATION, WINDOW, 0)
-    assert await cache.arrive(replace(HELLO, address=room)) == Arrival(USER, conversation, Window(7, ()), 0)
+    assert await cache.arrive(replace(HELLO, address=room)) == Arrival(
+        USER, conversation, Window(7, ()), 0
+    )
 
 
 async def test_the_newest_messages_are_kept_in_reading_order(cache: Cache) -> None:
@@ -105,8 +121,14 @@ MESSAGES = st.builds(
 
 
 @given(st.integers(0, 2**62), st.lists(MESSAGES, max_size=LIMIT).map(tuple))
-@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-async def test_any_window_comes_back_exactly(cache: Cache, version: int, messages: tuple[Message, ...]) -> None:
+@settings(
+    max_examples=50,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+async def test_any_window_comes_back_exactly(
+    cache: Cache, version: int, messages: tuple[Message, ...]
+) -> None:
     """One cache serves all examples: each is replaced by the next."""
     await cache.keep(SESSION, Window(version, messages))
     assert (await cache.arrive(HELLO)).window == Window(version, messages)

@@ -1,4 +1,6 @@
-"""What every control promises: what an operator set is seen at the next change of epoch, and not guessed before."""
+"""What every control promises: what an operator set is seen at the next change of epoch,
+and not guessed before.
+"""
 
 from __future__ import annotations
 
@@ -56,7 +58,9 @@ async def desk(urls: tuple[str, str] | None) -> AsyncIterator[Desk]:
 async def _store(url: str, settings: ChannelSettings) -> None:
     connection = await connect(url)
     async with connection.transaction():
-        await connection.execute(_SET, settings.default_model, settings.system_prompt, settings.overlap.value)
+        await connection.execute(
+            _SET, settings.default_model, settings.system_prompt, settings.overlap.value
+        )
         await connection.execute("UPDATE control_epoch SET epoch = epoch + 1")
     await connection.close()
 
@@ -81,14 +85,18 @@ async def test_other_channels_keep_theirs(desk: Desk) -> None:
 
 
 @pytest.mark.parametrize("epoch", [None, 1])
-async def test_nothing_is_read_when_no_other_epoch_was_seen(desk: Desk, epoch: int | None) -> None:
+async def test_nothing_is_read_when_no_other_epoch_was_seen(
+    desk: Desk, epoch: int | None
+) -> None:
     await desk.set_channel(QUEUE)
     await desk.control.observe(epoch)
     assert desk.control.channel("test") == ChannelSettings()
 
 
 @pytest.mark.parametrize("epoch", [0, 99, -1])
-async def test_an_epoch_that_is_lost_or_unknown_leads_to_the_truth(desk: Desk, epoch: int) -> None:
+async def test_an_epoch_that_is_lost_or_unknown_leads_to_the_truth(
+    desk: Desk, epoch: int
+) -> None:
     await desk.set_channel(QUEUE)
     await desk.control.observe(epoch)
     assert (desk.control.channel("test"), desk.control.epoch) == (QUEUE, 2)

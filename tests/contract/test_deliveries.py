@@ -25,7 +25,9 @@ async def found(stores: Stores) -> list[Undelivered]:
     return list(await stores.other.leases.take_deliveries(look_back=60))
 
 
-async def test_what_stands_on_the_platform_is_known_before_the_answer_is_stored(stores: Stores) -> None:
+async def test_what_stands_on_the_platform_is_known_before_the_answer_is_stored(
+    stores: Stores,
+) -> None:
     claim = await claimed(stores.one, "one")
     await stores.one.deliveries.placed(inbound("one").turn_id, HERE)
     (waiting,) = (await stores.other.turns.load(claim.conversation)).waiting
@@ -40,15 +42,21 @@ async def test_the_last_place_counts(stores: Stores) -> None:
     assert waiting.placed == HERE
 
 
-async def test_an_answer_nobody_delivered_is_found_with_its_place(stores: Stores) -> None:
+async def test_an_answer_nobody_delivered_is_found_with_its_place(
+    stores: Stores,
+) -> None:
     await undelivered(stores)
     await stores.one.deliveries.placed(inbound("one").turn_id, HERE)
     message = inbound("one")
-    assert await found(stores) == [Undelivered((message.turn_id,), message.address, HERE, "fine", 1)]
+    assert await found(stores) == [
+        Undelivered((message.turn_id,), message.address, HERE, "fine", 1)
+    ]
 
 
 @pytest.mark.parametrize("failed", [None, "The chat is gone."])
-async def test_a_closed_turn_is_never_delivered_again(stores: Stores, failed: str | None) -> None:
+async def test_a_closed_turn_is_never_delivered_again(
+    stores: Stores, failed: str | None
+) -> None:
     await undelivered(stores)
     await stores.one.deliveries.done([inbound("one").turn_id], HERE, failed=failed)
     assert await found(stores) == []
@@ -71,20 +79,28 @@ async def test_all_turns_of_an_answer_are_closed_together(stores: Stores) -> Non
     assert await found(stores) == []
 
 
-async def test_an_answer_to_several_messages_is_found_once_and_led_by_the_last(stores: Stores) -> None:
+async def test_an_answer_to_several_messages_is_found_once_and_led_by_the_last(
+    stores: Stores,
+) -> None:
     claim = await claimed(stores.one, "one")
     turns = (inbound("one").turn_id, await waits(stores.one, "two"))
     await stores.one.turns.answer(answer_to(claim, 2))
-    assert await found(stores) == [Undelivered(turns, inbound("two").address, None, "fine", 1)]
+    assert await found(stores) == [
+        Undelivered(turns, inbound("two").address, None, "fine", 1)
+    ]
 
 
-async def test_the_place_of_an_answer_to_several_is_kept_with_the_first(stores: Stores) -> None:
+async def test_the_place_of_an_answer_to_several_is_kept_with_the_first(
+    stores: Stores,
+) -> None:
     """Whoever begins the answer anew covers the first again, but perhaps not the last."""
     claim = await claimed(stores.one, "one")
     turns = (inbound("one").turn_id, await waits(stores.one, "two"))
     await stores.one.deliveries.placed(turns[0], HERE)
     await stores.one.turns.answer(answer_to(claim, 2))
-    assert await found(stores) == [Undelivered(turns, inbound("two").address, HERE, "fine", 1)]
+    assert await found(stores) == [
+        Undelivered(turns, inbound("two").address, HERE, "fine", 1)
+    ]
 
 
 async def test_answers_of_one_conversation_are_found_apart(stores: Stores) -> None:
@@ -120,21 +136,31 @@ async def test_many_deliveries_end_at_once(stores: Stores) -> None:
         claim = await claimed(stores.one, chat, chat=chat)
         await stores.one.turns.answer(answer_to(claim, 1))
     turns = [inbound(chat, chat=chat).turn_id for chat in chats]
-    await asyncio.gather(*(stores.one.deliveries.done([turn], HERE) for turn in turns[:-1]))
+    await asyncio.gather(
+        *(stores.one.deliveries.done([turn], HERE) for turn in turns[:-1])
+    )
     assert [answer.turns for answer in await found(stores)] == [(turns[-1],)]
 
 
-async def test_who_has_nothing_to_say_does_not_close_over_what_somebody_else_placed(stores: Stores) -> None:
-    """An instance that is dead by now recorded its draft late: whoever sweeps finds it, with all its turns."""
+async def test_who_has_nothing_to_say_does_not_close_over_what_somebody_else_placed(
+    stores: Stores,
+) -> None:
+    """An instance that is dead by now recorded its draft late: whoever sweeps finds it,
+    with all its turns.
+    """
     claim = await claimed(stores.one, "one")
     turns = (inbound("one").turn_id, await waits(stores.one, "two"))
     await stores.one.turns.answer(answer_to(claim, 2))
     await stores.other.deliveries.placed(turns[0], HERE)
     await stores.one.deliveries.done(turns, None)
-    assert await found(stores) == [Undelivered(turns, inbound("two").address, HERE, "fine", 1)]
+    assert await found(stores) == [
+        Undelivered(turns, inbound("two").address, HERE, "fine", 1)
+    ]
 
 
-@pytest.mark.parametrize(("placed", "failed"), [(HERE, None), (None, "The chat is gone.")])
+@pytest.mark.parametrize(
+    ("placed", "failed"), [(HERE, None), (None, "The chat is gone.")]
+)
 async def test_who_knows_how_it_ended_closes_over_what_somebody_else_placed(
     stores: Stores, placed: Placed | None, failed: str | None
 ) -> None:

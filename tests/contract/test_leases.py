@@ -1,4 +1,6 @@
-"""What every store of leases promises: what is alive is left alone, what is left over is found by one."""
+"""What every store of leases promises: what is alive is left alone, what is left over is
+found by one.
+"""
 
 from __future__ import annotations
 
@@ -11,37 +13,67 @@ from tests.contract.conftest import LEASE, Stores, answer_to, claimed, inbound, 
 LONG = 3600.0
 
 
-async def test_a_heartbeat_tells_which_claims_are_held_and_up_to_which_message(stores: Stores) -> None:
-    claim, other = await claimed(stores.one, "one"), await claimed(stores.one, "bob's", chat="bob")
+async def test_a_heartbeat_tells_which_claims_are_held_and_up_to_which_message(
+    stores: Stores,
+) -> None:
+    claim, other = (
+        await claimed(stores.one, "one"),
+        await claimed(stores.one, "bob's", chat="bob"),
+    )
     await waits(stores.other, "two")
     beat = await stores.one.leases.beat([claim, other], [], 0)
     assert beat.held == {claim.fence: 2, other.fence: 1}
 
 
-async def test_a_heartbeat_tells_the_version_of_the_last_edit_whatever_came_after_it(stores: Stores) -> None:
-    claim, other = await claimed(stores.one, "one"), await claimed(stores.one, "bob's", chat="bob")
+async def test_a_heartbeat_tells_the_version_of_the_last_edit_whatever_came_after_it(
+    stores: Stores,
+) -> None:
+    claim, other = (
+        await claimed(stores.one, "one"),
+        await claimed(stores.one, "bob's", chat="bob"),
+    )
     await stores.other.edit(replace(inbound("one"), text="won", change="edit"))
     await waits(stores.other, "two")
-    assert (await stores.one.leases.beat([claim, other], [], 0)).edited == {claim.fence: 2, other.fence: 0}
+    assert (await stores.one.leases.beat([claim, other], [], 0)).edited == {
+        claim.fence: 2,
+        other.fence: 0,
+    }
     await stores.other.edit(replace(inbound("two"), change="delete"))
     assert (await stores.one.leases.beat([claim], [], 0)).edited == {claim.fence: 4}
 
 
-async def test_an_edit_of_what_was_answered_is_told_by_no_heartbeat(stores: Stores) -> None:
+async def test_an_edit_of_what_was_answered_is_told_by_no_heartbeat(
+    stores: Stores,
+) -> None:
     claim, second = await claimed(stores.one, "one"), await waits(stores.one, "two")
     stored = await stores.one.turns.answer(answer_to(claim, 1))
     assert isinstance(stored, Stored)
     assert stored.next_claim is not None
-    assert await stores.other.edit(replace(inbound("one"), text="won", change="edit")) is None
-    assert (await stores.one.leases.beat([stored.next_claim], [second], 0)).edited == {stored.next_claim.fence: 0}
+    assert (
+        await stores.other.edit(replace(inbound("one"), text="won", change="edit"))
+        is None
+    )
+    assert (await stores.one.leases.beat([stored.next_claim], [second], 0)).edited == {
+        stored.next_claim.fence: 0
+    }
 
 
-async def test_a_heartbeat_tells_the_epoch_and_is_not_bereaved_alone(stores: Stores) -> None:
+async def test_a_heartbeat_tells_the_epoch_and_is_not_bereaved_alone(
+    stores: Stores,
+) -> None:
     beat = await stores.one.leases.beat([], [], 0)
-    assert (beat.held, beat.edited, beat.stopped, beat.bereaved, beat.epoch) == ({}, {}, frozenset(), False, 1)
+    assert (beat.held, beat.edited, beat.stopped, beat.bereaved, beat.epoch) == (
+        {},
+        {},
+        frozenset(),
+        False,
+        1,
+    )
 
 
-async def test_a_claim_that_ended_or_was_taken_does_not_come_back(stores: Stores) -> None:
+async def test_a_claim_that_ended_or_was_taken_does_not_come_back(
+    stores: Stores,
+) -> None:
     ended = await claimed(stores.one, "one")
     await stores.one.turns.answer(answer_to(ended, 1))
     taken = await claimed(stores.one, "bob's", chat="bob")
@@ -58,7 +90,9 @@ async def test_a_claim_that_is_renewed_is_never_taken(stores: Stores) -> None:
         assert list(await stores.other.leases.take_over(look_back=LONG)) == []
 
 
-async def test_a_claim_of_a_dead_instance_is_taken_under_a_new_fence(stores: Stores) -> None:
+async def test_a_claim_of_a_dead_instance_is_taken_under_a_new_fence(
+    stores: Stores,
+) -> None:
     claim = await claimed(stores.one, "one")
     await stores.let_pass(LEASE + 1)
     (taken,) = await stores.other.leases.take_over(look_back=LONG)
@@ -72,7 +106,10 @@ async def test_only_one_takes_a_claim(stores: Stores) -> None:
         await claimed(stores.one, chat, chat=chat)
     await stores.let_pass(LEASE + 1)
     taken = await asyncio.gather(
-        *(member.leases.take_over(look_back=LONG) for member in (stores.one, stores.other) * 2)
+        *(
+            member.leases.take_over(look_back=LONG)
+            for member in (stores.one, stores.other) * 2
+        )
     )
     claims: list[Claim] = [claim for some in taken for claim in some]
     assert sorted(claim.key[1] for claim in claims) == list("abcdef")
@@ -85,7 +122,9 @@ async def test_a_released_conversation_is_not_taken(stores: Stores) -> None:
     assert list(await stores.other.leases.take_over(look_back=LONG)) == []
 
 
-async def test_what_is_older_than_the_look_back_is_left_for_the_routine(stores: Stores) -> None:
+async def test_what_is_older_than_the_look_back_is_left_for_the_routine(
+    stores: Stores,
+) -> None:
     await claimed(stores.one, "one")
     await stores.let_pass(100)
     assert list(await stores.other.leases.take_over(look_back=50)) == []
@@ -113,7 +152,10 @@ async def test_only_one_takes_a_delivery_and_each_take_counts(stores: Stores) ->
     for attempt in (1, 2):
         await stores.let_pass(LEASE + 1)
         taken = await asyncio.gather(
-            *(member.leases.take_deliveries(look_back=LONG) for member in (stores.one, stores.other) * 2)
+            *(
+                member.leases.take_deliveries(look_back=LONG)
+                for member in (stores.one, stores.other) * 2
+            )
         )
         assert [answer.attempts for some in taken for answer in some] == [attempt]
 
@@ -138,7 +180,10 @@ async def test_what_is_handed_back_is_taken_at_once(stores: Stores) -> None:
     await stores.one.leases.beat([claim], [], 0)
     await stores.one.leases.hand_back([claim], [])
     assert (await stores.other.leases.beat([], [], 0)).bereaved
-    assert [taken.conversation for taken in await stores.other.leases.take_over(look_back=LONG)] == [claim.conversation]
+    assert [
+        taken.conversation
+        for taken in await stores.other.leases.take_over(look_back=LONG)
+    ] == [claim.conversation]
 
 
 async def test_a_claim_that_was_lost_can_not_be_handed_back(stores: Stores) -> None:
@@ -150,17 +195,24 @@ async def test_a_claim_that_was_lost_can_not_be_handed_back(stores: Stores) -> N
     assert (await stores.other.leases.beat([taken], [], 0)).held == {taken.fence: 1}
 
 
-async def test_an_attempt_counts_unless_its_claim_is_handed_back(stores: Stores) -> None:
+async def test_an_attempt_counts_unless_its_claim_is_handed_back(
+    stores: Stores,
+) -> None:
     """Who ends in good order died over nothing; who lost the claim may have."""
     first, second = inbound("one").turn_id, inbound("bob's", chat="bob").turn_id
-    claim, lost = await claimed(stores.one, "one"), await claimed(stores.one, "bob's", chat="bob")
+    claim, lost = (
+        await claimed(stores.one, "one"),
+        await claimed(stores.one, "bob's", chat="bob"),
+    )
     await stores.other.leases.attempt([first])
     await stores.one.leases.attempt([first, second])
     await stores.let_pass(LEASE + 1)
     await stores.one.leases.beat([claim], [], 0)
     await stores.other.leases.take_over(look_back=LONG)
     await stores.one.leases.hand_back([claim, lost], [first, second])
-    loaded = [await stores.other.turns.load(held.conversation) for held in (claim, lost)]
+    loaded = [
+        await stores.other.turns.load(held.conversation) for held in (claim, lost)
+    ]
     assert [1, 1] == [waiting.attempts for one in loaded for waiting in one.waiting]
 
 

@@ -9,30 +9,54 @@ import pytest
 
 from agent.core.messages import Message, Window
 from agent.core.turns import Claim, Loaded, Outdated, Stored, Waiting
-from tests.contract.conftest import WINDOW, Stores, answer_to, claimed, inbound, new_turn, waits
+from tests.contract.conftest import (
+    WINDOW,
+    Stores,
+    answer_to,
+    claimed,
+    inbound,
+    new_turn,
+    waits,
+)
 
 
 async def contents(stores: Stores, claim: Claim) -> list[str]:
-    return [m.content for m in (await stores.other.turns.load(claim.conversation)).window.messages]
+    return [
+        m.content
+        for m in (await stores.other.turns.load(claim.conversation)).window.messages
+    ]
 
 
-# --- accept -----------------------------------------------------------------------------------------------
+# --- accept -------------------------------------------------------------------
 
 
-async def test_the_first_message_of_a_chat_begins_its_conversation_and_claims_it(stores: Stores) -> None:
+async def test_the_first_message_of_a_chat_begins_its_conversation_and_claims_it(
+    stores: Stores,
+) -> None:
     turn = new_turn(inbound("hello"))
     accepted = await stores.one.turns.accept(turn)
     assert accepted is not None
     assert (accepted.turn, accepted.conversation, accepted.user, accepted.seq) == (
-        turn.inbound.turn_id, turn.conversation, turn.user, 1,
-    )  # fmt: skip
+        turn.inbound.turn_id,
+        turn.conversation,
+        turn.user,
+        1,
+    )
     assert accepted.claim is not None
-    assert (accepted.claim.conversation, accepted.claim.key) == (turn.conversation, ("test", "ada", ""))
+    assert (accepted.claim.conversation, accepted.claim.key) == (
+        turn.conversation,
+        ("test", "ada", ""),
+    )
 
 
-async def test_a_message_is_stored_once_whoever_delivers_it_again(stores: Stores) -> None:
+async def test_a_message_is_stored_once_whoever_delivers_it_again(
+    stores: Stores,
+) -> None:
     message = inbound("hello")
-    deliveries = [member.turns.accept(new_turn(message)) for member in (stores.one, stores.other) * 2]
+    deliveries = [
+        member.turns.accept(new_turn(message))
+        for member in (stores.one, stores.other) * 2
+    ]
     verdicts = await asyncio.gather(*deliveries)
     assert sum(verdict is not None for verdict in verdicts) == 1
     (accepted,) = [verdict for verdict in verdicts if verdict is not None]
@@ -42,11 +66,18 @@ async def test_a_message_is_stored_once_whoever_delivers_it_again(stores: Stores
 
 async def test_the_first_text_of_a_repeated_delivery_stays(stores: Stores) -> None:
     claim = await claimed(stores.one, "hello")
-    assert await stores.other.turns.accept(new_turn(replace(inbound("hello"), text="changed"))) is None
+    assert (
+        await stores.other.turns.accept(
+            new_turn(replace(inbound("hello"), text="changed"))
+        )
+        is None
+    )
     assert await contents(stores, claim) == ["hello"]
 
 
-async def test_a_message_during_an_answer_takes_the_next_seq_and_no_claim(stores: Stores) -> None:
+async def test_a_message_during_an_answer_takes_the_next_seq_and_no_claim(
+    stores: Stores,
+) -> None:
     await claimed(stores.one, "one")
     accepted = await stores.other.turns.accept(new_turn(inbound("two")))
     assert accepted is not None
@@ -64,23 +95,35 @@ async def test_chats_and_threads_do_not_wait_for_each_other(stores: Stores) -> N
 
 
 async def test_an_author_is_one_person_in_every_chat(stores: Stores) -> None:
-    first = await stores.one.turns.accept(new_turn(inbound("one", chat="room", user="ada")))
-    second = await stores.other.turns.accept(new_turn(inbound("two", chat="den", user="ada")))
-    third = await stores.other.turns.accept(new_turn(inbound("three", chat="den", user="bob")))
+    first = await stores.one.turns.accept(
+        new_turn(inbound("one", chat="room", user="ada"))
+    )
+    second = await stores.other.turns.accept(
+        new_turn(inbound("two", chat="den", user="ada"))
+    )
+    third = await stores.other.turns.accept(
+        new_turn(inbound("three", chat="den", user="bob"))
+    )
     assert first and second and third
     assert first.user == second.user != third.user
 
 
-async def test_a_known_author_that_the_store_has_never_seen_is_made(stores: Stores) -> None:
+async def test_a_known_author_that_the_store_has_never_seen_is_made(
+    stores: Stores,
+) -> None:
     turn = replace(new_turn(inbound("hello")), user_known=True)
     accepted = await stores.one.turns.accept(turn)
     assert accepted is not None
     assert accepted.user == turn.user
 
 
-async def test_many_messages_at_once_have_one_order_and_one_claim(stores: Stores) -> None:
+async def test_many_messages_at_once_have_one_order_and_one_claim(
+    stores: Stores,
+) -> None:
     members = [stores.one, stores.other]
-    verdicts = await asyncio.gather(*(members[n % 2].turns.accept(new_turn(inbound(f"m{n}"))) for n in range(40)))
+    verdicts = await asyncio.gather(
+        *(members[n % 2].turns.accept(new_turn(inbound(f"m{n}"))) for n in range(40))
+    )
     accepted = [verdict for verdict in verdicts if verdict is not None]
     assert sorted(verdict.seq for verdict in accepted) == list(range(1, 41))
     (claim,) = [verdict.claim for verdict in accepted if verdict.claim is not None]
@@ -89,15 +132,26 @@ async def test_many_messages_at_once_have_one_order_and_one_claim(stores: Stores
     assert [(w.seq, w.turn) for w in waiting] == sorted(by_seq.items())
 
 
-@pytest.mark.parametrize("text", ["שלום עולם", "👩‍👩‍👧‍👦 e\u0301 \u202e", "x" * 32_000, "'; DROP TABLE users; --", ""])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "שלום עולם",
+        "👩‍👩‍👧‍👦 e\u0301 \u202e",
+        "x" * 32_000,
+        "'; DROP TABLE users; --",
+        "",
+    ],
+)
 async def test_texts_are_stored_exactly(stores: Stores, text: str) -> None:
-    accepted = await stores.one.turns.accept(new_turn(replace(inbound("p1"), text=text)))
+    accepted = await stores.one.turns.accept(
+        new_turn(replace(inbound("p1"), text=text))
+    )
     assert accepted is not None
     loaded = await stores.other.turns.load(accepted.conversation)
     assert [m.content for m in loaded.window.messages] == [text]
 
 
-# --- load -------------------------------------------------------------------------------------------------
+# --- load ---------------------------------------------------------------------
 
 
 async def test_an_unknown_conversation_is_empty(stores: Stores) -> None:
@@ -105,13 +159,25 @@ async def test_an_unknown_conversation_is_empty(stores: Stores) -> None:
     assert await stores.one.turns.load(nothing) == Loaded(Window(0, ()), ())
 
 
-async def test_what_waits_is_told_with_all_that_its_answer_needs(stores: Stores) -> None:
+async def test_what_waits_is_told_with_all_that_its_answer_needs(
+    stores: Stores,
+) -> None:
     message = inbound("hi", chat="room", user="ada")
     accepted = await stores.one.turns.accept(new_turn(message))
     assert accepted is not None
     assert await stores.other.turns.load(accepted.conversation) == Loaded(
         Window(1, (Message(1, "user", "hi", author="ada"),)),
-        (Waiting(1, message.turn_id, message.address, accepted.user, "ada", direct=False, person=accepted.person),),
+        (
+            Waiting(
+                1,
+                message.turn_id,
+                message.address,
+                accepted.user,
+                "ada",
+                direct=False,
+                person=accepted.person,
+            ),
+        ),
     )
 
 
@@ -121,8 +187,10 @@ async def test_a_window_is_in_reading_order(stores: Stores) -> None:
     await stores.one.turns.answer(answer_to(claim, 1, "to one"))
     loaded = await stores.other.turns.load(claim.conversation)
     assert [(m.seq, m.content, m.answers) for m in loaded.window.messages] == [
-        (1, "one", None), (3, "to one", 1), (2, "two", None),
-    ]  # fmt: skip
+        (1, "one", None),
+        (3, "to one", 1),
+        (2, "two", None),
+    ]
     assert [w.seq for w in loaded.waiting] == [2]
 
 
@@ -134,36 +202,57 @@ async def test_a_window_is_the_last_messages_and_all_that_wait(stores: Stores) -
     for n in range(1, WINDOW + 2):
         await waits(stores.one, f"new {n}")
     assert await contents(stores, claim) == [
-        "to 2", "old 3", "to 3", "old 4", "to 4", *(f"new {n}" for n in range(WINDOW + 2)),
-    ]  # fmt: skip
+        "to 2",
+        "old 3",
+        "to 3",
+        "old 4",
+        "to 4",
+        *(f"new {n}" for n in range(WINDOW + 2)),
+    ]
 
 
 async def test_notices_are_known_as_such(stores: Stores) -> None:
     claim = await claimed(stores.one, "one")
-    await stores.one.turns.answer(answer_to(claim, 1, "The model is away.", notice=True))
+    await stores.one.turns.answer(
+        answer_to(claim, 1, "The model is away.", notice=True)
+    )
     loaded = await stores.other.turns.load(claim.conversation)
     assert [m.notice for m in loaded.window.messages] == [False, True]
 
 
 async def test_loads_at_once_tell_each_its_own(stores: Stores) -> None:
     claims = [await claimed(stores.one, chat, chat=chat) for chat in "abc"]
-    loaded = await asyncio.gather(*(stores.one.turns.load(claim.conversation) for claim in claims * 2))
-    assert [m.content for one in loaded for m in one.window.messages] == ["a", "b", "c"] * 2
+    loaded = await asyncio.gather(
+        *(stores.one.turns.load(claim.conversation) for claim in claims * 2)
+    )
+    assert [m.content for one in loaded for m in one.window.messages] == [
+        "a",
+        "b",
+        "c",
+    ] * 2
 
 
-# --- answer -----------------------------------------------------------------------------------------------
+# --- answer -------------------------------------------------------------------
 
 
-async def test_an_answer_is_stored_and_the_conversation_released(stores: Stores) -> None:
+async def test_an_answer_is_stored_and_the_conversation_released(
+    stores: Stores,
+) -> None:
     claim = await claimed(stores.one, "one")
-    assert await stores.one.turns.answer(answer_to(claim, 1, "to one")) == Stored(2, None)
+    assert await stores.one.turns.answer(answer_to(claim, 1, "to one")) == Stored(
+        2, None
+    )
     loaded = await stores.other.turns.load(claim.conversation)
-    assert loaded == Loaded(Window(2, (Message(1, "user", "one"), Message(2, "assistant", "to one", 1))), ())
+    assert loaded == Loaded(
+        Window(2, (Message(1, "user", "one"), Message(2, "assistant", "to one", 1))), ()
+    )
     again = await claimed(stores.other, "two")
     assert again.fence != claim.fence
 
 
-async def test_the_claim_goes_on_under_its_next_fence_while_someone_waits(stores: Stores) -> None:
+async def test_the_claim_goes_on_under_its_next_fence_while_someone_waits(
+    stores: Stores,
+) -> None:
     claim = await claimed(stores.one, "one")
     await waits(stores.other, "two")
     answer = answer_to(claim, 1)
@@ -171,7 +260,9 @@ async def test_the_claim_goes_on_under_its_next_fence_while_someone_waits(stores
     assert stored == Stored(3, Claim(claim.conversation, answer.next_fence, claim.key))
     await waits(stores.other, "three")
     assert stored.next_claim is not None
-    assert await stores.one.turns.answer(answer_to(stored.next_claim, 4)) == Stored(5, None)
+    assert await stores.one.turns.answer(answer_to(stored.next_claim, 4)) == Stored(
+        5, None
+    )
 
 
 async def test_one_answer_may_cover_several_messages(stores: Stores) -> None:
@@ -194,7 +285,9 @@ async def test_an_answer_whose_claim_was_taken_over_is_refused(stores: Stores) -
     await stores.let_pass(6)
     (taken,) = await stores.other.leases.take_over(look_back=60)
     assert await stores.one.turns.answer(answer_to(claim, 1, "late")) is None
-    assert await stores.other.turns.answer(answer_to(taken, 1, "in time")) == Stored(2, None)
+    assert await stores.other.turns.answer(answer_to(taken, 1, "in time")) == Stored(
+        2, None
+    )
     assert await contents(stores, claim) == ["one", "in time"]
 
 
@@ -203,13 +296,18 @@ async def test_of_two_answers_at_once_the_valid_one_is_stored(stores: Stores) ->
     await stores.let_pass(6)
     (taken,) = await stores.one.leases.take_over(look_back=60)
     verdicts = await asyncio.gather(
-        *(stores.one.turns.answer(answer_to(which, 1, name)) for which, name in [(claim, "stale"), (taken, "valid")])
+        *(
+            stores.one.turns.answer(answer_to(which, 1, name))
+            for which, name in [(claim, "stale"), (taken, "valid")]
+        )
     )
     assert verdicts == [None, Stored(2, None)]
     assert await contents(stores, claim) == ["one", "valid"]
 
 
-async def test_an_answer_made_before_an_edit_is_not_stored_and_its_claim_goes_on(stores: Stores) -> None:
+async def test_an_answer_made_before_an_edit_is_not_stored_and_its_claim_goes_on(
+    stores: Stores,
+) -> None:
     claim = await claimed(stores.one, "one")
     await stores.other.edit(replace(inbound("one"), text="won", change="edit"))
     answer = replace(answer_to(claim, 1, "to one"), seen=1)
@@ -219,29 +317,45 @@ async def test_an_answer_made_before_an_edit_is_not_stored_and_its_claim_goes_on
     assert await stores.one.turns.answer(replace(answer, seen=2)) == Stored(3, None)
 
 
-async def test_an_answer_for_which_edits_do_not_matter_is_stored(stores: Stores) -> None:
+async def test_an_answer_for_which_edits_do_not_matter_is_stored(
+    stores: Stores,
+) -> None:
     claim = await claimed(stores.one, "one")
     await stores.other.edit(replace(inbound("one"), text="won", change="edit"))
     assert await stores.one.turns.answer(answer_to(claim, 1)) == Stored(3, None)
 
 
-async def test_of_an_edit_and_an_answer_at_once_the_first_counts(stores: Stores) -> None:
+async def test_of_an_edit_and_an_answer_at_once_the_first_counts(
+    stores: Stores,
+) -> None:
     """Never both: an edit that was in time with an answer to the older text."""
     for number in range(20):
         text = f"message {number}"
         claim = await claimed(stores.one, text, chat=text)
         answered, edited = await asyncio.gather(
             stores.one.turns.answer(replace(answer_to(claim, 1), seen=1)),
-            stores.other.edit(replace(inbound(text, chat=text), text="changed", change="edit")),
+            stores.other.edit(
+                replace(inbound(text, chat=text), text="changed", change="edit")
+            ),
         )
-        assert (answered, edited) in [(Stored(2, None), None), (Outdated(), claim.conversation)]
+        assert (answered, edited) in [
+            (Stored(2, None), None),
+            (Outdated(), claim.conversation),
+        ]
 
 
-async def test_an_outdated_answer_does_not_hold_up_the_others_of_its_list(stores: Stores) -> None:
+async def test_an_outdated_answer_does_not_hold_up_the_others_of_its_list(
+    stores: Stores,
+) -> None:
     claims = [await claimed(stores.one, chat, chat=chat) for chat in "abc"]
-    await stores.other.edit(replace(inbound("b", chat="b"), text="changed", change="edit"))
+    await stores.other.edit(
+        replace(inbound("b", chat="b"), text="changed", change="edit")
+    )
     verdicts = await asyncio.gather(
-        *(stores.one.turns.answer(replace(answer_to(claim, 1), seen=1)) for claim in claims)
+        *(
+            stores.one.turns.answer(replace(answer_to(claim, 1), seen=1))
+            for claim in claims
+        )
     )
     assert verdicts == [Stored(2, None), Outdated(), Stored(2, None)]
 
@@ -254,20 +368,30 @@ async def test_an_outdated_answer_under_an_old_fence_is_refused(stores: Stores) 
     assert await stores.one.turns.answer(replace(answer_to(claim, 1), seen=1)) is None
 
 
-async def test_an_answer_sent_twice_is_stored_once_and_told_the_same(stores: Stores) -> None:
+async def test_an_answer_sent_twice_is_stored_once_and_told_the_same(
+    stores: Stores,
+) -> None:
     """After a connection broke under a commit nobody knows whether it happened."""
     claim = await claimed(stores.one, "one")
     await waits(stores.one, "two")
     answer = answer_to(claim, 1, "to one")
     verdicts = [await stores.one.turns.answer(answer) for _ in range(2)]
-    assert verdicts == [Stored(3, Claim(claim.conversation, answer.next_fence, claim.key))] * 2
+    assert (
+        verdicts
+        == [Stored(3, Claim(claim.conversation, answer.next_fence, claim.key))] * 2
+    )
     assert await contents(stores, claim) == ["one", "to one", "two"]
 
 
 async def test_answers_of_many_conversations_at_once_stay_apart(stores: Stores) -> None:
     claims = [await claimed(stores.one, chat, chat=chat) for chat in "abcdef"]
     verdicts = await asyncio.gather(
-        *(stores.one.turns.answer(answer_to(claim, 1, f"to {claim.key[1]}")) for claim in claims)
+        *(
+            stores.one.turns.answer(answer_to(claim, 1, f"to {claim.key[1]}"))
+            for claim in claims
+        )
     )
     assert verdicts == [Stored(2, None)] * 6
-    assert [await contents(stores, claim) for claim in claims] == [[chat, f"to {chat}"] for chat in "abcdef"]
+    assert [await contents(stores, claim) for claim in claims] == [
+        [chat, f"to {chat}"] for chat in "abcdef"
+    ]

@@ -24,7 +24,9 @@ def warm() -> Iterator[Warm]:
 @pytest.fixture
 def machine(tmp_path: Path, database_url: str, redis_url: str, warm: Warm) -> Machine:
     """A machine with two servers."""
-    return Machine(tmp_path, {"DATABASE_URL": database_url, "REDIS_URL": redis_url}, warm)
+    return Machine(
+        tmp_path, {"DATABASE_URL": database_url, "REDIS_URL": redis_url}, warm
+    )
 
 
 @pytest.fixture

@@ -34,7 +34,9 @@ async def let_pass(database_url: str, seconds: float) -> None:
         await connection.close()
 
 
-async def _older(connection: asyncpg.Connection[asyncpg.Record], seconds: float) -> bool:
+async def _older(
+    connection: asyncpg.Connection[asyncpg.Record], seconds: float
+) -> bool:
     """Between two statements of others, never in the way of one."""
     try:
         async with connection.transaction():

@@ -28,7 +28,9 @@ class Ended:
 
 @dataclass
 class Machine:
-    """A folder, an environment, and commands that run in it: at once, where there is a `warm` process to fork."""
+    """A folder, an environment, and commands that run in it: at once, where there is a
+    `warm` process to fork.
+    """
 
     folder: Path
     variables: dict[str, str] = field(default_factory=dict)
@@ -37,21 +39,39 @@ class Machine:
     @property
     def environment(self) -> dict[str, str]:
         kept = {
-            name: os.environ[name] for name in ("PATH", "PYTHONPATH", "HOME", "LANG", "TMPDIR") if name in os.environ
+            name: os.environ[name]
+            for name in ("PATH", "PYTHONPATH", "HOME", "LANG", "TMPDIR")
+            if name in os.environ
         }
-        home = {"AGENT_HOME": str(self.folder / "home"), "LOGNAME": "ada", "TERM": "xterm-256color"}
+        home = {
+            "AGENT_HOME": str(self.folder / "home"),
+            "LOGNAME": "ada",
+            "TERM": "xterm-256color",
+        }
         return {**kept, **home, "PROMPT_TOOLKIT_NO_CPR": "1", **self.variables}
 
-    async def agent(self, *arguments: str, lines: bytes = b"", settings: Mapping[str, str] | None = None) -> Ended:
+    async def agent(
+        self,
+        *arguments: str,
+        lines: bytes = b"",
+        settings: Mapping[str, str] | None = None,
+    ) -> Ended:
         """Runs a command to its end, with `lines` as its standard input."""
         environment = {**self.environment, **(settings or {})}
         if self.warm is not None:
-            status, out, err = await self.warm.run(arguments, lines, self.folder, environment, DEADLINE)
+            status, out, err = await self.warm.run(
+                arguments, lines, self.folder, environment, DEADLINE
+            )
             return Ended(status, out.decode(), err.decode())
         process = await asyncio.create_subprocess_exec(
-            AGENT, *arguments, stdin=PIPE, stdout=PIPE, stderr=PIPE,
-            cwd=self.folder, env=environment,
-        )  # fmt: skip
+            AGENT,
+            *arguments,
+            stdin=PIPE,
+            stdout=PIPE,
+            stderr=PIPE,
+            cwd=self.folder,
+            env=environment,
+        )
         async with asyncio.timeout(DEADLINE):
             out, err = await process.communicate(lines)
         assert process.returncode is not None

@@ -1,4 +1,6 @@
-"""A small world for the engine: real stores, a model that does as told, and a platform that keeps what it is shown."""
+"""A small world for the engine: real stores, a model that does as told, and a platform that
+keeps what it is shown.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +36,9 @@ class Script:
         self.started = asyncio.Event()
         self.go_on = asyncio.Event()
         self.go_on.set()
-        self.said: Callable[[Prompt], str] = lambda prompt: f"re: {prompt.messages[-1][1]}"
+        self.said: Callable[[Prompt], str] = lambda prompt: (
+            f"re: {prompt.messages[-1][1]}"
+        )
         self.error: str | None = None
         self.spent: list[Spent] = []  # calls that end before there is any text
 
@@ -52,7 +56,9 @@ class Script:
     def budget(self, model: str) -> int:
         return 100_000
 
-    async def stream(self, model: str, prompt: Prompt) -> AsyncGenerator[str | Usage | Spent]:
+    async def stream(
+        self, model: str, prompt: Prompt
+    ) -> AsyncGenerator[str | Usage | Spent]:
         for call in self.spent:
             yield call
         self.prompts.append(prompt)
@@ -85,16 +91,24 @@ class Platform:
     messages: dict[str, str] = field(default_factory=dict)  # by message id
     final: set[str] = field(default_factory=set)  # ids of finished messages
     origins: dict[str, Origin] = field(default_factory=dict)  # by message id
-    chats: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))  # message ids
-    finished: dict[UUID, int] = field(default_factory=lambda: defaultdict(int))  # by turn
+    chats: dict[str, list[str]] = field(
+        default_factory=lambda: defaultdict(list)
+    )  # message ids
+    finished: dict[UUID, int] = field(
+        default_factory=lambda: defaultdict(int)
+    )  # by turn
     changed: asyncio.Event = field(default_factory=asyncio.Event)
-    takes_answers: asyncio.Event = field(default_factory=asyncio.Event)  # clear it, and finished answers wait
+    takes_answers: asyncio.Event = field(
+        default_factory=asyncio.Event
+    )  # clear it, and finished answers wait
     _ids: count[int] = field(default_factory=count)
 
     def __post_init__(self) -> None:
         self.takes_answers.set()
 
-    def put(self, chat: str, placed: Placed | None, text: str, origin: Origin) -> Placed:
+    def put(
+        self, chat: str, placed: Placed | None, text: str, origin: Origin
+    ) -> Placed:
         identifier = placed.ids[0] if placed else f"m{next(self._ids)}"
         if placed is None:
             self.chats[chat].append(identifier)
@@ -106,7 +120,9 @@ class Platform:
     def screen(self, chat: str) -> list[str]:
         return [self.messages[identifier] for identifier in self.chats[chat]]
 
-    async def until(self, condition: Callable[[], bool], deadline: float = DEADLINE) -> None:
+    async def until(
+        self, condition: Callable[[], bool], deadline: float = DEADLINE
+    ) -> None:
         """Returns once the condition holds; raises TimeoutError when it does not come true."""
         async with asyncio.timeout(deadline):
             while not condition():
@@ -127,20 +143,29 @@ class PlatformReply:
         streams: bool,
         repeat: bool = False,
     ) -> None:
-        self._platform, self._address, self._placed, self._turn = platform, address, placed, turn
+        self._platform, self._address, self._placed, self._turn = (
+            platform,
+            address,
+            placed,
+            turn,
+        )
         self._streams, self._repeat = streams, repeat
 
     async def show(self, text: str) -> Placed | None:
         if text and self._streams:
             origin = Origin(self._turn, self._repeat, draft=True)
-            self._placed = self._platform.put(self._address.chat, self._placed, text, origin)
+            self._placed = self._platform.put(
+                self._address.chat, self._placed, text, origin
+            )
         return self._placed
 
     async def finish(self, text: str) -> Placed:
         await self._platform.takes_answers.wait()
         self._platform.finished[self._turn] += 1
         origin = Origin(self._turn, self._repeat, draft=False)
-        self._placed = self._platform.put(self._address.chat, self._placed, text, origin)
+        self._placed = self._platform.put(
+            self._address.chat, self._placed, text, origin
+        )
         self._platform.final.update(self._placed.ids)
         self._platform.changed.set()
         return self._placed
@@ -149,7 +174,9 @@ class PlatformReply:
 class PlatformChannel:
     """The channel of one instance on the shared platform."""
 
-    def __init__(self, platform: Platform, name: str = "test", *, streams: bool = True) -> None:
+    def __init__(
+        self, platform: Platform, name: str = "test", *, streams: bool = True
+    ) -> None:
         self.name = name
         self._platform = platform
         self._streams = streams
@@ -157,8 +184,17 @@ class PlatformChannel:
     async def run(self, accept: Accept) -> None:
         """Tests hand messages to the engine themselves."""
 
-    def reply(self, address: Address, placed: Placed | None, turn: UUID, *, repeat: bool = False) -> PlatformReply:
-        return PlatformReply(self._platform, address, placed, turn, streams=self._streams, repeat=repeat)
+    def reply(
+        self,
+        address: Address,
+        placed: Placed | None,
+        turn: UUID,
+        *,
+        repeat: bool = False,
+    ) -> PlatformReply:
+        return PlatformReply(
+            self._platform, address, placed, turn, streams=self._streams, repeat=repeat
+        )
 
 
 async def crash(engine: Engine) -> None:
@@ -202,22 +238,42 @@ class World:
     _ids: count[int] = field(default_factory=count)
 
     @asynccontextmanager
-    async def instance(self, wrap: Callable[[Ports], Ports] = lambda ports: ports) -> AsyncIterator[Instance]:
+    async def instance(
+        self, wrap: Callable[[Ports], Ports] = lambda ports: ports
+    ) -> AsyncIterator[Instance]:
         """A running agent; `wrap` may put something between its engine and what it stands on."""
         identifier = uuid7()
         channel = PlatformChannel(self.platform, streams=self.streams)
-        async with open_database(self.database_url) as database, open_redis(self.redis_url) as pipe:
+        async with (
+            open_database(self.database_url) as database,
+            open_redis(self.redis_url) as pipe,
+        ):
             ports = await wire(
-                database, pipe, self.model, [channel],
-                instance=identifier, lease=self.lease, window_messages=self.window_messages,
-            )  # fmt: skip
+                database,
+                pipe,
+                self.model,
+                [channel],
+                instance=identifier,
+                lease=self.lease,
+                window_messages=self.window_messages,
+            )
             ports = wrap(ports)
-            options = Options(MODEL, beat_seconds=self.beat, lease_seconds=self.lease, drain_seconds=self.drain)
+            options = Options(
+                MODEL,
+                beat_seconds=self.beat,
+                lease_seconds=self.lease,
+                drain_seconds=self.drain,
+            )
             async with Engine(ports, options) as engine:
                 yield Instance(engine, ports, database, pipe, identifier)
 
     def message(
-        self, text: str, *, chat: str = "ada", message_id: str | None = None, user: str | None = None
+        self,
+        text: str,
+        *,
+        chat: str = "ada",
+        message_id: str | None = None,
+        user: str | None = None,
     ) -> Inbound:
         """A new message; `user` is who writes it in a group, else the chat is the person's own."""
         return Inbound(
@@ -238,5 +294,8 @@ class World:
     async def answered(self, chat: str, *texts: str) -> None:
         """Returns once the chat shows exactly these finished answers."""
         await self.platform.until(
-            lambda: self.platform.screen(chat) == list(texts) and self.platform.final >= set(self.platform.chats[chat])
+            lambda: (
+                self.platform.screen(chat) == list(texts)
+                and self.platform.final >= set(self.platform.chats[chat])
+            )
         )

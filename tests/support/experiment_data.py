@@ -18,7 +18,10 @@ BEGUN = datetime.now(UTC) - timedelta(hours=6)
 NAME = "shorter"
 VARIANTS = (Variant("control", 1), Variant("short", 1, "Be brief."))
 
-INSERT_EXPERIMENT = "INSERT INTO experiments (name, definition, started_at, ended_at) VALUES ($1, $2, $3, $4)"
+INSERT_EXPERIMENT = (
+    "INSERT INTO experiments (name, definition, started_at, "
+    "ended_at) VALUES ($1, $2, $3, $4)"
+)
 _USER = "INSERT INTO users (id, person_id, channel_type, channel_user_id) VALUES ($1, $1, $2, $3)"
 _MESSAGE = """
 INSERT INTO messages (conversation_id, "timestamp", seq, id, role, content, user_id, prompt_tokens, token_count,
@@ -43,10 +46,21 @@ class Lab:
     messages: list[tuple[Any, ...]] = field(default_factory=list)
     votes: list[tuple[Any, ...]] = field(default_factory=list)
 
-    async def experiment(self, name: str = NAME, variants: tuple[Variant, ...] = VARIANTS, **more: Any) -> None:
+    async def experiment(
+        self, name: str = NAME, variants: tuple[Variant, ...] = VARIANTS, **more: Any
+    ) -> None:
         started, ended = more.pop("started", BEGUN), more.pop("ended", None)
-        definition = definition_of(Experiment(name, "system_prompt", name, variants, **more))
-        await run(self.database_url, INSERT_EXPERIMENT, name, json.dumps(definition), started, ended)
+        definition = definition_of(
+            Experiment(name, "system_prompt", name, variants, **more)
+        )
+        await run(
+            self.database_url,
+            INSERT_EXPERIMENT,
+            name,
+            json.dumps(definition),
+            started,
+            ended,
+        )
 
     def person(self, channel: str = "discord") -> UUID:
         person = uuid4()
@@ -54,27 +68,60 @@ class Lab:
         return person
 
     def reply(
-        self, person: UUID, variant: str, *, experiment: str = NAME, tokens: int = 10, latency: int = 1_000,
-        cost: str | None = "0.01", at: datetime | None = None, **metadata: Any,
-    ) -> UUID:  # fmt: skip
-        """An answer, unless `notice`; 0.01 USD, 5 + 10 tokens and a second if nothing else is said."""
-        noted = {"epoch": 7, "variants": {experiment: variant}, "person": str(person), **metadata}
+        self,
+        person: UUID,
+        variant: str,
+        *,
+        experiment: str = NAME,
+        tokens: int = 10,
+        latency: int = 1_000,
+        cost: str | None = "0.01",
+        at: datetime | None = None,
+        **metadata: Any,
+    ) -> UUID:
+        """An answer, unless `notice`; 0.01 USD, 5 + 10 tokens and a second if nothing else
+        is said.
+        """
+        noted = {
+            "epoch": 7,
+            "variants": {experiment: variant},
+            "person": str(person),
+            **metadata,
+        }
         identifier = uuid4()
         when = at or BEGUN + timedelta(minutes=1)
-        self.messages.append((when, identifier, "assistant", None, 5, tokens, cost, latency, json.dumps(noted)))
+        self.messages.append(
+            (
+                when,
+                identifier,
+                "assistant",
+                None,
+                5,
+                tokens,
+                cost,
+                latency,
+                json.dumps(noted),
+            )
+        )
         return identifier
 
     def retry(self, account: UUID, **metadata: Any) -> None:
         when = BEGUN + timedelta(minutes=1)
         noted = json.dumps({"retry": True, **metadata})
-        self.messages.append((when, uuid4(), "user", account, None, None, None, None, noted))
+        self.messages.append(
+            (when, uuid4(), "user", account, None, None, None, None, noted)
+        )
 
     def vote(self, answer: UUID, thumb: int) -> None:
         self.votes.append((answer, self.person(), thumb))
 
     async def store(self) -> None:
         connection = await connect(self.database_url)
-        for sql, rows in ((_USER, self.users), (_MESSAGE, self.messages), (_VOTE, self.votes)):
+        for sql, rows in (
+            (_USER, self.users),
+            (_MESSAGE, self.messages),
+            (_VOTE, self.votes),
+        ):
             await connection.executemany(sql, rows)
             rows.clear()
         await connection.close()

@@ -1,4 +1,6 @@
-"""Between an engine and what it stands on: ends an instance at any of its awaits, or lets one call fail."""
+"""Between an engine and what it stands on: ends an instance at any of its awaits, or lets
+one call fail.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,9 @@ from agent.ports import Accept, Channel, Ports, Reply
 
 Result = TypeVar("Result")
 When = Literal["before", "during", "after"]
-"""Whether the call that fails had no effect, still has it later, or had it without anyone learning so."""
+"""Whether the call that fails had no effect, still has it later, or had it without anyone
+learning so.
+"""
 
 
 @dataclass
@@ -30,7 +34,9 @@ class Pulse:
         self._beat.set()
 
     async def wait(self, ticks: int) -> None:
-        """Returns after so many calls. Heartbeats count, so it ends as long as an instance lives."""
+        """Returns after so many calls. Heartbeats count, so it ends as long as an instance
+        lives.
+        """
         end = self.count + ticks
         while self.count < end:
             self._beat.clear()
@@ -60,7 +66,9 @@ class Fuse:
     def disarm(self) -> None:
         self._calls_left = None
 
-    async def guard(self, call: Callable[[], Awaitable[Result]], failure: AgentError) -> Result:
+    async def guard(
+        self, call: Callable[[], Awaitable[Result]], failure: AgentError
+    ) -> Result:
         if self.blown:
             raise asyncio.CancelledError
         self.pulse.tick()
@@ -89,7 +97,9 @@ class Fuse:
             self._orphans.add(asyncio.ensure_future(call()))
 
     async def settle(self, seconds: float = 0.2) -> bool:
-        """Whether every call that was left under way has had its effect; what waits for people may take longer."""
+        """Whether every call that was left under way has had its effect; what waits for
+        people may take longer.
+        """
         if self._orphans:
             done, self._orphans = await asyncio.wait(self._orphans, timeout=seconds)
             await asyncio.gather(*done, return_exceptions=True)
@@ -108,7 +118,9 @@ class Faulty:
             return attribute
 
         async def call(*args: Any, **kwargs: Any) -> Any:
-            return await self._fuse.guard(lambda: attribute(*args, **kwargs), self._failure)
+            return await self._fuse.guard(
+                lambda: attribute(*args, **kwargs), self._failure
+            )
 
         return call
 
@@ -123,17 +135,31 @@ class FaultyChannel:
     async def run(self, accept: Accept) -> None:
         await self._inner.run(accept)
 
-    def reply(self, address: Address, placed: Placed | None, turn: UUID, *, repeat: bool = False) -> Reply:
+    def reply(
+        self,
+        address: Address,
+        placed: Placed | None,
+        turn: UUID,
+        *,
+        repeat: bool = False,
+    ) -> Reply:
         reply = self._inner.reply(address, placed, turn, repeat=repeat)
-        return cast("Reply", Faulty(reply, self._fuse, DeliveryError("The platform is away.")))
+        return cast(
+            "Reply", Faulty(reply, self._fuse, DeliveryError("The platform is away."))
+        )
 
 
 def through(fuse: Fuse, ports: Ports) -> Ports:
-    """The same ports, each call through the fuse. The cache never raises, so it only dies with its instance."""
+    """The same ports, each call through the fuse. The cache never raises, so it only dies
+    with its instance.
+    """
     away = StoreUnavailable(StoreUnavailable.__doc__)
     stores = ("turns", "deliveries", "leases", "desk", "control")
     return replace(
         ports,
         **{name: Faulty(getattr(ports, name), fuse, away) for name in stores},
-        channels={name: FaultyChannel(channel, fuse) for name, channel in ports.channels.items()},
+        channels={
+            name: FaultyChannel(channel, fuse)
+            for name, channel in ports.channels.items()
+        },
     )

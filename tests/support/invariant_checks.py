@@ -41,7 +41,10 @@ FROM messages m JOIN conversations c ON c.id = m.conversation_id ORDER BY m.conv
 
 def digest(prompt: Prompt) -> str:
     """Stands in each answer of the model, so that it can be seen later what the model was shown."""
-    return blake2b(repr((prompt.system, prompt.messages)).encode("utf-8", "surrogatepass"), digest_size=4).hexdigest()
+    return blake2b(
+        repr((prompt.system, prompt.messages)).encode("utf-8", "surrogatepass"),
+        digest_size=4,
+    ).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -59,7 +62,9 @@ class Row:
         return delivered(self.message.content, self.metadata)
 
 
-async def judge(world: World, sent: Sequence[Inbound], acknowledged: Sequence[Inbound]) -> list[str]:
+async def judge(
+    world: World, sent: Sequence[Inbound], acknowledged: Sequence[Inbound]
+) -> list[str]:
     """A sentence for each broken promise; none when all are kept."""
     connection = await connect(world.database_url)
     try:
@@ -80,13 +85,27 @@ async def judge(world: World, sent: Sequence[Inbound], acknowledged: Sequence[In
 def _row(record: asyncpg.Record) -> Row:
     metadata = msgspec.json.decode(record["metadata"])
     message = Message(
-        record["seq"], record["role"], record["content"], record["answers"],
-        metadata.get("author"), bool(metadata.get("notice")),
-    )  # fmt: skip
-    return Row(record["chat_id"], record["conversation_id"], message, record["turn_id"], metadata)
+        record["seq"],
+        record["role"],
+        record["content"],
+        record["answers"],
+        metadata.get("author"),
+        bool(metadata.get("notice")),
+    )
+    return Row(
+        record["chat_id"],
+        record["conversation_id"],
+        message,
+        record["turn_id"],
+        metadata,
+    )
 
 
-def _lost(acknowledged: Sequence[Inbound], rows: Sequence[Row], turns: Sequence[asyncpg.Record]) -> Iterator[str]:
+def _lost(
+    acknowledged: Sequence[Inbound],
+    rows: Sequence[Row],
+    turns: Sequence[asyncpg.Record],
+) -> Iterator[str]:
     """Invariant 1: what was acknowledged is stored."""
     stored, known = {row.turn for row in rows}, {turn["id"] for turn in turns}
     for inbound in acknowledged:
@@ -100,7 +119,9 @@ def _unfinished(rows: Sequence[Row], turns: Sequence[asyncpg.Record]) -> Iterato
     """Invariant 8: every turn ends; one that fails was set aside, and its author was told."""
     answers = {row.turn: _answer_to(row, rows) for row in rows if row.turn}
     for turn in turns:
-        if turn["state"] == "open" or (turn["state"] == "failed" and answers.get(turn["id"]) != SET_ASIDE):
+        if turn["state"] == "open" or (
+            turn["state"] == "failed" and answers.get(turn["id"]) != SET_ASIDE
+        ):
             yield f"a turn is {turn['state']}, answered {answers.get(turn['id'])!r}"
 
 
@@ -108,55 +129,91 @@ def _answer_to(asked: Row, rows: Sequence[Row]) -> str | None:
     covering = (
         row.message
         for row in rows
-        if row.conversation == asked.conversation and (row.message.answers or 0) >= asked.message.seq
+        if row.conversation == asked.conversation
+        and (row.message.answers or 0) >= asked.message.seq
     )
     first = min(covering, key=lambda message: message.seq, default=None)
     return first.content if first else None
 
 
-def _wrongly_prompted(world: World, sent: Sequence[Inbound], rows: Sequence[Row]) -> Iterator[str]:
-    """Invariants 4 and 6: every answer was made from exactly what was said before it, in reading order.
+def _wrongly_prompted(
+    world: World, sent: Sequence[Inbound], rows: Sequence[Row]
+) -> Iterator[str]:
+    """Invariants 4 and 6: every answer was made from exactly what was said before it, in
+    reading order.
 
-    An edit counts until the answer is stored, unless a person stopped it, or edited so often that it had to end.
+    An edit counts until the answer is stored, unless a person stopped it, or edited so
+    often that it had to end.
     """
     texts: dict[UUID | None, list[str]] = defaultdict(list)
     for inbound in sent:
-        texts[inbound.turn_id].append("" if inbound.change == "delete" else inbound.text)
-    changes = Counter(inbound.address.chat for inbound in sent if inbound.change != "new")
+        texts[inbound.turn_id].append(
+            "" if inbound.change == "delete" else inbound.text
+        )
+    changes = Counter(
+        inbound.address.chat for inbound in sent if inbound.change != "new"
+    )
     conversations: dict[UUID, list[Row]] = defaultdict(list)
     for row in rows:
         before = conversations[row.conversation]
         if row.message.answers is not None and not row.message.notice:
             stopped = row.metadata.get("note") == Cut.STOPPED.value
             older = texts if stopped or changes[row.chat] > MOST_EDITS else {}
-            prompts = _possible_prompts(before, row.message.answers, world.window_messages, older)
+            prompts = _possible_prompts(
+                before, row.message.answers, world.window_messages, older
+            )
             if row.message.content.partition(" ")[0] not in map(digest, prompts):
                 yield f"{row.message.content!r} was made from another prompt"
         before.append(row)
 
 
 def _possible_prompts(
-    before: Sequence[Row], upto: int, limit: int, older: Mapping[UUID | None, Sequence[str]]
+    before: Sequence[Row],
+    upto: int,
+    limit: int,
+    older: Mapping[UUID | None, Sequence[str]],
 ) -> Iterator[Prompt]:
-    """One, with the texts as they stood last; `older` are texts with which a message may have been answered, too."""
+    """One, with the texts as they stood last; `older` are texts with which a message may
+    have been answered, too.
+    """
     answered = max((row.message.answers or 0 for row in before), default=0)
-    waiting = [row for row in before if row.message.role == "user" and row.message.seq > answered]
+    waiting = [
+        row
+        for row in before
+        if row.message.role == "user" and row.message.seq > answered
+    ]
     history = [row.message for row in before if row not in waiting][-limit:]
     asked = [row for row in waiting if row.message.seq <= upto]
-    for contents in product(*({row.message.content, *older.get(row.turn, ())} for row in asked)):
+    for contents in product(
+        *({row.message.content, *older.get(row.turn, ())} for row in asked)
+    ):
         if not any(contents):  # nothing was asked
             continue
         newest = [
             Message(row.message.seq, "user", content, author=row.message.author)
             for row, content in zip(asked, contents, strict=True)
         ]
-        messages = sorted([*history, *newest], key=lambda message: message.reading_order)
-        yield build_prompt("You are a helpful assistant.", Window(0, tuple(messages)), upto=upto, budget=100_000)
+        messages = sorted(
+            [*history, *newest], key=lambda message: message.reading_order
+        )
+        yield build_prompt(
+            "You are a helpful assistant.",
+            Window(0, tuple(messages)),
+            upto=upto,
+            budget=100_000,
+        )
 
 
-def _wrongly_shown(world: World, rows: Sequence[Row], turns: Sequence[asyncpg.Record]) -> Iterator[str]:
+def _wrongly_shown(
+    world: World, rows: Sequence[Row], turns: Sequence[asyncpg.Record]
+) -> Iterator[str]:
     """Invariant 5: each answer stands where it belongs, and twice only where that is said."""
-    recorded = {name for turn in turns if turn["placed"] for name in msgspec.json.decode(turn["placed"])["ids"]}
+    recorded = {
+        name
+        for turn in turns
+        if turn["placed"]
+        for name in msgspec.json.decode(turn["placed"])["ids"]
+    }
     expected: dict[str, Counter[str]] = defaultdict(Counter)
     for row in rows:
         if row.message.answers is not None and row.message.content:
@@ -168,7 +225,9 @@ def _wrongly_shown(world: World, rows: Sequence[Row], turns: Sequence[asyncpg.Re
         yield from _wrong_in(world, chat, expected[chat], recorded)
 
 
-def _wrong_in(world: World, chat: str, expected: Counter[str], recorded: set[str]) -> Iterator[str]:
+def _wrong_in(
+    world: World, chat: str, expected: Counter[str], recorded: set[str]
+) -> Iterator[str]:
     platform = world.platform
     standing = Counter(platform.screen(chat))
     for text in expected - standing:
@@ -176,7 +235,8 @@ def _wrong_in(world: World, chat: str, expected: Counter[str], recorded: set[str
     silent = Counter(
         platform.messages[name]
         for name in platform.chats[chat]
-        if not platform.origins[name].repeat and not (platform.origins[name].draft and name not in recorded)
+        if not platform.origins[name].repeat
+        and not (platform.origins[name].draft and name not in recorded)
     ) - Counter({WITHDRAWN: len(platform.messages)})
     for text in silent - expected:
         yield f"{chat} sees {text!r} once more than it should"

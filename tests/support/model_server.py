@@ -1,13 +1,15 @@
-"""A model server on loopback that speaks Chat Completions and Anthropic's Messages, and fails as it is told.
+"""A model server on loopback that speaks Chat Completions and Anthropic's Messages, and
+fails as it is told.
 
     async with model_server() as server:
         server.script(refusal(429, retry_after=1), Answer("Hello Ada.", fault="cut", after=1))
 
-The n-th request gets the n-th answer of the script; when that is used up, the model repeats the last message.
-A fault strikes after so many words: `cut` drops the connection, `end` closes the stream as if all were well,
-`stall` says nothing more until the client leaves, `garbage` sends what is no JSON, `error` sends the API's
-own error event. Two strike after the whole text: `late cut` drops the connection before the very last event,
-`linger` keeps the finished stream open. `silence()` stalls before the first byte.
+The n-th request gets the n-th answer of the script; when that is used up, the model repeats
+the last message. A fault strikes after so many words: `cut` drops the connection, `end`
+closes the stream as if all were well, `stall` says nothing more until the client leaves,
+`garbage` sends what is no JSON, `error` sends the API's own error event. Two strike after
+the whole text: `late cut` drops the connection before the very last event, `linger` keeps
+the finished stream open. `silence()` stalls before the first byte.
 """
 
 from __future__ import annotations
@@ -25,7 +27,11 @@ Fault = Literal["", "cut", "end", "stall", "garbage", "error", "late cut", "ling
 _LATE: tuple[Fault, ...] = ("", "late cut", "linger")
 _LONGEST = ("max_tokens", "max_completion_tokens")
 _WORD = re.compile(r"\S+\s*|\s+")
-_REASONS = {"stop": "end_turn", "length": "max_tokens", "content_filter": "refusal"}  # OpenAI's: Anthropic's
+_REASONS = {
+    "stop": "end_turn",
+    "length": "max_tokens",
+    "content_filter": "refusal",
+}  # OpenAI's: Anthropic's
 
 
 @dataclass(frozen=True)
@@ -45,11 +51,20 @@ class Answer:
     silent: bool = False  # no byte at all
 
 
-def refusal(status: int, code: str = "", message: str = "No.", retry_after: float | str | None = None) -> Answer:
+def refusal(
+    status: int,
+    code: str = "",
+    message: str = "No.",
+    retry_after: float | str | None = None,
+) -> Answer:
     """An error as both APIs send it."""
     error = {
         "type": "error",
-        "error": {"message": message, "type": code or "api_error", "code": code or None},
+        "error": {
+            "message": message,
+            "type": code or "api_error",
+            "code": code or None,
+        },
     }
     headers = {} if retry_after is None else {"retry-after": str(retry_after)}
     return Answer(status=status, headers=headers, body=json.dumps(error).encode())
@@ -108,8 +123,12 @@ class ModelServer:
                 self._changed.clear()
                 await self._changed.wait()
 
-    def connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.get_running_loop().create_task(self._serve(_Connection(reader, writer)))
+    def connected(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        task = asyncio.get_running_loop().create_task(
+            self._serve(_Connection(reader, writer))
+        )
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -152,11 +171,16 @@ class ModelServer:
         """In OpenAI's words."""
         if "stream_options" in body and not self.knows_stream_options:
             return refusal(400, "unknown_parameter")
-        if name := next((name for name in _LONGEST if name in body and name not in self.knows), None):
+        if name := next(
+            (name for name in _LONGEST if name in body and name not in self.knows), None
+        ):
             words = f"Unsupported parameter: '{name}' is not supported with this model."
             return refusal(400, "unsupported_parameter", words)
         if (longest := _longest(body)) > self.room:
-            words = f"max_tokens is too large: {longest}. This model supports at most {self.room} completion tokens."
+            words = (
+                f"max_tokens is too large: {longest}. This model supports at "
+                f"most {self.room} completion tokens."
+            )
             return refusal(400, "invalid_request_error", words)
         return None
 
@@ -178,37 +202,61 @@ async def model_server() -> AsyncIterator[ModelServer]:
 class _Connection:
     """HTTP/1.1 on one connection, as much of it as a streaming API needs."""
 
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def __init__(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
         self._reader = reader
         self._writer = writer
 
     async def request(self) -> Request | None:
         try:
-            head = (await self._reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
+            head = (
+                (await self._reader.readuntil(b"\r\n\r\n"))
+                .decode("latin-1")
+                .split("\r\n")
+            )
         except asyncio.IncompleteReadError:
             return None
-        headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in head[1:])}
+        headers = {
+            name.lower(): value.strip()
+            for name, _, value in (line.partition(":") for line in head[1:])
+        }
         body = await self._reader.readexactly(int(headers.get("content-length", 0)))
         return Request(head[0].split()[1], headers, json.loads(body or b"{}"))
 
     async def plain(self, answer: Answer) -> None:
         body = answer.body or b""
-        await self._head(answer, {"content-type": "application/json", "content-length": str(len(body))})
+        await self._head(
+            answer,
+            {"content-type": "application/json", "content-length": str(len(body))},
+        )
         await self._write(body)
 
     async def begin(self, answer: Answer) -> None:
-        await self._head(answer, {"content-type": "text/event-stream", "transfer-encoding": "chunked"})
+        await self._head(
+            answer,
+            {"content-type": "text/event-stream", "transfer-encoding": "chunked"},
+        )
 
     async def chunk(self, data: bytes) -> None:
         """One piece of a stream; the empty one ends it."""
         await self._write(b"%x\r\n%s\r\n" % (len(data), data))
 
-    async def wait(self, event: asyncio.Event | None = None, seconds: float | None = None) -> None:
-        """Until the event or for that long. Raises ConnectionResetError when the client is faster."""
+    async def wait(
+        self, event: asyncio.Event | None = None, seconds: float | None = None
+    ) -> None:
+        """Until the event or for that long. Raises ConnectionResetError when the client is
+        faster.
+        """
         left = asyncio.ensure_future(self._reader.read(1))
-        waits: set[asyncio.Future[Any]] = {left, *({asyncio.ensure_future(event.wait())} if event else ())}
+        waits: set[asyncio.Future[Any]] = {
+            left,
+            *({asyncio.ensure_future(event.wait())} if event else ()),
+        }
         try:
-            done, _ = await asyncio.wait(waits, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+            done, _ = await asyncio.wait(
+                waits, timeout=seconds, return_when=asyncio.FIRST_COMPLETED
+            )
         finally:
             for future in waits:
                 future.cancel()
@@ -290,7 +338,9 @@ def _words(answer: Answer, body: Any) -> list[str]:
 
 
 def _whole(answer: Answer, body: Any) -> list[str]:
-    said: list[str] = _WORD.findall(str(body["messages"][-1]["content"]) if answer.text is None else answer.text)
+    said: list[str] = _WORD.findall(
+        str(body["messages"][-1]["content"]) if answer.text is None else answer.text
+    )
     return said
 
 
@@ -306,7 +356,10 @@ def _longest(body: Mapping[str, Any]) -> int:
 
 def _prompt_tokens(body: Any) -> int:
     """One token a word: easy to count by hand in a test."""
-    texts = [body.get("system", ""), *(message["content"] for message in body["messages"])]
+    texts = [
+        body.get("system", ""),
+        *(message["content"] for message in body["messages"]),
+    ]
     return sum(len(text.split()) for text in texts)
 
 
@@ -317,7 +370,9 @@ def _event(data: Mapping[str, Any], name: str = "") -> bytes:
 
 def _openai(answer: Answer, body: Any) -> _Script:
     def chunk(delta: Mapping[str, Any], finish: str | None = None) -> bytes:
-        return _event({"choices": [{"index": 0, "delta": delta, "finish_reason": finish}]})
+        return _event(
+            {"choices": [{"index": 0, "delta": delta, "finish_reason": finish}]}
+        )
 
     words = _words(answer, body)
     used = {"prompt_tokens": _prompt_tokens(body), "completion_tokens": len(words)}
@@ -327,7 +382,15 @@ def _openai(answer: Answer, body: Any) -> _Script:
         head=(chunk({"role": "assistant", "content": ""}),),
         words=tuple(chunk({"content": word}) for word in words),
         tail=(chunk({}, _finish(answer, body)), *usage, b"data: [DONE]\n\n"),
-        error=_event({"error": {"message": f"said {words}", "type": "server_error", "code": None}}),
+        error=_event(
+            {
+                "error": {
+                    "message": f"said {words}",
+                    "type": "server_error",
+                    "code": None,
+                }
+            }
+        ),
     )
 
 
@@ -336,24 +399,42 @@ def _anthropic(answer: Answer, body: Any) -> _Script:
         return _event({"type": name, **data}, name)
 
     words = _words(answer, body)
-    used = {"input_tokens": _prompt_tokens(body), "output_tokens": 1} if answer.usage else {}
+    used = (
+        {"input_tokens": _prompt_tokens(body), "output_tokens": 1}
+        if answer.usage
+        else {}
+    )
     end = {"stop_reason": _REASONS[_finish(answer, body)], "stop_sequence": None}
     block = {"type": "text", "text": ""}
     return _Script(
         head=(
-            event("message_start", message={"role": "assistant", "content": [], "usage": used}),
+            event(
+                "message_start",
+                message={"role": "assistant", "content": [], "usage": used},
+            ),
             event("content_block_start", index=0, content_block=block),
             event("ping"),
         ),
         words=tuple(
-            event("content_block_delta", index=0, delta={"type": "text_delta", "text": word}) for word in words
+            event(
+                "content_block_delta",
+                index=0,
+                delta={"type": "text_delta", "text": word},
+            )
+            for word in words
         ),
         tail=(
             event("content_block_stop", index=0),
-            event("message_delta", delta=end, usage={"output_tokens": len(words)} if answer.usage else {}),
+            event(
+                "message_delta",
+                delta=end,
+                usage={"output_tokens": len(words)} if answer.usage else {},
+            ),
             event("message_stop"),
         ),
-        error=event("error", error={"type": "overloaded_error", "message": f"said {words}"}),
+        error=event(
+            "error", error={"type": "overloaded_error", "message": f"said {words}"}
+        ),
     )
 
 

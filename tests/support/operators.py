@@ -36,7 +36,9 @@ async def operator(database_url: str, redis_url: str) -> AsyncIterator[FlagDesk]
 
 
 @asynccontextmanager
-async def experimenter(database_url: str, redis_url: str) -> AsyncIterator[ExperimentDesk]:
+async def experimenter(
+    database_url: str, redis_url: str
+) -> AsyncIterator[ExperimentDesk]:
     """The same for experiments."""
     async with open_database(database_url) as database, open_redis(redis_url) as pipe:
         yield ExperimentDesk(database, pipe, Models())

@@ -20,7 +20,12 @@ from uuid import uuid4
 import asyncpg
 
 from storage.embedded import valkey
-from storage.embedded.binaries import account_for, locale_options, postgres_folder, reachable
+from storage.embedded.binaries import (
+    account_for,
+    locale_options,
+    postgres_folder,
+    reachable,
+)
 
 START_SECONDS = 30.0
 SETTINGS = {
@@ -103,7 +108,11 @@ class Postgres(Server):
         self._account: dict[str, Any] = {}
         if account := account_for(self.folder):
             os.chown(self.folder, account.uid, account.gid)
-            self._account = {"user": account.uid, "group": account.gid, "extra_groups": []}
+            self._account = {
+                "user": account.uid,
+                "group": account.gid,
+                "extra_groups": [],
+            }
         self._bin = reachable(postgres_bin(), account)
         self._initdb()
 
@@ -141,30 +150,52 @@ class Postgres(Server):
             "trust",
         ]
         command += ["-N", "-E", "UTF8", *locale_options(self._bin)]
-        subprocess.run(command, check=True, capture_output=True, cwd=self.folder, **self._account)
+        subprocess.run(
+            command, check=True, capture_output=True, cwd=self.folder, **self._account
+        )
 
     def _launch(self, log: IO[bytes]) -> subprocess.Popen[bytes]:
-        command = [str(self._bin / "postgres"), "-D", str(self.folder / "data"), "-k", str(self.folder)]
+        command = [
+            str(self._bin / "postgres"),
+            "-D",
+            str(self.folder / "data"),
+            "-k",
+            str(self.folder),
+        ]
         for name, value in self._settings.items():
             command += ["-c", f"{name}={value}"]
         return subprocess.Popen(
-            command, stdout=log, stderr=log, cwd=self.folder, start_new_session=True, **self._account
+            command,
+            stdout=log,
+            stderr=log,
+            cwd=self.folder,
+            start_new_session=True,
+            **self._account,
         )
 
     def _ready(self) -> bool:
-        """The eighth line of postmaster.pid says so; a first line of another pid is a dead server's."""
+        """The eighth line of postmaster.pid says so; a first line of another pid is a dead
+        server's.
+        """
         try:
             lines = (self.folder / "data" / "postmaster.pid").read_text().split("\n")
         except FileNotFoundError:
             return False
-        return lines[0] == str(self.pid) and len(lines) > 7 and lines[7].strip() == "ready"
+        return (
+            lines[0] == str(self.pid) and len(lines) > 7 and lines[7].strip() == "ready"
+        )
 
     def _pids(self) -> Sequence[int]:
-        """The postmaster, held still so that it starts no more, and its children where the system tells."""
+        """The postmaster, held still so that it starts no more, and its children where the
+        system tells.
+        """
         with contextlib.suppress(ProcessLookupError):
             os.kill(self.pid, signal.SIGSTOP)
         children = Path(f"/proc/{self.pid}/task/{self.pid}/children")
-        return [self.pid, *map(int, children.read_text().split() if children.exists() else ())]
+        return [
+            self.pid,
+            *map(int, children.read_text().split() if children.exists() else ()),
+        ]
 
 
 class Valkey(Server):
@@ -189,9 +220,19 @@ class Valkey(Server):
         return self.folder / "valkey.sock"
 
     def _launch(self, log: IO[bytes]) -> subprocess.Popen[bytes]:
-        command = [str(valkey_server()), "--port", "0", "--unixsocket", str(self._socket), "--save", ""]
+        command = [
+            str(valkey_server()),
+            "--port",
+            "0",
+            "--unixsocket",
+            str(self._socket),
+            "--save",
+            "",
+        ]
         command += ["--dir", str(self.folder), *self._options]
-        return subprocess.Popen(command, stdout=log, stderr=log, cwd=self.folder, start_new_session=True)
+        return subprocess.Popen(
+            command, stdout=log, stderr=log, cwd=self.folder, start_new_session=True
+        )
 
     def _ready(self) -> bool:
         try:

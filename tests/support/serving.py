@@ -37,24 +37,41 @@ class Platforms:
     @property
     def settings(self) -> dict[str, str]:
         """Their tokens and addresses."""
-        discord, telegram, slack = self.discord.server, self.telegram._server, self.slack.server
+        discord, telegram, slack = (
+            self.discord.server,
+            self.telegram._server,
+            self.slack.server,
+        )
         return {
-            "DISCORD_TOKEN": discord.token, "DISCORD_API_URL": discord.api_url,
-            "TELEGRAM_TOKEN": telegram.token, "TELEGRAM_API_URL": telegram.url,
-            "SLACK_BOT_TOKEN": BOT_TOKEN, "SLACK_APP_TOKEN": APP_TOKEN, "SLACK_API_URL": slack.api_url,
-        }  # fmt: skip
+            "DISCORD_TOKEN": discord.token,
+            "DISCORD_API_URL": discord.api_url,
+            "TELEGRAM_TOKEN": telegram.token,
+            "TELEGRAM_API_URL": telegram.url,
+            "SLACK_BOT_TOKEN": BOT_TOKEN,
+            "SLACK_APP_TOKEN": APP_TOKEN,
+            "SLACK_API_URL": slack.api_url,
+        }
 
 
 @asynccontextmanager
 async def three_platforms() -> AsyncIterator[Platforms]:
     """Their servers, until the end of the block."""
     platforms = Platforms(DiscordDriver(), TelegramDriver(), SlackDriver())
-    async with platforms.discord.start(), platforms.telegram.start(), platforms.slack.start():
+    async with (
+        platforms.discord.start(),
+        platforms.telegram.start(),
+        platforms.slack.start(),
+    ):
         yield platforms
 
 
 def machine_among(
-    folder: Path, database_url: str, redis_url: str, platforms: Platforms, model: ModelServer, warm: Warm
+    folder: Path,
+    database_url: str,
+    redis_url: str,
+    platforms: Platforms,
+    model: ModelServer,
+    warm: Warm,
 ) -> Machine:
     """A machine whose settings lead to these stores, these platforms and this model."""
     stores = {"DATABASE_URL": database_url, "REDIS_URL": redis_url, "HTTP_PORT": "0"}
@@ -67,7 +84,9 @@ async def connected(machine: Machine, platforms: Platforms) -> AsyncIterator[Non
     """`agent serve`, signed in everywhere, until the end of the block."""
     before = platforms.discord.server.gateway.identified
     async with serving(machine):
-        await until(lambda: [has_menu(driver) for driver in platforms.all] == [True, True, None])
+        await until(
+            lambda: [has_menu(driver) for driver in platforms.all] == [True, True, None]
+        )
         await until(lambda: platforms.discord.server.gateway.identified > before)
         yield
 
@@ -76,7 +95,13 @@ async def connected(machine: Machine, platforms: Platforms) -> AsyncIterator[Non
 async def serving(machine: Machine) -> AsyncIterator[list[str]]:
     """`agent serve`, until the end of the block. Gives the lines of its log as they come."""
     process = await asyncio.create_subprocess_exec(
-        AGENT, "serve", stdin=DEVNULL, stdout=DEVNULL, stderr=PIPE, cwd=machine.folder, env=machine.environment
+        AGENT,
+        "serve",
+        stdin=DEVNULL,
+        stdout=DEVNULL,
+        stderr=PIPE,
+        cwd=machine.folder,
+        env=machine.environment,
     )
     lines: list[str] = []
     reading = asyncio.create_task(_read(process.stderr, lines))

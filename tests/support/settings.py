@@ -1,4 +1,6 @@
-"""The operator's hand in tests: settings as they are stored, with the epoch that makes them known."""
+"""The operator's hand in tests: settings as they are stored, with the epoch that makes them
+known.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,11 @@ ON CONFLICT (channel_type) DO UPDATE SET default_model = excluded.default_model,
 
 
 async def set_channel(
-    database_url: str, name: str = "test", *, default_model: str | None = None, **settings: Any
+    database_url: str,
+    name: str = "test",
+    *,
+    default_model: str | None = None,
+    **settings: Any,
 ) -> None:
     """Replaces all that is set for a channel."""
     await run(database_url, _SET, name, default_model, json.dumps(settings))

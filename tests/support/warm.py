@@ -1,6 +1,8 @@
-"""Runs `agent …` in a fork of a process that has imported it: importing takes longer than most commands do.
+"""Runs `agent …` in a fork of a process that has imported it: importing takes longer than
+most commands do.
 
-The fork has its own arguments, environment, folder and standard streams, and ends with its own exit status.
+The fork has its own arguments, environment, folder and standard streams, and ends with its
+own exit status.
 """
 
 from __future__ import annotations
@@ -28,13 +30,17 @@ READY = b"ready\n"
 
 
 class Warm:
-    """The process that has imported everything. It ends with the one that started it, or at `close`."""
+    """The process that has imported everything. It ends with the one that started it, or at
+    `close`.
+    """
 
     def __init__(self) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="agent-test-")
         self._path = f"{self._folder.name}/warm.sock"
         command = [sys.executable, "-m", "tests.support.warm", self._path]
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        self._process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        )
         assert self._process.stdout is not None
         if self._process.stdout.readline() != READY:
             raise RuntimeError("The process that runs commands did not start.")
@@ -45,25 +51,49 @@ class Warm:
         self._folder.cleanup()
 
     async def run(
-        self, arguments: Sequence[str], lines: bytes, folder: Path, environment: Mapping[str, str], seconds: float
+        self,
+        arguments: Sequence[str],
+        lines: bytes,
+        folder: Path,
+        environment: Mapping[str, str],
+        seconds: float,
     ) -> tuple[int, bytes, bytes]:
         """Exit status, output and errors. Raises TimeoutError after so many seconds."""
-        return await asyncio.to_thread(self._run, arguments, lines, folder, environment, seconds)
+        return await asyncio.to_thread(
+            self._run, arguments, lines, folder, environment, seconds
+        )
 
     def _run(
-        self, arguments: Sequence[str], lines: bytes, folder: Path, environment: Mapping[str, str], seconds: float
+        self,
+        arguments: Sequence[str],
+        lines: bytes,
+        folder: Path,
+        environment: Mapping[str, str],
+        seconds: float,
     ) -> tuple[int, bytes, bytes]:
-        order = json.dumps({"arguments": arguments, "folder": str(folder), "environment": dict(environment)})
+        order = json.dumps(
+            {
+                "arguments": arguments,
+                "folder": str(folder),
+                "environment": dict(environment),
+            }
+        )
         read, write = os.pipe()
         os.write(write, lines)
         os.close(write)
         with (
-            socket.socket(socket.AF_UNIX) as connection, os.fdopen(read, "rb") as given,
-            tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err,
-        ):  # fmt: skip
+            socket.socket(socket.AF_UNIX) as connection,
+            os.fdopen(read, "rb") as given,
+            tempfile.TemporaryFile() as out,
+            tempfile.TemporaryFile() as err,
+        ):
             connection.settimeout(seconds)
             connection.connect(self._path)
-            socket.send_fds(connection, [order.encode() + b"\n"], [given.fileno(), out.fileno(), err.fileno()])
+            socket.send_fds(
+                connection,
+                [order.encode() + b"\n"],
+                [given.fileno(), out.fileno(), err.fileno()],
+            )
             status = int(connection.recv(100))
             return status, _content(out.fileno()), _content(err.fileno())
 
@@ -79,7 +109,9 @@ def main(path: str) -> None:
         for module in pkgutil.iter_modules(package.__path__):
             importlib.import_module(f"{name}.{module.name}")
     gc.freeze()
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for those that serve one command
+    signal.signal(
+        signal.SIGCHLD, signal.SIG_IGN
+    )  # nobody waits for those that serve one command
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(path)
         listener.listen()
@@ -105,7 +137,9 @@ def _serve(connection: socket.socket) -> NoReturn:
     os._exit(0)
 
 
-def _become(arguments: list[str], folder: str, environment: dict[str, str], streams: list[int]) -> NoReturn:
+def _become(
+    arguments: list[str], folder: str, environment: dict[str, str], streams: list[int]
+) -> NoReturn:
     """As if this process had been started so."""
     from agent.cli.main import main as agent
 
@@ -118,7 +152,11 @@ def _become(arguments: list[str], folder: str, environment: dict[str, str], stre
     time.tzset()
     random.seed()
     sys.argv = ["agent", *arguments]
-    sys.modules["__main__"].__package__ = None  # else it is called `python -m tests.support.warm` in its messages
+    sys.modules[
+        "__main__"
+    ].__package__ = (
+        None  # else it is called `python -m tests.support.warm` in its messages
+    )
     status = 0
     try:
         agent()

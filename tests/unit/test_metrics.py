@@ -30,8 +30,12 @@ def test_a_counter_grows_by_the_values_of_its_labels() -> None:
     assert counter.values == {("a",): 3.5, ("b",): 1.0}
 
 
-@pytest.mark.parametrize(("value", "bucket"), [(0.0, 0), (1.0, 0), (1.1, 1), (2.0, 1), (2.1, 2)])
-def test_a_value_falls_into_the_first_bucket_that_is_not_below_it(value: float, bucket: int) -> None:
+@pytest.mark.parametrize(
+    ("value", "bucket"), [(0.0, 0), (1.0, 0), (1.1, 1), (2.0, 1), (2.1, 2)]
+)
+def test_a_value_falls_into_the_first_bucket_that_is_not_below_it(
+    value: float, bucket: int
+) -> None:
     distribution = Distribution("agent_things", "Things.", (1, 2))
     distribution.observe(value)
     expected = [0.0, 0.0, 0.0, value]
@@ -43,15 +47,25 @@ def test_names_follow_the_convention() -> None:
     """Snake case with our prefix; what only grows ends in _total and nothing else does."""
     names = [counter.name for counter in metrics.COUNTERS]
     others = [distribution.name for distribution in metrics.DISTRIBUTIONS]
-    assert [name for name in names + others if not re.fullmatch(r"agent(_[a-z]+)+", name)] == []
+    assert [
+        name for name in names + others if not re.fullmatch(r"agent(_[a-z]+)+", name)
+    ] == []
     assert [name for name in names if not name.endswith("_total")] == []
     assert [name for name in others if name.endswith("_total")] == []
 
 
 def test_every_metric_of_the_module_is_shown() -> None:
     """One that is declared and not listed would be counted for nobody."""
-    declared = {name for name, value in vars(metrics).items() if isinstance(value, (Counter, Distribution))}
-    shown = {name for name in declared if vars(metrics)[name] in (*metrics.COUNTERS, *metrics.DISTRIBUTIONS)}
+    declared = {
+        name
+        for name, value in vars(metrics).items()
+        if isinstance(value, (Counter, Distribution))
+    }
+    shown = {
+        name
+        for name in declared
+        if vars(metrics)[name] in (*metrics.COUNTERS, *metrics.DISTRIBUTIONS)
+    }
     assert declared == shown
 
 
@@ -101,7 +115,10 @@ def test_models_can_not_make_labels_without_end() -> None:
     ],
 )
 def test_a_delivery_is_one_and_closes_all_its_turns(
-    arrived: bool, closed_as: str | None, delivery: str, turns: dict[tuple[str, str], int]
+    arrived: bool,
+    closed_as: str | None,
+    delivery: str,
+    turns: dict[tuple[str, str], int],
 ) -> None:
     metrics.delivery_ended("telegram", 3, arrived=arrived, closed_as=closed_as)
     assert metrics.deliveries.values == {("telegram", delivery): 1}

@@ -13,13 +13,20 @@ from agent.cli.run import NOT_WELL, WELL, run
 if TYPE_CHECKING:
     from agent.settings import Settings
 
-app = typer.Typer(help="The audit log: every change, in a chain of hashes.", no_args_is_help=True)
+app = typer.Typer(
+    help="The audit log: every change, in a chain of hashes.", no_args_is_help=True
+)
 
 
 @app.command("list")
 def list_(
-    subject: Annotated[str | None, typer.Option("--subject", help="Only about this, such as flag:replies.")] = None,
-    actor: Annotated[str | None, typer.Option("--actor", help="Only by this operator.")] = None,
+    subject: Annotated[
+        str | None,
+        typer.Option("--subject", help="Only about this, such as flag:replies."),
+    ] = None,
+    actor: Annotated[
+        str | None, typer.Option("--actor", help="Only by this operator.")
+    ] = None,
     most: Annotated[int, typer.Option("--most", min=1, help="Entries to show.")] = 50,
     as_json: Json = False,
 ) -> None:
@@ -30,7 +37,9 @@ def list_(
         from storage.control.audit import list_entries
 
         async with operating(settings) as (stores, _):
-            found = await list_entries(stores.database, subject=subject, actor=actor, most=most)
+            found = await list_entries(
+                stores.database, subject=subject, actor=actor, most=most
+            )
         show_entries(found, as_json=as_json)
         return WELL
 
@@ -40,7 +49,11 @@ def list_(
 @app.command()
 def verify(
     head: Annotated[
-        str | None, typer.Option("--head", help="A hash that an earlier verify showed; it must still be in the chain.")
+        str | None,
+        typer.Option(
+            "--head",
+            help="A hash that an earlier verify showed; it must still be in the chain.",
+        ),
     ] = None,
     as_json: Json = False,
 ) -> None:
@@ -54,7 +67,10 @@ def verify(
         if as_json:
             show_json({"well": not verdict.troubles, **asdict(verdict)})
         else:
-            typer.echo("\n".join(verdict.troubles) or f"{verdict.count} entries, all as they were written.")
+            typer.echo(
+                "\n".join(verdict.troubles)
+                or f"{verdict.count} entries, all as they were written."
+            )
             typer.echo(f"head {verdict.head}")
         return NOT_WELL if verdict.troubles else WELL
 

@@ -1,4 +1,6 @@
-"""`agent experiments …`: which of several values of a flag serves people better. One runs on a flag at a time."""
+"""`agent experiments …`: which of several values of a flag serves people better. One runs
+on a flag at a time.
+"""
 
 from __future__ import annotations
 
@@ -33,13 +35,18 @@ if TYPE_CHECKING:
     from storage.control.flags import FlagDesk
 
 app = typer.Typer(
-    help="Experiments: people take part in one of several variants, always the same one.", no_args_is_help=True
+    help="Experiments: people take part in one of several variants, always the same one.",
+    no_args_is_help=True,
 )
 app.command()(experiments_report.report)
 
-Name = Annotated[str, typer.Argument(help="The experiment; `agent experiments list` shows all.")]
+Name = Annotated[
+    str, typer.Argument(help="The experiment; `agent experiments list` shows all.")
+]
 
-VARIANT = re.compile(r"(?P<name>[^:=]*)(:(?P<weight>[^=]*))?(=(?P<value>.*))?", re.DOTALL)
+VARIANT = re.compile(
+    r"(?P<name>[^:=]*)(:(?P<weight>[^=]*))?(=(?P<value>.*))?", re.DOTALL
+)
 
 
 @app.command("list")
@@ -72,46 +79,85 @@ def show(name: Name, as_json: Json = False) -> None:
 
 @app.command()
 def create(
-    name: Annotated[str, typer.Argument(help="a-z, 0-9 and _; for ever, once it was started.")],
+    name: Annotated[
+        str, typer.Argument(help="a-z, 0-9 and _; for ever, once it was started.")
+    ],
     flag: Annotated[
         str,
-        typer.Option("--flag", help="Whose value differs; `agent flags list` shows all.", autocompletion=complete_flag),
+        typer.Option(
+            "--flag",
+            help="Whose value differs; `agent flags list` shows all.",
+            autocompletion=complete_flag,
+        ),
     ],
     variant: Annotated[
         list[str],
         typer.Option(
             "--variant",
-            help="NAME[:WEIGHT][=VALUE], two to ten times; the first is the control. Without a value: as if there were "
+            help="NAME[:WEIGHT][=VALUE], two to ten times; the first is the "
+            "control. Without a value: as if there were "
             "no experiment.",
         ),
     ],
     channel: Annotated[
         list[str] | None,
-        typer.Option("--channel", help="Only people there; may be repeated.", autocompletion=complete_channel),
+        typer.Option(
+            "--channel",
+            help="Only people there; may be repeated.",
+            autocompletion=complete_channel,
+        ),
     ] = None,
-    share: Annotated[float, typer.Option("--share", help="So many of 100 people take part.")] = 100.0,
-    salt: Annotated[str | None, typer.Option("--salt", help="Splits people anew; default: the name.")] = None,
-    starts: Annotated[str | None, typer.Option("--starts", help="When it starts by itself: 2026-03-01T14:00.")] = None,
-    ends: Annotated[str | None, typer.Option("--ends", help="When it ends by itself.")] = None,
+    share: Annotated[
+        float, typer.Option("--share", help="So many of 100 people take part.")
+    ] = 100.0,
+    salt: Annotated[
+        str | None,
+        typer.Option("--salt", help="Splits people anew; default: the name."),
+    ] = None,
+    starts: Annotated[
+        str | None,
+        typer.Option("--starts", help="When it starts by itself: 2026-03-01T14:00."),
+    ] = None,
+    ends: Annotated[
+        str | None, typer.Option("--ends", help="When it ends by itself.")
+    ] = None,
     detect: Annotated[
-        float, typer.Option("--detect", help="The smallest relative difference worth knowing: 0.1 is a tenth.")
+        float,
+        typer.Option(
+            "--detect",
+            help="The smallest relative difference worth knowing: 0.1 is a tenth.",
+        ),
     ] = 0.1,
     as_: As = None,
     reason: Reason = None,
     as_json: Json = False,
 ) -> None:
-    """Draft an experiment. Nobody takes part until it is started; from then on it does not change."""
+    """Draft an experiment. Nobody takes part until it is started; from then on it does not
+    change.
+    """
 
     async def work(settings: Settings) -> int:
         from agent.cli.control.experiments_view import show_one
         from storage.control.flags import moment
 
         by = author(settings, as_, reason)
-        begin, end = (None if typed is None else moment(typed) for typed in (starts, ends))
+        begin, end = (
+            None if typed is None else moment(typed) for typed in (starts, ends)
+        )
         async with _desks(settings) as (desk, flags):
             variants = read_variants(variant, (await flags.get(flag)).flag)
             parting = name if salt is None else salt
-            experiment = Experiment(name, flag, parting, variants, frozenset(channel or ()), share, begin, end, detect)
+            experiment = Experiment(
+                name,
+                flag,
+                parting,
+                variants,
+                frozenset(channel or ()),
+                share,
+                begin,
+                end,
+                detect,
+            )
             show_one(await desk.create(experiment, by), as_json=as_json)
         return WELL
 
@@ -120,7 +166,12 @@ def create(
 
 @app.command()
 def start(
-    name: Name, as_: As = None, reason: Reason = None, yes: Yes = False, expect: Expect = None, as_json: Json = False
+    name: Name,
+    as_: As = None,
+    reason: Reason = None,
+    yes: Yes = False,
+    expect: Expect = None,
+    as_json: Json = False,
 ) -> None:
     """Begin an experiment, for good: it can be stopped, but not changed."""
 
@@ -129,20 +180,49 @@ def start(
 
         return f"Start {name} on {view.experiment.flag} for {audience_of(view.experiment)}?"
 
-    _move(name, lambda desk: desk.start, question, as_, reason, expect, yes=yes, as_json=as_json)
+    _move(
+        name,
+        lambda desk: desk.start,
+        question,
+        as_,
+        reason,
+        expect,
+        yes=yes,
+        as_json=as_json,
+    )
 
 
 @app.command()
 def stop(
-    name: Name, as_: As = None, reason: Reason = None, yes: Yes = False, expect: Expect = None, as_json: Json = False
+    name: Name,
+    as_: As = None,
+    reason: Reason = None,
+    yes: Yes = False,
+    expect: Expect = None,
+    as_json: Json = False,
 ) -> None:
     """End an experiment, for good: the flag's other rules decide for everybody."""
     question = f"Stop {name} for everybody? It can not be started again."
-    _move(name, lambda desk: desk.stop, lambda _: question, as_, reason, expect, yes=yes, as_json=as_json)
+    _move(
+        name,
+        lambda desk: desk.stop,
+        lambda _: question,
+        as_,
+        reason,
+        expect,
+        yes=yes,
+        as_json=as_json,
+    )
 
 
 @app.command()
-def remove(name: Name, as_: As = None, reason: Reason = None, expect: Expect = None, as_json: Json = False) -> None:
+def remove(
+    name: Name,
+    as_: As = None,
+    reason: Reason = None,
+    expect: Expect = None,
+    as_json: Json = False,
+) -> None:
     """Forget a draft. One that was started stays for its report."""
 
     async def work(settings: Settings) -> int:
@@ -196,7 +276,9 @@ def _variant(typed: str, flag: Flag[Any]) -> Variant:
     try:
         return Variant(parts["name"], float(parts["weight"] or 1), value)
     except ValueError:
-        raise Rejected("A variant is written NAME, NAME=VALUE or NAME:WEIGHT=VALUE; a weight is a number.") from None
+        raise Rejected(
+            "A variant is written NAME, NAME=VALUE or NAME:WEIGHT=VALUE; a weight is a number."
+        ) from None
 
 
 @asynccontextmanager

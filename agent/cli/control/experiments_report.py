@@ -28,13 +28,18 @@ if TYPE_CHECKING:
 
 
 def report(
-    name: Annotated[str, typer.Argument(help="The experiment; `agent experiments list` shows all.")],
+    name: Annotated[
+        str, typer.Argument(help="The experiment; `agent experiments list` shows all.")
+    ],
     metric: Annotated[
-        MetricName, typer.Option("--metric", help="What decides; the others are side effects.")
+        MetricName,
+        typer.Option("--metric", help="What decides; the others are side effects."),
     ] = PRIMARY,
     as_json: Json = False,
 ) -> None:
-    """Compare the variants of an experiment. Look as often as you like. Exit status 1 when the split is wrong."""
+    """Compare the variants of an experiment. Look as often as you like. Exit status 1 when
+    the split is wrong.
+    """
 
     async def show(settings: Settings) -> int:
         from storage.reports.experiment_figures import experiment_figures
@@ -53,7 +58,9 @@ def report(
 
 
 def _document(report: Report) -> dict[str, Any]:
-    """All of it, for programs. Shares are of 1, variances of one person, null is what nobody knows."""
+    """All of it, for programs. Shares are of 1, variances of one person, null is what
+    nobody knows.
+    """
     figures, split = report.figures, report.split
     return {
         "experiment": figures.experiment.name,
@@ -62,9 +69,15 @@ def _document(report: Report) -> dict[str, Any]:
         "ended_at": figures.ended_at.isoformat() if figures.ended_at else None,
         "people": {name: group.people for name, group in figures.groups.items()},
         "crossed": figures.crossed,
-        "unknown_costs": {name: group.unknown_costs for name, group in figures.groups.items()},
+        "unknown_costs": {
+            name: group.unknown_costs for name, group in figures.groups.items()
+        },
         "error": split_sentence(split) if split.wrong else None,
-        "split": {"expected": split.expected, "p_value": split.p_value, "deviation": split.deviation},
+        "split": {
+            "expected": split.expected,
+            "p_value": split.p_value,
+            "deviation": split.deviation,
+        },
         "detect": figures.experiment.detect,
         "confidence": report.confidence,
         "primary": report.primary.name,
@@ -94,7 +107,11 @@ def _compared(comparison: Comparison) -> dict[str, Any]:
 
 
 def _sample(sample: Sample) -> dict[str, Any]:
-    return {"people": sample.count, "mean": _known(sample.mean), "variance": _known(sample.variance)}
+    return {
+        "people": sample.count,
+        "mean": _known(sample.mean),
+        "variance": _known(sample.variance),
+    }
 
 
 def _ends(interval: Interval | None) -> list[float] | None:
@@ -123,15 +140,31 @@ def _show(report: Report) -> None:
     figures = report.figures
     experiment = figures.experiment
     since = figures.started_at.astimezone().isoformat(" ", "minutes")
-    until = f" until {figures.ended_at.astimezone().isoformat(' ', 'minutes')}" if figures.ended_at else ""
+    until = (
+        f" until {figures.ended_at.astimezone().isoformat(' ', 'minutes')}"
+        if figures.ended_at
+        else ""
+    )
     people = sum(group.people for group in figures.groups.values())
-    typer.echo(f"{experiment.name} (flag {experiment.flag}), since {since}{until}. People: {people:,}.")
+    typer.echo(
+        f"{experiment.name} (flag {experiment.flag}), since {since}{until}. People: {people:,}."
+    )
     for comparison in report.comparisons:
         if comparison.metric is report.primary and comparison.verdict:
             variants = f"{comparison.variant} compared with {_control(report)}"
-            typer.echo(f"{report.primary.title}: {variants}: {_said(comparison, report)}.")
+            typer.echo(
+                f"{report.primary.title}: {variants}: {_said(comparison, report)}."
+            )
     typer.echo("")
-    headers = ("METRIC", "VARIANT", "PEOPLE", "MEAN", "DIFFERENCE", _confidence(report), "VERDICT")
+    headers = (
+        "METRIC",
+        "VARIANT",
+        "PEOPLE",
+        "MEAN",
+        "DIFFERENCE",
+        _confidence(report),
+        "VERDICT",
+    )
     show_table(headers, list(_rows(report)))
     typer.echo("")
     for sentence in _notes(report):
@@ -147,8 +180,10 @@ def split_sentence(split: Split) -> str:
         for name, share in split.expected.items()
     )
     return (
-        f"the split is not the configured one: {shares}; by chance that happens with p = {split.p_value:.1g}."
-        " The numbers below compare groups that are not alike, so there is no verdict. Find out what keeps people of"
+        f"the split is not the configured one: {shares}; by chance that happens "
+        f"with p = {split.p_value:.1g}."
+        " The numbers below compare groups that are not alike, so there is no "
+        "verdict. Find out what keeps people of"
         " one variant from being recorded, and begin a new experiment."
     )
 
@@ -159,41 +194,69 @@ def _rows(report: Report) -> Iterator[tuple[str, ...]]:
         metric = comparison.metric
         if metric is not shown:
             title = f"{metric.title} *" if metric is report.primary else metric.title
-            yield (title, _control(report), *_mean(comparison.control, metric), "", "", "")
+            yield (
+                title,
+                _control(report),
+                *_mean(comparison.control, metric),
+                "",
+                "",
+                "",
+            )
             shown = metric
         yield (
-            "", comparison.variant, *_mean(comparison.sample, metric), _difference(comparison), _range(comparison),
+            "",
+            comparison.variant,
+            *_mean(comparison.sample, metric),
+            _difference(comparison),
+            _range(comparison),
             _said(comparison, report),
-        )  # fmt: skip
+        )
 
 
 def _notes(report: Report) -> Iterator[str]:
     figures = report.figures
     variants = len(figures.experiment.variants) - 1
-    shared = f" The error rate of 5 % is shared among {variants} variants (Bonferroni)." if variants > 1 else ""
+    shared = (
+        f" The error rate of 5 % is shared among {variants} variants (Bonferroni)."
+        if variants > 1
+        else ""
+    )
     yield (
-        f"* decides; metrics beside it show side effects, and of many one may look different by chance.{shared}"
+        "* decides; metrics beside it show side effects, and of many one may "
+        f"look different by chance.{shared}"
         " Intervals and verdicts hold however often you look."
     )
     yield (
-        f"PEOPLE are those with a value; a verdict needs {FEWEST} in each variant. The interval is of the difference"
-        f" relative to {_control(report)}; less than {100 * figures.experiment.detect:g} % is not worth knowing here."
+        f"PEOPLE are those with a value; a verdict needs {FEWEST} in each "
+        "variant. The interval is of the difference"
+        f" relative to {_control(report)}; less than "
+        f"{100 * figures.experiment.detect:g} % is not worth knowing here."
     )
     if figures.crossed:
-        yield f"Left out: {figures.crossed:,} people seen under several variants (they linked accounts meanwhile)."
+        yield (
+            f"Left out: {figures.crossed:,} people seen under several variants "
+            "(they linked accounts meanwhile)."
+        )
     for name, group in figures.groups.items():
         if group.unknown_costs:
-            yield f"Not in the cost of {name}: {group.unknown_costs:,} answers of unknown price. Add prices to MODELS."
+            yield (
+                f"Not in the cost of {name}: {group.unknown_costs:,} answers "
+                "of unknown price. Add prices to MODELS."
+            )
 
 
 def _said(comparison: Comparison, report: Report) -> str:
     """The verdict in words; none where the split is wrong."""
     match comparison.verdict:
         case Verdict.NO_DIFFERENCE:
-            return f"no difference of {100 * report.figures.experiment.detect:g} % or more"
+            return (
+                f"no difference of {100 * report.figures.experiment.detect:g} % or more"
+            )
         case Verdict.NOT_YET if comparison.lacking is not None:
             rough = "about" if comparison.sequential else "at least"
-            return f"not yet: {rough} {_about(comparison.lacking)} more people per variant"
+            return (
+                f"not yet: {rough} {_about(comparison.lacking)} more people per variant"
+            )
         case Verdict.NOT_YET if comparison.sequential is None:
             return "not yet: all people are alike"
         case Verdict.NOT_YET:
@@ -234,7 +297,9 @@ def _range(comparison: Comparison) -> str:
         return f"{100 * comparison.relative.low:+z.1f} … {100 * comparison.relative.high:+z.1f} %"
     if comparison.sequential:
         ends = comparison.sequential.low, comparison.sequential.high
-        return " … ".join(_number(end, comparison.metric, "+") for end in ends).replace("%", "points")
+        return " … ".join(_number(end, comparison.metric, "+") for end in ends).replace(
+            "%", "points"
+        )
     return "-"
 
 

@@ -1,4 +1,6 @@
-"""`agent flags …`: what the agent does for everyone, a channel, a chat or a person, while it runs."""
+"""`agent flags …`: what the agent does for everyone, a channel, a chat or a person, while
+it runs.
+"""
 
 from __future__ import annotations
 
@@ -31,19 +33,39 @@ if TYPE_CHECKING:
     from storage.control.flags import Changed, FlagDesk
 
 app = typer.Typer(
-    help="Feature flags: seen at once on every instance, kept, and undone when wrong.", no_args_is_help=True
+    help="Feature flags: seen at once on every instance, kept, and undone when wrong.",
+    no_args_is_help=True,
 )
 
 
-Name = Annotated[str, typer.Argument(help="The flag; `agent flags list` shows all.", autocompletion=complete_flag)]
+Name = Annotated[
+    str,
+    typer.Argument(
+        help="The flag; `agent flags list` shows all.", autocompletion=complete_flag
+    ),
+]
 Person = Annotated[
-    str | None, typer.Option("--person", help="One human: an account as channel:id, or the person's id.")
+    str | None,
+    typer.Option(
+        "--person", help="One human: an account as channel:id, or the person's id."
+    ),
 ]
 Channel = Annotated[
-    str | None, typer.Option("--channel", help="Everybody on this channel.", autocompletion=complete_channel)
+    str | None,
+    typer.Option(
+        "--channel", help="Everybody on this channel.", autocompletion=complete_channel
+    ),
 ]
-Chat = Annotated[str | None, typer.Option("--chat", help="One chat or group of that channel, by the platform's id.")]
-Kill = Annotated[bool, typer.Option("--kill", help="Everybody, whatever the other rules say; they stay.")]
+Chat = Annotated[
+    str | None,
+    typer.Option(
+        "--chat", help="One chat or group of that channel, by the platform's id."
+    ),
+]
+Kill = Annotated[
+    bool,
+    typer.Option("--kill", help="Everybody, whatever the other rules say; they stay."),
+]
 
 
 @app.command("list")
@@ -77,12 +99,19 @@ def get(name: Name, as_json: Json = False) -> None:
 @app.command("set")
 def set_(
     name: Name,
-    value: Annotated[str | None, typer.Argument(help="With --kill it may be left out: the default.")] = None,
+    value: Annotated[
+        str | None, typer.Argument(help="With --kill it may be left out: the default.")
+    ] = None,
     person: Person = None,
     channel: Channel = None,
     chat: Chat = None,
-    percentage: Annotated[float | None, typer.Option("--percentage", help="So many of 100 people.")] = None,
-    salt: Annotated[str | None, typer.Option("--salt", help="Splits people anew; default: the flag's name.")] = None,
+    percentage: Annotated[
+        float | None, typer.Option("--percentage", help="So many of 100 people.")
+    ] = None,
+    salt: Annotated[
+        str | None,
+        typer.Option("--salt", help="Splits people anew; default: the flag's name."),
+    ] = None,
     kill: Kill = False,
     as_: As = None,
     reason: Reason = None,
@@ -106,9 +135,15 @@ def set_(
             parsed = None if value is None else view.flag.parsed(value)
             if person is None and channel is None:
                 what = "its default" if value is None else repr(value)
-                share = "everybody" if percentage is None else f"{percentage:g} % of all people"
+                share = (
+                    "everybody"
+                    if percentage is None
+                    else f"{percentage:g} % of all people"
+                )
                 wins = ", whatever its other rules say" if kill else ""
-                confirm(f"Set {name} to {what} for {share}{wins}?", yes=yes, as_json=as_json)
+                confirm(
+                    f"Set {name} to {what} for {share}{wins}?", yes=yes, as_json=as_json
+                )
             await _make(
                 desk,
                 name,
@@ -127,7 +162,9 @@ def unset(
     person: Person = None,
     channel: Channel = None,
     chat: Chat = None,
-    percentage: Annotated[bool, typer.Option("--percentage", help="The rule for a share of all people.")] = False,
+    percentage: Annotated[
+        bool, typer.Option("--percentage", help="The rule for a share of all people.")
+    ] = False,
     kill: Kill = False,
     as_: As = None,
     reason: Reason = None,
@@ -147,9 +184,17 @@ def unset(
             await desk.get(name)
             seen = await _seen(desk, name, expect)
             if person is None and channel is None:
-                confirm(f"Remove a rule of {name} that is for everybody?", yes=yes, as_json=as_json)
+                confirm(
+                    f"Remove a rule of {name} that is for everybody?",
+                    yes=yes,
+                    as_json=as_json,
+                )
             await _make(
-                desk, name, lambda version: desk.unset(name, target, by, expected=version), seen, as_json=as_json
+                desk,
+                name,
+                lambda version: desk.unset(name, target, by, expected=version),
+                seen,
+                as_json=as_json,
             )
         return WELL
 
@@ -159,7 +204,10 @@ def unset(
 @app.command()
 def undo(
     name: Name,
-    change: Annotated[int | None, typer.Option("--change", help="The number of a change; default: the last.")] = None,
+    change: Annotated[
+        int | None,
+        typer.Option("--change", help="The number of a change; default: the last."),
+    ] = None,
     as_: As = None,
     reason: Reason = None,
     yes: Yes = False,
@@ -181,7 +229,11 @@ def undo(
                 confirm(question, yes=yes, as_json=as_json)
             number = undone.id if undone else change
             await _make(
-                desk, name, lambda version: desk.undo(name, by, entry=number, expected=version), seen, as_json=as_json
+                desk,
+                name,
+                lambda version: desk.undo(name, by, entry=number, expected=version),
+                seen,
+                as_json=as_json,
             )
         return WELL
 
@@ -190,7 +242,9 @@ def undo(
 
 @app.command()
 def history(
-    name: Name, most: Annotated[int, typer.Option("--most", min=1, help="Changes to show.")] = 50, as_json: Json = False
+    name: Name,
+    most: Annotated[int, typer.Option("--most", min=1, help="Changes to show.")] = 50,
+    as_json: Json = False,
 ) -> None:
     """Show who changed a flag, when, how and why; newest first."""
 
@@ -210,7 +264,10 @@ def explain(
     person: Person = None,
     channel: Channel = None,
     chat: Chat = None,
-    at: Annotated[str | None, typer.Option("--at", help="A past moment, such as 2026-03-01T14:00.")] = None,
+    at: Annotated[
+        str | None,
+        typer.Option("--at", help="A past moment, such as 2026-03-01T14:00."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Say which rule decides, and why each other one does not; now, or at a past moment."""
@@ -222,7 +279,10 @@ def explain(
 
         async with _desk(settings) as desk:
             when = None if at is None else moment(at)
-            show_explanation(await desk.explain(name, Target(person, channel, chat), when), as_json=as_json)
+            show_explanation(
+                await desk.explain(name, Target(person, channel, chat), when),
+                as_json=as_json,
+            )
         return WELL
 
     run(show)
@@ -232,8 +292,12 @@ def explain(
 def create(
     name: Annotated[str, typer.Argument(help="a-z, 0-9 and _.")],
     kind: Annotated[Kind, typer.Option("--type", help="What its values are.")],
-    default: Annotated[str, typer.Option("--default", help="Its value where nobody sets it.")],
-    meaning: Annotated[str, typer.Option("--meaning", help="What it is for, in one line.")],
+    default: Annotated[
+        str, typer.Option("--default", help="Its value where nobody sets it.")
+    ],
+    meaning: Annotated[
+        str, typer.Option("--meaning", help="What it is for, in one line.")
+    ],
     as_: As = None,
     reason: Reason = None,
     as_json: Json = False,
@@ -245,7 +309,9 @@ def create(
 
         flag, by = new_flag(name, kind, meaning), author(settings, as_, reason)
         async with _desk(settings) as desk:
-            show_changed(await desk.create(flag, flag.parsed(default), by), as_json=as_json)
+            show_changed(
+                await desk.create(flag, flag.parsed(default), by), as_json=as_json
+            )
         return WELL
 
     run(work)
@@ -253,7 +319,12 @@ def create(
 
 @app.command()
 def remove(
-    name: Name, as_: As = None, reason: Reason = None, yes: Yes = False, expect: Expect = None, as_json: Json = False
+    name: Name,
+    as_: As = None,
+    reason: Reason = None,
+    yes: Yes = False,
+    expect: Expect = None,
+    as_json: Json = False,
 ) -> None:
     """Remove a flag that was made by `create`, with its rules."""
 
@@ -263,7 +334,13 @@ def remove(
             await desk.get(name)
             seen = await _seen(desk, name, expect)
             confirm(f"Remove {name} with all its rules?", yes=yes, as_json=as_json)
-            await _make(desk, name, lambda version: desk.remove(name, by, expected=version), seen, as_json=as_json)
+            await _make(
+                desk,
+                name,
+                lambda version: desk.remove(name, by, expected=version),
+                seen,
+                as_json=as_json,
+            )
         return WELL
 
     run(work)
@@ -278,17 +355,30 @@ async def _seen(desk: FlagDesk, name: str, expect: int | None) -> int:
 
 
 async def _make(
-    desk: FlagDesk, name: str, change: Callable[[int], Awaitable[Changed]], version: int, *, as_json: bool
+    desk: FlagDesk,
+    name: str,
+    change: Callable[[int], Awaitable[Changed]],
+    version: int,
+    *,
+    as_json: bool,
 ) -> None:
-    """Makes a change to the flag at the version that was seen. When somebody was faster, tells of it and asks again."""
+    """Makes a change to the flag at the version that was seen. When somebody was faster,
+    tells of it and asks again.
+    """
     from agent.cli.control.flags_view import show_changed
 
-    changed = await insist(change, version, lambda: _seen(desk, name, None), as_json=as_json)
+    changed = await insist(
+        change, version, lambda: _seen(desk, name, None), as_json=as_json
+    )
     show_changed(changed, as_json=as_json)
 
 
 def _for_everybody(*changes: Rules) -> bool:
-    return any(scope in (GLOBAL, KILL, PERCENTAGE, DEFINITION) for change in changes for scope in change)
+    return any(
+        scope in (GLOBAL, KILL, PERCENTAGE, DEFINITION)
+        for change in changes
+        for scope in change
+    )
 
 
 @asynccontextmanager

@@ -27,20 +27,27 @@ if TYPE_CHECKING:
     from storage.control.operators import OperatorDesk, Registration
 
 app = typer.Typer(
-    help="Operators: who may change flags, channels, limits, budgets and keys; none registered: everybody.",
+    help="Operators: who may change flags, channels, limits, budgets and keys; "
+    "none registered: everybody.",
     no_args_is_help=True,
 )
 
 
 def _complete(incomplete: str) -> list[str]:
-    """One's own name, which is the first to add; the others' would have to be asked of the database."""
+    """One's own name, which is the first to add; the others' would have to be asked of the
+    database.
+    """
     from agent.cli.chat import user_name
 
     return [name for name in (user_name(),) if name.startswith(incomplete)]
 
 
 Name = Annotated[
-    str, typer.Argument(help="As --as or AGENT_OPERATOR say it, or the system's user.", autocompletion=_complete)
+    str,
+    typer.Argument(
+        help="As --as or AGENT_OPERATOR say it, or the system's user.",
+        autocompletion=_complete,
+    ),
 ]
 
 
@@ -54,28 +61,56 @@ def list_(as_json: Json = False) -> None:
         if as_json:
             show_json([asdict(view) for view in views])
         elif views:
-            rows = [(view.name, view.added_at.astimezone().isoformat(" ", "seconds")) for view in views]
+            rows = [
+                (view.name, view.added_at.astimezone().isoformat(" ", "seconds"))
+                for view in views
+            ]
             show_table(("OPERATOR", "SINCE"), rows)
         else:
-            typer.echo("Nobody is registered: whoever can reach the database may change everything, under any name.")
+            typer.echo(
+                "Nobody is registered: whoever can reach the database may change "
+                "everything, under any name."
+            )
         return WELL
 
     run(show)
 
 
 @app.command()
-def add(name: Name, as_: As = None, reason: Reason = None, yes: Yes = False, as_json: Json = False) -> None:
-    """Register an operator. From the first one on, only registered operators can make changes: begin with yourself."""
+def add(
+    name: Name,
+    as_: As = None,
+    reason: Reason = None,
+    yes: Yes = False,
+    as_json: Json = False,
+) -> None:
+    """Register an operator. From the first one on, only registered operators can make
+    changes: begin with yourself.
+    """
     _change(name, as_, reason, yes=yes, as_json=as_json, registered=True)
 
 
 @app.command()
-def remove(name: Name, as_: As = None, reason: Reason = None, yes: Yes = False, as_json: Json = False) -> None:
+def remove(
+    name: Name,
+    as_: As = None,
+    reason: Reason = None,
+    yes: Yes = False,
+    as_json: Json = False,
+) -> None:
     """Take an operator back. Without the last one, everybody may make changes again."""
     _change(name, as_, reason, yes=yes, as_json=as_json, registered=False)
 
 
-def _change(name: str, as_: str | None, reason: str | None, *, yes: bool, as_json: bool, registered: bool) -> None:
+def _change(
+    name: str,
+    as_: str | None,
+    reason: str | None,
+    *,
+    yes: bool,
+    as_json: bool,
+    registered: bool,
+) -> None:
     async def work(settings: Settings) -> int:
         by = author(settings, as_, reason)
         async with _desk(settings) as desk:
@@ -94,7 +129,9 @@ def _show(name: str, made: Registration, *, as_json: bool) -> None:
     if as_json:
         show_json({"operator": name, "changed": changed, "operators": made.after})
     elif changed:
-        typer.echo(f"Operators: {', '.join(made.after) or 'none; everybody may make changes'}.")
+        typer.echo(
+            f"Operators: {', '.join(made.after) or 'none; everybody may make changes'}."
+        )
     else:
         typer.echo(f"{name} is an operator already.")
 

@@ -29,16 +29,26 @@ from agent.core.errors import Rejected
 
 if TYPE_CHECKING:
     from agent.settings import Settings
-    from storage.limits.budget_admin import Aside, Budget, BudgetDesk, BudgetView, Tokens, Usd
+    from storage.limits.budget_admin import (
+        Aside,
+        Budget,
+        BudgetDesk,
+        BudgetView,
+        Tokens,
+        Usd,
+    )
 
-app = typer.Typer(help="Budgets of a day (UTC), in tokens and US dollars.", no_args_is_help=True)
+app = typer.Typer(
+    help="Budgets of a day (UTC), in tokens and US dollars.", no_args_is_help=True
+)
 
 
 For = Annotated[Literal["person", "channel"], typer.Argument(help="Whom it binds.")]
 Subject = Annotated[
     str,
     typer.Argument(
-        help="An account as channel:id, a channel, or * for each without an own one.", autocompletion=complete_channel
+        help="An account as channel:id, a channel, or * for each without an own one.",
+        autocompletion=complete_channel,
     ),
 ]
 
@@ -53,7 +63,10 @@ def list_(as_json: Json = False) -> None:
         if as_json:
             show_json([asdict(view) for view in views])
         else:
-            show_table(("FOR", "WHO OR WHERE", "TOKENS", "USD", "CALLS NOW", "VERSION"), [_row(view) for view in views])
+            show_table(
+                ("FOR", "WHO OR WHERE", "TOKENS", "USD", "CALLS NOW", "VERSION"),
+                [_row(view) for view in views],
+            )
         return WELL
 
     run(show)
@@ -61,7 +74,9 @@ def list_(as_json: Json = False) -> None:
 
 @app.command()
 def show(as_json: Json = False) -> None:
-    """Show what counts today: used, set aside by calls under way, and set aside by calls that were never settled."""
+    """Show what counts today: used, set aside by calls under way, and set aside by calls
+    that were never settled.
+    """
 
     async def work(settings: Settings) -> int:
         async with _desk(settings) as desk:
@@ -69,7 +84,10 @@ def show(as_json: Json = False) -> None:
         if as_json:
             show_json([asdict(view) for view in views])
         else:
-            show_table(("FOR", "WHO OR WHERE", "USED", "UNDER WAY", "NEVER SETTLED"), [_parts(view) for view in views])
+            show_table(
+                ("FOR", "WHO OR WHERE", "USED", "UNDER WAY", "NEVER SETTLED"),
+                [_parts(view) for view in views],
+            )
         return WELL
 
     run(work)
@@ -79,9 +97,15 @@ def show(as_json: Json = False) -> None:
 def set_(
     scope: For,
     subject: Subject,
-    tokens: Annotated[str | None, typer.Option("--tokens", help="Tokens a day, read and written; none: any.")] = None,
+    tokens: Annotated[
+        str | None,
+        typer.Option("--tokens", help="Tokens a day, read and written; none: any."),
+    ] = None,
     usd: Annotated[
-        str | None, typer.Option("--usd", help="US dollars a day; needs prices in MODELS; none: any.")
+        str | None,
+        typer.Option(
+            "--usd", help="US dollars a day; needs prices in MODELS; none: any."
+        ),
     ] = None,
     as_: As = None,
     reason: Reason = None,
@@ -89,14 +113,20 @@ def set_(
     expect: Expect = None,
     as_json: Json = False,
 ) -> None:
-    """Set a budget; what is not named of it stays. No model is asked whose answer might not fit into it."""
+    """Set a budget; what is not named of it stays. No model is asked whose answer might not
+    fit into it.
+    """
 
     async def work(settings: Settings) -> int:
         by, halves = author(settings, as_, reason), (_tokens(tokens), _usd(usd))
         async with _desk(settings) as desk:
             seen = await desk.version(scope, subject) if expect is None else expect
             if scope == "channel" or subject == "*":
-                confirm(f"Set this budget for everybody ({scope} {subject})?", yes=yes, as_json=as_json)
+                confirm(
+                    f"Set this budget for everybody ({scope} {subject})?",
+                    yes=yes,
+                    as_json=as_json,
+                )
             budget = await insist(
                 lambda version: desk.set(scope, subject, *halves, by, expected=version),
                 seen,
@@ -129,7 +159,11 @@ def unset(
         async with _desk(settings) as desk:
             seen = await desk.version(scope, subject) if expect is None else expect
             if scope == "channel" or subject == "*":
-                confirm(f"Remove this budget for everybody ({scope} {subject})?", yes=yes, as_json=as_json)
+                confirm(
+                    f"Remove this budget for everybody ({scope} {subject})?",
+                    yes=yes,
+                    as_json=as_json,
+                )
             budget = await insist(
                 lambda version: desk.unset(scope, subject, by, expected=version),
                 seen,
@@ -149,14 +183,18 @@ def _tokens(text: str | None) -> Tokens:
     try:
         return None if text is None else "none" if text == "none" else int(text)
     except ValueError:
-        raise Rejected(f"{text!r} is no number of tokens. Write tokens as 50000, or none.") from None
+        raise Rejected(
+            f"{text!r} is no number of tokens. Write tokens as 50000, or none."
+        ) from None
 
 
 def _usd(text: str | None) -> Usd:
     try:
         return None if text is None else "none" if text == "none" else Decimal(text)
     except InvalidOperation:
-        raise Rejected(f"{text!r} is no amount. Write US dollars as 2.50, or none.") from None
+        raise Rejected(
+            f"{text!r} is no amount. Write US dollars as 2.50, or none."
+        ) from None
 
 
 def _told(budget: Budget) -> str:
@@ -170,12 +208,25 @@ def _told(budget: Budget) -> str:
 def _row(view: BudgetView) -> tuple[str, ...]:
     tokens = f"{view.used_tokens:,} of {'any' if view.tokens is None else f'{view.tokens:,}'}"
     usd = f"{view.used_usd:.4f} of {'any' if view.usd is None else f'{view.usd:.2f}'}"
-    return (view.scope, view.accounts or view.subject, tokens, usd, str(view.under_way.calls), str(view.version))
+    return (
+        view.scope,
+        view.accounts or view.subject,
+        tokens,
+        usd,
+        str(view.under_way.calls),
+        str(view.version),
+    )
 
 
 def _parts(view: BudgetView) -> tuple[str, ...]:
     used = _sum(*view.settled)
-    return (view.scope, view.accounts or view.subject, used, _aside(view.under_way), _aside(view.unsettled))
+    return (
+        view.scope,
+        view.accounts or view.subject,
+        used,
+        _aside(view.under_way),
+        _aside(view.unsettled),
+    )
 
 
 def _aside(aside: Aside) -> str:
@@ -192,4 +243,8 @@ async def _desk(settings: Settings) -> AsyncIterator[BudgetDesk]:
     from storage.limits.budget_admin import SETTLING_SECONDS, BudgetDesk
 
     async with operating(settings) as (stores, _):
-        yield BudgetDesk(stores.database, stores.pipe, settings.model_total_timeout + SETTLING_SECONDS)
+        yield BudgetDesk(
+            stores.database,
+            stores.pipe,
+            settings.model_total_timeout + SETTLING_SECONDS,
+        )

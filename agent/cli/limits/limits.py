@@ -1,4 +1,6 @@
-"""`agent limits …`: how often people may speak. Limits of a channel are set with `agent channels set`."""
+"""`agent limits …`: how often people may speak. Limits of a channel are set with `agent
+channels set`.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from agent.cli.options import As, Expect, Json, Reason, author, operating, show_json, show_table
+from agent.cli.options import (
+    As,
+    Expect,
+    Json,
+    Reason,
+    author,
+    operating,
+    show_json,
+    show_table,
+)
 from agent.cli.run import WELL, run
 
 if TYPE_CHECKING:
@@ -18,12 +29,17 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="Rate limits: how often people may speak.", no_args_is_help=True)
 
-Person = Annotated[str, typer.Argument(help="One human: an account as channel:id, or the person's id.")]
+Person = Annotated[
+    str, typer.Argument(help="One human: an account as channel:id, or the person's id.")
+]
 
 
 @app.command()
 def show(
-    person: Annotated[str | None, typer.Argument(help="One human, with what they used; default: all limits.")] = None,
+    person: Annotated[
+        str | None,
+        typer.Argument(help="One human, with what they used; default: all limits."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Show what holds on each channel and for people with a limit of their own."""
@@ -34,7 +50,16 @@ def show(
         if as_json:
             show_json([_facts(view) for view in views])
         else:
-            rows = [(v.subject, v.scope, str(v.limit), _used(v), "default" if v.default else "set") for v in views]
+            rows = [
+                (
+                    v.subject,
+                    v.scope,
+                    str(v.limit),
+                    _used(v),
+                    "default" if v.default else "set",
+                )
+                for v in views
+            ]
             show_table(("WHO OR WHERE", "FOR EACH", "LIMIT", "USED NOW", "BY"), rows)
         return WELL
 
@@ -44,7 +69,9 @@ def show(
 @app.command("set")
 def set_(
     person: Person,
-    limit: Annotated[str, typer.Argument(help="20/minute, 500/hour, 5/10s; off: none.")],
+    limit: Annotated[
+        str, typer.Argument(help="20/minute, 500/hour, 5/10s; off: none.")
+    ],
     as_: As = None,
     reason: Reason = None,
     expect: Expect = None,
@@ -55,13 +82,21 @@ def set_(
 
 
 @app.command()
-def unset(person: Person, as_: As = None, reason: Reason = None, expect: Expect = None, as_json: Json = False) -> None:
+def unset(
+    person: Person,
+    as_: As = None,
+    reason: Reason = None,
+    expect: Expect = None,
+    as_json: Json = False,
+) -> None:
     """Take a person's own limit back: the channel's holds again."""
     _change(person, None, as_, reason, expect, as_json=as_json)
 
 
 @app.command()
-def reset(person: Person, as_: As = None, reason: Reason = None, as_json: Json = False) -> None:
+def reset(
+    person: Person, as_: As = None, reason: Reason = None, as_json: Json = False
+) -> None:
     """Let a person speak again at once."""
 
     async def work(settings: Settings) -> int:
@@ -77,19 +112,37 @@ def reset(person: Person, as_: As = None, reason: Reason = None, as_json: Json =
 
 
 def _change(
-    person: str, limit: str | None, as_: str | None, reason: str | None, expect: int | None, *, as_json: bool
+    person: str,
+    limit: str | None,
+    as_: str | None,
+    reason: str | None,
+    expect: int | None,
+    *,
+    as_json: bool,
 ) -> None:
-    """`expect`: when somebody changed the limit since that version, nothing is changed (exit status 1)."""
+    """`expect`: when somebody changed the limit since that version, nothing is changed
+    (exit status 1).
+    """
 
     async def work(settings: Settings) -> int:
         async with _desk(settings) as desk:
-            changed = await desk.set(person, limit, author(settings, as_, reason), expected=expect)
+            changed = await desk.set(
+                person, limit, author(settings, as_, reason), expected=expect
+            )
         if as_json:
-            show_json({"person": person, **asdict(changed), "changed": changed.before != changed.after})
+            show_json(
+                {
+                    "person": person,
+                    **asdict(changed),
+                    "changed": changed.before != changed.after,
+                }
+            )
         elif changed.before == changed.after:
             typer.echo(f"{person} is so already.")
         else:
-            typer.echo(f"{person}: {changed.after or 'the limit of the channel holds'}.")
+            typer.echo(
+                f"{person}: {changed.after or 'the limit of the channel holds'}."
+            )
         return WELL
 
     run(work)
@@ -101,7 +154,12 @@ def _used(view: LimitView) -> str:
 
 def _facts(view: LimitView) -> dict[str, object]:
     facts = {"subject": view.subject, "scope": view.scope, "limit": str(view.limit)}
-    return {**facts, "default": view.default, "used": view.used, "version": view.version}
+    return {
+        **facts,
+        "default": view.default,
+        "used": view.used,
+        "version": view.version,
+    }
 
 
 @asynccontextmanager

@@ -1,4 +1,6 @@
-"""Discord for the conformance suite: the real channel and discord.py against the server on loopback."""
+"""Discord for the conformance suite: the real channel and discord.py against the server on
+loopback.
+"""
 
 from __future__ import annotations
 
@@ -30,9 +32,11 @@ class _Remembering(Discord):
 
 
 class DiscordDriver:
-    """Set `last_accepted` before `channel()` to have the store asked instead of the driver's own notes.
+    """Set `last_accepted` before `channel()` to have the store asked instead of the
+    driver's own notes.
 
-    Discord's gateway has no acknowledgement, so `unacknowledged` counts commands without a first response.
+    Discord's gateway has no acknowledgement, so `unacknowledged` counts commands without a
+    first response.
     """
 
     name = "discord"
@@ -74,7 +78,15 @@ class DiscordDriver:
         """A thread is a channel of its own on Discord."""
         return Place(self.server.world.add_thread(group.chat, name), direct=False)
 
-    async def say(self, place: Place, text: str, *, user: str = "ada", mention: bool = False, deliver: int = 1) -> str:
+    async def say(
+        self,
+        place: Place,
+        text: str,
+        *,
+        user: str = "ada",
+        mention: bool = False,
+        deliver: int = 1,
+    ) -> str:
         world = self.server.world
         content = f"<@{world.bot['id']}> {text}" if mention else text
         message = world.say(place.chat, content, user=user)
@@ -88,7 +100,9 @@ class DiscordDriver:
     async def edit(self, message: str, text: str) -> None:
         self.server.world.edit(message, text)
 
-    async def command(self, place: Place, name: str, argument: str = "", *, user: str = "ada") -> None:
+    async def command(
+        self, place: Place, name: str, argument: str = "", *, user: str = "ada"
+    ) -> None:
         self.server.use_command(place.chat, name, argument, user=user)
 
     def screen(self, place: Place) -> Sequence[str]:
@@ -100,7 +114,9 @@ class DiscordDriver:
     def typing(self, place: Place) -> int:
         """A deferred command shows "is thinking" by itself."""
         deferred = [
-            i for i in self.server.world.interactions.values() if i.channel == place.chat and i.message is not None
+            i
+            for i in self.server.world.interactions.values()
+            if i.channel == place.chat and i.message is not None
         ]
         return self.server.world.typing[place.chat] + len(deferred)
 
@@ -114,4 +130,8 @@ class DiscordDriver:
         return self.server.faults.early
 
     def unacknowledged(self) -> int:
-        return sum(1 for use in self.server.world.interactions.values() if use.acknowledged_at is None)
+        return sum(
+            1
+            for use in self.server.world.interactions.values()
+            if use.acknowledged_at is None
+        )

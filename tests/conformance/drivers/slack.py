@@ -10,9 +10,17 @@ from channels.pacing import Governor
 from channels.slack.channel import Slack
 from channels.slack.writer import LIMIT
 from tests.conformance.driver import Place
-from tests.support.platforms.slack import AGENT, APP_TOKEN, BOT_TOKEN, Fault, SlackServer
+from tests.support.platforms.slack import (
+    AGENT,
+    APP_TOKEN,
+    BOT_TOKEN,
+    Fault,
+    SlackServer,
+)
 
-_INTERVAL_S = 0.02  # between two states of an answer: tests do not wait a second for each
+_INTERVAL_S = (
+    0.02  # between two states of an answer: tests do not wait a second for each
+)
 
 
 class SlackDriver:
@@ -62,20 +70,35 @@ class SlackDriver:
 
     def group(self, name: str) -> Place:
         """A public channel that the agent was invited to."""
-        return Place(self._server.space.chat("C" + name.upper().ljust(8, "0"), "channel"), direct=False)
+        return Place(
+            self._server.space.chat("C" + name.upper().ljust(8, "0"), "channel"),
+            direct=False,
+        )
 
     def thread(self, group: Place, name: str) -> Place:
         """A thread under somebody's message to others."""
-        root = self._server.space.add(group.chat, self._server.space.person("root"), name)
+        root = self._server.space.add(
+            group.chat, self._server.space.person("root"), name
+        )
         self._threads.add(root.ts)
         return Place(group.chat, root.ts, direct=False)
 
-    async def say(self, place: Place, text: str, *, user: str = "ada", mention: bool = False, deliver: int = 1) -> str:
+    async def say(
+        self,
+        place: Place,
+        text: str,
+        *,
+        user: str = "ada",
+        mention: bool = False,
+        deliver: int = 1,
+    ) -> str:
         """A person writes, mentioning the agent if so."""
         person = self._server.space.person(user)
         self._server.space.members[place.chat].add(person)
         written = f"<@{AGENT}> {_escaped(text)}" if mention else _escaped(text)
-        ts = await self._server.say(place.chat, person, written, thread=place.thread, deliver=deliver)
+        ts = await self._server.say(
+            place.chat, person, written, thread=place.thread, deliver=deliver
+        )
         self._chats[ts] = place.chat
         return ts
 
@@ -91,20 +114,33 @@ class SlackDriver:
         mention = f"<@{AGENT}> " if said.text.startswith(f"<@{AGENT}>") else ""
         await self._server.edit(chat, message, mention + _escaped(text))
 
-    async def command(self, place: Place, name: str, argument: str = "", *, user: str = "ada") -> None:
+    async def command(
+        self, place: Place, name: str, argument: str = "", *, user: str = "ada"
+    ) -> None:
         """A slash command; `!name`, addressed to the agent, in a thread, where Slack has none."""
         if place.thread:
-            await self.say(place, f"!{name} {argument}".rstrip(), user=user, mention=True)
+            await self.say(
+                place, f"!{name} {argument}".rstrip(), user=user, mention=True
+            )
             return
         person = self._server.space.person(user)
         self._server.space.members[place.chat].add(person)
         await self._server.command(place.chat, person, f"/{name}", argument)
 
     def screen(self, place: Place) -> Sequence[str]:
-        """The agent's messages. In a channel it answers in threads under the messages: they count."""
+        """The agent's messages. In a channel it answers in threads under the messages: they
+        count.
+        """
         if place.thread:
-            return [said.visible for said in self._server.space.of_agent(place.chat, place.thread)]
-        return [said.visible for said in self._server.space.of_agent(place.chat) if said.thread not in self._threads]
+            return [
+                said.visible
+                for said in self._server.space.of_agent(place.chat, place.thread)
+            ]
+        return [
+            said.visible
+            for said in self._server.space.of_agent(place.chat)
+            if said.thread not in self._threads
+        ]
 
     def revisions(self, place: Place) -> int:
         """Posts, edits and appends."""
@@ -116,19 +152,26 @@ class SlackDriver:
 
     def typing(self, place: Place) -> int:
         """Statuses."""
-        return sum(chat == place.chat and self._within(place, thread) for chat, thread in self._server.space.statuses)
+        return sum(
+            chat == place.chat and self._within(place, thread)
+            for chat, thread in self._server.space.statuses
+        )
 
     def _within(self, place: Place, thread: str) -> bool:
         return thread == place.thread if place.thread else thread not in self._threads
 
     def limit_chat(self, place: Place, *, retry_after: float, times: int) -> None:
         """429 with Retry-After."""
-        fault = Fault("ratelimited", chat=place.chat, times=times, retry_after=retry_after)
+        fault = Fault(
+            "ratelimited", chat=place.chat, times=times, retry_after=retry_after
+        )
         self._server.space.faults.append(fault)
 
     def fail_next(self, place: Place, *, times: int = 1) -> None:
         """`internal_error`."""
-        self._server.space.faults.append(Fault("internal_error", chat=place.chat, times=times))
+        self._server.space.faults.append(
+            Fault("internal_error", chat=place.chat, times=times)
+        )
 
     def early_calls(self) -> int:
         """Calls before a Retry-After was over."""

@@ -1,4 +1,6 @@
-"""Telegram for the conformance suite: the real channel and client library against the loopback server."""
+"""Telegram for the conformance suite: the real channel and client library against the
+loopback server.
+"""
 
 from __future__ import annotations
 
@@ -53,16 +55,28 @@ class TelegramDriver:
     def thread(self, group: Place, name: str) -> Place:
         """A forum topic; the same name is the same topic."""
         chat = self._chat(group)
-        thread = next((topic for topic, title in chat.topics.items() if title == name), None)
+        thread = next(
+            (topic for topic, title in chat.topics.items() if title == name), None
+        )
         if thread is None:
             thread = str(next(chat.ids))
             chat.topics[thread] = name
         return Place(group.chat, thread, direct=False)
 
-    async def say(self, place: Place, text: str, *, user: str = "ada", mention: bool = False, deliver: int = 1) -> str:
+    async def say(
+        self,
+        place: Place,
+        text: str,
+        *,
+        user: str = "ada",
+        mention: bool = False,
+        deliver: int = 1,
+    ) -> str:
         """A person writes."""
         chat = self._chat(place)
-        message = self._server.say(chat, text, user=user, thread=place.thread, mention=mention, deliver=deliver)
+        message = self._server.say(
+            chat, text, user=user, thread=place.thread, mention=mention, deliver=deliver
+        )
         key = f"{chat.id}:{message['message_id']}"
         self._said[key] = message
         return key
@@ -78,7 +92,9 @@ class TelegramDriver:
         mentioned = old["text"].startswith(name)
         self._server.edit(old, name + text if mentioned else text)
 
-    async def command(self, place: Place, name: str, argument: str = "", *, user: str = "ada") -> None:
+    async def command(
+        self, place: Place, name: str, argument: str = "", *, user: str = "ada"
+    ) -> None:
         """`/name`, in groups `/name@bot` as the menu sends it."""
         bot = "" if place.direct else f"@{BOT_NAME}"
         await self.say(place, f"/{name}{bot} {argument}".rstrip(), user=user)

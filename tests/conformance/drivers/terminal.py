@@ -1,4 +1,6 @@
-"""The terminal for the conformance suite: the real channel, a person who types and a window that shows."""
+"""The terminal for the conformance suite: the real channel, a person who types and a window
+that shows.
+"""
 
 from __future__ import annotations
 
@@ -60,7 +62,9 @@ class _Window(PlainScreen):
             raise OSError(errno.EIO, "Input/output error")
 
     def _read(self, *, done: bool) -> None:
-        """What stands in the glass is one answer; once it is done, the glass is wiped for the next."""
+        """What stands in the glass is one answer; once it is done, the glass is wiped for
+        the next.
+        """
         text = self.glass.getvalue().rstrip("\n")
         if text:
             self.changes += 1
@@ -109,8 +113,8 @@ class _Counting(Terminal):
 class TerminalDriver:
     """See `tests.conformance.driver.Driver`. One person, one conversation, a line at a time.
 
-    What a terminal does not have raises UnsupportedHere: other people, groups, threads, edits, repeated
-    deliveries, rate limits.
+    What a terminal does not have raises UnsupportedHere: other people, groups, threads,
+    edits, repeated deliveries, rate limits.
     """
 
     name = "terminal"
@@ -140,7 +144,15 @@ class TerminalDriver:
     def thread(self, group: Place, name: str) -> Place:
         raise UnsupportedHere("A terminal has no threads.")
 
-    async def say(self, place: Place, text: str, *, user: str = PERSON, mention: bool = False, deliver: int = 1) -> str:
+    async def say(
+        self,
+        place: Place,
+        text: str,
+        *,
+        user: str = PERSON,
+        mention: bool = False,
+        deliver: int = 1,
+    ) -> str:
         if deliver > 1:
             await self.redeliver("")
         identifier = str(uuid7())
@@ -154,7 +166,9 @@ class TerminalDriver:
     async def edit(self, message: str, text: str) -> NoReturn:
         raise UnsupportedHere("A line that was sent can not be edited.")
 
-    async def command(self, place: Place, name: str, argument: str = "", *, user: str = PERSON) -> None:
+    async def command(
+        self, place: Place, name: str, argument: str = "", *, user: str = PERSON
+    ) -> None:
         await self.say(place, f"/{name} {argument}".strip())
 
     def screen(self, place: Place) -> Sequence[str]:

@@ -36,8 +36,12 @@ def _no_providers() -> Iterator[None]:
 
 
 @pytest.fixture
-async def flags(database_url: str, redis_url: str, _no_providers: None) -> AsyncIterator[RedisControl]:
-    """What an instance has: its control, provided to OpenFeature in this process, following changes."""
+async def flags(
+    database_url: str, redis_url: str, _no_providers: None
+) -> AsyncIterator[RedisControl]:
+    """What an instance has: its control, provided to OpenFeature in this process, following
+    changes.
+    """
     async with open_database(database_url) as database, open_redis(redis_url) as pipe:
         control = RedisControl(database, pipe)
         await control.start()
@@ -46,13 +50,20 @@ async def flags(database_url: str, redis_url: str, _no_providers: None) -> Async
             yield control
 
 
-async def test_slack_says_that_commands_are_switched_off(flags: RedisControl, desk: FlagDesk) -> None:
+async def test_slack_says_that_commands_are_switched_off(
+    flags: RedisControl, desk: FlagDesk
+) -> None:
     """Off on Slack only: the command reaches nobody; on again, it does."""
     async with SlackServer(redeliver_after=0.1).running() as server:
         ada = server.space.person("ada")
         chat = server.space.chat("D" + ada[1:], "im", ada)
-        async with connected(server, slash_commands=_slash_commands("slack")) as (_, inbox):
-            off = await desk.set("enable_slash_commands", Target(channel="slack"), False, ADA)
+        async with connected(server, slash_commands=_slash_commands("slack")) as (
+            _,
+            inbox,
+        ):
+            off = await desk.set(
+                "enable_slash_commands", Target(channel="slack"), False, ADA
+            )
             await flags.observe(off.epoch)
             delivery = await server.command(chat, ada, "/new")
             await server.sockets.until(lambda: delivery.acknowledged)
@@ -63,12 +74,17 @@ async def test_slack_says_that_commands_are_switched_off(flags: RedisControl, de
             assert ["/new"] == [inbound.text for inbound in await inbox.next()]
 
 
-async def test_telegrams_menu_follows_the_flag(flags: RedisControl, desk: FlagDesk) -> None:
+async def test_telegrams_menu_follows_the_flag(
+    flags: RedisControl, desk: FlagDesk
+) -> None:
     async with TelegramServer() as server:
         channel = Telegram(
-            token=server.token, api_url=server.url, governor=Governor(), retry=0.01,
+            token=server.token,
+            api_url=server.url,
+            governor=Governor(),
+            retry=0.01,
             slash_commands=_slash_commands("telegram"),
-        )  # fmt: skip
+        )
         async with listening(channel, Inbox()):
             await until(lambda: bool(server.methods.menu))
             await desk.set("enable_slash_commands", Target(kill=True), False, ADA)

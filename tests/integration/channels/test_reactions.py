@@ -28,10 +28,16 @@ from tests.support.platforms.telegram.world import Chat
 
 def told(inbound: Inbound) -> tuple[str, str, str, str | None, bool]:
     """What is said of a vote: which, on what, by whom, where."""
-    return inbound.change, inbound.text, inbound.message_id, inbound.username, inbound.direct
+    return (
+        inbound.change,
+        inbound.text,
+        inbound.message_id,
+        inbound.username,
+        inbound.direct,
+    )
 
 
-# --- Discord ----------------------------------------------------------------------------------------------
+# --- Discord ------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -49,10 +55,16 @@ async def core(discord: DiscordServer) -> AsyncIterator[Core]:
 
 def answer(discord: DiscordServer, channel: str) -> str:
     """Something that the agent wrote."""
-    return str(discord.world.add_message(channel, {"author": discord.world.bot, "content": "fine"})["id"])
+    return str(
+        discord.world.add_message(
+            channel, {"author": discord.world.bot, "content": "fine"}
+        )["id"]
+    )
 
 
-async def test_discord_tells_of_thumbs_in_servers_and_in_direct_chats(discord: DiscordServer, core: Core) -> None:
+async def test_discord_tells_of_thumbs_in_servers_and_in_direct_chats(
+    discord: DiscordServer, core: Core
+) -> None:
     town, ada = discord.world.add_channel("town"), discord.world.add_direct("ada")
     public, private = answer(discord, town), answer(discord, ada)
     discord.world.react(public, "👍🏽", user="bob")
@@ -69,10 +81,15 @@ async def test_discord_tells_of_thumbs_in_servers_and_in_direct_chats(discord: D
     assert [town, town, ada] == [inbound.address.chat for inbound in core.accepted]
 
 
-async def test_discord_reactions_of_bots_and_other_reactions_are_ignored(discord: DiscordServer, core: Core) -> None:
+async def test_discord_reactions_of_bots_and_other_reactions_are_ignored(
+    discord: DiscordServer, core: Core
+) -> None:
     """And those to what somebody else wrote, as far as Discord tells."""
     town = discord.world.add_channel("town")
-    mine, theirs = answer(discord, town), discord.world.say(town, "hello", user="bob")["id"]
+    mine, theirs = (
+        answer(discord, town),
+        discord.world.say(town, "hello", user="bob")["id"],
+    )
     discord.world.person("robot", bot=True)
     discord.world.react(mine, "👍", user="robot")
     discord.world.react(mine, "👍", user="agent")
@@ -81,21 +98,31 @@ async def test_discord_reactions_of_bots_and_other_reactions_are_ignored(discord
     discord.world.react(theirs, "👍", user="bob")
     discord.world.react(mine, "👎", user="bob")
     await discord.until(lambda: core.offered)
-    assert [("vote", "-1", mine, "Bob", False)] == [told(inbound) for inbound in core.accepted]
+    assert [("vote", "-1", mine, "Bob", False)] == [
+        told(inbound) for inbound in core.accepted
+    ]
 
 
-async def test_discord_tells_of_reactions_only_whom_asks(discord: DiscordServer) -> None:
+async def test_discord_tells_of_reactions_only_whom_asks(
+    discord: DiscordServer,
+) -> None:
     """The test server keeps Discord's rule; otherwise the channel's intents would prove nothing."""
-    sessions = [Session(str(intents), intents) for intents in (0, GUILD_REACTIONS_INTENT, DIRECT_REACTIONS_INTENT)]
+    sessions = [
+        Session(str(intents), intents)
+        for intents in (0, GUILD_REACTIONS_INTENT, DIRECT_REACTIONS_INTENT)
+    ]
     discord.gateway.sessions |= {session.id: session for session in sessions}
     town, ada = discord.world.add_channel("town"), discord.world.add_direct("ada")
     for channel in (town, ada):
         discord.world.react(answer(discord, channel), "👍", user="ada")
-    heard = [[e["d"]["channel_id"] for e in s.events if e["t"] == "MESSAGE_REACTION_ADD"] for s in sessions]
+    heard = [
+        [e["d"]["channel_id"] for e in s.events if e["t"] == "MESSAGE_REACTION_ADD"]
+        for s in sessions
+    ]
     assert [[], [town], [ada]] == heard
 
 
-# --- Telegram ---------------------------------------------------------------------------------------------
+# --- Telegram -----------------------------------------------------------------
 
 
 @pytest.fixture
@@ -106,7 +133,12 @@ async def telegram() -> AsyncIterator[TelegramServer]:
 
 def agent_on(telegram: TelegramServer, public_url: str | None = None) -> Telegram:
     return Telegram(
-        token=telegram.token, api_url=telegram.url, governor=Governor(), public_url=public_url, retry=0.01, check=0.01
+        token=telegram.token,
+        api_url=telegram.url,
+        governor=Governor(),
+        public_url=public_url,
+        retry=0.01,
+        check=0.01,
     )
 
 
@@ -124,11 +156,15 @@ def expected(*, direct: bool) -> list[Any]:
     ]
 
 
-async def test_telegram_tells_of_thumbs_when_it_is_polled(telegram: TelegramServer) -> None:
+async def test_telegram_tells_of_thumbs_when_it_is_polled(
+    telegram: TelegramServer,
+) -> None:
     inbox = TelegramInbox()
     async with listening(agent_on(telegram), inbox):
         react(telegram, telegram.private("bob"))
-        assert expected(direct=True) == [told(inbound) for inbound in await inbox.until(3)]
+        assert expected(direct=True) == [
+            told(inbound) for inbound in await inbox.until(3)
+        ]
         await until(lambda: telegram.world.updates == [])
 
 
@@ -137,7 +173,9 @@ async def test_telegram_tells_of_thumbs_by_webhook(telegram: TelegramServer) -> 
 
     async def receive(request: web.Request) -> web.Response:
         headers = {name.lower(): value for name, value in request.headers.items()}
-        return web.Response(status=(await holder[0].webhook(headers, await request.read())).status)
+        return web.Response(
+            status=(await holder[0].webhook(headers, await request.read())).status
+        )
 
     application.router.add_post("/webhooks/telegram", receive)
     runner = web.AppRunner(application, shutdown_timeout=1)
@@ -147,22 +185,30 @@ async def test_telegram_tells_of_thumbs_by_webhook(telegram: TelegramServer) -> 
     try:
         async with listening(holder[0], inbox):
             react(telegram, telegram.private("bob"))
-            assert expected(direct=True) == [told(inbound) for inbound in await inbox.until(3)]
+            assert expected(direct=True) == [
+                told(inbound) for inbound in await inbox.until(3)
+            ]
     finally:
         await runner.cleanup()
 
 
-async def test_telegram_tells_of_thumbs_in_a_group_only_an_administrator(telegram: TelegramServer) -> None:
+async def test_telegram_tells_of_thumbs_in_a_group_only_an_administrator(
+    telegram: TelegramServer,
+) -> None:
     """The test server keeps Telegram's rule."""
     inbox, group = TelegramInbox(), telegram.group("Engines")
     async with listening(agent_on(telegram), inbox):
         telegram.react(group, 7, "👍", user="ada")
         group.bot_status = "administrator"
         react(telegram, group)
-        assert expected(direct=False) == [told(inbound) for inbound in await inbox.until(3)]
+        assert expected(direct=False) == [
+            told(inbound) for inbound in await inbox.until(3)
+        ]
 
 
-async def test_telegram_tells_of_reactions_only_whom_asks(telegram: TelegramServer) -> None:
+async def test_telegram_tells_of_reactions_only_whom_asks(
+    telegram: TelegramServer,
+) -> None:
     """Who names no kinds of updates gets messages, and no reactions."""
     chat = telegram.private("ada")
     telegram.say(chat, "hello")
@@ -171,7 +217,7 @@ async def test_telegram_tells_of_reactions_only_whom_asks(telegram: TelegramServ
     assert [["message"]] == [sorted(set(update) - {"update_id"}) for update in updates]
 
 
-# --- Slack ------------------------------------------------------------------------------------------------
+# --- Slack --------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -184,8 +230,14 @@ async def judge(slack: SlackServer, inbox: Inbox) -> None:
     """Ada votes in two places, among much that is no vote."""
     ada, robot = slack.space.person("ada"), slack.space.person("robot")
     slack.space.bots.add(robot)
-    town, direct = slack.space.chat("C0GENERAL", "channel", ada, robot), slack.space.chat("D0ADA", "im", ada)
-    public, private = slack.space.add(town, AGENT, "fine"), slack.space.add(direct, AGENT, "fine")
+    town, direct = (
+        slack.space.chat("C0GENERAL", "channel", ada, robot),
+        slack.space.chat("D0ADA", "im", ada),
+    )
+    public, private = (
+        slack.space.add(town, AGENT, "fine"),
+        slack.space.add(direct, AGENT, "fine"),
+    )
     theirs = slack.space.add(town, ada, "hello")
     for ts, reaction, user in (
         (theirs.ts, "+1", ada),
@@ -217,7 +269,9 @@ async def test_slack_tells_of_thumbs_by_webhook(slack: SlackServer) -> None:
         await judge(slack, inbox)
 
 
-async def test_a_slack_thumb_that_could_not_be_stored_comes_again(slack: SlackServer) -> None:
+async def test_a_slack_thumb_that_could_not_be_stored_comes_again(
+    slack: SlackServer,
+) -> None:
     ada = slack.space.person("ada")
     chat = slack.space.chat("D0ADA", "im", ada)
     said = slack.space.add(chat, AGENT, "fine")
@@ -233,7 +287,9 @@ async def test_a_slack_thumb_that_could_not_be_stored_comes_again(slack: SlackSe
 
 
 @pytest.mark.parametrize("lacking", ["scope", "event"])
-async def test_slack_tells_of_reactions_only_whom_asks(slack: SlackServer, lacking: str) -> None:
+async def test_slack_tells_of_reactions_only_whom_asks(
+    slack: SlackServer, lacking: str
+) -> None:
     """The test server keeps Slack's rule."""
     if lacking == "scope":
         slack.space.scopes.discard("reactions:read")

@@ -1,4 +1,6 @@
-"""`agent doctor` as a process: what is wrong on three platforms, with what the database knows of them."""
+"""`agent doctor` as a process: what is wrong on three platforms, with what the database
+knows of them.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,9 @@ WRONG_TOKEN = "700000001:AAF-a_token_that_was_revoked_0123456"
 
 
 @pytest.fixture
-def machine(tmp_path: Path, database_url: str, redis_url: str, platforms: Platforms, warm: Warm) -> Machine:
+def machine(
+    tmp_path: Path, database_url: str, redis_url: str, platforms: Platforms, warm: Warm
+) -> Machine:
     """A machine that is set up for all three."""
     stores = {"DATABASE_URL": database_url, "REDIS_URL": redis_url}
     return Machine(tmp_path, {**stores, **platforms.settings}, warm)
@@ -38,8 +42,10 @@ async def heard(machine: Machine, channel: str, chat: str, message: str) -> None
     await connection.execute(
         "INSERT INTO turns (id, channel_type, chat_id, platform_message_id, state)"
         " VALUES (gen_random_uuid(), $1, $2, $3, 'done')",
-        channel, chat, message,
-    )  # fmt: skip
+        channel,
+        chat,
+        message,
+    )
     await connection.close()
 
 
@@ -47,16 +53,27 @@ async def findings(machine: Machine) -> dict[str, str]:
     """What it finds, by part; there is at most one finding for each."""
     ended = await machine.agent("doctor", "--json")
     shown = json.loads(ended.out)
-    assert (ended.status, shown["well"]) == ((1, False) if shown["findings"] else (0, True))
-    assert len({finding["part"] for finding in shown["findings"]}) == len(shown["findings"])
-    return {finding["part"]: f"{finding['problem']} {finding['remedy']}" for finding in shown["findings"]}
+    assert (ended.status, shown["well"]) == (
+        (1, False) if shown["findings"] else (0, True)
+    )
+    assert len({finding["part"] for finding in shown["findings"]}) == len(
+        shown["findings"]
+    )
+    return {
+        finding["part"]: f"{finding['problem']} {finding['remedy']}"
+        for finding in shown["findings"]
+    }
 
 
-# --- what it finds ----------------------------------------------------------------------------------------
+# --- what it finds ------------------------------------------------------------
 
 
-async def test_chats_in_which_the_agent_was_heard_are_looked_at(machine: Machine, platforms: Platforms) -> None:
-    """All is well, and it says nothing; then each platform takes something away in a chat that the database knows."""
+async def test_chats_in_which_the_agent_was_heard_are_looked_at(
+    machine: Machine, platforms: Platforms
+) -> None:
+    """All is well, and it says nothing; then each platform takes something away in a chat
+    that the database knows.
+    """
     town = platforms.discord.group("town").chat
     engines = platforms.telegram._server.group("Engines")
     engines.bot_status = "administrator"
@@ -65,11 +82,18 @@ async def test_chats_in_which_the_agent_was_heard_are_looked_at(machine: Machine
     taken = space.add(chat, ada, "hello")
     taken.ts = f"{time.time() - 200:.6f}"
     for channel, place, message in (
-        ("discord", town, "1"), ("telegram", str(engines.id), f"{engines.id}:1"), ("slack", chat, taken.ts)
-    ):  # fmt: skip
+        ("discord", town, "1"),
+        ("telegram", str(engines.id), f"{engines.id}:1"),
+        ("slack", chat, taken.ts),
+    ):
         await heard(machine, channel, place, message)
     assert WELL == await machine.agent("doctor")
-    denied = {"id": "10", "type": 0, "allow": "0", "deny": str(PERMISSIONS["Send Messages"])}
+    denied = {
+        "id": "10",
+        "type": 0,
+        "allow": "0",
+        "deny": str(PERMISSIONS["Send Messages"]),
+    }
     platforms.discord.server.world.channels[town]["permission_overwrites"] = [denied]
     engines.bot_status = "restricted"
     space.add(chat, ada, "anybody there?").ts = f"{time.time() - 100:.6f}"
@@ -84,11 +108,16 @@ async def test_tokens_in_the_database_are_tried(machine: Machine) -> None:
     """As `agent serve` takes them: where the environment names none, and only with the key."""
     machine.variables["ENCRYPTION_KEYS"] = new_key()
     del machine.variables["TELEGRAM_TOKEN"]
-    stored = await machine.agent("channels", "credential", "telegram", "token", lines=WRONG_TOKEN.encode())
+    stored = await machine.agent(
+        "channels", "credential", "telegram", "token", lines=WRONG_TOKEN.encode()
+    )
     assert stored.status == 0, stored.err
     found = await findings(machine)
     assert WRONG_TOKEN not in str(found)
-    assert ("telegram" in found, "TELEGRAM_TOKEN" in found.get("telegram", "")) == (True, True)
+    assert ("telegram" in found, "TELEGRAM_TOKEN" in found.get("telegram", "")) == (
+        True,
+        True,
+    )
     machine.variables["ENCRYPTION_KEYS"] = new_key()
     assert "ENCRYPTION_KEYS" in (await findings(machine))["channels"]
 
@@ -97,13 +126,20 @@ async def test_the_status_lists_channels_whose_tokens_are_in_the_database(
     tmp_path: Path, database_url: str, warm: Warm
 ) -> None:
     """And says that the key is another one, instead of leaving the channel out."""
-    bare = Machine(tmp_path, {"DATABASE_URL": database_url, "ENCRYPTION_KEYS": new_key()}, warm)
-    await bare.agent("channels", "credential", "telegram", "token", lines=WRONG_TOKEN.encode())
+    bare = Machine(
+        tmp_path, {"DATABASE_URL": database_url, "ENCRYPTION_KEYS": new_key()}, warm
+    )
+    await bare.agent(
+        "channels", "credential", "telegram", "token", lines=WRONG_TOKEN.encode()
+    )
     listed = await channels_of(bare)
     bare.variables["ENCRYPTION_KEYS"] = new_key()
     unreadable = await channels_of(bare)
     assert ("ok", "terminal, telegram") == (listed["state"], listed["text"])
-    assert ("not well", True) == (unreadable["state"], "ENCRYPTION_KEYS" in unreadable["text"])
+    assert ("not well", True) == (
+        unreadable["state"],
+        "ENCRYPTION_KEYS" in unreadable["text"],
+    )
 
 
 async def channels_of(machine: Machine) -> dict[str, str]:
@@ -113,32 +149,53 @@ async def channels_of(machine: Machine) -> dict[str, str]:
     return found
 
 
-async def test_a_setting_that_no_channel_can_be_made_with_is_a_finding(machine: Machine) -> None:
+async def test_a_setting_that_no_channel_can_be_made_with_is_a_finding(
+    machine: Machine,
+) -> None:
     """It does not keep the rest from being looked at."""
-    machine.variables |= {"DISCORD_PUBLIC_KEY": "no key", "REDIS_URL": "redis://127.0.0.1:1"}
+    machine.variables |= {
+        "DISCORD_PUBLIC_KEY": "no key",
+        "REDIS_URL": "redis://127.0.0.1:1",
+    }
     found = await findings(machine)
-    assert ("DISCORD_PUBLIC_KEY" in found["channels"], "REDIS_URL" in found["redis"]) == (True, True)
+    assert (
+        "DISCORD_PUBLIC_KEY" in found["channels"],
+        "REDIS_URL" in found["redis"],
+    ) == (True, True)
 
 
-async def test_without_the_database_the_platforms_are_still_asked(machine: Machine, platforms: Platforms) -> None:
+async def test_without_the_database_the_platforms_are_still_asked(
+    machine: Machine, platforms: Platforms
+) -> None:
     """It is one finding, the wrong token another."""
-    machine.variables |= {"DATABASE_URL": "postgresql://u@127.0.0.1:1/db", "TELEGRAM_TOKEN": WRONG_TOKEN}
+    machine.variables |= {
+        "DATABASE_URL": "postgresql://u@127.0.0.1:1/db",
+        "TELEGRAM_TOKEN": WRONG_TOKEN,
+    }
     found = await findings(machine)
     assert {"postgres", "telegram"} <= set(found)
     assert "DATABASE_URL" in found["postgres"]
     assert WRONG_TOKEN not in str(found)
 
 
-# --- what it names exists ---------------------------------------------------------------------------------
+# --- what it names exists -----------------------------------------------------
 
 
 def sentences() -> Iterator[tuple[str, str]]:
     """Every text of the program that is not a docstring, with its file."""
-    for file in sorted(file for folder in ("agent", "channels", "storage") for file in (ROOT / folder).rglob("*.py")):
+    for file in sorted(
+        file
+        for folder in ("agent", "channels", "storage")
+        for file in (ROOT / folder).rglob("*.py")
+    ):
         tree = ast.parse(file.read_text("utf-8"))
         told = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
         for node in ast.walk(tree):
-            if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in told:
+            if (
+                isinstance(node, ast.Constant)
+                and isinstance(node.value, str)
+                and id(node) not in told
+            ):
                 yield file.name, node.value
 
 
@@ -150,28 +207,43 @@ def test_every_command_it_names_exists() -> None:
     assert [found for found in sorted(named) if not exists(*found[1:])] == []
 
 
-COMMAND = re.compile(r"(?:`|\b[Rr]un:? |[Tt]ry |with:? |^)agent ([a-z][a-z-]*)(?: ([a-z][a-z-]*))?", re.MULTILINE)
+COMMAND = re.compile(
+    r"(?:`|\b[Rr]un:? |[Tt]ry |with:? |^)agent ([a-z][a-z-]*)(?: ([a-z][a-z-]*))?",
+    re.MULTILINE,
+)
 
 
 def exists(first: str, second: str) -> bool:
     """Whether these are a command: of a group, both words."""
     command = getattr(typer.main.get_command(app), "commands", {}).get(first)
     children = getattr(command, "commands", None)
-    return command is not None and (children is None or not second or second in children)
+    return command is not None and (
+        children is None or not second or second in children
+    )
 
 
 def pages() -> list[Path]:
     """The documents."""
-    return [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+    return [
+        ROOT / "README.md",
+        ROOT / "CONTRIBUTING.md",
+        *sorted((ROOT / "docs").glob("*.md")),
+    ]
 
 
 def test_a_command_that_does_not_exist_is_noticed() -> None:
-    found = COMMAND.findall("Run `agent dokter`.\nagent flags gett replies\nthe agent works")
+    found = COMMAND.findall(
+        "Run `agent dokter`.\nagent flags gett replies\nthe agent works"
+    )
     assert [("dokter", ""), ("flags", "gett")] == found
     assert [False, False] == [exists(*words) for words in found]
 
 
 def test_every_page_it_names_exists() -> None:
-    named = {page for _, text in sentences() for page in re.findall(r"docs/[\w.-]+\.md", text)}
+    named = {
+        page
+        for _, text in sentences()
+        for page in re.findall(r"docs/[\w.-]+\.md", text)
+    }
     assert {"docs/configuration.md", "docs/discord.md"} <= named
     assert [page for page in sorted(named) if not (ROOT / page).exists()] == []

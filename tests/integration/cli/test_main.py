@@ -26,21 +26,35 @@ def bare(tmp_path: Path) -> Machine:
 
 @pytest.fixture
 def machine(tmp_path: Path, database_url: str, redis_url: str) -> Machine:
-    """A machine with two servers. Here commands start as people start them, not from a warm process."""
+    """A machine with two servers. Here commands start as people start them, not from a warm
+    process.
+    """
     return Machine(tmp_path, {"DATABASE_URL": database_url, "REDIS_URL": redis_url})
 
 
 def said(ended: Ended) -> list[str]:
     """What the offline model repeated, answer by answer."""
-    return [line.partition("You said: ")[2] for line in ended.out.splitlines() if "You said: " in line]
+    return [
+        line.partition("You said: ")[2]
+        for line in ended.out.splitlines()
+        if "You said: " in line
+    ]
 
 
-async def test_piped_lines_are_answered_and_remembered_without_any_setting(bare: Machine) -> None:
-    """On a bare machine: two lines, two answers and nothing else; a later run goes on; every part is well."""
+async def test_piped_lines_are_answered_and_remembered_without_any_setting(
+    bare: Machine,
+) -> None:
+    """On a bare machine: two lines, two answers and nothing else; a later run goes on;
+    every part is well.
+    """
     first = await bare.agent("chat", lines=b"my name is Ada\nwhat did I say?\n")
     later = await bare.agent("chat", lines=b"and now?")
     status = await bare.agent("status", "--json")
-    assert (first.status, said(first), first.err) == (0, ["my name is Ada", "what did I say?"], "")
+    assert (first.status, said(first), first.err) == (
+        0,
+        ["my name is Ada", "what did I say?"],
+        "",
+    )
     assert "Before this you said: my name is Ada" in first.out
     assert (later.status, said(later)) == (0, ["and now?"])
     assert "I was given 4 earlier messages" in later.out
@@ -63,7 +77,9 @@ async def test_piped_lines_are_answered_and_remembered_without_any_setting(bare:
         ({"AGENT_HOME": "/dev/null/x"}, "AGENT_HOME"),
     ],
 )
-async def test_a_wrong_setting_is_named_in_one_sentence(machine: Machine, settings: dict[str, str], names: str) -> None:
+async def test_a_wrong_setting_is_named_in_one_sentence(
+    machine: Machine, settings: dict[str, str], names: str
+) -> None:
     """It is named, nothing is printed but that, no secret is in it, and the exit status is 2."""
     if "AGENT_HOME" in settings:
         machine.variables.clear()
@@ -83,9 +99,16 @@ async def test_a_malformed_env_file_is_named_with_its_line(bare: Machine) -> Non
 
 async def test_a_traceback_is_shown_on_demand(bare: Machine) -> None:
     """LOG_LEVEL=debug shows where it comes from, still without the password."""
-    settings = {"DATABASE_URL": f"postgresql://u:secretword@{CLOSED}/db", "LOG_LEVEL": "debug"}
+    settings = {
+        "DATABASE_URL": f"postgresql://u:secretword@{CLOSED}/db",
+        "LOG_LEVEL": "debug",
+    }
     ended = await bare.agent("chat", settings=settings)
-    assert (ended.status, "Traceback" in ended.err, "secretword" in ended.err) == (2, True, False)
+    assert (ended.status, "Traceback" in ended.err, "secretword" in ended.err) == (
+        2,
+        True,
+        False,
+    )
 
 
 Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -98,7 +121,9 @@ async def server(talk: Talk) -> AsyncIterator[str]:
         yield "127.0.0.1:" + str(listening.sockets[0].getsockname()[1])
 
 
-async def _refuse_postgres(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+async def _refuse_postgres(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+) -> None:
     """No TLS, then: password authentication failed (28P01)."""
     while length := int.from_bytes(await reader.readexactly(4)):
         body = await reader.readexactly(length - 4)
@@ -111,32 +136,52 @@ async def _refuse_postgres(reader: asyncio.StreamReader, writer: asyncio.StreamW
         return
 
 
-async def _refuse_redis(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+async def _refuse_redis(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+) -> None:
     while await reader.read(1000):
-        writer.write(b"-WRONGPASS invalid username-password pair or user is disabled.\r\n")
+        writer.write(
+            b"-WRONGPASS invalid username-password pair or user is disabled.\r\n"
+        )
     writer.close()
 
 
 async def test_a_wrong_password_names_its_setting(machine: Machine) -> None:
     """Of Postgres and of Redis."""
     async with server(_refuse_postgres) as postgres, server(_refuse_redis) as redis:
-        first = await machine.agent("chat", settings={"DATABASE_URL": f"postgresql://u:bad@{postgres}/db"})
-        second = await machine.agent("chat", settings={"REDIS_URL": f"redis://:bad@{redis}"})
-    assert first == Ended(2, "", "agent: Postgres refused user or password. Correct DATABASE_URL.\n")
-    assert second == Ended(2, "", "agent: Redis refused the password. Correct REDIS_URL.\n")
+        first = await machine.agent(
+            "chat", settings={"DATABASE_URL": f"postgresql://u:bad@{postgres}/db"}
+        )
+        second = await machine.agent(
+            "chat", settings={"REDIS_URL": f"redis://:bad@{redis}"}
+        )
+    assert first == Ended(
+        2, "", "agent: Postgres refused user or password. Correct DATABASE_URL.\n"
+    )
+    assert second == Ended(
+        2, "", "agent: Redis refused the password. Correct REDIS_URL.\n"
+    )
 
 
 async def test_a_read_only_database_is_refused(machine: Machine) -> None:
     """Before anything is asked."""
     connection = await asyncpg.connect(machine.variables["DATABASE_URL"])
     name = await connection.fetchval("SELECT current_database()")
-    await connection.execute(f'ALTER DATABASE "{name}" SET default_transaction_read_only = on')
+    await connection.execute(
+        f'ALTER DATABASE "{name}" SET default_transaction_read_only = on'
+    )
     await connection.close()
     ended = await machine.agent("chat", lines=b"hello\n")
-    assert (ended.status, "read-only" in ended.err, "DATABASE_URL" in ended.err) == (2, True, True)
+    assert (ended.status, "read-only" in ended.err, "DATABASE_URL" in ended.err) == (
+        2,
+        True,
+        True,
+    )
 
 
-async def test_a_server_is_migrated_only_when_asked(bare: Machine, empty_database_url: str, redis_url: str) -> None:
+async def test_a_server_is_migrated_only_when_asked(
+    bare: Machine, empty_database_url: str, redis_url: str
+) -> None:
     """Without --migrate the command to give is named; status and doctor name it, too."""
     bare.variables.update(DATABASE_URL=empty_database_url, REDIS_URL=redis_url)
     chat = await bare.agent("chat", lines=b"hello\n")
@@ -145,16 +190,26 @@ async def test_a_server_is_migrated_only_when_asked(bare: Machine, empty_databas
     migrated = await bare.agent("chat", "--migrate", lines=b"hello\n")
     assert (chat.status, "agent db upgrade" in chat.err) == (2, True)
     assert (status.status, "agent db upgrade" in status.out) == (1, True)
-    assert [finding["part"] for finding in json.loads(doctor.out)["findings"]] == ["postgres"]
+    assert [finding["part"] for finding in json.loads(doctor.out)["findings"]] == [
+        "postgres"
+    ]
     assert (doctor.status, migrated.status, said(migrated)) == (1, 0, ["hello"])
 
 
-async def test_the_schema_is_moved_by_command(bare: Machine, empty_database_url: str) -> None:
+async def test_the_schema_is_moved_by_command(
+    bare: Machine, empty_database_url: str
+) -> None:
     """Up, looked at, compared, down; a migration that does not exist is named."""
     bare.variables.update(DATABASE_URL=empty_database_url)
     ran = [
         await bare.agent("db", *arguments)
-        for arguments in (("upgrade",), ("status",), ("check",), ("downgrade", "base"), ("status",))
+        for arguments in (
+            ("upgrade",),
+            ("status",),
+            ("check",),
+            ("downgrade", "base"),
+            ("status",),
+        )
     ]
     unknown = await bare.agent("db", "upgrade", "nosuch")
     assert [(ended.status, ended.out) for ended in ran] == [
@@ -179,7 +234,9 @@ async def test_without_redis_it_is_slower_and_well(machine: Machine) -> None:
     assert (doctor.status, "REDIS_URL" in doctor.out) == (1, True)
 
 
-async def test_messages_without_a_month_of_their_own_are_an_alarm(machine: Machine) -> None:
+async def test_messages_without_a_month_of_their_own_are_an_alarm(
+    machine: Machine,
+) -> None:
     """Rows in the default partition make the status not well."""
     connection = await asyncpg.connect(machine.variables["DATABASE_URL"])
     await connection.execute(
@@ -189,7 +246,11 @@ async def test_messages_without_a_month_of_their_own_are_an_alarm(machine: Machi
     await connection.close()
     ended = await machine.agent("status", "--json")
     parts = {part["part"]: part for part in json.loads(ended.out)["parts"]}
-    assert (ended.status, parts["partitions"]["state"], parts["partitions"]["facts"]) == (1, "not well", {"stray": 1})
+    assert (
+        ended.status,
+        parts["partitions"]["state"],
+        parts["partitions"]["facts"],
+    ) == (1, "not well", {"stray": 1})
 
 
 async def test_the_doctor_is_silent_when_all_is_well(machine: Machine) -> None:
@@ -205,16 +266,28 @@ async def test_the_doctor_asks_the_model(machine: Machine) -> None:
         model.script(refusal(401, code="invalid_api_key"))
         base = {"OPENAI_BASE_URL": model.url, "OPENAI_API_KEY": "secretword"}
         ended = await machine.agent("doctor", settings=base)
-    assert (ended.status, ended.out.startswith("model: "), "secretword" in ended.out) == (1, True, False)
+    assert (
+        ended.status,
+        ended.out.startswith("model: "),
+        "secretword" in ended.out,
+    ) == (1, True, False)
 
 
 async def test_a_line_without_an_answer_makes_the_status_1(machine: Machine) -> None:
-    """A line that is no text and a model that fails: told on standard error, the others are answered."""
+    """A line that is no text and a model that fails: told on standard error, the others are
+    answered.
+    """
     async with model_server() as model:
         model.script(Answer("Hello Ada."), refusal(401, code="invalid_api_key"))
         base = {"OPENAI_BASE_URL": model.url, "DEFAULT_MODEL": "openai:test"}
-        ended = await machine.agent("chat", lines=b"hello\n\xff\xfe\nagain\n", settings=base)
-    assert (ended.status, ended.out, len(ended.err.splitlines())) == (1, "Hello Ada.\n", 2), ended.err
+        ended = await machine.agent(
+            "chat", lines=b"hello\n\xff\xfe\nagain\n", settings=base
+        )
+    assert (ended.status, ended.out, len(ended.err.splitlines())) == (
+        1,
+        "Hello Ada.\n",
+        2,
+    ), ended.err
 
 
 async def test_a_reader_that_leaves_ends_it_quietly(machine: Machine) -> None:
@@ -222,7 +295,13 @@ async def test_a_reader_that_leaves_ends_it_quietly(machine: Machine) -> None:
     read, write = os.pipe()
     os.close(read)
     process = await asyncio.create_subprocess_exec(
-        AGENT, "chat", stdin=PIPE, stdout=write, stderr=PIPE, cwd=machine.folder, env=machine.environment
+        AGENT,
+        "chat",
+        stdin=PIPE,
+        stdout=write,
+        stderr=PIPE,
+        cwd=machine.folder,
+        env=machine.environment,
     )
     os.close(write)
     async with asyncio.timeout(DEADLINE):
@@ -233,7 +312,13 @@ async def test_a_reader_that_leaves_ends_it_quietly(machine: Machine) -> None:
 async def test_nothing_is_asked_where_nobody_can_answer(machine: Machine) -> None:
     """Standard input closed or empty: no line, no answer, all is well."""
     process = await asyncio.create_subprocess_exec(
-        AGENT, "chat", stdin=DEVNULL, stdout=PIPE, stderr=PIPE, cwd=machine.folder, env=machine.environment
+        AGENT,
+        "chat",
+        stdin=DEVNULL,
+        stdout=PIPE,
+        stderr=PIPE,
+        cwd=machine.folder,
+        env=machine.environment,
     )
     async with asyncio.timeout(DEADLINE):
         assert await process.communicate() == (b"", b"")
@@ -250,12 +335,23 @@ async def test_serving_needs_a_token(machine: Machine) -> None:
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (("nosuch",), "agent: No such command 'nosuch'. `agent -h` shows what is possible.\n"),
-        (("chat", "--nosuch"), "agent: No such option: --nosuch. `agent chat -h` shows what is possible.\n"),
-        (("flags", "get"), "agent: Missing argument 'name'. `agent flags get -h` shows what is possible.\n"),
+        (
+            ("nosuch",),
+            "agent: No such command 'nosuch'. `agent -h` shows what is possible.\n",
+        ),
+        (
+            ("chat", "--nosuch"),
+            "agent: No such option: --nosuch. `agent chat -h` shows what is possible.\n",
+        ),
+        (
+            ("flags", "get"),
+            "agent: Missing argument 'name'. `agent flags get -h` shows what is possible.\n",
+        ),
     ],
 )
-async def test_wrong_usage_is_one_sentence(bare: Machine, words: tuple[str, ...], sentence: str) -> None:
+async def test_wrong_usage_is_one_sentence(
+    bare: Machine, words: tuple[str, ...], sentence: str
+) -> None:
     """With exit status 2."""
     assert Ended(2, "", sentence) == await bare.agent(*words)
 
@@ -270,12 +366,23 @@ async def test_the_shell_completes_commands_and_names(bare: Machine) -> None:
     """Without a store: what the code knows."""
 
     async def completed(*words: str) -> list[str]:
-        asked = {"_AGENT_COMPLETE": "complete_bash", "COMP_WORDS": " ".join(words), "COMP_CWORD": str(len(words) - 1)}
+        asked = {
+            "_AGENT_COMPLETE": "complete_bash",
+            "COMP_WORDS": " ".join(words),
+            "COMP_CWORD": str(len(words) - 1),
+        }
         return (await bare.agent(settings=asked)).out.split()
 
     assert ["experiments"] == await completed("agent", "exp")
     assert ["start", "stop"] == await completed("agent", "experiments", "st")
-    assert ["streaming", "system_prompt"] == await completed("agent", "experiments", "create", "x", "--flag", "s")
+    assert ["streaming", "system_prompt"] == await completed(
+        "agent", "experiments", "create", "x", "--flag", "s"
+    )
     assert ["discord"] == await completed("agent", "budgets", "set", "channel", "d")
-    assert ["telegram", "terminal"] == await completed("agent", "flags", "unset", "replies", "--channel", "te")
-    assert "_agent_completion" in (await bare.agent("--show-completion", settings={"SHELL": "/bin/bash"})).out
+    assert ["telegram", "terminal"] == await completed(
+        "agent", "flags", "unset", "replies", "--channel", "te"
+    )
+    assert (
+        "_agent_completion"
+        in (await bare.agent("--show-completion", settings={"SHELL": "/bin/bash"})).out
+    )

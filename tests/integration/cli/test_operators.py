@@ -11,22 +11,40 @@ async def test_operators_are_added_listed_and_removed(machine: Machine) -> None:
     """The system's user begins with herself; the last one is removed only with --yes."""
     empty = await machine.agent("operators", "list")
     begun = await machine.agent("operators", "add", "ada")
-    added = await machine.agent("operators", "add", "grace", "--reason", "on call", "--json")
+    added = await machine.agent(
+        "operators", "add", "grace", "--reason", "on call", "--json"
+    )
     again = await machine.agent("operators", "add", "grace")
     listed = await machine.agent("operators", "list")
     as_json = await machine.agent("operators", "list", "--json")
     removed = await machine.agent("operators", "remove", "grace", "--json")
     held = await machine.agent("operators", "remove", "ada")
     opened = await machine.agent("operators", "remove", "ada", "--yes")
-    everybody = "Nobody is registered: whoever can reach the database may change everything, under any name.\n"
-    assert (everybody, "Operators: ada.\n", "grace is an operator already.\n") == (empty.out, begun.out, again.out)
-    assert {"operator": "grace", "changed": True, "operators": ["ada", "grace"]} == json.loads(added.out)
-    assert ["OPERATOR", "ada", "grace"] == [line.split()[0] for line in listed.out.splitlines()]
+    everybody = (
+        "Nobody is registered: whoever can reach the database may change "
+        "everything, under any name.\n"
+    )
+    assert (everybody, "Operators: ada.\n", "grace is an operator already.\n") == (
+        empty.out,
+        begun.out,
+        again.out,
+    )
+    assert {
+        "operator": "grace",
+        "changed": True,
+        "operators": ["ada", "grace"],
+    } == json.loads(added.out)
+    assert ["OPERATOR", "ada", "grace"] == [
+        line.split()[0] for line in listed.out.splitlines()
+    ]
     assert ["ada", "grace"] == [view["name"] for view in json.loads(as_json.out)]
-    assert {"operator": "grace", "changed": True, "operators": ["ada"]} == json.loads(removed.out)
+    assert {"operator": "grace", "changed": True, "operators": ["ada"]} == json.loads(
+        removed.out
+    )
     assert (2, "") == (held.status, held.out)
     assert held.err == (
-        "agent: No operator is left then: whoever can reach the database may change everything, under any name. Do it? "
+        "agent: No operator is left then: whoever can reach the database may "
+        "change everything, under any name. Do it? "
         "Add --yes to say so.\n"
     )
     assert "Operators: none; everybody may make changes.\n" == opened.out
@@ -53,5 +71,8 @@ async def test_adding_somebody_else_first_is_asked_about(machine: Machine) -> No
     asked = await machine.agent("operators", "add", "grace")
     done = await machine.agent("operators", "add", "grace", "--yes")
     late = await machine.agent("operators", "add", "ada")
-    assert (2, True) == (asked.status, "ada can change nothing any more then: only grace can." in asked.err)
+    assert (2, True) == (
+        asked.status,
+        "ada can change nothing any more then: only grace can." in asked.err,
+    )
     assert (0, 2) == (done.status, late.status)

@@ -46,10 +46,15 @@ class Keyboard:
         self.seen = self.seen.partition(text)[2]
 
     async def is_waited_for(self) -> None:
-        """Returns once the process waits for a key: a signal between its prompt and that is heard with the next one."""
+        """Returns once the process waits for a key: a signal between its prompt and that is
+        heard with the next one.
+        """
         state = Path(f"/proc/{self.process.pid}/stat")
         async with asyncio.timeout(DEADLINE):
-            while state.exists() and state.read_text().rpartition(")")[2].split()[0] != "S":
+            while (
+                state.exists()
+                and state.read_text().rpartition(")")[2].split()[0] != "S"
+            ):
                 await asyncio.sleep(0)
 
     async def leave(self) -> int:
@@ -70,14 +75,22 @@ class Keyboard:
 
 
 @asynccontextmanager
-async def keyboard(machine: Machine, *words: str, **settings: str) -> AsyncIterator[Keyboard]:
+async def keyboard(
+    machine: Machine, *words: str, **settings: str
+) -> AsyncIterator[Keyboard]:
     """`agent chat`, or another command, on a pseudo-terminal."""
     ours, theirs = pty.openpty()
     termios.tcsetwinsize(ours, (24, 80))
     process = await asyncio.create_subprocess_exec(
-        AGENT, *(words or ("chat",)), stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True,
-        cwd=machine.folder, env={**machine.environment, **settings},
-    )  # fmt: skip
+        AGENT,
+        *(words or ("chat",)),
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        start_new_session=True,
+        cwd=machine.folder,
+        env={**machine.environment, **settings},
+    )
     os.close(theirs)
     person = Keyboard(process, ours)
     try:
@@ -91,7 +104,9 @@ async def keyboard(machine: Machine, *words: str, **settings: str) -> AsyncItera
 
 
 async def test_a_person_talks_at_a_prompt(machine: Machine) -> None:
-    """Markdown is rendered, Ctrl-C on an empty line says how to leave, Ctrl-D leaves, history is private."""
+    """Markdown is rendered, Ctrl-C on an empty line says how to leave, Ctrl-D leaves,
+    history is private.
+    """
     async with keyboard(machine) as person:
         await person.see("OPENAI_API_KEY")
         await person.see("›")
@@ -103,7 +118,10 @@ async def test_a_person_talks_at_a_prompt(machine: Machine) -> None:
         await person.see("›")
         assert await person.leave() == 0
     history = machine.folder / "home" / "terminal" / "history"
-    assert (stat.S_IMODE(history.stat().st_mode), "hello **there**" in history.read_text()) == (0o600, True)
+    assert (
+        stat.S_IMODE(history.stat().st_mode),
+        "hello **there**" in history.read_text(),
+    ) == (0o600, True)
 
 
 async def test_colours_can_be_refused(machine: Machine) -> None:
@@ -130,13 +148,17 @@ async def test_pasted_lines_are_one_message(machine: Machine) -> None:
             await person.see("three")
             await person.see("›")
             assert await person.leave() == 0
-        assert [request.body["messages"][-1]["content"] for request in model.requests] == ["one\ntwo\n\nthree"]
+        assert [
+            request.body["messages"][-1]["content"] for request in model.requests
+        ] == ["one\ntwo\n\nthree"]
 
 
 async def test_ctrl_c_stops_the_answer(machine: Machine) -> None:
     """The rest does not come, the prompt does, and the next line is answered."""
     async with model_server() as model:
-        model.script(Answer("Once upon a time", fault="stall", after=2), Answer("Here I am."))
+        model.script(
+            Answer("Once upon a time", fault="stall", after=2), Answer("Here I am.")
+        )
         base = {"OPENAI_BASE_URL": model.url, "DEFAULT_MODEL": "openai:test"}
         async with keyboard(machine, **base) as person:
             await person.see("›")
@@ -162,7 +184,9 @@ async def test_ctrl_c_stops_the_answer(machine: Machine) -> None:
 async def test_one_ctrl_c_at_a_question_ends_the_command(
     machine: Machine, words: tuple[str, ...], question: str
 ) -> None:
-    """With one sentence on a line of its own, and the status of an interrupt; the key is not lost on an event loop."""
+    """With one sentence on a line of its own, and the status of an interrupt; the key is
+    not lost on an event loop.
+    """
     async with keyboard(machine, *words, ENCRYPTION_KEYS=new_key()) as person:
         await person.see(question)
         await person.is_waited_for()

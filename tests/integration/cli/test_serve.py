@@ -1,4 +1,6 @@
-"""`agent serve`, another process, on three platforms: one that refuses to sign in stops no other and is tried again."""
+"""`agent serve`, another process, on three platforms: one that refuses to sign in stops no
+other and is tried again.
+"""
 
 from __future__ import annotations
 
@@ -19,10 +21,15 @@ WORDS = "my diary entry"
 
 
 @pytest.fixture
-def machine(tmp_path: Path, database_url: str, redis_url: str, platforms: Platforms) -> Machine:
+def machine(
+    tmp_path: Path, database_url: str, redis_url: str, platforms: Platforms
+) -> Machine:
     """A machine that is set up for all three, with everything logged for programs to read."""
     stores = {"DATABASE_URL": database_url, "REDIS_URL": redis_url, "HTTP_PORT": "0"}
-    return Machine(tmp_path, {**stores, "LOG_LEVEL": "debug", "LOG_FORMAT": "json", **platforms.settings})
+    return Machine(
+        tmp_path,
+        {**stores, "LOG_LEVEL": "debug", "LOG_FORMAT": "json", **platforms.settings},
+    )
 
 
 async def are_answered(drivers: Sequence[Driver]) -> None:
@@ -36,19 +43,27 @@ async def are_answered(drivers: Sequence[Driver]) -> None:
     await asyncio.gather(*map(one, drivers))
 
 
-async def parts(lines: Sequence[str], good: Sequence[Driver]) -> dict[str, dict[str, str]]:
-    """What `/health/ready` says of each part, once these platforms are ready; 503 as long as one is not."""
+async def parts(
+    lines: Sequence[str], good: Sequence[Driver]
+) -> dict[str, dict[str, str]]:
+    """What `/health/ready` says of each part, once these platforms are ready; 503 as long
+    as one is not.
+    """
     while True:
         response = await get(lines, "/health/ready")
         found: dict[str, dict[str, str]] = response.json()["parts"]
-        assert (503 if any(part["state"] == "down" for part in found.values()) else 200) == response.status_code
+        assert (
+            503 if any(part["state"] == "down" for part in found.values()) else 200
+        ) == response.status_code
         if all(found[driver.name] == {"state": "ok"} for driver in good):
             return found
 
 
 async def get(lines: Sequence[str], path: str) -> httpx.Response:
     """From the HTTP server of the instance with this log."""
-    port = next(line["port"] for line in map(json.loads, lines) if line["event"] == "http")
+    port = next(
+        line["port"] for line in map(json.loads, lines) if line["event"] == "http"
+    )
     async with httpx.AsyncClient(trust_env=False) as client:
         return await client.get(f"http://127.0.0.1:{port}{path}")
 
@@ -57,12 +72,19 @@ async def get(lines: Sequence[str], path: str) -> httpx.Response:
 async def test_a_platform_that_refuses_stops_no_other_and_is_tried_again(
     machine: Machine, platforms: Platforms, refuses: str
 ) -> None:
-    """It is named with its setting, in the log and as not ready; once the token is good it answers like the others."""
+    """It is named with its setting, in the log and as not ready; once the token is good it
+    answers like the others.
+    """
     [bad] = [driver for driver in platforms.all if driver.name == refuses]
     others = [driver for driver in platforms.all if driver is not bad]
     token = revoke_token(bad)
     async with serving(machine) as lines:
-        await until(lambda: any(f"{refuses}: " in line and "It is tried again in" in line for line in lines))
+        await until(
+            lambda: any(
+                f"{refuses}: " in line and "It is tried again in" in line
+                for line in lines
+            )
+        )
         if bad is not platforms.discord:
             await until(lambda: platforms.discord.server.gateway.identified)
         await are_answered(others)
@@ -71,17 +93,28 @@ async def test_a_platform_that_refuses_stops_no_other_and_is_tried_again(
         metrics = (await get(lines, "/metrics")).text
         restore_token(bad, token)
         identified = platforms.discord.server.gateway.identified
-        await until(lambda: bad is not platforms.discord or platforms.discord.server.gateway.identified > identified)
+        await until(
+            lambda: (
+                bad is not platforms.discord
+                or platforms.discord.server.gateway.identified > identified
+            )
+        )
         await are_answered([bad])
     assert ("down", True) == (refused["state"], "TOKEN" in refused["problem"])
     assert f'agent_channel_up{{channel="{refuses}"}} 0.0' in metrics
-    secrets = [value for name, value in machine.variables.items() if name.endswith("_TOKEN")]
+    secrets = [
+        value for name, value in machine.variables.items() if name.endswith("_TOKEN")
+    ]
     shown = "".join(lines) + refused["problem"] + metrics
     assert [] == [secret for secret in [*secrets, WORDS] if secret in shown]
 
 
-async def test_one_turn_id_runs_through_the_lines_of_each_turn(machine: Machine, platforms: Platforms) -> None:
-    """On every platform, with its client library: from the message stored to the answer delivered."""
+async def test_one_turn_id_runs_through_the_lines_of_each_turn(
+    machine: Machine, platforms: Platforms
+) -> None:
+    """On every platform, with its client library: from the message stored to the answer
+    delivered.
+    """
     async with serving(machine) as lines:
         await until(lambda: platforms.discord.server.gateway.identified)
         await are_answered(platforms.all)
@@ -92,5 +125,6 @@ async def test_one_turn_id_runs_through_the_lines_of_each_turn(machine: Machine,
             steps.setdefault(line["turn"], []).append(line["event"])
     assert 3 == len(steps)
     assert [["accepted", "answered", "delivered"]] * 3 == [
-        [event for event in events if event in ("accepted", "answered", "delivered")] for events in steps.values()
+        [event for event in events if event in ("accepted", "answered", "delivered")]
+        for events in steps.values()
     ]

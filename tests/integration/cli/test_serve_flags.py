@@ -1,4 +1,6 @@
-"""What an operator types is obeyed by `agent serve`, another process, on three platforms at once."""
+"""What an operator types is obeyed by `agent serve`, another process, on three platforms at
+once.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,12 @@ async def model() -> AsyncIterator[ModelServer]:
 
 @pytest.fixture
 def machine(
-    tmp_path: Path, database_url: str, redis_url: str, platforms: Platforms, model: ModelServer, warm: Warm
+    tmp_path: Path,
+    database_url: str,
+    redis_url: str,
+    platforms: Platforms,
+    model: ModelServer,
+    warm: Warm,
 ) -> Machine:
     return machine_among(tmp_path, database_url, redis_url, platforms, model, warm)
 
@@ -49,7 +56,9 @@ async def told(drivers: list[Driver]) -> list[str]:
 async def test_what_an_operator_types_is_obeyed_on_three_platforms(
     machine: Machine, platforms: Platforms, model: ModelServer
 ) -> None:
-    """Each command has ended when people write again: off, on, and a prompt of its own on one channel only."""
+    """Each command has ended when people write again: off, on, and a prompt of its own on
+    one channel only.
+    """
     drivers = platforms.all
     async with connected(machine, platforms):
         assert [YES] * 3 == await told(drivers)
@@ -62,14 +71,25 @@ async def test_what_an_operator_types_is_obeyed_on_three_platforms(
         ):
             assert (await machine.agent("flags", *words, "--yes")).status == 0
             assert expected == await told(drivers)
-        await until(lambda: [has_menu(driver) for driver in drivers] == [False, False, None])
-        assert (await machine.agent("flags", "unset", "enable_slash_commands", "--yes")).status == 0
-        await until(lambda: [has_menu(driver) for driver in drivers] == [True, True, None])
+        await until(
+            lambda: [has_menu(driver) for driver in drivers] == [False, False, None]
+        )
+        assert (
+            await machine.agent("flags", "unset", "enable_slash_commands", "--yes")
+        ).status == 0
+        await until(
+            lambda: [has_menu(driver) for driver in drivers] == [True, True, None]
+        )
         prompts = []
         for change in (("system_prompt=Be brief.",), ("--unset", "system_prompt")):
-            assert (await machine.agent("channels", "set", "telegram", *change, "--yes")).status == 0
+            assert (
+                await machine.agent("channels", "set", "telegram", *change, "--yes")
+            ).status == 0
             before = len(model.requests)
             await told(drivers)
-            asked = [request.body["messages"][0]["content"] for request in model.requests[before:]]
+            asked = [
+                request.body["messages"][0]["content"]
+                for request in model.requests[before:]
+            ]
             prompts.append(asked.count("Be brief."))
         assert [1, 0] == prompts

@@ -55,16 +55,31 @@ class Desk:
         return self.folder / ".env"
 
     def environment(self, settings: Mapping[str, str]) -> dict[str, str]:
-        kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
-        return {**kept, "AGENT_HOME": str(self.folder / "home"), **self.stores, **settings}
+        kept = {
+            name: os.environ[name]
+            for name in ("PATH", "HOME", "LANG")
+            if name in os.environ
+        }
+        return {
+            **kept,
+            "AGENT_HOME": str(self.folder / "home"),
+            **self.stores,
+            **settings,
+        }
 
     @asynccontextmanager
     async def setup(self, *arguments: str, **settings: str) -> AsyncIterator[Setup]:
         """`agent setup …`, running, with nobody at a keyboard."""
         process = await asyncio.create_subprocess_exec(
-            AGENT, "setup", *arguments, stdin=DEVNULL, stdout=PIPE, stderr=PIPE,
-            cwd=self.folder, env=self.environment(settings),
-        )  # fmt: skip
+            AGENT,
+            "setup",
+            *arguments,
+            stdin=DEVNULL,
+            stdout=PIPE,
+            stderr=PIPE,
+            cwd=self.folder,
+            env=self.environment(settings),
+        )
         try:
             yield Setup(process)
         finally:
@@ -98,7 +113,7 @@ async def until(condition: Callable[[], object]) -> None:
             await asyncio.sleep(0.02)
 
 
-# --- from nothing to the first answered message -----------------------------------------------------------
+# --- from nothing to the first answered message -------------------------------
 
 
 @dataclass(frozen=True)
@@ -157,13 +172,17 @@ async def slack() -> AsyncIterator[Platform]:
 async def test_it_ends_after_a_real_message_was_answered(
     on: Callable[[], AbstractAsyncContextManager[Platform]], desk: Desk
 ) -> None:
-    """Nothing but tokens is given; `.env` holds them then, the person has the answer, the status is 0."""
+    """Nothing but tokens is given; `.env` holds them then, the person has the answer, the
+    status is 0.
+    """
     async with on() as platform:
         place = platform.driver.direct("ada")
         flags = [word for pair in platform.flags.items() for word in pair]
         name = platform.driver.name
         async with desk.setup(name, "--no-input", *flags, **platform.settings) as setup:
-            await until(lambda: platform.connected() or setup.process.returncode is not None)
+            await until(
+                lambda: platform.connected() or setup.process.returncode is not None
+            )
             await platform.driver.say(place, "hello there")
             status, out, err = await setup.ends()
         shown = "\n".join(platform.driver.screen(place))
@@ -180,8 +199,12 @@ async def test_with_a_public_url_the_message_comes_by_webhook(desk: Desk) -> Non
     settings = {"PUBLIC_URL": f"http://127.0.0.1:{port}", "HTTP_PORT": str(port)}
     async with TelegramServer() as server:
         flags = ("--no-input", "--token", server.token)
-        async with desk.setup("telegram", *flags, TELEGRAM_API_URL=server.url, **settings) as setup:
-            await until(lambda: server.delivery.url or setup.process.returncode is not None)
+        async with desk.setup(
+            "telegram", *flags, TELEGRAM_API_URL=server.url, **settings
+        ) as setup:
+            await until(
+                lambda: server.delivery.url or setup.process.returncode is not None
+            )
             server.say(server.private("ada"), "hello there")
             status, out, err = await setup.ends()
         polls = server.count("getUpdates")
@@ -196,7 +219,10 @@ async def test_nobody_writing_is_no_success(desk: Desk) -> None:
         async with desk.setup("telegram", *flags, TELEGRAM_API_URL=server.url) as setup:
             status, _, err = await setup.ends()
     assert (status, "Nobody got an answer within 1 s." in err) == (1, True)
-    assert "Nothing is wrong that can be seen from here: run agent setup telegram again" in err
+    assert (
+        "Nothing is wrong that can be seen from here: run agent setup telegram again"
+        in err
+    )
 
 
 async def test_an_answer_that_failed_is_no_success(desk: Desk) -> None:
@@ -210,7 +236,11 @@ async def test_an_answer_that_failed_is_no_success(desk: Desk) -> None:
         }
         flags = ("--no-input", "--token", server.token, "--wait", "4")
         async with desk.setup("telegram", *flags, **settings) as setup:
-            await until(lambda: server.count("getUpdates") or setup.process.returncode is not None)
+            await until(
+                lambda: (
+                    server.count("getUpdates") or setup.process.returncode is not None
+                )
+            )
             server.say(server.private("ada"), "hello")
             status, out, err = await setup.ends()
     assert status == 1
@@ -231,7 +261,9 @@ async def test_a_token_that_is_refused_is_not_written(desk: Desk) -> None:
 
 
 @pytest.mark.parametrize(("more", "status"), [((), 2), (("--yes",), 1)])
-async def test_what_is_set_is_replaced_only_when_told_so(more: tuple[str, ...], status: int, desk: Desk) -> None:
+async def test_what_is_set_is_replaced_only_when_told_so(
+    more: tuple[str, ...], status: int, desk: Desk
+) -> None:
     """Comments and other settings stay; without --yes nothing changes."""
     before = "# mine\nTELEGRAM_TOKEN=1:old # of Bob\nLOG_LEVEL=error\n"
     desk.env_file.write_text(before)
@@ -241,7 +273,10 @@ async def test_what_is_set_is_replaced_only_when_told_so(more: tuple[str, ...], 
             ended, _, err = await setup.ends()
         expected = before.replace("1:old", server.token) if more else before
     assert (ended, desk.env_file.read_text()) == (status, expected)
-    assert more or "TELEGRAM_TOKEN has another value already: add --yes to replace it." in err
+    assert (
+        more
+        or "TELEGRAM_TOKEN has another value already: add --yes to replace it." in err
+    )
 
 
 async def test_a_setting_of_the_environment_is_not_contradicted(desk: Desk) -> None:
@@ -259,10 +294,13 @@ async def test_a_script_that_gives_no_answer_is_told_the_flag(desk: Desk) -> Non
     """It never waits for a keyboard."""
     async with desk.setup("slack", "--no-input") as setup:
         status, _, err = await setup.ends()
-    assert (status, err) == (2, "agent: SLACK_BOT_TOKEN is missing: give it with --bot-token.\n")
+    assert (status, err) == (
+        2,
+        "agent: SLACK_BOT_TOKEN is missing: give it with --bot-token.\n",
+    )
 
 
-# --- a person at a terminal -------------------------------------------------------------------------------
+# --- a person at a terminal ---------------------------------------------------
 
 
 async def test_a_person_is_led_through(desk: Desk) -> None:
@@ -271,9 +309,16 @@ async def test_a_person_is_led_through(desk: Desk) -> None:
         ours, theirs = pty.openpty()
         termios.tcsetwinsize(ours, (50, 100))
         process = await asyncio.create_subprocess_exec(
-            AGENT, "setup", "telegram", stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True,
-            cwd=desk.folder, env=desk.environment({"TELEGRAM_API_URL": server.url, "TERM": "xterm"}),
-        )  # fmt: skip
+            AGENT,
+            "setup",
+            "telegram",
+            stdin=theirs,
+            stdout=theirs,
+            stderr=theirs,
+            start_new_session=True,
+            cwd=desk.folder,
+            env=desk.environment({"TELEGRAM_API_URL": server.url, "TERM": "xterm"}),
+        )
         os.close(theirs)
         screen = Screen(ours)
         try:
@@ -333,7 +378,9 @@ class Screen:
         self._more.set()
 
 
-def test_a_link_is_one_line_however_narrow_the_terminal_is(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_link_is_one_line_however_narrow_the_terminal_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """It is there to be copied; Slack's has thousands of characters."""
     link = f"https://example.org/?manifest={'x' * 3000}"
     terminal = StringIO()
@@ -342,16 +389,25 @@ def test_a_link_is_one_line_however_narrow_the_terminal_is(monkeypatch: pytest.M
     monkeypatch.setenv("COLUMNS", "40")
     monkeypatch.setenv("NO_COLOR", "1")
     show(f"1. Open this **link**:\n\n   {link}\n")
-    assert [word for line in terminal.getvalue().splitlines() for word in line.split() if "http" in word] == [link]
+    assert [
+        word
+        for line in terminal.getvalue().splitlines()
+        for word in line.split()
+        if "http" in word
+    ] == [link]
 
 
-# --- flags ------------------------------------------------------------------------------------------------
+# --- flags --------------------------------------------------------------------
 
 
 def test_help_names_every_flag() -> None:
     """A question that is added to a platform is added to the help."""
     shown = CliRunner().invoke(app, ["setup", "--help"]).output
-    flags = [flag_of(name, question) for name, questions in QUESTIONS.items() for question in questions]
+    flags = [
+        flag_of(name, question)
+        for name, questions in QUESTIONS.items()
+        for question in questions
+    ]
     assert [flag for flag in flags if flag not in shown] == []
 
 
@@ -359,14 +415,19 @@ def test_help_names_every_flag() -> None:
     ("flags", "expected"),
     [
         ([], {}),
-        (["--bot-token", " x ", "--app-token=y"], {"SLACK_BOT_TOKEN": "x", "SLACK_APP_TOKEN": "y"}),
+        (
+            ["--bot-token", " x ", "--app-token=y"],
+            {"SLACK_BOT_TOKEN": "x", "SLACK_APP_TOKEN": "y"},
+        ),
     ],
 )
 def test_flags_are_answers(flags: list[str], expected: dict[str, str]) -> None:
     assert read_flags("slack", slack_setup.QUESTIONS, flags) == expected
 
 
-@pytest.mark.parametrize("flags", [["--tokn", "geheim"], ["geheim"], ["--token"], ["--to", "geheim"]])
+@pytest.mark.parametrize(
+    "flags", [["--tokn", "geheim"], ["geheim"], ["--token"], ["--to", "geheim"]]
+)
 def test_a_wrong_flag_is_refused_without_its_value(flags: list[str]) -> None:
     """The value may be a token, and the sentence may end in the log of a build."""
     with pytest.raises(ConfigurationError) as refusal:

@@ -27,17 +27,26 @@ async def write(database: Database, count: int) -> None:
     for number in range(count):
         async with reached(database) as connection:
             await audit.record(
-                connection, Author("ada", "a test", "ünï \\ \"x\""), "did", f"thing:{number}",
-                before='{"b": 1.50, "a": null}', after=None, epoch=number,
-            )  # fmt: skip
+                connection,
+                Author("ada", "a test", 'ünï \\ "x"'),
+                "did",
+                f"thing:{number}",
+                before='{"b": 1.50, "a": null}',
+                after=None,
+                epoch=number,
+            )
 
 
 async def tamper(database: Database, sql: str) -> None:
     """As somebody would who may do anything, except compute the chain again."""
     async with database.engine.begin() as connection:
-        await connection.execute(text("ALTER TABLE audit_log DISABLE TRIGGER audit_chain"))
+        await connection.execute(
+            text("ALTER TABLE audit_log DISABLE TRIGGER audit_chain")
+        )
         await connection.execute(text(sql))
-        await connection.execute(text("ALTER TABLE audit_log ENABLE TRIGGER audit_chain"))
+        await connection.execute(
+            text("ALTER TABLE audit_log ENABLE TRIGGER audit_chain")
+        )
 
 
 async def test_an_untouched_log_is_whole(database: Database) -> None:
@@ -52,17 +61,39 @@ async def test_an_untouched_log_is_whole(database: Database) -> None:
 @pytest.mark.parametrize(
     ("sql", "trouble"),
     [
-        ("UPDATE audit_log SET actor = 'eve' WHERE id = 2", "Row 2 is not as it was written."),
-        ("UPDATE audit_log SET before = '{}' WHERE id = 2", "Row 2 is not as it was written."),
-        ("UPDATE audit_log SET reason = NULL WHERE id = 2", "Row 2 is not as it was written."),
-        ("UPDATE audit_log SET at = at + interval '1 microsecond' WHERE id = 2", "Row 2 is not as it was written."),
-        ("UPDATE audit_log SET epoch = NULL WHERE id = 2", "Row 2 is not as it was written."),
-        ("DELETE FROM audit_log WHERE id = 2", "Between row 1 and row 3, rows are missing or too many."),
-        ("DELETE FROM audit_log WHERE id = 1", "Between row 0 and row 2, rows are missing or too many."),
+        (
+            "UPDATE audit_log SET actor = 'eve' WHERE id = 2",
+            "Row 2 is not as it was written.",
+        ),
+        (
+            "UPDATE audit_log SET before = '{}' WHERE id = 2",
+            "Row 2 is not as it was written.",
+        ),
+        (
+            "UPDATE audit_log SET reason = NULL WHERE id = 2",
+            "Row 2 is not as it was written.",
+        ),
+        (
+            "UPDATE audit_log SET at = at + interval '1 microsecond' WHERE id = 2",
+            "Row 2 is not as it was written.",
+        ),
+        (
+            "UPDATE audit_log SET epoch = NULL WHERE id = 2",
+            "Row 2 is not as it was written.",
+        ),
+        (
+            "DELETE FROM audit_log WHERE id = 2",
+            "Between row 1 and row 3, rows are missing or too many.",
+        ),
+        (
+            "DELETE FROM audit_log WHERE id = 1",
+            "Between row 0 and row 2, rows are missing or too many.",
+        ),
         ("DELETE FROM audit_log WHERE id >= 2", "After row 1, 2 rows are missing."),
         ("DELETE FROM audit_log", "After row 0, 3 rows are missing."),
         (
-            "INSERT INTO audit_log (id, actor, action, subject, hash) VALUES (4, 'eve', 'x', 'x', '')",
+            "INSERT INTO audit_log (id, actor, action, subject, hash) VALUES (4, "
+            "'eve', 'x', 'x', '')",
             "After row 3, rows were added past the chain.",
         ),
         (
@@ -71,7 +102,9 @@ async def test_an_untouched_log_is_whole(database: Database) -> None:
         ),
     ],
 )
-async def test_whatever_is_changed_shows(database: Database, sql: str, trouble: str) -> None:
+async def test_whatever_is_changed_shows(
+    database: Database, sql: str, trouble: str
+) -> None:
     await write(database, 3)
     await tamper(database, sql)
     assert trouble in (await audit.verify(database)).troubles
@@ -85,34 +118,54 @@ async def test_a_log_written_anew_is_found_by_a_noted_head(database: Database) -
     assert () == (await audit.verify(database, noted)).troubles
     async with database.engine.begin() as connection:
         await connection.execute(text("DELETE FROM audit_log"))
-        await connection.execute(text("UPDATE audit_head SET id = 0, hash = decode(repeat('00', 32), 'hex')"))
+        await connection.execute(
+            text("UPDATE audit_head SET id = 0, hash = decode(repeat('00', 32), 'hex')")
+        )
     await write(database, 4)
     assert ("The noted hash is not in the chain: the log was written anew since.",) == (
         await audit.verify(database, noted)
     ).troubles
 
 
-async def test_whoever_writes_is_in_the_chain(database: Database, database_url: str, redis_url: str) -> None:
+async def test_whoever_writes_is_in_the_chain(
+    database: Database, database_url: str, redis_url: str
+) -> None:
     """Also what the agent sets aside by itself, which knows nothing of hashes."""
     world = World(database_url, redis_url)
     async with world.instance() as agent:
         await agent.engine.accept(world.message("hello"))
         await world.answered("ada", "re: hello")
         turn = world.message("x", message_id="never").turn_id
-        await PostgresDeliveries(agent.database).done([turn], None, failed="the chat is gone")
-    assert (1, ()) == ((verdict := await audit.verify(database)).count, verdict.troubles)
+        await PostgresDeliveries(agent.database).done(
+            [turn], None, failed="the chat is gone"
+        )
+    assert (1, ()) == (
+        (verdict := await audit.verify(database)).count,
+        verdict.troubles,
+    )
 
 
 async def test_writers_at_once_make_one_chain(database: Database) -> None:
     await asyncio.gather(*(write(database, 5) for _ in range(10)))
-    assert (50, ()) == ((verdict := await audit.verify(database)).count, verdict.troubles)
+    assert (50, ()) == (
+        (verdict := await audit.verify(database)).count,
+        verdict.troubles,
+    )
 
 
 async def test_what_is_rolled_back_leaves_no_gap(database: Database) -> None:
     await write(database, 1)
     with pytest.raises(ZeroDivisionError):
         async with reached(database) as connection:
-            await audit.record(connection, Author("eve", "x"), "did", "x", before=None, after=None, epoch=None)
+            await audit.record(
+                connection,
+                Author("eve", "x"),
+                "did",
+                "x",
+                before=None,
+                after=None,
+                epoch=None,
+            )
             raise ZeroDivisionError
     await write(database, 1)
     assert [2, 1] == [entry.id for entry in await audit.list_entries(database)]
@@ -122,27 +175,50 @@ async def test_what_is_rolled_back_leaves_no_gap(database: Database) -> None:
 async def test_the_log_can_be_searched(database: Database) -> None:
     await write(database, 3)
     async with reached(database) as connection:
-        await audit.record(connection, Author("bob", "x"), "did", "thing:1", before=None, after="{}", epoch=None)
+        await audit.record(
+            connection,
+            Author("bob", "x"),
+            "did",
+            "thing:1",
+            before=None,
+            after="{}",
+            epoch=None,
+        )
     by_subject = await audit.list_entries(database, subject="thing:1")
     assert [("bob", 4), ("ada", 2)] == [(entry.actor, entry.id) for entry in by_subject]
-    assert [4] == [entry.id for entry in await audit.list_entries(database, actor="bob")]
+    assert [4] == [
+        entry.id for entry in await audit.list_entries(database, actor="bob")
+    ]
 
 
-async def test_rows_from_before_the_chain_are_taken_into_it(empty_database_url: str) -> None:
+async def test_rows_from_before_the_chain_are_taken_into_it(
+    empty_database_url: str,
+) -> None:
     """The migration numbers and chains what is there; going down and up again keeps every row."""
     await upgrade(empty_database_url, "0001")
     connection = await connect(empty_database_url)
     for number in range(5):
-        await connection.execute("INSERT INTO audit_log (actor, action, subject) VALUES ('a', 'b', $1)", str(number))
+        await connection.execute(
+            "INSERT INTO audit_log (actor, action, subject) VALUES ('a', 'b', $1)",
+            str(number),
+        )
     await connection.execute("DELETE FROM audit_log WHERE subject = '1'")
     await upgrade(empty_database_url)
     async with open_database(empty_database_url) as database:
-        assert (4, ()) == ((verdict := await audit.verify(database)).count, verdict.troubles)
+        assert (4, ()) == (
+            (verdict := await audit.verify(database)).count,
+            verdict.troubles,
+        )
         await write(database, 1)
     await downgrade(empty_database_url, "0001")
-    await connection.execute("INSERT INTO audit_log (actor, action, subject) VALUES ('a', 'b', 'later')")
+    await connection.execute(
+        "INSERT INTO audit_log (actor, action, subject) VALUES ('a', 'b', 'later')"
+    )
     await upgrade(empty_database_url)
     async with open_database(empty_database_url) as database:
-        assert (6, ()) == ((verdict := await audit.verify(database)).count, verdict.troubles)
+        assert (6, ()) == (
+            (verdict := await audit.verify(database)).count,
+            verdict.troubles,
+        )
         assert "later" == (await audit.list_entries(database, most=1))[0].subject
     await connection.close()

@@ -46,7 +46,11 @@ async def test_model_and_system_prompt_are_those_of_the_channel_and_back(
     await now(agent, desk, default_model=None, system_prompt=None)
     await world.ask(agent, "three")
     assert world.model.asked == ["test:model", "test:other", "test:model"]
-    assert [prompt.system == "Be brief." for prompt in world.model.prompts] == [False, True, False]
+    assert [prompt.system == "Be brief." for prompt in world.model.prompts] == [
+        False,
+        True,
+        False,
+    ]
 
 
 async def test_the_greeting_stands_before_the_first_answer_of_a_conversation(
@@ -76,7 +80,10 @@ async def test_who_is_denied_hears_nothing_and_nothing_of_theirs_is_stored(
     await now(agent, desk, deny=None)
     await world.ask(agent, "and now?", chat="eve")
     assert world.platform.screen("eve") == ["re: and now?"]
-    assert [row["chat_id"] for row in await run(world.database_url, "SELECT chat_id FROM turns ORDER BY 1")] == [
+    assert [
+        row["chat_id"]
+        for row in await run(world.database_url, "SELECT chat_id FROM turns ORDER BY 1")
+    ] == [
         "bob",
         "eve",
     ]
@@ -102,7 +109,10 @@ async def test_who_is_not_on_the_list_hears_so_once_with_the_id_to_add(
 async def test_a_model_that_is_not_allowed_is_refused_with_those_that_are(
     world: World, agent: Instance, desk: ChannelDesk
 ) -> None:
-    refused = "test:dear may not be used here; allowed: test:a, test:b. Choose one with /model, or /model default."
+    refused = (
+        "test:dear may not be used here; allowed: test:a, test:b. Choose "
+        "one with /model, or /model default."
+    )
     await world.ask(agent, "/model test:dear")
     await now(agent, desk, allowed_models="test:a,test:b")
     await world.ask(agent, "hello")  # chosen before it was forbidden
@@ -111,7 +121,12 @@ async def test_a_model_that_is_not_allowed_is_refused_with_those_that_are(
     await world.ask(agent, "hello")
     await world.ask(agent, "/model default")
     await world.ask(agent, "hello")
-    assert [text == refused for text in world.platform.screen("ada")] == [False, True, True, *[False] * 4]
+    assert [text == refused for text in world.platform.screen("ada")] == [
+        False,
+        True,
+        True,
+        *[False] * 4,
+    ]
     assert world.model.asked == ["test:b", "test:a"]
 
 
@@ -122,27 +137,44 @@ async def test_a_change_is_logged_with_what_it_changed_and_moves_the_epoch(
     await now(agent, desk, overlap="queue", greeting="Hello!")
     await now(agent, desk, overlap="queue")  # is so already
     await now(agent, desk, greeting=None)
-    rows = await run(world.database_url, "SELECT actor, action, subject, before, after FROM audit_log ORDER BY id")
+    rows = await run(
+        world.database_url,
+        "SELECT actor, action, subject, before, after FROM audit_log ORDER BY id",
+    )
     assert [tuple(row) for row in rows] == [
-        ("grace", "channel.set", "channel:test", "{}", '{"overlap": "queue", "greeting": "Hello!"}'),
+        (
+            "grace",
+            "channel.set",
+            "channel:test",
+            "{}",
+            '{"overlap": "queue", "greeting": "Hello!"}',
+        ),
         ("grace", "channel.set", "channel:test", '{"greeting": "Hello!"}', "{}"),
     ]
     assert agent.ports.control.epoch == before + 2
 
 
-async def test_the_second_of_two_operators_is_told_what_the_first_changed(desk: ChannelDesk) -> None:
+async def test_the_second_of_two_operators_is_told_what_the_first_changed(
+    desk: ChannelDesk,
+) -> None:
     seen = (await desk.get("test")).version
     await desk.set("test", {"overlap": "queue"}, OPERATOR, expected=seen)
     with pytest.raises(Conflict, match='grace: overlap unset → "queue"'):
         await desk.set("test", {"overlap": "interrupt"}, OPERATOR, expected=seen)
     assert (await desk.get("test")).form.overlap.value == "queue"
     await desk.set("test", {"overlap": None}, OPERATOR)
-    with pytest.raises(Conflict, match='grace: overlap unset → "queue"; grace: overlap "queue" → unset'):
+    with pytest.raises(
+        Conflict, match='grace: overlap unset → "queue"; grace: overlap "queue" → unset'
+    ):
         await desk.set("test", {"overlap": "interrupt"}, OPERATOR, expected=seen)
 
 
-async def test_a_credential_that_somebody_stored_meanwhile_is_named_and_not_shown(desk: ChannelDesk) -> None:
-    await desk.set_credential("slack", "bot_token", "xoxb-secret", OPERATOR, Secrets([new_key()]))
+async def test_a_credential_that_somebody_stored_meanwhile_is_named_and_not_shown(
+    desk: ChannelDesk,
+) -> None:
+    await desk.set_credential(
+        "slack", "bot_token", "xoxb-secret", OPERATOR, Secrets([new_key()])
+    )
     with pytest.raises(Conflict, match='grace: credential unset → "bot_token"'):
         await desk.set("slack", {"overlap": "queue"}, OPERATOR, expected=0)
 
@@ -151,12 +183,17 @@ async def test_a_credential_that_somebody_stored_meanwhile_is_named_and_not_show
     "change",
     [
         lambda desk: desk.set("irc", {"overlap": "queue"}, OPERATOR),
-        lambda desk: desk.set("test", {"overlap": "queue", "user_limit": "140%"}, OPERATOR),
+        lambda desk: desk.set(
+            "test", {"overlap": "queue", "user_limit": "140%"}, OPERATOR
+        ),
         lambda desk: desk.set("test", {"default_model": "gpt"}, OPERATOR),
     ],
 )
 async def test_a_refused_change_writes_nothing(
-    world: World, agent: Instance, desk: ChannelDesk, change: Callable[[ChannelDesk], AsyncIterator[object]]
+    world: World,
+    agent: Instance,
+    desk: ChannelDesk,
+    change: Callable[[ChannelDesk], AsyncIterator[object]],
 ) -> None:
     with pytest.raises(Rejected):
         await change(desk)  # type: ignore[misc]
@@ -167,10 +204,13 @@ async def test_a_refused_change_writes_nothing(
 async def test_settings_that_can_not_be_read_close_their_channel_and_disturb_no_other(
     world: World, agent: Instance
 ) -> None:
-    """Written by hand, or by a newer version: who may talk there is not known; flags change all the same."""
+    """Written by hand, or by a newer version: who may talk there is not known; flags change
+    all the same.
+    """
     await run(world.database_url, "UPDATE channel_configs SET settings = '[]'")
     await run(world.database_url, "UPDATE control_epoch SET epoch = epoch + 1")
     await agent.ports.control.observe(0)
     assert [False, True] == [
-        is_barred(agent.ports.control.channel(name), world.message("hi")) for name in ("x", "test")
+        is_barred(agent.ports.control.channel(name), world.message("hi"))
+        for name in ("x", "test")
     ]

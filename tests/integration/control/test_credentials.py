@@ -1,4 +1,6 @@
-"""Credentials at rest: encrypted, in no dump and no log, and moved to a newer key while the agent reads them."""
+"""Credentials at rest: encrypted, in no dump and no log, and moved to a newer key while the
+agent reads them.
+"""
 
 from __future__ import annotations
 
@@ -37,13 +39,20 @@ async def desk(database: Database, redis_url: str) -> AsyncIterator[ChannelDesk]
         yield ChannelDesk(database, pipe, lambda model: None)
 
 
-async def test_a_credential_comes_back_as_the_setting_it_stands_for(database: Database, desk: ChannelDesk) -> None:
+async def test_a_credential_comes_back_as_the_setting_it_stands_for(
+    database: Database, desk: ChannelDesk
+) -> None:
     secrets = Secrets([OLD])
     await desk.set_credential("slack", "bot_token", TOKEN, OPERATOR, secrets)
     await desk.set_credential("slack", "signing_secret", "s3cret", OPERATOR, secrets)
-    assert await stored_credentials(database, secrets) == {"slack_bot_token": TOKEN, "slack_signing_secret": "s3cret"}
+    assert await stored_credentials(database, secrets) == {
+        "slack_bot_token": TOKEN,
+        "slack_signing_secret": "s3cret",
+    }
     await desk.set_credential("slack", "bot_token", None, OPERATOR, secrets)
-    assert await stored_credentials(database, secrets) == {"slack_signing_secret": "s3cret"}
+    assert await stored_credentials(database, secrets) == {
+        "slack_signing_secret": "s3cret"
+    }
 
 
 async def test_stored_tokens_serve_where_the_environment_names_none(
@@ -52,51 +61,89 @@ async def test_stored_tokens_serve_where_the_environment_names_none(
     for channel, value in (("telegram", "stored"), ("discord", "stored, too")):
         await desk.set_credential(channel, "token", value, OPERATOR, Secrets([OLD]))
     given = Settings(
-        _env_file=None, database_url=SecretStr(database_url), encryption_keys=[SecretStr(OLD)],
+        _env_file=None,
+        database_url=SecretStr(database_url),
+        encryption_keys=[SecretStr(OLD)],
         telegram_token=SecretStr("from the environment"),
-    )  # fmt: skip
+    )
     settings = await with_stored_credentials(given)
-    tokens = [token.get_secret_value() for token in (settings.telegram_token, settings.discord_token) if token]
+    tokens = [
+        token.get_secret_value()
+        for token in (settings.telegram_token, settings.discord_token)
+        if token
+    ]
     assert tokens == ["from the environment", "stored, too"]
 
 
 @pytest.mark.parametrize(
     ("value", "stored", "action"),
-    [("new", {"slack_bot_token": "new"}, "channel.credential.set"), (None, {}, "channel.credential.remove")],
+    [
+        ("new", {"slack_bot_token": "new"}, "channel.credential.set"),
+        (None, {}, "channel.credential.remove"),
+    ],
 )
 async def test_what_no_key_opens_any_more_can_be_replaced_and_removed(
-    database: Database, desk: ChannelDesk, database_url: str, value: str | None, stored: dict[str, str], action: str
+    database: Database,
+    desk: ChannelDesk,
+    database_url: str,
+    value: str | None,
+    stored: dict[str, str],
+    action: str,
 ) -> None:
     """The channel's other credentials are lost as well, and the log says it."""
     await desk.set_credential("slack", "bot_token", TOKEN, OPERATOR, Secrets([OLD]))
     await desk.set_credential("slack", "app_token", TOKEN, OPERATOR, Secrets([OLD]))
-    with pytest.raises(ConfigurationError, match="--forget"):  # it may be the key that is wrong
+    with pytest.raises(
+        ConfigurationError, match="--forget"
+    ):  # it may be the key that is wrong
         await desk.set_credential("slack", "bot_token", value, OPERATOR, Secrets([NEW]))
-    await desk.set_credential("slack", "bot_token", value, OPERATOR, Secrets([NEW]), forget=True)
+    await desk.set_credential(
+        "slack", "bot_token", value, OPERATOR, Secrets([NEW]), forget=True
+    )
     assert stored == await stored_credentials(database, Secrets([NEW]))
-    [*_, entry] = await run(database_url, "SELECT action, before, after FROM audit_log ORDER BY id")
-    assert (action, '{"credentials": "no key opens them"}', '{"credential": "bot_token"}') == tuple(entry)
+    [*_, entry] = await run(
+        database_url, "SELECT action, before, after FROM audit_log ORDER BY id"
+    )
+    assert (
+        action,
+        '{"credentials": "no key opens them"}',
+        '{"credential": "bot_token"}',
+    ) == tuple(entry)
 
 
-async def test_without_a_key_nothing_counts_as_lost(database: Database, desk: ChannelDesk) -> None:
+async def test_without_a_key_nothing_counts_as_lost(
+    database: Database, desk: ChannelDesk
+) -> None:
     await desk.set_credential("slack", "bot_token", TOKEN, OPERATOR, Secrets([OLD]))
     with pytest.raises(ConfigurationError, match="agent db new-key"):
-        await desk.set_credential("slack", "bot_token", None, OPERATOR, Secrets([]), forget=True)
-    assert {"slack_bot_token": TOKEN} == await stored_credentials(database, Secrets([OLD]))
+        await desk.set_credential(
+            "slack", "bot_token", None, OPERATOR, Secrets([]), forget=True
+        )
+    assert {"slack_bot_token": TOKEN} == await stored_credentials(
+        database, Secrets([OLD])
+    )
 
 
 async def test_only_a_channel_that_needs_what_no_key_opens_stops_the_start(
     desk: ChannelDesk, database_url: str
 ) -> None:
     await desk.set_credential("telegram", "token", "lost", OPERATOR, Secrets([OLD]))
-    lacking = Settings(_env_file=None, database_url=SecretStr(database_url), encryption_keys=[SecretStr(NEW)])
+    lacking = Settings(
+        _env_file=None,
+        database_url=SecretStr(database_url),
+        encryption_keys=[SecretStr(NEW)],
+    )
     with pytest.raises(ConfigurationError, match="credentials of telegram"):
         await with_stored_credentials(lacking)
-    complete = lacking.model_copy(update={"telegram_token": SecretStr("from the environment")})
+    complete = lacking.model_copy(
+        update={"telegram_token": SecretStr("from the environment")}
+    )
     assert complete == await with_stored_credentials(complete)
 
 
-async def test_no_dump_and_no_log_holds_a_credential(world: World, desk: ChannelDesk) -> None:
+async def test_no_dump_and_no_log_holds_a_credential(
+    world: World, desk: ChannelDesk
+) -> None:
     async with world.instance() as agent:
         await desk.set_credential("slack", "bot_token", TOKEN, OPERATOR, Secrets([OLD]))
         await agent.ports.control.observe(0)
@@ -109,8 +156,13 @@ async def test_no_dump_and_no_log_holds_a_credential(world: World, desk: Channel
 
 
 async def dump(database_url: str) -> str:
-    tables = await run(database_url, "SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
-    rows = [await run(database_url, f"SELECT t::text FROM {row['tablename']} t") for row in tables]
+    tables = await run(
+        database_url, "SELECT tablename FROM pg_tables WHERE schemaname = 'public'"
+    )
+    rows = [
+        await run(database_url, f"SELECT t::text FROM {row['tablename']} t")
+        for row in tables
+    ]
     return "\n".join(row["t"] for table in rows for row in table)
 
 
@@ -120,7 +172,9 @@ async def redis_dump(redis_url: str) -> str:
         return repr([await client.dump(key) for key in keys])
 
 
-async def test_without_a_key_nothing_is_stored(database_url: str, desk: ChannelDesk) -> None:
+async def test_without_a_key_nothing_is_stored(
+    database_url: str, desk: ChannelDesk
+) -> None:
     with pytest.raises(ConfigurationError, match="agent db new-key"):
         await desk.set_credential("slack", "bot_token", TOKEN, OPERATOR, Secrets([]))
     assert await run(database_url, "SELECT FROM channel_configs") == []
@@ -130,8 +184,18 @@ async def test_without_a_key_nothing_is_stored(database_url: str, desk: ChannelD
 @pytest.mark.parametrize(
     ("channel", "name", "value", "sentence"),
     [
-        ("slack", "token", "x", "slack has no credential 'token'. It has: bot_token, app_token, signing_secret."),
-        ("irc", "token", "x", "irc has no credentials. Those that have: discord, slack, telegram."),
+        (
+            "slack",
+            "token",
+            "x",
+            "slack has no credential 'token'. It has: bot_token, app_token, signing_secret.",
+        ),
+        (
+            "irc",
+            "token",
+            "x",
+            "irc has no credentials. Those that have: discord, slack, telegram.",
+        ),
         ("discord", "token", "", "1 to 1000 printable characters"),
         ("discord", "token", "a\nb", "1 to 1000 printable characters"),
     ],
@@ -167,28 +231,50 @@ async def fill(database_url: str, secrets: Secrets, count: int) -> None:
         database_url,
         "INSERT INTO channel_configs (id, channel_type, credentials)"
         " SELECT * FROM unnest($1::uuid[], $2::text[], $3::bytea[])",
-        [uuid4() for _ in names], names, [secrets.seal(name, {"token": name}) for name in names],
-    )  # fmt: skip
+        [uuid4() for _ in names],
+        names,
+        [secrets.seal(name, {"token": name}) for name in names],
+    )
 
 
-async def test_a_rotation_is_logged_and_once_done_has_nothing_to_do(database: Database, database_url: str) -> None:
+async def test_a_rotation_is_logged_and_once_done_has_nothing_to_do(
+    database: Database, database_url: str
+) -> None:
     await fill(database_url, Secrets([OLD]), 7)
-    assert await rotate(database, Secrets([NEW, OLD]), OPERATOR, at_once=3) == Rotation(7, 7, ())
-    assert await rotate(database, Secrets([NEW, OLD]), OPERATOR, at_once=3) == Rotation(0, 7, ())
+    assert await rotate(database, Secrets([NEW, OLD]), OPERATOR, at_once=3) == Rotation(
+        7, 7, ()
+    )
+    assert await rotate(database, Secrets([NEW, OLD]), OPERATOR, at_once=3) == Rotation(
+        0, 7, ()
+    )
     rows = await run(database_url, "SELECT action, after FROM audit_log ORDER BY id")
     assert [row["action"] for row in rows] == ["keys.rotate"] * 2
 
 
-async def test_what_no_key_opens_is_named_and_left_as_it_is(database: Database, database_url: str) -> None:
+async def test_what_no_key_opens_is_named_and_left_as_it_is(
+    database: Database, database_url: str
+) -> None:
     await fill(database_url, Secrets([OLD]), 2)
     lost = Fernet(new_key()).encrypt(b"x")
-    await run(database_url, "UPDATE channel_configs SET credentials = $1 WHERE channel_type = 'c1'", lost)
-    assert await rotate(database, Secrets([NEW, OLD]), OPERATOR) == Rotation(1, 1, ("c1",))
-    [row] = await run(database_url, "SELECT credentials FROM channel_configs WHERE channel_type = 'c1'")
+    await run(
+        database_url,
+        "UPDATE channel_configs SET credentials = $1 WHERE channel_type = 'c1'",
+        lost,
+    )
+    assert await rotate(database, Secrets([NEW, OLD]), OPERATOR) == Rotation(
+        1, 1, ("c1",)
+    )
+    [row] = await run(
+        database_url,
+        "SELECT credentials FROM channel_configs WHERE channel_type = 'c1'",
+    )
     assert bytes(row["credentials"]) == lost
 
 
-@pytest.mark.parametrize("count", [400, pytest.param(100_000, marks=[pytest.mark.chaos, pytest.mark.timeout(1800)])])
+@pytest.mark.parametrize(
+    "count",
+    [400, pytest.param(100_000, marks=[pytest.mark.chaos, pytest.mark.timeout(1800)])],
+)
 async def test_keys_are_rotated_while_agents_read_and_operators_write(
     database: Database, world: World, count: int
 ) -> None:
@@ -196,21 +282,38 @@ async def test_keys_are_rotated_while_agents_read_and_operators_write(
     both, old = Secrets([NEW, OLD]), Secrets([OLD])
     async with world.instance() as agent:
         await fill(world.database_url, old, count)
-        rotation = asyncio.create_task(rotate(database, both, OPERATOR, at_once=max(20, count // 200)))
+        rotation = asyncio.create_task(
+            rotate(database, both, OPERATOR, at_once=max(20, count // 200))
+        )
         read, line = 0, database.line(planner={})
         while not rotation.done():
             name = f"c{read % count}"
-            [row] = await line.fetch("SELECT credentials FROM channel_configs WHERE channel_type = $1", name)
+            [row] = await line.fetch(
+                "SELECT credentials FROM channel_configs WHERE channel_type = $1", name
+            )
             assert both.open(name, row["credentials"])["token"] in (name, "new")
             if read % 10 == 0:  # an instance that does not have the new key yet
                 changed = old.seal(name, {"token": "new"})
-                await line.fetch("UPDATE channel_configs SET credentials = $1 WHERE channel_type = $2", changed, name)
+                await line.fetch(
+                    "UPDATE channel_configs SET credentials = $1 WHERE channel_type = $2",
+                    changed,
+                    name,
+                )
             read += 1
         await world.ask(agent, "hello")
         await rotate(database, both, OPERATOR)
-        rows = await run(world.database_url, "SELECT channel_type, credentials FROM channel_configs")
+        rows = await run(
+            world.database_url, "SELECT channel_type, credentials FROM channel_configs"
+        )
     only_new = Secrets([NEW])
-    tokens = {row["channel_type"]: only_new.open(row["channel_type"], row["credentials"])["token"] for row in rows}
+    tokens = {
+        row["channel_type"]: only_new.open(row["channel_type"], row["credentials"])[
+            "token"
+        ]
+        for row in rows
+    }
     written = {f"c{number % count}" for number in range(0, read, 10)}
-    assert tokens == {f"c{n}": "new" if f"c{n}" in written else f"c{n}" for n in range(count)}
+    assert tokens == {
+        f"c{n}": "new" if f"c{n}" in written else f"c{n}" for n in range(count)
+    }
     assert (await rotation).lost == ()

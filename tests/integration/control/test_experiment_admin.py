@@ -1,4 +1,6 @@
-"""What an operator does with experiments: drafted, begun and ended once, each told; each mistake refused."""
+"""What an operator does with experiments: drafted, begun and ended once, each told; each
+mistake refused.
+"""
 
 from __future__ import annotations
 
@@ -28,10 +30,22 @@ from storage.control.schedule import Plans
 from storage.control.targets import Target
 from storage.postgres import connect, open_database
 from tests.support.clock import let_pass
-from tests.support.operators import ADA, BOB, EVERYBODY, UNKNOWN_MODEL, experimenter, operator
+from tests.support.operators import (
+    ADA,
+    BOB,
+    EVERYBODY,
+    UNKNOWN_MODEL,
+    experimenter,
+    operator,
+)
 
 HOUR = 3600.0
-LOOK = Experiment("look", "system_prompt", "look", (Variant("control", 1), Variant("brief", 1, "Be brief.")))
+LOOK = Experiment(
+    "look",
+    "system_prompt",
+    "look",
+    (Variant("control", 1), Variant("brief", 1, "Be brief.")),
+)
 
 
 @pytest.fixture
@@ -50,9 +64,18 @@ async def flags(database_url: str, redis_url: str) -> AsyncIterator[FlagDesk]:
 async def instances(database_url: str, redis_url: str) -> AsyncIterator[list[Plans]]:
     """What four instances do about plans, each with connections of its own."""
     async with AsyncExitStack() as stack:
-        databases = [await stack.enter_async_context(open_database(database_url)) for _ in range(4)]
-        desks = [await stack.enter_async_context(experimenter(database_url, redis_url)) for _ in range(4)]
-        yield [Plans(database, desk) for database, desk in zip(databases, desks, strict=True)]
+        databases = [
+            await stack.enter_async_context(open_database(database_url))
+            for _ in range(4)
+        ]
+        desks = [
+            await stack.enter_async_context(experimenter(database_url, redis_url))
+            for _ in range(4)
+        ]
+        yield [
+            Plans(database, desk)
+            for database, desk in zip(databases, desks, strict=True)
+        ]
 
 
 def hence(hours: float) -> datetime:
@@ -63,21 +86,29 @@ async def untouched(database_url: str) -> tuple[int, int, int]:
     """(experiments, audit rows, epoch)"""
     connection = await connect(database_url)
     row = await connection.fetchrow(
-        "SELECT (SELECT count(*) FROM experiments), (SELECT count(*) FROM audit_log), epoch FROM control_epoch"
+        "SELECT (SELECT count(*) FROM experiments), (SELECT count(*) FROM "
+        "audit_log), epoch FROM control_epoch"
     )
     await connection.close()
     assert row is not None
     return row[0], row[1], row[2]
 
 
-async def told(database_url: str, name: str = "look") -> list[tuple[str, str, str | None, int | None]]:
+async def told(
+    database_url: str, name: str = "look"
+) -> list[tuple[str, str, str | None, int | None]]:
     """Who did what with an experiment, why, and the epoch it made; oldest first."""
     async with open_database(database_url) as database:
         entries = await audit.list_entries(database, subject=f"experiment:{name}")
-    return [(entry.actor, entry.action, entry.reason, entry.epoch) for entry in reversed(entries)]
+    return [
+        (entry.actor, entry.action, entry.reason, entry.epoch)
+        for entry in reversed(entries)
+    ]
 
 
-async def test_an_experiment_is_drafted_begun_and_ended(desk: ExperimentDesk, database_url: str) -> None:
+async def test_an_experiment_is_drafted_begun_and_ended(
+    desk: ExperimentDesk, database_url: str
+) -> None:
     """Each step once, in this order, and each is told with who, why and its epoch."""
     changes = (desk.create(LOOK, ADA), desk.start("look", BOB), desk.stop("look", ADA))
     stages = [(await change).stage for change in changes]
@@ -94,7 +125,9 @@ async def test_an_experiment_is_drafted_begun_and_ended(desk: ExperimentDesk, da
     ] == await told(database_url)
 
 
-async def test_the_log_tells_what_an_experiment_was(desk: ExperimentDesk, database_url: str) -> None:
+async def test_the_log_tells_what_an_experiment_was(
+    desk: ExperimentDesk, database_url: str
+) -> None:
     await desk.create(LOOK, ADA)
     await desk.start("look", ADA)
     await desk.create(replace(LOOK, name="other"), ADA)
@@ -118,7 +151,11 @@ async def test_a_draft_that_was_removed_is_made_anew(desk: ExperimentDesk) -> No
     assert 50.0 == (await desk.create(replace(LOOK, share=50.0), ADA)).experiment.share
 
 
-STAGES = {"drafted": ["create"], "running": ["create", "start"], "ended": ["create", "start", "stop"]}
+STAGES = {
+    "drafted": ["create"],
+    "running": ["create", "start"],
+    "ended": ["create", "start", "stop"],
+}
 
 
 @pytest.mark.parametrize(
@@ -126,12 +163,32 @@ STAGES = {"drafted": ["create"], "running": ["create", "start"], "ended": ["crea
     [
         ("drafted", "stop", "look has not started; only one that runs can be stopped."),
         ("running", "start", "look runs; an experiment starts once. Create another."),
-        ("running", "remove", "look runs and stays for its report. Only a draft can be removed."),
-        ("running", "create", "There is an experiment look already. Choose another name."),
-        ("ended", "start", "look has ended; an experiment starts once. Create another."),
+        (
+            "running",
+            "remove",
+            "look runs and stays for its report. Only a draft can be removed.",
+        ),
+        (
+            "running",
+            "create",
+            "There is an experiment look already. Choose another name.",
+        ),
+        (
+            "ended",
+            "start",
+            "look has ended; an experiment starts once. Create another.",
+        ),
         ("ended", "stop", "look has ended; only one that runs can be stopped."),
-        ("ended", "remove", "look has ended and stays for its report. Only a draft can be removed."),
-        ("ended", "create", "There is an experiment look already. Choose another name."),
+        (
+            "ended",
+            "remove",
+            "look has ended and stays for its report. Only a draft can be removed.",
+        ),
+        (
+            "ended",
+            "create",
+            "There is an experiment look already. Choose another name.",
+        ),
     ],
 )
 async def test_no_step_is_taken_twice_or_back(
@@ -147,20 +204,39 @@ async def test_no_step_is_taken_twice_or_back(
 
 
 async def act(desk: ExperimentDesk, action: str, name: str = "look") -> Any:
-    return await (desk.create(LOOK, ADA) if action == "create" else getattr(desk, action)(name, ADA))
+    return await (
+        desk.create(LOOK, ADA)
+        if action == "create"
+        else getattr(desk, action)(name, ADA)
+    )
 
 
 def valued(flag: str, *values: Any) -> dict[str, Any]:
-    return {"flag": flag, "variants": tuple(Variant(f"v{n}", 1, value) for n, value in enumerate(values))}
+    return {
+        "flag": flag,
+        "variants": tuple(Variant(f"v{n}", 1, value) for n, value in enumerate(values)),
+    }
 
 
 WRONG: list[tuple[dict[str, Any], str]] = [
-    (valued("nobody_knows", "a", "b"), "There is no flag of this name. There are: replies, "),
+    (
+        valued("nobody_knows", "a", "b"),
+        "There is no flag of this name. There are: replies, ",
+    ),
     (valued("replies", None, "off"), "replies takes true or false."),
     (valued("max_conversation_length", 10, 0), "takes a whole number from 1 to 200."),
-    (valued("default_model", None, UNKNOWN_MODEL), "default_model: There are test:model and test:other."),
-    ({"channels": frozenset({"irc"})}, "There are: discord, slack, telegram, terminal."),
-    ({"starts": datetime(2026, 1, 1, tzinfo=UTC)}, "The planned start of look is past."),
+    (
+        valued("default_model", None, UNKNOWN_MODEL),
+        "default_model: There are test:model and test:other.",
+    ),
+    (
+        {"channels": frozenset({"irc"})},
+        "There are: discord, slack, telegram, terminal.",
+    ),
+    (
+        {"starts": datetime(2026, 1, 1, tzinfo=UTC)},
+        "The planned start of look is past.",
+    ),
     ({"ends": datetime(2026, 1, 1, tzinfo=UTC)}, "The planned end of look is past."),
     ({"share": 0}, "The share of people who take part"),
     ({"name": "No"}, "An experiment's name is"),
@@ -180,13 +256,17 @@ async def test_what_can_not_be_is_refused_with_what_can(
 
 
 @pytest.mark.parametrize("action", ["start", "stop", "remove", "get"])
-async def test_an_unknown_experiment_is_refused_with_those_there_are(desk: ExperimentDesk, action: str) -> None:
+async def test_an_unknown_experiment_is_refused_with_those_there_are(
+    desk: ExperimentDesk, action: str
+) -> None:
     await desk.create(LOOK, ADA)
     with pytest.raises(Rejected, match="There is no experiment of this name"):
         await (desk.get("nobody") if action == "get" else act(desk, action, "nobody"))
 
 
-async def test_values_are_stored_as_the_flags_are(desk: ExperimentDesk, flags: FlagDesk) -> None:
+async def test_values_are_stored_as_the_flags_are(
+    desk: ExperimentDesk, flags: FlagDesk
+) -> None:
     """A whole number for a flag of numbers is one of them."""
     await flags.create(new_flag("warmth", "float", "How warm."), 0.5, ADA)
     made = await desk.create(replace(LOOK, **valued("warmth", None, 2)), ADA)
@@ -198,17 +278,24 @@ async def test_a_flag_has_one_experiment_at_a_time(desk: ExperimentDesk) -> None
     """The second start is refused with the first's name; after that ended it is not."""
     await desk.create(LOOK, ADA)
     await desk.create(replace(LOOK, name="second"), ADA)
-    await desk.create(replace(LOOK, name="elsewhere", **valued("replies", None, True)), ADA)
+    await desk.create(
+        replace(LOOK, name="elsewhere", **valued("replies", None, True)), ADA
+    )
     await desk.start("look", ADA)
     await desk.start("elsewhere", ADA)
-    with pytest.raises(Rejected, match="look runs on system_prompt, and a flag has one experiment at a time"):
+    with pytest.raises(
+        Rejected,
+        match="look runs on system_prompt, and a flag has one experiment at a time",
+    ):
         await desk.start("second", BOB)
     assert "look" == (await desk.get("second")).busy
     await desk.stop("look", ADA)
     assert Stage.RUNNING is (await desk.start("second", BOB)).stage
 
 
-async def test_of_many_who_start_at_once_one_does(desk: ExperimentDesk, database_url: str) -> None:
+async def test_of_many_who_start_at_once_one_does(
+    desk: ExperimentDesk, database_url: str
+) -> None:
     """Ten experiments on one flag, and ten operators for each of them."""
     for number in range(10):
         await desk.create(replace(LOOK, name=f"e{number}"), ADA)
@@ -219,7 +306,9 @@ async def test_of_many_who_start_at_once_one_does(desk: ExperimentDesk, database
     assert (10, 11, 12) == await untouched(database_url)
 
 
-async def test_the_second_of_two_operators_is_told_what_the_first_did(desk: ExperimentDesk) -> None:
+async def test_the_second_of_two_operators_is_told_what_the_first_did(
+    desk: ExperimentDesk,
+) -> None:
     """Both saw the draft; the second's change is not made. After looking again it is."""
     seen = (await desk.create(LOOK, ADA)).version
     await desk.start("look", ADA, expected=seen)
@@ -227,22 +316,29 @@ async def test_the_second_of_two_operators_is_told_what_the_first_did(desk: Expe
         with pytest.raises(Conflict) as conflict:
             await change("look", BOB, expected=seen)
         assert (
-            'look was changed meanwhile (ada: stage "drafted" → "running"). Look at it and say again.'
-            == conflict.value.sentence
+            'look was changed meanwhile (ada: stage "drafted" → "running"). Look '
+            "at it and say again." == conflict.value.sentence
         )
     view = await desk.get("look")
     assert Stage.RUNNING is view.stage
     assert Stage.ENDED is (await desk.stop("look", BOB, expected=view.version)).stage
 
 
-async def test_a_flag_with_a_running_experiment_stays(desk: ExperimentDesk, flags: FlagDesk) -> None:
+async def test_a_flag_with_a_running_experiment_stays(
+    desk: ExperimentDesk, flags: FlagDesk
+) -> None:
     """Neither removed nor undone; afterwards a draft on it can not start any more."""
-    made = await flags.create(new_flag("new_look", "string", "How it looks."), "plain", ADA)
+    made = await flags.create(
+        new_flag("new_look", "string", "How it looks."), "plain", ADA
+    )
     on_it = valued("new_look", None, "bright")
     for name in ("look", "later"):
         await desk.create(replace(LOOK, name=name, **on_it), ADA)
     await desk.start("look", ADA)
-    for change in (flags.remove("new_look", BOB), flags.undo("new_look", BOB, entry=made.version)):
+    for change in (
+        flags.remove("new_look", BOB),
+        flags.undo("new_look", BOB, entry=made.version),
+    ):
         with pytest.raises(Rejected, match="The experiment look runs on new_look"):
             await change
     await desk.stop("look", ADA)
@@ -251,7 +347,9 @@ async def test_a_flag_with_a_running_experiment_stays(desk: ExperimentDesk, flag
         await desk.start("later", ADA)
 
 
-async def explained(flags: FlagDesk, person: str, at: datetime | None = None) -> tuple[str, Any, str]:
+async def explained(
+    flags: FlagDesk, person: str, at: datetime | None = None
+) -> tuple[str, Any, str]:
     """The rule that decides for a person, its value, and what is said of the experiment."""
     found = await flags.explain("system_prompt", Target(person=person), at)
     said = next(step.sentence for step in found.steps if step.rule == "experiment")
@@ -278,18 +376,24 @@ async def test_an_explanation_knows_the_experiments_of_then(
         await change("look", ADA)
         found.append(await explained(flags, person))
         moments.append(datetime.now(UTC))
-    assert [("global", "Be kind."), ("experiment", "Be brief."), ("global", "Be kind.")] == [step[:2] for step in found]
+    assert [
+        ("global", "Be kind."),
+        ("experiment", "Be brief."),
+        ("global", "Be kind."),
+    ] == [step[:2] for step in found]
     assert found[1][2].startswith("it matches: variant ")
     assert found == [await explained(flags, person, at) for at in moments]
 
 
-# --- plans ------------------------------------------------------------------------------------------------
+# --- plans --------------------------------------------------------------------
 
 
 async def test_a_planned_experiment_begins_and_ends_by_itself(
     desk: ExperimentDesk, instances: list[Plans], database_url: str
 ) -> None:
-    """Not before its time; and when four instances look at once, each step is made and told once."""
+    """Not before its time; and when four instances look at once, each step is made and told
+    once.
+    """
     await desk.create(replace(LOOK, starts=hence(1), ends=hence(3)), ADA)
     stages = []
     for _ in range(4):
@@ -325,7 +429,10 @@ async def test_a_running_instance_keeps_plans(
     await desk.create(replace(LOOK, starts=hence(1)), ADA)
     await let_pass(database_url, HOUR)
     settings = Settings(
-        _env_file=None, database_url=SecretStr(database_url), redis_url=SecretStr(redis_url), agent_home=tmp_path
+        _env_file=None,
+        database_url=SecretStr(database_url),
+        redis_url=SecretStr(redis_url),
+        agent_home=tmp_path,
     )
     async with open_app(settings, []), asyncio.timeout(20):
         while (await desk.get("look")).stage is not Stage.RUNNING:
@@ -335,7 +442,9 @@ async def test_a_running_instance_keeps_plans(
 async def test_a_planned_start_on_a_busy_flag_waits_in_sight(
     desk: ExperimentDesk, instances: list[Plans], database_url: str
 ) -> None:
-    """It is late and says why, the log tells so once, and it begins in the moment in which the other ends."""
+    """It is late and says why, the log tells so once, and it begins in the moment in which
+    the other ends.
+    """
     await desk.create(replace(LOOK, name="first", ends=hence(2)), ADA)
     await desk.create(replace(LOOK, starts=hence(1)), ADA)
     await desk.start("first", ADA)
@@ -345,15 +454,24 @@ async def test_a_planned_start_on_a_busy_flag_waits_in_sight(
             await instances[0].keep()
     view = await desk.get("look")
     assert (Stage.DRAFTED, True, "first") == (view.stage, view.late, view.busy)
-    assert ["first runs on system_prompt, and a flag has one experiment at a time. Stop it first."] == [
-        entry["reason"] for entry in logs if entry["log_level"] == "warning"
-    ]
+    assert [
+        "first runs on system_prompt, and a flag has one experiment at a time. Stop it first."
+    ] == [entry["reason"] for entry in logs if entry["log_level"] == "warning"]
     await let_pass(database_url, HOUR)
     await instances[1].keep()
-    assert [Stage.ENDED, Stage.RUNNING] == [(await desk.get(name)).stage for name in ("first", "look")]
+    assert [Stage.ENDED, Stage.RUNNING] == [
+        (await desk.get(name)).stage for name in ("first", "look")
+    ]
 
 
-@pytest.mark.parametrize("odd", [{**definition_of(LOOK), "starts": "soon"}, {"starts": "2026-01-01T00:00Z"}, ["soon"]])
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {**definition_of(LOOK), "starts": "soon"},
+        {"starts": "2026-01-01T00:00Z"},
+        ["soon"],
+    ],
+)
 async def test_a_plan_that_can_not_be_read_stops_no_other(
     desk: ExperimentDesk, instances: list[Plans], database_url: str, odd: Any
 ) -> None:
@@ -361,7 +479,10 @@ async def test_a_plan_that_can_not_be_read_stops_no_other(
     await desk.create(replace(LOOK, starts=hence(1)), ADA)
     await let_pass(database_url, HOUR)
     connection = await connect(database_url)
-    await connection.execute("INSERT INTO experiments (name, definition) VALUES ('an_odd', $1)", json.dumps(odd))
+    await connection.execute(
+        "INSERT INTO experiments (name, definition) VALUES ('an_odd', $1)",
+        json.dumps(odd),
+    )
     await connection.close()
     with capture_logs() as logs:
         for _ in range(3):

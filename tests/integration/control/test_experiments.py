@@ -1,4 +1,6 @@
-"""A turn obeys the variant of its person, and what is recorded with the answer is what was obeyed."""
+"""A turn obeys the variant of its person, and what is recorded with the answer is what was
+obeyed.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,13 @@ from uuid import UUID
 import pytest
 
 from agent.control.experiments import Experiment, Variant, definition_of
-from agent.control.flags import DEFAULT_MODEL, FALLBACK_MODEL, OVERLAP, SYSTEM_PROMPT, new_flag
+from agent.control.flags import (
+    DEFAULT_MODEL,
+    FALLBACK_MODEL,
+    OVERLAP,
+    SYSTEM_PROMPT,
+    new_flag,
+)
 from agent.control.openfeature import OpenFeatureFlags, provide
 from agent.core.channel import ChannelSettings
 from agent.ports import Options, Ports
@@ -26,7 +34,12 @@ from tests.support.engine_harness import MODEL, Instance, World
 from tests.support.operators import ADA, EVERYBODY, experimenter, operator
 from tests.support.settings import run
 
-LOOK = Experiment("look", "system_prompt", "look", (Variant("control", 1), Variant("brief", 1, "Be brief.")))
+LOOK = Experiment(
+    "look",
+    "system_prompt",
+    "look",
+    (Variant("control", 1), Variant("brief", 1, "Be brief.")),
+)
 DEFAULT_PROMPT = Options(MODEL).system_prompt
 
 
@@ -48,34 +61,49 @@ async def begin(desk: ExperimentDesk, *experiments: Experiment) -> None:
         await desk.start(experiment.name, ADA)
 
 
-async def records(world: World, chat: str = "ada", role: str = "assistant") -> list[dict[str, Any]]:
+async def records(
+    world: World, chat: str = "ada", role: str = "assistant"
+) -> list[dict[str, Any]]:
     """What was recorded with the messages of a chat, in their order."""
     rows = await run(
         world.database_url,
         "SELECT m.metadata FROM messages m JOIN conversations c ON c.id = m.conversation_id"
         " WHERE c.chat_id = $1 AND m.role = $2 ORDER BY m.seq",
-        chat, role,
-    )  # fmt: skip
+        chat,
+        role,
+    )
     return [json.loads(row["metadata"]) for row in rows]
 
 
 async def person(world: World, account: str = "ada") -> str:
-    [row] = await run(world.database_url, "SELECT person_id FROM users WHERE channel_user_id = $1", account)
+    [row] = await run(
+        world.database_url,
+        "SELECT person_id FROM users WHERE channel_user_id = $1",
+        account,
+    )
     return str(row["person_id"])
 
 
-async def test_every_answer_tells_its_epoch(world: World, agent: Instance, flags: FlagDesk) -> None:
+async def test_every_answer_tells_its_epoch(
+    world: World, agent: Instance, flags: FlagDesk
+) -> None:
     """Also what is said instead of one; nothing of experiments where there are none."""
     await world.ask(agent, "one")
     await flags.set("streaming", EVERYBODY, False, ADA)
     await world.ask(agent, "two")
     await flags.set("replies", EVERYBODY, False, ADA)
     await world.ask(agent, "three")
-    assert [{"epoch": 1}, {"epoch": 2}, {"epoch": 3, "notice": True}] == await records(world)
+    assert [{"epoch": 1}, {"epoch": 2}, {"epoch": 3, "notice": True}] == await records(
+        world
+    )
 
 
-async def test_people_have_the_prompt_of_their_variant(world: World, agent: Instance, desk: ExperimentDesk) -> None:
-    """And it is recorded, with the person; the control has the prompt that stands without the experiment."""
+async def test_people_have_the_prompt_of_their_variant(
+    world: World, agent: Instance, desk: ExperimentDesk
+) -> None:
+    """And it is recorded, with the person; the control has the prompt that stands without
+    the experiment.
+    """
     await begin(desk, LOOK)
     for number in range(12):
         chat = f"chat {number}"
@@ -83,7 +111,9 @@ async def test_people_have_the_prompt_of_their_variant(world: World, agent: Inst
         who = await person(world, chat)
         variant = LOOK.variant_for(UUID(who), "test")
         assert variant is not None
-        assert [{"epoch": 3, "person": who, "variants": {"look": variant.name}}] == await records(world, chat)
+        assert [
+            {"epoch": 3, "person": who, "variants": {"look": variant.name}}
+        ] == await records(world, chat)
         assert (variant.value or DEFAULT_PROMPT) == world.model.prompts[-1].system
 
 
@@ -105,10 +135,18 @@ async def test_a_person_keeps_the_variant_until_the_experiment_ends(
     assert DEFAULT_PROMPT == world.model.prompts[-1].system
 
 
-async def test_two_linked_accounts_have_the_same_variant(world: World, agent: Instance, desk: ExperimentDesk) -> None:
+async def test_two_linked_accounts_have_the_same_variant(
+    world: World, agent: Instance, desk: ExperimentDesk
+) -> None:
     """Five experiments with ten variants each: as one person, not by chance (1 in 100,000)."""
     ten = tuple(Variant(f"v{number}", 1) for number in range(10))
-    tried = ("system_prompt", "overlap", "streaming", "fallback_model", "max_conversation_length")
+    tried = (
+        "system_prompt",
+        "overlap",
+        "streaming",
+        "fallback_model",
+        "max_conversation_length",
+    )
     await begin(desk, *(Experiment(f"on_{flag}", flag, flag, ten) for flag in tried))
     await world.ask(agent, "hello", chat="ada at work")
     await world.ask(agent, "hello", chat="ada at home")
@@ -118,13 +156,19 @@ async def test_two_linked_accounts_have_the_same_variant(world: World, agent: In
     await world.ask(agent, f"/link {code[1]}", chat="ada at home")
     for chat in ("ada at work", "ada at home"):
         await world.ask(agent, "and now?", chat=chat)
-    work, home = [(await records(world, chat))[-1] for chat in ("ada at work", "ada at home")]
+    work, home = [
+        (await records(world, chat))[-1] for chat in ("ada at work", "ada at home")
+    ]
     assert 5 == len(work["variants"])
     assert work == home
 
 
-async def test_a_model_of_ones_own_is_no_variant(world: World, agent: Instance, desk: ExperimentDesk) -> None:
-    """Who chose a model is not asked which default they would have; after `/model default` they take part again."""
+async def test_a_model_of_ones_own_is_no_variant(
+    world: World, agent: Instance, desk: ExperimentDesk
+) -> None:
+    """Who chose a model is not asked which default they would have; after `/model default`
+    they take part again.
+    """
     models = (Variant("one", 1, "test:tried"), Variant("two", 1, "test:tried"))
     await begin(desk, Experiment("models", "default_model", "s", models), LOOK)
     await world.ask(agent, "one")
@@ -163,13 +207,17 @@ async def test_who_is_decided_by_a_narrower_rule_takes_no_part(
     assert {"epoch": 4} == (await records(world))[1]
 
 
-async def test_in_a_group_the_last_author_is_the_person(world: World, agent: Instance, desk: ExperimentDesk) -> None:
+async def test_in_a_group_the_last_author_is_the_person(
+    world: World, agent: Instance, desk: ExperimentDesk
+) -> None:
     """The one whose flags are obeyed is the one who is recorded."""
     await begin(desk, LOOK)
     for user in ("ada", "bob"):
         message = world.message("hello", chat="town", user=user)
         await agent.engine.accept(message)
-        await world.platform.until(lambda turn=message.turn_id: world.platform.finished[turn] > 0)  # type: ignore[misc]
+        await world.platform.until(
+            lambda turn=message.turn_id: world.platform.finished[turn] > 0  # type: ignore[misc]
+        )
     people = [await person(world, user) for user in ("ada", "bob")]
     assert people == [record["person"] for record in await records(world, "town")]
 
@@ -184,7 +232,9 @@ async def test_a_message_asked_again_is_marked(world: World, agent: Instance) ->
 
 @dataclass
 class Restless:
-    """A control whose every value changes with each tick of the event loop: the busiest operator there can be."""
+    """A control whose every value changes with each tick of the event loop: the busiest
+    operator there can be.
+    """
 
     number: int = 1000
     state: State = field(default_factory=State)
@@ -208,11 +258,17 @@ class Restless:
         self.number += 1
         values = {SYSTEM_PROMPT: "p", DEFAULT_MODEL: "test:m", FALLBACK_MODEL: "test:f"}
         rules: list[tuple[str, str, Any]] = [
-            ("global", flag.name, f"{value}{self.number}") for flag, value in values.items()
+            ("global", flag.name, f"{value}{self.number}")
+            for flag, value in values.items()
         ]
-        both = (Variant(f"v{self.number}", 1, "merge"), Variant(f"w{self.number}", 1, "merge"))
+        both = (
+            Variant(f"v{self.number}", 1, "merge"),
+            Variant(f"w{self.number}", 1, "merge"),
+        )
         tried = Experiment(f"e{self.number}", OVERLAP.name, "salt", both)
-        self.state = state(Stored(self.number, "", rules, [], [(tried.name, definition_of(tried))]))
+        self.state = state(
+            Stored(self.number, "", rules, [], [(tried.name, definition_of(tried))])
+        )
 
     @asynccontextmanager
     async def changing(self) -> AsyncIterator[None]:
@@ -228,9 +284,11 @@ class Restless:
 
 
 async def test_what_is_recorded_is_what_was_obeyed(world: World) -> None:
-    """Prompt, model, fallback and variant are all of the recorded epoch, though each await sees another one.
+    """Prompt, model, fallback and variant are all of the recorded epoch, though each await
+    sees another one.
 
-    The model fails before its first word, so that the fallback is asked: long after the prompt was made.
+    The model fails before its first word, so that the fallback is asked: long after the
+    prompt was made.
     """
     control = Restless()
     provide(control, "restless")
@@ -246,7 +304,14 @@ async def test_what_is_recorded_is_what_was_obeyed(world: World) -> None:
     found = await records(world)
     epochs = [record["epoch"] for record in found]
     assert (10, epochs) == (len(set(epochs)), sorted(epochs))
-    assert [model for n in epochs for model in (f"test:m{n}", f"test:f{n}")] == world.model.asked
-    assert [f"p{n}" for n in epochs for _ in range(2)] == [prompt.system for prompt in world.model.prompts]
+    assert [
+        model for n in epochs for model in (f"test:m{n}", f"test:f{n}")
+    ] == world.model.asked
+    assert [f"p{n}" for n in epochs for _ in range(2)] == [
+        prompt.system for prompt in world.model.prompts
+    ]
     assert [[f"e{n}"] for n in epochs] == [list(record["variants"]) for record in found]
-    assert all(record["variants"][f"e{n}"] in (f"v{n}", f"w{n}") for n, record in zip(epochs, found, strict=True))
+    assert all(
+        record["variants"][f"e{n}"] in (f"v{n}", f"w{n}")
+        for n, record in zip(epochs, found, strict=True)
+    )

@@ -1,4 +1,6 @@
-"""What an operator does with flags: each change whole, told, and taken back; each mistake refused."""
+"""What an operator does with flags: each change whole, told, and taken back; each mistake
+refused.
+"""
 
 from __future__ import annotations
 
@@ -39,14 +41,18 @@ async def people(database_url: str) -> dict[str, str]:
     connection = await connect(database_url)
     for account, person in found.items():
         await connection.execute(
-            "INSERT INTO users (id, person_id, channel_type, channel_user_id) VALUES (gen_random_uuid(), $1, $2, $3)",
-            person, *account.split(":"),
-        )  # fmt: skip
+            "INSERT INTO users (id, person_id, channel_type, channel_user_id) "
+            "VALUES (gen_random_uuid(), $1, $2, $3)",
+            person,
+            *account.split(":"),
+        )
     await connection.close()
     return found
 
 
-async def value(desk: FlagDesk, name: str = "replies", target: Target = EVERYBODY) -> Any:
+async def value(
+    desk: FlagDesk, name: str = "replies", target: Target = EVERYBODY
+) -> Any:
     return (await desk.explain(name, target)).decided.value
 
 
@@ -54,7 +60,8 @@ async def untouched(database_url: str) -> tuple[int, int, int]:
     """(rules, audit rows, epoch)"""
     connection = await connect(database_url)
     row = await connection.fetchrow(
-        "SELECT (SELECT count(*) FROM feature_flags), (SELECT count(*) FROM audit_log), epoch FROM control_epoch"
+        "SELECT (SELECT count(*) FROM feature_flags), (SELECT count(*) FROM "
+        "audit_log), epoch FROM control_epoch"
     )
     await connection.close()
     assert row is not None
@@ -65,13 +72,31 @@ async def test_all_declared_flags_are_listed(desk: FlagDesk) -> None:
     assert sorted(DECLARED) == [view.flag.name for view in await desk.all()]
 
 
-async def test_a_change_is_told_with_who_when_why_and_from_where(desk: FlagDesk) -> None:
+async def test_a_change_is_told_with_who_when_why_and_from_where(
+    desk: FlagDesk,
+) -> None:
     before = datetime.now(UTC)
     changed = await desk.set("replies", EVERYBODY, False, ADA)
     [entry] = await desk.history("replies")
-    assert ("ada", "flag.set", "flag:replies", {}, {"global": False}, "because", "a test", changed.epoch) == (
-        entry.actor, entry.action, entry.subject, entry.before, entry.after, entry.reason, entry.origin, entry.epoch,
-    )  # fmt: skip
+    assert (
+        "ada",
+        "flag.set",
+        "flag:replies",
+        {},
+        {"global": False},
+        "because",
+        "a test",
+        changed.epoch,
+    ) == (
+        entry.actor,
+        entry.action,
+        entry.subject,
+        entry.before,
+        entry.after,
+        entry.reason,
+        entry.origin,
+        entry.epoch,
+    )
     assert before <= entry.at <= datetime.now(UTC)
     assert ({"global": False}, changed.version) == (
         (view := await desk.get("replies")).rules,
@@ -96,7 +121,9 @@ async def test_a_change_that_is_committed_is_never_said_not_to_be(
         assert {"global": False} == (await desk.get("replies")).rules
 
 
-async def test_what_is_so_already_is_no_change(desk: FlagDesk, database_url: str) -> None:
+async def test_what_is_so_already_is_no_change(
+    desk: FlagDesk, database_url: str
+) -> None:
     await desk.set("replies", EVERYBODY, False, ADA)
     found = await untouched(database_url)
     assert None is (await desk.set("replies", EVERYBODY, False, BOB)).epoch
@@ -105,11 +132,16 @@ async def test_what_is_so_already_is_no_change(desk: FlagDesk, database_url: str
 
 
 async def test_one_is_not_true(desk: FlagDesk) -> None:
-    """To Python they are equal, in JSON they are not: changing one into the other is a change, also when undone."""
+    """To Python they are equal, in JSON they are not: changing one into the other is a
+    change, also when undone.
+    """
     await desk.create(new_flag("shape", "json", "A JSON value."), {}, ADA)
     made = await desk.set("shape", EVERYBODY, {"on": [1]}, ADA)
     changed = await desk.set("shape", EVERYBODY, {"on": [True]}, BOB)
-    assert ({"global": {"on": [1]}}, {"global": {"on": [True]}}) == (changed.before, changed.after)
+    assert ({"global": {"on": [1]}}, {"global": {"on": [True]}}) == (
+        changed.before,
+        changed.after,
+    )
     assert '{"on": [true]}' == json.dumps(await value(desk, "shape"))
     with pytest.raises(Conflict, match="was changed since"):
         await desk.undo("shape", ADA, entry=made.version)
@@ -117,40 +149,60 @@ async def test_one_is_not_true(desk: FlagDesk) -> None:
     assert '{"on": [1]}' == json.dumps(await value(desk, "shape"))
 
 
-@pytest.mark.parametrize(("kind", "value"), [("json", {"long": 1, "a": [2.0, None]}), ("float", 1e16)])
-async def test_what_postgres_writes_otherwise_is_no_change(desk: FlagDesk, kind: str, value: object) -> None:
+@pytest.mark.parametrize(
+    ("kind", "value"), [("json", {"long": 1, "a": [2.0, None]}), ("float", 1e16)]
+)
+async def test_what_postgres_writes_otherwise_is_no_change(
+    desk: FlagDesk, kind: str, value: object
+) -> None:
     """It orders names anew, and writes large numbers without their exponent."""
-    await desk.create(new_flag("shape", kind, "A value."), {} if kind == "json" else 0.5, ADA)
+    await desk.create(
+        new_flag("shape", kind, "A value."), {} if kind == "json" else 0.5, ADA
+    )
     changes = [await desk.set("shape", EVERYBODY, value, ADA) for _ in range(2)]
     assert [3, None] == [change.epoch for change in changes]
 
 
-async def test_the_narrowest_rule_decides(desk: FlagDesk, people: dict[str, str]) -> None:
+async def test_the_narrowest_rule_decides(
+    desk: FlagDesk, people: dict[str, str]
+) -> None:
     """Each rule set over the others decides until it is removed, down to the default."""
     ada = Target("discord:1", "discord", "town")
     order = [
-        Target(), Target(percentage=100), DISCORD, Target(channel="discord", chat="town"),
-        Target(person="discord:1"), Target(kill=True),
-    ]  # fmt: skip
+        Target(),
+        Target(percentage=100),
+        DISCORD,
+        Target(channel="discord", chat="town"),
+        Target(person="discord:1"),
+        Target(kill=True),
+    ]
     for number, target in enumerate(order):
         await desk.set("maintenance_message", target, str(number), ADA)
         assert str(number) == await value(desk, "maintenance_message", ada)
     for number, target in reversed(list(enumerate(order))):
         await desk.unset("maintenance_message", target, ADA)
-        assert (str(number - 1) if number else SWITCHED_OFF) == await value(desk, "maintenance_message", ada)
+        assert (str(number - 1) if number else SWITCHED_OFF) == await value(
+            desk, "maintenance_message", ada
+        )
 
 
-async def test_a_person_is_one_on_all_accounts(desk: FlagDesk, people: dict[str, str]) -> None:
+async def test_a_person_is_one_on_all_accounts(
+    desk: FlagDesk, people: dict[str, str]
+) -> None:
     """Set for one account, in force for the other; named by the person's id, the same."""
     await desk.set("replies", Target(person="discord:1"), False, ADA)
     asked = ["discord:1", "slack:U1", people["discord:1"], "discord:2"]
-    assert [False, False, False, True] == [await value(desk, "replies", Target(person=one)) for one in asked]
+    assert [False, False, False, True] == [
+        await value(desk, "replies", Target(person=one)) for one in asked
+    ]
 
 
 async def test_a_share_keeps_its_salt_while_it_grows(desk: FlagDesk) -> None:
     await desk.set("replies", Target(percentage=1, salt="autumn"), False, ADA)
     await desk.set("replies", Target(percentage=50), False, ADA)
-    assert {"share": 50.0, "salt": "autumn", "value": False} == (await desk.get("replies")).rules["percentage"]
+    assert {"share": 50.0, "salt": "autumn", "value": False} == (
+        await desk.get("replies")
+    ).rules["percentage"]
 
 
 WRONG: list[tuple[str, Target, Any, str]] = [
@@ -158,8 +210,18 @@ WRONG: list[tuple[str, Target, Any, str]] = [
     ("replies", EVERYBODY, None, "replies takes true or false."),
     ("max_conversation_length", EVERYBODY, 0, "takes a whole number from 1 to 200."),
     ("overlap", EVERYBODY, "drop", "overlap takes merge, queue or interrupt."),
-    ("nobody_knows", EVERYBODY, True, "There is no flag nobody_knows. There are: default_model, "),
-    ("replies", Target(channel="irc"), True, "There are: discord, slack, telegram, terminal."),
+    (
+        "nobody_knows",
+        EVERYBODY,
+        True,
+        "There is no flag nobody_knows. There are: default_model, ",
+    ),
+    (
+        "replies",
+        Target(channel="irc"),
+        True,
+        "There are: discord, slack, telegram, terminal.",
+    ),
     ("replies", Target(person="discord:99"), True, "Nobody of this name ever wrote."),
     ("replies", Target(person=str(uuid7())), True, "Nobody of this name ever wrote."),
     ("replies", Target(person="a\0b"), True, "Nobody of this name ever wrote."),
@@ -176,7 +238,12 @@ WRONG: list[tuple[str, Target, Any, str]] = [
 
 @pytest.mark.parametrize(("name", "target", "wrong", "sentence"), WRONG)
 async def test_what_can_not_be_is_refused_with_what_can(
-    desk: FlagDesk, database_url: str, name: str, target: Target, wrong: Any, sentence: str
+    desk: FlagDesk,
+    database_url: str,
+    name: str,
+    target: Target,
+    wrong: Any,
+    sentence: str,
 ) -> None:
     """Nothing is half written, and the audit log is as it was."""
     await desk.set("streaming", EVERYBODY, False, ADA)
@@ -193,8 +260,12 @@ def test_an_operator_has_a_name(name: str) -> None:
         Author(name, "a test")
 
 
-async def test_the_second_of_two_operators_is_told_what_the_first_did(desk: FlagDesk) -> None:
-    """Both saw version 0; the second's change is not made, and names the first's. After looking again it is."""
+async def test_the_second_of_two_operators_is_told_what_the_first_did(
+    desk: FlagDesk,
+) -> None:
+    """Both saw version 0; the second's change is not made, and names the first's. After
+    looking again it is.
+    """
     await desk.set("replies", EVERYBODY, False, ADA, expected=0)
     with pytest.raises(Conflict) as conflict:
         await desk.set("replies", EVERYBODY, True, BOB, expected=0)
@@ -208,15 +279,25 @@ async def test_the_second_of_two_operators_is_told_what_the_first_did(desk: Flag
     assert await value(desk)
 
 
-async def test_operators_at_once_change_one_after_the_other(desk: FlagDesk, database_url: str) -> None:
-    """Of 20 who saw the same version one succeeds; of 20 with flags of their own all do, each with its epoch."""
-    same = [desk.set("overlap", EVERYBODY, "queue", Author(f"o{n}", "x"), expected=0) for n in range(20)]
+async def test_operators_at_once_change_one_after_the_other(
+    desk: FlagDesk, database_url: str
+) -> None:
+    """Of 20 who saw the same version one succeeds; of 20 with flags of their own all do,
+    each with its epoch.
+    """
+    same = [
+        desk.set("overlap", EVERYBODY, "queue", Author(f"o{n}", "x"), expected=0)
+        for n in range(20)
+    ]
     outcomes = await asyncio.gather(*same, return_exceptions=True)
     assert [19, 1] == [
         sum(isinstance(o, Conflict) for o in outcomes),
         sum(not isinstance(o, Conflict) for o in outcomes),
     ]
-    own = [desk.set("replies", Target(channel="discord", chat=str(n)), False, ADA) for n in range(20)]
+    own = [
+        desk.set("replies", Target(channel="discord", chat=str(n)), False, ADA)
+        for n in range(20)
+    ]
     changes = await asyncio.gather(*own)
     assert list(range(3, 23)) == sorted(change.epoch or 0 for change in changes)
     assert (21, 21, 22) == await untouched(database_url)
@@ -229,7 +310,9 @@ async def test_undo_brings_back_what_was_before(desk: FlagDesk) -> None:
     assert "queue" == await value(desk, "overlap")
     await desk.undo("overlap", ADA)
     assert "merge" == await value(desk, "overlap")
-    assert ["flag.undo", "flag.undo", "flag.set", "flag.set"] == [e.action for e in await desk.history("overlap")]
+    assert ["flag.undo", "flag.undo", "flag.set", "flag.set"] == [
+        e.action for e in await desk.history("overlap")
+    ]
 
 
 async def test_an_older_change_is_undone_alone(desk: FlagDesk) -> None:
@@ -259,7 +342,9 @@ async def test_the_past_is_explained_as_it_was(desk: FlagDesk) -> None:
     await desk.unset("overlap", DISCORD, ADA)
     await desk.unset("overlap", EVERYBODY, ADA)
     found = [(await desk.explain("overlap", DISCORD, at)).decided for at in moments]
-    assert [("default", None), ("global", "queue"), ("channel", "interrupt")] == [(s.rule, s.value) for s in found]
+    assert [("default", None), ("global", "queue"), ("channel", "interrupt")] == [
+        (s.rule, s.value) for s in found
+    ]
 
 
 async def test_the_future_is_not_explained(desk: FlagDesk) -> None:
@@ -267,7 +352,9 @@ async def test_the_future_is_not_explained(desk: FlagDesk) -> None:
         await desk.explain("overlap", EVERYBODY, datetime.now(UTC) + timedelta(hours=1))
 
 
-@pytest.mark.parametrize("typed", ["", "yesterday", "2026-13-01", "0001-01-01T00:00+14:00"])
+@pytest.mark.parametrize(
+    "typed", ["", "yesterday", "2026-13-01", "0001-01-01T00:00+14:00"]
+)
 def test_a_moment_that_is_none_is_refused(typed: str) -> None:
     with pytest.raises(Rejected, match="A moment looks like"):
         moment(typed)
@@ -278,7 +365,10 @@ async def test_a_flag_made_by_an_operator_is_like_any_other(desk: FlagDesk) -> N
     flag = new_flag("new_look", "string", "How it looks.")
     await desk.create(flag, "plain", ADA)
     await desk.set("new_look", DISCORD, "bright", ADA)
-    assert ("plain", "bright") == (await value(desk, "new_look"), await value(desk, "new_look", DISCORD))
+    assert ("plain", "bright") == (
+        await value(desk, "new_look"),
+        await value(desk, "new_look", DISCORD),
+    )
     with pytest.raises(Rejected, match="There is a flag new_look already"):
         await desk.create(flag, "plain", BOB)
     await desk.remove("new_look", ADA)
@@ -288,16 +378,29 @@ async def test_a_flag_made_by_an_operator_is_like_any_other(desk: FlagDesk) -> N
     assert "bright" == await value(desk, "new_look", DISCORD)
 
 
-@pytest.mark.parametrize("odd", [{"kind": "bool"}, ["bool"], {"type": "int", "default": "x", "meaning": "…"}, 3])
-async def test_a_flag_that_can_not_be_read_hides_no_other(desk: FlagDesk, database_url: str, odd: Any) -> None:
+@pytest.mark.parametrize(
+    "odd",
+    [{"kind": "bool"}, ["bool"], {"type": "int", "default": "x", "meaning": "…"}, 3],
+)
+async def test_a_flag_that_can_not_be_read_hides_no_other(
+    desk: FlagDesk, database_url: str, odd: Any
+) -> None:
     """Written by hand or by another version: it is not listed, and whoever names it hears why."""
     connection = await connect(database_url)
-    await connection.execute("INSERT INTO feature_flags VALUES ('definition', 'odd', $1)", json.dumps(odd))
+    await connection.execute(
+        "INSERT INTO feature_flags VALUES ('definition', 'odd', $1)", json.dumps(odd)
+    )
     await connection.close()
     assert sorted(DECLARED) == [view.flag.name for view in await desk.all()]
     assert "replies" == (await desk.get("replies")).flag.name
-    for asked in (desk.get("odd"), desk.explain("odd", EVERYBODY), desk.set("odd", EVERYBODY, 3, ADA)):
-        with pytest.raises(Rejected, match="The flag odd is of another version, or was written by hand"):
+    for asked in (
+        desk.get("odd"),
+        desk.explain("odd", EVERYBODY),
+        desk.set("odd", EVERYBODY, 3, ADA),
+    ):
+        with pytest.raises(
+            Rejected, match="The flag odd is of another version, or was written by hand"
+        ):
             await asked
 
 
@@ -314,8 +417,12 @@ async def test_creating_is_not_undone_while_rules_stand(desk: FlagDesk) -> None:
         await desk.undo("new_look", ADA, entry=made.version)
 
 
-async def test_a_list_says_on_how_many_instances_it_is_applied(desk: FlagDesk, database_url: str) -> None:
-    """Of three instances one is dead, one applies the change already, and one is an epoch behind."""
+async def test_a_list_says_on_how_many_instances_it_is_applied(
+    desk: FlagDesk, database_url: str
+) -> None:
+    """Of three instances one is dead, one applies the change already, and one is an epoch
+    behind.
+    """
     changed = await desk.set("replies", EVERYBODY, False, ADA)
     connection = await connect(database_url)
     await connection.executemany(
@@ -324,7 +431,9 @@ async def test_a_list_says_on_how_many_instances_it_is_applied(desk: FlagDesk, d
         [(changed.epoch, 0.0), (1, 0.0), (9, 60.0)],
     )
     await connection.close()
-    views = {view.flag.name: (view.applied, view.instances) for view in await desk.all()}
+    views = {
+        view.flag.name: (view.applied, view.instances) for view in await desk.all()
+    }
     assert ((1, 2), (2, 2)) == (views["replies"], views["streaming"])
 
 

@@ -1,4 +1,6 @@
-"""Flags outlive their stores: what Redis forgets, halves, keeps too long or never had changes no value."""
+"""Flags outlive their stores: what Redis forgets, halves, keeps too long or never had
+changes no value.
+"""
 
 from __future__ import annotations
 
@@ -44,14 +46,18 @@ class Member:
     def says(self, who: Audience = EVERYBODY) -> Any:
         """The value of maintenance_message, as evaluated in the process."""
         state = self.control.state
-        return resolve(MAINTENANCE_MESSAGE, state.rules_of(MAINTENANCE_MESSAGE.name), who).value
+        return resolve(
+            MAINTENANCE_MESSAGE, state.rules_of(MAINTENANCE_MESSAGE.name), who
+        ).value
 
     async def turn(self) -> None:
         """What a turn does: it sees the epoch that Redis has."""
         replies = await self.pipe.send(("HGET", redis_copy.HASH, "_epoch"))
         if replies is not None:
             seen = replies[0]
-            await self.control.observe(int(seen) if isinstance(seen, bytes) and seen.isdigit() else 0)
+            await self.control.observe(
+                int(seen) if isinstance(seen, bytes) and seen.isdigit() else 0
+            )
 
     async def beat(self, epoch: int) -> None:
         """What a heartbeat does: it sees the epoch that Postgres has."""
@@ -63,7 +69,9 @@ class Member:
 
 
 @asynccontextmanager
-async def member(database_url: str, redis_url: str, file: Path | None = None) -> AsyncIterator[Member]:
+async def member(
+    database_url: str, redis_url: str, file: Path | None = None
+) -> AsyncIterator[Member]:
     async with open_database(database_url) as database, open_redis(redis_url) as pipe:
         control = RedisControl(database, pipe, file)
         await control.start()
@@ -87,9 +95,12 @@ async def say(desk: FlagDesk, text: str, target: Target = TO_ALL) -> None:
 
 
 TO_SLACK = Experiment(
-    "look", "maintenance_message", "salt", (Variant("one", 1, "tried"), Variant("two", 1, "tried")),
+    "look",
+    "maintenance_message",
+    "salt",
+    (Variant("one", 1, "tried"), Variant("two", 1, "tried")),
     channels=frozenset({"slack"}),
-)  # fmt: skip
+)
 SLACK = Audience(UUID(int=1), "slack")
 
 
@@ -113,16 +124,24 @@ async def test_the_next_turn_obeys_a_change(desk: FlagDesk, agent: Member) -> No
     assert agent.says() == "back at ten"
 
 
-async def test_an_idle_instance_obeys_without_a_turn(desk: FlagDesk, agent: Member) -> None:
-    """Who makes a change publishes it; the listener is told first, then nothing else happens but the change."""
+async def test_an_idle_instance_obeys_without_a_turn(
+    desk: FlagDesk, agent: Member
+) -> None:
+    """Who makes a change publishes it; the listener is told first, then nothing else
+    happens but the change.
+    """
     async with following(agent.pipe, agent.control):
-        while await agent.redis.pubsub_numsub(redis_copy.NEWS) != [(redis_copy.NEWS.encode(), 1)]:
+        while await agent.redis.pubsub_numsub(redis_copy.NEWS) != [
+            (redis_copy.NEWS.encode(), 1)
+        ]:
             await asyncio.sleep(0)
         await say(desk, "back at ten")
         await until(lambda: agent.says() == "back at ten")
 
 
-async def test_a_listener_survives_what_others_publish(desk: FlagDesk, agent: Member) -> None:
+async def test_a_listener_survives_what_others_publish(
+    desk: FlagDesk, agent: Member
+) -> None:
     async with following(agent.pipe, agent.control):
         while not await agent.redis.publish(redis_copy.NEWS, "nonsense"):
             await asyncio.sleep(0)
@@ -130,8 +149,12 @@ async def test_a_listener_survives_what_others_publish(desk: FlagDesk, agent: Me
         await until(lambda: agent.says() == "back at ten")
 
 
-async def test_the_hashes_are_those_of_the_specification(desk: FlagDesk, agent: Member) -> None:
-    """`features:global` and `features:channel:<name>`: a field a flag, its value as JSON, with epoch and count."""
+async def test_the_hashes_are_those_of_the_specification(
+    desk: FlagDesk, agent: Member
+) -> None:
+    """`features:global` and `features:channel:<name>`: a field a flag, its value as JSON,
+    with epoch and count.
+    """
     await desk.set("max_conversation_length", TO_ALL, 100, ADA)
     await desk.set("enable_slash_commands", Target(channel="discord"), True, ADA)
     everywhere = await agent.redis.hgetall("features:global")
@@ -141,40 +164,57 @@ async def test_the_hashes_are_those_of_the_specification(desk: FlagDesk, agent: 
         everywhere[b"_epoch"],
         everywhere[b"_count"],
     )
-    assert (b"true", b"3", b"1") == (discord[b"enable_slash_commands"], discord[b"_epoch"], discord[b"_count"])
+    assert (b"true", b"3", b"1") == (
+        discord[b"enable_slash_commands"],
+        discord[b"_epoch"],
+        discord[b"_count"],
+    )
     assert 0 < await agent.redis.ttl("features:channel:discord") <= redis_copy.SECONDS
 
 
 async def test_a_running_experiment_has_a_hash(
     desk: FlagDesk, agent: Member, database_url: str, redis_url: str
 ) -> None:
-    """`ab_test:<name>`: the parts of its definition as JSON, written whole; gone when the experiment has ended."""
+    """`ab_test:<name>`: the parts of its definition as JSON, written whole; gone when the
+    experiment has ended.
+    """
     await try_out(database_url, redis_url)
     fields = await agent.redis.hgetall("ab_test:look")
     assert (b'"maintenance_message"', b"100.0", b'["slack"]') == (
-        fields[b"flag"], fields[b"share"], fields[b"channels"],
-    )  # fmt: skip
+        fields[b"flag"],
+        fields[b"share"],
+        fields[b"channels"],
+    )
     assert (b"3", b"8") == (fields[b"_epoch"], fields[b"_count"])
     assert 0 < await agent.redis.ttl("ab_test:look") <= redis_copy.SECONDS
     async with experimenter(database_url, redis_url) as operators:
         await operators.stop("look", ADA)
     assert (0, b"[]") == (
-        await agent.redis.exists("ab_test:look"), await agent.redis.hget("features:global", "_experiments"),
-    )  # fmt: skip
+        await agent.redis.exists("ab_test:look"),
+        await agent.redis.hget("features:global", "_experiments"),
+    )
 
 
-async def test_an_experiment_of_another_version_is_left_out(agent: Member, database_url: str, redis_url: str) -> None:
+async def test_an_experiment_of_another_version_is_left_out(
+    agent: Member, database_url: str, redis_url: str
+) -> None:
     """What this version can not read of it is no reason to lose the rest."""
     await try_out(database_url, redis_url)
     connection = await connect(database_url)
-    await connection.execute("UPDATE experiments SET definition = definition - 'share' || '{\"parts\": [1, 2]}'")
-    await connection.execute("INSERT INTO experiments (name, definition, started_at) VALUES ('odd', '[]', now())")
+    await connection.execute(
+        "UPDATE experiments SET definition = definition - 'share' || '{\"parts\": [1, 2]}'"
+    )
+    await connection.execute(
+        "INSERT INTO experiments (name, definition, started_at) VALUES ('odd', '[]', now())"
+    )
     await connection.execute("UPDATE control_epoch SET epoch = epoch + 1")
     await connection.close()
     await agent.redis.flushall()
     await agent.beat(4)
     assert (SWITCHED_OFF, 4) == (agent.says(SLACK), agent.control.epoch)
-    assert agent.control.state.stored == await redis_copy.read(agent.pipe, at_least=4, lineage=None)
+    assert agent.control.state.stored == await redis_copy.read(
+        agent.pipe, at_least=4, lineage=None
+    )
 
 
 async def test_an_instance_reads_experiments_from_redis_alone(
@@ -192,10 +232,14 @@ def test_a_copy_on_disk_of_an_older_version_is_read(tmp_path: Path) -> None:
     body = b'{"epoch":7,"lineage":"here","flags":[["global","replies",false]],"channels":[]}'
     file = tmp_path / disk_copy.FILE
     file.write_bytes(sha256(body).hexdigest().encode() + b"\n" + body)
-    assert Stored(7, "here", [("global", "replies", False)], [], []) == disk_copy.load(file)
+    assert Stored(7, "here", [("global", "replies", False)], [], []) == disk_copy.load(
+        file
+    )
 
 
-async def test_a_new_instance_of_an_epoch_reads_redis_alone(desk: FlagDesk, agent: Member, postgres: Postgres) -> None:
+async def test_a_new_instance_of_an_epoch_reads_redis_alone(
+    desk: FlagDesk, agent: Member, postgres: Postgres
+) -> None:
     """The change is read from the hashes: Postgres is gone when it is applied."""
     await say(desk, "back at ten", Target(channel="discord"))
     postgres.kill()
@@ -235,51 +279,87 @@ def postgres(_postgres: Postgres) -> Postgres:
     ],
 )
 async def test_a_hash_that_is_not_whole_is_recognised_and_rebuilt(
-    desk: FlagDesk, agent: Member, damage: tuple[str, ...], database_url: str, redis_url: str
+    desk: FlagDesk,
+    agent: Member,
+    damage: tuple[str, ...],
+    database_url: str,
+    redis_url: str,
 ) -> None:
-    """Whatever happened to the hashes of a change before it was read: its values come from Postgres, and go back."""
+    """Whatever happened to the hashes of a change before it was read: its values come from
+    Postgres, and go back.
+    """
     await say(desk, "to all")
     await say(desk, "to discord", Target(channel="discord"))
     await try_out(database_url, redis_url)
     whole = await redis_copy.read(agent.pipe, at_least=5, lineage=None)
     await agent.redis.execute_command(*damage)  # type: ignore[no-untyped-call]
     await agent.beat(5)
-    assert ("to all", "to discord", "tried") == (agent.says(), agent.says(DISCORD), agent.says(SLACK))
+    assert ("to all", "to discord", "tried") == (
+        agent.says(),
+        agent.says(DISCORD),
+        agent.says(SLACK),
+    )
     await agent.turn()
     assert whole == await redis_copy.read(agent.pipe, at_least=5, lineage=None)
 
 
-async def test_an_older_hash_never_replaces_a_newer_one(desk: FlagDesk, agent: Member) -> None:
-    """Neither in Redis, when a slow writer comes late, nor in a process that sees an old copy of Redis."""
+async def test_an_older_hash_never_replaces_a_newer_one(
+    desk: FlagDesk, agent: Member
+) -> None:
+    """Neither in Redis, when a slow writer comes late, nor in a process that sees an old
+    copy of Redis.
+    """
     old = agent.control.state.stored
     await say(desk, "newer")
     await agent.turn()
     new = agent.control.state.stored
     await redis_copy.write(agent.pipe, old)
     assert new == await redis_copy.read(agent.pipe, at_least=0, lineage=None)
-    await redis_copy.write(agent.pipe, old, replace_newer=True)  # as after a restart of Redis from an old file
+    await redis_copy.write(
+        agent.pipe, old, replace_newer=True
+    )  # as after a restart of Redis from an old file
     await agent.turn()
-    assert ("newer", new) == (agent.says(), await redis_copy.read(agent.pipe, at_least=0, lineage=None))
+    assert ("newer", new) == (
+        agent.says(),
+        await redis_copy.read(agent.pipe, at_least=0, lineage=None),
+    )
 
 
-async def test_another_databases_hashes_are_never_believed(desk: FlagDesk, agent: Member) -> None:
-    """Two databases on one Redis, by mistake: each agent keeps to its own, whosever epoch is higher."""
-    other = Stored(99, "00000000-0000-0000-0000-000000000000", [("global", "maintenance_message", "theirs")], [])
+async def test_another_databases_hashes_are_never_believed(
+    desk: FlagDesk, agent: Member
+) -> None:
+    """Two databases on one Redis, by mistake: each agent keeps to its own, whosever epoch
+    is higher.
+    """
+    other = Stored(
+        99,
+        "00000000-0000-0000-0000-000000000000",
+        [("global", "maintenance_message", "theirs")],
+        [],
+    )
     await say(desk, "ours")
     await agent.turn()
     await redis_copy.write(agent.pipe, other)
     await agent.turn()
     assert "ours" == agent.says()
-    assert agent.control.state.stored == await redis_copy.read(agent.pipe, at_least=0, lineage=None)
+    assert agent.control.state.stored == await redis_copy.read(
+        agent.pipe, at_least=0, lineage=None
+    )
 
 
-async def test_a_database_that_was_set_back_is_obeyed(database_url: str, desk: FlagDesk, agent: Member) -> None:
-    """After a restore the epoch is lower than what Redis and the process have: the truth still wins."""
+async def test_a_database_that_was_set_back_is_obeyed(
+    database_url: str, desk: FlagDesk, agent: Member
+) -> None:
+    """After a restore the epoch is lower than what Redis and the process have: the truth
+    still wins.
+    """
     for text in ("one", "two", "three"):
         await say(desk, text)
     await agent.turn()
     connection = await connect(database_url)
-    await connection.execute("UPDATE feature_flags SET value = '\"one\"'; UPDATE control_epoch SET epoch = 2")
+    await connection.execute(
+        "UPDATE feature_flags SET value = '\"one\"'; UPDATE control_epoch SET epoch = 2"
+    )
     await connection.close()
     await agent.beat(2)
     await agent.turn()
@@ -289,9 +369,14 @@ async def test_a_database_that_was_set_back_is_obeyed(database_url: str, desk: F
 async def test_without_any_store_the_last_known_values_stand(
     own_postgres: Postgres, own_redis: Valkey, tmp_path: Path
 ) -> None:
-    """Both die under a running agent, which says STALE; when they are back, it is told what changed."""
+    """Both die under a running agent, which says STALE; when they are back, it is told what
+    changed.
+    """
     url = await prepared(own_postgres)
-    async with member(url, own_redis.url) as agent, operator(url, own_redis.url) as desk:
+    async with (
+        member(url, own_redis.url) as agent,
+        operator(url, own_redis.url) as desk,
+    ):
         await say(desk, "back at ten")
         await agent.turn()
         own_postgres.kill()
@@ -337,9 +422,14 @@ async def test_an_instance_that_only_beats_says_stale_when_both_stores_are_gone(
 async def test_a_start_without_stores_takes_the_copy_on_disk(
     own_postgres: Postgres, own_redis: Valkey, tmp_path: Path
 ) -> None:
-    """The copy is of the last change that was applied; one that is damaged is none: then the defaults stand."""
+    """The copy is of the last change that was applied; one that is damaged is none: then
+    the defaults stand.
+    """
     url, file = await prepared(own_postgres), tmp_path / "home" / disk_copy.FILE
-    async with member(url, own_redis.url, file) as agent, operator(url, own_redis.url) as desk:
+    async with (
+        member(url, own_redis.url, file) as agent,
+        operator(url, own_redis.url) as desk,
+    ):
         await say(desk, "back at ten")
         await try_out(url, own_redis.url)
         await agent.turn()
@@ -347,10 +437,18 @@ async def test_a_start_without_stores_takes_the_copy_on_disk(
     own_redis.kill()
     assert 0o600 == file.stat().st_mode & 0o777
     async with member(url, own_redis.url, file) as again:
-        assert ("back at ten", "tried", True) == (again.says(), again.says(SLACK), again.control.stale)
+        assert ("back at ten", "tried", True) == (
+            again.says(),
+            again.says(SLACK),
+            again.control.stale,
+        )
     file.write_bytes(file.read_bytes().replace(b"ten", b"two"))
     async with member(url, own_redis.url, file) as damaged:
-        assert (SWITCHED_OFF, True, 0) == (damaged.says(), damaged.control.stale, damaged.control.epoch)
+        assert (SWITCHED_OFF, True, 0) == (
+            damaged.says(),
+            damaged.control.stale,
+            damaged.control.epoch,
+        )
 
 
 async def test_a_start_without_postgres_takes_what_redis_has(
@@ -380,15 +478,21 @@ async def prepared(postgres: Postgres) -> str:
     return postgres.url("agent")
 
 
-async def test_turns_that_see_a_change_at_once_read_it_once(desk: FlagDesk, agent: Member) -> None:
+async def test_turns_that_see_a_change_at_once_read_it_once(
+    desk: FlagDesk, agent: Member
+) -> None:
     await say(desk, "back at ten")
     before = agent.pipe.round_trips
     await asyncio.gather(*(agent.control.observe(2) for _ in range(50)))
     assert ("back at ten", 1) == (agent.says(), agent.pipe.round_trips - before)
 
 
-async def losses(desk: FlagDesk, agents: list[Member], flushes: int, evictions: int, evaluations: int) -> None:
-    """Evaluations of every agent at all times give the last value set, or the one before while it is being set."""
+async def losses(
+    desk: FlagDesk, agents: list[Member], flushes: int, evictions: int, evaluations: int
+) -> None:
+    """Evaluations of every agent at all times give the last value set, or the one before
+    while it is being set.
+    """
     rng, allowed, done, asked, wrong = random.Random(4), {SWITCHED_OFF}, False, 0, 0
 
     async def evaluate(agent: Member) -> None:
@@ -403,7 +507,9 @@ async def losses(desk: FlagDesk, agents: list[Member], flushes: int, evictions: 
             if number < flushes:
                 await agents[0].redis.flushall()
             else:
-                await agents[0].redis.delete(rng.choice(["features:global", "features:channel:discord"]))
+                await agents[0].redis.delete(
+                    rng.choice(["features:global", "features:channel:discord"])
+                )
             await asyncio.sleep(0)
 
     async def change() -> None:
@@ -429,7 +535,9 @@ async def losses(desk: FlagDesk, agents: list[Member], flushes: int, evictions: 
 async def test_flushes_and_evictions_change_no_value(
     desk: FlagDesk, agent: Member, database_url: str, redis_url: str
 ) -> None:
-    """30 × FLUSHALL and 300 single evictions while two agents evaluate and an operator changes: 0 wrong, 0 lost."""
+    """30 × FLUSHALL and 300 single evictions while two agents evaluate and an operator
+    changes: 0 wrong, 0 lost.
+    """
     async with member(database_url, redis_url) as other:
         await losses(desk, [agent, other], 30, 300, 30_000)
 
@@ -445,4 +553,7 @@ async def test_a_million_evaluations_under_flushes_and_evictions(
 
 
 async def test_replies_are_on_unless_somebody_said_otherwise(agent: Member) -> None:
-    assert resolve(REPLIES, agent.control.state.rules_of("replies"), EVERYBODY).value is True
+    assert (
+        resolve(REPLIES, agent.control.state.rules_of("replies"), EVERYBODY).value
+        is True
+    )

@@ -28,8 +28,15 @@ from tests.support.settings import run
 
 SECRETS = Secrets([new_key()])
 TABLES = (
-    "feature_flags", "channel_configs", "budgets", "users", "operators", "control_epoch", "audit_log", "audit_head",
-)  # fmt: skip
+    "feature_flags",
+    "channel_configs",
+    "budgets",
+    "users",
+    "operators",
+    "control_epoch",
+    "audit_log",
+    "audit_head",
+)
 
 
 @dataclass
@@ -68,16 +75,25 @@ async def desks(database_url: str, redis_url: str) -> AsyncIterator[Desks]:
 
 async def everything(desks: Desks) -> list[str]:
     """All that operators can change, row by row."""
-    selects = (f"SELECT '{table} ' || to_jsonb(t)::text AS row FROM {table} t" for table in TABLES)
-    return sorted(row["row"] for row in await run(desks.database.url, " UNION ALL ".join(selects)))
+    selects = (
+        f"SELECT '{table} ' || to_jsonb(t)::text AS row FROM {table} t"
+        for table in TABLES
+    )
+    return sorted(
+        row["row"] for row in await run(desks.database.url, " UNION ALL ".join(selects))
+    )
 
 
 async def prepared(desks: Desks) -> None:
-    """Something of each kind is there to be changed, ada is registered and her account has a limit that is used."""
+    """Something of each kind is there to be changed, ada is registered and her account has
+    a limit that is used.
+    """
     async with talking(desks):
         await desks.flags.create(new_flag("test_flag", Kind.BOOL, "tests"), False, ADA)
         await desks.flags.set("replies", EVERYBODY, False, ADA)
-        await desks.channels.set_credential("slack", "bot_token", "xoxb-1", ADA, SECRETS)
+        await desks.channels.set_credential(
+            "slack", "bot_token", "xoxb-1", ADA, SECRETS
+        )
         await desks.budgets.set("channel", "slack", 5, None, ADA)
         await desks.limits.set("test:ada", "5/hour", ADA)
         await desks.operators.add("ada", ADA)
@@ -93,17 +109,27 @@ async def talking(desks: Desks) -> AsyncIterator[None]:
 
 
 CHANGES: dict[str, Callable[[Desks], Awaitable[object]]] = {
-    "flags set": lambda desks: desks.flags.set("replies", Target(channel="slack"), True, BOB),
+    "flags set": lambda desks: desks.flags.set(
+        "replies", Target(channel="slack"), True, BOB
+    ),
     "flags unset": lambda desks: desks.flags.unset("replies", EVERYBODY, BOB),
     "flags undo": lambda desks: desks.flags.undo("replies", BOB),
-    "flags create": lambda desks: desks.flags.create(new_flag("other", Kind.BOOL, "tests"), False, BOB),
+    "flags create": lambda desks: desks.flags.create(
+        new_flag("other", Kind.BOOL, "tests"), False, BOB
+    ),
     "flags remove": lambda desks: desks.flags.remove("test_flag", BOB),
-    "channels set": lambda desks: desks.channels.set("slack", {"overlap": "queue"}, BOB),
-    "channels credential": lambda desks: desks.channels.set_credential("slack", "app_token", "xapp-1", BOB, SECRETS),
+    "channels set": lambda desks: desks.channels.set(
+        "slack", {"overlap": "queue"}, BOB
+    ),
+    "channels credential": lambda desks: desks.channels.set_credential(
+        "slack", "app_token", "xapp-1", BOB, SECRETS
+    ),
     "limits set": lambda desks: desks.limits.set("test:ada", "off", BOB),
     "limits unset": lambda desks: desks.limits.set("test:ada", None, BOB),
     "limits reset": lambda desks: desks.limits.reset("test:ada", BOB),
-    "budgets set": lambda desks: desks.budgets.set("channel", "slack", None, Decimal(1), BOB),
+    "budgets set": lambda desks: desks.budgets.set(
+        "channel", "slack", None, Decimal(1), BOB
+    ),
     "budgets unset": lambda desks: desks.budgets.unset("channel", "slack", BOB),
     "db rotate-keys": lambda desks: rotate(desks.database, Secrets([new_key()]), BOB),
     "operators add": lambda desks: desks.operators.add("bob", BOB),
@@ -112,8 +138,12 @@ CHANGES: dict[str, Callable[[Desks], Awaitable[object]]] = {
 
 
 @pytest.mark.parametrize("name", CHANGES)
-async def test_once_somebody_is_registered_nobody_else_changes_anything(desks: Desks, name: str) -> None:
-    """Refused in a sentence that says what to do; every table, the log and Redis stay as they were."""
+async def test_once_somebody_is_registered_nobody_else_changes_anything(
+    desks: Desks, name: str
+) -> None:
+    """Refused in a sentence that says what to do; every table, the log and Redis stay as
+    they were.
+    """
     await prepared(desks)
     before = await everything(desks)
     with pytest.raises(Rejected) as refused:
@@ -126,33 +156,56 @@ async def test_once_somebody_is_registered_nobody_else_changes_anything(desks: D
     assert [b"7"] == await desks.pipe.send(("GET", "rate:user:test:ada:hour"))
 
 
-@pytest.mark.parametrize("name", [name for name in CHANGES if name not in ("operators add", "operators remove")])
-async def test_as_long_as_nobody_is_registered_everybody_changes_everything(desks: Desks, name: str) -> None:
+@pytest.mark.parametrize(
+    "name",
+    [name for name in CHANGES if name not in ("operators add", "operators remove")],
+)
+async def test_as_long_as_nobody_is_registered_everybody_changes_everything(
+    desks: Desks, name: str
+) -> None:
     """The same changes that are refused above; each is in the log under the name that was given."""
     await prepared(desks)
     await desks.operators.remove("ada", ADA, agreed=consequence(["ada"], [], "ada"))
     await CHANGES[name](desks)
-    last = await run(desks.database.url, "SELECT actor FROM audit_log ORDER BY id DESC LIMIT 1")
+    last = await run(
+        desks.database.url, "SELECT actor FROM audit_log ORDER BY id DESC LIMIT 1"
+    )
     assert ["bob"] == [row["actor"] for row in last]
 
 
-async def test_who_is_registered_goes_on_and_what_the_agent_sets_aside_is_logged_as_before(desks: Desks) -> None:
+async def test_who_is_registered_goes_on_and_what_the_agent_sets_aside_is_logged_as_before(
+    desks: Desks,
+) -> None:
     await prepared(desks)
     assert ("ada", "bob") == (await desks.operators.add("bob", ADA)).after
     await desks.flags.unset("replies", EVERYBODY, BOB)
     turns = await run(desks.database.url, "SELECT id FROM turns")
     await PostgresDeliveries(desks.database).done([turns[0]["id"]], None, failed="gone")
-    log = await run(desks.database.url, "SELECT actor, action FROM audit_log ORDER BY id DESC LIMIT 3")
-    assert [("agent", "turn.failed"), ("bob", "flag.unset"), ("ada", "operator.add")] == [tuple(row) for row in log]
+    log = await run(
+        desks.database.url,
+        "SELECT actor, action FROM audit_log ORDER BY id DESC LIMIT 3",
+    )
+    assert [
+        ("agent", "turn.failed"),
+        ("bob", "flag.unset"),
+        ("ada", "operator.add"),
+    ] == [tuple(row) for row in log]
 
 
-async def test_adding_and_removing_say_who_is_registered_before_and_after(desks: Desks) -> None:
+async def test_adding_and_removing_say_who_is_registered_before_and_after(
+    desks: Desks,
+) -> None:
     await desks.operators.add("ada", ADA)
     await desks.operators.add("bob", ADA)
-    assert ("ada", "bob") == (await desks.operators.add("bob", ADA)).after  # is so already: no change
+    assert ("ada", "bob") == (
+        await desks.operators.add("bob", ADA)
+    ).after  # is so already: no change
     await desks.operators.remove("bob", ADA)
     assert ["ada"] == [view.name for view in await desks.operators.list()]
-    log = await run(desks.database.url, "SELECT action, subject, before::text, after::text FROM audit_log ORDER BY id")
+    log = await run(
+        desks.database.url,
+        "SELECT action, subject, before::text, after::text FROM audit_log ORDER BY id",
+    )
     assert [
         ("operator.add", "operator:ada", "[]", '["ada"]'),
         ("operator.add", "operator:bob", '["ada"]', '["ada", "bob"]'),
@@ -166,10 +219,15 @@ async def test_adding_and_removing_say_who_is_registered_before_and_after(desks:
         (
             ["ada"],
             [],
-            "No operator is left then: whoever can reach the database may change everything, under any name.",
+            "No operator is left then: whoever can reach the database may change "
+            "everything, under any name.",
         ),
         ([], ["bob"], "ada can change nothing any more then: only bob can."),
-        (["ada", "bob"], ["bob"], "ada can change nothing any more then: only bob can."),
+        (
+            ["ada", "bob"],
+            ["bob"],
+            "ada can change nothing any more then: only bob can.",
+        ),
         ([], ["ada"], None),
         (["ada"], ["ada", "bob"], None),
         (["ada", "bob"], ["ada"], None),
@@ -177,31 +235,43 @@ async def test_adding_and_removing_say_who_is_registered_before_and_after(desks:
         (["bob"], ["bob", "eve"], None),  # not ada's to decide: it will be refused
     ],
 )
-def test_what_opens_everything_or_locks_oneself_out_is_told(before: list[str], after: list[str], told: str) -> None:
+def test_what_opens_everything_or_locks_oneself_out_is_told(
+    before: list[str], after: list[str], told: str
+) -> None:
     assert told == consequence(before, after, "ada")
 
 
 async def test_what_was_agreed_to_for_others_is_not_done(desks: Desks) -> None:
-    """Ada agreed to nothing; meanwhile she became the last one. Her removal would open everything: it is refused."""
+    """Ada agreed to nothing; meanwhile she became the last one. Her removal would open
+    everything: it is refused.
+    """
     await desks.operators.add("ada", ADA)
     with pytest.raises(Conflict, match="No operator is left then"):
         await desks.operators.remove("ada", ADA)
     with pytest.raises(Conflict, match="No operator is left then"):
-        await desks.operators.remove("ada", ADA, agreed=consequence(["ada", "bob"], ["bob"], "ada"))
+        await desks.operators.remove(
+            "ada", ADA, agreed=consequence(["ada", "bob"], ["bob"], "ada")
+        )
     assert ["ada"] == [view.name for view in await desks.operators.list()]
 
 
 async def test_two_first_operators_at_once_are_one(desks: Desks) -> None:
     """Each registers themselves; who comes second is refused as anybody else."""
     made = await asyncio.gather(
-        desks.operators.add("ada", ADA), desks.operators.add("bob", BOB), return_exceptions=True
+        desks.operators.add("ada", ADA),
+        desks.operators.add("bob", BOB),
+        return_exceptions=True,
     )
     assert 1 == sum(isinstance(one, Rejected) for one in made)
     assert 1 == len(await desks.operators.list())
 
 
 @pytest.mark.parametrize("name", ["", " ", "ada ", "a\0b", "a\nb", "x" * 101])
-async def test_what_can_be_nobodys_name_is_not_registered(desks: Desks, name: str) -> None:
-    with pytest.raises(Rejected, match="1 to 100 printable characters and no blank at its ends"):
+async def test_what_can_be_nobodys_name_is_not_registered(
+    desks: Desks, name: str
+) -> None:
+    with pytest.raises(
+        Rejected, match="1 to 100 printable characters and no blank at its ends"
+    ):
         await desks.operators.add(name, ADA)
     assert [] == await desks.operators.list()

@@ -42,7 +42,9 @@ async def statements(probe: asyncpg.Connection[asyncpg.Record]) -> dict[str, int
     return {match[1]: calls for match, calls in named if match}
 
 
-async def talk(world: World, agent: Instance, chat: str, turns: int, start: int = 0) -> None:
+async def talk(
+    world: World, agent: Instance, chat: str, turns: int, start: int = 0
+) -> None:
     for number in range(start, start + turns):
         await world.ask(agent, f"message {number}", chat=chat)
 
@@ -60,14 +62,28 @@ async def test_a_warm_turn_is_two_redis_round_trips_two_statements_and_no_read(
     assert "load" not in calls
 
 
-async def test_redis_is_asked_exactly_what_a_warm_turn_needs(world: World, agent: Instance) -> None:
+async def test_redis_is_asked_exactly_what_a_warm_turn_needs(
+    world: World, agent: Instance
+) -> None:
     await talk(world, agent, "ada", 1)
     await agent.pipe.client.config_resetstat()
     await talk(world, agent, "ada", TURNS, start=1)
     stats: dict[str, dict[str, Any]] = await agent.pipe.client.info("commandstats")
-    counted = {name.removeprefix("cmdstat_"): stat["calls"] for name, stat in stats.items()}
-    wanted = {"hmget": 1, "hget": 1, "get": 1, "set": 1, "hset": 1, "sadd": 1, "expire": 2}
-    assert {name: counted.get(name) for name in wanted} == {name: n * TURNS for name, n in wanted.items()}
+    counted = {
+        name.removeprefix("cmdstat_"): stat["calls"] for name, stat in stats.items()
+    }
+    wanted = {
+        "hmget": 1,
+        "hget": 1,
+        "get": 1,
+        "set": 1,
+        "hset": 1,
+        "sadd": 1,
+        "expire": 2,
+    }
+    assert {name: counted.get(name) for name in wanted} == {
+        name: n * TURNS for name, n in wanted.items()
+    }
 
 
 async def test_a_cold_turn_adds_one_read(
@@ -104,13 +120,18 @@ async def test_conversations_that_talk_at_once_share_statements_and_rows_stay_in
     assert await hot_share(probe, "conversations", updates=2 * turns) >= 0.95
 
 
-async def hot_share(probe: asyncpg.Connection[asyncpg.Record], table: str, *, updates: int) -> float:
-    """Share of updates in place, once the statistics of all updates have arrived (backends report when idle)."""
+async def hot_share(
+    probe: asyncpg.Connection[asyncpg.Record], table: str, *, updates: int
+) -> float:
+    """Share of updates in place, once the statistics of all updates have arrived (backends
+    report when idle).
+    """
     async with asyncio.timeout(40):
         while True:
             await probe.execute("SELECT pg_stat_clear_snapshot(), pg_sleep(0.2)")
             hot, updated = await probe.fetchrow(
-                "SELECT n_tup_hot_upd, n_tup_upd FROM pg_stat_user_tables WHERE relname = $1", table
+                "SELECT n_tup_hot_upd, n_tup_upd FROM pg_stat_user_tables WHERE relname = $1",
+                table,
             ) or (0, 0)
             if updated >= updates:
                 return float(hot) / float(updated)
@@ -120,7 +141,9 @@ async def plan_of(probe: asyncpg.Connection[asyncpg.Record], conversation: Any) 
     for name, value in WALK_INDEXES.items():
         await probe.execute(f"SET {name} = {value}")
     await probe.execute(f"PREPARE load(uuid[], bigint) AS {STATEMENTS['load']}")
-    rows = await probe.fetch(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) EXECUTE load('{{{conversation}}}', 20)")
+    rows = await probe.fetch(
+        f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) EXECUTE load('{{{conversation}}}', 20)"
+    )
     await probe.execute("DEALLOCATE load")
     return str(rows[0][0])
 
@@ -128,7 +151,11 @@ async def plan_of(probe: asyncpg.Connection[asyncpg.Record], conversation: Any) 
 def scans(node: dict[str, Any]) -> list[dict[str, Any]]:
     """Every scan of a table that was really executed."""
     below = [scan for child in node.get("Plans", []) for scan in scans(child)]
-    return [*below, node] if "Relation Name" in node and node["Actual Loops"] > 0 else below
+    return (
+        [*below, node]
+        if "Relation Name" in node and node["Actual Loops"] > 0
+        else below
+    )
 
 
 @pytest.mark.parametrize("messages", [20, 100_000])
@@ -152,22 +179,31 @@ async def test_reading_a_window_uses_indexes_and_only_the_partitions_it_needs(
     conversation = await probe.fetchval("SELECT id FROM conversations LIMIT 1")
     await probe.execute(
         'INSERT INTO messages (conversation_id, "timestamp", seq, id, role, content)'
-        " SELECT $1, now() + make_interval(secs => n / 1000.0), n + 10, gen_random_uuid(), 'user', 'hello'"
+        " SELECT $1, now() + make_interval(secs => n / 1000.0), n + 10, "
+        "gen_random_uuid(), 'user', 'hello'"
         " FROM generate_series(1, $2::int) n",
         conversation,
         messages,
     )
     await probe.execute(
         "UPDATE conversations SET version = $2 + 10, asked = $2 + 10, answered = $2 + 10,"
-        " started_at = started_at - interval '1 day', last_activity = now() + interval '1 hour' WHERE id = $1",
+        " started_at = started_at - interval '1 day', last_activity = now() + "
+        "interval '1 hour' WHERE id = $1",
         conversation,
         messages,
     )
     await probe.execute("VACUUM ANALYZE messages, conversations, users, turns")
     plan = json.loads(await plan_of(probe, conversation))[0]["Plan"]
-    assert {scan["Node Type"] for scan in scans(plan)} <= {"Index Scan", "Index Only Scan"}
-    assert not [scan for scan in scans(plan) if scan["Relation Name"] == "messages_default"]
-    read = [scan for scan in scans(plan) if scan["Relation Name"].startswith("messages_")]
+    assert {scan["Node Type"] for scan in scans(plan)} <= {
+        "Index Scan",
+        "Index Only Scan",
+    }
+    assert not [
+        scan for scan in scans(plan) if scan["Relation Name"] == "messages_default"
+    ]
+    read = [
+        scan for scan in scans(plan) if scan["Relation Name"].startswith("messages_")
+    ]
     assert sum(scan["Actual Rows"] for scan in read) <= 20 + len(read)
     assert plan["Shared Hit Blocks"] + plan["Shared Read Blocks"] <= 60
 
@@ -183,7 +219,8 @@ INSERT INTO turns (id, channel_type, chat_id, platform_message_id)
 ONE = "'{00000000-0000-0000-0000-000000000001}'"
 CALLS = {
     "answer": f"({ONE}, {ONE}, "
-    f"'{{1}}', {ONE}, {ONE}, '{{x}}', '{{m}}', '{{1}}', '{{1}}', '{{0}}', '{{1}}', '{{x}}', '{{1}}', 5)",
+    f"'{{1}}', {ONE}, {ONE}, '{{x}}', '{{m}}', '{{1}}', '{{1}}', '{{0}}', "
+    f"'{{1}}', '{{x}}', '{{1}}', 5)",
     "placed": f"({ONE}, '{{x}}')",
     "done": f"({ONE}, '{{done}}', '{{x}}', {ONE})",
     "hand_back": f"({ONE}, {ONE}, {ONE})",
@@ -194,13 +231,17 @@ CALLS = {
 async def test_locking_in_order_looks_at_its_own_rows_however_many_there_are(
     probe: asyncpg.Connection[asyncpg.Record], name: str
 ) -> None:
-    """The order of locks is sorted, not found by walking the index of all conversations or turns."""
+    """The order of locks is sorted, not found by walking the index of all conversations or
+    turns.
+    """
     await probe.execute(MANY_CHATS)
     await probe.execute("VACUUM ANALYZE conversations, turns")
     for setting, value in BY_INDEX.items():
         await probe.execute(f"SET {setting} = {value}")
     await probe.execute(f"PREPARE statement AS {STATEMENTS[name]}")
-    rows = await probe.fetch(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) EXECUTE statement {CALLS[name]}")
+    rows = await probe.fetch(
+        f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) EXECUTE statement {CALLS[name]}"
+    )
     plan = json.loads(rows[0][0])[0]["Plan"]
     assert plan["Shared Hit Blocks"] + plan["Shared Read Blocks"] <= 30
 
@@ -222,7 +263,10 @@ INSERT INTO turns (id, channel_type, chat_id, platform_message_id, state, placed
 """
 
 
-@pytest.mark.parametrize(("threads", "messages", "pages"), [(1, 100_000, 1_000), (1500, 40, 6_500), (20, 2, 200)])
+@pytest.mark.parametrize(
+    ("threads", "messages", "pages"),
+    [(1, 100_000, 1_000), (1500, 40, 6_500), (20, 2, 200)],
+)
 async def test_a_vote_looks_at_a_bounded_part_of_its_chat_and_at_nothing_else(
     probe: asyncpg.Connection[asyncpg.Record], threads: int, messages: int, pages: int
 ) -> None:
@@ -249,7 +293,11 @@ def read(found: list[dict[str, Any]], table: str) -> int:
     """Rows that were looked at in a table, those included that did not fit."""
     mine = [scan for scan in found if scan["Relation Name"].startswith(table)]
     return sum(
-        round((scan["Actual Rows"] + scan.get("Rows Removed by Filter", 0)) * scan["Actual Loops"]) for scan in mine
+        round(
+            (scan["Actual Rows"] + scan.get("Rows Removed by Filter", 0))
+            * scan["Actual Loops"]
+        )
+        for scan in mine
     )
 
 
@@ -258,7 +306,11 @@ def read(found: list[dict[str, Any]], table: str) -> int:
 
 async def budgeted(database_url: str, agent: Instance) -> None:
     for scope in ("person", "channel"):
-        await run(database_url, "INSERT INTO budgets (scope, subject, tokens) VALUES ($1, '*', 1000000000)", scope)
+        await run(
+            database_url,
+            "INSERT INTO budgets (scope, subject, tokens) VALUES ($1, '*', 1000000000)",
+            scope,
+        )
     await run(database_url, "UPDATE control_epoch SET epoch = epoch + 1")
     await agent.ports.control.observe(0)
 
@@ -271,7 +323,10 @@ async def drained(probe: asyncpg.Connection[asyncpg.Record]) -> None:
 
 
 async def test_a_budget_adds_one_statement_before_the_model_and_one_after_the_answer(
-    world: World, agent: Instance, probe: asyncpg.Connection[asyncpg.Record], database_url: str
+    world: World,
+    agent: Instance,
+    probe: asyncpg.Connection[asyncpg.Record],
+    database_url: str,
 ) -> None:
     await budgeted(database_url, agent)
     await talk(world, agent, "ada", 1)
@@ -290,7 +345,10 @@ async def test_a_budget_adds_one_statement_before_the_model_and_one_after_the_an
 
 
 async def test_conversations_that_talk_at_once_share_the_statements_of_their_budgets(
-    world: World, agent: Instance, probe: asyncpg.Connection[asyncpg.Record], database_url: str
+    world: World,
+    agent: Instance,
+    probe: asyncpg.Connection[asyncpg.Record],
+    database_url: str,
 ) -> None:
     chats = [f"chat {number}" for number in range(64)]
     await budgeted(database_url, agent)
@@ -311,6 +369,7 @@ async def test_a_turn_that_no_budget_binds_touches_none_of_their_tables(
     await talk(world, agent, "ada", TURNS, start=1)
     asked = await probe.fetch(
         "SELECT query FROM pg_stat_statements s JOIN pg_database d ON d.oid = s.dbid"
-        " WHERE d.datname = current_database() AND query LIKE '%budget%' AND query NOT LIKE '%pg_stat_statements%'"
+        " WHERE d.datname = current_database() AND query LIKE '%budget%' AND "
+        "query NOT LIKE '%pg_stat_statements%'"
     )
     assert asked == []

@@ -49,15 +49,19 @@ async def begun(world: World, agent: Instance, text: str) -> Inbound:
     await agent.engine.accept(message)
     await world.platform.until(lambda: world.platform.screen("ada") == ["re:"])
     async with asyncio.timeout(15):
-        while not await asked(world, "SELECT placed FROM turns WHERE id = $1", message.turn_id):
+        while not await asked(
+            world, "SELECT placed FROM turns WHERE id = $1", message.turn_id
+        ):
             await asyncio.sleep(0.01)
     return message
 
 
-# --- edits and deletions ----------------------------------------------------------------------------------
+# --- edits and deletions ------------------------------------------------------
 
 
-async def test_a_deleted_message_that_waits_alone_is_not_answered(world: World, agent: Instance) -> None:
+async def test_a_deleted_message_that_waits_alone_is_not_answered(
+    world: World, agent: Instance
+) -> None:
     await begun(world, agent, "one")
     second = world.message("two")
     await agent.engine.accept(second)
@@ -68,7 +72,9 @@ async def test_a_deleted_message_that_waits_alone_is_not_answered(world: World, 
     assert len(world.model.prompts) == 1
 
 
-async def test_an_edit_leaves_no_draft_of_the_first_answer(world: World, agent: Instance) -> None:
+async def test_an_edit_leaves_no_draft_of_the_first_answer(
+    world: World, agent: Instance
+) -> None:
     first = await begun(world, agent, "wrong")
     await agent.engine.accept(replace(first, text="right", change="edit"))
     world.model.release()
@@ -76,22 +82,31 @@ async def test_an_edit_leaves_no_draft_of_the_first_answer(world: World, agent: 
     assert world.platform.screen("ada") == ["re: right"]
 
 
-async def test_an_edit_while_another_message_waits_leaves_no_draft(world: World, agent: Instance) -> None:
+async def test_an_edit_while_another_message_waits_leaves_no_draft(
+    world: World, agent: Instance
+) -> None:
     first = await begun(world, agent, "wrong")
     await agent.engine.accept(world.message("and more"))
     await agent.engine.accept(replace(first, text="right", change="edit"))
     world.model.release()
     await closed(world)
     assert world.platform.screen("ada") == ["re: and more"]
-    assert [text for _, text in world.model.prompts[-1].messages] == ["right", "and more"]
+    assert [text for _, text in world.model.prompts[-1].messages] == [
+        "right",
+        "and more",
+    ]
 
 
-async def test_an_edit_counts_while_the_answer_before_is_on_its_way(world: World, agent: Instance) -> None:
+async def test_an_edit_counts_while_the_answer_before_is_on_its_way(
+    world: World, agent: Instance
+) -> None:
     world.platform.takes_answers.clear()
     first, second = world.message("one"), world.message("wrong")
     await agent.engine.accept(first)
     async with asyncio.timeout(15):
-        while not await asked(world, "SELECT count(*) FROM messages WHERE role = 'assistant'"):
+        while not await asked(
+            world, "SELECT count(*) FROM messages WHERE role = 'assistant'"
+        ):
             await asyncio.sleep(0.01)
     await agent.engine.accept(second)
     await agent.engine.accept(replace(second, text="right", change="edit"))
@@ -100,11 +115,13 @@ async def test_an_edit_counts_while_the_answer_before_is_on_its_way(world: World
     assert world.platform.screen("ada") == ["re: one", "re: right"]
 
 
-# --- what an instance leaves ------------------------------------------------------------------------------
+# --- what an instance leaves --------------------------------------------------
 
 
 @pytest.mark.parametrize("overlap", list(Overlap))
-async def test_a_draft_is_finished_by_who_takes_over_whatever_came_meanwhile(world: World, overlap: Overlap) -> None:
+async def test_a_draft_is_finished_by_who_takes_over_whatever_came_meanwhile(
+    world: World, overlap: Overlap
+) -> None:
     async with world.instance() as other, world.instance() as agent:
         await set_overlap(other, overlap)
         await begun(world, agent, "one")
@@ -116,12 +133,16 @@ async def test_a_draft_is_finished_by_who_takes_over_whatever_came_meanwhile(wor
     assert world.platform.screen("ada") == expected
 
 
-async def test_a_deleted_message_stays_silent_when_its_end_was_not_recorded(world: World, agent: Instance) -> None:
+async def test_a_deleted_message_stays_silent_when_its_end_was_not_recorded(
+    world: World, agent: Instance
+) -> None:
     """Its empty answer is stored; whoever finds it undelivered only closes it."""
     await begun(world, agent, "one")
     second = world.message("two")
     broken = RuntimeError("a mistake of ours")
-    _fail_once(agent.ports.deliveries, "done", broken, runs=False, of=[(second.turn_id,), None])
+    _fail_once(
+        agent.ports.deliveries, "done", broken, runs=False, of=[(second.turn_id,), None]
+    )
     await agent.engine.accept(second)
     await agent.engine.accept(replace(second, change="delete"))
     world.model.release()
@@ -129,7 +150,9 @@ async def test_a_deleted_message_stays_silent_when_its_end_was_not_recorded(worl
     assert world.platform.screen("ada") == ["re: one"]
 
 
-async def test_a_draft_for_a_deleted_message_is_not_left_half_written(world: World, agent: Instance) -> None:
+async def test_a_draft_for_a_deleted_message_is_not_left_half_written(
+    world: World, agent: Instance
+) -> None:
     first = await begun(world, agent, "one")
     await agent.engine.accept(replace(first, change="delete"))
     world.model.release()
@@ -138,7 +161,9 @@ async def test_a_draft_for_a_deleted_message_is_not_left_half_written(world: Wor
 
 
 def _refuse_to_close(agent: Instance, away: asyncio.Event) -> asyncio.Event:
-    """Postgres takes no end of a delivery while it is away. The event is set once it refused one."""
+    """Postgres takes no end of a delivery while it is away. The event is set once it
+    refused one.
+    """
     refused, done = asyncio.Event(), agent.ports.deliveries.done
 
     async def refuse(*args: Any, **kwargs: Any) -> None:
@@ -151,8 +176,12 @@ def _refuse_to_close(agent: Instance, away: asyncio.Event) -> asyncio.Event:
     return refused
 
 
-async def test_what_arrived_is_not_sent_again_by_who_knows_so(world: World, agent: Instance) -> None:
-    """Postgres is away for longer than a statement is repeated: that it arrived is recorded when it is back."""
+async def test_what_arrived_is_not_sent_again_by_who_knows_so(
+    world: World, agent: Instance
+) -> None:
+    """Postgres is away for longer than a statement is repeated: that it arrived is recorded
+    when it is back.
+    """
     message, away = world.message("one"), asyncio.Event()
     away.set()
     refused = _refuse_to_close(agent, away)
@@ -169,7 +198,9 @@ async def test_what_arrived_is_not_sent_again_by_who_knows_so(world: World, agen
     assert {message.turn_id: 1} == world.platform.finished
 
 
-async def test_who_ends_before_it_recorded_an_end_leaves_that_to_another(world: World) -> None:
+async def test_who_ends_before_it_recorded_an_end_leaves_that_to_another(
+    world: World,
+) -> None:
     """Invariant 8: stopping waits no longer than for anything else."""
     world.drain, away = 0.0, asyncio.Event()
     away.set()
@@ -191,7 +222,9 @@ async def test_a_message_is_set_aside_for_deaths_and_not_for_restarts(
     for number in range(1 + ATTEMPTS):
         async with world.instance() as agent:
             await agent.engine.accept(message)
-            await world.platform.until(lambda number=number: len(world.model.prompts) > number)  # type: ignore[misc]
+            await world.platform.until(
+                lambda number=number: len(world.model.prompts) > number  # type: ignore[misc]
+            )
             if dies:
                 await agent.crash()
     assert attempts == await asked(world, "SELECT attempts FROM turns")
@@ -201,7 +234,9 @@ async def test_a_message_is_set_aside_for_deaths_and_not_for_restarts(
     assert (SET_ASIDE if dies else "re: one") == world.platform.screen("ada")[-1]
 
 
-async def test_a_suspect_waits_until_the_answer_before_it_is_stored_and_not_until_it_arrives(world: World) -> None:
+async def test_a_suspect_waits_until_the_answer_before_it_is_stored_and_not_until_it_arrives(
+    world: World,
+) -> None:
     """Invariant 9: a chat whose platform takes no answer holds up no other."""
     world.streams = False
     world.platform.takes_answers.clear()
@@ -214,11 +249,18 @@ async def test_a_suspect_waits_until_the_answer_before_it_is_stored_and_not_unti
     world.model.release()
     async with world.instance():
         async with asyncio.timeout(15):
-            while await asked(world, "SELECT count(*) FROM messages WHERE role = 'assistant'") < 2:
+            while (
+                await asked(
+                    world, "SELECT count(*) FROM messages WHERE role = 'assistant'"
+                )
+                < 2
+            ):
                 await asyncio.sleep(0.02)
         world.platform.takes_answers.set()
         await closed(world)
-    assert [["re: one"], ["re: one"]] == [world.platform.screen(chat) for chat in ("ada", "bob")]
+    assert [["re: one"], ["re: one"]] == [
+        world.platform.screen(chat) for chat in ("ada", "bob")
+    ]
 
 
 @pytest.fixture
@@ -240,11 +282,17 @@ def answer_is_in_doubt(agent: Instance) -> None:
 
 
 def something_breaks(agent: Instance) -> None:
-    _fail_once(agent.ports.turns, "answer", RuntimeError("a mistake of ours"), runs=False)
+    _fail_once(
+        agent.ports.turns, "answer", RuntimeError("a mistake of ours"), runs=False
+    )
 
 
-def _fail_once(port: Any, name: str, error: Exception, *, runs: bool, of: list[Any] | None = None) -> None:
-    """The next call fails (with these arguments, if they matter), before or after it had its effect."""
+def _fail_once(
+    port: Any, name: str, error: Exception, *, runs: bool, of: list[Any] | None = None
+) -> None:
+    """The next call fails (with these arguments, if they matter), before or after it had
+    its effect.
+    """
     method = getattr(port, name)
 
     async def fail(*args: Any, **kwargs: Any) -> None:
@@ -260,7 +308,9 @@ def _fail_once(port: Any, name: str, error: Exception, *, runs: bool, of: list[A
 
 
 @pytest.mark.usefixtures("no_routine")
-@pytest.mark.parametrize("failure", [answer_is_refused, answer_is_in_doubt, something_breaks])
+@pytest.mark.parametrize(
+    "failure", [answer_is_refused, answer_is_in_doubt, something_breaks]
+)
 async def test_work_that_ended_early_is_taken_up_without_waiting_for_the_routine(
     world: World, agent: Instance, failure: Failure
 ) -> None:
@@ -275,7 +325,9 @@ async def test_work_that_ended_early_is_taken_up_without_waiting_for_the_routine
 async def test_a_message_stored_without_anyone_learning_so_is_answered(
     world: World, agent: Instance, told: StoreUnavailable | None
 ) -> None:
-    """Told nothing: the statement was repeated after its commit, and found its own turn as a duplicate."""
+    """Told nothing: the statement was repeated after its commit, and found its own turn as
+    a duplicate.
+    """
     message, accept = world.message("one"), agent.ports.turns.accept
 
     async def forget(*args: Any) -> None:
@@ -302,7 +354,9 @@ async def test_a_closed_database_makes_no_new_connection(world: World) -> None:
         await line.fetch("SELECT 1")
 
 
-async def test_where_chats_were_left_is_not_nothing_while_the_database_is_away(world: World) -> None:
+async def test_where_chats_were_left_is_not_nothing_while_the_database_is_away(
+    world: World,
+) -> None:
     """A channel that believed it would fetch nothing, and then accept what hides the gap."""
     async with open_database(world.database_url) as database:
         backlog = PostgresBacklog(database)
@@ -311,8 +365,12 @@ async def test_where_chats_were_left_is_not_nothing_while_the_database_is_away(w
         await backlog("test")
 
 
-async def test_a_draft_of_the_dead_whose_message_was_deleted_is_withdrawn(world: World) -> None:
-    """Recorded after somebody else had found nothing to say and nothing that stands: whoever sweeps sees it."""
+async def test_a_draft_of_the_dead_whose_message_was_deleted_is_withdrawn(
+    world: World,
+) -> None:
+    """Recorded after somebody else had found nothing to say and nothing that stands:
+    whoever sweeps sees it.
+    """
     message = world.message("tell me a story")
     async with world.instance() as agent:
         world.model.hold()
@@ -322,7 +380,9 @@ async def test_a_draft_of_the_dead_whose_message_was_deleted_is_withdrawn(world:
         await agent.crash()
         assert running.claim is not None
         await agent.ports.turns.answer(answer_to(running.claim, 1, ""))
-        await agent.ports.deliveries.placed(message.turn_id, Placed(tuple(world.platform.chats["ada"])))
+        await agent.ports.deliveries.placed(
+            message.turn_id, Placed(tuple(world.platform.chats["ada"]))
+        )
         await agent.ports.deliveries.done([message.turn_id], None)
     await let_pass(world.database_url, 6)
     async with world.instance():

@@ -1,4 +1,6 @@
-"""Edits and deletions that one instance accepts while another writes the answer: the newest text is answered, once."""
+"""Edits and deletions that one instance accepts while another writes the answer: the newest
+text is answered, once.
+"""
 
 from __future__ import annotations
 
@@ -41,7 +43,9 @@ async def pulse(agent: Instance) -> asyncio.Event:
     """Clear it, and the heartbeats of who writes wait until it is set."""
     beat, going = agent.ports.leases.beat, asyncio.Event()
 
-    async def when_told(claims: Sequence[Claim], turns: Sequence[UUID], epoch: int) -> Beat:
+    async def when_told(
+        claims: Sequence[Claim], turns: Sequence[UUID], epoch: int
+    ) -> Beat:
         await going.wait()
         return await beat(claims, turns, epoch)
 
@@ -52,11 +56,17 @@ async def pulse(agent: Instance) -> asyncio.Event:
 
 def changed(message: Inbound, text: str | None = "right") -> Inbound:
     """The message with a newer text, or deleted."""
-    return replace(message, change="delete") if text is None else replace(message, change="edit", text=text)
+    return (
+        replace(message, change="delete")
+        if text is None
+        else replace(message, change="edit", text=text)
+    )
 
 
 async def answers(world: World) -> int:
-    count: int = await asked(world, "SELECT count(*) FROM messages WHERE role = 'assistant'")
+    count: int = await asked(
+        world, "SELECT count(*) FROM messages WHERE role = 'assistant'"
+    )
     return count
 
 
@@ -68,7 +78,9 @@ async def beaten(agent: Instance, times: int = 2) -> None:
     """Returns once this many heartbeats of the instance are over, and what they began has ended."""
     beat, left = agent.ports.leases.beat, asyncio.Semaphore(0)
 
-    async def counted(claims: Sequence[Claim], turns: Sequence[UUID], epoch: int) -> Beat:
+    async def counted(
+        claims: Sequence[Claim], turns: Sequence[UUID], epoch: int
+    ) -> Beat:
         left.release()
         return await beat(claims, turns, epoch)
 
@@ -78,10 +90,12 @@ async def beaten(agent: Instance, times: int = 2) -> None:
     agent.ports.leases.beat = beat  # type: ignore[method-assign]
 
 
-# --- while the answer is written ----------------------------------------------------------------------------
+# --- while the answer is written ----------------------------------------------
 
 
-async def test_a_heartbeat_begins_the_answer_anew(world: World, agent: Instance, other: Instance) -> None:
+async def test_a_heartbeat_begins_the_answer_anew(
+    world: World, agent: Instance, other: Instance
+) -> None:
     first = await begun(world, agent, "wrong")
     await other.engine.accept(changed(first))
     await world.platform.until(lambda: len(world.model.prompts) == 2)
@@ -92,7 +106,9 @@ async def test_a_heartbeat_begins_the_answer_anew(world: World, agent: Instance,
     assert await answers(world) == 1
 
 
-async def test_a_heartbeat_ends_the_answer_to_what_was_deleted(world: World, agent: Instance, other: Instance) -> None:
+async def test_a_heartbeat_ends_the_answer_to_what_was_deleted(
+    world: World, agent: Instance, other: Instance
+) -> None:
     first = await begun(world, agent, "wrong")
     await other.engine.accept(changed(first, None))
     await closed(world)  # though the model is still held
@@ -199,14 +215,22 @@ async def test_what_was_asked_before_a_new_conversation_can_still_be_edited(
     assert "re: right" in world.platform.screen("ada")
 
 
-# --- after the last heartbeat -------------------------------------------------------------------------------
+# --- after the last heartbeat -------------------------------------------------
 
 
 class Late:
-    """Between the writing of an answer and its storing another instance accepts something, as long as there is any."""
+    """Between the writing of an answer and its storing another instance accepts something,
+    as long as there is any.
+    """
 
-    def __init__(self, agent: Instance, other: Instance, changes: Sequence[Inbound]) -> None:
-        self._answer, self._other, self._changes = agent.ports.turns.answer, other, list(changes)
+    def __init__(
+        self, agent: Instance, other: Instance, changes: Sequence[Inbound]
+    ) -> None:
+        self._answer, self._other, self._changes = (
+            agent.ports.turns.answer,
+            other,
+            list(changes),
+        )
         self.refused = 0
         agent.ports.turns.answer = self.answer  # type: ignore[method-assign]
 
@@ -265,7 +289,9 @@ async def test_who_edits_for_ever_gets_an_answer(
 ) -> None:
     pulse.clear()
     message = world.message("text 0")
-    late = Late(agent, other, [changed(message, f"text {number + 1}") for number in range(50)])
+    late = Late(
+        agent, other, [changed(message, f"text {number + 1}") for number in range(50)]
+    )
     await agent.engine.accept(message)
     await closed(world)
     assert prompts(world) == [[f"text {number}"] for number in range(MOST_EDITS + 1)]
@@ -274,12 +300,16 @@ async def test_who_edits_for_ever_gets_an_answer(
     assert await answers(world) == 1
 
 
-async def test_who_edits_for_ever_at_the_instance_that_writes_gets_an_answer(world: World, agent: Instance) -> None:
+async def test_who_edits_for_ever_at_the_instance_that_writes_gets_an_answer(
+    world: World, agent: Instance
+) -> None:
     message = world.message("text 0")
     world.model.hold()
     await agent.engine.accept(message)
     for number in range(MOST_EDITS + 1):
-        await world.platform.until(lambda number=number: len(world.model.prompts) == number + 1)  # type: ignore[misc]
+        await world.platform.until(
+            lambda number=number: len(world.model.prompts) == number + 1  # type: ignore[misc]
+        )
         await agent.engine.accept(changed(message, f"text {number + 1}"))
     world.model.release()
     await closed(world)
@@ -292,12 +322,17 @@ async def test_edits_of_a_message_that_was_taken_over_are_no_failures(
 ) -> None:
     """Each instance that takes a message over counts one attempt, however often it begins anew."""
     message = await begun(world, agent, "text 0")
-    await asked(world, "UPDATE conversations SET lease_until = now() - interval '1 minute' RETURNING id")
+    await asked(
+        world,
+        "UPDATE conversations SET lease_until = now() - interval '1 minute' RETURNING id",
+    )
     await agent.crash()
     await world.platform.until(lambda: len(world.model.prompts) == 2)
     for number in range(4):
         await other.engine.accept(changed(message, f"text {number + 1}"))
-        await world.platform.until(lambda number=number: len(world.model.prompts) == number + 3)  # type: ignore[misc]
+        await world.platform.until(
+            lambda number=number: len(world.model.prompts) == number + 3  # type: ignore[misc]
+        )
     world.model.release()
     await closed(world)
     assert world.platform.screen("ada") == ["re: text 4"]

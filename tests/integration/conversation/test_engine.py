@@ -19,7 +19,8 @@ async def set_overlap(agent: Instance, overlap: Overlap) -> None:
         await connection.execute(
             text(
                 "INSERT INTO channel_configs (id, channel_type, settings)"
-                " VALUES (gen_random_uuid(), 'test', jsonb_build_object('overlap', cast(:overlap AS text)))"
+                " VALUES (gen_random_uuid(), 'test', "
+                "jsonb_build_object('overlap', cast(:overlap AS text)))"
             ),
             {"overlap": overlap.value},
         )
@@ -27,7 +28,9 @@ async def set_overlap(agent: Instance, overlap: Overlap) -> None:
     await agent.ports.control.observe(-1)
 
 
-async def test_a_message_is_answered_and_remembered(world: World, agent: Instance) -> None:
+async def test_a_message_is_answered_and_remembered(
+    world: World, agent: Instance
+) -> None:
     await agent.engine.accept(world.message("hello there"))
     await world.answered("ada", "re: hello there")
     await agent.engine.accept(world.message("and now"))
@@ -39,13 +42,18 @@ async def test_a_message_is_answered_and_remembered(world: World, agent: Instanc
     )
 
 
-async def test_the_same_delivery_four_times_is_one_row_and_one_answer(world: World, agent: Instance) -> None:
+async def test_the_same_delivery_four_times_is_one_row_and_one_answer(
+    world: World, agent: Instance
+) -> None:
     message = world.message("once")
     for _ in range(4):
         await agent.engine.accept(message)
     await world.answered("ada", "re: once")
     connection = await connect(world.database_url)
-    assert await connection.fetchval("SELECT count(*) FROM messages WHERE role = 'user'") == 1
+    assert (
+        await connection.fetchval("SELECT count(*) FROM messages WHERE role = 'user'")
+        == 1
+    )
     await connection.close()
 
 
@@ -63,7 +71,11 @@ async def test_a_new_instance_continues_the_conversation(world: World) -> None:
     ("overlap", "screen", "last_prompt"),
     [
         (Overlap.MERGE, ["re: one", "re: three"], ["one", "re: one", "two", "three"]),
-        (Overlap.QUEUE, ["re: one", "re: two", "re: three"], ["one", "re: one", "two", "re: two", "three"]),
+        (
+            Overlap.QUEUE,
+            ["re: one", "re: two", "re: three"],
+            ["one", "re: one", "two", "re: two", "three"],
+        ),
         (
             Overlap.INTERRUPT,
             ["re:\n\n*(interrupted by your next message)*", "re: three"],
@@ -72,7 +84,11 @@ async def test_a_new_instance_continues_the_conversation(world: World) -> None:
     ],
 )
 async def test_messages_during_an_answer_follow_the_channels_overlap(
-    world: World, agent: Instance, overlap: Overlap, screen: list[str], last_prompt: list[str]
+    world: World,
+    agent: Instance,
+    overlap: Overlap,
+    screen: list[str],
+    last_prompt: list[str],
 ) -> None:
     await set_overlap(agent, overlap)
     world.model.hold()
@@ -86,14 +102,23 @@ async def test_messages_during_an_answer_follow_the_channels_overlap(
     assert world.platform.screen("ada") == screen
 
 
-async def test_each_message_of_a_queue_is_answered_on_its_authors_terms(world: World, agent: Instance) -> None:
+async def test_each_message_of_a_queue_is_answered_on_its_authors_terms(
+    world: World, agent: Instance
+) -> None:
     """Model and system prompt are of who asked, not of who wrote last."""
     async with operator(world.database_url, world.redis_url) as desk:
         await desk.set("overlap", EVERYBODY, "queue", ADA)
         for name in ("ada", "bob"):
             await agent.engine.accept(world.message(f"/model test:{name}", chat=name))
-            await world.platform.until(lambda name=name: len(world.platform.screen(name)) == 1)  # type: ignore[misc]
-            await desk.set("system_prompt", Target(person=f"test:{name}"), f"You serve {name}.", ADA)
+            await world.platform.until(
+                lambda name=name: len(world.platform.screen(name)) == 1  # type: ignore[misc]
+            )
+            await desk.set(
+                "system_prompt",
+                Target(person=f"test:{name}"),
+                f"You serve {name}.",
+                ADA,
+            )
     await agent.ports.control.observe(-1)
     world.model.hold()
     await agent.engine.accept(world.message("one", chat="room", user="ada"))
@@ -103,19 +128,27 @@ async def test_each_message_of_a_queue_is_answered_on_its_authors_terms(world: W
     world.model.release()
     await world.answered("room", "re: ada: one", "re: ada: two", "re: bob: three")
     assert ["test:ada", "test:ada", "test:bob"] == world.model.asked
-    assert ["You serve ada.", "You serve ada.", "You serve bob."] == [one.system for one in world.model.prompts]
+    assert ["You serve ada.", "You serve ada.", "You serve bob."] == [
+        one.system for one in world.model.prompts
+    ]
 
 
-async def test_stop_cuts_the_answer_and_keeps_what_was_written(world: World, agent: Instance) -> None:
+async def test_stop_cuts_the_answer_and_keeps_what_was_written(
+    world: World, agent: Instance
+) -> None:
     world.model.hold()
     await agent.engine.accept(world.message("long story"))
     await world.platform.until(lambda: world.platform.screen("ada") == ["re:"])
     await agent.engine.accept(world.message("/stop"))
     await world.platform.until(lambda: "Stopped." in world.platform.screen("ada"))
-    await world.platform.until(lambda: "re:\n\n*(stopped)*" in world.platform.screen("ada"))
+    await world.platform.until(
+        lambda: "re:\n\n*(stopped)*" in world.platform.screen("ada")
+    )
 
 
-async def test_a_model_that_fails_ends_in_a_sentence_and_the_next_turn_works(world: World, agent: Instance) -> None:
+async def test_a_model_that_fails_ends_in_a_sentence_and_the_next_turn_works(
+    world: World, agent: Instance
+) -> None:
     world.model.error, world.model.said = "The model is away.", lambda prompt: ""
     await agent.engine.accept(world.message("one"))
     await world.answered("ada", "The model is away.")
@@ -149,7 +182,9 @@ async def test_a_deleted_message_is_not_answered(world: World, agent: Instance) 
     assert "two" not in str(world.model.prompts[-1])
 
 
-async def test_new_begins_a_conversation_without_the_old_one(world: World, agent: Instance) -> None:
+async def test_new_begins_a_conversation_without_the_old_one(
+    world: World, agent: Instance
+) -> None:
     await agent.engine.accept(world.message("old"))
     await world.answered("ada", "re: old")
     command = world.message("/new")
@@ -175,7 +210,9 @@ async def test_a_model_chosen_by_a_person_answers_at_once_and_in_later_conversat
     assert world.model.asked == ["test:model", "test:other", "test:other"]
 
 
-async def test_people_in_a_group_share_a_conversation_and_are_named(world: World, agent: Instance) -> None:
+async def test_people_in_a_group_share_a_conversation_and_are_named(
+    world: World, agent: Instance
+) -> None:
     await agent.engine.accept(world.message("hi", chat="room", user="ada"))
     await world.answered("room", "re: ada: hi")
     await agent.engine.accept(world.message("hello", chat="room", user="bob"))
@@ -183,7 +220,9 @@ async def test_people_in_a_group_share_a_conversation_and_are_named(world: World
     assert world.model.prompts[-1].messages[0] == ("user", "ada: hi")
 
 
-async def test_a_link_continues_the_conversation_elsewhere(world: World, agent: Instance) -> None:
+async def test_a_link_continues_the_conversation_elsewhere(
+    world: World, agent: Instance
+) -> None:
     await agent.engine.accept(world.message("my name is Ada"))
     await world.answered("ada", "re: my name is Ada")
     await agent.engine.accept(world.message("/link"))
@@ -199,10 +238,14 @@ async def test_a_link_continues_the_conversation_elsewhere(world: World, agent: 
         "who am I?",
     ]
     await agent.engine.accept(world.message(f"/link {code}", chat="mallory"))
-    await world.platform.until(lambda: "not valid" in "".join(world.platform.screen("mallory")))
+    await world.platform.until(
+        lambda: "not valid" in "".join(world.platform.screen("mallory"))
+    )
 
 
-@pytest.mark.parametrize("bad", ["", "   \n", "a\0b", "half \ud83d surrogate", "x" * 32_001])
+@pytest.mark.parametrize(
+    "bad", ["", "   \n", "a\0b", "half \ud83d surrogate", "x" * 32_001]
+)
 async def test_what_can_not_be_stored_exactly_is_refused_with_a_sentence(
     world: World, agent: Instance, bad: str
 ) -> None:
@@ -213,38 +256,70 @@ async def test_what_can_not_be_stored_exactly_is_refused_with_a_sentence(
 
 
 @pytest.mark.parametrize(
-    "odd", ["שלום עולם", "👩‍👩‍👧‍👦 e\u0301 \u202e", "x" * 32_000, "'; DROP TABLE users; --", " lead"]
+    "odd",
+    [
+        "שלום עולם",
+        "👩‍👩‍👧‍👦 e\u0301 \u202e",
+        "x" * 32_000,
+        "'; DROP TABLE users; --",
+        " lead",
+    ],
 )
-async def test_any_other_text_is_stored_exactly(world: World, agent: Instance, odd: str) -> None:
+async def test_any_other_text_is_stored_exactly(
+    world: World, agent: Instance, odd: str
+) -> None:
     await agent.engine.accept(world.message(odd))
     await world.platform.until(lambda: len(world.platform.screen("ada")) == 1)
     connection = await connect(world.database_url)
-    assert await connection.fetchval("SELECT content FROM messages WHERE role = 'user'") == odd
+    assert (
+        await connection.fetchval("SELECT content FROM messages WHERE role = 'user'")
+        == odd
+    )
     await connection.close()
 
 
-async def test_a_strange_name_is_kept_as_far_as_it_can_be(world: World, agent: Instance) -> None:
-    message = replace(world.message("hi", chat="room", user="eve"), username="e\0v\ud83de")
+async def test_a_strange_name_is_kept_as_far_as_it_can_be(
+    world: World, agent: Instance
+) -> None:
+    message = replace(
+        world.message("hi", chat="room", user="eve"), username="e\0v\ud83de"
+    )
     await agent.engine.accept(message)
     await world.answered("room", "re: ev?e: hi")
 
 
 @pytest.mark.parametrize("name", ["e\0v\ud83de", "x" * 300])
-async def test_somebody_with_a_strange_name_can_choose_a_model(world: World, agent: Instance, name: str) -> None:
-    await agent.engine.accept(replace(world.message("/model test:other"), username=name))
+async def test_somebody_with_a_strange_name_can_choose_a_model(
+    world: World, agent: Instance, name: str
+) -> None:
+    await agent.engine.accept(
+        replace(world.message("/model test:other"), username=name)
+    )
     await world.answered("ada", "From now on `test:other` answers you.")
 
 
-async def test_a_message_that_no_statement_takes_is_answered_and_holds_nobody_up(world: World, agent: Instance) -> None:
-    """An account id longer than its column: the person hears of it, the platform need not deliver it again."""
-    await agent.engine.accept(replace(world.message("hi", chat="odd"), user_id="x" * 300))
-    await world.answered("odd", "This message can not be stored. Please put it differently.")
+async def test_a_message_that_no_statement_takes_is_answered_and_holds_nobody_up(
+    world: World, agent: Instance
+) -> None:
+    """An account id longer than its column: the person hears of it, the platform need not
+    deliver it again.
+    """
+    await agent.engine.accept(
+        replace(world.message("hi", chat="odd"), user_id="x" * 300)
+    )
+    await world.answered(
+        "odd", "This message can not be stored. Please put it differently."
+    )
     await agent.engine.accept(world.message("hi"))
     await world.answered("ada", "re: hi")
 
 
 @pytest.mark.parametrize("count", ["everything", "0", "51", "1" * 5000])
-async def test_history_says_how_many_it_shows_at_most(world: World, agent: Instance, count: str) -> None:
+async def test_history_says_how_many_it_shows_at_most(
+    world: World, agent: Instance, count: str
+) -> None:
     """Whatever was asked for instead."""
     await agent.engine.accept(world.message(f"/history {count}"))
-    await world.answered("ada", "How many messages? A number from 1 to 50, as in `/history 5`.")
+    await world.answered(
+        "ada", "How many messages? A number from 1 to 50, as in `/history 5`."
+    )

@@ -1,4 +1,6 @@
-"""A thumb on one of the agent's messages becomes a vote on that answer, and nothing else happens."""
+"""A thumb on one of the agent's messages becomes a vote on that answer, and nothing else
+happens.
+"""
 
 from __future__ import annotations
 
@@ -25,14 +27,27 @@ async def probe(database_url: str) -> AsyncIterator[asyncpg.Connection[asyncpg.R
 
 
 def reaction(
-    world: World, thumb: Thumb, *, chat: str = "ada", user: str = "ada", message: str | None = None, taken: bool = False
+    world: World,
+    thumb: Thumb,
+    *,
+    chat: str = "ada",
+    user: str = "ada",
+    message: str | None = None,
+    taken: bool = False,
 ) -> Inbound:
     """A thumb given to, or taken from, the agent's last message in this chat."""
-    said = world.message(thumb.value, chat=chat, message_id=message or world.platform.chats[chat][-1], user=user)
+    said = world.message(
+        thumb.value,
+        chat=chat,
+        message_id=message or world.platform.chats[chat][-1],
+        user=user,
+    )
     return replace(said, change="unvote" if taken else "vote")
 
 
-async def votes(probe: asyncpg.Connection[asyncpg.Record]) -> dict[tuple[str, str], int]:
+async def votes(
+    probe: asyncpg.Connection[asyncpg.Record],
+) -> dict[tuple[str, str], int]:
     """The thumb of each account on each answer."""
     rows = await probe.fetch(
         "SELECT u.channel_user_id, m.content, v.thumb FROM votes v JOIN users u ON u.id = v.user_id"
@@ -72,12 +87,16 @@ async def test_a_vote_that_is_delivered_again_changes_nothing(
     assert first == await probe.fetch("SELECT * FROM votes")
 
 
-async def test_a_vote_is_no_message(world: World, agent: Instance, probe: asyncpg.Connection[asyncpg.Record]) -> None:
+async def test_a_vote_is_no_message(
+    world: World, agent: Instance, probe: asyncpg.Connection[asyncpg.Record]
+) -> None:
     """No turn, no answer, no row in the conversation, and it leaves the window in Redis usable."""
     await world.ask(agent, "hello")
     before = await probe.fetch("SELECT version, last_activity FROM conversations")
     await agent.engine.accept(reaction(world, Thumb.UP))
-    assert before == await probe.fetch("SELECT version, last_activity FROM conversations")
+    assert before == await probe.fetch(
+        "SELECT version, last_activity FROM conversations"
+    )
     assert 1 == await probe.fetchval("SELECT count(*) FROM turns")
     assert ["re: hello"] == world.platform.screen("ada")
 
@@ -85,19 +104,29 @@ async def test_a_vote_is_no_message(world: World, agent: Instance, probe: asyncp
 async def test_whoever_never_wrote_may_vote(
     world: World, agent: Instance, probe: asyncpg.Connection[asyncpg.Record]
 ) -> None:
-    """Their account is made as a first message would have made it; taking back what was never given makes none."""
+    """Their account is made as a first message would have made it; taking back what was
+    never given makes none.
+    """
     await world.ask(agent, "hello")
     await agent.engine.accept(reaction(world, Thumb.UP, user="bob", taken=True))
-    assert 0 == await probe.fetchval("SELECT count(*) FROM users WHERE channel_user_id = 'bob'")
+    assert 0 == await probe.fetchval(
+        "SELECT count(*) FROM users WHERE channel_user_id = 'bob'"
+    )
     await agent.engine.accept(reaction(world, Thumb.UP, user="bob"))
     assert {("bob", "re: hello"): 1} == await votes(probe)
-    row = await probe.fetchrow("SELECT username, person_id = id AS alone FROM users WHERE channel_user_id = 'bob'")
+    row = await probe.fetchrow(
+        "SELECT username, person_id = id AS alone FROM users WHERE channel_user_id = 'bob'"
+    )
     assert row is not None
     assert ("bob", True) == (row["username"], row["alone"])
 
 
-async def test_only_answers_get_votes(world: World, agent: Instance, probe: asyncpg.Connection[asyncpg.Record]) -> None:
-    """Not commands, not what the agent says of a failure, not what somebody else wrote, not another chat's message."""
+async def test_only_answers_get_votes(
+    world: World, agent: Instance, probe: asyncpg.Connection[asyncpg.Record]
+) -> None:
+    """Not commands, not what the agent says of a failure, not what somebody else wrote, not
+    another chat's message.
+    """
     await world.ask(agent, "/help")
     await agent.engine.accept(reaction(world, Thumb.UP))
     world.model.said, world.model.error = (lambda prompt: ""), "The model is away."
@@ -105,11 +134,15 @@ async def test_only_answers_get_votes(world: World, agent: Instance, probe: asyn
     await agent.engine.accept(reaction(world, Thumb.UP))
     world.model.said, world.model.error = (lambda prompt: "fine"), None
     await world.ask(agent, "hello", chat="bob")
-    await agent.engine.accept(reaction(world, Thumb.UP, message=world.platform.chats["bob"][-1]))
+    await agent.engine.accept(
+        reaction(world, Thumb.UP, message=world.platform.chats["bob"][-1])
+    )
     await agent.engine.accept(reaction(world, Thumb.UP, message="somebody else's"))
     await agent.engine.accept(reaction(world, Thumb.UP, message="p0"))
     assert {} == await votes(probe)
-    assert {"ada", "bob"} == {row[0] for row in await probe.fetch("SELECT channel_user_id FROM users")}
+    assert {"ada", "bob"} == {
+        row[0] for row in await probe.fetch("SELECT channel_user_id FROM users")
+    }
 
 
 async def test_every_message_of_a_long_answer_is_that_answer(
@@ -123,7 +156,9 @@ async def test_every_message_of_a_long_answer_is_that_answer(
         world.platform.chats["ada"][-1],
     )
     for message in ("b", "c"):
-        await agent.engine.accept(reaction(world, Thumb.UP, user=message, message=message))
+        await agent.engine.accept(
+            reaction(world, Thumb.UP, user=message, message=message)
+        )
     wanted = "re: a long one, please"
     assert {("b", wanted): 1, ("c", wanted): 1} == await votes(probe)
 
@@ -160,8 +195,14 @@ async def test_an_answer_to_several_messages_is_found_by_any_of_its_turns(
     world.model.release()
     await world.answered("ada", "answer 1", "answer 2", "answer 3")
     for number, message in enumerate(list(world.platform.chats["ada"])):
-        await agent.engine.accept(reaction(world, Thumb.UP, user=str(number), message=message))
-    assert {("0", "answer 1"): 1, ("1", "answer 2"): 1, ("2", "answer 3"): 1} == await votes(probe)
+        await agent.engine.accept(
+            reaction(world, Thumb.UP, user=str(number), message=message)
+        )
+    assert {
+        ("0", "answer 1"): 1,
+        ("1", "answer 2"): 1,
+        ("2", "answer 3"): 1,
+    } == await votes(probe)
 
 
 async def test_answers_of_an_ended_conversation_still_get_votes(
@@ -191,7 +232,9 @@ async def test_a_vote_right_after_the_answer_arrived_is_not_lost(
     world = World(database_url, redis_url, streams=False)
     async with world.instance() as agent:
         await world.ask(agent, "hello")
-        assert 1 == await probe.fetchval("SELECT count(*) FROM turns WHERE state = 'open' AND placed IS NULL")
+        assert 1 == await probe.fetchval(
+            "SELECT count(*) FROM turns WHERE state = 'open' AND placed IS NULL"
+        )
         await agent.engine.accept(reaction(world, Thumb.UP))
         assert {("ada", "re: hello"): 1} == await votes(probe)
 
@@ -233,7 +276,9 @@ async def test_a_thumb_that_waits_outlives_a_moment_without_postgres(
 ) -> None:
     """It was acknowledged: nobody would deliver it again."""
     fuse, away = Fuse(), StoreUnavailable(StoreUnavailable.__doc__)
-    async with world.instance(lambda ports: replace(ports, desk=Faulty(ports.desk, fuse, away))) as agent:
+    async with world.instance(
+        lambda ports: replace(ports, desk=Faulty(ports.desk, fuse, away))
+    ) as agent:
         world.model.hold()
         await agent.engine.accept(world.message("tell me a story"))
         await placed(world)
@@ -254,7 +299,9 @@ async def test_votes_are_limited_apart_from_messages_and_without_a_word(
     await probe.execute("SELECT pg_stat_statements_reset()")
     for number in range(VOTES.count + 10):
         await agent.engine.accept(reaction(world, Thumb.UP, taken=bool(number % 2)))
-    calls = await probe.fetchval("SELECT sum(calls) FROM pg_stat_statements WHERE query LIKE 'WITH /* vote */%'")
+    calls = await probe.fetchval(
+        "SELECT sum(calls) FROM pg_stat_statements WHERE query LIKE 'WITH /* vote */%'"
+    )
     assert VOTES.count <= calls <= VOTES.count + 2  # one more each second
     await agent.engine.accept(reaction(world, Thumb.UP, user="bob"))
     assert 1 == (await votes(probe))["bob", "re: hello"]
@@ -282,7 +329,9 @@ async def test_a_vote_that_may_not_be_stored_is_not_acknowledged_and_counts_once
     world: World, probe: asyncpg.Connection[asyncpg.Record], when: When
 ) -> None:
     fuse, away = Fuse(), StoreUnavailable(StoreUnavailable.__doc__)
-    async with world.instance(lambda ports: replace(ports, desk=Faulty(ports.desk, fuse, away))) as agent:
+    async with world.instance(
+        lambda ports: replace(ports, desk=Faulty(ports.desk, fuse, away))
+    ) as agent:
         await world.ask(agent, "hello")
         await recorded(world)
         fuse.arm(1, when, kills=False)
@@ -312,5 +361,7 @@ async def test_votes_go_with_the_account_and_with_the_conversation(
         for user in ("ada", "bob", "carl"):
             await agent.engine.accept(reaction(world, Thumb.UP, chat=chat, user=user))
     await probe.execute("DELETE FROM users WHERE channel_user_id = 'ada'")
-    assert {("bob", "re: I am bob"): 1, ("carl", "re: I am bob"): 1} == await votes(probe)
+    assert {("bob", "re: I am bob"): 1, ("carl", "re: I am bob"): 1} == await votes(
+        probe
+    )
     assert 2 == await probe.fetchval("SELECT count(*) FROM votes")

@@ -21,9 +21,16 @@ async def test_all_closed_turns_past_their_use_go_however_many_and_no_others(
 ) -> None:
     """A few in one transaction, but all within the hour: a busy agent makes more than a few."""
     monkeypatch.setattr(housekeeping, "PRUNED_AT_ONCE", 10)
-    for state, days, count in (("done", 31, 25), ("failed", 31, 10), ("open", 31, 2), ("done", 29, 3)):
+    for state, days, count in (
+        ("done", 31, 25),
+        ("failed", 31, 10),
+        ("open", 31, 2),
+        ("done", 29, 3),
+    ):
         await run(database_url, TURNS, state, days, count)
     async with open_database(database_url) as database:
         await tidy(database)
-    left = await run(database_url, "SELECT state, count(*) FROM turns GROUP BY state ORDER BY state")
+    left = await run(
+        database_url, "SELECT state, count(*) FROM turns GROUP BY state ORDER BY state"
+    )
     assert [("done", 3), ("open", 2)] == [tuple(row) for row in left]

@@ -1,8 +1,10 @@
-"""The promise under anything that can happen, in any order: hypothesis plays, a simple model of the truth judges.
+"""The promise under anything that can happen, in any order: hypothesis plays, a simple
+model of the truth judges.
 
-A run sends messages to three chats through two instances, and between them crashes instances at any await, lets calls
-fail, lets time pass, empties Redis, edits, stops and begins anew. At its end everything is let settle, and then the
-invariants of docs/architecture.md are asked of what people see and of what Postgres holds.
+A run sends messages to three chats through two instances, and between them crashes
+instances at any await, lets calls fail, lets time pass, empties Redis, edits, stops and
+begins anew. At its end everything is let settle, and then the invariants of
+docs/architecture.md are asked of what people see and of what Postgres holds.
 """
 
 from __future__ import annotations
@@ -16,7 +18,12 @@ from typing import TypeVar
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    rule,
+    run_state_machine_as_test,
+)
 from redis.asyncio import Redis
 
 from agent.core.errors import StoreUnavailable
@@ -78,8 +85,17 @@ class Promise(RuleBasedStateMachine):
     def __init__(self, database_url: str, redis_url: str) -> None:
         super().__init__()
         self.runner = asyncio.Runner()
-        self.world = World(database_url, redis_url, lease=5.0, beat=0.03, drain=0.1, window_messages=WINDOW)
-        self.world.model.said = lambda prompt: f"{digest(prompt)} re: {prompt.messages[-1][1]}"
+        self.world = World(
+            database_url,
+            redis_url,
+            lease=5.0,
+            beat=0.03,
+            drain=0.1,
+            window_messages=WINDOW,
+        )
+        self.world.model.said = lambda prompt: (
+            f"{digest(prompt)} re: {prompt.messages[-1][1]}"
+        )
         self.pulse = Pulse()
         self.members: list[Member] = []
         self.fuses: list[Fuse] = []  # of the dead, too
@@ -108,7 +124,9 @@ class Promise(RuleBasedStateMachine):
     async def _born(self) -> Member:
         fuse, stack = Fuse(self.pulse), AsyncExitStack()
         self.fuses.append(fuse)
-        instance = await stack.enter_async_context(self.world.instance(lambda ports: through(fuse, ports)))
+        instance = await stack.enter_async_context(
+            self.world.instance(lambda ports: through(fuse, ports))
+        )
         return Member(instance, fuse, stack)
 
     async def _flush(self) -> None:
@@ -141,7 +159,7 @@ class Promise(RuleBasedStateMachine):
 
         self.run(and_go_on())
 
-    # --- people ---------------------------------------------------------------------------------------------
+    # --- people ---------------------------------------------------------------
 
     @rule(number=MEMBERS, chat=CHATS, ada=st.booleans())
     def send(self, number: int, chat: str, ada: bool) -> None:
@@ -149,9 +167,15 @@ class Promise(RuleBasedStateMachine):
         inbound = self.world.message(f"m{len(self.sent)}", chat=chat, user=user)
         self.play(self._accept(number, inbound))
 
-    @rule(number=MEMBERS, chat=CHATS, text=st.sampled_from(["/stop", "/new", "/model test:other", "/history", " "]))
+    @rule(
+        number=MEMBERS,
+        chat=CHATS,
+        text=st.sampled_from(["/stop", "/new", "/model test:other", "/history", " "]),
+    )
     def command(self, number: int, chat: str, text: str) -> None:
-        inbound = self.world.message(text, chat=chat, user="ada" if chat == "room" else None)
+        inbound = self.world.message(
+            text, chat=chat, user="ada" if chat == "room" else None
+        )
         self.play(self._accept(number, inbound))
 
     @rule(number=MEMBERS, pick=PICKS)
@@ -159,15 +183,23 @@ class Promise(RuleBasedStateMachine):
         if self.sent:
             self.play(self._accept(number, self.sent[-1 - pick % len(self.sent)]))
 
-    @rule(number=MEMBERS, pick=PICKS, text=st.sampled_from(["edited", "edited again", None]))
+    @rule(
+        number=MEMBERS,
+        pick=PICKS,
+        text=st.sampled_from(["edited", "edited again", None]),
+    )
     def change(self, number: int, pick: int, text: str | None) -> None:
         if not self.sent:
             return
         old = self.sent[-1 - pick % len(self.sent)]
-        new = replace(old, change="edit", text=f"{old.text} {text}") if text else replace(old, change="delete")
+        new = (
+            replace(old, change="edit", text=f"{old.text} {text}")
+            if text
+            else replace(old, change="delete")
+        )
         self.play(self._accept(number, new))
 
-    # --- the model and operators ------------------------------------------------------------------------------
+    # --- the model and operators ----------------------------------------------
 
     @rule()
     def hold(self) -> None:
@@ -197,7 +229,7 @@ class Promise(RuleBasedStateMachine):
 
         self.play(store())
 
-    # --- faults -----------------------------------------------------------------------------------------------
+    # --- faults ---------------------------------------------------------------
 
     @rule(calls=st.integers(1, 12))
     def go_on(self, calls: int) -> None:
@@ -206,7 +238,9 @@ class Promise(RuleBasedStateMachine):
     async def _pass(self, calls: int) -> None:
         """Until so many calls were made, or nobody lives who could make one."""
         passing = asyncio.ensure_future(self.pulse.wait(calls))
-        while not passing.done() and not all(member.fuse.blown for member in self.members):
+        while not passing.done() and not all(
+            member.fuse.blown for member in self.members
+        ):
             await asyncio.wait({passing}, timeout=0.05)
         passing.cancel()
 
@@ -240,7 +274,7 @@ class Promise(RuleBasedStateMachine):
     def empty_redis(self) -> None:
         self.play(self._flush())
 
-    # --- the end ----------------------------------------------------------------------------------------------
+    # --- the end --------------------------------------------------------------
 
     def teardown(self) -> None:
         try:
@@ -266,7 +300,9 @@ class Promise(RuleBasedStateMachine):
     async def _restless(self) -> bool:
         connection = await connect(self.world.database_url)
         try:
-            is_open = await connection.fetchval("SELECT EXISTS (SELECT FROM turns WHERE state = 'open')")
+            is_open = await connection.fetchval(
+                "SELECT EXISTS (SELECT FROM turns WHERE state = 'open')"
+            )
         finally:
             await connection.close()
         busy = any(member.instance.engine._tasks.running for member in self.members)
@@ -275,7 +311,9 @@ class Promise(RuleBasedStateMachine):
     async def _end(self) -> None:
         for member in self.members:
             await member.die()
-        left = asyncio.all_tasks() - {asyncio.current_task()}  # of the dead: perhaps on their way to a store
+        left = asyncio.all_tasks() - {
+            asyncio.current_task()
+        }  # of the dead: perhaps on their way to a store
         for task in left:
             task.cancel()
         await asyncio.gather(*left, return_exceptions=True)
@@ -289,7 +327,10 @@ ORDINARY = settings(
     deadline=None,
     print_blob=True,
     database=None,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],  # real stores; a run is a story
+    suppress_health_check=[
+        HealthCheck.too_slow,
+        HealthCheck.data_too_large,
+    ],  # real stores; a run is a story
 )
 
 

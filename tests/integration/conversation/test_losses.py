@@ -1,4 +1,6 @@
-"""Redis may be empty, stale, frozen or gone: no answer changes. Postgres may go: nothing acknowledged is lost."""
+"""Redis may be empty, stale, frozen or gone: no answer changes. Postgres may go: nothing
+acknowledged is lost.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,9 @@ WHERE wait_event_type = 'Lock' AND query ~ '/\\* accept \\*/'
 """
 
 
-async def conversation(world: World, agent: Instance, turns: int = TURNS) -> list[tuple[tuple[str, str], ...]]:
+async def conversation(
+    world: World, agent: Instance, turns: int = TURNS
+) -> list[tuple[tuple[str, str], ...]]:
     """What the model was shown, turn by turn."""
     for number in range(turns):
         await world.ask(agent, f"message {number}")
@@ -36,11 +40,17 @@ async def conversation(world: World, agent: Instance, turns: int = TURNS) -> lis
 
 
 def expected(turns: int = TURNS) -> list[tuple[tuple[str, str], ...]]:
-    said = [pair for n in range(turns) for pair in (("user", f"message {n}"), ("assistant", f"re: message {n}"))]
+    said = [
+        pair
+        for n in range(turns)
+        for pair in (("user", f"message {n}"), ("assistant", f"re: message {n}"))
+    ]
     return [tuple(said[: 2 * n + 1]) for n in range(turns)]
 
 
-async def test_flushall_between_any_two_turns_changes_no_answer(database_url: str, own_redis: Valkey) -> None:
+async def test_flushall_between_any_two_turns_changes_no_answer(
+    database_url: str, own_redis: Valkey
+) -> None:
     world = World(database_url, own_redis.url)
     async with world.instance() as agent:
         for number in range(TURNS):
@@ -49,7 +59,9 @@ async def test_flushall_between_any_two_turns_changes_no_answer(database_url: st
         assert [prompt.messages for prompt in world.model.prompts] == expected()
 
 
-async def test_a_flood_of_flushall_changes_no_answer(database_url: str, own_redis: Valkey) -> None:
+async def test_a_flood_of_flushall_changes_no_answer(
+    database_url: str, own_redis: Valkey
+) -> None:
     world = World(database_url, own_redis.url)
 
     talking = True
@@ -66,7 +78,9 @@ async def test_a_flood_of_flushall_changes_no_answer(database_url: str, own_redi
     assert prompts == expected()
 
 
-async def test_redis_stopped_altogether_changes_no_answer(database_url: str, own_redis: Valkey) -> None:
+async def test_redis_stopped_altogether_changes_no_answer(
+    database_url: str, own_redis: Valkey
+) -> None:
     world = World(database_url, own_redis.url)
     async with world.instance() as agent:
         await world.ask(agent, "message 0")
@@ -77,15 +91,21 @@ async def test_redis_stopped_altogether_changes_no_answer(database_url: str, own
         assert [prompt.messages for prompt in world.model.prompts] == expected()
 
 
-async def test_an_instance_starts_without_redis(database_url: str, own_redis: Valkey) -> None:
+async def test_an_instance_starts_without_redis(
+    database_url: str, own_redis: Valkey
+) -> None:
     own_redis.kill()
     world = World(database_url, own_redis.url)
     async with world.instance() as agent:
         assert await conversation(world, agent, 3) == expected(3)
 
 
-async def test_a_frozen_redis_costs_its_deadline_and_then_nothing(database_url: str, own_redis: Valkey) -> None:
-    """After three silent answers Redis is left alone for a while instead of being waited for each time."""
+async def test_a_frozen_redis_costs_its_deadline_and_then_nothing(
+    database_url: str, own_redis: Valkey
+) -> None:
+    """After three silent answers Redis is left alone for a while instead of being waited
+    for each time.
+    """
     world = World(database_url, own_redis.url)
     async with world.instance() as agent:
         await world.ask(agent, "message 0")
@@ -113,7 +133,9 @@ async def test_a_stale_window_is_never_used(database_url: str, redis_url: str) -
 
 
 @pytest.mark.parametrize("garbage", [b"", b"\xff\xff", b"[]", b"\x93\xc4\x011\x01\x90"])
-async def test_garbage_in_redis_changes_no_answer(database_url: str, redis_url: str, garbage: bytes) -> None:
+async def test_garbage_in_redis_changes_no_answer(
+    database_url: str, redis_url: str, garbage: bytes
+) -> None:
     world = World(database_url, redis_url)
     async with world.instance() as agent:
         await world.ask(agent, "message 0")
@@ -137,7 +159,9 @@ async def own_world(postgres: Postgres, redis_url: str) -> AsyncIterator[World]:
     yield World(postgres.url("agent"), redis_url)
 
 
-async def test_nothing_acknowledged_is_lost_when_postgres_is_killed(postgres: Postgres, own_world: World) -> None:
+async def test_nothing_acknowledged_is_lost_when_postgres_is_killed(
+    postgres: Postgres, own_world: World
+) -> None:
     """Messages go on arriving while it is away; each is delivered again until it is durable."""
     world = own_world
     acknowledged = 0
@@ -154,21 +178,35 @@ async def test_nothing_acknowledged_is_lost_when_postgres_is_killed(postgres: Po
 
     async with world.instance() as agent:
         for round_ in range(3):
-            work = [asyncio.create_task(insist(agent, round_ * 20 + n)) for n in range(20)]
+            work = [
+                asyncio.create_task(insist(agent, round_ * 20 + n)) for n in range(20)
+            ]
             await asyncio.wait(work, return_when=asyncio.FIRST_COMPLETED)
             postgres.kill()
             postgres.start()
             await asyncio.gather(*work)
         async with agent.database.engine.connect() as connection, asyncio.timeout(30):
-            while await connection.scalar(text("SELECT count(*) FROM turns WHERE state = 'open'")):
+            while await connection.scalar(
+                text("SELECT count(*) FROM turns WHERE state = 'open'")
+            ):
                 await connection.commit()
-            rows = await connection.scalar(text("SELECT count(*) FROM messages WHERE role = 'user'"))
+            rows = await connection.scalar(
+                text("SELECT count(*) FROM messages WHERE role = 'user'")
+            )
             assert (acknowledged, rows) == (60, 60)
-            for promise in ("a message has one row", "every message is covered by exactly one answer"):
-                assert (promise, (await connection.execute(text(BROKEN[promise]))).all()) == (promise, [])
+            for promise in (
+                "a message has one row",
+                "every message is covered by exactly one answer",
+            ):
+                assert (
+                    promise,
+                    (await connection.execute(text(BROKEN[promise]))).all(),
+                ) == (promise, [])
 
 
-async def test_a_message_that_can_not_be_stored_is_not_acknowledged(postgres: Postgres, own_world: World) -> None:
+async def test_a_message_that_can_not_be_stored_is_not_acknowledged(
+    postgres: Postgres, own_world: World
+) -> None:
     async with own_world.instance() as agent:
         postgres.kill()
         with pytest.raises(StoreUnavailable, match="Nothing was stored"):
@@ -195,13 +233,17 @@ async def cancelled(probe: asyncpg.Connection[asyncpg.Record]) -> None:
             await asyncio.sleep(0)
 
 
-async def test_a_statement_that_an_administrator_cancels_is_tried_again(database_url: str, redis_url: str) -> None:
+async def test_a_statement_that_an_administrator_cancels_is_tried_again(
+    database_url: str, redis_url: str
+) -> None:
     """It is no fault of the message: that is stored and answered."""
     world = World(database_url, redis_url)
     async with world.instance() as agent:
         await world.ask(agent, "message 0")
         async with locked(world) as probe:
-            accepting = asyncio.create_task(agent.engine.accept(world.message("message 1")))
+            accepting = asyncio.create_task(
+                agent.engine.accept(world.message("message 1"))
+            )
             await cancelled(probe)
             await cancelled(probe)
         await accepting
@@ -211,7 +253,9 @@ async def test_a_statement_that_an_administrator_cancels_is_tried_again(database
 async def test_a_message_is_delivered_again_when_postgres_refuses_for_a_reason_of_its_own(
     database_url: str, redis_url: str
 ) -> None:
-    """A server's own limit on statements, or a table that is missing: nobody is told to write it differently."""
+    """A server's own limit on statements, or a table that is missing: nobody is told to
+    write it differently.
+    """
     world = World(database_url, redis_url)
     async with world.instance() as agent:
         await world.ask(agent, "message 0")
@@ -228,14 +272,22 @@ async def test_a_message_is_delivered_again_when_postgres_refuses_for_a_reason_o
 async def test_a_command_on_a_read_only_postgres_is_not_acknowledged(
     postgres: Postgres, own_world: World, command: str
 ) -> None:
-    """So it is after a failover. Once there is a primary the platform delivers it again, and it is obeyed."""
+    """So it is after a failover. Once there is a primary the platform delivers it again,
+    and it is obeyed.
+    """
     world, message = own_world, own_world.message(command)
     async with world.instance() as agent:
-        await postgres.execute("ALTER DATABASE agent SET default_transaction_read_only = on")
-        await postgres.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'agent'")
+        await postgres.execute(
+            "ALTER DATABASE agent SET default_transaction_read_only = on"
+        )
+        await postgres.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'agent'"
+        )
         with pytest.raises(StoreUnavailable, match="Nothing was stored"):
             await agent.engine.accept(message)
-        await postgres.execute("ALTER DATABASE agent RESET default_transaction_read_only")
+        await postgres.execute(
+            "ALTER DATABASE agent RESET default_transaction_read_only"
+        )
         await agent.engine.accept(message)
         await world.platform.until(lambda: world.platform.finished[message.turn_id] > 0)
 
@@ -259,8 +311,12 @@ async def test_what_is_no_fault_of_the_statement_is_the_stores(
                 await connection.execute(text(f"DO $$ BEGIN RAISE {code}; END $$"))
 
 
-async def test_a_value_that_the_driver_can_not_encode_is_no_fault_of_the_store(database_url: str) -> None:
+async def test_a_value_that_the_driver_can_not_encode_is_no_fault_of_the_store(
+    database_url: str,
+) -> None:
     async with open_database(database_url) as database:
         with pytest.raises(DBAPIError):
             async with reached(database) as connection:
-                await connection.execute(text("SELECT CAST(:number AS int)"), {"number": "seven"})
+                await connection.execute(
+                    text("SELECT CAST(:number AS int)"), {"number": "seven"}
+                )

@@ -25,7 +25,9 @@ FROM messages WHERE role = '{}' AND seq <= 2
 
 
 @pytest.fixture
-async def kept(world: World, agent: Instance) -> AsyncIterator[asyncpg.Connection[asyncpg.Record]]:
+async def kept(
+    world: World, agent: Instance
+) -> AsyncIterator[asyncpg.Connection[asyncpg.Record]]:
     """Two messages and their answers, as they should be."""
     await world.ask(agent, "one")
     await world.ask(agent, "two")
@@ -47,17 +49,23 @@ BREAKS = {
     "seq has no gaps": "DELETE FROM messages WHERE seq = 2",
     "nothing is left in progress": "UPDATE conversations SET asked = 5",
     "every turn is done": "UPDATE turns SET state = 'failed'",
-    "every answer stands on the platform once": _SEEN.replace("a.id::text", "a.id || 'x'"),
+    "every answer stands on the platform once": _SEEN.replace(
+        "a.id::text", "a.id || 'x'"
+    ),
     "what is sent again says that it may be a repeat": "UPDATE platform SET sends = 2",
 }
 
 
-async def test_kept_promises_are_not_broken(kept: asyncpg.Connection[asyncpg.Record]) -> None:
+async def test_kept_promises_are_not_broken(
+    kept: asyncpg.Connection[asyncpg.Record],
+) -> None:
     assert {} == await broken_promises(kept)
 
 
 @pytest.mark.parametrize("promise", [name for name in BROKEN if name != "no deadlock"])
-async def test_a_broken_promise_is_found(kept: asyncpg.Connection[asyncpg.Record], promise: str) -> None:
+async def test_a_broken_promise_is_found(
+    kept: asyncpg.Connection[asyncpg.Record], promise: str
+) -> None:
     """By its own question, whatever else is broken by it."""
     await kept.execute(BREAKS[promise])
     assert promise in await broken_promises(kept)

@@ -1,4 +1,6 @@
-"""Three instances on overlapping conversations, every message delivered up to four times, with kills and stalls."""
+"""Three instances on overlapping conversations, every message delivered up to four times,
+with kills and stalls.
+"""
 
 from __future__ import annotations
 
@@ -16,15 +18,21 @@ BEAT = 0.2
 
 
 class Crowd:
-    """People who write in a few chats, over a platform that repeats itself and members that come and go."""
+    """People who write in a few chats, over a platform that repeats itself and members that
+    come and go.
+    """
 
-    def __init__(self, group: Fleet, members: Sequence[Member], dice: random.Random) -> None:
+    def __init__(
+        self, group: Fleet, members: Sequence[Member], dice: random.Random
+    ) -> None:
         self._group, self._members, self._dice = group, list(members), dice
 
     async def write(self, chat: int, number: int) -> None:
         """Delivered one to four times, and again until somebody said that it is durable."""
         copies = self._dice.randint(1, 4)
-        verdicts = await asyncio.gather(*(self._deliver(chat, number) for _ in range(copies)))
+        verdicts = await asyncio.gather(
+            *(self._deliver(chat, number) for _ in range(copies))
+        )
         while not any(verdicts):
             verdicts = [await self._deliver(chat, number)]
 
@@ -32,7 +40,9 @@ class Crowd:
         member = self._dice.choice(self._members)
         try:
             async with asyncio.timeout(10 * LEASE):
-                return await member.deliver(f"chat {chat}", f"{number}", f"message {number}")
+                return await member.deliver(
+                    f"chat {chat}", f"{number}", f"message {number}"
+                )
         except (MemberGone, TimeoutError):
             return False
 
@@ -50,13 +60,22 @@ class Crowd:
 
 
 async def storm(
-    database_url: str, redis_url: str, *, seed: int, chats: int, messages: int, kills: int, stalls: int
+    database_url: str,
+    redis_url: str,
+    *,
+    seed: int,
+    chats: int,
+    messages: int,
+    kills: int,
+    stalls: int,
 ) -> dict[str, int]:
     """Returns the broken promises, and that nothing is missing."""
     print(f"seed {seed}")
     dice = random.Random(seed)
     async with fleet(database_url, redis_url) as group:
-        crowd = Crowd(group, [await group.spawn(lease=LEASE, beat=BEAT) for _ in range(3)], dice)
+        crowd = Crowd(
+            group, [await group.spawn(lease=LEASE, beat=BEAT) for _ in range(3)], dice
+        )
 
         async def talk() -> None:
             gate = asyncio.Semaphore(30)
@@ -76,17 +95,49 @@ async def storm(
         await asyncio.gather(talk(), trouble())
         await group.settle(deadline=60 * LEASE)
         broken = await broken_promises(group.probe)
-        rows = await group.probe.fetchval("SELECT count(*) FROM messages WHERE role = 'user'")
-        return broken if rows == messages else broken | {"messages missing": messages - rows}
+        rows = await group.probe.fetchval(
+            "SELECT count(*) FROM messages WHERE role = 'user'"
+        )
+        return (
+            broken
+            if rows == messages
+            else broken | {"messages missing": messages - rows}
+        )
 
 
-async def test_no_promise_breaks_in_a_small_storm(database_url: str, redis_url: str) -> None:
+async def test_no_promise_breaks_in_a_small_storm(
+    database_url: str, redis_url: str
+) -> None:
     seed = random.randrange(10**6)
-    assert await storm(database_url, redis_url, seed=seed, chats=12, messages=600, kills=4, stalls=3) == {}
+    assert (
+        await storm(
+            database_url,
+            redis_url,
+            seed=seed,
+            chats=12,
+            messages=600,
+            kills=4,
+            stalls=3,
+        )
+        == {}
+    )
 
 
 @pytest.mark.chaos
 @pytest.mark.timeout(1800)
-async def test_no_promise_breaks_in_a_large_storm(database_url: str, redis_url: str) -> None:
+async def test_no_promise_breaks_in_a_large_storm(
+    database_url: str, redis_url: str
+) -> None:
     seed = random.randrange(10**6)
-    assert await storm(database_url, redis_url, seed=seed, chats=200, messages=25_000, kills=60, stalls=40) == {}
+    assert (
+        await storm(
+            database_url,
+            redis_url,
+            seed=seed,
+            chats=200,
+            messages=25_000,
+            kills=60,
+            stalls=40,
+        )
+        == {}
+    )

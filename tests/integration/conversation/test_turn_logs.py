@@ -1,4 +1,6 @@
-"""One turn id runs through every line that a turn's work logs, and no line says what people wrote."""
+"""One turn id runs through every line that a turn's work logs, and no line says what people
+wrote.
+"""
 
 from __future__ import annotations
 
@@ -35,12 +37,17 @@ Lines = Callable[[], list[dict[str, object]]]
 def lines(capsys: pytest.CaptureFixture[str]) -> Iterator[Lines]:
     """Everything logged so far, at debug, as JSON; afterwards logging is as it was."""
     root = logging.getLogger()
-    handlers, levels = root.handlers[:], {name: logging.getLogger(name).level for name in (*OURS, "")}
+    handlers, levels = (
+        root.handlers[:],
+        {name: logging.getLogger(name).level for name in (*OURS, "")},
+    )
     configure_logging(Settings(log_level="debug", log_format="json"))
     written: list[dict[str, object]] = []
 
     def read() -> list[dict[str, object]]:
-        written.extend(json.loads(line) for line in capsys.readouterr().err.splitlines())
+        written.extend(
+            json.loads(line) for line in capsys.readouterr().err.splitlines()
+        )
         return written
 
     yield read
@@ -63,11 +70,18 @@ async def test_the_lines_of_a_turn_can_be_followed(world: World, lines: Lines) -
         await agent.engine.accept(ada)
         await world.platform.until(lambda: len(world.platform.finished) == 2)
     found = lines()
-    assert sorted(map(str, of_turn(found, ada.turn_id))) == ["accepted", "answered", "delivered", "duplicate"]
+    assert sorted(map(str, of_turn(found, ada.turn_id))) == [
+        "accepted",
+        "answered",
+        "delivered",
+        "duplicate",
+    ]
     assert of_turn(found, bob.turn_id) == ["accepted", "answered", "delivered"]
 
 
-async def test_messages_answered_together_name_the_turn_that_leads(world: World, lines: Lines) -> None:
+async def test_messages_answered_together_name_the_turn_that_leads(
+    world: World, lines: Lines
+) -> None:
     """Its lines are theirs: one line says which."""
     async with world.instance() as agent:
         world.model.hold()
@@ -80,14 +94,23 @@ async def test_messages_answered_together_name_the_turn_that_leads(world: World,
         await world.platform.until(lambda: world.platform.finished[third.turn_id] > 0)
     found = lines()
     together = [line for line in found if line["event"] == "answering together"]
-    assert [line["turns"] for line in together] == [[str(second.turn_id), str(third.turn_id)]]
-    assert of_turn(found, third.turn_id) == ["accepted", "answering together", "answered", "delivered"]
+    assert [line["turns"] for line in together] == [
+        [str(second.turn_id), str(third.turn_id)]
+    ]
+    assert of_turn(found, third.turn_id) == [
+        "accepted",
+        "answering together",
+        "answered",
+        "delivered",
+    ]
 
 
 async def test_whatever_fails_is_logged_with_its_turn_and_without_its_text(
     world: World, lines: Lines, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A library's lines and tracebacks included, at debug: nobody's words, and no line that belongs to nobody."""
+    """A library's lines and tracebacks included, at debug: nobody's words, and no line that
+    belongs to nobody.
+    """
 
     class Clumsy(PlatformReply):
         async def finish(self, text: str) -> Placed:
@@ -95,7 +118,12 @@ async def test_whatever_fails_is_logged_with_its_turn_and_without_its_text(
             raise RuntimeError("a fault")  # `text` is a local variable here
 
     def reply(
-        self: PlatformChannel, address: Address, placed: Placed | None, turn: UUID, *, repeat: bool = False
+        self: PlatformChannel,
+        address: Address,
+        placed: Placed | None,
+        turn: UUID,
+        *,
+        repeat: bool = False,
     ) -> PlatformReply:
         return Clumsy(Platform(), address, placed, turn, streams=False)
 
@@ -105,13 +133,20 @@ async def test_whatever_fails_is_logged_with_its_turn_and_without_its_text(
         await agent.engine.accept(message)
         await agent.engine.stop()
     found = lines()
-    assert of_turn(found, message.turn_id) == ["accepted", "answered", "sending", "not delivered"]
+    assert of_turn(found, message.turn_id) == [
+        "accepted",
+        "answered",
+        "sending",
+        "not delivered",
+    ]
     assert "RuntimeError: a fault" in str(found[-1]["exception"])
     assert [line for line in found if SECRET in json.dumps(line)] == []
     assert [line["event"] for line in found if "turn" not in line] == []
 
 
-async def test_what_the_model_was_told_is_not_logged(world: World, lines: Lines) -> None:
+async def test_what_the_model_was_told_is_not_logged(
+    world: World, lines: Lines
+) -> None:
     """An error inside the model's client has prompt and answer in its frames."""
 
     def fail(prompt: Prompt) -> str:
@@ -127,14 +162,25 @@ async def test_what_the_model_was_told_is_not_logged(world: World, lines: Lines)
     assert [line for line in found if SECRET in json.dumps(line)] == []
 
 
-async def test_a_token_of_the_database_is_in_no_line(world: World, lines: Lines) -> None:
+async def test_a_token_of_the_database_is_in_no_line(
+    world: World, lines: Lines
+) -> None:
     """It becomes known after logging began."""
     key = new_key()
-    async with open_database(world.database_url) as database, open_redis(world.redis_url) as pipe:
+    async with (
+        open_database(world.database_url) as database,
+        open_redis(world.redis_url) as pipe,
+    ):
         desk = ChannelDesk(database, pipe, lambda model: None)
-        await desk.set_credential("telegram", "token", "123456:AAtoken", OPERATOR, Secrets([key]))
+        await desk.set_credential(
+            "telegram", "token", "123456:AAtoken", OPERATOR, Secrets([key])
+        )
     await with_stored_credentials(
-        Settings(_env_file=None, database_url=SecretStr(world.database_url), encryption_keys=[SecretStr(key)])
+        Settings(
+            _env_file=None,
+            database_url=SecretStr(world.database_url),
+            encryption_keys=[SecretStr(key)],
+        )
     )
     logging.getLogger("some.library").warning("GET /bot123456:AAtoken/getMe")
     assert ["GET /bot***/getMe"] == [line["event"] for line in lines()]
@@ -155,7 +201,12 @@ async def test_shared_work_belongs_to_no_turn() -> None:
 
 async def test_an_error_of_sql_does_not_repeat_what_people_said(world: World) -> None:
     """Errors are logged, and the driver's would show the values of the statement."""
-    async with open_database(world.database_url) as database, database.engine.connect() as connection:
+    async with (
+        open_database(world.database_url) as database,
+        database.engine.connect() as connection,
+    ):
         with pytest.raises(DBAPIError) as raised:
-            await connection.execute(text("SELECT :said FROM nowhere"), {"said": SECRET})
+            await connection.execute(
+                text("SELECT :said FROM nowhere"), {"said": SECRET}
+            )
     assert SECRET not in str(raised.value)

@@ -1,4 +1,6 @@
-"""Processes that reserve and settle at once on one Postgres and are killed at random: no budget is ever exceeded."""
+"""Processes that reserve and settle at once on one Postgres and are killed at random: no
+budget is ever exceeded.
+"""
 
 from __future__ import annotations
 
@@ -64,18 +66,33 @@ class Ledger:
         self.events += 1
         event = json.loads(line)
         if "granted" in event:
-            call = Call(event["author"], event["channel"], event["tokens"], Decimal(event["usd"]))
+            call = Call(
+                event["author"],
+                event["channel"],
+                event["tokens"],
+                Decimal(event["usd"]),
+            )
             self.calls[UUID(event["granted"])] = call
         elif "used" in event:
             call = self.calls[UUID(event["used"])]
-            call.tokens, call.usd, call.made = event["tokens"], Decimal(event["usd"]), True
+            call.tokens, call.usd, call.made = (
+                event["tokens"],
+                Decimal(event["usd"]),
+                True,
+            )
         else:
             self.refused += 1
 
     def spent(self, scope: str, subject: str) -> tuple[int, Decimal]:
-        """At most so much was really used, tokens and USD: calls that nobody knows the end of took all they could."""
-        calls = [call for call in self.calls.values() if subject == getattr(call, scope)]
-        return sum(call.tokens for call in calls), sum((call.usd for call in calls), Decimal(0))
+        """At most so much was really used, tokens and USD: calls that nobody knows the end
+        of took all they could.
+        """
+        calls = [
+            call for call in self.calls.values() if subject == getattr(call, scope)
+        ]
+        return sum(call.tokens for call in calls), sum(
+            (call.usd for call in calls), Decimal(0)
+        )
 
 
 @dataclass
@@ -105,13 +122,21 @@ class Town:
 
     async def _one_process(self, seed: int, calls: int, *, first: bool) -> None:
         spec = {
-            "database_url": self.database_url, "redis_url": self.redis_url,
-            "people": PEOPLE, "channels": CHANNELS, "calls": calls, "seed": seed,
-        }  # fmt: skip
+            "database_url": self.database_url,
+            "redis_url": self.redis_url,
+            "people": PEOPLE,
+            "channels": CHANNELS,
+            "calls": calls,
+            "seed": seed,
+        }
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "tests.support.fleet.spender", json.dumps(spec),
-            stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
-        )  # fmt: skip
+            sys.executable,
+            "-m",
+            "tests.support.fleet.spender",
+            json.dumps(spec),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+        )
         assert process.stdin is not None
         assert process.stdout is not None
         alive = True
@@ -126,7 +151,9 @@ class Town:
                     process.kill()
                     alive = False
                     async with self._killing:
-                        await self.probe.execute(CUT_OFF)  # the others lose an answer of Postgres at the same moment
+                        await self.probe.execute(
+                            CUT_OFF
+                        )  # the others lose an answer of Postgres at the same moment
         finally:
             with suppress(ProcessLookupError):
                 process.kill()
@@ -134,22 +161,29 @@ class Town:
 
 
 @asynccontextmanager
-async def town(database_url: str, redis_url: str, calls: int, kills: int, seed: int) -> AsyncIterator[Town]:
+async def town(
+    database_url: str, redis_url: str, calls: int, kills: int, seed: int
+) -> AsyncIterator[Town]:
     chance = random.Random(seed)
     probe = await connect(database_url)
     try:
-        moments = sorted(chance.sample(range(100, calls), kills))  # there are more events than calls
+        moments = sorted(
+            chance.sample(range(100, calls), kills)
+        )  # there are more events than calls
         yield Town(database_url, redis_url, probe, Ledger(moments), seed)
     finally:
         await probe.close()
 
 
 async def set_budgets(probe: asyncpg.Connection[asyncpg.Record], calls: int) -> None:
-    """About half of all calls fit: each person and each channel has too little, in tokens, in dollars or in both."""
+    """About half of all calls fit: each person and each channel has too little, in tokens,
+    in dollars or in both.
+    """
     every = calls * MOST * 3 // 8  # tokens that all calls together would use
     await probe.execute(HIGH_WATER)
     await probe.executemany(
-        "INSERT INTO users (id, person_id, channel_type, channel_user_id) VALUES ($1, $1, 'discord', $2)",
+        "INSERT INTO users (id, person_id, channel_type, channel_user_id) VALUES "
+        "($1, $1, 'discord', $2)",
         [[UUID(person), person] for person in PEOPLE],
     )
     each, own = every // len(PEOPLE), every // len(PEOPLE) // 2
@@ -189,7 +223,9 @@ GROUP BY d.scope, d.subject, b.tokens, b.usd
 """
 
 
-async def overspent(probe: asyncpg.Connection[asyncpg.Record], ledger: Ledger) -> list[tuple[object, ...]]:
+async def overspent(
+    probe: asyncpg.Connection[asyncpg.Record], ledger: Ledger
+) -> list[tuple[object, ...]]:
     """Who really used more than they might, or had more granted at any moment."""
     found: list[tuple[object, ...]] = []
     for row in await probe.fetch(LIMITS):
@@ -201,14 +237,38 @@ async def overspent(probe: asyncpg.Connection[asyncpg.Record], ledger: Ledger) -
     return found
 
 
-async def wrongly_counted(probe: asyncpg.Connection[asyncpg.Record], ledger: Ledger) -> list[tuple[object, ...]]:
+async def wrongly_counted(
+    probe: asyncpg.Connection[asyncpg.Record], ledger: Ledger
+) -> list[tuple[object, ...]]:
     """Days whose sum is not what was settled and what never was. Both are exact."""
-    rows = {row["id"]: row for row in await probe.fetch("SELECT id, person, channel, tokens FROM budget_reservations")}
-    unmade = [identifier for identifier, call in ledger.calls.items() if identifier not in rows and not call.made]
-    found: list[tuple[object, ...]] = [("settled, but never made", identifier) for identifier in unmade]
-    settled = Ledger([], {identifier: call for identifier, call in ledger.calls.items() if identifier not in rows})
+    rows = {
+        row["id"]: row
+        for row in await probe.fetch(
+            "SELECT id, person, channel, tokens FROM budget_reservations"
+        )
+    }
+    unmade = [
+        identifier
+        for identifier, call in ledger.calls.items()
+        if identifier not in rows and not call.made
+    ]
+    found: list[tuple[object, ...]] = [
+        ("settled, but never made", identifier) for identifier in unmade
+    ]
+    settled = Ledger(
+        [],
+        {
+            identifier: call
+            for identifier, call in ledger.calls.items()
+            if identifier not in rows
+        },
+    )
     for row in await probe.fetch(LIMITS):
-        aside = sum(left["tokens"] for left in rows.values() if left[row["scope"]] == row["subject"])
+        aside = sum(
+            left["tokens"]
+            for left in rows.values()
+            if left[row["scope"]] == row["subject"]
+        )
         expected = settled.spent(row["scope"], row["subject"])[0] + aside
         if row["counted"] != expected:
             found.append((row["scope"], row["subject"], row["counted"], expected))
@@ -216,7 +276,9 @@ async def wrongly_counted(probe: asyncpg.Connection[asyncpg.Record], ledger: Led
 
 
 @pytest.mark.timeout(1800)  # processes start slowly on a busy machine
-@pytest.mark.parametrize(("calls", "kills"), [(2000, 3), pytest.param(50_000, 40, marks=pytest.mark.chaos)])
+@pytest.mark.parametrize(
+    ("calls", "kills"), [(2000, 3), pytest.param(50_000, 40, marks=pytest.mark.chaos)]
+)
 async def test_nobody_uses_more_than_their_budget_however_many_processes_are_killed(
     database_url: str, redis_url: str, calls: int, kills: int
 ) -> None:
@@ -227,7 +289,10 @@ async def test_nobody_uses_more_than_their_budget_however_many_processes_are_kil
         await set_budgets(probe, calls)
         await all_of_them.spend(calls)
         unsettled = await probe.fetchval("SELECT count(*) FROM budget_reservations")
-        print(f"{ledger.asked} asked, {len(ledger.calls)} granted, {ledger.kills} kills, {unsettled} never settled")
+        print(
+            f"{ledger.asked} asked, {len(ledger.calls)} granted, {ledger.kills} "
+            f"kills, {unsettled} never settled"
+        )
         assert await overspent(probe, ledger) == []
         assert await wrongly_counted(probe, ledger) == []
     assert ledger.kills == kills

@@ -28,7 +28,9 @@ MODEL = "test:model"
 def worst(model: str, prompt: Prompt) -> Usage:
     """100 tokens and a cent, unless the prompt says otherwise."""
     tokens = int(prompt.system or 100)
-    return Usage(model, tokens, 0, None if model == "test:unpriced" else Decimal(tokens) / 10_000)
+    return Usage(
+        model, tokens, 0, None if model == "test:unpriced" else Decimal(tokens) / 10_000
+    )
 
 
 @dataclass
@@ -40,17 +42,34 @@ class Shop:
     control: RedisControl
     database: Database
 
-    async def set(self, scope: str, subject: str, tokens: int | None = None, usd: str | None = None) -> None:
-        await self.desk.set(scope, subject, tokens, Decimal(usd) if usd else None, OPERATOR)  # type: ignore[arg-type]
+    async def set(
+        self,
+        scope: str,
+        subject: str,
+        tokens: int | None = None,
+        usd: str | None = None,
+    ) -> None:
+        await self.desk.set(
+            scope,  # type: ignore[arg-type]
+            subject,
+            tokens,
+            Decimal(usd) if usd else None,
+            OPERATOR,
+        )
         await self.control.observe(0)
 
-    async def reserve(self, tokens: int = 100, *, author: UUID = ADA, channel: str = "test") -> UUID | None:
-        return await self.budgets.reserve(channel, author, MODEL, Prompt(str(tokens), ()))
+    async def reserve(
+        self, tokens: int = 100, *, author: UUID = ADA, channel: str = "test"
+    ) -> UUID | None:
+        return await self.budgets.reserve(
+            channel, author, MODEL, Prompt(str(tokens), ())
+        )
 
     async def used(self) -> dict[str, tuple[int, str]]:
         """Tokens and USD by subject."""
         return {
-            view.accounts or view.subject: (view.used_tokens, f"{view.used_usd:.4f}") for view in await self.desk.list()
+            view.accounts or view.subject: (view.used_tokens, f"{view.used_usd:.4f}")
+            for view in await self.desk.list()
         }
 
 
@@ -59,7 +78,12 @@ async def shop(database_url: str, redis_url: str) -> AsyncIterator[Shop]:
     async with open_database(database_url) as database, open_redis(redis_url) as pipe:
         control = RedisControl(database, pipe)
         await control.start()
-        yield Shop(PostgresBudgets(database, control, worst), BudgetDesk(database, pipe), control, database)
+        yield Shop(
+            PostgresBudgets(database, control, worst),
+            BudgetDesk(database, pipe),
+            control,
+            database,
+        )
 
 
 @pytest.fixture
@@ -68,13 +92,19 @@ async def people(database_url: str) -> None:
         database_url,
         "INSERT INTO users (id, person_id, channel_type, channel_user_id)"
         " VALUES ($1, $1, 'test', 'ada'), ($2, $2, 'test', 'bob')",
-        ADA, BOB,
-    )  # fmt: skip
-    await run(database_url, "INSERT INTO channel_configs (id, channel_type) VALUES (gen_random_uuid(), 'test')")
+        ADA,
+        BOB,
+    )
+    await run(
+        database_url,
+        "INSERT INTO channel_configs (id, channel_type) VALUES (gen_random_uuid(), 'test')",
+    )
 
 
 @pytest.fixture
-async def open_shop(database_url: str, redis_url: str, people: None) -> AsyncIterator[Shop]:
+async def open_shop(
+    database_url: str, redis_url: str, people: None
+) -> AsyncIterator[Shop]:
     async with shop(database_url, redis_url) as one:
         yield one
 
@@ -89,12 +119,16 @@ def used(tokens: int, usd: str | None = "0") -> Usage:
     return Usage(MODEL, tokens, 0, Decimal(usd) if usd is not None else None)
 
 
-async def test_without_a_budget_nothing_is_set_aside(open_shop: Shop, database_url: str) -> None:
+async def test_without_a_budget_nothing_is_set_aside(
+    open_shop: Shop, database_url: str
+) -> None:
     assert await open_shop.reserve(10**12) is None
     assert await run(database_url, "SELECT FROM budget_days") == []
 
 
-async def test_a_budget_that_is_set_holds_from_the_next_epoch_on(open_shop: Shop) -> None:
+async def test_a_budget_that_is_set_holds_from_the_next_epoch_on(
+    open_shop: Shop,
+) -> None:
     assert await open_shop.reserve() is None
     await open_shop.set("person", "test:ada", tokens=99)
     assert "Your budget for today (99 tokens)" in await refusal(open_shop)
@@ -103,7 +137,9 @@ async def test_a_budget_that_is_set_holds_from_the_next_epoch_on(open_shop: Shop
     assert await open_shop.reserve() is None
 
 
-async def test_what_is_set_aside_counts_until_what_was_used_is_known(open_shop: Shop) -> None:
+async def test_what_is_set_aside_counts_until_what_was_used_is_known(
+    open_shop: Shop,
+) -> None:
     await open_shop.set("person", "test:ada", tokens=250, usd="1")
     first = await open_shop.reserve(100)
     await open_shop.reserve(100)
@@ -115,7 +151,9 @@ async def test_what_is_set_aside_counts_until_what_was_used_is_known(open_shop: 
     await refusal(open_shop, 1)
 
 
-async def test_a_cost_that_stays_unknown_counts_as_it_was_feared(open_shop: Shop) -> None:
+async def test_a_cost_that_stays_unknown_counts_as_it_was_feared(
+    open_shop: Shop,
+) -> None:
     await open_shop.set("person", "test:ada", tokens=1000)
     reservation = await open_shop.reserve(100)
     assert reservation is not None
@@ -138,7 +176,10 @@ async def test_a_call_fits_under_all_budgets_or_counts_in_none(open_shop: Shop) 
     await open_shop.reserve(100)
     assert "This channel's budget" in await refusal(open_shop)
     assert "This channel's budget" in await refusal(open_shop, author=BOB)
-    assert await open_shop.used() == {"test:ada": (100, "0.0100"), "test": (100, "0.0100")}
+    assert await open_shop.used() == {
+        "test:ada": (100, "0.0100"),
+        "test": (100, "0.0100"),
+    }
 
 
 async def test_a_budget_for_each_binds_everyone_who_has_no_own(open_shop: Shop) -> None:
@@ -156,13 +197,17 @@ async def test_money_is_counted_exactly(open_shop: Shop) -> None:
     assert "(0.03 USD)" in await refusal(open_shop, 1)
 
 
-async def test_a_budget_in_dollars_can_not_be_kept_without_a_price(open_shop: Shop) -> None:
+async def test_a_budget_in_dollars_can_not_be_kept_without_a_price(
+    open_shop: Shop,
+) -> None:
     await open_shop.set("channel", "test", usd="100")
     with pytest.raises(Refused, match="the price of test:unpriced is not known"):
         await open_shop.budgets.reserve("test", ADA, "test:unpriced", Prompt("", ()))
 
 
-async def test_accounts_of_one_person_share_a_budget(open_shop: Shop, database_url: str) -> None:
+async def test_accounts_of_one_person_share_a_budget(
+    open_shop: Shop, database_url: str
+) -> None:
     await run(database_url, "UPDATE users SET person_id = $1", ADA)
     await open_shop.set("person", "test:bob", tokens=150)
     assert await open_shop.reserve(100, author=ADA)
@@ -176,7 +221,9 @@ async def test_a_new_day_begins_at_nothing(open_shop: Shop, database_url: str) -
     await run(database_url, "UPDATE budget_reservations SET day = day - 1")
     assert await open_shop.reserve(100)
     assert yesterdays is not None
-    await open_shop.budgets.settle(yesterdays, used(0))  # gives back to the day it was taken from
+    await open_shop.budgets.settle(
+        yesterdays, used(0)
+    )  # gives back to the day it was taken from
     days = await run(database_url, "SELECT tokens FROM budget_days ORDER BY day")
     assert [row["tokens"] for row in days] == [0, 100]
 
@@ -195,15 +242,27 @@ async def test_a_statement_that_runs_twice_counts_once(open_shop: Shop) -> None:
     assert await open_shop.used() == {"test:ada": (200, "0.0200")}
 
 
-async def test_a_large_call_in_the_same_statement_takes_nothing_from_a_small_one(open_shop: Shop) -> None:
+async def test_a_large_call_in_the_same_statement_takes_nothing_from_a_small_one(
+    open_shop: Shop,
+) -> None:
     await open_shop.set("channel", "test", tokens=100)
     calls = [open_shop.reserve(tokens) for tokens in (1000, 60, 1000, 40, 1000)]
     verdicts = await asyncio.gather(*calls, return_exceptions=True)
-    assert [isinstance(verdict, UUID) for verdict in verdicts] == [False, True, False, True, False]
+    assert [isinstance(verdict, UUID) for verdict in verdicts] == [
+        False,
+        True,
+        False,
+        True,
+        False,
+    ]
 
 
 async def view_of(shop: Shop, subject: str) -> BudgetView:
-    return next(view for view in await shop.desk.list() if subject in (view.accounts, view.subject))
+    return next(
+        view
+        for view in await shop.desk.list()
+        if subject in (view.accounts, view.subject)
+    )
 
 
 async def test_it_is_shown_which_calls_are_under_way_and_which_were_never_settled(
@@ -214,12 +273,17 @@ async def test_it_is_shown_which_calls_are_under_way_and_which_were_never_settle
     dead, done, _, _ = [await open_shop.reserve(tokens) for tokens in (1, 20, 300, 400)]
     assert done is not None
     await open_shop.budgets.settle(done, used(5, "0.0005"))
-    await run(database_url, "UPDATE budget_reservations SET made_at = now() - interval '181 s' WHERE id = $1", dead)
+    await run(
+        database_url,
+        "UPDATE budget_reservations SET made_at = now() - interval '181 s' WHERE id = $1",
+        dead,
+    )
     for subject in ("test:ada", "test"):
         view = await view_of(open_shop, subject)
         assert (view.under_way, view.unsettled) == (
-            Aside(2, 700, Decimal("0.07")), Aside(1, 1, Decimal("0.0001")),
-        )  # fmt: skip
+            Aside(2, 700, Decimal("0.07")),
+            Aside(1, 1, Decimal("0.0001")),
+        )
         assert (view.used_tokens, view.settled) == (706, (5, Decimal("0.0005")))
 
 
@@ -230,47 +294,74 @@ async def test_what_nobody_settled_within_a_day_stays_counted_and_its_row_goes(
     old, young = await open_shop.reserve(100), await open_shop.reserve(10)
     assert old is not None
     assert young is not None
-    await run(database_url, "UPDATE budget_reservations SET made_at = now() - interval '25 hours' WHERE id = $1", old)
+    await run(
+        database_url,
+        "UPDATE budget_reservations SET made_at = now() - interval '25 hours' WHERE id = $1",
+        old,
+    )
     await tidy(open_shop.database)
-    assert [row["id"] for row in await run(database_url, "SELECT id FROM budget_reservations")] == [young]
+    assert [
+        row["id"]
+        for row in await run(database_url, "SELECT id FROM budget_reservations")
+    ] == [young]
     await open_shop.budgets.settle(old, used(0))  # too late: it gives nothing back
     assert await open_shop.used() == {"test:ada": (110, "0.0110")}
     await open_shop.budgets.settle(young, used(0))
     assert await open_shop.used() == {"test:ada": (100, "0.0100")}
 
 
-async def test_days_are_kept_for_ninety_days(open_shop: Shop, database_url: str) -> None:
+async def test_days_are_kept_for_ninety_days(
+    open_shop: Shop, database_url: str
+) -> None:
     await run(
         database_url,
-        "INSERT INTO budget_days (scope, subject, day) SELECT 'channel', 'test', (now() AT TIME ZONE 'UTC')::date - n"
+        "INSERT INTO budget_days (scope, subject, day) SELECT 'channel', 'test', "
+        "(now() AT TIME ZONE 'UTC')::date - n"
         " FROM generate_series(0, 100) n",
     )
     await tidy(open_shop.database)
-    [kept] = await run(database_url, "SELECT count(*), max(day) - min(day) AS days FROM budget_days")
+    [kept] = await run(
+        database_url, "SELECT count(*), max(day) - min(day) AS days FROM budget_days"
+    )
     assert (kept["count"], kept["days"]) == (91, 90)
 
 
-async def test_amounts_smaller_than_what_is_stored_are_rounded_up(open_shop: Shop) -> None:
+async def test_amounts_smaller_than_what_is_stored_are_rounded_up(
+    open_shop: Shop,
+) -> None:
     """Else a budget would let through a little more than itself."""
     await open_shop.set("person", "test:ada", usd="0.00000003")
     tiny = PostgresBudgets(
-        open_shop.database, open_shop.control, lambda model, prompt: Usage(model, 1, 0, Decimal("0.0000000101"))
+        open_shop.database,
+        open_shop.control,
+        lambda model, prompt: Usage(model, 1, 0, Decimal("0.0000000101")),
     )
     assert await tiny.reserve("test", ADA, MODEL, Prompt("", ()))
     with pytest.raises(Refused):
         await tiny.reserve("test", ADA, MODEL, Prompt("", ()))
 
 
-async def race(database_url: str, redis_url: str, *, instances: int, calls: int, budget: int) -> tuple[int, int]:
-    """Calls of 1 to 10 tokens on all instances at once, each settled with a part. Counted and really used."""
+async def race(
+    database_url: str, redis_url: str, *, instances: int, calls: int, budget: int
+) -> tuple[int, int]:
+    """Calls of 1 to 10 tokens on all instances at once, each settled with a part. Counted
+    and really used.
+    """
     async with AsyncExitStack() as stack:
-        shops = [await stack.enter_async_context(shop(database_url, redis_url)) for _ in range(instances)]
+        shops = [
+            await stack.enter_async_context(shop(database_url, redis_url))
+            for _ in range(instances)
+        ]
         await shops[0].set("channel", "test", tokens=budget)
         await shops[0].set("person", "*", tokens=budget * 2 // 3)
         for one in shops:
             await one.control.observe(0)
-        spent = await asyncio.gather(*(_spend(shops[n % instances], n) for n in range(calls)))
-        counted = await run(database_url, "SELECT tokens FROM budget_days WHERE scope = 'channel'")
+        spent = await asyncio.gather(
+            *(_spend(shops[n % instances], n) for n in range(calls))
+        )
+        counted = await run(
+            database_url, "SELECT tokens FROM budget_days WHERE scope = 'channel'"
+        )
     return counted[0]["tokens"], sum(spent)
 
 
@@ -288,18 +379,26 @@ async def _spend(shop: Shop, number: int) -> int:
 
 
 @pytest.mark.parametrize(
-    ("instances", "calls"), [(3, 600), pytest.param(8, 50_000, marks=[pytest.mark.chaos, pytest.mark.timeout(1800)])]
+    ("instances", "calls"),
+    [
+        (3, 600),
+        pytest.param(8, 50_000, marks=[pytest.mark.chaos, pytest.mark.timeout(1800)]),
+    ],
 )
 async def test_reservations_of_all_instances_at_once_never_exceed_the_budget(
     database_url: str, redis_url: str, people: None, instances: int, calls: int
 ) -> None:
-    counted, spent = await race(database_url, redis_url, instances=instances, calls=calls, budget=calls)
+    counted, spent = await race(
+        database_url, redis_url, instances=instances, calls=calls, budget=calls
+    )
     assert counted == spent
     assert spent <= calls
-    assert spent > calls // 2  # … and most of it could be used, though all asked at once
+    assert (
+        spent > calls // 2
+    )  # … and most of it could be used, though all asked at once
 
 
-# --- what an operator may say -----------------------------------------------------------------------------
+# --- what an operator may say -------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -314,7 +413,13 @@ async def test_reservations_of_all_instances_at_once_never_exceed_the_budget(
     ],
 )
 async def test_what_can_not_be_is_refused_and_nothing_is_written(
-    open_shop: Shop, database_url: str, scope: str, subject: str, tokens: int | None, usd: str | None, sentence: str
+    open_shop: Shop,
+    database_url: str,
+    scope: str,
+    subject: str,
+    tokens: int | None,
+    usd: str | None,
+    sentence: str,
 ) -> None:
     with pytest.raises(Rejected, match=sentence):
         await open_shop.set(scope, subject, tokens, usd)
@@ -322,15 +427,29 @@ async def test_what_can_not_be_is_refused_and_nothing_is_written(
     assert await run(database_url, "SELECT FROM audit_log") == []
 
 
-async def test_a_change_is_in_the_log_with_before_and_after(open_shop: Shop, database_url: str) -> None:
+async def test_a_change_is_in_the_log_with_before_and_after(
+    open_shop: Shop, database_url: str
+) -> None:
     await open_shop.set("channel", "test", tokens=10)
     await open_shop.set("channel", "test", tokens=10)  # is so already
     await open_shop.set("channel", "test", tokens=20, usd="1.50")
-    rows = await run(database_url, "SELECT actor, action, subject, before, after FROM audit_log ORDER BY id")
+    rows = await run(
+        database_url,
+        "SELECT actor, action, subject, before, after FROM audit_log ORDER BY id",
+    )
     assert [tuple(row) for row in rows] == [
-        ("grace", "budget.set", "budget:channel:test", None, '{"usd": null, "tokens": 10}'),
         (
-            "grace", "budget.set", "budget:channel:test",
-            '{"usd": null, "tokens": 10}', '{"usd": "1.5", "tokens": 20}',
+            "grace",
+            "budget.set",
+            "budget:channel:test",
+            None,
+            '{"usd": null, "tokens": 10}',
         ),
-    ]  # fmt: skip
+        (
+            "grace",
+            "budget.set",
+            "budget:channel:test",
+            '{"usd": null, "tokens": 10}',
+            '{"usd": "1.5", "tokens": 20}',
+        ),
+    ]

@@ -1,4 +1,6 @@
-"""Rate limits over real stores: who may speak, who hears why not, and what happens when Redis forgets or is gone."""
+"""Rate limits over real stores: who may speak, who hears why not, and what happens when
+Redis forgets or is gone.
+"""
 
 from __future__ import annotations
 
@@ -45,7 +47,12 @@ class Member:
 
     async def admits(self, times: int, *, user: str = "ada", chat: str = "ada") -> int:
         """How many of so many messages pass, one after the other."""
-        return sum([await self.limiter.judge(message(user=user, chat=chat)) is None for _ in range(times)])
+        return sum(
+            [
+                await self.limiter.judge(message(user=user, chat=chat)) is None
+                for _ in range(times)
+            ]
+        )
 
 
 async def redis_time(member: Member) -> float:
@@ -54,27 +61,44 @@ async def redis_time(member: Member) -> float:
 
 
 PATIENCE = 10.0
-"""Seconds for a round trip: here it is asked what Redis says, not what is done when a busy machine makes it late."""
+"""Seconds for a round trip: here it is asked what Redis says, not what is done when a busy
+machine makes it late.
+"""
 
 
 @asynccontextmanager
 async def member(
-    database_url: str, redis_url: str, per_person: Limit | None = None, clock: Callable[[], float] | None = None
+    database_url: str,
+    redis_url: str,
+    per_person: Limit | None = None,
+    clock: Callable[[], float] | None = None,
 ) -> AsyncIterator[Member]:
     now = [0.0]
-    async with open_database(database_url) as database, open_redis(redis_url, deadline=PATIENCE) as pipe:
+    async with (
+        open_database(database_url) as database,
+        open_redis(redis_url, deadline=PATIENCE) as pipe,
+    ):
         control = RedisControl(database, pipe)
         await control.start()
-        limiter = RedisLimiter(database, pipe, control, per_person, clock or (lambda: now[0]))
+        limiter = RedisLimiter(
+            database, pipe, control, per_person, clock or (lambda: now[0])
+        )
         yield Member(limiter, control, database, pipe, now)
 
 
-async def test_all_instances_together_admit_exactly_the_limit_at_once(database_url: str, redis_url: str) -> None:
+async def test_all_instances_together_admit_exactly_the_limit_at_once(
+    database_url: str, redis_url: str
+) -> None:
     async with AsyncExitStack() as stack:
         members = [
-            await stack.enter_async_context(member(database_url, redis_url, Limit(60, 86_400))) for _ in range(8)
+            await stack.enter_async_context(
+                member(database_url, redis_url, Limit(60, 86_400))
+            )
+            for _ in range(8)
         ]
-        verdicts = await asyncio.gather(*(m.limiter.judge(message()) for m in members for _ in range(25)))
+        verdicts = await asyncio.gather(
+            *(m.limiter.judge(message()) for m in members for _ in range(25))
+        )
     assert sum(verdict is None for verdict in verdicts) == 60
     assert sum(verdict is not None and verdict.tell for verdict in verdicts) == 1
 
@@ -83,17 +107,24 @@ async def test_all_instances_together_admit_exactly_the_limit_at_once(database_u
 async def test_eight_clients_are_never_above_the_ideal_and_at_most_one_below(
     database_url: str, redis_url: str, seconds: int
 ) -> None:
-    """After every round, in which all that is free is taken. The ideal is computed from Redis's own clock."""
+    """After every round, in which all that is free is taken. The ideal is computed from
+    Redis's own clock.
+    """
     limit = Limit(400, 10)
     async with AsyncExitStack() as stack:
         members = [
-            await stack.enter_async_context(member(database_url, redis_url, limit, time.monotonic)) for _ in range(8)
+            await stack.enter_async_context(
+                member(database_url, redis_url, limit, time.monotonic)
+            )
+            for _ in range(8)
         ]
         began = ended = await redis_time(members[0])
         begun = passed = 0.0
         while ended - began < seconds:
             asked = await redis_time(members[0])
-            verdicts = await asyncio.gather(*(m.limiter.judge(message()) for m in members for _ in range(64)))
+            verdicts = await asyncio.gather(
+                *(m.limiter.judge(message()) for m in members for _ in range(64))
+            )
             passed += sum(verdict is None for verdict in verdicts)
             ended = await redis_time(members[0])
             begun = begun or ended  # the first message came before
@@ -101,7 +132,9 @@ async def test_eight_clients_are_never_above_the_ideal_and_at_most_one_below(
             assert passed >= limit.count + (asked - begun) / limit.interval - 1
 
 
-async def test_the_waiting_time_is_that_of_one_interval(database_url: str, redis_url: str) -> None:
+async def test_the_waiting_time_is_that_of_one_interval(
+    database_url: str, redis_url: str
+) -> None:
     async with member(database_url, redis_url, Limit(2, 3600)) as one:
         await one.admits(2)
         limited = await one.limiter.judge(message())
@@ -110,8 +143,12 @@ async def test_the_waiting_time_is_that_of_one_interval(database_url: str, redis
     assert 1700 < limited.wait <= 1800
 
 
-async def test_a_message_counts_in_all_its_limits_or_in_none(database_url: str, redis_url: str) -> None:
-    await set_channel(database_url, user_limit="3/hour", chat_limit="5/hour", channel_limit="7/hour")
+async def test_a_message_counts_in_all_its_limits_or_in_none(
+    database_url: str, redis_url: str
+) -> None:
+    await set_channel(
+        database_url, user_limit="3/hour", chat_limit="5/hour", channel_limit="7/hour"
+    )
     async with member(database_url, redis_url) as one:
         assert await one.admits(9, user="ada", chat="room") == 3
         assert await one.admits(9, user="bob", chat="room") == 2
@@ -141,7 +178,10 @@ async def test_keys_that_are_evicted_let_through_at_most_the_limit_of_each_insta
 ) -> None:
     async with AsyncExitStack() as stack:
         members = [
-            await stack.enter_async_context(member(database_url, redis_url, Limit(5, 3600))) for _ in range(instances)
+            await stack.enter_async_context(
+                member(database_url, redis_url, Limit(5, 3600))
+            )
+            for _ in range(instances)
         ]
         passed = 0
         for turn in range(60):
@@ -156,10 +196,15 @@ async def test_keys_that_are_evicted_at_random_beside_two_busy_instances_let_thr
     """Both ask at once, and between any two of their questions the key may go."""
     limit, chance = Limit(50, 86_400), random.Random(f"{next(_ids)}")
     async with AsyncExitStack() as stack:
-        members = [await stack.enter_async_context(member(database_url, redis_url, limit)) for _ in range(2)]
+        members = [
+            await stack.enter_async_context(member(database_url, redis_url, limit))
+            for _ in range(2)
+        ]
         passed = evicted = 0
         while evicted < 40:
-            busy = asyncio.gather(*(m.admits(chance.randint(1, 5)) for m in members for _ in range(3)))
+            busy = asyncio.gather(
+                *(m.admits(chance.randint(1, 5)) for m in members for _ in range(3))
+            )
             if chance.random() < 0.5:
                 evicted += await members[0].pipe.client.delete("rate:user:test:ada:day")
             passed += sum(await busy)
@@ -167,7 +212,9 @@ async def test_keys_that_are_evicted_at_random_beside_two_busy_instances_let_thr
     assert passed == limit.count * len(members)
 
 
-async def test_without_redis_each_instance_admits_its_share(database_url: str, own_redis: Valkey) -> None:
+async def test_without_redis_each_instance_admits_its_share(
+    database_url: str, own_redis: Valkey
+) -> None:
     await run(
         database_url,
         "INSERT INTO instances (id, host, pid, channels)"
@@ -175,7 +222,10 @@ async def test_without_redis_each_instance_admits_its_share(database_url: str, o
     )
     async with AsyncExitStack() as stack:
         members = [
-            await stack.enter_async_context(member(database_url, own_redis.url, Limit(60, 3600))) for _ in range(4)
+            await stack.enter_async_context(
+                member(database_url, own_redis.url, Limit(60, 3600))
+            )
+            for _ in range(4)
         ]
         own_redis.kill()
         assert [await m.admits(40) for m in members] == [15] * 4
@@ -185,14 +235,18 @@ async def test_without_redis_each_instance_admits_its_share(database_url: str, o
         assert await members[0].admits(5) == 1
 
 
-async def test_a_redis_that_comes_back_empty_knows_the_script_again(database_url: str, own_redis: Valkey) -> None:
+async def test_a_redis_that_comes_back_empty_knows_the_script_again(
+    database_url: str, own_redis: Valkey
+) -> None:
     async with member(database_url, own_redis.url, Limit(5, 3600)) as one:
         assert await one.admits(1) == 1
         await one.pipe.client.script_flush()
         assert await one.admits(9) == 4
 
 
-async def test_a_clock_that_went_back_locks_nobody_out(database_url: str, redis_url: str) -> None:
+async def test_a_clock_that_went_back_locks_nobody_out(
+    database_url: str, redis_url: str
+) -> None:
     async with member(database_url, redis_url, Limit(60, 60)) as one:
         await one.pipe.client.set("rate:user:test:ada:minute", 9_000_000_000_000_000)
         limited = await one.limiter.judge(message())
@@ -200,14 +254,18 @@ async def test_a_clock_that_went_back_locks_nobody_out(database_url: str, redis_
     assert 0 < limited.wait <= 1
 
 
-async def test_a_repeated_delivery_is_counted_once(database_url: str, redis_url: str) -> None:
+async def test_a_repeated_delivery_is_counted_once(
+    database_url: str, redis_url: str
+) -> None:
     async with member(database_url, redis_url, Limit(2, 3600)) as one:
         first = message()
         assert [await one.limiter.judge(first) for _ in range(5)] == [None] * 5
         assert await one.admits(5) == 1
 
 
-async def test_an_arrival_is_judged_in_the_round_trip_it_makes_anyway(database_url: str, redis_url: str) -> None:
+async def test_an_arrival_is_judged_in_the_round_trip_it_makes_anyway(
+    database_url: str, redis_url: str
+) -> None:
     async with member(database_url, redis_url, Limit(1, 3600)) as one:
         cache = RedisCache(one.pipe, limiter=one.limiter)
         await cache.arrive(message())  # the script is new to this Redis
@@ -217,7 +275,9 @@ async def test_an_arrival_is_judged_in_the_round_trip_it_makes_anyway(database_u
     assert [arrival.limited is None for arrival in arrivals] == [False, True]
 
 
-async def test_anything_can_be_limited_by_its_own_rule(database_url: str, redis_url: str) -> None:
+async def test_anything_can_be_limited_by_its_own_rule(
+    database_url: str, redis_url: str
+) -> None:
     async with member(database_url, redis_url) as one:
         rule = Rule("ip", "192.0.2.1", Limit(1, 60), "192.0.2.1")
         assert await one.limiter.judge_rules([rule]) is None
@@ -226,7 +286,7 @@ async def test_anything_can_be_limited_by_its_own_rule(database_url: str, redis_
         assert await one.pipe.client.exists("rate:ip:192.0.2.1:minute") == 1
 
 
-# --- what an operator sets --------------------------------------------------------------------------------
+# --- what an operator sets ----------------------------------------------------
 
 
 @asynccontextmanager
@@ -237,8 +297,13 @@ async def talking(world: World) -> AsyncIterator[LimitDesk]:
         yield LimitDesk(agent.database, agent.pipe)
 
 
-async def test_a_person_has_a_limit_of_their_own_until_it_is_taken_back(database_url: str, redis_url: str) -> None:
-    async with talking(World(database_url, redis_url)) as desk, member(database_url, redis_url, Limit(3, 3600)) as one:
+async def test_a_person_has_a_limit_of_their_own_until_it_is_taken_back(
+    database_url: str, redis_url: str
+) -> None:
+    async with (
+        talking(World(database_url, redis_url)) as desk,
+        member(database_url, redis_url, Limit(3, 3600)) as one,
+    ):
         for wanted, user_may in (("5/day", 5), ("off", 20), (None, 3)):
             await desk.set("test:ada", wanted, OPERATOR)
             await one.control.observe(0)
@@ -246,9 +311,14 @@ async def test_a_person_has_a_limit_of_their_own_until_it_is_taken_back(database
             assert await one.admits(1, user=f"bob {wanted}", chat="bob") == 1
 
 
-async def test_a_limit_that_is_reset_lets_the_person_speak_again_at_once(database_url: str, redis_url: str) -> None:
+async def test_a_limit_that_is_reset_lets_the_person_speak_again_at_once(
+    database_url: str, redis_url: str
+) -> None:
     await set_channel(database_url, user_limit="3/hour")
-    async with talking(World(database_url, redis_url)) as desk, member(database_url, redis_url) as one:
+    async with (
+        talking(World(database_url, redis_url)) as desk,
+        member(database_url, redis_url) as one,
+    ):
         assert await one.admits(5) == 2  # one was the hello
         [view] = await desk.person("test:ada")
         assert (view.limit, view.used) == (Limit(3, 3600), 3)
@@ -257,10 +327,12 @@ async def test_a_limit_that_is_reset_lets_the_person_speak_again_at_once(databas
         assert await one.admits(5) == 3
 
 
-# --- what people see --------------------------------------------------------------------------------------
+# --- what people see ----------------------------------------------------------
 
 
-async def test_who_is_too_fast_hears_so_once_and_nothing_refused_is_stored(database_url: str, redis_url: str) -> None:
+async def test_who_is_too_fast_hears_so_once_and_nothing_refused_is_stored(
+    database_url: str, redis_url: str
+) -> None:
     await set_channel(database_url, user_limit="2/hour")
     world = World(database_url, redis_url)
     async with world.instance() as agent:
@@ -270,7 +342,10 @@ async def test_who_is_too_fast_hears_so_once_and_nothing_refused_is_stored(datab
             await agent.engine.accept(world.message(text))
         await world.answered("ada", "re: one", "re: two", TOO_FAST)
         await world.ask(agent, "hello", chat="bob")
-        stored = await run(database_url, "SELECT content FROM messages WHERE role = 'user' ORDER BY seq, content")
+        stored = await run(
+            database_url,
+            "SELECT content FROM messages WHERE role = 'user' ORDER BY seq, content",
+        )
     assert [row["content"] for row in stored] == ["hello", "one", "two"]
     assert world.platform.screen("ada") == ["re: one", "re: two", TOO_FAST]
 
@@ -293,19 +368,29 @@ async def test_every_message_that_is_held_off_is_counted(
     assert metrics.limited.values == {("test", scope): 3.0}
 
 
-async def test_everybody_accepted_is_answered_also_beside_a_flood(database_url: str, redis_url: str) -> None:
+async def test_everybody_accepted_is_answered_also_beside_a_flood(
+    database_url: str, redis_url: str
+) -> None:
     await set_channel(database_url, user_limit="5/hour")
     world = World(database_url, redis_url)
     async with world.instance() as agent:
-        await asyncio.gather(*(agent.engine.accept(world.message(f"{n}", chat="eve")) for n in range(50)))
+        await asyncio.gather(
+            *(agent.engine.accept(world.message(f"{n}", chat="eve")) for n in range(50))
+        )
         await world.ask(agent, "hello", chat="bob")
-        stored = await run(database_url, "SELECT count(*) FROM messages WHERE role = 'user'")
-    left = await run(database_url, "SELECT count(*) FROM turns WHERE state = 'open'")  # the agent has drained
+        stored = await run(
+            database_url, "SELECT count(*) FROM messages WHERE role = 'user'"
+        )
+    left = await run(
+        database_url, "SELECT count(*) FROM turns WHERE state = 'open'"
+    )  # the agent has drained
     assert (stored[0]["count"], left[0]["count"]) == (5 + 1, 0)
     assert world.platform.screen("bob") == ["re: hello"]
 
 
-async def test_no_limit_is_set_and_nothing_is_asked_of_redis_for_it(database_url: str, redis_url: str) -> None:
+async def test_no_limit_is_set_and_nothing_is_asked_of_redis_for_it(
+    database_url: str, redis_url: str
+) -> None:
     world = World(database_url, redis_url)
     async with world.instance() as agent:
         await world.ask(agent, "hello")

@@ -1,4 +1,6 @@
-"""One person, several accounts, one limit: what holds once it is known whose they are, and what until then."""
+"""One person, several accounts, one limit: what holds once it is known whose they are, and
+what until then.
+"""
 
 from __future__ import annotations
 
@@ -34,37 +36,58 @@ class Arrivals:
 
     async def keep(self, account: str, person: UUID | None = PERSON) -> None:
         """An answer to this account was stored: now it is known whose it is."""
-        session = Session(("test", account, ""), account, uuid4(), uuid4(), person=person)
+        session = Session(
+            ("test", account, ""), account, uuid4(), uuid4(), person=person
+        )
         await self.cache.keep(session, Window(2, ()))
 
     async def admits(self, account: str, times: int) -> int:
         """How many of so many messages pass that arrive at once."""
-        arriving = (self.cache.arrive(message(user=account, chat=account)) for _ in range(times))
-        return sum(arrival.limited is None for arrival in await asyncio.gather(*arriving))
+        arriving = (
+            self.cache.arrive(message(user=account, chat=account)) for _ in range(times)
+        )
+        return sum(
+            arrival.limited is None for arrival in await asyncio.gather(*arriving)
+        )
 
 
 @asynccontextmanager
-async def arrivals(database_url: str, redis_url: str, limit: Limit | None = LIMIT) -> AsyncIterator[Arrivals]:
+async def arrivals(
+    database_url: str, redis_url: str, limit: Limit | None = LIMIT
+) -> AsyncIterator[Arrivals]:
     async with member(database_url, redis_url, limit) as one:
         yield Arrivals(one, RedisCache(one.pipe, limiter=one.limiter))
 
 
-async def test_linked_accounts_share_one_limit(database_url: str, redis_url: str) -> None:
+async def test_linked_accounts_share_one_limit(
+    database_url: str, redis_url: str
+) -> None:
     """However the messages are spread; somebody else is not concerned."""
     async with arrivals(database_url, redis_url) as one:
         for account in ACCOUNTS:
             await one.keep(account)
         await one.keep("bob", UUID(int=8))
         assert [2, 2, 1] == [await one.admits(account, 2) for account in ACCOUNTS]
-        assert [0, 0, 0, 5] == [await one.admits(account, 9) for account in (*ACCOUNTS, "bob")]
+        assert [0, 0, 0, 5] == [
+            await one.admits(account, 9) for account in (*ACCOUNTS, "bob")
+        ]
 
 
-async def test_another_instance_learns_whose_account_it_is_from_the_session(database_url: str, redis_url: str) -> None:
-    """The very first message counts for the person, in the round trip that a missing hint costs anyway."""
-    async with arrivals(database_url, redis_url) as one, arrivals(database_url, redis_url) as other:
+async def test_another_instance_learns_whose_account_it_is_from_the_session(
+    database_url: str, redis_url: str
+) -> None:
+    """The very first message counts for the person, in the round trip that a missing hint
+    costs anyway.
+    """
+    async with (
+        arrivals(database_url, redis_url) as one,
+        arrivals(database_url, redis_url) as other,
+    ):
         for account in ACCOUNTS:
             await one.keep(account)
-        assert 1 == await one.admits("bob", 1)  # the script is known to Redis from now on
+        assert 1 == await one.admits(
+            "bob", 1
+        )  # the script is known to Redis from now on
         before = other.member.pipe.round_trips
         assert [1, 1] == [await other.admits(account, 1) for account in ACCOUNTS[:2]]
         assert 2 * 2 == other.member.pipe.round_trips - before
@@ -78,7 +101,9 @@ async def test_another_instance_learns_whose_account_it_is_from_the_session(data
 async def test_as_long_as_nobody_knows_whose_they_are_each_account_has_the_limit(
     database_url: str, redis_url: str
 ) -> None:
-    """Never more, also when it becomes known in between: an account has no second limit left then."""
+    """Never more, also when it becomes known in between: an account has no second limit
+    left then.
+    """
     async with arrivals(database_url, redis_url) as one:
         passed = [await one.admits(account, 9) for account in ACCOUNTS]
         for account in ACCOUNTS:
@@ -91,7 +116,9 @@ async def test_as_long_as_nobody_knows_whose_they_are_each_account_has_the_limit
 async def test_redis_that_loses_everything_lets_through_accounts_times_limit_at_most(
     database_url: str, redis_url: str, linked: int
 ) -> None:
-    """With what is known and what is not, on one instance after the other; for one account that is the limit."""
+    """With what is known and what is not, on one instance after the other; for one account
+    that is the limit.
+    """
     accounts = ACCOUNTS[:linked]
     async with AsyncExitStack() as stack:
         passed = 0
@@ -101,18 +128,29 @@ async def test_redis_that_loses_everything_lets_through_accounts_times_limit_at_
             if number % 2:
                 for account in accounts:
                     await one.keep(account)
-            await one.member.pipe.client.delete(*(f"session:test:{account}" for account in accounts))
+            await one.member.pipe.client.delete(
+                *(f"session:test:{account}" for account in accounts)
+            )
             passed += sum([await one.admits(account, 1) for account in accounts])
     assert 5 <= passed <= 5 * linked
 
 
-async def test_a_session_of_another_person_is_corrected_with_the_next_answer(database_url: str, redis_url: str) -> None:
-    """As after /link: what was counted for the person that is gone takes nothing from the one who stays."""
-    async with arrivals(database_url, redis_url) as one, arrivals(database_url, redis_url) as other:
+async def test_a_session_of_another_person_is_corrected_with_the_next_answer(
+    database_url: str, redis_url: str
+) -> None:
+    """As after /link: what was counted for the person that is gone takes nothing from the
+    one who stays.
+    """
+    async with (
+        arrivals(database_url, redis_url) as one,
+        arrivals(database_url, redis_url) as other,
+    ):
         await one.keep("ada")
         await one.keep("bob", UUID(int=8))
         assert 2 == await other.admits("bob", 2)
-        await one.keep("bob", PERSON)  # the other instance still takes bob for somebody else
+        await one.keep(
+            "bob", PERSON
+        )  # the other instance still takes bob for somebody else
         assert [3, 2] == [await other.admits("bob", 9), await other.admits("ada", 9)]
 
 
@@ -124,11 +162,15 @@ async def test_without_redis_an_instance_that_knows_them_counts_them_together(
             await one.keep(account)
         own_redis.kill()
         assert [3, 2, 5] == [
-            await one.admits("ada", 3), await one.admits("ada elsewhere", 9), await one.admits("ada at work", 9),
-        ]  # fmt: skip
+            await one.admits("ada", 3),
+            await one.admits("ada elsewhere", 9),
+            await one.admits("ada at work", 9),
+        ]
 
 
-async def test_commands_count_for_the_person_too(database_url: str, redis_url: str) -> None:
+async def test_commands_count_for_the_person_too(
+    database_url: str, redis_url: str
+) -> None:
     async with arrivals(database_url, redis_url) as one:
         for account in ACCOUNTS:
             await one.keep(account)
@@ -139,7 +181,9 @@ async def test_commands_count_for_the_person_too(database_url: str, redis_url: s
 async def test_people_who_are_linked_share_the_limit_of_either_from_their_next_answers_on(
     database_url: str, redis_url: str
 ) -> None:
-    """The whole way: an operator limits bob, bob joins ada, and whatever either of them writes counts for both."""
+    """The whole way: an operator limits bob, bob joins ada, and whatever either of them
+    writes counts for both.
+    """
     world = World(database_url, redis_url)
     async with world.instance() as agent:
         desk = LimitDesk(agent.database, agent.pipe)
@@ -150,7 +194,9 @@ async def test_people_who_are_linked_share_the_limit_of_either_from_their_next_a
         await world.platform.until(lambda: len(world.platform.screen("ada")) == 2)
         code = world.platform.screen("ada")[-1].rpartition("/link ")[2].strip("`")
         await agent.engine.accept(world.message(f"/link {code}", chat="bob"))
-        await world.platform.until(lambda: "one now" in world.platform.screen("bob")[-1])
+        await world.platform.until(
+            lambda: "one now" in world.platform.screen("bob")[-1]
+        )
         await agent.ports.control.observe(0)  # as the heartbeat does within a second
         for chat in ("ada", "bob"):
             await world.ask(agent, "known from here on", chat=chat)
@@ -162,12 +208,23 @@ async def test_people_who_are_linked_share_the_limit_of_either_from_their_next_a
         assert [8, 8] == [view.used for view in await desk.person("test:bob")]
         for chat in ("ada", "bob"):
             await agent.engine.accept(world.message("too much", chat=chat))
-        await world.platform.until(lambda: all("faster" in world.platform.screen(c)[-1] for c in ("ada", "bob")))
+        await world.platform.until(
+            lambda: all(
+                "faster" in world.platform.screen(c)[-1] for c in ("ada", "bob")
+            )
+        )
         await desk.reset("test:bob", OPERATOR)
         await agent.ports.control.observe(0)
         for chat in ("ada", "bob"):
             await world.ask(agent, "again", chat=chat)
-    assert 0 == (await run(database_url, "SELECT count(*) FROM messages WHERE content = 'too much'"))[0]["count"]
+    assert (
+        0
+        == (
+            await run(
+                database_url, "SELECT count(*) FROM messages WHERE content = 'too much'"
+            )
+        )[0]["count"]
+    )
 
 
 async def test_channels_with_different_limits_share_what_is_used_of_the_window(
@@ -182,7 +239,10 @@ async def test_channels_with_different_limits_share_what_is_used_of_the_window(
         one.member.limiter.learn("other", "ada", PERSON)
         elsewhere = [message(user="ada", chat="ada") for _ in range(9)]
         passed = [
-            await one.member.limiter.judge(replace(inbound, address=replace(inbound.address, channel="other"))) is None
+            await one.member.limiter.judge(
+                replace(inbound, address=replace(inbound.address, channel="other"))
+            )
+            is None
             for inbound in elsewhere
         ]
         assert 2 == sum(passed)

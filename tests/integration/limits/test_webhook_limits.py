@@ -1,4 +1,6 @@
-"""An address that calls a webhook too often waits; the platforms' patience is asked for with Retry-After."""
+"""An address that calls a webhook too often waits; the platforms' patience is asked for
+with Retry-After.
+"""
 
 from __future__ import annotations
 
@@ -14,11 +16,17 @@ async def test_too_many_calls_from_one_address_are_refused_before_they_are_read(
 ) -> None:
     post = Post()
     async with running(post, database_url, redis_url) as (client, app):
-        first = await client.post("/webhooks/post", content=b"1:hello", headers={"x-signature": "ours"})
+        first = await client.post(
+            "/webhooks/post", content=b"1:hello", headers={"x-signature": "ours"}
+        )
         key = Rule("ip", "127.0.0.1", PER_ADDRESS, "127.0.0.1").key
         await app.stores.pipe.client.set(key, LONG_AHEAD)
-        second = await client.post("/webhooks/post", content=b"2:hello", headers={"x-signature": "ours"})
+        second = await client.post(
+            "/webhooks/post", content=b"2:hello", headers={"x-signature": "ours"}
+        )
     assert (first.status_code, second.status_code) == (200, 429)
     assert second.headers["retry-after"] == "1"
-    assert second.json() == {"error": "Too many calls from this address; please come again in 1 second."}
+    assert second.json() == {
+        "error": "Too many calls from this address; please come again in 1 second."
+    }
     assert len(post.delivered) == 1

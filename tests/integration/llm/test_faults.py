@@ -1,4 +1,6 @@
-"""Every way a model server fails ends in time, with a sentence, and leaves the next answer working."""
+"""Every way a model server fails ends in time, with a sentence, and leaves the next answer
+working.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,14 @@ from agent.core.completion import Prompt, Spent, Usage
 from agent.core.errors import ModelError
 from agent.llm.router import ModelRouter, open_models
 from agent.settings import Settings
-from tests.support.model_server import Answer, Fault, ModelServer, model_server, refusal, silence
+from tests.support.model_server import (
+    Answer,
+    Fault,
+    ModelServer,
+    model_server,
+    refusal,
+    silence,
+)
 
 ASKED = Prompt("", (("user", "hush, a secret"),))
 BOTH = pytest.mark.parametrize("model", ["openai:gpt", "anthropic:claude"])
@@ -35,7 +44,9 @@ class Sleeper:
 
 
 @asynccontextmanager
-async def served(sleep: Sleeper | None = None, **values: Any) -> AsyncIterator[tuple[ModelServer, ModelRouter]]:
+async def served(
+    sleep: Sleeper | None = None, **values: Any
+) -> AsyncIterator[tuple[ModelServer, ModelRouter]]:
     async with model_server() as server:
         settings = Settings(
             _env_file=None,
@@ -126,7 +137,11 @@ async def test_a_retry_after_beyond_the_total_is_told_instead() -> None:
         assert caught.value.sentence == (
             "openai:gpt gets too many requests right now (429, api_error). Try again in 600 s."
         )
-        assert (caught.value.retry_after, sleep.slept, len(server.requests)) == (600.0, [], 1)
+        assert (caught.value.retry_after, sleep.slept, len(server.requests)) == (
+            600.0,
+            [],
+            1,
+        )
 
 
 @BOTH
@@ -143,12 +158,17 @@ async def test_a_server_that_is_not_there_is_named_by_its_setting() -> None:
         url = f"http://127.0.0.1:{free.getsockname()[1]}/v1"
         sleep = Sleeper()
         async with served(sleep, openai_base_url=url) as (_, models):
-            sentence = "The model server can not be reached. Check OPENAI_BASE_URL or try again in a moment."
+            sentence = (
+                "The model server can not be reached. Check "
+                "OPENAI_BASE_URL or try again in a moment."
+            )
             assert await ask(models, "openai:gpt") == ("", sentence)
             assert len(sleep.slept) == 2
 
 
-@pytest.mark.parametrize("url", ["127.0.0.1:1/v1", "ftp://127.0.0.1", "http://[::bad/v1", "nothing"])
+@pytest.mark.parametrize(
+    "url", ["127.0.0.1:1/v1", "ftp://127.0.0.1", "http://[::bad/v1", "nothing"]
+)
 async def test_a_base_that_is_no_address_is_named_by_its_setting(url: str) -> None:
     async with served(openai_base_url=url) as (_, models):
         sentence = "OPENAI_BASE_URL is not a web address. Correct that setting."
@@ -156,15 +176,24 @@ async def test_a_base_that_is_no_address_is_named_by_its_setting(url: str) -> No
 
 
 async def test_a_wrong_path_is_named_by_its_setting() -> None:
-    async with served() as (server, _), served(openai_base_url=f"{server.url}/v2") as (_, models):
-        sentence = "There is no model server at OPENAI_BASE_URL (404). Correct that setting."
+    async with (
+        served() as (server, _),
+        served(openai_base_url=f"{server.url}/v2") as (_, models),
+    ):
+        sentence = (
+            "There is no model server at OPENAI_BASE_URL (404). Correct that setting."
+        )
         assert await ask(models, "openai:gpt") == ("", sentence)
 
 
 @BOTH
-async def test_a_server_that_streams_no_events_is_named_by_its_setting(model: str) -> None:
+async def test_a_server_that_streams_no_events_is_named_by_its_setting(
+    model: str,
+) -> None:
     async with served() as (server, models):
-        server.script(Answer(body=b"<html>welcome</html>", headers={"content-type": "text/html"}))
+        server.script(
+            Answer(body=b"<html>welcome</html>", headers={"content-type": "text/html"})
+        )
         setting = "OPENAI_BASE_URL" if model == "openai:gpt" else "ANTHROPIC_BASE_URL"
         sentence = f"The server at {setting} streams no answers. Check that setting."
         assert await ask(models, model) == ("", sentence)
@@ -173,7 +202,11 @@ async def test_a_server_that_streams_no_events_is_named_by_its_setting(model: st
 async def test_an_unknown_model_ends_with_what_is_possible() -> None:
     async with served() as (server, models):
         text, failure = await ask(models, "nobody:x")
-        assert (text, (failure or "")[:30], server.requests) == ("", "A model is written provider:mo", [])
+        assert (text, (failure or "")[:30], server.requests) == (
+            "",
+            "A model is written provider:mo",
+            [],
+        )
 
 
 # --- after the first text
@@ -188,20 +221,32 @@ async def test_an_unknown_model_ends_with_what_is_possible() -> None:
         ("garbage", f"{{}} sent something unreadable. {AGAIN}"),
     ],
 )
-async def test_what_was_said_stays_and_the_rest_is_explained(model: str, fault: Fault, sentence: str) -> None:
+async def test_what_was_said_stays_and_the_rest_is_explained(
+    model: str, fault: Fault, sentence: str
+) -> None:
     async with served() as (server, models):
         server.script(Answer("one two three", fault=fault, after=2))
         assert await ask(models, model) == ("one two ", sentence.format(model))
         assert len(server.requests) == 1
-        await server.until(lambda: server.open == (fault == "end"))  # that one may be used again
+        await server.until(
+            lambda: server.open == (fault == "end")
+        )  # that one may be used again
         assert await ask(models, model) == ("hush, a secret", None)
 
 
-@pytest.mark.parametrize(("model", "code"), [("openai:gpt", "server_error"), ("anthropic:claude", "overloaded_error")])
-async def test_an_error_inside_a_stream_is_named_by_its_code_alone(model: str, code: str) -> None:
+@pytest.mark.parametrize(
+    ("model", "code"),
+    [("openai:gpt", "server_error"), ("anthropic:claude", "overloaded_error")],
+)
+async def test_an_error_inside_a_stream_is_named_by_its_code_alone(
+    model: str, code: str
+) -> None:
     async with served() as (server, models):
         server.script(Answer("one two", fault="error", after=1))
-        assert await ask(models, model) == ("one ", f"{model} failed while answering ({code}). {AGAIN}")
+        assert await ask(models, model) == (
+            "one ",
+            f"{model} failed while answering ({code}). {AGAIN}",
+        )
 
 
 @BOTH
@@ -217,7 +262,9 @@ async def test_a_broken_answer_still_has_its_usage(model: str) -> None:
 
 @BOTH
 @pytest.mark.parametrize("fault", ["late cut", "linger"])
-async def test_what_breaks_after_the_end_of_the_text_breaks_nothing(model: str, fault: Fault) -> None:
+async def test_what_breaks_after_the_end_of_the_text_breaks_nothing(
+    model: str, fault: Fault
+) -> None:
     async with served() as (server, models):
         server.script(Answer("one two", fault=fault))
         pieces = [piece async for piece in models.stream(model, ASKED)]
@@ -229,10 +276,15 @@ async def test_what_breaks_after_the_end_of_the_text_breaks_nothing(model: str, 
 
 
 @BOTH
-async def test_a_server_that_falls_silent_is_given_up_at_the_idle_limit(model: str) -> None:
+async def test_a_server_that_falls_silent_is_given_up_at_the_idle_limit(
+    model: str,
+) -> None:
     async with served(model_idle_timeout=0.3) as (server, models):
         server.script(Answer("one two three", fault="stall", after=2))
-        assert await ask(models, model) == ("one two ", f"{model} fell silent for 0.3 s. {AGAIN}")
+        assert await ask(models, model) == (
+            "one two ",
+            f"{model} fell silent for 0.3 s. {AGAIN}",
+        )
         await server.until(lambda: server.open == 0)
 
 
@@ -240,7 +292,9 @@ async def test_a_server_that_falls_silent_is_given_up_at_the_idle_limit(model: s
 async def test_a_silent_server_is_given_up_at_the_first_byte_limit(model: str) -> None:
     async with served(model_first_byte_timeout=0.2) as (server, models):
         server.script(*[silence()] * 3)
-        sentence = f"{model} did not begin to answer within 0.2 s. Try again in a moment."
+        sentence = (
+            f"{model} did not begin to answer within 0.2 s. Try again in a moment."
+        )
         assert await ask(models, model) == ("", sentence)
         assert len(server.requests) == 3
         await server.until(lambda: server.open == 0)
@@ -248,7 +302,9 @@ async def test_a_silent_server_is_given_up_at_the_first_byte_limit(model: str) -
 
 @BOTH
 async def test_a_head_alone_is_no_first_byte_of_an_answer(model: str) -> None:
-    async with served(model_first_byte_timeout=0.4, **{**FALLBACK, "model_idle_timeout": 30}) as (
+    async with served(
+        model_first_byte_timeout=0.4, **{**FALLBACK, "model_idle_timeout": 30}
+    ) as (
         server,
         models,
     ):
@@ -262,12 +318,17 @@ async def test_words_that_trickle_past_the_total_are_cut(model: str) -> None:
     async with served(model_total_timeout=0.3) as (server, models):
         server.script(Answer("word " * 1000, pause=0.01))
         text, failure = await ask(models, model)
-        assert (text[:5], failure) == ("word ", f"{model} did not finish within 0.3 s. {AGAIN}")
+        assert (text[:5], failure) == (
+            "word ",
+            f"{model} did not finish within 0.3 s. {AGAIN}",
+        )
         await server.until(lambda: server.open == 0)
 
 
 async def test_the_total_includes_retries_and_fallbacks() -> None:
-    async with served(model_total_timeout=0.7, model_first_byte_timeout=0.4, **FALLBACK) as (server, models):
+    async with served(
+        model_total_timeout=0.7, model_first_byte_timeout=0.4, **FALLBACK
+    ) as (server, models):
         server.script(*[silence()] * 9)
         sentence = f"openai:gpt did not finish within 0.7 s. {AGAIN}"
         assert await ask(models, "openai:gpt") == ("", sentence)
@@ -280,7 +341,9 @@ async def test_a_slow_reader_is_not_struck_by_a_deadline() -> None:
         stream = models.stream("openai:gpt", ASKED)
         first = await anext(stream)
         read = asyncio.Event()
-        asyncio.get_running_loop().call_later(0.3, read.set)  # longer than the idle limit
+        asyncio.get_running_loop().call_later(
+            0.3, read.set
+        )  # longer than the idle limit
         await read.wait()
         rest = [piece async for piece in stream if isinstance(piece, str)]
         assert [first, *rest] == ["one ", "two ", "three"]
@@ -300,10 +363,16 @@ async def test_a_slow_reader_is_not_struck_by_a_deadline() -> None:
     ],
     ids=["wrong key", "no such model", "failing", "must wait too long", "empty"],
 )
-async def test_another_model_answers_when_one_fails(failures: list[Answer], asked: list[str]) -> None:
+async def test_another_model_answers_when_one_fails(
+    failures: list[Answer], asked: list[str]
+) -> None:
     async with served(**FALLBACK) as (server, models):
         server.script(*failures, Answer("Here."))
-        pieces = [piece async for piece in models.stream("openai:gpt", ASKED) if not isinstance(piece, Spent)]
+        pieces = [
+            piece
+            async for piece in models.stream("openai:gpt", ASKED)
+            if not isinstance(piece, Spent)
+        ]
         assert pieces == ["Here.", Usage("anthropic:claude", 3, 1)]
         assert asked_models(server) == asked
 
@@ -315,9 +384,13 @@ async def test_another_model_answers_when_one_is_silent() -> None:
         assert asked_models(server) == ["gpt", "claude"]
 
 
-async def test_a_fallback_is_logged_without_a_secret(caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_fallback_is_logged_without_a_secret(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     async with served(**FALLBACK) as (server, models):
-        server.script(refusal(401, "invalid_api_key", "Incorrect API key: sk-open, hush"))
+        server.script(
+            refusal(401, "invalid_api_key", "Incorrect API key: sk-open, hush")
+        )
         with caplog.at_level(logging.WARNING):
             await ask(models, "openai:gpt")
         assert caplog.messages == [
@@ -329,14 +402,20 @@ async def test_a_fallback_is_logged_without_a_secret(caplog: pytest.LogCaptureFi
 async def test_after_the_first_text_no_other_model_is_asked() -> None:
     async with served(**FALLBACK) as (server, models):
         server.script(Answer("one two", fault="cut", after=1))
-        assert await ask(models, "openai:gpt") == ("one ", BROKE_OFF.format("openai:gpt"))
+        assert await ask(models, "openai:gpt") == (
+            "one ",
+            BROKE_OFF.format("openai:gpt"),
+        )
         assert asked_models(server) == ["gpt"]
 
 
 async def test_when_all_models_fail_the_asked_one_is_spoken_of() -> None:
     async with served(**FALLBACK) as (server, models):
         server.script(refusal(404, "model_not_found"), refusal(401))
-        sentence = "openai:gpt does not exist on this server. Choose another with /model NAME or DEFAULT_MODEL."
+        sentence = (
+            "openai:gpt does not exist on this server. Choose another "
+            "with /model NAME or DEFAULT_MODEL."
+        )
         assert await ask(models, "openai:gpt") == ("", sentence)
 
 

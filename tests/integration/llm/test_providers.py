@@ -1,4 +1,6 @@
-"""The providers against a model server on loopback: what is sent, what comes back, what it costs."""
+"""The providers against a model server on loopback: what is sent, what comes back, what it
+costs.
+"""
 
 from __future__ import annotations
 
@@ -22,8 +24,14 @@ from agent.llm.router import ModelRouter, open_models
 from agent.settings import ModelSpec, Settings
 from tests.support.model_server import Answer, ModelServer, model_server, refusal
 
-ASKED = Prompt("Be kind.", (("user", "my name is Ada"), ("assistant", "Hello Ada."), ("user", "who am I?")))
-PRICES = {name: ModelSpec(input=Decimal(1), output=Decimal(10)) for name in ("openai:gpt", "anthropic:claude")}
+ASKED = Prompt(
+    "Be kind.",
+    (("user", "my name is Ada"), ("assistant", "Hello Ada."), ("user", "who am I?")),
+)
+PRICES = {
+    name: ModelSpec(input=Decimal(1), output=Decimal(10))
+    for name in ("openai:gpt", "anthropic:claude")
+}
 BOTH = pytest.mark.parametrize("model", ["openai:gpt", "anthropic:claude"])
 
 
@@ -32,18 +40,26 @@ async def no_sleep(seconds: float) -> None:
 
 
 def settings(server: ModelServer, **values: Any) -> Settings:
-    servers = {"openai_base_url": server.url, "anthropic_base_url": server.anthropic_url}
+    servers = {
+        "openai_base_url": server.url,
+        "anthropic_base_url": server.anthropic_url,
+    }
     keys = {"openai_api_key": "sk-open", "anthropic_api_key": "sk-ant"}
     return Settings(_env_file=None, **{**servers, **keys, "models": PRICES, **values})
 
 
 @asynccontextmanager
 async def served(**values: Any) -> AsyncIterator[tuple[ModelServer, ModelRouter]]:
-    async with model_server() as server, open_models(settings(server, **values), no_sleep) as models:
+    async with (
+        model_server() as server,
+        open_models(settings(server, **values), no_sleep) as models,
+    ):
         yield server, models
 
 
-async def ask(models: ModelRouter, model: str, prompt: Prompt = ASKED) -> tuple[str, Usage | None, str | None]:
+async def ask(
+    models: ModelRouter, model: str, prompt: Prompt = ASKED
+) -> tuple[str, Usage | None, str | None]:
     """The text, the usage and the sentence of the failure."""
     text, usage = "", None
     try:
@@ -81,7 +97,10 @@ async def test_openai_is_sent_the_whole_prompt() -> None:
     async with served() as (server, models):
         await ask(models, "openai:gpt")
         [request] = server.requests
-        assert (request.path, request.headers["authorization"]) == ("/v1/chat/completions", "Bearer sk-open")
+        assert (request.path, request.headers["authorization"]) == (
+            "/v1/chat/completions",
+            "Bearer sk-open",
+        )
         assert request.body == {
             "model": "gpt",
             "messages": [
@@ -100,7 +119,11 @@ async def test_anthropic_is_sent_the_whole_prompt() -> None:
     async with served() as (server, models):
         await ask(models, "anthropic:claude")
         [request] = server.requests
-        sent = (request.path, request.headers["x-api-key"], request.headers["anthropic-version"])
+        sent = (
+            request.path,
+            request.headers["x-api-key"],
+            request.headers["anthropic-version"],
+        )
         assert sent == ("/v1/messages", "sk-ant", "2023-06-01")
         assert request.body == {
             "model": "claude",
@@ -129,14 +152,19 @@ async def test_a_server_without_keys_is_asked_without_one() -> None:
         assert "authorization" not in server.requests[0].headers
 
 
-async def test_a_server_that_does_not_know_stream_options_is_asked_once_more_without() -> None:
+async def test_a_server_that_does_not_know_stream_options_is_asked_once_more_without() -> (
+    None
+):
     async with served() as (server, models):
         server.knows_stream_options = False
         text, usage, failure = await ask(models, "openai:gpt")
         assert (text, failure) == ("who am I?", None)
         assert usage is not None
         assert usage.estimated
-        assert ["stream_options" in request.body for request in server.requests] == [True, False]
+        assert ["stream_options" in request.body for request in server.requests] == [
+            True,
+            False,
+        ]
 
 
 @BOTH
@@ -172,9 +200,13 @@ async def test_an_empty_answer_says_so(model: str) -> None:
         assert await ask(models, model) == ("", None, sentence)
 
 
-async def test_characters_no_encoding_or_database_takes_do_not_break_an_answer() -> None:
+async def test_characters_no_encoding_or_database_takes_do_not_break_an_answer() -> (
+    None
+):
     async with served() as (_, models):
-        text, _, failure = await ask(models, "openai:gpt", Prompt("", (("user", "a\ud800\0 🎉 שלום"),)))
+        text, _, failure = await ask(
+            models, "openai:gpt", Prompt("", (("user", "a\ud800\0 🎉 שלום"),))
+        )
         assert (text, failure) == ("a? 🎉 שלום", None)
 
 
@@ -185,7 +217,10 @@ async def test_a_keep_alive_comment_and_other_fields_are_passed_over() -> None:
         'data: {"choices": [{"delta": {"reasoning_content": "hm"}}], "new": 1}',
         'data: {"choices": [{"delta": {"content": "hi"}, "finish_reason": "stop"}], "usage": null}',
     )
-    stream = Answer(body="".join(f"{e}\n\n" for e in events).encode(), headers={"content-type": "text/event-stream"})
+    stream = Answer(
+        body="".join(f"{e}\n\n" for e in events).encode(),
+        headers={"content-type": "text/event-stream"},
+    )
     async with served() as (server, models):
         server.script(stream)
         text, usage, failure = await ask(models, "openai:gpt")
@@ -241,10 +276,18 @@ class HeldBytes(httpx.AsyncByteStream):
 
 async def test_a_closed_stream_has_released_its_response_when_it_returns() -> None:
     held = HeldBytes()
-    response = httpx.Response(200, headers={"content-type": "text/event-stream"}, stream=held)
-    async with httpx.AsyncClient(transport=httpx.MockTransport(lambda _: response)) as client:
-        server = Server("openai:gpt", "http://model", "OPENAI_API_KEY", "OPENAI_BASE_URL")
-        stream = OpenAI("gpt", server, Wire(client, first_byte=5, idle=5), 100).stream(ASKED)
+    response = httpx.Response(
+        200, headers={"content-type": "text/event-stream"}, stream=held
+    )
+    async with httpx.AsyncClient(
+        transport=httpx.MockTransport(lambda _: response)
+    ) as client:
+        server = Server(
+            "openai:gpt", "http://model", "OPENAI_API_KEY", "OPENAI_BASE_URL"
+        )
+        stream = OpenAI("gpt", server, Wire(client, first_byte=5, idle=5), 100).stream(
+            ASKED
+        )
         assert await anext(stream) == "You"
         await stream.aclose()
         assert held.closed
@@ -269,7 +312,9 @@ async def test_no_secret_is_in_what_is_shown_of_a_failure() -> None:
         with pytest.raises(ModelError) as caught:
             async for _ in models.stream("openai:gpt", ASKED):
                 pass
-        shown = json.dumps([repr(caught.value), repr(caught.value.__cause__), repr(vars(caught.value))])
+        shown = json.dumps(
+            [repr(caught.value), repr(caught.value.__cause__), repr(vars(caught.value))]
+        )
         assert "sk-open" not in shown
 
 
@@ -280,7 +325,11 @@ if sys.platform != "win32":  # uvloop is not made for it
 
         async def main() -> str:
             async with served() as (server, models):
-                server.script(Answer("Good day."), Answer("Good day.", fault="cut", after=1))
-                return (await ask(models, "openai:gpt"))[0] + (await ask(models, "openai:gpt"))[0]
+                server.script(
+                    Answer("Good day."), Answer("Good day.", fault="cut", after=1)
+                )
+                return (await ask(models, "openai:gpt"))[0] + (
+                    await ask(models, "openai:gpt")
+                )[0]
 
         assert uvloop.run(main()) == "Good day.Good "

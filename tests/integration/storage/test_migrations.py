@@ -26,11 +26,18 @@ def test_head_names_the_newest_migration() -> None:
 def revisions() -> list[str]:
     config = Config()
     config.set_main_option("script_location", "migrations")
-    return [script.revision for script in reversed(list(ScriptDirectory.from_config(config).walk_revisions()))]
+    return [
+        script.revision
+        for script in reversed(
+            list(ScriptDirectory.from_config(config).walk_revisions())
+        )
+    ]
 
 
 @pytest.mark.parametrize("revision", revisions())
-async def test_a_migration_goes_down_and_up_again_on_data(empty_database_url: str, revision: str) -> None:
+async def test_a_migration_goes_down_and_up_again_on_data(
+    empty_database_url: str, revision: str
+) -> None:
     await migrate.upgrade(empty_database_url, revision)
     connection = await connect(empty_database_url)
     await connection.execute(
@@ -48,18 +55,26 @@ async def test_a_migration_goes_down_and_up_again_on_data(empty_database_url: st
     assert await migrate.differences(empty_database_url) == []
 
 
-async def test_instances_that_migrate_at_once_do_it_once(empty_database_url: str) -> None:
+async def test_instances_that_migrate_at_once_do_it_once(
+    empty_database_url: str,
+) -> None:
     await asyncio.gather(*(migrate.upgrade(empty_database_url) for _ in range(4)))
     assert await migrate.current_revision(empty_database_url) == migrate.HEAD
 
 
-async def test_an_old_schema_is_refused_with_the_command_to_give(empty_database_url: str) -> None:
+async def test_an_old_schema_is_refused_with_the_command_to_give(
+    empty_database_url: str,
+) -> None:
     with pytest.raises(SchemaError, match="Run: agent db upgrade"):
         await migrate.check_schema(empty_database_url)
 
 
-async def test_messages_of_the_next_months_have_their_partition(database_url: str) -> None:
+async def test_messages_of_the_next_months_have_their_partition(
+    database_url: str,
+) -> None:
     connection = await connect(database_url)
-    months = await connection.fetchval("SELECT count(*) FROM pg_inherits WHERE inhparent = 'messages'::regclass")
+    months = await connection.fetchval(
+        "SELECT count(*) FROM pg_inherits WHERE inhparent = 'messages'::regclass"
+    )
     await connection.close()
     assert months == 4 + 1  # this month, three more, and the default

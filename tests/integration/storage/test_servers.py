@@ -10,11 +10,18 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from tests.support.servers import Postgres, Valkey
 
 
-async def test_an_empty_database_is_empty_and_knows_letters_outside_ascii(empty_database_url: str) -> None:
+async def test_an_empty_database_is_empty_and_knows_letters_outside_ascii(
+    empty_database_url: str,
+) -> None:
     connection = await asyncpg.connect(empty_database_url)
     try:
         assert await connection.fetchval("SELECT upper('äö')") == "ÄÖ"
-        assert await connection.fetchval("SELECT count(*) FROM pg_tables WHERE schemaname = 'public'") == 0
+        assert (
+            await connection.fetchval(
+                "SELECT count(*) FROM pg_tables WHERE schemaname = 'public'"
+            )
+            == 0
+        )
         await connection.execute("CREATE EXTENSION pg_stat_statements")
         assert await connection.fetchval("SELECT count(*) FROM pg_stat_statements") >= 0
         assert await connection.fetchval("SHOW max_connections") == "200"
@@ -22,11 +29,15 @@ async def test_an_empty_database_is_empty_and_knows_letters_outside_ascii(empty_
         await connection.close()
 
 
-async def test_a_killed_postgres_comes_back_with_its_rows(own_postgres: Postgres) -> None:
+async def test_a_killed_postgres_comes_back_with_its_rows(
+    own_postgres: Postgres,
+) -> None:
     await own_postgres.execute("CREATE TABLE kept AS SELECT 7 AS n")
     open_one = await asyncpg.connect(own_postgres.url())
     own_postgres.kill()
-    with pytest.raises((asyncpg.PostgresConnectionError, asyncpg.InterfaceError, ConnectionError)):
+    with pytest.raises(
+        (asyncpg.PostgresConnectionError, asyncpg.InterfaceError, ConnectionError)
+    ):
         await open_one.fetchval("SELECT 1")
     own_postgres.start()
     connection = await asyncpg.connect(own_postgres.url())

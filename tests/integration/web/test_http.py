@@ -1,4 +1,6 @@
-"""The HTTP server of `agent serve`: health, metrics, webhooks, and the order in which an instance stops."""
+"""The HTTP server of `agent serve`: health, metrics, webhooks, and the order in which an
+instance stops.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,9 @@ DEADLINE = 20.0
 
 
 class Post:
-    """A channel whose messages come by webhook and whose answers stay in a list once `gate` is open."""
+    """A channel whose messages come by webhook and whose answers stay in a list once `gate`
+    is open.
+    """
 
     def __init__(self, name: str = "post", *, error: Exception | None = None) -> None:
         self.name = name
@@ -51,7 +55,14 @@ class Post:
             raise self.error
         await asyncio.Event().wait()
 
-    def reply(self, address: Address, placed: Placed | None, turn: UUID, *, repeat: bool = False) -> Post:
+    def reply(
+        self,
+        address: Address,
+        placed: Placed | None,
+        turn: UUID,
+        *,
+        repeat: bool = False,
+    ) -> Post:
         return self
 
     async def show(self, text: str) -> Placed | None:
@@ -73,14 +84,23 @@ class Post:
         assert self._accept is not None
         message, _, text = body.decode().partition(":")
         try:
-            await self._accept(Inbound(Address(self.name, "chat-of-ada"), message, "ada-4711", text, "Ada"))
+            await self._accept(
+                Inbound(
+                    Address(self.name, "chat-of-ada"), message, "ada-4711", text, "Ada"
+                )
+            )
         except StoreUnavailable:
             return WebhookReply(503)
         return WebhookReply(200, b'{"ok": true}', "application/json")
 
 
 def settings(database_url: str, redis_url: str, **more: object) -> Settings:
-    values = {"database_url": database_url, "redis_url": redis_url, "http_port": free_port(), **more}
+    values = {
+        "database_url": database_url,
+        "redis_url": redis_url,
+        "http_port": free_port(),
+        **more,
+    }
     return Settings.model_validate(values)
 
 
@@ -93,16 +113,23 @@ def free_port() -> int:
 @asynccontextmanager
 async def listening(state: State) -> AsyncIterator[httpx.AsyncClient]:
     """The web application behind its real server, and a client."""
-    async with http_server(web_app(state), "127.0.0.1", 0) as port, client_of(port) as client:
+    async with (
+        http_server(web_app(state), "127.0.0.1", 0) as port,
+        client_of(port) as client,
+    ):
         yield client
 
 
 def client_of(port: int) -> httpx.AsyncClient:
-    return httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=DEADLINE, trust_env=False)
+    return httpx.AsyncClient(
+        base_url=f"http://127.0.0.1:{port}", timeout=DEADLINE, trust_env=False
+    )
 
 
 @asynccontextmanager
-async def running(channel: Post, database_url: str, redis_url: str) -> AsyncIterator[tuple[httpx.AsyncClient, App]]:
+async def running(
+    channel: Post, database_url: str, redis_url: str
+) -> AsyncIterator[tuple[httpx.AsyncClient, App]]:
     """An instance with this channel, taking messages, and its HTTP server."""
     state = State([Service(channel)])
     async with (
@@ -120,7 +147,9 @@ async def running(channel: Post, database_url: str, redis_url: str) -> AsyncIter
             await asyncio.wait({intake})
 
 
-async def until_answer(client: httpx.AsyncClient, path: str, status: int) -> httpx.Response:
+async def until_answer(
+    client: httpx.AsyncClient, path: str, status: int
+) -> httpx.Response:
     """Asks until the answer has this status; TimeoutError when it does not come to that."""
     async with asyncio.timeout(DEADLINE):
         while (response := await client.get(path)).status_code != status:
@@ -128,7 +157,7 @@ async def until_answer(client: httpx.AsyncClient, path: str, status: int) -> htt
     return response
 
 
-# --- health -----------------------------------------------------------------------------------------------
+# --- health -------------------------------------------------------------------
 
 
 async def test_it_is_live_in_every_phase() -> None:
@@ -152,23 +181,36 @@ async def test_it_is_not_ready_before_its_stores_are_open_nor_while_it_stops() -
     assert (stopping.status_code, stopping.json()["status"]) == (503, "stopping")
 
 
-async def test_it_is_ready_when_every_part_is(database_url: str, redis_url: str) -> None:
+async def test_it_is_ready_when_every_part_is(
+    database_url: str, redis_url: str
+) -> None:
     async with running(Post(), database_url, redis_url) as (client, _):
         response = await client.get("/health/ready")
     ok = {"state": "ok"}
-    assert response.json() == {"status": "ready", "parts": {"postgres": ok, "redis": ok, "post": ok}}
+    assert response.json() == {
+        "status": "ready",
+        "parts": {"postgres": ok, "redis": ok, "post": ok},
+    }
     assert response.status_code == 200
 
 
-async def test_a_channel_that_does_not_run_is_named_with_its_reason(database_url: str, redis_url: str) -> None:
+async def test_a_channel_that_does_not_run_is_named_with_its_reason(
+    database_url: str, redis_url: str
+) -> None:
     """It is not ready then, and says what to correct."""
-    good, bad = Post("good"), Post("bad", error=ConfigurationError("BAD_TOKEN is wrong."))
+    good, bad = (
+        Post("good"),
+        Post("bad", error=ConfigurationError("BAD_TOKEN is wrong.")),
+    )
     wanted = settings(database_url, redis_url)
     async with serving(wanted, [good, bad]) as client:
         await asyncio.wait_for(bad.ran.wait(), DEADLINE)
         response = await until_answer(client, "/health/ready", 503)
     parts = response.json()["parts"]
-    assert (parts["good"], parts["bad"]) == ({"state": "ok"}, {"state": "down", "problem": "BAD_TOKEN is wrong."})
+    assert (parts["good"], parts["bad"]) == (
+        {"state": "ok"},
+        {"state": "down", "problem": "BAD_TOKEN is wrong."},
+    )
 
 
 async def test_a_channel_that_can_tell_is_asked_whether_it_signed_in() -> None:
@@ -185,7 +227,9 @@ async def test_a_channel_that_can_tell_is_asked_whether_it_signed_in() -> None:
     assert (before, service.problem) == ("It is signing in.", None)
 
 
-async def test_without_postgres_it_is_not_ready_until_it_is_back(own_postgres: Postgres, redis_url: str) -> None:
+async def test_without_postgres_it_is_not_ready_until_it_is_back(
+    own_postgres: Postgres, redis_url: str
+) -> None:
     async with own_postgres.database() as url:
         from storage.migrate import upgrade
 
@@ -196,11 +240,15 @@ async def test_without_postgres_it_is_not_ready_until_it_is_back(own_postgres: P
             down = (await until_answer(client, "/health/ready", 503)).json()
             own_postgres.start()
             back = (await until_answer(client, "/health/ready", 200)).json()
-    assert [name for name, part in down["parts"].items() if part["state"] == "down"] == ["postgres"]
+    assert [
+        name for name, part in down["parts"].items() if part["state"] == "down"
+    ] == ["postgres"]
     assert back["parts"]["postgres"] == {"state": "ok"}
 
 
-async def test_without_redis_it_is_ready_and_degraded(database_url: str, own_redis: Valkey) -> None:
+async def test_without_redis_it_is_ready_and_degraded(
+    database_url: str, own_redis: Valkey
+) -> None:
     async with running(Post(), database_url, own_redis.url) as (client, _):
         own_redis.kill()
         response = await client.get("/health/ready")
@@ -208,7 +256,9 @@ async def test_without_redis_it_is_ready_and_degraded(database_url: str, own_red
     assert response.json()["parts"]["redis"]["state"] == "degraded"
 
 
-async def test_who_asks_often_does_not_make_the_stores_busy(database_url: str, redis_url: str) -> None:
+async def test_who_asks_often_does_not_make_the_stores_busy(
+    database_url: str, redis_url: str
+) -> None:
     """Twenty questions at once are one look."""
     async with running(Post(), database_url, redis_url) as (client, app):
         before = app.stores.pipe.round_trips
@@ -216,14 +266,18 @@ async def test_who_asks_often_does_not_make_the_stores_busy(database_url: str, r
         assert app.stores.pipe.round_trips - before == 1
 
 
-# --- webhooks ---------------------------------------------------------------------------------------------
+# --- webhooks -----------------------------------------------------------------
 
 
-async def test_a_delivery_reaches_its_channel_as_it_came_and_gets_its_answer(database_url: str, redis_url: str) -> None:
+async def test_a_delivery_reaches_its_channel_as_it_came_and_gets_its_answer(
+    database_url: str, redis_url: str
+) -> None:
     """Raw body, lower-case header names; 200 once the message is durable."""
     channel = Post()
     async with running(channel, database_url, redis_url) as (client, _):
-        response = await client.post("/webhooks/post", content="1:grüße", headers={"X-Signature": "ours"})
+        response = await client.post(
+            "/webhooks/post", content="1:grüße", headers={"X-Signature": "ours"}
+        )
         await asyncio.wait_for(channel.finishing.wait(), DEADLINE)
     [(headers, body)] = channel.delivered
     assert (headers["x-signature"], body) == ("ours", "1:grüße".encode())
@@ -231,14 +285,21 @@ async def test_a_delivery_reaches_its_channel_as_it_came_and_gets_its_answer(dat
     assert "grüße" in channel.answers[0]
 
 
-async def test_an_error_of_a_channel_is_a_sentence(database_url: str, redis_url: str) -> None:
+async def test_an_error_of_a_channel_is_a_sentence(
+    database_url: str, redis_url: str
+) -> None:
     async with running(Post(), database_url, redis_url) as (client, _):
         response = await client.post("/webhooks/post", content="forged")
-    assert (response.status_code, response.json()) == (401, {"error": "The signature is not the platform's."})
+    assert (response.status_code, response.json()) == (
+        401,
+        {"error": "The signature is not the platform's."},
+    )
 
 
 @pytest.mark.parametrize("chunked", [False, True])
-async def test_a_delivery_over_a_megabyte_is_refused(database_url: str, redis_url: str, chunked: bool) -> None:
+async def test_a_delivery_over_a_megabyte_is_refused(
+    database_url: str, redis_url: str, chunked: bool
+) -> None:
     """Whether it says its size or not, and the channel never sees it."""
 
     async def chunks() -> AsyncIterator[bytes]:
@@ -249,7 +310,9 @@ async def test_a_delivery_over_a_megabyte_is_refused(database_url: str, redis_ur
     content = chunks() if chunked else b"x" * (webhooks.MOST_BYTES + 1)
     async with running(channel, database_url, redis_url) as (client, _):
         response = await client.post("/webhooks/post", content=content)
-        largest = await client.post("/webhooks/post", content=b"x" * webhooks.MOST_BYTES)
+        largest = await client.post(
+            "/webhooks/post", content=b"x" * webhooks.MOST_BYTES
+        )
     assert (response.status_code, largest.status_code) == (413, 401)
     assert [len(body) for _, body in channel.delivered] == [webhooks.MOST_BYTES]
 
@@ -260,9 +323,13 @@ async def test_a_body_that_does_not_come_ends_in_time(
     """The platform is told to deliver it again."""
     monkeypatch.setattr(webhooks, "SECONDS", 0.05)
     async with running(Post(), database_url, redis_url) as (client, _):
-        reader, writer = await asyncio.open_connection(client.base_url.host, client.base_url.port)
+        reader, writer = await asyncio.open_connection(
+            client.base_url.host, client.base_url.port
+        )
         try:
-            writer.write(b"POST /webhooks/post HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\r\n1:")
+            writer.write(
+                b"POST /webhooks/post HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\r\n1:"
+            )
             async with asyncio.timeout(DEADLINE):
                 head = await reader.readuntil(b"\r\n\r\n")
                 body = await reader.readuntil(b"}")
@@ -277,7 +344,9 @@ async def test_only_channels_that_run_and_take_webhooks_have_an_address() -> Non
     class Terminal(Post):
         webhook = None  # type: ignore[assignment]
 
-    async with listening(State([Service(Post()), Service(Terminal("terminal"))])) as client:
+    async with listening(
+        State([Service(Post()), Service(Terminal("terminal"))])
+    ) as client:
         statuses = [
             (await client.post(f"/webhooks/{name}", content="")).status_code
             for name in ("post", "terminal", "slack", "")
@@ -285,7 +354,7 @@ async def test_only_channels_that_run_and_take_webhooks_have_an_address() -> Non
     assert statuses == [503, 404, 404, 404]  # the first one is still starting
 
 
-# --- what every response has ------------------------------------------------------------------------------
+# --- what every response has --------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -306,7 +375,9 @@ async def test_responses_are_guarded_and_errors_are_sentences(
 ) -> None:
     """No page of documentation, no traceback, no name of a server; security headers everywhere."""
     async with running(Post(), database_url, redis_url) as (client, _):
-        response = await client.request(method, path, content="fail", headers={"x-signature": "ours"})
+        response = await client.request(
+            method, path, content="fail", headers={"x-signature": "ours"}
+        )
     assert response.status_code == status
     assert {name: response.headers.get(name) for name in HEADERS} == HEADERS
     assert "server" not in response.headers
@@ -315,28 +386,52 @@ async def test_responses_are_guarded_and_errors_are_sentences(
         assert response.json()["error"].endswith(".")
 
 
-# --- metrics ----------------------------------------------------------------------------------------------
+# --- metrics ------------------------------------------------------------------
 
 
-async def test_a_turn_is_counted_and_nobody_is_named(database_url: str, redis_url: str) -> None:
-    """Once by state, once in each step, with its tokens; neither person nor chat nor text is in a label."""
-    channel = Post("counted")  # a name of this test's own: what is counted stays counted
+async def test_a_turn_is_counted_and_nobody_is_named(
+    database_url: str, redis_url: str
+) -> None:
+    """Once by state, once in each step, with its tokens; neither person nor chat nor text
+    is in a label.
+    """
+    channel = Post(
+        "counted"
+    )  # a name of this test's own: what is counted stays counted
     async with running(channel, database_url, redis_url) as (client, _):
         for delivery in ("1:my secret", "1:my secret"):
-            await client.post("/webhooks/counted", content=delivery, headers={"x-signature": "ours"})
+            await client.post(
+                "/webhooks/counted", content=delivery, headers={"x-signature": "ours"}
+            )
         await asyncio.wait_for(channel.finishing.wait(), DEADLINE)
         async with asyncio.timeout(DEADLINE):
-            while 'step="delivered"' not in (page := (await client.get("/metrics")).text):
+            while 'step="delivered"' not in (
+                page := (await client.get("/metrics")).text
+            ):
                 await asyncio.sleep(0.02)
     samples = {
-        (sample.name, *(value for key, value in sorted(sample.labels.items()))): sample.value
+        (
+            sample.name,
+            *(value for key, value in sorted(sample.labels.items())),
+        ): sample.value
         for family in text_string_to_metric_families(page)
         for sample in family.samples
     }
     named = {value for sample in samples for value in sample[1:]}
-    assert [word for word in ("ada", "4711", "Ada", "secret", "chat-of") for value in named if word in value] == []
-    assert [word for word in ("ada", "Ada", "secret", "chat-of") if word in page] == []  # a number may hold 4711
-    assert {name: value for name, value in samples.items() if name[0] == "agent_turns_total" and "counted" in name} == {
+    assert [
+        word
+        for word in ("ada", "4711", "Ada", "secret", "chat-of")
+        for value in named
+        if word in value
+    ] == []
+    assert [
+        word for word in ("ada", "Ada", "secret", "chat-of") if word in page
+    ] == []  # a number may hold 4711
+    assert {
+        name: value
+        for name, value in samples.items()
+        if name[0] == "agent_turns_total" and "counted" in name
+    } == {
         ("agent_turns_total", "counted", "open"): 1,
         ("agent_turns_total", "counted", "done"): 1,
     }
@@ -347,25 +442,35 @@ async def test_a_turn_is_counted_and_nobody_is_named(database_url: str, redis_ur
     assert samples["agent_redis_round_trips_total",] > 0
     assert samples["agent_batch_items_count", "accept_all"] > 0
     assert samples["agent_postgres_pool_connections", "in_use"] == 0
-    steps = {name[2] for name in samples if name[0] == "agent_step_seconds_count" and name[1] == "counted"}
+    steps = {
+        name[2]
+        for name in samples
+        if name[0] == "agent_step_seconds_count" and name[1] == "counted"
+    }
     assert steps == {"accept", "first_text", "stored", "delivered"}
 
 
 async def test_metrics_come_in_openmetrics_when_asked() -> None:
     """With its end mark, as Prometheus prefers it."""
     async with listening(State()) as client:
-        response = await client.get("/metrics", headers={"accept": "application/openmetrics-text"})
+        response = await client.get(
+            "/metrics", headers={"accept": "application/openmetrics-text"}
+        )
     assert response.headers["content-type"].startswith("application/openmetrics-text")
     assert response.text.endswith("# EOF\n")
 
 
-# --- the instance around it -------------------------------------------------------------------------------
+# --- the instance around it ---------------------------------------------------
 
 
 @asynccontextmanager
-async def serving(wanted: Settings, channels: Sequence[Post]) -> AsyncIterator[httpx.AsyncClient]:
+async def serving(
+    wanted: Settings, channels: Sequence[Post]
+) -> AsyncIterator[httpx.AsyncClient]:
     """`agent serve` in a task, stopped as by a signal."""
-    task = asyncio.create_task(serve(wanted, upgrade=False, channels_of=lambda *_: channels))
+    task = asyncio.create_task(
+        serve(wanted, upgrade=False, channels_of=lambda *_: channels)
+    )
     try:
         async with client_of(wanted.http_port) as client:
             async with asyncio.timeout(DEADLINE):
@@ -381,12 +486,18 @@ async def serving(wanted: Settings, channels: Sequence[Post]) -> AsyncIterator[h
         await asyncio.gather(task, return_exceptions=True)
 
 
-async def test_intake_stops_first_and_http_last(database_url: str, redis_url: str) -> None:
-    """While the engine drains, health still answers, webhooks are put off, and the answer arrives."""
+async def test_intake_stops_first_and_http_last(
+    database_url: str, redis_url: str
+) -> None:
+    """While the engine drains, health still answers, webhooks are put off, and the answer
+    arrives.
+    """
     channel = Post()
     channel.gate.clear()
     wanted = settings(database_url, redis_url)
-    task = asyncio.create_task(serve(wanted, upgrade=False, channels_of=lambda *_: [channel]))
+    task = asyncio.create_task(
+        serve(wanted, upgrade=False, channels_of=lambda *_: [channel])
+    )
     async with client_of(wanted.http_port) as client:
         await asyncio.wait_for(channel.ran.wait(), DEADLINE)
         signed = {"x-signature": "ours"}
@@ -411,7 +522,9 @@ async def test_a_port_that_is_taken_is_named() -> None:
     """One sentence with the settings to correct; the process is not ended by uvicorn."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        with pytest.raises(ConfigurationError, match=f"port {port} .*Correct HTTP_HOST and HTTP_PORT"):
+        with pytest.raises(
+            ConfigurationError, match=f"port {port} .*Correct HTTP_HOST and HTTP_PORT"
+        ):
             async with http_server(web_app(State()), "127.0.0.1", port):
                 pass
 
@@ -419,5 +532,7 @@ async def test_a_port_that_is_taken_is_named() -> None:
 async def test_signals_stay_with_the_program() -> None:
     before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
     async with listening(State()):
-        during = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+        during = [
+            signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)
+        ]
     assert before == during

@@ -84,13 +84,26 @@ class Fleet:
     _names: count[int] = field(default_factory=count)
 
     async def spawn(
-        self, *, hangs: bool = False, pause: float = 0.02, lease: float = 5.0, beat: float = 1.0, drain: float = 8.0
+        self,
+        *,
+        hangs: bool = False,
+        pause: float = 0.02,
+        lease: float = 5.0,
+        beat: float = 1.0,
+        drain: float = 8.0,
     ) -> Member:
         """A new member, connected and ready."""
         spec = {
-            "name": str(next(self._names)), "socket": str(self.socket), "database_url": self.database_url,
-            "redis_url": self.redis_url, "hangs": hangs, "pause": pause, "lease": lease, "beat": beat, "drain": drain,
-        }  # fmt: skip
+            "name": str(next(self._names)),
+            "socket": str(self.socket),
+            "database_url": self.database_url,
+            "redis_url": self.redis_url,
+            "hangs": hangs,
+            "pause": pause,
+            "lease": lease,
+            "beat": beat,
+            "drain": drain,
+        }
         assert self.nursery.stdin is not None and self.nursery.stdout is not None
         self.nursery.stdin.write(json.dumps(spec).encode() + b"\n")
         async with asyncio.timeout(30):
@@ -98,7 +111,9 @@ class Fleet:
             _, member = await self._arrivals.get()
         return member
 
-    async def meet(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def meet(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
         hello = json.loads(await reader.readline())
         member = Member(hello["pid"], writer)
         self.members.append(member)
@@ -107,7 +122,9 @@ class Fleet:
             while line := await reader.readline():
                 verdict: dict[str, Any] = json.loads(line)
                 accepted = "accepted" in verdict
-                future = member.pending.pop(verdict["accepted" if accepted else "refused"])
+                future = member.pending.pop(
+                    verdict["accepted" if accepted else "refused"]
+                )
                 if not future.done():
                     future.set_result(accepted)
         member.gone()
@@ -121,7 +138,10 @@ class Fleet:
 
     async def settle(self, deadline: float) -> None:
         """Returns once every turn is closed."""
-        await self.until("SELECT NOT EXISTS (SELECT FROM turns WHERE state = 'open')", deadline=deadline)
+        await self.until(
+            "SELECT NOT EXISTS (SELECT FROM turns WHERE state = 'open')",
+            deadline=deadline,
+        )
 
 
 @asynccontextmanager

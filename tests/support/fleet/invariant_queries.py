@@ -39,11 +39,15 @@ BROKEN = {
         WHERE a.role = 'assistant' GROUP BY a.id HAVING count(p.turn) <> 1""",
     "what is sent again says that it may be a repeat": """
         SELECT id FROM platform WHERE sends > 1 AND repeats < sends - 1""",
-    "no deadlock": "SELECT datname FROM pg_stat_database WHERE datname = current_database() AND deadlocks > 0",
+    "no deadlock": "SELECT datname FROM pg_stat_database WHERE datname = "
+    "current_database() AND deadlocks > 0",
 }
 
 
 async def broken_promises(probe: asyncpg.Connection[asyncpg.Record]) -> dict[str, int]:
     """How many rows break each invariant; empty when all hold."""
-    counts = {name: len(await probe.fetch(sql, timeout=SECONDS)) for name, sql in BROKEN.items()}
+    counts = {
+        name: len(await probe.fetch(sql, timeout=SECONDS))
+        for name, sql in BROKEN.items()
+    }
     return {name: number for name, number in counts.items() if number}

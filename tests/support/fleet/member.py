@@ -1,7 +1,8 @@
 """One agent in a process of its own, forked from a parent that has imported everything.
 
-`python -m tests.support.fleet.member` reads one JSON document a line on standard input, forks a member for each and
-prints its pid. A member connects to the test's socket, is told what to accept and says when it is durable.
+`python -m tests.support.fleet.member` reads one JSON document a line on standard input,
+forks a member for each and prints its pid. A member connects to the test's socket, is told
+what to accept and says when it is durable.
 """
 
 from __future__ import annotations
@@ -29,7 +30,10 @@ from agent.ports import Accept, Options
 from storage.postgres import connect, open_database
 from storage.redis import open_redis
 
-PLATFORM = "CREATE TABLE platform (chat text, id text PRIMARY KEY, text text, turn uuid, sends int, repeats int)"
+PLATFORM = (
+    "CREATE TABLE platform (chat text, id text PRIMARY KEY, text text, "
+    "turn uuid, sends int, repeats int)"
+)
 
 
 class Model:
@@ -64,16 +68,30 @@ class Platform:
     async def run(self, accept: Accept) -> None:
         """The test hands messages in."""
 
-    def reply(self, address: Address, placed: Placed | None, turn: UUID, *, repeat: bool = False) -> PlatformReply:
+    def reply(
+        self,
+        address: Address,
+        placed: Placed | None,
+        turn: UUID,
+        *,
+        repeat: bool = False,
+    ) -> PlatformReply:
         return PlatformReply(self, address.chat, placed, turn, repeat=repeat)
 
-    async def put(self, chat: str, identifier: str, text: str, turn: UUID, *, repeat: bool) -> None:
+    async def put(
+        self, chat: str, identifier: str, text: str, turn: UUID, *, repeat: bool
+    ) -> None:
         async with self._lock:
             await self._connection.execute(
                 "INSERT INTO platform AS p VALUES ($1, $2, $3, $4, 1, $5)"
-                " ON CONFLICT (id) DO UPDATE SET text = $3, sends = p.sends + 1, repeats = p.repeats + $5",
-                chat, identifier, text, turn, int(repeat),
-            )  # fmt: skip
+                " ON CONFLICT (id) DO UPDATE SET text = $3, sends = p.sends + 1, "
+                "repeats = p.repeats + $5",
+                chat,
+                identifier,
+                text,
+                turn,
+                int(repeat),
+            )
 
 
 @dataclass
@@ -91,27 +109,47 @@ class PlatformReply:
 
     async def finish(self, text: str) -> Placed:
         identifier = self.placed.ids[0] if self.placed else str(self.turn)
-        await self.platform.put(self.chat, identifier, text, self.turn, repeat=self.repeat)
+        await self.platform.put(
+            self.chat, identifier, text, self.turn, repeat=self.repeat
+        )
         return Placed((identifier,))
 
 
 async def live(spec: dict[str, Any]) -> None:
-    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))  # stdout is for pids
+    structlog.configure(
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr)
+    )  # stdout is for pids
     reader, writer = await asyncio.open_unix_connection(spec["socket"])
-    writer.write(json.dumps({"hello": spec["name"], "pid": os.getpid()}).encode() + b"\n")
+    writer.write(
+        json.dumps({"hello": spec["name"], "pid": os.getpid()}).encode() + b"\n"
+    )
     platform = Platform(await connect(spec["database_url"]))
     model = Model(spec["pause"], hangs=spec["hangs"])
-    async with open_database(spec["database_url"]) as database, open_redis(spec["redis_url"]) as pipe:
-        ports = await wire(database, pipe, model, [platform], instance=uuid7(), lease=spec["lease"])
-        options = Options("test:model", beat_seconds=spec["beat"], drain_seconds=spec["drain"])
+    async with (
+        open_database(spec["database_url"]) as database,
+        open_redis(spec["redis_url"]) as pipe,
+    ):
+        ports = await wire(
+            database, pipe, model, [platform], instance=uuid7(), lease=spec["lease"]
+        )
+        options = Options(
+            "test:model", beat_seconds=spec["beat"], drain_seconds=spec["drain"]
+        )
         async with Engine(ports, options) as engine, asyncio.TaskGroup() as group:
             while line := await reader.readline():
                 group.create_task(take(engine, writer, json.loads(line)))
     writer.close()
 
 
-async def take(engine: Engine, writer: asyncio.StreamWriter, message: dict[str, str]) -> None:
-    inbound = Inbound(Address("test", message["chat"]), message["id"], message["chat"], message["text"])
+async def take(
+    engine: Engine, writer: asyncio.StreamWriter, message: dict[str, str]
+) -> None:
+    inbound = Inbound(
+        Address("test", message["chat"]),
+        message["id"],
+        message["chat"],
+        message["text"],
+    )
     try:
         await engine.accept(inbound)
     except AgentError as error:
@@ -134,5 +172,7 @@ def main(lines: Sequence[str]) -> None:
 if __name__ == "__main__":
     import signal
 
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # members that end are forgotten at once
+    signal.signal(
+        signal.SIGCHLD, signal.SIG_IGN
+    )  # members that end are forgotten at once
     main(sys.stdin)  # type: ignore[arg-type]

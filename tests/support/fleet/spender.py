@@ -1,8 +1,9 @@
 """One process that asks for reservations, uses them and settles them, to be killed at any moment.
 
-`python -m tests.support.fleet.spender SPEC` (a JSON document: database_url, redis_url, people, channels, calls, seed)
-writes a line of JSON for each thing that happened before it goes on: it is in the pipe, whatever happens to the
-process. The first line says that it is ready; it begins when its input ends.
+`python -m tests.support.fleet.spender SPEC` (a JSON document: database_url, redis_url,
+people, channels, calls, seed) writes a line of JSON for each thing that happened before it
+goes on: it is in the pipe, whatever happens to the process. The first line says that it is
+ready; it begins when its input ends.
 
     {"granted": id, "author": …, "channel": …, "tokens": worst, "usd": worst}   the call may be made now
     {"used": id, "tokens": …, "usd": …}                                         it was made and will be settled
@@ -40,35 +41,59 @@ def worst(model: str, prompt: Prompt) -> Usage:
 
 
 def tell(**what: object) -> None:
-    os.write(1, json.dumps(what, default=str).encode() + b"\n")  # less than PIPE_BUF: never half a line
+    os.write(
+        1, json.dumps(what, default=str).encode() + b"\n"
+    )  # less than PIPE_BUF: never half a line
 
 
 class Spender:
     """Makes calls whose usage is known to nobody else."""
 
-    def __init__(self, budgets: PostgresBudgets, people: Sequence[str], channels: Sequence[str], seed: int) -> None:
+    def __init__(
+        self,
+        budgets: PostgresBudgets,
+        people: Sequence[str],
+        channels: Sequence[str],
+        seed: int,
+    ) -> None:
         self._budgets = budgets
         self._people, self._channels = people, channels
         self._random = random.Random(seed)
 
     async def call(self) -> None:
-        author, channel = self._random.choice(self._people), self._random.choice(self._channels)
+        author, channel = (
+            self._random.choice(self._people),
+            self._random.choice(self._channels),
+        )
         most = self._random.randint(1, MOST)
         try:
-            reservation = await self._budgets.reserve(channel, UUID(author), "test:model", Prompt(str(most), ()))
+            reservation = await self._budgets.reserve(
+                channel, UUID(author), "test:model", Prompt(str(most), ())
+            )
         except AgentError as error:
             tell(refused=type(error).__name__)
             return
         assert reservation is not None
-        tell(granted=reservation, author=author, channel=channel, tokens=most, usd=most * PRICE)
+        tell(
+            granted=reservation,
+            author=author,
+            channel=channel,
+            tokens=most,
+            usd=most * PRICE,
+        )
         await asyncio.sleep(self._random.random() * 0.01)  # the model answers
         used = self._random.choice((most, self._random.randint(0, most)))
         tell(used=reservation, tokens=used, usd=used * PRICE)
-        await self._budgets.settle(reservation, Usage("test:model", used, 0, used * PRICE))
+        await self._budgets.settle(
+            reservation, Usage("test:model", used, 0, used * PRICE)
+        )
 
 
 async def main(spec: dict[str, Any]) -> None:
-    async with open_database(spec["database_url"]) as database, open_redis(spec["redis_url"]) as pipe:
+    async with (
+        open_database(spec["database_url"]) as database,
+        open_redis(spec["redis_url"]) as pipe,
+    ):
         control = RedisControl(database, pipe)
         await control.start()
         budgets = PostgresBudgets(database, control, worst)

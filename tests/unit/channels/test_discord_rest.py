@@ -33,7 +33,9 @@ async def answering(status: int, text: str, **headers: str) -> AsyncIterator[Res
         await runner.cleanup()
 
 
-@pytest.mark.parametrize("text", [PAGE, "{}", '{"retry_after": "soon"}', '{"retry_after": null}', "[]"])
+@pytest.mark.parametrize(
+    "text", [PAGE, "{}", '{"retry_after": "soon"}', '{"retry_after": null}', "[]"]
+)
 async def test_a_wait_that_is_no_number_of_seconds_is_a_second(text: str) -> None:
     async with answering(429, text, **{"Retry-After": A_DATE}) as rest:
         with pytest.raises(RateLimited) as limited:
@@ -44,7 +46,9 @@ async def test_a_wait_that_is_no_number_of_seconds_is_a_second(text: str) -> Non
 async def test_a_bucket_whose_reset_is_no_number_has_room_after_a_second() -> None:
     empty = {"X-RateLimit-Remaining": "0", "X-RateLimit-Reset-After": A_DATE}
     async with answering(200, '{"id": "1"}', **empty) as rest:
-        assert {"id": "1"} == await rest.call("POST", "/channels/1/messages", {}, bucket="POST 1")
+        assert {"id": "1"} == await rest.call(
+            "POST", "/channels/1/messages", {}, bucket="POST 1"
+        )
         with pytest.raises(RateLimited) as limited:
             await rest.call("POST", "/channels/1/messages", {}, bucket="POST 1")
     assert 0 < limited.value.retry_after <= 1.0

@@ -9,7 +9,9 @@ import pytest
 from channels.discord.gateway import until_cancelled
 
 
-async def test_a_cancellation_that_is_swallowed_once_is_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_cancellation_that_is_swallowed_once_is_repeated(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """What swallows its first cancellation is cancelled again, and whoever waits is cancelled."""
     monkeypatch.setattr("channels.discord.gateway.CANCEL_AGAIN", 0.01)
     heard: list[str] = []

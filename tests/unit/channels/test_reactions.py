@@ -16,13 +16,21 @@ def test_an_emoji_is_a_thumb_whatever_its_tone(tone: str) -> None:
     assert Thumb.DOWN is thumb_of_emoji("👎" + tone)
 
 
-@pytest.mark.parametrize("tone", ["", *(f"::skin-tone-{number}" for number in range(2, 7))])
+@pytest.mark.parametrize(
+    "tone", ["", *(f"::skin-tone-{number}" for number in range(2, 7))]
+)
 def test_a_name_is_a_thumb_whatever_its_tone(tone: str) -> None:
-    assert [Thumb.UP, Thumb.UP] == [thumb_of_name(name + tone) for name in ("+1", "thumbsup")]
-    assert [Thumb.DOWN, Thumb.DOWN] == [thumb_of_name(name + tone) for name in ("-1", "thumbsdown")]
+    assert [Thumb.UP, Thumb.UP] == [
+        thumb_of_name(name + tone) for name in ("+1", "thumbsup")
+    ]
+    assert [Thumb.DOWN, Thumb.DOWN] == [
+        thumb_of_name(name + tone) for name in ("-1", "thumbsdown")
+    ]
 
 
-@pytest.mark.parametrize("other", ["", "👌", "❤", "👍👎", "thumb", "thumbsup_all", TONES])
+@pytest.mark.parametrize(
+    "other", ["", "👌", "❤", "👍👎", "thumb", "thumbsup_all", TONES]
+)
 def test_nothing_else_is_a_thumb(other: str) -> None:
     assert thumb_of_emoji(other) is None
     assert thumb_of_name(other) is None

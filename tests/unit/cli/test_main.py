@@ -45,7 +45,10 @@ def settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Settings:
 def errors(capsys: pytest.CaptureFixture[str]) -> Iterator[Callable[[], str]]:
     """What was written to standard error; afterwards logging is as it was."""
     root = logging.getLogger()
-    handlers, levels = root.handlers[:], {name: logging.getLogger(name).level for name in (*OURS, "")}
+    handlers, levels = (
+        root.handlers[:],
+        {name: logging.getLogger(name).level for name in (*OURS, "")},
+    )
     yield lambda: capsys.readouterr().err
     root.handlers[:] = handlers
     for name, level in levels.items():
@@ -55,7 +58,11 @@ def errors(capsys: pytest.CaptureFixture[str]) -> Iterator[Callable[[], str]]:
 
 def test_every_command_says_what_it_does() -> None:
     """Every command, group and option has help text."""
-    silent = [name for name, help_text in _helps(typer.main.get_command(app), "agent") if not help_text]
+    silent = [
+        name
+        for name, help_text in _helps(typer.main.get_command(app), "agent")
+        if not help_text
+    ]
     assert silent == []
 
 
@@ -69,20 +76,33 @@ def _helps(command: object, path: str) -> Iterator[tuple[str, str | None]]:
 
 def test_every_command_of_operators_prints_json_if_asked() -> None:
     """All but those that talk to people, and what is one word anyway."""
-    without = {path for path, options in _options(typer.main.get_command(app), "") if "--json" not in options}
+    without = {
+        path
+        for path, options in _options(typer.main.get_command(app), "")
+        if "--json" not in options
+    }
     assert {"chat", "serve", "setup", "version"} == without
 
 
 def _options(command: object, path: str) -> Iterator[tuple[str, list[str]]]:
     children = getattr(command, "commands", {})
     if not children:
-        yield path, [option for parameter in getattr(command, "params", ()) for option in parameter.opts]
+        yield (
+            path,
+            [
+                option
+                for parameter in getattr(command, "params", ())
+                for option in parameter.opts
+            ],
+        )
     for name, child in children.items():
         yield from _options(child, f"{path} {name}".strip())
 
 
 def test_the_page_of_settings_is_the_generated_one() -> None:
-    """docs/configuration.md says what the settings class says: run `python -m agent.cli.configuration_page`."""
+    """docs/configuration.md says what the settings class says: run `python -m
+    agent.cli.configuration_page`.
+    """
     committed = Path(__file__).parents[3] / "docs" / "configuration.md"
     assert page() == committed.read_text(encoding="utf-8")
 
@@ -90,7 +110,9 @@ def test_the_page_of_settings_is_the_generated_one() -> None:
 def test_the_page_names_every_setting_under_its_section() -> None:
     """Each setting stands once, and each section begins at a setting that exists."""
     text = page()
-    assert [1] * len(Settings.model_fields) == [text.count(f"| `{name.upper()}` |") for name in Settings.model_fields]
+    assert [1] * len(Settings.model_fields) == [
+        text.count(f"| `{name.upper()}` |") for name in Settings.model_fields
+    ]
     assert set(_SECTIONS) <= set(Settings.model_fields)
 
 
@@ -107,21 +129,34 @@ def test_the_page_names_every_setting_under_its_section() -> None:
         ),
     ],
 )
-def test_an_error_is_one_sentence(error: Exception, status: int, said: str, errors: Callable[[], str]) -> None:
+def test_an_error_is_one_sentence(
+    error: Exception, status: int, said: str, errors: Callable[[], str]
+) -> None:
     """Every error is one sentence on standard error; wrong settings end with 2, all else with 1."""
     assert (status, said) == (report(error), errors())
 
 
 def test_secrets_of_settings_include_passwords_in_urls(settings: Settings) -> None:
     """Whole values, passwords as written in URLs and as they are sent."""
-    expected = {*SECRETS.values(), "hunter%402", "hunter@2", "letmein", "firstkey", "secondkey"}
+    expected = {
+        *SECRETS.values(),
+        "hunter%402",
+        "hunter@2",
+        "letmein",
+        "firstkey",
+        "secondkey",
+    }
     assert expected - {SECRETS["ENCRYPTION_KEYS"]} == secrets_of(settings)
 
 
-def test_no_secret_reaches_a_log_line(settings: Settings, errors: Callable[[], str]) -> None:
+def test_no_secret_reaches_a_log_line(
+    settings: Settings, errors: Callable[[], str]
+) -> None:
     """Whoever logs it, agent or library, and wherever it stands in the line."""
     configure_logging(settings)
-    structlog.get_logger("agent.x").warning("with 123456:AAtoken", url=SECRETS["DATABASE_URL"])
+    structlog.get_logger("agent.x").warning(
+        "with 123456:AAtoken", url=SECRETS["DATABASE_URL"]
+    )
     logging.getLogger("library").error("login as hunter@2 failed")
     written = errors()
     assert written.count("\n") == 2
@@ -130,7 +165,11 @@ def test_no_secret_reaches_a_log_line(settings: Settings, errors: Callable[[], s
 
 @pytest.mark.parametrize(("level", "expected"), [("warning", False), ("debug", True)])
 def test_tracebacks_are_for_debugging(
-    level: str, expected: bool, monkeypatch: pytest.MonkeyPatch, settings: Settings, errors: Callable[[], str]
+    level: str,
+    expected: bool,
+    monkeypatch: pytest.MonkeyPatch,
+    settings: Settings,
+    errors: Callable[[], str],
 ) -> None:
     """A traceback is shown at LOG_LEVEL=debug and never else."""
     monkeypatch.setenv("LOG_LEVEL", level)
@@ -142,14 +181,21 @@ def test_tracebacks_are_for_debugging(
     assert expected == ("ValueError: why" in errors())
 
 
-def test_json_lines_are_json(monkeypatch: pytest.MonkeyPatch, settings: Settings, errors: Callable[[], str]) -> None:
+def test_json_lines_are_json(
+    monkeypatch: pytest.MonkeyPatch, settings: Settings, errors: Callable[[], str]
+) -> None:
     """LOG_FORMAT=json: one object a line, with what is bound in the context."""
     monkeypatch.setenv("LOG_FORMAT", "json")
     configure_logging(load_settings())
     with structlog.contextvars.bound_contextvars(turn="t1"):
         structlog.get_logger("agent.x").warning("slow", seconds=3)
     line = json.loads(errors())
-    assert (line["event"], line["seconds"], line["turn"], line["level"]) == ("slow", 3, "t1", "warning")
+    assert (line["event"], line["seconds"], line["turn"], line["level"]) == (
+        "slow",
+        3,
+        "t1",
+        "warning",
+    )
 
 
 def test_libraries_are_not_heard_below_warning(
@@ -165,7 +211,10 @@ def test_libraries_are_not_heard_below_warning(
 
 def test_a_second_terminal_has_a_conversation_of_its_own(tmp_path: Path) -> None:
     """While one is open, the next gets another name; afterwards the first is free again."""
-    with own_chat(tmp_path / "t", "ada") as first, own_chat(tmp_path / "t", "ada") as second:
+    with (
+        own_chat(tmp_path / "t", "ada") as first,
+        own_chat(tmp_path / "t", "ada") as second,
+    ):
         names = (first, second)
     with own_chat(tmp_path / "t", "ada") as later:
         assert (*names, later) == ("ada", "ada#2", "ada")
@@ -190,7 +239,14 @@ class Failing:
         self._clock[0] += self._lasts.pop(0)
         raise ConfigurationError("FAILING_TOKEN is wrong.")
 
-    def reply(self, address: Address, placed: Placed | None, turn: UUID, *, repeat: bool = False) -> Reply:
+    def reply(
+        self,
+        address: Address,
+        placed: Placed | None,
+        turn: UUID,
+        *,
+        repeat: bool = False,
+    ) -> Reply:
         raise AssertionError("nobody writes here")
 
 

@@ -25,7 +25,9 @@ LONG = (
 
 
 class Glass(io.StringIO):
-    """A terminal of 80 × 24 that obeys the few things that are asked of it, and keeps what scrolls away."""
+    """A terminal of 80 × 24 that obeys the few things that are asked of it, and keeps what
+    scrolls away.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -48,7 +50,9 @@ class Glass(io.StringIO):
         elif piece.startswith("\x1b["):
             if piece.endswith("A"):
                 up = int(piece[2:-1] or 1)
-                assert len(self.lines) - (self.row - up) <= 24, "what has scrolled away was to be drawn again"
+                assert len(self.lines) - (self.row - up) <= 24, (
+                    "what has scrolled away was to be drawn again"
+                )
                 self.row -= up
             elif piece.endswith("2K"):
                 self.lines[self.row] = ""
@@ -63,7 +67,14 @@ class Glass(io.StringIO):
 def screen() -> tuple[MarkdownScreen, Glass]:
     """A screen on a terminal, and what is seen."""
     glass = Glass()
-    console = Console(file=glass, force_terminal=True, width=80, height=24, color_system=None, legacy_windows=False)
+    console = Console(
+        file=glass,
+        force_terminal=True,
+        width=80,
+        height=24,
+        color_system=None,
+        legacy_windows=False,
+    )
     return MarkdownScreen(console, console), glass
 
 
@@ -76,7 +87,9 @@ def whole(markdown: str) -> str:
 
 @pytest.mark.parametrize("step", [5, 40, 300])
 def test_a_growing_answer_ends_as_if_it_had_come_whole(step: int) -> None:
-    """However it was cut, and though it is longer than the window: each line once, none redrawn above it."""
+    """However it was cut, and though it is longer than the window: each line once, none
+    redrawn above it.
+    """
     shown, glass = screen()
     shown.show("")
     for end in range(step, len(LONG), step):
@@ -113,7 +126,15 @@ def test_an_answer_that_became_another_is_shown_whole() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["use List<String> here", "<div>\nblock\n</div>", "a &lt; b", "~~x~~ y", "[broken](", "```"]
+    "text",
+    [
+        "use List<String> here",
+        "<div>\nblock\n</div>",
+        "a &lt; b",
+        "~~x~~ y",
+        "[broken](",
+        "```",
+    ],
 )
 def test_no_text_is_lost_to_formatting(text: str) -> None:
     """Every word of an answer is seen, HTML too."""
@@ -191,7 +212,9 @@ def test_two_answers_do_not_mix() -> None:
 
 
 async def test_lines_are_read_one_by_one() -> None:
-    """With and without a line break at the end; what is no UTF-8 is refused, and the next line is read."""
+    """With and without a line break at the end; what is no UTF-8 is refused, and the next
+    line is read.
+    """
     reader = LineReader(io.BytesIO(b"one\r\n\xff\xfe\n\nlast \xf0\x9f\x99\x82"))
     lines: list[str | None] = [await reader.line()]
     with pytest.raises(Refused, match=r"^Line 2 is not UTF-8 text and was not sent\.$"):

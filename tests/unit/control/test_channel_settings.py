@@ -29,9 +29,17 @@ WRITTEN = {
     "channel_limit": "off",
 }
 MEANT = ChannelSettings(
-    "test:a", "Be brief.\nBe kind.", Overlap.QUEUE, "Hello!", ("test:a", "test:b"),
-    frozenset({"1", "2"}), frozenset({"3"}), Limit(20, 60), Limit(5, 10), "off",
-)  # fmt: skip
+    "test:a",
+    "Be brief.\nBe kind.",
+    Overlap.QUEUE,
+    "Hello!",
+    ("test:a", "test:b"),
+    frozenset({"1", "2"}),
+    frozenset({"3"}),
+    Limit(20, 60),
+    Limit(5, 10),
+    "off",
+)
 
 
 def known(model: str) -> None:
@@ -63,10 +71,16 @@ def test_what_is_taken_back_is_at_its_default_and_not_stored() -> None:
         ("default_model", "test:b c", "a name is one word without commas"),
         ("system_prompt", "a\0b", "it has a NUL character"),
         ("greeting", "x" * 20_001, "at most 20000 characters"),
-        ("colour", "red", "There is no setting 'colour'. Settings: default_model, system_prompt"),
+        (
+            "colour",
+            "red",
+            "There is no setting 'colour'. Settings: default_model, system_prompt",
+        ),
     ],
 )
-def test_what_can_not_be_is_refused_with_a_sentence_that_names_the_allowed(name: str, text: str, sentence: str) -> None:
+def test_what_can_not_be_is_refused_with_a_sentence_that_names_the_allowed(
+    name: str, text: str, sentence: str
+) -> None:
     with pytest.raises(Rejected) as error:
         changed_form(ChannelForm(), {name: text}, known)
     assert sentence in error.value.sentence
@@ -74,16 +88,31 @@ def test_what_can_not_be_is_refused_with_a_sentence_that_names_the_allowed(name:
 
 
 def test_the_default_must_be_allowed() -> None:
-    with pytest.raises(Rejected, match="default_model must be one of allowed_models: test:b"):
-        changed_form(ChannelForm(), {"default_model": "test:a", "allowed_models": "test:b"}, known)
+    with pytest.raises(
+        Rejected, match="default_model must be one of allowed_models: test:b"
+    ):
+        changed_form(
+            ChannelForm(),
+            {"default_model": "test:a", "allowed_models": "test:b"},
+            known,
+        )
 
 
 def test_one_faulty_field_does_not_take_the_others_down() -> None:
-    stored = {"overlap": "stack", "greeting": 7, "user_limit": "5/10s", "of_a_newer_version": True}
-    assert read_settings("test:a", stored) == ChannelSettings("test:a", user_limit=Limit(5, 10))
+    stored = {
+        "overlap": "stack",
+        "greeting": 7,
+        "user_limit": "5/10s",
+        "of_a_newer_version": True,
+    }
+    assert read_settings("test:a", stored) == ChannelSettings(
+        "test:a", user_limit=Limit(5, 10)
+    )
 
 
 @pytest.mark.parametrize("name", ["allow", "deny", "allowed_models"])
 def test_where_a_list_that_keeps_out_can_not_be_read_nobody_may_talk(name: str) -> None:
     """Whatever else is set: the mistake would open a door."""
-    assert {NOBODY} == read_settings("test:a", {"allow": ["1"]} | {name: {"ids": ["2"]}}).allow
+    assert {NOBODY} == read_settings(
+        "test:a", {"allow": ["1"]} | {name: {"ids": ["2"]}}
+    ).allow

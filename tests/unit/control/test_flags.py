@@ -24,7 +24,9 @@ INT: Flag[int] = Flag("i", Kind.INT, 3, "…", least=1, most=200)
 BIG: Flag[int] = Flag("n", Kind.INT, 3, "…")
 FLOAT: Flag[float] = Flag("f", Kind.FLOAT, 0.5, "…")
 TEXT: Flag[str] = Flag("s", Kind.STRING, "", "…")
-CHOICE: Flag[str] = Flag("c", Kind.STRING, None, "…", choices=("merge", "queue", "interrupt"))
+CHOICE: Flag[str] = Flag(
+    "c", Kind.STRING, None, "…", choices=("merge", "queue", "interrupt")
+)
 JSON: Flag[Any] = Flag("j", Kind.JSON, {}, "…")
 
 
@@ -32,7 +34,11 @@ JSON: Flag[Any] = Flag("j", Kind.JSON, {}, "…")
 def test_a_declared_flag_is_well_made(name: str) -> None:
     """Its name is a name, its default one of its values, its meaning one line."""
     flag = DECLARED[name]
-    assert (flag.name, bool(NAME.fullmatch(name)), "\n" in flag.meaning) == (name, True, False)
+    assert (flag.name, bool(NAME.fullmatch(name)), "\n" in flag.meaning) == (
+        name,
+        True,
+        False,
+    )
     assert flag.default is None or flag.accepts(flag.default)
 
 
@@ -53,7 +59,9 @@ def test_a_declared_flag_is_well_made(name: str) -> None:
         (JSON, '{"a": [1]}', {"a": [1]}),
     ],
 )
-def test_what_is_typed_becomes_a_value_of_its_type(flag: Flag[Any], typed: str, value: object) -> None:
+def test_what_is_typed_becomes_a_value_of_its_type(
+    flag: Flag[Any], typed: str, value: object
+) -> None:
     assert value == flag.parsed(typed)
     assert type(value) is type(flag.parsed(typed))
 
@@ -74,19 +82,28 @@ def test_what_is_typed_becomes_a_value_of_its_type(flag: Flag[Any], typed: str, 
         (JSON, "{", "j takes a JSON object or list."),
         (JSON, '{"a": NaN}', "j takes a JSON object or list."),
         (JSON, '["\\ud800"]', "j takes a JSON object or list."),
-        (BIG, "9007199254740993", "n takes a whole number from -9007199254740992 to 9007199254740992."),
+        (
+            BIG,
+            "9007199254740993",
+            "n takes a whole number from -9007199254740992 to 9007199254740992.",
+        ),
         (JSON, "3", "j takes a JSON object or list."),
         (JSON, '{"a": "\\u0000"}', "j takes a JSON object or list."),
         (JSON, "[" * 100_000, "j takes a JSON object or list."),
     ],
 )
-def test_what_is_no_value_is_refused_with_what_is(flag: Flag[Any], typed: str, sentence: str) -> None:
+def test_what_is_no_value_is_refused_with_what_is(
+    flag: Flag[Any], typed: str, sentence: str
+) -> None:
     with pytest.raises(Rejected) as refused:
         flag.parsed(typed)
     assert sentence == refused.value.sentence
 
 
-@pytest.mark.parametrize(("flag", "value"), [(BOOL, 1), (INT, True), (INT, 2.0), (TEXT, None), (JSON, "text")])
+@pytest.mark.parametrize(
+    ("flag", "value"),
+    [(BOOL, 1), (INT, True), (INT, 2.0), (TEXT, None), (JSON, "text")],
+)
 def test_a_value_of_another_type_is_none(flag: Flag[Any], value: object) -> None:
     """A console hands values in, not texts: types are not mixed there either."""
     assert not flag.accepts(value)
@@ -102,14 +119,22 @@ def test_no_text_does_more_than_be_refused(typed: str) -> None:
 
 
 def test_a_flag_that_an_operator_made_is_the_same_when_read_back() -> None:
-    flag = made_by_operator("new_look", {"type": "int", "default": 3, "meaning": "How it looks."})
+    flag = made_by_operator(
+        "new_look", {"type": "int", "default": 3, "meaning": "How it looks."}
+    )
     assert flag == made_by_operator("new_look", definition_of(flag))
     assert (flag.kind, flag.default, flag.meaning) == (Kind.INT, 3, "How it looks.")
 
 
 @pytest.mark.parametrize(
     ("name", "kind", "meaning"),
-    [("Big", "int", "…"), ("_x", "int", "…"), ("x" * 64, "int", "…"), ("x", "date", "…"), ("x", "int", " ")],
+    [
+        ("Big", "int", "…"),
+        ("_x", "int", "…"),
+        ("x" * 64, "int", "…"),
+        ("x", "date", "…"),
+        ("x", "int", " "),
+    ],
 )
 def test_a_flag_that_can_not_be_is_not_made(name: str, kind: str, meaning: str) -> None:
     with pytest.raises(Rejected, match="A flag"):

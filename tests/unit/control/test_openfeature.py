@@ -30,10 +30,27 @@ from storage.control.state import State, Stored, state
 PERSON = "01890a5d-ac96-774b-bcce-b302099a8057"
 MADE = [
     ("definition", name, {"type": kind, "default": default, "meaning": "…"})
-    for name, kind, default in (("n", "int", 3), ("x", "float", 0.5), ("s", "string", "a"), ("j", "json", {"a": 1}))
+    for name, kind, default in (
+        ("n", "int", 3),
+        ("x", "float", 0.5),
+        ("s", "string", "a"),
+        ("j", "json", {"a": 1}),
+    )
 ]
-READERS = {"replies": "boolean", "n": "integer", "x": "float", "s": "string", "j": "object"}
-DEFAULTS: dict[str, Any] = {"boolean": False, "integer": -1, "float": -1.0, "string": "-", "object": {}}
+READERS = {
+    "replies": "boolean",
+    "n": "integer",
+    "x": "float",
+    "s": "string",
+    "j": "object",
+}
+DEFAULTS: dict[str, Any] = {
+    "boolean": False,
+    "integer": -1,
+    "float": -1.0,
+    "string": "-",
+    "object": {},
+}
 CONTEXT = EvaluationContext(PERSON, {"channel": "discord", "chat": "town"})
 
 
@@ -45,10 +62,20 @@ class Source:
     stale: bool = False
     watchers: list[Callable[[], None]] = field(default_factory=list)
 
-    def set(self, *flags: tuple[str, str, Any], experiments: Sequence[Experiment] = (), stale: bool = False) -> None:
+    def set(
+        self,
+        *flags: tuple[str, str, Any],
+        experiments: Sequence[Experiment] = (),
+        stale: bool = False,
+    ) -> None:
         """From now on these rules, in turn (scope, flag, value), and these experiments."""
-        running = [(experiment.name, definition_of(experiment)) for experiment in experiments]
-        self.state, self.stale = state(Stored(self.state.epoch + 1, "", [*MADE, *flags], [], running)), stale
+        running = [
+            (experiment.name, definition_of(experiment)) for experiment in experiments
+        ]
+        self.state, self.stale = (
+            state(Stored(self.state.epoch + 1, "", [*MADE, *flags], [], running)),
+            stale,
+        )
         for watcher in self.watchers:
             watcher()
 
@@ -72,7 +99,12 @@ def client(source: Source, domain: str) -> OpenFeatureClient:
     return api.get_client(domain)
 
 
-def details(client: OpenFeatureClient, name: str, reader: str, context: EvaluationContext | None = CONTEXT) -> Any:
+def details(
+    client: OpenFeatureClient,
+    name: str,
+    reader: str,
+    context: EvaluationContext | None = CONTEXT,
+) -> Any:
     return getattr(client, f"get_{reader}_details")(name, DEFAULTS[reader], context)
 
 
@@ -88,36 +120,55 @@ def details(client: OpenFeatureClient, name: str, reader: str, context: Evaluati
         ("channel:slack", Reason.DEFAULT),
     ],
 )
-def test_every_rule_has_its_reason(client: OpenFeatureClient, source: Source, scope: str, reason: Reason) -> None:
+def test_every_rule_has_its_reason(
+    client: OpenFeatureClient, source: Source, scope: str, reason: Reason
+) -> None:
     """The reason says what kind of rule decided; the metadata names it and its epoch."""
     value = percentage_rule(100, "salt", False) if scope == "percentage" else False
     source.set((scope, "replies", value))
     found = details(client, "replies", "boolean")
     default = reason is Reason.DEFAULT
     assert (default, reason, None) == (found.value, found.reason, found.error_code)
-    assert {"rule": "default" if default else scope, "epoch": source.state.epoch} == found.flag_metadata
+    assert {
+        "rule": "default" if default else scope,
+        "epoch": source.state.epoch,
+    } == found.flag_metadata
 
 
 def trial(flag: str, value: object, name: str = "colours") -> Experiment:
     """Everybody is in one of two variants, both with this value."""
-    return Experiment(name, flag, "salt", (Variant("one", 1, value), Variant("two", 1, value)))
+    return Experiment(
+        name, flag, "salt", (Variant("one", 1, value), Variant("two", 1, value))
+    )
 
 
-@pytest.mark.parametrize(("value", "rule", "expected"), [(False, "experiment:colours", False), (None, "global", True)])
+@pytest.mark.parametrize(
+    ("value", "rule", "expected"),
+    [(False, "experiment:colours", False), (None, "global", True)],
+)
 def test_a_variant_is_told_with_the_reason_split(
     client: OpenFeatureClient, source: Source, value: object, rule: str, expected: bool
 ) -> None:
-    """Also where it leaves the flag to the next rules: those people are half of what is compared."""
+    """Also where it leaves the flag to the next rules: those people are half of what is
+    compared.
+    """
     source.set(("global", "replies", True), experiments=[trial("replies", value)])
     found = details(client, "replies", "boolean")
     assert (expected, Reason.SPLIT, "one") == (found.value, found.reason, found.variant)
     assert {"rule": rule, "epoch": source.state.epoch} == found.flag_metadata
 
 
-def test_only_variants_that_have_their_say_are_told(source: Source, domain: str) -> None:
-    """Not where a narrower rule decides, nor of a flag that nobody asks for or that does not exist."""
+def test_only_variants_that_have_their_say_are_told(
+    source: Source, domain: str
+) -> None:
+    """Not where a narrower rule decides, nor of a flag that nobody asks for or that does
+    not exist.
+    """
     flags, who = OpenFeatureFlags(domain), Audience(UUID(PERSON), "discord", "town")
-    experiments = [trial(flag, None, f"on_{flag}") for flag in ("replies", "n", "s", "nobody_knows")]
+    experiments = [
+        trial(flag, None, f"on_{flag}")
+        for flag in ("replies", "n", "s", "nobody_knows")
+    ]
     source.set(("channel:discord", "n", 4), experiments=experiments)
     assert {"on_replies": "one", "on_s": "one"} == flags.variants(who)
     assert {"on_s": "one"} == flags.variants(who, ["replies"])
@@ -129,29 +180,49 @@ def test_before_there_is_a_provider_nobody_has_a_variant(domain: str) -> None:
 
 
 @pytest.mark.parametrize(("name", "reader"), READERS.items())
-async def test_every_type_is_read_by_its_reader(client: OpenFeatureClient, name: str, reader: str) -> None:
+async def test_every_type_is_read_by_its_reader(
+    client: OpenFeatureClient, name: str, reader: str
+) -> None:
     """Both kinds of call give the flag's default, which is of the type that was asked for."""
     expected = {"replies": True, "n": 3, "x": 0.5, "s": "a", "j": {"a": 1}}[name]
-    awaited = await getattr(client, f"get_{reader}_details_async")(name, DEFAULTS[reader], CONTEXT)
-    assert [(expected, Reason.DEFAULT)] * 2 == [(d.value, d.reason) for d in (details(client, name, reader), awaited)]
+    awaited = await getattr(client, f"get_{reader}_details_async")(
+        name, DEFAULTS[reader], CONTEXT
+    )
+    assert [(expected, Reason.DEFAULT)] * 2 == [
+        (d.value, d.reason) for d in (details(client, name, reader), awaited)
+    ]
 
 
 @pytest.mark.parametrize(
-    ("name", "reader"), [(name, reader) for name in READERS for reader in DEFAULTS if reader != READERS[name]]
+    ("name", "reader"),
+    [
+        (name, reader)
+        for name in READERS
+        for reader in DEFAULTS
+        if reader != READERS[name]
+    ],
 )
 async def test_another_type_is_an_error_with_the_callers_value(
     client: OpenFeatureClient, name: str, reader: str
 ) -> None:
     """Also a bool asked as an integer, which Python would let pass."""
-    awaited = await getattr(client, f"get_{reader}_details_async")(name, DEFAULTS[reader], CONTEXT)
+    awaited = await getattr(client, f"get_{reader}_details_async")(
+        name, DEFAULTS[reader], CONTEXT
+    )
     expected = (DEFAULTS[reader], Reason.ERROR, ErrorCode.TYPE_MISMATCH)
     for found in (details(client, name, reader), awaited):
         assert expected == (found.value, found.reason, found.error_code)
 
 
-def test_an_unknown_flag_is_an_error_with_the_callers_value(client: OpenFeatureClient) -> None:
+def test_an_unknown_flag_is_an_error_with_the_callers_value(
+    client: OpenFeatureClient,
+) -> None:
     found = details(client, "nobody_knows", "string")
-    assert ("-", Reason.ERROR, ErrorCode.FLAG_NOT_FOUND) == (found.value, found.reason, found.error_code)
+    assert ("-", Reason.ERROR, ErrorCode.FLAG_NOT_FOUND) == (
+        found.value,
+        found.reason,
+        found.error_code,
+    )
 
 
 @pytest.mark.parametrize(
@@ -162,36 +233,57 @@ def test_an_unknown_flag_is_an_error_with_the_callers_value(client: OpenFeatureC
         EvaluationContext(PERSON, {"chat": ["a"]}),
     ],
 )
-def test_a_context_that_can_not_be_is_an_error(client: OpenFeatureClient, context: EvaluationContext) -> None:
+def test_a_context_that_can_not_be_is_an_error(
+    client: OpenFeatureClient, context: EvaluationContext
+) -> None:
     found = details(client, "replies", "boolean", context)
     assert (False, ErrorCode.INVALID_CONTEXT) == (found.value, found.error_code)
 
 
-def test_nobody_in_particular_is_no_error(client: OpenFeatureClient, source: Source) -> None:
+def test_nobody_in_particular_is_no_error(
+    client: OpenFeatureClient, source: Source
+) -> None:
     """Without a targeting key, rules for persons and shares do not match."""
-    source.set(("percentage", "replies", percentage_rule(100, "salt", False)), ("global", "replies", True))
+    source.set(
+        ("percentage", "replies", percentage_rule(100, "salt", False)),
+        ("global", "replies", True),
+    )
     assert Reason.STATIC == details(client, "replies", "boolean", None).reason
 
 
 def test_before_there_is_a_provider_flags_have_their_defaults(domain: str) -> None:
     """A channel may be made before the stores are open."""
     flags = OpenFeatureFlags(domain)
-    assert (True, "queue") == (flags.value(REPLIES, EVERYBODY), flags.value(OVERLAP, EVERYBODY, "queue"))
+    assert (True, "queue") == (
+        flags.value(REPLIES, EVERYBODY),
+        flags.value(OVERLAP, EVERYBODY, "queue"),
+    )
 
 
-@pytest.mark.parametrize(("number", "expected"), [(10**16, 1e16), (3, 3.0), (10**400, 0.5)], ids=["1e16", "3", "1e400"])
+@pytest.mark.parametrize(
+    ("number", "expected"),
+    [(10**16, 1e16), (3, 3.0), (10**400, 0.5)],
+    ids=["1e16", "3", "1e400"],
+)
 def test_a_large_float_is_a_float(
     client: OpenFeatureClient, source: Source, domain: str, number: int, expected: float
 ) -> None:
-    """Postgres gives it back without its exponent, as a whole number. One that is too large is no value of the flag."""
+    """Postgres gives it back without its exponent, as a whole number. One that is too large
+    is no value of the flag.
+    """
     source.set(("global", "x", number))
     flag = source.state.flag("x")
     assert flag is not None
-    found = (client.get_float_value("x", -1.0, CONTEXT), OpenFeatureFlags(domain).value(flag, EVERYBODY, -1.0))
+    found = (
+        client.get_float_value("x", -1.0, CONTEXT),
+        OpenFeatureFlags(domain).value(flag, EVERYBODY, -1.0),
+    )
     assert [(expected, float)] * 2 == [(value, type(value)) for value in found]
 
 
-def test_a_flag_without_a_default_leaves_it_to_the_caller(client: OpenFeatureClient, source: Source) -> None:
+def test_a_flag_without_a_default_leaves_it_to_the_caller(
+    client: OpenFeatureClient, source: Source
+) -> None:
     """The channel's setting stands until somebody sets the flag."""
     assert "mine" == client.get_string_value("system_prompt", "mine", CONTEXT)
     source.set(("global", "system_prompt", "theirs"))
@@ -211,7 +303,9 @@ def test_stale_values_say_so(client: OpenFeatureClient, source: Source) -> None:
     )
 
 
-def test_whoever_listens_hears_of_a_change(client: OpenFeatureClient, source: Source) -> None:
+def test_whoever_listens_hears_of_a_change(
+    client: OpenFeatureClient, source: Source
+) -> None:
     """OpenFeature's event for a new configuration."""
     heard = threading.Event()
 
@@ -225,7 +319,9 @@ def test_whoever_listens_hears_of_a_change(client: OpenFeatureClient, source: So
 
 ANY = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
-    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(), inner, max_size=2),
+    lambda inner: (
+        st.lists(inner, max_size=2) | st.dictionaries(st.text(), inner, max_size=2)
+    ),
     max_leaves=5,
 )
 NUMBERS = st.floats() | st.integers() | st.sampled_from([10**16, 10**400])
@@ -236,9 +332,20 @@ SHARES = st.builds(
     st.sampled_from([True, 5, 0.5, "queue"]),
 )
 SCOPES = st.sampled_from(
-    ["kill", "global", "channel:discord", f"person:{PERSON}", "definition", "experiment", "percentage", "?"]
+    [
+        "kill",
+        "global",
+        "channel:discord",
+        f"person:{PERSON}",
+        "definition",
+        "experiment",
+        "percentage",
+        "?",
+    ]
 )
-DEFINITIONS = st.dictionaries(st.sampled_from(sorted(definition_of(trial("n", 3)))), ANY)
+DEFINITIONS = st.dictionaries(
+    st.sampled_from(sorted(definition_of(trial("n", 3)))), ANY
+)
 
 
 def odd(stored: Sequence[tuple[str, str, Any]], change: dict[str, Any]) -> Source:
@@ -252,14 +359,22 @@ def odd(stored: Sequence[tuple[str, str, Any]], change: dict[str, Any]) -> Sourc
 
 @given(
     stored=st.lists(
-        st.tuples(SCOPES, st.sampled_from(["overlap", "n", "x", "made"]), ANY | SHARES | NUMBERS), max_size=9
+        st.tuples(
+            SCOPES,
+            st.sampled_from(["overlap", "n", "x", "made"]),
+            ANY | SHARES | NUMBERS,
+        ),
+        max_size=9,
     ),
     key=st.none() | st.text() | st.just(PERSON) | st.integers(),
     places=st.dictionaries(st.sampled_from(["channel", "chat", "other"]), ANY),
     change=DEFINITIONS,
 )
 def test_it_never_raises(
-    stored: list[tuple[str, str, Any]], key: Any, places: dict[str, Any], change: dict[str, Any]
+    stored: list[tuple[str, str, Any]],
+    key: Any,
+    places: dict[str, Any],
+    change: dict[str, Any],
 ) -> None:
     """Whatever is stored, whoever asks, and however: there is a value, and an error has a code."""
     provide(odd(stored, change), "never raises")
@@ -268,7 +383,9 @@ def test_it_never_raises(
         for reader, default in DEFAULTS.items():
             found = details(client, name, reader, EvaluationContext(key, places))
             assert (found.reason == Reason.ERROR) == (found.error_code is not None)
-            assert found.error_code is not ErrorCode.GENERAL  # what a client makes of an exception
+            assert (
+                found.error_code is not ErrorCode.GENERAL
+            )  # what a client makes of an exception
             assert found.error_code is None or found.value == default
 
 
@@ -276,12 +393,24 @@ def test_the_agent_reads_its_flags_by_openfeature(source: Source, domain: str) -
     """The same rules, by person, channel and chat."""
     source.set(("chat:discord:town", "replies", False))
     flags = OpenFeatureFlags(domain)
-    asked = [Audience(None, "discord", "town"), Audience(None, "discord", "village"), EVERYBODY]
+    asked = [
+        Audience(None, "discord", "town"),
+        Audience(None, "discord", "village"),
+        EVERYBODY,
+    ]
     assert [False, True, True] == [flags.value(REPLIES, who) for who in asked]
 
 
-VALUES = st.sampled_from([True, False, 5, "queue", "interrupt", percentage_rule(50, "salt", False)])
-OTHERWISE: dict[Kind, Any] = {Kind.BOOL: False, Kind.INT: -1, Kind.FLOAT: -1.0, Kind.STRING: "-", Kind.JSON: {}}
+VALUES = st.sampled_from(
+    [True, False, 5, "queue", "interrupt", percentage_rule(50, "salt", False)]
+)
+OTHERWISE: dict[Kind, Any] = {
+    Kind.BOOL: False,
+    Kind.INT: -1,
+    Kind.FLOAT: -1.0,
+    Kind.STRING: "-",
+    Kind.JSON: {},
+}
 
 
 class Listening(Hook):
@@ -290,7 +419,12 @@ class Listening(Hook):
     def __init__(self) -> None:
         self.heard: list[tuple[str, object]] = []
 
-    def after(self, hook_context: HookContext, details: FlagEvaluationDetails[Any], hints: HookHints) -> None:
+    def after(
+        self,
+        hook_context: HookContext,
+        details: FlagEvaluationDetails[Any],
+        hints: HookHints,
+    ) -> None:
         self.heard.append((hook_context.flag_key, details.value))
 
 
@@ -305,7 +439,9 @@ def hooked(hook: Hook) -> Iterator[None]:
 
 
 def test_hooks_hear_what_the_agent_reads(source: Source, domain: str) -> None:
-    """Whoever runs the agent with OpenFeature's hooks, for traces say, sees its evaluations, too."""
+    """Whoever runs the agent with OpenFeature's hooks, for traces say, sees its
+    evaluations, too.
+    """
     source.set(("global", "replies", False))
     hook = Listening()
     with hooked(hook):
@@ -315,7 +451,11 @@ def test_hooks_hear_what_the_agent_reads(source: Source, domain: str) -> None:
 
 @given(
     stored=st.lists(
-        st.tuples(SCOPES, st.sampled_from(["replies", "overlap", "n", "x"]), VALUES | SHARES | NUMBERS | ANY),
+        st.tuples(
+            SCOPES,
+            st.sampled_from(["replies", "overlap", "n", "x"]),
+            VALUES | SHARES | NUMBERS | ANY,
+        ),
         min_size=1,
         max_size=9,
     ),
@@ -333,8 +473,13 @@ def test_the_agent_reads_what_a_client_reads(
     """Whatever is stored: with a hook it asks through a client, without one the provider itself."""
     source = odd(stored, change)
     provide(source, "reads alike")
-    flags, asked = OpenFeatureFlags("reads alike"), [*DECLARED.values(), *source.state.made.values()]
+    flags, asked = (
+        OpenFeatureFlags("reads alike"),
+        [*DECLARED.values(), *source.state.made.values()],
+    )
     at_once = [flags.value(flag, who, OTHERWISE[flag.kind]) for flag in asked]
     with hooked(Listening()):
         by_client = [flags.value(flag, who, OTHERWISE[flag.kind]) for flag in asked]
-    assert [(value, type(value)) for value in by_client] == [(value, type(value)) for value in at_once]
+    assert [(value, type(value)) for value in by_client] == [
+        (value, type(value)) for value in at_once
+    ]

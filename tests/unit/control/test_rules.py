@@ -17,7 +17,14 @@ from hypothesis import strategies as st
 from agent.control.buckets import BUCKETS, bucket_of
 from agent.control.experiments import Experiment, Variant
 from agent.control.flags import Flag, Kind
-from agent.control.rules import EVERYBODY, Audience, Outcome, percentage_rule, resolve, steps
+from agent.control.rules import (
+    EVERYBODY,
+    Audience,
+    Outcome,
+    percentage_rule,
+    resolve,
+    steps,
+)
 from agent.core.errors import Rejected
 
 FLAG: Flag[str] = Flag("look", Kind.STRING, "default", "How it looks.")
@@ -34,19 +41,32 @@ ORDER = {
 }
 GOLDEN = json.loads((Path(__file__).parent / "golden_buckets.json").read_text())
 CRITICAL = 148.23
-"""Chi-square with 99 degrees of freedom, p = 0.001: NIST/SEMATECH e-Handbook of Statistical Methods, 1.3.6.7.4."""
+"""Chi-square with 99 degrees of freedom, p = 0.001: NIST/SEMATECH e-Handbook of Statistical
+Methods, 1.3.6.7.4.
+"""
 
 
 def rules(*names: str) -> dict[str, Any]:
-    """These rules, each giving its own name; the share is everybody, and both variants give the same."""
+    """These rules, each giving its own name; the share is everybody, and both variants give
+    the same.
+    """
     values: dict[str, Any] = {ORDER[name]: name for name in names}
-    shared = {"percentage": percentage_rule(100, "salt", "percentage"), "experiment": trial("experiment")}
+    shared = {
+        "percentage": percentage_rule(100, "salt", "percentage"),
+        "experiment": trial("experiment"),
+    }
     return values | {name: rule for name, rule in shared.items() if name in names}
 
 
 def trial(value: str | int | None, **rest: Any) -> Experiment:
     """An experiment in which everybody has this value."""
-    return Experiment("colours", "look", "salt", (Variant("one", 1, value), Variant("two", 1, value)), **rest)
+    return Experiment(
+        "colours",
+        "look",
+        "salt",
+        (Variant("one", 1, value), Variant("two", 1, value)),
+        **rest,
+    )
 
 
 def person(number: int) -> UUID:
@@ -56,18 +76,26 @@ def person(number: int) -> UUID:
 
 @given(st.sets(st.sampled_from(list(ORDER))))
 def test_the_first_rule_that_is_set_decides(names: set[str]) -> None:
-    """Kill, person, chat, channel, experiment, percentage, global, default: in this order, whatever else is set."""
+    """Kill, person, chat, channel, experiment, percentage, global, default: in this order,
+    whatever else is set.
+    """
     expected = next((name for name in ORDER if name in names), "default")
     found = resolve(FLAG, rules(*names), HERE)
     assert (expected, expected) == (found.rule, found.value)
 
 
 @given(st.sets(st.sampled_from(list(ORDER))))
-def test_an_explanation_tells_of_every_rule_and_decides_the_same(names: set[str]) -> None:
+def test_an_explanation_tells_of_every_rule_and_decides_the_same(
+    names: set[str],
+) -> None:
     told = list(steps(FLAG, rules(*names), HERE))
     assert [*ORDER, "default"] == [step.rule for step in told]
-    assert {*names, "default"} == {step.rule for step in told if step.outcome is Outcome.MATCHED}
-    assert resolve(FLAG, rules(*names), HERE) == next(s for s in told if s.outcome is Outcome.MATCHED)
+    assert {*names, "default"} == {
+        step.rule for step in told if step.outcome is Outcome.MATCHED
+    }
+    assert resolve(FLAG, rules(*names), HERE) == next(
+        s for s in told if s.outcome is Outcome.MATCHED
+    )
 
 
 def test_rules_for_others_do_not_match() -> None:
@@ -78,11 +106,20 @@ def test_rules_for_others_do_not_match() -> None:
 
 def test_a_chat_is_of_one_channel() -> None:
     """Two platforms may give two chats the same id."""
-    assert resolve(FLAG, rules("chat"), Audience(None, "slack", "town")).rule == "default"
+    assert (
+        resolve(FLAG, rules("chat"), Audience(None, "slack", "town")).rule == "default"
+    )
 
 
 def test_who_is_not_named_has_the_global_value() -> None:
-    assert resolve(FLAG, rules("person", "channel", "experiment", "percentage", "global"), EVERYBODY).value == "global"
+    assert (
+        resolve(
+            FLAG,
+            rules("person", "channel", "experiment", "percentage", "global"),
+            EVERYBODY,
+        ).value
+        == "global"
+    )
 
 
 def test_a_kill_switch_without_a_value_means_the_default() -> None:
@@ -91,32 +128,62 @@ def test_a_kill_switch_without_a_value_means_the_default() -> None:
 
 
 def test_a_stored_value_that_is_none_of_the_flags_is_passed_over() -> None:
-    """A newer or older version may have stored it: the next rule decides, and the explanation says so."""
+    """A newer or older version may have stored it: the next rule decides, and the
+    explanation says so.
+    """
     told = list(steps(FLAG, {"channel:discord": 3, "global": "fine"}, HERE))
     assert resolve(FLAG, {"channel:discord": 3, "global": "fine"}, HERE).value == "fine"
     assert told[3].outcome is Outcome.INVALID
 
 
-@pytest.mark.parametrize("share", [10**400, inf, nan, -1, 100.001], ids=lambda share: f"{share}"[:7])
+@pytest.mark.parametrize(
+    "share", [10**400, inf, nan, -1, 100.001], ids=lambda share: f"{share}"[:7]
+)
 def test_a_stored_share_that_is_none_is_passed_over(share: float) -> None:
     """Written by hand: Postgres keeps 1e400, too."""
-    stored = {"percentage": {"share": share, "salt": "salt", "value": "in"}, "global": "next"}
+    stored = {
+        "percentage": {"share": share, "salt": "salt", "value": "in"},
+        "global": "next",
+    }
     step = next(step for step in steps(FLAG, stored, HERE) if step.rule == "percentage")
-    assert (Outcome.INVALID, "next") == (step.outcome, resolve(FLAG, stored, HERE).value)
+    assert (Outcome.INVALID, "next") == (
+        step.outcome,
+        resolve(FLAG, stored, HERE).value,
+    )
 
 
 EXPLAINED: list[tuple[Any, Audience, Outcome, str]] = [
     (trial("x"), HERE, Outcome.MATCHED, "it matches: variant one"),
-    (trial(None), HERE, Outcome.LEAVES, "this person's variant leaves the flag to the next rules: variant one"),
-    (trial("x", channels=frozenset({"slack"})), HERE, Outcome.ELSEWHERE, "it is not for this channel"),
+    (
+        trial(None),
+        HERE,
+        Outcome.LEAVES,
+        "this person's variant leaves the flag to the next rules: variant one",
+    ),
+    (
+        trial("x", channels=frozenset({"slack"})),
+        HERE,
+        Outcome.ELSEWHERE,
+        "it is not for this channel",
+    ),
     (
         trial("x", share=1),
         HERE,
         Outcome.OUTSIDE,
         "this person is outside the share: bucket 97502 of 100000, 1 % are 1000",
     ),
-    (trial("x"), Audience(None, "discord"), Outcome.UNNAMED, "it was not said who or where"),
-    (trial("x", channels=frozenset({"slack"})), Audience(PERSON), Outcome.UNNAMED, "it was not said who or where"),
+    (
+        trial("x"),
+        Audience(None, "discord"),
+        Outcome.UNNAMED,
+        "it was not said who or where",
+    ),
+    (
+        trial("x", channels=frozenset({"slack"})),
+        Audience(PERSON),
+        Outcome.UNNAMED,
+        "it was not said who or where",
+    ),
     (trial(3), HERE, Outcome.INVALID, "its value is not one of this flag"),
     ("by hand", HERE, Outcome.INVALID, "its value is not one of this flag"),
 ]
@@ -130,7 +197,9 @@ def test_an_experiment_says_why_it_decides_or_not(
     stored = {"experiment": experiment, "global": "next"}
     step = next(step for step in steps(FLAG, stored, who) if step.rule == "experiment")
     assert (outcome, sentence) == (step.outcome, step.sentence)
-    assert ("x" if outcome is Outcome.MATCHED else "next") == resolve(FLAG, stored, who).value
+    assert ("x" if outcome is Outcome.MATCHED else "next") == resolve(
+        FLAG, stored, who
+    ).value
 
 
 @pytest.mark.parametrize(
@@ -146,8 +215,12 @@ def test_an_experiment_says_why_it_decides_or_not(
         ({"experiment": trial("x"), "channel:discord": 3}, "one"),
     ],
 )
-def test_a_variant_is_told_when_the_experiment_had_its_say(stored: dict[str, Any], variant: str | None) -> None:
-    """Also by the rule to which a variant without a value left the flag; not where a rule before it decided."""
+def test_a_variant_is_told_when_the_experiment_had_its_say(
+    stored: dict[str, Any], variant: str | None
+) -> None:
+    """Also by the rule to which a variant without a value left the flag; not where a rule
+    before it decided.
+    """
     assert variant == resolve(FLAG, stored, HERE).variant
 
 
@@ -160,7 +233,9 @@ def test_a_percentage_that_is_none_is_refused(share: float) -> None:
 def test_buckets_are_those_of_every_release() -> None:
     """1,000 golden vectors: they never change, or people would change sides."""
     assert 1000 == len(GOLDEN)
-    assert [bucket for _, _, bucket in GOLDEN] == [bucket_of(salt, UUID(who)) for salt, who, _ in GOLDEN]
+    assert [bucket for _, _, bucket in GOLDEN] == [
+        bucket_of(salt, UUID(who)) for salt, who, _ in GOLDEN
+    ]
 
 
 def matched(share: float, who: UUID) -> bool:
@@ -183,17 +258,30 @@ def test_a_share_that_grows_loses_nobody() -> None:
 
 def test_the_edges_of_a_share_are_exact() -> None:
     """25 % are the buckets below 25,000: the last one in is in, the first one out is out."""
-    by_bucket = {bucket_of("salt", person(number)): person(number) for number in range(200_000)}
-    inside, outside = max(b for b in by_bucket if b < 25_000), min(b for b in by_bucket if b >= 25_000)
-    assert (True, False) == (matched(25, by_bucket[inside]), matched(25, by_bucket[outside]))
+    by_bucket = {
+        bucket_of("salt", person(number)): person(number) for number in range(200_000)
+    }
+    inside, outside = (
+        max(b for b in by_bucket if b < 25_000),
+        min(b for b in by_bucket if b >= 25_000),
+    )
+    assert (True, False) == (
+        matched(25, by_bucket[inside]),
+        matched(25, by_bucket[outside]),
+    )
     share = (inside + 1) / 1000
-    assert (True, False) == (matched(share, by_bucket[inside]), matched(inside / 1000, by_bucket[inside]))
+    assert (True, False) == (
+        matched(share, by_bucket[inside]),
+        matched(inside / 1000, by_bucket[inside]),
+    )
 
 
 def chi_square(salt: str, people: int) -> float:
     """How far 100 equal parts of the buckets are from equally full."""
     expected = people / 100
-    parts = Counter(bucket_of(salt, person(number)) * 100 // BUCKETS for number in range(people))
+    parts = Counter(
+        bucket_of(salt, person(number)) * 100 // BUCKETS for number in range(people)
+    )
     return sum((parts[part] - expected) ** 2 / expected for part in range(100))
 
 
@@ -216,5 +304,8 @@ def test_a_million_people_are_spread_evenly() -> None:
 
 def test_two_salts_split_independently() -> None:
     """Who is in half of one is in half of the other by chance only: 1,000 of 4,000 ± 5 σ."""
-    both = sum(bucket_of("a", person(n)) < 50_000 and bucket_of("b", person(n)) < 50_000 for n in range(4_000))
+    both = sum(
+        bucket_of("a", person(n)) < 50_000 and bucket_of("b", person(n)) < 50_000
+        for n in range(4_000)
+    )
     assert abs(both - 1_000) < 5 * (4_000 * 0.25 * 0.75) ** 0.5

@@ -6,7 +6,13 @@ from dataclasses import replace
 
 import pytest
 
-from agent.conversation.access import default_model, is_barred, is_stranger, model_refusal, permits
+from agent.conversation.access import (
+    default_model,
+    is_barred,
+    is_stranger,
+    model_refusal,
+    permits,
+)
 from agent.core.channel import ChannelSettings
 from agent.core.messages import Address, Inbound
 
@@ -38,10 +44,17 @@ def test_strangers_in_a_group_are_not_told() -> None:
 
 @pytest.mark.parametrize(
     ("chosen", "allowed", "model"),
-    [(None, (), "test:everywhere"), ("test:own", (), "test:own"), (None, ("test:a", "test:b"), "test:a"),
-     (None, ("test:a", "test:everywhere"), "test:everywhere"), ("test:b", ("test:a", "test:b"), "test:b")],
-)  # fmt: skip
-def test_the_default_is_always_an_allowed_model(chosen: str | None, allowed: tuple[str, ...], model: str) -> None:
+    [
+        (None, (), "test:everywhere"),
+        ("test:own", (), "test:own"),
+        (None, ("test:a", "test:b"), "test:a"),
+        (None, ("test:a", "test:everywhere"), "test:everywhere"),
+        ("test:b", ("test:a", "test:b"), "test:b"),
+    ],
+)
+def test_the_default_is_always_an_allowed_model(
+    chosen: str | None, allowed: tuple[str, ...], model: str
+) -> None:
     settings = ChannelSettings(chosen, allowed_models=allowed)
     assert default_model(settings, "test:everywhere") == model
     assert permits(settings, model)
@@ -50,4 +63,6 @@ def test_the_default_is_always_an_allowed_model(chosen: str | None, allowed: tup
 def test_a_refused_model_is_told_with_those_that_are_allowed() -> None:
     settings = ChannelSettings(allowed_models=("test:a", "test:b"))
     assert not permits(settings, "test:c")
-    assert "test:c may not be used here; allowed: test:a, test:b." in model_refusal(settings, "test:c")
+    assert "test:c may not be used here; allowed: test:a, test:b." in model_refusal(
+        settings, "test:c"
+    )

@@ -27,19 +27,27 @@ async def test_without_a_rush_an_answer_begins_at_once() -> None:
     with ExitStack() as arriving:
         for _ in range(MANY):
             arriving.enter_context(door.arriving())
-        answers = [asyncio.create_task(begun(number, order, door)) for number in range(100)]
+        answers = [
+            asyncio.create_task(begun(number, order, door)) for number in range(100)
+        ]
         await turns(1)
     assert list(range(100)) == order
     assert all(answer.done() for answer in answers)
 
 
-async def test_in_a_rush_answers_begin_one_at_each_turn_of_the_loop_in_their_order() -> None:
-    """Also when the messages are stored: the next ones must not be held up by all answers at once."""
+async def test_in_a_rush_answers_begin_one_at_each_turn_of_the_loop_in_their_order() -> (
+    None
+):
+    """Also when the messages are stored: the next ones must not be held up by all answers
+    at once.
+    """
     door, order, seen = Rush(), list[int](), list[int]()
     with ExitStack() as arriving:
         for _ in range(MANY + 1):
             arriving.enter_context(door.arriving())
-        answers = [asyncio.create_task(begun(number, order, door)) for number in range(20)]
+        answers = [
+            asyncio.create_task(begun(number, order, door)) for number in range(20)
+        ]
         while not order:
             await asyncio.sleep(0)
     for _ in range(5):
@@ -55,14 +63,18 @@ async def test_a_cancelled_answer_does_not_stop_the_line() -> None:
     with ExitStack() as arriving:
         for _ in range(MANY + 1):
             arriving.enter_context(door.arriving())
-        first, *rest = [asyncio.create_task(begun(number, order, door)) for number in range(3)]
+        first, *rest = [
+            asyncio.create_task(begun(number, order, door)) for number in range(3)
+        ]
         await turns(1)
         first.cancel()
         await asyncio.gather(*rest)
     assert [1, 2] == order[-2:]
 
 
-async def test_a_rush_ends_by_itself_and_the_next_one_comes_later(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_rush_ends_by_itself_and_the_next_one_comes_later(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """However many messages arrive: answers that begin together share their statements."""
     door, order = Rush(), list[int]()
     monkeypatch.setattr(admission, "LONGEST_SECONDS", 0.0)
@@ -72,7 +84,9 @@ async def test_a_rush_ends_by_itself_and_the_next_one_comes_later(monkeypatch: p
         await asyncio.gather(*(begun(number, order, door) for number in range(5)))
         await turns(3)
         arriving.enter_context(door.arriving())  # no rush again, so soon
-        answers = [asyncio.create_task(begun(number, order, door)) for number in range(5, 100)]
+        answers = [
+            asyncio.create_task(begun(number, order, door)) for number in range(5, 100)
+        ]
         await turns(1)
         assert all(answer.done() for answer in answers)
     assert list(range(100)) == order

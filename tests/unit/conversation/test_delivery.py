@@ -13,7 +13,10 @@ from agent.conversation.delivery import GIVE_UP, Endings, deliver
 from agent.core.errors import DeliveryError
 from agent.core.messages import Placed
 
-AWAY, MISTAKE = DeliveryError("The platform is away."), TypeError("'NoneType' object is not subscriptable")
+AWAY, MISTAKE = (
+    DeliveryError("The platform is away."),
+    TypeError("'NoneType' object is not subscriptable"),
+)
 MISTAKEN = "The answer could not be sent (TypeError). The log says where that happened."
 
 
@@ -33,19 +36,27 @@ class Broken:
     async def placed(self, turn: UUID, placed: Placed) -> None:
         """Nothing is."""
 
-    async def done(self, turns: Sequence[UUID], placed: Placed | None, *, failed: str | None = None) -> None:
+    async def done(
+        self, turns: Sequence[UUID], placed: Placed | None, *, failed: str | None = None
+    ) -> None:
         self.closed.append(failed)
 
 
-@pytest.mark.parametrize(("error", "reason"), [(AWAY, AWAY.sentence), (MISTAKE, MISTAKEN)])
+@pytest.mark.parametrize(
+    ("error", "reason"), [(AWAY, AWAY.sentence), (MISTAKE, MISTAKEN)]
+)
 async def test_an_answer_is_given_up_after_the_same_attempts_whatever_goes_wrong(
     monkeypatch: pytest.MonkeyPatch, error: Exception, reason: str
 ) -> None:
-    """A mistake in a channel would else be met again at each sweep, for as long as turns are kept."""
+    """A mistake in a channel would else be met again at each sweep, for as long as turns
+    are kept.
+    """
     monkeypatch.setattr(delivery, "FIRST_PAUSE", 0.0)
     broken, tasks = Broken(error), Tasks()
     endings = Endings(broken, tasks.spawn)
     for attempts in (GIVE_UP - 1, GIVE_UP):
-        await deliver(endings, broken, [uuid4()], "hello", channel="test", attempts=attempts)
+        await deliver(
+            endings, broken, [uuid4()], "hello", channel="test", attempts=attempts
+        )
     await tasks.drain(5.0)
     assert [reason] == broken.closed

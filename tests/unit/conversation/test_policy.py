@@ -19,7 +19,9 @@ ADA = Audience(None, "test", "ada")
 
 @dataclass
 class Operators:
-    """What they set: flags for everybody, and one channel. Implements agent.ports.Flags and Control."""
+    """What they set: flags for everybody, and one channel. Implements agent.ports.Flags and
+    Control.
+    """
 
     flags: Mapping[str, Any] = field(default_factory=dict)
     settings: ChannelSettings = field(default_factory=ChannelSettings)
@@ -29,7 +31,9 @@ class Operators:
         default = setting if flag.default is None else flag.default
         return self.flags.get(flag.name, default)
 
-    def variants(self, who: Audience, unasked: Collection[str] = ()) -> Mapping[str, str]:
+    def variants(
+        self, who: Audience, unasked: Collection[str] = ()
+    ) -> Mapping[str, str]:
         return {}
 
     def channel(self, name: str) -> ChannelSettings:
@@ -51,7 +55,9 @@ class Operators:
         ({"default_model": "test:flag"}, "test:channel", "test:flag"),
     ],
 )
-def test_an_empty_default_model_is_the_setting(flags: dict[str, str], channel: str | None, model: str) -> None:
+def test_an_empty_default_model_is_the_setting(
+    flags: dict[str, str], channel: str | None, model: str
+) -> None:
     """It is no name of a model: nobody could be asked."""
     operators = Operators(flags, ChannelSettings(default_model=channel))
     steering = Steering(operators, operators, Options("test:environment"))
@@ -59,5 +65,7 @@ def test_an_empty_default_model_is_the_setting(flags: dict[str, str], channel: s
 
 
 def test_what_an_empty_model_means_is_said() -> None:
-    assert DEFAULT_MODEL.allowed.endswith("an empty text for what the channel or the environment says")
+    assert DEFAULT_MODEL.allowed.endswith(
+        "an empty text for what the channel or the environment says"
+    )
     assert FALLBACK_MODEL.allowed.endswith("an empty text for none")

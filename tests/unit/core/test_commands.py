@@ -27,7 +27,9 @@ def parsed(text: str) -> tuple[str, str] | None:
         ("/stop \n", ("stop", "")),
     ],
 )
-def test_a_known_name_behind_a_slash_or_a_bang_is_a_command(text: str, expected: tuple[str, str]) -> None:
+def test_a_known_name_behind_a_slash_or_a_bang_is_a_command(
+    text: str, expected: tuple[str, str]
+) -> None:
     assert parsed(text) == expected
 
 
@@ -59,9 +61,18 @@ def test_no_text_breaks_the_parser(text: str) -> None:
     assert found is None or found[0] in {command.name for command in COMMANDS}
 
 
-@given(st.sampled_from(COMMANDS), st.sampled_from("/!"), st.text(st.characters(exclude_categories=["Cs"])))
-def test_an_argument_arrives_without_its_margins(command: Command, sign: str, argument: str) -> None:
-    assert parsed(f"{sign}{command.name} {argument}") == (command.name, argument.strip())
+@given(
+    st.sampled_from(COMMANDS),
+    st.sampled_from("/!"),
+    st.text(st.characters(exclude_categories=["Cs"])),
+)
+def test_an_argument_arrives_without_its_margins(
+    command: Command, sign: str, argument: str
+) -> None:
+    assert parsed(f"{sign}{command.name} {argument}") == (
+        command.name,
+        argument.strip(),
+    )
 
 
 def test_names_are_unique_and_as_every_platform_takes_them() -> None:
@@ -69,14 +80,22 @@ def test_names_are_unique_and_as_every_platform_takes_them() -> None:
     names = [command.name for command in COMMANDS]
     assert len(set(names)) == len(names)
     assert [
-        name for name in names if not (name.isascii() and name.isalnum() and name.islower() and len(name) <= 32)
+        name
+        for name in names
+        if not (
+            name.isascii() and name.isalnum() and name.islower() and len(name) <= 32
+        )
     ] == []
 
 
 def test_summaries_fit_into_the_platforms_menus() -> None:
     """Discord takes 100 characters, Telegram 256."""
-    assert [command.name for command in COMMANDS if not 1 <= len(command.summary) <= 100] == []
+    assert [
+        command.name for command in COMMANDS if not 1 <= len(command.summary) <= 100
+    ] == []
 
 
 def test_help_names_every_command() -> None:
-    assert [command.name for command in COMMANDS if f"/{command.name}" not in help_text()] == []
+    assert [
+        command.name for command in COMMANDS if f"/{command.name}" not in help_text()
+    ] == []

@@ -30,8 +30,17 @@ def rule(subject: str, limit: Limit = MINUTE, scope: str = "user") -> Rule:
 ADA = [rule("test:ada")]
 
 
-def admitted(limiter: LocalLimiter, rules: list[Rule], times: int, *, share: int = 1, slack: float = 0.0) -> int:
-    return sum(limiter.judge(rules, share=share, slack=slack) is None for _ in range(times))
+def admitted(
+    limiter: LocalLimiter,
+    rules: list[Rule],
+    times: int,
+    *,
+    share: int = 1,
+    slack: float = 0.0,
+) -> int:
+    return sum(
+        limiter.judge(rules, share=share, slack=slack) is None for _ in range(times)
+    )
 
 
 @pytest.mark.parametrize(
@@ -53,7 +62,18 @@ def test_a_limit_is_read_as_people_write_it(text: str, limit: Limit) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        *("", "60", "0/minute", "60/0s", "60/00s", "-1/hour", "1.5/hour", "60/year", "140%", "1/minute/x"),
+        *(
+            "",
+            "60",
+            "0/minute",
+            "60/0s",
+            "60/00s",
+            "-1/hour",
+            "1.5/hour",
+            "60/year",
+            "140%",
+            "1/minute/x",
+        ),
         *("1000001/second", "1/11575 days"),
     ],
 )
@@ -62,8 +82,14 @@ def test_what_is_no_limit_is_refused_with_the_forms_that_are(text: str) -> None:
         Limit.parse(text)
 
 
-@given(st.integers(0, 10**9), st.integers(0, 10**9), st.sampled_from(["s", " seconds", " minutes", " hours", " days"]))
-def test_what_is_taken_can_be_kept_and_read_again(count: int, length: int, unit: str) -> None:
+@given(
+    st.integers(0, 10**9),
+    st.integers(0, 10**9),
+    st.sampled_from(["s", " seconds", " minutes", " hours", " days"]),
+)
+def test_what_is_taken_can_be_kept_and_read_again(
+    count: int, length: int, unit: str
+) -> None:
     """In the store as it is shown, and in Redis as whole µs between two messages."""
     try:
         limit = Limit.parse(f"{count}/{length}{unit}")
@@ -120,9 +146,13 @@ def test_a_message_counts_in_all_its_limits_or_in_none() -> None:
     limiter = LocalLimiter(Clock())
     chat = rule("test:room", Limit(5, 60), "chat")
     ada, bob = [rule("test:ada"), chat], [rule("test:bob"), chat]
-    assert admitted(limiter, ada, 10) == 3  # what ada was refused is not counted against the chat
+    assert (
+        admitted(limiter, ada, 10) == 3
+    )  # what ada was refused is not counted against the chat
     assert admitted(limiter, bob, 10) == 2
-    assert admitted(limiter, [rule("test:bob")], 10) == 1  # … nor what the chat refused against bob
+    assert (
+        admitted(limiter, [rule("test:bob")], 10) == 1
+    )  # … nor what the chat refused against bob
 
 
 def test_the_limit_one_has_to_wait_for_longest_is_named() -> None:
@@ -136,13 +166,18 @@ def test_the_limit_one_has_to_wait_for_longest_is_named() -> None:
     limit=st.builds(Limit, st.integers(1, 20), st.integers(1, 100)),
     pauses=st.lists(st.integers(0, 20_000), max_size=200),
 )
-def test_it_admits_exactly_what_an_ideal_bucket_admits(limit: Limit, pauses: list[int]) -> None:
+def test_it_admits_exactly_what_an_ideal_bucket_admits(
+    limit: Limit, pauses: list[int]
+) -> None:
     """A bucket of `count` tokens that fills evenly, computed in exact fractions of milliseconds."""
     clock = Clock()
     limiter, tokens = LocalLimiter(clock), Fraction(limit.count)
     for pause in pauses:
         clock.now += pause / 1000
-        tokens = min(Fraction(limit.count), tokens + Fraction(pause * limit.count, limit.seconds * 1000))
+        tokens = min(
+            Fraction(limit.count),
+            tokens + Fraction(pause * limit.count, limit.seconds * 1000),
+        )
         ideal = tokens >= 1
         tokens -= ideal
         assert (limiter.judge([rule("x", limit)]) is None) == ideal
@@ -159,7 +194,12 @@ def test_a_share_is_a_part_of_the_limit_and_at_least_one() -> None:
 
 @pytest.mark.parametrize("count", [1, 3, 60, 5000])
 def test_slack_never_makes_room_for_one_more_at_once(count: int) -> None:
-    assert admitted(LocalLimiter(Clock()), [rule("a", Limit(count, 60))], count + 5, slack=0.05) == count
+    assert (
+        admitted(
+            LocalLimiter(Clock()), [rule("a", Limit(count, 60))], count + 5, slack=0.05
+        )
+        == count
+    )
 
 
 def test_slack_forgives_a_message_that_seems_a_moment_too_early() -> None:

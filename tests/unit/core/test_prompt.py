@@ -1,4 +1,6 @@
-"""From a window to a prompt: the newest that fits, whole, in reading order, nothing that does not belong."""
+"""From a window to a prompt: the newest that fits, whole, in reading order, nothing that
+does not belong.
+"""
 
 from __future__ import annotations
 
@@ -27,21 +29,37 @@ def window(*messages: Message) -> Window:
 
 
 def texts(*messages: Message, upto: int = WIDE, budget: int = WIDE) -> list[str]:
-    return [text for _, text in build_prompt(SYSTEM, window(*messages), upto=upto, budget=budget).messages]
+    return [
+        text
+        for _, text in build_prompt(
+            SYSTEM, window(*messages), upto=upto, budget=budget
+        ).messages
+    ]
 
 
 def test_a_prompt_is_the_system_text_and_the_messages_oldest_first() -> None:
-    prompt = build_prompt(SYSTEM, window(user(1, "one"), assistant(2, "two", 1), user(3, "three")), upto=3, budget=WIDE)
+    prompt = build_prompt(
+        SYSTEM,
+        window(user(1, "one"), assistant(2, "two", 1), user(3, "three")),
+        upto=3,
+        budget=WIDE,
+    )
     assert prompt.system == SYSTEM
     assert prompt.messages == (("user", "one"), ("assistant", "two"), ("user", "three"))
 
 
 def test_a_message_that_waited_is_read_after_the_answer_it_waited_for() -> None:
-    assert texts(user(1, "one"), user(2, "two"), assistant(3, "to one", 1)) == ["one", "to one", "two"]
+    assert texts(user(1, "one"), user(2, "two"), assistant(3, "to one", 1)) == [
+        "one",
+        "to one",
+        "two",
+    ]
 
 
 def test_an_answer_to_several_messages_is_read_after_the_last_of_them() -> None:
-    assert texts(user(1, "a"), user(2, "b"), assistant(4, "to both", 2), user(3, "c")) == [
+    assert texts(
+        user(1, "a"), user(2, "b"), assistant(4, "to both", 2), user(3, "c")
+    ) == [
         "a",
         "b",
         "to both",
@@ -62,14 +80,22 @@ def test_an_answer_younger_than_the_last_message_to_be_answered_stays() -> None:
 
 
 def test_notices_and_deleted_messages_are_left_out() -> None:
-    assert texts(user(1, "one"), assistant(2, "The model is away.", 1, notice=True), user(3, ""), user(4, "two")) == [
+    assert texts(
+        user(1, "one"),
+        assistant(2, "The model is away.", 1, notice=True),
+        user(3, ""),
+        user(4, "two"),
+    ) == [
         "one",
         "two",
     ]
 
 
 def test_authors_are_named_where_they_are_known() -> None:
-    assert texts(user(1, "hi", author="ada"), user(2, "hello", author="bob")) == ["ada: hi", "bob: hello"]
+    assert texts(user(1, "hi", author="ada"), user(2, "hello", author="bob")) == [
+        "ada: hi",
+        "bob: hello",
+    ]
 
 
 def test_the_oldest_is_dropped_first_and_nothing_is_split() -> None:
@@ -95,7 +121,15 @@ def test_an_empty_window_makes_an_empty_prompt() -> None:
 
 @pytest.mark.parametrize(
     ("text", "tokens"),
-    [("", 0), ("a", 1), ("abcd", 1), ("abcde", 2), ("שלום", 2), ("👩‍👩‍👧", 5), ("\ud83d", 1)],
+    [
+        ("", 0),
+        ("a", 1),
+        ("abcd", 1),
+        ("abcde", 2),
+        ("שלום", 2),
+        ("👩‍👩‍👧", 5),
+        ("\ud83d", 1),
+    ],
 )
 def test_a_token_is_four_bytes_of_utf8(text: str, tokens: int) -> None:
     assert estimate_tokens(text) == tokens
@@ -103,14 +137,18 @@ def test_a_token_is_four_bytes_of_utf8(text: str, tokens: int) -> None:
 
 @st.composite
 def conversations(draw: st.DrawFn) -> tuple[Message, ...]:
-    """What a conversation may look like: each answer covers more than the last, and some messages wait."""
+    """What a conversation may look like: each answer covers more than the last, and some
+    messages wait.
+    """
     messages: list[Message] = []
     asked, answered = [0], 0
     for seq in range(1, draw(st.integers(1, 12)) + 1):
         content = draw(st.text("ab é👩", max_size=12))
         if asked[-1] > answered and draw(st.booleans()):
             answered = draw(st.sampled_from([seq for seq in asked if seq > answered]))
-            messages.append(assistant(seq, content, answered, notice=draw(st.booleans())))
+            messages.append(
+                assistant(seq, content, answered, notice=draw(st.booleans()))
+            )
         else:
             asked.append(seq)
             messages.append(user(seq, content))
@@ -118,7 +156,11 @@ def conversations(draw: st.DrawFn) -> tuple[Message, ...]:
 
 
 def belongs(message: Message, upto: int) -> bool:
-    return bool(message.content) and not message.notice and (message.role == "assistant" or message.seq <= upto)
+    return (
+        bool(message.content)
+        and not message.notice
+        and (message.role == "assistant" or message.seq <= upto)
+    )
 
 
 @given(conversations(), st.integers(1, 12), st.integers(0, 60))
@@ -126,11 +168,18 @@ def test_a_prompt_is_always_the_longest_whole_ending_that_fits(
     messages: tuple[Message, ...], upto: int, budget: int
 ) -> None:
     prompt = build_prompt("", window(*messages), upto=upto, budget=budget)
-    wanted = [message for message in window(*messages).messages if belongs(message, upto)]
+    wanted = [
+        message for message in window(*messages).messages if belongs(message, upto)
+    ]
     costs = [estimate_tokens(message.content) + PER_MESSAGE for message in wanted]
-    fitting = max((n for n in range(len(wanted) + 1) if sum(costs[len(costs) - n :]) <= budget), default=0)
+    fitting = max(
+        (n for n in range(len(wanted) + 1) if sum(costs[len(costs) - n :]) <= budget),
+        default=0,
+    )
     count = max(fitting, min(1, len(wanted)))
-    assert prompt.messages == tuple((m.role, m.content) for m in wanted[len(wanted) - count :])
+    assert prompt.messages == tuple(
+        (m.role, m.content) for m in wanted[len(wanted) - count :]
+    )
 
 
 @given(conversations())
@@ -138,7 +187,9 @@ def test_the_model_is_never_asked_to_continue_its_own_answer_while_someone_waits
     messages: tuple[Message, ...],
 ) -> None:
     answered = max((m.answers for m in messages if m.answers is not None), default=0)
-    waiting = [m for m in messages if m.role == "user" and m.seq > answered and m.content]
+    waiting = [
+        m for m in messages if m.role == "user" and m.seq > answered and m.content
+    ]
     if waiting:
         prompt = build_prompt("", window(*messages), upto=waiting[-1].seq, budget=WIDE)
         assert prompt.messages[-1] == ("user", waiting[-1].content)

@@ -24,14 +24,24 @@ MODELS = {"test:cheap": CHEAP, "test:dear": DEAR}
 
 
 GROW = "\ufdfa\u0390\U0001d160\u1e9e\u0344\ud800\0 \n"
-"""Characters that some normalization makes longer, up to elevenfold, and others that are seldom met."""
-TEXTS = st.text(st.characters(exclude_categories=()) | st.sampled_from(GROW), max_size=100)
+"""Characters that some normalization makes longer, up to elevenfold, and others that are
+seldom met.
+"""
+TEXTS = st.text(
+    st.characters(exclude_categories=()) | st.sampled_from(GROW), max_size=100
+)
 ROLES: st.SearchStrategy[Role] = st.sampled_from(["system", "user", "assistant"])
-PROMPTS = st.builds(Prompt, TEXTS, st.lists(st.tuples(ROLES, TEXTS), max_size=6).map(tuple))
+PROMPTS = st.builds(
+    Prompt, TEXTS, st.lists(st.tuples(ROLES, TEXTS), max_size=6).map(tuple)
+)
 
 
-def worst_tokenizer(text: str, form: Literal["NFC", "NFD", "NFKC", "NFKD"] | None) -> int:
-    """Normalizes, knows no word, and makes a token of each byte that is sent (what is no UTF-8 is sent as ?)."""
+def worst_tokenizer(
+    text: str, form: Literal["NFC", "NFD", "NFKC", "NFKD"] | None
+) -> int:
+    """Normalizes, knows no word, and makes a token of each byte that is sent (what is no
+    UTF-8 is sent as ?).
+    """
     sent = text.encode("utf-8", "replace").decode()
     return len((normalize(form, sent) if form else sent).encode())
 
@@ -46,9 +56,16 @@ def test_no_byte_makes_more_than_one_token() -> None:
 def test_it_is_never_below_what_the_worst_tokenizer_makes_of_all_that_is_sent(
     prompt: Prompt, form: Literal["NFC", "NFD", "NFKC", "NFKD"] | None
 ) -> None:
-    """Around each message and the whole a server writes as much as the longest templates known do."""
-    sent = [system_text(prompt), *(message["content"] for message in conversation(prompt))]
-    assert most_prompt_tokens(prompt) >= 400 + sum(8 + worst_tokenizer(text, form) for text in sent)
+    """Around each message and the whole a server writes as much as the longest templates
+    known do.
+    """
+    sent = [
+        system_text(prompt),
+        *(message["content"] for message in conversation(prompt)),
+    ]
+    assert most_prompt_tokens(prompt) >= 400 + sum(
+        8 + worst_tokenizer(text, form) for text in sent
+    )
 
 
 @given(PROMPTS)
@@ -58,7 +75,9 @@ def test_it_is_never_below_the_estimate(prompt: Prompt) -> None:
 
 def test_the_dearest_of_the_models_that_may_answer_decides() -> None:
     worst = worst_case("test:cheap", PROMPT, models=MODELS, fallbacks=["test:dear"])
-    assert worst.cost_usd == (worst.prompt_tokens * 5 + ANSWER_TOKENS * 25) / Decimal(1_000_000)
+    assert worst.cost_usd == (worst.prompt_tokens * 5 + ANSWER_TOKENS * 25) / Decimal(
+        1_000_000
+    )
     assert worst.completion_tokens == ANSWER_TOKENS
 
 
@@ -66,7 +85,9 @@ def test_the_longest_answer_of_the_models_that_may_answer_is_set_aside() -> None
     models = {**MODELS, "test:dear": DEAR.model_copy(update={"answer": 20_000})}
     worst = worst_case("test:cheap", PROMPT, models=models, fallbacks=["test:dear"])
     assert worst.completion_tokens == 20_000
-    assert worst.cost_usd == (worst.prompt_tokens * 5 + 20_000 * 25) / Decimal(1_000_000)
+    assert worst.cost_usd == (worst.prompt_tokens * 5 + 20_000 * 25) / Decimal(
+        1_000_000
+    )
 
 
 def test_an_answer_that_leaves_the_prompt_no_room_is_refused() -> None:
@@ -75,7 +96,12 @@ def test_an_answer_that_leaves_the_prompt_no_room_is_refused() -> None:
 
 
 def test_one_unknown_price_makes_the_cost_unknown() -> None:
-    assert worst_case("test:cheap", PROMPT, models=MODELS, fallbacks=["test:unpriced"]).cost_usd is None
+    assert (
+        worst_case(
+            "test:cheap", PROMPT, models=MODELS, fallbacks=["test:unpriced"]
+        ).cost_usd
+        is None
+    )
 
 
 def test_the_offline_model_is_free() -> None:

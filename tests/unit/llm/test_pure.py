@@ -32,7 +32,9 @@ def settings(**values: Any) -> Settings:
 def prompt(*texts: str) -> Prompt:
     """Texts said in turn by the person and the model."""
     roles: tuple[Role, Role] = ("user", "assistant")
-    return Prompt("Be kind.", tuple((roles[i % 2], text) for i, text in enumerate(texts)))
+    return Prompt(
+        "Be kind.", tuple((roles[i % 2], text) for i, text in enumerate(texts))
+    )
 
 
 async def answer(asked: Prompt) -> tuple[list[str], Usage]:
@@ -59,9 +61,12 @@ async def test_the_offline_model_says_what_it_is_and_repeats_what_was_said() -> 
 
 
 async def test_the_offline_model_shows_what_it_remembers() -> None:
-    pieces, _ = await answer(prompt("my name is Ada", "hello", "I like tea", "so do I", "what did I say?"))
+    pieces, _ = await answer(
+        prompt("my name is Ada", "hello", "I like tea", "so do I", "what did I say?")
+    )
     assert (
-        "I was given 4 earlier messages. Before this you said: I like tea The first one I can see was: my name is Ada"
+        "I was given 4 earlier messages. Before this you said: I like tea The "
+        "first one I can see was: my name is Ada"
     ) in "".join(pieces)
 
 
@@ -77,33 +82,49 @@ async def test_the_offline_model_is_free() -> None:
 
 def test_an_offline_conversation_loads_no_http_client() -> None:
     program = (
-        "import sys, asyncio; from agent.llm.router import open_models; from agent.core.completion import Prompt;"
+        "import sys, asyncio; from agent.llm.router import open_models; from "
+        "agent.core.completion import Prompt;"
         "from agent.settings import Settings\n"
         "async def main():\n"
         "  async with open_models(Settings(_env_file=None)) as models:\n"
         "    async for _ in models.stream('offline:echo', Prompt('', (('user', 'hi'),))): pass\n"
         "asyncio.run(main()); print([m for m in ('httpx', 'agent.llm.openai') if m in sys.modules])"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, env={})
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={},
+    )
     assert done.stdout == "[]\n"
 
 
 # --- names and budgets
 
 
-@pytest.mark.parametrize("name", ["", "gpt", "openai:", ":x", "nobody:x", "openai:a b", "OPENAI:x", "a:\0"])
-def test_a_name_that_names_no_provider_is_refused_with_what_is_possible(name: str) -> None:
+@pytest.mark.parametrize(
+    "name", ["", "gpt", "openai:", ":x", "nobody:x", "openai:a b", "OPENAI:x", "a:\0"]
+)
+def test_a_name_that_names_no_provider_is_refused_with_what_is_possible(
+    name: str,
+) -> None:
     with pytest.raises(UnknownModel) as caught:
         ModelRouter(settings()).check(name)
     assert caught.value.sentence == (
-        "A model is written provider:model, such as openai:gpt-5-mini; the providers are anthropic, offline, openai."
+        "A model is written provider:model, such as openai:gpt-5-mini; the "
+        "providers are anthropic, offline, openai."
     )
 
 
 @pytest.mark.parametrize(
     ("values", "name", "sentence"),
     [
-        ({}, "offline:x", "There is only one offline model. Choose it with /model offline:echo."),
+        (
+            {},
+            "offline:x",
+            "There is only one offline model. Choose it with /model offline:echo.",
+        ),
         (
             {},
             "anthropic:claude",
@@ -121,7 +142,9 @@ def test_a_name_that_names_no_provider_is_refused_with_what_is_possible(name: st
         ),
     ],
 )
-def test_a_provider_that_can_not_be_asked_says_what_it_needs(values: dict[str, Any], name: str, sentence: str) -> None:
+def test_a_provider_that_can_not_be_asked_says_what_it_needs(
+    values: dict[str, Any], name: str, sentence: str
+) -> None:
     with pytest.raises(UnknownModel) as caught:
         ModelRouter(settings(**values)).check(name)
     assert caught.value.sentence == sentence
@@ -133,8 +156,13 @@ async def test_names_with_colons_and_slashes_are_names() -> None:
         models.check("offline:echo")
 
 
-@pytest.mark.parametrize(("context", "budget"), [(None, 16_000), (1_000, 750), (32_768, 24_576), (400_000, 391_808)])
-def test_a_budget_is_the_context_without_room_for_an_answer(context: int | None, budget: int) -> None:
+@pytest.mark.parametrize(
+    ("context", "budget"),
+    [(None, 16_000), (1_000, 750), (32_768, 24_576), (400_000, 391_808)],
+)
+def test_a_budget_is_the_context_without_room_for_an_answer(
+    context: int | None, budget: int
+) -> None:
     router = ModelRouter(settings(models={"openai:gpt": ModelSpec(context=context)}))
     assert router.budget("openai:gpt") == budget
 
@@ -151,7 +179,9 @@ def test_a_budget_is_the_context_without_room_for_an_answer(context: int | None,
         (ModelSpec(), None),
     ],
 )
-def test_a_cost_is_known_only_when_both_prices_are(spec: ModelSpec, cost: Decimal | None) -> None:
+def test_a_cost_is_known_only_when_both_prices_are(
+    spec: ModelSpec, cost: Decimal | None
+) -> None:
     assert cost_usd("openai:gpt", Reported(1000, 1000), {"openai:gpt": spec}) == cost
 
 
@@ -167,7 +197,16 @@ def test_every_message_of_a_prompt_has_a_frame() -> None:
 
 
 def test_messages_alternate_and_the_person_speaks_first() -> None:
-    asked = Prompt("", (("assistant", "hi"), ("user", "a"), ("user", " "), ("user", "b"), ("assistant", "c")))
+    asked = Prompt(
+        "",
+        (
+            ("assistant", "hi"),
+            ("user", "a"),
+            ("user", " "),
+            ("user", "b"),
+            ("assistant", "c"),
+        ),
+    )
     assert conversation(asked) == [
         {"role": "user", "content": "…"},
         {"role": "assistant", "content": "hi"},
@@ -177,11 +216,16 @@ def test_messages_alternate_and_the_person_speaks_first() -> None:
 
 
 def test_a_prompt_of_nothing_still_asks_something() -> None:
-    assert conversation(Prompt("", (("user", " \n"),))) == [{"role": "user", "content": "…"}]
+    assert conversation(Prompt("", (("user", " \n"),))) == [
+        {"role": "user", "content": "…"}
+    ]
 
 
 def test_system_messages_join_the_system_text() -> None:
-    assert system_text(Prompt("Be kind.", (("system", "Be brief."), ("user", "hi")))) == "Be kind.\n\nBe brief."
+    assert (
+        system_text(Prompt("Be kind.", (("system", "Be brief."), ("user", "hi"))))
+        == "Be kind.\n\nBe brief."
+    )
 
 
 # --- what people are told
@@ -190,13 +234,22 @@ def test_system_messages_join_the_system_text() -> None:
 @pytest.mark.parametrize(
     ("status", "code", "sentence"),
     [
-        (302, "", "There is no model server at OPENAI_BASE_URL (302). Correct that setting."),
+        (
+            302,
+            "",
+            "There is no model server at OPENAI_BASE_URL (302). Correct that setting.",
+        ),
         (
             400,
             "context_length_exceeded",
-            "This conversation is too long for openai:gpt (400, context_length_exceeded). Start a new one with /new.",
+            "This conversation is too long for openai:gpt (400, "
+            "context_length_exceeded). Start a new one with /new.",
         ),
-        (400, "", "openai:gpt refused the request (400). Choose another with /model NAME."),
+        (
+            400,
+            "",
+            "openai:gpt refused the request (400). Choose another with /model NAME.",
+        ),
         (
             401,
             "invalid_api_key",
@@ -211,13 +264,19 @@ def test_system_messages_join_the_system_text() -> None:
         (
             404,
             "model_not_found",
-            "openai:gpt does not exist on this server. Choose another with /model NAME or DEFAULT_MODEL.",
+            "openai:gpt does not exist on this server. Choose another with "
+            "/model NAME or DEFAULT_MODEL.",
         ),
-        (429, "", "openai:gpt gets too many requests right now (429). Try again in a moment."),
+        (
+            429,
+            "",
+            "openai:gpt gets too many requests right now (429). Try again in a moment.",
+        ),
         (
             429,
             "insufficient_quota",
-            "There is no credit left behind OPENAI_API_KEY (429, insufficient_quota). Top it up or set another key.",
+            "There is no credit left behind OPENAI_API_KEY (429, "
+            "insufficient_quota). Top it up or set another key.",
         ),
         (500, "", "openai:gpt is failing at the moment (500). Try again in a moment."),
         (
@@ -228,7 +287,9 @@ def test_system_messages_join_the_system_text() -> None:
     ],
 )
 def test_a_refusal_is_told_in_a_sentence(status: int, code: str, sentence: str) -> None:
-    body = json.dumps({"error": {"message": "secret words", "code": code or None}}).encode()
+    body = json.dumps(
+        {"error": {"message": "secret words", "code": code or None}}
+    ).encode()
     assert refused(SERVER, status, {}, body).sentence == sentence
 
 
@@ -243,11 +304,18 @@ def test_what_may_pass_is_asked_again(status: int) -> None:
 
 
 def test_a_missing_key_is_asked_for() -> None:
-    keyless = Server("openai:gpt", "", "OPENAI_API_KEY", "OPENAI_BASE_URL", has_key=False)
-    assert refused(keyless, 401, {}, b"").sentence == "The model server wants a key (401). Set OPENAI_API_KEY."
+    keyless = Server(
+        "openai:gpt", "", "OPENAI_API_KEY", "OPENAI_BASE_URL", has_key=False
+    )
+    assert (
+        refused(keyless, 401, {}, b"").sentence
+        == "The model server wants a key (401). Set OPENAI_API_KEY."
+    )
 
 
-@pytest.mark.parametrize("body", [b"<html>", b"[]", b'{"detail": "Not Found"}', b"\xff", b"[" * 100_000])
+@pytest.mark.parametrize(
+    "body", [b"<html>", b"[]", b'{"detail": "Not Found"}', b"\xff", b"[" * 100_000]
+)
 def test_a_404_of_no_api_is_a_wrong_address(body: bytes) -> None:
     assert refused(SERVER, 404, {}, body).sentence == (
         "There is no model server at OPENAI_BASE_URL (404). Correct that setting."
@@ -255,10 +323,16 @@ def test_a_404_of_no_api_is_a_wrong_address(body: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    "body", [b'{"error": "no such model"}', b'{"object": "error", "code": 404, "type": "NotFoundError"}']
+    "body",
+    [
+        b'{"error": "no such model"}',
+        b'{"object": "error", "code": 404, "type": "NotFoundError"}',
+    ],
 )
 def test_a_404_of_an_api_is_an_unknown_model(body: bytes) -> None:
-    assert refused(SERVER, 404, {}, body).sentence.startswith("openai:gpt does not exist")
+    assert refused(SERVER, 404, {}, body).sentence.startswith(
+        "openai:gpt does not exist"
+    )
 
 
 @given(st.binary(max_size=200), st.integers(300, 599))
@@ -267,7 +341,15 @@ def test_no_response_breaks_the_sentence(body: bytes, status: int) -> None:
 
 
 def test_the_words_of_a_server_are_never_repeated() -> None:
-    body = json.dumps({"error": {"message": "you said: hush", "code": "you said: hush", "type": "hush hush"}})
+    body = json.dumps(
+        {
+            "error": {
+                "message": "you said: hush",
+                "code": "you said: hush",
+                "type": "hush hush",
+            }
+        }
+    )
     assert "hush" not in refused(SERVER, 400, {}, body.encode()).sentence
 
 
@@ -282,12 +364,16 @@ def test_the_words_of_a_server_are_never_repeated() -> None:
         ({"retry-after": format_datetime(datetime.now(UTC) - timedelta(hours=1))}, 0.0),
     ],
 )
-def test_the_wait_a_server_asks_for_is_read(headers: dict[str, str], seconds: float | None) -> None:
+def test_the_wait_a_server_asks_for_is_read(
+    headers: dict[str, str], seconds: float | None
+) -> None:
     assert wait_asked_for(headers) == seconds
 
 
 def test_the_wait_may_be_a_date() -> None:
-    wait = wait_asked_for({"retry-after": format_datetime(datetime.now(UTC) + timedelta(days=1))})
+    wait = wait_asked_for(
+        {"retry-after": format_datetime(datetime.now(UTC) + timedelta(days=1))}
+    )
     assert wait is not None
     assert round(wait / 3600) == 24
 

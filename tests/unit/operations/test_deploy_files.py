@@ -1,4 +1,6 @@
-"""The files to deploy with say what the program does, hold no secret, and real servers take them."""
+"""The files to deploy with say what the program does, hold no secret, and real servers take
+them.
+"""
 
 from __future__ import annotations
 
@@ -34,16 +36,25 @@ def blocks(text: str) -> list[list[str]]:
     return [paragraph.splitlines() for paragraph in re.split(r"\n{2,}", text.strip())]
 
 
-# --- redis.conf -------------------------------------------------------------------------------------------
+# --- redis.conf ---------------------------------------------------------------
 
 
 class ConfiguredRedis(Valkey):
     """A server that was given redis.conf, as a deployment gives it; on a socket of its own."""
 
     def _launch(self, log: IO[bytes]) -> subprocess.Popen[bytes]:
-        command = [str(valkey_server()), str(REDIS_CONF), "--port", "0", "--unixsocket", str(self._socket)]
+        command = [
+            str(valkey_server()),
+            str(REDIS_CONF),
+            "--port",
+            "0",
+            "--unixsocket",
+            str(self._socket),
+        ]
         command += ["--dir", str(self.folder)]
-        return subprocess.Popen(command, stdout=log, stderr=log, cwd=self.folder, start_new_session=True)
+        return subprocess.Popen(
+            command, stdout=log, stderr=log, cwd=self.folder, start_new_session=True
+        )
 
 
 def directives() -> dict[str, str]:
@@ -59,7 +70,9 @@ def directives() -> dict[str, str]:
 async def test_a_real_server_takes_every_line_of_redis_conf() -> None:
     with running(ConfiguredRedis()) as server:
         async with Redis.from_url(server.url, decode_responses=True) as client:
-            taken = {name: (await client.config_get(name))[name] for name in directives()}
+            taken = {
+                name: (await client.config_get(name))[name] for name in directives()
+            }
     assert {**directives(), "maxmemory": str(512 * 1024 * 1024)} == taken
 
 
@@ -78,13 +91,23 @@ def test_redis_conf_has_the_specified_settings() -> None:
 
 
 def test_every_line_of_redis_conf_says_why() -> None:
-    settings = [block for block in blocks(REDIS_CONF.read_text(encoding="utf-8")) if block[-1][0] != "#"]
-    unexplained = [block for block in settings if not (block[0].startswith("# ") and len(block) > 1)]
+    settings = [
+        block
+        for block in blocks(REDIS_CONF.read_text(encoding="utf-8"))
+        if block[-1][0] != "#"
+    ]
+    unexplained = [
+        block
+        for block in settings
+        if not (block[0].startswith("# ") and len(block) > 1)
+    ]
     assert unexplained == []
-    assert len(settings) == len([line for block in settings for line in block if line[0] != "#"])
+    assert len(settings) == len(
+        [line for block in settings for line in block if line[0] != "#"]
+    )
 
 
-# --- docker-compose.yml -----------------------------------------------------------------------------------
+# --- docker-compose.yml -------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -97,51 +120,78 @@ def test_no_password_has_a_default() -> None:
     used = set(re.findall(r"\$\{(\w*PASSWORD\w*)[^}]*\}", COMPOSE))
     required = set(re.findall(r"\$\{(\w*PASSWORD\w*):\?[^}]+\}", COMPOSE))
     assert used == required == PASSWORDS
-    assert len(re.findall(r"\$\{\w*PASSWORD\w*", COMPOSE)) == len(re.findall(r"\$\{\w*PASSWORD\w*:\?", COMPOSE))
+    assert len(re.findall(r"\$\{\w*PASSWORD\w*", COMPOSE)) == len(
+        re.findall(r"\$\{\w*PASSWORD\w*:\?", COMPOSE)
+    )
 
 
 def test_the_servers_are_not_older_than_supported(services: dict[str, Any]) -> None:
-    majors = {name: int(services[name]["image"].partition(":")[2]) for name in ("postgres", "redis")}
+    majors = {
+        name: int(services[name]["image"].partition(":")[2])
+        for name in ("postgres", "redis")
+    }
     assert majors["postgres"] >= 16
     assert majors["redis"] >= 7
 
 
-def test_the_database_is_migrated_before_anything_is_served(services: dict[str, Any]) -> None:
+def test_the_database_is_migrated_before_anything_is_served(
+    services: dict[str, Any],
+) -> None:
     migrate, agent = services["migrate"], services["agent"]
     assert (migrate["command"], agent["command"]) == (["db", "upgrade"], ["serve"])
     assert migrate["depends_on"]["postgres"]["condition"] == "service_healthy"
-    assert agent["depends_on"]["migrate"]["condition"] == "service_completed_successfully"
+    assert (
+        agent["depends_on"]["migrate"]["condition"] == "service_completed_successfully"
+    )
 
 
-def test_the_agent_starts_without_waiting_for_a_healthy_redis(services: dict[str, Any]) -> None:
+def test_the_agent_starts_without_waiting_for_a_healthy_redis(
+    services: dict[str, Any],
+) -> None:
     assert services["agent"]["depends_on"]["redis"]["condition"] == "service_started"
 
 
-def test_redis_is_started_with_redis_conf_and_a_password(services: dict[str, Any]) -> None:
+def test_redis_is_started_with_redis_conf_and_a_password(
+    services: dict[str, Any],
+) -> None:
     redis = services["redis"]
     mounted = redis["volumes"][0].split(":")
     assert mounted == ["./redis.conf", redis["command"][1], "ro"]
     assert "--requirepass" in redis["command"]
 
 
-def test_only_the_agent_can_be_reached_and_only_from_this_machine(services: dict[str, Any]) -> None:
-    published = {name: service["ports"] for name, service in services.items() if "ports" in service}
+def test_only_the_agent_can_be_reached_and_only_from_this_machine(
+    services: dict[str, Any],
+) -> None:
+    published = {
+        name: service["ports"]
+        for name, service in services.items()
+        if "ports" in service
+    }
     assert published == {"agent": ["127.0.0.1:${HTTP_PORT:-8080}:8080"]}
 
 
-def test_what_stores_data_has_a_volume_that_is_declared(services: dict[str, Any]) -> None:
+def test_what_stores_data_has_a_volume_that_is_declared(
+    services: dict[str, Any],
+) -> None:
     declared = set(yaml.safe_load(COMPOSE)["volumes"])
-    used = {volume.split(":")[0] for service in services.values() for volume in service.get("volumes", ())}
+    used = {
+        volume.split(":")[0]
+        for service in services.values()
+        for volume in service.get("volumes", ())
+    }
     assert declared == {name for name in used if not name.startswith(".")}
     assert {"postgres-data", "redis-data"} <= declared
 
 
 def test_everything_that_stays_up_has_a_health_check(services: dict[str, Any]) -> None:
-    without = {name for name, service in services.items() if "healthcheck" not in service}
+    without = {
+        name for name, service in services.items() if "healthcheck" not in service
+    }
     assert without == {"agent"}, "the agent's is in its Dockerfile"
 
 
-# --- Dockerfile -------------------------------------------------------------------------------------------
+# --- Dockerfile ---------------------------------------------------------------
 
 
 def test_the_image_does_not_run_as_root() -> None:
@@ -151,18 +201,26 @@ def test_the_image_does_not_run_as_root() -> None:
 
 def test_the_image_has_every_package_and_no_extra() -> None:
     copied = set(re.findall(r"^COPY (\w+) \w+$", DOCKERFILE, re.MULTILINE))
-    build = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["hatch"]["build"]
+    build = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))[
+        "tool"
+    ]["hatch"]["build"]
     assert set(build["targets"]["wheel"]["packages"]) == copied
     assert re.findall(r"pip install (.+)$", DOCKERFILE, re.MULTILINE) == ["."]
 
 
-@pytest.mark.parametrize(("answer", "healthy"), [("200 OK", True), ("503 Service Unavailable", False)])
-async def test_the_health_check_asks_the_live_path_on_the_port_that_is_set(answer: str, healthy: bool) -> None:
+@pytest.mark.parametrize(
+    ("answer", "healthy"), [("200 OK", True), ("503 Service Unavailable", False)]
+)
+async def test_the_health_check_asks_the_live_path_on_the_port_that_is_set(
+    answer: str, healthy: bool
+) -> None:
     asked = []
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         asked.append((await reader.readline()).split()[1])
-        writer.write(f"HTTP/1.1 {answer}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".encode())
+        writer.write(
+            f"HTTP/1.1 {answer}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".encode()
+        )
         await writer.drain()
         writer.close()
 
@@ -179,7 +237,7 @@ async def test_the_health_check_asks_the_live_path_on_the_port_that_is_set(answe
     assert (asked, status == 0) == ([b"/health/live"], healthy)
 
 
-# --- .env.example -----------------------------------------------------------------------------------------
+# --- .env.example -------------------------------------------------------------
 
 
 def examples() -> dict[str, tuple[str, str]]:
@@ -187,20 +245,31 @@ def examples() -> dict[str, tuple[str, str]]:
     found = {}
     for *comment, last in blocks(ENV_EXAMPLE):
         if match := re.fullmatch(r"# ([A-Z_]+)=(.*)", last):
-            found[match[1]] = (" ".join(line.removeprefix("# ") for line in comment), match[2])
+            found[match[1]] = (
+                " ".join(line.removeprefix("# ") for line in comment),
+                match[2],
+            )
     return found
 
 
 def test_every_setting_stands_in_the_example_with_its_meaning_and_default() -> None:
     expected = {}
     for name, setting in Settings.model_fields.items():
-        default = "" if setting.default in (None, PydanticUndefined, [], {}) else str(setting.default)
+        default = (
+            ""
+            if setting.default in (None, PydanticUndefined, [], {})
+            else str(setting.default)
+        )
         expected[name.upper()] = (setting.description, default)
-    assert expected == {name: example for name, example in examples().items() if name not in PASSWORDS}
+    assert expected == {
+        name: example for name, example in examples().items() if name not in PASSWORDS
+    }
 
 
 def test_the_example_names_the_passwords_that_compose_needs_and_shows_none() -> None:
-    assert {name: examples()[name][1] for name in PASSWORDS} == dict.fromkeys(PASSWORDS, "")
+    assert {name: examples()[name][1] for name in PASSWORDS} == dict.fromkeys(
+        PASSWORDS, ""
+    )
 
 
 def test_an_example_with_everything_switched_on_changes_nothing(
@@ -209,9 +278,14 @@ def test_an_example_with_everything_switched_on_changes_nothing(
     for name in examples():
         monkeypatch.delenv(name, raising=False)
     everything = tmp_path / "env"
-    everything.write_text(re.sub(r"^# ([A-Z_]+=)", r"\1", ENV_EXAMPLE, flags=re.MULTILINE), encoding="utf-8")
+    everything.write_text(
+        re.sub(r"^# ([A-Z_]+=)", r"\1", ENV_EXAMPLE, flags=re.MULTILINE),
+        encoding="utf-8",
+    )
     assert Settings(_env_file=None) == Settings(_env_file=everything)
 
 
 def test_the_example_as_it_is_sets_nothing() -> None:
-    assert [line for line in ENV_EXAMPLE.splitlines() if line and not line.startswith("#")] == []
+    assert [
+        line for line in ENV_EXAMPLE.splitlines() if line and not line.startswith("#")
+    ] == []

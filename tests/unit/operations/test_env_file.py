@@ -46,7 +46,10 @@ def test_only_the_value_changes(before: str, after: str) -> None:
     st.lists(
         st.one_of(
             st.from_regex(r"[A-S][A-Z]{0,3}=[\w .#'-]{0,9}", fullmatch=True),
-            st.from_regex(r"T=('[\w #]{0,9}'|\"[\w #]{0,9}\"|[\w#]{0,9})( #[ \w]{0,9})?", fullmatch=True),
+            st.from_regex(
+                r"T=('[\w #]{0,9}'|\"[\w #]{0,9}\"|[\w#]{0,9})( #[ \w]{0,9})?",
+                fullmatch=True,
+            ),
             st.from_regex(r"#[ -~]{0,9}", fullmatch=True),
             st.just(""),
         )
@@ -85,16 +88,25 @@ def test_a_link_stays_one(tmp_path: Path) -> None:
     assert real.read_text() == f"A=1\nT={NEW}\n"
 
 
-@pytest.mark.parametrize("value", ["", "two words", "line\nbreak", "a'quote", "a#comment", "${HOME}", "tökén"])
-def test_what_no_token_is_is_refused_and_not_repeated(tmp_path: Path, value: str) -> None:
+@pytest.mark.parametrize(
+    "value",
+    ["", "two words", "line\nbreak", "a'quote", "a#comment", "${HOME}", "tökén"],
+)
+def test_what_no_token_is_is_refused_and_not_repeated(
+    tmp_path: Path, value: str
+) -> None:
     """It names the setting; nothing is written."""
-    with pytest.raises(ConfigurationError, match=r"^T has a blank or a character") as refusal:
+    with pytest.raises(
+        ConfigurationError, match=r"^T has a blank or a character"
+    ) as refusal:
         write_env(tmp_path / ".env", {"T": value})
     assert not value or value not in refusal.value.sentence
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_write_that_fails_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_write_that_fails_changes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A full disk leaves the old file, no half of a new one, and a sentence."""
 
     def full(_descriptor: int) -> None:
@@ -103,6 +115,10 @@ def test_a_write_that_fails_changes_nothing(tmp_path: Path, monkeypatch: pytest.
     path = tmp_path / ".env"
     path.write_text("T=old\n")
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(ConfigurationError, match="can not be written: No space left on device"):
+    with pytest.raises(
+        ConfigurationError, match="can not be written: No space left on device"
+    ):
         write_env(path, {"T": NEW})
-    assert [(entry.name, entry.read_text()) for entry in tmp_path.iterdir()] == [(".env", "T=old\n")]
+    assert [(entry.name, entry.read_text()) for entry in tmp_path.iterdir()] == [
+        (".env", "T=old\n")
+    ]

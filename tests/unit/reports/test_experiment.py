@@ -31,19 +31,37 @@ ANSWERS, COST = METRICS["answers"], METRICS["cost"]
 CONTROL = Sample(2_000, 5.0, 4.0)
 
 
-def figures(*weights: float, people: tuple[int, ...], **values: tuple[list[float], ...]) -> Figures:
-    """Variants a, b, … of these weights and numbers of people; each metric's values come by variant."""
+def figures(
+    *weights: float, people: tuple[int, ...], **values: tuple[list[float], ...]
+) -> Figures:
+    """Variants a, b, … of these weights and numbers of people; each metric's values come by
+    variant.
+    """
     names = "abcd"[: len(weights)]
-    variants = tuple(Variant(name, weight) for name, weight in zip(names, weights, strict=True))
-    groups = {name: Group(people=count) for name, count in zip(names, people, strict=True)}
+    variants = tuple(
+        Variant(name, weight) for name, weight in zip(names, weights, strict=True)
+    )
+    groups = {
+        name: Group(people=count) for name, count in zip(names, people, strict=True)
+    }
     for metric, of_variants in values.items():
         for name, of_variant in zip(names, of_variants, strict=True):
             groups[name].values[metric] = array("d", of_variant)  # type: ignore[index]
-    return Figures(Experiment("shorter", "system_prompt", "shorter", variants), BEGUN, None, groups, 0)
+    return Figures(
+        Experiment("shorter", "system_prompt", "shorter", variants),
+        BEGUN,
+        None,
+        groups,
+        0,
+    )
 
 
 def verdicts(report: Report, metric: MetricName) -> dict[str, Verdict | None]:
-    return {compared.variant: compared.verdict for compared in report.comparisons if compared.metric.name == metric}
+    return {
+        compared.variant: compared.verdict
+        for compared in report.comparisons
+        if compared.metric.name == metric
+    }
 
 
 @pytest.mark.parametrize(
@@ -61,14 +79,25 @@ def test_a_verdict_needs_an_interval_on_one_side_of_zero_or_within_what_is_worth
 ) -> None:
     """Of answers more is better, of cost it is worse."""
     variant = Sample(2_000, mean, variance)
-    assert (more, fewer) == (judge(CONTROL, variant, ANSWERS, 0.1, 0.05), judge(CONTROL, variant, COST, 0.1, 0.05))
+    assert (more, fewer) == (
+        judge(CONTROL, variant, ANSWERS, 0.1, 0.05),
+        judge(CONTROL, variant, COST, 0.1, 0.05),
+    )
 
 
 def test_no_verdict_before_a_hundred_people() -> None:
     """However large the difference is; from then on it is told."""
-    few, enough = (judge(CONTROL, Sample(n, 50.0, 4.0), ANSWERS, 0.1, 0.05) for n in (FEWEST - 1, FEWEST))
+    few, enough = (
+        judge(CONTROL, Sample(n, 50.0, 4.0), ANSWERS, 0.1, 0.05)
+        for n in (FEWEST - 1, FEWEST)
+    )
     assert (Verdict.NOT_YET, Verdict.BETTER) == (few, enough)
-    assert judge(Sample(FEWEST - 1, 5.0, 4.0), Sample(2_000, 50.0, 4.0), ANSWERS, 0.1, 0.05) is Verdict.NOT_YET
+    assert (
+        judge(
+            Sample(FEWEST - 1, 5.0, 4.0), Sample(2_000, 50.0, 4.0), ANSWERS, 0.1, 0.05
+        )
+        is Verdict.NOT_YET
+    )
 
 
 def test_a_few_people_without_an_event_are_no_difference_yet() -> None:
@@ -76,7 +105,9 @@ def test_a_few_people_without_an_event_are_no_difference_yet() -> None:
     many, few = Sample(900, 0.05, 0.05), Sample(100, 0.0, 0.0)
     assert judge(many, few, METRICS["thumbs_down"], 0.1, 0.05) is Verdict.NOT_YET
     pooled = 899 * 0.05 / 998
-    expected = people_lacking(replace(many, variance=pooled), replace(few, variance=pooled), 0.1, 0.1, 0.05)
+    expected = people_lacking(
+        replace(many, variance=pooled), replace(few, variance=pooled), 0.1, 0.1, 0.05
+    )
     assert expected is not None
     assert expected == people_lacking(many, few, 0.1, 0.1, 0.05)
 
@@ -88,10 +119,16 @@ def test_people_who_are_all_alike_are_no_measure_of_chance() -> None:
     assert people_lacking(Sample(40, 1.0, 0.0), other, 0.1, 0.5, 0.05) == FEWEST - 40
 
 
-def test_more_people_are_missing_for_a_smaller_difference_and_when_they_vary_more() -> None:
-    """First until a difference is found as a rule; where they are there already, until the verdict is sure."""
+def test_more_people_are_missing_for_a_smaller_difference_and_when_they_vary_more() -> (
+    None
+):
+    """First until a difference is found as a rule; where they are there already, until the
+    verdict is sure.
+    """
     young = Sample(200, 5.0, 25.0)
-    lacking = [people_lacking(young, young, detect, 0.5, 0.05) for detect in (0.5, 0.2, 0.1)]
+    lacking = [
+        people_lacking(young, young, detect, 0.5, 0.05) for detect in (0.5, 0.2, 0.1)
+    ]
     assert None not in lacking
     assert lacking == sorted(lacking, key=int)  # type: ignore[arg-type]
     wild = people_lacking(young, Sample(200, 5.0, 100.0), 0.1, 0.5, 0.05)
@@ -105,7 +142,9 @@ def test_more_people_are_missing_for_a_smaller_difference_and_when_they_vary_mor
 def test_one_extreme_person_decides_nothing() -> None:
     """They move the mean, and what chance can do with it."""
     usual = [float(n % 7) for n in range(500)]
-    report = report_of(figures(1, 1, people=(500, 500), answers=(usual, [*usual[1:], 1e9])))
+    report = report_of(
+        figures(1, 1, people=(500, 500), answers=(usual, [*usual[1:], 1e9]))
+    )
     assert {"b": Verdict.NOT_YET} == verdicts(report, "answers")
 
 
@@ -121,7 +160,10 @@ def test_the_error_rate_is_shared_among_variants() -> None:
 
 
 def test_the_primary_metric_comes_first_and_every_metric_once() -> None:
-    shown = [compared.metric.name for compared in report_of(figures(1, 1, people=(0, 0)), "cost").comparisons]
+    shown = [
+        compared.metric.name
+        for compared in report_of(figures(1, 1, people=(0, 0)), "cost").comparisons
+    ]
     assert ("cost", sorted(METRICS)) == (shown[0], sorted(shown))
 
 
@@ -145,10 +187,15 @@ def test_a_split_that_chance_does_not_make_is_wrong(
 ) -> None:
     """A wrong split leaves the numbers, and takes every verdict away."""
     report = report_of(figures(*weights, people=people))
-    assert (wrong, wrong) == (report.split.wrong, all(compared.verdict is None for compared in report.comparisons))
+    assert (wrong, wrong) == (
+        report.split.wrong,
+        all(compared.verdict is None for compared in report.comparisons),
+    )
 
 
-def test_without_scipy_one_sentence_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_scipy_one_sentence_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     usual = builtins.__import__
 
     def without(name: str, *rest: Any, **named: Any) -> Any:

@@ -1,4 +1,6 @@
-"""Looking early does not raise the error rate, and a difference is found at the size that was promised: simulated."""
+"""Looking early does not raise the error rate, and a difference is found at the size that
+was promised: simulated.
+"""
 
 from __future__ import annotations
 
@@ -21,11 +23,15 @@ Looks = tuple[Any, Any, Any]  # count by look, mean and variance by experiment a
 
 DISTRIBUTIONS: dict[str, Draw] = {
     "answers of a person": lambda random, shape: random.geometric(0.2, shape),
-    "cost, most of it by a few": lambda random, shape: random.lognormal(0.0, 1.0, shape),
+    "cost, most of it by a few": lambda random, shape: random.lognormal(
+        0.0, 1.0, shape
+    ),
     "thumbs down, which are rare": lambda random, shape: random.random(shape) < 0.05,
 }
 EXTREME: dict[str, Draw] = {
-    "cost, nearly all of it by very few": lambda random, shape: random.lognormal(0.0, 2.0, shape),
+    "cost, nearly all of it by very few": lambda random, shape: random.lognormal(
+        0.0, 2.0, shape
+    ),
     "thumbs down of one in 200": lambda random, shape: random.random(shape) < 0.005,
 }
 
@@ -42,25 +48,36 @@ def looks(values: Any, at_once: int = AT_ONCE) -> Looks:
 def samples(group: Looks) -> list[list[Sample]]:
     """By experiment and look."""
     counts, means, variances = (part.tolist() for part in group)
-    return [list(map(Sample, counts, mean, variance)) for mean, variance in zip(means, variances, strict=True)]
+    return [
+        list(map(Sample, counts, mean, variance))
+        for mean, variance in zip(means, variances, strict=True)
+    ]
 
 
 def verdicts(control: Looks, variant: Looks) -> list[list[Verdict]]:
     """By experiment and look."""
     return [
-        [judge(first, second, METRICS["answers"], 0.1, ERROR_RATE) for first, second in zip(*pair, strict=True)]
+        [
+            judge(first, second, METRICS["answers"], 0.1, ERROR_RATE)
+            for first, second in zip(*pair, strict=True)
+        ]
         for pair in zip(samples(control), samples(variant), strict=True)
     ]
 
 
 def alarms(found: list[list[Verdict]]) -> int:
     """Experiments that were called better or worse at any look."""
-    return sum(not {Verdict.BETTER, Verdict.WORSE}.isdisjoint(at_looks) for at_looks in found)
+    return sum(
+        not {Verdict.BETTER, Verdict.WORSE}.isdisjoint(at_looks) for at_looks in found
+    )
 
 
 def naive_alarms(control: Looks, variant: Looks) -> int:
     """Experiments whose interval for one look excluded zero at any look."""
-    described = [(means, numpy.sqrt(variances), counts) for counts, means, variances in (control, variant)]
+    described = [
+        (means, numpy.sqrt(variances), counts)
+        for counts, means, variances in (control, variant)
+    ]
     p = ttest_ind_from_stats(*described[0], *described[1], equal_var=False)
     return int((p.pvalue < ERROR_RATE).any(axis=1).sum())
 
@@ -72,20 +89,30 @@ def at_most(rate: float, experiments: int = EXPERIMENTS) -> int:
 
 @pytest.mark.parametrize("what", DISTRIBUTIONS)
 def test_looking_twenty_times_raises_no_false_alarm(what: str) -> None:
-    """2,000 experiments without a difference: at most 5 % are ever called one, of looks for one look clearly more."""
+    """2,000 experiments without a difference: at most 5 % are ever called one, of looks for
+    one look clearly more.
+    """
     random = numpy.random.default_rng(1)
-    control, variant = (looks(DISTRIBUTIONS[what](random, (EXPERIMENTS, LOOKS * AT_ONCE))) for _ in range(2))
+    control, variant = (
+        looks(DISTRIBUTIONS[what](random, (EXPERIMENTS, LOOKS * AT_ONCE)))
+        for _ in range(2)
+    )
     assert alarms(verdicts(control, variant)) <= at_most(ERROR_RATE)
     assert naive_alarms(control, variant) > 2 * at_most(ERROR_RATE)
 
 
 @pytest.mark.parametrize("what", EXTREME)
 @pytest.mark.parametrize("weights", [(9, 1), (1, 9), (4, 1)])
-def test_a_small_group_in_which_nothing_happened_yet_raises_none_either(what: str, weights: tuple[int, int]) -> None:
+def test_a_small_group_in_which_nothing_happened_yet_raises_none_either(
+    what: str, weights: tuple[int, int]
+) -> None:
     """Beside a large one, its own variance says that chance can do little."""
     random, experiments = numpy.random.default_rng(4), EXPERIMENTS // 4
     sizes = [weight * AT_ONCE for weight in weights]
-    control, variant = (looks(EXTREME[what](random, (experiments, LOOKS * size)), size) for size in sizes)
+    control, variant = (
+        looks(EXTREME[what](random, (experiments, LOOKS * size)), size)
+        for size in sizes
+    )
     assert alarms(verdicts(control, variant)) <= at_most(ERROR_RATE, experiments)
 
 
@@ -98,25 +125,49 @@ def test_people_who_go_on_writing_raise_none_either() -> None:
     for _ in range(LOOKS):
         total += random.poisson(temper)
         at_looks.append((total.mean(axis=2), total.var(axis=2, ddof=1)))
-    means, variances = (numpy.stack(part, axis=2) for part in zip(*at_looks, strict=True))
+    means, variances = (
+        numpy.stack(part, axis=2) for part in zip(*at_looks, strict=True)
+    )
     counts = numpy.full(LOOKS, 200)
-    control, variant = ((counts, means[:, group], variances[:, group]) for group in range(2))
+    control, variant = (
+        (counts, means[:, group], variances[:, group]) for group in range(2)
+    )
     assert alarms(verdicts(control, variant)) <= at_most(ERROR_RATE)
 
 
 @pytest.mark.parametrize("weight", [1, 9])
-@pytest.mark.parametrize(("mean", "called"), [(5.5, Verdict.BETTER), (4.5, Verdict.WORSE)])
-def test_a_difference_is_found_at_the_promised_size(weight: int, mean: float, called: Verdict) -> None:
-    """With as many people as were said to be missing, as often as promised or a bit more; and it is seldom denied."""
-    begun = Sample(weight * AT_ONCE, 5.0, 20.0), Sample(AT_ONCE, mean, mean * (mean - 1))  # geometric, as below
+@pytest.mark.parametrize(
+    ("mean", "called"), [(5.5, Verdict.BETTER), (4.5, Verdict.WORSE)]
+)
+def test_a_difference_is_found_at_the_promised_size(
+    weight: int, mean: float, called: Verdict
+) -> None:
+    """With as many people as were said to be missing, as often as promised or a bit more;
+    and it is seldom denied.
+    """
+    begun = (
+        Sample(weight * AT_ONCE, 5.0, 20.0),
+        Sample(AT_ONCE, mean, mean * (mean - 1)),
+    )  # geometric, as below
     lacking = people_lacking(*begun, 0.1, 1 / (weight + 1), ERROR_RATE)
     assert lacking is not None
-    people = round(1 + lacking / weight / AT_ONCE) * AT_ONCE  # in the variant: the control lacks `weight` times as many
+    people = (
+        round(1 + lacking / weight / AT_ONCE) * AT_ONCE
+    )  # in the variant: the control lacks `weight` times as many
     random, experiments = numpy.random.default_rng(3), EXPERIMENTS // 4
-    control = looks(random.geometric(1 / 5.0, (experiments, weight * people)), weight * AT_ONCE)
+    control = looks(
+        random.geometric(1 / 5.0, (experiments, weight * people)), weight * AT_ONCE
+    )
     found = verdicts(control, looks(random.geometric(1 / mean, (experiments, people))))
     at_the_end = sum(at_looks[-1] is called for at_looks in found)
-    assert binom.ppf(0.001, experiments, POWER) <= at_the_end <= binom.isf(0.001, experiments, MORE_POWER)
+    assert (
+        binom.ppf(0.001, experiments, POWER)
+        <= at_the_end
+        <= binom.isf(0.001, experiments, MORE_POWER)
+    )
     assert at_the_end <= alarms(found)
     wrong = {Verdict.BETTER, Verdict.WORSE, Verdict.NO_DIFFERENCE} - {called}
-    assert sum(not wrong.isdisjoint(at_looks) for at_looks in found) <= at_most(ERROR_RATE) // 4
+    assert (
+        sum(not wrong.isdisjoint(at_looks) for at_looks in found)
+        <= at_most(ERROR_RATE) // 4
+    )

@@ -49,7 +49,9 @@ class Desk:
             self.at_once -= 1
 
 
-async def first_inside(desk: Desk, batch: Batch[int, int], item: int) -> asyncio.Task[int]:
+async def first_inside(
+    desk: Desk, batch: Batch[int, int], item: int
+) -> asyncio.Task[int]:
     """An item whose list is being run, and held there."""
     desk.close()
     task = asyncio.create_task(batch.submit(item))
@@ -75,7 +77,9 @@ async def test_items_of_one_moment_share_a_list() -> None:
     assert desk.lists == [[0, 1, 2, 3, 4]]
 
 
-async def test_one_list_runs_at_a_time_and_the_next_carries_all_that_came_meanwhile() -> None:
+async def test_one_list_runs_at_a_time_and_the_next_carries_all_that_came_meanwhile() -> (
+    None
+):
     desk = Desk()
     batch = Batch(desk.run)
     first = await first_inside(desk, batch, 1)
@@ -92,10 +96,18 @@ async def test_a_list_is_never_longer_than_the_limit() -> None:
     assert desk.lists == [[0, 1], [2, 3], [4]]
 
 
-async def test_an_item_whose_key_is_in_the_list_waits_for_the_next_and_order_is_kept() -> None:
+async def test_an_item_whose_key_is_in_the_list_waits_for_the_next_and_order_is_kept() -> (
+    None
+):
     desk = Desk()
     batch = Batch(desk.run, key=lambda item: item % 10)
-    assert await asyncio.gather(*map(batch.submit, [1, 11, 2, 21, 12])) == [2, 22, 4, 42, 24]
+    assert await asyncio.gather(*map(batch.submit, [1, 11, 2, 21, 12])) == [
+        2,
+        22,
+        4,
+        42,
+        24,
+    ]
     assert desk.lists == [[1, 2], [11, 12], [21]]
 
 
@@ -106,14 +118,18 @@ async def test_equal_items_without_a_key_travel_together() -> None:
 
 
 async def test_a_bad_item_fails_alone() -> None:
-    verdicts = await asyncio.gather(*map(Batch(Desk(bad=2).run).submit, [1, 2, 3]), return_exceptions=True)
+    verdicts = await asyncio.gather(
+        *map(Batch(Desk(bad=2).run).submit, [1, 2, 3]), return_exceptions=True
+    )
     assert [str(verdict) for verdict in verdicts] == ["2", "2", "6"]
     assert isinstance(verdicts[1], ValueError)
 
 
 async def test_a_bad_item_is_tried_alone_only_once() -> None:
     desk = Desk(bad=2)
-    await asyncio.gather(*map(Batch(desk.run).submit, [1, 2, 3]), return_exceptions=True)
+    await asyncio.gather(
+        *map(Batch(desk.run).submit, [1, 2, 3]), return_exceptions=True
+    )
     assert desk.lists == [[1, 2, 3], [1], [2], [3]]
 
 
@@ -121,7 +137,9 @@ async def test_an_error_of_the_store_fails_all_without_trying_each() -> None:
     desk = Desk()
     desk.gone = True
     batch = Batch(desk.run, passing=(GoneError,))
-    verdicts = await asyncio.gather(*map(batch.submit, [1, 2, 3]), return_exceptions=True)
+    verdicts = await asyncio.gather(
+        *map(batch.submit, [1, 2, 3]), return_exceptions=True
+    )
     assert [type(verdict) for verdict in verdicts] == [GoneError] * 3
     assert desk.lists == [[1, 2, 3]]
 

@@ -1,4 +1,6 @@
-"""Redis may hold anything or nothing: a hint that is not right is no hint, and nobody ever hears an error."""
+"""Redis may hold anything or nothing: a hint that is not right is no hint, and nobody ever
+hears an error.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,13 @@ from storage.redis import FAILURES, REST_SECONDS, RedisPipe
 USER, CONVERSATION = UUID(int=1), UUID(int=2)
 HELLO = Inbound(Address("test", "ada"), "p1", "ada", "hello")
 SESSION = Session(HELLO.address.key, HELLO.user_id, USER, CONVERSATION, "test:model")
-WINDOW = Window(2, (Message(1, "user", "one", author="ada"), Message(2, "assistant", "re: one", 1, notice=True)))
+WINDOW = Window(
+    2,
+    (
+        Message(1, "user", "one", author="ada"),
+        Message(2, "assistant", "re: one", 1, notice=True),
+    ),
+)
 SESSION_KEY, WINDOW_KEY = "session:test:ada", f"context:conv:{CONVERSATION}"
 
 
@@ -52,15 +60,21 @@ def elsewhere(pipe: RedisPipe) -> RedisCache:
     return RedisCache(pipe)
 
 
-# --- the pipe ---------------------------------------------------------------------------------------------
+# --- the pipe -----------------------------------------------------------------
 
 
 async def test_replies_come_in_the_order_of_the_commands(pipe: RedisPipe) -> None:
-    assert await pipe.send(("SET", "a", 1), ("GET", "a"), ("GET", "b")) == [True, b"1", None]
+    assert await pipe.send(("SET", "a", 1), ("GET", "a"), ("GET", "b")) == [
+        True,
+        b"1",
+        None,
+    ]
 
 
 async def test_all_that_send_in_one_tick_share_a_round_trip(pipe: RedisPipe) -> None:
-    replies = await asyncio.gather(*(pipe.send(("SET", key, key), ("GET", key)) for key in "abc"))
+    replies = await asyncio.gather(
+        *(pipe.send(("SET", key, key), ("GET", key)) for key in "abc")
+    )
     assert replies == [[True, b"a"], [True, b"b"], [True, b"c"]]
     assert pipe.round_trips == 1
 
@@ -131,7 +145,9 @@ async def test_after_failures_in_a_row_the_server_is_left_alone_for_a_while(
     assert await pipe.send(("GET", "a")) == [None]
 
 
-async def test_failures_that_are_not_in_a_row_change_nothing(pipe: RedisPipe, server: FakeServer, clock: Clock) -> None:
+async def test_failures_that_are_not_in_a_row_change_nothing(
+    pipe: RedisPipe, server: FakeServer, clock: Clock
+) -> None:
     for _ in range(FAILURES):
         server.connected = False
         for _ in range(FAILURES - 1):
@@ -140,7 +156,9 @@ async def test_failures_that_are_not_in_a_row_change_nothing(pipe: RedisPipe, se
         assert await pipe.send(("GET", "a")) == [None]
 
 
-async def test_one_failure_after_a_rest_begins_the_next_rest(pipe: RedisPipe, server: FakeServer, clock: Clock) -> None:
+async def test_one_failure_after_a_rest_begins_the_next_rest(
+    pipe: RedisPipe, server: FakeServer, clock: Clock
+) -> None:
     server.connected = False
     for _ in range(FAILURES):
         await pipe.send(("GET", "a"))
@@ -149,10 +167,12 @@ async def test_one_failure_after_a_rest_begins_the_next_rest(pipe: RedisPipe, se
     assert not pipe.available
 
 
-# --- sessions and windows ---------------------------------------------------------------------------------
+# --- sessions and windows -----------------------------------------------------
 
 
-async def test_what_was_kept_is_known_to_every_instance(cache: RedisCache, elsewhere: RedisCache) -> None:
+async def test_what_was_kept_is_known_to_every_instance(
+    cache: RedisCache, elsewhere: RedisCache
+) -> None:
     await cache.keep(SESSION, WINDOW)
     expected = Arrival(USER, CONVERSATION, WINDOW, 0)
     assert await cache.arrive(HELLO) == expected
@@ -174,7 +194,9 @@ async def test_nothing_is_known_of_a_stranger(cache: RedisCache) -> None:
     assert await cache.arrive(HELLO) == Arrival(epoch=0)
 
 
-async def test_every_key_has_a_time_to_live(cache: RedisCache, client: FakeRedis) -> None:
+async def test_every_key_has_a_time_to_live(
+    cache: RedisCache, client: FakeRedis
+) -> None:
     await cache.keep(SESSION, WINDOW)
     names = [key.decode() for key in await client.keys("*") if isinstance(key, bytes)]
     lives = {name: await client.ttl(name) for name in names}
@@ -202,14 +224,18 @@ async def test_only_the_last_messages_are_kept(pipe: RedisPipe) -> None:
     assert window.messages == messages[-3:]
 
 
-async def test_without_redis_the_process_still_knows_ids_but_no_window(cache: RedisCache, server: FakeServer) -> None:
+async def test_without_redis_the_process_still_knows_ids_but_no_window(
+    cache: RedisCache, server: FakeServer
+) -> None:
     await cache.keep(SESSION, WINDOW)
     server.connected = False
     assert (await cache.arrive(HELLO)) == Arrival(user=USER)
     await cache.keep(SESSION, WINDOW)  # nothing is raised
 
 
-async def test_after_redis_lost_everything_there_is_no_window(cache: RedisCache, client: FakeRedis) -> None:
+async def test_after_redis_lost_everything_there_is_no_window(
+    cache: RedisCache, client: FakeRedis
+) -> None:
     await cache.keep(SESSION, WINDOW)
     await client.flushall()
     assert await cache.arrive(HELLO) == Arrival(USER, CONVERSATION, None, 0)
@@ -224,7 +250,9 @@ async def test_a_window_without_its_session_is_found_by_who_remembers_the_chat(
     assert await elsewhere.arrive(HELLO) == Arrival(epoch=0)
 
 
-async def test_a_wrong_hint_is_corrected_by_the_session(cache: RedisCache, elsewhere: RedisCache) -> None:
+async def test_a_wrong_hint_is_corrected_by_the_session(
+    cache: RedisCache, elsewhere: RedisCache
+) -> None:
     newer = uuid4()
     await cache.keep(SESSION, WINDOW)
     await elsewhere.keep(Session(SESSION.key, "ada", USER, newer), Window(5, ()))
@@ -249,7 +277,9 @@ GARBAGE = {
 
 
 @pytest.mark.parametrize("data", GARBAGE.values(), ids=GARBAGE)
-async def test_garbage_is_no_window(cache: RedisCache, client: FakeRedis, data: bytes) -> None:
+async def test_garbage_is_no_window(
+    cache: RedisCache, client: FakeRedis, data: bytes
+) -> None:
     await cache.keep(SESSION, WINDOW)
     await client.set(WINDOW_KEY, data)
     assert await cache.arrive(HELLO) == Arrival(USER, CONVERSATION, None, 0)
@@ -257,13 +287,21 @@ async def test_garbage_is_no_window(cache: RedisCache, client: FakeRedis, data: 
     assert (await cache.arrive(HELLO)).window == WINDOW
 
 
-@pytest.mark.parametrize("key", [SESSION_KEY, WINDOW_KEY, "features:global", "active:test"])
-async def test_a_key_of_the_wrong_type_spoils_no_other(cache: RedisCache, client: FakeRedis, key: str) -> None:
+@pytest.mark.parametrize(
+    "key", [SESSION_KEY, WINDOW_KEY, "features:global", "active:test"]
+)
+async def test_a_key_of_the_wrong_type_spoils_no_other(
+    cache: RedisCache, client: FakeRedis, key: str
+) -> None:
     await cache.keep(SESSION, WINDOW)
     await client.delete(key)
     await client.lpush(key, "a list")
     arrival = await cache.arrive(HELLO)
-    assert (arrival.user, arrival.conversation, arrival.epoch) == (USER, CONVERSATION, 0)
+    assert (arrival.user, arrival.conversation, arrival.epoch) == (
+        USER,
+        CONVERSATION,
+        0,
+    )
     assert arrival.window == (None if key == WINDOW_KEY else WINDOW)
     await cache.keep(SESSION, WINDOW)
     assert (await cache.arrive(HELLO)).window == WINDOW
@@ -271,7 +309,12 @@ async def test_a_key_of_the_wrong_type_spoils_no_other(cache: RedisCache, client
 
 @pytest.mark.parametrize(
     ("field", "value"),
-    [("user_id", "nobody"), ("user_id", ""), ("conversation_id:ada:", "\0"), ("conversation_id:ada:", "17")],
+    [
+        ("user_id", "nobody"),
+        ("user_id", ""),
+        ("conversation_id:ada:", "\0"),
+        ("conversation_id:ada:", "17"),
+    ],
 )
 async def test_an_id_that_is_none_is_not_believed(
     cache: RedisCache, elsewhere: RedisCache, client: FakeRedis, field: str, value: str
@@ -279,7 +322,9 @@ async def test_an_id_that_is_none_is_not_believed(
     await cache.keep(SESSION, WINDOW)
     await client.hset(SESSION_KEY, field, value)
     arrival = await elsewhere.arrive(HELLO)
-    expected: tuple[UUID | None, UUID | None] = (None, CONVERSATION) if field == "user_id" else (USER, None)
+    expected: tuple[UUID | None, UUID | None] = (
+        (None, CONVERSATION) if field == "user_id" else (USER, None)
+    )
     assert (arrival.user, arrival.conversation) == expected
     assert (await cache.arrive(HELLO)).window == WINDOW
 
@@ -307,7 +352,10 @@ async def test_a_session_that_lost_a_field_gives_what_is_left(
     assert await elsewhere.arrive(HELLO) == expected[field]
 
 
-@pytest.mark.parametrize(("stored", "epoch"), [(None, 0), ("7", 7), ("-1", 0), ("seven", 0), ("", 0), ("7.5", 0)])
+@pytest.mark.parametrize(
+    ("stored", "epoch"),
+    [(None, 0), ("7", 7), ("-1", 0), ("seven", 0), ("", 0), ("7.5", 0)],
+)
 async def test_an_epoch_that_is_no_number_counts_as_lost(
     cache: RedisCache, client: FakeRedis, stored: str | None, epoch: int
 ) -> None:
@@ -318,6 +366,8 @@ async def test_an_epoch_that_is_no_number_counts_as_lost(
 
 async def test_texts_of_any_kind_come_back_exactly(cache: RedisCache) -> None:
     texts = ["", "\0", "שלום", "👩‍👩‍👧‍👦", "e\u0301 \u202e", "x" * 100_000]
-    window = Window(9, tuple(Message(seq, "user", text) for seq, text in enumerate(texts)))
+    window = Window(
+        9, tuple(Message(seq, "user", text) for seq, text in enumerate(texts))
+    )
     await cache.keep(SESSION, window)
     assert (await cache.arrive(HELLO)).window == window

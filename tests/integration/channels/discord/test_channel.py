@@ -1,4 +1,6 @@
-"""What people say on Discord reaches the core: once, in order, and only what is meant for the agent."""
+"""What people say on Discord reaches the core: once, in order, and only what is meant for
+the agent.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,9 @@ async def heard(core: Core, count: int) -> list[str]:
     """The texts that were accepted, once there are so many and a last marker has come through."""
     marker = core.server.world.add_direct("zoe")
     core.server.world.say(marker, "that is all", user="zoe")
-    await core.server.until(lambda: "that is all" in core.texts and len(core.texts) > count)
+    await core.server.until(
+        lambda: "that is all" in core.texts and len(core.texts) > count
+    )
     return [text for text in core.texts if text != "that is all"]
 
 
@@ -39,7 +43,9 @@ def mention(server: DiscordServer) -> str:
     return f"<@{server.world.bot['id']}>"
 
 
-async def test_a_direct_message_is_direct_and_names_its_author(server: DiscordServer, core: Core) -> None:
+async def test_a_direct_message_is_direct_and_names_its_author(
+    server: DiscordServer, core: Core
+) -> None:
     chat = server.world.add_direct("ada")
     message = server.world.say(chat, "hello", user="ada")
     await heard(core, 1)
@@ -49,14 +55,24 @@ async def test_a_direct_message_is_direct_and_names_its_author(server: DiscordSe
     assert message["id"] == inbound.address.message
 
 
-async def test_in_a_group_only_mentions_of_and_replies_to_the_agent_count(server: DiscordServer, core: Core) -> None:
+async def test_in_a_group_only_mentions_of_and_replies_to_the_agent_count(
+    server: DiscordServer, core: Core
+) -> None:
     town = server.world.add_channel("town")
-    mine = server.world.add_message(town, {"author": server.world.bot, "content": "I am here"})
+    mine = server.world.add_message(
+        town, {"author": server.world.bot, "content": "I am here"}
+    )
     others = server.world.say(town, "just between us", user="bob")
     server.world.say(town, f"hey {mention(server)} are you there?", user="ada")
-    answer = {"type": 19, "message_reference": {"message_id": mine["id"], "channel_id": town}}
+    answer = {
+        "type": 19,
+        "message_reference": {"message_id": mine["id"], "channel_id": town},
+    }
     server.world.say(town, "good", user="ada", referenced_message=mine, **answer)
-    answer = {"type": 19, "message_reference": {"message_id": others["id"], "channel_id": town}}
+    answer = {
+        "type": 19,
+        "message_reference": {"message_id": others["id"], "channel_id": town},
+    }
     server.world.say(town, "yes, us", user="ada", referenced_message=others, **answer)
     assert await heard(core, 2) == ["hey are you there?", "good"]
     assert not core.accepted[0].direct
@@ -65,24 +81,38 @@ async def test_in_a_group_only_mentions_of_and_replies_to_the_agent_count(server
 async def test_a_mention_of_the_agents_role_is_a_mention_of_the_agent() -> None:
     """People pick the role that Discord made for the bot, because it bears the same name."""
     async with DiscordServer() as server:
-        role = payload("role", id="77", name="agent", managed=True, tags={"bot_id": server.world.bot["id"]})
+        role = payload(
+            "role",
+            id="77",
+            name="agent",
+            managed=True,
+            tags={"bot_id": server.world.bot["id"]},
+        )
         server.world.extra_roles.append(role)
         core = Core(server)
         async with running(make_channel(server), core):
-            server.world.say(server.world.add_channel("town"), "<@&77> hello", user="ada")
+            server.world.say(
+                server.world.add_channel("town"), "<@&77> hello", user="ada"
+            )
             assert await heard(core, 1) == ["hello"]
 
 
-async def test_other_people_are_named_in_the_text(server: DiscordServer, core: Core) -> None:
+async def test_other_people_are_named_in_the_text(
+    server: DiscordServer, core: Core
+) -> None:
     bob = server.world.person("bob")["id"]
     town = server.world.add_channel("town")
     server.world.say(town, f"{mention(server)} what does <@{bob}> mean?", user="ada")
     assert await heard(core, 1) == ["what does @Bob mean?"]
 
 
-async def test_bots_webhooks_the_agent_itself_and_notices_are_ignored(server: DiscordServer, core: Core) -> None:
+async def test_bots_webhooks_the_agent_itself_and_notices_are_ignored(
+    server: DiscordServer, core: Core
+) -> None:
     chat = server.world.add_direct("ada")
-    server.world.say(chat, "beep", user="ada", author=server.world.person("robot", bot=True))
+    server.world.say(
+        chat, "beep", user="ada", author=server.world.person("robot", bot=True)
+    )
     server.world.say(chat, "me", user="ada", author=server.world.bot)
     server.world.say(chat, "hook", user="ada", webhook_id="5")
     server.world.say(chat, "pinned a message", user="ada", type=6)
@@ -99,17 +129,32 @@ async def test_in_a_thread_it_takes_part_in_the_agent_hears_what_is_said_to_nobo
     server.world.say(thread, "and me", user="bob")
     server.world.say(thread, f"<@{bob}> not you, it", user="ada")
     assert await heard(core, 2) == ["join us", "and me"]
-    assert {thread} == {inbound.address.chat for inbound in core.accepted if inbound.text != "that is all"}
+    assert {thread} == {
+        inbound.address.chat
+        for inbound in core.accepted
+        if inbound.text != "that is all"
+    }
     assert [inbound.username for inbound in core.accepted[:2]] == ["Ada", "Bob"]
 
 
 async def test_what_is_attached_is_named(server: DiscordServer, core: Core) -> None:
     chat = server.world.add_direct("ada")
-    paper = payload("attachment", filename="plan.pdf", size=2_500_000, content_type="application/pdf")
-    server.world.say(chat, "look", user="ada", attachments=[payload("attachment"), paper])
+    paper = payload(
+        "attachment",
+        filename="plan.pdf",
+        size=2_500_000,
+        content_type="application/pdf",
+    )
+    server.world.say(
+        chat, "look", user="ada", attachments=[payload("attachment"), paper]
+    )
     for name in ("message_sticker", "message_forward"):
         recorded = payload(name)
-        fields = {key: recorded[key] for key in ("sticker_items", "message_snapshots") if key in recorded}
+        fields = {
+            key: recorded[key]
+            for key in ("sticker_items", "message_snapshots")
+            if key in recorded
+        }
         server.world.say(chat, "", user="ada", **fields)
     expected = [
         "look\n[image photo.jpg, 120 kB]\n[file plan.pdf, 2.5 MB]",
@@ -119,7 +164,9 @@ async def test_what_is_attached_is_named(server: DiscordServer, core: Core) -> N
     assert expected == await heard(core, 3)
 
 
-async def test_an_edit_is_told_with_the_message_it_changes(server: DiscordServer, core: Core) -> None:
+async def test_an_edit_is_told_with_the_message_it_changes(
+    server: DiscordServer, core: Core
+) -> None:
     town = server.world.add_channel("town")
     message = server.world.say(town, f"{mention(server)} helo", user="ada")
     server.world.edit(message["id"], "hello")
@@ -150,7 +197,9 @@ async def test_a_deletion_is_told_of_messages_that_were_heard_and_of_no_others(
     ]
 
 
-async def test_while_the_store_is_away_messages_wait_in_order(server: DiscordServer, core: Core) -> None:
+async def test_while_the_store_is_away_messages_wait_in_order(
+    server: DiscordServer, core: Core
+) -> None:
     core.down = 3
     chat = server.world.add_direct("ada")
     for word in ("one", "two", "three"):
@@ -159,7 +208,9 @@ async def test_while_the_store_is_away_messages_wait_in_order(server: DiscordSer
     assert core.texts == ["one", "two", "three"]
 
 
-async def test_a_chat_that_waits_holds_up_no_other(server: DiscordServer, core: Core) -> None:
+async def test_a_chat_that_waits_holds_up_no_other(
+    server: DiscordServer, core: Core
+) -> None:
     slow, quick = server.world.add_direct("ada"), server.world.add_direct("bob")
     core.blocked[slow] = asyncio.Event()
     server.world.say(slow, "slow", user="ada")
@@ -170,7 +221,9 @@ async def test_a_chat_that_waits_holds_up_no_other(server: DiscordServer, core: 
     await server.until(lambda: len(core.accepted) == 2)
 
 
-async def test_a_flood_in_one_chat_is_bounded_and_still_complete(server: DiscordServer, core: Core) -> None:
+async def test_a_flood_in_one_chat_is_bounded_and_still_complete(
+    server: DiscordServer, core: Core
+) -> None:
     chat = server.world.add_direct("ada")
     core.blocked[chat] = asyncio.Event()
     words = [f"message {number}" for number in range(250)]
@@ -202,7 +255,9 @@ async def test_a_refused_bot_says_which_setting_and_which_page(
     assert "nonsense" not in raised.value.sentence
 
 
-async def test_a_token_that_is_revoked_while_connected_ends_the_channel(server: DiscordServer) -> None:
+async def test_a_token_that_is_revoked_while_connected_ends_the_channel(
+    server: DiscordServer,
+) -> None:
     core = Core(server)
     async with running(make_channel(server), core) as task:
         await server.gateway.close_with(4004)

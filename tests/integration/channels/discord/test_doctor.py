@@ -1,4 +1,6 @@
-"""`agent doctor` finds out why Discord is silent; `agent setup discord` leads to a bot that is not."""
+"""`agent doctor` finds out why Discord is silent; `agent setup discord` leads to a bot that
+is not.
+"""
 
 from __future__ import annotations
 
@@ -44,7 +46,12 @@ async def test_nothing_is_said_when_all_is_well(server: DiscordServer) -> None:
 
     server.world.add_thread(next(iter(server.world.channels)), "plans")
     server.world.add_direct("ada")
-    assert await problems(server, public_key=server.public_key, last_accepted=last_accepted) == ""
+    assert (
+        await problems(
+            server, public_key=server.public_key, last_accepted=last_accepted
+        )
+        == ""
+    )
 
 
 async def test_a_wrong_token_is_named_and_not_shown(server: DiscordServer) -> None:
@@ -60,38 +67,61 @@ async def test_a_missing_intent_is_named_with_its_page(server: DiscordServer) ->
     assert "https://discord.com/developers/applications/1/bot" in found
 
 
-async def test_a_bot_that_was_not_invited_is_given_its_link(server: DiscordServer) -> None:
+async def test_a_bot_that_was_not_invited_is_given_its_link(
+    server: DiscordServer,
+) -> None:
     server.world.in_guild = False
     assert "https://discord.com/oauth2/authorize?client_id=1" in await problems(server)
 
 
-async def test_permissions_missing_in_the_server_are_named(server: DiscordServer) -> None:
+async def test_permissions_missing_in_the_server_are_named(
+    server: DiscordServer,
+) -> None:
     server.world.permissions &= ~PERMISSIONS["Send Messages in Threads"]
-    assert "In the server Town the agent lacks Send Messages in Threads." in await problems(server)
+    assert (
+        "In the server Town the agent lacks Send Messages in Threads."
+        in await problems(server)
+    )
 
 
-async def test_permissions_that_a_channel_takes_away_are_named(server: DiscordServer) -> None:
+async def test_permissions_that_a_channel_takes_away_are_named(
+    server: DiscordServer,
+) -> None:
     async def last_accepted(channel: str) -> Mapping[str, str]:
         return await seen(server, channel)
 
     town = next(iter(server.world.channels))
-    denied = {"id": "10", "type": 0, "allow": "0", "deny": str(PERMISSIONS["Send Messages"])}
+    denied = {
+        "id": "10",
+        "type": 0,
+        "allow": "0",
+        "deny": str(PERMISSIONS["Send Messages"]),
+    }
     server.world.channels[town]["permission_overwrites"] = [denied]
     found = await problems(server, last_accepted=last_accepted)
-    assert found == "In the channel town the agent lacks Send Messages. -> Edit Channel > Permissions"
+    assert (
+        found
+        == "In the channel town the agent lacks Send Messages. -> Edit Channel > Permissions"
+    )
 
 
-async def test_a_channel_that_can_not_be_seen_any_more_is_named(server: DiscordServer) -> None:
+async def test_a_channel_that_can_not_be_seen_any_more_is_named(
+    server: DiscordServer,
+) -> None:
     async def last_accepted(channel: str) -> Mapping[str, str]:
         return await seen(server, channel)
 
     town = next(iter(server.world.channels))
     server.world.refused[town] = (50001, "Missing Access")
-    assert f"can not see the channel {town}" in await problems(server, last_accepted=last_accepted)
+    assert f"can not see the channel {town}" in await problems(
+        server, last_accepted=last_accepted
+    )
 
 
 async def test_commands_that_go_elsewhere_are_found(server: DiscordServer) -> None:
-    server.world.application["interactions_endpoint_url"] = "https://old.example/webhooks/discord"
+    server.world.application["interactions_endpoint_url"] = (
+        "https://old.example/webhooks/discord"
+    )
     assert "https://old.example/webhooks/discord" in await problems(server)
     set_up = {"public_url": "https://bot.example", "public_key": server.public_key}
     found = await problems(server, **set_up)
@@ -99,11 +129,15 @@ async def test_commands_that_go_elsewhere_are_found(server: DiscordServer) -> No
 
 
 async def test_another_applications_public_key_is_found(server: DiscordServer) -> None:
-    assert "DISCORD_PUBLIC_KEY" in await problems(server, public_key=DiscordServer().public_key)
+    assert "DISCORD_PUBLIC_KEY" in await problems(
+        server, public_key=DiscordServer().public_key
+    )
 
 
 async def test_an_unreachable_server_is_named(server: DiscordServer) -> None:
-    assert "DISCORD_API_URL" in await problems(server, api_url="http://127.0.0.1:9/api/v10")
+    assert "DISCORD_API_URL" in await problems(
+        server, api_url="http://127.0.0.1:9/api/v10"
+    )
 
 
 @pytest.mark.parametrize(
@@ -112,7 +146,10 @@ async def test_an_unreachable_server_is_named(server: DiscordServer) -> None:
         ({"everyone": (0, "View Channels")}, ["View Channels"]),
         ({"everyone": (0, "View Channels"), "role": ("View Channels", 0)}, []),
         ({"role": (0, "Send Messages"), "member": ("Send Messages", 0)}, []),
-        ({"member": (0, "Send Messages"), "everyone": ("Send Messages", 0)}, ["Send Messages"]),
+        (
+            {"member": (0, "Send Messages"), "everyone": ("Send Messages", 0)},
+            ["Send Messages"],
+        ),
     ],
 )
 def test_overwrites_count_for_everyone_then_roles_then_the_member(
@@ -122,7 +159,11 @@ def test_overwrites_count_for_everyone_then_roles_then_the_member(
     bits = channel_bits(
         sum(PERMISSIONS.values()),
         [
-            {"id": id, "allow": str(PERMISSIONS.get(allow, 0)), "deny": str(PERMISSIONS.get(deny, 0))}
+            {
+                "id": id,
+                "allow": str(PERMISSIONS.get(allow, 0)),
+                "deny": str(PERMISSIONS.get(deny, 0)),
+            }
             for id, (allow, deny) in overwrites.items()
         ],
         guild="everyone",
@@ -139,7 +180,9 @@ def test_an_administrator_lacks_nothing() -> None:
 async def test_setup_invites_with_exactly_what_is_needed(server: DiscordServer) -> None:
     answers = {"DISCORD_TOKEN": server.token, "DISCORD_API_URL": server.api_url}
     said = await after(answers)
-    link = next(word for word in said.split() if word.startswith("https://discord.com/oauth2"))
+    link = next(
+        word for word in said.split() if word.startswith("https://discord.com/oauth2")
+    )
     query = parse_qs(urlparse(link).query)
     assert query["permissions"] == [str(sum(PERMISSIONS.values()))]
     assert query["scope"] == ["bot applications.commands"]
@@ -147,25 +190,39 @@ async def test_setup_invites_with_exactly_what_is_needed(server: DiscordServer) 
 
 
 @pytest.mark.parametrize("may", [True, False])
-async def test_setup_switches_the_intent_on_or_says_where(server: DiscordServer, may: bool) -> None:
+async def test_setup_switches_the_intent_on_or_says_where(
+    server: DiscordServer, may: bool
+) -> None:
     server.world.application["flags"] = 0
     server.may_set_flags = may
-    said = await after({"DISCORD_TOKEN": server.token, "DISCORD_API_URL": server.api_url})
+    said = await after(
+        {"DISCORD_TOKEN": server.token, "DISCORD_API_URL": server.api_url}
+    )
     assert bool(server.world.application["flags"] & MESSAGE_CONTENT_LIMITED) is may
     assert ("https://discord.com/developers/applications/1/bot" in said) is not may
 
 
-async def test_setup_refuses_a_wrong_token_without_showing_it(server: DiscordServer) -> None:
+async def test_setup_refuses_a_wrong_token_without_showing_it(
+    server: DiscordServer,
+) -> None:
     with pytest.raises(ConfigurationError, match="DISCORD_TOKEN") as raised:
-        await after({"DISCORD_TOKEN": "secret-secret", "DISCORD_API_URL": server.api_url})
+        await after(
+            {"DISCORD_TOKEN": "secret-secret", "DISCORD_API_URL": server.api_url}
+        )
     assert "secret-secret" not in raised.value.sentence
 
 
 async def test_setup_says_when_discord_can_not_be_reached() -> None:
     with pytest.raises(DeliveryError, match="DISCORD_API_URL"):
-        await after({"DISCORD_TOKEN": "x", "DISCORD_API_URL": "http://127.0.0.1:9/api/v10"})
+        await after(
+            {"DISCORD_TOKEN": "x", "DISCORD_API_URL": "http://127.0.0.1:9/api/v10"}
+        )
 
 
 def test_setup_begins_with_numbered_steps_and_asks_for_the_token() -> None:
-    assert [line[:2] for line in before().splitlines() if line[:1].isdigit()] == ["1.", "2.", "3."]
+    assert [line[:2] for line in before().splitlines() if line[:1].isdigit()] == [
+        "1.",
+        "2.",
+        "3.",
+    ]
     assert [question.setting for question in QUESTIONS] == ["DISCORD_TOKEN"]

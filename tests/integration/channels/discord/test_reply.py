@@ -17,7 +17,9 @@ from tests.support.platforms.discord import DiscordServer
 from tests.support.platforms.discord.listening import make_channel, reply_to
 from tests.support.platforms.discord.world import Limit
 
-CODE = "Look:\n\n```python\n" + "print('a line of code')\n" * 350 + "```\n\nThat was it."
+CODE = (
+    "Look:\n\n```python\n" + "print('a line of code')\n" * 350 + "```\n\nThat was it."
+)
 
 
 class Clock:
@@ -47,9 +49,13 @@ def question(server: DiscordServer) -> Inbound:
     return ask(server, server.world.add_channel("town"), extra={"quote": "yes"})
 
 
-def ask(server: DiscordServer, chat: str, extra: dict[str, str] | None = None) -> Inbound:
+def ask(
+    server: DiscordServer, chat: str, extra: dict[str, str] | None = None
+) -> Inbound:
     message = server.world.say(chat, "what?", user="ada")
-    address = Address(channel="discord", chat=chat, message=message["id"], extra=extra or {})
+    address = Address(
+        channel="discord", chat=chat, message=message["id"], extra=extra or {}
+    )
     return Inbound(address=address, message_id=message["id"], user_id="1", text="what?")
 
 
@@ -57,7 +63,9 @@ def written(server: DiscordServer, inbound: Inbound) -> list[str]:
     return server.screen(inbound.address.chat)
 
 
-async def test_an_answer_grows_in_one_message(server: DiscordServer, question: Inbound) -> None:
+async def test_an_answer_grows_in_one_message(
+    server: DiscordServer, question: Inbound
+) -> None:
     clock = Clock()
     reply = reply_to(make_channel(server, clock=clock), question)
     placed = await reply.show("Once")
@@ -70,7 +78,9 @@ async def test_an_answer_grows_in_one_message(server: DiscordServer, question: I
     assert server.world.revisions[question.address.chat] == 3
 
 
-async def test_edits_that_come_too_soon_are_not_sent(server: DiscordServer, question: Inbound) -> None:
+async def test_edits_that_come_too_soon_are_not_sent(
+    server: DiscordServer, question: Inbound
+) -> None:
     clock = Clock()
     reply = reply_to(make_channel(server, clock=clock), question)
     for text in ("a", "a b", "a b c"):
@@ -89,7 +99,9 @@ async def test_a_long_answer_with_code_is_split_and_every_piece_is_whole_markdow
     assert "".join(pieces).count("print('a line of code')") == 350
 
 
-async def test_finishing_again_changes_nothing(server: DiscordServer, channel: Discord, question: Inbound) -> None:
+async def test_finishing_again_changes_nothing(
+    server: DiscordServer, channel: Discord, question: Inbound
+) -> None:
     reply = reply_to(channel, question)
     assert await reply.finish(CODE) == await reply.finish(CODE)
     once = written(server, question)
@@ -103,20 +115,29 @@ async def test_a_shorter_answer_takes_back_what_the_draft_needed_more(
     reply = reply_to(channel, question)
     await reply.show("word " * 700)
     placed = await reply.finish("Sorry, that went wrong.")
-    assert (written(server, question), len(placed.ids)) == (["Sorry, that went wrong."], 1)
+    assert (written(server, question), len(placed.ids)) == (
+        ["Sorry, that went wrong."],
+        1,
+    )
 
 
-async def test_another_instance_finishes_what_one_placed(server: DiscordServer, question: Inbound) -> None:
+async def test_another_instance_finishes_what_one_placed(
+    server: DiscordServer, question: Inbound
+) -> None:
     placed = await reply_to(make_channel(server), question).show("Half of")
     assert placed is not None
-    done = await reply_to(make_channel(server), question, placed).finish("Half of it and the rest.")
+    done = await reply_to(make_channel(server), question, placed).finish(
+        "Half of it and the rest."
+    )
     assert (done, written(server, question)) == (placed, ["Half of it and the rest."])
 
 
 async def test_a_send_whose_answer_was_lost_is_not_repeated(
     server: DiscordServer, channel: Discord, question: Inbound
 ) -> None:
-    """The nonce tells Discord that it is the same; a text that has grown since is put in its place."""
+    """The nonce tells Discord that it is the same; a text that has grown since is put in
+    its place.
+    """
     server.faults.swallowed[question.address.chat] = 1
     assert await reply_to(channel, question).show("Half") is None
     await reply_to(channel, question).finish("Half and whole")
@@ -161,14 +182,20 @@ async def test_nobody_is_pinged_and_a_group_sees_what_is_answered(
     assert sent["message_reference"]["message_id"] == question.message_id
 
 
-async def test_a_direct_answer_quotes_nothing(server: DiscordServer, channel: Discord) -> None:
+async def test_a_direct_answer_quotes_nothing(
+    server: DiscordServer, channel: Discord
+) -> None:
     question = ask(server, server.world.add_direct("ada"))
     placed = await reply_to(channel, question).finish("yes")
     assert "message_reference" not in server.world.find(placed.ids[0])
 
 
-@pytest.mark.parametrize("text", ["", " \n ", "half a pair \ud83d", "a\0b", "```\nnever closed", "**bold"])
-async def test_any_text_arrives(server: DiscordServer, channel: Discord, question: Inbound, text: str) -> None:
+@pytest.mark.parametrize(
+    "text", ["", " \n ", "half a pair \ud83d", "a\0b", "```\nnever closed", "**bold"]
+)
+async def test_any_text_arrives(
+    server: DiscordServer, channel: Discord, question: Inbound, text: str
+) -> None:
     await reply_to(channel, question).finish(text)
     assert len(written(server, question)) == 1
 
@@ -196,21 +223,32 @@ async def test_a_limit_is_waited_for_by_the_final_and_never_tried_early(
     assert (written(server, question), server.faults.early) == (["whole"], 0)
 
 
-async def test_an_empty_bucket_is_not_asked_before_it_has_room(server: DiscordServer, channel: Discord) -> None:
+async def test_an_empty_bucket_is_not_asked_before_it_has_room(
+    server: DiscordServer, channel: Discord
+) -> None:
     chat = server.world.add_direct("ada")
     server.faults.buckets[chat] = (2, 0.3)
     for number in range(3):
         await reply_to(channel, ask(server, chat)).finish(f"answer {number}")
-    assert (server.screen(chat), server.faults.early) == (["answer 0", "answer 1", "answer 2"], 0)
+    assert (server.screen(chat), server.faults.early) == (
+        ["answer 0", "answer 1", "answer 2"],
+        0,
+    )
     assert server.calls.count(("POST", chat)) == 3
 
 
-async def test_a_limit_in_one_chat_delays_no_other(server: DiscordServer, channel: Discord, question: Inbound) -> None:
+async def test_a_limit_in_one_chat_delays_no_other(
+    server: DiscordServer, channel: Discord, question: Inbound
+) -> None:
     server.faults.limits[question.address.chat] = Limit(retry_after=30, times=1)
     assert await reply_to(channel, question).show("limited") is None
     held = asyncio.create_task(reply_to(channel, question).finish("late"))
-    others = [ask(server, server.world.add_direct(f"person{number}")) for number in range(20)]
-    await asyncio.gather(*(reply_to(channel, other).finish("at once") for other in others))
+    others = [
+        ask(server, server.world.add_direct(f"person{number}")) for number in range(20)
+    ]
+    await asyncio.gather(
+        *(reply_to(channel, other).finish("at once") for other in others)
+    )
     assert not held.done()
     assert [written(server, other) for other in others] == [["at once"]] * 20
     held.cancel()
@@ -228,7 +266,9 @@ async def test_a_limit_of_the_whole_bot_holds_every_chat(
     assert len(server.calls) == 1
 
 
-@pytest.mark.parametrize("refusal", [(50001, "Missing Access"), (50013, "Missing Permissions")])
+@pytest.mark.parametrize(
+    "refusal", [(50001, "Missing Access"), (50013, "Missing Permissions")]
+)
 async def test_a_channel_that_is_closed_to_the_agent_is_given_up(
     server: DiscordServer, channel: Discord, question: Inbound, refusal: tuple[int, str]
 ) -> None:
@@ -251,29 +291,42 @@ async def test_discords_own_trouble_is_worth_another_try(
     assert written(server, question) == ["whole"]
 
 
-async def test_a_server_that_is_away_is_worth_another_try(question: Inbound, server: DiscordServer) -> None:
+async def test_a_server_that_is_away_is_worth_another_try(
+    question: Inbound, server: DiscordServer
+) -> None:
     channel = make_channel(server, api_url="http://127.0.0.1:9/api/v10")
     with pytest.raises(DeliveryError, match="DISCORD_API_URL"):
         await reply_to(channel, question).finish("whole")
 
 
-async def test_a_commands_answer_replaces_the_deferred_response(server: DiscordServer, channel: Discord) -> None:
+async def test_a_commands_answer_replaces_the_deferred_response(
+    server: DiscordServer, channel: Discord
+) -> None:
     chat, question = _command(server)
     server.world.respond(question.address.extra["token"], {"type": 5})
     placed = await reply_to(channel, question).finish(CODE)
-    assert placed.ids[0] == server.world.interactions[question.address.extra["token"]].message
+    assert (
+        placed.ids[0]
+        == server.world.interactions[question.address.extra["token"]].message
+    )
     assert server.screen(chat)[0].startswith("Look:")
     assert len(placed.ids) == len(server.screen(chat))
 
 
-async def test_an_answer_that_overtakes_its_deferral_defers_by_itself(server: DiscordServer, channel: Discord) -> None:
+async def test_an_answer_that_overtakes_its_deferral_defers_by_itself(
+    server: DiscordServer, channel: Discord
+) -> None:
     chat, question = _command(server)
     await reply_to(channel, question).finish("quick")
     assert server.screen(chat) == ["quick"]
-    assert server.world.interactions[question.address.extra["token"]].response == {"type": 5}
+    assert server.world.interactions[question.address.extra["token"]].response == {
+        "type": 5
+    }
 
 
-async def test_after_fifteen_minutes_the_answer_goes_to_the_channel(server: DiscordServer, channel: Discord) -> None:
+async def test_after_fifteen_minutes_the_answer_goes_to_the_channel(
+    server: DiscordServer, channel: Discord
+) -> None:
     chat, question = _command(server)
     server.world.respond(question.address.extra["token"], {"type": 5})
     server.expired_tokens.add(question.address.extra["token"])
@@ -286,9 +339,15 @@ async def test_after_fifteen_minutes_the_answer_goes_to_the_channel(server: Disc
 def _command(server: DiscordServer) -> tuple[str, Inbound]:
     chat = server.world.add_channel("town")
     use = server.world.use_command(chat, "help", "", user="ada")
-    extra = {"interaction": use["id"], "token": use["token"], "application": use["application_id"]}
+    extra = {
+        "interaction": use["id"],
+        "token": use["token"],
+        "application": use["application_id"],
+    }
     address = Address(channel="discord", chat=chat, extra=extra)
-    return chat, Inbound(address=address, message_id=use["id"], user_id="1", text="/help")
+    return chat, Inbound(
+        address=address, message_id=use["id"], user_id="1", text="/help"
+    )
 
 
 async def test_answers_share_connections_and_leave_none_open(
@@ -301,6 +360,11 @@ async def test_answers_share_connections_and_leave_none_open(
 
 def test_nonces_fit_and_tell_turns_and_pieces_apart() -> None:
     turns = [uuid4() for _ in range(50)] + [UUID(int=0), UUID(int=2**128 - 1)]
-    made = [nonce(turn, piece, again) for turn in turns for piece in range(40) for again in ("", "+")]
+    made = [
+        nonce(turn, piece, again)
+        for turn in turns
+        for piece in range(40)
+        for again in ("", "+")
+    ]
     assert len(set(made)) == len(made)
     assert max(len(one) for one in made) <= 25

@@ -23,7 +23,9 @@ def core(server: DiscordServer) -> Core:
     return Core(server)
 
 
-async def test_what_was_said_during_a_short_break_is_replayed_once(server: DiscordServer, core: Core) -> None:
+async def test_what_was_said_during_a_short_break_is_replayed_once(
+    server: DiscordServer, core: Core
+) -> None:
     chat = server.world.add_direct("ada")
     async with running(make_channel(server), core):
         server.world.say(chat, "before", user="ada")
@@ -47,7 +49,9 @@ async def test_discord_may_ask_to_reconnect(server: DiscordServer, core: Core) -
     assert server.gateway.identified == 1
 
 
-async def test_after_a_failed_resume_the_missed_comes_first_and_in_order(server: DiscordServer, core: Core) -> None:
+async def test_after_a_failed_resume_the_missed_comes_first_and_in_order(
+    server: DiscordServer, core: Core
+) -> None:
     chat = server.world.add_direct("ada")
     async with running(make_channel(server, last_accepted=core.last_accepted), core):
         server.world.say(chat, "before", user="ada")
@@ -109,7 +113,11 @@ async def test_what_was_said_while_the_agent_was_down_is_answered_at_its_next_st
     server.world.say(thread, "backlog, thread", user="bob")
     async with running(make_channel(server, last_accepted=core.last_accepted), core):
         await server.until(lambda: len(core.accepted) == 6)
-    assert set(core.texts[3:]) == {"backlog, direct", "backlog, town", "backlog, thread"}
+    assert set(core.texts[3:]) == {
+        "backlog, direct",
+        "backlog, town",
+        "backlog, thread",
+    }
     assert core.offered == 6
 
 
@@ -132,7 +140,9 @@ async def test_the_backlog_is_fetched_once_the_store_knows_again_where_it_was_le
     assert core.texts == ["before", "backlog", "live"]
 
 
-async def test_a_backlog_of_hundreds_is_taken_in_order_up_to_its_bound(server: DiscordServer, core: Core) -> None:
+async def test_a_backlog_of_hundreds_is_taken_in_order_up_to_its_bound(
+    server: DiscordServer, core: Core
+) -> None:
     chat = server.world.add_direct("ada")
     async with running(make_channel(server, last_accepted=core.last_accepted), core):
         server.world.say(chat, "first", user="ada")
@@ -161,7 +171,9 @@ async def test_a_chat_that_is_gone_does_not_keep_the_others_from_being_caught_up
     assert core.texts[2] == "backlog"
 
 
-async def test_two_instances_hear_the_same_and_the_store_keeps_one(server: DiscordServer, core: Core) -> None:
+async def test_two_instances_hear_the_same_and_the_store_keeps_one(
+    server: DiscordServer, core: Core
+) -> None:
     chat = server.world.add_direct("ada")
     async with running(make_channel(server), core), running(make_channel(server), core):
         server.world.say(chat, "hello", user="ada")

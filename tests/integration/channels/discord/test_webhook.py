@@ -37,7 +37,9 @@ async def channel(server: DiscordServer, core: Core) -> AsyncIterator[Discord]:
 
 
 def command(server: DiscordServer) -> dict[str, Any]:
-    return server.world.use_command(server.world.add_direct("ada"), "help", "", user="ada")
+    return server.world.use_command(
+        server.world.add_direct("ada"), "help", "", user="ada"
+    )
 
 
 async def test_a_ping_is_answered(server: DiscordServer) -> None:
@@ -47,25 +49,35 @@ async def test_a_ping_is_answered(server: DiscordServer) -> None:
     assert (answer.status, json.loads(answer.body)) == (200, {"type": 1})
 
 
-async def test_a_command_is_deferred_once_durable(server: DiscordServer, core: Core, channel: Discord) -> None:
+async def test_a_command_is_deferred_once_durable(
+    server: DiscordServer, core: Core, channel: Discord
+) -> None:
     answer = await channel.webhook(*server.signed(command(server)))
     assert (answer.status, answer.content_type) == (200, "application/json")
     assert (json.loads(answer.body), core.texts) == ({"type": 5}, ["/help"])
 
 
-async def test_what_can_not_be_stored_is_not_deferred(server: DiscordServer, core: Core, channel: Discord) -> None:
+async def test_what_can_not_be_stored_is_not_deferred(
+    server: DiscordServer, core: Core, channel: Discord
+) -> None:
     core.down = 1
     answer = await channel.webhook(*server.signed(command(server)))
     assert (answer.status, core.accepted) == (503, [])
 
 
-async def test_before_the_channel_runs_a_command_is_not_deferred(server: DiscordServer) -> None:
+async def test_before_the_channel_runs_a_command_is_not_deferred(
+    server: DiscordServer,
+) -> None:
     channel = make_channel(server, public_key=server.public_key)
     assert (await channel.webhook(*server.signed(command(server)))).status == 503
 
 
-async def test_while_commands_are_switched_off_the_person_is_told_so(server: DiscordServer) -> None:
-    channel = make_channel(server, public_key=server.public_key, slash_commands=lambda: False)
+async def test_while_commands_are_switched_off_the_person_is_told_so(
+    server: DiscordServer,
+) -> None:
+    channel = make_channel(
+        server, public_key=server.public_key, slash_commands=lambda: False
+    )
     answer = await channel.webhook(*server.signed(command(server)))
     assert json.loads(answer.body)["data"]["flags"] == 64
 
@@ -73,13 +85,19 @@ async def test_while_commands_are_switched_off_the_person_is_told_so(server: Dis
 async def test_a_command_in_a_server_names_its_author_there(
     server: DiscordServer, core: Core, channel: Discord
 ) -> None:
-    use = server.world.use_command(server.world.add_channel("town"), "usage", "", user="ada")
+    use = server.world.use_command(
+        server.world.add_channel("town"), "usage", "", user="ada"
+    )
     use["member"]["nick"] = "Ada of Town"
     await channel.webhook(*server.signed(use))
-    assert [(i.username, i.direct, i.text) for i in core.accepted] == [("Ada of Town", False, "/usage")]
+    assert [(i.username, i.direct, i.text) for i in core.accepted] == [
+        ("Ada of Town", False, "/usage")
+    ]
 
 
-async def test_a_replayed_delivery_is_the_same_message(server: DiscordServer, core: Core, channel: Discord) -> None:
+async def test_a_replayed_delivery_is_the_same_message(
+    server: DiscordServer, core: Core, channel: Discord
+) -> None:
     delivery = server.signed(command(server))
     for _ in range(4):
         await channel.webhook(*delivery)
@@ -87,18 +105,24 @@ async def test_a_replayed_delivery_is_the_same_message(server: DiscordServer, co
 
 
 @pytest.mark.parametrize("seconds", [-301, 301])
-async def test_a_stale_delivery_is_refused(server: DiscordServer, core: Core, channel: Discord, seconds: int) -> None:
+async def test_a_stale_delivery_is_refused(
+    server: DiscordServer, core: Core, channel: Discord, seconds: int
+) -> None:
     delivery = server.signed(command(server), at=time.time() + seconds)
     assert ((await channel.webhook(*delivery)).status, core.accepted) == (401, [])
 
 
-async def test_another_applications_signature_is_refused(server: DiscordServer, core: Core, channel: Discord) -> None:
+async def test_another_applications_signature_is_refused(
+    server: DiscordServer, core: Core, channel: Discord
+) -> None:
     other = DiscordServer()
     delivery = other.signed(command(server))
     assert ((await channel.webhook(*delivery)).status, core.accepted) == (401, [])
 
 
-async def test_none_of_ten_thousand_mutations_is_accepted(server: DiscordServer, core: Core, channel: Discord) -> None:
+async def test_none_of_ten_thousand_mutations_is_accepted(
+    server: DiscordServer, core: Core, channel: Discord
+) -> None:
     chance = random.Random(20261101)
     headers, body = server.signed(command(server))
     statuses = set()
@@ -108,13 +132,21 @@ async def test_none_of_ten_thousand_mutations_is_accepted(server: DiscordServer,
     assert (await channel.webhook(headers, body)).status == 200
 
 
-def mutate(chance: random.Random, headers: Headers, body: bytes) -> tuple[Headers, bytes]:
-    """The delivery with one thing changed: a bit, a character's spelling, a header left out, bytes moved."""
+def mutate(
+    chance: random.Random, headers: Headers, body: bytes
+) -> tuple[Headers, bytes]:
+    """The delivery with one thing changed: a bit, a character's spelling, a header left
+    out, bytes moved.
+    """
     changed, name = dict(headers), chance.choice(sorted(headers))
     at = chance.randrange(len(body))
     match chance.randrange(6):
         case 0:
-            body = body[:at] + bytes([body[at] ^ 1 << chance.randrange(8)]) + body[at + 1 :]
+            body = (
+                body[:at]
+                + bytes([body[at] ^ 1 << chance.randrange(8)])
+                + body[at + 1 :]
+            )
         case 1:
             body = body[:at] + chance.choice([b" ", b"\0", b"}", b"\n"]) + body[at:]
         case 2:
@@ -124,15 +156,21 @@ def mutate(chance: random.Random, headers: Headers, body: bytes) -> tuple[Header
         case 4:
             value = headers[name]
             place = chance.randrange(len(value))
-            other = chance.choice([c for c in "0123456789abcdefABCDEF +" if c != value[place]])
+            other = chance.choice(
+                [c for c in "0123456789abcdefABCDEF +" if c != value[place]]
+            )
             changed[name] = value[:place] + other + value[place + 1 :]
         case _:
-            changed[name] = chance.choice([headers[name] + " ", " " + headers[name], headers[name] + "0"])
+            changed[name] = chance.choice(
+                [headers[name] + " ", " " + headers[name], headers[name] + "0"]
+            )
     return changed, body
 
 
 async def test_without_a_public_key_there_is_no_endpoint(server: DiscordServer) -> None:
-    assert (await make_channel(server).webhook(*server.signed(command(server)))).status == 404
+    assert (
+        await make_channel(server).webhook(*server.signed(command(server)))
+    ).status == 404
 
 
 @pytest.mark.parametrize("key", ["not hex", "abcd"])

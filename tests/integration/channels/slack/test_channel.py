@@ -1,4 +1,6 @@
-"""What people do on Slack arrives as the right Inbound, once it is durable, and nothing else does."""
+"""What people do on Slack arrives as the right Inbound, once it is durable, and nothing
+else does.
+"""
 
 from __future__ import annotations
 
@@ -26,23 +28,33 @@ def _direct(server: SlackServer, name: str = "ada") -> tuple[str, str]:
     return server.space.chat("D" + user[1:], "im", user), user
 
 
-def _channel(server: SlackServer, *names: str, kind: str = "channel") -> tuple[str, list[str]]:
+def _channel(
+    server: SlackServer, *names: str, kind: str = "channel"
+) -> tuple[str, list[str]]:
     users = [server.space.person(name) for name in names]
     return server.space.chat("C0GENERAL", kind, *users), users
 
 
-async def test_a_direct_message_is_one_conversation_with_its_author(server: SlackServer) -> None:
+async def test_a_direct_message_is_one_conversation_with_its_author(
+    server: SlackServer,
+) -> None:
     """A direct chat has no thread, needs no mention, and names whom the answer is for."""
     chat, ada = _direct(server)
     async with connected(server) as (_, inbox):
-        ts = await server.say(chat, ada, "1 &lt; 2 &amp;&amp; <https://a.example|a.example>")
+        ts = await server.say(
+            chat, ada, "1 &lt; 2 &amp;&amp; <https://a.example|a.example>"
+        )
         [inbound] = await inbox.next()
-    assert inbound.address == Address("slack", chat, "", ts, {"user": ada, "team": TEAM})
+    assert inbound.address == Address(
+        "slack", chat, "", ts, {"user": ada, "team": TEAM}
+    )
     assert (inbound.message_id, inbound.user_id, inbound.direct) == (ts, ada, True)
     assert inbound.text == "1 < 2 && https://a.example"
 
 
-async def test_a_direct_message_in_a_thread_belongs_to_that_thread(server: SlackServer) -> None:
+async def test_a_direct_message_in_a_thread_belongs_to_that_thread(
+    server: SlackServer,
+) -> None:
     """Each thread in a direct chat is a conversation of its own."""
     chat, ada = _direct(server)
     root = server.space.add(chat, ada, "earlier")
@@ -52,19 +64,31 @@ async def test_a_direct_message_in_a_thread_belongs_to_that_thread(server: Slack
     assert (inbound.address.thread, inbound.direct) == (root.ts, True)
 
 
-async def test_a_mention_begins_a_thread_and_arrives_as_one_turn(server: SlackServer) -> None:
-    """message.channels and app_mention of one message have the same turn, in the thread under it."""
+async def test_a_mention_begins_a_thread_and_arrives_as_one_turn(
+    server: SlackServer,
+) -> None:
+    """message.channels and app_mention of one message have the same turn, in the thread
+    under it.
+    """
     chat, [ada] = _channel(server, "ada")
     async with connected(server) as (_, inbox):
         ts = await server.say(chat, ada, f"<@{AGENT}> what is a fence?")
         first, second = await inbox.next(2)
     assert first.turn_id == second.turn_id
     assert (first.address.thread, first.address.message) == (ts, ts)
-    assert (first.text, first.username, first.direct) == ("what is a fence?", "ada", False)
+    assert (first.text, first.username, first.direct) == (
+        "what is a fence?",
+        "ada",
+        False,
+    )
 
 
-async def test_in_channels_only_what_is_said_to_the_agent_is_taken(server: SlackServer) -> None:
-    """Talk without a mention, other threads and mentions of others are acknowledged and left alone."""
+async def test_in_channels_only_what_is_said_to_the_agent_is_taken(
+    server: SlackServer,
+) -> None:
+    """Talk without a mention, other threads and mentions of others are acknowledged and
+    left alone.
+    """
     chat, [ada, bob] = _channel(server, "ada", "bob")
     async with connected(server) as (_, inbox):
         root = await server.say(chat, ada, "lunch?")
@@ -76,7 +100,9 @@ async def test_in_channels_only_what_is_said_to_the_agent_is_taken(server: Slack
     assert {inbound.text for inbound in inbox.taken} == {"and you, hungry?"}
 
 
-async def test_in_its_threads_the_agent_needs_no_further_mention(server: SlackServer) -> None:
+async def test_in_its_threads_the_agent_needs_no_further_mention(
+    server: SlackServer,
+) -> None:
     """After one mention everyone in the thread is heard, except who mentions somebody else."""
     chat, [ada, bob] = _channel(server, "ada", "bob")
     async with connected(server) as (_, inbox):
@@ -86,7 +112,10 @@ async def test_in_its_threads_the_agent_needs_no_further_mention(server: SlackSe
         await server.say(chat, ada, "!history 3", thread=root)
         await inbox.next(4)
         await server.sockets.until(lambda: server.unacknowledged() == 0)
-    assert [i.text for i in inbox.taken if i.text != "hello"] == ["me too", "/history 3"]
+    assert [i.text for i in inbox.taken if i.text != "hello"] == [
+        "me too",
+        "/history 3",
+    ]
     assert {i.address.key for i in inbox.taken} == {("slack", chat, root)}
     assert {i.username for i in inbox.taken} == {"ada", "bob"}
 
@@ -102,8 +131,12 @@ async def test_after_a_restart_the_agent_knows_its_threads(server: SlackServer) 
     assert inbound.text == "are you still there?"
 
 
-async def test_a_thread_that_can_not_be_looked_up_comes_again(server: SlackServer) -> None:
-    """When Slack fails to say whose thread it is, the message is not acknowledged and so not lost."""
+async def test_a_thread_that_can_not_be_looked_up_comes_again(
+    server: SlackServer,
+) -> None:
+    """When Slack fails to say whose thread it is, the message is not acknowledged and so
+    not lost.
+    """
     chat, [ada] = _channel(server, "ada")
     root = server.space.add(chat, ada, f"<@{AGENT}> earlier")
     server.space.faults.append(Fault("internal_error", method="conversations.replies"))
@@ -114,8 +147,12 @@ async def test_a_thread_that_can_not_be_looked_up_comes_again(server: SlackServe
     assert server.deliveries[-1].attempts == 2
 
 
-@pytest.mark.parametrize("name", ["bot_message", "own_message", "channel_join", "app_home_opened"])
-async def test_bots_itself_and_remarks_are_ignored(server: SlackServer, name: str) -> None:
+@pytest.mark.parametrize(
+    "name", ["bot_message", "own_message", "channel_join", "app_home_opened"]
+)
+async def test_bots_itself_and_remarks_are_ignored(
+    server: SlackServer, name: str
+) -> None:
     """What no person wrote is acknowledged and nothing else."""
     chat, ada = _direct(server)
     async with connected(server) as (_, inbox):
@@ -164,14 +201,20 @@ async def test_attachments_are_named_in_the_text(server: SlackServer) -> None:
 
 
 @pytest.mark.parametrize("command", [command.name for command in COMMANDS])
-async def test_slash_commands_are_the_cores_commands(server: SlackServer, command: str) -> None:
+async def test_slash_commands_are_the_cores_commands(
+    server: SlackServer, command: str
+) -> None:
     """`/name argument`, acknowledged once it is durable."""
     chat, [ada] = _channel(server, "ada")
     async with connected(server) as (_, inbox):
         delivery = await server.command(chat, ada, f"/{command}", "x")
         [inbound] = await inbox.next()
         await server.sockets.until(lambda: delivery.acknowledged)
-    assert (inbound.text, inbound.user_id, inbound.direct) == (f"/{command} x", ada, False)
+    assert (inbound.text, inbound.user_id, inbound.direct) == (
+        f"/{command} x",
+        ada,
+        False,
+    )
 
 
 async def test_one_command_may_carry_all_others(server: SlackServer) -> None:
@@ -190,11 +233,17 @@ async def test_switched_off_commands_say_so(server: SlackServer) -> None:
         delivery = await server.command(chat, ada, "/new")
         await server.sockets.until(lambda: delivery.acknowledged)
     assert inbox.taken == []
-    assert [said.text for said in server.space.of_agent(chat)] == ["Commands are switched off here; just write to me."]
+    assert [said.text for said in server.space.of_agent(chat)] == [
+        "Commands are switched off here; just write to me."
+    ]
 
 
-async def test_nothing_is_acknowledged_before_it_is_durable(server: SlackServer) -> None:
-    """While the database is away Slack keeps the message and delivers it again until it is stored."""
+async def test_nothing_is_acknowledged_before_it_is_durable(
+    server: SlackServer,
+) -> None:
+    """While the database is away Slack keeps the message and delivers it again until it is
+    stored.
+    """
     chat, ada = _direct(server)
     async with connected(server) as (_, inbox):
         inbox.broken = True
@@ -207,8 +256,12 @@ async def test_nothing_is_acknowledged_before_it_is_durable(server: SlackServer)
     assert inbound.text == "keep this"
 
 
-async def test_what_was_said_while_nobody_listened_is_fetched(server: SlackServer) -> None:
-    """After Slack gave up its retries, chats with the agent are read from the last accepted message."""
+async def test_what_was_said_while_nobody_listened_is_fetched(
+    server: SlackServer,
+) -> None:
+    """After Slack gave up its retries, chats with the agent are read from the last accepted
+    message.
+    """
     chat, ada = _direct(server)
     room, [bob] = _channel(server, "bob")
     before = server.space.add(chat, ada, "seen")
@@ -227,8 +280,12 @@ async def test_what_was_said_while_nobody_listened_is_fetched(server: SlackServe
     assert [inbound.text for inbound in inbox.taken] == ["one", "two", "three"]
 
 
-async def test_what_was_said_is_fetched_once_the_store_knows_again_where_it_was_left(server: SlackServer) -> None:
-    """The database is away at the reconnect; a message that comes with its return hides nothing said before."""
+async def test_what_was_said_is_fetched_once_the_store_knows_again_where_it_was_left(
+    server: SlackServer,
+) -> None:
+    """The database is away at the reconnect; a message that comes with its return hides
+    nothing said before.
+    """
     chat, ada = _direct(server)
     before = server.space.add(chat, ada, "seen")
     server.space.add(chat, ada, "missed")
@@ -247,12 +304,19 @@ async def test_what_was_said_is_fetched_once_the_store_knows_again_where_it_was_
         for _ in range(500):  # time enough to be accepted
             await asyncio.sleep(0)
 
-    async with connected(server, last_accepted=last_accepted, sleep=sleep) as (_, inbox):
+    async with connected(server, last_accepted=last_accepted, sleep=sleep) as (
+        _,
+        inbox,
+    ):
         ready.set()
-        await inbox.until(lambda: {"missed", "now"} <= {inbound.text for inbound in inbox.taken})
+        await inbox.until(
+            lambda: {"missed", "now"} <= {inbound.text for inbound in inbox.taken}
+        )
 
 
-async def test_what_is_caught_up_with_waits_for_a_store_that_goes_meanwhile(server: SlackServer) -> None:
+async def test_what_is_caught_up_with_waits_for_a_store_that_goes_meanwhile(
+    server: SlackServer,
+) -> None:
     """However long that takes."""
     chat, ada = _direct(server)
     before = server.space.add(chat, ada, "seen")
@@ -268,7 +332,10 @@ async def test_what_is_caught_up_with_waits_for_a_store_that_goes_meanwhile(serv
         pauses += 1
         inbox.broken = pauses < 20
 
-    async with connected(server, last_accepted=last_accepted, sleep=sleep) as (_, inbox):
+    async with connected(server, last_accepted=last_accepted, sleep=sleep) as (
+        _,
+        inbox,
+    ):
         inbox.broken = True
         ready.set()
         await inbox.next()
@@ -283,10 +350,14 @@ async def test_messages_of_a_chat_keep_their_order(server: SlackServer) -> None:
         for number in range(50):
             await server.say(chat, ada, str(number), thread=root.ts)
         await inbox.next(50)
-    assert [inbound.text for inbound in inbox.taken] == [str(number) for number in range(50)]
+    assert [inbound.text for inbound in inbox.taken] == [
+        str(number) for number in range(50)
+    ]
 
 
-async def test_a_new_assistant_thread_gets_prompts_and_a_title(server: SlackServer) -> None:
+async def test_a_new_assistant_thread_gets_prompts_and_a_title(
+    server: SlackServer,
+) -> None:
     """Who opens one sees suggestions; the first message names it."""
     chat, ada = _direct(server)
     root = server.space.add(chat, ada, "New chat")
@@ -303,4 +374,6 @@ async def test_a_new_assistant_thread_gets_prompts_and_a_title(server: SlackServ
 
 
 async def _calls(server: SlackServer, method: str) -> None:
-    await server.sockets.until(lambda: any(name == method for name, _ in server.space.calls))
+    await server.sockets.until(
+        lambda: any(name == method for name, _ in server.space.calls)
+    )

@@ -19,7 +19,9 @@ from tests.support.platforms.slack.agent import connected, slack
 from tests.support.platforms.slack.state import TEAM
 
 TURN = UUID(int=7)
-LONG = "\n\n".join(f"Paragraph {number}: " + "words " * 60 for number in range(60))  # about 22,000 characters
+LONG = "\n\n".join(
+    f"Paragraph {number}: " + "words " * 60 for number in range(60)
+)  # about 22,000 characters
 
 
 @pytest.fixture
@@ -43,7 +45,9 @@ def _direct(server: SlackServer) -> Address:
 
 
 def _screen(server: SlackServer, address: Address) -> list[str]:
-    return [said.visible for said in server.space.of_agent(address.chat, address.thread)]
+    return [
+        said.visible for said in server.space.of_agent(address.chat, address.thread)
+    ]
 
 
 def _methods(server: SlackServer) -> list[str]:
@@ -58,7 +62,7 @@ async def _show(channel: Slack, address: Address, *texts: str) -> Placed | None:
     return placed
 
 
-# --- streaming --------------------------------------------------------------------------------------------
+# --- streaming ----------------------------------------------------------------
 
 
 async def test_in_a_thread_the_answer_is_streamed(server: SlackServer) -> None:
@@ -80,7 +84,9 @@ async def test_in_a_thread_the_answer_is_streamed(server: SlackServer) -> None:
     assert placed == Placed((server.space.of_agent(address.chat)[0].ts,))
 
 
-async def test_a_direct_chat_without_threads_is_served_by_edits(server: SlackServer) -> None:
+async def test_a_direct_chat_without_threads_is_served_by_edits(
+    server: SlackServer,
+) -> None:
     """Streams need a thread; the answer to a direct message is posted and edited."""
     address = _direct(server)
     reply = slack(server).reply(address, None, TURN)
@@ -91,8 +97,12 @@ async def test_a_direct_chat_without_threads_is_served_by_edits(server: SlackSer
     assert _methods(server) == ["chat.postMessage", "chat.update", "chat.update"]
 
 
-async def test_an_answer_is_shown_no_oftener_than_the_interval(server: SlackServer) -> None:
-    """Between two states lies at least the interval; the newest text wins, and the final always comes."""
+async def test_an_answer_is_shown_no_oftener_than_the_interval(
+    server: SlackServer,
+) -> None:
+    """Between two states lies at least the interval; the newest text wins, and the final
+    always comes.
+    """
     address = _direct(server)
     reply = slack(server, interval=2.0).reply(address, None, TURN)
     for text in ("one", "one two", "one two three"):
@@ -114,11 +124,18 @@ async def test_a_stream_never_reaches_five_minutes(server: SlackServer) -> None:
     await reply.show("one two three")
     await reply.finish("one two three four")
     assert _screen(server, address) == ["one two three four"]
-    assert _methods(server) == ["chat.startStream", "chat.stopStream", "chat.update", "chat.update"]
+    assert _methods(server) == [
+        "chat.startStream",
+        "chat.stopStream",
+        "chat.update",
+        "chat.update",
+    ]
 
 
 async def test_a_dead_stream_is_recovered_by_an_edit(server: SlackServer) -> None:
-    """Nothing came for five minutes, so that Slack closed the stream: the message shows the whole answer."""
+    """Nothing came for five minutes, so that Slack closed the stream: the message shows the
+    whole answer.
+    """
     address = _thread(server)
     reply = slack(server).reply(address, None, TURN)
     await reply.show("one")
@@ -139,8 +156,12 @@ async def test_a_stream_that_a_person_stopped_is_completed(server: SlackServer) 
     assert _screen(server, address) == ["one two three"]
 
 
-@pytest.mark.parametrize("error", ["unknown_method", "not_allowed_token_type", "channel_type_not_supported"])
-async def test_where_streams_are_refused_edits_follow_and_that_is_remembered(server: SlackServer, error: str) -> None:
+@pytest.mark.parametrize(
+    "error", ["unknown_method", "not_allowed_token_type", "channel_type_not_supported"]
+)
+async def test_where_streams_are_refused_edits_follow_and_that_is_remembered(
+    server: SlackServer, error: str
+) -> None:
     """The first refusal is the last attempt."""
     address = _thread(server)
     server.space.faults.append(Fault(error, method="chat.startStream", times=9))
@@ -153,7 +174,9 @@ async def test_where_streams_are_refused_edits_follow_and_that_is_remembered(ser
     assert _methods(server).count("chat.startStream") == 1
 
 
-async def test_where_nothing_can_be_edited_one_message_comes(server: SlackServer) -> None:
+async def test_where_nothing_can_be_edited_one_message_comes(
+    server: SlackServer,
+) -> None:
     """Without streams and edits the answer is posted whole, and what was begun is taken away."""
     address = _thread(server)
     server.space.unknown_methods |= {"chat.startStream", "chat.update"}
@@ -180,7 +203,9 @@ async def test_a_status_that_is_refused_does_no_harm(server: SlackServer) -> Non
 
 
 async def test_a_failing_draft_does_not_hurt_the_answer(server: SlackServer) -> None:
-    """An append whose outcome is unknown is not appended again: the final edit says it all, once."""
+    """An append whose outcome is unknown is not appended again: the final edit says it all,
+    once.
+    """
     address = _thread(server)
     reply = slack(server).reply(address, None, TURN)
     await reply.show("one")
@@ -190,12 +215,16 @@ async def test_a_failing_draft_does_not_hurt_the_answer(server: SlackServer) -> 
     assert _screen(server, address) == ["one two three"]
 
 
-# --- length and format ------------------------------------------------------------------------------------
+# --- length and format --------------------------------------------------------
 
 
 @pytest.mark.parametrize("place", [_thread, _direct])
-async def test_a_long_answer_becomes_several_messages(server: SlackServer, place: object) -> None:
-    """Nothing is lost and no message is over Slack's limit, whether it was shown while it grew or not."""
+async def test_a_long_answer_becomes_several_messages(
+    server: SlackServer, place: object
+) -> None:
+    """Nothing is lost and no message is over Slack's limit, whether it was shown while it
+    grew or not.
+    """
     address = place(server)  # type: ignore[operator]
     reply = slack(server).reply(address, None, TURN)
     for end in range(1_000, len(LONG), 1_500):
@@ -216,10 +245,16 @@ async def test_code_grows_in_an_open_block(server: SlackServer) -> None:
         await reply.show(text[:end])
     await reply.finish(text)
     assert _screen(server, address) == [text]
-    assert set(_methods(server)) == {"chat.startStream", "chat.appendStream", "chat.stopStream"}
+    assert set(_methods(server)) == {
+        "chat.startStream",
+        "chat.appendStream",
+        "chat.stopStream",
+    }
 
 
-async def test_an_answer_that_became_shorter_leaves_nothing_behind(server: SlackServer) -> None:
+async def test_an_answer_that_became_shorter_leaves_nothing_behind(
+    server: SlackServer,
+) -> None:
     """What was shown and is not part of the answer is taken away."""
     address = _direct(server)
     reply = slack(server).reply(address, None, TURN)
@@ -229,16 +264,24 @@ async def test_an_answer_that_became_shorter_leaves_nothing_behind(server: Slack
 
 
 @pytest.mark.parametrize("error", ["invalid_blocks", "msg_blocks_too_long"])
-async def test_what_can_not_be_formatted_comes_as_plain_text(server: SlackServer, error: str) -> None:
+async def test_what_can_not_be_formatted_comes_as_plain_text(
+    server: SlackServer, error: str
+) -> None:
     """No answer is lost to its Markdown."""
     address = _direct(server)
     server.space.faults.append(Fault(error, method="chat.postMessage"))
     await slack(server).reply(address, None, TURN).finish("**broken <[markdown](")
     [said] = server.space.of_agent(address.chat)
-    assert (said.visible, said.text, said.blocks) == ("**broken <[markdown](", "**broken &lt;[markdown](", [])
+    assert (said.visible, said.text, said.blocks) == (
+        "**broken <[markdown](",
+        "**broken &lt;[markdown](",
+        [],
+    )
 
 
-async def test_a_long_plain_text_that_no_edit_takes_is_posted_instead(server: SlackServer) -> None:
+async def test_a_long_plain_text_that_no_edit_takes_is_posted_instead(
+    server: SlackServer,
+) -> None:
     """Slack edits at most 4,000 characters of text into a message, but posts 40,000."""
     address = _direct(server)
     reply = slack(server).reply(address, None, TURN)
@@ -249,7 +292,10 @@ async def test_a_long_plain_text_that_no_edit_takes_is_posted_instead(server: Sl
     assert [text.strip()] == [said.strip() for said in _screen(server, address)]
 
 
-@pytest.mark.parametrize("ping", ["<!channel>", "<!here|here>", "@everyone", "<!subteam^S012|@team>", "@Channel"])
+@pytest.mark.parametrize(
+    "ping",
+    ["<!channel>", "<!here|here>", "@everyone", "<!subteam^S012|@team>", "@Channel"],
+)
 async def test_a_model_can_not_ping_everyone(server: SlackServer, ping: str) -> None:
     """Neither while it is written nor in the end does Slack get a mention of a whole channel."""
     address = _thread(server)
@@ -269,20 +315,25 @@ def test_harmless_text_stays_harmless(text: str) -> None:
     assert harmless(harmless(text)) == harmless(text)
 
 
-@given(st.text(alphabet="<!@|> chanelry", max_size=40), st.text(alphabet="<!@|> chanelry", max_size=20))
+@given(
+    st.text(alphabet="<!@|> chanelry", max_size=40),
+    st.text(alphabet="<!@|> chanelry", max_size=20),
+)
 def test_a_growing_text_never_takes_back_what_was_shown(text: str, more: str) -> None:
     """What is shown of a text is the beginning of what is shown of a longer one."""
     assert harmless(text + more).startswith(harmless(finished(text)))
 
 
-# --- other instances, crashes, limits ---------------------------------------------------------------------
+# --- other instances, crashes, limits -----------------------------------------
 
 
 async def test_another_instance_finishes_an_open_stream(server: SlackServer) -> None:
     """It knows only where the message stands: it closes the stream and edits."""
     address = _thread(server)
     placed = await _show(slack(server), address, "one tw")
-    await slack(server).reply(address, placed, TURN, repeat=True).finish("one two three")
+    await (
+        slack(server).reply(address, placed, TURN, repeat=True).finish("one two three")
+    )
     assert _screen(server, address) == ["one two three"]
 
 
@@ -295,8 +346,12 @@ async def test_an_answer_that_arrived_unseen_is_recognised(server: SlackServer) 
     assert placed.ids == tuple(said.ts for said in server.space.of_agent(address.chat))
 
 
-async def test_a_lost_answer_of_slack_does_not_double_the_message(server: SlackServer) -> None:
-    """The post was carried out but its answer cut off: trying again with the same reply edits it."""
+async def test_a_lost_answer_of_slack_does_not_double_the_message(
+    server: SlackServer,
+) -> None:
+    """The post was carried out but its answer cut off: trying again with the same reply
+    edits it.
+    """
     address = _direct(server)
     server.space.faults.append(Fault("", method="chat.postMessage", lost=True))
     reply = slack(server).reply(address, None, TURN)
@@ -306,8 +361,12 @@ async def test_a_lost_answer_of_slack_does_not_double_the_message(server: SlackS
     assert _screen(server, address) == ["Hello"]
 
 
-async def test_a_stream_whose_start_was_not_seen_is_found_again(server: SlackServer) -> None:
-    """It was started, but the answer to that was lost: finishing completes it, and there is one message."""
+async def test_a_stream_whose_start_was_not_seen_is_found_again(
+    server: SlackServer,
+) -> None:
+    """It was started, but the answer to that was lost: finishing completes it, and there is
+    one message.
+    """
     address = _thread(server)
     server.space.faults.append(Fault("", method="chat.startStream", lost=True))
     reply = slack(server).reply(address, None, TURN)
@@ -344,10 +403,14 @@ async def test_a_message_that_was_deleted_is_posted_anew(server: SlackServer) ->
     assert _screen(server, address) == ["Hello"]
 
 
-async def test_a_rate_limit_delays_the_answer_and_drops_drafts(server: SlackServer) -> None:
+async def test_a_rate_limit_delays_the_answer_and_drops_drafts(
+    server: SlackServer,
+) -> None:
     """Retry-After is honoured to the end, then the whole answer comes."""
     address = _thread(server)
-    server.space.faults.append(Fault("ratelimited", chat=address.chat, times=2, retry_after=0.05))
+    server.space.faults.append(
+        Fault("ratelimited", chat=address.chat, times=2, retry_after=0.05)
+    )
     reply = slack(server).reply(address, None, TURN)
     await reply.show("one")
     await reply.show("one two")
@@ -372,7 +435,9 @@ async def test_refusals_say_whether_another_attempt_helps(
 ) -> None:
     """Undeliverable is for chats that will not come back, DeliveryError for all else."""
     address = _direct(server)
-    server.space.faults.append(Fault(error, method="chat.postMessage", more={"needed": "chat:write"}))
+    server.space.faults.append(
+        Fault(error, method="chat.postMessage", more={"needed": "chat:write"})
+    )
     with pytest.raises(DeliveryError) as raised:
         await slack(server).reply(address, None, TURN).finish("Hello")
     assert isinstance(raised.value, Undeliverable) == (kind is Undeliverable)
@@ -388,10 +453,12 @@ async def test_a_server_that_is_away_is_worth_another_try(server: SlackServer) -
     assert not isinstance(raised.value, Undeliverable)
 
 
-# --- commands ---------------------------------------------------------------------------------------------
+# --- commands -----------------------------------------------------------------
 
 
-async def test_a_command_in_a_channel_is_answered_to_its_author_alone(server: SlackServer) -> None:
+async def test_a_command_in_a_channel_is_answered_to_its_author_alone(
+    server: SlackServer,
+) -> None:
     """Even where the agent is not a member, through the address that came with the command."""
     ada = server.space.person("ada")
     chat = server.space.chat("C0ELSEWHERE", "channel", ada, agent=False)
@@ -401,12 +468,18 @@ async def test_a_command_in_a_channel_is_answered_to_its_author_alone(server: Sl
         reply = channel.reply(inbound.address, None, inbound.turn_id)
         assert await reply.show("so far") is None
         await reply.finish("You can …")
-    assert [(said.visible, said.only_for) for said in server.space.of_agent(chat)] == [("You can …", ada)]
+    assert [(said.visible, said.only_for) for said in server.space.of_agent(chat)] == [
+        ("You can …", ada)
+    ]
 
 
 @pytest.mark.parametrize("member", [True, False])
-async def test_another_instance_answers_a_command_without_its_address(server: SlackServer, member: bool) -> None:
-    """The response_url is a secret and is not stored: the answer goes to the channel, else to the person."""
+async def test_another_instance_answers_a_command_without_its_address(
+    server: SlackServer, member: bool
+) -> None:
+    """The response_url is a secret and is not stored: the answer goes to the channel, else
+    to the person.
+    """
     ada = server.space.person("ada")
     chat = server.space.chat("C0ELSEWHERE", "channel", ada, agent=member)
     address = Address("slack", chat, extra={"user": ada, "team": TEAM, "command": "1"})

@@ -12,14 +12,48 @@ import pytest
 
 from agent.core.commands import COMMANDS
 from agent.core.errors import ConfigurationError
-from channels.slack.setup import EVENTS, QUESTIONS, SCOPES, after, before, creation_link, manifest
-from tests.support.platforms.slack import APP_TOKEN, BOT_TOKEN, SIGNING_SECRET, Fault, SlackServer
+from channels.slack.setup import (
+    EVENTS,
+    QUESTIONS,
+    SCOPES,
+    after,
+    before,
+    creation_link,
+    manifest,
+)
+from tests.support.platforms.slack import (
+    APP_TOKEN,
+    BOT_TOKEN,
+    SIGNING_SECRET,
+    Fault,
+    SlackServer,
+)
 from tests.support.platforms.slack.agent import hooked, slack
 
 DOCS = Path(__file__).parents[3] / "docs" / "slack.md"
-RESERVED = {"/me", "/status", "/away", "/dnd", "/shrug", "/remind", "/msg", "/feed", "/who", "/collapse"} | {
-    "/expand", "/leave", "/join", "/open", "/search", "/topic", "/mute", "/shortcuts", "/invite", "/archive",
-}  # fmt: skip
+RESERVED = {
+    "/me",
+    "/status",
+    "/away",
+    "/dnd",
+    "/shrug",
+    "/remind",
+    "/msg",
+    "/feed",
+    "/who",
+    "/collapse",
+} | {
+    "/expand",
+    "/leave",
+    "/join",
+    "/open",
+    "/search",
+    "/topic",
+    "/mute",
+    "/shortcuts",
+    "/invite",
+    "/archive",
+}
 
 
 @pytest.fixture
@@ -29,10 +63,14 @@ async def server() -> AsyncIterator[SlackServer]:
 
 
 def _values(server: SlackServer) -> dict[str, str]:
-    return {"SLACK_BOT_TOKEN": BOT_TOKEN, "SLACK_APP_TOKEN": APP_TOKEN, "SLACK_API_URL": server.api_url}
+    return {
+        "SLACK_BOT_TOKEN": BOT_TOKEN,
+        "SLACK_APP_TOKEN": APP_TOKEN,
+        "SLACK_API_URL": server.api_url,
+    }
 
 
-# --- the manifest -----------------------------------------------------------------------------------------
+# --- the manifest -------------------------------------------------------------
 
 
 def test_the_manifest_has_every_command() -> None:
@@ -79,15 +117,19 @@ def test_the_link_creates_the_app_from_the_manifest() -> None:
 
 def test_the_documented_manifest_is_the_generated_one() -> None:
     """docs/slack.md holds the manifest to paste."""
-    found = re.search(r"```json\n(.*?)\n```", DOCS.read_text(encoding="utf-8"), re.DOTALL)
+    found = re.search(
+        r"```json\n(.*?)\n```", DOCS.read_text(encoding="utf-8"), re.DOTALL
+    )
     assert found is not None
     assert json.loads(found[1]) == manifest()
 
 
-# --- setup ------------------------------------------------------------------------------------------------
+# --- setup --------------------------------------------------------------------
 
 
-def test_setup_begins_with_the_link(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_setup_begins_with_the_link(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     """What to do first, and what will be asked."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("PUBLIC_URL", raising=False)
@@ -106,8 +148,13 @@ async def test_setup_signs_in_and_says_what_is_next(server: SlackServer) -> None
     assert "/invite @agent" in said
 
 
-@pytest.mark.parametrize(("token", "setting"), [(BOT_TOKEN, "SLACK_BOT_TOKEN"), (APP_TOKEN, "SLACK_APP_TOKEN")])
-async def test_setup_names_the_token_that_is_wrong(server: SlackServer, token: str, setting: str) -> None:
+@pytest.mark.parametrize(
+    ("token", "setting"),
+    [(BOT_TOKEN, "SLACK_BOT_TOKEN"), (APP_TOKEN, "SLACK_APP_TOKEN")],
+)
+async def test_setup_names_the_token_that_is_wrong(
+    server: SlackServer, token: str, setting: str
+) -> None:
     """One sentence, without the token."""
     server.space.refused_tokens[token] = "invalid_auth"
     with pytest.raises(ConfigurationError) as raised:
@@ -123,7 +170,7 @@ async def test_setup_names_missing_scopes(server: SlackServer) -> None:
         await after(_values(server))
 
 
-# --- doctor -----------------------------------------------------------------------------------------------
+# --- doctor -------------------------------------------------------------------
 
 
 def _talked(server: SlackServer, *, seconds_ago: float = 0) -> tuple[str, str]:
@@ -157,7 +204,9 @@ async def test_the_doctor_finds_unsubscribed_events(server: SlackServer) -> None
     assert "Event Subscriptions" in finding.remedy
 
 
-async def test_the_doctor_finds_that_nobody_invited_the_agent(server: SlackServer) -> None:
+async def test_the_doctor_finds_that_nobody_invited_the_agent(
+    server: SlackServer,
+) -> None:
     """In no channel and never written to."""
     [finding] = await slack(server).diagnose()
     assert finding.problem == "@agent is in no channel and nobody wrote to it yet."
@@ -175,14 +224,18 @@ async def test_the_doctor_names_missing_scopes(server: SlackServer) -> None:
 async def test_the_doctor_repeats_what_slack_needs(server: SlackServer) -> None:
     """`needed` and `provided` of missing_scope are in the sentence."""
     more = {"needed": "channels:read", "provided": "chat:write"}
-    server.space.faults.append(Fault("missing_scope", method="users.conversations", more=more))
+    server.space.faults.append(
+        Fault("missing_scope", method="users.conversations", more=more)
+    )
     [finding] = await slack(server).diagnose()
     assert "channels:read" in finding.problem
     assert "chat:write" in finding.problem
 
 
 @pytest.mark.parametrize("token", [BOT_TOKEN, APP_TOKEN])
-async def test_the_doctor_names_a_refused_token(server: SlackServer, token: str) -> None:
+async def test_the_doctor_names_a_refused_token(
+    server: SlackServer, token: str
+) -> None:
     """Which of the two, and where to get another."""
     _talked(server)
     server.space.refused_tokens[token] = "token_revoked"
@@ -203,9 +256,13 @@ async def test_the_doctor_tries_the_webhook(server: SlackServer) -> None:
     _talked(server)
     async with hooked(server) as (channel, _):
         assert await channel.diagnose() == []
-    channel = slack(server, public_url="http://127.0.0.1:9", signing_secret=SIGNING_SECRET)
+    channel = slack(
+        server, public_url="http://127.0.0.1:9", signing_secret=SIGNING_SECRET
+    )
     [finding] = await channel.diagnose()
-    assert finding.problem.startswith("http://127.0.0.1:9/webhooks/slack can not be reached")
+    assert finding.problem.startswith(
+        "http://127.0.0.1:9/webhooks/slack can not be reached"
+    )
 
 
 async def test_the_doctor_says_when_slack_is_away(server: SlackServer) -> None:

@@ -11,7 +11,13 @@ import pytest
 
 from agent.core.errors import ConfigurationError
 from channels.slack.channel import Slack
-from tests.support.platforms.slack import APP_TOKEN, BOT_TOKEN, SIGNING_SECRET, Fault, SlackServer
+from tests.support.platforms.slack import (
+    APP_TOKEN,
+    BOT_TOKEN,
+    SIGNING_SECRET,
+    Fault,
+    SlackServer,
+)
 from tests.support.platforms.slack.agent import Inbox, connected, hooked, slack
 from tests.support.platforms.slack.delivery import Delivery, signed
 from tests.support.platforms.slack.state import payload
@@ -30,7 +36,7 @@ def _ada(server: SlackServer) -> tuple[str, str]:
     return server.space.chat("D0ADA", "im", ada), ada
 
 
-# --- Socket Mode ------------------------------------------------------------------------------------------
+# --- Socket Mode --------------------------------------------------------------
 
 
 async def test_connections_overlap_when_slack_replaces_one(server: SlackServer) -> None:
@@ -87,7 +93,9 @@ async def test_trouble_at_sign_in_is_waited_out(server: SlackServer) -> None:
         (APP_TOKEN, "not_allowed_token_type", "SLACK_APP_TOKEN"),
     ],
 )
-async def test_a_refused_token_is_named(server: SlackServer, token: str, error: str, named: str) -> None:
+async def test_a_refused_token_is_named(
+    server: SlackServer, token: str, error: str, named: str
+) -> None:
     """One sentence says which setting, why, and where to mend it, and does not hold the token."""
     server.space.refused_tokens[token] = error
     with pytest.raises(ConfigurationError) as raised:
@@ -103,7 +111,8 @@ async def test_a_missing_scope_is_named(server: SlackServer) -> None:
     with pytest.raises(ConfigurationError) as raised:
         await slack(server).run(Inbox())
     assert raised.value.sentence == (
-        "The Slack app lacks chat:write: add them at https://api.slack.com/apps, OAuth & Permissions, "
+        "The Slack app lacks chat:write: add them at https://api.slack.com/apps, "
+        "OAuth & Permissions, "
         "and reinstall the app."
     )
 
@@ -111,12 +120,16 @@ async def test_a_missing_scope_is_named(server: SlackServer) -> None:
 async def test_an_app_token_without_its_scope_is_named(server: SlackServer) -> None:
     """connections:write belongs to the app-level token."""
     more = {"needed": "connections:write", "provided": "authorizations:read"}
-    server.space.faults.append(Fault("missing_scope", method="apps.connections.open", more=more))
+    server.space.faults.append(
+        Fault("missing_scope", method="apps.connections.open", more=more)
+    )
     with pytest.raises(ConfigurationError, match="lacks the scope connections:write"):
         await slack(server).run(Inbox())
 
 
-async def test_switching_socket_mode_off_ends_the_channel_with_a_sentence(server: SlackServer) -> None:
+async def test_switching_socket_mode_off_ends_the_channel_with_a_sentence(
+    server: SlackServer,
+) -> None:
     """Slack says link_disabled; nobody would be heard any more."""
     task = asyncio.create_task(slack(server).run(Inbox()))
     await server.sockets.until(lambda: server.sockets.connections > 0)
@@ -125,7 +138,9 @@ async def test_switching_socket_mode_off_ends_the_channel_with_a_sentence(server
         await task
 
 
-async def test_a_token_revoked_while_running_ends_the_channel(server: SlackServer) -> None:
+async def test_a_token_revoked_while_running_ends_the_channel(
+    server: SlackServer,
+) -> None:
     """The first call that Slack refuses for it says so."""
     chat, ada = _ada(server)
     channel, inbox = slack(server), Inbox()
@@ -139,15 +154,19 @@ async def test_a_token_revoked_while_running_ends_the_channel(server: SlackServe
         await task
 
 
-async def test_without_a_way_in_the_missing_setting_is_named(server: SlackServer) -> None:
+async def test_without_a_way_in_the_missing_setting_is_named(
+    server: SlackServer,
+) -> None:
     """Neither an app token nor a signing secret: no event can come."""
     with pytest.raises(ConfigurationError, match="SLACK_APP_TOKEN is not set"):
         await slack(server, app_token=None).run(Inbox())
     with pytest.raises(ConfigurationError, match="SLACK_SIGNING_SECRET is not set"):
-        await slack(server, app_token=None, public_url="https://agent.example").run(Inbox())
+        await slack(server, app_token=None, public_url="https://agent.example").run(
+            Inbox()
+        )
 
 
-# --- webhooks ---------------------------------------------------------------------------------------------
+# --- webhooks -----------------------------------------------------------------
 
 
 async def test_signed_events_and_commands_are_taken(server: SlackServer) -> None:
@@ -167,11 +186,18 @@ async def test_slack_can_verify_the_address(server: SlackServer) -> None:
     async with hooked(server) as (channel, _):
         headers, body = signed(Delivery("events_api", challenge, 0.0), server.clock())
         reply = await channel.webhook(headers, body)
-    assert (reply.status, json.loads(reply.body)["challenge"]) == (200, challenge["challenge"])
+    assert (reply.status, json.loads(reply.body)["challenge"]) == (
+        200,
+        challenge["challenge"],
+    )
 
 
-async def test_an_event_that_was_not_stored_is_delivered_again(server: SlackServer) -> None:
-    """503 until it is durable: at once, after one and after five minutes; the retry header hides nothing."""
+async def test_an_event_that_was_not_stored_is_delivered_again(
+    server: SlackServer,
+) -> None:
+    """503 until it is durable: at once, after one and after five minutes; the retry header
+    hides nothing.
+    """
     chat, ada = _ada(server)
     async with hooked(server) as (_, inbox):
         inbox.broken = True
@@ -185,7 +211,9 @@ async def test_an_event_that_was_not_stored_is_delivered_again(server: SlackServ
     assert server.unacknowledged() == 0
 
 
-async def test_a_delivery_that_comes_four_times_is_one_turn(server: SlackServer) -> None:
+async def test_a_delivery_that_comes_four_times_is_one_turn(
+    server: SlackServer,
+) -> None:
     """All are acknowledged; the turn's id is the same, so the core stores one."""
     chat, ada = _ada(server)
     async with hooked(server) as (_, inbox):
@@ -208,12 +236,16 @@ async def test_only_slack_is_let_in(server: SlackServer) -> None:
         assert (await channel.webhook(headers, body)).status == 200
 
 
-def _mutated(dice: random.Random, headers: dict[str, str], body: bytes) -> tuple[dict[str, str], bytes]:
+def _mutated(
+    dice: random.Random, headers: dict[str, str], body: bytes
+) -> tuple[dict[str, str], bytes]:
     changed = dict(headers)
     kind = dice.choice(["body", "cut", "grown", "signature", "stamp", "missing", "odd"])
     if kind == "body":
         at = dice.randrange(len(body))
-        return changed, body[:at] + bytes([body[at] ^ (1 << dice.randrange(8))]) + body[at + 1 :]
+        return changed, body[:at] + bytes([body[at] ^ (1 << dice.randrange(8))]) + body[
+            at + 1 :
+        ]
     if kind == "cut":
         return changed, body[: dice.randrange(len(body))]
     if kind == "grown":
@@ -222,23 +254,37 @@ def _mutated(dice: random.Random, headers: dict[str, str], body: bytes) -> tuple
     if kind == "missing":
         del changed[name]
     elif kind == "odd":
-        changed[name] = dice.choice(["", "v0=", "nan", "-1", "١٢٣", "é" * 67, "9" * 5_000])
+        changed[name] = dice.choice(
+            ["", "v0=", "nan", "-1", "١٢٣", "é" * 67, "9" * 5_000]
+        )
     elif kind == "signature":
         at = dice.randrange(3, len(changed["x-slack-signature"]))
         given = changed["x-slack-signature"]
-        other = dice.choice([digit for digit in "0123456789abcdef" if digit != given[at]])
+        other = dice.choice(
+            [digit for digit in "0123456789abcdef" if digit != given[at]]
+        )
         changed["x-slack-signature"] = given[:at] + other + given[at + 1 :]
     else:
         stamp = int(changed["x-slack-request-timestamp"])
-        changed["x-slack-request-timestamp"] = str(stamp + dice.choice([-1, 1]) * dice.randrange(1, 600))
+        changed["x-slack-request-timestamp"] = str(
+            stamp + dice.choice([-1, 1]) * dice.randrange(1, 600)
+        )
     return changed, body
 
 
-@pytest.mark.parametrize(("age", "status"), [(0, 200), (299, 200), (301, 401), (-301, 401)])
-async def test_old_requests_are_refused(server: SlackServer, age: int, status: int) -> None:
-    """A signature is good for five minutes, so that a recorded request can not be replayed later."""
+@pytest.mark.parametrize(
+    ("age", "status"), [(0, 200), (299, 200), (301, 401), (-301, 401)]
+)
+async def test_old_requests_are_refused(
+    server: SlackServer, age: int, status: int
+) -> None:
+    """A signature is good for five minutes, so that a recorded request can not be replayed
+    later.
+    """
     async with hooked(server) as (channel, _):
-        headers, body = signed(Delivery("events_api", payload("message_im"), 0.0), server.clock() - age)
+        headers, body = signed(
+            Delivery("events_api", payload("message_im"), 0.0), server.clock() - age
+        )
         assert (await channel.webhook(headers, body)).status == status
 
 
@@ -251,7 +297,9 @@ async def test_another_secret_does_not_sign(server: SlackServer) -> None:
     assert inbox.tried == 0
 
 
-@pytest.mark.parametrize("body", [b"{", b"\xff\xfe", b"[]", b'"text"', b"null", b'{"event": 1}', b""])
+@pytest.mark.parametrize(
+    "body", [b"{", b"\xff\xfe", b"[]", b'"text"', b"null", b'{"event": 1}', b""]
+)
 async def test_signed_nonsense_stores_nothing(server: SlackServer, body: bytes) -> None:
     """What Slack would never sign is answered, not crashed over."""
     async with hooked(server) as (channel, inbox):
@@ -273,6 +321,10 @@ def _sign(server: SlackServer, body: bytes) -> dict[str, str]:
 
 async def test_before_it_runs_a_webhook_is_put_off(server: SlackServer) -> None:
     """Slack delivers again what came before the agent was ready."""
-    channel: Slack = slack(server, public_url="https://agent.example", signing_secret=SIGNING_SECRET)
-    headers, body = signed(Delivery("events_api", payload("message_im"), 0.0), server.clock())
+    channel: Slack = slack(
+        server, public_url="https://agent.example", signing_secret=SIGNING_SECRET
+    )
+    headers, body = signed(
+        Delivery("events_api", payload("message_im"), 0.0), server.clock()
+    )
     assert (await channel.webhook(headers, body)).status == 503

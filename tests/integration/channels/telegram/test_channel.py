@@ -48,10 +48,12 @@ def channel(
     )
 
 
-# --- polling ----------------------------------------------------------------------------------------------
+# --- polling ------------------------------------------------------------------
 
 
-async def test_what_was_said_while_the_agent_was_down_is_fetched_in_order(server: TelegramServer) -> None:
+async def test_what_was_said_while_the_agent_was_down_is_fetched_in_order(
+    server: TelegramServer,
+) -> None:
     said = [f"message {number}" for number in range(250)]  # more than one fetch brings
     for text in said:
         server.say(server.private("ada"), text)
@@ -62,7 +64,9 @@ async def test_what_was_said_while_the_agent_was_down_is_fetched_in_order(server
     assert inbox.texts == said
 
 
-async def test_an_update_is_acknowledged_only_after_it_is_stored(server: TelegramServer) -> None:
+async def test_an_update_is_acknowledged_only_after_it_is_stored(
+    server: TelegramServer,
+) -> None:
     inbox = Inbox()
     inbox.gate.clear()
     async with listening(channel(server), inbox):
@@ -75,7 +79,9 @@ async def test_an_update_is_acknowledged_only_after_it_is_stored(server: Telegra
     assert sorted(inbox.texts) == ["hello", "hello too"]
 
 
-async def test_what_could_not_be_stored_is_fetched_again_and_nothing_is_lost(server: TelegramServer) -> None:
+async def test_what_could_not_be_stored_is_fetched_again_and_nothing_is_lost(
+    server: TelegramServer,
+) -> None:
     inbox = Inbox()
     inbox.down = True
     async with listening(channel(server), inbox):
@@ -108,7 +114,9 @@ async def test_a_chat_whose_message_is_slow_to_store_does_not_hold_back_others(
         await inbox.until(2)
 
 
-async def test_an_update_that_nobody_can_read_does_not_stop_the_next(server: TelegramServer) -> None:
+async def test_an_update_that_nobody_can_read_does_not_stop_the_next(
+    server: TelegramServer,
+) -> None:
     broken = server.say(server.private("ada"), "broken")
     del broken["date"]
     server.say(server.private("ada"), "whole")
@@ -126,12 +134,19 @@ async def test_two_instances_without_public_url_fetch_by_turns_and_lose_nothing(
         for number in range(50):
             server.say(server.private("ada"), f"message {number}")
             await until(lambda: not server.world.updates)
-    assert {f"message {number}" for number in range(50)} == {*first.texts, *second.texts}
+    assert {f"message {number}" for number in range(50)} == {
+        *first.texts,
+        *second.texts,
+    }
 
 
-async def test_a_conflict_is_told_in_one_sentence(server: TelegramServer, caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_conflict_is_told_in_one_sentence(
+    server: TelegramServer, caplog: pytest.LogCaptureFixture
+) -> None:
     async with listening(channel(server), Inbox()), listening(channel(server), Inbox()):
-        await until(lambda: "Another program fetches this bot's messages" in caplog.text)
+        await until(
+            lambda: "Another program fetches this bot's messages" in caplog.text
+        )
     assert "PUBLIC_URL" in caplog.text
 
 
@@ -148,8 +163,12 @@ async def test_network_trouble_is_waited_out(server: TelegramServer) -> None:
         await inbox.until(1)
 
 
-@pytest.mark.parametrize("token", ["nonsense", "700000001:AAF-a_token_that_was_revoked_0123456"])
-async def test_a_wrong_token_is_named_with_the_page_that_mends_it(server: TelegramServer, token: str) -> None:
+@pytest.mark.parametrize(
+    "token", ["nonsense", "700000001:AAF-a_token_that_was_revoked_0123456"]
+)
+async def test_a_wrong_token_is_named_with_the_page_that_mends_it(
+    server: TelegramServer, token: str
+) -> None:
     with pytest.raises(ConfigurationError) as caught:
         await channel(server, token=token).run(Inbox().accept)
     assert "TELEGRAM_TOKEN" in caught.value.sentence
@@ -168,7 +187,9 @@ async def test_a_token_that_is_revoked_while_the_agent_runs_ends_it_with_the_sam
             await task
 
 
-async def test_neither_token_nor_text_is_logged(server: TelegramServer, caplog: pytest.LogCaptureFixture) -> None:
+async def test_neither_token_nor_text_is_logged(
+    server: TelegramServer, caplog: pytest.LogCaptureFixture
+) -> None:
     caplog.set_level(logging.DEBUG)
     server.refuse("getMyCommands", 500, "Internal Server Error")
     inbox = Inbox()
@@ -181,10 +202,12 @@ async def test_neither_token_nor_text_is_logged(server: TelegramServer, caplog: 
     assert "secret of mine" not in caplog.text
 
 
-# --- menu -------------------------------------------------------------------------------------------------
+# --- menu ---------------------------------------------------------------------
 
 
-async def test_the_menu_is_set_once_and_not_again_while_it_is_right(server: TelegramServer) -> None:
+async def test_the_menu_is_set_once_and_not_again_while_it_is_right(
+    server: TelegramServer,
+) -> None:
     asked = 0
     for _ in range(2):
         async with listening(channel(server), Inbox()):
@@ -201,7 +224,9 @@ def _asked(server: TelegramServer, times: int) -> bool:
     return server.count("getMyCommands") >= times
 
 
-async def test_the_menu_follows_its_flag_while_the_agent_runs(server: TelegramServer) -> None:
+async def test_the_menu_follows_its_flag_while_the_agent_runs(
+    server: TelegramServer,
+) -> None:
     flag = {"on": False}
     async with listening(channel(server, slash_commands=lambda: flag["on"]), Inbox()):
         await until(lambda: server.count("getMyCommands") > 0)
@@ -212,11 +237,13 @@ async def test_the_menu_follows_its_flag_while_the_agent_runs(server: TelegramSe
         await until(lambda: not server.methods.menu)
 
 
-# --- webhook ----------------------------------------------------------------------------------------------
+# --- webhook ------------------------------------------------------------------
 
 
 @pytest.fixture
-async def hooked(server: TelegramServer) -> AsyncIterator[tuple[Telegram, web.AppRunner]]:
+async def hooked(
+    server: TelegramServer,
+) -> AsyncIterator[tuple[Telegram, web.AppRunner]]:
     """A channel behind an HTTP server, as `agent serve` runs it."""
     channels: list[Telegram] = []
 
@@ -256,7 +283,9 @@ async def test_a_forged_webhook_is_refused_whatever_it_says(
 ) -> None:
     inbox = Inbox()
     rng = random.Random(7)  # the mutations are the same every time
-    message = server.world.message(server.private("ada"), server.world.person("ada"), "forged")
+    message = server.world.message(
+        server.private("ada"), server.world.person("ada"), "forged"
+    )
     body = json.dumps({"update_id": 1, "message": message}).encode()
     async with listening(hooked[0], inbox):
         await until(lambda: bool(server.delivery.secret))
@@ -265,7 +294,9 @@ async def test_a_forged_webhook_is_refused_whatever_it_says(
         for _ in range(10_000):
             at = rng.randrange(len(secret))
             forged = secret[:at] + rng.choice(["", "g", "é", secret]) + secret[at + 1 :]
-            refused += (await hooked[0].webhook({PRIVATE_HEADER: forged}, body)).status == 401
+            refused += (
+                await hooked[0].webhook({PRIVATE_HEADER: forged}, body)
+            ).status == 401
         assert (await hooked[0].webhook({}, body)).status == 401
     assert refused == 10_000
     assert inbox.got == []
@@ -289,9 +320,23 @@ async def test_a_webhook_body_that_is_no_update_stores_nothing(
     async with listening(telegram, inbox):
         await until(lambda: bool(server.delivery.secret))
         headers = {PRIVATE_HEADER: server.delivery.secret}
-        bodies = [b"", b"\xff\xfe", b"{", b"[]", b"7", b'{"update_id": 1, "message": {"text": 3}}']
+        bodies = [
+            b"",
+            b"\xff\xfe",
+            b"{",
+            b"[]",
+            b"7",
+            b'{"update_id": 1, "message": {"text": 3}}',
+        ]
         statuses = [(await telegram.webhook(headers, body)).status for body in bodies]
-    assert statuses == [400, 400, 400, 200, 200, 200]  # 200: it would come again for ever
+    assert statuses == [
+        400,
+        400,
+        400,
+        200,
+        200,
+        200,
+    ]  # 200: it would come again for ever
     assert inbox.got == []
 
 
@@ -300,7 +345,9 @@ async def test_a_webhook_before_the_channel_runs_is_to_be_sent_again(
 ) -> None:
     async with listening(hooked[0], Inbox()):
         await until(lambda: bool(server.delivery.secret))
-    assert (await hooked[0].webhook({PRIVATE_HEADER: server.delivery.secret}, b"{}")).status == 503
+    assert (
+        await hooked[0].webhook({PRIVATE_HEADER: server.delivery.secret}, b"{}")
+    ).status == 503
 
 
 async def test_a_webhook_that_somebody_else_changed_is_set_again(
@@ -313,12 +360,16 @@ async def test_a_webhook_that_somebody_else_changed_is_set_again(
         await until(lambda: server.delivery.url == mine)
 
 
-async def test_an_address_that_telegram_refuses_is_told_as_public_url(server: TelegramServer) -> None:
+async def test_an_address_that_telegram_refuses_is_told_as_public_url(
+    server: TelegramServer,
+) -> None:
     with pytest.raises(ConfigurationError, match="PUBLIC_URL"):
         await channel(server, public_url="http://example.org").run(Inbox().accept)
 
 
-async def test_polling_removes_a_webhook_that_was_left_and_keeps_what_waits(server: TelegramServer) -> None:
+async def test_polling_removes_a_webhook_that_was_left_and_keeps_what_waits(
+    server: TelegramServer,
+) -> None:
     async with aiohttp.ClientSession() as session:
         url = f"{server.url}/bot{server.token}/setWebhook"
         await session.post(url, json={"url": "http://127.0.0.1:9/hook"})

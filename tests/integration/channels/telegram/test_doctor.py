@@ -1,4 +1,6 @@
-"""Getting connected to Telegram: what setup says, and what the doctor finds when the bot is silent."""
+"""Getting connected to Telegram: what setup says, and what the doctor finds when the bot is
+silent.
+"""
 
 from __future__ import annotations
 
@@ -53,16 +55,24 @@ async def test_the_doctor_is_silent_when_all_is_well(server: TelegramServer) -> 
     assert await channel(server, server.private("ada").id, group.id).diagnose() == []
 
 
-async def test_a_group_whose_reactions_the_bot_is_not_told_of_is_found(server: TelegramServer) -> None:
+async def test_a_group_whose_reactions_the_bot_is_not_told_of_is_found(
+    server: TelegramServer,
+) -> None:
     finding = await only(channel(server, server.group("Engines").id))
     assert "In the group Engines" in finding.problem
     assert "Administrators" in finding.remedy
-    finding = await only(channel(server, server.group("Engines").id, server.group("Looms").id))
+    finding = await only(
+        channel(server, server.group("Engines").id, server.group("Looms").id)
+    )
     assert "In 2 groups" in finding.problem
 
 
-@pytest.mark.parametrize("token", ["nonsense", "700000001:AAF-a_token_that_was_revoked_0123456"])
-async def test_a_wrong_token_is_found_with_the_page_that_mends_it(server: TelegramServer, token: str) -> None:
+@pytest.mark.parametrize(
+    "token", ["nonsense", "700000001:AAF-a_token_that_was_revoked_0123456"]
+)
+async def test_a_wrong_token_is_found_with_the_page_that_mends_it(
+    server: TelegramServer, token: str
+) -> None:
     finding = await only(channel(server, token=token))
     assert "TELEGRAM_TOKEN" in finding.problem
     assert BOTFATHER in finding.remedy
@@ -87,14 +97,18 @@ async def test_a_webhook_that_telegram_can_not_reach_is_found_with_telegrams_own
     assert "443" in finding.remedy
 
 
-async def test_a_webhook_of_another_program_is_found_without_its_path(server: TelegramServer) -> None:
+async def test_a_webhook_of_another_program_is_found_without_its_path(
+    server: TelegramServer,
+) -> None:
     server.delivery.url = "https://elsewhere.example/secret-path"
     finding = await only(channel(server))
     assert "elsewhere.example" in finding.problem
     assert "secret-path" not in finding.problem
 
 
-async def test_privacy_mode_is_found_with_the_page_that_ends_it(server: TelegramServer) -> None:
+async def test_privacy_mode_is_found_with_the_page_that_ends_it(
+    server: TelegramServer,
+) -> None:
     server.methods.me["can_read_all_group_messages"] = False
     _, finding = await channel(server, server.group("Engines").id).diagnose()
     assert "Privacy mode" in finding.problem
@@ -115,31 +129,49 @@ async def test_privacy_mode_does_not_matter_to_an_administrator_or_a_bot_without
 
 @pytest.mark.parametrize(
     ("status", "words"),
-    [("left", "no longer a member"), ("kicked", "no longer a member"), ("restricted", "may not write")],
+    [
+        ("left", "no longer a member"),
+        ("kicked", "no longer a member"),
+        ("restricted", "may not write"),
+    ],
 )
-async def test_a_group_in_which_the_bot_can_not_write_is_found(server: TelegramServer, status: str, words: str) -> None:
+async def test_a_group_in_which_the_bot_can_not_write_is_found(
+    server: TelegramServer, status: str, words: str
+) -> None:
     group = server.group("Engines")
     group.bot_status = status
     finding = await only(channel(server, group.id))
     assert words in finding.problem
 
 
-async def test_setup_names_the_bot_its_link_and_privacy_mode(server: TelegramServer) -> None:
+async def test_setup_names_the_bot_its_link_and_privacy_mode(
+    server: TelegramServer,
+) -> None:
     server.methods.me["can_read_all_group_messages"] = False
-    said = await telegram_setup.after({"TELEGRAM_TOKEN": server.token, "TELEGRAM_API_URL": server.url})
+    said = await telegram_setup.after(
+        {"TELEGRAM_TOKEN": server.token, "TELEGRAM_API_URL": server.url}
+    )
     assert "https://t.me/simple_agent_bot" in said
     assert "/setprivacy" in said
     server.methods.me["can_read_all_group_messages"] = True
-    said = await telegram_setup.after({"TELEGRAM_TOKEN": server.token, "TELEGRAM_API_URL": server.url})
+    said = await telegram_setup.after(
+        {"TELEGRAM_TOKEN": server.token, "TELEGRAM_API_URL": server.url}
+    )
     assert "/setprivacy" not in said
 
 
-async def test_setup_refuses_a_token_that_telegram_refuses(server: TelegramServer) -> None:
+async def test_setup_refuses_a_token_that_telegram_refuses(
+    server: TelegramServer,
+) -> None:
     with pytest.raises(ConfigurationError, match=BOTFATHER):
-        await telegram_setup.after({"TELEGRAM_TOKEN": "1:2", "TELEGRAM_API_URL": server.url})
+        await telegram_setup.after(
+            {"TELEGRAM_TOKEN": "1:2", "TELEGRAM_API_URL": server.url}
+        )
 
 
 def test_setup_leads_to_the_token_it_asks_for() -> None:
     assert BOTFATHER in telegram_setup.before()
-    assert [question.setting for question in telegram_setup.QUESTIONS] == ["TELEGRAM_TOKEN"]
+    assert [question.setting for question in telegram_setup.QUESTIONS] == [
+        "TELEGRAM_TOKEN"
+    ]
     assert all(question.secret for question in telegram_setup.QUESTIONS)

@@ -20,17 +20,27 @@ PRIVATE, GROUP, FORUM = "5000", "-1001234567890", "-1009876543210"
 
 
 def load(name: str) -> Update:
-    payload: dict[str, Any] = json.loads((PAYLOADS / f"{name}.json").read_text(encoding="utf-8"))
+    payload: dict[str, Any] = json.loads(
+        (PAYLOADS / f"{name}.json").read_text(encoding="utf-8")
+    )
     return Update.de_json(payload, None)
 
 
-def heard(chat: str, message: int, text: str, *, thread: str = "", **other: Any) -> Inbound:
+def heard(
+    chat: str, message: int, text: str, *, thread: str = "", **other: Any
+) -> Inbound:
     address = Address("telegram", chat, thread, str(message))
     fields = {"user_id": "5000", "username": "Ada Lovelace", "direct": chat == PRIVATE}
     return Inbound(address, str(message), text=text, **{**fields, **other})
 
 
-def judged(chat: str, message: int, thumb: Thumb, change: Literal["vote", "unvote"], **other: Any) -> Inbound:
+def judged(
+    chat: str,
+    message: int,
+    thumb: Thumb,
+    change: Literal["vote", "unvote"],
+    **other: Any,
+) -> Inbound:
     said = heard(chat, message, thumb.value, **other)
     return replace(said, address=Address("telegram", chat), change=change)
 
@@ -51,12 +61,16 @@ HEARD = {
     "group_mention_inside": heard(GROUP, 32, "👋 hey what is a turn?"),
     "group_mention_alone": heard(GROUP, 34, "@simple_agent_bot"),
     "group_text_mention": heard(GROUP, 35, "hello"),
-    "group_caption_mention": heard(GROUP, 36, "who is that?\n[image photo.jpg, 1000 kB]"),
+    "group_caption_mention": heard(
+        GROUP, 36, "who is that?\n[image photo.jpg, 1000 kB]"
+    ),
     "group_reply_to_agent": heard(GROUP, 37, "and then?"),
     "group_command": heard(GROUP, 39, "/usage"),
     "group_command_argument": heard(GROUP, 40, "/history 5"),
     "group_command_bare": heard(GROUP, 41, "/usage"),
-    "group_anonymous_admin": heard(GROUP, 44, "are you there?", user_id=GROUP, username="Engines"),
+    "group_anonymous_admin": heard(
+        GROUP, 44, "are you there?", user_id=GROUP, username="Engines"
+    ),
     "group_edited_mention": heard(GROUP, 31, "what is a lease?", change="edit"),
     "group_reply_chain": heard(GROUP, 48, "yes?"),
     "forum_mention": heard(FORUM, 50, "hello", thread="4"),
@@ -64,12 +78,16 @@ HEARD = {
     "private_reaction_changed": judged(PRIVATE, 70, Thumb.DOWN, "vote"),
     "private_reaction_taken": judged(PRIVATE, 70, Thumb.DOWN, "unvote"),
     "group_reaction_one_of_two": judged(GROUP, 71, Thumb.UP, "vote"),
-    "group_reaction_anonymous": judged(GROUP, 71, Thumb.DOWN, "vote", user_id=GROUP, username="Engines"),
+    "group_reaction_anonymous": judged(
+        GROUP, 71, Thumb.DOWN, "vote", user_id=GROUP, username="Engines"
+    ),
 }
 
 
 @pytest.mark.parametrize("name", sorted(path.stem for path in PAYLOADS.glob("*.json")))
-def test_each_payload_becomes_what_was_meant_for_the_agent_and_nothing_else(name: str) -> None:
+def test_each_payload_becomes_what_was_meant_for_the_agent_and_nothing_else(
+    name: str,
+) -> None:
     assert HEARD.get(name) == read(load(name), ME)
 
 

@@ -55,7 +55,10 @@ def letters(text: str) -> Counter[str]:
 def shown(pieces: list[Piece]) -> str:
     """All that a person can read or follow."""
     return "".join(
-        piece.text + "".join(f"{entity.url or ''}{entity.language or ''}" for entity in piece.entities)
+        piece.text
+        + "".join(
+            f"{entity.url or ''}{entity.language or ''}" for entity in piece.entities
+        )
         for piece in pieces
     )
 
@@ -69,19 +72,27 @@ def test_no_message_is_over_the_limit_or_empty(markdown: str, limit: int) -> Non
 
 
 @settings(max_examples=300, deadline=None)
-@given(st.lists(st.text(alphabet="abc 👋`*_#-<>|\n[]()~\\é", max_size=400), max_size=6).map("".join))
+@given(
+    st.lists(
+        st.text(alphabet="abc 👋`*_#-<>|\n[]()~\\é", max_size=400), max_size=6
+    ).map("".join)
+)
 def test_no_letter_is_lost_however_broken_the_markdown_is(markdown: str) -> None:
     assert letters(markdown) - letters(shown(render(markdown, 300))) == Counter()
 
 
 @settings(max_examples=300, deadline=None)
 @given(MARKDOWN)
-def test_every_entity_lies_inside_its_message_and_cuts_no_character(markdown: str) -> None:
+def test_every_entity_lies_inside_its_message_and_cuts_no_character(
+    markdown: str,
+) -> None:
     for piece in render(markdown, 200):
         units = piece.text.encode("utf-16-le")
         for entity in piece.entities:
             assert 0 <= entity.offset < entity.offset + entity.length <= len(units) // 2
-            units[2 * entity.offset : 2 * (entity.offset + entity.length)].decode("utf-16-le")
+            units[2 * entity.offset : 2 * (entity.offset + entity.length)].decode(
+                "utf-16-le"
+            )
 
 
 def test_formatting_becomes_entities_and_its_marks_disappear() -> None:
@@ -94,14 +105,24 @@ def test_formatting_becomes_entities_and_its_marks_disappear() -> None:
 
 @pytest.mark.parametrize(
     "markdown",
-    ["use vector<int> here", "<think>hm</think>", "a note[^1]\n\n[^1]: the note", "[her](tg://user?id=7)"],
+    [
+        "use vector<int> here",
+        "<think>hm</think>",
+        "a note[^1]\n\n[^1]: the note",
+        "[her](tg://user?id=7)",
+    ],
 )
 def test_what_formatting_would_swallow_is_shown(markdown: str) -> None:
-    assert letters(markdown) - letters("".join(piece.text for piece in render(markdown))) == Counter()
+    assert (
+        letters(markdown) - letters("".join(piece.text for piece in render(markdown)))
+        == Counter()
+    )
 
 
 def test_a_link_can_not_ping_a_person() -> None:
-    assert [entity for piece in render("[you](tg://user?id=7)") for entity in piece.entities] == []
+    assert [
+        entity for piece in render("[you](tg://user?id=7)") for entity in piece.entities
+    ] == []
 
 
 def test_a_code_block_over_the_limit_stays_code_in_every_message() -> None:
@@ -109,23 +130,35 @@ def test_a_code_block_over_the_limit_stays_code_in_every_message() -> None:
     pieces = render(f"Look:\n\n```python\n{code}\n```\n\nThat is all.")
     assert len(pieces) > 2
     for piece in pieces:
-        assert [(entity.type, entity.language) for entity in piece.entities] == [("pre", "python")]
+        assert [(entity.type, entity.language) for entity in piece.entities] == [
+            ("pre", "python")
+        ]
     assert letters(code) - letters("".join(piece.text for piece in pieces)) == Counter()
 
 
-def test_a_long_text_is_cut_at_a_paragraph_before_a_line_and_at_a_line_before_a_word() -> None:
+def test_a_long_text_is_cut_at_a_paragraph_before_a_line_and_at_a_line_before_a_word() -> (
+    None
+):
     paragraphs = render("\n\n".join(["word " * 100 + f"end{n}" for n in range(30)]))
-    lines = render("```\n" + "\n".join(["word " * 100 + f"end{n}" for n in range(30)]) + "\n```")
+    lines = render(
+        "```\n" + "\n".join(["word " * 100 + f"end{n}" for n in range(30)]) + "\n```"
+    )
     words = render("word " * 3000)
     assert len(paragraphs) > 2
-    assert all(piece.text.split()[-1].startswith("end") for piece in [*paragraphs, *lines])
+    assert all(
+        piece.text.split()[-1].startswith("end") for piece in [*paragraphs, *lines]
+    )
     assert all(piece.text.split()[-1] == "word" for piece in words)
 
 
 def test_a_label_in_front_moves_the_formatting_along() -> None:
     (piece,) = render("**hi**")
     labelled = piece.labelled("👋 ")
-    assert (labelled.text, labelled.entities[0].offset, labelled.entities[0].length) == ("👋 hi", 3, 2)
+    assert (
+        labelled.text,
+        labelled.entities[0].offset,
+        labelled.entities[0].length,
+    ) == ("👋 hi", 3, 2)
 
 
 def test_text_that_can_not_be_sent_is_replaced_and_an_empty_answer_is_seen() -> None:

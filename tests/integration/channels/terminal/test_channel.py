@@ -1,4 +1,6 @@
-"""The terminal channel on the real core and stores; the person, the window and the model are the test's."""
+"""The terminal channel on the real core and stores; the person, the window and the model
+are the test's.
+"""
 
 from __future__ import annotations
 
@@ -89,13 +91,22 @@ class House:
 
     @asynccontextmanager
     async def engine(self, terminal: Terminal) -> AsyncIterator[Engine]:
-        async with open_database(self.database_url) as database, open_redis(self.redis_url) as pipe:
-            ports = await wire(database, pipe, self.model, [terminal], instance=uuid7(), lease=1.0)
-            options = Options(MODEL, max_message_chars=50, beat_seconds=0.1, drain_seconds=0.5)
+        async with (
+            open_database(self.database_url) as database,
+            open_redis(self.redis_url) as pipe,
+        ):
+            ports = await wire(
+                database, pipe, self.model, [terminal], instance=uuid7(), lease=1.0
+            )
+            options = Options(
+                MODEL, max_message_chars=50, beat_seconds=0.1, drain_seconds=0.5
+            )
             async with Engine(ports, options) as engine:
                 yield engine
 
-    async def run(self, *lines: str | Exception, window: Window | None = None) -> tuple[Window, int]:
+    async def run(
+        self, *lines: str | Exception, window: Window | None = None
+    ) -> tuple[Window, int]:
         """One run of `agent chat`: what was seen, and how many lines had no answer."""
         window = window or Window()
         terminal = Terminal(Person(*lines), window, user="ada")
@@ -177,7 +188,11 @@ async def test_an_answer_left_behind_comes_in_the_next_run(house: House) -> None
     later = Window()
     async with house.engine(Terminal(Person(), later, user="ada")):
         await later.until("left over", "re: hello")
-    assert (left_waiting, first.stays, later.stays) == (True, [], [("left over", "re: hello")])
+    assert (left_waiting, first.stays, later.stays) == (
+        True,
+        [],
+        [("left over", "re: hello")],
+    )
 
 
 async def test_an_answer_that_comes_while_leaving_is_shown(house: House) -> None:
@@ -200,8 +215,12 @@ async def test_an_answer_of_another_person_is_not_shown(house: House) -> None:
     window = Window()
     terminal = Terminal(Person(), window, user="ada")
     with pytest.raises(DeliveryError, match="another person's"):
-        await terminal.reply(Address("terminal", "bob"), None, uuid7()).finish("for bob")
-    await terminal.reply(Address("terminal", "ada#2"), None, uuid7(), repeat=True).finish("for ada")
+        await terminal.reply(Address("terminal", "bob"), None, uuid7()).finish(
+            "for bob"
+        )
+    await terminal.reply(
+        Address("terminal", "ada#2"), None, uuid7(), repeat=True
+    ).finish("for ada")
     assert window.seen == [("repeat", "for ada")]
 
 
@@ -221,10 +240,16 @@ async def test_when_nobody_reads_any_more_the_run_ends(house: House) -> None:
 
 
 @pytest.mark.parametrize(
-    ("settings", "told"), [({"deny": ["ada"]}, 0), ({"user_limit": "1/hour"}, 2)], ids=["denied", "limited"]
+    ("settings", "told"),
+    [({"deny": ["ada"]}, 0), ({"user_limit": "1/hour"}, 2)],
+    ids=["denied", "limited"],
 )
-async def test_a_line_that_is_passed_over_is_not_waited_for(house: House, settings: dict[str, Any], told: int) -> None:
-    """Elsewhere nobody hears of it; here the prompt comes back at once, with a sentence, and no answer is owed."""
+async def test_a_line_that_is_passed_over_is_not_waited_for(
+    house: House, settings: dict[str, Any], told: int
+) -> None:
+    """Elsewhere nobody hears of it; here the prompt comes back at once, with a sentence,
+    and no answer is owed.
+    """
     await set_channel(house.database_url, "terminal", **settings)
     window, lines = Window(), ("one", "two", "three", "four")
     terminal = Terminal(Person(*lines), window, user="ada")
@@ -235,7 +260,9 @@ async def test_a_line_that_is_passed_over_is_not_waited_for(house: House, settin
     assert not terminal.waiting
 
 
-async def test_an_answer_that_does_not_come_is_not_waited_for_for_ever(house: House) -> None:
+async def test_an_answer_that_does_not_come_is_not_waited_for_for_ever(
+    house: House,
+) -> None:
     """It may have gone to another terminal; a sentence says so and the next line is read."""
     window = Window()
     ids = count()
@@ -252,7 +279,9 @@ async def test_an_answer_that_does_not_come_is_not_waited_for_for_ever(house: Ho
 
 
 async def test_the_conformance_driver_sees_what_a_person_sees(house: House) -> None:
-    """Said before anybody listens, failing once, with a command: each answer stands once, in order."""
+    """Said before anybody listens, failing once, with a command: each answer stands once,
+    in order.
+    """
     driver = TerminalDriver()
     place = driver.direct("ada")
     await driver.say(place, "hello")

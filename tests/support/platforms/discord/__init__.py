@@ -6,7 +6,8 @@
         server.say(town, "hello", user="ada")
         server.screen(town)
 
-It refuses what Discord would refuse and can be told to limit, fail, drop a session or lack a permission.
+It refuses what Discord would refuse and can be told to limit, fail, drop a session or lack
+a permission.
 """
 
 from tests.support.platforms.discord.server import DiscordServer

@@ -20,12 +20,16 @@ class Faults:
     failures: Counter[str] = field(default_factory=Counter)
     delays: dict[str, float] = field(default_factory=dict)
     swallowed: Counter[str] = field(default_factory=Counter)
-    buckets: dict[str, tuple[int, float]] = field(default_factory=dict)  # channel -> room, seconds until more
+    buckets: dict[str, tuple[int, float]] = field(
+        default_factory=dict
+    )  # channel -> room, seconds until more
     early: int = 0
     scope: str = "user"
 
     def limit(self, channel: str) -> tuple[float, str] | None:
-        """The wait that this call is answered with. One that comes before the last wait is over is noted."""
+        """The wait that this call is answered with. One that comes before the last wait is
+        over is noted.
+        """
         limit = self.limits.get(channel)
         if limit is None:
             return None
@@ -58,7 +62,9 @@ class Faults:
         return False
 
     def bucket(self, method: str, channel: str | None) -> dict[str, str]:
-        """The headers that say how much room is left; only for channels that were given a small bucket."""
+        """The headers that say how much room is left; only for channels that were given a
+        small bucket.
+        """
         if channel is None or channel not in self.buckets:
             return {}
         room, seconds = self.buckets[channel]

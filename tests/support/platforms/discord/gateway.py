@@ -1,4 +1,6 @@
-"""The gateway's side of a bot's connection: sessions with a replay buffer, heartbeats, close codes."""
+"""The gateway's side of a bot's connection: sessions with a replay buffer, heartbeats,
+close codes.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +39,9 @@ class Wire:
         if self._stream is None:
             await self.socket.send_str(text)
         else:
-            data = self._stream.compress(text.encode()) + self._stream.flush(zlib.Z_SYNC_FLUSH)
+            data = self._stream.compress(text.encode()) + self._stream.flush(
+                zlib.Z_SYNC_FLUSH
+            )
             await self.socket.send_bytes(data)
 
 
@@ -73,10 +77,14 @@ class Gateway:
     @property
     def connected(self) -> list[Session]:
         """Sessions that have a socket now."""
-        return [session for session in self.sessions.values() if session.wire is not None]
+        return [
+            session for session in self.sessions.values() if session.wire is not None
+        ]
 
     def dispatch(self, event: str, data: Parts) -> None:
-        """Tells every session that asked for such events; one that is cut off hears it when it resumes."""
+        """Tells every session that asked for such events; one that is cut off hears it when
+        it resumes.
+        """
         for session in self.sessions.values():
             if _asked_for(session.intents, event, data):
                 session.tell(event, data)
@@ -108,20 +116,35 @@ class Gateway:
     async def _begin(self, wire: Wire, content: Parts, world: World) -> Session | None:
         data = content["d"]
         if data["token"] != self.token:
-            await wire.socket.close(code=AUTHENTICATION_FAILED, message=b"Authentication failed.")
+            await wire.socket.close(
+                code=AUTHENTICATION_FAILED, message=b"Authentication failed."
+            )
             return None
         if content["op"] == RESUME:
             return await self._resume(wire, data)
-        if data["intents"] & MESSAGE_CONTENT_INTENT and not world.application["flags"] & _CONTENT_FLAGS:
-            await wire.socket.close(code=DISALLOWED_INTENTS, message=b"Disallowed intent(s).")
+        if (
+            data["intents"] & MESSAGE_CONTENT_INTENT
+            and not world.application["flags"] & _CONTENT_FLAGS
+        ):
+            await wire.socket.close(
+                code=DISALLOWED_INTENTS, message=b"Disallowed intent(s)."
+            )
             return None
         session = Session(f"session-{next(self._ids)}", data["intents"])
         session.wire = wire
         self.sessions[session.id] = session
         self.identified += 1
         guilds = [{"id": GUILD, "unavailable": True}] if world.in_guild else []
-        ready = {"session_id": session.id, "resume_gateway_url": self.url, "guilds": guilds}
-        session.tell("READY", payload("ready", user=world.bot, application={"id": BOT, "flags": 0}) | ready)
+        ready = {
+            "session_id": session.id,
+            "resume_gateway_url": self.url,
+            "guilds": guilds,
+        }
+        session.tell(
+            "READY",
+            payload("ready", user=world.bot, application={"id": BOT, "flags": 0})
+            | ready,
+        )
         if world.in_guild:
             session.tell("GUILD_CREATE", world.guild())
         self.changed.set()
@@ -150,7 +173,9 @@ class Gateway:
             return
         session.wire = None
         if socket.close_code in (WSCloseCode.OK, WSCloseCode.GOING_AWAY):
-            self.sessions.pop(session.id, None)  # the bot said good-bye: it can not resume
+            self.sessions.pop(
+                session.id, None
+            )  # the bot said good-bye: it can not resume
         self.changed.set()
 
     async def drop(self, *, resumable: bool) -> None:
@@ -178,7 +203,12 @@ class Gateway:
 
 
 def _asked_for(intents: int, event: str, data: Parts) -> bool:
-    """https://docs.discord.com/developers/events/gateway, "List of Intents": of reactions only who asks hears."""
+    """https://docs.discord.com/developers/events/gateway, "List of Intents": of reactions
+    only who asks hears.
+    """
     if not event.startswith("MESSAGE_REACTION_"):
         return True
-    return bool(intents & (GUILD_REACTIONS_INTENT if "guild_id" in data else DIRECT_REACTIONS_INTENT))
+    return bool(
+        intents
+        & (GUILD_REACTIONS_INTENT if "guild_id" in data else DIRECT_REACTIONS_INTENT)
+    )

@@ -16,14 +16,18 @@ from tests.support.platforms.discord.server import DiscordServer
 
 
 class Core:
-    """Stands for the engine: `accepted` in order, one entry a message, as the store would have it."""
+    """Stands for the engine: `accepted` in order, one entry a message, as the store would
+    have it.
+    """
 
     def __init__(self, server: DiscordServer) -> None:
         self.server = server
         self.accepted: list[Inbound] = []
         self.offered = 0
         self.down = 0  # the next offers that find no store
-        self.blocked: dict[str, asyncio.Event] = {}  # chat -> until when its messages wait
+        self.blocked: dict[
+            str, asyncio.Event
+        ] = {}  # chat -> until when its messages wait
 
     @property
     def texts(self) -> list[str]:
@@ -51,7 +55,11 @@ class Core:
 
 def make_channel(server: DiscordServer, **options: Any) -> Discord:
     """A channel signed in to the server."""
-    given = {"token": server.token, "governor": Governor(bot=Rate(50, 1)), "identify_pause": 0}
+    given = {
+        "token": server.token,
+        "governor": Governor(bot=Rate(50, 1)),
+        "identify_pause": 0,
+    }
     return Discord(**{**given, "api_url": server.api_url, **options})
 
 
@@ -61,13 +69,17 @@ async def running(channel: Discord, core: Core) -> AsyncIterator[asyncio.Task[No
     sessions = core.server.gateway.identified
     task = asyncio.create_task(channel.run(core.accept))
     try:
-        await core.server.until(lambda: task.done() or core.server.gateway.identified > sessions)
+        await core.server.until(
+            lambda: task.done() or core.server.gateway.identified > sessions
+        )
         yield task
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
 
 
-def reply_to(channel: Discord, inbound: Inbound, placed: Placed | None = None, **options: Any) -> DiscordReply:
+def reply_to(
+    channel: Discord, inbound: Inbound, placed: Placed | None = None, **options: Any
+) -> DiscordReply:
     """The answer to this message."""
     return channel.reply(inbound.address, placed, inbound.turn_id, **options)

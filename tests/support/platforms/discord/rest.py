@@ -16,8 +16,13 @@ if TYPE_CHECKING:
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
-def _json(body: object, *, status: int = 200, headers: dict[str, str] | None = None) -> web.Response:
-    content = {"Content-Type": "application/json", **(headers or {})}  # Discord names no charset
+def _json(
+    body: object, *, status: int = 200, headers: dict[str, str] | None = None
+) -> web.Response:
+    content = {
+        "Content-Type": "application/json",
+        **(headers or {}),
+    }  # Discord names no charset
     return web.Response(status=status, body=json.dumps(body).encode(), headers=content)
 
 
@@ -50,7 +55,11 @@ class Routes:
             ("DELETE", "/channels/{channel}/messages/{message}", self.delete),
             ("POST", "/channels/{channel}/typing", self.typing),
             ("POST", "/interactions/{id}/{token}/callback", self.callback),
-            ("PATCH", "/webhooks/{application}/{token}/messages/@original", self.original),
+            (
+                "PATCH",
+                "/webhooks/{application}/{token}/messages/@original",
+                self.original,
+            ),
         ]
         for method, path, handler in routes:
             app.router.add_route(method, api + path, handler)
@@ -62,7 +71,9 @@ class Routes:
 
     @web.middleware
     async def guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """Token, rate limits, ordered failures; then the route; refusals become Discord's errors."""
+        """Token, rate limits, ordered failures; then the route; refusals become Discord's
+        errors.
+        """
         try:
             if request.path == "/gateway":
                 return await handler(request)
@@ -84,8 +95,13 @@ class Routes:
             self.server.heard.set()
 
     def _check_token(self, request: web.Request) -> None:
-        carries_own = request.path.startswith(("/api/v10/interactions/", "/api/v10/webhooks/"))
-        if not carries_own and request.headers.get("Authorization") != f"Bot {self.server.token}":
+        carries_own = request.path.startswith(
+            ("/api/v10/interactions/", "/api/v10/webhooks/")
+        )
+        if (
+            not carries_own
+            and request.headers.get("Authorization") != f"Bot {self.server.token}"
+        ):
             raise Refused(401, 0, "401: Unauthorized")
 
     def _outbound_to(self, request: web.Request) -> str | None:
@@ -93,14 +109,22 @@ class Routes:
         if request.method == "GET":
             return None
         token = request.match_info.get("token")
-        if token is not None and request.method == "PATCH" and token in self.world.interactions:
+        if (
+            token is not None
+            and request.method == "PATCH"
+            and token in self.world.interactions
+        ):
             return self.world.interactions[token].channel
         return request.match_info.get("channel")
 
     def _limited(self, limit: tuple[float, str]) -> web.Response:
         wait, scope = limit
         body = payload("rate_limited", retry_after=wait) | {"global": scope == "global"}
-        headers = {"Retry-After": str(wait), "X-RateLimit-Scope": scope, "Via": "1.1 google"}
+        headers = {
+            "Retry-After": str(wait),
+            "X-RateLimit-Scope": scope,
+            "Via": "1.1 google",
+        }
         return _json(body, status=429, headers=headers)
 
     async def me(self, request: web.Request) -> web.Response:
@@ -134,7 +158,9 @@ class Routes:
         for command in given:
             if not 1 <= len(command["description"]) <= 100:
                 raise Refused(400, 50035, "Invalid Form Body")
-        self.world.commands = [payload("command", **c, id=self.world.snowflake()) for c in given]
+        self.world.commands = [
+            payload("command", **c, id=self.world.snowflake()) for c in given
+        ]
         self.server.command_syncs += 1
         return _json(self.world.commands)
 
@@ -176,7 +202,11 @@ class Routes:
     async def patch(self, request: web.Request) -> web.Response:
         channel = request.match_info["channel"]
         self.world.check(channel)
-        return _json(self.world.rewrite(channel, request.match_info["message"], await request.json()))
+        return _json(
+            self.world.rewrite(
+                channel, request.match_info["message"], await request.json()
+            )
+        )
 
     async def delete(self, request: web.Request) -> web.Response:
         self.world.delete(request.match_info["message"])

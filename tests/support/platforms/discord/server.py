@@ -23,11 +23,15 @@ class DiscordServer:
     def __init__(self, token: str = "discord-token", *, port: int = 0) -> None:
         self._port = port
         self.token = token
-        self.heard = asyncio.Event()  # set whenever something changed that a test may wait for
+        self.heard = (
+            asyncio.Event()
+        )  # set whenever something changed that a test may wait for
         self.gateway = Gateway(token, self.heard)
         self.world = World(self._dispatch)
         self.faults = Faults()
-        self.calls: list[tuple[str, str]] = []  # method and channel of every outbound call, refused ones too
+        self.calls: list[
+            tuple[str, str]
+        ] = []  # method and channel of every outbound call, refused ones too
         self.command_syncs = 0
         self.command_lists = 0
         self.histories = 0
@@ -43,8 +47,12 @@ class DiscordServer:
         self.gateway.dispatch(event, data)
         self.heard.set()
 
-    async def until(self, condition: Callable[[], object], *, seconds: float = 10.0) -> None:
-        """Returns when the condition holds; looks again whenever something changed. Raises TimeoutError."""
+    async def until(
+        self, condition: Callable[[], object], *, seconds: float = 10.0
+    ) -> None:
+        """Returns when the condition holds; looks again whenever something changed. Raises
+        TimeoutError.
+        """
         async with asyncio.timeout(seconds):
             while not condition():
                 self.heard.clear()
@@ -56,7 +64,9 @@ class DiscordServer:
         return self.key.public_key().public_bytes_raw().hex()
 
     async def __aenter__(self) -> Self:
-        self._runner = web.AppRunner(Routes(self).application(), access_log=None, shutdown_timeout=0.1)
+        self._runner = web.AppRunner(
+            Routes(self).application(), access_log=None, shutdown_timeout=0.1
+        )
         await self._runner.setup()
         site = web.TCPSite(self._runner, "127.0.0.1", self._port)
         await site.start()
@@ -70,21 +80,36 @@ class DiscordServer:
         assert self._runner is not None
         await self._runner.cleanup()
 
-    def use_command(self, channel: str, name: str, argument: str = "", *, user: str = "ada") -> str:
-        """A person uses a command; told over the gateway unless it goes over HTTP. Returns its token."""
+    def use_command(
+        self, channel: str, name: str, argument: str = "", *, user: str = "ada"
+    ) -> str:
+        """A person uses a command; told over the gateway unless it goes over HTTP. Returns
+        its token.
+        """
         use = self.world.use_command(channel, name, argument, user=user)
         if not self.world.application.get("interactions_endpoint_url"):
             self._dispatch("INTERACTION_CREATE", use)
         return str(use["token"])
 
-    def signed(self, content: object, *, at: float | None = None) -> tuple[dict[str, str], bytes]:
+    def signed(
+        self, content: object, *, at: float | None = None
+    ) -> tuple[dict[str, str], bytes]:
         """Headers (lower case) and body of a delivery to the interactions endpoint."""
         body = json.dumps(content).encode()
         timestamp = str(int(time.time() if at is None else at))
         signature = self.key.sign(timestamp.encode() + body).hex()
-        return {"x-signature-ed25519": signature, "x-signature-timestamp": timestamp}, body
+        return {
+            "x-signature-ed25519": signature,
+            "x-signature-timestamp": timestamp,
+        }, body
 
     def screen(self, channel: str) -> list[str]:
-        """What the bot's messages in this channel say, oldest first; a deferred answer is not there yet."""
-        mine = (m for m in self.world.messages[channel] if m["author"]["id"] == self.world.bot["id"])
+        """What the bot's messages in this channel say, oldest first; a deferred answer is
+        not there yet.
+        """
+        mine = (
+            m
+            for m in self.world.messages[channel]
+            if m["author"]["id"] == self.world.bot["id"]
+        )
         return [message["content"] for message in mine if message["content"]]

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 PAYLOADS = Path(__file__).parents[2] / "payloads" / "discord"
-EPOCH = 1_420_070_400_000  # 2015-01-01 in ms, https://docs.discord.com/developers/reference, Snowflakes
+# 2015-01-01 in ms, https://docs.discord.com/developers/reference, Snowflakes
+EPOCH = 1_420_070_400_000
 GUILD = "10"
 BOT = "1"
 
@@ -61,14 +62,20 @@ class World:
     dispatch: Dispatch
     clock: Callable[[], float] = time.monotonic
     channels: dict[str, dict[str, Any]] = field(default_factory=dict)
-    messages: dict[str, list[dict[str, Any]]] = field(default_factory=lambda: defaultdict(list))
+    messages: dict[str, list[dict[str, Any]]] = field(
+        default_factory=lambda: defaultdict(list)
+    )
     users: dict[str, dict[str, Any]] = field(default_factory=dict)
     interactions: dict[str, Interaction] = field(default_factory=dict)
     nonces: dict[tuple[str, str], str] = field(default_factory=dict)
     commands: list[dict[str, Any]] = field(default_factory=list)
     joined: set[str] = field(default_factory=set)  # threads the bot is in
-    refused: dict[str, tuple[int, str]] = field(default_factory=dict)  # channel -> code, message
-    hidden_history: set[str] = field(default_factory=set)  # channels that may be written but not read
+    refused: dict[str, tuple[int, str]] = field(
+        default_factory=dict
+    )  # channel -> code, message
+    hidden_history: set[str] = field(
+        default_factory=set
+    )  # channels that may be written but not read
     in_guild: bool = True
     extra_roles: list[dict[str, Any]] = field(default_factory=list)
     permissions: int = int(payload("role")["permissions"])
@@ -88,7 +95,11 @@ class World:
     def person(self, name: str, **changes: Any) -> dict[str, Any]:
         """The account of this name, made when it is first asked for."""
         if name not in self.users:
-            fields = {"id": self.snowflake(), "username": name, "global_name": name.title()} | changes
+            fields = {
+                "id": self.snowflake(),
+                "username": name,
+                "global_name": name.title(),
+            } | changes
             self.users[name] = payload("user", **fields)
         return self.users[name]
 
@@ -104,7 +115,9 @@ class World:
         for id, channel in self.channels.items():
             if channel["type"] == 1 and channel["recipients"][0]["username"] == user:
                 return id
-        channel = payload("channel_direct", id=self.snowflake(), recipients=[self.person(user)])
+        channel = payload(
+            "channel_direct", id=self.snowflake(), recipients=[self.person(user)]
+        )
         self.channels[channel["id"]] = channel
         return str(channel["id"])
 
@@ -127,16 +140,27 @@ class World:
             self.joined.add(thread)
             members = payload("thread_members_update")["added_members"]
             added = [{**members[0], "id": thread, "user_id": self.bot["id"]}]
-            self.dispatch("THREAD_MEMBERS_UPDATE", payload("thread_members_update", id=thread, added_members=added))
+            self.dispatch(
+                "THREAD_MEMBERS_UPDATE",
+                payload("thread_members_update", id=thread, added_members=added),
+            )
 
     def guild(self) -> dict[str, Any]:
         """The server as GUILD_CREATE tells it."""
         inside = [c for c in self.channels.values() if c.get("guild_id") == GUILD]
         membership = payload("thread_members_update")["added_members"][0]
-        threads = [{**c, "member": membership} if c["id"] in self.joined else c for c in inside if c["type"] == 11]
+        threads = [
+            {**c, "member": membership} if c["id"] in self.joined else c
+            for c in inside
+            if c["type"] == 11
+        ]
         return {
             **payload("guild", roles=self.roles()),
-            **payload("guild_create", threads=threads, channels=[c for c in inside if c["type"] != 11]),
+            **payload(
+                "guild_create",
+                threads=threads,
+                channels=[c for c in inside if c["type"] != 11],
+            ),
             "members": [payload("member", user=self.bot)],
         }
 
@@ -144,9 +168,13 @@ class World:
         """The one role that everybody has, and others."""
         return [payload("role", permissions=str(self.permissions)), *self.extra_roles]
 
-    def say(self, channel: str, text: str, *, user: str, **changes: Any) -> dict[str, Any]:
+    def say(
+        self, channel: str, text: str, *, user: str, **changes: Any
+    ) -> dict[str, Any]:
         """A person (or, with `author`, anybody) writes."""
-        message = self.add_message(channel, {"author": self.person(user), "content": text, **changes})
+        message = self.add_message(
+            channel, {"author": self.person(user), "content": text, **changes}
+        )
         if any(person["id"] == self.bot["id"] for person in message["mentions"]):
             self.join(channel)
         self.tell("MESSAGE_CREATE", message)
@@ -156,9 +184,17 @@ class World:
         """Puts a message into a channel without telling anybody."""
         if channel not in self.channels:
             raise Refused(404, 10003, "Unknown Channel")
-        known = {"id": self.snowflake(), "channel_id": channel, "timestamp": datetime.now(UTC).isoformat()}
+        known = {
+            "id": self.snowflake(),
+            "channel_id": channel,
+            "timestamp": datetime.now(UTC).isoformat(),
+        }
         content = str(fields.get("content", ""))
-        named = [u for u in self.users.values() if f"<@{u['id']}>" in content or f"<@!{u['id']}>" in content]
+        named = [
+            u
+            for u in self.users.values()
+            if f"<@{u['id']}>" in content or f"<@!{u['id']}>" in content
+        ]
         message = payload("message", **known) | {"mentions": named} | dict(fields)
         self.messages[channel].append(message)
         return message
@@ -170,7 +206,9 @@ class World:
             message["guild_id"] = GUILD
             if "author" in message:
                 membership = payload("member")
-                message["member"] = {key: value for key, value in membership.items() if key != "user"}
+                message["member"] = {
+                    key: value for key, value in membership.items() if key != "user"
+                }
         self.dispatch(event, message)
 
     def find(self, message: str) -> dict[str, Any]:
@@ -193,24 +231,51 @@ class World:
         self.messages[found["channel_id"]].remove(found)
         self.tell("MESSAGE_DELETE", {"id": message, "channel_id": found["channel_id"]})
 
-    def react(self, message: str, emoji: str, *, user: str, taken: bool = False, custom: str | None = None) -> None:
-        """A person gives a message a reaction or takes it away. Whose message it is, is told when it is given."""
+    def react(
+        self,
+        message: str,
+        emoji: str,
+        *,
+        user: str,
+        taken: bool = False,
+        custom: str | None = None,
+    ) -> None:
+        """A person gives a message a reaction or takes it away. Whose message it is, is
+        told when it is given.
+        """
         found, person = self.find(message), self.person(user)
-        where = {"channel_id": found["channel_id"], "message_id": message, "user_id": person["id"]}
+        where = {
+            "channel_id": found["channel_id"],
+            "message_id": message,
+            "user_id": person["id"],
+        }
         name = "message_reaction_remove" if taken else "message_reaction_add"
         event = payload(name, **where, emoji={"id": custom, "name": emoji})
         if not taken:
-            event |= {"message_author_id": found["author"]["id"], "member": payload("member", user=person)}
+            event |= {
+                "message_author_id": found["author"]["id"],
+                "member": payload("member", user=person),
+            }
         if "guild_id" not in self.channels[found["channel_id"]]:
-            event = {key: value for key, value in event.items() if key not in ("guild_id", "member")}
+            event = {
+                key: value
+                for key, value in event.items()
+                if key not in ("guild_id", "member")
+            }
         self.dispatch(name.upper(), event)
 
-    def use_command(self, channel: str, name: str, argument: str, *, user: str) -> dict[str, Any]:
+    def use_command(
+        self, channel: str, name: str, argument: str, *, user: str
+    ) -> dict[str, Any]:
         """A person uses a command: the interaction as it is sent over gateway or HTTP."""
         person = self.person(user)
         direct = self.channels[channel]["type"] == 1
-        options = [{"name": "argument", "type": 3, "value": argument}] if argument else []
-        data = {"id": "90", "name": name, "type": 1} | ({"options": options} if options else {})
+        options = (
+            [{"name": "argument", "type": 3, "value": argument}] if argument else []
+        )
+        data = {"id": "90", "name": name, "type": 1} | (
+            {"options": options} if options else {}
+        )
         id = self.snowflake()
         fields = {
             "id": id,
@@ -224,13 +289,20 @@ class World:
         else:
             member = {**payload("interaction")["member"], "user": person}
             use = payload("interaction", member=member, **fields)
-        self.interactions[use["token"]] = Interaction(use["token"], channel, self.clock())
+        self.interactions[use["token"]] = Interaction(
+            use["token"], channel, self.clock()
+        )
         return use
 
     def respond(self, token: str, response: Mapping[str, Any]) -> None:
-        """The first response to an interaction; a second one is refused, one after 3 seconds too."""
+        """The first response to an interaction; a second one is refused, one after 3
+        seconds too.
+        """
         interaction = self.interactions.get(token)
-        if interaction is None or (interaction.acknowledged_at is None and self.clock() - interaction.sent_at > 3):
+        if interaction is None or (
+            interaction.acknowledged_at is None
+            and self.clock() - interaction.sent_at > 3
+        ):
             raise Refused(404, 10062, "Unknown interaction")
         if interaction.acknowledged_at is not None:
             raise Refused(400, 40060, "Interaction has already been acknowledged.")
@@ -252,11 +324,18 @@ class World:
         """The bot writes. A nonce that was lately seen brings back the message that it made."""
         content = self.checked_content(body)
         if len(str(body.get("nonce", ""))) > 25:
-            raise Refused(400, 50035, "Invalid Form Body", errors={"nonce": "Must be 25 or fewer in length."})
+            raise Refused(
+                400,
+                50035,
+                "Invalid Form Body",
+                errors={"nonce": "Must be 25 or fewer in length."},
+            )
         key = (channel, str(body.get("nonce", "")))
         if body.get("enforce_nonce") and body.get("nonce") and key in self.nonces:
             return self.find(self.nonces[key])
-        message = self.add_message(channel, self._written_by_bot(channel, body, content))
+        message = self.add_message(
+            channel, self._written_by_bot(channel, body, content)
+        )
         if body.get("nonce"):
             self.nonces[key] = message["id"]
         self.revisions[channel] += 1
@@ -264,14 +343,26 @@ class World:
         self.tell("MESSAGE_CREATE", message)
         return message
 
-    def _written_by_bot(self, channel: str, body: Mapping[str, Any], content: str) -> dict[str, Any]:
-        fields = {"author": self.bot, "content": content, "allowed_mentions": body.get("allowed_mentions")}
+    def _written_by_bot(
+        self, channel: str, body: Mapping[str, Any], content: str
+    ) -> dict[str, Any]:
+        fields = {
+            "author": self.bot,
+            "content": content,
+            "allowed_mentions": body.get("allowed_mentions"),
+        }
         if reference := body.get("message_reference"):
-            pointer = {"type": 0, "channel_id": channel, "message_id": reference["message_id"]}
+            pointer = {
+                "type": 0,
+                "channel_id": channel,
+                "message_id": reference["message_id"],
+            }
             fields |= {"type": 19, "message_reference": pointer}
         return fields
 
-    def rewrite(self, channel: str, message: str, body: Mapping[str, Any]) -> dict[str, Any]:
+    def rewrite(
+        self, channel: str, message: str, body: Mapping[str, Any]
+    ) -> dict[str, Any]:
         """The bot edits a message of its own."""
         content = self.checked_content(body)
         found = self.find(message)
@@ -288,5 +379,10 @@ class World:
         if not content:
             raise Refused(400, 50006, "Cannot send an empty message")
         if len(content) > 2000:
-            raise Refused(400, 50035, "Invalid Form Body", errors={"content": "Must be 2000 or fewer in length."})
+            raise Refused(
+                400,
+                50035,
+                "Invalid Form Body",
+                errors={"content": "Must be 2000 or fewer in length."},
+            )
         return content

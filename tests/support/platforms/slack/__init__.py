@@ -1,4 +1,6 @@
-"""Slack on loopback: Web API, Socket Mode and signed HTTP events, for the real client library to talk to."""
+"""Slack on loopback: Web API, Socket Mode and signed HTTP events, for the real client
+library to talk to.
+"""
 
 from tests.support.platforms.slack.server import SlackServer
 from tests.support.platforms.slack.state import (
@@ -11,4 +13,13 @@ from tests.support.platforms.slack.state import (
     Said,
 )
 
-__all__ = ["AGENT", "APP_TOKEN", "BOT_TOKEN", "SIGNING_SECRET", "Clock", "Fault", "Said", "SlackServer"]
+__all__ = [
+    "AGENT",
+    "APP_TOKEN",
+    "BOT_TOKEN",
+    "SIGNING_SECRET",
+    "Clock",
+    "Fault",
+    "Said",
+    "SlackServer",
+]

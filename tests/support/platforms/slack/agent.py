@@ -36,7 +36,9 @@ class Inbox:
             raise StoreUnavailable("The database can not be reached.")
         return True
 
-    async def until(self, condition: Callable[[], bool], deadline: float = 10.0) -> None:
+    async def until(
+        self, condition: Callable[[], bool], deadline: float = 10.0
+    ) -> None:
         """Waits for an attempt that makes this true."""
         async with asyncio.timeout(deadline), self._changed:
             await self._changed.wait_for(condition)
@@ -48,7 +50,9 @@ class Inbox:
 
 
 def slack(server: SlackServer, **changes: Any) -> Slack:
-    """The channel, signed in to this server; states of an answer follow each other without a pause."""
+    """The channel, signed in to this server; states of an answer follow each other without
+    a pause.
+    """
     settings: dict[str, Any] = {
         "bot_token": BOT_TOKEN,
         "app_token": APP_TOKEN,
@@ -62,7 +66,9 @@ def slack(server: SlackServer, **changes: Any) -> Slack:
 
 
 @asynccontextmanager
-async def connected(server: SlackServer, **changes: Any) -> AsyncIterator[tuple[Slack, Inbox]]:
+async def connected(
+    server: SlackServer, **changes: Any
+) -> AsyncIterator[tuple[Slack, Inbox]]:
     """The channel running over Socket Mode."""
     channel, inbox = slack(server, **changes), Inbox()
     async with _running(channel, inbox):
@@ -71,7 +77,9 @@ async def connected(server: SlackServer, **changes: Any) -> AsyncIterator[tuple[
 
 
 @asynccontextmanager
-async def hooked(server: SlackServer, **changes: Any) -> AsyncIterator[tuple[Slack, Inbox]]:
+async def hooked(
+    server: SlackServer, **changes: Any
+) -> AsyncIterator[tuple[Slack, Inbox]]:
     """The channel behind an HTTP server, reached by signed requests."""
     app = web.Application()
     runner = web.AppRunner(app, shutdown_timeout=1)
@@ -80,7 +88,9 @@ async def hooked(server: SlackServer, **changes: Any) -> AsyncIterator[tuple[Sla
     async def receive(request: web.Request) -> web.Response:
         headers = {name.lower(): value for name, value in request.headers.items()}
         reply = await holder[0].webhook(headers, await request.read())
-        return web.Response(status=reply.status, body=reply.body, content_type=reply.content_type)
+        return web.Response(
+            status=reply.status, body=reply.body, content_type=reply.content_type
+        )
 
     app.router.add_post("/webhooks/slack", receive)
     await runner.setup()

@@ -1,4 +1,6 @@
-"""How Slack delivers events: over websockets or signed to a request URL, again until acknowledged."""
+"""How Slack delivers events: over websockets or signed to a request URL, again until
+acknowledged.
+"""
 
 from __future__ import annotations
 
@@ -42,9 +44,13 @@ Answered = Callable[[Delivery, dict[str, Any]], None]
 
 
 class Sockets:
-    """Socket Mode. An envelope that is not acknowledged in `redeliver_after` real seconds comes again."""
+    """Socket Mode. An envelope that is not acknowledged in `redeliver_after` real seconds
+    comes again.
+    """
 
-    def __init__(self, clock: Clock, answered: Answered, *, redeliver_after: float) -> None:
+    def __init__(
+        self, clock: Clock, answered: Answered, *, redeliver_after: float
+    ) -> None:
         self._clock = clock
         self._answered = answered
         self._redeliver_after = redeliver_after
@@ -83,7 +89,11 @@ class Sockets:
             self._waiting.append(delivery)
             return
         envelope = payload("socket_envelope")
-        envelope |= {"envelope_id": str(uuid4()), "type": delivery.kind, "payload": delivery.body}
+        envelope |= {
+            "envelope_id": str(uuid4()),
+            "type": delivery.kind,
+            "payload": delivery.body,
+        }
         envelope |= {"accepts_response_payload": delivery.kind != "events_api"}
         if delivery.attempts:
             envelope |= {"retry_attempt": delivery.attempts, "retry_reason": "timeout"}
@@ -94,7 +104,9 @@ class Sockets:
         except ConnectionError:
             self._waiting.append(delivery)
             return
-        handle = asyncio.get_running_loop().call_later(self._redeliver_after, self._again, delivery)
+        handle = asyncio.get_running_loop().call_later(
+            self._redeliver_after, self._again, delivery
+        )
         self._timers.add(handle)
 
     def _again(self, delivery: Delivery) -> None:
@@ -139,7 +151,9 @@ class Sockets:
         async with self.changed:
             self.changed.notify_all()
 
-    async def until(self, condition: Callable[[], bool], deadline: float = 10.0) -> None:
+    async def until(
+        self, condition: Callable[[], bool], deadline: float = 10.0
+    ) -> None:
         """Waits for a connection, an acknowledgement or a call that makes this true."""
         async with asyncio.timeout(deadline), self.changed:
             await self.changed.wait_for(condition)
@@ -196,17 +210,26 @@ class Hooks:
             return 0, ""
 
 
-def signed(delivery: Delivery, now: float, secret: str = SIGNING_SECRET) -> tuple[dict[str, str], bytes]:
+def signed(
+    delivery: Delivery, now: float, secret: str = SIGNING_SECRET
+) -> tuple[dict[str, str], bytes]:
     """Headers and body of one attempt (v0 signature)."""
     form = delivery.kind == "slash_commands"
     body = (urlencode(delivery.body) if form else json.dumps(delivery.body)).encode()
     stamp = str(int(now))
-    digest = hmac.new(secret.encode(), b"v0:" + stamp.encode() + b":" + body, hashlib.sha256).hexdigest()
+    digest = hmac.new(
+        secret.encode(), b"v0:" + stamp.encode() + b":" + body, hashlib.sha256
+    ).hexdigest()
     headers = {
-        "content-type": "application/x-www-form-urlencoded" if form else "application/json",
+        "content-type": "application/x-www-form-urlencoded"
+        if form
+        else "application/json",
         "x-slack-request-timestamp": stamp,
         "x-slack-signature": f"v0={digest}",
     }
     if delivery.attempts:
-        headers |= {"x-slack-retry-num": str(delivery.attempts), "x-slack-retry-reason": "http_error"}
+        headers |= {
+            "x-slack-retry-num": str(delivery.attempts),
+            "x-slack-retry-reason": "http_error",
+        }
     return headers, body

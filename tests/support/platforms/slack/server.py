@@ -34,7 +34,9 @@ class SlackServer:
     def __init__(self, *, frozen: bool = False, redeliver_after: float = 3.0) -> None:
         self.clock = Clock(frozen=frozen)
         self.space = Workspace(self.clock)
-        self.sockets = Sockets(self.clock, self._answered, redeliver_after=redeliver_after)
+        self.sockets = Sockets(
+            self.clock, self._answered, redeliver_after=redeliver_after
+        )
         self.deliveries: list[Delivery] = []
         self.early_calls = 0
         self.root = ""
@@ -72,9 +74,18 @@ class SlackServer:
         """Events go to this request URL instead of sockets."""
         self._hooks = Hooks(self.clock, self._answered, url)
 
-    # --- people -------------------------------------------------------------------------------------------
+    # --- people ---------------------------------------------------------------
 
-    async def say(self, chat: str, user: str, text: str, *, thread: str = "", deliver: int = 1, files: Any = ()) -> str:
+    async def say(
+        self,
+        chat: str,
+        user: str,
+        text: str,
+        *,
+        thread: str = "",
+        deliver: int = 1,
+        files: Any = (),
+    ) -> str:
         """A person writes. Returns the message's ts."""
         said = self.space.add(chat, user, text, thread, files=list(files))
         self._events[(chat, said.ts)] = self._message_events(said)
@@ -94,7 +105,9 @@ class SlackServer:
         event = payload("message_changed")["event"] | self._place(chat)
         event["previous_message"] = said.as_json()
         said.text = text
-        event["message"] = said.as_json() | {"edited": {"user": said.user, "ts": self.space.new_ts()}}
+        event["message"] = said.as_json() | {
+            "edited": {"user": said.user, "ts": self.space.new_ts()}
+        }
         await self.emit(event)
 
     async def remove(self, chat: str, ts: str) -> None:
@@ -106,23 +119,48 @@ class SlackServer:
         await self.emit(event | {"deleted_ts": ts, "previous_message": said.as_json()})
 
     async def react(
-        self, chat: str, ts: str, reaction: str, *, user: str, taken: bool = False, deliver: int = 1
+        self,
+        chat: str,
+        ts: str,
+        reaction: str,
+        *,
+        user: str,
+        taken: bool = False,
+        deliver: int = 1,
     ) -> None:
-        """A person gives a message a reaction or takes it away; an app that did not ask for that is not told."""
-        said, name = self.space.find(chat, ts), "reaction_removed" if taken else "reaction_added"
+        """A person gives a message a reaction or takes it away; an app that did not ask for
+        that is not told.
+        """
+        said, name = (
+            self.space.find(chat, ts),
+            "reaction_removed" if taken else "reaction_added",
+        )
         assert said is not None
         if name not in self.space.events or "reactions:read" not in self.space.scopes:
             return
-        event = payload(name)["event"] | {"user": user, "reaction": reaction, "item_user": said.user}
-        event |= {"item": {"type": "message", "channel": chat, "ts": ts}, "event_ts": self.space.new_ts()}
+        event = payload(name)["event"] | {
+            "user": user,
+            "reaction": reaction,
+            "item_user": said.user,
+        }
+        event |= {
+            "item": {"type": "message", "channel": chat, "ts": ts},
+            "event_ts": self.space.new_ts(),
+        }
         for _ in range(deliver):
             await self.emit(event)
 
-    async def command(self, chat: str, user: str, command: str, text: str = "") -> Delivery:
+    async def command(
+        self, chat: str, user: str, command: str, text: str = ""
+    ) -> Delivery:
         """A person uses a slash command."""
         name = uuid4().hex
         self._urls[name] = (chat, user, 5)
-        body = payload("slash_command") | {"channel_id": chat, "user_id": user, "command": command}
+        body = payload("slash_command") | {
+            "channel_id": chat,
+            "user_id": user,
+            "command": command,
+        }
         body |= {
             "text": text,
             "trigger_id": f"{int(self.clock())}.{name}",
@@ -133,7 +171,10 @@ class SlackServer:
 
     async def emit(self, event: dict[str, Any]) -> Delivery:
         """Delivers an event."""
-        body = payload("message_im") | {"event": event, "event_id": "Ev" + uuid4().hex[:10].upper()}
+        body = payload("message_im") | {
+            "event": event,
+            "event_id": "Ev" + uuid4().hex[:10].upper(),
+        }
         return await self._deliver(Delivery("events_api", body, self.clock()))
 
     async def _deliver(self, delivery: Delivery) -> Delivery:
@@ -150,24 +191,40 @@ class SlackServer:
 
     def _message_events(self, said: Said) -> list[dict[str, Any]]:
         """A mention comes twice: as a message of the channel and as app_mention."""
-        common = {"user": said.user, "text": said.text, "ts": said.ts, "event_ts": said.ts, "team": TEAM}
+        common = {
+            "user": said.user,
+            "text": said.text,
+            "ts": said.ts,
+            "event_ts": said.ts,
+            "team": TEAM,
+        }
         if said.thread:
             root = self.space.find(said.chat, said.thread)
-            common |= {"thread_ts": said.thread, "parent_user_id": root.user if root else ""}
+            common |= {
+                "thread_ts": said.thread,
+                "parent_user_id": root.user if root else "",
+            }
         event = payload("message_channel")["event"] | common | self._place(said.chat)
         if said.files:
             event |= {"files": said.files, "subtype": "file_share"}
         events = [event]
         if f"<@{AGENT}>" in said.text and self.space.kinds[said.chat] != "im":
-            events.append(payload("app_mention")["event"] | common | {"channel": said.chat})
+            events.append(
+                payload("app_mention")["event"] | common | {"channel": said.chat}
+            )
         return events
 
     def _answered(self, delivery: Delivery, answer: dict[str, Any]) -> None:
         if delivery.kind == "slash_commands" and answer.get("text"):
             user = str(delivery.body["user_id"])
-            self.space.add(str(delivery.body["channel_id"]), AGENT, str(answer["text"]), only_for=user)
+            self.space.add(
+                str(delivery.body["channel_id"]),
+                AGENT,
+                str(answer["text"]),
+                only_for=user,
+            )
 
-    # --- the app ------------------------------------------------------------------------------------------
+    # --- the app --------------------------------------------------------------
 
     async def _response(self, request: web.Request) -> web.Response:
         """A response_url: five answers at most."""
@@ -177,7 +234,13 @@ class SlackServer:
         chat, user, left = self._urls[name]
         self._urls[name] = (chat, user, left - 1)
         given = await request.json()
-        self.space.add(chat, AGENT, str(given["text"]), blocks=given.get("blocks") or [], only_for=user)
+        self.space.add(
+            chat,
+            AGENT,
+            str(given["text"]),
+            blocks=given.get("blocks") or [],
+            only_for=user,
+        )
         return web.Response(text="ok")
 
     async def _call(self, request: web.Request) -> web.Response:
@@ -196,10 +259,16 @@ class SlackServer:
             fault = self._fault(method, given)
             if fault is not None and fault.retry_after is not None:
                 headers = {"Retry-After": f"{fault.retry_after:g}"}
-                return web.json_response({"ok": False, "error": "ratelimited"}, status=429, headers=headers)
+                return web.json_response(
+                    {"ok": False, "error": "ratelimited"}, status=429, headers=headers
+                )
             if fault is not None and not fault.lost:
                 raise Refusal(fault.error, **fault.more)
-            answer = self._open_link() if method == "apps.connections.open" else self._api.answer(method, given)
+            answer = (
+                self._open_link()
+                if method == "apps.connections.open"
+                else self._api.answer(method, given)
+            )
             if fault is not None and request.transport is not None:
                 request.transport.close()
         except Refusal as refusal:
@@ -231,7 +300,9 @@ class SlackServer:
         writes = method.startswith(("chat.", "assistant."))
         if chat and writes and now < self._held.get(chat, 0.0) - _TOLERANCE_S:
             self.early_calls += 1
-        fault = next((fault for fault in self.space.faults if fault.concerns(method, chat)), None)
+        fault = next(
+            (fault for fault in self.space.faults if fault.concerns(method, chat)), None
+        )
         if fault is None or not (writes or fault.method):
             return None
         fault.times -= 1

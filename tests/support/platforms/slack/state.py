@@ -30,7 +30,8 @@ def payload(name: str) -> dict[str, Any]:
 
 
 _PAYLOAD_FILES: dict[str, dict[str, Any]] = {
-    file.stem: json.loads(file.read_text(encoding="utf-8")) for file in sorted(_PAYLOADS.glob("*.json"))
+    file.stem: json.loads(file.read_text(encoding="utf-8"))
+    for file in sorted(_PAYLOADS.glob("*.json"))
 }
 
 
@@ -43,7 +44,9 @@ class Clock:
         self._due: list[tuple[float, Callable[[], Awaitable[None]]]] = []
 
     def __call__(self) -> float:
-        return (time.time() if self._frozen_at is None else self._frozen_at) + self._ahead
+        return (
+            time.time() if self._frozen_at is None else self._frozen_at
+        ) + self._ahead
 
     def later(self, seconds: float, action: Callable[[], Awaitable[None]]) -> None:
         """Runs the action when `advance` has passed this moment."""
@@ -52,7 +55,9 @@ class Clock:
     async def advance(self, seconds: float) -> None:
         """Moves on; what becomes due on the way runs at its own time."""
         end = self() + seconds
-        while due := sorted((at, number) for number, (at, _) in enumerate(self._due) if at <= end):
+        while due := sorted(
+            (at, number) for number, (at, _) in enumerate(self._due) if at <= end
+        ):
             at, action = self._due.pop(due[0][1])
             self._ahead += max(0.0, at - self())
             await action()
@@ -81,7 +86,12 @@ class Said:
 
     def as_json(self, *, metadata: bool = False) -> dict[str, Any]:
         """As conversations.history shows it."""
-        shown: dict[str, Any] = {"type": "message", "user": self.user, "text": self.visible, "ts": self.ts}
+        shown: dict[str, Any] = {
+            "type": "message",
+            "user": self.user,
+            "text": self.visible,
+            "ts": self.ts,
+        }
         if self.thread:
             shown["thread_ts"] = self.thread
         if self.user == AGENT:
@@ -107,7 +117,11 @@ class Fault:
 
     def concerns(self, method: str, chat: str | None) -> bool:
         """Whether this call is one of them."""
-        return self.times > 0 and self.method in (None, method) and self.chat in (None, chat)
+        return (
+            self.times > 0
+            and self.method in (None, method)
+            and self.chat in (None, chat)
+        )
 
 
 class Workspace:
@@ -145,7 +159,9 @@ class Workspace:
         self.members.setdefault(chat, set()).update(members, {AGENT} if agent else ())
         return chat
 
-    def add(self, chat: str, user: str, text: str, thread: str = "", **more: Any) -> Said:
+    def add(
+        self, chat: str, user: str, text: str, thread: str = "", **more: Any
+    ) -> Said:
         """A new message."""
         said = Said(chat, self.new_ts(), user, text, thread, **more)
         self.chats[chat].append(said)
@@ -159,7 +175,14 @@ class Workspace:
 
     def find(self, chat: str, ts: str) -> Said | None:
         """The message with this ts."""
-        return next((said for said in self.chats.get(chat, ()) if said.ts == ts and not said.only_for), None)
+        return next(
+            (
+                said
+                for said in self.chats.get(chat, ())
+                if said.ts == ts and not said.only_for
+            ),
+            None,
+        )
 
     def new_ts(self) -> str:
         """A ts later than all before."""
@@ -168,4 +191,8 @@ class Workspace:
 
     def of_agent(self, chat: str, thread: str | None = None) -> list[Said]:
         """The agent's messages in a chat, or in one of its threads."""
-        return [said for said in self.chats[chat] if said.user == AGENT and thread in (None, said.thread)]
+        return [
+            said
+            for said in self.chats[chat]
+            if said.user == AGENT and thread in (None, said.thread)
+        ]

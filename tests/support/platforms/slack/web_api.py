@@ -1,4 +1,6 @@
-"""Slack's Web API: what it does, what it refuses, and why (https://docs.slack.dev/reference/methods)."""
+"""Slack's Web API: what it does, what it refuses, and why
+(https://docs.slack.dev/reference/methods).
+"""
 
 from __future__ import annotations
 
@@ -6,11 +8,20 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from tests.support.platforms.slack.state import AGENT, AGENT_BOT, TEAM, Said, Workspace, payload
+from tests.support.platforms.slack.state import (
+    AGENT,
+    AGENT_BOT,
+    TEAM,
+    Said,
+    Workspace,
+    payload,
+)
 
 MARKDOWN_LIMIT = 12_000
 TEXT_LIMIT = 40_000
-EDITED_TEXT_LIMIT = 4_000  # docs.slack.dev/reference/methods/chat.update, error msg_too_long
+EDITED_TEXT_LIMIT = (
+    4_000  # docs.slack.dev/reference/methods/chat.update, error msg_too_long
+)
 STREAM_S = 300.0
 BLOCKS = {"markdown", "section", "divider", "context", "header", "actions", "rich_text"}
 
@@ -70,11 +81,21 @@ class WebApi:
         return self._methods[method](arguments)
 
     def _check_scope(self, method: str, arguments: Arguments) -> None:
-        needed = next((scope for start, scope in SCOPES_OF.items() if method.startswith(start)), None)
-        if needed == "channels:history" and self._space.kinds.get(str(arguments.get("channel"))) == "im":
+        needed = next(
+            (scope for start, scope in SCOPES_OF.items() if method.startswith(start)),
+            None,
+        )
+        if (
+            needed == "channels:history"
+            and self._space.kinds.get(str(arguments.get("channel"))) == "im"
+        ):
             needed = "im:history"
         if needed and needed not in self._space.scopes:
-            raise Refusal("missing_scope", needed=needed, provided=",".join(sorted(self._space.scopes)))
+            raise Refusal(
+                "missing_scope",
+                needed=needed,
+                provided=",".join(sorted(self._space.scopes)),
+            )
 
     def _auth_test(self, _: Arguments) -> Answer:
         return {
@@ -87,11 +108,13 @@ class WebApi:
             "is_enterprise_install": False,
         }
 
-    # --- messages -----------------------------------------------------------------------------------------
+    # --- messages -------------------------------------------------------------
 
     def _post(self, given: Arguments) -> Answer:
         chat = str(given["channel"])
-        if chat.startswith("U") and chat in self._space.names:  # a person: the direct chat is opened
+        if (
+            chat.startswith("U") and chat in self._space.names
+        ):  # a person: the direct chat is opened
             chat = self._space.chat("D" + chat[1:], "im", chat)
         self._check_chat(chat)
         text, blocks = _content(given)
@@ -143,19 +166,24 @@ class WebApi:
             raise Refusal(error)
         return said
 
-    # --- streams ------------------------------------------------------------------------------------------
+    # --- streams --------------------------------------------------------------
 
     def _start(self, given: Arguments) -> Answer:
         chat, thread = str(given["channel"]), str(given.get("thread_ts") or "")
         self._check_chat(chat)
         if not thread:
-            raise Refusal("invalid_arguments", response_metadata={"messages": ["thread_ts is required"]})
+            raise Refusal(
+                "invalid_arguments",
+                response_metadata={"messages": ["thread_ts is required"]},
+            )
         if self._space.kinds[chat] != "im":
             for name in ("recipient_user_id", "recipient_team_id"):
                 if not given.get(name):
                     raise Refusal("missing_" + name)
         text = _markdown(str(given.get("markdown_text") or ""))
-        said = self._space.add(chat, AGENT, text, thread, streaming_since=self._space.clock())
+        said = self._space.add(
+            chat, AGENT, text, thread, streaming_since=self._space.clock()
+        )
         return {"channel": chat, "ts": said.ts}
 
     def _append(self, given: Arguments) -> Answer:
@@ -183,7 +211,7 @@ class WebApi:
         since = said.streaming_since
         return since is not None and self._space.clock() - since < STREAM_S
 
-    # --- the agent's window -------------------------------------------------------------------------------
+    # --- the agent's window ---------------------------------------------------
 
     def _status(self, given: Arguments) -> Answer:
         self._check_chat(str(given["channel_id"]))
@@ -193,7 +221,9 @@ class WebApi:
         return {}
 
     def _prompts(self, given: Arguments) -> Answer:
-        if len(given["prompts"]) > 4 or not all(p["title"] and p["message"] for p in given["prompts"]):
+        if len(given["prompts"]) > 4 or not all(
+            p["title"] and p["message"] for p in given["prompts"]
+        ):
             raise Refusal("invalid_prompts")
         self._space.prompts.append(dict(given))
         return {}
@@ -202,20 +232,27 @@ class WebApi:
         self._space.titles.append(dict(given))
         return {}
 
-    # --- reading ------------------------------------------------------------------------------------------
+    # --- reading --------------------------------------------------------------
 
     def _user(self, given: Arguments) -> Answer:
         name = self._space.names.get(str(given["user"]))
         if name is None:
             raise Refusal("user_not_found")
         user = payload("user")
-        user |= {"id": given["user"], "name": name, "is_bot": given["user"] in self._space.bots}
+        user |= {
+            "id": given["user"],
+            "name": name,
+            "is_bot": given["user"] in self._space.bots,
+        }
         user["profile"] |= {"display_name": name}
         return {"user": user}
 
     def _conversations(self, given: Arguments) -> Answer:
         wanted = {"public_channel": "channel", "private_channel": "group"}
-        kinds = {wanted.get(kind, kind) for kind in str(given.get("types", "public_channel")).split(",")}
+        kinds = {
+            wanted.get(kind, kind)
+            for kind in str(given.get("types", "public_channel")).split(",")
+        }
         return {
             "channels": [
                 {"id": chat, "is_im": kind == "im"}
@@ -228,7 +265,13 @@ class WebApi:
     def _info(self, given: Arguments) -> Answer:
         chat = str(given["channel"])
         self._check_chat(chat)
-        return {"channel": {"id": chat, "is_im": self._space.kinds[chat] == "im", "is_member": True}}
+        return {
+            "channel": {
+                "id": chat,
+                "is_im": self._space.kinds[chat] == "im",
+                "is_member": True,
+            }
+        }
 
     def _history(self, given: Arguments) -> Answer:
         top = [said for said in self._readable(given) if said.thread in ("", said.ts)]
@@ -236,7 +279,9 @@ class WebApi:
 
     def _replies(self, given: Arguments) -> Answer:
         root = str(given["ts"])
-        thread = [said for said in self._readable(given) if root in (said.thread, said.ts)]
+        thread = [
+            said for said in self._readable(given) if root in (said.thread, said.ts)
+        ]
         if not thread:
             raise Refusal("thread_not_found")
         later = [said for said in self._between(given, thread) if said.ts != root]
@@ -244,32 +289,56 @@ class WebApi:
 
     def _readable(self, given: Arguments) -> list[Said]:
         self._check_chat(str(given["channel"]))
-        return [said for said in self._space.chats[str(given["channel"])] if not said.only_for]
+        return [
+            said
+            for said in self._space.chats[str(given["channel"])]
+            if not said.only_for
+        ]
 
     def _between(self, given: Arguments, messages: list[Said]) -> list[Said]:
-        oldest, latest = str(given.get("oldest") or "0"), str(given.get("latest") or "9")
+        oldest, latest = (
+            str(given.get("oldest") or "0"),
+            str(given.get("latest") or "9"),
+        )
         same = str(given.get("inclusive", "0")) == "1"
-        return [said for said in messages if oldest < said.ts < latest or (same and said.ts in (oldest, latest))]
+        return [
+            said
+            for said in messages
+            if oldest < said.ts < latest or (same and said.ts in (oldest, latest))
+        ]
 
     def _page(self, given: Arguments, messages: list[Said]) -> Answer:
         start, limit = int(given.get("cursor") or 0), int(given.get("limit") or 100)
         more = start + limit < len(messages)
         metadata = str(given.get("include_all_metadata", "0")) == "1"
         return {
-            "messages": [self._shown(said, metadata=metadata) for said in messages[start : start + limit]],
+            "messages": [
+                self._shown(said, metadata=metadata)
+                for said in messages[start : start + limit]
+            ],
             "has_more": more,
             "response_metadata": {"next_cursor": str(start + limit) if more else ""},
         }
 
     def _shown(self, said: Said, *, metadata: bool) -> Answer:
         shown = said.as_json(metadata=metadata)
-        replies = [other.ts for other in self._space.chats[said.chat] if other.thread == said.ts != other.ts]
+        replies = [
+            other.ts
+            for other in self._space.chats[said.chat]
+            if other.thread == said.ts != other.ts
+        ]
         if replies:
-            shown |= {"thread_ts": said.ts, "reply_count": len(replies), "latest_reply": replies[-1]}
+            shown |= {
+                "thread_ts": said.ts,
+                "reply_count": len(replies),
+                "latest_reply": replies[-1],
+            }
         return shown
 
 
-def _content(given: Arguments, limit: int = TEXT_LIMIT) -> tuple[str, list[dict[str, Any]]]:
+def _content(
+    given: Arguments, limit: int = TEXT_LIMIT
+) -> tuple[str, list[dict[str, Any]]]:
     blocks = given.get("blocks") or []
     blocks = json.loads(blocks) if isinstance(blocks, str) else list(blocks)
     text = str(given.get("text") or "")
@@ -277,9 +346,14 @@ def _content(given: Arguments, limit: int = TEXT_LIMIT) -> tuple[str, list[dict[
         raise Refusal("no_text")
     if len(text) > limit:
         raise Refusal("msg_too_long")
-    if any(block.get("type") not in BLOCKS or not block.get("text") for block in blocks):
+    if any(
+        block.get("type") not in BLOCKS or not block.get("text") for block in blocks
+    ):
         raise Refusal("invalid_blocks")
-    if sum(len(block["text"]) for block in blocks if block["type"] == "markdown") > MARKDOWN_LIMIT:
+    if (
+        sum(len(block["text"]) for block in blocks if block["type"] == "markdown")
+        > MARKDOWN_LIMIT
+    ):
         raise Refusal("msg_blocks_too_long")
     return text, blocks
 

@@ -14,7 +14,9 @@ PATIENCE = 10.0  # seconds that a test waits for what must happen
 
 
 class Inbox:
-    """Its `accept` keeps messages, or refuses them while `down`; `gate` holds it back while it is not set."""
+    """Its `accept` keeps messages, or refuses them while `down`; `gate` holds it back while
+    it is not set.
+    """
 
     def __init__(self) -> None:
         self.got: list[Inbound] = []
@@ -52,7 +54,9 @@ async def until(condition: Callable[[], bool]) -> None:
 
 
 @asynccontextmanager
-async def listening(channel: Channel, inbox: Inbox) -> AsyncIterator[asyncio.Task[None]]:
+async def listening(
+    channel: Channel, inbox: Inbox
+) -> AsyncIterator[asyncio.Task[None]]:
     """The channel, running; stopped at the end."""
     task = asyncio.create_task(channel.run(inbox.accept))
     try:

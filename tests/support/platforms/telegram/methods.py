@@ -1,4 +1,6 @@
-"""The methods of the Bot API that such a bot uses. Each takes the call's fields and returns `result`."""
+"""The methods of the Bot API that such a bot uses. Each takes the call's fields and returns
+`result`.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +9,23 @@ import re
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from tests.support.platforms.telegram.rules import ApiError, bad, entities_of, number, text_of
+from tests.support.platforms.telegram.rules import (
+    ApiError,
+    bad,
+    entities_of,
+    number,
+    text_of,
+)
 from tests.support.platforms.telegram.updates import Delivery
-from tests.support.platforms.telegram.world import BOT_ID, BOT_NAME, DATE, Chat, Json, Sent, World
+from tests.support.platforms.telegram.world import (
+    BOT_ID,
+    BOT_NAME,
+    DATE,
+    Chat,
+    Json,
+    Sent,
+    World,
+)
 
 Fields = Mapping[str, str]
 _ACTIONS = re.compile(
@@ -59,7 +75,9 @@ class Methods:
         reply_to = _replied(fields, chat)
         sent = Sent(next(chat.ids), thread, text, entities_of(fields, text), reply_to)
         chat.sent[sent.id] = sent
-        for key in [key for key in chat.drafts if key[0] == thread]:  # the message takes the preview's place
+        for key in [
+            key for key in chat.drafts if key[0] == thread
+        ]:  # the message takes the preview's place
             del chat.drafts[key]
         chat.revisions[thread] += 1
         return self._message(chat, sent)
@@ -73,7 +91,8 @@ class Methods:
         entities = entities_of(fields, text)
         if (text, entities) == (sent.text, sent.entities):
             raise bad(
-                "message is not modified: specified new message content and reply markup are exactly the "
+                "message is not modified: specified new message content and "
+                "reply markup are exactly the "
                 "same as a current content and reply markup of the message"
             )
         sent.text, sent.entities = text, entities
@@ -157,7 +176,11 @@ class Methods:
 
     def _message(self, chat: Chat, sent: Sent) -> Json:
         user = {key: self.me[key] for key in ("id", "is_bot", "first_name", "username")}
-        topic = {"message_thread_id": int(sent.thread), "is_topic_message": True} if sent.thread else {}
+        topic = (
+            {"message_thread_id": int(sent.thread), "is_topic_message": True}
+            if sent.thread
+            else {}
+        )
         message = {
             "message_id": sent.id,
             "from": user,
@@ -187,7 +210,8 @@ def _rights(status: str) -> Json:
     if status == "administrator":
         names = (
             "can_be_edited is_anonymous can_manage_chat can_delete_messages can_manage_video_chats "
-            "can_restrict_members can_promote_members can_change_info can_invite_users can_post_stories "
+            "can_restrict_members can_promote_members can_change_info "
+            "can_invite_users can_post_stories "
             "can_edit_stories can_delete_stories"
         )
         return dict.fromkeys(names.split(), False)
@@ -195,8 +219,11 @@ def _rights(status: str) -> Json:
         names = (
             "can_send_messages can_send_audios can_send_documents can_send_photos can_send_videos "
             "can_send_video_notes can_send_voice_notes can_send_polls can_send_other_messages "
-            "can_add_web_page_previews can_react_to_messages can_edit_tag can_change_info can_invite_users "
+            "can_add_web_page_previews can_react_to_messages can_edit_tag "
+            "can_change_info can_invite_users "
             "can_pin_messages can_manage_topics"
         )
-        return {"is_member": True, "until_date": 0} | dict.fromkeys(names.split(), False)
+        return {"is_member": True, "until_date": 0} | dict.fromkeys(
+            names.split(), False
+        )
     return {"until_date": 0} if status == "kicked" else {}

@@ -1,4 +1,6 @@
-"""What Telegram refuses, in its own words. Source of each rule: https://core.telegram.org/bots/api."""
+"""What Telegram refuses, in its own words. Source of each rule:
+https://core.telegram.org/bots/api.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +31,12 @@ class ApiError(Exception):
     def body(self) -> Json:
         """The answer's JSON."""
         extra = {"parameters": self.parameters} if self.parameters else {}
-        return {"ok": False, "error_code": self.code, "description": self.description, **extra}
+        return {
+            "ok": False,
+            "error_code": self.code,
+            "description": self.description,
+            **extra,
+        }
 
 
 def bad(description: str) -> ApiError:
@@ -90,7 +97,9 @@ def _check_entity(entity: Json, text: str) -> None:
     if not 0 <= start < end <= units(text):
         raise ValueError("an entity is outside of the text")
     for at in (start, end):
-        text.encode("utf-16-le")[: 2 * at].decode("utf-16-le")  # UnicodeDecodeError is a ValueError
+        text.encode("utf-16-le")[: 2 * at].decode(
+            "utf-16-le"
+        )  # UnicodeDecodeError is a ValueError
     if entity["type"] == "text_link" and not entity["url"]:
         raise ValueError("a link leads nowhere")
 
@@ -106,7 +115,8 @@ class Penalty:
 
 @dataclass
 class Flood:
-    """The limits on messages and edits: how many in how many seconds (bots FAQ: 1/s a chat, 20/min a group).
+    """The limits on messages and edits: how many in how many seconds (bots FAQ: 1/s a chat,
+    20/min a group).
 
     Telegram lets short bursts pass; so does this, by a longer span for private chats.
     """

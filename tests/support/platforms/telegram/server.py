@@ -12,7 +12,13 @@ from typing import Any, Self
 from aiohttp import web
 
 from tests.support.platforms.telegram.methods import Methods
-from tests.support.platforms.telegram.rules import ApiError, Flood, Penalty, check_token, too_many
+from tests.support.platforms.telegram.rules import (
+    ApiError,
+    Flood,
+    Penalty,
+    check_token,
+    too_many,
+)
 from tests.support.platforms.telegram.updates import Delivery
 from tests.support.platforms.telegram.world import BOT_NAME, Chat, Json, World
 
@@ -22,11 +28,14 @@ TOKEN = "700000001:AAF-loopback_token_of_the_tests_0123456"
 class TelegramServer:
     """A Bot API server for one bot. Usable as an async context manager; `url` is its root.
 
-    People act through `say`, `edit` and `redeliver`; what they see is in `Chat.screen`. Faults: `limit`,
-    `fail`, `refuse`, `cut`, `delay`, `reorder`. With `flood` it also keeps Telegram's own limits.
+    People act through `say`, `edit` and `redeliver`; what they see is in `Chat.screen`.
+    Faults: `limit`, `fail`, `refuse`, `cut`, `delay`, `reorder`. With `flood` it also keeps
+    Telegram's own limits.
     """
 
-    def __init__(self, *, flood: bool = False, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, *, flood: bool = False, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self.token = TOKEN
         self.world = World()
         self.delivery = Delivery(self.world)
@@ -57,13 +66,16 @@ class TelegramServer:
         return self
 
     async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         await self.delivery.close()
         if self._runner is not None:
             await self._runner.cleanup()
 
-    # --- people -------------------------------------------------------------------------------------------
+    # --- people ---------------------------------------------------------------
 
     def private(self, name: str) -> Chat:
         """The chat of this person with the bot."""
@@ -84,14 +96,18 @@ class TelegramServer:
         deliver: int = 1,
         **fields: Any,
     ) -> Json:
-        """A person writes. `mention` puts the bot's name first; `fields` go into the Message as they are."""
+        """A person writes. `mention` puts the bot's name first; `fields` go into the
+        Message as they are.
+        """
         if mention:
             name = f"@{BOT_NAME}"
             text = f"{name} {text}"
             fields["entities"] = [_mark("mention", name)]
         if text.startswith("/"):
             fields["entities"] = [_mark("bot_command", text.split()[0])]
-        message = self.world.message(chat, self.world.person(user), text, thread=thread, **fields)
+        message = self.world.message(
+            chat, self.world.person(user), text, thread=thread, **fields
+        )
         for _ in range(deliver):
             self.world.deliver(message)
         self.delivery.wake()
@@ -102,14 +118,21 @@ class TelegramServer:
         kept = {name: value for name, value in message.items() if name != "entities"}
         name = f"@{BOT_NAME}"
         marks = {"entities": [_mark("mention", name)]} if text.startswith(name) else {}
-        self._update({**kept, **marks, "text": text, "edit_date": message["date"] + 1}, "edited_message")
+        self._update(
+            {**kept, **marks, "text": text, "edit_date": message["date"] + 1},
+            "edited_message",
+        )
 
     def redeliver(self, message: Json) -> None:
         """The bot gets a message once more, as after its offset was lost."""
         self._update(message, "message")
 
-    def react(self, chat: Chat, message: int, *emoji: str, user: str = "ada", deliver: int = 1) -> None:
-        """A person's reactions to a message become these. In a group only an administrator is told."""
+    def react(
+        self, chat: Chat, message: int, *emoji: str, user: str = "ada", deliver: int = 1
+    ) -> None:
+        """A person's reactions to a message become these. In a group only an administrator
+        is told.
+        """
         change = self.world.reaction(chat, message, self.world.person(user), *emoji)
         if chat.kind == "private" or chat.bot_status == "administrator":
             for _ in range(deliver):
@@ -119,7 +142,7 @@ class TelegramServer:
         self.world.deliver(message, kind)
         self.delivery.wake()
 
-    # --- faults -------------------------------------------------------------------------------------------
+    # --- faults ---------------------------------------------------------------
 
     def limit(self, chat: Chat, *, retry_after: float, times: int = 1) -> None:
         """The next `times` calls to this chat are refused with 429."""
@@ -138,7 +161,9 @@ class TelegramServer:
         self._refused.pop(method, None)
 
     def cut(self, method: str, *, times: int = 1) -> None:
-        """The next `times` calls of this method are carried out, but the line is cut before the answer."""
+        """The next `times` calls of this method are carried out, but the line is cut before
+        the answer.
+        """
         self._cut[method] = times
 
     def delay(self, chat: Chat, seconds: float) -> None:
@@ -156,7 +181,7 @@ class TelegramServer:
         """How often a method was called."""
         return sum(name == method for name, _ in self.calls)
 
-    # --- HTTP ---------------------------------------------------------------------------------------------
+    # --- HTTP -----------------------------------------------------------------
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         method = request.match_info["method"]
@@ -194,7 +219,11 @@ class TelegramServer:
         if self._failing.get(chat, 0) > 0:
             self._failing[chat] -= 1
             raise ApiError(500, "Internal Server Error")
-        if self._flood is not None and method in ("sendMessage", "editMessageText", "sendMessageDraft"):
+        if self._flood is not None and method in (
+            "sendMessage",
+            "editMessageText",
+            "sendMessageDraft",
+        ):
             self._flood.check(chat)
         await asyncio.sleep(self._delays.get(chat, 0))
 
@@ -221,5 +250,7 @@ async def _fields(request: web.Request) -> dict[str, str]:
     fields = dict(request.query)
     if request.content_type == "application/json":
         body = json.loads(await request.read() or b"{}")
-        return fields | {name: v if isinstance(v, str) else json.dumps(v) for name, v in body.items()}
+        return fields | {
+            name: v if isinstance(v, str) else json.dumps(v) for name, v in body.items()
+        }
     return fields | {name: str(value) for name, value in (await request.post()).items()}

@@ -1,4 +1,6 @@
-"""How updates reach the bot: long polling with an offset, or a webhook that is retried until it says 200."""
+"""How updates reach the bot: long polling with an offset, or a webhook that is retried
+until it says 200.
+"""
 
 from __future__ import annotations
 
@@ -11,9 +13,19 @@ import aiohttp
 from tests.support.platforms.telegram.rules import ApiError, bad, number
 from tests.support.platforms.telegram.world import DATE, Json, World
 
-_CONFLICT = "Conflict: terminated by other getUpdates request; make sure that only one bot instance is running"
-BY_REQUEST = {"chat_member", "message_reaction", "message_reaction_count"}  # sent only to who names them
-_HOOKED = "Conflict: can't use getUpdates method while webhook is active; use deleteWebhook to delete the webhook first"
+_CONFLICT = (
+    "Conflict: terminated by other getUpdates request; make sure that "
+    "only one bot instance is running"
+)
+BY_REQUEST = {
+    "chat_member",
+    "message_reaction",
+    "message_reaction_count",
+}  # sent only to who names them
+_HOOKED = (
+    "Conflict: can't use getUpdates method while webhook is active; use "
+    "deleteWebhook to delete the webhook first"
+)
 
 
 class Delivery:
@@ -22,7 +34,8 @@ class Delivery:
     def __init__(self, world: World, *, retry: float = 0.05) -> None:
         self.url = ""
         self.secret = ""
-        self.retry = retry  # seconds until a failed delivery is tried again; Telegram waits longer each time
+        # seconds until a failed delivery is tried again; Telegram waits longer each time
+        self.retry = retry
         self.last_error = ""
         self.attempts = 0
         self._world = world
@@ -51,7 +64,9 @@ class Delivery:
             if self._poll is mine:
                 self._poll = None
 
-    async def _waited(self, fields: Mapping[str, str], mine: asyncio.Event) -> list[Json]:
+    async def _waited(
+        self, fields: Mapping[str, str], mine: asyncio.Event
+    ) -> list[Json]:
         deadline = asyncio.get_running_loop().time() + number(fields, "timeout", 0)
         while True:
             if mine.is_set():
@@ -73,7 +88,11 @@ class Delivery:
             self._kinds = json.loads(fields["allowed_updates"])
 
     def _wanted(self) -> list[Json]:
-        kept = [update for update in self._world.updates if self._is_wanted(set(update) - {"update_id"})]
+        kept = [
+            update
+            for update in self._world.updates
+            if self._is_wanted(set(update) - {"update_id"})
+        ]
         self._world.updates[:] = kept
         return kept
 
@@ -82,7 +101,9 @@ class Delivery:
         return bool(kinds & set(self._kinds) if self._kinds else kinds - BY_REQUEST)
 
     def _confirm_before(self, offset: int) -> None:
-        self._world.updates[:] = [u for u in self._world.updates if u["update_id"] >= offset]
+        self._world.updates[:] = [
+            u for u in self._world.updates if u["update_id"] >= offset
+        ]
 
     async def set_webhook(self, fields: Mapping[str, str]) -> bool:
         """setWebhook; http is let pass, for loopback only."""
@@ -108,9 +129,17 @@ class Delivery:
 
     async def info(self, fields: Mapping[str, str]) -> Json:
         """getWebhookInfo."""
-        trouble = {"last_error_date": DATE, "last_error_message": self.last_error} if self.last_error else {}
+        trouble = (
+            {"last_error_date": DATE, "last_error_message": self.last_error}
+            if self.last_error
+            else {}
+        )
         waiting = len(self._world.updates)
-        return {"url": self.url, "has_custom_certificate": False, "pending_update_count": waiting} | trouble
+        return {
+            "url": self.url,
+            "has_custom_certificate": False,
+            "pending_update_count": waiting,
+        } | trouble
 
     async def close(self) -> None:
         """Ends deliveries."""
@@ -130,13 +159,17 @@ class Delivery:
                 if not first:
                     await self._news.wait()
                     continue
-                done = await asyncio.gather(*(self._post(session, update) for update in first.values()))
+                done = await asyncio.gather(
+                    *(self._post(session, update) for update in first.values())
+                )
                 if not all(done):
                     await asyncio.sleep(self.retry)
 
     async def _post(self, session: aiohttp.ClientSession, update: Json) -> bool:
         self.attempts += 1
-        headers = {"X-Telegram-Bot-Api-Secret-Token": self.secret} if self.secret else {}
+        headers = (
+            {"X-Telegram-Bot-Api-Secret-Token": self.secret} if self.secret else {}
+        )
         try:
             async with session.post(self.url, json=update, headers=headers) as response:
                 status = response.status

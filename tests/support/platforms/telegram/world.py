@@ -34,8 +34,12 @@ class Chat:
     title: str
     topics: dict[str, str] = field(default_factory=dict)  # titles by id
     sent: dict[int, Sent] = field(default_factory=dict)  # the bot's messages
-    drafts: dict[tuple[str, int], str] = field(default_factory=dict)  # previews, by thread and draft id
-    revisions: Counter[str] = field(default_factory=Counter)  # new states shown, by thread
+    drafts: dict[tuple[str, int], str] = field(
+        default_factory=dict
+    )  # previews, by thread and draft id
+    revisions: Counter[str] = field(
+        default_factory=Counter
+    )  # new states shown, by thread
     typing: Counter[str] = field(default_factory=Counter)  # chat actions, by thread
     bot_status: str = "member"
     blocked: bool = False  # the person stopped the bot, or the group removed it
@@ -50,9 +54,13 @@ class Chat:
         return {"id": self.id, "type": self.kind, "title": self.title, **forum}
 
     def screen(self, thread: str = "") -> list[str]:
-        """What a person sees of the bot here, oldest first; a draft is at the end while it lives."""
+        """What a person sees of the bot here, oldest first; a draft is at the end while it
+        lives.
+        """
         messages = [sent.text for sent in self.sent.values() if sent.thread == thread]
-        return messages + [text for (place, _), text in self.drafts.items() if place == thread and text]
+        return messages + [
+            text for (place, _), text in self.drafts.items() if place == thread and text
+        ]
 
 
 class World:
@@ -63,30 +71,46 @@ class World:
         self.people: dict[str, Json] = {}
         self.updates: list[Json] = []  # not confirmed yet
         self.said: dict[tuple[int, int], Json] = {}  # people's messages by chat and id
-        self.reactions: dict[tuple[int, int, int], list[Json]] = {}  # by chat, message and person
+        self.reactions: dict[
+            tuple[int, int, int], list[Json]
+        ] = {}  # by chat, message and person
         self._update_ids = itertools.count(1000)
 
     def person(self, name: str) -> Json:
         """The person of this name as a User."""
-        user = {"id": 5000 + len(self.people), "is_bot": False, "first_name": name.capitalize()}
+        user = {
+            "id": 5000 + len(self.people),
+            "is_bot": False,
+            "first_name": name.capitalize(),
+        }
         return self.people.setdefault(name, user)
 
     def private(self, name: str) -> Chat:
         """The person's chat with the bot."""
         user = self.person(name)
-        return self.chats.setdefault(user["id"], Chat(user["id"], "private", user["first_name"]))
+        return self.chats.setdefault(
+            user["id"], Chat(user["id"], "private", user["first_name"])
+        )
 
     def group(self, title: str) -> Chat:
         """A supergroup with the bot as a member."""
-        known = next((chat for chat in self.chats.values() if chat.title == title), None)
+        known = next(
+            (chat for chat in self.chats.values() if chat.title == title), None
+        )
         if known is None:
             known = Chat(-1_001_000_000_000 - len(self.chats), "supergroup", title)
             self.chats[known.id] = known
         return known
 
-    def message(self, chat: Chat, user: Json, text: str, *, thread: str = "", **fields: Any) -> Json:
+    def message(
+        self, chat: Chat, user: Json, text: str, *, thread: str = "", **fields: Any
+    ) -> Json:
         """A person's new message, not delivered yet. `fields` go into the Message as they are."""
-        topic = {"message_thread_id": int(thread), "is_topic_message": True} if thread else {}
+        topic = (
+            {"message_thread_id": int(thread), "is_topic_message": True}
+            if thread
+            else {}
+        )
         words = {"text": text} if text else {}
         message = {
             "message_id": next(chat.ids),
@@ -103,9 +127,17 @@ class World:
     def reaction(self, chat: Chat, message: int, user: Json, *emoji: str) -> Json:
         """A person's reactions to a message become these; the change as the Bot API tells it."""
         key = (chat.id, message, user["id"])
-        before, now = self.reactions.get(key, []), [{"type": "emoji", "emoji": one} for one in emoji]
+        before, now = (
+            self.reactions.get(key, []),
+            [{"type": "emoji", "emoji": one} for one in emoji],
+        )
         self.reactions[key] = now
-        where = {"chat": chat.describe(), "message_id": message, "user": user, "date": DATE}
+        where = {
+            "chat": chat.describe(),
+            "message_id": message,
+            "user": user,
+            "date": DATE,
+        }
         return {**where, "old_reaction": before, "new_reaction": now}
 
     def deliver(self, message: Json, kind: str = "message") -> None:
