@@ -24,13 +24,13 @@ from agent.core.errors import ConfigurationError, UnknownModel
 from agent.core.limits import PER_PERSON, Limit
 from agent.llm.cost_bound import worst_case
 from agent.llm.router import open_models
-from agent.ports import Channel, Models, Options, Ports
+from agent.ports import Channel, LanguageModels, Options, Ports
 from agent.settings import Settings
 from storage import migrate
 from storage.control import disk_copy
-from storage.control.experiments import ExperimentDesk
-from storage.control.live import RedisControl, following
-from storage.control.schedule import Plans, keeping
+from storage.control.experiments import ExperimentAdmin
+from storage.control.live import RedisControl, follow_changes
+from storage.control.schedule import ExperimentSchedule, run_schedule
 from storage.conversation.cache import RedisCache
 from storage.conversation.commands import PostgresDesk
 from storage.conversation.deliveries import PostgresDeliveries
@@ -52,7 +52,7 @@ log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
-class Stores:
+class OpenStores:
     """The two stores, open. `described` says for people what they are."""
 
     database_url: str
@@ -68,7 +68,7 @@ class App:
 
     settings: Settings
     instance: UUID
-    stores: Stores
+    stores: OpenStores
     ports: Ports
     engine: Engine
 
@@ -76,7 +76,7 @@ class App:
 @asynccontextmanager
 async def open_stores(
     settings: Settings, *, upgrade: bool = False
-) -> AsyncIterator[Stores]:
+) -> AsyncIterator[OpenStores]:
     """Starts embedded stores where no URL is set and opens both, at this version's schema.
 
     Raises ConfigurationError, or SchemaError when a server's schema is another and
@@ -105,7 +105,7 @@ async def open_stores(
         )
         pipe = await stack.enter_async_context(open_redis(redis_url or own.redis_url))
         await _greet(pipe)
-        yield Stores(
+        yield OpenStores(
             database.url, redis_url or own.redis_url, database, pipe, described
         )
 
@@ -158,20 +158,20 @@ async def open_app(
         options = Options(
             settings.model, settings.system_prompt, settings.max_message_chars
         )
-        plans = Plans(
-            stores.database, ExperimentDesk(stores.database, stores.pipe, models)
+        plans = ExperimentSchedule(
+            stores.database, ExperimentAdmin(stores.database, stores.pipe, models)
         )
-        news = following(stores.pipe, ports.control)
+        news = follow_changes(stores.pipe, ports.control)
         async with (
             housekeeping(stores.database),
-            keeping(plans),
+            run_schedule(plans),
             news,
             Engine(ports, options) as engine,
         ):
             yield App(settings, instance, stores, ports, engine)
 
 
-def check_models(settings: Settings, models: Models) -> None:
+def check_models(settings: Settings, models: LanguageModels) -> None:
     """Raises ConfigurationError when a setting names a model that can not be asked."""
     for setting, names in (
         ("DEFAULT_MODEL", [settings.model]),
@@ -190,10 +190,10 @@ class Backdrop:
     """
 
     def __init__(self) -> None:
-        self._stores: Stores | None = None
+        self._stores: OpenStores | None = None
         self._backlog: PostgresBacklog | None = None
 
-    def open(self, stores: Stores) -> None:
+    def open(self, stores: OpenStores) -> None:
         """From now on the stores answer."""
         self._stores = stores
         self.read(stores.database)
@@ -325,7 +325,7 @@ def _revealed(secret: SecretStr | None) -> str | None:
 async def wire(
     database: Database,
     pipe: RedisPipe,
-    models: Models,
+    models: LanguageModels,
     channels: Sequence[Channel],
     *,
     instance: UUID,

@@ -22,7 +22,7 @@ from agent.control.flags import Flag
 from agent.control.rules import Audience
 from agent.core.channel import ChannelSettings, Finding, WebhookReply
 from agent.core.completion import Prompt, Spent, Usage
-from agent.core.effects import Effect, HistoryEntry, Outcome, Standing, UsageTotal
+from agent.core.effects import ChatContext, Effect, HistoryEntry, Outcome, UsageTotal
 from agent.core.limits import Limited, Rule
 from agent.core.messages import Address, Inbound, Placed, Window
 from agent.core.turns import (
@@ -35,7 +35,7 @@ from agent.core.turns import (
     NewTurn,
     Outdated,
     Session,
-    Stored,
+    StoredAnswer,
     Undelivered,
 )
 
@@ -118,7 +118,7 @@ seen (bounded). Raises StoreUnavailable."""
 # --- models -------------------------------------------------------------------
 
 
-class Models(Protocol):
+class LanguageModels(Protocol):
     """Every model the agent can ask, by name (`provider:model`)."""
 
     def check(self, model: str) -> None:
@@ -153,7 +153,7 @@ class Turns(Protocol):
     async def load(self, conversation: UUID) -> Loaded:
         """The window and what waits. Concurrent calls for one conversation share one read."""
 
-    async def answer(self, answer: Answer) -> Stored | Outdated | None:
+    async def answer(self, answer: Answer) -> StoredAnswer | Outdated | None:
         """Stores the answer and releases the conversation or goes on. None: the claim was lost.
 
         Outdated: any waiting message was edited or deleted after version `seen`; nothing
@@ -185,13 +185,13 @@ class Leases(Protocol):
     ) -> Beat:
         """Renews all claims and deliveries of this instance in one statement."""
 
-    async def take_over(self, *, look_back: float) -> Sequence[Claim]:
+    async def take_over(self, *, since_seconds: float) -> Sequence[Claim]:
         """Claims conversations whose answering instance is gone, with turns of the last
-        `look_back` seconds.
+        `since_seconds` seconds.
         """
 
-    async def take_deliveries(self, *, look_back: float) -> Sequence[Undelivered]:
-        """Takes stored answers of the last `look_back` seconds that nobody is delivering."""
+    async def take_deliveries(self, *, since_seconds: float) -> Sequence[Undelivered]:
+        """Takes stored answers of the last `since_seconds` seconds that nobody is delivering."""
 
     async def attempt(self, turns: Sequence[UUID]) -> None:
         """Counts an attempt before it runs, so that a message that kills its instance is
@@ -220,7 +220,7 @@ class Desk(Protocol):
         `reply` makes the text from what the effect found.
         """
 
-    async def standing(self, inbound: Inbound) -> Standing:
+    async def standing(self, inbound: Inbound) -> ChatContext:
         """What is true of this person here and now."""
 
     async def history(self, inbound: Inbound, count: int) -> Sequence[HistoryEntry]:
@@ -335,7 +335,7 @@ class Ports:
     cache: Cache
     control: Control
     desk: Desk
-    models: Models
+    models: LanguageModels
     channels: Mapping[str, Channel]
     limiter: Limiter
     budgets: Budgets

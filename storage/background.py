@@ -11,7 +11,7 @@ P = ParamSpec("P")
 
 
 @asynccontextmanager
-async def beside(
+async def run_in_background(
     work: Callable[P, Coroutine[Any, Any, None]], *args: P.args, **kwargs: P.kwargs
 ) -> AsyncIterator[None]:
     """Inside, `work` runs; it is cancelled at the end, and the end waits for it."""

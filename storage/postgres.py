@@ -92,7 +92,7 @@ def columns(rows: Iterable[Sequence[Any]]) -> list[list[Any]]:
     return [list(column) for column in zip(*rows, strict=True)]
 
 
-class Line:
+class PinnedConnection:
     """One pinned connection for one kind of statement, so that it stays prepared.
 
     asyncpg's pool resets a session at each release, which costs more than the statement itself.
@@ -174,11 +174,11 @@ class Database:
     def __init__(self, url: str, engine: AsyncEngine) -> None:
         self.url = url
         self.engine = engine
-        self._lines: list[Line] = []
+        self._lines: list[PinnedConnection] = []
 
-    def line(self, planner: Mapping[str, str] = BY_INDEX) -> Line:
+    def line(self, planner: Mapping[str, str] = BY_INDEX) -> PinnedConnection:
         """A new pinned connection, made when first used and closed with the database."""
-        line = Line(self.url, planner)
+        line = PinnedConnection(self.url, planner)
         self._lines.append(line)
         return line
 

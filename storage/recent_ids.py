@@ -11,7 +11,7 @@ REMEMBERED = 20_000  # chats, people and accounts, each
 Key = TypeVar("Key")
 
 
-class Hints(Generic[Key]):
+class RecentIds(Generic[Key]):
     """The ids of what was lately seen, bounded."""
 
     def __init__(self, size: int = REMEMBERED) -> None:

@@ -237,7 +237,7 @@ class FeatureFlag(Base):
     updated_at: Mapped[datetime] = mapped_column(server_default=NOW)
 
 
-class Experiment(Base):
+class ExperimentRow(Base):
     """An A/B test: variants with weights, a target, an audience, a start and an end."""
 
     __tablename__ = "experiments"
@@ -299,7 +299,7 @@ class AuditHead(Base):
     )
 
 
-class Budget(Base):
+class BudgetRow(Base):
     """What a person or a channel may use up in a day; NULL: as much as they like. Subject
     `*`: whoever has no own.
     """

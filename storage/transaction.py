@@ -18,7 +18,7 @@ _AWAY = (
 
 
 @asynccontextmanager
-async def reached(
+async def transaction(
     database: Database, away: str = _AWAY
 ) -> AsyncIterator[AsyncConnection]:
     """One transaction, committed at the end. Raises StoreUnavailable with the sentence

@@ -18,10 +18,10 @@ from agent.core.messages import Address, Notice, Placed
 from agent.operations.doctor import diagnose
 from agent.ports import Accept, Channel, Reply
 from agent.settings import Settings
-from agent.web.state import Service, State
+from agent.web.state import InstanceState, Service
 
 
-class Witness:
+class FirstAnswerProbe:
     """A channel that notes when an answer arrived in it."""
 
     def __init__(self, channel: Channel) -> None:
@@ -48,7 +48,7 @@ class Witness:
 
 
 class _WitnessedReply:
-    def __init__(self, witness: Witness, reply: Reply) -> None:
+    def __init__(self, witness: FirstAnswerProbe, reply: Reply) -> None:
         self._witness = witness
         self._reply = reply
 
@@ -106,8 +106,8 @@ def _the_channel(settings: Settings, name: str) -> Channel:
 async def _answered(
     settings: Settings, channel: Channel, *, wait: float, upgrade: bool
 ) -> bool:
-    witness, service = Witness(channel), Service(channel)
-    state = State([service])
+    witness, service = FirstAnswerProbe(channel), Service(channel)
+    state = InstanceState([service])
     async with (
         http(settings, state) if settings.public_url else nullcontext(),
         open_app(settings, [witness], upgrade=upgrade) as app,

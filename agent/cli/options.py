@@ -17,8 +17,8 @@ from agent.core.errors import ConfigurationError, Conflict
 from agent.core.text import visible
 
 if TYPE_CHECKING:
-    from agent.app import Stores
-    from agent.ports import Models
+    from agent.app import OpenStores
+    from agent.ports import LanguageModels
     from agent.settings import Settings
     from storage.control.audit import Author
 
@@ -62,7 +62,9 @@ def author(settings: Settings, name: str | None, reason: str | None) -> Author:
 
 
 @asynccontextmanager
-async def operating(settings: Settings) -> AsyncIterator[tuple[Stores, Models]]:
+async def operating(
+    settings: Settings,
+) -> AsyncIterator[tuple[OpenStores, LanguageModels]]:
     """The stores, and the models that can be named. Raises ConfigurationError."""
     from agent.app import open_stores
     from agent.llm.router import open_models

@@ -17,7 +17,7 @@ from agent.ports import Accept, Channel
 from agent.settings import Settings
 from agent.web.app import web_app
 from agent.web.server import http_server
-from agent.web.state import Service, State
+from agent.web.state import InstanceState, Service
 
 FIRST_PAUSE = 1.0
 LONGEST_PAUSE = 60.0
@@ -44,7 +44,7 @@ async def serve(
             "SLACK_BOT_TOKEN, or talk here "
             "with agent chat."
         )
-    state = State([Service(channel) for channel in channels])
+    state = InstanceState([Service(channel) for channel in channels])
     # HTTP is the outermost: it tells how things are from the first moment until the engine
     # is drained.
     async with (
@@ -66,7 +66,7 @@ async def serve(
 
 
 @asynccontextmanager
-async def http(settings: Settings, state: State) -> AsyncIterator[None]:
+async def http(settings: Settings, state: InstanceState) -> AsyncIterator[None]:
     """The HTTP server of these settings. Raises ConfigurationError when it can not listen."""
     async with http_server(
         web_app(state), settings.http_host, settings.http_port

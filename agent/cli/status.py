@@ -12,7 +12,7 @@ from agent.cli.run import NOT_WELL, WELL
 from agent.core.channel import Finding
 from agent.core.errors import ConfigurationError
 from agent.operations.doctor import diagnose
-from agent.operations.status import Check, examine
+from agent.operations.status import Check, check_health
 from agent.settings import Settings, load_settings
 
 _STYLES = {"ok": "green", "slower": "yellow", "not well": "bold red"}
@@ -20,7 +20,7 @@ _STYLES = {"ok": "green", "slower": "yellow", "not well": "bold red"}
 
 async def status(settings: Settings, *, as_json: bool) -> int:
     """Shows every part; exit status 1 when one is not well. Slower is well."""
-    checks = await examine(settings)
+    checks = await check_health(settings)
     well = all(check.state != "not well" for check in checks)
     if as_json:
         typer.echo(

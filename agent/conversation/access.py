@@ -16,7 +16,7 @@ VOTES = Limit(60, 60)
 their own: they use up no messages, and messages use up none of them."""
 
 
-def is_barred(settings: ChannelSettings, inbound: Inbound) -> bool:
+def is_blocked(settings: ChannelSettings, inbound: Inbound) -> bool:
     """Whether this message is not even taken. The deny list wins over the allow list."""
     account = inbound.user_id
     return account in settings.deny or (
@@ -24,7 +24,7 @@ def is_barred(settings: ChannelSettings, inbound: Inbound) -> bool:
     )
 
 
-def is_stranger(settings: ChannelSettings, inbound: Inbound) -> bool:
+def is_unlisted(settings: ChannelSettings, inbound: Inbound) -> bool:
     """Whether a barred person is worth a sentence: not yet on the list, and talking to the
     agent alone.
 
@@ -34,13 +34,13 @@ def is_stranger(settings: ChannelSettings, inbound: Inbound) -> bool:
     return inbound.direct and inbound.user_id not in settings.deny
 
 
-def stranger_rule(inbound: Inbound) -> Rule:
+def unlisted_rule(inbound: Inbound) -> Rule:
     """Lets a stranger be told now and then."""
     account = f"{inbound.address.channel}:{inbound.user_id}"
     return Rule("stranger", account, TOLD_EVERY, account)
 
 
-def stranger_sentence(inbound: Inbound) -> str:
+def unlisted_sentence(inbound: Inbound) -> str:
     """What a stranger hears."""
     return (
         "I may only talk to people on a list here, and you are not on it yet. "

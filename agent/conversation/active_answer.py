@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from uuid import UUID
 
 from agent.control.rules import EVERYBODY, Audience
-from agent.conversation.policy import Terms
+from agent.conversation.policy import AnswerPolicy
 from agent.core.messages import Placed
 from agent.core.turns import Claim, Loaded, Waiting
 
@@ -23,17 +23,17 @@ edits for ever gets one.
 """
 
 
-class Cut(enum.Enum):
+class CancelReason(enum.Enum):
     """Why an answer ends before the model does."""
 
     INTERRUPTED = "interrupted by your next message"
     STOPPED = "stopped"
     EDITED = "the message was edited"
-    LOST = "another instance answers"
+    LEASE_LOST = "another instance answers"
 
 
 @dataclass(slots=True, eq=False)
-class Running:
+class ActiveAnswer:
     """A claim being worked on by this instance."""
 
     claim: Claim | None
@@ -55,10 +55,10 @@ class Running:
         None  # where the answer being written stands, by the first turn it covers
     )
     audience: Audience = EVERYBODY
-    terms: Terms = field(init=False)  # of the answer being written
-    cut: Cut | None = None
+    terms: AnswerPolicy = field(init=False)  # of the answer being written
+    cut: CancelReason | None = None
     writer: asyncio.Task[None] | None = None
-    alone: AsyncExitStack = field(
+    quarantine_stack: AsyncExitStack = field(
         default_factory=AsyncExitStack
     )  # keeps other suspects waiting until it is stored
     held_at: float = field(
@@ -93,16 +93,16 @@ class Running:
             self.seen = max(self.seen, loaded.window.version)
         return same
 
-    def cut_short(self, why: Cut) -> None:
+    def cut_short(self, why: CancelReason) -> None:
         """Ends the writing; what is being stored is not disturbed."""
-        if why is Cut.EDITED and not self.heeds_edits:
+        if why is CancelReason.EDITED and not self.heeds_edits:
             return
-        if self.cut is not Cut.LOST:
+        if self.cut is not CancelReason.LEASE_LOST:
             self.cut = why
         if self.writer is not None:
             self.writer.cancel()
 
-    def standing(self, first: Waiting) -> Placed | None:
+    def existing_draft(self, first: Waiting) -> Placed | None:
         """What stands already, known here perhaps before it is recorded."""
         return (
             self.draft[1]

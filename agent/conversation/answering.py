@@ -15,18 +15,18 @@ from uuid_utils.compat import uuid7
 
 from agent import metrics
 from agent.control.flags import SWITCHED_OFF
-from agent.conversation.active_answer import Cut, Running
-from agent.conversation.delivery import Display, Endings, Later, deliver
-from agent.conversation.generation import Draft, Writing
-from agent.conversation.policy import Steering, audience
+from agent.conversation.active_answer import ActiveAnswer, CancelReason
+from agent.conversation.delivery import DeliveryRecorder, DraftDisplay, Spawn, deliver
+from agent.conversation.generation import Draft, Generation
+from agent.conversation.policy import PolicyEvaluator, audience
 from agent.core.completion import Prompt, Usage
 from agent.core.errors import ModelError, Refused, StoreUnavailable, UnknownModel
 from agent.core.messages import Message, Notice, Overlap, Placed, Window, delivered
 from agent.core.prompt import build_prompt
-from agent.core.turns import Answer, Loaded, Outdated, Session, Stored, Waiting
+from agent.core.turns import Answer, Loaded, Outdated, Session, StoredAnswer, Waiting
 from agent.ports import Ports, Reply
 
-BELIEVED = 0.8
+LEASE_TRUST = 0.8
 """After this part of a lease without a heartbeat nothing unfinished is shown: another may
 soon take over.
 """
@@ -50,28 +50,28 @@ class Answering:
     def __init__(
         self,
         ports: Ports,
-        steering: Steering,
-        endings: Endings,
-        later: Later,
+        steering: PolicyEvaluator,
+        endings: DeliveryRecorder,
+        later: Spawn,
         *,
         lease_seconds: float,
     ) -> None:
         self._ports = ports
         self._endings = endings
-        self._believed = BELIEVED * lease_seconds
+        self._believed = LEASE_TRUST * lease_seconds
         self._later = later
-        self._writing = Writing(ports, later)
+        self._writing = Generation(ports, later)
         self._steering = steering
         self._quarantine = asyncio.Lock()
 
     async def run(
-        self, running: Running, loaded: Loaded | None, *, recovered: bool = False
+        self, running: ActiveAnswer, loaded: Loaded | None, *, recovered: bool = False
     ) -> None:
         """Answers until the conversation is released. `loaded` is what arrived with the
         claim, if it is known.
         """
-        while running.claim is not None and running.cut is not Cut.LOST:
-            running.edits += running.cut is Cut.EDITED
+        while running.claim is not None and running.cut is not CancelReason.LEASE_LOST:
+            running.edits += running.cut is CancelReason.EDITED
             running.cut = None
             loaded = loaded or await self._ports.turns.load(running.conversation)
             batch = self._begin(running, loaded)
@@ -82,7 +82,7 @@ class Answering:
                 await self._answer_next(running, loaded, batch)
             loaded = None
 
-    async def look_again(self, running: Running) -> None:
+    async def look_again(self, running: ActiveAnswer) -> None:
         """A message of the conversation was edited: if the answer being written covers it,
         it is begun anew.
         """
@@ -96,9 +96,9 @@ class Answering:
                 and running.cut is None
                 and not running.still_reads(loaded)
             ):
-                running.cut_short(Cut.EDITED)
+                running.cut_short(CancelReason.EDITED)
 
-    def _begin(self, running: Running, loaded: Loaded) -> Sequence[Waiting]:
+    def _begin(self, running: ActiveAnswer, loaded: Loaded) -> Sequence[Waiting]:
         """The messages that the next answer covers, as whoever wrote last has it; its terms
         are of whom it answers.
         """
@@ -116,7 +116,7 @@ class Answering:
         return batch
 
     async def _recover_next(
-        self, running: Running, loaded: Loaded, batch: Sequence[Waiting]
+        self, running: ActiveAnswer, loaded: Loaded, batch: Sequence[Waiting]
     ) -> None:
         """An instance died over these. Suspects run one at a time, so that the guilty one
         is found alone.
@@ -137,16 +137,16 @@ class Answering:
                 failed=f"set aside after {ATTEMPTS} attempts",
             )
             return
-        async with running.alone:
+        async with running.quarantine_stack:
             if deaths:
-                await running.alone.enter_async_context(self._quarantine)
+                await running.quarantine_stack.enter_async_context(self._quarantine)
             await self._attempt(running)
             batch = self._begin(
                 running, loaded
             )  # in the queue of suspects it may have got old
             await self._answer_next(running, loaded, batch)
 
-    async def _attempt(self, running: Running) -> None:
+    async def _attempt(self, running: ActiveAnswer) -> None:
         """Counted once, however often the answer is begun anew: an edit is no death."""
         turns = [turn for turn in running.turns if turn not in running.attempted]
         if turns:
@@ -155,7 +155,7 @@ class Answering:
 
     async def _say(
         self,
-        running: Running,
+        running: ActiveAnswer,
         loaded: Loaded,
         batch: Sequence[Waiting],
         sentence: str,
@@ -183,24 +183,24 @@ class Answering:
             self._endings.record(running.turns, None)
 
     async def _answer_next(
-        self, running: Running, loaded: Loaded, batch: Sequence[Waiting]
+        self, running: ActiveAnswer, loaded: Loaded, batch: Sequence[Waiting]
     ) -> None:
         if not any(
             running.texts.values()
         ):  # a draft that stands is not left half written
-            stands = batch and running.standing(batch[0])
+            stands = batch and running.existing_draft(batch[0])
             await self._say(running, loaded, batch, DELETED if stands else "")
             return
-        silence = running.terms.silence
+        silence = running.terms.canned_reply
         if silence is not None:
-            stands = running.standing(batch[0])
+            stands = running.existing_draft(batch[0])
             await self._say(
                 running, loaded, batch, silence or (SWITCHED_OFF if stands else "")
             )
             return
         prompt = self._prompt(running, loaded)
         reply = self._reply(running, batch)
-        display = Display(
+        display = DraftDisplay(
             reply,
             lambda placed: self._place(running, placed),
             ours=lambda: self._is_ours(running),
@@ -222,28 +222,30 @@ class Answering:
             await deliver(self._endings, reply, running.turns, text, channel=channel)
             metrics.took(started, channel, "delivered")
 
-    def _reply(self, running: Running, batch: Sequence[Waiting]) -> Reply:
+    def _reply(self, running: ActiveAnswer, batch: Sequence[Waiting]) -> Reply:
         """The last turn leads. What stands is kept with the first: an answer begun anew may
         cover more, never less.
         """
         first, lead = batch[0], batch[-1]
         channel = self._ports.channels[running.key[0]]
-        return channel.reply(lead.address, running.standing(first), lead.turn)
+        return channel.reply(lead.address, running.existing_draft(first), lead.turn)
 
-    def _is_ours(self, running: Running) -> bool:
+    def _is_ours(self, running: ActiveAnswer) -> bool:
         """Whether no other instance can have taken the claim. Else a draft might overwrite
         its finished answer.
         """
         return (
-            running.cut is not Cut.LOST
+            running.cut is not CancelReason.LEASE_LOST
             and time.monotonic() - running.held_at < self._believed
         )
 
-    def _place(self, running: Running, placed: Placed) -> None:
+    def _place(self, running: ActiveAnswer, placed: Placed) -> None:
         running.draft = (running.turns[0], placed)
         self._later(self._ports.deliveries.placed(running.turns[0], placed))
 
-    async def _write(self, running: Running, prompt: Prompt, display: Display) -> Draft:
+    async def _write(
+        self, running: ActiveAnswer, prompt: Prompt, display: DraftDisplay
+    ) -> Draft:
         """Asks the model. Whatever happens to it, there is a draft to go on with."""
         draft = Draft(
             running.key[0], running.author, prompt, running.terms, running.opening
@@ -263,16 +265,18 @@ class Answering:
         return draft
 
     def _finished(
-        self, running: Running, draft: Draft, latency_ms: int
+        self, running: ActiveAnswer, draft: Draft, latency_ms: int
     ) -> Answer | None:
         """The answer to store; None when the same messages (and newer ones) are to be
         answered anew.
         """
         text = draft.text()
         cut = running.cut
-        if cut in (Cut.EDITED, Cut.LOST) or (cut is Cut.INTERRUPTED and not text):
+        if cut in (CancelReason.EDITED, CancelReason.LEASE_LOST) or (
+            cut is CancelReason.INTERRUPTED and not text
+        ):
             return None
-        if cut is Cut.STOPPED and not text:
+        if cut is CancelReason.STOPPED and not text:
             return self._answer(running, "Stopped.", {"notice": True})
         note = cut.value if cut else draft.error
         if not text:
@@ -286,7 +290,7 @@ class Answering:
 
     def _answer(
         self,
-        running: Running,
+        running: ActiveAnswer,
         content: str,
         metadata: dict[str, object],
         usage: Usage | None = None,
@@ -295,7 +299,7 @@ class Answering:
         assert running.claim is not None
         seen = (
             running.seen
-            if running.heeds_edits and running.cut is not Cut.STOPPED
+            if running.heeds_edits and running.cut is not CancelReason.STOPPED
             else None
         )
         return Answer(
@@ -311,8 +315,12 @@ class Answering:
         )
 
     async def _store(
-        self, running: Running, loaded: Loaded, batch: Sequence[Waiting], answer: Answer
-    ) -> Stored | None:
+        self,
+        running: ActiveAnswer,
+        loaded: Loaded,
+        batch: Sequence[Waiting],
+        answer: Answer,
+    ) -> StoredAnswer | None:
         """Answer and intent to deliver, in one statement; then the window grows in Redis."""
         stored = await self._submit(running, answer)
         if stored is None:
@@ -324,7 +332,7 @@ class Answering:
         )
         running.edits = 0
         await (
-            running.alone.aclose()
+            running.quarantine_stack.aclose()
         )  # the next suspect may run: the way to the platform is no danger
         log.info("answered", seq=stored.version, covers=answer.answers)
         window = loaded.window
@@ -350,7 +358,9 @@ class Answering:
             )
         return stored
 
-    async def _submit(self, running: Running, answer: Answer) -> Stored | None:
+    async def _submit(
+        self, running: ActiveAnswer, answer: Answer
+    ) -> StoredAnswer | None:
         """None when the claim was lost, or the answer is to be begun anew because what it
         answers was edited.
         """
@@ -359,15 +369,15 @@ class Answering:
             if not running.still_reads(
                 await self._ports.turns.load(running.conversation)
             ):
-                running.cut_short(Cut.EDITED)
+                running.cut_short(CancelReason.EDITED)
                 return None
             verdict = await self._ports.turns.answer(replace(answer, seen=running.seen))
         if verdict is None:
-            running.cut_short(Cut.LOST)
+            running.cut_short(CancelReason.LEASE_LOST)
             log.warning("claim lost", conversation=str(running.conversation))
         return verdict
 
-    def _opening(self, running: Running, loaded: Loaded) -> str:
+    def _opening(self, running: ActiveAnswer, loaded: Loaded) -> str:
         """The channel's greeting, before the first answer of a conversation."""
         greeting, messages = (
             self._ports.control.channel(running.key[0]).greeting,
@@ -376,9 +386,9 @@ class Answering:
         begins = {m.role for m in messages} == {"user"} and messages[0].seq == 1
         return f"{greeting}\n\n" if greeting and begins else ""
 
-    def _prompt(self, running: Running, loaded: Loaded) -> Prompt:
+    def _prompt(self, running: ActiveAnswer, loaded: Loaded) -> Prompt:
         terms, window = running.terms, loaded.window
-        shown = Window(window.version, terms.shown(window.messages, running.covers))
+        shown = Window(window.version, terms.visible(window.messages, running.covers))
         budget = self._ports.models.budget(terms.model)
         return build_prompt(
             terms.system_prompt, shown, upto=running.covers, budget=budget

@@ -22,7 +22,7 @@ its lease is over.
 log = structlog.get_logger()
 
 
-class Tasks:
+class BackgroundTasks:
     """Runs work to its end. Where it ended early, something may have been stored or left
     without our knowing.
     """
@@ -40,11 +40,11 @@ class Tasks:
         task.add_done_callback(self._ended, context=context)
         return task
 
-    def doubt(self) -> None:
+    def request_sweep(self) -> None:
         """The next heartbeats look for anything left over."""
         self._in_doubt = IN_DOUBT_BEATS
 
-    def in_doubt(self) -> bool:
+    def sweep_due(self) -> bool:
         """Whether this heartbeat does; asked once at each."""
         doubted, self._in_doubt = self._in_doubt > 0, max(0, self._in_doubt - 1)
         return doubted
@@ -70,7 +70,7 @@ class Tasks:
         error = None if task.cancelled() else task.exception()
         if error is None:
             return
-        self.doubt()
+        self.request_sweep()
         if isinstance(error, AgentError):
             log.warning("work ended early", reason=error.sentence)
         else:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from decimal import Decimal
 from uuid import UUID
 
-from agent.conversation.delivery import Later
+from agent.conversation.delivery import Spawn
 from agent.core.completion import Prompt, Spent, Usage
 from agent.ports import Budgets
 
 
-class Charge:
+class BudgetHold:
     """The calls made for one answer of one model, each with a reservation of its own.
 
     A reservation that is not settled counts as it is: nobody knows what its call used.
@@ -19,7 +19,7 @@ class Charge:
     def __init__(
         self,
         budgets: Budgets,
-        later: Later,
+        later: Spawn,
         *,
         channel: str,
         author: UUID,
@@ -58,6 +58,6 @@ class Charge:
             self._later(self._budgets.settle(self._reservation, usage))
             self._reservation = None
 
-    def nothing_used(self) -> None:
+    def release(self) -> None:
         """The call failed, and nothing is to be paid for it."""
         self.settle(Usage(self._model, 0, 0, Decimal(0)))

@@ -21,7 +21,7 @@ from agent.core.effects import (
 )
 from agent.core.errors import UnknownModel
 from agent.core.messages import Inbound
-from agent.ports import Desk, Models
+from agent.ports import Desk, LanguageModels
 
 HISTORY_LINES = 10
 HISTORY_MOST = 50
@@ -33,36 +33,36 @@ DefaultModel = Callable[[UUID | None], str]
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class CommandOutcome:
     """What a command will do, and what it will say once that is known."""
 
     reply: Callable[[Outcome], str]
     effect: Effect | None = None
 
 
-def say(text: str) -> Plan:
+def say(text: str) -> CommandOutcome:
     """Only says something."""
-    return Plan(lambda _: text)
+    return CommandOutcome(lambda _: text)
 
 
-async def plan(
+async def command_outcome(
     command: Command,
     argument: str,
     inbound: Inbound,
     *,
     desk: Desk,
-    models: Models,
+    models: LanguageModels,
     default_model: DefaultModel,
-) -> Plan:
+) -> CommandOutcome:
     """Reads what the command needs to know; changes nothing yet."""
     match command.name:
         case "new":
-            return Plan(
+            return CommandOutcome(
                 lambda _: "A new conversation begins. I no longer see the old one.",
                 NewConversation(),
             )
         case "stop":
-            return Plan(
+            return CommandOutcome(
                 lambda found: "Stopped." if found else "There is nothing to stop.",
                 StopAnswer(),
             )
@@ -86,14 +86,14 @@ async def _model(
     argument: str,
     inbound: Inbound,
     desk: Desk,
-    models: Models,
+    models: LanguageModels,
     default_model: DefaultModel,
-) -> Plan:
+) -> CommandOutcome:
     if argument in ("", "default"):
         standing = await desk.standing(inbound)
         default = default_model(standing.person)
         if argument:
-            return Plan(
+            return CommandOutcome(
                 lambda _: f"From now on the default is used: `{default}`.",
                 ChooseModel(None),
             )
@@ -111,12 +111,12 @@ async def _model(
     except UnknownModel as error:
         return say(error.sentence)
     scope = "you" if inbound.direct else "this conversation"
-    return Plan(
+    return CommandOutcome(
         lambda _: f"From now on `{argument}` answers {scope}.", ChooseModel(argument)
     )
 
 
-async def _history(argument: str, inbound: Inbound, desk: Desk) -> Plan:
+async def _history(argument: str, inbound: Inbound, desk: Desk) -> CommandOutcome:
     is_short = len(argument) <= len(
         str(HISTORY_MOST)
     )  # Python reads no number of thousands of digits
@@ -153,13 +153,13 @@ def _usage_line(total: UsageTotal) -> str:
     return f"{total.answers} answers, {tokens}{about}, cost {cost if total.answers else '$0'}"
 
 
-def _link(argument: str, inbound: Inbound) -> Plan:
+def _link(argument: str, inbound: Inbound) -> CommandOutcome:
     if not inbound.direct:
         return say(
             "Write `/link` to me in a direct message: others would see the code here."
         )
     if argument:
-        return Plan(
+        return CommandOutcome(
             lambda joined: (
                 "Your accounts are one now; the conversation goes on here."
                 if joined
@@ -169,7 +169,7 @@ def _link(argument: str, inbound: Inbound) -> Plan:
             AcceptLink(argument),
         )
     code = "".join(secrets.choice(_ALPHABET) for _ in range(8))
-    return Plan(
+    return CommandOutcome(
         lambda _: (
             f"On your other channel, write this to me within ten minutes: `/link {code}`"
         ),

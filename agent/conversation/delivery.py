@@ -35,13 +35,13 @@ GIVE_UP = 10
 RECORD_PAUSE = 0.5
 """Seconds until it is tried again to record how a delivery ended."""
 
-Later = Callable[[Coroutine[Any, Any, None]], object]
+Spawn = Callable[[Coroutine[Any, Any, None]], object]
 """Runs work that nobody waits for, to its end."""
 
 log = structlog.get_logger()
 
 
-class Display:
+class DraftDisplay:
     """Shows an answer as it grows: the newest text whenever the platform is ready, never
     slowing the model.
     """
@@ -102,15 +102,15 @@ class Display:
                     self._placed(placed)
 
 
-class Endings:
+class DeliveryRecorder:
     """Records how deliveries ended, for as long as that takes: who forgets that an answer
     arrived sends it again.
     """
 
-    def __init__(self, deliveries: Deliveries, later: Later) -> None:
+    def __init__(self, deliveries: Deliveries, later: Spawn) -> None:
         self._deliveries = deliveries
         self._later = later
-        self.leads: set[UUID] = (
+        self.lead_turns: set[UUID] = (
             set()
         )  # turns that lead what ended and is not recorded yet
 
@@ -118,7 +118,7 @@ class Endings:
         self, turns: Sequence[UUID], placed: Placed | None, *, failed: str | None = None
     ) -> None:
         """Closes the turns, in a moment."""
-        self.leads.add(turns[-1])
+        self.lead_turns.add(turns[-1])
         self._later(self._record(turns, placed, failed))
 
     async def _record(
@@ -131,11 +131,11 @@ class Endings:
                     return
                 await asyncio.sleep(RECORD_PAUSE)
         finally:
-            self.leads.discard(turns[-1])
+            self.lead_turns.discard(turns[-1])
 
 
 async def deliver(
-    endings: Endings,
+    endings: DeliveryRecorder,
     reply: Reply,
     turns: Sequence[UUID],
     text: str,

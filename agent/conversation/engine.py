@@ -13,18 +13,18 @@ from typing import Self
 
 import structlog
 
-from agent.conversation.admission import Rush
-from agent.conversation.background import Tasks
+from agent.conversation.admission import AdmissionControl
+from agent.conversation.background import BackgroundTasks
 from agent.conversation.intake import Intake
-from agent.conversation.policy import Steering
+from agent.conversation.policy import PolicyEvaluator
 from agent.conversation.worker import Worker
 from agent.core.errors import StoreUnavailable
 from agent.core.messages import Inbound
 from agent.ports import Options, Ports
 
-ROUTINE_BEATS = 30  # every so many heartbeats, look for anything left over
-NEAR = 900.0  # seconds to look back when an instance has just died
-FAR = 30 * 86_400.0  # … and as a routine: as long as turns are kept
+SWEEP_EVERY_BEATS = 30  # every so many heartbeats, look for anything left over
+RECENT_SECONDS = 900.0  # seconds to look back when an instance has just died
+RETENTION_SECONDS = 30 * 86_400.0  # … and as a routine: as long as turns are kept
 
 log = structlog.get_logger()
 
@@ -35,8 +35,11 @@ class Engine:
     def __init__(self, ports: Ports, options: Options) -> None:
         self._ports = ports
         self._options = options
-        steering, rush = Steering(ports.flags, ports.control, options), Rush()
-        self._tasks = Tasks()
+        steering, rush = (
+            PolicyEvaluator(ports.flags, ports.control, options),
+            AdmissionControl(),
+        )
+        self._tasks = BackgroundTasks()
         self._worker = Worker(
             ports, steering, rush, self._tasks, lease_seconds=options.lease_seconds
         )
@@ -70,7 +73,7 @@ class Engine:
         beats = 0
         while True:
             try:
-                await self._beat(routine=beats % ROUTINE_BEATS == 0)
+                await self._beat(routine=beats % SWEEP_EVERY_BEATS == 0)
                 beats += 1
             except StoreUnavailable:
                 log.warning("no heartbeat: Postgres does not answer")
@@ -82,8 +85,8 @@ class Engine:
 
     async def _beat(self, *, routine: bool) -> None:
         beat = await self._worker.beat()
-        if self._tasks.in_doubt() or routine or beat.bereaved:
-            await self._worker.sweep(FAR if routine else NEAR)
+        if self._tasks.sweep_due() or routine or beat.peer_died:
+            await self._worker.sweep(RETENTION_SECONDS if routine else RECENT_SECONDS)
         await self._ports.control.observe(beat.epoch)
 
     async def stop(self) -> None:

@@ -9,8 +9,8 @@ from itertools import repeat
 
 import structlog
 
-from agent.conversation.access import is_barred, vote_rule
-from agent.conversation.delivery import Later
+from agent.conversation.access import is_blocked, vote_rule
+from agent.conversation.delivery import Spawn
 from agent.core.errors import StoreUnavailable
 from agent.core.messages import Inbound
 from agent.ports import Ports
@@ -33,7 +33,7 @@ class Votes:
     lost with the instance.
     """
 
-    def __init__(self, ports: Ports, later: Later) -> None:
+    def __init__(self, ports: Ports, later: Spawn) -> None:
         self._ports = ports
         self._later = later
         self._newest: dict[Key, Inbound] = {}  # under way, by message and person
@@ -42,7 +42,7 @@ class Votes:
         """Returns once it is durable. Who may not talk here has no vote, and too many are
         dropped without a word.
         """
-        if is_barred(self._ports.control.channel(inbound.address.channel), inbound):
+        if is_blocked(self._ports.control.channel(inbound.address.channel), inbound):
             log.info("barred", channel=inbound.address.channel)
         elif await self._ports.limiter.judge_rules([vote_rule(inbound)]):
             log.info("limited", scope="vote")

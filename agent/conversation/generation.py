@@ -13,9 +13,9 @@ import structlog
 
 from agent import metrics
 from agent.conversation.access import model_refusal, permits
-from agent.conversation.budget_hold import Charge
-from agent.conversation.delivery import Display, Later
-from agent.conversation.policy import Terms
+from agent.conversation.budget_hold import BudgetHold
+from agent.conversation.delivery import DraftDisplay, Spawn
+from agent.conversation.policy import AnswerPolicy
 from agent.core.completion import Prompt, Spent, Usage
 from agent.core.errors import ModelError, Refused, UnknownModel
 from agent.ports import Ports
@@ -30,7 +30,7 @@ class Draft:
     channel: str
     author: UUID | None  # of the message that leads: the budget is theirs
     prompt: Prompt
-    terms: Terms
+    terms: AnswerPolicy
     opening: str = ""  # stands before the first word
     began: float = field(default_factory=time.monotonic)
     parts: list[str] = field(default_factory=list)
@@ -41,14 +41,14 @@ class Draft:
         return "".join(self.parts)
 
 
-class Writing:
+class Generation:
     """Asks models, and reads what they write into a draft."""
 
-    def __init__(self, ports: Ports, later: Later) -> None:
+    def __init__(self, ports: Ports, later: Spawn) -> None:
         self._ports = ports
         self._later = later
 
-    async def ask(self, draft: Draft, display: Display) -> None:
+    async def ask(self, draft: Draft, display: DraftDisplay) -> None:
         """The operators' fallback comes last, and only before the first word. The first
         failure is the one told.
 
@@ -68,13 +68,13 @@ class Writing:
                     raise failure from None
                 raise
 
-    async def _stream(self, model: str, draft: Draft, display: Display) -> None:
+    async def _stream(self, model: str, draft: Draft, display: DraftDisplay) -> None:
         """Raises Refused when the model, or another answer at all, is not allowed here and now."""
         settings = self._ports.control.channel(draft.channel)
         if not permits(settings, model):
             raise Refused(model_refusal(settings, model))
         assert draft.author is not None
-        charge = Charge(
+        charge = BudgetHold(
             self._ports.budgets,
             self._later,
             channel=draft.channel,
@@ -87,7 +87,7 @@ class Writing:
             await self._read(model, draft, charge, display)
         except ModelError:
             if not draft.parts:
-                charge.nothing_used()
+                charge.release()
             elif (
                 draft.usage and not draft.usage.estimated
             ):  # else nobody knows what was not said any more
@@ -97,7 +97,7 @@ class Writing:
             charge.settle(draft.usage)
 
     async def _read(
-        self, model: str, draft: Draft, charge: Charge, display: Display
+        self, model: str, draft: Draft, charge: BudgetHold, display: DraftDisplay
     ) -> None:
         async with aclosing(self._ports.models.stream(model, draft.prompt)) as pieces:
             async for piece in pieces:

@@ -16,23 +16,23 @@ from uuid_utils.compat import uuid7
 from agent import metrics
 from agent.control.rules import Audience
 from agent.conversation.access import (
-    is_barred,
-    is_stranger,
+    is_blocked,
+    is_unlisted,
     model_refusal,
     permits,
-    stranger_rule,
-    stranger_sentence,
+    unlisted_rule,
+    unlisted_sentence,
 )
-from agent.conversation.active_answer import Cut
-from agent.conversation.admission import Rush
-from agent.conversation.background import Tasks
-from agent.conversation.commands import Plan, plan, say
+from agent.conversation.active_answer import CancelReason
+from agent.conversation.admission import AdmissionControl
+from agent.conversation.background import BackgroundTasks
+from agent.conversation.commands import CommandOutcome, command_outcome, say
 from agent.conversation.feedback import Votes
-from agent.conversation.policy import Steering
+from agent.conversation.policy import PolicyEvaluator
 from agent.conversation.worker import Worker
 from agent.core.commands import Command, parse_command
 from agent.core.effects import StopAnswer
-from agent.core.errors import AgentError, PassedOver
+from agent.core.errors import AgentError, Ignored
 from agent.core.limits import Limited, LocalLimiter
 from agent.core.messages import Inbound, Message, Notice, Overlap, Window
 from agent.core.text import is_unicode
@@ -51,10 +51,10 @@ class Intake:
         self,
         ports: Ports,
         options: Options,
-        steering: Steering,
+        steering: PolicyEvaluator,
         worker: Worker,
-        rush: Rush,
-        tasks: Tasks,
+        rush: AdmissionControl,
+        tasks: BackgroundTasks,
     ) -> None:
         self._ports = ports
         self._options = options
@@ -73,7 +73,7 @@ class Intake:
                 await self._vote(inbound)
             else:
                 await self._accept(inbound)
-        except PassedOver:
+        except Ignored:
             return False
         return True
 
@@ -92,7 +92,7 @@ class Intake:
             turn=str(inbound.turn_id)
         )  # in this task and all that it begins
         try:
-            with self._rush.arriving():
+            with self._rush.ingesting():
                 await self._take(inbound)
         except AgentError:
             raise
@@ -109,7 +109,7 @@ class Intake:
 
     async def _take(self, inbound: Inbound) -> None:
         refusal, parsed = self._refusal(inbound), parse_command(inbound.text)
-        if is_barred(self._ports.control.channel(inbound.address.channel), inbound):
+        if is_blocked(self._ports.control.channel(inbound.address.channel), inbound):
             await self._bar(inbound)
         elif inbound.change != "new":
             await self._edit(inbound)
@@ -135,7 +135,7 @@ class Intake:
         turn = NewTurn(inbound, uuid7(), uuid7(), arrival.user or uuid7(), known, retry)
         accepted = await self._ports.turns.accept(turn)
         if accepted is None:
-            self._tasks.doubt()  # delivered again, or stored by a statement whose answer got lost
+            self._tasks.request_sweep()  # delivered again, or stored by a statement whose answer got lost
             metrics.duplicates.add(channel)
             log.info("duplicate")
             return
@@ -150,7 +150,7 @@ class Intake:
             )
             is Overlap.INTERRUPT
         ):
-            self._worker.cut(accepted.conversation, Cut.INTERRUPTED)
+            self._worker.cut(accepted.conversation, CancelReason.INTERRUPTED)
 
     async def _bar(self, inbound: Inbound) -> None:
         """Somebody who may not talk here. Their message is not stored. Raises PassedOver
@@ -159,11 +159,11 @@ class Intake:
         log.info("barred", channel=inbound.address.channel)
         settings = self._ports.control.channel(inbound.address.channel)
         if (
-            not is_stranger(settings, inbound)
-            or self._strangers.judge([stranger_rule(inbound)]) is not None
+            not is_unlisted(settings, inbound)
+            or self._strangers.judge([unlisted_rule(inbound)]) is not None
         ):
-            raise PassedOver
-        await self._say_once(inbound, say(Notice(stranger_sentence(inbound))))
+            raise Ignored
+        await self._say_once(inbound, say(Notice(unlisted_sentence(inbound))))
 
     async def _hold_off(self, inbound: Inbound, limited: Limited) -> None:
         """A message that came too early is not stored; its author hears so once in the
@@ -174,7 +174,7 @@ class Intake:
         log.info("limited", scope=limited.scope)
         metrics.limited.add(inbound.address.channel, limited.scope)
         if not limited.tell:
-            raise PassedOver
+            raise Ignored
         await self._say_once(inbound, say(Notice(limited.sentence)))
 
     def _refusal(self, inbound: Inbound) -> str | None:
@@ -202,7 +202,9 @@ class Intake:
             return
         conversation = await self._ports.desk.edit(inbound)
         if conversation is not None:
-            self._worker.cut(conversation, Cut.EDITED, covering=inbound.turn_id)
+            self._worker.cut(
+                conversation, CancelReason.EDITED, covering=inbound.turn_id
+            )
 
     async def _command(self, inbound: Inbound, command: Command, argument: str) -> None:
         if command.name == "retry":
@@ -223,7 +225,7 @@ class Intake:
         ):
             await self._say_once(inbound, say(model_refusal(channel, argument)))
             return
-        made = await plan(
+        made = await command_outcome(
             command,
             argument,
             inbound,
@@ -235,7 +237,7 @@ class Intake:
         if isinstance(made.effect, StopAnswer):
             self._worker.stop_writing(inbound.address.key)
 
-    async def _say_once(self, inbound: Inbound, made: Plan) -> None:
+    async def _say_once(self, inbound: Inbound, made: CommandOutcome) -> None:
         """Does and answers something that is no message. Once: a repeated delivery finds
         its turn there.
         """

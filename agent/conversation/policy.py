@@ -23,22 +23,22 @@ def audience(key: tuple[str, str, str], waiting: Sequence[Waiting]) -> Audience:
 
 
 @dataclass(frozen=True, slots=True)
-class Terms:
+class AnswerPolicy:
     """What holds for one answer."""
 
-    silence: (
+    canned_reply: (
         str | None
     )  # said instead of an answer ("": nothing); None: the model is asked
     model: str
     fallback_model: str  # asked when all others failed before the first word; "": none
     system_prompt: str
     streams: bool  # whether the answer is shown while it is being written
-    longest: int  # so many of the window's last messages the model may see
+    max_messages: int  # so many of the window's last messages the model may see
     record: Mapping[
         str, Any
     ]  # kept with the answer: `epoch`; who takes part in anything: `variants`, `person`
 
-    def shown(self, messages: Sequence[Message], upto: int) -> tuple[Message, ...]:
+    def visible(self, messages: Sequence[Message], upto: int) -> tuple[Message, ...]:
         """The messages of a window that the model may see; `upto` is the seq of the last
         one to be answered.
         """
@@ -47,10 +47,10 @@ class Terms:
             for message in messages
             if message.role != "user" or message.seq <= upto
         ]
-        return tuple(known[-self.longest :])
+        return tuple(known[-self.max_messages :])
 
 
-class Steering:
+class PolicyEvaluator:
     """Asked in the process at each turn, so that a change is obeyed from the next turn on."""
 
     def __init__(self, flags: Flags, control: Control, options: Options) -> None:
@@ -58,7 +58,7 @@ class Steering:
         self._control = control
         self._options = options
 
-    def terms(self, who: Audience, chosen: str | None) -> Terms:
+    def terms(self, who: Audience, chosen: str | None) -> AnswerPolicy:
         """All that is obeyed in one answer; `chosen` is the model of the conversation or
         the person, if they have one.
 
@@ -67,15 +67,15 @@ class Steering:
         """
         value, settings = self._flags.value, self._channel(who)
         prompt = settings.system_prompt or self._options.system_prompt
-        return Terms(
-            silence=None
+        return AnswerPolicy(
+            canned_reply=None
             if value(flags.REPLIES, who)
             else value(flags.MAINTENANCE_MESSAGE, who),
             model=chosen or self.model(who),
             fallback_model=value(flags.FALLBACK_MODEL, who),
             system_prompt=value(flags.SYSTEM_PROMPT, who, prompt),
             streams=value(flags.STREAMING, who),
-            longest=value(flags.MAX_CONVERSATION_LENGTH, who, flags.LARGEST),
+            max_messages=value(flags.MAX_CONVERSATION_LENGTH, who, flags.LARGEST),
             record=self._record(who, (flags.DEFAULT_MODEL.name,) if chosen else ()),
         )
 

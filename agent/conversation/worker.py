@@ -8,12 +8,12 @@ from uuid import UUID
 
 from structlog.contextvars import bind_contextvars
 
-from agent.conversation.active_answer import Cut, Running
-from agent.conversation.admission import Rush
+from agent.conversation.active_answer import ActiveAnswer, CancelReason
+from agent.conversation.admission import AdmissionControl
 from agent.conversation.answering import Answering
-from agent.conversation.background import Tasks
-from agent.conversation.delivery import Endings, deliver
-from agent.conversation.policy import Steering
+from agent.conversation.background import BackgroundTasks
+from agent.conversation.delivery import DeliveryRecorder, deliver
+from agent.conversation.policy import PolicyEvaluator
 from agent.core.messages import Notice, Overlap
 from agent.core.turns import Beat, Claim, Loaded, Undelivered
 from agent.ports import Ports
@@ -30,21 +30,21 @@ class Worker:
     def __init__(
         self,
         ports: Ports,
-        steering: Steering,
-        rush: Rush,
-        tasks: Tasks,
+        steering: PolicyEvaluator,
+        rush: AdmissionControl,
+        tasks: BackgroundTasks,
         *,
         lease_seconds: float,
     ) -> None:
         self._ports = ports
         self._steering = steering
-        self._endings = Endings(ports.deliveries, tasks.spawn)
+        self._endings = DeliveryRecorder(ports.deliveries, tasks.spawn)
         self._answering = Answering(
             ports, steering, self._endings, tasks.spawn, lease_seconds=lease_seconds
         )
         self._rush = rush
         self._tasks = tasks
-        self._running: set[Running] = set()
+        self._running: set[ActiveAnswer] = set()
         self._latest: dict[
             UUID, asyncio.Task[None]
         ] = {}  # the last work begun for a conversation
@@ -54,7 +54,7 @@ class Worker:
         self, claim: Claim, loaded: Loaded | None, *, recovered: bool = False
     ) -> None:
         """Answers this conversation from now on. `loaded` is what is known of it already."""
-        running = Running(claim, claim.conversation, claim.key)
+        running = ActiveAnswer(claim, claim.conversation, claim.key)
         before = self._latest.get(claim.conversation)
         self._running.add(running)
         task = self._tasks.spawn(
@@ -64,7 +64,7 @@ class Worker:
 
     async def _answer(
         self,
-        running: Running,
+        running: ActiveAnswer,
         loaded: Loaded | None,
         before: asyncio.Task[None] | None,
         *,
@@ -87,7 +87,7 @@ class Worker:
                 del self._latest[running.conversation]
 
     def cut(
-        self, conversation: UUID, why: Cut, *, covering: UUID | None = None
+        self, conversation: UUID, why: CancelReason, *, covering: UUID | None = None
     ) -> None:
         """Ends what is being written for it, or only an answer that covers this turn."""
         for running in self._running:
@@ -99,7 +99,7 @@ class Worker:
         """A person wants no more of the answer that is being written in this chat."""
         for running in self._running:
             if running.key == key and running.writer is not None:
-                running.cut_short(Cut.STOPPED)
+                running.cut_short(CancelReason.STOPPED)
 
     async def deliver(self, answer: Undelivered, *, repeat: bool = True) -> None:
         """Sends what is stored; `repeat`: another instance may have sent it before."""
@@ -137,7 +137,7 @@ class Worker:
         leads = [running.turns[-1] for running in self._running if running.turns]
         beat = await self._ports.leases.beat(
             [running.claim for running in claims.values() if running.claim],
-            [*leads, *self._delivering, *self._endings.leads],
+            [*leads, *self._delivering, *self._endings.lead_turns],
             self._ports.control.epoch,
         )
         for fence, running in claims.items():
@@ -145,32 +145,36 @@ class Worker:
                 continue  # it went on while the heartbeat was under way
             running.held_at = began if fence in beat.held else running.held_at
             if fence not in beat.held:
-                running.cut_short(Cut.LOST)
+                running.cut_short(CancelReason.LEASE_LOST)
             elif running.writer is not None:
-                self._heed(running, fence, beat)
+                self._apply_remote_changes(running, fence, beat)
         return beat
 
-    def _heed(self, running: Running, fence: UUID, beat: Beat) -> None:
+    def _apply_remote_changes(
+        self, running: ActiveAnswer, fence: UUID, beat: Beat
+    ) -> None:
         """What another instance accepted while this answer is written: a `/stop`, a
         message, an edit.
         """
         if fence in beat.stopped:
-            running.cut_short(Cut.STOPPED)
+            running.cut_short(CancelReason.STOPPED)
         elif (
             beat.held[fence] > running.covers
             and self._steering.overlap(running.audience) is Overlap.INTERRUPT
         ):
-            running.cut_short(Cut.INTERRUPTED)
+            running.cut_short(CancelReason.INTERRUPTED)
         elif beat.edited[fence] > running.seen and running.heeds_edits:
             self._tasks.spawn(self._answering.look_again(running))
 
-    async def sweep(self, look_back: float) -> None:
-        """Takes over what instances left that died in the last `look_back` seconds. Raises
+    async def sweep(self, since_seconds: float) -> None:
+        """Takes over what instances left that died in the last `since_seconds` seconds. Raises
         StoreUnavailable.
         """
-        for claim in await self._ports.leases.take_over(look_back=look_back):
+        for claim in await self._ports.leases.take_over(since_seconds=since_seconds):
             self.begin(claim, None, recovered=True)
-        for answer in await self._ports.leases.take_deliveries(look_back=look_back):
+        for answer in await self._ports.leases.take_deliveries(
+            since_seconds=since_seconds
+        ):
             self._tasks.spawn(self.deliver(answer))
 
     def held(self) -> tuple[list[Claim], list[UUID]]:

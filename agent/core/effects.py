@@ -52,7 +52,7 @@ valid code).
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class ChatContext:
     """What is true of a person in a chat, for commands."""
 
     override: str | None = None  # the conversation's model

@@ -57,7 +57,7 @@ class Refused(AgentError):
     """This message can not be taken."""
 
 
-class PassedOver(AgentError):
+class Ignored(AgentError):
     """This message is passed over in silence."""
 
 

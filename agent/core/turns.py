@@ -82,7 +82,7 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
-class Stored:
+class StoredAnswer:
     """The verdict on an answer whose claim still held."""
 
     version: int
@@ -130,7 +130,7 @@ class Beat:
         UUID, int
     ]  # the same claims: version that the conversation's last edit made, 0 if none
     stopped: frozenset[UUID]  # fences of answers that a person asked to stop
-    bereaved: bool  # another instance stopped beating: look for what it left
+    peer_died: bool  # another instance stopped beating: look for what it left
     epoch: int  # of flags and channel settings, from Postgres
 
 

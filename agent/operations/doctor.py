@@ -15,7 +15,7 @@ from agent.core.errors import AgentError, ConfigurationError, ModelError
 from agent.llm.router import open_models
 from agent.operations.connect import reach_postgres
 from agent.operations.credentials import with_stored_credentials
-from agent.operations.status import check_redis, failed
+from agent.operations.status import check_redis, failure_sentence
 from agent.ports import Channel, Diagnosable
 from agent.settings import OFFLINE, Settings
 from storage import migrate
@@ -55,7 +55,7 @@ async def _try_postgres(settings: Settings) -> Sequence[Finding]:
         problem = "This user may not write the agent's tables or make new ones."
         return [Finding("postgres", problem, "Grant it both, or correct DATABASE_URL.")]
     except (*GONE, asyncpg.PostgresError) as error:
-        return [Finding("postgres", failed("Postgres", error), _PAGE)]
+        return [Finding("postgres", failure_sentence("Postgres", error), _PAGE)]
     return []
 
 

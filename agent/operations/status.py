@@ -38,7 +38,7 @@ class Check:
     facts: Mapping[str, object] = field(default_factory=dict)
 
 
-async def examine(settings: Settings) -> list[Check]:
+async def check_health(settings: Settings) -> list[Check]:
     """Looks at every part; changes nothing."""
     postgres = await _postgres(settings)
     stored = all(
@@ -95,7 +95,10 @@ async def _postgres(settings: Settings) -> list[Check]:
         return [Check("postgres", "not well", error.sentence), stale]
     except (*GONE, asyncpg.PostgresError, SQLAlchemyError) as error:
         stale = Check("flags", *await flags_without_postgres(settings))
-        return [Check("postgres", "not well", failed("Postgres", error)), stale]
+        return [
+            Check("postgres", "not well", failure_sentence("Postgres", error)),
+            stale,
+        ]
 
 
 async def _server(postgres: Postgres, revision: str | None) -> Check:
@@ -201,6 +204,6 @@ async def _channels(settings: Settings, *, stored: bool) -> Check:
     return Check("channels", "ok", ", ".join(names), {"configured": names})
 
 
-def failed(part: str, error: Exception) -> str:
+def failure_sentence(part: str, error: Exception) -> str:
     """A sentence for an error of a driver, which may hold what must not be shown."""
     return f"{part} failed with {type(error).__name__}. Look into its log."

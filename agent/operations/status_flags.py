@@ -10,7 +10,7 @@ from sqlalchemy import text
 from agent.core.errors import AgentError
 from agent.settings import Settings
 from storage.control import disk_copy, redis_copy
-from storage.control.state import Stored
+from storage.control.state import ControlSnapshot
 from storage.embedded.servers import embedded
 from storage.postgres import LEASE_SECONDS, Database
 from storage.redis import open_redis
@@ -73,7 +73,7 @@ async def flags_without_postgres(settings: Settings) -> Told:
     )
 
 
-async def _in_redis(settings: Settings) -> Stored | None:
+async def _in_redis(settings: Settings) -> ControlSnapshot | None:
     try:
         if settings.redis_url:
             return await _read(settings.redis_url.get_secret_value())
@@ -83,6 +83,6 @@ async def _in_redis(settings: Settings) -> Stored | None:
         return None
 
 
-async def _read(url: str) -> Stored | None:
+async def _read(url: str) -> ControlSnapshot | None:
     async with open_redis(url) as pipe:
         return await redis_copy.read(pipe, at_least=0, lineage=None)

@@ -101,7 +101,7 @@ class Figures:
     )
 
 
-class Verdict(Enum):
+class ReportVerdict(Enum):
     """What a sequential interval allows to say of a variant."""
 
     BETTER = "better"
@@ -123,7 +123,7 @@ class Comparison:
     fixed: Interval | None  # holds for one look only
     sequential: Interval | None  # holds however often somebody looks
     relative: Interval | None  # sequential, of variant ÷ control − 1
-    verdict: Verdict | None  # None: the split is wrong, nothing may be concluded
+    verdict: ReportVerdict | None  # None: the split is wrong, nothing may be concluded
     lacking: (
         int | None
     )  # people, in each of both groups, until a verdict; None: nobody can tell
@@ -222,7 +222,7 @@ def _compare(
         share = variant.weight / (control.weight + variant.weight)
         lacking = (
             people_lacking(first, second, detect, share, alpha)
-            if verdict is Verdict.NOT_YET
+            if verdict is ReportVerdict.NOT_YET
             else 0
         )
     return Comparison(
@@ -252,22 +252,22 @@ def sequential(
 
 def judge(
     control: Sample, variant: Sample, metric: Metric, detect: float, alpha: float
-) -> Verdict:
+) -> ReportVerdict:
     """What may be said, from the sequential interval alone; `detect`: the least relative
     difference worth knowing.
     """
     absolute, relative = sequential(control, variant, alpha)
     if absolute is None or min(control.count, variant.count) < FEWEST:
-        return Verdict.NOT_YET
+        return ReportVerdict.NOT_YET
     if absolute.low > 0 or absolute.high < 0:
         return (
-            Verdict.BETTER
+            ReportVerdict.BETTER
             if (absolute.low > 0) == metric.more_is_better
-            else Verdict.WORSE
+            else ReportVerdict.WORSE
         )
     if relative is not None and -detect < relative.low and relative.high < detect:
-        return Verdict.NO_DIFFERENCE
-    return Verdict.NOT_YET
+        return ReportVerdict.NO_DIFFERENCE
+    return ReportVerdict.NOT_YET
 
 
 def people_lacking(

@@ -11,7 +11,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from agent.web import health, metrics, webhooks
-from agent.web.state import State
+from agent.web.state import InstanceState
 
 HEADERS = {
     "cache-control": "no-store",
@@ -28,7 +28,7 @@ _SENTENCES = {
 }
 
 
-def web_app(state: State) -> ASGIApp:
+def web_app(state: InstanceState) -> ASGIApp:
     """Health, metrics and webhooks of one instance. Errors are JSON: `{"error": "<one
     sentence>"}`.
     """

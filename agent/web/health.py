@@ -12,8 +12,8 @@ from fastapi.responses import JSONResponse
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
-from agent.app import Stores
-from agent.web.state import State
+from agent.app import OpenStores
+from agent.web.state import InstanceState
 from storage.postgres import GONE
 
 PROBE_SECONDS = 2.0
@@ -21,7 +21,7 @@ FRESH_SECONDS = 1.0
 """So long a result is shown again: who asks often does not make the stores busy."""
 
 
-class Part(TypedDict, total=False):
+class HealthPart(TypedDict, total=False):
     """How one part is: `ok`, `degraded` (the agent works without it) or `down`, then with a
     `problem`.
     """
@@ -34,10 +34,12 @@ class Readiness(TypedDict):
     """The body of `/health/ready`; `status` is ready, starting, stopping or not ready."""
 
     status: str
-    parts: Mapping[str, Part]
+    parts: Mapping[str, HealthPart]
 
 
-def router(state: State, *, clock: Callable[[], float] = time.monotonic) -> APIRouter:
+def router(
+    state: InstanceState, *, clock: Callable[[], float] = time.monotonic
+) -> APIRouter:
     """The routes. Live means that this process answers; ready, that all that is configured
     works.
     """
@@ -62,10 +64,11 @@ def router(state: State, *, clock: Callable[[], float] = time.monotonic) -> APIR
 
 
 async def readiness(
-    state: State, stores: Callable[[Stores], Awaitable[Mapping[str, Part]]]
+    state: InstanceState,
+    stores: Callable[[OpenStores], Awaitable[Mapping[str, HealthPart]]],
 ) -> Readiness:
     """Says which part is not ready. Without Redis it is slower and still ready."""
-    parts: dict[str, Part] = {}
+    parts: dict[str, HealthPart] = {}
     if state.app is not None and state.phase == "running":
         parts |= await stores(state.app.stores)
     for service in state.services:
@@ -85,10 +88,10 @@ class _Probe:
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._lock = asyncio.Lock()
-        self._found: Mapping[str, Part] = {}
+        self._found: Mapping[str, HealthPart] = {}
         self._fresh_until = float("-inf")
 
-    async def __call__(self, stores: Stores) -> Mapping[str, Part]:
+    async def __call__(self, stores: OpenStores) -> Mapping[str, HealthPart]:
         async with self._lock:
             if self._clock() >= self._fresh_until:
                 postgres, redis = await asyncio.gather(
@@ -99,7 +102,7 @@ class _Probe:
         return self._found
 
 
-async def _postgres(stores: Stores) -> Part:
+async def _postgres(stores: OpenStores) -> HealthPart:
     try:
         async with (
             asyncio.timeout(PROBE_SECONDS),
@@ -114,7 +117,7 @@ async def _postgres(stores: Stores) -> Part:
     return {"state": "ok"}
 
 
-async def _redis(stores: Stores) -> Part:
+async def _redis(stores: OpenStores) -> HealthPart:
     if await stores.pipe.send(("PING",)) is None:
         return {
             "state": "degraded",

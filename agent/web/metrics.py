@@ -17,10 +17,10 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
 from agent import metrics
-from agent.web.state import State
+from agent.web.state import InstanceState
 
 
-def router(state: State) -> APIRouter:
+def router(state: InstanceState) -> APIRouter:
     """The one route; text or OpenMetrics, as asked for."""
     registry = CollectorRegistry()
     registry.register(_Counted())
@@ -46,7 +46,7 @@ class _Counted(Collector):
 class _Now(Collector):
     """How the instance is at this moment."""
 
-    def __init__(self, state: State) -> None:
+    def __init__(self, state: InstanceState) -> None:
         self._state = state
 
     def collect(self) -> Iterable[Metric]:
@@ -63,7 +63,7 @@ class _Now(Collector):
         return ()
 
 
-def _stores(state: State) -> Iterator[Metric]:
+def _stores(state: InstanceState) -> Iterator[Metric]:
     assert state.app is not None
     stores = state.app.stores
     pool = stores.database.engine.pool

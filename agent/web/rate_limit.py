@@ -7,7 +7,7 @@ import math
 from fastapi import HTTPException, Request
 
 from agent.core.limits import Limit, Rule, waiting
-from agent.web.state import State
+from agent.web.state import InstanceState
 
 PER_ADDRESS = Limit(6_000, 60)
 """A platform delivers for many chats from few addresses; a hundred a second is more than
@@ -15,7 +15,7 @@ one bot is sent.
 """
 
 
-async def not_too_often(state: State, request: Request) -> None:
+async def rate_limit(state: InstanceState, request: Request) -> None:
     """Counts a call. Raises HTTPException 429 with `Retry-After` when there were too many:
     platforms come again.
     """

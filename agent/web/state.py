@@ -39,7 +39,7 @@ class Service:
 
 
 @dataclass(slots=True, eq=False)
-class State:
+class InstanceState:
     """An instance: `starting` until its stores are open, `stopping` from the end of the
     intake on.
     """

@@ -10,8 +10,8 @@ from fastapi.responses import JSONResponse
 from starlette.requests import ClientDisconnect
 
 from agent.core.channel import WebhookReply
-from agent.web.rate_limit import not_too_often
-from agent.web.state import State
+from agent.web.rate_limit import rate_limit
+from agent.web.state import InstanceState
 
 MOST_BYTES = 1_000_000
 """The largest body read. Telegram's updates and Slack's events stay far below."""
@@ -35,14 +35,14 @@ _SENTENCES = {
 }
 
 
-def router(state: State) -> APIRouter:
+def router(state: InstanceState) -> APIRouter:
     """The one route."""
     routes = APIRouter()
 
     @routes.post("/webhooks/{name}")
     async def deliver(name: str, request: Request) -> Response:
         webhook = _webhook(state, name)
-        await not_too_often(state, request)
+        await rate_limit(state, request)
         try:
             async with asyncio.timeout(SECONDS):
                 reply = await webhook(dict(request.headers), await _body(request))
@@ -57,7 +57,7 @@ def router(state: State) -> APIRouter:
     return routes
 
 
-def _webhook(state: State, name: str) -> Deliver:
+def _webhook(state: InstanceState, name: str) -> Deliver:
     for service in state.services:
         deliver: Deliver | None = getattr(service.channel, "webhook", None)
         if service.channel.name == name and deliver is not None:

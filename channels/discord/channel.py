@@ -15,8 +15,8 @@ from agent.core.channel import Finding, WebhookReply
 from agent.core.messages import Address, Placed
 from agent.ports import Accept, LastAccepted
 from channels.discord.commands import keep_registered
-from channels.discord.doctor import examine
-from channels.discord.events import Intake, backoff
+from channels.discord.doctor import diagnose
+from channels.discord.events import DiscordEvents, backoff
 from channels.discord.gateway import Gateway, hold_session
 from channels.discord.reply import DiscordReply
 from channels.discord.rest import API_URL, Rest
@@ -102,7 +102,7 @@ class Discord:
                     break
 
     async def _session(self, accept: Accept) -> None:
-        intake = Intake(
+        intake = DiscordEvents(
             accept=accept,
             rest=self._rest,
             last_accepted=self._last_accepted,
@@ -169,7 +169,7 @@ class Discord:
         """Asks Discord about the token, the intents, the commands' address, servers and
         permissions.
         """
-        return await examine(
+        return await diagnose(
             self._rest,
             endpoint=self._endpoint,
             public_key=self._public_key,

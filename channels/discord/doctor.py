@@ -23,7 +23,7 @@ CHATS = 20  # of those lately seen, looked at one by one
 _SETTINGS = "Server Settings > Roles"
 
 
-async def examine(
+async def diagnose(
     rest: Rest,
     *,
     endpoint: str | None,

@@ -25,7 +25,7 @@ from channels.discord.interaction import (
     switched_off,
 )
 from channels.discord.message import read_message, read_reaction
-from channels.discord.ordering import Lanes
+from channels.discord.ordering import ChatQueues
 from channels.discord.rest import Rest
 from channels.discord.sdk import discord
 from channels.pacing import RateLimited
@@ -38,7 +38,7 @@ COMMAND_DEADLINE = 2.5  # seconds; Discord waits 3 for a first response
 log = structlog.get_logger()
 
 
-class Intake:
+class DiscordEvents:
     """Listens to a gateway. While the store is away messages wait in their chat's lane, and
     are asked for again at the next start."""
 
@@ -58,7 +58,7 @@ class Intake:
         self._slash_commands = slash_commands
         self._clock = clock
         self._sleep = sleep
-        self._lanes = Lanes(self._catch_up_from_memory)
+        self._lanes = ChatQueues(self._catch_up_from_memory)
         self._recent: OrderedDict[tuple[str, str], Inbound] = OrderedDict()
         self._newest: OrderedDict[str, str] = (
             OrderedDict()

@@ -13,7 +13,7 @@ Job = Callable[[], Awaitable[None]]
 log = structlog.get_logger()
 
 
-class Lanes:
+class ChatQueues:
     """A lane for each chat that has something to do. A job that fails breaks only itself.
 
     A lane holds at most `depth` jobs. When more come, they and all that follow are not

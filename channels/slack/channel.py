@@ -21,10 +21,10 @@ from agent.ports import Accept, LastAccepted, Reply
 from channels.pacing import Governor, RateLimited
 from channels.slack.api import ApiError, Recent, SlackApi
 from channels.slack.catch_up import CatchUp, catch_up, until_stored
-from channels.slack.directory import Identity, People, Threads
-from channels.slack.doctor import Connection, findings, sign
-from channels.slack.events import Intake
-from channels.slack.reply import SlackReply, Whisper
+from channels.slack.directory import Directory, Identity, Threads
+from channels.slack.doctor import Connection, diagnose, sign
+from channels.slack.events import SlackEvents
+from channels.slack.reply import EphemeralReply, SlackReply
 from channels.slack.setup import ESSENTIAL, PROMPTS, lacks_scopes, missing_scopes
 from channels.slack.socket_mode import SocketMode, raise_if_final
 from channels.slack.writer import Abilities, Writer
@@ -80,7 +80,7 @@ class Slack:
         self._clock = clock
         self._sleep = sleep
         self._abilities = Abilities()
-        self._intake: Intake | None = None
+        self._intake: SlackEvents | None = None
         self._left = asyncio.Event()  # set while it is known where each chat was left
         self._tasks: set[asyncio.Task[None]] = set()
         self._untitled: Recent[bool] = Recent(_REMEMBERED, clock)
@@ -118,7 +118,7 @@ class Slack:
         """An answer for this address; what `placed` names is edited."""
         writer = Writer(self._api, address, turn, self._abilities, self._clock)
         if address.extra.get("command") and not address.chat.startswith("D"):
-            return Whisper(
+            return EphemeralReply(
                 api=self._api,
                 governor=self._governor,
                 address=address,
@@ -159,7 +159,7 @@ class Slack:
     async def diagnose(self) -> list[Finding]:
         """Signs in, tries the transport, and looks whether messages arrive."""
         async with self._api.session():
-            return await findings(self._link)
+            return await diagnose(self._link)
 
     # --- signing in -----------------------------------------------------------
 
@@ -184,17 +184,17 @@ class Slack:
                     team=str(me.get("team_id") or ""),
                 )
 
-    def _intake_of(self, me: Identity, accept: Accept) -> Intake:
+    def _intake_of(self, me: Identity, accept: Accept) -> SlackEvents:
         async def taken(inbound: Inbound) -> bool:
             await self._looked_back()
             heeded = await accept(inbound)
             self._title(inbound)
             return heeded
 
-        return Intake(
+        return SlackEvents(
             me=me,
             accept=taken,
-            people=People(self._api, self._clock),
+            people=Directory(self._api, self._clock),
             threads=Threads(self._api, self._clock),
             slash_commands=self._slash_commands,
             opened=self._opened,
@@ -203,7 +203,7 @@ class Slack:
 
     # --- listening ------------------------------------------------------------
 
-    async def _listen(self, intake: Intake, catching: CatchUp) -> None:
+    async def _listen(self, intake: SlackEvents, catching: CatchUp) -> None:
         if self._link.by_http:
             catching.start()
             await asyncio.Event().wait()
@@ -227,7 +227,7 @@ class Slack:
             self._link.app, handle, connected=catching.start, sleep=self._sleep
         ).run()
 
-    async def _catch_up(self, intake: Intake) -> None:
+    async def _catch_up(self, intake: SlackEvents) -> None:
         if self._link.last_accepted is None:
             return
         self._left.clear()

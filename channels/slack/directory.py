@@ -41,7 +41,7 @@ class Person:
     bot: bool = False
 
 
-class People:
+class Directory:
     """Display names, and who is none of the people."""
 
     def __init__(self, api: SlackApi, clock: Callable[[], float]) -> None:

@@ -41,7 +41,7 @@ class Connection:
         return bool(self.public_url and self.signing_secret)
 
 
-async def findings(link: Connection) -> list[Finding]:
+async def diagnose(link: Connection) -> list[Finding]:
     """Everything that is wrong, most likely cause first; [] when all is well."""
     return [finding async for finding in _findings(link)]
 

@@ -27,7 +27,7 @@ from agent.core.messages import Address, Inbound
 from agent.ports import Accept
 from channels.reactions import thumb_of_name
 from channels.slack.api import Recent
-from channels.slack.directory import Identity, People, Threads
+from channels.slack.directory import Directory, Identity, Threads
 from channels.slack.text import attachments, mentioned, readable, without_mention
 
 SPOKEN = (None, "file_share", "me_message", "thread_broadcast")
@@ -45,7 +45,7 @@ _bolt_log.setLevel(logging.CRITICAL)  # Bolt logs payloads: message texts
 _bolt_log.propagate = False
 
 
-class Intake:
+class SlackEvents:
     """Takes Slack's payloads in."""
 
     def __init__(
@@ -53,7 +53,7 @@ class Intake:
         *,
         me: Identity,
         accept: Accept,
-        people: People,
+        people: Directory,
         threads: Threads,
         slash_commands: Callable[[], bool],
         opened: Callable[[Mapping[str, Any]], None],

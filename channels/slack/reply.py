@@ -183,7 +183,7 @@ class SlackReply:
         return Placed(tuple(part.ts for part in self._parts), extra)
 
 
-class Whisper:
+class EphemeralReply:
     """The answer to a slash command in a channel, which only the person who gave it sees.
 
     It goes to the command's own address while this process knows it, which works even where

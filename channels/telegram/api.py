@@ -49,7 +49,7 @@ UPDATES = (
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
+class ChatTarget:
     """Where messages go: a chat, a topic in it, and the message they answer to ("" each: none)."""
 
     chat: str
@@ -66,7 +66,7 @@ class Target:
         """The topic as the Bot API wants it."""
         return int(self.thread) if self.thread else None
 
-    def elsewhere(self, chat: str) -> Target:
+    def elsewhere(self, chat: str) -> ChatTarget:
         """The same place after the group's id changed."""
         return replace(self, chat=chat, answered="")
 
@@ -146,7 +146,7 @@ class BotApi:
                     )
                 )
 
-    async def send(self, to: Target, piece: Piece) -> str:
+    async def send(self, to: ChatTarget, piece: Piece) -> str:
         """Sends a message and returns its id. Text whose entities are refused goes without them."""
         # A private chat needs no quote: there every message is meant for the bot.
         quote = (
@@ -167,7 +167,7 @@ class BotApi:
         )
         return str(sent.message_id)
 
-    async def edit(self, to: Target, message: str, piece: Piece) -> bool:
+    async def edit(self, to: ChatTarget, message: str, piece: Piece) -> bool:
         """Makes a message read `piece`."""
         try:
             await self._formatted(
@@ -185,7 +185,7 @@ class BotApi:
                 raise
         return True
 
-    async def draft(self, to: Target, draft: int, piece: Piece) -> bool:
+    async def draft(self, to: ChatTarget, draft: int, piece: Piece) -> bool:
         """Shows a preview of about 30 s in a private chat. `draft` is not 0 and names it."""
         return await self._formatted(
             piece,
@@ -210,7 +210,7 @@ class BotApi:
                 raise
         return await self._call(lambda bot: send(bot, piece.text, None))
 
-    async def delete(self, to: Target, message: str) -> bool:
+    async def delete(self, to: ChatTarget, message: str) -> bool:
         """Removes one of the bot's messages; one that is gone already is no fault."""
         try:
             return await self._call(
@@ -219,7 +219,7 @@ class BotApi:
         except (Declined, UnknownMethodError):
             return False
 
-    async def typing(self, to: Target) -> bool:
+    async def typing(self, to: ChatTarget) -> bool:
         """Shows for 5 s that an answer is being written."""
         return await self._call(
             lambda bot: bot.send_chat_action(

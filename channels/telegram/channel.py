@@ -29,8 +29,8 @@ from agent.core.errors import ConfigurationError, DeliveryError, StoreUnavailabl
 from agent.core.messages import Address, Inbound, Placed
 from agent.ports import Accept, LastAccepted
 from channels.pacing import Governor, Rate, RateLimited
-from channels.telegram.api import BotApi, Target
-from channels.telegram.doctor import examine
+from channels.telegram.api import BotApi, ChatTarget
+from channels.telegram.doctor import diagnose
 from channels.telegram.errors import Declined
 from channels.telegram.reply import Streaming, TelegramReply
 from channels.telegram.updates import NAME, read
@@ -131,14 +131,14 @@ class Telegram:
         """Telegram knows no idempotency key: what may stand there already is edited, or
         else labelled.
         """
-        to = Target(address.chat, address.thread, address.message)
+        to = ChatTarget(address.chat, address.thread, address.message)
         return TelegramReply(
             self._api, self._governor, self._streaming, to, placed, turn, repeat=repeat
         )
 
     async def diagnose(self) -> list[Finding]:
         """Why nobody is answered: token, network, webhook, groups."""
-        return await examine(self._api, self._url, self._last_accepted)
+        return await diagnose(self._api, self._url, self._last_accepted)
 
     async def webhook(self, headers: Mapping[str, str], body: bytes) -> WebhookReply:
         """One update. 401: not from Telegram; 400: no JSON; 503: not stored, Telegram sends

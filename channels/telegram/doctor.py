@@ -30,7 +30,7 @@ REACTIONS_REMEDY = (
 _PART = "telegram"
 
 
-async def examine(
+async def diagnose(
     api: BotApi, url: str, last_accepted: LastAccepted | None
 ) -> list[Finding]:
     """Everything that is wrong. `url` is where Telegram should deliver to, "" when the

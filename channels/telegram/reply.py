@@ -17,7 +17,7 @@ from uuid import UUID
 from agent.core.errors import DeliveryError
 from agent.core.messages import Placed
 from channels.pacing import Governor
-from channels.telegram.api import BotApi, Target
+from channels.telegram.api import BotApi, ChatTarget
 from channels.telegram.errors import (
     Declined,
     MovedError,
@@ -64,22 +64,22 @@ class Streaming:
         self._clock = clock
         self._shown: dict[str, float] = {}
 
-    def way(self, to: Target) -> Way:
+    def way(self, to: ChatTarget) -> Way:
         """How to stream there."""
         return self._ways[to.direct]
 
-    def refused(self, to: Target, way: Way) -> None:
+    def refused(self, to: ChatTarget, way: Way) -> None:
         """Uses the next best way in all chats of this kind from now on."""
         self._ways[to.direct] = min(self._ways[to.direct], Way(way - 1))
 
-    def due(self, to: Target) -> bool:
+    def due(self, to: ChatTarget) -> bool:
         """Whether a new state may be shown in this chat now."""
         return (
             self._clock() - self._shown.get(to.chat, -math.inf)
             >= self._intervals[to.direct]
         )
 
-    def shown(self, to: Target) -> None:
+    def shown(self, to: ChatTarget) -> None:
         """A new state was shown."""
         if len(self._shown) >= _REMEMBERED:
             oldest = self._clock() - max(self._intervals.values())
@@ -99,7 +99,7 @@ class TelegramReply:
         api: BotApi,
         governor: Governor,
         streaming: Streaming,
-        to: Target,
+        to: ChatTarget,
         placed: Placed | None,
         turn: UUID,
         *,
@@ -237,7 +237,11 @@ class TelegramReply:
         self._streaming.refused(self._to, way)
 
     async def _through(
-        self, route: str, send: Callable[[Target], Awaitable[T]], *, final: bool = False
+        self,
+        route: str,
+        send: Callable[[ChatTarget], Awaitable[T]],
+        *,
+        final: bool = False,
     ) -> T | None:
         """The governor's verdict on a call; None: a draft that was dropped."""
         through = self._governor.final if final else self._governor.draft

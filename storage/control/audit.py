@@ -21,7 +21,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from agent.core.errors import Rejected
 from agent.core.text import is_text
 from storage.postgres import Database
-from storage.transaction import reached
+from storage.transaction import transaction
 
 GENESIS = bytes(32)
 PAGE = 5_000
@@ -105,7 +105,7 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class ChainVerdict:
     """What `verify` found. `troubles` are sentences; `head` is the last hash, to be noted
     elsewhere.
     """
@@ -191,16 +191,16 @@ async def list_entries(
     most: int = 50,
 ) -> list[Entry]:
     """The log, newest first. Raises StoreUnavailable."""
-    async with reached(database) as connection:
+    async with transaction(database) as connection:
         return await entries(connection, subject=subject, actor=actor, most=most)
 
 
-async def verify(database: Database, noted: str | None = None) -> Verdict:
+async def verify(database: Database, noted: str | None = None) -> ChainVerdict:
     """Computes the whole chain again. `noted` is a head seen earlier, which must still be in it.
 
     Raises StoreUnavailable.
     """
-    async with reached(database) as connection:
+    async with transaction(database) as connection:
         last, head, newest = (await connection.execute(_HEAD)).one()
         check = _Check()
         if newest is not None and newest > last:
@@ -242,7 +242,7 @@ class _Check:
         self._seen.add(stored.hex())
         self.count += 1
 
-    def verdict(self, last: int, head: bytes, noted: str | None) -> Verdict:
+    def verdict(self, last: int, head: bytes, noted: str | None) -> ChainVerdict:
         if self._expected - 1 < last:
             self.troubles.append(
                 f"After row {self._expected - 1}, {last - self._expected + 1} rows are missing."
@@ -253,4 +253,4 @@ class _Check:
             self.troubles.append(
                 "The noted hash is not in the chain: the log was written anew since."
             )
-        return Verdict(self.count, head.hex(), tuple(self.troubles))
+        return ChainVerdict(self.count, head.hex(), tuple(self.troubles))

@@ -23,7 +23,7 @@ from storage.control.audit import Author, Itself
 from storage.control.redis_copy import announce
 from storage.postgres import Database
 from storage.redis import RedisPipe
-from storage.transaction import reached
+from storage.transaction import transaction
 
 OPERATORS = text("SELECT name FROM operators")
 _VERSION = text("SELECT coalesce(max(id), 0) FROM audit_log WHERE subject = :subject")
@@ -75,7 +75,7 @@ async def changing(
     away, or after the commit Postgres, is no error: instances see the new epoch with their
     next heartbeat.
     """
-    async with reached(database) as connection:
+    async with transaction(database) as connection:
         change = await begun(connection, author)
         await admit(
             connection, author

@@ -27,10 +27,10 @@ from storage.control.channel_settings import (
     read_form,
 )
 from storage.control.credentials import Secrets
-from storage.control.targets import Target, audience_of
+from storage.control.targets import RuleTarget, audience_of
 from storage.postgres import Database
 from storage.redis import RedisPipe
-from storage.transaction import reached
+from storage.transaction import transaction
 
 CREDENTIALS: Mapping[str, tuple[str, ...]] = {
     "discord": ("token", "public_key"),
@@ -65,7 +65,7 @@ class ChannelView:
     version: int  # of its last change; 0: never changed
 
 
-class ChannelDesk:
+class ChannelAdmin:
     """The operator's side of channels. `check_model` raises UnknownModel for what can not
     be asked.
     """
@@ -79,13 +79,13 @@ class ChannelDesk:
 
     async def list(self) -> list[ChannelView]:
         """All channels by name, set or not."""
-        async with reached(self._database) as connection:
+        async with transaction(self._database) as connection:
             names = {*CHANNELS, *(row[0] for row in await connection.execute(_ROWS))}
             return [await _view(connection, name) for name in sorted(names)]
 
     async def get(self, name: str) -> ChannelView:
         """One channel. Raises Rejected when there is none of this name."""
-        async with reached(self._database) as connection:
+        async with transaction(self._database) as connection:
             return await _known(connection, name)
 
     async def set(
@@ -186,7 +186,7 @@ async def stored_credentials(
     A channel is passed over if all its settings are `given`.
     """
     found: dict[str, str] = {}
-    async with reached(database) as connection:
+    async with transaction(database) as connection:
         for name, credentials in CREDENTIALS.items():
             if not {f"{name}_{key}" for key in credentials} <= set(given):
                 values = await _credentials(connection, name, secrets)
@@ -201,7 +201,7 @@ def told(form: ChannelForm) -> dict[str, Any]:
 
 
 async def _known(connection: AsyncConnection, name: str) -> ChannelView:
-    await audience_of(connection, Target(channel=name))
+    await audience_of(connection, RuleTarget(channel=name))
     return await _view(connection, name)
 
 

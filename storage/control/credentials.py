@@ -20,8 +20,8 @@ from agent.core.errors import ConfigurationError
 from storage.control import audit
 from storage.control.audit import Author
 from storage.control.changes import admit
-from storage.postgres import Database, Line
-from storage.transaction import reached
+from storage.postgres import Database, PinnedConnection
+from storage.transaction import transaction
 
 AT_ONCE = 500  # rows: a tenth of a second of work, and no lock is held during it
 
@@ -124,7 +124,7 @@ async def rotate(
     anything, StoreUnavailable.
     """
     secrets.check()
-    async with reached(database) as connection:
+    async with transaction(database) as connection:
         await admit(connection, author)
     line = database.line(planner={})
     renewed, missed = 0, True
@@ -140,7 +140,7 @@ async def rotate(
         sorted(found.removeprefix(_LOST) for found in seen if found.startswith(_LOST))
     )
     rotation = Rotation(renewed, len(seen) - len(lost), lost)
-    async with reached(database) as connection:
+    async with transaction(database) as connection:
         after = msgspec.json.encode(rotation).decode()
         await audit.record(
             connection,
@@ -157,7 +157,9 @@ async def rotate(
 _LOST = "lost "
 
 
-async def _pages(line: Line, at_once: int) -> AsyncGenerator[list[asyncpg.Record]]:
+async def _pages(
+    line: PinnedConnection, at_once: int
+) -> AsyncGenerator[list[asyncpg.Record]]:
     after = UUID(int=0)
     while page := await line.fetch(_PAGE, after, at_once):
         yield page
@@ -165,7 +167,7 @@ async def _pages(line: Line, at_once: int) -> AsyncGenerator[list[asyncpg.Record
 
 
 async def _renew(
-    line: Line, secrets: Secrets, page: Sequence[asyncpg.Record]
+    line: PinnedConnection, secrets: Secrets, page: Sequence[asyncpg.Record]
 ) -> list[str]:
     """For each row what became of it: `kept`, `renewed`, `missed` (somebody else wrote it),
     `lost <channel>`.

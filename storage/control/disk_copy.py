@@ -12,13 +12,13 @@ from pathlib import Path
 
 import msgspec
 
-from storage.control.state import Stored
+from storage.control.state import ControlSnapshot
 
 FILE = "flags.json"
 """In AGENT_HOME. Its first line is the SHA-256 of the rest; the rest is JSON."""
 
 
-def save(path: Path, truth: Stored) -> None:
+def save(path: Path, truth: ControlSnapshot) -> None:
     """Replaces the file as a whole; only its owner can read it. Raises OSError."""
     body = msgspec.json.encode(truth)
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -33,12 +33,12 @@ def save(path: Path, truth: Stored) -> None:
         raise
 
 
-def load(path: Path) -> Stored | None:
+def load(path: Path) -> ControlSnapshot | None:
     """What was saved; None when there is nothing, or it is not whole."""
     try:
         checksum, _, body = path.read_bytes().partition(b"\n")
         if checksum.decode("ascii") != sha256(body).hexdigest():
             return None
-        return msgspec.json.decode(body, type=Stored)
+        return msgspec.json.decode(body, type=ControlSnapshot)
     except (OSError, UnicodeDecodeError, msgspec.MsgspecError):
         return None

@@ -18,7 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from agent.control.experiments import Experiment, Stage, check, definition_of
 from agent.control.flags import DECLARED
 from agent.core.errors import Rejected
-from agent.ports import Models
+from agent.ports import LanguageModels
 from storage.control.audit import Author
 from storage.control.changes import (
     Change,
@@ -30,10 +30,10 @@ from storage.control.changes import (
 )
 from storage.control.experiment_rows import ExperimentRow, read_experiments
 from storage.control.flags import checked_value, flag_of
-from storage.control.targets import Target, audience_of
+from storage.control.targets import RuleTarget, audience_of
 from storage.postgres import Database
 from storage.redis import RedisPipe
-from storage.transaction import reached
+from storage.transaction import transaction
 
 _NAMED = text("SELECT true FROM experiments WHERE name = :name")
 _INSERT = text(
@@ -76,10 +76,12 @@ class ExperimentView:
         )
 
 
-class ExperimentDesk:
+class ExperimentAdmin:
     """The operator's side of experiments."""
 
-    def __init__(self, database: Database, pipe: RedisPipe, models: Models) -> None:
+    def __init__(
+        self, database: Database, pipe: RedisPipe, models: LanguageModels
+    ) -> None:
         self._database = database
         self._pipe = pipe
         self._models = models
@@ -88,12 +90,12 @@ class ExperimentDesk:
 
     async def all(self) -> list[ExperimentView]:
         """All experiments by name."""
-        async with reached(self._database) as connection:
+        async with transaction(self._database) as connection:
             return await _views(connection)
 
     async def get(self, name: str) -> ExperimentView:
         """One experiment. Raises Rejected when there is none of this name."""
-        async with reached(self._database) as connection:
+        async with transaction(self._database) as connection:
             return await _view(connection, name)
 
     # --- changing -------------------------------------------------------------
@@ -192,7 +194,7 @@ class ExperimentDesk:
                 f"{', '.join(DECLARED)}, and those of your own."
             )
         for channel in sorted(experiment.channels):
-            await audience_of(connection, Target(channel=channel))
+            await audience_of(connection, RuleTarget(channel=channel))
         variants = [
             variant
             if variant.value is None

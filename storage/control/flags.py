@@ -33,15 +33,15 @@ from agent.control.rules import (
 )
 from agent.core.errors import Conflict, Rejected, UnknownModel
 from agent.core.text import is_text, shown_name
-from agent.ports import Models
+from agent.ports import LanguageModels
 from storage.control import audit
 from storage.control.audit import Author, Entry
 from storage.control.changes import Change, as_json, changing, expect, version_of
 from storage.control.experiment_rows import read_experiments, running_on
-from storage.control.targets import Target, audience_of, scope_of
+from storage.control.targets import RuleTarget, audience_of, scope_of
 from storage.postgres import LEASE_SECONDS, Database
 from storage.redis import RedisPipe
-from storage.transaction import reached
+from storage.transaction import transaction
 
 _ROWS = text("SELECT name, scope, value\\:\\:text FROM feature_flags")
 _RULES = text("SELECT scope, value\\:\\:text FROM feature_flags WHERE name = :name")
@@ -100,10 +100,12 @@ class Explanation:
         return next(step for step in self.steps if step.outcome is Outcome.MATCHED)
 
 
-class FlagDesk:
+class FlagAdmin:
     """The operator's side of flags."""
 
-    def __init__(self, database: Database, pipe: RedisPipe, models: Models) -> None:
+    def __init__(
+        self, database: Database, pipe: RedisPipe, models: LanguageModels
+    ) -> None:
         self._database = database
         self._pipe = pipe
         self._models = models
@@ -112,7 +114,7 @@ class FlagDesk:
 
     async def all(self) -> list[FlagView]:
         """All flags by name, but for those that this version can not read."""
-        async with reached(self._database) as connection:
+        async with transaction(self._database) as connection:
             rules: dict[str, dict[str, Any]] = {name: {} for name in DECLARED}
             for name, scope, value in await connection.execute(_ROWS):
                 rules.setdefault(name, {})[scope] = msgspec.json.decode(value)
@@ -150,7 +152,7 @@ class FlagDesk:
         views = await self.all()
         found = next((view for view in views if view.flag.name == name), None)
         if found is None:
-            async with reached(self._database) as connection:
+            async with transaction(self._database) as connection:
                 await flag_of(
                     connection, name
                 )  # says so if it is there and can not be read
@@ -161,14 +163,14 @@ class FlagDesk:
         """Its changes, newest first. A flag that was removed still has one. Raises Rejected
         when there is none.
         """
-        async with reached(self._database) as connection:
+        async with transaction(self._database) as connection:
             found = await audit.entries(connection, subject=_subject(name), most=most)
         if not found:
             await self.get(name)
         return found
 
     async def explain(
-        self, name: str, target: Target, at: datetime | None = None
+        self, name: str, target: RuleTarget, at: datetime | None = None
     ) -> Explanation:
         """Which rule decides for `target` and why each other one does not, now or at a past
         moment.
@@ -177,7 +179,7 @@ class FlagDesk:
             raise Rejected(
                 "This moment has not come yet. Name one that is past, or leave --at away."
             )
-        async with reached(self._database) as connection:
+        async with transaction(self._database) as connection:
             who = await audience_of(connection, target)
             rules = (
                 await _rules(connection, name)
@@ -195,7 +197,7 @@ class FlagDesk:
     async def set(
         self,
         name: str,
-        target: Target,
+        target: RuleTarget,
         value: object,
         author: Author,
         *,
@@ -209,7 +211,12 @@ class FlagDesk:
             return await _move(change, "flag.set", name, rules, {**rules, scope: rule})
 
     async def unset(
-        self, name: str, target: Target, author: Author, *, expected: int | None = None
+        self,
+        name: str,
+        target: RuleTarget,
+        author: Author,
+        *,
+        expected: int | None = None,
     ) -> Changed:
         """Removes a rule: the next one decides."""
         async with changing(self._database, self._pipe, author) as change:
@@ -304,7 +311,7 @@ class FlagDesk:
         return flag, rules
 
     def _rule(
-        self, flag: Flag[Any], target: Target, value: object, rules: Rules
+        self, flag: Flag[Any], target: RuleTarget, value: object, rules: Rules
     ) -> object:
         if value is None and target.kill:
             return None
@@ -317,7 +324,7 @@ class FlagDesk:
         )
 
 
-def checked_value(flag: Flag[Any], value: object, models: Models) -> Any:
+def checked_value(flag: Flag[Any], value: object, models: LanguageModels) -> Any:
     """The value as it is stored. Raises Rejected with a sentence that names what is allowed."""
     checked = flag.checked(value)
     if flag.names_model and checked:

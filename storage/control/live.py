@@ -20,9 +20,9 @@ from redis.exceptions import RedisError
 from agent.core.channel import ChannelSettings
 from agent.core.errors import StoreUnavailable
 from agent.ports import Control
-from storage.background import beside
+from storage.background import run_in_background
 from storage.control import disk_copy, redis_copy
-from storage.control.state import STATE, State, Stored, state, stored
+from storage.control.state import STATE, ControlSnapshot, ControlState, state, stored
 from storage.postgres import Database
 from storage.redis import RedisPipe
 
@@ -49,7 +49,7 @@ class RedisControl:
         self._lock = asyncio.Lock()
         self._confirmed = False  # by a store, since this process runs
         self._rests_until = 0.0
-        self.state = State()
+        self.state = ControlState()
         self.stale = False  # no store answered when it was asked last
         self.watchers: list[
             Callable[[], None]
@@ -127,7 +127,7 @@ class RedisControl:
         self._confirmed = True
         await self._apply(found)
 
-    async def _truth(self, epoch: int) -> Stored:
+    async def _truth(self, epoch: int) -> ControlSnapshot:
         """From Postgres, and from there into Redis. An epoch that it does not know any more
         means it was set back.
         """
@@ -139,7 +139,7 @@ class RedisControl:
         await redis_copy.write(self._pipe, truth, replace_newer=known > truth.epoch)
         return truth
 
-    async def _apply(self, found: Stored) -> None:
+    async def _apply(self, found: ControlSnapshot) -> None:
         changed = found != self.state.stored
         self._take(state(found) if changed else self.state, stale=False)
         if changed and self._file is not None:
@@ -152,7 +152,7 @@ class RedisControl:
                     reason=type(error).__name__,
                 )
 
-    def _take(self, new: State, *, stale: bool) -> None:
+    def _take(self, new: ControlState, *, stale: bool) -> None:
         if new is self.state and stale == self.stale:
             return
         self.state, self.stale = new, stale
@@ -160,11 +160,13 @@ class RedisControl:
             watcher()
 
 
-def following(pipe: RedisPipe, control: Control) -> AbstractAsyncContextManager[None]:
+def follow_changes(
+    pipe: RedisPipe, control: Control
+) -> AbstractAsyncContextManager[None]:
     """Inside, changes that are published are applied at once; without Redis the heartbeat
     sees them.
     """
-    return beside(_follow, pipe, control)
+    return run_in_background(_follow, pipe, control)
 
 
 async def _follow(pipe: RedisPipe, control: Control) -> None:

@@ -20,7 +20,7 @@ from storage.control.audit import Author, is_name
 from storage.control.changes import OPERATORS, changing
 from storage.postgres import Database
 from storage.redis import RedisPipe
-from storage.transaction import reached
+from storage.transaction import transaction
 
 _ALL = text("SELECT name, added_at FROM operators ORDER BY name")
 _ADD = text("INSERT INTO operators (name) VALUES (:name)")
@@ -43,7 +43,7 @@ class Registration:
     after: tuple[str, ...]
 
 
-class OperatorDesk:
+class OperatorAdmin:
     """Adds and removes operators. What should be agreed to first is told by `consequence`
     and said back as `agreed`.
     """
@@ -54,7 +54,7 @@ class OperatorDesk:
 
     async def list(self) -> list[OperatorView]:
         """All operators by name; none: everybody may change everything."""
-        async with reached(self._database) as connection:
+        async with transaction(self._database) as connection:
             return [OperatorView(*row) for row in await connection.execute(_ALL)]
 
     async def consequence(
@@ -67,7 +67,7 @@ class OperatorDesk:
         """
         if registered:
             _check_name(name)
-        async with reached(self._database) as connection:
+        async with transaction(self._database) as connection:
             before = await _names(connection)
         return consequence(
             before, _after(before, name, registered=registered), author.name

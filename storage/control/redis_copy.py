@@ -22,10 +22,10 @@ import msgspec
 from sqlalchemy import text
 
 from agent.control.rules import GLOBAL
-from storage.control.state import STATE, Stored, ordered, stored
+from storage.control.state import STATE, ControlSnapshot, ordered, stored
 from storage.postgres import Database
 from storage.redis import Command, RedisPipe
-from storage.transaction import reached
+from storage.transaction import transaction
 
 HASH = "features:global"
 CHANNEL_HASH = "features:channel:"
@@ -52,7 +52,9 @@ fields (none: delete).
 """
 
 
-async def write(pipe: RedisPipe, truth: Stored, *, replace_newer: bool = False) -> None:
+async def write(
+    pipe: RedisPipe, truth: ControlSnapshot, *, replace_newer: bool = False
+) -> None:
     """Writes every hash, the global one last: who sees its epoch finds the others there.
 
     `replace_newer` is for a database that was set back to an earlier state.
@@ -69,7 +71,9 @@ async def write(pipe: RedisPipe, truth: Stored, *, replace_newer: bool = False) 
     )
 
 
-def _write(key: str, fields: Mapping[str, bytes], truth: Stored, mode: str) -> Command:
+def _write(
+    key: str, fields: Mapping[str, bytes], truth: ControlSnapshot, mode: str
+) -> Command:
     flat = [part for pair in fields.items() for part in pair]
     return ("EVAL", _WRITE, 1, key, truth.epoch, truth.lineage, mode, SECONDS, *flat)
 
@@ -79,13 +83,15 @@ async def announce(database: Database, pipe: RedisPipe) -> None:
 
     Raises nothing for a Redis that is away. Raises StoreUnavailable.
     """
-    async with reached(database) as connection:
+    async with transaction(database) as connection:
         truth = stored(*(await connection.execute(text(STATE))).one())
     await write(pipe, truth)
     await pipe.send(("PUBLISH", NEWS, truth.epoch))
 
 
-async def read(pipe: RedisPipe, *, at_least: int, lineage: str | None) -> Stored | None:
+async def read(
+    pipe: RedisPipe, *, at_least: int, lineage: str | None
+) -> ControlSnapshot | None:
     """What Redis holds, if it is whole, of this database (None: of any) and not older than
     `at_least`.
     """
@@ -131,7 +137,7 @@ def _hash(reply: Any) -> Hash | None:
     return fields if whole else None
 
 
-def to_hashes(truth: Stored) -> dict[str, Hash]:
+def to_hashes(truth: ControlSnapshot) -> dict[str, Hash]:
     """All hashes by their key, the global one last."""
     parts: dict[str, Hash] = {name: {} for name, _, _ in truth.channels}
     everywhere: Hash = {}
@@ -169,12 +175,12 @@ def to_hashes(truth: Stored) -> dict[str, Hash]:
     }
 
 
-def _sealed(truth: Stored, fields: Hash) -> Hash:
+def _sealed(truth: ControlSnapshot, fields: Hash) -> Hash:
     seal = {"_epoch": truth.epoch, "_lineage": truth.lineage, "_count": len(fields)}
     return {**fields, **{name: str(value).encode() for name, value in seal.items()}}
 
 
-def _from_hashes(everywhere: Hash, rest: Mapping[str, Hash]) -> Stored | None:
+def _from_hashes(everywhere: Hash, rest: Mapping[str, Hash]) -> ControlSnapshot | None:
     """`rest` has the other hashes by their key."""
     channels = _of_kind(CHANNEL_HASH, rest)
     try:

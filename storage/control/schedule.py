@@ -16,11 +16,11 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from agent.control.experiments import read_experiment
 from agent.core.errors import Conflict, Rejected, StoreUnavailable
-from storage.background import beside
+from storage.background import run_in_background
 from storage.control.audit import Itself
-from storage.control.experiments import ExperimentDesk
+from storage.control.experiments import ExperimentAdmin
 from storage.postgres import Database
-from storage.transaction import reached
+from storage.transaction import transaction
 
 EVERY_SECONDS = 5.0
 
@@ -34,10 +34,10 @@ FROM experiments WHERE ended_at IS NULL ORDER BY begins, name
 log = structlog.get_logger()
 
 
-class Plans:
+class ExperimentSchedule:
     """What one instance does about them."""
 
-    def __init__(self, database: Database, desk: ExperimentDesk) -> None:
+    def __init__(self, database: Database, desk: ExperimentAdmin) -> None:
         self._database = database
         self._desk = desk
         self._author = Itself(
@@ -54,7 +54,7 @@ class Plans:
         An experiment that can not start stays a draft that is late, and is tried again.
         Raises StoreUnavailable.
         """
-        async with reached(self._database) as connection:
+        async with transaction(self._database) as connection:
             rows = (await connection.execute(_OPEN)).all()
         for row in filter(self._due, rows):
             change = self._desk.start if row.begins else self._desk.stop
@@ -92,12 +92,12 @@ class Plans:
         self._told[name] = reason
 
 
-def keeping(plans: Plans) -> AbstractAsyncContextManager[None]:
+def run_schedule(plans: ExperimentSchedule) -> AbstractAsyncContextManager[None]:
     """Inside, plans are kept every few seconds."""
-    return beside(_keep_for_ever, plans)
+    return run_in_background(_keep_for_ever, plans)
 
 
-async def _keep_for_ever(plans: Plans) -> None:
+async def _keep_for_ever(plans: ExperimentSchedule) -> None:
     while True:
         try:
             await plans.keep()

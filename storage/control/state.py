@@ -35,7 +35,7 @@ _Channels = list[tuple[str, str | None, Any]]
 _Experiments = list[tuple[str, dict[str, Any]]]
 
 
-class Stored(msgspec.Struct, frozen=True):
+class ControlSnapshot(msgspec.Struct, frozen=True):
     """What Postgres holds, and what Redis and the disk keep a copy of. `lineage` names the
     database.
     """
@@ -53,7 +53,7 @@ def stored(
     flags: str | None,
     channels: str | None,
     experiments: str | None = None,
-) -> Stored:
+) -> ControlSnapshot:
     """A row of STATE."""
     return ordered(
         epoch,
@@ -70,9 +70,9 @@ def ordered(
     flags: _Flags,
     channels: _Channels,
     experiments: _Experiments,
-) -> Stored:
+) -> ControlSnapshot:
     """The same content is equal, wherever it was read."""
-    return Stored(
+    return ControlSnapshot(
         epoch,
         lineage,
         sorted(flags, key=lambda row: row[:2]),
@@ -82,10 +82,10 @@ def ordered(
 
 
 @dataclass(frozen=True, slots=True)
-class State:
+class ControlState:
     """The same, ready to be asked without I/O."""
 
-    stored: Stored = field(default_factory=Stored)
+    stored: ControlSnapshot = field(default_factory=ControlSnapshot)
     rules: Mapping[str, Rules] = field(
         default_factory=dict
     )  # by flag, then by scope; with its experiment
@@ -109,7 +109,7 @@ class State:
         return self.rules.get(name, NO_RULES)
 
 
-def state(stored: Stored) -> State:
+def state(stored: ControlSnapshot) -> ControlState:
     """What this version can not read of it is left out: a newer version's flag is no reason
     to stop.
     """
@@ -132,7 +132,7 @@ def state(stored: Stored) -> State:
     }
     for experiment in experiments.values():
         rules.setdefault(experiment.flag, {})[EXPERIMENT] = experiment
-    return State(stored, rules, made, channels, experiments)
+    return ControlState(stored, rules, made, channels, experiments)
 
 
 def _made(name: str, scopes: Rules) -> Flag[Any] | None:

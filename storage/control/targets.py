@@ -31,7 +31,7 @@ _CHANNELS = text(
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
+class RuleTarget:
     """One scope of a rule; nothing given: everybody. `chat` goes with `channel`.
 
     `person` is an account as `channel:id`, or the id of a person. `percentage` is of all
@@ -46,7 +46,7 @@ class Target:
     kill: bool = False
 
 
-def check_rule(target: Target) -> None:
+def check_rule(target: RuleTarget) -> None:
     """Raises Rejected for what is no one scope, whatever the stores know."""
     _check_chat(target)
     given = [
@@ -64,7 +64,7 @@ def check_rule(target: Target) -> None:
         raise Rejected("A salt goes with a percentage. Name both.")
 
 
-async def scope_of(connection: AsyncConnection, target: Target) -> str:
+async def scope_of(connection: AsyncConnection, target: RuleTarget) -> str:
     """The stored scope. Raises Rejected for more than one, an unknown channel or an unknown
     person.
     """
@@ -83,7 +83,7 @@ async def scope_of(connection: AsyncConnection, target: Target) -> str:
     )
 
 
-async def audience_of(connection: AsyncConnection, target: Target) -> Audience:
+async def audience_of(connection: AsyncConnection, target: RuleTarget) -> Audience:
     """Whom the target names. Raises Rejected for who or what is not known."""
     _check_chat(target)
     if target.channel is not None:
@@ -92,7 +92,7 @@ async def audience_of(connection: AsyncConnection, target: Target) -> Audience:
     return Audience(person, target.channel, target.chat)
 
 
-def _check_chat(target: Target) -> None:
+def _check_chat(target: RuleTarget) -> None:
     if target.chat is not None and target.channel is None:
         raise Rejected("A chat is named with its channel. Add --channel.")
     if target.chat is not None and not (

@@ -21,7 +21,7 @@ from agent.core.limits import Limited, Rule
 from agent.core.messages import Inbound, Message, Role, Window
 from agent.core.turns import Arrival, Session
 from storage.limits.limiter import RedisLimiter, commands
-from storage.recent_ids import Hints
+from storage.recent_ids import RecentIds
 from storage.redis import Command, RedisPipe
 
 SCHEMA = b"1"  # of sessions and windows: others are not read
@@ -54,8 +54,8 @@ class RedisCache:
         self._pipe = pipe
         self._limiter = limiter
         self._limit = window_messages
-        self._users: Hints[tuple[str, str]] = Hints()
-        self._conversations: Hints[tuple[str, str, str]] = Hints()
+        self._users: RecentIds[tuple[str, str]] = RecentIds()
+        self._conversations: RecentIds[tuple[str, str, str]] = RecentIds()
 
     async def arrive(self, inbound: Inbound) -> Arrival:
         """One round trip: session, epoch, and the window of the conversation this process

@@ -18,13 +18,13 @@ from uuid_utils.compat import uuid7
 
 from agent.core.effects import (
     AcceptLink,
+    ChatContext,
     ChooseModel,
     Effect,
     HistoryEntry,
     NewConversation,
     OfferLink,
     Outcome,
-    Standing,
     StopAnswer,
     UsageTotal,
 )
@@ -38,7 +38,7 @@ from storage.people import linking
 from storage.postgres import WALK_INDEXES, Database
 from storage.redis import RedisPipe
 from storage.tables import Conversation, MessageRow, TurnRow, User
-from storage.transaction import reached
+from storage.transaction import transaction
 
 _AWAY = StoreUnavailable.__doc__ or ""  # for people, who can not mend it
 
@@ -66,7 +66,7 @@ class PostgresDesk:
                 encode_address(address, direct=inbound.direct)
             ),
         }
-        async with reached(self._database, _AWAY) as connection:
+        async with transaction(self._database, _AWAY) as connection:
             new = (
                 insert(TurnRow)
                 .values(reply="", **turn)
@@ -89,7 +89,7 @@ class PostgresDesk:
                 await announce(self._database, self._pipe)
         return answer
 
-    async def standing(self, inbound: Inbound) -> Standing:
+    async def standing(self, inbound: Inbound) -> ChatContext:
         last_text = (
             select(MessageRow.content)
             .where(
@@ -104,7 +104,7 @@ class PostgresDesk:
             .limit(1)
             .scalar_subquery()
         )
-        async with reached(self._database, _AWAY) as connection:
+        async with transaction(self._database, _AWAY) as connection:
             here = (
                 await connection.execute(
                     select(Conversation.model_override, last_text).where(
@@ -118,7 +118,7 @@ class PostgresDesk:
             who = (await connection.execute(account)).first()
         override, last = here or (None, None)
         preferred, person = who or (None, None)
-        return Standing(override, preferred, last, person)
+        return ChatContext(override, preferred, last, person)
 
     async def history(self, inbound: Inbound, count: int) -> list[HistoryEntry]:
         last = (
@@ -138,7 +138,7 @@ class PostgresDesk:
             .order_by(MessageRow.timestamp.desc(), MessageRow.seq.desc())
             .limit(count)
         )
-        async with reached(self._database, _AWAY) as connection:
+        async with transaction(self._database, _AWAY) as connection:
             rows = (await connection.execute(last)).all()
         return [
             HistoryEntry(role, content, at, meta.get("author"))
@@ -153,7 +153,7 @@ class PostgresDesk:
             .where(User.person_id == person)
         )
         here = select(Conversation.id).where(_active(inbound))
-        async with reached(self._database, _AWAY) as connection:
+        async with transaction(self._database, _AWAY) as connection:
             return (
                 await _total(connection, MessageRow.conversation_id.in_(here)),
                 await _total(

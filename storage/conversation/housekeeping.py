@@ -10,7 +10,7 @@ import structlog
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
-from storage.background import beside
+from storage.background import run_in_background
 from storage.conversation.statements import STATEMENTS
 from storage.postgres import GONE, Database
 
@@ -25,7 +25,7 @@ log = structlog.get_logger()
 
 def housekeeping(database: Database) -> AbstractAsyncContextManager[None]:
     """Tidies now and then each hour, as long as the context lasts."""
-    return beside(_tidy_for_ever, database)
+    return run_in_background(_tidy_for_ever, database)
 
 
 async def _tidy_for_ever(database: Database) -> None:

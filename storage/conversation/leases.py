@@ -60,17 +60,17 @@ class PostgresLeases:
             {row["fence"]: row["asked"] for row in held},
             {row["fence"]: row["edited"] for row in held},
             frozenset(row["fence"] for row in held if row["stopped"]),
-            bereaved=rest["asked"] > 0,
+            peer_died=rest["asked"] > 0,
             epoch=rest["epoch"],
         )
 
-    async def take_over(self, *, look_back: float) -> list[Claim]:
+    async def take_over(self, *, since_seconds: float) -> list[Claim]:
         rows = await self._sweep_line.fetch(
             STATEMENTS["take_over"],
             self._instance,
             self._lease,
             self._channels,
-            look_back,
+            since_seconds,
             AT_MOST,
         )
         return [
@@ -82,12 +82,12 @@ class PostgresLeases:
             for row in rows
         ]
 
-    async def take_deliveries(self, *, look_back: float) -> list[Undelivered]:
+    async def take_deliveries(self, *, since_seconds: float) -> list[Undelivered]:
         rows = await self._sweep_line.fetch(
             STATEMENTS["take_deliveries"],
             self._lease,
             self._channels,
-            look_back,
+            since_seconds,
             AT_MOST,
         )
         return [_undelivered(row) for row in rows]

@@ -20,7 +20,7 @@ from agent.core.turns import (
     Loaded,
     NewTurn,
     Outdated,
-    Stored,
+    StoredAnswer,
     Waiting,
 )
 from storage.batch import Batch
@@ -90,7 +90,7 @@ class PostgresTurns:
     async def accept(self, turn: NewTurn) -> Accepted | None:
         return await self._accepts.submit(turn)
 
-    async def answer(self, answer: Answer) -> Stored | Outdated | None:
+    async def answer(self, answer: Answer) -> StoredAnswer | Outdated | None:
         return await self._answers.submit(answer)
 
     async def load(self, conversation: UUID) -> Loaded:
@@ -134,7 +134,7 @@ class PostgresTurns:
 
     async def _answer_all(
         self, answers: Sequence[Answer]
-    ) -> list[Stored | Outdated | None]:
+    ) -> list[StoredAnswer | Outdated | None]:
         given = columns(_answer_row(answer) for answer in answers)
         rows = await self._answer_line.fetch(STATEMENTS["answer"], *given, self._lease)
         by_fence = {row["fence"]: row for row in rows}
@@ -144,7 +144,7 @@ class PostgresTurns:
             for answer in answers
         ]
 
-    async def _find_answer(self, answer: Answer) -> Stored | Outdated | None:
+    async def _find_answer(self, answer: Answer) -> StoredAnswer | Outdated | None:
         """A lost claim, or our own commit whose confirmation was lost: only the message
         itself can tell.
         """
@@ -212,14 +212,16 @@ def _answer_row(answer: Answer) -> tuple[Any, ...]:
     )
 
 
-def _stored(answer: Answer, row: asyncpg.Record | None) -> Stored | Outdated | None:
+def _stored(
+    answer: Answer, row: asyncpg.Record | None
+) -> StoredAnswer | Outdated | None:
     if row is None:
         return None
     if row["outdated"]:
         return Outdated()
     claim = answer.claim
     goes_on = row["answering"] == answer.next_fence
-    return Stored(
+    return StoredAnswer(
         row["version"],
         Claim(claim.conversation, answer.next_fence, claim.key) if goes_on else None,
     )

@@ -32,7 +32,7 @@ RESTART_SECONDS = 1.0  # between two attempts to bring a dead server back
 
 
 @dataclass(frozen=True, slots=True)
-class Stores:
+class EmbeddedUrls:
     """Where the stores are. A store that was not asked for has the URL ""."""
 
     database_url: str
@@ -40,7 +40,7 @@ class Stores:
     description: tuple[str, ...]  # one line a store, for `agent status`
 
 
-class Server(Protocol):
+class EmbeddedServer(Protocol):
     """One server in a folder. The caller sees to it that only one process at a time starts
     or stops it.
     """
@@ -71,7 +71,7 @@ class Server(Protocol):
 @contextlib.asynccontextmanager
 async def embedded(
     home: Path, *, postgres: bool = True, redis: bool = True
-) -> AsyncIterator[Stores]:
+) -> AsyncIterator[EmbeddedUrls]:
     """Runs the asked-for stores in `home`, shared with other processes of this machine.
 
     A server that dies meanwhile is started again. Raises ConfigurationError when the folder
@@ -83,7 +83,7 @@ async def embedded(
         database = (
             await stack.enter_async_context(_postgres(home)) if postgres else None
         )
-        yield Stores(
+        yield EmbeddedUrls(
             database_url=database.url if database else "",
             redis_url=cache.url if cache else "",
             description=tuple(
@@ -96,7 +96,7 @@ def _absolute(home: Path) -> Path:
     return home.expanduser().absolute()
 
 
-def _postgres(home: Path) -> contextlib.AbstractAsyncContextManager[Server]:
+def _postgres(home: Path) -> contextlib.AbstractAsyncContextManager[EmbeddedServer]:
     if sys.platform == "win32":
         raise ConfigurationError(
             "The embedded Postgres does not run on Windows: set DATABASE_URL, or use WSL."
@@ -106,7 +106,7 @@ def _postgres(home: Path) -> contextlib.AbstractAsyncContextManager[Server]:
     return _shared(EmbeddedPostgres(home / "postgres"))
 
 
-def _valkey(home: Path) -> contextlib.AbstractAsyncContextManager[Server]:
+def _valkey(home: Path) -> contextlib.AbstractAsyncContextManager[EmbeddedServer]:
     from storage.embedded.valkey import EmbeddedValkey, FakeValkey, valkey_server
 
     binary = valkey_server()
@@ -118,7 +118,7 @@ def _valkey(home: Path) -> contextlib.AbstractAsyncContextManager[Server]:
 
 
 @contextlib.asynccontextmanager
-async def _own(server: Server) -> AsyncIterator[Server]:
+async def _own(server: EmbeddedServer) -> AsyncIterator[EmbeddedServer]:
     """A server inside this process is nobody else's."""
     await server.ensure()
     try:
@@ -128,7 +128,7 @@ async def _own(server: Server) -> AsyncIterator[Server]:
 
 
 @contextlib.asynccontextmanager
-async def _shared(server: Server) -> AsyncIterator[Server]:
+async def _shared(server: EmbeddedServer) -> AsyncIterator[EmbeddedServer]:
     users = _open_locks(server.folder)
     with users:
         async with _turn(server):
@@ -144,7 +144,7 @@ async def _shared(server: Server) -> AsyncIterator[Server]:
             await _leave(server, users)
 
 
-async def _leave(server: Server, users: IO[bytes]) -> None:
+async def _leave(server: EmbeddedServer, users: IO[bytes]) -> None:
     """The last one out stops the server."""
     try:
         async with _turn(server, LEAVE_SECONDS):
@@ -158,7 +158,7 @@ async def _leave(server: Server, users: IO[bytes]) -> None:
         await server.stop()
 
 
-async def _keep(server: Server) -> None:
+async def _keep(server: EmbeddedServer) -> None:
     """Brings the server back whenever it dies."""
     while True:
         await server.gone()
@@ -169,7 +169,7 @@ async def _keep(server: Server) -> None:
             await asyncio.sleep(RESTART_SECONDS)
 
 
-async def _brought_back(server: Server) -> bool:
+async def _brought_back(server: EmbeddedServer) -> bool:
     try:
         async with _turn(server):
             with _sentences(server.folder):
@@ -181,7 +181,9 @@ async def _brought_back(server: Server) -> bool:
 
 
 @contextlib.asynccontextmanager
-async def _turn(server: Server, seconds: float = LOCK_SECONDS) -> AsyncIterator[None]:
+async def _turn(
+    server: EmbeddedServer, seconds: float = LOCK_SECONDS
+) -> AsyncIterator[None]:
     """Starting and stopping is done by one process at a time."""
     with (server.folder / "turn").open("ab") as file:
         try:

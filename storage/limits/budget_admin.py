@@ -14,11 +14,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from agent.core.errors import Rejected
 from storage.control.audit import Author
 from storage.control.changes import changing, expect, version_of, versions
-from storage.control.targets import Target, audience_of
+from storage.control.targets import RuleTarget, audience_of
 from storage.limits.budgets import ANYONE
 from storage.postgres import Database
 from storage.redis import RedisPipe
-from storage.transaction import reached
+from storage.transaction import transaction
 
 Scope = Literal["person", "channel"]
 Amount = TypeVar("Amount", int, Decimal)
@@ -117,7 +117,7 @@ class BudgetView:
         )
 
 
-class BudgetDesk:
+class BudgetAdmin:
     """The operator's side of budgets."""
 
     def __init__(
@@ -130,7 +130,7 @@ class BudgetDesk:
 
     async def list(self) -> list[BudgetView]:
         """All budgets, and everyone who used something today that a budget bound."""
-        async with reached(self._database) as connection:
+        async with transaction(self._database) as connection:
             rows = (
                 await connection.execute(_TODAY, {"call_seconds": self._call_seconds})
             ).all()
@@ -141,7 +141,7 @@ class BudgetDesk:
         """Of a budget's last change; 0: never changed. Raises Rejected for who or what is
         not known.
         """
-        async with reached(self._database) as connection:
+        async with transaction(self._database) as connection:
             return await version_of(
                 connection, _logged(scope, await _subject(connection, scope, subject))
             )
@@ -276,9 +276,9 @@ async def _subject(connection: AsyncConnection, scope: Scope, named: str) -> str
     if named == ANYONE:
         return named
     if scope == "channel":
-        await audience_of(connection, Target(channel=named))
+        await audience_of(connection, RuleTarget(channel=named))
         return named
-    return str((await audience_of(connection, Target(person=named))).person)
+    return str((await audience_of(connection, RuleTarget(person=named))).person)
 
 
 def told(budget: tuple[int | None, Decimal | None] | None) -> dict[str, object] | None:

@@ -18,11 +18,11 @@ from agent.core.limits import PER_PERSON, Allowance, Limit, Rule
 from storage.control.audit import Author
 from storage.control.changes import changing, expect, version_of
 from storage.control.channel_settings import CHANNELS, read_settings
-from storage.control.targets import Target, audience_of
+from storage.control.targets import RuleTarget, audience_of
 from storage.limits.limiter import OWN_MACHINE, allowance, personal_rules
 from storage.postgres import Database
 from storage.redis import RedisPipe
-from storage.transaction import reached
+from storage.transaction import transaction
 
 _CHANNEL_ROWS = text(
     "SELECT channel_type, default_model, settings FROM channel_configs"
@@ -67,7 +67,7 @@ class LimitChanged:
     version: int
 
 
-class LimitDesk:
+class LimitAdmin:
     """The operator's side of rate limits. `per_person` holds where nothing is set."""
 
     def __init__(
@@ -79,7 +79,7 @@ class LimitDesk:
 
     async def list(self) -> Sequence[LimitView]:
         """What holds on each channel, and for people who have a limit of their own."""
-        async with reached(self._database) as connection:
+        async with transaction(self._database) as connection:
             channels = await self._channels(connection)
             people = [
                 LimitView(
@@ -186,7 +186,7 @@ class LimitDesk:
 
     async def _accounts(self, named: str) -> tuple[UUID, Sequence[LimitView]]:
         """A person and what holds for each of their accounts. Raises Rejected for nobody."""
-        async with reached(self._database) as connection:
+        async with transaction(self._database) as connection:
             channels = {
                 view.subject: view.limit
                 for view in await self._channels(connection)
@@ -227,7 +227,7 @@ class LimitDesk:
 
 
 async def _person(connection: AsyncConnection, named: str) -> UUID:
-    person: Any = (await audience_of(connection, Target(person=named))).person
+    person: Any = (await audience_of(connection, RuleTarget(person=named))).person
     return UUID(str(person))
 
 

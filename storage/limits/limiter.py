@@ -29,7 +29,7 @@ from agent.core.limits import Allowance, Limit, Limited, LocalLimiter, Rule
 from agent.core.messages import Inbound
 from agent.ports import Control
 from storage.postgres import Database
-from storage.recent_ids import Hints
+from storage.recent_ids import RecentIds
 from storage.redis import DEADLINE_SECONDS, Command, RedisPipe
 
 SCRIPT = """
@@ -96,7 +96,7 @@ class RedisLimiter:
         self._reading = asyncio.Lock()
         self._instances, self._counted_at = 1, -math.inf
         self._seen: OrderedDict[UUID, None] = OrderedDict()
-        self._persons: Hints[str] = Hints()  # by account
+        self._persons: RecentIds[str] = RecentIds()  # by account
 
     async def judge(self, inbound: Inbound) -> Limited | None:
         """Counts a message, in one round trip; None: it may pass."""

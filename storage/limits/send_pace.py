@@ -38,7 +38,7 @@ return 0
 )
 
 
-class Rate(Protocol):
+class SendRate(Protocol):
     """At most `count` calls at once, then one each `seconds / count`."""
 
     @property
@@ -60,7 +60,7 @@ class RedisPace:
         self._pipe = pipe
         self._bot = bot
 
-    async def reserve(self, key: str, rate: Rate) -> float:
+    async def reserve(self, key: str, rate: SendRate) -> float:
         """Takes a slot and returns 0, or takes nothing and returns the seconds after which
         to ask again.
         """

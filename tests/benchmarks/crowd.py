@@ -22,7 +22,7 @@ from typing import Any, TypeVar
 import msgspec
 import structlog
 
-from agent.app import Backdrop, Stores, configured_channels
+from agent.app import Backdrop, OpenStores, configured_channels
 from agent.cli.run import spare_collections
 from agent.core.messages import Inbound
 from storage.migrate import upgrade
@@ -36,7 +36,7 @@ from tests.benchmarks.crowd_platforms import (
     patient,
     settings_for,
 )
-from tests.conformance.channel_harness import Agent, Stage
+from tests.conformance.channel_harness import Agent, ChannelHarness
 from tests.conformance.driver import Driver
 from tests.support.servers import Postgres, Valkey, running
 
@@ -117,7 +117,7 @@ async def here(database_url: str, redis_url: str, size: Size) -> Figures:
     """Everything in this process, and the channels in a hurry: a check, not a measurement."""
     drivers = patient()
     stage, durable = (
-        Stage(database_url, redis_url, drivers, lease=30.0, beat=1.0),
+        ChannelHarness(database_url, redis_url, drivers, lease=30.0, beat=1.0),
         Durable(),
     )
     async with AsyncExitStack() as stack:
@@ -133,7 +133,7 @@ async def apart(database_url: str, redis_url: str, size: Size) -> Figures:
     """The platforms in a process of their own."""
     drivers = patient()
     stage, durable = (
-        Stage(database_url, redis_url, drivers, lease=30.0, beat=1.0),
+        ChannelHarness(database_url, redis_url, drivers, lease=30.0, beat=1.0),
         Durable(),
     )
     async with _platforms(size) as process:
@@ -147,7 +147,7 @@ async def apart(database_url: str, redis_url: str, size: Size) -> Figures:
 
 
 @asynccontextmanager
-async def _as_shipped(stage: Stage) -> AsyncIterator[None]:
+async def _as_shipped(stage: ChannelHarness) -> AsyncIterator[None]:
     """Channels that keep the platforms' pace, together over Redis. Those of the tests are
     in more of a hurry.
     """
@@ -162,7 +162,7 @@ async def _as_shipped(stage: Stage) -> AsyncIterator[None]:
         open_database(stage.database_url) as database,
         open_redis(stage.redis_url) as pipe,
     ):
-        behind.open(Stores(stage.database_url, stage.redis_url, database, pipe, ()))
+        behind.open(OpenStores(stage.database_url, stage.redis_url, database, pipe, ()))
         spare_collections()
         yield
 
@@ -187,7 +187,7 @@ async def _platforms(size: Size) -> AsyncIterator[asyncio.subprocess.Process]:
         await process.wait()
 
 
-async def _figures(stage: Stage, report: Report, durable: Durable) -> Figures:
+async def _figures(stage: ChannelHarness, report: Report, durable: Durable) -> Figures:
     await stage.settled()
     rows = await stage.value("SELECT count(*) FROM messages WHERE role = 'user'")
     acknowledged = {**durable.at, **report.acknowledged}

@@ -27,9 +27,9 @@ from agent.control.openfeature import OpenFeatureFlags, provide
 from agent.control.rules import EVERYBODY, Audience
 from agent.conversation.engine import Engine
 from agent.ports import Options
-from storage.control.flags import FlagDesk, FlagView
-from storage.control.live import RedisControl, following
-from storage.control.state import State, state, stored
+from storage.control.flags import FlagAdmin, FlagView
+from storage.control.live import RedisControl, follow_changes
+from storage.control.state import ControlState, state, stored
 from storage.migrate import upgrade
 from storage.postgres import open_database
 from storage.redis import open_redis
@@ -59,7 +59,7 @@ async def member(database_url: str, redis_url: str) -> None:
             sys.stdout.flush()
 
         control.watchers.append(tell)
-        async with following(pipe, control), Engine(ports, Options(MODEL)):
+        async with follow_changes(pipe, control), Engine(ports, Options(MODEL)):
             while not await pipe.client.pubsub_numsub("features:epoch"):
                 await asyncio.sleep(0.01)
             tell()
@@ -85,7 +85,7 @@ async def sees(process: asyncio.subprocess.Process, value: str) -> int:
 
 
 async def changes(
-    desk: FlagDesk,
+    desk: FlagAdmin,
     members: Sequence[asyncio.subprocess.Process],
     name: str,
     count: int,
@@ -153,7 +153,7 @@ def one_pass(flags: OpenFeatureFlags, asked: Sequence[Audience]) -> list[float]:
 class _Fixed:
     """A source that never changes."""
 
-    state: State
+    state: ControlState
     stale: bool = False
     watchers: list[Callable[[], None]] = field(default_factory=list)
 
@@ -194,7 +194,7 @@ async def main(count: int) -> None:
             await asyncio.gather(*(process.wait() for process in members))
 
 
-async def settled(desk: FlagDesk) -> FlagView:
+async def settled(desk: FlagAdmin) -> FlagView:
     """The flag as the operator sees it once the next heartbeats told which epoch each
     instance applies.
     """

@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 import structlog
 
 from storage.migrate import upgrade
-from tests.conformance.channel_harness import Stage
+from tests.conformance.channel_harness import ChannelHarness
 from tests.conformance.driver import Driver
 from tests.conformance.drivers.discord import DiscordDriver
 from tests.conformance.drivers.slack import SlackDriver
@@ -40,7 +40,7 @@ class Talk:
     whether a penalty stood.
     """
 
-    stage: Stage
+    stage: ChannelHarness
     until: float
     penalty: bool = False
     waits: dict[bool, list[float]] = field(
@@ -80,7 +80,7 @@ async def measure(
     database_url: str, redis_url: str, driver: Driver, seconds: float
 ) -> None:
     """Prints the figures of one platform."""
-    stage = Stage(database_url, redis_url, [driver], lease=5.0, beat=1.0)
+    stage = ChannelHarness(database_url, redis_url, [driver], lease=5.0, beat=1.0)
     async with driver.start(), stage.agent():
         talk = Talk(stage, time.monotonic() + seconds)
         people = (

@@ -22,7 +22,7 @@ import structlog
 from storage.conversation.statements import STATEMENTS
 from storage.migrate import upgrade
 from storage.postgres import WALK_INDEXES, connect
-from tests.support.engine_harness import Instance, World
+from tests.support.engine_harness import EngineHarness, Instance
 from tests.support.servers import Postgres, Valkey, running
 
 CONVERSATIONS = (1, 64, 256)
@@ -42,7 +42,7 @@ async def stores() -> AsyncIterator[tuple[str, str]]:
 
 
 async def turns_per_second(
-    world: World,
+    world: EngineHarness,
     agent: Instance,
     probe: asyncpg.Connection,
     people: int,
@@ -152,7 +152,7 @@ async def main(rows: int, seconds: float) -> None:
     async with stores() as (database_url, redis_url):
         probe = await connect(database_url, None)
         await probe.execute("CREATE EXTENSION pg_stat_statements")
-        world = World(database_url, redis_url)
+        world = EngineHarness(database_url, redis_url)
         async with world.instance() as agent:
             for people in CONVERSATIONS:
                 print(

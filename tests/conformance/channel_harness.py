@@ -119,7 +119,7 @@ class Agent:
 
 
 @dataclass
-class Stage:
+class ChannelHarness:
     """Everything one scenario needs. Leases are short, so that taking over does not take long."""
 
     database_url: str

@@ -12,7 +12,7 @@ import pytest
 
 from agent.control.flags import DECLARED
 from storage.control.channel_settings import ChannelForm
-from tests.conformance.channel_harness import Stage
+from tests.conformance.channel_harness import ChannelHarness
 from tests.conformance.channels import DRIVERS
 from tests.conformance.driver import Driver
 from tests.conformance.omissions import FLAGS_LEFT_OUT, LEFT_OUT, SETTINGS_LEFT_OUT
@@ -51,6 +51,6 @@ async def driver(channel_name: str) -> AsyncIterator[Driver]:
 
 
 @pytest.fixture
-def stage(driver: Driver, database_url: str, redis_url: str) -> Stage:
+def stage(driver: Driver, database_url: str, redis_url: str) -> ChannelHarness:
     """One platform and both stores; agents are started by the scenario."""
-    return Stage(database_url, redis_url, [driver])
+    return ChannelHarness(database_url, redis_url, [driver])

@@ -12,7 +12,7 @@ from typing import Any
 
 from agent.core.completion import Prompt
 from agent.core.errors import ModelError
-from tests.conformance.channel_harness import Speaker, Stage
+from tests.conformance.channel_harness import ChannelHarness, Speaker
 from tests.conformance.driver import Place
 from tests.conformance.platform_extras import command_refusal, has_menu
 from tests.support.engine_harness import MODEL
@@ -20,7 +20,7 @@ from tests.support.engine_harness import MODEL
 SPARE = "test:spare"
 HER_ID = "her id"  # as a value: what the platform calls Ada
 
-Look = Callable[[Stage, Place], Awaitable[None]]
+Look = Callable[[ChannelHarness, Place], Awaitable[None]]
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Broken(Speaker):
             yield piece
 
 
-async def after(stage: Stage, ada: Place, *texts: str) -> list[str]:
+async def after(stage: ChannelHarness, ada: Place, *texts: str) -> list[str]:
     """What the agent says to these messages, each sent when the one before is answered."""
     before = len(stage.screen(ada))
     for text in texts:
@@ -56,7 +56,7 @@ async def after(stage: Stage, ada: Place, *texts: str) -> list[str]:
 def told(*answers: str) -> Look:
     """As many hellos as answers, and she is told exactly these."""
 
-    async def look(stage: Stage, ada: Place) -> None:
+    async def look(stage: ChannelHarness, ada: Place) -> None:
         assert list(answers) == await after(stage, ada, *["hello"] * len(answers))
 
     return look
@@ -65,7 +65,7 @@ def told(*answers: str) -> Look:
 def told_anew(answer: str) -> Look:
     """She begins a new conversation with a hello, and is told exactly this."""
 
-    async def look(stage: Stage, ada: Place) -> None:
+    async def look(stage: ChannelHarness, ada: Place) -> None:
         assert answer == (await after(stage, ada, "/new", "hello"))[-1]
 
     return look
@@ -74,7 +74,7 @@ def told_anew(answer: str) -> Look:
 def asks(*models: str) -> Look:
     """Exactly these models are asked, one after the other, for the answer to a hello."""
 
-    async def look(stage: Stage, ada: Place) -> None:
+    async def look(stage: ChannelHarness, ada: Place) -> None:
         before = len(stage.model.asked)
         await stage.ask(ada, "hello")
         assert list(models) == stage.model.asked[before:]
@@ -85,7 +85,7 @@ def asks(*models: str) -> Look:
 def says(prompt: str) -> Look:
     """The model is given this system prompt."""
 
-    async def look(stage: Stage, ada: Place) -> None:
+    async def look(stage: ChannelHarness, ada: Place) -> None:
         await stage.ask(ada, "hello")
         assert prompt == stage.model.prompts[-1].system
 
@@ -95,7 +95,7 @@ def says(prompt: str) -> Look:
 def shows(*texts: str) -> Look:
     """Of two messages and what came before, the model is shown these last three at most."""
 
-    async def look(stage: Stage, ada: Place) -> None:
+    async def look(stage: ChannelHarness, ada: Place) -> None:
         await after(stage, ada, "one", "two")
         assert list(texts) == stage.asked()[-3:]
 
@@ -105,7 +105,7 @@ def shows(*texts: str) -> Look:
 def answers_burst(*answers: str) -> Look:
     """One message, two more during its answer: the agent says exactly these."""
 
-    async def look(stage: Stage, ada: Place) -> None:
+    async def look(stage: ChannelHarness, ada: Place) -> None:
         before = len(stage.screen(ada))
         stage.model.hold()
         await stage.driver.say(ada, "one")
@@ -122,7 +122,7 @@ def answers_burst(*answers: str) -> Look:
     return look
 
 
-async def grows(stage: Stage, ada: Place) -> None:
+async def grows(stage: ChannelHarness, ada: Place) -> None:
     """The first word of an answer stands there before the rest of it is written."""
     before = stage.screen(ada)
     stage.model.hold()
@@ -136,7 +136,7 @@ async def grows(stage: Stage, ada: Place) -> None:
     await stage.settled()
 
 
-async def comes_whole(stage: Stage, ada: Place) -> None:
+async def comes_whole(stage: ChannelHarness, ada: Place) -> None:
     """While the model writes nothing of it is shown, also when a heartbeat has passed; then
     all of it in one state.
     """
@@ -156,7 +156,7 @@ async def comes_whole(stage: Stage, ada: Place) -> None:
     assert revisions + 1 == stage.driver.revisions(ada)
 
 
-async def offers_commands(stage: Stage, ada: Place) -> None:
+async def offers_commands(stage: ChannelHarness, ada: Place) -> None:
     """They stand in the platform's menu, where it has one, and are obeyed when they are used."""
     await stage.applied()
     await stage.until(lambda: has_menu(stage.driver) is not False)
@@ -168,7 +168,7 @@ async def offers_commands(stage: Stage, ada: Place) -> None:
     await stage.settled()
 
 
-async def withholds_commands(stage: Stage, ada: Place) -> None:
+async def withholds_commands(stage: ChannelHarness, ada: Place) -> None:
     """They are gone from the menu; used nevertheless they are refused in a sentence; typed
     they are obeyed.
     """
@@ -189,7 +189,7 @@ async def withholds_commands(stage: Stage, ada: Place) -> None:
     assert ["There is nothing to stop."] == stage.screen(ada)[before:]
 
 
-async def chooses(stage: Stage, ada: Place) -> None:
+async def chooses(stage: ChannelHarness, ada: Place) -> None:
     """Any model, with `/model`; it answers until she takes that back."""
     for choice, model in (("test:dear", "test:dear"), ("default", MODEL)):
         await stage.ask(ada, f"/model {choice}")
@@ -203,14 +203,14 @@ def is_refused_a_model(*allowed: str) -> Look:
         "Choose one with /model, or /model default."
     )
 
-    async def look(stage: Stage, ada: Place) -> None:
+    async def look(stage: ChannelHarness, ada: Place) -> None:
         assert [sentence] == await after(stage, ada, "/model test:dear")
         await asks(allowed[0])(stage, ada)
 
     return look
 
 
-async def is_a_stranger(stage: Stage, ada: Place) -> None:
+async def is_a_stranger(stage: ChannelHarness, ada: Place) -> None:
     """She is told her id, and what she wrote is neither stored nor shown to a model."""
     stored, asked = (
         await stage.value("SELECT count(*) FROM messages"),
@@ -225,7 +225,7 @@ async def is_a_stranger(stage: Stage, ada: Place) -> None:
     )
 
 
-async def hears_nothing(stage: Stage, ada: Place) -> None:
+async def hears_nothing(stage: ChannelHarness, ada: Place) -> None:
     """Her message is taken off the platform; nothing is stored, nothing is said."""
     [agent], before = stage.running, stage.screen(ada)
     stored, accepted = await stage.value("SELECT count(*) FROM turns"), agent.accepted

@@ -7,7 +7,7 @@ import re
 import pytest
 
 from agent.core.completion import Prompt
-from tests.conformance.channel_harness import Stage
+from tests.conformance.channel_harness import ChannelHarness
 from tests.conformance.platform_extras import (
     break_streaming,
     let_stream_die,
@@ -32,7 +32,7 @@ BROKEN_MARKDOWN = {
 }
 
 
-def answering(stage: Stage, text: str) -> None:
+def answering(stage: ChannelHarness, text: str) -> None:
     """The model says this to everything."""
     stage.model.said = lambda prompt: text
 
@@ -42,7 +42,7 @@ def words(texts: list[str]) -> list[str]:
     return re.findall(r"[^\W_]+", " ".join(texts))
 
 
-async def test_a_question_is_answered(stage: Stage) -> None:
+async def test_a_question_is_answered(stage: ChannelHarness) -> None:
     """One message, one answer, in the place where it was asked."""
     ada = stage.driver.direct("ada")
     async with stage.agent():
@@ -50,7 +50,7 @@ async def test_a_question_is_answered(stage: Stage) -> None:
         await stage.shows(ada, "re: hello there")
 
 
-async def test_a_conversation_is_remembered(stage: Stage) -> None:
+async def test_a_conversation_is_remembered(stage: ChannelHarness) -> None:
     """The second question is asked with the first and its answer before it."""
     ada = stage.driver.direct("ada")
     async with stage.agent():
@@ -59,7 +59,7 @@ async def test_a_conversation_is_remembered(stage: Stage) -> None:
     assert ["my name is Ada", "re: my name is Ada", "what did I say?"] == stage.asked()
 
 
-async def test_people_have_conversations_of_their_own(stage: Stage) -> None:
+async def test_people_have_conversations_of_their_own(stage: ChannelHarness) -> None:
     """What one person says is never shown to the model with another's."""
     ada, bob = stage.driver.direct("ada"), stage.driver.direct("bob")
     async with stage.agent():
@@ -70,7 +70,7 @@ async def test_people_have_conversations_of_their_own(stage: Stage) -> None:
         await stage.shows(bob, "re: who am I?")
 
 
-async def test_an_answer_appears_before_it_is_finished(stage: Stage) -> None:
+async def test_an_answer_appears_before_it_is_finished(stage: ChannelHarness) -> None:
     """The first words stand there while the model still writes, and the whole in the end, once."""
     ada = stage.driver.direct("ada")
     answering(stage, "once upon a time")
@@ -83,7 +83,7 @@ async def test_an_answer_appears_before_it_is_finished(stage: Stage) -> None:
         await stage.shows(ada, "once upon a time")
 
 
-async def test_the_agent_shows_that_it_is_at_work(stage: Stage) -> None:
+async def test_the_agent_shows_that_it_is_at_work(stage: ChannelHarness) -> None:
     """Before the first word there is a sign of life."""
     ada = stage.driver.direct("ada")
     async with stage.agent():
@@ -97,7 +97,7 @@ async def test_the_agent_shows_that_it_is_at_work(stage: Stage) -> None:
 
 
 async def test_a_long_answer_with_code_across_the_split_loses_nothing(
-    stage: Stage,
+    stage: ChannelHarness,
 ) -> None:
     """Every line arrives once and in order, no message is over the limit, every fence is closed."""
     ada = stage.driver.direct("ada")
@@ -121,7 +121,7 @@ async def test_a_long_answer_with_code_across_the_split_loses_nothing(
 
 
 async def test_a_long_answer_of_one_word_is_cut_somewhere_and_kept_whole(
-    stage: Stage,
+    stage: ChannelHarness,
 ) -> None:
     """Where there is no good place to cut, it is cut all the same."""
     ada = stage.driver.direct("ada")
@@ -133,7 +133,9 @@ async def test_a_long_answer_of_one_word_is_cut_somewhere_and_kept_whole(
 
 
 @pytest.mark.parametrize("kind", BROKEN_MARKDOWN)
-async def test_broken_markdown_arrives_all_the_same(stage: Stage, kind: str) -> None:
+async def test_broken_markdown_arrives_all_the_same(
+    stage: ChannelHarness, kind: str
+) -> None:
     """No word of an answer is lost to its formatting."""
     ada = stage.driver.direct("ada")
     answering(stage, f"before {BROKEN_MARKDOWN[kind]} after")
@@ -143,7 +145,7 @@ async def test_broken_markdown_arrives_all_the_same(stage: Stage, kind: str) -> 
 
 
 async def test_an_answer_that_the_platform_can_not_format_arrives_plain(
-    stage: Stage,
+    stage: ChannelHarness,
 ) -> None:
     """Refused formatting costs the looks, not the answer."""
     ada = stage.driver.direct("ada")
@@ -155,7 +157,9 @@ async def test_an_answer_that_the_platform_can_not_format_arrives_plain(
 
 
 @pytest.mark.parametrize("kind", ODD_ANSWERS)
-async def test_odd_characters_arrive_as_they_are(stage: Stage, kind: str) -> None:
+async def test_odd_characters_arrive_as_they_are(
+    stage: ChannelHarness, kind: str
+) -> None:
     """Emoji, other directions and signs of markup are text like any other."""
     ada = stage.driver.direct("ada")
     answering(stage, ODD_ANSWERS[kind])
@@ -165,7 +169,9 @@ async def test_odd_characters_arrive_as_they_are(stage: Stage, kind: str) -> Non
 
 
 @pytest.mark.parametrize("text", ["", "   \n\n\t ", "\u200b"])
-async def test_an_answer_of_nothing_is_said_in_words(stage: Stage, text: str) -> None:
+async def test_an_answer_of_nothing_is_said_in_words(
+    stage: ChannelHarness, text: str
+) -> None:
     """A person always hears something, and the next question is answered."""
     ada = stage.driver.direct("ada")
     answering(stage, text)
@@ -177,7 +183,7 @@ async def test_an_answer_of_nothing_is_said_in_words(stage: Stage, text: str) ->
     assert "well again" == stage.screen(ada)[-1]
 
 
-async def test_a_model_can_not_alert_everyone(stage: Stage) -> None:
+async def test_a_model_can_not_alert_everyone(stage: ChannelHarness) -> None:
     """Mentions of everyone in an answer stay words."""
     town = stage.driver.group("town")
     answering(stage, "hey @everyone @here <!channel> <!here> <!everyone> wake up")
@@ -188,7 +194,7 @@ async def test_a_model_can_not_alert_everyone(stage: Stage) -> None:
 
 
 async def test_a_platform_without_its_own_streaming_still_shows_growing_answers(
-    stage: Stage,
+    stage: ChannelHarness,
 ) -> None:
     """Native streaming that is refused is replaced by edits; nothing is lost or doubled."""
     town = stage.driver.group("town")
@@ -203,7 +209,7 @@ async def test_a_platform_without_its_own_streaming_still_shows_growing_answers(
 
 
 async def test_a_stream_that_dies_in_the_middle_is_finished_by_edits(
-    stage: Stage,
+    stage: ChannelHarness,
 ) -> None:
     """What the dead stream showed is completed in its place."""
     town = stage.driver.group("town")
@@ -218,7 +224,9 @@ async def test_a_stream_that_dies_in_the_middle_is_finished_by_edits(
         assert ["once upon a time"] == stage.screen(town)
 
 
-async def test_drafts_that_are_refused_cost_only_the_preview(stage: Stage) -> None:
+async def test_drafts_that_are_refused_cost_only_the_preview(
+    stage: ChannelHarness,
+) -> None:
     """In a direct chat the answer is edited into place instead."""
     ada = stage.driver.direct("ada")
     break_streaming(stage.driver)
@@ -228,7 +236,7 @@ async def test_drafts_that_are_refused_cost_only_the_preview(stage: Stage) -> No
     assert ["re: one", "re: two"] == stage.screen(ada)
 
 
-async def test_a_model_that_fails_ends_in_a_sentence(stage: Stage) -> None:
+async def test_a_model_that_fails_ends_in_a_sentence(stage: ChannelHarness) -> None:
     """The person hears why, and the next question is answered."""
     ada = stage.driver.direct("ada")
     answering(stage, "")
@@ -243,7 +251,7 @@ async def test_a_model_that_fails_ends_in_a_sentence(stage: Stage) -> None:
 
 
 async def test_an_answer_that_is_cut_in_the_middle_is_kept_and_marked(
-    stage: Stage,
+    stage: ChannelHarness,
 ) -> None:
     """What the model wrote before it failed stays, with the reason below."""
     ada = stage.driver.direct("ada")
@@ -254,7 +262,7 @@ async def test_an_answer_that_is_cut_in_the_middle_is_kept_and_marked(
     assert words(["half The model broke off"]) == words(stage.screen(ada))
 
 
-async def test_a_table_stays_readable(stage: Stage) -> None:
+async def test_a_table_stays_readable(stage: ChannelHarness) -> None:
     """All cells arrive, also where the platform has no tables."""
     ada = stage.driver.direct("ada")
     answering(stage, "| name | age |\n|---|---|\n| Ada | 36 |\n| Bob | 41 |")
@@ -263,7 +271,9 @@ async def test_a_table_stays_readable(stage: Stage) -> None:
     assert words(["name age Ada 36 Bob 41"]) == words(stage.screen(ada))
 
 
-async def test_the_prompt_holds_what_was_written_and_nothing_else(stage: Stage) -> None:
+async def test_the_prompt_holds_what_was_written_and_nothing_else(
+    stage: ChannelHarness,
+) -> None:
     """Signs that the platform writes its own way reach the model as the person typed them."""
     seen: list[Prompt] = stage.model.prompts
     ada = stage.driver.direct("ada")

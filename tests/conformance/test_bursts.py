@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 
 from agent.core.messages import Overlap
-from tests.conformance.channel_harness import Stage
+from tests.conformance.channel_harness import ChannelHarness
 
 LATER = ["two", "three", "four", "five", "six"]
 
 
-async def burst(stage: Stage) -> list[str]:
+async def burst(stage: ChannelHarness) -> list[str]:
     """Five messages during an answer; what stands there in the end."""
     ada = stage.driver.direct("ada")
     async with stage.agent() as agent:
@@ -26,19 +26,21 @@ async def burst(stage: Stage) -> list[str]:
     return stage.screen(ada)
 
 
-async def test_merge_answers_together_what_came_meanwhile(stage: Stage) -> None:
+async def test_merge_answers_together_what_came_meanwhile(
+    stage: ChannelHarness,
+) -> None:
     """Five messages during an answer are answered by one more, which sees them all in order."""
     assert ["re: one", "re: six"] == await burst(stage)
     assert ["one", "re: one", *LATER] == stage.asked()
 
 
-async def test_queue_answers_one_by_one(stage: Stage) -> None:
+async def test_queue_answers_one_by_one(stage: ChannelHarness) -> None:
     """Five messages during an answer get five answers, in the order in which they were written."""
     await stage.set_overlap(Overlap.QUEUE)
     assert [f"re: {text}" for text in ["one", *LATER]] == await burst(stage)
 
 
-async def test_interrupt_cuts_the_answer_and_sees_both(stage: Stage) -> None:
+async def test_interrupt_cuts_the_answer_and_sees_both(stage: ChannelHarness) -> None:
     """The running answer is kept as it is and marked; the last message is answered with all
     before it.
     """
@@ -51,7 +53,7 @@ async def test_interrupt_cuts_the_answer_and_sees_both(stage: Stage) -> None:
     ]
 
 
-async def test_a_burst_before_any_answer_keeps_its_order(stage: Stage) -> None:
+async def test_a_burst_before_any_answer_keeps_its_order(stage: ChannelHarness) -> None:
     """Twenty messages at once from one person are all stored, in the order in which they
     were written.
     """
@@ -69,7 +71,9 @@ async def test_a_burst_before_any_answer_keeps_its_order(stage: Stage) -> None:
     assert "re: message 19" == stage.screen(ada)[-1]
 
 
-async def test_many_people_at_once_each_get_their_own_answer(stage: Stage) -> None:
+async def test_many_people_at_once_each_get_their_own_answer(
+    stage: ChannelHarness,
+) -> None:
     """Forty people write at the same moment; each sees one answer, and it is to what they wrote."""
     people = [f"person{number:02}" for number in range(40)]
     async with stage.agent():

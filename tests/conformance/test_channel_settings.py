@@ -8,10 +8,10 @@ from collections.abc import AsyncIterator, Mapping
 
 import pytest
 
-from storage.control.channels import ChannelDesk
+from storage.control.channels import ChannelAdmin
 from storage.postgres import open_database
 from storage.redis import open_redis
-from tests.conformance.channel_harness import Stage
+from tests.conformance.channel_harness import ChannelHarness
 from tests.conformance.expectations import (
     HER_ID,
     Scenario,
@@ -62,17 +62,17 @@ SETTINGS: Mapping[str, Scenario] = {
 
 
 @pytest.fixture
-async def desk(stage: Stage) -> AsyncIterator[ChannelDesk]:
+async def desk(stage: ChannelHarness) -> AsyncIterator[ChannelAdmin]:
     """An operator in another process: the running agent is not told but by the stores."""
     async with (
         open_database(stage.database_url) as database,
         open_redis(stage.redis_url) as pipe,
     ):
-        yield ChannelDesk(database, pipe, stage.model.check)
+        yield ChannelAdmin(database, pipe, stage.model.check)
 
 
 async def test_every_setting_is_obeyed_and_its_return(
-    stage: Stage, desk: ChannelDesk, setting_name: str
+    stage: ChannelHarness, desk: ChannelAdmin, setting_name: str
 ) -> None:
     """Set and taken back while the agent runs: as usual, changed, as usual again."""
     assert setting_name in SETTINGS, (

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from agent.core.commands import COMMANDS
-from tests.conformance.channel_harness import Stage
+from tests.conformance.channel_harness import ChannelHarness
 
 
-async def test_help_names_every_command(stage: Stage) -> None:
+async def test_help_names_every_command(stage: ChannelHarness) -> None:
     """What can be done is said where it is asked."""
     ada = stage.driver.direct("ada")
     async with stage.agent():
@@ -19,7 +19,9 @@ async def test_help_names_every_command(stage: Stage) -> None:
     assert [] == [command.name for command in COMMANDS if command.name not in shown]
 
 
-async def test_a_command_is_answered_while_the_model_hangs(stage: Stage) -> None:
+async def test_a_command_is_answered_while_the_model_hangs(
+    stage: ChannelHarness,
+) -> None:
     """Commands wait for no answer."""
     ada = stage.driver.direct("ada")
     stage.model.hangs_on = "forever"
@@ -31,7 +33,9 @@ async def test_a_command_is_answered_while_the_model_hangs(stage: Stage) -> None
         await agent.crash()
 
 
-async def test_stop_cuts_the_answer_and_keeps_what_was_written(stage: Stage) -> None:
+async def test_stop_cuts_the_answer_and_keeps_what_was_written(
+    stage: ChannelHarness,
+) -> None:
     """The words that stood there stay, marked, and the next question is answered."""
     ada = stage.driver.direct("ada")
     async with stage.agent():
@@ -48,7 +52,7 @@ async def test_stop_cuts_the_answer_and_keeps_what_was_written(stage: Stage) -> 
     assert "re: and now" == stage.screen(ada)[-1]
 
 
-async def test_stop_without_an_answer_says_so(stage: Stage) -> None:
+async def test_stop_without_an_answer_says_so(stage: ChannelHarness) -> None:
     """There is nothing to stop, and that is no error."""
     ada = stage.driver.direct("ada")
     async with stage.agent():
@@ -58,7 +62,7 @@ async def test_stop_without_an_answer_says_so(stage: Stage) -> None:
 
 
 async def test_new_begins_a_conversation_that_knows_nothing_of_the_old(
-    stage: Stage,
+    stage: ChannelHarness,
 ) -> None:
     """The old one is kept, and no longer shown to the model."""
     ada = stage.driver.direct("ada")
@@ -71,7 +75,9 @@ async def test_new_begins_a_conversation_that_knows_nothing_of_the_old(
     assert 2 == await stage.value("SELECT count(*) FROM conversations")
 
 
-async def test_model_chooses_who_answers_and_default_goes_back(stage: Stage) -> None:
+async def test_model_chooses_who_answers_and_default_goes_back(
+    stage: ChannelHarness,
+) -> None:
     """A choice holds from the next message on, also after a restart, until it is taken back."""
     ada = stage.driver.direct("ada")
     async with stage.agent():
@@ -86,7 +92,7 @@ async def test_model_chooses_who_answers_and_default_goes_back(stage: Stage) -> 
     assert ["test:clever", "test:clever", "test:model"] == stage.model.asked
 
 
-async def test_history_shows_what_was_said(stage: Stage) -> None:
+async def test_history_shows_what_was_said(stage: ChannelHarness) -> None:
     """Both sides, oldest first."""
     ada = stage.driver.direct("ada")
     async with stage.agent():
@@ -99,7 +105,7 @@ async def test_history_shows_what_was_said(stage: Stage) -> None:
     ]
 
 
-async def test_usage_counts_tokens(stage: Stage) -> None:
+async def test_usage_counts_tokens(stage: ChannelHarness) -> None:
     """What the model reported is what the person sees."""
     ada = stage.driver.direct("ada")
     async with stage.agent():
@@ -110,7 +116,7 @@ async def test_usage_counts_tokens(stage: Stage) -> None:
     assert "2 answers, 20 tokens read, 10 written" in stage.screen(ada)[-1]
 
 
-async def test_retry_answers_the_last_message_again(stage: Stage) -> None:
+async def test_retry_answers_the_last_message_again(stage: ChannelHarness) -> None:
     """The same question, another answer."""
     ada = stage.driver.direct("ada")
     async with stage.agent():
@@ -121,7 +127,7 @@ async def test_retry_answers_the_last_message_again(stage: Stage) -> None:
 
 
 async def test_an_argument_that_makes_no_sense_is_refused_in_a_sentence(
-    stage: Stage,
+    stage: ChannelHarness,
 ) -> None:
     """A person is told what is possible."""
     ada = stage.driver.direct("ada")
@@ -131,7 +137,7 @@ async def test_an_argument_that_makes_no_sense_is_refused_in_a_sentence(
 
 
 async def test_what_only_looks_like_a_command_is_an_ordinary_message(
-    stage: Stage,
+    stage: ChannelHarness,
 ) -> None:
     """People write paths."""
     ada = stage.driver.direct("ada")
@@ -141,7 +147,7 @@ async def test_what_only_looks_like_a_command_is_an_ordinary_message(
 
 
 @pytest.mark.parametrize("text", ["/new", "!new"])
-async def test_a_typed_command_is_one_too(stage: Stage, text: str) -> None:
+async def test_a_typed_command_is_one_too(stage: ChannelHarness, text: str) -> None:
     """Whoever types it instead of choosing it from the menu gets the same."""
     ada = stage.driver.direct("ada")
     async with stage.agent():

@@ -4,17 +4,19 @@ changes or takes back.
 
 from __future__ import annotations
 
-from tests.conformance.channel_harness import Stage
+from tests.conformance.channel_harness import ChannelHarness
 from tests.conformance.platform_extras import attach, delete
 
 
-async def users(stage: Stage) -> int:
+async def users(stage: ChannelHarness) -> int:
     """Rows of what people wrote."""
     count: int = await stage.value("SELECT count(*) FROM messages WHERE role = 'user'")
     return count
 
 
-async def test_the_same_delivery_four_times_at_once_is_one_answer(stage: Stage) -> None:
+async def test_the_same_delivery_four_times_at_once_is_one_answer(
+    stage: ChannelHarness,
+) -> None:
     """Repeats that race with each other are one message."""
     ada = stage.driver.direct("ada")
     async with stage.agent() as agent:
@@ -26,7 +28,7 @@ async def test_the_same_delivery_four_times_at_once_is_one_answer(stage: Stage) 
 
 
 async def test_a_delivery_that_is_repeated_after_the_answer_is_known(
-    stage: Stage,
+    stage: ChannelHarness,
 ) -> None:
     """A repeat that comes late changes nothing."""
     ada = stage.driver.direct("ada")
@@ -40,7 +42,7 @@ async def test_a_delivery_that_is_repeated_after_the_answer_is_known(
 
 
 async def test_a_delivery_that_is_repeated_after_a_restart_is_known(
-    stage: Stage,
+    stage: ChannelHarness,
 ) -> None:
     """What is known is known to the next process too."""
     ada = stage.driver.direct("ada")
@@ -54,7 +56,9 @@ async def test_a_delivery_that_is_repeated_after_a_restart_is_known(
     assert 2 == await users(stage)
 
 
-async def test_two_instances_that_hear_the_same_answer_once(stage: Stage) -> None:
+async def test_two_instances_that_hear_the_same_answer_once(
+    stage: ChannelHarness,
+) -> None:
     """Whoever of two instances takes a message in, and if both do, it has one row and one
     answer.
     """
@@ -71,7 +75,7 @@ async def test_two_instances_that_hear_the_same_answer_once(stage: Stage) -> Non
     assert 4 == await users(stage)
 
 
-async def test_everything_accepted_is_acknowledged(stage: Stage) -> None:
+async def test_everything_accepted_is_acknowledged(stage: ChannelHarness) -> None:
     """When all is stored the platform has nothing left to deliver."""
     ada = stage.driver.direct("ada")
     async with stage.agent():
@@ -81,7 +85,7 @@ async def test_everything_accepted_is_acknowledged(stage: Stage) -> None:
         await stage.until(lambda: stage.driver.unacknowledged() == 0)
 
 
-async def test_an_edit_before_the_answer_is_used(stage: Stage) -> None:
+async def test_an_edit_before_the_answer_is_used(stage: ChannelHarness) -> None:
     """The newer text is answered, once, and the older is not shown to the model again."""
     ada = stage.driver.direct("ada")
     async with stage.agent():
@@ -96,7 +100,9 @@ async def test_an_edit_before_the_answer_is_used(stage: Stage) -> None:
     assert ["hello"] == stage.asked()
 
 
-async def test_an_edit_that_another_instance_hears_is_used(stage: Stage) -> None:
+async def test_an_edit_that_another_instance_hears_is_used(
+    stage: ChannelHarness,
+) -> None:
     """Whoever writes the answer learns of it, and what stood there already becomes the
     answer to the newer text.
     """
@@ -116,7 +122,7 @@ async def test_an_edit_that_another_instance_hears_is_used(stage: Stage) -> None
     assert ["hello"] == stage.asked()
 
 
-async def test_an_edit_after_the_answer_changes_nothing(stage: Stage) -> None:
+async def test_an_edit_after_the_answer_changes_nothing(stage: ChannelHarness) -> None:
     """What was answered stays answered."""
     ada = stage.driver.direct("ada")
     async with stage.agent() as agent:
@@ -128,7 +134,7 @@ async def test_an_edit_after_the_answer_changes_nothing(stage: Stage) -> None:
 
 
 async def test_a_message_that_is_deleted_while_it_waits_is_not_answered(
-    stage: Stage,
+    stage: ChannelHarness,
 ) -> None:
     """The model never sees it."""
     ada = stage.driver.direct("ada")
@@ -147,7 +153,7 @@ async def test_a_message_that_is_deleted_while_it_waits_is_not_answered(
     assert ["one", "re: one", "two"] == stage.asked()
 
 
-async def test_what_is_attached_is_named(stage: Stage) -> None:
+async def test_what_is_attached_is_named(stage: ChannelHarness) -> None:
     """Until models see files, they are told of them in words."""
     ada = stage.driver.direct("ada")
     async with stage.agent():

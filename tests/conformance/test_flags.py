@@ -8,9 +8,9 @@ import pytest
 
 from agent.control.flags import SWITCHED_OFF
 from agent.core.completion import Usage
-from storage.control.flags import FlagDesk
-from storage.control.targets import Target
-from tests.conformance.channel_harness import Stage
+from storage.control.flags import FlagAdmin
+from storage.control.targets import RuleTarget
+from tests.conformance.channel_harness import ChannelHarness
 from tests.conformance.expectations import (
     SPARE,
     Broken,
@@ -54,14 +54,14 @@ FLAGS: Mapping[str, Scenario] = {
 
 
 @pytest.fixture
-async def desk(stage: Stage) -> AsyncIterator[FlagDesk]:
+async def desk(stage: ChannelHarness) -> AsyncIterator[FlagAdmin]:
     """An operator in another process: the running agent is not told but by the stores."""
     async with operator(stage.database_url, stage.redis_url) as desk:
         yield desk
 
 
 async def test_every_flag_is_obeyed_and_its_return(
-    stage: Stage, desk: FlagDesk, flag_name: str
+    stage: ChannelHarness, desk: FlagAdmin, flag_name: str
 ) -> None:
     """Set and removed for everybody while the agent runs: as usual, changed, as usual again."""
     assert flag_name in FLAGS, (
@@ -81,7 +81,7 @@ async def test_every_flag_is_obeyed_and_its_return(
 
 
 async def test_what_was_said_while_replies_were_off_is_known_afterwards(
-    stage: Stage, desk: FlagDesk
+    stage: ChannelHarness, desk: FlagAdmin
 ) -> None:
     """It is kept, and not answered later; the model never sees what was said instead."""
     ada = stage.driver.direct("ada")
@@ -95,7 +95,7 @@ async def test_what_was_said_while_replies_were_off_is_known_afterwards(
 
 
 async def test_without_a_maintenance_message_nothing_is_said(
-    stage: Stage, desk: FlagDesk
+    stage: ChannelHarness, desk: FlagAdmin
 ) -> None:
     """Messages are kept, their turns are closed, and nobody hears anything until replies
     are on again.
@@ -114,7 +114,7 @@ async def test_without_a_maintenance_message_nothing_is_said(
 
 
 async def test_what_a_person_chose_goes_before_the_default_model(
-    stage: Stage, desk: FlagDesk
+    stage: ChannelHarness, desk: FlagAdmin
 ) -> None:
     """Until they take it back; `/model` tells them which default is theirs."""
     ada = stage.driver.direct("ada")
@@ -123,7 +123,7 @@ async def test_what_a_person_chose_goes_before_the_default_model(
         account = await stage.value(
             "SELECT channel_type || ':' || channel_user_id FROM users"
         )
-        await desk.set("default_model", Target(person=account), "test:other", ADA)
+        await desk.set("default_model", RuleTarget(person=account), "test:other", ADA)
         await stage.ask(ada, "/model test:mine")
         await stage.ask(ada, "two")
         await stage.ask(ada, "/model default")
@@ -139,7 +139,7 @@ async def test_what_a_person_chose_goes_before_the_default_model(
 
 
 async def test_without_a_fallback_the_person_is_told_what_is_wrong(
-    stage: Stage, desk: FlagDesk
+    stage: ChannelHarness, desk: FlagAdmin
 ) -> None:
     """With one they are answered, and the stored answer names it and not the model that failed."""
     ada = stage.driver.direct("ada")

@@ -4,11 +4,13 @@ place.
 
 from __future__ import annotations
 
-from tests.conformance.channel_harness import Stage
+from tests.conformance.channel_harness import ChannelHarness
 from tests.conformance.platform_extras import reply_to_agent, say_as_bot
 
 
-async def test_in_a_group_talk_among_people_is_not_answered(stage: Stage) -> None:
+async def test_in_a_group_talk_among_people_is_not_answered(
+    stage: ChannelHarness,
+) -> None:
     """Without a mention the agent neither answers nor shows the model what was said."""
     town = stage.driver.group("town")
     async with stage.agent():
@@ -21,7 +23,7 @@ async def test_in_a_group_talk_among_people_is_not_answered(stage: Stage) -> Non
     assert 1 == len(stage.asked())
 
 
-async def test_a_reply_to_the_agent_is_meant_for_it(stage: Stage) -> None:
+async def test_a_reply_to_the_agent_is_meant_for_it(stage: ChannelHarness) -> None:
     """Nobody has to mention it again who answers to its message."""
     town = stage.driver.group("town")
     async with stage.agent():
@@ -33,7 +35,7 @@ async def test_a_reply_to_the_agent_is_meant_for_it(stage: Stage) -> None:
     assert 3 == len(stage.asked())
 
 
-async def test_a_mention_is_not_part_of_the_question(stage: Stage) -> None:
+async def test_a_mention_is_not_part_of_the_question(stage: ChannelHarness) -> None:
     """The agent's own name is taken out of what the model reads."""
     town = stage.driver.group("town")
     async with stage.agent():
@@ -41,7 +43,9 @@ async def test_a_mention_is_not_part_of_the_question(stage: Stage) -> None:
     assert ["ada: what is this?"] == [text.lower() for text in stage.asked()]
 
 
-async def test_two_people_in_one_thread_share_a_conversation(stage: Stage) -> None:
+async def test_two_people_in_one_thread_share_a_conversation(
+    stage: ChannelHarness,
+) -> None:
     """Both are answered from one memory, and the prompt says who said what."""
     plans = stage.driver.thread(stage.driver.group("town"), "plans")
     async with stage.agent():
@@ -53,7 +57,7 @@ async def test_two_people_in_one_thread_share_a_conversation(stage: Stage) -> No
     assert 1 == await stage.value("SELECT count(*) FROM conversations")
 
 
-async def test_threads_are_conversations_of_their_own(stage: Stage) -> None:
+async def test_threads_are_conversations_of_their_own(stage: ChannelHarness) -> None:
     """What is said in one thread is not known in another, and each answer lands where it
     was asked.
     """
@@ -76,7 +80,7 @@ async def test_threads_are_conversations_of_their_own(stage: Stage) -> None:
 
 
 async def test_answers_that_grow_at_the_same_time_stay_in_their_threads(
-    stage: Stage,
+    stage: ChannelHarness,
 ) -> None:
     """Two threads that are answered side by side do not mix."""
     town = stage.driver.group("town")
@@ -97,7 +101,7 @@ async def test_answers_that_grow_at_the_same_time_stay_in_their_threads(
 
 
 async def test_a_group_and_a_direct_chat_are_conversations_of_their_own(
-    stage: Stage,
+    stage: ChannelHarness,
 ) -> None:
     """What somebody told the agent directly is not known among others."""
     ada, town = stage.driver.direct("ada"), stage.driver.group("town")
@@ -108,7 +112,9 @@ async def test_a_group_and_a_direct_chat_are_conversations_of_their_own(
     assert "secret" not in "".join(stage.screen(town))
 
 
-async def test_other_bots_and_the_agent_itself_are_ignored(stage: Stage) -> None:
+async def test_other_bots_and_the_agent_itself_are_ignored(
+    stage: ChannelHarness,
+) -> None:
     """Two bots must not talk to each other for ever."""
     town = stage.driver.group("town")
     async with stage.agent():
@@ -118,7 +124,7 @@ async def test_other_bots_and_the_agent_itself_are_ignored(stage: Stage) -> None
     assert "re: ada: hello" == stage.screen(town)[-1].lower()
 
 
-async def test_a_command_in_a_thread_is_obeyed(stage: Stage) -> None:
+async def test_a_command_in_a_thread_is_obeyed(stage: ChannelHarness) -> None:
     """Commands work where people are, also where the platform has none of its own."""
     plans = stage.driver.thread(stage.driver.group("town"), "plans")
     async with stage.agent():

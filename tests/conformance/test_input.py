@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.conformance.channel_harness import Stage
+from tests.conformance.channel_harness import ChannelHarness
 
 ODD = {
     "emoji": "👩‍👩‍👧‍👦 ✅ 🏳️‍🌈",
@@ -18,7 +18,7 @@ ODD = {
 
 
 @pytest.mark.parametrize("kind", ODD)
-async def test_odd_text_is_stored_exactly(stage: Stage, kind: str) -> None:
+async def test_odd_text_is_stored_exactly(stage: ChannelHarness, kind: str) -> None:
     """The model reads what the person wrote, character for character."""
     ada = stage.driver.direct("ada")
     stage.model.said = lambda prompt: "well"
@@ -31,7 +31,7 @@ async def test_odd_text_is_stored_exactly(stage: Stage, kind: str) -> None:
 
 
 async def test_a_message_that_is_too_long_is_refused_with_the_limit(
-    stage: Stage,
+    stage: ChannelHarness,
 ) -> None:
     """Nothing of it is stored, and the next one is answered."""
     ada = stage.driver.direct("ada")
@@ -44,7 +44,7 @@ async def test_a_message_that_is_too_long_is_refused_with_the_limit(
     assert "re: shorter" == stage.screen(ada)[-1]
 
 
-async def test_a_message_of_a_megabyte_is_refused(stage: Stage) -> None:
+async def test_a_message_of_a_megabyte_is_refused(stage: ChannelHarness) -> None:
     """However long: one sentence, no crash."""
     ada = stage.driver.direct("ada")
     async with stage.agent():
@@ -54,7 +54,7 @@ async def test_a_message_of_a_megabyte_is_refused(stage: Stage) -> None:
     assert "re: shorter" == stage.screen(ada)[-1]
 
 
-async def test_a_nul_character_is_refused_in_a_sentence(stage: Stage) -> None:
+async def test_a_nul_character_is_refused_in_a_sentence(stage: ChannelHarness) -> None:
     """Postgres can not store it, and a person is told so."""
     ada = stage.driver.direct("ada")
     async with stage.agent():
@@ -64,7 +64,9 @@ async def test_a_nul_character_is_refused_in_a_sentence(stage: Stage) -> None:
     assert "re: without" == stage.screen(ada)[-1]
 
 
-async def test_half_a_surrogate_pair_does_not_stop_the_channel(stage: Stage) -> None:
+async def test_half_a_surrogate_pair_does_not_stop_the_channel(
+    stage: ChannelHarness,
+) -> None:
     """It is refused or mended, and what comes after it is answered."""
     ada = stage.driver.direct("ada")
     async with stage.agent():
@@ -74,7 +76,9 @@ async def test_half_a_surrogate_pair_does_not_stop_the_channel(stage: Stage) -> 
     assert "re: whole" == stage.screen(ada)[-1]
 
 
-async def test_only_white_space_is_not_answered_by_the_model(stage: Stage) -> None:
+async def test_only_white_space_is_not_answered_by_the_model(
+    stage: ChannelHarness,
+) -> None:
     """There is no question in it."""
     ada = stage.driver.direct("ada")
     async with stage.agent():

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from tests.conformance.channel_harness import Stage
+from tests.conformance.channel_harness import ChannelHarness
 
 OTHERS = 20
 
 
-async def test_a_limited_chat_delays_no_other(stage: Stage) -> None:
+async def test_a_limited_chat_delays_no_other(stage: ChannelHarness) -> None:
     """While one chat waits out its limit twenty others are answered; no call comes early;
     nothing is lost.
     """
@@ -32,7 +32,7 @@ async def test_a_limited_chat_delays_no_other(stage: Stage) -> None:
 
 
 async def test_a_limit_while_an_answer_grows_does_not_leave_it_partial(
-    stage: Stage,
+    stage: ChannelHarness,
 ) -> None:
     """Edits that are refused are dropped, the whole answer is not: it stands there once."""
     ada = stage.driver.direct("ada")
@@ -55,7 +55,7 @@ async def test_a_limit_while_an_answer_grows_does_not_leave_it_partial(
     assert 0 == stage.driver.early_calls()
 
 
-async def test_the_platforms_own_trouble_costs_no_answer(stage: Stage) -> None:
+async def test_the_platforms_own_trouble_costs_no_answer(stage: ChannelHarness) -> None:
     """Calls that fail inside the platform are made again."""
     ada = stage.driver.direct("ada")
     async with stage.agent():
@@ -69,7 +69,7 @@ async def test_the_platforms_own_trouble_costs_no_answer(stage: Stage) -> None:
 
 
 async def test_a_platform_that_is_down_for_long_gets_the_answer_later(
-    stage: Stage, monkeypatch: pytest.MonkeyPatch
+    stage: ChannelHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """More failures than one delivery bears: the answer stays open and is delivered by the
     next sweep.
@@ -82,7 +82,7 @@ async def test_a_platform_that_is_down_for_long_gets_the_answer_later(
     assert ["re: hello"] == [text.splitlines()[-1] for text in stage.screen(ada)]
 
 
-async def test_a_hanging_model_delays_nobody_else(stage: Stage) -> None:
+async def test_a_hanging_model_delays_nobody_else(stage: ChannelHarness) -> None:
     """One person's answer does not come; the others' do."""
     slow = stage.driver.direct("slow")
     others = {

@@ -10,7 +10,7 @@ import pytest
 
 from agent.core.errors import ConfigurationError
 from agent.core.messages import Inbound
-from tests.conformance.channel_harness import Stage
+from tests.conformance.channel_harness import ChannelHarness
 from tests.conformance.channels import DRIVERS
 from tests.conformance.driver import Driver
 from tests.conformance.platform_extras import revoke_token
@@ -26,16 +26,16 @@ PAIRS = [
 @pytest.fixture(params=PAIRS, ids="-".join)
 async def both(
     request: pytest.FixtureRequest, database_url: str, redis_url: str
-) -> AsyncIterator[Stage]:
+) -> AsyncIterator[ChannelHarness]:
     """Two platforms at once, one agent on both."""
     drivers = [DRIVERS[name]() for name in request.param]
     async with AsyncExitStack() as stack:
         for driver in drivers:
             await stack.enter_async_context(driver.start())
-        yield Stage(database_url, redis_url, drivers)
+        yield ChannelHarness(database_url, redis_url, drivers)
 
 
-async def code_from(stage: Stage, driver: Driver) -> str:
+async def code_from(stage: ChannelHarness, driver: Driver) -> str:
     """What `/link` answers there."""
     ada = driver.direct("ada")
     await driver.command(ada, "link")
@@ -46,7 +46,7 @@ async def code_from(stage: Stage, driver: Driver) -> str:
 
 
 async def test_a_code_joins_two_accounts_and_the_conversation_goes_on(
-    both: Stage,
+    both: ChannelHarness,
 ) -> None:
     """What was said on the first channel is known on the second, and the chosen model
     answers there too.
@@ -73,7 +73,7 @@ async def test_a_code_joins_two_accounts_and_the_conversation_goes_on(
     assert 1 == await both.value("SELECT count(DISTINCT person_id) FROM users")
 
 
-async def test_a_code_is_good_once_and_a_wrong_one_never(both: Stage) -> None:
+async def test_a_code_is_good_once_and_a_wrong_one_never(both: ChannelHarness) -> None:
     """A code that was used or never given joins nobody."""
     first, second = both.drivers
     there = second.direct("ada")
@@ -90,7 +90,7 @@ async def test_a_code_is_good_once_and_a_wrong_one_never(both: Stage) -> None:
             assert answer in both.screen(there, second)[-1]
 
 
-async def test_two_channels_answer_side_by_side(both: Stage) -> None:
+async def test_two_channels_answer_side_by_side(both: ChannelHarness) -> None:
     """Each answer lands on the channel where it was asked."""
     first, second = both.drivers
     here, there = first.direct("ada"), second.direct("ada")

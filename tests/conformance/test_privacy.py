@@ -9,7 +9,7 @@ import pytest
 import structlog
 from structlog.typing import EventDict
 
-from tests.conformance.channel_harness import Stage
+from tests.conformance.channel_harness import ChannelHarness
 from tests.conformance.drivers.discord import DiscordDriver
 from tests.conformance.drivers.telegram import TelegramDriver
 from tests.conformance.platform_extras import lose_answers
@@ -40,7 +40,7 @@ async def lines(caplog: pytest.LogCaptureFixture) -> AsyncIterator[list[str]]:
 
 
 async def test_no_log_line_shows_a_message_or_a_token(
-    stage: Stage, lines: list[str], caplog: pytest.LogCaptureFixture
+    stage: ChannelHarness, lines: list[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     """A conversation full of trouble leaves lines, and none of them tells what was said or
     how to sign in.
@@ -66,7 +66,7 @@ async def test_no_log_line_shows_a_message_or_a_token(
     assert [] == told
 
 
-def secrets(stage: Stage) -> list[str]:
+def secrets(stage: ChannelHarness) -> list[str]:
     """What signs the agent in on this platform."""
     driver = stage.driver
     if isinstance(driver, DiscordDriver):

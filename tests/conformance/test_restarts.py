@@ -11,7 +11,7 @@ from uuid import UUID
 from agent.core.completion import Prompt, Usage
 from agent.core.messages import Inbound, Overlap, Placed
 from agent.ports import Deliveries
-from tests.conformance.channel_harness import Speaker, Stage
+from tests.conformance.channel_harness import ChannelHarness, Speaker
 from tests.conformance.driver import Driver, Place
 from tests.conformance.platform_extras import lose_answers, wait_out_retries
 
@@ -39,7 +39,7 @@ class Mute:
         await asyncio.Event().wait()
 
 
-def stands_once(stage: Stage, place: Place, answer: str) -> None:
+def stands_once(stage: ChannelHarness, place: Place, answer: str) -> None:
     """The answer stands there once; what else stands there says of itself that it may be a
     repeat.
     """
@@ -57,7 +57,9 @@ def stands_once(stage: Stage, place: Place, answer: str) -> None:
     ), screen
 
 
-async def test_a_restart_between_accept_and_answer_answers_once(stage: Stage) -> None:
+async def test_a_restart_between_accept_and_answer_answers_once(
+    stage: ChannelHarness,
+) -> None:
     """The message was acknowledged, so the answer comes, from whoever finds it."""
     ada = stage.driver.direct("ada")
     async with stage.agent() as agent:
@@ -73,7 +75,9 @@ async def test_a_restart_between_accept_and_answer_answers_once(stage: Stage) ->
     stands_once(stage, ada, "re: are you there?")
 
 
-async def test_a_restart_while_an_answer_grows_leaves_one_answer(stage: Stage) -> None:
+async def test_a_restart_while_an_answer_grows_leaves_one_answer(
+    stage: ChannelHarness,
+) -> None:
     """What stood there is edited into the whole answer, not left beside it."""
     ada = stage.driver.direct("ada")
     async with stage.agent() as agent:
@@ -90,7 +94,7 @@ async def test_a_restart_while_an_answer_grows_leaves_one_answer(stage: Stage) -
 
 
 async def test_a_restart_between_finishing_and_recording_leaves_one_answer(
-    stage: Stage,
+    stage: ChannelHarness,
 ) -> None:
     """The answer arrived but nobody knows: it is edited or recognised, else labelled, never
     silently doubled.
@@ -110,7 +114,7 @@ async def test_a_restart_between_finishing_and_recording_leaves_one_answer(
 
 
 async def test_a_restart_when_not_even_the_place_was_recorded_leaves_one_answer(
-    stage: Stage,
+    stage: ChannelHarness,
 ) -> None:
     """Without any trace of what was sent, the platform is asked, or the text is labelled."""
     ada = stage.driver.direct("ada")
@@ -133,7 +137,7 @@ def _muted(mutes: list[Mute], real: Deliveries, *, places: bool) -> Mute:
 
 
 async def test_an_answer_whose_arrival_was_not_confirmed_is_not_silently_doubled(
-    stage: Stage,
+    stage: ChannelHarness,
 ) -> None:
     """The line is cut after the platform took the message: it is recognised, else labelled."""
     ada = stage.driver.direct("ada")
@@ -144,7 +148,7 @@ async def test_an_answer_whose_arrival_was_not_confirmed_is_not_silently_doubled
     stands_once(stage, ada, "well")
 
 
-async def test_a_graceful_stop_hands_over_at_once(stage: Stage) -> None:
+async def test_a_graceful_stop_hands_over_at_once(stage: ChannelHarness) -> None:
     """An instance that is stopped while it answers leaves the work to another, long before
     the lease ends.
     """
@@ -164,7 +168,7 @@ async def test_a_graceful_stop_hands_over_at_once(stage: Stage) -> None:
     stands_once(stage, ada, "re: hand this on")
 
 
-async def test_a_graceful_stop_lets_answers_finish(stage: Stage) -> None:
+async def test_a_graceful_stop_lets_answers_finish(stage: ChannelHarness) -> None:
     """What is nearly done is done before the instance ends."""
     ada = stage.driver.direct("ada")
     async with stage.agent() as agent:
@@ -179,7 +183,7 @@ async def test_a_graceful_stop_lets_answers_finish(stage: Stage) -> None:
     stands_once(stage, ada, "re: nearly done")
 
 
-async def test_a_restart_keeps_the_conversation(stage: Stage) -> None:
+async def test_a_restart_keeps_the_conversation(stage: ChannelHarness) -> None:
     """A new process knows what was said to the old one."""
     ada = stage.driver.direct("ada")
     async with stage.agent():
@@ -190,7 +194,7 @@ async def test_a_restart_keeps_the_conversation(stage: Stage) -> None:
 
 
 async def test_ten_minutes_of_backlog_are_answered_in_order_and_once(
-    stage: Stage,
+    stage: ChannelHarness,
 ) -> None:
     """What people wrote while nobody ran is not lost, not doubled, and not out of order."""
     await stage.set_overlap(Overlap.QUEUE)
@@ -212,7 +216,7 @@ async def test_ten_minutes_of_backlog_are_answered_in_order_and_once(
 
 
 async def test_what_is_written_after_a_crash_is_answered_with_what_was_left(
-    stage: Stage,
+    stage: ChannelHarness,
 ) -> None:
     """The next message does not overtake the one that waits for another instance: both are
     answered, in order.
@@ -235,7 +239,7 @@ async def test_what_is_written_after_a_crash_is_answered_with_what_was_left(
 
 
 async def test_an_instance_that_is_cut_off_from_its_lease_says_nothing_more(
-    stage: Stage,
+    stage: ChannelHarness,
 ) -> None:
     """Two instances, one conversation: the second takes over when the first stops beating;
     one answer stands.
@@ -290,7 +294,7 @@ class Torn(Speaker):
 
 
 async def test_a_draft_of_an_instance_without_its_lease_does_not_touch_the_finished_answer(
-    stage: Stage,
+    stage: ChannelHarness,
 ) -> None:
     """It stops beating while it writes and another finishes; what it goes on to write is
     not shown.

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from storage.migrate import upgrade
-from tests.conformance.channel_harness import Stage
+from tests.conformance.channel_harness import ChannelHarness
 from tests.conformance.driver import Driver
 from tests.support.servers import Postgres, Valkey
 
 TURNS = 4
 
 
-async def conversation(stage: Stage, before_each: object) -> None:
+async def conversation(stage: ChannelHarness, before_each: object) -> None:
     """Several turns, something happening before each; the model must have seen all that was
     said.
     """
@@ -33,14 +33,18 @@ async def test_redis_flushed_between_any_two_turns_changes_no_answer(
     driver: Driver, database_url: str, own_redis: Valkey
 ) -> None:
     """What was forgotten is read again."""
-    await conversation(Stage(database_url, own_redis.url, [driver]), own_redis.flush)
+    await conversation(
+        ChannelHarness(database_url, own_redis.url, [driver]), own_redis.flush
+    )
 
 
 async def test_redis_gone_changes_no_answer(
     driver: Driver, database_url: str, own_redis: Valkey
 ) -> None:
     """It is only slower."""
-    await conversation(Stage(database_url, own_redis.url, [driver]), own_redis.kill)
+    await conversation(
+        ChannelHarness(database_url, own_redis.url, [driver]), own_redis.kill
+    )
 
 
 async def test_while_postgres_is_away_nothing_is_acknowledged_and_nothing_lost(
@@ -48,7 +52,7 @@ async def test_while_postgres_is_away_nothing_is_acknowledged_and_nothing_lost(
 ) -> None:
     """The platform keeps the message until it is stored; then it is answered, once."""
     await upgrade(own_postgres.url())
-    stage = Stage(own_postgres.url(), redis_url, [driver])
+    stage = ChannelHarness(own_postgres.url(), redis_url, [driver])
     ada = driver.direct("ada")
     async with stage.agent() as agent:
         await stage.ask(ada, "before")

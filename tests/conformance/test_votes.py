@@ -6,7 +6,7 @@ import asyncio
 import json
 
 from agent.core.messages import Thumb
-from tests.conformance.channel_harness import DEADLINE, LOOK, Stage
+from tests.conformance.channel_harness import DEADLINE, LOOK, ChannelHarness
 from tests.conformance.driver import Place
 from tests.conformance.platform_extras import answers, let_hear_reactions, react
 
@@ -17,13 +17,13 @@ FROM votes v JOIN messages m ON m.id = v.message_id AND m.conversation_id = v.co
 UP, DOWN = Thumb.UP, Thumb.DOWN
 
 
-async def votes(stage: Stage) -> dict[str, int]:
+async def votes(stage: ChannelHarness) -> dict[str, int]:
     """The thumb on each answer, in scenarios in which one person votes."""
     found: dict[str, int] = json.loads(await stage.value(VOTES))
     return found
 
 
-async def becomes(stage: Stage, **expected: int) -> None:
+async def becomes(stage: ChannelHarness, **expected: int) -> None:
     """Returns once these are the votes."""
     async with asyncio.timeout(DEADLINE):
         while await votes(stage) != expected:
@@ -31,7 +31,7 @@ async def becomes(stage: Stage, **expected: int) -> None:
 
 
 async def asked(
-    stage: Stage, place: Place, text: str, answer: str, **options: object
+    stage: ChannelHarness, place: Place, text: str, answer: str, **options: object
 ) -> str:
     """A person asks and is answered. Returns the platform's id of the answer's last message."""
     stage.model.said = lambda prompt: answer
@@ -39,7 +39,7 @@ async def asked(
     return answers(stage.driver, place)[-1]
 
 
-async def test_a_thumb_is_given_changed_and_taken_away(stage: Stage) -> None:
+async def test_a_thumb_is_given_changed_and_taken_away(stage: ChannelHarness) -> None:
     """One row, and the person's last word."""
     ada = stage.driver.direct("ada")
     async with stage.agent():
@@ -53,7 +53,9 @@ async def test_a_thumb_is_given_changed_and_taken_away(stage: Stage) -> None:
     assert 1 == await stage.value("SELECT count(*) FROM turns")
 
 
-async def test_a_thumb_that_is_delivered_four_times_is_one_vote(stage: Stage) -> None:
+async def test_a_thumb_that_is_delivered_four_times_is_one_vote(
+    stage: ChannelHarness,
+) -> None:
     """And each delivery is acknowledged."""
     ada = stage.driver.direct("ada")
     async with stage.agent() as agent:
@@ -65,7 +67,9 @@ async def test_a_thumb_that_is_delivered_four_times_is_one_vote(stage: Stage) ->
     assert 1 == await stage.value("SELECT count(*) FROM votes")
 
 
-async def test_each_message_of_a_long_answer_is_that_answer(stage: Stage) -> None:
+async def test_each_message_of_a_long_answer_is_that_answer(
+    stage: ChannelHarness,
+) -> None:
     """People react where they stopped reading."""
     ada = stage.driver.direct("ada")
     text = "word " * (stage.driver.limit // 3)
@@ -79,7 +83,7 @@ async def test_each_message_of_a_long_answer_is_that_answer(stage: Stage) -> Non
         await becomes(stage, **{text: -1})
 
 
-async def test_a_thumb_on_what_a_person_said_is_no_vote(stage: Stage) -> None:
+async def test_a_thumb_on_what_a_person_said_is_no_vote(stage: ChannelHarness) -> None:
     """Nothing is counted, nothing is answered, and nobody becomes known by it."""
     ada, town = stage.driver.direct("ada"), stage.driver.group("town")
     let_hear_reactions(stage.driver, town)
@@ -95,7 +99,9 @@ async def test_a_thumb_on_what_a_person_said_is_no_vote(stage: Stage) -> None:
     assert 2 == await stage.value("SELECT count(*) FROM users")
 
 
-async def test_somebody_who_never_wrote_can_vote_in_a_thread(stage: Stage) -> None:
+async def test_somebody_who_never_wrote_can_vote_in_a_thread(
+    stage: ChannelHarness,
+) -> None:
     """A thumb does not say in which thread it was given; the answer is found all the same."""
     town = stage.driver.group("town")
     let_hear_reactions(stage.driver, town)
@@ -110,7 +116,7 @@ async def test_somebody_who_never_wrote_can_vote_in_a_thread(stage: Stage) -> No
 
 
 async def test_a_thumb_on_an_answer_that_another_instance_wrote_is_counted(
-    stage: Stage,
+    stage: ChannelHarness,
 ) -> None:
     """Whoever hears of it finds it in the store."""
     ada = stage.driver.direct("ada")

@@ -21,7 +21,7 @@ from channels.discord.channel import Discord
 from channels.pacing import Governor
 from channels.slack.channel import Slack
 from channels.telegram.channel import Telegram
-from tests.conformance.channel_harness import Stage
+from tests.conformance.channel_harness import ChannelHarness
 from tests.conformance.driver import Driver
 from tests.conformance.drivers.discord import DiscordDriver
 from tests.conformance.drivers.slack import SlackDriver
@@ -222,7 +222,7 @@ async def test_a_replayed_webhook_is_one_message(
     answered.
     """
     hooked = hook(driver)
-    stage = Stage(database_url, redis_url, [driver])
+    stage = ChannelHarness(database_url, redis_url, [driver])
     async with stage.agent() as agent:
         await agent.hush()
         async with listening(hooked, agent.engine.accept):

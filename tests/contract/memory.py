@@ -18,7 +18,7 @@ from agent.core.turns import (
     NewTurn,
     Outdated,
     Session,
-    Stored,
+    StoredAnswer,
     Undelivered,
     Waiting,
 )
@@ -142,7 +142,7 @@ class MemoryTurns:
             ),
         )
 
-    async def answer(self, answer: Answer) -> Stored | Outdated | None:
+    async def answer(self, answer: Answer) -> StoredAnswer | Outdated | None:
         row = self._memory.held(answer.claim)
         if row is None:
             return self._find(answer)
@@ -162,12 +162,12 @@ class MemoryTurns:
         row.lease_until = self._memory.now + self._lease
         return self._find(answer)
 
-    def _find(self, answer: Answer) -> Stored | None:
+    def _find(self, answer: Answer) -> StoredAnswer | None:
         row = self._memory.conversations[answer.claim.conversation]
         if answer.message_id not in row.answers:
             return None
         goes_on = row.fence == answer.next_fence
-        return Stored(
+        return StoredAnswer(
             row.answers[answer.message_id][1], row.claim() if goes_on else None
         )
 
@@ -269,16 +269,16 @@ class MemoryLeases:
             {row.claim().fence: row.asked for row in held},
             {row.claim().fence: row.edited for row in held},
             frozenset(),
-            bereaved=any(
+            peer_died=any(
                 seen < memory.now - self._lease for seen in memory.seen.values()
             ),
             epoch=memory.epoch,
         )
 
-    async def take_over(self, *, look_back: float) -> list[Claim]:
+    async def take_over(self, *, since_seconds: float) -> list[Claim]:
         memory, left_over = (
             self._memory,
-            {turn.inbound.address.key for _, turn in self._open(look_back)},
+            {turn.inbound.address.key for _, turn in self._open(since_seconds)},
         )
         taken = [
             row
@@ -291,10 +291,10 @@ class MemoryLeases:
             row.fence, row.lease_until = uuid4(), memory.now + self._lease
         return [row.claim() for row in taken]
 
-    async def take_deliveries(self, *, look_back: float) -> list[Undelivered]:
+    async def take_deliveries(self, *, since_seconds: float) -> list[Undelivered]:
         due = self._memory.now - self._lease
         found = []
-        for name, turn in self._open(look_back):
+        for name, turn in self._open(since_seconds):
             row = next(
                 row for row in self._memory.conversations.values() if name in row.turns
             )
@@ -335,9 +335,9 @@ class MemoryLeases:
                     self._memory.turns[turn].attempts -= 1
         self._memory.seen[self._instance] = self._memory.now - 60
 
-    def _open(self, look_back: float) -> Iterator[tuple[UUID, Turn]]:
+    def _open(self, since_seconds: float) -> Iterator[tuple[UUID, Turn]]:
         for name, turn in self._memory.turns.items():
-            recent = turn.created > self._memory.now - look_back
+            recent = turn.created > self._memory.now - since_seconds
             if (
                 turn.state == "open"
                 and recent

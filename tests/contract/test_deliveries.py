@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from agent.core.messages import Placed, delivered
-from agent.core.turns import Stored, Undelivered
+from agent.core.turns import StoredAnswer, Undelivered
 from tests.contract.conftest import Stores, answer_to, claimed, inbound, waits
 
 HERE = Placed(("m1", "m2"), {"stream": "17"})
@@ -22,7 +22,7 @@ async def undelivered(stores: Stores, text: str = "one") -> None:
 async def found(stores: Stores) -> list[Undelivered]:
     """What another instance takes up a while later."""
     await stores.let_pass(6)
-    return list(await stores.other.leases.take_deliveries(look_back=60))
+    return list(await stores.other.leases.take_deliveries(since_seconds=60))
 
 
 async def test_what_stands_on_the_platform_is_known_before_the_answer_is_stored(
@@ -107,7 +107,7 @@ async def test_answers_of_one_conversation_are_found_apart(stores: Stores) -> No
     claim = await claimed(stores.one, "one")
     await waits(stores.one, "two")
     stored = await stores.one.turns.answer(answer_to(claim, 1, "to one"))
-    assert isinstance(stored, Stored)
+    assert isinstance(stored, StoredAnswer)
     assert stored.next_claim is not None
     await stores.one.turns.answer(answer_to(stored.next_claim, 2, "to two"))
     assert sorted((answer.text, answer.turns) for answer in await found(stores)) == [

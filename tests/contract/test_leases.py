@@ -7,7 +7,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 
-from agent.core.turns import Claim, Stored
+from agent.core.turns import Claim, StoredAnswer
 from tests.contract.conftest import LEASE, Stores, answer_to, claimed, inbound, waits
 
 LONG = 3600.0
@@ -47,7 +47,7 @@ async def test_an_edit_of_what_was_answered_is_told_by_no_heartbeat(
 ) -> None:
     claim, second = await claimed(stores.one, "one"), await waits(stores.one, "two")
     stored = await stores.one.turns.answer(answer_to(claim, 1))
-    assert isinstance(stored, Stored)
+    assert isinstance(stored, StoredAnswer)
     assert stored.next_claim is not None
     assert (
         await stores.other.edit(replace(inbound("one"), text="won", change="edit"))
@@ -62,7 +62,7 @@ async def test_a_heartbeat_tells_the_epoch_and_is_not_bereaved_alone(
     stores: Stores,
 ) -> None:
     beat = await stores.one.leases.beat([], [], 0)
-    assert (beat.held, beat.edited, beat.stopped, beat.bereaved, beat.epoch) == (
+    assert (beat.held, beat.edited, beat.stopped, beat.peer_died, beat.epoch) == (
         {},
         {},
         frozenset(),
@@ -78,7 +78,7 @@ async def test_a_claim_that_ended_or_was_taken_does_not_come_back(
     await stores.one.turns.answer(answer_to(ended, 1))
     taken = await claimed(stores.one, "bob's", chat="bob")
     await stores.let_pass(LEASE + 1)
-    await stores.other.leases.take_over(look_back=LONG)
+    await stores.other.leases.take_over(since_seconds=LONG)
     assert (await stores.one.leases.beat([ended, taken], [], 0)).held == {}
 
 
@@ -87,7 +87,7 @@ async def test_a_claim_that_is_renewed_is_never_taken(stores: Stores) -> None:
     for _ in range(3):
         await stores.let_pass(LEASE - 1)
         await stores.one.leases.beat([claim], [], 0)
-        assert list(await stores.other.leases.take_over(look_back=LONG)) == []
+        assert list(await stores.other.leases.take_over(since_seconds=LONG)) == []
 
 
 async def test_a_claim_of_a_dead_instance_is_taken_under_a_new_fence(
@@ -95,7 +95,7 @@ async def test_a_claim_of_a_dead_instance_is_taken_under_a_new_fence(
 ) -> None:
     claim = await claimed(stores.one, "one")
     await stores.let_pass(LEASE + 1)
-    (taken,) = await stores.other.leases.take_over(look_back=LONG)
+    (taken,) = await stores.other.leases.take_over(since_seconds=LONG)
     assert (taken.conversation, taken.key) == (claim.conversation, claim.key)
     assert taken.fence != claim.fence
     assert (await stores.other.leases.beat([taken], [], 0)).held == {taken.fence: 1}
@@ -107,7 +107,7 @@ async def test_only_one_takes_a_claim(stores: Stores) -> None:
     await stores.let_pass(LEASE + 1)
     taken = await asyncio.gather(
         *(
-            member.leases.take_over(look_back=LONG)
+            member.leases.take_over(since_seconds=LONG)
             for member in (stores.one, stores.other) * 2
         )
     )
@@ -119,7 +119,7 @@ async def test_a_released_conversation_is_not_taken(stores: Stores) -> None:
     claim = await claimed(stores.one, "one")
     await stores.one.turns.answer(answer_to(claim, 1))
     await stores.let_pass(LEASE + 1)
-    assert list(await stores.other.leases.take_over(look_back=LONG)) == []
+    assert list(await stores.other.leases.take_over(since_seconds=LONG)) == []
 
 
 async def test_what_is_older_than_the_look_back_is_left_for_the_routine(
@@ -127,14 +127,14 @@ async def test_what_is_older_than_the_look_back_is_left_for_the_routine(
 ) -> None:
     await claimed(stores.one, "one")
     await stores.let_pass(100)
-    assert list(await stores.other.leases.take_over(look_back=50)) == []
-    assert len(await stores.other.leases.take_over(look_back=150)) == 1
+    assert list(await stores.other.leases.take_over(since_seconds=50)) == []
+    assert len(await stores.other.leases.take_over(since_seconds=150)) == 1
 
 
 async def test_an_answer_just_stored_is_left_to_who_delivers_it(stores: Stores) -> None:
     claim = await claimed(stores.one, "one")
     await stores.one.turns.answer(answer_to(claim, 1))
-    assert list(await stores.other.leases.take_deliveries(look_back=LONG)) == []
+    assert list(await stores.other.leases.take_deliveries(since_seconds=LONG)) == []
 
 
 async def test_a_delivery_that_is_renewed_is_never_taken(stores: Stores) -> None:
@@ -143,7 +143,7 @@ async def test_a_delivery_that_is_renewed_is_never_taken(stores: Stores) -> None
     for _ in range(3):
         await stores.let_pass(LEASE - 1)
         await stores.one.leases.beat([], [inbound("one").turn_id], 0)
-        assert list(await stores.other.leases.take_deliveries(look_back=LONG)) == []
+        assert list(await stores.other.leases.take_deliveries(since_seconds=LONG)) == []
 
 
 async def test_only_one_takes_a_delivery_and_each_take_counts(stores: Stores) -> None:
@@ -153,7 +153,7 @@ async def test_only_one_takes_a_delivery_and_each_take_counts(stores: Stores) ->
         await stores.let_pass(LEASE + 1)
         taken = await asyncio.gather(
             *(
-                member.leases.take_deliveries(look_back=LONG)
+                member.leases.take_deliveries(since_seconds=LONG)
                 for member in (stores.one, stores.other) * 2
             )
         )
@@ -163,7 +163,7 @@ async def test_only_one_takes_a_delivery_and_each_take_counts(stores: Stores) ->
 async def test_an_unanswered_turn_is_no_delivery(stores: Stores) -> None:
     await claimed(stores.one, "one")
     await stores.let_pass(LEASE + 1)
-    assert list(await stores.other.leases.take_deliveries(look_back=LONG)) == []
+    assert list(await stores.other.leases.take_deliveries(since_seconds=LONG)) == []
 
 
 async def test_attempts_are_counted(stores: Stores) -> None:
@@ -179,19 +179,19 @@ async def test_what_is_handed_back_is_taken_at_once(stores: Stores) -> None:
     claim = await claimed(stores.one, "one")
     await stores.one.leases.beat([claim], [], 0)
     await stores.one.leases.hand_back([claim], [])
-    assert (await stores.other.leases.beat([], [], 0)).bereaved
+    assert (await stores.other.leases.beat([], [], 0)).peer_died
     assert [
         taken.conversation
-        for taken in await stores.other.leases.take_over(look_back=LONG)
+        for taken in await stores.other.leases.take_over(since_seconds=LONG)
     ] == [claim.conversation]
 
 
 async def test_a_claim_that_was_lost_can_not_be_handed_back(stores: Stores) -> None:
     claim = await claimed(stores.one, "one")
     await stores.let_pass(LEASE + 1)
-    (taken,) = await stores.other.leases.take_over(look_back=LONG)
+    (taken,) = await stores.other.leases.take_over(since_seconds=LONG)
     await stores.one.leases.hand_back([claim], [])
-    assert list(await stores.one.leases.take_over(look_back=LONG)) == []
+    assert list(await stores.one.leases.take_over(since_seconds=LONG)) == []
     assert (await stores.other.leases.beat([taken], [], 0)).held == {taken.fence: 1}
 
 
@@ -208,7 +208,7 @@ async def test_an_attempt_counts_unless_its_claim_is_handed_back(
     await stores.one.leases.attempt([first, second])
     await stores.let_pass(LEASE + 1)
     await stores.one.leases.beat([claim], [], 0)
-    await stores.other.leases.take_over(look_back=LONG)
+    await stores.other.leases.take_over(since_seconds=LONG)
     await stores.one.leases.hand_back([claim, lost], [first, second])
     loaded = [
         await stores.other.turns.load(held.conversation) for held in (claim, lost)
@@ -229,6 +229,6 @@ async def test_what_is_handed_back_twice_is_counted_once(stores: Stores) -> None
 
 async def test_an_instance_that_stops_beating_is_noticed(stores: Stores) -> None:
     await stores.one.leases.beat([], [], 0)
-    assert not (await stores.other.leases.beat([], [], 0)).bereaved
+    assert not (await stores.other.leases.beat([], [], 0)).peer_died
     await stores.let_pass(LEASE + 1)
-    assert (await stores.other.leases.beat([], [], 0)).bereaved
+    assert (await stores.other.leases.beat([], [], 0)).peer_died

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from agent.core.messages import Message, Window
-from agent.core.turns import Claim, Loaded, Outdated, Stored, Waiting
+from agent.core.turns import Claim, Loaded, Outdated, StoredAnswer, Waiting
 from tests.contract.conftest import (
     WINDOW,
     Stores,
@@ -239,7 +239,7 @@ async def test_an_answer_is_stored_and_the_conversation_released(
     stores: Stores,
 ) -> None:
     claim = await claimed(stores.one, "one")
-    assert await stores.one.turns.answer(answer_to(claim, 1, "to one")) == Stored(
+    assert await stores.one.turns.answer(answer_to(claim, 1, "to one")) == StoredAnswer(
         2, None
     )
     loaded = await stores.other.turns.load(claim.conversation)
@@ -257,18 +257,20 @@ async def test_the_claim_goes_on_under_its_next_fence_while_someone_waits(
     await waits(stores.other, "two")
     answer = answer_to(claim, 1)
     stored = await stores.one.turns.answer(answer)
-    assert stored == Stored(3, Claim(claim.conversation, answer.next_fence, claim.key))
+    assert stored == StoredAnswer(
+        3, Claim(claim.conversation, answer.next_fence, claim.key)
+    )
     await waits(stores.other, "three")
     assert stored.next_claim is not None
-    assert await stores.one.turns.answer(answer_to(stored.next_claim, 4)) == Stored(
-        5, None
-    )
+    assert await stores.one.turns.answer(
+        answer_to(stored.next_claim, 4)
+    ) == StoredAnswer(5, None)
 
 
 async def test_one_answer_may_cover_several_messages(stores: Stores) -> None:
     claim = await claimed(stores.one, "one")
     await waits(stores.other, "two")
-    assert await stores.one.turns.answer(answer_to(claim, 2)) == Stored(3, None)
+    assert await stores.one.turns.answer(answer_to(claim, 2)) == StoredAnswer(3, None)
     assert (await stores.one.turns.load(claim.conversation)).waiting == ()
 
 
@@ -283,25 +285,25 @@ async def test_an_answer_under_an_old_fence_is_refused(stores: Stores) -> None:
 async def test_an_answer_whose_claim_was_taken_over_is_refused(stores: Stores) -> None:
     claim = await claimed(stores.one, "one")
     await stores.let_pass(6)
-    (taken,) = await stores.other.leases.take_over(look_back=60)
+    (taken,) = await stores.other.leases.take_over(since_seconds=60)
     assert await stores.one.turns.answer(answer_to(claim, 1, "late")) is None
-    assert await stores.other.turns.answer(answer_to(taken, 1, "in time")) == Stored(
-        2, None
-    )
+    assert await stores.other.turns.answer(
+        answer_to(taken, 1, "in time")
+    ) == StoredAnswer(2, None)
     assert await contents(stores, claim) == ["one", "in time"]
 
 
 async def test_of_two_answers_at_once_the_valid_one_is_stored(stores: Stores) -> None:
     claim = await claimed(stores.one, "one")
     await stores.let_pass(6)
-    (taken,) = await stores.one.leases.take_over(look_back=60)
+    (taken,) = await stores.one.leases.take_over(since_seconds=60)
     verdicts = await asyncio.gather(
         *(
             stores.one.turns.answer(answer_to(which, 1, name))
             for which, name in [(claim, "stale"), (taken, "valid")]
         )
     )
-    assert verdicts == [None, Stored(2, None)]
+    assert verdicts == [None, StoredAnswer(2, None)]
     assert await contents(stores, claim) == ["one", "valid"]
 
 
@@ -314,7 +316,9 @@ async def test_an_answer_made_before_an_edit_is_not_stored_and_its_claim_goes_on
     assert await stores.one.turns.answer(answer) == Outdated()
     loaded = await stores.other.turns.load(claim.conversation)
     assert loaded.window == Window(2, (Message(1, "user", "won"),))
-    assert await stores.one.turns.answer(replace(answer, seen=2)) == Stored(3, None)
+    assert await stores.one.turns.answer(replace(answer, seen=2)) == StoredAnswer(
+        3, None
+    )
 
 
 async def test_an_answer_for_which_edits_do_not_matter_is_stored(
@@ -322,7 +326,7 @@ async def test_an_answer_for_which_edits_do_not_matter_is_stored(
 ) -> None:
     claim = await claimed(stores.one, "one")
     await stores.other.edit(replace(inbound("one"), text="won", change="edit"))
-    assert await stores.one.turns.answer(answer_to(claim, 1)) == Stored(3, None)
+    assert await stores.one.turns.answer(answer_to(claim, 1)) == StoredAnswer(3, None)
 
 
 async def test_of_an_edit_and_an_answer_at_once_the_first_counts(
@@ -339,7 +343,7 @@ async def test_of_an_edit_and_an_answer_at_once_the_first_counts(
             ),
         )
         assert (answered, edited) in [
-            (Stored(2, None), None),
+            (StoredAnswer(2, None), None),
             (Outdated(), claim.conversation),
         ]
 
@@ -357,13 +361,13 @@ async def test_an_outdated_answer_does_not_hold_up_the_others_of_its_list(
             for claim in claims
         )
     )
-    assert verdicts == [Stored(2, None), Outdated(), Stored(2, None)]
+    assert verdicts == [StoredAnswer(2, None), Outdated(), StoredAnswer(2, None)]
 
 
 async def test_an_outdated_answer_under_an_old_fence_is_refused(stores: Stores) -> None:
     claim = await claimed(stores.one, "one")
     await stores.let_pass(6)
-    await stores.other.leases.take_over(look_back=60)
+    await stores.other.leases.take_over(since_seconds=60)
     await stores.other.edit(replace(inbound("one"), text="won", change="edit"))
     assert await stores.one.turns.answer(replace(answer_to(claim, 1), seen=1)) is None
 
@@ -378,7 +382,8 @@ async def test_an_answer_sent_twice_is_stored_once_and_told_the_same(
     verdicts = [await stores.one.turns.answer(answer) for _ in range(2)]
     assert (
         verdicts
-        == [Stored(3, Claim(claim.conversation, answer.next_fence, claim.key))] * 2
+        == [StoredAnswer(3, Claim(claim.conversation, answer.next_fence, claim.key))]
+        * 2
     )
     assert await contents(stores, claim) == ["one", "to one", "two"]
 
@@ -391,7 +396,7 @@ async def test_answers_of_many_conversations_at_once_stay_apart(stores: Stores) 
             for claim in claims
         )
     )
-    assert verdicts == [Stored(2, None)] * 6
+    assert verdicts == [StoredAnswer(2, None)] * 6
     assert [await contents(stores, claim) for claim in claims] == [
         [chat, f"to {chat}"] for chat in "abcdef"
     ]

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.commands import Machine
-from tests.support.engine_harness import Instance, World
+from tests.support.engine_harness import EngineHarness, Instance
 from tests.support.serving import Platforms, three_platforms
 from tests.support.warm import Warm
 
@@ -30,12 +30,12 @@ def machine(tmp_path: Path, database_url: str, redis_url: str, warm: Warm) -> Ma
 
 
 @pytest.fixture
-def world(database_url: str, redis_url: str) -> World:
-    return World(database_url, redis_url)
+def world(database_url: str, redis_url: str) -> EngineHarness:
+    return EngineHarness(database_url, redis_url)
 
 
 @pytest.fixture
-async def agent(world: World) -> AsyncIterator[Instance]:
+async def agent(world: EngineHarness) -> AsyncIterator[Instance]:
     async with world.instance() as instance:
         yield instance
 

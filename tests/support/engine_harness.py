@@ -223,7 +223,7 @@ class Instance:
 
 
 @dataclass
-class World:
+class EngineHarness:
     """Stores, people and a model, for as many instances as a test wants."""
 
     database_url: str

@@ -38,7 +38,7 @@ INSERT INTO votes (message_id, user_id, conversation_id, thumb) SELECT $1, $2, i
 
 
 @dataclass
-class Lab:
+class ExperimentData:
     """What the agent would have written; `store` writes it."""
 
     database_url: str

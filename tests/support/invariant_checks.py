@@ -13,7 +13,7 @@ from uuid import UUID
 import asyncpg
 import msgspec
 
-from agent.conversation.active_answer import MOST_EDITS, Cut
+from agent.conversation.active_answer import MOST_EDITS, CancelReason
 from agent.conversation.answering import SET_ASIDE
 from agent.conversation.worker import WITHDRAWN
 from agent.core.commands import parse_command
@@ -21,7 +21,7 @@ from agent.core.completion import Prompt
 from agent.core.messages import Inbound, Message, Window, delivered
 from agent.core.prompt import build_prompt
 from storage.postgres import connect
-from tests.support.engine_harness import World
+from tests.support.engine_harness import EngineHarness
 from tests.support.fleet.invariant_queries import BROKEN
 
 PROMISES = (
@@ -63,7 +63,7 @@ class Row:
 
 
 async def judge(
-    world: World, sent: Sequence[Inbound], acknowledged: Sequence[Inbound]
+    world: EngineHarness, sent: Sequence[Inbound], acknowledged: Sequence[Inbound]
 ) -> list[str]:
     """A sentence for each broken promise; none when all are kept."""
     connection = await connect(world.database_url)
@@ -137,7 +137,7 @@ def _answer_to(asked: Row, rows: Sequence[Row]) -> str | None:
 
 
 def _wrongly_prompted(
-    world: World, sent: Sequence[Inbound], rows: Sequence[Row]
+    world: EngineHarness, sent: Sequence[Inbound], rows: Sequence[Row]
 ) -> Iterator[str]:
     """Invariants 4 and 6: every answer was made from exactly what was said before it, in
     reading order.
@@ -157,7 +157,7 @@ def _wrongly_prompted(
     for row in rows:
         before = conversations[row.conversation]
         if row.message.answers is not None and not row.message.notice:
-            stopped = row.metadata.get("note") == Cut.STOPPED.value
+            stopped = row.metadata.get("note") == CancelReason.STOPPED.value
             older = texts if stopped or changes[row.chat] > MOST_EDITS else {}
             prompts = _possible_prompts(
                 before, row.message.answers, world.window_messages, older
@@ -205,7 +205,7 @@ def _possible_prompts(
 
 
 def _wrongly_shown(
-    world: World, rows: Sequence[Row], turns: Sequence[asyncpg.Record]
+    world: EngineHarness, rows: Sequence[Row], turns: Sequence[asyncpg.Record]
 ) -> Iterator[str]:
     """Invariant 5: each answer stands where it belongs, and twice only where that is said."""
     recorded = {
@@ -226,7 +226,7 @@ def _wrongly_shown(
 
 
 def _wrong_in(
-    world: World, chat: str, expected: Counter[str], recorded: set[str]
+    world: EngineHarness, chat: str, expected: Counter[str], recorded: set[str]
 ) -> Iterator[str]:
     platform = world.platform
     standing = Counter(platform.screen(chat))

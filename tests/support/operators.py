@@ -7,20 +7,20 @@ from contextlib import asynccontextmanager
 
 from agent.core.errors import UnknownModel
 from storage.control.audit import Author
-from storage.control.experiments import ExperimentDesk
-from storage.control.flags import FlagDesk
-from storage.control.targets import Target
+from storage.control.experiments import ExperimentAdmin
+from storage.control.flags import FlagAdmin
+from storage.control.targets import RuleTarget
 from storage.postgres import open_database
 from storage.redis import open_redis
 from tests.support.engine_harness import Script
 
 ADA = Author("ada", "a test", "because")
 BOB = Author("bob", "another test")
-EVERYBODY = Target()
+EVERYBODY = RuleTarget()
 UNKNOWN_MODEL = "nobody:knows"
 
 
-class Models(Script):
+class OperatorModels(Script):
     """Knows every model but one."""
 
     def check(self, model: str) -> None:
@@ -29,16 +29,16 @@ class Models(Script):
 
 
 @asynccontextmanager
-async def operator(database_url: str, redis_url: str) -> AsyncIterator[FlagDesk]:
+async def operator(database_url: str, redis_url: str) -> AsyncIterator[FlagAdmin]:
     """An operator's process: connections of its own."""
     async with open_database(database_url) as database, open_redis(redis_url) as pipe:
-        yield FlagDesk(database, pipe, Models())
+        yield FlagAdmin(database, pipe, OperatorModels())
 
 
 @asynccontextmanager
 async def experimenter(
     database_url: str, redis_url: str
-) -> AsyncIterator[ExperimentDesk]:
+) -> AsyncIterator[ExperimentAdmin]:
     """The same for experiments."""
     async with open_database(database_url) as database, open_redis(redis_url) as pipe:
-        yield ExperimentDesk(database, pipe, Models())
+        yield ExperimentAdmin(database, pipe, OperatorModels())

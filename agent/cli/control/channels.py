@@ -30,7 +30,7 @@ from agent.core.errors import Rejected
 
 if TYPE_CHECKING:
     from agent.settings import Settings
-    from storage.control.channels import ChannelDesk, ChannelView
+    from storage.control.channels import ChannelAdmin, ChannelView
 
 app = typer.Typer(
     help="Settings of each channel: model, system prompt, overlap, limits, "
@@ -268,8 +268,8 @@ def _facts(view: ChannelView) -> dict[str, object]:
 
 
 @asynccontextmanager
-async def _desk(settings: Settings) -> AsyncIterator[ChannelDesk]:
-    from storage.control.channels import ChannelDesk
+async def _desk(settings: Settings) -> AsyncIterator[ChannelAdmin]:
+    from storage.control.channels import ChannelAdmin
 
     async with operating(settings) as (stores, models):
-        yield ChannelDesk(stores.database, stores.pipe, models.check)
+        yield ChannelAdmin(stores.database, stores.pipe, models.check)

@@ -31,8 +31,8 @@ from agent.core.errors import Rejected
 
 if TYPE_CHECKING:
     from agent.settings import Settings
-    from storage.control.experiments import ExperimentDesk, ExperimentView
-    from storage.control.flags import FlagDesk
+    from storage.control.experiments import ExperimentAdmin, ExperimentView
+    from storage.control.flags import FlagAdmin
 
 app = typer.Typer(
     help="Experiments: people take part in one of several variants, always the same one.",
@@ -239,7 +239,7 @@ def remove(
 
 def _move(
     name: str,
-    step: Callable[[ExperimentDesk], Callable[..., Awaitable[ExperimentView]]],
+    step: Callable[[ExperimentAdmin], Callable[..., Awaitable[ExperimentView]]],
     question: Callable[[ExperimentView], str],
     as_: str | None,
     reason: str | None,
@@ -282,12 +282,14 @@ def _variant(typed: str, flag: Flag[Any]) -> Variant:
 
 
 @asynccontextmanager
-async def _desks(settings: Settings) -> AsyncIterator[tuple[ExperimentDesk, FlagDesk]]:
-    from storage.control.experiments import ExperimentDesk
-    from storage.control.flags import FlagDesk
+async def _desks(
+    settings: Settings,
+) -> AsyncIterator[tuple[ExperimentAdmin, FlagAdmin]]:
+    from storage.control.experiments import ExperimentAdmin
+    from storage.control.flags import FlagAdmin
 
     async with operating(settings) as (stores, models):
         yield (
-            ExperimentDesk(stores.database, stores.pipe, models),
-            FlagDesk(stores.database, stores.pipe, models),
+            ExperimentAdmin(stores.database, stores.pipe, models),
+            FlagAdmin(stores.database, stores.pipe, models),
         )

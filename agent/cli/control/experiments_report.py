@@ -17,8 +17,8 @@ from agent.reports.experiment import (
     Metric,
     MetricName,
     Report,
+    ReportVerdict,
     Split,
-    Verdict,
     report_of,
 )
 from agent.reports.statistics import Interval, Sample, need_scipy
@@ -248,18 +248,18 @@ def _notes(report: Report) -> Iterator[str]:
 def _said(comparison: Comparison, report: Report) -> str:
     """The verdict in words; none where the split is wrong."""
     match comparison.verdict:
-        case Verdict.NO_DIFFERENCE:
+        case ReportVerdict.NO_DIFFERENCE:
             return (
                 f"no difference of {100 * report.figures.experiment.detect:g} % or more"
             )
-        case Verdict.NOT_YET if comparison.lacking is not None:
+        case ReportVerdict.NOT_YET if comparison.lacking is not None:
             rough = "about" if comparison.sequential else "at least"
             return (
                 f"not yet: {rough} {_about(comparison.lacking)} more people per variant"
             )
-        case Verdict.NOT_YET if comparison.sequential is None:
+        case ReportVerdict.NOT_YET if comparison.sequential is None:
             return "not yet: all people are alike"
-        case Verdict.NOT_YET:
+        case ReportVerdict.NOT_YET:
             return "not yet: nobody can tell how many more people it takes"
         case verdict:
             return verdict.value if verdict else ""

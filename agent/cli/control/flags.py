@@ -30,7 +30,7 @@ from agent.core.errors import Rejected
 
 if TYPE_CHECKING:
     from agent.settings import Settings
-    from storage.control.flags import Changed, FlagDesk
+    from storage.control.flags import Changed, FlagAdmin
 
 app = typer.Typer(
     help="Feature flags: seen at once on every instance, kept, and undone when wrong.",
@@ -122,9 +122,9 @@ def set_(
     """Set a flag: for everybody, or for whom an option names. The narrowest rule decides."""
 
     async def work(settings: Settings) -> int:
-        from storage.control.targets import Target, check_rule
+        from storage.control.targets import RuleTarget, check_rule
 
-        target = Target(person, channel, chat, percentage, salt, kill)
+        target = RuleTarget(person, channel, chat, percentage, salt, kill)
         check_rule(target)
         by = author(settings, as_, reason)
         async with _desk(settings) as desk:
@@ -175,9 +175,11 @@ def unset(
     """Remove one rule of a flag; the next one decides."""
 
     async def work(settings: Settings) -> int:
-        from storage.control.targets import Target, check_rule
+        from storage.control.targets import RuleTarget, check_rule
 
-        target = Target(person, channel, chat, 0.0 if percentage else None, None, kill)
+        target = RuleTarget(
+            person, channel, chat, 0.0 if percentage else None, None, kill
+        )
         check_rule(target)
         by = author(settings, as_, reason)
         async with _desk(settings) as desk:
@@ -275,12 +277,12 @@ def explain(
     async def show(settings: Settings) -> int:
         from agent.cli.control.flags_view import show_explanation
         from storage.control.flags import moment
-        from storage.control.targets import Target
+        from storage.control.targets import RuleTarget
 
         async with _desk(settings) as desk:
             when = None if at is None else moment(at)
             show_explanation(
-                await desk.explain(name, Target(person, channel, chat), when),
+                await desk.explain(name, RuleTarget(person, channel, chat), when),
                 as_json=as_json,
             )
         return WELL
@@ -346,7 +348,7 @@ def remove(
     run(work)
 
 
-async def _seen(desk: FlagDesk, name: str, expect: int | None) -> int:
+async def _seen(desk: FlagAdmin, name: str, expect: int | None) -> int:
     """The version that the operator decides on: the newest one, or the one they named."""
     if expect is not None:
         return expect
@@ -355,7 +357,7 @@ async def _seen(desk: FlagDesk, name: str, expect: int | None) -> int:
 
 
 async def _make(
-    desk: FlagDesk,
+    desk: FlagAdmin,
     name: str,
     change: Callable[[int], Awaitable[Changed]],
     version: int,
@@ -382,8 +384,8 @@ def _for_everybody(*changes: Rules) -> bool:
 
 
 @asynccontextmanager
-async def _desk(settings: Settings) -> AsyncIterator[FlagDesk]:
-    from storage.control.flags import FlagDesk
+async def _desk(settings: Settings) -> AsyncIterator[FlagAdmin]:
+    from storage.control.flags import FlagAdmin
 
     async with operating(settings) as (stores, models):
-        yield FlagDesk(stores.database, stores.pipe, models)
+        yield FlagAdmin(stores.database, stores.pipe, models)

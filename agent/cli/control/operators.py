@@ -24,7 +24,7 @@ from agent.cli.run import WELL, run
 
 if TYPE_CHECKING:
     from agent.settings import Settings
-    from storage.control.operators import OperatorDesk, Registration
+    from storage.control.operators import OperatorAdmin, Registration
 
 app = typer.Typer(
     help="Operators: who may change flags, channels, limits, budgets and keys; "
@@ -137,8 +137,8 @@ def _show(name: str, made: Registration, *, as_json: bool) -> None:
 
 
 @asynccontextmanager
-async def _desk(settings: Settings) -> AsyncIterator[OperatorDesk]:
-    from storage.control.operators import OperatorDesk
+async def _desk(settings: Settings) -> AsyncIterator[OperatorAdmin]:
+    from storage.control.operators import OperatorAdmin
 
     async with operating(settings) as (stores, _):
-        yield OperatorDesk(stores.database, stores.pipe)
+        yield OperatorAdmin(stores.database, stores.pipe)

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from storage.limits.budget_admin import (
         Aside,
         Budget,
-        BudgetDesk,
+        BudgetAdmin,
         BudgetView,
         Tokens,
         Usd,
@@ -239,11 +239,11 @@ def _sum(tokens: int, usd: Decimal) -> str:
 
 
 @asynccontextmanager
-async def _desk(settings: Settings) -> AsyncIterator[BudgetDesk]:
-    from storage.limits.budget_admin import SETTLING_SECONDS, BudgetDesk
+async def _desk(settings: Settings) -> AsyncIterator[BudgetAdmin]:
+    from storage.limits.budget_admin import SETTLING_SECONDS, BudgetAdmin
 
     async with operating(settings) as (stores, _):
-        yield BudgetDesk(
+        yield BudgetAdmin(
             stores.database,
             stores.pipe,
             settings.model_total_timeout + SETTLING_SECONDS,

@@ -25,7 +25,7 @@ from agent.cli.run import WELL, run
 
 if TYPE_CHECKING:
     from agent.settings import Settings
-    from storage.limits.limit_admin import LimitDesk, LimitView
+    from storage.limits.limit_admin import LimitAdmin, LimitView
 
 app = typer.Typer(help="Rate limits: how often people may speak.", no_args_is_help=True)
 
@@ -163,8 +163,8 @@ def _facts(view: LimitView) -> dict[str, object]:
 
 
 @asynccontextmanager
-async def _desk(settings: Settings) -> AsyncIterator[LimitDesk]:
-    from storage.limits.limit_admin import LimitDesk
+async def _desk(settings: Settings) -> AsyncIterator[LimitAdmin]:
+    from storage.limits.limit_admin import LimitAdmin
 
     async with operating(settings) as (stores, _):
-        yield LimitDesk(stores.database, stores.pipe)
+        yield LimitAdmin(stores.database, stores.pipe)

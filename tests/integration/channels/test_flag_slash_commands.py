@@ -11,9 +11,9 @@ from agent.app import _slash_commands
 from agent.control.openfeature import DOMAIN, provide
 from channels.pacing import Governor
 from channels.telegram.channel import Telegram
-from storage.control.flags import FlagDesk
-from storage.control.live import RedisControl, following
-from storage.control.targets import Target
+from storage.control.flags import FlagAdmin
+from storage.control.live import RedisControl, follow_changes
+from storage.control.targets import RuleTarget
 from storage.postgres import open_database
 from storage.redis import open_redis
 from tests.support.operators import ADA, operator
@@ -24,7 +24,7 @@ from tests.support.platforms.telegram.inbox import Inbox, listening, until
 
 
 @pytest.fixture
-async def desk(database_url: str, redis_url: str) -> AsyncIterator[FlagDesk]:
+async def desk(database_url: str, redis_url: str) -> AsyncIterator[FlagAdmin]:
     async with operator(database_url, redis_url) as desk:
         yield desk
 
@@ -46,12 +46,12 @@ async def flags(
         control = RedisControl(database, pipe)
         await control.start()
         provide(control, DOMAIN)
-        async with following(pipe, control):
+        async with follow_changes(pipe, control):
             yield control
 
 
 async def test_slack_says_that_commands_are_switched_off(
-    flags: RedisControl, desk: FlagDesk
+    flags: RedisControl, desk: FlagAdmin
 ) -> None:
     """Off on Slack only: the command reaches nobody; on again, it does."""
     async with SlackServer(redeliver_after=0.1).running() as server:
@@ -62,20 +62,22 @@ async def test_slack_says_that_commands_are_switched_off(
             inbox,
         ):
             off = await desk.set(
-                "enable_slash_commands", Target(channel="slack"), False, ADA
+                "enable_slash_commands", RuleTarget(channel="slack"), False, ADA
             )
             await flags.observe(off.epoch)
             delivery = await server.command(chat, ada, "/new")
             await server.sockets.until(lambda: delivery.acknowledged)
             assert ([], True) == (inbox.taken, _slash_commands("discord")())
-            on = await desk.unset("enable_slash_commands", Target(channel="slack"), ADA)
+            on = await desk.unset(
+                "enable_slash_commands", RuleTarget(channel="slack"), ADA
+            )
             await flags.observe(on.epoch)
             await server.command(chat, ada, "/new")
             assert ["/new"] == [inbound.text for inbound in await inbox.next()]
 
 
 async def test_telegrams_menu_follows_the_flag(
-    flags: RedisControl, desk: FlagDesk
+    flags: RedisControl, desk: FlagAdmin
 ) -> None:
     async with TelegramServer() as server:
         channel = Telegram(
@@ -87,7 +89,7 @@ async def test_telegrams_menu_follows_the_flag(
         )
         async with listening(channel, Inbox()):
             await until(lambda: bool(server.methods.menu))
-            await desk.set("enable_slash_commands", Target(kill=True), False, ADA)
+            await desk.set("enable_slash_commands", RuleTarget(kill=True), False, ADA)
             await until(lambda: not server.methods.menu)
-            await desk.unset("enable_slash_commands", Target(kill=True), ADA)
+            await desk.unset("enable_slash_commands", RuleTarget(kill=True), ADA)
             await until(lambda: bool(server.methods.menu))

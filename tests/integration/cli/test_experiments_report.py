@@ -9,16 +9,16 @@ import pytest
 
 from agent.reports.experiment import METRICS
 from tests.support.commands import CLOSED, Machine
-from tests.support.experiment_data import NAME, Lab
+from tests.support.experiment_data import NAME, ExperimentData
 from tests.support.servers import Postgres
 
 
 @pytest.fixture
-def lab(database_url: str) -> Lab:
-    return Lab(database_url)
+def lab(database_url: str) -> ExperimentData:
+    return ExperimentData(database_url)
 
 
-async def shorter_answers(lab: Lab, *, control: int, short: int) -> None:
+async def shorter_answers(lab: ExperimentData, *, control: int, short: int) -> None:
     """Short answers take half the tokens; all else is alike but for chance."""
     await lab.experiment()
     for variant, people in (("control", control), ("short", short)):
@@ -35,7 +35,7 @@ async def shorter_answers(lab: Lab, *, control: int, short: int) -> None:
     await lab.store()
 
 
-async def test_the_table_is_for_people(machine: Machine, lab: Lab) -> None:
+async def test_the_table_is_for_people(machine: Machine, lab: ExperimentData) -> None:
     """Which variant, in which metric, by how much, and whether that may be believed."""
     await shorter_answers(lab, control=140, short=150)
     ran = await machine.agent("experiments", "report", NAME, "--metric", "tokens")
@@ -68,7 +68,7 @@ def _cells(line: str) -> list[str]:
 
 
 async def test_before_anybody_came_it_says_how_many_it_takes_at_least(
-    machine: Machine, lab: Lab
+    machine: Machine, lab: ExperimentData
 ) -> None:
     await lab.experiment()
     ran = await machine.agent("experiments", "report", NAME)
@@ -81,7 +81,7 @@ async def test_before_anybody_came_it_says_how_many_it_takes_at_least(
     )
 
 
-async def test_the_document_is_complete(machine: Machine, lab: Lab) -> None:
+async def test_the_document_is_complete(machine: Machine, lab: ExperimentData) -> None:
     """Both intervals, absolute and relative, the verdict and what it lacks, for each metric
     and variant.
     """
@@ -117,7 +117,7 @@ async def test_the_document_is_complete(machine: Machine, lab: Lab) -> None:
 
 
 async def test_a_wrong_split_is_an_error_above_the_numbers(
-    machine: Machine, lab: Lab
+    machine: Machine, lab: ExperimentData
 ) -> None:
     """Exit status 1; the numbers stand below it, without a verdict."""
     await shorter_answers(lab, control=100, short=200)
@@ -144,11 +144,11 @@ async def test_a_wrong_split_is_an_error_above_the_numbers(
 
 
 async def test_a_replica_is_read_where_there_is_one(
-    machine: Machine, lab: Lab, _postgres: Postgres
+    machine: Machine, lab: ExperimentData, _postgres: Postgres
 ) -> None:
     """It may be read-only; when nobody answers there, the sentence names its setting."""
     async with _postgres.database(_postgres.template) as url:
-        replica = Lab(url)
+        replica = ExperimentData(url)
         await shorter_answers(replica, control=5, short=5)
         await _postgres.execute(
             f"ALTER DATABASE {url.split('/')[3].split('?')[0]} SET "
@@ -171,7 +171,7 @@ async def test_a_replica_is_read_where_there_is_one(
 
 
 async def test_an_unknown_experiment_or_metric_is_wrong_usage(
-    machine: Machine, lab: Lab
+    machine: Machine, lab: ExperimentData
 ) -> None:
     await lab.experiment()
     ran = await machine.agent("experiments", "report", "longer")

@@ -388,7 +388,7 @@ async def test_status_says_stale_without_postgres(agent: Agent, tmp_path: Path) 
     disk, or the defaults.
     """
     from storage.control.disk_copy import save
-    from storage.control.state import Stored
+    from storage.control.state import ControlSnapshot
 
     nowhere = {"DATABASE_URL": "postgresql://nobody@127.0.0.1:1/none"}
 
@@ -405,7 +405,7 @@ async def test_status_says_stale_without_postgres(agent: Agent, tmp_path: Path) 
 
     stale = "STALE: no change arrives; an instance keeps what it knows, one that starts"
     assert f"{stale} has the defaults" == await told()
-    save(tmp_path / "home" / FILE, Stored(7))
+    save(tmp_path / "home" / FILE, ControlSnapshot(7))
     assert f"{stale} has epoch 7 from AGENT_HOME" == await told()
     await agent("flags", "set", "replies", "off", "--yes")
     assert f"{stale} has epoch 2 from Redis" == await told()

@@ -13,8 +13,8 @@ from storage.control.audit import Author
 from storage.conversation.deliveries import PostgresDeliveries
 from storage.migrate import downgrade, upgrade
 from storage.postgres import Database, connect, open_database
-from storage.transaction import reached
-from tests.support.engine_harness import World
+from storage.transaction import transaction
+from tests.support.engine_harness import EngineHarness
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ async def database(database_url: str) -> AsyncIterator[Database]:
 
 async def write(database: Database, count: int) -> None:
     for number in range(count):
-        async with reached(database) as connection:
+        async with transaction(database) as connection:
             await audit.record(
                 connection,
                 Author("ada", "a test", 'ünï \\ "x"'),
@@ -51,11 +51,11 @@ async def tamper(database: Database, sql: str) -> None:
 
 async def test_an_untouched_log_is_whole(database: Database) -> None:
     """Empty or not; its head is the last row's hash."""
-    assert audit.Verdict(0, "00" * 32, ()) == await audit.verify(database)
+    assert audit.ChainVerdict(0, "00" * 32, ()) == await audit.verify(database)
     await write(database, 3)
     verdict = await audit.verify(database)
     [newest] = await audit.list_entries(database, most=1)
-    assert audit.Verdict(3, newest.hash.hex(), ()) == verdict
+    assert audit.ChainVerdict(3, newest.hash.hex(), ()) == verdict
 
 
 @pytest.mark.parametrize(
@@ -131,7 +131,7 @@ async def test_whoever_writes_is_in_the_chain(
     database: Database, database_url: str, redis_url: str
 ) -> None:
     """Also what the agent sets aside by itself, which knows nothing of hashes."""
-    world = World(database_url, redis_url)
+    world = EngineHarness(database_url, redis_url)
     async with world.instance() as agent:
         await agent.engine.accept(world.message("hello"))
         await world.answered("ada", "re: hello")
@@ -156,7 +156,7 @@ async def test_writers_at_once_make_one_chain(database: Database) -> None:
 async def test_what_is_rolled_back_leaves_no_gap(database: Database) -> None:
     await write(database, 1)
     with pytest.raises(ZeroDivisionError):
-        async with reached(database) as connection:
+        async with transaction(database) as connection:
             await audit.record(
                 connection,
                 Author("eve", "x"),
@@ -174,7 +174,7 @@ async def test_what_is_rolled_back_leaves_no_gap(database: Database) -> None:
 
 async def test_the_log_can_be_searched(database: Database) -> None:
     await write(database, 3)
-    async with reached(database) as connection:
+    async with transaction(database) as connection:
         await audit.record(
             connection,
             Author("bob", "x"),

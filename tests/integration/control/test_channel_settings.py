@@ -6,11 +6,11 @@ from collections.abc import AsyncIterator, Callable
 
 import pytest
 
-from agent.conversation.access import is_barred
+from agent.conversation.access import is_blocked
 from agent.core.errors import Conflict, Rejected, UnknownModel
-from storage.control.channels import ChannelDesk
+from storage.control.channels import ChannelAdmin
 from storage.control.credentials import Secrets, new_key
-from tests.support.engine_harness import Instance, World
+from tests.support.engine_harness import EngineHarness, Instance
 from tests.support.settings import OPERATOR, run, set_channel
 
 
@@ -20,25 +20,25 @@ def known(model: str) -> None:
 
 
 @pytest.fixture
-async def agent(world: World) -> AsyncIterator[Instance]:
+async def agent(world: EngineHarness) -> AsyncIterator[Instance]:
     await set_channel(world.database_url)  # the channel of tests is known
     async with world.instance() as instance:
         yield instance
 
 
 @pytest.fixture
-def desk(agent: Instance) -> ChannelDesk:
-    return ChannelDesk(agent.database, agent.pipe, known)
+def desk(agent: Instance) -> ChannelAdmin:
+    return ChannelAdmin(agent.database, agent.pipe, known)
 
 
-async def now(agent: Instance, desk: ChannelDesk, **changes: str | None) -> None:
+async def now(agent: Instance, desk: ChannelAdmin, **changes: str | None) -> None:
     """Sets, and lets the agent see it as its next heartbeat would."""
     await desk.set("test", changes, OPERATOR)
     await agent.ports.control.observe(0)
 
 
 async def test_model_and_system_prompt_are_those_of_the_channel_and_back(
-    world: World, agent: Instance, desk: ChannelDesk
+    world: EngineHarness, agent: Instance, desk: ChannelAdmin
 ) -> None:
     await world.ask(agent, "one")
     await now(agent, desk, default_model="test:other", system_prompt="Be brief.")
@@ -54,7 +54,7 @@ async def test_model_and_system_prompt_are_those_of_the_channel_and_back(
 
 
 async def test_the_greeting_stands_before_the_first_answer_of_a_conversation(
-    world: World, agent: Instance, desk: ChannelDesk
+    world: EngineHarness, agent: Instance, desk: ChannelAdmin
 ) -> None:
     await now(agent, desk, greeting="I am a robot.")
     await world.ask(agent, "one")
@@ -71,7 +71,7 @@ async def test_the_greeting_stands_before_the_first_answer_of_a_conversation(
 
 
 async def test_who_is_denied_hears_nothing_and_nothing_of_theirs_is_stored(
-    world: World, agent: Instance, desk: ChannelDesk
+    world: EngineHarness, agent: Instance, desk: ChannelAdmin
 ) -> None:
     await now(agent, desk, deny="eve")
     for text in ("hello", "/help", " "):
@@ -90,7 +90,7 @@ async def test_who_is_denied_hears_nothing_and_nothing_of_theirs_is_stored(
 
 
 async def test_who_is_not_on_the_list_hears_so_once_with_the_id_to_add(
-    world: World, agent: Instance, desk: ChannelDesk
+    world: EngineHarness, agent: Instance, desk: ChannelAdmin
 ) -> None:
     await now(agent, desk, allow="bob")
     for text in ("hello", "anybody there?", "/help"):
@@ -107,7 +107,7 @@ async def test_who_is_not_on_the_list_hears_so_once_with_the_id_to_add(
 
 
 async def test_a_model_that_is_not_allowed_is_refused_with_those_that_are(
-    world: World, agent: Instance, desk: ChannelDesk
+    world: EngineHarness, agent: Instance, desk: ChannelAdmin
 ) -> None:
     refused = (
         "test:dear may not be used here; allowed: test:a, test:b. Choose "
@@ -131,7 +131,7 @@ async def test_a_model_that_is_not_allowed_is_refused_with_those_that_are(
 
 
 async def test_a_change_is_logged_with_what_it_changed_and_moves_the_epoch(
-    world: World, agent: Instance, desk: ChannelDesk
+    world: EngineHarness, agent: Instance, desk: ChannelAdmin
 ) -> None:
     before = agent.ports.control.epoch
     await now(agent, desk, overlap="queue", greeting="Hello!")
@@ -155,7 +155,7 @@ async def test_a_change_is_logged_with_what_it_changed_and_moves_the_epoch(
 
 
 async def test_the_second_of_two_operators_is_told_what_the_first_changed(
-    desk: ChannelDesk,
+    desk: ChannelAdmin,
 ) -> None:
     seen = (await desk.get("test")).version
     await desk.set("test", {"overlap": "queue"}, OPERATOR, expected=seen)
@@ -170,7 +170,7 @@ async def test_the_second_of_two_operators_is_told_what_the_first_changed(
 
 
 async def test_a_credential_that_somebody_stored_meanwhile_is_named_and_not_shown(
-    desk: ChannelDesk,
+    desk: ChannelAdmin,
 ) -> None:
     await desk.set_credential(
         "slack", "bot_token", "xoxb-secret", OPERATOR, Secrets([new_key()])
@@ -190,10 +190,10 @@ async def test_a_credential_that_somebody_stored_meanwhile_is_named_and_not_show
     ],
 )
 async def test_a_refused_change_writes_nothing(
-    world: World,
+    world: EngineHarness,
     agent: Instance,
-    desk: ChannelDesk,
-    change: Callable[[ChannelDesk], AsyncIterator[object]],
+    desk: ChannelAdmin,
+    change: Callable[[ChannelAdmin], AsyncIterator[object]],
 ) -> None:
     with pytest.raises(Rejected):
         await change(desk)  # type: ignore[misc]
@@ -202,7 +202,7 @@ async def test_a_refused_change_writes_nothing(
 
 
 async def test_settings_that_can_not_be_read_close_their_channel_and_disturb_no_other(
-    world: World, agent: Instance
+    world: EngineHarness, agent: Instance
 ) -> None:
     """Written by hand, or by a newer version: who may talk there is not known; flags change
     all the same.
@@ -211,6 +211,6 @@ async def test_settings_that_can_not_be_read_close_their_channel_and_disturb_no_
     await run(world.database_url, "UPDATE control_epoch SET epoch = epoch + 1")
     await agent.ports.control.observe(0)
     assert [False, True] == [
-        is_barred(agent.ports.control.channel(name), world.message("hi"))
+        is_blocked(agent.ports.control.channel(name), world.message("hi"))
         for name in ("x", "test")
     ]

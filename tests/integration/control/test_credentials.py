@@ -16,11 +16,11 @@ from redis.asyncio import Redis
 from agent.core.errors import ConfigurationError, Rejected
 from agent.operations.credentials import with_stored_credentials
 from agent.settings import Settings
-from storage.control.channels import ChannelDesk, stored_credentials
+from storage.control.channels import ChannelAdmin, stored_credentials
 from storage.control.credentials import Rotation, Secrets, new_key, rotate
 from storage.postgres import Database, open_database
 from storage.redis import open_redis
-from tests.support.engine_harness import World
+from tests.support.engine_harness import EngineHarness
 from tests.support.settings import OPERATOR, run
 
 TOKEN = "xoxb-not-a-real-token-7061"
@@ -34,13 +34,13 @@ async def database(database_url: str) -> AsyncIterator[Database]:
 
 
 @pytest.fixture
-async def desk(database: Database, redis_url: str) -> AsyncIterator[ChannelDesk]:
+async def desk(database: Database, redis_url: str) -> AsyncIterator[ChannelAdmin]:
     async with open_redis(redis_url) as pipe:
-        yield ChannelDesk(database, pipe, lambda model: None)
+        yield ChannelAdmin(database, pipe, lambda model: None)
 
 
 async def test_a_credential_comes_back_as_the_setting_it_stands_for(
-    database: Database, desk: ChannelDesk
+    database: Database, desk: ChannelAdmin
 ) -> None:
     secrets = Secrets([OLD])
     await desk.set_credential("slack", "bot_token", TOKEN, OPERATOR, secrets)
@@ -56,7 +56,7 @@ async def test_a_credential_comes_back_as_the_setting_it_stands_for(
 
 
 async def test_stored_tokens_serve_where_the_environment_names_none(
-    database: Database, desk: ChannelDesk, database_url: str
+    database: Database, desk: ChannelAdmin, database_url: str
 ) -> None:
     for channel, value in (("telegram", "stored"), ("discord", "stored, too")):
         await desk.set_credential(channel, "token", value, OPERATOR, Secrets([OLD]))
@@ -84,7 +84,7 @@ async def test_stored_tokens_serve_where_the_environment_names_none(
 )
 async def test_what_no_key_opens_any_more_can_be_replaced_and_removed(
     database: Database,
-    desk: ChannelDesk,
+    desk: ChannelAdmin,
     database_url: str,
     value: str | None,
     stored: dict[str, str],
@@ -112,7 +112,7 @@ async def test_what_no_key_opens_any_more_can_be_replaced_and_removed(
 
 
 async def test_without_a_key_nothing_counts_as_lost(
-    database: Database, desk: ChannelDesk
+    database: Database, desk: ChannelAdmin
 ) -> None:
     await desk.set_credential("slack", "bot_token", TOKEN, OPERATOR, Secrets([OLD]))
     with pytest.raises(ConfigurationError, match="agent db new-key"):
@@ -125,7 +125,7 @@ async def test_without_a_key_nothing_counts_as_lost(
 
 
 async def test_only_a_channel_that_needs_what_no_key_opens_stops_the_start(
-    desk: ChannelDesk, database_url: str
+    desk: ChannelAdmin, database_url: str
 ) -> None:
     await desk.set_credential("telegram", "token", "lost", OPERATOR, Secrets([OLD]))
     lacking = Settings(
@@ -142,7 +142,7 @@ async def test_only_a_channel_that_needs_what_no_key_opens_stops_the_start(
 
 
 async def test_no_dump_and_no_log_holds_a_credential(
-    world: World, desk: ChannelDesk
+    world: EngineHarness, desk: ChannelAdmin
 ) -> None:
     async with world.instance() as agent:
         await desk.set_credential("slack", "bot_token", TOKEN, OPERATOR, Secrets([OLD]))
@@ -173,7 +173,7 @@ async def redis_dump(redis_url: str) -> str:
 
 
 async def test_without_a_key_nothing_is_stored(
-    database_url: str, desk: ChannelDesk
+    database_url: str, desk: ChannelAdmin
 ) -> None:
     with pytest.raises(ConfigurationError, match="agent db new-key"):
         await desk.set_credential("slack", "bot_token", TOKEN, OPERATOR, Secrets([]))
@@ -201,7 +201,7 @@ async def test_without_a_key_nothing_is_stored(
     ],
 )
 async def test_what_is_no_credential_is_refused(
-    desk: ChannelDesk, channel: str, name: str, value: str, sentence: str
+    desk: ChannelAdmin, channel: str, name: str, value: str, sentence: str
 ) -> None:
     with pytest.raises(Rejected) as error:
         await desk.set_credential(channel, name, value, OPERATOR, Secrets([OLD]))
@@ -276,7 +276,7 @@ async def test_what_no_key_opens_is_named_and_left_as_it_is(
     [400, pytest.param(100_000, marks=[pytest.mark.chaos, pytest.mark.timeout(1800)])],
 )
 async def test_keys_are_rotated_while_agents_read_and_operators_write(
-    database: Database, world: World, count: int
+    database: Database, world: EngineHarness, count: int
 ) -> None:
     """Nobody who reads meanwhile meets a row that does not open, and no write is lost."""
     both, old = Secrets([NEW, OLD]), Secrets([OLD])

@@ -24,10 +24,10 @@ from agent.core.errors import Conflict, Rejected
 from agent.settings import Settings
 from storage.control import audit
 from storage.control.audit import Author
-from storage.control.experiments import ExperimentDesk
-from storage.control.flags import FlagDesk
-from storage.control.schedule import Plans
-from storage.control.targets import Target
+from storage.control.experiments import ExperimentAdmin
+from storage.control.flags import FlagAdmin
+from storage.control.schedule import ExperimentSchedule
+from storage.control.targets import RuleTarget
 from storage.postgres import connect, open_database
 from tests.support.clock import let_pass
 from tests.support.operators import (
@@ -49,19 +49,21 @@ LOOK = Experiment(
 
 
 @pytest.fixture
-async def desk(database_url: str, redis_url: str) -> AsyncIterator[ExperimentDesk]:
+async def desk(database_url: str, redis_url: str) -> AsyncIterator[ExperimentAdmin]:
     async with experimenter(database_url, redis_url) as desk:
         yield desk
 
 
 @pytest.fixture
-async def flags(database_url: str, redis_url: str) -> AsyncIterator[FlagDesk]:
+async def flags(database_url: str, redis_url: str) -> AsyncIterator[FlagAdmin]:
     async with operator(database_url, redis_url) as flags:
         yield flags
 
 
 @pytest.fixture
-async def instances(database_url: str, redis_url: str) -> AsyncIterator[list[Plans]]:
+async def instances(
+    database_url: str, redis_url: str
+) -> AsyncIterator[list[ExperimentSchedule]]:
     """What four instances do about plans, each with connections of its own."""
     async with AsyncExitStack() as stack:
         databases = [
@@ -73,7 +75,7 @@ async def instances(database_url: str, redis_url: str) -> AsyncIterator[list[Pla
             for _ in range(4)
         ]
         yield [
-            Plans(database, desk)
+            ExperimentSchedule(database, desk)
             for database, desk in zip(databases, desks, strict=True)
         ]
 
@@ -107,7 +109,7 @@ async def told(
 
 
 async def test_an_experiment_is_drafted_begun_and_ended(
-    desk: ExperimentDesk, database_url: str
+    desk: ExperimentAdmin, database_url: str
 ) -> None:
     """Each step once, in this order, and each is told with who, why and its epoch."""
     changes = (desk.create(LOOK, ADA), desk.start("look", BOB), desk.stop("look", ADA))
@@ -126,7 +128,7 @@ async def test_an_experiment_is_drafted_begun_and_ended(
 
 
 async def test_the_log_tells_what_an_experiment_was(
-    desk: ExperimentDesk, database_url: str
+    desk: ExperimentAdmin, database_url: str
 ) -> None:
     await desk.create(LOOK, ADA)
     await desk.start("look", ADA)
@@ -144,7 +146,7 @@ async def test_the_log_tells_what_an_experiment_was(
     ] == [(entry.before, entry.after) for entry in reversed(entries)]
 
 
-async def test_a_draft_that_was_removed_is_made_anew(desk: ExperimentDesk) -> None:
+async def test_a_draft_that_was_removed_is_made_anew(desk: ExperimentAdmin) -> None:
     await desk.create(LOOK, ADA)
     await desk.remove("look", ADA)
     assert [] == await desk.all()
@@ -192,7 +194,7 @@ STAGES = {
     ],
 )
 async def test_no_step_is_taken_twice_or_back(
-    desk: ExperimentDesk, database_url: str, stage: str, action: str, sentence: str
+    desk: ExperimentAdmin, database_url: str, stage: str, action: str, sentence: str
 ) -> None:
     for step in STAGES[stage]:
         await act(desk, step)
@@ -203,7 +205,7 @@ async def test_no_step_is_taken_twice_or_back(
     assert found == await untouched(database_url)
 
 
-async def act(desk: ExperimentDesk, action: str, name: str = "look") -> Any:
+async def act(desk: ExperimentAdmin, action: str, name: str = "look") -> Any:
     return await (
         desk.create(LOOK, ADA)
         if action == "create"
@@ -245,7 +247,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
 
 @pytest.mark.parametrize(("change", "sentence"), WRONG)
 async def test_what_can_not_be_is_refused_with_what_can(
-    desk: ExperimentDesk, database_url: str, change: dict[str, Any], sentence: str
+    desk: ExperimentAdmin, database_url: str, change: dict[str, Any], sentence: str
 ) -> None:
     """Nothing is half written, and the audit log is as it was."""
     found = await untouched(database_url)
@@ -257,7 +259,7 @@ async def test_what_can_not_be_is_refused_with_what_can(
 
 @pytest.mark.parametrize("action", ["start", "stop", "remove", "get"])
 async def test_an_unknown_experiment_is_refused_with_those_there_are(
-    desk: ExperimentDesk, action: str
+    desk: ExperimentAdmin, action: str
 ) -> None:
     await desk.create(LOOK, ADA)
     with pytest.raises(Rejected, match="There is no experiment of this name"):
@@ -265,7 +267,7 @@ async def test_an_unknown_experiment_is_refused_with_those_there_are(
 
 
 async def test_values_are_stored_as_the_flags_are(
-    desk: ExperimentDesk, flags: FlagDesk
+    desk: ExperimentAdmin, flags: FlagAdmin
 ) -> None:
     """A whole number for a flag of numbers is one of them."""
     await flags.create(new_flag("warmth", "float", "How warm."), 0.5, ADA)
@@ -274,7 +276,7 @@ async def test_values_are_stored_as_the_flags_are(
     assert isinstance(made.experiment.variants[1].value, float)
 
 
-async def test_a_flag_has_one_experiment_at_a_time(desk: ExperimentDesk) -> None:
+async def test_a_flag_has_one_experiment_at_a_time(desk: ExperimentAdmin) -> None:
     """The second start is refused with the first's name; after that ended it is not."""
     await desk.create(LOOK, ADA)
     await desk.create(replace(LOOK, name="second"), ADA)
@@ -294,7 +296,7 @@ async def test_a_flag_has_one_experiment_at_a_time(desk: ExperimentDesk) -> None
 
 
 async def test_of_many_who_start_at_once_one_does(
-    desk: ExperimentDesk, database_url: str
+    desk: ExperimentAdmin, database_url: str
 ) -> None:
     """Ten experiments on one flag, and ten operators for each of them."""
     for number in range(10):
@@ -307,7 +309,7 @@ async def test_of_many_who_start_at_once_one_does(
 
 
 async def test_the_second_of_two_operators_is_told_what_the_first_did(
-    desk: ExperimentDesk,
+    desk: ExperimentAdmin,
 ) -> None:
     """Both saw the draft; the second's change is not made. After looking again it is."""
     seen = (await desk.create(LOOK, ADA)).version
@@ -325,7 +327,7 @@ async def test_the_second_of_two_operators_is_told_what_the_first_did(
 
 
 async def test_a_flag_with_a_running_experiment_stays(
-    desk: ExperimentDesk, flags: FlagDesk
+    desk: ExperimentAdmin, flags: FlagAdmin
 ) -> None:
     """Neither removed nor undone; afterwards a draft on it can not start any more."""
     made = await flags.create(
@@ -348,16 +350,16 @@ async def test_a_flag_with_a_running_experiment_stays(
 
 
 async def explained(
-    flags: FlagDesk, person: str, at: datetime | None = None
+    flags: FlagAdmin, person: str, at: datetime | None = None
 ) -> tuple[str, Any, str]:
     """The rule that decides for a person, its value, and what is said of the experiment."""
-    found = await flags.explain("system_prompt", Target(person=person), at)
+    found = await flags.explain("system_prompt", RuleTarget(person=person), at)
     said = next(step.sentence for step in found.steps if step.rule == "experiment")
     return found.decided.rule, found.decided.value, said
 
 
 async def test_an_explanation_knows_the_experiments_of_then(
-    desk: ExperimentDesk, flags: FlagDesk, database_url: str
+    desk: ExperimentAdmin, flags: FlagAdmin, database_url: str
 ) -> None:
     """Before, during and after; now, and asked about each of these moments later."""
     connection = await connect(database_url)
@@ -389,7 +391,7 @@ async def test_an_explanation_knows_the_experiments_of_then(
 
 
 async def test_a_planned_experiment_begins_and_ends_by_itself(
-    desk: ExperimentDesk, instances: list[Plans], database_url: str
+    desk: ExperimentAdmin, instances: list[ExperimentSchedule], database_url: str
 ) -> None:
     """Not before its time; and when four instances look at once, each step is made and told
     once.
@@ -409,7 +411,7 @@ async def test_a_planned_experiment_begins_and_ends_by_itself(
 
 
 async def test_plans_are_kept_where_operators_are_registered_and_nobody_can_pretend_to_be_the_agent(
-    desk: ExperimentDesk, instances: list[Plans], database_url: str
+    desk: ExperimentAdmin, instances: list[ExperimentSchedule], database_url: str
 ) -> None:
     await desk.create(replace(LOOK, starts=hence(1)), ADA)
     connection = await connect(database_url)
@@ -423,7 +425,7 @@ async def test_plans_are_kept_where_operators_are_registered_and_nobody_can_pret
 
 
 async def test_a_running_instance_keeps_plans(
-    desk: ExperimentDesk, database_url: str, redis_url: str, tmp_path: Path
+    desk: ExperimentAdmin, database_url: str, redis_url: str, tmp_path: Path
 ) -> None:
     """Nobody but the agent itself is there when the experiment is due."""
     await desk.create(replace(LOOK, starts=hence(1)), ADA)
@@ -440,7 +442,7 @@ async def test_a_running_instance_keeps_plans(
 
 
 async def test_a_planned_start_on_a_busy_flag_waits_in_sight(
-    desk: ExperimentDesk, instances: list[Plans], database_url: str
+    desk: ExperimentAdmin, instances: list[ExperimentSchedule], database_url: str
 ) -> None:
     """It is late and says why, the log tells so once, and it begins in the moment in which
     the other ends.
@@ -473,7 +475,10 @@ async def test_a_planned_start_on_a_busy_flag_waits_in_sight(
     ],
 )
 async def test_a_plan_that_can_not_be_read_stops_no_other(
-    desk: ExperimentDesk, instances: list[Plans], database_url: str, odd: Any
+    desk: ExperimentAdmin,
+    instances: list[ExperimentSchedule],
+    database_url: str,
+    odd: Any,
 ) -> None:
     """Written by hand or by another version: the log says so once, and what is due begins."""
     await desk.create(replace(LOOK, starts=hence(1)), ADA)
@@ -494,7 +499,7 @@ async def test_a_plan_that_can_not_be_read_stops_no_other(
 
 
 async def test_a_plan_that_nobody_was_there_for_is_not_made_up_for(
-    desk: ExperimentDesk, instances: list[Plans], database_url: str
+    desk: ExperimentAdmin, instances: list[ExperimentSchedule], database_url: str
 ) -> None:
     """All instances were down from before its start until after its end: it stays a draft, late."""
     await desk.create(replace(LOOK, starts=hence(1), ends=hence(2)), ADA)
@@ -505,7 +510,7 @@ async def test_a_plan_that_nobody_was_there_for_is_not_made_up_for(
 
 
 async def test_an_operator_may_be_earlier_than_the_plan(
-    desk: ExperimentDesk, instances: list[Plans], database_url: str
+    desk: ExperimentAdmin, instances: list[ExperimentSchedule], database_url: str
 ) -> None:
     """Started and stopped by hand: the plan has nothing left to do."""
     await desk.create(replace(LOOK, starts=hence(1), ends=hence(2)), ADA)

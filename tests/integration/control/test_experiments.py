@@ -26,11 +26,11 @@ from agent.control.flags import (
 from agent.control.openfeature import OpenFeatureFlags, provide
 from agent.core.channel import ChannelSettings
 from agent.ports import Options, Ports
-from storage.control.experiments import ExperimentDesk
-from storage.control.flags import FlagDesk
-from storage.control.state import State, Stored, state
-from storage.control.targets import Target
-from tests.support.engine_harness import MODEL, Instance, World
+from storage.control.experiments import ExperimentAdmin
+from storage.control.flags import FlagAdmin
+from storage.control.state import ControlSnapshot, ControlState, state
+from storage.control.targets import RuleTarget
+from tests.support.engine_harness import MODEL, EngineHarness, Instance
 from tests.support.operators import ADA, EVERYBODY, experimenter, operator
 from tests.support.settings import run
 
@@ -44,25 +44,25 @@ DEFAULT_PROMPT = Options(MODEL).system_prompt
 
 
 @pytest.fixture
-async def desk(database_url: str, redis_url: str) -> AsyncIterator[ExperimentDesk]:
+async def desk(database_url: str, redis_url: str) -> AsyncIterator[ExperimentAdmin]:
     async with experimenter(database_url, redis_url) as desk:
         yield desk
 
 
 @pytest.fixture
-async def flags(database_url: str, redis_url: str) -> AsyncIterator[FlagDesk]:
+async def flags(database_url: str, redis_url: str) -> AsyncIterator[FlagAdmin]:
     async with operator(database_url, redis_url) as flags:
         yield flags
 
 
-async def begin(desk: ExperimentDesk, *experiments: Experiment) -> None:
+async def begin(desk: ExperimentAdmin, *experiments: Experiment) -> None:
     for experiment in experiments:
         await desk.create(experiment, ADA)
         await desk.start(experiment.name, ADA)
 
 
 async def records(
-    world: World, chat: str = "ada", role: str = "assistant"
+    world: EngineHarness, chat: str = "ada", role: str = "assistant"
 ) -> list[dict[str, Any]]:
     """What was recorded with the messages of a chat, in their order."""
     rows = await run(
@@ -75,7 +75,7 @@ async def records(
     return [json.loads(row["metadata"]) for row in rows]
 
 
-async def person(world: World, account: str = "ada") -> str:
+async def person(world: EngineHarness, account: str = "ada") -> str:
     [row] = await run(
         world.database_url,
         "SELECT person_id FROM users WHERE channel_user_id = $1",
@@ -85,7 +85,7 @@ async def person(world: World, account: str = "ada") -> str:
 
 
 async def test_every_answer_tells_its_epoch(
-    world: World, agent: Instance, flags: FlagDesk
+    world: EngineHarness, agent: Instance, flags: FlagAdmin
 ) -> None:
     """Also what is said instead of one; nothing of experiments where there are none."""
     await world.ask(agent, "one")
@@ -99,7 +99,7 @@ async def test_every_answer_tells_its_epoch(
 
 
 async def test_people_have_the_prompt_of_their_variant(
-    world: World, agent: Instance, desk: ExperimentDesk
+    world: EngineHarness, agent: Instance, desk: ExperimentAdmin
 ) -> None:
     """And it is recorded, with the person; the control has the prompt that stands without
     the experiment.
@@ -118,7 +118,7 @@ async def test_people_have_the_prompt_of_their_variant(
 
 
 async def test_a_person_keeps_the_variant_until_the_experiment_ends(
-    world: World, agent: Instance, desk: ExperimentDesk
+    world: EngineHarness, agent: Instance, desk: ExperimentAdmin
 ) -> None:
     """Turn after turn, with Redis and without, on this instance and another."""
     await begin(desk, LOOK)
@@ -136,7 +136,7 @@ async def test_a_person_keeps_the_variant_until_the_experiment_ends(
 
 
 async def test_two_linked_accounts_have_the_same_variant(
-    world: World, agent: Instance, desk: ExperimentDesk
+    world: EngineHarness, agent: Instance, desk: ExperimentAdmin
 ) -> None:
     """Five experiments with ten variants each: as one person, not by chance (1 in 100,000)."""
     ten = tuple(Variant(f"v{number}", 1) for number in range(10))
@@ -164,7 +164,7 @@ async def test_two_linked_accounts_have_the_same_variant(
 
 
 async def test_a_model_of_ones_own_is_no_variant(
-    world: World, agent: Instance, desk: ExperimentDesk
+    world: EngineHarness, agent: Instance, desk: ExperimentAdmin
 ) -> None:
     """Who chose a model is not asked which default they would have; after `/model default`
     they take part again.
@@ -183,7 +183,7 @@ async def test_a_model_of_ones_own_is_no_variant(
 
 
 async def test_a_flag_that_only_others_read_is_recorded_too(
-    world: World, agent: Instance, desk: ExperimentDesk, flags: FlagDesk
+    world: EngineHarness, agent: Instance, desk: ExperimentAdmin, flags: FlagAdmin
 ) -> None:
     """One that an operator made; another program in this process may have obeyed it."""
     await flags.create(new_flag("new_look", "string", "How it looks."), "plain", ADA)
@@ -196,11 +196,11 @@ async def test_a_flag_that_only_others_read_is_recorded_too(
 
 
 async def test_who_is_decided_by_a_narrower_rule_takes_no_part(
-    world: World, agent: Instance, desk: ExperimentDesk, flags: FlagDesk
+    world: EngineHarness, agent: Instance, desk: ExperimentAdmin, flags: FlagAdmin
 ) -> None:
     await begin(desk, LOOK)
     await world.ask(agent, "one")
-    await flags.set("system_prompt", Target(person="test:ada"), "Be kind.", ADA)
+    await flags.set("system_prompt", RuleTarget(person="test:ada"), "Be kind.", ADA)
     await world.ask(agent, "two")
     assert "Be kind." == world.model.prompts[-1].system
     assert ["look"] == list((await records(world))[0]["variants"])
@@ -208,7 +208,7 @@ async def test_who_is_decided_by_a_narrower_rule_takes_no_part(
 
 
 async def test_in_a_group_the_last_author_is_the_person(
-    world: World, agent: Instance, desk: ExperimentDesk
+    world: EngineHarness, agent: Instance, desk: ExperimentAdmin
 ) -> None:
     """The one whose flags are obeyed is the one who is recorded."""
     await begin(desk, LOOK)
@@ -222,7 +222,9 @@ async def test_in_a_group_the_last_author_is_the_person(
     assert people == [record["person"] for record in await records(world, "town")]
 
 
-async def test_a_message_asked_again_is_marked(world: World, agent: Instance) -> None:
+async def test_a_message_asked_again_is_marked(
+    world: EngineHarness, agent: Instance
+) -> None:
     """So that a report can count how often people wanted another answer."""
     await world.ask(agent, "one")
     await world.ask(agent, "/retry")
@@ -237,7 +239,7 @@ class Restless:
     """
 
     number: int = 1000
-    state: State = field(default_factory=State)
+    state: ControlState = field(default_factory=ControlState)
     stale: bool = False
     watchers: list[Any] = field(default_factory=list)
 
@@ -267,7 +269,9 @@ class Restless:
         )
         tried = Experiment(f"e{self.number}", OVERLAP.name, "salt", both)
         self.state = state(
-            Stored(self.number, "", rules, [], [(tried.name, definition_of(tried))])
+            ControlSnapshot(
+                self.number, "", rules, [], [(tried.name, definition_of(tried))]
+            )
         )
 
     @asynccontextmanager
@@ -283,7 +287,7 @@ class Restless:
         await asyncio.wait({task})
 
 
-async def test_what_is_recorded_is_what_was_obeyed(world: World) -> None:
+async def test_what_is_recorded_is_what_was_obeyed(world: EngineHarness) -> None:
     """Prompt, model, fallback and variant are all of the recorded epoch, though each await
     sees another one.
 

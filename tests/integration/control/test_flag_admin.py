@@ -17,18 +17,18 @@ from agent.control.flags import DECLARED, SWITCHED_OFF, new_flag
 from agent.core.errors import Conflict, Rejected
 from storage.control import audit, changes, redis_copy
 from storage.control.audit import Author
-from storage.control.flags import FlagDesk, moment
-from storage.control.targets import Target
+from storage.control.flags import FlagAdmin, moment
+from storage.control.targets import RuleTarget
 from storage.postgres import connect, open_database
 from tests.integration.control.test_live import prepared
 from tests.support.operators import ADA, BOB, EVERYBODY, UNKNOWN_MODEL, operator
 from tests.support.servers import Postgres
 
-DISCORD = Target(channel="discord")
+DISCORD = RuleTarget(channel="discord")
 
 
 @pytest.fixture
-async def desk(database_url: str, redis_url: str) -> AsyncIterator[FlagDesk]:
+async def desk(database_url: str, redis_url: str) -> AsyncIterator[FlagAdmin]:
     async with operator(database_url, redis_url) as desk:
         yield desk
 
@@ -51,7 +51,7 @@ async def people(database_url: str) -> dict[str, str]:
 
 
 async def value(
-    desk: FlagDesk, name: str = "replies", target: Target = EVERYBODY
+    desk: FlagAdmin, name: str = "replies", target: RuleTarget = EVERYBODY
 ) -> Any:
     return (await desk.explain(name, target)).decided.value
 
@@ -68,12 +68,12 @@ async def untouched(database_url: str) -> tuple[int, int, int]:
     return row[0], row[1], row[2]
 
 
-async def test_all_declared_flags_are_listed(desk: FlagDesk) -> None:
+async def test_all_declared_flags_are_listed(desk: FlagAdmin) -> None:
     assert sorted(DECLARED) == [view.flag.name for view in await desk.all()]
 
 
 async def test_a_change_is_told_with_who_when_why_and_from_where(
-    desk: FlagDesk,
+    desk: FlagAdmin,
 ) -> None:
     before = datetime.now(UTC)
     changed = await desk.set("replies", EVERYBODY, False, ADA)
@@ -122,7 +122,7 @@ async def test_a_change_that_is_committed_is_never_said_not_to_be(
 
 
 async def test_what_is_so_already_is_no_change(
-    desk: FlagDesk, database_url: str
+    desk: FlagAdmin, database_url: str
 ) -> None:
     await desk.set("replies", EVERYBODY, False, ADA)
     found = await untouched(database_url)
@@ -131,7 +131,7 @@ async def test_what_is_so_already_is_no_change(
     assert found == await untouched(database_url)
 
 
-async def test_one_is_not_true(desk: FlagDesk) -> None:
+async def test_one_is_not_true(desk: FlagAdmin) -> None:
     """To Python they are equal, in JSON they are not: changing one into the other is a
     change, also when undone.
     """
@@ -153,7 +153,7 @@ async def test_one_is_not_true(desk: FlagDesk) -> None:
     ("kind", "value"), [("json", {"long": 1, "a": [2.0, None]}), ("float", 1e16)]
 )
 async def test_what_postgres_writes_otherwise_is_no_change(
-    desk: FlagDesk, kind: str, value: object
+    desk: FlagAdmin, kind: str, value: object
 ) -> None:
     """It orders names anew, and writes large numbers without their exponent."""
     await desk.create(
@@ -164,17 +164,17 @@ async def test_what_postgres_writes_otherwise_is_no_change(
 
 
 async def test_the_narrowest_rule_decides(
-    desk: FlagDesk, people: dict[str, str]
+    desk: FlagAdmin, people: dict[str, str]
 ) -> None:
     """Each rule set over the others decides until it is removed, down to the default."""
-    ada = Target("discord:1", "discord", "town")
+    ada = RuleTarget("discord:1", "discord", "town")
     order = [
-        Target(),
-        Target(percentage=100),
+        RuleTarget(),
+        RuleTarget(percentage=100),
         DISCORD,
-        Target(channel="discord", chat="town"),
-        Target(person="discord:1"),
-        Target(kill=True),
+        RuleTarget(channel="discord", chat="town"),
+        RuleTarget(person="discord:1"),
+        RuleTarget(kill=True),
     ]
     for number, target in enumerate(order):
         await desk.set("maintenance_message", target, str(number), ADA)
@@ -187,25 +187,25 @@ async def test_the_narrowest_rule_decides(
 
 
 async def test_a_person_is_one_on_all_accounts(
-    desk: FlagDesk, people: dict[str, str]
+    desk: FlagAdmin, people: dict[str, str]
 ) -> None:
     """Set for one account, in force for the other; named by the person's id, the same."""
-    await desk.set("replies", Target(person="discord:1"), False, ADA)
+    await desk.set("replies", RuleTarget(person="discord:1"), False, ADA)
     asked = ["discord:1", "slack:U1", people["discord:1"], "discord:2"]
     assert [False, False, False, True] == [
-        await value(desk, "replies", Target(person=one)) for one in asked
+        await value(desk, "replies", RuleTarget(person=one)) for one in asked
     ]
 
 
-async def test_a_share_keeps_its_salt_while_it_grows(desk: FlagDesk) -> None:
-    await desk.set("replies", Target(percentage=1, salt="autumn"), False, ADA)
-    await desk.set("replies", Target(percentage=50), False, ADA)
+async def test_a_share_keeps_its_salt_while_it_grows(desk: FlagAdmin) -> None:
+    await desk.set("replies", RuleTarget(percentage=1, salt="autumn"), False, ADA)
+    await desk.set("replies", RuleTarget(percentage=50), False, ADA)
     assert {"share": 50.0, "salt": "autumn", "value": False} == (
         await desk.get("replies")
     ).rules["percentage"]
 
 
-WRONG: list[tuple[str, Target, Any, str]] = [
+WRONG: list[tuple[str, RuleTarget, Any, str]] = [
     ("replies", EVERYBODY, "maybe", "replies takes true or false."),
     ("replies", EVERYBODY, None, "replies takes true or false."),
     ("max_conversation_length", EVERYBODY, 0, "takes a whole number from 1 to 200."),
@@ -218,30 +218,45 @@ WRONG: list[tuple[str, Target, Any, str]] = [
     ),
     (
         "replies",
-        Target(channel="irc"),
+        RuleTarget(channel="irc"),
         True,
         "There are: discord, slack, telegram, terminal.",
     ),
-    ("replies", Target(person="discord:99"), True, "Nobody of this name ever wrote."),
-    ("replies", Target(person=str(uuid7())), True, "Nobody of this name ever wrote."),
-    ("replies", Target(person="a\0b"), True, "Nobody of this name ever wrote."),
-    ("replies", Target(percentage=140), True, "A percentage is from 0 to 100"),
-    ("replies", Target(percentage=-1), True, "A percentage is from 0 to 100"),
-    ("replies", Target(percentage=10, salt=""), True, "A salt has 1 to 100"),
-    ("replies", Target(salt="alone"), True, "A salt goes with a percentage."),
-    ("replies", Target(chat="town"), True, "A chat is named with its channel."),
-    ("replies", Target(channel="discord", kill=True), True, "A rule is for one of"),
-    ("replies", Target(channel="discord", percentage=10), True, "A rule is for one of"),
+    (
+        "replies",
+        RuleTarget(person="discord:99"),
+        True,
+        "Nobody of this name ever wrote.",
+    ),
+    (
+        "replies",
+        RuleTarget(person=str(uuid7())),
+        True,
+        "Nobody of this name ever wrote.",
+    ),
+    ("replies", RuleTarget(person="a\0b"), True, "Nobody of this name ever wrote."),
+    ("replies", RuleTarget(percentage=140), True, "A percentage is from 0 to 100"),
+    ("replies", RuleTarget(percentage=-1), True, "A percentage is from 0 to 100"),
+    ("replies", RuleTarget(percentage=10, salt=""), True, "A salt has 1 to 100"),
+    ("replies", RuleTarget(salt="alone"), True, "A salt goes with a percentage."),
+    ("replies", RuleTarget(chat="town"), True, "A chat is named with its channel."),
+    ("replies", RuleTarget(channel="discord", kill=True), True, "A rule is for one of"),
+    (
+        "replies",
+        RuleTarget(channel="discord", percentage=10),
+        True,
+        "A rule is for one of",
+    ),
     ("default_model", EVERYBODY, UNKNOWN_MODEL, "There are test:model and test:other."),
 ]
 
 
 @pytest.mark.parametrize(("name", "target", "wrong", "sentence"), WRONG)
 async def test_what_can_not_be_is_refused_with_what_can(
-    desk: FlagDesk,
+    desk: FlagAdmin,
     database_url: str,
     name: str,
-    target: Target,
+    target: RuleTarget,
     wrong: Any,
     sentence: str,
 ) -> None:
@@ -261,7 +276,7 @@ def test_an_operator_has_a_name(name: str) -> None:
 
 
 async def test_the_second_of_two_operators_is_told_what_the_first_did(
-    desk: FlagDesk,
+    desk: FlagAdmin,
 ) -> None:
     """Both saw version 0; the second's change is not made, and names the first's. After
     looking again it is.
@@ -280,7 +295,7 @@ async def test_the_second_of_two_operators_is_told_what_the_first_did(
 
 
 async def test_operators_at_once_change_one_after_the_other(
-    desk: FlagDesk, database_url: str
+    desk: FlagAdmin, database_url: str
 ) -> None:
     """Of 20 who saw the same version one succeeds; of 20 with flags of their own all do,
     each with its epoch.
@@ -295,7 +310,7 @@ async def test_operators_at_once_change_one_after_the_other(
         sum(not isinstance(o, Conflict) for o in outcomes),
     ]
     own = [
-        desk.set("replies", Target(channel="discord", chat=str(n)), False, ADA)
+        desk.set("replies", RuleTarget(channel="discord", chat=str(n)), False, ADA)
         for n in range(20)
     ]
     changes = await asyncio.gather(*own)
@@ -303,7 +318,7 @@ async def test_operators_at_once_change_one_after_the_other(
     assert (21, 21, 22) == await untouched(database_url)
 
 
-async def test_undo_brings_back_what_was_before(desk: FlagDesk) -> None:
+async def test_undo_brings_back_what_was_before(desk: FlagAdmin) -> None:
     await desk.set("overlap", EVERYBODY, "queue", ADA)
     await desk.set("overlap", EVERYBODY, "merge", BOB)
     await desk.undo("overlap", ADA)
@@ -315,7 +330,7 @@ async def test_undo_brings_back_what_was_before(desk: FlagDesk) -> None:
     ]
 
 
-async def test_an_older_change_is_undone_alone(desk: FlagDesk) -> None:
+async def test_an_older_change_is_undone_alone(desk: FlagAdmin) -> None:
     """What others set since, for other people, stays; what was changed again since is refused."""
     first = await desk.set("replies", DISCORD, False, ADA)
     await desk.set("replies", EVERYBODY, False, BOB)
@@ -327,12 +342,12 @@ async def test_an_older_change_is_undone_alone(desk: FlagDesk) -> None:
         await desk.undo("replies", ADA, entry=999)
 
 
-async def test_nothing_to_undo_is_said(desk: FlagDesk) -> None:
+async def test_nothing_to_undo_is_said(desk: FlagAdmin) -> None:
     with pytest.raises(Rejected, match="There is no such change of replies"):
         await desk.undo("replies", ADA)
 
 
-async def test_the_past_is_explained_as_it_was(desk: FlagDesk) -> None:
+async def test_the_past_is_explained_as_it_was(desk: FlagAdmin) -> None:
     """Between any two changes the rule of that moment decides, also where it was removed since."""
     moments = [datetime.now(UTC)]
     await desk.set("overlap", EVERYBODY, "queue", ADA)
@@ -347,7 +362,7 @@ async def test_the_past_is_explained_as_it_was(desk: FlagDesk) -> None:
     ]
 
 
-async def test_the_future_is_not_explained(desk: FlagDesk) -> None:
+async def test_the_future_is_not_explained(desk: FlagAdmin) -> None:
     with pytest.raises(Rejected, match="has not come yet"):
         await desk.explain("overlap", EVERYBODY, datetime.now(UTC) + timedelta(hours=1))
 
@@ -360,7 +375,7 @@ def test_a_moment_that_is_none_is_refused(typed: str) -> None:
         moment(typed)
 
 
-async def test_a_flag_made_by_an_operator_is_like_any_other(desk: FlagDesk) -> None:
+async def test_a_flag_made_by_an_operator_is_like_any_other(desk: FlagAdmin) -> None:
     """Made, set, explained, removed with its rules, and brought back by undo."""
     flag = new_flag("new_look", "string", "How it looks.")
     await desk.create(flag, "plain", ADA)
@@ -383,7 +398,7 @@ async def test_a_flag_made_by_an_operator_is_like_any_other(desk: FlagDesk) -> N
     [{"kind": "bool"}, ["bool"], {"type": "int", "default": "x", "meaning": "…"}, 3],
 )
 async def test_a_flag_that_can_not_be_read_hides_no_other(
-    desk: FlagDesk, database_url: str, odd: Any
+    desk: FlagAdmin, database_url: str, odd: Any
 ) -> None:
     """Written by hand or by another version: it is not listed, and whoever names it hears why."""
     connection = await connect(database_url)
@@ -404,12 +419,12 @@ async def test_a_flag_that_can_not_be_read_hides_no_other(
             await asked
 
 
-async def test_a_declared_flag_is_not_removed(desk: FlagDesk) -> None:
+async def test_a_declared_flag_is_not_removed(desk: FlagAdmin) -> None:
     with pytest.raises(Rejected, match="is declared in the code and stays"):
         await desk.remove("replies", ADA)
 
 
-async def test_creating_is_not_undone_while_rules_stand(desk: FlagDesk) -> None:
+async def test_creating_is_not_undone_while_rules_stand(desk: FlagAdmin) -> None:
     """A rule of a flag that nobody knows could never be seen again."""
     made = await desk.create(new_flag("new_look", "bool", "How it looks."), False, ADA)
     await desk.set("new_look", EVERYBODY, True, ADA)
@@ -418,7 +433,7 @@ async def test_creating_is_not_undone_while_rules_stand(desk: FlagDesk) -> None:
 
 
 async def test_a_list_says_on_how_many_instances_it_is_applied(
-    desk: FlagDesk, database_url: str
+    desk: FlagAdmin, database_url: str
 ) -> None:
     """Of three instances one is dead, one applies the change already, and one is an epoch
     behind.
@@ -437,7 +452,7 @@ async def test_a_list_says_on_how_many_instances_it_is_applied(
     assert ((1, 2), (2, 2)) == (views["replies"], views["streaming"])
 
 
-async def test_every_change_is_in_the_chain(desk: FlagDesk, database_url: str) -> None:
+async def test_every_change_is_in_the_chain(desk: FlagAdmin, database_url: str) -> None:
     await desk.set("replies", EVERYBODY, False, ADA)
     await desk.undo("replies", BOB)
     async with open_database(database_url) as database:

@@ -22,13 +22,13 @@ from agent.control.flags import MAINTENANCE_MESSAGE, REPLIES, SWITCHED_OFF
 from agent.control.rules import EVERYBODY, Audience, resolve
 from agent.core.errors import StoreUnavailable
 from storage.control import disk_copy, redis_copy
-from storage.control.flags import FlagDesk
-from storage.control.live import RedisControl, following
-from storage.control.state import Stored
-from storage.control.targets import Target
+from storage.control.flags import FlagAdmin
+from storage.control.live import RedisControl, follow_changes
+from storage.control.state import ControlSnapshot
+from storage.control.targets import RuleTarget
 from storage.postgres import connect, open_database
 from storage.redis import RedisPipe, open_redis
-from tests.support.engine_harness import World
+from tests.support.engine_harness import EngineHarness
 from tests.support.operators import ADA, experimenter, operator
 from tests.support.operators import EVERYBODY as TO_ALL
 from tests.support.servers import Postgres, Valkey
@@ -79,7 +79,7 @@ async def member(
 
 
 @pytest.fixture
-async def desk(database_url: str, redis_url: str) -> AsyncIterator[FlagDesk]:
+async def desk(database_url: str, redis_url: str) -> AsyncIterator[FlagAdmin]:
     async with operator(database_url, redis_url) as desk:
         yield desk
 
@@ -90,7 +90,7 @@ async def agent(database_url: str, redis_url: str) -> AsyncIterator[Member]:
         yield one
 
 
-async def say(desk: FlagDesk, text: str, target: Target = TO_ALL) -> None:
+async def say(desk: FlagAdmin, text: str, target: RuleTarget = TO_ALL) -> None:
     await desk.set("maintenance_message", target, text, ADA)
 
 
@@ -117,7 +117,7 @@ async def until(condition: Any, deadline: float = 10.0) -> None:
             await asyncio.sleep(0)
 
 
-async def test_the_next_turn_obeys_a_change(desk: FlagDesk, agent: Member) -> None:
+async def test_the_next_turn_obeys_a_change(desk: FlagAdmin, agent: Member) -> None:
     await say(desk, "back at ten")
     assert agent.says() == SWITCHED_OFF
     await agent.turn()
@@ -125,12 +125,12 @@ async def test_the_next_turn_obeys_a_change(desk: FlagDesk, agent: Member) -> No
 
 
 async def test_an_idle_instance_obeys_without_a_turn(
-    desk: FlagDesk, agent: Member
+    desk: FlagAdmin, agent: Member
 ) -> None:
     """Who makes a change publishes it; the listener is told first, then nothing else
     happens but the change.
     """
-    async with following(agent.pipe, agent.control):
+    async with follow_changes(agent.pipe, agent.control):
         while await agent.redis.pubsub_numsub(redis_copy.NEWS) != [
             (redis_copy.NEWS.encode(), 1)
         ]:
@@ -140,9 +140,9 @@ async def test_an_idle_instance_obeys_without_a_turn(
 
 
 async def test_a_listener_survives_what_others_publish(
-    desk: FlagDesk, agent: Member
+    desk: FlagAdmin, agent: Member
 ) -> None:
-    async with following(agent.pipe, agent.control):
+    async with follow_changes(agent.pipe, agent.control):
         while not await agent.redis.publish(redis_copy.NEWS, "nonsense"):
             await asyncio.sleep(0)
         await say(desk, "back at ten")
@@ -150,13 +150,13 @@ async def test_a_listener_survives_what_others_publish(
 
 
 async def test_the_hashes_are_those_of_the_specification(
-    desk: FlagDesk, agent: Member
+    desk: FlagAdmin, agent: Member
 ) -> None:
     """`features:global` and `features:channel:<name>`: a field a flag, its value as JSON,
     with epoch and count.
     """
     await desk.set("max_conversation_length", TO_ALL, 100, ADA)
-    await desk.set("enable_slash_commands", Target(channel="discord"), True, ADA)
+    await desk.set("enable_slash_commands", RuleTarget(channel="discord"), True, ADA)
     everywhere = await agent.redis.hgetall("features:global")
     discord = await agent.redis.hgetall("features:channel:discord")
     assert (b"100", b"3", b"1") == (
@@ -173,7 +173,7 @@ async def test_the_hashes_are_those_of_the_specification(
 
 
 async def test_a_running_experiment_has_a_hash(
-    desk: FlagDesk, agent: Member, database_url: str, redis_url: str
+    desk: FlagAdmin, agent: Member, database_url: str, redis_url: str
 ) -> None:
     """`ab_test:<name>`: the parts of its definition as JSON, written whole; gone when the
     experiment has ended.
@@ -232,16 +232,16 @@ def test_a_copy_on_disk_of_an_older_version_is_read(tmp_path: Path) -> None:
     body = b'{"epoch":7,"lineage":"here","flags":[["global","replies",false]],"channels":[]}'
     file = tmp_path / disk_copy.FILE
     file.write_bytes(sha256(body).hexdigest().encode() + b"\n" + body)
-    assert Stored(7, "here", [("global", "replies", False)], [], []) == disk_copy.load(
-        file
-    )
+    assert ControlSnapshot(
+        7, "here", [("global", "replies", False)], [], []
+    ) == disk_copy.load(file)
 
 
 async def test_a_new_instance_of_an_epoch_reads_redis_alone(
-    desk: FlagDesk, agent: Member, postgres: Postgres
+    desk: FlagAdmin, agent: Member, postgres: Postgres
 ) -> None:
     """The change is read from the hashes: Postgres is gone when it is applied."""
-    await say(desk, "back at ten", Target(channel="discord"))
+    await say(desk, "back at ten", RuleTarget(channel="discord"))
     postgres.kill()
     await agent.turn()
     postgres.start()
@@ -279,7 +279,7 @@ def postgres(_postgres: Postgres) -> Postgres:
     ],
 )
 async def test_a_hash_that_is_not_whole_is_recognised_and_rebuilt(
-    desk: FlagDesk,
+    desk: FlagAdmin,
     agent: Member,
     damage: tuple[str, ...],
     database_url: str,
@@ -289,7 +289,7 @@ async def test_a_hash_that_is_not_whole_is_recognised_and_rebuilt(
     Postgres, and go back.
     """
     await say(desk, "to all")
-    await say(desk, "to discord", Target(channel="discord"))
+    await say(desk, "to discord", RuleTarget(channel="discord"))
     await try_out(database_url, redis_url)
     whole = await redis_copy.read(agent.pipe, at_least=5, lineage=None)
     await agent.redis.execute_command(*damage)  # type: ignore[no-untyped-call]
@@ -304,7 +304,7 @@ async def test_a_hash_that_is_not_whole_is_recognised_and_rebuilt(
 
 
 async def test_an_older_hash_never_replaces_a_newer_one(
-    desk: FlagDesk, agent: Member
+    desk: FlagAdmin, agent: Member
 ) -> None:
     """Neither in Redis, when a slow writer comes late, nor in a process that sees an old
     copy of Redis.
@@ -326,12 +326,12 @@ async def test_an_older_hash_never_replaces_a_newer_one(
 
 
 async def test_another_databases_hashes_are_never_believed(
-    desk: FlagDesk, agent: Member
+    desk: FlagAdmin, agent: Member
 ) -> None:
     """Two databases on one Redis, by mistake: each agent keeps to its own, whosever epoch
     is higher.
     """
-    other = Stored(
+    other = ControlSnapshot(
         99,
         "00000000-0000-0000-0000-000000000000",
         [("global", "maintenance_message", "theirs")],
@@ -348,7 +348,7 @@ async def test_another_databases_hashes_are_never_believed(
 
 
 async def test_a_database_that_was_set_back_is_obeyed(
-    database_url: str, desk: FlagDesk, agent: Member
+    database_url: str, desk: FlagAdmin, agent: Member
 ) -> None:
     """After a restore the epoch is lower than what Redis and the process have: the truth
     still wins.
@@ -397,7 +397,7 @@ async def test_an_instance_that_only_beats_says_stale_when_both_stores_are_gone(
     own_postgres: Postgres, own_redis: Valkey
 ) -> None:
     """And no more once they are back; Redis alone is enough not to be stale."""
-    world = World(await prepared(own_postgres), own_redis.url, beat=0.05)
+    world = EngineHarness(await prepared(own_postgres), own_redis.url, beat=0.05)
     async with world.instance() as instance:
         control = instance.ports.control
         assert isinstance(control, RedisControl)
@@ -479,7 +479,7 @@ async def prepared(postgres: Postgres) -> str:
 
 
 async def test_turns_that_see_a_change_at_once_read_it_once(
-    desk: FlagDesk, agent: Member
+    desk: FlagAdmin, agent: Member
 ) -> None:
     await say(desk, "back at ten")
     before = agent.pipe.round_trips
@@ -488,7 +488,11 @@ async def test_turns_that_see_a_change_at_once_read_it_once(
 
 
 async def losses(
-    desk: FlagDesk, agents: list[Member], flushes: int, evictions: int, evaluations: int
+    desk: FlagAdmin,
+    agents: list[Member],
+    flushes: int,
+    evictions: int,
+    evaluations: int,
 ) -> None:
     """Evaluations of every agent at all times give the last value set, or the one before
     while it is being set.
@@ -533,7 +537,7 @@ async def losses(
 
 
 async def test_flushes_and_evictions_change_no_value(
-    desk: FlagDesk, agent: Member, database_url: str, redis_url: str
+    desk: FlagAdmin, agent: Member, database_url: str, redis_url: str
 ) -> None:
     """30 × FLUSHALL and 300 single evictions while two agents evaluate and an operator
     changes: 0 wrong, 0 lost.
@@ -545,7 +549,7 @@ async def test_flushes_and_evictions_change_no_value(
 @pytest.mark.chaos
 @pytest.mark.timeout(900)
 async def test_a_million_evaluations_under_flushes_and_evictions(
-    desk: FlagDesk, agent: Member, database_url: str, redis_url: str
+    desk: FlagAdmin, agent: Member, database_url: str, redis_url: str
 ) -> None:
     """1,000 × FLUSHALL and 10,000 single evictions while 10⁶ evaluations run: 0 wrong, 0 lost."""
     async with member(database_url, redis_url) as other:

@@ -12,18 +12,18 @@ import pytest
 
 from agent.control.flags import Kind, new_flag
 from agent.core.errors import Conflict, Rejected
-from storage.control.channels import ChannelDesk
+from storage.control.channels import ChannelAdmin
 from storage.control.credentials import Secrets, new_key, rotate
-from storage.control.flags import FlagDesk
-from storage.control.operators import OperatorDesk, consequence
-from storage.control.targets import Target
+from storage.control.flags import FlagAdmin
+from storage.control.operators import OperatorAdmin, consequence
+from storage.control.targets import RuleTarget
 from storage.conversation.deliveries import PostgresDeliveries
-from storage.limits.budget_admin import BudgetDesk
-from storage.limits.limit_admin import LimitDesk
+from storage.limits.budget_admin import BudgetAdmin
+from storage.limits.limit_admin import LimitAdmin
 from storage.postgres import Database, open_database
 from storage.redis import RedisPipe, open_redis
-from tests.support.engine_harness import World
-from tests.support.operators import ADA, BOB, EVERYBODY, Models
+from tests.support.engine_harness import EngineHarness
+from tests.support.operators import ADA, BOB, EVERYBODY, OperatorModels
 from tests.support.settings import run
 
 SECRETS = Secrets([new_key()])
@@ -47,24 +47,24 @@ class Desks:
     pipe: RedisPipe
 
     @property
-    def operators(self) -> OperatorDesk:
-        return OperatorDesk(self.database, self.pipe)
+    def operators(self) -> OperatorAdmin:
+        return OperatorAdmin(self.database, self.pipe)
 
     @property
-    def flags(self) -> FlagDesk:
-        return FlagDesk(self.database, self.pipe, Models())
+    def flags(self) -> FlagAdmin:
+        return FlagAdmin(self.database, self.pipe, OperatorModels())
 
     @property
-    def channels(self) -> ChannelDesk:
-        return ChannelDesk(self.database, self.pipe, Models().check)
+    def channels(self) -> ChannelAdmin:
+        return ChannelAdmin(self.database, self.pipe, OperatorModels().check)
 
     @property
-    def limits(self) -> LimitDesk:
-        return LimitDesk(self.database, self.pipe)
+    def limits(self) -> LimitAdmin:
+        return LimitAdmin(self.database, self.pipe)
 
     @property
-    def budgets(self) -> BudgetDesk:
-        return BudgetDesk(self.database, self.pipe)
+    def budgets(self) -> BudgetAdmin:
+        return BudgetAdmin(self.database, self.pipe)
 
 
 @pytest.fixture
@@ -102,7 +102,7 @@ async def prepared(desks: Desks) -> None:
 
 @asynccontextmanager
 async def talking(desks: Desks) -> AsyncIterator[None]:
-    world = World(desks.database.url, "redis://127.0.0.1:1")
+    world = EngineHarness(desks.database.url, "redis://127.0.0.1:1")
     async with world.instance() as agent:
         await world.ask(agent, "hello")
         yield
@@ -110,7 +110,7 @@ async def talking(desks: Desks) -> AsyncIterator[None]:
 
 CHANGES: dict[str, Callable[[Desks], Awaitable[object]]] = {
     "flags set": lambda desks: desks.flags.set(
-        "replies", Target(channel="slack"), True, BOB
+        "replies", RuleTarget(channel="slack"), True, BOB
     ),
     "flags unset": lambda desks: desks.flags.unset("replies", EVERYBODY, BOB),
     "flags undo": lambda desks: desks.flags.undo("replies", BOB),

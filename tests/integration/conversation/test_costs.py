@@ -13,15 +13,17 @@ import pytest
 
 from storage.conversation.statements import STATEMENTS
 from storage.postgres import BY_INDEX, WALK_INDEXES, connect
-from tests.support.engine_harness import Instance, World
+from tests.support.engine_harness import EngineHarness, Instance
 from tests.support.settings import run
 
 TURNS = 20
 
 
 @pytest.fixture
-def world(database_url: str, redis_url: str) -> World:
-    return World(database_url, redis_url, beat=3600)  # the only heartbeat is the first
+def world(database_url: str, redis_url: str) -> EngineHarness:
+    return EngineHarness(
+        database_url, redis_url, beat=3600
+    )  # the only heartbeat is the first
 
 
 @pytest.fixture
@@ -43,14 +45,14 @@ async def statements(probe: asyncpg.Connection[asyncpg.Record]) -> dict[str, int
 
 
 async def talk(
-    world: World, agent: Instance, chat: str, turns: int, start: int = 0
+    world: EngineHarness, agent: Instance, chat: str, turns: int, start: int = 0
 ) -> None:
     for number in range(start, start + turns):
         await world.ask(agent, f"message {number}", chat=chat)
 
 
 async def test_a_warm_turn_is_two_redis_round_trips_two_statements_and_no_read(
-    world: World, agent: Instance, probe: asyncpg.Connection[asyncpg.Record]
+    world: EngineHarness, agent: Instance, probe: asyncpg.Connection[asyncpg.Record]
 ) -> None:
     await talk(world, agent, "ada", 1)
     await probe.execute("SELECT pg_stat_statements_reset()")
@@ -63,7 +65,7 @@ async def test_a_warm_turn_is_two_redis_round_trips_two_statements_and_no_read(
 
 
 async def test_redis_is_asked_exactly_what_a_warm_turn_needs(
-    world: World, agent: Instance
+    world: EngineHarness, agent: Instance
 ) -> None:
     await talk(world, agent, "ada", 1)
     await agent.pipe.client.config_resetstat()
@@ -87,7 +89,7 @@ async def test_redis_is_asked_exactly_what_a_warm_turn_needs(
 
 
 async def test_a_cold_turn_adds_one_read(
-    world: World, agent: Instance, probe: asyncpg.Connection[asyncpg.Record]
+    world: EngineHarness, agent: Instance, probe: asyncpg.Connection[asyncpg.Record]
 ) -> None:
     await talk(world, agent, "ada", 1)
     await agent.pipe.client.flushall()
@@ -98,7 +100,7 @@ async def test_a_cold_turn_adds_one_read(
 
 
 async def test_readers_that_come_at_once_share_a_read(
-    world: World, agent: Instance, probe: asyncpg.Connection[asyncpg.Record]
+    world: EngineHarness, agent: Instance, probe: asyncpg.Connection[asyncpg.Record]
 ) -> None:
     await talk(world, agent, "ada", 1)
     conversation = await probe.fetchval("SELECT id FROM conversations")
@@ -108,7 +110,7 @@ async def test_readers_that_come_at_once_share_a_read(
 
 
 async def test_conversations_that_talk_at_once_share_statements_and_rows_stay_in_place(
-    world: World, agent: Instance, probe: asyncpg.Connection[asyncpg.Record]
+    world: EngineHarness, agent: Instance, probe: asyncpg.Connection[asyncpg.Record]
 ) -> None:
     chats = [f"chat {number}" for number in range(64)]
     await asyncio.gather(*(talk(world, agent, chat, 1) for chat in chats))
@@ -323,7 +325,7 @@ async def drained(probe: asyncpg.Connection[asyncpg.Record]) -> None:
 
 
 async def test_a_budget_adds_one_statement_before_the_model_and_one_after_the_answer(
-    world: World,
+    world: EngineHarness,
     agent: Instance,
     probe: asyncpg.Connection[asyncpg.Record],
     database_url: str,
@@ -345,7 +347,7 @@ async def test_a_budget_adds_one_statement_before_the_model_and_one_after_the_an
 
 
 async def test_conversations_that_talk_at_once_share_the_statements_of_their_budgets(
-    world: World,
+    world: EngineHarness,
     agent: Instance,
     probe: asyncpg.Connection[asyncpg.Record],
     database_url: str,
@@ -362,7 +364,7 @@ async def test_conversations_that_talk_at_once_share_the_statements_of_their_bud
 
 
 async def test_a_turn_that_no_budget_binds_touches_none_of_their_tables(
-    world: World, agent: Instance, probe: asyncpg.Connection[asyncpg.Record]
+    world: EngineHarness, agent: Instance, probe: asyncpg.Connection[asyncpg.Record]
 ) -> None:
     await talk(world, agent, "ada", 1)  # reads once whether there is any
     await probe.execute("SELECT pg_stat_statements_reset()")

@@ -19,15 +19,15 @@ from storage.postgres import connect, open_database
 from tests.contract.conftest import answer_to
 from tests.integration.conversation.test_engine import set_overlap
 from tests.support.clock import let_pass
-from tests.support.engine_harness import Instance, World
+from tests.support.engine_harness import EngineHarness, Instance
 
 
 @pytest.fixture
-def world(database_url: str, redis_url: str) -> World:
-    return World(database_url, redis_url, lease=0.5, beat=0.1)
+def world(database_url: str, redis_url: str) -> EngineHarness:
+    return EngineHarness(database_url, redis_url, lease=0.5, beat=0.1)
 
 
-async def asked(world: World, question: str, *args: Any) -> Any:
+async def asked(world: EngineHarness, question: str, *args: Any) -> Any:
     connection = await connect(world.database_url)
     try:
         return await connection.fetchval(question, *args)
@@ -35,14 +35,14 @@ async def asked(world: World, question: str, *args: Any) -> Any:
         await connection.close()
 
 
-async def closed(world: World) -> None:
+async def closed(world: EngineHarness) -> None:
     """Returns once no turn is open."""
     async with asyncio.timeout(15):
         while await asked(world, "SELECT count(*) FROM turns WHERE state = 'open'"):
             await asyncio.sleep(0.02)
 
 
-async def begun(world: World, agent: Instance, text: str) -> Inbound:
+async def begun(world: EngineHarness, agent: Instance, text: str) -> Inbound:
     """A message whose answer stands on the platform with its first word, and is held there."""
     world.model.hold()
     message = world.message(text)
@@ -60,7 +60,7 @@ async def begun(world: World, agent: Instance, text: str) -> Inbound:
 
 
 async def test_a_deleted_message_that_waits_alone_is_not_answered(
-    world: World, agent: Instance
+    world: EngineHarness, agent: Instance
 ) -> None:
     await begun(world, agent, "one")
     second = world.message("two")
@@ -73,7 +73,7 @@ async def test_a_deleted_message_that_waits_alone_is_not_answered(
 
 
 async def test_an_edit_leaves_no_draft_of_the_first_answer(
-    world: World, agent: Instance
+    world: EngineHarness, agent: Instance
 ) -> None:
     first = await begun(world, agent, "wrong")
     await agent.engine.accept(replace(first, text="right", change="edit"))
@@ -83,7 +83,7 @@ async def test_an_edit_leaves_no_draft_of_the_first_answer(
 
 
 async def test_an_edit_while_another_message_waits_leaves_no_draft(
-    world: World, agent: Instance
+    world: EngineHarness, agent: Instance
 ) -> None:
     first = await begun(world, agent, "wrong")
     await agent.engine.accept(world.message("and more"))
@@ -98,7 +98,7 @@ async def test_an_edit_while_another_message_waits_leaves_no_draft(
 
 
 async def test_an_edit_counts_while_the_answer_before_is_on_its_way(
-    world: World, agent: Instance
+    world: EngineHarness, agent: Instance
 ) -> None:
     world.platform.takes_answers.clear()
     first, second = world.message("one"), world.message("wrong")
@@ -120,7 +120,7 @@ async def test_an_edit_counts_while_the_answer_before_is_on_its_way(
 
 @pytest.mark.parametrize("overlap", list(Overlap))
 async def test_a_draft_is_finished_by_who_takes_over_whatever_came_meanwhile(
-    world: World, overlap: Overlap
+    world: EngineHarness, overlap: Overlap
 ) -> None:
     async with world.instance() as other, world.instance() as agent:
         await set_overlap(other, overlap)
@@ -134,7 +134,7 @@ async def test_a_draft_is_finished_by_who_takes_over_whatever_came_meanwhile(
 
 
 async def test_a_deleted_message_stays_silent_when_its_end_was_not_recorded(
-    world: World, agent: Instance
+    world: EngineHarness, agent: Instance
 ) -> None:
     """Its empty answer is stored; whoever finds it undelivered only closes it."""
     await begun(world, agent, "one")
@@ -151,7 +151,7 @@ async def test_a_deleted_message_stays_silent_when_its_end_was_not_recorded(
 
 
 async def test_a_draft_for_a_deleted_message_is_not_left_half_written(
-    world: World, agent: Instance
+    world: EngineHarness, agent: Instance
 ) -> None:
     first = await begun(world, agent, "one")
     await agent.engine.accept(replace(first, change="delete"))
@@ -177,7 +177,7 @@ def _refuse_to_close(agent: Instance, away: asyncio.Event) -> asyncio.Event:
 
 
 async def test_what_arrived_is_not_sent_again_by_who_knows_so(
-    world: World, agent: Instance
+    world: EngineHarness, agent: Instance
 ) -> None:
     """Postgres is away for longer than a statement is repeated: that it arrived is recorded
     when it is back.
@@ -199,7 +199,7 @@ async def test_what_arrived_is_not_sent_again_by_who_knows_so(
 
 
 async def test_who_ends_before_it_recorded_an_end_leaves_that_to_another(
-    world: World,
+    world: EngineHarness,
 ) -> None:
     """Invariant 8: stopping waits no longer than for anything else."""
     world.drain, away = 0.0, asyncio.Event()
@@ -214,7 +214,7 @@ async def test_who_ends_before_it_recorded_an_end_leaves_that_to_another(
 
 @pytest.mark.parametrize(("dies", "attempts"), [(False, 0), (True, ATTEMPTS)])
 async def test_a_message_is_set_aside_for_deaths_and_not_for_restarts(
-    world: World, *, dies: bool, attempts: int
+    world: EngineHarness, *, dies: bool, attempts: int
 ) -> None:
     """Instances that end in good order during one long answer hand it on as it was."""
     world.drain, message = 0.0, world.message("one")
@@ -235,7 +235,7 @@ async def test_a_message_is_set_aside_for_deaths_and_not_for_restarts(
 
 
 async def test_a_suspect_waits_until_the_answer_before_it_is_stored_and_not_until_it_arrives(
-    world: World,
+    world: EngineHarness,
 ) -> None:
     """Invariant 9: a chat whose platform takes no answer holds up no other."""
     world.streams = False
@@ -312,7 +312,7 @@ def _fail_once(
     "failure", [answer_is_refused, answer_is_in_doubt, something_breaks]
 )
 async def test_work_that_ended_early_is_taken_up_without_waiting_for_the_routine(
-    world: World, agent: Instance, failure: Failure
+    world: EngineHarness, agent: Instance, failure: Failure
 ) -> None:
     failure(agent)
     await agent.engine.accept(world.message("one"))
@@ -323,7 +323,7 @@ async def test_work_that_ended_early_is_taken_up_without_waiting_for_the_routine
 @pytest.mark.usefixtures("no_routine")
 @pytest.mark.parametrize("told", [StoreUnavailable(), None])
 async def test_a_message_stored_without_anyone_learning_so_is_answered(
-    world: World, agent: Instance, told: StoreUnavailable | None
+    world: EngineHarness, agent: Instance, told: StoreUnavailable | None
 ) -> None:
     """Told nothing: the statement was repeated after its commit, and found its own turn as
     a duplicate.
@@ -345,7 +345,7 @@ async def test_a_message_stored_without_anyone_learning_so_is_answered(
     await world.answered("ada", "re: one")
 
 
-async def test_a_closed_database_makes_no_new_connection(world: World) -> None:
+async def test_a_closed_database_makes_no_new_connection(world: EngineHarness) -> None:
     """A statement that is repeated while its instance ends would leave one behind."""
     async with open_database(world.database_url) as database:
         line = database.line()
@@ -355,7 +355,7 @@ async def test_a_closed_database_makes_no_new_connection(world: World) -> None:
 
 
 async def test_where_chats_were_left_is_not_nothing_while_the_database_is_away(
-    world: World,
+    world: EngineHarness,
 ) -> None:
     """A channel that believed it would fetch nothing, and then accept what hides the gap."""
     async with open_database(world.database_url) as database:
@@ -366,7 +366,7 @@ async def test_where_chats_were_left_is_not_nothing_while_the_database_is_away(
 
 
 async def test_a_draft_of_the_dead_whose_message_was_deleted_is_withdrawn(
-    world: World,
+    world: EngineHarness,
 ) -> None:
     """Recorded after somebody else had found nothing to say and nothing that stands:
     whoever sweeps sees it.

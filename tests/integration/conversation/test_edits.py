@@ -13,26 +13,26 @@ import pytest
 
 from agent.conversation.active_answer import MOST_EDITS
 from agent.core.messages import Inbound, Overlap
-from agent.core.turns import Answer, Beat, Claim, Outdated, Stored
+from agent.core.turns import Answer, Beat, Claim, Outdated, StoredAnswer
 from tests.integration.conversation.test_edges import asked, begun, closed
 from tests.integration.conversation.test_engine import set_overlap
-from tests.support.engine_harness import Instance, World
+from tests.support.engine_harness import EngineHarness, Instance
 
 
 @pytest.fixture
-def world(database_url: str, redis_url: str) -> World:
-    return World(database_url, redis_url, lease=5.0, beat=0.05)
+def world(database_url: str, redis_url: str) -> EngineHarness:
+    return EngineHarness(database_url, redis_url, lease=5.0, beat=0.05)
 
 
 @pytest.fixture
-async def agent(world: World) -> AsyncIterator[Instance]:
+async def agent(world: EngineHarness) -> AsyncIterator[Instance]:
     """It writes the answers."""
     async with world.instance() as instance:
         yield instance
 
 
 @pytest.fixture
-async def other(world: World) -> AsyncIterator[Instance]:
+async def other(world: EngineHarness) -> AsyncIterator[Instance]:
     """It accepts what comes meanwhile."""
     async with world.instance() as instance:
         yield instance
@@ -63,14 +63,14 @@ def changed(message: Inbound, text: str | None = "right") -> Inbound:
     )
 
 
-async def answers(world: World) -> int:
+async def answers(world: EngineHarness) -> int:
     count: int = await asked(
         world, "SELECT count(*) FROM messages WHERE role = 'assistant'"
     )
     return count
 
 
-def prompts(world: World) -> list[list[str]]:
+def prompts(world: EngineHarness) -> list[list[str]]:
     return [[text for _, text in prompt.messages] for prompt in world.model.prompts]
 
 
@@ -94,7 +94,7 @@ async def beaten(agent: Instance, times: int = 2) -> None:
 
 
 async def test_a_heartbeat_begins_the_answer_anew(
-    world: World, agent: Instance, other: Instance
+    world: EngineHarness, agent: Instance, other: Instance
 ) -> None:
     first = await begun(world, agent, "wrong")
     await other.engine.accept(changed(first))
@@ -107,7 +107,7 @@ async def test_a_heartbeat_begins_the_answer_anew(
 
 
 async def test_a_heartbeat_ends_the_answer_to_what_was_deleted(
-    world: World, agent: Instance, other: Instance
+    world: EngineHarness, agent: Instance, other: Instance
 ) -> None:
     first = await begun(world, agent, "wrong")
     await other.engine.accept(changed(first, None))
@@ -116,7 +116,7 @@ async def test_a_heartbeat_ends_the_answer_to_what_was_deleted(
 
 
 async def test_an_edit_and_a_message_between_two_heartbeats_are_both_answered(
-    world: World, agent: Instance, other: Instance, pulse: asyncio.Event
+    world: EngineHarness, agent: Instance, other: Instance, pulse: asyncio.Event
 ) -> None:
     first = await begun(world, agent, "wrong")
     pulse.clear()
@@ -132,7 +132,7 @@ async def test_an_edit_and_a_message_between_two_heartbeats_are_both_answered(
 
 
 async def test_an_edit_and_an_interruption_between_two_heartbeats_leave_nothing_of_the_older_text(
-    world: World, agent: Instance, other: Instance, pulse: asyncio.Event
+    world: EngineHarness, agent: Instance, other: Instance, pulse: asyncio.Event
 ) -> None:
     await set_overlap(agent, Overlap.INTERRUPT)
     first = await begun(world, agent, "wrong")
@@ -148,7 +148,7 @@ async def test_an_edit_and_an_interruption_between_two_heartbeats_leave_nothing_
 
 
 async def test_who_edits_and_stops_has_said_stop(
-    world: World, agent: Instance, other: Instance, pulse: asyncio.Event
+    world: EngineHarness, agent: Instance, other: Instance, pulse: asyncio.Event
 ) -> None:
     first = await begun(world, agent, "wrong")
     pulse.clear()
@@ -162,7 +162,7 @@ async def test_who_edits_and_stops_has_said_stop(
 
 @pytest.mark.parametrize("overlap", [Overlap.MERGE, Overlap.QUEUE])
 async def test_an_edit_of_a_message_that_waits_does_not_disturb_the_answer_before_it(
-    world: World, agent: Instance, other: Instance, overlap: Overlap
+    world: EngineHarness, agent: Instance, other: Instance, overlap: Overlap
 ) -> None:
     await set_overlap(agent, overlap)
     await begun(world, agent, "one")
@@ -179,7 +179,7 @@ async def test_an_edit_of_a_message_that_waits_does_not_disturb_the_answer_befor
 
 @pytest.mark.parametrize("command", ["/model test:other", "/history"])
 async def test_what_moves_the_conversation_without_an_edit_does_not_disturb_the_answer(
-    world: World, agent: Instance, other: Instance, command: str
+    world: EngineHarness, agent: Instance, other: Instance, command: str
 ) -> None:
     await begun(world, agent, "one")
     await other.engine.accept(world.message(command))
@@ -190,7 +190,7 @@ async def test_what_moves_the_conversation_without_an_edit_does_not_disturb_the_
 
 
 async def test_an_edit_to_the_same_text_does_not_disturb_the_answer(
-    world: World, agent: Instance, other: Instance
+    world: EngineHarness, agent: Instance, other: Instance
 ) -> None:
     """Platforms tell of one when they have added a preview."""
     first = await begun(world, agent, "one")
@@ -203,7 +203,7 @@ async def test_an_edit_to_the_same_text_does_not_disturb_the_answer(
 
 
 async def test_what_was_asked_before_a_new_conversation_can_still_be_edited(
-    world: World, agent: Instance, other: Instance
+    world: EngineHarness, agent: Instance, other: Instance
 ) -> None:
     first = await begun(world, agent, "wrong")
     await other.engine.accept(world.message("/new"))
@@ -234,7 +234,7 @@ class Late:
         self.refused = 0
         agent.ports.turns.answer = self.answer  # type: ignore[method-assign]
 
-    async def answer(self, answer: Answer) -> Stored | Outdated | None:
+    async def answer(self, answer: Answer) -> StoredAnswer | Outdated | None:
         if self._changes:
             await self._other.engine.accept(self._changes.pop(0))
         verdict = await self._answer(answer)
@@ -243,7 +243,7 @@ class Late:
 
 
 async def test_an_answer_is_not_stored_over_an_edit_that_was_in_time(
-    world: World, agent: Instance, other: Instance, pulse: asyncio.Event
+    world: EngineHarness, agent: Instance, other: Instance, pulse: asyncio.Event
 ) -> None:
     pulse.clear()
     message = world.message("wrong")
@@ -256,7 +256,7 @@ async def test_an_answer_is_not_stored_over_an_edit_that_was_in_time(
 
 
 async def test_an_answer_is_not_stored_over_a_deletion_that_was_in_time(
-    world: World, agent: Instance, other: Instance, pulse: asyncio.Event
+    world: EngineHarness, agent: Instance, other: Instance, pulse: asyncio.Event
 ) -> None:
     pulse.clear()
     message = world.message("wrong")
@@ -268,7 +268,7 @@ async def test_an_answer_is_not_stored_over_a_deletion_that_was_in_time(
 
 
 async def test_an_edit_of_a_message_that_waits_leaves_a_written_answer_whole(
-    world: World, agent: Instance, other: Instance, pulse: asyncio.Event
+    world: EngineHarness, agent: Instance, other: Instance, pulse: asyncio.Event
 ) -> None:
     first, second = world.message("one"), world.message("wrong")
     world.model.hold()
@@ -285,7 +285,7 @@ async def test_an_edit_of_a_message_that_waits_leaves_a_written_answer_whole(
 
 
 async def test_who_edits_for_ever_gets_an_answer(
-    world: World, agent: Instance, other: Instance, pulse: asyncio.Event
+    world: EngineHarness, agent: Instance, other: Instance, pulse: asyncio.Event
 ) -> None:
     pulse.clear()
     message = world.message("text 0")
@@ -301,7 +301,7 @@ async def test_who_edits_for_ever_gets_an_answer(
 
 
 async def test_who_edits_for_ever_at_the_instance_that_writes_gets_an_answer(
-    world: World, agent: Instance
+    world: EngineHarness, agent: Instance
 ) -> None:
     message = world.message("text 0")
     world.model.hold()
@@ -318,7 +318,7 @@ async def test_who_edits_for_ever_at_the_instance_that_writes_gets_an_answer(
 
 
 async def test_edits_of_a_message_that_was_taken_over_are_no_failures(
-    world: World, agent: Instance, other: Instance
+    world: EngineHarness, agent: Instance, other: Instance
 ) -> None:
     """Each instance that takes a message over counts one attempt, however often it begins anew."""
     message = await begun(world, agent, "text 0")

@@ -8,9 +8,9 @@ import pytest
 from sqlalchemy import text
 
 from agent.core.messages import Overlap
-from storage.control.targets import Target
+from storage.control.targets import RuleTarget
 from storage.postgres import connect
-from tests.support.engine_harness import Instance, World
+from tests.support.engine_harness import EngineHarness, Instance
 from tests.support.operators import ADA, EVERYBODY, operator
 
 
@@ -29,7 +29,7 @@ async def set_overlap(agent: Instance, overlap: Overlap) -> None:
 
 
 async def test_a_message_is_answered_and_remembered(
-    world: World, agent: Instance
+    world: EngineHarness, agent: Instance
 ) -> None:
     await agent.engine.accept(world.message("hello there"))
     await world.answered("ada", "re: hello there")
@@ -43,7 +43,7 @@ async def test_a_message_is_answered_and_remembered(
 
 
 async def test_the_same_delivery_four_times_is_one_row_and_one_answer(
-    world: World, agent: Instance
+    world: EngineHarness, agent: Instance
 ) -> None:
     message = world.message("once")
     for _ in range(4):
@@ -57,7 +57,7 @@ async def test_the_same_delivery_four_times_is_one_row_and_one_answer(
     await connection.close()
 
 
-async def test_a_new_instance_continues_the_conversation(world: World) -> None:
+async def test_a_new_instance_continues_the_conversation(world: EngineHarness) -> None:
     async with world.instance() as first:
         await first.engine.accept(world.message("one"))
         await world.answered("ada", "re: one")
@@ -84,7 +84,7 @@ async def test_a_new_instance_continues_the_conversation(world: World) -> None:
     ],
 )
 async def test_messages_during_an_answer_follow_the_channels_overlap(
-    world: World,
+    world: EngineHarness,
     agent: Instance,
     overlap: Overlap,
     screen: list[str],
@@ -103,7 +103,7 @@ async def test_messages_during_an_answer_follow_the_channels_overlap(
 
 
 async def test_each_message_of_a_queue_is_answered_on_its_authors_terms(
-    world: World, agent: Instance
+    world: EngineHarness, agent: Instance
 ) -> None:
     """Model and system prompt are of who asked, not of who wrote last."""
     async with operator(world.database_url, world.redis_url) as desk:
@@ -115,7 +115,7 @@ async def test_each_message_of_a_queue_is_answered_on_its_authors_terms(
             )
             await desk.set(
                 "system_prompt",
-                Target(person=f"test:{name}"),
+                RuleTarget(person=f"test:{name}"),
                 f"You serve {name}.",
                 ADA,
             )
@@ -134,7 +134,7 @@ async def test_each_message_of_a_queue_is_answered_on_its_authors_terms(
 
 
 async def test_stop_cuts_the_answer_and_keeps_what_was_written(
-    world: World, agent: Instance
+    world: EngineHarness, agent: Instance
 ) -> None:
     world.model.hold()
     await agent.engine.accept(world.message("long story"))
@@ -147,7 +147,7 @@ async def test_stop_cuts_the_answer_and_keeps_what_was_written(
 
 
 async def test_a_model_that_fails_ends_in_a_sentence_and_the_next_turn_works(
-    world: World, agent: Instance
+    world: EngineHarness, agent: Instance
 ) -> None:
     world.model.error, world.model.said = "The model is away.", lambda prompt: ""
     await agent.engine.accept(world.message("one"))
@@ -158,7 +158,9 @@ async def test_a_model_that_fails_ends_in_a_sentence_and_the_next_turn_works(
     assert world.model.prompts[-1].messages == (("user", "one"), ("user", "two"))
 
 
-async def test_an_edit_before_the_answer_is_used(world: World, agent: Instance) -> None:
+async def test_an_edit_before_the_answer_is_used(
+    world: EngineHarness, agent: Instance
+) -> None:
     world.model.hold()
     first = world.message("wrong")
     await agent.engine.accept(first)
@@ -168,7 +170,9 @@ async def test_an_edit_before_the_answer_is_used(world: World, agent: Instance) 
     await world.answered("ada", "re: right")
 
 
-async def test_a_deleted_message_is_not_answered(world: World, agent: Instance) -> None:
+async def test_a_deleted_message_is_not_answered(
+    world: EngineHarness, agent: Instance
+) -> None:
     world.model.hold()
     await agent.engine.accept(world.message("one"))
     await world.model.started.wait()
@@ -183,7 +187,7 @@ async def test_a_deleted_message_is_not_answered(world: World, agent: Instance) 
 
 
 async def test_new_begins_a_conversation_without_the_old_one(
-    world: World, agent: Instance
+    world: EngineHarness, agent: Instance
 ) -> None:
     await agent.engine.accept(world.message("old"))
     await world.answered("ada", "re: old")
@@ -197,7 +201,7 @@ async def test_new_begins_a_conversation_without_the_old_one(
 
 
 async def test_a_model_chosen_by_a_person_answers_at_once_and_in_later_conversations(
-    world: World, agent: Instance
+    world: EngineHarness, agent: Instance
 ) -> None:
     await agent.engine.accept(world.message("one"))
     await world.answered("ada", "re: one")
@@ -211,7 +215,7 @@ async def test_a_model_chosen_by_a_person_answers_at_once_and_in_later_conversat
 
 
 async def test_people_in_a_group_share_a_conversation_and_are_named(
-    world: World, agent: Instance
+    world: EngineHarness, agent: Instance
 ) -> None:
     await agent.engine.accept(world.message("hi", chat="room", user="ada"))
     await world.answered("room", "re: ada: hi")
@@ -221,7 +225,7 @@ async def test_people_in_a_group_share_a_conversation_and_are_named(
 
 
 async def test_a_link_continues_the_conversation_elsewhere(
-    world: World, agent: Instance
+    world: EngineHarness, agent: Instance
 ) -> None:
     await agent.engine.accept(world.message("my name is Ada"))
     await world.answered("ada", "re: my name is Ada")
@@ -247,7 +251,7 @@ async def test_a_link_continues_the_conversation_elsewhere(
     "bad", ["", "   \n", "a\0b", "half \ud83d surrogate", "x" * 32_001]
 )
 async def test_what_can_not_be_stored_exactly_is_refused_with_a_sentence(
-    world: World, agent: Instance, bad: str
+    world: EngineHarness, agent: Instance, bad: str
 ) -> None:
     await agent.engine.accept(world.message(bad))
     await world.platform.until(lambda: len(world.platform.screen("ada")) == 1)
@@ -266,7 +270,7 @@ async def test_what_can_not_be_stored_exactly_is_refused_with_a_sentence(
     ],
 )
 async def test_any_other_text_is_stored_exactly(
-    world: World, agent: Instance, odd: str
+    world: EngineHarness, agent: Instance, odd: str
 ) -> None:
     await agent.engine.accept(world.message(odd))
     await world.platform.until(lambda: len(world.platform.screen("ada")) == 1)
@@ -279,7 +283,7 @@ async def test_any_other_text_is_stored_exactly(
 
 
 async def test_a_strange_name_is_kept_as_far_as_it_can_be(
-    world: World, agent: Instance
+    world: EngineHarness, agent: Instance
 ) -> None:
     message = replace(
         world.message("hi", chat="room", user="eve"), username="e\0v\ud83de"
@@ -290,7 +294,7 @@ async def test_a_strange_name_is_kept_as_far_as_it_can_be(
 
 @pytest.mark.parametrize("name", ["e\0v\ud83de", "x" * 300])
 async def test_somebody_with_a_strange_name_can_choose_a_model(
-    world: World, agent: Instance, name: str
+    world: EngineHarness, agent: Instance, name: str
 ) -> None:
     await agent.engine.accept(
         replace(world.message("/model test:other"), username=name)
@@ -299,7 +303,7 @@ async def test_somebody_with_a_strange_name_can_choose_a_model(
 
 
 async def test_a_message_that_no_statement_takes_is_answered_and_holds_nobody_up(
-    world: World, agent: Instance
+    world: EngineHarness, agent: Instance
 ) -> None:
     """An account id longer than its column: the person hears of it, the platform need not
     deliver it again.
@@ -316,7 +320,7 @@ async def test_a_message_that_no_statement_takes_is_answered_and_holds_nobody_up
 
 @pytest.mark.parametrize("count", ["everything", "0", "51", "1" * 5000])
 async def test_history_says_how_many_it_shows_at_most(
-    world: World, agent: Instance, count: str
+    world: EngineHarness, agent: Instance, count: str
 ) -> None:
     """Whatever was asked for instead."""
     await agent.engine.accept(world.message(f"/history {count}"))

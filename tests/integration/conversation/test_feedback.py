@@ -15,7 +15,7 @@ from agent.conversation.access import VOTES
 from agent.core.errors import StoreUnavailable
 from agent.core.messages import Inbound, Thumb
 from storage.postgres import connect
-from tests.support.engine_harness import Instance, World
+from tests.support.engine_harness import EngineHarness, Instance
 from tests.support.faults import Faulty, Fuse, When
 
 
@@ -27,7 +27,7 @@ async def probe(database_url: str) -> AsyncIterator[asyncpg.Connection[asyncpg.R
 
 
 def reaction(
-    world: World,
+    world: EngineHarness,
     thumb: Thumb,
     *,
     chat: str = "ada",
@@ -57,7 +57,7 @@ async def votes(
 
 
 async def test_the_last_thumb_of_a_person_counts(
-    world: World, agent: Instance, probe: asyncpg.Connection[asyncpg.Record]
+    world: EngineHarness, agent: Instance, probe: asyncpg.Connection[asyncpg.Record]
 ) -> None:
     await world.ask(agent, "hello")
     for thumb, value in ((Thumb.UP, 1), (Thumb.DOWN, -1), (Thumb.UP, 1)):
@@ -66,7 +66,7 @@ async def test_the_last_thumb_of_a_person_counts(
 
 
 async def test_only_the_thumb_that_is_named_is_taken_back(
-    world: World, agent: Instance, probe: asyncpg.Connection[asyncpg.Record]
+    world: EngineHarness, agent: Instance, probe: asyncpg.Connection[asyncpg.Record]
 ) -> None:
     await world.ask(agent, "hello")
     await agent.engine.accept(reaction(world, Thumb.DOWN))
@@ -77,7 +77,7 @@ async def test_only_the_thumb_that_is_named_is_taken_back(
 
 
 async def test_a_vote_that_is_delivered_again_changes_nothing(
-    world: World, agent: Instance, probe: asyncpg.Connection[asyncpg.Record]
+    world: EngineHarness, agent: Instance, probe: asyncpg.Connection[asyncpg.Record]
 ) -> None:
     await world.ask(agent, "hello")
     await agent.engine.accept(reaction(world, Thumb.UP))
@@ -88,7 +88,7 @@ async def test_a_vote_that_is_delivered_again_changes_nothing(
 
 
 async def test_a_vote_is_no_message(
-    world: World, agent: Instance, probe: asyncpg.Connection[asyncpg.Record]
+    world: EngineHarness, agent: Instance, probe: asyncpg.Connection[asyncpg.Record]
 ) -> None:
     """No turn, no answer, no row in the conversation, and it leaves the window in Redis usable."""
     await world.ask(agent, "hello")
@@ -102,7 +102,7 @@ async def test_a_vote_is_no_message(
 
 
 async def test_whoever_never_wrote_may_vote(
-    world: World, agent: Instance, probe: asyncpg.Connection[asyncpg.Record]
+    world: EngineHarness, agent: Instance, probe: asyncpg.Connection[asyncpg.Record]
 ) -> None:
     """Their account is made as a first message would have made it; taking back what was
     never given makes none.
@@ -122,7 +122,7 @@ async def test_whoever_never_wrote_may_vote(
 
 
 async def test_only_answers_get_votes(
-    world: World, agent: Instance, probe: asyncpg.Connection[asyncpg.Record]
+    world: EngineHarness, agent: Instance, probe: asyncpg.Connection[asyncpg.Record]
 ) -> None:
     """Not commands, not what the agent says of a failure, not what somebody else wrote, not
     another chat's message.
@@ -146,7 +146,7 @@ async def test_only_answers_get_votes(
 
 
 async def test_every_message_of_a_long_answer_is_that_answer(
-    world: World, agent: Instance, probe: asyncpg.Connection[asyncpg.Record]
+    world: EngineHarness, agent: Instance, probe: asyncpg.Connection[asyncpg.Record]
 ) -> None:
     await world.ask(agent, "hello")
     await world.ask(agent, "a long one, please")
@@ -163,17 +163,17 @@ async def test_every_message_of_a_long_answer_is_that_answer(
     assert {("b", wanted): 1, ("c", wanted): 1} == await votes(probe)
 
 
-async def recorded(world: World) -> None:
+async def recorded(world: EngineHarness) -> None:
     """Returns once every delivered answer is recorded as such."""
     await true_in(world, "NOT EXISTS (SELECT FROM turns WHERE state = 'open')")
 
 
-async def placed(world: World) -> None:
+async def placed(world: EngineHarness) -> None:
     """Returns once it is recorded where an answer that grows stands."""
     await true_in(world, "EXISTS (SELECT FROM turns WHERE placed IS NOT NULL)")
 
 
-async def true_in(world: World, condition: str) -> None:
+async def true_in(world: EngineHarness, condition: str) -> None:
     """Returns once this holds in the database."""
     connection = await connect(world.database_url)
     while not await connection.fetchval(f"SELECT {condition}"):
@@ -182,7 +182,7 @@ async def true_in(world: World, condition: str) -> None:
 
 
 async def test_an_answer_to_several_messages_is_found_by_any_of_its_turns(
-    world: World, agent: Instance, probe: asyncpg.Connection[asyncpg.Record]
+    world: EngineHarness, agent: Instance, probe: asyncpg.Connection[asyncpg.Record]
 ) -> None:
     """And an answer before or after it is not mistaken for it."""
     world.model.said = lambda prompt: f"answer {len(world.model.prompts)}"
@@ -206,7 +206,7 @@ async def test_an_answer_to_several_messages_is_found_by_any_of_its_turns(
 
 
 async def test_answers_of_an_ended_conversation_still_get_votes(
-    world: World, agent: Instance, probe: asyncpg.Connection[asyncpg.Record]
+    world: EngineHarness, agent: Instance, probe: asyncpg.Connection[asyncpg.Record]
 ) -> None:
     await world.ask(agent, "hello")
     answer = world.platform.chats["ada"][-1]
@@ -217,7 +217,7 @@ async def test_answers_of_an_ended_conversation_still_get_votes(
 
 
 async def test_an_answer_of_another_instance_gets_votes_here(
-    world: World, agent: Instance, probe: asyncpg.Connection[asyncpg.Record]
+    world: EngineHarness, agent: Instance, probe: asyncpg.Connection[asyncpg.Record]
 ) -> None:
     await world.ask(agent, "hello")
     async with world.instance() as other:
@@ -229,7 +229,7 @@ async def test_a_vote_right_after_the_answer_arrived_is_not_lost(
     database_url: str, redis_url: str, probe: asyncpg.Connection[asyncpg.Record]
 ) -> None:
     """That it arrived is recorded a little later; the vote waits for that."""
-    world = World(database_url, redis_url, streams=False)
+    world = EngineHarness(database_url, redis_url, streams=False)
     async with world.instance() as agent:
         await world.ask(agent, "hello")
         assert 1 == await probe.fetchval(
@@ -240,7 +240,7 @@ async def test_a_vote_right_after_the_answer_arrived_is_not_lost(
 
 
 async def test_a_vote_on_an_answer_that_still_grows_is_counted_once_it_is_stored(
-    world: World, agent: Instance, probe: asyncpg.Connection[asyncpg.Record]
+    world: EngineHarness, agent: Instance, probe: asyncpg.Connection[asyncpg.Record]
 ) -> None:
     """The person's last word counts, whichever of their thumbs came when."""
     world.model.hold()
@@ -257,7 +257,7 @@ async def test_a_vote_on_an_answer_that_still_grows_is_counted_once_it_is_stored
 
 
 async def test_a_thumb_that_waited_does_not_undo_a_later_one(
-    world: World, agent: Instance, probe: asyncpg.Connection[asyncpg.Record]
+    world: EngineHarness, agent: Instance, probe: asyncpg.Connection[asyncpg.Record]
 ) -> None:
     world.model.hold()
     await agent.engine.accept(world.message("tell me a story"))
@@ -272,7 +272,7 @@ async def test_a_thumb_that_waited_does_not_undo_a_later_one(
 
 
 async def test_a_thumb_that_waits_outlives_a_moment_without_postgres(
-    world: World, probe: asyncpg.Connection[asyncpg.Record]
+    world: EngineHarness, probe: asyncpg.Connection[asyncpg.Record]
 ) -> None:
     """It was acknowledged: nobody would deliver it again."""
     fuse, away = Fuse(), StoreUnavailable(StoreUnavailable.__doc__)
@@ -292,7 +292,7 @@ async def test_a_thumb_that_waits_outlives_a_moment_without_postgres(
 
 
 async def test_votes_are_limited_apart_from_messages_and_without_a_word(
-    world: World, agent: Instance, probe: asyncpg.Connection[asyncpg.Record]
+    world: EngineHarness, agent: Instance, probe: asyncpg.Connection[asyncpg.Record]
 ) -> None:
     await world.ask(agent, "hello")
     await probe.execute("CREATE EXTENSION IF NOT EXISTS pg_stat_statements")
@@ -310,7 +310,7 @@ async def test_votes_are_limited_apart_from_messages_and_without_a_word(
 
 
 async def test_who_may_not_talk_here_has_no_vote_and_hears_nothing(
-    world: World, agent: Instance, probe: asyncpg.Connection[asyncpg.Record]
+    world: EngineHarness, agent: Instance, probe: asyncpg.Connection[asyncpg.Record]
 ) -> None:
     await world.ask(agent, "hello")
     await probe.execute(
@@ -326,7 +326,7 @@ async def test_who_may_not_talk_here_has_no_vote_and_hears_nothing(
 
 @pytest.mark.parametrize("when", ["before", "after"])
 async def test_a_vote_that_may_not_be_stored_is_not_acknowledged_and_counts_once_when_it_comes_again(
-    world: World, probe: asyncpg.Connection[asyncpg.Record], when: When
+    world: EngineHarness, probe: asyncpg.Connection[asyncpg.Record], when: When
 ) -> None:
     fuse, away = Fuse(), StoreUnavailable(StoreUnavailable.__doc__)
     async with world.instance(
@@ -343,7 +343,7 @@ async def test_a_vote_that_may_not_be_stored_is_not_acknowledged_and_counts_once
 
 
 async def test_a_vote_that_nobody_can_read_holds_up_nothing_and_says_nothing(
-    world: World, agent: Instance, probe: asyncpg.Connection[asyncpg.Record]
+    world: EngineHarness, agent: Instance, probe: asyncpg.Connection[asyncpg.Record]
 ) -> None:
     await world.ask(agent, "hello")
     await agent.engine.accept(replace(reaction(world, Thumb.UP), text="perhaps"))
@@ -353,7 +353,7 @@ async def test_a_vote_that_nobody_can_read_holds_up_nothing_and_says_nothing(
 
 
 async def test_votes_go_with_the_account_and_with_the_conversation(
-    world: World, agent: Instance, probe: asyncpg.Connection[asyncpg.Record]
+    world: EngineHarness, agent: Instance, probe: asyncpg.Connection[asyncpg.Record]
 ) -> None:
     """Whoever is erased leaves neither their votes nor votes of others on what they were told."""
     for chat in ("ada", "bob"):

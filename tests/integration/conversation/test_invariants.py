@@ -30,7 +30,7 @@ from agent.core.errors import StoreUnavailable
 from agent.core.messages import Inbound, Overlap
 from storage.postgres import connect
 from tests.support.clock import let_pass
-from tests.support.engine_harness import Instance, World
+from tests.support.engine_harness import EngineHarness, Instance
 from tests.support.faults import Fuse, Pulse, When, through
 from tests.support.invariant_checks import digest, judge
 
@@ -85,7 +85,7 @@ class Promise(RuleBasedStateMachine):
     def __init__(self, database_url: str, redis_url: str) -> None:
         super().__init__()
         self.runner = asyncio.Runner()
-        self.world = World(
+        self.world = EngineHarness(
             database_url,
             redis_url,
             lease=5.0,

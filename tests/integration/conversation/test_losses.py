@@ -17,8 +17,8 @@ from sqlalchemy.exc import DBAPIError
 from agent.core.errors import StoreUnavailable
 from storage.migrate import upgrade
 from storage.postgres import connect, open_database
-from storage.transaction import reached
-from tests.support.engine_harness import Instance, World
+from storage.transaction import transaction
+from tests.support.engine_harness import EngineHarness, Instance
 from tests.support.fleet.invariant_queries import BROKEN
 from tests.support.servers import Postgres, Valkey
 from tests.support.settings import run
@@ -31,7 +31,7 @@ WHERE wait_event_type = 'Lock' AND query ~ '/\\* accept \\*/'
 
 
 async def conversation(
-    world: World, agent: Instance, turns: int = TURNS
+    world: EngineHarness, agent: Instance, turns: int = TURNS
 ) -> list[tuple[tuple[str, str], ...]]:
     """What the model was shown, turn by turn."""
     for number in range(turns):
@@ -51,7 +51,7 @@ def expected(turns: int = TURNS) -> list[tuple[tuple[str, str], ...]]:
 async def test_flushall_between_any_two_turns_changes_no_answer(
     database_url: str, own_redis: Valkey
 ) -> None:
-    world = World(database_url, own_redis.url)
+    world = EngineHarness(database_url, own_redis.url)
     async with world.instance() as agent:
         for number in range(TURNS):
             await world.ask(agent, f"message {number}")
@@ -62,7 +62,7 @@ async def test_flushall_between_any_two_turns_changes_no_answer(
 async def test_a_flood_of_flushall_changes_no_answer(
     database_url: str, own_redis: Valkey
 ) -> None:
-    world = World(database_url, own_redis.url)
+    world = EngineHarness(database_url, own_redis.url)
 
     talking = True
 
@@ -81,7 +81,7 @@ async def test_a_flood_of_flushall_changes_no_answer(
 async def test_redis_stopped_altogether_changes_no_answer(
     database_url: str, own_redis: Valkey
 ) -> None:
-    world = World(database_url, own_redis.url)
+    world = EngineHarness(database_url, own_redis.url)
     async with world.instance() as agent:
         await world.ask(agent, "message 0")
         own_redis.kill()
@@ -95,7 +95,7 @@ async def test_an_instance_starts_without_redis(
     database_url: str, own_redis: Valkey
 ) -> None:
     own_redis.kill()
-    world = World(database_url, own_redis.url)
+    world = EngineHarness(database_url, own_redis.url)
     async with world.instance() as agent:
         assert await conversation(world, agent, 3) == expected(3)
 
@@ -106,7 +106,7 @@ async def test_a_frozen_redis_costs_its_deadline_and_then_nothing(
     """After three silent answers Redis is left alone for a while instead of being waited
     for each time.
     """
-    world = World(database_url, own_redis.url)
+    world = EngineHarness(database_url, own_redis.url)
     async with world.instance() as agent:
         await world.ask(agent, "message 0")
         own_redis.freeze()
@@ -120,7 +120,7 @@ async def test_a_frozen_redis_costs_its_deadline_and_then_nothing(
 
 async def test_a_stale_window_is_never_used(database_url: str, redis_url: str) -> None:
     """Whatever an old writer puts back into Redis, the version shows that it is old."""
-    world = World(database_url, redis_url)
+    world = EngineHarness(database_url, redis_url)
     async with world.instance() as agent:
         await world.ask(agent, "message 0")
         key = (await agent.pipe.client.keys("context:conv:*"))[0]
@@ -136,7 +136,7 @@ async def test_a_stale_window_is_never_used(database_url: str, redis_url: str) -
 async def test_garbage_in_redis_changes_no_answer(
     database_url: str, redis_url: str, garbage: bytes
 ) -> None:
-    world = World(database_url, redis_url)
+    world = EngineHarness(database_url, redis_url)
     async with world.instance() as agent:
         await world.ask(agent, "message 0")
         client = agent.pipe.client
@@ -153,14 +153,14 @@ def postgres(own_postgres: Postgres) -> Iterator[Postgres]:
 
 
 @pytest.fixture
-async def own_world(postgres: Postgres, redis_url: str) -> AsyncIterator[World]:
+async def own_world(postgres: Postgres, redis_url: str) -> AsyncIterator[EngineHarness]:
     await postgres.execute("CREATE DATABASE agent")
     await upgrade(postgres.url("agent"))
-    yield World(postgres.url("agent"), redis_url)
+    yield EngineHarness(postgres.url("agent"), redis_url)
 
 
 async def test_nothing_acknowledged_is_lost_when_postgres_is_killed(
-    postgres: Postgres, own_world: World
+    postgres: Postgres, own_world: EngineHarness
 ) -> None:
     """Messages go on arriving while it is away; each is delivered again until it is durable."""
     world = own_world
@@ -205,7 +205,7 @@ async def test_nothing_acknowledged_is_lost_when_postgres_is_killed(
 
 
 async def test_a_message_that_can_not_be_stored_is_not_acknowledged(
-    postgres: Postgres, own_world: World
+    postgres: Postgres, own_world: EngineHarness
 ) -> None:
     async with own_world.instance() as agent:
         postgres.kill()
@@ -215,7 +215,9 @@ async def test_a_message_that_can_not_be_stored_is_not_acknowledged(
 
 
 @asynccontextmanager
-async def locked(world: World) -> AsyncIterator[asyncpg.Connection[asyncpg.Record]]:
+async def locked(
+    world: EngineHarness,
+) -> AsyncIterator[asyncpg.Connection[asyncpg.Record]]:
     """Inside, nobody else can change a conversation."""
     connection = await connect(world.database_url, None)
     transaction = connection.transaction()
@@ -237,7 +239,7 @@ async def test_a_statement_that_an_administrator_cancels_is_tried_again(
     database_url: str, redis_url: str
 ) -> None:
     """It is no fault of the message: that is stored and answered."""
-    world = World(database_url, redis_url)
+    world = EngineHarness(database_url, redis_url)
     async with world.instance() as agent:
         await world.ask(agent, "message 0")
         async with locked(world) as probe:
@@ -256,7 +258,7 @@ async def test_a_message_is_delivered_again_when_postgres_refuses_for_a_reason_o
     """A server's own limit on statements, or a table that is missing: nobody is told to
     write it differently.
     """
-    world = World(database_url, redis_url)
+    world = EngineHarness(database_url, redis_url)
     async with world.instance() as agent:
         await world.ask(agent, "message 0")
         message = world.message("message 1")
@@ -270,7 +272,7 @@ async def test_a_message_is_delivered_again_when_postgres_refuses_for_a_reason_o
 
 @pytest.mark.parametrize("command", ["/new", "/help"])
 async def test_a_command_on_a_read_only_postgres_is_not_acknowledged(
-    postgres: Postgres, own_world: World, command: str
+    postgres: Postgres, own_world: EngineHarness, command: str
 ) -> None:
     """So it is after a failover. Once there is a primary the platform delivers it again,
     and it is obeyed.
@@ -307,7 +309,7 @@ async def test_what_is_no_fault_of_the_statement_is_the_stores(
 ) -> None:
     async with open_database(database_url) as database:
         with pytest.raises(error):
-            async with reached(database) as connection:
+            async with transaction(database) as connection:
                 await connection.execute(text(f"DO $$ BEGIN RAISE {code}; END $$"))
 
 
@@ -316,7 +318,7 @@ async def test_a_value_that_the_driver_can_not_encode_is_no_fault_of_the_store(
 ) -> None:
     async with open_database(database_url) as database:
         with pytest.raises(DBAPIError):
-            async with reached(database) as connection:
+            async with transaction(database) as connection:
                 await connection.execute(
                     text("SELECT CAST(:number AS int)"), {"number": "seven"}
                 )

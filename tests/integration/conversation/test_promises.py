@@ -8,7 +8,7 @@ import asyncpg
 import pytest
 
 from storage.postgres import connect
-from tests.support.engine_harness import Instance, World
+from tests.support.engine_harness import EngineHarness, Instance
 from tests.support.fleet.invariant_queries import BROKEN, broken_promises
 from tests.support.fleet.member import PLATFORM
 
@@ -26,7 +26,7 @@ FROM messages WHERE role = '{}' AND seq <= 2
 
 @pytest.fixture
 async def kept(
-    world: World, agent: Instance
+    world: EngineHarness, agent: Instance
 ) -> AsyncIterator[asyncpg.Connection[asyncpg.Record]]:
     """Two messages and their answers, as they should be."""
     await world.ask(agent, "one")

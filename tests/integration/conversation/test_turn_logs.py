@@ -21,11 +21,16 @@ from agent.logs import OURS, configure_logging
 from agent.operations.credentials import with_stored_credentials
 from agent.settings import Settings
 from storage.batch import Batch
-from storage.control.channels import ChannelDesk
+from storage.control.channels import ChannelAdmin
 from storage.control.credentials import Secrets, new_key
 from storage.postgres import open_database
 from storage.redis import open_redis
-from tests.support.engine_harness import Platform, PlatformChannel, PlatformReply, World
+from tests.support.engine_harness import (
+    EngineHarness,
+    Platform,
+    PlatformChannel,
+    PlatformReply,
+)
 from tests.support.settings import OPERATOR
 
 SECRET = "my-diary-entry"
@@ -61,7 +66,9 @@ def of_turn(lines: list[dict[str, object]], turn: UUID) -> list[object]:
     return [line["event"] for line in lines if line.get("turn") == str(turn)]
 
 
-async def test_the_lines_of_a_turn_can_be_followed(world: World, lines: Lines) -> None:
+async def test_the_lines_of_a_turn_can_be_followed(
+    world: EngineHarness, lines: Lines
+) -> None:
     """From its message to its answer's arrival; two turns at once are told apart."""
     ada, bob = world.message(SECRET, chat="ada"), world.message(SECRET, chat="bob")
     async with world.instance() as agent:
@@ -80,7 +87,7 @@ async def test_the_lines_of_a_turn_can_be_followed(world: World, lines: Lines) -
 
 
 async def test_messages_answered_together_name_the_turn_that_leads(
-    world: World, lines: Lines
+    world: EngineHarness, lines: Lines
 ) -> None:
     """Its lines are theirs: one line says which."""
     async with world.instance() as agent:
@@ -106,7 +113,7 @@ async def test_messages_answered_together_name_the_turn_that_leads(
 
 
 async def test_whatever_fails_is_logged_with_its_turn_and_without_its_text(
-    world: World, lines: Lines, monkeypatch: pytest.MonkeyPatch
+    world: EngineHarness, lines: Lines, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A library's lines and tracebacks included, at debug: nobody's words, and no line that
     belongs to nobody.
@@ -145,7 +152,7 @@ async def test_whatever_fails_is_logged_with_its_turn_and_without_its_text(
 
 
 async def test_what_the_model_was_told_is_not_logged(
-    world: World, lines: Lines
+    world: EngineHarness, lines: Lines
 ) -> None:
     """An error inside the model's client has prompt and answer in its frames."""
 
@@ -163,7 +170,7 @@ async def test_what_the_model_was_told_is_not_logged(
 
 
 async def test_a_token_of_the_database_is_in_no_line(
-    world: World, lines: Lines
+    world: EngineHarness, lines: Lines
 ) -> None:
     """It becomes known after logging began."""
     key = new_key()
@@ -171,7 +178,7 @@ async def test_a_token_of_the_database_is_in_no_line(
         open_database(world.database_url) as database,
         open_redis(world.redis_url) as pipe,
     ):
-        desk = ChannelDesk(database, pipe, lambda model: None)
+        desk = ChannelAdmin(database, pipe, lambda model: None)
         await desk.set_credential(
             "telegram", "token", "123456:AAtoken", OPERATOR, Secrets([key])
         )
@@ -199,7 +206,9 @@ async def test_shared_work_belongs_to_no_turn() -> None:
     assert logged == [{}]
 
 
-async def test_an_error_of_sql_does_not_repeat_what_people_said(world: World) -> None:
+async def test_an_error_of_sql_does_not_repeat_what_people_said(
+    world: EngineHarness,
+) -> None:
     """Errors are logged, and the driver's would show the values of the statement."""
     async with (
         open_database(world.database_url) as database,

@@ -18,7 +18,7 @@ from agent.ports import Ports
 from agent.settings import ModelSpec, Settings
 from storage.limits.budgets import PostgresBudgets, WorstCase
 from storage.postgres import open_database
-from tests.support.engine_harness import MODEL, Instance, Script, World
+from tests.support.engine_harness import MODEL, EngineHarness, Instance, Script
 from tests.support.model_server import Answer, model_server
 from tests.support.settings import run, set_channel
 
@@ -30,7 +30,7 @@ def hundred(model: str, prompt: Prompt) -> Usage:
 
 @asynccontextmanager
 async def agent_with_budgets(
-    world: World, worst: WorstCase = hundred
+    world: EngineHarness, worst: WorstCase = hundred
 ) -> AsyncIterator[Instance]:
     """An agent whose calls may take so much at most."""
 
@@ -64,7 +64,7 @@ async def budget(agent: Instance, database_url: str, tokens: int) -> None:
 async def test_an_answer_counts_with_what_it_really_used(
     database_url: str, redis_url: str
 ) -> None:
-    world = World(database_url, redis_url)
+    world = EngineHarness(database_url, redis_url)
     async with agent_with_budgets(world) as agent:
         await budget(agent, database_url, 1000)
         await world.ask(agent, "hello")
@@ -76,7 +76,7 @@ async def test_an_answer_counts_with_what_it_really_used(
 async def test_a_budget_that_is_used_up_is_said_and_the_model_is_not_asked(
     database_url: str, redis_url: str
 ) -> None:
-    world = World(database_url, redis_url)
+    world = EngineHarness(database_url, redis_url)
     async with agent_with_budgets(world) as agent:
         await budget(agent, database_url, 99)
         await world.ask(agent, "hello")
@@ -92,7 +92,7 @@ async def test_a_budget_that_is_used_up_is_said_and_the_model_is_not_asked(
 async def test_a_call_that_failed_before_its_first_word_counts_nothing(
     database_url: str, redis_url: str
 ) -> None:
-    world = World(database_url, redis_url)
+    world = EngineHarness(database_url, redis_url)
     world.model.error, world.model.said = "The model is away.", lambda prompt: ""
     async with agent_with_budgets(world) as agent:
         await budget(agent, database_url, 1000)
@@ -104,7 +104,7 @@ async def test_a_call_that_failed_before_its_first_word_counts_nothing(
 async def test_what_an_instance_had_set_aside_when_it_died_stays_counted(
     database_url: str, redis_url: str
 ) -> None:
-    world = World(database_url, redis_url, lease=1.0, beat=0.1, streams=False)
+    world = EngineHarness(database_url, redis_url, lease=1.0, beat=0.1, streams=False)
     world.model.hold()
     async with agent_with_budgets(world) as dying, agent_with_budgets(world) as other:
         for agent in (dying, other):
@@ -125,7 +125,7 @@ async def test_what_an_instance_had_set_aside_when_it_died_stays_counted(
 async def test_a_call_that_may_have_to_be_paid_keeps_its_reservation_and_the_next_has_its_own(
     database_url: str, redis_url: str
 ) -> None:
-    world = World(database_url, redis_url)
+    world = EngineHarness(database_url, redis_url)
     world.model.spent = [Spent(None, again=True), Spent(None, again=True)]
     async with agent_with_budgets(world) as agent:
         await budget(agent, database_url, 1000)
@@ -137,7 +137,7 @@ async def test_a_call_that_may_have_to_be_paid_keeps_its_reservation_and_the_nex
 async def test_a_call_whose_usage_is_known_counts_with_it(
     database_url: str, redis_url: str
 ) -> None:
-    world = World(database_url, redis_url)
+    world = EngineHarness(database_url, redis_url)
     world.model.spent = [Spent(Usage(MODEL, 20, 10, Decimal("0.004")), again=True)]
     async with agent_with_budgets(world) as agent:
         await budget(agent, database_url, 1000)
@@ -148,7 +148,7 @@ async def test_a_call_whose_usage_is_known_counts_with_it(
 async def test_no_second_call_is_made_that_does_not_fit(
     database_url: str, redis_url: str
 ) -> None:
-    world = World(database_url, redis_url)
+    world = EngineHarness(database_url, redis_url)
     world.model.spent = [Spent(None, again=True)]
     async with agent_with_budgets(world) as agent:
         await budget(agent, database_url, 199)
@@ -164,7 +164,7 @@ async def test_no_second_call_is_made_that_does_not_fit(
 async def test_a_last_call_that_may_have_to_be_paid_counts_with_all_that_was_set_aside(
     database_url: str, redis_url: str
 ) -> None:
-    world = World(database_url, redis_url)
+    world = EngineHarness(database_url, redis_url)
     world.model.error, world.model.said = "The model is away.", lambda prompt: ""
     world.model.spent = [Spent(None, again=False)]
     async with agent_with_budgets(world) as agent:
@@ -178,7 +178,7 @@ async def test_what_a_call_used_is_not_taken_for_the_next_one_that_broke_off(
     database_url: str, redis_url: str
 ) -> None:
     """Neither by the budget nor in what is kept of the answer."""
-    world = World(database_url, redis_url)
+    world = EngineHarness(database_url, redis_url)
     world.model.spent, world.model.error = (
         [Spent(Usage(MODEL, 20, 10, Decimal("0.004")), again=True)],
         "It fell silent.",
@@ -197,7 +197,7 @@ async def test_what_a_call_used_is_not_taken_for_the_next_one_that_broke_off(
 async def test_an_answer_that_broke_off_counts_with_all_that_was_set_aside(
     database_url: str, redis_url: str
 ) -> None:
-    world = World(database_url, redis_url)
+    world = EngineHarness(database_url, redis_url)
     world.model.error = "The model fell silent."
     async with agent_with_budgets(world) as agent:
         await budget(agent, database_url, 1000)
@@ -213,7 +213,7 @@ async def test_an_answer_that_fills_its_reservation_stays_within_it_and_says_whe
     database_url: str, redis_url: str
 ) -> None:
     specs = {"openai:gpt": ModelSpec(answer=16)}
-    world = World(database_url, redis_url)
+    world = EngineHarness(database_url, redis_url)
     await set_channel(database_url, default_model="openai:gpt")
     async with (
         model_server() as server,

@@ -15,7 +15,7 @@ from agent.core.completion import Prompt, Usage
 from agent.core.errors import Refused, Rejected
 from storage.control.live import RedisControl
 from storage.conversation.housekeeping import tidy
-from storage.limits.budget_admin import Aside, BudgetDesk, BudgetView
+from storage.limits.budget_admin import Aside, BudgetAdmin, BudgetView
 from storage.limits.budgets import PostgresBudgets
 from storage.postgres import Database, open_database
 from storage.redis import open_redis
@@ -38,7 +38,7 @@ class Shop:
     """One instance's budgets, and the operator's desk."""
 
     budgets: PostgresBudgets
-    desk: BudgetDesk
+    desk: BudgetAdmin
     control: RedisControl
     database: Database
 
@@ -80,7 +80,7 @@ async def shop(database_url: str, redis_url: str) -> AsyncIterator[Shop]:
         await control.start()
         yield Shop(
             PostgresBudgets(database, control, worst),
-            BudgetDesk(database, pipe),
+            BudgetAdmin(database, pipe),
             control,
             database,
         )

@@ -20,11 +20,11 @@ from agent.core.limits import Limit, Limited, Rule
 from agent.core.messages import Address, Inbound
 from storage.control.live import RedisControl
 from storage.conversation.cache import RedisCache
-from storage.limits.limit_admin import LimitDesk
+from storage.limits.limit_admin import LimitAdmin
 from storage.limits.limiter import RedisLimiter
 from storage.postgres import Database, open_database
 from storage.redis import RedisPipe, open_redis
-from tests.support.engine_harness import World
+from tests.support.engine_harness import EngineHarness
 from tests.support.servers import Valkey
 from tests.support.settings import OPERATOR, run, set_channel
 
@@ -290,18 +290,18 @@ async def test_anything_can_be_limited_by_its_own_rule(
 
 
 @asynccontextmanager
-async def talking(world: World) -> AsyncIterator[LimitDesk]:
+async def talking(world: EngineHarness) -> AsyncIterator[LimitAdmin]:
     """An agent to whom ada has spoken, and the operator's desk."""
     async with world.instance() as agent:
         await world.ask(agent, "hello")
-        yield LimitDesk(agent.database, agent.pipe)
+        yield LimitAdmin(agent.database, agent.pipe)
 
 
 async def test_a_person_has_a_limit_of_their_own_until_it_is_taken_back(
     database_url: str, redis_url: str
 ) -> None:
     async with (
-        talking(World(database_url, redis_url)) as desk,
+        talking(EngineHarness(database_url, redis_url)) as desk,
         member(database_url, redis_url, Limit(3, 3600)) as one,
     ):
         for wanted, user_may in (("5/day", 5), ("off", 20), (None, 3)):
@@ -316,7 +316,7 @@ async def test_a_limit_that_is_reset_lets_the_person_speak_again_at_once(
 ) -> None:
     await set_channel(database_url, user_limit="3/hour")
     async with (
-        talking(World(database_url, redis_url)) as desk,
+        talking(EngineHarness(database_url, redis_url)) as desk,
         member(database_url, redis_url) as one,
     ):
         assert await one.admits(5) == 2  # one was the hello
@@ -334,7 +334,7 @@ async def test_who_is_too_fast_hears_so_once_and_nothing_refused_is_stored(
     database_url: str, redis_url: str
 ) -> None:
     await set_channel(database_url, user_limit="2/hour")
-    world = World(database_url, redis_url)
+    world = EngineHarness(database_url, redis_url)
     async with world.instance() as agent:
         for text in ("one", "two"):
             await world.ask(agent, text)
@@ -360,7 +360,7 @@ async def test_every_message_that_is_held_off_is_counted(
     """By the channel and whose limit it was, told or not, a command or not; not by who wrote it."""
     monkeypatch.setattr(metrics.limited, "values", {})
     await set_channel(database_url, **{f"{scope}_limit": "1/hour"})
-    world = World(database_url, redis_url)
+    world = EngineHarness(database_url, redis_url)
     async with world.instance() as agent:
         await world.ask(agent, "one")
         for text in ("two", "three", "/help"):
@@ -372,7 +372,7 @@ async def test_everybody_accepted_is_answered_also_beside_a_flood(
     database_url: str, redis_url: str
 ) -> None:
     await set_channel(database_url, user_limit="5/hour")
-    world = World(database_url, redis_url)
+    world = EngineHarness(database_url, redis_url)
     async with world.instance() as agent:
         await asyncio.gather(
             *(agent.engine.accept(world.message(f"{n}", chat="eve")) for n in range(50))
@@ -391,7 +391,7 @@ async def test_everybody_accepted_is_answered_also_beside_a_flood(
 async def test_no_limit_is_set_and_nothing_is_asked_of_redis_for_it(
     database_url: str, redis_url: str
 ) -> None:
-    world = World(database_url, redis_url)
+    world = EngineHarness(database_url, redis_url)
     async with world.instance() as agent:
         await world.ask(agent, "hello")
         async with Redis.from_url(redis_url) as client:

@@ -16,9 +16,9 @@ from agent.core.limits import Limit
 from agent.core.messages import Window
 from agent.core.turns import Session
 from storage.conversation.cache import RedisCache
-from storage.limits.limit_admin import LimitDesk
+from storage.limits.limit_admin import LimitAdmin
 from tests.integration.limits.test_limits import Member, member, message
-from tests.support.engine_harness import World
+from tests.support.engine_harness import EngineHarness
 from tests.support.servers import Valkey
 from tests.support.settings import OPERATOR, run, set_channel
 
@@ -184,9 +184,9 @@ async def test_people_who_are_linked_share_the_limit_of_either_from_their_next_a
     """The whole way: an operator limits bob, bob joins ada, and whatever either of them
     writes counts for both.
     """
-    world = World(database_url, redis_url)
+    world = EngineHarness(database_url, redis_url)
     async with world.instance() as agent:
-        desk = LimitDesk(agent.database, agent.pipe)
+        desk = LimitAdmin(agent.database, agent.pipe)
         for chat in ("ada", "bob"):
             await world.ask(agent, "hello", chat=chat)
         await desk.set("test:bob", "8/hour", OPERATOR)

@@ -12,14 +12,14 @@ from uuid import UUID
 import pytest
 
 from agent.core.completion import Prompt, Usage
-from storage.control.flags import FlagDesk
+from storage.control.flags import FlagAdmin
 from storage.control.live import RedisControl
-from storage.control.targets import Target
-from storage.limits.budget_admin import BudgetDesk
-from storage.limits.limit_admin import LimitDesk
+from storage.control.targets import RuleTarget
+from storage.limits.budget_admin import BudgetAdmin
+from storage.limits.limit_admin import LimitAdmin
 from storage.postgres import connect
-from tests.support.engine_harness import Instance, World
-from tests.support.operators import ADA, Models
+from tests.support.engine_harness import EngineHarness, Instance
+from tests.support.operators import ADA, OperatorModels
 from tests.support.settings import run
 
 MODEL = "test:model"
@@ -33,7 +33,7 @@ SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() A
 class Two:
     """Ada and Bob have spoken. Once they are linked, Ada's person stays."""
 
-    world: World
+    world: EngineHarness
     agent: Instance
 
     async def link(self) -> None:
@@ -75,21 +75,21 @@ class Two:
         )
 
     @property
-    def flags(self) -> FlagDesk:
-        return FlagDesk(self.agent.database, self.agent.pipe, Models())
+    def flags(self) -> FlagAdmin:
+        return FlagAdmin(self.agent.database, self.agent.pipe, OperatorModels())
 
     @property
-    def limits(self) -> LimitDesk:
-        return LimitDesk(self.agent.database, self.agent.pipe)
+    def limits(self) -> LimitAdmin:
+        return LimitAdmin(self.agent.database, self.agent.pipe)
 
     @property
-    def budgets(self) -> BudgetDesk:
-        return BudgetDesk(self.agent.database, self.agent.pipe)
+    def budgets(self) -> BudgetAdmin:
+        return BudgetAdmin(self.agent.database, self.agent.pipe)
 
 
 @pytest.fixture
 async def two(database_url: str, redis_url: str) -> AsyncIterator[Two]:
-    world = World(database_url, redis_url)
+    world = EngineHarness(database_url, redis_url)
     async with world.instance() as agent:
         await world.ask(agent, "hello", chat="ada")
         await world.ask(agent, "hello", chat="bob")
@@ -100,7 +100,7 @@ async def test_a_rule_for_the_person_who_joins_holds_for_both_accounts(
     two: Two,
 ) -> None:
     """It is in force at once, on every instance, and the log says that the agent moved it."""
-    await two.flags.set("replies", Target(person="test:bob"), False, ADA)
+    await two.flags.set("replies", RuleTarget(person="test:bob"), False, ADA)
     ada, bob = await two.person("ada"), await two.person("bob")
     await two.link()
     assert {f"person:{ada}": False} == (await two.flags.get("replies")).rules
@@ -133,9 +133,9 @@ async def test_the_rule_of_the_person_who_stays_stands(two: Two) -> None:
     """The other is removed, and the log keeps what it was; a flag that only one has is
     moved beside it.
     """
-    await two.flags.set("streaming", Target(person="test:ada"), True, ADA)
-    await two.flags.set("streaming", Target(person="test:bob"), False, ADA)
-    await two.flags.set("overlap", Target(person="test:bob"), "queue", ADA)
+    await two.flags.set("streaming", RuleTarget(person="test:ada"), True, ADA)
+    await two.flags.set("streaming", RuleTarget(person="test:bob"), False, ADA)
+    await two.flags.set("overlap", RuleTarget(person="test:bob"), "queue", ADA)
     ada, bob = await two.person("ada"), await two.person("bob")
     await two.link()
     assert {f"person:{ada}": True} == (await two.flags.get("streaming")).rules
@@ -219,7 +219,7 @@ async def test_where_nothing_was_set_nothing_is_logged(two: Two) -> None:
 
 async def test_a_registered_operator_is_not_asked_for(two: Two) -> None:
     """Linking is the agent's own work, whoever may steer it."""
-    await two.flags.set("streaming", Target(person="test:bob"), False, ADA)
+    await two.flags.set("streaming", RuleTarget(person="test:bob"), False, ADA)
     await run(two.world.database_url, "INSERT INTO operators (name) VALUES ('ada')")
     await two.link()
     assert [("flag.move", "flag:streaming")] == await two.log()

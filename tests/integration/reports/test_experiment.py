@@ -16,12 +16,12 @@ from agent.reports.experiment import (
     Figures,
     MetricName,
     Report,
-    Verdict,
+    ReportVerdict,
     report_of,
 )
 from storage.postgres import connect
 from storage.reports.experiment_figures import PEOPLE, experiment_figures
-from tests.support.experiment_data import BEGUN, INSERT_EXPERIMENT, NAME, Lab
+from tests.support.experiment_data import BEGUN, INSERT_EXPERIMENT, NAME, ExperimentData
 from tests.support.settings import run
 
 MONTHS = "SELECT relname FROM pg_class WHERE relname ~ '^messages_[0-9]{4}_[0-9]{2}$'"
@@ -29,8 +29,8 @@ LITTLE = timedelta(seconds=1)
 
 
 @pytest.fixture
-def lab(database_url: str) -> Lab:
-    return Lab(database_url)
+def lab(database_url: str) -> ExperimentData:
+    return ExperimentData(database_url)
 
 
 def values(figures: Figures, metric: MetricName) -> list[list[float]]:
@@ -38,11 +38,13 @@ def values(figures: Figures, metric: MetricName) -> list[list[float]]:
     return [sorted(group.values[metric]) for group in figures.groups.values()]
 
 
-def verdicts(report: Report) -> set[Verdict | None]:
+def verdicts(report: Report) -> set[ReportVerdict | None]:
     return {comparison.verdict for comparison in report.comparisons}
 
 
-async def test_a_person_counts_once_however_much_they_write(lab: Lab) -> None:
+async def test_a_person_counts_once_however_much_they_write(
+    lab: ExperimentData,
+) -> None:
     """3,000 answers of one person are one value beside that of a person with one answer."""
     await lab.experiment()
     writer, other, third = (lab.person() for _ in range(3))
@@ -65,7 +67,7 @@ async def test_a_person_counts_once_however_much_they_write(lab: Lab) -> None:
     assert [750, 0] == [group.unknown_costs for group in figures.groups.values()]
 
 
-async def test_what_is_counted_of_a_person(lab: Lab) -> None:
+async def test_what_is_counted_of_a_person(lab: ExperimentData) -> None:
     """Failures beside answers, retries on the experiment's channels, thumbs whoever gave them."""
     await lab.experiment(channels=frozenset({"discord"}))
     happy, unhappy, silent = (lab.person() for _ in range(3))
@@ -89,7 +91,7 @@ async def test_what_is_counted_of_a_person(lab: Lab) -> None:
     assert [[1.0], [0.0, 1.0]] == values(figures, "thumbs_down")
 
 
-async def test_retries_elsewhere_do_not_count(lab: Lab) -> None:
+async def test_retries_elsewhere_do_not_count(lab: ExperimentData) -> None:
     """A person's other account is on a channel that takes no part."""
     await lab.experiment(channels=frozenset({"discord"}))
     person, account = lab.person(), lab.person("telegram")
@@ -107,7 +109,7 @@ async def test_retries_elsewhere_do_not_count(lab: Lab) -> None:
 
 
 async def test_linked_accounts_are_one_person_and_who_saw_several_variants_is_left_out(
-    lab: Lab,
+    lab: ExperimentData,
 ) -> None:
     """Two that saw the same are counted once, under who they are now; a retry of either is
     theirs.
@@ -142,14 +144,14 @@ async def test_linked_accounts_are_one_person_and_who_saw_several_variants_is_le
     )
 
 
-async def test_a_person_whose_account_is_gone_still_counts(lab: Lab) -> None:
+async def test_a_person_whose_account_is_gone_still_counts(lab: ExperimentData) -> None:
     await lab.experiment()
     lab.reply(uuid4(), "short")
     assert [0, 1] == [group.people for group in (await lab.figures()).groups.values()]
 
 
 async def test_only_the_time_of_the_experiment_counts_and_nothing_twice(
-    lab: Lab,
+    lab: ExperimentData,
 ) -> None:
     """Not what was before or after it, not another experiment, not what linking copied to
     another chat.
@@ -176,7 +178,7 @@ async def test_only_the_time_of_the_experiment_counts_and_nothing_twice(
     "people", [(0, 0), (1, 0), (1, 1), (200, 0), (200, 1), (200, 199)]
 )
 async def test_too_few_or_too_equal_people_allow_no_verdict(
-    lab: Lab, people: tuple[int, int]
+    lab: ExperimentData, people: tuple[int, int]
 ) -> None:
     """Nobody, one person, a variant without anybody, and people who are all alike."""
     await lab.experiment(
@@ -186,7 +188,7 @@ async def test_too_few_or_too_equal_people_allow_no_verdict(
         for _ in range(count):
             lab.reply(lab.person(), variant)
     report = report_of(await lab.figures())
-    assert ({Verdict.NOT_YET}, len(METRICS)) == (
+    assert ({ReportVerdict.NOT_YET}, len(METRICS)) == (
         verdicts(report),
         len(report.comparisons),
     )
@@ -206,7 +208,7 @@ async def test_too_few_or_too_equal_people_allow_no_verdict(
     ],
 )
 async def test_what_can_not_be_reported_is_said_in_a_sentence(
-    lab: Lab, name: str, sentence: str
+    lab: ExperimentData, name: str, sentence: str
 ) -> None:
     await lab.experiment()
     await lab.experiment("drafted", started=None)
@@ -215,7 +217,9 @@ async def test_what_can_not_be_reported_is_said_in_a_sentence(
     assert refused.value.sentence.startswith(sentence)
 
 
-async def test_a_definition_of_another_version_is_said_to_be_one(lab: Lab) -> None:
+async def test_a_definition_of_another_version_is_said_to_be_one(
+    lab: ExperimentData,
+) -> None:
     await run(
         lab.database_url, INSERT_EXPERIMENT, NAME, '{"flags": ["a", "b"]}', BEGUN, None
     )
@@ -223,7 +227,7 @@ async def test_a_definition_of_another_version_is_said_to_be_one(lab: Lab) -> No
         await experiment_figures(lab.database_url, NAME)
 
 
-async def test_it_reads_only_the_time_of_the_experiment(lab: Lab) -> None:
+async def test_it_reads_only_the_time_of_the_experiment(lab: ExperimentData) -> None:
     """Partitions of other months are not touched."""
     connection = await connect(lab.database_url)
     now = await connection.fetchval("SELECT now()")
@@ -239,6 +243,6 @@ async def test_it_reads_only_the_time_of_the_experiment(lab: Lab) -> None:
     assert (4, True, True) == (len(months), bool(read), read < months)
 
 
-async def test_where_nothing_was_ever_started_it_says_so(lab: Lab) -> None:
+async def test_where_nothing_was_ever_started_it_says_so(lab: ExperimentData) -> None:
     with pytest.raises(Rejected, match="None was ever started"):
         await experiment_figures(lab.database_url, NAME)

@@ -24,7 +24,7 @@ from storage.embedded import binaries, valkey
 from storage.embedded.binaries import Account, account_for, postgres_folder, reachable
 from storage.embedded.postgres import EmbeddedPostgres
 from storage.embedded.process import environment
-from storage.embedded.servers import Stores, embedded
+from storage.embedded.servers import EmbeddedUrls, embedded
 
 DEADLINE = 30.0
 HOLD = """
@@ -70,13 +70,13 @@ async def sql(url: str, statement: str) -> Any:
         await connection.close()
 
 
-async def write(stores: Stores) -> None:
+async def write(stores: EmbeddedUrls) -> None:
     await sql(stores.database_url, "CREATE TABLE kept AS SELECT 'äé' AS word")
     async with Redis.from_url(stores.redis_url) as client:
         await client.set("kept", "äé")
 
 
-async def read(stores: Stores) -> tuple[str, str]:
+async def read(stores: EmbeddedUrls) -> tuple[str, str]:
     async with Redis.from_url(stores.redis_url) as client:
         cached = await client.get("kept")
     assert isinstance(cached, bytes)
@@ -163,7 +163,7 @@ async def test_only_what_is_asked_for_is_started(home: Path) -> None:
     async with embedded(home, redis=False) as stores:
         assert (stores.redis_url, len(stores.description)) == ("", 1)
     async with embedded(home / "unused", postgres=False, redis=False) as stores:
-        assert stores == Stores("", "", ())
+        assert stores == EmbeddedUrls("", "", ())
     assert not (home / "unused").exists()
 
 

@@ -26,7 +26,7 @@ from agent.settings import Settings
 from agent.web import webhooks
 from agent.web.app import HEADERS, web_app
 from agent.web.server import http_server
-from agent.web.state import Service, State
+from agent.web.state import InstanceState, Service
 from tests.support.servers import Postgres, Valkey
 
 DEADLINE = 20.0
@@ -111,7 +111,7 @@ def free_port() -> int:
 
 
 @asynccontextmanager
-async def listening(state: State) -> AsyncIterator[httpx.AsyncClient]:
+async def listening(state: InstanceState) -> AsyncIterator[httpx.AsyncClient]:
     """The web application behind its real server, and a client."""
     async with (
         http_server(web_app(state), "127.0.0.1", 0) as port,
@@ -131,7 +131,7 @@ async def running(
     channel: Post, database_url: str, redis_url: str
 ) -> AsyncIterator[tuple[httpx.AsyncClient, App]]:
     """An instance with this channel, taking messages, and its HTTP server."""
-    state = State([Service(channel)])
+    state = InstanceState([Service(channel)])
     async with (
         listening(state) as client,
         open_app(settings(database_url, redis_url), [channel]) as app,
@@ -162,7 +162,7 @@ async def until_answer(
 
 async def test_it_is_live_in_every_phase() -> None:
     """Whatever its stores and channels do: the process answers."""
-    state = State([Service(Post())])
+    state = InstanceState([Service(Post())])
     async with listening(state) as client:
         statuses = []
         for phase in ("starting", "running", "stopping"):
@@ -172,7 +172,7 @@ async def test_it_is_live_in_every_phase() -> None:
 
 
 async def test_it_is_not_ready_before_its_stores_are_open_nor_while_it_stops() -> None:
-    state = State([Service(Post())])
+    state = InstanceState([Service(Post())])
     async with listening(state) as client:
         starting = await client.get("/health/ready")
         state.stop()
@@ -345,7 +345,7 @@ async def test_only_channels_that_run_and_take_webhooks_have_an_address() -> Non
         webhook = None  # type: ignore[assignment]
 
     async with listening(
-        State([Service(Post()), Service(Terminal("terminal"))])
+        InstanceState([Service(Post()), Service(Terminal("terminal"))])
     ) as client:
         statuses = [
             (await client.post(f"/webhooks/{name}", content="")).status_code
@@ -452,7 +452,7 @@ async def test_a_turn_is_counted_and_nobody_is_named(
 
 async def test_metrics_come_in_openmetrics_when_asked() -> None:
     """With its end mark, as Prometheus prefers it."""
-    async with listening(State()) as client:
+    async with listening(InstanceState()) as client:
         response = await client.get(
             "/metrics", headers={"accept": "application/openmetrics-text"}
         )
@@ -525,13 +525,13 @@ async def test_a_port_that_is_taken_is_named() -> None:
         with pytest.raises(
             ConfigurationError, match=f"port {port} .*Correct HTTP_HOST and HTTP_PORT"
         ):
-            async with http_server(web_app(State()), "127.0.0.1", port):
+            async with http_server(web_app(InstanceState()), "127.0.0.1", port):
                 pass
 
 
 async def test_signals_stay_with_the_program() -> None:
     before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
-    async with listening(State()):
+    async with listening(InstanceState()):
         during = [
             signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)
         ]

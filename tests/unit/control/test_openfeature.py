@@ -25,7 +25,7 @@ from agent.control.experiments import Experiment, Variant, definition_of
 from agent.control.flags import DECLARED, OVERLAP, REPLIES, Kind
 from agent.control.openfeature import OpenFeatureFlags, provide
 from agent.control.rules import EVERYBODY, Audience, percentage_rule
-from storage.control.state import State, Stored, state
+from storage.control.state import ControlSnapshot, ControlState, state
 
 PERSON = "01890a5d-ac96-774b-bcce-b302099a8057"
 MADE = [
@@ -58,7 +58,7 @@ CONTEXT = EvaluationContext(PERSON, {"channel": "discord", "chat": "town"})
 class Source:
     """What control is to the provider."""
 
-    state: State = field(default_factory=State)
+    state: ControlState = field(default_factory=ControlState)
     stale: bool = False
     watchers: list[Callable[[], None]] = field(default_factory=list)
 
@@ -73,7 +73,9 @@ class Source:
             (experiment.name, definition_of(experiment)) for experiment in experiments
         ]
         self.state, self.stale = (
-            state(Stored(self.state.epoch + 1, "", [*MADE, *flags], [], running)),
+            state(
+                ControlSnapshot(self.state.epoch + 1, "", [*MADE, *flags], [], running)
+            ),
             stale,
         )
         for watcher in self.watchers:
@@ -353,7 +355,9 @@ def odd(stored: Sequence[tuple[str, str, Any]], change: dict[str, Any]) -> Sourc
     source = Source()
     source.set(*stored)
     experiments = [("odd", {**definition_of(trial("n", 3)), **change})]
-    source.state = state(Stored(1, "", source.state.stored.flags, [], experiments))
+    source.state = state(
+        ControlSnapshot(1, "", source.state.stored.flags, [], experiments)
+    )
     return source
 
 

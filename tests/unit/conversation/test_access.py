@@ -8,8 +8,8 @@ import pytest
 
 from agent.conversation.access import (
     default_model,
-    is_barred,
-    is_stranger,
+    is_blocked,
+    is_unlisted,
     model_refusal,
     permits,
 )
@@ -33,13 +33,13 @@ def test_the_deny_list_is_stronger_and_an_empty_allow_list_is_everybody(
     allow: list[str], deny: list[str], barred: bool, told: bool
 ) -> None:
     settings = ChannelSettings(allow=frozenset(allow), deny=frozenset(deny))
-    assert is_barred(settings, ADA) == barred
-    assert is_stranger(settings, ADA) == told
+    assert is_blocked(settings, ADA) == barred
+    assert is_unlisted(settings, ADA) == told
 
 
 def test_strangers_in_a_group_are_not_told() -> None:
     settings = ChannelSettings(allow=frozenset({"bob"}))
-    assert not is_stranger(settings, replace(ADA, direct=False))
+    assert not is_unlisted(settings, replace(ADA, direct=False))
 
 
 @pytest.mark.parametrize(

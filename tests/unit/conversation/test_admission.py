@@ -8,10 +8,10 @@ from contextlib import ExitStack
 import pytest
 
 from agent.conversation import admission
-from agent.conversation.admission import MANY, Rush
+from agent.conversation.admission import OVERLOAD_THRESHOLD, AdmissionControl
 
 
-async def begun(number: int, order: list[int], door: Rush) -> None:
+async def begun(number: int, order: list[int], door: AdmissionControl) -> None:
     await door.admit()
     order.append(number)
 
@@ -23,10 +23,10 @@ async def turns(count: int) -> None:
 
 
 async def test_without_a_rush_an_answer_begins_at_once() -> None:
-    door, order = Rush(), list[int]()
+    door, order = AdmissionControl(), list[int]()
     with ExitStack() as arriving:
-        for _ in range(MANY):
-            arriving.enter_context(door.arriving())
+        for _ in range(OVERLOAD_THRESHOLD):
+            arriving.enter_context(door.ingesting())
         answers = [
             asyncio.create_task(begun(number, order, door)) for number in range(100)
         ]
@@ -41,10 +41,10 @@ async def test_in_a_rush_answers_begin_one_at_each_turn_of_the_loop_in_their_ord
     """Also when the messages are stored: the next ones must not be held up by all answers
     at once.
     """
-    door, order, seen = Rush(), list[int](), list[int]()
+    door, order, seen = AdmissionControl(), list[int](), list[int]()
     with ExitStack() as arriving:
-        for _ in range(MANY + 1):
-            arriving.enter_context(door.arriving())
+        for _ in range(OVERLOAD_THRESHOLD + 1):
+            arriving.enter_context(door.ingesting())
         answers = [
             asyncio.create_task(begun(number, order, door)) for number in range(20)
         ]
@@ -59,10 +59,10 @@ async def test_in_a_rush_answers_begin_one_at_each_turn_of_the_loop_in_their_ord
 
 
 async def test_a_cancelled_answer_does_not_stop_the_line() -> None:
-    door, order = Rush(), list[int]()
+    door, order = AdmissionControl(), list[int]()
     with ExitStack() as arriving:
-        for _ in range(MANY + 1):
-            arriving.enter_context(door.arriving())
+        for _ in range(OVERLOAD_THRESHOLD + 1):
+            arriving.enter_context(door.ingesting())
         first, *rest = [
             asyncio.create_task(begun(number, order, door)) for number in range(3)
         ]
@@ -76,14 +76,14 @@ async def test_a_rush_ends_by_itself_and_the_next_one_comes_later(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """However many messages arrive: answers that begin together share their statements."""
-    door, order = Rush(), list[int]()
+    door, order = AdmissionControl(), list[int]()
     monkeypatch.setattr(admission, "LONGEST_SECONDS", 0.0)
     with ExitStack() as arriving:
-        for _ in range(2 * MANY):
-            arriving.enter_context(door.arriving())
+        for _ in range(2 * OVERLOAD_THRESHOLD):
+            arriving.enter_context(door.ingesting())
         await asyncio.gather(*(begun(number, order, door) for number in range(5)))
         await turns(3)
-        arriving.enter_context(door.arriving())  # no rush again, so soon
+        arriving.enter_context(door.ingesting())  # no rush again, so soon
         answers = [
             asyncio.create_task(begun(number, order, door)) for number in range(5, 100)
         ]

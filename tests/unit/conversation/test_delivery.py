@@ -8,8 +8,8 @@ from uuid import UUID, uuid4
 import pytest
 
 from agent.conversation import delivery
-from agent.conversation.background import Tasks
-from agent.conversation.delivery import GIVE_UP, Endings, deliver
+from agent.conversation.background import BackgroundTasks
+from agent.conversation.delivery import GIVE_UP, DeliveryRecorder, deliver
 from agent.core.errors import DeliveryError
 from agent.core.messages import Placed
 
@@ -52,8 +52,8 @@ async def test_an_answer_is_given_up_after_the_same_attempts_whatever_goes_wrong
     are kept.
     """
     monkeypatch.setattr(delivery, "FIRST_PAUSE", 0.0)
-    broken, tasks = Broken(error), Tasks()
-    endings = Endings(broken, tasks.spawn)
+    broken, tasks = Broken(error), BackgroundTasks()
+    endings = DeliveryRecorder(broken, tasks.spawn)
     for attempts in (GIVE_UP - 1, GIVE_UP):
         await deliver(
             endings, broken, [uuid4()], "hello", channel="test", attempts=attempts

@@ -10,7 +10,7 @@ import pytest
 
 from agent.control.flags import DEFAULT_MODEL, FALLBACK_MODEL, Flag
 from agent.control.rules import Audience
-from agent.conversation.policy import Steering
+from agent.conversation.policy import PolicyEvaluator
 from agent.core.channel import ChannelSettings
 from agent.ports import Options
 
@@ -60,7 +60,7 @@ def test_an_empty_default_model_is_the_setting(
 ) -> None:
     """It is no name of a model: nobody could be asked."""
     operators = Operators(flags, ChannelSettings(default_model=channel))
-    steering = Steering(operators, operators, Options("test:environment"))
+    steering = PolicyEvaluator(operators, operators, Options("test:environment"))
     assert (model, model) == (steering.model(ADA), steering.terms(ADA, None).model)
 
 

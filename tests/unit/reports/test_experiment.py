@@ -19,7 +19,7 @@ from agent.reports.experiment import (
     Group,
     MetricName,
     Report,
-    Verdict,
+    ReportVerdict,
     judge,
     people_lacking,
     report_of,
@@ -56,7 +56,7 @@ def figures(
     )
 
 
-def verdicts(report: Report, metric: MetricName) -> dict[str, Verdict | None]:
+def verdicts(report: Report, metric: MetricName) -> dict[str, ReportVerdict | None]:
     return {
         compared.variant: compared.verdict
         for compared in report.comparisons
@@ -67,15 +67,15 @@ def verdicts(report: Report, metric: MetricName) -> dict[str, Verdict | None]:
 @pytest.mark.parametrize(
     ("mean", "variance", "more", "fewer"),
     [
-        (5.5, 4.0, Verdict.BETTER, Verdict.WORSE),
-        (4.5, 4.0, Verdict.WORSE, Verdict.BETTER),
-        (5.0, 4.0, Verdict.NO_DIFFERENCE, Verdict.NO_DIFFERENCE),
-        (5.2, 40.0, Verdict.NOT_YET, Verdict.NOT_YET),
-        (5.5, 4_000.0, Verdict.NOT_YET, Verdict.NOT_YET),
+        (5.5, 4.0, ReportVerdict.BETTER, ReportVerdict.WORSE),
+        (4.5, 4.0, ReportVerdict.WORSE, ReportVerdict.BETTER),
+        (5.0, 4.0, ReportVerdict.NO_DIFFERENCE, ReportVerdict.NO_DIFFERENCE),
+        (5.2, 40.0, ReportVerdict.NOT_YET, ReportVerdict.NOT_YET),
+        (5.5, 4_000.0, ReportVerdict.NOT_YET, ReportVerdict.NOT_YET),
     ],
 )
 def test_a_verdict_needs_an_interval_on_one_side_of_zero_or_within_what_is_worth_knowing(
-    mean: float, variance: float, more: Verdict, fewer: Verdict
+    mean: float, variance: float, more: ReportVerdict, fewer: ReportVerdict
 ) -> None:
     """Of answers more is better, of cost it is worse."""
     variant = Sample(2_000, mean, variance)
@@ -91,19 +91,19 @@ def test_no_verdict_before_a_hundred_people() -> None:
         judge(CONTROL, Sample(n, 50.0, 4.0), ANSWERS, 0.1, 0.05)
         for n in (FEWEST - 1, FEWEST)
     )
-    assert (Verdict.NOT_YET, Verdict.BETTER) == (few, enough)
+    assert (ReportVerdict.NOT_YET, ReportVerdict.BETTER) == (few, enough)
     assert (
         judge(
             Sample(FEWEST - 1, 5.0, 4.0), Sample(2_000, 50.0, 4.0), ANSWERS, 0.1, 0.05
         )
-        is Verdict.NOT_YET
+        is ReportVerdict.NOT_YET
     )
 
 
 def test_a_few_people_without_an_event_are_no_difference_yet() -> None:
     """Nor is it said that fewer are missing because those few are all alike."""
     many, few = Sample(900, 0.05, 0.05), Sample(100, 0.0, 0.0)
-    assert judge(many, few, METRICS["thumbs_down"], 0.1, 0.05) is Verdict.NOT_YET
+    assert judge(many, few, METRICS["thumbs_down"], 0.1, 0.05) is ReportVerdict.NOT_YET
     pooled = 899 * 0.05 / 998
     expected = people_lacking(
         replace(many, variance=pooled), replace(few, variance=pooled), 0.1, 0.1, 0.05
@@ -114,7 +114,7 @@ def test_a_few_people_without_an_event_are_no_difference_yet() -> None:
 
 def test_people_who_are_all_alike_are_no_measure_of_chance() -> None:
     alike, other = Sample(500, 1.0, 0.0), Sample(500, 2.0, 0.0)
-    assert judge(alike, other, ANSWERS, 0.1, 0.05) is Verdict.NOT_YET
+    assert judge(alike, other, ANSWERS, 0.1, 0.05) is ReportVerdict.NOT_YET
     assert people_lacking(alike, other, 0.1, 0.5, 0.05) is None
     assert people_lacking(Sample(40, 1.0, 0.0), other, 0.1, 0.5, 0.05) == FEWEST - 40
 
@@ -145,7 +145,7 @@ def test_one_extreme_person_decides_nothing() -> None:
     report = report_of(
         figures(1, 1, people=(500, 500), answers=(usual, [*usual[1:], 1e9]))
     )
-    assert {"b": Verdict.NOT_YET} == verdicts(report, "answers")
+    assert {"b": ReportVerdict.NOT_YET} == verdicts(report, "answers")
 
 
 def test_the_error_rate_is_shared_among_variants() -> None:

@@ -11,7 +11,13 @@ import numpy
 import pytest
 from scipy.stats import binom, ttest_ind_from_stats
 
-from agent.reports.experiment import ERROR_RATE, METRICS, Verdict, judge, people_lacking
+from agent.reports.experiment import (
+    ERROR_RATE,
+    METRICS,
+    ReportVerdict,
+    judge,
+    people_lacking,
+)
 from agent.reports.statistics import POWER, Sample
 
 EXPERIMENTS = 2_000
@@ -54,7 +60,7 @@ def samples(group: Looks) -> list[list[Sample]]:
     ]
 
 
-def verdicts(control: Looks, variant: Looks) -> list[list[Verdict]]:
+def verdicts(control: Looks, variant: Looks) -> list[list[ReportVerdict]]:
     """By experiment and look."""
     return [
         [
@@ -65,10 +71,11 @@ def verdicts(control: Looks, variant: Looks) -> list[list[Verdict]]:
     ]
 
 
-def alarms(found: list[list[Verdict]]) -> int:
+def alarms(found: list[list[ReportVerdict]]) -> int:
     """Experiments that were called better or worse at any look."""
     return sum(
-        not {Verdict.BETTER, Verdict.WORSE}.isdisjoint(at_looks) for at_looks in found
+        not {ReportVerdict.BETTER, ReportVerdict.WORSE}.isdisjoint(at_looks)
+        for at_looks in found
     )
 
 
@@ -137,10 +144,10 @@ def test_people_who_go_on_writing_raise_none_either() -> None:
 
 @pytest.mark.parametrize("weight", [1, 9])
 @pytest.mark.parametrize(
-    ("mean", "called"), [(5.5, Verdict.BETTER), (4.5, Verdict.WORSE)]
+    ("mean", "called"), [(5.5, ReportVerdict.BETTER), (4.5, ReportVerdict.WORSE)]
 )
 def test_a_difference_is_found_at_the_promised_size(
-    weight: int, mean: float, called: Verdict
+    weight: int, mean: float, called: ReportVerdict
 ) -> None:
     """With as many people as were said to be missing, as often as promised or a bit more;
     and it is seldom denied.
@@ -166,7 +173,9 @@ def test_a_difference_is_found_at_the_promised_size(
         <= binom.isf(0.001, experiments, MORE_POWER)
     )
     assert at_the_end <= alarms(found)
-    wrong = {Verdict.BETTER, Verdict.WORSE, Verdict.NO_DIFFERENCE} - {called}
+    wrong = {ReportVerdict.BETTER, ReportVerdict.WORSE, ReportVerdict.NO_DIFFERENCE} - {
+        called
+    }
     assert (
         sum(not wrong.isdisjoint(at_looks) for at_looks in found)
         <= at_most(ERROR_RATE) // 4
