@@ -24,7 +24,16 @@ from agent.core.channel import ChannelSettings, Finding, WebhookReply
 from agent.core.completion import Prompt, Spent, Usage
 from agent.core.effects import ChatContext, Effect, HistoryEntry, Outcome, UsageTotal
 from agent.core.limits import Limited, Rule
-from agent.core.messages import Address, Inbound, Placed, Window
+from agent.core.messages import (
+    Address,
+    Deleted,
+    Edited,
+    Inbound,
+    Placed,
+    Reacted,
+    Said,
+    Window,
+)
 from agent.core.turns import (
     Accepted,
     Answer,
@@ -231,12 +240,12 @@ class Desk(Protocol):
         in 30 days.
         """
 
-    async def edit(self, inbound: Inbound) -> UUID | None:
+    async def edit(self, change: Edited | Deleted) -> UUID | None:
         """Replaces (or empties) a stored message that is not answered yet. The
         conversation, if it was in time.
         """
 
-    async def vote(self, inbound: Inbound) -> bool:
+    async def vote(self, reaction: Reacted) -> bool:
         """Counts a person's last thumb on an answer, or takes back the one it names; on all
         else does nothing.
 
@@ -250,7 +259,7 @@ class Cache(Protocol):
     happen.
     """
 
-    async def arrive(self, inbound: Inbound) -> Arrival:
+    async def arrive(self, inbound: Said) -> Arrival:
         """All that is known of an arriving message, in one round trip."""
 
     async def keep(self, session: Session, window: Window) -> None:
@@ -262,7 +271,7 @@ class Limiter(Protocol):
     process saw.
     """
 
-    async def judge(self, inbound: Inbound) -> Limited | None:
+    async def judge(self, inbound: Said) -> Limited | None:
         """Counts what is no turn (a command, a refused text). `Cache.arrive` has counted a
         turn already.
         """

@@ -34,7 +34,17 @@ from agent.core.commands import Command, parse_command
 from agent.core.effects import StopAnswer
 from agent.core.errors import AgentError, Ignored
 from agent.core.limits import Limited, LocalLimiter
-from agent.core.messages import Inbound, Message, Notice, Overlap, Window
+from agent.core.messages import (
+    Deleted,
+    Edited,
+    Inbound,
+    Message,
+    Notice,
+    Overlap,
+    Reacted,
+    Said,
+    Window,
+)
 from agent.core.text import is_unicode
 from agent.core.turns import Accepted, Arrival, Loaded, NewTurn, Undelivered, Waiting
 from agent.ports import Options, Ports
@@ -69,7 +79,7 @@ class Intake:
         """See `agent.ports.Accept`."""
         inbound = replace(inbound, username=_storable(inbound.username))
         try:
-            if inbound.change in ("vote", "unvote"):
+            if isinstance(inbound, Reacted):
                 await self._vote(inbound)
             else:
                 await self._accept(inbound)
@@ -77,9 +87,9 @@ class Intake:
             return False
         return True
 
-    async def _vote(self, inbound: Inbound) -> None:
+    async def _vote(self, reaction: Reacted) -> None:
         try:
-            await self._votes.take(inbound)
+            await self._votes.take(reaction)
         except AgentError:
             raise
         except (
@@ -87,7 +97,7 @@ class Intake:
         ) as error:  # delivered again and again it would hold up all behind it
             log.exception("vote refused", error=type(error).__name__)
 
-    async def _accept(self, inbound: Inbound) -> None:
+    async def _accept(self, inbound: Said | Edited | Deleted) -> None:
         bind_contextvars(
             turn=str(inbound.turn_id)
         )  # in this task and all that it begins
@@ -107,13 +117,17 @@ class Intake:
                 ),
             )
 
-    async def _take(self, inbound: Inbound) -> None:
-        refusal, parsed = self._refusal(inbound), parse_command(inbound.text)
+    async def _take(self, inbound: Said | Edited | Deleted) -> None:
         if is_blocked(self._ports.control.channel(inbound.address.channel), inbound):
             await self._bar(inbound)
-        elif inbound.change != "new":
-            await self._edit(inbound)
-        elif (refusal or parsed) and (
+        elif isinstance(inbound, Said):
+            await self._hear(inbound)
+        else:
+            await self._change(inbound)
+
+    async def _hear(self, inbound: Said) -> None:
+        refusal, parsed = self._refusal(inbound.text), parse_command(inbound.text)
+        if (refusal or parsed) and (
             limited := await self._ports.limiter.judge(inbound)
         ):
             await self._hold_off(inbound, limited)
@@ -124,7 +138,7 @@ class Intake:
         else:
             await self._ask(inbound)
 
-    async def _ask(self, inbound: Inbound, *, retry: bool = False) -> None:
+    async def _ask(self, inbound: Said, *, retry: bool = False) -> None:
         started, channel = time.monotonic(), inbound.address.channel
         arrival = await self._ports.cache.arrive(inbound)
         await self._ports.control.observe(arrival.epoch)
@@ -177,9 +191,8 @@ class Intake:
             raise Ignored
         await self._say_once(inbound, say(Notice(limited.sentence)))
 
-    def _refusal(self, inbound: Inbound) -> str | None:
+    def _refusal(self, text: str) -> str | None:
         """Why a text can not be stored exactly as it was written."""
-        text = inbound.text
         if len(text) > self._options.max_message_chars:
             return (
                 f"This message has {len(text)} characters; at most "
@@ -197,16 +210,15 @@ class Intake:
             )
         return None
 
-    async def _edit(self, inbound: Inbound) -> None:
-        if inbound.change == "edit" and self._refusal(inbound):
+    async def _change(self, change: Edited | Deleted) -> None:
+        if isinstance(change, Edited) and self._refusal(change.text):
             return
-        conversation = await self._ports.desk.edit(inbound)
-        if conversation is not None:
-            self._worker.cut(
-                conversation, CancelReason.EDITED, covering=inbound.turn_id
-            )
 
-    async def _command(self, inbound: Inbound, command: Command, argument: str) -> None:
+        conversation = await self._ports.desk.edit(change)
+        if conversation is not None:
+            self._worker.cut(conversation, CancelReason.EDITED, covering=change.turn_id)
+
+    async def _command(self, inbound: Said, command: Command, argument: str) -> None:
         if command.name == "retry":
             last = (await self._ports.desk.standing(inbound)).last_text
             if last:
@@ -255,7 +267,7 @@ def _storable(name: str | None) -> str | None:
     ] or None
 
 
-def _arrived(inbound: Inbound, arrival: Arrival, accepted: Accepted) -> Loaded | None:
+def _arrived(inbound: Said, arrival: Arrival, accepted: Accepted) -> Loaded | None:
     """What the claim needs to know, when the cached window is exactly one version behind;
     else None: read it.
     """

@@ -48,20 +48,15 @@ class Address:
 
 
 @dataclass(frozen=True, slots=True)
-class Inbound:
-    """One message of a person, as a channel hands it to the core."""
+class _FromPerson:
+    """What everything that a person does in a chat has in common."""
 
     address: Address
     message_id: str  # the platform's own id; with channel and chat it names the turn
-    user_id: str  # the platform's id of the author
-    text: str
-    username: str | None = None
-    direct: bool = True  # False in groups and threads, where the prompt names authors
-    change: Literal["new", "edit", "delete", "vote", "unvote"] = "new"
-    """`edit` and `delete`: of the person's message with this id, as long as it is not
-    answered. `vote` and `unvote`: `text` is the Thumb that was given to, or taken from, the
-    agent's message with this id; `thread` may be unknown.
-    """
+    user_id: str  # the platform's id of the person
+    username: str | None = field(default=None, kw_only=True)
+    direct: bool = field(default=True, kw_only=True)
+    """False in groups and threads, where the prompt names authors."""
 
     @property
     def turn_id(self) -> UUID:
@@ -70,11 +65,61 @@ class Inbound:
         Two of 10⁹ turns collide with probability 10⁻²¹.
         """
         name = "\0".join((self.address.channel, self.address.chat, self.message_id))
-        return UUID(
-            bytes=blake2b(
-                name.encode("utf-8", "surrogatepass"), digest_size=16
-            ).digest()
+        digest = blake2b(name.encode("utf-8", "surrogatepass"), digest_size=16)
+
+        return UUID(bytes=digest.digest())
+
+
+@dataclass(frozen=True, slots=True)
+class Said(_FromPerson):
+    """A new message of a person."""
+
+    text: str
+
+    def edited(self, text: str) -> Edited:
+        """The edit that gives this message another text."""
+        return Edited(
+            self.address,
+            self.message_id,
+            self.user_id,
+            text,
+            username=self.username,
+            direct=self.direct,
         )
+
+    def deleted(self) -> Deleted:
+        """The deletion of this message."""
+        return Deleted(
+            self.address,
+            self.message_id,
+            self.user_id,
+            username=self.username,
+            direct=self.direct,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Edited(_FromPerson):
+    """A new text for the person's message with this id. Counts until it is answered."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Deleted(_FromPerson):
+    """The person's message with this id is gone. Counts until it is answered."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reacted(_FromPerson):
+    """A thumb on the agent's message with this id. The address may lack the thread."""
+
+    thumb: Thumb
+    taken_back: bool = field(default=False, kw_only=True)
+
+
+Inbound = Said | Edited | Deleted | Reacted
+"""What a person does, as a channel hands it to the core."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from agent.core.completion import Usage
 from agent.core.limits import Limited
-from agent.core.messages import Address, Inbound, Placed, Window
+from agent.core.messages import Address, Placed, Said, Window
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ class Claim:
 class NewTurn:
     """What `accept` stores: one message of a person, with ids made for what may be new."""
 
-    inbound: Inbound
+    inbound: Said
     message_id: UUID
     conversation: UUID  # used if the chat has no active conversation
     user: UUID  # the author's row, or the id to use if the author is new

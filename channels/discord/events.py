@@ -7,7 +7,6 @@ import random
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterator
-from dataclasses import replace
 from functools import partial
 from typing import Any, cast
 
@@ -15,7 +14,7 @@ import aiohttp
 import structlog
 
 from agent.core.errors import DeliveryError, StoreUnavailable
-from agent.core.messages import Inbound
+from agent.core.messages import Deleted, Edited, Inbound, Said
 from agent.ports import Accept, LastAccepted
 from channels.discord.interaction import (
     DEFERRED,
@@ -59,7 +58,7 @@ class DiscordEvents:
         self._clock = clock
         self._sleep = sleep
         self._lanes = ChatQueues(self._catch_up_from_memory)
-        self._recent: OrderedDict[tuple[str, str], Inbound] = OrderedDict()
+        self._recent: OrderedDict[tuple[str, str], Deleted] = OrderedDict()
         self._newest: OrderedDict[str, str] = (
             OrderedDict()
         )  # chat -> last accepted message
@@ -80,21 +79,21 @@ class DiscordEvents:
 
     def said(self, message: discord.Message) -> None:
         """A message, as the gateway tells it."""
-        if inbound := read_message(message, self._me):
-            self._put(inbound)
+        if said := read_message(message, self._me):
+            self._put(said, said.deleted())
 
     def edited(self, message: discord.Message) -> None:
         """An edit counts if the message is, or was, meant for the agent."""
         known = (str(message.channel.id), str(message.id)) in self._recent
-        if inbound := read_message(message, self._me, known=known):
-            self._put(replace(inbound, change="edit"))
+        if said := read_message(message, self._me, known=known):
+            self._put(said.edited(said.text), said.deleted())
 
     def deleted(self, chat: str, message: str) -> None:
         """Discord tells only ids; of the many deletions in a server those count that the
         agent has heard.
         """
         if known := self._recent.get((chat, message)):
-            self._put(replace(known, change="delete"))
+            self._put(known, known)
 
     def reacted(self, reaction: discord.RawReactionActionEvent, *, given: bool) -> None:
         """A thumb, given or taken away. In a lane of its own: no message waits for the
@@ -126,14 +125,14 @@ class DiscordEvents:
         )  # READY comes first
         return self._client.user
 
-    def _put(self, inbound: Inbound) -> None:
-        self._remember(inbound)
+    def _put(self, inbound: Said | Edited | Deleted, deletion: Deleted) -> None:
+        self._remember(deletion)
         self._lanes.put(inbound.address.chat, partial(self._take, inbound))
 
-    def _remember(self, inbound: Inbound) -> None:
-        """Ids only: the text is not kept here."""
-        key = (inbound.address.chat, inbound.message_id)
-        self._recent[key] = replace(inbound, text="", change="new")
+    def _remember(self, deletion: Deleted) -> None:
+        """What will be passed on if it is deleted. Ids only: the text is not kept here."""
+        key = (deletion.address.chat, deletion.message_id)
+        self._recent[key] = deletion
         self._recent.move_to_end(key)
         if len(self._recent) > REMEMBERED:
             self._recent.popitem(last=False)
@@ -146,7 +145,7 @@ class DiscordEvents:
                 break
             except StoreUnavailable:
                 await self._sleep(pause)
-        if inbound.change == "new":
+        if isinstance(inbound, Said):
             self._newest[inbound.address.chat] = inbound.message_id
             self._newest.move_to_end(inbound.address.chat)
             if len(self._newest) > REMEMBERED:
@@ -213,9 +212,9 @@ class DiscordEvents:
         async for message in channel.history(
             limit=MESSAGES, after=since, oldest_first=True
         ):
-            if inbound := read_message(message, self._me):
-                self._remember(inbound)
-                await self._take(inbound)
+            if said := read_message(message, self._me):
+                self._remember(said.deleted())
+                await self._take(said)
 
 
 def _read_interaction(interaction: discord.Interaction) -> CommandUse:

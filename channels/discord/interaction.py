@@ -1,4 +1,4 @@
-"""Application commands: a use of one becomes an Inbound, and its answer edits the deferred
+"""Application commands: a use of one becomes a Said, and its answer edits the deferred
 response.
 """
 
@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from agent.core.messages import Address, Inbound
+from agent.core.messages import Address, Said
 from channels.discord.rest import (
     ALREADY_ACKNOWLEDGED,
     INVALID_WEBHOOK_TOKEN,
@@ -40,7 +40,7 @@ class CommandUse:
     id: str
     token: str
     application: str
-    inbound: Inbound
+    inbound: Said
 
 
 def command_use(
@@ -61,7 +61,7 @@ def command_use(
         chat=chat,
         extra={"interaction": id, "token": token, "application": application},
     )
-    inbound = Inbound(
+    inbound = Said(
         address=address,
         message_id=id,
         user_id=user,

@@ -1,11 +1,11 @@
-"""A Discord message or reaction becomes an Inbound, if it is meant for the agent."""
+"""A Discord message or reaction becomes an inbound value, if it is meant for the agent."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
 
-from agent.core.messages import Address, Inbound
+from agent.core.messages import Address, Reacted, Said
 from channels.discord.sdk import discord
 from channels.reactions import thumb_of_emoji
 
@@ -15,7 +15,7 @@ _KINDS = ("image", "video", "audio")
 
 def read_message(
     message: discord.Message, me: discord.abc.Snowflake, *, known: bool = False
-) -> Inbound | None:
+) -> Said | None:
     """What a person says to the agent; None for everything else that is written in a channel.
 
     `known`: the agent has heard this message before, so it need not be addressed again.
@@ -32,7 +32,7 @@ def read_message(
         if direct or isinstance(message.channel, discord.Thread)
         else {"quote": "yes"}
     )
-    return Inbound(
+    return Said(
         address=Address(
             channel="discord",
             chat=str(message.channel.id),
@@ -49,7 +49,7 @@ def read_message(
 
 def read_reaction(
     reaction: discord.RawReactionActionEvent, me: discord.abc.Snowflake, *, given: bool
-) -> Inbound | None:
+) -> Reacted | None:
     """A person's thumb on what may be a message of the agent; None for every other reaction.
 
     Discord says whose message it is, and whether a bot reacts, only when a reaction is given.
@@ -64,14 +64,14 @@ def read_reaction(
         return None
     if reaction.message_author_id not in (None, me.id):
         return None
-    return Inbound(
+    return Reacted(
         address=Address("discord", str(reaction.channel_id)),
         message_id=str(reaction.message_id),
         user_id=str(reaction.user_id),
-        text=thumb.value,
+        thumb=thumb,
         username=member.display_name if member else None,
         direct=reaction.guild_id is None,
-        change="vote" if given else "unvote",
+        taken_back=not given,
     )
 
 

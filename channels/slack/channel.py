@@ -16,7 +16,7 @@ from slack_bolt.request.async_request import AsyncBoltRequest
 
 from agent.core.channel import Finding, WebhookReply
 from agent.core.errors import ConfigurationError, StoreUnavailable
-from agent.core.messages import Address, Inbound, Placed
+from agent.core.messages import Address, Edited, Inbound, Placed, Said
 from agent.ports import Accept, LastAccepted, Reply
 from channels.pacing import Governor, RateLimited
 from channels.slack.api import ApiError, Recent, SlackApi
@@ -294,6 +294,9 @@ class Slack:
 
     def _title(self, inbound: Inbound) -> None:
         """A new thread is called by its first message."""
+        if not isinstance(inbound, Said | Edited):
+            return
+
         chat, thread = inbound.address.chat, inbound.address.thread
         if inbound.text.strip() and self._untitled.pop((chat, thread)):
             title = inbound.text.strip().splitlines()[0][:_TITLE]

@@ -23,7 +23,7 @@ from slack_sdk.web.async_client import AsyncWebClient
 
 from agent.core.commands import parse_command
 from agent.core.errors import AgentError
-from agent.core.messages import Address, Inbound
+from agent.core.messages import Address, Deleted, Edited, Inbound, Reacted, Said
 from agent.ports import Accept
 from channels.reactions import thumb_of_name
 from channels.slack.api import Recent
@@ -148,26 +148,25 @@ class SlackEvents:
             return None
         return await self._said(event)
 
-    async def _edit(self, event: Mapping[str, Any]) -> Inbound | None:
+    async def _edit(self, event: Mapping[str, Any]) -> Edited | None:
         after, before = _within(event, "message"), _within(event, "previous_message")
         if after.get("text") == before.get("text") or not await self._addressed(before):
             return (
                 None  # links unfurl, replies are counted: only another text is an edit
             )
-        return await self._said(after, change="edit")
+        said = await self._said(after)
+        return said.edited(said.text)
 
-    async def _deletion(self, event: Mapping[str, Any]) -> Inbound | None:
+    async def _deletion(self, event: Mapping[str, Any]) -> Deleted | None:
         before = _within(event, "previous_message")
         if not before.get("ts") or not await self._addressed(before):
             return None
         address = self._address(before)
-        return Inbound(
+        return Deleted(
             address,
             str(before["ts"]),
             str(before["user"]),
-            "",
             direct=_direct(before),
-            change="delete",
         )
 
     async def _addressed(self, event: Mapping[str, Any]) -> bool:
@@ -194,7 +193,7 @@ class SlackEvents:
             self._me, str(event["channel"]), str(thread)
         )
 
-    async def _said(self, event: Mapping[str, Any], *, change: Any = "new") -> Inbound:
+    async def _said(self, event: Mapping[str, Any]) -> Said:
         direct, user, address = _direct(event), str(event["user"]), self._address(event)
         if not direct:
             self._threads.joined(address.chat, address.thread)
@@ -203,14 +202,13 @@ class SlackEvents:
             readable(spoken, await self._people.names(mentioned(spoken)))
         )
         files = attachments(event.get("files") or ())
-        return Inbound(
+        return Said(
             address=address,
             message_id=str(event["ts"]),
             user_id=user,
             text="\n".join(part for part in (text, files) if part),
             username=None if direct else await self._people.name(user),
             direct=direct,
-            change=change,
         )
 
     def _address(self, event: Mapping[str, Any]) -> Address:
@@ -240,7 +238,7 @@ class SlackEvents:
             if inbound is not None:
                 await self._accept(inbound)
 
-    async def _vote(self, event: Mapping[str, Any]) -> Inbound | None:
+    async def _vote(self, event: Mapping[str, Any]) -> Reacted | None:
         """A person's thumb on a message of the agent. Slack does not say in which thread
         that stands.
         """
@@ -261,14 +259,14 @@ class SlackEvents:
         ):
             return None
         chat, direct = str(item["channel"]), _direct(item)
-        return Inbound(
+        return Reacted(
             address=Address("slack", chat),
             message_id=str(item["ts"]),
             user_id=user,
-            text=thumb.value,
+            thumb=thumb,
             username=None if direct else person.name or None,
             direct=direct,
-            change="vote" if event["type"] == "reaction_added" else "unvote",
+            taken_back=event["type"] == "reaction_removed",
         )
 
     # --- slash commands -------------------------------------------------------
@@ -285,10 +283,10 @@ class SlackEvents:
         await self._accept(inbound)
         await ack()
 
-    def _slash(self, command: Mapping[str, Any]) -> Inbound:
+    def _slash(self, command: Mapping[str, Any]) -> Said:
         chat, user = str(command["channel_id"]), str(command["user_id"])
         team = str(command.get("team_id") or self._me.team)
-        return Inbound(
+        return Said(
             address=Address(
                 "slack", chat, extra={"user": user, "team": team, "command": "1"}
             ),

@@ -19,7 +19,7 @@ from telegram import (
 from telegram.constants import ChatID, ChatType
 
 from agent.core.commands import parse_command
-from agent.core.messages import Address, Inbound, Thumb
+from agent.core.messages import Address, Inbound, Reacted, Said, Thumb
 from channels.reactions import thumb_of_emoji
 
 NAME = "telegram"
@@ -80,32 +80,32 @@ def read(update: Update, me: Bot) -> Inbound | None:
     text = "\n".join(part for part in (words, _attachment(message)) if part)
     if not text:  # a service message: someone joined, a message was pinned
         return None
-    return Inbound(
+    said = Said(
         address=_address(message),
         message_id=str(message.message_id),
         user_id=str(author.id),
         text=text,
         username=_name(author),
         direct=direct,
-        change="edit" if update.message is None else "new",
     )
+    return said.edited(text) if update.message is None else said
 
 
-def _vote(reaction: MessageReactionUpdated) -> Inbound | None:
+def _vote(reaction: MessageReactionUpdated) -> Reacted | None:
     """The thumb that changed. Telegram does not say whose message it is on, nor in which topic."""
     before, now = _thumbs(reaction.old_reaction), _thumbs(reaction.new_reaction)
     actor = reaction.user or reaction.actor_chat
     if before == now or actor is None or (isinstance(actor, User) and actor.is_bot):
         return None
     thumb, *_ = [thumb for thumb in now if thumb not in before] or now or before
-    return Inbound(
+    return Reacted(
         address=Address(NAME, str(reaction.chat.id)),
         message_id=str(reaction.message_id),
         user_id=str(actor.id),
-        text=thumb.value,
+        thumb=thumb,
         username=_name(actor),
         direct=reaction.chat.type == ChatType.PRIVATE,
-        change="vote" if now else "unvote",
+        taken_back=not now,
     )
 
 

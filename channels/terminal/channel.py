@@ -17,7 +17,7 @@ from uuid import UUID
 from uuid_utils.compat import uuid7
 
 from agent.core.errors import AgentError, DeliveryError, Refused, Undeliverable
-from agent.core.messages import Address, Inbound, Notice, Placed
+from agent.core.messages import Address, Notice, Placed, Said
 from agent.ports import Accept, Reply
 
 SLOT = "#"
@@ -147,7 +147,7 @@ class Terminal:
 
     async def _ask(self, accept: Accept, text: str) -> bool:
         """Sends a line and waits. Whether an answer came."""
-        inbound = self._inbound(text)
+        inbound = self._said(text)
         self._asked = asked = _Asked(inbound.turn_id)
         try:
             if not await accept(inbound):
@@ -174,15 +174,17 @@ class Terminal:
 
     async def _stop(self, accept: Accept, asked: _Asked) -> None:
         await asked.accepted.wait()
-        stop = self._inbound("/stop")
+        stop = self._said("/stop")
         self._hushed.add(stop.turn_id)
         try:
             await accept(stop)
         except AgentError as error:
             self._screen.notice(error.sentence)
 
-    def _inbound(self, text: str) -> Inbound:
-        return Inbound(self._address, self._new_id(), self._user, text, self._user)
+    def _said(self, text: str) -> Said:
+        return Said(
+            self._address, self._new_id(), self._user, text, username=self._user
+        )
 
 
 class _Asked:

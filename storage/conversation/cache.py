@@ -18,7 +18,7 @@ import msgspec
 
 from agent import metrics
 from agent.core.limits import Limited, Rule
-from agent.core.messages import Inbound, Message, Role, Window
+from agent.core.messages import Message, Role, Said, Window
 from agent.core.turns import Arrival, Session
 from storage.limits.limiter import RedisLimiter, commands
 from storage.recent_ids import RecentIds
@@ -57,7 +57,7 @@ class RedisCache:
         self._users: RecentIds[tuple[str, str]] = RecentIds()
         self._conversations: RecentIds[tuple[str, str, str]] = RecentIds()
 
-    async def arrive(self, inbound: Inbound) -> Arrival:
+    async def arrive(self, inbound: Said) -> Arrival:
         """One round trip: session, epoch, and the window of the conversation this process
         remembers.
 
@@ -142,7 +142,7 @@ class RedisCache:
 
     async def _judge(
         self,
-        inbound: Inbound,
+        inbound: Said,
         rules: Sequence[Rule],
         reply: Any,
         person: UUID | None = None,

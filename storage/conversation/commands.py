@@ -29,7 +29,7 @@ from agent.core.effects import (
     UsageTotal,
 )
 from agent.core.errors import StoreUnavailable
-from agent.core.messages import Inbound, Thumb
+from agent.core.messages import Deleted, Edited, Inbound, Reacted, Thumb
 from storage.control.redis_copy import announce
 from storage.conversation.statements import STATEMENTS
 from storage.conversation.turns import encode_address
@@ -40,6 +40,7 @@ from storage.redis import RedisPipe
 from storage.tables import Conversation, MessageRow, TurnRow, User
 from storage.transaction import transaction
 
+_VOTES = {Thumb.UP: 1, Thumb.DOWN: -1}
 _AWAY = StoreUnavailable.__doc__ or ""  # for people, who can not mend it
 
 
@@ -163,28 +164,33 @@ class PostgresDesk:
                 ),
             )
 
-    async def edit(self, inbound: Inbound) -> UUID | None:
-        deleted = inbound.change == "delete"
+    async def edit(self, change: Edited | Deleted) -> UUID | None:
+        if isinstance(change, Edited):
+            content, meta = change.text, '{"edited": true}'
+        else:
+            content, meta = "", '{"deleted": true}'
+
         rows = await self._edit_line.fetch(
             STATEMENTS["edit"],
-            inbound.turn_id,
-            "" if deleted else inbound.text,
-            '{"deleted": true}' if deleted else '{"edited": true}',
+            change.turn_id,
+            content,
+            meta,
         )
+
         return rows[0]["id"] if rows else None
 
-    async def vote(self, inbound: Inbound) -> bool:
-        address = inbound.address
+    async def vote(self, reaction: Reacted) -> bool:
+        address = reaction.address
         rows = await self._vote_line.fetch(
             STATEMENTS["vote"],
             address.channel,
             address.chat,
-            inbound.message_id,
-            inbound.user_id,
-            inbound.username,
+            reaction.message_id,
+            reaction.user_id,
+            reaction.username,
             uuid7(),
-            1 if Thumb(inbound.text) is Thumb.UP else -1,
-            inbound.change == "vote",
+            _VOTES[reaction.thumb],
+            not reaction.taken_back,
         )
         return bool(rows[0]["settled"])
 

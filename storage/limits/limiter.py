@@ -26,7 +26,7 @@ from redis.exceptions import NoScriptError
 
 from agent.core.errors import StoreUnavailable
 from agent.core.limits import Allowance, Limit, Limited, LocalLimiter, Rule
-from agent.core.messages import Inbound
+from agent.core.messages import Said
 from agent.ports import Control
 from storage.postgres import Database
 from storage.recent_ids import RecentIds
@@ -98,7 +98,7 @@ class RedisLimiter:
         self._seen: OrderedDict[UUID, None] = OrderedDict()
         self._persons: RecentIds[str] = RecentIds()  # by account
 
-    async def judge(self, inbound: Inbound) -> Limited | None:
+    async def judge(self, inbound: Said) -> Limited | None:
         """Counts a message, in one round trip; None: it may pass."""
         rules = await self.rules(inbound)
         replies = await self._pipe.send(*commands(rules)) if rules else None
@@ -111,7 +111,7 @@ class RedisLimiter:
         replies = await self._pipe.send(*commands(rules)) if rules else None
         return await self._verdict(rules, replies[0] if replies else None)
 
-    async def rules(self, inbound: Inbound) -> Sequence[Rule]:
+    async def rules(self, inbound: Said) -> Sequence[Rule]:
         """What limits this message; nothing when it was counted before."""
         await self._refresh()
         if inbound.turn_id in self._seen:
@@ -139,7 +139,7 @@ class RedisLimiter:
 
     async def verdict(
         self,
-        inbound: Inbound,
+        inbound: Said,
         rules: Sequence[Rule],
         reply: Any,
         person: UUID | None = None,
@@ -163,7 +163,7 @@ class RedisLimiter:
         self._persons.put(f"{channel}:{account}", person)
 
     def _missed(
-        self, inbound: Inbound, rules: Sequence[Rule], person: UUID
+        self, inbound: Said, rules: Sequence[Rule], person: UUID
     ) -> Sequence[Rule]:
         """Rules that would have been among these, had it been known whose account it is."""
         if any(rule.subject == str(person) for rule in rules):

@@ -38,6 +38,7 @@ from tests.benchmarks.crowd_platforms import (
 )
 from tests.conformance.channel_harness import Agent, ChannelHarness
 from tests.conformance.driver import Driver
+from tests.support.inbound import text_of
 from tests.support.servers import Postgres, Valkey, running
 
 START_S = 60.0
@@ -110,7 +111,7 @@ class Durable:
         agent.watch = self._note
 
     def _note(self, inbound: Inbound) -> None:
-        self.at.setdefault(inbound.text, time.perf_counter())
+        self.at.setdefault(text_of(inbound), time.perf_counter())
 
 
 async def here(database_url: str, redis_url: str, size: Size) -> Figures:

@@ -12,7 +12,7 @@ from uuid import UUID
 import pytest
 from uuid_utils.compat import uuid7
 
-from agent.core.messages import Address, Inbound
+from agent.core.messages import Address, Deleted, Edited, Said
 from agent.core.turns import Answer, Claim, NewTurn
 from agent.ports import Deliveries, Leases, Turns
 from storage.conversation.commands import PostgresDesk
@@ -42,7 +42,7 @@ class Member:
     turns: Turns
     deliveries: Deliveries
     leases: Leases
-    edit: Callable[[Inbound], Awaitable[UUID | None]]  # of agent.ports.Desk
+    edit: Callable[[Edited | Deleted], Awaitable[UUID | None]]  # of agent.ports.Desk
 
 
 @dataclass(frozen=True)
@@ -99,13 +99,15 @@ async def _on_postgres(stack: AsyncExitStack, url: str, redis_url: str) -> Membe
 
 def inbound(
     text: str, *, chat: str = "ada", thread: str = "", user: str | None = None
-) -> Inbound:
+) -> Said:
     """A message named by its text; `user` is who writes it in a group."""
     address = Address("test", chat, thread, f"reply to {text}", {"team": "T1"})
-    return Inbound(address, text, user or chat, text, user or chat, direct=user is None)
+    author = user or chat
+
+    return Said(address, text, author, text, username=author, direct=user is None)
 
 
-def new_turn(message: Inbound) -> NewTurn:
+def new_turn(message: Said) -> NewTurn:
     return NewTurn(message, uuid7(), uuid7(), uuid7(), user_known=False)
 
 

@@ -7,7 +7,15 @@ from dataclasses import dataclass, field, replace
 from uuid import UUID, uuid4
 
 from agent.core.channel import ChannelSettings
-from agent.core.messages import Inbound, Message, Placed, Window, delivered
+from agent.core.messages import (
+    Deleted,
+    Edited,
+    Message,
+    Placed,
+    Said,
+    Window,
+    delivered,
+)
 from agent.core.turns import (
     Accepted,
     Answer,
@@ -30,7 +38,7 @@ NO_SETTINGS = ChannelSettings()
 class Turn:
     """A message of a person, and how far its answer is."""
 
-    inbound: Inbound
+    inbound: Said
     user: UUID
     seq: int
     created: float
@@ -193,19 +201,19 @@ class MemoryDesk:
     def __init__(self, memory: Memory) -> None:
         self._memory = memory
 
-    async def edit(self, inbound: Inbound) -> UUID | None:
-        turn = self._memory.turns.get(inbound.turn_id)
+    async def edit(self, change: Edited | Deleted) -> UUID | None:
+        turn = self._memory.turns.get(change.turn_id)
         row = next(
             (
                 row
                 for row in self._memory.conversations.values()
-                if inbound.turn_id in row.turns
+                if change.turn_id in row.turns
             ),
             None,
         )
         if turn is None or row is None or turn.seq <= row.answered:
             return None
-        text = "" if inbound.change == "delete" else inbound.text
+        text = change.text if isinstance(change, Edited) else ""
         row.messages = [
             replace(m, content=text) if m.seq == turn.seq else m for m in row.messages
         ]
@@ -354,7 +362,7 @@ class MemoryCache:
         self._sessions: dict[tuple[str, tuple[str, str, str]], Session] = {}
         self._windows: dict[UUID, Window] = {}
 
-    async def arrive(self, inbound: Inbound) -> Arrival:
+    async def arrive(self, inbound: Said) -> Arrival:
         session = self._sessions.get((inbound.user_id, inbound.address.key))
         if session is None:
             return Arrival(epoch=0)

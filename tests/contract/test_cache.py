@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from agent.core.messages import Address, Inbound, Message, Window
+from agent.core.messages import Address, Message, Said, Window
 from agent.core.turns import Arrival, Session
 from agent.ports import Cache
 from storage.conversation.cache import RedisCache
@@ -19,7 +19,7 @@ from tests.contract.memory import MemoryCache
 
 LIMIT = 4
 USER, CONVERSATION = uuid4(), uuid4()
-HELLO = Inbound(Address("test", "ada"), "p1", "ada", "hello")
+HELLO = Said(Address("test", "ada"), "p1", "ada", "hello")
 SESSION = Session(HELLO.address.key, HELLO.user_id, USER, CONVERSATION, "test:model")
 WINDOW = Window(2, (Message(1, "user", "one"), Message(2, "assistant", "re: one", 1)))
 

@@ -5,7 +5,6 @@ found by one.
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 
 from agent.core.turns import Claim, StoredAnswer
 from tests.contract.conftest import LEASE, Stores, answer_to, claimed, inbound, waits
@@ -32,13 +31,13 @@ async def test_a_heartbeat_tells_the_version_of_the_last_edit_whatever_came_afte
         await claimed(stores.one, "one"),
         await claimed(stores.one, "bob's", chat="bob"),
     )
-    await stores.other.edit(replace(inbound("one"), text="won", change="edit"))
+    await stores.other.edit(inbound("one").edited("won"))
     await waits(stores.other, "two")
     assert (await stores.one.leases.beat([claim, other], [], 0)).edited == {
         claim.fence: 2,
         other.fence: 0,
     }
-    await stores.other.edit(replace(inbound("two"), change="delete"))
+    await stores.other.edit(inbound("two").deleted())
     assert (await stores.one.leases.beat([claim], [], 0)).edited == {claim.fence: 4}
 
 
@@ -49,10 +48,7 @@ async def test_an_edit_of_what_was_answered_is_told_by_no_heartbeat(
     stored = await stores.one.turns.answer(answer_to(claim, 1))
     assert isinstance(stored, StoredAnswer)
     assert stored.next_claim is not None
-    assert (
-        await stores.other.edit(replace(inbound("one"), text="won", change="edit"))
-        is None
-    )
+    assert await stores.other.edit(inbound("one").edited("won")) is None
     assert (await stores.one.leases.beat([stored.next_claim], [second], 0)).edited == {
         stored.next_claim.fence: 0
     }

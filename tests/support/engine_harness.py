@@ -18,7 +18,7 @@ from agent.app import wire
 from agent.conversation.engine import Engine
 from agent.core.completion import Prompt, Spent, Usage
 from agent.core.errors import ModelError
-from agent.core.messages import Address, Inbound, Placed
+from agent.core.messages import Address, Placed, Said
 from agent.ports import Accept, Options, Ports
 from storage.postgres import Database, open_database
 from storage.redis import RedisPipe, open_redis
@@ -274,14 +274,14 @@ class EngineHarness:
         chat: str = "ada",
         message_id: str | None = None,
         user: str | None = None,
-    ) -> Inbound:
+    ) -> Said:
         """A new message; `user` is who writes it in a group, else the chat is the person's own."""
-        return Inbound(
+        return Said(
             Address("test", chat),
             message_id or f"p{next(self._ids)}",
             user or chat,
             text,
-            user or chat,
+            username=user or chat,
             direct=user is None,
         )
 

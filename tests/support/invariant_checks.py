@@ -18,12 +18,20 @@ from agent.conversation.answering import SET_ASIDE
 from agent.conversation.worker import WITHDRAWN
 from agent.core.commands import parse_command
 from agent.core.completion import Prompt
-from agent.core.messages import Inbound, Message, Window, delivered
+from agent.core.messages import (
+    Deleted,
+    Edited,
+    Message,
+    Said,
+    Window,
+    delivered,
+)
 from agent.core.prompt import build_prompt
 from storage.postgres import connect
 from tests.support.engine_harness import EngineHarness
 from tests.support.fleet.invariant_queries import BROKEN
 
+Change = Said | Edited | Deleted
 PROMISES = (
     "a message has one row",
     "a turn has a message",
@@ -63,7 +71,7 @@ class Row:
 
 
 async def judge(
-    world: EngineHarness, sent: Sequence[Inbound], acknowledged: Sequence[Inbound]
+    world: EngineHarness, sent: Sequence[Change], acknowledged: Sequence[Change]
 ) -> list[str]:
     """A sentence for each broken promise; none when all are kept."""
     connection = await connect(world.database_url)
@@ -102,14 +110,14 @@ def _row(record: asyncpg.Record) -> Row:
 
 
 def _lost(
-    acknowledged: Sequence[Inbound],
+    acknowledged: Sequence[Change],
     rows: Sequence[Row],
     turns: Sequence[asyncpg.Record],
 ) -> Iterator[str]:
     """Invariant 1: what was acknowledged is stored."""
     stored, known = {row.turn for row in rows}, {turn["id"] for turn in turns}
     for inbound in acknowledged:
-        if inbound.change == "new":
+        if isinstance(inbound, Said):
             spoken = parse_command(inbound.text) is None and inbound.text.strip()
             if inbound.turn_id not in (stored if spoken else known):
                 yield f"{inbound.text!r} was acknowledged and is lost"
@@ -137,7 +145,7 @@ def _answer_to(asked: Row, rows: Sequence[Row]) -> str | None:
 
 
 def _wrongly_prompted(
-    world: EngineHarness, sent: Sequence[Inbound], rows: Sequence[Row]
+    world: EngineHarness, sent: Sequence[Change], rows: Sequence[Row]
 ) -> Iterator[str]:
     """Invariants 4 and 6: every answer was made from exactly what was said before it, in
     reading order.
@@ -148,10 +156,10 @@ def _wrongly_prompted(
     texts: dict[UUID | None, list[str]] = defaultdict(list)
     for inbound in sent:
         texts[inbound.turn_id].append(
-            "" if inbound.change == "delete" else inbound.text
+            "" if isinstance(inbound, Deleted) else inbound.text
         )
     changes = Counter(
-        inbound.address.chat for inbound in sent if inbound.change != "new"
+        inbound.address.chat for inbound in sent if not isinstance(inbound, Said)
     )
     conversations: dict[UUID, list[Row]] = defaultdict(list)
     for row in rows:

@@ -16,6 +16,7 @@ from storage.control.live import RedisControl, follow_changes
 from storage.control.targets import RuleTarget
 from storage.postgres import open_database
 from storage.redis import open_redis
+from tests.support.inbound import text_of
 from tests.support.operators import ADA, operator
 from tests.support.platforms.slack import SlackServer
 from tests.support.platforms.slack.agent import connected
@@ -73,7 +74,7 @@ async def test_slack_says_that_commands_are_switched_off(
             )
             await flags.observe(on.epoch)
             await server.command(chat, ada, "/new")
-            assert ["/new"] == [inbound.text for inbound in await inbox.next()]
+            assert ["/new"] == [text_of(inbound) for inbound in await inbox.next()]
 
 
 async def test_telegrams_menu_follows_the_flag(

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from agent.core.messages import Inbound
+from agent.core.messages import Inbound, Reacted
 from channels.pacing import Governor
 from channels.telegram.channel import Telegram
 from tests.support.platforms.discord import DiscordServer
@@ -28,9 +28,11 @@ from tests.support.platforms.telegram.world import Chat
 
 def told(inbound: Inbound) -> tuple[str, str, str, str | None, bool]:
     """What is said of a vote: which, on what, by whom, where."""
+    assert isinstance(inbound, Reacted)
+
     return (
-        inbound.change,
-        inbound.text,
+        "unvote" if inbound.taken_back else "vote",
+        inbound.thumb,
         inbound.message_id,
         inbound.username,
         inbound.direct,

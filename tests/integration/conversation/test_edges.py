@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,7 +12,7 @@ from agent.conversation import engine as engine_module
 from agent.conversation.answering import ATTEMPTS, SET_ASIDE
 from agent.conversation.worker import WITHDRAWN
 from agent.core.errors import StoreUnavailable
-from agent.core.messages import Inbound, Overlap, Placed
+from agent.core.messages import Overlap, Placed, Said
 from storage.conversation.last_accepted import PostgresBacklog
 from storage.postgres import connect, open_database
 from tests.contract.conftest import answer_to
@@ -42,7 +41,7 @@ async def closed(world: EngineHarness) -> None:
             await asyncio.sleep(0.02)
 
 
-async def begun(world: EngineHarness, agent: Instance, text: str) -> Inbound:
+async def begun(world: EngineHarness, agent: Instance, text: str) -> Said:
     """A message whose answer stands on the platform with its first word, and is held there."""
     world.model.hold()
     message = world.message(text)
@@ -65,7 +64,7 @@ async def test_a_deleted_message_that_waits_alone_is_not_answered(
     await begun(world, agent, "one")
     second = world.message("two")
     await agent.engine.accept(second)
-    await agent.engine.accept(replace(second, change="delete"))
+    await agent.engine.accept(second.deleted())
     world.model.release()
     await closed(world)
     assert world.platform.screen("ada") == ["re: one"]
@@ -76,7 +75,7 @@ async def test_an_edit_leaves_no_draft_of_the_first_answer(
     world: EngineHarness, agent: Instance
 ) -> None:
     first = await begun(world, agent, "wrong")
-    await agent.engine.accept(replace(first, text="right", change="edit"))
+    await agent.engine.accept(first.edited("right"))
     world.model.release()
     await closed(world)
     assert world.platform.screen("ada") == ["re: right"]
@@ -87,7 +86,7 @@ async def test_an_edit_while_another_message_waits_leaves_no_draft(
 ) -> None:
     first = await begun(world, agent, "wrong")
     await agent.engine.accept(world.message("and more"))
-    await agent.engine.accept(replace(first, text="right", change="edit"))
+    await agent.engine.accept(first.edited("right"))
     world.model.release()
     await closed(world)
     assert world.platform.screen("ada") == ["re: and more"]
@@ -109,7 +108,7 @@ async def test_an_edit_counts_while_the_answer_before_is_on_its_way(
         ):
             await asyncio.sleep(0.01)
     await agent.engine.accept(second)
-    await agent.engine.accept(replace(second, text="right", change="edit"))
+    await agent.engine.accept(second.edited("right"))
     world.platform.takes_answers.set()
     await closed(world)
     assert world.platform.screen("ada") == ["re: one", "re: right"]
@@ -144,7 +143,7 @@ async def test_a_deleted_message_stays_silent_when_its_end_was_not_recorded(
         agent.ports.deliveries, "done", broken, runs=False, of=[(second.turn_id,), None]
     )
     await agent.engine.accept(second)
-    await agent.engine.accept(replace(second, change="delete"))
+    await agent.engine.accept(second.deleted())
     world.model.release()
     await closed(world)
     assert world.platform.screen("ada") == ["re: one"]
@@ -154,7 +153,7 @@ async def test_a_draft_for_a_deleted_message_is_not_left_half_written(
     world: EngineHarness, agent: Instance
 ) -> None:
     first = await begun(world, agent, "one")
-    await agent.engine.accept(replace(first, change="delete"))
+    await agent.engine.accept(first.deleted())
     world.model.release()
     await closed(world)
     assert world.platform.screen("ada") == ["The message was deleted."]
@@ -266,7 +265,7 @@ async def test_a_suspect_waits_until_the_answer_before_it_is_stored_and_not_unti
 @pytest.fixture
 def no_routine(monkeypatch: pytest.MonkeyPatch) -> None:
     """What an instance knows to be in doubt must not wait for the next round."""
-    monkeypatch.setattr(engine_module, "ROUTINE_BEATS", 1_000_000)
+    monkeypatch.setattr(engine_module, "SWEEP_EVERY_BEATS", 1_000_000)
 
 
 Failure = Callable[[Instance], None]

@@ -6,13 +6,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import replace
 from uuid import UUID
 
 import pytest
 
 from agent.conversation.active_answer import MOST_EDITS
-from agent.core.messages import Inbound, Overlap
+from agent.core.messages import Deleted, Edited, Overlap, Said
 from agent.core.turns import Answer, Beat, Claim, Outdated, StoredAnswer
 from tests.integration.conversation.test_edges import asked, begun, closed
 from tests.integration.conversation.test_engine import set_overlap
@@ -54,13 +53,9 @@ async def pulse(agent: Instance) -> asyncio.Event:
     return going
 
 
-def changed(message: Inbound, text: str | None = "right") -> Inbound:
+def changed(message: Said, text: str | None = "right") -> Edited | Deleted:
     """The message with a newer text, or deleted."""
-    return (
-        replace(message, change="delete")
-        if text is None
-        else replace(message, change="edit", text=text)
-    )
+    return message.deleted() if text is None else message.edited(text)
 
 
 async def answers(world: EngineHarness) -> int:
@@ -224,7 +219,7 @@ class Late:
     """
 
     def __init__(
-        self, agent: Instance, other: Instance, changes: Sequence[Inbound]
+        self, agent: Instance, other: Instance, changes: Sequence[Edited | Deleted]
     ) -> None:
         self._answer, self._other, self._changes = (
             agent.ports.turns.answer,

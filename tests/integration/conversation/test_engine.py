@@ -165,7 +165,7 @@ async def test_an_edit_before_the_answer_is_used(
     first = world.message("wrong")
     await agent.engine.accept(first)
     await world.model.started.wait()
-    await agent.engine.accept(replace(first, text="right", change="edit"))
+    await agent.engine.accept(first.edited("right"))
     world.model.release()
     await world.answered("ada", "re: right")
 
@@ -178,7 +178,7 @@ async def test_a_deleted_message_is_not_answered(
     await world.model.started.wait()
     second = world.message("two")
     await agent.engine.accept(second)
-    await agent.engine.accept(replace(second, change="delete"))
+    await agent.engine.accept(second.deleted())
     world.model.release()
     await world.answered("ada", "re: one")
     await agent.engine.accept(world.message("three"))

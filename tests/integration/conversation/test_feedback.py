@@ -7,13 +7,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from typing import cast
 
 import asyncpg
 import pytest
 
 from agent.conversation.access import VOTES
 from agent.core.errors import StoreUnavailable
-from agent.core.messages import Inbound, Thumb
+from agent.core.messages import Address, Reacted, Thumb
 from storage.postgres import connect
 from tests.support.engine_harness import EngineHarness, Instance
 from tests.support.faults import Faulty, Fuse, When
@@ -34,15 +35,17 @@ def reaction(
     user: str = "ada",
     message: str | None = None,
     taken: bool = False,
-) -> Inbound:
+) -> Reacted:
     """A thumb given to, or taken from, the agent's last message in this chat."""
-    said = world.message(
-        thumb.value,
-        chat=chat,
-        message_id=message or world.platform.chats[chat][-1],
-        user=user,
+    return Reacted(
+        Address("test", chat),
+        message or world.platform.chats[chat][-1],
+        user,
+        thumb,
+        taken_back=taken,
+        username=user,
+        direct=False,
     )
-    return replace(said, change="unvote" if taken else "vote")
 
 
 async def votes(
@@ -346,7 +349,9 @@ async def test_a_vote_that_nobody_can_read_holds_up_nothing_and_says_nothing(
     world: EngineHarness, agent: Instance, probe: asyncpg.Connection[asyncpg.Record]
 ) -> None:
     await world.ask(agent, "hello")
-    await agent.engine.accept(replace(reaction(world, Thumb.UP), text="perhaps"))
+    await agent.engine.accept(
+        replace(reaction(world, Thumb.UP), thumb=cast("Thumb", "perhaps"))
+    )
     await world.ask(agent, "again")
     assert ["re: hello", "re: again"] == world.platform.screen("ada")
     assert {} == await votes(probe)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable
 from contextlib import AsyncExitStack, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TypeVar
 
 import pytest
@@ -27,11 +27,12 @@ from hypothesis.stateful import (
 from redis.asyncio import Redis
 
 from agent.core.errors import StoreUnavailable
-from agent.core.messages import Inbound, Overlap
+from agent.core.messages import Deleted, Edited, Overlap, Said
 from storage.postgres import connect
 from tests.support.clock import let_pass
 from tests.support.engine_harness import EngineHarness, Instance
 from tests.support.faults import Fuse, Pulse, When, through
+from tests.support.inbound import change_of, text_of
 from tests.support.invariant_checks import digest, judge
 
 T = TypeVar("T")
@@ -99,8 +100,8 @@ class Promise(RuleBasedStateMachine):
         self.pulse = Pulse()
         self.members: list[Member] = []
         self.fuses: list[Fuse] = []  # of the dead, too
-        self.sent: list[Inbound] = []
-        self.acknowledged: list[Inbound] = []
+        self.sent: list[Said | Edited | Deleted] = []
+        self.acknowledged: list[Said | Edited | Deleted] = []
 
     @initialize(streams=st.booleans())
     def begin(self, streams: bool) -> None:
@@ -133,7 +134,7 @@ class Promise(RuleBasedStateMachine):
         async with Redis.from_url(self.world.redis_url) as client:
             await client.flushall()
 
-    async def _accept(self, number: int, inbound: Inbound) -> None:
+    async def _accept(self, number: int, inbound: Said | Edited | Deleted) -> None:
         self.sent.append(inbound)
         member = self.members[number]
         try:
@@ -192,11 +193,8 @@ class Promise(RuleBasedStateMachine):
         if not self.sent:
             return
         old = self.sent[-1 - pick % len(self.sent)]
-        new = (
-            replace(old, change="edit", text=f"{old.text} {text}")
-            if text
-            else replace(old, change="delete")
-        )
+        before = text_of(old) or old.message_id
+        new = change_of(old, f"{before} {text}" if text else None)
         self.play(self._accept(number, new))
 
     # --- the model and operators ----------------------------------------------

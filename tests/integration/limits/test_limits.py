@@ -17,7 +17,7 @@ from redis.asyncio import Redis
 
 from agent import metrics
 from agent.core.limits import Limit, Limited, Rule
-from agent.core.messages import Address, Inbound
+from agent.core.messages import Address, Said
 from storage.control.live import RedisControl
 from storage.conversation.cache import RedisCache
 from storage.limits.limit_admin import LimitAdmin
@@ -31,8 +31,8 @@ from tests.support.settings import OPERATOR, run, set_channel
 _ids = count()
 
 
-def message(text: str = "hello", *, user: str = "ada", chat: str = "ada") -> Inbound:
-    return Inbound(Address("test", chat), f"m{next(_ids)}", user, text)
+def message(text: str = "hello", *, user: str = "ada", chat: str = "ada") -> Said:
+    return Said(Address("test", chat), f"m{next(_ids)}", user, text)
 
 
 @dataclass

@@ -20,7 +20,7 @@ from agent.app import App, open_app
 from agent.cli.serve import serve
 from agent.core.channel import WebhookReply
 from agent.core.errors import ConfigurationError, StoreUnavailable
-from agent.core.messages import Address, Inbound, Placed
+from agent.core.messages import Address, Placed, Said
 from agent.ports import Accept
 from agent.settings import Settings
 from agent.web import webhooks
@@ -85,8 +85,12 @@ class Post:
         message, _, text = body.decode().partition(":")
         try:
             await self._accept(
-                Inbound(
-                    Address(self.name, "chat-of-ada"), message, "ada-4711", text, "Ada"
+                Said(
+                    Address(self.name, "chat-of-ada"),
+                    message,
+                    "ada-4711",
+                    text,
+                    username="Ada",
                 )
             )
         except StoreUnavailable:

@@ -25,7 +25,7 @@ from agent.app import wire
 from agent.conversation.engine import Engine
 from agent.core.completion import Prompt, Usage
 from agent.core.errors import AgentError
-from agent.core.messages import Address, Inbound, Placed
+from agent.core.messages import Address, Placed, Said
 from agent.ports import Accept, Options
 from storage.postgres import connect, open_database
 from storage.redis import open_redis
@@ -144,7 +144,7 @@ async def live(spec: dict[str, Any]) -> None:
 async def take(
     engine: Engine, writer: asyncio.StreamWriter, message: dict[str, str]
 ) -> None:
-    inbound = Inbound(
+    inbound = Said(
         Address("test", message["chat"]),
         message["id"],
         message["chat"],

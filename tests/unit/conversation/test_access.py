@@ -14,9 +14,9 @@ from agent.conversation.access import (
     permits,
 )
 from agent.core.channel import ChannelSettings
-from agent.core.messages import Address, Inbound
+from agent.core.messages import Address, Said
 
-ADA = Inbound(Address("test", "ada"), "1", "ada", "hello")
+ADA = Said(Address("test", "ada"), "1", "ada", "hello")
 
 
 @pytest.mark.parametrize(

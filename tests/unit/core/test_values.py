@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.core.errors import AgentError, ModelError, StoreUnavailable
-from agent.core.messages import Address, Inbound, Message, Notice, delivered
+from agent.core.messages import Address, Message, Notice, Said, delivered
 
-HELLO = Inbound(Address("telegram", "42"), "7", "1", "hello")
+HELLO = Said(Address("telegram", "42"), "7", "1", "hello")
 
 
 @pytest.mark.parametrize(
@@ -35,14 +35,14 @@ def test_a_turns_id_never_changes(
     channel: str, chat: str, message: str, identifier: str
 ) -> None:
     """Turns are stored under it: another would answer old messages again after an upgrade."""
-    assert str(Inbound(Address(channel, chat), message, "1", "").turn_id) == identifier
+    assert str(Said(Address(channel, chat), message, "1", "").turn_id) == identifier
 
 
 def test_a_turns_id_depends_on_channel_chat_and_message_alone() -> None:
     others = [
-        replace(
-            HELLO, text="bye", user_id="2", username="ada", direct=False, change="edit"
-        ),
+        replace(HELLO, text="bye", user_id="2", username="ada", direct=False),
+        HELLO.edited("bye"),
+        HELLO.deleted(),
         replace(HELLO, address=Address("telegram", "42", "thread", "9", {"a": "b"})),
     ]
     assert {other.turn_id for other in others} == {HELLO.turn_id}
@@ -54,7 +54,7 @@ def test_different_messages_have_different_turns(
 ) -> None:
     clean = {tuple(part.replace("\0", "") for part in name) for name in names}
     turns = {
-        Inbound(Address(channel, chat), message, "1", "").turn_id
+        Said(Address(channel, chat), message, "1", "").turn_id
         for channel, chat, message in clean
     }
     assert len(turns) == len(clean)

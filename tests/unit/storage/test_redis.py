@@ -13,14 +13,14 @@ import pytest
 from fakeredis import FakeServer
 from fakeredis.aioredis import FakeRedis
 
-from agent.core.messages import Address, Inbound, Message, Window
+from agent.core.messages import Address, Message, Said, Window
 from agent.core.turns import Arrival, Session
 from storage import redis as redis_module
 from storage.conversation.cache import RedisCache
 from storage.redis import FAILURES, REST_SECONDS, RedisPipe
 
 USER, CONVERSATION = UUID(int=1), UUID(int=2)
-HELLO = Inbound(Address("test", "ada"), "p1", "ada", "hello")
+HELLO = Said(Address("test", "ada"), "p1", "ada", "hello")
 SESSION = Session(HELLO.address.key, HELLO.user_id, USER, CONVERSATION, "test:model")
 WINDOW = Window(
     2,
@@ -210,7 +210,7 @@ async def test_a_session_names_a_conversation_for_each_chat_of_the_person(
     await cache.keep(SESSION, WINDOW)
     await cache.keep(Session(group.key, "ada", USER, other), Window(9, ()))
     assert (await elsewhere.arrive(HELLO)).conversation == CONVERSATION
-    arrival = await elsewhere.arrive(Inbound(group, "p2", "ada", "hi"))
+    arrival = await elsewhere.arrive(Said(group, "p2", "ada", "hi"))
     assert (arrival.conversation, arrival.window) == (other, Window(9, ()))
 
 

@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 
 from agent.core.errors import ConfigurationError
+from agent.core.messages import Deleted, Edited, Said
+from tests.support.inbound import text_of
 from tests.support.platforms.discord import DiscordServer, payload
 from tests.support.platforms.discord.listening import Core, make_channel, running
 
@@ -50,7 +52,11 @@ async def test_a_direct_message_is_direct_and_names_its_author(
     message = server.world.say(chat, "hello", user="ada")
     await heard(core, 1)
     inbound = core.accepted[0]
-    assert (inbound.text, inbound.username, inbound.direct) == ("hello", "Ada", True)
+    assert (text_of(inbound), inbound.username, inbound.direct) == (
+        "hello",
+        "Ada",
+        True,
+    )
     assert (chat, message["id"]) == (inbound.address.chat, inbound.message_id)
     assert message["id"] == inbound.address.message
 
@@ -132,7 +138,7 @@ async def test_in_a_thread_it_takes_part_in_the_agent_hears_what_is_said_to_nobo
     assert {thread} == {
         inbound.address.chat
         for inbound in core.accepted
-        if inbound.text != "that is all"
+        if text_of(inbound) != "that is all"
     }
     assert [inbound.username for inbound in core.accepted[:2]] == ["Ada", "Bob"]
 
@@ -172,7 +178,7 @@ async def test_an_edit_is_told_with_the_message_it_changes(
     server.world.edit(message["id"], "hello")
     await heard(core, 2)
     new, edit = [i for i in core.accepted if i.message_id == message["id"]]
-    assert (new.turn_id, "hello", "edit") == (edit.turn_id, edit.text, edit.change)
+    assert (new.turn_id, "hello", Edited) == (edit.turn_id, text_of(edit), type(edit))
 
 
 async def test_a_links_preview_is_no_edit(server: DiscordServer, core: Core) -> None:
@@ -180,7 +186,7 @@ async def test_a_links_preview_is_no_edit(server: DiscordServer, core: Core) -> 
     message = server.world.say(chat, "https://example.org", user="ada")
     server.world.tell("MESSAGE_UPDATE", {**message, "embeds": [{"type": "link"}]})
     await heard(core, 1)
-    assert [i.change for i in core.accepted if i.message_id == message["id"]] == ["new"]
+    assert [type(i) for i in core.accepted if i.message_id == message["id"]] == [Said]
 
 
 async def test_a_deletion_is_told_of_messages_that_were_heard_and_of_no_others(
@@ -192,8 +198,8 @@ async def test_a_deletion_is_told_of_messages_that_were_heard_and_of_no_others(
     server.world.delete(others["id"])
     server.world.delete(mine["id"])
     await heard(core, 2)
-    assert [("new", mine["id"]), ("delete", mine["id"])] == [
-        (i.change, i.message_id) for i in core.accepted if i.text != "that is all"
+    assert [(Said, mine["id"]), (Deleted, mine["id"])] == [
+        (type(i), i.message_id) for i in core.accepted if text_of(i) != "that is all"
     ]
 
 

@@ -13,6 +13,7 @@ from agent.core.commands import COMMANDS
 from channels.discord.commands import TRY_AGAIN, keep_registered, sync_commands
 from channels.discord.interaction import SWITCHED_OFF
 from channels.discord.rest import Rest
+from tests.support.inbound import text_of
 from tests.support.platforms.discord import DiscordServer
 from tests.support.platforms.discord.listening import (
     Core,
@@ -129,7 +130,7 @@ async def test_a_command_becomes_its_text_and_is_deferred(
         uses = [server.world.interactions[token] for token in tokens]
         await server.until(lambda: all(use.response for use in uses))
     assert sorted(core.texts) == ["/help", "/model openai:gpt-5-mini"]
-    assert {i.text: (i.direct, i.username) for i in core.accepted} == {
+    assert {text_of(i): (i.direct, i.username) for i in core.accepted} == {
         "/model openai:gpt-5-mini": (False, "Ada"),
         "/help": (True, "Ada"),
     }

@@ -10,7 +10,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from agent.core.errors import DeliveryError, Undeliverable
-from agent.core.messages import Address, Inbound
+from agent.core.messages import Address, Inbound, Said
 from channels.discord.channel import Discord
 from channels.discord.reply import NO_MENTIONS, REPEAT, nonce
 from tests.support.platforms.discord import DiscordServer
@@ -44,19 +44,17 @@ def channel(server: DiscordServer) -> Discord:
 
 
 @pytest.fixture
-def question(server: DiscordServer) -> Inbound:
+def question(server: DiscordServer) -> Said:
     """Asked in a group."""
     return ask(server, server.world.add_channel("town"), extra={"quote": "yes"})
 
 
-def ask(
-    server: DiscordServer, chat: str, extra: dict[str, str] | None = None
-) -> Inbound:
+def ask(server: DiscordServer, chat: str, extra: dict[str, str] | None = None) -> Said:
     message = server.world.say(chat, "what?", user="ada")
     address = Address(
         channel="discord", chat=chat, message=message["id"], extra=extra or {}
     )
-    return Inbound(address=address, message_id=message["id"], user_id="1", text="what?")
+    return Said(address=address, message_id=message["id"], user_id="1", text="what?")
 
 
 def written(server: DiscordServer, inbound: Inbound) -> list[str]:
@@ -345,9 +343,7 @@ def _command(server: DiscordServer) -> tuple[str, Inbound]:
         "application": use["application_id"],
     }
     address = Address(channel="discord", chat=chat, extra=extra)
-    return chat, Inbound(
-        address=address, message_id=use["id"], user_id="1", text="/help"
-    )
+    return chat, Said(address=address, message_id=use["id"], user_id="1", text="/help")
 
 
 async def test_answers_share_connections_and_leave_none_open(

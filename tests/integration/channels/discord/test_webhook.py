@@ -12,6 +12,7 @@ import pytest
 
 from agent.core.errors import ConfigurationError
 from channels.discord.channel import Discord
+from tests.support.inbound import text_of
 from tests.support.platforms.discord import DiscordServer, payload
 from tests.support.platforms.discord.listening import Core, make_channel, running
 
@@ -90,7 +91,7 @@ async def test_a_command_in_a_server_names_its_author_there(
     )
     use["member"]["nick"] = "Ada of Town"
     await channel.webhook(*server.signed(use))
-    assert [(i.username, i.direct, i.text) for i in core.accepted] == [
+    assert [(i.username, i.direct, text_of(i)) for i in core.accepted] == [
         ("Ada of Town", False, "/usage")
     ]
 

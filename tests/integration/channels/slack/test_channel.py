@@ -11,7 +11,8 @@ import pytest
 
 from agent.core.commands import COMMANDS
 from agent.core.errors import StoreUnavailable
-from agent.core.messages import Address
+from agent.core.messages import Address, Deleted, Edited, Said
+from tests.support.inbound import text_of
 from tests.support.platforms.slack import AGENT, Fault, SlackServer
 from tests.support.platforms.slack.agent import connected
 from tests.support.platforms.slack.state import TEAM, payload
@@ -49,7 +50,7 @@ async def test_a_direct_message_is_one_conversation_with_its_author(
         "slack", chat, "", ts, {"user": ada, "team": TEAM}
     )
     assert (inbound.message_id, inbound.user_id, inbound.direct) == (ts, ada, True)
-    assert inbound.text == "1 < 2 && https://a.example"
+    assert text_of(inbound) == "1 < 2 && https://a.example"
 
 
 async def test_a_direct_message_in_a_thread_belongs_to_that_thread(
@@ -76,7 +77,7 @@ async def test_a_mention_begins_a_thread_and_arrives_as_one_turn(
         first, second = await inbox.next(2)
     assert first.turn_id == second.turn_id
     assert (first.address.thread, first.address.message) == (ts, ts)
-    assert (first.text, first.username, first.direct) == (
+    assert (text_of(first), first.username, first.direct) == (
         "what is a fence?",
         "ada",
         False,
@@ -97,7 +98,7 @@ async def test_in_channels_only_what_is_said_to_the_agent_is_taken(
         await server.say(chat, ada, f"and you, <@{AGENT}>, hungry?")
         await inbox.next(2)
         await server.sockets.until(lambda: server.unacknowledged() == 0)
-    assert {inbound.text for inbound in inbox.taken} == {"and you, hungry?"}
+    assert {text_of(inbound) for inbound in inbox.taken} == {"and you, hungry?"}
 
 
 async def test_in_its_threads_the_agent_needs_no_further_mention(
@@ -112,7 +113,7 @@ async def test_in_its_threads_the_agent_needs_no_further_mention(
         await server.say(chat, ada, "!history 3", thread=root)
         await inbox.next(4)
         await server.sockets.until(lambda: server.unacknowledged() == 0)
-    assert [i.text for i in inbox.taken if i.text != "hello"] == [
+    assert [text_of(i) for i in inbox.taken if text_of(i) != "hello"] == [
         "me too",
         "/history 3",
     ]
@@ -128,7 +129,7 @@ async def test_after_a_restart_the_agent_knows_its_threads(server: SlackServer) 
     async with connected(server) as (_, inbox):
         await server.say(chat, ada, "are you still there?", thread=root.ts)
         [inbound] = await inbox.next()
-    assert inbound.text == "are you still there?"
+    assert text_of(inbound) == "are you still there?"
 
 
 async def test_a_thread_that_can_not_be_looked_up_comes_again(
@@ -143,7 +144,7 @@ async def test_a_thread_that_can_not_be_looked_up_comes_again(
     async with connected(server) as (_, inbox):
         await server.say(chat, ada, "hello?", thread=root.ts)
         [inbound] = await inbox.next()
-    assert inbound.text == "hello?"
+    assert text_of(inbound) == "hello?"
     assert server.deliveries[-1].attempts == 2
 
 
@@ -160,7 +161,7 @@ async def test_bots_itself_and_remarks_are_ignored(
         await server.say(chat, ada, "a person")
         await inbox.next()
         await server.sockets.until(lambda: server.unacknowledged() == 0)
-    assert [inbound.text for inbound in inbox.taken] == ["a person"]
+    assert [text_of(inbound) for inbound in inbox.taken] == ["a person"]
 
 
 async def test_edits_and_deletions_name_the_message(server: SlackServer) -> None:
@@ -172,10 +173,10 @@ async def test_edits_and_deletions_name_the_message(server: SlackServer) -> None
         await server.remove(chat, ts)
         new, edit, delete = await inbox.next(3)
     assert {new.turn_id, edit.turn_id, delete.turn_id} == {new.turn_id}
-    assert [(i.change, i.text) for i in (new, edit, delete)] == [
-        ("new", "frist"),
-        ("edit", "first"),
-        ("delete", ""),
+    assert [(type(i), text_of(i)) for i in (new, edit, delete)] == [
+        (Said, "frist"),
+        (Edited, "first"),
+        (Deleted, ""),
     ]
 
 
@@ -187,7 +188,7 @@ async def test_an_unchanged_text_is_no_edit(server: SlackServer) -> None:
         await server.edit(chat, ts, "see https://a.example")
         await inbox.next()
         await server.sockets.until(lambda: server.unacknowledged() == 0)
-    assert [inbound.change for inbound in inbox.taken] == ["new"]
+    assert [type(inbound) for inbound in inbox.taken] == [Said]
 
 
 async def test_attachments_are_named_in_the_text(server: SlackServer) -> None:
@@ -197,7 +198,7 @@ async def test_attachments_are_named_in_the_text(server: SlackServer) -> None:
     async with connected(server) as (_, inbox):
         await server.say(chat, ada, "look", files=files)
         [inbound] = await inbox.next()
-    assert inbound.text == "look\n[image photo.jpg, 120 kB]"
+    assert text_of(inbound) == "look\n[image photo.jpg, 120 kB]"
 
 
 @pytest.mark.parametrize("command", [command.name for command in COMMANDS])
@@ -210,7 +211,7 @@ async def test_slash_commands_are_the_cores_commands(
         delivery = await server.command(chat, ada, f"/{command}", "x")
         [inbound] = await inbox.next()
         await server.sockets.until(lambda: delivery.acknowledged)
-    assert (inbound.text, inbound.user_id, inbound.direct) == (
+    assert (text_of(inbound), inbound.user_id, inbound.direct) == (
         f"/{command} x",
         ada,
         False,
@@ -223,7 +224,7 @@ async def test_one_command_may_carry_all_others(server: SlackServer) -> None:
     async with connected(server) as (_, inbox):
         await server.command(chat, ada, "/agent", "history 5")
         [inbound] = await inbox.next()
-    assert inbound.text == "/history 5"
+    assert text_of(inbound) == "/history 5"
 
 
 async def test_switched_off_commands_say_so(server: SlackServer) -> None:
@@ -253,7 +254,7 @@ async def test_nothing_is_acknowledged_before_it_is_durable(
         inbox.broken = False
         [inbound] = await inbox.next()
         await server.sockets.until(lambda: server.unacknowledged() == 0)
-    assert inbound.text == "keep this"
+    assert text_of(inbound) == "keep this"
 
 
 async def test_what_was_said_while_nobody_listened_is_fetched(
@@ -277,7 +278,7 @@ async def test_what_was_said_while_nobody_listened_is_fetched(
 
     async with connected(server, last_accepted=last_accepted) as (_, inbox):
         await inbox.next(3)
-    assert [inbound.text for inbound in inbox.taken] == ["one", "two", "three"]
+    assert [text_of(inbound) for inbound in inbox.taken] == ["one", "two", "three"]
 
 
 async def test_what_was_said_is_fetched_once_the_store_knows_again_where_it_was_left(
@@ -310,7 +311,7 @@ async def test_what_was_said_is_fetched_once_the_store_knows_again_where_it_was_
     ):
         ready.set()
         await inbox.until(
-            lambda: {"missed", "now"} <= {inbound.text for inbound in inbox.taken}
+            lambda: {"missed", "now"} <= {text_of(inbound) for inbound in inbox.taken}
         )
 
 
@@ -339,7 +340,7 @@ async def test_what_is_caught_up_with_waits_for_a_store_that_goes_meanwhile(
         inbox.broken = True
         ready.set()
         await inbox.next()
-    assert ["missed"] == [inbound.text for inbound in inbox.taken]
+    assert ["missed"] == [text_of(inbound) for inbound in inbox.taken]
 
 
 async def test_messages_of_a_chat_keep_their_order(server: SlackServer) -> None:
@@ -350,7 +351,7 @@ async def test_messages_of_a_chat_keep_their_order(server: SlackServer) -> None:
         for number in range(50):
             await server.say(chat, ada, str(number), thread=root.ts)
         await inbox.next(50)
-    assert [inbound.text for inbound in inbox.taken] == [
+    assert [text_of(inbound) for inbound in inbox.taken] == [
         str(number) for number in range(50)
     ]
 

@@ -11,6 +11,7 @@ import pytest
 
 from agent.core.errors import ConfigurationError
 from channels.slack.channel import Slack
+from tests.support.inbound import text_of
 from tests.support.platforms.slack import (
     APP_TOKEN,
     BOT_TOKEN,
@@ -51,7 +52,7 @@ async def test_connections_overlap_when_slack_replaces_one(server: SlackServer) 
         await server.say(chat, ada, "three")
         await inbox.next(3)
         await server.sockets.until(lambda: server.unacknowledged() == 0)
-    assert [inbound.text for inbound in inbox.taken] == ["one", "two", "three"]
+    assert [text_of(inbound) for inbound in inbox.taken] == ["one", "two", "three"]
     assert (server.sockets.most_at_once, server.sockets.opened) == (2, 2)
 
 
@@ -62,7 +63,7 @@ async def test_a_dropped_connection_is_opened_again(server: SlackServer) -> None
         await server.sockets.drop()
         await server.say(chat, ada, "still there?")
         [inbound] = await inbox.next()
-    assert inbound.text == "still there?"
+    assert text_of(inbound) == "still there?"
 
 
 async def test_trouble_at_sign_in_is_waited_out(server: SlackServer) -> None:
@@ -176,7 +177,7 @@ async def test_signed_events_and_commands_are_taken(server: SlackServer) -> None
         await server.say(chat, ada, "hello")
         await server.command(chat, ada, "/model", "default")
         await inbox.next(2)
-    assert [inbound.text for inbound in inbox.taken] == ["hello", "/model default"]
+    assert [text_of(inbound) for inbound in inbox.taken] == ["hello", "/model default"]
     assert server.unacknowledged() == 0
 
 
@@ -207,7 +208,7 @@ async def test_an_event_that_was_not_stored_is_delivered_again(
         assert (inbox.tried, inbox.taken, server.unacknowledged()) == (3, [], 1)
         inbox.broken = False
         await server.clock.advance(300)
-    assert [inbound.text for inbound in inbox.taken] == ["keep this"]
+    assert [text_of(inbound) for inbound in inbox.taken] == ["keep this"]
     assert server.unacknowledged() == 0
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,8 +10,9 @@ import pytest
 from telegram import Update, User
 
 from agent.core.commands import parse_command
-from agent.core.messages import Address, Inbound, Thumb
+from agent.core.messages import Address, Reacted, Said, Thumb
 from channels.telegram.updates import read
+from tests.support.inbound import text_of
 
 PAYLOADS = Path(__file__).parents[3] / "support" / "payloads" / "telegram"
 ME = User(700000001, "Simple Agent", is_bot=True, username="simple_agent_bot")
@@ -28,10 +28,10 @@ def load(name: str) -> Update:
 
 def heard(
     chat: str, message: int, text: str, *, thread: str = "", **other: Any
-) -> Inbound:
+) -> Said:
     address = Address("telegram", chat, thread, str(message))
     fields = {"user_id": "5000", "username": "Ada Lovelace", "direct": chat == PRIVATE}
-    return Inbound(address, str(message), text=text, **{**fields, **other})
+    return Said(address, str(message), text=text, **{**fields, **other})
 
 
 def judged(
@@ -40,9 +40,17 @@ def judged(
     thumb: Thumb,
     change: Literal["vote", "unvote"],
     **other: Any,
-) -> Inbound:
-    said = heard(chat, message, thumb.value, **other)
-    return replace(said, address=Address("telegram", chat), change=change)
+) -> Reacted:
+    said = heard(chat, message, "", **other)
+    return Reacted(
+        Address("telegram", chat),
+        said.message_id,
+        said.user_id,
+        thumb,
+        taken_back=change == "unvote",
+        username=said.username,
+        direct=said.direct,
+    )
 
 
 HEARD = {
@@ -55,7 +63,7 @@ HEARD = {
     "private_voice": heard(PRIVATE, 16, "[voice message, 48 kB]"),
     "private_animation": heard(PRIVATE, 17, "[animation cat.mp4, 99 kB]"),
     "private_sticker": heard(PRIVATE, 18, "[sticker 😀, 24 kB]"),
-    "private_edited": heard(PRIVATE, 10, "Hello, agent!", change="edit"),
+    "private_edited": heard(PRIVATE, 10, "").edited("Hello, agent!"),
     "private_topic": heard(PRIVATE, 19, "in a topic of our own", thread="77"),
     "group_mention": heard(GROUP, 31, "what is a turn?"),
     "group_mention_inside": heard(GROUP, 32, "👋 hey what is a turn?"),
@@ -71,7 +79,7 @@ HEARD = {
     "group_anonymous_admin": heard(
         GROUP, 44, "are you there?", user_id=GROUP, username="Engines"
     ),
-    "group_edited_mention": heard(GROUP, 31, "what is a lease?", change="edit"),
+    "group_edited_mention": heard(GROUP, 31, "").edited("what is a lease?"),
     "group_reply_chain": heard(GROUP, 48, "yes?"),
     "forum_mention": heard(FORUM, 50, "hello", thread="4"),
     "private_reaction_up": judged(PRIVATE, 70, Thumb.UP, "vote"),
@@ -94,7 +102,7 @@ def test_each_payload_becomes_what_was_meant_for_the_agent_and_nothing_else(
 def test_start_is_answered_by_a_command_that_exists() -> None:
     inbound = read(load("private_start"), ME)
     assert inbound is not None
-    assert parse_command(inbound.text) is not None
+    assert parse_command(text_of(inbound)) is not None
 
 
 def test_an_edit_names_the_turn_of_the_message_that_was_edited() -> None:

@@ -8,10 +8,11 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from agent.core.errors import StoreUnavailable
-from agent.core.messages import Inbound, Placed
+from agent.core.messages import Inbound, Placed, Reacted
 from channels.discord.channel import Discord
 from channels.discord.reply import DiscordReply
 from channels.pacing import Governor, Rate
+from tests.support.inbound import text_of
 from tests.support.platforms.discord.server import DiscordServer
 
 
@@ -31,7 +32,7 @@ class Core:
 
     @property
     def texts(self) -> list[str]:
-        return [inbound.text for inbound in self.accepted]
+        return [text_of(inbound) for inbound in self.accepted]
 
     async def accept(self, inbound: Inbound) -> bool:
         self.offered += 1
@@ -42,8 +43,7 @@ class Core:
             if self.down:
                 self.down -= 1
                 raise StoreUnavailable
-            known = {(i.address.chat, i.message_id, i.change) for i in self.accepted}
-            if (inbound.address.chat, inbound.message_id, inbound.change) not in known:
+            if _name(inbound) not in map(_name, self.accepted):
                 self.accepted.append(inbound)
             return True
         finally:
@@ -51,6 +51,12 @@ class Core:
 
     async def last_accepted(self, channel: str) -> Mapping[str, str]:
         return {inbound.address.chat: inbound.message_id for inbound in self.accepted}
+
+
+def _name(inbound: Inbound) -> tuple[object, ...]:
+    """What tells it from the others: the same message said again has the same name."""
+    taken_back = isinstance(inbound, Reacted) and inbound.taken_back
+    return (inbound.address.chat, inbound.message_id, type(inbound), taken_back)
 
 
 def make_channel(server: DiscordServer, **options: Any) -> Discord:

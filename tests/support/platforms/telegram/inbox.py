@@ -7,8 +7,9 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from agent.core.errors import StoreUnavailable
-from agent.core.messages import Inbound
+from agent.core.messages import Inbound, Said
 from agent.ports import Channel
+from tests.support.inbound import text_of
 
 PATIENCE = 10.0  # seconds that a test waits for what must happen
 
@@ -31,14 +32,14 @@ class Inbox:
         if self.down:
             self.refused += 1
             raise StoreUnavailable
-        if inbound.change != "new" or inbound not in self.got:
+        if not isinstance(inbound, Said) or inbound not in self.got:
             self.got.append(inbound)
         return True
 
     @property
     def texts(self) -> list[str]:
         """What was said, in order of acceptance."""
-        return [inbound.text for inbound in self.got]
+        return [text_of(inbound) for inbound in self.got]
 
     async def until(self, count: int) -> list[Inbound]:
         """The messages, once there are so many."""
