@@ -22,9 +22,10 @@ from agent.control.rules import Audience
 from agent.conversation.engine import Engine
 from agent.core.errors import ConfigurationError, UnknownModel
 from agent.core.limits import PER_PERSON, Limit
+from agent.core.options import Options
 from agent.llm.cost_bound import worst_case
 from agent.llm.router import open_models
-from agent.ports import Channel, LanguageModels, Options, Ports
+from agent.ports import Channel, LanguageModels, Ports
 from agent.settings import Settings
 from storage import migrate
 from storage.control import disk_copy
@@ -32,12 +33,15 @@ from storage.control.experiments import ExperimentAdmin
 from storage.control.live import RedisControl, follow_changes
 from storage.control.schedule import ExperimentSchedule, run_schedule
 from storage.conversation.cache import RedisCache
-from storage.conversation.commands import PostgresDesk
+from storage.conversation.commands import PostgresChatCommands
 from storage.conversation.deliveries import PostgresDeliveries
+from storage.conversation.edits import PostgresEdits
 from storage.conversation.housekeeping import housekeeping
 from storage.conversation.last_accepted import PostgresBacklog
 from storage.conversation.leases import PostgresLeases
+from storage.conversation.records import PostgresChatRecords
 from storage.conversation.turns import PostgresTurns
+from storage.conversation.votes import PostgresVotes
 from storage.embedded.servers import embedded
 from storage.limits.budgets import PostgresBudgets, WorstCase
 from storage.limits.limiter import RedisLimiter
@@ -161,7 +165,7 @@ async def open_app(
         plans = ExperimentSchedule(
             stores.database, ExperimentAdmin(stores.database, stores.pipe, models)
         )
-        news = follow_changes(stores.pipe, ports.control)
+        news = follow_changes(stores.pipe, ports.control_updates)
         async with (
             housekeeping(stores.database),
             run_schedule(plans),
@@ -344,15 +348,22 @@ async def wire(
     domain = domain or str(instance)
     provide(control, domain)
     limiter = RedisLimiter(database, pipe, control, per_person)
+    leases = PostgresLeases(
+        database, instance, [channel.name for channel in channels], lease=lease
+    )
+
     return Ports(
         turns=PostgresTurns(database, instance, window_messages, lease=lease),
         deliveries=PostgresDeliveries(database),
-        leases=PostgresLeases(
-            database, instance, [channel.name for channel in channels], lease=lease
-        ),
+        leases=leases,
+        recovery=leases,
         cache=RedisCache(pipe, window_messages, limiter),
+        commands=PostgresChatCommands(database, pipe),
+        records=PostgresChatRecords(database),
+        edits=PostgresEdits(database),
+        votes=PostgresVotes(database),
         control=control,
-        desk=PostgresDesk(database, pipe),
+        control_updates=control,
         models=models,
         channels={channel.name: channel for channel in channels},
         limiter=limiter,

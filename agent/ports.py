@@ -1,21 +1,13 @@
-"""What the core needs from the outside, each port as narrow as it can be.
+"""What the core needs from the outside, as narrow ports. All of them can be cancelled.
 
-Everything is async and honours cancellation. Implementations translate their library's
-errors to `agent.core.errors`.
+Implementations translate their library's errors to `agent.core.errors`.
 """
 
 from __future__ import annotations
 
-from collections.abc import (
-    AsyncGenerator,
-    Awaitable,
-    Callable,
-    Collection,
-    Mapping,
-    Sequence,
-)
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import Protocol, TypeVar, runtime_checkable
 from uuid import UUID
 
 from agent.control.flags import Flag
@@ -26,11 +18,10 @@ from agent.core.effects import ChatContext, Effect, HistoryEntry, Outcome, Usage
 from agent.core.limits import Limited, Rule
 from agent.core.messages import (
     Address,
-    Deleted,
-    Edited,
     Inbound,
     Placed,
     Reacted,
+    Revision,
     Said,
     Window,
 )
@@ -50,15 +41,12 @@ from agent.core.turns import (
 
 T = TypeVar("T")
 
-# --- channels -----------------------------------------------------------------
-
 Accept = Callable[[Inbound], Awaitable[bool]]
-"""Returns once the message is durable: only now may the platform be told so.
+"""Takes in what a person did; returns once that is durable and may be acknowledged.
 
-False: it was passed over in silence (a limit, the deny list), so that nothing will be said to it.
-
-Raises StoreUnavailable when it could not be stored (do not acknowledge). Never raises for
-the message's own faults: those are answered to the person.
+- True: accepted, even if the message is faulty: the person gets an answer that says so.
+- False: ignored without a word (a limit, the deny list).
+- raises StoreUnavailable: not stored, so do not acknowledge it.
 """
 
 
@@ -66,14 +54,10 @@ class Reply(Protocol):
     """One answer on its way to one place on a platform."""
 
     async def show(self, text: str) -> Placed | None:
-        """The answer so far. Idempotent; may be skipped when paced. "" means: thinking
-        (show typing).
-        """
+        """Shows the answer so far; "" means thinking. Idempotent; may be skipped when paced."""
 
     async def finish(self, text: str) -> Placed:
-        """The whole answer. Idempotent. Raises DeliveryError, or Undeliverable when it
-        never will arrive.
-        """
+        """Shows the whole answer. Idempotent. Raises DeliveryError or Undeliverable (final)."""
 
 
 class Channel(Protocol):
@@ -82,7 +66,7 @@ class Channel(Protocol):
     name: str
 
     async def run(self, accept: Accept) -> None:
-        """Takes messages in until cancelled. Raises ConfigurationError when it can not sign in."""
+        """Takes messages in until cancelled. Raises ConfigurationError if it cannot sign in."""
 
     def reply(
         self,
@@ -92,39 +76,44 @@ class Channel(Protocol):
         *,
         repeat: bool = False,
     ) -> Reply:
-        """Any instance can pick an answer up: `placed` is what already stands there.
+        """The reply at this address. Any instance can continue one.
 
-        `turn` is the platform's idempotency key where it has one. `repeat` says that an
-        earlier send may have arrived: where it can be neither edited nor recognised, the
-        text is labelled.
+        `placed`: what already stands there. `turn`: the idempotency key, where one is possible.
+        `repeat`: an earlier send may have arrived; the text is labelled where nothing else helps.
         """
 
 
+@runtime_checkable
 class Webhook(Protocol):
-    """A channel that is reached over HTTP (`/webhooks/<name>`) when `PUBLIC_URL` is set."""
+    """Optional: a channel reached over HTTP (`/webhooks/<name>`) when `PUBLIC_URL` is set."""
 
     async def webhook(self, headers: Mapping[str, str], body: bytes) -> WebhookReply:
-        """One delivery, its body still raw. Verifies the signature before anything else is read.
+        """Takes one raw delivery; `headers` has lower-case names.
 
-        `headers` has lower-case names. Answers 200 only after the message is durable.
+        Verifies the signature first. Answers 200 only once the message is durable.
         """
 
 
+@runtime_checkable
 class Diagnosable(Protocol):
-    """A part that can say why it is silent."""
+    """Optional: a channel that can say why it is silent."""
 
     async def diagnose(self) -> Sequence[Finding]:
-        """Tries this part for real. Empty when all is well. Never raises for what it can
-        describe.
-        """
+        """Tries it for real. Empty: all is well. Never raises for what it can describe."""
+
+
+@runtime_checkable
+class Listening(Protocol):
+    """Optional: a channel that knows whether messages reach it now."""
+
+    @property
+    def listening(self) -> bool:
+        """Whether it is signed in and takes messages."""
 
 
 LastAccepted = Callable[[str], Awaitable[Mapping[str, str]]]
-"""For a channel's name: the platform id of the last accepted message of each chat lately
-seen (bounded). Raises StoreUnavailable."""
-
-
-# --- models -------------------------------------------------------------------
+"""For a channel's name: by chat, the platform id of the last accepted message. Bounded to
+the chats seen lately. Raises StoreUnavailable."""
 
 
 class LanguageModels(Protocol):
@@ -137,36 +126,33 @@ class LanguageModels(Protocol):
         """How many tokens a prompt for this model may have."""
 
     def stream(self, model: str, prompt: Prompt) -> AsyncGenerator[str | Usage | Spent]:
-        """Text as it comes, and last its usage.
+        """Yields text as it comes, and last its Usage. Raises ModelError; every wait ends.
 
-        Retries and fallback models are tried only before the first text; each call that
-        ended without any and may have to be paid is told as Spent before the next one is
-        made. Raises ModelError; text that was yielded before stays valid. Every wait ends:
-        first byte, idle, total.
+        Retries and fallback models are tried only before the first text. A call that ended
+        without text but may cost money yields Spent. Text yielded before an error stays valid.
         """
 
 
-# --- stores -------------------------------------------------------------------
-
-
 class Turns(Protocol):
-    """The life of a turn in Postgres. Calls that wait at the same time share a statement
-    and its commit.
-    """
+    """The life of a turn in Postgres. Concurrent calls share a statement and its commit."""
 
     async def accept(self, turn: NewTurn) -> Accepted | None:
-        """Stores the message and claims its conversation if that is free. None: it was
-        already stored.
+        """Stores a message and claims its conversation.
+
+        - Accepted with a claim: this instance answers now.
+        - Accepted without one: another answer is in progress.
+        - None: the message was stored before.
         """
 
     async def load(self, conversation: UUID) -> Loaded:
         """The window and what waits. Concurrent calls for one conversation share one read."""
 
     async def answer(self, answer: Answer) -> StoredAnswer | Outdated | None:
-        """Stores the answer and releases the conversation or goes on. None: the claim was lost.
+        """Stores an answer; releases the conversation, or claims it for the next message.
 
-        Outdated: any waiting message was edited or deleted after version `seen`; nothing
-        changed, the claim is held.
+        - StoredAnswer: stored.
+        - Outdated: a waiting message changed after version `seen`. Not stored, claim kept.
+        - None: the claim was lost. Nothing is stored.
         """
 
 
@@ -179,85 +165,83 @@ class Deliveries(Protocol):
     async def done(
         self, turns: Sequence[UUID], placed: Placed | None, *, failed: str | None = None
     ) -> None:
-        """Closes turns whose answer arrived, or never will (`failed`: why, for the audit).
+        """Closes turns whose answer arrived (`placed`), or never will (`failed`: why).
 
-        With neither, nothing was to be said: if something was placed meanwhile, they stay
-        open for who sweeps.
+        With neither, nothing was to be said: a draft that stands is left to the next sweep.
         """
 
 
 class Leases(Protocol):
-    """What keeps an instance's work its own, and finds what another left."""
+    """What keeps an instance's work its own."""
 
     async def beat(
         self, claims: Sequence[Claim], turns: Sequence[UUID], epoch: int
     ) -> Beat:
         """Renews all claims and deliveries of this instance in one statement."""
 
-    async def take_over(self, *, since_seconds: float) -> Sequence[Claim]:
-        """Claims conversations whose answering instance is gone, with turns of the last
-        `since_seconds` seconds.
-        """
-
-    async def take_deliveries(self, *, since_seconds: float) -> Sequence[Undelivered]:
-        """Takes stored answers of the last `since_seconds` seconds that nobody is delivering."""
-
-    async def attempt(self, turns: Sequence[UUID]) -> None:
-        """Counts an attempt before it runs, so that a message that kills its instance is
-        found out.
-        """
-
     async def hand_back(
         self, claims: Sequence[Claim], attempted: Sequence[UUID]
     ) -> None:
-        """Lets another instance take these claims at once, and takes back that these turns
-        of theirs were attempted.
-
-        The last thing an instance does.
-        """
+        """Gives up claims and takes back counted attempts. The last call of an instance."""
 
 
-class Desk(Protocol):
-    """What commands do and read."""
+class Recovery(Protocol):
+    """Finds the work that dead instances left behind."""
+
+    async def take_over(self, *, since_seconds: float) -> Sequence[Claim]:
+        """Claims conversations of dead instances, with turns of the last `since_seconds`."""
+
+    async def take_deliveries(self, *, since_seconds: float) -> Sequence[Undelivered]:
+        """Takes answers of the last `since_seconds` that nobody is delivering."""
+
+    async def attempt(self, turns: Sequence[UUID]) -> None:
+        """Counts an attempt before it runs: a message that kills its instance is found out."""
+
+
+class ChatCommands(Protocol):
+    """What commands change, and what they need to know before."""
 
     async def once(
         self, inbound: Inbound, effect: Effect | None, reply: Callable[[Outcome], str]
     ) -> str | None:
-        """Does the effect and stores the turn with its reply, in one transaction. None: it
-        was done before.
+        """Applies the effect and stores the turn with its reply, in one transaction.
 
-        `reply` makes the text from what the effect found.
+        `reply` makes the text from the outcome. Returns it, or None if done before.
         """
 
-    async def standing(self, inbound: Inbound) -> ChatContext:
-        """What is true of this person here and now."""
+    async def chat_context(self, inbound: Inbound) -> ChatContext:
+        """What is true of this person and this chat now."""
+
+
+class ChatRecords(Protocol):
+    """What was said and spent in a conversation."""
 
     async def history(self, inbound: Inbound, count: int) -> Sequence[HistoryEntry]:
         """The last messages of the active conversation, oldest first."""
 
     async def usage(self, inbound: Inbound) -> tuple[UsageTotal, UsageTotal]:
-        """Totals of the active conversation, and of all conversations this person started,
-        in 30 days.
-        """
+        """Totals of this conversation, and of 30 days of all that this person started."""
 
-    async def edit(self, change: Edited | Deleted) -> UUID | None:
-        """Replaces (or empties) a stored message that is not answered yet. The
-        conversation, if it was in time.
-        """
+
+class Edits(Protocol):
+    """Changes of messages that are stored already."""
+
+    async def edit(self, revision: Revision) -> UUID | None:
+        """Replaces or empties a message not answered yet. Its conversation if in time."""
+
+
+class Votes(Protocol):
+    """What people think of answers."""
 
     async def vote(self, reaction: Reacted) -> bool:
-        """Counts a person's last thumb on an answer, or takes back the one it names; on all
-        else does nothing.
+        """Counts a person's latest thumb on an answer, or takes it back.
 
-        Durable when it returns True. False: this message's answer is not stored, or not
-        recorded as delivered, yet.
+        False: the answer is not stored, or not recorded as delivered, yet.
         """
 
 
 class Cache(Protocol):
-    """Redis: makes it fast, may lose everything. Never raises; what it can not do did not
-    happen.
-    """
+    """Redis: it makes things fast and may lose everything. Never raises."""
 
     async def arrive(self, inbound: Said) -> Arrival:
         """All that is known of an arriving message, in one round trip."""
@@ -267,71 +251,61 @@ class Cache(Protocol):
 
 
 class Limiter(Protocol):
-    """Who speaks too often. Never raises: when Redis is gone, it judges by what this
-    process saw.
-    """
+    """Rate limits. Never raises: without Redis, this process's own counts decide."""
 
     async def judge(self, inbound: Said) -> Limited | None:
-        """Counts what is no turn (a command, a refused text). `Cache.arrive` has counted a
-        turn already.
-        """
+        """Counts what is no turn (a command, a refused text). `Cache.arrive` counts turns."""
 
     async def judge_rules(self, rules: Sequence[Rule]) -> Limited | None:
-        """Counts what is no message of a person (a call from an address) under rules of its own."""
+        """Counts something other than a message (a call, a vote) under these rules."""
 
 
 class Budgets(Protocol):
-    """What people and channels may use up in a day. Costs nothing while no budget is set."""
+    """What people and channels may spend in a day. Costs nothing while no budget is set."""
 
     async def reserve(
         self, channel: str, author: UUID, model: str, prompt: Prompt
     ) -> UUID | None:
-        """Sets the worst case of one model call aside; `author` is the user's row. None: no
-        budget binds it.
+        """Reserves the worst case of one model call. `author` is the user's row.
 
-        Raises Refused when it does not fit, with the sentence for the person.
+        None: no budget applies. Raises Refused, with a sentence, when it does not fit.
         """
 
     async def settle(self, reservation: UUID, usage: Usage) -> None:
-        """Gives back what the call did not use. Without it, all that was set aside counts."""
+        """Returns what the call did not use. Unsettled reservations count in full."""
 
 
 class Control(Protocol):
-    """Flags and channel settings as they are now: evaluated in the process, without I/O."""
-
-    async def observe(self, epoch: int | None) -> None:
-        """This epoch was seen; if it is not the one applied, the values are read again
-        before going on.
-
-        None means that nothing was seen, 0 that Redis has lost it.
-        """
-
-    async def miss(self) -> None:
-        """Postgres did not say which epoch it is: the last known values are stale, unless
-        Redis still has them.
-        """
+    """Channel settings as they are now: evaluated in the process, without I/O."""
 
     @property
     def epoch(self) -> int:
-        """The epoch applied."""
+        """The epoch of flags and settings that is applied."""
 
     def channel(self, name: str) -> ChannelSettings:
         """What an operator set for this channel."""
 
 
-class Flags(Protocol):
-    """What operators want, for an audience: evaluated in the process, without I/O. Never raises."""
+class ControlUpdates(Protocol):
+    """Keeps flags and settings up to date."""
 
-    def value(self, flag: Flag[T], who: Audience, otherwise: T | None = None) -> T:
-        """The flag's value; `otherwise` where nobody set a flag that has no default of its own."""
+    async def observe(self, epoch: int | None) -> None:
+        """Reads the values again if this epoch is not applied. None: unknown, 0: lost."""
+
+    async def miss(self) -> None:
+        """Postgres did not tell the epoch: values are stale, unless Redis still has them."""
+
+
+class Flags(Protocol):
+    """Flags for an audience: evaluated in the process, without I/O. Never raises."""
+
+    def value(self, flag: Flag[T], audience: Audience, default: T | None = None) -> T:
+        """The flag's value. `default`: for a flag that has none of its own and is not set."""
 
     def variants(
-        self, who: Audience, unasked: Collection[str] = ()
+        self, audience: Audience, ignored_flags: Sequence[str] = ()
     ) -> Mapping[str, str]:
-        """By the name of each running experiment that has its say for them, their variant.
-
-        `unasked`: flags by name on whose value nothing depends this time.
-        """
+        """Their variants by experiment, without experiments on one of the `ignored_flags`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -341,23 +315,16 @@ class Ports:
     turns: Turns
     deliveries: Deliveries
     leases: Leases
+    recovery: Recovery
     cache: Cache
+    commands: ChatCommands
+    records: ChatRecords
+    edits: Edits
+    votes: Votes
     control: Control
-    desk: Desk
-    models: LanguageModels
-    channels: Mapping[str, Channel]
+    control_updates: ControlUpdates
+    flags: Flags
     limiter: Limiter
     budgets: Budgets
-    flags: Flags
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """What the engine needs of the settings."""
-
-    default_model: str
-    system_prompt: str = "You are a helpful assistant."
-    max_message_chars: int = 32_000
-    beat_seconds: float = 1.0
-    lease_seconds: float = 5.0  # how long a claim holds without a heartbeat
-    drain_seconds: float = 8.0
+    models: LanguageModels
+    channels: Mapping[str, Channel]

@@ -245,24 +245,25 @@ class OpenFeatureFlags:
             Kind.JSON: client.get_object_value,
         }
 
-    def value(self, flag: Flag[T], who: Audience, otherwise: T | None = None) -> T:
-        default: Any = otherwise if flag.default is None else flag.default
+    def value(self, flag: Flag[T], audience: Audience, default: T | None = None) -> T:
+        fallback: Any = default if flag.default is None else flag.default
         provider = self._client.provider
+
         if isinstance(provider, FlagProvider) and not get_hooks():
-            value: T = provider.value(flag, default, who)
+            value: T = provider.value(flag, fallback, audience)
         else:
-            value = self._read[flag.kind](flag.name, default, _context(who))
+            value = self._read[flag.kind](flag.name, fallback, _context(audience))
+
         return value
 
     def variants(
-        self, who: Audience, unasked: Collection[str] = ()
+        self, audience: Audience, ignored_flags: Sequence[str] = ()
     ) -> Mapping[str, str]:
         provider = self._client.provider
-        return (
-            provider.variants(who, unasked)
-            if isinstance(provider, FlagProvider)
-            else {}
-        )
+        if not isinstance(provider, FlagProvider):
+            return {}
+
+        return provider.variants(audience, ignored_flags)
 
 
 def _context(who: Audience) -> EvaluationContext:

@@ -150,7 +150,7 @@ class Answering:
         """Counted once, however often the answer is begun anew: an edit is no death."""
         turns = [turn for turn in running.turns if turn not in running.attempted]
         if turns:
-            await self._ports.leases.attempt(turns)
+            await self._ports.recovery.attempt(turns)
             running.attempted |= frozenset(turns)
 
     async def _say(

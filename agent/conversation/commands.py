@@ -21,7 +21,7 @@ from agent.core.effects import (
 )
 from agent.core.errors import UnknownModel
 from agent.core.messages import Inbound
-from agent.ports import Desk, LanguageModels
+from agent.ports import ChatCommands, ChatRecords, LanguageModels
 
 HISTORY_LINES = 10
 HISTORY_MOST = 50
@@ -50,7 +50,8 @@ async def command_outcome(
     argument: str,
     inbound: Inbound,
     *,
-    desk: Desk,
+    commands: ChatCommands,
+    records: ChatRecords,
     models: LanguageModels,
     default_model: DefaultModel,
 ) -> CommandOutcome:
@@ -67,11 +68,11 @@ async def command_outcome(
                 StopAnswer(),
             )
         case "model":
-            return await _model(argument, inbound, desk, models, default_model)
+            return await _model(argument, inbound, commands, models, default_model)
         case "history":
-            return await _history(argument, inbound, desk)
+            return await _history(argument, inbound, records)
         case "usage":
-            here, all_of_them = await desk.usage(inbound)
+            here, all_of_them = await records.usage(inbound)
             return say(
                 f"This conversation: {_usage_line(here)}\nYour last 30 days: "
                 f"{_usage_line(all_of_them)}"
@@ -85,24 +86,24 @@ async def command_outcome(
 async def _model(
     argument: str,
     inbound: Inbound,
-    desk: Desk,
+    commands: ChatCommands,
     models: LanguageModels,
     default_model: DefaultModel,
 ) -> CommandOutcome:
     if argument in ("", "default"):
-        standing = await desk.standing(inbound)
-        default = default_model(standing.person)
+        context = await commands.chat_context(inbound)
+        default = default_model(context.person)
         if argument:
             return CommandOutcome(
                 lambda _: f"From now on the default is used: `{default}`.",
                 ChooseModel(None),
             )
-        if standing.override:
+        if context.override:
             return say(
-                f"This conversation uses `{standing.override}`. `/model default` ends that."
+                f"This conversation uses `{context.override}`. `/model default` ends that."
             )
-        if standing.preferred:
-            return say(f"You chose `{standing.preferred}`. `/model default` ends that.")
+        if context.preferred:
+            return say(f"You chose `{context.preferred}`. `/model default` ends that.")
         return say(
             f"The default is used: `{default}`. Choose another with `/model provider:model`."
         )
@@ -116,7 +117,9 @@ async def _model(
     )
 
 
-async def _history(argument: str, inbound: Inbound, desk: Desk) -> CommandOutcome:
+async def _history(
+    argument: str, inbound: Inbound, records: ChatRecords
+) -> CommandOutcome:
     is_short = len(argument) <= len(
         str(HISTORY_MOST)
     )  # Python reads no number of thousands of digits
@@ -126,7 +129,9 @@ async def _history(argument: str, inbound: Inbound, desk: Desk) -> CommandOutcom
         return say(
             f"How many messages? A number from 1 to {HISTORY_MOST}, as in `/history 5`."
         )
-    entries = await desk.history(inbound, int(argument) if argument else HISTORY_LINES)
+    entries = await records.history(
+        inbound, int(argument) if argument else HISTORY_LINES
+    )
     return say("\n".join(map(_history_line, entries)) or "There are no messages yet.")
 
 

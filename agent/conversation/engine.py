@@ -20,7 +20,8 @@ from agent.conversation.policy import PolicyEvaluator
 from agent.conversation.worker import Worker
 from agent.core.errors import StoreUnavailable
 from agent.core.messages import Inbound
-from agent.ports import Options, Ports
+from agent.core.options import Options
+from agent.ports import Ports
 
 SWEEP_EVERY_BEATS = 30  # every so many heartbeats, look for anything left over
 RECENT_SECONDS = 900.0  # seconds to look back when an instance has just died
@@ -77,7 +78,7 @@ class Engine:
                 beats += 1
             except StoreUnavailable:
                 log.warning("no heartbeat: Postgres does not answer")
-                await self._ports.control.miss()
+                await self._ports.control_updates.miss()
             # whatever it is: an instance that stops beating loses all its work
             except Exception as error:
                 log.exception("heartbeat failed", error=type(error).__name__)
@@ -87,7 +88,7 @@ class Engine:
         beat = await self._worker.beat()
         if self._tasks.sweep_due() or routine or beat.peer_died:
             await self._worker.sweep(RETENTION_SECONDS if routine else RECENT_SECONDS)
-        await self._ports.control.observe(beat.epoch)
+        await self._ports.control_updates.observe(beat.epoch)
 
     async def stop(self) -> None:
         """Takes nothing more in, lets answers finish for a while, then hands the rest to

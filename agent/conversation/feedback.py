@@ -92,7 +92,7 @@ class Votes:
         """
         for pause in pauses:
             await asyncio.sleep(pause)
-            if self._newest.get(key) is not reaction or await self._ports.desk.vote(
+            if self._newest.get(key) is not reaction or await self._ports.votes.vote(
                 reaction
             ):
                 return True

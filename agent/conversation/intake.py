@@ -45,9 +45,10 @@ from agent.core.messages import (
     Said,
     Window,
 )
+from agent.core.options import Options
 from agent.core.text import is_unicode
 from agent.core.turns import Accepted, Arrival, Loaded, NewTurn, Undelivered, Waiting
-from agent.ports import Options, Ports
+from agent.ports import Ports
 
 LONGEST_NAME = 255  # characters of a person's name that are kept
 
@@ -141,7 +142,7 @@ class Intake:
     async def _ask(self, inbound: Said, *, retry: bool = False) -> None:
         started, channel = time.monotonic(), inbound.address.channel
         arrival = await self._ports.cache.arrive(inbound)
-        await self._ports.control.observe(arrival.epoch)
+        await self._ports.control_updates.observe(arrival.epoch)
         if arrival.limited is not None:
             await self._hold_off(inbound, arrival.limited)
             return
@@ -214,13 +215,13 @@ class Intake:
         if isinstance(change, Edited) and self._refusal(change.text):
             return
 
-        conversation = await self._ports.desk.edit(change)
+        conversation = await self._ports.edits.edit(change)
         if conversation is not None:
             self._worker.cut(conversation, CancelReason.EDITED, covering=change.turn_id)
 
     async def _command(self, inbound: Said, command: Command, argument: str) -> None:
         if command.name == "retry":
-            last = (await self._ports.desk.standing(inbound)).last_text
+            last = (await self._ports.commands.chat_context(inbound)).last_text
             if last:
                 await self._ask(replace(inbound, text=last), retry=True)
             else:
@@ -241,7 +242,8 @@ class Intake:
             command,
             argument,
             inbound,
-            desk=self._ports.desk,
+            commands=self._ports.commands,
+            records=self._ports.records,
             models=self._ports.models,
             default_model=lambda person: self._steering.model(Audience(person, *where)),
         )
@@ -253,7 +255,7 @@ class Intake:
         """Does and answers something that is no message. Once: a repeated delivery finds
         its turn there.
         """
-        text = await self._ports.desk.once(inbound, made.effect, made.reply)
+        text = await self._ports.commands.once(inbound, made.effect, made.reply)
         if text is not None:
             metrics.turns.add(inbound.address.channel, "open")
             said = Undelivered((inbound.turn_id,), inbound.address, None, text)

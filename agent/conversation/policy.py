@@ -13,8 +13,9 @@ from agent.control.rules import Audience
 from agent.conversation.access import default_model
 from agent.core.channel import ChannelSettings
 from agent.core.messages import Message, Overlap
+from agent.core.options import Options
 from agent.core.turns import Waiting
-from agent.ports import Control, Flags, Options
+from agent.ports import Control, Flags
 
 
 def audience(key: tuple[str, str, str], waiting: Sequence[Waiting]) -> Audience:

@@ -170,9 +170,9 @@ class Worker:
         """Takes over what instances left that died in the last `since_seconds` seconds. Raises
         StoreUnavailable.
         """
-        for claim in await self._ports.leases.take_over(since_seconds=since_seconds):
+        for claim in await self._ports.recovery.take_over(since_seconds=since_seconds):
             self.begin(claim, None, recovered=True)
-        for answer in await self._ports.leases.take_deliveries(
+        for answer in await self._ports.recovery.take_deliveries(
             since_seconds=since_seconds
         ):
             self._tasks.spawn(self.deliver(answer))

@@ -118,7 +118,10 @@ class Reacted(_FromPerson):
     taken_back: bool = field(default=False, kw_only=True)
 
 
-Inbound = Said | Edited | Deleted | Reacted
+Revision = Edited | Deleted
+"""What a person changes about a message that they sent before."""
+
+Inbound = Said | Revision | Reacted
 """What a person does, as a channel hands it to the core."""
 
 

@@ -137,15 +137,15 @@ async def _remembered(settings: Settings) -> AsyncIterator[Backdrop | None]:
             yield behind
 
 
-async def _try_channel(channel: Channel | Diagnosable) -> Sequence[Finding]:
-    name = str(getattr(channel, "name", "channel"))
-    if not hasattr(channel, "diagnose"):
+async def _try_channel(channel: Channel) -> Sequence[Finding]:
+    if not isinstance(channel, Diagnosable):
         return []
+
     try:
         async with asyncio.timeout(DIAGNOSIS_SECONDS):
             return await channel.diagnose()
     except AgentError as error:
-        return [Finding(name, error.sentence, _PAGE)]
+        return [Finding(channel.name, error.sentence, _PAGE)]
     except TimeoutError:
         problem = f"It did not answer within {DIAGNOSIS_SECONDS:.0f} s."
-        return [Finding(name, problem, "Check the network.")]
+        return [Finding(channel.name, problem, "Check the network.")]

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from agent.app import App
-from agent.ports import Channel
+from agent.ports import Channel, Listening
 
 SIGNING_IN = "It is signing in."
 STOPPING = "It takes no more messages: the agent is stopping."
@@ -31,11 +31,8 @@ class Service:
         """Why it takes no messages now. A channel that can tell (`listening`) is asked;
         until it signed in again, what ended it last is still the problem.
         """
-        return (
-            None
-            if self._runs and getattr(self.channel, "listening", True)
-            else self._trouble
-        )
+        listens = not isinstance(self.channel, Listening) or self.channel.listening
+        return None if self._runs and listens else self._trouble
 
 
 @dataclass(slots=True, eq=False)

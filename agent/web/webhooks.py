@@ -10,6 +10,7 @@ from fastapi.responses import JSONResponse
 from starlette.requests import ClientDisconnect
 
 from agent.core.channel import WebhookReply
+from agent.ports import Webhook
 from agent.web.rate_limit import rate_limit
 from agent.web.state import InstanceState
 
@@ -59,13 +60,14 @@ def router(state: InstanceState) -> APIRouter:
 
 def _webhook(state: InstanceState, name: str) -> Deliver:
     for service in state.services:
-        deliver: Deliver | None = getattr(service.channel, "webhook", None)
-        if service.channel.name == name and deliver is not None:
+        channel = service.channel
+        if channel.name == name and isinstance(channel, Webhook):
             if state.phase != "running":
                 raise HTTPException(
                     503, f"The agent is {state.phase}; please deliver it again."
                 )
-            return deliver
+            return channel.webhook
+
     raise HTTPException(404, "No channel that takes webhooks runs under this name.")
 
 

@@ -13,7 +13,7 @@ import structlog
 
 from agent.core.channel import Finding, WebhookReply
 from agent.core.messages import Address, Placed
-from agent.ports import Accept, LastAccepted
+from agent.ports import Accept, Diagnosable, LastAccepted, Listening, Webhook
 from channels.discord.commands import keep_registered
 from channels.discord.doctor import diagnose
 from channels.discord.events import DiscordEvents, backoff
@@ -32,7 +32,7 @@ _GOOD = 120.0  # seconds; a session that lasted so long begins a new row of paus
 log = structlog.get_logger()
 
 
-class Discord:
+class Discord(Webhook, Diagnosable, Listening):
     """The channel. `public_url` and `public_key` together let Discord send commands to
     `/webhooks/discord`.
 

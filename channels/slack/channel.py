@@ -17,7 +17,7 @@ from slack_bolt.request.async_request import AsyncBoltRequest
 from agent.core.channel import Finding, WebhookReply
 from agent.core.errors import ConfigurationError, StoreUnavailable
 from agent.core.messages import Address, Edited, Inbound, Placed, Said
-from agent.ports import Accept, LastAccepted, Reply
+from agent.ports import Accept, Diagnosable, LastAccepted, Listening, Reply, Webhook
 from channels.pacing import Governor, RateLimited
 from channels.slack.api import ApiError, Recent, SlackApi
 from channels.slack.catch_up import CatchUp, catch_up, until_stored
@@ -39,7 +39,7 @@ _TITLE = 60  # characters
 _log = logging.getLogger(__name__)
 
 
-class Slack:
+class Slack(Webhook, Diagnosable, Listening):
     """The agent as a Slack app in one workspace.
 
     Events come over HTTP when `public_url` and `signing_secret` are given, else by sockets

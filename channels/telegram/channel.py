@@ -27,7 +27,7 @@ from agent.core.channel import Finding, WebhookReply
 from agent.core.commands import COMMANDS
 from agent.core.errors import ConfigurationError, DeliveryError, StoreUnavailable
 from agent.core.messages import Address, Inbound, Placed
-from agent.ports import Accept, LastAccepted
+from agent.ports import Accept, Diagnosable, LastAccepted, Listening, Webhook
 from channels.pacing import Governor, Rate, RateLimited
 from channels.telegram.api import BotApi, ChatTarget
 from channels.telegram.doctor import diagnose
@@ -55,7 +55,7 @@ _LONGEST_DELAY = (
 log = logging.getLogger(__name__)
 
 
-class Telegram:
+class Telegram(Webhook, Diagnosable, Listening):
     """The channel. See `agent.ports.Channel`, `Webhook` and `Diagnosable`; all times are seconds.
 
     `api_url` is the root of a Bot API server. `public_url` set: Telegram delivers there,

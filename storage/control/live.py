@@ -19,7 +19,7 @@ from redis.exceptions import RedisError
 
 from agent.core.channel import ChannelSettings
 from agent.core.errors import StoreUnavailable
-from agent.ports import Control
+from agent.ports import ControlUpdates
 from storage.background import run_in_background
 from storage.control import disk_copy, redis_copy
 from storage.control.state import STATE, ControlSnapshot, ControlState, state, stored
@@ -38,7 +38,10 @@ log = structlog.get_logger()
 
 
 class RedisControl:
-    """Implements agent.ports.Control. `file` is where a copy is kept for a start without stores."""
+    """Implements agent.ports.Control and ControlUpdates.
+
+    `file` is where a copy is kept for a start without stores.
+    """
 
     def __init__(
         self, database: Database, pipe: RedisPipe, file: Path | None = None
@@ -161,7 +164,7 @@ class RedisControl:
 
 
 def follow_changes(
-    pipe: RedisPipe, control: Control
+    pipe: RedisPipe, control: ControlUpdates
 ) -> AbstractAsyncContextManager[None]:
     """Inside, changes that are published are applied at once; without Redis the heartbeat
     sees them.
@@ -169,7 +172,7 @@ def follow_changes(
     return run_in_background(_follow, pipe, control)
 
 
-async def _follow(pipe: RedisPipe, control: Control) -> None:
+async def _follow(pipe: RedisPipe, control: ControlUpdates) -> None:
     while True:
         try:
             async with pipe.client.pubsub(ignore_subscribe_messages=True) as news:

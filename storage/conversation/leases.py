@@ -21,7 +21,7 @@ AT_MOST = 200
 
 
 class PostgresLeases:
-    """Implements agent.ports.Leases for one instance and the channels it runs."""
+    """Implements agent.ports.Leases and Recovery for one instance and the channels it runs."""
 
     def __init__(
         self,

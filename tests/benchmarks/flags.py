@@ -26,7 +26,7 @@ from agent.control.flags import MAINTENANCE_MESSAGE
 from agent.control.openfeature import OpenFeatureFlags, provide
 from agent.control.rules import EVERYBODY, Audience
 from agent.conversation.engine import Engine
-from agent.ports import Options
+from agent.core.options import Options
 from storage.control.flags import FlagAdmin, FlagView
 from storage.control.live import RedisControl, follow_changes
 from storage.control.state import ControlState, state, stored

@@ -160,7 +160,7 @@ async def main(rows: int, seconds: float) -> None:
                     flush=True,
                 )
             await set_budgets(probe)
-            await agent.ports.control.observe(0)
+            await agent.ports.control_updates.observe(0)
             print("with a budget for each person and channel:")
             print(
                 await turns_per_second(world, agent, probe, BUDGETED, seconds),

@@ -18,7 +18,8 @@ from agent.conversation.engine import Engine
 from agent.core.completion import Prompt, Usage
 from agent.core.errors import ModelError
 from agent.core.messages import Inbound, Overlap
-from agent.ports import Accept, Channel, Deliveries, Options, Ports
+from agent.core.options import Options
+from agent.ports import Accept, Channel, Deliveries, Ports
 from storage.conversation.statements import STATEMENTS
 from storage.postgres import Database, connect, open_database
 from storage.redis import open_redis

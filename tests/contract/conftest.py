@@ -12,19 +12,18 @@ from uuid import UUID
 import pytest
 from uuid_utils.compat import uuid7
 
-from agent.core.messages import Address, Deleted, Edited, Said
+from agent.core.messages import Address, Said
 from agent.core.turns import Answer, Claim, NewTurn
-from agent.ports import Deliveries, Leases, Turns
-from storage.conversation.commands import PostgresDesk
+from agent.ports import Deliveries, Edits, Leases, Recovery, Turns
 from storage.conversation.deliveries import PostgresDeliveries
+from storage.conversation.edits import PostgresEdits
 from storage.conversation.leases import PostgresLeases
 from storage.conversation.turns import PostgresTurns
 from storage.postgres import open_database
-from storage.redis import open_redis
 from tests.contract.memory import (
     Memory,
     MemoryDeliveries,
-    MemoryDesk,
+    MemoryEdits,
     MemoryLeases,
     MemoryTurns,
 )
@@ -42,7 +41,8 @@ class Member:
     turns: Turns
     deliveries: Deliveries
     leases: Leases
-    edit: Callable[[Edited | Deleted], Awaitable[UUID | None]]  # of agent.ports.Desk
+    recovery: Recovery
+    edits: Edits
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,9 @@ def _in_memory() -> Stores:
     def member() -> Member:
         turns = MemoryTurns(memory, window_messages=WINDOW, lease=LEASE)
         leases = MemoryLeases(memory, uuid7(), CHANNELS, lease=LEASE)
-        return Member(turns, MemoryDeliveries(memory), leases, MemoryDesk(memory).edit)
+        return Member(
+            turns, MemoryDeliveries(memory), leases, leases, MemoryEdits(memory)
+        )
 
     async def later(seconds: float) -> None:
         memory.now += seconds
@@ -89,12 +91,16 @@ def _in_memory() -> Stores:
 
 async def _on_postgres(stack: AsyncExitStack, url: str, redis_url: str) -> Member:
     database, instance = await stack.enter_async_context(open_database(url)), uuid7()
-    desk = PostgresDesk(
-        database, await stack.enter_async_context(open_redis(redis_url))
-    )
     turns = PostgresTurns(database, instance, WINDOW, lease=LEASE)
     leases = PostgresLeases(database, instance, CHANNELS, lease=LEASE)
-    return Member(turns, PostgresDeliveries(database), leases, desk.edit)
+
+    return Member(
+        turns,
+        PostgresDeliveries(database),
+        leases,
+        leases,
+        PostgresEdits(database),
+    )
 
 
 def inbound(

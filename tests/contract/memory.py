@@ -8,10 +8,10 @@ from uuid import UUID, uuid4
 
 from agent.core.channel import ChannelSettings
 from agent.core.messages import (
-    Deleted,
     Edited,
     Message,
     Placed,
+    Revision,
     Said,
     Window,
     delivered,
@@ -195,25 +195,25 @@ def _waiting(name: UUID, turn: Turn) -> Waiting:
     )
 
 
-class MemoryDesk:
-    """Implements `edit` of agent.ports.Desk."""
+class MemoryEdits:
+    """Implements agent.ports.Edits."""
 
     def __init__(self, memory: Memory) -> None:
         self._memory = memory
 
-    async def edit(self, change: Edited | Deleted) -> UUID | None:
-        turn = self._memory.turns.get(change.turn_id)
+    async def edit(self, revision: Revision) -> UUID | None:
+        turn = self._memory.turns.get(revision.turn_id)
         row = next(
             (
                 row
                 for row in self._memory.conversations.values()
-                if change.turn_id in row.turns
+                if revision.turn_id in row.turns
             ),
             None,
         )
         if turn is None or row is None or turn.seq <= row.answered:
             return None
-        text = change.text if isinstance(change, Edited) else ""
+        text = revision.text if isinstance(revision, Edited) else ""
         row.messages = [
             replace(m, content=text) if m.seq == turn.seq else m for m in row.messages
         ]
@@ -246,7 +246,7 @@ class MemoryDeliveries:
 
 
 class MemoryLeases:
-    """Implements agent.ports.Leases."""
+    """Implements agent.ports.Leases and Recovery."""
 
     def __init__(
         self,
@@ -381,7 +381,7 @@ class MemoryCache:
 
 
 class MemoryControl:
-    """Implements agent.ports.Control."""
+    """Implements agent.ports.Control and ControlUpdates."""
 
     def __init__(self, memory: Memory) -> None:
         self._memory = memory

@@ -11,7 +11,7 @@ import pytest
 
 from agent.core.channel import ChannelSettings
 from agent.core.messages import Overlap
-from agent.ports import Control
+from agent.ports import Control, ControlUpdates
 from storage.control.live import RedisControl
 from storage.postgres import connect, open_database
 from storage.redis import open_redis
@@ -25,10 +25,11 @@ VALUES (gen_random_uuid(), 'test', $1, jsonb_build_object('system_prompt', $2::t
 
 
 @dataclass(frozen=True)
-class Desk:
-    """A control, and the operator's hand on what it reads."""
+class Operated:
+    """A control, what keeps it up to date, and the operator who changes what it reads."""
 
     control: Control
+    updates: ControlUpdates
     set_channel: Callable[[ChannelSettings], Awaitable[None]]  # moves the epoch by one
 
 
@@ -40,19 +41,20 @@ def urls(request: pytest.FixtureRequest) -> tuple[str, str] | None:
 
 
 @pytest.fixture
-async def desk(urls: tuple[str, str] | None) -> AsyncIterator[Desk]:
+async def operated(urls: tuple[str, str] | None) -> AsyncIterator[Operated]:
     if urls is None:
         memory = Memory()
 
         async def remember(settings: ChannelSettings) -> None:
             memory.channels["test"], memory.epoch = settings, memory.epoch + 1
 
-        yield Desk(MemoryControl(memory), remember)
+        control = MemoryControl(memory)
+        yield Operated(control, control, remember)
         return
     async with open_database(urls[0]) as database, open_redis(urls[1]) as pipe:
-        control = RedisControl(database, pipe)
-        await control.start()
-        yield Desk(control, lambda settings: _store(urls[0], settings))
+        redis = RedisControl(database, pipe)
+        await redis.start()
+        yield Operated(redis, redis, lambda settings: _store(urls[0], settings))
 
 
 async def _store(url: str, settings: ChannelSettings) -> None:
@@ -65,38 +67,38 @@ async def _store(url: str, settings: ChannelSettings) -> None:
     await connection.close()
 
 
-async def test_a_channel_nobody_set_has_the_defaults(desk: Desk) -> None:
-    assert desk.control.channel("test") == ChannelSettings()
-    assert desk.control.epoch == 1
+async def test_a_channel_nobody_set_has_the_defaults(operated: Operated) -> None:
+    assert operated.control.channel("test") == ChannelSettings()
+    assert operated.control.epoch == 1
 
 
-async def test_a_change_is_seen_once_its_epoch_was_seen(desk: Desk) -> None:
-    await desk.set_channel(QUEUE)
-    assert desk.control.channel("test") == ChannelSettings()
-    await desk.control.observe(2)
-    assert desk.control.channel("test") == QUEUE
-    assert desk.control.epoch == 2
+async def test_a_change_is_seen_once_its_epoch_was_seen(operated: Operated) -> None:
+    await operated.set_channel(QUEUE)
+    assert operated.control.channel("test") == ChannelSettings()
+    await operated.updates.observe(2)
+    assert operated.control.channel("test") == QUEUE
+    assert operated.control.epoch == 2
 
 
-async def test_other_channels_keep_theirs(desk: Desk) -> None:
-    await desk.set_channel(QUEUE)
-    await desk.control.observe(2)
-    assert desk.control.channel("other") == ChannelSettings()
+async def test_other_channels_keep_theirs(operated: Operated) -> None:
+    await operated.set_channel(QUEUE)
+    await operated.updates.observe(2)
+    assert operated.control.channel("other") == ChannelSettings()
 
 
 @pytest.mark.parametrize("epoch", [None, 1])
 async def test_nothing_is_read_when_no_other_epoch_was_seen(
-    desk: Desk, epoch: int | None
+    operated: Operated, epoch: int | None
 ) -> None:
-    await desk.set_channel(QUEUE)
-    await desk.control.observe(epoch)
-    assert desk.control.channel("test") == ChannelSettings()
+    await operated.set_channel(QUEUE)
+    await operated.updates.observe(epoch)
+    assert operated.control.channel("test") == ChannelSettings()
 
 
 @pytest.mark.parametrize("epoch", [0, 99, -1])
 async def test_an_epoch_that_is_lost_or_unknown_leads_to_the_truth(
-    desk: Desk, epoch: int
+    operated: Operated, epoch: int
 ) -> None:
-    await desk.set_channel(QUEUE)
-    await desk.control.observe(epoch)
-    assert (desk.control.channel("test"), desk.control.epoch) == (QUEUE, 2)
+    await operated.set_channel(QUEUE)
+    await operated.updates.observe(epoch)
+    assert (operated.control.channel("test"), operated.control.epoch) == (QUEUE, 2)

@@ -22,7 +22,7 @@ async def undelivered(stores: Stores, text: str = "one") -> None:
 async def found(stores: Stores) -> list[Undelivered]:
     """What another instance takes up a while later."""
     await stores.let_pass(6)
-    return list(await stores.other.leases.take_deliveries(since_seconds=60))
+    return list(await stores.other.recovery.take_deliveries(since_seconds=60))
 
 
 async def test_what_stands_on_the_platform_is_known_before_the_answer_is_stored(

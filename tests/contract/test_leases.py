@@ -31,13 +31,13 @@ async def test_a_heartbeat_tells_the_version_of_the_last_edit_whatever_came_afte
         await claimed(stores.one, "one"),
         await claimed(stores.one, "bob's", chat="bob"),
     )
-    await stores.other.edit(inbound("one").edited("won"))
+    await stores.other.edits.edit(inbound("one").edited("won"))
     await waits(stores.other, "two")
     assert (await stores.one.leases.beat([claim, other], [], 0)).edited == {
         claim.fence: 2,
         other.fence: 0,
     }
-    await stores.other.edit(inbound("two").deleted())
+    await stores.other.edits.edit(inbound("two").deleted())
     assert (await stores.one.leases.beat([claim], [], 0)).edited == {claim.fence: 4}
 
 
@@ -48,7 +48,7 @@ async def test_an_edit_of_what_was_answered_is_told_by_no_heartbeat(
     stored = await stores.one.turns.answer(answer_to(claim, 1))
     assert isinstance(stored, StoredAnswer)
     assert stored.next_claim is not None
-    assert await stores.other.edit(inbound("one").edited("won")) is None
+    assert await stores.other.edits.edit(inbound("one").edited("won")) is None
     assert (await stores.one.leases.beat([stored.next_claim], [second], 0)).edited == {
         stored.next_claim.fence: 0
     }
@@ -74,7 +74,7 @@ async def test_a_claim_that_ended_or_was_taken_does_not_come_back(
     await stores.one.turns.answer(answer_to(ended, 1))
     taken = await claimed(stores.one, "bob's", chat="bob")
     await stores.let_pass(LEASE + 1)
-    await stores.other.leases.take_over(since_seconds=LONG)
+    await stores.other.recovery.take_over(since_seconds=LONG)
     assert (await stores.one.leases.beat([ended, taken], [], 0)).held == {}
 
 
@@ -83,7 +83,7 @@ async def test_a_claim_that_is_renewed_is_never_taken(stores: Stores) -> None:
     for _ in range(3):
         await stores.let_pass(LEASE - 1)
         await stores.one.leases.beat([claim], [], 0)
-        assert list(await stores.other.leases.take_over(since_seconds=LONG)) == []
+        assert list(await stores.other.recovery.take_over(since_seconds=LONG)) == []
 
 
 async def test_a_claim_of_a_dead_instance_is_taken_under_a_new_fence(
@@ -91,7 +91,7 @@ async def test_a_claim_of_a_dead_instance_is_taken_under_a_new_fence(
 ) -> None:
     claim = await claimed(stores.one, "one")
     await stores.let_pass(LEASE + 1)
-    (taken,) = await stores.other.leases.take_over(since_seconds=LONG)
+    (taken,) = await stores.other.recovery.take_over(since_seconds=LONG)
     assert (taken.conversation, taken.key) == (claim.conversation, claim.key)
     assert taken.fence != claim.fence
     assert (await stores.other.leases.beat([taken], [], 0)).held == {taken.fence: 1}
@@ -103,7 +103,7 @@ async def test_only_one_takes_a_claim(stores: Stores) -> None:
     await stores.let_pass(LEASE + 1)
     taken = await asyncio.gather(
         *(
-            member.leases.take_over(since_seconds=LONG)
+            member.recovery.take_over(since_seconds=LONG)
             for member in (stores.one, stores.other) * 2
         )
     )
@@ -115,7 +115,7 @@ async def test_a_released_conversation_is_not_taken(stores: Stores) -> None:
     claim = await claimed(stores.one, "one")
     await stores.one.turns.answer(answer_to(claim, 1))
     await stores.let_pass(LEASE + 1)
-    assert list(await stores.other.leases.take_over(since_seconds=LONG)) == []
+    assert list(await stores.other.recovery.take_over(since_seconds=LONG)) == []
 
 
 async def test_what_is_older_than_the_look_back_is_left_for_the_routine(
@@ -123,14 +123,14 @@ async def test_what_is_older_than_the_look_back_is_left_for_the_routine(
 ) -> None:
     await claimed(stores.one, "one")
     await stores.let_pass(100)
-    assert list(await stores.other.leases.take_over(since_seconds=50)) == []
-    assert len(await stores.other.leases.take_over(since_seconds=150)) == 1
+    assert list(await stores.other.recovery.take_over(since_seconds=50)) == []
+    assert len(await stores.other.recovery.take_over(since_seconds=150)) == 1
 
 
 async def test_an_answer_just_stored_is_left_to_who_delivers_it(stores: Stores) -> None:
     claim = await claimed(stores.one, "one")
     await stores.one.turns.answer(answer_to(claim, 1))
-    assert list(await stores.other.leases.take_deliveries(since_seconds=LONG)) == []
+    assert list(await stores.other.recovery.take_deliveries(since_seconds=LONG)) == []
 
 
 async def test_a_delivery_that_is_renewed_is_never_taken(stores: Stores) -> None:
@@ -139,7 +139,9 @@ async def test_a_delivery_that_is_renewed_is_never_taken(stores: Stores) -> None
     for _ in range(3):
         await stores.let_pass(LEASE - 1)
         await stores.one.leases.beat([], [inbound("one").turn_id], 0)
-        assert list(await stores.other.leases.take_deliveries(since_seconds=LONG)) == []
+        assert (
+            list(await stores.other.recovery.take_deliveries(since_seconds=LONG)) == []
+        )
 
 
 async def test_only_one_takes_a_delivery_and_each_take_counts(stores: Stores) -> None:
@@ -149,7 +151,7 @@ async def test_only_one_takes_a_delivery_and_each_take_counts(stores: Stores) ->
         await stores.let_pass(LEASE + 1)
         taken = await asyncio.gather(
             *(
-                member.leases.take_deliveries(since_seconds=LONG)
+                member.recovery.take_deliveries(since_seconds=LONG)
                 for member in (stores.one, stores.other) * 2
             )
         )
@@ -159,14 +161,14 @@ async def test_only_one_takes_a_delivery_and_each_take_counts(stores: Stores) ->
 async def test_an_unanswered_turn_is_no_delivery(stores: Stores) -> None:
     await claimed(stores.one, "one")
     await stores.let_pass(LEASE + 1)
-    assert list(await stores.other.leases.take_deliveries(since_seconds=LONG)) == []
+    assert list(await stores.other.recovery.take_deliveries(since_seconds=LONG)) == []
 
 
 async def test_attempts_are_counted(stores: Stores) -> None:
     claim = await claimed(stores.one, "one")
     second = await waits(stores.one, "two")
-    await stores.one.leases.attempt([inbound("one").turn_id, second])
-    await stores.one.leases.attempt([second])
+    await stores.one.recovery.attempt([inbound("one").turn_id, second])
+    await stores.one.recovery.attempt([second])
     waiting = (await stores.other.turns.load(claim.conversation)).waiting
     assert [one.attempts for one in waiting] == [1, 2]
 
@@ -178,16 +180,16 @@ async def test_what_is_handed_back_is_taken_at_once(stores: Stores) -> None:
     assert (await stores.other.leases.beat([], [], 0)).peer_died
     assert [
         taken.conversation
-        for taken in await stores.other.leases.take_over(since_seconds=LONG)
+        for taken in await stores.other.recovery.take_over(since_seconds=LONG)
     ] == [claim.conversation]
 
 
 async def test_a_claim_that_was_lost_can_not_be_handed_back(stores: Stores) -> None:
     claim = await claimed(stores.one, "one")
     await stores.let_pass(LEASE + 1)
-    (taken,) = await stores.other.leases.take_over(since_seconds=LONG)
+    (taken,) = await stores.other.recovery.take_over(since_seconds=LONG)
     await stores.one.leases.hand_back([claim], [])
-    assert list(await stores.one.leases.take_over(since_seconds=LONG)) == []
+    assert list(await stores.one.recovery.take_over(since_seconds=LONG)) == []
     assert (await stores.other.leases.beat([taken], [], 0)).held == {taken.fence: 1}
 
 
@@ -200,11 +202,11 @@ async def test_an_attempt_counts_unless_its_claim_is_handed_back(
         await claimed(stores.one, "one"),
         await claimed(stores.one, "bob's", chat="bob"),
     )
-    await stores.other.leases.attempt([first])
-    await stores.one.leases.attempt([first, second])
+    await stores.other.recovery.attempt([first])
+    await stores.one.recovery.attempt([first, second])
     await stores.let_pass(LEASE + 1)
     await stores.one.leases.beat([claim], [], 0)
-    await stores.other.leases.take_over(since_seconds=LONG)
+    await stores.other.recovery.take_over(since_seconds=LONG)
     await stores.one.leases.hand_back([claim, lost], [first, second])
     loaded = [
         await stores.other.turns.load(held.conversation) for held in (claim, lost)
@@ -215,8 +217,8 @@ async def test_an_attempt_counts_unless_its_claim_is_handed_back(
 async def test_what_is_handed_back_twice_is_counted_once(stores: Stores) -> None:
     """A statement whose confirmation was lost is sent again."""
     claim, turn = await claimed(stores.one, "one"), inbound("one").turn_id
-    await stores.other.leases.attempt([turn])
-    await stores.one.leases.attempt([turn])
+    await stores.other.recovery.attempt([turn])
+    await stores.one.recovery.attempt([turn])
     for _ in range(2):
         await stores.one.leases.hand_back([claim], [turn])
     (waiting,) = (await stores.other.turns.load(claim.conversation)).waiting

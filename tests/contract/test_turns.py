@@ -285,7 +285,7 @@ async def test_an_answer_under_an_old_fence_is_refused(stores: Stores) -> None:
 async def test_an_answer_whose_claim_was_taken_over_is_refused(stores: Stores) -> None:
     claim = await claimed(stores.one, "one")
     await stores.let_pass(6)
-    (taken,) = await stores.other.leases.take_over(since_seconds=60)
+    (taken,) = await stores.other.recovery.take_over(since_seconds=60)
     assert await stores.one.turns.answer(answer_to(claim, 1, "late")) is None
     assert await stores.other.turns.answer(
         answer_to(taken, 1, "in time")
@@ -296,7 +296,7 @@ async def test_an_answer_whose_claim_was_taken_over_is_refused(stores: Stores) -
 async def test_of_two_answers_at_once_the_valid_one_is_stored(stores: Stores) -> None:
     claim = await claimed(stores.one, "one")
     await stores.let_pass(6)
-    (taken,) = await stores.one.leases.take_over(since_seconds=60)
+    (taken,) = await stores.one.recovery.take_over(since_seconds=60)
     verdicts = await asyncio.gather(
         *(
             stores.one.turns.answer(answer_to(which, 1, name))
@@ -311,7 +311,7 @@ async def test_an_answer_made_before_an_edit_is_not_stored_and_its_claim_goes_on
     stores: Stores,
 ) -> None:
     claim = await claimed(stores.one, "one")
-    await stores.other.edit(inbound("one").edited("won"))
+    await stores.other.edits.edit(inbound("one").edited("won"))
     answer = replace(answer_to(claim, 1, "to one"), seen=1)
     assert await stores.one.turns.answer(answer) == Outdated()
     loaded = await stores.other.turns.load(claim.conversation)
@@ -325,7 +325,7 @@ async def test_an_answer_for_which_edits_do_not_matter_is_stored(
     stores: Stores,
 ) -> None:
     claim = await claimed(stores.one, "one")
-    await stores.other.edit(inbound("one").edited("won"))
+    await stores.other.edits.edit(inbound("one").edited("won"))
     assert await stores.one.turns.answer(answer_to(claim, 1)) == StoredAnswer(3, None)
 
 
@@ -338,7 +338,7 @@ async def test_of_an_edit_and_an_answer_at_once_the_first_counts(
         claim = await claimed(stores.one, text, chat=text)
         answered, edited = await asyncio.gather(
             stores.one.turns.answer(replace(answer_to(claim, 1), seen=1)),
-            stores.other.edit(inbound(text, chat=text).edited("changed")),
+            stores.other.edits.edit(inbound(text, chat=text).edited("changed")),
         )
         assert (answered, edited) in [
             (StoredAnswer(2, None), None),
@@ -350,7 +350,7 @@ async def test_an_outdated_answer_does_not_hold_up_the_others_of_its_list(
     stores: Stores,
 ) -> None:
     claims = [await claimed(stores.one, chat, chat=chat) for chat in "abc"]
-    await stores.other.edit(inbound("b", chat="b").edited("changed"))
+    await stores.other.edits.edit(inbound("b", chat="b").edited("changed"))
     verdicts = await asyncio.gather(
         *(
             stores.one.turns.answer(replace(answer_to(claim, 1), seen=1))
@@ -363,8 +363,8 @@ async def test_an_outdated_answer_does_not_hold_up_the_others_of_its_list(
 async def test_an_outdated_answer_under_an_old_fence_is_refused(stores: Stores) -> None:
     claim = await claimed(stores.one, "one")
     await stores.let_pass(6)
-    await stores.other.leases.take_over(since_seconds=60)
-    await stores.other.edit(inbound("one").edited("won"))
+    await stores.other.recovery.take_over(since_seconds=60)
+    await stores.other.edits.edit(inbound("one").edited("won"))
     assert await stores.one.turns.answer(replace(answer_to(claim, 1), seen=1)) is None
 
 

@@ -19,7 +19,8 @@ from agent.conversation.engine import Engine
 from agent.core.completion import Prompt, Spent, Usage
 from agent.core.errors import ModelError
 from agent.core.messages import Address, Placed, Said
-from agent.ports import Accept, Options, Ports
+from agent.core.options import Options
+from agent.ports import Accept, Ports
 from storage.postgres import Database, open_database
 from storage.redis import RedisPipe, open_redis
 

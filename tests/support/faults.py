@@ -154,7 +154,18 @@ def through(fuse: Fuse, ports: Ports) -> Ports:
     with its instance.
     """
     away = StoreUnavailable(StoreUnavailable.__doc__)
-    stores = ("turns", "deliveries", "leases", "desk", "control")
+    stores = (
+        "turns",
+        "deliveries",
+        "leases",
+        "recovery",
+        "commands",
+        "records",
+        "edits",
+        "votes",
+        "control",
+        "control_updates",
+    )
     return replace(
         ports,
         **{name: Faulty(getattr(ports, name), fuse, away) for name in stores},

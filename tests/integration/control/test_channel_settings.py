@@ -34,7 +34,7 @@ def desk(agent: Instance) -> ChannelAdmin:
 async def now(agent: Instance, desk: ChannelAdmin, **changes: str | None) -> None:
     """Sets, and lets the agent see it as its next heartbeat would."""
     await desk.set("test", changes, OPERATOR)
-    await agent.ports.control.observe(0)
+    await agent.ports.control_updates.observe(0)
 
 
 async def test_model_and_system_prompt_are_those_of_the_channel_and_back(
@@ -209,7 +209,7 @@ async def test_settings_that_can_not_be_read_close_their_channel_and_disturb_no_
     """
     await run(world.database_url, "UPDATE channel_configs SET settings = '[]'")
     await run(world.database_url, "UPDATE control_epoch SET epoch = epoch + 1")
-    await agent.ports.control.observe(0)
+    await agent.ports.control_updates.observe(0)
     assert [False, True] == [
         is_blocked(agent.ports.control.channel(name), world.message("hi"))
         for name in ("x", "test")

@@ -146,7 +146,7 @@ async def test_no_dump_and_no_log_holds_a_credential(
 ) -> None:
     async with world.instance() as agent:
         await desk.set_credential("slack", "bot_token", TOKEN, OPERATOR, Secrets([OLD]))
-        await agent.ports.control.observe(0)
+        await agent.ports.control_updates.observe(0)
         await world.ask(agent, "hello")
     dumped = await dump(world.database_url) + await redis_dump(world.redis_url)
     assert "hello" in dumped  # the dump is one

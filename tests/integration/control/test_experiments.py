@@ -25,7 +25,8 @@ from agent.control.flags import (
 )
 from agent.control.openfeature import OpenFeatureFlags, provide
 from agent.core.channel import ChannelSettings
-from agent.ports import Options, Ports
+from agent.core.options import Options
+from agent.ports import Ports
 from storage.control.experiments import ExperimentAdmin
 from storage.control.flags import FlagAdmin
 from storage.control.state import ControlSnapshot, ControlState, state
@@ -298,7 +299,12 @@ async def test_what_is_recorded_is_what_was_obeyed(world: EngineHarness) -> None
     provide(control, "restless")
 
     def wrap(ports: Ports) -> Ports:
-        return replace(ports, control=control, flags=OpenFeatureFlags("restless"))
+        return replace(
+            ports,
+            control=control,
+            control_updates=control,
+            flags=OpenFeatureFlags("restless"),
+        )
 
     world.model.said = lambda prompt: ""
     world.model.error = "It failed."

@@ -314,7 +314,7 @@ async def budgeted(database_url: str, agent: Instance) -> None:
             scope,
         )
     await run(database_url, "UPDATE control_epoch SET epoch = epoch + 1")
-    await agent.ports.control.observe(0)
+    await agent.ports.control_updates.observe(0)
 
 
 async def drained(probe: asyncpg.Connection[asyncpg.Record]) -> None:

@@ -25,7 +25,7 @@ async def set_overlap(agent: Instance, overlap: Overlap) -> None:
             {"overlap": overlap.value},
         )
         await connection.execute(text("UPDATE control_epoch SET epoch = epoch + 1"))
-    await agent.ports.control.observe(-1)
+    await agent.ports.control_updates.observe(-1)
 
 
 async def test_a_message_is_answered_and_remembered(
@@ -119,7 +119,7 @@ async def test_each_message_of_a_queue_is_answered_on_its_authors_terms(
                 f"You serve {name}.",
                 ADA,
             )
-    await agent.ports.control.observe(-1)
+    await agent.ports.control_updates.observe(-1)
     world.model.hold()
     await agent.engine.accept(world.message("one", chat="room", user="ada"))
     await world.model.started.wait()

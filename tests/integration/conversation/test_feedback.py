@@ -280,7 +280,7 @@ async def test_a_thumb_that_waits_outlives_a_moment_without_postgres(
     """It was acknowledged: nobody would deliver it again."""
     fuse, away = Fuse(), StoreUnavailable(StoreUnavailable.__doc__)
     async with world.instance(
-        lambda ports: replace(ports, desk=Faulty(ports.desk, fuse, away))
+        lambda ports: replace(ports, votes=Faulty(ports.votes, fuse, away))
     ) as agent:
         world.model.hold()
         await agent.engine.accept(world.message("tell me a story"))
@@ -321,7 +321,7 @@ async def test_who_may_not_talk_here_has_no_vote_and_hears_nothing(
         """ VALUES (gen_random_uuid(), 'test', '{"allow": ["bob"]}')"""
     )
     await probe.execute("UPDATE control_epoch SET epoch = epoch + 1")
-    await agent.ports.control.observe(-1)
+    await agent.ports.control_updates.observe(-1)
     await agent.engine.accept(replace(reaction(world, Thumb.UP), direct=True))
     assert {} == await votes(probe)
     assert ["re: hello"] == world.platform.screen("ada")
@@ -333,7 +333,7 @@ async def test_a_vote_that_may_not_be_stored_is_not_acknowledged_and_counts_once
 ) -> None:
     fuse, away = Fuse(), StoreUnavailable(StoreUnavailable.__doc__)
     async with world.instance(
-        lambda ports: replace(ports, desk=Faulty(ports.desk, fuse, away))
+        lambda ports: replace(ports, votes=Faulty(ports.votes, fuse, away))
     ) as agent:
         await world.ask(agent, "hello")
         await recorded(world)

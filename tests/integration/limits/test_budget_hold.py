@@ -58,7 +58,7 @@ async def budget(agent: Instance, database_url: str, tokens: int) -> None:
         tokens,
     )
     await run(database_url, "UPDATE control_epoch SET epoch = epoch + 1")
-    await agent.ports.control.observe(0)
+    await agent.ports.control_updates.observe(0)
 
 
 async def test_an_answer_counts_with_what_it_really_used(
@@ -108,9 +108,9 @@ async def test_what_an_instance_had_set_aside_when_it_died_stays_counted(
     world.model.hold()
     async with agent_with_budgets(world) as dying, agent_with_budgets(world) as other:
         for agent in (dying, other):
-            await agent.ports.control.observe(0)
+            await agent.ports.control_updates.observe(0)
         await budget(dying, database_url, 1000)
-        await other.ports.control.observe(0)
+        await other.ports.control_updates.observe(0)
         await dying.engine.accept(world.message("hello"))
         await world.model.started.wait()
         await dying.crash()

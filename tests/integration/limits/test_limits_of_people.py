@@ -197,11 +197,13 @@ async def test_people_who_are_linked_share_the_limit_of_either_from_their_next_a
         await world.platform.until(
             lambda: "one now" in world.platform.screen("bob")[-1]
         )
-        await agent.ports.control.observe(0)  # as the heartbeat does within a second
+        await agent.ports.control_updates.observe(
+            0
+        )  # as the heartbeat does within a second
         for chat in ("ada", "bob"):
             await world.ask(agent, "known from here on", chat=chat)
         await desk.reset("test:ada", OPERATOR)
-        await agent.ports.control.observe(0)
+        await agent.ports.control_updates.observe(0)
         for number in range(4):
             for chat in ("ada", "bob"):
                 await world.ask(agent, f"{number}", chat=chat)
@@ -214,7 +216,7 @@ async def test_people_who_are_linked_share_the_limit_of_either_from_their_next_a
             )
         )
         await desk.reset("test:bob", OPERATOR)
-        await agent.ports.control.observe(0)
+        await agent.ports.control_updates.observe(0)
         for chat in ("ada", "bob"):
             await world.ask(agent, "again", chat=chat)
     assert (

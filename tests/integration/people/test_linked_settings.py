@@ -181,7 +181,7 @@ async def test_a_budget_goes_over_with_what_was_used_of_it(two: Two) -> None:
     """
     await two.budgets.set("person", "*", 90_000, None, ADA)
     await two.budgets.set("person", "test:bob", 50_000, None, ADA)
-    await two.agent.ports.control.observe(0)
+    await two.agent.ports.control_updates.observe(0)
     ada, bob = await two.person("ada"), await two.person("bob")
     for author, tokens in ((ada, 1), (bob, 10)):
         await two.agent.ports.budgets.settle(

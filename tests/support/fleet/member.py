@@ -26,7 +26,8 @@ from agent.conversation.engine import Engine
 from agent.core.completion import Prompt, Usage
 from agent.core.errors import AgentError
 from agent.core.messages import Address, Placed, Said
-from agent.ports import Accept, Options
+from agent.core.options import Options
+from agent.ports import Accept
 from storage.postgres import connect, open_database
 from storage.redis import open_redis
 

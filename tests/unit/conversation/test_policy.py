@@ -12,7 +12,7 @@ from agent.control.flags import DEFAULT_MODEL, FALLBACK_MODEL, Flag
 from agent.control.rules import Audience
 from agent.conversation.policy import PolicyEvaluator
 from agent.core.channel import ChannelSettings
-from agent.ports import Options
+from agent.core.options import Options
 
 ADA = Audience(None, "test", "ada")
 

@@ -19,7 +19,7 @@ from agent.app import wire
 from agent.conversation.engine import Engine
 from agent.core.errors import DeliveryError, Refused
 from agent.core.messages import Address, Notice
-from agent.ports import Options
+from agent.core.options import Options
 from channels.terminal.channel import PASSED_OVER, Terminal
 from storage.postgres import open_database
 from storage.redis import open_redis

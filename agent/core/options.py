@@ -1,0 +1,18 @@
+"""What the engine needs of the settings."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """Settings of one instance. Times are in seconds."""
+
+    default_model: str
+    system_prompt: str = "You are a helpful assistant."
+    max_message_chars: int = 32_000
+    beat_seconds: float = 1.0
+    lease_seconds: float = 5.0
+    """How long a claim holds without a heartbeat."""
+    drain_seconds: float = 8.0

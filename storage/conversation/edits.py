@@ -1,0 +1,28 @@
+"""Edits and deletions of messages that no answer covers yet."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from agent.core.messages import Edited, Revision
+from storage.conversation.statements import STATEMENTS
+from storage.postgres import Database
+
+
+class PostgresEdits:
+    """Implements agent.ports.Edits."""
+
+    def __init__(self, database: Database) -> None:
+        self._line = database.line()
+
+    async def edit(self, revision: Revision) -> UUID | None:
+        if isinstance(revision, Edited):
+            content, metadata = revision.text, '{"edited": true}'
+        else:
+            content, metadata = "", '{"deleted": true}'
+
+        rows = await self._line.fetch(
+            STATEMENTS["edit"], revision.turn_id, content, metadata
+        )
+
+        return rows[0]["id"] if rows else None
