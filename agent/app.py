@@ -1,4 +1,7 @@
-"""The composition root: the only place that wires things together."""
+"""The composition root: the only place that wires things together.
+
+The stores are opened first, then the channels are built, then the engine starts.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +10,8 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from hashlib import sha256
+from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING
 from uuid import UUID
 
 import structlog
@@ -17,7 +20,7 @@ from redis.exceptions import AuthenticationError, RedisError
 from uuid_utils.compat import uuid7
 
 from agent.control.flags import ENABLE_SLASH_COMMANDS
-from agent.control.openfeature import DOMAIN, OpenFeatureFlags, provide
+from agent.control.openfeature import DOMAIN, HookedFlags, provide
 from agent.control.rules import Audience
 from agent.conversation.engine import Engine
 from agent.core.errors import ConfigurationError, UnknownModel
@@ -25,8 +28,9 @@ from agent.core.limits import PER_PERSON, Limit
 from agent.core.options import Options
 from agent.llm.cost_bound import worst_case
 from agent.llm.router import open_models
-from agent.ports import Channel, LanguageModels, Ports
+from agent.ports import Channel, Flags, LanguageModels, Ports
 from agent.settings import Settings
+from channels.services import ChannelServices
 from storage import migrate
 from storage.control import disk_copy
 from storage.control.experiments import ExperimentAdmin
@@ -49,8 +53,18 @@ from storage.limits.send_pace import RedisPace
 from storage.postgres import LEASE_SECONDS, Database, check_connection, open_database
 from storage.redis import RedisPipe, open_redis
 
-if TYPE_CHECKING:
-    from channels.pacing import Rate, SharedPace
+CHANNELS: Mapping[str, str] = {
+    "discord": "discord_token",
+    "telegram": "telegram_token",
+    "slack": "slack_bot_token",
+}
+"""The channels of `agent serve`, and the setting that switches each of them on."""
+
+ChannelBuilder = Callable[[Settings, ChannelServices], Channel | None]
+"""`build` of `channels/<name>/channel.py`; None: the settings do not ask for this channel."""
+
+ChannelBuilders = Mapping[str, ChannelBuilder]
+"""By the name of the channel that each one builds."""
 
 log = structlog.get_logger()
 
@@ -86,10 +100,9 @@ async def open_stores(
     Raises ConfigurationError, or SchemaError when a server's schema is another and
     `upgrade` is not given.
     """
-    database_url = (
-        settings.database_url.get_secret_value() if settings.database_url else ""
-    )
-    redis_url = settings.redis_url.get_secret_value() if settings.redis_url else ""
+    database_url, redis_url = _plain(settings.database_url), _plain(settings.redis_url)
+    upgrade = upgrade or not database_url
+
     async with AsyncExitStack() as stack:
         described: tuple[str, ...] = ()
         if not (database_url and redis_url):
@@ -99,19 +112,21 @@ async def open_stores(
                 )
             )
             described = own.description
-        if database_url:
+            database_url = database_url or own.database_url
+            redis_url = redis_url or own.redis_url
+
+        if settings.database_url:
             await check_connection(database_url)
-        await _match_schema(
-            database_url or own.database_url, upgrade=upgrade or not database_url
-        )
-        database = await stack.enter_async_context(
-            open_database(database_url or own.database_url)
-        )
-        pipe = await stack.enter_async_context(open_redis(redis_url or own.redis_url))
+        await _match_schema(database_url, upgrade=upgrade)
+        database = await stack.enter_async_context(open_database(database_url))
+        pipe = await stack.enter_async_context(open_redis(redis_url))
         await _greet(pipe)
-        yield OpenStores(
-            database.url, redis_url or own.redis_url, database, pipe, described
-        )
+
+        yield OpenStores(database.url, redis_url, database, pipe, described)
+
+
+def _plain(url: SecretStr | None) -> str:
+    return url.get_secret_value() if url else ""
 
 
 async def _match_schema(url: str, *, upgrade: bool) -> None:
@@ -136,40 +151,28 @@ async def _greet(pipe: RedisPipe) -> None:
 
 @asynccontextmanager
 async def open_app(
-    settings: Settings, channels: Sequence[Channel], *, upgrade: bool = False
+    settings: Settings, builders: ChannelBuilders, *, upgrade: bool = False
 ) -> AsyncIterator[App]:
     """One instance with these channels; inside, its engine takes messages and recovers what
     others left.
     """
     instance = uuid7()
+    options = Options(
+        settings.model, settings.system_prompt, settings.max_message_chars
+    )
+
     async with open_models(settings) as models, AsyncExitStack() as stack:
         check_models(settings, models)
         stores = await stack.enter_async_context(open_stores(settings, upgrade=upgrade))
-        ports = await wire(
-            stores.database,
-            stores.pipe,
-            models,
-            channels,
-            instance=instance,
-            window_messages=settings.window_messages,
-            per_person=PER_PERSON,
-            worst=partial(
-                worst_case, models=settings.models, fallbacks=settings.fallback_models
-            ),
-            home=settings.agent_home,
-            domain=DOMAIN,
-        )
-        options = Options(
-            settings.model, settings.system_prompt, settings.max_message_chars
-        )
+        ports = await _wire_settings(settings, stores, models, builders, instance)
         plans = ExperimentSchedule(
             stores.database, ExperimentAdmin(stores.database, stores.pipe, models)
         )
-        news = follow_changes(stores.pipe, ports.control_updates)
+
         async with (
             housekeeping(stores.database),
             run_schedule(plans),
-            news,
+            follow_changes(stores.pipe, ports.control_updates),
             Engine(ports, options) as engine,
         ):
             yield App(settings, instance, stores, ports, engine)
@@ -188,149 +191,66 @@ def check_models(settings: Settings, models: LanguageModels) -> None:
                 raise ConfigurationError(f"{setting}: {error.sentence}") from error
 
 
-class Backdrop:
-    """What channels ask of the stores. They are made before the stores are open; until then
-    there is no answer.
-    """
-
-    def __init__(self) -> None:
-        self._stores: OpenStores | None = None
-        self._backlog: PostgresBacklog | None = None
-
-    def open(self, stores: OpenStores) -> None:
-        """From now on the stores answer."""
-        self._stores = stores
-        self.read(stores.database)
-
-    def read(self, database: Database) -> None:
-        """From now on it is known where each chat was left."""
-        self._backlog = PostgresBacklog(database)
-
-    async def last_accepted(self, channel: str) -> Mapping[str, str]:
-        """Implements agent.ports.LastAccepted."""
-        return await self._backlog(channel) if self._backlog else {}
-
-    def pace(self, channel: str, token: SecretStr) -> SharedPace:
-        """The pace that all instances of this bot keep together."""
-        return _Pace(
-            self,
-            f"{channel}:{sha256(token.get_secret_value().encode()).hexdigest()[:12]}",
-        )
-
-    @property
-    def pipe(self) -> RedisPipe | None:
-        return self._stores.pipe if self._stores else None
+def configured_channels(settings: Settings) -> ChannelBuilders:
+    """A builder for every channel that has a token. Only their SDKs are imported."""
+    return {
+        name: import_module(f"channels.{name}.channel").build
+        for name, token in CHANNELS.items()
+        if getattr(settings, token) is not None
+    }
 
 
-@dataclass(frozen=True, slots=True)
-class _Pace:
-    """Implements channels.pacing.SharedPace once Redis is there; until then each instance
-    paces alone.
-    """
-
-    behind: Backdrop
-    bot: str
-
-    async def reserve(self, key: str, rate: Rate) -> float:
-        pipe = self.behind.pipe
-        return await RedisPace(pipe, self.bot).reserve(key, rate) if pipe else 0.0
-
-    async def penalise(self, key: str, seconds: float) -> None:
-        if pipe := self.behind.pipe:
-            await RedisPace(pipe, self.bot).penalise(key, seconds)
-
-
-def configured_channels(
-    settings: Settings, behind: Backdrop | None = None
+def build_channels(
+    settings: Settings, builders: ChannelBuilders, services: ChannelServices
 ) -> list[Channel]:
-    """Every channel that has a token. Their SDKs are imported only then.
-
-    Without `behind` they pace alone and know no chats. Raises ConfigurationError when one
-    can not be made.
-    """
-    builders = (_discord, _telegram, _slack)
-    return [
-        channel
-        for build in builders
-        if (channel := build(settings, behind)) is not None
-    ]
+    """Raises ConfigurationError when one cannot be built."""
+    built = (build(settings, services) for build in builders.values())
+    return [channel for channel in built if channel is not None]
 
 
-def _discord(settings: Settings, behind: Backdrop | None) -> Channel | None:
-    if settings.discord_token is None:
-        return None
-    from channels.discord.channel import Discord
-    from channels.pacing import Governor, Rate
+def channel_services(
+    database: Database, pipe: RedisPipe, flags: Flags
+) -> ChannelServices:
+    """What channels may ask of an instance with these stores and flags."""
 
-    shared = behind.pace("discord", settings.discord_token) if behind else None
-    return Discord(
-        token=settings.discord_token.get_secret_value(),
-        governor=Governor(
-            bot=Rate(50, 1), shared=shared
-        ),  # discord.com/developers/docs/topics/rate-limits, global
-        api_url=settings.discord_api_url,
-        public_url=settings.public_url,
-        public_key=settings.discord_public_key,
-        slash_commands=_slash_commands("discord"),
-        last_accepted=behind.last_accepted if behind else None,
+    def slash_commands(channel: str) -> bool:
+        return flags.value(ENABLE_SLASH_COMMANDS, Audience(channel=channel))
+
+    def shared_pace(channel: str, token: SecretStr) -> RedisPace:
+        bot = sha256(token.get_secret_value().encode()).hexdigest()[:12]
+        return RedisPace(pipe, f"{channel}:{bot}")
+
+    return ChannelServices(slash_commands, PostgresBacklog(database), shared_pace)
+
+
+async def _wire_settings(
+    settings: Settings,
+    stores: OpenStores,
+    models: LanguageModels,
+    builders: ChannelBuilders,
+    instance: UUID,
+) -> Ports:
+    return await wire(
+        stores.database,
+        stores.pipe,
+        models,
+        partial(build_channels, settings, builders),
+        instance=instance,
+        window_messages=settings.window_messages,
+        per_person=PER_PERSON,
+        worst=partial(
+            worst_case, models=settings.models, fallbacks=settings.fallback_models
+        ),
+        home=settings.agent_home,
+        domain=DOMAIN,
     )
-
-
-def _telegram(settings: Settings, behind: Backdrop | None) -> Channel | None:
-    if settings.telegram_token is None:
-        return None
-    from channels.pacing import Governor
-    from channels.telegram.channel import BOT_RATE, CHAT_RATE, Telegram
-
-    shared = behind.pace("telegram", settings.telegram_token) if behind else None
-    return Telegram(
-        token=settings.telegram_token.get_secret_value(),
-        governor=Governor(chat=CHAT_RATE, bot=BOT_RATE, shared=shared),
-        slash_commands=_slash_commands("telegram"),
-        api_url=settings.telegram_api_url,
-        public_url=settings.public_url,
-        last_accepted=behind.last_accepted if behind else None,
-    )
-
-
-def _slack(settings: Settings, behind: Backdrop | None) -> Channel | None:
-    if settings.slack_bot_token is None:
-        return None
-    from channels.pacing import Governor, Rate
-    from channels.slack.channel import Slack
-
-    shared = behind.pace("slack", settings.slack_bot_token) if behind else None
-    return Slack(
-        bot_token=settings.slack_bot_token.get_secret_value(),
-        # about one message a second and channel, in short bursts:
-        # docs.slack.dev/apis/web-api/rate-limits
-        governor=Governor(chat=Rate(5, 5), shared=shared),
-        slash_commands=_slash_commands("slack"),
-        app_token=_revealed(settings.slack_app_token),
-        signing_secret=_revealed(settings.slack_signing_secret),
-        api_url=settings.slack_api_url,
-        public_url=settings.public_url,
-        last_accepted=behind.last_accepted if behind else None,
-    )
-
-
-def _slash_commands(channel: str, domain: str = DOMAIN) -> Callable[[], bool]:
-    """Whether this channel offers commands now: a channel is made before there are flags,
-    and asks again and again.
-    """
-    flags, who = OpenFeatureFlags(domain), Audience(channel=channel)
-    return lambda: flags.value(ENABLE_SLASH_COMMANDS, who)
-
-
-def _revealed(secret: SecretStr | None) -> str | None:
-    return secret.get_secret_value() if secret else None
 
 
 async def wire(
     database: Database,
     pipe: RedisPipe,
     models: LanguageModels,
-    channels: Sequence[Channel],
+    channels_of: Callable[[ChannelServices], Sequence[Channel]],
     *,
     instance: UUID,
     window_messages: int = 20,
@@ -340,17 +260,18 @@ async def wire(
     home: Path | None = None,
     domain: str | None = None,
 ) -> Ports:
-    """All that an engine stands on. Flags are kept in the folder `home`, too; OpenFeature
-    knows them by `domain`.
+    """All that an engine stands on. A copy of the flags is kept in the folder `home`; other
+    code in the process finds them by OpenFeature's `domain`.
     """
     control = RedisControl(database, pipe, home / disk_copy.FILE if home else None)
     await control.start()
     domain = domain or str(instance)
     provide(control, domain)
+    flags = HookedFlags(control, domain)
+    channels = channels_of(channel_services(database, pipe, flags))
+    names = [channel.name for channel in channels]
     limiter = RedisLimiter(database, pipe, control, per_person)
-    leases = PostgresLeases(
-        database, instance, [channel.name for channel in channels], lease=lease
-    )
+    leases = PostgresLeases(database, instance, names, lease=lease)
 
     return Ports(
         turns=PostgresTurns(database, instance, window_messages, lease=lease),
@@ -365,8 +286,8 @@ async def wire(
         control=control,
         control_updates=control,
         models=models,
-        channels={channel.name: channel for channel in channels},
+        channels=dict(zip(names, channels, strict=True)),
         limiter=limiter,
         budgets=PostgresBudgets(database, control, worst),
-        flags=OpenFeatureFlags(domain),
+        flags=flags,
     )

@@ -1,4 +1,4 @@
-"""What `agent setup <channel>` asks. Each `channels/<name>_setup.py` offers:
+"""What `agent setup <channel>` asks. Each `channels/<name>/setup.py` offers:
 
 - `before() -> str`: Markdown, what to do on the platform until there is a token;
 - `QUESTIONS`: what to ask then;

@@ -45,7 +45,8 @@ async def _with_a_pipe(settings: Settings, chat_name: str, *, upgrade: bool) -> 
     with _lines() as lines:
         screen = PlainScreen(sys.stdout, sys.stderr)
         terminal = _terminal(settings, LineReader(lines), screen, chat_name)
-        async with open_app(settings, [terminal], upgrade=upgrade) as app:
+        builders = {terminal.name: lambda *_: terminal}
+        async with open_app(settings, builders, upgrade=upgrade) as app:
             await terminal.run(app.engine.accept)
     return NOT_WELL if terminal.unanswered else WELL
 
@@ -61,11 +62,12 @@ async def _with_a_person(settings: Settings, chat_name: str, *, upgrade: bool) -
         Console(highlight=False), Console(stderr=True, highlight=False)
     )
     terminal = _terminal(settings, reader, screen, chat_name)
+    builders = {terminal.name: lambda *_: terminal}
     with quiet_keys():
         try:
             async with (
                 _ctrl_c(terminal),
-                open_app(settings, [terminal], upgrade=upgrade) as app,
+                open_app(settings, builders, upgrade=upgrade) as app,
             ):
                 screen.notice(_banner(app, chat_name))
                 await terminal.run(app.engine.accept)

@@ -9,7 +9,7 @@ from uuid import UUID
 
 import typer
 
-from agent.app import configured_channels, open_app
+from agent.app import ChannelBuilder, configured_channels, open_app
 from agent.cli.run import NOT_WELL, WELL
 from agent.cli.serve import http
 from agent.cli.status import show_findings
@@ -19,6 +19,7 @@ from agent.operations.doctor import diagnose
 from agent.ports import Accept, Channel, Reply
 from agent.settings import Settings
 from agent.web.state import InstanceState, Service
+from channels.services import ChannelServices
 
 
 class FirstAnswerProbe:
@@ -42,14 +43,14 @@ class FirstAnswerProbe:
         repeat: bool = False,
     ) -> Reply:
         """The channel's reply, looked at."""
-        return _WitnessedReply(
+        return _ProbedReply(
             self, self._channel.reply(address, placed, turn, repeat=repeat)
         )
 
 
-class _WitnessedReply:
-    def __init__(self, witness: FirstAnswerProbe, reply: Reply) -> None:
-        self._witness = witness
+class _ProbedReply:
+    def __init__(self, probe: FirstAnswerProbe, reply: Reply) -> None:
+        self._probe = probe
         self._reply = reply
 
     async def show(self, text: str) -> Placed | None:
@@ -63,7 +64,7 @@ class _WitnessedReply:
                 err=True,
             )
         else:
-            self._witness.answered.set()
+            self._probe.answered.set()
         return placed
 
 
@@ -75,8 +76,13 @@ async def until_answered(
 
     Raises ConfigurationError when the channel can not be run.
     """
-    channel = _the_channel(settings, name)
-    if await _answered(settings, channel, wait=wait, upgrade=upgrade):
+    build = configured_channels(settings).get(name)
+    if build is None:
+        raise ConfigurationError(
+            f"The token of {name} is not in .env: run agent setup {name} again."
+        )
+
+    if await _answered(settings, name, build, wait=wait, upgrade=upgrade):
         typer.echo(
             "It works: a message was answered. Run agent serve to keep it running."
         )
@@ -93,38 +99,47 @@ async def until_answered(
     return NOT_WELL
 
 
-def _the_channel(settings: Settings, name: str) -> Channel:
-    """Only this channel, new. Raises ConfigurationError when its token is not there."""
-    for channel in configured_channels(settings):
-        if channel.name == name:
-            return channel
-    raise ConfigurationError(
-        f"The token of {name} is not in .env: run agent setup {name} again."
-    )
-
-
 async def _answered(
-    settings: Settings, channel: Channel, *, wait: float, upgrade: bool
+    settings: Settings, name: str, build: ChannelBuilder, *, wait: float, upgrade: bool
 ) -> bool:
-    witness, service = FirstAnswerProbe(channel), Service(channel)
+    service = Service(name)
     state = InstanceState([service])
+
+    def build_probe(
+        settings: Settings, services: ChannelServices
+    ) -> FirstAnswerProbe | None:
+        """It knows no chats: only what is written from now on is answered."""
+        alone = ChannelServices(services.slash_commands)
+        service.channel = build(settings, alone)
+        return FirstAnswerProbe(service.channel) if service.channel else None
+
     async with (
         http(settings, state) if settings.public_url else nullcontext(),
-        open_app(settings, [witness], upgrade=upgrade) as app,
+        open_app(settings, {name: build_probe}, upgrade=upgrade) as app,
     ):
         state.run(app)
         service.tell(None)
         typer.echo(f"Waiting up to {wait:g} s for your first message …", err=True)
-        async with _running(witness, app.engine.accept) as ended:
-            arrived = asyncio.create_task(witness.answered.wait())
-            await asyncio.wait(
-                {arrived, ended}, timeout=wait, return_when=asyncio.FIRST_COMPLETED
-            )
-            arrived.cancel()
-            if ended.done() and not witness.answered.is_set():
-                ended.result()  # raises why
+        probe = app.ports.channels[name]
+        assert isinstance(probe, FirstAnswerProbe)
+        await _first_answer(probe, app.engine.accept, wait=wait)
         state.stop()
-    return witness.answered.is_set()
+
+    return probe.answered.is_set()
+
+
+async def _first_answer(
+    probe: FirstAnswerProbe, accept: Accept, *, wait: float
+) -> None:
+    """Returns with the first answer, or after `wait` seconds. Raises what ended the channel."""
+    async with _running(probe, accept) as ended:
+        arrived = asyncio.create_task(probe.answered.wait())
+        await asyncio.wait(
+            {arrived, ended}, timeout=wait, return_when=asyncio.FIRST_COMPLETED
+        )
+        arrived.cancel()
+        if ended.done() and not probe.answered.is_set():
+            ended.result()
 
 
 @asynccontextmanager

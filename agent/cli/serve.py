@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 
 import structlog
 
-from agent.app import Backdrop, configured_channels, open_app
+from agent.app import ChannelBuilders, configured_channels, open_app
 from agent.cli.run import WELL, spare_collections
 from agent.core.errors import AgentError, ConfigurationError
 from agent.operations.credentials import with_stored_credentials
@@ -30,33 +30,31 @@ async def serve(
     settings: Settings,
     *,
     upgrade: bool,
-    channels_of: Callable[
-        [Settings, Backdrop], Sequence[Channel]
-    ] = configured_channels,
+    channels_of: Callable[[Settings], ChannelBuilders] = configured_channels,
 ) -> int:
     """Runs until cancelled. Raises ConfigurationError when no channel has a token."""
     settings = await with_stored_credentials(settings)
-    behind = Backdrop()
-    channels = channels_of(settings, behind)
-    if not channels:
+    builders = channels_of(settings)
+    if not builders:
         raise ConfigurationError(
             "No channel has a token: set DISCORD_TOKEN, TELEGRAM_TOKEN or "
             "SLACK_BOT_TOKEN, or talk here "
             "with agent chat."
         )
-    state = InstanceState([Service(channel) for channel in channels])
+
+    state = InstanceState([Service(name) for name in builders])
     # HTTP is the outermost: it tells how things are from the first moment until the engine
     # is drained.
     async with (
         http(settings, state),
-        open_app(settings, channels, upgrade=upgrade) as app,
+        open_app(settings, builders, upgrade=upgrade) as app,
     ):
-        behind.open(app.stores)
         state.run(app)
         spare_collections()
         try:
+            channels = app.ports.channels
             services = [
-                supervise(s.channel, app.engine.accept, tell=s.tell)
+                supervise(channels[s.name], app.engine.accept, tell=s.tell)
                 for s in state.services
             ]
             await _side_by_side(services)

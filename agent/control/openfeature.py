@@ -1,16 +1,13 @@
-"""Flags by OpenFeature (openfeature.dev): the provider, and the client by which the agent
-itself reads them.
+"""Flags by OpenFeature (openfeature.dev), for other code in the process, and for hooks.
 
-A client finds its provider by a domain when it is asked, so it may be made before there is
-one: until then every flag has its default. In the evaluation context, the targeting key is
-a person's id, `channel` and `chat` say where.
+In the evaluation context, the targeting key is a person's id, `channel` and `chat` say where.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 from uuid import UUID
 
 from openfeature import api
@@ -21,9 +18,9 @@ from openfeature.flag_evaluation import FlagResolutionDetails, FlagValueType, Re
 from openfeature.hook import get_hooks
 from openfeature.provider import AbstractProvider, Metadata
 
-from agent.control.experiments import Experiment
+from agent.control.evaluation import FlagSource, RuleFlags, evaluate
 from agent.control.flags import Flag, Kind
-from agent.control.rules import EVERYBODY, Audience, Rules, resolve
+from agent.control.rules import EVERYBODY, Audience
 
 DOMAIN = "agent"
 """Of the instance that runs in this process."""
@@ -40,34 +37,6 @@ _REASONS = {
     "global": Reason.STATIC,
     "default": Reason.DEFAULT,
 }
-
-
-class FlagState(Protocol):
-    """Flags and their rules at one epoch."""
-
-    @property
-    def epoch(self) -> int: ...
-
-    @property
-    def experiments(self) -> Mapping[str, Experiment]:
-        """Those that run, by flag."""
-
-    def flag(self, name: str) -> Flag[Any] | None: ...
-
-    def rules_of(self, name: str) -> Rules: ...
-
-
-class FlagSource(Protocol):
-    """Where the provider finds the newest state."""
-
-    @property
-    def state(self) -> FlagState: ...
-
-    @property
-    def stale(self) -> bool: ...
-
-    @property
-    def watchers(self) -> list[Callable[[], None]]: ...
 
 
 class FlagProvider(AbstractProvider):
@@ -134,12 +103,6 @@ class FlagProvider(AbstractProvider):
             Kind.JSON, flag_key, default_value, _audience(evaluation_context)
         )
 
-    def value(self, flag: Flag[T], default: T, who: Audience) -> T:
-        """As a client's evaluation gives it, without its merging of contexts: that takes
-        longer than deciding.
-        """
-        return self._details(flag.kind, flag.name, default, who).value
-
     def _details(
         self, kind: Kind, name: str, default: T, who: Audience | None
     ) -> FlagResolutionDetails[T]:
@@ -161,28 +124,16 @@ class FlagProvider(AbstractProvider):
                 ErrorCode.INVALID_CONTEXT,
                 "The targeting key is a person's id, the rest is text.",
             )
-        step = resolve(flag, state.rules_of(name), who)
-        value: Any = step.value
-        if kind is Kind.FLOAT and value is not None:
-            value = float(value)  # Postgres gives 1e16 back as a whole number
+
+        step = evaluate(state, flag, who)
         reason = _REASONS[step.rule] if step.variant is None else Reason.SPLIT
+
         return FlagResolutionDetails(
-            value=default if value is None else value,
+            value=default if step.value is None else step.value,
             reason=Reason.STALE if self._source.stale else reason,
             variant=step.variant,
             flag_metadata={"rule": step.scope, "epoch": state.epoch},
         )
-
-    def variants(self, who: Audience, unasked: Collection[str]) -> dict[str, str]:
-        """As agent.ports.Flags says."""
-        state = self._source.state
-        found = {}
-        for name, experiment in state.experiments.items():
-            flag = None if name in unasked else state.flag(name)
-            variant = resolve(flag, state.rules_of(name), who).variant if flag else None
-            if variant is not None:
-                found[experiment.name] = variant
-        return found
 
     def _moved(self) -> None:
         """Tells whoever listens for OpenFeature's events."""
@@ -230,13 +181,15 @@ def provide(source: FlagSource, domain: str) -> None:
     api.set_provider_and_wait(FlagProvider(source), domain)
 
 
-class OpenFeatureFlags:
-    """Implements agent.ports.Flags: asks the provider, through a client when there are
-    hooks that want to know.
+class HookedFlags(RuleFlags):
+    """The agent's own flags. While OpenFeature has hooks, they hear of each value asked for.
+
+    `domain` is where `source` was provided.
     """
 
-    def __init__(self, domain: str = DOMAIN) -> None:
-        self._client = client = api.get_client(domain)
+    def __init__(self, source: FlagSource, domain: str = DOMAIN) -> None:
+        super().__init__(source)
+        client = api.get_client(domain)
         self._read: Mapping[Kind, Callable[[str, Any, EvaluationContext], Any]] = {
             Kind.BOOL: client.get_boolean_value,
             Kind.INT: client.get_integer_value,
@@ -246,24 +199,16 @@ class OpenFeatureFlags:
         }
 
     def value(self, flag: Flag[T], audience: Audience, default: T | None = None) -> T:
-        fallback: Any = default if flag.default is None else flag.default
-        provider = self._client.provider
+        """Without hooks no client is asked: its merging of contexts takes longer than
+        deciding.
+        """
+        if not get_hooks():
+            return super().value(flag, audience, default)
 
-        if isinstance(provider, FlagProvider) and not get_hooks():
-            value: T = provider.value(flag, fallback, audience)
-        else:
-            value = self._read[flag.kind](flag.name, fallback, _context(audience))
+        fallback: Any = default if flag.default is None else flag.default
+        value: T = self._read[flag.kind](flag.name, fallback, _context(audience))
 
         return value
-
-    def variants(
-        self, audience: Audience, ignored_flags: Sequence[str] = ()
-    ) -> Mapping[str, str]:
-        provider = self._client.provider
-        if not isinstance(provider, FlagProvider):
-            return {}
-
-        return provider.variants(audience, ignored_flags)
 
 
 def _context(who: Audience) -> EvaluationContext:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from contextlib import aclosing, asynccontextmanager, nullcontext
+from contextlib import aclosing, asynccontextmanager
 
 import asyncpg
 
-from agent.app import Backdrop, check_models, configured_channels
+from agent.app import build_channels, check_models, configured_channels
 from agent.core.channel import Finding
 from agent.core.completion import Prompt
 from agent.core.errors import AgentError, ConfigurationError, ModelError
@@ -18,7 +18,9 @@ from agent.operations.credentials import with_stored_credentials
 from agent.operations.status import check_redis, failure_sentence
 from agent.ports import Channel, Diagnosable
 from agent.settings import OFFLINE, Settings
+from channels.services import WITHOUT_STORES, ChannelServices
 from storage import migrate
+from storage.conversation.last_accepted import PostgresBacklog
 from storage.postgres import GONE, connect, open_database
 
 DIAGNOSIS_SECONDS = 30.0
@@ -110,31 +112,39 @@ async def _try_channels(
     know no chats.
     """
     try:
-        async with _remembered(settings) if reachable else nullcontext() as behind:
-            if behind is not None:
-                settings = await with_stored_credentials(settings)
-            channels = [
-                each
-                for each in configured_channels(settings, behind)
-                if only in (None, each.name)
-            ]
-            found = await asyncio.gather(*map(_try_channel, channels))
+        if not reachable:
+            return await _try_built(settings, only, WITHOUT_STORES)
+        async with _stored(settings) as (settings, services):
+            return await _try_built(settings, only, services)
     except ConfigurationError as error:
         return [Finding("channels", error.sentence, _PAGE)]
+
+
+async def _try_built(
+    settings: Settings, only: str | None, services: ChannelServices
+) -> Sequence[Finding]:
+    built = build_channels(settings, configured_channels(settings), services)
+    chosen = [channel for channel in built if only in (None, channel.name)]
+    found = await asyncio.gather(*map(_try_channel, chosen))
+
     return [finding for findings in found for finding in findings]
 
 
 @asynccontextmanager
-async def _remembered(settings: Settings) -> AsyncIterator[Backdrop | None]:
-    """What the database knows of chats; None while it has no tables."""
+async def _stored(
+    settings: Settings,
+) -> AsyncIterator[tuple[Settings, ChannelServices]]:
+    """The settings with what is stored, and what the database knows of chats, if it has
+    tables.
+    """
     async with reach_postgres(settings) as postgres:
         if await migrate.current_revision(postgres.url) is None:
-            yield None
+            yield settings, WITHOUT_STORES
             return
+
         async with open_database(postgres.url) as database:
-            behind = Backdrop()
-            behind.read(database)
-            yield behind
+            settings = await with_stored_credentials(settings)
+            yield settings, ChannelServices(last_accepted=PostgresBacklog(database))
 
 
 async def _try_channel(channel: Channel) -> Sequence[Finding]:

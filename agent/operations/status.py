@@ -11,13 +11,14 @@ from redis.exceptions import AuthenticationError, RedisError
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
-from agent.app import check_models, configured_channels
+from agent.app import build_channels, check_models, configured_channels
 from agent.core.errors import AgentError, ConfigurationError
 from agent.llm.router import open_models
 from agent.operations.connect import Postgres, reach_postgres, reach_redis
 from agent.operations.credentials import with_stored_credentials
 from agent.operations.status_flags import flags_in_force, flags_without_postgres
 from agent.settings import OFFLINE, Settings
+from channels.services import WITHOUT_STORES
 from storage import migrate
 from storage.conversation.housekeeping import stray_messages
 from storage.postgres import GONE, LEASE_SECONDS, Database, connect, open_database
@@ -195,12 +196,13 @@ async def _channels(settings: Settings, *, stored: bool) -> Check:
     """Those that have a token: in the environment, or `stored` in a database that can be read."""
     try:
         settings = await with_stored_credentials(settings) if stored else settings
-        names = [
-            "terminal",
-            *(channel.name for channel in configured_channels(settings)),
-        ]
+        channels = build_channels(
+            settings, configured_channels(settings), WITHOUT_STORES
+        )
     except ConfigurationError as error:
         return Check("channels", "not well", error.sentence)
+
+    names = ["terminal", *(channel.name for channel in channels)]
     return Check("channels", "ok", ", ".join(names), {"configured": names})
 
 

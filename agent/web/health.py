@@ -73,7 +73,7 @@ async def readiness(
         parts |= await stores(state.app.stores)
     for service in state.services:
         problem = service.problem
-        parts[service.channel.name] = (
+        parts[service.name] = (
             {"state": "down", "problem": problem} if problem else {"state": "ok"}
         )
     if state.phase != "running":

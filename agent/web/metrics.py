@@ -54,7 +54,7 @@ class _Now(Collector):
             "agent_channel_up", "1 while a channel takes messages.", labels=["channel"]
         )
         for service in self._state.services:
-            up.add_metric([service.channel.name], float(service.problem is None))
+            up.add_metric([service.name], float(service.problem is None))
         yield up
         if self._state.app is not None:
             yield from _stores(self._state)

@@ -17,7 +17,8 @@ STOPPING = "It takes no more messages: the agent is stopping."
 class Service:
     """One channel as it is run."""
 
-    channel: Channel
+    name: str
+    channel: Channel | None = None  # built once the stores are open
     _runs: bool = False
     _trouble: str = SIGNING_IN
 
@@ -48,6 +49,8 @@ class InstanceState:
     def run(self, app: App) -> None:
         """Its stores are open and its engine takes messages."""
         self.app, self.phase = app, "running"
+        for service in self.services:
+            service.channel = service.channel or app.ports.channels.get(service.name)
 
     def stop(self) -> None:
         """It takes no more messages."""

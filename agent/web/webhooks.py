@@ -61,12 +61,14 @@ def router(state: InstanceState) -> APIRouter:
 def _webhook(state: InstanceState, name: str) -> Deliver:
     for service in state.services:
         channel = service.channel
-        if channel.name == name and isinstance(channel, Webhook):
-            if state.phase != "running":
-                raise HTTPException(
-                    503, f"The agent is {state.phase}; please deliver it again."
-                )
-            return channel.webhook
+        if service.name != name or not isinstance(channel, Webhook | None):
+            continue
+        if channel is None or state.phase != "running":
+            raise HTTPException(
+                503, f"The agent is {state.phase}; please deliver it again."
+            )
+
+        return channel.webhook
 
     raise HTTPException(404, "No channel that takes webhooks runs under this name.")
 

@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable, Mapping
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import TYPE_CHECKING
 from uuid import UUID
 
@@ -14,6 +15,7 @@ import structlog
 from agent.core.channel import Finding, WebhookReply
 from agent.core.messages import Address, Placed
 from agent.ports import Accept, Diagnosable, LastAccepted, Listening, Webhook
+from agent.settings import Settings
 from channels.discord.commands import keep_registered
 from channels.discord.doctor import diagnose
 from channels.discord.events import DiscordEvents, backoff
@@ -21,12 +23,17 @@ from channels.discord.gateway import Gateway, hold_session
 from channels.discord.reply import DiscordReply
 from channels.discord.rest import API_URL, Rest
 from channels.discord.webhook import Interactions
-from channels.pacing import Governor
+from channels.pacing import Governor, Rate
+from channels.services import ChannelServices
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+NAME = "discord"
 WEBHOOK_PATH = "/webhooks/discord"
+BOT_RATE = Rate(50, 1)
+"""Global: https://docs.discord.com/developers/topics/rate-limits"""
+
 _GOOD = 120.0  # seconds; a session that lasted so long begins a new row of pauses
 
 log = structlog.get_logger()
@@ -37,13 +44,11 @@ class Discord(Webhook, Diagnosable, Listening):
     `/webhooks/discord`.
 
     Raises ConfigurationError when `public_key` is not a key. `governor` paces what the bot
-    sends (50 calls a second for the whole bot,
-    https://docs.discord.com/developers/topics/rate-limits); the limits of single channels
-    come from Discord's headers. `identify_pause` in seconds is what Discord wants between
-    two sessions.
+    sends (`BOT_RATE`); the limits of single channels come from Discord's headers.
+    `identify_pause` is what Discord wants between two sessions, in seconds.
     """
 
-    name = "discord"
+    name = NAME
 
     def __init__(
         self,
@@ -175,3 +180,20 @@ class Discord(Webhook, Diagnosable, Listening):
             public_key=self._public_key,
             last_accepted=self._last_accepted,
         )
+
+
+def build(settings: Settings, services: ChannelServices) -> Discord | None:
+    """None without DISCORD_TOKEN. Raises ConfigurationError for a wrong DISCORD_PUBLIC_KEY."""
+    token = settings.discord_token
+    if token is None:
+        return None
+
+    return Discord(
+        token=token.get_secret_value(),
+        governor=Governor(bot=BOT_RATE, shared=services.shared_pace(NAME, token)),
+        api_url=settings.discord_api_url,
+        public_url=settings.public_url,
+        public_key=settings.discord_public_key,
+        slash_commands=partial(services.slash_commands, NAME),
+        last_accepted=services.last_accepted,
+    )

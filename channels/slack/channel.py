@@ -12,13 +12,16 @@ from functools import partial
 from typing import Any
 from uuid import UUID
 
+from pydantic import SecretStr
 from slack_bolt.request.async_request import AsyncBoltRequest
 
 from agent.core.channel import Finding, WebhookReply
 from agent.core.errors import ConfigurationError, StoreUnavailable
 from agent.core.messages import Address, Edited, Inbound, Placed, Said
 from agent.ports import Accept, Diagnosable, LastAccepted, Listening, Reply, Webhook
-from channels.pacing import Governor, RateLimited
+from agent.settings import Settings
+from channels.pacing import Governor, Rate, RateLimited
+from channels.services import ChannelServices
 from channels.slack.api import ApiError, Recent, SlackApi
 from channels.slack.catch_up import CatchUp, catch_up, until_stored
 from channels.slack.directory import Directory, Identity, Threads
@@ -28,6 +31,12 @@ from channels.slack.reply import EphemeralReply, SlackReply
 from channels.slack.setup import ESSENTIAL, PROMPTS, lacks_scopes, missing_scopes
 from channels.slack.socket_mode import SocketMode, raise_if_final
 from channels.slack.writer import Abilities, Writer
+
+NAME = "slack"
+CHAT_RATE = Rate(5, 5)
+"""About one message a second and channel, in short bursts:
+https://docs.slack.dev/apis/web-api/rate-limits
+"""
 
 _SIGNATURE_AGE_S = 300  # docs.slack.dev/authentication/verifying-requests-from-slack
 _LONGEST_BACKOFF_S = 30.0
@@ -48,7 +57,7 @@ class Slack(Webhook, Diagnosable, Listening):
     stream began.
     """
 
-    name = "slack"
+    name = NAME
 
     def __init__(
         self,
@@ -360,3 +369,26 @@ async def _cancel(tasks: Iterable[asyncio.Task[Any]]) -> None:
     for task in ending:
         task.cancel()
     await asyncio.gather(*ending, return_exceptions=True)
+
+
+def build(settings: Settings, services: ChannelServices) -> Slack | None:
+    """None without SLACK_BOT_TOKEN."""
+    token = settings.slack_bot_token
+    if token is None:
+        return None
+
+    shared = services.shared_pace(NAME, token)
+    return Slack(
+        bot_token=token.get_secret_value(),
+        governor=Governor(chat=CHAT_RATE, shared=shared),
+        slash_commands=partial(services.slash_commands, NAME),
+        app_token=_revealed(settings.slack_app_token),
+        signing_secret=_revealed(settings.slack_signing_secret),
+        api_url=settings.slack_api_url,
+        public_url=settings.public_url,
+        last_accepted=services.last_accepted,
+    )
+
+
+def _revealed(secret: SecretStr | None) -> str | None:
+    return secret.get_secret_value() if secret else None

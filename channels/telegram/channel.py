@@ -28,7 +28,9 @@ from agent.core.commands import COMMANDS
 from agent.core.errors import ConfigurationError, DeliveryError, StoreUnavailable
 from agent.core.messages import Address, Inbound, Placed
 from agent.ports import Accept, Diagnosable, LastAccepted, Listening, Webhook
+from agent.settings import Settings
 from channels.pacing import Governor, Rate, RateLimited
+from channels.services import ChannelServices
 from channels.telegram.api import BotApi, ChatTarget
 from channels.telegram.doctor import diagnose
 from channels.telegram.errors import Declined
@@ -282,3 +284,20 @@ def _understood(update: Update | dict[str, Any], me: User) -> Inbound | None:
             type(error).__name__,
         )
         return None
+
+
+def build(settings: Settings, services: ChannelServices) -> Telegram | None:
+    """None without TELEGRAM_TOKEN."""
+    token = settings.telegram_token
+    if token is None:
+        return None
+
+    shared = services.shared_pace(NAME, token)
+    return Telegram(
+        token=token.get_secret_value(),
+        governor=Governor(chat=CHAT_RATE, bot=BOT_RATE, shared=shared),
+        slash_commands=partial(services.slash_commands, NAME),
+        api_url=settings.telegram_api_url,
+        public_url=settings.public_url,
+        last_accepted=services.last_accepted,
+    )

@@ -16,18 +16,17 @@ import time
 from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import asdict, dataclass, field
-from functools import partial
 from typing import Any, TypeVar
 
 import msgspec
 import structlog
 
-from agent.app import Backdrop, OpenStores, configured_channels
+from agent.app import build_channels, configured_channels
 from agent.cli.run import spare_collections
 from agent.core.messages import Inbound
+from agent.ports import Channel
+from channels.services import ChannelServices
 from storage.migrate import upgrade
-from storage.postgres import open_database
-from storage.redis import open_redis
 from tests.benchmarks.crowd_platforms import (
     Crowd,
     Report,
@@ -118,7 +117,7 @@ async def here(database_url: str, redis_url: str, size: Size) -> Figures:
     """Everything in this process, and the channels in a hurry: a check, not a measurement."""
     drivers = patient()
     stage, durable = (
-        ChannelHarness(database_url, redis_url, drivers, lease=30.0, beat=1.0),
+        ShippedHarness(database_url, redis_url, drivers, lease=30.0, beat=1.0),
         Durable(),
     )
     async with AsyncExitStack() as stack:
@@ -134,38 +133,28 @@ async def apart(database_url: str, redis_url: str, size: Size) -> Figures:
     """The platforms in a process of their own."""
     drivers = patient()
     stage, durable = (
-        ChannelHarness(database_url, redis_url, drivers, lease=30.0, beat=1.0),
+        ShippedHarness(database_url, redis_url, drivers, lease=30.0, beat=1.0),
         Durable(),
     )
     async with _platforms(size) as process:
         assert process.stdin is not None and process.stdout is not None
         async with asyncio.timeout(START_S):
             come_to(drivers, msgspec.json.decode(await process.stdout.readline()))
-        async with _as_shipped(stage), stage.agent(near=False) as agent:
+        spare_collections()
+        async with stage.agent(near=False) as agent:
             durable.watch(agent)
             report = msgspec.json.decode(await process.stdout.readline(), type=Report)
             return await _figures(stage, report, durable)
 
 
-@asynccontextmanager
-async def _as_shipped(stage: ChannelHarness) -> AsyncIterator[None]:
+class ShippedHarness(ChannelHarness):
     """Channels that keep the platforms' pace, together over Redis. Those of the tests are
     in more of a hurry.
     """
-    behind = Backdrop()
-    made = {
-        channel.name: channel
-        for channel in configured_channels(settings_for(stage.drivers), behind)
-    }
-    for driver in stage.drivers:
-        driver.channel = partial(made.__getitem__, driver.name)  # type: ignore[method-assign]
-    async with (
-        open_database(stage.database_url) as database,
-        open_redis(stage.redis_url) as pipe,
-    ):
-        behind.open(OpenStores(stage.database_url, stage.redis_url, database, pipe, ()))
-        spare_collections()
-        yield
+
+    def channels(self, services: ChannelServices) -> list[Channel]:
+        settings = settings_for(self.drivers)
+        return build_channels(settings, configured_channels(settings), services)
 
 
 @asynccontextmanager

@@ -23,7 +23,7 @@ from uuid_utils.compat import uuid7
 
 from agent.app import wire
 from agent.control.flags import MAINTENANCE_MESSAGE
-from agent.control.openfeature import OpenFeatureFlags, provide
+from agent.control.openfeature import HookedFlags, provide
 from agent.control.rules import EVERYBODY, Audience
 from agent.conversation.engine import Engine
 from agent.core.options import Options
@@ -48,7 +48,11 @@ async def member(database_url: str, redis_url: str) -> None:
     """One idle instance: says each new value as soon as an evaluation gives it."""
     async with open_database(database_url) as database, open_redis(redis_url) as pipe:
         ports = await wire(
-            database, pipe, Script(), [PlatformChannel(Platform())], instance=uuid7()
+            database,
+            pipe,
+            Script(),
+            lambda _: [PlatformChannel(Platform())],
+            instance=uuid7(),
         )
         control = ports.control
         assert isinstance(control, RedisControl)
@@ -127,19 +131,20 @@ def evaluations(*hooks: Hook) -> list[float]:
         json.dumps([*rules, ["percentage", MAINTENANCE_MESSAGE.name, share]]),
         None,
     )
-    provide(_Fixed(state(truth)), "benchmark")
+    source = _Fixed(state(truth))
+    provide(source, "benchmark")
     asked = [
         Audience(person, "discord", "town")
         for pair in zip(people, strangers, strict=True)
         for person in pair
     ]
     api.add_hooks(list(hooks))
-    passes = [one_pass(OpenFeatureFlags("benchmark"), asked) for _ in range(PASSES)]
+    passes = [one_pass(HookedFlags(source, "benchmark"), asked) for _ in range(PASSES)]
     api.clear_hooks()
     return min(passes, key=lambda took: sorted(took)[int(len(took) * 0.99)])
 
 
-def one_pass(flags: OpenFeatureFlags, asked: Sequence[Audience]) -> list[float]:
+def one_pass(flags: HookedFlags, asked: Sequence[Audience]) -> list[float]:
     took = []
     for number in range(EVALUATIONS):
         who = asked[number % len(asked)]

@@ -8,18 +8,20 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import asyncpg
 from uuid_utils.compat import uuid7
 
-from agent.app import _slash_commands, wire
+from agent.app import wire
 from agent.conversation.engine import Engine
 from agent.core.completion import Prompt, Usage
 from agent.core.errors import ModelError
 from agent.core.messages import Inbound, Overlap
 from agent.core.options import Options
 from agent.ports import Accept, Channel, Deliveries, Ports
+from channels.services import ChannelServices
 from storage.conversation.statements import STATEMENTS
 from storage.postgres import Database, connect, open_database
 from storage.redis import open_redis
@@ -146,13 +148,6 @@ class ChannelHarness:
         `near` is False where the platforms' servers run in another process, which then
         waits by itself.
         """
-        instance = uuid7()
-        for driver in self.drivers:
-            if hasattr(driver, "last_accepted"):
-                driver.last_accepted = self._last_accepted
-            if hasattr(driver, "slash_commands"):
-                driver.slash_commands = _slash_commands(driver.name, str(instance))
-        channels = [driver.channel() for driver in self.drivers]
         async with AsyncExitStack() as stack:
             database = await stack.enter_async_context(open_database(self.database_url))
             pipe = await stack.enter_async_context(open_redis(self.redis_url))
@@ -160,8 +155,8 @@ class ChannelHarness:
                 database,
                 pipe,
                 self.model,
-                channels,
-                instance=instance,
+                self.channels,
+                instance=uuid7(),
                 lease=self.lease,
             )
             if last_words is not None:
@@ -174,7 +169,7 @@ class ChannelHarness:
             )
             agent = Agent(await Engine(ports, options).__aenter__(), ports, database)
             try:
-                await self._connect(agent, channels, near=near)
+                await self._connect(agent, [*ports.channels.values()], near=near)
                 self.running.append(agent)
                 yield agent
             finally:
@@ -182,6 +177,16 @@ class ChannelHarness:
                 await agent.hush()
                 if not agent.crashed:
                     await agent.engine.stop()
+
+    def channels(self, services: ChannelServices) -> list[Channel]:
+        """What an instance of these services connects to the platforms."""
+        for driver in self.drivers:
+            if hasattr(driver, "last_accepted"):
+                driver.last_accepted = self._last_accepted
+            if hasattr(driver, "slash_commands"):
+                driver.slash_commands = partial(services.slash_commands, driver.name)
+
+        return [driver.channel() for driver in self.drivers]
 
     async def _connect(
         self, agent: Agent, channels: list[Channel], *, near: bool

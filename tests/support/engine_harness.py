@@ -253,7 +253,7 @@ class EngineHarness:
                 database,
                 pipe,
                 self.model,
-                [channel],
+                lambda _: [channel],
                 instance=identifier,
                 lease=self.lease,
                 window_messages=self.window_messages,

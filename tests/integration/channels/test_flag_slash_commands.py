@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from functools import partial
 
 import pytest
-from openfeature import api
 
-from agent.app import _slash_commands
-from agent.control.openfeature import DOMAIN, provide
+from agent.app import channel_services
+from agent.control.evaluation import RuleFlags
 from channels.pacing import Governor
+from channels.services import ChannelServices
 from channels.telegram.channel import Telegram
 from storage.control.flags import FlagAdmin
 from storage.control.live import RedisControl, follow_changes
@@ -30,55 +32,55 @@ async def desk(database_url: str, redis_url: str) -> AsyncIterator[FlagAdmin]:
         yield desk
 
 
-@pytest.fixture
-def _no_providers() -> Iterator[None]:
-    yield
-    api.clear_providers()
+@dataclass(frozen=True)
+class Instance:
+    """What an instance has: its control, following changes, and what it does for channels."""
+
+    control: RedisControl
+    services: ChannelServices
 
 
 @pytest.fixture
-async def flags(
-    database_url: str, redis_url: str, _no_providers: None
-) -> AsyncIterator[RedisControl]:
-    """What an instance has: its control, provided to OpenFeature in this process, following
-    changes.
-    """
+async def instance(database_url: str, redis_url: str) -> AsyncIterator[Instance]:
     async with open_database(database_url) as database, open_redis(redis_url) as pipe:
         control = RedisControl(database, pipe)
         await control.start()
-        provide(control, DOMAIN)
+        services = channel_services(database, pipe, RuleFlags(control))
+
         async with follow_changes(pipe, control):
-            yield control
+            yield Instance(control, services)
 
 
 async def test_slack_says_that_commands_are_switched_off(
-    flags: RedisControl, desk: FlagAdmin
+    instance: Instance, desk: FlagAdmin
 ) -> None:
     """Off on Slack only: the command reaches nobody; on again, it does."""
     async with SlackServer(redeliver_after=0.1).running() as server:
         ada = server.space.person("ada")
         chat = server.space.chat("D" + ada[1:], "im", ada)
-        async with connected(server, slash_commands=_slash_commands("slack")) as (
-            _,
-            inbox,
-        ):
+        offered = partial(instance.services.slash_commands, "slack")
+
+        async with connected(server, slash_commands=offered) as (_, inbox):
             off = await desk.set(
                 "enable_slash_commands", RuleTarget(channel="slack"), False, ADA
             )
-            await flags.observe(off.epoch)
+            await instance.control.observe(off.epoch)
             delivery = await server.command(chat, ada, "/new")
             await server.sockets.until(lambda: delivery.acknowledged)
-            assert ([], True) == (inbox.taken, _slash_commands("discord")())
+            assert ([], True) == (
+                inbox.taken,
+                instance.services.slash_commands("discord"),
+            )
             on = await desk.unset(
                 "enable_slash_commands", RuleTarget(channel="slack"), ADA
             )
-            await flags.observe(on.epoch)
+            await instance.control.observe(on.epoch)
             await server.command(chat, ada, "/new")
             assert ["/new"] == [text_of(inbound) for inbound in await inbox.next()]
 
 
 async def test_telegrams_menu_follows_the_flag(
-    flags: RedisControl, desk: FlagAdmin
+    instance: Instance, desk: FlagAdmin
 ) -> None:
     async with TelegramServer() as server:
         channel = Telegram(
@@ -86,7 +88,7 @@ async def test_telegrams_menu_follows_the_flag(
             api_url=server.url,
             governor=Governor(),
             retry=0.01,
-            slash_commands=_slash_commands("telegram"),
+            slash_commands=partial(instance.services.slash_commands, "telegram"),
         )
         async with listening(channel, Inbox()):
             await until(lambda: bool(server.methods.menu))

@@ -436,7 +436,7 @@ async def test_a_running_instance_keeps_plans(
         redis_url=SecretStr(redis_url),
         agent_home=tmp_path,
     )
-    async with open_app(settings, []), asyncio.timeout(20):
+    async with open_app(settings, {}), asyncio.timeout(20):
         while (await desk.get("look")).stage is not Stage.RUNNING:
             await asyncio.sleep(0.01)
 

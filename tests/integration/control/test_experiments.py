@@ -15,6 +15,7 @@ from uuid import UUID
 
 import pytest
 
+from agent.control.evaluation import RuleFlags
 from agent.control.experiments import Experiment, Variant, definition_of
 from agent.control.flags import (
     DEFAULT_MODEL,
@@ -23,7 +24,6 @@ from agent.control.flags import (
     SYSTEM_PROMPT,
     new_flag,
 )
-from agent.control.openfeature import OpenFeatureFlags, provide
 from agent.core.channel import ChannelSettings
 from agent.core.options import Options
 from agent.ports import Ports
@@ -296,14 +296,13 @@ async def test_what_is_recorded_is_what_was_obeyed(world: EngineHarness) -> None
     prompt was made.
     """
     control = Restless()
-    provide(control, "restless")
 
     def wrap(ports: Ports) -> Ports:
         return replace(
             ports,
             control=control,
             control_updates=control,
-            flags=OpenFeatureFlags("restless"),
+            flags=RuleFlags(control),
         )
 
     world.model.said = lambda prompt: ""

@@ -10,13 +10,14 @@ import signal
 import socket
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from uuid import UUID
 
 import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from agent.app import App, open_app
+from agent.app import App, ChannelBuilders, open_app
 from agent.cli.serve import serve
 from agent.core.channel import WebhookReply
 from agent.core.errors import ConfigurationError, StoreUnavailable
@@ -27,6 +28,7 @@ from agent.web import webhooks
 from agent.web.app import HEADERS, web_app
 from agent.web.server import http_server
 from agent.web.state import InstanceState, Service
+from channels.services import ChannelServices
 from tests.support.servers import Postgres, Valkey
 
 DEADLINE = 20.0
@@ -108,6 +110,15 @@ def settings(database_url: str, redis_url: str, **more: object) -> Settings:
     return Settings.model_validate(values)
 
 
+def built(channels: Sequence[Post]) -> ChannelBuilders:
+    """These channels, whatever the settings and services."""
+    return {channel.name: partial(_the, channel) for channel in channels}
+
+
+def _the(channel: Post, _settings: Settings, _services: ChannelServices) -> Post:
+    return channel
+
+
 def free_port() -> int:
     """A port on which nothing listens just now."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -135,10 +146,10 @@ async def running(
     channel: Post, database_url: str, redis_url: str
 ) -> AsyncIterator[tuple[httpx.AsyncClient, App]]:
     """An instance with this channel, taking messages, and its HTTP server."""
-    state = InstanceState([Service(channel)])
+    state = InstanceState([Service(channel.name, channel)])
     async with (
         listening(state) as client,
-        open_app(settings(database_url, redis_url), [channel]) as app,
+        open_app(settings(database_url, redis_url), built([channel])) as app,
     ):
         state.run(app)
         state.services[0].tell(None)
@@ -166,7 +177,7 @@ async def until_answer(
 
 async def test_it_is_live_in_every_phase() -> None:
     """Whatever its stores and channels do: the process answers."""
-    state = InstanceState([Service(Post())])
+    state = InstanceState([Service("post", Post())])
     async with listening(state) as client:
         statuses = []
         for phase in ("starting", "running", "stopping"):
@@ -176,7 +187,7 @@ async def test_it_is_live_in_every_phase() -> None:
 
 
 async def test_it_is_not_ready_before_its_stores_are_open_nor_while_it_stops() -> None:
-    state = InstanceState([Service(Post())])
+    state = InstanceState([Service("post", Post())])
     async with listening(state) as client:
         starting = await client.get("/health/ready")
         state.stop()
@@ -224,7 +235,7 @@ async def test_a_channel_that_can_tell_is_asked_whether_it_signed_in() -> None:
         listening = False
 
     channel = Telling()
-    service = Service(channel)
+    service = Service(channel.name, channel)
     service.tell(None)
     before = service.problem
     channel.listening = True
@@ -349,7 +360,9 @@ async def test_only_channels_that_run_and_take_webhooks_have_an_address() -> Non
         webhook = None  # type: ignore[assignment]
 
     async with listening(
-        InstanceState([Service(Post()), Service(Terminal("terminal"))])
+        InstanceState(
+            [Service("post", Post()), Service("terminal", Terminal("terminal"))]
+        )
     ) as client:
         statuses = [
             (await client.post(f"/webhooks/{name}", content="")).status_code
@@ -473,7 +486,7 @@ async def serving(
 ) -> AsyncIterator[httpx.AsyncClient]:
     """`agent serve` in a task, stopped as by a signal."""
     task = asyncio.create_task(
-        serve(wanted, upgrade=False, channels_of=lambda *_: channels)
+        serve(wanted, upgrade=False, channels_of=lambda _: built(channels))
     )
     try:
         async with client_of(wanted.http_port) as client:
@@ -500,7 +513,7 @@ async def test_intake_stops_first_and_http_last(
     channel.gate.clear()
     wanted = settings(database_url, redis_url)
     task = asyncio.create_task(
-        serve(wanted, upgrade=False, channels_of=lambda *_: [channel])
+        serve(wanted, upgrade=False, channels_of=lambda _: built([channel]))
     )
     async with client_of(wanted.http_port) as client:
         await asyncio.wait_for(channel.ran.wait(), DEADLINE)

@@ -131,7 +131,12 @@ async def live(spec: dict[str, Any]) -> None:
         open_redis(spec["redis_url"]) as pipe,
     ):
         ports = await wire(
-            database, pipe, model, [platform], instance=uuid7(), lease=spec["lease"]
+            database,
+            pipe,
+            model,
+            lambda _: [platform],
+            instance=uuid7(),
+            lease=spec["lease"],
         )
         options = Options(
             "test:model", beat_seconds=spec["beat"], drain_seconds=spec["drain"]

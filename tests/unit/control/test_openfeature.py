@@ -23,7 +23,7 @@ from openfeature.provider import ProviderStatus
 
 from agent.control.experiments import Experiment, Variant, definition_of
 from agent.control.flags import DECLARED, OVERLAP, REPLIES, Kind
-from agent.control.openfeature import OpenFeatureFlags, provide
+from agent.control.openfeature import HookedFlags, provide
 from agent.control.rules import EVERYBODY, Audience, percentage_rule
 from storage.control.state import ControlSnapshot, ControlState, state
 
@@ -166,7 +166,8 @@ def test_only_variants_that_have_their_say_are_told(
     """Not where a narrower rule decides, nor of a flag that nobody asks for or that does
     not exist.
     """
-    flags, who = OpenFeatureFlags(domain), Audience(UUID(PERSON), "discord", "town")
+    flags = HookedFlags(source, domain)
+    who = Audience(UUID(PERSON), "discord", "town")
     experiments = [
         trial(flag, None, f"on_{flag}")
         for flag in ("replies", "n", "s", "nobody_knows")
@@ -177,8 +178,8 @@ def test_only_variants_that_have_their_say_are_told(
     assert {} == flags.variants(EVERYBODY)
 
 
-def test_before_there_is_a_provider_nobody_has_a_variant(domain: str) -> None:
-    assert {} == OpenFeatureFlags(domain).variants(EVERYBODY)
+def test_before_anything_was_read_nobody_has_a_variant(domain: str) -> None:
+    assert {} == HookedFlags(Source(), domain).variants(EVERYBODY)
 
 
 @pytest.mark.parametrize(("name", "reader"), READERS.items())
@@ -253,9 +254,9 @@ def test_nobody_in_particular_is_no_error(
     assert Reason.STATIC == details(client, "replies", "boolean", None).reason
 
 
-def test_before_there_is_a_provider_flags_have_their_defaults(domain: str) -> None:
-    """A channel may be made before the stores are open."""
-    flags = OpenFeatureFlags(domain)
+def test_before_anything_was_read_flags_have_their_defaults(domain: str) -> None:
+    """The agent may start while no store answers."""
+    flags = HookedFlags(Source(), domain)
     assert (True, "queue") == (
         flags.value(REPLIES, EVERYBODY),
         flags.value(OVERLAP, EVERYBODY, "queue"),
@@ -278,7 +279,7 @@ def test_a_large_float_is_a_float(
     assert flag is not None
     found = (
         client.get_float_value("x", -1.0, CONTEXT),
-        OpenFeatureFlags(domain).value(flag, EVERYBODY, -1.0),
+        HookedFlags(source, domain).value(flag, EVERYBODY, -1.0),
     )
     assert [(expected, float)] * 2 == [(value, type(value)) for value in found]
 
@@ -393,10 +394,10 @@ def test_it_never_raises(
             assert found.error_code is None or found.value == default
 
 
-def test_the_agent_reads_its_flags_by_openfeature(source: Source, domain: str) -> None:
+def test_the_agent_asks_its_own_rules(source: Source, domain: str) -> None:
     """The same rules, by person, channel and chat."""
     source.set(("chat:discord:town", "replies", False))
-    flags = OpenFeatureFlags(domain)
+    flags = HookedFlags(source, domain)
     asked = [
         Audience(None, "discord", "town"),
         Audience(None, "discord", "village"),
@@ -449,7 +450,7 @@ def test_hooks_hear_what_the_agent_reads(source: Source, domain: str) -> None:
     source.set(("global", "replies", False))
     hook = Listening()
     with hooked(hook):
-        value = OpenFeatureFlags(domain).value(REPLIES, EVERYBODY)
+        value = HookedFlags(source, domain).value(REPLIES, EVERYBODY)
     assert (False, [("replies", False)]) == (value, hook.heard)
 
 
@@ -474,11 +475,11 @@ def test_hooks_hear_what_the_agent_reads(source: Source, domain: str) -> None:
 def test_the_agent_reads_what_a_client_reads(
     stored: list[tuple[str, str, Any]], who: Audience, change: dict[str, Any]
 ) -> None:
-    """Whatever is stored: with a hook it asks through a client, without one the provider itself."""
+    """Whatever is stored: with a hook it asks through a client, without one its own rules."""
     source = odd(stored, change)
     provide(source, "reads alike")
     flags, asked = (
-        OpenFeatureFlags("reads alike"),
+        HookedFlags(source, "reads alike"),
         [*DECLARED.values(), *source.state.made.values()],
     )
     at_once = [flags.value(flag, who, OTHERWISE[flag.kind]) for flag in asked]

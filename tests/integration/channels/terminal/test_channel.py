@@ -96,7 +96,12 @@ class House:
             open_redis(self.redis_url) as pipe,
         ):
             ports = await wire(
-                database, pipe, self.model, [terminal], instance=uuid7(), lease=1.0
+                database,
+                pipe,
+                self.model,
+                lambda _: [terminal],
+                instance=uuid7(),
+                lease=1.0,
             )
             options = Options(
                 MODEL, max_message_chars=50, beat_seconds=0.1, drain_seconds=0.5

@@ -1,0 +1,81 @@
+"""The agent's own flags: the rules in force, evaluated in the process, without I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol, TypeVar
+
+from agent.control.experiments import Experiment
+from agent.control.flags import Flag, Kind
+from agent.control.rules import Audience, Rules, Step, resolve
+
+T = TypeVar("T")
+
+
+class FlagState(Protocol):
+    """Flags and their rules at one epoch."""
+
+    @property
+    def epoch(self) -> int: ...
+
+    @property
+    def experiments(self) -> Mapping[str, Experiment]:
+        """Those that run, by flag."""
+
+    def flag(self, name: str) -> Flag[Any] | None: ...
+
+    def rules_of(self, name: str) -> Rules: ...
+
+
+class FlagSource(Protocol):
+    """Where the newest state is found."""
+
+    @property
+    def state(self) -> FlagState: ...
+
+    @property
+    def stale(self) -> bool: ...
+
+    @property
+    def watchers(self) -> list[Callable[[], None]]: ...
+
+
+def evaluate(state: FlagState, flag: Flag[Any], who: Audience) -> Step:
+    """The rule that decides, and its value. None: as the caller's own setting says."""
+    step = resolve(flag, state.rules_of(flag.name), who)
+    if flag.kind is not Kind.FLOAT or step.value is None:
+        return step
+
+    # Postgres gives 1e16 back as a whole number.
+    return step._replace(value=float(step.value))
+
+
+class RuleFlags:
+    """Implements agent.ports.Flags by the newest rules of `source`."""
+
+    def __init__(self, source: FlagSource) -> None:
+        self._source = source
+
+    def value(self, flag: Flag[T], audience: Audience, default: T | None = None) -> T:
+        """The flag's value; `default` where neither a rule nor a default gives one."""
+        value: Any = evaluate(self._source.state, flag, audience).value
+        if value is None:
+            value = default
+
+        decided: T = value
+        return decided
+
+    def variants(
+        self, audience: Audience, ignored_flags: Sequence[str] = ()
+    ) -> Mapping[str, str]:
+        """The variant of each running experiment that has its say for them."""
+        state = self._source.state
+        found = {}
+
+        for name, experiment in state.experiments.items():
+            flag = None if name in ignored_flags else state.flag(name)
+            step = resolve(flag, state.rules_of(name), audience) if flag else None
+            if step is not None and step.variant is not None:
+                found[experiment.name] = step.variant
+
+        return found
