@@ -1,25 +1,24 @@
-"""A claim that this instance works on: what its answer covers, which texts it was made
-from, and why it is cut.
-"""
+"""An answer in progress: what it is made from, which is fixed, and how far it has come."""
 
 from __future__ import annotations
 
 import asyncio
 import enum
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from uuid import UUID
 
-from agent.control.rules import EVERYBODY, Audience
+from agent.control.rules import Audience
 from agent.conversation.policy import AnswerPolicy
-from agent.core.messages import Placed
+from agent.core.completion import Prompt
+from agent.core.messages import Placed, Window
 from agent.core.turns import Claim, Loaded, Waiting
 
-MOST_EDITS = 5
-"""So often an answer is begun anew for an edit. Then it is written to its end, so that who
-edits for ever gets one.
+MAX_EDIT_RESTARTS = 5
+"""Restart an answer at most this often for edits; after that finish it, so that someone who
+keeps editing still gets one.
 """
 
 
@@ -32,80 +31,108 @@ class CancelReason(enum.Enum):
     LEASE_LOST = "another instance answers"
 
 
+@dataclass(frozen=True, slots=True)
+class AnswerPlan:
+    """What one answer is made from and for. Fixed before the first word is written."""
+
+    key: tuple[str, str, str]
+    window: Window
+    batch: tuple[Waiting, ...]
+    """The messages that it answers, oldest first. The last one leads."""
+    audience: Audience
+    policy: AnswerPolicy
+    opening: str = ""
+    """Stands before the answer's first word: the channel's greeting."""
+    prompt: Prompt | None = None
+    """What the model is asked. None: it is not asked."""
+
+    @property
+    def channel(self) -> str:
+        """The channel's name."""
+        return self.key[0]
+
+    @property
+    def turns(self) -> tuple[UUID, ...]:
+        """The turns that it answers; the last one leads."""
+        return tuple(waiting.turn for waiting in self.batch)
+
+    @property
+    def covers(self) -> int:
+        """The seq of the last message that it answers."""
+        return self.batch[-1].seq if self.batch else self.window.version
+
+    @property
+    def texts(self) -> Mapping[int, str]:
+        """The texts that it answers, by seq."""
+        asked = {waiting.seq for waiting in self.batch}
+        messages = self.window.messages
+
+        return {m.seq: m.content for m in messages if m.seq in asked}
+
+
 @dataclass(slots=True, eq=False)
 class ActiveAnswer:
-    """A claim being worked on by this instance."""
+    """A claim that this instance works on, and the answer being written under it."""
 
     claim: Claim | None
+    """None once the conversation is released."""
     conversation: UUID
     key: tuple[str, str, str]
-    covers: int = 0  # seq of the last message that the answer being written covers
-    author: UUID | None = None  # of the message that leads: the budget is theirs
-    opening: str = ""  # stands before the answer's first word
-    turns: tuple[UUID, ...] = ()  # all it covers; the last one leads
-    texts: Mapping[int, str] = field(
-        default_factory=dict
-    )  # of the messages it covers, by seq
-    seen: int = 0  # version of the conversation up to which these texts are the newest
-    edits: int = 0  # how often it was begun anew for one
-    attempted: frozenset[UUID] = (
-        frozenset()
-    )  # turns whose attempt by this instance is counted
-    draft: tuple[UUID, Placed] | None = (
-        None  # where the answer being written stands, by the first turn it covers
-    )
-    audience: Audience = EVERYBODY
-    terms: AnswerPolicy = field(init=False)  # of the answer being written
-    cut: CancelReason | None = None
+    plan: AnswerPlan | None = None
+    """Of the answer being written."""
+    seen: int = 0
+    """Version of the conversation up to which the plan's texts are the newest."""
+    edits: int = 0
+    """How often this answer was restarted for an edit."""
+    attempted: frozenset[UUID] = frozenset()
+    """Turns whose attempt by this instance is counted."""
+    draft: tuple[UUID, Placed] | None = None
+    """Where the answer stands, and the first turn that it answers."""
     writer: asyncio.Task[None] | None = None
-    quarantine_stack: AsyncExitStack = field(
-        default_factory=AsyncExitStack
-    )  # keeps other suspects waiting until it is stored
-    held_at: float = field(
-        default_factory=time.monotonic
-    )  # when the claim was last known to be ours
+    cancel_reason: CancelReason | None = None
+    held_at: float = field(default_factory=time.monotonic)
+    """When the claim was last known to be ours, on the monotonic clock."""
+    quarantine_stack: AsyncExitStack = field(default_factory=AsyncExitStack)
+    """Keeps other suspects waiting until this answer is stored."""
+
+    @property
+    def turns(self) -> tuple[UUID, ...]:
+        """The turns being answered; none before the first plan."""
+        return self.plan.turns if self.plan else ()
 
     @property
     def heeds_edits(self) -> bool:
-        """Whether an edit still begins it anew."""
-        return self.edits < MOST_EDITS
+        """Whether an edit still restarts the answer."""
+        return self.edits < MAX_EDIT_RESTARTS
 
-    def begin(self, loaded: Loaded, batch: Sequence[Waiting]) -> None:
-        """The next answer is to these messages, as they were read."""
-        self.turns = tuple(waiting.turn for waiting in batch)
-        self.covers = batch[-1].seq if batch else loaded.window.version
-        self.author = batch[-1].user if batch else None
-        asked = {waiting.seq for waiting in batch}
-        self.texts = {
-            message.seq: message.content
-            for message in loaded.window.messages
-            if message.seq in asked
-        }
-        self.seen = loaded.window.version
+    def follow(self, plan: AnswerPlan) -> None:
+        """From now on this plan is carried out."""
+        self.plan = plan
+        self.seen = plan.window.version
 
-    def still_reads(self, loaded: Loaded) -> bool:
-        """Whether all it covers still has the same text; if so, edits up to this version do
-        not concern it.
-        """
+    def is_current(self, loaded: Loaded) -> bool:
+        """Whether all texts being answered are unchanged, so that newer edits do not matter."""
+        texts = self.plan.texts if self.plan else {}
         now = {message.seq: message.content for message in loaded.window.messages}
-        same = all(now.get(seq) == text for seq, text in self.texts.items())
-        if same:
+        is_same = all(now.get(seq) == text for seq, text in texts.items())
+        if is_same:
             self.seen = max(self.seen, loaded.window.version)
-        return same
 
-    def cut_short(self, why: CancelReason) -> None:
-        """Ends the writing; what is being stored is not disturbed."""
-        if why is CancelReason.EDITED and not self.heeds_edits:
+        return is_same
+
+    def cancel(self, reason: CancelReason) -> None:
+        """Ends the writing. An answer that is being stored is not disturbed."""
+        if reason is CancelReason.EDITED and not self.heeds_edits:
             return
-        if self.cut is not CancelReason.LEASE_LOST:
-            self.cut = why
+
+        if self.cancel_reason is not CancelReason.LEASE_LOST:
+            self.cancel_reason = reason
         if self.writer is not None:
             self.writer.cancel()
 
     def existing_draft(self, first: Waiting) -> Placed | None:
-        """What stands already, known here perhaps before it is recorded."""
-        return (
-            self.draft[1]
-            if self.draft and self.draft[0] == first.turn
-            else first.placed
-        )
+        """What already stands on the platform, perhaps known here before it is recorded."""
+        if self.draft is not None and self.draft[0] == first.turn:
+            return self.draft[1]
+
+        return first.placed

@@ -1,9 +1,8 @@
-"""In a rush, messages come first: they are stored, and acknowledged, while answers to them
-begin one at a time.
+"""Under overload, messages are stored first; their answers then begin one at a time.
 
-Without it the work of hundreds of answers stands between a message and its turn on the
+Otherwise the work of hundreds of answers would stand between a message and its turn on the
 event loop. But answers that begin one at a time share no statements and cost twice as much,
-so a rush is short, and rare.
+so this mode, a rush, is short and rare.
 """
 
 from __future__ import annotations
@@ -15,64 +14,71 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 OVERLOAD_THRESHOLD = 64
-"""Messages on their way to the store at one moment that make a rush."""
+"""Messages on their way to the store at one moment that start a rush."""
 
-LONGEST_SECONDS = 2.0
-"""Then all answers that wait begin."""
+MAX_RUSH_SECONDS = 2.0
+"""Seconds after which all waiting answers begin."""
 
 REST_SECONDS = 10.0
-"""Between two rushes. Who is overloaded for longer needs the shared statements more."""
+"""Minimum seconds between two rushes: under sustained overload, batching matters more."""
 
 LOOK_SECONDS = 0.005
-"""Between two looks while no answer waits."""
+"""Seconds between two looks while no answer waits."""
 
 
 class AdmissionControl:
-    """Of one instance. Costs nothing while there is none."""
+    """Admits answers: at once, or one at a time during a rush."""
 
     def __init__(self) -> None:
-        self._arriving = 0
+        self._ingesting = 0
         self._began = -math.inf
-        self._line: deque[asyncio.Future[None]] = deque()  # answers that wait
-        self._drain_task: asyncio.Task[None] | None = None  # while there is a rush
+        self._queue: deque[asyncio.Future[None]] = deque()  # answers that wait
+        self._drain_task: asyncio.Task[None] | None = None  # set during a rush
 
     @contextmanager
     def ingesting(self) -> Iterator[None]:
-        """Around the work of storing one message."""
-        self._arriving += 1
-        if (
-            self._arriving > OVERLOAD_THRESHOLD
-            and self._drain_task is None
-            and self._now() - self._began > REST_SECONDS
-        ):
+        """Surrounds the work of storing one message."""
+        self._ingesting += 1
+        if self._is_overloaded():
             self._began = self._now()
             self._drain_task = asyncio.create_task(self._drain())
+
         try:
             yield
         finally:
-            self._arriving -= 1
+            self._ingesting -= 1
 
     async def admit(self) -> None:
-        """Returns when an answer may begin: at once, in a rush one at each turn of the
-        event loop.
-        """
+        """Returns when an answer may begin: at once, or in its turn during a rush."""
         if self._drain_task is not None:
             place = asyncio.get_running_loop().create_future()
-            self._line.append(place)
+            self._queue.append(place)
             await place
 
+    def _is_overloaded(self) -> bool:
+        return (
+            self._ingesting > OVERLOAD_THRESHOLD
+            and self._drain_task is None
+            and self._now() - self._began > REST_SECONDS
+        )
+
     async def _drain(self) -> None:
-        """Until nobody waits, and no more messages are on their way than make a rush."""
-        while self._line or self._arriving > OVERLOAD_THRESHOLD:
-            late = self._now() - self._began > LONGEST_SECONDS
-            for _ in range(len(self._line) if late else min(1, len(self._line))):
-                place = self._line.popleft()
-                if not place.done():
-                    place.set_result(None)
-            if late and not self._line:
+        """Admits one answer per turn of the event loop, until the rush is over."""
+        while self._queue or self._ingesting > OVERLOAD_THRESHOLD:
+            is_late = self._now() - self._began > MAX_RUSH_SECONDS
+            self._admit_next(len(self._queue) if is_late else 1)
+            if is_late and not self._queue:
                 break
-            await asyncio.sleep(0 if self._line else LOOK_SECONDS)
+
+            await asyncio.sleep(0 if self._queue else LOOK_SECONDS)
+
         self._drain_task = None
+
+    def _admit_next(self, count: int) -> None:
+        for _ in range(min(count, len(self._queue))):
+            place = self._queue.popleft()
+            if not place.done():
+                place.set_result(None)
 
     def _now(self) -> float:
         return asyncio.get_running_loop().time()

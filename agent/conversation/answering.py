@@ -1,4 +1,4 @@
-"""One claim on a conversation: answered until nobody waits in it, or the claim is lost."""
+"""The loop over a claim: plan an answer, write it, store it, deliver it, until all is answered."""
 
 from __future__ import annotations
 
@@ -11,388 +11,268 @@ from uuid import UUID
 
 import structlog
 from structlog.contextvars import bind_contextvars
-from uuid_utils.compat import uuid7
 
 from agent import metrics
 from agent.control.flags import SWITCHED_OFF
-from agent.conversation.active_answer import ActiveAnswer, CancelReason
+from agent.conversation.active_answer import ActiveAnswer, AnswerPlan, CancelReason
 from agent.conversation.delivery import DeliveryRecorder, DraftDisplay, Spawn, deliver
 from agent.conversation.generation import Draft, Generation
 from agent.conversation.policy import PolicyEvaluator, audience
-from agent.core.completion import Prompt, Usage
+from agent.conversation.recovery import ATTEMPTS, SET_ASIDE, Quarantine
+from agent.conversation.storing import AnswerStore, new_answer
+from agent.core.completion import Prompt
 from agent.core.errors import ModelError, Refused, StoreUnavailable, UnknownModel
-from agent.core.messages import Message, Notice, Overlap, Placed, Window, delivered
+from agent.core.messages import Notice, Overlap, Placed, Window, delivered
 from agent.core.prompt import build_prompt
-from agent.core.turns import Answer, Loaded, Outdated, Session, StoredAnswer, Waiting
+from agent.core.turns import Answer, Loaded
 from agent.ports import Ports, Reply
 
 LEASE_TRUST = 0.8
-"""After this part of a lease without a heartbeat nothing unfinished is shown: another may
+"""Part of a lease without a heartbeat after which no draft is shown: another instance may
 soon take over.
 """
 
-ATTEMPTS = 3
-"""A message over which this many instances died is set aside."""
-
-SET_ASIDE = (
-    "I could not answer this message: it failed three times. Please put it differently."
-)
 DELETED = "The message was deleted."
 
 log = structlog.get_logger()
 
 
 class Answering:
-    """Writes, stores and delivers answers. Holds no connection while a model or a platform
-    is awaited.
-    """
+    """Answers conversations. Holds no connection while a model or a platform is awaited."""
 
     def __init__(
         self,
         ports: Ports,
-        steering: PolicyEvaluator,
-        endings: DeliveryRecorder,
-        later: Spawn,
+        policy: PolicyEvaluator,
+        recorder: DeliveryRecorder,
+        spawn: Spawn,
         *,
         lease_seconds: float,
     ) -> None:
         self._ports = ports
-        self._endings = endings
-        self._believed = LEASE_TRUST * lease_seconds
-        self._later = later
-        self._writing = Generation(ports, later)
-        self._steering = steering
-        self._quarantine = asyncio.Lock()
+        self._policy = policy
+        self._recorder = recorder
+        self._spawn = spawn
+        self._trusted_seconds = LEASE_TRUST * lease_seconds
+        self._generation = Generation(ports, spawn)
+        self._store = AnswerStore(ports.turns, ports.cache)
+        self._quarantine = Quarantine(ports.recovery)
 
     async def run(
-        self, running: ActiveAnswer, loaded: Loaded | None, *, recovered: bool = False
+        self, active: ActiveAnswer, loaded: Loaded | None, *, recovered: bool = False
     ) -> None:
-        """Answers until the conversation is released. `loaded` is what arrived with the
-        claim, if it is known.
+        """Answers until the conversation is released.
+
+        `loaded` is what arrived with the claim, if known. `recovered`: an instance died here.
         """
-        while running.claim is not None and running.cut is not CancelReason.LEASE_LOST:
-            running.edits += running.cut is CancelReason.EDITED
-            running.cut = None
-            loaded = loaded or await self._ports.turns.load(running.conversation)
-            batch = self._begin(running, loaded)
-            _bind(running.turns)
+        while active.claim and active.cancel_reason is not CancelReason.LEASE_LOST:
+            if active.cancel_reason is CancelReason.EDITED:
+                active.edits += 1
+            active.cancel_reason = None
+            loaded = loaded or await self._ports.turns.load(active.conversation)
+
             if recovered:
-                await self._recover_next(running, loaded, batch)
+                await self._recover(active, loaded)
             else:
-                await self._answer_next(running, loaded, batch)
+                plan = self._begin(active, loaded)
+                _bind(plan.turns)
+                await self._answer(active, plan)
             loaded = None
 
-    async def look_again(self, running: ActiveAnswer) -> None:
-        """A message of the conversation was edited: if the answer being written covers it,
-        it is begun anew.
-        """
-        writer = running.writer
-        with suppress(
-            StoreUnavailable
-        ):  # the next heartbeat makes us look again, and storing the answer does
-            loaded = await self._ports.turns.load(running.conversation)
-            if (
-                running.writer is writer
-                and running.cut is None
-                and not running.still_reads(loaded)
-            ):
-                running.cut_short(CancelReason.EDITED)
+    async def look_again(self, active: ActiveAnswer) -> None:
+        """Restarts the answer being written if a message that it answers was edited."""
+        writer = active.writer
+        # Without Postgres, the next heartbeat looks again, and so does storing the answer.
+        with suppress(StoreUnavailable):
+            is_outdated = await self._store.is_outdated(active)
+            is_same = active.writer is writer and active.cancel_reason is None
+            if is_outdated and is_same:
+                active.cancel(CancelReason.EDITED)
 
-    def _begin(self, running: ActiveAnswer, loaded: Loaded) -> Sequence[Waiting]:
-        """The messages that the next answer covers, as whoever wrote last has it; its terms
-        are of whom it answers.
-        """
-        queue = (
-            self._steering.overlap(audience(running.key, loaded.waiting))
-            is Overlap.QUEUE
-        )
-        batch = loaded.waiting[:1] if queue else loaded.waiting
-        running.audience = audience(running.key, batch)
-        running.terms = self._steering.terms(
-            running.audience, batch[-1].model if batch else None
-        )
-        running.begin(loaded, batch)
-        running.opening = self._opening(running, loaded)
-        return batch
-
-    async def _recover_next(
-        self, running: ActiveAnswer, loaded: Loaded, batch: Sequence[Waiting]
-    ) -> None:
-        """An instance died over these. Suspects run one at a time, so that the guilty one
-        is found alone.
-        """
-        deaths = max(
-            (
-                waiting.attempts - (waiting.turn in running.attempted)
-                for waiting in batch
-            ),
-            default=0,
-        )
-        if deaths >= ATTEMPTS:
-            await self._say(
-                running,
-                loaded,
-                batch,
-                SET_ASIDE,
-                failed=f"set aside after {ATTEMPTS} attempts",
-            )
+    async def _recover(self, active: ActiveAnswer, loaded: Loaded) -> None:
+        plan = self._begin(active, loaded, asks_model=False)
+        _bind(plan.turns)
+        if self._quarantine.gives_up(active, plan):
+            reason = f"set aside after {ATTEMPTS} attempts"
+            await self._say(active, plan, SET_ASIDE, failed=reason)
             return
-        async with running.quarantine_stack:
-            if deaths:
-                await running.quarantine_stack.enter_async_context(self._quarantine)
-            await self._attempt(running)
-            batch = self._begin(
-                running, loaded
-            )  # in the queue of suspects it may have got old
-            await self._answer_next(running, loaded, batch)
 
-    async def _attempt(self, running: ActiveAnswer) -> None:
-        """Counted once, however often the answer is begun anew: an edit is no death."""
-        turns = [turn for turn in running.turns if turn not in running.attempted]
-        if turns:
-            await self._ports.recovery.attempt(turns)
-            running.attempted |= frozenset(turns)
+        async with active.quarantine_stack:
+            await self._quarantine.admit(active, plan)
+            # A flag may have changed while this one waited.
+            plan = self._begin(active, loaded)
+            await self._answer(active, plan)
+
+    def _begin(
+        self, active: ActiveAnswer, loaded: Loaded, *, asks_model: bool = True
+    ) -> AnswerPlan:
+        """Plans the next answer, as the person who wrote last has it."""
+        asking = audience(active.key, loaded.waiting)
+        is_queue = self._policy.overlap(asking) is Overlap.QUEUE
+        batch = loaded.waiting[:1] if is_queue else loaded.waiting
+        asking = audience(active.key, batch)
+        policy = self._policy.answer_policy(asking, batch[-1].model if batch else None)
+        opening = self._opening(active.key[0], loaded.window)
+
+        plan = AnswerPlan(active.key, loaded.window, batch, asking, policy, opening)
+        if asks_model and policy.canned_reply is None:
+            plan = replace(plan, prompt=self._prompt(plan))
+        active.follow(plan)
+
+        return plan
+
+    async def _answer(self, active: ActiveAnswer, plan: AnswerPlan) -> None:
+        has_draft = bool(plan.batch) and active.existing_draft(plan.batch[0])
+        canned = plan.policy.canned_reply
+        if not any(plan.texts.values()):
+            # A draft that stands is not left half written.
+            await self._say(active, plan, DELETED if has_draft else "")
+        elif canned is not None:
+            await self._say(active, plan, canned or (SWITCHED_OFF if has_draft else ""))
+        else:
+            await self._ask_model(active, plan)
 
     async def _say(
         self,
-        running: ActiveAnswer,
-        loaded: Loaded,
-        batch: Sequence[Waiting],
+        active: ActiveAnswer,
+        plan: AnswerPlan,
         sentence: str,
         *,
         failed: str | None = None,
     ) -> None:
-        """Ends the wait of these without asking the model; "" is not even said."""
-        channel = running.key[0]
-        if not await self._store(
-            running, loaded, batch, self._answer(running, sentence, {"notice": True})
-        ):
+        """Answers with this sentence instead of asking the model. "": with nothing at all."""
+        answer = new_answer(active, plan, sentence, {"notice": True})
+        if not await self._store.store(active, plan, answer):
             return
-        if sentence:
-            reply, text = self._reply(running, batch), Notice(sentence)
-            await deliver(
-                self._endings,
-                reply,
-                running.turns,
-                text,
-                channel=channel,
-                failed=failed,
-            )
-        elif batch:
-            metrics.turns.add(channel, "done", amount=len(batch))
-            self._endings.record(running.turns, None)
 
-    async def _answer_next(
-        self, running: ActiveAnswer, loaded: Loaded, batch: Sequence[Waiting]
-    ) -> None:
-        if not any(
-            running.texts.values()
-        ):  # a draft that stands is not left half written
-            stands = batch and running.existing_draft(batch[0])
-            await self._say(running, loaded, batch, DELETED if stands else "")
-            return
-        silence = running.terms.canned_reply
-        if silence is not None:
-            stands = running.existing_draft(batch[0])
-            await self._say(
-                running, loaded, batch, silence or (SWITCHED_OFF if stands else "")
-            )
-            return
-        prompt = self._prompt(running, loaded)
-        reply = self._reply(running, batch)
+        if sentence:
+            reply = self._reply(active, plan)
+            await self._deliver(reply, plan, Notice(sentence), failed=failed)
+        elif plan.batch:
+            metrics.turns.add(plan.channel, "done", amount=len(plan.batch))
+            self._recorder.record(plan.turns, None)
+
+    async def _ask_model(self, active: ActiveAnswer, plan: AnswerPlan) -> None:
+        reply = self._reply(active, plan)
         display = DraftDisplay(
             reply,
-            lambda placed: self._place(running, placed),
-            ours=lambda: self._is_ours(running),
+            lambda placed: self._place(active, plan, placed),
+            is_ours=lambda: self._is_ours(active),
         )
         started = time.monotonic()
+
         try:
-            draft = await self._write(running, prompt, display)
-            answer = self._finished(
-                running, draft, round((time.monotonic() - started) * 1000)
-            )
-            stored = answer and await self._store(running, loaded, batch, answer)
+            draft = await self._write(active, plan, display)
+            latency_ms = round((time.monotonic() - started) * 1000)
+            answer = _finished(active, draft, latency_ms)
+            stored = answer and await self._store.store(active, plan, answer)
             if stored:
-                metrics.took(started, running.key[0], "stored")
+                metrics.took(started, plan.channel, "stored")
         finally:
             await display.close()
+
         if answer and stored:
             text = delivered(answer.content, answer.metadata)
-            channel = running.key[0]
-            await deliver(self._endings, reply, running.turns, text, channel=channel)
-            metrics.took(started, channel, "delivered")
-
-    def _reply(self, running: ActiveAnswer, batch: Sequence[Waiting]) -> Reply:
-        """The last turn leads. What stands is kept with the first: an answer begun anew may
-        cover more, never less.
-        """
-        first, lead = batch[0], batch[-1]
-        channel = self._ports.channels[running.key[0]]
-        return channel.reply(lead.address, running.existing_draft(first), lead.turn)
-
-    def _is_ours(self, running: ActiveAnswer) -> bool:
-        """Whether no other instance can have taken the claim. Else a draft might overwrite
-        its finished answer.
-        """
-        return (
-            running.cut is not CancelReason.LEASE_LOST
-            and time.monotonic() - running.held_at < self._believed
-        )
-
-    def _place(self, running: ActiveAnswer, placed: Placed) -> None:
-        running.draft = (running.turns[0], placed)
-        self._later(self._ports.deliveries.placed(running.turns[0], placed))
+            await self._deliver(reply, plan, text)
+            metrics.took(started, plan.channel, "delivered")
 
     async def _write(
-        self, running: ActiveAnswer, prompt: Prompt, display: DraftDisplay
+        self, active: ActiveAnswer, plan: AnswerPlan, display: DraftDisplay
     ) -> Draft:
         """Asks the model. Whatever happens to it, there is a draft to go on with."""
-        draft = Draft(
-            running.key[0], running.author, prompt, running.terms, running.opening
-        )
-        running.writer = asyncio.create_task(self._writing.ask(draft, display))
-        if running.cut is not None:
-            running.writer.cancel()
+        draft = Draft(plan)
+        active.writer = asyncio.create_task(self._generation.ask(draft, display))
+        if active.cancel_reason is not None:
+            active.writer.cancel()
+
         try:
-            await running.writer
+            await active.writer
         except (ModelError, UnknownModel, Refused) as error:
             draft.error = error.sentence
         except asyncio.CancelledError:
-            if running.cut is None or _is_cancelled():
-                raise  # it is this instance that ends
+            # Without a reason, it is this instance that ends.
+            if active.cancel_reason is None or _is_cancelled():
+                raise
         finally:
-            running.writer = None
+            active.writer = None
+
         return draft
 
-    def _finished(
-        self, running: ActiveAnswer, draft: Draft, latency_ms: int
-    ) -> Answer | None:
-        """The answer to store; None when the same messages (and newer ones) are to be
-        answered anew.
+    def _reply(self, active: ActiveAnswer, plan: AnswerPlan) -> Reply:
+        """The reply to the last turn, which leads.
+
+        A draft is kept with the first turn: a restarted answer may cover more, never fewer.
         """
-        text = draft.text()
-        cut = running.cut
-        if cut in (CancelReason.EDITED, CancelReason.LEASE_LOST) or (
-            cut is CancelReason.INTERRUPTED and not text
-        ):
-            return None
-        if cut is CancelReason.STOPPED and not text:
-            return self._answer(running, "Stopped.", {"notice": True})
-        note = cut.value if cut else draft.error
-        if not text:
-            note = note or "The model gave no answer. Please ask again."
-            return self._answer(
-                running, note, {"notice": True}, draft.usage, latency_ms
-            )
-        return self._answer(
-            running, text, {"note": note} if note else {}, draft.usage, latency_ms
+        first, lead = plan.batch[0], plan.batch[-1]
+        channel = self._ports.channels[plan.channel]
+
+        return channel.reply(lead.address, active.existing_draft(first), lead.turn)
+
+    async def _deliver(
+        self, reply: Reply, plan: AnswerPlan, text: str, *, failed: str | None = None
+    ) -> None:
+        await deliver(
+            self._recorder,
+            reply,
+            plan.turns,
+            text,
+            channel=plan.channel,
+            failed=failed,
         )
 
-    def _answer(
-        self,
-        running: ActiveAnswer,
-        content: str,
-        metadata: dict[str, object],
-        usage: Usage | None = None,
-        latency_ms: int | None = None,
-    ) -> Answer:
-        assert running.claim is not None
-        seen = (
-            running.seen
-            if running.heeds_edits and running.cut is not CancelReason.STOPPED
-            else None
-        )
-        return Answer(
-            running.claim,
-            uuid7(),
-            uuid7(),
-            running.covers,
-            content,
-            usage,
-            latency_ms,
-            {**metadata, **running.terms.record},
-            seen,
-        )
+    def _is_ours(self, active: ActiveAnswer) -> bool:
+        """Whether no other instance can have taken the claim.
 
-    async def _store(
-        self,
-        running: ActiveAnswer,
-        loaded: Loaded,
-        batch: Sequence[Waiting],
-        answer: Answer,
-    ) -> StoredAnswer | None:
-        """Answer and intent to deliver, in one statement; then the window grows in Redis."""
-        stored = await self._submit(running, answer)
-        if stored is None:
-            return None
-        running.claim, running.cut, running.held_at = (
-            stored.next_claim,
-            None,
-            time.monotonic(),
-        )
-        running.edits = 0
-        await (
-            running.quarantine_stack.aclose()
-        )  # the next suspect may run: the way to the platform is no danger
-        log.info("answered", seq=stored.version, covers=answer.answers)
-        window = loaded.window
-        if stored.next_claim is None and stored.version == window.version + 1 and batch:
-            said = Message(
-                stored.version,
-                "assistant",
-                answer.content,
-                answer.answers,
-                notice="notice" in answer.metadata,
-            )
-            lead = batch[-1]
-            session = Session(
-                running.key,
-                lead.account,
-                lead.user,
-                running.conversation,
-                answer.usage.model if answer.usage else "",
-                lead.person,
-            )
-            await self._ports.cache.keep(
-                session, Window(stored.version, (*window.messages, said))
-            )
-        return stored
-
-    async def _submit(
-        self, running: ActiveAnswer, answer: Answer
-    ) -> StoredAnswer | None:
-        """None when the claim was lost, or the answer is to be begun anew because what it
-        answers was edited.
+        Otherwise a draft might overwrite its finished answer.
         """
-        verdict = await self._ports.turns.answer(answer)
-        while isinstance(verdict, Outdated):
-            if not running.still_reads(
-                await self._ports.turns.load(running.conversation)
-            ):
-                running.cut_short(CancelReason.EDITED)
-                return None
-            verdict = await self._ports.turns.answer(replace(answer, seen=running.seen))
-        if verdict is None:
-            running.cut_short(CancelReason.LEASE_LOST)
-            log.warning("claim lost", conversation=str(running.conversation))
-        return verdict
+        is_lost = active.cancel_reason is CancelReason.LEASE_LOST
+        age = time.monotonic() - active.held_at
 
-    def _opening(self, running: ActiveAnswer, loaded: Loaded) -> str:
+        return not is_lost and age < self._trusted_seconds
+
+    def _place(self, active: ActiveAnswer, plan: AnswerPlan, placed: Placed) -> None:
+        first = plan.turns[0]
+        active.draft = (first, placed)
+        self._spawn(self._ports.deliveries.placed(first, placed))
+
+    def _opening(self, channel: str, window: Window) -> str:
         """The channel's greeting, before the first answer of a conversation."""
-        greeting, messages = (
-            self._ports.control.channel(running.key[0]).greeting,
-            loaded.window.messages,
-        )
-        begins = {m.role for m in messages} == {"user"} and messages[0].seq == 1
-        return f"{greeting}\n\n" if greeting and begins else ""
+        greeting = self._ports.control.channel(channel).greeting
+        messages = window.messages
+        is_first = {m.role for m in messages} == {"user"} and messages[0].seq == 1
 
-    def _prompt(self, running: ActiveAnswer, loaded: Loaded) -> Prompt:
-        terms, window = running.terms, loaded.window
-        shown = Window(window.version, terms.visible(window.messages, running.covers))
-        budget = self._ports.models.budget(terms.model)
+        return f"{greeting}\n\n" if greeting and is_first else ""
+
+    def _prompt(self, plan: AnswerPlan) -> Prompt:
+        policy, window = plan.policy, plan.window
+        visible = policy.visible(window.messages, plan.covers)
+        budget = self._ports.models.budget(policy.model)
+
         return build_prompt(
-            terms.system_prompt, shown, upto=running.covers, budget=budget
+            policy.system_prompt,
+            Window(window.version, visible),
+            up_to_seq=plan.covers,
+            budget=budget,
         )
+
+
+def _finished(active: ActiveAnswer, draft: Draft, latency_ms: int) -> Answer | None:
+    """The answer to store; None if the same messages are to be answered again."""
+    text, reason = draft.text(), active.cancel_reason
+    if reason in (CancelReason.EDITED, CancelReason.LEASE_LOST):
+        return None
+    if reason is CancelReason.INTERRUPTED and not text:
+        return None
+    if reason is CancelReason.STOPPED and not text:
+        return new_answer(active, draft.plan, "Stopped.", {"notice": True})
+
+    note = reason.value if reason else draft.error
+    metadata: dict[str, object] = {"note": note} if note else {}
+    if not text:
+        text = note or "The model gave no answer. Please ask again."
+        metadata = {"notice": True}
+
+    return new_answer(active, draft.plan, text, metadata, draft.usage, latency_ms)
 
 
 def _is_cancelled() -> bool:
@@ -401,9 +281,7 @@ def _is_cancelled() -> bool:
 
 
 def _bind(turns: Sequence[UUID]) -> None:
-    """From now on the log lines of this task carry the turn that leads, and those it
-    answers along.
-    """
+    """From now on the log lines of this task carry the turn that leads."""
     if turns:
         bind_contextvars(turn=str(turns[-1]))
     if len(turns) > 1:

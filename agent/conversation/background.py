@@ -15,16 +15,17 @@ from agent.core.errors import AgentError
 T = TypeVar("T")
 
 IN_DOUBT_BEATS = 20
-"""So many heartbeats after work ended early we look for what it left: that is found once
-its lease is over.
+"""Heartbeats that sweep after some work ended early. What it left is found once its lease
+is over, which takes a few of them.
 """
 
 log = structlog.get_logger()
 
 
 class BackgroundTasks:
-    """Runs work to its end. Where it ended early, something may have been stored or left
-    without our knowing.
+    """Runs work to its end.
+
+    Work that ends early may have stored or left something unknown, so it requests a sweep.
     """
 
     def __init__(self) -> None:
@@ -32,34 +33,36 @@ class BackgroundTasks:
         self._in_doubt = 0  # heartbeats
 
     def spawn(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
-        context = (
-            copy_context()
-        )  # what the work binds to its log lines is true at its end, too
+        """Starts this work in the background."""
+        # Log values that the work binds are still bound when it ends.
+        context = copy_context()
         task = asyncio.create_task(work, context=context)
         self.running.add(task)
         task.add_done_callback(self._ended, context=context)
+
         return task
 
     def request_sweep(self) -> None:
-        """The next heartbeats look for anything left over."""
+        """Makes the next heartbeats sweep."""
         self._in_doubt = IN_DOUBT_BEATS
 
     def sweep_due(self) -> bool:
-        """Whether this heartbeat does; asked once at each."""
-        doubted, self._in_doubt = self._in_doubt > 0, max(0, self._in_doubt - 1)
-        return doubted
+        """Whether this heartbeat sweeps. Call it once per heartbeat."""
+        is_due = self._in_doubt > 0
+        self._in_doubt = max(0, self._in_doubt - 1)
+
+        return is_due
 
     async def drain(self, seconds: float) -> None:
-        """Lets all of it end, for so long."""
+        """Lets all work finish, for at most this long."""
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
-                while (
-                    self.running
-                ):  # each may begin another: what is delivered is then recorded
+                # Work may start more work: what is delivered is then recorded.
+                while self.running:
                     await asyncio.wait(self.running)
 
     async def cancel(self) -> None:
-        """Ends what is left."""
+        """Cancels the work that remains."""
         for task in self.running:
             task.cancel()
         if self.running:
@@ -70,6 +73,7 @@ class BackgroundTasks:
         error = None if task.cancelled() else task.exception()
         if error is None:
             return
+
         self.request_sweep()
         if isinstance(error, AgentError):
             log.warning("work ended early", reason=error.sentence)

@@ -1,4 +1,4 @@
-"""What each command answers. Texts are made here; what they change is done by the desk."""
+"""What each command answers. Texts are made here; `agent.ports.ChatCommands` changes things."""
 
 from __future__ import annotations
 
@@ -20,16 +20,24 @@ from agent.core.effects import (
     UsageTotal,
 )
 from agent.core.errors import UnknownModel
-from agent.core.messages import Inbound
+from agent.core.messages import Said
 from agent.ports import ChatCommands, ChatRecords, LanguageModels
 
 HISTORY_LINES = 10
-HISTORY_MOST = 50
-_ALPHABET = "ABCDEFGHJKLMNPQRSTUVWXYZ23456789"  # nothing that is misread
+"""Messages that `/history` shows without a number."""
 
+MAX_HISTORY_LINES = 50
+"""Messages that `/history` shows at most."""
+
+MAX_LINE_CHARS = 200
+"""Characters of a message that `/history` shows."""
+
+# Without characters that are easily misread.
+_ALPHABET = "ABCDEFGHJKLMNPQRSTUVWXYZ23456789"
+_CODE_CHARS = 8
 
 DefaultModel = Callable[[UUID | None], str]
-"""What answers a person (None: nobody knows them yet) who chose no model."""
+"""What answers a person (None: not known yet) who chose no model."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,14 +49,14 @@ class CommandOutcome:
 
 
 def say(text: str) -> CommandOutcome:
-    """Only says something."""
+    """Says something and changes nothing."""
     return CommandOutcome(lambda _: text)
 
 
 async def command_outcome(
     command: Command,
     argument: str,
-    inbound: Inbound,
+    inbound: Said,
     *,
     commands: ChatCommands,
     records: ChatRecords,
@@ -67,50 +75,52 @@ async def command_outcome(
                 lambda found: "Stopped." if found else "There is nothing to stop.",
                 StopAnswer(),
             )
+        case "model" if argument in ("", "default"):
+            return await _default_model(argument, inbound, commands, default_model)
         case "model":
-            return await _model(argument, inbound, commands, models, default_model)
+            return _choose_model(argument, inbound, models)
         case "history":
             return await _history(argument, inbound, records)
         case "usage":
-            here, all_of_them = await records.usage(inbound)
-            return say(
-                f"This conversation: {_usage_line(here)}\nYour last 30 days: "
-                f"{_usage_line(all_of_them)}"
-            )
+            return await _usage(inbound, records)
         case "link":
             return _link(argument, inbound)
         case _:
             return say(help_text())
 
 
-async def _model(
-    argument: str,
-    inbound: Inbound,
-    commands: ChatCommands,
-    models: LanguageModels,
-    default_model: DefaultModel,
+async def _default_model(
+    argument: str, inbound: Said, commands: ChatCommands, default_model: DefaultModel
 ) -> CommandOutcome:
-    if argument in ("", "default"):
-        context = await commands.chat_context(inbound)
-        default = default_model(context.person)
-        if argument:
-            return CommandOutcome(
-                lambda _: f"From now on the default is used: `{default}`.",
-                ChooseModel(None),
-            )
-        if context.override:
-            return say(
-                f"This conversation uses `{context.override}`. `/model default` ends that."
-            )
-        if context.preferred:
-            return say(f"You chose `{context.preferred}`. `/model default` ends that.")
-        return say(
-            f"The default is used: `{default}`. Choose another with `/model provider:model`."
+    """`/model` and `/model default`."""
+    context = await commands.chat_context(inbound)
+    default = default_model(context.person)
+    if argument:
+        return CommandOutcome(
+            lambda _: f"From now on the default is used: `{default}`.",
+            ChooseModel(None),
         )
+
+    if context.override:
+        return say(
+            f"This conversation uses `{context.override}`. `/model default` ends that."
+        )
+    if context.preferred:
+        return say(f"You chose `{context.preferred}`. `/model default` ends that.")
+
+    return say(
+        f"The default is used: `{default}`. Choose another with `/model provider:model`."
+    )
+
+
+def _choose_model(
+    argument: str, inbound: Said, models: LanguageModels
+) -> CommandOutcome:
     try:
         models.check(argument)
     except UnknownModel as error:
         return say(error.sentence)
+
     scope = "you" if inbound.direct else "this conversation"
     return CommandOutcome(
         lambda _: f"From now on `{argument}` answers {scope}.", ChooseModel(argument)
@@ -118,65 +128,84 @@ async def _model(
 
 
 async def _history(
-    argument: str, inbound: Inbound, records: ChatRecords
+    argument: str, inbound: Said, records: ChatRecords
 ) -> CommandOutcome:
-    is_short = len(argument) <= len(
-        str(HISTORY_MOST)
-    )  # Python reads no number of thousands of digits
-    if argument and not (
-        is_short and argument.isdecimal() and 1 <= int(argument) <= HISTORY_MOST
-    ):
+    if argument and not _is_line_count(argument):
         return say(
-            f"How many messages? A number from 1 to {HISTORY_MOST}, as in `/history 5`."
+            f"How many messages? A number from 1 to {MAX_HISTORY_LINES}, "
+            "as in `/history 5`."
         )
-    entries = await records.history(
-        inbound, int(argument) if argument else HISTORY_LINES
-    )
+
+    count = int(argument) if argument else HISTORY_LINES
+    entries = await records.history(inbound, count)
+
     return say("\n".join(map(_history_line, entries)) or "There are no messages yet.")
 
 
+def _is_line_count(argument: str) -> bool:
+    # Python refuses to read numbers of thousands of digits.
+    is_short = len(argument) <= len(str(MAX_HISTORY_LINES))
+    is_number = is_short and argument.isdecimal()
+
+    return is_number and 1 <= int(argument) <= MAX_HISTORY_LINES
+
+
 def _history_line(entry: HistoryEntry) -> str:
-    who = {"user": entry.author or "you", "assistant": "me"}.get(entry.role, entry.role)
+    authors = {"user": entry.author or "you", "assistant": "me"}
+    author = authors.get(entry.role, entry.role)
     text = " ".join(entry.content.split())
-    return (
-        f"- {entry.timestamp:%Y-%m-%d %H:%M} **{who}**: "
-        f"{text if len(text) <= 200 else text[:199] + '…'}"
+    if len(text) > MAX_LINE_CHARS:
+        text = text[: MAX_LINE_CHARS - 1] + "…"
+
+    return f"- {entry.timestamp:%Y-%m-%d %H:%M} **{author}**: {text}"
+
+
+async def _usage(inbound: Said, records: ChatRecords) -> CommandOutcome:
+    here, everywhere = await records.usage(inbound)
+    return say(
+        f"This conversation: {_usage_line(here)}\n"
+        f"Your last 30 days: {_usage_line(everywhere)}"
     )
 
 
 def _usage_line(total: UsageTotal) -> str:
-    cost = f"${total.cost_usd:.4f}"
-    if total.unpriced:
-        cost += (
-            f" and {total.unpriced} of unknown price"
-            if total.unpriced < total.answers
-            else ""
-        )
-        cost = "unknown" if total.unpriced == total.answers else cost
-    about = f", {total.estimated} estimated" if total.estimated else ""
+    estimated = f", {total.estimated} estimated" if total.estimated else ""
     tokens = f"{total.prompt_tokens} tokens read, {total.completion_tokens} written"
-    return f"{total.answers} answers, {tokens}{about}, cost {cost if total.answers else '$0'}"
+    return f"{total.answers} answers, {tokens}{estimated}, cost {_cost(total)}"
 
 
-def _link(argument: str, inbound: Inbound) -> CommandOutcome:
+def _cost(total: UsageTotal) -> str:
+    if not total.answers:
+        return "$0"
+    if total.unpriced == total.answers:
+        return "unknown"
+
+    unknown = f" and {total.unpriced} of unknown price" if total.unpriced else ""
+    return f"${total.cost_usd:.4f}{unknown}"
+
+
+def _link(argument: str, inbound: Said) -> CommandOutcome:
     if not inbound.direct:
         return say(
             "Write `/link` to me in a direct message: others would see the code here."
         )
     if argument:
-        return CommandOutcome(
-            lambda joined: (
-                "Your accounts are one now; the conversation goes on here."
-                if joined
-                else "This code is not valid (any more). Get a new one with "
-                "`/link` on the other channel."
-            ),
-            AcceptLink(argument),
-        )
-    code = "".join(secrets.choice(_ALPHABET) for _ in range(8))
+        return CommandOutcome(_link_reply, AcceptLink(argument))
+
+    code = "".join(secrets.choice(_ALPHABET) for _ in range(_CODE_CHARS))
     return CommandOutcome(
         lambda _: (
             f"On your other channel, write this to me within ten minutes: `/link {code}`"
         ),
         OfferLink(code),
+    )
+
+
+def _link_reply(joined: Outcome) -> str:
+    if joined:
+        return "Your accounts are one now; the conversation goes on here."
+
+    return (
+        "This code is not valid (any more). "
+        "Get a new one with `/link` on the other channel."
     )

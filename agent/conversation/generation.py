@@ -1,5 +1,6 @@
-"""Asking models for one answer: the one that its terms name, then the operators' fallback.
-Each call is charged.
+"""Asks models for one answer: the policy's model, then the operators' fallback.
+
+Each call has a budget reservation of its own.
 """
 
 from __future__ import annotations
@@ -7,16 +8,15 @@ from __future__ import annotations
 import time
 from contextlib import aclosing
 from dataclasses import dataclass, field
-from uuid import UUID
 
 import structlog
 
 from agent import metrics
-from agent.conversation.access import model_refusal, permits
+from agent.conversation.active_answer import AnswerPlan
 from agent.conversation.budget_hold import BudgetHold
 from agent.conversation.delivery import DraftDisplay, Spawn
-from agent.conversation.policy import AnswerPolicy
-from agent.core.completion import Prompt, Spent, Usage
+from agent.conversation.policy import model_refusal, permits
+from agent.core.completion import Spent, Usage
 from agent.core.errors import ModelError, Refused, UnknownModel
 from agent.ports import Ports
 
@@ -25,94 +25,102 @@ log = structlog.get_logger()
 
 @dataclass(slots=True)
 class Draft:
-    """What a model is asked, what it wrote so far, and how it ended."""
+    """What a model has written so far for a plan, and how it ended."""
 
-    channel: str
-    author: UUID | None  # of the message that leads: the budget is theirs
-    prompt: Prompt
-    terms: AnswerPolicy
-    opening: str = ""  # stands before the first word
+    plan: AnswerPlan
     began: float = field(default_factory=time.monotonic)
     parts: list[str] = field(default_factory=list)
     usage: Usage | None = None
     error: str | None = None
+    """A sentence for the person."""
 
     def text(self) -> str:
+        """All that is written, with the opening."""
         return "".join(self.parts)
 
 
 class Generation:
-    """Asks models, and reads what they write into a draft."""
+    """Asks models, and collects what they write in a draft."""
 
-    def __init__(self, ports: Ports, later: Spawn) -> None:
+    def __init__(self, ports: Ports, spawn: Spawn) -> None:
         self._ports = ports
-        self._later = later
+        self._spawn = spawn
 
     async def ask(self, draft: Draft, display: DraftDisplay) -> None:
-        """The operators' fallback comes last, and only before the first word. The first
-        failure is the one told.
+        """Asks the policy's model. The fallback comes last, and only before the first word.
 
-        Raises ModelError, UnknownModel or Refused; what was written before stays in the draft.
+        Raises ModelError, UnknownModel or Refused: the first failure, while nothing is written.
+        What was written stays in the draft.
         """
-        model, fallback = draft.terms.model, draft.terms.fallback_model
+        policy = draft.plan.policy
         try:
-            await self._stream(model, draft, display)
+            await self._stream(policy.model, draft, display)
         except ModelError as failure:
-            if draft.parts or fallback in ("", model):
+            if draft.parts or policy.fallback_model in ("", policy.model):
                 raise
+
             log.warning("fallback model asked", reason=failure.sentence)
             try:
-                await self._stream(fallback, draft, display)
+                await self._stream(policy.fallback_model, draft, display)
             except (ModelError, UnknownModel, Refused):
                 if not draft.parts:
                     raise failure from None
                 raise
 
     async def _stream(self, model: str, draft: Draft, display: DraftDisplay) -> None:
-        """Raises Refused when the model, or another answer at all, is not allowed here and now."""
-        settings = self._ports.control.channel(draft.channel)
+        """Raises Refused if the model, or any more spending, is not allowed here and now."""
+        plan = draft.plan
+        settings = self._ports.control.channel(plan.channel)
         if not permits(settings, model):
             raise Refused(model_refusal(settings, model))
-        assert draft.author is not None
-        charge = BudgetHold(
+
+        assert plan.prompt is not None
+        hold = BudgetHold(
             self._ports.budgets,
-            self._later,
-            channel=draft.channel,
-            author=draft.author,
+            self._spawn,
+            channel=plan.channel,
+            author=plan.batch[-1].user,
             model=model,
-            prompt=draft.prompt,
+            prompt=plan.prompt,
         )
-        await charge.reserve()
+        await hold.reserve()
+
         try:
-            await self._read(model, draft, charge, display)
+            await self._read(model, draft, hold, display)
         except ModelError:
             if not draft.parts:
-                charge.release()
-            elif (
-                draft.usage and not draft.usage.estimated
-            ):  # else nobody knows what was not said any more
-                charge.settle(draft.usage)
+                hold.release()
+            # An estimate does not count what the model produced but did not send any more.
+            elif draft.usage and not draft.usage.estimated:
+                hold.settle(draft.usage)
             raise
+
         if draft.usage:
-            charge.settle(draft.usage)
+            hold.settle(draft.usage)
 
     async def _read(
-        self, model: str, draft: Draft, charge: BudgetHold, display: DraftDisplay
+        self, model: str, draft: Draft, hold: BudgetHold, display: DraftDisplay
     ) -> None:
-        async with aclosing(self._ports.models.stream(model, draft.prompt)) as pieces:
+        assert draft.plan.prompt is not None
+        stream = self._ports.models.stream(model, draft.plan.prompt)
+        async with aclosing(stream) as pieces:
             async for piece in pieces:
                 if isinstance(piece, Usage):
                     draft.usage = piece
                 elif isinstance(piece, Spent):
                     draft.usage = piece.usage
-                    await charge.spent(piece)
+                    await hold.spent(piece)
                 else:
-                    if not draft.parts:
-                        metrics.took(draft.began, draft.channel, "first_text")
-                        draft.parts.append(draft.opening)
-                        draft.usage = (
-                            None  # of calls that ended before: they are charged
-                        )
-                    draft.parts.append(piece)
-                    if draft.terms.streams:
-                        display.grow(draft.text)
+                    self._append(draft, piece, display)
+
+    def _append(self, draft: Draft, text: str, display: DraftDisplay) -> None:
+        plan = draft.plan
+        if not draft.parts:
+            metrics.took(draft.began, plan.channel, "first_text")
+            draft.parts.append(plan.opening)
+            # Of calls that ended before: those are charged already.
+            draft.usage = None
+
+        draft.parts.append(text)
+        if plan.policy.streams:
+            display.grow(draft.text)

@@ -1,7 +1,6 @@
-"""What becomes of what arrives: a message waits for its answer, a command is obeyed, an
-edit or a thumb is kept.
+"""What happens to what arrives: messages wait for an answer, commands run, edits are kept.
 
-Whatever it is, accepting it returns once it is durable. What is refused is told so, once.
+Whatever it is, accepting it returns once it is durable. People are told once what is refused.
 """
 
 from __future__ import annotations
@@ -15,7 +14,13 @@ from uuid_utils.compat import uuid7
 
 from agent import metrics
 from agent.control.rules import Audience
-from agent.conversation.access import (
+from agent.conversation.active_answer import CancelReason
+from agent.conversation.admission import AdmissionControl
+from agent.conversation.background import BackgroundTasks
+from agent.conversation.commands import CommandOutcome, command_outcome, say
+from agent.conversation.feedback import VoteIntake
+from agent.conversation.policy import (
+    PolicyEvaluator,
     is_blocked,
     is_unlisted,
     model_refusal,
@@ -23,25 +28,19 @@ from agent.conversation.access import (
     unlisted_rule,
     unlisted_sentence,
 )
-from agent.conversation.active_answer import CancelReason
-from agent.conversation.admission import AdmissionControl
-from agent.conversation.background import BackgroundTasks
-from agent.conversation.commands import CommandOutcome, command_outcome, say
-from agent.conversation.feedback import Votes
-from agent.conversation.policy import PolicyEvaluator
 from agent.conversation.worker import Worker
 from agent.core.commands import Command, parse_command
 from agent.core.effects import StopAnswer
 from agent.core.errors import AgentError, Ignored
 from agent.core.limits import Limited, LocalLimiter
 from agent.core.messages import (
-    Deleted,
     Edited,
     Inbound,
     Message,
     Notice,
     Overlap,
     Reacted,
+    Revision,
     Said,
     Window,
 )
@@ -50,31 +49,33 @@ from agent.core.text import is_unicode
 from agent.core.turns import Accepted, Arrival, Loaded, NewTurn, Undelivered, Waiting
 from agent.ports import Ports
 
-LONGEST_NAME = 255  # characters of a person's name that are kept
+MAX_NAME_CHARS = 255
+"""Characters of a person's name that are kept."""
 
 log = structlog.get_logger()
 
 
 class Intake:
-    """Of one instance."""
+    """Accepts what people do, and starts what follows from it."""
 
     def __init__(
         self,
         ports: Ports,
         options: Options,
-        steering: PolicyEvaluator,
+        policy: PolicyEvaluator,
         worker: Worker,
-        rush: AdmissionControl,
-        tasks: BackgroundTasks,
+        admission: AdmissionControl,
+        background: BackgroundTasks,
     ) -> None:
         self._ports = ports
         self._options = options
-        self._steering = steering
+        self._policy = policy
         self._worker = worker
-        self._rush = rush
-        self._tasks = tasks
-        self._votes = Votes(ports, tasks.spawn)
-        self._strangers = LocalLimiter()  # who was told that they may not talk here
+        self._admission = admission
+        self._background = background
+        self._votes = VoteIntake(ports, background.spawn)
+        # Limits how often unlisted people are told so.
+        self._unlisted = LocalLimiter()
 
     async def accept(self, inbound: Inbound) -> bool:
         """See `agent.ports.Accept`."""
@@ -86,6 +87,7 @@ class Intake:
                 await self._accept(inbound)
         except Ignored:
             return False
+
         return True
 
     async def _vote(self, reaction: Reacted) -> None:
@@ -93,192 +95,204 @@ class Intake:
             await self._votes.take(reaction)
         except AgentError:
             raise
-        except (
-            Exception
-        ) as error:  # delivered again and again it would hold up all behind it
+        except Exception as error:
+            # Delivered again and again, it would hold up everything behind it.
             log.exception("vote refused", error=type(error).__name__)
 
-    async def _accept(self, inbound: Said | Edited | Deleted) -> None:
-        bind_contextvars(
-            turn=str(inbound.turn_id)
-        )  # in this task and all that it begins
+    async def _accept(self, inbound: Said | Revision) -> None:
+        # Bound in this task and all that it starts.
+        bind_contextvars(turn=str(inbound.turn_id))
         try:
-            with self._rush.ingesting():
+            with self._admission.ingesting():
                 await self._take(inbound)
         except AgentError:
             raise
         except Exception as error:
             # A message that no statement takes would be delivered again and again, and hold
-            # up all behind it.
+            # up everything behind it.
             log.exception("message refused", error=type(error).__name__)
-            await self._say_once(
-                inbound,
-                say(
-                    Notice("This message can not be stored. Please put it differently.")
-                ),
-            )
+            sentence = "This message cannot be stored. Please rephrase it."
+            await self._say_once(inbound, say(Notice(sentence)))
 
-    async def _take(self, inbound: Said | Edited | Deleted) -> None:
+    async def _take(self, inbound: Said | Revision) -> None:
         if is_blocked(self._ports.control.channel(inbound.address.channel), inbound):
-            await self._bar(inbound)
+            await self._block(inbound)
         elif isinstance(inbound, Said):
             await self._hear(inbound)
         else:
-            await self._change(inbound)
+            await self._revise(inbound)
 
     async def _hear(self, inbound: Said) -> None:
         refusal, parsed = self._refusal(inbound.text), parse_command(inbound.text)
-        if (refusal or parsed) and (
-            limited := await self._ports.limiter.judge(inbound)
-        ):
-            await self._hold_off(inbound, limited)
+        if not refusal and not parsed:
+            await self._ask(inbound)
+        elif limited := await self._ports.limiter.judge(inbound):
+            await self._limit(inbound, limited)
         elif refusal:
             await self._say_once(inbound, say(Notice(refusal)))
         elif parsed:
             await self._command(inbound, *parsed)
-        else:
-            await self._ask(inbound)
 
     async def _ask(self, inbound: Said, *, retry: bool = False) -> None:
         started, channel = time.monotonic(), inbound.address.channel
         arrival = await self._ports.cache.arrive(inbound)
         await self._ports.control_updates.observe(arrival.epoch)
         if arrival.limited is not None:
-            await self._hold_off(inbound, arrival.limited)
+            await self._limit(inbound, arrival.limited)
             return
-        known = arrival.user is not None
-        turn = NewTurn(inbound, uuid7(), uuid7(), arrival.user or uuid7(), known, retry)
+
+        user, is_known = arrival.user or uuid7(), arrival.user is not None
+        turn = NewTurn(inbound, uuid7(), uuid7(), user, is_known, retry)
         accepted = await self._ports.turns.accept(turn)
         if accepted is None:
-            self._tasks.request_sweep()  # delivered again, or stored by a statement whose answer got lost
+            # Delivered again, or stored by a statement whose answer was lost.
+            self._background.request_sweep()
             metrics.duplicates.add(channel)
             log.info("duplicate")
             return
+
         metrics.turns.add(channel, "open")
         metrics.took(started, channel, "accept")
         log.info("accepted", seq=accepted.seq)
-        if accepted.claim is not None:
-            self._worker.begin(accepted.claim, _arrived(inbound, arrival, accepted))
-        elif (
-            self._steering.overlap(
-                Audience(accepted.person, channel, inbound.address.chat)
-            )
-            is Overlap.INTERRUPT
-        ):
-            self._worker.cut(accepted.conversation, CancelReason.INTERRUPTED)
+        self._start(inbound, arrival, accepted)
 
-    async def _bar(self, inbound: Inbound) -> None:
-        """Somebody who may not talk here. Their message is not stored. Raises PassedOver
-        when they hear nothing.
+    def _start(self, inbound: Said, arrival: Arrival, accepted: Accepted) -> None:
+        if accepted.claim is not None:
+            self._worker.begin(accepted.claim, _loaded(inbound, arrival, accepted))
+            return
+
+        address = inbound.address
+        audience = Audience(accepted.person, address.channel, address.chat)
+        if self._policy.overlap(audience) is Overlap.INTERRUPT:
+            self._worker.cancel(accepted.conversation, CancelReason.INTERRUPTED)
+
+    async def _block(self, inbound: Said | Revision) -> None:
+        """Someone who may not talk here. Their message is not stored.
+
+        Raises Ignored when they are told nothing.
         """
         log.info("barred", channel=inbound.address.channel)
         settings = self._ports.control.channel(inbound.address.channel)
-        if (
-            not is_unlisted(settings, inbound)
-            or self._strangers.judge([unlisted_rule(inbound)]) is not None
-        ):
+        if not is_unlisted(settings, inbound):
             raise Ignored
+        if self._unlisted.judge([unlisted_rule(inbound)]) is not None:
+            raise Ignored
+
         await self._say_once(inbound, say(Notice(unlisted_sentence(inbound))))
 
-    async def _hold_off(self, inbound: Inbound, limited: Limited) -> None:
-        """A message that came too early is not stored; its author hears so once in the
-        limit's window.
+    async def _limit(self, inbound: Said, limited: Limited) -> None:
+        """A message over a limit is not stored; its author is told once in the limit's window.
 
-        Raises PassedOver when they did before.
+        Raises Ignored if they were told before.
         """
         log.info("limited", scope=limited.scope)
         metrics.limited.add(inbound.address.channel, limited.scope)
         if not limited.tell:
             raise Ignored
+
         await self._say_once(inbound, say(Notice(limited.sentence)))
 
     def _refusal(self, text: str) -> str | None:
-        """Why a text can not be stored exactly as it was written."""
-        if len(text) > self._options.max_message_chars:
+        """Why a text cannot be stored exactly as it was written."""
+        maximum = self._options.max_message_chars
+        if len(text) > maximum:
             return (
-                f"This message has {len(text)} characters; at most "
-                f"{self._options.max_message_chars} are possible. "
-                "Please send it in parts."
+                f"This message has {len(text)} characters; "
+                f"at most {maximum} are possible. Please send it in parts."
             )
         if not text.strip():
             return "This message has no text."
         if "\0" in text:
-            return "This message has a NUL character in it and can not be stored. Please remove it."
+            return (
+                "This message has a NUL character in it and cannot be stored. "
+                "Please remove it."
+            )
         if not is_unicode(text):
             return (
                 "This message is not valid Unicode (half a surrogate pair) "
-                "and can not be stored."
+                "and cannot be stored."
             )
+
         return None
 
-    async def _change(self, change: Edited | Deleted) -> None:
-        if isinstance(change, Edited) and self._refusal(change.text):
+    async def _revise(self, revision: Revision) -> None:
+        if isinstance(revision, Edited) and self._refusal(revision.text):
             return
 
-        conversation = await self._ports.edits.edit(change)
+        conversation = await self._ports.edits.edit(revision)
         if conversation is not None:
-            self._worker.cut(conversation, CancelReason.EDITED, covering=change.turn_id)
+            turn = revision.turn_id
+            self._worker.cancel(conversation, CancelReason.EDITED, covering=turn)
 
     async def _command(self, inbound: Said, command: Command, argument: str) -> None:
         if command.name == "retry":
-            last = (await self._ports.commands.chat_context(inbound)).last_text
-            if last:
-                await self._ask(replace(inbound, text=last), retry=True)
-            else:
-                await self._say_once(
-                    inbound, say("There is nothing to answer again yet.")
-                )
+            await self._retry(inbound)
             return
-        where = inbound.address.channel, inbound.address.chat
-        channel = self._ports.control.channel(where[0])
-        if (
-            command.name == "model"
-            and argument not in ("", "default")
-            and not permits(channel, argument)
-        ):
-            await self._say_once(inbound, say(model_refusal(channel, argument)))
+
+        settings = self._ports.control.channel(inbound.address.channel)
+        chooses_model = command.name == "model" and argument not in ("", "default")
+        if chooses_model and not permits(settings, argument):
+            await self._say_once(inbound, say(model_refusal(settings, argument)))
             return
-        made = await command_outcome(
+
+        place = inbound.address.channel, inbound.address.chat
+        outcome = await command_outcome(
             command,
             argument,
             inbound,
             commands=self._ports.commands,
             records=self._ports.records,
             models=self._ports.models,
-            default_model=lambda person: self._steering.model(Audience(person, *where)),
+            default_model=lambda person: self._policy.model(Audience(person, *place)),
         )
-        await self._say_once(inbound, made)
-        if isinstance(made.effect, StopAnswer):
+        await self._say_once(inbound, outcome)
+        if isinstance(outcome.effect, StopAnswer):
             self._worker.stop_writing(inbound.address.key)
 
-    async def _say_once(self, inbound: Inbound, made: CommandOutcome) -> None:
-        """Does and answers something that is no message. Once: a repeated delivery finds
-        its turn there.
+    async def _retry(self, inbound: Said) -> None:
+        context = await self._ports.commands.chat_context(inbound)
+        if context.last_text:
+            await self._ask(replace(inbound, text=context.last_text), retry=True)
+        else:
+            nothing = say("There is nothing to answer again yet.")
+            await self._say_once(inbound, nothing)
+
+    async def _say_once(
+        self, inbound: Said | Revision, outcome: CommandOutcome
+    ) -> None:
+        """Does and answers something that is no message.
+
+        Once: a repeated delivery finds its turn there.
         """
-        text = await self._ports.commands.once(inbound, made.effect, made.reply)
-        if text is not None:
-            metrics.turns.add(inbound.address.channel, "open")
-            said = Undelivered((inbound.turn_id,), inbound.address, None, text)
-            self._tasks.spawn(self._worker.deliver(said, repeat=False))
+        commands = self._ports.commands
+        text = await commands.once(inbound, outcome.effect, outcome.reply)
+        if text is None:
+            return
+
+        metrics.turns.add(inbound.address.channel, "open")
+        answer = Undelivered((inbound.turn_id,), inbound.address, None, text)
+        self._background.spawn(self._worker.deliver(answer, repeat=False))
 
 
 def _storable(name: str | None) -> str | None:
     """A name as Postgres can keep it, whole or not; people choose strange ones."""
-    return (name or "").replace("\0", "").encode("utf-8", "replace").decode()[
-        :LONGEST_NAME
-    ] or None
+    clean = (name or "").replace("\0", "").encode("utf-8", "replace").decode()
+    return clean[:MAX_NAME_CHARS] or None
 
 
-def _arrived(inbound: Said, arrival: Arrival, accepted: Accepted) -> Loaded | None:
-    """What the claim needs to know, when the cached window is exactly one version behind;
-    else None: read it.
+def _loaded(inbound: Said, arrival: Arrival, accepted: Accepted) -> Loaded | None:
+    """What the claim needs to know, if the cached window is exactly one version behind.
+
+    None: it must be read.
     """
-    window = Window(0, ()) if accepted.seq == 1 else arrival.window
-    ours = accepted.seq == 1 or arrival.conversation == accepted.conversation
-    if window is None or not ours or window.version != accepted.seq - 1:
+    is_first = accepted.seq == 1
+    window = Window(0, ()) if is_first else arrival.window
+    is_same = is_first or arrival.conversation == accepted.conversation
+    if window is None or not is_same or window.version != accepted.seq - 1:
         return None
+
     author = None if inbound.direct else inbound.username
-    asked = Message(accepted.seq, "user", inbound.text, author=author)
+    message = Message(accepted.seq, "user", inbound.text, author=author)
     waiting = Waiting(
         accepted.seq,
         accepted.turn,
@@ -289,4 +303,5 @@ def _arrived(inbound: Said, arrival: Arrival, accepted: Accepted) -> Loaded | No
         person=accepted.person,
         model=accepted.model,
     )
-    return Loaded(Window(accepted.seq, (*window.messages, asked)), (waiting,))
+
+    return Loaded(Window(accepted.seq, (*window.messages, message)), (waiting,))

@@ -1,5 +1,6 @@
-"""What operators want for one audience: a flag's rules over the channel's settings over the
-environment.
+"""What operators set for one answer: who may talk, which models answer, what is obeyed.
+
+A flag's rules win over the channel's settings, and those over the environment.
 """
 
 from __future__ import annotations
@@ -10,97 +11,175 @@ from typing import Any
 
 from agent.control import flags
 from agent.control.rules import Audience
-from agent.conversation.access import default_model
 from agent.core.channel import ChannelSettings
-from agent.core.messages import Message, Overlap
+from agent.core.limits import Limit, Rule
+from agent.core.messages import Inbound, Message, Overlap
 from agent.core.options import Options
 from agent.core.turns import Waiting
 from agent.ports import Control, Flags
 
+UNLISTED_NOTICES = Limit(1, 3600)
+"""How often a person who is not on the allow list is told so."""
+
+VOTES = Limit(60, 60)
+"""How many reactions of one person are looked up. Each is a search, so votes have a limit of
+their own: they use up no messages, and messages use up none of them."""
+
+
+def is_blocked(settings: ChannelSettings, inbound: Inbound) -> bool:
+    """Whether this person may not talk here. The deny list wins over the allow list."""
+    account = inbound.user_id
+    is_missing = bool(settings.allow) and account not in settings.allow
+
+    return account in settings.deny or is_missing
+
+
+def is_unlisted(settings: ChannelSettings, inbound: Inbound) -> bool:
+    """Whether a blocked person gets a sentence: not on a list yet, in a direct chat.
+
+    People on the deny list get nothing: an answer would tell them that they are heard. In a
+    group nobody is told, so that a list does not become noise for everyone else.
+    """
+    return inbound.direct and inbound.user_id not in settings.deny
+
+
+def unlisted_rule(inbound: Inbound) -> Rule:
+    """Limits how often an unlisted person is told."""
+    account = _account(inbound)
+    return Rule("stranger", account, UNLISTED_NOTICES, account)
+
+
+def unlisted_sentence(inbound: Inbound) -> str:
+    """What an unlisted person is told."""
+    return (
+        "I may only talk to people on a list here, and you are not on it yet. "
+        f"Please ask whoever runs me to add your id, {inbound.user_id}."
+    )
+
+
+def vote_rule(inbound: Inbound) -> Rule:
+    """Keeps somebody who taps a thumb on and off from keeping the database busy."""
+    account = _account(inbound)
+    return Rule("vote", account, VOTES, account)
+
+
+def default_model(settings: ChannelSettings, fallback: str) -> str:
+    """What answers where nobody chose; `fallback` is DEFAULT_MODEL."""
+    if settings.default_model:
+        return settings.default_model
+
+    return fallback if permits(settings, fallback) else settings.allowed_models[0]
+
+
+def permits(settings: ChannelSettings, model: str) -> bool:
+    """Whether this model may answer here."""
+    return not settings.allowed_models or model in settings.allowed_models
+
+
+def model_refusal(settings: ChannelSettings, model: str) -> str:
+    """What people hear if their model may not answer here."""
+    return (
+        f"{model} may not be used here; allowed: {', '.join(settings.allowed_models)}. "
+        "Choose one with /model, or /model default."
+    )
+
 
 def audience(key: tuple[str, str, str], waiting: Sequence[Waiting]) -> Audience:
-    """For whom an answer to these is: the chat, and the author of the last one."""
-    return Audience(waiting[-1].person if waiting else None, key[0], key[1])
+    """For whom an answer to these messages is: the chat, and the author of the last one."""
+    person = waiting[-1].person if waiting else None
+    return Audience(person, key[0], key[1])
 
 
 @dataclass(frozen=True, slots=True)
 class AnswerPolicy:
     """What holds for one answer."""
 
-    canned_reply: (
-        str | None
-    )  # said instead of an answer ("": nothing); None: the model is asked
+    canned_reply: str | None
+    """Sent instead of an answer ("": nothing). None: the model is asked."""
     model: str
-    fallback_model: str  # asked when all others failed before the first word; "": none
+    fallback_model: str
+    """Asked when all others failed before the first word. "": none."""
     system_prompt: str
-    streams: bool  # whether the answer is shown while it is being written
-    max_messages: int  # so many of the window's last messages the model may see
-    record: Mapping[
-        str, Any
-    ]  # kept with the answer: `epoch`; who takes part in anything: `variants`, `person`
+    streams: bool
+    """Whether the answer is shown while it is being written."""
+    max_messages: int
+    """How many of the window's last messages the model may see."""
+    record: Mapping[str, Any]
+    """Kept with the answer: `epoch`; for people in experiments also `variants` and `person`."""
 
-    def visible(self, messages: Sequence[Message], upto: int) -> tuple[Message, ...]:
-        """The messages of a window that the model may see; `upto` is the seq of the last
-        one to be answered.
+    def visible(
+        self, messages: Sequence[Message], up_to_seq: int
+    ) -> tuple[Message, ...]:
+        """The messages of a window that the model may see.
+
+        `up_to_seq` is the seq of the last message to be answered.
         """
         known = [
             message
             for message in messages
-            if message.role != "user" or message.seq <= upto
+            if message.role != "user" or message.seq <= up_to_seq
         ]
+
         return tuple(known[-self.max_messages :])
 
 
 class PolicyEvaluator:
-    """Asked in the process at each turn, so that a change is obeyed from the next turn on."""
+    """Evaluates flags and settings at each turn, so that a change applies from the next on."""
 
     def __init__(self, flags: Flags, control: Control, options: Options) -> None:
         self._flags = flags
         self._control = control
         self._options = options
 
-    def terms(self, who: Audience, chosen: str | None) -> AnswerPolicy:
-        """All that is obeyed in one answer; `chosen` is the model of the conversation or
-        the person, if they have one.
+    def answer_policy(self, audience: Audience, chosen: str | None) -> AnswerPolicy:
+        """All that one answer obeys. `chosen`: the model of the conversation or the person.
 
-        It is read here, without an await between: what operators do comes before all of it
-        or after, never amid, so that the record tells of exactly what was obeyed.
+        Read without an await in between: a change by an operator comes before all of it or
+        after it. So the record says exactly what was obeyed.
         """
-        value, settings = self._flags.value, self._channel(who)
-        prompt = settings.system_prompt or self._options.system_prompt
+        value = self._flags.value
+        prompt = self._channel(audience).system_prompt or self._options.system_prompt
+        replies = value(flags.REPLIES, audience)
+        message = None if replies else value(flags.MAINTENANCE_MESSAGE, audience)
+
         return AnswerPolicy(
-            canned_reply=None
-            if value(flags.REPLIES, who)
-            else value(flags.MAINTENANCE_MESSAGE, who),
-            model=chosen or self.model(who),
-            fallback_model=value(flags.FALLBACK_MODEL, who),
-            system_prompt=value(flags.SYSTEM_PROMPT, who, prompt),
-            streams=value(flags.STREAMING, who),
-            max_messages=value(flags.MAX_CONVERSATION_LENGTH, who, flags.LARGEST),
-            record=self._record(who, (flags.DEFAULT_MODEL.name,) if chosen else ()),
+            canned_reply=message,
+            model=chosen or self.model(audience),
+            fallback_model=value(flags.FALLBACK_MODEL, audience),
+            system_prompt=value(flags.SYSTEM_PROMPT, audience, prompt),
+            streams=value(flags.STREAMING, audience),
+            max_messages=value(flags.MAX_CONVERSATION_LENGTH, audience, flags.LARGEST),
+            record=self._record(
+                audience, (flags.DEFAULT_MODEL.name,) if chosen else ()
+            ),
         )
 
-    def overlap(self, who: Audience) -> Overlap:
+    def overlap(self, audience: Audience) -> Overlap:
         """What happens to messages that arrive during an answer."""
-        return Overlap(
-            self._flags.value(flags.OVERLAP, who, self._channel(who).overlap.value)
-        )
+        setting = self._channel(audience).overlap
+        return Overlap(self._flags.value(flags.OVERLAP, audience, setting.value))
 
-    def model(self, who: Audience) -> str:
-        """The model where neither conversation nor person chose one; an empty flag leaves
-        it to the settings.
+    def model(self, audience: Audience) -> str:
+        """The model where neither the conversation nor the person chose one.
+
+        An empty flag leaves it to the settings.
         """
-        setting = default_model(self._channel(who), self._options.default_model)
-        return self._flags.value(flags.DEFAULT_MODEL, who, setting) or setting
+        setting = default_model(self._channel(audience), self._options.default_model)
+        return self._flags.value(flags.DEFAULT_MODEL, audience, setting) or setting
 
-    def _record(self, who: Audience, unasked: Sequence[str]) -> dict[str, Any]:
-        variants = self._flags.variants(who, unasked)
+    def _record(
+        self, audience: Audience, ignored_flags: Sequence[str]
+    ) -> dict[str, Any]:
+        variants = self._flags.variants(audience, ignored_flags)
         record: dict[str, Any] = {"epoch": self._control.epoch}
-        return (
-            record | {"variants": dict(variants), "person": str(who.person)}
-            if variants
-            else record
-        )
+        if variants:
+            record |= {"variants": dict(variants), "person": str(audience.person)}
 
-    def _channel(self, who: Audience) -> ChannelSettings:
-        return self._control.channel(who.channel or "")
+        return record
+
+    def _channel(self, audience: Audience) -> ChannelSettings:
+        return self._control.channel(audience.channel or "")
+
+
+def _account(inbound: Inbound) -> str:
+    return f"{inbound.address.channel}:{inbound.user_id}"

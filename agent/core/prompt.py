@@ -20,17 +20,17 @@ def estimate_tokens(text: str) -> int:
     return (len(text.encode("utf-8", "surrogatepass")) + 3) // 4
 
 
-def build_prompt(system: str, window: Window, *, upto: int, budget: int) -> Prompt:
+def build_prompt(system: str, window: Window, *, up_to_seq: int, budget: int) -> Prompt:
     """The newest messages that fit into `budget` tokens, oldest first, none of them split.
 
-    `upto` is the seq of the last message to be answered: what waits behind it is left out.
+    `up_to_seq` is the seq of the last message to be answered: what waits behind it is left out.
     The newest message is kept even if it alone is over the budget: the model's server may
     still take it, and says so if not.
     """
     left = budget - estimate_tokens(system)
     chosen: list[tuple[Role, str]] = []
     for message in reversed(window.messages):
-        if not _belongs(message, upto):
+        if not _belongs(message, up_to_seq):
             continue
         text = _with_author(message)
         left -= estimate_tokens(text) + PER_MESSAGE
@@ -40,8 +40,8 @@ def build_prompt(system: str, window: Window, *, upto: int, budget: int) -> Prom
     return Prompt(system, tuple(reversed(chosen)))
 
 
-def _belongs(message: Message, upto: int) -> bool:
-    waits = message.role == "user" and message.seq > upto
+def _belongs(message: Message, up_to_seq: int) -> bool:
+    waits = message.role == "user" and message.seq > up_to_seq
     return not (waits or message.notice or not message.content)
 
 

@@ -200,11 +200,11 @@ class PlatformChannel:
 
 async def crash(engine: Engine) -> None:
     """Ends all it does and knows, without its last words."""
-    tasks = [*engine._tasks.running, *([engine._beats] if engine._beats else [])]
+    tasks = [*engine._background.running, *([engine._beats] if engine._beats else [])]
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
-    engine._worker._running.clear()
+    engine._worker._active.clear()
     engine._beats = None
 
 

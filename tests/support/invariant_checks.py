@@ -13,8 +13,8 @@ from uuid import UUID
 import asyncpg
 import msgspec
 
-from agent.conversation.active_answer import MOST_EDITS, CancelReason
-from agent.conversation.answering import SET_ASIDE
+from agent.conversation.active_answer import MAX_EDIT_RESTARTS, CancelReason
+from agent.conversation.recovery import SET_ASIDE
 from agent.conversation.worker import WITHDRAWN
 from agent.core.commands import parse_command
 from agent.core.completion import Prompt
@@ -166,7 +166,7 @@ def _wrongly_prompted(
         before = conversations[row.conversation]
         if row.message.answers is not None and not row.message.notice:
             stopped = row.metadata.get("note") == CancelReason.STOPPED.value
-            older = texts if stopped or changes[row.chat] > MOST_EDITS else {}
+            older = texts if stopped or changes[row.chat] > MAX_EDIT_RESTARTS else {}
             prompts = _possible_prompts(
                 before, row.message.answers, world.window_messages, older
             )
@@ -177,7 +177,7 @@ def _wrongly_prompted(
 
 def _possible_prompts(
     before: Sequence[Row],
-    upto: int,
+    up_to_seq: int,
     limit: int,
     older: Mapping[UUID | None, Sequence[str]],
 ) -> Iterator[Prompt]:
@@ -191,7 +191,7 @@ def _possible_prompts(
         if row.message.role == "user" and row.message.seq > answered
     ]
     history = [row.message for row in before if row not in waiting][-limit:]
-    asked = [row for row in waiting if row.message.seq <= upto]
+    asked = [row for row in waiting if row.message.seq <= up_to_seq]
     for contents in product(
         *({row.message.content, *older.get(row.turn, ())} for row in asked)
     ):
@@ -207,7 +207,7 @@ def _possible_prompts(
         yield build_prompt(
             "You are a helpful assistant.",
             Window(0, tuple(messages)),
-            upto=upto,
+            up_to_seq=up_to_seq,
             budget=100_000,
         )
 

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable
 
 import pytest
 
-from agent.conversation.access import is_blocked
+from agent.conversation.policy import is_blocked
 from agent.core.errors import Conflict, Rejected, UnknownModel
 from storage.control.channels import ChannelAdmin
 from storage.control.credentials import Secrets, new_key

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from agent.conversation import engine as engine_module
-from agent.conversation.answering import ATTEMPTS, SET_ASIDE
+from agent.conversation.recovery import ATTEMPTS, SET_ASIDE
 from agent.conversation.worker import WITHDRAWN
 from agent.core.errors import StoreUnavailable
 from agent.core.messages import Overlap, Placed, Said
@@ -193,7 +193,7 @@ async def test_what_arrived_is_not_sent_again_by_who_knows_so(
     await agent.engine._beat(routine=True)
     away.clear()
     await closed(world)
-    await agent.engine._tasks.drain(15)
+    await agent.engine._background.drain(15)
     assert {message.turn_id: 1} == world.platform.finished
 
 
@@ -375,7 +375,7 @@ async def test_a_draft_of_the_dead_whose_message_was_deleted_is_withdrawn(
         world.model.hold()
         await agent.engine.accept(message)
         await world.platform.until(lambda: bool(world.platform.screen("ada")))
-        [running] = agent.engine._worker._running
+        [running] = agent.engine._worker._active
         await agent.crash()
         assert running.claim is not None
         await agent.ports.turns.answer(answer_to(running.claim, 1, ""))

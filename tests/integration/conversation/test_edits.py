@@ -10,7 +10,7 @@ from uuid import UUID
 
 import pytest
 
-from agent.conversation.active_answer import MOST_EDITS
+from agent.conversation.active_answer import MAX_EDIT_RESTARTS
 from agent.core.messages import Deleted, Edited, Overlap, Said
 from agent.core.turns import Answer, Beat, Claim, Outdated, StoredAnswer
 from tests.integration.conversation.test_edges import asked, begun, closed
@@ -289,9 +289,11 @@ async def test_who_edits_for_ever_gets_an_answer(
     )
     await agent.engine.accept(message)
     await closed(world)
-    assert prompts(world) == [[f"text {number}"] for number in range(MOST_EDITS + 1)]
-    assert late.refused == MOST_EDITS
-    assert world.platform.screen("ada") == [f"re: text {MOST_EDITS}"]
+    assert prompts(world) == [
+        [f"text {number}"] for number in range(MAX_EDIT_RESTARTS + 1)
+    ]
+    assert late.refused == MAX_EDIT_RESTARTS
+    assert world.platform.screen("ada") == [f"re: text {MAX_EDIT_RESTARTS}"]
     assert await answers(world) == 1
 
 
@@ -301,15 +303,17 @@ async def test_who_edits_for_ever_at_the_instance_that_writes_gets_an_answer(
     message = world.message("text 0")
     world.model.hold()
     await agent.engine.accept(message)
-    for number in range(MOST_EDITS + 1):
+    for number in range(MAX_EDIT_RESTARTS + 1):
         await world.platform.until(
             lambda number=number: len(world.model.prompts) == number + 1  # type: ignore[misc]
         )
         await agent.engine.accept(changed(message, f"text {number + 1}"))
     world.model.release()
     await closed(world)
-    assert prompts(world) == [[f"text {number}"] for number in range(MOST_EDITS + 1)]
-    assert world.platform.screen("ada") == [f"re: text {MOST_EDITS}"]
+    assert prompts(world) == [
+        [f"text {number}"] for number in range(MAX_EDIT_RESTARTS + 1)
+    ]
+    assert world.platform.screen("ada") == [f"re: text {MAX_EDIT_RESTARTS}"]
 
 
 async def test_edits_of_a_message_that_was_taken_over_are_no_failures(

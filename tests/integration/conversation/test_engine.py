@@ -311,9 +311,7 @@ async def test_a_message_that_no_statement_takes_is_answered_and_holds_nobody_up
     await agent.engine.accept(
         replace(world.message("hi", chat="odd"), user_id="x" * 300)
     )
-    await world.answered(
-        "odd", "This message can not be stored. Please put it differently."
-    )
+    await world.answered("odd", "This message cannot be stored. Please rephrase it.")
     await agent.engine.accept(world.message("hi"))
     await world.answered("ada", "re: hi")
 

@@ -12,7 +12,7 @@ from typing import cast
 import asyncpg
 import pytest
 
-from agent.conversation.access import VOTES
+from agent.conversation.policy import VOTES
 from agent.core.errors import StoreUnavailable
 from agent.core.messages import Address, Reacted, Thumb
 from storage.postgres import connect
@@ -269,8 +269,8 @@ async def test_a_thumb_that_waited_does_not_undo_a_later_one(
     world.model.release()
     await world.answered("ada", "re: tell me a story")
     await agent.engine.accept(reaction(world, Thumb.DOWN))
-    while agent.engine._tasks.running:
-        await asyncio.wait(agent.engine._tasks.running)
+    while agent.engine._background.running:
+        await asyncio.wait(agent.engine._background.running)
     assert {("ada", "re: tell me a story"): -1} == await votes(probe)
 
 
@@ -288,8 +288,8 @@ async def test_a_thumb_that_waits_outlives_a_moment_without_postgres(
         await agent.engine.accept(reaction(world, Thumb.UP))
         fuse.arm(1, "before", kills=False)
         world.model.release()
-        while agent.engine._tasks.running:
-            await asyncio.wait(agent.engine._tasks.running)
+        while agent.engine._background.running:
+            await asyncio.wait(agent.engine._background.running)
         assert not fuse.armed
     assert {("ada", "re: tell me a story"): 1} == await votes(probe)
 

@@ -303,7 +303,9 @@ class Promise(RuleBasedStateMachine):
             )
         finally:
             await connection.close()
-        busy = any(member.instance.engine._tasks.running for member in self.members)
+        busy = any(
+            member.instance.engine._background.running for member in self.members
+        )
         return is_open or busy or not all([await fuse.settle() for fuse in self.fuses])
 
     async def _end(self) -> None:

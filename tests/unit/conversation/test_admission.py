@@ -77,7 +77,7 @@ async def test_a_rush_ends_by_itself_and_the_next_one_comes_later(
 ) -> None:
     """However many messages arrive: answers that begin together share their statements."""
     door, order = AdmissionControl(), list[int]()
-    monkeypatch.setattr(admission, "LONGEST_SECONDS", 0.0)
+    monkeypatch.setattr(admission, "MAX_RUSH_SECONDS", 0.0)
     with ExitStack() as arriving:
         for _ in range(2 * OVERLOAD_THRESHOLD):
             arriving.enter_context(door.ingesting())

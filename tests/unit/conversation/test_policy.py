@@ -1,49 +1,53 @@
-"""A flag's rules over the channel's settings over the environment."""
+"""A flag's rules over the channel's settings over the environment; lists over everything."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
 
 from agent.control.flags import DEFAULT_MODEL, FALLBACK_MODEL, Flag
 from agent.control.rules import Audience
-from agent.conversation.policy import PolicyEvaluator
+from agent.conversation.policy import (
+    PolicyEvaluator,
+    default_model,
+    is_blocked,
+    is_unlisted,
+    model_refusal,
+    permits,
+)
 from agent.core.channel import ChannelSettings
+from agent.core.messages import Address, Said
 from agent.core.options import Options
 
 ADA = Audience(None, "test", "ada")
+HELLO = Said(Address("test", "ada"), "1", "ada", "hello")
 
 
 @dataclass
 class Operators:
-    """What they set: flags for everybody, and one channel. Implements agent.ports.Flags and
-    Control.
+    """What operators set: flags for everybody, and one channel.
+
+    Implements agent.ports.Flags and Control.
     """
 
     flags: Mapping[str, Any] = field(default_factory=dict)
     settings: ChannelSettings = field(default_factory=ChannelSettings)
     epoch: int = 1
 
-    def value(self, flag: Flag[Any], who: Audience, setting: Any = None) -> Any:
-        default = setting if flag.default is None else flag.default
-        return self.flags.get(flag.name, default)
+    def value(self, flag: Flag[Any], audience: Audience, default: Any = None) -> Any:
+        fallback = default if flag.default is None else flag.default
+        return self.flags.get(flag.name, fallback)
 
     def variants(
-        self, who: Audience, unasked: Collection[str] = ()
+        self, audience: Audience, ignored_flags: Sequence[str] = ()
     ) -> Mapping[str, str]:
         return {}
 
     def channel(self, name: str) -> ChannelSettings:
         return self.settings
-
-    async def observe(self, epoch: int | None) -> None:
-        """Nothing changes."""
-
-    async def miss(self) -> None:
-        """Nothing changes."""
 
 
 @pytest.mark.parametrize(
@@ -60,8 +64,10 @@ def test_an_empty_default_model_is_the_setting(
 ) -> None:
     """It is no name of a model: nobody could be asked."""
     operators = Operators(flags, ChannelSettings(default_model=channel))
-    steering = PolicyEvaluator(operators, operators, Options("test:environment"))
-    assert (model, model) == (steering.model(ADA), steering.terms(ADA, None).model)
+    policy = PolicyEvaluator(operators, operators, Options("test:environment"))
+
+    assert model == policy.model(ADA)
+    assert model == policy.answer_policy(ADA, None).model
 
 
 def test_what_an_empty_model_means_is_said() -> None:
@@ -69,3 +75,54 @@ def test_what_an_empty_model_means_is_said() -> None:
         "an empty text for what the channel or the environment says"
     )
     assert FALLBACK_MODEL.allowed.endswith("an empty text for none")
+
+
+@pytest.mark.parametrize(
+    ("allow", "deny", "is_barred", "is_told"),
+    [
+        ([], [], False, True),
+        (["ada"], [], False, True),
+        (["bob"], [], True, True),
+        ([], ["ada"], True, False),
+        (["ada"], ["ada"], True, False),
+    ],
+)
+def test_the_deny_list_is_stronger_and_an_empty_allow_list_is_everybody(
+    allow: list[str], deny: list[str], is_barred: bool, is_told: bool
+) -> None:
+    settings = ChannelSettings(allow=frozenset(allow), deny=frozenset(deny))
+
+    assert is_blocked(settings, HELLO) == is_barred
+    assert is_unlisted(settings, HELLO) == is_told
+
+
+def test_unlisted_people_in_a_group_are_not_told() -> None:
+    settings = ChannelSettings(allow=frozenset({"bob"}))
+    assert not is_unlisted(settings, replace(HELLO, direct=False))
+
+
+@pytest.mark.parametrize(
+    ("chosen", "allowed", "model"),
+    [
+        (None, (), "test:everywhere"),
+        ("test:own", (), "test:own"),
+        (None, ("test:a", "test:b"), "test:a"),
+        (None, ("test:a", "test:everywhere"), "test:everywhere"),
+        ("test:b", ("test:a", "test:b"), "test:b"),
+    ],
+)
+def test_the_default_is_always_an_allowed_model(
+    chosen: str | None, allowed: tuple[str, ...], model: str
+) -> None:
+    settings = ChannelSettings(chosen, allowed_models=allowed)
+
+    assert default_model(settings, "test:everywhere") == model
+    assert permits(settings, model)
+
+
+def test_a_refused_model_is_told_with_those_that_are_allowed() -> None:
+    settings = ChannelSettings(allowed_models=("test:a", "test:b"))
+    refusal = model_refusal(settings, "test:c")
+
+    assert not permits(settings, "test:c")
+    assert "test:c may not be used here; allowed: test:a, test:b." in refusal

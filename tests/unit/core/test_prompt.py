@@ -28,11 +28,11 @@ def window(*messages: Message) -> Window:
     return Window(max((message.seq for message in messages), default=0), tuple(ordered))
 
 
-def texts(*messages: Message, upto: int = WIDE, budget: int = WIDE) -> list[str]:
+def texts(*messages: Message, up_to_seq: int = WIDE, budget: int = WIDE) -> list[str]:
     return [
         text
         for _, text in build_prompt(
-            SYSTEM, window(*messages), upto=upto, budget=budget
+            SYSTEM, window(*messages), up_to_seq=up_to_seq, budget=budget
         ).messages
     ]
 
@@ -41,7 +41,7 @@ def test_a_prompt_is_the_system_text_and_the_messages_oldest_first() -> None:
     prompt = build_prompt(
         SYSTEM,
         window(user(1, "one"), assistant(2, "two", 1), user(3, "three")),
-        upto=3,
+        up_to_seq=3,
         budget=WIDE,
     )
     assert prompt.system == SYSTEM
@@ -68,11 +68,13 @@ def test_an_answer_to_several_messages_is_read_after_the_last_of_them() -> None:
 
 
 def test_what_waits_behind_the_last_message_to_be_answered_is_left_out() -> None:
-    assert texts(user(1, "now"), user(2, "later"), upto=1) == ["now"]
+    assert texts(user(1, "now"), user(2, "later"), up_to_seq=1) == ["now"]
 
 
 def test_an_answer_younger_than_the_last_message_to_be_answered_stays() -> None:
-    assert texts(user(1, "one"), user(2, "two"), assistant(3, "to one", 1), upto=2) == [
+    assert texts(
+        user(1, "one"), user(2, "two"), assistant(3, "to one", 1), up_to_seq=2
+    ) == [
         "one",
         "to one",
         "two",
@@ -155,21 +157,21 @@ def conversations(draw: st.DrawFn) -> tuple[Message, ...]:
     return tuple(messages)
 
 
-def belongs(message: Message, upto: int) -> bool:
+def belongs(message: Message, up_to_seq: int) -> bool:
     return (
         bool(message.content)
         and not message.notice
-        and (message.role == "assistant" or message.seq <= upto)
+        and (message.role == "assistant" or message.seq <= up_to_seq)
     )
 
 
 @given(conversations(), st.integers(1, 12), st.integers(0, 60))
 def test_a_prompt_is_always_the_longest_whole_ending_that_fits(
-    messages: tuple[Message, ...], upto: int, budget: int
+    messages: tuple[Message, ...], up_to_seq: int, budget: int
 ) -> None:
-    prompt = build_prompt("", window(*messages), upto=upto, budget=budget)
+    prompt = build_prompt("", window(*messages), up_to_seq=up_to_seq, budget=budget)
     wanted = [
-        message for message in window(*messages).messages if belongs(message, upto)
+        message for message in window(*messages).messages if belongs(message, up_to_seq)
     ]
     costs = [estimate_tokens(message.content) + PER_MESSAGE for message in wanted]
     fitting = max(
@@ -191,5 +193,7 @@ def test_the_model_is_never_asked_to_continue_its_own_answer_while_someone_waits
         m for m in messages if m.role == "user" and m.seq > answered and m.content
     ]
     if waiting:
-        prompt = build_prompt("", window(*messages), upto=waiting[-1].seq, budget=WIDE)
+        prompt = build_prompt(
+            "", window(*messages), up_to_seq=waiting[-1].seq, budget=WIDE
+        )
         assert prompt.messages[-1] == ("user", waiting[-1].content)

@@ -1,0 +1,49 @@
+"""Messages over which an instance died are suspects: counted, and tried one at a time."""
+
+from __future__ import annotations
+
+import asyncio
+
+from agent.conversation.active_answer import ActiveAnswer, AnswerPlan
+from agent.ports import Recovery
+
+ATTEMPTS = 3
+"""A message over which this many instances died is set aside."""
+
+SET_ASIDE = (
+    "I could not answer this message: it failed three times. Please rephrase it."
+)
+
+
+class Quarantine:
+    """Lets one suspect run at a time, so that the guilty message is found alone."""
+
+    def __init__(self, recovery: Recovery) -> None:
+        self._recovery = recovery
+        self._lock = asyncio.Lock()
+
+    def gives_up(self, active: ActiveAnswer, plan: AnswerPlan) -> bool:
+        """Whether a message of this plan failed too often to be tried again."""
+        return _deaths(active, plan) >= ATTEMPTS
+
+    async def admit(self, active: ActiveAnswer, plan: AnswerPlan) -> None:
+        """Waits until this suspect may run, and counts the attempt.
+
+        The suspect holds others back until `active.quarantine_stack` is closed.
+        """
+        if _deaths(active, plan):
+            await active.quarantine_stack.enter_async_context(self._lock)
+
+        # Once for each turn, however often the answer is restarted: an edit is no death.
+        turns = [turn for turn in plan.turns if turn not in active.attempted]
+        if turns:
+            await self._recovery.attempt(turns)
+            active.attempted |= frozenset(turns)
+
+
+def _deaths(active: ActiveAnswer, plan: AnswerPlan) -> int:
+    """How many other instances died over these messages, at most."""
+    deaths = (
+        waiting.attempts - (waiting.turn in active.attempted) for waiting in plan.batch
+    )
+    return max(deaths, default=0)
