@@ -1,8 +1,8 @@
-"""What is counted, where it happens. Plain numbers, known to no library; `/metrics` shows them.
+"""Counters of this process. Plain numbers, recorded where things happen; `/metrics` shows them.
 
-Names follow https://prometheus.io/docs/practices/naming/: base units, `_total` for what
-only grows. A label never says anything about a person, and what people can type (a model's
-name) has a label of its own only while it is one of a few.
+Names follow https://prometheus.io/docs/practices/naming/: base units, and `_total` for what
+only grows. A label never says anything about a person. What people can type (a model's name)
+gets a label of its own only while there are few of them.
 """
 
 from __future__ import annotations
@@ -14,25 +14,12 @@ from dataclasses import dataclass, field
 
 from agent.core.completion import Usage
 
-MODELS = 50
-"""So many models have labels of their own; what people typed beyond them is `other`."""
+MAX_MODELS = 50
+"""Models with labels of their own; further names that people typed are `other`."""
 
-_SECONDS = (
-    0.005,
-    0.01,
-    0.025,
-    0.05,
-    0.1,
-    0.25,
-    0.5,
-    1.0,
-    2.5,
-    5.0,
-    10.0,
-    30.0,
-    60.0,
-    120.0,
-)
+_FAST = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0)
+_SLOW = (2.5, 5.0, 10.0, 30.0, 60.0, 120.0)
+_SECONDS = (*_FAST, *_SLOW)
 _ITEMS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
 Labels = tuple[str, ...]
@@ -40,7 +27,7 @@ Labels = tuple[str, ...]
 
 @dataclass(slots=True, eq=False)
 class Counter:
-    """What only grows, by the values of its labels."""
+    """A number that only grows, for each combination of label values."""
 
     name: str
     meaning: str
@@ -54,9 +41,7 @@ class Counter:
 
 @dataclass(slots=True, eq=False)
 class Distribution:
-    """Counts how often which bucket was hit; the last number is the sum of all that was
-    observed.
-    """
+    """How often each bucket was hit. The last number is the sum of all observed values."""
 
     name: str
     meaning: str
@@ -65,12 +50,14 @@ class Distribution:
     values: dict[Labels, list[float]] = field(default_factory=dict)
 
     def observe(self, value: float, *labels: str) -> None:
-        """Counts one value: in the first bucket whose bound is not below it, or past the
-        last bound.
+        """Counts one value in the first bucket whose bound is not below it.
+
+        Values above all bounds have a bucket of their own.
         """
         cells = self.values.get(labels)
         if cells is None:
             cells = self.values[labels] = [0.0] * (len(self.bounds) + 2)
+
         cells[bisect_left(self.bounds, value)] += 1
         cells[-1] += value
 
@@ -87,15 +74,15 @@ duplicates = Counter(
 )
 limited = Counter(
     "agent_limited_total",
-    "Messages that came too early and were not taken; scope is whose limit it "
-    "was: user, chat or channel.",
+    "Messages that came too early and were not taken; scope is whose limit it was: "
+    "user, chat or channel.",
     ("channel", "scope"),
 )
 steps = Distribution(
     "agent_step_seconds",
-    "accept: from a message's arrival until it is stored. From the beginning of "
-    "an answer: first_text, until "
-    "the model's first text; stored, until the answer is stored; delivered, until it arrived.",
+    "accept: from a message's arrival until it is stored. From the beginning of an answer: "
+    "first_text, until the model's first text; stored, until the answer is stored; "
+    "delivered, until it arrived.",
     _SECONDS,
     ("channel", "step"),
 )
@@ -112,8 +99,8 @@ redis_failures = Counter(
 )
 model_errors = Counter(
     "agent_model_errors_total",
-    "Attempts that failed. kind: the HTTP status, slow (no byte in time) or "
-    "broken (everything else).",
+    "Attempts that failed. kind: the HTTP status, slow (no byte in time) or broken "
+    "(everything else).",
     ("model", "kind"),
 )
 tokens = Counter(
@@ -129,8 +116,8 @@ unpriced = Counter(
 )
 deliveries = Counter(
     "agent_deliveries_total",
-    "Deliveries of answers that ended: done, failed (never will arrive) or later "
-    "(tried again by a sweep).",
+    "Deliveries of answers that ended: done, failed (never will arrive) or later (tried "
+    "again by a sweep).",
     ("channel", "result"),
 )
 delivery_retries = Counter(
@@ -173,7 +160,8 @@ def delivery_ended(
     channel: str, turn_count: int, *, arrived: bool, closed_as: str | None
 ) -> None:
     """Counts a delivery and the turns it closed (`done` or `failed`; None: they stay open)."""
-    deliveries.add(channel, "done" if arrived else "failed" if closed_as else "later")
+    not_arrived = "failed" if closed_as else "later"
+    deliveries.add(channel, "done" if arrived else not_arrived)
     if closed_as:
         turns.add(channel, closed_as, amount=turn_count)
 
@@ -184,11 +172,10 @@ def know_models(names: Iterable[str]) -> None:
 
 
 def model_answered(usage: Usage) -> None:
-    """Counts an answer's tokens and cost. What answers is a model, so it gets a label while
-    there is room.
-    """
-    if len(_models) < MODELS:
+    """Counts an answer's tokens and cost. Its model gets a label while there is room."""
+    if len(_models) < MAX_MODELS:
         _models.add(usage.model)
+
     label = _label(usage.model)
     tokens.add(label, "prompt", amount=usage.prompt_tokens)
     tokens.add(label, "completion", amount=usage.completion_tokens)
@@ -199,10 +186,9 @@ def model_answered(usage: Usage) -> None:
 
 
 def model_failed(model: str, status: int | None, *, slow: bool) -> None:
-    """Counts an attempt that failed; `status` is of the HTTP response, when it was that."""
-    model_errors.add(
-        _label(model), str(status) if status else "slow" if slow else "broken"
-    )
+    """Counts an attempt that failed. `status`: of the HTTP response, if there was one."""
+    without_status = "slow" if slow else "broken"
+    model_errors.add(_label(model), str(status) if status else without_status)
 
 
 def _label(model: str) -> str:

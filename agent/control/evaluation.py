@@ -40,9 +40,9 @@ class FlagSource(Protocol):
     def watchers(self) -> list[Callable[[], None]]: ...
 
 
-def evaluate(state: FlagState, flag: Flag[Any], who: Audience) -> Step:
+def evaluate(state: FlagState, flag: Flag[Any], audience: Audience) -> Step:
     """The rule that decides, and its value. None: as the caller's own setting says."""
-    step = resolve(flag, state.rules_of(flag.name), who)
+    step = resolve(flag, state.rules_of(flag.name), audience)
     if flag.kind is not Kind.FLOAT or step.value is None:
         return step
 
@@ -68,7 +68,7 @@ class RuleFlags:
     def variants(
         self, audience: Audience, ignored_flags: Sequence[str] = ()
     ) -> Mapping[str, str]:
-        """The variant of each running experiment that has its say for them."""
+        """The variant of each running experiment that decides for them."""
         state = self._source.state
         found = {}
 

@@ -1,5 +1,6 @@
-"""Flags: what an operator changes while the agent runs. A new one is a declaration here,
-and the code that obeys it.
+"""Flags: what an operator changes while the agent runs.
+
+A new one is a declaration here, and the code that obeys it.
 """
 
 from __future__ import annotations
@@ -19,13 +20,14 @@ from agent.core.text import is_unicode, shown_name
 T = TypeVar("T")
 
 NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
-LONGEST_TEXT = 20_000
-"""Characters of a string or of a JSON text: a long system prompt, and still little for
-every instance to keep.
-"""
+MAX_TEXT_CHARS = 20_000
+"""Characters of a string or a JSON text: a long system prompt, still little to keep in memory."""
+
+MAX_MEANING_CHARS = 200
+"""Characters of a flag's meaning."""
 
 LARGEST = 2**53
-"""Beyond it JSON readers of other languages are not exact: RFC 8259, 6."""
+"""The largest integer. JSON readers of other languages are not exact beyond it: RFC 8259, 6."""
 
 _WORDS = {
     "true": True,
@@ -49,64 +51,70 @@ class Kind(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Flag(Generic[T]):
-    """One flag. `default` None: where nobody set it, the channel's or the environment's
-    setting stands.
-    """
+    """One flag, and the values that it takes."""
 
     name: str
     kind: Kind
     default: T | None
-    meaning: str  # one line
+    """None: where nobody set it, the channel's or the environment's setting applies."""
+    meaning: str
+    """One line."""
     choices: tuple[str, ...] = ()
-    least: float | None = None
-    most: float | None = None
-    names_model: bool = (
-        False  # `provider:model`; "": none, or the setting where `default` is None
-    )
+    minimum: float | None = None
+    maximum: float | None = None
+    names_model: bool = False
+    """`provider:model`. "": no model, or the setting if `default` is None."""
 
     def accepts(self, value: object) -> bool:
         """Whether this is a value of the flag, and one that can be kept."""
         if not self.fits(value):
             return False
+
         try:
             return _storable(json.dumps(value, ensure_ascii=False, allow_nan=False))
         except (ValueError, TypeError, RecursionError):
             return False
 
     def fits(self, value: object) -> bool:
-        """Whether this is a value of the flag: what an evaluation asks, whatever the
-        value's length.
-        """
-        match self.kind:
-            case Kind.BOOL:
-                return isinstance(value, bool)
-            case Kind.STRING:
-                return isinstance(value, str) and (
-                    not self.choices or value in self.choices
-                )
-            case Kind.INT:
-                whole = isinstance(value, int) and not isinstance(value, bool)
-                return whole and abs(value) <= LARGEST and self._in_range(value)  # type: ignore[arg-type]
-            case Kind.FLOAT:
-                number = isinstance(value, int | float) and not isinstance(value, bool)
-                return number and abs(value) <= float_info.max and self._in_range(value)  # type: ignore[arg-type]
-            case Kind.JSON:
-                return isinstance(value, dict | list)
+        """Whether this is a value of the flag. Evaluations ask this: its length does not matter."""
+        match value:
+            case bool():
+                return self.kind is Kind.BOOL
+            case str():
+                is_choice = not self.choices or value in self.choices
+                return self.kind is Kind.STRING and is_choice
+            case int() | float():
+                return self._is_number(value)
+            case dict() | list():
+                return self.kind is Kind.JSON
+            case _:
+                return False
 
-    def _in_range(self, value: float) -> bool:
-        return (self.least is None or value >= self.least) and (
-            self.most is None or value <= self.most
-        )
+    def _is_number(self, value: float) -> bool:
+        if self.kind is Kind.INT:
+            return isinstance(value, int) and self._is_within(value, LARGEST)
+
+        return self.kind is Kind.FLOAT and self._is_within(value, float_info.max)
+
+    def _is_within(self, value: float, largest: float) -> bool:
+        minimum = -largest if self.minimum is None else self.minimum
+        maximum = largest if self.maximum is None else self.maximum
+
+        return abs(value) <= largest and minimum <= value <= maximum
 
     def checked(self, value: object) -> T:
-        """The value as it is stored. Raises Rejected with a sentence that names what is allowed."""
+        """The value as it is stored. Raises Rejected with a sentence that says what is allowed."""
         if not self.accepts(value):
             raise Rejected(f"{self.name} takes {self.allowed}.")
-        return float(value) if self.kind is Kind.FLOAT else value  # type: ignore[arg-type, return-value]
+
+        if self.kind is Kind.FLOAT:
+            value = float(value)  # type: ignore[arg-type]
+        return value  # type: ignore[return-value]
 
     def parsed(self, text: str) -> T:
-        """The value that an operator typed. Raises Rejected with a sentence that names what
-        is allowed.
+        """The value that an operator typed.
+
+        Raises Rejected with a sentence that says what is allowed.
         """
         try:
             return self.checked(_READERS[self.kind](text))
@@ -119,15 +127,14 @@ class Flag(Generic[T]):
         if self.choices:
             return " or ".join((", ".join(self.choices[:-1]), self.choices[-1]))
         if self.names_model:
-            return (
-                "a model as provider:model, or an empty text for "
-                f"{_SETTING if self.default is None else 'none'}"
-            )
-        if self.least is not None and self.most is not None:
-            return f"{_ALLOWED[self.kind]} from {self.least:g} to {self.most:g}"
-        return _ALLOWED[self.kind] + (
-            f" from {-LARGEST} to {LARGEST}" if self.kind is Kind.INT else ""
-        )
+            empty = _SETTING if self.default is None else "none"
+            return f"a model as provider:model, or an empty text for {empty}"
+
+        kind = _ALLOWED[self.kind]
+        if self.minimum is not None and self.maximum is not None:
+            return f"{kind} from {self.minimum:g} to {self.maximum:g}"
+
+        return f"{kind} from {-LARGEST} to {LARGEST}" if self.kind is Kind.INT else kind
 
 
 _SETTING = "what the channel or the environment says"
@@ -135,7 +142,7 @@ _ALLOWED = {
     Kind.BOOL: "true or false",
     Kind.INT: "a whole number",
     Kind.FLOAT: "a number",
-    Kind.STRING: f"a text in UTF-8 of at most {LONGEST_TEXT} characters",
+    Kind.STRING: f"a text in UTF-8 of at most {MAX_TEXT_CHARS} characters",
     Kind.JSON: "a JSON object or list",
 }
 _READERS: Mapping[Kind, Callable[[str], Any]] = {
@@ -148,14 +155,9 @@ _READERS: Mapping[Kind, Callable[[str], Any]] = {
 
 
 def _storable(text: str) -> bool:
-    """Whether Postgres keeps this JSON in a jsonb: no NUL (which JSON writes so) and no
-    half of a surrogate pair.
-    """
-    return (
-        "\\u0000" not in text.replace("\\\\", "")
-        and is_unicode(text)
-        and len(text) <= LONGEST_TEXT + 2
-    )
+    """Whether Postgres can keep this JSON as jsonb: no NUL and no half of a surrogate pair."""
+    has_nul = "\\u0000" in text.replace("\\\\", "")  # as JSON writes it
+    return not has_nul and is_unicode(text) and len(text) <= MAX_TEXT_CHARS + 2
 
 
 REPLIES: Flag[bool] = Flag(
@@ -189,8 +191,8 @@ MAX_CONVERSATION_LENGTH: Flag[int] = Flag(
     Kind.INT,
     None,
     "How many of a conversation's last messages the model is shown, at most WINDOW_MESSAGES.",
-    least=1,
-    most=200,
+    minimum=1,
+    maximum=200,
 )
 ENABLE_SLASH_COMMANDS: Flag[bool] = Flag(
     "enable_slash_commands",
@@ -236,27 +238,31 @@ def new_flag(name: str, kind: str, meaning: str) -> Flag[Any]:
     """A flag that is not declared, without its default. Raises Rejected."""
     if not NAME.fullmatch(name):
         raise Rejected(
-            "A flag's name is a-z, 0-9 and _, begins with a letter and has at most 63 characters."
+            "A flag's name is a-z, 0-9 and _, begins with a letter and "
+            "has at most 63 characters."
         )
     if kind not in tuple(Kind):
         raise Rejected(f"A flag's type is one of {', '.join(Kind)}.")
+
     meaning = " ".join(meaning.split())
-    if not (
-        0 < len(meaning) <= 200 and _storable(json.dumps(meaning, ensure_ascii=False))
-    ):
-        raise Rejected("A flag has a meaning of one line, at most 200 characters.")
+    written = json.dumps(meaning, ensure_ascii=False)
+    if not 0 < len(meaning) <= MAX_MEANING_CHARS or not _storable(written):
+        raise Rejected(
+            f"A flag has a meaning of one line, at most {MAX_MEANING_CHARS} characters."
+        )
+
     return Flag(name, Kind(kind), None, meaning)
 
 
 def made_by_operator(name: str, definition: Mapping[str, Any]) -> Flag[Any]:
-    """A flag as `definition_of` told it. Raises Rejected when this version can not read it."""
+    """A flag from its definition. Raises Rejected if this version cannot read it."""
     try:
         flag = new_flag(name, definition["type"], definition["meaning"])
         return replace(flag, default=flag.checked(definition["default"]))
     except (Rejected, KeyError, TypeError, AttributeError):
         raise Rejected(
-            f"The flag {shown_name(name)} is of another version, or was written by hand."
-            " Use the version that made it, or correct its row in feature_flags."
+            f"The flag {shown_name(name)} is of another version, or was written by hand. "
+            "Use the version that made it, or correct its row in feature_flags."
         ) from None
 
 

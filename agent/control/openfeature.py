@@ -23,7 +23,7 @@ from agent.control.flags import Flag, Kind
 from agent.control.rules import EVERYBODY, Audience
 
 DOMAIN = "agent"
-"""Of the instance that runs in this process."""
+"""The OpenFeature domain of the instance in this process."""
 
 T = TypeVar("T")
 
@@ -40,8 +40,9 @@ _REASONS = {
 
 
 class FlagProvider(AbstractProvider):
-    """Evaluates in the process, without I/O. Never raises: an error is told with the
-    caller's default value.
+    """Evaluates in the process, without I/O.
+
+    Never raises: an error comes with the caller's default value.
     """
 
     def __init__(self, source: FlagSource) -> None:
@@ -104,7 +105,7 @@ class FlagProvider(AbstractProvider):
         )
 
     def _details(
-        self, kind: Kind, name: str, default: T, who: Audience | None
+        self, kind: Kind, name: str, default: T, audience: Audience | None
     ) -> FlagResolutionDetails[T]:
         state = self._source.state
         flag = state.flag(name)
@@ -118,14 +119,14 @@ class FlagProvider(AbstractProvider):
                 ErrorCode.TYPE_MISMATCH,
                 f"{name} is {flag.kind.value}, not {kind.value}.",
             )
-        if who is None:
+        if audience is None:
             return _failed(
                 default,
                 ErrorCode.INVALID_CONTEXT,
                 "The targeting key is a person's id, the rest is text.",
             )
 
-        step = evaluate(state, flag, who)
+        step = evaluate(state, flag, audience)
         reason = _REASONS[step.rule] if step.variant is None else Reason.SPLIT
 
         return FlagResolutionDetails(
@@ -136,17 +137,17 @@ class FlagProvider(AbstractProvider):
         )
 
     def _moved(self) -> None:
-        """Tells whoever listens for OpenFeature's events."""
-        seen, self._seen = self._seen, (self._source.state, self._source.stale)
-        if self._seen[0] is not seen[0]:
+        """Emits OpenFeature's events."""
+        state, was_stale = self._seen
+        is_stale = self._source.stale
+        self._seen = (self._source.state, is_stale)
+
+        if self._source.state is not state:
             self.emit_provider_configuration_changed(ProviderEventDetails())
-        if self._seen[1] and not seen[1]:
-            self.emit_provider_stale(
-                ProviderEventDetails(
-                    message="No store answers; the last known values stand."
-                )
-            )
-        elif seen[1] and not self._seen[1]:
+        if is_stale and not was_stale:
+            message = "No store answers; the last known values apply."
+            self.emit_provider_stale(ProviderEventDetails(message=message))
+        elif was_stale and not is_stale:
             self.emit_provider_ready(ProviderEventDetails())
 
 
@@ -157,9 +158,10 @@ def _failed(default: T, code: ErrorCode, message: str) -> FlagResolutionDetails[
 
 
 def _audience(context: EvaluationContext | None) -> Audience | None:
-    """None when what is given can not be one."""
+    """None if the context cannot be one."""
     if context is None:
         return EVERYBODY
+
     places = context.attributes
     try:
         return _named(context.targeting_key, places.get("channel"), places.get("chat"))
@@ -167,12 +169,12 @@ def _audience(context: EvaluationContext | None) -> Audience | None:
         return None
 
 
-@lru_cache(
-    maxsize=4096
-)  # a turn asks for several flags, and the same people come again
+# A turn asks for several flags, and the same people come again.
+@lru_cache(maxsize=4096)
 def _named(person: Any, channel: Any, chat: Any) -> Audience:
     if not isinstance(channel, str | None) or not isinstance(chat, str | None):
         raise TypeError
+
     return Audience(UUID(person) if person else None, channel, chat)
 
 
@@ -182,7 +184,7 @@ def provide(source: FlagSource, domain: str) -> None:
 
 
 class HookedFlags(RuleFlags):
-    """The agent's own flags. While OpenFeature has hooks, they hear of each value asked for.
+    """The agent's own flags. OpenFeature's hooks, if there are any, see each evaluation.
 
     `domain` is where `source` was provided.
     """
@@ -199,9 +201,7 @@ class HookedFlags(RuleFlags):
         }
 
     def value(self, flag: Flag[T], audience: Audience, default: T | None = None) -> T:
-        """Without hooks no client is asked: its merging of contexts takes longer than
-        deciding.
-        """
+        """Asks a client only if there are hooks: it takes longer than deciding."""
         if not get_hooks():
             return super().value(flag, audience, default)
 
@@ -211,9 +211,10 @@ class HookedFlags(RuleFlags):
         return value
 
 
-def _context(who: Audience) -> EvaluationContext:
-    places = {"channel": who.channel, "chat": who.chat}
+def _context(audience: Audience) -> EvaluationContext:
+    places = {"channel": audience.channel, "chat": audience.chat}
+    person = str(audience.person) if audience.person else None
+
     return EvaluationContext(
-        str(who.person) if who.person else None,
-        {name: place for name, place in places.items() if place is not None},
+        person, {name: place for name, place in places.items() if place is not None}
     )

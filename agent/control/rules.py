@@ -1,8 +1,8 @@
 """Which of a flag's rules decides, and why each other one does not. Pure: no clock, no store.
 
 Rules are asked in this order: kill switch, person, chat, channel, experiment, percentage,
-global, default. The running experiment of a flag stands among its rules; it has its say for
-a person when no rule before it matches.
+global, default. The running experiment of a flag is one of its rules; it decides for a
+person if no rule before it matches.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from agent.control.flags import Flag
 from agent.core.errors import Rejected
 
 KILL, PERCENTAGE, GLOBAL, DEFINITION = "kill", "percentage", "global", "definition"
-"""Scopes with one row per flag. `definition` is no rule: it holds what a flag is that an
-operator made.
+"""Scopes with one row per flag. `definition` is no rule: it describes a flag that an operator
+made.
 """
 
 EXPERIMENT = "experiment"
@@ -41,17 +41,16 @@ def channel_scope(channel: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Audience:
-    """For whom a flag is asked. `person` is one human, whatever account is used."""
+    """The people and places that a flag is evaluated for."""
 
     person: UUID | None = None
+    """One human, whatever account is used."""
     channel: str | None = None
     chat: str | None = None
     asked: tuple[tuple[str, str | None], ...] = field(
         init=False, repr=False, compare=False
     )
-    """The rules in their order, each with the scope that it is looked for in; None: nobody
-    said who or where.
-    """
+    """The rules in their order, each with its scope. None: person or place is unknown."""
 
     def __post_init__(self) -> None:
         person, channel, chat = self.person, self.channel, self.chat
@@ -64,7 +63,8 @@ class Audience:
             ("percentage", PERCENTAGE),
             ("global", GLOBAL),
         )
-        object.__setattr__(self, "asked", asked)  # once, and not at each of many flags
+        # Once, not for each of many flags.
+        object.__setattr__(self, "asked", asked)
 
 
 EVERYBODY = Audience()
@@ -75,7 +75,7 @@ class Outcome(enum.Enum):
 
     MATCHED = "it matches"
     UNSET = "it is not set"
-    UNNAMED = "it was not said who or where"
+    UNNAMED = "no person or place was given"
     ELSEWHERE = "it is not for this channel"
     OUTSIDE = "this person is outside the share"
     LEAVES = "this person's variant leaves the flag to the next rules"
@@ -85,29 +85,28 @@ class Outcome(enum.Enum):
 class Step(NamedTuple):
     """One rule, and what became of it."""
 
-    rule: str  # kill, person, chat, channel, experiment, percentage, global or default
-    scope: str  # the stored scope it was looked for in; `experiment:<name>`
+    rule: str
+    """kill, person, chat, channel, experiment, percentage, global or default."""
+    scope: str
+    """The stored scope that was looked up; `experiment:<name>`."""
     outcome: Outcome
     value: Any = None
-    bucket: int | None = None  # of the person, when there is a share
-    share: float | None = None  # percent
-    variant: str | None = (
-        None  # that the person has in the flag's experiment, if it had its say
-    )
+    bucket: int | None = None
+    """Of the person, if there is a share."""
+    share: float | None = None
+    """Percent of all people."""
+    variant: str | None = None
+    """Of the person in the flag's experiment, if that was asked."""
 
     @property
     def sentence(self) -> str:
         """Why it matched or did not, for people."""
-        if self.bucket is None or self.share is None:
-            return (
-                self.outcome.value
-                if self.variant is None
-                else f"{self.outcome.value}: variant {self.variant}"
-            )
-        return (
-            f"{self.outcome.value}: bucket {self.bucket} of {BUCKETS}, "
-            f"{self.share:g} % are {edge(self.share)}"
-        )
+        outcome = self.outcome.value
+        if self.bucket is not None and self.share is not None:
+            inside = f"{self.share:g} % are {edge(self.share)}"
+            return f"{outcome}: bucket {self.bucket} of {BUCKETS}, {inside}"
+
+        return f"{outcome}: variant {self.variant}" if self.variant else outcome
 
 
 Rules = Mapping[str, Any]
@@ -116,29 +115,34 @@ Rules = Mapping[str, Any]
 NO_RULES: Rules = {}
 
 
-def resolve(flag: Flag[Any], rules: Rules, who: Audience) -> Step:
-    """The rule that decides. A value of None means: as the caller's own setting says.
+def resolve(flag: Flag[Any], rules: Rules, audience: Audience) -> Step:
+    """The rule that decides. A value of None leaves it to the caller's own setting.
 
-    Its `variant` is also set when that left the flag to a later rule: such a person takes
-    part, too.
+    Its `variant` is also set if that left the flag to a later rule: such a person takes part
+    in the experiment, too.
     """
     variant = None
-    for rule, scope in who.asked:
+    for rule, scope in audience.asked:
         if scope in rules:
-            step = _step(flag, rules, who, rule, scope)
+            step = _step(flag, rules, audience, rule, scope)
             if step.outcome is Outcome.MATCHED:
-                return step if variant is None else step._replace(variant=variant)
+                return _with_variant(step, variant)
+
             variant = step.variant or variant
-    return (
-        _default(flag) if variant is None else _default(flag)._replace(variant=variant)
-    )
+
+    return _with_variant(_default(flag), variant)
 
 
-def steps(flag: Flag[Any], rules: Rules, who: Audience) -> Iterator[Step]:
+def steps(flag: Flag[Any], rules: Rules, audience: Audience) -> Iterator[Step]:
     """All rules in their order, also those after the one that decides."""
-    for rule, scope in who.asked:
-        yield _step(flag, rules, who, rule, scope)
+    for rule, scope in audience.asked:
+        yield _step(flag, rules, audience, rule, scope)
+
     yield _default(flag)
+
+
+def _with_variant(step: Step, variant: str | None) -> Step:
+    return step if variant is None else step._replace(variant=variant)
 
 
 def _default(flag: Flag[Any]) -> Step:
@@ -146,37 +150,41 @@ def _default(flag: Flag[Any]) -> Step:
 
 
 def _step(
-    flag: Flag[Any], rules: Rules, who: Audience, rule: str, scope: str | None
+    flag: Flag[Any], rules: Rules, audience: Audience, rule: str, scope: str | None
 ) -> Step:
     if scope is None:
         return Step(rule, rule, Outcome.UNNAMED)
     if scope not in rules:
         return Step(rule, scope, Outcome.UNSET)
+
     value = rules[scope]
     if rule == "percentage":
-        return _shared(flag, value, who.person)
+        return _shared(flag, value, audience.person)
     if rule == "experiment":
-        return _tested(flag, value, who)
+        return _tested(flag, value, audience)
     if value is None and rule == "kill":
         return Step(rule, scope, Outcome.MATCHED, flag.default)
-    return Step(
-        rule, scope, Outcome.MATCHED if flag.fits(value) else Outcome.INVALID, value
-    )
+
+    outcome = Outcome.MATCHED if flag.fits(value) else Outcome.INVALID
+    return Step(rule, scope, outcome, value)
 
 
-def _tested(flag: Flag[Any], experiment: Any, who: Audience) -> Step:
-    """`experiment` is what the state put there, or what somebody wrote among the flags by hand."""
+def _tested(flag: Flag[Any], experiment: Any, audience: Audience) -> Step:
+    """`experiment` may also be anything that somebody wrote among the flags by hand."""
     if not isinstance(experiment, Experiment):
         return Step("experiment", EXPERIMENT, Outcome.INVALID)
+
     scope = f"{EXPERIMENT}:{experiment.name}"
-    if who.person is None or (experiment.channels and who.channel is None):
+    if audience.person is None or (experiment.channels and audience.channel is None):
         return Step("experiment", scope, Outcome.UNNAMED)
-    variant = experiment.variant_for(who.person, who.channel)
+
+    variant = experiment.variant_for(audience.person, audience.channel)
     if variant is not None:
         return _variant(flag, scope, variant)
-    if experiment.channels and who.channel not in experiment.channels:
+    if experiment.channels and audience.channel not in experiment.channels:
         return Step("experiment", scope, Outcome.ELSEWHERE)
-    bucket = experiment.share_bucket(who.person)
+
+    bucket = experiment.share_bucket(audience.person)
     return Step("experiment", scope, Outcome.OUTSIDE, None, bucket, experiment.share)
 
 
@@ -185,32 +193,29 @@ def _variant(flag: Flag[Any], scope: str, variant: Variant) -> Step:
         return Step("experiment", scope, Outcome.LEAVES, variant=variant.name)
     if not flag.fits(variant.value):
         return Step("experiment", scope, Outcome.INVALID, variant.value)
-    return Step(
-        "experiment", scope, Outcome.MATCHED, variant.value, variant=variant.name
-    )
+
+    matched = Step("experiment", scope, Outcome.MATCHED, variant.value)
+    return matched._replace(variant=variant.name)
 
 
 def _shared(flag: Flag[Any], rule: Any, person: UUID | None) -> Step:
     if not _is_share(flag, rule):
         return Step("percentage", PERCENTAGE, Outcome.INVALID, rule)
+
     share, salt, value = rule["share"], rule["salt"], rule["value"]
     if person is None:
         return Step("percentage", PERCENTAGE, Outcome.UNNAMED, value, None, share)
+
     bucket = bucket_of(salt, person)
-    inside = bucket < edge(share)
-    return Step(
-        "percentage",
-        PERCENTAGE,
-        Outcome.MATCHED if inside else Outcome.OUTSIDE,
-        value,
-        bucket,
-        share,
-    )
+    outcome = Outcome.MATCHED if bucket < edge(share) else Outcome.OUTSIDE
+
+    return Step("percentage", PERCENTAGE, outcome, value, bucket, share)
 
 
 def _is_share(flag: Flag[Any], rule: object) -> bool:
     if not isinstance(rule, dict):
         return False
+
     share = rule.get("share")
     return (
         isinstance(share, int | float)
@@ -221,9 +226,10 @@ def _is_share(flag: Flag[Any], rule: object) -> bool:
 
 
 def percentage_rule(share: float, salt: str, value: object) -> dict[str, Any]:
-    """A rule for a share of all people, in percent. Raises Rejected when it is none."""
+    """A rule for a share of all people, in percent. Raises Rejected if it cannot be one."""
     if not 0 <= share <= 100 or round(share, 3) != share:
         raise Rejected("A percentage is from 0 to 100, with at most three decimals.")
     if not (0 < len(salt) <= 100 and salt.isprintable()):
         raise Rejected("A salt has 1 to 100 printable characters.")
+
     return {"share": float(share), "salt": salt, "value": value}

@@ -1,4 +1,4 @@
-"""What is set for a channel, and what one says of itself."""
+"""What is set for a channel, and what a channel says of itself."""
 
 from __future__ import annotations
 
@@ -15,13 +15,16 @@ class ChannelSettings:
     default_model: str | None = None
     system_prompt: str | None = None
     overlap: Overlap = Overlap.MERGE
-    greeting: str = ""  # stands before the first answer of a conversation
-    allowed_models: tuple[str, ...] = ()  # empty: all
-    allow: frozenset[str] = (
-        frozenset()
-    )  # platform ids of those who may talk to the agent; empty: all
+    greeting: str = ""
+    """Stands before the first answer of a conversation."""
+    allowed_models: tuple[str, ...] = ()
+    """Empty: all models."""
+    allow: frozenset[str] = frozenset()
+    """Platform ids of the people that the agent talks to. Empty: everybody."""
     deny: frozenset[str] = frozenset()
-    user_limit: Allowance = None  # None: the default
+    """Platform ids of people that the agent never talks to."""
+    user_limit: Allowance = None
+    """None: the default limit."""
     chat_limit: Allowance = None
     channel_limit: Allowance = None
 
@@ -37,10 +40,10 @@ class WebhookReply:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Something that `agent doctor` found wrong, as one sentence, and what mends it (a
-    command or a page).
-    """
+    """One problem that `agent doctor` found: what is wrong, and what fixes it."""
 
     part: str
     problem: str
+    """One sentence."""
     remedy: str
+    """A command, or a page to read."""

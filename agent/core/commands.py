@@ -1,5 +1,6 @@
-"""The commands people can type, the same on every channel. What they answer is in
-`agent.conversation.commands`.
+"""The commands that people can type, the same on every channel.
+
+`agent.conversation.commands` has what they answer.
 """
 
 from __future__ import annotations
@@ -12,8 +13,10 @@ class Command:
     """One command: `/name [argument]`."""
 
     name: str
-    summary: str  # one line, shown by /help and in the platforms' menus
-    argument: str | None = None  # what may follow, for people; None: nothing
+    summary: str
+    """One line, shown by /help and in the platforms' menus."""
+    argument: str | None = None
+    """What may follow, for people. None: nothing."""
 
 
 COMMANDS: tuple[Command, ...] = (
@@ -31,23 +34,27 @@ _BY_NAME = {command.name: command for command in COMMANDS}
 
 
 def parse_command(text: str) -> tuple[Command, str] | None:
-    """The command and its argument, or None when the text is an ordinary message.
+    """The command and its argument, or None if the text is an ordinary message.
 
     `!name` is the same as `/name` (Slack has no slash commands in threads); `/name@bot` is
-    Telegram's form in groups. An unknown name is an ordinary message: people do write
-    paths.
+    Telegram's form in groups. An unknown name is an ordinary message: people write paths, too.
     """
     if text[:1] not in ("/", "!"):
         return None
+
     head, _, argument = text.strip().partition(" ")
-    command = _BY_NAME.get(head[1:].partition("@")[0].lower())
+    name = head[1:].partition("@")[0].lower()
+    command = _BY_NAME.get(name)
+
     return (command, argument.strip()) if command else None
 
 
 def help_text() -> str:
     """What `/help` answers."""
-    lines = [
-        f"- `/{c.name}{f' [{c.argument}]' if c.argument else ''}`: {c.summary}"
-        for c in COMMANDS
-    ]
-    return "Write to me and I answer. Commands:\n\n" + "\n".join(lines)
+    lines = "\n".join(map(_help_line, COMMANDS))
+    return f"Write to me and I answer. Commands:\n\n{lines}"
+
+
+def _help_line(command: Command) -> str:
+    argument = f" [{command.argument}]" if command.argument else ""
+    return f"- `/{command.name}{argument}`: {command.summary}"

@@ -1,4 +1,4 @@
-"""What a model is asked, and what its answer took."""
+"""What a model is asked, and what its answer used."""
 
 from __future__ import annotations
 
@@ -18,20 +18,22 @@ class Prompt:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What one answer took. Costs are unknown (None), never zero, when the price is unknown."""
+    """What one answer used. Where the price is unknown, its cost is None, never zero."""
 
-    model: str  # the model that really answered, `provider:model`
+    model: str
+    """The model that answered, `provider:model`."""
     prompt_tokens: int
     completion_tokens: int
     cost_usd: Decimal | None = None
-    estimated: bool = (
-        False  # the server reported no usage; tokens were estimated from the text
-    )
+    estimated: bool = False
+    """The server reported no usage: tokens were estimated from the text."""
 
 
 @dataclass(frozen=True, slots=True)
 class Spent:
-    """A call to a model that ended before its first text and may have to be paid all the same."""
+    """A model call that ended before its first text, but may have to be paid."""
 
-    usage: Usage | None  # None: the server did not say what it used
-    again: bool  # another call is made once the next piece is asked for
+    usage: Usage | None
+    """None: the server did not say what it used."""
+    again: bool
+    """Another call is made once the next piece is asked for."""

@@ -17,15 +17,14 @@ class NewConversation:
 
 @dataclass(frozen=True, slots=True)
 class ChooseModel:
-    """Effect of `/model`: for the person in a direct chat, else for the conversation. None:
-    the default.
-    """
+    """Effect of `/model`: for the person in a direct chat, else for the conversation."""
 
     model: str | None
+    """None: the default."""
 
 
 class StopAnswer:
-    """Effect of `/stop`: whoever answers this chat stops."""
+    """Effect of `/stop`: the answer being written in this chat stops."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,28 +36,29 @@ class OfferLink:
 
 @dataclass(frozen=True, slots=True)
 class AcceptLink:
-    """Effect of `/link CODE`: this account joins the person who has the code."""
+    """Effect of `/link CODE`: this account joins the person that offered the code."""
 
     code: str
 
 
 Effect = NewConversation | ChooseModel | StopAnswer | OfferLink | AcceptLink
 
-
 Outcome = bool
-"""Whether the effect found something to change (a conversation to end, an answer to stop, a
-valid code).
-"""
+"""Whether the effect found something to change: a conversation, an answer, a valid code."""
 
 
 @dataclass(frozen=True, slots=True)
 class ChatContext:
     """What is true of a person in a chat, for commands."""
 
-    override: str | None = None  # the conversation's model
-    preferred: str | None = None  # the person's model
-    last_text: str | None = None  # the last message that a person wrote here
-    person: UUID | None = None  # None: they never wrote
+    override: str | None = None
+    """The conversation's model."""
+    preferred: str | None = None
+    """The person's model."""
+    last_text: str | None = None
+    """The last message that a person wrote here."""
+    person: UUID | None = None
+    """None: they never wrote."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,10 @@ class UsageTotal:
     answers: int
     prompt_tokens: int
     completion_tokens: int
-    cost_usd: Decimal  # sum of the known costs
-    unpriced: int  # answers whose cost is unknown
-    estimated: int  # answers whose tokens were estimated
+    cost_usd: Decimal
+    """Sum of the known costs."""
+    unpriced: int
+    """Answers whose cost is unknown."""
+    estimated: int
+    """Answers whose tokens were estimated."""
     models: Sequence[str] = ()

@@ -3,11 +3,11 @@
 AgentError
 ├── ConfigurationError      a setting is wrong: the sentence names it; exit status 2
 │   ├── SchemaError         the database's schema is not the one this version needs
-│   └── Rejected            an operator asked for what can not be; nothing was changed
+│   └── Rejected            an operator asked for something impossible; nothing was changed
 ├── Conflict                somebody else changed it meanwhile; nothing was changed
-├── StoreUnavailable        Postgres can not be reached: nothing was stored
-├── Refused                 a message can not be taken: the sentence goes to the person
-├── PassedOver              a message is not taken, and nothing is said to it
+├── StoreUnavailable        Postgres cannot be reached: nothing was stored
+├── Refused                 a message cannot be taken: the sentence goes to the person
+├── Ignored                 a message is not taken, and its author is told nothing
 ├── UnknownModel            a model's name names no provider or no model
 ├── ModelError              the model did not (fully) answer: the sentence goes to the person
 └── DeliveryError           a platform did not take the answer; worth another try
@@ -26,11 +26,10 @@ class AgentError(Exception):
     @property
     def sentence(self) -> str:
         """What to show to a person."""
-        return (
-            str(self.args[0])
-            if self.args
-            else type(self).__doc__ or type(self).__name__
-        )
+        if self.args:
+            return str(self.args[0])
+
+        return type(self).__doc__ or type(self).__name__
 
 
 class ConfigurationError(AgentError):
@@ -50,15 +49,15 @@ class Conflict(AgentError):
 
 
 class StoreUnavailable(AgentError):
-    """The database can not be reached. Nothing was stored; please send that again in a moment."""
+    """The database cannot be reached. Nothing was stored; please send that again in a moment."""
 
 
 class Refused(AgentError):
-    """This message can not be taken."""
+    """This message cannot be taken."""
 
 
 class Ignored(AgentError):
-    """This message is passed over in silence."""
+    """This message is ignored without a word."""
 
 
 class UnknownModel(AgentError):

@@ -1,9 +1,9 @@
-"""How often somebody may speak: the generic cell rate algorithm (GCRA), pure and in memory.
+"""Rate limits: the generic cell rate algorithm (GCRA), pure and in memory.
 
-A subject has one number, the moment at which it will have used up nothing ("theoretical
-arrival time"). A message is taken when that moment is at most a window ahead, and moves it
-on by `seconds / count`. So `count` messages may come at once, and after them one in each
-`seconds / count`. The algorithm: ATM Forum, Traffic Management Specification 4.1
+Each subject has one number: the moment at which nothing will be used up any more (its
+"theoretical arrival time"). A message is taken if that moment is at most one window ahead;
+it moves the moment on by `seconds / count`. So `count` messages may come at once, and then one
+in each `seconds / count`. Source: ATM Forum, Traffic Management Specification 4.1
 (af-tm-0121.000), section 4.4.2.
 """
 
@@ -15,33 +15,43 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
+
+MAX_SECONDS = 999_999_999
+"""The longest window: as many digits as are read."""
+
+MAX_PER_SECOND = 1_000_000
+"""The highest rate: moments are kept in microseconds."""
+
+REMEMBERED = 50_000
+"""Subjects whose state one process keeps."""
 
 _UNITS = {"second": 1, "minute": 60, "hour": 3600, "day": 86_400}
 _WRITTEN = re.compile(r"(\d{1,9}) ?(?:/|per) ?(\d{0,9}) ?(s|second|minute|hour|day)s?")
-LONGEST = 999_999_999  # seconds; as many digits as are read
-MOST_A_SECOND = 1_000_000  # moments are kept in µs
-REMEMBERED = 50_000  # subjects of which one process keeps the state
+_ROUNDING = 1e-9
+"""Seconds by which sums of floats may be off."""
 
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """At most `count` messages in `seconds`; so many may also come at once."""
+    """At most `count` messages in `seconds`. All of them may come at once."""
 
     count: int
     seconds: int
 
     @classmethod
     def parse(cls, text: str) -> Limit:
-        """Reads `60/minute`, `5/10s`, `3 per 2 hours`. Raises ValueError with the forms
-        that are possible.
+        """Reads `60/minute`, `5/10s`, `3 per 2 hours`.
+
+        Raises ValueError with the forms that are possible.
         """
         match = _WRITTEN.fullmatch(text.strip().lower())
         if match is not None:
             unit = 1 if match[3] == "s" else _UNITS[match[3]]
             count, seconds = int(match[1]), int(match[2] or 1) * unit
-            if 0 < count <= seconds * MOST_A_SECOND and seconds <= LONGEST:
+            if 0 < count <= seconds * MAX_PER_SECOND and seconds <= MAX_SECONDS:
                 return cls(count, seconds)
+
         raise ValueError("a limit is written 60/minute, 500/hour, 2000/day or 5/10s")
 
     def __str__(self) -> str:
@@ -49,11 +59,12 @@ class Limit:
 
     @property
     def window(self) -> str:
-        """The window's name, as keys and people have it."""
-        return next(
-            (name for name, seconds in _UNITS.items() if seconds == self.seconds),
-            f"{self.seconds}s",
-        )
+        """The window's name, for keys and for people."""
+        for name, seconds in _UNITS.items():
+            if seconds == self.seconds:
+                return name
+
+        return f"{self.seconds}s"
 
     @property
     def interval(self) -> float:
@@ -62,24 +73,22 @@ class Limit:
 
 
 Allowance = Limit | Literal["off"] | None
-"""A limit, none at all ("off"), or nothing said about it (None)."""
+"""A limit, no limit at all ("off"), or not set (None)."""
 
 PER_PERSON = Limit(60, 60)
-"""What one person may say where an operator set nothing else (the specification: 60
-requests a minute).
-"""
+"""The limit of one person where an operator set none: 60 requests a minute, as specified."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One limit on one subject. `audience` is who hears of it when it is reached, once in a
-    window.
-    """
+    """One limit on one subject."""
 
-    scope: str  # user, chat, channel, ip, endpoint
+    scope: str
+    """user, chat, channel, ip or endpoint."""
     subject: str
     limit: Limit
     audience: str
+    """Those that are told when the limit is reached, once in its window."""
 
     @property
     def key(self) -> str:
@@ -97,21 +106,32 @@ class Limited:
     """A message that came too early."""
 
     scope: str
-    wait: float  # seconds until one may come
-    tell: bool  # the first refusal in this window: the person hears of it
+    wait: float
+    """Seconds until one may come."""
+    tell: bool
+    """The first refusal in this window: the person is told."""
 
     @property
     def sentence(self) -> str:
-        """What the person hears."""
-        whose = {
-            "user": "You are",
-            "chat": "This chat is",
-            "channel": "Everybody here together is",
+        """What the person is told."""
+        over = {
+            "chat": "This chat is over its limit.",
+            "channel": "This channel is over its limit.",
         }
-        return (
-            f"{whose.get(self.scope, 'You are')} faster than I may answer. "
-            f"Please try again in {waiting(self.wait)}."
-        )
+        what = over.get(self.scope, "You are sending messages too quickly.")
+
+        return f"{what} Please try again in {waiting(self.wait)}."
+
+
+class _State(NamedTuple):
+    """One subject under one rule."""
+
+    moment: float
+    """When nothing is used up any more."""
+    interval: float
+    """Seconds after which one more message is free."""
+    burst: int
+    """How many messages may come at once."""
 
 
 class LocalLimiter:
@@ -122,56 +142,48 @@ class LocalLimiter:
     ) -> None:
         self._clock = clock
         self._size = size
-        self._until: OrderedDict[str, float] = (
-            OrderedDict()
-        )  # by key, the least lately used first
+        # By key, the least recently used first.
+        self._until: OrderedDict[str, float] = OrderedDict()
 
     def judge(
         self, rules: Sequence[Rule], *, share: int = 1, slack: float = 0.0
     ) -> Limited | None:
-        """Counts a message if all rules let it pass; else counts nothing and names the one
-        to wait for longest.
+        """Counts a message if all rules let it pass.
 
-        `share`: of each limit only so great a part is this process's. `slack`: seconds
-        forgiven, at most half an interval, so that it never makes room for one more at
-        once.
+        Otherwise it counts nothing and names the rule with the longest wait. `share`: this
+        process may use one part in so many of each limit. `slack`: seconds forgiven, at most
+        half an interval, so that it never makes room for one more at once.
         """
         now = self._clock()
-        used = [self._used(rule, now, share) for rule in rules]
-        waits = [
-            at + interval - burst * interval - now - min(slack, interval / 2)
-            for at, interval, burst in used
-        ]
-        longest = max(range(len(rules)), key=waits.__getitem__, default=None)
-        if (
-            longest is not None and waits[longest] > 1e-9
-        ):  # what sums of floats are off by
-            rule = rules[longest]
-            return Limited(
-                rule.scope,
-                waits[longest],
-                self._first(rule.told_key, now, rule.limit.seconds),
-            )
-        for rule, (at, interval, _) in zip(rules, used, strict=True):
-            self._put(rule.key, at + interval)
+        states = [self._state(rule, now, share) for rule in rules]
+        waits = [_wait(state, now, slack) for state in states]
+        worst = max(range(len(rules)), key=waits.__getitem__, default=None)
+
+        if worst is not None and waits[worst] > _ROUNDING:
+            rule = rules[worst]
+            tell = self._is_first(rule.told_key, now, rule.limit.seconds)
+            return Limited(rule.scope, waits[worst], tell)
+
+        for rule, state in zip(rules, states, strict=True):
+            self._put(rule.key, state.moment + state.interval)
+
         return None
 
     def clear(self) -> None:
         """Forgets everything."""
         self._until.clear()
 
-    def _used(self, rule: Rule, now: float, share: int) -> tuple[float, float, int]:
-        """The moment at which nothing is used up any more, the interval, and how many may
-        come at once.
-        """
+    def _state(self, rule: Rule, now: float, share: int) -> _State:
         interval = rule.limit.interval * share
         burst = max(1, rule.limit.count // share)
-        at = self._until.get(rule.key, now)
-        return min(max(at, now), now + burst * interval), interval, burst
+        moment = self._until.get(rule.key, now)
 
-    def _first(self, key: str, now: float, seconds: float) -> bool:
+        return _State(min(max(moment, now), now + burst * interval), interval, burst)
+
+    def _is_first(self, key: str, now: float, seconds: float) -> bool:
         if self._until.get(key, now) > now:
             return False
+
         self._put(key, now + seconds)
         return True
 
@@ -182,10 +194,17 @@ class LocalLimiter:
             self._until.popitem(last=False)
 
 
+def _wait(state: _State, now: float, slack: float) -> float:
+    """Seconds until a message may come; negative if it may come now."""
+    earliest = state.moment + state.interval - state.burst * state.interval
+    return earliest - now - min(slack, state.interval / 2)
+
+
 def waiting(seconds: float) -> str:
     """A waiting time for people, rounded up: `1 second`, `12 seconds`, `3 minutes`, `2 hours`."""
     for size, unit in ((3600, "hour"), (60, "minute"), (1, "second")):
         if seconds > size * 1.5 or size == 1:
             count = max(1, math.ceil(seconds / size))
             return f"{count} {unit}" if count == 1 else f"{count} {unit}s"
+
     raise AssertionError("unreachable")

@@ -21,7 +21,7 @@ class Overlap(enum.StrEnum):
 
 
 class Thumb(enum.StrEnum):
-    """What a person thinks of an answer, as a reaction says it."""
+    """What a person thinks of an answer, as a reaction tells it."""
 
     UP = "+1"
     DOWN = "-1"
@@ -34,12 +34,10 @@ class Address:
     channel: str
     chat: str
     thread: str = ""
-    message: str = (
-        ""  # the platform's id of the message answered to, "" when there is none
-    )
-    extra: Mapping[str, str] = field(
-        default_factory=dict
-    )  # what only the channel understands
+    message: str = ""
+    """The platform's id of the message that is answered, if there is one."""
+    extra: Mapping[str, str] = field(default_factory=dict)
+    """What only the channel understands."""
 
     @property
     def key(self) -> tuple[str, str, str]:
@@ -52,8 +50,10 @@ class _FromPerson:
     """What everything that a person does in a chat has in common."""
 
     address: Address
-    message_id: str  # the platform's own id; with channel and chat it names the turn
-    user_id: str  # the platform's id of the person
+    message_id: str
+    """The platform's own id. With channel and chat it names the turn."""
+    user_id: str
+    """The platform's id of the person."""
     username: str | None = field(default=None, kw_only=True)
     direct: bool = field(default=True, kw_only=True)
     """False in groups and threads, where the prompt names authors."""
@@ -127,40 +127,40 @@ Inbound = Said | Revision | Reacted
 
 @dataclass(frozen=True, slots=True)
 class Placed:
-    """What already stands on the platform for an answer: enough to edit it later, from any
-    instance.
-    """
+    """Where an answer stands on the platform: enough for any instance to edit it later."""
 
-    ids: tuple[str, ...]  # the platform's message ids, in reading order
-    extra: Mapping[str, str] = field(
-        default_factory=dict
-    )  # what only the channel understands
+    ids: tuple[str, ...]
+    """The platform's message ids, in reading order."""
+    extra: Mapping[str, str] = field(default_factory=dict)
+    """What only the channel understands."""
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
     """One stored message of a conversation."""
 
-    seq: int  # the conversation's version at which it was written
+    seq: int
+    """The conversation's version at which it was written."""
     role: Role
     content: str
-    answers: int | None = None  # assistant: seq of the last message it answers
-    author: str | None = None  # user: shown in the prompt of a group
-    # said by the agent about itself (an error, a stop): not part of the prompt
+    answers: int | None = None
+    """Of the agent's messages: seq of the last message that it answers."""
+    author: str | None = None
+    """Of people's messages: the name shown in the prompt of a group."""
     notice: bool = False
+    """The agent speaks about itself (an error, a stop): not part of the prompt."""
 
     @property
     def reading_order(self) -> tuple[int, int]:
-        """A message that waited has a smaller seq than the answer it waited for, yet is
-        read after it.
+        """Sorts a message that waited after the answer it waited for.
+
+        Its seq is smaller than that of the answer.
         """
         return (self.seq, 0) if self.answers is None else (self.answers, 1)
 
 
 class Notice(str):
-    """What a person gets when there is no (whole) answer. A text like any other; a channel
-    may show it apart.
-    """
+    """What a person gets if there is no whole answer. A channel may mark it as such."""
 
     __slots__ = ()
 
@@ -170,6 +170,7 @@ def delivered(content: str, metadata: Mapping[str, Any]) -> str:
     note = metadata.get("note")
     if note:
         return Notice(f"{content}\n\n*({note})*")
+
     return Notice(content) if metadata.get("notice") else content
 
 

@@ -1,4 +1,4 @@
-"""Which texts Postgres keeps, and which are shown back to whoever typed them."""
+"""Which texts Postgres can keep, and how names and texts are shown back to people."""
 
 from __future__ import annotations
 
@@ -6,28 +6,30 @@ import json
 
 
 def is_unicode(text: str) -> bool:
-    """Whether it has no half of a surrogate pair, as a shell's stray byte or broken JSON
-    becomes one.
+    """Whether it has no half of a surrogate pair.
+
+    A stray byte in a shell becomes one, and so does broken JSON.
     """
     try:
         text.encode()
     except UnicodeEncodeError:
         return False
+
     return True
 
 
 def is_text(text: str) -> bool:
-    """Whether Postgres can hold it: also no NUL."""
+    """Whether Postgres can keep it: valid Unicode without NUL."""
     return "\0" not in text and is_unicode(text)
 
 
 def shown_name(name: str) -> str:
-    """A name that nothing has, as a sentence repeats it: what can not be a name is not shown."""
+    """An unknown name, as a sentence repeats it. What cannot be a name is not shown."""
     return name if len(name) <= 63 and name.isprintable() else "of this name"
 
 
 def visible(text: str) -> str:
-    """With escapes, as in JSON, for what a terminal would obey or not show; lines stay lines."""
+    """The text with JSON escapes for what a terminal would obey or hide. Lines stay lines."""
     return "".join(
         char if char.isprintable() or char == "\n" else json.dumps(char)[1:-1]
         for char in text

@@ -20,12 +20,16 @@ class Waiting:
     turn: UUID
     address: Address
     user: UUID
-    account: str  # the platform's id of the author
-    attempts: int = 0  # how often an instance died over it
+    account: str
+    """The platform's id of the author."""
+    attempts: int = 0
+    """How many instances died over it."""
     placed: Placed | None = None
     direct: bool = True
-    person: UUID | None = None  # whom the author's accounts belong to
-    model: str | None = None  # chosen for the conversation, else by its author
+    person: UUID | None = None
+    """The human that the author's accounts belong to."""
+    model: str | None = None
+    """Chosen for the conversation, else by its author."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,14 +43,17 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class NewTurn:
-    """What `accept` stores: one message of a person, with ids made for what may be new."""
+    """What `accept` stores: one message of a person, with ids for what may be new."""
 
     inbound: Said
     message_id: UUID
-    conversation: UUID  # used if the chat has no active conversation
-    user: UUID  # the author's row, or the id to use if the author is new
+    conversation: UUID
+    """Used if the chat has no active conversation."""
+    user: UUID
+    """The author's row, or the id to use if the author is new."""
     user_known: bool
-    retry: bool = False  # the last message, asked again
+    retry: bool = False
+    """The last message, asked again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +64,12 @@ class Accepted:
     conversation: UUID
     user: UUID
     seq: int
-    claim: Claim | None  # set when this instance is to answer now
-    model: str | None  # the conversation's override, else the person's preference
-    person: UUID | None = None  # whom the author's accounts belong to
+    claim: Claim | None
+    """Set if this instance is to answer now."""
+    model: str | None
+    """Chosen for the conversation, else by the person."""
+    person: UUID | None = None
+    """The human that the author's accounts belong to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,18 +77,18 @@ class Answer:
     """A finished (or cut) answer, ready to be stored under its claim."""
 
     claim: Claim
-    next_fence: UUID  # the fence to use if the conversation is handed to the next waiting message
+    next_fence: UUID
+    """The fence to use if the conversation is claimed for the next waiting message."""
     message_id: UUID
-    answers: int  # seq of the last message this answers
+    answers: int
+    """Seq of the last message that it answers."""
     content: str
     usage: Usage | None = None
     latency_ms: int | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict)
-    """`note`: why it is cut; `notice`: no answer; and on what terms it was given,
-    as agent.conversation.policy records them."""
-    seen: int | None = (
-        None  # version of the window it was made from; None: edits after it do not matter
-    )
+    """`note`: why it is cut; `notice`: no answer; and the policy's record."""
+    seen: int | None = None
+    """Version of the window it was made from. None: later edits do not matter."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,16 +96,13 @@ class StoredAnswer:
     """The verdict on an answer whose claim still held."""
 
     version: int
-    next_claim: (
-        Claim | None
-    )  # set when messages wait: the claim goes on, under a new fence
+    next_claim: Claim | None
+    """Set if messages wait: the claim continues under a new fence."""
 
 
 @dataclass(frozen=True, slots=True)
 class Outdated:
-    """The verdict on an answer whose conversation had a message edited since its window:
-    not stored, the claim kept.
-    """
+    """The verdict on an answer to messages edited since its window. Not stored, claim kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,11 +115,10 @@ class Loaded:
 
 @dataclass(frozen=True, slots=True)
 class Undelivered:
-    """An answer that was stored but not yet seen to arrive."""
+    """An answer that is stored but not known to have arrived."""
 
-    turns: tuple[
-        UUID, ...
-    ]  # all that the answer covers; the last holds the address, the first what is placed
+    turns: tuple[UUID, ...]
+    """All that it answers. The last holds the address, the first what is placed."""
     address: Address
     placed: Placed | None
     text: str
@@ -121,39 +127,45 @@ class Undelivered:
 
 @dataclass(frozen=True, slots=True)
 class Beat:
-    """What a heartbeat tells."""
+    """What a heartbeat returns."""
 
-    held: Mapping[
-        UUID, int
-    ]  # claims still held, by fence: `asked` of the conversation; others are lost
-    edited: Mapping[
-        UUID, int
-    ]  # the same claims: version that the conversation's last edit made, 0 if none
-    stopped: frozenset[UUID]  # fences of answers that a person asked to stop
-    peer_died: bool  # another instance stopped beating: look for what it left
-    epoch: int  # of flags and channel settings, from Postgres
+    held: Mapping[UUID, int]
+    """Claims still held, by fence: `asked` of the conversation. Others are lost."""
+    edited: Mapping[UUID, int]
+    """The same claims: version of the conversation's last edit, 0 if there was none."""
+    stopped: frozenset[UUID]
+    """Fences of answers that a person asked to stop."""
+    peer_died: bool
+    """Another instance stopped beating: look for what it left."""
+    epoch: int
+    """Of flags and channel settings, from Postgres."""
 
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """What Redis remembers of a person in a chat: hints, each checked before it is believed."""
+    """What Redis remembers of a person in a chat: hints, each checked before it is used."""
 
-    key: tuple[str, str, str]  # channel, chat, thread
-    account: str  # the platform's id of the person
+    key: tuple[str, str, str]
+    """Channel, chat, thread."""
+    account: str
+    """The platform's id of the person."""
     user: UUID
     conversation: UUID
-    model: str = ""  # what answered last
-    person: UUID | None = None  # whom the account belongs to
+    model: str = ""
+    """What answered last."""
+    person: UUID | None = None
+    """The human that the account belongs to."""
 
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """All that one Redis round trip tells about an arriving message. Everything may be missing."""
+    """What one Redis round trip tells about an arriving message. All of it may be missing."""
 
     user: UUID | None = None
-    conversation: UUID | None = None  # the one the window belongs to
+    conversation: UUID | None = None
+    """The one that the window belongs to."""
     window: Window | None = None
-    epoch: int | None = (
-        None  # of flags and channel settings; 0: Redis has none, None: it did not answer
-    )
-    limited: Limited | None = None  # the message came too early
+    epoch: int | None = None
+    """Of flags and channel settings. 0: Redis has none. None: it did not answer."""
+    limited: Limited | None = None
+    """The message came too early."""

@@ -1,1 +1,1 @@
-"""What figures say: statistics and reports."""
+"""Statistics and reports."""

@@ -1,7 +1,6 @@
 """The report of an experiment: what each variant did for people, and how sure that is. Pure.
 
-A person is the unit: they were assigned, and what they write is not independent of what
-they wrote before.
+The unit is a person: people were assigned, and one person's messages depend on each other.
 """
 
 from __future__ import annotations
@@ -29,34 +28,34 @@ MetricName = Literal[
     "thumbs_down",
 ]
 PRIMARY: MetricName = "answers"
+"""The metric that decides where an operator names none."""
 
 ERROR_RATE = 0.05
-"""How often one variant that is no different is called better or worse at most, however
+"""Highest probability that a variant without a difference is called better or worse, however
 often somebody looks.
 """
 
-FEWEST = 100
-"""People in each group before a verdict: sequential intervals are for means that are nearly
-normal.
-"""
+MIN_PEOPLE = 100
+"""People in each group before a verdict: intervals need means that are nearly normal."""
 
 SPLIT_P = 0.001
 SPLIT_DEVIATION = 0.001
+"""A split is wrong below this p-value, if a share is off by at least this much."""
+
 SPLIT_EXPECTED = 5.0
-"""A split is wrong below this p-value and from this deviation of a share on; told once each
-variant expects so many.
-"""
+"""People that each variant expects before a split is judged."""
 
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """One number of a person."""
+    """One number per person, and whether more of it is better."""
 
     name: MetricName
     title: str
     unit: Literal["", "ms", "USD", "share"]
     more_is_better: bool
-    yes_or_no: bool = False  # 1 or 0 of each person
+    yes_or_no: bool = False
+    """Each person counts 1 or 0."""
 
 
 METRICS: Mapping[MetricName, Metric] = {
@@ -79,10 +78,11 @@ METRICS: Mapping[MetricName, Metric] = {
 
 @dataclass(slots=True)
 class Group:
-    """The people of a variant: for each metric one value of each person who has one."""
+    """The people of a variant: for each metric, the values of the people that have one."""
 
     people: int = 0
-    unknown_costs: int = 0  # answers whose price nobody knows
+    unknown_costs: int = 0
+    """Answers whose price is unknown."""
     values: dict[MetricName, array[float]] = field(
         default_factory=lambda: {name: array("d") for name in METRICS}
     )
@@ -95,10 +95,10 @@ class Figures:
     experiment: Experiment
     started_at: datetime
     ended_at: datetime | None
-    groups: Mapping[str, Group]  # of every variant, in its order
-    crossed: (
-        int  # people seen in several variants (accounts linked meanwhile); in no group
-    )
+    groups: Mapping[str, Group]
+    """By variant, in their order."""
+    crossed: int
+    """People seen in several variants (accounts linked meanwhile); they are in no group."""
 
 
 class ReportVerdict(Enum):
@@ -106,27 +106,29 @@ class ReportVerdict(Enum):
 
     BETTER = "better"
     WORSE = "worse"
-    NO_DIFFERENCE = "no difference"  # as large as the experiment wants to know
+    # none as large as the experiment wants to know
+    NO_DIFFERENCE = "no difference"
     NOT_YET = "not yet"
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """A variant beside the control in one metric. Intervals are None where chance can not
-    be measured.
-    """
+    """A variant next to the control in one metric. Intervals: None if not `measurable`."""
 
     metric: Metric
     variant: str
     control: Sample
     sample: Sample
-    fixed: Interval | None  # holds for one look only
-    sequential: Interval | None  # holds however often somebody looks
-    relative: Interval | None  # sequential, of variant ÷ control − 1
-    verdict: ReportVerdict | None  # None: the split is wrong, nothing may be concluded
-    lacking: (
-        int | None
-    )  # people, in each of both groups, until a verdict; None: nobody can tell
+    fixed: Interval | None
+    """Holds for one look only."""
+    sequential: Interval | None
+    """Holds however often somebody looks."""
+    relative: Interval | None
+    """The sequential interval of variant ÷ control − 1."""
+    verdict: ReportVerdict | None
+    """None: the split is wrong, so nothing may be concluded."""
+    lacking: int | None
+    """People still missing in each of the two groups. None: nobody can tell."""
 
     @property
     def difference(self) -> float:
@@ -135,49 +137,52 @@ class Comparison:
 
     @property
     def relative_difference(self) -> float | None:
+        """Variant ÷ control − 1. None where the control's mean is zero."""
         return self.difference / self.control.mean if self.control.mean else None
 
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """How people are spread over the variants, beside the weights."""
+    """How people are spread over the variants, next to their weights."""
 
-    expected: Mapping[str, float]  # shares of 1
+    expected: Mapping[str, float]
+    """Shares of 1, by variant."""
     counts: Mapping[str, int]
-    p_value: float | None  # None: too few people to tell
+    p_value: float | None
+    """None: too few people to tell."""
 
     @property
     def deviation(self) -> float:
         """The largest difference between a share and what the weights say."""
         people = sum(self.counts.values())
-        return (
-            max(
-                abs(self.counts[name] / people - share)
-                for name, share in self.expected.items()
-            )
-            if people
-            else 0.0
+        if not people:
+            return 0.0
+
+        return max(
+            abs(self.counts[name] / people - share)
+            for name, share in self.expected.items()
         )
 
     @property
     def wrong(self) -> bool:
-        return (
-            self.p_value is not None
-            and self.p_value < SPLIT_P
-            and self.deviation >= SPLIT_DEVIATION
-        )
+        """Whether people are split so unevenly that nothing may be concluded."""
+        if self.p_value is None:
+            return False
+
+        return self.p_value < SPLIT_P and self.deviation >= SPLIT_DEVIATION
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """All that is shown."""
+    """All that the report of an experiment shows."""
 
     figures: Figures
     primary: Metric
     split: Split
-    # of each interval: what ERROR_RATE leaves, shared among the variants (Bonferroni)
     confidence: float
-    comparisons: Sequence[Comparison]  # the primary metric first
+    """Of each interval: what ERROR_RATE leaves, shared among the variants (Bonferroni)."""
+    comparisons: Sequence[Comparison]
+    """The primary metric first."""
 
 
 def report_of(figures: Figures, primary: MetricName = PRIMARY) -> Report:
@@ -185,15 +190,13 @@ def report_of(figures: Figures, primary: MetricName = PRIMARY) -> Report:
     split = _split(figures)
     control, *others = figures.experiment.variants
     alpha = ERROR_RATE / len(others)
-    metrics = (
-        METRICS[primary],
-        *(metric for metric in METRICS.values() if metric.name != primary),
-    )
+    rest = [metric for metric in METRICS.values() if metric.name != primary]
     comparisons = [
-        _compare(figures, metric, control, variant, alpha, conclude=not split.wrong)
-        for metric in metrics
+        _compare(figures, metric, control, variant, alpha, concludes=not split.wrong)
+        for metric in (METRICS[primary], *rest)
         for variant in others
     ]
+
     return Report(figures, METRICS[primary], split, 1 - alpha, comparisons)
 
 
@@ -204,37 +207,45 @@ def _compare(
     variant: Variant,
     alpha: float,
     *,
-    conclude: bool,
+    concludes: bool,
 ) -> Comparison:
-    before, after = (
-        figures.groups[one.name].values[metric.name] for one in (control, variant)
-    )
+    before = figures.groups[control.name].values[metric.name]
+    after = figures.groups[variant.name].values[metric.name]
     first, second = statistics.sample_of(before), statistics.sample_of(after)
-    fixed = None
-    if metric.yes_or_no and before and after:
-        fixed = statistics.newcombe(before, after, alpha)
-    elif statistics.measurable(first, second):
-        fixed = statistics.welch(before, after, alpha)
+    absolute, relative = sequential(first, second, alpha)
+
     verdict, lacking = None, None
-    if conclude:
+    if concludes:
         detect = figures.experiment.detect
-        verdict = judge(first, second, metric, detect, alpha)
-        share = variant.weight / (control.weight + variant.weight)
-        lacking = (
-            people_lacking(first, second, detect, share, alpha)
-            if verdict is ReportVerdict.NOT_YET
-            else 0
-        )
+        verdict, lacking = judge(first, second, metric, detect, alpha), 0
+        if verdict is ReportVerdict.NOT_YET:
+            share = variant.weight / (control.weight + variant.weight)
+            lacking = people_lacking(first, second, detect, share, alpha)
+
     return Comparison(
         metric,
         variant.name,
-        first,
-        second,
-        fixed,
-        *sequential(first, second, alpha),
-        verdict,
-        lacking,
+        control=first,
+        sample=second,
+        fixed=_fixed(metric, before, after, alpha),
+        sequential=absolute,
+        relative=relative,
+        verdict=verdict,
+        lacking=lacking,
     )
+
+
+def _fixed(
+    metric: Metric, before: array[float], after: array[float], alpha: float
+) -> Interval | None:
+    if metric.yes_or_no and before and after:
+        return statistics.newcombe(before, after, alpha)
+
+    first, second = statistics.sample_of(before), statistics.sample_of(after)
+    if statistics.measurable(first, second):
+        return statistics.welch(before, after, alpha)
+
+    return None
 
 
 def sequential(
@@ -243,58 +254,61 @@ def sequential(
     """Where variant − control and variant ÷ control − 1 lie."""
     if not statistics.measurable(control, variant):
         return None, None
+
     reach = statistics.sequential_reach(control.count + variant.count, alpha)
     groups = statistics.cautious(control, variant)
-    return statistics.difference(*groups, reach), statistics.relative_difference(
-        *groups, reach
-    )
+    absolute = statistics.difference(*groups, reach)
+    relative = statistics.relative_difference(*groups, reach)
+
+    return absolute, relative
 
 
 def judge(
     control: Sample, variant: Sample, metric: Metric, detect: float, alpha: float
 ) -> ReportVerdict:
-    """What may be said, from the sequential interval alone; `detect`: the least relative
-    difference worth knowing.
+    """What may be said, from the sequential interval alone.
+
+    `detect` is the smallest relative difference worth knowing.
     """
     absolute, relative = sequential(control, variant, alpha)
-    if absolute is None or min(control.count, variant.count) < FEWEST:
+    if absolute is None or min(control.count, variant.count) < MIN_PEOPLE:
         return ReportVerdict.NOT_YET
+
     if absolute.low > 0 or absolute.high < 0:
-        return (
-            ReportVerdict.BETTER
-            if (absolute.low > 0) == metric.more_is_better
-            else ReportVerdict.WORSE
-        )
+        is_better = (absolute.low > 0) == metric.more_is_better
+        return ReportVerdict.BETTER if is_better else ReportVerdict.WORSE
     if relative is not None and -detect < relative.low and relative.high < detect:
         return ReportVerdict.NO_DIFFERENCE
+
     return ReportVerdict.NOT_YET
 
 
 def people_lacking(
     control: Sample, variant: Sample, detect: float, share: float, alpha: float
 ) -> int | None:
-    """How many more people each of both groups needs until there is a verdict; `share` of
-    them are in the variant.
+    """How many more people each of the two groups needs until there is a verdict.
 
-    Until a difference of `detect` is found as a rule; if they are there already, until
-    there is a verdict for sure. None: nobody can tell.
+    First until a difference of `detect` is usually found; if they are there already, until a
+    verdict is certain. `share` of all people are in the variant. None: nobody can tell.
     """
-    to_begin = FEWEST - min(control.count, variant.count)
+    to_begin = MIN_PEOPLE - min(control.count, variant.count)
     if not statistics.measurable(control, variant):
         return to_begin if to_begin > 0 else None
+
     size = detect * abs(control.mean)
     if size == 0:
         return None
+
     groups = statistics.cautious(control, variant)
     for people_for in (statistics.people_to_find, statistics.people_to_settle):
         people = people_for(*groups, size, share, alpha)
-        lacking = (
-            None
-            if people is None
-            else statistics.missing(control, variant, people, share)
-        )
-        if lacking != 0:
-            return None if lacking is None else max(lacking, to_begin)
+        if people is None:
+            return None
+
+        lacking = statistics.missing(control, variant, people, share)
+        if lacking > 0:
+            return max(lacking, to_begin)
+
     return max(to_begin, 1)
 
 
@@ -303,9 +317,10 @@ def _split(figures: Figures) -> Split:
     weights = [variant.weight for variant in variants]
     counts = [figures.groups[variant.name].people for variant in variants]
     expected = [weight / sum(weights) for weight in weights]
-    enough = min(expected) * sum(counts) >= SPLIT_EXPECTED
-    p_value = statistics.split_p_value(counts, weights) if enough else None
+    is_enough = min(expected) * sum(counts) >= SPLIT_EXPECTED
+    p_value = statistics.split_p_value(counts, weights) if is_enough else None
     names = [variant.name for variant in variants]
+
     return Split(
         dict(zip(names, expected, strict=True)),
         dict(zip(names, counts, strict=True)),

@@ -1,14 +1,14 @@
-"""How sure a comparison of two groups of people can be. Pure; scipy computes and is
-imported when first needed.
+"""How sure a comparison of two groups of people can be. Pure; scipy is imported when needed.
 
-Two kinds of interval for a difference of means. The fixed one holds for one look at the
-numbers: Welch's, for proportions Newcombe's. The sequential one holds however often
-somebody looks, all looks together: an asymptotic confidence sequence with the boundary of a
-normal mixture (Waudby-Smith, Arbour, Sinha, Kennedy and Ramdas, Time-uniform central limit
-theory and asymptotic confidence sequences, Annals of Statistics 52, 2024, theorem 2.2; for
-two groups as in section 3, with each group's mean as the regression: the variance is
-Welch's; `cautious` makes it wider where groups are unequal). No library that is kept up
-gives it.
+There are two kinds of interval for a difference of means. The fixed one holds for one look at
+the numbers: Welch's, for proportions Newcombe's. The sequential one holds however often
+somebody looks, all looks together. It is an asymptotic confidence sequence with the boundary
+of a normal mixture.
+
+Source: Waudby-Smith, Arbour, Sinha, Kennedy and Ramdas, Time-uniform central limit theory and
+asymptotic confidence sequences, Annals of Statistics 52, 2024, theorem 2.2. Two groups are
+compared as in section 3, with each group's mean as the regression: the variance is Welch's.
+`cautious` widens it where groups are unequal. No maintained library offers it.
 """
 
 from __future__ import annotations
@@ -24,14 +24,15 @@ from warnings import catch_warnings, simplefilter
 from agent.core.errors import ConfigurationError
 
 TIGHTEST_AT = 1_000
-"""People in both groups at which sequential intervals are tightest. Fixed beforehand:
-chosen after a look at the data, the intervals would not hold. At a tenth of it they are 26
-% wider (in standard errors), at twenty times 10 %."""
+"""People in both groups at which sequential intervals are tightest. Fixed beforehand: if it
+were chosen after a look at the data, the intervals would not hold. At a tenth of it they are
+26 % wider (in standard errors), at twenty times 10 %."""
 
 POWER = 0.8
-"""How surely a difference is to be found where numbers of missing people are told."""
+"""The probability with which a difference is found once no more people are missing."""
 
-MOST_PEOPLE = 1e12
+MAX_PEOPLE = 1e12
+"""More people than that are not predicted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,13 +45,13 @@ class Interval:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """What is known of a group; `mean` is nan of nobody, `variance` (of one person,
-    unbiased) of fewer than two.
-    """
+    """What is known of a group."""
 
     count: int
     mean: float
+    """nan without people."""
     variance: float
+    """Of one person, unbiased; nan with fewer than two people."""
 
     @property
     def error(self) -> float:
@@ -59,7 +60,7 @@ class Sample:
 
 
 def need_scipy() -> None:
-    """Raises ConfigurationError when the statistics are not installed."""
+    """Raises ConfigurationError if scipy is not installed."""
     try:
         import scipy  # noqa: F401
     except ImportError:
@@ -79,21 +80,20 @@ def sample_of(values: array[float]) -> Sample:
     nan = float("nan")
     if not values:
         return Sample(0, nan, nan)
-    if min(values) == max(values):  # rounding would make a tiny variance of it
-        return Sample(len(values), values[0], nan if len(values) == 1 else 0.0)
-    return Sample(
-        len(values), float(numpy.mean(values)), float(numpy.var(values, ddof=1))
-    )
+
+    count = len(values)
+    if min(values) == max(values):
+        # Rounding would turn this into a tiny variance.
+        return Sample(count, values[0], nan if count == 1 else 0.0)
+
+    mean, variance = numpy.mean(values), numpy.var(values, ddof=1)
+    return Sample(count, float(mean), float(variance))
 
 
 def measurable(control: Sample, variant: Sample) -> bool:
-    """Whether chance can be measured: at least two people in each group, and not all of
-    them alike.
-    """
-    return (
-        min(control.count, variant.count) > 1
-        and control.variance + variant.variance > 0
-    )
+    """Whether chance can be measured: at least two people in each group, not all alike."""
+    is_enough = min(control.count, variant.count) > 1
+    return is_enough and control.variance + variant.variance > 0
 
 
 def welch(control: array[float], variant: array[float], alpha: float) -> Interval:
@@ -101,36 +101,37 @@ def welch(control: array[float], variant: array[float], alpha: float) -> Interva
     from scipy.stats import ttest_ind
 
     with catch_warnings():
-        simplefilter("ignore", RuntimeWarning)  # one group of two may be all alike
-        found = ttest_ind(variant, control, equal_var=False).confidence_interval(
-            1 - alpha
-        )
+        # All people of one group may be alike.
+        simplefilter("ignore", RuntimeWarning)
+        test = ttest_ind(variant, control, equal_var=False)
+        found = test.confidence_interval(1 - alpha)
+
     return Interval(float(found.low), float(found.high))
 
 
 def newcombe(control: array[float], variant: array[float], alpha: float) -> Interval:
-    """The fixed interval of variant − control where values are 0 or 1, from both Wilson
-    intervals (Newcombe 1998).
-    """
+    """The fixed interval of variant − control where values are 0 or 1 (Newcombe 1998)."""
     first, second = _wilson(control, alpha), _wilson(variant, alpha)
     at, other = sum(control) / len(control), sum(variant) / len(variant)
-    low = other - at - sqrt((other - second.low) ** 2 + (first.high - at) ** 2)
-    high = other - at + sqrt((second.high - other) ** 2 + (at - first.low) ** 2)
-    return Interval(low, high)
+    to_low = sqrt((other - second.low) ** 2 + (first.high - at) ** 2)
+    to_high = sqrt((second.high - other) ** 2 + (at - first.low) ** 2)
+
+    return Interval(other - at - to_low, other - at + to_high)
 
 
 def _wilson(values: array[float], alpha: float) -> Interval:
     from scipy.stats import binomtest
 
-    found = binomtest(int(sum(values)), len(values)).proportion_ci(
-        1 - alpha, method="wilson"
-    )
+    test = binomtest(int(sum(values)), len(values))
+    found = test.proportion_ci(1 - alpha, method="wilson")
+
     return Interval(float(found.low), float(found.high))
 
 
 def sequential_reach(people: float, alpha: float) -> float:
-    """How many standard errors a sequential interval reaches to each side, with so many
-    people in both groups.
+    """How many standard errors a sequential interval reaches to each side.
+
+    `people` is their number in both groups together.
     """
     mixed = _mixture(alpha) * people / TIGHTEST_AT
     return sqrt((mixed + 1) / mixed * log((mixed + 1) / alpha**2))
@@ -145,18 +146,19 @@ def _mixture(alpha: float) -> float:
 
 
 def cautious(control: Sample, variant: Sample) -> tuple[Sample, Sample]:
-    """The same groups, both with the variance of all people where that makes the difference
-    less sure.
+    """The same groups with the pooled variance, where that makes the difference less sure.
 
-    That is where the larger group varies more: as a rule because the smaller one has seen
-    too little yet. Without any event its own variance is zero, and whatever the others do
-    would be a difference. So what excludes zero does so by Welch's variance and by the
+    It does where the larger group varies more, usually because the smaller one has seen too
+    little yet. Without any event its own variance is zero, and whatever the others do would
+    be a difference. So an interval that excludes zero does so by Welch's variance and by the
     pooled one. The groups are `measurable`; those of equal size stay as they are.
     """
     if (control.count - variant.count) * (control.variance - variant.variance) <= 0:
         return control, variant
+
     first, second = control.count - 1, variant.count - 1
     pooled = (first * control.variance + second * variant.variance) / (first + second)
+
     return replace(control, variance=pooled), replace(variant, variance=pooled)
 
 
@@ -164,62 +166,67 @@ def difference(control: Sample, variant: Sample, reach: float) -> Interval:
     """Where variant − control lies, `reach` standard errors to each side."""
     to_each_side = reach * sqrt(control.error + variant.error)
     middle = variant.mean - control.mean
+
     return Interval(middle - to_each_side, middle + to_each_side)
 
 
 def relative_difference(
     control: Sample, variant: Sample, reach: float
 ) -> Interval | None:
-    """Where variant ÷ control − 1 lies: wherever `difference` from the control, so scaled,
-    holds zero (Fieller 1954).
+    """Where variant ÷ control − 1 lies (Fieller 1954).
 
-    So it excludes zero exactly where `difference` does. None: the control itself may be zero.
+    It holds each ratio by which the control may be scaled so that `difference` holds zero. So
+    it excludes zero exactly where `difference` does. None: the control itself may be zero.
     """
     scale = control.mean**2 - reach**2 * control.error
     if not scale > 0:
         return None
+
     middle = control.mean * variant.mean
-    root = sqrt(
-        max(0.0, middle**2 - scale * (variant.mean**2 - reach**2 * variant.error))
-    )
+    spread = variant.mean**2 - reach**2 * variant.error
+    root = sqrt(max(0.0, middle**2 - scale * spread))
+
     return Interval((middle - root) / scale - 1, (middle + root) / scale - 1)
 
 
 def power(size: float, error: float, reach: float) -> float:
-    """How probably an interval excludes zero when the true difference is `size` and its
-    standard error `error`.
+    """The probability that an interval excludes zero.
+
+    The true difference is `size`, its standard error `error`.
     """
     from scipy.stats import norm
 
-    return float(norm.sf(reach - size / error) + norm.cdf(-reach - size / error))
+    errors = size / error
+    return float(norm.sf(reach - errors) + norm.cdf(-reach - errors))
 
 
 def people_to_find(
     control: Sample, variant: Sample, size: float, share: float, alpha: float
 ) -> float | None:
-    """People in both groups with which a true difference of `size` is found, with a
-    probability of `POWER`.
+    """People in both groups with which a true difference of `size` is found with `POWER`.
 
     `share` of them are in the variant; both groups vary as they do now. None: too many to tell.
     """
     error = _error(control, variant, share)
-    return _least(
-        lambda people: (
-            power(size, error(people), sequential_reach(people, alpha)) - POWER
-        )
-    )
+
+    def surplus(people: float) -> float:
+        return power(size, error(people), sequential_reach(people, alpha)) - POWER
+
+    return _minimum(surplus)
 
 
 def people_to_settle(
     control: Sample, variant: Sample, size: float, share: float, alpha: float
 ) -> float | None:
-    """People in both groups with which the sequential interval is too narrow to hold both
-    zero and ± `size`.
+    """People in both groups with which the sequential interval cannot hold both zero and
+    ± `size`.
     """
     error = _error(control, variant, share)
-    return _least(
-        lambda people: size / 2 - sequential_reach(people, alpha) * error(people)
-    )
+
+    def surplus(people: float) -> float:
+        return size / 2 - sequential_reach(people, alpha) * error(people)
+
+    return _minimum(surplus)
 
 
 def _error(control: Sample, variant: Sample, share: float) -> Callable[[float], float]:
@@ -228,42 +235,43 @@ def _error(control: Sample, variant: Sample, share: float) -> Callable[[float], 
     return lambda people: sqrt(of_one / people)
 
 
-def _least(enough: Callable[[float], float]) -> float | None:
-    """The fewest people, at least two, with which `enough` is not negative; it grows with them."""
+def _minimum(surplus: Callable[[float], float]) -> float | None:
+    """The fewest people, at least two, with which `surplus` is not negative.
+
+    It grows with people.
+    """
     from scipy.optimize import brentq
 
-    if enough(2) >= 0:
+    if surplus(2) >= 0:
         return 2.0
-    if enough(MOST_PEOPLE) < 0:
+    if surplus(MAX_PEOPLE) < 0:
         return None
-    return exp(
-        brentq(
-            lambda logarithm: enough(exp(logarithm)),
-            log(2),
-            log(MOST_PEOPLE),
-            xtol=1e-12,
-        )
-    )
+
+    def by_logarithm(logarithm: float) -> float:
+        return surplus(exp(logarithm))
+
+    return exp(brentq(by_logarithm, log(2), log(MAX_PEOPLE), xtol=1e-12))
 
 
 def missing(control: Sample, variant: Sample, people: float, share: float) -> int:
-    """How many more people each of both groups needs, the one that needs more, until there
-    are `people` in both.
+    """How many more people each of the two groups needs until there are `people` in both.
+
+    The group that needs more counts.
     """
-    return max(
-        ceil(people * share) - variant.count,
-        ceil(people * (1 - share)) - control.count,
-        0,
-    )
+    of_variant = ceil(people * share) - variant.count
+    of_control = ceil(people * (1 - share)) - control.count
+
+    return max(of_variant, of_control, 0)
 
 
 def split_p_value(counts: list[int], weights: list[float]) -> float:
-    """How probable it is that people are split at least so unevenly when the weights decide
-    (Pearson's chi-square).
+    """The probability that the weights alone split people at least this unevenly.
+
+    Pearson's chi-square.
     """
     from scipy.stats import chisquare
 
-    result: Any = chisquare(
-        counts, [sum(counts) * weight / sum(weights) for weight in weights]
-    )
+    expected = [sum(counts) * weight / sum(weights) for weight in weights]
+    result: Any = chisquare(counts, expected)
+
     return float(result.pvalue)

@@ -31,9 +31,9 @@ from tests.support.operators import ADA
 BOTH = told("re: hello", "re: hello")
 
 
-def too_fast(whose: str) -> Scenario:
+def too_fast(what: str) -> Scenario:
     """One message an hour: the second is held off."""
-    sentence = f"{whose} faster than I may answer. Please try again in 60 minutes."
+    sentence = f"{what} Please try again in 60 minutes."
     return Scenario("1/hour", BOTH, told("re: hello", sentence))
 
 
@@ -55,9 +55,9 @@ SETTINGS: Mapping[str, Scenario] = {
     ),
     "allow": Scenario("somebody", told("re: hello"), is_a_stranger),
     "deny": Scenario(HER_ID, told("re: hello"), hears_nothing),
-    "user_limit": too_fast("You are"),
-    "chat_limit": too_fast("This chat is"),
-    "channel_limit": too_fast("Everybody here together is"),
+    "user_limit": too_fast("You are sending messages too quickly."),
+    "chat_limit": too_fast("This chat is over its limit."),
+    "channel_limit": too_fast("This channel is over its limit."),
 }
 
 

@@ -99,9 +99,9 @@ def test_a_name_that_somebody_typed_is_no_label() -> None:
 
 
 def test_models_can_not_make_labels_without_end() -> None:
-    for number in range(metrics.MODELS + 10):
+    for number in range(metrics.MAX_MODELS + 10):
         metrics.model_answered(Usage(f"openai:m{number}", 1, 1))
-    assert len(metrics.unpriced.values) == metrics.MODELS + 1
+    assert len(metrics.unpriced.values) == metrics.MAX_MODELS + 1
     assert metrics.unpriced.values["other",] == 10
 
 

@@ -11,7 +11,7 @@ import typer
 from agent.cli.options import Json, operating, show_json, show_table
 from agent.cli.run import NOT_WELL, WELL, run
 from agent.reports.experiment import (
-    FEWEST,
+    MIN_PEOPLE,
     PRIMARY,
     Comparison,
     Metric,
@@ -227,7 +227,7 @@ def _notes(report: Report) -> Iterator[str]:
         " Intervals and verdicts hold however often you look."
     )
     yield (
-        f"PEOPLE are those with a value; a verdict needs {FEWEST} in each "
+        f"PEOPLE are those with a value; a verdict needs {MIN_PEOPLE} in each "
         "variant. The interval is of the difference"
         f" relative to {_control(report)}; less than "
         f"{100 * figures.experiment.detect:g} % is not worth knowing here."

@@ -85,7 +85,7 @@ async def test_an_experiment_is_drafted_begun_shown_and_ended(
         for step in json.loads(explained.out)["steps"]
         if step["rule"] == "experiment"
     )
-    assert ("experiment:brief", "it was not said who or where") == (
+    assert ("experiment:brief", "no person or place was given") == (
         why["scope"],
         why["why"],
     )

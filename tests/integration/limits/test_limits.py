@@ -350,7 +350,7 @@ async def test_who_is_too_fast_hears_so_once_and_nothing_refused_is_stored(
     assert world.platform.screen("ada") == ["re: one", "re: two", TOO_FAST]
 
 
-TOO_FAST = "You are faster than I may answer. Please try again in 30 minutes."
+TOO_FAST = "You are sending messages too quickly. Please try again in 30 minutes."
 
 
 @pytest.mark.parametrize("scope", ["user", "chat", "channel"])

@@ -20,7 +20,7 @@ from agent.control.flags import (
 from agent.core.errors import Rejected
 
 BOOL: Flag[bool] = Flag("b", Kind.BOOL, True, "…")
-INT: Flag[int] = Flag("i", Kind.INT, 3, "…", least=1, most=200)
+INT: Flag[int] = Flag("i", Kind.INT, 3, "…", minimum=1, maximum=200)
 BIG: Flag[int] = Flag("n", Kind.INT, 3, "…")
 FLOAT: Flag[float] = Flag("f", Kind.FLOAT, 0.5, "…")
 TEXT: Flag[str] = Flag("s", Kind.STRING, "", "…")

@@ -238,5 +238,8 @@ def test_waiting_times_are_rounded_up_for_people(seconds: float, text: str) -> N
 
 
 def test_the_sentence_names_the_waiting_time() -> None:
-    said = Limited("user", 11.2, tell=True).sentence
-    assert said == "You are faster than I may answer. Please try again in 12 seconds."
+    limited = Limited("user", 11.2, tell=True)
+
+    assert limited.sentence == (
+        "You are sending messages too quickly. Please try again in 12 seconds."
+    )

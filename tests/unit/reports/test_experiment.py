@@ -13,8 +13,8 @@ import pytest
 from agent.control.experiments import Experiment, Variant
 from agent.core.errors import ConfigurationError
 from agent.reports.experiment import (
-    FEWEST,
     METRICS,
+    MIN_PEOPLE,
     Figures,
     Group,
     MetricName,
@@ -89,12 +89,16 @@ def test_no_verdict_before_a_hundred_people() -> None:
     """However large the difference is; from then on it is told."""
     few, enough = (
         judge(CONTROL, Sample(n, 50.0, 4.0), ANSWERS, 0.1, 0.05)
-        for n in (FEWEST - 1, FEWEST)
+        for n in (MIN_PEOPLE - 1, MIN_PEOPLE)
     )
     assert (ReportVerdict.NOT_YET, ReportVerdict.BETTER) == (few, enough)
     assert (
         judge(
-            Sample(FEWEST - 1, 5.0, 4.0), Sample(2_000, 50.0, 4.0), ANSWERS, 0.1, 0.05
+            Sample(MIN_PEOPLE - 1, 5.0, 4.0),
+            Sample(2_000, 50.0, 4.0),
+            ANSWERS,
+            0.1,
+            0.05,
         )
         is ReportVerdict.NOT_YET
     )
@@ -116,7 +120,9 @@ def test_people_who_are_all_alike_are_no_measure_of_chance() -> None:
     alike, other = Sample(500, 1.0, 0.0), Sample(500, 2.0, 0.0)
     assert judge(alike, other, ANSWERS, 0.1, 0.05) is ReportVerdict.NOT_YET
     assert people_lacking(alike, other, 0.1, 0.5, 0.05) is None
-    assert people_lacking(Sample(40, 1.0, 0.0), other, 0.1, 0.5, 0.05) == FEWEST - 40
+    assert (
+        people_lacking(Sample(40, 1.0, 0.0), other, 0.1, 0.5, 0.05) == MIN_PEOPLE - 40
+    )
 
 
 def test_more_people_are_missing_for_a_smaller_difference_and_when_they_vary_more() -> (
