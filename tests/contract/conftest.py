@@ -60,6 +60,7 @@ def truth(request: pytest.FixtureRequest) -> str | None:
     url: str | None = (
         request.getfixturevalue("database_url") if request.param == "postgres" else None
     )
+
     return url
 
 
@@ -79,6 +80,7 @@ def _in_memory() -> Stores:
     def member() -> Member:
         turns = MemoryTurns(memory, window_messages=WINDOW, lease=LEASE)
         leases = MemoryLeases(memory, uuid7(), CHANNELS, lease=LEASE)
+
         return Member(
             turns, MemoryDeliveries(memory), leases, leases, MemoryEdits(memory)
         )
@@ -90,7 +92,8 @@ def _in_memory() -> Stores:
 
 
 async def _on_postgres(stack: AsyncExitStack, url: str, redis_url: str) -> Member:
-    database, instance = await stack.enter_async_context(open_database(url)), uuid7()
+    database = await stack.enter_async_context(open_database(url))
+    instance = uuid7()
     turns = PostgresTurns(database, instance, WINDOW, lease=LEASE)
     leases = PostgresLeases(database, instance, CHANNELS, lease=LEASE)
 
@@ -106,7 +109,7 @@ async def _on_postgres(stack: AsyncExitStack, url: str, redis_url: str) -> Membe
 def inbound(
     text: str, *, chat: str = "ada", thread: str = "", user: str | None = None
 ) -> Said:
-    """A message named by its text; `user` is who writes it in a group."""
+    """A message named by its text; `user` is its author in a group."""
     address = Address("test", chat, thread, f"reply to {text}", {"team": "T1"})
     author = user or chat
 
@@ -118,9 +121,9 @@ def new_turn(message: Said) -> NewTurn:
 
 
 def answer_to(
-    claim: Claim, upto: int, content: str = "fine", **metadata: object
+    claim: Claim, up_to_seq: int, content: str = "fine", **metadata: object
 ) -> Answer:
-    return Answer(claim, uuid7(), uuid7(), upto, content, metadata=metadata)
+    return Answer(claim, uuid7(), uuid7(), up_to_seq, content, metadata=metadata)
 
 
 async def claimed(member: Member, text: str, **where: str) -> Claim:
@@ -128,6 +131,7 @@ async def claimed(member: Member, text: str, **where: str) -> Claim:
     accepted = await member.turns.accept(new_turn(inbound(text, **where)))
     assert accepted is not None
     assert accepted.claim is not None
+
     return accepted.claim
 
 
@@ -136,4 +140,5 @@ async def waits(member: Member, text: str, **where: str) -> UUID:
     accepted = await member.turns.accept(new_turn(inbound(text, **where)))
     assert accepted is not None
     assert accepted.claim is None
+
     return accepted.turn

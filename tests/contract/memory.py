@@ -1,4 +1,4 @@
-"""The stores' ports in memory: what they promise, in the fewest words."""
+"""The stores' ports in memory: what they promise, in the shortest form."""
 
 from __future__ import annotations
 
@@ -62,12 +62,12 @@ class Conversation:
     lease_until: float = 0.0
     messages: list[Message] = field(default_factory=list)
     turns: list[UUID] = field(default_factory=list)
-    answers: dict[UUID, tuple[Answer, int, float]] = field(
-        default_factory=dict
-    )  # by message id: seq, when
+    answers: dict[UUID, tuple[Answer, int, float]] = field(default_factory=dict)
+    """By message id: the answer, its seq, and when it was stored."""
 
     def claim(self) -> Claim:
         assert self.fence is not None
+
         return Claim(self.id, self.fence, self.key)
 
     def store(self, message: Message) -> None:
@@ -77,7 +77,7 @@ class Conversation:
 
 @dataclass
 class Memory:
-    """What all instances share: the truth."""
+    """The state that all instances share."""
 
     now: float = 1_000_000.0
     conversations: dict[UUID, Conversation] = field(default_factory=dict)
@@ -101,12 +101,17 @@ class MemoryTurns:
     def __init__(
         self, memory: Memory, *, window_messages: int = 20, lease: float = 5.0
     ) -> None:
-        self._memory, self._limit, self._lease = memory, window_messages, lease
+        self._memory = memory
+        self._limit = window_messages
+        self._lease = lease
 
     async def accept(self, turn: NewTurn) -> Accepted | None:
-        memory, inbound, name = self._memory, turn.inbound, turn.inbound.turn_id
+        memory = self._memory
+        inbound = turn.inbound
+        name = turn.inbound.turn_id
         if name in memory.turns:
             return None
+
         key = inbound.address.key
         user = memory.users.setdefault((key[0], inbound.user_id), turn.user)
         conversation = memory.active.setdefault(
@@ -119,10 +124,9 @@ class MemoryTurns:
         conversation.turns.append(name)
         memory.turns[name] = Turn(inbound, user, seq, memory.now, memory.now)
         if mine := conversation.fence is None:
-            conversation.fence, conversation.lease_until = (
-                name,
-                memory.now + self._lease,
-            )
+            conversation.fence = name
+            conversation.lease_until = memory.now + self._lease
+
         return Accepted(
             name,
             conversation.id,
@@ -137,12 +141,14 @@ class MemoryTurns:
         row = self._memory.conversations.get(conversation)
         if row is None:
             return Loaded(Window(0, ()), ())
+
         waiting = [m for m in row.messages if m.role == "user" and m.seq > row.answered]
         history = [m for m in row.messages if m not in waiting][-self._limit :]
         messages = sorted(
             [*history, *waiting], key=lambda message: message.reading_order
         )
         turns = [(name, self._memory.turns[name]) for name in row.turns]
+
         return Loaded(
             Window(row.version, tuple(messages)),
             tuple(
@@ -156,6 +162,7 @@ class MemoryTurns:
             return self._find(answer)
         if answer.seen is not None and row.edited > answer.seen:
             return Outdated()
+
         row.answered = answer.answers
         said = Message(
             row.version + 1,
@@ -168,13 +175,16 @@ class MemoryTurns:
         row.answers[answer.message_id] = (answer, said.seq, self._memory.now)
         row.fence = answer.next_fence if row.asked > row.answered else None
         row.lease_until = self._memory.now + self._lease
+
         return self._find(answer)
 
     def _find(self, answer: Answer) -> StoredAnswer | None:
         row = self._memory.conversations[answer.claim.conversation]
         if answer.message_id not in row.answers:
             return None
+
         goes_on = row.fence == answer.next_fence
+
         return StoredAnswer(
             row.answers[answer.message_id][1], row.claim() if goes_on else None
         )
@@ -213,11 +223,13 @@ class MemoryEdits:
         )
         if turn is None or row is None or turn.seq <= row.answered:
             return None
+
         text = revision.text if isinstance(revision, Edited) else ""
         row.messages = [
             replace(m, content=text) if m.seq == turn.seq else m for m in row.messages
         ]
         row.version = row.edited = row.version + 1
+
         return row.id
 
 
@@ -237,6 +249,7 @@ class MemoryDeliveries:
         rows = [self._memory.turns[turn] for turn in turns]
         if placed is None and not failed and any(row.placed for row in rows):
             return
+
         for row in rows:
             if row.state == "open":
                 row.state, row.placed = (
@@ -256,12 +269,10 @@ class MemoryLeases:
         *,
         lease: float = 5.0,
     ) -> None:
-        self._memory, self._instance, self._channels, self._lease = (
-            memory,
-            instance,
-            channels,
-            lease,
-        )
+        self._memory = memory
+        self._instance = instance
+        self._channels = channels
+        self._lease = lease
 
     async def beat(
         self, claims: Sequence[Claim], turns: Sequence[UUID], epoch: int
@@ -269,10 +280,13 @@ class MemoryLeases:
         memory = self._memory
         memory.seen[self._instance] = memory.now
         held = [row for claim in claims if (row := memory.held(claim))]
+
         for row in held:
             row.lease_until = memory.now + self._lease
+
         for turn in turns:
             memory.turns[turn].touched = memory.now
+
         return Beat(
             {row.claim().fence: row.asked for row in held},
             {row.claim().fence: row.edited for row in held},
@@ -284,10 +298,8 @@ class MemoryLeases:
         )
 
     async def take_over(self, *, since_seconds: float) -> list[Claim]:
-        memory, left_over = (
-            self._memory,
-            {turn.inbound.address.key for _, turn in self._open(since_seconds)},
-        )
+        memory = self._memory
+        left_over = {turn.inbound.address.key for _, turn in self._open(since_seconds)}
         taken = [
             row
             for row in memory.conversations.values()
@@ -295,13 +307,17 @@ class MemoryLeases:
             and row.fence is not None
             and row.lease_until < memory.now
         ]
+
         for row in taken:
-            row.fence, row.lease_until = uuid4(), memory.now + self._lease
+            row.fence = uuid4()
+            row.lease_until = memory.now + self._lease
+
         return [row.claim() for row in taken]
 
     async def take_deliveries(self, *, since_seconds: float) -> list[Undelivered]:
         due = self._memory.now - self._lease
         found = []
+
         for name, turn in self._open(since_seconds):
             row = next(
                 row for row in self._memory.conversations.values() if name in row.turns
@@ -310,6 +326,7 @@ class MemoryLeases:
                 if answer.answers == turn.seq and when < due and turn.touched < due:
                     turn.touched, turn.attempts = self._memory.now, turn.attempts + 1
                     found.append(self._undelivered(row, turn, answer))
+
         return found
 
     def _undelivered(
@@ -327,6 +344,7 @@ class MemoryLeases:
         )
         text = delivered(answer.content, answer.metadata)
         placed = self._memory.turns[covered[0]].placed
+
         return Undelivered(covered, lead.inbound.address, placed, text, lead.attempts)
 
     async def attempt(self, turns: Sequence[UUID]) -> None:
@@ -341,6 +359,7 @@ class MemoryLeases:
                 row.lease_until = self._memory.now - 1
                 for turn in (turn for turn in attempted if turn in row.turns):
                     self._memory.turns[turn].attempts -= 1
+
         self._memory.seen[self._instance] = self._memory.now - 60
 
     def _open(self, since_seconds: float) -> Iterator[tuple[UUID, Turn]]:
@@ -366,6 +385,7 @@ class MemoryCache:
         session = self._sessions.get((inbound.user_id, inbound.address.key))
         if session is None:
             return Arrival(epoch=0)
+
         return Arrival(
             session.user,
             session.conversation,

@@ -1,4 +1,4 @@
-"""What every cache promises: it tells what it was told last, of the right chat, or nothing."""
+"""What every cache promises: the newest value, of the right chat, or nothing."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ from storage.redis import open_redis
 from tests.contract.memory import MemoryCache
 
 LIMIT = 4
-USER, CONVERSATION = uuid4(), uuid4()
+USER = uuid4()
+CONVERSATION = uuid4()
 HELLO = Said(Address("test", "ada"), "p1", "ada", "hello")
 SESSION = Session(HELLO.address.key, HELLO.user_id, USER, CONVERSATION, "test:model")
 WINDOW = Window(2, (Message(1, "user", "one"), Message(2, "assistant", "re: one", 1)))
@@ -30,6 +31,7 @@ def where(request: pytest.FixtureRequest) -> str | None:
     url: str | None = (
         request.getfixturevalue("redis_url") if request.param == "redis" else None
     )
+
     return url
 
 
@@ -62,6 +64,7 @@ async def test_the_last_word_counts(cache: Cache) -> None:
         ),
     )
     await cache.keep(SESSION, newer)
+
     assert (await cache.arrive(HELLO)).window == newer
 
 
@@ -69,6 +72,7 @@ async def test_a_new_conversation_of_a_chat_replaces_the_old_one(cache: Cache) -
     await cache.keep(SESSION, WINDOW)
     newer = uuid4()
     await cache.keep(replace(SESSION, conversation=newer), Window(2, ()))
+
     assert await cache.arrive(HELLO) == Arrival(USER, newer, Window(2, ()), 0)
 
 
@@ -81,13 +85,17 @@ async def test_a_window_is_never_told_in_another_chat(
 ) -> None:
     await cache.keep(SESSION, WINDOW)
     arrival = await cache.arrive(replace(HELLO, address=address))
-    assert (arrival.conversation, arrival.window) == (None, None)
+
+    assert arrival.conversation is None
+    assert arrival.window is None
 
 
 async def test_each_chat_of_a_person_has_its_own_window(cache: Cache) -> None:
-    room, conversation = Address("test", "room"), uuid4()
+    room = Address("test", "room")
+    conversation = uuid4()
     await cache.keep(SESSION, WINDOW)
     await cache.keep(Session(room.key, "ada", USER, conversation), Window(7, ()))
+
     assert await cache.arrive(HELLO) == Arrival(USER, CONVERSATION, WINDOW, 0)
     assert await cache.arrive(replace(HELLO, address=room)) == Arrival(
         USER, conversation, Window(7, ()), 0
@@ -95,7 +103,7 @@ async def test_each_chat_of_a_person_has_its_own_window(cache: Cache) -> None:
 
 
 async def test_the_newest_messages_are_kept_in_reading_order(cache: Cache) -> None:
-    """By seq, as the store reads them: else an answer would depend on what Redis still has."""
+    """By seq, as the store reads them: otherwise an answer would depend on Redis."""
     read = (
         Message(1, "user", "one"),
         Message(3, "assistant", "to one", 1),
@@ -106,6 +114,7 @@ async def test_the_newest_messages_are_kept_in_reading_order(cache: Cache) -> No
     )
     await cache.keep(SESSION, Window(6, read))
     window = (await cache.arrive(HELLO)).window
+
     assert window == Window(6, (read[1], read[3], read[4], read[5]))
 
 

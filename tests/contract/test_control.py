@@ -1,6 +1,4 @@
-"""What every control promises: what an operator set is seen at the next change of epoch,
-and not guessed before.
-"""
+"""What every control promises: a change applies at the next epoch, and is not guessed before."""
 
 from __future__ import annotations
 
@@ -20,13 +18,14 @@ from tests.contract.memory import Memory, MemoryControl
 QUEUE = ChannelSettings("test:other", "Be brief.", Overlap.QUEUE)
 _SET = """
 INSERT INTO channel_configs (id, channel_type, default_model, settings)
-VALUES (gen_random_uuid(), 'test', $1, jsonb_build_object('system_prompt', $2::text, 'overlap', $3::text))
+VALUES (gen_random_uuid(), 'test', $1,
+        jsonb_build_object('system_prompt', $2::text, 'overlap', $3::text))
 """
 
 
 @dataclass(frozen=True)
 class Operated:
-    """A control, what keeps it up to date, and the operator who changes what it reads."""
+    """A control, its updates, and an operator that changes what it reads."""
 
     control: Control
     updates: ControlUpdates
@@ -37,6 +36,7 @@ class Operated:
 def urls(request: pytest.FixtureRequest) -> tuple[str, str] | None:
     if request.param == "memory":
         return None
+
     return request.getfixturevalue("database_url"), request.getfixturevalue("redis_url")
 
 
@@ -50,7 +50,9 @@ async def operated(urls: tuple[str, str] | None) -> AsyncIterator[Operated]:
 
         control = MemoryControl(memory)
         yield Operated(control, control, remember)
+
         return
+
     async with open_database(urls[0]) as database, open_redis(urls[1]) as pipe:
         redis = RedisControl(database, pipe)
         await redis.start()
@@ -64,6 +66,7 @@ async def _store(url: str, settings: ChannelSettings) -> None:
             _SET, settings.default_model, settings.system_prompt, settings.overlap.value
         )
         await connection.execute("UPDATE control_epoch SET epoch = epoch + 1")
+
     await connection.close()
 
 
@@ -75,6 +78,7 @@ async def test_a_channel_nobody_set_has_the_defaults(operated: Operated) -> None
 async def test_a_change_is_seen_once_its_epoch_was_seen(operated: Operated) -> None:
     await operated.set_channel(QUEUE)
     assert operated.control.channel("test") == ChannelSettings()
+
     await operated.updates.observe(2)
     assert operated.control.channel("test") == QUEUE
     assert operated.control.epoch == 2
@@ -83,6 +87,7 @@ async def test_a_change_is_seen_once_its_epoch_was_seen(operated: Operated) -> N
 async def test_other_channels_keep_theirs(operated: Operated) -> None:
     await operated.set_channel(QUEUE)
     await operated.updates.observe(2)
+
     assert operated.control.channel("other") == ChannelSettings()
 
 
@@ -92,6 +97,7 @@ async def test_nothing_is_read_when_no_other_epoch_was_seen(
 ) -> None:
     await operated.set_channel(QUEUE)
     await operated.updates.observe(epoch)
+
     assert operated.control.channel("test") == ChannelSettings()
 
 
@@ -101,4 +107,6 @@ async def test_an_epoch_that_is_lost_or_unknown_leads_to_the_truth(
 ) -> None:
     await operated.set_channel(QUEUE)
     await operated.updates.observe(epoch)
-    assert (operated.control.channel("test"), operated.control.epoch) == (QUEUE, 2)
+
+    assert operated.control.channel("test") == QUEUE
+    assert operated.control.epoch == 2

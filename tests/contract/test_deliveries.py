@@ -31,6 +31,7 @@ async def test_what_stands_on_the_platform_is_known_before_the_answer_is_stored(
     claim = await claimed(stores.one, "one")
     await stores.one.deliveries.placed(inbound("one").turn_id, HERE)
     (waiting,) = (await stores.other.turns.load(claim.conversation)).waiting
+
     assert waiting.placed == HERE
 
 
@@ -39,6 +40,7 @@ async def test_the_last_place_counts(stores: Stores) -> None:
     for placed in (Placed(("m0",)), HERE):
         await stores.one.deliveries.placed(inbound("one").turn_id, placed)
     (waiting,) = (await stores.other.turns.load(claim.conversation)).waiting
+
     assert waiting.placed == HERE
 
 
@@ -48,6 +50,7 @@ async def test_an_answer_nobody_delivered_is_found_with_its_place(
     await undelivered(stores)
     await stores.one.deliveries.placed(inbound("one").turn_id, HERE)
     message = inbound("one")
+
     assert await found(stores) == [
         Undelivered((message.turn_id,), message.address, HERE, "fine", 1)
     ]
@@ -59,6 +62,7 @@ async def test_a_closed_turn_is_never_delivered_again(
 ) -> None:
     await undelivered(stores)
     await stores.one.deliveries.done([inbound("one").turn_id], HERE, failed=failed)
+
     assert await found(stores) == []
 
 
@@ -68,6 +72,7 @@ async def test_a_turn_is_closed_only_once(stores: Stores) -> None:
         stores.one.deliveries.done([inbound("one").turn_id], HERE),
         stores.other.deliveries.done([inbound("one").turn_id], None, failed="too late"),
     )
+
     assert await found(stores) == []
 
 
@@ -76,6 +81,7 @@ async def test_all_turns_of_an_answer_are_closed_together(stores: Stores) -> Non
     turns = [inbound("one").turn_id, await waits(stores.one, "two")]
     await stores.one.turns.answer(answer_to(claim, 2))
     await stores.one.deliveries.done(turns, HERE)
+
     assert await found(stores) == []
 
 
@@ -85,6 +91,7 @@ async def test_an_answer_to_several_messages_is_found_once_and_led_by_the_last(
     claim = await claimed(stores.one, "one")
     turns = (inbound("one").turn_id, await waits(stores.one, "two"))
     await stores.one.turns.answer(answer_to(claim, 2))
+
     assert await found(stores) == [
         Undelivered(turns, inbound("two").address, None, "fine", 1)
     ]
@@ -93,11 +100,12 @@ async def test_an_answer_to_several_messages_is_found_once_and_led_by_the_last(
 async def test_the_place_of_an_answer_to_several_is_kept_with_the_first(
     stores: Stores,
 ) -> None:
-    """Whoever begins the answer anew covers the first again, but perhaps not the last."""
+    """A restarted answer covers the first turn again, but perhaps not the last."""
     claim = await claimed(stores.one, "one")
     turns = (inbound("one").turn_id, await waits(stores.one, "two"))
     await stores.one.deliveries.placed(turns[0], HERE)
     await stores.one.turns.answer(answer_to(claim, 2))
+
     assert await found(stores) == [
         Undelivered(turns, inbound("two").address, HERE, "fine", 1)
     ]
@@ -107,9 +115,12 @@ async def test_answers_of_one_conversation_are_found_apart(stores: Stores) -> No
     claim = await claimed(stores.one, "one")
     await waits(stores.one, "two")
     stored = await stores.one.turns.answer(answer_to(claim, 1, "to one"))
+
     assert isinstance(stored, StoredAnswer)
     assert stored.next_claim is not None
+
     await stores.one.turns.answer(answer_to(stored.next_claim, 2, "to two"))
+
     assert sorted((answer.text, answer.turns) for answer in await found(stores)) == [
         ("to one", (inbound("one").turn_id,)),
         ("to two", (inbound("two").turn_id,)),
@@ -120,6 +131,7 @@ async def test_a_cut_answer_is_found_with_the_reason(stores: Stores) -> None:
     claim = await claimed(stores.one, "one")
     await stores.one.turns.answer(answer_to(claim, 1, "half", note="stopped"))
     (answer,) = await found(stores)
+
     assert answer.text == delivered("half", {"note": "stopped"})
 
 
@@ -127,6 +139,7 @@ async def test_what_is_placed_after_the_end_changes_nothing(stores: Stores) -> N
     await undelivered(stores)
     await stores.one.deliveries.done([inbound("one").turn_id], HERE)
     await stores.one.deliveries.placed(inbound("one").turn_id, Placed(("m9",)))
+
     assert await found(stores) == []
 
 
@@ -135,24 +148,27 @@ async def test_many_deliveries_end_at_once(stores: Stores) -> None:
     for chat in chats:
         claim = await claimed(stores.one, chat, chat=chat)
         await stores.one.turns.answer(answer_to(claim, 1))
+
     turns = [inbound(chat, chat=chat).turn_id for chat in chats]
     await asyncio.gather(
         *(stores.one.deliveries.done([turn], HERE) for turn in turns[:-1])
     )
+
     assert [answer.turns for answer in await found(stores)] == [(turns[-1],)]
 
 
-async def test_who_has_nothing_to_say_does_not_close_over_what_somebody_else_placed(
+async def test_an_instance_with_nothing_to_say_does_not_close_over_what_somebody_else_placed(
     stores: Stores,
 ) -> None:
-    """An instance that is dead by now recorded its draft late: whoever sweeps finds it,
-    with all its turns.
+    """An instance that has died since recorded its draft late. The next sweep finds it, with
+    all its turns.
     """
     claim = await claimed(stores.one, "one")
     turns = (inbound("one").turn_id, await waits(stores.one, "two"))
     await stores.one.turns.answer(answer_to(claim, 2))
     await stores.other.deliveries.placed(turns[0], HERE)
     await stores.one.deliveries.done(turns, None)
+
     assert await found(stores) == [
         Undelivered(turns, inbound("two").address, HERE, "fine", 1)
     ]
@@ -167,4 +183,5 @@ async def test_who_knows_how_it_ended_closes_over_what_somebody_else_placed(
     await undelivered(stores)
     await stores.other.deliveries.placed(inbound("one").turn_id, Placed(("m0",)))
     await stores.one.deliveries.done([inbound("one").turn_id], placed, failed=failed)
+
     assert await found(stores) == []

@@ -1,6 +1,4 @@
-"""What every store of leases promises: what is alive is left alone, what is left over is
-found by one.
-"""
+"""What every store of leases promises. Live work is left alone; work left over is found by one."""
 
 from __future__ import annotations
 
@@ -15,28 +13,27 @@ LONG = 3600.0
 async def test_a_heartbeat_tells_which_claims_are_held_and_up_to_which_message(
     stores: Stores,
 ) -> None:
-    claim, other = (
-        await claimed(stores.one, "one"),
-        await claimed(stores.one, "bob's", chat="bob"),
-    )
+    claim = await claimed(stores.one, "one")
+    other = await claimed(stores.one, "bob's", chat="bob")
     await waits(stores.other, "two")
     beat = await stores.one.leases.beat([claim, other], [], 0)
+
     assert beat.held == {claim.fence: 2, other.fence: 1}
 
 
 async def test_a_heartbeat_tells_the_version_of_the_last_edit_whatever_came_after_it(
     stores: Stores,
 ) -> None:
-    claim, other = (
-        await claimed(stores.one, "one"),
-        await claimed(stores.one, "bob's", chat="bob"),
-    )
+    claim = await claimed(stores.one, "one")
+    other = await claimed(stores.one, "bob's", chat="bob")
     await stores.other.edits.edit(inbound("one").edited("won"))
     await waits(stores.other, "two")
+
     assert (await stores.one.leases.beat([claim, other], [], 0)).edited == {
         claim.fence: 2,
         other.fence: 0,
     }
+
     await stores.other.edits.edit(inbound("two").deleted())
     assert (await stores.one.leases.beat([claim], [], 0)).edited == {claim.fence: 4}
 
@@ -44,8 +41,10 @@ async def test_a_heartbeat_tells_the_version_of_the_last_edit_whatever_came_afte
 async def test_an_edit_of_what_was_answered_is_told_by_no_heartbeat(
     stores: Stores,
 ) -> None:
-    claim, second = await claimed(stores.one, "one"), await waits(stores.one, "two")
+    claim = await claimed(stores.one, "one")
+    second = await waits(stores.one, "two")
     stored = await stores.one.turns.answer(answer_to(claim, 1))
+
     assert isinstance(stored, StoredAnswer)
     assert stored.next_claim is not None
     assert await stores.other.edits.edit(inbound("one").edited("won")) is None
@@ -58,13 +57,11 @@ async def test_a_heartbeat_tells_the_epoch_and_is_not_bereaved_alone(
     stores: Stores,
 ) -> None:
     beat = await stores.one.leases.beat([], [], 0)
-    assert (beat.held, beat.edited, beat.stopped, beat.peer_died, beat.epoch) == (
-        {},
-        {},
-        frozenset(),
-        False,
-        1,
-    )
+    assert beat.held == {}
+    assert beat.edited == {}
+    assert beat.stopped == frozenset()
+    assert beat.peer_died is False
+    assert beat.epoch == 1
 
 
 async def test_a_claim_that_ended_or_was_taken_does_not_come_back(
@@ -75,6 +72,7 @@ async def test_a_claim_that_ended_or_was_taken_does_not_come_back(
     taken = await claimed(stores.one, "bob's", chat="bob")
     await stores.let_pass(LEASE + 1)
     await stores.other.recovery.take_over(since_seconds=LONG)
+
     assert (await stores.one.leases.beat([ended, taken], [], 0)).held == {}
 
 
@@ -83,6 +81,7 @@ async def test_a_claim_that_is_renewed_is_never_taken(stores: Stores) -> None:
     for _ in range(3):
         await stores.let_pass(LEASE - 1)
         await stores.one.leases.beat([claim], [], 0)
+
         assert list(await stores.other.recovery.take_over(since_seconds=LONG)) == []
 
 
@@ -92,7 +91,9 @@ async def test_a_claim_of_a_dead_instance_is_taken_under_a_new_fence(
     claim = await claimed(stores.one, "one")
     await stores.let_pass(LEASE + 1)
     (taken,) = await stores.other.recovery.take_over(since_seconds=LONG)
-    assert (taken.conversation, taken.key) == (claim.conversation, claim.key)
+
+    assert taken.conversation == claim.conversation
+    assert taken.key == claim.key
     assert taken.fence != claim.fence
     assert (await stores.other.leases.beat([taken], [], 0)).held == {taken.fence: 1}
 
@@ -108,6 +109,7 @@ async def test_only_one_takes_a_claim(stores: Stores) -> None:
         )
     )
     claims: list[Claim] = [claim for some in taken for claim in some]
+
     assert sorted(claim.key[1] for claim in claims) == list("abcdef")
 
 
@@ -115,6 +117,7 @@ async def test_a_released_conversation_is_not_taken(stores: Stores) -> None:
     claim = await claimed(stores.one, "one")
     await stores.one.turns.answer(answer_to(claim, 1))
     await stores.let_pass(LEASE + 1)
+
     assert list(await stores.other.recovery.take_over(since_seconds=LONG)) == []
 
 
@@ -123,22 +126,26 @@ async def test_what_is_older_than_the_look_back_is_left_for_the_routine(
 ) -> None:
     await claimed(stores.one, "one")
     await stores.let_pass(100)
+
     assert list(await stores.other.recovery.take_over(since_seconds=50)) == []
     assert len(await stores.other.recovery.take_over(since_seconds=150)) == 1
 
 
-async def test_an_answer_just_stored_is_left_to_who_delivers_it(stores: Stores) -> None:
+async def test_an_answer_just_stored_is_left_to_its_instance(stores: Stores) -> None:
     claim = await claimed(stores.one, "one")
     await stores.one.turns.answer(answer_to(claim, 1))
+
     assert list(await stores.other.recovery.take_deliveries(since_seconds=LONG)) == []
 
 
 async def test_a_delivery_that_is_renewed_is_never_taken(stores: Stores) -> None:
     claim = await claimed(stores.one, "one")
     await stores.one.turns.answer(answer_to(claim, 1))
+
     for _ in range(3):
         await stores.let_pass(LEASE - 1)
         await stores.one.leases.beat([], [inbound("one").turn_id], 0)
+
         assert (
             list(await stores.other.recovery.take_deliveries(since_seconds=LONG)) == []
         )
@@ -147,6 +154,7 @@ async def test_a_delivery_that_is_renewed_is_never_taken(stores: Stores) -> None
 async def test_only_one_takes_a_delivery_and_each_take_counts(stores: Stores) -> None:
     claim = await claimed(stores.one, "one")
     await stores.one.turns.answer(answer_to(claim, 1))
+
     for attempt in (1, 2):
         await stores.let_pass(LEASE + 1)
         taken = await asyncio.gather(
@@ -155,12 +163,14 @@ async def test_only_one_takes_a_delivery_and_each_take_counts(stores: Stores) ->
                 for member in (stores.one, stores.other) * 2
             )
         )
+
         assert [answer.attempts for some in taken for answer in some] == [attempt]
 
 
 async def test_an_unanswered_turn_is_no_delivery(stores: Stores) -> None:
     await claimed(stores.one, "one")
     await stores.let_pass(LEASE + 1)
+
     assert list(await stores.other.recovery.take_deliveries(since_seconds=LONG)) == []
 
 
@@ -170,6 +180,7 @@ async def test_attempts_are_counted(stores: Stores) -> None:
     await stores.one.recovery.attempt([inbound("one").turn_id, second])
     await stores.one.recovery.attempt([second])
     waiting = (await stores.other.turns.load(claim.conversation)).waiting
+
     assert [one.attempts for one in waiting] == [1, 2]
 
 
@@ -177,6 +188,7 @@ async def test_what_is_handed_back_is_taken_at_once(stores: Stores) -> None:
     claim = await claimed(stores.one, "one")
     await stores.one.leases.beat([claim], [], 0)
     await stores.one.leases.hand_back([claim], [])
+
     assert (await stores.other.leases.beat([], [], 0)).peer_died
     assert [
         taken.conversation
@@ -184,11 +196,12 @@ async def test_what_is_handed_back_is_taken_at_once(stores: Stores) -> None:
     ] == [claim.conversation]
 
 
-async def test_a_claim_that_was_lost_can_not_be_handed_back(stores: Stores) -> None:
+async def test_a_claim_that_was_lost_cannot_be_handed_back(stores: Stores) -> None:
     claim = await claimed(stores.one, "one")
     await stores.let_pass(LEASE + 1)
     (taken,) = await stores.other.recovery.take_over(since_seconds=LONG)
     await stores.one.leases.hand_back([claim], [])
+
     assert list(await stores.one.recovery.take_over(since_seconds=LONG)) == []
     assert (await stores.other.leases.beat([taken], [], 0)).held == {taken.fence: 1}
 
@@ -196,12 +209,11 @@ async def test_a_claim_that_was_lost_can_not_be_handed_back(stores: Stores) -> N
 async def test_an_attempt_counts_unless_its_claim_is_handed_back(
     stores: Stores,
 ) -> None:
-    """Who ends in good order died over nothing; who lost the claim may have."""
-    first, second = inbound("one").turn_id, inbound("bob's", chat="bob").turn_id
-    claim, lost = (
-        await claimed(stores.one, "one"),
-        await claimed(stores.one, "bob's", chat="bob"),
-    )
+    """An instance that ends in good order died over nothing; one that lost its claim may have."""
+    first = inbound("one").turn_id
+    second = inbound("bob's", chat="bob").turn_id
+    claim = await claimed(stores.one, "one")
+    lost = await claimed(stores.one, "bob's", chat="bob")
     await stores.other.recovery.attempt([first])
     await stores.one.recovery.attempt([first, second])
     await stores.let_pass(LEASE + 1)
@@ -211,22 +223,27 @@ async def test_an_attempt_counts_unless_its_claim_is_handed_back(
     loaded = [
         await stores.other.turns.load(held.conversation) for held in (claim, lost)
     ]
+
     assert [1, 1] == [waiting.attempts for one in loaded for waiting in one.waiting]
 
 
 async def test_what_is_handed_back_twice_is_counted_once(stores: Stores) -> None:
     """A statement whose confirmation was lost is sent again."""
-    claim, turn = await claimed(stores.one, "one"), inbound("one").turn_id
+    claim = await claimed(stores.one, "one")
+    turn = inbound("one").turn_id
     await stores.other.recovery.attempt([turn])
     await stores.one.recovery.attempt([turn])
+
     for _ in range(2):
         await stores.one.leases.hand_back([claim], [turn])
     (waiting,) = (await stores.other.turns.load(claim.conversation)).waiting
+
     assert 1 == waiting.attempts
 
 
 async def test_an_instance_that_stops_beating_is_noticed(stores: Stores) -> None:
     await stores.one.leases.beat([], [], 0)
     assert not (await stores.other.leases.beat([], [], 0)).peer_died
+
     await stores.let_pass(LEASE + 1)
     assert (await stores.other.leases.beat([], [], 0)).peer_died

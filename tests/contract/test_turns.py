@@ -35,18 +35,15 @@ async def test_the_first_message_of_a_chat_begins_its_conversation_and_claims_it
 ) -> None:
     turn = new_turn(inbound("hello"))
     accepted = await stores.one.turns.accept(turn)
+
     assert accepted is not None
-    assert (accepted.turn, accepted.conversation, accepted.user, accepted.seq) == (
-        turn.inbound.turn_id,
-        turn.conversation,
-        turn.user,
-        1,
-    )
+    assert accepted.turn == turn.inbound.turn_id
+    assert accepted.conversation == turn.conversation
+    assert accepted.user == turn.user
+    assert accepted.seq == 1
     assert accepted.claim is not None
-    assert (accepted.claim.conversation, accepted.claim.key) == (
-        turn.conversation,
-        ("test", "ada", ""),
-    )
+    assert accepted.claim.conversation == turn.conversation
+    assert accepted.claim.key == ("test", "ada", "")
 
 
 async def test_a_message_is_stored_once_whoever_delivers_it_again(
@@ -58,14 +55,18 @@ async def test_a_message_is_stored_once_whoever_delivers_it_again(
         for member in (stores.one, stores.other) * 2
     ]
     verdicts = await asyncio.gather(*deliveries)
+
     assert sum(verdict is not None for verdict in verdicts) == 1
+
     (accepted,) = [verdict for verdict in verdicts if verdict is not None]
     loaded = await stores.one.turns.load(accepted.conversation)
+
     assert [m.content for m in loaded.window.messages] == ["hello"]
 
 
 async def test_the_first_text_of_a_repeated_delivery_stays(stores: Stores) -> None:
     claim = await claimed(stores.one, "hello")
+
     assert (
         await stores.other.turns.accept(
             new_turn(replace(inbound("hello"), text="changed"))
@@ -80,8 +81,10 @@ async def test_a_message_during_an_answer_takes_the_next_seq_and_no_claim(
 ) -> None:
     await claimed(stores.one, "one")
     accepted = await stores.other.turns.accept(new_turn(inbound("two")))
+
     assert accepted is not None
-    assert (accepted.seq, accepted.claim) == (2, None)
+    assert accepted.seq == 2
+    assert accepted.claim is None
 
 
 async def test_chats_and_threads_do_not_wait_for_each_other(stores: Stores) -> None:
@@ -91,6 +94,7 @@ async def test_chats_and_threads_do_not_wait_for_each_other(stores: Stores) -> N
         await claimed(stores.one, "three", thread="t1"),
         await claimed(stores.one, "four", thread="t2"),
     ]
+
     assert len({claim.conversation for claim in claims}) == 4
 
 
@@ -104,6 +108,7 @@ async def test_an_author_is_one_person_in_every_chat(stores: Stores) -> None:
     third = await stores.other.turns.accept(
         new_turn(inbound("three", chat="den", user="bob"))
     )
+
     assert first and second and third
     assert first.user == second.user != third.user
 
@@ -113,6 +118,7 @@ async def test_a_known_author_that_the_store_has_never_seen_is_made(
 ) -> None:
     turn = replace(new_turn(inbound("hello")), user_known=True)
     accepted = await stores.one.turns.accept(turn)
+
     assert accepted is not None
     assert accepted.user == turn.user
 
@@ -125,10 +131,13 @@ async def test_many_messages_at_once_have_one_order_and_one_claim(
         *(members[n % 2].turns.accept(new_turn(inbound(f"m{n}"))) for n in range(40))
     )
     accepted = [verdict for verdict in verdicts if verdict is not None]
+
     assert sorted(verdict.seq for verdict in accepted) == list(range(1, 41))
+
     (claim,) = [verdict.claim for verdict in accepted if verdict.claim is not None]
     by_seq = {verdict.seq: verdict.turn for verdict in accepted}
     waiting = (await stores.one.turns.load(claim.conversation)).waiting
+
     assert [(w.seq, w.turn) for w in waiting] == sorted(by_seq.items())
 
 
@@ -146,7 +155,9 @@ async def test_texts_are_stored_exactly(stores: Stores, text: str) -> None:
     accepted = await stores.one.turns.accept(
         new_turn(replace(inbound("p1"), text=text))
     )
+
     assert accepted is not None
+
     loaded = await stores.other.turns.load(accepted.conversation)
     assert [m.content for m in loaded.window.messages] == [text]
 
@@ -164,6 +175,7 @@ async def test_what_waits_is_told_with_all_that_its_answer_needs(
 ) -> None:
     message = inbound("hi", chat="room", user="ada")
     accepted = await stores.one.turns.accept(new_turn(message))
+
     assert accepted is not None
     assert await stores.other.turns.load(accepted.conversation) == Loaded(
         Window(1, (Message(1, "user", "hi", author="ada"),)),
@@ -186,6 +198,7 @@ async def test_a_window_is_in_reading_order(stores: Stores) -> None:
     await waits(stores.one, "two")
     await stores.one.turns.answer(answer_to(claim, 1, "to one"))
     loaded = await stores.other.turns.load(claim.conversation)
+
     assert [(m.seq, m.content, m.answers) for m in loaded.window.messages] == [
         (1, "one", None),
         (3, "to one", 1),
@@ -198,9 +211,12 @@ async def test_a_window_is_the_last_messages_and_all_that_wait(stores: Stores) -
     for n in range(WINDOW):
         claim = await claimed(stores.one, f"old {n}")
         await stores.one.turns.answer(answer_to(claim, 2 * n + 1, f"to {n}"))
+
     claim = await claimed(stores.one, "new 0")
+
     for n in range(1, WINDOW + 2):
         await waits(stores.one, f"new {n}")
+
     assert await contents(stores, claim) == [
         "to 2",
         "old 3",
@@ -217,6 +233,7 @@ async def test_notices_are_known_as_such(stores: Stores) -> None:
         answer_to(claim, 1, "The model is away.", notice=True)
     )
     loaded = await stores.other.turns.load(claim.conversation)
+
     assert [m.notice for m in loaded.window.messages] == [False, True]
 
 
@@ -225,6 +242,7 @@ async def test_loads_at_once_tell_each_its_own(stores: Stores) -> None:
     loaded = await asyncio.gather(
         *(stores.one.turns.load(claim.conversation) for claim in claims * 2)
     )
+
     assert [m.content for one in loaded for m in one.window.messages] == [
         "a",
         "b",
@@ -242,10 +260,12 @@ async def test_an_answer_is_stored_and_the_conversation_released(
     assert await stores.one.turns.answer(answer_to(claim, 1, "to one")) == StoredAnswer(
         2, None
     )
+
     loaded = await stores.other.turns.load(claim.conversation)
     assert loaded == Loaded(
         Window(2, (Message(1, "user", "one"), Message(2, "assistant", "to one", 1))), ()
     )
+
     again = await claimed(stores.other, "two")
     assert again.fence != claim.fence
 
@@ -257,9 +277,11 @@ async def test_the_claim_goes_on_under_its_next_fence_while_someone_waits(
     await waits(stores.other, "two")
     answer = answer_to(claim, 1)
     stored = await stores.one.turns.answer(answer)
+
     assert stored == StoredAnswer(
         3, Claim(claim.conversation, answer.next_fence, claim.key)
     )
+
     await waits(stores.other, "three")
     assert stored.next_claim is not None
     assert await stores.one.turns.answer(
@@ -270,6 +292,7 @@ async def test_the_claim_goes_on_under_its_next_fence_while_someone_waits(
 async def test_one_answer_may_cover_several_messages(stores: Stores) -> None:
     claim = await claimed(stores.one, "one")
     await waits(stores.other, "two")
+
     assert await stores.one.turns.answer(answer_to(claim, 2)) == StoredAnswer(3, None)
     assert (await stores.one.turns.load(claim.conversation)).waiting == ()
 
@@ -278,6 +301,7 @@ async def test_an_answer_under_an_old_fence_is_refused(stores: Stores) -> None:
     claim = await claimed(stores.one, "one")
     await waits(stores.one, "two")
     await stores.one.turns.answer(answer_to(claim, 1, "to one"))
+
     assert await stores.one.turns.answer(answer_to(claim, 2, "late")) is None
     assert "late" not in await contents(stores, claim)
 
@@ -286,6 +310,7 @@ async def test_an_answer_whose_claim_was_taken_over_is_refused(stores: Stores) -
     claim = await claimed(stores.one, "one")
     await stores.let_pass(6)
     (taken,) = await stores.other.recovery.take_over(since_seconds=60)
+
     assert await stores.one.turns.answer(answer_to(claim, 1, "late")) is None
     assert await stores.other.turns.answer(
         answer_to(taken, 1, "in time")
@@ -303,6 +328,7 @@ async def test_of_two_answers_at_once_the_valid_one_is_stored(stores: Stores) ->
             for which, name in [(claim, "stale"), (taken, "valid")]
         )
     )
+
     assert verdicts == [None, StoredAnswer(2, None)]
     assert await contents(stores, claim) == ["one", "valid"]
 
@@ -313,7 +339,9 @@ async def test_an_answer_made_before_an_edit_is_not_stored_and_its_claim_goes_on
     claim = await claimed(stores.one, "one")
     await stores.other.edits.edit(inbound("one").edited("won"))
     answer = replace(answer_to(claim, 1, "to one"), seen=1)
+
     assert await stores.one.turns.answer(answer) == Outdated()
+
     loaded = await stores.other.turns.load(claim.conversation)
     assert loaded.window == Window(2, (Message(1, "user", "won"),))
     assert await stores.one.turns.answer(replace(answer, seen=2)) == StoredAnswer(
@@ -326,13 +354,14 @@ async def test_an_answer_for_which_edits_do_not_matter_is_stored(
 ) -> None:
     claim = await claimed(stores.one, "one")
     await stores.other.edits.edit(inbound("one").edited("won"))
+
     assert await stores.one.turns.answer(answer_to(claim, 1)) == StoredAnswer(3, None)
 
 
 async def test_of_an_edit_and_an_answer_at_once_the_first_counts(
     stores: Stores,
 ) -> None:
-    """Never both: an edit that was in time with an answer to the older text."""
+    """Never both: an edit in time, and an answer to the older text."""
     for number in range(20):
         text = f"message {number}"
         claim = await claimed(stores.one, text, chat=text)
@@ -340,6 +369,7 @@ async def test_of_an_edit_and_an_answer_at_once_the_first_counts(
             stores.one.turns.answer(replace(answer_to(claim, 1), seen=1)),
             stores.other.edits.edit(inbound(text, chat=text).edited("changed")),
         )
+
         assert (answered, edited) in [
             (StoredAnswer(2, None), None),
             (Outdated(), claim.conversation),
@@ -357,6 +387,7 @@ async def test_an_outdated_answer_does_not_hold_up_the_others_of_its_list(
             for claim in claims
         )
     )
+
     assert verdicts == [StoredAnswer(2, None), Outdated(), StoredAnswer(2, None)]
 
 
@@ -365,17 +396,19 @@ async def test_an_outdated_answer_under_an_old_fence_is_refused(stores: Stores) 
     await stores.let_pass(6)
     await stores.other.recovery.take_over(since_seconds=60)
     await stores.other.edits.edit(inbound("one").edited("won"))
+
     assert await stores.one.turns.answer(replace(answer_to(claim, 1), seen=1)) is None
 
 
 async def test_an_answer_sent_twice_is_stored_once_and_told_the_same(
     stores: Stores,
 ) -> None:
-    """After a connection broke under a commit nobody knows whether it happened."""
+    """After a connection breaks during a commit, nobody knows whether it happened."""
     claim = await claimed(stores.one, "one")
     await waits(stores.one, "two")
     answer = answer_to(claim, 1, "to one")
     verdicts = [await stores.one.turns.answer(answer) for _ in range(2)]
+
     assert (
         verdicts
         == [StoredAnswer(3, Claim(claim.conversation, answer.next_fence, claim.key))]
@@ -392,6 +425,7 @@ async def test_answers_of_many_conversations_at_once_stay_apart(stores: Stores) 
             for claim in claims
         )
     )
+
     assert verdicts == [StoredAnswer(2, None)] * 6
     assert [await contents(stores, claim) for claim in claims] == [
         [chat, f"to {chat}"] for chat in "abcdef"

@@ -12,11 +12,14 @@ TRY_SECONDS = 20.0
 _OLDER = """
 LOCK TABLE turns, conversations, messages, instances, experiments IN ACCESS EXCLUSIVE MODE NOWAIT;
 UPDATE conversations SET started_at = started_at - interval '{seconds} s',
-    last_activity = last_activity - interval '{seconds} s', lease_until = lease_until - interval '{seconds} s';
+    last_activity = last_activity - interval '{seconds} s',
+    lease_until = lease_until - interval '{seconds} s';
 UPDATE messages SET "timestamp" = "timestamp" - interval '{seconds} s';
-UPDATE turns SET created_at = created_at - interval '{seconds} s', touched_at = touched_at - interval '{seconds} s';
+UPDATE turns SET created_at = created_at - interval '{seconds} s',
+    touched_at = touched_at - interval '{seconds} s';
 UPDATE instances SET seen_at = seen_at - interval '{seconds} s';
-UPDATE experiments SET started_at = started_at - interval '{seconds} s', ended_at = ended_at - interval '{seconds} s',
+UPDATE experiments SET started_at = started_at - interval '{seconds} s',
+    ended_at = ended_at - interval '{seconds} s',
     definition = definition || jsonb_strip_nulls(jsonb_build_object(
         'starts', (definition ->> 'starts')::timestamptz - interval '{seconds} s',
         'ends', (definition ->> 'ends')::timestamptz - interval '{seconds} s'));
@@ -24,7 +27,7 @@ UPDATE experiments SET started_at = started_at - interval '{seconds} s', ended_a
 
 
 async def let_pass(database_url: str, seconds: float) -> None:
-    """For every instance it is as if all of them had stood still for so long."""
+    """To every instance it seems as if all of them had stood still for this long."""
     connection = await connect(database_url)
     try:
         async with asyncio.timeout(TRY_SECONDS):
@@ -37,10 +40,11 @@ async def let_pass(database_url: str, seconds: float) -> None:
 async def _older(
     connection: asyncpg.Connection[asyncpg.Record], seconds: float
 ) -> bool:
-    """Between two statements of others, never in the way of one."""
+    """Runs between two statements of others, never in the way of one."""
     try:
         async with connection.transaction():
             await connection.execute(_OLDER.format(seconds=float(seconds)))
     except asyncpg.LockNotAvailableError:
         return False
+
     return True

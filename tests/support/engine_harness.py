@@ -1,5 +1,5 @@
-"""A small world for the engine: real stores, a model that does as told, and a platform that
-keeps what it is shown.
+"""A harness for the engine: real stores, a scripted model, and a platform that keeps what it
+is shown.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ DEADLINE = 20.0
 
 
 class Script:
-    """A model that answers at once, unless told to wait, to fail, or to say something else."""
+    """A model that answers at once, unless a test makes it wait, fail, or say something else."""
 
     def __init__(self) -> None:
         self.prompts: list[Prompt] = []
@@ -71,6 +71,7 @@ class Script:
         await self.go_on.wait()
         if self.error is not None:
             raise ModelError(self.error)
+
         for word in rest:
             yield f" {word}"
         yield Usage(model, 10, 5)
@@ -87,21 +88,21 @@ class Origin:
 
 @dataclass
 class Platform:
-    """Remembers what stands in each chat, as the people in it see it; shared by all instances."""
+    """Remembers what each chat shows to the people in it; shared by all instances."""
 
-    messages: dict[str, str] = field(default_factory=dict)  # by message id
-    final: set[str] = field(default_factory=set)  # ids of finished messages
-    origins: dict[str, Origin] = field(default_factory=dict)  # by message id
-    chats: dict[str, list[str]] = field(
-        default_factory=lambda: defaultdict(list)
-    )  # message ids
-    finished: dict[UUID, int] = field(
-        default_factory=lambda: defaultdict(int)
-    )  # by turn
+    messages: dict[str, str] = field(default_factory=dict)
+    """Texts by message id."""
+    final: set[str] = field(default_factory=set)
+    """Ids of finished messages."""
+    origins: dict[str, Origin] = field(default_factory=dict)
+    """By message id."""
+    chats: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
+    """Message ids by chat."""
+    finished: dict[UUID, int] = field(default_factory=lambda: defaultdict(int))
+    """How often each turn's answer was finished."""
     changed: asyncio.Event = field(default_factory=asyncio.Event)
-    takes_answers: asyncio.Event = field(
-        default_factory=asyncio.Event
-    )  # clear it, and finished answers wait
+    takes_answers: asyncio.Event = field(default_factory=asyncio.Event)
+    """While it is clear, finished answers wait."""
     _ids: count[int] = field(default_factory=count)
 
     def __post_init__(self) -> None:
@@ -116,6 +117,7 @@ class Platform:
             self.origins[identifier] = origin
         self.messages[identifier] = text
         self.changed.set()
+
         return Placed((identifier,))
 
     def screen(self, chat: str) -> list[str]:
@@ -144,13 +146,12 @@ class PlatformReply:
         streams: bool,
         repeat: bool = False,
     ) -> None:
-        self._platform, self._address, self._placed, self._turn = (
-            platform,
-            address,
-            placed,
-            turn,
-        )
-        self._streams, self._repeat = streams, repeat
+        self._platform = platform
+        self._address = address
+        self._placed = placed
+        self._turn = turn
+        self._streams = streams
+        self._repeat = repeat
 
     async def show(self, text: str) -> Placed | None:
         if text and self._streams:
@@ -158,6 +159,7 @@ class PlatformReply:
             self._placed = self._platform.put(
                 self._address.chat, self._placed, text, origin
             )
+
         return self._placed
 
     async def finish(self, text: str) -> Placed:
@@ -169,6 +171,7 @@ class PlatformReply:
         )
         self._platform.final.update(self._placed.ids)
         self._platform.changed.set()
+
         return self._placed
 
 
@@ -199,7 +202,7 @@ class PlatformChannel:
 
 
 async def crash(engine: Engine) -> None:
-    """Ends all it does and knows, without its last words."""
+    """Ends all work of the instance, without any cleanup."""
     tasks = [*engine._background.running, *([engine._beats] if engine._beats else [])]
     for task in tasks:
         task.cancel()
@@ -210,7 +213,7 @@ async def crash(engine: Engine) -> None:
 
 @dataclass
 class Instance:
-    """One running agent of the world."""
+    """One running agent of the harness."""
 
     engine: Engine
     ports: Ports
@@ -245,6 +248,7 @@ class EngineHarness:
         """A running agent; `wrap` may put something between its engine and what it stands on."""
         identifier = uuid7()
         channel = PlatformChannel(self.platform, streams=self.streams)
+
         async with (
             open_database(self.database_url) as database,
             open_redis(self.redis_url) as pipe,
@@ -265,6 +269,7 @@ class EngineHarness:
                 lease_seconds=self.lease,
                 drain_seconds=self.drain,
             )
+
             async with Engine(ports, options) as engine:
                 yield Instance(engine, ports, database, pipe, identifier)
 
@@ -276,7 +281,7 @@ class EngineHarness:
         message_id: str | None = None,
         user: str | None = None,
     ) -> Said:
-        """A new message; `user` is who writes it in a group, else the chat is the person's own."""
+        """A new message. `user` is its author in a group; else the chat is the person's own."""
         return Said(
             Address("test", chat),
             message_id or f"p{next(self._ids)}",

@@ -24,13 +24,14 @@ INSERT_EXPERIMENT = (
 )
 _USER = "INSERT INTO users (id, person_id, channel_type, channel_user_id) VALUES ($1, $1, $2, $3)"
 _MESSAGE = """
-INSERT INTO messages (conversation_id, "timestamp", seq, id, role, content, user_id, prompt_tokens, token_count,
-                      cost_usd, latency_ms, metadata)
+INSERT INTO messages (conversation_id, "timestamp", seq, id, role, content, user_id,
+                      prompt_tokens, token_count, cost_usd, latency_ms, metadata)
 VALUES (gen_random_uuid(), $1, 1, $2, $3, '', $4, $5, $6, $7, $8, $9)
 """
 _VOTE = """
 WITH chat AS (
-    INSERT INTO conversations (id, user_id, channel_type, chat_id) VALUES ($2, $2, 'discord', $2::uuid::text)
+    INSERT INTO conversations (id, user_id, channel_type, chat_id)
+    VALUES ($2, $2, 'discord', $2::uuid::text)
     RETURNING id
 )
 INSERT INTO votes (message_id, user_id, conversation_id, thumb) SELECT $1, $2, id, $3 FROM chat
@@ -49,7 +50,8 @@ class ExperimentData:
     async def experiment(
         self, name: str = NAME, variants: tuple[Variant, ...] = VARIANTS, **more: Any
     ) -> None:
-        started, ended = more.pop("started", BEGUN), more.pop("ended", None)
+        started = more.pop("started", BEGUN)
+        ended = more.pop("ended", None)
         definition = definition_of(
             Experiment(name, "system_prompt", name, variants, **more)
         )
@@ -65,6 +67,7 @@ class ExperimentData:
     def person(self, channel: str = "discord") -> UUID:
         person = uuid4()
         self.users.append((person, channel, str(person)))
+
         return person
 
     def reply(
@@ -79,9 +82,7 @@ class ExperimentData:
         at: datetime | None = None,
         **metadata: Any,
     ) -> UUID:
-        """An answer, unless `notice`; 0.01 USD, 5 + 10 tokens and a second if nothing else
-        is said.
-        """
+        """An answer, unless `notice`. Defaults: 0.01 USD, 5 + 10 tokens, one second."""
         noted = {
             "epoch": 7,
             "variants": {experiment: variant},
@@ -103,6 +104,7 @@ class ExperimentData:
                 json.dumps(noted),
             )
         )
+
         return identifier
 
     def retry(self, account: UUID, **metadata: Any) -> None:
@@ -124,6 +126,7 @@ class ExperimentData:
         ):
             await connection.executemany(sql, rows)
             rows.clear()
+
         await connection.close()
 
     async def figures(self) -> Figures:

@@ -1,6 +1,4 @@
-"""Between an engine and what it stands on: ends an instance at any of its awaits, or lets
-one call fail.
-"""
+"""Between an engine and its ports: ends an instance at any await, or lets one call fail."""
 
 from __future__ import annotations
 
@@ -24,7 +22,7 @@ learning so.
 
 @dataclass
 class Pulse:
-    """Counts what all instances ask of the outside: a clock of the world without seconds."""
+    """Counts the calls of all instances to the outside: a clock without seconds."""
 
     count: int = 0
     _beat: asyncio.Event = field(default_factory=asyncio.Event)
@@ -34,9 +32,7 @@ class Pulse:
         self._beat.set()
 
     async def wait(self, ticks: int) -> None:
-        """Returns after so many calls. Heartbeats count, so it ends as long as an instance
-        lives.
-        """
+        """Returns after this many calls. Heartbeats count, so it ends while an instance lives."""
         end = self.count + ticks
         while self.count < end:
             self._beat.clear()
@@ -45,7 +41,7 @@ class Pulse:
 
 @dataclass
 class Fuse:
-    """Every call of one instance goes through it, until it is blown: then none does any more."""
+    """Every call of one instance goes through it. Once it is blown, none does."""
 
     pulse: Pulse = field(default_factory=Pulse)
     blown: bool = False
@@ -55,8 +51,10 @@ class Fuse:
     _orphans: set[asyncio.Future[Any]] = field(default_factory=set)
 
     def arm(self, calls: int, when: When, *, kills: bool = True) -> None:
-        """The call after so many others kills the instance, or only fails."""
-        self._calls_left, self._when, self._kills = calls, when, kills
+        """The call after this many others kills the instance, or only fails."""
+        self._calls_left = calls
+        self._when = when
+        self._kills = kills
 
     @property
     def armed(self) -> bool:
@@ -71,22 +69,28 @@ class Fuse:
     ) -> Result:
         if self.blown:
             raise asyncio.CancelledError
+
         self.pulse.tick()
         if self._is_due():
             await self._fail(call)
             raise asyncio.CancelledError if self.blown else failure
+
         result = await call()
         if self.blown:  # it died while it waited
             raise asyncio.CancelledError
+
         return result
 
     def _is_due(self) -> bool:
         if self._calls_left is None:
             return False
+
         self._calls_left -= 1
         if self._calls_left > 0:
             return False
+
         self._calls_left = None
+
         return True
 
     async def _fail(self, call: Callable[[], Awaitable[object]]) -> None:
@@ -97,12 +101,13 @@ class Fuse:
             self._orphans.add(asyncio.ensure_future(call()))
 
     async def settle(self, seconds: float = 0.2) -> bool:
-        """Whether every call that was left under way has had its effect; what waits for
-        people may take longer.
+        """Whether every call still in progress has had its effect. Calls waiting for people
+        take longer.
         """
         if self._orphans:
             done, self._orphans = await asyncio.wait(self._orphans, timeout=seconds)
             await asyncio.gather(*done, return_exceptions=True)
+
         return not self._orphans
 
 
@@ -110,7 +115,9 @@ class Faulty:
     """A port whose calls go through a fuse."""
 
     def __init__(self, inner: object, fuse: Fuse, failure: AgentError) -> None:
-        self._inner, self._fuse, self._failure = inner, fuse, failure
+        self._inner = inner
+        self._fuse = fuse
+        self._failure = failure
 
     def __getattr__(self, name: str) -> Any:
         attribute = getattr(self._inner, name)
@@ -130,7 +137,8 @@ class FaultyChannel:
 
     def __init__(self, inner: Channel, fuse: Fuse) -> None:
         self.name = inner.name
-        self._inner, self._fuse = inner, fuse
+        self._inner = inner
+        self._fuse = fuse
 
     async def run(self, accept: Accept) -> None:
         await self._inner.run(accept)
@@ -150,8 +158,8 @@ class FaultyChannel:
 
 
 def through(fuse: Fuse, ports: Ports) -> Ports:
-    """The same ports, each call through the fuse. The cache never raises, so it only dies
-    with its instance.
+    """The same ports, each call through the fuse. The cache never raises: it dies with its
+    instance.
     """
     away = StoreUnavailable(StoreUnavailable.__doc__)
     stores = (
@@ -166,6 +174,7 @@ def through(fuse: Fuse, ports: Ports) -> Ports:
         "control",
         "control_updates",
     )
+
     return replace(
         ports,
         **{name: Faulty(getattr(ports, name), fuse, away) for name in stores},

@@ -20,4 +20,5 @@ def change_of(inbound: Said | Edited | Deleted, text: str | None) -> Edited | De
         username=inbound.username,
         direct=inbound.direct,
     )
+
     return said.deleted() if text is None else said.edited(text)

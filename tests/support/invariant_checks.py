@@ -1,4 +1,4 @@
-"""What must be true once everything has settled, asked of Postgres and of what people see."""
+"""What must be true once everything has settled, in Postgres and in what people see."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ FROM messages m JOIN conversations c ON c.id = m.conversation_id ORDER BY m.conv
 
 
 def digest(prompt: Prompt) -> str:
-    """Stands in each answer of the model, so that it can be seen later what the model was shown."""
+    """Stands in each answer of the model, to show later what the model was asked."""
     return blake2b(
         repr((prompt.system, prompt.messages)).encode("utf-8", "surrogatepass"),
         digest_size=4,
@@ -73,7 +73,7 @@ class Row:
 async def judge(
     world: EngineHarness, sent: Sequence[Change], acknowledged: Sequence[Change]
 ) -> list[str]:
-    """A sentence for each broken promise; none when all are kept."""
+    """A sentence for each broken promise; none if all are kept."""
     connection = await connect(world.database_url)
     try:
         rows = [_row(record) for record in await connection.fetch(_MESSAGES)]
@@ -81,6 +81,7 @@ async def judge(
         broken = [name for name in PROMISES if await connection.fetch(BROKEN[name])]
     finally:
         await connection.close()
+
     return [
         *broken,
         *_lost(acknowledged, rows, turns),
@@ -100,6 +101,7 @@ def _row(record: asyncpg.Record) -> Row:
         metadata.get("author"),
         bool(metadata.get("notice")),
     )
+
     return Row(
         record["chat_id"],
         record["conversation_id"],
@@ -115,7 +117,9 @@ def _lost(
     turns: Sequence[asyncpg.Record],
 ) -> Iterator[str]:
     """Invariant 1: what was acknowledged is stored."""
-    stored, known = {row.turn for row in rows}, {turn["id"] for turn in turns}
+    stored = {row.turn for row in rows}
+    known = {turn["id"] for turn in turns}
+
     for inbound in acknowledged:
         if isinstance(inbound, Said):
             spoken = parse_command(inbound.text) is None and inbound.text.strip()
@@ -141,27 +145,29 @@ def _answer_to(asked: Row, rows: Sequence[Row]) -> str | None:
         and (row.message.answers or 0) >= asked.message.seq
     )
     first = min(covering, key=lambda message: message.seq, default=None)
+
     return first.content if first else None
 
 
 def _wrongly_prompted(
     world: EngineHarness, sent: Sequence[Change], rows: Sequence[Row]
 ) -> Iterator[str]:
-    """Invariants 4 and 6: every answer was made from exactly what was said before it, in
-    reading order.
+    """Invariants 4 and 6: every answer was made from exactly the messages before it, in order.
 
-    An edit counts until the answer is stored, unless a person stopped it, or edited so
-    often that it had to end.
+    An edit counts until the answer is stored, unless a person stopped it, or edited too
+    often.
     """
     texts: dict[UUID | None, list[str]] = defaultdict(list)
     for inbound in sent:
         texts[inbound.turn_id].append(
             "" if isinstance(inbound, Deleted) else inbound.text
         )
+
     changes = Counter(
         inbound.address.chat for inbound in sent if not isinstance(inbound, Said)
     )
     conversations: dict[UUID, list[Row]] = defaultdict(list)
+
     for row in rows:
         before = conversations[row.conversation]
         if row.message.answers is not None and not row.message.notice:
@@ -181,9 +187,7 @@ def _possible_prompts(
     limit: int,
     older: Mapping[UUID | None, Sequence[str]],
 ) -> Iterator[Prompt]:
-    """One, with the texts as they stood last; `older` are texts with which a message may
-    have been answered, too.
-    """
+    """Prompts with the newest texts; `older` are texts that may have been answered, too."""
     answered = max((row.message.answers or 0 for row in before), default=0)
     waiting = [
         row
@@ -192,11 +196,13 @@ def _possible_prompts(
     ]
     history = [row.message for row in before if row not in waiting][-limit:]
     asked = [row for row in waiting if row.message.seq <= up_to_seq]
+
     for contents in product(
         *({row.message.content, *older.get(row.turn, ())} for row in asked)
     ):
         if not any(contents):  # nothing was asked
             continue
+
         newest = [
             Message(row.message.seq, "user", content, author=row.message.author)
             for row, content in zip(asked, contents, strict=True)
@@ -215,7 +221,7 @@ def _possible_prompts(
 def _wrongly_shown(
     world: EngineHarness, rows: Sequence[Row], turns: Sequence[asyncpg.Record]
 ) -> Iterator[str]:
-    """Invariant 5: each answer stands where it belongs, and twice only where that is said."""
+    """Invariant 5: each answer stands where it belongs, and is repeated only with a label."""
     recorded = {
         name
         for turn in turns
@@ -223,12 +229,15 @@ def _wrongly_shown(
         for name in msgspec.json.decode(turn["placed"])["ids"]
     }
     expected: dict[str, Counter[str]] = defaultdict(Counter)
+
     for row in rows:
         if row.message.answers is not None and row.message.content:
             expected[row.chat][row.shown] += 1
+
     for turn in turns:
         if turn["reply"] is not None:
             expected[turn["chat_id"]][turn["reply"]] += 1
+
     for chat in {*expected, *world.platform.chats}:
         yield from _wrong_in(world, chat, expected[chat], recorded)
 
@@ -238,6 +247,7 @@ def _wrong_in(
 ) -> Iterator[str]:
     platform = world.platform
     standing = Counter(platform.screen(chat))
+
     for text in expected - standing:
         yield f"{chat} does not see {text!r}"
     silent = Counter(
@@ -246,5 +256,6 @@ def _wrong_in(
         if not platform.origins[name].repeat
         and not (platform.origins[name].draft and name not in recorded)
     ) - Counter({WITHDRAWN: len(platform.messages)})
+
     for text in silent - expected:
         yield f"{chat} sees {text!r} once more than it should"

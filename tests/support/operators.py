@@ -1,4 +1,4 @@
-"""An operator at work in a test: the same functions that the command line calls."""
+"""An operator in a test: the same functions that the command line calls."""
 
 from __future__ import annotations
 

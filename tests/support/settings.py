@@ -1,6 +1,4 @@
-"""The operator's hand in tests: settings as they are stored, with the epoch that makes them
-known.
-"""
+"""Settings as an operator stores them, with the epoch that makes them known."""
 
 from __future__ import annotations
 
@@ -13,8 +11,10 @@ from storage.postgres import connect
 OPERATOR = Author("grace", "tests")
 
 _SET = """
-INSERT INTO channel_configs (id, channel_type, default_model, settings) VALUES (gen_random_uuid(), $1, $2, $3)
-ON CONFLICT (channel_type) DO UPDATE SET default_model = excluded.default_model, settings = excluded.settings
+INSERT INTO channel_configs (id, channel_type, default_model, settings)
+VALUES (gen_random_uuid(), $1, $2, $3)
+ON CONFLICT (channel_type) DO UPDATE
+SET default_model = excluded.default_model, settings = excluded.settings
 """
 
 

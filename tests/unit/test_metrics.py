@@ -1,4 +1,4 @@
-"""Counting: plain numbers whose labels stay few and say nothing about people."""
+"""Metrics: plain numbers whose labels stay few and say nothing about people."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ def test_a_counter_grows_by_the_values_of_its_labels() -> None:
     counter.add("a")
     counter.add("a", amount=2.5)
     counter.add("b")
+
     assert counter.values == {("a",): 3.5, ("b",): 1.0}
 
 
@@ -40,6 +41,7 @@ def test_a_value_falls_into_the_first_bucket_that_is_not_below_it(
     distribution.observe(value)
     expected = [0.0, 0.0, 0.0, value]
     expected[bucket] = 1.0
+
     assert distribution.values == {(): expected}
 
 
@@ -47,6 +49,7 @@ def test_names_follow_the_convention() -> None:
     """Snake case with our prefix; what only grows ends in _total and nothing else does."""
     names = [counter.name for counter in metrics.COUNTERS]
     others = [distribution.name for distribution in metrics.DISTRIBUTIONS]
+
     assert [
         name for name in names + others if not re.fullmatch(r"agent(_[a-z]+)+", name)
     ] == []
@@ -55,7 +58,7 @@ def test_names_follow_the_convention() -> None:
 
 
 def test_every_metric_of_the_module_is_shown() -> None:
-    """One that is declared and not listed would be counted for nobody."""
+    """One that is declared but not listed would never be shown."""
     declared = {
         name
         for name, value in vars(metrics).items()
@@ -66,6 +69,7 @@ def test_every_metric_of_the_module_is_shown() -> None:
         for name in declared
         if vars(metrics)[name] in (*metrics.COUNTERS, *metrics.DISTRIBUTIONS)
     }
+
     assert declared == shown
 
 
@@ -73,6 +77,7 @@ def test_an_unknown_price_is_no_cost() -> None:
     """It is counted as unpriced, not as zero."""
     metrics.model_answered(Usage("openai:a", 10, 5, None))
     metrics.model_answered(Usage("openai:b", 1, 2, Decimal("0.25")))
+
     assert metrics.tokens.values == {
         ("openai:a", "prompt"): 10,
         ("openai:a", "completion"): 5,
@@ -90,6 +95,7 @@ def test_a_name_that_somebody_typed_is_no_label() -> None:
     metrics.model_failed("openai:my name is Ada", 404, slow=False)
     metrics.model_failed("openai:named", None, slow=True)
     metrics.model_failed("openai:named", None, slow=False)
+
     assert metrics.model_errors.values == {
         ("openai:named", "429"): 1,
         ("other", "404"): 1,
@@ -98,9 +104,10 @@ def test_a_name_that_somebody_typed_is_no_label() -> None:
     }
 
 
-def test_models_can_not_make_labels_without_end() -> None:
+def test_models_cannot_make_labels_without_end() -> None:
     for number in range(metrics.MAX_MODELS + 10):
         metrics.model_answered(Usage(f"openai:m{number}", 1, 1))
+
     assert len(metrics.unpriced.values) == metrics.MAX_MODELS + 1
     assert metrics.unpriced.values["other",] == 10
 

@@ -21,9 +21,8 @@ TURNS = 20
 
 @pytest.fixture
 def world(database_url: str, redis_url: str) -> EngineHarness:
-    return EngineHarness(
-        database_url, redis_url, beat=3600
-    )  # the only heartbeat is the first
+    # The only heartbeat is the first.
+    return EngineHarness(database_url, redis_url, beat=3600)
 
 
 @pytest.fixture
@@ -41,6 +40,7 @@ async def statements(probe: asyncpg.Connection[asyncpg.Record]) -> dict[str, int
         " WHERE d.datname = current_database()"
     )
     named = ((re.search(r"/\* (\w+) \*/", row["query"]), row["calls"]) for row in rows)
+
     return {match[1]: calls for match, calls in named if match}
 
 
@@ -58,7 +58,9 @@ async def test_a_warm_turn_is_two_redis_round_trips_two_statements_and_no_read(
     await probe.execute("SELECT pg_stat_statements_reset()")
     before = agent.pipe.round_trips
     await talk(world, agent, "ada", TURNS, start=1)
+
     assert agent.pipe.round_trips - before == 2 * TURNS
+
     calls = await statements(probe)
     assert calls["accept"] == calls["answer"] == TURNS
     assert "load" not in calls
@@ -83,6 +85,7 @@ async def test_redis_is_asked_exactly_what_a_warm_turn_needs(
         "sadd": 1,
         "expire": 2,
     }
+
     assert {name: counted.get(name) for name in wanted} == {
         name: n * TURNS for name, n in wanted.items()
     }
@@ -96,7 +99,10 @@ async def test_a_cold_turn_adds_one_read(
     await probe.execute("SELECT pg_stat_statements_reset()")
     await talk(world, agent, "ada", 1, start=1)
     calls = await statements(probe)
-    assert (calls["accept"], calls["load"], calls["answer"]) == (1, 1, 1)
+
+    assert calls["accept"] == 1
+    assert calls["load"] == 1
+    assert calls["answer"] == 1
 
 
 async def test_readers_that_come_at_once_share_a_read(
@@ -106,6 +112,7 @@ async def test_readers_that_come_at_once_share_a_read(
     conversation = await probe.fetchval("SELECT id FROM conversations")
     await probe.execute("SELECT pg_stat_statements_reset()")
     await asyncio.gather(*(agent.ports.turns.load(conversation) for _ in range(100)))
+
     assert (await statements(probe))["load"] == 1
 
 
@@ -118,6 +125,7 @@ async def test_conversations_that_talk_at_once_share_statements_and_rows_stay_in
     await asyncio.gather(*(talk(world, agent, chat, TURNS, start=1) for chat in chats))
     calls = await statements(probe)
     turns = TURNS * len(chats)
+
     assert (calls["accept"] + calls["answer"]) / turns <= 0.1
     assert await hot_share(probe, "conversations", updates=2 * turns) >= 0.95
 
@@ -125,8 +133,8 @@ async def test_conversations_that_talk_at_once_share_statements_and_rows_stay_in
 async def hot_share(
     probe: asyncpg.Connection[asyncpg.Record], table: str, *, updates: int
 ) -> float:
-    """Share of updates in place, once the statistics of all updates have arrived (backends
-    report when idle).
+    """Share of updates in place. Waits for the statistics of all updates: backends report when
+    idle.
     """
     async with asyncio.timeout(40):
         while True:
@@ -147,6 +155,7 @@ async def plan_of(probe: asyncpg.Connection[asyncpg.Record], conversation: Any) 
         f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) EXECUTE load('{{{conversation}}}', 20)"
     )
     await probe.execute("DEALLOCATE load")
+
     return str(rows[0][0])
 
 
@@ -160,42 +169,46 @@ def scans(node: dict[str, Any]) -> list[dict[str, Any]]:
     )
 
 
+MANY_CHATS = """
+INSERT INTO users (id, person_id, channel_type, channel_user_id)
+    SELECT gen_random_uuid(), gen_random_uuid(), 't', n::text
+    FROM generate_series(1, 20000) n;
+INSERT INTO conversations (id, user_id, channel_type, chat_id)
+    SELECT gen_random_uuid(), id, 't', channel_user_id FROM users;
+INSERT INTO turns (id, channel_type, chat_id, platform_message_id)
+    SELECT gen_random_uuid(), 't', channel_user_id, '1' FROM users;
+"""
+A_FEW_MESSAGES = """
+INSERT INTO messages (conversation_id, "timestamp", seq, id, role, content)
+    SELECT c.id, now() - make_interval(secs => 5 + n), 10 - n, gen_random_uuid(), 'user', 'x'
+    FROM conversations c, generate_series(1, 5) n;
+"""
+LONG_CONVERSATION = """
+INSERT INTO messages (conversation_id, "timestamp", seq, id, role, content)
+    SELECT $1, now() + make_interval(secs => n / 1000.0), n + 10, gen_random_uuid(),
+           'user', 'hello'
+    FROM generate_series(1, $2::int) n
+"""
+ITS_VERSION = """
+UPDATE conversations
+SET version = $2 + 10, asked = $2 + 10, answered = $2 + 10,
+    started_at = started_at - interval '1 day', last_activity = now() + interval '1 hour'
+WHERE id = $1
+"""
+
+
 @pytest.mark.parametrize("messages", [20, 100_000])
 async def test_reading_a_window_uses_indexes_and_only_the_partitions_it_needs(
     probe: asyncpg.Connection[asyncpg.Record], messages: int
 ) -> None:
-    """The same few rows and pages, whether the conversation is short or long."""
-    await probe.execute(
-        """
-        INSERT INTO users (id, person_id, channel_type, channel_user_id)
-            SELECT gen_random_uuid(), gen_random_uuid(), 't', n::text FROM generate_series(1, 20000) n;
-        INSERT INTO conversations (id, user_id, channel_type, chat_id)
-            SELECT gen_random_uuid(), id, 't', channel_user_id FROM users;
-        INSERT INTO messages (conversation_id, "timestamp", seq, id, role, content)
-            SELECT c.id, now() - make_interval(secs => 5 + n), 10 - n, gen_random_uuid(), 'user', 'x'
-            FROM conversations c, generate_series(1, 5) n;
-        INSERT INTO turns (id, channel_type, chat_id, platform_message_id)
-            SELECT gen_random_uuid(), 't', channel_user_id, '1' FROM users;
-        """
-    )
+    """It reads the same few rows and pages, whether the conversation is short or long."""
+    await probe.execute(MANY_CHATS + A_FEW_MESSAGES)
     conversation = await probe.fetchval("SELECT id FROM conversations LIMIT 1")
-    await probe.execute(
-        'INSERT INTO messages (conversation_id, "timestamp", seq, id, role, content)'
-        " SELECT $1, now() + make_interval(secs => n / 1000.0), n + 10, "
-        "gen_random_uuid(), 'user', 'hello'"
-        " FROM generate_series(1, $2::int) n",
-        conversation,
-        messages,
-    )
-    await probe.execute(
-        "UPDATE conversations SET version = $2 + 10, asked = $2 + 10, answered = $2 + 10,"
-        " started_at = started_at - interval '1 day', last_activity = now() + "
-        "interval '1 hour' WHERE id = $1",
-        conversation,
-        messages,
-    )
+    await probe.execute(LONG_CONVERSATION, conversation, messages)
+    await probe.execute(ITS_VERSION, conversation, messages)
     await probe.execute("VACUUM ANALYZE messages, conversations, users, turns")
     plan = json.loads(await plan_of(probe, conversation))[0]["Plan"]
+
     assert {scan["Node Type"] for scan in scans(plan)} <= {
         "Index Scan",
         "Index Only Scan",
@@ -203,21 +216,15 @@ async def test_reading_a_window_uses_indexes_and_only_the_partitions_it_needs(
     assert not [
         scan for scan in scans(plan) if scan["Relation Name"] == "messages_default"
     ]
+
     read = [
         scan for scan in scans(plan) if scan["Relation Name"].startswith("messages_")
     ]
+
     assert sum(scan["Actual Rows"] for scan in read) <= 20 + len(read)
     assert plan["Shared Hit Blocks"] + plan["Shared Read Blocks"] <= 60
 
 
-MANY_CHATS = """
-INSERT INTO users (id, person_id, channel_type, channel_user_id)
-    SELECT gen_random_uuid(), gen_random_uuid(), 't', n::text FROM generate_series(1, 20000) n;
-INSERT INTO conversations (id, user_id, channel_type, chat_id)
-    SELECT gen_random_uuid(), id, 't', channel_user_id FROM users;
-INSERT INTO turns (id, channel_type, chat_id, platform_message_id)
-    SELECT gen_random_uuid(), 't', channel_user_id, '1' FROM users;
-"""
 ONE = "'{00000000-0000-0000-0000-000000000001}'"
 CALLS = {
     "answer": f"({ONE}, {ONE}, "
@@ -233,11 +240,10 @@ CALLS = {
 async def test_locking_in_order_looks_at_its_own_rows_however_many_there_are(
     probe: asyncpg.Connection[asyncpg.Record], name: str
 ) -> None:
-    """The order of locks is sorted, not found by walking the index of all conversations or
-    turns.
-    """
+    """Rows are sorted for locking, not found by walking the index of all conversations or turns."""
     await probe.execute(MANY_CHATS)
     await probe.execute("VACUUM ANALYZE conversations, turns")
+
     for setting, value in BY_INDEX.items():
         await probe.execute(f"SET {setting} = {value}")
     await probe.execute(f"PREPARE statement AS {STATEMENTS[name]}")
@@ -245,22 +251,25 @@ async def test_locking_in_order_looks_at_its_own_rows_however_many_there_are(
         f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) EXECUTE statement {CALLS[name]}"
     )
     plan = json.loads(rows[0][0])[0]["Plan"]
+
     assert plan["Shared Hit Blocks"] + plan["Shared Read Blocks"] <= 30
 
 
 ANSWERS = """
-INSERT INTO conversations (id, user_id, channel_type, chat_id, thread_id, version, asked, answered, started_at,
-                           last_activity)
+INSERT INTO conversations (id, user_id, channel_type, chat_id, thread_id,
+                           version, asked, answered, started_at, last_activity)
     SELECT gen_random_uuid(), (SELECT id FROM users LIMIT 1), 't', 'busy', n::text, 400, 399, 399,
            now() - interval '2 days', now() - make_interval(secs => n)
     FROM generate_series(1, {threads}) n;
 INSERT INTO messages (conversation_id, "timestamp", seq, id, role, content, answers, turn_id)
     SELECT c.id, c.last_activity - make_interval(secs => {messages} - n), n, gen_random_uuid(),
-           CASE WHEN n % 2 = 1 THEN 'user' ELSE 'assistant' END, 'x', CASE WHEN n % 2 = 0 THEN n - 1 END,
+           CASE WHEN n % 2 = 1 THEN 'user' ELSE 'assistant' END, 'x',
+           CASE WHEN n % 2 = 0 THEN n - 1 END,
            CASE WHEN n % 2 = 1 THEN md5(c.id::text || n)::uuid END
     FROM conversations c, generate_series(1, {messages}) n WHERE c.chat_id = 'busy';
 INSERT INTO turns (id, channel_type, chat_id, platform_message_id, state, placed)
-    SELECT turn_id, 't', 'busy', seq::text, 'done', jsonb_build_object('ids', jsonb_build_array('a' || id))
+    SELECT turn_id, 't', 'busy', seq::text, 'done',
+           jsonb_build_object('ids', jsonb_build_array('a' || id))
     FROM messages WHERE turn_id IS NOT NULL;
 """
 
@@ -272,9 +281,10 @@ INSERT INTO turns (id, channel_type, chat_id, platform_message_id, state, placed
 async def test_a_vote_looks_at_a_bounded_part_of_its_chat_and_at_nothing_else(
     probe: asyncpg.Connection[asyncpg.Record], threads: int, messages: int, pages: int
 ) -> None:
-    """A message that is nobody's answer costs most: all that may be looked at is, by index."""
+    """A message that is no answer costs most: everything that may be read is read, by index."""
     await probe.execute(MANY_CHATS + ANSWERS.format(threads=threads, messages=messages))
     await probe.execute("VACUUM ANALYZE conversations, messages, turns, users")
+
     for name, value in WALK_INDEXES.items():
         await probe.execute(f"SET {name} = {value}")
     await probe.execute(f"PREPARE vote AS {STATEMENTS['vote']}")
@@ -284,6 +294,7 @@ async def test_a_vote_looks_at_a_bounded_part_of_its_chat_and_at_nothing_else(
     )
     plan = json.loads(rows[0][0])[0]["Plan"]
     found = [scan for scan in scans(plan) if scan["Node Type"] != "ModifyTable"]
+
     assert {scan["Node Type"] for scan in found} <= {"Index Scan", "Index Only Scan"}
     assert read(found, "conversations") <= 1000
     assert read(found, "messages_") <= 2 * 2000 + 1
@@ -292,7 +303,7 @@ async def test_a_vote_looks_at_a_bounded_part_of_its_chat_and_at_nothing_else(
 
 
 def read(found: list[dict[str, Any]], table: str) -> int:
-    """Rows that were looked at in a table, those included that did not fit."""
+    """Rows read in a table, including those that did not match."""
     mine = [scan for scan in found if scan["Relation Name"].startswith(table)]
     return sum(
         round(
@@ -313,12 +324,13 @@ async def budgeted(database_url: str, agent: Instance) -> None:
             "INSERT INTO budgets (scope, subject, tokens) VALUES ($1, '*', 1000000000)",
             scope,
         )
+
     await run(database_url, "UPDATE control_epoch SET epoch = epoch + 1")
     await agent.ports.control_updates.observe(0)
 
 
 async def drained(probe: asyncpg.Connection[asyncpg.Record]) -> None:
-    """Returns once every reservation is settled: nobody waits for that."""
+    """Returns once every reservation is settled, which nothing waits for."""
     async with asyncio.timeout(20):
         while await probe.fetchval("SELECT EXISTS (SELECT FROM budget_reservations)"):
             await probe.execute("SELECT pg_sleep(0.02)")
@@ -335,13 +347,18 @@ async def test_a_budget_adds_one_statement_before_the_model_and_one_after_the_an
     await drained(probe)
     await probe.execute("SELECT pg_stat_statements_reset()")
     before = agent.pipe.round_trips
+
     for number in range(TURNS):
         await talk(world, agent, "ada", 1, start=number + 1)
         await drained(probe)
+
     calls = await statements(probe)
+
     assert agent.pipe.round_trips - before == 2 * TURNS
-    assert (calls["accept"], calls["answer"]) == (TURNS, TURNS)
-    assert (calls["reserve"], calls["settle"]) == (TURNS, TURNS)
+    assert calls["accept"] == TURNS
+    assert calls["answer"] == TURNS
+    assert calls["reserve"] == TURNS
+    assert calls["settle"] == TURNS
     assert "begin_day" not in calls
     assert "load" not in calls
 
@@ -360,6 +377,7 @@ async def test_conversations_that_talk_at_once_share_the_statements_of_their_bud
     await asyncio.gather(*(talk(world, agent, chat, TURNS, start=1) for chat in chats))
     await drained(probe)
     calls = await statements(probe)
+
     assert (calls["reserve"] + calls["settle"]) / (TURNS * len(chats)) <= 0.2
 
 
@@ -374,4 +392,5 @@ async def test_a_turn_that_no_budget_binds_touches_none_of_their_tables(
         " WHERE d.datname = current_database() AND query LIKE '%budget%' AND "
         "query NOT LIKE '%pg_stat_statements%'"
     )
+
     assert asked == []

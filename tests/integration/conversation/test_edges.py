@@ -47,11 +47,13 @@ async def begun(world: EngineHarness, agent: Instance, text: str) -> Said:
     message = world.message(text)
     await agent.engine.accept(message)
     await world.platform.until(lambda: world.platform.screen("ada") == ["re:"])
+
     async with asyncio.timeout(15):
         while not await asked(
             world, "SELECT placed FROM turns WHERE id = $1", message.turn_id
         ):
             await asyncio.sleep(0.01)
+
     return message
 
 
@@ -67,6 +69,7 @@ async def test_a_deleted_message_that_waits_alone_is_not_answered(
     await agent.engine.accept(second.deleted())
     world.model.release()
     await closed(world)
+
     assert world.platform.screen("ada") == ["re: one"]
     assert len(world.model.prompts) == 1
 
@@ -78,6 +81,7 @@ async def test_an_edit_leaves_no_draft_of_the_first_answer(
     await agent.engine.accept(first.edited("right"))
     world.model.release()
     await closed(world)
+
     assert world.platform.screen("ada") == ["re: right"]
 
 
@@ -89,6 +93,7 @@ async def test_an_edit_while_another_message_waits_leaves_no_draft(
     await agent.engine.accept(first.edited("right"))
     world.model.release()
     await closed(world)
+
     assert world.platform.screen("ada") == ["re: and more"]
     assert [text for _, text in world.model.prompts[-1].messages] == [
         "right",
@@ -100,17 +105,21 @@ async def test_an_edit_counts_while_the_answer_before_is_on_its_way(
     world: EngineHarness, agent: Instance
 ) -> None:
     world.platform.takes_answers.clear()
-    first, second = world.message("one"), world.message("wrong")
+    first = world.message("one")
+    second = world.message("wrong")
     await agent.engine.accept(first)
+
     async with asyncio.timeout(15):
         while not await asked(
             world, "SELECT count(*) FROM messages WHERE role = 'assistant'"
         ):
             await asyncio.sleep(0.01)
+
     await agent.engine.accept(second)
     await agent.engine.accept(second.edited("right"))
     world.platform.takes_answers.set()
     await closed(world)
+
     assert world.platform.screen("ada") == ["re: one", "re: right"]
 
 
@@ -118,7 +127,7 @@ async def test_an_edit_counts_while_the_answer_before_is_on_its_way(
 
 
 @pytest.mark.parametrize("overlap", list(Overlap))
-async def test_a_draft_is_finished_by_who_takes_over_whatever_came_meanwhile(
+async def test_a_draft_is_finished_after_a_take_over_whatever_came_meanwhile(
     world: EngineHarness, overlap: Overlap
 ) -> None:
     async with world.instance() as other, world.instance() as agent:
@@ -128,14 +137,16 @@ async def test_a_draft_is_finished_by_who_takes_over_whatever_came_meanwhile(
         await agent.crash()
         world.model.release()
         await closed(world)
+
     expected = ["re: one", "re: two"] if overlap is Overlap.QUEUE else ["re: two"]
+
     assert world.platform.screen("ada") == expected
 
 
 async def test_a_deleted_message_stays_silent_when_its_end_was_not_recorded(
     world: EngineHarness, agent: Instance
 ) -> None:
-    """Its empty answer is stored; whoever finds it undelivered only closes it."""
+    """Its empty answer is stored; a sweep that finds it undelivered only closes it."""
     await begun(world, agent, "one")
     second = world.message("two")
     broken = RuntimeError("a mistake of ours")
@@ -146,6 +157,7 @@ async def test_a_deleted_message_stays_silent_when_its_end_was_not_recorded(
     await agent.engine.accept(second.deleted())
     world.model.release()
     await closed(world)
+
     assert world.platform.screen("ada") == ["re: one"]
 
 
@@ -156,35 +168,42 @@ async def test_a_draft_for_a_deleted_message_is_not_left_half_written(
     await agent.engine.accept(first.deleted())
     world.model.release()
     await closed(world)
+
     assert world.platform.screen("ada") == ["The message was deleted."]
 
 
 def _refuse_to_close(agent: Instance, away: asyncio.Event) -> asyncio.Event:
-    """Postgres takes no end of a delivery while it is away. The event is set once it
-    refused one.
+    """Postgres records no end of a delivery while it is away. The event is set at the first
+    refusal.
     """
-    refused, done = asyncio.Event(), agent.ports.deliveries.done
+    refused = asyncio.Event()
+    done = agent.ports.deliveries.done
 
     async def refuse(*args: Any, **kwargs: Any) -> None:
         if away.is_set():
             refused.set()
             raise StoreUnavailable()
+
         await done(*args, **kwargs)
 
     agent.ports.deliveries.done = refuse  # type: ignore[method-assign]
+
     return refused
 
 
-async def test_what_arrived_is_not_sent_again_by_who_knows_so(
+async def test_what_arrived_is_not_sent_again_by_the_instance_that_knows(
     world: EngineHarness, agent: Instance
 ) -> None:
-    """Postgres is away for longer than a statement is repeated: that it arrived is recorded
-    when it is back.
+    """Postgres is away for longer than a statement is repeated. The arrival is recorded when
+    it is back.
     """
-    message, away = world.message("one"), asyncio.Event()
+    message = world.message("one")
+    away = asyncio.Event()
     away.set()
     refused = _refuse_to_close(agent, away)
+
     assert agent.engine._beats is not None
+
     agent.engine._beats.cancel()  # one that had renewed before time passed would sweep after it
     await asyncio.wait({agent.engine._beats})
     await agent.engine.accept(message)
@@ -194,19 +213,23 @@ async def test_what_arrived_is_not_sent_again_by_who_knows_so(
     away.clear()
     await closed(world)
     await agent.engine._background.drain(15)
+
     assert {message.turn_id: 1} == world.platform.finished
 
 
-async def test_who_ends_before_it_recorded_an_end_leaves_that_to_another(
+async def test_an_instance_that_ends_before_it_recorded_an_end_leaves_that_to_another(
     world: EngineHarness,
 ) -> None:
-    """Invariant 8: stopping waits no longer than for anything else."""
-    world.drain, away = 0.0, asyncio.Event()
+    """Invariant 8: stopping waits no longer for this than for anything else."""
+    world.drain = 0.0
+    away = asyncio.Event()
     away.set()
+
     async with world.instance() as agent:
         refused = _refuse_to_close(agent, away)
         await agent.engine.accept(world.message("one"))
         await refused.wait()
+
     async with world.instance():
         await closed(world)
 
@@ -216,8 +239,10 @@ async def test_a_message_is_set_aside_for_deaths_and_not_for_restarts(
     world: EngineHarness, *, dies: bool, attempts: int
 ) -> None:
     """Instances that end in good order during one long answer hand it on as it was."""
-    world.drain, message = 0.0, world.message("one")
+    world.drain = 0.0
+    message = world.message("one")
     world.model.hold()
+
     for number in range(1 + ATTEMPTS):
         async with world.instance() as agent:
             await agent.engine.accept(message)
@@ -226,10 +251,14 @@ async def test_a_message_is_set_aside_for_deaths_and_not_for_restarts(
             )
             if dies:
                 await agent.crash()
+
     assert attempts == await asked(world, "SELECT attempts FROM turns")
+
     world.model.release()
+
     async with world.instance():
         await closed(world)
+
     assert (SET_ASIDE if dies else "re: one") == world.platform.screen("ada")[-1]
 
 
@@ -240,12 +269,15 @@ async def test_a_suspect_waits_until_the_answer_before_it_is_stored_and_not_unti
     world.streams = False
     world.platform.takes_answers.clear()
     world.model.hold()
+
     async with world.instance() as dying:
         for chat in ("ada", "bob"):
             await dying.engine.accept(world.message("one", chat=chat))
         await dying.crash()
+
     await asked(world, "UPDATE turns SET attempts = 1 RETURNING id")
     world.model.release()
+
     async with world.instance():
         async with asyncio.timeout(15):
             while (
@@ -255,8 +287,10 @@ async def test_a_suspect_waits_until_the_answer_before_it_is_stored_and_not_unti
                 < 2
             ):
                 await asyncio.sleep(0.02)
+
         world.platform.takes_answers.set()
         await closed(world)
+
     assert [["re: one"], ["re: one"]] == [
         world.platform.screen(chat) for chat in ("ada", "bob")
     ]
@@ -264,7 +298,7 @@ async def test_a_suspect_waits_until_the_answer_before_it_is_stored_and_not_unti
 
 @pytest.fixture
 def no_routine(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What an instance knows to be in doubt must not wait for the next round."""
+    """Work that an instance knows to be in doubt must not wait for the routine sweep."""
     monkeypatch.setattr(engine_module, "SWEEP_EVERY_BEATS", 1_000_000)
 
 
@@ -289,8 +323,8 @@ def something_breaks(agent: Instance) -> None:
 def _fail_once(
     port: Any, name: str, error: Exception, *, runs: bool, of: list[Any] | None = None
 ) -> None:
-    """The next call fails (with these arguments, if they matter), before or after it had
-    its effect.
+    """Makes the next call fail (with these arguments, if given), before or after it has its
+    effect.
     """
     method = getattr(port, name)
 
@@ -298,6 +332,7 @@ def _fail_once(
         if of is not None and list(args) != of:
             await method(*args, **kwargs)
             return
+
         setattr(port, name, method)
         if runs:
             await method(*args, **kwargs)
@@ -316,6 +351,7 @@ async def test_work_that_ended_early_is_taken_up_without_waiting_for_the_routine
     failure(agent)
     await agent.engine.accept(world.message("one"))
     await closed(world)
+
     assert world.platform.screen("ada") == ["re: one"]
 
 
@@ -324,10 +360,9 @@ async def test_work_that_ended_early_is_taken_up_without_waiting_for_the_routine
 async def test_a_message_stored_without_anyone_learning_so_is_answered(
     world: EngineHarness, agent: Instance, told: StoreUnavailable | None
 ) -> None:
-    """Told nothing: the statement was repeated after its commit, and found its own turn as
-    a duplicate.
-    """
-    message, accept = world.message("one"), agent.ports.turns.accept
+    """None: the statement was repeated after its commit, and found its own turn as a duplicate."""
+    message = world.message("one")
+    accept = agent.ports.turns.accept
 
     async def forget(*args: Any) -> None:
         agent.ports.turns.accept = accept  # type: ignore[method-assign]
@@ -349,6 +384,7 @@ async def test_a_closed_database_makes_no_new_connection(world: EngineHarness) -
     async with open_database(world.database_url) as database:
         line = database.line()
         await line.fetch("SELECT 1")
+
     with pytest.raises(StoreUnavailable):
         await line.fetch("SELECT 1")
 
@@ -356,10 +392,13 @@ async def test_a_closed_database_makes_no_new_connection(world: EngineHarness) -
 async def test_where_chats_were_left_is_not_nothing_while_the_database_is_away(
     world: EngineHarness,
 ) -> None:
-    """A channel that believed it would fetch nothing, and then accept what hides the gap."""
+    """A channel that believed it would fetch nothing, and then accept messages that hide the
+    gap.
+    """
     async with open_database(world.database_url) as database:
         backlog = PostgresBacklog(database)
         assert {} == await backlog("test")
+
     with pytest.raises(StoreUnavailable):
         await backlog("test")
 
@@ -367,8 +406,8 @@ async def test_where_chats_were_left_is_not_nothing_while_the_database_is_away(
 async def test_a_draft_of_the_dead_whose_message_was_deleted_is_withdrawn(
     world: EngineHarness,
 ) -> None:
-    """Recorded after somebody else had found nothing to say and nothing that stands:
-    whoever sweeps sees it.
+    """Recorded after another instance had found nothing to say and no draft. The next sweep
+    sees it.
     """
     message = world.message("tell me a story")
     async with world.instance() as agent:
@@ -377,13 +416,17 @@ async def test_a_draft_of_the_dead_whose_message_was_deleted_is_withdrawn(
         await world.platform.until(lambda: bool(world.platform.screen("ada")))
         [running] = agent.engine._worker._active
         await agent.crash()
+
         assert running.claim is not None
+
         await agent.ports.turns.answer(answer_to(running.claim, 1, ""))
         await agent.ports.deliveries.placed(
             message.turn_id, Placed(tuple(world.platform.chats["ada"]))
         )
         await agent.ports.deliveries.done([message.turn_id], None)
+
     await let_pass(world.database_url, 6)
+
     async with world.instance():
         await world.answered("ada", WITHDRAWN)
         await closed(world)

@@ -1,6 +1,4 @@
-"""Edits and deletions that one instance accepts while another writes the answer: the newest
-text is answered, once.
-"""
+"""One instance accepts edits while another writes the answer: the newest text is answered, once."""
 
 from __future__ import annotations
 
@@ -25,22 +23,23 @@ def world(database_url: str, redis_url: str) -> EngineHarness:
 
 @pytest.fixture
 async def agent(world: EngineHarness) -> AsyncIterator[Instance]:
-    """It writes the answers."""
+    """The instance that writes the answers."""
     async with world.instance() as instance:
         yield instance
 
 
 @pytest.fixture
 async def other(world: EngineHarness) -> AsyncIterator[Instance]:
-    """It accepts what comes meanwhile."""
+    """The instance that accepts what arrives meanwhile."""
     async with world.instance() as instance:
         yield instance
 
 
 @pytest.fixture
 async def pulse(agent: Instance) -> asyncio.Event:
-    """Clear it, and the heartbeats of who writes wait until it is set."""
-    beat, going = agent.ports.leases.beat, asyncio.Event()
+    """While it is clear, the heartbeats of the writing instance wait."""
+    beat = agent.ports.leases.beat
+    going = asyncio.Event()
 
     async def when_told(
         claims: Sequence[Claim], turns: Sequence[UUID], epoch: int
@@ -50,6 +49,7 @@ async def pulse(agent: Instance) -> asyncio.Event:
 
     agent.ports.leases.beat = when_told  # type: ignore[method-assign]
     going.set()
+
     return going
 
 
@@ -62,6 +62,7 @@ async def answers(world: EngineHarness) -> int:
     count: int = await asked(
         world, "SELECT count(*) FROM messages WHERE role = 'assistant'"
     )
+
     return count
 
 
@@ -71,7 +72,8 @@ def prompts(world: EngineHarness) -> list[list[str]]:
 
 async def beaten(agent: Instance, times: int = 2) -> None:
     """Returns once this many heartbeats of the instance are over, and what they began has ended."""
-    beat, left = agent.ports.leases.beat, asyncio.Semaphore(0)
+    beat = agent.ports.leases.beat
+    left = asyncio.Semaphore(0)
 
     async def counted(
         claims: Sequence[Claim], turns: Sequence[UUID], epoch: int
@@ -80,6 +82,7 @@ async def beaten(agent: Instance, times: int = 2) -> None:
         return await beat(claims, turns, epoch)
 
     agent.ports.leases.beat = counted  # type: ignore[method-assign]
+
     for _ in range(times + 1):
         await left.acquire()
     agent.ports.leases.beat = beat  # type: ignore[method-assign]
@@ -88,7 +91,7 @@ async def beaten(agent: Instance, times: int = 2) -> None:
 # --- while the answer is written ----------------------------------------------
 
 
-async def test_a_heartbeat_begins_the_answer_anew(
+async def test_a_heartbeat_restarts_the_answer(
     world: EngineHarness, agent: Instance, other: Instance
 ) -> None:
     first = await begun(world, agent, "wrong")
@@ -96,6 +99,7 @@ async def test_a_heartbeat_begins_the_answer_anew(
     await world.platform.until(lambda: len(world.model.prompts) == 2)
     world.model.release()
     await closed(world)
+
     assert prompts(world) == [["wrong"], ["right"]]
     assert world.platform.screen("ada") == ["re: right"]
     assert await answers(world) == 1
@@ -107,6 +111,7 @@ async def test_a_heartbeat_ends_the_answer_to_what_was_deleted(
     first = await begun(world, agent, "wrong")
     await other.engine.accept(changed(first, None))
     await closed(world)  # though the model is still held
+
     assert world.platform.screen("ada") == ["The message was deleted."]
 
 
@@ -121,6 +126,7 @@ async def test_an_edit_and_a_message_between_two_heartbeats_are_both_answered(
     await world.platform.until(lambda: len(world.model.prompts) == 2)
     world.model.release()
     await closed(world)
+
     assert prompts(world)[-1] == ["right", "and more"]
     assert world.platform.screen("ada") == ["re: and more"]
     assert await answers(world) == 1
@@ -138,6 +144,7 @@ async def test_an_edit_and_an_interruption_between_two_heartbeats_leave_nothing_
     await world.platform.until(lambda: len(world.model.prompts) == 2)
     world.model.release()
     await closed(world)
+
     assert prompts(world)[-1] == ["right", "and more"]
     assert world.platform.screen("ada") == ["re: and more"]
 
@@ -151,6 +158,7 @@ async def test_who_edits_and_stops_has_said_stop(
     await other.engine.accept(world.message("/stop"))
     pulse.set()
     await closed(world)
+
     assert world.platform.screen("ada") == ["re:\n\n*(stopped)*", "Stopped."]
     assert prompts(world) == [["wrong"]]
 
@@ -165,9 +173,12 @@ async def test_an_edit_of_a_message_that_waits_does_not_disturb_the_answer_befor
     await other.engine.accept(second)
     await other.engine.accept(changed(second))
     await beaten(agent)
+
     assert prompts(world) == [["one"]]
+
     world.model.release()
     await closed(world)
+
     assert prompts(world) == [["one"], ["one", "re: one", "right"]]
     assert world.platform.screen("ada") == ["re: one", "re: right"]
 
@@ -181,18 +192,20 @@ async def test_what_moves_the_conversation_without_an_edit_does_not_disturb_the_
     await beaten(agent)
     world.model.release()
     await closed(world)
+
     assert prompts(world) == [["one"]]
 
 
 async def test_an_edit_to_the_same_text_does_not_disturb_the_answer(
     world: EngineHarness, agent: Instance, other: Instance
 ) -> None:
-    """Platforms tell of one when they have added a preview."""
+    """Platforms report one when they add a preview."""
     first = await begun(world, agent, "one")
     await other.engine.accept(changed(first, "one"))
     await beaten(agent)
     world.model.release()
     await closed(world)
+
     assert prompts(world) == [["one"]]
     assert world.platform.screen("ada") == ["re: one"]
 
@@ -206,6 +219,7 @@ async def test_what_was_asked_before_a_new_conversation_can_still_be_edited(
     await world.platform.until(lambda: len(world.model.prompts) == 2)
     world.model.release()
     await closed(world)
+
     assert prompts(world) == [["wrong"], ["right"]]
     assert "re: right" in world.platform.screen("ada")
 
@@ -214,18 +228,16 @@ async def test_what_was_asked_before_a_new_conversation_can_still_be_edited(
 
 
 class Late:
-    """Between the writing of an answer and its storing another instance accepts something,
-    as long as there is any.
+    """Before each answer is stored, another instance accepts the next change, while there is
+    one.
     """
 
     def __init__(
         self, agent: Instance, other: Instance, changes: Sequence[Edited | Deleted]
     ) -> None:
-        self._answer, self._other, self._changes = (
-            agent.ports.turns.answer,
-            other,
-            list(changes),
-        )
+        self._answer = agent.ports.turns.answer
+        self._other = other
+        self._changes = list(changes)
         self.refused = 0
         agent.ports.turns.answer = self.answer  # type: ignore[method-assign]
 
@@ -234,6 +246,7 @@ class Late:
             await self._other.engine.accept(self._changes.pop(0))
         verdict = await self._answer(answer)
         self.refused += isinstance(verdict, Outdated)
+
         return verdict
 
 
@@ -245,6 +258,7 @@ async def test_an_answer_is_not_stored_over_an_edit_that_was_in_time(
     Late(agent, other, [changed(message)])
     await agent.engine.accept(message)
     await closed(world)
+
     assert prompts(world) == [["wrong"], ["right"]]
     assert world.platform.screen("ada") == ["re: right"]
     assert await answers(world) == 1
@@ -258,6 +272,7 @@ async def test_an_answer_is_not_stored_over_a_deletion_that_was_in_time(
     Late(agent, other, [changed(message, None)])
     await agent.engine.accept(message)
     await closed(world)
+
     assert len(prompts(world)) == 1
     assert "re: wrong" not in world.platform.screen("ada")
 
@@ -265,7 +280,8 @@ async def test_an_answer_is_not_stored_over_a_deletion_that_was_in_time(
 async def test_an_edit_of_a_message_that_waits_leaves_a_written_answer_whole(
     world: EngineHarness, agent: Instance, other: Instance, pulse: asyncio.Event
 ) -> None:
-    first, second = world.message("one"), world.message("wrong")
+    first = world.message("one")
+    second = world.message("wrong")
     world.model.hold()
     await agent.engine.accept(first)
     await world.model.started.wait()
@@ -274,12 +290,13 @@ async def test_an_edit_of_a_message_that_waits_leaves_a_written_answer_whole(
     late = Late(agent, other, [changed(second)])
     world.model.release()
     await closed(world)
+
     assert late.refused == 1
     assert prompts(world) == [["one"], ["one", "re: one", "right"]]
     assert world.platform.screen("ada") == ["re: one", "re: right"]
 
 
-async def test_who_edits_for_ever_gets_an_answer(
+async def test_someone_who_keeps_editing_gets_an_answer(
     world: EngineHarness, agent: Instance, other: Instance, pulse: asyncio.Event
 ) -> None:
     pulse.clear()
@@ -289,6 +306,7 @@ async def test_who_edits_for_ever_gets_an_answer(
     )
     await agent.engine.accept(message)
     await closed(world)
+
     assert prompts(world) == [
         [f"text {number}"] for number in range(MAX_EDIT_RESTARTS + 1)
     ]
@@ -297,19 +315,22 @@ async def test_who_edits_for_ever_gets_an_answer(
     assert await answers(world) == 1
 
 
-async def test_who_edits_for_ever_at_the_instance_that_writes_gets_an_answer(
+async def test_someone_who_keeps_editing_at_the_writing_instance_gets_an_answer(
     world: EngineHarness, agent: Instance
 ) -> None:
     message = world.message("text 0")
     world.model.hold()
     await agent.engine.accept(message)
+
     for number in range(MAX_EDIT_RESTARTS + 1):
         await world.platform.until(
             lambda number=number: len(world.model.prompts) == number + 1  # type: ignore[misc]
         )
         await agent.engine.accept(changed(message, f"text {number + 1}"))
+
     world.model.release()
     await closed(world)
+
     assert prompts(world) == [
         [f"text {number}"] for number in range(MAX_EDIT_RESTARTS + 1)
     ]
@@ -319,7 +340,7 @@ async def test_who_edits_for_ever_at_the_instance_that_writes_gets_an_answer(
 async def test_edits_of_a_message_that_was_taken_over_are_no_failures(
     world: EngineHarness, agent: Instance, other: Instance
 ) -> None:
-    """Each instance that takes a message over counts one attempt, however often it begins anew."""
+    """Each instance that takes a message over counts one attempt, however often it restarts."""
     message = await begun(world, agent, "text 0")
     await asked(
         world,
@@ -327,12 +348,15 @@ async def test_edits_of_a_message_that_was_taken_over_are_no_failures(
     )
     await agent.crash()
     await world.platform.until(lambda: len(world.model.prompts) == 2)
+
     for number in range(4):
         await other.engine.accept(changed(message, f"text {number + 1}"))
         await world.platform.until(
             lambda number=number: len(world.model.prompts) == number + 3  # type: ignore[misc]
         )
+
     world.model.release()
     await closed(world)
+
     assert world.platform.screen("ada") == ["re: text 4"]
     assert await asked(world, "SELECT attempts FROM turns") == 1

@@ -25,6 +25,7 @@ async def set_overlap(agent: Instance, overlap: Overlap) -> None:
             {"overlap": overlap.value},
         )
         await connection.execute(text("UPDATE control_epoch SET epoch = epoch + 1"))
+
     await agent.ports.control_updates.observe(-1)
 
 
@@ -35,6 +36,7 @@ async def test_a_message_is_answered_and_remembered(
     await world.answered("ada", "re: hello there")
     await agent.engine.accept(world.message("and now"))
     await world.answered("ada", "re: hello there", "re: and now")
+
     assert world.model.prompts[1].messages == (
         ("user", "hello there"),
         ("assistant", "re: hello there"),
@@ -50,10 +52,12 @@ async def test_the_same_delivery_four_times_is_one_row_and_one_answer(
         await agent.engine.accept(message)
     await world.answered("ada", "re: once")
     connection = await connect(world.database_url)
+
     assert (
         await connection.fetchval("SELECT count(*) FROM messages WHERE role = 'user'")
         == 1
     )
+
     await connection.close()
 
 
@@ -61,9 +65,11 @@ async def test_a_new_instance_continues_the_conversation(world: EngineHarness) -
     async with world.instance() as first:
         await first.engine.accept(world.message("one"))
         await world.answered("ada", "re: one")
+
     async with world.instance() as second:
         await second.engine.accept(world.message("two"))
         await world.answered("ada", "re: one", "re: two")
+
     assert len(world.model.prompts[1].messages) == 3
 
 
@@ -98,6 +104,7 @@ async def test_messages_during_an_answer_follow_the_channels_overlap(
     await agent.engine.accept(world.message("three"))
     world.model.release()
     await world.platform.until(lambda: "re: three" in world.platform.screen("ada"))
+
     assert [text for _, text in world.model.prompts[-1].messages] == last_prompt
     assert world.platform.screen("ada") == screen
 
@@ -105,7 +112,7 @@ async def test_messages_during_an_answer_follow_the_channels_overlap(
 async def test_each_message_of_a_queue_is_answered_on_its_authors_terms(
     world: EngineHarness, agent: Instance
 ) -> None:
-    """Model and system prompt are of who asked, not of who wrote last."""
+    """Model and system prompt are those of the author, not of the last person to write."""
     async with operator(world.database_url, world.redis_url) as desk:
         await desk.set("overlap", EVERYBODY, "queue", ADA)
         for name in ("ada", "bob"):
@@ -119,6 +126,7 @@ async def test_each_message_of_a_queue_is_answered_on_its_authors_terms(
                 f"You serve {name}.",
                 ADA,
             )
+
     await agent.ports.control_updates.observe(-1)
     world.model.hold()
     await agent.engine.accept(world.message("one", chat="room", user="ada"))
@@ -127,6 +135,7 @@ async def test_each_message_of_a_queue_is_answered_on_its_authors_terms(
     await agent.engine.accept(world.message("three", chat="room", user="bob"))
     world.model.release()
     await world.answered("room", "re: ada: one", "re: ada: two", "re: bob: three")
+
     assert ["test:ada", "test:ada", "test:bob"] == world.model.asked
     assert ["You serve ada.", "You serve ada.", "You serve bob."] == [
         one.system for one in world.model.prompts
@@ -149,12 +158,15 @@ async def test_stop_cuts_the_answer_and_keeps_what_was_written(
 async def test_a_model_that_fails_ends_in_a_sentence_and_the_next_turn_works(
     world: EngineHarness, agent: Instance
 ) -> None:
-    world.model.error, world.model.said = "The model is away.", lambda prompt: ""
+    world.model.error = "The model is away."
+    world.model.said = lambda prompt: ""
     await agent.engine.accept(world.message("one"))
     await world.answered("ada", "The model is away.")
-    world.model.error, world.model.said = None, lambda prompt: "fine now"
+    world.model.error = None
+    world.model.said = lambda prompt: "fine now"
     await agent.engine.accept(world.message("two"))
     await world.answered("ada", "The model is away.", "fine now")
+
     assert world.model.prompts[-1].messages == (("user", "one"), ("user", "two"))
 
 
@@ -183,6 +195,7 @@ async def test_a_deleted_message_is_not_answered(
     await world.answered("ada", "re: one")
     await agent.engine.accept(world.message("three"))
     await world.answered("ada", "re: one", "re: three")
+
     assert "two" not in str(world.model.prompts[-1])
 
 
@@ -192,10 +205,12 @@ async def test_new_begins_a_conversation_without_the_old_one(
     await agent.engine.accept(world.message("old"))
     await world.answered("ada", "re: old")
     command = world.message("/new")
+
     for _ in range(2):  # delivered twice
         await agent.engine.accept(command)
     await agent.engine.accept(world.message("young"))
     await world.platform.until(lambda: "re: young" in world.platform.screen("ada"))
+
     assert world.model.prompts[-1].messages == (("user", "young"),)
     assert len(world.platform.screen("ada")) == 3
 
@@ -211,6 +226,7 @@ async def test_a_model_chosen_by_a_person_answers_at_once_and_in_later_conversat
     await agent.engine.accept(world.message("/new"))
     await agent.engine.accept(world.message("three"))
     await world.platform.until(lambda: len(world.platform.screen("ada")) == 5)
+
     assert world.model.asked == ["test:model", "test:other", "test:other"]
 
 
@@ -221,6 +237,7 @@ async def test_people_in_a_group_share_a_conversation_and_are_named(
     await world.answered("room", "re: ada: hi")
     await agent.engine.accept(world.message("hello", chat="room", user="bob"))
     await world.answered("room", "re: ada: hi", "re: bob: hello")
+
     assert world.model.prompts[-1].messages[0] == ("user", "ada: hi")
 
 
@@ -236,11 +253,13 @@ async def test_a_link_continues_the_conversation_elsewhere(
     await world.platform.until(lambda: len(world.platform.screen("ada elsewhere")) == 1)
     await agent.engine.accept(world.message("who am I?", chat="ada elsewhere"))
     await world.platform.until(lambda: len(world.platform.screen("ada elsewhere")) == 2)
+
     assert [text for _, text in world.model.prompts[-1].messages] == [
         "my name is Ada",
         "re: my name is Ada",
         "who am I?",
     ]
+
     await agent.engine.accept(world.message(f"/link {code}", chat="mallory"))
     await world.platform.until(
         lambda: "not valid" in "".join(world.platform.screen("mallory"))
@@ -250,11 +269,12 @@ async def test_a_link_continues_the_conversation_elsewhere(
 @pytest.mark.parametrize(
     "bad", ["", "   \n", "a\0b", "half \ud83d surrogate", "x" * 32_001]
 )
-async def test_what_can_not_be_stored_exactly_is_refused_with_a_sentence(
+async def test_what_cannot_be_stored_exactly_is_refused_with_a_sentence(
     world: EngineHarness, agent: Instance, bad: str
 ) -> None:
     await agent.engine.accept(world.message(bad))
     await world.platform.until(lambda: len(world.platform.screen("ada")) == 1)
+
     assert world.platform.screen("ada")[0].startswith("This message ")
     assert world.model.prompts == []
 
@@ -275,10 +295,12 @@ async def test_any_other_text_is_stored_exactly(
     await agent.engine.accept(world.message(odd))
     await world.platform.until(lambda: len(world.platform.screen("ada")) == 1)
     connection = await connect(world.database_url)
+
     assert (
         await connection.fetchval("SELECT content FROM messages WHERE role = 'user'")
         == odd
     )
+
     await connection.close()
 
 
@@ -305,8 +327,8 @@ async def test_somebody_with_a_strange_name_can_choose_a_model(
 async def test_a_message_that_no_statement_takes_is_answered_and_holds_nobody_up(
     world: EngineHarness, agent: Instance
 ) -> None:
-    """An account id longer than its column: the person hears of it, the platform need not
-    deliver it again.
+    """An account id longer than its column. The person is told; the platform need not deliver
+    again.
     """
     await agent.engine.accept(
         replace(world.message("hi", chat="odd"), user_id="x" * 300)

@@ -1,6 +1,4 @@
-"""A thumb on one of the agent's messages becomes a vote on that answer, and nothing else
-happens.
-"""
+"""A thumb on one of the agent's messages becomes a vote on that answer, and nothing else."""
 
 from __future__ import annotations
 
@@ -56,6 +54,7 @@ async def votes(
         "SELECT u.channel_user_id, m.content, v.thumb FROM votes v JOIN users u ON u.id = v.user_id"
         " JOIN messages m ON m.id = v.message_id AND m.conversation_id = v.conversation_id"
     )
+
     return {(user, content): thumb for user, content, thumb in rows}
 
 
@@ -74,7 +73,9 @@ async def test_only_the_thumb_that_is_named_is_taken_back(
     await world.ask(agent, "hello")
     await agent.engine.accept(reaction(world, Thumb.DOWN))
     await agent.engine.accept(reaction(world, Thumb.UP, taken=True))
+
     assert {("ada", "re: hello"): -1} == await votes(probe)
+
     await agent.engine.accept(reaction(world, Thumb.DOWN, taken=True))
     assert {} == await votes(probe)
 
@@ -85,8 +86,10 @@ async def test_a_vote_that_is_delivered_again_changes_nothing(
     await world.ask(agent, "hello")
     await agent.engine.accept(reaction(world, Thumb.UP))
     first = await probe.fetch("SELECT * FROM votes")
+
     for _ in range(3):
         await agent.engine.accept(reaction(world, Thumb.UP))
+
     assert first == await probe.fetch("SELECT * FROM votes")
 
 
@@ -97,6 +100,7 @@ async def test_a_vote_is_no_message(
     await world.ask(agent, "hello")
     before = await probe.fetch("SELECT version, last_activity FROM conversations")
     await agent.engine.accept(reaction(world, Thumb.UP))
+
     assert before == await probe.fetch(
         "SELECT version, last_activity FROM conversations"
     )
@@ -104,48 +108,59 @@ async def test_a_vote_is_no_message(
     assert ["re: hello"] == world.platform.screen("ada")
 
 
-async def test_whoever_never_wrote_may_vote(
+async def test_people_that_never_wrote_may_vote(
     world: EngineHarness, agent: Instance, probe: asyncpg.Connection[asyncpg.Record]
 ) -> None:
-    """Their account is made as a first message would have made it; taking back what was
-    never given makes none.
+    """Their account is made as a first message would make it. Taking back a vote never given
+    makes none.
     """
     await world.ask(agent, "hello")
     await agent.engine.accept(reaction(world, Thumb.UP, user="bob", taken=True))
+
     assert 0 == await probe.fetchval(
         "SELECT count(*) FROM users WHERE channel_user_id = 'bob'"
     )
+
     await agent.engine.accept(reaction(world, Thumb.UP, user="bob"))
     assert {("bob", "re: hello"): 1} == await votes(probe)
+
     row = await probe.fetchrow(
         "SELECT username, person_id = id AS alone FROM users WHERE channel_user_id = 'bob'"
     )
+
     assert row is not None
-    assert ("bob", True) == (row["username"], row["alone"])
+    assert "bob" == row["username"]
+    assert row["alone"] is True
 
 
 async def test_only_answers_get_votes(
     world: EngineHarness, agent: Instance, probe: asyncpg.Connection[asyncpg.Record]
 ) -> None:
-    """Not commands, not what the agent says of a failure, not what somebody else wrote, not
-    another chat's message.
-    """
+    """Not commands, failures, messages of somebody else, or messages of another chat."""
     await world.ask(agent, "/help")
     await agent.engine.accept(reaction(world, Thumb.UP))
-    world.model.said, world.model.error = (lambda prompt: ""), "The model is away."
+    world.model.said = lambda prompt: ""
+    world.model.error = "The model is away."
     await world.ask(agent, "hello")
     await agent.engine.accept(reaction(world, Thumb.UP))
-    world.model.said, world.model.error = (lambda prompt: "fine"), None
+    world.model.said = lambda prompt: "fine"
+    world.model.error = None
     await world.ask(agent, "hello", chat="bob")
     await agent.engine.accept(
         reaction(world, Thumb.UP, message=world.platform.chats["bob"][-1])
     )
     await agent.engine.accept(reaction(world, Thumb.UP, message="somebody else's"))
     await agent.engine.accept(reaction(world, Thumb.UP, message="p0"))
+
     assert {} == await votes(probe)
     assert {"ada", "bob"} == {
         row[0] for row in await probe.fetch("SELECT channel_user_id FROM users")
     }
+
+
+THREE_MESSAGES = """
+UPDATE turns SET placed = '{"ids": ["a", "b", "c"], "extra": {}}' WHERE placed->'ids' ? $1
+"""
 
 
 async def test_every_message_of_a_long_answer_is_that_answer(
@@ -154,15 +169,15 @@ async def test_every_message_of_a_long_answer_is_that_answer(
     await world.ask(agent, "hello")
     await world.ask(agent, "a long one, please")
     await recorded(world)
-    await probe.execute(
-        """UPDATE turns SET placed = '{"ids": ["a", "b", "c"], "extra": {}}' WHERE placed->'ids' ? $1""",
-        world.platform.chats["ada"][-1],
-    )
+    await probe.execute(THREE_MESSAGES, world.platform.chats["ada"][-1])
+
     for message in ("b", "c"):
         await agent.engine.accept(
             reaction(world, Thumb.UP, user=message, message=message)
         )
+
     wanted = "re: a long one, please"
+
     assert {("b", wanted): 1, ("c", wanted): 1} == await votes(probe)
 
 
@@ -172,7 +187,7 @@ async def recorded(world: EngineHarness) -> None:
 
 
 async def placed(world: EngineHarness) -> None:
-    """Returns once it is recorded where an answer that grows stands."""
+    """Returns once the place of an unfinished answer is recorded."""
     await true_in(world, "EXISTS (SELECT FROM turns WHERE placed IS NOT NULL)")
 
 
@@ -197,10 +212,12 @@ async def test_an_answer_to_several_messages_is_found_by_any_of_its_turns(
     await agent.engine.accept(world.message("three"))
     world.model.release()
     await world.answered("ada", "answer 1", "answer 2", "answer 3")
+
     for number, message in enumerate(list(world.platform.chats["ada"])):
         await agent.engine.accept(
             reaction(world, Thumb.UP, user=str(number), message=message)
         )
+
     assert {
         ("0", "answer 1"): 1,
         ("1", "answer 2"): 1,
@@ -216,6 +233,7 @@ async def test_answers_of_an_ended_conversation_still_get_votes(
     await world.ask(agent, "/new")
     await world.ask(agent, "again")
     await agent.engine.accept(reaction(world, Thumb.UP, message=answer))
+
     assert {("ada", "re: hello"): 1} == await votes(probe)
 
 
@@ -225,6 +243,7 @@ async def test_an_answer_of_another_instance_gets_votes_here(
     await world.ask(agent, "hello")
     async with world.instance() as other:
         await other.engine.accept(reaction(world, Thumb.UP))
+
     assert {("ada", "re: hello"): 1} == await votes(probe)
 
 
@@ -238,6 +257,7 @@ async def test_a_vote_right_after_the_answer_arrived_is_not_lost(
         assert 1 == await probe.fetchval(
             "SELECT count(*) FROM turns WHERE state = 'open' AND placed IS NULL"
         )
+
         await agent.engine.accept(reaction(world, Thumb.UP))
         assert {("ada", "re: hello"): 1} == await votes(probe)
 
@@ -245,17 +265,20 @@ async def test_a_vote_right_after_the_answer_arrived_is_not_lost(
 async def test_a_vote_on_an_answer_that_still_grows_is_counted_once_it_is_stored(
     world: EngineHarness, agent: Instance, probe: asyncpg.Connection[asyncpg.Record]
 ) -> None:
-    """The person's last word counts, whichever of their thumbs came when."""
+    """The person's last vote counts, in whatever order their thumbs arrive."""
     world.model.hold()
     await agent.engine.accept(world.message("tell me a story"))
     await placed(world)
     await agent.engine.accept(reaction(world, Thumb.UP))
     await agent.engine.accept(reaction(world, Thumb.DOWN))
     await agent.engine.accept(reaction(world, Thumb.UP, taken=True))
+
     assert {} == await votes(probe)
+
     world.model.release()
     await world.answered("ada", "re: tell me a story")
     await true_in(world, "EXISTS (SELECT FROM votes)")
+
     assert {("ada", "re: tell me a story"): -1} == await votes(probe)
 
 
@@ -269,16 +292,20 @@ async def test_a_thumb_that_waited_does_not_undo_a_later_one(
     world.model.release()
     await world.answered("ada", "re: tell me a story")
     await agent.engine.accept(reaction(world, Thumb.DOWN))
+
     while agent.engine._background.running:
         await asyncio.wait(agent.engine._background.running)
+
     assert {("ada", "re: tell me a story"): -1} == await votes(probe)
 
 
 async def test_a_thumb_that_waits_outlives_a_moment_without_postgres(
     world: EngineHarness, probe: asyncpg.Connection[asyncpg.Record]
 ) -> None:
-    """It was acknowledged: nobody would deliver it again."""
-    fuse, away = Fuse(), StoreUnavailable(StoreUnavailable.__doc__)
+    """It was acknowledged, so nobody would deliver it again."""
+    fuse = Fuse()
+    away = StoreUnavailable(StoreUnavailable.__doc__)
+
     async with world.instance(
         lambda ports: replace(ports, votes=Faulty(ports.votes, fuse, away))
     ) as agent:
@@ -288,9 +315,12 @@ async def test_a_thumb_that_waits_outlives_a_moment_without_postgres(
         await agent.engine.accept(reaction(world, Thumb.UP))
         fuse.arm(1, "before", kills=False)
         world.model.release()
+
         while agent.engine._background.running:
             await asyncio.wait(agent.engine._background.running)
+
         assert not fuse.armed
+
     assert {("ada", "re: tell me a story"): 1} == await votes(probe)
 
 
@@ -300,14 +330,18 @@ async def test_votes_are_limited_apart_from_messages_and_without_a_word(
     await world.ask(agent, "hello")
     await probe.execute("CREATE EXTENSION IF NOT EXISTS pg_stat_statements")
     await probe.execute("SELECT pg_stat_statements_reset()")
+
     for number in range(VOTES.count + 10):
         await agent.engine.accept(reaction(world, Thumb.UP, taken=bool(number % 2)))
     calls = await probe.fetchval(
         "SELECT sum(calls) FROM pg_stat_statements WHERE query LIKE 'WITH /* vote */%'"
     )
+
     assert VOTES.count <= calls <= VOTES.count + 2  # one more each second
+
     await agent.engine.accept(reaction(world, Thumb.UP, user="bob"))
     assert 1 == (await votes(probe))["bob", "re: hello"]
+
     await world.ask(agent, "still here?")
     assert ["re: hello", "re: still here?"] == world.platform.screen("ada")
 
@@ -323,25 +357,32 @@ async def test_who_may_not_talk_here_has_no_vote_and_hears_nothing(
     await probe.execute("UPDATE control_epoch SET epoch = epoch + 1")
     await agent.ports.control_updates.observe(-1)
     await agent.engine.accept(replace(reaction(world, Thumb.UP), direct=True))
+
     assert {} == await votes(probe)
     assert ["re: hello"] == world.platform.screen("ada")
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
-async def test_a_vote_that_may_not_be_stored_is_not_acknowledged_and_counts_once_when_it_comes_again(
+async def test_a_vote_that_may_not_be_stored_is_not_acknowledged_and_counts_once(
     world: EngineHarness, probe: asyncpg.Connection[asyncpg.Record], when: When
 ) -> None:
-    fuse, away = Fuse(), StoreUnavailable(StoreUnavailable.__doc__)
+    fuse = Fuse()
+    away = StoreUnavailable(StoreUnavailable.__doc__)
+
     async with world.instance(
         lambda ports: replace(ports, votes=Faulty(ports.votes, fuse, away))
     ) as agent:
         await world.ask(agent, "hello")
         await recorded(world)
         fuse.arm(1, when, kills=False)
+
         with pytest.raises(StoreUnavailable):
             await agent.engine.accept(reaction(world, Thumb.UP))
+
         assert {} == agent.engine._intake._votes._newest
+
         await agent.engine.accept(reaction(world, Thumb.UP))
+
     assert {("ada", "re: hello"): 1} == await votes(probe)
 
 
@@ -353,6 +394,7 @@ async def test_a_vote_that_nobody_can_read_holds_up_nothing_and_says_nothing(
         replace(reaction(world, Thumb.UP), thumb=cast("Thumb", "perhaps"))
     )
     await world.ask(agent, "again")
+
     assert ["re: hello", "re: again"] == world.platform.screen("ada")
     assert {} == await votes(probe)
 
@@ -360,12 +402,14 @@ async def test_a_vote_that_nobody_can_read_holds_up_nothing_and_says_nothing(
 async def test_votes_go_with_the_account_and_with_the_conversation(
     world: EngineHarness, agent: Instance, probe: asyncpg.Connection[asyncpg.Record]
 ) -> None:
-    """Whoever is erased leaves neither their votes nor votes of others on what they were told."""
+    """Erasing a person removes their votes, and votes of others on answers to them."""
     for chat in ("ada", "bob"):
         await world.ask(agent, f"I am {chat}", chat=chat)
         for user in ("ada", "bob", "carl"):
             await agent.engine.accept(reaction(world, Thumb.UP, chat=chat, user=user))
+
     await probe.execute("DELETE FROM users WHERE channel_user_id = 'ada'")
+
     assert {("bob", "re: I am bob"): 1, ("carl", "re: I am bob"): 1} == await votes(
         probe
     )

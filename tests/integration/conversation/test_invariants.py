@@ -1,10 +1,9 @@
-"""The promise under anything that can happen, in any order: hypothesis plays, a simple
-model of the truth judges.
+"""The promise under anything that can happen, in any order: hypothesis plays, a model checks.
 
-A run sends messages to three chats through two instances, and between them crashes
-instances at any await, lets calls fail, lets time pass, empties Redis, edits, stops and
-begins anew. At its end everything is let settle, and then the invariants of
-docs/architecture.md are asked of what people see and of what Postgres holds.
+A run sends messages to three chats through two instances. In between it crashes instances at
+any await, lets calls fail, lets time pass, empties Redis, edits, stops and starts new
+conversations. At its end everything settles. Then the invariants of docs/architecture.md are
+checked against what people see and what Postgres holds.
 """
 
 from __future__ import annotations
@@ -45,10 +44,11 @@ PICKS = st.integers(0, 5)
 WHENS = st.sampled_from(["before", "during", "after"])
 
 _EMPTY = """
-TRUNCATE users, conversations, messages, turns, instances, channel_configs, audit_log, link_codes CASCADE;
+TRUNCATE users, conversations, messages, turns, instances, channel_configs, audit_log,
+    link_codes CASCADE;
 UPDATE control_epoch SET epoch = 1;
 INSERT INTO instances (id, host, pid, channels, seen_at)
-VALUES (gen_random_uuid(), 'somebody who has always just died', 0, '{}', '-infinity');
+VALUES (gen_random_uuid(), 'always just died', 0, '{}', '-infinity');
 """
 _SET_OVERLAP = """
 INSERT INTO channel_configs (id, channel_type, settings)
@@ -66,15 +66,16 @@ class Member:
     stack: AsyncExitStack
 
     async def die(self) -> None:
-        """As after kill -9; what was already sent to a store still arrives there."""
+        """Ends as after kill -9. What was already sent to a store still arrives there."""
         self.fuse.blown = True
         await self.instance.crash()
         await self.fuse.settle()
+
         with suppress(asyncio.CancelledError):  # its last words are not heard
             await self.stack.aclose()
 
     async def rest(self) -> None:
-        """Ends as it should: drains, and hands the rest back."""
+        """Ends in good order: drains, and hands back the rest."""
         with suppress(asyncio.CancelledError):  # it may die over that
             await self.stack.aclose()
         await self.fuse.settle()
@@ -123,11 +124,13 @@ class Promise(RuleBasedStateMachine):
         self.members = [await self._born() for _ in range(2)]
 
     async def _born(self) -> Member:
-        fuse, stack = Fuse(self.pulse), AsyncExitStack()
+        fuse = Fuse(self.pulse)
+        stack = AsyncExitStack()
         self.fuses.append(fuse)
         instance = await stack.enter_async_context(
             self.world.instance(lambda ports: through(fuse, ports))
         )
+
         return Member(instance, fuse, stack)
 
     async def _flush(self) -> None:
@@ -137,6 +140,7 @@ class Promise(RuleBasedStateMachine):
     async def _accept(self, number: int, inbound: Said | Edited | Deleted) -> None:
         self.sent.append(inbound)
         member = self.members[number]
+
         try:
             await member.instance.engine.accept(inbound)
         except StoreUnavailable:
@@ -144,7 +148,9 @@ class Promise(RuleBasedStateMachine):
         except asyncio.CancelledError:
             if not member.fuse.blown:
                 raise
+
             return
+
         self.acknowledged.append(inbound)
 
     async def _replace_the_dead(self) -> None:
@@ -192,6 +198,7 @@ class Promise(RuleBasedStateMachine):
     def change(self, number: int, pick: int, text: str | None) -> None:
         if not self.sent:
             return
+
         old = self.sent[-1 - pick % len(self.sent)]
         before = text_of(old) or old.message_id
         new = change_of(old, f"{before} {text}" if text else None)
@@ -223,6 +230,7 @@ class Promise(RuleBasedStateMachine):
             async with connection.transaction():
                 await connection.execute(_SET_OVERLAP, overlap.value)
                 await connection.execute("UPDATE control_epoch SET epoch = epoch + 1")
+
             await connection.close()
 
         self.play(store())
@@ -234,12 +242,13 @@ class Promise(RuleBasedStateMachine):
         self.play(self._pass(calls))
 
     async def _pass(self, calls: int) -> None:
-        """Until so many calls were made, or nobody lives who could make one."""
+        """Returns after this many calls, or once no instance is left to make one."""
         passing = asyncio.ensure_future(self.pulse.wait(calls))
         while not passing.done() and not all(
             member.fuse.blown for member in self.members
         ):
             await asyncio.wait({passing}, timeout=0.05)
+
         passing.cancel()
 
     @rule(number=MEMBERS)
@@ -265,7 +274,7 @@ class Promise(RuleBasedStateMachine):
 
     @rule()
     def stand_still(self) -> None:
-        """All instances, past their leases."""
+        """Freezes all instances past their leases."""
         self.play(let_pass(self.world.database_url, 6))
 
     @rule()
@@ -278,18 +287,20 @@ class Promise(RuleBasedStateMachine):
         try:
             self.run(self._settle())
             broken = self.run(judge(self.world, self.sent, self.acknowledged))
+
             assert broken == [], "\n".join(broken)
         finally:
             self.run(self._end())
             self.runner.close()
 
     async def _settle(self) -> None:
-        """Nothing fails any more; returns when nothing is left to do."""
+        """From now on nothing fails; returns when nothing is left to do."""
         await self._replace_the_dead()
         for member in self.members:
             member.fuse.disarm()
         self.world.model.release()
         self.world.platform.takes_answers.set()
+
         async with asyncio.timeout(SETTLE_SECONDS):
             while await self._restless():
                 await let_pass(self.world.database_url, 6)
@@ -303,9 +314,11 @@ class Promise(RuleBasedStateMachine):
             )
         finally:
             await connection.close()
+
         busy = any(
             member.instance.engine._background.running for member in self.members
         )
+
         return is_open or busy or not all([await fuse.settle() for fuse in self.fuses])
 
     async def _end(self) -> None:
@@ -314,9 +327,11 @@ class Promise(RuleBasedStateMachine):
         left = asyncio.all_tasks() - {
             asyncio.current_task()
         }  # of the dead: perhaps on their way to a store
+
         for task in left:
             task.cancel()
         await asyncio.gather(*left, return_exceptions=True)
+
         for _ in range(3):  # connections that were ended say so to the loop
             await asyncio.sleep(0)
 

@@ -1,6 +1,4 @@
-"""Processes that are killed between accept and answer: nothing is lost, nothing is answered
-twice.
-"""
+"""Processes are killed between accept and answer: nothing is lost or answered twice."""
 
 from __future__ import annotations
 
@@ -28,7 +26,9 @@ async def test_a_message_outlives_its_process(
                 for n, victim in enumerate(victims)
             )
         )
+
         assert accepted == [True] * KILLS_A_ROUND
+
         for victim in victims:
             victim.kill()
         await group.spawn()
@@ -38,10 +38,13 @@ async def test_a_message_outlives_its_process(
             deadline=TAKEN_UP_SECONDS,
         )
         await group.settle(deadline=TAKEN_UP_SECONDS)
+
         assert await broken_promises(group.probe) == {}
+
         answers = await group.probe.fetch(
             "SELECT content FROM messages WHERE role = 'assistant' ORDER BY content"
         )
+
         assert [row["content"] for row in answers] == [
             f"re: hello {n}" for n in range(KILLS_A_ROUND)
         ]
@@ -57,4 +60,5 @@ async def test_an_instance_that_leaves_hands_its_work_to_another_at_once(
         await group.spawn(beat=0.1)
         leaving.leave()
         await group.settle(deadline=TAKEN_UP_SECONDS)
+
         assert await broken_promises(group.probe) == {}

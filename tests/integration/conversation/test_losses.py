@@ -1,5 +1,5 @@
-"""Redis may be empty, stale, frozen or gone: no answer changes. Postgres may go: nothing
-acknowledged is lost.
+"""Redis may be empty, stale, frozen or gone: no answer changes. Postgres may go: nothing is
+lost.
 """
 
 from __future__ import annotations
@@ -45,6 +45,7 @@ def expected(turns: int = TURNS) -> list[tuple[tuple[str, str], ...]]:
         for n in range(turns)
         for pair in (("user", f"message {n}"), ("assistant", f"re: message {n}"))
     ]
+
     return [tuple(said[: 2 * n + 1]) for n in range(turns)]
 
 
@@ -56,6 +57,7 @@ async def test_flushall_between_any_two_turns_changes_no_answer(
         for number in range(TURNS):
             await world.ask(agent, f"message {number}")
             own_redis.flush()
+
         assert [prompt.messages for prompt in world.model.prompts] == expected()
 
 
@@ -75,6 +77,7 @@ async def test_a_flood_of_flushall_changes_no_answer(
         group.create_task(flush())
         prompts = await conversation(world, agent)
         talking = False
+
     assert prompts == expected()
 
 
@@ -85,9 +88,11 @@ async def test_redis_stopped_altogether_changes_no_answer(
     async with world.instance() as agent:
         await world.ask(agent, "message 0")
         own_redis.kill()
+
         for number in range(1, TURNS):
             await world.ask(agent, f"message {number}")
         own_redis.start()
+
         assert [prompt.messages for prompt in world.model.prompts] == expected()
 
 
@@ -96,6 +101,7 @@ async def test_an_instance_starts_without_redis(
 ) -> None:
     own_redis.kill()
     world = EngineHarness(database_url, own_redis.url)
+
     async with world.instance() as agent:
         assert await conversation(world, agent, 3) == expected(3)
 
@@ -110,25 +116,30 @@ async def test_a_frozen_redis_costs_its_deadline_and_then_nothing(
     async with world.instance() as agent:
         await world.ask(agent, "message 0")
         own_redis.freeze()
+
         for number in range(1, TURNS):
             await world.ask(agent, f"message {number}")
         asked = agent.pipe.round_trips
         own_redis.thaw()
+
         assert [prompt.messages for prompt in world.model.prompts] == expected()
         assert asked <= 2 + 2 * TURNS - 3  # fewer than two a turn
 
 
 async def test_a_stale_window_is_never_used(database_url: str, redis_url: str) -> None:
-    """Whatever an old writer puts back into Redis, the version shows that it is old."""
+    """Whatever an old writer puts back into Redis, its version gives it away."""
     world = EngineHarness(database_url, redis_url)
     async with world.instance() as agent:
         await world.ask(agent, "message 0")
         key = (await agent.pipe.client.keys("context:conv:*"))[0]
         old = await agent.pipe.client.get(key)
+
         assert isinstance(old, bytes)
+
         for number in range(1, TURNS):
             await world.ask(agent, f"message {number}")
             await agent.pipe.client.set(key, old)
+
         assert [prompt.messages for prompt in world.model.prompts] == expected()
 
 
@@ -140,10 +151,13 @@ async def test_garbage_in_redis_changes_no_answer(
     async with world.instance() as agent:
         await world.ask(agent, "message 0")
         client = agent.pipe.client
+
         for key in await client.keys("*"):
             await client.delete(key)
             await client.set(key, garbage)
+
         await world.ask(agent, "message 1")
+
         assert [prompt.messages for prompt in world.model.prompts] == expected(2)
 
 
@@ -169,11 +183,13 @@ async def test_nothing_acknowledged_is_lost_when_postgres_is_killed(
     async def insist(agent: Instance, number: int) -> None:
         nonlocal acknowledged
         message = world.message(f"message {number}", chat=f"chat {number % 5}")
+
         async with asyncio.timeout(60):
             while True:
                 with suppress(StoreUnavailable):
                     await agent.engine.accept(message)
                     acknowledged += 1
+
                     return
 
     async with world.instance() as agent:
@@ -185,26 +201,29 @@ async def test_nothing_acknowledged_is_lost_when_postgres_is_killed(
             postgres.kill()
             postgres.start()
             await asyncio.gather(*work)
+
         async with agent.database.engine.connect() as connection, asyncio.timeout(30):
             while await connection.scalar(
                 text("SELECT count(*) FROM turns WHERE state = 'open'")
             ):
                 await connection.commit()
+
             rows = await connection.scalar(
                 text("SELECT count(*) FROM messages WHERE role = 'user'")
             )
-            assert (acknowledged, rows) == (60, 60)
+
+            assert acknowledged == 60
+            assert rows == 60
+
             for promise in (
                 "a message has one row",
                 "every message is covered by exactly one answer",
             ):
-                assert (
-                    promise,
-                    (await connection.execute(text(BROKEN[promise]))).all(),
-                ) == (promise, [])
+                broken = (await connection.execute(text(BROKEN[promise]))).all()
+                assert [] == broken, promise
 
 
-async def test_a_message_that_can_not_be_stored_is_not_acknowledged(
+async def test_a_message_that_cannot_be_stored_is_not_acknowledged(
     postgres: Postgres, own_world: EngineHarness
 ) -> None:
     async with own_world.instance() as agent:
@@ -238,7 +257,7 @@ async def cancelled(probe: asyncpg.Connection[asyncpg.Record]) -> None:
 async def test_a_statement_that_an_administrator_cancels_is_tried_again(
     database_url: str, redis_url: str
 ) -> None:
-    """It is no fault of the message: that is stored and answered."""
+    """The message is not at fault: it is stored and answered."""
     world = EngineHarness(database_url, redis_url)
     async with world.instance() as agent:
         await world.ask(agent, "message 0")
@@ -248,6 +267,7 @@ async def test_a_statement_that_an_administrator_cancels_is_tried_again(
             )
             await cancelled(probe)
             await cancelled(probe)
+
         await accepting
         await world.answered("ada", "re: message 0", "re: message 1")
 
@@ -255,14 +275,13 @@ async def test_a_statement_that_an_administrator_cancels_is_tried_again(
 async def test_a_message_is_delivered_again_when_postgres_refuses_for_a_reason_of_its_own(
     database_url: str, redis_url: str
 ) -> None:
-    """A server's own limit on statements, or a table that is missing: nobody is told to
-    write it differently.
-    """
+    """A server's own limit on statements, or a missing table: nobody is asked to rephrase."""
     world = EngineHarness(database_url, redis_url)
     async with world.instance() as agent:
         await world.ask(agent, "message 0")
         message = world.message("message 1")
         await run(database_url, "ALTER TABLE turns RENAME TO turned")
+
         with pytest.raises(StoreUnavailable):
             await agent.engine.accept(message)
         await run(database_url, "ALTER TABLE turned RENAME TO turns")
@@ -274,10 +293,10 @@ async def test_a_message_is_delivered_again_when_postgres_refuses_for_a_reason_o
 async def test_a_command_on_a_read_only_postgres_is_not_acknowledged(
     postgres: Postgres, own_world: EngineHarness, command: str
 ) -> None:
-    """So it is after a failover. Once there is a primary the platform delivers it again,
-    and it is obeyed.
-    """
-    world, message = own_world, own_world.message(command)
+    """As after a failover. Once there is a primary, the platform delivers it again and it runs."""
+    world = own_world
+    message = own_world.message(command)
+
     async with world.instance() as agent:
         await postgres.execute(
             "ALTER DATABASE agent SET default_transaction_read_only = on"
@@ -285,6 +304,7 @@ async def test_a_command_on_a_read_only_postgres_is_not_acknowledged(
         await postgres.execute(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'agent'"
         )
+
         with pytest.raises(StoreUnavailable, match="Nothing was stored"):
             await agent.engine.accept(message)
         await postgres.execute(
@@ -313,7 +333,7 @@ async def test_what_is_no_fault_of_the_statement_is_the_stores(
                 await connection.execute(text(f"DO $$ BEGIN RAISE {code}; END $$"))
 
 
-async def test_a_value_that_the_driver_can_not_encode_is_no_fault_of_the_store(
+async def test_a_value_that_the_driver_cannot_encode_is_no_fault_of_the_store(
     database_url: str,
 ) -> None:
     async with open_database(database_url) as database:

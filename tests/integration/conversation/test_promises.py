@@ -1,4 +1,4 @@
-"""The questions by which other tests find a broken promise do find one."""
+"""The queries with which other tests find broken promises do find them."""
 
 from __future__ import annotations
 
@@ -15,11 +15,13 @@ from tests.support.fleet.member import PLATFORM
 _SEEN = """
 INSERT INTO platform SELECT c.chat_id, a.id::text, a.content, m.turn_id, 1, 0 FROM messages a
 JOIN conversations c ON c.id = a.conversation_id
-JOIN messages m ON m.conversation_id = a.conversation_id AND m.seq = a.answers WHERE a.role = 'assistant'
+JOIN messages m ON m.conversation_id = a.conversation_id AND m.seq = a.answers
+WHERE a.role = 'assistant'
 """
 _AGAIN = """
 INSERT INTO messages (conversation_id, "timestamp", seq, id, role, content, turn_id, answers)
-SELECT conversation_id, "timestamp" + interval '1 minute', seq + 10, gen_random_uuid(), role, content, turn_id, answers
+SELECT conversation_id, "timestamp" + interval '1 minute', seq + 10, gen_random_uuid(),
+    role, content, turn_id, answers
 FROM messages WHERE role = '{}' AND seq <= 2
 """
 
@@ -42,10 +44,11 @@ async def kept(
 BREAKS = {
     "a message has one row": _AGAIN.format("user"),
     "a turn has a message": "DELETE FROM messages WHERE seq = 1",
-    "every message is covered by exactly one answer": "UPDATE messages SET answers = 2 WHERE seq = 4",
+    "every message is covered by exactly one answer": """
+        UPDATE messages SET answers = 2 WHERE seq = 4""",
     "answers go forward": _AGAIN.format("assistant"),
-    "order by timestamp is order by seq": """UPDATE messages SET "timestamp" = "timestamp" + interval '1 minute'
-                                             WHERE seq = 2""",
+    "order by timestamp is order by seq": """
+        UPDATE messages SET "timestamp" = "timestamp" + interval '1 minute' WHERE seq = 2""",
     "seq has no gaps": "DELETE FROM messages WHERE seq = 2",
     "nothing is left in progress": "UPDATE conversations SET asked = 5",
     "every turn is done": "UPDATE turns SET state = 'failed'",
@@ -66,6 +69,6 @@ async def test_kept_promises_are_not_broken(
 async def test_a_broken_promise_is_found(
     kept: asyncpg.Connection[asyncpg.Record], promise: str
 ) -> None:
-    """By its own question, whatever else is broken by it."""
+    """By its own query, whatever else breaks with it."""
     await kept.execute(BREAKS[promise])
     assert promise in await broken_promises(kept)

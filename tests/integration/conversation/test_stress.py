@@ -1,5 +1,5 @@
-"""Three instances on overlapping conversations, every message delivered up to four times,
-with kills and stalls.
+"""Three instances on the same conversations; messages come up to four times, with kills and
+stalls.
 """
 
 from __future__ import annotations
@@ -18,21 +18,22 @@ BEAT = 0.2
 
 
 class Crowd:
-    """People who write in a few chats, over a platform that repeats itself and members that
-    come and go.
-    """
+    """People in a few chats, on a platform that repeats messages, with members that come and go."""
 
     def __init__(
         self, group: Fleet, members: Sequence[Member], dice: random.Random
     ) -> None:
-        self._group, self._members, self._dice = group, list(members), dice
+        self._group = group
+        self._members = list(members)
+        self._dice = dice
 
     async def write(self, chat: int, number: int) -> None:
-        """Delivered one to four times, and again until somebody said that it is durable."""
+        """Delivers a message one to four times, and again until it is durable."""
         copies = self._dice.randint(1, 4)
         verdicts = await asyncio.gather(
             *(self._deliver(chat, number) for _ in range(copies))
         )
+
         while not any(verdicts):
             verdicts = [await self._deliver(chat, number)]
 
@@ -52,7 +53,7 @@ class Crowd:
         self._members.append(await self._group.spawn(lease=LEASE, beat=BEAT))
 
     async def stall_one(self) -> None:
-        """Frozen past its lease, then it goes on as if nothing had happened."""
+        """Freezes a member past its lease; then it continues as if nothing had happened."""
         victim = self._dice.choice(self._members)
         victim.freeze()
         await self._group.probe.execute("SELECT pg_sleep($1)", 1.5 * LEASE)
@@ -69,9 +70,10 @@ async def storm(
     kills: int,
     stalls: int,
 ) -> dict[str, int]:
-    """Returns the broken promises, and that nothing is missing."""
+    """Returns the broken promises, and checks that nothing is missing."""
     print(f"seed {seed}")
     dice = random.Random(seed)
+
     async with fleet(database_url, redis_url) as group:
         crowd = Crowd(
             group, [await group.spawn(lease=LEASE, beat=BEAT) for _ in range(3)], dice
@@ -89,6 +91,7 @@ async def storm(
         async def trouble() -> None:
             events = [crowd.kill_one] * kills + [crowd.stall_one] * stalls
             dice.shuffle(events)
+
             for event in events:
                 await event()
 
@@ -98,6 +101,7 @@ async def storm(
         rows = await group.probe.fetchval(
             "SELECT count(*) FROM messages WHERE role = 'user'"
         )
+
         return (
             broken
             if rows == messages
@@ -109,6 +113,7 @@ async def test_no_promise_breaks_in_a_small_storm(
     database_url: str, redis_url: str
 ) -> None:
     seed = random.randrange(10**6)
+
     assert (
         await storm(
             database_url,
@@ -129,6 +134,7 @@ async def test_no_promise_breaks_in_a_large_storm(
     database_url: str, redis_url: str
 ) -> None:
     seed = random.randrange(10**6)
+
     assert (
         await storm(
             database_url,

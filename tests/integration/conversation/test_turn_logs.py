@@ -42,10 +42,8 @@ Lines = Callable[[], list[dict[str, object]]]
 def lines(capsys: pytest.CaptureFixture[str]) -> Iterator[Lines]:
     """Everything logged so far, at debug, as JSON; afterwards logging is as it was."""
     root = logging.getLogger()
-    handlers, levels = (
-        root.handlers[:],
-        {name: logging.getLogger(name).level for name in (*OURS, "")},
-    )
+    handlers = root.handlers[:]
+    levels = {name: logging.getLogger(name).level for name in (*OURS, "")}
     configure_logging(Settings(log_level="debug", log_format="json"))
     written: list[dict[str, object]] = []
 
@@ -53,10 +51,12 @@ def lines(capsys: pytest.CaptureFixture[str]) -> Iterator[Lines]:
         written.extend(
             json.loads(line) for line in capsys.readouterr().err.splitlines()
         )
+
         return written
 
     yield read
     root.handlers[:] = handlers
+
     for name, level in levels.items():
         logging.getLogger(name).setLevel(level)
     structlog.reset_defaults()
@@ -69,14 +69,18 @@ def of_turn(lines: list[dict[str, object]], turn: UUID) -> list[object]:
 async def test_the_lines_of_a_turn_can_be_followed(
     world: EngineHarness, lines: Lines
 ) -> None:
-    """From its message to its answer's arrival; two turns at once are told apart."""
-    ada, bob = world.message(SECRET, chat="ada"), world.message(SECRET, chat="bob")
+    """From its message to its answer's arrival; concurrent turns can be told apart."""
+    ada = world.message(SECRET, chat="ada")
+    bob = world.message(SECRET, chat="bob")
+
     async with world.instance() as agent:
         await agent.engine.accept(ada)
         await agent.engine.accept(bob)
         await agent.engine.accept(ada)
         await world.platform.until(lambda: len(world.platform.finished) == 2)
+
     found = lines()
+
     assert sorted(map(str, of_turn(found, ada.turn_id))) == [
         "accepted",
         "answered",
@@ -94,13 +98,16 @@ async def test_messages_answered_together_name_the_turn_that_leads(
         world.model.hold()
         await agent.engine.accept(world.message("one"))
         await world.model.started.wait()
-        second, third = world.message("two"), world.message("three")
+        second = world.message("two")
+        third = world.message("three")
         await agent.engine.accept(second)
         await agent.engine.accept(third)
         world.model.release()
         await world.platform.until(lambda: world.platform.finished[third.turn_id] > 0)
+
     found = lines()
     together = [line for line in found if line["event"] == "answering together"]
+
     assert [line["turns"] for line in together] == [
         [str(second.turn_id), str(third.turn_id)]
     ]
@@ -115,8 +122,8 @@ async def test_messages_answered_together_name_the_turn_that_leads(
 async def test_whatever_fails_is_logged_with_its_turn_and_without_its_text(
     world: EngineHarness, lines: Lines, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A library's lines and tracebacks included, at debug: nobody's words, and no line that
-    belongs to nobody.
+    """Including lines and tracebacks of libraries, at debug: no message text, no line without
+    a turn.
     """
 
     class Clumsy(PlatformReply):
@@ -136,10 +143,13 @@ async def test_whatever_fails_is_logged_with_its_turn_and_without_its_text(
 
     monkeypatch.setattr(PlatformChannel, "reply", reply)
     message = world.message(SECRET)
+
     async with world.instance() as agent:
         await agent.engine.accept(message)
         await agent.engine.stop()
+
     found = lines()
+
     assert of_turn(found, message.turn_id) == [
         "accepted",
         "answered",
@@ -161,10 +171,13 @@ async def test_what_the_model_was_told_is_not_logged(
 
     world.model.said = fail
     message = world.message(SECRET)
+
     async with world.instance() as agent:
         await agent.engine.accept(message)
         await agent.engine.stop()
+
     found = lines()
+
     assert "ValueError: a fault" in json.dumps(found)
     assert [line for line in found if SECRET in json.dumps(line)] == []
 
@@ -182,6 +195,7 @@ async def test_a_token_of_the_database_is_in_no_line(
         await desk.set_credential(
             "telegram", "token", "123456:AAtoken", OPERATOR, Secrets([key])
         )
+
     await with_stored_credentials(
         Settings(
             _env_file=None,
@@ -190,6 +204,7 @@ async def test_a_token_of_the_database_is_in_no_line(
         )
     )
     logging.getLogger("some.library").warning("GET /bot123456:AAtoken/getMe")
+
     assert ["GET /bot***/getMe"] == [line["event"] for line in lines()]
 
 
@@ -203,6 +218,7 @@ async def test_shared_work_belongs_to_no_turn() -> None:
 
     with structlog.contextvars.bound_contextvars(turn="t1"):
         await Batch(run).submit(1)
+
     assert logged == [{}]
 
 
@@ -218,4 +234,5 @@ async def test_an_error_of_sql_does_not_repeat_what_people_said(
             await connection.execute(
                 text("SELECT :said FROM nowhere"), {"said": SECRET}
             )
+
     assert SECRET not in str(raised.value)

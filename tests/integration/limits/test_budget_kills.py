@@ -18,7 +18,7 @@ import asyncpg
 import pytest
 
 from storage.postgres import connect
-from tests.support.fleet.spender import MOST, PRICE
+from tests.support.fleet.spender import MAX_TOKENS, PRICE
 
 PEOPLE = [str(UUID(int=number)) for number in range(1, 7)]
 CHANNELS = ["discord", "slack"]
@@ -179,7 +179,7 @@ async def set_budgets(probe: asyncpg.Connection[asyncpg.Record], calls: int) -> 
     """About half of all calls fit: each person and each channel has too little, in tokens,
     in dollars or in both.
     """
-    every = calls * MOST * 3 // 8  # tokens that all calls together would use
+    every = calls * MAX_TOKENS * 3 // 8  # tokens that all calls together would use
     await probe.execute(HIGH_WATER)
     await probe.executemany(
         "INSERT INTO users (id, person_id, channel_type, channel_user_id) VALUES "

@@ -1,6 +1,4 @@
-"""The report of an experiment from rows of Postgres: who counts, what counts, and what is
-said of it.
-"""
+"""The report of an experiment from rows of Postgres: which people count, and what is concluded."""
 
 from __future__ import annotations
 
@@ -34,7 +32,7 @@ def lab(database_url: str) -> ExperimentData:
 
 
 def values(figures: Figures, metric: MetricName) -> list[list[float]]:
-    """Of the people of each variant, in no order of their own."""
+    """The values of each variant's people, sorted."""
     return [sorted(group.values[metric]) for group in figures.groups.values()]
 
 
@@ -45,9 +43,10 @@ def verdicts(report: Report) -> set[ReportVerdict | None]:
 async def test_a_person_counts_once_however_much_they_write(
     lab: ExperimentData,
 ) -> None:
-    """3,000 answers of one person are one value beside that of a person with one answer."""
+    """3,000 answers of one person are one value, next to that of a person with one answer."""
     await lab.experiment()
     writer, other, third = (lab.person() for _ in range(3))
+
     for number in range(3_000):
         lab.reply(
             writer,
@@ -56,9 +55,11 @@ async def test_a_person_counts_once_however_much_they_write(
             latency=number % 5,
             cost=None if number % 4 == 0 else "0.02",
         )
+
     lab.reply(other, "control")
     lab.reply(third, "short", tokens=7)
     figures = await lab.figures()
+
     assert [2, 1] == [group.people for group in figures.groups.values()]
     assert [[1.0, 3_000.0], [1.0]] == values(figures, "answers")
     assert [[6.0, 15.0], [12.0]] == values(figures, "tokens")
@@ -68,13 +69,15 @@ async def test_a_person_counts_once_however_much_they_write(
 
 
 async def test_what_is_counted_of_a_person(lab: ExperimentData) -> None:
-    """Failures beside answers, retries on the experiment's channels, thumbs whoever gave them."""
+    """Failures next to answers, retries on the experiment's channels, thumbs of anybody."""
     await lab.experiment(channels=frozenset({"discord"}))
     happy, unhappy, silent = (lab.person() for _ in range(3))
     liked = lab.reply(happy, "control")
+
     for thumb in (1, 1, -1):
         lab.vote(liked, thumb)
     lab.vote(lab.reply(unhappy, "short"), -1)
+
     for _ in range(3):
         lab.reply(unhappy, "short", notice=True, latency=9, cost=None)
     lab.reply(silent, "short", note="cut")
@@ -82,6 +85,7 @@ async def test_what_is_counted_of_a_person(lab: ExperimentData) -> None:
     lab.retry(unhappy)
     lab.retry(lab.person())  # takes no part
     figures = await lab.figures()
+
     assert [[0.0], [0.0, 0.75]] == values(figures, "failures")
     assert [[1.0], [1.0, 1.0]] == values(figures, "answers")
     assert [[1_000.0], [1_000.0, 1_000.0]] == values(figures, "latency")
@@ -94,7 +98,8 @@ async def test_what_is_counted_of_a_person(lab: ExperimentData) -> None:
 async def test_retries_elsewhere_do_not_count(lab: ExperimentData) -> None:
     """A person's other account is on a channel that takes no part."""
     await lab.experiment(channels=frozenset({"discord"}))
-    person, account = lab.person(), lab.person("telegram")
+    person = lab.person()
+    account = lab.person("telegram")
     lab.reply(person, "control")
     lab.retry(account)
     lab.retry(person)
@@ -105,17 +110,19 @@ async def test_retries_elsewhere_do_not_count(lab: ExperimentData) -> None:
         person,
         account,
     )
+
     assert [[1.0], []] == values(await lab.figures(), "retries")
 
 
-async def test_linked_accounts_are_one_person_and_who_saw_several_variants_is_left_out(
+async def test_linked_accounts_are_one_person_and_people_of_several_variants_are_left_out(
     lab: ExperimentData,
 ) -> None:
-    """Two that saw the same are counted once, under who they are now; a retry of either is
-    theirs.
+    """Two accounts that saw the same variant count once, as the person they are now; so do
+    retries.
     """
     await lab.experiment()
     first, second, crossed, also = (lab.person() for _ in range(4))
+
     for person, variant in (
         (first, "short"),
         (second, "short"),
@@ -123,9 +130,11 @@ async def test_linked_accounts_are_one_person_and_who_saw_several_variants_is_le
         (also, "control"),
     ):
         lab.reply(person, variant)
+
     lab.retry(second)
     lab.retry(also)
     await lab.store()
+
     for stays, joins in ((first, second), (crossed, also)):
         await run(
             lab.database_url,
@@ -133,29 +142,26 @@ async def test_linked_accounts_are_one_person_and_who_saw_several_variants_is_le
             stays,
             joins,
         )
+
     figures = await lab.figures()
-    assert (1, [0, 1]) == (
-        figures.crossed,
-        [group.people for group in figures.groups.values()],
-    )
-    assert ([[], [2.0]], [[], [1.0]]) == (
-        values(figures, "answers"),
-        values(figures, "retries"),
-    )
+
+    assert 1 == figures.crossed
+    assert [0, 1] == [group.people for group in figures.groups.values()]
+    assert [[], [2.0]] == values(figures, "answers")
+    assert [[], [1.0]] == values(figures, "retries")
 
 
 async def test_a_person_whose_account_is_gone_still_counts(lab: ExperimentData) -> None:
     await lab.experiment()
     lab.reply(uuid4(), "short")
+
     assert [0, 1] == [group.people for group in (await lab.figures()).groups.values()]
 
 
 async def test_only_the_time_of_the_experiment_counts_and_nothing_twice(
     lab: ExperimentData,
 ) -> None:
-    """Not what was before or after it, not another experiment, not what linking copied to
-    another chat.
-    """
+    """Nothing before or after it, no other experiment, no messages that linking copied."""
     ended = BEGUN + timedelta(hours=1)
     await lab.experiment(ended=ended)
     person = lab.person()
@@ -167,11 +173,11 @@ async def test_only_the_time_of_the_experiment_counts_and_nothing_twice(
     lab.reply(person, "short", carried=True)
     lab.retry(person, carried=True)
     figures = await lab.figures()
-    assert ([[], [2.0]], [[], [0.0]]) == (
-        values(figures, "answers"),
-        values(figures, "retries"),
-    )
-    assert (BEGUN, ended) == (figures.started_at, figures.ended_at)
+
+    assert [[], [2.0]] == values(figures, "answers")
+    assert [[], [0.0]] == values(figures, "retries")
+    assert BEGUN == figures.started_at
+    assert ended == figures.ended_at
 
 
 @pytest.mark.parametrize(
@@ -180,18 +186,19 @@ async def test_only_the_time_of_the_experiment_counts_and_nothing_twice(
 async def test_too_few_or_too_equal_people_allow_no_verdict(
     lab: ExperimentData, people: tuple[int, int]
 ) -> None:
-    """Nobody, one person, a variant without anybody, and people who are all alike."""
+    """Nobody, one person, a variant without people, and people that are all alike."""
     await lab.experiment(
         variants=(Variant("control", people[0] + 1), Variant("short", people[1] + 1))
     )
     for variant, count in zip(("control", "short"), people, strict=True):
         for _ in range(count):
             lab.reply(lab.person(), variant)
+
     report = report_of(await lab.figures())
-    assert ({ReportVerdict.NOT_YET}, len(METRICS)) == (
-        verdicts(report),
-        len(report.comparisons),
-    )
+
+    assert {ReportVerdict.NOT_YET} == verdicts(report)
+    assert len(METRICS) == len(report.comparisons)
+
     lacking = report.comparisons[0].lacking
     assert (None if min(people) >= 100 else 100 - min(people)) == lacking
 
@@ -207,13 +214,15 @@ async def test_too_few_or_too_equal_people_allow_no_verdict(
         ),
     ],
 )
-async def test_what_can_not_be_reported_is_said_in_a_sentence(
+async def test_what_cannot_be_reported_is_said_in_a_sentence(
     lab: ExperimentData, name: str, sentence: str
 ) -> None:
     await lab.experiment()
     await lab.experiment("drafted", started=None)
+
     with pytest.raises(Rejected) as refused:
         await experiment_figures(lab.database_url, name)
+
     assert refused.value.sentence.startswith(sentence)
 
 
@@ -240,7 +249,10 @@ async def test_it_reads_only_the_time_of_the_experiment(lab: ExperimentData) -> 
     months = {row[0] for row in await connection.fetch(MONTHS)}
     await connection.close()
     read = {month for month in months if f"on {month}" in plan}
-    assert (4, True, True) == (len(months), bool(read), read < months)
+
+    assert 4 == len(months)
+    assert read
+    assert read < months
 
 
 async def test_where_nothing_was_ever_started_it_says_so(lab: ExperimentData) -> None:

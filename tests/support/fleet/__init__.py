@@ -1,1 +1,1 @@
-"""Agents in processes of their own, to be killed, frozen and started again by tests."""
+"""Agents in processes of their own, which tests kill, freeze and restart."""

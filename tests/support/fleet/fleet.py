@@ -22,7 +22,7 @@ from tests.support.fleet.member import PLATFORM
 
 
 class MemberGone(Exception):
-    """The member ended before it said whether the message is durable."""
+    """The member ended before it told whether the message is durable."""
 
 
 @dataclass(eq=False)
@@ -39,11 +39,13 @@ class Member:
         """Whether the message is durable now. Raises MemberGone when nobody can tell."""
         if not self.alive:
             raise MemberGone
+
         delivery = next(self._ids)
         future: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self.pending[delivery] = future
         message = {"delivery": delivery, "chat": chat, "id": identifier, "text": text}
         self.writer.write(json.dumps(message).encode() + b"\n")
+
         return await future
 
     def kill(self) -> None:
@@ -60,7 +62,7 @@ class Member:
             os.kill(self.pid, number)
 
     def leave(self) -> None:
-        """Its input ends: it drains and stops."""
+        """Ends its input: it drains and stops."""
         self.writer.close()
 
     def gone(self) -> None:
@@ -104,11 +106,15 @@ class Fleet:
             "beat": beat,
             "drain": drain,
         }
+
         assert self.nursery.stdin is not None and self.nursery.stdout is not None
+
         self.nursery.stdin.write(json.dumps(spec).encode() + b"\n")
+
         async with asyncio.timeout(30):
             await self.nursery.stdout.readline()
             _, member = await self._arrivals.get()
+
         return member
 
     async def meet(
@@ -118,6 +124,7 @@ class Fleet:
         member = Member(hello["pid"], writer)
         self.members.append(member)
         self._arrivals.put_nowait((hello["hello"], member))
+
         with suppress(ConnectionError):
             while line := await reader.readline():
                 verdict: dict[str, Any] = json.loads(line)
@@ -127,6 +134,7 @@ class Fleet:
                 )
                 if not future.done():
                     future.set_result(accepted)
+
         member.gone()
         writer.close()
 
@@ -148,6 +156,7 @@ class Fleet:
 async def fleet(database_url: str, redis_url: str) -> AsyncIterator[Fleet]:
     probe = await connect(database_url)
     await probe.execute(PLATFORM)
+
     with tempfile.TemporaryDirectory() as folder:
         nursery = await asyncio.create_subprocess_exec(
             sys.executable,
@@ -158,6 +167,7 @@ async def fleet(database_url: str, redis_url: str) -> AsyncIterator[Fleet]:
         )
         group = Fleet(database_url, redis_url, nursery, Path(folder) / "s", probe)
         server = await asyncio.start_unix_server(group.meet, group.socket)
+
         try:
             yield group
         finally:
@@ -165,6 +175,7 @@ async def fleet(database_url: str, redis_url: str) -> AsyncIterator[Fleet]:
                 if member.alive:
                     member.thaw()
                     member.kill()
+
             nursery.kill()
             await nursery.wait()
             server.close()

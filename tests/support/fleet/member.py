@@ -41,7 +41,8 @@ class Model:
     """Answers what it was asked, after a random pause; hangs when told to."""
 
     def __init__(self, pause: float, *, hangs: bool) -> None:
-        self._pause, self._hangs = pause, hangs
+        self._pause = pause
+        self._hangs = hangs
 
     def check(self, model: str) -> None:
         """Every name is fine."""
@@ -113,19 +114,20 @@ class PlatformReply:
         await self.platform.put(
             self.chat, identifier, text, self.turn, repeat=self.repeat
         )
+
         return Placed((identifier,))
 
 
 async def live(spec: dict[str, Any]) -> None:
-    structlog.configure(
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr)
-    )  # stdout is for pids
+    # Standard output is for process ids.
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     reader, writer = await asyncio.open_unix_connection(spec["socket"])
     writer.write(
         json.dumps({"hello": spec["name"], "pid": os.getpid()}).encode() + b"\n"
     )
     platform = Platform(await connect(spec["database_url"]))
     model = Model(spec["pause"], hangs=spec["hangs"])
+
     async with (
         open_database(spec["database_url"]) as database,
         open_redis(spec["redis_url"]) as pipe,
@@ -141,9 +143,11 @@ async def live(spec: dict[str, Any]) -> None:
         options = Options(
             "test:model", beat_seconds=spec["beat"], drain_seconds=spec["drain"]
         )
+
         async with Engine(ports, options) as engine, asyncio.TaskGroup() as group:
             while line := await reader.readline():
                 group.create_task(take(engine, writer, json.loads(line)))
+
     writer.close()
 
 
@@ -162,6 +166,7 @@ async def take(
         verdict = {"refused": message["delivery"], "why": error.sentence}
     else:
         verdict = {"accepted": message["delivery"]}
+
     writer.write(json.dumps(verdict).encode() + b"\n")
 
 
@@ -178,7 +183,6 @@ def main(lines: Sequence[str]) -> None:
 if __name__ == "__main__":
     import signal
 
-    signal.signal(
-        signal.SIGCHLD, signal.SIG_IGN
-    )  # members that end are forgotten at once
+    # Members that end are forgotten at once.
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     main(sys.stdin)  # type: ignore[arg-type]

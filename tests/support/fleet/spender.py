@@ -1,13 +1,13 @@
-"""One process that asks for reservations, uses them and settles them, to be killed at any moment.
+"""A process that makes, uses and settles reservations, to be killed at any moment.
 
-`python -m tests.support.fleet.spender SPEC` (a JSON document: database_url, redis_url,
-people, channels, calls, seed) writes a line of JSON for each thing that happened before it
-goes on: it is in the pipe, whatever happens to the process. The first line says that it is
-ready; it begins when its input ends.
+`python -m tests.support.fleet.spender SPEC` takes a JSON document: database_url, redis_url,
+people, channels, calls, seed. Before it goes on, it writes a line of JSON for each event: that
+is in the pipe, whatever happens to the process. The first line says that it is ready; it begins
+when its input ends.
 
-    {"granted": id, "author": …, "channel": …, "tokens": worst, "usd": worst}   the call may be made now
-    {"used": id, "tokens": …, "usd": …}                                         it was made and will be settled
-    {"refused": …}                                                              there was no room, or no Postgres
+- {"granted": id, "author": …, "channel": …, "tokens": worst, "usd": worst}: call it now
+- {"used": id, "tokens": …, "usd": …}: it was made and will be settled
+- {"refused": …}: there was no room, or no Postgres
 """
 
 from __future__ import annotations
@@ -30,8 +30,11 @@ from storage.postgres import open_database
 from storage.redis import open_redis
 
 AT_ONCE = 32
-MOST = 50  # tokens of one call
-PRICE = Decimal("0.0000123456789")  # USD a token: finer than what is stored
+MAX_TOKENS = 50
+"""Tokens of one call."""
+
+PRICE = Decimal("0.0000123456789")
+"""USD a token: finer than what is stored."""
 
 
 def worst(model: str, prompt: Prompt) -> Usage:
@@ -41,9 +44,8 @@ def worst(model: str, prompt: Prompt) -> Usage:
 
 
 def tell(**what: object) -> None:
-    os.write(
-        1, json.dumps(what, default=str).encode() + b"\n"
-    )  # less than PIPE_BUF: never half a line
+    # Less than PIPE_BUF: never half a line.
+    os.write(1, json.dumps(what, default=str).encode() + b"\n")
 
 
 class Spender:
@@ -57,15 +59,15 @@ class Spender:
         seed: int,
     ) -> None:
         self._budgets = budgets
-        self._people, self._channels = people, channels
+        self._people = people
+        self._channels = channels
         self._random = random.Random(seed)
 
     async def call(self) -> None:
-        author, channel = (
-            self._random.choice(self._people),
-            self._random.choice(self._channels),
-        )
-        most = self._random.randint(1, MOST)
+        author = self._random.choice(self._people)
+        channel = self._random.choice(self._channels)
+        most = self._random.randint(1, MAX_TOKENS)
+
         try:
             reservation = await self._budgets.reserve(
                 channel, UUID(author), "test:model", Prompt(str(most), ())
@@ -73,7 +75,9 @@ class Spender:
         except AgentError as error:
             tell(refused=type(error).__name__)
             return
+
         assert reservation is not None
+
         tell(
             granted=reservation,
             author=author,
@@ -106,6 +110,7 @@ async def main(spec: dict[str, Any]) -> None:
 
         tell(ready=os.getpid())
         await asyncio.to_thread(sys.stdin.read)
+
         async with asyncio.TaskGroup() as group:
             for _ in range(AT_ONCE):
                 group.create_task(work())

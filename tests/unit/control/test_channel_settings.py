@@ -1,4 +1,4 @@
-"""One model checks what an operator writes for a channel, and reads what is stored."""
+"""One model validates what an operator sets for a channel, and reads what is stored."""
 
 from __future__ import annotations
 
@@ -78,11 +78,12 @@ def test_what_is_taken_back_is_at_its_default_and_not_stored() -> None:
         ),
     ],
 )
-def test_what_can_not_be_is_refused_with_a_sentence_that_names_the_allowed(
+def test_what_cannot_be_is_refused_with_a_sentence_that_names_the_allowed(
     name: str, text: str, sentence: str
 ) -> None:
     with pytest.raises(Rejected) as error:
         changed_form(ChannelForm(), {name: text}, known)
+
     assert sentence in error.value.sentence
     assert "\n" not in error.value.sentence
 
@@ -105,14 +106,15 @@ def test_one_faulty_field_does_not_take_the_others_down() -> None:
         "user_limit": "5/10s",
         "of_a_newer_version": True,
     }
+
     assert read_settings("test:a", stored) == ChannelSettings(
         "test:a", user_limit=Limit(5, 10)
     )
 
 
 @pytest.mark.parametrize("name", ["allow", "deny", "allowed_models"])
-def test_where_a_list_that_keeps_out_can_not_be_read_nobody_may_talk(name: str) -> None:
-    """Whatever else is set: the mistake would open a door."""
+def test_where_a_list_that_keeps_out_cannot_be_read_nobody_may_talk(name: str) -> None:
+    """Whatever else is set: otherwise the mistake would open a door."""
     assert {NOBODY} == read_settings(
         "test:a", {"allow": ["1"]} | {name: {"ids": ["2"]}}
     ).allow

@@ -1,6 +1,4 @@
-"""Who takes part in which variant: on every instance, in every language and in every
-release the same.
-"""
+"""People get the same variant on every instance, in every language and in every release."""
 
 from __future__ import annotations
 
@@ -47,6 +45,7 @@ def split(
     variants = tuple(
         Variant(f"v{number}", weight, number) for number, weight in enumerate(weights)
     )
+
     return Experiment("name", "look", salt, variants, share=share, **rest)
 
 
@@ -56,20 +55,20 @@ def person(number: int) -> UUID:
 
 
 def number_of(
-    experiment: Experiment, who: UUID, channel: str | None = None
+    experiment: Experiment, person: UUID, channel: str | None = None
 ) -> int | None:
-    found = experiment.variant_for(who, channel)
+    found = experiment.variant_for(person, channel)
     return None if found is None else found.value
 
 
 def test_variants_are_those_of_every_release() -> None:
-    """1,000 golden vectors and more, edges of parts among them: they never change, or
-    people would change sides.
+    """More than 1,000 golden vectors, with the edges. They never change: people would change
+    sides.
     """
     assert 1_000 <= len(GOLDEN)
     assert [number for *_, number in GOLDEN] == [
-        number_of(split(*weights, salt=salt, share=share), UUID(who))
-        for salt, weights, share, who, _ in GOLDEN
+        number_of(split(*weights, salt=salt, share=share), UUID(person_id))
+        for salt, weights, share, person_id, _ in GOLDEN
     ]
 
 
@@ -77,6 +76,7 @@ def chi_square(numbers: Sequence[int | None], weights: Sequence[float]) -> float
     """How far these are from being split by the weights."""
     expected = [len(numbers) * weight / sum(weights) for weight in weights]
     found = Counter(numbers)
+
     return sum(
         (found[number] - many) ** 2 / many for number, many in enumerate(expected)
     )
@@ -93,6 +93,7 @@ def unevenly_split(
         found[salt] = chi_square(
             [number for number in numbers if number is not None], weights
         )
+
     return {salt: value for salt, value in found.items() if value > CRITICAL}
 
 
@@ -103,23 +104,29 @@ def test_people_are_split_by_the_weights(weights: Sequence[float]) -> None:
 
 
 def test_a_share_is_split_as_the_whole() -> None:
-    """Who takes part says nothing about the variant: a tenth of all people is split by the
+    """Taking part is independent of the variant: a tenth of all people is split by the
     weights, too.
     """
     assert {} == unevenly_split((4, 3, 2, 1), 10, 20_000, 5)
 
 
 def test_a_share_that_grows_changes_nobodys_variant() -> None:
-    """From 0.001 to 100 % in steps: whoever takes part keeps the variant; at 100 everybody
-    has one.
-    """
+    """From 0.001 to 100 % in steps: participants keep their variant; at 100 everybody has one."""
     people = [person(number) for number in range(2_000)]
     having: dict[UUID, int] = {}
+
     for share in [0.001, 0.5, 1, *range(5, 100, 5), 99.999, 100]:
-        now = {who: number_of(split(2, 1, 1, share=share), who) for who in people}
-        taking_part = {who: number for who, number in now.items() if number is not None}
-        assert having == {who: taking_part.get(who) for who in having}
+        now = {
+            person: number_of(split(2, 1, 1, share=share), person) for person in people
+        }
+        taking_part = {
+            person: number for person, number in now.items() if number is not None
+        }
+
+        assert having == {person: taking_part.get(person) for person in having}
+
         having = taking_part
+
     assert len(people) == len(having)
 
 
@@ -129,27 +136,31 @@ def test_other_names_of_variants_and_other_values_move_nobody() -> None:
     other = replace(
         one, name="other", variants=tuple(Variant(f"w{n}", n + 1, n) for n in range(3))
     )
+
     assert [number_of(one, person(n)) for n in range(500)] == [
         number_of(other, person(n)) for n in range(500)
     ]
 
 
 def test_two_salts_split_independently() -> None:
-    """Who has the first variant of one has it of the other by chance only: 1,000 of 4,000 ± 5 σ."""
-    a, b = split(1, 1, salt="a"), split(1, 1, salt="b")
+    """People share the first variant of two experiments by chance only: 1,000 of 4,000 ± 5 σ."""
+    a = split(1, 1, salt="a")
+    b = split(1, 1, salt="b")
     both = sum(
         number_of(a, person(n)) == number_of(b, person(n)) == 0 for n in range(4_000)
     )
+
     assert abs(both - 1_000) < 5 * (4_000 * 0.25 * 0.75) ** 0.5
 
 
 def test_people_elsewhere_take_no_part() -> None:
-    """An experiment of some channels has nobody of others, nor who is nowhere."""
+    """An experiment on some channels has no people from others, and none without a channel."""
     here = split(1, 1, channels=frozenset({"discord", "slack"}))
     found = [
         number_of(here, person(1), channel)
         for channel in ("discord", "slack", "telegram", None)
     ]
+
     assert found[0] == found[1] is not None
     assert [None, None] == found[2:]
 
@@ -158,6 +169,7 @@ def test_an_experiment_is_the_same_when_read_back() -> None:
     made = split(
         1, 2.5, share=12.5, channels=frozenset({"discord"}), starts=NOON, detect=0.05
     )
+
     assert made == read_experiment("name", json.loads(json.dumps(definition_of(made))))
 
 
@@ -194,9 +206,10 @@ WRONG: list[tuple[dict[str, Any], str]] = [
 
 
 @pytest.mark.parametrize(("change", "sentence"), WRONG)
-def test_what_can_not_be_is_refused(change: dict[str, Any], sentence: str) -> None:
+def test_what_cannot_be_is_refused(change: dict[str, Any], sentence: str) -> None:
     with pytest.raises(Rejected) as refused:
         check(replace(split(1, 1), **change))
+
     assert sentence in refused.value.sentence
 
 
@@ -214,11 +227,11 @@ ANY = st.recursive(
     st.dictionaries(st.sampled_from(sorted(definition_of(split(1, 1)))), ANY),
     st.integers(0, 1),
 )
-def test_a_definition_that_can_not_be_read_is_an_error_and_one_that_can_gives_a_variant(
+def test_a_definition_that_cannot_be_read_is_an_error_and_one_that_can_gives_a_variant(
     change: dict[str, Any], part: int
 ) -> None:
-    """Whatever another version or a hand wrote: it is refused when it is read, never when a
-    person is asked for.
+    """Whatever another version or a person wrote: it is refused when read, never in an
+    evaluation.
     """
     definition = definition_of(split(1, 1))
     definition["variants"][part] |= {
@@ -226,10 +239,12 @@ def test_a_definition_that_can_not_be_read_is_an_error_and_one_that_can_gives_a_
         for key, value in change.items()
         if key in definition["variants"][part]
     }
+
     try:
         found = read_experiment("name", {**definition, **change})
     except ValueError:
         return
+
     assert {found.flag: number_of(found, person(1), "discord")}[found.flag] in (
         0,
         1,

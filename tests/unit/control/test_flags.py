@@ -1,4 +1,4 @@
-"""What a flag takes, and how a refusal says so."""
+"""Which values a flag takes, and what a refusal says."""
 
 from __future__ import annotations
 
@@ -34,11 +34,9 @@ JSON: Flag[Any] = Flag("j", Kind.JSON, {}, "…")
 def test_a_declared_flag_is_well_made(name: str) -> None:
     """Its name is a name, its default one of its values, its meaning one line."""
     flag = DECLARED[name]
-    assert (flag.name, bool(NAME.fullmatch(name)), "\n" in flag.meaning) == (
-        name,
-        True,
-        False,
-    )
+    assert flag.name == name
+    assert bool(NAME.fullmatch(name)) is True
+    assert "\n" not in flag.meaning
     assert flag.default is None or flag.accepts(flag.default)
 
 
@@ -97,6 +95,7 @@ def test_what_is_no_value_is_refused_with_what_is(
 ) -> None:
     with pytest.raises(Rejected) as refused:
         flag.parsed(typed)
+
     assert sentence == refused.value.sentence
 
 
@@ -105,7 +104,7 @@ def test_what_is_no_value_is_refused_with_what_is(
     [(BOOL, 1), (INT, True), (INT, 2.0), (TEXT, None), (JSON, "text")],
 )
 def test_a_value_of_another_type_is_none(flag: Flag[Any], value: object) -> None:
-    """A console hands values in, not texts: types are not mixed there either."""
+    """A console passes values, not texts: types are not mixed there either."""
     assert not flag.accepts(value)
 
 
@@ -122,8 +121,11 @@ def test_a_flag_that_an_operator_made_is_the_same_when_read_back() -> None:
     flag = made_by_operator(
         "new_look", {"type": "int", "default": 3, "meaning": "How it looks."}
     )
+
     assert flag == made_by_operator("new_look", definition_of(flag))
-    assert (flag.kind, flag.default, flag.meaning) == (Kind.INT, 3, "How it looks.")
+    assert flag.kind == Kind.INT
+    assert flag.default == 3
+    assert flag.meaning == "How it looks."
 
 
 @pytest.mark.parametrize(
@@ -136,6 +138,6 @@ def test_a_flag_that_an_operator_made_is_the_same_when_read_back() -> None:
         ("x", "int", " "),
     ],
 )
-def test_a_flag_that_can_not_be_is_not_made(name: str, kind: str, meaning: str) -> None:
+def test_a_flag_that_cannot_be_is_not_made(name: str, kind: str, meaning: str) -> None:
     with pytest.raises(Rejected, match="A flag"):
         new_flag(name, kind, meaning)

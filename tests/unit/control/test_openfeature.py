@@ -56,7 +56,7 @@ CONTEXT = EvaluationContext(PERSON, {"channel": "discord", "chat": "town"})
 
 @dataclass
 class Source:
-    """What control is to the provider."""
+    """Stands for control as the provider sees it."""
 
     state: ControlState = field(default_factory=ControlState)
     stale: bool = False
@@ -78,6 +78,7 @@ class Source:
             ),
             stale,
         )
+
         for watcher in self.watchers:
             watcher()
 
@@ -93,6 +94,7 @@ def source(domain: str) -> Source:
     made = Source()
     provide(made, domain)
     made.set()
+
     return made
 
 
@@ -130,7 +132,10 @@ def test_every_rule_has_its_reason(
     source.set((scope, "replies", value))
     found = details(client, "replies", "boolean")
     default = reason is Reason.DEFAULT
-    assert (default, reason, None) == (found.value, found.reason, found.error_code)
+
+    assert default == found.value
+    assert reason == found.reason
+    assert found.error_code is None
     assert {
         "rule": "default" if default else scope,
         "epoch": source.state.epoch,
@@ -156,25 +161,27 @@ def test_a_variant_is_told_with_the_reason_split(
     """
     source.set(("global", "replies", True), experiments=[trial("replies", value)])
     found = details(client, "replies", "boolean")
-    assert (expected, Reason.SPLIT, "one") == (found.value, found.reason, found.variant)
+
+    assert expected == found.value
+    assert Reason.SPLIT == found.reason
+    assert "one" == found.variant
     assert {"rule": rule, "epoch": source.state.epoch} == found.flag_metadata
 
 
 def test_only_variants_that_have_their_say_are_told(
     source: Source, domain: str
 ) -> None:
-    """Not where a narrower rule decides, nor of a flag that nobody asks for or that does
-    not exist.
-    """
+    """Not where a narrower rule decides, nor of flags that are ignored or do not exist."""
     flags = HookedFlags(source, domain)
-    who = Audience(UUID(PERSON), "discord", "town")
+    audience = Audience(UUID(PERSON), "discord", "town")
     experiments = [
         trial(flag, None, f"on_{flag}")
         for flag in ("replies", "n", "s", "nobody_knows")
     ]
     source.set(("channel:discord", "n", 4), experiments=experiments)
-    assert {"on_replies": "one", "on_s": "one"} == flags.variants(who)
-    assert {"on_s": "one"} == flags.variants(who, ["replies"])
+
+    assert {"on_replies": "one", "on_s": "one"} == flags.variants(audience)
+    assert {"on_s": "one"} == flags.variants(audience, ["replies"])
     assert {} == flags.variants(EVERYBODY)
 
 
@@ -191,6 +198,7 @@ async def test_every_type_is_read_by_its_reader(
     awaited = await getattr(client, f"get_{reader}_details_async")(
         name, DEFAULTS[reader], CONTEXT
     )
+
     assert [(expected, Reason.DEFAULT)] * 2 == [
         (d.value, d.reason) for d in (details(client, name, reader), awaited)
     ]
@@ -213,6 +221,7 @@ async def test_another_type_is_an_error_with_the_callers_value(
         name, DEFAULTS[reader], CONTEXT
     )
     expected = (DEFAULTS[reader], Reason.ERROR, ErrorCode.TYPE_MISMATCH)
+
     for found in (details(client, name, reader), awaited):
         assert expected == (found.value, found.reason, found.error_code)
 
@@ -221,11 +230,9 @@ def test_an_unknown_flag_is_an_error_with_the_callers_value(
     client: OpenFeatureClient,
 ) -> None:
     found = details(client, "nobody_knows", "string")
-    assert ("-", Reason.ERROR, ErrorCode.FLAG_NOT_FOUND) == (
-        found.value,
-        found.reason,
-        found.error_code,
-    )
+    assert "-" == found.value
+    assert Reason.ERROR == found.reason
+    assert ErrorCode.FLAG_NOT_FOUND == found.error_code
 
 
 @pytest.mark.parametrize(
@@ -236,11 +243,12 @@ def test_an_unknown_flag_is_an_error_with_the_callers_value(
         EvaluationContext(PERSON, {"chat": ["a"]}),
     ],
 )
-def test_a_context_that_can_not_be_is_an_error(
+def test_a_context_that_cannot_be_is_an_error(
     client: OpenFeatureClient, context: EvaluationContext
 ) -> None:
     found = details(client, "replies", "boolean", context)
-    assert (False, ErrorCode.INVALID_CONTEXT) == (found.value, found.error_code)
+    assert found.value is False
+    assert ErrorCode.INVALID_CONTEXT == found.error_code
 
 
 def test_nobody_in_particular_is_no_error(
@@ -251,16 +259,15 @@ def test_nobody_in_particular_is_no_error(
         ("percentage", "replies", percentage_rule(100, "salt", False)),
         ("global", "replies", True),
     )
+
     assert Reason.STATIC == details(client, "replies", "boolean", None).reason
 
 
 def test_before_anything_was_read_flags_have_their_defaults(domain: str) -> None:
     """The agent may start while no store answers."""
     flags = HookedFlags(Source(), domain)
-    assert (True, "queue") == (
-        flags.value(REPLIES, EVERYBODY),
-        flags.value(OVERLAP, EVERYBODY, "queue"),
-    )
+    assert flags.value(REPLIES, EVERYBODY) is True
+    assert "queue" == flags.value(OVERLAP, EVERYBODY, "queue")
 
 
 @pytest.mark.parametrize(
@@ -276,11 +283,14 @@ def test_a_large_float_is_a_float(
     """
     source.set(("global", "x", number))
     flag = source.state.flag("x")
+
     assert flag is not None
+
     found = (
         client.get_float_value("x", -1.0, CONTEXT),
         HookedFlags(source, domain).value(flag, EVERYBODY, -1.0),
     )
+
     assert [(expected, float)] * 2 == [(value, type(value)) for value in found]
 
 
@@ -289,6 +299,7 @@ def test_a_flag_without_a_default_leaves_it_to_the_caller(
 ) -> None:
     """The channel's setting stands until somebody sets the flag."""
     assert "mine" == client.get_string_value("system_prompt", "mine", CONTEXT)
+
     source.set(("global", "system_prompt", "theirs"))
     assert "theirs" == client.get_string_value("system_prompt", "mine", CONTEXT)
 
@@ -297,16 +308,17 @@ def test_stale_values_say_so(client: OpenFeatureClient, source: Source) -> None:
     """No store answers: the last known value, the reason STALE, and so the provider's status."""
     source.set(("global", "replies", False), stale=True)
     found = details(client, "replies", "boolean")
-    assert (False, Reason.STALE) == (found.value, found.reason)
+
+    assert found.value is False
+    assert Reason.STALE == found.reason
     assert ProviderStatus.STALE is client.get_provider_status()
+
     source.set(("global", "replies", False))
-    assert (Reason.STATIC, ProviderStatus.READY) == (
-        details(client, "replies", "boolean").reason,
-        client.get_provider_status(),
-    )
+    assert Reason.STATIC == details(client, "replies", "boolean").reason
+    assert ProviderStatus.READY == client.get_provider_status()
 
 
-def test_whoever_listens_hears_of_a_change(
+def test_listeners_are_told_of_a_change(
     client: OpenFeatureClient, source: Source
 ) -> None:
     """OpenFeature's event for a new configuration."""
@@ -317,6 +329,7 @@ def test_whoever_listens_hears_of_a_change(
 
     client.add_handler(ProviderEvent.PROVIDER_CONFIGURATION_CHANGED, changed)
     source.set(("global", "replies", False))
+
     assert heard.wait(10)
 
 
@@ -359,6 +372,7 @@ def odd(stored: Sequence[tuple[str, str, Any]], change: dict[str, Any]) -> Sourc
     source.state = state(
         ControlSnapshot(1, "", source.state.stored.flags, [], experiments)
     )
+
     return source
 
 
@@ -381,16 +395,16 @@ def test_it_never_raises(
     places: dict[str, Any],
     change: dict[str, Any],
 ) -> None:
-    """Whatever is stored, whoever asks, and however: there is a value, and an error has a code."""
+    """Whatever is stored and asked: there is a value, and an error has a code."""
     provide(odd(stored, change), "never raises")
     client = api.get_client("never raises")
+
     for name in (*DECLARED, "n", "x", "made", "nobody_knows"):
         for reader, default in DEFAULTS.items():
             found = details(client, name, reader, EvaluationContext(key, places))
             assert (found.reason == Reason.ERROR) == (found.error_code is not None)
-            assert (
-                found.error_code is not ErrorCode.GENERAL
-            )  # what a client makes of an exception
+            # GENERAL is what a client makes of an exception.
+            assert found.error_code is not ErrorCode.GENERAL
             assert found.error_code is None or found.value == default
 
 
@@ -403,7 +417,8 @@ def test_the_agent_asks_its_own_rules(source: Source, domain: str) -> None:
         Audience(None, "discord", "village"),
         EVERYBODY,
     ]
-    assert [False, True, True] == [flags.value(REPLIES, who) for who in asked]
+
+    assert [False, True, True] == [flags.value(REPLIES, audience) for audience in asked]
 
 
 VALUES = st.sampled_from(
@@ -419,7 +434,7 @@ OTHERWISE: dict[Kind, Any] = {
 
 
 class Listening(Hook):
-    """Hears of each evaluation."""
+    """A hook that sees each evaluation."""
 
     def __init__(self) -> None:
         self.heard: list[tuple[str, object]] = []
@@ -435,7 +450,7 @@ class Listening(Hook):
 
 @contextmanager
 def hooked(hook: Hook) -> Iterator[None]:
-    """Inside, OpenFeature tells this hook of every evaluation in the process."""
+    """Inside, this hook sees every evaluation in the process."""
     api.add_hooks([hook])
     try:
         yield
@@ -444,14 +459,15 @@ def hooked(hook: Hook) -> Iterator[None]:
 
 
 def test_hooks_hear_what_the_agent_reads(source: Source, domain: str) -> None:
-    """Whoever runs the agent with OpenFeature's hooks, for traces say, sees its
-    evaluations, too.
-    """
+    """With OpenFeature's hooks, for traces for example, its evaluations are seen, too."""
     source.set(("global", "replies", False))
     hook = Listening()
+
     with hooked(hook):
         value = HookedFlags(source, domain).value(REPLIES, EVERYBODY)
-    assert (False, [("replies", False)]) == (value, hook.heard)
+
+    assert value is False
+    assert [("replies", False)] == hook.heard
 
 
 @given(
@@ -464,7 +480,7 @@ def test_hooks_hear_what_the_agent_reads(source: Source, domain: str) -> None:
         min_size=1,
         max_size=9,
     ),
-    who=st.builds(
+    audience=st.builds(
         Audience,
         st.none() | st.just(UUID(PERSON)) | st.uuids(),
         st.none() | st.sampled_from(["discord", "slack"]),
@@ -473,18 +489,20 @@ def test_hooks_hear_what_the_agent_reads(source: Source, domain: str) -> None:
     change=DEFINITIONS,
 )
 def test_the_agent_reads_what_a_client_reads(
-    stored: list[tuple[str, str, Any]], who: Audience, change: dict[str, Any]
+    stored: list[tuple[str, str, Any]], audience: Audience, change: dict[str, Any]
 ) -> None:
     """Whatever is stored: with a hook it asks through a client, without one its own rules."""
     source = odd(stored, change)
     provide(source, "reads alike")
-    flags, asked = (
-        HookedFlags(source, "reads alike"),
-        [*DECLARED.values(), *source.state.made.values()],
-    )
-    at_once = [flags.value(flag, who, OTHERWISE[flag.kind]) for flag in asked]
+    flags = HookedFlags(source, "reads alike")
+    asked = [*DECLARED.values(), *source.state.made.values()]
+    at_once = [flags.value(flag, audience, OTHERWISE[flag.kind]) for flag in asked]
+
     with hooked(Listening()):
-        by_client = [flags.value(flag, who, OTHERWISE[flag.kind]) for flag in asked]
+        by_client = [
+            flags.value(flag, audience, OTHERWISE[flag.kind]) for flag in asked
+        ]
+
     assert [(value, type(value)) for value in by_client] == [
         (value, type(value)) for value in at_once
     ]

@@ -1,4 +1,4 @@
-"""Which rule decides. For everyone, everywhere, and in every release the same."""
+"""Which rule decides: the same everywhere and in every release."""
 
 from __future__ import annotations
 
@@ -55,6 +55,7 @@ def rules(*names: str) -> dict[str, Any]:
         "percentage": percentage_rule(100, "salt", "percentage"),
         "experiment": trial("experiment"),
     }
+
     return values | {name: rule for name, rule in shared.items() if name in names}
 
 
@@ -81,7 +82,9 @@ def test_the_first_rule_that_is_set_decides(names: set[str]) -> None:
     """
     expected = next((name for name in ORDER if name in names), "default")
     found = resolve(FLAG, rules(*names), HERE)
-    assert (expected, expected) == (found.rule, found.value)
+
+    assert expected == found.rule
+    assert expected == found.value
 
 
 @given(st.sets(st.sampled_from(list(ORDER))))
@@ -124,7 +127,8 @@ def test_who_is_not_named_has_the_global_value() -> None:
 
 def test_a_kill_switch_without_a_value_means_the_default() -> None:
     found = resolve(FLAG, {"kill": None, **rules("person", "global")}, HERE)
-    assert (found.rule, found.value) == ("kill", "default")
+    assert found.rule == "kill"
+    assert found.value == "default"
 
 
 def test_a_stored_value_that_is_none_of_the_flags_is_passed_over() -> None:
@@ -146,10 +150,9 @@ def test_a_stored_share_that_is_none_is_passed_over(share: float) -> None:
         "global": "next",
     }
     step = next(step for step in steps(FLAG, stored, HERE) if step.rule == "percentage")
-    assert (Outcome.INVALID, "next") == (
-        step.outcome,
-        resolve(FLAG, stored, HERE).value,
-    )
+
+    assert Outcome.INVALID == step.outcome
+    assert "next" == resolve(FLAG, stored, HERE).value
 
 
 EXPLAINED: list[tuple[Any, Audience, Outcome, str]] = [
@@ -189,16 +192,20 @@ EXPLAINED: list[tuple[Any, Audience, Outcome, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("experiment", "who", "outcome", "sentence"), EXPLAINED)
+@pytest.mark.parametrize(("experiment", "audience", "outcome", "sentence"), EXPLAINED)
 def test_an_experiment_says_why_it_decides_or_not(
-    experiment: Any, who: Audience, outcome: Outcome, sentence: str
+    experiment: Any, audience: Audience, outcome: Outcome, sentence: str
 ) -> None:
-    """And where it does not, the next rule decides."""
+    """If it does not decide, the next rule does."""
     stored = {"experiment": experiment, "global": "next"}
-    step = next(step for step in steps(FLAG, stored, who) if step.rule == "experiment")
-    assert (outcome, sentence) == (step.outcome, step.sentence)
+    step = next(
+        step for step in steps(FLAG, stored, audience) if step.rule == "experiment"
+    )
+
+    assert outcome == step.outcome
+    assert sentence == step.sentence
     assert ("x" if outcome is Outcome.MATCHED else "next") == resolve(
-        FLAG, stored, who
+        FLAG, stored, audience
     ).value
 
 
@@ -218,8 +225,8 @@ def test_an_experiment_says_why_it_decides_or_not(
 def test_a_variant_is_told_when_the_experiment_had_its_say(
     stored: dict[str, Any], variant: str | None
 ) -> None:
-    """Also by the rule to which a variant without a value left the flag; not where a rule
-    before it decided.
+    """Also if a variant without a value left the flag to a later rule; not if an earlier one
+    decided.
     """
     assert variant == resolve(FLAG, stored, HERE).variant
 
@@ -234,25 +241,28 @@ def test_buckets_are_those_of_every_release() -> None:
     """1,000 golden vectors: they never change, or people would change sides."""
     assert 1000 == len(GOLDEN)
     assert [bucket for _, _, bucket in GOLDEN] == [
-        bucket_of(salt, UUID(who)) for salt, who, _ in GOLDEN
+        bucket_of(salt, UUID(person_id)) for salt, person_id, _ in GOLDEN
     ]
 
 
-def matched(share: float, who: UUID) -> bool:
+def matched(share: float, person: UUID) -> bool:
     rule = {"percentage": percentage_rule(share, "salt", "in")}
-    return bool(resolve(FLAG, rule, Audience(who)).value == "in")
+    return bool(resolve(FLAG, rule, Audience(person)).value == "in")
 
 
 def test_a_share_that_grows_loses_nobody() -> None:
-    """From 0 to 100 % in steps: whoever was in stays in; at 0 nobody is, at 100 everybody."""
+    """From 0 to 100 % in steps: people stay in; at 0 nobody is in, at 100 everybody."""
     people = [person(number) for number in range(2_000)]
     inside: set[UUID] = set()
+
     for share in [0, 0.001, 0.5, 1, *range(5, 100, 5), 99.999, 100]:
-        now = {who for who in people if matched(share, who)}
+        now = {person for person in people if matched(share, person)}
         assert inside <= now
+
         inside = now
         if share == 0:
             assert not now
+
     assert len(people) == len(inside)
 
 
@@ -261,19 +271,15 @@ def test_the_edges_of_a_share_are_exact() -> None:
     by_bucket = {
         bucket_of("salt", person(number)): person(number) for number in range(200_000)
     }
-    inside, outside = (
-        max(b for b in by_bucket if b < 25_000),
-        min(b for b in by_bucket if b >= 25_000),
-    )
-    assert (True, False) == (
-        matched(25, by_bucket[inside]),
-        matched(25, by_bucket[outside]),
-    )
+    inside = max(b for b in by_bucket if b < 25_000)
+    outside = min(b for b in by_bucket if b >= 25_000)
+
+    assert matched(25, by_bucket[inside]) is True
+    assert matched(25, by_bucket[outside]) is False
+
     share = (inside + 1) / 1000
-    assert (True, False) == (
-        matched(share, by_bucket[inside]),
-        matched(inside / 1000, by_bucket[inside]),
-    )
+    assert matched(share, by_bucket[inside]) is True
+    assert matched(inside / 1000, by_bucket[inside]) is False
 
 
 def chi_square(salt: str, people: int) -> float:
@@ -282,6 +288,7 @@ def chi_square(salt: str, people: int) -> float:
     parts = Counter(
         bucket_of(salt, person(number)) * 100 // BUCKETS for number in range(people)
     )
+
     return sum((parts[part] - expected) ** 2 / expected for part in range(100))
 
 
@@ -303,9 +310,10 @@ def test_a_million_people_are_spread_evenly() -> None:
 
 
 def test_two_salts_split_independently() -> None:
-    """Who is in half of one is in half of the other by chance only: 1,000 of 4,000 ± 5 σ."""
+    """People are in both halves by chance only: 1,000 of 4,000 ± 5 σ."""
     both = sum(
         bucket_of("a", person(n)) < 50_000 and bucket_of("b", person(n)) < 50_000
         for n in range(4_000)
     )
+
     assert abs(both - 1_000) < 5 * (4_000 * 0.25 * 0.75) ** 0.5

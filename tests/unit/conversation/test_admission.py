@@ -1,4 +1,4 @@
-"""A rush: messages on their way to the store go before answers, for a while."""
+"""Overload: for a while, messages on their way to the store go before answers."""
 
 from __future__ import annotations
 
@@ -17,13 +17,15 @@ async def begun(number: int, order: list[int], door: AdmissionControl) -> None:
 
 
 async def turns(count: int) -> None:
-    """So many turns of the event loop."""
+    """Lets the event loop run this many turns."""
     for _ in range(count):
         await asyncio.sleep(0)
 
 
 async def test_without_a_rush_an_answer_begins_at_once() -> None:
-    door, order = AdmissionControl(), list[int]()
+    door = AdmissionControl()
+    order = list[int]()
+
     with ExitStack() as arriving:
         for _ in range(OVERLOAD_THRESHOLD):
             arriving.enter_context(door.ingesting())
@@ -31,6 +33,7 @@ async def test_without_a_rush_an_answer_begins_at_once() -> None:
             asyncio.create_task(begun(number, order, door)) for number in range(100)
         ]
         await turns(1)
+
     assert list(range(100)) == order
     assert all(answer.done() for answer in answers)
 
@@ -38,28 +41,35 @@ async def test_without_a_rush_an_answer_begins_at_once() -> None:
 async def test_in_a_rush_answers_begin_one_at_each_turn_of_the_loop_in_their_order() -> (
     None
 ):
-    """Also when the messages are stored: the next ones must not be held up by all answers
-    at once.
-    """
-    door, order, seen = AdmissionControl(), list[int](), list[int]()
+    """Also once messages are stored: all answers at once must not hold up the next messages."""
+    door = AdmissionControl()
+    order = list[int]()
+    seen = list[int]()
+
     with ExitStack() as arriving:
         for _ in range(OVERLOAD_THRESHOLD + 1):
             arriving.enter_context(door.ingesting())
         answers = [
             asyncio.create_task(begun(number, order, door)) for number in range(20)
         ]
+
         while not order:
             await asyncio.sleep(0)
+
     for _ in range(5):
         await turns(1)
         seen.append(len(order))
+
     await asyncio.gather(*answers)
+
     assert list(range(20)) == order
     assert [2, 3, 4, 5, 6] == seen
 
 
 async def test_a_cancelled_answer_does_not_stop_the_line() -> None:
-    door, order = AdmissionControl(), list[int]()
+    door = AdmissionControl()
+    order = list[int]()
+
     with ExitStack() as arriving:
         for _ in range(OVERLOAD_THRESHOLD + 1):
             arriving.enter_context(door.ingesting())
@@ -69,6 +79,7 @@ async def test_a_cancelled_answer_does_not_stop_the_line() -> None:
         await turns(1)
         first.cancel()
         await asyncio.gather(*rest)
+
     assert [1, 2] == order[-2:]
 
 
@@ -76,8 +87,10 @@ async def test_a_rush_ends_by_itself_and_the_next_one_comes_later(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """However many messages arrive: answers that begin together share their statements."""
-    door, order = AdmissionControl(), list[int]()
+    door = AdmissionControl()
+    order = list[int]()
     monkeypatch.setattr(admission, "MAX_RUSH_SECONDS", 0.0)
+
     with ExitStack() as arriving:
         for _ in range(2 * OVERLOAD_THRESHOLD):
             arriving.enter_context(door.ingesting())
@@ -88,5 +101,7 @@ async def test_a_rush_ends_by_itself_and_the_next_one_comes_later(
             asyncio.create_task(begun(number, order, door)) for number in range(5, 100)
         ]
         await turns(1)
+
         assert all(answer.done() for answer in answers)
+
     assert list(range(100)) == order

@@ -1,4 +1,4 @@
-"""What becomes of an answer that its platform does not take."""
+"""What happens to an answer that its platform does not take."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from agent.conversation.delivery import GIVE_UP, DeliveryRecorder, deliver
 from agent.core.errors import DeliveryError
 from agent.core.messages import Placed
 
-AWAY, MISTAKE = (
-    DeliveryError("The platform is away."),
-    TypeError("'NoneType' object is not subscriptable"),
-)
+AWAY = DeliveryError("The platform is away.")
+MISTAKE = TypeError("'NoneType' object is not subscriptable")
 MISTAKEN = "The answer could not be sent (TypeError). The log says where that happened."
 
 
 class Broken:
-    """Where every answer meets the same error. Implements agent.ports.Reply and Deliveries."""
+    """A reply that always fails with the same error. Implements agent.ports.Reply and
+    Deliveries.
+    """
 
     def __init__(self, error: Exception) -> None:
         self._error = error
@@ -48,15 +48,17 @@ class Broken:
 async def test_an_answer_is_given_up_after_the_same_attempts_whatever_goes_wrong(
     monkeypatch: pytest.MonkeyPatch, error: Exception, reason: str
 ) -> None:
-    """A mistake in a channel would else be met again at each sweep, for as long as turns
-    are kept.
-    """
+    """Otherwise each sweep would meet a mistake in a channel again, as long as turns are kept."""
     monkeypatch.setattr(delivery, "FIRST_PAUSE", 0.0)
-    broken, tasks = Broken(error), BackgroundTasks()
+    broken = Broken(error)
+    tasks = BackgroundTasks()
     endings = DeliveryRecorder(broken, tasks.spawn)
+
     for attempts in (GIVE_UP - 1, GIVE_UP):
         await deliver(
             endings, broken, [uuid4()], "hello", channel="test", attempts=attempts
         )
+
     await tasks.drain(5.0)
+
     assert [reason] == broken.closed

@@ -1,4 +1,4 @@
-"""How often somebody may speak: the pure part."""
+"""Rate limits: the pure part."""
 
 from __future__ import annotations
 
@@ -95,6 +95,7 @@ def test_what_is_taken_can_be_kept_and_read_again(
         limit = Limit.parse(f"{count}/{length}{unit}")
     except ValueError:
         return
+
     assert limit == Limit.parse(str(limit))
     assert round(limit.interval * 1e6) >= 1
 
@@ -112,11 +113,15 @@ def test_the_specification_says_sixty_a_minute_and_how_keys_look() -> None:
 def test_as_many_as_the_limit_may_come_at_once_and_then_one_in_each_interval() -> None:
     clock = Clock()
     limiter = LocalLimiter(clock)
+
     assert admitted(limiter, ADA, 10) == 3
+
     clock.now += 19.9
     assert admitted(limiter, ADA, 10) == 0
+
     clock.now += 0.1
     assert admitted(limiter, ADA, 10) == 1
+
     clock.now += 60
     assert admitted(limiter, ADA, 10) == 3
 
@@ -126,7 +131,9 @@ def test_the_waiting_time_is_the_time_until_one_more_may_come() -> None:
     limiter = LocalLimiter(clock)
     admitted(limiter, ADA, 3)
     clock.now += 5
+
     assert limiter.judge(ADA) == Limited("user", 15.0, tell=True)
+
     clock.now += 15
     assert limiter.judge(ADA) is None
 
@@ -135,29 +142,32 @@ def test_a_refusal_is_told_once_in_a_window() -> None:
     clock = Clock()
     limiter = LocalLimiter(clock)
     told = []
+
     for _ in range(130):  # more than the limit, for more than two windows
         clock.now += 1
         limited = limiter.judge([rule("test:ada", Limit(1, 60))])
         told.append(bool(limited and limited.tell))
+
     assert sum(told) == 3
 
 
 def test_a_message_counts_in_all_its_limits_or_in_none() -> None:
     limiter = LocalLimiter(Clock())
     chat = rule("test:room", Limit(5, 60), "chat")
-    ada, bob = [rule("test:ada"), chat], [rule("test:bob"), chat]
-    assert (
-        admitted(limiter, ada, 10) == 3
-    )  # what ada was refused is not counted against the chat
+    ada = [rule("test:ada"), chat]
+    bob = [rule("test:bob"), chat]
+
+    # What ada was refused is not counted against the chat, …
+    assert admitted(limiter, ada, 10) == 3
     assert admitted(limiter, bob, 10) == 2
-    assert (
-        admitted(limiter, [rule("test:bob")], 10) == 1
-    )  # … nor what the chat refused against bob
+    # … nor what the chat refused against bob.
+    assert admitted(limiter, [rule("test:bob")], 10) == 1
 
 
 def test_the_limit_one_has_to_wait_for_longest_is_named() -> None:
     limiter = LocalLimiter(Clock())
     rules = [rule("test:ada", Limit(1, 60)), rule("test:room", Limit(1, 3600), "chat")]
+
     assert limiter.judge(rules) is None
     assert limiter.judge(rules) == Limited("chat", 3600.0, tell=True)
 
@@ -171,7 +181,9 @@ def test_it_admits_exactly_what_an_ideal_bucket_admits(
 ) -> None:
     """A bucket of `count` tokens that fills evenly, computed in exact fractions of milliseconds."""
     clock = Clock()
-    limiter, tokens = LocalLimiter(clock), Fraction(limit.count)
+    limiter = LocalLimiter(clock)
+    tokens = Fraction(limit.count)
+
     for pause in pauses:
         clock.now += pause / 1000
         tokens = min(
@@ -180,14 +192,17 @@ def test_it_admits_exactly_what_an_ideal_bucket_admits(
         )
         ideal = tokens >= 1
         tokens -= ideal
+
         assert (limiter.judge([rule("x", limit)]) is None) == ideal
 
 
 def test_a_share_is_a_part_of_the_limit_and_at_least_one() -> None:
     clock = Clock()
     limiter = LocalLimiter(clock)
+
     assert admitted(limiter, [rule("a", Limit(60, 60))], 100, share=4) == 15
     assert admitted(limiter, [rule("b", Limit(2, 60))], 100, share=4) == 1
+
     clock.now += 60
     assert admitted(limiter, [rule("a", Limit(60, 60))], 100, share=4) == 15
 
@@ -207,6 +222,7 @@ def test_slack_forgives_a_message_that_seems_a_moment_too_early() -> None:
     limiter = LocalLimiter(clock)
     admitted(limiter, ADA, 3)
     clock.now += 19.96
+
     assert limiter.judge(ADA) is not None
     assert limiter.judge(ADA, slack=0.05) is None
 
@@ -214,8 +230,10 @@ def test_slack_forgives_a_message_that_seems_a_moment_too_early() -> None:
 def test_memory_is_bounded_and_the_least_lately_used_is_forgotten() -> None:
     limiter = LocalLimiter(Clock(), size=2)
     one = Limit(1, 60)
+
     for subject in ("a", "b", "c"):
         assert limiter.judge([rule(subject, one)]) is None
+
     assert limiter.judge([rule("c", one)]) is not None
     assert limiter.judge([rule("a", one)]) is None
 

@@ -1,6 +1,4 @@
-"""From a window to a prompt: the newest that fits, whole, in reading order, nothing that
-does not belong.
-"""
+"""From a window to a prompt: the newest messages that fit, whole and in reading order."""
 
 from __future__ import annotations
 
@@ -44,6 +42,7 @@ def test_a_prompt_is_the_system_text_and_the_messages_oldest_first() -> None:
         up_to_seq=3,
         budget=WIDE,
     )
+
     assert prompt.system == SYSTEM
     assert prompt.messages == (("user", "one"), ("assistant", "two"), ("user", "three"))
 
@@ -104,6 +103,7 @@ def test_the_oldest_is_dropped_first_and_nothing_is_split() -> None:
     messages = [user(n, f"message number {n}") for n in range(1, 6)]
     each = estimate_tokens("message number 1") + PER_MESSAGE
     room = estimate_tokens(SYSTEM) + 3 * each
+
     assert texts(*messages, budget=room) == [f"message number {n}" for n in (3, 4, 5)]
     assert texts(*messages, budget=room - 1) == [f"message number {n}" for n in (4, 5)]
 
@@ -143,7 +143,9 @@ def conversations(draw: st.DrawFn) -> tuple[Message, ...]:
     messages wait.
     """
     messages: list[Message] = []
-    asked, answered = [0], 0
+    asked = [0]
+    answered = 0
+
     for seq in range(1, draw(st.integers(1, 12)) + 1):
         content = draw(st.text("ab é👩", max_size=12))
         if asked[-1] > answered and draw(st.booleans()):
@@ -154,6 +156,7 @@ def conversations(draw: st.DrawFn) -> tuple[Message, ...]:
         else:
             asked.append(seq)
             messages.append(user(seq, content))
+
     return tuple(messages)
 
 
@@ -179,6 +182,7 @@ def test_a_prompt_is_always_the_longest_whole_ending_that_fits(
         default=0,
     )
     count = max(fitting, min(1, len(wanted)))
+
     assert prompt.messages == tuple(
         (m.role, m.content) for m in wanted[len(wanted) - count :]
     )
@@ -196,4 +200,5 @@ def test_the_model_is_never_asked_to_continue_its_own_answer_while_someone_waits
         prompt = build_prompt(
             "", window(*messages), up_to_seq=waiting[-1].seq, budget=WIDE
         )
+
         assert prompt.messages[-1] == ("user", waiting[-1].content)

@@ -45,6 +45,7 @@ def test_a_turns_id_depends_on_channel_chat_and_message_alone() -> None:
         HELLO.deleted(),
         replace(HELLO, address=Address("telegram", "42", "thread", "9", {"a": "b"})),
     ]
+
     assert {other.turn_id for other in others} == {HELLO.turn_id}
 
 
@@ -57,6 +58,7 @@ def test_different_messages_have_different_turns(
         Said(Address(channel, chat), message, "1", "").turn_id
         for channel, chat, message in clean
     }
+
     assert len(turns) == len(clean)
 
 
@@ -77,6 +79,7 @@ def test_reading_order_puts_an_answer_behind_the_last_message_it_answers() -> No
         Message(5, "assistant", "to b and c", 3),
     ]
     ordered = sorted(stored, key=lambda message: message.reading_order)
+
     assert [message.content for message in ordered] == [
         "a",
         "to a",

@@ -1,4 +1,4 @@
-"""What the report says of a variant, and when it refuses to say anything."""
+"""What the report says of a variant, and when it says nothing."""
 
 from __future__ import annotations
 
@@ -27,7 +27,8 @@ from agent.reports.experiment import (
 from agent.reports.statistics import Sample, need_scipy
 
 BEGUN = datetime(2026, 3, 1, tzinfo=UTC)
-ANSWERS, COST = METRICS["answers"], METRICS["cost"]
+ANSWERS = METRICS["answers"]
+COST = METRICS["cost"]
 CONTROL = Sample(2_000, 5.0, 4.0)
 
 
@@ -44,9 +45,11 @@ def figures(
     groups = {
         name: Group(people=count) for name, count in zip(names, people, strict=True)
     }
+
     for metric, of_variants in values.items():
         for name, of_variant in zip(names, of_variants, strict=True):
             groups[name].values[metric] = array("d", of_variant)  # type: ignore[index]
+
     return Figures(
         Experiment("shorter", "system_prompt", "shorter", variants),
         BEGUN,
@@ -79,10 +82,8 @@ def test_a_verdict_needs_an_interval_on_one_side_of_zero_or_within_what_is_worth
 ) -> None:
     """Of answers more is better, of cost it is worse."""
     variant = Sample(2_000, mean, variance)
-    assert (more, fewer) == (
-        judge(CONTROL, variant, ANSWERS, 0.1, 0.05),
-        judge(CONTROL, variant, COST, 0.1, 0.05),
-    )
+    assert more == judge(CONTROL, variant, ANSWERS, 0.1, 0.05)
+    assert fewer == judge(CONTROL, variant, COST, 0.1, 0.05)
 
 
 def test_no_verdict_before_a_hundred_people() -> None:
@@ -91,7 +92,9 @@ def test_no_verdict_before_a_hundred_people() -> None:
         judge(CONTROL, Sample(n, 50.0, 4.0), ANSWERS, 0.1, 0.05)
         for n in (MIN_PEOPLE - 1, MIN_PEOPLE)
     )
-    assert (ReportVerdict.NOT_YET, ReportVerdict.BETTER) == (few, enough)
+
+    assert ReportVerdict.NOT_YET == few
+    assert ReportVerdict.BETTER == enough
     assert (
         judge(
             Sample(MIN_PEOPLE - 1, 5.0, 4.0),
@@ -106,18 +109,24 @@ def test_no_verdict_before_a_hundred_people() -> None:
 
 def test_a_few_people_without_an_event_are_no_difference_yet() -> None:
     """Nor is it said that fewer are missing because those few are all alike."""
-    many, few = Sample(900, 0.05, 0.05), Sample(100, 0.0, 0.0)
+    many = Sample(900, 0.05, 0.05)
+    few = Sample(100, 0.0, 0.0)
+
     assert judge(many, few, METRICS["thumbs_down"], 0.1, 0.05) is ReportVerdict.NOT_YET
+
     pooled = 899 * 0.05 / 998
     expected = people_lacking(
         replace(many, variance=pooled), replace(few, variance=pooled), 0.1, 0.1, 0.05
     )
+
     assert expected is not None
     assert expected == people_lacking(many, few, 0.1, 0.1, 0.05)
 
 
-def test_people_who_are_all_alike_are_no_measure_of_chance() -> None:
-    alike, other = Sample(500, 1.0, 0.0), Sample(500, 2.0, 0.0)
+def test_people_that_are_all_alike_are_no_measure_of_chance() -> None:
+    alike = Sample(500, 1.0, 0.0)
+    other = Sample(500, 2.0, 0.0)
+
     assert judge(alike, other, ANSWERS, 0.1, 0.05) is ReportVerdict.NOT_YET
     assert people_lacking(alike, other, 0.1, 0.5, 0.05) is None
     assert (
@@ -128,29 +137,33 @@ def test_people_who_are_all_alike_are_no_measure_of_chance() -> None:
 def test_more_people_are_missing_for_a_smaller_difference_and_when_they_vary_more() -> (
     None
 ):
-    """First until a difference is found as a rule; where they are there already, until the
-    verdict is sure.
+    """First until a difference is usually found; if they are there already, until a verdict is
+    certain.
     """
     young = Sample(200, 5.0, 25.0)
     lacking = [
         people_lacking(young, young, detect, 0.5, 0.05) for detect in (0.5, 0.2, 0.1)
     ]
+
     assert None not in lacking
     assert lacking == sorted(lacking, key=int)  # type: ignore[arg-type]
+
     wild = people_lacking(young, Sample(200, 5.0, 100.0), 0.1, 0.5, 0.05)
     assert wild is not None
     assert lacking[-1] is not None
     assert wild > lacking[-1] > 0
+
     found = Sample(200 + lacking[-1], 5.0, 25.0)
     assert (people_lacking(found, found, 0.1, 0.5, 0.05) or 0) > 0
 
 
 def test_one_extreme_person_decides_nothing() -> None:
-    """They move the mean, and what chance can do with it."""
+    """They move the mean, and the range of chance with it."""
     usual = [float(n % 7) for n in range(500)]
     report = report_of(
         figures(1, 1, people=(500, 500), answers=(usual, [*usual[1:], 1e9]))
     )
+
     assert {"b": ReportVerdict.NOT_YET} == verdicts(report, "answers")
 
 
@@ -158,7 +171,9 @@ def test_the_error_rate_is_shared_among_variants() -> None:
     usual = [float(n % 7) for n in range(500)]
     two = report_of(figures(1, 1, people=(500, 500), answers=(usual, usual)))
     four = report_of(figures(1, 1, 1, 1, people=(500,) * 4, answers=(usual,) * 4))
+
     assert pytest.approx([0.95, 1 - 0.05 / 3]) == [two.confidence, four.confidence]
+
     narrow, wide = (report.comparisons[0].sequential for report in (two, four))
     assert narrow is not None
     assert wide is not None
@@ -170,7 +185,9 @@ def test_the_primary_metric_comes_first_and_every_metric_once() -> None:
         compared.metric.name
         for compared in report_of(figures(1, 1, people=(0, 0)), "cost").comparisons
     ]
-    assert ("cost", sorted(METRICS)) == (shown[0], sorted(shown))
+
+    assert "cost" == shown[0]
+    assert sorted(METRICS) == sorted(shown)
 
 
 @pytest.mark.parametrize(
@@ -193,10 +210,8 @@ def test_a_split_that_chance_does_not_make_is_wrong(
 ) -> None:
     """A wrong split leaves the numbers, and takes every verdict away."""
     report = report_of(figures(*weights, people=people))
-    assert (wrong, wrong) == (
-        report.split.wrong,
-        all(compared.verdict is None for compared in report.comparisons),
-    )
+    assert wrong == report.split.wrong
+    assert wrong == all(compared.verdict is None for compared in report.comparisons)
 
 
 def test_without_scipy_one_sentence_says_what_to_install(
@@ -207,8 +222,10 @@ def test_without_scipy_one_sentence_says_what_to_install(
     def without(name: str, *rest: Any, **named: Any) -> Any:
         if name.partition(".")[0] == "scipy":
             raise ImportError(name)
+
         return usual(name, *rest, **named)
 
     monkeypatch.setattr(builtins, "__import__", without)
+
     with pytest.raises(ConfigurationError, match=r'run `pip install ".\[reports\]"`'):
         need_scipy()

@@ -1,6 +1,4 @@
-"""Looking early does not raise the error rate, and a difference is found at the size that
-was promised: simulated.
-"""
+"""Simulated: early looks do not raise the error rate, and promised differences are found."""
 
 from __future__ import annotations
 
@@ -22,7 +20,8 @@ from agent.reports.statistics import POWER, Sample
 
 EXPERIMENTS = 2_000
 LOOKS = 20
-AT_ONCE = 100  # people who join a group between two looks
+AT_ONCE = 100
+"""People that join a group between two looks."""
 MORE_POWER = 0.86  # where groups are unequal, and the interval is wider than chance alone makes it
 Draw = Callable[[Any, tuple[int, ...]], Any]
 Looks = tuple[Any, Any, Any]  # count by look, mean and variance by experiment and look
@@ -48,6 +47,7 @@ def looks(values: Any, at_once: int = AT_ONCE) -> Looks:
     counts: Any = at_once * numpy.arange(1, parts.shape[1] + 1)
     means = parts.sum(axis=2).cumsum(axis=1) / counts
     squares = (parts**2).sum(axis=2).cumsum(axis=1) / counts
+
     return counts, means, (squares - means**2) * counts / (counts - 1)
 
 
@@ -86,6 +86,7 @@ def naive_alarms(control: Looks, variant: Looks) -> int:
         for counts, means, variances in (control, variant)
     ]
     p = ttest_ind_from_stats(*described[0], *described[1], equal_var=False)
+
     return int((p.pvalue < ERROR_RATE).any(axis=1).sum())
 
 
@@ -96,14 +97,15 @@ def at_most(rate: float, experiments: int = EXPERIMENTS) -> int:
 
 @pytest.mark.parametrize("what", DISTRIBUTIONS)
 def test_looking_twenty_times_raises_no_false_alarm(what: str) -> None:
-    """2,000 experiments without a difference: at most 5 % are ever called one, of looks for
-    one look clearly more.
+    """Of 2,000 experiments without a difference at most 5 % are ever called one; naively many
+    more.
     """
     random = numpy.random.default_rng(1)
     control, variant = (
         looks(DISTRIBUTIONS[what](random, (EXPERIMENTS, LOOKS * AT_ONCE)))
         for _ in range(2)
     )
+
     assert alarms(verdicts(control, variant)) <= at_most(ERROR_RATE)
     assert naive_alarms(control, variant) > 2 * at_most(ERROR_RATE)
 
@@ -113,25 +115,29 @@ def test_looking_twenty_times_raises_no_false_alarm(what: str) -> None:
 def test_a_small_group_in_which_nothing_happened_yet_raises_none_either(
     what: str, weights: tuple[int, int]
 ) -> None:
-    """Beside a large one, its own variance says that chance can do little."""
-    random, experiments = numpy.random.default_rng(4), EXPERIMENTS // 4
+    """Next to a large one, its own variance suggests that chance can do little."""
+    random = numpy.random.default_rng(4)
+    experiments = EXPERIMENTS // 4
     sizes = [weight * AT_ONCE for weight in weights]
     control, variant = (
         looks(EXTREME[what](random, (experiments, LOOKS * size)), size)
         for size in sizes
     )
+
     assert alarms(verdicts(control, variant)) <= at_most(ERROR_RATE, experiments)
 
 
-def test_people_who_go_on_writing_raise_none_either() -> None:
-    """The same 400 people, who write more from look to look: nobody new, yet the numbers move."""
+def test_people_that_go_on_writing_raise_none_either() -> None:
+    """The same 400 people write more from look to look: nobody is new, yet the numbers move."""
     random = numpy.random.default_rng(2)
     temper = random.gamma(1.0, 1.0, (EXPERIMENTS, 2, 200))
     total = numpy.zeros(temper.shape)
     at_looks = []
+
     for _ in range(LOOKS):
         total += random.poisson(temper)
         at_looks.append((total.mean(axis=2), total.var(axis=2, ddof=1)))
+
     means, variances = (
         numpy.stack(part, axis=2) for part in zip(*at_looks, strict=True)
     )
@@ -139,6 +145,7 @@ def test_people_who_go_on_writing_raise_none_either() -> None:
     control, variant = (
         (counts, means[:, group], variances[:, group]) for group in range(2)
     )
+
     assert alarms(verdicts(control, variant)) <= at_most(ERROR_RATE)
 
 
@@ -149,33 +156,37 @@ def test_people_who_go_on_writing_raise_none_either() -> None:
 def test_a_difference_is_found_at_the_promised_size(
     weight: int, mean: float, called: ReportVerdict
 ) -> None:
-    """With as many people as were said to be missing, as often as promised or a bit more;
-    and it is seldom denied.
+    """With the people said to be missing, as often as promised or a bit more; it is seldom
+    denied.
     """
-    begun = (
-        Sample(weight * AT_ONCE, 5.0, 20.0),
-        Sample(AT_ONCE, mean, mean * (mean - 1)),
-    )  # geometric, as below
-    lacking = people_lacking(*begun, 0.1, 1 / (weight + 1), ERROR_RATE)
+    # Geometric, as below.
+    first = Sample(weight * AT_ONCE, 5.0, 20.0)
+    second = Sample(AT_ONCE, mean, mean * (mean - 1))
+    lacking = people_lacking(first, second, 0.1, 1 / (weight + 1), ERROR_RATE)
+
     assert lacking is not None
-    people = (
-        round(1 + lacking / weight / AT_ONCE) * AT_ONCE
-    )  # in the variant: the control lacks `weight` times as many
-    random, experiments = numpy.random.default_rng(3), EXPERIMENTS // 4
+
+    # In the variant: the control lacks `weight` times as many.
+    people = round(1 + lacking / weight / AT_ONCE) * AT_ONCE
+    random = numpy.random.default_rng(3)
+    experiments = EXPERIMENTS // 4
     control = looks(
         random.geometric(1 / 5.0, (experiments, weight * people)), weight * AT_ONCE
     )
     found = verdicts(control, looks(random.geometric(1 / mean, (experiments, people))))
     at_the_end = sum(at_looks[-1] is called for at_looks in found)
+
     assert (
         binom.ppf(0.001, experiments, POWER)
         <= at_the_end
         <= binom.isf(0.001, experiments, MORE_POWER)
     )
     assert at_the_end <= alarms(found)
+
     wrong = {ReportVerdict.BETTER, ReportVerdict.WORSE, ReportVerdict.NO_DIFFERENCE} - {
         called
     }
+
     assert (
         sum(not wrong.isdisjoint(at_looks) for at_looks in found)
         <= at_most(ERROR_RATE) // 4
