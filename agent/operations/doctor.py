@@ -21,7 +21,8 @@ from agent.settings import OFFLINE, Settings
 from channels.services import WITHOUT_STORES, ChannelServices
 from storage import migrate
 from storage.conversation.last_accepted import PostgresBacklog
-from storage.postgres import GONE, connect, open_database
+from storage.postgres import GONE, open_database
+from storage.reports.status import try_writing
 
 DIAGNOSIS_SECONDS = 30.0
 _PAGE = "See docs/configuration.md."
@@ -50,7 +51,7 @@ async def _try_postgres(settings: Settings) -> Sequence[Finding]:
             if revision is None and postgres.embedded:
                 return []
             await migrate.check_schema(postgres.url)
-            await _write(postgres.url)
+            await try_writing(postgres.url)
     except ConfigurationError as error:
         return [Finding("postgres", error.sentence, _PAGE)]
     except asyncpg.InsufficientPrivilegeError:
@@ -59,24 +60,6 @@ async def _try_postgres(settings: Settings) -> Sequence[Finding]:
     except (*GONE, asyncpg.PostgresError) as error:
         return [Finding("postgres", failure_sentence("Postgres", error), _PAGE)]
     return []
-
-
-async def _write(url: str) -> None:
-    """A row and a table as the agent makes them, taken back. Raises asyncpg's errors."""
-    connection = await connect(url)
-    try:
-        transaction = connection.transaction()
-        await transaction.start()
-        try:
-            await connection.execute(
-                "INSERT INTO audit_log (actor, action, subject) VALUES "
-                "('doctor', 'try', 'postgres')"
-            )
-            await connection.execute("CREATE TABLE agent_doctor_tries ()")
-        finally:
-            await transaction.rollback()
-    finally:
-        await connection.close()
 
 
 async def _try_redis(settings: Settings) -> Sequence[Finding]:

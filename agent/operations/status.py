@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Literal
 
 import asyncpg
 from redis.exceptions import AuthenticationError, RedisError
-from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
 from agent.app import build_channels, check_models, configured_channels
@@ -20,9 +19,14 @@ from agent.operations.status_flags import flags_in_force, flags_without_postgres
 from agent.settings import OFFLINE, Settings
 from channels.services import WITHOUT_STORES
 from storage import migrate
-from storage.conversation.housekeeping import stray_messages
-from storage.postgres import GONE, LEASE_SECONDS, Database, connect, open_database
+from storage.postgres import GONE, Database, open_database
 from storage.redis import open_redis
+from storage.reports.status import (
+    live_instances,
+    open_turns,
+    server_version,
+    stray_messages,
+)
 
 State = Literal["ok", "slower", "not well"]
 OLD_TURN = 600.0
@@ -103,11 +107,7 @@ async def _postgres(settings: Settings) -> list[Check]:
 
 
 async def _server(postgres: Postgres, revision: str | None) -> Check:
-    connection = await connect(postgres.url)
-    try:
-        version = str(await connection.fetchval("SHOW server_version"))
-    finally:
-        await connection.close()
+    version = await server_version(postgres.url)
     facts = {
         "embedded": bool(postgres.embedded),
         "version": version,
@@ -138,33 +138,22 @@ async def _partitions(database: Database) -> Check:
 
 
 async def _turns(database: Database) -> Check:
-    found = (
-        "SELECT count(*), extract(epoch FROM now() - min(created_at)) FROM "
-        "turns WHERE state = 'open'"
-    )
-    async with database.engine.connect() as connection:
-        count, age = (await connection.execute(text(found))).one()
-    facts = {"open": count, "oldest_seconds": float(age) if age is not None else None}
-    if not count:
+    found = await open_turns(database)
+    facts = {"open": found.count, "oldest_seconds": found.oldest_seconds}
+    if found.oldest_seconds is None:
         return Check("turns", "ok", "none is open", facts)
-    state: State = "not well" if age > OLD_TURN else "ok"
-    return Check("turns", state, f"{count} open, the oldest for {age:.0f} s", facts)
+
+    state: State = "not well" if found.oldest_seconds > OLD_TURN else "ok"
+    message = f"{found.count} open, the oldest for {found.oldest_seconds:.0f} s"
+
+    return Check("turns", state, message, facts)
 
 
 async def _instances(database: Database) -> Check:
-    alive = (
-        "SELECT host, pid, channels FROM instances "
-        "WHERE seen_at > now() - make_interval(secs => :lease) ORDER BY started_at"
-    )
-    async with database.engine.connect() as connection:
-        rows = (await connection.execute(text(alive), {"lease": LEASE_SECONDS})).all()
-    facts = {
-        "alive": [
-            {"host": row.host, "pid": row.pid, "channels": row.channels} for row in rows
-        ]
-    }
+    found = await live_instances(database)
+    facts = {"alive": [asdict(instance) for instance in found]}
     names = ", ".join(
-        f"{row.host} ({row.pid}): {' '.join(row.channels)}" for row in rows
+        f"{one.host} ({one.pid}): {' '.join(one.channels)}" for one in found
     )
     return Check("instances", "ok", names or "none is running", facts)
 

@@ -5,49 +5,41 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal
 
-from sqlalchemy import text
-
 from agent.core.errors import AgentError
 from agent.settings import Settings
 from storage.control import disk_copy, redis_copy
 from storage.control.state import ControlSnapshot
 from storage.embedded.servers import embedded
-from storage.postgres import LEASE_SECONDS, Database
+from storage.postgres import Database
 from storage.redis import open_redis
+from storage.reports.status import control_in_force
 
 Told = tuple[Literal["ok", "not well"], str, Mapping[str, object]]
-
-_IN_FORCE = text("""
-SELECT epoch, (SELECT count(*) FROM feature_flags WHERE scope <> 'definition') AS rules,
-       (SELECT array_agg(name ORDER BY name) FROM experiments
-        WHERE started_at IS NOT NULL AND ended_at IS NULL) AS running,
-       (SELECT count(*) FROM instances WHERE seen_at > now() - make_interval(secs => :lease)) AS instances,
-       (SELECT count(*) FROM instances i
-        WHERE seen_at > now() - make_interval(secs => :lease) AND i.epoch >= control_epoch.epoch) AS applied
-FROM control_epoch
-""")
 
 
 async def flags_in_force(database: Database) -> Told:
     """What is set, which experiments run, and on how many instances the newest change is
     applied.
     """
-    async with database.engine.connect() as connection:
-        row = (await connection.execute(_IN_FORCE, {"lease": LEASE_SECONDS})).one()
-    facts = {
-        "epoch": row.epoch,
-        "rules": row.rules,
-        "applied": row.applied,
-        "instances": row.instances,
+    found = await control_in_force(database)
+    facts: dict[str, object] = {
+        "epoch": found.epoch,
+        "rules": found.rules,
+        "applied": found.applied,
+        "instances": found.instances,
+        "experiments": list(found.experiments),
     }
-    facts |= {"experiments": row.running or []}
     where = (
-        f"applied on {row.applied} of {row.instances} instances"
-        if row.instances
+        f"applied on {found.applied} of {found.instances} instances"
+        if found.instances
         else "no instance runs"
     )
-    running = f", experiments running: {', '.join(row.running)}" if row.running else ""
-    return "ok", f"{row.rules} set, epoch {row.epoch}, {where}{running}", facts
+    running = (
+        f", experiments running: {', '.join(found.experiments)}"
+        if found.experiments
+        else ""
+    )
+    return "ok", f"{found.rules} set, epoch {found.epoch}, {where}{running}", facts
 
 
 async def flags_without_postgres(settings: Settings) -> Told:

@@ -9,12 +9,12 @@ from typing import TypedDict
 
 from fastapi import APIRouter, Response, status
 from fastapi.responses import JSONResponse
-from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
 from agent.app import OpenStores
 from agent.web.state import InstanceState
 from storage.postgres import GONE
+from storage.reports.status import ping
 
 PROBE_SECONDS = 2.0
 FRESH_SECONDS = 1.0
@@ -104,11 +104,8 @@ class _Probe:
 
 async def _postgres(stores: OpenStores) -> HealthPart:
     try:
-        async with (
-            asyncio.timeout(PROBE_SECONDS),
-            stores.database.engine.connect() as connection,
-        ):
-            await connection.execute(text("SELECT 1"))
+        async with asyncio.timeout(PROBE_SECONDS):
+            await ping(stores.database)
     except (*GONE, SQLAlchemyError):
         return {
             "state": "down",

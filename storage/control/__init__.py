@@ -1,1 +1,7 @@
 """Flags, experiments, channel settings, operators and the audit log."""
+
+from __future__ import annotations
+
+from storage.statements import read_statements
+
+STATEMENTS = read_statements(__name__)

@@ -20,33 +20,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from agent.core.errors import Rejected
 from agent.core.text import is_text
+from storage.control import STATEMENTS
 from storage.postgres import Database
 from storage.transaction import transaction
 
 GENESIS = bytes(32)
 PAGE = 5_000
-
-# The same expression as in the trigger; repeated so that a changed trigger is found out.
-_CHAIN = text("""
-SELECT id, hash, jsonb_build_array(id, to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US'), actor,
-       action, subject, before, after, reason, origin, epoch)::text AS row
-FROM audit_log WHERE id > :after AND id <= :upto ORDER BY id LIMIT :page
-""")
-
-_HEAD = text("SELECT id, hash, (SELECT max(id) FROM audit_log) FROM audit_head")
-
-_ENTRIES = text("""
-SELECT id, at, actor, action, subject, before::text, after::text, reason, origin, epoch, hash FROM audit_log
-WHERE (CAST(:subject AS text) IS NULL OR subject = :subject)
-  AND (CAST(:actor AS text) IS NULL OR actor = :actor)
-  AND id > :since AND (CAST(:until AS timestamptz) IS NULL OR at <= :until)
-ORDER BY id DESC LIMIT :most
-""")
-
-_RECORD = text("""
-INSERT INTO audit_log (actor, action, subject, before, after, reason, origin, epoch)
-VALUES (:actor, :action, :subject, CAST(:before AS jsonb), CAST(:after AS jsonb), :reason, :origin, :epoch) RETURNING id
-""")
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +117,7 @@ async def record(
         "epoch": epoch,
     }
     values |= {"actor": author.name, "reason": author.reason, "origin": author.origin}
-    return int(await connection.scalar(_RECORD, values) or 0)
+    return int(await connection.scalar(text(STATEMENTS["add_audit_row"]), values) or 0)
 
 
 async def entries(
@@ -148,9 +127,9 @@ async def entries(
     actor: str | None = None,
     since: int = 0,
     until: datetime | None = None,
-    most: int | None = 50,
+    limit: int | None = 50,
 ) -> list[Entry]:
-    """Newest first; `since` is the id before the oldest wanted, `most` None means all."""
+    """Newest first; `since` is the id before the oldest wanted, `limit` None means all."""
     if not is_text(f"{subject}{actor}"):
         return []  # no row can hold it
     wanted = {
@@ -158,9 +137,12 @@ async def entries(
         "actor": actor,
         "since": since,
         "until": until,
-        "most": most,
+        "limit": limit,
     }
-    return [_entry(row) for row in await connection.execute(_ENTRIES, wanted)]
+    return [
+        _entry(row)
+        for row in await connection.execute(text(STATEMENTS["audit_rows"]), wanted)
+    ]
 
 
 def _entry(row: Row[Any]) -> Entry:
@@ -188,11 +170,11 @@ async def list_entries(
     *,
     subject: str | None = None,
     actor: str | None = None,
-    most: int = 50,
+    limit: int = 50,
 ) -> list[Entry]:
     """The log, newest first. Raises StoreUnavailable."""
     async with transaction(database) as connection:
-        return await entries(connection, subject=subject, actor=actor, most=most)
+        return await entries(connection, subject=subject, actor=actor, limit=limit)
 
 
 async def verify(database: Database, noted: str | None = None) -> ChainVerdict:
@@ -201,21 +183,26 @@ async def verify(database: Database, noted: str | None = None) -> ChainVerdict:
     Raises StoreUnavailable.
     """
     async with transaction(database) as connection:
-        last, head, newest = (await connection.execute(_HEAD)).one()
+        last, head, newest = (
+            await connection.execute(text(STATEMENTS["audit_head"]))
+        ).one()
         check = _Check()
         if newest is not None and newest > last:
             check.troubles.append(f"After row {last}, rows were added past the chain.")
-        async for number, stored, row in _rows(connection, upto=last):
+        async for number, stored, row in _rows(connection, up_to=last):
             check.take(number, bytes(stored), row)
     return check.verdict(last, bytes(head), noted)
 
 
 async def _rows(
-    connection: AsyncConnection, *, upto: int
+    connection: AsyncConnection, *, up_to: int
 ) -> AsyncIterator[tuple[int, bytes, str]]:
     after = -(2**63)
     while page := (
-        await connection.execute(_CHAIN, {"after": after, "upto": upto, "page": PAGE})
+        await connection.execute(
+            text(STATEMENTS["audit_chain"]),
+            {"after": after, "up_to": up_to, "page": PAGE},
+        )
     ).all():
         for number, stored, row in page:
             yield number, stored, row

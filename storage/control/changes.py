@@ -18,19 +18,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from agent.control.rules import KILL, PERCENTAGE
 from agent.core.errors import Conflict, Rejected, StoreUnavailable
-from storage.control import audit
+from storage.control import STATEMENTS, audit
 from storage.control.audit import Author, Itself
 from storage.control.redis_copy import announce
 from storage.postgres import Database
 from storage.redis import RedisPipe
 from storage.transaction import transaction
-
-OPERATORS = text("SELECT name FROM operators")
-_VERSION = text("SELECT coalesce(max(id), 0) FROM audit_log WHERE subject = :subject")
-_VERSIONS = text(
-    "SELECT subject, max(id) AS id FROM audit_log WHERE subject LIKE :kind || "
-    "'\\:%' GROUP BY subject"
-)
 
 
 @dataclass(slots=True)
@@ -61,7 +54,7 @@ class Change:
         """Moves the epoch, if something changed."""
         if self.entries:
             await self.connection.execute(
-                text("UPDATE control_epoch SET epoch = :epoch"), {"epoch": self.epoch}
+                text(STATEMENTS["set_epoch"]), {"epoch": self.epoch}
             )
 
 
@@ -93,7 +86,7 @@ async def begun(connection: AsyncConnection, author: Author) -> Change:
 
     Waits for the change under way. Whoever makes it calls `end`, and `announce` after the commit.
     """
-    epoch = await connection.scalar(text("SELECT epoch FROM control_epoch FOR UPDATE"))
+    epoch = await connection.scalar(text(STATEMENTS["lock_epoch"]))
     return Change(connection, author, int(epoch or 0) + 1)
 
 
@@ -101,7 +94,7 @@ async def admit(connection: AsyncConnection, author: Author) -> None:
     """Raises Rejected when operators are registered and the author is none of them."""
     if isinstance(author, Itself):
         return
-    names = (await connection.scalars(OPERATORS)).all()
+    names = (await connection.scalars(text(STATEMENTS["operators"]))).all()
     if names and author.name not in names:
         raise Rejected(
             f"{author.name} is not a registered operator and can change nothing. "
@@ -111,7 +104,12 @@ async def admit(connection: AsyncConnection, author: Author) -> None:
 
 async def version_of(connection: AsyncConnection, subject: str) -> int:
     """The number of its last change; 0: never changed."""
-    return int(await connection.scalar(_VERSION, {"subject": subject}) or 0)
+    return int(
+        await connection.scalar(
+            text(STATEMENTS["version_of_subject"]), {"subject": subject}
+        )
+        or 0
+    )
 
 
 async def expect(
@@ -128,7 +126,7 @@ async def expect(
     """
     if expected is None or expected == await version_of(connection, subject):
         return
-    since = await audit.entries(connection, subject=subject, since=expected, most=3)
+    since = await audit.entries(connection, subject=subject, since=expected, limit=3)
     said = "; ".join(
         f"{row.actor}: {difference(row.before, row.after) or row.action}"
         for row in reversed(since)
@@ -149,8 +147,10 @@ async def versions(connection: AsyncConnection, kind: str) -> dict[str, int]:
     """The version of each subject of a kind (`budget`, the word before its first colon)
     that was ever changed.
     """
-    rows = await connection.execute(_VERSIONS, {"kind": kind})
-    return {row.subject: int(row.id) for row in rows}
+    rows = await connection.execute(
+        text(STATEMENTS["versions_of_kind"]), {"kind": kind}
+    )
+    return {row.subject: int(row.version) for row in rows}
 
 
 def difference(before: Any, after: Any) -> str:

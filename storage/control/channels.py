@@ -18,6 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from uuid_utils.compat import uuid7
 
 from agent.core.errors import ConfigurationError, Rejected
+from storage.control import STATEMENTS
 from storage.control.audit import Author
 from storage.control.changes import changing, expect, version_of
 from storage.control.channel_settings import (
@@ -39,19 +40,6 @@ CREDENTIALS: Mapping[str, tuple[str, ...]] = {
 }
 """What each channel signs in with. `DISCORD_TOKEN` is the token of discord, and so on."""
 
-_ROWS = text(
-    "SELECT channel_type, default_model, settings, credentials FROM channel_configs"
-)
-_STORE = text("""
-INSERT INTO channel_configs (id, channel_type, default_model, settings)
-VALUES (:id, :channel, :default_model, CAST(:settings AS jsonb))
-ON CONFLICT (channel_type) DO UPDATE
-SET default_model = excluded.default_model, settings = excluded.settings, updated_at = now()
-""")
-_STORE_CREDENTIALS = text("""
-INSERT INTO channel_configs (id, channel_type, credentials) VALUES (:id, :channel, :sealed)
-ON CONFLICT (channel_type) DO UPDATE SET credentials = excluded.credentials, updated_at = now()
-""")
 _LOST = {"credentials": "no key opens them"}  # in the audit log
 
 
@@ -80,7 +68,15 @@ class ChannelAdmin:
     async def list(self) -> list[ChannelView]:
         """All channels by name, set or not."""
         async with transaction(self._database) as connection:
-            names = {*CHANNELS, *(row[0] for row in await connection.execute(_ROWS))}
+            names = {
+                *CHANNELS,
+                *(
+                    row[0]
+                    for row in await connection.execute(
+                        text(STATEMENTS["all_channels"])
+                    )
+                ),
+            }
             return [await _view(connection, name) for name in sorted(names)]
 
     async def get(self, name: str) -> ChannelView:
@@ -112,7 +108,9 @@ class ChannelAdmin:
                     "default_model": form.default_model,
                 }
                 settings = msgspec.json.encode(form.stored()).decode()
-                await change.connection.execute(_STORE, values | {"settings": settings})
+                await change.connection.execute(
+                    text(STATEMENTS["set_channel"]), values | {"settings": settings}
+                )
                 old, new = told(before.form), told(form)
                 await change.record(
                     "channel.set",
@@ -166,7 +164,9 @@ class ChannelAdmin:
             if lost or after != before:
                 sealed = secrets.seal(name, after) if after else None
                 values = {"id": uuid7(), "channel": name, "sealed": sealed}
-                await change.connection.execute(_STORE_CREDENTIALS, values)
+                await change.connection.execute(
+                    text(STATEMENTS["set_credentials"]), values
+                )
                 action = (
                     "channel.credential.remove"
                     if value is None
@@ -206,7 +206,10 @@ async def _known(connection: AsyncConnection, name: str) -> ChannelView:
 
 
 async def _view(connection: AsyncConnection, name: str) -> ChannelView:
-    rows = {row[0]: row for row in await connection.execute(_ROWS)}
+    rows = {
+        row[0]: row
+        for row in await connection.execute(text(STATEMENTS["all_channels"]))
+    }
     _, model, settings, sealed = rows.get(name, (name, None, {}, None))
     version = await version_of(connection, _subject(name))
     return ChannelView(name, read_form(model, settings), sealed is not None, version)
@@ -215,8 +218,8 @@ async def _view(connection: AsyncConnection, name: str) -> ChannelView:
 async def _credentials(
     connection: AsyncConnection, name: str, secrets: Secrets
 ) -> dict[str, str]:
-    wanted = text("SELECT credentials FROM channel_configs WHERE channel_type = :name")
-    sealed = await connection.scalar(wanted, {"name": name})
+    wanted = text(STATEMENTS["credentials_of_channel"])
+    sealed = await connection.scalar(wanted, {"channel": name})
     return secrets.open(name, None if sealed is None else bytes(sealed))
 
 

@@ -17,24 +17,13 @@ import msgspec
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 
 from agent.core.errors import ConfigurationError
-from storage.control import audit
+from storage.control import STATEMENTS, audit
 from storage.control.audit import Author
 from storage.control.changes import admit
 from storage.postgres import Database, PinnedConnection
 from storage.transaction import transaction
 
 AT_ONCE = 500  # rows: a tenth of a second of work, and no lock is held during it
-
-_PAGE = """
-SELECT id, channel_type, credentials FROM channel_configs
-WHERE credentials IS NOT NULL AND id > $1 ORDER BY id LIMIT $2
-"""
-_REPLACE = """
-UPDATE channel_configs c SET credentials = new.value
-FROM unnest($1::uuid[], $2::bytea[], $3::bytea[]) AS new(id, before, value)
-WHERE c.id = new.id AND c.credentials = new.before
-RETURNING c.id
-"""
 
 
 class Secrets:
@@ -161,7 +150,7 @@ async def _pages(
     line: PinnedConnection, at_once: int
 ) -> AsyncGenerator[list[asyncpg.Record]]:
     after = UUID(int=0)
-    while page := await line.fetch(_PAGE, after, at_once):
+    while page := await line.fetch(STATEMENTS["page_of_credentials"], after, at_once):
         yield page
         after = page[-1]["id"]
 
@@ -184,7 +173,9 @@ async def _renew(
         before, after = zip(*new.values(), strict=True)
         done = {
             row["id"]
-            for row in await line.fetch(_REPLACE, list(new), list(before), list(after))
+            for row in await line.fetch(
+                STATEMENTS["replace_credentials"], list(new), list(before), list(after)
+            )
         }
         found |= {row: "renewed" if row in done else "missed" for row in new}
     return list(found.values())

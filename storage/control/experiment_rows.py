@@ -11,11 +11,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from agent.control.experiments import Experiment, Stage, read_experiment
-
-_ALL = text(
-    "SELECT name, definition\\:\\:text, started_at, ended_at, clock_timestamp() "
-    "FROM experiments ORDER BY name"
-)
+from storage.control import STATEMENTS
 
 log = structlog.get_logger()
 
@@ -49,7 +45,9 @@ class ExperimentRow:
 async def read_experiments(connection: AsyncConnection) -> list[ExperimentRow]:
     """All by name."""
     rows = []
-    for name, definition, started, ended, now in await connection.execute(_ALL):
+    for name, definition, started, ended, now in await connection.execute(
+        text(STATEMENTS["all_experiments"])
+    ):
         try:
             rows.append(
                 ExperimentRow(

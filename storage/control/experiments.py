@@ -19,6 +19,7 @@ from agent.control.experiments import Experiment, Stage, check, definition_of
 from agent.control.flags import DECLARED
 from agent.core.errors import Rejected
 from agent.ports import LanguageModels
+from storage.control import STATEMENTS
 from storage.control.audit import Author
 from storage.control.changes import (
     Change,
@@ -34,17 +35,6 @@ from storage.control.targets import RuleTarget, audience_of
 from storage.postgres import Database
 from storage.redis import RedisPipe
 from storage.transaction import transaction
-
-_NAMED = text("SELECT true FROM experiments WHERE name = :name")
-_INSERT = text(
-    "INSERT INTO experiments (name, definition) VALUES (:name, CAST(:definition AS jsonb))"
-)
-_START = text(
-    "UPDATE experiments SET started_at = clock_timestamp() WHERE name = :name"
-)
-_STOP = text("UPDATE experiments SET ended_at = clock_timestamp() WHERE name = :name")
-_DELETE = text("DELETE FROM experiments WHERE name = :name")
-_PAST = text("SELECT CAST(:moment AS timestamptz) <= clock_timestamp()")
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,13 +98,16 @@ class ExperimentAdmin:
         async with changing(self._database, self._pipe, author) as change:
             made = await self._checked(change.connection, experiment)
             await _refuse_the_past(change.connection, made)
-            if await change.connection.scalar(_NAMED, {"name": made.name}):
+            if await change.connection.scalar(
+                text(STATEMENTS["experiment_exists"]), {"name": made.name}
+            ):
                 raise Rejected(
                     f"There is an experiment {made.name} already. Choose another name."
                 )
             definition = definition_of(made)
             await change.connection.execute(
-                _INSERT, {"name": made.name, "definition": as_json(definition)}
+                text(STATEMENTS["create_experiment"]),
+                {"name": made.name, "definition": as_json(definition)},
             )
             drafted = {"definition": definition, "stage": Stage.DRAFTED}
             return await _recorded(change, "experiment.create", made.name, {}, drafted)
@@ -139,7 +132,9 @@ class ExperimentAdmin:
             await _refuse_the_past(
                 change.connection, replace(view.experiment, starts=None)
             )
-            await change.connection.execute(_START, {"name": name})
+            await change.connection.execute(
+                text(STATEMENTS["start_experiment"]), {"name": name}
+            )
             return await _recorded(
                 change, "experiment.start", name, *_moved(Stage.DRAFTED, Stage.RUNNING)
             )
@@ -156,7 +151,9 @@ class ExperimentAdmin:
                 raise Rejected(
                     f"{name} {_SAID[view.stage]}; only one that runs can be stopped."
                 )
-            await change.connection.execute(_STOP, {"name": name})
+            await change.connection.execute(
+                text(STATEMENTS["stop_experiment"]), {"name": name}
+            )
             return await _recorded(
                 change, "experiment.stop", name, *_moved(Stage.RUNNING, Stage.ENDED)
             )
@@ -172,7 +169,9 @@ class ExperimentAdmin:
                     f"{name} {_SAID[view.stage]} and stays for its report. Only "
                     "a draft can be removed."
                 )
-            await change.connection.execute(_DELETE, {"name": name})
+            await change.connection.execute(
+                text(STATEMENTS["remove_experiment"]), {"name": name}
+            )
             before = {
                 "definition": definition_of(view.experiment),
                 "stage": Stage.DRAFTED,
@@ -237,7 +236,9 @@ async def _locked(change: Change, name: str, expected: int | None) -> Experiment
 async def _refuse_the_past(connection: AsyncConnection, experiment: Experiment) -> None:
     """By the database's clock, as everything planned."""
     for what, moment in (("start", experiment.starts), ("end", experiment.ends)):
-        if moment is not None and await connection.scalar(_PAST, {"moment": moment}):
+        if moment is not None and await connection.scalar(
+            text(STATEMENTS["is_past"]), {"moment": moment}
+        ):
             raise Rejected(
                 f"The planned {what} of {experiment.name} is past. Create it "
                 "with another, or without."

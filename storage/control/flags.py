@@ -34,7 +34,7 @@ from agent.control.rules import (
 from agent.core.errors import Conflict, Rejected, UnknownModel
 from agent.core.text import is_text, shown_name
 from agent.ports import LanguageModels
-from storage.control import audit
+from storage.control import STATEMENTS, audit
 from storage.control.audit import Author, Entry
 from storage.control.changes import Change, as_json, changing, expect, version_of
 from storage.control.experiment_rows import read_experiments, running_on
@@ -42,21 +42,6 @@ from storage.control.targets import RuleTarget, audience_of, scope_of
 from storage.postgres import LEASE_SECONDS, Database
 from storage.redis import RedisPipe
 from storage.transaction import transaction
-
-_ROWS = text("SELECT name, scope, value\\:\\:text FROM feature_flags")
-_RULES = text("SELECT scope, value\\:\\:text FROM feature_flags WHERE name = :name")
-_VERSIONS = text(
-    "SELECT subject, max(id), max(epoch) FROM audit_log WHERE subject LIKE "
-    "'flag:%' GROUP BY subject"
-)
-_APPLIED = text(
-    "SELECT epoch FROM instances WHERE seen_at > now() - make_interval(secs => :lease)"
-)
-_SET = text("""
-INSERT INTO feature_flags (scope, name, value) VALUES (:scope, :name, CAST(:value AS jsonb))
-ON CONFLICT (scope, name) DO UPDATE SET value = excluded.value, updated_at = now()
-""")
-_UNSET = text("DELETE FROM feature_flags WHERE scope = :scope AND name = :name")
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,14 +101,20 @@ class FlagAdmin:
         """All flags by name, but for those that this version can not read."""
         async with transaction(self._database) as connection:
             rules: dict[str, dict[str, Any]] = {name: {} for name in DECLARED}
-            for name, scope, value in await connection.execute(_ROWS):
+            for name, scope, value in await connection.execute(
+                text(STATEMENTS["all_rules"])
+            ):
                 rules.setdefault(name, {})[scope] = msgspec.json.decode(value)
             versions = {
                 row[0]: (row[1], row[2] or 0)
-                for row in await connection.execute(_VERSIONS)
+                for row in await connection.execute(
+                    text(STATEMENTS["versions_of_kind"]), {"kind": "flag"}
+                )
             }
             epochs = (
-                await connection.scalars(_APPLIED, {"lease": LEASE_SECONDS})
+                await connection.scalars(
+                    text(STATEMENTS["applied_epochs"]), {"lease": LEASE_SECONDS}
+                )
             ).all()
             rows = [
                 row.experiment
@@ -159,12 +150,12 @@ class FlagAdmin:
             raise _unknown(name, [view.flag.name for view in views])
         return found
 
-    async def history(self, name: str, most: int | None = 50) -> list[Entry]:
+    async def history(self, name: str, limit: int | None = 50) -> list[Entry]:
         """Its changes, newest first. A flag that was removed still has one. Raises Rejected
         when there is none.
         """
         async with transaction(self._database) as connection:
-            found = await audit.entries(connection, subject=_subject(name), most=most)
+            found = await audit.entries(connection, subject=_subject(name), limit=limit)
         if not found:
             await self.get(name)
         return found
@@ -243,7 +234,7 @@ class FlagAdmin:
             past = await audit.entries(
                 change.connection,
                 subject=_subject(name),
-                most=1 if entry is None else None,
+                limit=1 if entry is None else None,
             )
             undone = next((row for row in past if entry in (None, row.id)), None)
             if undone is None:
@@ -367,10 +358,13 @@ async def _move(
     if DEFINITION in old and DEFINITION not in new:
         await _refuse_while_tested(change.connection, name)
     for scope in before.keys() - after.keys():
-        await change.connection.execute(_UNSET, {"name": name, "scope": scope})
+        await change.connection.execute(
+            text(STATEMENTS["unset_rule"]), {"name": name, "scope": scope}
+        )
     for scope, value in after.items():
         await change.connection.execute(
-            _SET, {"name": name, "scope": scope, "value": as_json(value)}
+            text(STATEMENTS["set_rule"]),
+            {"name": name, "scope": scope, "value": as_json(value)},
         )
     await change.record(action, _subject(name), before=before, after=after)
     return Changed(name, before, after, change.epoch, change.entries[-1])
@@ -416,7 +410,7 @@ def moment(typed: str) -> datetime:
 async def _rules(connection: AsyncConnection, name: str) -> dict[str, Any]:
     if not is_text(name):
         return {}  # Postgres could not even look for it
-    rows = await connection.execute(_RULES, {"name": name})
+    rows = await connection.execute(text(STATEMENTS["rules_of_flag"]), {"name": name})
     return {scope: msgspec.json.decode(value) for scope, value in rows}
 
 
@@ -426,7 +420,7 @@ async def _rules_at(
     """Every change until then, one after the other."""
     rules: dict[str, Any] = {}
     for row in reversed(
-        await audit.entries(connection, subject=_subject(name), until=at, most=None)
+        await audit.entries(connection, subject=_subject(name), until=at, limit=None)
     ):
         rules = {
             scope: value for scope, value in rules.items() if scope not in row.before

@@ -21,8 +21,8 @@ from agent.core.channel import ChannelSettings
 from agent.core.errors import StoreUnavailable
 from agent.ports import ControlUpdates
 from storage.background import run_in_background
-from storage.control import disk_copy, redis_copy
-from storage.control.state import STATE, ControlSnapshot, ControlState, state, stored
+from storage.control import STATEMENTS, disk_copy, redis_copy
+from storage.control.state import ControlSnapshot, ControlState, state, stored
 from storage.postgres import Database
 from storage.redis import RedisPipe
 
@@ -134,7 +134,9 @@ class RedisControl:
         """From Postgres, and from there into Redis. An epoch that it does not know any more
         means it was set back.
         """
-        (row,) = await self._line.fetch(STATE, retry=PATIENCE_SECONDS)
+        (row,) = await self._line.fetch(
+            STATEMENTS["control_state"], retry=PATIENCE_SECONDS
+        )
         truth = stored(*row)
         known = max(
             epoch, self.epoch if truth.lineage == self.state.stored.lineage else 0

@@ -16,15 +16,12 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from agent.core.errors import Conflict, Rejected
+from storage.control import STATEMENTS
 from storage.control.audit import Author, is_name
-from storage.control.changes import OPERATORS, changing
+from storage.control.changes import changing
 from storage.postgres import Database
 from storage.redis import RedisPipe
 from storage.transaction import transaction
-
-_ALL = text("SELECT name, added_at FROM operators ORDER BY name")
-_ADD = text("INSERT INTO operators (name) VALUES (:name)")
-_REMOVE = text("DELETE FROM operators WHERE name = :name")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +52,10 @@ class OperatorAdmin:
     async def list(self) -> list[OperatorView]:
         """All operators by name; none: everybody may change everything."""
         async with transaction(self._database) as connection:
-            return [OperatorView(*row) for row in await connection.execute(_ALL)]
+            return [
+                OperatorView(*row)
+                for row in await connection.execute(text(STATEMENTS["operators"]))
+            ]
 
     async def consequence(
         self, name: str, author: Author, *, registered: bool
@@ -107,7 +107,10 @@ class OperatorAdmin:
                 )
             if after != before:
                 await change.connection.execute(
-                    _ADD if registered else _REMOVE, {"name": name}
+                    text(
+                        STATEMENTS["add_operator" if registered else "remove_operator"]
+                    ),
+                    {"name": name},
                 )
                 action = "operator.add" if registered else "operator.remove"
                 await change.record(
@@ -139,7 +142,9 @@ def _check_name(name: str) -> None:
 
 
 async def _names(connection: AsyncConnection) -> tuple[str, ...]:
-    return tuple(sorted((await connection.scalars(OPERATORS)).all()))
+    return tuple(
+        sorted((await connection.scalars(text(STATEMENTS["operators"]))).all())
+    )
 
 
 def _after(before: tuple[str, ...], name: str, *, registered: bool) -> tuple[str, ...]:

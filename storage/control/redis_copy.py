@@ -22,7 +22,8 @@ import msgspec
 from sqlalchemy import text
 
 from agent.control.rules import GLOBAL
-from storage.control.state import STATE, ControlSnapshot, ordered, stored
+from storage.control import STATEMENTS
+from storage.control.state import ControlSnapshot, ordered, stored
 from storage.postgres import Database
 from storage.redis import Command, RedisPipe
 from storage.transaction import transaction
@@ -84,7 +85,9 @@ async def announce(database: Database, pipe: RedisPipe) -> None:
     Raises nothing for a Redis that is away. Raises StoreUnavailable.
     """
     async with transaction(database) as connection:
-        truth = stored(*(await connection.execute(text(STATE))).one())
+        truth = stored(
+            *(await connection.execute(text(STATEMENTS["control_state"]))).one()
+        )
     await write(pipe, truth)
     await pipe.send(("PUBLISH", NEWS, truth.epoch))
 

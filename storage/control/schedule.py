@@ -17,19 +17,13 @@ from sqlalchemy.exc import SQLAlchemyError
 from agent.control.experiments import read_experiment
 from agent.core.errors import Conflict, Rejected, StoreUnavailable
 from storage.background import run_in_background
+from storage.control import STATEMENTS
 from storage.control.audit import Itself
 from storage.control.experiments import ExperimentAdmin
 from storage.postgres import Database
 from storage.transaction import transaction
 
 EVERY_SECONDS = 5.0
-
-# Ends come first: the next experiment on the same flag may begin at the moment at which one ends.
-_OPEN = text("""
-SELECT name, definition\\:\\:text AS definition, started_at IS NULL AS begins, now() AS now,
-       (SELECT max(id) FROM audit_log WHERE subject = 'experiment:' || name) AS version
-FROM experiments WHERE ended_at IS NULL ORDER BY begins, name
-""")
 
 log = structlog.get_logger()
 
@@ -55,7 +49,9 @@ class ExperimentSchedule:
         Raises StoreUnavailable.
         """
         async with transaction(self._database) as connection:
-            rows = (await connection.execute(_OPEN)).all()
+            rows = (
+                await connection.execute(text(STATEMENTS["planned_experiments"]))
+            ).all()
         for row in filter(self._due, rows):
             change = self._desk.start if row.begins else self._desk.stop
             try:

@@ -16,17 +16,6 @@ from agent.core.channel import ChannelSettings
 from agent.core.errors import Rejected
 from storage.control.channel_settings import read_settings
 
-STATE = """
-SELECT epoch, lineage::text AS lineage,
-       (SELECT jsonb_agg(jsonb_build_array(scope, name, value)) FROM feature_flags)::text AS flags,
-       (SELECT jsonb_agg(jsonb_build_array(channel_type, default_model, settings)) FROM channel_configs)::text
-           AS channels,
-       (SELECT jsonb_agg(jsonb_build_array(name, definition)) FROM experiments
-        WHERE started_at IS NOT NULL AND ended_at IS NULL AND jsonb_typeof(definition) = 'object')::text AS experiments
-FROM control_epoch
-"""
-"""One statement, so one snapshot. Experiments are those that run."""
-
 log = structlog.get_logger()
 
 

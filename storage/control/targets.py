@@ -19,15 +19,8 @@ from agent.control.rules import (
 )
 from agent.core.errors import Rejected
 from agent.core.text import is_text
+from storage.control import STATEMENTS
 from storage.control.channel_settings import CHANNELS
-
-_PERSON = text("""
-SELECT person_id FROM users
-WHERE person_id = :id OR id = :id OR (channel_type = :channel AND channel_user_id = :account) LIMIT 1
-""")
-_CHANNELS = text(
-    "SELECT unnest(channels) FROM instances UNION SELECT channel_type FROM channel_configs"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +97,10 @@ def _check_chat(target: RuleTarget) -> None:
 
 
 async def _check_channel(connection: AsyncConnection, channel: str) -> None:
-    known = {*CHANNELS, *(await connection.scalars(_CHANNELS)).all()}
+    known = {
+        *CHANNELS,
+        *(await connection.scalars(text(STATEMENTS["known_channels"]))).all(),
+    }
     if channel not in known:
         raise Rejected(
             f"There is no such channel. There are: {', '.join(sorted(known))}."
@@ -120,7 +116,8 @@ async def _person(connection: AsyncConnection, named: str) -> UUID:
     if not is_text(named):
         raise Rejected(_NOBODY)
     found = await connection.scalar(
-        _PERSON, {"id": identifier, "channel": channel, "account": account}
+        text(STATEMENTS["find_person"]),
+        {"id": identifier, "channel": channel, "account": account},
     )
     if found is None:
         if account:

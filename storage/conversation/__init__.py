@@ -1,1 +1,7 @@
 """Turns, answers and deliveries in Postgres; sessions and windows in Redis."""
+
+from __future__ import annotations
+
+from storage.statements import read_statements
+
+STATEMENTS = read_statements(__name__)

@@ -11,7 +11,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
 from storage.background import run_in_background
-from storage.conversation.statements import STATEMENTS
+from storage.conversation import STATEMENTS
 from storage.postgres import GONE, Database
 
 HOUR = 3600.0
@@ -50,7 +50,7 @@ async def tidy(database: Database) -> None:
     """Safe on several instances at once."""
     async with database.engine.begin() as connection:
         await connection.execute(
-            text("SELECT make_message_partitions(:months)"), {"months": MONTHS_AHEAD}
+            text(STATEMENTS["make_partitions"]), {"months": MONTHS_AHEAD}
         )
     while await _prune(database) == PRUNED_AT_ONCE:
         pass
@@ -65,15 +65,5 @@ async def tidy(database: Database) -> None:
 async def _prune(database: Database) -> int:
     """Removes some turns past their use. A few in one transaction: nobody waits long behind it."""
     async with database.engine.begin() as connection:
-        given = {"days": TURNS_KEPT_DAYS, "most": PRUNED_AT_ONCE}
+        given = {"days": TURNS_KEPT_DAYS, "limit": PRUNED_AT_ONCE}
         return (await connection.execute(text(STATEMENTS["prune"]), given)).rowcount
-
-
-async def stray_messages(database: Database) -> int:
-    """Messages in the default partition: a month had no partition of its own, and an
-    operator must look.
-    """
-    async with database.engine.connect() as connection:
-        return int(
-            await connection.scalar(text("SELECT count(*) FROM messages_default")) or 0
-        )

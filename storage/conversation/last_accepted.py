@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from storage.conversation.statements import STATEMENTS
+from storage.conversation import STATEMENTS
 from storage.postgres import Database
 
 DAYS = 7

@@ -1,101 +1,148 @@
--- The statements that make the promise. Each runs alone under READ COMMITTED and commits by itself; most take a list
--- of turns in and give a list of verdicts out, so that all turns that wait at one moment share a commit.
+-- The statements that make the promise. Each runs alone under READ COMMITTED and commits by
+-- itself. Most take a list of turns and return a list of verdicts, so that all turns that wait
+-- at one moment share a commit.
+--
+-- Parameters: $1, $2 … on pinned connections; :name through SQLAlchemy (housekeeping).
 --
 -- What must stay:
--- * Claims and "does someone wait" are read from the conversation's row: an UPDATE or ON CONFLICT DO UPDATE waits and then
---   works on the newest row, while a join or EXISTS beside it would see the old snapshot.
--- * Locks in one order everywhere: new turns by id, people, conversations by chat, turns that exist by id. Otherwise
---   flushes of two instances deadlock.
--- * A result is matched to its input by ordinal or fence, never by conversation: a stale claimant would take the valid verdict.
--- * The timestamp is taken under the conversation's lock and later than the last one: order by timestamp is order by seq.
+-- * Claims and "does someone wait" are read from the conversation's row: an UPDATE or
+--   ON CONFLICT DO UPDATE waits and then works on the newest row, while a join or EXISTS beside
+--   it would see the old snapshot.
+-- * One lock order everywhere: new turns by id, people, conversations by chat, existing turns by
+--   id. Otherwise flushes of two instances deadlock.
+-- * A result is matched to its input by ordinal or fence, never by conversation: a stale claimant
+--   would take the valid verdict.
+-- * The timestamp is taken under the conversation's lock and is later than the last one, so the
+--   order by timestamp is the order by seq.
 
 
 -- name: accept
--- Stores messages of people; at most one per conversation in a list. What does not come back was already stored.
--- $1 turn  $2 channel  $3 chat  $4 thread  $5 platform message id  $6 address  $7 conversation id to use if the chat is new
--- $8 author's row (known, or the id to use)  $9 platform's id of the author, NULL when the row is known  $10 username
--- $11 content  $12 message id  $13 message metadata  $14 instance  $15 lease in seconds
-WITH given AS MATERIALIZED (
-    SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::uuid[],
-                         $8::uuid[], $9::text[], $10::text[], $11::text[], $12::uuid[], $13::text[])
-        WITH ORDINALITY AS t(turn, channel, chat, thread, platform_id, address, conversation,
-                             author, account, username, content, message, metadata, n)
+-- Stores people's messages, at most one per conversation in a list. A message that does not come
+-- back was stored before.
+-- $1 turn  $2 channel  $3 chat  $4 thread  $5 platform message id  $6 address
+-- $7 conversation id to use if the chat is new  $8 author's row (known, or the id to use)
+-- $9 platform's id of the author, NULL when the row is known  $10 username  $11 content
+-- $12 message id  $13 message metadata  $14 instance  $15 lease in seconds
+WITH input AS MATERIALIZED (
+    SELECT *
+    FROM unnest(
+        $1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::uuid[],
+        $8::uuid[], $9::text[], $10::text[], $11::text[], $12::uuid[], $13::text[]
+    ) WITH ORDINALITY AS t(
+        turn, channel, chat, thread, platform_id, address, conversation,
+        author, account, username, content, message, metadata, n
+    )
 ), fresh AS (
     INSERT INTO turns (id, channel_type, chat_id, thread_id, platform_message_id, address)
-    SELECT turn, channel, chat, thread, platform_id, address::jsonb FROM given ORDER BY turn
-    ON CONFLICT DO NOTHING RETURNING id
+    SELECT turn, channel, chat, thread, platform_id, address::jsonb
+    FROM input
+    ORDER BY turn
+    ON CONFLICT DO NOTHING
+    RETURNING id
 ), new AS MATERIALIZED (
-    SELECT given.* FROM given JOIN fresh ON fresh.id = given.turn
+    SELECT input.* FROM input JOIN fresh ON fresh.id = input.turn
 ), authors AS (
     INSERT INTO users AS u (id, person_id, channel_type, channel_user_id, username)
     SELECT DISTINCT ON (channel, account) author, author, channel, account, username
-    FROM new WHERE account IS NOT NULL ORDER BY channel, account, n
-    ON CONFLICT (channel_type, channel_user_id)
-        DO UPDATE SET updated_at = now(), username = coalesce(excluded.username, u.username)
+    FROM new
+    WHERE account IS NOT NULL
+    ORDER BY channel, account, n
+    ON CONFLICT (channel_type, channel_user_id) DO UPDATE SET
+        updated_at = now(),
+        username = coalesce(excluded.username, u.username)
     RETURNING id, person_id, channel_type, channel_user_id, preferred_model
 ), authored AS MATERIALIZED (
-    SELECT new.*, coalesce(a.id, new.author) AS user_id, coalesce(a.person_id, known.person_id) AS person_id,
+    SELECT new.*,
+           coalesce(a.id, new.author) AS user_id,
+           coalesce(a.person_id, known.person_id) AS person_id,
            coalesce(a.preferred_model, known.preferred_model) AS preferred
     FROM new
     LEFT JOIN authors a ON a.channel_type = new.channel AND a.channel_user_id = new.account
     LEFT JOIN users known ON new.account IS NULL AND known.id = new.author
 ), asked AS (
-    INSERT INTO conversations AS c (id, user_id, channel_type, chat_id, thread_id, started_at, last_activity,
-                                    version, asked, answering, owner, lease_until)
+    INSERT INTO conversations AS c (
+        id, user_id, channel_type, chat_id, thread_id, started_at, last_activity,
+        version, asked, answering, owner, lease_until
+    )
     SELECT conversation, user_id, channel, chat, thread, clock_timestamp(), clock_timestamp(),
            1, 1, turn, $14::uuid, now() + make_interval(secs => $15::float8)
-    FROM authored ORDER BY channel, chat, thread
+    FROM authored
+    ORDER BY channel, chat, thread
     ON CONFLICT (channel_type, chat_id, thread_id) WHERE is_active DO UPDATE SET
         version = c.version + 1,
         asked = c.version + 1,
         last_activity = greatest(c.last_activity + interval '1 microsecond', clock_timestamp()),
         answering = coalesce(c.answering, excluded.answering),
         owner = CASE WHEN c.answering IS NULL THEN excluded.owner ELSE c.owner END,
-        lease_until = CASE WHEN c.answering IS NULL THEN excluded.lease_until ELSE c.lease_until END
-    RETURNING id, channel_type, chat_id, thread_id, version, answering, last_activity, model_override
+        lease_until = CASE WHEN c.answering IS NULL THEN excluded.lease_until
+                           ELSE c.lease_until END
+    RETURNING id, channel_type, chat_id, thread_id, version, answering, last_activity,
+              model_override
 ), verdict AS MATERIALIZED (
-    SELECT authored.*, c.id AS conversation_id, c.version AS seq, c.last_activity AS at,
-           c.answering = turn AS claimed, coalesce(c.model_override, preferred) AS model
-    FROM authored JOIN asked c ON c.channel_type = channel AND c.chat_id = chat AND c.thread_id = thread
+    SELECT authored.*,
+           c.id AS conversation_id,
+           c.version AS seq,
+           c.last_activity AS at,
+           c.answering = turn AS claimed,
+           coalesce(c.model_override, preferred) AS model
+    FROM authored
+    JOIN asked c ON c.channel_type = channel AND c.chat_id = chat AND c.thread_id = thread
 ), stored AS (
-    INSERT INTO messages (conversation_id, "timestamp", seq, id, role, content, user_id, turn_id, metadata)
-    SELECT conversation_id, at, seq, message, 'user', content, user_id, turn, metadata::jsonb FROM verdict
+    INSERT INTO messages (
+        conversation_id, "timestamp", seq, id, role, content, user_id, turn_id, metadata
+    )
+    SELECT conversation_id, at, seq, message, 'user', content, user_id, turn, metadata::jsonb
+    FROM verdict
 )
 SELECT n, turn, conversation_id, user_id, person_id, seq, claimed, model FROM verdict;
 
 
 -- name: answer
--- Stores answers whose claim still holds; the open turns are the intent to deliver, so nothing else is written.
--- A conversation with nobody waiting is released, else the claim goes on under its next fence.
--- Not stored, and the claim kept, when a message was edited after the answer's window was true: it comes back as outdated.
--- $1 conversation  $2 fence  $3 seq of the last message answered  $4 next fence  $5 message id  $6 content  $7 model
--- $8 prompt tokens  $9 answer tokens  $10 cost  $11 latency  $12 metadata
+-- Stores answers whose claim still holds. The open turns are the intent to deliver, so nothing
+-- else is written. A conversation in which nobody waits is released; otherwise the claim goes on
+-- under its next fence.
+-- When a message was edited after the answer's window was true, nothing is stored and the claim
+-- is kept: the answer comes back as outdated.
+-- $1 conversation  $2 fence  $3 seq of the last message answered  $4 next fence  $5 message id
+-- $6 content  $7 model  $8 prompt tokens  $9 answer tokens  $10 cost  $11 latency  $12 metadata
 -- $13 version of the window, or NULL if edits do not matter  $14 lease in seconds
-WITH given AS MATERIALIZED (
-    SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::bigint[], $4::uuid[], $5::uuid[], $6::text[], $7::text[],
-                         $8::bigint[], $9::bigint[], $10::numeric[], $11::bigint[], $12::text[], $13::bigint[])
-        AS t(conversation, fence, upto, next_fence, message, content, model,
-             prompt_tokens, tokens, cost, latency, metadata, seen)
-), held AS MATERIALIZED (  -- waits, re-checks the fence and returns the newest row
-    SELECT c.id, c.version, c.asked, c.last_activity, c.edited > given.seen IS TRUE AS outdated, given.*
-    FROM given JOIN conversations c ON c.id = given.conversation AND c.answering = given.fence
-    ORDER BY c.channel_type, c.chat_id, c.thread_id FOR UPDATE OF c
+WITH input AS MATERIALIZED (
+    SELECT *
+    FROM unnest(
+        $1::uuid[], $2::uuid[], $3::bigint[], $4::uuid[], $5::uuid[], $6::text[], $7::text[],
+        $8::bigint[], $9::bigint[], $10::numeric[], $11::bigint[], $12::text[], $13::bigint[]
+    ) AS t(
+        conversation, fence, up_to_seq, next_fence, message, content, model,
+        prompt_tokens, tokens, cost, latency, metadata, seen
+    )
+), held AS MATERIALIZED (  -- waits, checks the fence again and returns the newest row
+    SELECT c.id, c.version, c.asked, c.last_activity, c.edited > input.seen IS TRUE AS outdated,
+           input.*
+    FROM input
+    JOIN conversations c ON c.id = input.conversation AND c.answering = input.fence
+    ORDER BY c.channel_type, c.chat_id, c.thread_id
+    FOR UPDATE OF c
 ), released AS (
     UPDATE conversations c SET
         version = held.version + 1,
-        answered = held.upto,
+        answered = held.up_to_seq,
         last_activity = greatest(held.last_activity + interval '1 microsecond', clock_timestamp()),
-        answering = CASE WHEN held.asked > held.upto THEN held.next_fence END,
-        owner = CASE WHEN held.asked > held.upto THEN c.owner END,
-        lease_until = CASE WHEN held.asked > held.upto THEN now() + make_interval(secs => $14::float8) END
-    FROM held WHERE c.id = held.id AND NOT held.outdated
+        answering = CASE WHEN held.asked > held.up_to_seq THEN held.next_fence END,
+        owner = CASE WHEN held.asked > held.up_to_seq THEN c.owner END,
+        lease_until = CASE WHEN held.asked > held.up_to_seq
+                           THEN now() + make_interval(secs => $14::float8) END
+    FROM held
+    WHERE c.id = held.id AND NOT held.outdated
     RETURNING c.id, c.version, c.answering, c.last_activity, held.fence
 ), stored AS (
-    INSERT INTO messages (conversation_id, "timestamp", seq, id, role, content, answers, model_used,
-                          prompt_tokens, token_count, cost_usd, latency_ms, metadata)
-    SELECT r.id, r.last_activity, r.version, g.message, 'assistant', g.content, g.upto, g.model,
-           g.prompt_tokens, g.tokens, g.cost, g.latency, g.metadata::jsonb
-    FROM released r JOIN given g ON g.fence = r.fence
+    INSERT INTO messages (
+        conversation_id, "timestamp", seq, id, role, content, answers, model_used,
+        prompt_tokens, token_count, cost_usd, latency_ms, metadata
+    )
+    SELECT r.id, r.last_activity, r.version, i.message, 'assistant', i.content, i.up_to_seq,
+           i.model, i.prompt_tokens, i.tokens, i.cost, i.latency, i.metadata::jsonb
+    FROM released r
+    JOIN input i ON i.fence = r.fence
 )
 SELECT fence, version, answering, false AS outdated FROM released
 UNION ALL
@@ -106,151 +153,244 @@ SELECT fence, version, fence, true FROM held WHERE outdated;
 -- After a connection was lost in the middle of a commit: did this answer arrive?
 -- $1 conversation  $2 message id
 SELECT m.seq AS version, c.answering, false AS outdated
-FROM conversations c JOIN messages m ON m.conversation_id = c.id
-WHERE c.id = $1::uuid AND m.id = $2::uuid AND m."timestamp" >= c.last_activity - interval '10 minutes';
+FROM conversations c
+JOIN messages m ON m.conversation_id = c.id
+WHERE c.id = $1::uuid
+  AND m.id = $2::uuid
+  AND m."timestamp" >= c.last_activity - interval '10 minutes';
 
 
 -- name: load
--- The last messages of conversations and all that wait, in no order; walks the partitions from the newest and stops.
+-- The last messages of conversations and all that wait, in no order. Walks the partitions from
+-- the newest and stops.
 -- $1 conversations  $2 messages of a window, besides those that wait
-SELECT c.id AS conversation, c.channel_type, c.chat_id, c.thread_id, c.version, c.answered, c.model_override,
+SELECT c.id AS conversation, c.channel_type, c.chat_id, c.thread_id, c.version, c.answered,
+       c.model_override,
        m.seq, m.role, m.content, m.answers, m.metadata, m.user_id, m.turn_id,
-       t.id AS waiting_turn, t.address, t.placed, t.attempts, u.preferred_model, u.channel_user_id, u.person_id
+       t.id AS waiting_turn, t.address, t.placed, t.attempts,
+       u.preferred_model, u.channel_user_id, u.person_id
 FROM unnest($1::uuid[]) AS wanted(id)
 JOIN conversations c ON c.id = wanted.id
 LEFT JOIN LATERAL (
-    SELECT seq, role, content, answers, metadata, user_id, turn_id FROM messages
+    SELECT seq, role, content, answers, metadata, user_id, turn_id
+    FROM messages
     WHERE conversation_id = c.id AND "timestamp" BETWEEN c.started_at AND c.last_activity
-    ORDER BY "timestamp" DESC, seq DESC LIMIT $2::bigint + c.version - c.answered
+    ORDER BY "timestamp" DESC, seq DESC
+    LIMIT $2::bigint + c.version - c.answered
 ) m ON true
 LEFT JOIN turns t ON t.id = m.turn_id AND m.role = 'user' AND m.seq > c.answered
 LEFT JOIN users u ON u.id = m.user_id AND t.id IS NOT NULL;
 
 
 -- name: placed
--- $1 turn  $2 what stands on the platform
-UPDATE turns t SET placed = given.placed::jsonb, touched_at = now()
-FROM (SELECT turns.id, g.placed FROM unnest($1::uuid[], $2::text[]) AS g(turn, placed)
-      JOIN turns ON turns.id = g.turn ORDER BY turns.id FOR UPDATE OF turns) given
-WHERE t.id = given.id AND t.state = 'open';
+-- What already stands on the platform for open turns, so that a recovery edits it.
+-- $1 turn  $2 what stands there
+UPDATE turns t SET placed = locked.placed::jsonb, touched_at = now()
+FROM (
+    SELECT turns.id, input.placed
+    FROM unnest($1::uuid[], $2::text[]) AS input(turn, placed)
+    JOIN turns ON turns.id = input.turn
+    ORDER BY turns.id
+    FOR UPDATE OF turns
+) locked
+WHERE t.id = locked.id AND t.state = 'open';
 
 
 -- name: done
--- Turns of one lead close together. Who says that nothing stands on the platform is not believed where something was
--- recorded meanwhile, by an instance that died over it: the turns stay open, and whoever sweeps sees what stands.
--- $1 turn  $2 state  $3 what stands on the platform, or NULL to keep what is recorded  $4 turn that leads
-UPDATE turns t SET state = given.state, placed = coalesce(given.placed::jsonb, t.placed), touched_at = now()
-FROM (SELECT locked.*, bool_or(stands) OVER (PARTITION BY lead) AND locked.placed IS NULL AND state = 'done' AS unknown
-      FROM (SELECT turns.id, g.state, g.placed, g.lead, turns.placed IS NOT NULL AS stands
-            FROM unnest($1::uuid[], $2::text[], $3::text[], $4::uuid[]) AS g(turn, state, placed, lead)
-            JOIN turns ON turns.id = g.turn ORDER BY turns.id FOR UPDATE OF turns) locked) given
-WHERE t.id = given.id AND t.state = 'open' AND NOT given.unknown;
+-- Turns of one lead close together. A caller that says nothing stands on the platform may be
+-- wrong: an instance that died meanwhile may have recorded something. Then the turns stay open,
+-- and the next sweep sees what stands.
+-- $1 turn  $2 state  $3 what stands on the platform, or NULL to keep what is recorded
+-- $4 turn that leads
+UPDATE turns t SET
+    state = closed.state,
+    placed = coalesce(closed.placed::jsonb, t.placed),
+    touched_at = now()
+FROM (
+    SELECT locked.*,
+           bool_or(stands) OVER (PARTITION BY lead)
+               AND locked.placed IS NULL AND state = 'done' AS unknown
+    FROM (
+        SELECT turns.id, input.state, input.placed, input.lead, turns.placed IS NOT NULL AS stands
+        FROM unnest($1::uuid[], $2::text[], $3::text[], $4::uuid[])
+            AS input(turn, state, placed, lead)
+        JOIN turns ON turns.id = input.turn
+        ORDER BY turns.id
+        FOR UPDATE OF turns
+    ) locked
+) closed
+WHERE t.id = closed.id AND t.state = 'open' AND NOT closed.unknown;
 
 
 -- name: beat
--- An instance's heartbeat: renews its claims and deliveries, all in one. A claim that does not come back is lost.
--- $1 instance  $2 host  $3 pid  $4 channels  $5 conversation  $6 fence  $7 turns being delivered  $8 lease in seconds  $9 epoch
+-- An instance's heartbeat: renews its claims and deliveries. A claim that does not come back is
+-- lost.
+-- $1 instance  $2 host  $3 pid  $4 channels  $5 conversation  $6 fence  $7 turns being delivered
+-- $8 lease in seconds  $9 epoch
 WITH me AS (
     INSERT INTO instances AS i (id, host, pid, channels, epoch)
     VALUES ($1::uuid, $2::text, $3::bigint, $4::text[], $9::bigint)
     ON CONFLICT (id) DO UPDATE SET seen_at = now(), epoch = excluded.epoch
 ), held AS (
-    SELECT c.id FROM unnest($5::uuid[], $6::uuid[]) AS d(conversation, fence)
-    JOIN conversations c ON c.id = d.conversation AND c.answering = d.fence
-    ORDER BY c.channel_type, c.chat_id, c.thread_id FOR UPDATE OF c
+    SELECT c.id
+    FROM unnest($5::uuid[], $6::uuid[]) AS claim(conversation, fence)
+    JOIN conversations c ON c.id = claim.conversation AND c.answering = claim.fence
+    ORDER BY c.channel_type, c.chat_id, c.thread_id
+    FOR UPDATE OF c
 ), renewed AS (
     UPDATE conversations c SET lease_until = now() + make_interval(secs => $8::float8)
-    FROM held WHERE c.id = held.id RETURNING c.answering, c.asked, c.edited, c.stopping
+    FROM held
+    WHERE c.id = held.id
+    RETURNING c.answering, c.asked, c.edited, c.stopping
 ), touched AS (
     UPDATE turns t SET touched_at = now()
-    FROM (SELECT id FROM turns WHERE id = ANY($7::uuid[]) AND state = 'open' ORDER BY id FOR UPDATE) x
-    WHERE t.id = x.id
+    FROM (
+        SELECT id FROM turns
+        WHERE id = ANY($7::uuid[]) AND state = 'open'
+        ORDER BY id
+        FOR UPDATE
+    ) locked
+    WHERE t.id = locked.id
 )
-SELECT answering AS fence, asked, edited, stopping IS NOT DISTINCT FROM answering AS stopped, 0 AS epoch FROM renewed
+SELECT answering AS fence, asked, edited, stopping IS NOT DISTINCT FROM answering AS stopped,
+       0 AS epoch
+FROM renewed
 UNION ALL
-SELECT NULL, (SELECT count(*) FROM instances WHERE id <> $1::uuid AND seen_at > now() - interval '2 minutes'
-                AND seen_at < now() - make_interval(secs => $8::float8)),
-       0, false, epoch FROM control_epoch;
+SELECT NULL,
+       (SELECT count(*) FROM instances
+        WHERE id <> $1::uuid
+          AND seen_at > now() - interval '2 minutes'
+          AND seen_at < now() - make_interval(secs => $8::float8)),
+       0, false, epoch
+FROM control_epoch;
 
 
 -- name: take_over
--- Claims conversations whose answering instance is gone. Begins at open turns: there is no index on claims.
+-- Claims conversations whose answering instance is gone. Begins at open turns: there is no index
+-- on claims.
 -- $1 instance  $2 lease in seconds  $3 channels  $4 how far to look back, in seconds  $5 at most
 WITH left_over AS MATERIALIZED (
-    SELECT DISTINCT channel_type, chat_id, thread_id FROM turns
-    WHERE state = 'open' AND reply IS NULL AND created_at > now() - make_interval(secs => $4::float8)
+    SELECT DISTINCT channel_type, chat_id, thread_id
+    FROM turns
+    WHERE state = 'open'
+      AND reply IS NULL
+      AND created_at > now() - make_interval(secs => $4::float8)
       AND channel_type = ANY($3::text[])
 ), expired AS MATERIALIZED (
-    SELECT c.id FROM left_over JOIN conversations c USING (channel_type, chat_id, thread_id)
+    SELECT c.id
+    FROM left_over
+    JOIN conversations c USING (channel_type, chat_id, thread_id)
     WHERE c.answering IS NOT NULL AND c.lease_until < now()
-    ORDER BY c.channel_type, c.chat_id, c.thread_id LIMIT $5::bigint FOR UPDATE OF c SKIP LOCKED
+    ORDER BY c.channel_type, c.chat_id, c.thread_id
+    LIMIT $5::bigint
+    FOR UPDATE OF c SKIP LOCKED
 )
-UPDATE conversations c SET answering = gen_random_uuid(), owner = $1::uuid,
-                           lease_until = now() + make_interval(secs => $2::float8)
-FROM expired WHERE c.id = expired.id AND c.lease_until < now()
+UPDATE conversations c SET
+    answering = gen_random_uuid(),
+    owner = $1::uuid,
+    lease_until = now() + make_interval(secs => $2::float8)
+FROM expired
+WHERE c.id = expired.id AND c.lease_until < now()
 RETURNING c.id, c.answering, c.channel_type, c.chat_id, c.thread_id;
 
 
 -- name: take_deliveries
--- Takes stored answers that nobody is delivering. The last turn an answer covers leads and is touched; the first holds the place.
+-- Takes stored answers that nobody is delivering. Of the turns that an answer covers, the last
+-- leads and is touched; the first holds the place.
 -- $1 lease in seconds  $2 channels  $3 how far to look back, in seconds  $4 at most
 WITH open AS MATERIALIZED (
-    SELECT * FROM turns
-    WHERE state = 'open' AND created_at > now() - make_interval(secs => $3::float8) AND channel_type = ANY($2::text[])
+    SELECT *
+    FROM turns
+    WHERE state = 'open'
+      AND created_at > now() - make_interval(secs => $3::float8)
+      AND channel_type = ANY($2::text[])
 ), answered AS MATERIALIZED (
-    SELECT open.id AS turn, open.touched_at, open.placed, asked.seq, answer.answers AS upto, answer.id AS answer,
-           answer.content, answer.metadata
+    SELECT open.id AS turn, open.touched_at, open.placed, asked.seq, answer.answers AS up_to_seq,
+           answer.id AS answer, answer.content, answer.metadata
     FROM open
     CROSS JOIN LATERAL (
-        SELECT c.id, m.seq, m."timestamp" FROM conversations c
-        JOIN messages m ON m.conversation_id = c.id AND m."timestamp" >= open.created_at AND m.turn_id = open.id
-        WHERE c.channel_type = open.channel_type AND c.chat_id = open.chat_id AND c.thread_id = open.thread_id
+        SELECT c.id, m.seq, m."timestamp"
+        FROM conversations c
+        JOIN messages m ON m.conversation_id = c.id
+                       AND m."timestamp" >= open.created_at
+                       AND m.turn_id = open.id
+        WHERE c.channel_type = open.channel_type
+          AND c.chat_id = open.chat_id
+          AND c.thread_id = open.thread_id
           AND c.last_activity >= open.created_at
-        ORDER BY m."timestamp" LIMIT 1) asked
+        ORDER BY m."timestamp"
+        LIMIT 1
+    ) asked
     CROSS JOIN LATERAL (
-        SELECT a.id, a.answers, a.content, a.metadata, a."timestamp" FROM messages a
-        WHERE a.conversation_id = asked.id AND a."timestamp" > asked."timestamp"
-          AND a.role = 'assistant' AND a.answers >= asked.seq
-        ORDER BY a."timestamp" LIMIT 1) answer
-    WHERE open.reply IS NULL AND answer."timestamp" < now() - make_interval(secs => $1::float8)
+        SELECT a.id, a.answers, a.content, a.metadata, a."timestamp"
+        FROM messages a
+        WHERE a.conversation_id = asked.id
+          AND a."timestamp" > asked."timestamp"
+          AND a.role = 'assistant'
+          AND a.answers >= asked.seq
+        ORDER BY a."timestamp"
+        LIMIT 1
+    ) answer
+    WHERE open.reply IS NULL
+      AND answer."timestamp" < now() - make_interval(secs => $1::float8)
     UNION ALL
     SELECT id, touched_at, placed, 0, 0, id, reply, '{}' FROM open WHERE reply IS NOT NULL
 ), leads AS MATERIALIZED (
     SELECT turn, content, metadata,
-           (SELECT array_agg(a.turn ORDER BY a.seq) FROM answered a WHERE a.answer = l.answer) AS turns,
-           (SELECT a.placed FROM answered a WHERE a.answer = l.answer ORDER BY a.seq LIMIT 1) AS placed
+           (SELECT array_agg(a.turn ORDER BY a.seq)
+            FROM answered a WHERE a.answer = l.answer) AS turns,
+           (SELECT a.placed
+            FROM answered a WHERE a.answer = l.answer ORDER BY a.seq LIMIT 1) AS placed
     FROM answered l
-    WHERE seq = upto AND touched_at < now() - make_interval(secs => $1::float8)
-    ORDER BY turn LIMIT $4::bigint
+    WHERE seq = up_to_seq AND touched_at < now() - make_interval(secs => $1::float8)
+    ORDER BY turn
+    LIMIT $4::bigint
 )
 UPDATE turns t SET touched_at = now(), attempts = t.attempts + 1
 FROM leads
-WHERE t.id = leads.turn AND t.state = 'open' AND t.touched_at < now() - make_interval(secs => $1::float8)
+WHERE t.id = leads.turn
+  AND t.state = 'open'
+  AND t.touched_at < now() - make_interval(secs => $1::float8)
 RETURNING leads.turns, t.channel_type, t.chat_id, t.thread_id, t.address, leads.placed, t.attempts,
           leads.content, leads.metadata;
 
 
 -- name: attempt
--- Counted before the run: a message that kills its instance each time is found out.
+-- Counted before the run, so that a message that kills its instance each time is found.
 -- $1 turns
 UPDATE turns t SET attempts = t.attempts + 1, touched_at = now()
-FROM (SELECT id FROM turns WHERE id = ANY($1::uuid[]) ORDER BY id FOR UPDATE) x WHERE t.id = x.id;
+FROM (SELECT id FROM turns WHERE id = ANY($1::uuid[]) ORDER BY id FOR UPDATE) locked
+WHERE t.id = locked.id;
 
 
 -- name: hand_back
--- An instance that ends in good order died over nothing: its attempts at what it hands back are taken back, once.
+-- For an instance that ends in good order: its claims expire at once, and its attempts at what it
+-- hands back do not count, because it did not die of them.
 -- $1 conversation  $2 fence  $3 turns it attempted
 WITH back AS (
     UPDATE conversations c SET lease_until = now() - interval '1 second'
-    FROM (SELECT c.id FROM unnest($1::uuid[], $2::uuid[]) AS d(conversation, fence)
-          JOIN conversations c ON c.id = d.conversation AND c.answering = d.fence AND c.lease_until > now()
-          ORDER BY c.channel_type, c.chat_id, c.thread_id FOR UPDATE OF c) x
-    WHERE c.id = x.id RETURNING c.channel_type, c.chat_id, c.thread_id
+    FROM (
+        SELECT c.id
+        FROM unnest($1::uuid[], $2::uuid[]) AS claim(conversation, fence)
+        JOIN conversations c ON c.id = claim.conversation
+                            AND c.answering = claim.fence
+                            AND c.lease_until > now()
+        ORDER BY c.channel_type, c.chat_id, c.thread_id
+        FOR UPDATE OF c
+    ) locked
+    WHERE c.id = locked.id
+    RETURNING c.channel_type, c.chat_id, c.thread_id
 )
 UPDATE turns t SET attempts = t.attempts - 1
-FROM (SELECT turns.id FROM back JOIN turns USING (channel_type, chat_id, thread_id)
-      WHERE turns.id = ANY($3::uuid[]) ORDER BY turns.id FOR UPDATE OF turns) x
-WHERE t.id = x.id;
+FROM (
+    SELECT turns.id
+    FROM back
+    JOIN turns USING (channel_type, chat_id, thread_id)
+    WHERE turns.id = ANY($3::uuid[])
+    ORDER BY turns.id
+    FOR UPDATE OF turns
+) locked
+WHERE t.id = locked.id;
 
 
 -- name: leave
@@ -259,103 +399,174 @@ WHERE t.id = x.id;
 UPDATE instances SET seen_at = seen_at - interval '1 minute' WHERE id = $1::uuid;
 
 
+-- name: make_partitions
+-- :months ahead, each if it is missing.
+SELECT make_message_partitions(:months);
+
+
 -- name: bury
 -- Forgets instances that have been silent for two minutes: what they left has been taken by then.
 DELETE FROM instances WHERE seen_at < now() - interval '2 minutes';
 
 
 -- name: prune
--- Closed turns past their use. BRIN finds them; a few at a time, so that nobody waits behind it.
-DELETE FROM turns WHERE id IN (
-    SELECT id FROM turns WHERE created_at < now() - make_interval(days => :days) AND state <> 'open' LIMIT :most);
+-- Closed turns older than :days. BRIN finds them; only a few at a time, so that nobody waits long.
+DELETE FROM turns
+WHERE id IN (
+    SELECT id
+    FROM turns
+    WHERE created_at < now() - make_interval(days => :days) AND state <> 'open'
+    LIMIT :limit
+);
 
 
 -- name: fold
--- What nobody settled within a day has been used, as far as anybody knows: the sum of its day has it, and keeps it.
+-- Nobody settled these within a day, so as far as anybody knows they were used. The day's sum
+-- includes them and keeps them.
 DELETE FROM budget_reservations WHERE made_at < now() - interval '1 day';
 
 
 -- name: prune_days
-DELETE FROM budget_days WHERE day < CAST(now() AT TIME ZONE 'UTC' AS date) - CAST(:days AS integer);
+-- Sums of days that no budget and no report reads any more.
+DELETE FROM budget_days
+WHERE day < CAST(now() AT TIME ZONE 'UTC' AS date) - CAST(:days AS integer);
 
 
 -- name: edit
--- A message that no answer covers yet gets a newer text. Returns the conversation when it was in time.
+-- Gives a message that no answer covers yet a newer text. Returns the conversation when it was in
+-- time.
 -- $1 turn  $2 content  $3 metadata to add
 WITH asked AS MATERIALIZED (
-    SELECT c.id, c.answered, t.created_at FROM turns t
+    SELECT c.id, c.answered, t.created_at
+    FROM turns t
     JOIN conversations c USING (channel_type, chat_id, thread_id)
-    WHERE t.id = $1::uuid AND t.state = 'open' AND c.last_activity >= t.created_at AND c.asked > c.answered
-    ORDER BY c.channel_type, c.chat_id, c.thread_id FOR UPDATE OF c
+    WHERE t.id = $1::uuid
+      AND t.state = 'open'
+      AND c.last_activity >= t.created_at
+      AND c.asked > c.answered
+    ORDER BY c.channel_type, c.chat_id, c.thread_id
+    FOR UPDATE OF c
 ), edited AS (
     UPDATE messages m SET content = $2::text, metadata = m.metadata || $3::jsonb
-    FROM asked WHERE m.conversation_id = asked.id AND m."timestamp" >= asked.created_at
-                 AND m.turn_id = $1::uuid AND m.seq > asked.answered
+    FROM asked
+    WHERE m.conversation_id = asked.id
+      AND m."timestamp" >= asked.created_at
+      AND m.turn_id = $1::uuid
+      AND m.seq > asked.answered
     RETURNING m.conversation_id
 )
 UPDATE conversations c SET version = c.version + 1, edited = c.version + 1
-FROM edited WHERE c.id = edited.conversation_id RETURNING c.id;
+FROM edited
+WHERE c.id = edited.conversation_id
+RETURNING c.id;
 
 
 -- name: last_accepted
--- The last message of each chat lately seen, for a platform that can be asked what came after it.
+-- The last message of each recent chat, for a platform that can be asked what came after it.
 -- $1 channel  $2 days  $3 at most
-SELECT chat_id, platform_message_id FROM (
-    SELECT DISTINCT ON (chat_id) chat_id, platform_message_id, created_at FROM turns
+SELECT chat_id, platform_message_id
+FROM (
+    SELECT DISTINCT ON (chat_id) chat_id, platform_message_id, created_at
+    FROM turns
     WHERE channel_type = $1::text AND created_at > now() - make_interval(days => $2::int)
     ORDER BY chat_id, created_at DESC
-) latest ORDER BY created_at DESC LIMIT $3::bigint;
+) latest
+ORDER BY created_at DESC
+LIMIT $3::bigint;
 
 
 -- name: vote
--- Finds the answer that one of the agent's messages belongs to, and counts what a person thinks of it or takes it back.
--- There is no index on `placed`: the newest messages of the chat lead by key to their turns, and those tell what was
--- placed. Looked through are at most 1,000 conversations (where there are more, threads are named by time and the newest
--- come first), 2,000 messages and 200 turns of the last 30 days.
--- Not settled: the message is a draft, or may be an answer that was stored but is not recorded as delivered.
--- $1 channel  $2 chat  $3 platform's id of the agent's message  $4 platform's id of the person  $5 username
--- $6 user id to use if the person is new  $7 thumb, 1 or -1  $8 given, else taken back
+-- Finds the answer that one of the agent's messages belongs to, and records a person's thumb or
+-- takes it back.
+-- There is no index on `placed`: the newest messages of the chat lead by key to their turns, and
+-- those tell what was placed. It looks at no more than 1,000 conversations (if there are more,
+-- the newest: threads are named by time), 2,000 messages and 200 turns of the last 30 days.
+-- Not settled: the message is a draft, or may be an answer that was stored but is not recorded as
+-- delivered.
+-- $1 channel  $2 chat  $3 platform's id of the agent's message  $4 platform's id of the person
+-- $5 username  $6 user id to use if the person is new  $7 thumb, 1 or -1
+-- $8 true: vote, false: take it back
 WITH here AS (
-    SELECT id, started_at, last_activity, answered FROM conversations
-    WHERE channel_type = $1::text AND chat_id = $2::text ORDER BY thread_id DESC LIMIT 1000
+    SELECT id, started_at, last_activity, answered
+    FROM conversations
+    WHERE channel_type = $1::text AND chat_id = $2::text
+    ORDER BY thread_id DESC
+    LIMIT 1000
 ), recent AS MATERIALIZED (
-    SELECT * FROM here WHERE last_activity > now() - interval '30 days' ORDER BY last_activity DESC LIMIT 200
+    SELECT *
+    FROM here
+    WHERE last_activity > now() - interval '30 days'
+    ORDER BY last_activity DESC
+    LIMIT 200
 ), spoken AS (
     SELECT recent.id AS conversation, recent.last_activity, m.seq <= recent.answered AS answered,
            m.seq, m."timestamp", m.turn_id
-    FROM recent CROSS JOIN LATERAL (
-        SELECT seq, "timestamp", turn_id FROM messages
-        WHERE conversation_id = recent.id AND role = 'user'
-          AND "timestamp" BETWEEN greatest(recent.started_at, now() - interval '30 days') AND recent.last_activity
-        ORDER BY "timestamp" DESC, seq DESC LIMIT 200) m
+    FROM recent
+    CROSS JOIN LATERAL (
+        SELECT seq, "timestamp", turn_id
+        FROM messages
+        WHERE conversation_id = recent.id
+          AND role = 'user'
+          AND "timestamp" BETWEEN greatest(recent.started_at, now() - interval '30 days')
+                              AND recent.last_activity
+        ORDER BY "timestamp" DESC, seq DESC
+        LIMIT 200
+    ) m
     LIMIT 2000
 ), asked AS MATERIALIZED (
     SELECT * FROM spoken ORDER BY "timestamp" DESC LIMIT 200
 ), placed AS MATERIALIZED (
-    SELECT asked.* FROM asked JOIN turns t ON t.id = asked.turn_id
-    WHERE t.placed->'ids' ? $3::text ORDER BY asked."timestamp" DESC LIMIT 1
+    SELECT asked.*
+    FROM asked
+    JOIN turns t ON t.id = asked.turn_id
+    WHERE t.placed->'ids' ? $3::text
+    ORDER BY asked."timestamp" DESC
+    LIMIT 1
 ), answer AS MATERIALIZED (
-    SELECT a.id, placed.conversation FROM placed CROSS JOIN LATERAL (
-        SELECT id, metadata FROM messages
-        WHERE conversation_id = placed.conversation AND role = 'assistant' AND answers >= placed.seq
-          AND "timestamp" > placed."timestamp" AND "timestamp" <= placed.last_activity
-        ORDER BY "timestamp", seq LIMIT 1) a
+    SELECT a.id, placed.conversation
+    FROM placed
+    CROSS JOIN LATERAL (
+        SELECT id, metadata
+        FROM messages
+        WHERE conversation_id = placed.conversation
+          AND role = 'assistant'
+          AND answers >= placed.seq
+          AND "timestamp" > placed."timestamp"
+          AND "timestamp" <= placed.last_activity
+        ORDER BY "timestamp", seq
+        LIMIT 1
+    ) a
     WHERE NOT a.metadata ? 'notice'
 ), voter AS (
     INSERT INTO users AS u (id, person_id, channel_type, channel_user_id, username)
-    SELECT $6::uuid, $6::uuid, $1::text, $4::text, $5::text FROM answer WHERE $8::bool
-    ON CONFLICT (channel_type, channel_user_id)
-        DO UPDATE SET updated_at = now(), username = coalesce(excluded.username, u.username)
+    SELECT $6::uuid, $6::uuid, $1::text, $4::text, $5::text
+    FROM answer
+    WHERE $8::bool
+    ON CONFLICT (channel_type, channel_user_id) DO UPDATE SET
+        updated_at = now(),
+        username = coalesce(excluded.username, u.username)
     RETURNING id
 ), counted AS (
     INSERT INTO votes AS v (message_id, user_id, conversation_id, thumb)
-    SELECT answer.id, voter.id, answer.conversation, $7::smallint FROM answer, voter
-    ON CONFLICT (message_id, user_id) DO UPDATE SET thumb = excluded.thumb, at = now() WHERE v.thumb <> excluded.thumb
+    SELECT answer.id, voter.id, answer.conversation, $7::smallint
+    FROM answer, voter
+    ON CONFLICT (message_id, user_id) DO UPDATE SET thumb = excluded.thumb, at = now()
+        WHERE v.thumb <> excluded.thumb
 ), taken_back AS (
-    DELETE FROM votes v USING answer, users u
-    WHERE NOT $8::bool AND u.channel_type = $1::text AND u.channel_user_id = $4::text
-      AND v.message_id = answer.id AND v.user_id = u.id AND v.thumb = $7::smallint
+    DELETE FROM votes v
+    USING answer, users u
+    WHERE NOT $8::bool
+      AND u.channel_type = $1::text
+      AND u.channel_user_id = $4::text
+      AND v.message_id = answer.id
+      AND v.user_id = u.id
+      AND v.thumb = $7::smallint
 )
 SELECT CASE WHEN EXISTS (SELECT FROM placed) THEN (SELECT answered FROM placed)
-            ELSE NOT EXISTS (SELECT FROM asked JOIN turns t ON t.id = asked.turn_id WHERE answered AND t.state = 'open')
+            ELSE NOT EXISTS (
+                SELECT
+                FROM asked
+                JOIN turns t ON t.id = asked.turn_id
+                WHERE answered AND t.state = 'open'
+            )
        END AS settled;

@@ -24,7 +24,7 @@ from agent.core.turns import (
     Waiting,
 )
 from storage.batch import Batch
-from storage.conversation.statements import STATEMENTS
+from storage.conversation import STATEMENTS
 from storage.postgres import LEASE_SECONDS, WALK_INDEXES, Database, columns
 
 

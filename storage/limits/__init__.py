@@ -1,1 +1,7 @@
 """Rate limits, budgets and the pace of sends."""
+
+from __future__ import annotations
+
+from storage.statements import read_statements
+
+STATEMENTS = read_statements(__name__)

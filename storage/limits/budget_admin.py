@@ -15,6 +15,7 @@ from agent.core.errors import Rejected
 from storage.control.audit import Author
 from storage.control.changes import changing, expect, version_of, versions
 from storage.control.targets import RuleTarget, audience_of
+from storage.limits import STATEMENTS
 from storage.limits.budgets import ANYONE
 from storage.postgres import Database
 from storage.redis import RedisPipe
@@ -33,44 +34,6 @@ USD_DECIMALS = 8  # as they are stored
 SETTLING_SECONDS = 60.0
 """For a settlement that finds Postgres away at first."""
 CALL_SECONDS = 120.0 + SETTLING_SECONDS
-
-_TODAY = text(
-    """
-WITH clock AS (
-    SELECT (now() AT TIME ZONE 'UTC')::date AS today, now() - make_interval(secs => :call_seconds) AS begun
-), aside AS (
-    SELECT s.scope, s.subject, r.tokens, r.usd, r.made_at >= clock.begun AS alive
-    FROM clock JOIN budget_reservations r ON r.day = clock.today
-    CROSS JOIN LATERAL (VALUES ('person', r.person), ('channel', r.channel)) s(scope, subject)
-    WHERE s.subject IS NOT NULL
-), summed AS (
-    SELECT scope, subject, count(*) FILTER (WHERE alive) AS calls,
-           coalesce(sum(tokens) FILTER (WHERE alive), 0) AS calls_tokens,
-           coalesce(sum(usd) FILTER (WHERE alive), 0) AS calls_usd,
-           count(*) FILTER (WHERE NOT alive) AS unsettled,
-           coalesce(sum(tokens) FILTER (WHERE NOT alive), 0) AS unsettled_tokens,
-           coalesce(sum(usd) FILTER (WHERE NOT alive), 0) AS unsettled_usd
-    FROM aside GROUP BY scope, subject
-)
-SELECT scope, subject, b.tokens, b.usd, coalesce(d.tokens, 0), coalesce(d.usd, 0),
-       (SELECT string_agg(channel_type || ':' || channel_user_id, ' ' ORDER BY channel_type, channel_user_id)
-        FROM users WHERE scope = 'person' AND person_id::text = subject),
-       coalesce(calls, 0), coalesce(calls_tokens, 0), coalesce(calls_usd, 0),
-       coalesce(unsettled, 0), coalesce(unsettled_tokens, 0), coalesce(unsettled_usd, 0)
-FROM budgets b
-FULL JOIN (SELECT * FROM budget_days JOIN clock ON day = today) d USING (scope, subject)
-LEFT JOIN summed USING (scope, subject)
-ORDER BY scope, subject <> '*', subject
-""".replace("::", "\\:\\:")
-)
-_FIND = text(
-    "SELECT tokens, usd FROM budgets WHERE scope = :scope AND subject = :subject"
-)
-_SET = text("""
-INSERT INTO budgets (scope, subject, tokens, usd) VALUES (:scope, :subject, :tokens, :usd)
-ON CONFLICT (scope, subject) DO UPDATE SET tokens = excluded.tokens, usd = excluded.usd, updated_at = now()
-""")
-_UNSET = text("DELETE FROM budgets WHERE scope = :scope AND subject = :subject")
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +95,10 @@ class BudgetAdmin:
         """All budgets, and everyone who used something today that a budget bound."""
         async with transaction(self._database) as connection:
             rows = (
-                await connection.execute(_TODAY, {"call_seconds": self._call_seconds})
+                await connection.execute(
+                    text(STATEMENTS["budgets_today"]),
+                    {"call_seconds": self._call_seconds},
+                )
             ).all()
             known = await versions(connection, "budget")
         return [_view(known.get(_logged(row[0], row[1]), 0), *row) for row in rows]
@@ -200,7 +166,9 @@ class BudgetAdmin:
                 called=f"The budget of {scope} {subject}",
             )
             key = {"scope": scope, "subject": name}
-            row = (await change.connection.execute(_FIND, key)).first()
+            row = (
+                await change.connection.execute(text(STATEMENTS["find_budget"]), key)
+            ).first()
             old = (row[0], row[1]) if row else None
             if old is None and named is None:
                 raise Rejected(
@@ -215,10 +183,10 @@ class BudgetAdmin:
                     await version_of(change.connection, _logged(scope, name)),
                 )
             if new is None:
-                await change.connection.execute(_UNSET, key)
+                await change.connection.execute(text(STATEMENTS["unset_budget"]), key)
             else:
                 await change.connection.execute(
-                    _SET, key | {"tokens": tokens, "usd": usd}
+                    text(STATEMENTS["set_budget"]), key | {"tokens": tokens, "usd": usd}
                 )
             action = "budget.unset" if new is None else "budget.set"
             await change.record(

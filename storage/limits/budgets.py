@@ -25,85 +25,13 @@ from agent.core.errors import Refused, StoreUnavailable
 from agent.core.limits import waiting
 from agent.ports import Control
 from storage.batch import LINGER_SECONDS, Batch
+from storage.limits import STATEMENTS
 from storage.postgres import Database, columns
 
 SMALLEST = Decimal("0.00000001")  # what a stored amount is a multiple of
 WorstCase = Callable[[str, Prompt], Usage]
 ANYONE = "*"
 """The subject of a budget that each person (or channel) has who has none of their own."""
-
-_RESERVE = """
-WITH /* reserve */ clock AS MATERIALIZED (
-    SELECT now() AT TIME ZONE 'UTC' AS moment, (now() AT TIME ZONE 'UTC')::date AS today
-), given AS MATERIALIZED (
-    SELECT g.*, u.person_id::text AS person, r.id IS NOT NULL AS before
-    FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::bigint[], $5::numeric[])
-        WITH ORDINALITY AS g(id, author, channel, tokens, usd, n)
-    JOIN users u ON u.id = g.author
-    LEFT JOIN budget_reservations r ON r.id = g.id  -- this statement ran already, and its answer was lost
-), bound AS MATERIALIZED (
-    SELECT given.n, given.id, given.tokens, given.usd, s.scope, s.subject, b.tokens AS most_tokens, b.usd AS most_usd
-    FROM given
-    CROSS JOIN LATERAL (VALUES ('channel', channel), ('person', person)) AS s(scope, subject)
-    CROSS JOIN LATERAL (
-        SELECT tokens, usd FROM budgets WHERE scope = s.scope AND subject IN (s.subject, '*')
-        ORDER BY subject = '*' LIMIT 1) b
-    WHERE NOT before
-), held AS MATERIALIZED (  -- waits for whoever counts, and sees what they counted
-    SELECT d.scope, d.subject, d.tokens, d.usd FROM budget_days d, clock
-    WHERE d.day = clock.today AND (d.scope, d.subject) IN (SELECT scope, subject FROM bound)
-    ORDER BY d.scope, d.subject FOR UPDATE OF d
-), judged AS MATERIALIZED (
-    SELECT bound.*, held.scope IS NOT NULL AS begun,
-        most_tokens IS NULL OR held.tokens + sum(bound.tokens) OVER counter <= most_tokens AS fits_tokens,
-        most_usd IS NULL OR (bound.usd IS NOT NULL AND held.usd + sum(bound.usd) OVER counter <= most_usd) AS fits_usd
-    FROM bound LEFT JOIN held USING (scope, subject)
-    WINDOW counter AS (PARTITION BY scope, subject ORDER BY n)
-), taken AS (
-    INSERT INTO budget_reservations (id, day, person, channel, tokens, usd)
-    SELECT id, clock.today, max(subject) FILTER (WHERE scope = 'person'), max(subject) FILTER (WHERE scope = 'channel'),
-           max(tokens), coalesce(max(usd), 0)
-    FROM judged, clock GROUP BY id, clock.today HAVING bool_and(begun AND fits_tokens AND fits_usd) RETURNING id
-), counted AS (
-    UPDATE budget_days d SET tokens = d.tokens + s.tokens, usd = d.usd + s.usd
-    FROM clock, (SELECT scope, subject, sum(tokens) AS tokens, coalesce(sum(usd), 0) AS usd
-                 FROM judged JOIN taken USING (id) GROUP BY scope, subject) s
-    WHERE d.day = clock.today AND d.scope = s.scope AND d.subject = s.subject
-)
-SELECT n, scope, subject, begun, fits_tokens, fits_usd, usd IS NOT NULL AS priced, most_tokens, most_usd,
-       id IN (SELECT id FROM taken) AS taken,
-       extract(epoch FROM clock.today + 1 - clock.moment)::float8 AS until_tomorrow
-FROM judged, clock
-UNION ALL SELECT n, '', '', true, true, true, true, NULL, NULL, true, 0 FROM given WHERE before
-"""
-
-_BEGIN_DAY = """
-INSERT /* begin_day */ INTO budget_days (scope, subject, day)
-SELECT DISTINCT scope, subject, (now() AT TIME ZONE 'UTC')::date
-FROM unnest($1::text[], $2::text[]) AS g(scope, subject)
-ORDER BY scope, subject
-ON CONFLICT DO NOTHING
-"""
-
-_SETTLE = """
-WITH /* settle */ given AS MATERIALIZED (
-    SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::numeric[]) AS g(id, tokens, usd)
-), gone AS (
-    DELETE FROM budget_reservations r USING given WHERE r.id = given.id
-    RETURNING r.day, r.person, r.channel, r.tokens - given.tokens AS tokens,
-              r.usd - coalesce(given.usd, r.usd) AS usd  -- a cost that stayed unknown counts as it was feared
-), back AS MATERIALIZED (
-    SELECT scope, subject, day, sum(tokens) AS tokens, sum(usd) AS usd
-    FROM gone CROSS JOIN LATERAL (VALUES ('channel', channel), ('person', person)) AS s(scope, subject)
-    WHERE subject IS NOT NULL GROUP BY scope, subject, day
-), held AS MATERIALIZED (
-    SELECT d.scope, d.subject, d.day FROM budget_days d JOIN back USING (scope, subject, day)
-    ORDER BY d.scope, d.subject, d.day FOR UPDATE OF d
-)
-UPDATE budget_days d SET tokens = d.tokens - back.tokens, usd = d.usd - back.usd
-FROM back JOIN held USING (scope, subject, day)
-WHERE d.scope = back.scope AND d.subject = back.subject AND d.day = back.day
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,9 +98,7 @@ class PostgresBudgets:
         if self._applied != epoch:
             async with self._reading:
                 if self._applied != epoch:
-                    rows = await self._line.fetch(
-                        "SELECT EXISTS (SELECT FROM budgets) AS any"
-                    )
+                    rows = await self._line.fetch(STATEMENTS["any_budget"])
                     self._any, self._applied = rows[0]["any"], epoch
         return self._any
 
@@ -182,7 +108,7 @@ class PostgresBudgets:
             row for row in rows if not row["begun"]
         ]:  # the first of a day; once more at midnight
             await self._line.fetch(
-                _BEGIN_DAY,
+                STATEMENTS["begin_day"],
                 *zip(*((row["scope"], row["subject"]) for row in unbegun), strict=True),
             )
             rows = await self._judge(calls)
@@ -197,7 +123,9 @@ class PostgresBudgets:
         ]
 
     async def _judge(self, calls: Sequence[_Call]) -> list[asyncpg.Record]:
-        return await self._line.fetch(_RESERVE, *columns(call.row() for call in calls))
+        return await self._line.fetch(
+            STATEMENTS["reserve"], *columns(call.row() for call in calls)
+        )
 
     async def _verdict(
         self, call: _Call, rows: Sequence[asyncpg.Record], *, alone: bool
@@ -218,7 +146,7 @@ class PostgresBudgets:
     async def _settle_all(
         self, items: Sequence[tuple[UUID, int, Decimal | None]]
     ) -> list[None]:
-        await self._settle_line.fetch(_SETTLE, *columns(items))
+        await self._settle_line.fetch(STATEMENTS["settle"], *columns(items))
         return [None] * len(items)
 
 
@@ -237,9 +165,9 @@ def _sentence(row: asyncpg.Record, model: str) -> str:
             "Please choose another with /model, or ask whoever runs me to name its price in MODELS."
         )
     most = (
-        f"{row['most_usd'].normalize():f} USD"
+        f"{row['max_usd'].normalize():f} USD"
         if row["fits_tokens"]
-        else f"{row['most_tokens']:,} tokens"
+        else f"{row['max_tokens']:,} tokens"
     )
     return (
         f"{whose} budget for today ({most}) does not have room for another answer. "

@@ -19,29 +19,11 @@ from storage.control.audit import Author
 from storage.control.changes import changing, expect, version_of
 from storage.control.channel_settings import CHANNELS, read_settings
 from storage.control.targets import RuleTarget, audience_of
+from storage.limits import STATEMENTS
 from storage.limits.limiter import OWN_MACHINE, allowance, personal_rules
 from storage.postgres import Database
 from storage.redis import RedisPipe
 from storage.transaction import transaction
-
-_CHANNEL_ROWS = text(
-    "SELECT channel_type, default_model, settings FROM channel_configs"
-)
-_PERSONAL = text(
-    "SELECT channel_type, channel_user_id, metadata->>'limit' FROM users WHERE "
-    "metadata ? 'limit' ORDER BY 1, 2"
-)
-_OF_PERSON = (
-    "SELECT channel_type, channel_user_id, metadata->>'limit' FROM "
-    "users WHERE person_id = :person ORDER BY 1, 2"
-)
-_ACCOUNTS = text(_OF_PERSON)
-_LOCKED = text(f"{_OF_PERSON} FOR UPDATE")  # in the order of turns
-_SET = text("""
-UPDATE users SET metadata = CASE WHEN CAST(:wanted AS text) IS NULL THEN metadata - 'limit'
-                                 ELSE jsonb_set(metadata, '{limit}', to_jsonb(CAST(:wanted AS text))) END
-WHERE person_id = :person
-""")
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +67,9 @@ class LimitAdmin:
                 LimitView(
                     "user", f"{channel}:{account}", allowance(wanted), default=False
                 )
-                for channel, account, wanted in await connection.execute(_PERSONAL)
+                for channel, account, wanted in await connection.execute(
+                    text(STATEMENTS["personal_limits"])
+                )
             ]
         return [*channels, *people]
 
@@ -124,12 +108,17 @@ class LimitAdmin:
                 expected,
                 called=f"The limit of {named}",
             )
-            rows = (await change.connection.execute(_LOCKED, {"person": person})).all()
+            rows = (
+                await change.connection.execute(
+                    text(STATEMENTS["lock_limits_of_person"]), {"person": person}
+                )
+            ).all()
             before = next((row[2] for row in rows if row[2]), None)
             after = str(limit) if limit else None
             if any(row[2] != after for row in rows):
                 await change.connection.execute(
-                    _SET, {"person": person, "wanted": after}
+                    text(STATEMENTS["set_limit_of_person"]),
+                    {"person": person, "limit": after},
                 )
                 await change.record(
                     "limit.set", _subject(person), before=before, after=after
@@ -163,7 +152,9 @@ class LimitAdmin:
     async def _channels(self, connection: AsyncConnection) -> Sequence[LimitView]:
         rows = {
             row[0]: read_settings(row[1], row[2])
-            for row in await connection.execute(_CHANNEL_ROWS)
+            for row in await connection.execute(
+                text(STATEMENTS["settings_of_channels"])
+            )
         }
         views = []
         for name in sorted({*CHANNELS, *rows}):
@@ -193,7 +184,11 @@ class LimitAdmin:
                 if view.scope == "user"
             }
             person = await _person(connection, named)
-            rows = (await connection.execute(_ACCOUNTS, {"person": person})).all()
+            rows = (
+                await connection.execute(
+                    text(STATEMENTS["limits_of_person"]), {"person": person}
+                )
+            ).all()
             version = await version_of(connection, _subject(person))
         views = []
         for channel, account, wanted in rows:

@@ -28,6 +28,7 @@ from agent.core.errors import StoreUnavailable
 from agent.core.limits import Allowance, Limit, Limited, LocalLimiter, Rule
 from agent.core.messages import Said
 from agent.ports import Control
+from storage.limits import STATEMENTS
 from storage.postgres import Database
 from storage.recent_ids import RecentIds
 from storage.redis import DEADLINE_SECONDS, Command, RedisPipe
@@ -59,11 +60,6 @@ _SHA = sha1(
     SCRIPT.encode(), usedforsecurity=False
 ).hexdigest()  # how Redis names a script
 
-_PERSONAL = """
-SELECT channel_type || ':' || channel_user_id AS account, metadata->>'limit' AS wanted
-FROM users WHERE metadata ? 'limit'
-"""
-_ALIVE = "SELECT count(*) AS alive FROM instances WHERE seen_at > now() - interval '5 seconds'"
 RECOUNT_SECONDS = 1.0
 OWN_MACHINE = "terminal"
 """Who talks here talks to an agent of their own: the default limit is for strangers."""
@@ -203,11 +199,14 @@ class RedisLimiter:
             if self._applied == epoch:
                 return
             try:
-                rows = await self._line.fetch(_PERSONAL, retry=0.2)
+                rows = await self._line.fetch(STATEMENTS["personal_limits"], retry=0.2)
             except StoreUnavailable:
                 log.warning("personal limits not read; the last known hold")
                 return
-            self._personal = {row["account"]: allowance(row["wanted"]) for row in rows}
+            self._personal = {
+                f"{row['channel']}:{row['account']}": allowance(row["wanted"])
+                for row in rows
+            }
             self._shadow.clear()  # `agent limits reset` is such a change, too
             self._applied = epoch
 
@@ -216,7 +215,10 @@ class RedisLimiter:
             self._counted_at = self._clock()
             try:
                 self._instances = max(
-                    1, (await self._line.fetch(_ALIVE, retry=0.2))[0]["alive"]
+                    1,
+                    (await self._line.fetch(STATEMENTS["count_instances"], retry=0.2))[
+                        0
+                    ]["alive"],
                 )
             except StoreUnavailable:
                 log.warning(

@@ -15,6 +15,7 @@ from uuid_utils.compat import uuid7
 from agent.core.messages import Inbound
 from storage.control.audit import Itself
 from storage.control.changes import begun
+from storage.people import STATEMENTS
 from storage.people import accounts as people
 from storage.people.inheritance import inherit
 from storage.tables import Conversation, LinkCode, User
@@ -22,31 +23,6 @@ from storage.tables import Conversation, LinkCode, User
 AGENT = Itself(origin="account linking")
 VALID_FOR = timedelta(minutes=10)
 CARRIED_MESSAGES = 20
-
-_CARRY_ON = text("""
-WITH source AS (SELECT * FROM conversations WHERE id = :source),
-carried AS (
-    SELECT m.* FROM messages m, source
-    WHERE m.conversation_id = source.id AND m."timestamp" BETWEEN source.started_at AND source.last_activity
-      AND (m.role <> 'user' OR m.seq <= source.answered)
-    ORDER BY m."timestamp" DESC LIMIT :count
-), copy AS (
-    INSERT INTO conversations (id, user_id, channel_type, chat_id, thread_id, model_override, started_at,
-                               last_activity, version, asked, answered)
-    SELECT :copy, :user, :channel, :chat, :thread, source.model_override,
-           (SELECT min("timestamp") FROM carried), (SELECT max("timestamp") FROM carried),
-           source.version, source.answered, source.answered
-    FROM source WHERE EXISTS (SELECT FROM carried)
-    RETURNING id
-)
-INSERT INTO messages (conversation_id, "timestamp", seq, id, role, content, answers, user_id, metadata)
-SELECT copy.id, carried."timestamp", carried.seq, gen_random_uuid(), carried.role, carried.content, carried.answers,
-       carried.user_id, carried.metadata || '{"carried": true}'
-FROM carried, copy
-""")
-"""Copies what was answered; tokens and costs stay with the original, so that nothing is
-counted twice.
-"""
 
 
 async def offer(
@@ -125,15 +101,11 @@ async def _carry_on(
     channel, chat, thread = inbound.address.key
     place = {"channel": channel, "chat": chat, "thread": thread}
     await connection.execute(
-        text(
-            "UPDATE conversations SET is_active = false"
-            " WHERE channel_type = :channel AND chat_id = :chat AND thread_id = "
-            ":thread AND is_active"
-        ),
+        text(STATEMENTS["end_conversation"]),
         place,
     )
     await connection.execute(
-        _CARRY_ON,
+        text(STATEMENTS["carry_on"]),
         {
             "source": source,
             "copy": uuid7(),

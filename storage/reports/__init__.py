@@ -1,1 +1,7 @@
 """Figures that reports are made from."""
+
+from __future__ import annotations
+
+from storage.statements import read_statements
+
+STATEMENTS = read_statements(__name__)

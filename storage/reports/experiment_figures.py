@@ -14,52 +14,9 @@ from agent.core.errors import Rejected, StoreUnavailable
 from agent.core.text import shown_name
 from agent.reports.experiment import METRICS, Figures, Group
 from storage.postgres import AGAIN, GONE, connect
+from storage.reports import STATEMENTS
 
 AT_ONCE = 5_000  # rows of people fetched in one round trip
-
-_EXPERIMENT = (
-    "SELECT definition, started_at, ended_at, now() AS now FROM "
-    "experiments WHERE name = $1"
-)
-_NAMES = (
-    "SELECT name FROM experiments WHERE started_at IS NOT NULL ORDER BY started_at DESC"
-)
-
-PEOPLE = """
-WITH thumbs AS (
-    SELECT message_id, count(*) FILTER (WHERE thumb > 0) AS up, count(*) FILTER (WHERE thumb < 0) AS down
-    FROM votes WHERE at >= $2 GROUP BY message_id
-), seen AS (
-    SELECT coalesce(u.person_id, (m.metadata->>'person')::uuid) AS person, m.metadata->'variants'->>$1 AS variant,
-           m.role = 'assistant' AS reply, m.role = 'assistant' AND NOT m.metadata ? 'notice' AS answer,
-           m.latency_ms, m.prompt_tokens + m.token_count AS tokens, m.cost_usd, t.up, t.down
-    FROM messages m
-    LEFT JOIN users u ON u.id = coalesce((m.metadata->>'person')::uuid, m.user_id)
-    LEFT JOIN thumbs t ON t.message_id = m.id
-    WHERE m."timestamp" >= $2 AND m."timestamp" < $3 AND NOT m.metadata ? 'carried'
-      AND (m.role = 'assistant' AND m.metadata->'variants' ? $1
-           OR m.role = 'user' AND m.metadata ? 'retry' AND ($4::text[] = '{}' OR u.channel_type = ANY($4::text[])))
-)
-SELECT CASE WHEN min(variant) = max(variant) THEN min(variant) END AS variant,
-       count(*) FILTER (WHERE answer)::float8 AS answers,
-       avg(latency_ms) FILTER (WHERE answer)::float8 AS latency,
-       avg(tokens) FILTER (WHERE answer)::float8 AS tokens,
-       avg(cost_usd) FILTER (WHERE answer)::float8 AS cost,
-       count(*) FILTER (WHERE reply AND NOT answer)::float8 / count(*) FILTER (WHERE reply) AS failures,
-       count(*) FILTER (WHERE NOT reply)::float8 AS retries,
-       sum(up)::float8 / sum(up + down)::float8 AS thumbs,
-       coalesce(sum(up) > 0, false)::int::float8 AS thumbs_up,
-       coalesce(sum(down) > 0, false)::int::float8 AS thumbs_down,
-       count(*) FILTER (WHERE answer AND cost_usd IS NULL) AS unknown_costs
-FROM seen WHERE person IS NOT NULL GROUP BY person HAVING max(variant) IS NOT NULL
-"""
-"""One row for each person who was answered under the experiment; `variant` NULL: under several.
-$1 experiment  $2 since  $3 before  $4 channels, empty: all
-
-A person's id is that of their first account, so that it leads to the person they are since
-accounts were linked. Messages that linking copied to another chat are left out. BRIN on
-`timestamp` finds the time of the experiment.
-"""
 
 
 async def experiment_figures(database_url: str, name: str) -> Figures:
@@ -86,10 +43,14 @@ async def experiment_figures(database_url: str, name: str) -> Figures:
 async def _figures(
     connection: asyncpg.Connection[asyncpg.Record], name: str
 ) -> Figures:
-    row = await connection.fetchrow(_EXPERIMENT, name)
+    row = await connection.fetchrow(STATEMENTS["experiment_definition"], name)
     if row is None:
         raise _unknown(
-            name, [known["name"] for known in await connection.fetch(_NAMES)]
+            name,
+            [
+                known["name"]
+                for known in await connection.fetch(STATEMENTS["started_experiments"])
+            ],
         )
     if row["started_at"] is None:
         raise Rejected(
@@ -105,7 +66,7 @@ async def _figures(
     until: datetime = row["ended_at"] or row["now"]
     crossed = 0
     people = connection.cursor(
-        PEOPLE,
+        STATEMENTS["people_of_experiment"],
         name,
         row["started_at"],
         until,

@@ -19,7 +19,8 @@ from agent.control.experiments import Experiment, Variant, definition_of
 from agent.reports.experiment import report_of
 from storage.migrate import upgrade
 from storage.postgres import connect
-from storage.reports.experiment_figures import PEOPLE, experiment_figures
+from storage.reports import STATEMENTS
+from storage.reports.experiment_figures import experiment_figures
 from tests.support.servers import Postgres, running
 
 EXPERIMENT = Experiment(
@@ -79,7 +80,7 @@ async def main(rows: int, people: int) -> None:
             "SELECT started_at, now() FROM experiments"
         )
         for row in await probe.fetch(
-            f"EXPLAIN (ANALYZE, BUFFERS, COSTS OFF) {PEOPLE}",
+            f"EXPLAIN (ANALYZE, BUFFERS, COSTS OFF) {STATEMENTS['people_of_experiment']}",
             EXPERIMENT.name,
             since,
             now,

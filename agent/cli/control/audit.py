@@ -38,7 +38,7 @@ def list_(
 
         async with operating(settings) as (stores, _):
             found = await list_entries(
-                stores.database, subject=subject, actor=actor, most=most
+                stores.database, subject=subject, actor=actor, limit=most
             )
         show_entries(found, as_json=as_json)
         return WELL

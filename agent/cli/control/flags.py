@@ -224,7 +224,7 @@ def undo(
         by = author(settings, as_, reason)
         async with _desk(settings) as desk:
             seen = await _seen(desk, name, expect)
-            past = await desk.history(name, most=None)
+            past = await desk.history(name, limit=None)
             undone = next((entry for entry in past if change in (None, entry.id)), None)
             if undone is not None and _for_everybody(undone.before, undone.after):
                 question = f"Change back for everybody: {difference(undone.after, undone.before)}?"
@@ -352,7 +352,7 @@ async def _seen(desk: FlagAdmin, name: str, expect: int | None) -> int:
     """The version that the operator decides on: the newest one, or the one they named."""
     if expect is not None:
         return expect
-    newest = await desk.history(name, most=1)
+    newest = await desk.history(name, limit=1)
     return newest[0].id if newest else 0
 
 

@@ -54,7 +54,7 @@ async def test_an_untouched_log_is_whole(database: Database) -> None:
     assert audit.ChainVerdict(0, "00" * 32, ()) == await audit.verify(database)
     await write(database, 3)
     verdict = await audit.verify(database)
-    [newest] = await audit.list_entries(database, most=1)
+    [newest] = await audit.list_entries(database, limit=1)
     assert audit.ChainVerdict(3, newest.hash.hex(), ()) == verdict
 
 
@@ -220,5 +220,5 @@ async def test_rows_from_before_the_chain_are_taken_into_it(
             (verdict := await audit.verify(database)).count,
             verdict.troubles,
         )
-        assert "later" == (await audit.list_entries(database, most=1))[0].subject
+        assert "later" == (await audit.list_entries(database, limit=1))[0].subject
     await connection.close()

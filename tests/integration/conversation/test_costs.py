@@ -11,7 +11,7 @@ from typing import Any
 import asyncpg
 import pytest
 
-from storage.conversation.statements import STATEMENTS
+from storage.conversation import STATEMENTS
 from storage.postgres import BY_INDEX, WALK_INDEXES, connect
 from tests.support.engine_harness import EngineHarness, Instance
 from tests.support.settings import run

@@ -113,7 +113,7 @@ async def test_a_rule_for_the_person_who_joins_holds_for_both_accounts(
         "Answers are switched off at the moment."
         == two.world.platform.screen("ada")[-1]
     )
-    [change] = await two.flags.history("replies", most=1)
+    [change] = await two.flags.history("replies", limit=1)
     assert (
         "flag.move",
         "agent",
@@ -140,7 +140,7 @@ async def test_the_rule_of_the_person_who_stays_stands(two: Two) -> None:
     await two.link()
     assert {f"person:{ada}": True} == (await two.flags.get("streaming")).rules
     assert {f"person:{ada}": "queue"} == (await two.flags.get("overlap")).rules
-    [change] = await two.flags.history("streaming", most=1)
+    [change] = await two.flags.history("streaming", limit=1)
     assert ("flag.unset", {f"person:{bob}": False}, {}) == (
         change.action,
         change.before,

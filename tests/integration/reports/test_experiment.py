@@ -18,7 +18,8 @@ from agent.reports.experiment import (
     report_of,
 )
 from storage.postgres import connect
-from storage.reports.experiment_figures import PEOPLE, experiment_figures
+from storage.reports import STATEMENTS
+from storage.reports.experiment_figures import experiment_figures
 from tests.support.experiment_data import BEGUN, INSERT_EXPERIMENT, NAME, ExperimentData
 from tests.support.settings import run
 
@@ -243,7 +244,7 @@ async def test_it_reads_only_the_time_of_the_experiment(lab: ExperimentData) -> 
     plan = "\n".join(
         row[0]
         for row in await connection.fetch(
-            f"EXPLAIN {PEOPLE}", NAME, now - LITTLE, now, []
+            f"EXPLAIN {STATEMENTS['people_of_experiment']}", NAME, now - LITTLE, now, []
         )
     )
     months = {row[0] for row in await connection.fetch(MONTHS)}

@@ -1,0 +1,115 @@
+"""How the agent and its database are, for `agent status`, `agent doctor` and `/health/ready`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import text
+
+from storage.postgres import LEASE_SECONDS, Database, connect
+from storage.reports import STATEMENTS
+
+
+@dataclass(frozen=True, slots=True)
+class OpenTurns:
+    """Messages whose answer is not delivered yet."""
+
+    count: int
+    oldest_seconds: float | None
+    """Age of the oldest; None when there is none."""
+
+
+@dataclass(frozen=True, slots=True)
+class LiveInstance:
+    """A process whose heartbeat is fresh."""
+
+    host: str
+    pid: int
+    channels: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class ControlInForce:
+    """What operators set, and how far the newest change has spread."""
+
+    epoch: int
+    rules: int
+    experiments: Sequence[str]
+    """Names of the running ones."""
+    instances: int
+    """Live ones."""
+    applied: int
+    """Live instances that apply this epoch."""
+
+
+async def ping(database: Database) -> None:
+    """Returns once Postgres answered. Raises what the driver or SQLAlchemy raises."""
+    async with database.engine.connect() as connection:
+        await connection.execute(text(STATEMENTS["ping"]))
+
+
+async def server_version(url: str) -> str:
+    """The version as Postgres writes it, also of a database without tables."""
+    connection = await connect(url)
+    try:
+        return str(await connection.fetchval(STATEMENTS["server_version"]))
+    finally:
+        await connection.close()
+
+
+async def try_writing(url: str) -> None:
+    """Writes a row and makes a table as the agent does, and takes both back.
+
+    Raises asyncpg's errors, as for a user without the permissions.
+    """
+    connection = await connect(url)
+    try:
+        transaction = connection.transaction()
+        await transaction.start()
+
+        try:
+            await connection.execute(STATEMENTS["try_audit_row"])
+            await connection.execute(STATEMENTS["try_table"])
+        finally:
+            await transaction.rollback()
+    finally:
+        await connection.close()
+
+
+async def stray_messages(database: Database) -> int:
+    """Number of messages in the default partition: their month had none, and an operator
+    must look.
+    """
+    async with database.engine.connect() as connection:
+        found = await connection.scalar(text(STATEMENTS["count_stray_messages"]))
+
+    return int(found or 0)
+
+
+async def open_turns(database: Database) -> OpenTurns:
+    async with database.engine.connect() as connection:
+        found = await connection.execute(text(STATEMENTS["open_turns"]))
+        count, age = found.one()
+
+    return OpenTurns(count, None if age is None else float(age))
+
+
+async def live_instances(database: Database) -> Sequence[LiveInstance]:
+    """The oldest first."""
+    lease = {"lease": LEASE_SECONDS}
+    async with database.engine.connect() as connection:
+        rows = await connection.execute(text(STATEMENTS["live_instances"]), lease)
+
+    return [LiveInstance(*row) for row in rows]
+
+
+async def control_in_force(database: Database) -> ControlInForce:
+    lease = {"lease": LEASE_SECONDS}
+    async with database.engine.connect() as connection:
+        found = await connection.execute(text(STATEMENTS["control_in_force"]), lease)
+        row = found.one()
+
+    return ControlInForce(
+        row.epoch, row.rules, row.running or (), row.instances, row.applied
+    )
