@@ -33,9 +33,9 @@ from agent.settings import Settings
 from channels.services import ChannelServices
 from storage import migrate
 from storage.control import disk_copy
-from storage.control.experiments import ExperimentAdmin
+from storage.control.experiments.admin import ExperimentAdmin
+from storage.control.experiments.schedule import ExperimentSchedule, run_schedule
 from storage.control.live import RedisControl, follow_changes
-from storage.control.schedule import ExperimentSchedule, run_schedule
 from storage.conversation.cache import RedisCache
 from storage.conversation.commands import PostgresChatCommands
 from storage.conversation.deliveries import PostgresDeliveries

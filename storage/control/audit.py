@@ -1,9 +1,9 @@
 """The audit log: who changed what, when, why and from where, as a chain of hashes.
 
 hash(n) = SHA-256(hash(n - 1) ‖ UTF-8 of the row as JSON), from 32 zero bytes on. The
-trigger `audit_chain` makes it, so that nobody who inserts can leave it out. Changing,
-removing or inserting a row later shows in `verify`; whoever also writes all later hashes
-anew is found out by a head that was noted elsewhere.
+trigger `audit_chain` makes it, so no insert can leave it out. `verify` finds a row that was
+changed, removed or inserted later. Rewriting all later hashes as well is found by a head
+that was noted elsewhere.
 """
 
 from __future__ import annotations
@@ -33,19 +33,20 @@ class Author:
     """Who makes a change, from where, and why."""
 
     name: str
-    origin: str  # for people: `command line on host`, `console from 10.0.0.1`
+    origin: str
+    """For people: `command line on host`, `console from 10.0.0.1`."""
     reason: str | None = None
 
     def __post_init__(self) -> None:
-        """Raises Rejected when the name or the reason can not be kept."""
+        """Raises Rejected when the name or the reason cannot be stored."""
         if not is_name(self.name):
             raise Rejected(
-                "An operator's name has 1 to 100 printable characters. Correct "
-                "--as or AGENT_OPERATOR."
+                "An operator's name has 1 to 100 printable characters. "
+                "Correct --as or AGENT_OPERATOR."
             )
-        if self.reason is not None and not (
-            self.reason.isprintable() and len(self.reason) <= 1000
-        ):
+        if self.reason is None:
+            return
+        if not self.reason.isprintable() or len(self.reason) > 1000:
             raise Rejected(
                 "A reason has at most 1000 printable characters. Correct it."
             )
@@ -53,8 +54,9 @@ class Author:
 
 @dataclass(frozen=True, slots=True)
 class Itself(Author):
-    """The agent, about what an operator planned or a person did. It is no operator, so
-    nobody need register it.
+    """The agent as the author of what an operator planned or a person did.
+
+    It is no operator, so it need not be registered.
     """
 
     name: str = "agent"
@@ -62,7 +64,7 @@ class Itself(Author):
 
 
 def is_name(name: str) -> bool:
-    """Whether somebody can be called so."""
+    """Whether this can be the name of an operator."""
     return 0 < len(name) <= 100 and name.isprintable()
 
 
@@ -85,13 +87,14 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class ChainVerdict:
-    """What `verify` found. `troubles` are sentences; `head` is the last hash, to be noted
-    elsewhere.
-    """
+    """What `verify` found."""
 
     count: int
+    """Rows that were looked at."""
     head: str
+    """The last hash, to be noted elsewhere."""
     troubles: tuple[str, ...]
+    """A sentence for each break."""
 
 
 async def record(
@@ -104,20 +107,24 @@ async def record(
     after: str | None,
     epoch: int | None,
 ) -> int:
-    """Adds a row, in the transaction of the change it tells of; `before` and `after` are
-    JSON texts. Its id.
+    """Adds a row in the transaction of its change, and returns the row's id.
 
-    Holds the end of the chain until the commit: nothing else may be locked after it.
+    `before` and `after` are JSON texts. It holds the end of the chain until the commit, so
+    nothing may be locked after it.
     """
     values = {
+        "actor": author.name,
         "action": action,
         "subject": subject,
         "before": before,
         "after": after,
+        "reason": author.reason,
+        "origin": author.origin,
         "epoch": epoch,
     }
-    values |= {"actor": author.name, "reason": author.reason, "origin": author.origin}
-    return int(await connection.scalar(text(STATEMENTS["add_audit_row"]), values) or 0)
+    entry = await connection.scalar(text(STATEMENTS["add_audit_row"]), values)
+
+    return int(entry or 0)
 
 
 async def entries(
@@ -129,9 +136,13 @@ async def entries(
     until: datetime | None = None,
     limit: int | None = 50,
 ) -> list[Entry]:
-    """Newest first; `since` is the id before the oldest wanted, `limit` None means all."""
+    """Rows of the log, newest first.
+
+    `since` is the id before the oldest wanted; `limit` None means all.
+    """
     if not is_text(f"{subject}{actor}"):
         return []  # no row can hold it
+
     wanted = {
         "subject": subject,
         "actor": actor,
@@ -150,6 +161,7 @@ def _entry(row: Row[Any]) -> Entry:
         None if part is None else msgspec.json.decode(part)
         for part in (row.before, row.after)
     )
+
     return Entry(
         row.id,
         row.at,
@@ -178,19 +190,22 @@ async def list_entries(
 
 
 async def verify(database: Database, noted: str | None = None) -> ChainVerdict:
-    """Computes the whole chain again. `noted` is a head seen earlier, which must still be in it.
+    """Computes the whole chain again. Raises StoreUnavailable.
 
-    Raises StoreUnavailable.
+    `noted` is a head seen earlier, which must still be in the chain.
     """
     async with transaction(database) as connection:
         last, head, newest = (
             await connection.execute(text(STATEMENTS["audit_head"]))
         ).one()
         check = _Check()
+
         if newest is not None and newest > last:
             check.troubles.append(f"After row {last}, rows were added past the chain.")
+
         async for number, stored, row in _rows(connection, up_to=last):
             check.take(number, bytes(stored), row)
+
     return check.verdict(last, bytes(head), noted)
 
 
@@ -210,10 +225,13 @@ async def _rows(
 
 
 class _Check:
-    """Follows the chain, and after a break from what is stored, so that each break is told once."""
+    """A walk along the chain. After a break it goes on from the stored hash, so that each
+    break is reported once.
+    """
 
     def __init__(self) -> None:
-        self._expected, self._before = 1, GENESIS
+        self._expected = 1
+        self._before = GENESIS
         self._seen: set[str] = {GENESIS.hex()}
         self.count = 0
         self.troubles: list[str] = []
@@ -225,6 +243,7 @@ class _Check:
             )
         elif sha256(self._before + row.encode()).digest() != stored:
             self.troubles.append(f"Row {number} is not as it was written.")
+
         self._expected, self._before = number + 1, stored
         self._seen.add(stored.hex())
         self.count += 1
@@ -236,8 +255,10 @@ class _Check:
             )
         elif self._before != head:
             self.troubles.append("The last row is not the one that was written last.")
+
         if noted is not None and noted.lower() not in self._seen:
             self.troubles.append(
-                "The noted hash is not in the chain: the log was written anew since."
+                "The noted hash is not in the chain: the log was rewritten since."
             )
+
         return ChainVerdict(self.count, head.hex(), tuple(self.troubles))

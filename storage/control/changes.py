@@ -1,8 +1,8 @@
 """How an operator's change is made: in one transaction with its audit row and the next
 epoch, then announced.
 
-All changes of flags, experiments and channel settings go one after the other: each holds
-the epoch's row.
+Changes of flags, experiments and channel settings run one after the other, because each
+holds the epoch's row.
 """
 
 from __future__ import annotations
@@ -28,17 +28,19 @@ from storage.transaction import transaction
 
 @dataclass(slots=True)
 class Change:
-    """A transaction under way. Nothing recorded: nothing changed, and the epoch stays."""
+    """A transaction under way. As long as nothing is recorded, the epoch stays."""
 
     connection: AsyncConnection
     author: Author
-    epoch: int  # the one this change begins
-    entries: list[int] = field(default_factory=list)  # ids of the audit rows
+    epoch: int
+    """The epoch that this change begins."""
+    entries: list[int] = field(default_factory=list)
+    """Ids of its audit rows."""
 
     async def record(
         self, action: str, subject: str, *, before: Any, after: Any
     ) -> None:
-        """Says what changed. The last thing a transaction locks."""
+        """Adds an audit row. Nothing may be locked after it in the same transaction."""
         entry = await audit.record(
             self.connection,
             self.author,
@@ -53,9 +55,8 @@ class Change:
     async def end(self) -> None:
         """Moves the epoch, if something changed."""
         if self.entries:
-            await self.connection.execute(
-                text(STATEMENTS["set_epoch"]), {"epoch": self.epoch}
-            )
+            statement = text(STATEMENTS["set_epoch"])
+            await self.connection.execute(statement, {"epoch": self.epoch})
 
 
 @asynccontextmanager
@@ -64,29 +65,30 @@ async def changing(
 ) -> AsyncIterator[Change]:
     """Commits at the end and tells all instances; an error leaves everything as it was.
 
-    Raises StoreUnavailable, and Rejected for who may not change anything. That Redis is
-    away, or after the commit Postgres, is no error: instances see the new epoch with their
-    next heartbeat.
+    Raises StoreUnavailable, and Rejected when the author may not change anything. It is no
+    error when Redis is away, or Postgres after the commit: instances see the new epoch with
+    their next heartbeat.
     """
     async with transaction(database) as connection:
         change = await begun(connection, author)
-        await admit(
-            connection, author
-        )  # after the lock: whoever is removed meanwhile is seen
+        # after the lock, so that an operator who was removed meanwhile is refused
+        await admit(connection, author)
         yield change
         await change.end()
+
     if change.entries:
-        with suppress(StoreUnavailable):  # "nothing was changed" would be a lie now
+        with suppress(StoreUnavailable):  # "nothing was changed" would be wrong now
             await announce(database, pipe)
 
 
 async def begun(connection: AsyncConnection, author: Author) -> Change:
-    """A change within a transaction that is something else, too; for operators' changes
-    there is `changing`.
+    """Begins a change within a larger transaction. Operators' changes use `changing`.
 
-    Waits for the change under way. Whoever makes it calls `end`, and `announce` after the commit.
+    Waits for the change under way. The caller must call `end`, and `announce` after the
+    commit.
     """
     epoch = await connection.scalar(text(STATEMENTS["lock_epoch"]))
+
     return Change(connection, author, int(epoch or 0) + 1)
 
 
@@ -94,22 +96,21 @@ async def admit(connection: AsyncConnection, author: Author) -> None:
     """Raises Rejected when operators are registered and the author is none of them."""
     if isinstance(author, Itself):
         return
+
     names = (await connection.scalars(text(STATEMENTS["operators"]))).all()
     if names and author.name not in names:
         raise Rejected(
-            f"{author.name} is not a registered operator and can change nothing. "
-            "Say who you are with --as or AGENT_OPERATOR; `agent operators list` shows who may."
+            f"{author.name} is not a registered operator and can change nothing. Say who "
+            "you are with --as or AGENT_OPERATOR; `agent operators list` shows who may."
         )
 
 
 async def version_of(connection: AsyncConnection, subject: str) -> int:
     """The number of its last change; 0: never changed."""
-    return int(
-        await connection.scalar(
-            text(STATEMENTS["version_of_subject"]), {"subject": subject}
-        )
-        or 0
-    )
+    statement = text(STATEMENTS["version_of_subject"])
+    version = await connection.scalar(statement, {"subject": subject})
+
+    return int(version or 0)
 
 
 async def expect(
@@ -122,68 +123,78 @@ async def expect(
     """Raises Conflict, with what happened since, when the subject is no longer at the
     version that was seen.
 
-    `called`: what the operator calls it, where that is not the subject's name.
+    `called`: how the operator names it, if not by the subject's name.
     """
     if expected is None or expected == await version_of(connection, subject):
         return
+
     since = await audit.entries(connection, subject=subject, since=expected, limit=3)
-    said = "; ".join(
+    changes = "; ".join(
         f"{row.actor}: {difference(row.before, row.after) or row.action}"
         for row in reversed(since)
     )
     name = called or subject.partition(":")[2]
+
     raise Conflict(
-        f"{name} was changed meanwhile ({said or 'or this version never was'}). "
+        f"{name} was changed meanwhile ({changes or 'or this version never was'}). "
         "Look at it and say again."
     )
 
 
 def as_json(value: Any) -> str:
-    """As it is stored."""
+    """The text of a value as it is stored."""
     return json.dumps(value, ensure_ascii=False)
 
 
 async def versions(connection: AsyncConnection, kind: str) -> dict[str, int]:
-    """The version of each subject of a kind (`budget`, the word before its first colon)
-    that was ever changed.
+    """The version of each subject of a kind that was ever changed.
+
+    The kind is the word before a subject's first colon, as `budget`.
     """
-    rows = await connection.execute(
-        text(STATEMENTS["versions_of_kind"]), {"kind": kind}
-    )
+    statement = text(STATEMENTS["versions_of_kind"])
+    rows = await connection.execute(statement, {"kind": kind})
+
     return {row.subject: int(row.version) for row in rows}
 
 
 def difference(before: Any, after: Any) -> str:
-    """A change in one line, for people: what it was and what it is, each name of a mapping
-    by itself; None: unset.
+    """A change in one line, for people: the old and the new value; None: unset.
+
+    Of a mapping, each name by itself.
     """
     if not isinstance(before, Mapping | None) or not isinstance(after, Mapping | None):
         return f"{_shown(before)} → {_shown(after)}"
+
     old, new = before or {}, after or {}
     moves = (
         (name, shown_rule(old, name), shown_rule(new, name))
         for name in sorted({*old, *new})
     )
+
     return ", ".join(
-        f"{name} {was} → {will}" for name, was, will in moves if was != will
+        f"{name} {was} → {becomes}" for name, was, becomes in moves if was != becomes
     )
 
 
 def shown_rule(values: Mapping[str, Any], name: str) -> str:
-    """One of them for people; of a flag's rules a kill switch may have no value, and a
-    percentage has three parts.
+    """One of the values, for people.
+
+    Of a flag's rules, a kill switch may have no value, and a percentage has three parts.
     """
     value = values.get(name)
     if name == KILL and name in values and value is None:
         return "the default"
+
     match value:
         case {"share": int() | float() as share, "salt": salt, "value": chosen} if (
             name == PERCENTAGE
         ):
             return f"{share:g} % (salt {salt}): {_shown(chosen)}"
+
     return _shown(value)
 
 
 def _shown(value: Any) -> str:
     shown = "unset" if value is None else as_json(value)
+
     return shown if len(shown) <= 60 else shown[:59] + "…"

@@ -1,9 +1,9 @@
 """What an operator can set for a channel: one model that checks what is written and reads
 what is stored.
 
-What is stored may be of another version or written by hand: a field that can not be read
-counts as not set, so that a mistake in one never takes the channel down. Only one that
-keeps somebody or some model out does: it would open a door.
+What is stored may be of another version or written by hand. A field that cannot be read
+counts as not set, so that a mistake in it never takes the channel down. The exception are
+the lists that keep people or models out: ignoring one would open a door.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from agent.core.messages import Overlap
 
 CHANNELS = ("discord", "slack", "telegram", "terminal")
 NOBODY = "-"
-"""An id that no platform gives: where a list can not be read, only they may talk."""
+"""An id that no platform uses: if a list cannot be read, only this one may talk."""
 DOORS = frozenset({"allow", "deny", "allowed_models"})
 """Lists that let everybody in, or every model, when they are not set."""
 OVERLAPS = tuple(overlap.value for overlap in Overlap)
@@ -41,28 +41,30 @@ log = structlog.get_logger()
 
 
 def _limit(value: object) -> object:
-    if isinstance(value, str):
-        return "off" if value.strip().lower() == "off" else Limit.parse(value)
-    return value
+    if not isinstance(value, str):
+        return value
+
+    return "off" if value.strip().lower() == "off" else Limit.parse(value)
 
 
 def _parts(value: object) -> object:
-    return (
-        [part.strip() for part in value.split(",") if part.strip()]
-        if isinstance(value, str)
-        else value
-    )
+    if not isinstance(value, str):
+        return value
+
+    return [part.strip() for part in value.split(",") if part.strip()]
 
 
 def _storable(text: str) -> str:
     if "\0" in text:
         raise ValueError("it has a NUL character")
+
     return text
 
 
 def _one_word(text: str) -> str:
     if not text or any(character.isspace() or character in "\0," for character in text):
         raise ValueError("a name is one word without commas")
+
     return text
 
 
@@ -77,9 +79,7 @@ Names = Annotated[tuple[Name, ...], BeforeValidator(_parts), Field(max_length=10
 
 
 class ChannelForm(BaseModel):
-    """Everything that can be set for a channel. A list is written with commas; order and
-    repetition mean nothing.
-    """
+    """Everything that can be set for a channel. Lists are written with commas."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -112,15 +112,13 @@ class ChannelForm(BaseModel):
 
     @model_validator(mode="after")
     def _default_is_allowed(self) -> ChannelForm:
-        if (
-            self.default_model
-            and self.allowed_models
-            and self.default_model not in self.allowed_models
-        ):
-            raise ValueError(
-                f"default_model must be one of allowed_models: {', '.join(self.allowed_models)}"
-            )
-        return self
+        if not self.default_model or not self.allowed_models:
+            return self
+        if self.default_model in self.allowed_models:
+            return self
+
+        allowed = ", ".join(self.allowed_models)
+        raise ValueError(f"default_model must be one of allowed_models: {allowed}")
 
     def stored(self) -> dict[str, Any]:
         """What `channel_configs.settings` holds: only what is set."""
@@ -132,27 +130,28 @@ class ChannelForm(BaseModel):
         """The value that the core reads."""
         values = {name: getattr(self, name) for name in ChannelForm.model_fields}
         lists = {name: frozenset(values[name]) for name in ("allow", "deny")}
+
         return ChannelSettings(**values | lists)
 
 
 def read_form(default_model: str | None, settings: Any) -> ChannelForm:
-    """What is stored, as far as this version can read it; nobody may talk where it is no
-    object at all.
+    """What is stored, as far as this version can read it.
+
+    If it is no object at all, nobody may talk.
     """
-    given = {
-        "default_model": default_model,
-        **(settings if isinstance(settings, Mapping) else {"allow": [NOBODY]}),
-    }
+    stored = settings if isinstance(settings, Mapping) else {"allow": [NOBODY]}
+    values = {"default_model": default_model, **stored}
     known = {
-        name: value for name, value in given.items() if name in ChannelForm.model_fields
+        name: value
+        for name, value in values.items()
+        if name in ChannelForm.model_fields
     }
+
     while True:
         try:
             return ChannelForm.model_validate(known)
         except ValidationError as error:
-            bad = {str(one["loc"][0]) for one in error.errors() if one["loc"]} or {
-                "default_model"
-            }
+            bad = _fields_of(error)
             log.warning(
                 "channel settings not understood; they count as not set",
                 names=sorted(bad),
@@ -162,8 +161,15 @@ def read_form(default_model: str | None, settings: Any) -> ChannelForm:
                 known["allow"] = [NOBODY]
 
 
+def _fields_of(error: ValidationError) -> set[str]:
+    """The fields that are wrong; the check of all together is about the default model."""
+    named = {str(one["loc"][0]) for one in error.errors() if one["loc"]}
+
+    return named or {"default_model"}
+
+
 def read_settings(default_model: str | None, settings: Any) -> ChannelSettings:
-    """The same for the core."""
+    """What is stored, as the core reads it."""
     return read_form(default_model, settings).settings()
 
 
@@ -177,38 +183,40 @@ def changed_form(
     Raises Rejected with one sentence that names what is possible. `check_model` raises
     UnknownModel.
     """
-    unknown = [name for name in changes if name not in ChannelForm.model_fields]
-    if unknown:
-        raise Rejected(
-            f"There is no setting {unknown[0]!r}. Settings: {', '.join(ChannelForm.model_fields)}."
-        )
+    for name in changes:
+        if name not in ChannelForm.model_fields:
+            known = ", ".join(ChannelForm.model_fields)
+            raise Rejected(f"There is no setting {name!r}. Settings: {known}.")
+
     kept = {name: value for name, value in form if name not in changes}
+    typed = {name: text for name, text in changes.items() if text is not None}
+
     try:
-        new = ChannelForm.model_validate(
-            kept | {name: text for name, text in changes.items() if text is not None}
-        )
-        for model in filter(
-            None,
-            {new.default_model, *new.allowed_models}
-            - {form.default_model, *form.allowed_models},
-        ):
+        new = ChannelForm.model_validate(kept | typed)
+        for model in _models(new) - _models(form):
             check_model(model)
     except ValidationError as error:
         raise Rejected(_sentence(error)) from None
     except UnknownModel as error:
         raise Rejected(error.sentence) from None
+
     return new
+
+
+def _models(form: ChannelForm) -> set[str]:
+    return {name for name in (form.default_model, *form.allowed_models) if name}
 
 
 def _sentence(error: ValidationError) -> str:
     first = error.errors(include_input=False, include_url=False)[0]
     if not first["loc"]:
         return f"{_reason(first)}; nothing was changed."
+
     return f"{first['loc'][0]} is not valid: {_reason(first)}. Correct it; nothing was changed."
 
 
 def _reason(error: ErrorDetails) -> str:
-    """Pydantic's reasons in words for people; those of this module's own checks are so already."""
+    """Pydantic's reason in words for people; this module's own checks already use such words."""
     match error["type"]:
         case "enum":
             return f"it is {', '.join(OVERLAPS[:-1])} or {OVERLAPS[-1]}"

@@ -2,8 +2,8 @@
 the agent runs.
 
 New values are written under the first key; every key can still read. To replace a key: put
-the new one in front on all instances, then `agent db rotate-keys`, then take the old one
-away. https://cryptography.io/en/latest/fernet/#cryptography.fernet.MultiFernet
+the new one first on all instances, run `agent db rotate-keys`, then remove the old one.
+https://cryptography.io/en/latest/fernet/#cryptography.fernet.MultiFernet
 """
 
 from __future__ import annotations
@@ -23,27 +23,30 @@ from storage.control.changes import admit
 from storage.postgres import Database, PinnedConnection
 from storage.transaction import transaction
 
-AT_ONCE = 500  # rows: a tenth of a second of work, and no lock is held during it
+AT_ONCE = 500
+"""Rows of one page: a tenth of a second of work, during which no lock is held."""
 
 
 class Secrets:
     """Encrypts and decrypts what belongs to one channel."""
 
     def __init__(self, keys: Sequence[str]) -> None:
-        """`keys`: newest first. Raises ConfigurationError when one is no key."""
+        """`keys`: newest first. Raises ConfigurationError when one is not a key."""
         try:
             fernets = [Fernet(key) for key in keys]
         except ValueError:
             raise ConfigurationError(
-                "ENCRYPTION_KEYS: each key is 32 bytes in URL-safe base64. Make "
-                "one with `agent db new-key`."
+                "ENCRYPTION_KEYS: each key is 32 bytes in URL-safe base64. "
+                "Make one with `agent db new-key`."
             ) from None
+
         self._all = MultiFernet(fernets) if fernets else None
         self._newest = fernets[0] if fernets else None
 
     def seal(self, channel: str, values: dict[str, str]) -> bytes:
-        """The values, to be stored. The channel's name is sealed in, so that a row can not
-        pose as another's.
+        """The values as they are stored.
+
+        The channel's name is sealed with them, so that no row can pose as another's.
         """
         return self._keys().encrypt(msgspec.json.encode([channel, values]))
 
@@ -51,28 +54,35 @@ class Secrets:
         """What was sealed. Raises ConfigurationError when no key opens it."""
         if sealed is None:
             return {}
+
         try:
-            whose, values = msgspec.json.decode(
-                self._keys().decrypt(sealed), type=tuple[str, dict[str, str]]
-            )
+            opened = self._keys().decrypt(sealed)
+            owner, values = msgspec.json.decode(opened, type=tuple[str, dict[str, str]])
         except InvalidToken:
-            whose, values = None, {}
-        if whose != channel:
+            owner, values = None, {}
+
+        if owner != channel:
             raise ConfigurationError(
                 f"No key of ENCRYPTION_KEYS opens the credentials of {channel}. "
                 "Add the key they were stored under, "
                 f"or give all of them up: agent channels credential {channel} --forget"
             )
+
         return values
 
     def renewed(self, sealed: bytes) -> bytes | None:
-        """The same under the newest key; None: it is. Raises InvalidToken when no key opens it."""
+        """The same under the newest key; None: it already is.
+
+        Raises InvalidToken when no key opens it.
+        """
         keys = self._keys()
         assert self._newest is not None
+
         try:
             self._newest.decrypt(sealed)
         except InvalidToken:
             return keys.rotate(sealed)
+
         return None
 
     def check(self) -> None:
@@ -85,16 +95,20 @@ class Secrets:
                 "Credentials are stored encrypted only, and ENCRYPTION_KEYS is not set. "
                 "Make a key with `agent db new-key`."
             )
+
         return self._all
 
 
 @dataclass(frozen=True, slots=True)
 class Rotation:
-    """What a rotation did. `lost`: channels whose credentials no key opens."""
+    """What a rotation did."""
 
     renewed: int
-    newest: int  # how many are under the newest key now
+    """Rows that were under an older key."""
+    newest: int
+    """Rows that are under the newest key now."""
     lost: tuple[str, ...]
+    """Channels whose credentials no key opens."""
 
 
 def new_key() -> str:
@@ -108,13 +122,14 @@ async def rotate(
     """Brings all credentials under the newest key, while the agent reads them and operators
     write them.
 
-    A row is replaced only if it is still what was read; what somebody wrote meanwhile is
-    looked at again. Raises ConfigurationError without keys, Rejected for who may not change
-    anything, StoreUnavailable.
+    A row is replaced only if it is still what was read; a row that somebody wrote meanwhile
+    is read again. Raises ConfigurationError without keys, Rejected when the author may not
+    change anything, and StoreUnavailable.
     """
     secrets.check()
     async with transaction(database) as connection:
         await admit(connection, author)
+
     line = database.line(planner={})
     renewed, missed = 0, True
     while missed:
@@ -125,10 +140,12 @@ async def rotate(
         ]
         renewed += seen.count("renewed")
         missed = "missed" in seen
-    lost = tuple(
-        sorted(found.removeprefix(_LOST) for found in seen if found.startswith(_LOST))
+
+    lost = sorted(
+        found.removeprefix(_LOST) for found in seen if found.startswith(_LOST)
     )
-    rotation = Rotation(renewed, len(seen) - len(lost), lost)
+    rotation = Rotation(renewed, len(seen) - len(lost), tuple(lost))
+
     async with transaction(database) as connection:
         after = msgspec.json.encode(rotation).decode()
         await audit.record(
@@ -140,6 +157,7 @@ async def rotate(
             after=after,
             epoch=None,
         )
+
     return rotation
 
 
@@ -158,17 +176,19 @@ async def _pages(
 async def _renew(
     line: PinnedConnection, secrets: Secrets, page: Sequence[asyncpg.Record]
 ) -> list[str]:
-    """For each row what became of it: `kept`, `renewed`, `missed` (somebody else wrote it),
+    """What became of each row: `kept`, `renewed`, `missed` (somebody else wrote it), or
     `lost <channel>`.
     """
     new: dict[UUID, tuple[bytes, bytes]] = {}
     found = {row["id"]: "kept" for row in page}
+
     for row in page:
         try:
             if value := secrets.renewed(row["credentials"]):
                 new[row["id"]] = (row["credentials"], value)
         except InvalidToken:
             found[row["id"]] = _LOST + row["channel_type"]
+
     if new:
         before, after = zip(*new.values(), strict=True)
         done = {
@@ -178,4 +198,5 @@ async def _renew(
             )
         }
         found |= {row: "renewed" if row in done else "missed" for row in new}
+
     return list(found.values())

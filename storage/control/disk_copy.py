@@ -1,5 +1,5 @@
-"""All that operators set, on disk with a checksum: what an instance starts from when no
-store answers.
+"""All that operators set, on disk with a checksum: an instance starts from it when no store
+answers.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ def save(path: Path, truth: ControlSnapshot) -> None:
     body = msgspec.json.encode(truth)
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(prefix=".flags-", dir=path.parent)  # mode 0600
+
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(sha256(body).hexdigest().encode() + b"\n" + body)
@@ -39,6 +40,7 @@ def load(path: Path) -> ControlSnapshot | None:
         checksum, _, body = path.read_bytes().partition(b"\n")
         if checksum.decode("ascii") != sha256(body).hexdigest():
             return None
+
         return msgspec.json.decode(body, type=ControlSnapshot)
     except (OSError, UnicodeDecodeError, msgspec.MsgspecError):
         return None

@@ -1,9 +1,9 @@
 """All that operators set, as it is now: truth in Postgres, read through Redis, evaluated in
 the process.
 
-A turn sees the epoch in the round trip it makes anyway, the heartbeat reads it from
-Postgres each second, and who makes a change publishes it. When no store answers, the last
-known values go on, or those on disk, or the defaults.
+A turn sees the epoch in the round trip it makes anyway. The heartbeat reads it from
+Postgres each second, and every change publishes it. When no store answers, the last known
+values stay in force, else those on disk, else the defaults.
 """
 
 from __future__ import annotations
@@ -26,11 +26,14 @@ from storage.control.state import ControlSnapshot, ControlState, state, stored
 from storage.postgres import Database
 from storage.redis import RedisPipe
 
-# how long a turn waits for flags when Postgres breaks off; the last known ones are good
-# enough
 PATIENCE_SECONDS = 0.5
-REST_SECONDS = 1.0  # after a failure, stores are left alone for this long: the heartbeat asks again
+"""How long a turn waits for flags while Postgres is away; the last known ones will do."""
+
+REST_SECONDS = 1.0
+"""Pause after a failure before a store is asked again. The heartbeat asks each second."""
+
 LISTEN_SECONDS = 10.0
+"""How long one wait for published changes lasts."""
 
 _NO_SETTINGS = ChannelSettings()
 
@@ -40,7 +43,7 @@ log = structlog.get_logger()
 class RedisControl:
     """Implements agent.ports.Control and ControlUpdates.
 
-    `file` is where a copy is kept for a start without stores.
+    `file` holds a copy for a start without stores.
     """
 
     def __init__(
@@ -50,24 +53,27 @@ class RedisControl:
         self._pipe = pipe
         self._file = file
         self._lock = asyncio.Lock()
-        self._confirmed = False  # by a store, since this process runs
+        self._confirmed = False  # by a store, since this process started
         self._rests_until = 0.0
         self.state = ControlState()
-        self.stale = False  # no store answered when it was asked last
-        self.watchers: list[
-            Callable[[], None]
-        ] = []  # called after `state` or `stale` changed
+        self.stale = False
+        """No store answered when one was asked last."""
+        self.watchers: list[Callable[[], None]] = []
+        """Called after `state` or `stale` changed."""
 
     async def start(self) -> None:
-        """Reads everything once; without stores, what is on disk. Never raises for a store
-        that is away.
+        """Reads everything once; without stores, from the disk.
+
+        Never raises for a store that is away.
         """
         await self._refresh(-1)
         if self._confirmed:
             return
+
         found = await redis_copy.read(self._pipe, at_least=0, lineage=None)
         if found is None and self._file is not None:
             found = await asyncio.to_thread(disk_copy.load, self._file)
+
         log.warning(
             "flags are the last known ones: Postgres does not answer",
             epoch=found.epoch if found else None,
@@ -76,25 +82,24 @@ class RedisControl:
             self._take(state(found), stale=True)
 
     async def observe(self, epoch: int | None) -> None:
-        """Never raises for a store that is away: the last known values stand."""
+        """Never raises for a store that is away: the last known values stay in force."""
         if epoch is None:
             return
         if epoch == self.state.epoch and self._confirmed:
             self._take(self.state, stale=False)
             return
+
         seen = self.state
         async with self._lock:
-            if (
-                self.state is seen or epoch > self.state.epoch
-            ):  # else somebody read it while we waited
+            read_meanwhile = self.state is not seen and epoch <= self.state.epoch
+            if not read_meanwhile:
                 await self._refresh(epoch)
 
     async def miss(self) -> None:
         if not self._confirmed:  # stale since the start
             return
-        found = await redis_copy.read(
-            self._pipe, at_least=self.epoch, lineage=self.state.stored.lineage
-        )
+
+        found = await self._copied(self.epoch)
         if found is None:
             self._take(self.state, stale=True)
         else:
@@ -110,16 +115,14 @@ class RedisControl:
     async def _refresh(self, epoch: int) -> None:
         if time.monotonic() < self._rests_until:
             return
-        found = None
-        if self._confirmed and epoch > self.epoch:
-            found = await redis_copy.read(
-                self._pipe, at_least=epoch, lineage=self.state.stored.lineage
-            )
+
+        newer = self._confirmed and epoch > self.epoch
+        found = await self._copied(epoch) if newer else None
+
         try:
             found = found or await self._truth(epoch)
-        except (
-            Exception
-        ) as error:  # whatever it is: messages are answered by what is known
+        # whatever it is: messages are answered by what is known
+        except Exception as error:
             if not isinstance(error, StoreUnavailable):
                 log.exception(
                     "what operators set could not be read", error=type(error).__name__
@@ -127,50 +130,62 @@ class RedisControl:
             self._rests_until = time.monotonic() + REST_SECONDS
             self._take(self.state, stale=True)
             return
+
         self._confirmed = True
         await self._apply(found)
 
+    async def _copied(self, at_least: int) -> ControlSnapshot | None:
+        """What Redis holds of this database, if it is at this epoch or a later one."""
+        lineage = self.state.stored.lineage
+
+        return await redis_copy.read(self._pipe, at_least=at_least, lineage=lineage)
+
     async def _truth(self, epoch: int) -> ControlSnapshot:
-        """From Postgres, and from there into Redis. An epoch that it does not know any more
-        means it was set back.
+        """Reads Postgres and copies it into Redis.
+
+        If Postgres no longer knows a later epoch that was seen, it was set back.
         """
-        (row,) = await self._line.fetch(
-            STATEMENTS["control_state"], retry=PATIENCE_SECONDS
-        )
+        sql = STATEMENTS["control_state"]
+        (row,) = await self._line.fetch(sql, retry=PATIENCE_SECONDS)
         truth = stored(*row)
-        known = max(
-            epoch, self.epoch if truth.lineage == self.state.stored.lineage else 0
-        )
+
+        same_database = truth.lineage == self.state.stored.lineage
+        known = max(epoch, self.epoch if same_database else 0)
         await redis_copy.write(self._pipe, truth, replace_newer=known > truth.epoch)
+
         return truth
 
     async def _apply(self, found: ControlSnapshot) -> None:
-        changed = found != self.state.stored
-        self._take(state(found) if changed else self.state, stale=False)
-        if changed and self._file is not None:
-            try:
-                await asyncio.to_thread(disk_copy.save, self._file, found)
-            except OSError as error:
-                log.warning(
-                    "flags are not kept on disk",
-                    file=str(self._file),
-                    reason=type(error).__name__,
-                )
+        if found == self.state.stored:
+            self._take(self.state, stale=False)
+            return
+
+        self._take(state(found), stale=False)
+        if self._file is not None:
+            await _save(self._file, found)
 
     def _take(self, new: ControlState, *, stale: bool) -> None:
         if new is self.state and stale == self.stale:
             return
+
         self.state, self.stale = new, stale
         for watcher in self.watchers:
             watcher()
 
 
+async def _save(file: Path, found: ControlSnapshot) -> None:
+    try:
+        await asyncio.to_thread(disk_copy.save, file, found)
+    except OSError as error:
+        log.warning(
+            "flags are not kept on disk", file=str(file), reason=type(error).__name__
+        )
+
+
 def follow_changes(
     pipe: RedisPipe, control: ControlUpdates
 ) -> AbstractAsyncContextManager[None]:
-    """Inside, changes that are published are applied at once; without Redis the heartbeat
-    sees them.
-    """
+    """Inside, published changes are applied at once; without Redis the heartbeat sees them."""
     return run_in_background(_follow, pipe, control)
 
 
@@ -185,9 +200,8 @@ async def _follow(pipe: RedisPipe, control: ControlUpdates) -> None:
                         await control.observe(_epoch(message["data"]))
         except (RedisError, OSError):
             await asyncio.sleep(REST_SECONDS)
-        except (
-            Exception
-        ) as error:  # whatever it is: from now on changes would wait for the heartbeat
+        # whatever it is: if this ended, changes would wait for the heartbeat
+        except Exception as error:
             log.exception(
                 "news of changes were not followed", error=type(error).__name__
             )
@@ -195,5 +209,5 @@ async def _follow(pipe: RedisPipe, control: ControlUpdates) -> None:
 
 
 def _epoch(data: object) -> int:
-    """Whatever else was published: look for yourself."""
+    """The published epoch; -1, which means "read it", for anything else."""
     return int(data) if isinstance(data, bytes) and data.isdigit() else -1

@@ -1,9 +1,9 @@
-"""Who may change what the agent does. As long as nobody is registered: whoever can reach
-the database, under any name.
+"""The operators who may change what the agent does. While none is registered, anybody who
+can reach the database may, under any name.
 
-`storage.control.changes` asks for it in the transaction of every change. It keeps people
-from mistakes and makes the audit log name somebody known; who can write the database
-directly is kept out by Postgres's own rights alone.
+`storage.control.changes` checks this in the transaction of every change. It prevents
+mistakes, and the audit log names a known operator. Only Postgres's own permissions keep out
+people who can write the database directly.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from agent.core.errors import Conflict, Rejected
 from storage.control import STATEMENTS
 from storage.control.audit import Author, is_name
-from storage.control.changes import changing
+from storage.control.changes import Change, changing
 from storage.postgres import Database
 from storage.redis import RedisPipe
 from storage.transaction import transaction
@@ -34,15 +34,17 @@ class OperatorView:
 
 @dataclass(frozen=True, slots=True)
 class Registration:
-    """Who was registered before a change, and who is after it."""
+    """The registered operators before a change and after it."""
 
     before: tuple[str, ...]
     after: tuple[str, ...]
 
 
 class OperatorAdmin:
-    """Adds and removes operators. What should be agreed to first is told by `consequence`
-    and said back as `agreed`.
+    """Adds and removes operators.
+
+    `consequence` is the sentence that an operator should agree to first; it is passed back
+    as `agreed`.
     """
 
     def __init__(self, database: Database, pipe: RedisPipe) -> None:
@@ -52,41 +54,44 @@ class OperatorAdmin:
     async def list(self) -> list[OperatorView]:
         """All operators by name; none: everybody may change everything."""
         async with transaction(self._database) as connection:
-            return [
-                OperatorView(*row)
-                for row in await connection.execute(text(STATEMENTS["operators"]))
-            ]
+            rows = await connection.execute(text(STATEMENTS["operators"]))
+
+            return [OperatorView(*row) for row in rows]
 
     async def consequence(
         self, name: str, author: Author, *, registered: bool
     ) -> str | None:
-        """What whoever adds (`registered`) or removes this operator may not have thought
-        of. None: nothing.
+        """What to consider before this operator is added (`registered`) or removed.
 
-        Raises Rejected for what can be nobody's name.
+        None: nothing. Raises Rejected for what cannot be a name.
         """
         if registered:
             _check_name(name)
+
         async with transaction(self._database) as connection:
             before = await _names(connection)
-        return consequence(
-            before, _after(before, name, registered=registered), author.name
-        )
+        after = _after(before, name, registered=registered)
+
+        return consequence(before, after, author.name)
 
     async def add(
         self, name: str, author: Author, *, agreed: str | None = None
     ) -> Registration:
-        """From now on this name may make changes, and only registered names may. Raises
-        Rejected, Conflict.
+        """From now on this name may make changes, and only registered names may.
+
+        Raises Rejected, and Conflict when the operators were changed meanwhile.
         """
         _check_name(name)
+
         return await self._change(name, author, agreed, registered=True)
 
     async def remove(
         self, name: str, author: Author, *, agreed: str | None = None
     ) -> Registration:
-        """This name may make no changes any more. Raises Rejected when it is not
-        registered, Conflict.
+        """From now on this name may make no changes.
+
+        Raises Rejected when it is not registered, and Conflict when the operators were
+        changed meanwhile.
         """
         return await self._change(name, author, agreed, registered=False)
 
@@ -100,53 +105,59 @@ class OperatorAdmin:
                 raise Rejected(
                     f"There is no such operator. There are: {', '.join(before) or 'none'}."
                 )
-            told = consequence(before, after, author.name)
-            if told not in (None, agreed):
+
+            sentence = consequence(before, after, author.name)
+            if sentence not in (None, agreed):
                 raise Conflict(
-                    f"The operators were changed meanwhile. {told} Say again if you want that."
+                    f"The operators were changed meanwhile. {sentence} "
+                    "Say again if you want that."
                 )
             if after != before:
-                await change.connection.execute(
-                    text(
-                        STATEMENTS["add_operator" if registered else "remove_operator"]
-                    ),
-                    {"name": name},
-                )
+                await _write(change, name, registered=registered)
                 action = "operator.add" if registered else "operator.remove"
-                await change.record(
-                    action, f"operator:{name}", before=before, after=after
-                )
+                subject = f"operator:{name}"
+                await change.record(action, subject, before=before, after=after)
+
         return Registration(before, after)
 
 
 def consequence(
     before: Collection[str], after: Collection[str], actor: str
 ) -> str | None:
-    """What the one who makes this change should know first, as a sentence."""
+    """What an operator should know before this change, as a sentence."""
     if before and not after:
         return (
-            "No operator is left then: whoever can reach the database may "
+            "Then no operator is left: anybody who can reach the database may "
             "change everything, under any name."
         )
-    if after and actor not in after and (not before or actor in before):
-        return f"{actor} can change nothing any more then: only {', '.join(after)} can."
+
+    may_change_now = not before or actor in before
+    if after and actor not in after and may_change_now:
+        return f"Then {actor} can change nothing: only {', '.join(after)} can."
+
     return None
+
+
+async def _write(change: Change, name: str, *, registered: bool) -> None:
+    sql = STATEMENTS["add_operator" if registered else "remove_operator"]
+    await change.connection.execute(text(sql), {"name": name})
 
 
 def _check_name(name: str) -> None:
     if not is_name(name) or name != name.strip():
         raise Rejected(
-            "An operator's name has 1 to 100 printable characters and no blank "
-            "at its ends. Correct it."
+            "An operator's name has 1 to 100 printable characters and no blank at its "
+            "ends. Correct it."
         )
 
 
 async def _names(connection: AsyncConnection) -> tuple[str, ...]:
-    return tuple(
-        sorted((await connection.scalars(text(STATEMENTS["operators"]))).all())
-    )
+    names = await connection.scalars(text(STATEMENTS["operators"]))
+
+    return tuple(sorted(names.all()))
 
 
 def _after(before: tuple[str, ...], name: str, *, registered: bool) -> tuple[str, ...]:
-    rest = {*before} - {name}
-    return tuple(sorted(rest | {name} if registered else rest))
+    others = {*before} - {name}
+
+    return tuple(sorted(others | {name} if registered else others))

@@ -25,15 +25,17 @@ _Experiments = list[tuple[str, dict[str, Any]]]
 
 
 class ControlSnapshot(msgspec.Struct, frozen=True):
-    """What Postgres holds, and what Redis and the disk keep a copy of. `lineage` names the
-    database.
-    """
+    """What Postgres holds, and what Redis and the disk keep a copy of."""
 
     epoch: int = 0
     lineage: str = ""
-    flags: _Flags = []  # scope, name, value
-    channels: _Channels = []  # name, default model, settings
-    experiments: _Experiments = []  # name, definition
+    """Names the database."""
+    flags: _Flags = []
+    """Scope, name and value of each rule."""
+    channels: _Channels = []
+    """Name, default model and settings of each channel."""
+    experiments: _Experiments = []
+    """Name and definition of each experiment that runs."""
 
 
 def stored(
@@ -43,7 +45,7 @@ def stored(
     channels: str | None,
     experiments: str | None = None,
 ) -> ControlSnapshot:
-    """A row of STATE."""
+    """A row of the statement `control_state`."""
     return ordered(
         epoch,
         lineage,
@@ -60,7 +62,7 @@ def ordered(
     channels: _Channels,
     experiments: _Experiments,
 ) -> ControlSnapshot:
-    """The same content is equal, wherever it was read."""
+    """A snapshot with sorted rows: the same content is equal, wherever it was read."""
     return ControlSnapshot(
         epoch,
         lineage,
@@ -72,19 +74,16 @@ def ordered(
 
 @dataclass(frozen=True, slots=True)
 class ControlState:
-    """The same, ready to be asked without I/O."""
+    """A snapshot, ready to be asked without I/O."""
 
     stored: ControlSnapshot = field(default_factory=ControlSnapshot)
-    rules: Mapping[str, Rules] = field(
-        default_factory=dict
-    )  # by flag, then by scope; with its experiment
-    made: Mapping[str, Flag[Any]] = field(
-        default_factory=dict
-    )  # flags that operators made
+    rules: Mapping[str, Rules] = field(default_factory=dict)
+    """By flag, then by scope, its experiment among them."""
+    made: Mapping[str, Flag[Any]] = field(default_factory=dict)
+    """Flags that operators made."""
     channels: Mapping[str, ChannelSettings] = field(default_factory=dict)
-    experiments: Mapping[str, Experiment] = field(
-        default_factory=dict
-    )  # those that run, by flag
+    experiments: Mapping[str, Experiment] = field(default_factory=dict)
+    """Those that run, by flag."""
 
     @property
     def epoch(self) -> int:
@@ -99,12 +98,11 @@ class ControlState:
 
 
 def state(stored: ControlSnapshot) -> ControlState:
-    """What this version can not read of it is left out: a newer version's flag is no reason
-    to stop.
-    """
+    """Leaves out what this version cannot read: a newer version's flag is no reason to stop."""
     rules: dict[str, dict[str, Any]] = {}
     for scope, name, value in stored.flags:
         rules.setdefault(name, {})[scope] = value
+
     made = {
         name: flag
         for name, scopes in rules.items()
@@ -121,14 +119,16 @@ def state(stored: ControlSnapshot) -> ControlState:
     }
     for experiment in experiments.values():
         rules.setdefault(experiment.flag, {})[EXPERIMENT] = experiment
+
     return ControlState(stored, rules, made, channels, experiments)
 
 
 def _made(name: str, scopes: Rules) -> Flag[Any] | None:
+    if DEFINITION not in scopes:
+        return None
+
     try:
-        return (
-            made_by_operator(name, scopes[DEFINITION]) if DEFINITION in scopes else None
-        )
+        return made_by_operator(name, scopes[DEFINITION])
     except Rejected:
         return None
 

@@ -25,30 +25,30 @@ from storage.control.channel_settings import CHANNELS
 
 @dataclass(frozen=True, slots=True)
 class RuleTarget:
-    """One scope of a rule; nothing given: everybody. `chat` goes with `channel`.
-
-    `person` is an account as `channel:id`, or the id of a person. `percentage` is of all
-    people, split by `salt`.
-    """
+    """The scope of a rule as an operator names it. Nothing named: everybody."""
 
     person: str | None = None
+    """An account as `channel:id`, or the id of a person."""
     channel: str | None = None
     chat: str | None = None
+    """Goes with `channel`."""
     percentage: float | None = None
+    """Of all people, split by `salt`."""
     salt: str | None = None
     kill: bool = False
 
 
 def check_rule(target: RuleTarget) -> None:
-    """Raises Rejected for what is no one scope, whatever the stores know."""
+    """Raises Rejected for anything but one scope; asks no store."""
     _check_chat(target)
-    given = [
+    named = [
         target.person is not None,
         target.channel is not None,
         target.percentage is not None,
         target.kill,
     ]
-    if sum(given) > 1:
+
+    if sum(named) > 1:
         raise Rejected(
             "A rule is for one of --person, --channel, --percentage and --kill. "
             "Set one after the other."
@@ -58,49 +58,51 @@ def check_rule(target: RuleTarget) -> None:
 
 
 async def scope_of(connection: AsyncConnection, target: RuleTarget) -> str:
-    """The stored scope. Raises Rejected for more than one, an unknown channel or an unknown
-    person.
+    """The scope as it is stored.
+
+    Raises Rejected for more than one, and for an unknown channel or person.
     """
     check_rule(target)
-    who = await audience_of(connection, target)
-    if who.person is not None:
-        return person_scope(who.person)
-    if who.channel is not None:
-        return (
-            chat_scope(who.channel, who.chat)
-            if who.chat is not None
-            else channel_scope(who.channel)
-        )
-    return (
-        KILL if target.kill else PERCENTAGE if target.percentage is not None else GLOBAL
-    )
+    audience = await audience_of(connection, target)
+
+    if audience.person is not None:
+        return person_scope(audience.person)
+    if audience.channel is not None and audience.chat is not None:
+        return chat_scope(audience.channel, audience.chat)
+    if audience.channel is not None:
+        return channel_scope(audience.channel)
+    if target.kill:
+        return KILL
+
+    return GLOBAL if target.percentage is None else PERCENTAGE
 
 
 async def audience_of(connection: AsyncConnection, target: RuleTarget) -> Audience:
-    """Whom the target names. Raises Rejected for who or what is not known."""
+    """The people whom the target names. Raises Rejected for an unknown person or channel."""
     _check_chat(target)
     if target.channel is not None:
         await _check_channel(connection, target.channel)
+
     person = None if target.person is None else await _person(connection, target.person)
+
     return Audience(person, target.channel, target.chat)
 
 
 def _check_chat(target: RuleTarget) -> None:
-    if target.chat is not None and target.channel is None:
+    if target.chat is None:
+        return
+    if target.channel is None:
         raise Rejected("A chat is named with its channel. Add --channel.")
-    if target.chat is not None and not (
-        0 < len(target.chat) <= 255 and target.chat.isprintable()
-    ):
+    if not 0 < len(target.chat) <= 255 or not target.chat.isprintable():
         raise Rejected(
             "A chat is named by the platform's id of it, at most 255 characters."
         )
 
 
 async def _check_channel(connection: AsyncConnection, channel: str) -> None:
-    known = {
-        *CHANNELS,
-        *(await connection.scalars(text(STATEMENTS["known_channels"]))).all(),
-    }
+    stored = await connection.scalars(text(STATEMENTS["known_channels"]))
+    known = {*CHANNELS, *stored.all()}
+
     if channel not in known:
         raise Rejected(
             f"There is no such channel. There are: {', '.join(sorted(known))}."
@@ -115,18 +117,18 @@ async def _person(connection: AsyncConnection, named: str) -> UUID:
         identifier = UUID(int=0)
     if not is_text(named):
         raise Rejected(_NOBODY)
-    found = await connection.scalar(
-        text(STATEMENTS["find_person"]),
-        {"id": identifier, "channel": channel, "account": account},
-    )
+
+    wanted = {"id": identifier, "channel": channel, "account": account}
+    found = await connection.scalar(text(STATEMENTS["find_person"]), wanted)
+    if found is None and account:
+        await _check_channel(connection, channel)
     if found is None:
-        if account:
-            await _check_channel(connection, channel)
         raise Rejected(_NOBODY)
+
     return UUID(str(found))
 
 
 _NOBODY = (
-    "Nobody of this name ever wrote. Name a person by an account, as in "
+    "No such person has sent a message. Name a person by an account, as in "
     "discord:80351110224678912, or by the id."
 )

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 
 from agent.core.errors import UnknownModel
 from storage.control.audit import Author
-from storage.control.experiments import ExperimentAdmin
+from storage.control.experiments.admin import ExperimentAdmin
 from storage.control.flags import FlagAdmin
 from storage.control.targets import RuleTarget
 from storage.postgres import open_database

@@ -238,10 +238,12 @@ def _show_change(before: ChannelView, after: ChannelView, *, as_json: bool) -> N
 
 
 def _line(view: ChannelView) -> str:
-    from storage.control.channels import told
+    from storage.control.channels import described
 
     return (
-        "; ".join(f"{key} {_text(value)}" for key, value in told(view.form).items())
+        "; ".join(
+            f"{key} {_text(value)}" for key, value in described(view.form).items()
+        )
         or "nothing"
     )
 

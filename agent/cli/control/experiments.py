@@ -31,7 +31,7 @@ from agent.core.errors import Rejected
 
 if TYPE_CHECKING:
     from agent.settings import Settings
-    from storage.control.experiments import ExperimentAdmin, ExperimentView
+    from storage.control.experiments.admin import ExperimentAdmin, ExperimentView
     from storage.control.flags import FlagAdmin
 
 app = typer.Typer(
@@ -285,7 +285,7 @@ def _variant(typed: str, flag: Flag[Any]) -> Variant:
 async def _desks(
     settings: Settings,
 ) -> AsyncIterator[tuple[ExperimentAdmin, FlagAdmin]]:
-    from storage.control.experiments import ExperimentAdmin
+    from storage.control.experiments.admin import ExperimentAdmin
     from storage.control.flags import FlagAdmin
 
     async with operating(settings) as (stores, models):

@@ -9,7 +9,7 @@ from typing import Any
 from agent.cli.control.flags_view import brief
 from agent.cli.options import show_json, show_table, tell
 from agent.control.experiments import Experiment, Stage, Variant, definition_of
-from storage.control.experiments import ExperimentView
+from storage.control.experiments.admin import ExperimentView
 
 
 def show_list(views: Sequence[ExperimentView], *, as_json: bool) -> None:

@@ -110,7 +110,10 @@ async def test_who_makes_a_change_is_typed_or_set_or_the_systems_user(
             ("budgets", "set", "channel"),
             "Missing argument 'subject'. `agent budgets set -h` shows what is possible.",
         ),
-        (("limits", "set", "discord:1", "5/hour"), "Nobody of this name ever wrote."),
+        (
+            ("limits", "set", "discord:1", "5/hour"),
+            "No such person has sent a message.",
+        ),
         (("budgets", "set", "person", "*", "--yes"), "Name --tokens or --usd."),
         (
             ("budgets", "set", "channel", "discord", "--usd", "5"),
@@ -130,7 +133,7 @@ async def test_who_makes_a_change_is_typed_or_set_or_the_systems_user(
         ),
         (
             ("budgets", "set", "person", "test:\udcff", "--tokens", "5"),
-            "Nobody of this name ever wrote.",
+            "No such person has sent a message.",
         ),
         (
             ("channels", "set", "discord", "overlap=queue", "overlap=merge", "--yes"),

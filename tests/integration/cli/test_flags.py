@@ -109,7 +109,7 @@ async def test_tables_are_for_people(agent: Agent) -> None:
         ),
         (
             ("set", "replies", "on", "--person", "discord:99"),
-            "Nobody of this name ever wrote.",
+            "No such person has sent a message.",
         ),
         (
             ("set", "replies", "on", "--percentage", "140", "--yes"),
@@ -158,7 +158,7 @@ async def test_tables_are_for_people(agent: Agent) -> None:
         ),
         (
             ("set", "replies", "on", "--person", "discord:\udcff"),
-            "Nobody of this name ever wrote.",
+            "No such person has sent a message.",
         ),
         (
             ("set", "replies", "off", "--yes", "--reason", "\udcff"),

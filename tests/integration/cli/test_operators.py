@@ -43,7 +43,7 @@ async def test_operators_are_added_listed_and_removed(machine: Machine) -> None:
     )
     assert (2, "") == (held.status, held.out)
     assert held.err == (
-        "agent: No operator is left then: whoever can reach the database may "
+        "agent: Then no operator is left: anybody who can reach the database may "
         "change everything, under any name. Do it? "
         "Add --yes to say so.\n"
     )
@@ -73,6 +73,6 @@ async def test_adding_somebody_else_first_is_asked_about(machine: Machine) -> No
     late = await machine.agent("operators", "add", "ada")
     assert (2, True) == (
         asked.status,
-        "ada can change nothing any more then: only grace can." in asked.err,
+        "Then ada can change nothing: only grace can." in asked.err,
     )
     assert (0, 2) == (done.status, late.status)

@@ -122,7 +122,7 @@ async def test_a_log_written_anew_is_found_by_a_noted_head(database: Database) -
             text("UPDATE audit_head SET id = 0, hash = decode(repeat('00', 32), 'hex')")
         )
     await write(database, 4)
-    assert ("The noted hash is not in the chain: the log was written anew since.",) == (
+    assert ("The noted hash is not in the chain: the log was rewritten since.",) == (
         await audit.verify(database, noted)
     ).troubles
 

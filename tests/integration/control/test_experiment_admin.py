@@ -24,9 +24,9 @@ from agent.core.errors import Conflict, Rejected
 from agent.settings import Settings
 from storage.control import audit
 from storage.control.audit import Author
-from storage.control.experiments import ExperimentAdmin
+from storage.control.experiments.admin import ExperimentAdmin
+from storage.control.experiments.schedule import ExperimentSchedule
 from storage.control.flags import FlagAdmin
-from storage.control.schedule import ExperimentSchedule
 from storage.control.targets import RuleTarget
 from storage.postgres import connect, open_database
 from tests.support.clock import let_pass

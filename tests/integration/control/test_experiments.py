@@ -27,7 +27,7 @@ from agent.control.flags import (
 from agent.core.channel import ChannelSettings
 from agent.core.options import Options
 from agent.ports import Ports
-from storage.control.experiments import ExperimentAdmin
+from storage.control.experiments.admin import ExperimentAdmin
 from storage.control.flags import FlagAdmin
 from storage.control.state import ControlSnapshot, ControlState, state
 from storage.control.targets import RuleTarget

@@ -219,14 +219,14 @@ async def test_adding_and_removing_say_who_is_registered_before_and_after(
         (
             ["ada"],
             [],
-            "No operator is left then: whoever can reach the database may change "
+            "Then no operator is left: anybody who can reach the database may change "
             "everything, under any name.",
         ),
-        ([], ["bob"], "ada can change nothing any more then: only bob can."),
+        ([], ["bob"], "Then ada can change nothing: only bob can."),
         (
             ["ada", "bob"],
             ["bob"],
-            "ada can change nothing any more then: only bob can.",
+            "Then ada can change nothing: only bob can.",
         ),
         ([], ["ada"], None),
         (["ada"], ["ada", "bob"], None),
@@ -246,9 +246,9 @@ async def test_what_was_agreed_to_for_others_is_not_done(desks: Desks) -> None:
     everything: it is refused.
     """
     await desks.operators.add("ada", ADA)
-    with pytest.raises(Conflict, match="No operator is left then"):
+    with pytest.raises(Conflict, match="Then no operator is left"):
         await desks.operators.remove("ada", ADA)
-    with pytest.raises(Conflict, match="No operator is left then"):
+    with pytest.raises(Conflict, match="Then no operator is left"):
         await desks.operators.remove(
             "ada", ADA, agreed=consequence(["ada", "bob"], ["bob"], "ada")
         )

@@ -1,9 +1,8 @@
-"""Everything an operator does with experiments: each a function that the command line and
-the console call.
+"""Everything an operator does with experiments; the command line and the console call it.
 
 Each change is one transaction with its audit row and the next epoch. `expected` is the
-version of the experiment that the operator saw: when somebody else changed it since,
-nothing is changed and Conflict says what happened.
+version of the experiment that the operator saw. If somebody else changed it since, nothing
+is changed and Conflict says what happened.
 """
 
 from __future__ import annotations
@@ -15,8 +14,8 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from agent.control.experiments import Experiment, Stage, check, definition_of
-from agent.control.flags import DECLARED
+from agent.control.experiments import Experiment, Stage, Variant, check, definition_of
+from agent.control.flags import DECLARED, Flag
 from agent.core.errors import Rejected
 from agent.ports import LanguageModels
 from storage.control import STATEMENTS
@@ -29,8 +28,8 @@ from storage.control.changes import (
     version_of,
     versions,
 )
-from storage.control.experiment_rows import ExperimentRow, read_experiments
-from storage.control.flags import checked_value, flag_of
+from storage.control.experiments.rows import ExperimentRow, read_experiments
+from storage.control.flag_rules import checked_value, flag_of
 from storage.control.targets import RuleTarget, audience_of
 from storage.postgres import Database
 from storage.redis import RedisPipe
@@ -42,10 +41,10 @@ class ExperimentView:
     """An experiment as an operator sees it."""
 
     row: ExperimentRow
-    version: int  # of its last change
-    busy: str | None = (
-        None  # of a draft: another experiment runs on its flag, so it can not start
-    )
+    version: int
+    """Of its last change."""
+    busy: str | None = None
+    """Of a draft: the experiment that runs on its flag, so that this one cannot start."""
 
     @property
     def experiment(self) -> Experiment:
@@ -59,11 +58,10 @@ class ExperimentView:
     def late(self) -> bool:
         """Whether it should have started by its plan."""
         starts = self.experiment.starts
-        return (
-            self.stage is Stage.DRAFTED
-            and starts is not None
-            and starts <= self.row.now
-        )
+        if self.stage is not Stage.DRAFTED or starts is None:
+            return False
+
+        return starts <= self.row.now
 
 
 class ExperimentAdmin:
@@ -91,72 +89,66 @@ class ExperimentAdmin:
     # --- changing -------------------------------------------------------------
 
     async def create(self, experiment: Experiment, author: Author) -> ExperimentView:
-        """Drafts an experiment. Nobody takes part until it is started, by an operator or by
-        its plan.
-        """
+        """Drafts an experiment. Nobody takes part until an operator or its plan starts it."""
         check(experiment)
+
         async with changing(self._database, self._pipe, author) as change:
             made = await self._checked(change.connection, experiment)
             await _refuse_the_past(change.connection, made)
-            if await change.connection.scalar(
-                text(STATEMENTS["experiment_exists"]), {"name": made.name}
-            ):
-                raise Rejected(
-                    f"There is an experiment {made.name} already. Choose another name."
-                )
+            await _refuse_taken(change.connection, made.name)
+
             definition = definition_of(made)
-            await change.connection.execute(
-                text(STATEMENTS["create_experiment"]),
-                {"name": made.name, "definition": as_json(definition)},
-            )
+            values = {"name": made.name, "definition": as_json(definition)}
+            create = text(STATEMENTS["create_experiment"])
+            await change.connection.execute(create, values)
             drafted = {"definition": definition, "stage": Stage.DRAFTED}
+
             return await _recorded(change, "experiment.create", made.name, {}, drafted)
 
     async def start(
         self, name: str, author: Author, *, expected: int | None = None
     ) -> ExperimentView:
-        """Begins a drafted experiment, for good: it does not change any more, and ends once."""
+        """Starts a drafted experiment, for good: from now on it cannot change, and it ends once."""
         async with changing(self._database, self._pipe, author) as change:
             view = await _locked(change, name, expected)
             if view.stage is not Stage.DRAFTED:
                 raise Rejected(
-                    f"{name} {_SAID[view.stage]}; an experiment starts once. Create another."
+                    f"{name} {_STAGES[view.stage]}; an experiment starts once. Create another."
                 )
             if view.busy is not None:
-                flag = view.experiment.flag
                 raise Rejected(
-                    f"{view.busy} runs on {flag}, and a flag has one experiment "
-                    "at a time. Stop it first."
+                    f"{view.busy} runs on {view.experiment.flag}, and a flag has one "
+                    "experiment at a time. Stop it first."
                 )
+
             await self._checked(change.connection, view.experiment)
-            await _refuse_the_past(
-                change.connection, replace(view.experiment, starts=None)
-            )
-            await change.connection.execute(
-                text(STATEMENTS["start_experiment"]), {"name": name}
-            )
-            return await _recorded(
-                change, "experiment.start", name, *_moved(Stage.DRAFTED, Stage.RUNNING)
-            )
+            unplanned = replace(view.experiment, starts=None)
+            await _refuse_the_past(change.connection, unplanned)
+            start = text(STATEMENTS["start_experiment"])
+            await change.connection.execute(start, {"name": name})
+            stages = _moved(Stage.DRAFTED, Stage.RUNNING)
+
+            return await _recorded(change, "experiment.start", name, *stages)
 
     async def stop(
         self, name: str, author: Author, *, expected: int | None = None
     ) -> ExperimentView:
-        """Ends a running experiment, for good: the next rules decide for everybody. It
-        stays for its report.
+        """Ends a running experiment, for good: the next rules decide for everybody.
+
+        It stays for its report.
         """
         async with changing(self._database, self._pipe, author) as change:
             view = await _locked(change, name, expected)
             if view.stage is not Stage.RUNNING:
                 raise Rejected(
-                    f"{name} {_SAID[view.stage]}; only one that runs can be stopped."
+                    f"{name} {_STAGES[view.stage]}; only one that runs can be stopped."
                 )
-            await change.connection.execute(
-                text(STATEMENTS["stop_experiment"]), {"name": name}
-            )
-            return await _recorded(
-                change, "experiment.stop", name, *_moved(Stage.RUNNING, Stage.ENDED)
-            )
+
+            stop = text(STATEMENTS["stop_experiment"])
+            await change.connection.execute(stop, {"name": name})
+            stages = _moved(Stage.RUNNING, Stage.ENDED)
+
+            return await _recorded(change, "experiment.stop", name, *stages)
 
     async def remove(
         self, name: str, author: Author, *, expected: int | None = None
@@ -166,46 +158,47 @@ class ExperimentAdmin:
             view = await _locked(change, name, expected)
             if view.stage is not Stage.DRAFTED:
                 raise Rejected(
-                    f"{name} {_SAID[view.stage]} and stays for its report. Only "
-                    "a draft can be removed."
+                    f"{name} {_STAGES[view.stage]} and stays for its report. "
+                    "Only a draft can be removed."
                 )
-            await change.connection.execute(
-                text(STATEMENTS["remove_experiment"]), {"name": name}
-            )
-            before = {
-                "definition": definition_of(view.experiment),
-                "stage": Stage.DRAFTED,
-            }
-            await change.record(
-                "experiment.remove", _subject(name), before=before, after={}
-            )
+
+            remove = text(STATEMENTS["remove_experiment"])
+            await change.connection.execute(remove, {"name": name})
+            definition = definition_of(view.experiment)
+            before = {"definition": definition, "stage": Stage.DRAFTED}
+            subject = _subject(name)
+            await change.record("experiment.remove", subject, before=before, after={})
 
     async def _checked(
         self, connection: AsyncConnection, experiment: Experiment
     ) -> Experiment:
-        """With its values as they are stored. Raises Rejected for a flag, a value or a
-        channel that is none.
+        """The experiment with its values as they are stored.
+
+        Raises Rejected for an unknown flag or channel, and for a value that the flag does
+        not take.
         """
         flag = await flag_of(connection, experiment.flag)
         if flag is None:
             raise Rejected(
-                "There is no flag of this name. There are: "
-                f"{', '.join(DECLARED)}, and those of your own."
+                f"There is no flag of this name. There are: {', '.join(DECLARED)}, "
+                "and those of your own."
             )
+
         for channel in sorted(experiment.channels):
             await audience_of(connection, RuleTarget(channel=channel))
-        variants = [
-            variant
-            if variant.value is None
-            else replace(
-                variant, value=checked_value(flag, variant.value, self._models)
-            )
-            for variant in experiment.variants
-        ]
-        return replace(experiment, variants=tuple(variants))
+
+        variants = tuple(self._stored(flag, each) for each in experiment.variants)
+
+        return replace(experiment, variants=variants)
+
+    def _stored(self, flag: Flag[Any], variant: Variant) -> Variant:
+        if variant.value is None:
+            return variant
+
+        return replace(variant, value=checked_value(flag, variant.value, self._models))
 
 
-_SAID = {
+_STAGES = {
     Stage.DRAFTED: "has not started",
     Stage.RUNNING: "runs",
     Stage.ENDED: "has ended",
@@ -224,32 +217,40 @@ async def _recorded(
     after: dict[str, Any],
 ) -> ExperimentView:
     await change.record(action, _subject(name), before=before, after=after)
+
     return await _view(change.connection, name)
 
 
 async def _locked(change: Change, name: str, expected: int | None) -> ExperimentView:
     """The experiment as it is, while nobody else can change one."""
     await expect(change.connection, _subject(name), expected)
+
     return await _view(change.connection, name)
 
 
 async def _refuse_the_past(connection: AsyncConnection, experiment: Experiment) -> None:
-    """By the database's clock, as everything planned."""
+    """Raises Rejected for a plan that is over, by the database's clock."""
+    is_past = text(STATEMENTS["is_past"])
+
     for what, moment in (("start", experiment.starts), ("end", experiment.ends)):
-        if moment is not None and await connection.scalar(
-            text(STATEMENTS["is_past"]), {"moment": moment}
-        ):
+        if moment is None:
+            continue
+        if await connection.scalar(is_past, {"moment": moment}):
             raise Rejected(
-                f"The planned {what} of {experiment.name} is past. Create it "
-                "with another, or without."
+                f"The planned {what} of {experiment.name} is past. "
+                "Create it with another, or without."
             )
 
 
+async def _refuse_taken(connection: AsyncConnection, name: str) -> None:
+    if await connection.scalar(text(STATEMENTS["experiment_exists"]), {"name": name}):
+        raise Rejected(f"There is an experiment {name} already. Choose another name.")
+
+
 async def _views(connection: AsyncConnection) -> list[ExperimentView]:
-    rows, known = (
-        await read_experiments(connection),
-        await versions(connection, "experiment"),
-    )
+    rows = await read_experiments(connection)
+    known = await versions(connection, "experiment")
+
     return [
         _seen(row, known.get(_subject(row.experiment.name), 0), rows) for row in rows
     ]
@@ -257,21 +258,22 @@ async def _views(connection: AsyncConnection) -> list[ExperimentView]:
 
 async def _view(connection: AsyncConnection, name: str) -> ExperimentView:
     rows = await read_experiments(connection)
-    found = next((row for row in rows if row.experiment.name == name), None)
-    if found is None:
-        known = ", ".join(row.experiment.name for row in rows) or "none yet"
-        raise Rejected(f"There is no experiment of this name. There are: {known}.")
-    return _seen(found, await version_of(connection, _subject(name)), rows)
+
+    for row in rows:
+        if row.experiment.name == name:
+            return _seen(row, await version_of(connection, _subject(name)), rows)
+
+    known = ", ".join(row.experiment.name for row in rows) or "none yet"
+    raise Rejected(f"There is no experiment of this name. There are: {known}.")
 
 
 def _seen(
     row: ExperimentRow, version: int, rows: Sequence[ExperimentRow]
 ) -> ExperimentView:
-    running = (one.experiment for one in rows if one.stage is Stage.RUNNING)
-    others = (one.name for one in running if one.flag == row.experiment.flag)
-    return ExperimentView(
-        row, version, next(others, None) if row.stage is Stage.DRAFTED else None
-    )
+    running = (each.experiment for each in rows if each.stage is Stage.RUNNING)
+    busy = next((one.name for one in running if one.flag == row.experiment.flag), None)
+
+    return ExperimentView(row, version, busy if row.stage is Stage.DRAFTED else None)
 
 
 def _subject(name: str) -> str:

@@ -1,4 +1,4 @@
-"""Experiments as their table holds them. One that this version can not read is left out."""
+"""Experiments as their table holds them. One that this version cannot read is left out."""
 
 from __future__ import annotations
 
@@ -23,42 +23,39 @@ class ExperimentRow:
     experiment: Experiment
     started: datetime | None
     ended: datetime | None
-    now: datetime  # by the database's clock
+    now: datetime
+    """By the database's clock."""
 
     @property
     def stage(self) -> Stage:
         if self.started is None:
             return Stage.DRAFTED
+
         return Stage.RUNNING if self.ended is None else Stage.ENDED
 
     def ran(self, at: datetime | None) -> bool:
         """Whether it was running at a past moment; None: now."""
         if at is None:
             return self.stage is Stage.RUNNING
-        return (
-            self.started is not None
-            and self.started <= at
-            and (self.ended is None or at < self.ended)
-        )
+        if self.started is None or at < self.started:
+            return False
+
+        return self.ended is None or at < self.ended
 
 
 async def read_experiments(connection: AsyncConnection) -> list[ExperimentRow]:
-    """All by name."""
+    """All experiments by name."""
+    found = await connection.execute(text(STATEMENTS["all_experiments"]))
     rows = []
-    for name, definition, started, ended, now in await connection.execute(
-        text(STATEMENTS["all_experiments"])
-    ):
+
+    for name, definition, started, ended, now in found:
         try:
-            rows.append(
-                ExperimentRow(
-                    read_experiment(name, msgspec.json.decode(definition)),
-                    started,
-                    ended,
-                    now,
-                )
-            )
+            experiment = read_experiment(name, msgspec.json.decode(definition))
         except ValueError as error:
             log.warning("an experiment is left out", reason=str(error))
+            continue
+        rows.append(ExperimentRow(experiment, started, ended, now))
+
     return rows
 
 
@@ -66,8 +63,8 @@ async def running_on(
     connection: AsyncConnection, flag: str, at: datetime | None = None
 ) -> Experiment | None:
     """The experiment that runs on a flag, or did at a past moment."""
-    rows = await read_experiments(connection)
-    return next(
-        (row.experiment for row in rows if row.experiment.flag == flag and row.ran(at)),
-        None,
-    )
+    for row in await read_experiments(connection):
+        if row.experiment.flag == flag and row.ran(at):
+            return row.experiment
+
+    return None

@@ -1,0 +1,226 @@
+"""The rules of flags as their table and the audit log hold them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+import msgspec
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from agent.control.flags import DECLARED, Flag, made_by_operator
+from agent.control.rules import DEFINITION, Rules
+from agent.core.errors import Conflict, Rejected, UnknownModel
+from agent.core.text import is_text, shown_name
+from agent.ports import LanguageModels
+from storage.control import STATEMENTS, audit
+from storage.control.audit import Entry
+from storage.control.changes import Change, as_json
+from storage.control.experiments.rows import running_on
+
+
+async def rules_of(
+    connection: AsyncConnection, name: str, at: datetime | None = None
+) -> dict[str, Any]:
+    """The rules of a flag by scope: now, or at a past moment."""
+    if at is not None:
+        return await _rules_at(connection, name, at)
+    if not is_text(name):
+        return {}  # Postgres could not even look for it
+
+    rows = await connection.execute(text(STATEMENTS["rules_of_flag"]), {"name": name})
+
+    return {scope: msgspec.json.decode(value) for scope, value in rows}
+
+
+async def rules_of_all(connection: AsyncConnection) -> dict[str, dict[str, Any]]:
+    """The rules of every flag by its name; also of declared flags without any."""
+    rules: dict[str, dict[str, Any]] = {name: {} for name in DECLARED}
+
+    for name, scope, value in await connection.execute(text(STATEMENTS["all_rules"])):
+        rules.setdefault(name, {})[scope] = msgspec.json.decode(value)
+
+    return rules
+
+
+async def flag_of(connection: AsyncConnection, name: str) -> Flag[Any] | None:
+    """The flag of this name as it is now. Raises Rejected when this version cannot read it."""
+    return DECLARED.get(name) or read_flag(name, await rules_of(connection, name))
+
+
+def read_flag(name: str, rules: Rules) -> Flag[Any] | None:
+    """The flag that has these rules; None: there is none of this name.
+
+    Raises Rejected when this version cannot read it.
+    """
+    if name in DECLARED:
+        return DECLARED[name]
+    if DEFINITION not in rules:
+        return None
+
+    return made_by_operator(name, rules[DEFINITION])
+
+
+def checked_value(flag: Flag[Any], value: object, models: LanguageModels) -> Any:
+    """The value as it is stored. Raises Rejected with a sentence that names what is allowed."""
+    checked = flag.checked(value)
+
+    if flag.names_model and checked:
+        try:
+            models.check(checked)
+        except UnknownModel as error:
+            raise Rejected(f"{flag.name}: {error.sentence}") from error
+
+    return checked
+
+
+async def versions_of_flags(connection: AsyncConnection) -> dict[str, tuple[int, int]]:
+    """The version and the epoch of each flag's last change, by its subject."""
+    kind = {"kind": "flag"}
+    rows = await connection.execute(text(STATEMENTS["versions_of_kind"]), kind)
+
+    return {row.subject: (row.version, row.epoch or 0) for row in rows}
+
+
+async def past_change(change: Change, name: str, entry: int | None) -> Entry:
+    """The last change of a flag, or the one with this number. Raises Rejected for none."""
+    past = await audit.entries(
+        change.connection,
+        subject=subject_of(name),
+        limit=1 if entry is None else None,
+    )
+
+    for found in past:
+        if entry in (None, found.id):
+            return found
+
+    raise Rejected(
+        f"There is no such change of {name}. `agent flags history {name}` shows them."
+    )
+
+
+def rules_without(undone: Entry, rules: Rules) -> dict[str, Any]:
+    """The rules with a change taken back.
+
+    Raises Conflict when they are no longer what that change made them.
+    """
+    for scope in undone.before | undone.after:
+        if not _same(rules.get(scope), undone.after.get(scope)):
+            raise Conflict(
+                f"Change {undone.id} was overwritten by a later change. "
+                "Set the value you want."
+            )
+
+    kept = {scope: value for scope, value in rules.items() if scope not in undone.after}
+
+    restored: dict[str, Any] = kept | undone.before
+
+    return restored
+
+
+async def replace_rules(
+    change: Change, action: str, name: str, old: Rules, new: Rules
+) -> tuple[Rules, Rules]:
+    """Writes what differs, and records it: the rules that were there, and those that are.
+
+    Both are empty when nothing differs. Raises Rejected when the flag itself would be
+    missing, or an experiment runs on it.
+    """
+    before, after = _changed(new, old), _changed(old, new)
+
+    if not before and not after:
+        return before, after
+    if new and name not in DECLARED and DEFINITION not in new:
+        raise Rejected(
+            f"{name} still has rules. `agent flags remove {name}` removes it with them."
+        )
+    if DEFINITION in old and DEFINITION not in new:
+        await _refuse_while_tested(change.connection, name)
+
+    await _write(change.connection, name, before, after)
+    await change.record(action, subject_of(name), before=before, after=after)
+
+    return before, after
+
+
+def subject_of(name: str) -> str:
+    """The subject of a flag in the audit log."""
+    return f"flag:{name}"
+
+
+def unknown_flag(name: str, known: Sequence[str]) -> Rejected:
+    return Rejected(
+        f"There is no flag {shown_name(name)}. There are: {', '.join(known)}. "
+        "`agent flags create` makes another."
+    )
+
+
+async def _rules_at(
+    connection: AsyncConnection, name: str, at: datetime
+) -> dict[str, Any]:
+    """Every change until then, one after the other."""
+    changes = await audit.entries(
+        connection, subject=subject_of(name), until=at, limit=None
+    )
+    rules: dict[str, Any] = {}
+
+    for change in reversed(changes):
+        kept = {
+            scope: value for scope, value in rules.items() if scope not in change.before
+        }
+        rules = kept | change.after
+
+    return rules
+
+
+def _changed(old: Rules, new: Rules) -> dict[str, Any]:
+    """Those of the new rules that are not among the old ones, or have another value there."""
+    return {
+        scope: value
+        for scope, value in new.items()
+        if scope not in old or not _same(old[scope], value)
+    }
+
+
+async def _write(
+    connection: AsyncConnection, name: str, before: Rules, after: Rules
+) -> None:
+    for scope in before.keys() - after.keys():
+        values = {"name": name, "scope": scope}
+        await connection.execute(text(STATEMENTS["unset_rule"]), values)
+
+    for scope, value in after.items():
+        values = {"name": name, "scope": scope, "value": as_json(value)}
+        await connection.execute(text(STATEMENTS["set_rule"]), values)
+
+
+async def _refuse_while_tested(connection: AsyncConnection, name: str) -> None:
+    if experiment := await running_on(connection, name):
+        raise Rejected(
+            f"The experiment {experiment.name} runs on {name}. "
+            f"`agent experiments stop {experiment.name}` comes first."
+        )
+
+
+def _same(one: Any, other: Any) -> bool:
+    """Whether these are the same JSON. In Python alone, `True == 1`."""
+    return _normalised(one) == _normalised(other)
+
+
+def _normalised(value: Any) -> str:
+    """JSON text that does not depend on its writer.
+
+    Postgres reorders names and drops exponents, so that 1e16 comes back as a whole number.
+    """
+    parsed = json.loads(json.dumps(value), parse_float=_number)
+
+    return json.dumps(parsed, sort_keys=True)
+
+
+def _number(written: str) -> float:
+    number = float(written)
+
+    return int(number) if number.is_integer() else number
