@@ -5,7 +5,7 @@ from __future__ import annotations
 from uuid import UUID
 
 from agent.core.messages import Edited, Revision
-from storage.conversation.statements import STATEMENTS
+from storage.conversation import STATEMENTS
 from storage.postgres import Database
 
 

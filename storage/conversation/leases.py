@@ -12,7 +12,7 @@ import msgspec
 
 from agent.core.messages import delivered
 from agent.core.turns import Beat, Claim, Undelivered
-from storage.conversation.statements import STATEMENTS
+from storage.conversation import STATEMENTS
 from storage.conversation.turns import decode_address, decode_placed
 from storage.postgres import LEASE_SECONDS, Database
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from uuid_utils.compat import uuid7
 
 from agent.core.messages import Reacted, Thumb
-from storage.conversation.statements import STATEMENTS
+from storage.conversation import STATEMENTS
 from storage.postgres import WALK_INDEXES, Database
 
 _VALUES = {Thumb.UP: 1, Thumb.DOWN: -1}

@@ -19,7 +19,7 @@ from uuid import UUID
 import asyncpg
 import structlog
 
-from storage.conversation.statements import STATEMENTS
+from storage.conversation import STATEMENTS
 from storage.migrate import upgrade
 from storage.postgres import WALK_INDEXES, connect
 from tests.support.engine_harness import EngineHarness, Instance

@@ -22,7 +22,7 @@ from agent.core.messages import Inbound, Overlap
 from agent.core.options import Options
 from agent.ports import Accept, Channel, Deliveries, Ports
 from channels.services import ChannelServices
-from storage.conversation.statements import STATEMENTS
+from storage.conversation import STATEMENTS
 from storage.postgres import Database, connect, open_database
 from storage.redis import open_redis
 from tests.conformance.driver import Driver, Place
