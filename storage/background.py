@@ -1,4 +1,4 @@
-"""Work that goes on beside everything else, as long as a context lasts."""
+"""Work that runs in the background as long as a context lasts."""
 
 from __future__ import annotations
 
@@ -12,9 +12,11 @@ P = ParamSpec("P")
 
 @asynccontextmanager
 async def run_in_background(
-    work: Callable[P, Coroutine[Any, Any, None]], *args: P.args, **kwargs: P.kwargs
+    work: Callable[P, Coroutine[Any, Any, None]],
+    *args: P.args,
+    **kwargs: P.kwargs,
 ) -> AsyncIterator[None]:
-    """Inside, `work` runs; it is cancelled at the end, and the end waits for it."""
+    """Inside, `work` runs. At the end it is cancelled and waited for."""
     task = asyncio.create_task(work(*args, **kwargs))
     try:
         yield

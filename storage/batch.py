@@ -1,4 +1,4 @@
-"""Group commit: all that wait at one moment travel together."""
+"""Group commit: all items that wait at one moment travel together."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ Item = TypeVar("Item")
 Verdict = TypeVar("Verdict")
 
 LINGER_SECONDS = 0.08
-"""How long a finished delivery waits for company before it is recorded; nobody awaits that."""
+"""How long a finished delivery waits for others before it is recorded; nobody awaits that."""
 
 
 class Batch(Generic[Item, Verdict]):
     """Runs `run` on lists of items, one list at a time; the next carries all that came meanwhile.
 
-    An item whose `key` (if any) is already in the list waits for the next one. When a list
-    fails because of its content, its items are tried singly, so that one bad item fails
-    alone; errors in `passing` (the store is gone) fail all.
+    An item whose `key` (if any) is already in the list waits for the next one. If a list
+    fails because of its content, its items are tried one by one, so that only a bad item
+    fails. Errors in `passing` (the store is gone) fail all.
     """
 
     def __init__(
@@ -38,9 +38,8 @@ class Batch(Generic[Item, Verdict]):
         self._name = getattr(run, "__name__", "batch").strip("_")  # in metrics
         self._key = key
         self._limit = limit
-        self._linger = (
-            linger  # seconds to wait for company, for work that nobody awaits
-        )
+        # seconds to wait for other items, for work that nobody awaits
+        self._linger = linger
         self._passing = passing
         self._waiting: deque[tuple[Item, asyncio.Future[Verdict]]] = deque()
         self._flusher: asyncio.Task[None] | None = None
@@ -49,9 +48,11 @@ class Batch(Generic[Item, Verdict]):
         """The verdict on this item. Raises what `run` raised for it."""
         future: asyncio.Future[Verdict] = asyncio.get_running_loop().create_future()
         self._waiting.append((item, future))
+
         if self._flusher is None:
-            # In a context of its own: it works for many turns, so its log lines belong to none.
+            # in a context of its own: it works for many turns, so its log lines belong to none
             self._flusher = asyncio.create_task(self._flush_all(), context=Context())
+
         return await future
 
     async def _flush_all(self) -> None:
@@ -67,21 +68,26 @@ class Batch(Generic[Item, Verdict]):
     def _next(self) -> list[tuple[Item, asyncio.Future[Verdict]]]:
         chosen: dict[Hashable, tuple[Item, asyncio.Future[Verdict]]] = {}
         held_back: list[tuple[Item, asyncio.Future[Verdict]]] = []
+
         while self._waiting and len(chosen) < self._limit:
             entry = self._waiting.popleft()
             if entry[1].cancelled():
                 continue
+
             key = self._key(entry[0]) if self._key else len(chosen)
             if key in chosen:
                 held_back.append(entry)
             else:
                 chosen[key] = entry
+
         self._waiting.extendleft(reversed(held_back))
+
         return list(chosen.values())
 
     async def _flush(self, entries: list[tuple[Item, asyncio.Future[Verdict]]]) -> None:
         if not entries:
             return
+
         try:
             verdicts = await self._run([item for item, _ in entries])
         except self._passing as error:
@@ -92,9 +98,8 @@ class Batch(Generic[Item, Verdict]):
                 return
             for entry in entries:
                 await self._flush([entry])
-        except (
-            BaseException
-        ) as error:  # cancelled: whoever waits must not wait for ever
+        # cancelled: nobody must wait forever
+        except BaseException as error:
             _fail(entries, error)
             raise
         else:
@@ -104,7 +109,8 @@ class Batch(Generic[Item, Verdict]):
 
 
 def _fail(
-    entries: Sequence[tuple[object, asyncio.Future[Verdict]]], error: BaseException
+    entries: Sequence[tuple[object, asyncio.Future[Verdict]]],
+    error: BaseException,
 ) -> None:
     for _, future in entries:
         if not future.done():

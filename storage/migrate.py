@@ -11,9 +11,10 @@ from agent.core.errors import SchemaError
 from storage.postgres import connect, open_database
 
 HEAD = "0005"
-"""The newest migration; a test holds it against the folder."""
+"""The newest migration; a test compares it with the folder."""
 
-_LOCK = 7_061_206_101  # any number that nobody else locks: one instance migrates, the others wait
+_LOCK = 7_061_206_101
+"""A number that nothing else locks: one instance migrates, the others wait."""
 
 
 async def current_revision(url: str) -> str | None:
@@ -31,15 +32,17 @@ async def current_revision(url: str) -> str | None:
 
 
 async def check_schema(url: str) -> None:
-    """Raises SchemaError with the command to give when the schema is not this version's."""
+    """Raises SchemaError, which names the command to run, for any other schema version."""
     revision = await current_revision(url)
     if revision == HEAD:
         return
+
     if revision is not None and revision > HEAD:
         raise SchemaError(
-            f"The database's schema ({revision}) is newer than this version "
-            f"knows ({HEAD}). Install a newer version."
+            f"The database's schema ({revision}) is newer than this version knows "
+            f"({HEAD}). Install a newer version."
         )
+
     found = f"is at {revision}" if revision else "is empty"
     raise SchemaError(
         f"The database's schema {found}, this version needs {HEAD}. Run: agent db upgrade"
@@ -47,9 +50,7 @@ async def check_schema(url: str) -> None:
 
 
 async def upgrade(database_url: str, revision: str = "head") -> None:
-    """Migrates up. Safe when several instances start at once: one does it, the others wait
-    and find it done.
-    """
+    """Migrates up. Safe when several instances start at once: one migrates, the others wait."""
     await _run(database_url, "upgrade", revision)
 
 
@@ -80,11 +81,19 @@ async def differences(database_url: str) -> list[str]:
         return await connection.run_sync(compare)
 
 
-def _not_a_partition(name: str | None, kind: str, _parents: object) -> bool:
+def _not_a_partition(
+    name: str | None,
+    kind: str,
+    _parents: object,
+) -> bool:
     return not (kind == "table" and name is not None and name.startswith("messages_"))
 
 
-async def _run(database_url: str, command_name: str, revision: str) -> None:
+async def _run(
+    database_url: str,
+    command_name: str,
+    revision: str,
+) -> None:
     from alembic import command
     from alembic.config import Config
 

@@ -1,6 +1,4 @@
-"""Postgres: SQLAlchemy's engine for everything an operator does, pinned driver connections
-for the turn.
-"""
+"""Postgres: SQLAlchemy's engine for what operators do, pinned driver connections for turns."""
 
 from __future__ import annotations
 
@@ -19,10 +17,12 @@ from agent.core.errors import ConfigurationError, StoreUnavailable
 
 CONNECT_SECONDS = 5.0
 STATEMENT_SECONDS = 10.0
-RETRY_SECONDS = 6.0  # how long a turn's statement is tried again while Postgres is away
+
+RETRY_SECONDS = 6.0
+"""How long a turn's statement is retried while Postgres is away."""
 
 LEASE_SECONDS = 5.0
-"""A claim not renewed for this long is taken up by another instance."""
+"""Another instance takes over a claim that was not renewed for this long."""
 
 GONE = (
     OSError,
@@ -46,8 +46,7 @@ CONTENT = (
     asyncpg.IntegrityConstraintViolationError,
     asyncpg.ProgramLimitExceededError,
 )
-"""The values of this one statement: trying again is no use, and other values may well be taken."""
-
+"""The values of this one statement: a retry is no use, but other values may be accepted."""
 
 log = structlog.get_logger()
 
@@ -58,15 +57,17 @@ BY_INDEX = {
         "off",
     ),
 }
-"""For the turn's statements, which look up few rows among many, whatever the statistics of
-a young table say.
+"""For the turn's statements, which look up few rows among many, even if the statistics of a
+young table say otherwise.
 """
 
 WALK_INDEXES = {**BY_INDEX, "enable_sort": "off"}
-"""For reading windows. Statistics know the average conversation; in one of 100,000 messages
-the planner would read and sort them all to find the last twenty. This walks the index and
-stops. Not for statements that lock in order: to save sorting a handful of rows they would
-walk the index of all conversations."""
+"""For reading windows: walks the index and stops.
+
+Statistics describe the average conversation. In one of 100,000 messages the planner would
+read and sort all of them to find the last twenty. Not for statements that lock in order: to
+avoid sorting a few rows, they would walk the index of all conversations.
+"""
 
 
 async def connect(
@@ -106,7 +107,10 @@ class PinnedConnection:
         self._closed = False
 
     async def fetch(
-        self, sql: str, *args: Any, retry: float = RETRY_SECONDS
+        self,
+        sql: str,
+        *args: Any,
+        retry: float = RETRY_SECONDS,
     ) -> list[asyncpg.Record]:
         """Runs one statement that may safely run twice: it is repeated when the connection
         breaks under it.
@@ -115,19 +119,16 @@ class PinnedConnection:
         """
         deadline = asyncio.get_running_loop().time() + retry
         pause = 0.02
+
         async with self._lock:
             while not self._closed:
                 try:
                     return await self._fetch_once(sql, *args)
-                except (
-                    *CONTENT,
-                    ValueError,
-                ):  # the latter for arguments that asyncpg can not encode
+                # ValueError: arguments that asyncpg cannot encode
+                except (*CONTENT, ValueError):
                     raise
-                except (
-                    *GONE,
-                    asyncpg.PostgresError,
-                ) as error:  # also: cancelled, no right, not the schema we know
+                # PostgresError: also cancelled, no permission, not the schema we know
+                except (*GONE, asyncpg.PostgresError) as error:
                     if isinstance(error, GONE):
                         self._drop()
                     if asyncio.get_running_loop().time() + pause > deadline:
@@ -138,8 +139,10 @@ class PinnedConnection:
                                 sqlstate=error.sqlstate,
                             )
                         raise StoreUnavailable(StoreUnavailable.__doc__) from error
+
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, 0.5)
+
         raise StoreUnavailable(StoreUnavailable.__doc__)
 
     async def _fetch_once(self, sql: str, *args: Any) -> list[asyncpg.Record]:
@@ -147,12 +150,12 @@ class PinnedConnection:
             self._connection = await connect(self._url, planner=self._planner)
         if self._closed:
             raise asyncpg.InterfaceError("closed while a statement was under way")
+
         try:
             return await self._connection.fetch(sql, *args)
         except BaseException as error:
-            if not isinstance(
-                error, asyncpg.PostgresError
-            ):  # cancelled or timed out: its state is unknown
+            # cancelled or timed out: the connection's state is unknown
+            if not isinstance(error, asyncpg.PostgresError):
                 self._drop()
             raise
 
@@ -190,7 +193,9 @@ class Database:
 
 @asynccontextmanager
 async def open_database(
-    url: str, *, statement_seconds: float | None = STATEMENT_SECONDS
+    url: str,
+    *,
+    statement_seconds: float | None = STATEMENT_SECONDS,
 ) -> AsyncIterator[Database]:
     """Opens nothing yet: connections are made when first used (pool 20 + 10, pre-ping,
     recycled hourly).
@@ -212,7 +217,10 @@ async def open_database(
 
 
 async def check_connection(
-    url: str, setting: str = "DATABASE_URL", *, replica: bool = False
+    url: str,
+    setting: str = "DATABASE_URL",
+    *,
+    replica: bool = False,
 ) -> None:
     """Tries to connect; only a `replica` may be read-only. Raises ConfigurationError: one
     sentence with the setting.

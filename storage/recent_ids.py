@@ -1,4 +1,4 @@
-"""What a process remembers of what it lately saw: ids that are checked before they are believed."""
+"""Ids that a process saw recently. They are hints, checked before they are used."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ from collections import OrderedDict
 from typing import Generic, TypeVar
 from uuid import UUID
 
-REMEMBERED = 20_000  # chats, people and accounts, each
+REMEMBERED = 20_000
+"""Entries of one map: chats, people or accounts."""
 
 Key = TypeVar("Key")
 
 
 class RecentIds(Generic[Key]):
-    """The ids of what was lately seen, bounded."""
+    """A bounded map from keys to ids; a new entry replaces the one written longest ago."""
 
     def __init__(self, size: int = REMEMBERED) -> None:
         self._size = size

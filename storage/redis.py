@@ -19,8 +19,11 @@ from agent.core.errors import ConfigurationError
 from storage.batch import Batch
 
 DEADLINE_SECONDS = 0.05
-REST_SECONDS = 1.0  # after failures in a row, Redis is left alone for this long
+"""For one round trip."""
+
 FAILURES = 3
+REST_SECONDS = 1.0
+"""After so many failures in a row, Redis is not asked for this long."""
 
 Command = tuple[bytes | str | int | float, ...]
 
@@ -35,9 +38,8 @@ class RedisPipe:
         *,
         deadline: float = DEADLINE_SECONDS,
     ) -> None:
-        self.client = (
-            client or pipe
-        )  # for what is no turn: raises, and waits for seconds
+        self.client = client or pipe
+        """For use outside turns: it raises, and waits for seconds."""
         self._pipe = pipe
         self.round_trips = 0
         self._deadline = deadline
@@ -56,6 +58,7 @@ class RedisPipe:
         """
         if not self.available:
             return None
+
         return await self._batch.submit(commands)
 
     async def _send_all(
@@ -65,6 +68,7 @@ class RedisPipe:
         for group in groups:
             for command in group:
                 pipeline.execute_command(*command)
+
         self.round_trips += 1
         metrics.redis_round_trips.add()
         try:
@@ -73,8 +77,10 @@ class RedisPipe:
         except (RedisError, OSError, TimeoutError):
             self._note_failure()
             return [None] * len(groups)
+
         self._failures = 0
         rest = iter(replies)
+
         return [[next(rest) for _ in group] for group in groups]
 
     def _note_failure(self) -> None:
@@ -86,9 +92,11 @@ class RedisPipe:
 
 @asynccontextmanager
 async def open_redis(
-    url: str, *, deadline: float = DEADLINE_SECONDS
+    url: str,
+    *,
+    deadline: float = DEADLINE_SECONDS,
 ) -> AsyncIterator[RedisPipe]:
-    """Connects when first used. Raises ConfigurationError when the URL can not be one.
+    """Connects when first used. Raises ConfigurationError for a URL that is not Redis's.
 
     `deadline`: seconds for a round trip, after which it did not happen.
     """

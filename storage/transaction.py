@@ -1,4 +1,4 @@
-"""A connection for what is no turn: its errors in the project's own words."""
+"""A transaction outside turns, with its errors in the project's own words."""
 
 from __future__ import annotations
 
@@ -12,14 +12,15 @@ from agent.core.errors import StoreUnavailable
 from storage.postgres import AGAIN, GONE, Database
 
 _AWAY = (
-    "Postgres can not be reached; nothing was changed. Try again when it is "
-    "back, or correct DATABASE_URL."
+    "Postgres cannot be reached; nothing was changed. Try again when it is back, or "
+    "correct DATABASE_URL."
 )
 
 
 @asynccontextmanager
 async def transaction(
-    database: Database, away: str = _AWAY
+    database: Database,
+    away: str = _AWAY,
 ) -> AsyncIterator[AsyncConnection]:
     """One transaction, committed at the end. Raises StoreUnavailable with the sentence
     `away` when the server is.
@@ -37,7 +38,7 @@ async def transaction(
 
 @asynccontextmanager
 async def _left_if_gone(connection: AsyncConnection) -> AsyncIterator[None]:
-    """The pool would keep a connection to what is no primary any more."""
+    """Otherwise the pool would keep a connection to a server that is no longer the primary."""
     try:
         yield
     except DBAPIError as error:
@@ -49,6 +50,6 @@ async def _left_if_gone(connection: AsyncConnection) -> AsyncIterator[None]:
 def _is(error: DBAPIError, *kinds: type[Exception]) -> bool:
     """Whether the driver's own error, inside SQLAlchemy's two, is of these kinds."""
     own = error.orig.__cause__ if error.orig else None
-    return isinstance(own, kinds) and not isinstance(
-        own, ValueError
-    )  # asyncpg's word for what it can not encode
+    cannot_encode = isinstance(own, ValueError)  # an InterfaceError of asyncpg, too
+
+    return isinstance(own, kinds) and not cannot_encode

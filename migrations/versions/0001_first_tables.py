@@ -1,4 +1,4 @@
-"""The first tables: the specification's four, and what the promise adds
+"""The first tables: people, conversations, messages and turns, and what operators set
 (docs/architecture.md says why).
 """
 
@@ -45,7 +45,8 @@ CREATE TABLE conversations (
     owner uuid,
     lease_until timestamptz
 ) WITH (fillfactor = 70);
-CREATE UNIQUE INDEX conversations_active ON conversations (channel_type, chat_id, thread_id) WHERE is_active;
+CREATE UNIQUE INDEX conversations_active ON conversations (channel_type, chat_id, thread_id)
+    WHERE is_active;
 CREATE INDEX conversations_chat ON conversations (channel_type, chat_id, thread_id);
 CREATE INDEX conversations_user ON conversations (user_id);
 
@@ -54,7 +55,8 @@ CREATE TABLE messages (
     "timestamp" timestamptz NOT NULL DEFAULT now(),
     seq bigint NOT NULL,
     id uuid NOT NULL,
-    role varchar(20) NOT NULL CONSTRAINT messages_role CHECK (role IN ('user', 'assistant', 'system')),
+    role varchar(20) NOT NULL
+        CONSTRAINT messages_role CHECK (role IN ('user', 'assistant', 'system')),
     content text NOT NULL,
     user_id uuid,
     turn_id uuid,
@@ -76,7 +78,8 @@ CREATE TABLE turns (
     chat_id text NOT NULL,
     thread_id text NOT NULL DEFAULT '',
     platform_message_id text NOT NULL,
-    state varchar(10) NOT NULL DEFAULT 'open' CONSTRAINT turns_state CHECK (state IN ('open', 'done', 'failed')),
+    state varchar(10) NOT NULL DEFAULT 'open'
+        CONSTRAINT turns_state CHECK (state IN ('open', 'done', 'failed')),
     attempts bigint NOT NULL DEFAULT 0,
     address jsonb NOT NULL DEFAULT '{}',
     placed jsonb,
@@ -146,8 +149,8 @@ CREATE TABLE link_codes (
 );
 """
 
-# Called by the agent each hour, so that a month's partition stands long before its first
-# message. Asks before it creates: creating locks the parent table.
+# The agent calls it every hour, so that a month's partition exists long before its first
+# message. It looks before it creates, because creating locks the parent table.
 PARTITIONS = """
 CREATE FUNCTION make_message_partitions(months int) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
@@ -171,6 +174,7 @@ def upgrade() -> None:
     for block in TABLES.split("\n\n"):
         for statement in block.strip().removesuffix(";").split(";\n"):
             op.execute(statement)
+
     function, _, call = PARTITIONS.strip().removesuffix(";").partition("$$;\n")
     op.execute(function + "$$")
     op.execute(call)
@@ -178,6 +182,7 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     op.execute("DROP FUNCTION make_message_partitions(int)")
+
     for table in (
         "link_codes",
         "audit_log",

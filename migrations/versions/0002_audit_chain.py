@@ -1,5 +1,5 @@
-"""Audit rows form a chain of hashes, each says from where it came and which epoch it began;
-a database has a name.
+"""Audit rows form a chain of hashes. Each has its origin and the epoch that it began, and each
+database has a lineage of its own.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ down_revision = "0001"
 branch_labels = None
 depends_on = None
 
-# The row of audit_head is the lock that puts all who write in one order; it also tells when
-# the last rows are missing.
+# The row of audit_head is the lock that puts all writers in one order. It also shows when the
+# last rows are missing.
 HEAD = """
 CREATE TABLE audit_head (
     single boolean PRIMARY KEY DEFAULT true CONSTRAINT audit_head_one_row CHECK (single),
@@ -21,12 +21,15 @@ CREATE TABLE audit_head (
 )
 """
 
-# What is hashed of a row. storage/control/audit.py checks with an expression of its own, so
-# that a changed function shows.
+# The text of a row that is hashed. The statement `audit_chain` of storage/control has an
+# expression of its own, so that a changed function shows.
 TEXT = """
 CREATE FUNCTION audit_text(entry audit_log) RETURNS text LANGUAGE sql STABLE AS $$
-    SELECT jsonb_build_array(entry.id, to_char(entry.at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US'), entry.actor,
-        entry.action, entry.subject, entry.before, entry.after, entry.reason, entry.origin, entry.epoch)::text
+    SELECT jsonb_build_array(
+        entry.id, to_char(entry.at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US'),
+        entry.actor, entry.action, entry.subject, entry.before, entry.after, entry.reason,
+        entry.origin, entry.epoch
+    )::text
 $$
 """
 

@@ -1,4 +1,4 @@
-"""Budgets of a day, and an index for people with limits of their own."""
+"""Budgets for each day, and an index for people with limits of their own."""
 
 from __future__ import annotations
 
@@ -49,5 +49,6 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     op.execute("DROP INDEX users_limited")
+
     for table in ("budget_reservations", "budget_days", "budgets"):
         op.execute(f"DROP TABLE {table}")

@@ -1,4 +1,4 @@
-"""What people think of answers, and who may change what the agent does."""
+"""Votes on answers, and operators who may change what the agent does."""
 
 from __future__ import annotations
 

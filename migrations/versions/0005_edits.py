@@ -1,6 +1,4 @@
-"""When a message of a conversation was last edited, so that an answer can tell whether it
-was begun before.
-"""
+"""The version of a conversation's last edit: it shows whether an answer was begun before."""
 
 from __future__ import annotations
 

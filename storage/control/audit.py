@@ -210,7 +210,9 @@ async def verify(database: Database, noted: str | None = None) -> ChainVerdict:
 
 
 async def _rows(
-    connection: AsyncConnection, *, up_to: int
+    connection: AsyncConnection,
+    *,
+    up_to: int,
 ) -> AsyncIterator[tuple[int, bytes, str]]:
     after = -(2**63)
     while page := (
@@ -236,7 +238,12 @@ class _Check:
         self.count = 0
         self.troubles: list[str] = []
 
-    def take(self, number: int, stored: bytes, row: str) -> None:
+    def take(
+        self,
+        number: int,
+        stored: bytes,
+        row: str,
+    ) -> None:
         if number != self._expected:
             self.troubles.append(
                 f"Between row {self._expected - 1} and row {number}, rows are missing or too many."
@@ -248,7 +255,12 @@ class _Check:
         self._seen.add(stored.hex())
         self.count += 1
 
-    def verdict(self, last: int, head: bytes, noted: str | None) -> ChainVerdict:
+    def verdict(
+        self,
+        last: int,
+        head: bytes,
+        noted: str | None,
+    ) -> ChainVerdict:
         if self._expected - 1 < last:
             self.troubles.append(
                 f"After row {self._expected - 1}, {last - self._expected + 1} rows are missing."

@@ -38,7 +38,12 @@ class Change:
     """Ids of its audit rows."""
 
     async def record(
-        self, action: str, subject: str, *, before: Any, after: Any
+        self,
+        action: str,
+        subject: str,
+        *,
+        before: Any,
+        after: Any,
     ) -> None:
         """Adds an audit row. Nothing may be locked after it in the same transaction."""
         entry = await audit.record(
@@ -61,7 +66,9 @@ class Change:
 
 @asynccontextmanager
 async def changing(
-    database: Database, pipe: RedisPipe, author: Author
+    database: Database,
+    pipe: RedisPipe,
+    author: Author,
 ) -> AsyncIterator[Change]:
     """Commits at the end and tells all instances; an error leaves everything as it was.
 

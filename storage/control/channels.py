@@ -58,7 +58,10 @@ class ChannelAdmin:
     """The operator's side of channels."""
 
     def __init__(
-        self, database: Database, pipe: RedisPipe, check_model: Callable[[str], None]
+        self,
+        database: Database,
+        pipe: RedisPipe,
+        check_model: Callable[[str], None],
     ) -> None:
         """`check_model` raises UnknownModel for a model that cannot be asked."""
         self._database = database
@@ -143,7 +146,9 @@ class ChannelAdmin:
 
 
 async def stored_credentials(
-    database: Database, secrets: Secrets, settings: Collection[str] = frozenset()
+    database: Database,
+    secrets: Secrets,
+    settings: Collection[str] = frozenset(),
 ) -> dict[str, str]:
     """All that is stored, by the name of its setting (`discord_token`).
 
@@ -177,7 +182,10 @@ async def _known(connection: AsyncConnection, name: str) -> ChannelView:
 
 
 async def _write(
-    change: Change, name: str, before: ChannelForm, after: ChannelForm
+    change: Change,
+    name: str,
+    before: ChannelForm,
+    after: ChannelForm,
 ) -> None:
     values = {
         "id": uuid7(),
@@ -196,7 +204,11 @@ async def _write(
     )
 
 
-def _check_credential(name: str, credential: str, value: str | None) -> None:
+def _check_credential(
+    name: str,
+    credential: str,
+    value: str | None,
+) -> None:
     if name not in CREDENTIALS:
         raise Rejected(
             f"{name} has no credentials. Those that have: {', '.join(CREDENTIALS)}."
@@ -222,7 +234,9 @@ async def _view(connection: AsyncConnection, name: str) -> ChannelView:
 
 
 async def _credentials(
-    connection: AsyncConnection, name: str, secrets: Secrets
+    connection: AsyncConnection,
+    name: str,
+    secrets: Secrets,
 ) -> dict[str, str]:
     wanted = text(STATEMENTS["credentials_of_channel"])
     sealed = await connection.scalar(wanted, {"channel": name})
@@ -231,7 +245,11 @@ async def _credentials(
 
 
 async def _kept(
-    connection: AsyncConnection, name: str, secrets: Secrets, *, forget: bool
+    connection: AsyncConnection,
+    name: str,
+    secrets: Secrets,
+    *,
+    forget: bool,
 ) -> tuple[dict[str, str], bool]:
     """What is stored, and whether it is lost; then nothing is returned of it.
 

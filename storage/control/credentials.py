@@ -117,7 +117,11 @@ def new_key() -> str:
 
 
 async def rotate(
-    database: Database, secrets: Secrets, author: Author, *, at_once: int = AT_ONCE
+    database: Database,
+    secrets: Secrets,
+    author: Author,
+    *,
+    at_once: int = AT_ONCE,
 ) -> Rotation:
     """Brings all credentials under the newest key, while the agent reads them and operators
     write them.
@@ -130,17 +134,7 @@ async def rotate(
     async with transaction(database) as connection:
         await admit(connection, author)
 
-    line = database.line(planner={})
-    renewed, missed = 0, True
-    while missed:
-        seen = [
-            found
-            async for page in _pages(line, at_once)
-            for found in await _renew(line, secrets, page)
-        ]
-        renewed += seen.count("renewed")
-        missed = "missed" in seen
-
+    renewed, seen = await _renew_all(database.line(planner={}), secrets, at_once)
     lost = sorted(
         found.removeprefix(_LOST) for found in seen if found.startswith(_LOST)
     )
@@ -164,8 +158,29 @@ async def rotate(
 _LOST = "lost "
 
 
+async def _renew_all(
+    line: PinnedConnection,
+    secrets: Secrets,
+    at_once: int,
+) -> tuple[int, list[str]]:
+    """How many rows were renewed, and what became of each in the end."""
+    renewed = 0
+
+    while True:
+        seen = [
+            found
+            async for page in _pages(line, at_once)
+            for found in await _renew(line, secrets, page)
+        ]
+        renewed += seen.count("renewed")
+
+        if "missed" not in seen:
+            return renewed, seen
+
+
 async def _pages(
-    line: PinnedConnection, at_once: int
+    line: PinnedConnection,
+    at_once: int,
 ) -> AsyncGenerator[list[asyncpg.Record]]:
     after = UUID(int=0)
     while page := await line.fetch(STATEMENTS["page_of_credentials"], after, at_once):
@@ -174,7 +189,9 @@ async def _pages(
 
 
 async def _renew(
-    line: PinnedConnection, secrets: Secrets, page: Sequence[asyncpg.Record]
+    line: PinnedConnection,
+    secrets: Secrets,
+    page: Sequence[asyncpg.Record],
 ) -> list[str]:
     """What became of each row: `kept`, `renewed`, `missed` (somebody else wrote it), or
     `lost <channel>`.

@@ -23,7 +23,9 @@ from storage.control.experiments.rows import running_on
 
 
 async def rules_of(
-    connection: AsyncConnection, name: str, at: datetime | None = None
+    connection: AsyncConnection,
+    name: str,
+    at: datetime | None = None,
 ) -> dict[str, Any]:
     """The rules of a flag by scope: now, or at a past moment."""
     if at is not None:
@@ -64,7 +66,11 @@ def read_flag(name: str, rules: Rules) -> Flag[Any] | None:
     return made_by_operator(name, rules[DEFINITION])
 
 
-def checked_value(flag: Flag[Any], value: object, models: LanguageModels) -> Any:
+def checked_value(
+    flag: Flag[Any],
+    value: object,
+    models: LanguageModels,
+) -> Any:
     """The value as it is stored. Raises Rejected with a sentence that names what is allowed."""
     checked = flag.checked(value)
 
@@ -85,7 +91,11 @@ async def versions_of_flags(connection: AsyncConnection) -> dict[str, tuple[int,
     return {row.subject: (row.version, row.epoch or 0) for row in rows}
 
 
-async def past_change(change: Change, name: str, entry: int | None) -> Entry:
+async def past_change(
+    change: Change,
+    name: str,
+    entry: int | None,
+) -> Entry:
     """The last change of a flag, or the one with this number. Raises Rejected for none."""
     past = await audit.entries(
         change.connection,
@@ -122,7 +132,11 @@ def rules_without(undone: Entry, rules: Rules) -> dict[str, Any]:
 
 
 async def replace_rules(
-    change: Change, action: str, name: str, old: Rules, new: Rules
+    change: Change,
+    action: str,
+    name: str,
+    old: Rules,
+    new: Rules,
 ) -> tuple[Rules, Rules]:
     """Writes what differs, and records it: the rules that were there, and those that are.
 
@@ -159,7 +173,9 @@ def unknown_flag(name: str, known: Sequence[str]) -> Rejected:
 
 
 async def _rules_at(
-    connection: AsyncConnection, name: str, at: datetime
+    connection: AsyncConnection,
+    name: str,
+    at: datetime,
 ) -> dict[str, Any]:
     """Every change until then, one after the other."""
     changes = await audit.entries(
@@ -186,7 +202,10 @@ def _changed(old: Rules, new: Rules) -> dict[str, Any]:
 
 
 async def _write(
-    connection: AsyncConnection, name: str, before: Rules, after: Rules
+    connection: AsyncConnection,
+    name: str,
+    before: Rules,
+    after: Rules,
 ) -> None:
     for scope in before.keys() - after.keys():
         values = {"name": name, "scope": scope}

@@ -47,7 +47,10 @@ class RedisControl:
     """
 
     def __init__(
-        self, database: Database, pipe: RedisPipe, file: Path | None = None
+        self,
+        database: Database,
+        pipe: RedisPipe,
+        file: Path | None = None,
     ) -> None:
         self._line = database.line(planner={})
         self._pipe = pipe
@@ -183,7 +186,8 @@ async def _save(file: Path, found: ControlSnapshot) -> None:
 
 
 def follow_changes(
-    pipe: RedisPipe, control: ControlUpdates
+    pipe: RedisPipe,
+    control: ControlUpdates,
 ) -> AbstractAsyncContextManager[None]:
     """Inside, published changes are applied at once; without Redis the heartbeat sees them."""
     return run_in_background(_follow, pipe, control)

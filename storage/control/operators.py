@@ -59,7 +59,11 @@ class OperatorAdmin:
             return [OperatorView(*row) for row in rows]
 
     async def consequence(
-        self, name: str, author: Author, *, registered: bool
+        self,
+        name: str,
+        author: Author,
+        *,
+        registered: bool,
     ) -> str | None:
         """What to consider before this operator is added (`registered`) or removed.
 
@@ -75,7 +79,11 @@ class OperatorAdmin:
         return consequence(before, after, author.name)
 
     async def add(
-        self, name: str, author: Author, *, agreed: str | None = None
+        self,
+        name: str,
+        author: Author,
+        *,
+        agreed: str | None = None,
     ) -> Registration:
         """From now on this name may make changes, and only registered names may.
 
@@ -86,7 +94,11 @@ class OperatorAdmin:
         return await self._change(name, author, agreed, registered=True)
 
     async def remove(
-        self, name: str, author: Author, *, agreed: str | None = None
+        self,
+        name: str,
+        author: Author,
+        *,
+        agreed: str | None = None,
     ) -> Registration:
         """From now on this name may make no changes.
 
@@ -96,7 +108,12 @@ class OperatorAdmin:
         return await self._change(name, author, agreed, registered=False)
 
     async def _change(
-        self, name: str, author: Author, agreed: str | None, *, registered: bool
+        self,
+        name: str,
+        author: Author,
+        agreed: str | None,
+        *,
+        registered: bool,
     ) -> Registration:
         async with changing(self._database, self._pipe, author) as change:
             before = await _names(change.connection)
@@ -122,7 +139,9 @@ class OperatorAdmin:
 
 
 def consequence(
-    before: Collection[str], after: Collection[str], actor: str
+    before: Collection[str],
+    after: Collection[str],
+    actor: str,
 ) -> str | None:
     """What an operator should know before this change, as a sentence."""
     if before and not after:
@@ -138,7 +157,12 @@ def consequence(
     return None
 
 
-async def _write(change: Change, name: str, *, registered: bool) -> None:
+async def _write(
+    change: Change,
+    name: str,
+    *,
+    registered: bool,
+) -> None:
     sql = STATEMENTS["add_operator" if registered else "remove_operator"]
     await change.connection.execute(text(sql), {"name": name})
 
@@ -157,7 +181,12 @@ async def _names(connection: AsyncConnection) -> tuple[str, ...]:
     return tuple(sorted(names.all()))
 
 
-def _after(before: tuple[str, ...], name: str, *, registered: bool) -> tuple[str, ...]:
+def _after(
+    before: tuple[str, ...],
+    name: str,
+    *,
+    registered: bool,
+) -> tuple[str, ...]:
     others = {*before} - {name}
 
     return tuple(sorted(others | {name} if registered else others))

@@ -55,7 +55,10 @@ fields (none: delete).
 
 
 async def write(
-    pipe: RedisPipe, truth: ControlSnapshot, *, replace_newer: bool = False
+    pipe: RedisPipe,
+    truth: ControlSnapshot,
+    *,
+    replace_newer: bool = False,
 ) -> None:
     """Writes every hash, the global one last: a reader of its epoch finds the others there.
 
@@ -73,7 +76,10 @@ async def write(
 
 
 def _write(
-    key: str, fields: Mapping[str, bytes], truth: ControlSnapshot, mode: str
+    key: str,
+    fields: Mapping[str, bytes],
+    truth: ControlSnapshot,
+    mode: str,
 ) -> Command:
     flat = [part for pair in fields.items() for part in pair]
 
@@ -94,7 +100,10 @@ async def announce(database: Database, pipe: RedisPipe) -> None:
 
 
 async def read(
-    pipe: RedisPipe, *, at_least: int, lineage: str | None
+    pipe: RedisPipe,
+    *,
+    at_least: int,
+    lineage: str | None,
 ) -> ControlSnapshot | None:
     """What Redis holds, if it is whole and not older than `at_least`.
 
@@ -217,7 +226,8 @@ def _from_hashes(everywhere: Hash, rest: Mapping[str, Hash]) -> ControlSnapshot 
 
 
 def _flags(
-    everywhere: Hash, channels: Mapping[str, Hash]
+    everywhere: Hash,
+    channels: Mapping[str, Hash],
 ) -> list[tuple[str, str, Any]]:
     """(scope, flag, value) of each rule."""
     flags = [

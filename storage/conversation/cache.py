@@ -1,9 +1,8 @@
-"""What Redis remembers of people and conversations: hints that are checked before they are
-believed.
+"""What Redis remembers of people and conversations: hints that are checked before use.
 
-A window carries the version of its conversation at which it is true. The version names the
-window's content, so a stale window is recognised whoever wrote it and whenever: it may be
-used only one version behind a new message.
+A window carries the version of its conversation at which it is true. It may be used only if
+it is one version behind a new message. So a stale window is always recognised, no matter
+when and by which instance it was written.
 """
 
 from __future__ import annotations
@@ -24,10 +23,17 @@ from storage.limits.limiter import RedisLimiter, commands
 from storage.recent_ids import RecentIds
 from storage.redis import Command, RedisPipe
 
-SCHEMA = b"1"  # of sessions and windows: others are not read
+SCHEMA = b"1"
+"""Schema of sessions and windows; those of another are not read."""
+
 SESSION_SECONDS = 3600
+"""How long a session lives after the person's last message."""
+
 WINDOW_SECONDS = 7200
+"""How long a window lives after the last change of its conversation."""
+
 ACTIVE_SECONDS = 300
+"""How long a channel's set of active people lives after the last message."""
 
 
 class _Packed(msgspec.Struct, array_like=True):
@@ -58,85 +64,57 @@ class RedisCache:
         self._conversations: RecentIds[tuple[str, str, str]] = RecentIds()
 
     async def arrive(self, inbound: Said) -> Arrival:
-        """One round trip: session, epoch, and the window of the conversation this process
-        remembers.
+        """One round trip: session, epoch, window and verdict of the limits.
 
-        A wrong or missing hint costs one more, also when it is the limiter's.
+        The window is that of the conversation this process remembers. A wrong or missing
+        hint costs one more round trip, also when it is the limiter's.
         """
-        key, account = inbound.address.key, (inbound.address.channel, inbound.user_id)
+        key = inbound.address.key
+        account = (inbound.address.channel, inbound.user_id)
         hint, user = self._conversations.get(key), self._users.get(account)
         rules = await self._limiter.rules(inbound) if self._limiter else ()
+
         replies = await self._pipe.send(
-            (
-                "HMGET",
-                _session_key(*account),
-                "schema",
-                "user_id",
-                _field(key),
-                "person_id",
-            ),
+            ("HMGET", _session_key(*account), *_session_fields(key)),
             ("HGET", "features:global", "_epoch"),
             *([("GET", _window_key(hint))] if hint else []),
             *commands(rules),
         )
-        reply = replies[-1] if replies else None
         if replies is None:
-            return Arrival(user=user, limited=await self._judge(inbound, rules, reply))
+            return Arrival(user=user, limited=await self._judge(inbound, rules, None))
+
         session, epoch = replies[0], _integer(replies[1])
         conversation = person = None
         if isinstance(session, list) and session[0] == SCHEMA:
-            user, conversation, person = (
-                _uuid(session[1]) or user,
-                _uuid(session[2]),
-                _uuid(session[3]),
-            )
-        packed, judging = (
-            replies[2] if hint else None,
-            self._judge(inbound, rules, reply, person),
-        )
+            user = _uuid(session[1]) or user
+            conversation, person = _uuid(session[2]), _uuid(session[3])
+
+        packed = replies[2] if hint else None
+        judging = self._judge(inbound, rules, replies[-1], person)
         if conversation in (None, hint):
             limited = await judging
         else:
             packed, limited = await asyncio.gather(self._window(conversation), judging)
+
         window = _unpack(packed)
         metrics.cache_reads.add("miss" if window is None else "hit")
+
         return Arrival(user, conversation or hint, window, epoch, limited)
 
     async def keep(self, session: Session, window: Window) -> None:
-        self._users.put((session.key[0], session.account), session.user)
+        channel, account = session.key[0], session.account
+        self._users.put((channel, account), session.user)
         self._conversations.put(session.key, session.conversation)
         if self._limiter and session.person:
-            self._limiter.learn(session.key[0], session.account, session.person)
-        name, active = (
-            _session_key(session.key[0], session.account),
-            f"active:{session.key[0]}",
-        )
+            self._limiter.learn(channel, account, session.person)
+
+        name, active = _session_key(channel, account), f"active:{channel}"
+        window_name, packed = _window_key(session.conversation), self._pack(window)
         await self._pipe.send(
-            (
-                "SET",
-                _window_key(session.conversation),
-                self._pack(window),
-                "EX",
-                WINDOW_SECONDS,
-            ),
-            (
-                "HSET",
-                name,
-                "schema",
-                SCHEMA,
-                "user_id",
-                str(session.user),
-                "person_id",
-                str(session.person or ""),
-                _field(session.key),
-                str(session.conversation),
-                "model",
-                session.model,
-                "last_activity",
-                int(time.time()),
-            ),
+            ("SET", window_name, packed, "EX", WINDOW_SECONDS),
+            ("HSET", name, *_session_values(session)),
             ("EXPIRE", name, SESSION_SECONDS),
-            ("SADD", active, session.account),
+            ("SADD", active, account),
             ("EXPIRE", active, ACTIVE_SECONDS),
         )
 
@@ -147,20 +125,21 @@ class RedisCache:
         reply: Any,
         person: UUID | None = None,
     ) -> Limited | None:
-        return (
-            await self._limiter.verdict(inbound, rules, reply, person)
-            if self._limiter and rules
-            else None
-        )
+        if not self._limiter or not rules:
+            return None
+
+        return await self._limiter.verdict(inbound, rules, reply, person)
 
     async def _window(self, conversation: UUID) -> Any:
         command: Command = ("GET", _window_key(conversation))
         replies = await self._pipe.send(command)
+
         return replies[0] if replies else None
 
     def _pack(self, window: Window) -> bytes:
-        """The newest by seq, as Postgres gives them back: no answer depends on what Redis
-        still has.
+        """Keeps the newest messages by seq, as Postgres returns them.
+
+        So no answer depends on what Redis still has.
         """
         newest = set(sorted(m.seq for m in window.messages)[-self._limit :])
         messages = [
@@ -168,24 +147,25 @@ class RedisCache:
             for m in window.messages
             if m.seq in newest
         ]
+
         return _encoder.encode(_Packed(SCHEMA, window.version, messages))
 
 
 def _unpack(data: Any) -> Window | None:
-    """A stored window; None when there is none, it is of another schema, or somebody else's
-    bytes.
-    """
+    """A stored window; None for anything else, a window of another schema included."""
     if not isinstance(data, bytes):
         return None
+
     try:
         packed = _decoder.decode(data)
     except msgspec.MsgspecError:
         return None
     if packed.schema != SCHEMA:
         return None
-    return Window(
-        packed.version, tuple(Message(*message) for message in packed.messages)
-    )
+
+    messages = tuple(Message(*message) for message in packed.messages)
+
+    return Window(packed.version, messages)
 
 
 def _session_key(channel: str, account: str) -> str:
@@ -196,7 +176,23 @@ def _window_key(conversation: UUID) -> str:
     return f"context:conv:{conversation}"
 
 
-def _field(key: tuple[str, str, str]) -> str:
+def _session_fields(key: tuple[str, str, str]) -> tuple[str, ...]:
+    return ("schema", "user_id", _conversation_field(key), "person_id")
+
+
+def _session_values(session: Session) -> tuple[bytes | str | int, ...]:
+    """Names and values of a session's fields, in turn."""
+    return (
+        *("schema", SCHEMA),
+        *("user_id", str(session.user)),
+        *("person_id", str(session.person or "")),
+        *(_conversation_field(session.key), str(session.conversation)),
+        *("model", session.model),
+        *("last_activity", int(time.time())),
+    )
+
+
+def _conversation_field(key: tuple[str, str, str]) -> str:
     """A person's session names a conversation for each chat the person is in."""
     return f"conversation_id:{key[1]}:{key[2]}"
 

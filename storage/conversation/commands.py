@@ -49,7 +49,10 @@ class PostgresChatCommands:
         self._pipe = pipe
 
     async def once(
-        self, inbound: Inbound, effect: Effect | None, reply: Callable[[Outcome], str]
+        self,
+        inbound: Inbound,
+        effect: Effect | None,
+        reply: Callable[[Outcome], str],
     ) -> str | None:
         address = inbound.address
         turn = {
@@ -117,7 +120,9 @@ class PostgresChatCommands:
 
 
 async def _apply(
-    connection: AsyncConnection, inbound: Inbound, effect: Effect | None
+    connection: AsyncConnection,
+    inbound: Inbound,
+    effect: Effect | None,
 ) -> Outcome:
     match effect:
         case None:
@@ -157,7 +162,9 @@ async def _changed(
 
 
 async def _choose_model(
-    connection: AsyncConnection, inbound: Inbound, model: str | None
+    connection: AsyncConnection,
+    inbound: Inbound,
+    model: str | None,
 ) -> bool:
     """A choice moves the version: no window cached before it can be used after it."""
     moved = {"version": Conversation.version + 1}

@@ -15,9 +15,8 @@ from storage.conversation.turns import encode_placed
 from storage.postgres import Database, columns
 from storage.tables import AuditEntry
 
-_Ending = tuple[
-    UUID, str, str | None, UUID
-]  # turn, state, what stands, the turn that leads
+_Ending = tuple[UUID, str, str | None, UUID]
+"""Turn, state, what stands on the platform, and the turn that leads."""
 
 
 class PostgresDeliveries:
@@ -27,9 +26,8 @@ class PostgresDeliveries:
         self._engine = database.engine
         self._line = database.line()
         gone = (StoreUnavailable,)
-        self._standing: dict[
-            UUID, str
-        ] = {}  # the newest of each turn that is not recorded yet
+        self._standing: dict[UUID, str] = {}
+        """By turn: the newest that stands on the platform and is not recorded yet."""
         self._placed: Batch[UUID, None] = Batch(
             self._place_all, passing=gone, limit=1000, linger=LINGER_SECONDS
         )
@@ -46,18 +44,26 @@ class PostgresDeliveries:
         await self._placed.submit(turn)
 
     async def done(
-        self, turns: Sequence[UUID], placed: Placed | None, *, failed: str | None = None
+        self,
+        turns: Sequence[UUID],
+        placed: Placed | None,
+        *,
+        failed: str | None = None,
     ) -> None:
-        for turn in turns:  # a quick answer: nobody will edit it any more
+        for (
+            turn
+        ) in turns:  # a quick answer: a draft that is not recorded yet never will be
             self._standing.pop(turn, None)
-        state, where = (
-            ("failed" if failed else "done"),
-            (encode_placed(placed) if placed else None),
-        )
-        if len(turns) == 1:
-            await self._done.submit((turns[0], state, where, turns[0]))
-        else:  # all that one answer covers, in one statement: never some of them
-            await self._close_all([(turn, state, where, turns[-1]) for turn in turns])
+
+        state = "failed" if failed else "done"
+        where = encode_placed(placed) if placed else None
+        endings = [(turn, state, where, turns[-1]) for turn in turns]
+
+        if len(endings) == 1:
+            await self._done.submit(endings[0])
+        else:  # the turns of one answer close in one statement: all of them or none
+            await self._close_all(endings)
+
         if failed:
             await self._audit(turns[-1], failed)
 
@@ -69,19 +75,17 @@ class PostgresDeliveries:
         ]
         if newest:
             await self._line.fetch(STATEMENTS["placed"], *columns(newest))
+
         return [None] * len(turns)
 
     async def _close_all(self, items: Sequence[_Ending]) -> list[None]:
         await self._line.fetch(STATEMENTS["done"], *columns(items))
+
         return [None] * len(items)
 
     async def _audit(self, turn: UUID, reason: str) -> None:
+        entry = insert(AuditEntry).values(
+            actor="agent", action="turn.failed", subject=str(turn), reason=reason
+        )
         async with self._engine.begin() as connection:
-            await connection.execute(
-                insert(AuditEntry).values(
-                    actor="agent",
-                    action="turn.failed",
-                    subject=str(turn),
-                    reason=reason,
-                )
-            )
+            await connection.execute(entry)

@@ -1,5 +1,8 @@
-"""What the agent does for its tables by itself: next months' partitions, turns, days and
-reservations past their use, dead instances."""
+"""How the agent tidies its tables by itself.
+
+It makes next months' partitions, and removes old turns, days and reservations and the rows
+of dead instances.
+"""
 
 from __future__ import annotations
 
@@ -24,11 +27,11 @@ log = structlog.get_logger()
 
 
 def housekeeping(database: Database) -> AbstractAsyncContextManager[None]:
-    """Tidies now and then each hour, as long as the context lasts."""
-    return run_in_background(_tidy_for_ever, database)
+    """Tidies at once and then every hour, as long as the context lasts."""
+    return run_in_background(_tidy_forever, database)
 
 
-async def _tidy_for_ever(database: Database) -> None:
+async def _tidy_forever(database: Database) -> None:
     while True:
         try:
             await tidy(database)
@@ -37,33 +40,37 @@ async def _tidy_for_ever(database: Database) -> None:
                 "housekeeping failed; it is tried again in an hour",
                 error=type(error).__name__,
             )
-        # whatever it is: without partitions for next months everything ends up in one
+        # whatever it is: without next months' partitions all messages end up in one
         except Exception as error:
             log.exception(
                 "housekeeping failed; it is tried again in an hour",
                 error=type(error).__name__,
             )
+
         await asyncio.sleep(HOUR)
 
 
 async def tidy(database: Database) -> None:
-    """Safe on several instances at once."""
+    """Does all of it once. Safe on several instances at the same time."""
     async with database.engine.begin() as connection:
-        await connection.execute(
-            text(STATEMENTS["make_partitions"]), {"months": MONTHS_AHEAD}
-        )
+        months = {"months": MONTHS_AHEAD}
+        await connection.execute(text(STATEMENTS["make_partitions"]), months)
+
     while await _prune(database) == PRUNED_AT_ONCE:
         pass
+
     async with database.engine.begin() as connection:
+        days = {"days": BUDGET_DAYS_KEPT}
         await connection.execute(text(STATEMENTS["bury"]))
         await connection.execute(text(STATEMENTS["fold"]))
-        await connection.execute(
-            text(STATEMENTS["prune_days"]), {"days": BUDGET_DAYS_KEPT}
-        )
+        await connection.execute(text(STATEMENTS["prune_days"]), days)
 
 
 async def _prune(database: Database) -> int:
-    """Removes some turns past their use. A few in one transaction: nobody waits long behind it."""
+    """Removes some old turns, and returns how many.
+
+    Only a few in one transaction, so that nobody waits long for it.
+    """
+    values = {"days": TURNS_KEPT_DAYS, "limit": PRUNED_AT_ONCE}
     async with database.engine.begin() as connection:
-        given = {"days": TURNS_KEPT_DAYS, "limit": PRUNED_AT_ONCE}
-        return (await connection.execute(text(STATEMENTS["prune"]), given)).rowcount
+        return (await connection.execute(text(STATEMENTS["prune"]), values)).rowcount

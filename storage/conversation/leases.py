@@ -1,4 +1,4 @@
-"""What keeps an instance's work its own, and finds what another left."""
+"""Leases: they keep an instance's work its own, and let others find what it left behind."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from storage.conversation.turns import decode_address, decode_placed
 from storage.postgres import LEASE_SECONDS, Database
 
 AT_MOST = 200
-"""Taken in one sweep; the next takes more, so that a large loss is shared among instances."""
+"""Taken in one sweep. The next takes more, so that instances share a large loss."""
 
 
 class PostgresLeases:
@@ -34,13 +34,16 @@ class PostgresLeases:
         self._lease = lease
         self._instance = instance
         self._channels = list(channels)
-        self._line = database.line()  # its own: a heartbeat never waits behind a flush
-        self._sweep_line = database.line(
-            planner={}
-        )  # looks for few among many: Postgres knows best how
+        # a connection of its own: a heartbeat never waits behind a flush
+        self._line = database.line()
+        # a sweep looks for few rows among many: Postgres knows best how
+        self._sweep_line = database.line(planner={})
 
     async def beat(
-        self, claims: Sequence[Claim], turns: Sequence[UUID], epoch: int
+        self,
+        claims: Sequence[Claim],
+        turns: Sequence[UUID],
+        epoch: int,
     ) -> Beat:
         rows = await self._line.fetch(
             STATEMENTS["beat"],
@@ -56,6 +59,7 @@ class PostgresLeases:
             retry=1.0,
         )
         *held, rest = sorted(rows, key=lambda row: row["fence"] is None)
+
         return Beat(
             {row["fence"]: row["asked"] for row in held},
             {row["fence"]: row["edited"] for row in held},
@@ -73,6 +77,7 @@ class PostgresLeases:
             since_seconds,
             AT_MOST,
         )
+
         return [
             Claim(
                 row["id"],
@@ -90,13 +95,16 @@ class PostgresLeases:
             since_seconds,
             AT_MOST,
         )
+
         return [_undelivered(row) for row in rows]
 
     async def attempt(self, turns: Sequence[UUID]) -> None:
         await self._sweep_line.fetch(STATEMENTS["attempt"], list(turns))
 
     async def hand_back(
-        self, claims: Sequence[Claim], attempted: Sequence[UUID]
+        self,
+        claims: Sequence[Claim],
+        attempted: Sequence[UUID],
     ) -> None:
         await self._line.fetch(
             STATEMENTS["hand_back"],

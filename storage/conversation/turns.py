@@ -1,5 +1,5 @@
-"""The life of a turn in Postgres: accepted, read, answered. Each statement carries all that
-wait for it.
+"""The life of a turn in Postgres: accepted, read, answered. Each statement carries all turns
+that wait for it.
 """
 
 from __future__ import annotations
@@ -30,14 +30,15 @@ from storage.postgres import LEASE_SECONDS, WALK_INDEXES, Database, columns
 
 def encode_address(address: Address, *, direct: bool) -> str:
     """What turns.address holds; channel, chat and thread have columns of their own."""
-    return _json(
-        {"message": address.message, "extra": dict(address.extra), "direct": direct}
-    )
+    extra = dict(address.extra)
+
+    return _json({"message": address.message, "extra": extra, "direct": direct})
 
 
 def decode_address(row: asyncpg.Record) -> Address:
     """Reads the address back from a row with the columns of turns."""
     rest = msgspec.json.decode(row["address"])
+
     return Address(
         row["channel_type"],
         row["chat_id"],
@@ -54,7 +55,9 @@ def encode_placed(placed: Placed) -> str:
 def decode_placed(text: str | None) -> Placed | None:
     if text is None:
         return None
+
     value = msgspec.json.decode(text)
+
     return Placed(tuple(value["ids"]), value["extra"])
 
 
@@ -76,7 +79,8 @@ class PostgresTurns:
         self._instance = instance
         self._limit = window_messages
         self._lease = lease
-        self._accept_line, self._answer_line = database.line(), database.line()
+        self._accept_line = database.line()
+        self._answer_line = database.line()
         self._load_line = database.line(WALK_INDEXES)
         gone = (StoreUnavailable,)
         self._accepts = Batch(
@@ -99,45 +103,36 @@ class PostgresTurns:
     async def _accept_all(self, turns: Sequence[NewTurn]) -> list[Accepted | None]:
         try:
             rows = await self._accept(turns)
-        except (
-            asyncpg.ForeignKeyViolationError
-        ):  # a cached user id that this database does not know
+        except asyncpg.ForeignKeyViolationError:
+            # a cached user id that this database does not know
             rows = await self._accept(turns, believe_users=False)
+
         verdicts: list[Accepted | None] = [None] * len(turns)
         for row in rows:
-            turn = turns[row["n"] - 1]
-            claim = (
-                Claim(row["conversation_id"], row["turn"], turn.inbound.address.key)
-                if row["claimed"]
-                else None
-            )
-            verdicts[row["n"] - 1] = Accepted(
-                row["turn"],
-                row["conversation_id"],
-                row["user_id"],
-                row["seq"],
-                claim,
-                row["model"],
-                row["person_id"],
-            )
+            number = row["n"] - 1
+            verdicts[number] = _accepted(turns[number], row)
+
         return verdicts
 
     async def _accept(
-        self, turns: Sequence[NewTurn], *, believe_users: bool = True
+        self,
+        turns: Sequence[NewTurn],
+        *,
+        believe_users: bool = True,
     ) -> list[asyncpg.Record]:
-        given = columns(
-            _accept_row(turn, believe_users=believe_users) for turn in turns
-        )
+        rows = (_accept_row(turn, believe_users=believe_users) for turn in turns)
+
         return await self._accept_line.fetch(
-            STATEMENTS["accept"], *given, self._instance, self._lease
+            STATEMENTS["accept"], *columns(rows), self._instance, self._lease
         )
 
     async def _answer_all(
         self, answers: Sequence[Answer]
     ) -> list[StoredAnswer | Outdated | None]:
-        given = columns(_answer_row(answer) for answer in answers)
-        rows = await self._answer_line.fetch(STATEMENTS["answer"], *given, self._lease)
+        values = columns(_answer_row(answer) for answer in answers)
+        rows = await self._answer_line.fetch(STATEMENTS["answer"], *values, self._lease)
         by_fence = {row["fence"]: row for row in rows}
+
         return [
             _stored(answer, by_fence.get(answer.claim.fence))
             or await self._find_answer(answer)
@@ -145,34 +140,52 @@ class PostgresTurns:
         ]
 
     async def _find_answer(self, answer: Answer) -> StoredAnswer | Outdated | None:
-        """A lost claim, or our own commit whose confirmation was lost: only the message
-        itself can tell.
+        """Either the claim is lost, or only the confirmation of our own commit.
+
+        The message itself shows which.
         """
         rows = await self._answer_line.fetch(
             STATEMENTS["find_answer"], answer.claim.conversation, answer.message_id
         )
+
         return _stored(answer, rows[0] if rows else None)
 
     async def _load_all(self, conversations: Sequence[UUID]) -> list[Loaded]:
         wanted = list(dict.fromkeys(conversations))
         rows = await self._load_line.fetch(STATEMENTS["load"], wanted, self._limit)
-        found: dict[UUID, list[asyncpg.Record]] = {
-            conversation: [] for conversation in wanted
-        }
+
+        found: dict[UUID, list[asyncpg.Record]] = {each: [] for each in wanted}
         for row in rows:
             found[row["conversation"]].append(row)
-        return [
-            _loaded(found[conversation], self._limit) for conversation in conversations
-        ]
+
+        return [_loaded(found[each], self._limit) for each in conversations]
+
+
+def _accepted(turn: NewTurn, row: asyncpg.Record) -> Accepted:
+    claim = None
+    if row["claimed"]:
+        claim = Claim(row["conversation_id"], row["turn"], turn.inbound.address.key)
+
+    return Accepted(
+        row["turn"],
+        row["conversation_id"],
+        row["user_id"],
+        row["seq"],
+        claim,
+        row["model"],
+        row["person_id"],
+    )
 
 
 def _accept_row(turn: NewTurn, *, believe_users: bool) -> tuple[Any, ...]:
     inbound, address = turn.inbound, turn.inbound.address
     known = turn.user_known and believe_users
-    metadata: dict[str, Any] = (
-        {} if inbound.direct or not inbound.username else {"author": inbound.username}
-    )
-    metadata |= {"retry": True} if turn.retry else {}
+    metadata: dict[str, Any] = {}
+    if inbound.username and not inbound.direct:
+        metadata["author"] = inbound.username
+    if turn.retry:
+        metadata["retry"] = True
+
     return (
         inbound.turn_id,
         address.channel,
@@ -192,9 +205,10 @@ def _accept_row(turn: NewTurn, *, believe_users: bool) -> tuple[Any, ...]:
 
 def _answer_row(answer: Answer) -> tuple[Any, ...]:
     usage, claim = answer.usage, answer.claim
-    metadata = dict(answer.metadata) | (
-        {"estimated": True} if usage and usage.estimated else {}
-    )
+    metadata = dict(answer.metadata)
+    if usage and usage.estimated:
+        metadata["estimated"] = True
+
     return (
         claim.conversation,
         claim.fence,
@@ -213,42 +227,48 @@ def _answer_row(answer: Answer) -> tuple[Any, ...]:
 
 
 def _stored(
-    answer: Answer, row: asyncpg.Record | None
+    answer: Answer,
+    row: asyncpg.Record | None,
 ) -> StoredAnswer | Outdated | None:
     if row is None:
         return None
     if row["outdated"]:
         return Outdated()
-    claim = answer.claim
-    goes_on = row["answering"] == answer.next_fence
-    return StoredAnswer(
-        row["version"],
-        Claim(claim.conversation, answer.next_fence, claim.key) if goes_on else None,
-    )
+
+    next_claim = None
+    if row["answering"] == answer.next_fence:
+        claim = answer.claim
+        next_claim = Claim(claim.conversation, answer.next_fence, claim.key)
+
+    return StoredAnswer(row["version"], next_claim)
 
 
 def _loaded(rows: Sequence[asyncpg.Record], limit: int) -> Loaded:
-    """The newest `limit` messages and all that wait; a row without a message is an empty
-    conversation.
+    """The newest `limit` messages and all that wait.
+
+    A row without a message is an empty conversation.
     """
     if not rows:
         return Loaded(Window(0, ()), ())
+
     rows = sorted(rows, key=lambda row: row["seq"] or 0, reverse=True)
     asked = [row for row in rows if row["waiting_turn"] is not None]
-    history = [
+    answered = [
         row for row in rows if row["seq"] is not None and row["waiting_turn"] is None
-    ][:limit]
+    ]
+
     messages = sorted(
-        map(_message, [*history, *asked]), key=lambda message: message.reading_order
+        map(_message, [*answered[:limit], *asked]),
+        key=lambda message: message.reading_order,
     )
-    return Loaded(
-        Window(rows[0]["version"], tuple(messages)),
-        tuple(_waiting(row) for row in reversed(asked)),
-    )
+    window = Window(rows[0]["version"], tuple(messages))
+
+    return Loaded(window, tuple(_waiting(row) for row in reversed(asked)))
 
 
 def _message(row: asyncpg.Record) -> Message:
     metadata = msgspec.json.decode(row["metadata"])
+
     return Message(
         row["seq"],
         row["role"],

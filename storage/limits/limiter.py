@@ -1,12 +1,11 @@
-"""How often people may speak, decided by Redis for all instances together, and by memory
+"""How often people may speak: decided by Redis for all instances together, and by memory
 where Redis forgot or is gone.
 
 One script judges all limits of a message in one call on Redis's own clock: it counts in all
-of them or in none. A person's messages count for the account and, as soon as it is known
-whose it is, for all accounts of the person. Beside it each instance keeps a shadow of what
-it let pass, so that a key evicted from Redis lets through at most the limit once more on
-each instance. While Redis does not answer, each instance allows its share: limit /
-instances.
+of them or in none. A person's messages count for the account and, once its owner is known,
+for all accounts of the person. Each instance also keeps a shadow of what it let pass, so
+that a key evicted from Redis lets at most the limit through once more on each instance.
+While Redis does not answer, each instance allows its share: limit / instances.
 """
 
 from __future__ import annotations
@@ -14,7 +13,6 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from hashlib import sha1
@@ -34,15 +32,18 @@ from storage.recent_ids import RecentIds
 from storage.redis import DEADLINE_SECONDS, Command, RedisPipe
 
 SCRIPT = """
--- For each limit: KEYS its state and whether its audience was told; ARGV interval in µs, burst, window in ms.
--- A state is the moment in µs at which nothing is used up any more. Returns {µs to wait, which limit, tell}.
+-- For each limit: KEYS its state, and whether its audience was told;
+-- ARGV interval in µs, burst, window in ms.
+-- A state is the moment in µs at which nothing is used any more.
+-- Returns {µs to wait, which limit, tell}.
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
 local longest, which, moments = 0, 0, {}
 for i = 1, #KEYS / 2 do
     local interval, burst = tonumber(ARGV[3 * i - 2]), tonumber(ARGV[3 * i - 1])
     local at = tonumber(redis.call('GET', KEYS[2 * i - 1]) or now)
-    at = math.min(math.max(at, now), now + burst * interval)  -- a clock that went back locks nobody out
+    -- bounded above, so that a clock that went back locks nobody out
+    at = math.min(math.max(at, now), now + burst * interval)
     local wait = at + interval - burst * interval - now
     if wait > longest then longest, which = wait, i end
     moments[i] = at + interval
@@ -51,27 +52,29 @@ if longest > 0 then
     local told = redis.call('SET', KEYS[2 * which], '', 'NX', 'PX', ARGV[3 * which])
     return {math.ceil(longest), which, told and 1 or 0}
 end
-for i, at in ipairs(moments) do  -- %.0f: as a plain number Lua would keep 14 digits of it
-    redis.call('SET', KEYS[2 * i - 1], string.format('%.0f', at), 'PX', math.ceil((at - now) / 1000))
+for i, at in ipairs(moments) do
+    local state = string.format('%.0f', at)  -- as a plain number Lua would keep 14 digits of it
+    redis.call('SET', KEYS[2 * i - 1], state, 'PX', math.ceil((at - now) / 1000))
 end
 return {0, 0, 0}
 """
-_SHA = sha1(
-    SCRIPT.encode(), usedforsecurity=False
-).hexdigest()  # how Redis names a script
+_SHA = sha1(SCRIPT.encode(), usedforsecurity=False).hexdigest()
+"""The name of the script in Redis."""
 
 RECOUNT_SECONDS = 1.0
+"""While Redis is away, instances are counted at most this often."""
+
 OWN_MACHINE = "terminal"
-"""Who talks here talks to an agent of their own: the default limit is for strangers."""
-SEEN = 20_000  # turns that were counted, kept so that a repeated delivery counts once
+"""The channel on which people talk to an agent of their own: no default limit holds there."""
+
+SEEN = 20_000
+"""Turns that are remembered as counted, so that a repeated delivery counts once."""
 
 log = structlog.get_logger()
 
 
 class RedisLimiter:
-    """Implements agent.ports.Limiter. `per_person` holds for people of whom no operator
-    said anything.
-    """
+    """Implements agent.ports.Limiter. `per_person` holds where no operator set a limit."""
 
     def __init__(
         self,
@@ -90,45 +93,46 @@ class RedisLimiter:
         self._personal: Mapping[str, Allowance] = {}
         self._applied: int | None = None  # the epoch at which personal limits were read
         self._reading = asyncio.Lock()
-        self._instances, self._counted_at = 1, -math.inf
-        self._seen: OrderedDict[UUID, None] = OrderedDict()
+        self._instances = 1
+        self._counted_at = -math.inf
+        self._seen: RecentIds[UUID] = RecentIds(SEEN)
         self._persons: RecentIds[str] = RecentIds()  # by account
 
     async def judge(self, inbound: Said) -> Limited | None:
         """Counts a message, in one round trip; None: it may pass."""
         rules = await self.rules(inbound)
         replies = await self._pipe.send(*commands(rules)) if rules else None
+
         return await self.verdict(inbound, rules, replies[0] if replies else None)
 
     async def judge_rules(self, rules: Sequence[Rule]) -> Limited | None:
-        """The same for anything that is no message of a person: an address that calls a
-        webhook, an endpoint.
-        """
+        """Counts what is no message of a person, such as a call of a webhook."""
         replies = await self._pipe.send(*commands(rules)) if rules else None
+
         return await self._verdict(rules, replies[0] if replies else None)
 
     async def rules(self, inbound: Said) -> Sequence[Rule]:
         """What limits this message; nothing when it was counted before."""
         await self._refresh()
-        if inbound.turn_id in self._seen:
+        if self._seen.get(inbound.turn_id) is not None:
             return ()
+
         channel = inbound.address.channel
         settings = self._control.channel(channel)
-        account, chat = (
-            f"{channel}:{inbound.user_id}",
-            f"{channel}:{inbound.address.chat}",
-        )
+        account = f"{channel}:{inbound.user_id}"
+        chat = f"{channel}:{inbound.address.chat}"
         default = None if channel == OWN_MACHINE else self._per_person
         own = self._personal.get(account) or settings.user_limit or default
         shared = (
             ("chat", chat, settings.chat_limit, chat),
             ("channel", channel, settings.channel_limit, account),
         )
+
         return [
             *personal_rules(account, self._persons.get(account), own),
             *(
-                Rule(scope, name, limit, told)
-                for scope, name, limit, told in shared
+                Rule(scope, name, limit, audience)
+                for scope, name, limit, audience in shared
                 if isinstance(limit, Limit)
             ),
         ]
@@ -140,32 +144,42 @@ class RedisLimiter:
         reply: Any,
         person: UUID | None = None,
     ) -> Limited | None:
-        """Reads what Redis answered to `commands(rules)`; None: it did not answer.
+        """Reads the reply of Redis to `commands(rules)`; None: it did not answer.
 
-        `person` is whose account it is, as the session says. If the rules did not know, one
-        more round trip counts it.
+        `person` is the account's owner, as the session says. If the rules did not know the
+        owner, one more round trip counts the message for them.
         """
         limited = await self._verdict(rules, reply)
         if limited is None and person is not None:
             limited = await self.judge_rules(self._missed(inbound, rules, person))
+
         if limited is None and rules:
-            self._seen[inbound.turn_id] = None
-            if len(self._seen) > SEEN:
-                self._seen.popitem(last=False)
+            self._seen.put(inbound.turn_id, inbound.turn_id)
+
         return limited
 
-    def learn(self, channel: str, account: str, person: UUID) -> None:
-        """Whose account this is, as a turn that was accepted said."""
+    def learn(
+        self,
+        channel: str,
+        account: str,
+        person: UUID,
+    ) -> None:
+        """Remembers an account's owner, as an accepted turn told it."""
         self._persons.put(f"{channel}:{account}", person)
 
     def _missed(
-        self, inbound: Said, rules: Sequence[Rule], person: UUID
+        self,
+        inbound: Said,
+        rules: Sequence[Rule],
+        person: UUID,
     ) -> Sequence[Rule]:
-        """Rules that would have been among these, had it been known whose account it is."""
+        """Rules of the account's owner that are missing, because the owner was not known."""
         if any(rule.subject == str(person) for rule in rules):
             return ()
+
         self.learn(inbound.address.channel, inbound.user_id, person)
         account = f"{inbound.address.channel}:{inbound.user_id}"
+
         return [
             replace(rule, subject=str(person))
             for rule in rules
@@ -175,68 +189,76 @@ class RedisLimiter:
     async def _verdict(self, rules: Sequence[Rule], reply: Any) -> Limited | None:
         if not rules:
             return None
-        if isinstance(reply, NoScriptError):  # Redis was started anew
+
+        if isinstance(reply, NoScriptError):  # Redis was restarted
             replies = await self._pipe.send(_command("EVAL", SCRIPT, rules))
             reply = replies[0] if replies else None
-        if not isinstance(reply, list):
+
+        if isinstance(reply, list):
+            wait, which, tell = reply
+            if wait:
+                return Limited(rules[which - 1].scope, wait / 1e6, bool(tell))
+        else:
             share = await self._count_instances()
-            return self._stand_in.judge(rules, share=share) or self._shadow.judge(
-                rules, slack=DEADLINE_SECONDS
-            )
-        wait, which, tell = reply
-        if wait:
-            return Limited(rules[which - 1].scope, wait / 1e6, bool(tell))
+            if limited := self._stand_in.judge(rules, share=share):
+                return limited
+
         return self._shadow.judge(rules, slack=DEADLINE_SECONDS)
 
     async def _refresh(self) -> None:
-        """Reads personal limits again when an operator changed something; forgets what the
-        shadow counted.
+        """Reads personal limits again when an operator changed something.
+
+        That clears the shadow, because `agent limits reset` is such a change.
         """
         if self._applied == self._control.epoch:
             return
+
         async with self._reading:
             epoch = self._control.epoch
             if self._applied == epoch:
                 return
+
             try:
                 rows = await self._line.fetch(STATEMENTS["personal_limits"], retry=0.2)
             except StoreUnavailable:
                 log.warning("personal limits not read; the last known hold")
                 return
+
             self._personal = {
                 f"{row['channel']}:{row['account']}": allowance(row["wanted"])
                 for row in rows
             }
-            self._shadow.clear()  # `agent limits reset` is such a change, too
+            self._shadow.clear()
             self._applied = epoch
 
     async def _count_instances(self) -> int:
-        if self._clock() - self._counted_at >= RECOUNT_SECONDS:
-            self._counted_at = self._clock()
-            try:
-                self._instances = max(
-                    1,
-                    (await self._line.fetch(STATEMENTS["count_instances"], retry=0.2))[
-                        0
-                    ]["alive"],
-                )
-            except StoreUnavailable:
-                log.warning(
-                    "instances not counted; the last number holds",
-                    count=self._instances,
-                )
+        if self._clock() - self._counted_at < RECOUNT_SECONDS:
+            return self._instances
+
+        self._counted_at = self._clock()
+        try:
+            rows = await self._line.fetch(STATEMENTS["count_instances"], retry=0.2)
+            self._instances = max(1, rows[0]["alive"])
+        except StoreUnavailable:
+            log.warning(
+                "instances not counted; the last number holds", count=self._instances
+            )
+
         return self._instances
 
 
 def personal_rules(
-    account: str, person: UUID | None, limit: Allowance
+    account: str,
+    person: UUID | None,
+    limit: Allowance,
 ) -> Sequence[Rule]:
-    """What limits an account (`channel:id`): alone and, if it is known whose it is,
-    together with the person's others.
+    """What limits an account (`channel:id`): alone and, if its owner is known, together
+    with their other accounts.
 
-    Both, so that an account has no second limit left when it becomes known whose it is.
+    Both, so that an account does not get a second limit when its owner becomes known.
     """
     subjects = (account, str(person)) if person else (account,)
+
     return [
         Rule("user", subject, limit, account)
         for subject in subjects
@@ -245,9 +267,10 @@ def personal_rules(
 
 
 def allowance(text: str | None) -> Allowance:
-    """A stored limit; one that can not be read is none, as if nobody had set it."""
+    """A stored limit. One that cannot be read counts as not set."""
     if text is None or text == "off":
         return "off" if text else None
+
     try:
         return Limit.parse(text)
     except ValueError:
@@ -259,7 +282,11 @@ def commands(rules: Sequence[Rule]) -> list[Command]:
     return [_command("EVALSHA", _SHA, rules)] if rules else []
 
 
-def _command(verb: str, script: str, rules: Sequence[Rule]) -> Command:
+def _command(
+    verb: str,
+    script: str,
+    rules: Sequence[Rule],
+) -> Command:
     keys = [key for rule in rules for key in (rule.key, rule.told_key)]
     numbers = [
         number
@@ -270,4 +297,5 @@ def _command(verb: str, script: str, rules: Sequence[Rule]) -> Command:
             rule.limit.seconds * 1000,
         )
     ]
+
     return (verb, script, len(keys), *keys, *numbers)

@@ -6,8 +6,8 @@ from typing import Protocol
 
 from storage.redis import RedisPipe
 
-# GCRA: `paid` is when all calls taken so far are paid for, `held` when a penalty ends;
-# microseconds. A `paid` further ahead than one whole period comes from a clock that was set
+# GCRA, in microseconds: `paid` is when all calls taken so far are paid for, `held` when a
+# penalty ends. A `paid` more than one whole period ahead comes from a clock that was set
 # back.
 _NOW = """
 local time = redis.call('TIME')
@@ -39,7 +39,7 @@ return 0
 
 
 class SendRate(Protocol):
-    """At most `count` calls at once, then one each `seconds / count`."""
+    """At most `count` calls at once, then one every `seconds / count`."""
 
     @property
     def count(self) -> int: ...
@@ -61,23 +61,24 @@ class RedisPace:
         self._bot = bot
 
     async def reserve(self, key: str, rate: SendRate) -> float:
-        """Takes a slot and returns 0, or takes nothing and returns the seconds after which
-        to ask again.
-        """
+        """Takes a slot and returns 0, or takes none and returns how many seconds to wait."""
         period = rate.seconds * 1_000_000
-        return (
-            await self._run(
-                _RESERVE, key, f"{period / rate.count:.0f}", f"{period:.0f}"
-            )
-            / 1_000_000
-        )
+        interval = period / rate.count
+        wait = await self._run(_RESERVE, key, f"{interval:.0f}", f"{period:.0f}")
+
+        return wait / 1_000_000
 
     async def penalise(self, key: str, seconds: float) -> None:
         """From now on nobody gets a slot of `key` for that long."""
         await self._run(_PENALISE, key, f"{seconds * 1_000_000:.0f}")
 
-    async def _run(self, script: str, key: str, *arguments: str) -> int:
-        replies = await self._pipe.send(
-            ("EVAL", script, 1, f"rate:send:{self._bot}:{key}", *arguments)
-        )
+    async def _run(
+        self,
+        script: str,
+        key: str,
+        *arguments: str,
+    ) -> int:
+        name = f"rate:send:{self._bot}:{key}"
+        replies = await self._pipe.send(("EVAL", script, 1, name, *arguments))
+
         return replies[0] if replies and isinstance(replies[0], int) else 0

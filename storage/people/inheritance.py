@@ -1,8 +1,8 @@
-"""What operators set for a person, when that person becomes one with another by linking accounts.
+"""What happens to a person's settings when linking accounts makes two people one.
 
-Rules of flags, a rate limit and a budget go over to the person who stays, unless they have
-one of that kind: then theirs holds for both. What both used of a budget is added up. Runs
-in the transaction that joins them.
+Rules of flags, a rate limit and a budget move from the person who joins to the one who
+stays. If the one who stays has one of that kind, it holds for both. What both used of a
+budget is added up. Runs in the transaction that joins them.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from agent.control.rules import person_scope
-from storage.limits.budget_admin import told
+from storage.limits.budget_admin import described
 from storage.people import STATEMENTS
 
 
@@ -31,9 +31,14 @@ class Moved:
     after: Any
 
 
-async def inherit(connection: AsyncConnection, gone: UUID, stays: UUID) -> list[Moved]:
-    """Moves what was set for `gone`. Their accounts are still their own and, as the epoch,
-    locked by whoever calls.
+async def inherit(
+    connection: AsyncConnection,
+    gone: UUID,
+    stays: UUID,
+) -> list[Moved]:
+    """Moves what operators set for `gone` to `stays`.
+
+    The accounts of `gone` are still their own. The caller has locked them, and the epoch.
     """
     return [
         *await _rules(connection, gone, stays),
@@ -42,37 +47,44 @@ async def inherit(connection: AsyncConnection, gone: UUID, stays: UUID) -> list[
     ]
 
 
-async def _rules(connection: AsyncConnection, gone: UUID, stays: UUID) -> list[Moved]:
+async def _rules(
+    connection: AsyncConnection,
+    gone: UUID,
+    stays: UUID,
+) -> list[Moved]:
     scopes = {"gone": person_scope(gone), "stays": person_scope(stays)}
-    moved = (await connection.execute(text(STATEMENTS["move_rules"]), scopes)).all()
-    dropped = (
-        await connection.execute(
-            text(STATEMENTS["drop_rules"]), {"gone": scopes["gone"]}
-        )
-    ).all()
+    source, target = scopes["gone"], scopes["stays"]
+    move, drop = text(STATEMENTS["move_rules"]), text(STATEMENTS["drop_rules"])
+    moved = (await connection.execute(move, scopes)).all()
+    dropped = (await connection.execute(drop, {"gone": source})).all()
+
     return [
         *(
-            _rule("flag.move", name, {scopes["gone"]: value}, {scopes["stays"]: value})
+            _rule("flag.move", name, {source: value}, {target: value})
             for name, value in moved
         ),
-        *(
-            _rule("flag.unset", name, {scopes["gone"]: value}, {})
-            for name, value in dropped
-        ),
+        *(_rule("flag.unset", name, {source: value}, {}) for name, value in dropped),
     ]
 
 
 def _rule(
-    action: str, name: str, before: Mapping[str, str], after: Mapping[str, str]
+    action: str,
+    name: str,
+    before: Mapping[str, str],
+    after: Mapping[str, str],
 ) -> Moved:
-    was, is_now = (
-        {scope: msgspec.json.decode(value) for scope, value in part.items()}
-        for part in (before, after)
-    )
-    return Moved(action, f"flag:{name}", was, is_now)
+    return Moved(action, f"flag:{name}", _decoded(before), _decoded(after))
 
 
-async def _limit(connection: AsyncConnection, gone: UUID, stays: UUID) -> list[Moved]:
+def _decoded(rules: Mapping[str, str]) -> dict[str, Any]:
+    return {scope: msgspec.json.decode(value) for scope, value in rules.items()}
+
+
+async def _limit(
+    connection: AsyncConnection,
+    gone: UUID,
+    stays: UUID,
+) -> list[Moved]:
     people = {"gone": gone, "stays": stays}
     limits = {
         row[0]: row[1]
@@ -80,36 +92,35 @@ async def _limit(connection: AsyncConnection, gone: UUID, stays: UUID) -> list[M
     }
     if not limits or limits.get(gone) == limits.get(stays):
         return []
+
     kept = limits.get(stays) or limits[gone]
-    await connection.execute(
-        text(STATEMENTS["set_limit_of_both"]), {**people, "limit": kept}
-    )
+    values = {**people, "limit": kept}
+    await connection.execute(text(STATEMENTS["set_limit_of_both"]), values)
     before = {person_scope(person): limit for person, limit in limits.items()}
+
     return [Moved("limit.move", f"person:{stays}", before, {person_scope(stays): kept})]
 
 
-async def _budget(connection: AsyncConnection, gone: UUID, stays: UUID) -> list[Moved]:
+async def _budget(
+    connection: AsyncConnection,
+    gone: UUID,
+    stays: UUID,
+) -> list[Moved]:
     people = {"gone": str(gone), "stays": str(stays)}
     await connection.execute(text(STATEMENTS["hold_days"]), people)
     await connection.execute(text(STATEMENTS["add_days"]), people)
     await connection.execute(text(STATEMENTS["move_reservations"]), people)
-    moved = (await connection.execute(text(STATEMENTS["move_budget"]), people)).first()
-    dropped = (
-        await connection.execute(
-            text(STATEMENTS["drop_budget"]), {"gone": people["gone"]}
-        )
-    ).first()
+
+    move, drop = text(STATEMENTS["move_budget"]), text(STATEMENTS["drop_budget"])
+    moved = (await connection.execute(move, people)).first()
+    dropped = (await connection.execute(drop, {"gone": str(gone)})).first()
+
     if moved is not None:
-        budget = told((moved[0], moved[1]))
-        was, is_now = {person_scope(gone): budget}, {person_scope(stays): budget}
-        return [Moved("budget.move", f"budget:person:{stays}", was, is_now)]
+        budget = described((moved[0], moved[1]))
+        before, after = {person_scope(gone): budget}, {person_scope(stays): budget}
+        return [Moved("budget.move", f"budget:person:{stays}", before, after)]
     if dropped is not None:
-        return [
-            Moved(
-                "budget.unset",
-                f"budget:person:{gone}",
-                told((dropped[0], dropped[1])),
-                None,
-            )
-        ]
+        budget = described((dropped[0], dropped[1]))
+        return [Moved("budget.unset", f"budget:person:{gone}", budget, None)]
+
     return []

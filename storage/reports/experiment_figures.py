@@ -9,21 +9,22 @@ from datetime import datetime
 import asyncpg
 import msgspec
 
-from agent.control.experiments import read_experiment
+from agent.control.experiments import Experiment, read_experiment
 from agent.core.errors import Rejected, StoreUnavailable
 from agent.core.text import shown_name
 from agent.reports.experiment import METRICS, Figures, Group
 from storage.postgres import AGAIN, GONE, connect
 from storage.reports import STATEMENTS
 
-AT_ONCE = 5_000  # rows of people fetched in one round trip
+AT_ONCE = 5_000
+"""People fetched in one round trip."""
 
 
 async def experiment_figures(database_url: str, name: str) -> Figures:
-    """What is known of an experiment until now, or until it ended, in one snapshot of the database.
+    """What is known of an experiment until now, or until it ended, in one snapshot.
 
-    Takes its time: no deadline. Raises Rejected when there is no such experiment or it can
-    not be reported, and StoreUnavailable.
+    There is no deadline. Raises Rejected when there is no such experiment or it cannot be
+    reported, and StoreUnavailable.
     """
     try:
         connection = await connect(database_url, None)
@@ -34,37 +35,27 @@ async def experiment_figures(database_url: str, name: str) -> Figures:
                 return await _figures(connection, name)
         finally:
             await connection.close()
-    except (*GONE, *AGAIN) as error:  # a replica breaks off what keeps it from going on
+    # a replica cancels queries that keep it from applying changes
+    except (*GONE, *AGAIN) as error:
         raise StoreUnavailable(
-            "Postgres can not be reached, or broke the report off. Try again."
+            "Postgres cannot be reached, or broke the report off. Try again."
         ) from error
 
 
 async def _figures(
-    connection: asyncpg.Connection[asyncpg.Record], name: str
+    connection: asyncpg.Connection[asyncpg.Record],
+    name: str,
 ) -> Figures:
     row = await connection.fetchrow(STATEMENTS["experiment_definition"], name)
     if row is None:
-        raise _unknown(
-            name,
-            [
-                known["name"]
-                for known in await connection.fetch(STATEMENTS["started_experiments"])
-            ],
-        )
-    if row["started_at"] is None:
-        raise Rejected(
-            f"The experiment {name} has not started yet: there is nothing to report."
-        )
-    try:
-        experiment = read_experiment(name, msgspec.json.decode(row["definition"]))
-    except ValueError:
-        raise Rejected(
-            f"The experiment {name} is of another version: this one can not read it."
-        ) from None
+        started = await connection.fetch(STATEMENTS["started_experiments"])
+        raise _unknown(name, [known["name"] for known in started])
+
+    experiment = _started(name, row)
     groups = {variant.name: Group() for variant in experiment.variants}
     until: datetime = row["ended_at"] or row["now"]
     crossed = 0
+
     people = connection.cursor(
         STATEMENTS["people_of_experiment"],
         name,
@@ -79,12 +70,29 @@ async def _figures(
             crossed += 1
         else:
             _add(groups[person["variant"]], person)
+
     return Figures(experiment, row["started_at"], row["ended_at"], groups, crossed)
+
+
+def _started(name: str, row: asyncpg.Record) -> Experiment:
+    """The experiment of this row. Raises Rejected when it cannot be reported."""
+    if row["started_at"] is None:
+        raise Rejected(
+            f"The experiment {name} has not started yet: there is nothing to report."
+        )
+
+    try:
+        return read_experiment(name, msgspec.json.decode(row["definition"]))
+    except ValueError:
+        raise Rejected(
+            f"The experiment {name} is of another version: this one cannot read it."
+        ) from None
 
 
 def _add(group: Group, person: asyncpg.Record) -> None:
     group.people += 1
     group.unknown_costs += person["unknown_costs"]
+
     for name in METRICS:
         if (value := person[name]) is not None:
             group.values[name].append(value)
@@ -92,4 +100,5 @@ def _add(group: Group, person: asyncpg.Record) -> None:
 
 def _unknown(name: str, known: list[str]) -> Rejected:
     there_are = f"There are: {', '.join(known)}." if known else "None was ever started."
+
     return Rejected(f"There is no experiment {shown_name(name)}. {there_are}")

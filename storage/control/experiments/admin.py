@@ -28,7 +28,7 @@ from storage.control.changes import (
     version_of,
     versions,
 )
-from storage.control.experiments.rows import ExperimentRow, read_experiments
+from storage.control.experiments.rows import StoredExperiment, read_experiments
 from storage.control.flag_rules import checked_value, flag_of
 from storage.control.targets import RuleTarget, audience_of
 from storage.postgres import Database
@@ -40,7 +40,7 @@ from storage.transaction import transaction
 class ExperimentView:
     """An experiment as an operator sees it."""
 
-    row: ExperimentRow
+    row: StoredExperiment
     version: int
     """Of its last change."""
     busy: str | None = None
@@ -68,7 +68,10 @@ class ExperimentAdmin:
     """The operator's side of experiments."""
 
     def __init__(
-        self, database: Database, pipe: RedisPipe, models: LanguageModels
+        self,
+        database: Database,
+        pipe: RedisPipe,
+        models: LanguageModels,
     ) -> None:
         self._database = database
         self._pipe = pipe
@@ -106,7 +109,11 @@ class ExperimentAdmin:
             return await _recorded(change, "experiment.create", made.name, {}, drafted)
 
     async def start(
-        self, name: str, author: Author, *, expected: int | None = None
+        self,
+        name: str,
+        author: Author,
+        *,
+        expected: int | None = None,
     ) -> ExperimentView:
         """Starts a drafted experiment, for good: from now on it cannot change, and it ends once."""
         async with changing(self._database, self._pipe, author) as change:
@@ -131,7 +138,11 @@ class ExperimentAdmin:
             return await _recorded(change, "experiment.start", name, *stages)
 
     async def stop(
-        self, name: str, author: Author, *, expected: int | None = None
+        self,
+        name: str,
+        author: Author,
+        *,
+        expected: int | None = None,
     ) -> ExperimentView:
         """Ends a running experiment, for good: the next rules decide for everybody.
 
@@ -151,7 +162,11 @@ class ExperimentAdmin:
             return await _recorded(change, "experiment.stop", name, *stages)
 
     async def remove(
-        self, name: str, author: Author, *, expected: int | None = None
+        self,
+        name: str,
+        author: Author,
+        *,
+        expected: int | None = None,
     ) -> None:
         """Forgets a draft. One that was started stays: answers were given under it."""
         async with changing(self._database, self._pipe, author) as change:
@@ -170,7 +185,9 @@ class ExperimentAdmin:
             await change.record("experiment.remove", subject, before=before, after={})
 
     async def _checked(
-        self, connection: AsyncConnection, experiment: Experiment
+        self,
+        connection: AsyncConnection,
+        experiment: Experiment,
     ) -> Experiment:
         """The experiment with its values as they are stored.
 
@@ -221,7 +238,11 @@ async def _recorded(
     return await _view(change.connection, name)
 
 
-async def _locked(change: Change, name: str, expected: int | None) -> ExperimentView:
+async def _locked(
+    change: Change,
+    name: str,
+    expected: int | None,
+) -> ExperimentView:
     """The experiment as it is, while nobody else can change one."""
     await expect(change.connection, _subject(name), expected)
 
@@ -268,7 +289,9 @@ async def _view(connection: AsyncConnection, name: str) -> ExperimentView:
 
 
 def _seen(
-    row: ExperimentRow, version: int, rows: Sequence[ExperimentRow]
+    row: StoredExperiment,
+    version: int,
+    rows: Sequence[StoredExperiment],
 ) -> ExperimentView:
     running = (each.experiment for each in rows if each.stage is Stage.RUNNING)
     busy = next((one.name for one in running if one.flag == row.experiment.flag), None)

@@ -17,7 +17,7 @@ log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
-class ExperimentRow:
+class StoredExperiment:
     """An experiment, and how far it is."""
 
     experiment: Experiment
@@ -43,7 +43,7 @@ class ExperimentRow:
         return self.ended is None or at < self.ended
 
 
-async def read_experiments(connection: AsyncConnection) -> list[ExperimentRow]:
+async def read_experiments(connection: AsyncConnection) -> list[StoredExperiment]:
     """All experiments by name."""
     found = await connection.execute(text(STATEMENTS["all_experiments"]))
     rows = []
@@ -54,13 +54,15 @@ async def read_experiments(connection: AsyncConnection) -> list[ExperimentRow]:
         except ValueError as error:
             log.warning("an experiment is left out", reason=str(error))
             continue
-        rows.append(ExperimentRow(experiment, started, ended, now))
+        rows.append(StoredExperiment(experiment, started, ended, now))
 
     return rows
 
 
 async def running_on(
-    connection: AsyncConnection, flag: str, at: datetime | None = None
+    connection: AsyncConnection,
+    flag: str,
+    at: datetime | None = None,
 ) -> Experiment | None:
     """The experiment that runs on a flag, or did at a past moment."""
     for row in await read_experiments(connection):

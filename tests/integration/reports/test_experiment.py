@@ -233,7 +233,7 @@ async def test_a_definition_of_another_version_is_said_to_be_one(
     await run(
         lab.database_url, INSERT_EXPERIMENT, NAME, '{"flags": ["a", "b"]}', BEGUN, None
     )
-    with pytest.raises(Rejected, match="this one can not read it"):
+    with pytest.raises(Rejected, match="this one cannot read it"):
         await experiment_figures(lab.database_url, NAME)
 
 

@@ -1,0 +1,44 @@
+"""Every table, by room. Migrations make them; a test proves that both agree."""
+
+from __future__ import annotations
+
+from storage.tables.base import Base
+from storage.tables.control import (
+    AuditEntry,
+    AuditHead,
+    ChannelConfig,
+    ControlEpoch,
+    ExperimentRow,
+    FeatureFlag,
+    Operator,
+)
+from storage.tables.conversation import (
+    Conversation,
+    Instance,
+    MessageRow,
+    TurnRow,
+    Vote,
+)
+from storage.tables.limits import BudgetDay, BudgetReservation, BudgetRow
+from storage.tables.people import LinkCode, User
+
+__all__ = [
+    "AuditEntry",
+    "AuditHead",
+    "Base",
+    "BudgetDay",
+    "BudgetReservation",
+    "BudgetRow",
+    "ChannelConfig",
+    "ControlEpoch",
+    "Conversation",
+    "ExperimentRow",
+    "FeatureFlag",
+    "Instance",
+    "LinkCode",
+    "MessageRow",
+    "Operator",
+    "TurnRow",
+    "User",
+    "Vote",
+]
