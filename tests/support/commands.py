@@ -14,7 +14,8 @@ from tests.support.warm import Warm
 
 AGENT = Path(sysconfig.get_path("scripts")) / "agent"
 DEADLINE = 20.0
-CLOSED = "127.0.0.1:1"  # nobody listens on port 1
+CLOSED = "127.0.0.1:1"
+"""An address where nothing listens."""
 
 
 @dataclass(frozen=True)
@@ -28,8 +29,8 @@ class Ended:
 
 @dataclass
 class Machine:
-    """A folder, an environment, and commands that run in it: at once, where there is a
-    `warm` process to fork.
+    """A folder, an environment, and commands that run in it: quickly, if there is a `warm`
+    process to fork.
     """
 
     folder: Path
@@ -58,11 +59,13 @@ class Machine:
     ) -> Ended:
         """Runs a command to its end, with `lines` as its standard input."""
         environment = {**self.environment, **(settings or {})}
+
         if self.warm is not None:
             status, out, err = await self.warm.run(
                 arguments, lines, self.folder, environment, DEADLINE
             )
             return Ended(status, out.decode(), err.decode())
+
         process = await asyncio.create_subprocess_exec(
             AGENT,
             *arguments,
@@ -72,7 +75,10 @@ class Machine:
             cwd=self.folder,
             env=environment,
         )
+
         async with asyncio.timeout(DEADLINE):
             out, err = await process.communicate(lines)
+
         assert process.returncode is not None
+
         return Ended(process.returncode, out.decode(), err.decode())

@@ -30,8 +30,9 @@ READY = b"ready\n"
 
 
 class Warm:
-    """The process that has imported everything. It ends with the one that started it, or at
-    `close`.
+    """The process that has imported everything.
+
+    It ends with the process that started it, or at `close`.
     """
 
     def __init__(self) -> None:
@@ -41,7 +42,9 @@ class Warm:
         self._process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE
         )
+
         assert self._process.stdout is not None
+
         if self._process.stdout.readline() != READY:
             raise RuntimeError("The process that runs commands did not start.")
 
@@ -81,9 +84,10 @@ class Warm:
         read, write = os.pipe()
         os.write(write, lines)
         os.close(write)
+
         with (
             socket.socket(socket.AF_UNIX) as connection,
-            os.fdopen(read, "rb") as given,
+            os.fdopen(read, "rb") as standard_input,
             tempfile.TemporaryFile() as out,
             tempfile.TemporaryFile() as err,
         ):
@@ -92,9 +96,10 @@ class Warm:
             socket.send_fds(
                 connection,
                 [order.encode() + b"\n"],
-                [given.fileno(), out.fileno(), err.fileno()],
+                [standard_input.fileno(), out.fileno(), err.fileno()],
             )
             status = int(connection.recv(100))
+
             return status, _content(out.fileno()), _content(err.fileno())
 
 
@@ -108,14 +113,16 @@ def main(path: str) -> None:
         package = importlib.import_module(name)
         for module in pkgutil.iter_modules(package.__path__):
             importlib.import_module(f"{name}.{module.name}")
+
     gc.freeze()
-    signal.signal(
-        signal.SIGCHLD, signal.SIG_IGN
-    )  # nobody waits for those that serve one command
+    # nothing waits for the forks that serve one command
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(path)
         listener.listen()
         os.write(sys.stdout.fileno(), READY)
+
         while listener in select.select([listener, sys.stdin], [], [])[0]:
             connection, _ = listener.accept()
             if os.fork() == 0:
@@ -126,25 +133,33 @@ def main(path: str) -> None:
 def _serve(connection: socket.socket) -> NoReturn:
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     order, streams, _, _ = socket.recv_fds(connection, 65536, 3)
+
     while not order.endswith(b"\n"):
         order += connection.recv(65536)
+
     child = os.fork()
+
     if child == 0:
         connection.close()
         _become(streams=streams, **json.loads(order))
+
     _, status = os.waitpid(child, 0)
     connection.sendall(str(os.waitstatus_to_exitcode(status)).encode())
     os._exit(0)
 
 
 def _become(
-    arguments: list[str], folder: str, environment: dict[str, str], streams: list[int]
+    arguments: list[str],
+    folder: str,
+    environment: dict[str, str],
+    streams: list[int],
 ) -> NoReturn:
-    """As if this process had been started so."""
+    """Runs `agent …` as if this process had been started with it, and ends."""
     from agent.cli.main import main as agent
 
     for number, stream in enumerate(streams):
         os.dup2(stream, number)
+
     os.closerange(3, max(streams) + 1)
     os.chdir(folder)
     os.environ.clear()
@@ -152,12 +167,10 @@ def _become(
     time.tzset()
     random.seed()
     sys.argv = ["agent", *arguments]
-    sys.modules[
-        "__main__"
-    ].__package__ = (
-        None  # else it is called `python -m tests.support.warm` in its messages
-    )
+    # otherwise its messages call it `python -m tests.support.warm`
+    sys.modules["__main__"].__package__ = None
     status = 0
+
     try:
         agent()
     except SystemExit as end:
@@ -165,6 +178,7 @@ def _become(
     except BaseException:
         traceback.print_exc()
         status = 1
+
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(status)

@@ -38,7 +38,7 @@ async def write(database: Database, count: int) -> None:
 
 
 async def tamper(database: Database, sql: str) -> None:
-    """As somebody would who may do anything, except compute the chain again."""
+    """As a person with all permissions would, who cannot compute the chain again."""
     async with database.engine.begin() as connection:
         await connection.execute(
             text("ALTER TABLE audit_log DISABLE TRIGGER audit_chain")
@@ -52,9 +52,11 @@ async def tamper(database: Database, sql: str) -> None:
 async def test_an_untouched_log_is_whole(database: Database) -> None:
     """Empty or not; its head is the last row's hash."""
     assert audit.ChainVerdict(0, "00" * 32, ()) == await audit.verify(database)
+
     await write(database, 3)
     verdict = await audit.verify(database)
     [newest] = await audit.list_entries(database, limit=1)
+
     assert audit.ChainVerdict(3, newest.hash.hex(), ()) == verdict
 
 
@@ -103,32 +105,41 @@ async def test_an_untouched_log_is_whole(database: Database) -> None:
     ],
 )
 async def test_whatever_is_changed_shows(
-    database: Database, sql: str, trouble: str
+    database: Database,
+    sql: str,
+    trouble: str,
 ) -> None:
     await write(database, 3)
     await tamper(database, sql)
+
     assert trouble in (await audit.verify(database)).troubles
 
 
-async def test_a_log_written_anew_is_found_by_a_noted_head(database: Database) -> None:
+async def test_a_rewritten_log_is_found_by_a_noted_head(database: Database) -> None:
     """Who computes all hashes again is found out by a hash that was noted elsewhere."""
     await write(database, 3)
     noted = (await audit.verify(database)).head
     await write(database, 1)
+
     assert () == (await audit.verify(database, noted)).troubles
+
     async with database.engine.begin() as connection:
         await connection.execute(text("DELETE FROM audit_log"))
         await connection.execute(
             text("UPDATE audit_head SET id = 0, hash = decode(repeat('00', 32), 'hex')")
         )
+
     await write(database, 4)
+
     assert ("The noted hash is not in the chain: the log was rewritten since.",) == (
         await audit.verify(database, noted)
     ).troubles
 
 
 async def test_whoever_writes_is_in_the_chain(
-    database: Database, database_url: str, redis_url: str
+    database: Database,
+    database_url: str,
+    redis_url: str,
 ) -> None:
     """Also what the agent sets aside by itself, which knows nothing of hashes."""
     world = EngineHarness(database_url, redis_url)
@@ -139,6 +150,7 @@ async def test_whoever_writes_is_in_the_chain(
         await PostgresDeliveries(agent.database).done(
             [turn], None, failed="the chat is gone"
         )
+
     assert (1, ()) == (
         (verdict := await audit.verify(database)).count,
         verdict.troubles,
@@ -155,6 +167,7 @@ async def test_writers_at_once_make_one_chain(database: Database) -> None:
 
 async def test_what_is_rolled_back_leaves_no_gap(database: Database) -> None:
     await write(database, 1)
+
     with pytest.raises(ZeroDivisionError):
         async with transaction(database) as connection:
             await audit.record(
@@ -167,13 +180,16 @@ async def test_what_is_rolled_back_leaves_no_gap(database: Database) -> None:
                 epoch=None,
             )
             raise ZeroDivisionError
+
     await write(database, 1)
+
     assert [2, 1] == [entry.id for entry in await audit.list_entries(database)]
     assert () == (await audit.verify(database)).troubles
 
 
 async def test_the_log_can_be_searched(database: Database) -> None:
     await write(database, 3)
+
     async with transaction(database) as connection:
         await audit.record(
             connection,
@@ -184,7 +200,9 @@ async def test_the_log_can_be_searched(database: Database) -> None:
             after="{}",
             epoch=None,
         )
+
     by_subject = await audit.list_entries(database, subject="thing:1")
+
     assert [("bob", 4), ("ada", 2)] == [(entry.actor, entry.id) for entry in by_subject]
     assert [4] == [
         entry.id for entry in await audit.list_entries(database, actor="bob")
@@ -197,28 +215,34 @@ async def test_rows_from_before_the_chain_are_taken_into_it(
     """The migration numbers and chains what is there; going down and up again keeps every row."""
     await upgrade(empty_database_url, "0001")
     connection = await connect(empty_database_url)
+
     for number in range(5):
         await connection.execute(
             "INSERT INTO audit_log (actor, action, subject) VALUES ('a', 'b', $1)",
             str(number),
         )
+
     await connection.execute("DELETE FROM audit_log WHERE subject = '1'")
     await upgrade(empty_database_url)
+
     async with open_database(empty_database_url) as database:
         assert (4, ()) == (
             (verdict := await audit.verify(database)).count,
             verdict.troubles,
         )
         await write(database, 1)
+
     await downgrade(empty_database_url, "0001")
     await connection.execute(
         "INSERT INTO audit_log (actor, action, subject) VALUES ('a', 'b', 'later')"
     )
     await upgrade(empty_database_url)
+
     async with open_database(empty_database_url) as database:
         assert (6, ()) == (
             (verdict := await audit.verify(database)).count,
             verdict.troubles,
         )
         assert "later" == (await audit.list_entries(database, limit=1))[0].subject
+
     await connection.close()

@@ -27,24 +27,31 @@ async def agent(world: EngineHarness) -> AsyncIterator[Instance]:
 
 
 @pytest.fixture
-def desk(agent: Instance) -> ChannelAdmin:
+def channels(agent: Instance) -> ChannelAdmin:
     return ChannelAdmin(agent.database, agent.pipe, known)
 
 
-async def now(agent: Instance, desk: ChannelAdmin, **changes: str | None) -> None:
+async def now(
+    agent: Instance,
+    channels: ChannelAdmin,
+    **changes: str | None,
+) -> None:
     """Sets, and lets the agent see it as its next heartbeat would."""
-    await desk.set("test", changes, OPERATOR)
+    await channels.set("test", changes, OPERATOR)
     await agent.ports.control_updates.observe(0)
 
 
 async def test_model_and_system_prompt_are_those_of_the_channel_and_back(
-    world: EngineHarness, agent: Instance, desk: ChannelAdmin
+    world: EngineHarness,
+    agent: Instance,
+    channels: ChannelAdmin,
 ) -> None:
     await world.ask(agent, "one")
-    await now(agent, desk, default_model="test:other", system_prompt="Be brief.")
+    await now(agent, channels, default_model="test:other", system_prompt="Be brief.")
     await world.ask(agent, "two")
-    await now(agent, desk, default_model=None, system_prompt=None)
+    await now(agent, channels, default_model=None, system_prompt=None)
     await world.ask(agent, "three")
+
     assert world.model.asked == ["test:model", "test:other", "test:model"]
     assert [prompt.system == "Be brief." for prompt in world.model.prompts] == [
         False,
@@ -54,14 +61,17 @@ async def test_model_and_system_prompt_are_those_of_the_channel_and_back(
 
 
 async def test_the_greeting_stands_before_the_first_answer_of_a_conversation(
-    world: EngineHarness, agent: Instance, desk: ChannelAdmin
+    world: EngineHarness,
+    agent: Instance,
+    channels: ChannelAdmin,
 ) -> None:
-    await now(agent, desk, greeting="I am a robot.")
+    await now(agent, channels, greeting="I am a robot.")
     await world.ask(agent, "one")
     await world.ask(agent, "two")
     await world.ask(agent, "/new")
     await world.ask(agent, "three")
     screen = world.platform.screen("ada")
+
     assert screen == [
         "I am a robot.\n\nre: one",
         "re: two",
@@ -71,14 +81,19 @@ async def test_the_greeting_stands_before_the_first_answer_of_a_conversation(
 
 
 async def test_who_is_denied_hears_nothing_and_nothing_of_theirs_is_stored(
-    world: EngineHarness, agent: Instance, desk: ChannelAdmin
+    world: EngineHarness,
+    agent: Instance,
+    channels: ChannelAdmin,
 ) -> None:
-    await now(agent, desk, deny="eve")
+    await now(agent, channels, deny="eve")
+
     for text in ("hello", "/help", " "):
         await agent.engine.accept(world.message(text, chat="eve"))
+
     await world.ask(agent, "hello", chat="bob")
-    await now(agent, desk, deny=None)
+    await now(agent, channels, deny=None)
     await world.ask(agent, "and now?", chat="eve")
+
     assert world.platform.screen("eve") == ["re: and now?"]
     assert [
         row["chat_id"]
@@ -90,37 +105,47 @@ async def test_who_is_denied_hears_nothing_and_nothing_of_theirs_is_stored(
 
 
 async def test_who_is_not_on_the_list_hears_so_once_with_the_id_to_add(
-    world: EngineHarness, agent: Instance, desk: ChannelAdmin
+    world: EngineHarness,
+    agent: Instance,
+    channels: ChannelAdmin,
 ) -> None:
-    await now(agent, desk, allow="bob")
+    await now(agent, channels, allow="bob")
+
     for text in ("hello", "anybody there?", "/help"):
         await agent.engine.accept(world.message(text, chat="ada"))
+
     await agent.engine.accept(world.message("hello", chat="room", user="ada"))
     await world.ask(agent, "hello", chat="bob")
     [said] = world.platform.screen("ada")
+
     assert said.endswith("Please ask whoever runs me to add your id, ada.")
     assert world.platform.screen("room") == []
     assert world.platform.screen("bob") == ["re: hello"]
-    await now(agent, desk, allow="bob,ada")
+
+    await now(agent, channels, allow="bob,ada")
     await world.ask(agent, "thanks", chat="ada")
+
     assert world.platform.screen("ada")[-1] == "re: thanks"
 
 
 async def test_a_model_that_is_not_allowed_is_refused_with_those_that_are(
-    world: EngineHarness, agent: Instance, desk: ChannelAdmin
+    world: EngineHarness,
+    agent: Instance,
+    channels: ChannelAdmin,
 ) -> None:
     refused = (
         "test:dear may not be used here; allowed: test:a, test:b. Choose "
         "one with /model, or /model default."
     )
     await world.ask(agent, "/model test:dear")
-    await now(agent, desk, allowed_models="test:a,test:b")
+    await now(agent, channels, allowed_models="test:a,test:b")
     await world.ask(agent, "hello")  # chosen before it was forbidden
     await world.ask(agent, "/model test:dear")
     await world.ask(agent, "/model test:b")
     await world.ask(agent, "hello")
     await world.ask(agent, "/model default")
     await world.ask(agent, "hello")
+
     assert [text == refused for text in world.platform.screen("ada")] == [
         False,
         True,
@@ -131,16 +156,19 @@ async def test_a_model_that_is_not_allowed_is_refused_with_those_that_are(
 
 
 async def test_a_change_is_logged_with_what_it_changed_and_moves_the_epoch(
-    world: EngineHarness, agent: Instance, desk: ChannelAdmin
+    world: EngineHarness,
+    agent: Instance,
+    channels: ChannelAdmin,
 ) -> None:
     before = agent.ports.control.epoch
-    await now(agent, desk, overlap="queue", greeting="Hello!")
-    await now(agent, desk, overlap="queue")  # is so already
-    await now(agent, desk, greeting=None)
+    await now(agent, channels, overlap="queue", greeting="Hello!")
+    await now(agent, channels, overlap="queue")  # is so already
+    await now(agent, channels, greeting=None)
     rows = await run(
         world.database_url,
         "SELECT actor, action, subject, before, after FROM audit_log ORDER BY id",
     )
+
     assert [tuple(row) for row in rows] == [
         (
             "grace",
@@ -155,61 +183,68 @@ async def test_a_change_is_logged_with_what_it_changed_and_moves_the_epoch(
 
 
 async def test_the_second_of_two_operators_is_told_what_the_first_changed(
-    desk: ChannelAdmin,
+    channels: ChannelAdmin,
 ) -> None:
-    seen = (await desk.get("test")).version
-    await desk.set("test", {"overlap": "queue"}, OPERATOR, expected=seen)
+    seen = (await channels.get("test")).version
+    await channels.set("test", {"overlap": "queue"}, OPERATOR, expected=seen)
+
     with pytest.raises(Conflict, match='grace: overlap unset → "queue"'):
-        await desk.set("test", {"overlap": "interrupt"}, OPERATOR, expected=seen)
-    assert (await desk.get("test")).form.overlap.value == "queue"
-    await desk.set("test", {"overlap": None}, OPERATOR)
+        await channels.set("test", {"overlap": "interrupt"}, OPERATOR, expected=seen)
+
+    assert (await channels.get("test")).form.overlap.value == "queue"
+
+    await channels.set("test", {"overlap": None}, OPERATOR)
+
     with pytest.raises(
         Conflict, match='grace: overlap unset → "queue"; grace: overlap "queue" → unset'
     ):
-        await desk.set("test", {"overlap": "interrupt"}, OPERATOR, expected=seen)
+        await channels.set("test", {"overlap": "interrupt"}, OPERATOR, expected=seen)
 
 
 async def test_a_credential_that_somebody_stored_meanwhile_is_named_and_not_shown(
-    desk: ChannelAdmin,
+    channels: ChannelAdmin,
 ) -> None:
-    await desk.set_credential(
+    await channels.set_credential(
         "slack", "bot_token", "xoxb-secret", OPERATOR, Secrets([new_key()])
     )
     with pytest.raises(Conflict, match='grace: credential unset → "bot_token"'):
-        await desk.set("slack", {"overlap": "queue"}, OPERATOR, expected=0)
+        await channels.set("slack", {"overlap": "queue"}, OPERATOR, expected=0)
 
 
 @pytest.mark.parametrize(
     "change",
     [
-        lambda desk: desk.set("irc", {"overlap": "queue"}, OPERATOR),
-        lambda desk: desk.set(
+        lambda channels: channels.set("irc", {"overlap": "queue"}, OPERATOR),
+        lambda channels: channels.set(
             "test", {"overlap": "queue", "user_limit": "140%"}, OPERATOR
         ),
-        lambda desk: desk.set("test", {"default_model": "gpt"}, OPERATOR),
+        lambda channels: channels.set("test", {"default_model": "gpt"}, OPERATOR),
     ],
 )
 async def test_a_refused_change_writes_nothing(
     world: EngineHarness,
     agent: Instance,
-    desk: ChannelAdmin,
+    channels: ChannelAdmin,
     change: Callable[[ChannelAdmin], AsyncIterator[object]],
 ) -> None:
     with pytest.raises(Rejected):
-        await change(desk)  # type: ignore[misc]
-    assert (await desk.get("test")).form.stored() == {}
+        await change(channels)  # type: ignore[misc]
+
+    assert (await channels.get("test")).form.stored() == {}
     assert await run(world.database_url, "SELECT FROM audit_log") == []
 
 
-async def test_settings_that_can_not_be_read_close_their_channel_and_disturb_no_other(
-    world: EngineHarness, agent: Instance
+async def test_settings_that_cannot_be_read_close_their_channel_and_disturb_no_other(
+    world: EngineHarness,
+    agent: Instance,
 ) -> None:
-    """Written by hand, or by a newer version: who may talk there is not known; flags change
+    """Written by hand, or by a newer version: nobody knows who may talk there; flags change
     all the same.
     """
     await run(world.database_url, "UPDATE channel_configs SET settings = '[]'")
     await run(world.database_url, "UPDATE control_epoch SET epoch = epoch + 1")
     await agent.ports.control_updates.observe(0)
+
     assert [False, True] == [
         is_blocked(agent.ports.control.channel(name), world.message("hi"))
         for name in ("x", "test")

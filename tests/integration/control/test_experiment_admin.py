@@ -1,42 +1,29 @@
-"""What an operator does with experiments: drafted, begun and ended once, each told; each
+"""What an operator does with experiments: drafted, begun and ended once, each logged; each
 mistake refused.
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
-from pydantic import SecretStr
-from structlog.testing import capture_logs
 
-from agent.app import open_app
 from agent.control.experiments import Experiment, Stage, Variant, definition_of
 from agent.control.flags import new_flag
 from agent.core.errors import Conflict, Rejected
-from agent.settings import Settings
 from storage.control import audit
-from storage.control.audit import Author
 from storage.control.experiments.admin import ExperimentAdmin
-from storage.control.experiments.schedule import ExperimentSchedule
 from storage.control.flags import FlagAdmin
 from storage.control.targets import RuleTarget
 from storage.postgres import connect, open_database
-from tests.support.clock import let_pass
 from tests.support.operators import (
     ADA,
     BOB,
     EVERYBODY,
     UNKNOWN_MODEL,
-    experimenter,
-    operator,
 )
 
 HOUR = 3600.0
@@ -46,38 +33,6 @@ LOOK = Experiment(
     "look",
     (Variant("control", 1), Variant("brief", 1, "Be brief.")),
 )
-
-
-@pytest.fixture
-async def desk(database_url: str, redis_url: str) -> AsyncIterator[ExperimentAdmin]:
-    async with experimenter(database_url, redis_url) as desk:
-        yield desk
-
-
-@pytest.fixture
-async def flags(database_url: str, redis_url: str) -> AsyncIterator[FlagAdmin]:
-    async with operator(database_url, redis_url) as flags:
-        yield flags
-
-
-@pytest.fixture
-async def instances(
-    database_url: str, redis_url: str
-) -> AsyncIterator[list[ExperimentSchedule]]:
-    """What four instances do about plans, each with connections of its own."""
-    async with AsyncExitStack() as stack:
-        databases = [
-            await stack.enter_async_context(open_database(database_url))
-            for _ in range(4)
-        ]
-        desks = [
-            await stack.enter_async_context(experimenter(database_url, redis_url))
-            for _ in range(4)
-        ]
-        yield [
-            ExperimentSchedule(database, desk)
-            for database, desk in zip(databases, desks, strict=True)
-        ]
 
 
 def hence(hours: float) -> datetime:
@@ -92,12 +47,15 @@ async def untouched(database_url: str) -> tuple[int, int, int]:
         "audit_log), epoch FROM control_epoch"
     )
     await connection.close()
+
     assert row is not None
+
     return row[0], row[1], row[2]
 
 
-async def told(
-    database_url: str, name: str = "look"
+async def logged(
+    database_url: str,
+    name: str = "look",
 ) -> list[tuple[str, str, str | None, int | None]]:
     """Who did what with an experiment, why, and the epoch it made; oldest first."""
     async with open_database(database_url) as database:
@@ -109,13 +67,21 @@ async def told(
 
 
 async def test_an_experiment_is_drafted_begun_and_ended(
-    desk: ExperimentAdmin, database_url: str
+    experiments: ExperimentAdmin,
+    database_url: str,
 ) -> None:
     """Each step once, in this order, and each is told with who, why and its epoch."""
-    changes = (desk.create(LOOK, ADA), desk.start("look", BOB), desk.stop("look", ADA))
+    changes = (
+        experiments.create(LOOK, ADA),
+        experiments.start("look", BOB),
+        experiments.stop("look", ADA),
+    )
     stages = [(await change).stage for change in changes]
+
     assert [Stage.DRAFTED, Stage.RUNNING, Stage.ENDED] == stages
-    view = await desk.get("look")
+
+    view = await experiments.get("look")
+
     assert (LOOK, 3) == (view.experiment, view.version)
     assert view.row.started is not None
     assert view.row.ended is not None
@@ -124,20 +90,24 @@ async def test_an_experiment_is_drafted_begun_and_ended(
         ("ada", "experiment.create", "because", 2),
         ("bob", "experiment.start", None, 3),
         ("ada", "experiment.stop", "because", 4),
-    ] == await told(database_url)
+    ] == await logged(database_url)
 
 
 async def test_the_log_tells_what_an_experiment_was(
-    desk: ExperimentAdmin, database_url: str
+    experiments: ExperimentAdmin,
+    database_url: str,
 ) -> None:
-    await desk.create(LOOK, ADA)
-    await desk.start("look", ADA)
-    await desk.create(replace(LOOK, name="other"), ADA)
-    await desk.remove("other", BOB)
+    await experiments.create(LOOK, ADA)
+    await experiments.start("look", ADA)
+    await experiments.create(replace(LOOK, name="other"), ADA)
+    await experiments.remove("other", BOB)
+
     async with open_database(database_url) as database:
         entries = await audit.list_entries(database)
         assert () == (await audit.verify(database)).troubles
+
     definition, other = definition_of(LOOK), definition_of(replace(LOOK, name="other"))
+
     assert [
         ({}, {"definition": definition, "stage": "drafted"}),
         ({"stage": "drafted"}, {"stage": "running"}),
@@ -146,11 +116,17 @@ async def test_the_log_tells_what_an_experiment_was(
     ] == [(entry.before, entry.after) for entry in reversed(entries)]
 
 
-async def test_a_draft_that_was_removed_is_made_anew(desk: ExperimentAdmin) -> None:
-    await desk.create(LOOK, ADA)
-    await desk.remove("look", ADA)
-    assert [] == await desk.all()
-    assert 50.0 == (await desk.create(replace(LOOK, share=50.0), ADA)).experiment.share
+async def test_a_draft_that_was_removed_is_made_again(
+    experiments: ExperimentAdmin,
+) -> None:
+    await experiments.create(LOOK, ADA)
+    await experiments.remove("look", ADA)
+
+    assert [] == await experiments.all()
+    assert (
+        50.0
+        == (await experiments.create(replace(LOOK, share=50.0), ADA)).experiment.share
+    )
 
 
 STAGES = {
@@ -194,22 +170,33 @@ STAGES = {
     ],
 )
 async def test_no_step_is_taken_twice_or_back(
-    desk: ExperimentAdmin, database_url: str, stage: str, action: str, sentence: str
+    experiments: ExperimentAdmin,
+    database_url: str,
+    stage: str,
+    action: str,
+    sentence: str,
 ) -> None:
     for step in STAGES[stage]:
-        await act(desk, step)
+        await act(experiments, step)
+
     found = await untouched(database_url)
+
     with pytest.raises(Rejected) as refused:
-        await act(desk, action)
+        await act(experiments, action)
+
     assert sentence == refused.value.sentence
     assert found == await untouched(database_url)
 
 
-async def act(desk: ExperimentAdmin, action: str, name: str = "look") -> Any:
+async def act(
+    experiments: ExperimentAdmin,
+    action: str,
+    name: str = "look",
+) -> Any:
     return await (
-        desk.create(LOOK, ADA)
+        experiments.create(LOOK, ADA)
         if action == "create"
-        else getattr(desk, action)(name, ADA)
+        else getattr(experiments, action)(name, ADA)
     )
 
 
@@ -246,111 +233,148 @@ WRONG: list[tuple[dict[str, Any], str]] = [
 
 
 @pytest.mark.parametrize(("change", "sentence"), WRONG)
-async def test_what_can_not_be_is_refused_with_what_can(
-    desk: ExperimentAdmin, database_url: str, change: dict[str, Any], sentence: str
+async def test_what_cannot_be_is_refused_with_what_can(
+    experiments: ExperimentAdmin,
+    database_url: str,
+    change: dict[str, Any],
+    sentence: str,
 ) -> None:
     """Nothing is half written, and the audit log is as it was."""
     found = await untouched(database_url)
+
     with pytest.raises(Rejected) as refused:
-        await desk.create(replace(LOOK, **change), ADA)
+        await experiments.create(replace(LOOK, **change), ADA)
+
     assert sentence in refused.value.sentence
     assert found == await untouched(database_url)
 
 
 @pytest.mark.parametrize("action", ["start", "stop", "remove", "get"])
 async def test_an_unknown_experiment_is_refused_with_those_there_are(
-    desk: ExperimentAdmin, action: str
+    experiments: ExperimentAdmin,
+    action: str,
 ) -> None:
-    await desk.create(LOOK, ADA)
+    await experiments.create(LOOK, ADA)
     with pytest.raises(Rejected, match="There is no experiment of this name"):
-        await (desk.get("nobody") if action == "get" else act(desk, action, "nobody"))
+        await (
+            experiments.get("nobody")
+            if action == "get"
+            else act(experiments, action, "nobody")
+        )
 
 
 async def test_values_are_stored_as_the_flags_are(
-    desk: ExperimentAdmin, flags: FlagAdmin
+    experiments: ExperimentAdmin,
+    flags: FlagAdmin,
 ) -> None:
     """A whole number for a flag of numbers is one of them."""
     await flags.create(new_flag("warmth", "float", "How warm."), 0.5, ADA)
-    made = await desk.create(replace(LOOK, **valued("warmth", None, 2)), ADA)
+    made = await experiments.create(replace(LOOK, **valued("warmth", None, 2)), ADA)
+
     assert [None, 2.0] == [variant.value for variant in made.experiment.variants]
     assert isinstance(made.experiment.variants[1].value, float)
 
 
-async def test_a_flag_has_one_experiment_at_a_time(desk: ExperimentAdmin) -> None:
+async def test_a_flag_has_one_experiment_at_a_time(
+    experiments: ExperimentAdmin,
+) -> None:
     """The second start is refused with the first's name; after that ended it is not."""
-    await desk.create(LOOK, ADA)
-    await desk.create(replace(LOOK, name="second"), ADA)
-    await desk.create(
+    await experiments.create(LOOK, ADA)
+    await experiments.create(replace(LOOK, name="second"), ADA)
+    await experiments.create(
         replace(LOOK, name="elsewhere", **valued("replies", None, True)), ADA
     )
-    await desk.start("look", ADA)
-    await desk.start("elsewhere", ADA)
+    await experiments.start("look", ADA)
+    await experiments.start("elsewhere", ADA)
+
     with pytest.raises(
         Rejected,
         match="look runs on system_prompt, and a flag has one experiment at a time",
     ):
-        await desk.start("second", BOB)
-    assert "look" == (await desk.get("second")).busy
-    await desk.stop("look", ADA)
-    assert Stage.RUNNING is (await desk.start("second", BOB)).stage
+        await experiments.start("second", BOB)
+
+    assert "look" == (await experiments.get("second")).busy
+
+    await experiments.stop("look", ADA)
+
+    assert Stage.RUNNING is (await experiments.start("second", BOB)).stage
 
 
 async def test_of_many_who_start_at_once_one_does(
-    desk: ExperimentAdmin, database_url: str
+    experiments: ExperimentAdmin,
+    database_url: str,
 ) -> None:
     """Ten experiments on one flag, and ten operators for each of them."""
     for number in range(10):
-        await desk.create(replace(LOOK, name=f"e{number}"), ADA)
-    starts = [desk.start(f"e{number}", ADA) for number in range(10) for _ in range(10)]
+        await experiments.create(replace(LOOK, name=f"e{number}"), ADA)
+
+    starts = [
+        experiments.start(f"e{number}", ADA) for number in range(10) for _ in range(10)
+    ]
     outcomes = await asyncio.gather(*starts, return_exceptions=True)
+
     assert 99 == sum(isinstance(outcome, Rejected) for outcome in outcomes)
-    assert 1 == sum(view.stage is Stage.RUNNING for view in await desk.all())
+    assert 1 == sum(view.stage is Stage.RUNNING for view in await experiments.all())
     assert (10, 11, 12) == await untouched(database_url)
 
 
 async def test_the_second_of_two_operators_is_told_what_the_first_did(
-    desk: ExperimentAdmin,
+    experiments: ExperimentAdmin,
 ) -> None:
     """Both saw the draft; the second's change is not made. After looking again it is."""
-    seen = (await desk.create(LOOK, ADA)).version
-    await desk.start("look", ADA, expected=seen)
-    for change in (desk.start, desk.stop, desk.remove):
+    seen = (await experiments.create(LOOK, ADA)).version
+    await experiments.start("look", ADA, expected=seen)
+
+    for change in (experiments.start, experiments.stop, experiments.remove):
         with pytest.raises(Conflict) as conflict:
             await change("look", BOB, expected=seen)
         assert (
             'look was changed meanwhile (ada: stage "drafted" → "running"). Look '
             "at it and say again." == conflict.value.sentence
         )
-    view = await desk.get("look")
+
+    view = await experiments.get("look")
+
     assert Stage.RUNNING is view.stage
-    assert Stage.ENDED is (await desk.stop("look", BOB, expected=view.version)).stage
+    assert (
+        Stage.ENDED
+        is (await experiments.stop("look", BOB, expected=view.version)).stage
+    )
 
 
 async def test_a_flag_with_a_running_experiment_stays(
-    desk: ExperimentAdmin, flags: FlagAdmin
+    experiments: ExperimentAdmin,
+    flags: FlagAdmin,
 ) -> None:
-    """Neither removed nor undone; afterwards a draft on it can not start any more."""
+    """Neither removed nor undone; afterwards a draft on it cannot start."""
     made = await flags.create(
         new_flag("new_look", "string", "How it looks."), "plain", ADA
     )
     on_it = valued("new_look", None, "bright")
+
     for name in ("look", "later"):
-        await desk.create(replace(LOOK, name=name, **on_it), ADA)
-    await desk.start("look", ADA)
+        await experiments.create(replace(LOOK, name=name, **on_it), ADA)
+
+    await experiments.start("look", ADA)
+
     for change in (
         flags.remove("new_look", BOB),
         flags.undo("new_look", BOB, entry=made.version),
     ):
         with pytest.raises(Rejected, match="The experiment look runs on new_look"):
             await change
-    await desk.stop("look", ADA)
+
+    await experiments.stop("look", ADA)
     await flags.remove("new_look", BOB)
+
     with pytest.raises(Rejected, match="There is no flag of this name"):
-        await desk.start("later", ADA)
+        await experiments.start("later", ADA)
 
 
 async def explained(
-    flags: FlagAdmin, person: str, at: datetime | None = None
+    flags: FlagAdmin,
+    person: str,
+    at: datetime | None = None,
 ) -> tuple[str, Any, str]:
     """The rule that decides for a person, its value, and what is said of the experiment."""
     found = await flags.explain("system_prompt", RuleTarget(person=person), at)
@@ -359,7 +383,9 @@ async def explained(
 
 
 async def test_an_explanation_knows_the_experiments_of_then(
-    desk: ExperimentAdmin, flags: FlagAdmin, database_url: str
+    experiments: ExperimentAdmin,
+    flags: FlagAdmin,
+    database_url: str,
 ) -> None:
     """Before, during and after; now, and asked about each of these moments later."""
     connection = await connect(database_url)
@@ -372,12 +398,14 @@ async def test_an_explanation_knows_the_experiments_of_then(
     await connection.close()
     await flags.set("system_prompt", EVERYBODY, "Be kind.", ADA)
     one = tuple(Variant(name, 1, "Be brief.") for name in ("one", "two"))
-    await desk.create(replace(LOOK, variants=one), ADA)
+    await experiments.create(replace(LOOK, variants=one), ADA)
     found, moments = [await explained(flags, person)], [datetime.now(UTC)]
-    for change in (desk.start, desk.stop):
+
+    for change in (experiments.start, experiments.stop):
         await change("look", ADA)
         found.append(await explained(flags, person))
         moments.append(datetime.now(UTC))
+
     assert [
         ("global", "Be kind."),
         ("experiment", "Be brief."),
@@ -385,137 +413,3 @@ async def test_an_explanation_knows_the_experiments_of_then(
     ] == [step[:2] for step in found]
     assert found[1][2].startswith("it matches: variant ")
     assert found == [await explained(flags, person, at) for at in moments]
-
-
-# --- plans --------------------------------------------------------------------
-
-
-async def test_a_planned_experiment_begins_and_ends_by_itself(
-    desk: ExperimentAdmin, instances: list[ExperimentSchedule], database_url: str
-) -> None:
-    """Not before its time; and when four instances look at once, each step is made and told
-    once.
-    """
-    await desk.create(replace(LOOK, starts=hence(1), ends=hence(3)), ADA)
-    stages = []
-    for _ in range(4):
-        await asyncio.gather(*(plans.keep() for plans in instances))
-        stages.append((await desk.get("look")).stage)
-        await let_pass(database_url, HOUR)
-    assert [Stage.DRAFTED, Stage.RUNNING, Stage.RUNNING, Stage.ENDED] == stages
-    assert [
-        ("ada", "experiment.create", "because", 2),
-        ("agent", "experiment.start", "planned", 3),
-        ("agent", "experiment.stop", "planned", 4),
-    ] == await told(database_url)
-
-
-async def test_plans_are_kept_where_operators_are_registered_and_nobody_can_pretend_to_be_the_agent(
-    desk: ExperimentAdmin, instances: list[ExperimentSchedule], database_url: str
-) -> None:
-    await desk.create(replace(LOOK, starts=hence(1)), ADA)
-    connection = await connect(database_url)
-    await connection.execute("INSERT INTO operators (name) VALUES ('ada')")
-    await connection.close()
-    with pytest.raises(Rejected, match="agent is not a registered operator"):
-        await desk.start("look", Author("agent", "command line"))
-    await let_pass(database_url, HOUR)
-    await instances[0].keep()
-    assert Stage.RUNNING is (await desk.get("look")).stage
-
-
-async def test_a_running_instance_keeps_plans(
-    desk: ExperimentAdmin, database_url: str, redis_url: str, tmp_path: Path
-) -> None:
-    """Nobody but the agent itself is there when the experiment is due."""
-    await desk.create(replace(LOOK, starts=hence(1)), ADA)
-    await let_pass(database_url, HOUR)
-    settings = Settings(
-        _env_file=None,
-        database_url=SecretStr(database_url),
-        redis_url=SecretStr(redis_url),
-        agent_home=tmp_path,
-    )
-    async with open_app(settings, {}), asyncio.timeout(20):
-        while (await desk.get("look")).stage is not Stage.RUNNING:
-            await asyncio.sleep(0.01)
-
-
-async def test_a_planned_start_on_a_busy_flag_waits_in_sight(
-    desk: ExperimentAdmin, instances: list[ExperimentSchedule], database_url: str
-) -> None:
-    """It is late and says why, the log tells so once, and it begins in the moment in which
-    the other ends.
-    """
-    await desk.create(replace(LOOK, name="first", ends=hence(2)), ADA)
-    await desk.create(replace(LOOK, starts=hence(1)), ADA)
-    await desk.start("first", ADA)
-    await let_pass(database_url, HOUR)
-    with capture_logs() as logs:
-        for _ in range(3):
-            await instances[0].keep()
-    view = await desk.get("look")
-    assert (Stage.DRAFTED, True, "first") == (view.stage, view.late, view.busy)
-    assert [
-        "first runs on system_prompt, and a flag has one experiment at a time. Stop it first."
-    ] == [entry["reason"] for entry in logs if entry["log_level"] == "warning"]
-    await let_pass(database_url, HOUR)
-    await instances[1].keep()
-    assert [Stage.ENDED, Stage.RUNNING] == [
-        (await desk.get(name)).stage for name in ("first", "look")
-    ]
-
-
-@pytest.mark.parametrize(
-    "odd",
-    [
-        {**definition_of(LOOK), "starts": "soon"},
-        {"starts": "2026-01-01T00:00Z"},
-        ["soon"],
-    ],
-)
-async def test_a_plan_that_can_not_be_read_stops_no_other(
-    desk: ExperimentAdmin,
-    instances: list[ExperimentSchedule],
-    database_url: str,
-    odd: Any,
-) -> None:
-    """Written by hand or by another version: the log says so once, and what is due begins."""
-    await desk.create(replace(LOOK, starts=hence(1)), ADA)
-    await let_pass(database_url, HOUR)
-    connection = await connect(database_url)
-    await connection.execute(
-        "INSERT INTO experiments (name, definition) VALUES ('an_odd', $1)",
-        json.dumps(odd),
-    )
-    await connection.close()
-    with capture_logs() as logs:
-        for _ in range(3):
-            await instances[0].keep()
-    assert Stage.RUNNING is (await desk.get("look")).stage
-    assert ["The experiment an_odd is of another version, or was written by hand."] == [
-        entry["reason"] for entry in logs if entry.get("experiment") == "an_odd"
-    ]
-
-
-async def test_a_plan_that_nobody_was_there_for_is_not_made_up_for(
-    desk: ExperimentAdmin, instances: list[ExperimentSchedule], database_url: str
-) -> None:
-    """All instances were down from before its start until after its end: it stays a draft, late."""
-    await desk.create(replace(LOOK, starts=hence(1), ends=hence(2)), ADA)
-    await let_pass(database_url, 3 * HOUR)
-    await instances[0].keep()
-    view = await desk.get("look")
-    assert (Stage.DRAFTED, True) == (view.stage, view.late)
-
-
-async def test_an_operator_may_be_earlier_than_the_plan(
-    desk: ExperimentAdmin, instances: list[ExperimentSchedule], database_url: str
-) -> None:
-    """Started and stopped by hand: the plan has nothing left to do."""
-    await desk.create(replace(LOOK, starts=hence(1), ends=hence(2)), ADA)
-    await desk.start("look", ADA)
-    await desk.stop("look", ADA)
-    await let_pass(database_url, 3 * HOUR)
-    await instances[0].keep()
-    assert ["ada", "ada", "ada"] == [actor for actor, *_ in await told(database_url)]

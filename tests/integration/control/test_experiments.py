@@ -32,7 +32,7 @@ from storage.control.flags import FlagAdmin
 from storage.control.state import ControlSnapshot, ControlState, state
 from storage.control.targets import RuleTarget
 from tests.support.engine_harness import MODEL, EngineHarness, Instance
-from tests.support.operators import ADA, EVERYBODY, experimenter, operator
+from tests.support.operators import ADA, EVERYBODY, experimenter
 from tests.support.settings import run
 
 LOOK = Experiment(
@@ -45,25 +45,21 @@ DEFAULT_PROMPT = Options(MODEL).system_prompt
 
 
 @pytest.fixture
-async def desk(database_url: str, redis_url: str) -> AsyncIterator[ExperimentAdmin]:
-    async with experimenter(database_url, redis_url) as desk:
-        yield desk
+async def admin(database_url: str, redis_url: str) -> AsyncIterator[ExperimentAdmin]:
+    async with experimenter(database_url, redis_url) as admin:
+        yield admin
 
 
-@pytest.fixture
-async def flags(database_url: str, redis_url: str) -> AsyncIterator[FlagAdmin]:
-    async with operator(database_url, redis_url) as flags:
-        yield flags
-
-
-async def begin(desk: ExperimentAdmin, *experiments: Experiment) -> None:
+async def begin(admin: ExperimentAdmin, *experiments: Experiment) -> None:
     for experiment in experiments:
-        await desk.create(experiment, ADA)
-        await desk.start(experiment.name, ADA)
+        await admin.create(experiment, ADA)
+        await admin.start(experiment.name, ADA)
 
 
 async def records(
-    world: EngineHarness, chat: str = "ada", role: str = "assistant"
+    world: EngineHarness,
+    chat: str = "ada",
+    role: str = "assistant",
 ) -> list[dict[str, Any]]:
     """What was recorded with the messages of a chat, in their order."""
     rows = await run(
@@ -86,7 +82,9 @@ async def person(world: EngineHarness, account: str = "ada") -> str:
 
 
 async def test_every_answer_tells_its_epoch(
-    world: EngineHarness, agent: Instance, flags: FlagAdmin
+    world: EngineHarness,
+    agent: Instance,
+    flags: FlagAdmin,
 ) -> None:
     """Also what is said instead of one; nothing of experiments where there are none."""
     await world.ask(agent, "one")
@@ -94,50 +92,61 @@ async def test_every_answer_tells_its_epoch(
     await world.ask(agent, "two")
     await flags.set("replies", EVERYBODY, False, ADA)
     await world.ask(agent, "three")
+
     assert [{"epoch": 1}, {"epoch": 2}, {"epoch": 3, "notice": True}] == await records(
         world
     )
 
 
 async def test_people_have_the_prompt_of_their_variant(
-    world: EngineHarness, agent: Instance, desk: ExperimentAdmin
+    world: EngineHarness,
+    agent: Instance,
+    admin: ExperimentAdmin,
 ) -> None:
     """And it is recorded, with the person; the control has the prompt that stands without
     the experiment.
     """
-    await begin(desk, LOOK)
+    await begin(admin, LOOK)
     for number in range(12):
         chat = f"chat {number}"
         await world.ask(agent, "hello", chat=chat)
-        who = await person(world, chat)
-        variant = LOOK.variant_for(UUID(who), "test")
+        asker = await person(world, chat)
+        variant = LOOK.variant_for(UUID(asker), "test")
+
         assert variant is not None
         assert [
-            {"epoch": 3, "person": who, "variants": {"look": variant.name}}
+            {"epoch": 3, "person": asker, "variants": {"look": variant.name}}
         ] == await records(world, chat)
         assert (variant.value or DEFAULT_PROMPT) == world.model.prompts[-1].system
 
 
 async def test_a_person_keeps_the_variant_until_the_experiment_ends(
-    world: EngineHarness, agent: Instance, desk: ExperimentAdmin
+    world: EngineHarness,
+    agent: Instance,
+    admin: ExperimentAdmin,
 ) -> None:
     """Turn after turn, with Redis and without, on this instance and another."""
-    await begin(desk, LOOK)
+    await begin(admin, LOOK)
     await world.ask(agent, "one")
     await agent.pipe.client.flushall()
     await world.ask(agent, "two")
+
     async with world.instance() as other:
         await world.ask(other, "three")
-    await desk.stop("look", ADA)
+
+    await admin.stop("look", ADA)
     await world.ask(agent, "four")
     first, *rest, last = await records(world)
+
     assert [first, first] == rest
     assert {"epoch": 4} == last
     assert DEFAULT_PROMPT == world.model.prompts[-1].system
 
 
 async def test_two_linked_accounts_have_the_same_variant(
-    world: EngineHarness, agent: Instance, desk: ExperimentAdmin
+    world: EngineHarness,
+    agent: Instance,
+    admin: ExperimentAdmin,
 ) -> None:
     """Five experiments with ten variants each: as one person, not by chance (1 in 100,000)."""
     ten = tuple(Variant(f"v{number}", 1) for number in range(10))
@@ -148,35 +157,43 @@ async def test_two_linked_accounts_have_the_same_variant(
         "fallback_model",
         "max_conversation_length",
     )
-    await begin(desk, *(Experiment(f"on_{flag}", flag, flag, ten) for flag in tried))
+    await begin(admin, *(Experiment(f"on_{flag}", flag, flag, ten) for flag in tried))
     await world.ask(agent, "hello", chat="ada at work")
     await world.ask(agent, "hello", chat="ada at home")
     await world.ask(agent, "/link", chat="ada at work")
     code = re.search(r"/link (\w+)", world.platform.screen("ada at work")[-1])
+
     assert code is not None
+
     await world.ask(agent, f"/link {code[1]}", chat="ada at home")
+
     for chat in ("ada at work", "ada at home"):
         await world.ask(agent, "and now?", chat=chat)
+
     work, home = [
         (await records(world, chat))[-1] for chat in ("ada at work", "ada at home")
     ]
+
     assert 5 == len(work["variants"])
     assert work == home
 
 
 async def test_a_model_of_ones_own_is_no_variant(
-    world: EngineHarness, agent: Instance, desk: ExperimentAdmin
+    world: EngineHarness,
+    agent: Instance,
+    admin: ExperimentAdmin,
 ) -> None:
     """Who chose a model is not asked which default they would have; after `/model default`
     they take part again.
     """
     models = (Variant("one", 1, "test:tried"), Variant("two", 1, "test:tried"))
-    await begin(desk, Experiment("models", "default_model", "s", models), LOOK)
+    await begin(admin, Experiment("models", "default_model", "s", models), LOOK)
     await world.ask(agent, "one")
     await world.ask(agent, "/model test:mine")
     await world.ask(agent, "two")
     await world.ask(agent, "/model default")
     await world.ask(agent, "three")
+
     assert ["test:tried", "test:mine", "test:tried"] == world.model.asked
     assert [{"look", "models"}, {"look"}, {"look", "models"}] == [
         set(record["variants"]) for record in await records(world)
@@ -184,52 +201,67 @@ async def test_a_model_of_ones_own_is_no_variant(
 
 
 async def test_a_flag_that_only_others_read_is_recorded_too(
-    world: EngineHarness, agent: Instance, desk: ExperimentAdmin, flags: FlagAdmin
+    world: EngineHarness,
+    agent: Instance,
+    admin: ExperimentAdmin,
+    flags: FlagAdmin,
 ) -> None:
     """One that an operator made; another program in this process may have obeyed it."""
     await flags.create(new_flag("new_look", "string", "How it looks."), "plain", ADA)
-    await begin(desk, replace(LOOK, flag="new_look"))
+    await begin(admin, replace(LOOK, flag="new_look"))
     await world.ask(agent, "hello")
     [record] = await records(world)
     variant = LOOK.variant_for(UUID(await person(world)), "test")
+
     assert variant is not None
     assert {"look": variant.name} == record["variants"]
 
 
 async def test_who_is_decided_by_a_narrower_rule_takes_no_part(
-    world: EngineHarness, agent: Instance, desk: ExperimentAdmin, flags: FlagAdmin
+    world: EngineHarness,
+    agent: Instance,
+    admin: ExperimentAdmin,
+    flags: FlagAdmin,
 ) -> None:
-    await begin(desk, LOOK)
+    await begin(admin, LOOK)
     await world.ask(agent, "one")
     await flags.set("system_prompt", RuleTarget(person="test:ada"), "Be kind.", ADA)
     await world.ask(agent, "two")
+
     assert "Be kind." == world.model.prompts[-1].system
     assert ["look"] == list((await records(world))[0]["variants"])
     assert {"epoch": 4} == (await records(world))[1]
 
 
 async def test_in_a_group_the_last_author_is_the_person(
-    world: EngineHarness, agent: Instance, desk: ExperimentAdmin
+    world: EngineHarness,
+    agent: Instance,
+    admin: ExperimentAdmin,
 ) -> None:
-    """The one whose flags are obeyed is the one who is recorded."""
-    await begin(desk, LOOK)
+    """The person whose flags are obeyed is the one that is recorded."""
+    await begin(admin, LOOK)
+
     for user in ("ada", "bob"):
         message = world.message("hello", chat="town", user=user)
         await agent.engine.accept(message)
         await world.platform.until(
             lambda turn=message.turn_id: world.platform.finished[turn] > 0  # type: ignore[misc]
         )
+
     people = [await person(world, user) for user in ("ada", "bob")]
+
     assert people == [record["person"] for record in await records(world, "town")]
 
 
 async def test_a_message_asked_again_is_marked(
-    world: EngineHarness, agent: Instance
+    world: EngineHarness,
+    agent: Instance,
 ) -> None:
     """So that a report can count how often people wanted another answer."""
     await world.ask(agent, "one")
     await world.ask(agent, "/retry")
     await world.ask(agent, "two")
+
     assert [{}, {"retry": True}, {}] == await records(world, role="user")
 
 
@@ -307,11 +339,14 @@ async def test_what_is_recorded_is_what_was_obeyed(world: EngineHarness) -> None
 
     world.model.said = lambda prompt: ""
     world.model.error = "It failed."
+
     async with world.instance(wrap) as agent, control.changing():
         for number in range(10):
             await world.ask(agent, f"message {number}")
+
     found = await records(world)
     epochs = [record["epoch"] for record in found]
+
     assert (10, epochs) == (len(set(epochs)), sorted(epochs))
     assert [
         model for n in epochs for model in (f"test:m{n}", f"test:f{n}")

@@ -1,12 +1,11 @@
-"""What an operator does with flags: each change whole, told, and taken back; each mistake
-refused.
+"""What an operator does with flags: each change is whole, logged, and can be taken back; each
+mistake is refused.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -20,17 +19,11 @@ from storage.control.audit import Author
 from storage.control.flags import FlagAdmin, moment
 from storage.control.targets import RuleTarget
 from storage.postgres import connect, open_database
-from tests.integration.control.test_live import prepared
+from tests.support.control import prepared
 from tests.support.operators import ADA, BOB, EVERYBODY, UNKNOWN_MODEL, operator
 from tests.support.servers import Postgres
 
 DISCORD = RuleTarget(channel="discord")
-
-
-@pytest.fixture
-async def desk(database_url: str, redis_url: str) -> AsyncIterator[FlagAdmin]:
-    async with operator(database_url, redis_url) as desk:
-        yield desk
 
 
 @pytest.fixture
@@ -39,6 +32,7 @@ async def people(database_url: str) -> dict[str, str]:
     ada, bob = str(uuid7()), str(uuid7())
     found = {"discord:1": ada, "slack:U1": ada, "discord:2": bob}
     connection = await connect(database_url)
+
     for account, person in found.items():
         await connection.execute(
             "INSERT INTO users (id, person_id, channel_type, channel_user_id) "
@@ -46,14 +40,18 @@ async def people(database_url: str) -> dict[str, str]:
             person,
             *account.split(":"),
         )
+
     await connection.close()
+
     return found
 
 
 async def value(
-    desk: FlagAdmin, name: str = "replies", target: RuleTarget = EVERYBODY
+    flags: FlagAdmin,
+    name: str = "replies",
+    target: RuleTarget = EVERYBODY,
 ) -> Any:
-    return (await desk.explain(name, target)).decided.value
+    return (await flags.explain(name, target)).decided.value
 
 
 async def untouched(database_url: str) -> tuple[int, int, int]:
@@ -64,20 +62,23 @@ async def untouched(database_url: str) -> tuple[int, int, int]:
         "audit_log), epoch FROM control_epoch"
     )
     await connection.close()
+
     assert row is not None
+
     return row[0], row[1], row[2]
 
 
-async def test_all_declared_flags_are_listed(desk: FlagAdmin) -> None:
-    assert sorted(DECLARED) == [view.flag.name for view in await desk.all()]
+async def test_all_declared_flags_are_listed(flags: FlagAdmin) -> None:
+    assert sorted(DECLARED) == [view.flag.name for view in await flags.all()]
 
 
-async def test_a_change_is_told_with_who_when_why_and_from_where(
-    desk: FlagAdmin,
+async def test_a_change_is_logged_with_who_when_why_and_from_where(
+    flags: FlagAdmin,
 ) -> None:
     before = datetime.now(UTC)
-    changed = await desk.set("replies", EVERYBODY, False, ADA)
-    [entry] = await desk.history("replies")
+    changed = await flags.set("replies", EVERYBODY, False, ADA)
+    [entry] = await flags.history("replies")
+
     assert (
         "ada",
         "flag.set",
@@ -99,13 +100,15 @@ async def test_a_change_is_told_with_who_when_why_and_from_where(
     )
     assert before <= entry.at <= datetime.now(UTC)
     assert ({"global": False}, changed.version) == (
-        (view := await desk.get("replies")).rules,
+        (view := await flags.get("replies")).rules,
         view.version,
     )
 
 
 async def test_a_change_that_is_committed_is_never_said_not_to_be(
-    own_postgres: Postgres, redis_url: str, monkeypatch: pytest.MonkeyPatch
+    own_postgres: Postgres,
+    redis_url: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Postgres may be away when the change is announced; instances learn of it from the epoch."""
     url = await prepared(own_postgres)
@@ -115,56 +118,68 @@ async def test_a_change_that_is_committed_is_never_said_not_to_be(
         await redis_copy.announce(*stores)
 
     monkeypatch.setattr(changes, "announce", announce)
-    async with operator(url, redis_url) as desk:
-        await desk.set("replies", EVERYBODY, False, ADA)
+
+    async with operator(url, redis_url) as flags:
+        await flags.set("replies", EVERYBODY, False, ADA)
         own_postgres.start()
-        assert {"global": False} == (await desk.get("replies")).rules
+
+        assert {"global": False} == (await flags.get("replies")).rules
 
 
 async def test_what_is_so_already_is_no_change(
-    desk: FlagAdmin, database_url: str
+    flags: FlagAdmin,
+    database_url: str,
 ) -> None:
-    await desk.set("replies", EVERYBODY, False, ADA)
+    await flags.set("replies", EVERYBODY, False, ADA)
     found = await untouched(database_url)
-    assert None is (await desk.set("replies", EVERYBODY, False, BOB)).epoch
-    assert None is (await desk.unset("replies", DISCORD, BOB)).epoch
+
+    assert None is (await flags.set("replies", EVERYBODY, False, BOB)).epoch
+    assert None is (await flags.unset("replies", DISCORD, BOB)).epoch
     assert found == await untouched(database_url)
 
 
-async def test_one_is_not_true(desk: FlagAdmin) -> None:
+async def test_one_is_not_true(flags: FlagAdmin) -> None:
     """To Python they are equal, in JSON they are not: changing one into the other is a
     change, also when undone.
     """
-    await desk.create(new_flag("shape", "json", "A JSON value."), {}, ADA)
-    made = await desk.set("shape", EVERYBODY, {"on": [1]}, ADA)
-    changed = await desk.set("shape", EVERYBODY, {"on": [True]}, BOB)
+    await flags.create(new_flag("shape", "json", "A JSON value."), {}, ADA)
+    made = await flags.set("shape", EVERYBODY, {"on": [1]}, ADA)
+    changed = await flags.set("shape", EVERYBODY, {"on": [True]}, BOB)
+
     assert ({"global": {"on": [1]}}, {"global": {"on": [True]}}) == (
         changed.before,
         changed.after,
     )
-    assert '{"on": [true]}' == json.dumps(await value(desk, "shape"))
+    assert '{"on": [true]}' == json.dumps(await value(flags, "shape"))
+
     with pytest.raises(Conflict, match="was overwritten by a later change"):
-        await desk.undo("shape", ADA, entry=made.version)
-    await desk.undo("shape", ADA)
-    assert '{"on": [1]}' == json.dumps(await value(desk, "shape"))
+        await flags.undo("shape", ADA, entry=made.version)
+
+    await flags.undo("shape", ADA)
+
+    assert '{"on": [1]}' == json.dumps(await value(flags, "shape"))
 
 
 @pytest.mark.parametrize(
     ("kind", "value"), [("json", {"long": 1, "a": [2.0, None]}), ("float", 1e16)]
 )
 async def test_what_postgres_writes_otherwise_is_no_change(
-    desk: FlagAdmin, kind: str, value: object
+    flags: FlagAdmin,
+    kind: str,
+    value: object,
 ) -> None:
-    """It orders names anew, and writes large numbers without their exponent."""
-    await desk.create(
+    """It reorders names, and writes large numbers without their exponent."""
+    await flags.create(
         new_flag("shape", kind, "A value."), {} if kind == "json" else 0.5, ADA
     )
-    changes = [await desk.set("shape", EVERYBODY, value, ADA) for _ in range(2)]
+    changes = [await flags.set("shape", EVERYBODY, value, ADA) for _ in range(2)]
+
     assert [3, None] == [change.epoch for change in changes]
 
 
 async def test_the_narrowest_rule_decides(
-    desk: FlagAdmin, people: dict[str, str]
+    flags: FlagAdmin,
+    people: dict[str, str],
 ) -> None:
     """Each rule set over the others decides until it is removed, down to the default."""
     ada = RuleTarget("discord:1", "discord", "town")
@@ -176,32 +191,37 @@ async def test_the_narrowest_rule_decides(
         RuleTarget(person="discord:1"),
         RuleTarget(kill=True),
     ]
+
     for number, target in enumerate(order):
-        await desk.set("maintenance_message", target, str(number), ADA)
-        assert str(number) == await value(desk, "maintenance_message", ada)
+        await flags.set("maintenance_message", target, str(number), ADA)
+        assert str(number) == await value(flags, "maintenance_message", ada)
+
     for number, target in reversed(list(enumerate(order))):
-        await desk.unset("maintenance_message", target, ADA)
+        await flags.unset("maintenance_message", target, ADA)
         assert (str(number - 1) if number else SWITCHED_OFF) == await value(
-            desk, "maintenance_message", ada
+            flags, "maintenance_message", ada
         )
 
 
 async def test_a_person_is_one_on_all_accounts(
-    desk: FlagAdmin, people: dict[str, str]
+    flags: FlagAdmin,
+    people: dict[str, str],
 ) -> None:
     """Set for one account, in force for the other; named by the person's id, the same."""
-    await desk.set("replies", RuleTarget(person="discord:1"), False, ADA)
+    await flags.set("replies", RuleTarget(person="discord:1"), False, ADA)
     asked = ["discord:1", "slack:U1", people["discord:1"], "discord:2"]
+
     assert [False, False, False, True] == [
-        await value(desk, "replies", RuleTarget(person=one)) for one in asked
+        await value(flags, "replies", RuleTarget(person=one)) for one in asked
     ]
 
 
-async def test_a_share_keeps_its_salt_while_it_grows(desk: FlagAdmin) -> None:
-    await desk.set("replies", RuleTarget(percentage=1, salt="autumn"), False, ADA)
-    await desk.set("replies", RuleTarget(percentage=50), False, ADA)
+async def test_a_share_keeps_its_salt_while_it_grows(flags: FlagAdmin) -> None:
+    await flags.set("replies", RuleTarget(percentage=1, salt="autumn"), False, ADA)
+    await flags.set("replies", RuleTarget(percentage=50), False, ADA)
+
     assert {"share": 50.0, "salt": "autumn", "value": False} == (
-        await desk.get("replies")
+        await flags.get("replies")
     ).rules["percentage"]
 
 
@@ -252,8 +272,8 @@ WRONG: list[tuple[str, RuleTarget, Any, str]] = [
 
 
 @pytest.mark.parametrize(("name", "target", "wrong", "sentence"), WRONG)
-async def test_what_can_not_be_is_refused_with_what_can(
-    desk: FlagAdmin,
+async def test_what_is_not_possible_is_refused_with_what_is(
+    flags: FlagAdmin,
     database_url: str,
     name: str,
     target: RuleTarget,
@@ -261,10 +281,12 @@ async def test_what_can_not_be_is_refused_with_what_can(
     sentence: str,
 ) -> None:
     """Nothing is half written, and the audit log is as it was."""
-    await desk.set("streaming", EVERYBODY, False, ADA)
+    await flags.set("streaming", EVERYBODY, False, ADA)
     found = await untouched(database_url)
+
     with pytest.raises(Rejected) as refused:
-        await desk.set(name, target, wrong, BOB)
+        await flags.set(name, target, wrong, BOB)
+
     assert sentence in refused.value.sentence
     assert found == await untouched(database_url)
 
@@ -275,96 +297,113 @@ def test_an_operator_has_a_name(name: str) -> None:
         Author(name, "a test")
 
 
-async def test_the_second_of_two_operators_is_told_what_the_first_did(
-    desk: FlagAdmin,
+async def test_the_second_of_two_operators_hears_what_the_first_did(
+    flags: FlagAdmin,
 ) -> None:
     """Both saw version 0; the second's change is not made, and names the first's. After
     looking again it is.
     """
-    await desk.set("replies", EVERYBODY, False, ADA, expected=0)
+    await flags.set("replies", EVERYBODY, False, ADA, expected=0)
+
     with pytest.raises(Conflict) as conflict:
-        await desk.set("replies", EVERYBODY, True, BOB, expected=0)
+        await flags.set("replies", EVERYBODY, True, BOB, expected=0)
+
     assert (
         "replies was changed meanwhile (ada: global unset → false). Look at it and say again."
         == conflict.value.sentence
     )
-    assert not await value(desk)
-    seen = (await desk.get("replies")).version
-    await desk.set("replies", EVERYBODY, True, BOB, expected=seen)
-    assert await value(desk)
+    assert not await value(flags)
+
+    seen = (await flags.get("replies")).version
+    await flags.set("replies", EVERYBODY, True, BOB, expected=seen)
+
+    assert await value(flags)
 
 
 async def test_operators_at_once_change_one_after_the_other(
-    desk: FlagAdmin, database_url: str
+    flags: FlagAdmin,
+    database_url: str,
 ) -> None:
-    """Of 20 who saw the same version one succeeds; of 20 with flags of their own all do,
-    each with its epoch.
+    """Of 20 operators at the same version one succeeds; of 20 with flags of their own all
+    do, each with its epoch.
     """
     same = [
-        desk.set("overlap", EVERYBODY, "queue", Author(f"o{n}", "x"), expected=0)
+        flags.set("overlap", EVERYBODY, "queue", Author(f"o{n}", "x"), expected=0)
         for n in range(20)
     ]
     outcomes = await asyncio.gather(*same, return_exceptions=True)
+
     assert [19, 1] == [
         sum(isinstance(o, Conflict) for o in outcomes),
         sum(not isinstance(o, Conflict) for o in outcomes),
     ]
+
     own = [
-        desk.set("replies", RuleTarget(channel="discord", chat=str(n)), False, ADA)
+        flags.set("replies", RuleTarget(channel="discord", chat=str(n)), False, ADA)
         for n in range(20)
     ]
     changes = await asyncio.gather(*own)
+
     assert list(range(3, 23)) == sorted(change.epoch or 0 for change in changes)
     assert (21, 21, 22) == await untouched(database_url)
 
 
-async def test_undo_brings_back_what_was_before(desk: FlagAdmin) -> None:
-    await desk.set("overlap", EVERYBODY, "queue", ADA)
-    await desk.set("overlap", EVERYBODY, "merge", BOB)
-    await desk.undo("overlap", ADA)
-    assert "queue" == await value(desk, "overlap")
-    await desk.undo("overlap", ADA)
-    assert "merge" == await value(desk, "overlap")
+async def test_undo_brings_back_what_was_before(flags: FlagAdmin) -> None:
+    await flags.set("overlap", EVERYBODY, "queue", ADA)
+    await flags.set("overlap", EVERYBODY, "merge", BOB)
+    await flags.undo("overlap", ADA)
+
+    assert "queue" == await value(flags, "overlap")
+
+    await flags.undo("overlap", ADA)
+
+    assert "merge" == await value(flags, "overlap")
     assert ["flag.undo", "flag.undo", "flag.set", "flag.set"] == [
-        e.action for e in await desk.history("overlap")
+        e.action for e in await flags.history("overlap")
     ]
 
 
-async def test_an_older_change_is_undone_alone(desk: FlagAdmin) -> None:
+async def test_an_older_change_is_undone_alone(flags: FlagAdmin) -> None:
     """What others set since, for other people, stays; what was changed again since is refused."""
-    first = await desk.set("replies", DISCORD, False, ADA)
-    await desk.set("replies", EVERYBODY, False, BOB)
-    await desk.undo("replies", ADA, entry=first.version)
-    assert {"global": False} == (await desk.get("replies")).rules
+    first = await flags.set("replies", DISCORD, False, ADA)
+    await flags.set("replies", EVERYBODY, False, BOB)
+    await flags.undo("replies", ADA, entry=first.version)
+
+    assert {"global": False} == (await flags.get("replies")).rules
+
     with pytest.raises(Conflict, match="was overwritten by a later change"):
-        await desk.undo("replies", ADA, entry=first.version)
+        await flags.undo("replies", ADA, entry=first.version)
+
     with pytest.raises(Rejected, match="There is no such change"):
-        await desk.undo("replies", ADA, entry=999)
+        await flags.undo("replies", ADA, entry=999)
 
 
-async def test_nothing_to_undo_is_said(desk: FlagAdmin) -> None:
+async def test_nothing_to_undo_is_said(flags: FlagAdmin) -> None:
     with pytest.raises(Rejected, match="There is no such change of replies"):
-        await desk.undo("replies", ADA)
+        await flags.undo("replies", ADA)
 
 
-async def test_the_past_is_explained_as_it_was(desk: FlagAdmin) -> None:
+async def test_the_past_is_explained_as_it_was(flags: FlagAdmin) -> None:
     """Between any two changes the rule of that moment decides, also where it was removed since."""
     moments = [datetime.now(UTC)]
-    await desk.set("overlap", EVERYBODY, "queue", ADA)
+    await flags.set("overlap", EVERYBODY, "queue", ADA)
     moments.append(datetime.now(UTC))
-    await desk.set("overlap", DISCORD, "interrupt", ADA)
+    await flags.set("overlap", DISCORD, "interrupt", ADA)
     moments.append(datetime.now(UTC))
-    await desk.unset("overlap", DISCORD, ADA)
-    await desk.unset("overlap", EVERYBODY, ADA)
-    found = [(await desk.explain("overlap", DISCORD, at)).decided for at in moments]
+    await flags.unset("overlap", DISCORD, ADA)
+    await flags.unset("overlap", EVERYBODY, ADA)
+    found = [(await flags.explain("overlap", DISCORD, at)).decided for at in moments]
+
     assert [("default", None), ("global", "queue"), ("channel", "interrupt")] == [
         (s.rule, s.value) for s in found
     ]
 
 
-async def test_the_future_is_not_explained(desk: FlagAdmin) -> None:
+async def test_the_future_is_not_explained(flags: FlagAdmin) -> None:
     with pytest.raises(Rejected, match="is in the future"):
-        await desk.explain("overlap", EVERYBODY, datetime.now(UTC) + timedelta(hours=1))
+        await flags.explain(
+            "overlap", EVERYBODY, datetime.now(UTC) + timedelta(hours=1)
+        )
 
 
 @pytest.mark.parametrize(
@@ -375,43 +414,53 @@ def test_a_moment_that_is_none_is_refused(typed: str) -> None:
         moment(typed)
 
 
-async def test_a_flag_made_by_an_operator_is_like_any_other(desk: FlagAdmin) -> None:
+async def test_a_flag_made_by_an_operator_is_like_any_other(flags: FlagAdmin) -> None:
     """Made, set, explained, removed with its rules, and brought back by undo."""
     flag = new_flag("new_look", "string", "How it looks.")
-    await desk.create(flag, "plain", ADA)
-    await desk.set("new_look", DISCORD, "bright", ADA)
+    await flags.create(flag, "plain", ADA)
+    await flags.set("new_look", DISCORD, "bright", ADA)
+
     assert ("plain", "bright") == (
-        await value(desk, "new_look"),
-        await value(desk, "new_look", DISCORD),
+        await value(flags, "new_look"),
+        await value(flags, "new_look", DISCORD),
     )
+
     with pytest.raises(Rejected, match="There already is a flag new_look"):
-        await desk.create(flag, "plain", BOB)
-    await desk.remove("new_look", ADA)
+        await flags.create(flag, "plain", BOB)
+
+    await flags.remove("new_look", ADA)
+
     with pytest.raises(Rejected, match="There is no flag new_look"):
-        await desk.get("new_look")
-    await desk.undo("new_look", ADA)
-    assert "bright" == await value(desk, "new_look", DISCORD)
+        await flags.get("new_look")
+
+    await flags.undo("new_look", ADA)
+
+    assert "bright" == await value(flags, "new_look", DISCORD)
 
 
 @pytest.mark.parametrize(
     "odd",
     [{"kind": "bool"}, ["bool"], {"type": "int", "default": "x", "meaning": "…"}, 3],
 )
-async def test_a_flag_that_can_not_be_read_hides_no_other(
-    desk: FlagAdmin, database_url: str, odd: Any
+async def test_a_flag_that_cannot_be_read_hides_no_other(
+    flags: FlagAdmin,
+    database_url: str,
+    odd: Any,
 ) -> None:
-    """Written by hand or by another version: it is not listed, and whoever names it hears why."""
+    """Written by hand or by another version: it is not listed, and naming it says why."""
     connection = await connect(database_url)
     await connection.execute(
         "INSERT INTO feature_flags VALUES ('definition', 'odd', $1)", json.dumps(odd)
     )
     await connection.close()
-    assert sorted(DECLARED) == [view.flag.name for view in await desk.all()]
-    assert "replies" == (await desk.get("replies")).flag.name
+
+    assert sorted(DECLARED) == [view.flag.name for view in await flags.all()]
+    assert "replies" == (await flags.get("replies")).flag.name
+
     for asked in (
-        desk.get("odd"),
-        desk.explain("odd", EVERYBODY),
-        desk.set("odd", EVERYBODY, 3, ADA),
+        flags.get("odd"),
+        flags.explain("odd", EVERYBODY),
+        flags.set("odd", EVERYBODY, 3, ADA),
     ):
         with pytest.raises(
             Rejected, match="The flag odd is of another version, or was written by hand"
@@ -419,26 +468,27 @@ async def test_a_flag_that_can_not_be_read_hides_no_other(
             await asked
 
 
-async def test_a_declared_flag_is_not_removed(desk: FlagAdmin) -> None:
+async def test_a_declared_flag_is_not_removed(flags: FlagAdmin) -> None:
     with pytest.raises(Rejected, match="is declared in the code and stays"):
-        await desk.remove("replies", ADA)
+        await flags.remove("replies", ADA)
 
 
-async def test_creating_is_not_undone_while_rules_stand(desk: FlagAdmin) -> None:
+async def test_creating_is_not_undone_while_rules_stand(flags: FlagAdmin) -> None:
     """A rule of a flag that nobody knows could never be seen again."""
-    made = await desk.create(new_flag("new_look", "bool", "How it looks."), False, ADA)
-    await desk.set("new_look", EVERYBODY, True, ADA)
+    made = await flags.create(new_flag("new_look", "bool", "How it looks."), False, ADA)
+    await flags.set("new_look", EVERYBODY, True, ADA)
     with pytest.raises(Rejected, match="still has rules"):
-        await desk.undo("new_look", ADA, entry=made.version)
+        await flags.undo("new_look", ADA, entry=made.version)
 
 
 async def test_a_list_says_on_how_many_instances_it_is_applied(
-    desk: FlagAdmin, database_url: str
+    flags: FlagAdmin,
+    database_url: str,
 ) -> None:
     """Of three instances one is dead, one applies the change already, and one is an epoch
     behind.
     """
-    changed = await desk.set("replies", EVERYBODY, False, ADA)
+    changed = await flags.set("replies", EVERYBODY, False, ADA)
     connection = await connect(database_url)
     await connection.executemany(
         "INSERT INTO instances (id, host, pid, channels, epoch, seen_at)"
@@ -447,14 +497,20 @@ async def test_a_list_says_on_how_many_instances_it_is_applied(
     )
     await connection.close()
     views = {
-        view.flag.name: (view.applied, view.instances) for view in await desk.all()
+        view.flag.name: (view.applied, view.instances) for view in await flags.all()
     }
+
     assert ((1, 2), (2, 2)) == (views["replies"], views["streaming"])
 
 
-async def test_every_change_is_in_the_chain(desk: FlagAdmin, database_url: str) -> None:
-    await desk.set("replies", EVERYBODY, False, ADA)
-    await desk.undo("replies", BOB)
+async def test_every_change_is_in_the_chain(
+    flags: FlagAdmin,
+    database_url: str,
+) -> None:
+    await flags.set("replies", EVERYBODY, False, ADA)
+    await flags.undo("replies", BOB)
+
     async with open_database(database_url) as database:
         verdict = await audit.verify(database)
+
     assert (2, ()) == (verdict.count, verdict.troubles)

@@ -1,4 +1,6 @@
-"""Who may change what the agent does: everybody until somebody is registered, then only who is."""
+"""Operators may change what the agent does: everybody until somebody is registered, then only
+registered ones.
+"""
 
 from __future__ import annotations
 
@@ -40,8 +42,8 @@ TABLES = (
 
 
 @dataclass
-class Desks:
-    """Everything that an operator can work at."""
+class Admins:
+    """Everything that an operator can change."""
 
     database: Database
     pipe: RedisPipe
@@ -68,92 +70,96 @@ class Desks:
 
 
 @pytest.fixture
-async def desks(database_url: str, redis_url: str) -> AsyncIterator[Desks]:
+async def admins(database_url: str, redis_url: str) -> AsyncIterator[Admins]:
     async with open_database(database_url) as database, open_redis(redis_url) as pipe:
-        yield Desks(database, pipe)
+        yield Admins(database, pipe)
 
 
-async def everything(desks: Desks) -> list[str]:
+async def everything(admins: Admins) -> list[str]:
     """All that operators can change, row by row."""
     selects = (
         f"SELECT '{table} ' || to_jsonb(t)::text AS row FROM {table} t"
         for table in TABLES
     )
     return sorted(
-        row["row"] for row in await run(desks.database.url, " UNION ALL ".join(selects))
+        row["row"]
+        for row in await run(admins.database.url, " UNION ALL ".join(selects))
     )
 
 
-async def prepared(desks: Desks) -> None:
+async def prepared(admins: Admins) -> None:
     """Something of each kind is there to be changed, ada is registered and her account has
     a limit that is used.
     """
-    async with talking(desks):
-        await desks.flags.create(new_flag("test_flag", Kind.BOOL, "tests"), False, ADA)
-        await desks.flags.set("replies", EVERYBODY, False, ADA)
-        await desks.channels.set_credential(
+    async with talking(admins):
+        await admins.flags.create(new_flag("test_flag", Kind.BOOL, "tests"), False, ADA)
+        await admins.flags.set("replies", EVERYBODY, False, ADA)
+        await admins.channels.set_credential(
             "slack", "bot_token", "xoxb-1", ADA, SECRETS
         )
-        await desks.budgets.set("channel", "slack", 5, None, ADA)
-        await desks.limits.set("test:ada", "5/hour", ADA)
-        await desks.operators.add("ada", ADA)
-        await desks.pipe.send(("SET", "rate:user:test:ada:hour", "7"))
+        await admins.budgets.set("channel", "slack", 5, None, ADA)
+        await admins.limits.set("test:ada", "5/hour", ADA)
+        await admins.operators.add("ada", ADA)
+        await admins.pipe.send(("SET", "rate:user:test:ada:hour", "7"))
 
 
 @asynccontextmanager
-async def talking(desks: Desks) -> AsyncIterator[None]:
-    world = EngineHarness(desks.database.url, "redis://127.0.0.1:1")
+async def talking(admins: Admins) -> AsyncIterator[None]:
+    world = EngineHarness(admins.database.url, "redis://127.0.0.1:1")
     async with world.instance() as agent:
         await world.ask(agent, "hello")
         yield
 
 
-CHANGES: dict[str, Callable[[Desks], Awaitable[object]]] = {
-    "flags set": lambda desks: desks.flags.set(
+CHANGES: dict[str, Callable[[Admins], Awaitable[object]]] = {
+    "flags set": lambda admins: admins.flags.set(
         "replies", RuleTarget(channel="slack"), True, BOB
     ),
-    "flags unset": lambda desks: desks.flags.unset("replies", EVERYBODY, BOB),
-    "flags undo": lambda desks: desks.flags.undo("replies", BOB),
-    "flags create": lambda desks: desks.flags.create(
+    "flags unset": lambda admins: admins.flags.unset("replies", EVERYBODY, BOB),
+    "flags undo": lambda admins: admins.flags.undo("replies", BOB),
+    "flags create": lambda admins: admins.flags.create(
         new_flag("other", Kind.BOOL, "tests"), False, BOB
     ),
-    "flags remove": lambda desks: desks.flags.remove("test_flag", BOB),
-    "channels set": lambda desks: desks.channels.set(
+    "flags remove": lambda admins: admins.flags.remove("test_flag", BOB),
+    "channels set": lambda admins: admins.channels.set(
         "slack", {"overlap": "queue"}, BOB
     ),
-    "channels credential": lambda desks: desks.channels.set_credential(
+    "channels credential": lambda admins: admins.channels.set_credential(
         "slack", "app_token", "xapp-1", BOB, SECRETS
     ),
-    "limits set": lambda desks: desks.limits.set("test:ada", "off", BOB),
-    "limits unset": lambda desks: desks.limits.set("test:ada", None, BOB),
-    "limits reset": lambda desks: desks.limits.reset("test:ada", BOB),
-    "budgets set": lambda desks: desks.budgets.set(
+    "limits set": lambda admins: admins.limits.set("test:ada", "off", BOB),
+    "limits unset": lambda admins: admins.limits.set("test:ada", None, BOB),
+    "limits reset": lambda admins: admins.limits.reset("test:ada", BOB),
+    "budgets set": lambda admins: admins.budgets.set(
         "channel", "slack", None, Decimal(1), BOB
     ),
-    "budgets unset": lambda desks: desks.budgets.unset("channel", "slack", BOB),
-    "db rotate-keys": lambda desks: rotate(desks.database, Secrets([new_key()]), BOB),
-    "operators add": lambda desks: desks.operators.add("bob", BOB),
-    "operators remove": lambda desks: desks.operators.remove("ada", BOB),
+    "budgets unset": lambda admins: admins.budgets.unset("channel", "slack", BOB),
+    "db rotate-keys": lambda admins: rotate(admins.database, Secrets([new_key()]), BOB),
+    "operators add": lambda admins: admins.operators.add("bob", BOB),
+    "operators remove": lambda admins: admins.operators.remove("ada", BOB),
 }
 
 
 @pytest.mark.parametrize("name", CHANGES)
 async def test_once_somebody_is_registered_nobody_else_changes_anything(
-    desks: Desks, name: str
+    admins: Admins,
+    name: str,
 ) -> None:
     """Refused in a sentence that says what to do; every table, the log and Redis stay as
     they were.
     """
-    await prepared(desks)
-    before = await everything(desks)
+    await prepared(admins)
+    before = await everything(admins)
+
     with pytest.raises(Rejected) as refused:
-        await CHANGES[name](desks)
+        await CHANGES[name](admins)
+
     assert refused.value.sentence == (
         "bob is not a registered operator and can change nothing. "
         "Say who you are with --as or AGENT_OPERATOR; `agent operators list` shows who may."
     )
-    assert before == await everything(desks)
-    assert [b"7"] == await desks.pipe.send(("GET", "rate:user:test:ada:hour"))
+    assert before == await everything(admins)
+    assert [b"7"] == await admins.pipe.send(("GET", "rate:user:test:ada:hour"))
 
 
 @pytest.mark.parametrize(
@@ -161,30 +167,37 @@ async def test_once_somebody_is_registered_nobody_else_changes_anything(
     [name for name in CHANGES if name not in ("operators add", "operators remove")],
 )
 async def test_as_long_as_nobody_is_registered_everybody_changes_everything(
-    desks: Desks, name: str
+    admins: Admins,
+    name: str,
 ) -> None:
     """The same changes that are refused above; each is in the log under the name that was given."""
-    await prepared(desks)
-    await desks.operators.remove("ada", ADA, agreed=consequence(["ada"], [], "ada"))
-    await CHANGES[name](desks)
+    await prepared(admins)
+    await admins.operators.remove("ada", ADA, agreed=consequence(["ada"], [], "ada"))
+    await CHANGES[name](admins)
     last = await run(
-        desks.database.url, "SELECT actor FROM audit_log ORDER BY id DESC LIMIT 1"
+        admins.database.url, "SELECT actor FROM audit_log ORDER BY id DESC LIMIT 1"
     )
+
     assert ["bob"] == [row["actor"] for row in last]
 
 
-async def test_who_is_registered_goes_on_and_what_the_agent_sets_aside_is_logged_as_before(
-    desks: Desks,
+async def test_registered_operators_go_on_and_what_the_agent_sets_aside_is_logged_as_before(
+    admins: Admins,
 ) -> None:
-    await prepared(desks)
-    assert ("ada", "bob") == (await desks.operators.add("bob", ADA)).after
-    await desks.flags.unset("replies", EVERYBODY, BOB)
-    turns = await run(desks.database.url, "SELECT id FROM turns")
-    await PostgresDeliveries(desks.database).done([turns[0]["id"]], None, failed="gone")
+    await prepared(admins)
+
+    assert ("ada", "bob") == (await admins.operators.add("bob", ADA)).after
+
+    await admins.flags.unset("replies", EVERYBODY, BOB)
+    turns = await run(admins.database.url, "SELECT id FROM turns")
+    await PostgresDeliveries(admins.database).done(
+        [turns[0]["id"]], None, failed="gone"
+    )
     log = await run(
-        desks.database.url,
+        admins.database.url,
         "SELECT actor, action FROM audit_log ORDER BY id DESC LIMIT 3",
     )
+
     assert [
         ("agent", "turn.failed"),
         ("bob", "flag.unset"),
@@ -193,19 +206,24 @@ async def test_who_is_registered_goes_on_and_what_the_agent_sets_aside_is_logged
 
 
 async def test_adding_and_removing_say_who_is_registered_before_and_after(
-    desks: Desks,
+    admins: Admins,
 ) -> None:
-    await desks.operators.add("ada", ADA)
-    await desks.operators.add("bob", ADA)
+    await admins.operators.add("ada", ADA)
+    await admins.operators.add("bob", ADA)
+
     assert ("ada", "bob") == (
-        await desks.operators.add("bob", ADA)
+        await admins.operators.add("bob", ADA)
     ).after  # is so already: no change
-    await desks.operators.remove("bob", ADA)
-    assert ["ada"] == [view.name for view in await desks.operators.list()]
+
+    await admins.operators.remove("bob", ADA)
+
+    assert ["ada"] == [view.name for view in await admins.operators.list()]
+
     log = await run(
-        desks.database.url,
+        admins.database.url,
         "SELECT action, subject, before::text, after::text FROM audit_log ORDER BY id",
     )
+
     assert [
         ("operator.add", "operator:ada", "[]", '["ada"]'),
         ("operator.add", "operator:bob", '["ada"]', '["ada", "bob"]'),
@@ -214,7 +232,7 @@ async def test_adding_and_removing_say_who_is_registered_before_and_after(
 
 
 @pytest.mark.parametrize(
-    ("before", "after", "told"),
+    ("before", "after", "sentence"),
     [
         (
             ["ada"],
@@ -236,42 +254,49 @@ async def test_adding_and_removing_say_who_is_registered_before_and_after(
     ],
 )
 def test_what_opens_everything_or_locks_oneself_out_is_told(
-    before: list[str], after: list[str], told: str
+    before: list[str],
+    after: list[str],
+    sentence: str,
 ) -> None:
-    assert told == consequence(before, after, "ada")
+    assert sentence == consequence(before, after, "ada")
 
 
-async def test_what_was_agreed_to_for_others_is_not_done(desks: Desks) -> None:
+async def test_what_was_agreed_to_for_others_is_not_done(admins: Admins) -> None:
     """Ada agreed to nothing; meanwhile she became the last one. Her removal would open
     everything: it is refused.
     """
-    await desks.operators.add("ada", ADA)
+    await admins.operators.add("ada", ADA)
+
     with pytest.raises(Conflict, match="Then no operator is left"):
-        await desks.operators.remove("ada", ADA)
+        await admins.operators.remove("ada", ADA)
+
     with pytest.raises(Conflict, match="Then no operator is left"):
-        await desks.operators.remove(
+        await admins.operators.remove(
             "ada", ADA, agreed=consequence(["ada", "bob"], ["bob"], "ada")
         )
-    assert ["ada"] == [view.name for view in await desks.operators.list()]
+
+    assert ["ada"] == [view.name for view in await admins.operators.list()]
 
 
-async def test_two_first_operators_at_once_are_one(desks: Desks) -> None:
-    """Each registers themselves; who comes second is refused as anybody else."""
+async def test_two_first_operators_at_once_are_one(admins: Admins) -> None:
+    """Each registers themselves; the second is refused like anybody else."""
     made = await asyncio.gather(
-        desks.operators.add("ada", ADA),
-        desks.operators.add("bob", BOB),
+        admins.operators.add("ada", ADA),
+        admins.operators.add("bob", BOB),
         return_exceptions=True,
     )
+
     assert 1 == sum(isinstance(one, Rejected) for one in made)
-    assert 1 == len(await desks.operators.list())
+    assert 1 == len(await admins.operators.list())
 
 
 @pytest.mark.parametrize("name", ["", " ", "ada ", "a\0b", "a\nb", "x" * 101])
 async def test_what_can_be_nobodys_name_is_not_registered(
-    desks: Desks, name: str
+    admins: Admins,
+    name: str,
 ) -> None:
     with pytest.raises(
         Rejected, match="1 to 100 printable characters and no blank at its ends"
     ):
-        await desks.operators.add(name, ADA)
-    assert [] == await desks.operators.list()
+        await admins.operators.add(name, ADA)
+    assert [] == await admins.operators.list()

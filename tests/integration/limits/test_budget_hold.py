@@ -30,7 +30,8 @@ def hundred(model: str, prompt: Prompt) -> Usage:
 
 @asynccontextmanager
 async def agent_with_budgets(
-    world: EngineHarness, worst: WorstCase = hundred
+    world: EngineHarness,
+    worst: WorstCase = hundred,
 ) -> AsyncIterator[Instance]:
     """An agent whose calls may take so much at most."""
 
@@ -51,7 +52,11 @@ async def day(database_url: str) -> list[tuple[str, int, str]]:
     return [(row["scope"], row["tokens"], f"{row['usd']:.2f}") for row in rows]
 
 
-async def budget(agent: Instance, database_url: str, tokens: int) -> None:
+async def budget(
+    agent: Instance,
+    database_url: str,
+    tokens: int,
+) -> None:
     await run(
         database_url,
         "INSERT INTO budgets (scope, subject, tokens) VALUES ('person', '*', $1)",
@@ -62,53 +67,66 @@ async def budget(agent: Instance, database_url: str, tokens: int) -> None:
 
 
 async def test_an_answer_counts_with_what_it_really_used(
-    database_url: str, redis_url: str
+    database_url: str,
+    redis_url: str,
 ) -> None:
     world = EngineHarness(database_url, redis_url)
     async with agent_with_budgets(world) as agent:
         await budget(agent, database_url, 1000)
         await world.ask(agent, "hello")
+
     assert await day(database_url) == [
         ("person", 15, "0.01")
     ]  # the script knows tokens, and no price
 
 
 async def test_a_budget_that_is_used_up_is_said_and_the_model_is_not_asked(
-    database_url: str, redis_url: str
+    database_url: str,
+    redis_url: str,
 ) -> None:
     world = EngineHarness(database_url, redis_url)
     async with agent_with_budgets(world) as agent:
         await budget(agent, database_url, 99)
         await world.ask(agent, "hello")
         [said] = world.platform.screen("ada")
+
         assert said.startswith(
             "Your budget for today (99 tokens) does not have room for another answer."
         )
         assert world.model.prompts == []
+
         await world.ask(agent, "/help")  # commands cost nothing
+
     assert len(world.platform.screen("ada")) == 2
 
 
 async def test_a_call_that_failed_before_its_first_word_counts_nothing(
-    database_url: str, redis_url: str
+    database_url: str,
+    redis_url: str,
 ) -> None:
     world = EngineHarness(database_url, redis_url)
     world.model.error, world.model.said = "The model is away.", lambda prompt: ""
+
     async with agent_with_budgets(world) as agent:
         await budget(agent, database_url, 1000)
         await world.ask(agent, "hello")
+
         assert world.platform.screen("ada") == ["The model is away."]
+
     assert await day(database_url) == [("person", 0, "0.00")]
 
 
 async def test_what_an_instance_had_set_aside_when_it_died_stays_counted(
-    database_url: str, redis_url: str
+    database_url: str,
+    redis_url: str,
 ) -> None:
     world = EngineHarness(database_url, redis_url, lease=1.0, beat=0.1, streams=False)
     world.model.hold()
+
     async with agent_with_budgets(world) as dying, agent_with_budgets(world) as other:
         for agent in (dying, other):
             await agent.ports.control_updates.observe(0)
+
         await budget(dying, database_url, 1000)
         await other.ports.control_updates.observe(0)
         await dying.engine.accept(world.message("hello"))
@@ -116,6 +134,7 @@ async def test_what_an_instance_had_set_aside_when_it_died_stays_counted(
         await dying.crash()
         world.model.release()
         await world.answered("ada", "re: hello")
+
     assert await day(database_url) == [("person", 100 + 15, "0.02")]
 
 
@@ -123,37 +142,47 @@ async def test_what_an_instance_had_set_aside_when_it_died_stays_counted(
 
 
 async def test_a_call_that_may_have_to_be_paid_keeps_its_reservation_and_the_next_has_its_own(
-    database_url: str, redis_url: str
+    database_url: str,
+    redis_url: str,
 ) -> None:
     world = EngineHarness(database_url, redis_url)
     world.model.spent = [Spent(None, again=True), Spent(None, again=True)]
+
     async with agent_with_budgets(world) as agent:
         await budget(agent, database_url, 1000)
         await world.ask(agent, "hello")
+
         assert world.platform.screen("ada") == ["re: hello"]
+
     assert await day(database_url) == [("person", 100 + 100 + 15, "0.03")]
 
 
 async def test_a_call_whose_usage_is_known_counts_with_it(
-    database_url: str, redis_url: str
+    database_url: str,
+    redis_url: str,
 ) -> None:
     world = EngineHarness(database_url, redis_url)
     world.model.spent = [Spent(Usage(MODEL, 20, 10, Decimal("0.004")), again=True)]
+
     async with agent_with_budgets(world) as agent:
         await budget(agent, database_url, 1000)
         await world.ask(agent, "hello")
+
     assert await day(database_url) == [("person", 30 + 15, "0.01")]
 
 
 async def test_no_second_call_is_made_that_does_not_fit(
-    database_url: str, redis_url: str
+    database_url: str,
+    redis_url: str,
 ) -> None:
     world = EngineHarness(database_url, redis_url)
     world.model.spent = [Spent(None, again=True)]
+
     async with agent_with_budgets(world) as agent:
         await budget(agent, database_url, 199)
         await world.ask(agent, "hello")
         [said] = world.platform.screen("ada")
+
     assert said.startswith(
         "Your budget for today (199 tokens) does not have room for another answer."
     )
@@ -162,20 +191,25 @@ async def test_no_second_call_is_made_that_does_not_fit(
 
 
 async def test_a_last_call_that_may_have_to_be_paid_counts_with_all_that_was_set_aside(
-    database_url: str, redis_url: str
+    database_url: str,
+    redis_url: str,
 ) -> None:
     world = EngineHarness(database_url, redis_url)
     world.model.error, world.model.said = "The model is away.", lambda prompt: ""
     world.model.spent = [Spent(None, again=False)]
+
     async with agent_with_budgets(world) as agent:
         await budget(agent, database_url, 1000)
         await world.ask(agent, "hello")
+
         assert world.platform.screen("ada") == ["The model is away."]
+
     assert await day(database_url) == [("person", 100, "0.01")]
 
 
 async def test_what_a_call_used_is_not_taken_for_the_next_one_that_broke_off(
-    database_url: str, redis_url: str
+    database_url: str,
+    redis_url: str,
 ) -> None:
     """Neither by the budget nor in what is kept of the answer."""
     world = EngineHarness(database_url, redis_url)
@@ -183,26 +217,34 @@ async def test_what_a_call_used_is_not_taken_for_the_next_one_that_broke_off(
         [Spent(Usage(MODEL, 20, 10, Decimal("0.004")), again=True)],
         "It fell silent.",
     )
+
     async with agent_with_budgets(world) as agent:
         await budget(agent, database_url, 1000)
         await world.ask(agent, "hello")
+
     assert [("person", 30 + 100, "0.01")] == await day(database_url)
+
     [answer] = await run(
         database_url,
         "SELECT content, prompt_tokens FROM messages WHERE role = 'assistant'",
     )
+
     assert ("re:", None) == tuple(answer)
 
 
 async def test_an_answer_that_broke_off_counts_with_all_that_was_set_aside(
-    database_url: str, redis_url: str
+    database_url: str,
+    redis_url: str,
 ) -> None:
     world = EngineHarness(database_url, redis_url)
     world.model.error = "The model fell silent."
+
     async with agent_with_budgets(world) as agent:
         await budget(agent, database_url, 1000)
         await world.ask(agent, "hello")
+
         assert world.platform.screen("ada") == ["re:\n\n*(The model fell silent.)*"]
+
     assert await day(database_url) == [("person", 100, "0.01")]
 
 
@@ -210,11 +252,13 @@ async def test_an_answer_that_broke_off_counts_with_all_that_was_set_aside(
 
 
 async def test_an_answer_that_fills_its_reservation_stays_within_it_and_says_where_it_was_cut(
-    database_url: str, redis_url: str
+    database_url: str,
+    redis_url: str,
 ) -> None:
     specs = {"openai:gpt": ModelSpec(answer=16)}
     world = EngineHarness(database_url, redis_url)
     await set_channel(database_url, default_model="openai:gpt")
+
     async with (
         model_server() as server,
         open_models(
@@ -230,6 +274,8 @@ async def test_an_answer_that_fills_its_reservation_stays_within_it_and_says_whe
             server.script(Answer("immeasurable " * 1000))
             await world.ask(agent, "hello")
             [said] = world.platform.screen("ada")
+
     note = "The answer ends here: 16 tokens are the most I may say at once. Ask me to go on."
+
     assert said == "immeasurable " * 16 + f"\n\n*({note})*"
     assert await day(database_url) == [("person", 6 + 16, "0.00")]

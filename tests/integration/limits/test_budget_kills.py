@@ -56,6 +56,7 @@ class Ledger:
         if due:
             self.moments.pop(0)
             self.kills += 1
+
         return due
 
     @property
@@ -120,7 +121,13 @@ class Town:
             seed = self.seed + 1000 * number + generation
             await self._one_process(seed, -(-left // PROCESSES), first=generation == 1)
 
-    async def _one_process(self, seed: int, calls: int, *, first: bool) -> None:
+    async def _one_process(
+        self,
+        seed: int,
+        calls: int,
+        *,
+        first: bool,
+    ) -> None:
         spec = {
             "database_url": self.database_url,
             "redis_url": self.redis_url,
@@ -137,9 +144,12 @@ class Town:
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
         )
+
         assert process.stdin is not None
         assert process.stdout is not None
+
         alive = True
+
         try:
             await process.stdout.readline()
             if first:
@@ -162,7 +172,11 @@ class Town:
 
 @asynccontextmanager
 async def town(
-    database_url: str, redis_url: str, calls: int, kills: int, seed: int
+    database_url: str,
+    redis_url: str,
+    calls: int,
+    kills: int,
+    seed: int,
 ) -> AsyncIterator[Town]:
     chance = random.Random(seed)
     probe = await connect(database_url)
@@ -224,7 +238,8 @@ GROUP BY d.scope, d.subject, b.tokens, b.usd
 
 
 async def overspent(
-    probe: asyncpg.Connection[asyncpg.Record], ledger: Ledger
+    probe: asyncpg.Connection[asyncpg.Record],
+    ledger: Ledger,
 ) -> list[tuple[object, ...]]:
     """Who really used more than they might, or had more granted at any moment."""
     found: list[tuple[object, ...]] = []
@@ -234,11 +249,13 @@ async def overspent(
             limit, most = row[unit], row[f"most_{unit}"]
             if limit is not None and (spent > limit * row["days"] or most > limit):
                 found.append((row["scope"], row["subject"], unit, limit, spent, most))
+
     return found
 
 
 async def wrongly_counted(
-    probe: asyncpg.Connection[asyncpg.Record], ledger: Ledger
+    probe: asyncpg.Connection[asyncpg.Record],
+    ledger: Ledger,
 ) -> list[tuple[object, ...]]:
     """Days whose sum is not what was settled and what never was. Both are exact."""
     rows = {
@@ -263,6 +280,7 @@ async def wrongly_counted(
             if identifier not in rows
         },
     )
+
     for row in await probe.fetch(LIMITS):
         aside = sum(
             left["tokens"]
@@ -272,6 +290,7 @@ async def wrongly_counted(
         expected = settled.spent(row["scope"], row["subject"])[0] + aside
         if row["counted"] != expected:
             found.append((row["scope"], row["subject"], row["counted"], expected))
+
     return found
 
 
@@ -280,10 +299,14 @@ async def wrongly_counted(
     ("calls", "kills"), [(2000, 3), pytest.param(50_000, 40, marks=pytest.mark.chaos)]
 )
 async def test_nobody_uses_more_than_their_budget_however_many_processes_are_killed(
-    database_url: str, redis_url: str, calls: int, kills: int
+    database_url: str,
+    redis_url: str,
+    calls: int,
+    kills: int,
 ) -> None:
     seed = random.SystemRandom().randrange(2**32)
     print(f"seed {seed}")
+
     async with town(database_url, redis_url, calls, kills, seed) as all_of_them:
         probe, ledger = all_of_them.probe, all_of_them.ledger
         await set_budgets(probe, calls)
@@ -293,8 +316,10 @@ async def test_nobody_uses_more_than_their_budget_however_many_processes_are_kil
             f"{ledger.asked} asked, {len(ledger.calls)} granted, {ledger.kills} "
             f"kills, {unsettled} never settled"
         )
+
         assert await overspent(probe, ledger) == []
         assert await wrongly_counted(probe, ledger) == []
+
     assert ledger.kills == kills
     assert ledger.refused > calls // 10
     assert len(ledger.calls) > calls // 10

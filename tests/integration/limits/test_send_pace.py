@@ -40,6 +40,7 @@ async def test_all_instances_together_get_one_burst(redis_url: str) -> None:
 async def test_the_wait_is_until_the_next_call_is_paid_for(pace: SharedPace) -> None:
     await pace.reserve("chat:1", Rate(2, HOUR))
     await pace.reserve("chat:1", Rate(2, HOUR))
+
     assert await pace.reserve("chat:1", Rate(2, HOUR)) == pytest.approx(
         HOUR / 2, abs=60
     )
@@ -50,12 +51,14 @@ async def test_a_slot_comes_back_when_the_wait_that_was_named_is_over(
 ) -> None:
     rate = Rate(1, 0.05)
     await pace.reserve("chat:1", rate)
+
     async with asyncio.timeout(30):
         waits = 0
         while (wait := await pace.reserve("chat:1", rate)) > 0:
             assert wait <= 0.05
             waits += 1
             await asyncio.sleep(wait)
+
     assert waits <= 2
 
 
@@ -66,36 +69,43 @@ async def test_keys_and_bots_do_not_share(pace: SharedPace, pipe: RedisPipe) -> 
         await pace.reserve("chat:2", rate),
         await RedisPace(pipe, "bot-2").reserve("chat:1", rate),
     ]
+
     assert waits == [0, 0, 0]
 
 
 async def test_a_penalty_holds_every_instance_as_long_as_it_was_named(
-    pace: SharedPace, pipe: RedisPipe
+    pace: SharedPace,
+    pipe: RedisPipe,
 ) -> None:
     await pace.penalise("bot", 600)
     await pace.penalise("bot", 5)
+
     assert await RedisPace(pipe, "bot-1").reserve("bot", Rate(9, 1)) == pytest.approx(
         600, abs=60
     )
 
 
 async def test_a_penalty_outlives_the_pace_and_is_then_forgotten(
-    pace: SharedPace, pipe: RedisPipe
+    pace: SharedPace,
+    pipe: RedisPipe,
 ) -> None:
     await pace.reserve("chat:1", Rate(1, HOUR))
     await pace.penalise("chat:1", 5)
     [after_penalty] = await pipe.send(("PTTL", "rate:send:bot-1:chat:1")) or []
     await pace.reserve("chat:2", Rate(1, 100))
     [after_call] = await pipe.send(("PTTL", "rate:send:bot-1:chat:2")) or []
+
     assert after_penalty == pytest.approx(HOUR * 1000, abs=60_000)
     assert after_call == pytest.approx(100_000, abs=60_000)
 
 
 async def test_a_clock_that_was_set_back_costs_one_period_at_most(
-    pace: SharedPace, pipe: RedisPipe
+    pace: SharedPace,
+    pipe: RedisPipe,
 ) -> None:
     far_ahead = "99999999999999999"
     await pipe.send(("HSET", "rate:send:bot-1:bot", "paid", far_ahead))
+
     assert await pace.reserve("bot", Rate(10, 10)) <= 1
 
 
@@ -105,6 +115,7 @@ async def test_without_redis_the_answer_is_go(own_redis: Valkey) -> None:
         await pace.penalise("bot", 600)
         own_redis.kill()
         await pace.penalise("bot", 600)
+
         assert await pace.reserve("bot", Rate(1, HOUR)) == 0
 
 
@@ -121,7 +132,8 @@ async def test_a_frozen_redis_does_not_stop_a_send(own_redis: Valkey) -> None:
 
 
 async def test_a_key_of_another_kind_is_no_error(
-    pace: SharedPace, pipe: RedisPipe
+    pace: SharedPace,
+    pipe: RedisPipe,
 ) -> None:
     await pipe.send(("SET", "rate:send:bot-1:bot", "text"))
     assert await pace.reserve("bot", Rate(1, HOUR)) == 0

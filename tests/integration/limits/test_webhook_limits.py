@@ -12,9 +12,11 @@ LONG_AHEAD = 9_000_000_000_000_000  # microseconds: used up, whatever the clock 
 
 
 async def test_too_many_calls_from_one_address_are_refused_before_they_are_read(
-    database_url: str, redis_url: str
+    database_url: str,
+    redis_url: str,
 ) -> None:
     post = Post()
+
     async with running(post, database_url, redis_url) as (client, app):
         first = await client.post(
             "/webhooks/post", content=b"1:hello", headers={"x-signature": "ours"}
@@ -24,6 +26,7 @@ async def test_too_many_calls_from_one_address_are_refused_before_they_are_read(
         second = await client.post(
             "/webhooks/post", content=b"2:hello", headers={"x-signature": "ours"}
         )
+
     assert (first.status_code, second.status_code) == (200, 429)
     assert second.headers["retry-after"] == "1"
     assert second.json() == {

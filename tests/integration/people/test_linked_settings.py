@@ -44,6 +44,7 @@ class Two:
         code = self.world.platform.screen("ada")[-1].rpartition("/link ")[2].strip("`")
         await self.agent.engine.accept(self.world.message(f"/link {code}", chat="bob"))
         await self.shown("bob", seen["bob"] + 1)
+
         assert "one now" in self.world.platform.screen("bob")[-1]
 
     async def shown(self, chat: str, count: int) -> None:
@@ -62,7 +63,9 @@ class Two:
         call = await self.agent.ports.budgets.reserve(
             "test", author, MODEL, Prompt("", ())
         )
+
         assert call is not None
+
         return call
 
     async def rows(self, sql: str, *args: Any) -> list[tuple[Any, ...]]:
@@ -103,17 +106,24 @@ async def test_a_rule_for_the_person_who_joins_holds_for_both_accounts(
     await two.flags.set("replies", RuleTarget(person="test:bob"), False, ADA)
     ada, bob = await two.person("ada"), await two.person("bob")
     await two.link()
+
     assert {f"person:{ada}": False} == (await two.flags.get("replies")).rules
+
     seen = RedisControl(two.agent.database, two.agent.pipe)
     await seen.start()
+
     assert {f"person:{ada}": False} == seen.state.rules_of("replies")
+
     await two.agent.engine.accept(two.world.message("are you there?", chat="ada"))
     await two.shown("ada", 3)
+
     assert (
         "Answers are switched off at the moment."
         == two.world.platform.screen("ada")[-1]
     )
+
     [change] = await two.flags.history("replies", limit=1)
+
     assert (
         "flag.move",
         "agent",
@@ -138,9 +148,12 @@ async def test_the_rule_of_the_person_who_stays_stands(two: Two) -> None:
     await two.flags.set("overlap", RuleTarget(person="test:bob"), "queue", ADA)
     ada, bob = await two.person("ada"), await two.person("bob")
     await two.link()
+
     assert {f"person:{ada}": True} == (await two.flags.get("streaming")).rules
     assert {f"person:{ada}": "queue"} == (await two.flags.get("overlap")).rules
+
     [change] = await two.flags.history("streaming", limit=1)
+
     assert ("flag.unset", {f"person:{bob}": False}, {}) == (
         change.action,
         change.before,
@@ -160,7 +173,11 @@ async def test_the_rule_of_the_person_who_stays_stands(two: Two) -> None:
     ],
 )
 async def test_a_limit_holds_for_all_accounts(
-    two: Two, adas: str | None, bobs: str | None, kept: str | None, logged: bool
+    two: Two,
+    adas: str | None,
+    bobs: str | None,
+    kept: str | None,
+    logged: bool,
 ) -> None:
     """Of the person who stays, else of the one who joins; instances read it because the
     epoch moved.
@@ -169,8 +186,11 @@ async def test_a_limit_holds_for_all_accounts(
     await two.limits.set("test:bob", bobs, ADA)
     before = await two.rows("SELECT epoch FROM control_epoch")
     await two.link()
+
     assert [(kept,)] * 2 == await two.rows("SELECT metadata->>'limit' FROM users")
+
     moved = [("limit.move", f"person:{await two.person('ada')}")] if logged else []
+
     assert moved == await two.log()
     assert logged == (before != await two.rows("SELECT epoch FROM control_epoch"))
 
@@ -183,16 +203,21 @@ async def test_a_budget_goes_over_with_what_was_used_of_it(two: Two) -> None:
     await two.budgets.set("person", "test:bob", 50_000, None, ADA)
     await two.agent.ports.control_updates.observe(0)
     ada, bob = await two.person("ada"), await two.person("bob")
+
     for author, tokens in ((ada, 1), (bob, 10)):
         await two.agent.ports.budgets.settle(
             await two.reserved(author), Usage(MODEL, tokens, 0, Decimal(0))
         )
+
     under_way = await two.reserved(bob)
     await two.link()
+
     assert [("*", 90_000), (str(ada), 50_000)] == await two.rows(
         "SELECT subject, tokens FROM budgets ORDER BY 1"
     )
+
     await two.agent.ports.budgets.settle(under_way, Usage(MODEL, 60, 40, Decimal(0)))
+
     assert [(str(ada), 111)] == await two.rows(
         "SELECT subject, tokens FROM budget_days"
     )
@@ -204,6 +229,7 @@ async def test_the_budget_of_the_person_who_stays_stands(two: Two) -> None:
     await two.budgets.set("person", "test:bob", 2_000, None, ADA)
     ada, bob = await two.person("ada"), await two.person("bob")
     await two.link()
+
     assert [(str(ada), 1_000)] == await two.rows("SELECT subject, tokens FROM budgets")
     assert [("budget.unset", f"budget:person:{bob}")] == await two.log()
 
@@ -213,21 +239,24 @@ async def test_where_nothing_was_set_nothing_is_logged(two: Two) -> None:
     before = await two.rows("SELECT epoch FROM control_epoch")
     await two.link()
     await two.link()
+
     assert before == await two.rows("SELECT epoch FROM control_epoch")
     assert [] == await two.log()
 
 
 async def test_a_registered_operator_is_not_asked_for(two: Two) -> None:
-    """Linking is the agent's own work, whoever may steer it."""
+    """Linking is the agent's own work, even where only operators may change things."""
     await two.flags.set("streaming", RuleTarget(person="test:bob"), False, ADA)
     await run(two.world.database_url, "INSERT INTO operators (name) VALUES ('ada')")
     await two.link()
+
     assert [("flag.move", "flag:streaming")] == await two.log()
 
 
 @pytest.mark.parametrize("by_operator", [False, True])
 async def test_accounts_of_a_person_are_locked_in_the_order_of_turns(
-    two: Two, by_operator: bool
+    two: Two,
+    by_operator: bool,
 ) -> None:
     """Whoever waits for the first of them holds no other, or they and a flush of turns
     would wait in a circle.
@@ -244,16 +273,20 @@ async def test_accounts_of_a_person_are_locked_in_the_order_of_turns(
         ),
     }
     flush = await connect(two.world.database_url)
+
     async with flush.transaction():
         await flush.execute(
             "SELECT FROM users WHERE channel_user_id = 'ada' FOR UPDATE"
         )
         change = asyncio.ensure_future(changes[by_operator]())
+
         while not await flush.fetchval(_WAITS):
             await flush.execute("SELECT pg_sleep(0.01)")
+
         await flush.execute(
             "SELECT FROM users WHERE channel_user_id = 'bob' FOR UPDATE NOWAIT"
         )
+
     await flush.close()
     await change
 
@@ -267,16 +300,20 @@ async def test_linking_operators_and_turns_never_wait_for_each_other_in_a_circle
     """
     for number in range(30):
         chats = [f"{name} {number}" for name in ("ada", "bob", "cleo")]
+
         for chat in chats:
             await two.world.ask(two.agent, "hello", chat=chat)
+
         await asyncio.gather(
             *(
                 two.agent.engine.accept(two.world.message("/link", chat=chat))
                 for chat in chats
             ),
         )
+
         for chat in chats:
             await two.shown(chat, 2)
+
         codes = [
             two.world.platform.screen(chat)[-1].rpartition("/link ")[2].strip("`")
             for chat in chats
@@ -296,6 +333,7 @@ async def test_linking_operators_and_turns_never_wait_for_each_other_in_a_circle
                 for chat in chats * 3
             ),
         )
+
         assert [(1,)] == await two.rows(
             "SELECT count(DISTINCT person_id) FROM users WHERE channel_user_id = ANY($1)",
             chats,

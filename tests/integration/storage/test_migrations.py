@@ -20,6 +20,7 @@ async def test_models_and_migrations_agree(database_url: str) -> None:
 def test_head_names_the_newest_migration() -> None:
     config = Config()
     config.set_main_option("script_location", "migrations")
+
     assert ScriptDirectory.from_config(config).get_current_head() == migrate.HEAD
 
 
@@ -36,7 +37,8 @@ def revisions() -> list[str]:
 
 @pytest.mark.parametrize("revision", revisions())
 async def test_a_migration_goes_down_and_up_again_on_data(
-    empty_database_url: str, revision: str
+    empty_database_url: str,
+    revision: str,
 ) -> None:
     await migrate.upgrade(empty_database_url, revision)
     connection = await connect(empty_database_url)
@@ -51,6 +53,7 @@ async def test_a_migration_goes_down_and_up_again_on_data(
     await connection.close()
     await migrate.downgrade(empty_database_url, "-1")
     await migrate.upgrade(empty_database_url)
+
     assert await migrate.current_revision(empty_database_url) == migrate.HEAD
     assert await migrate.differences(empty_database_url) == []
 
@@ -77,4 +80,5 @@ async def test_messages_of_the_next_months_have_their_partition(
         "SELECT count(*) FROM pg_inherits WHERE inhparent = 'messages'::regclass"
     )
     await connection.close()
+
     assert months == 4 + 1  # this month, three more, and the default

@@ -35,12 +35,15 @@ async def test_a_killed_postgres_comes_back_with_its_rows(
     await own_postgres.execute("CREATE TABLE kept AS SELECT 7 AS n")
     open_one = await asyncpg.connect(own_postgres.url())
     own_postgres.kill()
+
     with pytest.raises(
         (asyncpg.PostgresConnectionError, asyncpg.InterfaceError, ConnectionError)
     ):
         await open_one.fetchval("SELECT 1")
+
     own_postgres.start()
     connection = await asyncpg.connect(own_postgres.url())
+
     try:
         assert await connection.fetchval("SELECT n FROM kept") == 7
     finally:
@@ -63,8 +66,10 @@ async def test_a_frozen_valkey_is_silent_until_it_thaws(own_redis: Valkey) -> No
 async def test_a_killed_valkey_comes_back_empty(own_redis: Valkey) -> None:
     async with Redis.from_url(own_redis.url) as client:
         await client.set("key", "value")
+
     own_redis.kill()
     own_redis.start()
+
     async with Redis.from_url(own_redis.url) as client:
         assert await client.get("key") is None
 

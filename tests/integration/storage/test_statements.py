@@ -22,7 +22,8 @@ def as_the_driver_sees_it(sql: str) -> str:
 
 
 async def error_of(
-    connection: asyncpg.Connection[asyncpg.Record], sql: str
+    connection: asyncpg.Connection[asyncpg.Record],
+    sql: str,
 ) -> str | None:
     try:
         await connection.prepare(as_the_driver_sees_it(sql))
@@ -37,6 +38,7 @@ async def error_of(
 )
 async def test_postgres_prepares_each(database_url: str, room: str) -> None:
     connection = await connect(database_url)
+
     try:
         errors = {
             name: await error_of(connection, sql)

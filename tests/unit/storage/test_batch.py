@@ -1,4 +1,4 @@
-"""Group commit: who waits at one moment travels together, and nobody suffers for another."""
+"""Group commit: items that wait at one moment travel together, and none suffers for another."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ class GoneError(Exception):
     """The store is away."""
 
 
-class Desk:
-    """A `run` that keeps what it was given, doubles it, and waits for `open` when closed."""
+class Recorder:
+    """A `run` that records its items, doubles them, and waits for `open` when closed."""
 
     def __init__(self, *, bad: int | None = None) -> None:
         self.lists: list[list[int]] = []
         self.at_once = 0
-        self.most_at_once = 0
+        self.max_at_once = 0
         self.gone = False
         self._bad = bad
         self._gate = asyncio.Event()
@@ -36,8 +36,9 @@ class Desk:
     async def run(self, items: Sequence[int]) -> Sequence[int]:
         self.lists.append(list(items))
         self.at_once += 1
-        self.most_at_once = max(self.most_at_once, self.at_once)
+        self.max_at_once = max(self.max_at_once, self.at_once)
         self.entered.set()
+
         try:
             await self._gate.wait()
             if self.gone:
@@ -50,12 +51,15 @@ class Desk:
 
 
 async def first_inside(
-    desk: Desk, batch: Batch[int, int], item: int
+    recorder: Recorder,
+    batch: Batch[int, int],
+    item: int,
 ) -> asyncio.Task[int]:
     """An item whose list is being run, and held there."""
-    desk.close()
+    recorder.close()
     task = asyncio.create_task(batch.submit(item))
-    await desk.entered.wait()
+    await recorder.entered.wait()
+
     return task
 
 
@@ -67,40 +71,44 @@ async def submitted(batch: Batch[int, int], *items: int) -> list[asyncio.Task[in
 
 
 async def test_everyone_gets_the_verdict_on_the_own_item() -> None:
-    batch = Batch(Desk().run)
+    batch = Batch(Recorder().run)
     assert await asyncio.gather(*map(batch.submit, range(5))) == [0, 2, 4, 6, 8]
 
 
 async def test_items_of_one_moment_share_a_list() -> None:
-    desk = Desk()
-    await asyncio.gather(*map(Batch(desk.run).submit, range(5)))
-    assert desk.lists == [[0, 1, 2, 3, 4]]
+    recorder = Recorder()
+    await asyncio.gather(*map(Batch(recorder.run).submit, range(5)))
+
+    assert recorder.lists == [[0, 1, 2, 3, 4]]
 
 
 async def test_one_list_runs_at_a_time_and_the_next_carries_all_that_came_meanwhile() -> (
     None
 ):
-    desk = Desk()
-    batch = Batch(desk.run)
-    first = await first_inside(desk, batch, 1)
+    recorder = Recorder()
+    batch = Batch(recorder.run)
+    first = await first_inside(recorder, batch, 1)
     others = await submitted(batch, 2, 3, 4)
-    desk.open()
+    recorder.open()
     await asyncio.gather(first, *others)
-    assert desk.lists == [[1], [2, 3, 4]]
-    assert desk.most_at_once == 1
+
+    assert recorder.lists == [[1], [2, 3, 4]]
+    assert recorder.max_at_once == 1
 
 
 async def test_a_list_is_never_longer_than_the_limit() -> None:
-    desk = Desk()
-    await asyncio.gather(*map(Batch(desk.run, limit=2).submit, range(5)))
-    assert desk.lists == [[0, 1], [2, 3], [4]]
+    recorder = Recorder()
+    await asyncio.gather(*map(Batch(recorder.run, limit=2).submit, range(5)))
+
+    assert recorder.lists == [[0, 1], [2, 3], [4]]
 
 
 async def test_an_item_whose_key_is_in_the_list_waits_for_the_next_and_order_is_kept() -> (
     None
 ):
-    desk = Desk()
-    batch = Batch(desk.run, key=lambda item: item % 10)
+    recorder = Recorder()
+    batch = Batch(recorder.run, key=lambda item: item % 10)
+
     assert await asyncio.gather(*map(batch.submit, [1, 11, 2, 21, 12])) == [
         2,
         22,
@@ -108,95 +116,110 @@ async def test_an_item_whose_key_is_in_the_list_waits_for_the_next_and_order_is_
         42,
         24,
     ]
-    assert desk.lists == [[1, 2], [11, 12], [21]]
+    assert recorder.lists == [[1, 2], [11, 12], [21]]
 
 
 async def test_equal_items_without_a_key_travel_together() -> None:
-    desk = Desk()
-    await asyncio.gather(*map(Batch(desk.run).submit, [7, 7, 7]))
-    assert desk.lists == [[7, 7, 7]]
+    recorder = Recorder()
+    await asyncio.gather(*map(Batch(recorder.run).submit, [7, 7, 7]))
+
+    assert recorder.lists == [[7, 7, 7]]
 
 
 async def test_a_bad_item_fails_alone() -> None:
     verdicts = await asyncio.gather(
-        *map(Batch(Desk(bad=2).run).submit, [1, 2, 3]), return_exceptions=True
+        *map(Batch(Recorder(bad=2).run).submit, [1, 2, 3]), return_exceptions=True
     )
+
     assert [str(verdict) for verdict in verdicts] == ["2", "2", "6"]
     assert isinstance(verdicts[1], ValueError)
 
 
 async def test_a_bad_item_is_tried_alone_only_once() -> None:
-    desk = Desk(bad=2)
+    recorder = Recorder(bad=2)
     await asyncio.gather(
-        *map(Batch(desk.run).submit, [1, 2, 3]), return_exceptions=True
+        *map(Batch(recorder.run).submit, [1, 2, 3]), return_exceptions=True
     )
-    assert desk.lists == [[1, 2, 3], [1], [2], [3]]
+
+    assert recorder.lists == [[1, 2, 3], [1], [2], [3]]
 
 
 async def test_an_error_of_the_store_fails_all_without_trying_each() -> None:
-    desk = Desk()
-    desk.gone = True
-    batch = Batch(desk.run, passing=(GoneError,))
+    recorder = Recorder()
+    recorder.gone = True
+    batch = Batch(recorder.run, passing=(GoneError,))
     verdicts = await asyncio.gather(
         *map(batch.submit, [1, 2, 3]), return_exceptions=True
     )
+
     assert [type(verdict) for verdict in verdicts] == [GoneError] * 3
-    assert desk.lists == [[1, 2, 3]]
+    assert recorder.lists == [[1, 2, 3]]
 
 
 async def test_a_batch_works_again_after_a_failure() -> None:
-    desk = Desk()
-    desk.gone = True
-    batch = Batch(desk.run, passing=(GoneError,))
+    recorder = Recorder()
+    recorder.gone = True
+    batch = Batch(recorder.run, passing=(GoneError,))
+
     with pytest.raises(GoneError):
         await batch.submit(1)
-    desk.gone = False
+
+    recorder.gone = False
+
     assert await batch.submit(1) == 2
 
 
 async def test_who_is_cancelled_while_waiting_is_left_out() -> None:
-    desk = Desk()
-    batch = Batch(desk.run)
-    first = await first_inside(desk, batch, 1)
+    recorder = Recorder()
+    batch = Batch(recorder.run)
+    first = await first_inside(recorder, batch, 1)
     second, third = await submitted(batch, 2, 3)
     second.cancel()
     await asyncio.wait({second})
-    desk.open()
+    recorder.open()
+
     assert [await first, await third] == [2, 6]
-    assert desk.lists == [[1], [3]]
+    assert recorder.lists == [[1], [3]]
 
 
 async def test_who_is_cancelled_under_way_does_not_disturb_companions() -> None:
-    desk = Desk()
-    batch = Batch(desk.run)
-    desk.close()
+    recorder = Recorder()
+    batch = Batch(recorder.run)
+    recorder.close()
     first, second = await submitted(batch, 1, 2)
-    await desk.entered.wait()
+    await recorder.entered.wait()
     first.cancel()
     await asyncio.wait({first})
-    desk.open()
+    recorder.open()
+
     assert await second == 4
-    assert desk.lists == [[1, 2]]
+    assert recorder.lists == [[1, 2]]
 
 
 async def test_all_may_be_cancelled() -> None:
-    desk = Desk()
-    batch = Batch(desk.run)
-    first = await first_inside(desk, batch, 1)
+    recorder = Recorder()
+    batch = Batch(recorder.run)
+    first = await first_inside(recorder, batch, 1)
     waiting = await submitted(batch, 2, 3)
+
     for task in waiting:
         task.cancel()
-    desk.open()
+
+    recorder.open()
     await asyncio.wait({first, *waiting})
     await batch.submit(4)
-    assert desk.lists == [[1], [4]]
+
+    assert recorder.lists == [[1], [4]]
 
 
 async def test_lingering_collects_company() -> None:
-    desk = Desk()
-    batch = Batch(desk.run, linger=0.02)
+    recorder = Recorder()
+    batch = Batch(recorder.run, linger=0.02)
     tasks = await submitted(batch, 1)
+
     for item in (2, 3):  # each comes at a later moment
         tasks += await submitted(batch, item)
+
     await asyncio.gather(*tasks)
-    assert desk.lists == [[1, 2, 3]]
+
+    assert recorder.lists == [[1, 2, 3]]

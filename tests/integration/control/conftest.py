@@ -1,0 +1,26 @@
+"""What tests of operators' changes share: each fixture is an operator's process."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from storage.control.experiments.admin import ExperimentAdmin
+from storage.control.flags import FlagAdmin
+from tests.support.operators import experimenter, operator
+
+
+@pytest.fixture
+async def flags(database_url: str, redis_url: str) -> AsyncIterator[FlagAdmin]:
+    async with operator(database_url, redis_url) as flags:
+        yield flags
+
+
+@pytest.fixture
+async def experiments(
+    database_url: str,
+    redis_url: str,
+) -> AsyncIterator[ExperimentAdmin]:
+    async with experimenter(database_url, redis_url) as experiments:
+        yield experiments
