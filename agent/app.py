@@ -41,7 +41,7 @@ from storage.conversation.commands import PostgresChatCommands
 from storage.conversation.deliveries import PostgresDeliveries
 from storage.conversation.edits import PostgresEdits
 from storage.conversation.housekeeping import housekeeping
-from storage.conversation.last_accepted import PostgresBacklog
+from storage.conversation.last_accepted import PostgresLastAccepted
 from storage.conversation.leases import PostgresLeases
 from storage.conversation.records import PostgresChatRecords
 from storage.conversation.turns import PostgresTurns
@@ -220,7 +220,7 @@ def channel_services(
         bot = sha256(token.get_secret_value().encode()).hexdigest()[:12]
         return RedisPace(pipe, f"{channel}:{bot}")
 
-    return ChannelServices(slash_commands, PostgresBacklog(database), shared_pace)
+    return ChannelServices(slash_commands, PostgresLastAccepted(database), shared_pace)
 
 
 async def _wire_settings(

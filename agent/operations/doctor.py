@@ -20,7 +20,7 @@ from agent.ports import Channel, Diagnosable
 from agent.settings import OFFLINE, Settings
 from channels.services import WITHOUT_STORES, ChannelServices
 from storage import migrate
-from storage.conversation.last_accepted import PostgresBacklog
+from storage.conversation.last_accepted import PostgresLastAccepted
 from storage.postgres import GONE, open_database
 from storage.reports.status import try_writing
 
@@ -127,7 +127,10 @@ async def _stored(
 
         async with open_database(postgres.url) as database:
             settings = await with_stored_credentials(settings)
-            yield settings, ChannelServices(last_accepted=PostgresBacklog(database))
+            yield (
+                settings,
+                ChannelServices(last_accepted=PostgresLastAccepted(database)),
+            )
 
 
 async def _try_channel(channel: Channel) -> Sequence[Finding]:

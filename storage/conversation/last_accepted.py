@@ -13,7 +13,7 @@ CHATS = 200
 """At most so many chats, the most recent ones."""
 
 
-class PostgresBacklog:
+class PostgresLastAccepted:
     """Implements agent.ports.LastAccepted for the chats of the last week, the most recent
     first.
     """

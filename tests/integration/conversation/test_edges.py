@@ -13,7 +13,7 @@ from agent.conversation.recovery import ATTEMPTS, SET_ASIDE
 from agent.conversation.worker import WITHDRAWN
 from agent.core.errors import StoreUnavailable
 from agent.core.messages import Overlap, Placed, Said
-from storage.conversation.last_accepted import PostgresBacklog
+from storage.conversation.last_accepted import PostgresLastAccepted
 from storage.postgres import connect, open_database
 from tests.contract.conftest import answer_to
 from tests.integration.conversation.test_engine import set_overlap
@@ -396,7 +396,7 @@ async def test_where_chats_were_left_is_not_nothing_while_the_database_is_away(
     gap.
     """
     async with open_database(world.database_url) as database:
-        backlog = PostgresBacklog(database)
+        backlog = PostgresLastAccepted(database)
         assert {} == await backlog("test")
 
     with pytest.raises(StoreUnavailable):
