@@ -54,26 +54,8 @@ class PostgresChatCommands:
         effect: Effect | None,
         reply: Callable[[Outcome], str],
     ) -> str | None:
-        address = inbound.address
-        turn = {
-            "id": inbound.turn_id,
-            "channel_type": address.channel,
-            "chat_id": address.chat,
-            "thread_id": address.thread,
-            "platform_message_id": inbound.message_id,
-            "address": msgspec.json.decode(
-                encode_address(address, direct=inbound.direct)
-            ),
-        }
-
         async with chat_transaction(self._database) as connection:
-            new = (
-                insert(TurnRow)
-                .values(reply="", **turn)
-                .on_conflict_do_nothing()
-                .returning(TurnRow.id)
-            )
-            if (await connection.execute(new)).first() is None:
+            if not await _begin(connection, inbound):
                 return None
 
             found = await _apply(connection, inbound, effect)
@@ -119,6 +101,28 @@ class PostgresChatCommands:
         return ChatContext(override, preferred, last, person)
 
 
+async def _begin(connection: AsyncConnection, inbound: Inbound) -> bool:
+    """Stores the command's turn; False: it was stored before."""
+    address = inbound.address
+    rest = encode_address(address, direct=inbound.direct)
+    new = (
+        insert(TurnRow)
+        .values(
+            id=inbound.turn_id,
+            channel_type=address.channel,
+            chat_id=address.chat,
+            thread_id=address.thread,
+            platform_message_id=inbound.message_id,
+            address=msgspec.json.decode(rest),
+            reply="",
+        )
+        .on_conflict_do_nothing()
+        .returning(TurnRow.id)
+    )
+
+    return (await connection.execute(new)).first() is not None
+
+
 async def _apply(
     connection: AsyncConnection,
     inbound: Inbound,
@@ -158,6 +162,7 @@ async def _changed(
         .values(**values)
         .returning(Conversation.id)
     )
+
     return (await connection.execute(changed)).first() is not None
 
 
@@ -169,6 +174,7 @@ async def _choose_model(
     """A choice moves the version: no window cached before it can be used after it."""
     moved = {"version": Conversation.version + 1}
     user = await people.account(connection, inbound)
+
     if not inbound.direct and model is not None:
         new = insert(Conversation).values(
             id=uuid7(),
@@ -186,6 +192,7 @@ async def _choose_model(
             )
         )
         return True
+
     # people before conversations, as everywhere: otherwise it deadlocks with `accept`
     if inbound.direct:
         accounts = await people.locked(connection, user)
@@ -193,4 +200,5 @@ async def _choose_model(
             update(User).where(User.id.in_(accounts)).values(preferred_model=model)
         )
     await _changed(connection, inbound, model_override=None, **moved)
+
     return True

@@ -8,7 +8,7 @@ from datetime import timedelta
 from hashlib import sha256
 from uuid import UUID
 
-from sqlalchemy import delete, func, insert, select, text, update
+from sqlalchemy import ColumnElement, delete, func, insert, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 from uuid_utils.compat import uuid7
 
@@ -69,11 +69,7 @@ async def accept(
     """
     change = await begun(connection, AGENT)
     user = await people.account(connection, inbound)
-    offered = (
-        (LinkCode.code_hash == _hash(code))
-        & (LinkCode.expires_at > func.now())
-        & (LinkCode.user_id != user)
-    )
+    offered = _valid(code) & (LinkCode.user_id != user)
 
     other = await connection.scalar(select(LinkCode.user_id).where(offered))
     if other is None:
@@ -133,6 +129,10 @@ async def _carry_on(
         "count": CARRIED_MESSAGES,
     }
     await connection.execute(text(STATEMENTS["carry_on"]), {**values, **place})
+
+
+def _valid(code: str) -> ColumnElement[bool]:
+    return (LinkCode.code_hash == _hash(code)) & (LinkCode.expires_at > func.now())
 
 
 def _hash(code: str) -> bytes:
