@@ -117,6 +117,7 @@ async def open_stores(
 
         if settings.database_url:
             await check_connection(database_url)
+
         await _match_schema(database_url, upgrade=upgrade)
         database = await stack.enter_async_context(open_database(database_url))
         pipe = await stack.enter_async_context(open_redis(redis_url))
@@ -132,6 +133,7 @@ def _plain(url: SecretStr | None) -> str:
 async def _match_schema(url: str, *, upgrade: bool) -> None:
     if upgrade and await migrate.current_revision(url) != migrate.HEAD:
         await migrate.upgrade(url)
+
     await migrate.check_schema(url)
 
 
@@ -179,7 +181,7 @@ async def open_app(
 
 
 def check_models(settings: Settings, models: LanguageModels) -> None:
-    """Raises ConfigurationError when a setting names a model that can not be asked."""
+    """Raises ConfigurationError when a setting names a model that cannot be asked."""
     for setting, names in (
         ("DEFAULT_MODEL", [settings.model]),
         ("FALLBACK_MODELS", settings.fallback_models),

@@ -68,19 +68,18 @@ class _Lane:
 
     key: str  # names it to the shared pace
     rate: Rate | None = None
-    paid_until: float = (
-        -math.inf
-    )  # the one number of GCRA: when all calls taken so far are paid for
+    # the one number of GCRA: when all calls taken so far are paid for
+    paid_until: float = -math.inf
     held_until: float = -math.inf
     finals: int = 0  # waiting or being sent
-    lock: asyncio.Lock = field(
-        default_factory=asyncio.Lock
-    )  # fair: served in the order of asking
+    # fair: served in the order of asking
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     def free_at(self) -> float:
         """The first moment at which a call may be made."""
         if self.rate is None:
             return self.held_until
+
         burst = self.rate.seconds - self.rate.seconds / self.rate.count
         return max(self.held_until, self.paid_until - burst)
 
@@ -144,12 +143,14 @@ class Governor:
         lane = self._lane(f"chat:{chat}", self._chat_rate)
         until = self._clock() + deadline
         lane.finals += 1
+
         try:
             async with asyncio.timeout(deadline) as timer, lane.lock:
                 return await self._insist(lane, route, send, until)
         except TimeoutError as error:
             if not timer.expired():
                 raise
+
             raise _too_late() from error
         finally:
             lane.finals -= 1
@@ -168,15 +169,15 @@ class Governor:
             return None
         if max(lane.free_at(), self._bot.free_at()) > self._clock():
             return None
-        async with (
-            lane.lock
-        ):  # it is free; a final that comes now waits until this draft has landed
+
+        # it is free; a final that comes now waits until this draft has landed
+        async with lane.lock:
             if not (await self._granted(lane) and await self._granted(self._bot)):
                 return None
-            if lane.finals or self._held(
-                lane, route
-            ):  # since the shared pace was asked
+            # since the shared pace was asked
+            if lane.finals or self._held(lane, route):
                 return None
+
             try:
                 return await send()
             except RateLimited as limit:
@@ -200,11 +201,12 @@ class Governor:
         while True:
             await self._free(self._lane(f"route:{route}"), until)
             await self._free(lane, until)
-            async with (
-                self._bot.lock
-            ):  # one waits for the bot's next call, the others for that one
+
+            # one waits for the bot's next call, the others for that one
+            async with self._bot.lock:
                 await self._free(self._bot, until)
                 self._bot.take(self._clock())
+
             if not self._held(lane, route):
                 lane.take(self._clock())  # now, not before the wait for the bot
                 return
@@ -216,12 +218,14 @@ class Governor:
         ) > 0:
             if self._clock() + wait > until:
                 raise _too_late()
+
             await self._sleep(wait)
 
     async def _granted(self, lane: _Lane) -> bool:
         """A call right now, or nothing."""
         if lane.free_at() > self._clock():
             return False
+
         lane.take(self._clock())
         return await self._elsewhere(lane) <= 0
 
@@ -229,6 +233,7 @@ class Governor:
         """Takes a call of the shared pace, if there is one, or names the wait."""
         if self._shared is None or lane.rate is None:
             return 0
+
         return await self._shared.reserve(lane.key, lane.rate)
 
     def _held(self, lane: _Lane, route: str) -> bool:
@@ -256,7 +261,9 @@ class Governor:
                     if not lane.quiet(now)
                 }
                 self._forget_at = max(_FORGET_FROM, 2 * len(self._lanes))
+
             self._lanes[key] = _Lane(key, rate)
+
         return self._lanes[key]
 
 

@@ -34,7 +34,8 @@ WEBHOOK_PATH = "/webhooks/discord"
 BOT_RATE = Rate(50, 1)
 """Global: https://docs.discord.com/developers/topics/rate-limits"""
 
-_GOOD = 120.0  # seconds; a session that lasted so long begins a new row of pauses
+LASTING_SECONDS = 120.0
+"""After a session this long, the pauses between sessions start small again."""
 
 log = structlog.get_logger()
 
@@ -74,7 +75,7 @@ class Discord(Webhook, Diagnosable, Listening):
         self._clock = clock
         self._rest = Rest(token=token, api_url=api_url, clock=clock)
         self._accept: Accept | None = None
-        self._gateway: Gateway | None = None  # the session now held
+        self._gateway: Gateway | None = None  # the current session
         self._interactions = (
             Interactions(public_key=public_key, slash_commands=slash_commands, now=now)
             if public_key
@@ -86,7 +87,7 @@ class Discord(Webhook, Diagnosable, Listening):
         )
 
     async def run(self, accept: Accept) -> None:
-        """Takes messages in until cancelled; a lost network is waited for.
+        """Takes messages in until cancelled; waits for a lost network to return.
 
         Raises ConfigurationError when Discord refuses the token or the intents.
         """
@@ -103,7 +104,7 @@ class Discord(Webhook, Diagnosable, Listening):
                 began = self._clock()
                 await self._session(accept)
                 await asyncio.sleep(pause)
-                if self._clock() - began > _GOOD:
+                if self._clock() - began > LASTING_SECONDS:
                     break
 
     async def _session(self, accept: Accept) -> None:
@@ -117,6 +118,7 @@ class Discord(Webhook, Diagnosable, Listening):
         self._gateway = Gateway(
             intake, api_url=self._api_url, identify_pause=self._identify_pause
         )
+
         try:
             await hold_session(self._gateway, self._token)
         except ConnectionError as error:
@@ -127,7 +129,7 @@ class Discord(Webhook, Diagnosable, Listening):
 
     @property
     def listening(self) -> bool:
-        """Whether the gateway tells it what people write."""
+        """Whether messages arrive over the gateway."""
         return self._gateway is not None and self._gateway.is_ready()
 
     @asynccontextmanager
@@ -151,7 +153,7 @@ class Discord(Webhook, Diagnosable, Listening):
         *,
         repeat: bool = False,
     ) -> DiscordReply:
-        """Any process with the token can show and finish an answer, whether or not it takes
+        """Any process with the token can show and finish an answer, also one that takes no
         messages in.
         """
         return DiscordReply(
@@ -168,12 +170,11 @@ class Discord(Webhook, Diagnosable, Listening):
         """One interaction sent over HTTP; 404 when no DISCORD_PUBLIC_KEY is set."""
         if self._interactions is None:
             return WebhookReply(404)
+
         return await self._interactions.answer(headers, body, self._accept)
 
     async def diagnose(self) -> list[Finding]:
-        """Asks Discord about the token, the intents, the commands' address, servers and
-        permissions.
-        """
+        """Checks the token, the intents, the commands' address, servers and permissions."""
         return await diagnose(
             self._rest,
             endpoint=self._endpoint,

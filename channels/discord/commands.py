@@ -1,5 +1,7 @@
-"""The core's commands as Discord's own, and where Discord sends their use. Registered when
-they differ, not before."""
+"""The core's commands as Discord's own, and where Discord sends their use.
+
+They are registered only when Discord's list differs.
+"""
 
 from __future__ import annotations
 
@@ -14,10 +16,11 @@ from agent.core.errors import DeliveryError
 from channels.discord.rest import Rest
 from channels.pacing import RateLimited
 
-LOOK_AGAIN = (
-    1.0  # seconds until the flag is looked at again, which asks Discord nothing
-)
-TRY_AGAIN = 30.0  # … and after Discord did not take the commands
+LOOK_AGAIN = 1.0
+"""Seconds until the flag is read again, which costs no call."""
+
+TRY_AGAIN = 30.0
+"""Seconds until the next attempt after Discord did not take the commands."""
 
 _STRING = 3  # an option's type
 _IN_SERVERS, _IN_DIRECT_CHATS = 0, 1  # contexts
@@ -26,7 +29,7 @@ log = structlog.get_logger()
 
 
 def definition(commands: Iterable[Command] = COMMANDS) -> list[dict[str, Any]]:
-    """What Discord is to know of the commands."""
+    """The commands in the form that Discord registers."""
     return [
         {
             "type": 1,
@@ -49,31 +52,35 @@ def _argument(meaning: str) -> dict[str, Any]:
 
 
 def _essence(command: Mapping[str, Any]) -> tuple[object, ...]:
-    """What two definitions must agree in; Discord adds ids, versions and defaults."""
-    options = [
-        (o["type"], o["name"], o["description"]) for o in command.get("options") or ()
-    ]
-    return (command["name"], command["description"], tuple(options))
+    """The parts in which two definitions must agree. Discord adds ids, versions and defaults."""
+    options = tuple(
+        (option["type"], option["name"], option["description"])
+        for option in command.get("options") or ()
+    )
+    return command["name"], command["description"], options
 
 
 async def sync_commands(rest: Rest, application: str, *, enabled: bool) -> bool:
     """Makes Discord's list of commands ours, or empty. True when it had to be changed."""
     path = f"/applications/{application}/commands"
     wanted = definition() if enabled else []
-    if {_essence(c) for c in await rest.call("GET", path)} == {
-        _essence(c) for c in wanted
-    }:
+    registered = await rest.call("GET", path)
+
+    if set(map(_essence, registered)) == set(map(_essence, wanted)):
         return False
+
     await rest.call("PUT", path, wanted)
+
     return True
 
 
 async def set_endpoint(rest: Rest, application: Mapping[str, Any], url: str) -> bool:
-    """Has Discord send interactions to this address. Discord tries it at once, so it must
-    answer already.
+    """Makes Discord send interactions to this address. It must answer already: Discord
+    tries it at once.
     """
     if application.get("interactions_endpoint_url") == url:
         return False
+
     await rest.call("PATCH", "/applications/@me", {"interactions_endpoint_url": url})
     return True
 
@@ -85,22 +92,26 @@ async def keep_registered(
     enabled: Callable[[], bool],
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
 ) -> None:
-    """Until cancelled: registers the commands, again when the flag changes, and the
-    endpoint if there is one."""
-    done: tuple[bool, str | None] | None = None
+    """Registers the endpoint, if there is one, and the commands, until cancelled.
+
+    The commands are registered again when the flag changes.
+    """
+    registered: bool | None = None
+
     while True:
-        wanted, pause = (enabled(), endpoint), LOOK_AGAIN
-        if wanted != done:
+        wanted, pause = enabled(), LOOK_AGAIN
+        if wanted != registered:
             try:
                 application = await rest.call("GET", "/applications/@me")
-                await sync_commands(rest, application["id"], enabled=wanted[0])
+                await sync_commands(rest, application["id"], enabled=wanted)
                 if endpoint:
                     await set_endpoint(rest, application, endpoint)
-                done = wanted
+                registered = wanted
             except (DeliveryError, RateLimited) as error:
                 log.warning(
                     "discord did not take the commands or their address yet",
                     reason=str(error),
                 )
                 pause = TRY_AGAIN
+
         await sleep(pause)

@@ -1,4 +1,4 @@
-"""Why the agent is silent on Discord: each cause as one sentence with the page that mends it."""
+"""Why the agent is silent on Discord: one sentence a cause, with the page to fix it on."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ from channels.discord.rest import PORTAL, LastingRefusal, Refusal, Rest
 from channels.pacing import RateLimited
 
 PART = "discord"
-CHATS = 20  # of those lately seen, looked at one by one
+CHATS = 20
+"""Recent chats that are checked one by one."""
 
 _SETTINGS = "Server Settings > Roles"
 
@@ -30,7 +31,7 @@ async def diagnose(
     public_key: str | None,
     last_accepted: LastAccepted | None,
 ) -> list[Finding]:
-    """Everything found wrong, in the order in which to mend it."""
+    """Everything that is wrong, in the order in which to fix it."""
     try:
         async with rest.open():
             application = await rest.call("GET", "/applications/@me")
@@ -50,6 +51,7 @@ async def diagnose(
                     f"{PORTAL}, page Bot, Reset Token",
                 )
             ]
+
         return [Finding(PART, refusal.sentence, "docs/discord.md")]
     except DeliveryError as error:
         return [Finding(PART, error.sentence, "DISCORD_API_URL")]
@@ -57,8 +59,8 @@ async def diagnose(
         return [
             Finding(
                 PART,
-                f"Discord wants {limit.retry_after:.0f} s of silence.",
-                "wait and run agent doctor",
+                f"Discord accepts no calls for {limit.retry_after:.0f} s.",
+                "wait and run agent doctor again",
             )
         ]
 
@@ -71,6 +73,7 @@ def _application(
     findings = []
     if not sees_content(application):
         findings.append(Finding(PART, "MESSAGE CONTENT INTENT is off.", f"{page}/bot"))
+
     if registered and not endpoint:
         findings.append(
             Finding(
@@ -80,6 +83,7 @@ def _application(
                 f"set both, or empty Interactions Endpoint URL at {page}/information",
             )
         )
+
     if endpoint and registered != endpoint:
         findings.append(
             Finding(
@@ -89,6 +93,7 @@ def _application(
                 f"run agent serve where Discord can reach it, or set it at {page}/information",
             )
         )
+
     if public_key and public_key.lower() != application.get("verify_key", "").lower():
         findings.append(
             Finding(
@@ -97,6 +102,7 @@ def _application(
                 f"{page}/information, Public Key",
             )
         )
+
     return findings
 
 
@@ -104,8 +110,11 @@ async def _servers(rest: Rest, application: str) -> AsyncIterator[Finding]:
     guilds = await rest.call("GET", "/users/@me/guilds")
     if not guilds:
         yield Finding(
-            PART, "The agent was not invited to any server.", invite_link(application)
+            PART,
+            "The agent has not been invited to any server.",
+            invite_link(application),
         )
+
     for guild in guilds:
         if lacking := missing(int(guild["permissions"])):
             yield Finding(
@@ -118,23 +127,26 @@ async def _servers(rest: Rest, application: str) -> AsyncIterator[Finding]:
 async def _chats(
     rest: Rest, me: str, last_accepted: LastAccepted | None
 ) -> AsyncIterator[Finding]:
-    """The chats lately seen: a channel can take away what the server gives."""
+    """Recent chats: a channel can deny what its server allows."""
     if last_accepted is None:
         return
+
     try:
         seen = await last_accepted(PART)
     except StoreUnavailable:
-        return  # the store's own finding
+        return  # the stores have a finding of their own
+
     for chat in list(seen)[:CHATS]:
         try:
             lacking = await _lacking(rest, chat, me)
         except LastingRefusal:
             yield Finding(
                 PART,
-                f"The agent can not see the channel {chat} any more.",
+                f"The agent cannot see the channel {chat} any more.",
                 "docs/discord.md",
             )
             continue
+
         if lacking:
             yield Finding(
                 PART,
@@ -149,17 +161,20 @@ async def _lacking(rest: Rest, chat: str, me: str) -> list[str]:
     guild = channel.get("guild_id")
     if guild is None:
         return []
+
     if "permission_overwrites" not in channel:  # a thread has its parent's
         channel = await rest.call("GET", f"/channels/{channel['parent_id']}")
+
     member = await rest.call("GET", f"/guilds/{guild}/members/{me}")
     roles = [guild, *member["roles"]]
     base = 0
     for role in (await rest.call("GET", f"/guilds/{guild}"))["roles"]:
         base |= int(role["permissions"]) if role["id"] in roles else 0
+
     bits = channel_bits(
         base, channel["permission_overwrites"], guild=guild, member=me, roles=roles
     )
-    lacking = [
-        name for name in missing(bits) if name not in missing(base)
-    ]  # the server's own were told
+    # What the server itself lacks was reported before.
+    lacking = [name for name in missing(bits) if name not in missing(base)]
+
     return [channel["name"], *lacking] if lacking else []

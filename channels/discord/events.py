@@ -1,4 +1,4 @@
-"""What people say on Discord, handed to the core in order, once it is durable and not before."""
+"""Messages from Discord, handed to the core in order."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterator
 from functools import partial
+from itertools import islice
 from typing import Any, cast
 
 import aiohttp
@@ -29,17 +30,30 @@ from channels.discord.rest import Rest
 from channels.discord.sdk import discord
 from channels.pacing import RateLimited
 
-CHATS = 50  # caught up with at a start, the latest first
-MESSAGES = 300  # fetched for a chat, the oldest first
-REMEMBERED = 5_000  # messages whose edits and deletions are passed on
-COMMAND_DEADLINE = 2.5  # seconds; Discord waits 3 for a first response
+CHATS = 50
+"""Chats that a new session catches up with, the latest first."""
+
+MESSAGES = 300
+"""Messages fetched for one chat, the oldest first."""
+
+REMEMBERED = 5_000
+"""Messages whose edits and deletions are passed on."""
+
+ATTEMPTS = 5
+"""Attempts to fetch one chat's messages."""
+
+COMMAND_DEADLINE = 2.5
+"""Seconds. Discord waits 3 for a first response."""
 
 log = structlog.get_logger()
 
 
 class DiscordEvents:
-    """Listens to a gateway. While the store is away messages wait in their chat's lane, and
-    are asked for again at the next start."""
+    """Passes on what a gateway reports.
+
+    While the store is away, messages wait in their chat's queue. Those not stored are
+    fetched again at the next start.
+    """
 
     def __init__(
         self,
@@ -57,80 +71,79 @@ class DiscordEvents:
         self._slash_commands = slash_commands
         self._clock = clock
         self._sleep = sleep
-        self._lanes = ChatQueues(self._catch_up_from_memory)
+        self._queues = ChatQueues(self._catch_up_from_memory)
         self._recent: OrderedDict[tuple[str, str], Deleted] = OrderedDict()
-        self._newest: OrderedDict[str, str] = (
-            OrderedDict()
-        )  # chat -> last accepted message
+        self._newest: OrderedDict[str, str] = OrderedDict()  # last accepted, by chat
         self._client: discord.Client | None = None
-        self._looking_back: asyncio.Task[None] | None = None
+        self._catching_up: asyncio.Task[None] | None = None
 
     def connected(self, client: discord.Client) -> None:
-        """A new session: what was said since the last accepted message comes before what is
-        said now.
-        """
+        """A new session. Messages since the last accepted one go before new messages."""
         self._client = client
         if self._last_accepted is None:
             return
-        self._lanes.hold()
-        if self._looking_back:
-            self._looking_back.cancel()
-        self._looking_back = asyncio.create_task(self._look_back(self._last_accepted))
+
+        self._queues.hold()
+        if self._catching_up:
+            self._catching_up.cancel()
+
+        self._catching_up = asyncio.create_task(self._catch_up_all(self._last_accepted))
 
     def said(self, message: discord.Message) -> None:
-        """A message, as the gateway tells it."""
-        if said := read_message(message, self._me):
-            self._put(said, said.deleted())
+        """A new message."""
+        if inbound := read_message(message, self._me):
+            self._put(inbound, inbound.deleted())
 
     def edited(self, message: discord.Message) -> None:
         """An edit counts if the message is, or was, meant for the agent."""
         known = (str(message.channel.id), str(message.id)) in self._recent
-        if said := read_message(message, self._me, known=known):
-            self._put(said.edited(said.text), said.deleted())
+        if inbound := read_message(message, self._me, known=known):
+            self._put(inbound.edited(inbound.text), inbound.deleted())
 
     def deleted(self, chat: str, message: str) -> None:
-        """Discord tells only ids; of the many deletions in a server those count that the
-        agent has heard.
+        """Discord gives only ids, and of every message in a server. Those that the agent
+        took in count.
         """
         if known := self._recent.get((chat, message)):
             self._put(known, known)
 
     def reacted(self, reaction: discord.RawReactionActionEvent, *, given: bool) -> None:
-        """A thumb, given or taken away. In a lane of its own: no message waits for the
-        search of an answer.
+        """A thumb, given or taken back.
+
+        It has a queue of its own, so that no message waits while the answer is searched for.
         """
         if inbound := read_reaction(reaction, self._me, given=given):
-            self._lanes.put(
+            self._queues.put(
                 f"votes in {inbound.address.chat}", partial(self._take, inbound)
             )
 
     def used(self, interaction: discord.Interaction) -> None:
-        """A command, if Discord sends them here."""
+        """A command, where Discord sends commands over the gateway."""
         if interaction.type is discord.InteractionType.application_command:
             use = _read_interaction(interaction)
             late = self._clock() + COMMAND_DEADLINE
-            self._lanes.put(use.inbound.address.chat, partial(self._use, use, late))
+            self._queues.put(use.inbound.address.chat, partial(self._use, use, late))
 
     async def close(self) -> None:
-        """Stops taking in."""
-        if self._looking_back:
-            self._looking_back.cancel()
-            await asyncio.gather(self._looking_back, return_exceptions=True)
-        await self._lanes.close()
+        """Stops taking messages in."""
+        if self._catching_up:
+            self._catching_up.cancel()
+            await asyncio.gather(self._catching_up, return_exceptions=True)
+
+        await self._queues.close()
 
     @property
     def _me(self) -> discord.abc.Snowflake:
-        assert (
-            self._client is not None and self._client.user is not None
-        )  # READY comes first
+        # The event READY comes first and sets both.
+        assert self._client is not None and self._client.user is not None
         return self._client.user
 
     def _put(self, inbound: Said | Edited | Deleted, deletion: Deleted) -> None:
         self._remember(deletion)
-        self._lanes.put(inbound.address.chat, partial(self._take, inbound))
+        self._queues.put(inbound.address.chat, partial(self._take, inbound))
 
     def _remember(self, deletion: Deleted) -> None:
-        """What will be passed on if it is deleted. Ids only: the text is not kept here."""
+        """Keeps what to pass on if this message is deleted. It holds ids, not the text."""
         key = (deletion.address.chat, deletion.message_id)
         self._recent[key] = deletion
         self._recent.move_to_end(key)
@@ -145,6 +158,7 @@ class DiscordEvents:
                 break
             except StoreUnavailable:
                 await self._sleep(pause)
+
         if isinstance(inbound, Said):
             self._newest[inbound.address.chat] = inbound.message_id
             self._newest.move_to_end(inbound.address.chat)
@@ -152,43 +166,46 @@ class DiscordEvents:
                 self._newest.popitem(last=False)
 
     async def _use(self, use: CommandUse, late: float) -> None:
-        """Deferred only once durable; otherwise Discord tells the person that nobody answered."""
+        """Defers once the command is durable. Without that, Discord shows that nobody answered."""
         if self._clock() > late:
             return
+
         try:
             if not self._slash_commands():
                 await respond(self._rest, use.id, use.token, switched_off())
                 return
+
             await self._accept(use.inbound)
             await respond(self._rest, use.id, use.token, {"type": DEFERRED})
         except (StoreUnavailable, DeliveryError, RateLimited) as error:
             log.warning("discord command not acknowledged", reason=type(error).__name__)
 
-    async def _look_back(self, last_accepted: LastAccepted) -> None:
+    async def _catch_up_all(self, last_accepted: LastAccepted) -> None:
         for pause in backoff(8.0):
             try:
                 last = await last_accepted("discord")
                 break
             except StoreUnavailable:
                 await self._sleep(pause)
-        latest = sorted(last.items(), key=lambda item: int(item[1]), reverse=True)[
-            :CHATS
-        ]
-        for chat, message in latest:
-            self._lanes.put_first(chat, partial(self._catch_up, chat, message))
-        self._lanes.release()
+
+        latest = sorted(last.items(), key=lambda item: int(item[1]), reverse=True)
+        for chat, message in latest[:CHATS]:
+            self._queues.put_first(chat, partial(self._catch_up, chat, message))
+
+        self._queues.release()
 
     async def _catch_up_from_memory(self, chat: str) -> None:
         if chat in self._newest:
             await self._catch_up(chat, self._newest[chat])
 
     async def _catch_up(self, chat: str, after: str) -> None:
-        """Takes in what was said since that message. The core knows which of it is new."""
-        for pause in list(zip(range(5), backoff(8.0), strict=False)):
+        """Takes in every message since that one. The core recognises those it has."""
+        for pause in islice(backoff(8.0), ATTEMPTS):
             try:
-                return await self._fetch(chat, after)
+                await self._fetch(chat, after)
+                return
             except (discord.Forbidden, discord.NotFound):
-                return None  # the chat is gone, or the agent was removed from it
+                return  # the chat is gone, or the agent was removed from it
             except (
                 discord.HTTPException,
                 aiohttp.ClientError,
@@ -200,21 +217,21 @@ class DiscordEvents:
                     chat=chat,
                     error=type(error).__name__,
                 )
-                await self._sleep(pause[1])
-        return None
+                await self._sleep(pause)
 
     async def _fetch(self, chat: str, after: str) -> None:
         assert self._client is not None
-        channel: Any = self._client.get_channel(
-            int(chat)
-        ) or await self._client.fetch_channel(int(chat))
+        channel: Any = self._client.get_channel(int(chat))
+        if channel is None:
+            channel = await self._client.fetch_channel(int(chat))
+
         since = discord.Object(int(after))
-        async for message in channel.history(
-            limit=MESSAGES, after=since, oldest_first=True
-        ):
-            if said := read_message(message, self._me):
-                self._remember(said.deleted())
-                await self._take(said)
+        history = channel.history(limit=MESSAGES, after=since, oldest_first=True)
+
+        async for message in history:
+            if inbound := read_message(message, self._me):
+                self._remember(inbound.deleted())
+                await self._take(inbound)
 
 
 def _read_interaction(interaction: discord.Interaction) -> CommandUse:
@@ -230,9 +247,9 @@ def _read_interaction(interaction: discord.Interaction) -> CommandUse:
     )
 
 
-def backoff(at_most: float) -> Iterator[float]:
-    """Pauses in seconds without end, growing to `at_most`, each between half and all of itself."""
+def backoff(maximum: float) -> Iterator[float]:
+    """Endless pauses in seconds that grow to `maximum`, each with jitter."""
     pause = 0.25
     while True:
         yield pause * random.uniform(0.5, 1.0)  # noqa: S311  spreads retries, guards nothing
-        pause = min(at_most, pause * 2)
+        pause = min(maximum, pause * 2)

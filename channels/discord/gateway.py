@@ -1,10 +1,9 @@
-"""discord.py's client, pointed at any Discord-like server and reduced to what a chat agent
-listens to.
+"""discord.py's client, pointed at any server that speaks Discord's protocol.
 
-discord.py has one module constant for the REST base and one for the gateway. Both are
-overridden here for one client alone: `_get_state` is where its own sharded client puts
-other parts in, `request` and `ws_connect` are public methods of its HTTP client. Nothing
-global is changed except the level of its loggers.
+It listens only to what a chat agent needs. discord.py has one module constant for the REST
+base and one for the gateway. Both are overridden here for a single client. `_get_state` is
+where its own sharded client puts in other parts. `request` and `ws_connect` are public
+methods of its HTTP client. Nothing global changes, except the level of its loggers.
 """
 
 from __future__ import annotations
@@ -22,16 +21,17 @@ from agent.core.errors import ConfigurationError
 from channels.discord.rest import PORTAL
 from channels.discord.sdk import DiscordWebSocket, HTTPClient, Route, discord
 
-CANCEL_AGAIN = 0.5  # seconds
+CANCEL_AGAIN = 0.5
+"""Seconds until a task that ignored its cancellation is cancelled again."""
 
 log = structlog.get_logger()
 
 
 class Listener(Protocol):
-    """Who wants to know what happens. Called in the order of Discord's events; must not block."""
+    """Receives events in Discord's order. Its methods must not block."""
 
     def connected(self, client: discord.Client) -> None:
-        """A new session began: what happened before it will not be told."""
+        """A new session began; Discord does not repeat earlier events."""
 
     def said(self, message: discord.Message) -> None:
         """Somebody wrote."""
@@ -63,18 +63,19 @@ class _Http(HTTPClient):
     async def ws_connect(
         self, url: str, *, compress: int = 0
     ) -> aiohttp.ClientWebSocketResponse:
-        """A new session asks the server where its gateway is; a resumed one was told."""
+        """A new session asks the server for its gateway; a resumed one knows it."""
         target = URL(url)
         if target.host == DiscordWebSocket.DEFAULT_GATEWAY.host:
             gateway = await self.request(Route("GET", "/gateway/bot"))
             target = URL(gateway["url"]).with_query(target.query)
+
         return await super().ws_connect(str(target), compress=compress)
 
 
 class Gateway(discord.Client):
-    """Tells a listener what people do, and caches only guilds, channels and threads.
+    """Reports to a listener what people do; caches only guilds, channels and threads.
 
-    `identify_pause` in seconds: Discord lets a bot begin one session each 5 seconds.
+    `identify_pause` is in seconds: Discord lets a bot begin one session every 5 seconds.
     """
 
     def __init__(
@@ -83,8 +84,8 @@ class Gateway(discord.Client):
         self._api_url = api_url
         self._listener = listener
         self._identify_pause = identify_pause
-        # discord.py writes payloads, and so what people say, into its log, and tracebacks
-        # for a lost network.
+        # discord.py logs payloads, and so the texts of messages, and tracebacks when the
+        # network is lost.
         logging.getLogger("discord").setLevel(logging.CRITICAL)
         super().__init__(
             intents=discord.Intents(
@@ -106,26 +107,25 @@ class Gateway(discord.Client):
             await asyncio.sleep(self._identify_pause)
 
     def dispatch(self, event: str, /, *args: Any, **options: Any) -> None:
-        """Tells the listener at once: a task of its own, as in discord.py, would see what
-        happened later.
+        """Calls the listener at once. In a task, as discord.py does it, the cache would
+        already be newer.
         """
         try:
-            self._tell(event, *args)
-        except Exception as error:  # whatever one event brought, the connection goes on
+            self._report(event, *args)
+        except Exception as error:  # one bad event must not end the connection
             log.warning(
                 "discord event not read", kind=event, error=type(error).__name__
             )
 
-    def _tell(self, event: str, *args: Any) -> None:
+    def _report(self, event: str, *args: Any) -> None:
         match event:
             case "connect":
                 self._listener.connected(self)
             case "message":
                 self._listener.said(*args)
             case "raw_message_edit":
-                if (
-                    args[0].message.edited_at is not None
-                ):  # else only a preview of a link was added
+                # Without this time, only the preview of a link was added.
+                if args[0].message.edited_at is not None:
                     self._listener.edited(args[0].message)
             case "raw_message_delete":
                 self._listener.deleted(str(args[0].channel_id), str(args[0].message_id))
@@ -139,10 +139,10 @@ class Gateway(discord.Client):
 
 
 async def hold_session(gateway: Gateway, token: str) -> None:
-    """Connected, resuming by itself, until cancelled.
+    """Holds one session, with its resumes, until cancelled.
 
-    Raises ConfigurationError when Discord will not have this bot, ConnectionError when it
-    can not be reached.
+    Raises ConfigurationError when Discord refuses this bot, ConnectionError when it
+    cannot be reached.
     """
     try:
         async with gateway:
@@ -151,7 +151,7 @@ async def hold_session(gateway: Gateway, token: str) -> None:
         raise token_refused() from error
     except discord.PrivilegedIntentsRequired as error:
         raise ConfigurationError(
-            "Discord keeps the text of messages from this bot; switch on MESSAGE CONTENT INTENT at "
+            "Discord hides the text of messages from this bot; switch on MESSAGE CONTENT INTENT at "
             f"{PORTAL}/{gateway.application_id or ''}/bot and start again."
         ) from error
     except discord.ConnectionClosed as error:
@@ -167,7 +167,7 @@ async def hold_session(gateway: Gateway, token: str) -> None:
 
 
 async def until_cancelled(work: Coroutine[Any, Any, None]) -> None:
-    """Awaits it. When cancelled, cancels it until it ends.
+    """Awaits `work`. When cancelled, cancels it again and again until it ends.
 
     discord.py connects inside `asyncio.wait_for`, which before Python 3.12 can swallow a
     cancellation (python/cpython#86296).
@@ -179,11 +179,12 @@ async def until_cancelled(work: Coroutine[Any, Any, None]) -> None:
         while not task.done():
             task.cancel()
             await asyncio.wait({task}, timeout=CANCEL_AGAIN)
+
     task.result()
 
 
 def token_refused() -> ConfigurationError:
-    """What to say when Discord does not know the token."""
+    """The error for a token that Discord does not know."""
     return ConfigurationError(
         f"DISCORD_TOKEN is wrong or was reset; make a new one at {PORTAL}, page "
         "Bot, Reset Token, and set it."
@@ -200,4 +201,5 @@ def _closed(code: int) -> Exception:
         return ConfigurationError(
             "This bot is in too many servers for one connection (2,500); remove it from some."
         )
+
     return ConnectionError(f"closed with {code}")

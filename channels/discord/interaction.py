@@ -22,7 +22,10 @@ from channels.discord.rest import (
 
 PING, COMMAND = 1, 2  # types of interactions
 PONG, MESSAGE, DEFERRED = 1, 4, 5  # types of first responses
-EPHEMERAL = 64  # a message that only the person sees
+EPHEMERAL = 64  # a message that only this person sees
+
+OVERTAKEN_SECONDS = 0.3
+"""How long an answer waits for the deferral that it overtook."""
 
 SWITCHED_OFF = "Commands are switched off here. Please write to me instead."
 _TOKEN_OVER = {
@@ -54,7 +57,7 @@ def command_use(
     direct: bool,
     data: Mapping[str, Any],
 ) -> CommandUse:
-    """A command becomes `/name argument`; what is needed to answer it travels in the address."""
+    """A command becomes `/name argument`. Its address holds what an answer needs."""
     text = " ".join([f"/{data['name']}", *_values(data.get("options") or ())])
     address = Address(
         channel="discord",
@@ -69,6 +72,7 @@ def command_use(
         username=username,
         direct=direct,
     )
+
     return CommandUse(id=id, token=token, application=application, inbound=inbound)
 
 
@@ -93,7 +97,7 @@ def _values(options: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 async def respond(rest: Rest, id: str, token: str, response: Mapping[str, Any]) -> None:
-    """Gives an interaction its first response; one that has it already keeps that."""
+    """Gives an interaction its first response. An earlier response stays."""
     try:
         await rest.call(
             "POST", f"/interactions/{id}/{token}/callback", response, signed_in=False
@@ -123,25 +127,30 @@ class InteractionAnswer:
         extra = address.extra
         if "token" not in extra:
             return None
+
         return cls(rest, extra["interaction"], extra["token"], extra["application"])
 
     async def put(self, body: Mapping[str, Any]) -> str | None:
         """Edits the response and returns its message's id; None when the token is over.
 
-        The deferral follows the commit, and the answer can overtake both: then it waits a
-        moment, and if the one who took the message in has died meanwhile, defers by itself.
+        The deferral follows the commit, and the answer can overtake both. Then it waits a
+        moment. If the instance that took the command in has died meanwhile, it defers itself.
         """
         if message := await self._edit(body):
             return message
-        await asyncio.sleep(0.3)
+
+        await asyncio.sleep(OVERTAKEN_SECONDS)
         if message := await self._edit(body):
             return message
+
         try:
             await respond(self.rest, self.id, self.token, {"type": DEFERRED})
         except Refusal as refusal:
             if refusal.code in _TOKEN_OVER:
                 return None
+
             raise
+
         return await self._edit(body)
 
     async def _edit(self, body: Mapping[str, Any]) -> str | None:
@@ -153,5 +162,7 @@ class InteractionAnswer:
         except Refusal as refusal:
             if refusal.code in _TOKEN_OVER:
                 return None
+
             raise
+
         return str(sent["id"])

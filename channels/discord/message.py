@@ -1,4 +1,4 @@
-"""A Discord message or reaction becomes an inbound value, if it is meant for the agent."""
+"""Reads Discord's messages and reactions, if they are meant for the agent."""
 
 from __future__ import annotations
 
@@ -16,22 +16,24 @@ _KINDS = ("image", "video", "audio")
 def read_message(
     message: discord.Message, me: discord.abc.Snowflake, *, known: bool = False
 ) -> Said | None:
-    """What a person says to the agent; None for everything else that is written in a channel.
+    """What a person says to the agent; None for every other message in a channel.
 
-    `known`: the agent has heard this message before, so it need not be addressed again.
-    Each Discord channel, a thread too, is a chat of its own: Discord numbers, limits and
-    lists them alike.
+    With `known` the agent took an earlier text of it in, so it need not be addressed again.
+    Each Discord channel is a chat of its own, and so is each thread: Discord numbers, limits
+    and lists them alike.
     """
     if message.type not in _TALK or message.author.bot or message.webhook_id:
         return None
     if not known and not is_addressed(message, me):
         return None
+
     direct = isinstance(message.channel, discord.DMChannel)
     quote = (
         {}
         if direct or isinstance(message.channel, discord.Thread)
         else {"quote": "yes"}
     )
+
     return Said(
         address=Address(
             channel="discord",
@@ -52,18 +54,17 @@ def read_reaction(
 ) -> Reacted | None:
     """A person's thumb on what may be a message of the agent; None for every other reaction.
 
-    Discord says whose message it is, and whether a bot reacts, only when a reaction is given.
+    Only for a new reaction, Discord tells the message's author and whether a bot reacts.
     """
     thumb = None if reaction.emoji.id else thumb_of_emoji(reaction.emoji.name)
     member = reaction.member
-    if (
-        thumb is None
-        or reaction.user_id == me.id
-        or (member is not None and member.bot)
-    ):
+    if thumb is None or reaction.user_id == me.id:
+        return None
+    if member is not None and member.bot:
         return None
     if reaction.message_author_id not in (None, me.id):
         return None
+
     return Reacted(
         address=Address("discord", str(reaction.channel_id)),
         message_id=str(reaction.message_id),
@@ -76,15 +77,19 @@ def read_reaction(
 
 
 def is_addressed(message: discord.Message, me: discord.abc.Snowflake) -> bool:
-    """Direct messages, mentions of the agent and replies to it; in a thread it takes part
-    in, also what is said to nobody else."""
+    """Whether this is a direct message, a mention of the agent or a reply to it.
+
+    In a thread that the agent takes part in, a message that mentions nobody else, too.
+    """
     if isinstance(message.channel, discord.DMChannel):
         return True
     if any(mark in message.content for mark in _marks(message, me)):
         return True
+
     answered = _answered_author(message)
     if answered is not None:
         return answered == me.id
+
     return _takes_part(message.channel, me) and not message.mentions
 
 
@@ -97,14 +102,13 @@ def _takes_part(channel: object, me: discord.abc.Snowflake) -> bool:
 def _answered_author(message: discord.Message) -> int | None:
     if message.type is not discord.MessageType.reply or message.reference is None:
         return None
+
     answered = message.reference.resolved
     return answered.author.id if isinstance(answered, discord.Message) else None
 
 
 def _marks(message: discord.Message, me: discord.abc.Snowflake) -> Iterator[str]:
-    """How the agent is mentioned. Its own role bears its name too, and people pick the one
-    for the other.
-    """
+    """How the agent is mentioned. People may pick its role, which has the same name."""
     yield f"<@{me.id}>"
     yield f"<@!{me.id}>"
     role = message.guild.self_role if message.guild else None
@@ -113,19 +117,21 @@ def _marks(message: discord.Message, me: discord.abc.Snowflake) -> Iterator[str]
 
 
 def _text(message: discord.Message, me: discord.abc.Snowflake) -> str:
-    """What was said without the mention of the agent; others are named, attachments told of."""
+    """The text without the mention of the agent, with names of others and of attachments."""
     text = message.content
     for mark in _marks(message, me):
         text = re.sub(rf"[ \t]*{re.escape(mark)}", "", text)
+
     for person in message.mentions:
-        text = re.sub(
-            rf"<@!?{person.id}>", f"@{person.display_name}".replace("\\", r"\\"), text
-        )
+        name = f"@{person.display_name}".replace("\\", r"\\")
+        text = re.sub(rf"<@!?{person.id}>", name, text)
+
     forwarded = [
         f"[forwarded] {snapshot.content}" for snapshot in message.message_snapshots
     ]
     stickers = [f"[sticker {sticker.name}]" for sticker in message.stickers]
     attached = [_name_attachment(attachment) for attachment in message.attachments]
+
     return "\n".join(
         part for part in (text.strip(), *forwarded, *stickers, *attached) if part
     )
@@ -133,10 +139,13 @@ def _text(message: discord.Message, me: discord.abc.Snowflake) -> str:
 
 def _name_attachment(attachment: discord.Attachment) -> str:
     kind = (attachment.content_type or "").partition("/")[0]
-    return f"[{kind if kind in _KINDS else 'file'} {attachment.filename}, {_size(attachment.size)}]"
+    shown = kind if kind in _KINDS else "file"
+
+    return f"[{shown} {attachment.filename}, {_size(attachment.size)}]"
 
 
 def _size(count: int) -> str:
-    return (
-        f"{count / 1e6:.1f} MB" if count >= 1e6 else f"{max(1, round(count / 1000))} kB"
-    )
+    if count >= 1e6:
+        return f"{count / 1e6:.1f} MB"
+
+    return f"{max(1, round(count / 1000))} kB"

@@ -14,10 +14,10 @@ log = structlog.get_logger()
 
 
 class ChatQueues:
-    """A lane for each chat that has something to do. A job that fails breaks only itself.
+    """A queue for each chat that has jobs. A job that fails breaks only itself.
 
-    A lane holds at most `depth` jobs. When more come, they and all that follow are not
-    kept; `catch_up(chat)` is called when the lane has drained, and fetches them.
+    A queue holds at most `depth` jobs. When more come, they and all later ones are dropped.
+    Once the queue has drained, `catch_up(chat)` is called to fetch them.
     """
 
     def __init__(
@@ -25,59 +25,61 @@ class ChatQueues:
     ) -> None:
         self._catch_up = catch_up
         self._depth = depth
-        self._lanes: dict[str, deque[Job]] = {}
+        self._queues: dict[str, deque[Job]] = {}
         self._workers: set[asyncio.Task[None]] = set()
         self._behind: set[str] = set()
         self._open = asyncio.Event()
         self._open.set()
 
     def put(self, chat: str, job: Job) -> None:
-        """After everything that waits in this chat."""
-        lane = self._lane(chat)
-        if chat in self._behind or len(lane) >= self._depth:
+        """Adds a job at the end of the chat's queue."""
+        queue = self._queue(chat)
+        if chat in self._behind or len(queue) >= self._depth:
             self._behind.add(chat)
         else:
-            lane.append(job)
+            queue.append(job)
 
     def put_first(self, chat: str, job: Job) -> None:
-        """Before everything that waits in this chat."""
-        self._lane(chat).appendleft(job)
+        """Adds a job at the front of the chat's queue."""
+        self._queue(chat).appendleft(job)
 
     def hold(self) -> None:
         """No further job starts until `release`."""
         self._open.clear()
 
     def release(self) -> None:
-        """Jobs go on."""
+        """Jobs start again."""
         self._open.set()
 
     async def close(self) -> None:
-        """Ends what runs. What was not accepted is fetched at the next start."""
+        """Cancels all jobs. Messages that were not accepted are fetched at the next start."""
         for worker in self._workers:
             worker.cancel()
+
         await asyncio.gather(*self._workers, return_exceptions=True)
 
-    def _lane(self, chat: str) -> deque[Job]:
-        if chat not in self._lanes:
-            lane = self._lanes[chat] = deque()
-            worker = asyncio.create_task(self._work(chat, lane))
+    def _queue(self, chat: str) -> deque[Job]:
+        if chat not in self._queues:
+            queue = self._queues[chat] = deque()
+            worker = asyncio.create_task(self._work(chat, queue))
             self._workers.add(worker)
             worker.add_done_callback(self._workers.discard)
-        return self._lanes[chat]
 
-    async def _work(self, chat: str, lane: deque[Job]) -> None:
+        return self._queues[chat]
+
+    async def _work(self, chat: str, queue: deque[Job]) -> None:
         try:
             while True:
                 await self._open.wait()
-                if lane:
-                    await self._run(lane.popleft())
+                if queue:
+                    await self._run(queue.popleft())
                 elif chat in self._behind:
                     self._behind.discard(chat)
                     await self._catch_up(chat)
                 else:
                     return
         finally:
-            del self._lanes[chat]
+            del self._queues[chat]
             self._behind.discard(chat)
 
     async def _run(self, job: Job) -> None:

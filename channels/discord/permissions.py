@@ -1,6 +1,4 @@
-"""What the agent must be allowed to do on Discord, by name, and how Discord works out
-whether it is.
-"""
+"""The permissions that the agent needs on Discord, and how Discord computes them."""
 
 from __future__ import annotations
 
@@ -26,19 +24,20 @@ MESSAGE_CONTENT_LIMITED = 1 << 19
 
 
 def permission_bits(names: Iterable[str] = PERMISSIONS) -> int:
-    """The number that stands for these permissions."""
+    """These permissions as one number."""
     return sum(PERMISSIONS[name] for name in names)
 
 
 def missing(bits: int) -> list[str]:
-    """The names of what is needed and not in `bits`."""
+    """The names of needed permissions that are not in `bits`."""
     if bits & _ADMINISTRATOR:
         return []
+
     return [name for name, bit in PERMISSIONS.items() if not bits & bit]
 
 
 def invite_link(application: str) -> str:
-    """Where a server's owner lets the agent in, with all that it needs and nothing else."""
+    """The page that adds the agent to a server, with the permissions it needs and no others."""
     query = {
         "client_id": application,
         "scope": "bot applications.commands",
@@ -62,14 +61,19 @@ def channel_bits(
     member: str,
     roles: Iterable[str],
 ) -> int:
-    """Permissions in one channel: its overwrites for everyone, then for the member's roles,
-    then for the member."""
+    """Permissions in one channel.
+
+    Its overwrites are applied for everyone, then for the member's roles, then for the member.
+    """
     by_id = {overwrite["id"]: overwrite for overwrite in overwrites}
     bits = base
+
     for group in ([guild], [role for role in roles if role != guild], [member]):
-        given = [by_id[id] for id in group if id in by_id]
-        for overwrite in given:
+        applied = [by_id[id] for id in group if id in by_id]
+        for overwrite in applied:
             bits &= ~int(overwrite["deny"])
-        for overwrite in given:
+
+        for overwrite in applied:
             bits |= int(overwrite["allow"])
+
     return base if base & _ADMINISTRATOR else bits

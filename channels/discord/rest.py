@@ -1,9 +1,10 @@
-"""Discord's REST interface, as much of it as an answer needs. It never waits for a rate
-limit: it names the wait.
+"""The part of Discord's REST interface that answers need.
+
+It never waits for a rate limit: it raises RateLimited, which names the wait.
 
 discord.py's own client sleeps over a limit and then sends what may be outdated by then.
-Here the governor decides who waits and what is dropped, so a limit is raised as
-RateLimited. Any process can answer with this alone: it needs no gateway.
+Here the governor decides which call waits and which is dropped. Any process can answer
+with this alone: it needs no gateway.
 """
 
 from __future__ import annotations
@@ -32,11 +33,12 @@ INVALID_WEBHOOK_TOKEN = 50027
 
 _TIMEOUT = aiohttp.ClientTimeout(total=30)
 _AGENT = "DiscordBot (simple-ai-agent, 0.1)"
-_FORGET_FROM = 1024  # fewer buckets than this are not worth looking through
+MANY_BUCKETS = 1024
+"""From this many buckets on, those that have room again are forgotten."""
 
 
 class Refusal(DeliveryError):
-    """Discord did not take a call this time."""
+    """Discord refused a call this time."""
 
     def __init__(self, sentence: str, *, status: int, code: int = 0) -> None:
         super().__init__(sentence)
@@ -45,15 +47,14 @@ class Refusal(DeliveryError):
 
 
 class LastingRefusal(Refusal, Undeliverable):
-    """Discord will never take this call: forbidden, gone or malformed."""
+    """Discord will refuse this call forever: forbidden, gone or malformed."""
 
 
 class Rest:
-    """Calls with the bot's token. One connection pool is open while anybody uses it, and
-    closed after the last.
+    """Calls with the bot's token, through one pool of connections.
 
-    An answer may still go out when the channel has stopped taking messages in; so not one
-    owner but the last user closes the pool.
+    The last user closes the pool: answers may still go out after the channel stopped taking
+    messages in.
     """
 
     def __init__(
@@ -72,13 +73,15 @@ class Rest:
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[aiohttp.ClientSession]:
-        """Keeps the connections open meanwhile."""
+        """Inside, the connections stay open."""
         if self._session is None:
             self._session = aiohttp.ClientSession(
                 timeout=_TIMEOUT, cookie_jar=aiohttp.DummyCookieJar()
             )
+
         session = self._session
         self._users += 1
+
         try:
             yield session
         finally:
@@ -98,15 +101,16 @@ class Rest:
     ) -> Any:
         """One call and its JSON.
 
-        `bucket` names what shares a rate limit; a bucket that Discord's headers declared
-        empty is not asked again before they said. `signed_in` is False for calls that carry
-        an interaction's token in their path. Raises RateLimited, Refusal, LastingRefusal,
-        or DeliveryError when Discord can not be reached.
+        Calls of one `bucket` share a rate limit. A bucket that is empty by Discord's headers
+        is not asked again before the time they name. `signed_in` is False for calls that
+        carry an interaction's token in their path. Raises RateLimited, Refusal,
+        LastingRefusal, or DeliveryError when Discord cannot be reached.
         """
         self._check_room(bucket)
-        headers = {"User-Agent": _AGENT} | (
-            {"Authorization": f"Bot {self._token}"} if signed_in else {}
-        )
+        headers = {"User-Agent": _AGENT}
+        if signed_in:
+            headers["Authorization"] = f"Bot {self._token}"
+
         try:
             async with (
                 self.open() as session,
@@ -118,7 +122,7 @@ class Rest:
                 return _result(response, await response.read())
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise DeliveryError(
-                f"Discord can not be reached ({type(error).__name__}); check the "
+                f"Discord cannot be reached ({type(error).__name__}); check the "
                 "network and DISCORD_API_URL."
             ) from error
 
@@ -126,16 +130,19 @@ class Rest:
         wait = self._empty_until.get(bucket, 0.0) - self._clock()
         if wait > 0:
             raise RateLimited(wait)
+
         self._empty_until.pop(bucket, None)
 
     def _note_room(self, bucket: str, response: aiohttp.ClientResponse) -> None:
         if not bucket or response.headers.get("X-RateLimit-Remaining") != "0":
             return
+
         now = self._clock()
-        if len(self._empty_until) >= _FORGET_FROM:
+        if len(self._empty_until) >= MANY_BUCKETS:
             self._empty_until = {
                 name: at for name, at in self._empty_until.items() if at > now
             }
+
         self._empty_until[bucket] = now + _number(
             response.headers.get("X-RateLimit-Reset-After"), 1.0
         )
@@ -146,35 +153,40 @@ def _result(response: aiohttp.ClientResponse, content: bytes) -> Any:
     if response.status < 300:
         if content and data is None:
             raise DeliveryError(
-                "Discord's answer can not be read; check DISCORD_API_URL and any proxy in between."
+                "Discord's answer cannot be read; check DISCORD_API_URL and any proxy in between."
             )
+
         return data
-    named = data if isinstance(data, dict) else {}
+
+    fields = data if isinstance(data, dict) else {}
     if response.status == 429:
         everywhere = (
-            named.get("global") or response.headers.get("X-RateLimit-Scope") == "global"
+            fields.get("global")
+            or response.headers.get("X-RateLimit-Scope") == "global"
         )
-        wait = _number(named.get("retry_after")) or _number(
+        wait = _number(fields.get("retry_after")) or _number(
             response.headers.get("Retry-After")
         )
         raise RateLimited(wait, "bot" if everywhere else "chat")
+
     lasting = response.status in (400, 403, 404, 405)
     raise (LastingRefusal if lasting else Refusal)(
-        f"Discord refused the call: {named.get('message', 'no reason given')} "
+        f"Discord refused the call: {fields.get('message', 'no reason given')} "
         f"(status {response.status}, "
-        f"code {named.get('code', 0)}). See docs/discord.md.",
+        f"code {fields.get('code', 0)}). See docs/discord.md.",
         status=response.status,
-        code=int(_number(named.get("code"))),
+        code=int(_number(fields.get("code"))),
     )
 
 
-def _number(value: Any, otherwise: float = 0.0) -> float:
-    """`otherwise` for what is none: a proxy in between may name a date."""
+def _number(value: Any, default: float = 0.0) -> float:
+    """`default` for anything but a number: a proxy in between may name a date."""
     try:
         number = float(value)
     except (TypeError, ValueError):
-        return otherwise
-    return number if isfinite(number) else otherwise
+        return default
+
+    return number if isfinite(number) else default
 
 
 def _parse(content: bytes) -> Any:

@@ -1,4 +1,4 @@
-"""`agent setup discord`: from nothing to a bot that may read and answer."""
+"""`agent setup discord`: steps, questions and sign-in for a bot that may read and answer."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ QUESTIONS = (Question("DISCORD_TOKEN", "The bot's token"),)
 
 
 def before() -> str:
-    """What to do in Discord's developer portal until there is a token."""
+    """What to do in Discord's developer portal to get a token."""
     return f"""\
 1. Open {PORTAL} and sign in. Press **New Application**, give it the agent's name, press **Create**.
 2. Open the page **Bot**. Under *Privileged Gateway Intents* switch on **MESSAGE CONTENT INTENT** and press
@@ -29,10 +29,10 @@ def before() -> str:
 
 
 async def after(values: Mapping[str, str]) -> str:
-    """Signs in, switches on what is missing if Discord lets us, and says how to invite the agent.
+    """Signs in, switches the intent on if Discord allows it, and tells how to invite the agent.
 
     `values` by setting: DISCORD_TOKEN, and DISCORD_API_URL unless it is Discord's own. Raises
-    ConfigurationError when the token is refused, DeliveryError when Discord can not be reached.
+    ConfigurationError when the token is refused, DeliveryError when Discord cannot be reached.
     """
     rest = Rest(
         token=values["DISCORD_TOKEN"].strip(),
@@ -44,21 +44,25 @@ async def after(values: Mapping[str, str]) -> str:
         except Refusal as refusal:
             if refusal.status != 401:
                 raise
+
             raise ConfigurationError(
                 f"DISCORD_TOKEN is wrong; copy it again at {PORTAL}, page Bot, Reset Token."
             ) from refusal
+
         sees = sees_content(application) or await _switch_on(rest, application["flags"])
+
     return _next_steps(application["id"], application["name"], sees)
 
 
 async def _switch_on(rest: Rest, flags: int) -> bool:
-    """A bot in fewer than 100 servers may switch the intent on by itself."""
+    """Bots in fewer than 100 servers may switch the intent on themselves."""
     try:
         await rest.call(
             "PATCH", "/applications/@me", {"flags": flags | MESSAGE_CONTENT_LIMITED}
         )
     except Refusal:
         return False
+
     return True
 
 
@@ -73,5 +77,7 @@ def _next_steps(application: str, name: str, sees: bool) -> str:
         steps.insert(
             0, f"Switch on **MESSAGE CONTENT INTENT** at {PORTAL}/{application}/bot."
         )
+
     numbered = "\n".join(f"{number}. {step}" for number, step in enumerate(steps, 1))
+
     return f"Signed in as **{name}**.\n\n{numbered}\n"

@@ -1,4 +1,4 @@
-"""Discord's interactions endpoint: what it sends over HTTP, verified before it is read."""
+"""Discord's interactions endpoint. Deliveries over HTTP are verified before they are read."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ from channels.discord.interaction import (
     switched_off,
 )
 
-MAX_AGE = 300.0  # seconds; an older (or later dated) delivery is somebody's copy
+MAX_AGE = 300.0
+"""Seconds. A delivery dated further away, before or after now, is a copy."""
 
 _SIGNATURE = re.compile(r"[0-9a-f]{128}")
 _TIMESTAMP = re.compile(r"[0-9]{1,12}")
 
 
 class Interactions:
-    """Answers deliveries to `/webhooks/discord`. `accept` says what takes a message in just
-    now, None: nothing."""
+    """Answers deliveries to `/webhooks/discord`."""
 
     def __init__(
         self,
@@ -46,10 +46,14 @@ class Interactions:
     async def answer(
         self, headers: Mapping[str, str], body: bytes, accept: Accept | None
     ) -> WebhookReply:
-        """401 unless Discord signed it lately; a command is deferred once it is durable,
-        503 if it can not be."""
+        """401: Discord did not sign it in the last minutes. 503: it is not durable.
+
+        A command is deferred once it is durable. `accept` is None while nothing takes
+        messages in.
+        """
         if not self._is_genuine(headers, body):
             return WebhookReply(401)
+
         payload = json.loads(body)
         if payload["type"] == PING:
             return _json({"type": PONG})
@@ -59,22 +63,26 @@ class Interactions:
             return _json(switched_off())
         if accept is None:
             return WebhookReply(503)
+
         try:
             await accept(command_use_of_payload(payload).inbound)
         except StoreUnavailable:
             return WebhookReply(503)
+
         return _json({"type": DEFERRED})
 
     def _is_genuine(self, headers: Mapping[str, str], body: bytes) -> bool:
-        """Ed25519 over timestamp and raw body. Only the one spelling that Discord uses is read."""
+        """Ed25519 over timestamp and raw body. Only Discord's own spelling is accepted."""
         signature = headers.get("x-signature-ed25519", "")
         timestamp = headers.get("x-signature-timestamp", "")
         if not _SIGNATURE.fullmatch(signature) or not _TIMESTAMP.fullmatch(timestamp):
             return False
+
         try:
             self._key.verify(bytes.fromhex(signature), timestamp.encode() + body)
         except InvalidSignature:
             return False
+
         return abs(self._now() - int(timestamp)) <= MAX_AGE
 
 

@@ -96,6 +96,7 @@ class SlackApi:
             session = self._web.session = aiohttp.ClientSession(
                 timeout=aiohttp.ClientTimeout(total=_TIMEOUT_S)
             )
+
         self._users += 1
         try:
             yield session
@@ -112,10 +113,10 @@ class SlackApi:
     ) -> tuple[Mapping[str, Any], Mapping[str, str]]:
         """Slack's answer and the headers it came with, their names in lower case."""
         given = {name: value for name, value in arguments.items() if value is not None}
-        writes = method.startswith(
-            ("chat.", "assistant.")
-        )  # Slack's other methods read no JSON
+        # Slack's other methods read no JSON
+        writes = method.startswith(("chat.", "assistant."))
         self._calls += 1
+
         try:
             response = await self._web.api_call(
                 method, json=given if writes else None, params=None if writes else given
@@ -137,7 +138,9 @@ class SlackApi:
         finally:
             self._calls -= 1
             await self._close_when_idle()
+
         data = response.data if isinstance(response.data, dict) else {}
+
         return data, {name.lower(): value for name, value in response.headers.items()}
 
     async def _close_when_idle(self) -> None:
@@ -152,8 +155,10 @@ class SlackApi:
         status = getattr(error.response, "status_code", 0)
         if status == 429 or code in ("ratelimited", "rate_limited"):
             return RateLimited(_seconds(error.response.headers.get("Retry-After")))
+
         if code in SIGNED_OUT:
             self.signed_out.set()
+
         return ApiError(self._sentence(method, code or f"status {status}", said), code)
 
     @property
@@ -167,17 +172,20 @@ class SlackApi:
                 f"Slack does not accept {self._setting} ({code}): copy it "
                 f"again from {APPS_PAGE}."
             )
+
         if code == "missing_scope":
             return (
                 f"The Slack app lacks the scope {said.get('needed')} for {method} "
                 f"(it has {said.get('provided')}): add it at {APPS_PAGE}, OAuth "
                 "& Permissions, and reinstall."
             )
+
         if code in ("not_in_channel", "channel_not_found"):
             return (
                 f"The agent is not in that Slack channel ({code}): write "
                 "/invite and its name there."
             )
+
         return f"Slack refused {method}: {code}."
 
 

@@ -60,6 +60,7 @@ async def catch_up(
                 async for message in _missed(api, chat, since):
                     event = {"channel": chat, "type": "message", **message}
                     await until_stored(partial(take, event), sleep)
+
                 break
             except RateLimited as limit:
                 await sleep(limit.retry_after)
@@ -89,6 +90,7 @@ async def _missed(
     replies = [
         await _replies(api, chat, str(parent["ts"]), since) for parent in threads
     ]
+
     for message in sorted(
         (*later, *(m for some in replies for m in some)), key=lambda m: str(m["ts"])
     ):
@@ -98,6 +100,7 @@ async def _missed(
 async def _later(api: SlackApi, chat: str, since: str) -> list[Mapping[str, Any]]:
     messages: list[Mapping[str, Any]] = []
     cursor: str | None = None
+
     for _ in range(_PAGES):
         page = await api.call(
             "conversations.history",
@@ -110,6 +113,7 @@ async def _later(api: SlackApi, chat: str, since: str) -> list[Mapping[str, Any]
         cursor = (page.get("response_metadata") or {}).get("next_cursor") or None
         if cursor is None:
             break
+
     return messages
 
 

@@ -106,6 +106,7 @@ class Slack(Webhook, Diagnosable, Listening):
             intake = self._intake_of(await self._sign_in(), accept)
             catching = CatchUp(lambda: self._catch_up(intake))
             self._intake = intake
+
             try:
                 await _first(
                     self._listen(intake, catching), self._api.signed_out.wait()
@@ -114,6 +115,7 @@ class Slack(Webhook, Diagnosable, Listening):
                 self._intake = None
                 await catching.stop()
                 await _cancel(self._tasks)
+
         raise ConfigurationError(self._api.revoked)
 
     def reply(
@@ -133,6 +135,7 @@ class Slack(Webhook, Diagnosable, Listening):
                 address=address,
                 url=self._urls.get(turn),
             )
+
         return SlackReply(
             writer=writer,
             governor=self._governor,
@@ -154,13 +157,16 @@ class Slack(Webhook, Diagnosable, Listening):
             return WebhookReply(401)
         if self._intake is None:
             return WebhookReply(503)
+
         request = _request(headers, body)
         if request is None:
             return WebhookReply(400)
+
         response = await self._intake.take(request)
         content_type = (
             response.first_headers().get("content-type", "text/plain").partition(";")[0]
         )
+
         return WebhookReply(
             response.status, (response.body or "").encode(), content_type
         )
@@ -175,6 +181,7 @@ class Slack(Webhook, Diagnosable, Listening):
     async def _sign_in(self) -> Identity:
         self._api.signed_out.clear()
         pause = 1.0
+
         while True:
             try:
                 me, headers = await self._api.call_with_headers("auth.test")
@@ -198,6 +205,7 @@ class Slack(Webhook, Diagnosable, Listening):
             await self._looked_back()
             heeded = await accept(inbound)
             self._title(inbound)
+
             return heeded
 
         return SlackEvents(
@@ -216,6 +224,7 @@ class Slack(Webhook, Diagnosable, Listening):
         if self._link.by_http:
             catching.start()
             await asyncio.Event().wait()
+
         if self._link.app is None:
             missing = (
                 "SLACK_SIGNING_SECRET" if self._link.public_url else "SLACK_APP_TOKEN"
@@ -230,6 +239,7 @@ class Slack(Webhook, Diagnosable, Listening):
             )
             if response.status != 200:
                 return None
+
             return {"text": response.body} if response.body else {}
 
         await SocketMode(
@@ -239,6 +249,7 @@ class Slack(Webhook, Diagnosable, Listening):
     async def _catch_up(self, intake: SlackEvents) -> None:
         if self._link.last_accepted is None:
             return
+
         self._left.clear()
         accepted = await until_stored(
             partial(self._link.last_accepted, self.name), self._sleep
@@ -256,6 +267,7 @@ class Slack(Webhook, Diagnosable, Listening):
         """
         if self._link.last_accepted is None:
             return
+
         try:
             async with asyncio.timeout(_LOOK_BACK_S):
                 await self._left.wait()
@@ -274,8 +286,10 @@ class Slack(Webhook, Diagnosable, Listening):
             and len(stamp) < 16
         ):
             return False
+
         if abs(self._clock() - int(stamp)) > _SIGNATURE_AGE_S:
             return False
+
         return hmac.compare_digest(
             sign(self._link.signing_secret, stamp, body).encode(), given.encode()
         )
@@ -297,6 +311,7 @@ class Slack(Webhook, Diagnosable, Listening):
             where = {"channel_id": event["channel"]}
         else:
             return
+
         self._in_background(
             "assistant.threads.setSuggestedPrompts", **where, prompts=list(PROMPTS)
         )
@@ -340,6 +355,7 @@ def _request(headers: Mapping[str, str], body: bytes) -> AsyncBoltRequest | None
             json.loads(text), dict
         ):
             return None
+
         return AsyncBoltRequest(body=text, headers=dict(headers))
     except ValueError:
         return None
@@ -349,6 +365,7 @@ def _check_scopes(headers: Mapping[str, str]) -> None:
     lacking = missing_scopes(headers)
     if ESSENTIAL.intersection(lacking):
         raise ConfigurationError(lacks_scopes(lacking))
+
     if lacking:
         _log.warning("%s", lacks_scopes(lacking))
 
@@ -368,6 +385,7 @@ async def _cancel(tasks: Iterable[asyncio.Task[Any]]) -> None:
     ending = list(tasks)
     for task in ending:
         task.cancel()
+
     await asyncio.gather(*ending, return_exceptions=True)
 
 
@@ -378,6 +396,7 @@ def build(settings: Settings, services: ChannelServices) -> Slack | None:
         return None
 
     shared = services.shared_pace(NAME, token)
+
     return Slack(
         bot_token=token.get_secret_value(),
         governor=Governor(chat=CHAT_RATE, shared=shared),

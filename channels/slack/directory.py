@@ -16,9 +16,8 @@ _PEOPLE = 10_000
 _THREADS = 10_000
 _NAME_S = 3600.0
 _NO_NAME_S = 60.0
-_NAME_WAIT_S = (
-    1.0  # a name is worth less than the acknowledgement, which is due within 3 s
-)
+# a name is worth less than the acknowledgement, which is due within 3 s
+_NAME_WAIT_S = 1.0
 _PART_S = 24 * 3600.0
 _NO_PART_S = 60.0  # another instance may have been mentioned in the meantime
 _REPLIES = 100
@@ -54,6 +53,7 @@ class Directory:
         if known is None:
             known = await self._ask(user)
             self._people.put(user, known, _NAME_S if known.name else _NO_NAME_S)
+
         return known
 
     async def name(self, user: str) -> str | None:
@@ -73,6 +73,7 @@ class Directory:
                 ) or {}
         except (DeliveryError, RateLimited, TimeoutError):
             return Person()
+
         profile = person.get("profile") or {}
         name = (
             profile.get("display_name")
@@ -80,6 +81,7 @@ class Directory:
             or person.get("name")
             or ""
         )
+
         return Person(str(name), bot=bool(person.get("is_bot")))
 
 
@@ -99,13 +101,14 @@ class Threads:
     async def taken_part(self, me: Identity, chat: str, thread: str) -> bool:
         """Whether the agent was mentioned or has written in this thread.
 
-        Raises ApiError or RateLimited when Slack can not be asked: then the message must
+        Raises ApiError or RateLimited when Slack cannot be asked: then the message must
         come again.
         """
         known = self._known.get((chat, thread))
         if known is None:
             known = await self._ask(me, chat, thread)
             self._known.put((chat, thread), known, _PART_S if known else _NO_PART_S)
+
         return known
 
     async def _ask(self, me: Identity, chat: str, thread: str) -> bool:
@@ -116,7 +119,9 @@ class Threads:
         except ApiError as error:
             if error.code in GONE or error.code == "missing_scope":
                 return False
+
             raise
+
         return any(_concerns(me, message) for message in answer.get("messages") or ())
 
 

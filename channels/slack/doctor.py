@@ -56,8 +56,10 @@ async def _findings(link: Connection) -> AsyncIterator[Finding]:
                 problem,
                 f"{APPS_PAGE}, OAuth & Permissions, then reinstall the app",
             )
+
         async for finding in _transport(link):
             yield finding
+
         async for finding in _reach(link, me):
             yield finding
     except ApiError as error:
@@ -105,6 +107,7 @@ async def _unreachable(link: Connection) -> str | None:
         "X-Slack-Signature": sign(link.signing_secret, stamp, body),
     }
     url = link.public_url.rstrip("/") + WEBHOOK_PATH
+
     try:
         async with (
             aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=10)) as session,
@@ -112,12 +115,13 @@ async def _unreachable(link: Connection) -> str | None:
         ):
             if answer.status == 200 and _CHALLENGE in await answer.text():
                 return None
+
             return (
                 f"{url} answered {answer.status}: is `agent serve` behind it, "
                 "with this signing secret?"
             )
     except (aiohttp.ClientError, TimeoutError, OSError) as error:
-        return f"{url} can not be reached ({type(error).__name__})."
+        return f"{url} cannot be reached ({type(error).__name__})."
 
 
 async def _reach(link: Connection, me: Mapping[str, Any]) -> AsyncIterator[Finding]:
@@ -131,6 +135,7 @@ async def _reach(link: Connection, me: Mapping[str, Any]) -> AsyncIterator[Findi
         )
     ).get("channels") or []
     direct = [str(chat["id"]) for chat in chats if chat.get("is_im")]
+
     if not chats:
         problem = f"@{me.get('user')} is in no channel and nobody wrote to it yet."
         yield Finding(
@@ -138,8 +143,10 @@ async def _reach(link: Connection, me: Mapping[str, Any]) -> AsyncIterator[Findi
             problem,
             f"/invite @{me.get('user')} in a channel, or a direct message to it",
         )
+
     if link.last_accepted is None or not direct:
         return
+
     accepted = await link.last_accepted("slack")
     for chat in direct[:_CHATS]:
         if await _unheard(link, chat, accepted.get(chat, "0")):
@@ -161,7 +168,9 @@ async def _unheard(link: Connection, chat: str, accepted: str) -> bool:
     ) or []
     if not last or last[0].get("bot_id") or last[0].get("subtype"):
         return False
+
     ts = str(last[0]["ts"])
+
     return ts > accepted and time.time() - float(ts) > _UNDELIVERED_S
 
 

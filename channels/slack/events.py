@@ -35,9 +35,8 @@ SPOKEN = (None, "file_share", "me_message", "thread_broadcast")
 
 SWITCHED_OFF = "Commands are switched off here; just write to me."
 
-_RESPONSE_URL_S = (
-    1800.0  # https://docs.slack.dev/interactivity/handling-user-interaction: 30 minutes
-)
+# https://docs.slack.dev/interactivity/handling-user-interaction: 30 minutes
+_RESPONSE_URL_S = 1800.0
 
 _log = logging.getLogger(__name__)
 _bolt_log = logging.getLogger("channels.slack.channel.bolt")
@@ -79,6 +78,7 @@ class SlackEvents:
         response = await self._app.async_dispatch(request)
         if response.status == 404:  # nothing here listens to it
             return BoltResponse(status=200)
+
         return response
 
     def _routes(self) -> AsyncApp:
@@ -109,6 +109,7 @@ class SlackEvents:
         app.event(re.compile("^reaction_(added|removed)$"))(self._reaction)
         app.command(re.compile("."))(self._command)
         app.error(self._failed)
+
         return app
 
     async def _failed(self, error: Exception) -> BoltResponse:
@@ -118,6 +119,7 @@ class SlackEvents:
         )
         _log.warning("a Slack event was not taken and will come again: %s", sentence)
         _log.debug("why the event was not taken", exc_info=error)
+
         return BoltResponse(status=503)
 
     # --- messages -------------------------------------------------------------
@@ -146,22 +148,26 @@ class SlackEvents:
             return await self._deletion(event)
         if subtype not in SPOKEN or not await self._addressed(event):
             return None
+
         return await self._said(event)
 
     async def _edit(self, event: Mapping[str, Any]) -> Edited | None:
         after, before = _within(event, "message"), _within(event, "previous_message")
         if after.get("text") == before.get("text") or not await self._addressed(before):
-            return (
-                None  # links unfurl, replies are counted: only another text is an edit
-            )
+            # links unfurl, replies are counted: only another text is an edit
+            return None
+
         said = await self._said(after)
+
         return said.edited(said.text)
 
     async def _deletion(self, event: Mapping[str, Any]) -> Deleted | None:
         before = _within(event, "previous_message")
         if not before.get("ts") or not await self._addressed(before):
             return None
+
         address = self._address(before)
+
         return Deleted(
             address,
             str(before["ts"]),
@@ -179,14 +185,16 @@ class SlackEvents:
             "USLACKBOT",
         ):
             return False
+
         to = mentioned(str(event.get("text") or ""))
         if _direct(event) or event.get("type") == "app_mention" or self._me.user in to:
             return True
+
         thread = event.get("thread_ts")
-        if (
-            not thread or thread == event.get("ts") or to
-        ):  # who mentions others talks to them
+        # who mentions others talks to them
+        if not thread or thread == event.get("ts") or to:
             return False
+
         return event.get(
             "parent_user_id"
         ) == self._me.user or await self._threads.taken_part(
@@ -197,11 +205,13 @@ class SlackEvents:
         direct, user, address = _direct(event), str(event["user"]), self._address(event)
         if not direct:
             self._threads.joined(address.chat, address.thread)
+
         spoken = without_mention(str(event.get("text") or ""), self._me.user)
         text = _as_command(
             readable(spoken, await self._people.names(mentioned(spoken)))
         )
         files = attachments(event.get("files") or ())
+
         return Said(
             address=address,
             message_id=str(event["ts"]),
@@ -253,12 +263,15 @@ class SlackEvents:
             or user in (self._me.user, "USLACKBOT")
         ):
             return None
+
         if (
             event.get("item_user") not in (None, self._me.user)
             or (person := await self._people.person(user)).bot
         ):
             return None
+
         chat, direct = str(item["channel"]), _direct(item)
+
         return Reacted(
             address=Address("slack", chat),
             message_id=str(item["ts"]),
@@ -275,11 +288,13 @@ class SlackEvents:
         if not self._slash_commands():
             await ack(SWITCHED_OFF)
             return
+
         inbound = self._slash(command)
         if command.get("response_url"):
             self._urls.put(
                 inbound.turn_id, str(command["response_url"]), _RESPONSE_URL_S
             )
+
         await self._accept(inbound)
         await ack()
 
@@ -322,4 +337,5 @@ def _slash_text(name: str, argument: str) -> str:
     """`/name argument`; under another name (an operator's `/agent`) the argument is the command."""
     if parse_command(name):
         return f"{name} {argument}".strip()
+
     return f"/{argument or 'help'}"

@@ -67,9 +67,9 @@ class SlackReply:
                     split(harmless(finished(text)), LIMIT, measure=utf16_length), text
                 )
         except ApiError:
-            self._next_show = (
-                self._clock() + 10 * self._interval
-            )  # the final says what is wrong, if it still is
+            # the final says what is wrong, if it still is
+            self._next_show = self._clock() + 10 * self._interval
+
         return self._placed()
 
     async def _grow(self, pieces: list[str], text: str) -> None:
@@ -78,6 +78,7 @@ class SlackReply:
             shown = _open_ended(piece, text) if last else piece
             if number < len(self._parts) and self._parts[number].shown == shown:
                 continue
+
             self._next_show = self._clock() + self._interval
             send = partial(self._grow_one, number, shown, complete=not last)
             if not await self._governor.draft(self._chat, _ROUTE, send):
@@ -96,6 +97,7 @@ class SlackReply:
             await self._writer.settle(self._parts[number], text, number)
         else:
             await self._writer.grow(self._parts[number], text, number)
+
         return True
 
     async def _begin(self, text: str, number: int) -> None:
@@ -106,7 +108,7 @@ class SlackReply:
             raise
 
     async def finish(self, text: str) -> Placed:
-        """The whole answer. Raises DeliveryError, Undeliverable when the chat can not be
+        """The whole answer. Raises DeliveryError, Undeliverable when the chat cannot be
         written to.
         """
         try:
@@ -114,6 +116,7 @@ class SlackReply:
         except ApiError as error:
             if error.code in GONE:
                 raise Undeliverable(error.sentence) from error
+
             raise
 
     async def _finish(self, text: str) -> Placed:
@@ -125,16 +128,19 @@ class SlackReply:
             and not self._parts
         ):
             pieces = _pieces(REPEAT + text)
+
         for number, piece in enumerate(pieces):
             await self._governor.final(
                 self._chat, _ROUTE, partial(self._put, number, piece)
             )
+
         while len(self._parts) > len(pieces):
             surplus = self._parts[-1]
             await self._governor.final(
                 self._chat, _ROUTE, partial(self._writer.delete, surplus)
             )
             self._parts.pop()
+
         return Placed(tuple(part.ts for part in self._parts))
 
     async def _put(self, number: int, piece: str) -> None:
@@ -143,10 +149,12 @@ class SlackReply:
                 self._parts[number], piece, number
             )
             return
+
+        # until it is known that it did not arrive
         self._repeat, before = (
             True,
             self._repeat,
-        )  # until it is known that it did not arrive
+        )
         try:
             self._parts.append(await self._writer.post(piece, number))
         except RateLimited:
@@ -155,6 +163,7 @@ class SlackReply:
         except ApiError as error:
             self._repeat = before or not error.code
             raise
+
         self._repeat = before
 
     async def _recognise(self) -> bool:
@@ -165,21 +174,25 @@ class SlackReply:
             )
         except ApiError:
             return False
+
         known = {part.ts for part in self._parts}
         left = iter(ts for ts in cut_off if ts not in known)
         while ts := numbered.get(len(self._parts)) or next(left, ""):
             self._parts.append(Part(ts, stream=True))  # perhaps: closing it finds out
+
         return True
 
     def _placed(self) -> Placed | None:
         if not self._parts:
             return None
+
         streams = [part for part in self._parts if part.stream]
         extra = (
             {"stream": streams[-1].ts, "started": f"{streams[-1].started:.3f}"}
             if streams
             else {}
         )
+
         return Placed(tuple(part.ts for part in self._parts), extra)
 
 
@@ -199,11 +212,11 @@ class EphemeralReply:
         self._url = url
 
     async def show(self, text: str) -> Placed | None:
-        """Nothing: what only one person sees can not be edited later."""
+        """Nothing: what only one person sees cannot be edited later."""
         return None
 
     async def finish(self, text: str) -> Placed:
-        """The whole answer. Raises DeliveryError, Undeliverable when the person can not be
+        """The whole answer. Raises DeliveryError, Undeliverable when the person cannot be
         written to.
         """
         pieces = _pieces(harmless(text))
@@ -214,6 +227,7 @@ class EphemeralReply:
         ):
             self._url = None
             return Placed(())
+
         try:
             for piece in pieces:
                 await self._governor.final(
@@ -222,7 +236,9 @@ class EphemeralReply:
         except ApiError as error:
             if error.code in GONE:
                 raise Undeliverable(error.sentence) from error
+
             raise
+
         return Placed(())
 
     async def _answer(self, url: str, pieces: list[str]) -> bool:
@@ -232,13 +248,16 @@ class EphemeralReply:
                 answer = await client.send(**_said(piece), response_type="ephemeral")
             except (SlackClientError, TimeoutError, OSError):
                 return False
+
             if answer.status_code != 200:
                 return False
+
         return True
 
     async def _tell(self, piece: str) -> None:
         user = self._address.extra["user"]
         said = _said(piece)
+
         try:
             await self._api.call(
                 "chat.postEphemeral", channel=self._address.chat, user=user, **said
@@ -246,6 +265,7 @@ class EphemeralReply:
         except ApiError as error:
             if error.code not in GONE:
                 raise
+
             await self._api.call("chat.postMessage", channel=user, **said)
 
 
@@ -265,9 +285,8 @@ def _open_ended(piece: str, text: str) -> str:
     block.
     """
     written = text.replace("\r\n", "\n").rstrip()
-    after_opening = (
-        piece.partition("\n")[2] or piece
-    )  # where the piece opens a block again
+    # where the piece opens a block again
+    after_opening = piece.partition("\n")[2] or piece
     return (
         piece if written.endswith((piece, after_opening)) else piece.rpartition("\n")[0]
     )
@@ -276,5 +295,6 @@ def _open_ended(piece: str, text: str) -> str:
 def _parts(placed: Placed | None) -> list[Part]:
     if placed is None:
         return []
+
     stream, started = placed.extra.get("stream"), float(placed.extra.get("started", 0))
     return [Part(ts, stream=ts == stream, started=started) for ts in placed.ids]

@@ -149,11 +149,12 @@ def before() -> str:
 async def after(values: Mapping[str, str]) -> str:
     """Signs in with the answers and says what to do next.
 
-    Raises ConfigurationError when a token is refused, a scope is missing or Slack can not
+    Raises ConfigurationError when a token is refused, a scope is missing or Slack cannot
     be reached.
     """
     api_url = values.get("SLACK_API_URL") or load_settings().slack_api_url
     bot = SlackApi(values["SLACK_BOT_TOKEN"], api_url)
+
     try:
         me, headers = await bot.call_with_headers("auth.test")
         if values.get("SLACK_APP_TOKEN"):
@@ -167,8 +168,10 @@ async def after(values: Mapping[str, str]) -> str:
         ) from limit
     except AgentError as error:
         raise ConfigurationError(error.sentence) from error
+
     if lacking := missing_scopes(headers):
         raise ConfigurationError(lacks_scopes(lacking))
+
     return f"""\
 Signed in to **{me.get("team")}** as **@{me.get("user")}**.
 
@@ -184,6 +187,7 @@ def missing_scopes(headers: Mapping[str, str]) -> list[str]:
     granted = headers.get("x-oauth-scopes")
     if granted is None:
         return []
+
     return sorted(set(SCOPES) - {scope.strip() for scope in granted.split(",")})
 
 

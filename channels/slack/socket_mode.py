@@ -65,6 +65,7 @@ class SocketMode:
                     socket = await self._open(session)
                     if not overlaps:
                         self._connected()
+
                     leaving: asyncio.Future[bool] = (
                         asyncio.get_running_loop().create_future()
                     )
@@ -107,6 +108,7 @@ class SocketMode:
         if self._failures:
             longest = min(_LONGEST_BACKOFF_S, 0.5 * 2**self._failures)
             await self._sleep(longest * random.uniform(0.5, 1))  # noqa: S311
+
         self._failures += 1
 
     async def _read(
@@ -125,8 +127,10 @@ class SocketMode:
         finally:
             if time.monotonic() - began > _LASTING_S:
                 self._failures = 0
+
             if not leaving.done():
                 leaving.set_result(False)
+
             await socket.close()
 
     def _received(
@@ -149,8 +153,10 @@ class SocketMode:
                 )
             )
             return
+
         if reason in ("warning", "refresh_requested"):
             self._failures = 0  # Slack asked for the next connection: no failure
+
         leaving.set_result(True)
 
     async def _take(
@@ -159,6 +165,7 @@ class SocketMode:
         answer = await self._handle(envelope.get("payload") or {})
         if answer is None:
             return  # Slack sends it again after 3 s
+
         payload = (
             {"payload": answer}
             if answer and envelope.get("accepts_response_payload")
@@ -181,6 +188,7 @@ class SocketMode:
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()
+
         await asyncio.gather(*tasks, return_exceptions=True)
 
 

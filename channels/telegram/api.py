@@ -41,11 +41,12 @@ CONNECTIONS = 64
 of them at each request.
 """
 
+# all that the agent reads; bots hear of no deletions
 UPDATES = (
     "message",
     "edited_message",
     "message_reaction",
-)  # all that the agent reads; bots hear of no deletions
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +107,7 @@ class BotApi:
         self._users += 1
         for request in self._requests:
             await request.initialize()
+
         try:
             yield
         finally:
@@ -183,6 +185,7 @@ class BotApi:
         except Declined as refusal:
             if not refusal.unchanged:
                 raise
+
         return True
 
     async def draft(self, to: ChatTarget, draft: int, piece: Piece) -> bool:
@@ -208,6 +211,7 @@ class BotApi:
         except Declined as refusal:
             if not piece.entities or refusal.unchanged or refusal.about_this:
                 raise
+
         return await self._call(lambda bot: send(bot, piece.text, None))
 
     async def delete(self, to: ChatTarget, message: str) -> bool:
@@ -263,13 +267,13 @@ class BotApi:
 
 
 class _Polling(HTTPXRequest):
-    """One update that the library can not read must not hide the others of its batch for ever."""
+    """One update that the library cannot read must not hide the others of its batch forever."""
 
     _careful = False
 
     @contextmanager
     def carefully(self) -> Iterator[None]:
-        """Inside, updates that can not be read are emptied. Every update is read twice then."""
+        """Inside, updates that cannot be read are emptied. Every update is read twice then."""
         self._careful = True
         try:
             yield
@@ -280,6 +284,7 @@ class _Polling(HTTPXRequest):
         data = HTTPXRequest.parse_json_payload(payload)
         if self._careful and isinstance(updates := data.get("result"), list):
             data["result"] = [_readable(update) for update in updates]
+
         return data
 
 
@@ -289,6 +294,7 @@ def _readable(update: dict[str, Any]) -> dict[str, Any]:
     # whatever the library stumbles over: only the update's id is kept, to move past it
     except Exception:
         return {"update_id": update["update_id"]}
+
     return update
 
 

@@ -50,9 +50,8 @@ BOT_RATE = Rate(30, 1)  # ditto, all chats together
 _HEADER = "x-telegram-bot-api-secret-token"
 _MENU = tuple(BotCommand(command.name, command.summary) for command in COMMANDS)
 _LOOK = 1.0  # seconds between two looks at the menu's flag
-_LONGEST_DELAY = (
-    30.0  # seconds between two tries while Telegram or the store is out of reach
-)
+# seconds between two tries while Telegram or the store is out of reach
+_LONGEST_DELAY = 30.0
 
 log = logging.getLogger(__name__)
 
@@ -95,9 +94,8 @@ class Telegram(Webhook, Diagnosable, Listening):
         self._streaming = Streaming(direct=interval, group=group_interval, clock=clock)
         self._poll_time, self._check_time, self._retry_time = poll, check, retry
         self._offset = 0
-        self._menu: tuple[BotCommand, ...] | None = (
-            None  # as last seen at Telegram or set there
-        )
+        # as last seen at Telegram or set there
+        self._menu: tuple[BotCommand, ...] | None = None
         self._taking: tuple[Accept, User] | None = None
 
     async def run(self, accept: Accept) -> None:
@@ -107,6 +105,7 @@ class Telegram(Webhook, Diagnosable, Listening):
         async with self._api.open():
             me = await self._patiently(self._api.me)
             self._taking = (accept, me)
+
             try:
                 await self._patiently(self._set_webhook)
                 async with _first_error(), asyncio.TaskGroup() as group:
@@ -150,19 +149,23 @@ class Telegram(Webhook, Diagnosable, Listening):
             headers.get(_HEADER, "").encode("utf-8", "replace"), self._secret.encode()
         ):
             return WebhookReply(401)
+
         if self._taking is None:
             return WebhookReply(503)
+
         accept, me = self._taking
         try:
             update = json.loads(body)
         except ValueError:  # also what is no UTF-8
             return WebhookReply(400)
+
         inbound = _understood(update, me)
         try:
             if inbound is not None:
                 await accept(inbound)
         except StoreUnavailable:
             return WebhookReply(503)
+
         return WebhookReply(200)
 
     async def _fetch(self, accept: Accept, me: User) -> None:
@@ -176,19 +179,23 @@ class Telegram(Webhook, Diagnosable, Listening):
         """
         updates = await self._api.updates(self._offset, self._poll_time)
         chats: defaultdict[int, list[Update]] = defaultdict(list)
+
         for update in updates:
             chats[update.effective_chat.id if update.effective_chat else 0].append(
                 update
             )
+
         stored = await asyncio.gather(
             *(_store(chat, accept, me) for chat in chats.values())
         )
         safe = {update for ids in stored for update in ids}
+
         for update in updates:
             if update.update_id not in safe:
                 raise StoreUnavailable(
-                    "The database can not be reached; Telegram keeps the messages until then."
+                    "The database cannot be reached; Telegram keeps the messages until then."
                 )
+
             self._offset = update.update_id + 1
 
     async def _keep_menu(self) -> None:
@@ -213,7 +220,7 @@ class Telegram(Webhook, Diagnosable, Listening):
         except Declined as refusal:
             problem = refusal.reason.removeprefix("bad webhook: ").rstrip(".")
             raise ConfigurationError(
-                f"Telegram can not deliver to PUBLIC_URL ({problem}): set an "
+                f"Telegram cannot deliver to PUBLIC_URL ({problem}): set an "
                 "https address with port 443, "
                 "80, 88 or 8443 that the internet can reach, or unset it."
             ) from None
@@ -225,6 +232,7 @@ class Telegram(Webhook, Diagnosable, Listening):
         wanted = _MENU if self._slash_commands() else ()
         if self._menu is None:
             self._menu = await self._api.commands()
+
         if self._menu != wanted and (wanted or self._menu == _MENU):
             await self._api.set_commands(wanted)
             self._menu = wanted
@@ -242,6 +250,7 @@ class Telegram(Webhook, Diagnosable, Listening):
             except (DeliveryError, StoreUnavailable) as error:
                 log.warning("telegram: %s", error.sentence)
                 wait = 0.0
+
             # Two instances that fetch by turns must not keep time with each other.
             await asyncio.sleep(wait + delay * random.uniform(0.5, 1.0))  # noqa: S311
             delay = min(2 * delay, _LONGEST_DELAY)
@@ -268,7 +277,9 @@ async def _store(updates: Iterable[Update], accept: Accept, me: User) -> list[in
                 await accept(inbound)
         except StoreUnavailable:
             break
+
         safe.append(update.update_id)
+
     return safe
 
 
@@ -293,6 +304,7 @@ def build(settings: Settings, services: ChannelServices) -> Telegram | None:
         return None
 
     shared = services.shared_pace(NAME, token)
+
     return Telegram(
         token=token.get_secret_value(),
         governor=Governor(chat=CHAT_RATE, bot=BOT_RATE, shared=shared),

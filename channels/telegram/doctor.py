@@ -80,7 +80,7 @@ async def _webhook(api: BotApi, url: str) -> AsyncIterator[Finding]:
             "Run `agent serve`, which sets this, and no other program with this bot.",
         )
     elif info.last_error_message and info.pending_update_count:
-        problem = f"Telegram can not deliver to PUBLIC_URL: {info.last_error_message.rstrip('.')}."
+        problem = f"Telegram cannot deliver to PUBLIC_URL: {info.last_error_message.rstrip('.')}."
         remedy = (
             "Make PUBLIC_URL an https address with port 443, 80, 88 or 8443 "
             "that the internet can reach."
@@ -97,6 +97,7 @@ async def _groups(
     statuses = {
         chat: await _status(api, chat, me) for chat in chats if chat.startswith("-")
     }
+
     for chat, status in statuses.items():
         if status in (ChatMemberStatus.LEFT, ChatMemberStatus.BANNED):
             problem = f"The bot is no longer a member of the group {chat}."
@@ -106,6 +107,7 @@ async def _groups(
             yield Finding(
                 _PART, problem, "Allow it there: Manage group, Permissions, Exceptions."
             )
+
     deaf = [
         chat for chat, status in statuses.items() if status == ChatMemberStatus.MEMBER
     ]
@@ -120,6 +122,7 @@ async def _groups(
             "thumbs on its answers."
         )
         yield Finding(_PART, problem, REACTIONS_REMEDY)
+
     sees_all = me.can_read_all_group_messages or not me.can_join_groups
     if not sees_all and (not statuses or ChatMemberStatus.MEMBER in statuses.values()):
         yield Finding(_PART, PRIVACY, PRIVACY_REMEDY)
@@ -131,10 +134,12 @@ async def _status(api: BotApi, chat: str, me: User) -> str:
         member = await api.member(chat, me.id)
     except Undeliverable:  # Telegram does not tell strangers
         return ChatMemberStatus.LEFT
+
     if (
         isinstance(member, ChatMemberRestricted)
         and member.is_member
         and member.can_send_messages
     ):
         return ChatMemberStatus.MEMBER
+
     return member.status

@@ -121,6 +121,7 @@ def translated(error: TelegramError) -> Exception:
             return DeliveryError(_CONFLICT)
         case NetworkError():
             return _network(error)
+
     return DeliveryError(
         "TELEGRAM_API_URL does not answer as a Bot API server does: check the address."
     )
@@ -129,7 +130,7 @@ def translated(error: TelegramError) -> Exception:
 def _network(error: NetworkError) -> DeliveryError:
     """A refused or failed call did not arrive; one that was cut may have."""
     cause = error.__cause__
-    sentence = "Telegram can not be reached; it is tried again."
+    sentence = "Telegram cannot be reached; it is tried again."
     if isinstance(cause, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout):
         return DeliveryError(sentence)
     if (
@@ -138,4 +139,5 @@ def _network(error: NetworkError) -> DeliveryError:
         or "gateway" in error.message.lower()
     ):
         return UncertainError(sentence)
+
     return DeliveryError("Telegram has an internal error; it is tried again.")

@@ -29,9 +29,8 @@ from channels.telegram.text import LIMIT, Piece, render
 T = TypeVar("T")
 
 REPEAT = "(You may have received this before.)\n\n"
-_ROOM = LIMIT - len(
-    REPEAT
-)  # always, so that a second delivery cuts the text at the same places
+# always, so that a second delivery cuts the text at the same places
+_ROOM = LIMIT - len(REPEAT)
 # seconds; Telegram shows typing for 5, https://core.telegram.org/bots/api#sendchataction
 _TYPING = 4.0
 _REMEMBERED = 4096  # chats whose last draft is remembered
@@ -84,6 +83,7 @@ class Streaming:
         if len(self._shown) >= _REMEMBERED:
             oldest = self._clock() - max(self._intervals.values())
             self._shown = {chat: at for chat, at in self._shown.items() if at > oldest}
+
         self._shown[to.chat] = self._clock()
 
     def now(self) -> float:
@@ -109,13 +109,11 @@ class TelegramReply:
         self._governor = governor
         self._streaming = streaming
         self._to = to
-        self._draft_id = (
-            turn.int % (2**31 - 1) + 1
-        )  # not 0; the same for every instance
+        # not 0; the same for every instance
+        self._draft_id = turn.int % (2**31 - 1) + 1
         self._ids = list(placed.ids) if placed else []
-        self._pieces: list[Piece | None] = [None] * len(
-            self._ids
-        )  # what is known to stand there
+        # what is known to stand there
+        self._pieces: list[Piece | None] = [None] * len(self._ids)
         self._replaced: list[
             str
         ] = []  # messages that could not be edited and stand elsewhere now
@@ -136,22 +134,26 @@ class TelegramReply:
                 self._unless_refused(self._stream(text))
             )
             await asyncio.shield(self._running)
+
         return self._placed()
 
     async def finish(self, text: str) -> Placed:
         """The whole answer: edits what stands there, appends the rest, removes what is too much."""
         if self._running is not None:
             await asyncio.wait([self._running])
+
         pieces = render(text, _ROOM)
         await self._lay(pieces, final=True)
         self._replaced += self._ids[len(pieces) :]
         del self._ids[len(pieces) :], self._pieces[len(pieces) :]
+
         while self._replaced:
             old = self._replaced[-1]
             await self._through(
                 "delete", partial(self._api.delete, message=old), final=True
             )
             self._replaced.pop()
+
         return Placed(tuple(self._ids))
 
     def _placed(self) -> Placed | None:
@@ -171,6 +173,7 @@ class TelegramReply:
         pieces = render(text, _ROOM)
         if self._streaming.way(self._to) is Way.DRAFTS and not self._ids:
             await self._draft(pieces[-1])
+
         way = self._streaming.way(self._to)
         if way is Way.EDITS or (way is Way.DRAFTS and self._ids):
             await self._lay(pieces)
@@ -189,6 +192,7 @@ class TelegramReply:
         for index, piece in enumerate(pieces):
             if index < len(self._ids) and self._pieces[index] == piece:
                 continue
+
             edited = (
                 await self._edit(index, piece, final=final)
                 if index < len(self._ids)
@@ -198,11 +202,12 @@ class TelegramReply:
                 edited or await self._send(index, piece, final=final)
             ):
                 return
+
             self._pieces[index] = piece
             self._streaming.shown(self._to)
 
     async def _edit(self, index: int, piece: Piece, *, final: bool) -> bool | None:
-        """None: not now. False: this message can not be edited, and the answer is finished."""
+        """None: not now. False: this message cannot be edited, and the answer is finished."""
         edit = partial(self._api.edit, message=self._ids[index], piece=piece)
         try:
             return await self._through("edit", edit, final=final)
@@ -222,18 +227,22 @@ class TelegramReply:
         except UncertainError:
             self._repeat = True
             raise
+
         if sent is None:
             return False
+
         self._repeat = False
         self._replaced += self._ids[index : index + 1]
         self._ids[index : index + 1] = [sent]
         self._pieces[index : index + 1] = [None]
+
         return True
 
     def _note(self, refusal: UnknownMethodError | Declined, way: Way) -> None:
         """Whether one chat refuses or the platform: that decides for how many this way ends."""
         if isinstance(refusal, Declined) and refusal.about_this:
             return
+
         self._streaming.refused(self._to, way)
 
     async def _through(
@@ -249,4 +258,5 @@ class TelegramReply:
             return await through(self._to.chat, route, lambda: send(self._to))
         except MovedError as news:
             self._to = self._to.elsewhere(news.chat)
+
         return await through(self._to.chat, route, lambda: send(self._to))

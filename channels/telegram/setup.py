@@ -29,7 +29,7 @@ def before() -> str:
 async def after(values: Mapping[str, str]) -> str:
     """Signs in with the token and says where to find the bot.
 
-    Raises ConfigurationError when Telegram does not take the token or can not be reached.
+    Raises ConfigurationError when Telegram does not take the token or cannot be reached.
     """
     api = BotApi(
         values["TELEGRAM_TOKEN"].strip(), values.get("TELEGRAM_API_URL") or _API_URL
@@ -46,7 +46,9 @@ async def after(values: Mapping[str, str]) -> str:
         raise ConfigurationError(
             f"Telegram asks to wait {limit.retry_after:.0f} s: try again then."
         ) from None
+
     hello = f"Signed in as **{me.full_name}**. Open https://t.me/{me.username} and say something."
+
     return hello if me.can_read_all_group_messages else hello + _privacy(me.username)
 
 

@@ -23,9 +23,8 @@ from agent.core.messages import Address, Inbound, Reacted, Said, Thumb
 from channels.reactions import thumb_of_emoji
 
 NAME = "telegram"
-_START = (
-    "/help"  # /start is what Telegram's own button sends; it is no command of the core
-)
+# /start is what Telegram's own button sends; it is no command of the core
+_START = "/help"
 _COMMAND = re.compile(
     r"/(?P<name>\w+)(?:@(?P<bot>\w+))?(?:\s+(?P<argument>.*))?\Z", re.DOTALL
 )
@@ -66,6 +65,7 @@ def read(update: Update, me: Bot) -> Inbound | None:
     """
     if update.message_reaction is not None:
         return _vote(update.message_reaction)
+
     message = update.message or update.edited_message
     if (
         message is None
@@ -73,13 +73,16 @@ def read(update: Update, me: Bot) -> Inbound | None:
         or (author := _author(message)) is None
     ):
         return None
+
     direct = message.chat.type == ChatType.PRIVATE
     words = _words(message, me, direct=direct)
     if words is None:
         return None
+
     text = "\n".join(part for part in (words, _attachment(message)) if part)
     if not text:  # a service message: someone joined, a message was pinned
         return None
+
     said = Said(
         address=_address(message),
         message_id=str(message.message_id),
@@ -88,6 +91,7 @@ def read(update: Update, me: Bot) -> Inbound | None:
         username=_name(author),
         direct=direct,
     )
+
     return said.edited(text) if update.message is None else said
 
 
@@ -97,7 +101,9 @@ def _vote(reaction: MessageReactionUpdated) -> Reacted | None:
     actor = reaction.user or reaction.actor_chat
     if before == now or actor is None or (isinstance(actor, User) and actor.is_bot):
         return None
+
     thumb, *_ = [thumb for thumb in now if thumb not in before] or now or before
+
     return Reacted(
         address=Address(NAME, str(reaction.chat.id)),
         message_id=str(reaction.message_id),
@@ -133,6 +139,7 @@ def _author(message: Message) -> User | Chat | None:
         return None
     if user.id in (ChatID.ANONYMOUS_ADMIN, ChatID.FAKE_CHANNEL):
         return message.sender_chat
+
     return None if user.is_bot else user
 
 
@@ -145,6 +152,7 @@ def _words(message: Message, me: Bot, *, direct: bool) -> str | None:
     text = message.text or message.caption or ""
     if command := _COMMAND.match(text):
         return _command(command, text, message, me, direct=direct)
+
     mentions = [
         entity
         for entity in message.entities or message.caption_entities
@@ -152,6 +160,7 @@ def _words(message: Message, me: Bot, *, direct: bool) -> str | None:
     ]
     if not (direct or mentions or _replies_to(message, me)):
         return None
+
     return text if direct else _without(text, mentions)
 
 
@@ -166,6 +175,7 @@ def _command(
         return _START
     if not (direct or bot or parse_command(text) or _replies_to(message, me)):
         return None
+
     return (
         f"/{command['name']} {command['argument'] or ''}".rstrip()
         if bot or parse_command(text)
@@ -176,6 +186,7 @@ def _command(
 def _names(entity: MessageEntity, text: str, me: Bot) -> bool:
     if entity.type == MessageEntity.TEXT_MENTION:
         return entity.user is not None and entity.user.id == me.id
+
     mention = _slice(text, entity.offset, entity.offset + entity.length)
     return (
         entity.type == MessageEntity.MENTION
@@ -188,6 +199,7 @@ def _replies_to(message: Message, me: Bot) -> bool:
     said = message.reply_to_message
     if said is None or said.from_user is None or said.forum_topic_created is not None:
         return False
+
     return said.from_user.id == me.id
 
 
@@ -202,6 +214,7 @@ def _without(text: str, mentions: Iterable[MessageEntity]) -> str:
         rest = before + (
             after.lstrip(" ,:") if not before.strip() else after.removeprefix(" ")
         )
+
     return rest.strip() or text
 
 
@@ -218,11 +231,12 @@ def _attachment(message: Message) -> str:
     kind = next((field for field in _ATTACHMENTS if getattr(message, field)), None)
     if kind is None:
         return ""
+
     thing = getattr(message, kind)
-    if (
-        kind == "photo"
-    ):  # several sizes of one picture, the largest last, always JPEG and without a name
+    # several sizes of one picture, the largest last, always JPEG and without a name
+    if kind == "photo":
         thing = thing[-1]
+
     name = "photo.jpg" if kind == "photo" else _called(thing)
     size = getattr(thing, "file_size", None)
     word = (
@@ -230,6 +244,7 @@ def _attachment(message: Message) -> str:
         if str(getattr(thing, "mime_type", "")).startswith("image/")
         else _ATTACHMENTS[kind]
     )
+
     return f"[{' '.join(filter(None, (word, name)))}{f', {_readable(size)}' if size else ''}]"
 
 
@@ -248,4 +263,5 @@ def _readable(size: int) -> str:
     """Bytes as people write them: 120 kB, 3.4 MB."""
     if size < 1000:
         return f"{size} B"
+
     return f"{size / 1000:.0f} kB" if size < 1_000_000 else f"{size / 1_000_000:.1f} MB"

@@ -35,7 +35,7 @@ class Reader(Protocol):
     """Where lines come from."""
 
     async def line(self) -> str | None:
-        """The next text of the person; None at the end. Raises Refused for one that can not
+        """The next text of the person; None at the end. Raises Refused for one that cannot
         be sent.
         """
 
@@ -109,10 +109,12 @@ class Terminal:
         asked, accept = self._asked, self._accept
         if asked is None or accept is None or asked.over or asked.stopped:
             return False
+
         asked.stopped = True
         task = asyncio.create_task(self._stop(accept, asked))
         self._stops.add(task)
         task.add_done_callback(self._stops.discard)
+
         return True
 
     def reply(
@@ -134,7 +136,9 @@ class Terminal:
             and not self._asked.over
         ):
             return _Answer(self._screen, self._asked)
+
         ours = address.chat.partition(SLOT)[0] == self._user
+
         return _LeftOver(self._screen if ours else None, repeat=repeat)
 
     async def _next(self) -> str | None:
@@ -149,14 +153,15 @@ class Terminal:
         """Sends a line and waits. Whether an answer came."""
         inbound = self._said(text)
         self._asked = asked = _Asked(inbound.turn_id)
+
         try:
             if not await accept(inbound):
                 raise Refused(PASSED_OVER)
+
             asked.accepted.set()
             async with asyncio.timeout(self._patience):
-                answered = await asyncio.shield(
-                    asked.answered
-                )  # whoever leaves may still see it
+                # whoever leaves may still see it
+                answered = await asyncio.shield(asked.answered)
         except AgentError as error:
             asked.answered.cancel()  # nothing was stored
             self._screen.notice(error.sentence)
@@ -168,14 +173,17 @@ class Terminal:
             return False
         finally:
             asked.over = True
+
         if asked.broken is not None:
             raise asked.broken
+
         return answered
 
     async def _stop(self, accept: Accept, asked: _Asked) -> None:
         await asked.accepted.wait()
         stop = self._said("/stop")
         self._hushed.add(stop.turn_id)
+
         try:
             await accept(stop)
         except AgentError as error:
@@ -210,6 +218,7 @@ class _Answer:
         if not self._asked.over and not self._asked.answered.done():
             _draw(self._screen.show, text)
             await asyncio.sleep(self._screen.frame)
+
         return None
 
     async def finish(self, text: str) -> Placed:
@@ -226,7 +235,9 @@ class _Answer:
                 asked.broken = BrokenPipeError(errno.EPIPE, error.sentence)
                 asked.answered.set_result(False)
                 raise
+
             asked.answered.set_result(not isinstance(text, Notice))
+
         return Placed(())
 
 
@@ -243,6 +254,7 @@ class _LeftOver:
     async def finish(self, text: str) -> Placed:
         if self._screen is None:
             raise DeliveryError("This answer is for another person's terminal.")
+
         _draw(partial(self._screen.left_over, repeat=self._repeat), text)
         return Placed(())
 

@@ -23,6 +23,7 @@ class LineReader:
         raw = await self._read()
         if not raw:
             return None
+
         self._count += 1
         try:
             return raw.decode("utf-8").rstrip("\r\n")
@@ -32,7 +33,7 @@ class LineReader:
             ) from None
 
     async def _read(self) -> bytes:
-        """In a thread of its own: files can not be polled, and nobody has to wait for it
+        """In a thread of its own: files cannot be polled, and nobody has to wait for it
         when we end.
         """
         loop = asyncio.get_running_loop()
@@ -46,10 +47,12 @@ class LineReader:
             line = b""
             with suppress(OSError, ValueError):  # unreadable or closed: the end
                 line = self._stream.readline()
+
             with suppress(RuntimeError):  # the loop is closed: we have ended meanwhile
                 loop.call_soon_threadsafe(settle, line)
 
         threading.Thread(target=work, name="reads a line", daemon=True).start()
+
         return await read
 
 
@@ -73,11 +76,13 @@ class PlainScreen:
         """Writes the rest: of an answer to `out`, of a Notice to `err`."""
         shown = self._written
         rest = text[len(shown) :] if text.startswith(shown) else f"\n{text}"
+
         if isinstance(text, Notice):
             self._write(self._out, "\n" if shown else "")
             self.notice(rest)
         else:
             self._write(self._out, rest + ("" if text.endswith("\n") else "\n"))
+
         self._written = ""
 
     def left_over(self, text: str, *, repeat: bool) -> None:

@@ -47,13 +47,14 @@ class PromptReader:
 
 
 def kept_history(path: Path) -> History:
-    """Kept for this user's eyes alone; not kept when `path` can not be written."""
+    """Kept for this user's eyes alone; not kept when `path` cannot be written."""
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         os.close(os.open(path, os.O_CREAT | os.O_APPEND | os.O_WRONLY, 0o600))
         path.chmod(0o600)
     except OSError:
         return InMemoryHistory()
+
     return FileHistory(path)
 
 
@@ -65,11 +66,13 @@ def quiet_keys() -> Iterator[None]:
     except ImportError:  # Windows shows nothing that nobody reads
         yield
         return
+
     keys = sys.stdin.fileno()
     before = termios.tcgetattr(keys)
     quiet = before[:]
     quiet[3] = before[3] & ~(termios.ECHO | termios.ICANON)
     termios.tcsetattr(keys, termios.TCSANOW, quiet)
+
     try:
         yield
     finally:

@@ -2,7 +2,7 @@
 
 A block of Markdown (a paragraph, a list, a piece of code …) that is finished is printed for
 good. Only the last one is drawn again as it grows, and of a long one only as many lines as
-the window has: what has scrolled away can not be drawn again.
+the window has: what has scrolled away cannot be drawn again.
 """
 
 from __future__ import annotations
@@ -20,9 +20,8 @@ from rich.text import Text
 from agent.core.messages import Notice
 
 _PARSER = MarkdownIt("commonmark", {"html": False}).enable(["strikethrough", "table"])
-_CONTROLS = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f]"
-)  # a model must not drive the terminal
+# a model must not drive the terminal
+_CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _MARGIN = 2  # lines of the window that a growing block leaves free
 
 
@@ -56,18 +55,21 @@ class MarkdownScreen:
         if not text:
             self._open(Spinner("dots", style="dim"), moves=True)
             return
+
         text = _harmless(text)
         if self._live is None or self._live.auto_refresh:
             self._open(Text(), moves=False)
+
         assert self._live is not None
         if not text.startswith(self._printed):
             return  # what is printed stays; `finish` has the last word
+
         end = len(self._printed) + begun(text[len(self._printed) :])
         finished, separated = text[len(self._printed) : end], bool(self._printed)
         self._printed = text[:end]
-        with (
-            self._console
-        ):  # in one write; the new tail first, for the old one may fill the window
+
+        # in one write; the new tail first, for the old one may fill the window
+        with self._console:
             self._live.update(self._tail(text[end:]), refresh=True)
             self._print(finished, separated=separated)
 
@@ -76,6 +78,7 @@ class MarkdownScreen:
         self._close()
         whole = _harmless(text)
         printed, self._printed = self._printed, ""
+
         if whole.startswith(printed):
             dim = isinstance(text, Notice) and not printed
             self._print(
@@ -86,6 +89,7 @@ class MarkdownScreen:
         else:
             self._console.print(Text("\nThis is the whole answer:", style="dim"))
             self._print(whole)
+
         self._console.print()
 
     def left_over(self, text: str, *, repeat: bool) -> None:
@@ -109,6 +113,7 @@ class MarkdownScreen:
         if markdown.strip():
             if separated:
                 self._console.print()
+
             self._console.print(_rendered(markdown), style=style)
 
     def _tail(self, markdown: str) -> SegmentLines:
@@ -117,6 +122,7 @@ class MarkdownScreen:
         lines = self._console.render_lines(_rendered(markdown), options, pad=False)
         if self._printed and lines:
             lines = [[], *lines]
+
         return SegmentLines(
             lines[-max(1, options.size.height - _MARGIN) :], new_lines=True
         )
@@ -153,4 +159,5 @@ def _rendered(markdown: str) -> Markdown:
     for part in (part for token in rendered.parsed for part in token.children or ()):
         if part.type == "softbreak":
             part.type = "hardbreak"
+
     return rendered

@@ -40,7 +40,7 @@ LastWords = Callable[[Deliveries], Deliveries]
 
 
 class Speaker(Script):
-    """A script that can also hesitate before its first word, and hang for ever on one message."""
+    """A script that can also hesitate before its first word, and hang forever on one message."""
 
     def __init__(self) -> None:
         super().__init__()

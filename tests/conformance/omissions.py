@@ -8,7 +8,7 @@ _ALONE = {"terminal": "a terminal has one person, in one chat"}
 _BY_LINE = {"terminal": "a terminal reads the next line when the last is answered"}
 _ONE_DELIVERY = {"terminal": "a terminal delivers a line once"}
 _NO_THUMBS = {"terminal": "a terminal has no reactions"}
-_NO_EDITS = {"terminal": "a line that was sent can not be edited"}
+_NO_EDITS = {"terminal": "a line that was sent cannot be edited"}
 
 _WAITS = {"terminal": "a terminal waits for an answer to each line"}
 
@@ -104,7 +104,7 @@ LEFT_OUT: Mapping[str, Mapping[str, str]] = {
         "terminal": "nobody can type while no terminal runs",
     },
     "test_a_restart_while_an_answer_grows_leaves_one_answer": {
-        "terminal": "what was printed in an earlier run stands above and can not be edited",
+        "terminal": "what was printed in an earlier run stands above and cannot be edited",
     },
     "test_a_draft_of_an_instance_without_its_lease_does_not_touch_the_finished_answer": _ALONE,
     # linking

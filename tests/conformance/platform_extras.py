@@ -298,7 +298,7 @@ async def wait_out_retries(driver: Driver, seconds: float) -> None:
 
 
 def has_menu(driver: Driver) -> bool | None:
-    """Whether the commands stand in the platform's menu; None where a bot can not change it."""
+    """Whether the commands stand in the platform's menu; None where a bot cannot change it."""
     if isinstance(driver, DiscordDriver):
         return bool(driver.server.world.commands)
     return (

@@ -115,7 +115,7 @@ async def test_a_group_and_a_direct_chat_are_conversations_of_their_own(
 async def test_other_bots_and_the_agent_itself_are_ignored(
     stage: ChannelHarness,
 ) -> None:
-    """Two bots must not talk to each other for ever."""
+    """Two bots must not talk to each other forever."""
     town = stage.driver.group("town")
     async with stage.agent():
         await say_as_bot(stage.driver, town, "beep")

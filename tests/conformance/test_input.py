@@ -55,7 +55,7 @@ async def test_a_message_of_a_megabyte_is_refused(stage: ChannelHarness) -> None
 
 
 async def test_a_nul_character_is_refused_in_a_sentence(stage: ChannelHarness) -> None:
-    """Postgres can not store it, and a person is told so."""
+    """Postgres cannot store it, and a person is told so."""
     ada = stage.driver.direct("ada")
     async with stage.agent():
         await stage.driver.say(ada, "a\0b")

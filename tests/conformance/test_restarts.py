@@ -279,7 +279,7 @@ async def test_a_channel_can_be_stopped_at_any_moment(driver: Driver) -> None:
 
 
 class Torn(Speaker):
-    """Its first answer is torn: a word, a pause, one more word, and then nothing for ever."""
+    """Its first answer is torn: a word, a pause, one more word, and then nothing forever."""
 
     async def stream(self, model: str, prompt: Prompt) -> AsyncGenerator[str | Usage]:
         self.prompts.append(prompt)

@@ -164,7 +164,7 @@ class TerminalDriver:
         raise UnsupportedHere("A terminal delivers a line once.")
 
     async def edit(self, message: str, text: str) -> NoReturn:
-        raise UnsupportedHere("A line that was sent can not be edited.")
+        raise UnsupportedHere("A line that was sent cannot be edited.")
 
     async def command(
         self, place: Place, name: str, argument: str = "", *, user: str = PERSON

@@ -261,7 +261,7 @@ async def test_the_doctor_tries_the_webhook(server: SlackServer) -> None:
     )
     [finding] = await channel.diagnose()
     assert finding.problem.startswith(
-        "http://127.0.0.1:9/webhooks/slack can not be reached"
+        "http://127.0.0.1:9/webhooks/slack cannot be reached"
     )
 
 

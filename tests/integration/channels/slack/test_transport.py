@@ -279,7 +279,7 @@ def _mutated(
 async def test_old_requests_are_refused(
     server: SlackServer, age: int, status: int
 ) -> None:
-    """A signature is good for five minutes, so that a recorded request can not be replayed
+    """A signature is good for five minutes, so that a recorded request cannot be replayed
     later.
     """
     async with hooked(server) as (channel, _):

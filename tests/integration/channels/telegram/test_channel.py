@@ -336,7 +336,7 @@ async def test_a_webhook_body_that_is_no_update_stores_nothing(
         200,
         200,
         200,
-    ]  # 200: it would come again for ever
+    ]  # 200: it would come again forever
     assert inbox.got == []
 
 

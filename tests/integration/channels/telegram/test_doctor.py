@@ -81,7 +81,7 @@ async def test_a_wrong_token_is_found_with_the_page_that_mends_it(
 
 async def test_a_server_out_of_reach_is_found(server: TelegramServer) -> None:
     finding = await only(channel(server, url="http://127.0.0.1:9"))
-    assert "can not be reached" in finding.problem
+    assert "cannot be reached" in finding.problem
     assert "TELEGRAM_API_URL" in finding.remedy
 
 

@@ -31,7 +31,7 @@ DEADLINE = 20.0
 
 
 class Person:
-    """Lines that are typed; an exception stands for one that can not be sent."""
+    """Lines that are typed; an exception stands for one that cannot be sent."""
 
     def __init__(self, *lines: str | Exception) -> None:
         self._lines = list(lines)
@@ -156,7 +156,7 @@ async def test_an_answer_is_seen_as_it_grows(house: House) -> None:
 
 
 async def test_what_is_no_answer_counts(house: House) -> None:
-    """A model's failure, a line that can not be read: said, counted, and the next line is read."""
+    """A model's failure, a line that cannot be read: said, counted, and the next line is read."""
     house.model.error = "The model is away."
     window, unanswered = await house.run("one", Refused("Line 2 is not UTF-8 text."))
     assert [kind for kind, _ in window.stays] == ["notice", "notice"]

@@ -175,7 +175,7 @@ class Gateway:
         if socket.close_code in (WSCloseCode.OK, WSCloseCode.GOING_AWAY):
             self.sessions.pop(
                 session.id, None
-            )  # the bot said good-bye: it can not resume
+            )  # the bot said good-bye: it cannot resume
         self.changed.set()
 
     async def drop(self, *, resumable: bool) -> None:

@@ -33,7 +33,7 @@ class Inbox:
         async with self._changed:
             self._changed.notify_all()
         if self.broken:
-            raise StoreUnavailable("The database can not be reached.")
+            raise StoreUnavailable("The database cannot be reached.")
         return True
 
     async def until(
