@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import random
 import time
-from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from functools import partial
 from itertools import islice
 from typing import Any, cast
 
 import aiohttp
 import structlog
+from cachetools import LRUCache
 
 from agent.core.errors import DeliveryError, StoreUnavailable
 from agent.core.messages import Deleted, Edited, Inbound, Said
 from agent.ports import Accept, LastAccepted
+from channels.backoff import backoff, jittered
 from channels.discord.interaction import (
     DEFERRED,
     CommandUse,
@@ -72,8 +72,10 @@ class DiscordEvents:
         self._clock = clock
         self._sleep = sleep
         self._queues = ChatQueues(self._catch_up_from_memory)
-        self._recent: OrderedDict[tuple[str, str], Deleted] = OrderedDict()
-        self._newest: OrderedDict[str, str] = OrderedDict()  # last accepted, by chat
+        self._recent: LRUCache[tuple[str, str], Deleted] = LRUCache(REMEMBERED)
+        self._newest: LRUCache[str, str] = LRUCache(
+            REMEMBERED
+        )  # last accepted, by chat
         self._client: discord.Client | None = None
         self._catching_up: asyncio.Task[None] | None = None
 
@@ -144,26 +146,19 @@ class DiscordEvents:
 
     def _remember(self, deletion: Deleted) -> None:
         """Keeps what to pass on if this message is deleted. It holds ids, not the text."""
-        key = (deletion.address.chat, deletion.message_id)
-        self._recent[key] = deletion
-        self._recent.move_to_end(key)
-        if len(self._recent) > REMEMBERED:
-            self._recent.popitem(last=False)
+        self._recent[deletion.address.chat, deletion.message_id] = deletion
 
     async def _take(self, inbound: Inbound) -> None:
         """Returns once the message is durable, however long that takes."""
-        for pause in backoff(8.0):
+        for pause in backoff(0.25, 8.0):
             try:
                 await self._accept(inbound)
                 break
             except StoreUnavailable:
-                await self._sleep(pause)
+                await self._sleep(jittered(pause))
 
         if isinstance(inbound, Said):
             self._newest[inbound.address.chat] = inbound.message_id
-            self._newest.move_to_end(inbound.address.chat)
-            if len(self._newest) > REMEMBERED:
-                self._newest.popitem(last=False)
 
     async def _use(self, use: CommandUse, late: float) -> None:
         """Defers once the command is durable. Without that, Discord shows that nobody answered."""
@@ -181,12 +176,12 @@ class DiscordEvents:
             log.warning("discord command not acknowledged", reason=type(error).__name__)
 
     async def _catch_up_all(self, last_accepted: LastAccepted) -> None:
-        for pause in backoff(8.0):
+        for pause in backoff(0.25, 8.0):
             try:
                 last = await last_accepted("discord")
                 break
             except StoreUnavailable:
-                await self._sleep(pause)
+                await self._sleep(jittered(pause))
 
         latest = sorted(last.items(), key=lambda item: int(item[1]), reverse=True)
         for chat, message in latest[:CHATS]:
@@ -200,7 +195,7 @@ class DiscordEvents:
 
     async def _catch_up(self, chat: str, after: str) -> None:
         """Takes in every message since that one. The core recognises those it has."""
-        for pause in islice(backoff(8.0), ATTEMPTS):
+        for pause in islice(backoff(0.25, 8.0), ATTEMPTS):
             try:
                 await self._fetch(chat, after)
                 return
@@ -217,7 +212,7 @@ class DiscordEvents:
                     chat=chat,
                     error=type(error).__name__,
                 )
-                await self._sleep(pause)
+                await self._sleep(jittered(pause))
 
     async def _fetch(self, chat: str, after: str) -> None:
         assert self._client is not None
@@ -245,11 +240,3 @@ def _read_interaction(interaction: discord.Interaction) -> CommandUse:
         direct=interaction.guild_id is None,
         data=cast("dict[str, Any]", interaction.data),
     )
-
-
-def backoff(maximum: float) -> Iterator[float]:
-    """Endless pauses in seconds that grow to `maximum`, each with jitter."""
-    pause = 0.25
-    while True:
-        yield pause * random.uniform(0.5, 1.0)  # noqa: S311  spreads retries, guards nothing
-        pause = min(maximum, pause * 2)

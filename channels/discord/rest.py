@@ -17,6 +17,7 @@ from math import isfinite
 from typing import Any
 
 import aiohttp
+from cachetools import LRUCache
 
 from agent.core.errors import DeliveryError, Undeliverable
 from channels.pacing import RateLimited
@@ -33,8 +34,8 @@ INVALID_WEBHOOK_TOKEN = 50027
 
 _TIMEOUT = aiohttp.ClientTimeout(total=30)
 _AGENT = "DiscordBot (simple-ai-agent, 0.1)"
-MANY_BUCKETS = 1024
-"""From this many buckets on, those that have room again are forgotten."""
+EMPTY_BUCKETS = 10_000
+"""Buckets of rate limits that are remembered while they are empty."""
 
 
 class Refusal(DeliveryError):
@@ -69,7 +70,7 @@ class Rest:
         self._clock = clock
         self._session: aiohttp.ClientSession | None = None
         self._users = 0
-        self._empty_until: dict[str, float] = {}  # bucket -> when it has room again
+        self._empty_until: LRUCache[str, float] = LRUCache(EMPTY_BUCKETS)  # by bucket
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[aiohttp.ClientSession]:
@@ -137,15 +138,8 @@ class Rest:
         if not bucket or response.headers.get("X-RateLimit-Remaining") != "0":
             return
 
-        now = self._clock()
-        if len(self._empty_until) >= MANY_BUCKETS:
-            self._empty_until = {
-                name: at for name, at in self._empty_until.items() if at > now
-            }
-
-        self._empty_until[bucket] = now + _number(
-            response.headers.get("X-RateLimit-Reset-After"), 1.0
-        )
+        seconds = _number(response.headers.get("X-RateLimit-Reset-After"), 1.0)
+        self._empty_until[bucket] = self._clock() + seconds
 
 
 def _result(response: aiohttp.ClientResponse, content: bytes) -> Any:

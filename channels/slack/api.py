@@ -1,13 +1,12 @@
-"""Slack's Web API as this channel uses it: one call, and every refusal said in our own words."""
+"""Slack's Web API as this channel uses it, with this project's errors."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from typing import Any, Generic, TypeVar
+from typing import Any
 
 import aiohttp
 from slack_sdk.errors import SlackApiError, SlackClientError
@@ -27,7 +26,7 @@ SIGNED_OUT = frozenset(
         "token_expired",
     }
 )
-"""Slack does not accept the token, or not any more (any method's list of errors)."""
+"""Errors of any method: Slack does not accept the token, or no longer accepts it."""
 
 WRONG_TOKEN = SIGNED_OUT | {"not_allowed_token_type"}
 """Signing in with this token will never work."""
@@ -58,11 +57,9 @@ _quiet = logging.getLogger("channels.slack.channel.sdk")
 _quiet.setLevel(logging.CRITICAL)  # at DEBUG the SDK logs whole requests: message texts
 _quiet.propagate = False
 
-V = TypeVar("V")
-
 
 class ApiError(DeliveryError):
-    """Slack refused a call. `code` is its name for the reason, "" when it could not be reached."""
+    """Slack refused a call. `code` is Slack's name for the reason; "": it was not reached."""
 
     def __init__(self, sentence: str, code: str = "") -> None:
         super().__init__(sentence)
@@ -75,7 +72,7 @@ class SlackApi:
     def __init__(
         self, token: str, api_url: str, *, setting: str = "SLACK_BOT_TOKEN"
     ) -> None:
-        # No retries below us: a request that was sent twice may be a message that is posted twice.
+        # The SDK must not retry: a request sent twice may post a message twice.
         self._web = AsyncWebClient(
             token=token,
             base_url=api_url.rstrip("/") + "/",
@@ -90,7 +87,7 @@ class SlackApi:
 
     @asynccontextmanager
     async def session(self) -> AsyncIterator[aiohttp.ClientSession]:
-        """Calls share connections meanwhile (and open their own before and after)."""
+        """Inside, calls share connections; outside, each opens its own."""
         session = self._web.session
         if session is None or session.closed:
             session = self._web.session = aiohttp.ClientSession(
@@ -112,14 +109,16 @@ class SlackApi:
         self, method: str, **arguments: Any
     ) -> tuple[Mapping[str, Any], Mapping[str, str]]:
         """Slack's answer and the headers it came with, their names in lower case."""
-        given = {name: value for name, value in arguments.items() if value is not None}
-        # Slack's other methods read no JSON
+        values = {name: value for name, value in arguments.items() if value is not None}
+        # Slack's other methods read no JSON.
         writes = method.startswith(("chat.", "assistant."))
         self._calls += 1
 
         try:
             response = await self._web.api_call(
-                method, json=given if writes else None, params=None if writes else given
+                method,
+                json=values if writes else None,
+                params=None if writes else values,
             )
         except SlackApiError as error:
             raise self._refusal(method, error) from error
@@ -130,8 +129,7 @@ class SlackApi:
             OSError,
             AttributeError,
         ) as error:
-            # AttributeError: the SDK's own, when a proxy answers with a page of text
-            # instead of JSON
+            # AttributeError: the SDK's own, when a proxy answers with text instead of JSON.
             raise ApiError(
                 f"Slack could not be reached ({type(error).__name__})."
             ) from error
@@ -144,14 +142,14 @@ class SlackApi:
         return data, {name.lower(): value for name, value in response.headers.items()}
 
     async def _close_when_idle(self) -> None:
-        """An answer that is on its way when the channel stops is not cut off."""
+        """Not earlier: an answer may be on its way while the channel stops."""
         if not self._calls and not self._users and self._web.session is not None:
             await self._web.session.close()
 
     def _refusal(self, method: str, error: SlackApiError) -> Exception:
         data = getattr(error.response, "data", None)
-        said: Mapping[str, Any] = data if isinstance(data, dict) else {}
-        code = str(said.get("error") or "")
+        body: Mapping[str, Any] = data if isinstance(data, dict) else {}
+        code = str(body.get("error") or "")
         status = getattr(error.response, "status_code", 0)
         if status == 429 or code in ("ratelimited", "rate_limited"):
             return RateLimited(_seconds(error.response.headers.get("Retry-After")))
@@ -159,14 +157,14 @@ class SlackApi:
         if code in SIGNED_OUT:
             self.signed_out.set()
 
-        return ApiError(self._sentence(method, code or f"status {status}", said), code)
+        return ApiError(self._sentence(method, code or f"status {status}", body), code)
 
     @property
     def revoked(self) -> str:
-        """The sentence for a token that Slack does not accept any more."""
+        """The sentence for a token that Slack no longer accepts."""
         return self._sentence("", "token_revoked", {})
 
-    def _sentence(self, method: str, code: str, said: Mapping[str, Any]) -> str:
+    def _sentence(self, method: str, code: str, body: Mapping[str, Any]) -> str:
         if code in WRONG_TOKEN:
             return (
                 f"Slack does not accept {self._setting} ({code}): copy it "
@@ -175,8 +173,8 @@ class SlackApi:
 
         if code == "missing_scope":
             return (
-                f"The Slack app lacks the scope {said.get('needed')} for {method} "
-                f"(it has {said.get('provided')}): add it at {APPS_PAGE}, OAuth "
+                f"The Slack app lacks the scope {body.get('needed')} for {method} "
+                f"(it has {body.get('provided')}): add it at {APPS_PAGE}, OAuth "
                 "& Permissions, and reinstall."
             )
 
@@ -194,32 +192,3 @@ def _seconds(retry_after: str | None) -> float:
         return float(retry_after or _RETRY_UNNAMED_S)
     except ValueError:
         return _RETRY_UNNAMED_S
-
-
-class Recent(Generic[V]):
-    """The values of the last `size` keys, each until its time is over. For what Slack can
-    be asked again.
-    """
-
-    def __init__(self, size: int, clock: Callable[[], float]) -> None:
-        self._size = size
-        self._clock = clock
-        self._kept: OrderedDict[object, tuple[float, V]] = OrderedDict()
-
-    def get(self, key: object) -> V | None:
-        """The value, or None when it is not (or no longer) known."""
-        until, value = self._kept.get(key, (0.0, None))
-        return value if until > self._clock() else None
-
-    def put(self, key: object, value: V, seconds: float) -> None:
-        """Keeps the value that long."""
-        self._kept[key] = (self._clock() + seconds, value)
-        self._kept.move_to_end(key)
-        if len(self._kept) > self._size:
-            self._kept.popitem(last=False)
-
-    def pop(self, key: object) -> V | None:
-        """The value, kept no longer."""
-        value = self.get(key)
-        self._kept.pop(key, None)
-        return value

@@ -1,5 +1,6 @@
-"""What people wrote while nobody listened: Slack repeats for some minutes only, so its
-history is read.
+"""Messages that were written while nobody listened, from Slack's history.
+
+Slack itself repeats events for some minutes only.
 """
 
 from __future__ import annotations
@@ -16,13 +17,12 @@ from channels.pacing import RateLimited
 from channels.slack.api import SlackApi
 
 _TS = re.compile(r"\d{10}\.\d{6}")
-# how far to look back in a chat whose last message was a command, which has no ts
-_UNKNOWN_S = 3600.0
+_UNKNOWN_S = 3600.0  # read where the last message was a command, which has no ts
 _PAGES = 5
 _PAGE = 200
-_PARENTS = 50  # older messages whose threads may have gone on
+_PARENTS = 50  # older messages whose threads may have new replies
 _ATTEMPTS = 4
-_PAUSE_S = 1.0  # the store, too, is patient before it says that it is away
+_PAUSE_S = 1.0  # the store has its own patience before it reports that it is away
 
 _log = logging.getLogger(__name__)
 
@@ -32,7 +32,7 @@ Sleep = Callable[[float], Awaitable[None]]
 
 
 async def until_stored(ask: Callable[[], Awaitable[Result]], sleep: Sleep) -> Result:
-    """What this returns once the store is there."""
+    """The result of `ask`, once the store is there."""
     while True:
         try:
             return await ask()
@@ -50,8 +50,8 @@ async def catch_up(
 ) -> None:
     """Hands over every message since the last accepted one of each chat, oldest first.
 
-    What was accepted before comes again and is known by its id. What Slack lets nobody read
-    is left out.
+    Messages that were accepted before are recognised by their ids. Chats that Slack does
+    not let the agent read are omitted.
     """
     for chat, last in accepted.items():
         since = last if _TS.fullmatch(last) else f"{clock() - _UNKNOWN_S:.6f}"
@@ -82,18 +82,12 @@ async def _missed(
         inclusive=True,
         limit=_PARENTS,
     )
-    threads = [
-        m
-        for m in (*later, *(earlier.get("messages") or ()))
-        if str(m.get("latest_reply") or "") > since
-    ]
-    replies = [
-        await _replies(api, chat, str(parent["ts"]), since) for parent in threads
-    ]
+    missed = list(later)
+    for parent in (*later, *(earlier.get("messages") or ())):
+        if str(parent.get("latest_reply") or "") > since:
+            missed += await _replies(api, chat, str(parent["ts"]), since)
 
-    for message in sorted(
-        (*later, *(m for some in replies for m in some)), key=lambda m: str(m["ts"])
-    ):
+    for message in sorted(missed, key=lambda message: str(message["ts"])):
         yield message
 
 
@@ -131,14 +125,14 @@ async def _replies(
 
 
 class CatchUp:
-    """One catching up at a time, in the background."""
+    """Catches up in the background, once at a time."""
 
     def __init__(self, work: Callable[[], Awaitable[None]]) -> None:
         self._work = work
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        """Begins, unless it is under way."""
+        """Starts, unless it is running."""
         if self._task is None or self._task.done():
             self._task = asyncio.ensure_future(self._run())
 
@@ -149,7 +143,7 @@ class CatchUp:
             _log.warning("catching up on Slack ended early: %s", error.sentence)
 
     async def stop(self) -> None:
-        """Ends it."""
+        """Cancels it."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)

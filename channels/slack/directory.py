@@ -1,4 +1,4 @@
-"""What Slack is asked about people and threads, and how long the answer is believed."""
+"""What Slack says about people and threads, remembered for a while."""
 
 from __future__ import annotations
 
@@ -7,57 +7,49 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from cachetools import TLRUCache
+
 from agent.core.errors import DeliveryError
 from channels.pacing import RateLimited
-from channels.slack.api import GONE, ApiError, Recent, SlackApi
+from channels.slack.api import GONE, ApiError, SlackApi
+from channels.slack.sign_in import Identity
 from channels.slack.text import mentioned
 
 _PEOPLE = 10_000
 _THREADS = 10_000
 _NAME_S = 3600.0
 _NO_NAME_S = 60.0
-# a name is worth less than the acknowledgement, which is due within 3 s
-_NAME_WAIT_S = 1.0
+_NAME_WAIT_S = 1.0  # the acknowledgement, which is due within 3 s, matters more
 _PART_S = 24 * 3600.0
-_NO_PART_S = 60.0  # another instance may have been mentioned in the meantime
+_NO_PART_S = 60.0  # another instance may be mentioned in the meantime
 _REPLIES = 100
 
 
 @dataclass(frozen=True, slots=True)
-class Identity:
-    """Who the agent is in this workspace, from auth.test."""
-
-    user: str
-    bot: str
-    team: str
-
-
-@dataclass(frozen=True, slots=True)
 class Person:
-    """What Slack says of an account; all that is unknown when it does not say so at once."""
+    """An account. The defaults stand when Slack does not answer at once."""
 
     name: str = ""
     bot: bool = False
 
 
 class Directory:
-    """Display names, and who is none of the people."""
+    """Display names, and which accounts are bots."""
 
     def __init__(self, api: SlackApi, clock: Callable[[], float]) -> None:
         self._api = api
-        self._people: Recent[Person] = Recent(_PEOPLE, clock)
+        self._people: TLRUCache[str, Person] = TLRUCache(_PEOPLE, _person_until, clock)
 
     async def person(self, user: str) -> Person:
-        """Who this is."""
+        """The account with this id."""
         known = self._people.get(user)
         if known is None:
-            known = await self._ask(user)
-            self._people.put(user, known, _NAME_S if known.name else _NO_NAME_S)
+            known = self._people[user] = await self._ask(user)
 
         return known
 
     async def name(self, user: str) -> str | None:
-        """How this person is called, None when Slack does not say so at once."""
+        """The person's display name; None when Slack does not answer at once."""
         return (await self.person(user)).name or None
 
     async def names(self, users: Sequence[str]) -> Mapping[str, str | None]:
@@ -68,12 +60,11 @@ class Directory:
     async def _ask(self, user: str) -> Person:
         try:
             async with asyncio.timeout(_NAME_WAIT_S):
-                person = (await self._api.call("users.info", user=user)).get(
-                    "user"
-                ) or {}
+                answer = await self._api.call("users.info", user=user)
         except (DeliveryError, RateLimited, TimeoutError):
             return Person()
 
+        person = answer.get("user") or {}
         profile = person.get("profile") or {}
         name = (
             profile.get("display_name")
@@ -86,17 +77,17 @@ class Directory:
 
 
 class Threads:
-    """In which threads of channels the agent takes part: there it answers without being
-    mentioned.
-    """
+    """The threads in which the agent takes part: there it answers without a mention."""
 
     def __init__(self, api: SlackApi, clock: Callable[[], float]) -> None:
         self._api = api
-        self._known: Recent[bool] = Recent(_THREADS, clock)
+        self._known: TLRUCache[tuple[str, str], bool] = TLRUCache(
+            _THREADS, _part_until, clock
+        )
 
     def joined(self, chat: str, thread: str) -> None:
         """The agent was addressed in this thread."""
-        self._known.put((chat, thread), True, _PART_S)
+        self._known[chat, thread] = True
 
     async def taken_part(self, me: Identity, chat: str, thread: str) -> bool:
         """Whether the agent was mentioned or has written in this thread.
@@ -106,8 +97,7 @@ class Threads:
         """
         known = self._known.get((chat, thread))
         if known is None:
-            known = await self._ask(me, chat, thread)
-            self._known.put((chat, thread), known, _PART_S if known else _NO_PART_S)
+            known = self._known[chat, thread] = await self._ask(me, chat, thread)
 
         return known
 
@@ -123,6 +113,14 @@ class Threads:
             raise
 
         return any(_concerns(me, message) for message in answer.get("messages") or ())
+
+
+def _person_until(_user: str, person: Person, now: float) -> float:
+    return now + (_NAME_S if person.name else _NO_NAME_S)
+
+
+def _part_until(_thread: tuple[str, str], takes_part: bool, now: float) -> float:
+    return now + (_PART_S if takes_part else _NO_PART_S)
 
 
 def _concerns(me: Identity, message: Mapping[str, Any]) -> bool:

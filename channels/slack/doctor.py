@@ -1,9 +1,7 @@
-"""Finds out why the agent is silent on Slack."""
+"""Why the agent is silent on Slack."""
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import json
 import time
 from collections.abc import AsyncIterator, Mapping
@@ -17,10 +15,11 @@ from agent.ports import LastAccepted
 from channels.pacing import RateLimited
 from channels.slack.api import APPS_PAGE, ApiError, SlackApi
 from channels.slack.setup import WEBHOOK_PATH, missing_scopes
+from channels.slack.signature import sign
 
 PART = "slack"
 
-_UNDELIVERED_S = 60.0  # so old a message should have arrived
+_UNDELIVERED_S = 60.0  # a message this old should have arrived
 _CHATS = 5
 _CHALLENGE = "agent-doctor"
 
@@ -42,7 +41,7 @@ class Connection:
 
 
 async def diagnose(link: Connection) -> list[Finding]:
-    """Everything that is wrong, most likely cause first; [] when all is well."""
+    """Everything that is wrong, the most likely cause first."""
     return [finding async for finding in _findings(link)]
 
 
@@ -67,7 +66,7 @@ async def _findings(link: Connection) -> AsyncIterator[Finding]:
     except RateLimited as limit:
         yield Finding(
             PART,
-            "Slack wants a pause.",
+            "Slack accepts no calls for now.",
             f"`agent doctor` again in {limit.retry_after:.0f} s",
         )
 
@@ -97,7 +96,7 @@ async def _transport(link: Connection) -> AsyncIterator[Finding]:
 
 
 async def _unreachable(link: Connection) -> str | None:
-    """Sends ourselves what Slack sends to verify a URL."""
+    """Why PUBLIC_URL does not work, tried with what Slack sends to verify a URL."""
     assert link.signing_secret is not None and link.public_url is not None
     body = json.dumps({"type": "url_verification", "challenge": _CHALLENGE}).encode()
     stamp = str(int(time.time()))
@@ -125,7 +124,7 @@ async def _unreachable(link: Connection) -> str | None:
 
 
 async def _reach(link: Connection, me: Mapping[str, Any]) -> AsyncIterator[Finding]:
-    """Whether there is a chat to be heard in, and whether what is said there arrives."""
+    """Whether the agent is in any chat, and whether messages there arrive."""
     chats = (
         await link.bot.call(
             "users.conversations",
@@ -137,7 +136,9 @@ async def _reach(link: Connection, me: Mapping[str, Any]) -> AsyncIterator[Findi
     direct = [str(chat["id"]) for chat in chats if chat.get("is_im")]
 
     if not chats:
-        problem = f"@{me.get('user')} is in no channel and nobody wrote to it yet."
+        problem = (
+            f"@{me.get('user')} is in no channel, and nobody has written to it yet."
+        )
         yield Finding(
             PART,
             problem,
@@ -172,13 +173,3 @@ async def _unheard(link: Connection, chat: str, accepted: str) -> bool:
     ts = str(last[0]["ts"])
 
     return ts > accepted and time.time() - float(ts) > _UNDELIVERED_S
-
-
-def sign(secret: str, stamp: str, body: bytes) -> str:
-    """Slack's v0 signature (docs.slack.dev/authentication/verifying-requests-from-slack)."""
-    return (
-        "v0="
-        + hmac.new(
-            secret.encode(), f"v0:{stamp}:".encode() + body, hashlib.sha256
-        ).hexdigest()
-    )

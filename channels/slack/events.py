@@ -1,9 +1,7 @@
 """Slack's events and commands as Inbound, acknowledged only when they are durable.
 
-Bolt routes payloads of both transports to the listeners here. It runs with
-`process_before_response`, so that an acknowledgement follows the listener instead of
-preceding it; it is told who we are, because it would acknowledge (and so lose) a message
-when its own auth.test fails; signatures are verified before it reads any.
+Bolt routes payloads of both transports to the listeners here; docs/decisions.md says which
+of its features are switched off, and why.
 """
 
 from __future__ import annotations
@@ -11,8 +9,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, MutableMapping
 from typing import Any
+from uuid import UUID
 from weakref import WeakValueDictionary
 
 from slack_bolt.async_app import AsyncAck, AsyncApp
@@ -21,22 +20,19 @@ from slack_bolt.request.async_request import AsyncBoltRequest
 from slack_bolt.response import BoltResponse
 from slack_sdk.web.async_client import AsyncWebClient
 
-from agent.core.commands import parse_command
 from agent.core.errors import AgentError
 from agent.core.messages import Address, Deleted, Edited, Inbound, Reacted, Said
 from agent.ports import Accept
 from channels.reactions import thumb_of_name
-from channels.slack.api import Recent
-from channels.slack.directory import Directory, Identity, Threads
+from channels.slack.directory import Directory, Threads
+from channels.slack.payloads import as_command, is_direct, slash_text, within
+from channels.slack.sign_in import Identity
 from channels.slack.text import attachments, mentioned, readable, without_mention
 
 SPOKEN = (None, "file_share", "me_message", "thread_broadcast")
-"""Subtypes of messages that people write; all others are Slack's own remarks."""
+"""Subtypes of messages that people write. Slack itself writes the others."""
 
 SWITCHED_OFF = "Commands are switched off here; just write to me."
-
-# https://docs.slack.dev/interactivity/handling-user-interaction: 30 minutes
-_RESPONSE_URL_S = 1800.0
 
 _log = logging.getLogger(__name__)
 _bolt_log = logging.getLogger("channels.slack.channel.bolt")
@@ -45,7 +41,7 @@ _bolt_log.propagate = False
 
 
 class SlackEvents:
-    """Takes Slack's payloads in."""
+    """Takes Slack's events and commands in."""
 
     def __init__(
         self,
@@ -56,12 +52,12 @@ class SlackEvents:
         threads: Threads,
         slash_commands: Callable[[], bool],
         opened: Callable[[Mapping[str, Any]], None],
-        urls: Recent[str],
+        response_urls: MutableMapping[UUID, str],
     ) -> None:
-        """`opened` is told of events with which a person opens the agent's window.
+        """`opened` is called with events of a person who opens the agent's window.
 
-        `urls` gets where the slash command of a turn is answered: a secret of half an hour,
-        so not stored.
+        `response_urls` gets, by turn, where a slash command is answered. Each is a secret,
+        so it is not stored.
         """
         self._me = me
         self._accept = accept
@@ -69,7 +65,7 @@ class SlackEvents:
         self._threads = threads
         self._slash_commands = slash_commands
         self._opened = opened
-        self._urls = urls
+        self._response_urls = response_urls
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._app = self._routes()
 
@@ -80,6 +76,19 @@ class SlackEvents:
             return BoltResponse(status=200)
 
         return response
+
+    async def take_envelope(
+        self, payload: Mapping[str, Any]
+    ) -> Mapping[str, Any] | None:
+        """The same for an envelope of Socket Mode. What it returns goes with the
+        acknowledgement; None: do not acknowledge.
+        """
+        request = AsyncBoltRequest(mode="socket_mode", body=dict(payload))
+        response = await self.take(request)
+        if response.status != 200:
+            return None
+
+        return {"text": response.body} if response.body else {}
 
     def _routes(self) -> AsyncApp:
         me = AuthorizeResult(
@@ -122,7 +131,7 @@ class SlackEvents:
 
         return BoltResponse(status=503)
 
-    # --- messages -------------------------------------------------------------
+    # --- messages ---
 
     async def _open(self, event: dict[str, Any]) -> None:
         self._opened(event)
@@ -135,7 +144,7 @@ class SlackEvents:
         RateLimited.
         """
         lock = self._locks.setdefault(str(event["channel"]), asyncio.Lock())
-        async with lock:  # a look-up must not let a later message of the channel pass
+        async with lock:  # no message overtakes one that waits for a look-up
             inbound = await self._inbound(event)
             if inbound is not None:
                 await self._accept(inbound)
@@ -152,17 +161,18 @@ class SlackEvents:
         return await self._said(event)
 
     async def _edit(self, event: Mapping[str, Any]) -> Edited | None:
-        after, before = _within(event, "message"), _within(event, "previous_message")
-        if after.get("text") == before.get("text") or not await self._addressed(before):
-            # links unfurl, replies are counted: only another text is an edit
+        after, before = within(event, "message"), within(event, "previous_message")
+        # Slack reports previews and counted replies as changes, too.
+        if after.get("text") == before.get("text"):
+            return None
+        if not await self._addressed(before):
             return None
 
-        said = await self._said(after)
-
-        return said.edited(said.text)
+        message = await self._said(after)
+        return message.edited(message.text)
 
     async def _deletion(self, event: Mapping[str, Any]) -> Deleted | None:
-        before = _within(event, "previous_message")
+        before = within(event, "previous_message")
         if not before.get("ts") or not await self._addressed(before):
             return None
 
@@ -172,44 +182,45 @@ class SlackEvents:
             address,
             str(before["ts"]),
             str(before["user"]),
-            direct=_direct(before),
+            direct=is_direct(before),
         )
 
     async def _addressed(self, event: Mapping[str, Any]) -> bool:
-        """Whether a person says this to the agent: directly, by mention, or in a thread it
-        takes part in.
+        """Whether a person says this to the agent: in a direct message, with a mention, or in
+        a thread that the agent takes part in.
         """
-        if event.get("bot_id") or event.get("user") in (
-            None,
-            self._me.user,
-            "USLACKBOT",
-        ):
+        user = event.get("user")
+        if event.get("bot_id") or user in (None, self._me.user, "USLACKBOT"):
             return False
 
         to = mentioned(str(event.get("text") or ""))
-        if _direct(event) or event.get("type") == "app_mention" or self._me.user in to:
+        if (
+            is_direct(event)
+            or event.get("type") == "app_mention"
+            or self._me.user in to
+        ):
             return True
 
         thread = event.get("thread_ts")
-        # who mentions others talks to them
+        # A message that mentions other people is for them.
         if not thread or thread == event.get("ts") or to:
             return False
 
-        return event.get(
-            "parent_user_id"
-        ) == self._me.user or await self._threads.taken_part(
-            self._me, str(event["channel"]), str(thread)
-        )
+        if event.get("parent_user_id") == self._me.user:
+            return True
+
+        chat = str(event["channel"])
+        return await self._threads.taken_part(self._me, chat, str(thread))
 
     async def _said(self, event: Mapping[str, Any]) -> Said:
-        direct, user, address = _direct(event), str(event["user"]), self._address(event)
+        direct = is_direct(event)
+        user = str(event["user"])
+        address = self._address(event)
         if not direct:
             self._threads.joined(address.chat, address.thread)
 
         spoken = without_mention(str(event.get("text") or ""), self._me.user)
-        text = _as_command(
-            readable(spoken, await self._people.names(mentioned(spoken)))
-        )
+        text = as_command(readable(spoken, await self._people.names(mentioned(spoken))))
         files = attachments(event.get("files") or ())
 
         return Said(
@@ -222,14 +233,12 @@ class SlackEvents:
         )
 
     def _address(self, event: Mapping[str, Any]) -> Address:
-        """In a channel the conversation is the thread under the message, from its first
-        message on.
-        """
+        """In a channel, the thread under a message is the conversation, with that message."""
         ts = str(event["ts"])
         return Address(
             channel="slack",
             chat=str(event["channel"]),
-            thread=str(event.get("thread_ts") or ("" if _direct(event) else ts)),
+            thread=str(event.get("thread_ts") or ("" if is_direct(event) else ts)),
             message=ts,
             extra={
                 "user": str(event["user"]),
@@ -237,40 +246,33 @@ class SlackEvents:
             },
         )
 
-    # --- reactions ------------------------------------------------------------
+    # --- reactions ---
 
     async def _reaction(self, event: dict[str, Any]) -> None:
-        lock = self._locks.setdefault(
-            f"votes in {event['item'].get('channel')}", asyncio.Lock()
-        )
-        async with lock:  # in order, and no message waits for the search of an answer
+        name = f"votes in {event['item'].get('channel')}"
+        lock = self._locks.setdefault(name, asyncio.Lock())
+        async with lock:  # in order; no message waits while the answer is searched for
             inbound = await self._vote(event)
             if inbound is not None:
                 await self._accept(inbound)
 
     async def _vote(self, event: Mapping[str, Any]) -> Reacted | None:
-        """A person's thumb on a message of the agent. Slack does not say in which thread
-        that stands.
-        """
-        item, user, thumb = (
-            event["item"],
-            str(event["user"]),
-            thumb_of_name(str(event["reaction"])),
-        )
-        if (
-            thumb is None
-            or item["type"] != "message"
-            or user in (self._me.user, "USLACKBOT")
-        ):
+        """A person's thumb on a message of the agent. Slack does not name the message's thread."""
+        item = event["item"]
+        user = str(event["user"])
+        thumb = thumb_of_name(str(event["reaction"]))
+        if thumb is None or item["type"] != "message":
+            return None
+        if user in (self._me.user, "USLACKBOT"):
+            return None
+        if event.get("item_user") not in (None, self._me.user):
             return None
 
-        if (
-            event.get("item_user") not in (None, self._me.user)
-            or (person := await self._people.person(user)).bot
-        ):
+        person = await self._people.person(user)
+        if person.bot:
             return None
 
-        chat, direct = str(item["channel"]), _direct(item)
+        chat, direct = str(item["channel"]), is_direct(item)
 
         return Reacted(
             address=Address("slack", chat),
@@ -282,7 +284,7 @@ class SlackEvents:
             taken_back=event["type"] == "reaction_removed",
         )
 
-    # --- slash commands -------------------------------------------------------
+    # --- slash commands ---
 
     async def _command(self, ack: AsyncAck, command: dict[str, Any]) -> None:
         if not self._slash_commands():
@@ -291,9 +293,7 @@ class SlackEvents:
 
         inbound = self._slash(command)
         if command.get("response_url"):
-            self._urls.put(
-                inbound.turn_id, str(command["response_url"]), _RESPONSE_URL_S
-            )
+            self._response_urls[inbound.turn_id] = str(command["response_url"])
 
         await self._accept(inbound)
         await ack()
@@ -307,35 +307,7 @@ class SlackEvents:
             ),
             message_id=str(command["trigger_id"]),
             user_id=user,
-            text=_slash_text(str(command["command"]), str(command.get("text") or "")),
+            text=slash_text(str(command["command"]), str(command.get("text") or "")),
             username=str(command.get("user_name") or "") or None,
             direct=chat.startswith("D"),
         )
-
-
-def _within(event: Mapping[str, Any], name: str) -> dict[str, Any]:
-    """The message inside an event of its change, which leaves out what the event says."""
-    message = dict(event.get(name) or {})
-    return {
-        **message,
-        "channel": event["channel"],
-        "channel_type": event.get("channel_type"),
-    }
-
-
-def _direct(event: Mapping[str, Any]) -> bool:
-    return event.get("channel_type") == "im" or str(event["channel"]).startswith("D")
-
-
-def _as_command(text: str) -> str:
-    """`!name argument`, which people can write in threads, is the command `/name argument`."""
-    found = parse_command(text) if text.startswith("!") else None
-    return f"/{found[0].name} {found[1]}".rstrip() if found else text
-
-
-def _slash_text(name: str, argument: str) -> str:
-    """`/name argument`; under another name (an operator's `/agent`) the argument is the command."""
-    if parse_command(name):
-        return f"{name} {argument}".strip()
-
-    return f"/{argument or 'help'}"

@@ -28,9 +28,8 @@ _URL_USES = 5  # of a response_url (docs.slack.dev, handling user interaction)
 class SlackReply:
     """Shows an answer while it grows, and finishes it.
 
-    The answer is cut into pieces, and piece n stands in message n. Whatever showing left
-    behind, `finish` makes that true: it edits what stands there, adds what is missing and
-    takes away what is too much.
+    The answer is split into pieces; piece n goes into message n. `finish` completes this
+    whatever `show` left behind: it edits messages, adds missing ones and deletes the rest.
     """
 
     def __init__(
@@ -54,8 +53,8 @@ class SlackReply:
         self._next_show = 0.0
 
     async def show(self, text: str) -> Placed | None:
-        """The answer so far; "" shows that the agent is thinking. Skipped while it would
-        come too fast.
+        """The answer so far; "" shows that the agent is thinking. Skipped when it comes too
+        soon after the last one.
         """
         try:
             if not text:
@@ -67,7 +66,7 @@ class SlackReply:
                     split(harmless(finished(text)), LIMIT, measure=utf16_length), text
                 )
         except ApiError:
-            # the final says what is wrong, if it still is
+            # The final answer reports what is wrong, if it still is.
             self._next_show = self._clock() + 10 * self._interval
 
         return self._placed()
@@ -85,9 +84,7 @@ class SlackReply:
                 return
 
     def _may_show(self) -> bool:
-        """Not where nothing could be edited later, nor beside what an earlier attempt may
-        have posted.
-        """
+        """Not where messages cannot be edited, nor next to one that may exist already."""
         return bool(self._parts) or (self._writer.can_grow and not self._repeat)
 
     async def _grow_one(self, number: int, text: str, *, complete: bool) -> bool:
@@ -150,11 +147,8 @@ class SlackReply:
             )
             return
 
-        # until it is known that it did not arrive
-        self._repeat, before = (
-            True,
-            self._repeat,
-        )
+        # Until it is known that the message did not arrive, another send may repeat it.
+        before, self._repeat = self._repeat, True
         try:
             self._parts.append(await self._writer.post(piece, number))
         except RateLimited:
@@ -167,7 +161,7 @@ class SlackReply:
         self._repeat = before
 
     async def _recognise(self) -> bool:
-        """Finds what an earlier attempt left there. Whether Slack could say."""
+        """Finds what an earlier attempt left there. False: Slack did not say."""
         try:
             numbered, cut_off = await self._governor.final(
                 self._chat, "history", self._writer.found
@@ -176,8 +170,8 @@ class SlackReply:
             return False
 
         known = {part.ts for part in self._parts}
-        left = iter(ts for ts in cut_off if ts not in known)
-        while ts := numbered.get(len(self._parts)) or next(left, ""):
+        remaining = iter(ts for ts in cut_off if ts not in known)
+        while ts := numbered.get(len(self._parts)) or next(remaining, ""):
             self._parts.append(Part(ts, stream=True))  # perhaps: closing it finds out
 
         return True
@@ -197,10 +191,10 @@ class SlackReply:
 
 
 class EphemeralReply:
-    """The answer to a slash command in a channel, which only the person who gave it sees.
+    """The answer to a slash command in a channel, which only its author sees.
 
-    It goes to the command's own address while this process knows it, which works even where
-    the agent is no member; else to the person in the channel; else to the person directly.
+    It goes to the command's own URL while this process knows it, which works even where the
+    agent is no member. Else it goes to the person in the channel, else in a direct message.
     """
 
     def __init__(
@@ -212,7 +206,7 @@ class EphemeralReply:
         self._url = url
 
     async def show(self, text: str) -> Placed | None:
-        """Nothing: what only one person sees cannot be edited later."""
+        """Nothing: ephemeral messages cannot be edited later."""
         return None
 
     async def finish(self, text: str) -> Placed:
@@ -231,7 +225,7 @@ class EphemeralReply:
         try:
             for piece in pieces:
                 await self._governor.final(
-                    self._address.chat, _ROUTE, partial(self._tell, piece)
+                    self._address.chat, _ROUTE, partial(self._send, piece)
                 )
         except ApiError as error:
             if error.code in GONE:
@@ -245,7 +239,7 @@ class EphemeralReply:
         client = AsyncWebhookClient(url, retry_handlers=[])
         for piece in pieces:
             try:
-                answer = await client.send(**_said(piece), response_type="ephemeral")
+                answer = await client.send(**_body(piece), response_type="ephemeral")
             except (SlackClientError, TimeoutError, OSError):
                 return False
 
@@ -254,22 +248,22 @@ class EphemeralReply:
 
         return True
 
-    async def _tell(self, piece: str) -> None:
+    async def _send(self, piece: str) -> None:
         user = self._address.extra["user"]
-        said = _said(piece)
+        body = _body(piece)
 
         try:
             await self._api.call(
-                "chat.postEphemeral", channel=self._address.chat, user=user, **said
+                "chat.postEphemeral", channel=self._address.chat, user=user, **body
             )
         except ApiError as error:
             if error.code not in GONE:
                 raise
 
-            await self._api.call("chat.postMessage", channel=user, **said)
+            await self._api.call("chat.postMessage", channel=user, **body)
 
 
-def _said(piece: str) -> dict[str, Any]:
+def _body(piece: str) -> dict[str, Any]:
     return {
         "text": escaped(piece[:NOTIFICATION]),
         "blocks": [{"type": "markdown", "text": piece}],
@@ -281,11 +275,9 @@ def _pieces(text: str) -> list[str]:
 
 
 def _open_ended(piece: str, text: str) -> str:
-    """The last piece of a growing text without the fence that `split` adds to close a code
-    block.
-    """
+    """The last piece of a growing text, without the fence that `split` adds at its end."""
     written = text.replace("\r\n", "\n").rstrip()
-    # where the piece opens a block again
+    # where the piece reopens a code block
     after_opening = piece.partition("\n")[2] or piece
     return (
         piece if written.endswith((piece, after_opening)) else piece.rpartition("\n")[0]

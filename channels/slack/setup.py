@@ -1,6 +1,4 @@
-"""What `agent setup slack` says and asks: the app is made from a manifest, generated from
-the commands.
-"""
+"""What `agent setup slack` shows and asks. The app's manifest is made from the commands."""
 
 from __future__ import annotations
 
@@ -35,12 +33,10 @@ SCOPES = (
     "reactions:read",
     "users:read",
 )
-"""What the bot token must be allowed: to be written to, to answer, to know names and
-threads, and to be judged.
-"""
+"""Scopes of the bot token: for messages, answers, names, threads and thumbs."""
 
 ESSENTIAL = frozenset({"app_mentions:read", "chat:write", "im:history"})
-"""Scopes without which it hears or says nothing."""
+"""Scopes without which no message comes in or goes out."""
 
 EVENTS = (
     "app_home_opened",
@@ -129,12 +125,12 @@ def _slash_commands(url: str | None) -> list[dict[str, Any]]:
 
 def creation_link(public_url: str | None = None) -> str:
     """The page that creates the app with everything filled in."""
-    given = json.dumps(manifest(public_url), separators=(",", ":"), ensure_ascii=False)
-    return f"{APPS_PAGE}?new_app=1&manifest_json={quote(given, safe='')}"
+    text = json.dumps(manifest(public_url), separators=(",", ":"), ensure_ascii=False)
+    return f"{APPS_PAGE}?new_app=1&manifest_json={quote(text, safe='')}"
 
 
 def before() -> str:
-    """What to do on Slack until there are tokens."""
+    """What to do on Slack to get tokens."""
     return f"""\
 1. Open this link, choose your workspace and create the app (everything is filled in):
 
@@ -147,7 +143,7 @@ def before() -> str:
 
 
 async def after(values: Mapping[str, str]) -> str:
-    """Signs in with the answers and says what to do next.
+    """Signs in with the answers and returns what to do next.
 
     Raises ConfigurationError when a token is refused, a scope is missing or Slack cannot
     be reached.
@@ -164,7 +160,7 @@ async def after(values: Mapping[str, str]) -> str:
             await app.call("apps.connections.open")
     except RateLimited as limit:
         raise ConfigurationError(
-            f"Slack wants a pause: try again in {limit.retry_after:.0f} s."
+            f"Slack accepts no calls for now: try again in {limit.retry_after:.0f} s."
         ) from limit
     except AgentError as error:
         raise ConfigurationError(error.sentence) from error

@@ -1,8 +1,7 @@
 """Socket Mode: Slack's events over websockets that the agent opens.
 
-Slack's own client closes a connection before the next is open, acknowledges over whichever
-is open then, and only logs that it may not sign in. Here connections overlap, an envelope
-is acknowledged where it came from, and a wrong token ends `run`. The protocol:
+Here connections overlap, an envelope is acknowledged where it came from, and a wrong token
+ends `run`; docs/decisions.md says why Slack's own client is not used. The protocol:
 https://docs.slack.dev/apis/events-api/using-socket-mode
 """
 
@@ -11,16 +10,17 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import random
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
 from typing import Any
 
 import aiohttp
 
 from agent.core.errors import ConfigurationError
+from channels.backoff import backoff, jittered
 from channels.pacing import RateLimited
-from channels.slack.api import APPS_PAGE, WRONG_TOKEN, ApiError, SlackApi
+from channels.slack.api import APPS_PAGE, ApiError, SlackApi
+from channels.slack.sign_in import raise_if_final
 
 Handle = Callable[[Mapping[str, Any]], Awaitable[Mapping[str, Any] | None]]
 """Takes an envelope's payload. What it returns goes with the acknowledgement; None: do not
@@ -28,9 +28,9 @@ acknowledge.
 """
 
 _HELLO_S = 10.0
-_HEARTBEAT_S = 20.0  # finds connections that died without a word
-_LASTING_S = 60.0  # one that lasted this long was no failure
-_LONGEST_BACKOFF_S = 30.0
+_HEARTBEAT_S = 20.0  # finds dead connections
+_LASTING_S = 60.0  # a connection that lasted this long was no failure
+_MAX_PAUSE_S = 30.0
 
 _log = logging.getLogger(__name__)
 
@@ -46,18 +46,18 @@ class SocketMode:
         connected: Callable[[], None],
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        """`api` holds the app-level token. `connected` is called when events may have been
-        missed before.
+        """`api` holds the app-level token. `connected` is called after a gap, in which events
+        may have been missed.
         """
         self._api = api
         self._handle = handle
         self._connected = connected
         self._sleep = sleep
-        self._failures = 0
+        self._pauses: Iterator[float] | None = None  # since the first failure
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
-        """Until cancelled. Raises ConfigurationError when Slack does not let this app in."""
+        """Runs until cancelled. Raises ConfigurationError when Slack does not let this app in."""
         overlaps = False
         try:
             async with self._api.session() as session:
@@ -105,28 +105,25 @@ class SocketMode:
                 return socket
 
     async def _back_off(self) -> None:
-        if self._failures:
-            longest = min(_LONGEST_BACKOFF_S, 0.5 * 2**self._failures)
-            await self._sleep(longest * random.uniform(0.5, 1))  # noqa: S311
-
-        self._failures += 1
+        if self._pauses is None:
+            self._pauses = backoff(1.0, _MAX_PAUSE_S)
+        else:
+            await self._sleep(jittered(next(self._pauses)))
 
     async def _read(
         self, socket: aiohttp.ClientWebSocketResponse, leaving: asyncio.Future[bool]
     ) -> None:
-        """Reads to the end of the connection, which is some time after Slack asked to
-        replace it.
-        """
+        """Reads until the connection ends, some time after Slack asked to replace it."""
         began = time.monotonic()
         try:
             async for frame in socket:
                 if frame.type is aiohttp.WSMsgType.TEXT:
                     self._received(socket, json.loads(frame.data), leaving)
         except ValueError:
-            _log.warning("Socket Mode: a frame that is no JSON; connecting anew")
+            _log.warning("Socket Mode: a frame is not JSON; connecting again")
         finally:
             if time.monotonic() - began > _LASTING_S:
-                self._failures = 0
+                self._pauses = None
 
             if not leaving.done():
                 leaving.set_result(False)
@@ -155,7 +152,7 @@ class SocketMode:
             return
 
         if reason in ("warning", "refresh_requested"):
-            self._failures = 0  # Slack asked for the next connection: no failure
+            self._pauses = None  # Slack asked for the next connection: no failure
 
         leaving.set_result(True)
 
@@ -190,13 +187,3 @@ class SocketMode:
             task.cancel()
 
         await asyncio.gather(*tasks, return_exceptions=True)
-
-
-def raise_if_final(error: ApiError) -> None:
-    """Raises ConfigurationError when no later attempt to sign in could succeed."""
-    if error.code in WRONG_TOKEN or error.code in (
-        "missing_scope",
-        "forbidden_team",
-        "invalid_app_id",
-    ):
-        raise ConfigurationError(error.sentence) from error

@@ -207,10 +207,8 @@ def _without(text: str, mentions: Iterable[MessageEntity]) -> str:
     """The text with mentions cut out; if nothing else was said, the mention is what was said."""
     rest = text
     for entity in sorted(mentions, key=lambda entity: entity.offset, reverse=True):
-        before, after = (
-            _slice(rest, 0, entity.offset),
-            _slice(rest, entity.offset + entity.length),
-        )
+        before = _slice(rest, 0, entity.offset)
+        after = _slice(rest, entity.offset + entity.length)
         rest = before + (
             after.lstrip(" ,:") if not before.strip() else after.removeprefix(" ")
         )

@@ -30,7 +30,7 @@ from tests.support.platforms.slack import (
 )
 from tests.support.platforms.slack.agent import hooked, slack
 
-DOCS = Path(__file__).parents[3] / "docs" / "slack.md"
+DOCS = Path(__file__).parents[4] / "docs" / "slack.md"
 RESERVED = {
     "/me",
     "/status",
@@ -209,7 +209,7 @@ async def test_the_doctor_finds_that_nobody_invited_the_agent(
 ) -> None:
     """In no channel and never written to."""
     [finding] = await slack(server).diagnose()
-    assert finding.problem == "@agent is in no channel and nobody wrote to it yet."
+    assert finding.problem == "@agent is in no channel, and nobody has written to it yet."
     assert finding.remedy.startswith("/invite @agent")
 
 

@@ -1,0 +1,37 @@
+"""Parts of Slack's payloads."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from agent.core.commands import parse_command
+
+
+def within(event: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """The message inside an event of its change, with the channel that only the event names."""
+    message = dict(event.get(name) or {})
+    return {
+        **message,
+        "channel": event["channel"],
+        "channel_type": event.get("channel_type"),
+    }
+
+
+def is_direct(event: Mapping[str, Any]) -> bool:
+    """Whether this is in a direct chat with one person."""
+    return event.get("channel_type") == "im" or str(event["channel"]).startswith("D")
+
+
+def as_command(text: str) -> str:
+    """In threads, where Slack takes no slash commands, people write `!name argument`."""
+    found = parse_command(text) if text.startswith("!") else None
+    return f"/{found[0].name} {found[1]}".rstrip() if found else text
+
+
+def slash_text(name: str, argument: str) -> str:
+    """`/name argument`. Of a command with another name (`/agent`), the argument is the command."""
+    if parse_command(name):
+        return f"{name} {argument}".strip()
+
+    return f"/{argument or 'help'}"
