@@ -1,4 +1,4 @@
-"""Which reactions are a thumb, in the spellings of the platforms."""
+"""Thumbs among reactions, in the spellings of the platforms."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ _VARIANTS = (
 
 
 def thumb_of_emoji(emoji: str) -> Thumb | None:
-    """The thumb that this emoji shows, whatever its skin tone; None: it shows something else."""
+    """The thumb that this emoji shows, with any skin tone; None: it shows something else."""
     return _EMOJI.get(emoji.rstrip(_VARIANTS))
 
 
 def thumb_of_name(name: str) -> Thumb | None:
-    """The same for an emoji written as a name, with its skin tone behind it: `+1::skin-tone-3`."""
+    """The same for an emoji as a name, with its skin tone behind it: `+1::skin-tone-3`."""
     return _NAMES.get(name.partition("::")[0])

@@ -1,9 +1,9 @@
 """What `agent setup <channel>` asks. Each `channels/<name>/setup.py` offers:
 
-- `before() -> str`: Markdown, what to do on the platform until there is a token;
-- `QUESTIONS`: what to ask then;
+- `before() -> str`: Markdown, how to get a token on the platform;
+- `QUESTIONS`: the answers needed then;
 - `async after(values) -> str`: signs in with the answers (by setting name) and returns
-  Markdown, what to do next (an invite link with its permissions, switches to set). Raises
+  Markdown: the next steps (an invite link with its permissions, switches to set). Raises
   ConfigurationError.
 """
 
@@ -14,8 +14,8 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """One answer that setup needs."""
+    """Asks for one setting."""
 
-    setting: str  # the environment variable it is written to
+    setting: str  # its environment variable
     text: str
     secret: bool = True

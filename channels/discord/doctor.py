@@ -142,7 +142,7 @@ async def _chats(
         except LastingRefusal:
             yield Finding(
                 PART,
-                f"The agent cannot see the channel {chat} any more.",
+                f"The agent can no longer see the channel {chat}.",
                 "docs/discord.md",
             )
             continue

@@ -37,21 +37,17 @@ from channels.telegram.text import Piece
 T = TypeVar("T")
 
 CONNECTIONS = 64
-"""At once to Telegram, which takes 30 messages a second of a bot; httpx looks through all
-of them at each request.
+"""At the same time. Telegram takes 30 messages a second from a bot, and httpx walks through
+all connections at each request.
 """
 
-# all that the agent reads; bots hear of no deletions
-UPDATES = (
-    "message",
-    "edited_message",
-    "message_reaction",
-)
+UPDATES = ("message", "edited_message", "message_reaction")
+"""Kinds of updates that the agent reads. Telegram does not tell bots of deletions."""
 
 
 @dataclass(frozen=True, slots=True)
 class ChatTarget:
-    """Where messages go: a chat, a topic in it, and the message they answer to ("" each: none)."""
+    """Where messages go: a chat, a topic in it, and the message they answer. "" means none."""
 
     chat: str
     thread: str = ""
@@ -75,8 +71,8 @@ class ChatTarget:
 class BotApi:
     """The methods the agent uses, with this project's errors. Times are seconds.
 
-    Its HTTP connections are open while someone is inside `open`; every call counts. So an
-    answer can still be delivered after the channel stopped listening.
+    Its HTTP connections are open inside `open` and inside every call. So an answer can still
+    be delivered after the channel stopped listening.
     """
 
     def __init__(self, token: str, api_url: str, *, timeout: float = 15.0) -> None:
@@ -103,7 +99,7 @@ class BotApi:
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[None]:
-        """Keeps the connections for the calls inside."""
+        """Inside, calls share connections."""
         self._users += 1
         for request in self._requests:
             await request.initialize()
@@ -113,7 +109,7 @@ class BotApi:
         finally:
             self._users -= 1
             for request in self._requests:
-                if not self._users:  # someone may have come while the first one closed
+                if not self._users:  # a new user may come while the first one closes
                     await request.shutdown()
 
     async def _call(self, send: Callable[[Bot], Awaitable[T]]) -> T:
@@ -124,14 +120,14 @@ class BotApi:
                 raise translated(error) from None  # PTB's text may hold the token
 
     async def me(self) -> User:
-        """Who the bot is. Raises TokenError also for a token that is none at all."""
+        """The bot's account. Raises TokenError, also for a text that is no token."""
         try:
             return await self._call(lambda bot: bot.get_me())
         except UnknownMethodError:
             raise TokenError from None
 
     async def updates(self, offset: int, wait: int) -> Sequence[Update]:
-        """What came since `offset`, which tells Telegram that everything before it is safe."""
+        """The updates from `offset` on. It tells Telegram that all earlier ones are safe."""
         try:
             return await self._call(
                 lambda bot: bot.get_updates(
@@ -140,7 +136,7 @@ class BotApi:
             )
         except (AgentError, RateLimited):
             raise
-        except Exception:  # whatever the library stumbles over in one of them
+        except Exception:  # the library cannot read one of them
             with self._polling.carefully():
                 return await self._call(
                     lambda bot: bot.get_updates(
@@ -149,13 +145,13 @@ class BotApi:
                 )
 
     async def send(self, to: ChatTarget, piece: Piece) -> str:
-        """Sends a message and returns its id. Text whose entities are refused goes without them."""
-        # A private chat needs no quote: there every message is meant for the bot.
-        quote = (
-            None
-            if to.direct or not to.answered
-            else ReplyParameters(int(to.answered), allow_sending_without_reply=True)
-        )
+        """Sends a message and returns its id. If its entities are refused, it goes without them."""
+        quote = None
+        if (
+            to.answered and not to.direct
+        ):  # in a private chat all messages are for the bot
+            quote = ReplyParameters(int(to.answered), allow_sending_without_reply=True)
+
         sent = await self._formatted(
             piece,
             lambda bot, text, entities: bot.send_message(
@@ -170,7 +166,7 @@ class BotApi:
         return str(sent.message_id)
 
     async def edit(self, to: ChatTarget, message: str, piece: Piece) -> bool:
-        """Makes a message read `piece`."""
+        """Replaces a message's text."""
         try:
             await self._formatted(
                 piece,
@@ -189,7 +185,7 @@ class BotApi:
         return True
 
     async def draft(self, to: ChatTarget, draft: int, piece: Piece) -> bool:
-        """Shows a preview of about 30 s in a private chat. `draft` is not 0 and names it."""
+        """Shows a preview for about 30 s in a private chat. `draft` is its id and not 0."""
         return await self._formatted(
             piece,
             lambda bot, text, entities: bot.send_message_draft(
@@ -215,7 +211,7 @@ class BotApi:
         return await self._call(lambda bot: send(bot, piece.text, None))
 
     async def delete(self, to: ChatTarget, message: str) -> bool:
-        """Removes one of the bot's messages; one that is gone already is no fault."""
+        """Deletes one of the bot's messages. False: it is gone already, or cannot be deleted."""
         try:
             return await self._call(
                 lambda bot: bot.delete_message(int(to.chat), int(message))
@@ -240,11 +236,11 @@ class BotApi:
         await self._call(lambda bot: bot.set_my_commands(menu))
 
     async def webhook(self) -> WebhookInfo:
-        """Where Telegram delivers to, and how that goes."""
+        """Where Telegram delivers, and its last error."""
         return await self._call(lambda bot: bot.get_webhook_info())
 
     async def set_webhook(self, url: str, secret: str) -> None:
-        """Lets Telegram deliver to `url`; what waits is kept. "" goes back to polling."""
+        """Makes Telegram deliver to `url`, "": to polling. Waiting updates are kept."""
         if url:
             await self._call(
                 lambda bot: bot.set_webhook(
@@ -258,7 +254,7 @@ class BotApi:
             await self._call(lambda bot: bot.delete_webhook())
 
     async def member(self, chat: str, user: int) -> ChatMember:
-        """What a user is in a chat."""
+        """A user's membership of a chat."""
         return await self._call(lambda bot: bot.get_chat_member(int(chat), user))
 
     async def title(self, chat: str) -> str:
@@ -267,13 +263,13 @@ class BotApi:
 
 
 class _Polling(HTTPXRequest):
-    """One update that the library cannot read must not hide the others of its batch forever."""
+    """Requests for updates. One that cannot be read must not hide the rest of its batch."""
 
     _careful = False
 
     @contextmanager
     def carefully(self) -> Iterator[None]:
-        """Inside, updates that cannot be read are emptied. Every update is read twice then."""
+        """Inside, updates that cannot be read are emptied. Each update is read twice."""
         self._careful = True
         try:
             yield
@@ -283,24 +279,25 @@ class _Polling(HTTPXRequest):
     def parse_json_payload(self, payload: bytes) -> dict[str, Any]:  # type: ignore[override]  # called on the instance
         data = HTTPXRequest.parse_json_payload(payload)
         if self._careful and isinstance(updates := data.get("result"), list):
-            data["result"] = [_readable(update) for update in updates]
+            data["result"] = [_emptied_if_unreadable(update) for update in updates]
 
         return data
 
 
-def _readable(update: dict[str, Any]) -> dict[str, Any]:
+def _emptied_if_unreadable(update: dict[str, Any]) -> dict[str, Any]:
     try:
         Update.de_json(update, None)
-    # whatever the library stumbles over: only the update's id is kept, to move past it
-    except Exception:
+    except Exception:  # the update's id is enough to move past it
         return {"update_id": update["update_id"]}
 
     return update
 
 
 def _keep_private() -> None:
-    """No message text and no token in logs: PTB logs both, httpx the address with the token."""
-    os.environ.setdefault("PTB_TIMEDELTA", "true")  # else it warns at every flood limit
+    """Keeps texts and tokens out of logs: PTB logs both, httpx the URL with the token."""
+    os.environ.setdefault(
+        "PTB_TIMEDELTA", "true"
+    )  # without it, PTB warns at every flood limit
     logging.getLogger("telegram").setLevel(logging.CRITICAL + 1)
     logging.getLogger("httpx").addFilter(_names_no_bot)
 

@@ -11,7 +11,6 @@ import asyncio
 import hmac
 import json
 import logging
-import random
 import time
 from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
@@ -29,6 +28,7 @@ from agent.core.errors import ConfigurationError, DeliveryError, StoreUnavailabl
 from agent.core.messages import Address, Inbound, Placed
 from agent.ports import Accept, Diagnosable, LastAccepted, Listening, Webhook
 from agent.settings import Settings
+from channels.backoff import backoff, jittered
 from channels.pacing import Governor, Rate, RateLimited
 from channels.services import ChannelServices
 from channels.telegram.api import BotApi, ChatTarget
@@ -39,19 +39,18 @@ from channels.telegram.updates import NAME, read
 
 T = TypeVar("T")
 
-CHAT_RATE = Rate(
-    5,
-    5,
-    # one message a second with short bursts,
-    # https://core.telegram.org/bots/faq#my-bot-is-hitting-limits-how-do-i-avoid-this
-)
-BOT_RATE = Rate(30, 1)  # ditto, all chats together
+CHAT_RATE = Rate(5, 5)
+"""One message a second, with short bursts:
+https://core.telegram.org/bots/faq#my-bot-is-hitting-limits-how-do-i-avoid-this
+"""
+
+BOT_RATE = Rate(30, 1)
+"""All chats together, from the same page."""
 
 _HEADER = "x-telegram-bot-api-secret-token"
 _MENU = tuple(BotCommand(command.name, command.summary) for command in COMMANDS)
-_LOOK = 1.0  # seconds between two looks at the menu's flag
-# seconds between two tries while Telegram or the store is out of reach
-_LONGEST_DELAY = 30.0
+_MENU_SECONDS = 1.0  # between two looks at the menu's flag
+_MAX_PAUSE = 30.0  # seconds between two attempts while Telegram or the store is away
 
 log = logging.getLogger(__name__)
 
@@ -59,12 +58,13 @@ log = logging.getLogger(__name__)
 class Telegram(Webhook, Diagnosable, Listening):
     """The channel. See `agent.ports.Channel`, `Webhook` and `Diagnosable`; all times are seconds.
 
-    `api_url` is the root of a Bot API server. `public_url` set: Telegram delivers there,
-    and any number of instances share the work; unset: this instance fetches. `interval` and
-    `group_interval` are the least time between two states of an unfinished answer in a
-    private chat (Telegram allows 1 message a second) and in a group (20 a minute, some of
-    them finished answers). `poll` is how long Telegram holds a fetch that finds nothing,
-    `check` how often the webhook is looked after, `retry` the first delay after a failure.
+    `api_url` is the root of a Bot API server. With `public_url`, Telegram delivers there, and
+    any number of instances share the work. Without it, this instance fetches.
+
+    `interval` and `group_interval` are minimum times between two states of an unfinished
+    answer. A private chat allows 1 message a second, a group 20 a minute, some of them
+    finished answers. `poll` is how long Telegram holds a fetch that finds nothing. `check` is
+    the time between two checks of the webhook, `retry` the first pause after a failure.
     """
 
     name = NAME
@@ -94,9 +94,8 @@ class Telegram(Webhook, Diagnosable, Listening):
         self._streaming = Streaming(direct=interval, group=group_interval, clock=clock)
         self._poll_time, self._check_time, self._retry_time = poll, check, retry
         self._offset = 0
-        # as last seen at Telegram or set there
-        self._menu: tuple[BotCommand, ...] | None = None
-        self._taking: tuple[Accept, User] | None = None
+        self._menu: tuple[BotCommand, ...] | None = None  # Telegram's, as far as known
+        self._signed_in: tuple[Accept, User] | None = None
 
     async def run(self, accept: Accept) -> None:
         """Takes messages in until cancelled. Raises ConfigurationError when token or
@@ -104,7 +103,7 @@ class Telegram(Webhook, Diagnosable, Listening):
         """
         async with self._api.open():
             me = await self._patiently(self._api.me)
-            self._taking = (accept, me)
+            self._signed_in = (accept, me)
 
             try:
                 await self._patiently(self._set_webhook)
@@ -114,12 +113,12 @@ class Telegram(Webhook, Diagnosable, Listening):
                         self._keep_webhook() if self._url else self._fetch(accept, me)
                     )
             finally:
-                self._taking = None
+                self._signed_in = None
 
     @property
     def listening(self) -> bool:
         """Whether it is signed in."""
-        return self._taking is not None
+        return self._signed_in is not None
 
     def reply(
         self,
@@ -129,8 +128,8 @@ class Telegram(Webhook, Diagnosable, Listening):
         *,
         repeat: bool = False,
     ) -> TelegramReply:
-        """Telegram knows no idempotency key: what may stand there already is edited, or
-        else labelled.
+        """Telegram has no idempotency key: a known message is edited, a possible repeat
+        labelled.
         """
         to = ChatTarget(address.chat, address.thread, address.message)
         return TelegramReply(
@@ -138,11 +137,11 @@ class Telegram(Webhook, Diagnosable, Listening):
         )
 
     async def diagnose(self) -> list[Finding]:
-        """Why nobody is answered: token, network, webhook, groups."""
+        """Checks token, network, webhook and groups."""
         return await diagnose(self._api, self._url, self._last_accepted)
 
     async def webhook(self, headers: Mapping[str, str], body: bytes) -> WebhookReply:
-        """One update. 401: not from Telegram; 400: no JSON; 503: not stored, Telegram sends
+        """One update. 401: not from Telegram. 400: not JSON. 503: not stored; Telegram sends
         it again.
         """
         if not hmac.compare_digest(
@@ -150,16 +149,16 @@ class Telegram(Webhook, Diagnosable, Listening):
         ):
             return WebhookReply(401)
 
-        if self._taking is None:
+        if self._signed_in is None:
             return WebhookReply(503)
 
-        accept, me = self._taking
+        accept, me = self._signed_in
         try:
             update = json.loads(body)
-        except ValueError:  # also what is no UTF-8
+        except ValueError:  # not JSON, or not UTF-8
             return WebhookReply(400)
 
-        inbound = _understood(update, me)
+        inbound = _read_update(update, me)
         try:
             if inbound is not None:
                 await accept(inbound)
@@ -173,17 +172,17 @@ class Telegram(Webhook, Diagnosable, Listening):
             await self._patiently(partial(self._fetch_once, accept, me))
 
     async def _fetch_once(self, accept: Accept, me: User) -> None:
-        """Moves the offset past what is stored, and not past the first update that is not.
+        """Moves the offset past stored updates, up to the first one that is not stored.
 
-        Chats go side by side, the messages of a chat one after the other. Raises StoreUnavailable.
+        Chats are stored at the same time, the messages of one chat in order. Raises
+        StoreUnavailable.
         """
         updates = await self._api.updates(self._offset, self._poll_time)
         chats: defaultdict[int, list[Update]] = defaultdict(list)
 
         for update in updates:
-            chats[update.effective_chat.id if update.effective_chat else 0].append(
-                update
-            )
+            chat = update.effective_chat
+            chats[chat.id if chat else 0].append(update)
 
         stored = await asyncio.gather(
             *(_store(chat, accept, me) for chat in chats.values())
@@ -199,20 +198,20 @@ class Telegram(Webhook, Diagnosable, Listening):
             self._offset = update.update_id + 1
 
     async def _keep_menu(self) -> None:
-        """Looks at the flag again and again; Telegram is asked only when the menu differs."""
+        """Follows the flag. Telegram is called only when the menu differs."""
         while True:
             await self._patiently(self._sync_menu)
-            await asyncio.sleep(_LOOK)
+            await asyncio.sleep(_MENU_SECONDS)
 
     async def _keep_webhook(self) -> None:
-        """Sets the address again when somebody else took it away."""
+        """Sets the webhook again when another program has changed it."""
         while True:
             await asyncio.sleep(self._check_time)
             if (await self._patiently(self._api.webhook)).url != self._url:
                 await self._patiently(self._set_webhook)
 
     async def _set_webhook(self) -> None:
-        """Delivery to PUBLIC_URL, or polling. Raises ConfigurationError when Telegram
+        """Turns delivery to PUBLIC_URL on, or polling. Raises ConfigurationError when Telegram
         refuses the address.
         """
         try:
@@ -226,9 +225,7 @@ class Telegram(Webhook, Diagnosable, Listening):
             ) from None
 
     async def _sync_menu(self) -> None:
-        """Sets the menu only when it differs. While ours is off, a menu of somebody else's
-        is left alone.
-        """
+        """Sets the menu where it differs. With the flag off, another program's menu stays."""
         wanted = _MENU if self._slash_commands() else ()
         if self._menu is None:
             self._menu = await self._api.commands()
@@ -238,8 +235,9 @@ class Telegram(Webhook, Diagnosable, Listening):
             self._menu = wanted
 
     async def _patiently(self, step: Callable[[], Awaitable[T]]) -> T:
-        """Takes a step again until it succeeds, ever more slowly. Raises ConfigurationError."""
-        delay = self._retry_time
+        """Repeats a step until it succeeds, with growing pauses. Raises ConfigurationError."""
+        pauses = backoff(self._retry_time, _MAX_PAUSE)
+
         while True:
             try:
                 return await step()
@@ -251,14 +249,12 @@ class Telegram(Webhook, Diagnosable, Listening):
                 log.warning("telegram: %s", error.sentence)
                 wait = 0.0
 
-            # Two instances that fetch by turns must not keep time with each other.
-            await asyncio.sleep(wait + delay * random.uniform(0.5, 1.0))  # noqa: S311
-            delay = min(2 * delay, _LONGEST_DELAY)
+            await asyncio.sleep(wait + jittered(next(pauses)))
 
 
 @asynccontextmanager
 async def _first_error() -> AsyncIterator[None]:
-    """What went wrong in a task group, plain: nobody outside needs to know of the group."""
+    """Raises the first error of a task group without the group around it."""
     try:
         yield
     except BaseExceptionGroup as group:
@@ -266,12 +262,12 @@ async def _first_error() -> AsyncIterator[None]:
 
 
 async def _store(updates: Iterable[Update], accept: Accept, me: User) -> list[int]:
-    """Hands a chat's messages on in order, up to the first failure. Returns the updates
-    that are safe.
+    """Stores a chat's messages in order, up to the first failure. Returns the ids of stored
+    updates.
     """
     safe = []
     for update in updates:
-        inbound = _understood(update, me)
+        inbound = _read_update(update, me)
         try:
             if inbound is not None:
                 await accept(inbound)
@@ -283,8 +279,8 @@ async def _store(updates: Iterable[Update], accept: Accept, me: User) -> list[in
     return safe
 
 
-def _understood(update: Update | dict[str, Any], me: User) -> Inbound | None:
-    """One update that nobody can read must not stop all that come after it."""
+def _read_update(update: Update | dict[str, Any], me: User) -> Inbound | None:
+    """None also for an update that cannot be read: it must not stop the later ones."""
     try:
         return read(
             update if isinstance(update, Update) else Update.de_json(update, None), me

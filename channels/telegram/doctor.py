@@ -1,6 +1,4 @@
-"""Why Telegram is silent: what can be seen from the outside, each as one sentence with its
-remedy.
-"""
+"""Why the agent is silent on Telegram: one sentence a cause, with its remedy."""
 
 from __future__ import annotations
 
@@ -24,8 +22,7 @@ PRIVACY_REMEDY = (
     "administrator there (/setjoingroups if it is meant for private chats only)."
 )
 REACTIONS_REMEDY = (
-    "If they are to be counted: Manage group, Administrators, add "
-    "the bot; any right will do."
+    "To count them: Manage group, Administrators, add the bot; any right will do."
 )
 _PART = "telegram"
 
@@ -33,9 +30,7 @@ _PART = "telegram"
 async def diagnose(
     api: BotApi, url: str, last_accepted: LastAccepted | None
 ) -> list[Finding]:
-    """Everything that is wrong. `url` is where Telegram should deliver to, "" when the
-    agent polls.
-    """
+    """Everything that is wrong. `url` is where Telegram should deliver; "": the agent polls."""
     try:
         async with api.open():
             me = await api.me()
@@ -58,8 +53,8 @@ async def diagnose(
         ]
     except RateLimited as limit:
         problem = (
-            f"Telegram answers nothing for {limit.retry_after:.0f} s: too "
-            "many calls were made."
+            f"Telegram accepts no calls for {limit.retry_after:.0f} s: there "
+            "were too many."
         )
         return [Finding(_PART, problem, "Wait and run `agent doctor` again.")]
 
@@ -91,8 +86,9 @@ async def _webhook(api: BotApi, url: str) -> AsyncIterator[Finding]:
 async def _groups(
     api: BotApi, me: User, last_accepted: LastAccepted | None
 ) -> AsyncIterator[Finding]:
-    """In privacy mode a group shows a bot little of its talk, unless it is an administrator there
-    (https://core.telegram.org/bots/features#privacy-mode)."""
+    """In privacy mode, bots that are no administrators see few messages of a group
+    (https://core.telegram.org/bots/features#privacy-mode).
+    """
     chats = await last_accepted(_PART) if last_accepted else {}
     statuses = {
         chat: await _status(api, chat, me) for chat in chats if chat.startswith("-")
@@ -108,17 +104,17 @@ async def _groups(
                 _PART, problem, "Allow it there: Manage group, Permissions, Exceptions."
             )
 
-    deaf = [
+    members = [
         chat for chat, status in statuses.items() if status == ChatMemberStatus.MEMBER
     ]
-    if deaf:  # https://core.telegram.org/bots/api#update, message_reaction
+    if members:  # https://core.telegram.org/bots/api#update, message_reaction
         where = (
-            f"the group {await api.title(deaf[0])}"
-            if len(deaf) == 1
-            else f"{len(deaf)} groups"
+            f"the group {await api.title(members[0])}"
+            if len(members) == 1
+            else f"{len(members)} groups"
         )
         problem = (
-            f"In {where} the bot is no administrator, so it is not told of "
+            f"In {where} the bot is no administrator, so it does not learn of "
             "thumbs on its answers."
         )
         yield Finding(_PART, problem, REACTIONS_REMEDY)
@@ -129,10 +125,10 @@ async def _groups(
 
 
 async def _status(api: BotApi, chat: str, me: User) -> str:
-    """What the bot is in a group, as far as writing goes."""
+    """The bot's status in a group; one who may write counts as a member."""
     try:
         member = await api.member(chat, me.id)
-    except Undeliverable:  # Telegram does not tell strangers
+    except Undeliverable:  # only members are told
         return ChatMemberStatus.LEFT
 
     if (

@@ -1,4 +1,4 @@
-"""What Telegram refuses, and python-telegram-bot's errors translated to it."""
+"""Telegram's refusals, translated from python-telegram-bot's errors."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ _NO_METHOD = (
 )
 _CONFLICT = (
     "Another program fetches this bot's messages from Telegram: stop it, or set PUBLIC_URL, "
-    "with which several instances work side by side."
+    "with which several instances can work."
 )
 
 
 class TokenError(ConfigurationError, DeliveryError):
-    """Telegram does not know the bot's token: nothing goes in or out until a person changes it."""
+    """Telegram does not know the bot's token. No call works until a person changes it."""
 
     def __init__(self) -> None:
         super().__init__(
@@ -71,19 +71,17 @@ class Declined(Undeliverable):
 
     @property
     def unchanged(self) -> bool:
-        """An edit that changes nothing: what should stand there stands there."""
+        """The edit changes nothing: the message has this text already."""
         return "message is not modified" in self.reason
 
     @property
     def about_this(self) -> bool:
-        """It is this chat, topic, person or message that is gone or closed; the method
-        itself works.
-        """
+        """This chat, topic, person or message is gone or closed; the method itself works."""
         return any(word in self.reason for word in _PLACES)
 
 
 class UncertainError(DeliveryError):
-    """The line was cut while Telegram took the message: it may have arrived."""
+    """The connection was lost while the message was sent: it may have arrived."""
 
 
 class MovedError(DeliveryError):
@@ -105,7 +103,7 @@ def translated(error: TelegramError) -> Exception:
         case ChatMigrated():
             return MovedError(str(error.new_chat_id))
         case InvalidToken():
-            # PTB answers 401 and 404 with one class; their descriptions differ
+            # PTB has one class for 401 and 404; their descriptions differ
             return (
                 TokenError()
                 if error.message.startswith("Unauthorized")
@@ -128,16 +126,14 @@ def translated(error: TelegramError) -> Exception:
 
 
 def _network(error: NetworkError) -> DeliveryError:
-    """A refused or failed call did not arrive; one that was cut may have."""
+    """A call without a connection did not arrive; an interrupted one may have."""
     cause = error.__cause__
-    sentence = "Telegram cannot be reached; it is tried again."
+    sentence = "Telegram cannot be reached; trying again."
     if isinstance(cause, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout):
         return DeliveryError(sentence)
-    if (
-        isinstance(error, TimedOut)
-        or cause is not None
-        or "gateway" in error.message.lower()
-    ):
+    if isinstance(error, TimedOut) or cause is not None:
+        return UncertainError(sentence)
+    if "gateway" in error.message.lower():
         return UncertainError(sentence)
 
-    return DeliveryError("Telegram has an internal error; it is tried again.")
+    return DeliveryError("Telegram has an internal error; trying again.")

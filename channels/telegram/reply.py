@@ -1,6 +1,4 @@
-"""One answer on its way to a Telegram chat: a draft or edits while it is written, then the
-whole.
-"""
+"""One answer on its way to a Telegram chat: first a draft or edits, then the whole answer."""
 
 from __future__ import annotations
 
@@ -13,6 +11,8 @@ from contextlib import suppress
 from functools import partial
 from typing import TypeVar
 from uuid import UUID
+
+from cachetools import LRUCache
 
 from agent.core.errors import DeliveryError
 from agent.core.messages import Placed
@@ -29,26 +29,29 @@ from channels.telegram.text import LIMIT, Piece, render
 T = TypeVar("T")
 
 REPEAT = "(You may have received this before.)\n\n"
-# always, so that a second delivery cuts the text at the same places
 _ROOM = LIMIT - len(REPEAT)
-# seconds; Telegram shows typing for 5, https://core.telegram.org/bots/api#sendchataction
+"""Characters of a message. The same with and without the label, so that a repeated delivery
+splits the text at the same places.
+"""
+
 _TYPING = 4.0
-_REMEMBERED = 4096  # chats whose last draft is remembered
+"""Seconds. Telegram shows typing for 5: https://core.telegram.org/bots/api#sendchataction"""
+
+_CHATS = 4096  # chats whose last draft is remembered
 
 
 class Way(enum.IntEnum):
-    """How an unfinished answer is shown, the best last."""
+    """How an unfinished answer is shown; the best way is last."""
 
-    NOT = 0  # only once it is finished
+    NOT = 0  # not at all
     EDITS = 1  # one message, edited
     DRAFTS = 2  # a preview that is no message yet; private chats only
 
 
 class Streaming:
-    """What all answers of a bot share: the way each kind of chat streams, and when a chat
-    was last shown one.
+    """What all answers of a bot share: how each kind of chat streams, and its last draft.
 
-    `direct` and `group` are the least seconds between two states of an answer in one chat.
+    `direct` and `group` are the minimum seconds between two states of an answer in one chat.
     """
 
     def __init__(
@@ -61,10 +64,10 @@ class Streaming:
         self._ways = {True: Way.DRAFTS, False: Way.EDITS}
         self._intervals = {True: direct, False: group}
         self._clock = clock
-        self._shown: dict[str, float] = {}
+        self._shown: LRUCache[str, float] = LRUCache(_CHATS)
 
     def way(self, to: ChatTarget) -> Way:
-        """How to stream there."""
+        """How to stream in this chat."""
         return self._ways[to.direct]
 
     def refused(self, to: ChatTarget, way: Way) -> None:
@@ -73,17 +76,11 @@ class Streaming:
 
     def due(self, to: ChatTarget) -> bool:
         """Whether a new state may be shown in this chat now."""
-        return (
-            self._clock() - self._shown.get(to.chat, -math.inf)
-            >= self._intervals[to.direct]
-        )
+        since = self._clock() - self._shown.get(to.chat, -math.inf)
+        return since >= self._intervals[to.direct]
 
     def shown(self, to: ChatTarget) -> None:
         """A new state was shown."""
-        if len(self._shown) >= _REMEMBERED:
-            oldest = self._clock() - max(self._intervals.values())
-            self._shown = {chat: at for chat, at in self._shown.items() if at > oldest}
-
         self._shown[to.chat] = self._clock()
 
     def now(self) -> float:
@@ -109,7 +106,7 @@ class TelegramReply:
         self._governor = governor
         self._streaming = streaming
         self._to = to
-        # not 0; the same for every instance
+        # Not 0, and the same on every instance.
         self._draft_id = turn.int % (2**31 - 1) + 1
         self._ids = list(placed.ids) if placed else []
         # what is known to stand there
@@ -122,14 +119,13 @@ class TelegramReply:
         self._running: asyncio.Task[None] | None = None
 
     async def show(self, text: str) -> Placed | None:
-        """The answer so far; trouble waits for `finish`."""
+        """The answer so far. Errors are left to `finish`."""
         if not text.strip():
             await self._unless_refused(self._type())
         elif self._streaming.due(self._to) and (
             self._running is None or self._running.done()
         ):
-            # A call that is cut off halfway may place a message that nobody knows of, so it
-            # runs to its end.
+            # It runs to its end: an interrupted call may place a message that nobody knows.
             self._running = asyncio.create_task(
                 self._unless_refused(self._stream(text))
             )
@@ -138,12 +134,12 @@ class TelegramReply:
         return self._placed()
 
     async def finish(self, text: str) -> Placed:
-        """The whole answer: edits what stands there, appends the rest, removes what is too much."""
+        """The whole answer: edits its messages, sends missing ones and deletes the others."""
         if self._running is not None:
             await asyncio.wait([self._running])
 
         pieces = render(text, _ROOM)
-        await self._lay(pieces, final=True)
+        await self._draw(pieces, final=True)
         self._replaced += self._ids[len(pieces) :]
         del self._ids[len(pieces) :], self._pieces[len(pieces) :]
 
@@ -160,7 +156,7 @@ class TelegramReply:
         return Placed(tuple(self._ids)) if self._ids else None
 
     async def _unless_refused(self, step: Awaitable[None]) -> None:
-        """An unfinished answer may fail to show; the finished one says why."""
+        """An unfinished answer may fail: the finished one reports why."""
         with suppress(DeliveryError):
             await step
 
@@ -176,7 +172,7 @@ class TelegramReply:
 
         way = self._streaming.way(self._to)
         if way is Way.EDITS or (way is Way.DRAFTS and self._ids):
-            await self._lay(pieces)
+            await self._draw(pieces)
 
     async def _draft(self, piece: Piece) -> None:
         try:
@@ -187,27 +183,29 @@ class TelegramReply:
         except (UnknownMethodError, Declined) as refusal:
             self._note(refusal, Way.DRAFTS)
 
-    async def _lay(self, pieces: Sequence[Piece], *, final: bool = False) -> None:
-        """Makes the messages read `pieces`; an unfinished answer as far as the pace lets it."""
+    async def _draw(self, pieces: Sequence[Piece], *, final: bool = False) -> None:
+        """Makes the messages show `pieces`; of an unfinished answer, as many as the pace allows."""
         for index, piece in enumerate(pieces):
             if index < len(self._ids) and self._pieces[index] == piece:
                 continue
 
-            edited = (
-                await self._edit(index, piece, final=final)
-                if index < len(self._ids)
-                else False
-            )
-            if edited is None or not (
-                edited or await self._send(index, piece, final=final)
-            ):
+            if not await self._put(index, piece, final=final):
                 return
 
             self._pieces[index] = piece
             self._streaming.shown(self._to)
 
+    async def _put(self, index: int, piece: Piece, *, final: bool) -> bool:
+        """False: not now."""
+        if index < len(self._ids):
+            edited = await self._edit(index, piece, final=final)
+            if edited is not False:
+                return edited is True
+
+        return await self._send(index, piece, final=final)
+
     async def _edit(self, index: int, piece: Piece, *, final: bool) -> bool | None:
-        """None: not now. False: this message cannot be edited, and the answer is finished."""
+        """None: not now. False: a final edit of this message is refused."""
         edit = partial(self._api.edit, message=self._ids[index], piece=piece)
         try:
             return await self._through("edit", edit, final=final)
@@ -216,13 +214,11 @@ class TelegramReply:
             return False if final else None
 
     async def _send(self, index: int, piece: Piece, *, final: bool) -> bool:
-        """Sends a message into place `index`, labelled if it may stand there already.
-        False: not now.
-        """
-        words = piece.labelled(REPEAT) if self._repeat else piece
+        """Sends message number `index`, labelled if it may be a repeat. False: not now."""
+        text = piece.labelled(REPEAT) if self._repeat else piece
         try:
             sent = await self._through(
-                "send", partial(self._api.send, piece=words), final=final
+                "send", partial(self._api.send, piece=text), final=final
             )
         except UncertainError:
             self._repeat = True
@@ -239,7 +235,7 @@ class TelegramReply:
         return True
 
     def _note(self, refusal: UnknownMethodError | Declined, way: Way) -> None:
-        """Whether one chat refuses or the platform: that decides for how many this way ends."""
+        """A refusal that is not about this chat ends this way for all chats of its kind."""
         if isinstance(refusal, Declined) and refusal.about_this:
             return
 
@@ -252,7 +248,7 @@ class TelegramReply:
         *,
         final: bool = False,
     ) -> T | None:
-        """The governor's verdict on a call; None: a draft that was dropped."""
+        """Calls through the governor. None: it dropped a draft."""
         through = self._governor.final if final else self._governor.draft
         try:
             return await through(self._to.chat, route, lambda: send(self._to))

@@ -1,4 +1,4 @@
-"""What `agent setup telegram` says and asks."""
+"""What `agent setup telegram` shows and asks."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ _API_URL = "https://api.telegram.org"
 
 
 def before() -> str:
-    """From nothing to a token."""
+    """What to do on Telegram to get a token."""
     return f"""\
 1. Open {BOTFATHER} in Telegram and press *Start*.
 2. Send `/newbot`, then a name for people and a user name that ends in `bot`.
 3. For groups: send `/setprivacy`, choose the bot and then *Disable*. Else the bot sees only commands,
    mentions and replies there.
-4. Copy the token from BotFather's answer: digits, a colon and 35 characters. Whoever has it is the bot.
+4. Copy the token from BotFather's answer: digits, a colon and 35 characters. Anyone who has it can be the bot.
 """
 
 
 async def after(values: Mapping[str, str]) -> str:
-    """Signs in with the token and says where to find the bot.
+    """Signs in with the token and returns where to find the bot.
 
     Raises ConfigurationError when Telegram does not take the token or cannot be reached.
     """
@@ -44,7 +44,7 @@ async def after(values: Mapping[str, str]) -> str:
         ) from None
     except RateLimited as limit:
         raise ConfigurationError(
-            f"Telegram asks to wait {limit.retry_after:.0f} s: try again then."
+            f"Telegram accepts no calls for {limit.retry_after:.0f} s: try again then."
         ) from None
 
     hello = f"Signed in as **{me.full_name}**. Open https://t.me/{me.username} and say something."

@@ -1,4 +1,4 @@
-"""Telegram's updates as the core's Inbound: who is meant, what was said, where it belongs."""
+"""Reads Telegram's updates, if they are meant for the agent."""
 
 from __future__ import annotations
 
@@ -23,12 +23,13 @@ from agent.core.messages import Address, Inbound, Reacted, Said, Thumb
 from channels.reactions import thumb_of_emoji
 
 NAME = "telegram"
-# /start is what Telegram's own button sends; it is no command of the core
 _START = "/help"
+"""The command for `/start`, which Telegram's own button sends."""
+
 _COMMAND = re.compile(
     r"/(?P<name>\w+)(?:@(?P<bot>\w+))?(?:\s+(?P<argument>.*))?\Z", re.DOTALL
 )
-# Telegram's field: the word for people. An animation is a document too: the order counts.
+# By Telegram's field, the word for people. An animation is also a document: order counts.
 _ATTACHMENTS = {
     "photo": "image",
     "animation": "animation",
@@ -45,7 +46,7 @@ _ATTACHMENTS = {
 
 
 class Bot(Protocol):
-    """What must be known of the bot to see whether it is meant."""
+    """What tells whether a message is meant for the bot."""
 
     @property
     def id(self) -> int:
@@ -57,21 +58,20 @@ class Bot(Protocol):
 
 
 def read(update: Update, me: Bot) -> Inbound | None:
-    """The message for the agent, or the thumb on one of its own, in this update; None when
-    there is neither.
+    """The message for the agent, or the thumb on one of its messages; None: neither.
 
-    In groups the agent is meant by a mention, a reply to it or a command
-    (https://core.telegram.org/bots/features#privacy-mode); all other talk is not read.
+    In groups, mentions, replies to the agent and commands are for it
+    (https://core.telegram.org/bots/features#privacy-mode). Other messages are not read.
     """
     if update.message_reaction is not None:
         return _vote(update.message_reaction)
 
     message = update.message or update.edited_message
-    if (
-        message is None
-        or message.is_automatic_forward
-        or (author := _author(message)) is None
-    ):
+    if message is None or message.is_automatic_forward:
+        return None
+
+    author = _author(message)
+    if author is None:
         return None
 
     direct = message.chat.type == ChatType.PRIVATE
@@ -83,7 +83,7 @@ def read(update: Update, me: Bot) -> Inbound | None:
     if not text:  # a service message: someone joined, a message was pinned
         return None
 
-    said = Said(
+    inbound = Said(
         address=_address(message),
         message_id=str(message.message_id),
         user_id=str(author.id),
@@ -92,11 +92,11 @@ def read(update: Update, me: Bot) -> Inbound | None:
         direct=direct,
     )
 
-    return said.edited(text) if update.message is None else said
+    return inbound.edited(text) if update.message is None else inbound
 
 
 def _vote(reaction: MessageReactionUpdated) -> Reacted | None:
-    """The thumb that changed. Telegram does not say whose message it is on, nor in which topic."""
+    """The thumb that changed. Telegram names neither the message's author nor its topic."""
     before, now = _thumbs(reaction.old_reaction), _thumbs(reaction.new_reaction)
     actor = reaction.user or reaction.actor_chat
     if before == now or actor is None or (isinstance(actor, User) and actor.is_bot):
@@ -125,7 +125,7 @@ def _thumbs(reactions: Iterable[ReactionType]) -> list[Thumb]:
 
 
 def _address(message: Message) -> Address:
-    """Only a forum topic is a thread; elsewhere Telegram numbers chains of replies the same way."""
+    """Only forum topics are threads. Elsewhere Telegram numbers chains of replies the same way."""
     thread = message.message_thread_id if message.is_topic_message else None
     return Address(
         NAME, str(message.chat.id), str(thread or ""), str(message.message_id)
@@ -133,7 +133,7 @@ def _address(message: Message) -> Address:
 
 
 def _author(message: Message) -> User | Chat | None:
-    """The person, or the group or channel that a person speaks for. None: a bot, or nobody."""
+    """The person, or the group or channel that a person writes for. None: a bot or nobody."""
     user = message.from_user
     if user is None:
         return None
@@ -148,7 +148,7 @@ def _name(author: User | Chat) -> str | None:
 
 
 def _words(message: Message, me: Bot, *, direct: bool) -> str | None:
-    """What was said to the agent, without its mention. None: it was said to others."""
+    """The text for the agent, without its mention. None: it is for others."""
     text = message.text or message.caption or ""
     if command := _COMMAND.match(text):
         return _command(command, text, message, me, direct=direct)
@@ -167,7 +167,7 @@ def _words(message: Message, me: Bot, *, direct: bool) -> str | None:
 def _command(
     command: re.Match[str], text: str, message: Message, me: Bot, *, direct: bool
 ) -> str | None:
-    """`/name argument`. One for another bot (`/name@other`) is not ours, wherever it stands."""
+    """`/name argument`. None: it is for another bot (`/name@other`)."""
     bot = command["bot"]
     if bot and bot.lower() != (me.username or "").lower():
         return None
@@ -176,11 +176,10 @@ def _command(
     if not (direct or bot or parse_command(text) or _replies_to(message, me)):
         return None
 
-    return (
-        f"/{command['name']} {command['argument'] or ''}".rstrip()
-        if bot or parse_command(text)
-        else text
-    )
+    if bot or parse_command(text):
+        return f"/{command['name']} {command['argument'] or ''}".rstrip()
+
+    return text
 
 
 def _names(entity: MessageEntity, text: str, me: Bot) -> bool:
@@ -195,33 +194,34 @@ def _names(entity: MessageEntity, text: str, me: Bot) -> bool:
 
 
 def _replies_to(message: Message, me: Bot) -> bool:
-    """A reply to the agent. In a topic that the agent opened, every message looks like one."""
-    said = message.reply_to_message
-    if said is None or said.from_user is None or said.forum_topic_created is not None:
+    """Whether it replies to the agent. In a topic that the agent opened, all seem to."""
+    answered = message.reply_to_message
+    if answered is None or answered.from_user is None:
+        return False
+    if answered.forum_topic_created is not None:
         return False
 
-    return said.from_user.id == me.id
+    return answered.from_user.id == me.id
 
 
 def _without(text: str, mentions: Iterable[MessageEntity]) -> str:
-    """The text with mentions cut out; if nothing else was said, the mention is what was said."""
+    """The text without these mentions; the whole text if nothing else remains."""
     rest = text
     for entity in sorted(mentions, key=lambda entity: entity.offset, reverse=True):
         before = _slice(rest, 0, entity.offset)
         after = _slice(rest, entity.offset + entity.length)
-        rest = before + (
-            after.lstrip(" ,:") if not before.strip() else after.removeprefix(" ")
-        )
+        opens = not before.strip()
+        rest = before + (after.lstrip(" ,:") if opens else after.removeprefix(" "))
 
     return rest.strip() or text
 
 
 def _slice(text: str, start: int, end: int | None = None) -> str:
     """A part of the text by UTF-16 units, in which Telegram counts."""
-    units = text.encode("utf-16-le", "surrogatepass")[
-        2 * start : None if end is None else 2 * end
-    ]
-    return units.decode("utf-16-le", "surrogatepass")
+    units = text.encode("utf-16-le", "surrogatepass")
+    part = units[2 * start : None if end is None else 2 * end]
+
+    return part.decode("utf-16-le", "surrogatepass")
 
 
 def _attachment(message: Message) -> str:
@@ -230,28 +230,25 @@ def _attachment(message: Message) -> str:
     if kind is None:
         return ""
 
-    thing = getattr(message, kind)
-    # several sizes of one picture, the largest last, always JPEG and without a name
-    if kind == "photo":
-        thing = thing[-1]
+    item = getattr(message, kind)
+    if (
+        kind == "photo"
+    ):  # one picture in several sizes, the largest last, without a name
+        item, name = item[-1], "photo.jpg"
+    else:
+        name = _name_of(item) or ""
 
-    name = "photo.jpg" if kind == "photo" else _called(thing)
-    size = getattr(thing, "file_size", None)
-    word = (
-        "image"
-        if str(getattr(thing, "mime_type", "")).startswith("image/")
-        else _ATTACHMENTS[kind]
-    )
+    is_image = str(getattr(item, "mime_type", "")).startswith("image/")
+    described = f"{'image' if is_image else _ATTACHMENTS[kind]} {name}".rstrip()
+    size = getattr(item, "file_size", None)
 
-    return f"[{' '.join(filter(None, (word, name)))}{f', {_readable(size)}' if size else ''}]"
+    return f"[{described}, {_readable(size)}]" if size else f"[{described}]"
 
 
-def _called(thing: object) -> str | None:
-    """What names an attachment for people: its file, a sticker's emoji, a contact, a poll's
-    question.
-    """
+def _name_of(item: object) -> str | None:
+    """An attachment's name for people: its file, emoji, first name or question."""
     names = (
-        getattr(thing, field, None)
+        getattr(item, field, None)
         for field in ("file_name", "emoji", "first_name", "question")
     )
     return next((str(name) for name in names if name), None)
@@ -262,4 +259,7 @@ def _readable(size: int) -> str:
     if size < 1000:
         return f"{size} B"
 
-    return f"{size / 1000:.0f} kB" if size < 1_000_000 else f"{size / 1_000_000:.1f} MB"
+    if size < 1_000_000:
+        return f"{size / 1000:.0f} kB"
+
+    return f"{size / 1_000_000:.1f} MB"

@@ -1,8 +1,7 @@
 """The terminal: one person, one conversation that goes on after leaving.
 
-A line is sent, its answer is waited for, then the next line is read. Where lines come from
-and how answers look is behind two small ports: a person at a prompt, a pipe and a test are
-the same to this channel.
+It sends a line, waits for its answer, then reads the next line. Two small ports hide where
+lines come from and how answers look: a person at a prompt, a pipe, or a test.
 """
 
 from __future__ import annotations
@@ -23,21 +22,15 @@ from agent.ports import Accept, Reply
 SLOT = "#"
 """`ada`, `ada#2` …: the conversations of one person in several terminals at the same time."""
 
-PASSED_OVER = (
-    "This message was passed over: it came too fast, or you may not talk here."
-)
-"""What platforms are not told, so that no chat is flooded. Here it is one line for the
-person who waits.
-"""
+IGNORED = "This message was ignored: it came too fast, or you may not talk here."
+"""On platforms nothing is said, so that no chat is flooded. Here a person waits for it."""
 
 
 class Reader(Protocol):
     """Where lines come from."""
 
     async def line(self) -> str | None:
-        """The next text of the person; None at the end. Raises Refused for one that cannot
-        be sent.
-        """
+        """The person's next text; None at the end. Raises Refused for one that cannot be sent."""
 
 
 class Screen(Protocol):
@@ -46,23 +39,23 @@ class Screen(Protocol):
     frame: float  # seconds between two states of a growing answer
 
     def show(self, text: str) -> None:
-        """The answer so far; "" while it is thought about."""
+        """The answer so far; "" before its first word."""
 
     def finish(self, text: str) -> None:
-        """The whole answer, or a Notice instead of one. It stays."""
+        """The whole answer, or a Notice instead of one."""
 
     def left_over(self, text: str, *, repeat: bool) -> None:
-        """An answer to what was asked in an earlier run; with `repeat` it may have been seen."""
+        """An answer to an earlier run; with `repeat` it may have been seen."""
 
     def notice(self, text: str) -> None:
-        """Something about the conversation that is no answer."""
+        """A remark that is no answer."""
 
 
 class Terminal:
     """The channel. See `agent.ports.Channel`; `run` also ends when the lines do.
 
-    `user` is the person's name, `chat` the conversation's (default: the same). `patience`
-    is how many seconds an answer is waited for: it may have gone to another terminal on the
+    `user` is the person's name, `chat` the conversation's (default: the same). `patience` is
+    how long to wait for an answer, in seconds: it may have gone to another terminal on the
     same database.
     """
 
@@ -86,7 +79,7 @@ class Terminal:
         self._patience = patience
         self._new_id = new_id
         self._asked: _Asked | None = None
-        self._hushed: set[UUID] = set()
+        self._silent: set[UUID] = set()
         self._stops: set[asyncio.Task[None]] = set()
         self._accept: Accept | None = None
 
@@ -103,9 +96,7 @@ class Terminal:
                 self.unanswered += 1
 
     def interrupt(self) -> bool:
-        """Stops the answer being written, as `/stop` does. False: nothing is, or it was
-        told to before.
-        """
+        """Stops the answer in progress, as `/stop` does. False: there is none to stop."""
         asked, accept = self._asked, self._accept
         if asked is None or accept is None or asked.over or asked.stopped:
             return False
@@ -125,11 +116,9 @@ class Terminal:
         *,
         repeat: bool = False,
     ) -> Reply:
-        """Answers to the line just sent are streamed, answers from an earlier run are shown
-        whole.
-        """
-        if turn in self._hushed:
-            return _Hushed()
+        """Streams the answer to the line just sent; shows answers to earlier runs whole."""
+        if turn in self._silent:
+            return _SilentReply()
         if (
             self._asked is not None
             and self._asked.turn == turn
@@ -137,9 +126,8 @@ class Terminal:
         ):
             return _Answer(self._screen, self._asked)
 
-        ours = address.chat.partition(SLOT)[0] == self._user
-
-        return _LeftOver(self._screen if ours else None, repeat=repeat)
+        own = address.chat.partition(SLOT)[0] == self._user
+        return _LeftOver(self._screen if own else None, repeat=repeat)
 
     async def _next(self) -> str | None:
         while True:
@@ -150,17 +138,17 @@ class Terminal:
                 self.unanswered += 1
 
     async def _ask(self, accept: Accept, text: str) -> bool:
-        """Sends a line and waits. Whether an answer came."""
+        """Sends a line and waits. True: an answer came."""
         inbound = self._said(text)
         self._asked = asked = _Asked(inbound.turn_id)
 
         try:
             if not await accept(inbound):
-                raise Refused(PASSED_OVER)
+                raise Refused(IGNORED)
 
             asked.accepted.set()
             async with asyncio.timeout(self._patience):
-                # whoever leaves may still see it
+                # Shielded: the answer can still be shown after a cancellation.
                 answered = await asyncio.shield(asked.answered)
         except AgentError as error:
             asked.answered.cancel()  # nothing was stored
@@ -182,7 +170,7 @@ class Terminal:
     async def _stop(self, accept: Accept, asked: _Asked) -> None:
         await asked.accepted.wait()
         stop = self._said("/stop")
-        self._hushed.add(stop.turn_id)
+        self._silent.add(stop.turn_id)
 
         try:
             await accept(stop)
@@ -202,7 +190,7 @@ class _Asked:
         self.turn = turn
         self.accepted = asyncio.Event()
         self.stopped = False
-        self.over = False  # nobody waits any more
+        self.over = False  # nobody waits for it any longer
         self.broken: OSError | None = None
         self.answered: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
 
@@ -242,7 +230,7 @@ class _Answer:
 
 
 class _LeftOver:
-    """An answer that an earlier run did not show. Without a screen it is another person's."""
+    """An answer that an earlier run did not show. Without a screen, it is another person's."""
 
     def __init__(self, screen: Screen | None, *, repeat: bool) -> None:
         self._screen = screen
@@ -259,7 +247,7 @@ class _LeftOver:
         return Placed(())
 
 
-class _Hushed:
+class _SilentReply:
     """The answer to a `/stop` that nobody typed."""
 
     async def show(self, text: str) -> Placed | None:
@@ -273,7 +261,7 @@ def _draw(draw: Callable[[str], None], text: str) -> None:
     try:
         draw(text)
     except BrokenPipeError as error:
-        raise Undeliverable("Nobody reads the answers any more.") from error
+        raise Undeliverable("Nobody reads the answers any longer.") from error
     except OSError as error:
         raise DeliveryError(
             f"The terminal does not take the answer ({error.strerror})."

@@ -1,4 +1,4 @@
-"""The terminal without a person: lines from a pipe or file, answers as plain text as they come."""
+"""The terminal without a person: lines from a pipe or file, answers as plain text."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from agent.core.messages import Notice
 
 
 class LineReader:
-    """Reads lines one by one, each when it is asked for."""
+    """Reads one line at a time, when asked."""
 
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream
         self._count = 0
 
     async def line(self) -> str | None:
-        """Raises Refused for bytes that are no UTF-8."""
+        """The next line; None at the end. Raises Refused for bytes that are not UTF-8."""
         raw = await self._read()
         if not raw:
             return None
@@ -33,9 +33,7 @@ class LineReader:
             ) from None
 
     async def _read(self) -> bytes:
-        """In a thread of its own: files cannot be polled, and nobody has to wait for it
-        when we end.
-        """
+        """In a daemon thread: files cannot be polled, and the process must not wait for it."""
         loop = asyncio.get_running_loop()
         read: asyncio.Future[bytes] = loop.create_future()
 
@@ -48,7 +46,7 @@ class LineReader:
             with suppress(OSError, ValueError):  # unreadable or closed: the end
                 line = self._stream.readline()
 
-            with suppress(RuntimeError):  # the loop is closed: we have ended meanwhile
+            with suppress(RuntimeError):  # the loop has closed meanwhile
                 loop.call_soon_threadsafe(settle, line)
 
         threading.Thread(target=work, name="reads a line", daemon=True).start()
@@ -86,7 +84,7 @@ class PlainScreen:
         self._written = ""
 
     def left_over(self, text: str, *, repeat: bool) -> None:
-        """Not the answer that is waited for. One that was begun and given up ends where it is."""
+        """An answer to an earlier message. One that was begun before it ends where it is."""
         self._write(self._out, "\n" if self._written else "")
         self._written = ""
         self.notice(f"An answer to an earlier message:\n{text}")

@@ -21,8 +21,9 @@ HINT = "Ctrl-D leaves."
 
 
 class PromptReader:
-    """Reads from a person. Enter sends, Alt-Enter begins a new line, Ctrl-D on an empty
-    line leaves.
+    """Reads from a person.
+
+    Enter sends, Alt-Enter begins a new line, Ctrl-D on an empty line leaves.
     """
 
     def __init__(
@@ -38,7 +39,7 @@ class PromptReader:
         )
 
     async def line(self) -> str | None:
-        """Meanwhile whatever is printed appears above the prompt."""
+        """The next text; None at the end. Prints of others appear above the prompt."""
         with patch_stdout(raw=True):
             try:
                 return await self._session.prompt_async(handle_sigint=False)
@@ -47,7 +48,7 @@ class PromptReader:
 
 
 def kept_history(path: Path) -> History:
-    """Kept for this user's eyes alone; not kept when `path` cannot be written."""
+    """A history that only this user can read; in memory when `path` cannot be written."""
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         os.close(os.open(path, os.O_CREAT | os.O_APPEND | os.O_WRONLY, 0o600))
@@ -60,10 +61,10 @@ def kept_history(path: Path) -> History:
 
 @contextmanager
 def quiet_keys() -> Iterator[None]:
-    """What is typed while an answer runs is not shown in it; it waits for the next prompt."""
+    """Inside, typed keys are not echoed into an answer; they wait for the next prompt."""
     try:
         import termios
-    except ImportError:  # Windows shows nothing that nobody reads
+    except ImportError:  # Windows does not echo
         yield
         return
 

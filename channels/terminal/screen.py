@@ -1,8 +1,8 @@
 """The terminal's screen for a person: Markdown as it grows.
 
-A block of Markdown (a paragraph, a list, a piece of code …) that is finished is printed for
-good. Only the last one is drawn again as it grows, and of a long one only as many lines as
-the window has: what has scrolled away cannot be drawn again.
+A finished block of Markdown (a paragraph, a list, a piece of code …) is printed once. Only
+the last block is drawn again as it grows. Of a long one, only as many lines as the window
+has are drawn: lines that scrolled away cannot be drawn again.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from rich.text import Text
 from agent.core.messages import Notice
 
 _PARSER = MarkdownIt("commonmark", {"html": False}).enable(["strikethrough", "table"])
-# a model must not drive the terminal
+# a model must not control the terminal
 _CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
-_MARGIN = 2  # lines of the window that a growing block leaves free
+_MARGIN = 2  # free lines of the window below a growing block
 
 
 def begun(markdown: str) -> int:
     """Where the last block begins. Blocks before it are finished.
 
-    Only whole lines are looked at: half a line can look like a block that it does not become.
+    Only whole lines count: half a line may look like another kind of block.
     """
     lines = markdown[: markdown.rfind("\n") + 1].splitlines(keepends=True)
     starts = [
@@ -48,10 +48,10 @@ class MarkdownScreen:
         self._console = console
         self._errors = errors
         self._live: Live | None = None
-        self._printed = ""  # of the answer that grows
+        self._printed = ""  # of the growing answer
 
     def show(self, text: str) -> None:
-        """Prints what is finished, draws the rest. "": a sign that somebody thinks."""
+        """Prints finished blocks and draws the rest; for "", a spinner."""
         if not text:
             self._open(Spinner("dots", style="dim"), moves=True)
             return
@@ -62,19 +62,19 @@ class MarkdownScreen:
 
         assert self._live is not None
         if not text.startswith(self._printed):
-            return  # what is printed stays; `finish` has the last word
+            return  # printed text stays; `finish` corrects it
 
         end = len(self._printed) + begun(text[len(self._printed) :])
         finished, separated = text[len(self._printed) : end], bool(self._printed)
         self._printed = text[:end]
 
-        # in one write; the new tail first, for the old one may fill the window
+        # In one write, and the new tail first: the old one may fill the window.
         with self._console:
             self._live.update(self._tail(text[end:]), refresh=True)
             self._print(finished, separated=separated)
 
     def finish(self, text: str) -> None:
-        """Prints the rest, or all of it when it is not what has been shown."""
+        """Prints the rest; all of it when the printed text differs."""
         self._close()
         whole = _harmless(text)
         printed, self._printed = self._printed, ""
@@ -93,7 +93,7 @@ class MarkdownScreen:
         self._console.print()
 
     def left_over(self, text: str, *, repeat: bool) -> None:
-        """Above the prompt."""
+        """Prints it above the prompt."""
         seen = "; you may have seen it" if repeat else ""
         self._console.print(Text(f"Answer to an earlier message{seen}:", style="dim"))
         self._print(_harmless(text))
@@ -104,7 +104,7 @@ class MarkdownScreen:
         self._errors.print(Text(_harmless(text), style="dim"))
 
     def close(self) -> None:
-        """Leaves the terminal as it was found."""
+        """Restores the terminal."""
         self._close()
 
     def _print(
@@ -150,9 +150,9 @@ def _harmless(text: str) -> str:
 
 
 def _rendered(markdown: str) -> Markdown:
-    """HTML is shown as it is written: models write `List<String>`, and rich would drop it.
+    """Markdown with HTML as text: models write `List<String>`, which rich would drop.
 
-    A line break is one, as on the platforms; rich would make a space of it.
+    Line breaks stay, as on the platforms; rich would turn them into spaces.
     """
     rendered = Markdown(markdown)
     rendered.parsed = _PARSER.parse(markdown)

@@ -113,7 +113,7 @@ async def test_a_channel_that_can_not_be_seen_any_more_is_named(
 
     town = next(iter(server.world.channels))
     server.world.refused[town] = (50001, "Missing Access")
-    assert f"cannot see the channel {town}" in await problems(
+    assert f"can no longer see the channel {town}" in await problems(
         server, last_accepted=last_accepted
     )
 

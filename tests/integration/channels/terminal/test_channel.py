@@ -20,7 +20,7 @@ from agent.conversation.engine import Engine
 from agent.core.errors import DeliveryError, Refused
 from agent.core.messages import Address, Notice
 from agent.core.options import Options
-from channels.terminal.channel import PASSED_OVER, Terminal
+from channels.terminal.channel import IGNORED, Terminal
 from storage.postgres import open_database
 from storage.redis import open_redis
 from tests.conformance.drivers.terminal import TerminalDriver, UnsupportedHere
@@ -261,7 +261,7 @@ async def test_a_line_that_is_passed_over_is_not_waited_for(
     async with house.engine(terminal) as engine, asyncio.timeout(DEADLINE):
         await terminal.run(engine.accept)
     assert len(lines) == len(window.stays)
-    assert [("notice", PASSED_OVER)] * (len(lines) - told) == window.stays[told:]
+    assert [("notice", IGNORED)] * (len(lines) - told) == window.stays[told:]
     assert not terminal.waiting
 
 
