@@ -116,7 +116,7 @@ class Durable:
 async def here(database_url: str, redis_url: str, size: Size) -> Figures:
     """Everything in this process, and the channels in a hurry: a check, not a measurement."""
     drivers = patient()
-    stage, durable = (
+    harness, durable = (
         ShippedHarness(database_url, redis_url, drivers, lease=30.0, beat=1.0),
         Durable(),
     )
@@ -124,15 +124,15 @@ async def here(database_url: str, redis_url: str, size: Size) -> Figures:
         for driver in drivers:
             await stack.enter_async_context(driver.start())
         crowd = size.crowd(drivers)
-        durable.watch(await stack.enter_async_context(stage.agent()))
+        durable.watch(await stack.enter_async_context(harness.agent()))
         report = await crowd.talk()
-        return await _figures(stage, report, durable)
+        return await _figures(harness, report, durable)
 
 
 async def apart(database_url: str, redis_url: str, size: Size) -> Figures:
     """The platforms in a process of their own."""
     drivers = patient()
-    stage, durable = (
+    harness, durable = (
         ShippedHarness(database_url, redis_url, drivers, lease=30.0, beat=1.0),
         Durable(),
     )
@@ -141,10 +141,10 @@ async def apart(database_url: str, redis_url: str, size: Size) -> Figures:
         async with asyncio.timeout(START_S):
             come_to(drivers, msgspec.json.decode(await process.stdout.readline()))
         spare_collections()
-        async with stage.agent(near=False) as agent:
+        async with harness.agent(near=False) as agent:
             durable.watch(agent)
             report = msgspec.json.decode(await process.stdout.readline(), type=Report)
-            return await _figures(stage, report, durable)
+            return await _figures(harness, report, durable)
 
 
 class ShippedHarness(ChannelHarness):
@@ -177,9 +177,11 @@ async def _platforms(size: Size) -> AsyncIterator[asyncio.subprocess.Process]:
         await process.wait()
 
 
-async def _figures(stage: ChannelHarness, report: Report, durable: Durable) -> Figures:
-    await stage.settled()
-    rows = await stage.value("SELECT count(*) FROM messages WHERE role = 'user'")
+async def _figures(
+    harness: ChannelHarness, report: Report, durable: Durable
+) -> Figures:
+    await harness.settled()
+    rows = await harness.value("SELECT count(*) FROM messages WHERE role = 'user'")
     acknowledged = {**durable.at, **report.acknowledged}
     waits = sorted(
         acknowledged[text] - said

@@ -132,11 +132,11 @@ class Crowd:
 
     def _watch_telegram(self, driver: TelegramDriver) -> None:
         """What the offset of the next fetch confirms."""
-        delivery, world = driver._server.delivery, driver._server.world
+        delivery, state = driver._server.delivery, driver._server.state
         confirm = delivery._confirm_before
 
         def noting(offset: int) -> None:
-            for update in world.updates:
+            for update in state.updates:
                 if update["update_id"] < offset:
                     self._acknowledge(update["message"]["text"])
             confirm(offset)

@@ -40,7 +40,7 @@ class Talk:
     whether a penalty stood.
     """
 
-    stage: ChannelHarness
+    harness: ChannelHarness
     until: float
     penalty: bool = False
     waits: dict[bool, list[float]] = field(
@@ -49,13 +49,13 @@ class Talk:
 
     async def person(self, name: str, chance: random.Random) -> None:
         """Somebody who goes on talking."""
-        place, said = self.stage.driver.direct(name), 0
+        place, said = self.harness.driver.direct(name), 0
         await asyncio.sleep(chance.uniform(*REST))
         while time.monotonic() < self.until:
             said += 1
             began, penalty = time.perf_counter(), self.penalty
-            await self.stage.driver.say(place, f"{name} says {said}", user=name)
-            while len(self.stage.screen(place)) < said:
+            await self.harness.driver.say(place, f"{name} says {said}", user=name)
+            while len(self.harness.screen(place)) < said:
                 await asyncio.sleep(LOOK)
             if penalty is self.penalty:  # else both phases had their share in it
                 self.waits[penalty].append(time.perf_counter() - began)
@@ -63,15 +63,15 @@ class Talk:
 
     async def one_more(self) -> None:
         """The chat that is refused in every second phase; it talks in both."""
-        place, said = self.stage.driver.direct("onemore"), 0
+        place, said = self.harness.driver.direct("onemore"), 0
         while time.monotonic() < self.until:
             said += 1
             ends = time.monotonic() + PHASE
             if self.penalty:
-                self.stage.driver.limit_chat(place, retry_after=1.0, times=int(PHASE))
-            await self.stage.driver.say(place, f"onemore says {said}", user="onemore")
+                self.harness.driver.limit_chat(place, retry_after=1.0, times=int(PHASE))
+            await self.harness.driver.say(place, f"onemore says {said}", user="onemore")
             await asyncio.sleep(ends - time.monotonic())
-            while len(self.stage.screen(place)) < said:
+            while len(self.harness.screen(place)) < said:
                 await asyncio.sleep(LOOK)
             self.penalty = not self.penalty
 
@@ -80,15 +80,15 @@ async def measure(
     database_url: str, redis_url: str, driver: Driver, seconds: float
 ) -> None:
     """Prints the figures of one platform."""
-    stage = ChannelHarness(database_url, redis_url, [driver], lease=5.0, beat=1.0)
-    async with driver.start(), stage.agent():
-        talk = Talk(stage, time.monotonic() + seconds)
+    harness = ChannelHarness(database_url, redis_url, [driver], lease=5.0, beat=1.0)
+    async with driver.start(), harness.agent():
+        talk = Talk(harness, time.monotonic() + seconds)
         people = (
             talk.person(f"person{number:02}", random.Random(number))
             for number in range(PEOPLE)
         )
         await asyncio.gather(talk.one_more(), *people)
-        await stage.settled()
+        await harness.settled()
     free, beside = (
         statistics.quantiles(talk.waits[penalty], n=100) for penalty in (False, True)
     )

@@ -53,16 +53,20 @@ class Speaker(Script):
         if self.hangs_on is not None and self.hangs_on in prompt.messages[-1][1]:
             self.started.set()
             await asyncio.Event().wait()
+
         text = self.said(prompt)
         first, space, rest = ("", "", text) if self.hesitates else text.partition(" ")
         if first:
             yield first
+
         self.started.set()
         await self.go_on.wait()
         if self.error is not None:
             raise ModelError(self.error)
+
         for piece in _pieces(space + rest):
             yield piece
+
         yield Usage(model, 10, 5)
 
 
@@ -81,9 +85,8 @@ class Agent:
     offered: int = 0  # messages that its channels handed over
     accepted: int = 0  # … and that were durable
     crashed: bool = False
-    watch: Callable[[Inbound], None] = lambda inbound: (
-        None
-    )  # told of each message that is durable
+    # told of each message that is durable
+    watch: Callable[[Inbound], None] = lambda inbound: None
     _runs: list[asyncio.Task[None]] = field(default_factory=list)
 
     def listen(self, channel: Channel) -> None:
@@ -98,6 +101,7 @@ class Agent:
             taken = await accept(inbound)
             self.accepted += 1
             self.watch(inbound)
+
             return taken
 
         return counted
@@ -106,6 +110,7 @@ class Agent:
         """Takes nothing more in; what was taken is still answered."""
         for run in self._runs:
             run.cancel()
+
         await asyncio.gather(*self._runs, return_exceptions=True)
         self._runs.clear()
 
@@ -114,10 +119,10 @@ class Agent:
         self.crashed = True
         for run in self._runs:
             run.cancel()
+
         await crash(self.engine)
-        await asyncio.gather(
-            *self._runs, return_exceptions=True
-        )  # cancelled once: twice, and they leave without closing
+        # cancelled once: twice, and they leave without closing
+        await asyncio.gather(*self._runs, return_exceptions=True)
         self._runs.clear()
 
 
@@ -161,6 +166,7 @@ class ChannelHarness:
             )
             if last_words is not None:
                 ports = replace(ports, deliveries=last_words(ports.deliveries))
+
             options = Options(
                 MODEL,
                 beat_seconds=self.beat,
@@ -168,6 +174,7 @@ class ChannelHarness:
                 drain_seconds=2.0,
             )
             agent = Agent(await Engine(ports, options).__aenter__(), ports, database)
+
             try:
                 await self._connect(agent, [*ports.channels.values()], near=near)
                 self.running.append(agent)
@@ -183,18 +190,24 @@ class ChannelHarness:
         for driver in self.drivers:
             if hasattr(driver, "last_accepted"):
                 driver.last_accepted = self._last_accepted
+
             if hasattr(driver, "slash_commands"):
                 driver.slash_commands = partial(services.slash_commands, driver.name)
 
         return [driver.channel() for driver in self.drivers]
 
     async def _connect(
-        self, agent: Agent, channels: list[Channel], *, near: bool
+        self,
+        agent: Agent,
+        channels: list[Channel],
+        *,
+        near: bool,
     ) -> None:
         """Platforms that forget whoever was not there are waited for."""
         before = [connections(driver) if near else None for driver in self.drivers]
         for channel in channels:
             agent.listen(channel)
+
         for driver, known in zip(self.drivers, before, strict=True):
             if known is not None:
                 await self.until(
@@ -219,6 +232,7 @@ class ChannelHarness:
         """The agent's messages become exactly these."""
         with suppress(TimeoutError):
             await self.until(lambda: self.screen(place, driver) == list(texts))
+
         assert list(texts) == self.screen(place, driver)
 
     async def settled(self) -> None:
@@ -234,7 +248,9 @@ class ChannelHarness:
         async with asyncio.timeout(DEADLINE):
             while await self.value("SELECT count(*) FROM turns") == known:
                 await asyncio.sleep(LOOK)
+
         await self.settled()
+
         return message
 
     async def applied(self) -> None:

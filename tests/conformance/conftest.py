@@ -1,4 +1,4 @@
-"""Every scenario runs once on each channel that is not left out of it (see `left_out.py`).
+"""Every scenario runs once on each channel that is not left out of it (see `omissions.py`).
 
 One that names `flag_name` or `setting_name` runs with each flag that is declared, with each
 setting of a channel.
@@ -15,21 +15,23 @@ from storage.control.channel_settings import ChannelForm
 from tests.conformance.channel_harness import ChannelHarness
 from tests.conformance.channels import DRIVERS
 from tests.conformance.driver import Driver
-from tests.conformance.omissions import FLAGS_LEFT_OUT, LEFT_OUT, SETTINGS_LEFT_OUT
+from tests.conformance.omissions import OMITTED, OMITTED_FLAGS, OMITTED_SETTINGS
 
-STEERED = {
-    "flag_name": (DECLARED, FLAGS_LEFT_OUT),
-    "setting_name": (ChannelForm.model_fields, SETTINGS_LEFT_OUT),
+VARIED = {
+    "flag_name": (DECLARED, OMITTED_FLAGS),
+    "setting_name": (ChannelForm.model_fields, OMITTED_SETTINGS),
 }
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """A scenario that names `driver` or `stage` runs on all its channels."""
+    """A scenario that names `driver` or `harness` runs on all its channels."""
     if "driver" not in metafunc.fixturenames:
         return
-    left_out = LEFT_OUT.get(metafunc.function.__name__, {})
+
+    left_out = OMITTED.get(metafunc.function.__name__, {})
     channels = [name for name in DRIVERS if name not in left_out]
-    for argument, (names, without) in STEERED.items():
+
+    for argument, (names, without) in VARIED.items():
         if argument in metafunc.fixturenames:
             pairs = [
                 (channel, name)
@@ -39,6 +41,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
             ]
             metafunc.parametrize(("channel_name", argument), pairs)
             return
+
     metafunc.parametrize("channel_name", channels)
 
 
@@ -51,6 +54,10 @@ async def driver(channel_name: str) -> AsyncIterator[Driver]:
 
 
 @pytest.fixture
-def stage(driver: Driver, database_url: str, redis_url: str) -> ChannelHarness:
+def harness(
+    driver: Driver,
+    database_url: str,
+    redis_url: str,
+) -> ChannelHarness:
     """One platform and both stores; agents are started by the scenario."""
     return ChannelHarness(database_url, redis_url, [driver])

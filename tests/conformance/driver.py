@@ -72,7 +72,12 @@ class Driver(Protocol):
         """The person edits a message."""
 
     async def command(
-        self, place: Place, name: str, argument: str = "", *, user: str = "ada"
+        self,
+        place: Place,
+        name: str,
+        argument: str = "",
+        *,
+        user: str = "ada",
     ) -> None:
         """The person uses the platform's own form of a command (slash command, bot command,
         typed).
@@ -90,7 +95,13 @@ class Driver(Protocol):
     def typing(self, place: Place) -> int:
         """How often the agent showed that it is at work here (typing, status)."""
 
-    def limit_chat(self, place: Place, *, retry_after: float, times: int) -> None:
+    def limit_chat(
+        self,
+        place: Place,
+        *,
+        retry_after: float,
+        times: int,
+    ) -> None:
         """The next `times` outbound calls to this chat are answered with the platform's
         rate limit.
         """

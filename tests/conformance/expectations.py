@@ -20,7 +20,7 @@ from tests.support.engine_harness import MODEL
 SPARE = "test:spare"
 HER_ID = "her id"  # as a value: what the platform calls Ada
 
-Look = Callable[[ChannelHarness, Place], Awaitable[None]]
+Expectation = Callable[[ChannelHarness, Place], Awaitable[None]]
 
 
 @dataclass(frozen=True)
@@ -28,8 +28,8 @@ class Scenario:
     """What is so without the operator's change (`usual`), and with it (`changed`)."""
 
     value: Any  # what the operator sets
-    usual: Look
-    changed: Look
+    usual: Expectation
+    changed: Expectation
     beside: Mapping[str, Any] = field(default_factory=dict)  # set all the time
     model: type[Speaker] = Speaker
 
@@ -41,199 +41,212 @@ class Broken(Speaker):
         if model != SPARE:
             self.asked.append(model)
             raise ModelError("The model is down.")
+
         async for piece in super().stream(model, prompt):
             yield piece
 
 
-async def after(stage: ChannelHarness, ada: Place, *texts: str) -> list[str]:
+async def after(harness: ChannelHarness, ada: Place, *texts: str) -> list[str]:
     """What the agent says to these messages, each sent when the one before is answered."""
-    before = len(stage.screen(ada))
+    before = len(harness.screen(ada))
     for text in texts:
-        await stage.ask(ada, text)
-    return stage.screen(ada)[before:]
+        await harness.ask(ada, text)
+
+    return harness.screen(ada)[before:]
 
 
-def told(*answers: str) -> Look:
+def told(*answers: str) -> Expectation:
     """As many hellos as answers, and she is told exactly these."""
 
-    async def look(stage: ChannelHarness, ada: Place) -> None:
-        assert list(answers) == await after(stage, ada, *["hello"] * len(answers))
+    async def look(harness: ChannelHarness, ada: Place) -> None:
+        assert list(answers) == await after(harness, ada, *["hello"] * len(answers))
 
     return look
 
 
-def told_anew(answer: str) -> Look:
+def told_anew(answer: str) -> Expectation:
     """She begins a new conversation with a hello, and is told exactly this."""
 
-    async def look(stage: ChannelHarness, ada: Place) -> None:
-        assert answer == (await after(stage, ada, "/new", "hello"))[-1]
+    async def look(harness: ChannelHarness, ada: Place) -> None:
+        assert answer == (await after(harness, ada, "/new", "hello"))[-1]
 
     return look
 
 
-def asks(*models: str) -> Look:
+def asks(*models: str) -> Expectation:
     """Exactly these models are asked, one after the other, for the answer to a hello."""
 
-    async def look(stage: ChannelHarness, ada: Place) -> None:
-        before = len(stage.model.asked)
-        await stage.ask(ada, "hello")
-        assert list(models) == stage.model.asked[before:]
+    async def look(harness: ChannelHarness, ada: Place) -> None:
+        before = len(harness.model.asked)
+        await harness.ask(ada, "hello")
+
+        assert list(models) == harness.model.asked[before:]
 
     return look
 
 
-def says(prompt: str) -> Look:
+def says(prompt: str) -> Expectation:
     """The model is given this system prompt."""
 
-    async def look(stage: ChannelHarness, ada: Place) -> None:
-        await stage.ask(ada, "hello")
-        assert prompt == stage.model.prompts[-1].system
+    async def look(harness: ChannelHarness, ada: Place) -> None:
+        await harness.ask(ada, "hello")
+        assert prompt == harness.model.prompts[-1].system
 
     return look
 
 
-def shows(*texts: str) -> Look:
+def shows(*texts: str) -> Expectation:
     """Of two messages and what came before, the model is shown these last three at most."""
 
-    async def look(stage: ChannelHarness, ada: Place) -> None:
-        await after(stage, ada, "one", "two")
-        assert list(texts) == stage.asked()[-3:]
+    async def look(harness: ChannelHarness, ada: Place) -> None:
+        await after(harness, ada, "one", "two")
+        assert list(texts) == harness.asked()[-3:]
 
     return look
 
 
-def answers_burst(*answers: str) -> Look:
+def answers_burst(*answers: str) -> Expectation:
     """One message, two more during its answer: the agent says exactly these."""
 
-    async def look(stage: ChannelHarness, ada: Place) -> None:
-        before = len(stage.screen(ada))
-        stage.model.hold()
-        await stage.driver.say(ada, "one")
-        await stage.model.started.wait()
+    async def look(harness: ChannelHarness, ada: Place) -> None:
+        before = len(harness.screen(ada))
+        harness.model.hold()
+        await harness.driver.say(ada, "one")
+        await harness.model.started.wait()
+
         for text in ("two", "three"):
-            counted = await stage.value("SELECT count(*) FROM turns")
-            await stage.driver.say(ada, text)
-            while await stage.value("SELECT count(*) FROM turns") == counted:
-                await stage.value("SELECT pg_sleep(0.005)")
-        stage.model.release()
-        await stage.settled()
-        assert list(answers) == stage.screen(ada)[before:]
+            counted = await harness.value("SELECT count(*) FROM turns")
+            await harness.driver.say(ada, text)
+            while await harness.value("SELECT count(*) FROM turns") == counted:
+                await harness.value("SELECT pg_sleep(0.005)")
+
+        harness.model.release()
+        await harness.settled()
+
+        assert list(answers) == harness.screen(ada)[before:]
 
     return look
 
 
-async def grows(stage: ChannelHarness, ada: Place) -> None:
+async def grows(harness: ChannelHarness, ada: Place) -> None:
     """The first word of an answer stands there before the rest of it is written."""
-    before = stage.screen(ada)
-    stage.model.hold()
-    await stage.driver.say(ada, "once upon a time")
-    await stage.until(
-        lambda: len(stage.screen(ada)) > len(before) and "re:" in stage.screen(ada)[-1]
+    before = harness.screen(ada)
+    harness.model.hold()
+    await harness.driver.say(ada, "once upon a time")
+    await harness.until(
+        lambda: (
+            len(harness.screen(ada)) > len(before) and "re:" in harness.screen(ada)[-1]
+        )
     )
-    assert "upon" not in stage.screen(ada)[-1]
-    stage.model.release()
-    await stage.shows(ada, *before, "re: once upon a time")
-    await stage.settled()
+    assert "upon" not in harness.screen(ada)[-1]
+    harness.model.release()
+    await harness.shows(ada, *before, "re: once upon a time")
+    await harness.settled()
 
 
-async def comes_whole(stage: ChannelHarness, ada: Place) -> None:
+async def comes_whole(harness: ChannelHarness, ada: Place) -> None:
     """While the model writes nothing of it is shown, also when a heartbeat has passed; then
     all of it in one state.
     """
-    before, revisions = stage.screen(ada), stage.driver.revisions(ada)
-    stage.model.hold()
-    await stage.driver.say(ada, "once upon a time")
-    await stage.model.started.wait()
-    began = await stage.value("SELECT now()")
-    while await stage.value(
+    before, revisions = harness.screen(ada), harness.driver.revisions(ada)
+    harness.model.hold()
+    await harness.driver.say(ada, "once upon a time")
+    await harness.model.started.wait()
+    began = await harness.value("SELECT now()")
+
+    while await harness.value(
         "SELECT max(seen_at) < $1::timestamptz + interval '0.2 s' FROM instances", began
     ):
-        await stage.value("SELECT pg_sleep(0.005)")
-    assert before == stage.screen(ada)
-    stage.model.release()
-    await stage.settled()
-    assert [*before, "re: once upon a time"] == stage.screen(ada)
-    assert revisions + 1 == stage.driver.revisions(ada)
+        await harness.value("SELECT pg_sleep(0.005)")
+
+    assert before == harness.screen(ada)
+    harness.model.release()
+    await harness.settled()
+
+    assert [*before, "re: once upon a time"] == harness.screen(ada)
+    assert revisions + 1 == harness.driver.revisions(ada)
 
 
-async def offers_commands(stage: ChannelHarness, ada: Place) -> None:
+async def offers_commands(harness: ChannelHarness, ada: Place) -> None:
     """They stand in the platform's menu, where it has one, and are obeyed when they are used."""
-    await stage.applied()
-    await stage.until(lambda: has_menu(stage.driver) is not False)
-    before = len(stage.screen(ada))
-    await stage.driver.command(ada, "stop")
-    await stage.until(
-        lambda: stage.screen(ada)[before:] == ["There is nothing to stop."]
+    await harness.applied()
+    await harness.until(lambda: has_menu(harness.driver) is not False)
+    before = len(harness.screen(ada))
+    await harness.driver.command(ada, "stop")
+    await harness.until(
+        lambda: harness.screen(ada)[before:] == ["There is nothing to stop."]
     )
-    await stage.settled()
+    await harness.settled()
 
 
-async def withholds_commands(stage: ChannelHarness, ada: Place) -> None:
+async def withholds_commands(harness: ChannelHarness, ada: Place) -> None:
     """They are gone from the menu; used nevertheless they are refused in a sentence; typed
     they are obeyed.
     """
-    await stage.applied()
-    await stage.until(lambda: has_menu(stage.driver) is not True)
-    before, turns = (
-        len(stage.screen(ada)),
-        await stage.value("SELECT count(*) FROM turns"),
-    )
-    if (
-        stage.driver.name != "telegram"
-    ):  # where a command that is chosen is a message like any other
-        await stage.driver.command(ada, "stop")
-        await stage.until(lambda: "switched off" in command_refusal(stage.driver, ada))
-        assert turns == await stage.value("SELECT count(*) FROM turns")
-    before = len(stage.screen(ada))
-    await stage.ask(ada, "!stop")
-    assert ["There is nothing to stop."] == stage.screen(ada)[before:]
+    await harness.applied()
+    await harness.until(lambda: has_menu(harness.driver) is not True)
+    before = len(harness.screen(ada))
+    turns = await harness.value("SELECT count(*) FROM turns")
+
+    # where a command that is chosen is a message like any other
+    if harness.driver.name != "telegram":
+        await harness.driver.command(ada, "stop")
+        await harness.until(
+            lambda: "switched off" in command_refusal(harness.driver, ada)
+        )
+        assert turns == await harness.value("SELECT count(*) FROM turns")
+
+    before = len(harness.screen(ada))
+    await harness.ask(ada, "!stop")
+
+    assert ["There is nothing to stop."] == harness.screen(ada)[before:]
 
 
-async def chooses(stage: ChannelHarness, ada: Place) -> None:
+async def chooses(harness: ChannelHarness, ada: Place) -> None:
     """Any model, with `/model`; it answers until she takes that back."""
     for choice, model in (("test:dear", "test:dear"), ("default", MODEL)):
-        await stage.ask(ada, f"/model {choice}")
-        await asks(model)(stage, ada)
+        await harness.ask(ada, f"/model {choice}")
+        await asks(model)(harness, ada)
 
 
-def is_refused_a_model(*allowed: str) -> Look:
+def is_refused_a_model(*allowed: str) -> Expectation:
     """She may choose none but these, of which the first answers."""
     sentence = (
         f"test:dear may not be used here; allowed: {', '.join(allowed)}. "
         "Choose one with /model, or /model default."
     )
 
-    async def look(stage: ChannelHarness, ada: Place) -> None:
-        assert [sentence] == await after(stage, ada, "/model test:dear")
-        await asks(allowed[0])(stage, ada)
+    async def look(harness: ChannelHarness, ada: Place) -> None:
+        assert [sentence] == await after(harness, ada, "/model test:dear")
+        await asks(allowed[0])(harness, ada)
 
     return look
 
 
-async def is_a_stranger(stage: ChannelHarness, ada: Place) -> None:
+async def is_a_stranger(harness: ChannelHarness, ada: Place) -> None:
     """She is told her id, and what she wrote is neither stored nor shown to a model."""
-    stored, asked = (
-        await stage.value("SELECT count(*) FROM messages"),
-        len(stage.model.asked),
-    )
-    [said] = await after(stage, ada, "hello")
-    account = await stage.value("SELECT channel_user_id FROM users")
+    stored = await harness.value("SELECT count(*) FROM messages")
+    asked = len(harness.model.asked)
+    [said] = await after(harness, ada, "hello")
+    account = await harness.value("SELECT channel_user_id FROM users")
+
     assert said.endswith(f"Please ask whoever runs me to add your id, {account}.")
     assert (stored, asked) == (
-        await stage.value("SELECT count(*) FROM messages"),
-        len(stage.model.asked),
+        await harness.value("SELECT count(*) FROM messages"),
+        len(harness.model.asked),
     )
 
 
-async def hears_nothing(stage: ChannelHarness, ada: Place) -> None:
+async def hears_nothing(harness: ChannelHarness, ada: Place) -> None:
     """Her message is taken off the platform; nothing is stored, nothing is said."""
-    [agent], before = stage.running, stage.screen(ada)
-    stored, accepted = await stage.value("SELECT count(*) FROM turns"), agent.accepted
-    await stage.driver.say(ada, "hello")
-    await stage.until(
-        lambda: agent.accepted > accepted and not stage.driver.unacknowledged()
+    [agent], before = harness.running, harness.screen(ada)
+    stored, accepted = await harness.value("SELECT count(*) FROM turns"), agent.accepted
+    await harness.driver.say(ada, "hello")
+    await harness.until(
+        lambda: agent.accepted > accepted and not harness.driver.unacknowledged()
     )
+
     assert (stored, before) == (
-        await stage.value("SELECT count(*) FROM turns"),
-        stage.screen(ada),
+        await harness.value("SELECT count(*) FROM turns"),
+        harness.screen(ada),
     )

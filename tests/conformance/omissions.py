@@ -12,7 +12,7 @@ _NO_EDITS = {"terminal": "a line that was sent cannot be edited"}
 
 _WAITS = {"terminal": "a terminal waits for an answer to each line"}
 
-FLAGS_LEFT_OUT: Mapping[str, Mapping[str, str]] = {
+OMITTED_FLAGS: Mapping[str, Mapping[str, str]] = {
     "overlap": _BY_LINE,
     "enable_slash_commands": {
         "terminal": "a terminal has no menu; its commands are typed"
@@ -20,13 +20,13 @@ FLAGS_LEFT_OUT: Mapping[str, Mapping[str, str]] = {
 }
 """Flags that mean nothing on a channel, and why."""
 
-SETTINGS_LEFT_OUT: Mapping[str, Mapping[str, str]] = {
+OMITTED_SETTINGS: Mapping[str, Mapping[str, str]] = {
     "overlap": _BY_LINE,
     "deny": _WAITS,
 }
 """Settings that mean nothing on a channel, and why."""
 
-LEFT_OUT: Mapping[str, Mapping[str, str]] = {
+OMITTED: Mapping[str, Mapping[str, str]] = {
     # answers
     "test_people_have_conversations_of_their_own": _ALONE,
     "test_an_answer_that_the_platform_can_not_format_arrives_plain": {

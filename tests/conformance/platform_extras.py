@@ -15,7 +15,7 @@ from tests.conformance.drivers.telegram import TelegramDriver
 from tests.support.platforms.discord import payload as discord_payload
 from tests.support.platforms.slack import AGENT, BOT_TOKEN, Fault
 from tests.support.platforms.slack.state import payload as slack_payload
-from tests.support.platforms.telegram.world import BOT_NAME
+from tests.support.platforms.telegram.state import BOT_NAME
 
 EMOJI = {Thumb.UP: "👍", Thumb.DOWN: "👎"}
 MASS_MENTIONS = ("@everyone", "@here", "<!channel>", "<!here>", "<!everyone>")
@@ -31,15 +31,19 @@ def connections(driver: Driver) -> int | None:
 async def delete(driver: Driver, message: str) -> None:
     """The person deletes a message."""
     if isinstance(driver, DiscordDriver):
-        driver.server.world.delete(message)
+        driver.server.state.delete(message)
     elif isinstance(driver, SlackDriver):
         await driver.server.remove(driver._chats[message], message)
 
 
-async def attach(driver: Driver, place: Place, text: str) -> None:
+async def attach(
+    driver: Driver,
+    place: Place,
+    text: str,
+) -> None:
     """Ada writes with a file."""
     if isinstance(driver, DiscordDriver):
-        driver.server.world.say(
+        driver.server.state.say(
             place.chat, text, user="ada", attachments=[discord_payload("attachment")]
         )
     elif isinstance(driver, TelegramDriver):
@@ -58,14 +62,18 @@ async def attach(driver: Driver, place: Place, text: str) -> None:
         )
 
 
-async def reply_to_agent(driver: Driver, place: Place, text: str) -> None:
+async def reply_to_agent(
+    driver: Driver,
+    place: Place,
+    text: str,
+) -> None:
     """Ada replies to the agent's last message here, without a mention."""
     if isinstance(driver, DiscordDriver):
-        world = driver.server.world
+        state = driver.server.state
         mine = [
             m
-            for m in world.messages[place.chat]
-            if m["author"]["id"] == world.bot["id"]
+            for m in state.messages[place.chat]
+            if m["author"]["id"] == state.bot["id"]
         ][-1]
         reference = {"message_id": mine["id"], "channel_id": place.chat}
         fields: dict[str, Any] = {
@@ -73,7 +81,7 @@ async def reply_to_agent(driver: Driver, place: Place, text: str) -> None:
             "message_reference": reference,
             "referenced_message": mine,
         }
-        world.say(place.chat, text, user="ada", **fields)
+        state.say(place.chat, text, user="ada", **fields)
     elif isinstance(driver, TelegramDriver):
         chat = driver._chat(place)
         last = list(chat.sent.values())[-1]
@@ -99,19 +107,22 @@ async def reply_to_agent(driver: Driver, place: Place, text: str) -> None:
 def answers(driver: Driver, place: Place) -> Sequence[str]:
     """The platform's ids of the agent's messages here, oldest first."""
     if isinstance(driver, DiscordDriver):
-        world = driver.server.world
+        state = driver.server.state
         return [
             m["id"]
-            for m in world.messages[place.chat]
-            if m["author"]["id"] == world.bot["id"]
+            for m in state.messages[place.chat]
+            if m["author"]["id"] == state.bot["id"]
         ]
+
     if isinstance(driver, TelegramDriver):
         return [
             str(sent.id)
             for sent in driver._chat(place).sent.values()
             if sent.thread == place.thread
         ]
+
     assert isinstance(driver, SlackDriver)
+
     return [said.ts for said in driver.server.space.of_agent(place.chat)]
 
 
@@ -138,10 +149,11 @@ async def react(
             deliver=deliver,
         )
         return
+
     for thumb, away in ((taken, True), (given, False)):
         for _ in range(deliver if thumb else 0):
             if isinstance(driver, DiscordDriver):
-                driver.server.world.react(
+                driver.server.state.react(
                     message, EMOJI[thumb or Thumb.UP], user=user, taken=away
                 )
             elif isinstance(driver, SlackDriver):
@@ -158,22 +170,32 @@ def let_hear_reactions(driver: Driver, place: Place) -> None:
         driver._chat(place).bot_status = "administrator"
 
 
-async def say_as_bot(driver: Driver, place: Place, text: str) -> None:
+async def say_as_bot(
+    driver: Driver,
+    place: Place,
+    text: str,
+) -> None:
     """Another bot writes, and the agent's own words come back as an event."""
     if isinstance(driver, DiscordDriver):
-        world = driver.server.world
-        words = f"<@{world.bot['id']}> {text}"
-        world.say(place.chat, words, user="ada", author=world.person("robot", bot=True))
-        world.say(place.chat, words, user="ada", author=world.bot)
+        state = driver.server.state
+        words = f"<@{state.bot['id']}> {text}"
+        state.say(place.chat, words, user="ada", author=state.person("robot", bot=True))
+        state.say(place.chat, words, user="ada", author=state.bot)
     elif isinstance(driver, TelegramDriver):
-        chat, telegram = driver._chat(place), driver._server.world
+        chat, telegram = driver._chat(place), driver._server.state
         robot = telegram.person("robot") | {"is_bot": True}
-        mark = {"type": "mention", "offset": 0, "length": len(BOT_NAME) + 1}
+        mark = {
+            "type": "mention",
+            "offset": 0,
+            "length": len(BOT_NAME) + 1,
+        }
+
         for author in (robot, driver._server.methods.me):
             message = telegram.message(
                 chat, author, f"@{BOT_NAME} {text}", entities=[mark]
             )
             telegram.deliver(message)
+
         driver._server.delivery.wake()
     elif isinstance(driver, SlackDriver):
         where = {
@@ -187,7 +209,12 @@ async def say_as_bot(driver: Driver, place: Place, text: str) -> None:
             await driver.server.emit(event)
 
 
-def lose_answers(driver: Driver, place: Place, *, times: int = 1) -> None:
+def lose_answers(
+    driver: Driver,
+    place: Place,
+    *,
+    times: int = 1,
+) -> None:
     """The next messages that the agent sends here arrive, but it never hears so."""
     if isinstance(driver, DiscordDriver):
         driver.server.faults.swallowed[place.chat] = times
@@ -237,14 +264,15 @@ def revoke_token(driver: Driver) -> str:
         token, driver.server.token = driver.server.token, "another-token"
         driver.server.gateway.token = "another-token"
         return token
+
     if isinstance(driver, TelegramDriver):
-        token, driver._server.token = (
-            driver._server.token,
-            "700000001:AAF-another_token",
-        )
+        token = driver._server.token
+        driver._server.token = "700000001:AAF-another_token"
         return token
+
     assert isinstance(driver, SlackDriver)
     driver.server.space.refused_tokens[BOT_TOKEN] = "token_revoked"
+
     return BOT_TOKEN
 
 
@@ -261,12 +289,12 @@ def restore_token(driver: Driver, token: str) -> None:
 def pings(driver: Driver) -> list[str]:
     """The agent's messages that alert many people at once."""
     if isinstance(driver, DiscordDriver):
-        world = driver.server.world
+        state = driver.server.state
         mine = [
             m
-            for messages in world.messages.values()
+            for messages in state.messages.values()
             for m in messages
-            if m["author"] == world.bot
+            if m["author"] == state.bot
         ]
         quiet = {"parse": [], "replied_user": False}
         return [
@@ -275,6 +303,7 @@ def pings(driver: Driver) -> list[str]:
             if m.get("allowed_mentions") != quiet
             and _alerts(m["content"], MASS_MENTIONS[:2])
         ]
+
     if isinstance(driver, SlackDriver):
         space = driver.server.space
         texts = [
@@ -284,6 +313,7 @@ def pings(driver: Driver) -> list[str]:
             for t in (s.text, s.visible)
         ]
         return [text for text in texts if _alerts(text, MASS_MENTIONS[2:])]
+
     return []
 
 
@@ -300,7 +330,8 @@ async def wait_out_retries(driver: Driver, seconds: float) -> None:
 def has_menu(driver: Driver) -> bool | None:
     """Whether the commands stand in the platform's menu; None where a bot cannot change it."""
     if isinstance(driver, DiscordDriver):
-        return bool(driver.server.world.commands)
+        return bool(driver.server.state.commands)
+
     return (
         bool(driver._server.methods.menu)
         if isinstance(driver, TelegramDriver)
@@ -315,7 +346,7 @@ def command_refusal(driver: Driver, place: Place) -> str:
     if isinstance(driver, DiscordDriver):
         used = [
             use
-            for use in driver.server.world.interactions.values()
+            for use in driver.server.state.interactions.values()
             if use.channel == place.chat
         ]
         return (
@@ -323,6 +354,7 @@ def command_refusal(driver: Driver, place: Place) -> str:
             if used
             else ""
         )
+
     if isinstance(driver, SlackDriver):
         alone = [
             said.visible
@@ -330,4 +362,5 @@ def command_refusal(driver: Driver, place: Place) -> str:
             if said.only_for
         ]
         return alone[-1] if alone else ""
+
     return ""

@@ -62,31 +62,33 @@ SETTINGS: Mapping[str, Scenario] = {
 
 
 @pytest.fixture
-async def desk(stage: ChannelHarness) -> AsyncIterator[ChannelAdmin]:
+async def admin(harness: ChannelHarness) -> AsyncIterator[ChannelAdmin]:
     """An operator in another process: the running agent is not told but by the stores."""
     async with (
-        open_database(stage.database_url) as database,
-        open_redis(stage.redis_url) as pipe,
+        open_database(harness.database_url) as database,
+        open_redis(harness.redis_url) as pipe,
     ):
-        yield ChannelAdmin(database, pipe, stage.model.check)
+        yield ChannelAdmin(database, pipe, harness.model.check)
 
 
 async def test_every_setting_is_obeyed_and_its_return(
-    stage: ChannelHarness, desk: ChannelAdmin, setting_name: str
+    harness: ChannelHarness, admin: ChannelAdmin, setting_name: str
 ) -> None:
     """Set and taken back while the agent runs: as usual, changed, as usual again."""
     assert setting_name in SETTINGS, (
         "Say in SETTINGS what people meet with and without this setting."
     )
-    scenario, ada = SETTINGS[setting_name], stage.driver.direct("ada")
-    async with stage.agent():
-        await scenario.usual(stage, ada)
+    scenario, ada = SETTINGS[setting_name], harness.driver.direct("ada")
+
+    async with harness.agent():
+        await scenario.usual(harness, ada)
         value = scenario.value
         if value == HER_ID:
-            value = await stage.value("SELECT channel_user_id FROM users")
-        await desk.set(stage.driver.name, {setting_name: value}, ADA)
-        await stage.applied()
-        await scenario.changed(stage, ada)
-        await desk.set(stage.driver.name, {setting_name: None}, ADA)
-        await stage.applied()
-        await scenario.usual(stage, ada)
+            value = await harness.value("SELECT channel_user_id FROM users")
+
+        await admin.set(harness.driver.name, {setting_name: value}, ADA)
+        await harness.applied()
+        await scenario.changed(harness, ada)
+        await admin.set(harness.driver.name, {setting_name: None}, ADA)
+        await harness.applied()
+        await scenario.usual(harness, ada)

@@ -12,6 +12,12 @@ async def test_sixty_people_at_once_are_answered_in_order_and_once(
     it should be.
     """
     figures = await here(
-        database_url, redis_url, Size(people=60, messages=3, seconds=0)
+        database_url,
+        redis_url,
+        Size(
+            people=60,
+            messages=3,
+            seconds=0,
+        ),
     )
     assert ((), 180, 180) == (figures.wrong, figures.rows, len(figures.waits))

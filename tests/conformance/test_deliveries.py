@@ -8,157 +8,175 @@ from tests.conformance.channel_harness import ChannelHarness
 from tests.conformance.platform_extras import attach, delete
 
 
-async def users(stage: ChannelHarness) -> int:
+async def users(harness: ChannelHarness) -> int:
     """Rows of what people wrote."""
-    count: int = await stage.value("SELECT count(*) FROM messages WHERE role = 'user'")
+    count: int = await harness.value(
+        "SELECT count(*) FROM messages WHERE role = 'user'"
+    )
     return count
 
 
 async def test_the_same_delivery_four_times_at_once_is_one_answer(
-    stage: ChannelHarness,
+    harness: ChannelHarness,
 ) -> None:
     """Repeats that race with each other are one message."""
-    ada = stage.driver.direct("ada")
-    async with stage.agent() as agent:
-        await stage.driver.say(ada, "once", deliver=4)
-        await stage.until(lambda: agent.accepted >= 4)
-        await stage.settled()
-        await stage.shows(ada, "re: once")
-    assert (1, 1) == (await users(stage), len(stage.model.prompts))
+    ada = harness.driver.direct("ada")
+    async with harness.agent() as agent:
+        await harness.driver.say(ada, "once", deliver=4)
+        await harness.until(lambda: agent.accepted >= 4)
+        await harness.settled()
+        await harness.shows(ada, "re: once")
+
+    assert (1, 1) == (await users(harness), len(harness.model.prompts))
 
 
 async def test_a_delivery_that_is_repeated_after_the_answer_is_known(
-    stage: ChannelHarness,
+    harness: ChannelHarness,
 ) -> None:
     """A repeat that comes late changes nothing."""
-    ada = stage.driver.direct("ada")
-    async with stage.agent() as agent:
-        message = await stage.ask(ada, "once")
-        await stage.driver.redeliver(message)
-        await stage.until(lambda: agent.accepted == 2)
-        await stage.ask(ada, "twice")
-    assert ["re: once", "re: twice"] == stage.screen(ada)
-    assert 2 == await users(stage)
+    ada = harness.driver.direct("ada")
+    async with harness.agent() as agent:
+        message = await harness.ask(ada, "once")
+        await harness.driver.redeliver(message)
+        await harness.until(lambda: agent.accepted == 2)
+        await harness.ask(ada, "twice")
+
+    assert ["re: once", "re: twice"] == harness.screen(ada)
+    assert 2 == await users(harness)
 
 
 async def test_a_delivery_that_is_repeated_after_a_restart_is_known(
-    stage: ChannelHarness,
+    harness: ChannelHarness,
 ) -> None:
     """What is known is known to the next process too."""
-    ada = stage.driver.direct("ada")
-    async with stage.agent():
-        message = await stage.ask(ada, "once")
-    async with stage.agent() as agent:
-        await stage.driver.redeliver(message)
-        await stage.until(lambda: agent.accepted >= 1)
-        await stage.ask(ada, "twice")
-    assert ["re: once", "re: twice"] == stage.screen(ada)
-    assert 2 == await users(stage)
+    ada = harness.driver.direct("ada")
+    async with harness.agent():
+        message = await harness.ask(ada, "once")
+
+    async with harness.agent() as agent:
+        await harness.driver.redeliver(message)
+        await harness.until(lambda: agent.accepted >= 1)
+        await harness.ask(ada, "twice")
+
+    assert ["re: once", "re: twice"] == harness.screen(ada)
+    assert 2 == await users(harness)
 
 
 async def test_two_instances_that_hear_the_same_answer_once(
-    stage: ChannelHarness,
+    harness: ChannelHarness,
 ) -> None:
     """Whoever of two instances takes a message in, and if both do, it has one row and one
     answer.
     """
-    ada = stage.driver.direct("ada")
-    async with stage.agent() as one, stage.agent() as two:
+    ada = harness.driver.direct("ada")
+    async with harness.agent() as one, harness.agent() as two:
         for number in range(4):
-            await stage.driver.say(ada, f"message {number}", deliver=2)
-            await stage.until(
-                lambda number=number: f"re: message {number}" in stage.screen(ada)  # type: ignore[misc]
+            await harness.driver.say(ada, f"message {number}", deliver=2)
+            await harness.until(
+                lambda number=number: f"re: message {number}" in harness.screen(ada)  # type: ignore[misc]
             )
-        await stage.settled()
+
+        await harness.settled()
         assert one.accepted + two.accepted >= 8
-    assert [f"re: message {number}" for number in range(4)] == stage.screen(ada)
-    assert 4 == await users(stage)
+
+    assert [f"re: message {number}" for number in range(4)] == harness.screen(ada)
+    assert 4 == await users(harness)
 
 
-async def test_everything_accepted_is_acknowledged(stage: ChannelHarness) -> None:
+async def test_everything_accepted_is_acknowledged(harness: ChannelHarness) -> None:
     """When all is stored the platform has nothing left to deliver."""
-    ada = stage.driver.direct("ada")
-    async with stage.agent():
+    ada = harness.driver.direct("ada")
+    async with harness.agent():
         for number in range(3):
-            await stage.driver.say(ada, f"message {number}")
-        await stage.until(lambda: "re: message 2" in stage.screen(ada))
-        await stage.until(lambda: stage.driver.unacknowledged() == 0)
+            await harness.driver.say(ada, f"message {number}")
+
+        await harness.until(lambda: "re: message 2" in harness.screen(ada))
+        await harness.until(lambda: harness.driver.unacknowledged() == 0)
 
 
-async def test_an_edit_before_the_answer_is_used(stage: ChannelHarness) -> None:
+async def test_an_edit_before_the_answer_is_used(harness: ChannelHarness) -> None:
     """The newer text is answered, once, and the older is not shown to the model again."""
-    ada = stage.driver.direct("ada")
-    async with stage.agent():
-        stage.model.hold()
-        message = await stage.driver.say(ada, "helo")
-        await stage.model.started.wait()
-        await stage.driver.edit(message, "hello")
-        await stage.until(lambda: len(stage.model.prompts) == 2)
-        stage.model.release()
-        await stage.settled()
-        await stage.shows(ada, "re: hello")
-    assert ["hello"] == stage.asked()
+    ada = harness.driver.direct("ada")
+    async with harness.agent():
+        harness.model.hold()
+        message = await harness.driver.say(ada, "helo")
+        await harness.model.started.wait()
+        await harness.driver.edit(message, "hello")
+        await harness.until(lambda: len(harness.model.prompts) == 2)
+        harness.model.release()
+        await harness.settled()
+        await harness.shows(ada, "re: hello")
+
+    assert ["hello"] == harness.asked()
 
 
 async def test_an_edit_that_another_instance_hears_is_used(
-    stage: ChannelHarness,
+    harness: ChannelHarness,
 ) -> None:
     """Whoever writes the answer learns of it, and what stood there already becomes the
     answer to the newer text.
     """
-    ada = stage.driver.direct("ada")
-    async with stage.agent() as writing:
-        stage.model.hold()
-        message = await stage.driver.say(ada, "helo")
-        await stage.model.started.wait()
-        await stage.until(lambda: writing.accepted == 1)
+    ada = harness.driver.direct("ada")
+    async with harness.agent() as writing:
+        harness.model.hold()
+        message = await harness.driver.say(ada, "helo")
+        await harness.model.started.wait()
+        await harness.until(lambda: writing.accepted == 1)
         await writing.hush()
-        async with stage.agent():
-            await stage.driver.edit(message, "hello")
-            await stage.until(lambda: len(stage.model.prompts) == 2)
-            stage.model.release()
-            await stage.settled()
-            await stage.shows(ada, "re: hello")
-    assert ["hello"] == stage.asked()
+
+        async with harness.agent():
+            await harness.driver.edit(message, "hello")
+            await harness.until(lambda: len(harness.model.prompts) == 2)
+            harness.model.release()
+            await harness.settled()
+            await harness.shows(ada, "re: hello")
+
+    assert ["hello"] == harness.asked()
 
 
-async def test_an_edit_after_the_answer_changes_nothing(stage: ChannelHarness) -> None:
+async def test_an_edit_after_the_answer_changes_nothing(
+    harness: ChannelHarness,
+) -> None:
     """What was answered stays answered."""
-    ada = stage.driver.direct("ada")
-    async with stage.agent() as agent:
-        message = await stage.ask(ada, "hello")
-        await stage.driver.edit(message, "goodbye")
-        await stage.until(lambda: agent.accepted == 2)
-        await stage.ask(ada, "still there?")
-    assert ["re: hello", "re: still there?"] == stage.screen(ada)
+    ada = harness.driver.direct("ada")
+    async with harness.agent() as agent:
+        message = await harness.ask(ada, "hello")
+        await harness.driver.edit(message, "goodbye")
+        await harness.until(lambda: agent.accepted == 2)
+        await harness.ask(ada, "still there?")
+
+    assert ["re: hello", "re: still there?"] == harness.screen(ada)
 
 
 async def test_a_message_that_is_deleted_while_it_waits_is_not_answered(
-    stage: ChannelHarness,
+    harness: ChannelHarness,
 ) -> None:
     """The model never sees it."""
-    ada = stage.driver.direct("ada")
-    async with stage.agent() as agent:
-        stage.model.hold()
-        await stage.driver.say(ada, "one")
-        await stage.model.started.wait()
-        secret = await stage.driver.say(ada, "oops, my password")
-        await stage.until(lambda: agent.accepted == 2)
-        await delete(stage.driver, secret)
-        await stage.until(lambda: agent.accepted == 3)
-        stage.model.release()
-        await stage.settled()
-        await stage.ask(ada, "two")
-    assert ["re: one", "re: two"] == stage.screen(ada)
-    assert ["one", "re: one", "two"] == stage.asked()
+    ada = harness.driver.direct("ada")
+    async with harness.agent() as agent:
+        harness.model.hold()
+        await harness.driver.say(ada, "one")
+        await harness.model.started.wait()
+        secret = await harness.driver.say(ada, "oops, my password")
+        await harness.until(lambda: agent.accepted == 2)
+        await delete(harness.driver, secret)
+        await harness.until(lambda: agent.accepted == 3)
+        harness.model.release()
+        await harness.settled()
+        await harness.ask(ada, "two")
+
+    assert ["re: one", "re: two"] == harness.screen(ada)
+    assert ["one", "re: one", "two"] == harness.asked()
 
 
-async def test_what_is_attached_is_named(stage: ChannelHarness) -> None:
+async def test_what_is_attached_is_named(harness: ChannelHarness) -> None:
     """Until models see files, they are told of them in words."""
-    ada = stage.driver.direct("ada")
-    async with stage.agent():
-        await attach(stage.driver, ada, "look at this")
-        await stage.until(lambda: stage.model.prompts)
-        await stage.settled()
-    [text] = stage.asked()
+    ada = harness.driver.direct("ada")
+    async with harness.agent():
+        await attach(harness.driver, ada, "look at this")
+        await harness.until(lambda: harness.model.prompts)
+        await harness.settled()
+
+    [text] = harness.asked()
+
     assert text.startswith("look at this\n[image ") and text.endswith("kB]")

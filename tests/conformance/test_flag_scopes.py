@@ -21,37 +21,49 @@ on, off = told("re: hello"), told(SWITCHED_OFF)
 
 
 @pytest.fixture
-async def desk(stage: ChannelHarness) -> AsyncIterator[FlagAdmin]:
+async def admin(harness: ChannelHarness) -> AsyncIterator[FlagAdmin]:
     """An operator in another process."""
-    async with operator(stage.database_url, stage.redis_url) as desk:
-        yield desk
+    async with operator(harness.database_url, harness.redis_url) as admin:
+        yield admin
 
 
-async def account(stage: ChannelHarness, place: Place) -> str:
+async def account(harness: ChannelHarness, place: Place) -> str:
     """Who speaks in this direct chat, as `channel:id`."""
     owner = "SELECT user_id FROM conversations WHERE chat_id = $1"
     named = (
         f"SELECT channel_type || ':' || channel_user_id FROM users WHERE id = ({owner})"
     )
-    return str(await stage.value(named, place.chat))
+    return str(await harness.value(named, place.chat))
 
 
-async def her_chat(stage: ChannelHarness, ada: Place, bob: Place) -> RuleTarget:
-    return RuleTarget(channel=stage.driver.name, chat=ada.chat)
+async def her_chat(
+    harness: ChannelHarness,
+    ada: Place,
+    bob: Place,
+) -> RuleTarget:
+    return RuleTarget(channel=harness.driver.name, chat=ada.chat)
 
 
-async def herself(stage: ChannelHarness, ada: Place, bob: Place) -> RuleTarget:
-    return RuleTarget(person=await account(stage, ada))
+async def herself(
+    harness: ChannelHarness,
+    ada: Place,
+    bob: Place,
+) -> RuleTarget:
+    return RuleTarget(person=await account(harness, ada))
 
 
-async def her_half(stage: ChannelHarness, ada: Place, bob: Place) -> RuleTarget:
+async def her_half(
+    harness: ChannelHarness,
+    ada: Place,
+    bob: Place,
+) -> RuleTarget:
     """Half of all people, split so that she is in it and he is not."""
     people = [
-        await stage.value(
+        await harness.value(
             "SELECT person_id FROM users WHERE channel_type || ':' || channel_user_id = $1",
             name,
         )
-        for name in (await account(stage, ada), await account(stage, bob))
+        for name in (await account(harness, ada), await account(harness, bob))
     ]
     salts = map(str, count())
     salt = next(
@@ -59,80 +71,87 @@ async def her_half(stage: ChannelHarness, ada: Place, bob: Place) -> RuleTarget:
         for salt in salts
         if bucket_of(salt, people[0]) < edge(50) <= bucket_of(salt, people[1])
     )
+
     return RuleTarget(percentage=50, salt=salt)
 
 
 @pytest.mark.parametrize("hers", [her_chat, herself, her_half])
 async def test_a_rule_is_for_those_whom_it_names(
-    stage: ChannelHarness,
-    desk: FlagAdmin,
+    harness: ChannelHarness,
+    admin: FlagAdmin,
     hers: Callable[[ChannelHarness, Place, Place], Awaitable[RuleTarget]],
 ) -> None:
     """Replies off for one chat, one person, a share of all: Ada is not answered, Bob is;
     then both again.
     """
-    ada, bob = stage.driver.direct("ada"), stage.driver.direct("bob")
-    async with stage.agent():
-        await on(stage, ada)
-        await stage.ask(bob, "hello", user="bob")
-        target = await hers(stage, ada, bob)
-        await desk.set("replies", target, False, ADA)
-        await off(stage, ada)
-        await stage.ask(bob, "hello", user="bob")
-        await desk.unset("replies", target, ADA)
-        await on(stage, ada)
-    assert ["re: hello"] * 2 == stage.screen(bob)
+    ada, bob = harness.driver.direct("ada"), harness.driver.direct("bob")
+    async with harness.agent():
+        await on(harness, ada)
+        await harness.ask(bob, "hello", user="bob")
+        target = await hers(harness, ada, bob)
+        await admin.set("replies", target, False, ADA)
+        await off(harness, ada)
+        await harness.ask(bob, "hello", user="bob")
+        await admin.unset("replies", target, ADA)
+        await on(harness, ada)
+
+    assert ["re: hello"] * 2 == harness.screen(bob)
 
 
 async def test_a_rule_is_for_one_channel(
-    stage: ChannelHarness, desk: FlagAdmin
+    harness: ChannelHarness, admin: FlagAdmin
 ) -> None:
     """Another channel's is not ours."""
-    ada = stage.driver.direct("ada")
-    another = next(name for name in DRIVERS if name != stage.driver.name)
-    async with stage.agent():
-        await desk.set("replies", RuleTarget(channel=another), False, ADA)
-        await on(stage, ada)
-        await desk.set("replies", RuleTarget(channel=stage.driver.name), False, ADA)
-        await off(stage, ada)
-        await desk.unset("replies", RuleTarget(channel=stage.driver.name), ADA)
-        await on(stage, ada)
+    ada = harness.driver.direct("ada")
+    another = next(name for name in DRIVERS if name != harness.driver.name)
+
+    async with harness.agent():
+        await admin.set("replies", RuleTarget(channel=another), False, ADA)
+        await on(harness, ada)
+        await admin.set("replies", RuleTarget(channel=harness.driver.name), False, ADA)
+        await off(harness, ada)
+        await admin.unset("replies", RuleTarget(channel=harness.driver.name), ADA)
+        await on(harness, ada)
 
 
 async def test_the_kill_switch_goes_before_all_others(
-    stage: ChannelHarness, desk: FlagAdmin
+    harness: ChannelHarness, admin: FlagAdmin
 ) -> None:
     """What is set for a person, a channel, everybody stays, and is obeyed again when the
     kill switch is removed.
     """
-    ada = stage.driver.direct("ada")
-    async with stage.agent():
-        await on(stage, ada)
+    ada = harness.driver.direct("ada")
+    async with harness.agent():
+        await on(harness, ada)
         for target in (
-            RuleTarget(person=await account(stage, ada)),
-            RuleTarget(channel=stage.driver.name),
+            RuleTarget(person=await account(harness, ada)),
+            RuleTarget(channel=harness.driver.name),
             RuleTarget(),
         ):
-            await desk.set("replies", target, True, ADA)
-        await desk.set("replies", RuleTarget(kill=True), False, ADA)
-        await off(stage, ada)
-        await desk.unset("replies", RuleTarget(kill=True), ADA)
-        await on(stage, ada)
+            await admin.set("replies", target, True, ADA)
+
+        await admin.set("replies", RuleTarget(kill=True), False, ADA)
+        await off(harness, ada)
+        await admin.unset("replies", RuleTarget(kill=True), ADA)
+        await on(harness, ada)
 
 
 async def test_in_a_group_the_author_decides(
-    stage: ChannelHarness, desk: FlagAdmin
+    harness: ChannelHarness, admin: FlagAdmin
 ) -> None:
     """Replies off for Ada: in the same group Bob is answered and she is not; then she is again."""
-    town = stage.driver.group("town")
-    ada = stage.driver.direct("ada")
-    async with stage.agent():
-        await on(stage, ada)
-        stage.model.said = lambda prompt: "answered"
-        target = RuleTarget(person=await account(stage, ada))
-        await desk.set("replies", target, False, ADA)
+    town = harness.driver.group("town")
+    ada = harness.driver.direct("ada")
+
+    async with harness.agent():
+        await on(harness, ada)
+        harness.model.said = lambda prompt: "answered"
+        target = RuleTarget(person=await account(harness, ada))
+        await admin.set("replies", target, False, ADA)
         for user in ("ada", "bob"):
-            await stage.ask(town, "hello", user=user, mention=True)
-        await desk.unset("replies", target, ADA)
-        await stage.ask(town, "hello", user="ada", mention=True)
-    assert [SWITCHED_OFF, "answered", "answered"] == stage.screen(town)
+            await harness.ask(town, "hello", user=user, mention=True)
+
+        await admin.unset("replies", target, ADA)
+        await harness.ask(town, "hello", user="ada", mention=True)
+
+    assert [SWITCHED_OFF, "answered", "answered"] == harness.screen(town)

@@ -54,101 +54,105 @@ FLAGS: Mapping[str, Scenario] = {
 
 
 @pytest.fixture
-async def desk(stage: ChannelHarness) -> AsyncIterator[FlagAdmin]:
+async def admin(harness: ChannelHarness) -> AsyncIterator[FlagAdmin]:
     """An operator in another process: the running agent is not told but by the stores."""
-    async with operator(stage.database_url, stage.redis_url) as desk:
-        yield desk
+    async with operator(harness.database_url, harness.redis_url) as admin:
+        yield admin
 
 
 async def test_every_flag_is_obeyed_and_its_return(
-    stage: ChannelHarness, desk: FlagAdmin, flag_name: str
+    harness: ChannelHarness, admin: FlagAdmin, flag_name: str
 ) -> None:
     """Set and removed for everybody while the agent runs: as usual, changed, as usual again."""
     assert flag_name in FLAGS, (
         "Say in FLAGS what people meet with and without this flag."
     )
     scenario = FLAGS[flag_name]
-    stage.model = scenario.model()
-    ada = stage.driver.direct("ada")
+    harness.model = scenario.model()
+    ada = harness.driver.direct("ada")
     for name, value in scenario.beside.items():
-        await desk.set(name, EVERYBODY, value, ADA)
-    async with stage.agent():
-        await scenario.usual(stage, ada)
-        await desk.set(flag_name, EVERYBODY, scenario.value, ADA)
-        await scenario.changed(stage, ada)
-        await desk.unset(flag_name, EVERYBODY, ADA)
-        await scenario.usual(stage, ada)
+        await admin.set(name, EVERYBODY, value, ADA)
+
+    async with harness.agent():
+        await scenario.usual(harness, ada)
+        await admin.set(flag_name, EVERYBODY, scenario.value, ADA)
+        await scenario.changed(harness, ada)
+        await admin.unset(flag_name, EVERYBODY, ADA)
+        await scenario.usual(harness, ada)
 
 
 async def test_what_was_said_while_replies_were_off_is_known_afterwards(
-    stage: ChannelHarness, desk: FlagAdmin
+    harness: ChannelHarness, admin: FlagAdmin
 ) -> None:
     """It is kept, and not answered later; the model never sees what was said instead."""
-    ada = stage.driver.direct("ada")
-    async with stage.agent():
-        await desk.set("replies", EVERYBODY, False, ADA)
-        await stage.ask(ada, "anybody there?")
-        await desk.unset("replies", EVERYBODY, ADA)
-        await stage.ask(ada, "and now?")
-        await stage.shows(ada, SWITCHED_OFF, "re: and now?")
-        assert ["anybody there?", "and now?"] == stage.asked()
+    ada = harness.driver.direct("ada")
+    async with harness.agent():
+        await admin.set("replies", EVERYBODY, False, ADA)
+        await harness.ask(ada, "anybody there?")
+        await admin.unset("replies", EVERYBODY, ADA)
+        await harness.ask(ada, "and now?")
+        await harness.shows(ada, SWITCHED_OFF, "re: and now?")
+        assert ["anybody there?", "and now?"] == harness.asked()
 
 
 async def test_without_a_maintenance_message_nothing_is_said(
-    stage: ChannelHarness, desk: FlagAdmin
+    harness: ChannelHarness, admin: FlagAdmin
 ) -> None:
     """Messages are kept, their turns are closed, and nobody hears anything until replies
     are on again.
     """
-    ada = stage.driver.direct("ada")
-    await desk.set("maintenance_message", EVERYBODY, "", ADA)
-    async with stage.agent():
-        await desk.set("replies", EVERYBODY, False, ADA)
-        await stage.ask(ada, "anybody there?")
-        await stage.shows(ada)
-        assert [] == stage.model.prompts
-        await desk.unset("replies", EVERYBODY, ADA)
-        await stage.ask(ada, "and now?")
-        await stage.shows(ada, "re: and now?")
-        assert ["anybody there?", "and now?"] == stage.asked()
+    ada = harness.driver.direct("ada")
+    await admin.set("maintenance_message", EVERYBODY, "", ADA)
+
+    async with harness.agent():
+        await admin.set("replies", EVERYBODY, False, ADA)
+        await harness.ask(ada, "anybody there?")
+        await harness.shows(ada)
+        assert [] == harness.model.prompts
+        await admin.unset("replies", EVERYBODY, ADA)
+        await harness.ask(ada, "and now?")
+        await harness.shows(ada, "re: and now?")
+        assert ["anybody there?", "and now?"] == harness.asked()
 
 
 async def test_what_a_person_chose_goes_before_the_default_model(
-    stage: ChannelHarness, desk: FlagAdmin
+    harness: ChannelHarness, admin: FlagAdmin
 ) -> None:
     """Until they take it back; `/model` tells them which default is theirs."""
-    ada = stage.driver.direct("ada")
-    async with stage.agent():
-        await stage.ask(ada, "one")
-        account = await stage.value(
+    ada = harness.driver.direct("ada")
+    async with harness.agent():
+        await harness.ask(ada, "one")
+        account = await harness.value(
             "SELECT channel_type || ':' || channel_user_id FROM users"
         )
-        await desk.set("default_model", RuleTarget(person=account), "test:other", ADA)
-        await stage.ask(ada, "/model test:mine")
-        await stage.ask(ada, "two")
-        await stage.ask(ada, "/model default")
-        assert "From now on the default is used: test:other." == stage.screen(ada)[
+        await admin.set("default_model", RuleTarget(person=account), "test:other", ADA)
+        await harness.ask(ada, "/model test:mine")
+        await harness.ask(ada, "two")
+        await harness.ask(ada, "/model default")
+        assert "From now on the default is used: test:other." == harness.screen(ada)[
             -1
         ].replace("`", "")
-        await stage.ask(ada, "/model")
-        assert "The default is used: test:other." in stage.screen(ada)[-1].replace(
+        await harness.ask(ada, "/model")
+        assert "The default is used: test:other." in harness.screen(ada)[-1].replace(
             "`", ""
         )
-        await stage.ask(ada, "three")
-        assert [MODEL, "test:mine", "test:other"] == stage.model.asked
+        await harness.ask(ada, "three")
+        assert [MODEL, "test:mine", "test:other"] == harness.model.asked
 
 
 async def test_without_a_fallback_the_person_is_told_what_is_wrong(
-    stage: ChannelHarness, desk: FlagAdmin
+    harness: ChannelHarness, admin: FlagAdmin
 ) -> None:
     """With one they are answered, and the stored answer names it and not the model that failed."""
-    ada = stage.driver.direct("ada")
-    stage.model = Broken()
-    async with stage.agent():
-        await stage.ask(ada, "one")
-        await desk.set("fallback_model", EVERYBODY, SPARE, ADA)
-        await stage.ask(ada, "two")
-    assert ["The model is down.", "re: two"] == stage.screen(ada)
-    assert Usage(SPARE, 10, 5).model == await stage.value(
+    ada = harness.driver.direct("ada")
+    harness.model = Broken()
+
+    async with harness.agent():
+        await harness.ask(ada, "one")
+        await admin.set("fallback_model", EVERYBODY, SPARE, ADA)
+        await harness.ask(ada, "two")
+
+    assert ["The model is down.", "re: two"] == harness.screen(ada)
+    assert Usage(SPARE, 10, 5).model == await harness.value(
         "SELECT model_used FROM messages WHERE role = 'assistant' AND model_used IS NOT NULL"
     )

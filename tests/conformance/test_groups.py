@@ -9,129 +9,135 @@ from tests.conformance.platform_extras import reply_to_agent, say_as_bot
 
 
 async def test_in_a_group_talk_among_people_is_not_answered(
-    stage: ChannelHarness,
+    harness: ChannelHarness,
 ) -> None:
     """Without a mention the agent neither answers nor shows the model what was said."""
-    town = stage.driver.group("town")
-    async with stage.agent():
-        await stage.driver.say(town, "lunch?", user="ada")
-        await stage.driver.say(town, "yes", user="bob")
-        await stage.ask(town, "where?", user="ada", mention=True)
+    town = harness.driver.group("town")
+    async with harness.agent():
+        await harness.driver.say(town, "lunch?", user="ada")
+        await harness.driver.say(town, "yes", user="bob")
+        await harness.ask(town, "where?", user="ada", mention=True)
+
     assert ["re: Ada: where?"] == [
-        text.replace("ada:", "Ada:") for text in stage.screen(town)
+        text.replace("ada:", "Ada:") for text in harness.screen(town)
     ]
-    assert 1 == len(stage.asked())
+    assert 1 == len(harness.asked())
 
 
-async def test_a_reply_to_the_agent_is_meant_for_it(stage: ChannelHarness) -> None:
+async def test_a_reply_to_the_agent_is_meant_for_it(harness: ChannelHarness) -> None:
     """Nobody has to mention it again who answers to its message."""
-    town = stage.driver.group("town")
-    async with stage.agent():
-        await stage.ask(town, "hello", mention=True)
-        await reply_to_agent(stage.driver, town, "and another thing")
-        await stage.until(lambda: len(stage.model.prompts) == 2)
-        await stage.settled()
-    assert "and another thing" in stage.screen(town)[-1]
-    assert 3 == len(stage.asked())
+    town = harness.driver.group("town")
+    async with harness.agent():
+        await harness.ask(town, "hello", mention=True)
+        await reply_to_agent(harness.driver, town, "and another thing")
+        await harness.until(lambda: len(harness.model.prompts) == 2)
+        await harness.settled()
+
+    assert "and another thing" in harness.screen(town)[-1]
+    assert 3 == len(harness.asked())
 
 
-async def test_a_mention_is_not_part_of_the_question(stage: ChannelHarness) -> None:
+async def test_a_mention_is_not_part_of_the_question(harness: ChannelHarness) -> None:
     """The agent's own name is taken out of what the model reads."""
-    town = stage.driver.group("town")
-    async with stage.agent():
-        await stage.ask(town, "what is this?", user="ada", mention=True)
-    assert ["ada: what is this?"] == [text.lower() for text in stage.asked()]
+    town = harness.driver.group("town")
+    async with harness.agent():
+        await harness.ask(town, "what is this?", user="ada", mention=True)
+
+    assert ["ada: what is this?"] == [text.lower() for text in harness.asked()]
 
 
 async def test_two_people_in_one_thread_share_a_conversation(
-    stage: ChannelHarness,
+    harness: ChannelHarness,
 ) -> None:
     """Both are answered from one memory, and the prompt says who said what."""
-    plans = stage.driver.thread(stage.driver.group("town"), "plans")
-    async with stage.agent():
-        await stage.ask(plans, "I like tea", user="ada", mention=True)
-        await stage.ask(plans, "I like coffee", user="bob", mention=True)
+    plans = harness.driver.thread(harness.driver.group("town"), "plans")
+    async with harness.agent():
+        await harness.ask(plans, "I like tea", user="ada", mention=True)
+        await harness.ask(plans, "I like coffee", user="bob", mention=True)
+
     assert ["ada: i like tea", "re: ada: i like tea", "bob: i like coffee"] == [
-        text.lower() for text in stage.asked()
+        text.lower() for text in harness.asked()
     ]
-    assert 1 == await stage.value("SELECT count(*) FROM conversations")
+    assert 1 == await harness.value("SELECT count(*) FROM conversations")
 
 
-async def test_threads_are_conversations_of_their_own(stage: ChannelHarness) -> None:
+async def test_threads_are_conversations_of_their_own(harness: ChannelHarness) -> None:
     """What is said in one thread is not known in another, and each answer lands where it
     was asked.
     """
-    town = stage.driver.group("town")
-    plans, jokes = (
-        stage.driver.thread(town, "plans"),
-        stage.driver.thread(town, "jokes"),
-    )
-    async with stage.agent():
-        await stage.ask(plans, "about plans", mention=True)
-        await stage.ask(jokes, "about jokes", mention=True)
-        assert 1 == len(stage.asked())
+    town = harness.driver.group("town")
+    plans = harness.driver.thread(town, "plans")
+    jokes = harness.driver.thread(town, "jokes")
+
+    async with harness.agent():
+        await harness.ask(plans, "about plans", mention=True)
+        await harness.ask(jokes, "about jokes", mention=True)
+        assert 1 == len(harness.asked())
         assert ["about plans"] == [
-            text.rpartition(": ")[2] for text in stage.screen(plans)
+            text.rpartition(": ")[2] for text in harness.screen(plans)
         ]
         assert ["about jokes"] == [
-            text.rpartition(": ")[2] for text in stage.screen(jokes)
+            text.rpartition(": ")[2] for text in harness.screen(jokes)
         ]
-        assert [] == stage.screen(town)
+        assert [] == harness.screen(town)
 
 
 async def test_answers_that_grow_at_the_same_time_stay_in_their_threads(
-    stage: ChannelHarness,
+    harness: ChannelHarness,
 ) -> None:
     """Two threads that are answered side by side do not mix."""
-    town = stage.driver.group("town")
-    plans, jokes = (
-        stage.driver.thread(town, "plans"),
-        stage.driver.thread(town, "jokes"),
-    )
-    async with stage.agent():
-        stage.model.hold()
-        await stage.driver.say(plans, "alpha", mention=True)
-        await stage.driver.say(jokes, "beta", user="bob", mention=True)
-        await stage.until(lambda: len(stage.model.prompts) == 2)
-        stage.model.release()
-        await stage.until(lambda: "alpha" in "".join(stage.screen(plans)))
-        await stage.until(lambda: "beta" in "".join(stage.screen(jokes)))
-        await stage.settled()
-    assert (1, 1) == (len(stage.screen(plans)), len(stage.screen(jokes)))
+    town = harness.driver.group("town")
+    plans = harness.driver.thread(town, "plans")
+    jokes = harness.driver.thread(town, "jokes")
+
+    async with harness.agent():
+        harness.model.hold()
+        await harness.driver.say(plans, "alpha", mention=True)
+        await harness.driver.say(jokes, "beta", user="bob", mention=True)
+        await harness.until(lambda: len(harness.model.prompts) == 2)
+        harness.model.release()
+        await harness.until(lambda: "alpha" in "".join(harness.screen(plans)))
+        await harness.until(lambda: "beta" in "".join(harness.screen(jokes)))
+        await harness.settled()
+
+    assert (1, 1) == (len(harness.screen(plans)), len(harness.screen(jokes)))
 
 
 async def test_a_group_and_a_direct_chat_are_conversations_of_their_own(
-    stage: ChannelHarness,
+    harness: ChannelHarness,
 ) -> None:
     """What somebody told the agent directly is not known among others."""
-    ada, town = stage.driver.direct("ada"), stage.driver.group("town")
-    async with stage.agent():
-        await stage.ask(ada, "a secret", user="ada")
-        await stage.ask(town, "what do you know?", user="ada", mention=True)
-    assert 1 == len(stage.asked())
-    assert "secret" not in "".join(stage.screen(town))
+    ada, town = harness.driver.direct("ada"), harness.driver.group("town")
+    async with harness.agent():
+        await harness.ask(ada, "a secret", user="ada")
+        await harness.ask(town, "what do you know?", user="ada", mention=True)
+
+    assert 1 == len(harness.asked())
+    assert "secret" not in "".join(harness.screen(town))
 
 
 async def test_other_bots_and_the_agent_itself_are_ignored(
-    stage: ChannelHarness,
+    harness: ChannelHarness,
 ) -> None:
     """Two bots must not talk to each other forever."""
-    town = stage.driver.group("town")
-    async with stage.agent():
-        await say_as_bot(stage.driver, town, "beep")
-        await stage.ask(town, "hello", mention=True)
-    assert 1 == len(stage.model.prompts)
-    assert "re: ada: hello" == stage.screen(town)[-1].lower()
+    town = harness.driver.group("town")
+    async with harness.agent():
+        await say_as_bot(harness.driver, town, "beep")
+        await harness.ask(town, "hello", mention=True)
+
+    assert 1 == len(harness.model.prompts)
+    assert "re: ada: hello" == harness.screen(town)[-1].lower()
 
 
-async def test_a_command_in_a_thread_is_obeyed(stage: ChannelHarness) -> None:
+async def test_a_command_in_a_thread_is_obeyed(harness: ChannelHarness) -> None:
     """Commands work where people are, also where the platform has none of its own."""
-    plans = stage.driver.thread(stage.driver.group("town"), "plans")
-    async with stage.agent():
-        await stage.ask(plans, "remember this", mention=True)
-        await stage.driver.command(plans, "new")
-        await stage.until(
-            lambda: "A new conversation begins" in "".join(stage.screen(plans))
+    plans = harness.driver.thread(harness.driver.group("town"), "plans")
+    async with harness.agent():
+        await harness.ask(plans, "remember this", mention=True)
+        await harness.driver.command(plans, "new")
+        await harness.until(
+            lambda: "A new conversation begins" in "".join(harness.screen(plans))
         )
-        await stage.ask(plans, "what do you remember?", mention=True)
-    assert 1 == len(stage.asked())
+        await harness.ask(plans, "what do you remember?", mention=True)
+
+    assert 1 == len(harness.asked())

@@ -18,72 +18,80 @@ ODD = {
 
 
 @pytest.mark.parametrize("kind", ODD)
-async def test_odd_text_is_stored_exactly(stage: ChannelHarness, kind: str) -> None:
+async def test_odd_text_is_stored_exactly(harness: ChannelHarness, kind: str) -> None:
     """The model reads what the person wrote, character for character."""
-    ada = stage.driver.direct("ada")
-    stage.model.said = lambda prompt: "well"
-    async with stage.agent():
-        await stage.ask(ada, ODD[kind])
-    assert [ODD[kind]] == stage.asked()
-    assert ODD[kind] == await stage.value(
+    ada = harness.driver.direct("ada")
+    harness.model.said = lambda prompt: "well"
+    async with harness.agent():
+        await harness.ask(ada, ODD[kind])
+
+    assert [ODD[kind]] == harness.asked()
+    assert ODD[kind] == await harness.value(
         "SELECT content FROM messages WHERE role = 'user'"
     )
 
 
 async def test_a_message_that_is_too_long_is_refused_with_the_limit(
-    stage: ChannelHarness,
+    harness: ChannelHarness,
 ) -> None:
     """Nothing of it is stored, and the next one is answered."""
-    ada = stage.driver.direct("ada")
-    async with stage.agent():
-        await stage.driver.say(ada, "x" * 32_001)
-        await stage.until(lambda: stage.screen(ada))
-        assert "32001" in stage.screen(ada)[0] and "32000" in stage.screen(ada)[0]
-        assert 0 == await stage.value("SELECT count(*) FROM messages")
-        await stage.ask(ada, "shorter")
-    assert "re: shorter" == stage.screen(ada)[-1]
+    ada = harness.driver.direct("ada")
+    async with harness.agent():
+        await harness.driver.say(ada, "x" * 32_001)
+        await harness.until(lambda: harness.screen(ada))
+        assert "32001" in harness.screen(ada)[0] and "32000" in harness.screen(ada)[0]
+        assert 0 == await harness.value("SELECT count(*) FROM messages")
+        await harness.ask(ada, "shorter")
+
+    assert "re: shorter" == harness.screen(ada)[-1]
 
 
-async def test_a_message_of_a_megabyte_is_refused(stage: ChannelHarness) -> None:
+async def test_a_message_of_a_megabyte_is_refused(harness: ChannelHarness) -> None:
     """However long: one sentence, no crash."""
-    ada = stage.driver.direct("ada")
-    async with stage.agent():
-        await stage.driver.say(ada, "word " * 200_000)
-        await stage.until(lambda: "32000" in "".join(stage.screen(ada)))
-        await stage.ask(ada, "shorter")
-    assert "re: shorter" == stage.screen(ada)[-1]
+    ada = harness.driver.direct("ada")
+    async with harness.agent():
+        await harness.driver.say(ada, "word " * 200_000)
+        await harness.until(lambda: "32000" in "".join(harness.screen(ada)))
+        await harness.ask(ada, "shorter")
+
+    assert "re: shorter" == harness.screen(ada)[-1]
 
 
-async def test_a_nul_character_is_refused_in_a_sentence(stage: ChannelHarness) -> None:
+async def test_a_nul_character_is_refused_in_a_sentence(
+    harness: ChannelHarness,
+) -> None:
     """Postgres cannot store it, and a person is told so."""
-    ada = stage.driver.direct("ada")
-    async with stage.agent():
-        await stage.driver.say(ada, "a\0b")
-        await stage.until(lambda: "NUL" in "".join(stage.screen(ada)))
-        await stage.ask(ada, "without")
-    assert "re: without" == stage.screen(ada)[-1]
+    ada = harness.driver.direct("ada")
+    async with harness.agent():
+        await harness.driver.say(ada, "a\0b")
+        await harness.until(lambda: "NUL" in "".join(harness.screen(ada)))
+        await harness.ask(ada, "without")
+
+    assert "re: without" == harness.screen(ada)[-1]
 
 
 async def test_half_a_surrogate_pair_does_not_stop_the_channel(
-    stage: ChannelHarness,
+    harness: ChannelHarness,
 ) -> None:
     """It is refused or mended, and what comes after it is answered."""
-    ada = stage.driver.direct("ada")
-    async with stage.agent():
-        await stage.driver.say(ada, "half \ud83d a pair")
-        await stage.until(lambda: stage.screen(ada))
-        await stage.ask(ada, "whole")
-    assert "re: whole" == stage.screen(ada)[-1]
+    ada = harness.driver.direct("ada")
+    async with harness.agent():
+        await harness.driver.say(ada, "half \ud83d a pair")
+        await harness.until(lambda: harness.screen(ada))
+        await harness.ask(ada, "whole")
+
+    assert "re: whole" == harness.screen(ada)[-1]
 
 
 async def test_only_white_space_is_not_answered_by_the_model(
-    stage: ChannelHarness,
+    harness: ChannelHarness,
 ) -> None:
     """There is no question in it."""
-    ada = stage.driver.direct("ada")
-    async with stage.agent():
-        await stage.driver.say(ada, " \n\t ")
-        await stage.ask(ada, "a question")
+    ada = harness.driver.direct("ada")
+    async with harness.agent():
+        await harness.driver.say(ada, " \n\t ")
+        await harness.ask(ada, "a question")
+
     assert [["a question"]] == [
-        [text for _, text in prompt.messages] for prompt in stage.model.prompts
+        [text for _, text in prompt.messages] for prompt in harness.model.prompts
     ]

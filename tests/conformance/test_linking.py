@@ -32,16 +32,18 @@ async def both(
     async with AsyncExitStack() as stack:
         for driver in drivers:
             await stack.enter_async_context(driver.start())
+
         yield ChannelHarness(database_url, redis_url, drivers)
 
 
-async def code_from(stage: ChannelHarness, driver: Driver) -> str:
+async def code_from(harness: ChannelHarness, driver: Driver) -> str:
     """What `/link` answers there."""
     ada = driver.direct("ada")
     await driver.command(ada, "link")
-    await stage.until(lambda: "/link " in "".join(stage.screen(ada, driver)))
-    found = re.search(r"/link ([A-Z2-9]{8})", "".join(stage.screen(ada, driver)))
+    await harness.until(lambda: "/link " in "".join(harness.screen(ada, driver)))
+    found = re.search(r"/link ([A-Z2-9]{8})", "".join(harness.screen(ada, driver)))
     assert found is not None
+
     return found[1]
 
 
@@ -64,6 +66,7 @@ async def test_a_code_joins_two_accounts_and_the_conversation_goes_on(
         await both.until(
             lambda: "re: what is it called?" in "".join(both.screen(there, second))
         )
+
     assert [
         "my cat is called Tom",
         "re: my cat is called Tom",
@@ -77,10 +80,12 @@ async def test_a_code_is_good_once_and_a_wrong_one_never(both: ChannelHarness) -
     """A code that was used or never given joins nobody."""
     first, second = both.drivers
     there = second.direct("ada")
+
     async with both.agent():
         await second.command(there, "link", "AAAAAAAA")
         await both.until(lambda: "not valid" in "".join(both.screen(there, second)))
         code = await code_from(both, first)
+
         for answer in ("one now", "not valid"):
             known = len(both.screen(there, second))
             await second.command(there, "link", code)
@@ -94,6 +99,7 @@ async def test_two_channels_answer_side_by_side(both: ChannelHarness) -> None:
     """Each answer lands on the channel where it was asked."""
     first, second = both.drivers
     here, there = first.direct("ada"), second.direct("ada")
+
     async with both.agent():
         both.model.hold()
         await first.say(here, "alpha")
@@ -114,5 +120,6 @@ async def test_a_token_that_is_refused_is_named_in_a_sentence(driver: Driver) ->
     token = revoke_token(driver)
     with pytest.raises(ConfigurationError) as caught:
         await channel.run(accept)
+
     assert "TOKEN" in caught.value.sentence
     assert token not in caught.value.sentence

@@ -25,7 +25,11 @@ async def lines(caplog: pytest.LogCaptureFixture) -> AsyncIterator[list[str]]:
     """
     caught: list[str] = []
 
-    def keep(_logger: object, _method: str, event: EventDict) -> str:
+    def keep(
+        _logger: object,
+        _method: str,
+        event: EventDict,
+    ) -> str:
         event = structlog.contextvars.merge_contextvars(_logger, _method, event)
         event = structlog.processors.format_exc_info(_logger, _method, event)
         caught.append(repr(event))
@@ -35,42 +39,51 @@ async def lines(caplog: pytest.LogCaptureFixture) -> AsyncIterator[list[str]]:
     structlog.configure(processors=[keep])
     for name in ("agent", "channels", "storage"):
         caplog.set_level(logging.DEBUG, logger=name)
+
     yield caught
     structlog.configure(**before)
 
 
 async def test_no_log_line_shows_a_message_or_a_token(
-    stage: ChannelHarness, lines: list[str], caplog: pytest.LogCaptureFixture
+    harness: ChannelHarness,
+    lines: list[str],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     """A conversation full of trouble leaves lines, and none of them tells what was said or
     how to sign in.
     """
-    ada = stage.driver.direct("ada")
-    async with stage.agent() as agent:
-        await stage.ask(ada, f"{SECRET} 1")
-        stage.driver.fail_next(ada, times=2)
-        await stage.ask(ada, f"{SECRET} 2")
-        lose_answers(stage.driver, ada)
-        await stage.ask(ada, f"{SECRET} 3")
-        stage.model.error = "The model is away."
-        await stage.ask(ada, f"{SECRET} 4")
-        stage.model.error, stage.model.hangs_on = None, "5"
-        await stage.driver.say(ada, f"{SECRET} 5")
-        await stage.until(lambda: agent.accepted == 5)
+    ada = harness.driver.direct("ada")
+    async with harness.agent() as agent:
+        await harness.ask(ada, f"{SECRET} 1")
+        harness.driver.fail_next(ada, times=2)
+        await harness.ask(ada, f"{SECRET} 2")
+        lose_answers(harness.driver, ada)
+        await harness.ask(ada, f"{SECRET} 3")
+        harness.model.error = "The model is away."
+        await harness.ask(ada, f"{SECRET} 4")
+        harness.model.error, harness.model.hangs_on = None, "5"
+        await harness.driver.say(ada, f"{SECRET} 5")
+        await harness.until(lambda: agent.accepted == 5)
         await agent.crash()
+
     said = [*lines, *map(logging.Formatter().format, caplog.records)]
     assert said != []
     told = [
-        line for line in said for secret in (SECRET, *secrets(stage)) if secret in line
+        line
+        for line in said
+        for secret in (SECRET, *secrets(harness))
+        if secret in line
     ]
+
     assert [] == told
 
 
-def secrets(stage: ChannelHarness) -> list[str]:
+def secrets(harness: ChannelHarness) -> list[str]:
     """What signs the agent in on this platform."""
-    driver = stage.driver
+    driver = harness.driver
     if isinstance(driver, DiscordDriver):
         return [driver.server.token]
     if isinstance(driver, TelegramDriver):
         return [driver._server.token]
+
     return [BOT_TOKEN, APP_TOKEN]

@@ -32,24 +32,33 @@ class Mute:
             await self._deliveries.placed(turn, placed)
 
     async def done(
-        self, turns: Sequence[UUID], placed: Placed | None, *, failed: str | None = None
+        self,
+        turns: Sequence[UUID],
+        placed: Placed | None,
+        *,
+        failed: str | None = None,
     ) -> None:
         """Never comes to an end."""
         self.reached.set()
         await asyncio.Event().wait()
 
 
-def stands_once(stage: ChannelHarness, place: Place, answer: str) -> None:
+def stands_once(
+    harness: ChannelHarness,
+    place: Place,
+    answer: str,
+) -> None:
     """The answer stands there once; what else stands there says of itself that it may be a
     repeat.
     """
-    screen = stage.screen(place)
+    screen = harness.screen(place)
     plain = [text for text in screen if text == answer]
     labelled = [
         text
         for text in screen
         if text.endswith(answer) and any(label in text for label in LABELS)
     ]
+
     assert (
         len(plain) <= 1
         and plain + labelled
@@ -58,207 +67,249 @@ def stands_once(stage: ChannelHarness, place: Place, answer: str) -> None:
 
 
 async def test_a_restart_between_accept_and_answer_answers_once(
-    stage: ChannelHarness,
+    harness: ChannelHarness,
 ) -> None:
     """The message was acknowledged, so the answer comes, from whoever finds it."""
-    ada = stage.driver.direct("ada")
-    async with stage.agent() as agent:
-        stage.model.hesitates = True
-        stage.model.hold()
-        await stage.driver.say(ada, "are you there?")
-        await stage.model.started.wait()
-        await stage.until(lambda: agent.accepted == 1)
+    ada = harness.driver.direct("ada")
+    async with harness.agent() as agent:
+        harness.model.hesitates = True
+        harness.model.hold()
+        await harness.driver.say(ada, "are you there?")
+        await harness.model.started.wait()
+        await harness.until(lambda: agent.accepted == 1)
         await agent.crash()
-    stage.model.release()
-    async with stage.agent():
-        await stage.settled()
-    stands_once(stage, ada, "re: are you there?")
+
+    harness.model.release()
+    async with harness.agent():
+        await harness.settled()
+
+    stands_once(harness, ada, "re: are you there?")
 
 
 async def test_a_restart_while_an_answer_grows_leaves_one_answer(
-    stage: ChannelHarness,
+    harness: ChannelHarness,
 ) -> None:
     """What stood there is edited into the whole answer, not left beside it."""
-    ada = stage.driver.direct("ada")
-    async with stage.agent() as agent:
-        stage.model.hold()
-        await stage.driver.say(ada, "a long story")
-        await stage.until(lambda: "re:" in "".join(stage.screen(ada)))
-        await stage.until(lambda: agent.accepted == 1)
+    ada = harness.driver.direct("ada")
+    async with harness.agent() as agent:
+        harness.model.hold()
+        await harness.driver.say(ada, "a long story")
+        await harness.until(lambda: "re:" in "".join(harness.screen(ada)))
+        await harness.until(lambda: agent.accepted == 1)
         await agent.crash()
-    stage.model.release()
-    async with stage.agent():
-        await stage.settled()
-    answers = [text for text in stage.screen(ada) if "a long story" in text]
+
+    harness.model.release()
+    async with harness.agent():
+        await harness.settled()
+
+    answers = [text for text in harness.screen(ada) if "a long story" in text]
+
     assert 1 == len(answers)
 
 
 async def test_a_restart_between_finishing_and_recording_leaves_one_answer(
-    stage: ChannelHarness,
+    harness: ChannelHarness,
 ) -> None:
     """The answer arrived but nobody knows: it is edited or recognised, else labelled, never
     silently doubled.
     """
-    ada = stage.driver.direct("ada")
-    stage.model.said = lambda prompt: "well"
+    ada = harness.driver.direct("ada")
+    harness.model.said = lambda prompt: "well"
     mutes: list[Mute] = []
-    async with stage.agent(
+
+    async with harness.agent(
         last_words=lambda real: _muted(mutes, real, places=True)
     ) as agent:
-        await stage.driver.say(ada, "how are you?")
+        await harness.driver.say(ada, "how are you?")
         await mutes[0].reached.wait()
         await agent.crash()
-    async with stage.agent():
-        await stage.settled()
-    stands_once(stage, ada, "well")
+
+    async with harness.agent():
+        await harness.settled()
+
+    stands_once(harness, ada, "well")
 
 
 async def test_a_restart_when_not_even_the_place_was_recorded_leaves_one_answer(
-    stage: ChannelHarness,
+    harness: ChannelHarness,
 ) -> None:
     """Without any trace of what was sent, the platform is asked, or the text is labelled."""
-    ada = stage.driver.direct("ada")
-    stage.model.said = lambda prompt: "well"
+    ada = harness.driver.direct("ada")
+    harness.model.said = lambda prompt: "well"
     mutes: list[Mute] = []
-    async with stage.agent(
+
+    async with harness.agent(
         last_words=lambda real: _muted(mutes, real, places=False)
     ) as agent:
-        await stage.driver.say(ada, "how are you?")
+        await harness.driver.say(ada, "how are you?")
         await mutes[0].reached.wait()
         await agent.crash()
-    async with stage.agent():
-        await stage.settled()
-    stands_once(stage, ada, "well")
+
+    async with harness.agent():
+        await harness.settled()
+
+    stands_once(harness, ada, "well")
 
 
-def _muted(mutes: list[Mute], real: Deliveries, *, places: bool) -> Mute:
+def _muted(
+    mutes: list[Mute],
+    real: Deliveries,
+    *,
+    places: bool,
+) -> Mute:
     mutes.append(Mute(real, places=places))
     return mutes[-1]
 
 
 async def test_an_answer_whose_arrival_was_not_confirmed_is_not_silently_doubled(
-    stage: ChannelHarness,
+    harness: ChannelHarness,
 ) -> None:
     """The line is cut after the platform took the message: it is recognised, else labelled."""
-    ada = stage.driver.direct("ada")
-    stage.model.said = lambda prompt: "well"
-    lose_answers(stage.driver, ada)
-    async with stage.agent():
-        await stage.ask(ada, "how are you?")
-    stands_once(stage, ada, "well")
+    ada = harness.driver.direct("ada")
+    harness.model.said = lambda prompt: "well"
+    lose_answers(harness.driver, ada)
+    async with harness.agent():
+        await harness.ask(ada, "how are you?")
+
+    stands_once(harness, ada, "well")
 
 
-async def test_a_graceful_stop_hands_over_at_once(stage: ChannelHarness) -> None:
+async def test_a_graceful_stop_hands_over_at_once(harness: ChannelHarness) -> None:
     """An instance that is stopped while it answers leaves the work to another, long before
     the lease ends.
     """
-    ada = stage.driver.direct("ada")
-    stage.lease = 3600.0
-    stage.model.hesitates = True
-    async with stage.agent() as leaving:
-        stage.model.hold()
-        await stage.driver.say(ada, "hand this on")
-        await stage.until(lambda: leaving.accepted == 1)
-        await stage.model.started.wait()
+    ada = harness.driver.direct("ada")
+    harness.lease = 3600.0
+    harness.model.hesitates = True
+
+    async with harness.agent() as leaving:
+        harness.model.hold()
+        await harness.driver.say(ada, "hand this on")
+        await harness.until(lambda: leaving.accepted == 1)
+        await harness.model.started.wait()
         await leaving.hush()
         await leaving.engine.stop()
-    stage.model.release()
-    async with stage.agent():
-        await stage.settled()
-    stands_once(stage, ada, "re: hand this on")
+
+    harness.model.release()
+    async with harness.agent():
+        await harness.settled()
+
+    stands_once(harness, ada, "re: hand this on")
 
 
-async def test_a_graceful_stop_lets_answers_finish(stage: ChannelHarness) -> None:
+async def test_a_graceful_stop_lets_answers_finish(harness: ChannelHarness) -> None:
     """What is nearly done is done before the instance ends."""
-    ada = stage.driver.direct("ada")
-    async with stage.agent() as agent:
-        stage.model.hold()
-        await stage.driver.say(ada, "nearly done")
-        await stage.until(lambda: agent.accepted == 1)
-        await stage.model.started.wait()
+    ada = harness.driver.direct("ada")
+    async with harness.agent() as agent:
+        harness.model.hold()
+        await harness.driver.say(ada, "nearly done")
+        await harness.until(lambda: agent.accepted == 1)
+        await harness.model.started.wait()
         stopping = asyncio.create_task(agent.engine.stop())
-        stage.model.release()
+        harness.model.release()
         await stopping
-        assert 0 == await stage.value("SELECT count(*) FROM turns WHERE state = 'open'")
-    stands_once(stage, ada, "re: nearly done")
+        assert 0 == await harness.value(
+            "SELECT count(*) FROM turns WHERE state = 'open'"
+        )
+
+    stands_once(harness, ada, "re: nearly done")
 
 
-async def test_a_restart_keeps_the_conversation(stage: ChannelHarness) -> None:
+async def test_a_restart_keeps_the_conversation(harness: ChannelHarness) -> None:
     """A new process knows what was said to the old one."""
-    ada = stage.driver.direct("ada")
-    async with stage.agent():
-        await stage.ask(ada, "my name is Ada")
-    async with stage.agent():
-        await stage.ask(ada, "what is my name?")
-    assert ["my name is Ada", "re: my name is Ada", "what is my name?"] == stage.asked()
+    ada = harness.driver.direct("ada")
+    async with harness.agent():
+        await harness.ask(ada, "my name is Ada")
+
+    async with harness.agent():
+        await harness.ask(ada, "what is my name?")
+
+    assert [
+        "my name is Ada",
+        "re: my name is Ada",
+        "what is my name?",
+    ] == harness.asked()
 
 
 async def test_ten_minutes_of_backlog_are_answered_in_order_and_once(
-    stage: ChannelHarness,
+    harness: ChannelHarness,
 ) -> None:
     """What people wrote while nobody ran is not lost, not doubled, and not out of order."""
-    await stage.set_overlap(Overlap.QUEUE)
-    places = {name: stage.driver.direct(name) for name in ("ada", "bob", "eve")}
-    async with stage.agent():
+    await harness.set_overlap(Overlap.QUEUE)
+    places = {name: harness.driver.direct(name) for name in ("ada", "bob", "eve")}
+    async with harness.agent():
         for name, place in places.items():
-            await stage.ask(place, "hello", user=name)
+            await harness.ask(place, "hello", user=name)
+
     for number in range(4):
         for name, place in places.items():
-            await stage.driver.say(place, f"message {number}", user=name)
-    await wait_out_retries(stage.driver, 600.0)
-    async with stage.agent():
+            await harness.driver.say(place, f"message {number}", user=name)
+
+    await wait_out_retries(harness.driver, 600.0)
+    async with harness.agent():
         for place in places.values():
-            await stage.shows(
+            await harness.shows(
                 place, "re: hello", *(f"re: message {number}" for number in range(4))
             )
-        await stage.settled()
-    assert 15 == await stage.value("SELECT count(*) FROM messages WHERE role = 'user'")
+
+        await harness.settled()
+
+    assert 15 == await harness.value(
+        "SELECT count(*) FROM messages WHERE role = 'user'"
+    )
 
 
 async def test_what_is_written_after_a_crash_is_answered_with_what_was_left(
-    stage: ChannelHarness,
+    harness: ChannelHarness,
 ) -> None:
     """The next message does not overtake the one that waits for another instance: both are
     answered, in order.
     """
-    ada = stage.driver.direct("ada")
-    async with stage.agent() as agent:
-        stage.model.hesitates = True
-        stage.model.hold()
-        await stage.driver.say(ada, "the first")
-        await stage.until(lambda: agent.accepted == 1)
-        await stage.model.started.wait()
+    ada = harness.driver.direct("ada")
+    async with harness.agent() as agent:
+        harness.model.hesitates = True
+        harness.model.hold()
+        await harness.driver.say(ada, "the first")
+        await harness.until(lambda: agent.accepted == 1)
+        await harness.model.started.wait()
         await agent.crash()
-    stage.model.release()
-    await stage.driver.say(ada, "the second")
-    async with stage.agent():
-        await stage.until(lambda: "re: the second" in "".join(stage.screen(ada)))
-        await stage.settled()
-    answered = [text for text in stage.asked() if not text.startswith("re:")]
+
+    harness.model.release()
+    await harness.driver.say(ada, "the second")
+    async with harness.agent():
+        await harness.until(lambda: "re: the second" in "".join(harness.screen(ada)))
+        await harness.settled()
+
+    answered = [text for text in harness.asked() if not text.startswith("re:")]
+
     assert ["the first", "the second"] == answered
 
 
 async def test_an_instance_that_is_cut_off_from_its_lease_says_nothing_more(
-    stage: ChannelHarness,
+    harness: ChannelHarness,
 ) -> None:
     """Two instances, one conversation: the second takes over when the first stops beating;
     one answer stands.
     """
-    ada = stage.driver.direct("ada")
-    stage.model.hesitates = True
-    async with stage.agent() as frozen:
-        stage.model.hold()
-        await stage.driver.say(ada, "who answers?")
-        await stage.until(lambda: frozen.accepted == 1)
+    ada = harness.driver.direct("ada")
+    harness.model.hesitates = True
+
+    async with harness.agent() as frozen:
+        harness.model.hold()
+        await harness.driver.say(ada, "who answers?")
+        await harness.until(lambda: frozen.accepted == 1)
         await frozen.hush()
         assert frozen.engine._beats is not None
         frozen.engine._beats.cancel()
-        async with stage.agent():
-            await stage.until(lambda: len(stage.model.prompts) == 2)
-            stage.model.release()
-            await stage.settled()
-    stands_once(stage, ada, "re: who answers?")
-    assert 1 == await stage.value(
+
+        async with harness.agent():
+            await harness.until(lambda: len(harness.model.prompts) == 2)
+            harness.model.release()
+            await harness.settled()
+
+    stands_once(harness, ada, "re: who answers?")
+
+    assert 1 == await harness.value(
         "SELECT count(*) FROM messages WHERE role = 'assistant'"
     )
 
@@ -273,6 +324,7 @@ async def test_a_channel_can_be_stopped_at_any_moment(driver: Driver) -> None:
         run = asyncio.create_task(driver.channel().run(accept))
         for _ in range(ticks):
             await asyncio.sleep(0)
+
         run.cancel()
         done, _ = await asyncio.wait({run}, timeout=10)
         assert {run} == done, f"still running, cancelled after {ticks} ticks"
@@ -287,6 +339,7 @@ class Torn(Speaker):
             yield f"whole: {prompt.messages[-1][1]}"
             yield Usage(model, 10, 5)
             return
+
         yield "torn"
         await self.go_on.wait()
         yield " apart"
@@ -294,27 +347,31 @@ class Torn(Speaker):
 
 
 async def test_a_draft_of_an_instance_without_its_lease_does_not_touch_the_finished_answer(
-    stage: ChannelHarness,
+    harness: ChannelHarness,
 ) -> None:
     """It stops beating while it writes and another finishes; what it goes on to write is
     not shown.
     """
-    stage.model = Torn()
-    ada, bob = stage.driver.direct("ada"), stage.driver.direct("bob")
-    async with stage.agent() as frozen:
-        stage.model.hold()
-        await stage.driver.say(ada, "a story")
-        await stage.until(lambda: "torn" in "".join(stage.screen(ada)))
-        await stage.until(lambda: frozen.accepted == 1)
+    harness.model = Torn()
+    ada, bob = harness.driver.direct("ada"), harness.driver.direct("bob")
+
+    async with harness.agent() as frozen:
+        harness.model.hold()
+        await harness.driver.say(ada, "a story")
+        await harness.until(lambda: "torn" in "".join(harness.screen(ada)))
+        await harness.until(lambda: frozen.accepted == 1)
         await frozen.hush()
         assert frozen.engine._beats is not None
         frozen.engine._beats.cancel()
-        async with stage.agent():
-            await stage.until(lambda: "whole: a story" in stage.screen(ada))
-            await stage.settled()
-            before = stage.screen(ada)
-            stage.model.release()
+
+        async with harness.agent():
+            await harness.until(lambda: "whole: a story" in harness.screen(ada))
+            await harness.settled()
+            before = harness.screen(ada)
+            harness.model.release()
             for number in range(3):
-                await stage.ask(bob, f"question {number}", user="bob")
-            assert before == stage.screen(ada)
+                await harness.ask(bob, f"question {number}", user="bob")
+
+            assert before == harness.screen(ada)
+
         await frozen.crash()

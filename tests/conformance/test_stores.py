@@ -10,23 +10,26 @@ from tests.support.servers import Postgres, Valkey
 TURNS = 4
 
 
-async def conversation(stage: ChannelHarness, before_each: object) -> None:
+async def conversation(harness: ChannelHarness, before_each: object) -> None:
     """Several turns, something happening before each; the model must have seen all that was
     said.
     """
     assert callable(before_each)
-    ada = stage.driver.direct("ada")
-    async with stage.agent():
+    ada = harness.driver.direct("ada")
+
+    async with harness.agent():
         for number in range(TURNS):
             before_each()
-            await stage.ask(ada, f"message {number}")
+            await harness.ask(ada, f"message {number}")
+
     said = [
         text
         for number in range(TURNS)
         for text in (f"message {number}", f"re: message {number}")
     ]
-    assert said[:-1] == stage.asked()
-    assert [f"re: message {number}" for number in range(TURNS)] == stage.screen(ada)
+
+    assert said[:-1] == harness.asked()
+    assert [f"re: message {number}" for number in range(TURNS)] == harness.screen(ada)
 
 
 async def test_redis_flushed_between_any_two_turns_changes_no_answer(
@@ -52,19 +55,20 @@ async def test_while_postgres_is_away_nothing_is_acknowledged_and_nothing_lost(
 ) -> None:
     """The platform keeps the message until it is stored; then it is answered, once."""
     await upgrade(own_postgres.url())
-    stage = ChannelHarness(own_postgres.url(), redis_url, [driver])
+    harness = ChannelHarness(own_postgres.url(), redis_url, [driver])
     ada = driver.direct("ada")
-    async with stage.agent() as agent:
-        await stage.ask(ada, "before")
-        await stage.until(lambda: driver.unacknowledged() == 0)
+
+    async with harness.agent() as agent:
+        await harness.ask(ada, "before")
+        await harness.until(lambda: driver.unacknowledged() == 0)
         own_postgres.kill()
         await driver.say(ada, "meanwhile")
-        await stage.until(lambda: agent.offered > agent.accepted)
-        assert (
-            driver.unacknowledged() > 0 or driver.name == "discord"
-        )  # which has no acknowledgement
+        await harness.until(lambda: agent.offered > agent.accepted)
+        # which has no acknowledgement
+        assert driver.unacknowledged() > 0 or driver.name == "discord"
         own_postgres.start()
-        await stage.shows(ada, "re: before", "re: meanwhile")
-        await stage.until(lambda: driver.unacknowledged() == 0)
-        await stage.settled()
-    assert 2 == await stage.value("SELECT count(*) FROM messages WHERE role = 'user'")
+        await harness.shows(ada, "re: before", "re: meanwhile")
+        await harness.until(lambda: driver.unacknowledged() == 0)
+        await harness.settled()
+
+    assert 2 == await harness.value("SELECT count(*) FROM messages WHERE role = 'user'")

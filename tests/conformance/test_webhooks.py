@@ -73,11 +73,12 @@ def discord(driver: DiscordDriver) -> Hooked:
     place = driver.direct("ada")
 
     def genuine(text: str) -> Request:
-        use = server.world.use_command(place.chat, "history", text, user="ada")
+        use = server.state.use_command(place.chat, "history", text, user="ada")
         return server.signed(use, at=made[0].now)
 
     names = ("x-signature-ed25519", "x-signature-timestamp")
     made.append(Hooked(channel, genuine, names, signs_body=True))
+
     return made[0]
 
 
@@ -89,7 +90,7 @@ def telegram(driver: TelegramDriver) -> Hooked:
     chat = server.private("ada")
 
     def genuine(text: str) -> Request:
-        message = server.world.message(chat, server.world.person("ada"), text)
+        message = server.state.message(chat, server.state.person("ada"), text)
         body = json.dumps(
             {"update_id": message["message_id"], "message": message}
         ).encode()
@@ -119,10 +120,12 @@ def slack(driver: SlackDriver) -> Hooked:
         said = server.space.add(place.chat, server.space.person("ada"), text)
         [event] = server._message_events(said)
         body = slack_payload("message_im") | {"event": event}
+
         return signed(Delivery("events_api", body, made[0].now), made[0].now)
 
     names = ("x-slack-signature", "x-slack-request-timestamp")
     made.append(Hooked(channel, genuine, names, signs_body=True))
+
     return made[0]
 
 
@@ -131,10 +134,12 @@ async def listening(hooked: Hooked, accept: Any) -> AsyncIterator[None]:
     """The channel, signed in and ready for webhooks."""
     channel: Channel = hooked.channel
     task = asyncio.create_task(channel.run(accept))
+
     try:
         async with asyncio.timeout(20):
             while await hooked.post(hooked.genuine("are you ready?")) != 200:
                 await asyncio.sleep(0.01)
+
         yield
     finally:
         task.cancel()
@@ -147,11 +152,17 @@ def hook(driver: Driver) -> Hooked:
         return discord(driver)
     if isinstance(driver, TelegramDriver):
         return telegram(driver)
+
     assert isinstance(driver, SlackDriver)
+
     return slack(driver)
 
 
-def mutated(request: Request, hooked: Hooked, chance: random.Random) -> Request:
+def mutated(
+    request: Request,
+    hooked: Hooked,
+    chance: random.Random,
+) -> Request:
     """The delivery with one thing wrong: a proof changed, cut, missing or borrowed, or the
     body touched.
     """
@@ -167,6 +178,7 @@ def mutated(request: Request, hooked: Hooked, chance: random.Random) -> Request:
         return headers, body[:place] + bytes(
             [body[place] ^ (1 << chance.randrange(8))]
         ) + body[place + 1 :]
+
     if kind == "flip":
         headers[name] = (
             value[:at]
@@ -181,6 +193,7 @@ def mutated(request: Request, hooked: Hooked, chance: random.Random) -> Request:
         headers[name] = value[::-1] if value[::-1] != value else value + "0"
     else:
         headers[name] = value + chance.choice(["0", " ", "=", ",v0=", "\n"])
+
     return headers, body
 
 
@@ -192,10 +205,12 @@ async def test_no_forged_webhook_is_accepted(driver: Driver, seed: int) -> None:
         genuine = [hooked.genuine(f"message {number}") for number in range(20)]
         hooked.got.clear()
         statuses = set()
+
         for _ in range(MUTATIONS):
             statuses.add(
                 await hooked.post(mutated(chance.choice(genuine), hooked, chance))
             )
+
         assert ({401}, []) == (statuses, hooked.got)
         assert 200 == await hooked.post(genuine[0])
         assert 1 == len(hooked.got)
@@ -212,6 +227,7 @@ async def test_a_stale_webhook_is_not_accepted(driver: Driver) -> None:
             request = hooked.genuine("old news")
             hooked.now += shift
             assert 401 == await hooked.post(request)
+
         assert [] == hooked.got
 
 
@@ -222,13 +238,15 @@ async def test_a_replayed_webhook_is_one_message(
     answered.
     """
     hooked = hook(driver)
-    stage = ChannelHarness(database_url, redis_url, [driver])
-    async with stage.agent() as agent:
+    harness = ChannelHarness(database_url, redis_url, [driver])
+
+    async with harness.agent() as agent:
         await agent.hush()
         async with listening(hooked, agent.engine.accept):
-            await stage.settled()
-            known = await stage.value("SELECT count(*) FROM turns")
+            await harness.settled()
+            known = await harness.value("SELECT count(*) FROM turns")
             request = hooked.genuine("5")
             assert [200] * 5 == [await hooked.post(request) for _ in range(5)]
-            await stage.settled()
-    assert known + 1 == await stage.value("SELECT count(*) FROM turns")
+            await harness.settled()
+
+    assert known + 1 == await harness.value("SELECT count(*) FROM turns")

@@ -55,10 +55,12 @@ class Server(abc.ABC):
         """Returns when connections are taken."""
         with (self.folder / "log").open("wb") as log:
             self._process = self._launch(log)
+
         deadline = time.monotonic() + START_SECONDS
         while not self._ready():
             if self._process.poll() is not None or time.monotonic() > deadline:
                 raise RuntimeError((self.folder / "log").read_text(errors="replace"))
+
             time.sleep(0.005)
 
     def kill(self) -> None:
@@ -67,6 +69,7 @@ class Server(abc.ABC):
             for pid in self._pids():
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
+
             self._process.wait()
             self._process = None
 
@@ -106,6 +109,7 @@ class Postgres(Server):
         self.template: str | None = None  # a database to clone, once somebody made it
         self._settings = {**SETTINGS, **settings}
         self._account: dict[str, Any] = {}
+
         if account := account_for(self.folder):
             os.chown(self.folder, account.uid, account.gid)
             self._account = {
@@ -113,6 +117,7 @@ class Postgres(Server):
                 "group": account.gid,
                 "extra_groups": [],
             }
+
         self._bin = reachable(postgres_bin(), account)
         self._initdb()
 
@@ -134,6 +139,7 @@ class Postgres(Server):
         name = f"test_{uuid4().hex}"
         clone = f"TEMPLATE {template} STRATEGY FILE_COPY" if template else ""
         await self.execute(f"CREATE DATABASE {name} {clone}")
+
         try:
             yield self.url(name)
         finally:
@@ -164,6 +170,7 @@ class Postgres(Server):
         ]
         for name, value in self._settings.items():
             command += ["-c", f"{name}={value}"]
+
         return subprocess.Popen(
             command,
             stdout=log,
@@ -181,6 +188,7 @@ class Postgres(Server):
             lines = (self.folder / "data" / "postmaster.pid").read_text().split("\n")
         except FileNotFoundError:
             return False
+
         return (
             lines[0] == str(self.pid) and len(lines) > 7 and lines[7].strip() == "ready"
         )
@@ -191,6 +199,7 @@ class Postgres(Server):
         """
         with contextlib.suppress(ProcessLookupError):
             os.kill(self.pid, signal.SIGSTOP)
+
         children = Path(f"/proc/{self.pid}/task/{self.pid}/children")
         return [
             self.pid,
@@ -265,6 +274,7 @@ def postgres_bin() -> Path:
     """The folder of the Postgres under test."""
     if chosen := os.environ.get("TEST_POSTGRES_BIN"):
         return Path(chosen)
+
     return postgres_folder()
 
 
@@ -272,6 +282,8 @@ def valkey_server() -> Path:
     """The Valkey or Redis under test."""
     if chosen := os.environ.get("TEST_REDIS_SERVER"):
         return Path(chosen)
+
     found = valkey.valkey_server()
     assert found, "no Valkey is installed"
+
     return found

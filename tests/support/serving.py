@@ -37,11 +37,10 @@ class Platforms:
     @property
     def settings(self) -> dict[str, str]:
         """Their tokens and addresses."""
-        discord, telegram, slack = (
-            self.discord.server,
-            self.telegram._server,
-            self.slack.server,
-        )
+        discord = self.discord.server
+        telegram = self.telegram._server
+        slack = self.slack.server
+
         return {
             "DISCORD_TOKEN": discord.token,
             "DISCORD_API_URL": discord.api_url,
@@ -74,9 +73,21 @@ def machine_among(
     warm: Warm,
 ) -> Machine:
     """A machine whose settings lead to these stores, these platforms and this model."""
-    stores = {"DATABASE_URL": database_url, "REDIS_URL": redis_url, "HTTP_PORT": "0"}
+    stores = {
+        "DATABASE_URL": database_url,
+        "REDIS_URL": redis_url,
+        "HTTP_PORT": "0",
+    }
     asked = {"OPENAI_BASE_URL": model.url, "DEFAULT_MODEL": "openai:test"}
-    return Machine(folder, {**stores, **asked, **platforms.settings}, warm)
+    return Machine(
+        folder,
+        {
+            **stores,
+            **asked,
+            **platforms.settings,
+        },
+        warm,
+    )
 
 
 @asynccontextmanager
@@ -105,12 +116,14 @@ async def serving(machine: Machine) -> AsyncIterator[list[str]]:
     )
     lines: list[str] = []
     reading = asyncio.create_task(_read(process.stderr, lines))
+
     try:
         yield lines
         assert process.returncode is None, lines
     finally:
         if process.returncode is None:
             process.terminate()
+
         async with asyncio.timeout(DEADLINE):
             await process.wait()
             await reading

@@ -14,7 +14,7 @@ from channels.discord.reply import LIMIT
 from channels.pacing import Governor, Rate
 from tests.conformance.driver import Place
 from tests.support.platforms.discord import DiscordServer
-from tests.support.platforms.discord.world import Limit
+from tests.support.platforms.discord.state import Limit
 
 
 class _Remembering(Discord):
@@ -69,14 +69,14 @@ class DiscordDriver:
         return dict(self._notes)
 
     def direct(self, user: str) -> Place:
-        return Place(self.server.world.add_direct(user))
+        return Place(self.server.state.add_direct(user))
 
     def group(self, name: str) -> Place:
-        return Place(self.server.world.add_channel(name), direct=False)
+        return Place(self.server.state.add_channel(name), direct=False)
 
     def thread(self, group: Place, name: str) -> Place:
         """A thread is a channel of its own on Discord."""
-        return Place(self.server.world.add_thread(group.chat, name), direct=False)
+        return Place(self.server.state.add_thread(group.chat, name), direct=False)
 
     async def say(
         self,
@@ -87,21 +87,27 @@ class DiscordDriver:
         mention: bool = False,
         deliver: int = 1,
     ) -> str:
-        world = self.server.world
-        content = f"<@{world.bot['id']}> {text}" if mention else text
-        message = world.say(place.chat, content, user=user)
+        state = self.server.state
+        content = f"<@{state.bot['id']}> {text}" if mention else text
+        message = state.say(place.chat, content, user=user)
         for _ in range(deliver - 1):
             await self.redeliver(message["id"])
+
         return str(message["id"])
 
     async def redeliver(self, message: str) -> None:
-        self.server.world.tell("MESSAGE_CREATE", self.server.world.find(message))
+        self.server.state.tell("MESSAGE_CREATE", self.server.state.find(message))
 
     async def edit(self, message: str, text: str) -> None:
-        self.server.world.edit(message, text)
+        self.server.state.edit(message, text)
 
     async def command(
-        self, place: Place, name: str, argument: str = "", *, user: str = "ada"
+        self,
+        place: Place,
+        name: str,
+        argument: str = "",
+        *,
+        user: str = "ada",
     ) -> None:
         self.server.use_command(place.chat, name, argument, user=user)
 
@@ -109,18 +115,24 @@ class DiscordDriver:
         return self.server.screen(place.chat)
 
     def revisions(self, place: Place) -> int:
-        return self.server.world.revisions[place.chat]
+        return self.server.state.revisions[place.chat]
 
     def typing(self, place: Place) -> int:
         """A deferred command shows "is thinking" by itself."""
         deferred = [
             i
-            for i in self.server.world.interactions.values()
+            for i in self.server.state.interactions.values()
             if i.channel == place.chat and i.message is not None
         ]
-        return self.server.world.typing[place.chat] + len(deferred)
+        return self.server.state.typing[place.chat] + len(deferred)
 
-    def limit_chat(self, place: Place, *, retry_after: float, times: int) -> None:
+    def limit_chat(
+        self,
+        place: Place,
+        *,
+        retry_after: float,
+        times: int,
+    ) -> None:
         self.server.faults.limits[place.chat] = Limit(retry_after, times)
 
     def fail_next(self, place: Place, *, times: int = 1) -> None:
@@ -132,6 +144,6 @@ class DiscordDriver:
     def unacknowledged(self) -> int:
         return sum(
             1
-            for use in self.server.world.interactions.values()
+            for use in self.server.state.interactions.values()
             if use.acknowledged_at is None
         )

@@ -18,9 +18,8 @@ from tests.support.platforms.slack import (
     SlackServer,
 )
 
-_INTERVAL_S = (
-    0.02  # between two states of an answer: tests do not wait a second for each
-)
+# between two states of an answer: tests do not wait a second for each
+_INTERVAL_S = 0.02
 
 
 class SlackDriver:
@@ -100,6 +99,7 @@ class SlackDriver:
             place.chat, person, written, thread=place.thread, deliver=deliver
         )
         self._chats[ts] = place.chat
+
         return ts
 
     async def redeliver(self, message: str) -> None:
@@ -115,7 +115,12 @@ class SlackDriver:
         await self._server.edit(chat, message, mention + _escaped(text))
 
     async def command(
-        self, place: Place, name: str, argument: str = "", *, user: str = "ada"
+        self,
+        place: Place,
+        name: str,
+        argument: str = "",
+        *,
+        user: str = "ada",
     ) -> None:
         """A slash command; `!name`, addressed to the agent, in a thread, where Slack has none."""
         if place.thread:
@@ -123,6 +128,7 @@ class SlackDriver:
                 place, f"!{name} {argument}".rstrip(), user=user, mention=True
             )
             return
+
         person = self._server.space.person(user)
         self._server.space.members[place.chat].add(person)
         await self._server.command(place.chat, person, f"/{name}", argument)
@@ -136,6 +142,7 @@ class SlackDriver:
                 said.visible
                 for said in self._server.space.of_agent(place.chat, place.thread)
             ]
+
         return [
             said.visible
             for said in self._server.space.of_agent(place.chat)
@@ -160,7 +167,13 @@ class SlackDriver:
     def _within(self, place: Place, thread: str) -> bool:
         return thread == place.thread if place.thread else thread not in self._threads
 
-    def limit_chat(self, place: Place, *, retry_after: float, times: int) -> None:
+    def limit_chat(
+        self,
+        place: Place,
+        *,
+        retry_after: float,
+        times: int,
+    ) -> None:
         """429 with Retry-After."""
         fault = Fault(
             "ratelimited", chat=place.chat, times=times, retry_after=retry_after

@@ -12,7 +12,7 @@ from channels.telegram.channel import Telegram
 from channels.telegram.text import LIMIT
 from tests.conformance.driver import Place
 from tests.support.platforms.telegram import Chat, TelegramServer
-from tests.support.platforms.telegram.world import BOT_NAME, Json
+from tests.support.platforms.telegram.state import BOT_NAME, Json
 
 
 class TelegramDriver:
@@ -61,6 +61,7 @@ class TelegramDriver:
         if thread is None:
             thread = str(next(chat.ids))
             chat.topics[thread] = name
+
         return Place(group.chat, thread, direct=False)
 
     async def say(
@@ -79,6 +80,7 @@ class TelegramDriver:
         )
         key = f"{chat.id}:{message['message_id']}"
         self._said[key] = message
+
         return key
 
     async def redeliver(self, message: str) -> None:
@@ -93,7 +95,12 @@ class TelegramDriver:
         self._server.edit(old, name + text if mentioned else text)
 
     async def command(
-        self, place: Place, name: str, argument: str = "", *, user: str = "ada"
+        self,
+        place: Place,
+        name: str,
+        argument: str = "",
+        *,
+        user: str = "ada",
     ) -> None:
         """`/name`, in groups `/name@bot` as the menu sends it."""
         bot = "" if place.direct else f"@{BOT_NAME}"
@@ -111,7 +118,13 @@ class TelegramDriver:
         """Chat actions."""
         return self._chat(place).typing[place.thread]
 
-    def limit_chat(self, place: Place, *, retry_after: float, times: int) -> None:
+    def limit_chat(
+        self,
+        place: Place,
+        *,
+        retry_after: float,
+        times: int,
+    ) -> None:
         """429 for the next calls."""
         self._server.limit(self._chat(place), retry_after=retry_after, times=times)
 
@@ -125,7 +138,7 @@ class TelegramDriver:
 
     def unacknowledged(self) -> int:
         """Updates that no offset confirms yet."""
-        return len(self._server.world.updates)
+        return len(self._server.state.updates)
 
     def _chat(self, place: Place) -> Chat:
-        return self._server.world.chats[int(place.chat)]
+        return self._server.state.chats[int(place.chat)]

@@ -71,6 +71,7 @@ class _Window(PlainScreen):
             self.changed.set()
             self.answers[len(self.answers) - self.growing :] = [text]
             self.growing = True
+
         if done:
             self.growing = False
             self.glass.seek(0)
@@ -136,6 +137,7 @@ class TerminalDriver:
     def direct(self, user: str) -> Place:
         if user != PERSON:
             raise UnsupportedHere("A terminal has one person.")
+
         return Place(user)
 
     def group(self, name: str) -> Place:
@@ -155,9 +157,11 @@ class TerminalDriver:
     ) -> str:
         if deliver > 1:
             await self.redeliver("")
+
         identifier = str(uuid7())
         self.said.add(identifier)
         self.typing_person.lines.put_nowait((identifier, text))
+
         return identifier
 
     async def redeliver(self, message: str) -> NoReturn:
@@ -167,7 +171,12 @@ class TerminalDriver:
         raise UnsupportedHere("A line that was sent cannot be edited.")
 
     async def command(
-        self, place: Place, name: str, argument: str = "", *, user: str = PERSON
+        self,
+        place: Place,
+        name: str,
+        argument: str = "",
+        *,
+        user: str = PERSON,
     ) -> None:
         await self.say(place, f"/{name} {argument}".strip())
 
@@ -180,7 +189,13 @@ class TerminalDriver:
     def typing(self, place: Place) -> int:
         return self.window.thinking
 
-    def limit_chat(self, place: Place, *, retry_after: float, times: int) -> NoReturn:
+    def limit_chat(
+        self,
+        place: Place,
+        *,
+        retry_after: float,
+        times: int,
+    ) -> NoReturn:
         raise UnsupportedHere("A terminal has no rate limit.")
 
     def fail_next(self, place: Place, *, times: int = 1) -> None:

@@ -27,9 +27,9 @@ from tests.support.platforms.telegram.inbox import Inbox, listening, until
 
 
 @pytest.fixture
-async def desk(database_url: str, redis_url: str) -> AsyncIterator[FlagAdmin]:
-    async with operator(database_url, redis_url) as desk:
-        yield desk
+async def admin(database_url: str, redis_url: str) -> AsyncIterator[FlagAdmin]:
+    async with operator(database_url, redis_url) as admin:
+        yield admin
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ async def instance(database_url: str, redis_url: str) -> AsyncIterator[Instance]
 
 
 async def test_slack_says_that_commands_are_switched_off(
-    instance: Instance, desk: FlagAdmin
+    instance: Instance, admin: FlagAdmin
 ) -> None:
     """Off on Slack only: the command reaches nobody; on again, it does."""
     async with SlackServer(redeliver_after=0.1).running() as server:
@@ -61,7 +61,7 @@ async def test_slack_says_that_commands_are_switched_off(
         offered = partial(instance.services.slash_commands, "slack")
 
         async with connected(server, slash_commands=offered) as (_, inbox):
-            off = await desk.set(
+            off = await admin.set(
                 "enable_slash_commands", RuleTarget(channel="slack"), False, ADA
             )
             await instance.control.observe(off.epoch)
@@ -71,7 +71,7 @@ async def test_slack_says_that_commands_are_switched_off(
                 inbox.taken,
                 instance.services.slash_commands("discord"),
             )
-            on = await desk.unset(
+            on = await admin.unset(
                 "enable_slash_commands", RuleTarget(channel="slack"), ADA
             )
             await instance.control.observe(on.epoch)
@@ -80,7 +80,7 @@ async def test_slack_says_that_commands_are_switched_off(
 
 
 async def test_telegrams_menu_follows_the_flag(
-    instance: Instance, desk: FlagAdmin
+    instance: Instance, admin: FlagAdmin
 ) -> None:
     async with TelegramServer() as server:
         channel = Telegram(
@@ -92,7 +92,7 @@ async def test_telegrams_menu_follows_the_flag(
         )
         async with listening(channel, Inbox()):
             await until(lambda: bool(server.methods.menu))
-            await desk.set("enable_slash_commands", RuleTarget(kill=True), False, ADA)
+            await admin.set("enable_slash_commands", RuleTarget(kill=True), False, ADA)
             await until(lambda: not server.methods.menu)
-            await desk.unset("enable_slash_commands", RuleTarget(kill=True), ADA)
+            await admin.unset("enable_slash_commands", RuleTarget(kill=True), ADA)
             await until(lambda: bool(server.methods.menu))

@@ -23,7 +23,7 @@ from tests.support.platforms.slack.agent import Inbox, connected, hooked
 from tests.support.platforms.telegram import TelegramServer
 from tests.support.platforms.telegram.inbox import Inbox as TelegramInbox
 from tests.support.platforms.telegram.inbox import listening, until
-from tests.support.platforms.telegram.world import Chat
+from tests.support.platforms.telegram.state import Chat
 
 
 def told(inbound: Inbound) -> tuple[str, str, str, str | None, bool]:
@@ -58,8 +58,8 @@ async def core(discord: DiscordServer) -> AsyncIterator[Core]:
 def answer(discord: DiscordServer, channel: str) -> str:
     """Something that the agent wrote."""
     return str(
-        discord.world.add_message(
-            channel, {"author": discord.world.bot, "content": "fine"}
+        discord.state.add_message(
+            channel, {"author": discord.state.bot, "content": "fine"}
         )["id"]
     )
 
@@ -67,14 +67,15 @@ def answer(discord: DiscordServer, channel: str) -> str:
 async def test_discord_tells_of_thumbs_in_servers_and_in_direct_chats(
     discord: DiscordServer, core: Core
 ) -> None:
-    town, ada = discord.world.add_channel("town"), discord.world.add_direct("ada")
+    town, ada = discord.state.add_channel("town"), discord.state.add_direct("ada")
     public, private = answer(discord, town), answer(discord, ada)
-    discord.world.react(public, "👍🏽", user="bob")
+    discord.state.react(public, "👍🏽", user="bob")
     await discord.until(lambda: len(core.accepted) == 1)
-    discord.world.react(public, "👍🏽", user="bob", taken=True)
+    discord.state.react(public, "👍🏽", user="bob", taken=True)
     await discord.until(lambda: len(core.accepted) == 2)
-    discord.world.react(private, "👎", user="ada")
+    discord.state.react(private, "👎", user="ada")
     await discord.until(lambda: len(core.accepted) == 3)
+
     assert [
         ("vote", "+1", public, "Bob", False),
         ("unvote", "+1", public, None, False),
@@ -87,19 +88,18 @@ async def test_discord_reactions_of_bots_and_other_reactions_are_ignored(
     discord: DiscordServer, core: Core
 ) -> None:
     """And those to what somebody else wrote, as far as Discord tells."""
-    town = discord.world.add_channel("town")
-    mine, theirs = (
-        answer(discord, town),
-        discord.world.say(town, "hello", user="bob")["id"],
-    )
-    discord.world.person("robot", bot=True)
-    discord.world.react(mine, "👍", user="robot")
-    discord.world.react(mine, "👍", user="agent")
-    discord.world.react(mine, "🎉", user="bob")
-    discord.world.react(mine, "👍", user="bob", custom="77")
-    discord.world.react(theirs, "👍", user="bob")
-    discord.world.react(mine, "👎", user="bob")
+    town = discord.state.add_channel("town")
+    mine = answer(discord, town)
+    theirs = discord.state.say(town, "hello", user="bob")["id"]
+    discord.state.person("robot", bot=True)
+    discord.state.react(mine, "👍", user="robot")
+    discord.state.react(mine, "👍", user="agent")
+    discord.state.react(mine, "🎉", user="bob")
+    discord.state.react(mine, "👍", user="bob", custom="77")
+    discord.state.react(theirs, "👍", user="bob")
+    discord.state.react(mine, "👎", user="bob")
     await discord.until(lambda: core.offered)
+
     assert [("vote", "-1", mine, "Bob", False)] == [
         told(inbound) for inbound in core.accepted
     ]
@@ -114,13 +114,15 @@ async def test_discord_tells_of_reactions_only_whom_asks(
         for intents in (0, GUILD_REACTIONS_INTENT, DIRECT_REACTIONS_INTENT)
     ]
     discord.gateway.sessions |= {session.id: session for session in sessions}
-    town, ada = discord.world.add_channel("town"), discord.world.add_direct("ada")
+    town, ada = discord.state.add_channel("town"), discord.state.add_direct("ada")
     for channel in (town, ada):
-        discord.world.react(answer(discord, channel), "👍", user="ada")
+        discord.state.react(answer(discord, channel), "👍", user="ada")
+
     heard = [
         [e["d"]["channel_id"] for e in s.events if e["t"] == "MESSAGE_REACTION_ADD"]
         for s in sessions
     ]
+
     assert [[], [town], [ada]] == heard
 
 
@@ -167,7 +169,7 @@ async def test_telegram_tells_of_thumbs_when_it_is_polled(
         assert expected(direct=True) == [
             told(inbound) for inbound in await inbox.until(3)
         ]
-        await until(lambda: telegram.world.updates == [])
+        await until(lambda: telegram.state.updates == [])
 
 
 async def test_telegram_tells_of_thumbs_by_webhook(telegram: TelegramServer) -> None:
@@ -184,6 +186,7 @@ async def test_telegram_tells_of_thumbs_by_webhook(telegram: TelegramServer) -> 
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     holder.append(agent_on(telegram, f"http://127.0.0.1:{runner.addresses[0][1]}"))
+
     try:
         async with listening(holder[0], inbox):
             react(telegram, telegram.private("bob"))
@@ -216,6 +219,7 @@ async def test_telegram_tells_of_reactions_only_whom_asks(
     telegram.say(chat, "hello")
     telegram.react(chat, 7, "👍")
     updates = await telegram.delivery.fetch({})
+
     assert [["message"]] == [sorted(set(update) - {"update_id"}) for update in updates]
 
 
@@ -232,15 +236,12 @@ async def judge(slack: SlackServer, inbox: Inbox) -> None:
     """Ada votes in two places, among much that is no vote."""
     ada, robot = slack.space.person("ada"), slack.space.person("robot")
     slack.space.bots.add(robot)
-    town, direct = (
-        slack.space.chat("C0GENERAL", "channel", ada, robot),
-        slack.space.chat("D0ADA", "im", ada),
-    )
-    public, private = (
-        slack.space.add(town, AGENT, "fine"),
-        slack.space.add(direct, AGENT, "fine"),
-    )
+    town = slack.space.chat("C0GENERAL", "channel", ada, robot)
+    direct = slack.space.chat("D0ADA", "im", ada)
+    public = slack.space.add(town, AGENT, "fine")
+    private = slack.space.add(direct, AGENT, "fine")
     theirs = slack.space.add(town, ada, "hello")
+
     for ts, reaction, user in (
         (theirs.ts, "+1", ada),
         (public.ts, "tada", ada),
@@ -248,6 +249,7 @@ async def judge(slack: SlackServer, inbox: Inbox) -> None:
         (public.ts, "thumbsup", robot),
     ):
         await slack.react(town, ts, reaction, user=user)
+
     await slack.react(town, public.ts, "+1::skin-tone-3", user=ada)
     await slack.react(town, public.ts, "thumbsup", user=ada, taken=True)
     await slack.react(direct, private.ts, "-1", user=ada)
@@ -258,6 +260,7 @@ async def judge(slack: SlackServer, inbox: Inbox) -> None:
         ("vote", "-1", private.ts, None, True),
     }
     await slack.sockets.until(lambda: slack.unacknowledged() == 0)
+
     assert 3 == len(inbox.taken)
 
 
@@ -277,6 +280,7 @@ async def test_a_slack_thumb_that_could_not_be_stored_comes_again(
     ada = slack.space.person("ada")
     chat = slack.space.chat("D0ADA", "im", ada)
     said = slack.space.add(chat, AGENT, "fine")
+
     async with connected(slack) as (_, inbox):
         inbox.broken = True
         await slack.react(chat, said.ts, "+1", user=ada)
@@ -285,6 +289,7 @@ async def test_a_slack_thumb_that_could_not_be_stored_comes_again(
         inbox.broken = False
         [inbound] = await inbox.next()
         await slack.sockets.until(lambda: slack.unacknowledged() == 0)
+
     assert ("vote", "+1", said.ts, None, True) == told(inbound)
 
 
@@ -297,7 +302,9 @@ async def test_slack_tells_of_reactions_only_whom_asks(
         slack.space.scopes.discard("reactions:read")
     else:
         slack.space.events.discard("reaction_added")
+
     ada = slack.space.person("ada")
     chat = slack.space.chat("D0ADA", "im", ada)
     await slack.react(chat, slack.space.add(chat, AGENT, "fine").ts, "+1", user=ada)
+
     assert [] == slack.deliveries

@@ -94,7 +94,7 @@ async def test_chats_in_which_the_agent_was_heard_are_looked_at(
         "allow": "0",
         "deny": str(PERMISSIONS["Send Messages"]),
     }
-    platforms.discord.server.world.channels[town]["permission_overwrites"] = [denied]
+    platforms.discord.server.state.channels[town]["permission_overwrites"] = [denied]
     engines.bot_status = "restricted"
     space.add(chat, ada, "anybody there?").ts = f"{time.time() - 100:.6f}"
     found = await findings(machine)

@@ -21,12 +21,17 @@ async def answering(status: int, text: str, **headers: str) -> AsyncIterator[Res
     """A client whose every call is answered so."""
 
     async def answer(request: web.Request) -> web.Response:
-        return web.Response(status=status, text=text, headers=headers)
+        return web.Response(
+            status=status,
+            text=text,
+            headers=headers,
+        )
 
     runner = web.ServerRunner(web.Server(answer))  # type: ignore[arg-type]
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()
+
     try:
         yield Rest(token="secret", api_url=f"http://127.0.0.1:{runner.addresses[0][1]}")
     finally:
@@ -40,6 +45,7 @@ async def test_a_wait_that_is_no_number_of_seconds_is_a_second(text: str) -> Non
     async with answering(429, text, **{"Retry-After": A_DATE}) as rest:
         with pytest.raises(RateLimited) as limited:
             await rest.call("POST", "/channels/1/messages", {}, bucket="POST 1")
+
     assert 1.0 == limited.value.retry_after
 
 
@@ -51,6 +57,7 @@ async def test_a_bucket_whose_reset_is_no_number_has_room_after_a_second() -> No
         )
         with pytest.raises(RateLimited) as limited:
             await rest.call("POST", "/channels/1/messages", {}, bucket="POST 1")
+
     assert 0 < limited.value.retry_after <= 1.0
 
 
@@ -58,6 +65,7 @@ async def test_a_page_in_place_of_an_answer_is_worth_another_try() -> None:
     async with answering(200, PAGE) as rest:
         with pytest.raises(DeliveryError, match="DISCORD_API_URL") as raised:
             await rest.call("POST", "/channels/1/messages", {})
+
     assert not isinstance(raised.value, Undeliverable)
 
 
@@ -65,6 +73,7 @@ async def test_a_refusal_whose_code_is_no_number_is_a_refusal() -> None:
     async with answering(502, '{"code": "bad gateway"}') as rest:
         with pytest.raises(Refusal) as raised:
             await rest.call("POST", "/channels/1/messages", {})
+
     assert (502, 0) == (raised.value.status, raised.value.code)
 
 

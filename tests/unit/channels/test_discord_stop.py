@@ -21,6 +21,7 @@ async def test_a_cancellation_that_is_swallowed_once_is_repeated(
             await asyncio.Event().wait()
         except asyncio.CancelledError:
             heard.append("first")
+
         await asyncio.Event().wait()
 
     task = asyncio.create_task(until_cancelled(deaf_once()))
@@ -30,6 +31,7 @@ async def test_a_cancellation_that_is_swallowed_once_is_repeated(
     async with asyncio.timeout(5):
         with pytest.raises(asyncio.CancelledError):
             await task
+
     assert ["first"] == heard
 
 

@@ -45,12 +45,15 @@ class FakeClock:
         """All of it to its end; an exception is a result."""
         everything = asyncio.gather(*work, return_exceptions=True)
         await self.settle()
+
         while not everything.done():
             due, _, woken = heapq.heappop(self._sleepers)
             self.now = max(self.now, due)
             if not woken.done():
                 woken.set_result(None)
+
             await self.settle()
+
         return list(everything.result())
 
     async def settle(self) -> None:
@@ -80,15 +83,19 @@ class Platform:
     """Takes calls, refuses those it is told to, and remembers all of them."""
 
     clock: FakeClock
-    refusals: list[RateLimited | None] = field(
-        default_factory=list
-    )  # of the next calls, in order
+    # of the next calls, in order
+    refusals: list[RateLimited | None] = field(default_factory=list)
     calls: list[Call] = field(default_factory=list)
     takes: float = 0.0  # seconds a call lasts
     strict_with: Collection[str] = "abc"  # the chats that may be refused
 
     def call(
-        self, chat: str, name: str, route: str = "send", *, final: bool = True
+        self,
+        chat: str,
+        name: str,
+        route: str = "send",
+        *,
+        final: bool = True,
     ) -> Callable[[], Awaitable[str]]:
         async def send() -> str:
             refused = (
@@ -101,9 +108,11 @@ class Platform:
             self.calls.append(call)
             if self.takes:
                 await self.clock.sleep(self.takes)
+
             call.seen = len(self.calls)
             if refused:
                 raise refused
+
             return name
 
         return send
@@ -128,10 +137,13 @@ class SharedFake:
     async def reserve(self, key: str, rate: Rate) -> float:
         if self._takes:
             await self._clock.sleep(self._takes)
+
         now = self._clock()
         if (wait := self._free.get(key, now) - now) > 0:
             return wait
+
         self._free[key] = now + rate.seconds / rate.count
+
         return 0
 
     async def penalise(self, key: str, seconds: float) -> None:
@@ -149,9 +161,16 @@ def platform(clock: FakeClock) -> Platform:
 
 
 def governor(
-    clock: FakeClock, chat: Rate | None = None, bot: Rate | None = None
+    clock: FakeClock,
+    chat: Rate | None = None,
+    bot: Rate | None = None,
 ) -> Governor:
-    return Governor(chat=chat, bot=bot, clock=clock, sleep=clock.sleep)
+    return Governor(
+        chat=chat,
+        bot=bot,
+        clock=clock,
+        sleep=clock.sleep,
+    )
 
 
 # --- finals -------------------------------------------------------------------
@@ -171,6 +190,7 @@ async def test_a_refused_final_is_tried_again_exactly_when_the_platform_said(
 ) -> None:
     platform.refusals = [RateLimited(3.5), RateLimited(0.25)]
     await clock.run(governor(clock).final("a", "send", platform.call("a", "one")))
+
     assert [call.at - 1000 for call in platform.calls] == [0, 3.5, 3.75]
 
 
@@ -180,6 +200,7 @@ async def test_a_refusal_that_names_no_wait_means_one_second(
 ) -> None:
     platform.refusals = [RateLimited(named)]
     await clock.run(governor(clock).final("a", "send", platform.call("a", "one")))
+
     assert platform.arrived() == [("one", 1)]
 
 
@@ -191,6 +212,7 @@ async def test_finals_of_a_chat_keep_their_order_through_a_refusal(
     await clock.run(
         *(pace.final("a", "send", platform.call("a", name)) for name in ("1", "2", "3"))
     )
+
     assert platform.arrived() == [("1", 5), ("2", 5), ("3", 5)]
 
 
@@ -203,7 +225,10 @@ async def test_finals_of_a_chat_keep_their_order_through_a_refusal(
     ],
 )
 async def test_a_penalty_holds_its_scope_and_nothing_else(
-    clock: FakeClock, platform: Platform, scope: Scope, others: list[tuple[str, float]]
+    clock: FakeClock,
+    platform: Platform,
+    scope: Scope,
+    others: list[tuple[str, float]],
 ) -> None:
     platform.refusals = [RateLimited(5, scope)]
     pace = governor(clock)
@@ -212,6 +237,7 @@ async def test_a_penalty_holds_its_scope_and_nothing_else(
         pace.final("b", "send", platform.call("b", "same route")),
         pace.final("c", "edit", platform.call("c", "other route")),
     )
+
     assert sorted([("refused", 5), *others]) == sorted(platform.arrived())
 
 
@@ -221,6 +247,7 @@ async def test_a_chat_is_paced_by_itself(clock: FakeClock, platform: Platform) -
         *(pace.final("a", "send", platform.call("a", name)) for name in "1234"),
         pace.final("b", "send", platform.call("b", "5")),
     )
+
     assert platform.arrived("a") == [("1", 0), ("2", 0), ("3", 5), ("4", 10)]
     assert platform.arrived("b") == [("5", 0)]
 
@@ -232,6 +259,7 @@ async def test_all_chats_together_keep_the_pace_of_the_bot(
     await clock.run(
         *(pace.final(chat, "send", platform.call(chat, chat)) for chat in "abcd")
     )
+
     assert platform.arrived() == [("a", 0), ("b", 0), ("c", 0.5), ("d", 1)]
 
 
@@ -242,6 +270,7 @@ async def test_a_chat_that_waited_for_the_bot_still_keeps_its_own_pace(
     await clock.run(
         *(pace.final(chat, "send", platform.call(chat, chat)) for chat in "baa")
     )
+
     assert [at for _, at in platform.arrived("a")] == [4, 8]
 
 
@@ -253,6 +282,7 @@ async def test_a_chat_under_penalty_does_not_hold_up_the_line_for_the_bot(
     await clock.run(
         *(pace.final(chat, "send", platform.call(chat, chat)) for chat in "abc")
     )
+
     assert platform.arrived() == [("b", 1), ("c", 2), ("a", 60)]
 
 
@@ -265,6 +295,7 @@ async def test_a_penalty_that_comes_while_a_chat_waits_for_the_bot_holds_it_too(
     await clock.run(
         *(pace.final(chat, "send", platform.call(chat, chat)) for chat in "ab")
     )
+
     assert [call.at - 1000 for call in platform.calls] == [0, 5.5, 6.5]
 
 
@@ -277,6 +308,7 @@ async def test_a_shorter_penalty_does_not_end_a_longer_one(
     await clock.run(
         *(pace.final(chat, "send", platform.call(chat, chat)) for chat in "ab")
     )
+
     assert platform.arrived() == [("a", 10), ("b", 10)]
 
 
@@ -290,6 +322,7 @@ async def test_many_chats_waiting_for_the_bot_need_one_timer_for_each_call(
             for chat in map(str, range(100))
         )
     )
+
     assert clock.sleeps == 99
 
 
@@ -299,6 +332,7 @@ async def test_a_wait_longer_than_the_deadline_fails_at_once(
     platform.refusals = [RateLimited(700)]
     pace = governor(clock)
     [outcome] = await clock.run(pace.final("a", "send", platform.call("a", "one")))
+
     assert type(outcome) is DeliveryError
     assert clock() == 1000
 
@@ -312,6 +346,7 @@ async def test_a_final_that_failed_still_leaves_the_penalty_in_force(
         pace.final("a", "send", platform.call("a", "short"), deadline=10),
         pace.final("a", "send", platform.call("a", "patient")),
     )
+
     assert platform.arrived() == [("patient", 50)]
 
 
@@ -325,6 +360,7 @@ async def test_a_call_that_hangs_ends_at_the_deadline_and_frees_its_chat(
 
     with pytest.raises(DeliveryError):
         await pace.final("a", "send", hang, deadline=0.01)
+
     assert await pace.final("a", "send", platform.call("a", "next")) == "next"
 
 
@@ -338,6 +374,7 @@ async def test_other_errors_go_to_the_caller_as_they_are(
         raise fault
 
     pace = governor(clock)
+
     assert await clock.run(pace.final("a", "send", fail)) == [fault]
     assert await clock.run(pace.draft("a", "send", fail)) == [fault]
 
@@ -351,6 +388,7 @@ async def test_a_cancelled_final_lets_the_next_one_pass(
     await clock.settle()
     first.cancel()
     await clock.run(pace.final("a", "send", platform.call("a", "second")))
+
     assert first.cancelled()
     assert platform.arrived() == [("second", 50)]
 
@@ -375,6 +413,7 @@ async def test_a_draft_is_dropped_while_a_final_of_its_chat_waits(
         pace.draft("a", "edit", platform.call("a", "draft")),
         pace.draft("b", "edit", platform.call("b", "other chat")),
     )
+
     assert outcome == ["final", None, "other chat"]
 
 
@@ -387,6 +426,7 @@ async def test_a_final_waits_for_the_draft_on_its_way_so_that_it_lands_last(
         pace.draft("a", "edit", platform.call("a", "draft")),
         pace.final("a", "edit", platform.call("a", "final")),
     )
+
     assert platform.arrived() == [("draft", 0), ("final", 2)]
 
 
@@ -404,6 +444,7 @@ async def test_a_draft_does_not_slip_in_between_a_draft_and_the_final_that_waits
     outcome = await clock.run(
         drafts(), pace.final("a", "edit", platform.call("a", "final"))
     )
+
     assert outcome == [["1", None], "final"]
 
 
@@ -411,9 +452,15 @@ async def test_a_final_that_comes_while_the_shared_pace_is_asked_goes_before_the
     clock: FakeClock, platform: Platform
 ) -> None:
     shared = SharedFake(clock, takes=0.1)
-    pace = Governor(chat=Rate(1, 1), shared=shared, clock=clock, sleep=clock.sleep)
+    pace = Governor(
+        chat=Rate(1, 1),
+        shared=shared,
+        clock=clock,
+        sleep=clock.sleep,
+    )
     draft = pace.draft("a", "edit", platform.call("a", "draft"))
     final = pace.final("a", "edit", platform.call("a", "final"))
+
     assert await clock.run(draft, final) == [None, "final"]
 
 
@@ -421,17 +468,21 @@ async def test_one_draft_at_a_time(clock: FakeClock, platform: Platform) -> None
     platform.takes = 2
     pace = governor(clock)
     drafts = (pace.draft("a", "edit", platform.call("a", name)) for name in "12")
+
     assert await clock.run(*drafts) == ["1", None]
 
 
 @pytest.mark.parametrize("rates", [{"chat": Rate(1, 1)}, {"bot": Rate(1, 1)}])
 async def test_a_draft_that_the_pace_would_make_wait_is_dropped(
-    clock: FakeClock, platform: Platform, rates: dict[str, Rate]
+    clock: FakeClock,
+    platform: Platform,
+    rates: dict[str, Rate],
 ) -> None:
     pace = governor(clock, **rates)
     outcome = [await pace.draft("a", "edit", platform.call("a", name)) for name in "12"]
     clock.now += 1
     outcome.append(await pace.draft("a", "edit", platform.call("a", "3")))
+
     assert outcome == ["1", None, "3"]
 
 
@@ -444,6 +495,7 @@ async def test_a_draft_dropped_for_the_bot_costs_its_chat_nothing(
     ]
     clock.now += 1
     outcome.append(await pace.draft("b", "edit", platform.call("b", "b")))
+
     assert outcome == ["a", None, "b"]
 
 
@@ -451,7 +503,10 @@ async def test_a_draft_dropped_for_the_bot_costs_its_chat_nothing(
     ("scope", "other"), [("chat", "sent"), ("route", None), ("bot", None)]
 )
 async def test_a_refused_draft_is_dropped_and_its_penalty_remembered(
-    clock: FakeClock, platform: Platform, scope: Scope, other: str | None
+    clock: FakeClock,
+    platform: Platform,
+    scope: Scope,
+    other: str | None,
 ) -> None:
     platform.refusals = [RateLimited(5, scope)]
     pace = governor(clock)
@@ -459,6 +514,7 @@ async def test_a_refused_draft_is_dropped_and_its_penalty_remembered(
     assert await pace.draft("a", "edit", platform.call("a", "draft")) is None
     assert await pace.draft("b", "edit", platform.call("b", "sent")) == other
     await clock.run(pace.final("a", "edit", platform.call("a", "final")))
+
     assert platform.arrived("a") == [("final", 5)]
 
 
@@ -470,13 +526,19 @@ async def test_instances_keep_one_pace_together(
 ) -> None:
     shared = SharedFake(clock)
     paces = [
-        Governor(bot=Rate(1, 1), shared=shared, clock=clock, sleep=clock.sleep)
+        Governor(
+            bot=Rate(1, 1),
+            shared=shared,
+            clock=clock,
+            sleep=clock.sleep,
+        )
         for _ in range(3)
     ]
     calls = itertools.product(paces, "ab")
     await clock.run(
         *(pace.final(chat, "send", platform.call(chat, chat)) for pace, chat in calls)
     )
+
     assert [at for _, at in platform.arrived()] == [0, 1, 2, 3, 4, 5]
 
 
@@ -485,13 +547,19 @@ async def test_a_penalty_reaches_the_other_instances(
 ) -> None:
     shared = SharedFake(clock)
     one, two = (
-        Governor(chat=Rate(5, 1), shared=shared, clock=clock, sleep=clock.sleep)
+        Governor(
+            chat=Rate(5, 1),
+            shared=shared,
+            clock=clock,
+            sleep=clock.sleep,
+        )
         for _ in range(2)
     )
     platform.refusals = [RateLimited(7)]
     await one.draft("a", "edit", platform.call("a", "refused"))
     assert await two.draft("a", "edit", platform.call("a", "dropped")) is None
     await clock.run(two.final("a", "edit", platform.call("a", "final")))
+
     assert platform.arrived() == [("final", 7)]
 
 
@@ -547,11 +615,13 @@ def sent(
             await clock.sleep(wish.at)
             call = platform.call(wish.chat, str(number), wish.route, final=wish.final)
             say = pace.final if wish.final else pace.draft
+
             return await say(wish.chat, wish.route, call)
 
         outcome = await clock.run(
             *(ask(number, wish) for number, wish in enumerate(asked))
         )
+
         return platform.calls, outcome
 
     return asyncio.run(play())
@@ -570,6 +640,7 @@ def test_every_final_arrives_once_and_in_the_order_of_its_chat(
     assert [
         (n, w) for n, w in enumerate(asked) if w.final and outcome[n] != str(n)
     ] == []
+
     for name in "abc":
         numbers = [
             n for n, wish in enumerate(asked) if wish.final and wish.chat == name
@@ -594,9 +665,11 @@ def test_nothing_is_sent_to_what_the_platform_told_to_wait(
 ) -> None:
     calls, _ = sent(asked, refused, chat, bot, takes)
     early = []
+
     for before in calls:
         if before.refused is None:
             continue
+
         for after in calls[before.seen :]:
             same = {
                 "chat": before.chat == after.chat,
@@ -608,13 +681,16 @@ def test_nothing_is_sent_to_what_the_platform_told_to_wait(
                 and after.at < before.at + takes + before.refused.retry_after
             ):
                 early.append((before, after))
+
     assert early == []
 
 
 @settings(deadline=None)
 @given(asks, refusals, st.builds(Rate, st.integers(1, 4), st.floats(0.5, 5)))
 def test_no_chat_ever_gets_more_than_its_rate(
-    asked: list[Ask], refused: list[RateLimited | None], rate: Rate
+    asked: list[Ask],
+    refused: list[RateLimited | None],
+    rate: Rate,
 ) -> None:
     calls, _ = sent(asked, refused, rate, None, 0)
     for name in "abc":
@@ -629,7 +705,9 @@ def test_no_chat_ever_gets_more_than_its_rate(
     asks, st.lists(st.floats(0.1, 30).map(RateLimited), min_size=1, max_size=10), rates
 )
 def test_other_chats_are_sent_at_the_same_moments_whether_or_not_a_chat_is_refused(
-    asked: list[Ask], refused: list[RateLimited | None], chat: Rate | None
+    asked: list[Ask],
+    refused: list[RateLimited | None],
+    chat: Rate | None,
 ) -> None:
     def others(refused: list[RateLimited | None]) -> list[tuple[str, float]]:
         calls, _ = sent(asked, refused, chat, None, 0, strict_with="a")
@@ -646,6 +724,7 @@ async def test_quiet_chats_are_forgotten(
     for number in range(5000):
         await pace.final(str(number), str(number), platform.call(str(number), "x"))
         clock.now += 0.1
+
     assert len(pace._lanes) <= 512
 
 
@@ -662,9 +741,11 @@ async def test_a_chat_with_a_call_on_its_way_or_a_pace_to_keep_is_not_forgotten(
             await pace.draft(
                 str(number), "edit", Platform(clock).call(str(number), "x")
             )
+
         await pace.final("a", "edit", platform.call("a", "second"))
 
     await clock.run(pace.draft("a", "edit", platform.call("a", "first")), others())
+
     assert platform.arrived() == [("first", 0), ("second", 50)]
 
 
@@ -691,15 +772,19 @@ async def test_ten_thousand_finals_of_which_a_third_is_refused_all_arrive_and_ne
 
     held: dict[str, float] = {}
     early = []
+
     for call in platform.calls:
         if call.at < held.get(call.chat, 0):
             early.append(call)
+
         if call.refused:
             held[call.chat] = call.at + call.refused.retry_after
+
     assert early == []
     for chat in map(str, range(20)):
         asked = [name for other, name in wishes if other == chat]
         assert asked == [name for name, _ in platform.arrived(chat)]
+
         if len(chat) > 1:
             assert {at for _, at in platform.arrived(chat)} == {0}, (
                 "never refused, so never late"

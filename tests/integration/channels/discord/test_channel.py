@@ -33,25 +33,27 @@ async def core(server: DiscordServer) -> AsyncIterator[Core]:
 
 async def heard(core: Core, count: int) -> list[str]:
     """The texts that were accepted, once there are so many and a last marker has come through."""
-    marker = core.server.world.add_direct("zoe")
-    core.server.world.say(marker, "that is all", user="zoe")
+    marker = core.server.state.add_direct("zoe")
+    core.server.state.say(marker, "that is all", user="zoe")
     await core.server.until(
         lambda: "that is all" in core.texts and len(core.texts) > count
     )
+
     return [text for text in core.texts if text != "that is all"]
 
 
 def mention(server: DiscordServer) -> str:
-    return f"<@{server.world.bot['id']}>"
+    return f"<@{server.state.bot['id']}>"
 
 
 async def test_a_direct_message_is_direct_and_names_its_author(
     server: DiscordServer, core: Core
 ) -> None:
-    chat = server.world.add_direct("ada")
-    message = server.world.say(chat, "hello", user="ada")
+    chat = server.state.add_direct("ada")
+    message = server.state.say(chat, "hello", user="ada")
     await heard(core, 1)
     inbound = core.accepted[0]
+
     assert (text_of(inbound), inbound.username, inbound.direct) == (
         "hello",
         "Ada",
@@ -64,22 +66,35 @@ async def test_a_direct_message_is_direct_and_names_its_author(
 async def test_in_a_group_only_mentions_of_and_replies_to_the_agent_count(
     server: DiscordServer, core: Core
 ) -> None:
-    town = server.world.add_channel("town")
-    mine = server.world.add_message(
-        town, {"author": server.world.bot, "content": "I am here"}
+    town = server.state.add_channel("town")
+    mine = server.state.add_message(
+        town, {"author": server.state.bot, "content": "I am here"}
     )
-    others = server.world.say(town, "just between us", user="bob")
-    server.world.say(town, f"hey {mention(server)} are you there?", user="ada")
+    others = server.state.say(town, "just between us", user="bob")
+    server.state.say(town, f"hey {mention(server)} are you there?", user="ada")
     answer = {
         "type": 19,
         "message_reference": {"message_id": mine["id"], "channel_id": town},
     }
-    server.world.say(town, "good", user="ada", referenced_message=mine, **answer)
+    server.state.say(
+        town,
+        "good",
+        user="ada",
+        referenced_message=mine,
+        **answer,
+    )
     answer = {
         "type": 19,
         "message_reference": {"message_id": others["id"], "channel_id": town},
     }
-    server.world.say(town, "yes, us", user="ada", referenced_message=others, **answer)
+    server.state.say(
+        town,
+        "yes, us",
+        user="ada",
+        referenced_message=others,
+        **answer,
+    )
+
     assert await heard(core, 2) == ["hey are you there?", "good"]
     assert not core.accepted[0].direct
 
@@ -92,13 +107,14 @@ async def test_a_mention_of_the_agents_role_is_a_mention_of_the_agent() -> None:
             id="77",
             name="agent",
             managed=True,
-            tags={"bot_id": server.world.bot["id"]},
+            tags={"bot_id": server.state.bot["id"]},
         )
-        server.world.extra_roles.append(role)
+        server.state.extra_roles.append(role)
         core = Core(server)
+
         async with running(make_channel(server), core):
-            server.world.say(
-                server.world.add_channel("town"), "<@&77> hello", user="ada"
+            server.state.say(
+                server.state.add_channel("town"), "<@&77> hello", user="ada"
             )
             assert await heard(core, 1) == ["hello"]
 
@@ -106,34 +122,37 @@ async def test_a_mention_of_the_agents_role_is_a_mention_of_the_agent() -> None:
 async def test_other_people_are_named_in_the_text(
     server: DiscordServer, core: Core
 ) -> None:
-    bob = server.world.person("bob")["id"]
-    town = server.world.add_channel("town")
-    server.world.say(town, f"{mention(server)} what does <@{bob}> mean?", user="ada")
+    bob = server.state.person("bob")["id"]
+    town = server.state.add_channel("town")
+    server.state.say(town, f"{mention(server)} what does <@{bob}> mean?", user="ada")
+
     assert await heard(core, 1) == ["what does @Bob mean?"]
 
 
 async def test_bots_webhooks_the_agent_itself_and_notices_are_ignored(
     server: DiscordServer, core: Core
 ) -> None:
-    chat = server.world.add_direct("ada")
-    server.world.say(
-        chat, "beep", user="ada", author=server.world.person("robot", bot=True)
+    chat = server.state.add_direct("ada")
+    server.state.say(
+        chat, "beep", user="ada", author=server.state.person("robot", bot=True)
     )
-    server.world.say(chat, "me", user="ada", author=server.world.bot)
-    server.world.say(chat, "hook", user="ada", webhook_id="5")
-    server.world.say(chat, "pinned a message", user="ada", type=6)
+    server.state.say(chat, "me", user="ada", author=server.state.bot)
+    server.state.say(chat, "hook", user="ada", webhook_id="5")
+    server.state.say(chat, "pinned a message", user="ada", type=6)
+
     assert await heard(core, 0) == []
 
 
 async def test_in_a_thread_it_takes_part_in_the_agent_hears_what_is_said_to_nobody_else(
     server: DiscordServer, core: Core
 ) -> None:
-    bob = server.world.person("bob")["id"]
-    thread = server.world.add_thread(server.world.add_channel("town"), "plans")
-    server.world.say(thread, "not yet", user="ada")
-    server.world.say(thread, f"{mention(server)} join us", user="ada")
-    server.world.say(thread, "and me", user="bob")
-    server.world.say(thread, f"<@{bob}> not you, it", user="ada")
+    bob = server.state.person("bob")["id"]
+    thread = server.state.add_thread(server.state.add_channel("town"), "plans")
+    server.state.say(thread, "not yet", user="ada")
+    server.state.say(thread, f"{mention(server)} join us", user="ada")
+    server.state.say(thread, "and me", user="bob")
+    server.state.say(thread, f"<@{bob}> not you, it", user="ada")
+
     assert await heard(core, 2) == ["join us", "and me"]
     assert {thread} == {
         inbound.address.chat
@@ -144,16 +163,17 @@ async def test_in_a_thread_it_takes_part_in_the_agent_hears_what_is_said_to_nobo
 
 
 async def test_what_is_attached_is_named(server: DiscordServer, core: Core) -> None:
-    chat = server.world.add_direct("ada")
+    chat = server.state.add_direct("ada")
     paper = payload(
         "attachment",
         filename="plan.pdf",
         size=2_500_000,
         content_type="application/pdf",
     )
-    server.world.say(
+    server.state.say(
         chat, "look", user="ada", attachments=[payload("attachment"), paper]
     )
+
     for name in ("message_sticker", "message_forward"):
         recorded = payload(name)
         fields = {
@@ -161,43 +181,48 @@ async def test_what_is_attached_is_named(server: DiscordServer, core: Core) -> N
             for key in ("sticker_items", "message_snapshots")
             if key in recorded
         }
-        server.world.say(chat, "", user="ada", **fields)
+        server.state.say(chat, "", user="ada", **fields)
+
     expected = [
         "look\n[image photo.jpg, 120 kB]\n[file plan.pdf, 2.5 MB]",
         "[sticker Wave]",
         "[forwarded] hello",
     ]
+
     assert expected == await heard(core, 3)
 
 
 async def test_an_edit_is_told_with_the_message_it_changes(
     server: DiscordServer, core: Core
 ) -> None:
-    town = server.world.add_channel("town")
-    message = server.world.say(town, f"{mention(server)} helo", user="ada")
-    server.world.edit(message["id"], "hello")
+    town = server.state.add_channel("town")
+    message = server.state.say(town, f"{mention(server)} helo", user="ada")
+    server.state.edit(message["id"], "hello")
     await heard(core, 2)
     new, edit = [i for i in core.accepted if i.message_id == message["id"]]
+
     assert (new.turn_id, "hello", Edited) == (edit.turn_id, text_of(edit), type(edit))
 
 
 async def test_a_links_preview_is_no_edit(server: DiscordServer, core: Core) -> None:
-    chat = server.world.add_direct("ada")
-    message = server.world.say(chat, "https://example.org", user="ada")
-    server.world.tell("MESSAGE_UPDATE", {**message, "embeds": [{"type": "link"}]})
+    chat = server.state.add_direct("ada")
+    message = server.state.say(chat, "https://example.org", user="ada")
+    server.state.tell("MESSAGE_UPDATE", {**message, "embeds": [{"type": "link"}]})
     await heard(core, 1)
+
     assert [type(i) for i in core.accepted if i.message_id == message["id"]] == [Said]
 
 
 async def test_a_deletion_is_told_of_messages_that_were_heard_and_of_no_others(
     server: DiscordServer, core: Core
 ) -> None:
-    town = server.world.add_channel("town")
-    mine = server.world.say(town, f"{mention(server)} forget this", user="ada")
-    others = server.world.say(town, "not for it", user="ada")
-    server.world.delete(others["id"])
-    server.world.delete(mine["id"])
+    town = server.state.add_channel("town")
+    mine = server.state.say(town, f"{mention(server)} forget this", user="ada")
+    others = server.state.say(town, "not for it", user="ada")
+    server.state.delete(others["id"])
+    server.state.delete(mine["id"])
     await heard(core, 2)
+
     assert [(Said, mine["id"]), (Deleted, mine["id"])] == [
         (type(i), i.message_id) for i in core.accepted if text_of(i) != "that is all"
     ]
@@ -207,20 +232,22 @@ async def test_while_the_store_is_away_messages_wait_in_order(
     server: DiscordServer, core: Core
 ) -> None:
     core.down = 3
-    chat = server.world.add_direct("ada")
+    chat = server.state.add_direct("ada")
     for word in ("one", "two", "three"):
-        server.world.say(chat, word, user="ada")
+        server.state.say(chat, word, user="ada")
+
     await server.until(lambda: len(core.accepted) == 3)
+
     assert core.texts == ["one", "two", "three"]
 
 
 async def test_a_chat_that_waits_holds_up_no_other(
     server: DiscordServer, core: Core
 ) -> None:
-    slow, quick = server.world.add_direct("ada"), server.world.add_direct("bob")
+    slow, quick = server.state.add_direct("ada"), server.state.add_direct("bob")
     core.blocked[slow] = asyncio.Event()
-    server.world.say(slow, "slow", user="ada")
-    server.world.say(quick, "quick", user="bob")
+    server.state.say(slow, "slow", user="ada")
+    server.state.say(quick, "quick", user="bob")
     await server.until(lambda: core.accepted)
     assert core.texts == ["quick"]
     core.blocked[slow].set()
@@ -230,16 +257,18 @@ async def test_a_chat_that_waits_holds_up_no_other(
 async def test_a_flood_in_one_chat_is_bounded_and_still_complete(
     server: DiscordServer, core: Core
 ) -> None:
-    chat = server.world.add_direct("ada")
+    chat = server.state.add_direct("ada")
     core.blocked[chat] = asyncio.Event()
     words = [f"message {number}" for number in range(250)]
     for word in words:
-        server.world.say(chat, word, user="ada")
-    other = server.world.add_direct("bob")
-    server.world.say(other, "all were told", user="bob")
+        server.state.say(chat, word, user="ada")
+
+    other = server.state.add_direct("bob")
+    server.state.say(other, "all were told", user="bob")
     await server.until(lambda: core.accepted)
     core.blocked[chat].set()
     await server.until(lambda: len(core.accepted) == 251)
+
     assert words == [text for text in core.texts if text != "all were told"]
 
 
@@ -251,12 +280,15 @@ async def test_a_flood_in_one_chat_is_bounded_and_still_complete(
     ],
 )
 async def test_a_refused_bot_says_which_setting_and_which_page(
-    server: DiscordServer, wrong: dict[str, Any], named: str
+    server: DiscordServer,
+    wrong: dict[str, Any],
+    named: str,
 ) -> None:
-    server.world.application["flags"] = wrong.get("flags", 1 << 19)
+    server.state.application["flags"] = wrong.get("flags", 1 << 19)
     channel = make_channel(server, token=wrong.get("token", server.token))
     with pytest.raises(ConfigurationError, match=named) as raised:
         await channel.run(Core(server).accept)
+
     assert "https://discord.com/developers/applications" in raised.value.sentence
     assert "nonsense" not in raised.value.sentence
 
@@ -275,13 +307,16 @@ async def test_a_server_that_can_not_be_reached_is_waited_for() -> None:
     with socket.socket() as reserved:
         reserved.bind(("127.0.0.1", 0))
         port = reserved.getsockname()[1]
+
     server = DiscordServer(port=port)
     core = Core(server)
     channel = make_channel(server, api_url=f"http://127.0.0.1:{port}/api/v10")
     task = asyncio.create_task(channel.run(core.accept))
     await asyncio.sleep(0)
+
     async with server:
         await server.until(lambda: server.gateway.connected)
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
+
     assert server.gateway.identified == 1

@@ -37,7 +37,7 @@ def core(server: DiscordServer) -> Core:
 
 
 def names(server: DiscordServer) -> list[str]:
-    return [command["name"] for command in server.world.commands]
+    return [command["name"] for command in server.state.commands]
 
 
 async def test_commands_are_registered_once_and_not_again(
@@ -46,7 +46,9 @@ async def test_commands_are_registered_once_and_not_again(
     for _ in range(2):
         async with running(make_channel(server), core):
             await server.until(lambda: names(server) == NAMES)
+
     rest = Rest(token=server.token, api_url=server.api_url)
+
     assert not await sync_commands(rest, "1", enabled=True)
     assert server.command_syncs == 1
 
@@ -56,9 +58,10 @@ async def test_a_changed_definition_is_registered_again(
 ) -> None:
     rest = Rest(token=server.token, api_url=server.api_url)
     await sync_commands(rest, "1", enabled=True)
-    server.world.commands[1]["description"] = "what it did before"
+    server.state.commands[1]["description"] = "what it did before"
+
     assert await sync_commands(rest, "1", enabled=True)
-    assert [c["description"] for c in server.world.commands] == [
+    assert [c["description"] for c in server.state.commands] == [
         c.summary for c in COMMANDS
     ]
 
@@ -76,10 +79,12 @@ async def test_the_flag_takes_the_commands_away_and_brings_them_back(
             raise asyncio.CancelledError
 
     rest = Rest(token=server.token, api_url=server.api_url)
+
     with pytest.raises(asyncio.CancelledError):
         await keep_registered(
             rest, endpoint=None, enabled=lambda: flags.pop(0), sleep=look
         )
+
     assert seen == [NAMES, [], [], NAMES]
     assert (server.command_syncs, server.command_lists) == (3, 3)
 
@@ -98,7 +103,13 @@ async def test_a_discord_that_does_not_take_commands_is_left_alone_for_a_while()
 
     rest = Rest(token="t", api_url="http://127.0.0.1:1")  # nobody listens there
     with pytest.raises(asyncio.CancelledError):
-        await keep_registered(rest, endpoint=None, enabled=lambda: True, sleep=look)
+        await keep_registered(
+            rest,
+            endpoint=None,
+            enabled=lambda: True,
+            sleep=look,
+        )
+
     assert pauses == [TRY_AGAIN]
 
 
@@ -110,10 +121,11 @@ async def test_the_endpoint_is_set_when_discord_can_reach_it(
     )
     async with running(channel, core):
         await server.until(
-            lambda: server.world.application["interactions_endpoint_url"]
+            lambda: server.state.application["interactions_endpoint_url"]
         )
+
     assert (
-        server.world.application["interactions_endpoint_url"]
+        server.state.application["interactions_endpoint_url"]
         == "https://bot.example/webhooks/discord"
     )
 
@@ -121,14 +133,15 @@ async def test_the_endpoint_is_set_when_discord_can_reach_it(
 async def test_a_command_becomes_its_text_and_is_deferred(
     server: DiscordServer, core: Core
 ) -> None:
-    town, direct = server.world.add_channel("town"), server.world.add_direct("ada")
+    town, direct = server.state.add_channel("town"), server.state.add_direct("ada")
     async with running(make_channel(server), core):
         tokens = [
             server.use_command(town, "model", "openai:gpt-5-mini"),
             server.use_command(direct, "help"),
         ]
-        uses = [server.world.interactions[token] for token in tokens]
+        uses = [server.state.interactions[token] for token in tokens]
         await server.until(lambda: all(use.response for use in uses))
+
     assert sorted(core.texts) == ["/help", "/model openai:gpt-5-mini"]
     assert {text_of(i): (i.direct, i.username) for i in core.accepted} == {
         "/model openai:gpt-5-mini": (False, "Ada"),
@@ -140,10 +153,11 @@ async def test_a_command_becomes_its_text_and_is_deferred(
 async def test_a_command_is_not_acknowledged_before_it_is_durable(
     server: DiscordServer, core: Core
 ) -> None:
-    chat = server.world.add_direct("ada")
+    chat = server.state.add_direct("ada")
     core.blocked[chat] = asyncio.Event()
+
     async with running(make_channel(server), core):
-        use = server.world.interactions[server.use_command(chat, "help")]
+        use = server.state.interactions[server.use_command(chat, "help")]
         await server.until(lambda: core.offered)
         assert use.response is None
         core.blocked[chat].set()
@@ -154,31 +168,35 @@ async def test_a_command_that_can_not_be_stored_is_not_acknowledged(
     server: DiscordServer, core: Core
 ) -> None:
     core.down = 1
-    chat = server.world.add_direct("ada")
+    chat = server.state.add_direct("ada")
+
     async with running(make_channel(server), core):
-        use = server.world.interactions[server.use_command(chat, "help")]
-        server.world.say(chat, "hello", user="ada")
+        use = server.state.interactions[server.use_command(chat, "help")]
+        server.state.say(chat, "hello", user="ada")
         await server.until(lambda: core.texts == ["hello"])
+
     assert use.response is None
 
 
 async def test_two_instances_acknowledge_a_command_once(
     server: DiscordServer, core: Core
 ) -> None:
-    chat = server.world.add_direct("ada")
+    chat = server.state.add_direct("ada")
     async with running(make_channel(server), core), running(make_channel(server), core):
-        use = server.world.interactions[server.use_command(chat, "help")]
+        use = server.state.interactions[server.use_command(chat, "help")]
         await server.until(lambda: use.response and core.offered == 2)
+
     assert core.texts == ["/help"]
 
 
 async def test_while_commands_are_switched_off_the_person_is_told_so(
     server: DiscordServer, core: Core
 ) -> None:
-    chat = server.world.add_direct("ada")
+    chat = server.state.add_direct("ada")
     async with running(make_channel(server, slash_commands=lambda: False), core):
-        use = server.world.interactions[server.use_command(chat, "help")]
+        use = server.state.interactions[server.use_command(chat, "help")]
         await server.until(lambda: use.response)
+
     assert use.response is not None
     assert (use.response["data"]["content"], core.texts) == (SWITCHED_OFF, [])
 
@@ -186,13 +204,15 @@ async def test_while_commands_are_switched_off_the_person_is_told_so(
 async def test_a_command_is_answered_where_it_was_used(
     server: DiscordServer, core: Core
 ) -> None:
-    town = server.world.add_channel("town")
+    town = server.state.add_channel("town")
     channel = make_channel(server)
+
     async with running(channel, core):
-        use = server.world.interactions[server.use_command(town, "help")]
+        use = server.state.interactions[server.use_command(town, "help")]
         await server.until(lambda: core.accepted)
         placed = await reply_to(channel, core.accepted[0]).finish(
             "This is what I can do."
         )
+
     assert placed.ids == (use.message,)
     assert server.screen(town) == ["This is what I can do."]

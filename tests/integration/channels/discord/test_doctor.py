@@ -25,7 +25,7 @@ from tests.support.platforms.discord.listening import make_channel
 @pytest.fixture
 async def server() -> AsyncIterator[DiscordServer]:
     async with DiscordServer() as server:
-        server.world.add_channel("town")
+        server.state.add_channel("town")
         yield server
 
 
@@ -37,15 +37,16 @@ async def problems(server: DiscordServer, **options: Any) -> str:
 
 
 async def seen(server: DiscordServer, channel: str) -> Mapping[str, str]:
-    return dict.fromkeys(server.world.channels, "1")
+    return dict.fromkeys(server.state.channels, "1")
 
 
 async def test_nothing_is_said_when_all_is_well(server: DiscordServer) -> None:
     async def last_accepted(channel: str) -> Mapping[str, str]:
         return await seen(server, channel)
 
-    server.world.add_thread(next(iter(server.world.channels)), "plans")
-    server.world.add_direct("ada")
+    server.state.add_thread(next(iter(server.state.channels)), "plans")
+    server.state.add_direct("ada")
+
     assert (
         await problems(
             server, public_key=server.public_key, last_accepted=last_accepted
@@ -56,13 +57,15 @@ async def test_nothing_is_said_when_all_is_well(server: DiscordServer) -> None:
 
 async def test_a_wrong_token_is_named_and_not_shown(server: DiscordServer) -> None:
     found = await problems(server, token="secret-secret")
+
     assert "DISCORD_TOKEN" in found
     assert "secret-secret" not in found
 
 
 async def test_a_missing_intent_is_named_with_its_page(server: DiscordServer) -> None:
-    server.world.application["flags"] = 0
+    server.state.application["flags"] = 0
     found = await problems(server)
+
     assert "MESSAGE CONTENT INTENT" in found
     assert "https://discord.com/developers/applications/1/bot" in found
 
@@ -70,14 +73,14 @@ async def test_a_missing_intent_is_named_with_its_page(server: DiscordServer) ->
 async def test_a_bot_that_was_not_invited_is_given_its_link(
     server: DiscordServer,
 ) -> None:
-    server.world.in_guild = False
+    server.state.in_guild = False
     assert "https://discord.com/oauth2/authorize?client_id=1" in await problems(server)
 
 
 async def test_permissions_missing_in_the_server_are_named(
     server: DiscordServer,
 ) -> None:
-    server.world.permissions &= ~PERMISSIONS["Send Messages in Threads"]
+    server.state.permissions &= ~PERMISSIONS["Send Messages in Threads"]
     assert (
         "In the server Town the agent lacks Send Messages in Threads."
         in await problems(server)
@@ -90,15 +93,16 @@ async def test_permissions_that_a_channel_takes_away_are_named(
     async def last_accepted(channel: str) -> Mapping[str, str]:
         return await seen(server, channel)
 
-    town = next(iter(server.world.channels))
+    town = next(iter(server.state.channels))
     denied = {
         "id": "10",
         "type": 0,
         "allow": "0",
         "deny": str(PERMISSIONS["Send Messages"]),
     }
-    server.world.channels[town]["permission_overwrites"] = [denied]
+    server.state.channels[town]["permission_overwrites"] = [denied]
     found = await problems(server, last_accepted=last_accepted)
+
     assert (
         found
         == "In the channel town the agent lacks Send Messages. -> Edit Channel > Permissions"
@@ -111,20 +115,22 @@ async def test_a_channel_that_can_not_be_seen_any_more_is_named(
     async def last_accepted(channel: str) -> Mapping[str, str]:
         return await seen(server, channel)
 
-    town = next(iter(server.world.channels))
-    server.world.refused[town] = (50001, "Missing Access")
+    town = next(iter(server.state.channels))
+    server.state.refused[town] = (50001, "Missing Access")
+
     assert f"can no longer see the channel {town}" in await problems(
         server, last_accepted=last_accepted
     )
 
 
 async def test_commands_that_go_elsewhere_are_found(server: DiscordServer) -> None:
-    server.world.application["interactions_endpoint_url"] = (
+    server.state.application["interactions_endpoint_url"] = (
         "https://old.example/webhooks/discord"
     )
     assert "https://old.example/webhooks/discord" in await problems(server)
     set_up = {"public_url": "https://bot.example", "public_key": server.public_key}
     found = await problems(server, **set_up)
+
     assert "does not send commands to https://bot.example/webhooks/discord" in found
 
 
@@ -184,6 +190,7 @@ async def test_setup_invites_with_exactly_what_is_needed(server: DiscordServer) 
         word for word in said.split() if word.startswith("https://discord.com/oauth2")
     )
     query = parse_qs(urlparse(link).query)
+
     assert query["permissions"] == [str(sum(PERMISSIONS.values()))]
     assert query["scope"] == ["bot applications.commands"]
     assert "MESSAGE CONTENT" not in said
@@ -193,12 +200,13 @@ async def test_setup_invites_with_exactly_what_is_needed(server: DiscordServer) 
 async def test_setup_switches_the_intent_on_or_says_where(
     server: DiscordServer, may: bool
 ) -> None:
-    server.world.application["flags"] = 0
+    server.state.application["flags"] = 0
     server.may_set_flags = may
     said = await after(
         {"DISCORD_TOKEN": server.token, "DISCORD_API_URL": server.api_url}
     )
-    assert bool(server.world.application["flags"] & MESSAGE_CONTENT_LIMITED) is may
+
+    assert bool(server.state.application["flags"] & MESSAGE_CONTENT_LIMITED) is may
     assert ("https://discord.com/developers/applications/1/bot" in said) is not may
 
 
@@ -209,6 +217,7 @@ async def test_setup_refuses_a_wrong_token_without_showing_it(
         await after(
             {"DISCORD_TOKEN": "secret-secret", "DISCORD_API_URL": server.api_url}
         )
+
     assert "secret-secret" not in raised.value.sentence
 
 

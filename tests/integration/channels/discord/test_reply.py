@@ -15,7 +15,7 @@ from channels.discord.channel import Discord
 from channels.discord.reply import NO_MENTIONS, REPEAT, nonce
 from tests.support.platforms.discord import DiscordServer
 from tests.support.platforms.discord.listening import make_channel, reply_to
-from tests.support.platforms.discord.world import Limit
+from tests.support.platforms.discord.state import Limit
 
 CODE = (
     "Look:\n\n```python\n" + "print('a line of code')\n" * 350 + "```\n\nThat was it."
@@ -46,15 +46,24 @@ def channel(server: DiscordServer) -> Discord:
 @pytest.fixture
 def question(server: DiscordServer) -> Said:
     """Asked in a group."""
-    return ask(server, server.world.add_channel("town"), extra={"quote": "yes"})
+    return ask(server, server.state.add_channel("town"), extra={"quote": "yes"})
 
 
-def ask(server: DiscordServer, chat: str, extra: dict[str, str] | None = None) -> Said:
-    message = server.world.say(chat, "what?", user="ada")
+def ask(
+    server: DiscordServer,
+    chat: str,
+    extra: dict[str, str] | None = None,
+) -> Said:
+    message = server.state.say(chat, "what?", user="ada")
     address = Address(
         channel="discord", chat=chat, message=message["id"], extra=extra or {}
     )
-    return Said(address=address, message_id=message["id"], user_id="1", text="what?")
+    return Said(
+        address=address,
+        message_id=message["id"],
+        user_id="1",
+        text="what?",
+    )
 
 
 def written(server: DiscordServer, inbound: Inbound) -> list[str]:
@@ -69,11 +78,12 @@ async def test_an_answer_grows_in_one_message(
     placed = await reply.show("Once")
     assert placed is not None
     clock.now += 2
+
     assert await reply.show("Once upon a") == placed
     assert written(server, question) == ["Once upon a"]
     assert await reply.finish("Once upon a time.") == placed
     assert written(server, question) == ["Once upon a time."]
-    assert server.world.revisions[question.address.chat] == 3
+    assert server.state.revisions[question.address.chat] == 3
 
 
 async def test_edits_that_come_too_soon_are_not_sent(
@@ -84,7 +94,8 @@ async def test_edits_that_come_too_soon_are_not_sent(
     for text in ("a", "a b", "a b c"):
         await reply.show(text)
         clock.now += 0.5
-    assert server.world.revisions[question.address.chat] == 1
+
+    assert server.state.revisions[question.address.chat] == 1
 
 
 async def test_a_long_answer_with_code_is_split_and_every_piece_is_whole_markdown(
@@ -92,6 +103,7 @@ async def test_a_long_answer_with_code_is_split_and_every_piece_is_whole_markdow
 ) -> None:
     placed = await reply_to(channel, question).finish(CODE)
     pieces = written(server, question)
+
     assert len(placed.ids) == len(pieces) > 4
     assert {piece.count("```") % 2 for piece in pieces} == {0}
     assert "".join(pieces).count("print('a line of code')") == 350
@@ -104,6 +116,7 @@ async def test_finishing_again_changes_nothing(
     assert await reply.finish(CODE) == await reply.finish(CODE)
     once = written(server, question)
     await reply_to(channel, question).finish(CODE)
+
     assert written(server, question) == once
 
 
@@ -113,6 +126,7 @@ async def test_a_shorter_answer_takes_back_what_the_draft_needed_more(
     reply = reply_to(channel, question)
     await reply.show("word " * 700)
     placed = await reply.finish("Sorry, that went wrong.")
+
     assert (written(server, question), len(placed.ids)) == (
         ["Sorry, that went wrong."],
         1,
@@ -127,6 +141,7 @@ async def test_another_instance_finishes_what_one_placed(
     done = await reply_to(make_channel(server), question, placed).finish(
         "Half of it and the rest."
     )
+
     assert (done, written(server, question)) == (placed, ["Half of it and the rest."])
 
 
@@ -139,6 +154,7 @@ async def test_a_send_whose_answer_was_lost_is_not_repeated(
     server.faults.swallowed[question.address.chat] = 1
     assert await reply_to(channel, question).show("Half") is None
     await reply_to(channel, question).finish("Half and whole")
+
     assert written(server, question) == ["Half and whole"]
 
 
@@ -146,17 +162,19 @@ async def test_after_the_nonce_is_forgotten_an_earlier_send_is_recognised(
     server: DiscordServer, channel: Discord, question: Inbound
 ) -> None:
     await reply_to(channel, question).finish(CODE)
-    server.world.nonces.clear()
+    server.state.nonces.clear()
     once = written(server, question)
     await reply_to(channel, question, repeat=True).finish(CODE)
+
     assert written(server, question) == once
 
 
 async def test_what_can_not_be_recognised_is_labelled(
     server: DiscordServer, channel: Discord, question: Inbound
 ) -> None:
-    server.world.hidden_history.add(question.address.chat)
+    server.state.hidden_history.add(question.address.chat)
     await reply_to(channel, question, repeat=True).finish("Hello.")
+
     assert written(server, question) == [REPEAT + "Hello."]
 
 
@@ -166,8 +184,9 @@ async def test_an_answer_somebody_deleted_is_sent_anew(
     reply = reply_to(channel, question)
     placed = await reply.show("Half")
     assert placed is not None
-    server.world.delete(placed.ids[0])
+    server.state.delete(placed.ids[0])
     await reply.finish("Whole")
+
     assert written(server, question) == ["Whole"]
 
 
@@ -175,7 +194,8 @@ async def test_nobody_is_pinged_and_a_group_sees_what_is_answered(
     server: DiscordServer, channel: Discord, question: Inbound
 ) -> None:
     placed = await reply_to(channel, question).finish("@everyone look")
-    sent = server.world.find(placed.ids[0])
+    sent = server.state.find(placed.ids[0])
+
     assert sent["allowed_mentions"] == NO_MENTIONS
     assert sent["message_reference"]["message_id"] == question.message_id
 
@@ -183,16 +203,20 @@ async def test_nobody_is_pinged_and_a_group_sees_what_is_answered(
 async def test_a_direct_answer_quotes_nothing(
     server: DiscordServer, channel: Discord
 ) -> None:
-    question = ask(server, server.world.add_direct("ada"))
+    question = ask(server, server.state.add_direct("ada"))
     placed = await reply_to(channel, question).finish("yes")
-    assert "message_reference" not in server.world.find(placed.ids[0])
+
+    assert "message_reference" not in server.state.find(placed.ids[0])
 
 
 @pytest.mark.parametrize(
     "text", ["", " \n ", "half a pair \ud83d", "a\0b", "```\nnever closed", "**bold"]
 )
 async def test_any_text_arrives(
-    server: DiscordServer, channel: Discord, question: Inbound, text: str
+    server: DiscordServer,
+    channel: Discord,
+    question: Inbound,
+    text: str,
 ) -> None:
     await reply_to(channel, question).finish(text)
     assert len(written(server, question)) == 1
@@ -204,7 +228,7 @@ async def test_typing_is_shown_at_once_and_ends_with_the_answer(
     reply = reply_to(channel, question)
     await reply.show("")
     await reply.show("")
-    assert server.world.typing[question.address.chat] == 1
+    assert server.state.typing[question.address.chat] == 1
     await reply.finish("done")
     assert reply._typing is not None
     with pytest.raises(asyncio.CancelledError):
@@ -218,16 +242,18 @@ async def test_a_limit_is_waited_for_by_the_final_and_never_tried_early(
     reply = reply_to(channel, question)
     assert await reply.show("dropped") is None
     await reply.finish("whole")
+
     assert (written(server, question), server.faults.early) == (["whole"], 0)
 
 
 async def test_an_empty_bucket_is_not_asked_before_it_has_room(
     server: DiscordServer, channel: Discord
 ) -> None:
-    chat = server.world.add_direct("ada")
+    chat = server.state.add_direct("ada")
     server.faults.buckets[chat] = (2, 0.3)
     for number in range(3):
         await reply_to(channel, ask(server, chat)).finish(f"answer {number}")
+
     assert (server.screen(chat), server.faults.early) == (
         ["answer 0", "answer 1", "answer 2"],
         0,
@@ -242,7 +268,7 @@ async def test_a_limit_in_one_chat_delays_no_other(
     assert await reply_to(channel, question).show("limited") is None
     held = asyncio.create_task(reply_to(channel, question).finish("late"))
     others = [
-        ask(server, server.world.add_direct(f"person{number}")) for number in range(20)
+        ask(server, server.state.add_direct(f"person{number}")) for number in range(20)
     ]
     await asyncio.gather(
         *(reply_to(channel, other).finish("at once") for other in others)
@@ -258,7 +284,8 @@ async def test_a_limit_of_the_whole_bot_holds_every_chat(
 ) -> None:
     server.faults.scope = "global"
     server.faults.limits[question.address.chat] = Limit(retry_after=30, times=1)
-    other = ask(server, server.world.add_direct("bob"))
+    other = ask(server, server.state.add_direct("bob"))
+
     assert await reply_to(channel, question).show("limited") is None
     assert await reply_to(channel, other).show("held too") is None
     assert len(server.calls) == 1
@@ -268,9 +295,12 @@ async def test_a_limit_of_the_whole_bot_holds_every_chat(
     "refusal", [(50001, "Missing Access"), (50013, "Missing Permissions")]
 )
 async def test_a_channel_that_is_closed_to_the_agent_is_given_up(
-    server: DiscordServer, channel: Discord, question: Inbound, refusal: tuple[int, str]
+    server: DiscordServer,
+    channel: Discord,
+    question: Inbound,
+    refusal: tuple[int, str],
 ) -> None:
-    server.world.refused[question.address.chat] = refusal
+    server.state.refused[question.address.chat] = refusal
     reply = reply_to(channel, question)
     assert await reply.show("draft") is None
     with pytest.raises(Undeliverable, match=refusal[1]):
@@ -284,8 +314,10 @@ async def test_discords_own_trouble_is_worth_another_try(
     reply = reply_to(channel, question)
     with pytest.raises(DeliveryError) as raised:
         await reply.finish("whole")
+
     assert not isinstance(raised.value, Undeliverable)
     await reply.finish("whole")
+
     assert written(server, question) == ["whole"]
 
 
@@ -301,11 +333,12 @@ async def test_a_commands_answer_replaces_the_deferred_response(
     server: DiscordServer, channel: Discord
 ) -> None:
     chat, question = _command(server)
-    server.world.respond(question.address.extra["token"], {"type": 5})
+    server.state.respond(question.address.extra["token"], {"type": 5})
     placed = await reply_to(channel, question).finish(CODE)
+
     assert (
         placed.ids[0]
-        == server.world.interactions[question.address.extra["token"]].message
+        == server.state.interactions[question.address.extra["token"]].message
     )
     assert server.screen(chat)[0].startswith("Look:")
     assert len(placed.ids) == len(server.screen(chat))
@@ -316,8 +349,9 @@ async def test_an_answer_that_overtakes_its_deferral_defers_by_itself(
 ) -> None:
     chat, question = _command(server)
     await reply_to(channel, question).finish("quick")
+
     assert server.screen(chat) == ["quick"]
-    assert server.world.interactions[question.address.extra["token"]].response == {
+    assert server.state.interactions[question.address.extra["token"]].response == {
         "type": 5
     }
 
@@ -326,24 +360,35 @@ async def test_after_fifteen_minutes_the_answer_goes_to_the_channel(
     server: DiscordServer, channel: Discord
 ) -> None:
     chat, question = _command(server)
-    server.world.respond(question.address.extra["token"], {"type": 5})
+    server.state.respond(question.address.extra["token"], {"type": 5})
     server.expired_tokens.add(question.address.extra["token"])
     placed = await reply_to(channel, question).finish("late")
     assert (server.screen(chat), len(placed.ids)) == (["late"], 1)
     await reply_to(channel, question, placed).finish("late, edited")
+
     assert server.screen(chat) == ["late, edited"]
 
 
 def _command(server: DiscordServer) -> tuple[str, Inbound]:
-    chat = server.world.add_channel("town")
-    use = server.world.use_command(chat, "help", "", user="ada")
+    chat = server.state.add_channel("town")
+    use = server.state.use_command(chat, "help", "", user="ada")
     extra = {
         "interaction": use["id"],
         "token": use["token"],
         "application": use["application_id"],
     }
-    address = Address(channel="discord", chat=chat, extra=extra)
-    return chat, Said(address=address, message_id=use["id"], user_id="1", text="/help")
+    address = Address(
+        channel="discord",
+        chat=chat,
+        extra=extra,
+    )
+
+    return chat, Said(
+        address=address,
+        message_id=use["id"],
+        user_id="1",
+        text="/help",
+    )
 
 
 async def test_answers_share_connections_and_leave_none_open(
@@ -351,6 +396,7 @@ async def test_answers_share_connections_and_leave_none_open(
 ) -> None:
     others = [replace(question, message_id=str(number)) for number in range(5)]
     await asyncio.gather(*(reply_to(channel, other).finish("yes") for other in others))
+
     assert channel._rest._session is None
 
 
@@ -362,5 +408,6 @@ def test_nonces_fit_and_tell_turns_and_pieces_apart() -> None:
         for piece in range(40)
         for again in ("", "+")
     ]
+
     assert len(set(made)) == len(made)
     assert max(len(one) for one in made) <= 25

@@ -26,52 +26,58 @@ def core(server: DiscordServer) -> Core:
 async def test_what_was_said_during_a_short_break_is_replayed_once(
     server: DiscordServer, core: Core
 ) -> None:
-    chat = server.world.add_direct("ada")
+    chat = server.state.add_direct("ada")
     async with running(make_channel(server), core):
-        server.world.say(chat, "before", user="ada")
+        server.state.say(chat, "before", user="ada")
         await server.until(lambda: core.texts == ["before"])
         await server.gateway.drop(resumable=True)
-        server.world.say(chat, "meanwhile", user="ada")
+        server.state.say(chat, "meanwhile", user="ada")
         await server.until(lambda: server.gateway.resumed == 1)
-        server.world.say(chat, "after", user="ada")
+        server.state.say(chat, "after", user="ada")
         await server.until(lambda: len(core.texts) == 3)
+
     assert core.texts == ["before", "meanwhile", "after"]
     assert (server.gateway.identified, core.offered) == (1, 3)
 
 
 async def test_discord_may_ask_to_reconnect(server: DiscordServer, core: Core) -> None:
-    chat = server.world.add_direct("ada")
+    chat = server.state.add_direct("ada")
     async with running(make_channel(server), core):
         await server.gateway.ask_to_reconnect()
         await server.until(lambda: server.gateway.resumed == 1)
-        server.world.say(chat, "still there?", user="ada")
+        server.state.say(chat, "still there?", user="ada")
         await server.until(lambda: core.accepted)
+
     assert server.gateway.identified == 1
 
 
 async def test_after_a_failed_resume_the_missed_comes_first_and_in_order(
     server: DiscordServer, core: Core
 ) -> None:
-    chat = server.world.add_direct("ada")
+    chat = server.state.add_direct("ada")
     async with running(make_channel(server, last_accepted=core.last_accepted), core):
-        server.world.say(chat, "before", user="ada")
+        server.state.say(chat, "before", user="ada")
         await server.until(lambda: core.texts == ["before"])
         await server.gateway.drop(resumable=False)
         for word in ("missed 1", "missed 2"):
-            server.world.say(chat, word, user="ada")
+            server.state.say(chat, word, user="ada")
+
         await server.until(lambda: server.gateway.identified == 2)
-        server.world.say(chat, "after", user="ada")
+        server.state.say(chat, "after", user="ada")
         await server.until(lambda: len(core.texts) == 4)
+
     assert core.texts == ["before", "missed 1", "missed 2", "after"]
 
 
 async def with_backlog(server: DiscordServer, core: Core) -> str:
     """A chat in which something was said that the agent heard, and something after it had gone."""
-    chat = server.world.add_direct("ada")
+    chat = server.state.add_direct("ada")
     async with running(make_channel(server, last_accepted=core.last_accepted), core):
-        server.world.say(chat, "before", user="ada")
+        server.state.say(chat, "before", user="ada")
         await server.until(lambda: core.accepted)
-    server.world.say(chat, "backlog", user="ada")
+
+    server.state.say(chat, "backlog", user="ada")
+
     return chat
 
 
@@ -82,13 +88,15 @@ async def test_what_is_said_while_the_store_is_still_asked_comes_after_the_backl
 
     async def slow(channel: str) -> Mapping[str, str]:
         last = await core.last_accepted(channel)
-        server.world.say(chat, "live", user="ada")
+        server.state.say(chat, "live", user="ada")
         for _ in range(500):  # time enough for the gateway to tell of it
             await asyncio.sleep(0)
+
         return last
 
     async with running(make_channel(server, last_accepted=slow), core):
         await server.until(lambda: len(core.texts) == 3)
+
     assert core.texts == ["before", "backlog", "live"]
 
 
@@ -96,23 +104,27 @@ async def test_what_was_said_while_the_agent_was_down_is_answered_at_its_next_st
     server: DiscordServer, core: Core
 ) -> None:
     """In every kind of chat that it knows; edits made meanwhile count, deleted messages do not."""
-    mention = f"<@{server.world.bot['id']}>"
-    town = server.world.add_channel("town")
-    thread = server.world.add_thread(town, "plans")
-    direct = server.world.add_direct("ada")
+    mention = f"<@{server.state.bot['id']}>"
+    town = server.state.add_channel("town")
+    thread = server.state.add_thread(town, "plans")
+    direct = server.state.add_direct("ada")
+
     async with running(make_channel(server, last_accepted=core.last_accepted), core):
         for chat in (direct, town, thread):
-            server.world.say(chat, f"{mention} hello", user="ada")
+            server.state.say(chat, f"{mention} hello", user="ada")
+
         await server.until(lambda: len(core.accepted) == 3)
-    slip = server.world.say(direct, "helo", user="ada")
-    gone = server.world.say(direct, "never mind", user="ada")
-    server.world.edit(slip["id"], "backlog, direct")
-    server.world.delete(gone["id"])
-    server.world.say(town, "among us", user="bob")
-    server.world.say(town, f"{mention} backlog, town", user="bob")
-    server.world.say(thread, "backlog, thread", user="bob")
+
+    slip = server.state.say(direct, "helo", user="ada")
+    gone = server.state.say(direct, "never mind", user="ada")
+    server.state.edit(slip["id"], "backlog, direct")
+    server.state.delete(gone["id"])
+    server.state.say(town, "among us", user="bob")
+    server.state.say(town, f"{mention} backlog, town", user="bob")
+    server.state.say(thread, "backlog, thread", user="bob")
     async with running(make_channel(server, last_accepted=core.last_accepted), core):
         await server.until(lambda: len(core.accepted) == 6)
+
     assert set(core.texts[3:]) == {
         "backlog, direct",
         "backlog, town",
@@ -131,27 +143,32 @@ async def test_the_backlog_is_fetched_once_the_store_knows_again_where_it_was_le
         nonlocal away
         if away:
             away = False
-            server.world.say(chat, "live", user="ada")
+            server.state.say(chat, "live", user="ada")
             raise StoreUnavailable(StoreUnavailable.__doc__)
+
         return await core.last_accepted(channel)
 
     async with running(make_channel(server, last_accepted=last_accepted), core):
         await server.until(lambda: len(core.texts) == 3)
+
     assert core.texts == ["before", "backlog", "live"]
 
 
 async def test_a_backlog_of_hundreds_is_taken_in_order_up_to_its_bound(
     server: DiscordServer, core: Core
 ) -> None:
-    chat = server.world.add_direct("ada")
+    chat = server.state.add_direct("ada")
     async with running(make_channel(server, last_accepted=core.last_accepted), core):
-        server.world.say(chat, "first", user="ada")
+        server.state.say(chat, "first", user="ada")
         await server.until(lambda: core.accepted)
+
     words = [f"backlog {number}" for number in range(350)]
     for word in words:
-        server.world.say(chat, word, user="ada")
+        server.state.say(chat, word, user="ada")
+
     async with running(make_channel(server, last_accepted=core.last_accepted), core):
         await server.until(lambda: len(core.accepted) == 301)
+
     assert core.texts[1:] == words[:300]
     assert server.histories == 3
 
@@ -159,23 +176,27 @@ async def test_a_backlog_of_hundreds_is_taken_in_order_up_to_its_bound(
 async def test_a_chat_that_is_gone_does_not_keep_the_others_from_being_caught_up(
     server: DiscordServer, core: Core
 ) -> None:
-    gone, there = server.world.add_direct("ada"), server.world.add_direct("bob")
+    gone, there = server.state.add_direct("ada"), server.state.add_direct("bob")
     async with running(make_channel(server, last_accepted=core.last_accepted), core):
         for chat in (gone, there):
-            server.world.say(chat, "hello", user="ada")
+            server.state.say(chat, "hello", user="ada")
+
         await server.until(lambda: len(core.accepted) == 2)
-    del server.world.channels[gone]
-    server.world.say(there, "backlog", user="bob")
+
+    del server.state.channels[gone]
+    server.state.say(there, "backlog", user="bob")
     async with running(make_channel(server, last_accepted=core.last_accepted), core):
         await server.until(lambda: len(core.accepted) == 3)
+
     assert core.texts[2] == "backlog"
 
 
 async def test_two_instances_hear_the_same_and_the_store_keeps_one(
     server: DiscordServer, core: Core
 ) -> None:
-    chat = server.world.add_direct("ada")
+    chat = server.state.add_direct("ada")
     async with running(make_channel(server), core), running(make_channel(server), core):
-        server.world.say(chat, "hello", user="ada")
+        server.state.say(chat, "hello", user="ada")
         await server.until(lambda: core.offered == 2)
+
     assert core.texts == ["hello"]

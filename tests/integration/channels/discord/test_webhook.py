@@ -38,8 +38,8 @@ async def channel(server: DiscordServer, core: Core) -> AsyncIterator[Discord]:
 
 
 def command(server: DiscordServer) -> dict[str, Any]:
-    return server.world.use_command(
-        server.world.add_direct("ada"), "help", "", user="ada"
+    return server.state.use_command(
+        server.state.add_direct("ada"), "help", "", user="ada"
     )
 
 
@@ -47,6 +47,7 @@ async def test_a_ping_is_answered(server: DiscordServer) -> None:
     """Discord sends it when the address is set, even before the agent takes messages in."""
     channel = make_channel(server, public_key=server.public_key)
     answer = await channel.webhook(*server.signed(payload("interaction_ping")))
+
     assert (answer.status, json.loads(answer.body)) == (200, {"type": 1})
 
 
@@ -54,6 +55,7 @@ async def test_a_command_is_deferred_once_durable(
     server: DiscordServer, core: Core, channel: Discord
 ) -> None:
     answer = await channel.webhook(*server.signed(command(server)))
+
     assert (answer.status, answer.content_type) == (200, "application/json")
     assert (json.loads(answer.body), core.texts) == ({"type": 5}, ["/help"])
 
@@ -63,6 +65,7 @@ async def test_what_can_not_be_stored_is_not_deferred(
 ) -> None:
     core.down = 1
     answer = await channel.webhook(*server.signed(command(server)))
+
     assert (answer.status, core.accepted) == (503, [])
 
 
@@ -80,17 +83,19 @@ async def test_while_commands_are_switched_off_the_person_is_told_so(
         server, public_key=server.public_key, slash_commands=lambda: False
     )
     answer = await channel.webhook(*server.signed(command(server)))
+
     assert json.loads(answer.body)["data"]["flags"] == 64
 
 
 async def test_a_command_in_a_server_names_its_author_there(
     server: DiscordServer, core: Core, channel: Discord
 ) -> None:
-    use = server.world.use_command(
-        server.world.add_channel("town"), "usage", "", user="ada"
+    use = server.state.use_command(
+        server.state.add_channel("town"), "usage", "", user="ada"
     )
     use["member"]["nick"] = "Ada of Town"
     await channel.webhook(*server.signed(use))
+
     assert [(i.username, i.direct, text_of(i)) for i in core.accepted] == [
         ("Ada of Town", False, "/usage")
     ]
@@ -102,12 +107,16 @@ async def test_a_replayed_delivery_is_the_same_message(
     delivery = server.signed(command(server))
     for _ in range(4):
         await channel.webhook(*delivery)
+
     assert core.texts == ["/help"]
 
 
 @pytest.mark.parametrize("seconds", [-301, 301])
 async def test_a_stale_delivery_is_refused(
-    server: DiscordServer, core: Core, channel: Discord, seconds: int
+    server: DiscordServer,
+    core: Core,
+    channel: Discord,
+    seconds: int,
 ) -> None:
     delivery = server.signed(command(server), at=time.time() + seconds)
     assert ((await channel.webhook(*delivery)).status, core.accepted) == (401, [])
@@ -118,6 +127,7 @@ async def test_another_applications_signature_is_refused(
 ) -> None:
     other = DiscordServer()
     delivery = other.signed(command(server))
+
     assert ((await channel.webhook(*delivery)).status, core.accepted) == (401, [])
 
 
@@ -129,6 +139,7 @@ async def test_none_of_ten_thousand_mutations_is_accepted(
     statuses = set()
     for _ in range(10_000):
         statuses.add((await channel.webhook(*mutate(chance, headers, body))).status)
+
     assert (statuses, core.offered) == ({401}, 0)
     assert (await channel.webhook(headers, body)).status == 200
 
@@ -141,6 +152,7 @@ def mutate(
     """
     changed, name = dict(headers), chance.choice(sorted(headers))
     at = chance.randrange(len(body))
+
     match chance.randrange(6):
         case 0:
             body = (
@@ -165,6 +177,7 @@ def mutate(
             changed[name] = chance.choice(
                 [headers[name] + " ", " " + headers[name], headers[name] + "0"]
             )
+
     return changed, body
 
 

@@ -46,6 +46,7 @@ async def test_a_direct_message_is_one_conversation_with_its_author(
             chat, ada, "1 &lt; 2 &amp;&amp; <https://a.example|a.example>"
         )
         [inbound] = await inbox.next()
+
     assert inbound.address == Address(
         "slack", chat, "", ts, {"user": ada, "team": TEAM}
     )
@@ -62,6 +63,7 @@ async def test_a_direct_message_in_a_thread_belongs_to_that_thread(
     async with connected(server) as (_, inbox):
         await server.say(chat, ada, "and here?", thread=root.ts)
         [inbound] = await inbox.next()
+
     assert (inbound.address.thread, inbound.direct) == (root.ts, True)
 
 
@@ -75,6 +77,7 @@ async def test_a_mention_begins_a_thread_and_arrives_as_one_turn(
     async with connected(server) as (_, inbox):
         ts = await server.say(chat, ada, f"<@{AGENT}> what is a fence?")
         first, second = await inbox.next(2)
+
     assert first.turn_id == second.turn_id
     assert (first.address.thread, first.address.message) == (ts, ts)
     assert (text_of(first), first.username, first.direct) == (
@@ -98,6 +101,7 @@ async def test_in_channels_only_what_is_said_to_the_agent_is_taken(
         await server.say(chat, ada, f"and you, <@{AGENT}>, hungry?")
         await inbox.next(2)
         await server.sockets.until(lambda: server.unacknowledged() == 0)
+
     assert {text_of(inbound) for inbound in inbox.taken} == {"and you, hungry?"}
 
 
@@ -113,6 +117,7 @@ async def test_in_its_threads_the_agent_needs_no_further_mention(
         await server.say(chat, ada, "!history 3", thread=root)
         await inbox.next(4)
         await server.sockets.until(lambda: server.unacknowledged() == 0)
+
     assert [text_of(i) for i in inbox.taken if text_of(i) != "hello"] == [
         "me too",
         "/history 3",
@@ -129,6 +134,7 @@ async def test_after_a_restart_the_agent_knows_its_threads(server: SlackServer) 
     async with connected(server) as (_, inbox):
         await server.say(chat, ada, "are you still there?", thread=root.ts)
         [inbound] = await inbox.next()
+
     assert text_of(inbound) == "are you still there?"
 
 
@@ -144,6 +150,7 @@ async def test_a_thread_that_can_not_be_looked_up_comes_again(
     async with connected(server) as (_, inbox):
         await server.say(chat, ada, "hello?", thread=root.ts)
         [inbound] = await inbox.next()
+
     assert text_of(inbound) == "hello?"
     assert server.deliveries[-1].attempts == 2
 
@@ -161,6 +168,7 @@ async def test_bots_itself_and_remarks_are_ignored(
         await server.say(chat, ada, "a person")
         await inbox.next()
         await server.sockets.until(lambda: server.unacknowledged() == 0)
+
     assert [text_of(inbound) for inbound in inbox.taken] == ["a person"]
 
 
@@ -172,6 +180,7 @@ async def test_edits_and_deletions_name_the_message(server: SlackServer) -> None
         await server.edit(chat, ts, "first")
         await server.remove(chat, ts)
         new, edit, delete = await inbox.next(3)
+
     assert {new.turn_id, edit.turn_id, delete.turn_id} == {new.turn_id}
     assert [(type(i), text_of(i)) for i in (new, edit, delete)] == [
         (Said, "frist"),
@@ -188,6 +197,7 @@ async def test_an_unchanged_text_is_no_edit(server: SlackServer) -> None:
         await server.edit(chat, ts, "see https://a.example")
         await inbox.next()
         await server.sockets.until(lambda: server.unacknowledged() == 0)
+
     assert [type(inbound) for inbound in inbox.taken] == [Said]
 
 
@@ -198,6 +208,7 @@ async def test_attachments_are_named_in_the_text(server: SlackServer) -> None:
     async with connected(server) as (_, inbox):
         await server.say(chat, ada, "look", files=files)
         [inbound] = await inbox.next()
+
     assert text_of(inbound) == "look\n[image photo.jpg, 120 kB]"
 
 
@@ -211,6 +222,7 @@ async def test_slash_commands_are_the_cores_commands(
         delivery = await server.command(chat, ada, f"/{command}", "x")
         [inbound] = await inbox.next()
         await server.sockets.until(lambda: delivery.acknowledged)
+
     assert (text_of(inbound), inbound.user_id, inbound.direct) == (
         f"/{command} x",
         ada,
@@ -224,6 +236,7 @@ async def test_one_command_may_carry_all_others(server: SlackServer) -> None:
     async with connected(server) as (_, inbox):
         await server.command(chat, ada, "/agent", "history 5")
         [inbound] = await inbox.next()
+
     assert text_of(inbound) == "/history 5"
 
 
@@ -233,6 +246,7 @@ async def test_switched_off_commands_say_so(server: SlackServer) -> None:
     async with connected(server, slash_commands=lambda: False) as (_, inbox):
         delivery = await server.command(chat, ada, "/new")
         await server.sockets.until(lambda: delivery.acknowledged)
+
     assert inbox.taken == []
     assert [said.text for said in server.space.of_agent(chat)] == [
         "Commands are switched off here; just write to me."
@@ -254,6 +268,7 @@ async def test_nothing_is_acknowledged_before_it_is_durable(
         inbox.broken = False
         [inbound] = await inbox.next()
         await server.sockets.until(lambda: server.unacknowledged() == 0)
+
     assert text_of(inbound) == "keep this"
 
 
@@ -269,6 +284,7 @@ async def test_what_was_said_while_nobody_listened_is_fetched(
     root = server.space.add(room, bob, f"<@{AGENT}> seen")
     for text in ("one", "two"):
         await server.say(chat, ada, text)
+
     await server.say(room, bob, "three", thread=root.ts)
     await server.say(room, bob, "not for the agent")
     await server.clock.advance(600)
@@ -278,6 +294,7 @@ async def test_what_was_said_while_nobody_listened_is_fetched(
 
     async with connected(server, last_accepted=last_accepted) as (_, inbox):
         await inbox.next(3)
+
     assert [text_of(inbound) for inbound in inbox.taken] == ["one", "two", "three"]
 
 
@@ -295,6 +312,7 @@ async def test_what_was_said_is_fetched_once_the_store_knows_again_where_it_was_
     async def last_accepted(channel: str) -> dict[str, str]:
         if away:
             raise StoreUnavailable(StoreUnavailable.__doc__)
+
         return {chat: inbox.taken[-1].message_id if inbox.taken else before.ts}
 
     async def sleep(seconds: float) -> None:
@@ -340,6 +358,7 @@ async def test_what_is_caught_up_with_waits_for_a_store_that_goes_meanwhile(
         inbox.broken = True
         ready.set()
         await inbox.next()
+
     assert ["missed"] == [text_of(inbound) for inbound in inbox.taken]
 
 
@@ -347,10 +366,13 @@ async def test_messages_of_a_chat_keep_their_order(server: SlackServer) -> None:
     """Fifty messages sent at once are accepted in the order Slack sent them."""
     chat, [ada] = _channel(server, "ada")
     root = server.space.add(chat, AGENT, "hello")
+
     async with connected(server) as (_, inbox):
         for number in range(50):
             await server.say(chat, ada, str(number), thread=root.ts)
+
         await inbox.next(50)
+
     assert [text_of(inbound) for inbound in inbox.taken] == [
         str(number) for number in range(50)
     ]
@@ -364,12 +386,14 @@ async def test_a_new_assistant_thread_gets_prompts_and_a_title(
     root = server.space.add(chat, ada, "New chat")
     event = payload("assistant_thread_started")["event"]
     event["assistant_thread"] |= {"channel_id": chat, "thread_ts": root.ts}
+
     async with connected(server) as (_, inbox):
         await server.emit(event)
         await server.sockets.until(lambda: server.unacknowledged() == 0)
         await server.say(chat, ada, "Rivers\nof Europe", thread=root.ts)
         await inbox.next()
         await _calls(server, "assistant.threads.setTitle")
+
     assert [prompt["thread_ts"] for prompt in server.space.prompts] == [root.ts]
     assert [title["title"] for title in server.space.titles] == ["Rivers"]
 

@@ -19,9 +19,8 @@ from tests.support.platforms.slack.agent import connected, slack
 from tests.support.platforms.slack.state import TEAM
 
 TURN = UUID(int=7)
-LONG = "\n\n".join(
-    f"Paragraph {number}: " + "words " * 60 for number in range(60)
-)  # about 22,000 characters
+# about 22,000 characters
+LONG = "\n\n".join(f"Paragraph {number}: " + "words " * 60 for number in range(60))
 
 
 @pytest.fixture
@@ -34,6 +33,7 @@ def _thread(server: SlackServer) -> Address:
     ada = server.space.person("ada")
     chat = server.space.chat("C0GENERAL", "channel", ada)
     root = server.space.add(chat, ada, f"<@{AGENT}> question")
+
     return Address("slack", chat, root.ts, root.ts, {"user": ada, "team": TEAM})
 
 
@@ -41,6 +41,7 @@ def _direct(server: SlackServer) -> Address:
     ada = server.space.person("ada")
     chat = server.space.chat("D0ADA", "im", ada)
     asked = server.space.add(chat, ada, "question")
+
     return Address("slack", chat, "", asked.ts, {"user": ada, "team": TEAM})
 
 
@@ -59,6 +60,7 @@ async def _show(channel: Slack, address: Address, *texts: str) -> Placed | None:
     placed = None
     for text in texts:
         placed = await reply.show(text)
+
     return placed
 
 
@@ -72,8 +74,10 @@ async def test_in_a_thread_the_answer_is_streamed(server: SlackServer) -> None:
     assert await reply.show("") is None
     for text in ("He", "Hello", "Hello wor"):
         await reply.show(text)
-    placed = await reply.finish("Hello world!")
-    assert _screen(server, address) == ["Hello world!"]
+
+    placed = await reply.finish("Hello state!")
+
+    assert _screen(server, address) == ["Hello state!"]
     assert _methods(server) == [
         "assistant.threads.setStatus",
         "chat.startStream",
@@ -93,6 +97,7 @@ async def test_a_direct_chat_without_threads_is_served_by_edits(
     await reply.show("Hel")
     await reply.show("Hello")
     await reply.finish("Hello!")
+
     assert _screen(server, address) == ["Hello!"]
     assert _methods(server) == ["chat.postMessage", "chat.update", "chat.update"]
 
@@ -108,8 +113,10 @@ async def test_an_answer_is_shown_no_oftener_than_the_interval(
     for text in ("one", "one two", "one two three"):
         await reply.show(text)
         await server.clock.advance(1)
+
     await reply.finish("one two three four")
     sent = [given["blocks"][0]["text"] for _, given in server.space.calls]
+
     assert sent == ["one", "one two three", "one two three four"]
 
 
@@ -123,6 +130,7 @@ async def test_a_stream_never_reaches_five_minutes(server: SlackServer) -> None:
     await server.clock.advance(100)
     await reply.show("one two three")
     await reply.finish("one two three four")
+
     assert _screen(server, address) == ["one two three four"]
     assert _methods(server) == [
         "chat.startStream",
@@ -141,6 +149,7 @@ async def test_a_dead_stream_is_recovered_by_an_edit(server: SlackServer) -> Non
     await reply.show("one")
     await server.clock.advance(400)
     await reply.finish("one two")
+
     assert _screen(server, address) == ["one two"]
 
 
@@ -153,6 +162,7 @@ async def test_a_stream_that_a_person_stopped_is_completed(server: SlackServer) 
     server.space.of_agent(address.chat)[0].streaming_since = None
     await reply.show("one two")
     await reply.finish("one two three")
+
     assert _screen(server, address) == ["one two three"]
 
 
@@ -166,10 +176,12 @@ async def test_where_streams_are_refused_edits_follow_and_that_is_remembered(
     address = _thread(server)
     server.space.faults.append(Fault(error, method="chat.startStream", times=9))
     channel = slack(server)
+
     for _ in range(2):
         reply = channel.reply(address, None, uuid4())
         await reply.show("Hel")
         await reply.finish("Hello")
+
     assert _screen(server, address) == ["Hello", "Hello"]
     assert _methods(server).count("chat.startStream") == 1
 
@@ -181,11 +193,13 @@ async def test_where_nothing_can_be_edited_one_message_comes(
     address = _thread(server)
     server.space.unknown_methods |= {"chat.startStream", "chat.update"}
     channel = slack(server)
+
     for _ in range(2):
         reply = channel.reply(address, None, uuid4())
         await reply.show("Hel")
         await reply.show("Hello")
         await reply.finish("Hello!")
+
     assert _screen(server, address) == ["Hello!", "Hello!"]
     assert _methods(server).count("chat.postMessage") == 3
 
@@ -198,6 +212,7 @@ async def test_a_status_that_is_refused_does_no_harm(server: SlackServer) -> Non
     await reply.show("")
     await reply.show("")
     await reply.finish("Hello")
+
     assert _methods(server).count("assistant.threads.setStatus") == 1
     assert _screen(server, address) == ["Hello"]
 
@@ -212,6 +227,7 @@ async def test_a_failing_draft_does_not_hurt_the_answer(server: SlackServer) -> 
     server.space.faults.append(Fault("", method="chat.appendStream", lost=True))
     await reply.show("one two")
     await reply.finish("one two three")
+
     assert _screen(server, address) == ["one two three"]
 
 
@@ -229,8 +245,10 @@ async def test_a_long_answer_becomes_several_messages(
     reply = slack(server).reply(address, None, TURN)
     for end in range(1_000, len(LONG), 1_500):
         await reply.show(LONG[:end])
+
     placed = await reply.finish(LONG)
     shown = _screen(server, address)
+
     assert "".join("".join(shown).split()) == "".join(LONG.split())
     assert [len(text) <= LIMIT for text in shown] == [True, True]
     assert placed.ids == tuple(said.ts for said in server.space.of_agent(address.chat))
@@ -243,7 +261,9 @@ async def test_code_grows_in_an_open_block(server: SlackServer) -> None:
     text = "See:\n```python\nprint(1)\nprint(2)\n```\nDone."
     for end in range(8, len(text), 5):
         await reply.show(text[:end])
+
     await reply.finish(text)
+
     assert _screen(server, address) == [text]
     assert set(_methods(server)) == {
         "chat.startStream",
@@ -260,6 +280,7 @@ async def test_an_answer_that_became_shorter_leaves_nothing_behind(
     reply = slack(server).reply(address, None, TURN)
     await reply.show(LONG)
     await reply.finish("In short: no.")
+
     assert _screen(server, address) == ["In short: no."]
 
 
@@ -272,6 +293,7 @@ async def test_what_can_not_be_formatted_comes_as_plain_text(
     server.space.faults.append(Fault(error, method="chat.postMessage"))
     await slack(server).reply(address, None, TURN).finish("**broken <[markdown](")
     [said] = server.space.of_agent(address.chat)
+
     assert (said.visible, said.text, said.blocks) == (
         "**broken <[markdown](",
         "**broken &lt;[markdown](",
@@ -289,6 +311,7 @@ async def test_a_long_plain_text_that_no_edit_takes_is_posted_instead(
     server.space.faults.append(Fault("invalid_blocks", method="chat.update"))
     text = "broken <[markdown](\n" + "words " * 1_000
     await reply.finish(text)
+
     assert [text.strip()] == [said.strip() for said in _screen(server, address)]
 
 
@@ -303,8 +326,10 @@ async def test_a_model_can_not_ping_everyone(server: SlackServer, ping: str) -> 
     text = f"Attention {ping} please"
     for end in range(1, len(text)):
         await reply.show(text[:end])
+
     await reply.finish(text)
     sent = " ".join(str(given) for _, given in server.space.calls)
+
     assert harmless(sent) == sent
     assert "<!" not in sent
 
@@ -334,6 +359,7 @@ async def test_another_instance_finishes_an_open_stream(server: SlackServer) -> 
     await (
         slack(server).reply(address, placed, TURN, repeat=True).finish("one two three")
     )
+
     assert _screen(server, address) == ["one two three"]
 
 
@@ -342,6 +368,7 @@ async def test_an_answer_that_arrived_unseen_is_recognised(server: SlackServer) 
     address = _direct(server)
     await slack(server).reply(address, None, TURN).finish(LONG)
     placed = await slack(server).reply(address, None, TURN, repeat=True).finish(LONG)
+
     assert len(_screen(server, address)) == 2
     assert placed.ids == tuple(said.ts for said in server.space.of_agent(address.chat))
 
@@ -357,7 +384,9 @@ async def test_a_lost_answer_of_slack_does_not_double_the_message(
     reply = slack(server).reply(address, None, TURN)
     with pytest.raises(DeliveryError):
         await reply.finish("Hello")
+
     await reply.finish("Hello")
+
     assert _screen(server, address) == ["Hello"]
 
 
@@ -373,6 +402,7 @@ async def test_a_stream_whose_start_was_not_seen_is_found_again(
     assert await reply.show("one") is None
     await reply.show("one two")
     await reply.finish("one two three")
+
     assert _screen(server, address) == ["one two three"]
 
 
@@ -381,6 +411,7 @@ async def test_what_may_be_a_repeat_says_so(server: SlackServer) -> None:
     address = _direct(server)
     server.space.scopes -= {"im:history"}
     await slack(server).reply(address, None, TURN, repeat=True).finish("Hello")
+
     assert _screen(server, address) == ["*(This may be a repeat.)*\n\nHello"]
 
 
@@ -389,6 +420,7 @@ async def test_finishing_twice_changes_nothing(server: SlackServer) -> None:
     address = _thread(server)
     reply = slack(server).reply(address, None, TURN)
     first = await reply.finish("Hello")
+
     assert await reply.finish("Hello") == first
     assert _screen(server, address) == ["Hello"]
 
@@ -400,6 +432,7 @@ async def test_a_message_that_was_deleted_is_posted_anew(server: SlackServer) ->
     await reply.show("Hel")
     server.space.chats[address.chat].pop()
     await reply.finish("Hello")
+
     assert _screen(server, address) == ["Hello"]
 
 
@@ -409,12 +442,18 @@ async def test_a_rate_limit_delays_the_answer_and_drops_drafts(
     """Retry-After is honoured to the end, then the whole answer comes."""
     address = _thread(server)
     server.space.faults.append(
-        Fault("ratelimited", chat=address.chat, times=2, retry_after=0.05)
+        Fault(
+            "ratelimited",
+            chat=address.chat,
+            times=2,
+            retry_after=0.05,
+        )
     )
     reply = slack(server).reply(address, None, TURN)
     await reply.show("one")
     await reply.show("one two")
     await reply.finish("one two three")
+
     assert _screen(server, address) == ["one two three"]
     assert server.early_calls == 0
 
@@ -431,7 +470,9 @@ async def test_a_rate_limit_delays_the_answer_and_drops_drafts(
     ],
 )
 async def test_refusals_say_whether_another_attempt_helps(
-    server: SlackServer, error: str, kind: type[DeliveryError]
+    server: SlackServer,
+    error: str,
+    kind: type[DeliveryError],
 ) -> None:
     """Undeliverable is for chats that will not come back, DeliveryError for all else."""
     address = _direct(server)
@@ -440,6 +481,7 @@ async def test_refusals_say_whether_another_attempt_helps(
     )
     with pytest.raises(DeliveryError) as raised:
         await slack(server).reply(address, None, TURN).finish("Hello")
+
     assert isinstance(raised.value, Undeliverable) == (kind is Undeliverable)
     assert error in raised.value.sentence or error == "missing_scope"
 
@@ -450,6 +492,7 @@ async def test_a_server_that_is_away_is_worth_another_try(server: SlackServer) -
     channel = slack(server, api_url="http://127.0.0.1:9/api/")
     with pytest.raises(DeliveryError) as raised:
         await channel.reply(address, None, TURN).finish("Hello")
+
     assert not isinstance(raised.value, Undeliverable)
 
 
@@ -462,12 +505,14 @@ async def test_a_command_in_a_channel_is_answered_to_its_author_alone(
     """Even where the agent is not a member, through the address that came with the command."""
     ada = server.space.person("ada")
     chat = server.space.chat("C0ELSEWHERE", "channel", ada, agent=False)
+
     async with connected(server) as (channel, inbox):
         await server.command(chat, ada, "/help")
         [inbound] = await inbox.next()
         reply = channel.reply(inbound.address, None, inbound.turn_id)
         assert await reply.show("so far") is None
         await reply.finish("You can …")
+
     assert [(said.visible, said.only_for) for said in server.space.of_agent(chat)] == [
         ("You can …", ada)
     ]
@@ -482,7 +527,16 @@ async def test_another_instance_answers_a_command_without_its_address(
     """
     ada = server.space.person("ada")
     chat = server.space.chat("C0ELSEWHERE", "channel", ada, agent=member)
-    address = Address("slack", chat, extra={"user": ada, "team": TEAM, "command": "1"})
+    address = Address(
+        "slack",
+        chat,
+        extra={
+            "user": ada,
+            "team": TEAM,
+            "command": "1",
+        },
+    )
     await slack(server).reply(address, None, TURN).finish("You can …")
     where = chat if member else "D" + ada[1:]
+
     assert [said.visible for said in server.space.of_agent(where)] == ["You can …"]

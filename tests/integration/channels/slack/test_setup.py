@@ -76,6 +76,7 @@ def _values(server: SlackServer) -> dict[str, str]:
 def test_the_manifest_has_every_command() -> None:
     """The commands come from the registry, under names that Slack does not keep for itself."""
     names = [command["command"] for command in manifest()["features"]["slash_commands"]]
+
     assert names == [f"/{command.name}" for command in COMMANDS]
     assert RESERVED.isdisjoint(names)
 
@@ -83,6 +84,7 @@ def test_the_manifest_has_every_command() -> None:
 def test_the_manifest_fits_the_transport() -> None:
     """Socket Mode has no address; with a public one, everything comes to the webhook."""
     sockets, hooks = manifest(), manifest("https://agent.example/")
+
     assert sockets["settings"]["socket_mode_enabled"] is True
     assert "https://" not in json.dumps(sockets["settings"])
     assert hooks["settings"]["socket_mode_enabled"] is False
@@ -104,6 +106,7 @@ def test_every_event_has_its_scope() -> None:
         "reaction_added": "reactions:read",
         "reaction_removed": "reactions:read",
     }
+
     assert {needed[event] for event in EVENTS if event in needed} <= set(SCOPES)
     assert set(EVENTS) - set(needed) == {"app_home_opened"}
 
@@ -111,6 +114,7 @@ def test_every_event_has_its_scope() -> None:
 def test_the_link_creates_the_app_from_the_manifest() -> None:
     """The manifest in the link is the generated one."""
     query = parse_qs(urlsplit(creation_link()).query)
+
     assert query["new_app"] == ["1"]
     assert json.loads(query["manifest_json"][0]) == manifest()
 
@@ -120,6 +124,7 @@ def test_the_documented_manifest_is_the_generated_one() -> None:
     found = re.search(
         r"```json\n(.*?)\n```", DOCS.read_text(encoding="utf-8"), re.DOTALL
     )
+
     assert found is not None
     assert json.loads(found[1]) == manifest()
 
@@ -133,6 +138,7 @@ def test_setup_begins_with_the_link(
     """What to do first, and what will be asked."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("PUBLIC_URL", raising=False)
+
     assert creation_link() in before()
     assert [question.setting for question in QUESTIONS] == [
         "SLACK_BOT_TOKEN",
@@ -144,6 +150,7 @@ def test_setup_begins_with_the_link(
 async def test_setup_signs_in_and_says_what_is_next(server: SlackServer) -> None:
     """With working tokens it names the agent and how to reach it."""
     said = await after(_values(server))
+
     assert "Signed in to **Example** as **@agent**" in said
     assert "/invite @agent" in said
 
@@ -159,6 +166,7 @@ async def test_setup_names_the_token_that_is_wrong(
     server.space.refused_tokens[token] = "invalid_auth"
     with pytest.raises(ConfigurationError) as raised:
         await after(_values(server))
+
     assert setting in raised.value.sentence
     assert token not in raised.value.sentence
 
@@ -179,6 +187,7 @@ def _talked(server: SlackServer, *, seconds_ago: float = 0) -> tuple[str, str]:
     chat = server.space.chat("D0ADA", "im", ada)
     said = server.space.add(chat, ada, "hello?")
     said.ts = f"{server.clock() - seconds_ago:.6f}"
+
     return chat, said.ts
 
 
@@ -200,6 +209,7 @@ async def test_the_doctor_finds_unsubscribed_events(server: SlackServer) -> None
         return {}
 
     [finding] = await slack(server, last_accepted=last_accepted).diagnose()
+
     assert "message.im" in finding.problem
     assert "Event Subscriptions" in finding.remedy
 
@@ -209,7 +219,10 @@ async def test_the_doctor_finds_that_nobody_invited_the_agent(
 ) -> None:
     """In no channel and never written to."""
     [finding] = await slack(server).diagnose()
-    assert finding.problem == "@agent is in no channel, and nobody has written to it yet."
+
+    assert (
+        finding.problem == "@agent is in no channel, and nobody has written to it yet."
+    )
     assert finding.remedy.startswith("/invite @agent")
 
 
@@ -218,6 +231,7 @@ async def test_the_doctor_names_missing_scopes(server: SlackServer) -> None:
     _talked(server)
     server.space.scopes -= {"im:history", "users:read"}
     [finding] = await slack(server).diagnose()
+
     assert finding.problem == "The app's token lacks the scopes im:history, users:read."
 
 
@@ -228,6 +242,7 @@ async def test_the_doctor_repeats_what_slack_needs(server: SlackServer) -> None:
         Fault("missing_scope", method="users.conversations", more=more)
     )
     [finding] = await slack(server).diagnose()
+
     assert "channels:read" in finding.problem
     assert "chat:write" in finding.problem
 
@@ -240,6 +255,7 @@ async def test_the_doctor_names_a_refused_token(
     _talked(server)
     server.space.refused_tokens[token] = "token_revoked"
     [finding] = await slack(server).diagnose()
+
     assert ("SLACK_BOT_TOKEN" in finding.problem) == (token == BOT_TOKEN)
     assert "token_revoked" in finding.problem
 
@@ -248,6 +264,7 @@ async def test_the_doctor_names_the_missing_way_in(server: SlackServer) -> None:
     """No app token, no signing secret."""
     _talked(server)
     [finding] = await slack(server, app_token=None).diagnose()
+
     assert finding.problem == "SLACK_APP_TOKEN is not set: no event can come in."
 
 
@@ -256,10 +273,12 @@ async def test_the_doctor_tries_the_webhook(server: SlackServer) -> None:
     _talked(server)
     async with hooked(server) as (channel, _):
         assert await channel.diagnose() == []
+
     channel = slack(
         server, public_url="http://127.0.0.1:9", signing_secret=SIGNING_SECRET
     )
     [finding] = await channel.diagnose()
+
     assert finding.problem.startswith(
         "http://127.0.0.1:9/webhooks/slack cannot be reached"
     )

@@ -52,6 +52,7 @@ async def test_connections_overlap_when_slack_replaces_one(server: SlackServer) 
         await server.say(chat, ada, "three")
         await inbox.next(3)
         await server.sockets.until(lambda: server.unacknowledged() == 0)
+
     assert [text_of(inbound) for inbound in inbox.taken] == ["one", "two", "three"]
     assert (server.sockets.most_at_once, server.sockets.opened) == (2, 2)
 
@@ -63,6 +64,7 @@ async def test_a_dropped_connection_is_opened_again(server: SlackServer) -> None
         await server.sockets.drop()
         await server.say(chat, ada, "still there?")
         [inbound] = await inbox.next()
+
     assert text_of(inbound) == "still there?"
 
 
@@ -81,6 +83,7 @@ async def test_trouble_at_sign_in_is_waited_out(server: SlackServer) -> None:
     async with connected(server, sleep=sleep) as (_, inbox):
         await server.say(chat, ada, "hello")
         await inbox.next()
+
     assert pauses[:3] == [1.0, 2.0, 7.0]
 
 
@@ -95,12 +98,16 @@ async def test_trouble_at_sign_in_is_waited_out(server: SlackServer) -> None:
     ],
 )
 async def test_a_refused_token_is_named(
-    server: SlackServer, token: str, error: str, named: str
+    server: SlackServer,
+    token: str,
+    error: str,
+    named: str,
 ) -> None:
     """One sentence says which setting, why, and where to mend it, and does not hold the token."""
     server.space.refused_tokens[token] = error
     with pytest.raises(ConfigurationError) as raised:
         await slack(server).run(Inbox())
+
     assert raised.value.sentence == (
         f"Slack does not accept {named} ({error}): copy it again from https://api.slack.com/apps."
     )
@@ -111,6 +118,7 @@ async def test_a_missing_scope_is_named(server: SlackServer) -> None:
     server.space.scopes -= {"chat:write"}
     with pytest.raises(ConfigurationError) as raised:
         await slack(server).run(Inbox())
+
     assert raised.value.sentence == (
         "The Slack app lacks chat:write: add them at https://api.slack.com/apps, "
         "OAuth & Permissions, "
@@ -161,6 +169,7 @@ async def test_without_a_way_in_the_missing_setting_is_named(
     """Neither an app token nor a signing secret: no event can come."""
     with pytest.raises(ConfigurationError, match="SLACK_APP_TOKEN is not set"):
         await slack(server, app_token=None).run(Inbox())
+
     with pytest.raises(ConfigurationError, match="SLACK_SIGNING_SECRET is not set"):
         await slack(server, app_token=None, public_url="https://agent.example").run(
             Inbox()
@@ -177,6 +186,7 @@ async def test_signed_events_and_commands_are_taken(server: SlackServer) -> None
         await server.say(chat, ada, "hello")
         await server.command(chat, ada, "/model", "default")
         await inbox.next(2)
+
     assert [text_of(inbound) for inbound in inbox.taken] == ["hello", "/model default"]
     assert server.unacknowledged() == 0
 
@@ -187,6 +197,7 @@ async def test_slack_can_verify_the_address(server: SlackServer) -> None:
     async with hooked(server) as (channel, _):
         headers, body = signed(Delivery("events_api", challenge, 0.0), server.clock())
         reply = await channel.webhook(headers, body)
+
     assert (reply.status, json.loads(reply.body)["challenge"]) == (
         200,
         challenge["challenge"],
@@ -208,6 +219,7 @@ async def test_an_event_that_was_not_stored_is_delivered_again(
         assert (inbox.tried, inbox.taken, server.unacknowledged()) == (3, [], 1)
         inbox.broken = False
         await server.clock.advance(300)
+
     assert [text_of(inbound) for inbound in inbox.taken] == ["keep this"]
     assert server.unacknowledged() == 0
 
@@ -219,6 +231,7 @@ async def test_a_delivery_that_comes_four_times_is_one_turn(
     chat, ada = _ada(server)
     async with hooked(server) as (_, inbox):
         await server.say(chat, ada, "hello", deliver=4)
+
     assert len(inbox.taken) == 4
     assert len({inbound.turn_id for inbound in inbox.taken}) == 1
 
@@ -228,17 +241,21 @@ async def test_only_slack_is_let_in(server: SlackServer) -> None:
     event = payload("message_im")
     refused = 0
     dice = random.Random(7)
+
     async with hooked(server) as (channel, inbox):
         headers, body = signed(Delivery("events_api", event, 0.0), server.clock())
         for _ in range(MUTATIONS):
             reply = await channel.webhook(*_mutated(dice, headers, body))
             refused += reply.status == 401
+
         assert (refused, inbox.tried) == (MUTATIONS, 0)
         assert (await channel.webhook(headers, body)).status == 200
 
 
 def _mutated(
-    dice: random.Random, headers: dict[str, str], body: bytes
+    dice: random.Random,
+    headers: dict[str, str],
+    body: bytes,
 ) -> tuple[dict[str, str], bytes]:
     changed = dict(headers)
     kind = dice.choice(["body", "cut", "grown", "signature", "stamp", "missing", "odd"])
@@ -247,10 +264,12 @@ def _mutated(
         return changed, body[:at] + bytes([body[at] ^ (1 << dice.randrange(8))]) + body[
             at + 1 :
         ]
+
     if kind == "cut":
         return changed, body[: dice.randrange(len(body))]
     if kind == "grown":
         return changed, body + dice.randbytes(dice.randrange(1, 9))
+
     name = dice.choice(["x-slack-signature", "x-slack-request-timestamp"])
     if kind == "missing":
         del changed[name]
@@ -270,6 +289,7 @@ def _mutated(
         changed["x-slack-request-timestamp"] = str(
             stamp + dice.choice([-1, 1]) * dice.randrange(1, 600)
         )
+
     return changed, body
 
 
@@ -295,6 +315,7 @@ async def test_another_secret_does_not_sign(server: SlackServer) -> None:
         delivery = Delivery("events_api", payload("message_im"), 0.0)
         headers, body = signed(delivery, server.clock(), secret="0" * 32)
         assert (await channel.webhook(headers, body)).status == 401
+
     assert inbox.tried == 0
 
 
@@ -306,11 +327,12 @@ async def test_signed_nonsense_stores_nothing(server: SlackServer, body: bytes) 
     async with hooked(server) as (channel, inbox):
         headers = _sign(server, body)
         assert (await channel.webhook(headers, body)).status in (200, 400, 503)
+
     assert inbox.tried == 0
 
 
 def _sign(server: SlackServer, body: bytes) -> dict[str, str]:
-    from channels.slack.doctor import sign
+    from channels.slack.signature import sign
 
     stamp = str(int(server.clock()))
     return {
@@ -328,4 +350,5 @@ async def test_before_it_runs_a_webhook_is_put_off(server: SlackServer) -> None:
     headers, body = signed(
         Delivery("events_api", payload("message_im"), 0.0), server.clock()
     )
+
     assert (await channel.webhook(headers, body)).status == 503

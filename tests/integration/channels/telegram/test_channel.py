@@ -57,10 +57,12 @@ async def test_what_was_said_while_the_agent_was_down_is_fetched_in_order(
     said = [f"message {number}" for number in range(250)]  # more than one fetch brings
     for text in said:
         server.say(server.private("ada"), text)
+
     inbox = Inbox()
     async with listening(channel(server), inbox):
         await inbox.until(250)
-        await until(lambda: not server.world.updates)
+        await until(lambda: not server.state.updates)
+
     assert inbox.texts == said
 
 
@@ -69,13 +71,15 @@ async def test_an_update_is_acknowledged_only_after_it_is_stored(
 ) -> None:
     inbox = Inbox()
     inbox.gate.clear()
+
     async with listening(channel(server), inbox):
         server.say(server.private("ada"), "hello")
         await until(lambda: server.count("getUpdates") > 0)
         server.say(server.private("bob"), "hello too")
-        assert len(server.world.updates) == 2
+        assert len(server.state.updates) == 2
         inbox.gate.set()
-        await until(lambda: not server.world.updates)
+        await until(lambda: not server.state.updates)
+
     assert sorted(inbox.texts) == ["hello", "hello too"]
 
 
@@ -84,13 +88,16 @@ async def test_what_could_not_be_stored_is_fetched_again_and_nothing_is_lost(
 ) -> None:
     inbox = Inbox()
     inbox.down = True
+
     async with listening(channel(server), inbox):
         for text in ("one", "two"):
             server.say(server.private("ada"), text)
+
         await until(lambda: inbox.refused >= 3)
-        assert len(server.world.updates) == 2
+        assert len(server.state.updates) == 2
         inbox.down = False
-        await until(lambda: not server.world.updates)
+        await until(lambda: not server.state.updates)
+
     assert inbox.texts == ["one", "two"]
 
 
@@ -103,10 +110,12 @@ async def test_a_chat_whose_message_is_slow_to_store_does_not_hold_back_others(
         async def accept(self, inbound: Inbound) -> bool:
             if inbound.username == "Slow":
                 await slow.wait()
+
             return await inbox.accept(inbound)
 
     server.say(server.private("slow"), "first", user="slow")
     server.say(server.private("ada"), "second")
+
     async with listening(channel(server), Slow()):
         await inbox.until(1)
         assert inbox.texts == ["second"]
@@ -122,7 +131,8 @@ async def test_an_update_that_nobody_can_read_does_not_stop_the_next(
     server.say(server.private("ada"), "whole")
     inbox = Inbox()
     async with listening(channel(server), inbox):
-        await until(lambda: not server.world.updates)
+        await until(lambda: not server.state.updates)
+
     assert inbox.texts == ["whole"]
 
 
@@ -133,7 +143,8 @@ async def test_two_instances_without_public_url_fetch_by_turns_and_lose_nothing(
     async with listening(channel(server), first), listening(channel(server), second):
         for number in range(50):
             server.say(server.private("ada"), f"message {number}")
-            await until(lambda: not server.world.updates)
+            await until(lambda: not server.state.updates)
+
     assert {f"message {number}" for number in range(50)} == {
         *first.texts,
         *second.texts,
@@ -147,12 +158,14 @@ async def test_a_conflict_is_told_in_one_sentence(
         await until(
             lambda: "Another program fetches this bot's messages" in caplog.text
         )
+
     assert "PUBLIC_URL" in caplog.text
 
 
 async def test_network_trouble_is_waited_out(server: TelegramServer) -> None:
     server.refuse("getMe", 502, "Bad Gateway")
     inbox = Inbox()
+
     async with listening(channel(server), inbox):
         await until(lambda: server.count("getMe") >= 2)
         server.allow("getMe")
@@ -171,6 +184,7 @@ async def test_a_wrong_token_is_named_with_the_page_that_mends_it(
 ) -> None:
     with pytest.raises(ConfigurationError) as caught:
         await channel(server, token=token).run(Inbox().accept)
+
     assert "TELEGRAM_TOKEN" in caught.value.sentence
     assert "https://t.me/BotFather" in caught.value.sentence
     assert token not in str(caught.value)
@@ -193,10 +207,12 @@ async def test_neither_token_nor_text_is_logged(
     caplog.set_level(logging.DEBUG)
     server.refuse("getMyCommands", 500, "Internal Server Error")
     inbox = Inbox()
+
     async with listening(channel(server), inbox):
         server.say(server.private("ada"), "a secret of mine")
         await inbox.until(1)
-        await until(lambda: not server.world.updates)
+        await until(lambda: not server.state.updates)
+
     assert "telegram" in caplog.text
     assert server.token not in caplog.text
     assert "secret of mine" not in caplog.text
@@ -214,6 +230,7 @@ async def test_the_menu_is_set_once_and_not_again_while_it_is_right(
             asked += 1
             await until(partial(_asked, server, asked))
             await until(lambda: bool(server.methods.menu))
+
     assert [(c.name, c.summary) for c in COMMANDS] == [
         (entry["command"], entry["description"]) for entry in server.methods.menu
     ]
@@ -269,11 +286,13 @@ async def test_updates_come_by_webhook_and_are_repeated_until_they_are_stored(
     server.say(server.private("ada"), "said before the start")
     inbox = Inbox()
     inbox.down = True
+
     async with listening(hooked[0], inbox):
         await until(lambda: inbox.refused >= 2)
-        assert len(server.world.updates) == 1
+        assert len(server.state.updates) == 1
         inbox.down = False
-        await until(lambda: not server.world.updates)
+        await until(lambda: not server.state.updates)
+
     assert inbox.texts == ["said before the start"]
     assert server.count("getUpdates") == 0
 
@@ -283,21 +302,25 @@ async def test_a_forged_webhook_is_refused_whatever_it_says(
 ) -> None:
     inbox = Inbox()
     rng = random.Random(7)  # the mutations are the same every time
-    message = server.world.message(
-        server.private("ada"), server.world.person("ada"), "forged"
+    message = server.state.message(
+        server.private("ada"), server.state.person("ada"), "forged"
     )
     body = json.dumps({"update_id": 1, "message": message}).encode()
+
     async with listening(hooked[0], inbox):
         await until(lambda: bool(server.delivery.secret))
         secret = server.delivery.secret
         refused = 0
+
         for _ in range(10_000):
             at = rng.randrange(len(secret))
             forged = secret[:at] + rng.choice(["", "g", "é", secret]) + secret[at + 1 :]
             refused += (
                 await hooked[0].webhook({PRIVATE_HEADER: forged}, body)
             ).status == 401
+
         assert (await hooked[0].webhook({}, body)).status == 401
+
     assert refused == 10_000
     assert inbox.got == []
 
@@ -308,7 +331,8 @@ async def test_a_replayed_webhook_names_the_same_turn(
     inbox = Inbox()
     async with listening(hooked[0], inbox):
         server.say(server.private("ada"), "once", deliver=4)
-        await until(lambda: not server.world.updates)
+        await until(lambda: not server.state.updates)
+
     assert inbox.texts == ["once"]
 
 
@@ -317,6 +341,7 @@ async def test_a_webhook_body_that_is_no_update_stores_nothing(
 ) -> None:
     inbox = Inbox()
     telegram = hooked[0]
+
     async with listening(telegram, inbox):
         await until(lambda: bool(server.delivery.secret))
         headers = {PRIVATE_HEADER: server.delivery.secret}
@@ -329,6 +354,8 @@ async def test_a_webhook_body_that_is_no_update_stores_nothing(
             b'{"update_id": 1, "message": {"text": 3}}',
         ]
         statuses = [(await telegram.webhook(headers, body)).status for body in bodies]
+
+    # 200: it would come again forever
     assert statuses == [
         400,
         400,
@@ -336,7 +363,7 @@ async def test_a_webhook_body_that_is_no_update_stores_nothing(
         200,
         200,
         200,
-    ]  # 200: it would come again forever
+    ]
     assert inbox.got == []
 
 
@@ -345,6 +372,7 @@ async def test_a_webhook_before_the_channel_runs_is_to_be_sent_again(
 ) -> None:
     async with listening(hooked[0], Inbox()):
         await until(lambda: bool(server.delivery.secret))
+
     assert (
         await hooked[0].webhook({PRIVATE_HEADER: server.delivery.secret}, b"{}")
     ).status == 503
@@ -373,8 +401,10 @@ async def test_polling_removes_a_webhook_that_was_left_and_keeps_what_waits(
     async with aiohttp.ClientSession() as session:
         url = f"{server.url}/bot{server.token}/setWebhook"
         await session.post(url, json={"url": "http://127.0.0.1:9/hook"})
+
     server.say(server.private("ada"), "waiting")
     inbox = Inbox()
     async with listening(channel(server), inbox):
         await inbox.until(1)
+
     assert inbox.texts == ["waiting"]

@@ -52,6 +52,7 @@ async def only(telegram: Telegram) -> Finding:
 async def test_the_doctor_is_silent_when_all_is_well(server: TelegramServer) -> None:
     group = server.group("Engines")
     group.bot_status = "administrator"
+
     assert await channel(server, server.private("ada").id, group.id).diagnose() == []
 
 
@@ -64,6 +65,7 @@ async def test_a_group_whose_reactions_the_bot_is_not_told_of_is_found(
     finding = await only(
         channel(server, server.group("Engines").id, server.group("Looms").id)
     )
+
     assert "In 2 groups" in finding.problem
 
 
@@ -74,6 +76,7 @@ async def test_a_wrong_token_is_found_with_the_page_that_mends_it(
     server: TelegramServer, token: str
 ) -> None:
     finding = await only(channel(server, token=token))
+
     assert "TELEGRAM_TOKEN" in finding.problem
     assert BOTFATHER in finding.remedy
     assert token not in finding.problem + finding.remedy
@@ -81,6 +84,7 @@ async def test_a_wrong_token_is_found_with_the_page_that_mends_it(
 
 async def test_a_server_out_of_reach_is_found(server: TelegramServer) -> None:
     finding = await only(channel(server, url="http://127.0.0.1:9"))
+
     assert "cannot be reached" in finding.problem
     assert "TELEGRAM_API_URL" in finding.remedy
 
@@ -92,7 +96,9 @@ async def test_a_webhook_that_telegram_can_not_reach_is_found_with_telegrams_own
     async with listening(telegram, Inbox()):
         server.say(server.private("ada"), "anybody there?")
         await until(lambda: server.delivery.last_error != "")
+
     finding = await only(telegram)
+
     assert "PUBLIC_URL: Connection refused" in finding.problem
     assert "443" in finding.remedy
 
@@ -102,6 +108,7 @@ async def test_a_webhook_of_another_program_is_found_without_its_path(
 ) -> None:
     server.delivery.url = "https://elsewhere.example/secret-path"
     finding = await only(channel(server))
+
     assert "elsewhere.example" in finding.problem
     assert "secret-path" not in finding.problem
 
@@ -111,6 +118,7 @@ async def test_privacy_mode_is_found_with_the_page_that_ends_it(
 ) -> None:
     server.methods.me["can_read_all_group_messages"] = False
     _, finding = await channel(server, server.group("Engines").id).diagnose()
+
     assert "Privacy mode" in finding.problem
     assert BOTFATHER in finding.remedy
     assert "/setprivacy" in finding.remedy
@@ -124,6 +132,7 @@ async def test_privacy_mode_does_not_matter_to_an_administrator_or_a_bot_without
     group.bot_status = "administrator"
     assert await channel(server, group.id).diagnose() == []
     server.methods.me["can_join_groups"] = False
+
     assert await channel(server).diagnose() == []
 
 
@@ -141,6 +150,7 @@ async def test_a_group_in_which_the_bot_can_not_write_is_found(
     group = server.group("Engines")
     group.bot_status = status
     finding = await only(channel(server, group.id))
+
     assert words in finding.problem
 
 
@@ -157,6 +167,7 @@ async def test_setup_names_the_bot_its_link_and_privacy_mode(
     said = await telegram_setup.after(
         {"TELEGRAM_TOKEN": server.token, "TELEGRAM_API_URL": server.url}
     )
+
     assert "/setprivacy" not in said
 
 

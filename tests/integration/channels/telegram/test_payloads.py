@@ -30,7 +30,11 @@ def heard(
     chat: str, message: int, text: str, *, thread: str = "", **other: Any
 ) -> Said:
     address = Address("telegram", chat, thread, str(message))
-    fields = {"user_id": "5000", "username": "Ada Lovelace", "direct": chat == PRIVATE}
+    fields = {
+        "user_id": "5000",
+        "username": "Ada Lovelace",
+        "direct": chat == PRIVATE,
+    }
     return Said(address, str(message), text=text, **{**fields, **other})
 
 
@@ -101,12 +105,14 @@ def test_each_payload_becomes_what_was_meant_for_the_agent_and_nothing_else(
 
 def test_start_is_answered_by_a_command_that_exists() -> None:
     inbound = read(load("private_start"), ME)
+
     assert inbound is not None
     assert parse_command(text_of(inbound)) is not None
 
 
 def test_an_edit_names_the_turn_of_the_message_that_was_edited() -> None:
     first, edit = read(load("private_text"), ME), read(load("private_edited"), ME)
+
     assert first is not None
     assert edit is not None
     assert first.turn_id == edit.turn_id

@@ -40,6 +40,7 @@ class Person:
         line = self._lines.pop(0) if self._lines else None
         if isinstance(line, Exception):
             raise line
+
         return line
 
 
@@ -58,6 +59,7 @@ class Window:
     def finish(self, text: str) -> None:
         if self.failures:
             raise self.failures.pop(0)
+
         self._note("notice" if isinstance(text, Notice) else "answer", text)
 
     def left_over(self, text: str, *, repeat: bool) -> None:
@@ -82,7 +84,7 @@ class Window:
 
 
 @dataclass
-class House:
+class TerminalHarness:
     """Stores and a model for one terminal after the other."""
 
     database_url: str
@@ -117,82 +119,96 @@ class House:
         terminal = Terminal(Person(*lines), window, user="ada")
         async with self.engine(terminal) as engine, asyncio.timeout(DEADLINE):
             await terminal.run(engine.accept)
+
         return window, terminal.unanswered
 
 
 @pytest.fixture
-def house(database_url: str, redis_url: str) -> House:
-    return House(database_url, redis_url)
+def harness(database_url: str, redis_url: str) -> TerminalHarness:
+    return TerminalHarness(database_url, redis_url)
 
 
-async def test_lines_are_answered_in_turn(house: House) -> None:
+async def test_lines_are_answered_in_turn(harness: TerminalHarness) -> None:
     """Each line has its answer before the next is sent; empty ones are no messages."""
-    window, unanswered = await house.run("one", "", "   ", "two")
+    window, unanswered = await harness.run("one", "", "   ", "two")
+
     assert window.stays == [("answer", "re: one"), ("answer", "re: two")]
     assert unanswered == 0
 
 
-async def test_the_conversation_continues_after_leaving(house: House) -> None:
+async def test_the_conversation_continues_after_leaving(
+    harness: TerminalHarness,
+) -> None:
     """A later run sees what was said before."""
-    await house.run("my name is Ada")
-    await house.run("what did I say?")
-    assert [text for _, text in house.model.prompts[-1].messages] == [
+    await harness.run("my name is Ada")
+    await harness.run("what did I say?")
+
+    assert [text for _, text in harness.model.prompts[-1].messages] == [
         "my name is Ada",
         "re: my name is Ada",
         "what did I say?",
     ]
 
 
-async def test_an_answer_is_seen_as_it_grows(house: House) -> None:
+async def test_an_answer_is_seen_as_it_grows(harness: TerminalHarness) -> None:
     """First that somebody thinks, then the words, then the whole."""
     window = Window()
-    house.model.hold()
-    running = asyncio.create_task(house.run("hello", window=window))
+    harness.model.hold()
+    running = asyncio.create_task(harness.run("hello", window=window))
     await window.until("grows", "re:")
-    house.model.release()
+    harness.model.release()
     await running
+
     assert window.seen[0] == ("grows", "")
     assert window.stays == [("answer", "re: hello")]
 
 
-async def test_what_is_no_answer_counts(house: House) -> None:
+async def test_what_is_no_answer_counts(harness: TerminalHarness) -> None:
     """A model's failure, a line that cannot be read: said, counted, and the next line is read."""
-    house.model.error = "The model is away."
-    window, unanswered = await house.run("one", Refused("Line 2 is not UTF-8 text."))
+    harness.model.error = "The model is away."
+    window, unanswered = await harness.run("one", Refused("Line 2 is not UTF-8 text."))
+
     assert [kind for kind, _ in window.stays] == ["notice", "notice"]
     assert unanswered == 2
 
 
-async def test_interrupting_stops_the_answer(house: House) -> None:
+async def test_interrupting_stops_the_answer(harness: TerminalHarness) -> None:
     """As /stop does, whose own answer is not shown; a second time there is nothing left to tell."""
     window = Window()
-    house.model.hold()
+    harness.model.hold()
     terminal = Terminal(Person("hello"), window, user="ada")
-    async with house.engine(terminal) as engine:
+
+    async with harness.engine(terminal) as engine:
         running = asyncio.create_task(terminal.run(engine.accept))
         await window.until("grows", "re:")
         told = (terminal.interrupt(), terminal.interrupt())
         async with asyncio.timeout(DEADLINE):
             await running
+
     assert told == (True, False)
     assert window.stays == [("notice", "re:\n\n*(stopped)*")]
 
 
-async def test_an_answer_left_behind_comes_in_the_next_run(house: House) -> None:
+async def test_an_answer_left_behind_comes_in_the_next_run(
+    harness: TerminalHarness,
+) -> None:
     """Whoever leaves while the model thinks finds the answer on coming back, once."""
     first = Window()
-    house.model.hold()
+    harness.model.hold()
     terminal = Terminal(Person("hello"), first, user="ada")
-    async with house.engine(terminal) as engine:
+
+    async with harness.engine(terminal) as engine:
         running = asyncio.create_task(terminal.run(engine.accept))
         await first.until("grows", "re:")
         running.cancel()
         await asyncio.wait({running})
         left_waiting = terminal.waiting
-    house.model.release()
+
+    harness.model.release()
     later = Window()
-    async with house.engine(Terminal(Person(), later, user="ada")):
+    async with harness.engine(Terminal(Person(), later, user="ada")):
         await later.until("left over", "re: hello")
+
     assert (left_waiting, first.stays, later.stays) == (
         True,
         [],
@@ -200,48 +216,63 @@ async def test_an_answer_left_behind_comes_in_the_next_run(house: House) -> None
     )
 
 
-async def test_an_answer_that_comes_while_leaving_is_shown(house: House) -> None:
+async def test_an_answer_that_comes_while_leaving_is_shown(
+    harness: TerminalHarness,
+) -> None:
     """The engine finishes what it has begun; the window still stands."""
     window = Window()
-    house.model.hold()
+    harness.model.hold()
     terminal = Terminal(Person("hello"), window, user="ada")
-    async with house.engine(terminal) as engine:
+
+    async with harness.engine(terminal) as engine:
         running = asyncio.create_task(terminal.run(engine.accept))
         await window.until("grows", "re:")
         running.cancel()
         await asyncio.wait({running})
-        house.model.release()
+        harness.model.release()
         await window.until("left over", "re: hello")
+
     assert not terminal.waiting
 
 
-async def test_an_answer_of_another_person_is_not_shown(house: House) -> None:
+async def test_an_answer_of_another_person_is_not_shown(
+    harness: TerminalHarness,
+) -> None:
     """Two people may share a database: each sees the own answers alone."""
     window = Window()
     terminal = Terminal(Person(), window, user="ada")
+
     with pytest.raises(DeliveryError, match="another person's"):
         await terminal.reply(Address("terminal", "bob"), None, uuid7()).finish(
             "for bob"
         )
+
     await terminal.reply(
         Address("terminal", "ada#2"), None, uuid7(), repeat=True
     ).finish("for ada")
+
     assert window.seen == [("repeat", "for ada")]
 
 
-async def test_a_window_that_hangs_once_gets_the_answer_after_all(house: House) -> None:
+async def test_a_window_that_hangs_once_gets_the_answer_after_all(
+    harness: TerminalHarness,
+) -> None:
     """What fails for a moment is tried again."""
     window = Window(failures=[OSError(errno.EIO, "Input/output error")])
-    await house.run("hello", window=window)
+    await harness.run("hello", window=window)
+
     assert window.stays == [("answer", "re: hello")]
 
 
-async def test_when_nobody_reads_any_more_the_run_ends(house: House) -> None:
+async def test_when_nobody_reads_any_more_the_run_ends(
+    harness: TerminalHarness,
+) -> None:
     """A closed pipe ends it at once: no further line is sent."""
     window = Window(failures=[BrokenPipeError(errno.EPIPE, "Broken pipe")])
     with pytest.raises(BrokenPipeError):
-        await house.run("one", "two", window=window)
-    assert house.model.prompts[-1].messages[-1] == ("user", "one")
+        await harness.run("one", "two", window=window)
+
+    assert harness.model.prompts[-1].messages[-1] == ("user", "one")
 
 
 @pytest.mark.parametrize(
@@ -250,23 +281,26 @@ async def test_when_nobody_reads_any_more_the_run_ends(house: House) -> None:
     ids=["denied", "limited"],
 )
 async def test_a_line_that_is_passed_over_is_not_waited_for(
-    house: House, settings: dict[str, Any], told: int
+    harness: TerminalHarness,
+    settings: dict[str, Any],
+    told: int,
 ) -> None:
     """Elsewhere nobody hears of it; here the prompt comes back at once, with a sentence,
     and no answer is owed.
     """
-    await set_channel(house.database_url, "terminal", **settings)
+    await set_channel(harness.database_url, "terminal", **settings)
     window, lines = Window(), ("one", "two", "three", "four")
     terminal = Terminal(Person(*lines), window, user="ada")
-    async with house.engine(terminal) as engine, asyncio.timeout(DEADLINE):
+    async with harness.engine(terminal) as engine, asyncio.timeout(DEADLINE):
         await terminal.run(engine.accept)
+
     assert len(lines) == len(window.stays)
     assert [("notice", IGNORED)] * (len(lines) - told) == window.stays[told:]
     assert not terminal.waiting
 
 
 async def test_an_answer_that_does_not_come_is_not_waited_for_for_ever(
-    house: House,
+    harness: TerminalHarness,
 ) -> None:
     """It may have gone to another terminal; a sentence says so and the next line is read."""
     window = Window()
@@ -279,11 +313,14 @@ async def test_an_answer_that_does_not_come_is_not_waited_for_for_ever(
     terminal = Terminal(Person("one", "two"), window, user="ada", patience=0.01)
     async with asyncio.timeout(DEADLINE):
         await terminal.run(accept)
+
     assert [kind for kind, _ in window.stays] == ["notice", "notice"]
     assert (next(ids), terminal.unanswered) == (2, 2)
 
 
-async def test_the_conformance_driver_sees_what_a_person_sees(house: House) -> None:
+async def test_the_conformance_driver_sees_what_a_person_sees(
+    harness: TerminalHarness,
+) -> None:
     """Said before anybody listens, failing once, with a command: each answer stands once,
     in order.
     """
@@ -292,16 +329,20 @@ async def test_the_conformance_driver_sees_what_a_person_sees(house: House) -> N
     await driver.say(place, "hello")
     driver.fail_next(place)
     terminal = driver.channel()
-    async with driver.start(), house.engine(terminal) as engine:
+
+    async with driver.start(), harness.engine(terminal) as engine:
         running = asyncio.create_task(terminal.run(engine.accept))
         await driver.command(place, "stop")
         await driver.say(place, "bye")
+
         async with asyncio.timeout(DEADLINE):
             while len(driver.screen(place)) < 3 or driver.window.growing:
                 await driver.window.changed.wait()
                 driver.window.changed.clear()
+
         running.cancel()
         await asyncio.wait({running})
+
     assert driver.screen(place) == ["re: hello", "There is nothing to stop.", "re: bye"]
     assert (driver.unacknowledged(), driver.early_calls()) == (0, 0)
     with pytest.raises(UnsupportedHere):

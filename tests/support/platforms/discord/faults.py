@@ -7,7 +7,7 @@ import time
 from collections import Counter
 from dataclasses import dataclass, field
 
-from tests.support.platforms.discord.world import Limit, Refused
+from tests.support.platforms.discord.state import Limit, Refused
 
 TOLERANCE = 0.005  # seconds by which two clocks' readings of one moment may differ
 
@@ -20,9 +20,8 @@ class Faults:
     failures: Counter[str] = field(default_factory=Counter)
     delays: dict[str, float] = field(default_factory=dict)
     swallowed: Counter[str] = field(default_factory=Counter)
-    buckets: dict[str, tuple[int, float]] = field(
-        default_factory=dict
-    )  # channel -> room, seconds until more
+    # channel -> room, seconds until more
+    buckets: dict[str, tuple[int, float]] = field(default_factory=dict)
     early: int = 0
     scope: str = "user"
 
@@ -33,14 +32,17 @@ class Faults:
         limit = self.limits.get(channel)
         if limit is None:
             return None
+
         now = time.monotonic()
         if now < limit.until - TOLERANCE:
             self.early += 1
             return limit.until - now, self.scope
         if limit.times <= 0:
             return None
+
         limit.times -= 1
         limit.until = now + limit.retry_after
+
         return limit.retry_after, self.scope
 
     def fail(self, channel: str) -> None:
@@ -59,6 +61,7 @@ class Faults:
         if self.swallowed[channel] > 0:
             self.swallowed[channel] -= 1
             return True
+
         return False
 
     def bucket(self, method: str, channel: str | None) -> dict[str, str]:
@@ -67,12 +70,14 @@ class Faults:
         """
         if channel is None or channel not in self.buckets:
             return {}
+
         room, seconds = self.buckets[channel]
         room = max(0, room - 1)
         self.buckets[channel] = (room, seconds)
         if room == 0:
             del self.buckets[channel]
             self.limits[channel] = Limit(seconds, 0, time.monotonic() + seconds)
+
         return {
             "X-RateLimit-Bucket": f"bucket-{method}",
             "X-RateLimit-Limit": "5",

@@ -14,7 +14,7 @@ from typing import Any
 
 from aiohttp import WSCloseCode, WSMsgType, web
 
-from tests.support.platforms.discord.world import BOT, GUILD, World, payload
+from tests.support.platforms.discord.state import BOT, GUILD, DiscordState, payload
 
 HEARTBEAT, IDENTIFY, RESUME, RECONNECT = 1, 2, 6, 7
 AUTHENTICATION_FAILED, DISALLOWED_INTENTS = 4004, 4014
@@ -36,6 +36,7 @@ class Wire:
         text = json.dumps(message)
         if self.socket.closed:
             return
+
         if self._stream is None:
             await self.socket.send_str(text)
         else:
@@ -56,7 +57,12 @@ class Session:
     wire: Wire | None = None
 
     def tell(self, event: str, data: Parts) -> None:
-        message = {"op": 0, "t": event, "s": len(self.events) + 1, "d": data}
+        message = {
+            "op": 0,
+            "t": event,
+            "s": len(self.events) + 1,
+            "d": data,
+        }
         self.events.append(message)
         if self.wire is not None:
             self.outbox.put_nowait(message)
@@ -89,52 +95,62 @@ class Gateway:
             if _asked_for(session.intents, event, data):
                 session.tell(event, data)
 
-    async def serve(self, request: web.Request, world: World) -> web.WebSocketResponse:
+    async def serve(
+        self, request: web.Request, state: DiscordState
+    ) -> web.WebSocketResponse:
         socket = web.WebSocketResponse(max_msg_size=0)
         await socket.prepare(request)
         wire = Wire(socket, compressed=request.query.get("compress") == "zlib-stream")
         await wire.send(payload("hello"))
         session: Session | None = None
         sender: asyncio.Task[None] | None = None
+
         try:
             async for message in socket:
                 if message.type is not WSMsgType.TEXT:
                     break
+
                 content = json.loads(message.data)
                 if content["op"] == HEARTBEAT:
                     await wire.send(payload("heartbeat_ack"))
                 elif content["op"] in (IDENTIFY, RESUME) and session is None:
-                    session = await self._begin(wire, content, world)
+                    session = await self._begin(wire, content, state)
                     if session is not None:
                         sender = asyncio.create_task(self._send(session, wire))
         finally:
             if sender is not None:
                 sender.cancel()
+
             self._end(session, socket)
+
         return socket
 
-    async def _begin(self, wire: Wire, content: Parts, world: World) -> Session | None:
+    async def _begin(
+        self, wire: Wire, content: Parts, state: DiscordState
+    ) -> Session | None:
         data = content["d"]
         if data["token"] != self.token:
             await wire.socket.close(
                 code=AUTHENTICATION_FAILED, message=b"Authentication failed."
             )
             return None
+
         if content["op"] == RESUME:
             return await self._resume(wire, data)
         if (
             data["intents"] & MESSAGE_CONTENT_INTENT
-            and not world.application["flags"] & _CONTENT_FLAGS
+            and not state.application["flags"] & _CONTENT_FLAGS
         ):
             await wire.socket.close(
                 code=DISALLOWED_INTENTS, message=b"Disallowed intent(s)."
             )
             return None
+
         session = Session(f"session-{next(self._ids)}", data["intents"])
         session.wire = wire
         self.sessions[session.id] = session
         self.identified += 1
-        guilds = [{"id": GUILD, "unavailable": True}] if world.in_guild else []
+        guilds = [{"id": GUILD, "unavailable": True}] if state.in_guild else []
         ready = {
             "session_id": session.id,
             "resume_gateway_url": self.url,
@@ -142,12 +158,14 @@ class Gateway:
         }
         session.tell(
             "READY",
-            payload("ready", user=world.bot, application={"id": BOT, "flags": 0})
+            payload("ready", user=state.bot, application={"id": BOT, "flags": 0})
             | ready,
         )
-        if world.in_guild:
-            session.tell("GUILD_CREATE", world.guild())
+        if state.in_guild:
+            session.tell("GUILD_CREATE", state.guild())
+
         self.changed.set()
+
         return session
 
     async def _resume(self, wire: Wire, data: Parts) -> Session | None:
@@ -155,13 +173,16 @@ class Gateway:
         if session is None:
             await wire.send(payload("invalid_session"))
             return None
+
         session.outbox = asyncio.Queue()
         for event in session.events[data["seq"] :]:
             session.outbox.put_nowait(event)
+
         session.wire = wire
         session.tell("RESUMED", {"_trace": []})
         self.resumed += 1
         self.changed.set()
+
         return session
 
     async def _send(self, session: Session, wire: Wire) -> None:
@@ -171,11 +192,12 @@ class Gateway:
     def _end(self, session: Session | None, socket: web.WebSocketResponse) -> None:
         if session is None or session.wire is None or session.wire.socket is not socket:
             return
+
         session.wire = None
         if socket.close_code in (WSCloseCode.OK, WSCloseCode.GOING_AWAY):
-            self.sessions.pop(
-                session.id, None
-            )  # the bot said good-bye: it cannot resume
+            # the bot said good-bye: it cannot resume
+            self.sessions.pop(session.id, None)
+
         self.changed.set()
 
     async def drop(self, *, resumable: bool) -> None:
@@ -185,8 +207,10 @@ class Gateway:
             assert wire is not None
             if not resumable:
                 self.sessions.pop(session.id)
+
             session.wire = None
             await wire.socket.close(code=4000, message=b"Unknown error.")
+
         self.changed.set()
 
     async def ask_to_reconnect(self) -> None:
@@ -202,12 +226,17 @@ class Gateway:
             await session.wire.socket.close(code=code)
 
 
-def _asked_for(intents: int, event: str, data: Parts) -> bool:
+def _asked_for(
+    intents: int,
+    event: str,
+    data: Parts,
+) -> bool:
     """https://docs.discord.com/developers/events/gateway, "List of Intents": of reactions
     only who asks hears.
     """
     if not event.startswith("MESSAGE_REACTION_"):
         return True
+
     return bool(
         intents
         & (GUILD_REACTIONS_INTENT if "guild_id" in data else DIRECT_REACTIONS_INTENT)

@@ -37,14 +37,18 @@ class Core:
     async def accept(self, inbound: Inbound) -> bool:
         self.offered += 1
         self.server.heard.set()
+
         try:
             if gate := self.blocked.get(inbound.address.chat):
                 await gate.wait()
+
             if self.down:
                 self.down -= 1
                 raise StoreUnavailable
+
             if _name(inbound) not in map(_name, self.accepted):
                 self.accepted.append(inbound)
+
             return True
         finally:
             self.server.heard.set()
@@ -66,7 +70,13 @@ def make_channel(server: DiscordServer, **options: Any) -> Discord:
         "governor": Governor(bot=Rate(50, 1)),
         "identify_pause": 0,
     }
-    return Discord(**{**given, "api_url": server.api_url, **options})
+    return Discord(
+        **{
+            **given,
+            "api_url": server.api_url,
+            **options,
+        }
+    )
 
 
 @asynccontextmanager
@@ -74,6 +84,7 @@ async def running(channel: Discord, core: Core) -> AsyncIterator[asyncio.Task[No
     """The channel taking messages in, connected."""
     sessions = core.server.gateway.identified
     task = asyncio.create_task(channel.run(core.accept))
+
     try:
         await core.server.until(
             lambda: task.done() or core.server.gateway.identified > sessions

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
-from tests.support.platforms.discord.world import GUILD, Refused, payload
+from tests.support.platforms.discord.state import GUILD, Refused, payload
 
 if TYPE_CHECKING:
     from tests.support.platforms.discord.server import DiscordServer
@@ -17,13 +17,21 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 def _json(
-    body: object, *, status: int = 200, headers: dict[str, str] | None = None
+    body: object,
+    *,
+    status: int = 200,
+    headers: dict[str, str] | None = None,
 ) -> web.Response:
+    # Discord names no charset
     content = {
         "Content-Type": "application/json",
         **(headers or {}),
-    }  # Discord names no charset
-    return web.Response(status=status, body=json.dumps(body).encode(), headers=content)
+    }
+    return web.Response(
+        status=status,
+        body=json.dumps(body).encode(),
+        headers=content,
+    )
 
 
 class Routes:
@@ -31,7 +39,7 @@ class Routes:
 
     def __init__(self, server: DiscordServer) -> None:
         self.server = server
-        self.world = server.world
+        self.state = server.state
 
     def application(self) -> web.Application:
         """Everything below `/api/v10`, and the gateway."""
@@ -63,11 +71,13 @@ class Routes:
         ]
         for method, path, handler in routes:
             app.router.add_route(method, api + path, handler)
+
         app.router.add_get("/gateway", self.socket)
+
         return app
 
     async def socket(self, request: web.Request) -> web.StreamResponse:
-        return await self.server.gateway.serve(request, self.world)
+        return await self.server.gateway.serve(request, self.state)
 
     @web.middleware
     async def guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -77,13 +87,16 @@ class Routes:
         try:
             if request.path == "/gateway":
                 return await handler(request)
+
             self._check_token(request)
             if channel := self._outbound_to(request):
                 self.server.calls.append((request.method, channel))
                 if limited := self.server.faults.limit(channel):
                     return self._limited(limited)
+
                 self.server.faults.fail(channel)
                 await self.server.faults.delay(channel)
+
             response = await handler(request)
             response.headers.update(self.server.faults.bucket(request.method, channel))
             return response
@@ -108,13 +121,15 @@ class Routes:
         """The channel that a call writes to."""
         if request.method == "GET":
             return None
+
         token = request.match_info.get("token")
         if (
             token is not None
             and request.method == "PATCH"
-            and token in self.world.interactions
+            and token in self.state.interactions
         ):
-            return self.world.interactions[token].channel
+            return self.state.interactions[token].channel
+
         return request.match_info.get("channel")
 
     def _limited(self, limit: tuple[float, str]) -> web.Response:
@@ -125,17 +140,18 @@ class Routes:
             "X-RateLimit-Scope": scope,
             "Via": "1.1 google",
         }
+
         return _json(body, status=429, headers=headers)
 
     async def me(self, request: web.Request) -> web.Response:
-        return _json(self.world.bot)
+        return _json(self.state.bot)
 
     async def my_guilds(self, request: web.Request) -> web.Response:
-        mine = payload("my_guild", permissions=str(self.world.permissions))
-        return _json([mine] if self.world.in_guild else [])
+        mine = payload("my_guild", permissions=str(self.state.permissions))
+        return _json([mine] if self.state.in_guild else [])
 
     async def about(self, request: web.Request) -> web.Response:
-        return _json(self.world.application)
+        return _json(self.state.application)
 
     async def change_application(self, request: web.Request) -> web.Response:
         body = await request.json()
@@ -143,94 +159,105 @@ class Routes:
             raise Refused(400, 50035, "Invalid Form Body")
         if "flags" in body and not self.server.may_set_flags:
             raise Refused(400, 50035, "Invalid Form Body")
-        self.world.application |= body
-        return _json(self.world.application)
+
+        self.state.application |= body
+
+        return _json(self.state.application)
 
     async def gateway(self, request: web.Request) -> web.Response:
         return _json(payload("gateway_bot", url=self.server.gateway.url))
 
     async def list_commands(self, request: web.Request) -> web.Response:
         self.server.command_lists += 1
-        return _json(self.world.commands)
+        return _json(self.state.commands)
 
     async def put_commands(self, request: web.Request) -> web.Response:
         given: list[dict[str, Any]] = await request.json()
         for command in given:
             if not 1 <= len(command["description"]) <= 100:
                 raise Refused(400, 50035, "Invalid Form Body")
-        self.world.commands = [
-            payload("command", **c, id=self.world.snowflake()) for c in given
+
+        self.state.commands = [
+            payload("command", **c, id=self.state.snowflake()) for c in given
         ]
         self.server.command_syncs += 1
-        return _json(self.world.commands)
+
+        return _json(self.state.commands)
 
     async def guild(self, request: web.Request) -> web.Response:
-        return _json(payload("guild", roles=self.world.roles()))
+        return _json(payload("guild", roles=self.state.roles()))
 
     async def member(self, request: web.Request) -> web.Response:
-        return _json(payload("member", user=self.world.bot))
+        return _json(payload("member", user=self.state.bot))
 
     async def channel(self, request: web.Request) -> web.Response:
         channel = request.match_info["channel"]
-        self.world.check(channel)
-        return _json(self.world.channels[channel])
+        self.state.check(channel)
+        return _json(self.state.channels[channel])
 
     async def history(self, request: web.Request) -> web.Response:
         """Newest first; with `after` the oldest of what came after it."""
         channel = request.match_info["channel"]
-        self.world.check(channel)
-        if channel in self.world.hidden_history:
+        self.state.check(channel)
+        if channel in self.state.hidden_history:
             raise Refused(403, 50001, "Missing Access")
+
         limit = int(request.query.get("limit", 50))
         if not 1 <= limit <= 100:
             raise Refused(400, 50035, "Invalid Form Body")
+
         after = int(request.query.get("after", 0))
-        later = [m for m in self.world.messages[channel] if int(m["id"]) > after]
+        later = [m for m in self.state.messages[channel] if int(m["id"]) > after]
         chosen = later[:limit] if "after" in request.query else later[-limit:]
         self.server.histories += 1
+
         return _json(chosen[::-1])
 
     async def post(self, request: web.Request) -> web.Response:
         channel = request.match_info["channel"]
-        self.world.check(channel)
-        message = self.world.post(channel, await request.json())
+        self.state.check(channel)
+        message = self.state.post(channel, await request.json())
         if self.server.faults.swallow(channel):
             assert request.transport is not None
             request.transport.close()  # the message stands, the bot never hears of it
+
         return _json(message)
 
     async def patch(self, request: web.Request) -> web.Response:
         channel = request.match_info["channel"]
-        self.world.check(channel)
+        self.state.check(channel)
         return _json(
-            self.world.rewrite(
+            self.state.rewrite(
                 channel, request.match_info["message"], await request.json()
             )
         )
 
     async def delete(self, request: web.Request) -> web.Response:
-        self.world.delete(request.match_info["message"])
+        self.state.delete(request.match_info["message"])
         return web.Response(status=204)
 
     async def typing(self, request: web.Request) -> web.Response:
         channel = request.match_info["channel"]
-        self.world.check(channel)
-        self.world.typing[channel] += 1
+        self.state.check(channel)
+        self.state.typing[channel] += 1
+
         return web.Response(status=204)
 
     async def callback(self, request: web.Request) -> web.Response:
-        self.world.respond(request.match_info["token"], await request.json())
+        self.state.respond(request.match_info["token"], await request.json())
         return web.Response(status=204)
 
     async def original(self, request: web.Request) -> web.Response:
         token = request.match_info["token"]
-        interaction = self.world.interactions.get(token)
+        interaction = self.state.interactions.get(token)
         if interaction is None or token in self.server.expired_tokens:
             raise Refused(401, 50027, "Invalid Webhook Token")
         if interaction.message is None:
             raise Refused(404, 10015, "Unknown Webhook")
+
         body = await request.json()
-        return _json(self.world.rewrite(interaction.channel, interaction.message, body))
+
+        return _json(self.state.rewrite(interaction.channel, interaction.message, body))
 
 
 assert payload("guild")["id"] == GUILD

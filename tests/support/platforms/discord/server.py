@@ -1,4 +1,4 @@
-"""The server: the world behind REST and gateway, listening on loopback."""
+"""The server: the state behind REST and gateway, listening on loopback."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from tests.support.platforms.discord.faults import Faults
 from tests.support.platforms.discord.gateway import Gateway
 from tests.support.platforms.discord.rest import Routes
-from tests.support.platforms.discord.world import World
+from tests.support.platforms.discord.state import DiscordState
 
 
 class DiscordServer:
@@ -23,11 +23,10 @@ class DiscordServer:
     def __init__(self, token: str = "discord-token", *, port: int = 0) -> None:
         self._port = port
         self.token = token
-        self.heard = (
-            asyncio.Event()
-        )  # set whenever something changed that a test may wait for
+        # set whenever something changed that a test may wait for
+        self.heard = asyncio.Event()
         self.gateway = Gateway(token, self.heard)
-        self.world = World(self._dispatch)
+        self.state = DiscordState(self._dispatch)
         self.faults = Faults()
         self.calls: list[
             tuple[str, str]
@@ -39,7 +38,7 @@ class DiscordServer:
         self.may_set_flags = True
         self.expired_tokens: set[str] = set()
         self.key = Ed25519PrivateKey.generate()
-        self.world.application["verify_key"] = self.public_key
+        self.state.application["verify_key"] = self.public_key
         self._runner: web.AppRunner | None = None
         self.api_url = ""
 
@@ -73,6 +72,7 @@ class DiscordServer:
         port = self._runner.addresses[0][1]
         self.api_url = f"http://127.0.0.1:{port}/api/v10"
         self.gateway.url = f"ws://127.0.0.1:{port}/gateway"
+
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -81,14 +81,20 @@ class DiscordServer:
         await self._runner.cleanup()
 
     def use_command(
-        self, channel: str, name: str, argument: str = "", *, user: str = "ada"
+        self,
+        channel: str,
+        name: str,
+        argument: str = "",
+        *,
+        user: str = "ada",
     ) -> str:
         """A person uses a command; told over the gateway unless it goes over HTTP. Returns
         its token.
         """
-        use = self.world.use_command(channel, name, argument, user=user)
-        if not self.world.application.get("interactions_endpoint_url"):
+        use = self.state.use_command(channel, name, argument, user=user)
+        if not self.state.application.get("interactions_endpoint_url"):
             self._dispatch("INTERACTION_CREATE", use)
+
         return str(use["token"])
 
     def signed(
@@ -98,6 +104,7 @@ class DiscordServer:
         body = json.dumps(content).encode()
         timestamp = str(int(time.time() if at is None else at))
         signature = self.key.sign(timestamp.encode() + body).hex()
+
         return {
             "x-signature-ed25519": signature,
             "x-signature-timestamp": timestamp,
@@ -109,7 +116,7 @@ class DiscordServer:
         """
         mine = (
             m
-            for m in self.world.messages[channel]
-            if m["author"]["id"] == self.world.bot["id"]
+            for m in self.state.messages[channel]
+            if m["author"]["id"] == self.state.bot["id"]
         )
         return [message["content"] for message in mine if message["content"]]

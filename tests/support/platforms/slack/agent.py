@@ -30,10 +30,13 @@ class Inbox:
         self.tried += 1
         if not self.broken:
             self.taken.append(inbound)
+
         async with self._changed:
             self._changed.notify_all()
+
         if self.broken:
             raise StoreUnavailable("The database cannot be reached.")
+
         return True
 
     async def until(
@@ -97,10 +100,16 @@ async def hooked(
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()
     url = f"http://127.0.0.1:{site._server.sockets[0].getsockname()[1]}"  # type: ignore[union-attr]
-    channel = slack(server, public_url=url, signing_secret=SIGNING_SECRET, **changes)
+    channel = slack(
+        server,
+        public_url=url,
+        signing_secret=SIGNING_SECRET,
+        **changes,
+    )
     holder.append(channel)
     server.post_to(f"{url}/webhooks/slack")
     inbox = Inbox()
+
     try:
         async with _running(channel, inbox):
             await _listening(channel)

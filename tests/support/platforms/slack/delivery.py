@@ -49,7 +49,11 @@ class Sockets:
     """
 
     def __init__(
-        self, clock: Clock, answered: Answered, *, redeliver_after: float
+        self,
+        clock: Clock,
+        answered: Answered,
+        *,
+        redeliver_after: float,
     ) -> None:
         self._clock = clock
         self._answered = answered
@@ -73,6 +77,7 @@ class Sockets:
         self.most_at_once = max(self.most_at_once, len(self._links))
         await self._flush()
         await self.notify()
+
         try:
             async for frame in link:
                 if frame.type is aiohttp.WSMsgType.TEXT:
@@ -80,7 +85,9 @@ class Sockets:
         finally:
             if link in self._links:
                 self._links.remove(link)
+
             await self.notify()
+
         return link
 
     async def send(self, delivery: Delivery) -> None:
@@ -88,6 +95,7 @@ class Sockets:
         if not self._links:
             self._waiting.append(delivery)
             return
+
         envelope = payload("socket_envelope")
         envelope |= {
             "envelope_id": str(uuid4()),
@@ -97,13 +105,16 @@ class Sockets:
         envelope |= {"accepts_response_payload": delivery.kind != "events_api"}
         if delivery.attempts:
             envelope |= {"retry_attempt": delivery.attempts, "retry_reason": "timeout"}
+
         delivery.attempts += 1
         self._sent[envelope["envelope_id"]] = delivery
+
         try:
             await self._links[-1].send_json(envelope)
         except ConnectionError:
             self._waiting.append(delivery)
             return
+
         handle = asyncio.get_running_loop().call_later(
             self._redeliver_after, self._again, delivery
         )
@@ -140,6 +151,7 @@ class Sockets:
         for link in list(self._links):
             if reason:
                 await link.send_json(payload("socket_disconnect") | {"reason": reason})
+
             await link.close()
 
     async def close_oldest(self) -> None:
@@ -167,6 +179,7 @@ class Sockets:
         """Ends everything."""
         for handle in self._timers:
             handle.cancel()
+
         await self.drop()
         for task in list(self._tasks):
             task.cancel()
@@ -175,7 +188,12 @@ class Sockets:
 class Hooks:
     """Signed HTTP requests, with Slack's retries on the workspace's clock."""
 
-    def __init__(self, clock: Clock, answered: Answered, url: str) -> None:
+    def __init__(
+        self,
+        clock: Clock,
+        answered: Answered,
+        url: str,
+    ) -> None:
         self._clock = clock
         self._answered = answered
         self._url = url
@@ -185,6 +203,7 @@ class Hooks:
         headers, body = signed(delivery, self._clock())
         delivery.attempts += 1
         status, answer = await self._post(headers, body)
+
         if status == 200:
             delivery.acknowledged = True
             self._answered(delivery, {"text": answer} if answer else {})
@@ -227,9 +246,11 @@ def signed(
         "x-slack-request-timestamp": stamp,
         "x-slack-signature": f"v0={digest}",
     }
+
     if delivery.attempts:
         headers |= {
             "x-slack-retry-num": str(delivery.attempts),
             "x-slack-retry-reason": "http_error",
         }
+
     return headers, body

@@ -59,6 +59,7 @@ class SlackServer:
         await site.start()
         port = site._server.sockets[0].getsockname()[1]  # type: ignore[union-attr]
         self.root = f"127.0.0.1:{port}"
+
         try:
             yield self
         finally:
@@ -91,6 +92,7 @@ class SlackServer:
         self._events[(chat, said.ts)] = self._message_events(said)
         for _ in range(deliver):
             await self.redeliver(chat, said.ts)
+
         return said.ts
 
     async def redeliver(self, chat: str, ts: str) -> None:
@@ -98,7 +100,12 @@ class SlackServer:
         for event in self._events[(chat, ts)]:
             await self.emit(event)
 
-    async def edit(self, chat: str, ts: str, text: str) -> None:
+    async def edit(
+        self,
+        chat: str,
+        ts: str,
+        text: str,
+    ) -> None:
         """A person edits a message."""
         said = self.space.find(chat, ts)
         assert said is not None
@@ -131,27 +138,34 @@ class SlackServer:
         """A person gives a message a reaction or takes it away; an app that did not ask for
         that is not told.
         """
-        said, name = (
-            self.space.find(chat, ts),
-            "reaction_removed" if taken else "reaction_added",
-        )
+        said = self.space.find(chat, ts)
+        name = "reaction_removed" if taken else "reaction_added"
         assert said is not None
         if name not in self.space.events or "reactions:read" not in self.space.scopes:
             return
+
         event = payload(name)["event"] | {
             "user": user,
             "reaction": reaction,
             "item_user": said.user,
         }
         event |= {
-            "item": {"type": "message", "channel": chat, "ts": ts},
+            "item": {
+                "type": "message",
+                "channel": chat,
+                "ts": ts,
+            },
             "event_ts": self.space.new_ts(),
         }
         for _ in range(deliver):
             await self.emit(event)
 
     async def command(
-        self, chat: str, user: str, command: str, text: str = ""
+        self,
+        chat: str,
+        user: str,
+        command: str,
+        text: str = "",
     ) -> Delivery:
         """A person uses a slash command."""
         name = uuid4().hex
@@ -167,6 +181,7 @@ class SlackServer:
             "user_name": self.space.names[user],
         }
         body |= {"response_url": f"http://{self.root}/commands/{name}"}
+
         return await self._deliver(Delivery("slash_commands", body, self.clock()))
 
     async def emit(self, event: dict[str, Any]) -> Delivery:
@@ -204,14 +219,17 @@ class SlackServer:
                 "thread_ts": said.thread,
                 "parent_user_id": root.user if root else "",
             }
+
         event = payload("message_channel")["event"] | common | self._place(said.chat)
         if said.files:
             event |= {"files": said.files, "subtype": "file_share"}
+
         events = [event]
         if f"<@{AGENT}>" in said.text and self.space.kinds[said.chat] != "im":
             events.append(
                 payload("app_mention")["event"] | common | {"channel": said.chat}
             )
+
         return events
 
     def _answered(self, delivery: Delivery, answer: dict[str, Any]) -> None:
@@ -231,6 +249,7 @@ class SlackServer:
         name = request.match_info["id"]
         if name not in self._urls or not self._urls[name][2]:
             return web.Response(status=404, text="used_url")
+
         chat, user, left = self._urls[name]
         self._urls[name] = (chat, user, left - 1)
         given = await request.json()
@@ -241,6 +260,7 @@ class SlackServer:
             blocks=given.get("blocks") or [],
             only_for=user,
         )
+
         return web.Response(text="ok")
 
     async def _call(self, request: web.Request) -> web.Response:
@@ -254,6 +274,7 @@ class SlackServer:
         given = await _arguments(request)
         self.space.calls.append((method, given))
         token = request.headers.get("Authorization", "").removeprefix("Bearer ")
+
         try:
             self._check_token(method, token)
             fault = self._fault(method, given)
@@ -262,8 +283,10 @@ class SlackServer:
                 return web.json_response(
                     {"ok": False, "error": "ratelimited"}, status=429, headers=headers
                 )
+
             if fault is not None and not fault.lost:
                 raise Refusal(fault.error, **fault.more)
+
             answer = (
                 self._open_link()
                 if method == "apps.connections.open"
@@ -272,8 +295,13 @@ class SlackServer:
             if fault is not None and request.transport is not None:
                 request.transport.close()
         except Refusal as refusal:
-            answer = {"ok": False, "error": refusal.error, **refusal.more}
+            answer = {
+                "ok": False,
+                "error": refusal.error,
+                **refusal.more,
+            }
             return web.json_response(answer, headers=self._headers())
+
         return web.json_response({"ok": True, **answer}, headers=self._headers())
 
     def _headers(self) -> dict[str, str]:
@@ -300,14 +328,17 @@ class SlackServer:
         writes = method.startswith(("chat.", "assistant."))
         if chat and writes and now < self._held.get(chat, 0.0) - _TOLERANCE_S:
             self.early_calls += 1
+
         fault = next(
             (fault for fault in self.space.faults if fault.concerns(method, chat)), None
         )
         if fault is None or not (writes or fault.method):
             return None
+
         fault.times -= 1
         if chat and fault.retry_after is not None:
             self._held[chat] = now + fault.retry_after
+
         return fault
 
 
@@ -316,4 +347,5 @@ async def _arguments(request: web.Request) -> dict[str, Any]:
     if request.content_type == "application/json":
         body: dict[str, Any] = json.loads(await request.text() or "{}")
         return given | body
+
     return given | dict(await request.post())

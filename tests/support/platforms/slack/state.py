@@ -61,6 +61,7 @@ class Clock:
             at, action = self._due.pop(due[0][1])
             self._ahead += max(0.0, at - self())
             await action()
+
         self._ahead += max(0.0, end - self())
 
 
@@ -94,12 +95,16 @@ class Said:
         }
         if self.thread:
             shown["thread_ts"] = self.thread
+
         if self.user == AGENT:
             shown["bot_id"] = AGENT_BOT
+
         if self.files:
             shown |= {"files": self.files, "subtype": "file_share"}
+
         if metadata and self.metadata:
             shown["metadata"] = self.metadata
+
         return shown
 
 
@@ -157,6 +162,7 @@ class Workspace:
         self.kinds[chat] = kind
         self.chats.setdefault(chat, [])
         self.members.setdefault(chat, set()).update(members, {AGENT} if agent else ())
+
         return chat
 
     def add(
@@ -167,6 +173,7 @@ class Workspace:
         self.chats[chat].append(said)
         if user == AGENT:
             self.revised(said)
+
         return said
 
     def revised(self, said: Said) -> None:

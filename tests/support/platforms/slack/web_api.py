@@ -19,9 +19,8 @@ from tests.support.platforms.slack.state import (
 
 MARKDOWN_LIMIT = 12_000
 TEXT_LIMIT = 40_000
-EDITED_TEXT_LIMIT = (
-    4_000  # docs.slack.dev/reference/methods/chat.update, error msg_too_long
-)
+# docs.slack.dev/reference/methods/chat.update, error msg_too_long
+EDITED_TEXT_LIMIT = 4_000
 STREAM_S = 300.0
 BLOCKS = {"markdown", "section", "divider", "context", "header", "actions", "rich_text"}
 
@@ -77,6 +76,7 @@ class WebApi:
         """Carries a call out. Raises Refusal."""
         if method in self._space.unknown_methods or method not in self._methods:
             raise Refusal("unknown_method", req_method=method)
+
         self._check_scope(method, arguments)
         return self._methods[method](arguments)
 
@@ -90,6 +90,7 @@ class WebApi:
             and self._space.kinds.get(str(arguments.get("channel"))) == "im"
         ):
             needed = "im:history"
+
         if needed and needed not in self._space.scopes:
             raise Refusal(
                 "missing_scope",
@@ -112,10 +113,10 @@ class WebApi:
 
     def _post(self, given: Arguments) -> Answer:
         chat = str(given["channel"])
-        if (
-            chat.startswith("U") and chat in self._space.names
-        ):  # a person: the direct chat is opened
+        # a person: the direct chat is opened
+        if chat.startswith("U") and chat in self._space.names:
             chat = self._space.chat("D" + chat[1:], "im", chat)
+
         self._check_chat(chat)
         text, blocks = _content(given)
         said = self._space.add(
@@ -126,25 +127,38 @@ class WebApi:
             blocks=blocks,
             metadata=given.get("metadata"),
         )
-        return {"channel": chat, "ts": said.ts, "message": said.as_json()}
+
+        return {
+            "channel": chat,
+            "ts": said.ts,
+            "message": said.as_json(),
+        }
 
     def _ephemeral(self, given: Arguments) -> Answer:
         chat, user = str(given["channel"]), str(given["user"])
         self._check_chat(chat)
         if user not in self._space.members[chat]:
             raise Refusal("user_not_in_channel")
+
         text, blocks = _content(given)
         said = self._space.add(chat, AGENT, text, "", blocks=blocks, only_for=user)
+
         return {"message_ts": said.ts}
 
     def _update(self, given: Arguments) -> Answer:
         said = self._own(given, "cant_update_message")
         if self._streaming(said):
             raise Refusal("streaming_state_conflict")
+
         said.text, said.blocks = _content(given, EDITED_TEXT_LIMIT)
         said.metadata = given.get("metadata", said.metadata)
         self._space.revised(said)
-        return {"channel": said.chat, "ts": said.ts, "text": said.text}
+
+        return {
+            "channel": said.chat,
+            "ts": said.ts,
+            "text": said.text,
+        }
 
     def _delete(self, given: Arguments) -> Answer:
         said = self._own(given, "cant_delete_message")
@@ -164,6 +178,7 @@ class WebApi:
             raise Refusal("message_not_found")
         if said.user != AGENT:
             raise Refusal(error)
+
         return said
 
     # --- streams --------------------------------------------------------------
@@ -176,14 +191,17 @@ class WebApi:
                 "invalid_arguments",
                 response_metadata={"messages": ["thread_ts is required"]},
             )
+
         if self._space.kinds[chat] != "im":
             for name in ("recipient_user_id", "recipient_team_id"):
                 if not given.get(name):
                     raise Refusal("missing_" + name)
+
         text = _markdown(str(given.get("markdown_text") or ""))
         said = self._space.add(
             chat, AGENT, text, thread, streaming_since=self._space.clock()
         )
+
         return {"channel": chat, "ts": said.ts}
 
     def _append(self, given: Arguments) -> Answer:
@@ -194,6 +212,7 @@ class WebApi:
         said = self._own(given, "message_not_owned_by_app")
         said.streaming_since = None
         said.metadata = given.get("metadata", said.metadata)
+
         return answer
 
     def _extend(self, given: Arguments, text: str) -> Answer:
@@ -202,9 +221,11 @@ class WebApi:
             raise Refusal("message_not_in_streaming_state")
         if len(said.text) + len(text) > MARKDOWN_LIMIT:
             raise Refusal("msg_too_long")
+
         said.text += text
         if text:
             self._space.revised(said)
+
         return {"channel": said.chat, "ts": said.ts}
 
     def _streaming(self, said: Said) -> bool:
@@ -217,7 +238,9 @@ class WebApi:
         self._check_chat(str(given["channel_id"]))
         if not given.get("thread_ts"):
             raise Refusal("invalid_thread_ts")
+
         self._space.statuses.append((str(given["channel_id"]), str(given["thread_ts"])))
+
         return {}
 
     def _prompts(self, given: Arguments) -> Answer:
@@ -225,6 +248,7 @@ class WebApi:
             p["title"] and p["message"] for p in given["prompts"]
         ):
             raise Refusal("invalid_prompts")
+
         self._space.prompts.append(dict(given))
         return {}
 
@@ -238,6 +262,7 @@ class WebApi:
         name = self._space.names.get(str(given["user"]))
         if name is None:
             raise Refusal("user_not_found")
+
         user = payload("user")
         user |= {
             "id": given["user"],
@@ -245,6 +270,7 @@ class WebApi:
             "is_bot": given["user"] in self._space.bots,
         }
         user["profile"] |= {"display_name": name}
+
         return {"user": user}
 
     def _conversations(self, given: Arguments) -> Answer:
@@ -284,7 +310,9 @@ class WebApi:
         ]
         if not thread:
             raise Refusal("thread_not_found")
+
         later = [said for said in self._between(given, thread) if said.ts != root]
+
         return self._page(given, [said for said in thread if said.ts == root] + later)
 
     def _readable(self, given: Arguments) -> list[Said]:
@@ -296,11 +324,10 @@ class WebApi:
         ]
 
     def _between(self, given: Arguments, messages: list[Said]) -> list[Said]:
-        oldest, latest = (
-            str(given.get("oldest") or "0"),
-            str(given.get("latest") or "9"),
-        )
+        oldest = str(given.get("oldest") or "0")
+        latest = str(given.get("latest") or "9")
         same = str(given.get("inclusive", "0")) == "1"
+
         return [
             said
             for said in messages
@@ -311,6 +338,7 @@ class WebApi:
         start, limit = int(given.get("cursor") or 0), int(given.get("limit") or 100)
         more = start + limit < len(messages)
         metadata = str(given.get("include_all_metadata", "0")) == "1"
+
         return {
             "messages": [
                 self._shown(said, metadata=metadata)
@@ -327,12 +355,14 @@ class WebApi:
             for other in self._space.chats[said.chat]
             if other.thread == said.ts != other.ts
         ]
+
         if replies:
             shown |= {
                 "thread_ts": said.ts,
                 "reply_count": len(replies),
                 "latest_reply": replies[-1],
             }
+
         return shown
 
 
@@ -350,15 +380,18 @@ def _content(
         block.get("type") not in BLOCKS or not block.get("text") for block in blocks
     ):
         raise Refusal("invalid_blocks")
+
     if (
         sum(len(block["text"]) for block in blocks if block["type"] == "markdown")
         > MARKDOWN_LIMIT
     ):
         raise Refusal("msg_blocks_too_long")
+
     return text, blocks
 
 
 def _markdown(text: str) -> str:
     if len(text) > MARKDOWN_LIMIT:
         raise Refusal("msg_too_long")
+
     return text

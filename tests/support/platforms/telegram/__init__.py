@@ -6,6 +6,6 @@ async with TelegramServer() as telegram:
 """
 
 from tests.support.platforms.telegram.server import TelegramServer
-from tests.support.platforms.telegram.world import Chat, Sent
+from tests.support.platforms.telegram.state import Chat, Sent
 
 __all__ = ["Chat", "Sent", "TelegramServer"]

@@ -32,8 +32,10 @@ class Inbox:
         if self.down:
             self.refused += 1
             raise StoreUnavailable
+
         if not isinstance(inbound, Said) or inbound not in self.got:
             self.got.append(inbound)
+
         return True
 
     @property

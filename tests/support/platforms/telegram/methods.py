@@ -16,16 +16,16 @@ from tests.support.platforms.telegram.rules import (
     number,
     text_of,
 )
-from tests.support.platforms.telegram.updates import Delivery
-from tests.support.platforms.telegram.world import (
+from tests.support.platforms.telegram.state import (
     BOT_ID,
     BOT_NAME,
     DATE,
     Chat,
     Json,
     Sent,
-    World,
+    TelegramState,
 )
+from tests.support.platforms.telegram.updates import Delivery
 
 Fields = Mapping[str, str]
 _ACTIONS = re.compile(
@@ -36,7 +36,7 @@ _ACTIONS = re.compile(
 class Methods:
     """All methods by name in `table`."""
 
-    def __init__(self, world: World, delivery: Delivery) -> None:
+    def __init__(self, state: TelegramState, delivery: Delivery) -> None:
         self.me: Json = {
             "id": BOT_ID,
             "is_bot": True,
@@ -47,7 +47,7 @@ class Methods:
             "supports_inline_queries": False,
         }
         self.menu: list[Json] = []
-        self._world = world
+        self._state = state
         self._delivery = delivery
         self.table: dict[str, Callable[[Fields], Awaitable[Any]]] = {
             "getMe": self._get_me,
@@ -75,11 +75,13 @@ class Methods:
         reply_to = _replied(fields, chat)
         sent = Sent(next(chat.ids), thread, text, entities_of(fields, text), reply_to)
         chat.sent[sent.id] = sent
-        for key in [
-            key for key in chat.drafts if key[0] == thread
-        ]:  # the message takes the preview's place
+
+        # the message takes the preview's place
+        for key in [key for key in chat.drafts if key[0] == thread]:
             del chat.drafts[key]
+
         chat.revisions[thread] += 1
+
         return self._message(chat, sent)
 
     async def _edit(self, fields: Fields) -> Json:
@@ -87,6 +89,7 @@ class Methods:
         sent = chat.sent.get(number(fields, "message_id"))
         if sent is None:
             raise bad("message to edit not found")
+
         text = text_of(fields)
         entities = entities_of(fields, text)
         if (text, entities) == (sent.text, sent.entities):
@@ -95,35 +98,43 @@ class Methods:
                 "reply markup are exactly the "
                 "same as a current content and reply markup of the message"
             )
+
         sent.text, sent.entities = text, entities
         chat.revisions[sent.thread] += 1
+
         return self._message(chat, sent) | {"edit_date": DATE + 1}
 
     async def _delete(self, fields: Fields) -> bool:
         chat = self._chat(fields)
         if chat.sent.pop(number(fields, "message_id"), None) is None:
             raise bad("message to delete not found")
+
         return True
 
     async def _draft(self, fields: Fields) -> bool:
         chat = self._chat(fields)
         if chat.kind != "private":
             raise bad("drafts can be sent to private chats only")
+
         draft = number(fields, "draft_id")
         if not draft:
             raise bad("draft_id must be non-zero")
+
         text = text_of(fields, least=0)
         entities_of(fields, text)
         thread = _thread(fields, chat)
         chat.drafts[thread, draft] = text
         chat.revisions[thread] += 1
+
         return True
 
     async def _action(self, fields: Fields) -> bool:
         chat = self._chat(fields)
         if not _ACTIONS.fullmatch(fields.get("action", "")):
             raise bad("wrong parameter action in request")
+
         chat.typing[_thread(fields, chat)] += 1
+
         return True
 
     async def _set_commands(self, fields: Fields) -> bool:
@@ -133,7 +144,9 @@ class Methods:
                 raise bad("BOT_COMMAND_INVALID")
             if not 1 <= len(entry["description"]) <= 256:
                 raise bad("BOT_COMMAND_DESCRIPTION_INVALID")
+
         self.menu = menu
+
         return True
 
     async def _commands(self, fields: Fields) -> list[Json]:
@@ -158,11 +171,13 @@ class Methods:
         chat = self._chat(fields)
         if number(fields, "user_id") != BOT_ID:
             raise bad("PARTICIPANT_ID_INVALID")
+
         user = {key: self.me[key] for key in ("id", "is_bot", "first_name", "username")}
+
         return {"status": chat.bot_status, "user": user} | _rights(chat.bot_status)
 
     def _chat(self, fields: Fields) -> Chat:
-        chat = self._world.chats.get(number(fields, "chat_id"))
+        chat = self._state.chats.get(number(fields, "chat_id"))
         if chat is None:
             raise bad("chat not found")
         if chat.blocked and chat.kind == "private":
@@ -172,6 +187,7 @@ class Methods:
         if chat.moved_to is not None:
             description = "Bad Request: group chat was upgraded to a supergroup chat"
             raise ApiError(400, description, migrate_to_chat_id=chat.moved_to)
+
         return chat
 
     def _message(self, chat: Chat, sent: Sent) -> Json:
@@ -188,6 +204,7 @@ class Methods:
             "date": DATE,
             "text": sent.text,
         }
+
         return message | topic | ({"entities": sent.entities} if sent.entities else {})
 
 
@@ -195,12 +212,14 @@ def _thread(fields: Fields, chat: Chat) -> str:
     thread = fields.get("message_thread_id", "")
     if thread and thread not in chat.topics:
         raise bad("message thread not found")
+
     return thread
 
 
 def _replied(fields: Fields, chat: Chat) -> int | None:
     if "reply_parameters" not in fields:
         return None
+
     parameters = json.loads(fields["reply_parameters"])
     return int(parameters["message_id"])
 
@@ -215,6 +234,7 @@ def _rights(status: str) -> Json:
             "can_edit_stories can_delete_stories"
         )
         return dict.fromkeys(names.split(), False)
+
     if status == "restricted":
         names = (
             "can_send_messages can_send_audios can_send_documents can_send_photos can_send_videos "
@@ -226,4 +246,5 @@ def _rights(status: str) -> Json:
         return {"is_member": True, "until_date": 0} | dict.fromkeys(
             names.split(), False
         )
+
     return {"until_date": 0} if status == "kicked" else {}

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.support.platforms.telegram.world import Json
+from tests.support.platforms.telegram.state import Json
 
 MAX_TEXT = 4096  # UTF-16 units, sendMessage
 _TOKEN = re.compile(r"\d+:[\w-]{10,}")
@@ -52,12 +52,18 @@ def check_token(given: str, token: str) -> None:
         raise ApiError(401, "Unauthorized")
 
 
-def number(fields: Mapping[str, str], name: str, default: int | None = None) -> int:
+def number(
+    fields: Mapping[str, str],
+    name: str,
+    default: int | None = None,
+) -> int:
     """An Integer parameter; required without a default."""
     if name not in fields:
         if default is None:
             raise bad(f"{name} is empty")
+
         return default
+
     try:
         return int(fields[name])
     except ValueError:
@@ -76,6 +82,7 @@ def text_of(fields: Mapping[str, str], *, least: int = 1) -> str:
         raise bad("message text is empty")
     if units(text) > MAX_TEXT:
         raise bad("message is too long")
+
     return text
 
 
@@ -87,6 +94,7 @@ def entities_of(fields: Mapping[str, str], text: str) -> list[Json]:
             _check_entity(entity, fields.get("text", text))
     except (ValueError, TypeError, KeyError) as error:
         raise bad(f"can't parse entities: {error}") from None
+
     return list(entities)
 
 
@@ -96,10 +104,11 @@ def _check_entity(entity: Json, text: str) -> None:
         raise ValueError("unsupported type of an entity")
     if not 0 <= start < end <= units(text):
         raise ValueError("an entity is outside of the text")
+
     for at in (start, end):
-        text.encode("utf-16-le")[: 2 * at].decode(
-            "utf-16-le"
-        )  # UnicodeDecodeError is a ValueError
+        # UnicodeDecodeError is a ValueError
+        text.encode("utf-16-le")[: 2 * at].decode("utf-16-le")
+
     if entity["type"] == "text_link" and not entity["url"]:
         raise ValueError("a link leads nowhere")
 
@@ -132,8 +141,10 @@ class Flood:
         now, calls = self.clock(), self.calls.setdefault(chat, deque())
         while calls and calls[0] <= now - seconds:
             calls.popleft()
+
         if len(calls) >= count:
             raise too_many(calls[0] + seconds - now)
+
         calls.append(now)
 
 

@@ -19,8 +19,8 @@ from tests.support.platforms.telegram.rules import (
     check_token,
     too_many,
 )
+from tests.support.platforms.telegram.state import BOT_NAME, Chat, Json, TelegramState
 from tests.support.platforms.telegram.updates import Delivery
-from tests.support.platforms.telegram.world import BOT_NAME, Chat, Json, World
 
 TOKEN = "700000001:AAF-loopback_token_of_the_tests_0123456"
 
@@ -37,9 +37,9 @@ class TelegramServer:
         self, *, flood: bool = False, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self.token = TOKEN
-        self.world = World()
-        self.delivery = Delivery(self.world)
-        self.methods = Methods(self.world, self.delivery)
+        self.state = TelegramState()
+        self.delivery = Delivery(self.state)
+        self.methods = Methods(self.state, self.delivery)
         self.calls: list[tuple[str, Json]] = []  # every call, in order, with its fields
         self.refusals = 0  # answers of 429
         self.refuse_entities = False  # as if no formatting could be parsed
@@ -63,6 +63,7 @@ class TelegramServer:
         await site.start()
         host, port = self._runner.addresses[0][:2]
         self.url = f"http://{host}:{port}"
+
         return self
 
     async def __aexit__(
@@ -79,11 +80,11 @@ class TelegramServer:
 
     def private(self, name: str) -> Chat:
         """The chat of this person with the bot."""
-        return self.world.private(name)
+        return self.state.private(name)
 
     def group(self, title: str) -> Chat:
         """A supergroup with the bot in it."""
-        return self.world.group(title)
+        return self.state.group(title)
 
     def say(
         self,
@@ -103,14 +104,18 @@ class TelegramServer:
             name = f"@{BOT_NAME}"
             text = f"{name} {text}"
             fields["entities"] = [_mark("mention", name)]
+
         if text.startswith("/"):
             fields["entities"] = [_mark("bot_command", text.split()[0])]
-        message = self.world.message(
-            chat, self.world.person(user), text, thread=thread, **fields
+
+        message = self.state.message(
+            chat, self.state.person(user), text, thread=thread, **fields
         )
         for _ in range(deliver):
-            self.world.deliver(message)
+            self.state.deliver(message)
+
         self.delivery.wake()
+
         return message
 
     def edit(self, message: Json, text: str) -> None:
@@ -119,7 +124,12 @@ class TelegramServer:
         name = f"@{BOT_NAME}"
         marks = {"entities": [_mark("mention", name)]} if text.startswith(name) else {}
         self._update(
-            {**kept, **marks, "text": text, "edit_date": message["date"] + 1},
+            {
+                **kept,
+                **marks,
+                "text": text,
+                "edit_date": message["date"] + 1,
+            },
             "edited_message",
         )
 
@@ -133,18 +143,24 @@ class TelegramServer:
         """A person's reactions to a message become these. In a group only an administrator
         is told.
         """
-        change = self.world.reaction(chat, message, self.world.person(user), *emoji)
+        change = self.state.reaction(chat, message, self.state.person(user), *emoji)
         if chat.kind == "private" or chat.bot_status == "administrator":
             for _ in range(deliver):
                 self._update(change, "message_reaction")
 
     def _update(self, message: Json, kind: str) -> None:
-        self.world.deliver(message, kind)
+        self.state.deliver(message, kind)
         self.delivery.wake()
 
     # --- faults ---------------------------------------------------------------
 
-    def limit(self, chat: Chat, *, retry_after: float, times: int = 1) -> None:
+    def limit(
+        self,
+        chat: Chat,
+        *,
+        retry_after: float,
+        times: int = 1,
+    ) -> None:
         """The next `times` calls to this chat are refused with 429."""
         self._penalties[chat.id] = Penalty(retry_after, times)
 
@@ -152,7 +168,12 @@ class TelegramServer:
         """The next `times` calls to this chat end in 500 and change nothing."""
         self._failing[chat.id] = times
 
-    def refuse(self, method: str, code: int, description: str) -> None:
+    def refuse(
+        self,
+        method: str,
+        code: int,
+        description: str,
+    ) -> None:
         """Every call of this method is refused."""
         self._refused[method] = ApiError(code, description)
 
@@ -172,9 +193,9 @@ class TelegramServer:
 
     def reorder(self) -> None:
         """Updates that wait now are delivered newest first."""
-        ids = [update["update_id"] for update in self.world.updates]
-        self.world.updates.reverse()
-        for update, number in zip(self.world.updates, ids, strict=True):
+        ids = [update["update_id"] for update in self.state.updates]
+        self.state.updates.reverse()
+        for update, number in zip(self.state.updates, ids, strict=True):
             update["update_id"] = number
 
     def count(self, method: str) -> int:
@@ -194,16 +215,19 @@ class TelegramServer:
         except ApiError as refusal:
             self.refusals += refusal.code == 429
             return web.json_response(refusal.body(), status=refusal.code)
+
         if self._cut.get(method, 0) > 0:
             self._cut[method] -= 1
             assert request.transport is not None
             request.transport.abort()
+
         return web.json_response({"ok": True, "result": result})
 
     def _method(self, name: str) -> Callable[[Mapping[str, str]], Awaitable[Any]]:
         method = self.methods.table.get(name)
         if method is None:
             raise ApiError(404, "Not Found")
+
         return method
 
     async def _trouble(self, method: str, fields: Mapping[str, str]) -> None:
@@ -211,20 +235,24 @@ class TelegramServer:
             raise self._refused[method]
         if self.refuse_entities and "entities" in fields:
             raise ApiError(400, "Bad Request: can't parse entities")
+
         try:
             chat = int(fields.get("chat_id", ""))
         except ValueError:
             return
+
         self._limited(chat)
         if self._failing.get(chat, 0) > 0:
             self._failing[chat] -= 1
             raise ApiError(500, "Internal Server Error")
+
         if self._flood is not None and method in (
             "sendMessage",
             "editMessageText",
             "sendMessageDraft",
         ):
             self._flood.check(chat)
+
         await asyncio.sleep(self._delays.get(chat, 0))
 
     def _limited(self, chat: int) -> None:
@@ -242,7 +270,11 @@ class TelegramServer:
 
 def _mark(kind: str, word: str) -> Json:
     """The entity of the text's first word."""
-    return {"type": kind, "offset": 0, "length": len(word)}
+    return {
+        "type": kind,
+        "offset": 0,
+        "length": len(word),
+    }
 
 
 async def _fields(request: web.Request) -> dict[str, str]:
@@ -253,4 +285,5 @@ async def _fields(request: web.Request) -> dict[str, str]:
         return fields | {
             name: v if isinstance(v, str) else json.dumps(v) for name, v in body.items()
         }
+
     return fields | {name: str(value) for name, value in (await request.post()).items()}

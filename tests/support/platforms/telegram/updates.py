@@ -11,17 +11,18 @@ from collections.abc import Mapping
 import aiohttp
 
 from tests.support.platforms.telegram.rules import ApiError, bad, number
-from tests.support.platforms.telegram.world import DATE, Json, World
+from tests.support.platforms.telegram.state import DATE, Json, TelegramState
 
 _CONFLICT = (
     "Conflict: terminated by other getUpdates request; make sure that "
     "only one bot instance is running"
 )
+# sent only to who names them
 BY_REQUEST = {
     "chat_member",
     "message_reaction",
     "message_reaction_count",
-}  # sent only to who names them
+}
 _HOOKED = (
     "Conflict: can't use getUpdates method while webhook is active; use "
     "deleteWebhook to delete the webhook first"
@@ -29,16 +30,16 @@ _HOOKED = (
 
 
 class Delivery:
-    """Updates that wait stay in `world.updates` until the bot confirms them."""
+    """Updates that wait stay in `state.updates` until the bot confirms them."""
 
-    def __init__(self, world: World, *, retry: float = 0.05) -> None:
+    def __init__(self, state: TelegramState, *, retry: float = 0.05) -> None:
         self.url = ""
         self.secret = ""
         # seconds until a failed delivery is tried again; Telegram waits longer each time
         self.retry = retry
         self.last_error = ""
         self.attempts = 0
-        self._world = world
+        self._state = state
         self._news = asyncio.Event()
         self._kinds: list[str] = []
         self._poll: asyncio.Event | None = None  # set: the fetch that waits is over
@@ -52,12 +53,15 @@ class Delivery:
         """getUpdates: a newer fetch ends the one that waits."""
         if self.url:
             raise ApiError(409, _HOOKED)
+
         if self._poll is not None:
             self._poll.set()
             self.wake()
+
         mine = self._poll = asyncio.Event()
         self._choose(fields)
         self._confirm_before(number(fields, "offset", 0))
+
         try:
             return await self._waited(fields, mine)
         finally:
@@ -73,9 +77,11 @@ class Delivery:
                 raise ApiError(409, _CONFLICT)
             if found := self._wanted()[: number(fields, "limit", 100)]:
                 return found
+
             rest = deadline - asyncio.get_running_loop().time()
             if rest <= 0:
                 return []
+
             self._news.clear()
             try:
                 async with asyncio.timeout(rest):
@@ -90,10 +96,10 @@ class Delivery:
     def _wanted(self) -> list[Json]:
         kept = [
             update
-            for update in self._world.updates
+            for update in self._state.updates
             if self._is_wanted(set(update) - {"update_id"})
         ]
-        self._world.updates[:] = kept
+        self._state.updates[:] = kept
         return kept
 
     def _is_wanted(self, kinds: set[str]) -> bool:
@@ -101,8 +107,8 @@ class Delivery:
         return bool(kinds & set(self._kinds) if self._kinds else kinds - BY_REQUEST)
 
     def _confirm_before(self, offset: int) -> None:
-        self._world.updates[:] = [
-            u for u in self._world.updates if u["update_id"] >= offset
+        self._state.updates[:] = [
+            u for u in self._state.updates if u["update_id"] >= offset
         ]
 
     async def set_webhook(self, fields: Mapping[str, str]) -> bool:
@@ -110,21 +116,27 @@ class Delivery:
         url = fields.get("url", "")
         if not url.startswith(("https://", "http://127.0.0.1")):
             raise bad("bad webhook: An HTTPS URL must be provided for webhook")
+
         self._choose(fields)
         self.url, self.secret = url, fields.get("secret_token", "")
         if self._poll is not None:
             self._poll.set()
+
         if self._sender is None:
             self._sender = asyncio.create_task(self._deliver())
+
         self.wake()
+
         return True
 
     async def delete_webhook(self, fields: Mapping[str, str]) -> bool:
         """deleteWebhook."""
         if fields.get("drop_pending_updates") == "true":
-            self._world.updates.clear()
+            self._state.updates.clear()
+
         self.url = ""
         await self.close()
+
         return True
 
     async def info(self, fields: Mapping[str, str]) -> Json:
@@ -134,7 +146,7 @@ class Delivery:
             if self.last_error
             else {}
         )
-        waiting = len(self._world.updates)
+        waiting = len(self._state.updates)
         return {
             "url": self.url,
             "has_custom_certificate": False,
@@ -155,10 +167,12 @@ class Delivery:
                 first: dict[int, Json] = {}
                 for update in self._wanted():
                     first.setdefault(_chat(update), update)
+
                 self._news.clear()
                 if not first:
                     await self._news.wait()
                     continue
+
                 done = await asyncio.gather(
                     *(self._post(session, update) for update in first.values())
                 )
@@ -170,17 +184,21 @@ class Delivery:
         headers = (
             {"X-Telegram-Bot-Api-Secret-Token": self.secret} if self.secret else {}
         )
+
         try:
             async with session.post(self.url, json=update, headers=headers) as response:
                 status = response.status
         except aiohttp.ClientError:
             self.last_error = "Connection refused"
             return False
+
         if status // 100 != 2:
             self.last_error = f"Wrong response from the webhook: {status}"
             return False
+
         self.last_error = ""
-        self._world.updates[:] = [u for u in self._world.updates if u is not update]
+        self._state.updates[:] = [u for u in self._state.updates if u is not update]
+
         return True
 
 

@@ -56,7 +56,7 @@ class Limit:
 
 
 @dataclass
-class World:
+class DiscordState:
     """Everything, and the rules that do not need HTTP. `dispatch` tells the connected bots."""
 
     dispatch: Dispatch
@@ -70,12 +70,10 @@ class World:
     nonces: dict[tuple[str, str], str] = field(default_factory=dict)
     commands: list[dict[str, Any]] = field(default_factory=list)
     joined: set[str] = field(default_factory=set)  # threads the bot is in
-    refused: dict[str, tuple[int, str]] = field(
-        default_factory=dict
-    )  # channel -> code, message
-    hidden_history: set[str] = field(
-        default_factory=set
-    )  # channels that may be written but not read
+    # channel -> code, message
+    refused: dict[str, tuple[int, str]] = field(default_factory=dict)
+    # channels that may be written but not read
+    hidden_history: set[str] = field(default_factory=set)
     in_guild: bool = True
     extra_roles: list[dict[str, Any]] = field(default_factory=list)
     permissions: int = int(payload("role")["permissions"])
@@ -84,7 +82,12 @@ class World:
     last: int = 0
 
     def __post_init__(self) -> None:
-        self.bot = self.person("agent", id=BOT, global_name=None, bot=True)
+        self.bot = self.person(
+            "agent",
+            id=BOT,
+            global_name=None,
+            bot=True,
+        )
         self.application = payload("application", bot=self.bot)
 
     def snowflake(self) -> str:
@@ -101,6 +104,7 @@ class World:
                 "global_name": name.title(),
             } | changes
             self.users[name] = payload("user", **fields)
+
         return self.users[name]
 
     def add_channel(self, name: str) -> str:
@@ -108,6 +112,7 @@ class World:
         channel = payload("channel_text", id=self.snowflake(), name=name)
         self.channels[channel["id"]] = channel
         self.dispatch("CHANNEL_CREATE", channel)
+
         return str(channel["id"])
 
     def add_direct(self, user: str) -> str:
@@ -115,13 +120,21 @@ class World:
         for id, channel in self.channels.items():
             if channel["type"] == 1 and channel["recipients"][0]["username"] == user:
                 return id
+
         channel = payload(
             "channel_direct", id=self.snowflake(), recipients=[self.person(user)]
         )
         self.channels[channel["id"]] = channel
+
         return str(channel["id"])
 
-    def add_thread(self, parent: str, name: str, *, user: str = "ada") -> str:
+    def add_thread(
+        self,
+        parent: str,
+        name: str,
+        *,
+        user: str = "ada",
+    ) -> str:
         """A thread that this person began."""
         thread = payload(
             "thread",
@@ -132,6 +145,7 @@ class World:
         )
         self.channels[thread["id"]] = thread
         self.dispatch("THREAD_CREATE", {**thread, "newly_created": True})
+
         return str(thread["id"])
 
     def join(self, thread: str) -> None:
@@ -139,7 +153,13 @@ class World:
         if self.channels[thread]["type"] == 11 and thread not in self.joined:
             self.joined.add(thread)
             members = payload("thread_members_update")["added_members"]
-            added = [{**members[0], "id": thread, "user_id": self.bot["id"]}]
+            added = [
+                {
+                    **members[0],
+                    "id": thread,
+                    "user_id": self.bot["id"],
+                }
+            ]
             self.dispatch(
                 "THREAD_MEMBERS_UPDATE",
                 payload("thread_members_update", id=thread, added_members=added),
@@ -154,6 +174,7 @@ class World:
             for c in inside
             if c["type"] == 11
         ]
+
         return {
             **payload("guild", roles=self.roles()),
             **payload(
@@ -173,17 +194,25 @@ class World:
     ) -> dict[str, Any]:
         """A person (or, with `author`, anybody) writes."""
         message = self.add_message(
-            channel, {"author": self.person(user), "content": text, **changes}
+            channel,
+            {
+                "author": self.person(user),
+                "content": text,
+                **changes,
+            },
         )
         if any(person["id"] == self.bot["id"] for person in message["mentions"]):
             self.join(channel)
+
         self.tell("MESSAGE_CREATE", message)
+
         return message
 
     def add_message(self, channel: str, fields: Mapping[str, Any]) -> dict[str, Any]:
         """Puts a message into a channel without telling anybody."""
         if channel not in self.channels:
             raise Refused(404, 10003, "Unknown Channel")
+
         known = {
             "id": self.snowflake(),
             "channel_id": channel,
@@ -197,6 +226,7 @@ class World:
         ]
         message = payload("message", **known) | {"mentions": named} | dict(fields)
         self.messages[channel].append(message)
+
         return message
 
     def tell(self, event: str, message: Mapping[str, Any]) -> None:
@@ -209,6 +239,7 @@ class World:
                 message["member"] = {
                     key: value for key, value in membership.items() if key != "user"
                 }
+
         self.dispatch(event, message)
 
     def find(self, message: str) -> dict[str, Any]:
@@ -217,6 +248,7 @@ class World:
             for one in messages:
                 if one["id"] == message:
                     return one
+
         raise Refused(404, 10008, "Unknown Message")
 
     def edit(self, message: str, text: str) -> None:
@@ -251,31 +283,49 @@ class World:
         }
         name = "message_reaction_remove" if taken else "message_reaction_add"
         event = payload(name, **where, emoji={"id": custom, "name": emoji})
+
         if not taken:
             event |= {
                 "message_author_id": found["author"]["id"],
                 "member": payload("member", user=person),
             }
+
         if "guild_id" not in self.channels[found["channel_id"]]:
             event = {
                 key: value
                 for key, value in event.items()
                 if key not in ("guild_id", "member")
             }
+
         self.dispatch(name.upper(), event)
 
     def use_command(
-        self, channel: str, name: str, argument: str, *, user: str
+        self,
+        channel: str,
+        name: str,
+        argument: str,
+        *,
+        user: str,
     ) -> dict[str, Any]:
         """A person uses a command: the interaction as it is sent over gateway or HTTP."""
         person = self.person(user)
         direct = self.channels[channel]["type"] == 1
         options = (
-            [{"name": "argument", "type": 3, "value": argument}] if argument else []
+            [
+                {
+                    "name": "argument",
+                    "type": 3,
+                    "value": argument,
+                }
+            ]
+            if argument
+            else []
         )
-        data = {"id": "90", "name": name, "type": 1} | (
-            {"options": options} if options else {}
-        )
+        data = {
+            "id": "90",
+            "name": name,
+            "type": 1,
+        } | ({"options": options} if options else {})
         id = self.snowflake()
         fields = {
             "id": id,
@@ -284,14 +334,17 @@ class World:
             "channel": {**self.channels[channel], "permissions": "2147483647"},
             "data": data,
         }
+
         if direct:
             use = payload("interaction_direct", user=person, **fields)
         else:
             member = {**payload("interaction")["member"], "user": person}
             use = payload("interaction", member=member, **fields)
+
         self.interactions[use["token"]] = Interaction(
             use["token"], channel, self.clock()
         )
+
         return use
 
     def respond(self, token: str, response: Mapping[str, Any]) -> None:
@@ -304,12 +357,19 @@ class World:
             and self.clock() - interaction.sent_at > 3
         ):
             raise Refused(404, 10062, "Unknown interaction")
+
         if interaction.acknowledged_at is not None:
             raise Refused(400, 40060, "Interaction has already been acknowledged.")
+
         interaction.acknowledged_at = self.clock()
         interaction.response = copy.deepcopy(dict(response))
         if response["type"] == 5:
-            fields = {"author": self.bot, "content": "", "type": 20, "flags": 128}
+            fields = {
+                "author": self.bot,
+                "content": "",
+                "type": 20,
+                "flags": 128,
+            }
             interaction.message = self.add_message(interaction.channel, fields)["id"]
 
     def check(self, channel: str) -> None:
@@ -330,21 +390,28 @@ class World:
                 "Invalid Form Body",
                 errors={"nonce": "Must be 25 or fewer in length."},
             )
+
         key = (channel, str(body.get("nonce", "")))
         if body.get("enforce_nonce") and body.get("nonce") and key in self.nonces:
             return self.find(self.nonces[key])
+
         message = self.add_message(
             channel, self._written_by_bot(channel, body, content)
         )
         if body.get("nonce"):
             self.nonces[key] = message["id"]
+
         self.revisions[channel] += 1
         self.join(channel)
         self.tell("MESSAGE_CREATE", message)
+
         return message
 
     def _written_by_bot(
-        self, channel: str, body: Mapping[str, Any], content: str
+        self,
+        channel: str,
+        body: Mapping[str, Any],
+        content: str,
     ) -> dict[str, Any]:
         fields = {
             "author": self.bot,
@@ -358,19 +425,25 @@ class World:
                 "message_id": reference["message_id"],
             }
             fields |= {"type": 19, "message_reference": pointer}
+
         return fields
 
     def rewrite(
-        self, channel: str, message: str, body: Mapping[str, Any]
+        self,
+        channel: str,
+        message: str,
+        body: Mapping[str, Any],
     ) -> dict[str, Any]:
         """The bot edits a message of its own."""
         content = self.checked_content(body)
         found = self.find(message)
         if found["author"]["id"] != self.bot["id"]:
             raise Refused(403, 50005, "Cannot edit a message authored by another user")
+
         found |= {"content": content, "edited_timestamp": datetime.now(UTC).isoformat()}
         self.revisions[channel] += 1
         self.tell("MESSAGE_UPDATE", found)
+
         return found
 
     def checked_content(self, body: Mapping[str, Any]) -> str:
@@ -385,4 +458,5 @@ class World:
                 "Invalid Form Body",
                 errors={"content": "Must be 2000 or fewer in length."},
             )
+
         return content

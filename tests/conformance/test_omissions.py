@@ -8,9 +8,9 @@ from pathlib import Path
 from agent.control.flags import DECLARED
 from storage.control.channel_settings import ChannelForm
 from tests.conformance.channels import DRIVERS
-from tests.conformance.omissions import FLAGS_LEFT_OUT, LEFT_OUT, SETTINGS_LEFT_OUT
+from tests.conformance.omissions import OMITTED, OMITTED_FLAGS, OMITTED_SETTINGS
 
-SCENARIO = re.compile(r"^async def (test_\w+)\(\s*(?:stage|driver)\b", re.MULTILINE)
+SCENARIO = re.compile(r"^async def (test_\w+)\(\s*(?:harness|driver)\b", re.MULTILINE)
 
 
 def scenarios() -> set[str]:
@@ -23,12 +23,12 @@ def scenarios() -> set[str]:
 
 def test_what_is_left_out_exists() -> None:
     """A scenario that is renamed must not be left out by its old name."""
-    assert set() == set(LEFT_OUT) - scenarios()
+    assert set() == set(OMITTED) - scenarios()
 
 
 def test_channels_are_left_out_for_a_reason() -> None:
     """Each by its name, with a sentence, and never all of them."""
-    for name, channels in LEFT_OUT.items():
+    for name, channels in OMITTED.items():
         assert set() == set(channels) - set(DRIVERS), name
         assert all(reason.strip() for reason in channels.values()), name
         assert len(channels) < len(DRIVERS), name
@@ -37,8 +37,8 @@ def test_channels_are_left_out_for_a_reason() -> None:
 def test_flags_and_settings_are_left_out_of_the_terminal_alone() -> None:
     """Each that is named exists, and is shown on all platforms."""
     for names, without in (
-        (DECLARED, FLAGS_LEFT_OUT),
-        (ChannelForm.model_fields, SETTINGS_LEFT_OUT),
+        (DECLARED, OMITTED_FLAGS),
+        (ChannelForm.model_fields, OMITTED_SETTINGS),
     ):
         assert set() == set(without) - set(names)
         assert [["terminal"]] * len(without) == [
@@ -49,7 +49,7 @@ def test_flags_and_settings_are_left_out_of_the_terminal_alone() -> None:
 def test_every_channel_plays_forty_scenarios() -> None:
     """Parameters of a scenario are not counted."""
     played = {
-        name: sum(name not in LEFT_OUT.get(test, {}) for test in scenarios())
+        name: sum(name not in OMITTED.get(test, {}) for test in scenarios())
         for name in DRIVERS
     }
     assert [] == [f"{name}: {count}" for name, count in played.items() if count < 40]

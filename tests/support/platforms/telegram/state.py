@@ -34,12 +34,10 @@ class Chat:
     title: str
     topics: dict[str, str] = field(default_factory=dict)  # titles by id
     sent: dict[int, Sent] = field(default_factory=dict)  # the bot's messages
-    drafts: dict[tuple[str, int], str] = field(
-        default_factory=dict
-    )  # previews, by thread and draft id
-    revisions: Counter[str] = field(
-        default_factory=Counter
-    )  # new states shown, by thread
+    # previews, by thread and draft id
+    drafts: dict[tuple[str, int], str] = field(default_factory=dict)
+    # new states shown, by thread
+    revisions: Counter[str] = field(default_factory=Counter)
     typing: Counter[str] = field(default_factory=Counter)  # chat actions, by thread
     bot_status: str = "member"
     blocked: bool = False  # the person stopped the bot, or the group removed it
@@ -49,9 +47,19 @@ class Chat:
     def describe(self) -> Json:
         """The Bot API's Chat."""
         if self.kind == "private":
-            return {"id": self.id, "type": "private", "first_name": self.title}
+            return {
+                "id": self.id,
+                "type": "private",
+                "first_name": self.title,
+            }
+
         forum = {"is_forum": True} if self.topics else {}
-        return {"id": self.id, "type": self.kind, "title": self.title, **forum}
+        return {
+            "id": self.id,
+            "type": self.kind,
+            "title": self.title,
+            **forum,
+        }
 
     def screen(self, thread: str = "") -> list[str]:
         """What a person sees of the bot here, oldest first; a draft is at the end while it
@@ -63,7 +71,7 @@ class Chat:
         ]
 
 
-class World:
+class TelegramState:
     """Chats by id, people by name, and the updates that wait for the bot."""
 
     def __init__(self) -> None:
@@ -100,6 +108,7 @@ class World:
         if known is None:
             known = Chat(-1_001_000_000_000 - len(self.chats), "supergroup", title)
             self.chats[known.id] = known
+
         return known
 
     def message(
@@ -122,15 +131,14 @@ class World:
             **fields,
         }
         self.said[chat.id, message["message_id"]] = message
+
         return message
 
     def reaction(self, chat: Chat, message: int, user: Json, *emoji: str) -> Json:
         """A person's reactions to a message become these; the change as the Bot API tells it."""
         key = (chat.id, message, user["id"])
-        before, now = (
-            self.reactions.get(key, []),
-            [{"type": "emoji", "emoji": one} for one in emoji],
-        )
+        before = self.reactions.get(key, [])
+        now = [{"type": "emoji", "emoji": one} for one in emoji]
         self.reactions[key] = now
         where = {
             "chat": chat.describe(),
@@ -138,6 +146,7 @@ class World:
             "user": user,
             "date": DATE,
         }
+
         return {**where, "old_reaction": before, "new_reaction": now}
 
     def deliver(self, message: Json, kind: str = "message") -> None:
