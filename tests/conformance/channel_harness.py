@@ -1,4 +1,4 @@
-"""Where a scenario plays: platforms with people, a model that does as told, real stores,
+"""Where a scenario runs: platforms with people, a scripted model, real stores,
 and agents that may crash.
 """
 
@@ -30,7 +30,8 @@ from tests.conformance.platform_extras import connections
 from tests.support.engine_harness import MODEL, Script, crash
 
 DEADLINE = 20.0
-LOOK = 0.005  # seconds between two looks at the platforms' servers, which have no common signal
+LOOK = 0.005
+"""Seconds between two looks at the platforms' servers, which have no common signal."""
 
 _APPLIED = """
 SELECT bool_and(epoch = (SELECT epoch FROM control_epoch)) FROM instances WHERE seen_at > now() - interval '30 seconds'
@@ -40,7 +41,7 @@ LastWords = Callable[[Deliveries], Deliveries]
 
 
 class Speaker(Script):
-    """A script that can also hesitate before its first word, and hang forever on one message."""
+    """A script that can also wait before its first word, and hang forever on one message."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -85,7 +86,7 @@ class Agent:
     offered: int = 0  # messages that its channels handed over
     accepted: int = 0  # … and that were durable
     crashed: bool = False
-    # told of each message that is durable
+    # Called with each durable message.
     watch: Callable[[Inbound], None] = lambda inbound: None
     _runs: list[asyncio.Task[None]] = field(default_factory=list)
 
@@ -107,7 +108,7 @@ class Agent:
         return counted
 
     async def hush(self) -> None:
-        """Takes nothing more in; what was taken is still answered."""
+        """Takes no more messages in; those it has are still answered."""
         for run in self._runs:
             run.cancel()
 
@@ -115,20 +116,20 @@ class Agent:
         self._runs.clear()
 
     async def crash(self) -> None:
-        """Ends as after kill -9: nothing is stored, handed back or said any more."""
+        """Ends as after kill -9: nothing more is stored, handed back or said."""
         self.crashed = True
         for run in self._runs:
             run.cancel()
 
         await crash(self.engine)
-        # cancelled once: twice, and they leave without closing
+        # Cancelled only once: after a second cancellation they do not close.
         await asyncio.gather(*self._runs, return_exceptions=True)
         self._runs.clear()
 
 
 @dataclass
 class ChannelHarness:
-    """Everything one scenario needs. Leases are short, so that taking over does not take long."""
+    """Everything one scenario needs. Leases are short, so that a take-over is quick."""
 
     database_url: str
     redis_url: str
@@ -203,7 +204,7 @@ class ChannelHarness:
         *,
         near: bool,
     ) -> None:
-        """Platforms that forget whoever was not there are waited for."""
+        """Waits for platforms that do not repeat what a client missed."""
         before = [connections(driver) if near else None for driver in self.drivers]
         for channel in channels:
             agent.listen(channel)
@@ -217,7 +218,7 @@ class ChannelHarness:
     async def until(
         self, condition: Callable[[], object], deadline: float = DEADLINE
     ) -> None:
-        """Returns once the condition holds; TimeoutError when it does not come true."""
+        """Returns once the condition holds. Raises TimeoutError."""
         async with asyncio.timeout(deadline):
             while not condition():
                 await asyncio.sleep(LOOK)
@@ -236,7 +237,7 @@ class ChannelHarness:
         assert list(texts) == self.screen(place, driver)
 
     async def settled(self) -> None:
-        """Returns once every stored message is answered and delivered: nothing more will come."""
+        """Returns once every stored message is answered and delivered."""
         async with asyncio.timeout(DEADLINE):
             while await self.value("SELECT count(*) FROM turns WHERE state = 'open'"):
                 await asyncio.sleep(LOOK)
@@ -254,7 +255,7 @@ class ChannelHarness:
         return message
 
     async def applied(self) -> None:
-        """Returns once every running instance has said that it applies all that operators
+        """Returns once every running instance has reported that it applies all that operators
         changed.
         """
         async with asyncio.timeout(DEADLINE):

@@ -1,4 +1,4 @@
-"""Every scenario runs once on each channel that is not left out of it (see `omissions.py`).
+"""Every scenario runs once on each channel, except those in `omissions.py`.
 
 One that names `flag_name` or `setting_name` runs with each flag that is declared, with each
 setting of a channel.

@@ -1,4 +1,4 @@
-"""What the conformance suite needs of a platform: people who write, and a screen that shows
+"""What the conformance suite needs of a platform: people's messages, and a screen that shows
 what they see.
 """
 

@@ -1,4 +1,4 @@
-"""What people, platforms and models see of what an operator sets: one look at a running
+"""What people, platforms and models see of an operator's change, at a running
 agent, again and again.
 
 A look has Ada do something in her chat and asserts what comes of it; the next look can follow.
@@ -25,12 +25,12 @@ Expectation = Callable[[ChannelHarness, Place], Awaitable[None]]
 
 @dataclass(frozen=True)
 class Scenario:
-    """What is so without the operator's change (`usual`), and with it (`changed`)."""
+    """What is expected without the operator's change (`usual`), and with it (`changed`)."""
 
     value: Any  # what the operator sets
     usual: Expectation
     changed: Expectation
-    beside: Mapping[str, Any] = field(default_factory=dict)  # set all the time
+    always: Mapping[str, Any] = field(default_factory=dict)  # set all the time
     model: type[Speaker] = Speaker
 
 
@@ -55,8 +55,8 @@ async def after(harness: ChannelHarness, ada: Place, *texts: str) -> list[str]:
     return harness.screen(ada)[before:]
 
 
-def told(*answers: str) -> Expectation:
-    """As many hellos as answers, and she is told exactly these."""
+def answers_hello(*answers: str) -> Expectation:
+    """As many hellos as answers; the answers are exactly these."""
 
     async def look(harness: ChannelHarness, ada: Place) -> None:
         assert list(answers) == await after(harness, ada, *["hello"] * len(answers))
@@ -64,8 +64,8 @@ def told(*answers: str) -> Expectation:
     return look
 
 
-def told_anew(answer: str) -> Expectation:
-    """She begins a new conversation with a hello, and is told exactly this."""
+def answered_in_a_new_conversation(answer: str) -> Expectation:
+    """A hello in a new conversation has exactly this answer."""
 
     async def look(harness: ChannelHarness, ada: Place) -> None:
         assert answer == (await after(harness, ada, "/new", "hello"))[-1]
@@ -86,7 +86,7 @@ def asks(*models: str) -> Expectation:
 
 
 def says(prompt: str) -> Expectation:
-    """The model is given this system prompt."""
+    """The model gets this system prompt."""
 
     async def look(harness: ChannelHarness, ada: Place) -> None:
         await harness.ask(ada, "hello")
@@ -129,7 +129,7 @@ def answers_burst(*answers: str) -> Expectation:
 
 
 async def grows(harness: ChannelHarness, ada: Place) -> None:
-    """The first word of an answer stands there before the rest of it is written."""
+    """The first word of an answer is shown before the rest is written."""
     before = harness.screen(ada)
     harness.model.hold()
     await harness.driver.say(ada, "once upon a time")
@@ -168,7 +168,7 @@ async def comes_whole(harness: ChannelHarness, ada: Place) -> None:
 
 
 async def offers_commands(harness: ChannelHarness, ada: Place) -> None:
-    """They stand in the platform's menu, where it has one, and are obeyed when they are used."""
+    """The platform's menu, where it has one, shows them, and they work."""
     await harness.applied()
     await harness.until(lambda: has_menu(harness.driver) is not False)
     before = len(harness.screen(ada))
@@ -203,14 +203,14 @@ async def withholds_commands(harness: ChannelHarness, ada: Place) -> None:
 
 
 async def chooses(harness: ChannelHarness, ada: Place) -> None:
-    """Any model, with `/model`; it answers until she takes that back."""
+    """Any model, with `/model`; it answers until she undoes that."""
     for choice, model in (("test:dear", "test:dear"), ("default", MODEL)):
         await harness.ask(ada, f"/model {choice}")
         await asks(model)(harness, ada)
 
 
 def is_refused_a_model(*allowed: str) -> Expectation:
-    """She may choose none but these, of which the first answers."""
+    """She may choose only these; the first of them answers."""
     sentence = (
         f"test:dear may not be used here; allowed: {', '.join(allowed)}. "
         "Choose one with /model, or /model default."
@@ -224,13 +224,13 @@ def is_refused_a_model(*allowed: str) -> Expectation:
 
 
 async def is_a_stranger(harness: ChannelHarness, ada: Place) -> None:
-    """She is told her id, and what she wrote is neither stored nor shown to a model."""
+    """The answer names her id; her message is neither stored nor shown to a model."""
     stored = await harness.value("SELECT count(*) FROM messages")
     asked = len(harness.model.asked)
-    [said] = await after(harness, ada, "hello")
+    [answer] = await after(harness, ada, "hello")
     account = await harness.value("SELECT channel_user_id FROM users")
 
-    assert said.endswith(f"Please ask whoever runs me to add your id, {account}.")
+    assert answer.endswith(f"Please ask whoever runs me to add your id, {account}.")
     assert (stored, asked) == (
         await harness.value("SELECT count(*) FROM messages"),
         len(harness.model.asked),
@@ -238,7 +238,7 @@ async def is_a_stranger(harness: ChannelHarness, ada: Place) -> None:
 
 
 async def hears_nothing(harness: ChannelHarness, ada: Place) -> None:
-    """Her message is taken off the platform; nothing is stored, nothing is said."""
+    """Her message is acknowledged; nothing is stored, nothing is answered."""
     [agent], before = harness.running, harness.screen(ada)
     stored, accepted = await harness.value("SELECT count(*) FROM turns"), agent.accepted
     await harness.driver.say(ada, "hello")

@@ -29,11 +29,11 @@ OMITTED_SETTINGS: Mapping[str, Mapping[str, str]] = {
 OMITTED: Mapping[str, Mapping[str, str]] = {
     # answers
     "test_people_have_conversations_of_their_own": _ALONE,
-    "test_an_answer_that_the_platform_can_not_format_arrives_plain": {
+    "test_an_answer_that_the_platform_cannot_format_arrives_plain": {
         "discord": "Discord formats in the person's app and refuses no formatting",
         "terminal": "a terminal shows plain text here",
     },
-    "test_a_model_can_not_alert_everyone": {
+    "test_a_model_cannot_alert_everyone": {
         **_ALONE,
         "telegram": "Telegram has no mention of everyone",
     },

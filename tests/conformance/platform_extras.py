@@ -1,4 +1,4 @@
-"""What people do, and what goes wrong, on some platforms only: beside the protocol that all
+"""What people do, and what goes wrong, on some platforms only, next to the protocol that all
 drivers have.
 """
 
@@ -22,7 +22,7 @@ MASS_MENTIONS = ("@everyone", "@here", "<!channel>", "<!here>", "<!everyone>")
 
 
 def connections(driver: Driver) -> int | None:
-    """How often somebody connected; None where people need not wait for it."""
+    """How many connections there were; None where nobody waits for one."""
     return (
         driver.server.gateway.identified if isinstance(driver, DiscordDriver) else None
     )
@@ -165,7 +165,7 @@ async def react(
 
 
 def let_hear_reactions(driver: Driver, place: Place) -> None:
-    """The agent becomes what it must be in a group to be told of reactions."""
+    """Gives the agent the role in a group that reactions need."""
     if isinstance(driver, TelegramDriver):
         driver._chat(place).bot_status = "administrator"
 
@@ -215,7 +215,7 @@ def lose_answers(
     *,
     times: int = 1,
 ) -> None:
-    """The next messages that the agent sends here arrive, but it never hears so."""
+    """The next messages of the agent arrive here, but their responses are lost."""
     if isinstance(driver, DiscordDriver):
         driver.server.faults.swallowed[place.chat] = times
     elif isinstance(driver, TelegramDriver):
@@ -242,13 +242,13 @@ def break_streaming(driver: Driver) -> None:
 
 
 async def let_stream_die(driver: Driver) -> None:
-    """More time passes than a stream of the platform's own lives."""
+    """Lets more time pass than a native stream lives."""
     if isinstance(driver, SlackDriver):
         await driver.server.clock.advance(301.0)
 
 
 def refuse_formatting(driver: Driver) -> None:
-    """The platform can format nothing any more."""
+    """The platform refuses all formatting from now on."""
     if isinstance(driver, TelegramDriver):
         driver._server.refuse_entities = True
     elif isinstance(driver, SlackDriver):
@@ -259,7 +259,7 @@ def refuse_formatting(driver: Driver) -> None:
 
 
 def revoke_token(driver: Driver) -> str:
-    """The platform takes the token no more. Returns it."""
+    """The platform no longer accepts the token. Returns it."""
     if isinstance(driver, DiscordDriver):
         token, driver.server.token = driver.server.token, "another-token"
         driver.server.gateway.token = "another-token"
@@ -277,7 +277,7 @@ def revoke_token(driver: Driver) -> str:
 
 
 def restore_token(driver: Driver, token: str) -> None:
-    """The platform takes this token, which it had revoked, again."""
+    """The platform accepts this revoked token again."""
     if isinstance(driver, DiscordDriver):
         driver.server.token = driver.server.gateway.token = token
     elif isinstance(driver, TelegramDriver):
@@ -328,7 +328,7 @@ async def wait_out_retries(driver: Driver, seconds: float) -> None:
 
 
 def has_menu(driver: Driver) -> bool | None:
-    """Whether the commands stand in the platform's menu; None where a bot cannot change it."""
+    """Whether the menu shows the commands; None where a bot cannot change it."""
     if isinstance(driver, DiscordDriver):
         return bool(driver.server.state.commands)
 

@@ -76,7 +76,7 @@ async def test_people_have_conversations_of_their_own(harness: ChannelHarness) -
 
 
 async def test_an_answer_appears_before_it_is_finished(harness: ChannelHarness) -> None:
-    """The first words stand there while the model still writes, and the whole in the end, once."""
+    """The first words are shown while the model still writes; in the end the whole, once."""
     ada = harness.driver.direct("ada")
     answering(harness, "once upon a time")
 
@@ -105,7 +105,7 @@ async def test_the_agent_shows_that_it_is_at_work(harness: ChannelHarness) -> No
 async def test_a_long_answer_with_code_across_the_split_loses_nothing(
     harness: ChannelHarness,
 ) -> None:
-    """Every line arrives once and in order, no message is over the limit, every fence is closed."""
+    """Every line arrives once and in order, within the limit, and every fence is closed."""
     ada = harness.driver.direct("ada")
     size = max(9_000, 3 * min(harness.driver.limit, LONGEST) // 2)
     lines = [
@@ -131,7 +131,7 @@ async def test_a_long_answer_with_code_across_the_split_loses_nothing(
 async def test_a_long_answer_of_one_word_is_cut_somewhere_and_kept_whole(
     harness: ChannelHarness,
 ) -> None:
-    """Where there is no good place to cut, it is cut all the same."""
+    """It is split even where there is no good place for it."""
     ada = harness.driver.direct("ada")
     text = "x" * (min(harness.driver.limit, LONGEST) * 2 + 10)
     answering(harness, text)
@@ -156,7 +156,7 @@ async def test_broken_markdown_arrives_all_the_same(
     )
 
 
-async def test_an_answer_that_the_platform_can_not_format_arrives_plain(
+async def test_an_answer_that_the_platform_cannot_format_arrives_plain(
     harness: ChannelHarness,
 ) -> None:
     """Refused formatting costs the looks, not the answer."""
@@ -198,7 +198,7 @@ async def test_an_answer_of_nothing_is_said_in_words(
     assert "well again" == harness.screen(ada)[-1]
 
 
-async def test_a_model_can_not_alert_everyone(harness: ChannelHarness) -> None:
+async def test_a_model_cannot_alert_everyone(harness: ChannelHarness) -> None:
     """Mentions of everyone in an answer stay words."""
     town = harness.driver.group("town")
     answering(harness, "hey @everyone @here <!channel> <!here> <!everyone> wake up")

@@ -1,4 +1,4 @@
-"""Messages that arrive while an answer is written: none is dropped, none overtakes another."""
+"""Messages that arrive during an answer: none is dropped, none overtakes another."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ LATER = ["two", "three", "four", "five", "six"]
 
 
 async def burst(harness: ChannelHarness) -> list[str]:
-    """Five messages during an answer; what stands there in the end."""
+    """The screen after five messages during an answer."""
     ada = harness.driver.direct("ada")
     async with harness.agent() as agent:
         harness.model.hold()
@@ -37,7 +37,7 @@ async def test_merge_answers_together_what_came_meanwhile(
 
 
 async def test_queue_answers_one_by_one(harness: ChannelHarness) -> None:
-    """Five messages during an answer get five answers, in the order in which they were written."""
+    """Five messages during an answer get five answers, in their order."""
     await harness.set_overlap(Overlap.QUEUE)
     assert [f"re: {text}" for text in ["one", *LATER]] == await burst(harness)
 
@@ -83,7 +83,7 @@ async def test_a_burst_before_any_answer_keeps_its_order(
 async def test_many_people_at_once_each_get_their_own_answer(
     harness: ChannelHarness,
 ) -> None:
-    """Forty people write at the same moment; each sees one answer, and it is to what they wrote."""
+    """Forty people write at the same moment; each sees one answer, to their own message."""
     people = [f"person{number:02}" for number in range(40)]
     async with harness.agent():
         places = {name: harness.driver.direct(name) for name in people}

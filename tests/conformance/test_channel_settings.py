@@ -15,26 +15,26 @@ from tests.conformance.channel_harness import ChannelHarness
 from tests.conformance.expectations import (
     HER_ID,
     Scenario,
+    answered_in_a_new_conversation,
     answers_burst,
+    answers_hello,
     asks,
     chooses,
     hears_nothing,
     is_a_stranger,
     is_refused_a_model,
     says,
-    told,
-    told_anew,
 )
 from tests.support.engine_harness import MODEL
 from tests.support.operators import ADA
 
-BOTH = told("re: hello", "re: hello")
+BOTH = answers_hello("re: hello", "re: hello")
 
 
 def too_fast(what: str) -> Scenario:
     """One message an hour: the second is held off."""
     sentence = f"{what} Please try again in 60 minutes."
-    return Scenario("1/hour", BOTH, told("re: hello", sentence))
+    return Scenario("1/hour", BOTH, answers_hello("re: hello", sentence))
 
 
 SETTINGS: Mapping[str, Scenario] = {
@@ -48,13 +48,15 @@ SETTINGS: Mapping[str, Scenario] = {
         answers_burst("re: one", "re: two", "re: three"),
     ),
     "greeting": Scenario(
-        "I am a robot.", told_anew("re: hello"), told_anew("I am a robot.\n\nre: hello")
+        "I am a robot.",
+        answered_in_a_new_conversation("re: hello"),
+        answered_in_a_new_conversation("I am a robot.\n\nre: hello"),
     ),
     "allowed_models": Scenario(
         "test:a,test:b", chooses, is_refused_a_model("test:a", "test:b")
     ),
-    "allow": Scenario("somebody", told("re: hello"), is_a_stranger),
-    "deny": Scenario(HER_ID, told("re: hello"), hears_nothing),
+    "allow": Scenario("somebody", answers_hello("re: hello"), is_a_stranger),
+    "deny": Scenario(HER_ID, answers_hello("re: hello"), hears_nothing),
     "user_limit": too_fast("You are sending messages too quickly."),
     "chat_limit": too_fast("This chat is over its limit."),
     "channel_limit": too_fast("This channel is over its limit."),
@@ -63,7 +65,7 @@ SETTINGS: Mapping[str, Scenario] = {
 
 @pytest.fixture
 async def admin(harness: ChannelHarness) -> AsyncIterator[ChannelAdmin]:
-    """An operator in another process: the running agent is not told but by the stores."""
+    """An operator in another process: the running agent learns of it through the stores."""
     async with (
         open_database(harness.database_url) as database,
         open_redis(harness.redis_url) as pipe,

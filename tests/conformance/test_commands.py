@@ -9,7 +9,7 @@ from tests.conformance.channel_harness import ChannelHarness
 
 
 async def test_help_names_every_command(harness: ChannelHarness) -> None:
-    """What can be done is said where it is asked."""
+    """The commands are listed where someone asks."""
     ada = harness.driver.direct("ada")
     async with harness.agent():
         await harness.driver.command(ada, "help")
@@ -39,7 +39,7 @@ async def test_a_command_is_answered_while_the_model_hangs(
 async def test_stop_cuts_the_answer_and_keeps_what_was_written(
     harness: ChannelHarness,
 ) -> None:
-    """The words that stood there stay, marked, and the next question is answered."""
+    """The words so far stay, marked, and the next question is answered."""
     ada = harness.driver.direct("ada")
     async with harness.agent():
         harness.model.hold()
@@ -139,7 +139,7 @@ async def test_retry_answers_the_last_message_again(harness: ChannelHarness) -> 
 async def test_an_argument_that_makes_no_sense_is_refused_in_a_sentence(
     harness: ChannelHarness,
 ) -> None:
-    """A person is told what is possible."""
+    """The answer lists what is possible."""
     ada = harness.driver.direct("ada")
     async with harness.agent():
         await harness.driver.command(ada, "history", "everything")
@@ -160,7 +160,7 @@ async def test_what_only_looks_like_a_command_is_an_ordinary_message(
 
 @pytest.mark.parametrize("text", ["/new", "!new"])
 async def test_a_typed_command_is_one_too(harness: ChannelHarness, text: str) -> None:
-    """Whoever types it instead of choosing it from the menu gets the same."""
+    """A typed command does the same as one chosen from the menu."""
     ada = harness.driver.direct("ada")
     async with harness.agent():
         await harness.driver.say(ada, text)

@@ -19,7 +19,7 @@ async def users(harness: ChannelHarness) -> int:
 async def test_the_same_delivery_four_times_at_once_is_one_answer(
     harness: ChannelHarness,
 ) -> None:
-    """Repeats that race with each other are one message."""
+    """Concurrent repeats are one message."""
     ada = harness.driver.direct("ada")
     async with harness.agent() as agent:
         await harness.driver.say(ada, "once", deliver=4)
@@ -48,7 +48,7 @@ async def test_a_delivery_that_is_repeated_after_the_answer_is_known(
 async def test_a_delivery_that_is_repeated_after_a_restart_is_known(
     harness: ChannelHarness,
 ) -> None:
-    """What is known is known to the next process too."""
+    """The next process knows it, too."""
     ada = harness.driver.direct("ada")
     async with harness.agent():
         message = await harness.ask(ada, "once")
@@ -65,7 +65,7 @@ async def test_a_delivery_that_is_repeated_after_a_restart_is_known(
 async def test_two_instances_that_hear_the_same_answer_once(
     harness: ChannelHarness,
 ) -> None:
-    """Whoever of two instances takes a message in, and if both do, it has one row and one
+    """If one of two instances takes a message in, or both, it has one row and one
     answer.
     """
     ada = harness.driver.direct("ada")
@@ -113,7 +113,7 @@ async def test_an_edit_before_the_answer_is_used(harness: ChannelHarness) -> Non
 async def test_an_edit_that_another_instance_hears_is_used(
     harness: ChannelHarness,
 ) -> None:
-    """Whoever writes the answer learns of it, and what stood there already becomes the
+    """The instance that writes the answer learns of it, and the draft becomes the
     answer to the newer text.
     """
     ada = harness.driver.direct("ada")
@@ -170,7 +170,7 @@ async def test_a_message_that_is_deleted_while_it_waits_is_not_answered(
 
 
 async def test_what_is_attached_is_named(harness: ChannelHarness) -> None:
-    """Until models see files, they are told of them in words."""
+    """Until models see files, words name them."""
     ada = harness.driver.direct("ada")
     async with harness.agent():
         await attach(harness.driver, ada, "look at this")

@@ -14,10 +14,10 @@ from storage.control.targets import RuleTarget
 from tests.conformance.channel_harness import ChannelHarness
 from tests.conformance.channels import DRIVERS
 from tests.conformance.driver import Place
-from tests.conformance.expectations import told
+from tests.conformance.expectations import answers_hello
 from tests.support.operators import ADA, operator
 
-on, off = told("re: hello"), told(SWITCHED_OFF)
+on, off = answers_hello("re: hello"), answers_hello(SWITCHED_OFF)
 
 
 @pytest.fixture
@@ -28,7 +28,7 @@ async def admin(harness: ChannelHarness) -> AsyncIterator[FlagAdmin]:
 
 
 async def account(harness: ChannelHarness, place: Place) -> str:
-    """Who speaks in this direct chat, as `channel:id`."""
+    """The person of this direct chat, as `channel:id`."""
     owner = "SELECT user_id FROM conversations WHERE chat_id = $1"
     named = (
         f"SELECT channel_type || ':' || channel_user_id FROM users WHERE id = ({owner})"

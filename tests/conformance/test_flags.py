@@ -16,13 +16,13 @@ from tests.conformance.expectations import (
     Broken,
     Scenario,
     answers_burst,
+    answers_hello,
     asks,
     comes_whole,
     grows,
     offers_commands,
     says,
     shows,
-    told,
     withholds_commands,
 )
 from tests.support.engine_harness import MODEL
@@ -31,9 +31,12 @@ from tests.support.operators import ADA, EVERYBODY, operator
 NOT_HERE = "I am being repaired."
 
 FLAGS: Mapping[str, Scenario] = {
-    "replies": Scenario(False, told("re: hello"), told(SWITCHED_OFF)),
+    "replies": Scenario(False, answers_hello("re: hello"), answers_hello(SWITCHED_OFF)),
     "maintenance_message": Scenario(
-        NOT_HERE, told(SWITCHED_OFF), told(NOT_HERE), beside={"replies": False}
+        NOT_HERE,
+        answers_hello(SWITCHED_OFF),
+        answers_hello(NOT_HERE),
+        always={"replies": False},
     ),
     "streaming": Scenario(False, grows, comes_whole),
     "overlap": Scenario(
@@ -55,7 +58,7 @@ FLAGS: Mapping[str, Scenario] = {
 
 @pytest.fixture
 async def admin(harness: ChannelHarness) -> AsyncIterator[FlagAdmin]:
-    """An operator in another process: the running agent is not told but by the stores."""
+    """An operator in another process: the running agent learns of it through the stores."""
     async with operator(harness.database_url, harness.redis_url) as admin:
         yield admin
 
@@ -70,7 +73,7 @@ async def test_every_flag_is_obeyed_and_its_return(
     scenario = FLAGS[flag_name]
     harness.model = scenario.model()
     ada = harness.driver.direct("ada")
-    for name, value in scenario.beside.items():
+    for name, value in scenario.always.items():
         await admin.set(name, EVERYBODY, value, ADA)
 
     async with harness.agent():

@@ -1,4 +1,4 @@
-"""Among people the agent speaks when it is meant, knows who is who, and stays in the right
+"""Among people the agent answers when addressed, tells people apart, and stays in the right
 place.
 """
 
@@ -25,7 +25,7 @@ async def test_in_a_group_talk_among_people_is_not_answered(
 
 
 async def test_a_reply_to_the_agent_is_meant_for_it(harness: ChannelHarness) -> None:
-    """Nobody has to mention it again who answers to its message."""
+    """A reply to its message needs no mention."""
     town = harness.driver.group("town")
     async with harness.agent():
         await harness.ask(town, "hello", mention=True)
@@ -49,7 +49,7 @@ async def test_a_mention_is_not_part_of_the_question(harness: ChannelHarness) ->
 async def test_two_people_in_one_thread_share_a_conversation(
     harness: ChannelHarness,
 ) -> None:
-    """Both are answered from one memory, and the prompt says who said what."""
+    """They share one memory, and the prompt names the author of each message."""
     plans = harness.driver.thread(harness.driver.group("town"), "plans")
     async with harness.agent():
         await harness.ask(plans, "I like tea", user="ada", mention=True)

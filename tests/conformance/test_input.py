@@ -60,7 +60,7 @@ async def test_a_message_of_a_megabyte_is_refused(harness: ChannelHarness) -> No
 async def test_a_nul_character_is_refused_in_a_sentence(
     harness: ChannelHarness,
 ) -> None:
-    """Postgres cannot store it, and a person is told so."""
+    """Postgres cannot store it, and the answer says so."""
     ada = harness.driver.direct("ada")
     async with harness.agent():
         await harness.driver.say(ada, "a\0b")
@@ -73,7 +73,7 @@ async def test_a_nul_character_is_refused_in_a_sentence(
 async def test_half_a_surrogate_pair_does_not_stop_the_channel(
     harness: ChannelHarness,
 ) -> None:
-    """It is refused or mended, and what comes after it is answered."""
+    """It is refused or repaired, and the next message is answered."""
     ada = harness.driver.direct("ada")
     async with harness.agent():
         await harness.driver.say(ada, "half \ud83d a pair")

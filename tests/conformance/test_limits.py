@@ -10,7 +10,7 @@ OTHERS = 20
 
 
 async def test_a_limited_chat_delays_no_other(harness: ChannelHarness) -> None:
-    """While one chat waits out its limit twenty others are answered; no call comes early;
+    """While one chat waits for its limit, twenty others are answered; no call comes early;
     nothing is lost.
     """
     slow = harness.driver.direct("slow")
@@ -38,7 +38,7 @@ async def test_a_limited_chat_delays_no_other(harness: ChannelHarness) -> None:
 async def test_a_limit_while_an_answer_grows_does_not_leave_it_partial(
     harness: ChannelHarness,
 ) -> None:
-    """Edits that are refused are dropped, the whole answer is not: it stands there once."""
+    """Refused edits are dropped; the whole answer is not: it is there once."""
     ada = harness.driver.direct("ada")
     harness.model.said = lambda prompt: (
         "once upon a time " + "and so on " * 300 + "the end"
@@ -81,7 +81,7 @@ async def test_the_platforms_own_trouble_costs_no_answer(
 async def test_a_platform_that_is_down_for_long_gets_the_answer_later(
     harness: ChannelHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """More failures than one delivery bears: the answer stays open and is delivered by the
+    """After too many failures of one delivery the answer stays open, and is delivered by the
     next sweep.
     """
     monkeypatch.setattr("agent.conversation.delivery.FIRST_PAUSE", 0.01)

@@ -77,7 +77,7 @@ async def test_a_code_joins_two_accounts_and_the_conversation_goes_on(
 
 
 async def test_a_code_is_good_once_and_a_wrong_one_never(both: ChannelHarness) -> None:
-    """A code that was used or never given joins nobody."""
+    """A code that was used, or never existed, joins nobody."""
     first, second = both.drivers
     there = second.direct("ada")
 
@@ -111,7 +111,7 @@ async def test_two_channels_answer_side_by_side(both: ChannelHarness) -> None:
 
 
 async def test_a_token_that_is_refused_is_named_in_a_sentence(driver: Driver) -> None:
-    """The channel ends and says which setting to mend, without showing it."""
+    """The channel ends and names the setting to fix, without its value."""
 
     async def accept(inbound: Inbound) -> bool:
         raise AssertionError("nobody wrote")

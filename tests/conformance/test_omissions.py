@@ -1,4 +1,4 @@
-"""The table of what is left out tells the truth about the suite."""
+"""The table of omissions is true."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ def scenarios() -> set[str]:
 
 
 def test_what_is_left_out_exists() -> None:
-    """A scenario that is renamed must not be left out by its old name."""
+    """A renamed scenario must not be omitted by its old name."""
     assert set() == set(OMITTED) - scenarios()
 
 
 def test_channels_are_left_out_for_a_reason() -> None:
-    """Each by its name, with a sentence, and never all of them."""
+    """By name, with a sentence, and never on all channels."""
     for name, channels in OMITTED.items():
         assert set() == set(channels) - set(DRIVERS), name
         assert all(reason.strip() for reason in channels.values()), name

@@ -68,18 +68,18 @@ async def test_no_log_line_shows_a_message_or_a_token(
 
     said = [*lines, *map(logging.Formatter().format, caplog.records)]
     assert said != []
-    told = [
+    leaks = [
         line
         for line in said
         for secret in (SECRET, *secrets(harness))
         if secret in line
     ]
 
-    assert [] == told
+    assert [] == leaks
 
 
 def secrets(harness: ChannelHarness) -> list[str]:
-    """What signs the agent in on this platform."""
+    """The agent's credentials on this platform."""
     driver = harness.driver
     if isinstance(driver, DiscordDriver):
         return [driver.server.token]

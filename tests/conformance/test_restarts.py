@@ -27,7 +27,7 @@ class Mute:
         self.reached = asyncio.Event()
 
     async def placed(self, turn: UUID, placed: Placed) -> None:
-        """Still recorded, if so told."""
+        """Still recorded, if the scenario wants it."""
         if self._places:
             await self._deliveries.placed(turn, placed)
 
@@ -38,7 +38,7 @@ class Mute:
         *,
         failed: str | None = None,
     ) -> None:
-        """Never comes to an end."""
+        """Never ends."""
         self.reached.set()
         await asyncio.Event().wait()
 
@@ -69,7 +69,7 @@ def stands_once(
 async def test_a_restart_between_accept_and_answer_answers_once(
     harness: ChannelHarness,
 ) -> None:
-    """The message was acknowledged, so the answer comes, from whoever finds it."""
+    """The message was acknowledged, so the answer comes, from any instance."""
     ada = harness.driver.direct("ada")
     async with harness.agent() as agent:
         harness.model.hesitates = True
@@ -89,7 +89,7 @@ async def test_a_restart_between_accept_and_answer_answers_once(
 async def test_a_restart_while_an_answer_grows_leaves_one_answer(
     harness: ChannelHarness,
 ) -> None:
-    """What stood there is edited into the whole answer, not left beside it."""
+    """The draft is edited into the whole answer, not left next to it."""
     ada = harness.driver.direct("ada")
     async with harness.agent() as agent:
         harness.model.hold()
@@ -164,7 +164,7 @@ def _muted(
 async def test_an_answer_whose_arrival_was_not_confirmed_is_not_silently_doubled(
     harness: ChannelHarness,
 ) -> None:
-    """The line is cut after the platform took the message: it is recognised, else labelled."""
+    """The connection is lost after the platform took the message: it is recognised, else labelled."""
     ada = harness.driver.direct("ada")
     harness.model.said = lambda prompt: "well"
     lose_answers(harness.driver, ada)
@@ -315,7 +315,7 @@ async def test_an_instance_that_is_cut_off_from_its_lease_says_nothing_more(
 
 
 async def test_a_channel_can_be_stopped_at_any_moment(driver: Driver) -> None:
-    """While it signs in, connects or listens: told to end, it ends."""
+    """While it signs in, connects or listens, it ends when it is cancelled."""
 
     async def accept(inbound: Inbound) -> bool:
         raise AssertionError("nobody writes")
@@ -331,7 +331,7 @@ async def test_a_channel_can_be_stopped_at_any_moment(driver: Driver) -> None:
 
 
 class Torn(Speaker):
-    """Its first answer is torn: a word, a pause, one more word, and then nothing forever."""
+    """Its first answer breaks off: a word, a pause, one more word, then nothing."""
 
     async def stream(self, model: str, prompt: Prompt) -> AsyncGenerator[str | Usage]:
         self.prompts.append(prompt)

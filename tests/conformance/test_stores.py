@@ -1,4 +1,4 @@
-"""Redis may forget or be gone, Postgres may be away for a while: nobody's answer changes."""
+"""Redis may forget or be gone, Postgres may be away for a while: no answer changes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A thumb on an answer is a vote on it, as each platform tells of thumbs."""
+"""A thumb on an answer is a vote on it, in each platform's own form."""
 
 from __future__ import annotations
 
@@ -128,7 +128,7 @@ async def test_somebody_who_never_wrote_can_vote_in_a_thread(
 async def test_a_thumb_on_an_answer_that_another_instance_wrote_is_counted(
     harness: ChannelHarness,
 ) -> None:
-    """Whoever hears of it finds it in the store."""
+    """Any instance finds it in the store."""
     ada = harness.driver.direct("ada")
     async with harness.agent() as first:
         answer = await asked(harness, ada, "hello", "fine")

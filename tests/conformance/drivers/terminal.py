@@ -1,4 +1,4 @@
-"""The terminal for the conformance suite: the real channel, a person who types and a window
+"""The terminal for the conformance suite: the real channel, a typing person and a window
 that shows.
 """
 
@@ -79,7 +79,7 @@ class _Window(PlainScreen):
 
 
 class _Typing:
-    """Lines that wait for whoever reads them; each keeps the id that it was said with."""
+    """Lines that wait to be read; each keeps its message id."""
 
     def __init__(self) -> None:
         self.lines: asyncio.Queue[tuple[str, str]] = asyncio.Queue()

@@ -303,7 +303,7 @@ async def test_a_token_that_is_revoked_while_connected_ends_the_channel(
             await task
 
 
-async def test_a_server_that_can_not_be_reached_is_waited_for() -> None:
+async def test_a_server_that_cannot_be_reached_is_waited_for() -> None:
     with socket.socket() as reserved:
         reserved.bind(("127.0.0.1", 0))
         port = reserved.getsockname()[1]

@@ -164,7 +164,7 @@ async def test_a_command_is_not_acknowledged_before_it_is_durable(
         await server.until(lambda: use.response)
 
 
-async def test_a_command_that_can_not_be_stored_is_not_acknowledged(
+async def test_a_command_that_cannot_be_stored_is_not_acknowledged(
     server: DiscordServer, core: Core
 ) -> None:
     core.down = 1

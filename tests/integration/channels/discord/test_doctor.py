@@ -109,7 +109,7 @@ async def test_permissions_that_a_channel_takes_away_are_named(
     )
 
 
-async def test_a_channel_that_can_not_be_seen_any_more_is_named(
+async def test_a_channel_that_cannot_be_seen_any_more_is_named(
     server: DiscordServer,
 ) -> None:
     async def last_accepted(channel: str) -> Mapping[str, str]:
@@ -158,7 +158,7 @@ async def test_an_unreachable_server_is_named(server: DiscordServer) -> None:
         ),
     ],
 )
-def test_overwrites_count_for_everyone_then_roles_then_the_member(
+def test_overwrites_count_foreveryone_then_roles_then_the_member(
     overwrites: dict[str, tuple[Any, Any]], lacking: list[str]
 ) -> None:
     """The order that Discord's documentation gives."""
@@ -221,7 +221,7 @@ async def test_setup_refuses_a_wrong_token_without_showing_it(
     assert "secret-secret" not in raised.value.sentence
 
 
-async def test_setup_says_when_discord_can_not_be_reached() -> None:
+async def test_setup_says_when_discord_cannot_be_reached() -> None:
     with pytest.raises(DeliveryError, match="DISCORD_API_URL"):
         await after(
             {"DISCORD_TOKEN": "x", "DISCORD_API_URL": "http://127.0.0.1:9/api/v10"}

@@ -169,7 +169,7 @@ async def test_after_the_nonce_is_forgotten_an_earlier_send_is_recognised(
     assert written(server, question) == once
 
 
-async def test_what_can_not_be_recognised_is_labelled(
+async def test_what_cannot_be_recognised_is_labelled(
     server: DiscordServer, channel: Discord, question: Inbound
 ) -> None:
     server.state.hidden_history.add(question.address.chat)
@@ -178,7 +178,7 @@ async def test_what_can_not_be_recognised_is_labelled(
     assert written(server, question) == [REPEAT + "Hello."]
 
 
-async def test_an_answer_somebody_deleted_is_sent_anew(
+async def test_an_answer_somebody_deleted_is_sent_again(
     server: DiscordServer, channel: Discord, question: Inbound
 ) -> None:
     reply = reply_to(channel, question)

@@ -60,7 +60,7 @@ async def test_a_command_is_deferred_once_durable(
     assert (json.loads(answer.body), core.texts) == ({"type": 5}, ["/help"])
 
 
-async def test_what_can_not_be_stored_is_not_deferred(
+async def test_what_cannot_be_stored_is_not_deferred(
     server: DiscordServer, core: Core, channel: Discord
 ) -> None:
     core.down = 1

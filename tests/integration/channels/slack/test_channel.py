@@ -138,7 +138,7 @@ async def test_after_a_restart_the_agent_knows_its_threads(server: SlackServer) 
     assert text_of(inbound) == "are you still there?"
 
 
-async def test_a_thread_that_can_not_be_looked_up_comes_again(
+async def test_a_thread_that_cannot_be_looked_up_comes_again(
     server: SlackServer,
 ) -> None:
     """When Slack fails to say whose thread it is, the message is not acknowledged and so

@@ -75,9 +75,9 @@ async def test_in_a_thread_the_answer_is_streamed(server: SlackServer) -> None:
     for text in ("He", "Hello", "Hello wor"):
         await reply.show(text)
 
-    placed = await reply.finish("Hello state!")
+    placed = await reply.finish("Hello world!")
 
-    assert _screen(server, address) == ["Hello state!"]
+    assert _screen(server, address) == ["Hello world!"]
     assert _methods(server) == [
         "assistant.threads.setStatus",
         "chat.startStream",
@@ -285,7 +285,7 @@ async def test_an_answer_that_became_shorter_leaves_nothing_behind(
 
 
 @pytest.mark.parametrize("error", ["invalid_blocks", "msg_blocks_too_long"])
-async def test_what_can_not_be_formatted_comes_as_plain_text(
+async def test_what_cannot_be_formatted_comes_as_plain_text(
     server: SlackServer, error: str
 ) -> None:
     """No answer is lost to its Markdown."""
@@ -319,7 +319,7 @@ async def test_a_long_plain_text_that_no_edit_takes_is_posted_instead(
     "ping",
     ["<!channel>", "<!here|here>", "@everyone", "<!subteam^S012|@team>", "@Channel"],
 )
-async def test_a_model_can_not_ping_everyone(server: SlackServer, ping: str) -> None:
+async def test_a_model_cannot_ping_everyone(server: SlackServer, ping: str) -> None:
     """Neither while it is written nor in the end does Slack get a mention of a whole channel."""
     address = _thread(server)
     reply = slack(server).reply(address, None, TURN)
@@ -425,7 +425,7 @@ async def test_finishing_twice_changes_nothing(server: SlackServer) -> None:
     assert _screen(server, address) == ["Hello"]
 
 
-async def test_a_message_that_was_deleted_is_posted_anew(server: SlackServer) -> None:
+async def test_a_message_that_was_deleted_is_posted_again(server: SlackServer) -> None:
     """Somebody deleted the growing answer: it comes as a new message."""
     address = _direct(server)
     reply = slack(server).reply(address, None, TURN)

@@ -89,7 +89,7 @@ async def test_a_server_out_of_reach_is_found(server: TelegramServer) -> None:
     assert "TELEGRAM_API_URL" in finding.remedy
 
 
-async def test_a_webhook_that_telegram_can_not_reach_is_found_with_telegrams_own_words(
+async def test_a_webhook_that_telegram_cannot_reach_is_found_with_telegrams_own_words(
     server: TelegramServer,
 ) -> None:
     telegram = channel(server, public_url="http://127.0.0.1:9")
@@ -144,7 +144,7 @@ async def test_privacy_mode_does_not_matter_to_an_administrator_or_a_bot_without
         ("restricted", "may not write"),
     ],
 )
-async def test_a_group_in_which_the_bot_can_not_write_is_found(
+async def test_a_group_in_which_the_bot_cannot_write_is_found(
     server: TelegramServer, status: str, words: str
 ) -> None:
     group = server.group("Engines")

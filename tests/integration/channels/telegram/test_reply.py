@@ -286,7 +286,7 @@ async def test_a_possible_repeat_is_labelled_where_nothing_can_be_edited(
     assert [text.startswith(REPEAT) for text in ada.screen()] == [True, False]
 
 
-async def test_a_message_that_was_deleted_meanwhile_is_sent_anew(
+async def test_a_message_that_was_deleted_meanwhile_is_sent_again(
     server: TelegramServer,
 ) -> None:
     group = server.group("Engines")

@@ -299,7 +299,7 @@ async def test_a_line_that_is_passed_over_is_not_waited_for(
     assert not terminal.waiting
 
 
-async def test_an_answer_that_does_not_come_is_not_waited_for_for_ever(
+async def test_an_answer_that_does_not_come_is_not_waited_for_forever(
     harness: TerminalHarness,
 ) -> None:
     """It may have gone to another terminal; a sentence says so and the next line is read."""
