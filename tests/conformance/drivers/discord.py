@@ -14,7 +14,7 @@ from channels.discord.reply import LIMIT
 from channels.pacing import Governor, Rate
 from tests.conformance.driver import Place
 from tests.support.platforms.discord import DiscordServer
-from tests.support.platforms.discord.state import Limit
+from tests.support.platforms.discord.values import Limit
 
 
 class _Remembering(Discord):

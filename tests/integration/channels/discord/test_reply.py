@@ -15,7 +15,7 @@ from channels.discord.channel import Discord
 from channels.discord.reply import NO_MENTIONS, REPEAT, nonce
 from tests.support.platforms.discord import DiscordServer
 from tests.support.platforms.discord.listening import make_channel, reply_to
-from tests.support.platforms.discord.state import Limit
+from tests.support.platforms.discord.values import Limit
 
 CODE = (
     "Look:\n\n```python\n" + "print('a line of code')\n" * 350 + "```\n\nThat was it."

@@ -4,17 +4,15 @@ else does.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
 
 from agent.core.commands import COMMANDS
-from agent.core.errors import StoreUnavailable
 from agent.core.messages import Address, Deleted, Edited, Said
 from tests.support.inbound import text_of
 from tests.support.platforms.slack import AGENT, Fault, SlackServer
-from tests.support.platforms.slack.agent import connected
+from tests.support.platforms.slack.agent import channel_of, connected, direct_chat
 from tests.support.platforms.slack.state import TEAM, payload
 
 
@@ -24,23 +22,11 @@ async def server() -> AsyncIterator[SlackServer]:
         yield server
 
 
-def _direct(server: SlackServer, name: str = "ada") -> tuple[str, str]:
-    user = server.space.person(name)
-    return server.space.chat("D" + user[1:], "im", user), user
-
-
-def _channel(
-    server: SlackServer, *names: str, kind: str = "channel"
-) -> tuple[str, list[str]]:
-    users = [server.space.person(name) for name in names]
-    return server.space.chat("C0GENERAL", kind, *users), users
-
-
 async def test_a_direct_message_is_one_conversation_with_its_author(
     server: SlackServer,
 ) -> None:
     """A direct chat has no thread, needs no mention, and names whom the answer is for."""
-    chat, ada = _direct(server)
+    chat, ada = direct_chat(server)
     async with connected(server) as (_, inbox):
         ts = await server.say(
             chat, ada, "1 &lt; 2 &amp;&amp; <https://a.example|a.example>"
@@ -58,7 +44,7 @@ async def test_a_direct_message_in_a_thread_belongs_to_that_thread(
     server: SlackServer,
 ) -> None:
     """Each thread in a direct chat is a conversation of its own."""
-    chat, ada = _direct(server)
+    chat, ada = direct_chat(server)
     root = server.space.add(chat, ada, "earlier")
     async with connected(server) as (_, inbox):
         await server.say(chat, ada, "and here?", thread=root.ts)
@@ -73,7 +59,7 @@ async def test_a_mention_begins_a_thread_and_arrives_as_one_turn(
     """message.channels and app_mention of one message have the same turn, in the thread
     under it.
     """
-    chat, [ada] = _channel(server, "ada")
+    chat, [ada] = channel_of(server, "ada")
     async with connected(server) as (_, inbox):
         ts = await server.say(chat, ada, f"<@{AGENT}> what is a fence?")
         first, second = await inbox.next(2)
@@ -93,7 +79,7 @@ async def test_in_channels_only_what_is_said_to_the_agent_is_taken(
     """Talk without a mention, other threads and mentions of others are acknowledged and
     left alone.
     """
-    chat, [ada, bob] = _channel(server, "ada", "bob")
+    chat, [ada, bob] = channel_of(server, "ada", "bob")
     async with connected(server) as (_, inbox):
         root = await server.say(chat, ada, "lunch?")
         await server.say(chat, bob, "yes", thread=root)
@@ -109,7 +95,7 @@ async def test_in_its_threads_the_agent_needs_no_further_mention(
     server: SlackServer,
 ) -> None:
     """After one mention everyone in the thread is heard, except who mentions somebody else."""
-    chat, [ada, bob] = _channel(server, "ada", "bob")
+    chat, [ada, bob] = channel_of(server, "ada", "bob")
     async with connected(server) as (_, inbox):
         root = await server.say(chat, ada, f"<@{AGENT}> hello")
         await server.say(chat, bob, "me too", thread=root)
@@ -128,7 +114,7 @@ async def test_in_its_threads_the_agent_needs_no_further_mention(
 
 async def test_after_a_restart_the_agent_knows_its_threads(server: SlackServer) -> None:
     """A thread that it has written in is asked of Slack, not remembered only."""
-    chat, [ada] = _channel(server, "ada")
+    chat, [ada] = channel_of(server, "ada")
     root = server.space.add(chat, ada, f"<@{AGENT}> earlier")
     server.space.add(chat, AGENT, "answer", root.ts)
     async with connected(server) as (_, inbox):
@@ -144,7 +130,7 @@ async def test_a_thread_that_cannot_be_looked_up_comes_again(
     """When Slack fails to say whose thread it is, the message is not acknowledged and so
     not lost.
     """
-    chat, [ada] = _channel(server, "ada")
+    chat, [ada] = channel_of(server, "ada")
     root = server.space.add(chat, ada, f"<@{AGENT}> earlier")
     server.space.faults.append(Fault("internal_error", method="conversations.replies"))
     async with connected(server) as (_, inbox):
@@ -162,7 +148,7 @@ async def test_bots_itself_and_remarks_are_ignored(
     server: SlackServer, name: str
 ) -> None:
     """What no person wrote is acknowledged and nothing else."""
-    chat, ada = _direct(server)
+    chat, ada = direct_chat(server)
     async with connected(server) as (_, inbox):
         await server.emit(payload(name)["event"])
         await server.say(chat, ada, "a person")
@@ -174,7 +160,7 @@ async def test_bots_itself_and_remarks_are_ignored(
 
 async def test_edits_and_deletions_name_the_message(server: SlackServer) -> None:
     """They have the turn of the message they change; an edit brings the new text."""
-    chat, ada = _direct(server)
+    chat, ada = direct_chat(server)
     async with connected(server) as (_, inbox):
         ts = await server.say(chat, ada, "frist")
         await server.edit(chat, ts, "first")
@@ -191,7 +177,7 @@ async def test_edits_and_deletions_name_the_message(server: SlackServer) -> None
 
 async def test_an_unchanged_text_is_no_edit(server: SlackServer) -> None:
     """Slack reports unfurled links as changes of the message; they change nothing here."""
-    chat, ada = _direct(server)
+    chat, ada = direct_chat(server)
     async with connected(server) as (_, inbox):
         ts = await server.say(chat, ada, "see https://a.example")
         await server.edit(chat, ts, "see https://a.example")
@@ -203,7 +189,7 @@ async def test_an_unchanged_text_is_no_edit(server: SlackServer) -> None:
 
 async def test_attachments_are_named_in_the_text(server: SlackServer) -> None:
     """A file shows as its kind, name and size."""
-    chat, ada = _direct(server)
+    chat, ada = direct_chat(server)
     files = payload("file_share")["event"]["files"]
     async with connected(server) as (_, inbox):
         await server.say(chat, ada, "look", files=files)
@@ -217,7 +203,7 @@ async def test_slash_commands_are_the_cores_commands(
     server: SlackServer, command: str
 ) -> None:
     """`/name argument`, acknowledged once it is durable."""
-    chat, [ada] = _channel(server, "ada")
+    chat, [ada] = channel_of(server, "ada")
     async with connected(server) as (_, inbox):
         delivery = await server.command(chat, ada, f"/{command}", "x")
         [inbound] = await inbox.next()
@@ -232,7 +218,7 @@ async def test_slash_commands_are_the_cores_commands(
 
 async def test_one_command_may_carry_all_others(server: SlackServer) -> None:
     """Where names collide an operator registers `/agent`: its argument is the command."""
-    chat, ada = _direct(server)
+    chat, ada = direct_chat(server)
     async with connected(server) as (_, inbox):
         await server.command(chat, ada, "/agent", "history 5")
         [inbound] = await inbox.next()
@@ -242,7 +228,7 @@ async def test_one_command_may_carry_all_others(server: SlackServer) -> None:
 
 async def test_switched_off_commands_say_so(server: SlackServer) -> None:
     """With the flag off a slash command is answered by one sentence and reaches nobody."""
-    chat, ada = _direct(server)
+    chat, ada = direct_chat(server)
     async with connected(server, slash_commands=lambda: False) as (_, inbox):
         delivery = await server.command(chat, ada, "/new")
         await server.sockets.until(lambda: delivery.acknowledged)
@@ -259,7 +245,7 @@ async def test_nothing_is_acknowledged_before_it_is_durable(
     """While the database is away Slack keeps the message and delivers it again until it is
     stored.
     """
-    chat, ada = _direct(server)
+    chat, ada = direct_chat(server)
     async with connected(server) as (_, inbox):
         inbox.broken = True
         await server.say(chat, ada, "keep this")
@@ -272,99 +258,9 @@ async def test_nothing_is_acknowledged_before_it_is_durable(
     assert text_of(inbound) == "keep this"
 
 
-async def test_what_was_said_while_nobody_listened_is_fetched(
-    server: SlackServer,
-) -> None:
-    """After Slack gave up its retries, chats with the agent are read from the last accepted
-    message.
-    """
-    chat, ada = _direct(server)
-    room, [bob] = _channel(server, "bob")
-    before = server.space.add(chat, ada, "seen")
-    root = server.space.add(room, bob, f"<@{AGENT}> seen")
-    for text in ("one", "two"):
-        await server.say(chat, ada, text)
-
-    await server.say(room, bob, "three", thread=root.ts)
-    await server.say(room, bob, "not for the agent")
-    await server.clock.advance(600)
-
-    async def last_accepted(channel: str) -> dict[str, str]:
-        return {chat: before.ts, room: root.ts} if channel == "slack" else {}
-
-    async with connected(server, last_accepted=last_accepted) as (_, inbox):
-        await inbox.next(3)
-
-    assert [text_of(inbound) for inbound in inbox.taken] == ["one", "two", "three"]
-
-
-async def test_what_was_said_is_fetched_once_the_store_knows_again_where_it_was_left(
-    server: SlackServer,
-) -> None:
-    """The database is away at the reconnect; a message that comes with its return hides
-    nothing said before.
-    """
-    chat, ada = _direct(server)
-    before = server.space.add(chat, ada, "seen")
-    server.space.add(chat, ada, "missed")
-    away, ready = True, asyncio.Event()
-
-    async def last_accepted(channel: str) -> dict[str, str]:
-        if away:
-            raise StoreUnavailable(StoreUnavailable.__doc__)
-
-        return {chat: inbox.taken[-1].message_id if inbox.taken else before.ts}
-
-    async def sleep(seconds: float) -> None:
-        nonlocal away
-        await ready.wait()
-        away = False
-        await server.say(chat, ada, "now")
-        for _ in range(500):  # time enough to be accepted
-            await asyncio.sleep(0)
-
-    async with connected(server, last_accepted=last_accepted, sleep=sleep) as (
-        _,
-        inbox,
-    ):
-        ready.set()
-        await inbox.until(
-            lambda: {"missed", "now"} <= {text_of(inbound) for inbound in inbox.taken}
-        )
-
-
-async def test_what_is_caught_up_with_waits_for_a_store_that_goes_meanwhile(
-    server: SlackServer,
-) -> None:
-    """However long that takes."""
-    chat, ada = _direct(server)
-    before = server.space.add(chat, ada, "seen")
-    server.space.add(chat, ada, "missed")
-    pauses, ready = 0, asyncio.Event()
-
-    async def last_accepted(channel: str) -> dict[str, str]:
-        await ready.wait()
-        return {chat: before.ts}
-
-    async def sleep(seconds: float) -> None:
-        nonlocal pauses
-        pauses += 1
-        inbox.broken = pauses < 20
-
-    async with connected(server, last_accepted=last_accepted, sleep=sleep) as (
-        _,
-        inbox,
-    ):
-        inbox.broken = True
-        ready.set()
-        await inbox.next()
-
-    assert ["missed"] == [text_of(inbound) for inbound in inbox.taken]
-
-
 async def test_messages_of_a_chat_keep_their_order(server: SlackServer) -> None:
     """Fifty messages sent at once are accepted in the order Slack sent them."""
-    chat, [ada] = _channel(server, "ada")
+    chat, [ada] = channel_of(server, "ada")
     root = server.space.add(chat, AGENT, "hello")
 
     async with connected(server) as (_, inbox):
@@ -382,7 +278,7 @@ async def test_a_new_assistant_thread_gets_prompts_and_a_title(
     server: SlackServer,
 ) -> None:
     """Who opens one sees suggestions; the first message names it."""
-    chat, ada = _direct(server)
+    chat, ada = direct_chat(server)
     root = server.space.add(chat, ada, "New chat")
     event = payload("assistant_thread_started")["event"]
     event["assistant_thread"] |= {"channel_id": chat, "thread_ts": root.ts}

@@ -11,6 +11,6 @@ a permission.
 """
 
 from tests.support.platforms.discord.server import DiscordServer
-from tests.support.platforms.discord.state import payload
+from tests.support.platforms.discord.values import payload
 
 __all__ = ["DiscordServer", "payload"]

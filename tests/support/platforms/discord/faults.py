@@ -7,7 +7,7 @@ import time
 from collections import Counter
 from dataclasses import dataclass, field
 
-from tests.support.platforms.discord.state import Limit, Refused
+from tests.support.platforms.discord.values import Limit, Refused
 
 TOLERANCE = 0.005  # seconds by which two clocks' readings of one moment may differ
 

@@ -14,7 +14,8 @@ from typing import Any
 
 from aiohttp import WSCloseCode, WSMsgType, web
 
-from tests.support.platforms.discord.state import BOT, GUILD, DiscordState, payload
+from tests.support.platforms.discord.state import DiscordState
+from tests.support.platforms.discord.values import BOT, GUILD, payload
 
 HEARTBEAT, IDENTIFY, RESUME, RECONNECT = 1, 2, 6, 7
 AUTHENTICATION_FAILED, DISALLOWED_INTENTS = 4004, 4014

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
-from tests.support.platforms.discord.state import GUILD, Refused, payload
+from tests.support.platforms.discord.values import GUILD, Refused, payload
 
 if TYPE_CHECKING:
     from tests.support.platforms.discord.server import DiscordServer

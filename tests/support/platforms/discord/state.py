@@ -3,56 +3,23 @@
 from __future__ import annotations
 
 import copy
-import json
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
-PAYLOADS = Path(__file__).parents[2] / "payloads" / "discord"
-# 2015-01-01 in ms, https://docs.discord.com/developers/reference, Snowflakes
-EPOCH = 1_420_070_400_000
-GUILD = "10"
-BOT = "1"
+from tests.support.platforms.discord.values import (
+    BOT,
+    EPOCH,
+    GUILD,
+    Interaction,
+    Refused,
+    payload,
+)
 
 Dispatch = Callable[[str, Mapping[str, Any]], None]
-
-
-def payload(name: str, /, **changes: Any) -> dict[str, Any]:
-    """The recorded payload of this name, with these fields instead of its own."""
-    return {**json.loads((PAYLOADS / f"{name}.json").read_text()), **changes}
-
-
-class Refused(Exception):
-    """The answer to a call that is not taken: an HTTP status and Discord's own code."""
-
-    def __init__(self, status: int, code: int, message: str, **more: Any) -> None:
-        self.status = status
-        self.body = payload("error", code=code, message=message) | more
-
-
-@dataclass(slots=True)
-class Interaction:
-    """One use of a command and how far its answer has come."""
-
-    token: str
-    channel: str
-    sent_at: float
-    acknowledged_at: float | None = None
-    response: dict[str, Any] | None = None
-    message: str | None = None
-
-
-@dataclass(slots=True)
-class Limit:
-    """The next `times` calls are limited; until `until` none may come."""
-
-    retry_after: float
-    times: int
-    until: float = 0.0
 
 
 @dataclass

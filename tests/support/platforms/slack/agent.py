@@ -68,6 +68,20 @@ def slack(server: SlackServer, **changes: Any) -> Slack:
     return Slack(**{**settings, **changes})
 
 
+def direct_chat(server: SlackServer, name: str = "ada") -> tuple[str, str]:
+    """A person's direct chat with the agent, and the person."""
+    user = server.space.person(name)
+    return server.space.chat("D" + user[1:], "im", user), user
+
+
+def channel_of(
+    server: SlackServer, *names: str, kind: str = "channel"
+) -> tuple[str, list[str]]:
+    """A channel with these people, and the people."""
+    users = [server.space.person(name) for name in names]
+    return server.space.chat("C0GENERAL", kind, *users), users
+
+
 @asynccontextmanager
 async def connected(
     server: SlackServer, **changes: Any

@@ -9,7 +9,10 @@ from contextlib import asynccontextmanager
 from agent.core.errors import StoreUnavailable
 from agent.core.messages import Inbound, Said
 from agent.ports import Channel
+from channels.pacing import Governor
+from channels.telegram.channel import Telegram
 from tests.support.inbound import text_of
+from tests.support.platforms.telegram.server import TelegramServer
 
 PATIENCE = 10.0  # seconds that a test waits for what must happen
 
@@ -67,3 +70,22 @@ async def listening(
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
+
+
+def channel(
+    server: TelegramServer,
+    *,
+    token: str | None = None,
+    public_url: str | None = None,
+    slash_commands: Callable[[], bool] = lambda: True,
+) -> Telegram:
+    """The channel, signed in to this server and in a hurry."""
+    return Telegram(
+        token=token or server.token,
+        api_url=server.url,
+        governor=Governor(),
+        public_url=public_url,
+        slash_commands=slash_commands,
+        retry=0.01,
+        check=0.01,
+    )
