@@ -33,7 +33,7 @@ class FakeClock:
         self.steps += 1
 
     async def run(self, *work: Coroutine[object, object, object]) -> list[object]:
-        """All of it to its end; an exception is a result."""
+        """Runs all of it to its end; an exception is a result."""
         everything = asyncio.gather(*work, return_exceptions=True)
         await self.settle()
 
@@ -48,7 +48,7 @@ class FakeClock:
         return list(everything.result())
 
     async def settle(self) -> None:
-        """Until nobody does anything more at this moment."""
+        """Returns once nothing more happens at this moment."""
         idle = 0
         while idle < 10:
             before = self.steps
@@ -71,7 +71,7 @@ class Call:
 
 @dataclass
 class Platform:
-    """Takes calls, refuses those it is told to, and remembers all of them."""
+    """Takes calls, refuses some on request, and remembers all of them."""
 
     clock: FakeClock
     # of the next calls, in order
@@ -109,7 +109,7 @@ class Platform:
         return send
 
     def arrived(self, chat: str | None = None) -> list[tuple[str, float]]:
-        """What was taken, and how many seconds after the start."""
+        """The accepted calls, with their seconds after the start."""
         return [
             (call.name, call.at - 1000)
             for call in self.calls
@@ -118,7 +118,7 @@ class Platform:
 
 
 class SharedFake:
-    """What instances would keep in Redis: a slot each `seconds / count`, and penalties."""
+    """What instances would keep in Redis: a slot every `seconds / count`, and penalties."""
 
     def __init__(self, clock: FakeClock, takes: float = 0.0) -> None:
         self._clock = clock

@@ -26,8 +26,8 @@ from tests.support.platforms.telegram.inbox import listening, until
 from tests.support.platforms.telegram.state import Chat
 
 
-def told(inbound: Inbound) -> tuple[str, str, str, str | None, bool]:
-    """What is said of a vote: which, on what, by whom, where."""
+def described(inbound: Inbound) -> tuple[str, str, str, str | None, bool]:
+    """A vote: which, on what, by whom, where."""
     assert isinstance(inbound, Reacted)
 
     return (
@@ -80,7 +80,7 @@ async def test_discord_tells_of_thumbs_in_servers_and_in_direct_chats(
         ("vote", "+1", public, "Bob", False),
         ("unvote", "+1", public, None, False),
         ("vote", "-1", private, None, True),
-    ] == [told(inbound) for inbound in core.accepted]
+    ] == [described(inbound) for inbound in core.accepted]
     assert [town, town, ada] == [inbound.address.chat for inbound in core.accepted]
 
 
@@ -101,7 +101,7 @@ async def test_discord_reactions_of_bots_and_other_reactions_are_ignored(
     await discord.until(lambda: core.offered)
 
     assert [("vote", "-1", mine, "Bob", False)] == [
-        told(inbound) for inbound in core.accepted
+        described(inbound) for inbound in core.accepted
     ]
 
 
@@ -167,7 +167,7 @@ async def test_telegram_tells_of_thumbs_when_it_is_polled(
     async with listening(agent_on(telegram), inbox):
         react(telegram, telegram.private("bob"))
         assert expected(direct=True) == [
-            told(inbound) for inbound in await inbox.until(3)
+            described(inbound) for inbound in await inbox.until(3)
         ]
         await until(lambda: telegram.state.updates == [])
 
@@ -191,7 +191,7 @@ async def test_telegram_tells_of_thumbs_by_webhook(telegram: TelegramServer) -> 
         async with listening(holder[0], inbox):
             react(telegram, telegram.private("bob"))
             assert expected(direct=True) == [
-                told(inbound) for inbound in await inbox.until(3)
+                described(inbound) for inbound in await inbox.until(3)
             ]
     finally:
         await runner.cleanup()
@@ -207,14 +207,14 @@ async def test_telegram_tells_of_thumbs_in_a_group_only_an_administrator(
         group.bot_status = "administrator"
         react(telegram, group)
         assert expected(direct=False) == [
-            told(inbound) for inbound in await inbox.until(3)
+            described(inbound) for inbound in await inbox.until(3)
         ]
 
 
 async def test_telegram_tells_of_reactions_only_whom_asks(
     telegram: TelegramServer,
 ) -> None:
-    """Who names no kinds of updates gets messages, and no reactions."""
+    """Without a list of kinds of updates, messages come, but no reactions."""
     chat = telegram.private("ada")
     telegram.say(chat, "hello")
     telegram.react(chat, 7, "👍")
@@ -253,8 +253,8 @@ async def judge(slack: SlackServer, inbox: Inbox) -> None:
     await slack.react(town, public.ts, "+1::skin-tone-3", user=ada)
     await slack.react(town, public.ts, "thumbsup", user=ada, taken=True)
     await slack.react(direct, private.ts, "-1", user=ada)
-    given = {told(inbound) for inbound in await inbox.next(3)}
-    assert given == {
+    votes = {described(inbound) for inbound in await inbox.next(3)}
+    assert votes == {
         ("vote", "+1", public.ts, "ada", False),
         ("unvote", "+1", public.ts, "ada", False),
         ("vote", "-1", private.ts, None, True),
@@ -279,18 +279,18 @@ async def test_a_slack_thumb_that_could_not_be_stored_comes_again(
 ) -> None:
     ada = slack.space.person("ada")
     chat = slack.space.chat("D0ADA", "im", ada)
-    said = slack.space.add(chat, AGENT, "fine")
+    message = slack.space.add(chat, AGENT, "fine")
 
     async with connected(slack) as (_, inbox):
         inbox.broken = True
-        await slack.react(chat, said.ts, "+1", user=ada)
+        await slack.react(chat, message.ts, "+1", user=ada)
         await inbox.until(lambda: inbox.tried >= 1)
         assert 1 == slack.unacknowledged()
         inbox.broken = False
         [inbound] = await inbox.next()
         await slack.sockets.until(lambda: slack.unacknowledged() == 0)
 
-    assert ("vote", "+1", said.ts, None, True) == told(inbound)
+    assert ("vote", "+1", message.ts, None, True) == described(inbound)
 
 
 @pytest.mark.parametrize("lacking", ["scope", "event"])

@@ -1,4 +1,4 @@
-"""A session of Discord's library ends when it is told to, even if the library misses that once."""
+"""A session of Discord's library ends on cancellation, even if the library misses it once."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from channels.discord.gateway import until_cancelled
 async def test_a_cancellation_that_is_swallowed_once_is_repeated(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """What swallows its first cancellation is cancelled again, and whoever waits is cancelled."""
+    """Work that swallows its first cancellation is cancelled again, and so is its caller."""
     monkeypatch.setattr("channels.discord.gateway.CANCEL_AGAIN", 0.01)
     heard: list[str] = []
 

@@ -23,7 +23,7 @@ from tests.support.paced_platform import (
 
 @dataclass(frozen=True)
 class Ask:
-    """Something a channel wants to send."""
+    """A call that a channel wants to make."""
 
     at: float
     chat: str

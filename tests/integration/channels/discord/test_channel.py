@@ -32,7 +32,7 @@ async def core(server: DiscordServer) -> AsyncIterator[Core]:
 
 
 async def heard(core: Core, count: int) -> list[str]:
-    """The texts that were accepted, once there are so many and a last marker has come through."""
+    """The accepted texts, once there are this many and a last marker has come through."""
     marker = core.server.state.add_direct("zoe")
     core.server.state.say(marker, "that is all", user="zoe")
     await core.server.until(

@@ -30,7 +30,7 @@ async def server() -> AsyncIterator[DiscordServer]:
 
 
 async def problems(server: DiscordServer, **options: Any) -> str:
-    """All findings as text; each names what mends it."""
+    """All findings as text; each names its remedy."""
     findings = await make_channel(server, **options).diagnose()
     assert all(finding.part == "discord" and finding.remedy for finding in findings)
     return "\n".join(f"{finding.problem} -> {finding.remedy}" for finding in findings)
@@ -185,15 +185,15 @@ def test_an_administrator_lacks_nothing() -> None:
 
 async def test_setup_invites_with_exactly_what_is_needed(server: DiscordServer) -> None:
     answers = {"DISCORD_TOKEN": server.token, "DISCORD_API_URL": server.api_url}
-    said = await after(answers)
+    steps = await after(answers)
     link = next(
-        word for word in said.split() if word.startswith("https://discord.com/oauth2")
+        word for word in steps.split() if word.startswith("https://discord.com/oauth2")
     )
     query = parse_qs(urlparse(link).query)
 
     assert query["permissions"] == [str(sum(PERMISSIONS.values()))]
     assert query["scope"] == ["bot applications.commands"]
-    assert "MESSAGE CONTENT" not in said
+    assert "MESSAGE CONTENT" not in steps
 
 
 @pytest.mark.parametrize("may", [True, False])
@@ -202,12 +202,12 @@ async def test_setup_switches_the_intent_on_or_says_where(
 ) -> None:
     server.state.application["flags"] = 0
     server.may_set_flags = may
-    said = await after(
+    steps = await after(
         {"DISCORD_TOKEN": server.token, "DISCORD_API_URL": server.api_url}
     )
 
     assert bool(server.state.application["flags"] & MESSAGE_CONTENT_LIMITED) is may
-    assert ("https://discord.com/developers/applications/1/bot" in said) is not may
+    assert ("https://discord.com/developers/applications/1/bot" in steps) is not may
 
 
 async def test_setup_refuses_a_wrong_token_without_showing_it(

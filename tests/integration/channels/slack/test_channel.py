@@ -94,7 +94,7 @@ async def test_in_channels_only_what_is_said_to_the_agent_is_taken(
 async def test_in_its_threads_the_agent_needs_no_further_mention(
     server: SlackServer,
 ) -> None:
-    """After one mention everyone in the thread is heard, except who mentions somebody else."""
+    """After one mention every message in the thread counts, except to other people."""
     chat, [ada, bob] = channel_of(server, "ada", "bob")
     async with connected(server) as (_, inbox):
         root = await server.say(chat, ada, f"<@{AGENT}> hello")
@@ -234,7 +234,7 @@ async def test_switched_off_commands_say_so(server: SlackServer) -> None:
         await server.sockets.until(lambda: delivery.acknowledged)
 
     assert inbox.taken == []
-    assert [said.text for said in server.space.of_agent(chat)] == [
+    assert [message.text for message in server.space.of_agent(chat)] == [
         "Commands are switched off here; just write to me."
     ]
 
@@ -277,7 +277,7 @@ async def test_messages_of_a_chat_keep_their_order(server: SlackServer) -> None:
 async def test_a_new_assistant_thread_gets_prompts_and_a_title(
     server: SlackServer,
 ) -> None:
-    """Who opens one sees suggestions; the first message names it."""
+    """A new one shows suggestions; its first message becomes its title."""
     chat, ada = direct_chat(server)
     root = server.space.add(chat, ada, "New chat")
     event = payload("assistant_thread_started")["event"]

@@ -45,7 +45,9 @@ async def test_a_long_answer_becomes_several_messages(
 
     assert "".join("".join(shown).split()) == "".join(LONG.split())
     assert [len(text) <= LIMIT for text in shown] == [True, True]
-    assert placed.ids == tuple(said.ts for said in server.space.of_agent(address.chat))
+    assert placed.ids == tuple(
+        message.ts for message in server.space.of_agent(address.chat)
+    )
 
 
 async def test_code_grows_in_an_open_block(server: SlackServer) -> None:
@@ -86,9 +88,9 @@ async def test_what_cannot_be_formatted_comes_as_plain_text(
     address = direct(server)
     server.space.faults.append(Fault(error, method="chat.postMessage"))
     await slack(server).reply(address, None, TURN).finish("**broken <[markdown](")
-    [said] = server.space.of_agent(address.chat)
+    [message] = server.space.of_agent(address.chat)
 
-    assert (said.visible, said.text, said.blocks) == (
+    assert (message.visible, message.text, message.blocks) == (
         "**broken <[markdown](",
         "**broken &lt;[markdown](",
         [],
@@ -106,7 +108,7 @@ async def test_a_long_plain_text_that_no_edit_takes_is_posted_instead(
     text = "broken <[markdown](\n" + "words " * 1_000
     await reply.finish(text)
 
-    assert [text.strip()] == [said.strip() for said in screen(server, address)]
+    assert [text.strip()] == [message.strip() for message in screen(server, address)]
 
 
 @pytest.mark.parametrize(

@@ -45,7 +45,9 @@ async def test_an_answer_that_arrived_unseen_is_recognised(server: SlackServer) 
     placed = await slack(server).reply(address, None, TURN, repeat=True).finish(LONG)
 
     assert len(screen(server, address)) == 2
-    assert placed.ids == tuple(said.ts for said in server.space.of_agent(address.chat))
+    assert placed.ids == tuple(
+        message.ts for message in server.space.of_agent(address.chat)
+    )
 
 
 async def test_a_lost_answer_of_slack_does_not_double_the_message(
@@ -188,9 +190,9 @@ async def test_a_command_in_a_channel_is_answered_to_its_author_alone(
         assert await reply.show("so far") is None
         await reply.finish("You can …")
 
-    assert [(said.visible, said.only_for) for said in server.space.of_agent(chat)] == [
-        ("You can …", ada)
-    ]
+    assert [
+        (message.visible, message.only_for) for message in server.space.of_agent(chat)
+    ] == [("You can …", ada)]
 
 
 @pytest.mark.parametrize("member", [True, False])
@@ -214,4 +216,6 @@ async def test_another_instance_answers_a_command_without_its_address(
     await slack(server).reply(address, None, TURN).finish("You can …")
     where = chat if member else "D" + ada[1:]
 
-    assert [said.visible for said in server.space.of_agent(where)] == ["You can …"]
+    assert [message.visible for message in server.space.of_agent(where)] == [
+        "You can …"
+    ]

@@ -149,10 +149,10 @@ def test_setup_begins_with_the_link(
 
 async def test_setup_signs_in_and_says_what_is_next(server: SlackServer) -> None:
     """With working tokens it names the agent and how to reach it."""
-    said = await after(_values(server))
+    steps = await after(_values(server))
 
-    assert "Signed in to **Example** as **@agent**" in said
-    assert "/invite @agent" in said
+    assert "Signed in to **Example** as **@agent**" in steps
+    assert "/invite @agent" in steps
 
 
 @pytest.mark.parametrize(
@@ -185,10 +185,10 @@ def _talked(server: SlackServer, *, seconds_ago: float = 0) -> tuple[str, str]:
     """A person wrote to the agent. Returns chat and ts."""
     ada = server.space.person("ada")
     chat = server.space.chat("D0ADA", "im", ada)
-    said = server.space.add(chat, ada, "hello?")
-    said.ts = f"{server.clock() - seconds_ago:.6f}"
+    message = server.space.add(chat, ada, "hello?")
+    message.ts = f"{server.clock() - seconds_ago:.6f}"
 
-    return chat, said.ts
+    return chat, message.ts
 
 
 async def test_the_doctor_is_silent_when_all_is_well(server: SlackServer) -> None:

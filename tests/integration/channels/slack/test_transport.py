@@ -103,7 +103,7 @@ async def test_a_refused_token_is_named(
     error: str,
     named: str,
 ) -> None:
-    """One sentence says which setting, why, and where to mend it, and does not hold the token."""
+    """One sentence names the setting, the cause and the page, and not the token."""
     server.space.refused_tokens[token] = error
     with pytest.raises(ConfigurationError) as raised:
         await slack(server).run(Inbox())
@@ -139,7 +139,7 @@ async def test_an_app_token_without_its_scope_is_named(server: SlackServer) -> N
 async def test_switching_socket_mode_off_ends_the_channel_with_a_sentence(
     server: SlackServer,
 ) -> None:
-    """Slack says link_disabled; nobody would be heard any more."""
+    """Slack says link_disabled; no message would arrive any longer."""
     task = asyncio.create_task(slack(server).run(Inbox()))
     await server.sockets.until(lambda: server.sockets.connections > 0)
     await server.sockets.drop(reason="link_disabled")

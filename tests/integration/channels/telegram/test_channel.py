@@ -28,8 +28,8 @@ async def server() -> AsyncIterator[TelegramServer]:
 async def test_what_was_said_while_the_agent_was_down_is_fetched_in_order(
     server: TelegramServer,
 ) -> None:
-    said = [f"message {number}" for number in range(250)]  # more than one fetch brings
-    for text in said:
+    texts = [f"message {number}" for number in range(250)]  # more than one fetch brings
+    for text in texts:
         server.say(server.private("ada"), text)
 
     inbox = Inbox()
@@ -37,7 +37,7 @@ async def test_what_was_said_while_the_agent_was_down_is_fetched_in_order(
         await inbox.until(250)
         await until(lambda: not server.state.updates)
 
-    assert inbox.texts == said
+    assert inbox.texts == texts
 
 
 async def test_an_update_is_acknowledged_only_after_it_is_stored(

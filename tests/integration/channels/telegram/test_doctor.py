@@ -158,17 +158,17 @@ async def test_setup_names_the_bot_its_link_and_privacy_mode(
     server: TelegramServer,
 ) -> None:
     server.methods.me["can_read_all_group_messages"] = False
-    said = await telegram_setup.after(
+    steps = await telegram_setup.after(
         {"TELEGRAM_TOKEN": server.token, "TELEGRAM_API_URL": server.url}
     )
-    assert "https://t.me/simple_agent_bot" in said
-    assert "/setprivacy" in said
+    assert "https://t.me/simple_agent_bot" in steps
+    assert "/setprivacy" in steps
     server.methods.me["can_read_all_group_messages"] = True
-    said = await telegram_setup.after(
+    steps = await telegram_setup.after(
         {"TELEGRAM_TOKEN": server.token, "TELEGRAM_API_URL": server.url}
     )
 
-    assert "/setprivacy" not in said
+    assert "/setprivacy" not in steps
 
 
 async def test_setup_refuses_a_token_that_telegram_refuses(

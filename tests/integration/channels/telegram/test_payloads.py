@@ -45,15 +45,15 @@ def judged(
     change: Literal["vote", "unvote"],
     **other: Any,
 ) -> Reacted:
-    said = heard(chat, message, "", **other)
+    inbound = heard(chat, message, "", **other)
     return Reacted(
         Address("telegram", chat),
-        said.message_id,
-        said.user_id,
+        inbound.message_id,
+        inbound.user_id,
         thumb,
         taken_back=change == "unvote",
-        username=said.username,
-        direct=said.direct,
+        username=inbound.username,
+        direct=inbound.direct,
     )
 
 

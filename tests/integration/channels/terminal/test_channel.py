@@ -46,7 +46,7 @@ class Person:
 
 @dataclass
 class Window:
-    """What a person saw: (kind, text), and who waits for it."""
+    """What a person saw: (kind, text)."""
 
     frame: float = 0.0
     seen: list[tuple[str, str]] = field(default_factory=list)
@@ -181,18 +181,18 @@ async def test_interrupting_stops_the_answer(harness: TerminalHarness) -> None:
     async with harness.engine(terminal) as engine:
         running = asyncio.create_task(terminal.run(engine.accept))
         await window.until("grows", "re:")
-        told = (terminal.interrupt(), terminal.interrupt())
+        stopped = (terminal.interrupt(), terminal.interrupt())
         async with asyncio.timeout(DEADLINE):
             await running
 
-    assert told == (True, False)
+    assert stopped == (True, False)
     assert window.stays == [("notice", "re:\n\n*(stopped)*")]
 
 
 async def test_an_answer_left_behind_comes_in_the_next_run(
     harness: TerminalHarness,
 ) -> None:
-    """Whoever leaves while the model thinks finds the answer on coming back, once."""
+    """A person who leaves while the model thinks finds the answer later, once."""
     first = Window()
     harness.model.hold()
     terminal = Terminal(Person("hello"), first, user="ada")
@@ -276,14 +276,14 @@ async def test_when_nobody_reads_any_more_the_run_ends(
 
 
 @pytest.mark.parametrize(
-    ("settings", "told"),
+    ("settings", "taken"),
     [({"deny": ["ada"]}, 0), ({"user_limit": "1/hour"}, 2)],
     ids=["denied", "limited"],
 )
 async def test_a_line_that_is_passed_over_is_not_waited_for(
     harness: TerminalHarness,
     settings: dict[str, Any],
-    told: int,
+    taken: int,
 ) -> None:
     """Elsewhere nobody hears of it; here the prompt comes back at once, with a sentence,
     and no answer is owed.
@@ -295,7 +295,7 @@ async def test_a_line_that_is_passed_over_is_not_waited_for(
         await terminal.run(engine.accept)
 
     assert len(lines) == len(window.stays)
-    assert [("notice", IGNORED)] * (len(lines) - told) == window.stays[told:]
+    assert [("notice", IGNORED)] * (len(lines) - taken) == window.stays[taken:]
     assert not terminal.waiting
 
 

@@ -1,4 +1,4 @@
-"""What the server is told to do wrong, and whether the bot kept to it."""
+"""Faults that a test orders, and whether the bot kept to limits."""
 
 from __future__ import annotations
 

@@ -49,7 +49,7 @@ class Wire:
 
 @dataclass(eq=False)
 class Session:
-    """What one bot is told, kept so that it can be told again after a break."""
+    """The events of one bot, kept for a resume after a break."""
 
     id: str
     intents: int
@@ -232,8 +232,8 @@ def _asked_for(
     event: str,
     data: Parts,
 ) -> bool:
-    """https://docs.discord.com/developers/events/gateway, "List of Intents": of reactions
-    only who asks hears.
+    """https://docs.discord.com/developers/events/gateway, "List of Intents": reactions
+    go only to bots that ask for them.
     """
     if not event.startswith("MESSAGE_REACTION_"):
         return True

@@ -65,14 +65,14 @@ def _name(inbound: Inbound) -> tuple[object, ...]:
 
 def make_channel(server: DiscordServer, **options: Any) -> Discord:
     """A channel signed in to the server."""
-    given = {
+    settings = {
         "token": server.token,
         "governor": Governor(bot=Rate(50, 1)),
         "identify_pause": 0,
     }
     return Discord(
         **{
-            **given,
+            **settings,
             "api_url": server.api_url,
             **options,
         }

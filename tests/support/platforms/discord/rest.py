@@ -172,13 +172,13 @@ class Routes:
         return _json(self.state.commands)
 
     async def put_commands(self, request: web.Request) -> web.Response:
-        given: list[dict[str, Any]] = await request.json()
-        for command in given:
+        wanted: list[dict[str, Any]] = await request.json()
+        for command in wanted:
             if not 1 <= len(command["description"]) <= 100:
                 raise Refused(400, 50035, "Invalid Form Body")
 
         self.state.commands = [
-            payload("command", **c, id=self.state.snowflake()) for c in given
+            payload("command", **c, id=self.state.snowflake()) for c in wanted
         ]
         self.server.command_syncs += 1
 

@@ -88,7 +88,7 @@ class DiscordServer:
         *,
         user: str = "ada",
     ) -> str:
-        """A person uses a command; told over the gateway unless it goes over HTTP. Returns
+        """A person uses a command, over the gateway or over HTTP. Returns
         its token.
         """
         use = self.state.use_command(channel, name, argument, user=user)

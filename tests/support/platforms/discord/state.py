@@ -116,7 +116,7 @@ class DiscordState:
         return str(thread["id"])
 
     def join(self, thread: str) -> None:
-        """Whoever is mentioned in a thread or writes there is in it from then on."""
+        """A mention in a thread, or a message there, makes somebody a member of it."""
         if self.channels[thread]["type"] == 11 and thread not in self.joined:
             self.joined.add(thread)
             members = payload("thread_members_update")["added_members"]

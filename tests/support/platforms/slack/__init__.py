@@ -10,7 +10,7 @@ from tests.support.platforms.slack.state import (
     SIGNING_SECRET,
     Clock,
     Fault,
-    Said,
+    SlackMessage,
 )
 
 __all__ = [
@@ -20,6 +20,6 @@ __all__ = [
     "SIGNING_SECRET",
     "Clock",
     "Fault",
-    "Said",
+    "SlackMessage",
     "SlackServer",
 ]

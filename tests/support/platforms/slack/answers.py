@@ -32,7 +32,8 @@ def direct(server: SlackServer) -> Address:
 
 def screen(server: SlackServer, address: Address) -> list[str]:
     return [
-        said.visible for said in server.space.of_agent(address.chat, address.thread)
+        message.visible
+        for message in server.space.of_agent(address.chat, address.thread)
     ]
 
 

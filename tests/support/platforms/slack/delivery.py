@@ -159,7 +159,7 @@ class Sockets:
         await self._links[0].close()
 
     async def notify(self) -> None:
-        """Whoever waits looks again."""
+        """Wakes everything that waits for a change."""
         async with self.changed:
             self.changed.notify_all()
 

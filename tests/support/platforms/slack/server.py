@@ -19,7 +19,7 @@ from tests.support.platforms.slack.state import (
     TEAM,
     Clock,
     Fault,
-    Said,
+    SlackMessage,
     Workspace,
     payload,
 )
@@ -88,12 +88,12 @@ class SlackServer:
         files: Any = (),
     ) -> str:
         """A person writes. Returns the message's ts."""
-        said = self.space.add(chat, user, text, thread, files=list(files))
-        self._events[(chat, said.ts)] = self._message_events(said)
+        message = self.space.add(chat, user, text, thread, files=list(files))
+        self._events[(chat, message.ts)] = self._message_events(message)
         for _ in range(deliver):
-            await self.redeliver(chat, said.ts)
+            await self.redeliver(chat, message.ts)
 
-        return said.ts
+        return message.ts
 
     async def redeliver(self, chat: str, ts: str) -> None:
         """The events of a message are delivered once more."""
@@ -107,23 +107,25 @@ class SlackServer:
         text: str,
     ) -> None:
         """A person edits a message."""
-        said = self.space.find(chat, ts)
-        assert said is not None
+        message = self.space.find(chat, ts)
+        assert message is not None
         event = payload("message_changed")["event"] | self._place(chat)
-        event["previous_message"] = said.as_json()
-        said.text = text
-        event["message"] = said.as_json() | {
-            "edited": {"user": said.user, "ts": self.space.new_ts()}
+        event["previous_message"] = message.as_json()
+        message.text = text
+        event["message"] = message.as_json() | {
+            "edited": {"user": message.user, "ts": self.space.new_ts()}
         }
         await self.emit(event)
 
     async def remove(self, chat: str, ts: str) -> None:
         """A person deletes a message."""
-        said = self.space.find(chat, ts)
-        assert said is not None
-        self.space.chats[chat].remove(said)
+        message = self.space.find(chat, ts)
+        assert message is not None
+        self.space.chats[chat].remove(message)
         event = payload("message_deleted")["event"] | self._place(chat)
-        await self.emit(event | {"deleted_ts": ts, "previous_message": said.as_json()})
+        await self.emit(
+            event | {"deleted_ts": ts, "previous_message": message.as_json()}
+        )
 
     async def react(
         self,
@@ -135,19 +137,19 @@ class SlackServer:
         taken: bool = False,
         deliver: int = 1,
     ) -> None:
-        """A person gives a message a reaction or takes it away; an app that did not ask for
-        that is not told.
+        """A person gives a message a reaction or takes it back. Slack tells only apps that
+        ask for reactions.
         """
-        said = self.space.find(chat, ts)
+        message = self.space.find(chat, ts)
         name = "reaction_removed" if taken else "reaction_added"
-        assert said is not None
+        assert message is not None
         if name not in self.space.events or "reactions:read" not in self.space.scopes:
             return
 
         event = payload(name)["event"] | {
             "user": user,
             "reaction": reaction,
-            "item_user": said.user,
+            "item_user": message.user,
         }
         event |= {
             "item": {
@@ -204,30 +206,30 @@ class SlackServer:
     def _place(self, chat: str) -> dict[str, str]:
         return {"channel": chat, "channel_type": self.space.kinds[chat]}
 
-    def _message_events(self, said: Said) -> list[dict[str, Any]]:
+    def _message_events(self, message: SlackMessage) -> list[dict[str, Any]]:
         """A mention comes twice: as a message of the channel and as app_mention."""
         common = {
-            "user": said.user,
-            "text": said.text,
-            "ts": said.ts,
-            "event_ts": said.ts,
+            "user": message.user,
+            "text": message.text,
+            "ts": message.ts,
+            "event_ts": message.ts,
             "team": TEAM,
         }
-        if said.thread:
-            root = self.space.find(said.chat, said.thread)
+        if message.thread:
+            root = self.space.find(message.chat, message.thread)
             common |= {
-                "thread_ts": said.thread,
+                "thread_ts": message.thread,
                 "parent_user_id": root.user if root else "",
             }
 
-        event = payload("message_channel")["event"] | common | self._place(said.chat)
-        if said.files:
-            event |= {"files": said.files, "subtype": "file_share"}
+        event = payload("message_channel")["event"] | common | self._place(message.chat)
+        if message.files:
+            event |= {"files": message.files, "subtype": "file_share"}
 
         events = [event]
-        if f"<@{AGENT}>" in said.text and self.space.kinds[said.chat] != "im":
+        if f"<@{AGENT}>" in message.text and self.space.kinds[message.chat] != "im":
             events.append(
-                payload("app_mention")["event"] | common | {"channel": said.chat}
+                payload("app_mention")["event"] | common | {"channel": message.chat}
             )
 
         return events
@@ -252,12 +254,12 @@ class SlackServer:
 
         chat, user, left = self._urls[name]
         self._urls[name] = (chat, user, left - 1)
-        given = await request.json()
+        arguments = await request.json()
         self.space.add(
             chat,
             AGENT,
-            str(given["text"]),
-            blocks=given.get("blocks") or [],
+            str(arguments["text"]),
+            blocks=arguments.get("blocks") or [],
             only_for=user,
         )
 
@@ -271,13 +273,13 @@ class SlackServer:
 
     async def _respond(self, request: web.Request) -> web.Response:
         method = request.match_info["method"]
-        given = await _arguments(request)
-        self.space.calls.append((method, given))
+        arguments = await _arguments(request)
+        self.space.calls.append((method, arguments))
         token = request.headers.get("Authorization", "").removeprefix("Bearer ")
 
         try:
             self._check_token(method, token)
-            fault = self._fault(method, given)
+            fault = self._fault(method, arguments)
             if fault is not None and fault.retry_after is not None:
                 headers = {"Retry-After": f"{fault.retry_after:g}"}
                 return web.json_response(
@@ -290,7 +292,7 @@ class SlackServer:
             answer = (
                 self._open_link()
                 if method == "apps.connections.open"
-                else self._api.answer(method, given)
+                else self._api.answer(method, arguments)
             )
             if fault is not None and request.transport is not None:
                 request.transport.close()
@@ -320,9 +322,9 @@ class SlackServer:
         if (token == APP_TOKEN) != (method == "apps.connections.open"):
             raise Refusal("not_allowed_token_type")
 
-    def _fault(self, method: str, given: dict[str, Any]) -> Fault | None:
+    def _fault(self, method: str, arguments: dict[str, Any]) -> Fault | None:
         """What goes wrong with this call; a call before Retry-After is over is noted."""
-        named = given.get("channel") or given.get("channel_id")
+        named = arguments.get("channel") or arguments.get("channel_id")
         chat = str(named) if named else None
         now = asyncio.get_running_loop().time()
         writes = method.startswith(("chat.", "assistant."))
@@ -343,9 +345,9 @@ class SlackServer:
 
 
 async def _arguments(request: web.Request) -> dict[str, Any]:
-    given: dict[str, Any] = dict(request.query)
+    arguments: dict[str, Any] = dict(request.query)
     if request.content_type == "application/json":
         body: dict[str, Any] = json.loads(await request.text() or "{}")
-        return given | body
+        return arguments | body
 
-    return given | dict(await request.post())
+    return arguments | dict(await request.post())

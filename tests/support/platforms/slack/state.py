@@ -1,4 +1,4 @@
-"""A Slack workspace: who is in it, what stands in its channels, and what goes wrong on request."""
+"""A Slack workspace: its people, the messages in its channels, and faults on request."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class Clock:
 
 
 @dataclass(slots=True)
-class Said:
+class SlackMessage:
     """A message as it stands."""
 
     chat: str
@@ -134,13 +134,13 @@ class Workspace:
 
     def __init__(self, clock: Clock) -> None:
         self.clock = clock
-        self.chats: dict[str, list[Said]] = {}
+        self.chats: dict[str, list[SlackMessage]] = {}
         self.kinds: dict[str, str] = {}  # im, channel, group, mpim
         self.members: dict[str, set[str]] = {}
         self.names: dict[str, str] = {}
         self.scopes = set(SCOPES)
         self.events = set(EVENTS)  # that the app subscribed to; heeded for reactions
-        self.bots: set[str] = set()  # ids of people who are none
+        self.bots: set[str] = set()  # ids of accounts that are bots
         self.refused_tokens: dict[str, str] = {}  # token: error
         self.unknown_methods: set[str] = set()
         self.faults: list[Fault] = []
@@ -158,7 +158,7 @@ class Workspace:
         return user
 
     def chat(self, chat: str, kind: str, *members: str, agent: bool = True) -> str:
-        """A chat of this kind; the agent is in it unless told otherwise."""
+        """A chat of this kind; the agent is a member by default."""
         self.kinds[chat] = kind
         self.chats.setdefault(chat, [])
         self.members.setdefault(chat, set()).update(members, {AGENT} if agent else ())
@@ -167,26 +167,26 @@ class Workspace:
 
     def add(
         self, chat: str, user: str, text: str, thread: str = "", **more: Any
-    ) -> Said:
+    ) -> SlackMessage:
         """A new message."""
-        said = Said(chat, self.new_ts(), user, text, thread, **more)
-        self.chats[chat].append(said)
+        message = SlackMessage(chat, self.new_ts(), user, text, thread, **more)
+        self.chats[chat].append(message)
         if user == AGENT:
-            self.revised(said)
+            self.revised(message)
 
-        return said
+        return message
 
-    def revised(self, said: Said) -> None:
+    def revised(self, message: SlackMessage) -> None:
         """The agent's message shows something new."""
-        self.revisions[(said.chat, said.thread)] += 1
+        self.revisions[(message.chat, message.thread)] += 1
 
-    def find(self, chat: str, ts: str) -> Said | None:
+    def find(self, chat: str, ts: str) -> SlackMessage | None:
         """The message with this ts."""
         return next(
             (
-                said
-                for said in self.chats.get(chat, ())
-                if said.ts == ts and not said.only_for
+                message
+                for message in self.chats.get(chat, ())
+                if message.ts == ts and not message.only_for
             ),
             None,
         )
@@ -196,10 +196,10 @@ class Workspace:
         self._number += 1
         return f"{int(self.clock())}.{self._number:06d}"
 
-    def of_agent(self, chat: str, thread: str | None = None) -> list[Said]:
+    def of_agent(self, chat: str, thread: str | None = None) -> list[SlackMessage]:
         """The agent's messages in a chat, or in one of its threads."""
         return [
-            said
-            for said in self.chats[chat]
-            if said.user == AGENT and thread in (None, said.thread)
+            message
+            for message in self.chats[chat]
+            if message.user == AGENT and thread in (None, message.thread)
         ]

@@ -12,7 +12,7 @@ from tests.support.platforms.slack.state import (
     AGENT,
     AGENT_BOT,
     TEAM,
-    Said,
+    SlackMessage,
     Workspace,
     payload,
 )
@@ -29,7 +29,7 @@ Answer = dict[str, Any]
 
 
 class Refusal(Exception):
-    """`ok: false`, with more beside the error where Slack says more."""
+    """`ok: false`, with the fields that Slack adds to this error."""
 
     def __init__(self, error: str, **more: Any) -> None:
         super().__init__(error)
@@ -111,59 +111,59 @@ class WebApi:
 
     # --- messages -------------------------------------------------------------
 
-    def _post(self, given: Arguments) -> Answer:
-        chat = str(given["channel"])
+    def _post(self, arguments: Arguments) -> Answer:
+        chat = str(arguments["channel"])
         # a person: the direct chat is opened
         if chat.startswith("U") and chat in self._space.names:
             chat = self._space.chat("D" + chat[1:], "im", chat)
 
         self._check_chat(chat)
-        text, blocks = _content(given)
-        said = self._space.add(
+        text, blocks = _content(arguments)
+        message = self._space.add(
             chat,
             AGENT,
             text,
-            str(given.get("thread_ts") or ""),
+            str(arguments.get("thread_ts") or ""),
             blocks=blocks,
-            metadata=given.get("metadata"),
+            metadata=arguments.get("metadata"),
         )
 
         return {
             "channel": chat,
-            "ts": said.ts,
-            "message": said.as_json(),
+            "ts": message.ts,
+            "message": message.as_json(),
         }
 
-    def _ephemeral(self, given: Arguments) -> Answer:
-        chat, user = str(given["channel"]), str(given["user"])
+    def _ephemeral(self, arguments: Arguments) -> Answer:
+        chat, user = str(arguments["channel"]), str(arguments["user"])
         self._check_chat(chat)
         if user not in self._space.members[chat]:
             raise Refusal("user_not_in_channel")
 
-        text, blocks = _content(given)
-        said = self._space.add(chat, AGENT, text, "", blocks=blocks, only_for=user)
+        text, blocks = _content(arguments)
+        message = self._space.add(chat, AGENT, text, "", blocks=blocks, only_for=user)
 
-        return {"message_ts": said.ts}
+        return {"message_ts": message.ts}
 
-    def _update(self, given: Arguments) -> Answer:
-        said = self._own(given, "cant_update_message")
-        if self._streaming(said):
+    def _update(self, arguments: Arguments) -> Answer:
+        message = self._own(arguments, "cant_update_message")
+        if self._streaming(message):
             raise Refusal("streaming_state_conflict")
 
-        said.text, said.blocks = _content(given, EDITED_TEXT_LIMIT)
-        said.metadata = given.get("metadata", said.metadata)
-        self._space.revised(said)
+        message.text, message.blocks = _content(arguments, EDITED_TEXT_LIMIT)
+        message.metadata = arguments.get("metadata", message.metadata)
+        self._space.revised(message)
 
         return {
-            "channel": said.chat,
-            "ts": said.ts,
-            "text": said.text,
+            "channel": message.chat,
+            "ts": message.ts,
+            "text": message.text,
         }
 
-    def _delete(self, given: Arguments) -> Answer:
-        said = self._own(given, "cant_delete_message")
-        self._space.chats[said.chat].remove(said)
-        return {"channel": said.chat, "ts": said.ts}
+    def _delete(self, arguments: Arguments) -> Answer:
+        message = self._own(arguments, "cant_delete_message")
+        self._space.chats[message.chat].remove(message)
+        return {"channel": message.chat, "ts": message.ts}
 
     def _check_chat(self, chat: str) -> None:
         if chat not in self._space.kinds:
@@ -171,20 +171,20 @@ class WebApi:
         if AGENT not in self._space.members[chat]:
             raise Refusal("not_in_channel")
 
-    def _own(self, given: Arguments, error: str) -> Said:
-        self._check_chat(str(given["channel"]))
-        said = self._space.find(str(given["channel"]), str(given["ts"]))
-        if said is None:
+    def _own(self, arguments: Arguments, error: str) -> SlackMessage:
+        self._check_chat(str(arguments["channel"]))
+        message = self._space.find(str(arguments["channel"]), str(arguments["ts"]))
+        if message is None:
             raise Refusal("message_not_found")
-        if said.user != AGENT:
+        if message.user != AGENT:
             raise Refusal(error)
 
-        return said
+        return message
 
     # --- streams --------------------------------------------------------------
 
-    def _start(self, given: Arguments) -> Answer:
-        chat, thread = str(given["channel"]), str(given.get("thread_ts") or "")
+    def _start(self, arguments: Arguments) -> Answer:
+        chat, thread = str(arguments["channel"]), str(arguments.get("thread_ts") or "")
         self._check_chat(chat)
         if not thread:
             raise Refusal(
@@ -194,90 +194,92 @@ class WebApi:
 
         if self._space.kinds[chat] != "im":
             for name in ("recipient_user_id", "recipient_team_id"):
-                if not given.get(name):
+                if not arguments.get(name):
                     raise Refusal("missing_" + name)
 
-        text = _markdown(str(given.get("markdown_text") or ""))
-        said = self._space.add(
+        text = _markdown(str(arguments.get("markdown_text") or ""))
+        message = self._space.add(
             chat, AGENT, text, thread, streaming_since=self._space.clock()
         )
 
-        return {"channel": chat, "ts": said.ts}
+        return {"channel": chat, "ts": message.ts}
 
-    def _append(self, given: Arguments) -> Answer:
-        return self._extend(given, str(given.get("markdown_text") or ""))
+    def _append(self, arguments: Arguments) -> Answer:
+        return self._extend(arguments, str(arguments.get("markdown_text") or ""))
 
-    def _stop(self, given: Arguments) -> Answer:
-        answer = self._extend(given, str(given.get("markdown_text") or ""))
-        said = self._own(given, "message_not_owned_by_app")
-        said.streaming_since = None
-        said.metadata = given.get("metadata", said.metadata)
+    def _stop(self, arguments: Arguments) -> Answer:
+        answer = self._extend(arguments, str(arguments.get("markdown_text") or ""))
+        message = self._own(arguments, "message_not_owned_by_app")
+        message.streaming_since = None
+        message.metadata = arguments.get("metadata", message.metadata)
 
         return answer
 
-    def _extend(self, given: Arguments, text: str) -> Answer:
-        said = self._own(given, "message_not_owned_by_app")
-        if not self._streaming(said):
+    def _extend(self, arguments: Arguments, text: str) -> Answer:
+        message = self._own(arguments, "message_not_owned_by_app")
+        if not self._streaming(message):
             raise Refusal("message_not_in_streaming_state")
-        if len(said.text) + len(text) > MARKDOWN_LIMIT:
+        if len(message.text) + len(text) > MARKDOWN_LIMIT:
             raise Refusal("msg_too_long")
 
-        said.text += text
+        message.text += text
         if text:
-            self._space.revised(said)
+            self._space.revised(message)
 
-        return {"channel": said.chat, "ts": said.ts}
+        return {"channel": message.chat, "ts": message.ts}
 
-    def _streaming(self, said: Said) -> bool:
-        since = said.streaming_since
+    def _streaming(self, message: SlackMessage) -> bool:
+        since = message.streaming_since
         return since is not None and self._space.clock() - since < STREAM_S
 
     # --- the agent's window ---------------------------------------------------
 
-    def _status(self, given: Arguments) -> Answer:
-        self._check_chat(str(given["channel_id"]))
-        if not given.get("thread_ts"):
+    def _status(self, arguments: Arguments) -> Answer:
+        self._check_chat(str(arguments["channel_id"]))
+        if not arguments.get("thread_ts"):
             raise Refusal("invalid_thread_ts")
 
-        self._space.statuses.append((str(given["channel_id"]), str(given["thread_ts"])))
+        self._space.statuses.append(
+            (str(arguments["channel_id"]), str(arguments["thread_ts"]))
+        )
 
         return {}
 
-    def _prompts(self, given: Arguments) -> Answer:
-        if len(given["prompts"]) > 4 or not all(
-            p["title"] and p["message"] for p in given["prompts"]
+    def _prompts(self, arguments: Arguments) -> Answer:
+        if len(arguments["prompts"]) > 4 or not all(
+            p["title"] and p["message"] for p in arguments["prompts"]
         ):
             raise Refusal("invalid_prompts")
 
-        self._space.prompts.append(dict(given))
+        self._space.prompts.append(dict(arguments))
         return {}
 
-    def _title(self, given: Arguments) -> Answer:
-        self._space.titles.append(dict(given))
+    def _title(self, arguments: Arguments) -> Answer:
+        self._space.titles.append(dict(arguments))
         return {}
 
     # --- reading --------------------------------------------------------------
 
-    def _user(self, given: Arguments) -> Answer:
-        name = self._space.names.get(str(given["user"]))
+    def _user(self, arguments: Arguments) -> Answer:
+        name = self._space.names.get(str(arguments["user"]))
         if name is None:
             raise Refusal("user_not_found")
 
         user = payload("user")
         user |= {
-            "id": given["user"],
+            "id": arguments["user"],
             "name": name,
-            "is_bot": given["user"] in self._space.bots,
+            "is_bot": arguments["user"] in self._space.bots,
         }
         user["profile"] |= {"display_name": name}
 
         return {"user": user}
 
-    def _conversations(self, given: Arguments) -> Answer:
+    def _conversations(self, arguments: Arguments) -> Answer:
         wanted = {"public_channel": "channel", "private_channel": "group"}
         kinds = {
             wanted.get(kind, kind)
-            for kind in str(given.get("types", "public_channel")).split(",")
+            for kind in str(arguments.get("types", "public_channel")).split(",")
         }
         return {
             "channels": [
@@ -288,8 +290,8 @@ class WebApi:
             "response_metadata": {"next_cursor": ""},
         }
 
-    def _info(self, given: Arguments) -> Answer:
-        chat = str(given["channel"])
+    def _info(self, arguments: Arguments) -> Answer:
+        chat = str(arguments["channel"])
         self._check_chat(chat)
         return {
             "channel": {
@@ -299,66 +301,83 @@ class WebApi:
             }
         }
 
-    def _history(self, given: Arguments) -> Answer:
-        top = [said for said in self._readable(given) if said.thread in ("", said.ts)]
-        return self._page(given, list(reversed(self._between(given, top))))
+    def _history(self, arguments: Arguments) -> Answer:
+        top = [
+            message
+            for message in self._readable(arguments)
+            if message.thread in ("", message.ts)
+        ]
+        return self._page(arguments, list(reversed(self._between(arguments, top))))
 
-    def _replies(self, given: Arguments) -> Answer:
-        root = str(given["ts"])
+    def _replies(self, arguments: Arguments) -> Answer:
+        root = str(arguments["ts"])
         thread = [
-            said for said in self._readable(given) if root in (said.thread, said.ts)
+            message
+            for message in self._readable(arguments)
+            if root in (message.thread, message.ts)
         ]
         if not thread:
             raise Refusal("thread_not_found")
 
-        later = [said for said in self._between(given, thread) if said.ts != root]
-
-        return self._page(given, [said for said in thread if said.ts == root] + later)
-
-    def _readable(self, given: Arguments) -> list[Said]:
-        self._check_chat(str(given["channel"]))
-        return [
-            said
-            for said in self._space.chats[str(given["channel"])]
-            if not said.only_for
+        later = [
+            message
+            for message in self._between(arguments, thread)
+            if message.ts != root
         ]
 
-    def _between(self, given: Arguments, messages: list[Said]) -> list[Said]:
-        oldest = str(given.get("oldest") or "0")
-        latest = str(given.get("latest") or "9")
-        same = str(given.get("inclusive", "0")) == "1"
+        return self._page(
+            arguments, [message for message in thread if message.ts == root] + later
+        )
 
+    def _readable(self, arguments: Arguments) -> list[SlackMessage]:
+        self._check_chat(str(arguments["channel"]))
         return [
-            said
-            for said in messages
-            if oldest < said.ts < latest or (same and said.ts in (oldest, latest))
+            message
+            for message in self._space.chats[str(arguments["channel"])]
+            if not message.only_for
         ]
 
-    def _page(self, given: Arguments, messages: list[Said]) -> Answer:
-        start, limit = int(given.get("cursor") or 0), int(given.get("limit") or 100)
+    def _between(
+        self, arguments: Arguments, messages: list[SlackMessage]
+    ) -> list[SlackMessage]:
+        oldest = str(arguments.get("oldest") or "0")
+        latest = str(arguments.get("latest") or "9")
+        same = str(arguments.get("inclusive", "0")) == "1"
+
+        return [
+            message
+            for message in messages
+            if oldest < message.ts < latest or (same and message.ts in (oldest, latest))
+        ]
+
+    def _page(self, arguments: Arguments, messages: list[SlackMessage]) -> Answer:
+        start, limit = (
+            int(arguments.get("cursor") or 0),
+            int(arguments.get("limit") or 100),
+        )
         more = start + limit < len(messages)
-        metadata = str(given.get("include_all_metadata", "0")) == "1"
+        metadata = str(arguments.get("include_all_metadata", "0")) == "1"
 
         return {
             "messages": [
-                self._shown(said, metadata=metadata)
-                for said in messages[start : start + limit]
+                self._shown(message, metadata=metadata)
+                for message in messages[start : start + limit]
             ],
             "has_more": more,
             "response_metadata": {"next_cursor": str(start + limit) if more else ""},
         }
 
-    def _shown(self, said: Said, *, metadata: bool) -> Answer:
-        shown = said.as_json(metadata=metadata)
+    def _shown(self, message: SlackMessage, *, metadata: bool) -> Answer:
+        shown = message.as_json(metadata=metadata)
         replies = [
             other.ts
-            for other in self._space.chats[said.chat]
-            if other.thread == said.ts != other.ts
+            for other in self._space.chats[message.chat]
+            if other.thread == message.ts != other.ts
         ]
 
         if replies:
             shown |= {
-                "thread_ts": said.ts,
+                "thread_ts": message.ts,
                 "reply_count": len(replies),
                 "latest_reply": replies[-1],
             }
@@ -367,11 +386,11 @@ class WebApi:
 
 
 def _content(
-    given: Arguments, limit: int = TEXT_LIMIT
+    arguments: Arguments, limit: int = TEXT_LIMIT
 ) -> tuple[str, list[dict[str, Any]]]:
-    blocks = given.get("blocks") or []
+    blocks = arguments.get("blocks") or []
     blocks = json.loads(blocks) if isinstance(blocks, str) else list(blocks)
-    text = str(given.get("text") or "")
+    text = str(arguments.get("text") or "")
     if not blocks and not text:
         raise Refusal("no_text")
     if len(text) > limit:

@@ -1,4 +1,4 @@
-"""Telegram's Bot API on loopback, for channels under test and for people who write one.
+"""Telegram's Bot API on loopback, for channels under test.
 
 async with TelegramServer() as telegram:
     channel = Telegram(token=telegram.token, api_url=telegram.url, ...)

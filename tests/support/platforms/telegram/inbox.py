@@ -47,7 +47,7 @@ class Inbox:
         return [text_of(inbound) for inbound in self.got]
 
     async def until(self, count: int) -> list[Inbound]:
-        """The messages, once there are so many."""
+        """The messages, once there are this many."""
         await until(lambda: len(self.got) >= count)
         return self.got
 

@@ -44,11 +44,11 @@ def bad(description: str) -> ApiError:
     return ApiError(400, f"Bad Request: {description}")
 
 
-def check_token(given: str, token: str) -> None:
+def check_token(found: str, token: str) -> None:
     """What is no token is not found; a token that is not the bot's is unauthorized."""
-    if not _TOKEN.fullmatch(given):
+    if not _TOKEN.fullmatch(found):
         raise ApiError(404, "Not Found")
-    if given != token:
+    if found != token:
         raise ApiError(401, "Unauthorized")
 
 

@@ -178,7 +178,7 @@ class TelegramServer:
         self._refused[method] = ApiError(code, description)
 
     def allow(self, method: str) -> None:
-        """No call of this method is refused any more."""
+        """Calls of this method are no longer refused."""
         self._refused.pop(method, None)
 
     def cut(self, method: str, *, times: int = 1) -> None:

@@ -17,7 +17,7 @@ _CONFLICT = (
     "Conflict: terminated by other getUpdates request; make sure that "
     "only one bot instance is running"
 )
-# sent only to who names them
+# sent only to bots that ask for them
 BY_REQUEST = {
     "chat_member",
     "message_reaction",
