@@ -12,11 +12,11 @@ from uuid import UUID
 
 import structlog
 
+from agent.core.backoff import backoff
 from agent.core.channel import Finding, WebhookReply
 from agent.core.messages import Address, Placed
 from agent.ports import Accept, Diagnosable, LastAccepted, Listening, Webhook
 from agent.settings import Settings
-from channels.backoff import backoff, jittered
 from channels.discord.commands import keep_registered
 from channels.discord.doctor import diagnose
 from channels.discord.events import DiscordEvents
@@ -101,10 +101,10 @@ class Discord(Webhook, Diagnosable, Listening):
 
     async def _sessions(self, accept: Accept) -> None:
         while True:
-            for pause in backoff(0.25, 60.0):
+            for pause in backoff(0.25, 60.0, spread=True):
                 began = self._clock()
                 await self._session(accept)
-                await asyncio.sleep(jittered(pause))
+                await asyncio.sleep(pause)
                 if self._clock() - began > LASTING_SECONDS:
                     break
 

@@ -13,10 +13,10 @@ import aiohttp
 import structlog
 from cachetools import LRUCache
 
+from agent.core.backoff import backoff
 from agent.core.errors import DeliveryError, StoreUnavailable
 from agent.core.messages import Deleted, Edited, Inbound, Said
 from agent.ports import Accept, LastAccepted
-from channels.backoff import backoff, jittered
 from channels.discord.interaction import (
     DEFERRED,
     CommandUse,
@@ -150,12 +150,12 @@ class DiscordEvents:
 
     async def _take(self, inbound: Inbound) -> None:
         """Returns once the message is durable, however long that takes."""
-        for pause in backoff(0.25, 8.0):
+        for pause in backoff(0.25, 8.0, spread=True):
             try:
                 await self._accept(inbound)
                 break
             except StoreUnavailable:
-                await self._sleep(jittered(pause))
+                await self._sleep(pause)
 
         if isinstance(inbound, Said):
             self._newest[inbound.address.chat] = inbound.message_id
@@ -176,12 +176,12 @@ class DiscordEvents:
             log.warning("discord command not acknowledged", reason=type(error).__name__)
 
     async def _catch_up_all(self, last_accepted: LastAccepted) -> None:
-        for pause in backoff(0.25, 8.0):
+        for pause in backoff(0.25, 8.0, spread=True):
             try:
                 last = await last_accepted("discord")
                 break
             except StoreUnavailable:
-                await self._sleep(jittered(pause))
+                await self._sleep(pause)
 
         latest = sorted(last.items(), key=lambda item: int(item[1]), reverse=True)
         for chat, message in latest[:CHATS]:
@@ -195,7 +195,7 @@ class DiscordEvents:
 
     async def _catch_up(self, chat: str, after: str) -> None:
         """Takes in every message since that one. The core recognises those it has."""
-        for pause in islice(backoff(0.25, 8.0), ATTEMPTS):
+        for pause in islice(backoff(0.25, 8.0, spread=True), ATTEMPTS):
             try:
                 await self._fetch(chat, after)
                 return
@@ -212,7 +212,7 @@ class DiscordEvents:
                     chat=chat,
                     error=type(error).__name__,
                 )
-                await self._sleep(jittered(pause))
+                await self._sleep(pause)
 
     async def _fetch(self, chat: str, after: str) -> None:
         assert self._client is not None

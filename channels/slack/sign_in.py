@@ -7,8 +7,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from agent.core.backoff import backoff
 from agent.core.errors import ConfigurationError
-from channels.backoff import backoff
 from channels.pacing import RateLimited
 from channels.slack.api import WRONG_TOKEN, ApiError, SlackApi
 from channels.slack.setup import ESSENTIAL, lacks_scopes, missing_scopes

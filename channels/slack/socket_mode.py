@@ -16,8 +16,8 @@ from typing import Any
 
 import aiohttp
 
+from agent.core.backoff import backoff
 from agent.core.errors import ConfigurationError
-from channels.backoff import backoff, jittered
 from channels.pacing import RateLimited
 from channels.slack.api import APPS_PAGE, ApiError, SlackApi
 from channels.slack.sign_in import raise_if_final
@@ -106,9 +106,9 @@ class SocketMode:
 
     async def _back_off(self) -> None:
         if self._pauses is None:
-            self._pauses = backoff(1.0, _MAX_PAUSE_S)
+            self._pauses = backoff(1.0, _MAX_PAUSE_S, spread=True)
         else:
-            await self._sleep(jittered(next(self._pauses)))
+            await self._sleep(next(self._pauses))
 
     async def _read(
         self, socket: aiohttp.ClientWebSocketResponse, leaving: asyncio.Future[bool]

@@ -22,13 +22,13 @@ from uuid import UUID
 
 from telegram import BotCommand, Update, User
 
+from agent.core.backoff import backoff
 from agent.core.channel import Finding, WebhookReply
 from agent.core.commands import COMMANDS
 from agent.core.errors import ConfigurationError, DeliveryError, StoreUnavailable
 from agent.core.messages import Address, Inbound, Placed
 from agent.ports import Accept, Diagnosable, LastAccepted, Listening, Webhook
 from agent.settings import Settings
-from channels.backoff import backoff, jittered
 from channels.pacing import Governor, Rate, RateLimited
 from channels.services import ChannelServices
 from channels.telegram.api import BotApi, ChatTarget
@@ -236,7 +236,7 @@ class Telegram(Webhook, Diagnosable, Listening):
 
     async def _patiently(self, step: Callable[[], Awaitable[T]]) -> T:
         """Repeats a step until it succeeds, with growing pauses. Raises ConfigurationError."""
-        pauses = backoff(self._retry_time, _MAX_PAUSE)
+        pauses = backoff(self._retry_time, _MAX_PAUSE, spread=True)
 
         while True:
             try:
@@ -249,7 +249,7 @@ class Telegram(Webhook, Diagnosable, Listening):
                 log.warning("telegram: %s", error.sentence)
                 wait = 0.0
 
-            await asyncio.sleep(wait + jittered(next(pauses)))
+            await asyncio.sleep(wait + next(pauses))
 
 
 @asynccontextmanager

@@ -371,6 +371,18 @@ async def test_only_channels_that_run_and_take_webhooks_have_an_address() -> Non
     assert statuses == [503, 404, 404, 404]  # the first one is still starting
 
 
+async def test_a_channel_that_is_not_built_yet_puts_deliveries_off() -> None:
+    """Its name is known from the settings while the stores are being opened."""
+    async with listening(InstanceState([Service("slack")])) as client:
+        delivery = await client.post("/webhooks/slack", content="")
+        ready = (await client.get("/health/ready")).json()
+
+    assert delivery.status_code == 503
+    assert ready["parts"] == {
+        "slack": {"state": "down", "problem": "It is signing in."}
+    }
+
+
 # --- what every response has --------------------------------------------------
 
 
