@@ -262,18 +262,13 @@ async def wire(
     home: Path | None = None,
     domain: str | None = None,
 ) -> Ports:
-    """All that an engine stands on. A copy of the flags is kept in the folder `home`; other
-    code in the process finds them by OpenFeature's `domain`.
-    """
-    control = RedisControl(database, pipe, home / disk_copy.FILE if home else None)
-    await control.start()
-    domain = domain or str(instance)
-    provide(control, domain)
-    flags = HookedFlags(control, domain)
+    """All that an engine stands on. `home` has a copy of the flags, `domain` names them."""
+    control = await _open_control(database, pipe, home)
+    flags = _provided(control, domain or str(instance))
     channels = channels_of(channel_services(database, pipe, flags))
-    names = [channel.name for channel in channels]
+    by_name = {channel.name: channel for channel in channels}
+    leases = PostgresLeases(database, instance, [*by_name], lease=lease)
     limiter = RedisLimiter(database, pipe, control, per_person)
-    leases = PostgresLeases(database, instance, names, lease=lease)
 
     return Ports(
         turns=PostgresTurns(database, instance, window_messages, lease=lease),
@@ -288,8 +283,24 @@ async def wire(
         control=control,
         control_updates=control,
         models=models,
-        channels=dict(zip(names, channels, strict=True)),
+        channels=by_name,
         limiter=limiter,
         budgets=PostgresBudgets(database, control, worst),
         flags=flags,
     )
+
+
+async def _open_control(
+    database: Database, pipe: RedisPipe, home: Path | None
+) -> RedisControl:
+    """What operators set, read once; `home` is the folder of its copy on disk."""
+    control = RedisControl(database, pipe, home / disk_copy.FILE if home else None)
+    await control.start()
+
+    return control
+
+
+def _provided(control: RedisControl, domain: str) -> HookedFlags:
+    """The agent's own flags. Other code finds the same ones by OpenFeature's `domain`."""
+    provide(control, domain)
+    return HookedFlags(control, domain)

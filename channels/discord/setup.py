@@ -22,8 +22,8 @@ def before() -> str:
     """What to do in Discord's developer portal to get a token."""
     return f"""\
 1. Open {PORTAL} and sign in. Press **New Application**, give it the agent's name, press **Create**.
-2. Open the page **Bot**. Under *Privileged Gateway Intents* switch on **MESSAGE CONTENT INTENT** and press
-   **Save Changes**. The two other intents stay off.
+2. Open the page **Bot**. Under *Privileged Gateway Intents* switch on **MESSAGE CONTENT INTENT**
+   and press **Save Changes**. The two other intents stay off.
 3. On the same page press **Reset Token**, then **Copy**. Discord shows the token only once.
 """
 

@@ -137,7 +137,8 @@ def before() -> str:
    {creation_link(load_settings().public_url)}
 
 2. **Install App → Install to Workspace**, then copy the **Bot User OAuth Token**.
-3. **Basic Information → App-Level Tokens → Generate**: add the scope `connections:write`, copy the token.
+3. **Basic Information → App-Level Tokens → Generate**: add the scope `connections:write` and
+   copy the token.
 4. Only if the agent has a `PUBLIC_URL`: copy **Basic Information → Signing Secret**.
 """
 

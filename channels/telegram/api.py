@@ -276,7 +276,8 @@ class _Polling(HTTPXRequest):
         finally:
             self._careful = False
 
-    def parse_json_payload(self, payload: bytes) -> dict[str, Any]:  # type: ignore[override]  # called on the instance
+    # The library calls it on the instance.
+    def parse_json_payload(self, payload: bytes) -> dict[str, Any]:  # type: ignore[override]
         data = HTTPXRequest.parse_json_payload(payload)
         if self._careful and isinstance(updates := data.get("result"), list):
             data["result"] = [_emptied_if_unreadable(update) for update in updates]

@@ -20,9 +20,10 @@ def before() -> str:
     return f"""\
 1. Open {BOTFATHER} in Telegram and press *Start*.
 2. Send `/newbot`, then a name for people and a user name that ends in `bot`.
-3. For groups: send `/setprivacy`, choose the bot and then *Disable*. Else the bot sees only commands,
-   mentions and replies there.
-4. Copy the token from BotFather's answer: digits, a colon and 35 characters. Anyone who has it can be the bot.
+3. For groups: send `/setprivacy`, choose the bot and then *Disable*. Else the bot sees only
+   commands, mentions and replies there.
+4. Copy the token from BotFather's answer: digits, a colon and 35 characters. Anyone who has it
+   can be the bot.
 """
 
 
@@ -55,6 +56,7 @@ async def after(values: Mapping[str, str]) -> str:
 def _privacy(username: str | None) -> str:
     return f"""
 
-Privacy mode is on, so in groups the bot sees only commands, mentions and replies to it. To change that,
-send `/setprivacy` to {BOTFATHER}, choose @{username}, then *Disable*, and add it to its groups again.
+Privacy mode is on, so in groups the bot sees only commands, mentions and replies to it.
+To change that, send `/setprivacy` to {BOTFATHER}, choose @{username}, then *Disable*,
+and add it to its groups again.
 """

@@ -34,7 +34,9 @@ LOOK = 0.005
 """Seconds between two looks at the platforms' servers, which have no common signal."""
 
 _APPLIED = """
-SELECT bool_and(epoch = (SELECT epoch FROM control_epoch)) FROM instances WHERE seen_at > now() - interval '30 seconds'
+SELECT bool_and(epoch = (SELECT epoch FROM control_epoch))
+FROM instances
+WHERE seen_at > now() - interval '30 seconds'
 """
 
 LastWords = Callable[[Deliveries], Deliveries]
@@ -74,6 +76,10 @@ class Speaker(Script):
 def _pieces(text: str, size: int = 40) -> list[str]:
     """As models stream: a few words at a time."""
     return [text[at : at + size] for at in range(0, len(text), size)]
+
+
+def _has_new_connection(driver: Driver, known: int) -> bool:
+    return connections(driver) != known
 
 
 @dataclass
@@ -211,9 +217,7 @@ class ChannelHarness:
 
         for driver, known in zip(self.drivers, before, strict=True):
             if known is not None:
-                await self.until(
-                    lambda driver=driver, known=known: connections(driver) != known  # type: ignore[misc]
-                )
+                await self.until(partial(_has_new_connection, driver, known))
 
     async def until(
         self, condition: Callable[[], object], deadline: float = DEADLINE

@@ -72,9 +72,8 @@ async def test_two_instances_that_hear_the_same_answer_once(
     async with harness.agent() as one, harness.agent() as two:
         for number in range(4):
             await harness.driver.say(ada, f"message {number}", deliver=2)
-            await harness.until(
-                lambda number=number: f"re: message {number}" in harness.screen(ada)  # type: ignore[misc]
-            )
+            answer = f"re: message {number}"
+            await harness.until(lambda text=answer: text in harness.screen(ada))  # type: ignore[misc]
 
         await harness.settled()
         assert one.accepted + two.accepted >= 8

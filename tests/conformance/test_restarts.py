@@ -164,7 +164,7 @@ def _muted(
 async def test_an_answer_whose_arrival_was_not_confirmed_is_not_silently_doubled(
     harness: ChannelHarness,
 ) -> None:
-    """The connection is lost after the platform took the message: it is recognised, else labelled."""
+    """The platform took the message, but its response is lost: recognised, else labelled."""
     ada = harness.driver.direct("ada")
     harness.model.said = lambda prompt: "well"
     lose_answers(harness.driver, ada)

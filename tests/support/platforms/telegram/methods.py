@@ -29,7 +29,8 @@ from tests.support.platforms.telegram.updates import Delivery
 
 Fields = Mapping[str, str]
 _ACTIONS = re.compile(
-    "typing|(upload|record)_(video|voice|video_note)|upload_(photo|document)|choose_sticker|find_location"
+    "typing|(upload|record)_(video|voice|video_note)|upload_(photo|document)"
+    "|choose_sticker|find_location"
 )
 
 

@@ -16,7 +16,8 @@ from tests.support.platforms.telegram.state import Json
 MAX_TEXT = 4096  # UTF-16 units, sendMessage
 _TOKEN = re.compile(r"\d+:[\w-]{10,}")
 _ENTITIES = re.compile(
-    "mention|hashtag|cashtag|bot_command|url|email|phone_number|bold|italic|underline|strikethrough|spoiler|"
+    "mention|hashtag|cashtag|bot_command|url|email|phone_number|bold|italic|underline|"
+    "strikethrough|spoiler|"
     "(expandable_)?blockquote|code|pre|text_link|text_mention|custom_emoji|date_time"
 )
 
