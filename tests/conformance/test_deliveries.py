@@ -4,8 +4,15 @@ changes or takes back.
 
 from __future__ import annotations
 
+from functools import partial
+
 from tests.conformance.channel_harness import ChannelHarness
+from tests.conformance.driver import Place
 from tests.conformance.platform_extras import attach, delete
+
+
+def _is_shown(harness: ChannelHarness, place: Place, text: str) -> bool:
+    return text in harness.screen(place)
 
 
 async def users(harness: ChannelHarness) -> int:
@@ -73,7 +80,7 @@ async def test_two_instances_that_hear_the_same_answer_once(
         for number in range(4):
             await harness.driver.say(ada, f"message {number}", deliver=2)
             answer = f"re: message {number}"
-            await harness.until(lambda text=answer: text in harness.screen(ada))  # type: ignore[misc]
+            await harness.until(partial(_is_shown, harness, ada, answer))
 
         await harness.settled()
         assert one.accepted + two.accepted >= 8
