@@ -27,7 +27,7 @@ _MARGIN = 20  # columns that numbers and indents take
 
 
 class Steps(Protocol):
-    """What `channels/<name>_setup.py` offers; see `channels.setup`."""
+    """What `channels/<name>/setup.py` offers; see `channels.setup`."""
 
     QUESTIONS: Sequence[Question]
 
@@ -49,7 +49,7 @@ def setup(
 
     Raises ConfigurationError and what else keeps it from coming to that.
     """
-    steps = cast(Steps, import_module(f"channels.{channel}_setup"))
+    steps = cast(Steps, import_module(f"channels.{channel}.setup"))
     settings = load_settings()
     configure_logging(settings)
     given = read_flags(channel, steps.QUESTIONS, flags)
