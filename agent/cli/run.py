@@ -19,6 +19,7 @@ import typer
 
 from agent.core.errors import AgentError, ConfigurationError
 from agent.core.text import visible
+from agent.operations.remedies import described
 
 if TYPE_CHECKING:
     from agent.settings import Settings
@@ -105,7 +106,7 @@ def spare_collections() -> None:
 
 def report(error: Exception) -> int:
     """Tells an error as one sentence on standard error; returns the exit status."""
-    sentence = error.sentence if isinstance(error, AgentError) else _unexpected(error)
+    sentence = described(error) if isinstance(error, AgentError) else _unexpected(error)
     sys.stderr.write(f"agent: {visible(sentence)}\n")
     log = logging.getLogger("agent")
     if log.isEnabledFor(logging.DEBUG):

@@ -12,6 +12,7 @@ from agent.cli.run import NOT_WELL, WELL
 from agent.core.channel import Finding
 from agent.core.errors import ConfigurationError
 from agent.operations.doctor import diagnose
+from agent.operations.remedies import described
 from agent.operations.status import Check, check_health
 from agent.settings import Settings, load_settings
 
@@ -56,7 +57,7 @@ def settings_findings() -> Sequence[Finding]:
     try:
         load_settings()
     except ConfigurationError as error:
-        return [Finding("settings", error.sentence, "See docs/configuration.md.")]
+        return [Finding("settings", described(error), "See docs/configuration.md.")]
     return []
 
 

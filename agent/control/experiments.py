@@ -13,6 +13,7 @@ from uuid import UUID
 from agent.control.buckets import BUCKETS, bucket_of, edge
 from agent.control.flags import NAME
 from agent.core.errors import Rejected
+from agent.core.remedies import Run
 
 MAX_VARIANTS = 10
 """Variants of one experiment."""
@@ -96,7 +97,7 @@ def check(experiment: Experiment) -> None:
             "has at most 63 characters."
         )
     if not NAME.fullmatch(experiment.flag):
-        raise Rejected("There is no flag of this name. `agent flags list` shows all.")
+        raise Rejected("There is no flag of this name.", Run("flags list", "shows all"))
 
     _check_variants(experiment)
     _check_people(experiment)

@@ -19,6 +19,8 @@ holds no message text, no token and no credential.
 
 from __future__ import annotations
 
+from agent.core.remedies import Remedy
+
 
 class AgentError(Exception):
     """Anything this project reports by itself."""
@@ -33,7 +35,15 @@ class AgentError(Exception):
 
 
 class ConfigurationError(AgentError):
-    """A setting is wrong."""
+    """A setting is wrong.
+
+    `remedies` is what may be done about it, where the sentence alone cannot say it the
+    same way on the command line and on a page.
+    """
+
+    def __init__(self, sentence: str, *remedies: Remedy) -> None:
+        super().__init__(sentence)
+        self.remedies = remedies
 
 
 class SchemaError(ConfigurationError):

@@ -15,6 +15,7 @@ from agent.core.errors import AgentError, ConfigurationError, ModelError
 from agent.llm.router import open_models
 from agent.operations.connect import reach_postgres
 from agent.operations.credentials import with_stored_credentials
+from agent.operations.remedies import described
 from agent.operations.status import check_redis, failure_sentence
 from agent.ports import Channel, Diagnosable
 from agent.settings import OFFLINE, Settings
@@ -53,7 +54,7 @@ async def _try_postgres(settings: Settings) -> Sequence[Finding]:
             await migrate.check_schema(postgres.url)
             await try_writing(postgres.url)
     except ConfigurationError as error:
-        return [Finding("postgres", error.sentence, _PAGE)]
+        return [Finding("postgres", described(error), _PAGE)]
     except asyncpg.InsufficientPrivilegeError:
         problem = "This user may not write the agent's tables or make new ones."
         return [Finding("postgres", problem, "Grant it both, or correct DATABASE_URL.")]
@@ -84,7 +85,7 @@ async def _try_model(settings: Settings) -> Sequence[Finding]:
                         piece async for piece in answer if isinstance(piece, str)
                     )
         except (ConfigurationError, ModelError) as error:
-            return [Finding("model", error.sentence, _PAGE)]
+            return [Finding("model", described(error), _PAGE)]
     return []
 
 
@@ -100,7 +101,7 @@ async def _try_channels(
         async with _stored(settings) as (settings, services):
             return await _try_built(settings, only, services)
     except ConfigurationError as error:
-        return [Finding("channels", error.sentence, _PAGE)]
+        return [Finding("channels", described(error), _PAGE)]
 
 
 async def _try_built(
@@ -141,7 +142,7 @@ async def _try_channel(channel: Channel) -> Sequence[Finding]:
         async with asyncio.timeout(DIAGNOSIS_SECONDS):
             return await channel.diagnose()
     except AgentError as error:
-        return [Finding(channel.name, error.sentence, _PAGE)]
+        return [Finding(channel.name, described(error), _PAGE)]
     except TimeoutError:
         problem = f"It did not answer within {DIAGNOSIS_SECONDS:.0f} s."
         return [Finding(channel.name, problem, "Check the network.")]

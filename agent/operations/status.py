@@ -15,6 +15,7 @@ from agent.core.errors import AgentError, ConfigurationError
 from agent.llm.router import open_models
 from agent.operations.connect import Postgres, reach_postgres, reach_redis
 from agent.operations.credentials import with_stored_credentials
+from agent.operations.remedies import described
 from agent.operations.status_flags import flags_in_force, flags_without_postgres
 from agent.settings import OFFLINE, Settings
 from channels.services import WITHOUT_STORES
@@ -65,7 +66,7 @@ async def _model(settings: Settings) -> Check:
         try:
             check_models(settings, models)
         except ConfigurationError as error:
-            return Check("model", "not well", error.sentence, facts)
+            return Check("model", "not well", described(error), facts)
     offline = (
         ", which only repeats: set OPENAI_API_KEY or ANTHROPIC_API_KEY for a real one"
     )
@@ -97,7 +98,7 @@ async def _postgres(settings: Settings) -> list[Check]:
                 ]
     except AgentError as error:
         stale = Check("flags", *await flags_without_postgres(settings))
-        return [Check("postgres", "not well", error.sentence), stale]
+        return [Check("postgres", "not well", described(error)), stale]
     except (*GONE, asyncpg.PostgresError, SQLAlchemyError) as error:
         stale = Check("flags", *await flags_without_postgres(settings))
         return [
@@ -125,7 +126,7 @@ async def _schema(postgres: Postgres, revision: str | None) -> Check:
     try:
         await migrate.check_schema(postgres.url)
     except ConfigurationError as error:
-        return Check("schema", "not well", error.sentence, facts)
+        return Check("schema", "not well", described(error), facts)
     return Check("schema", "ok", f"{revision}, the newest", facts)
 
 
@@ -172,7 +173,7 @@ async def check_redis(settings: Settings) -> Check:
             "redis", "not well", "Redis refused the password. Correct REDIS_URL."
         )
     except AgentError as error:
-        return Check("redis", "not well", error.sentence)
+        return Check("redis", "not well", described(error))
     except (RedisError, OSError):
         return Check(
             "redis",
@@ -189,7 +190,7 @@ async def _channels(settings: Settings, *, stored: bool) -> Check:
             settings, configured_channels(settings), WITHOUT_STORES
         )
     except ConfigurationError as error:
-        return Check("channels", "not well", error.sentence)
+        return Check("channels", "not well", described(error))
 
     names = ["terminal", *(channel.name for channel in channels)]
     return Check("channels", "ok", ", ".join(names), {"configured": names})

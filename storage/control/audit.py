@@ -19,6 +19,7 @@ from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from agent.core.errors import Rejected
+from agent.core.remedies import Amend
 from agent.core.text import is_text
 from storage.control import STATEMENTS
 from storage.postgres import Database
@@ -41,8 +42,8 @@ class Author:
         """Raises Rejected when the name or the reason cannot be stored."""
         if not is_name(self.name):
             raise Rejected(
-                "An operator's name has 1 to 100 printable characters. "
-                "Correct --as or AGENT_OPERATOR."
+                "An operator's name has 1 to 100 printable characters.",
+                Amend("correct", ("actor",)),
             )
         if self.reason is None:
             return

@@ -18,6 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from agent.control.rules import KILL, PERCENTAGE
 from agent.core.errors import Conflict, Rejected, StoreUnavailable
+from agent.core.remedies import Amend, Run
 from storage.control import STATEMENTS, audit
 from storage.control.audit import Author, Itself
 from storage.control.redis_copy import announce
@@ -107,8 +108,9 @@ async def admit(connection: AsyncConnection, author: Author) -> None:
     names = (await connection.scalars(text(STATEMENTS["operators"]))).all()
     if names and author.name not in names:
         raise Rejected(
-            f"{author.name} is not a registered operator and can change nothing. Say who "
-            "you are with --as or AGENT_OPERATOR; `agent operators list` shows who may."
+            f"{author.name} is not a registered operator and can change nothing.",
+            Amend("identify", ("actor",)),
+            Run("operators list", "shows who may"),
         )
 
 

@@ -17,6 +17,7 @@ import msgspec
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 
 from agent.core.errors import ConfigurationError
+from agent.core.remedies import Run
 from storage.control import STATEMENTS, audit
 from storage.control.audit import Author
 from storage.control.changes import admit
@@ -36,8 +37,8 @@ class Secrets:
             fernets = [Fernet(key) for key in keys]
         except ValueError:
             raise ConfigurationError(
-                "ENCRYPTION_KEYS: each key is 32 bytes in URL-safe base64. "
-                "Make one with `agent db new-key`."
+                "ENCRYPTION_KEYS: each key is 32 bytes in URL-safe base64.",
+                Run("db new-key", "makes one"),
             ) from None
 
         self._all = MultiFernet(fernets) if fernets else None
@@ -64,8 +65,13 @@ class Secrets:
         if owner != channel:
             raise ConfigurationError(
                 f"No key of ENCRYPTION_KEYS opens the credentials of {channel}. "
-                "Add the key they were stored under, "
-                f"or give all of them up: agent channels credential {channel} --forget"
+                "Add the key they were stored under.",
+                Run(
+                    "channels credential",
+                    "gives all of them up instead",
+                    target=channel,
+                    consent="forget",
+                ),
             )
 
         return values
@@ -92,8 +98,8 @@ class Secrets:
     def _keys(self) -> MultiFernet:
         if self._all is None:
             raise ConfigurationError(
-                "Credentials are stored encrypted only, and ENCRYPTION_KEYS is not set. "
-                "Make a key with `agent db new-key`."
+                "Credentials are stored encrypted only, and ENCRYPTION_KEYS is not set.",
+                Run("db new-key", "makes a key"),
             )
 
         return self._all

@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from agent.control.flags import DECLARED, Flag, made_by_operator
 from agent.control.rules import DEFINITION, Rules
 from agent.core.errors import Conflict, Rejected, UnknownModel
+from agent.core.remedies import Run
 from agent.core.text import is_text, shown_name
 from agent.ports import LanguageModels
 from storage.control import STATEMENTS, audit
@@ -108,7 +109,8 @@ async def past_change(
             return found
 
     raise Rejected(
-        f"There is no such change of {name}. `agent flags history {name}` shows them."
+        f"There is no such change of {name}.",
+        Run("flags history", "shows them", target=name),
     )
 
 
@@ -149,7 +151,8 @@ async def replace_rules(
         return before, after
     if new and name not in DECLARED and DEFINITION not in new:
         raise Rejected(
-            f"{name} still has rules. `agent flags remove {name}` removes it with them."
+            f"{name} still has rules.",
+            Run("flags remove", "removes it with them", target=name),
         )
     if DEFINITION in old and DEFINITION not in new:
         await _refuse_while_tested(change.connection, name)
@@ -167,8 +170,8 @@ def subject_of(name: str) -> str:
 
 def unknown_flag(name: str, known: Sequence[str]) -> Rejected:
     return Rejected(
-        f"There is no flag {shown_name(name)}. There are: {', '.join(known)}. "
-        "`agent flags create` makes another."
+        f"There is no flag {shown_name(name)}. There are: {', '.join(known)}.",
+        Run("flags create", "makes another"),
     )
 
 
@@ -219,8 +222,8 @@ async def _write(
 async def _refuse_while_tested(connection: AsyncConnection, name: str) -> None:
     if experiment := await running_on(connection, name):
         raise Rejected(
-            f"The experiment {experiment.name} runs on {name}. "
-            f"`agent experiments stop {experiment.name}` comes first."
+            f"The experiment {experiment.name} runs on {name}.",
+            Run("experiments stop", "comes first", target=experiment.name),
         )
 
 

@@ -28,6 +28,7 @@ from agent.control.rules import (
     steps,
 )
 from agent.core.errors import Rejected
+from agent.core.remedies import Amend, Run
 from agent.ports import LanguageModels
 from storage.control import STATEMENTS, audit
 from storage.control.audit import Author, Entry
@@ -159,7 +160,7 @@ class FlagAdmin:
         """
         if at is not None and at > datetime.now(UTC):
             raise Rejected(
-                "That time is in the future. Give a past time, or omit --at."
+                "That time is in the future.", Amend("omit", ("at",), "a past time")
             )
 
         async with transaction(self._database) as connection:
@@ -254,8 +255,8 @@ class FlagAdmin:
             _, rules = await self._locked(change, name, expected)
             if name in DECLARED:
                 raise Rejected(
-                    f"{name} is declared in the code and stays. "
-                    f"`agent flags unset {name}` removes a rule."
+                    f"{name} is declared in the code and stays.",
+                    Run("flags unset", "removes a rule", target=name),
                 )
 
             return await _move(change, "flag.remove", name, rules, {})

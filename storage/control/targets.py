@@ -18,6 +18,7 @@ from agent.control.rules import (
     person_scope,
 )
 from agent.core.errors import Rejected
+from agent.core.remedies import Amend
 from agent.core.text import is_text
 from storage.control import STATEMENTS
 from storage.control.channel_settings import CHANNELS
@@ -50,8 +51,8 @@ def check_rule(target: RuleTarget) -> None:
 
     if sum(named) > 1:
         raise Rejected(
-            "A rule is for one of --person, --channel, --percentage and --kill. "
-            "Set one after the other."
+            "A rule has one scope.",
+            Amend("choose", ("person", "channel", "percentage", "kill")),
         )
     if target.salt is not None and target.percentage is None:
         raise Rejected("A salt goes with a percentage. Name both.")
@@ -92,7 +93,7 @@ def _check_chat(target: RuleTarget) -> None:
     if target.chat is None:
         return
     if target.channel is None:
-        raise Rejected("A chat is named with its channel. Add --channel.")
+        raise Rejected("A chat is named with its channel.", Amend("add", ("channel",)))
     if not 0 < len(target.chat) <= 255 or not target.chat.isprintable():
         raise Rejected(
             "A chat is named by the platform's id of it, at most 255 characters."

@@ -10,6 +10,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from agent.core.errors import Rejected
+from agent.core.remedies import Amend, Run
 from storage.control.audit import Author
 from storage.control.changes import changing, expect, version_of, versions
 from storage.control.targets import RuleTarget, audience_of
@@ -173,7 +174,8 @@ class BudgetAdmin:
             old = await _find(change.connection, scope, name)
             if old is None and named is None:
                 raise Rejected(
-                    f"{scope} {subject} has no budget of its own. `agent budgets list` shows all."
+                    f"{scope} {subject} has no budget of its own.",
+                    Run("budgets list", "shows all"),
                 )
 
             new = None if named is None else _changed(old or (None, None), named)
@@ -220,16 +222,23 @@ async def _write(
 def _check_amounts(tokens: Tokens, usd: Usd) -> None:
     if tokens is None and usd is None:
         raise Rejected(
-            "A budget is in tokens, in US dollars, or both. Name --tokens or --usd."
+            "A budget is in tokens, in US dollars, or both.",
+            Amend("add", ("tokens", "usd")),
         )
     if isinstance(tokens, int) and not 0 <= tokens <= MAX_TOKENS:
-        raise Rejected(f"Tokens go from 0 to {MAX_TOKENS:,}. Correct --tokens.")
+        raise Rejected(
+            f"Tokens go from 0 to {MAX_TOKENS:,}.", Amend("correct", ("tokens",))
+        )
     if not isinstance(usd, Decimal):
         return
     if not usd.is_finite() or not 0 <= usd <= MAX_USD:
-        raise Rejected(f"US dollars go from 0 to {MAX_USD:,}. Correct --usd.")
+        raise Rejected(
+            f"US dollars go from 0 to {MAX_USD:,}.", Amend("correct", ("usd",))
+        )
     if usd != round(usd, USD_DECIMALS):
-        raise Rejected("US dollars have at most eight decimals. Correct --usd.")
+        raise Rejected(
+            "US dollars have at most eight decimals.", Amend("correct", ("usd",))
+        )
 
 
 def _changed(old: Halves, named: tuple[Tokens, Usd]) -> Halves:
@@ -237,7 +246,8 @@ def _changed(old: Halves, named: tuple[Tokens, Usd]) -> Halves:
     halves = _half(old[0], named[0]), _half(old[1], named[1])
     if halves == (None, None):
         raise Rejected(
-            "That leaves neither tokens nor US dollars. `agent budgets unset` removes it."
+            "That leaves neither tokens nor US dollars.",
+            Run("budgets unset", "removes it"),
         )
 
     return halves

@@ -173,7 +173,7 @@ async def test_who_makes_a_change_is_typed_or_set_or_the_systems_user(
         ),
         (
             ("channels", "credential", "slack", "bot_token"),
-            "Make a key with `agent db new-key`.",
+            "`agent db new-key` makes a key.",
         ),
         (("db", "rotate-keys"), "agent db new-key"),
     ],

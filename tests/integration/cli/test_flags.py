@@ -146,7 +146,7 @@ async def test_tables_are_for_people(agent: Agent) -> None:
         ),
         (
             ("set", "replies", "off", "--percentage", "5", "--kill"),
-            "A rule is for one of --person, --channel,",
+            "Name one of --person, --channel, --percentage and --kill at a time.",
         ),
         (
             ("unset", "replies", "--chat", "5"),

@@ -260,12 +260,12 @@ WRONG: list[tuple[str, RuleTarget, Any, str]] = [
     ("replies", RuleTarget(percentage=10, salt=""), True, "A salt has 1 to 100"),
     ("replies", RuleTarget(salt="alone"), True, "A salt goes with a percentage."),
     ("replies", RuleTarget(chat="town"), True, "A chat is named with its channel."),
-    ("replies", RuleTarget(channel="discord", kill=True), True, "A rule is for one of"),
+    ("replies", RuleTarget(channel="discord", kill=True), True, "A rule has one scope"),
     (
         "replies",
         RuleTarget(channel="discord", percentage=10),
         True,
-        "A rule is for one of",
+        "A rule has one scope",
     ),
     ("default_model", EVERYBODY, UNKNOWN_MODEL, "There are test:model and test:other."),
 ]

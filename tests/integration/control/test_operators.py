@@ -14,6 +14,7 @@ import pytest
 
 from agent.control.flags import Kind, new_flag
 from agent.core.errors import Conflict, Rejected
+from agent.operations.remedies import described
 from storage.control.channels import ChannelAdmin
 from storage.control.credentials import Secrets, new_key, rotate
 from storage.control.flags import FlagAdmin
@@ -154,9 +155,9 @@ async def test_once_somebody_is_registered_nobody_else_changes_anything(
     with pytest.raises(Rejected) as refused:
         await CHANGES[name](admins)
 
-    assert refused.value.sentence == (
+    assert described(refused.value) == (
         "bob is not a registered operator and can change nothing. "
-        "Say who you are with --as or AGENT_OPERATOR; `agent operators list` shows who may."
+        "Say who you are with --as or AGENT_OPERATOR. `agent operators list` shows who may."
     )
     assert before == await everything(admins)
     assert [b"7"] == await admins.pipe.send(("GET", "rate:user:test:ada:hour"))

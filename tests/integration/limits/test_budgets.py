@@ -478,7 +478,7 @@ async def test_reservations_of_all_instances_at_once_never_exceed_the_budget(
 @pytest.mark.parametrize(
     ("scope", "subject", "tokens", "usd", "sentence"),
     [
-        ("person", "test:ada", None, None, "Name --tokens or --usd"),
+        ("person", "test:ada", None, None, "in tokens, in US dollars, or both"),
         ("person", "test:nobody", 1, None, "No such person"),
         ("channel", "irc", 1, None, "There are: discord"),
         ("person", "*", -1, None, "Tokens go from 0"),
