@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from agent.cli.options import Json, show_json
+from agent.cli.options import Json
+from agent.cli.output import show_json
 from agent.cli.run import NOT_WELL, WELL, Command, run
 from agent.core.errors import ConfigurationError
 

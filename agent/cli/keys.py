@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from agent.cli.options import As, Json, Reason, author, operating, show_json
+from agent.cli.options import As, Json, Reason, author, operating
+from agent.cli.output import show_json
 from agent.cli.run import NOT_WELL, WELL, run
 
 if TYPE_CHECKING:

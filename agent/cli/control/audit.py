@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from agent.cli.options import Json, operating, show_json
+from agent.cli.options import Json, operating
+from agent.cli.output import show_json
 from agent.cli.run import NOT_WELL, WELL, run
 
 if TYPE_CHECKING:
@@ -17,17 +18,26 @@ app = typer.Typer(
     help="The audit log: every change, in a chain of hashes.", no_args_is_help=True
 )
 
+Subject = Annotated[
+    str | None,
+    typer.Option("--subject", help="Only about this, such as flag:replies."),
+]
+Actor = Annotated[str | None, typer.Option("--actor", help="Only by this operator.")]
+Count = Annotated[int, typer.Option("--most", min=1, help="Entries to show.")]
+Head = Annotated[
+    str | None,
+    typer.Option(
+        "--head",
+        help="A hash that an earlier verify showed; it must still be in the chain.",
+    ),
+]
+
 
 @app.command("list")
 def list_(
-    subject: Annotated[
-        str | None,
-        typer.Option("--subject", help="Only about this, such as flag:replies."),
-    ] = None,
-    actor: Annotated[
-        str | None, typer.Option("--actor", help="Only by this operator.")
-    ] = None,
-    most: Annotated[int, typer.Option("--most", min=1, help="Entries to show.")] = 50,
+    subject: Subject = None,
+    actor: Actor = None,
+    maximum: Count = 50,
     as_json: Json = False,
 ) -> None:
     """Show the log, newest first."""
@@ -38,25 +48,17 @@ def list_(
 
         async with operating(settings) as (stores, _):
             found = await list_entries(
-                stores.database, subject=subject, actor=actor, limit=most
+                stores.database, subject=subject, actor=actor, limit=maximum
             )
         show_entries(found, as_json=as_json)
+
         return WELL
 
     run(show)
 
 
 @app.command()
-def verify(
-    head: Annotated[
-        str | None,
-        typer.Option(
-            "--head",
-            help="A hash that an earlier verify showed; it must still be in the chain.",
-        ),
-    ] = None,
-    as_json: Json = False,
-) -> None:
+def verify(head: Head = None, as_json: Json = False) -> None:
     """Compute the chain again. Exit status 1 when something was changed, removed or added."""
 
     async def check(settings: Settings) -> int:
@@ -67,11 +69,10 @@ def verify(
         if as_json:
             show_json({"well": not verdict.troubles, **asdict(verdict)})
         else:
-            typer.echo(
-                "\n".join(verdict.troubles)
-                or f"{verdict.count} entries, all as they were written."
-            )
+            whole = f"{verdict.count} entries, all as they were written."
+            typer.echo("\n".join(verdict.troubles) or whole)
             typer.echo(f"head {verdict.head}")
+
         return NOT_WELL if verdict.troubles else WELL
 
     run(check)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from agent.cli.change import ChangeOptions, Proposal, run_change
 from agent.cli.control import experiments_report
 from agent.cli.options import (
     As,
@@ -18,10 +19,8 @@ from agent.cli.options import (
     Json,
     Reason,
     Yes,
-    author,
     complete_channel,
     complete_flag,
-    confirm,
     operating,
 )
 from agent.cli.run import WELL, run
@@ -31,8 +30,12 @@ from agent.core.errors import Rejected
 
 if TYPE_CHECKING:
     from agent.settings import Settings
+    from storage.control.audit import Author
     from storage.control.experiments.admin import ExperimentAdmin, ExperimentView
     from storage.control.flags import FlagAdmin
+
+    Admins = tuple[ExperimentAdmin, FlagAdmin]
+    Step = Callable[..., Awaitable[ExperimentView]]
 
 app = typer.Typer(
     help="Experiments: people take part in one of several variants, always the same one.",
@@ -42,6 +45,52 @@ app.command()(experiments_report.report)
 
 Name = Annotated[
     str, typer.Argument(help="The experiment; `agent experiments list` shows all.")
+]
+NewName = Annotated[
+    str, typer.Argument(help="a-z, 0-9 and _; forever, once it was started.")
+]
+FlagName = Annotated[
+    str,
+    typer.Option(
+        "--flag",
+        help="Whose value differs; `agent flags list` shows all.",
+        autocompletion=complete_flag,
+    ),
+]
+Variants = Annotated[
+    list[str],
+    typer.Option(
+        "--variant",
+        help="NAME[:WEIGHT][=VALUE], two to ten times; the first is the control. "
+        "Without a value: as if there were no experiment.",
+    ),
+]
+Channels = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--channel",
+        help="Only people there; may be repeated.",
+        autocompletion=complete_channel,
+    ),
+]
+Share = Annotated[
+    float, typer.Option("--share", help="Share of people who take part, in percent.")
+]
+Salt = Annotated[
+    str | None,
+    typer.Option("--salt", help="Splits people differently; default: the name."),
+]
+Starts = Annotated[
+    str | None,
+    typer.Option("--starts", help="When it starts by itself: 2026-03-01T14:00."),
+]
+Ends = Annotated[str | None, typer.Option("--ends", help="When it ends by itself.")]
+Detect = Annotated[
+    float,
+    typer.Option(
+        "--detect",
+        help="The smallest relative difference worth knowing: 0.1 is a tenth.",
+    ),
 ]
 
 VARIANT = re.compile(
@@ -56,8 +105,9 @@ def list_(as_json: Json = False) -> None:
     async def show(settings: Settings) -> int:
         from agent.cli.control.experiments_view import show_list
 
-        async with _desks(settings) as (desk, _):
-            show_list(await desk.all(), as_json=as_json)
+        async with _open_admins(settings) as (admin, _):
+            show_list(await admin.all(), as_json=as_json)
+
         return WELL
 
     run(show)
@@ -70,8 +120,9 @@ def show(name: Name, as_json: Json = False) -> None:
     async def work(settings: Settings) -> int:
         from agent.cli.control.experiments_view import show_one
 
-        async with _desks(settings) as (desk, _):
-            show_one(await desk.get(name), as_json=as_json)
+        async with _open_admins(settings) as (admin, _):
+            show_one(await admin.get(name), as_json=as_json)
+
         return WELL
 
     run(work)
@@ -79,55 +130,15 @@ def show(name: Name, as_json: Json = False) -> None:
 
 @app.command()
 def create(
-    name: Annotated[
-        str, typer.Argument(help="a-z, 0-9 and _; for ever, once it was started.")
-    ],
-    flag: Annotated[
-        str,
-        typer.Option(
-            "--flag",
-            help="Whose value differs; `agent flags list` shows all.",
-            autocompletion=complete_flag,
-        ),
-    ],
-    variant: Annotated[
-        list[str],
-        typer.Option(
-            "--variant",
-            help="NAME[:WEIGHT][=VALUE], two to ten times; the first is the "
-            "control. Without a value: as if there were "
-            "no experiment.",
-        ),
-    ],
-    channel: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--channel",
-            help="Only people there; may be repeated.",
-            autocompletion=complete_channel,
-        ),
-    ] = None,
-    share: Annotated[
-        float, typer.Option("--share", help="So many of 100 people take part.")
-    ] = 100.0,
-    salt: Annotated[
-        str | None,
-        typer.Option("--salt", help="Splits people anew; default: the name."),
-    ] = None,
-    starts: Annotated[
-        str | None,
-        typer.Option("--starts", help="When it starts by itself: 2026-03-01T14:00."),
-    ] = None,
-    ends: Annotated[
-        str | None, typer.Option("--ends", help="When it ends by itself.")
-    ] = None,
-    detect: Annotated[
-        float,
-        typer.Option(
-            "--detect",
-            help="The smallest relative difference worth knowing: 0.1 is a tenth.",
-        ),
-    ] = 0.1,
+    name: NewName,
+    flag: FlagName,
+    variant: Variants,
+    channel: Channels = None,
+    share: Share = 100.0,
+    salt: Salt = None,
+    starts: Starts = None,
+    ends: Ends = None,
+    detect: Detect = 0.1,
     as_: As = None,
     reason: Reason = None,
     as_json: Json = False,
@@ -135,33 +146,24 @@ def create(
     """Draft an experiment. Nobody takes part until it is started; from then on it does not
     change.
     """
+    from agent.cli.control.experiments_view import show_one
+    from storage.control.flags import moment
 
-    async def work(settings: Settings) -> int:
-        from agent.cli.control.experiments_view import show_one
-        from storage.control.flags import moment
+    begin = None if starts is None else moment(starts)
+    end = None if ends is None else moment(ends)
+    channels = frozenset(channel or ())
+    salted = name if salt is None else salt
 
-        by = author(settings, as_, reason)
-        begin, end = (
-            None if typed is None else moment(typed) for typed in (starts, ends)
+    async def propose(admins: Admins, by: Author) -> Proposal[ExperimentView]:
+        admin, flags = admins
+        variants = read_variants(variant, (await flags.get(flag)).flag)
+        made = Experiment(
+            name, flag, salted, variants, channels, share, begin, end, detect
         )
-        async with _desks(settings) as (desk, flags):
-            variants = read_variants(variant, (await flags.get(flag)).flag)
-            parting = name if salt is None else salt
-            experiment = Experiment(
-                name,
-                flag,
-                parting,
-                variants,
-                frozenset(channel or ()),
-                share,
-                begin,
-                end,
-                detect,
-            )
-            show_one(await desk.create(experiment, by), as_json=as_json)
-        return WELL
 
-    run(work)
+        return Proposal(lambda _: admin.create(made, by))
+
+    run_change(_open_admins, propose, show_one, ChangeOptions(as_, reason, as_json))
 
 
 @app.command()
@@ -180,16 +182,8 @@ def start(
 
         return f"Start {name} on {view.experiment.flag} for {audience_of(view.experiment)}?"
 
-    _move(
-        name,
-        lambda desk: desk.start,
-        question,
-        as_,
-        reason,
-        expect,
-        yes=yes,
-        as_json=as_json,
-    )
+    options = ChangeOptions(as_, reason, as_json, yes, expect)
+    _move(name, lambda admin: admin.start, question, options)
 
 
 @app.command()
@@ -202,17 +196,12 @@ def stop(
     as_json: Json = False,
 ) -> None:
     """End an experiment, for good: the flag's other rules decide for everybody."""
-    question = f"Stop {name} for everybody? It can not be started again."
-    _move(
-        name,
-        lambda desk: desk.stop,
-        lambda _: question,
-        as_,
-        reason,
-        expect,
-        yes=yes,
-        as_json=as_json,
-    )
+
+    def question(_: ExperimentView) -> str:
+        return f"Stop {name} for everybody? It cannot be started again."
+
+    options = ChangeOptions(as_, reason, as_json, yes, expect)
+    _move(name, lambda admin: admin.stop, question, options)
 
 
 @app.command()
@@ -224,44 +213,40 @@ def remove(
     as_json: Json = False,
 ) -> None:
     """Forget a draft. One that was started stays for its report."""
+    from agent.cli.control.experiments_view import show_removed
 
-    async def work(settings: Settings) -> int:
-        from agent.cli.control.experiments_view import show_removed
+    async def propose(admins: Admins, by: Author) -> Proposal[None]:
+        admin, _ = admins
 
-        by = author(settings, as_, reason)
-        async with _desks(settings) as (desk, _):
-            await desk.remove(name, by, expected=expect)
+        return Proposal(lambda version: admin.remove(name, by, expected=version))
+
+    def show(_: None, /, *, as_json: bool) -> None:
         show_removed(name, as_json=as_json)
-        return WELL
 
-    run(work)
+    options = ChangeOptions(as_, reason, as_json, expect=expect)
+    run_change(_open_admins, propose, show, options)
 
 
 def _move(
     name: str,
-    step: Callable[[ExperimentAdmin], Callable[..., Awaitable[ExperimentView]]],
+    step: Callable[[ExperimentAdmin], Step],
     question: Callable[[ExperimentView], str],
-    as_: str | None,
-    reason: str | None,
-    expect: int | None,
-    *,
-    yes: bool,
-    as_json: bool,
+    options: ChangeOptions,
 ) -> None:
-    """Takes an experiment to its next stage, once that is agreed to."""
+    """Takes an experiment to its next stage, once that is confirmed."""
+    from agent.cli.control.experiments_view import show_one
 
-    async def work(settings: Settings) -> int:
-        from agent.cli.control.experiments_view import show_one
+    async def propose(admins: Admins, by: Author) -> Proposal[ExperimentView]:
+        admin, _ = admins
+        view = await admin.get(name)
 
-        by = author(settings, as_, reason)
-        async with _desks(settings) as (desk, _):
-            view = await desk.get(name)
-            confirm(question(view), yes=yes, as_json=as_json)
-            seen = view.version if expect is None else expect
-            show_one(await step(desk)(name, by, expected=seen), as_json=as_json)
-        return WELL
+        return Proposal(
+            lambda version: step(admin)(name, by, expected=version),
+            question(view),
+            view.version,
+        )
 
-    run(work)
+    run_change(_open_admins, propose, show_one, options)
 
 
 def read_variants(typed: Sequence[str], flag: Flag[Any]) -> tuple[Variant, ...]:
@@ -273,6 +258,7 @@ def _variant(typed: str, flag: Flag[Any]) -> Variant:
     parts = VARIANT.fullmatch(typed)
     assert parts is not None, "every text matches"
     value = None if parts["value"] is None else flag.parsed(parts["value"])
+
     try:
         return Variant(parts["name"], float(parts["weight"] or 1), value)
     except ValueError:
@@ -282,9 +268,8 @@ def _variant(typed: str, flag: Flag[Any]) -> Variant:
 
 
 @asynccontextmanager
-async def _desks(
-    settings: Settings,
-) -> AsyncIterator[tuple[ExperimentAdmin, FlagAdmin]]:
+async def _open_admins(settings: Settings) -> AsyncIterator[Admins]:
+    """The operators' side of experiments, and of flags."""
     from storage.control.experiments.admin import ExperimentAdmin
     from storage.control.flags import FlagAdmin
 

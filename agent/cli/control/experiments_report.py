@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from agent.cli.options import Json, operating, show_json, show_table
+from agent.cli.options import Json, operating
+from agent.cli.output import show_json, show_table
 from agent.cli.run import NOT_WELL, WELL, run
 from agent.reports.experiment import (
     MIN_PEOPLE,

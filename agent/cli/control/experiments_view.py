@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from agent.cli.control.flags_view import brief
-from agent.cli.options import show_json, show_table, tell
+from agent.cli.output import show_json, show_table, tell
 from agent.control.experiments import Experiment, Stage, Variant, definition_of
 from storage.control.experiments.admin import ExperimentView
 
@@ -16,15 +16,16 @@ def show_list(views: Sequence[ExperimentView], *, as_json: bool) -> None:
     if as_json:
         show_json([_facts(view) for view in views])
         return
+
     rows = [
         (
-            v.experiment.name,
-            _state_in_short(v),
-            v.experiment.flag,
-            _names(v),
-            audience_of(v.experiment),
+            view.experiment.name,
+            _state_in_short(view),
+            view.experiment.flag,
+            _names(view),
+            audience_of(view.experiment),
         )
-        for v in views
+        for view in views
     ]
     show_table(("EXPERIMENT", "STATE", "FLAG", "VARIANTS", "WHO TAKES PART"), rows)
 
@@ -33,14 +34,17 @@ def show_one(view: ExperimentView, *, as_json: bool) -> None:
     if as_json:
         show_json(_facts(view))
         return
+
     experiment = view.experiment
+    detect = f"{experiment.detect * 100:g} %"
     tell(
         f"{experiment.name} on {experiment.flag}: {_state(view)}; version {view.version}"
     )
     tell(
-        f"for {audience_of(experiment)}; salt {experiment.salt}; to see a "
-        f"difference of {experiment.detect * 100:g} %"
+        f"for {audience_of(experiment)}; salt {experiment.salt}; "
+        f"to see a difference of {detect}"
     )
+
     rows = [
         (variant.name, f"{variant.weight:g}", _value(variant))
         for variant in experiment.variants
@@ -57,28 +61,25 @@ def show_removed(name: str, *, as_json: bool) -> None:
 
 def audience_of(experiment: Experiment) -> str:
     """Who takes part, for people."""
-    share = (
-        "everybody"
-        if experiment.share == 100
-        else f"{experiment.share:g} % of all people"
-    )
-    return (
-        f"{share} on {', '.join(sorted(experiment.channels))}"
-        if experiment.channels
-        else share
-    )
+    share = experiment.share
+    people = "everybody" if share == 100 else f"{share:g} % of all people"
+    if not experiment.channels:
+        return people
+
+    return f"{people} on {', '.join(sorted(experiment.channels))}"
 
 
 def _names(view: ExperimentView) -> str:
-    return ", ".join(
-        f"{variant.name} {variant.weight:g}" for variant in view.experiment.variants
-    )
+    variants = view.experiment.variants
+
+    return ", ".join(f"{variant.name} {variant.weight:g}" for variant in variants)
 
 
 def _value(variant: Variant) -> str:
-    return (
-        "(as without the experiment)" if variant.value is None else brief(variant.value)
-    )
+    if variant.value is None:
+        return "(as without the experiment)"
+
+    return brief(variant.value)
 
 
 def _state(view: ExperimentView) -> str:
@@ -86,31 +87,31 @@ def _state(view: ExperimentView) -> str:
     if view.stage is Stage.ENDED:
         return f"ended {_when(row.ended)}, after it started {_when(row.started)}"
     if view.stage is Stage.RUNNING:
-        return f"running since {_when(row.started)}" + (
-            f" until {_when(experiment.ends)}" if experiment.ends else ""
-        )
+        until = f" until {_when(experiment.ends)}" if experiment.ends else ""
+        return f"running since {_when(row.started)}{until}"
     if view.late:
         return f"drafted, late since {_when(experiment.starts)}: {_why_late(view)}"
-    return "drafted" + (
-        f", starts {_when(experiment.starts)}" if experiment.starts else ""
-    )
+    if experiment.starts:
+        return f"drafted, starts {_when(experiment.starts)}"
+
+    return "drafted"
 
 
 def _state_in_short(view: ExperimentView) -> str:
-    return (
-        f"ended {_when(view.row.ended)}" if view.stage is Stage.ENDED else _state(view)
-    )
+    if view.stage is Stage.ENDED:
+        return f"ended {_when(view.row.ended)}"
+
+    return _state(view)
 
 
 def _why_late(view: ExperimentView) -> str:
     experiment = view.experiment
     if experiment.ends and experiment.ends <= view.row.now:
         return "its planned end is past, too"
-    return (
-        f"{view.busy} runs on {experiment.flag}"
-        if view.busy
-        else "no instance could start it yet; the log says why"
-    )
+    if view.busy:
+        return f"{view.busy} runs on {experiment.flag}"
+
+    return "no instance could start it yet; the log says why"
 
 
 def _when(at: datetime | None) -> str:
@@ -118,11 +119,13 @@ def _when(at: datetime | None) -> str:
 
 
 def _facts(view: ExperimentView) -> dict[str, Any]:
-    row = view.row
-    facts = {
+    return {
         "name": view.experiment.name,
         "stage": view.stage,
         **definition_of(view.experiment),
+        "started_at": view.row.started,
+        "ended_at": view.row.ended,
+        "version": view.version,
+        "late": view.late,
+        "busy": view.busy,
     }
-    facts |= {"started_at": row.started, "ended_at": row.ended, "version": view.version}
-    return facts | {"late": view.late, "busy": view.busy}

@@ -1,4 +1,4 @@
-"""How flags look on a terminal and as JSON."""
+"""How flags and the audit log look on a terminal and as JSON."""
 
 from __future__ import annotations
 
@@ -7,18 +7,20 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from agent.cli.options import show_json, show_table, tell
+from agent.cli.output import show_json, show_log, show_table, tell
 from agent.control.rules import DEFINITION, Outcome, Step
 from storage.control.audit import Entry
 from storage.control.changes import difference, shown_rule
 from storage.control.flags import Changed, Explanation, FlagView
 
 LONGEST = 60
+"""Characters of a value that are shown."""
 
 
 def brief(value: object) -> str:
     """A value as JSON, cut where it would fill the screen."""
     text = json.dumps(value, ensure_ascii=False)
+
     return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
 
 
@@ -26,6 +28,7 @@ def show_list(views: Sequence[FlagView], *, as_json: bool) -> None:
     if as_json:
         show_json([_view(view) for view in views])
         return
+
     rows = [
         (
             view.flag.name,
@@ -43,24 +46,20 @@ def show_one(view: FlagView, *, as_json: bool) -> None:
     if as_json:
         show_json(_view(view))
         return
+
     flag = view.flag
-    tell(f"{flag.name}: {flag.meaning}")
     where = f"applied on {_applied(view)}" if view.instances else _applied(view)
+    tell(f"{flag.name}: {flag.meaning}")
     tell(
         f"takes {flag.allowed}; default {_default(view)}; version {view.version}; {where}"
     )
-    rows = [
-        (scope, shown_rule(view.rules, scope))
-        for scope in sorted(view.rules)
-        if scope != DEFINITION
-    ]
+
+    rows = [(scope, shown_rule(view.rules, scope)) for scope in _scopes(view)]
     if view.experiment:
         variants = ", ".join(variant.name for variant in view.experiment.variants)
+        more = "`agent experiments list` says more"
         rows.append(
-            (
-                f"experiment {view.experiment.name}",
-                f"variants {variants}; `agent experiments list` says more",
-            )
+            (f"experiment {view.experiment.name}", f"variants {variants}; {more}")
         )
     if rows:
         show_table(("RULE FOR", "VALUE"), rows)
@@ -68,10 +67,11 @@ def show_one(view: FlagView, *, as_json: bool) -> None:
 
 def show_changed(changed: Changed, *, as_json: bool) -> None:
     if as_json:
-        facts = {"flag": changed.name, "before": changed.before, "after": changed.after}
         show_json(
             {
-                **facts,
+                "flag": changed.name,
+                "before": changed.before,
+                "after": changed.after,
                 "changed": changed.epoch is not None,
                 "epoch": changed.epoch,
                 "version": changed.version,
@@ -87,40 +87,37 @@ def show_entries(entries: Sequence[Entry], *, as_json: bool) -> None:
     if as_json:
         show_json([_entry(entry) for entry in entries])
         return
+
     rows = [
         (entry.id, _when(entry.at), entry.actor, f"{entry.action} {entry.subject}")
         for entry in entries
     ]
-    show_table(
+    show_log(
         ("NO", "WHEN", "WHO", "DID; BELOW: WHAT CHANGED, WHY AND FROM WHERE"),
         rows,
-        list(map(_told, entries)),
+        [_details(entry) for entry in entries],
     )
 
 
 def show_explanation(found: Explanation, *, as_json: bool) -> None:
     decided = found.decided
     if as_json:
-        steps = [
+        show_json(
             {
-                **step._asdict(),
-                "outcome": step.outcome.name.lower(),
-                "why": step.sentence,
+                "flag": found.flag.name,
+                "value": decided.value,
+                "rule": decided.rule,
+                "at": found.at,
+                "steps": [_step(step) for step in found.steps],
             }
-            for step in found.steps
-        ]
-        facts = {
-            "flag": found.flag.name,
-            "value": decided.value,
-            "rule": decided.rule,
-            "at": found.at,
-        }
-        show_json({**facts, "steps": steps})
+        )
         return
+
     when = f" at {_when(found.at)}" if found.at else ""
     tell(
         f"{found.flag.name}{when}: {_value(decided)}, because of the rule {decided.rule}"
     )
+
     rows = [
         (">" if step is decided else "", step.rule, _reason(step, decided))
         for step in found.steps
@@ -129,58 +126,61 @@ def show_explanation(found: Explanation, *, as_json: bool) -> None:
 
 
 def _reason(step: Step, decided: Step) -> str:
-    if step.outcome is not Outcome.MATCHED or step is decided:
-        return step.sentence + (
-            f"; its value is {_value(step)}" if step is decided else ""
-        )
-    return f"{step.sentence} with {_value(step)}, but {decided.rule} comes first"
+    if step is decided:
+        return f"{step.sentence}; its value is {_value(step)}"
+    if step.outcome is Outcome.MATCHED:
+        return f"{step.sentence} with {_value(step)}, but {decided.rule} comes first"
+
+    return step.sentence
 
 
 def _value(step: Step) -> str:
-    return (
-        "what the channel or the environment says"
-        if step.value is None
-        else brief(step.value)
-    )
+    if step.value is None:
+        return "what the channel or the environment says"
+
+    return brief(step.value)
+
+
+def _step(step: Step) -> dict[str, Any]:
+    outcome = step.outcome.name.lower()
+
+    return {**step._asdict(), "outcome": outcome, "why": step.sentence}
 
 
 def _view(view: FlagView) -> dict[str, Any]:
     flag = view.flag
-    facts = {
+
+    return {
         "name": flag.name,
         "type": flag.kind.value,
         "default": flag.default,
         "meaning": flag.meaning,
-    }
-    rules = {scope: value for scope, value in view.rules.items() if scope != DEFINITION}
-    facts |= {
         "takes": flag.allowed,
         "declared": view.declared,
-        "rules": rules,
+        "rules": {
+            scope: value for scope, value in view.rules.items() if scope != DEFINITION
+        },
         "version": view.version,
-    }
-    running = view.experiment.name if view.experiment else None
-    return facts | {
         "applied": view.applied,
         "instances": view.instances,
-        "experiment": running,
+        "experiment": view.experiment.name if view.experiment else None,
     }
 
 
 def _entry(entry: Entry) -> dict[str, Any]:
-    names = (
-        "id",
-        "at",
-        "actor",
-        "action",
-        "subject",
-        "before",
-        "after",
-        "reason",
-        "origin",
-        "epoch",
-    )
-    return {name: getattr(entry, name) for name in names} | {"hash": entry.hash.hex()}
+    return {
+        "id": entry.id,
+        "at": entry.at,
+        "actor": entry.actor,
+        "action": entry.action,
+        "subject": entry.subject,
+        "before": entry.before,
+        "after": entry.after,
+        "reason": entry.reason,
+        "origin": entry.origin,
+        "epoch": entry.epoch,
+        "hash": entry.hash.hex(),
+    }
 
 
 def _default(view: FlagView) -> str:
@@ -188,32 +188,30 @@ def _default(view: FlagView) -> str:
 
 
 def _rules(view: FlagView) -> str:
-    rules = [
-        f"{scope} {shown_rule(view.rules, scope)}"
-        for scope in sorted(view.rules)
-        if scope != DEFINITION
-    ]
-    return (
-        ", ".join(
-            [
-                *rules,
-                *([f"experiment {view.experiment.name}"] if view.experiment else []),
-            ]
-        )
-        or "-"
-    )
+    rules = [f"{scope} {shown_rule(view.rules, scope)}" for scope in _scopes(view)]
+    if view.experiment:
+        rules.append(f"experiment {view.experiment.name}")
+
+    return ", ".join(rules) or "-"
+
+
+def _scopes(view: FlagView) -> list[str]:
+    """Those with a rule, in the order they are shown."""
+    return [scope for scope in sorted(view.rules) if scope != DEFINITION]
 
 
 def _applied(view: FlagView) -> str:
-    return (
-        f"{view.applied} of {view.instances}" if view.instances else "no instance runs"
-    )
+    if not view.instances:
+        return "no instance runs"
+
+    return f"{view.applied} of {view.instances}"
 
 
-def _told(entry: Entry) -> str:
+def _details(entry: Entry) -> str:
     """What changed, why and from where."""
     change = difference(entry.before, entry.after)
     why = "; ".join(part for part in (entry.reason, entry.origin) if part)
+
     return f"{change} ({why})" if change and why else change or why
 
 

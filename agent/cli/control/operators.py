@@ -9,21 +9,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from agent.cli.options import (
-    As,
-    Json,
-    Reason,
-    Yes,
-    author,
-    confirm,
-    operating,
-    show_json,
-    show_table,
-)
+from agent.cli.change import ChangeOptions, Proposal, run_change
+from agent.cli.options import As, Json, Reason, Yes, operating
+from agent.cli.output import show_json, show_table
 from agent.cli.run import WELL, run
 
 if TYPE_CHECKING:
     from agent.settings import Settings
+    from storage.control.audit import Author
     from storage.control.operators import OperatorAdmin, Registration
 
 app = typer.Typer(
@@ -34,9 +27,7 @@ app = typer.Typer(
 
 
 def _complete(incomplete: str) -> list[str]:
-    """One's own name, which is the first to add; the others' would have to be asked of the
-    database.
-    """
+    """Your own name, which is the first to add. Other names would need a query."""
     from agent.cli.chat import user_name
 
     return [name for name in (user_name(),) if name.startswith(incomplete)]
@@ -56,8 +47,8 @@ def list_(as_json: Json = False) -> None:
     """Show who may make changes."""
 
     async def show(settings: Settings) -> int:
-        async with _desk(settings) as desk:
-            views = await desk.list()
+        async with _open_admin(settings) as admin:
+            views = await admin.list()
         if as_json:
             show_json([asdict(view) for view in views])
         elif views:
@@ -71,6 +62,7 @@ def list_(as_json: Json = False) -> None:
                 "Nobody is registered: whoever can reach the database may change "
                 "everything, under any name."
             )
+
         return WELL
 
     run(show)
@@ -87,7 +79,7 @@ def add(
     """Register an operator. From the first one on, only registered operators can make
     changes: begin with yourself.
     """
-    _change(name, as_, reason, yes=yes, as_json=as_json, registered=True)
+    _change(name, ChangeOptions(as_, reason, as_json, yes), registered=True)
 
 
 @app.command()
@@ -99,29 +91,23 @@ def remove(
     as_json: Json = False,
 ) -> None:
     """Take an operator back. Without the last one, everybody may make changes again."""
-    _change(name, as_, reason, yes=yes, as_json=as_json, registered=False)
+    _change(name, ChangeOptions(as_, reason, as_json, yes), registered=False)
 
 
-def _change(
-    name: str,
-    as_: str | None,
-    reason: str | None,
-    *,
-    yes: bool,
-    as_json: bool,
-    registered: bool,
-) -> None:
-    async def work(settings: Settings) -> int:
-        by = author(settings, as_, reason)
-        async with _desk(settings) as desk:
-            agreed = await desk.consequence(name, by, registered=registered)
-            if agreed is not None:
-                confirm(f"{agreed} Do it?", yes=yes, as_json=as_json)
-            change = desk.add if registered else desk.remove
-            _show(name, await change(name, by, agreed=agreed), as_json=as_json)
-        return WELL
+def _change(name: str, options: ChangeOptions, *, registered: bool) -> None:
+    async def propose(admin: OperatorAdmin, by: Author) -> Proposal[Registration]:
+        agreed = await admin.consequence(name, by, registered=registered)
+        change = admin.add if registered else admin.remove
 
-    run(work)
+        return Proposal(
+            lambda _: change(name, by, agreed=agreed),
+            None if agreed is None else f"{agreed} Do it?",
+        )
+
+    def show(made: Registration, /, *, as_json: bool) -> None:
+        _show(name, made, as_json=as_json)
+
+    run_change(_open_admin, propose, show, options)
 
 
 def _show(name: str, made: Registration, *, as_json: bool) -> None:
@@ -129,15 +115,14 @@ def _show(name: str, made: Registration, *, as_json: bool) -> None:
     if as_json:
         show_json({"operator": name, "changed": changed, "operators": made.after})
     elif changed:
-        typer.echo(
-            f"Operators: {', '.join(made.after) or 'none; everybody may make changes'}."
-        )
+        names = ", ".join(made.after) or "none; everybody may make changes"
+        typer.echo(f"Operators: {names}.")
     else:
         typer.echo(f"{name} is an operator already.")
 
 
 @asynccontextmanager
-async def _desk(settings: Settings) -> AsyncIterator[OperatorAdmin]:
+async def _open_admin(settings: Settings) -> AsyncIterator[OperatorAdmin]:
     from storage.control.operators import OperatorAdmin
 
     async with operating(settings) as (stores, _):

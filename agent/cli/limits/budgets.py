@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import asdict
 from decimal import Decimal, InvalidOperation
@@ -10,25 +10,23 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from agent.cli.change import ChangeOptions, Proposal, run_change
 from agent.cli.options import (
     As,
     Expect,
     Json,
     Reason,
     Yes,
-    author,
     complete_channel,
-    confirm,
-    insist,
     operating,
-    show_json,
-    show_table,
 )
+from agent.cli.output import show_json, show_table
 from agent.cli.run import WELL, run
 from agent.core.errors import Rejected
 
 if TYPE_CHECKING:
     from agent.settings import Settings
+    from storage.control.audit import Author
     from storage.limits.budget_admin import (
         Aside,
         Budget,
@@ -38,12 +36,14 @@ if TYPE_CHECKING:
         Usd,
     )
 
+    Make = Callable[[BudgetAdmin, Author, int | None], Awaitable[Budget]]
+
 app = typer.Typer(
     help="Budgets of a day (UTC), in tokens and US dollars.", no_args_is_help=True
 )
 
-
-For = Annotated[Literal["person", "channel"], typer.Argument(help="Whom it binds.")]
+Scope = Literal["person", "channel"]
+For = Annotated[Scope, typer.Argument(help="Whom it binds.")]
 Subject = Annotated[
     str,
     typer.Argument(
@@ -51,25 +51,21 @@ Subject = Annotated[
         autocompletion=complete_channel,
     ),
 ]
+TokenCount = Annotated[
+    str | None,
+    typer.Option("--tokens", help="Tokens a day, read and written; none: any."),
+]
+Dollars = Annotated[
+    str | None,
+    typer.Option("--usd", help="US dollars a day; needs prices in MODELS; none: any."),
+]
 
 
 @app.command("list")
 def list_(as_json: Json = False) -> None:
     """Show all budgets and what is used of them today."""
-
-    async def show(settings: Settings) -> int:
-        async with _desk(settings) as desk:
-            views = await desk.list()
-        if as_json:
-            show_json([asdict(view) for view in views])
-        else:
-            show_table(
-                ("FOR", "WHO OR WHERE", "TOKENS", "USD", "CALLS NOW", "VERSION"),
-                [_row(view) for view in views],
-            )
-        return WELL
-
-    run(show)
+    headers = ("FOR", "WHO OR WHERE", "TOKENS", "USD", "CALLS NOW", "VERSION")
+    _show_budgets(headers, _row, as_json=as_json)
 
 
 @app.command()
@@ -77,36 +73,16 @@ def show(as_json: Json = False) -> None:
     """Show what counts today: used, set aside by calls under way, and set aside by calls
     that were never settled.
     """
-
-    async def work(settings: Settings) -> int:
-        async with _desk(settings) as desk:
-            views = await desk.list()
-        if as_json:
-            show_json([asdict(view) for view in views])
-        else:
-            show_table(
-                ("FOR", "WHO OR WHERE", "USED", "UNDER WAY", "NEVER SETTLED"),
-                [_parts(view) for view in views],
-            )
-        return WELL
-
-    run(work)
+    headers = ("FOR", "WHO OR WHERE", "USED", "UNDER WAY", "NEVER SETTLED")
+    _show_budgets(headers, _parts, as_json=as_json)
 
 
 @app.command("set")
 def set_(
     scope: For,
     subject: Subject,
-    tokens: Annotated[
-        str | None,
-        typer.Option("--tokens", help="Tokens a day, read and written; none: any."),
-    ] = None,
-    usd: Annotated[
-        str | None,
-        typer.Option(
-            "--usd", help="US dollars a day; needs prices in MODELS; none: any."
-        ),
-    ] = None,
+    tokens: TokenCount = None,
+    usd: Dollars = None,
     as_: As = None,
     reason: Reason = None,
     yes: Yes = False,
@@ -116,30 +92,21 @@ def set_(
     """Set a budget; what is not named of it stays. No model is asked whose answer might not
     fit into it.
     """
+    halves = _tokens(tokens), _usd(usd)
 
-    async def work(settings: Settings) -> int:
-        by, halves = author(settings, as_, reason), (_tokens(tokens), _usd(usd))
-        async with _desk(settings) as desk:
-            seen = await desk.version(scope, subject) if expect is None else expect
-            if scope == "channel" or subject == "*":
-                confirm(
-                    f"Set this budget for everybody ({scope} {subject})?",
-                    yes=yes,
-                    as_json=as_json,
-                )
-            budget = await insist(
-                lambda version: desk.set(scope, subject, *halves, by, expected=version),
-                seen,
-                lambda: desk.version(scope, subject),
-                as_json=as_json,
-            )
+    def make(admin: BudgetAdmin, by: Author, version: int | None) -> Awaitable[Budget]:
+        return admin.set(scope, subject, *halves, by, expected=version)
+
+    def show(budget: Budget, /, *, as_json: bool) -> None:
         if as_json:
             show_json({"scope": scope, "subject": subject, **asdict(budget)})
         else:
-            typer.echo(f"{scope} {subject}: {_told(budget)} a day.")
-        return WELL
+            typer.echo(f"{scope} {subject}: {_described(budget)} a day.")
 
-    run(work)
+    question = f"Set this budget for everybody ({scope} {subject})?"
+    options = ChangeOptions(as_, reason, as_json, yes, expect)
+    propose = _proposing(scope, subject, question, make)
+    run_change(_open_admin, propose, show, options)
 
 
 @app.command()
@@ -154,34 +121,68 @@ def unset(
 ) -> None:
     """Remove a budget."""
 
-    async def work(settings: Settings) -> int:
-        by = author(settings, as_, reason)
-        async with _desk(settings) as desk:
-            seen = await desk.version(scope, subject) if expect is None else expect
-            if scope == "channel" or subject == "*":
-                confirm(
-                    f"Remove this budget for everybody ({scope} {subject})?",
-                    yes=yes,
-                    as_json=as_json,
-                )
-            budget = await insist(
-                lambda version: desk.unset(scope, subject, by, expected=version),
-                seen,
-                lambda: desk.version(scope, subject),
-                as_json=as_json,
-            )
+    def make(admin: BudgetAdmin, by: Author, version: int | None) -> Awaitable[Budget]:
+        return admin.unset(scope, subject, by, expected=version)
+
+    def show(budget: Budget, /, *, as_json: bool) -> None:
         if as_json:
             show_json({"scope": scope, "subject": subject, **asdict(budget)})
         else:
             typer.echo(f"{scope} {subject}: no budget of its own.")
+
+    question = f"Remove this budget for everybody ({scope} {subject})?"
+    options = ChangeOptions(as_, reason, as_json, yes, expect)
+    propose = _proposing(scope, subject, question, make)
+    run_change(_open_admin, propose, show, options)
+
+
+def _proposing(
+    scope: Scope, subject: str, question: str, make: Make
+) -> Callable[[BudgetAdmin, Author], Awaitable[Proposal[Budget]]]:
+    """The question is asked where the budget is not one person's."""
+
+    async def propose(admin: BudgetAdmin, by: Author) -> Proposal[Budget]:
+        async def newest() -> int:
+            return await admin.version(scope, subject)
+
+        return Proposal(
+            lambda version: make(admin, by, version),
+            question if scope == "channel" or subject == "*" else None,
+            await newest(),
+            newest,
+        )
+
+    return propose
+
+
+def _show_budgets(
+    headers: tuple[str, ...],
+    row: Callable[[BudgetView], tuple[str, ...]],
+    *,
+    as_json: bool,
+) -> None:
+    async def work(settings: Settings) -> int:
+        async with _open_admin(settings) as admin:
+            views = await admin.list()
+        if as_json:
+            show_json([asdict(view) for view in views])
+        else:
+            show_table(headers, [row(view) for view in views])
+
         return WELL
 
     run(work)
 
 
 def _tokens(text: str | None) -> Tokens:
+    """None: this half stays. Raises Rejected."""
+    if text is None:
+        return None
+    if text == "none":
+        return "none"
+
     try:
-        return None if text is None else "none" if text == "none" else int(text)
+        return int(text)
     except ValueError:
         raise Rejected(
             f"{text!r} is no number of tokens. Write tokens as 50000, or none."
@@ -189,49 +190,59 @@ def _tokens(text: str | None) -> Tokens:
 
 
 def _usd(text: str | None) -> Usd:
+    """None: this half stays. Raises Rejected."""
+    if text is None:
+        return None
+    if text == "none":
+        return "none"
+
     try:
-        return None if text is None else "none" if text == "none" else Decimal(text)
+        return Decimal(text)
     except InvalidOperation:
         raise Rejected(
             f"{text!r} is no amount. Write US dollars as 2.50, or none."
         ) from None
 
 
-def _told(budget: Budget) -> str:
+def _described(budget: Budget) -> str:
     tokens = "any" if budget.tokens is None else f"{budget.tokens:,}"
     usd = "any" if budget.usd is None else f"{budget.usd:,.2f}"
     if budget.usd is not None and budget.usd != round(budget.usd, 2):
         usd = f"{budget.usd.normalize():,f}"
+
     return f"{tokens} tokens, {usd} USD"
 
 
 def _row(view: BudgetView) -> tuple[str, ...]:
-    tokens = f"{view.used_tokens:,} of {'any' if view.tokens is None else f'{view.tokens:,}'}"
-    usd = f"{view.used_usd:.4f} of {'any' if view.usd is None else f'{view.usd:.2f}'}"
+    tokens = "any" if view.tokens is None else f"{view.tokens:,}"
+    usd = "any" if view.usd is None else f"{view.usd:.2f}"
+
     return (
         view.scope,
         view.accounts or view.subject,
-        tokens,
-        usd,
+        f"{view.used_tokens:,} of {tokens}",
+        f"{view.used_usd:.4f} of {usd}",
         str(view.under_way.calls),
         str(view.version),
     )
 
 
 def _parts(view: BudgetView) -> tuple[str, ...]:
-    used = _sum(*view.settled)
     return (
         view.scope,
         view.accounts or view.subject,
-        used,
+        _sum(*view.settled),
         _aside(view.under_way),
         _aside(view.unsettled),
     )
 
 
 def _aside(aside: Aside) -> str:
+    if not aside.calls:
+        return "-"
     calls = "1 call" if aside.calls == 1 else f"{aside.calls:,} calls"
-    return f"{_sum(aside.tokens, aside.usd)} ({calls})" if aside.calls else "-"
+
+    return f"{_sum(aside.tokens, aside.usd)} ({calls})"
 
 
 def _sum(tokens: int, usd: Decimal) -> str:
@@ -239,7 +250,7 @@ def _sum(tokens: int, usd: Decimal) -> str:
 
 
 @asynccontextmanager
-async def _desk(settings: Settings) -> AsyncIterator[BudgetAdmin]:
+async def _open_admin(settings: Settings) -> AsyncIterator[BudgetAdmin]:
     from storage.limits.budget_admin import SETTLING_SECONDS, BudgetAdmin
 
     async with operating(settings) as (stores, _):

@@ -11,56 +11,41 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from agent.cli.options import (
-    As,
-    Expect,
-    Json,
-    Reason,
-    author,
-    operating,
-    show_json,
-    show_table,
-)
+from agent.cli.change import ChangeOptions, Proposal, run_change
+from agent.cli.options import As, Expect, Json, Reason, operating
+from agent.cli.output import show_json, show_table
 from agent.cli.run import WELL, run
 
 if TYPE_CHECKING:
     from agent.settings import Settings
-    from storage.limits.limit_admin import LimitAdmin, LimitView
+    from storage.control.audit import Author
+    from storage.limits.limit_admin import LimitAdmin, LimitChanged, LimitView
 
 app = typer.Typer(help="Rate limits: how often people may speak.", no_args_is_help=True)
 
 Person = Annotated[
     str, typer.Argument(help="One human: an account as channel:id, or the person's id.")
 ]
+AnyPerson = Annotated[
+    str | None,
+    typer.Argument(help="One human, with what they used; default: all limits."),
+]
+Limit = Annotated[str, typer.Argument(help="20/minute, 500/hour, 5/10s; off: none.")]
 
 
 @app.command()
-def show(
-    person: Annotated[
-        str | None,
-        typer.Argument(help="One human, with what they used; default: all limits."),
-    ] = None,
-    as_json: Json = False,
-) -> None:
+def show(person: AnyPerson = None, as_json: Json = False) -> None:
     """Show what holds on each channel and for people with a limit of their own."""
 
     async def work(settings: Settings) -> int:
-        async with _desk(settings) as desk:
-            views = await (desk.list() if person is None else desk.person(person))
+        async with _open_admin(settings) as admin:
+            views = await (admin.list() if person is None else admin.person(person))
         if as_json:
             show_json([_facts(view) for view in views])
         else:
-            rows = [
-                (
-                    v.subject,
-                    v.scope,
-                    str(v.limit),
-                    _used(v),
-                    "default" if v.default else "set",
-                )
-                for v in views
-            ]
-            show_table(("WHO OR WHERE", "FOR EACH", "LIMIT", "USED NOW", "BY"), rows)
+            headers = ("WHO OR WHERE", "FOR EACH", "LIMIT", "USED NOW", "BY")
+            show_table(headers, [_row(view) for view in views])
+
         return WELL
 
     run(work)
@@ -69,16 +54,14 @@ def show(
 @app.command("set")
 def set_(
     person: Person,
-    limit: Annotated[
-        str, typer.Argument(help="20/minute, 500/hour, 5/10s; off: none.")
-    ],
+    limit: Limit,
     as_: As = None,
     reason: Reason = None,
     expect: Expect = None,
     as_json: Json = False,
 ) -> None:
     """Give a person a limit of their own, on all their accounts."""
-    _change(person, limit, as_, reason, expect, as_json=as_json)
+    _change(person, limit, ChangeOptions(as_, reason, as_json, expect=expect))
 
 
 @app.command()
@@ -90,7 +73,7 @@ def unset(
     as_json: Json = False,
 ) -> None:
     """Take a person's own limit back: the channel's holds again."""
-    _change(person, None, as_, reason, expect, as_json=as_json)
+    _change(person, None, ChangeOptions(as_, reason, as_json, expect=expect))
 
 
 @app.command()
@@ -99,63 +82,46 @@ def reset(
 ) -> None:
     """Let a person speak again at once."""
 
-    async def work(settings: Settings) -> int:
-        async with _desk(settings) as desk:
-            await desk.reset(person, author(settings, as_, reason))
+    async def propose(admin: LimitAdmin, by: Author) -> Proposal[None]:
+        return Proposal(lambda _: admin.reset(person, by))
+
+    def show(_: None, /, *, as_json: bool) -> None:
         if as_json:
             show_json({"person": person, "reset": True})
         else:
             typer.echo(f"{person} may speak again.")
-        return WELL
 
-    run(work)
+    run_change(_open_admin, propose, show, ChangeOptions(as_, reason, as_json))
 
 
-def _change(
-    person: str,
-    limit: str | None,
-    as_: str | None,
-    reason: str | None,
-    expect: int | None,
-    *,
-    as_json: bool,
-) -> None:
-    """`expect`: when somebody changed the limit since that version, nothing is changed
-    (exit status 1).
-    """
+def _change(person: str, limit: str | None, options: ChangeOptions) -> None:
+    async def propose(admin: LimitAdmin, by: Author) -> Proposal[LimitChanged]:
+        return Proposal(lambda version: admin.set(person, limit, by, expected=version))
 
-    async def work(settings: Settings) -> int:
-        async with _desk(settings) as desk:
-            changed = await desk.set(
-                person, limit, author(settings, as_, reason), expected=expect
-            )
+    def show(made: LimitChanged, /, *, as_json: bool) -> None:
+        changed = made.before != made.after
         if as_json:
-            show_json(
-                {
-                    "person": person,
-                    **asdict(changed),
-                    "changed": changed.before != changed.after,
-                }
-            )
-        elif changed.before == changed.after:
-            typer.echo(f"{person} is so already.")
+            show_json({"person": person, **asdict(made), "changed": changed})
+        elif changed:
+            typer.echo(f"{person}: {made.after or 'the limit of the channel holds'}.")
         else:
-            typer.echo(
-                f"{person}: {changed.after or 'the limit of the channel holds'}."
-            )
-        return WELL
+            typer.echo(f"{person} is so already.")
 
-    run(work)
+    run_change(_open_admin, propose, show, options)
 
 
-def _used(view: LimitView) -> str:
-    return "" if view.used is None else str(view.used)
+def _row(view: LimitView) -> tuple[str, ...]:
+    used = "" if view.used is None else str(view.used)
+    source = "default" if view.default else "set"
+
+    return view.subject, view.scope, str(view.limit), used, source
 
 
 def _facts(view: LimitView) -> dict[str, object]:
-    facts = {"subject": view.subject, "scope": view.scope, "limit": str(view.limit)}
     return {
-        **facts,
+        "subject": view.subject,
+        "scope": view.scope,
+        "limit": str(view.limit),
         "default": view.default,
         "used": view.used,
         "version": view.version,
@@ -163,7 +129,7 @@ def _facts(view: LimitView) -> dict[str, object]:
 
 
 @asynccontextmanager
-async def _desk(settings: Settings) -> AsyncIterator[LimitAdmin]:
+async def _open_admin(settings: Settings) -> AsyncIterator[LimitAdmin]:
     from storage.limits.limit_admin import LimitAdmin
 
     async with operating(settings) as (stores, _):
