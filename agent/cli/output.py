@@ -32,31 +32,35 @@ def show_json(document: Any) -> None:
 
 
 def show_table(headers: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    """On a terminal, cells are wrapped at words to fit; in a pipe, each row is one line."""
-    for line in _lines(headers, rows, _width()):
-        typer.echo(line)
+    """On a terminal, cells are wrapped at words to fit; in a pipe, each row is one line.
+
+    Without headers there are only the rows. A cell may be a rich `Text` with a style.
+    """
+    from rich.console import Console
+
+    console = Console(highlight=False)
+    for line in _lines([headers, *rows] if headers else rows, _width()):
+        console.print(line, soft_wrap=True)
 
 
 def show_log(
     headers: Sequence[str], rows: Sequence[Sequence[object]], details: Sequence[str]
 ) -> None:
     """A table whose rows each have a line of details below, if they are not empty."""
-    header, *lines = _lines(headers, rows, None)
-    _echo_wrapped(header, "")
+    header, *lines = _lines([headers, *rows], None)
+    _echo_wrapped(header.plain, "")
     for line, detail in zip(lines, details, strict=True):
-        _echo_wrapped(line, "")
+        _echo_wrapped(line.plain, "")
         _echo_wrapped(_in_one_line(detail), _INDENT)
 
 
-def _lines(
-    headers: Sequence[str], rows: Sequence[Sequence[object]], width: int | None
-) -> list[str]:
+def _lines(rows: Sequence[Sequence[object]], width: int | None) -> list[Text]:
     """The table's lines; without a width, each row is exactly one."""
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    cells = [[Text(_in_one_line(cell)) for cell in row] for row in (headers, *rows)]
+    cells = [[_text(cell) for cell in row] for row in rows]
     widths = _widths(cells, width)
     table = Table.grid(padding=(0, _GAP, 0, 0))
     for column in widths:
@@ -64,11 +68,16 @@ def _lines(
     for row in cells:
         table.add_row(*row)
 
-    console = Console(color_system=None)
+    console = Console()
     fitting = console.options.update(width=sum(widths) + _GAP * len(widths))
-    lines = console.render_lines(table, fitting, pad=False)
+    lines = [
+        Text.assemble(*((segment.text, segment.style or "") for segment in line))
+        for line in console.render_lines(table, fitting, pad=False)
+    ]
+    for line in lines:
+        line.rstrip()
 
-    return ["".join(segment.text for segment in line).rstrip() for line in lines]
+    return lines
 
 
 def _widths(cells: Sequence[Sequence[Text]], width: int | None) -> list[int]:
@@ -110,6 +119,12 @@ def _echo_wrapped(text: str, indent: str) -> None:
 def _width() -> int | None:
     """Columns of the terminal; None in a pipe."""
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+
+
+def _text(cell: object) -> Text:
+    from rich.text import Text
+
+    return cell if isinstance(cell, Text) else Text(_in_one_line(cell))
 
 
 def _in_one_line(cell: object) -> str:

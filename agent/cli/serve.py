@@ -11,6 +11,7 @@ import structlog
 
 from agent.app import ChannelBuilders, configured_channels, open_app
 from agent.cli.run import WELL, spare_collections
+from agent.core.backoff import backoff
 from agent.core.errors import AgentError, ConfigurationError
 from agent.operations.credentials import with_stored_credentials
 from agent.ports import Accept, Channel
@@ -20,8 +21,12 @@ from agent.web.server import http_server
 from agent.web.state import InstanceState, Service
 
 FIRST_PAUSE = 1.0
-LONGEST_PAUSE = 60.0
-HEALTHY = 60.0  # seconds after which an end counts as a new trouble, not as the old one
+"""Seconds before the first restart of a channel; doubled up to `MAX_PAUSE`."""
+
+MAX_PAUSE = 60.0
+
+HEALTHY_SECONDS = 60.0
+"""A channel that ran longer than this had recovered: its next pause is the first again."""
 
 log = structlog.get_logger()
 
@@ -91,22 +96,23 @@ async def supervise(
     sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
     clock: Callable[[], float] = time.monotonic,
 ) -> None:
-    """Runs a channel for ever: when it ends it is started again, each time later, up to a minute.
+    """Runs a channel forever. When it ends it is restarted, each time later, up to a minute.
 
     Why it ended is logged and told; None is told when it starts. Nothing that happens to
     one channel reaches another.
     """
-    pause = FIRST_PAUSE
+    pauses = backoff(FIRST_PAUSE, MAX_PAUSE)
     while True:
         started = clock()
         tell(None)
         reason = await _run(channel, accept)
         tell(reason)
-        if clock() - started > HEALTHY:
-            pause = FIRST_PAUSE
+
+        if clock() - started > HEALTHY_SECONDS:
+            pauses = backoff(FIRST_PAUSE, MAX_PAUSE)
+        pause = next(pauses)
         log.error(f"{channel.name}: {reason} It is tried again in {pause:.0f} s.")
         await sleep(pause)
-        pause = min(2 * pause, LONGEST_PAUSE)
 
 
 async def _run(channel: Channel, accept: Accept) -> str:

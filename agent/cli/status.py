@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict
 
 import typer
 
+from agent.cli.output import show_json, show_table
 from agent.cli.run import NOT_WELL, WELL
 from agent.core.channel import Finding
 from agent.core.errors import ConfigurationError
@@ -24,27 +24,21 @@ async def status(settings: Settings, *, as_json: bool) -> int:
     checks = await check_health(settings)
     well = all(check.state != "not well" for check in checks)
     if as_json:
-        typer.echo(
-            json.dumps(
-                {"well": well, "parts": [asdict(check) for check in checks]},
-                ensure_ascii=False,
-            )
-        )
+        show_json({"well": well, "parts": [asdict(check) for check in checks]})
     else:
         _show(checks)
+
     return WELL if well else NOT_WELL
 
 
 def _show(checks: Sequence[Check]) -> None:
-    from rich.console import Console
     from rich.text import Text
 
-    console = Console(highlight=False)
-    for check in checks:
-        state = (f"{check.state:<10}", _STYLES[check.state])
-        console.print(
-            Text.assemble(state, f"{check.part:<12}", check.text), soft_wrap=True
-        )
+    rows = [
+        (Text(check.state, _STYLES[check.state]), check.part, check.text)
+        for check in checks
+    ]
+    show_table((), rows)
 
 
 async def doctor(settings: Settings, *, as_json: bool) -> int:
@@ -67,12 +61,11 @@ def show_findings(findings: Sequence[Finding], *, as_json: bool) -> int:
     """
     if as_json:
         found = [asdict(finding) for finding in findings]
-        typer.echo(
-            json.dumps({"well": not findings, "findings": found}, ensure_ascii=False)
-        )
+        show_json({"well": not findings, "findings": found})
     else:
         for finding in findings:
             typer.echo(f"{finding.part}: {_joined(finding)}")
+
     return NOT_WELL if findings else WELL
 
 

@@ -152,7 +152,7 @@ async def test_tables_are_for_people(machine: Machine) -> None:
         ),
         (
             ("stop", "brief"),
-            "Stop brief for everybody? It can not be started again. Add --yes to say so.",
+            "Stop brief for everybody? It cannot be started again. Add --yes to say so.",
         ),
         (
             ("stop", "brief", "--yes"),
