@@ -40,6 +40,20 @@ class Counter:
 
 
 @dataclass(slots=True, eq=False)
+class Gauge:
+    """What goes up and down, by the values of its labels."""
+
+    name: str
+    meaning: str
+    labels: Labels = ()
+    values: dict[Labels, float] = field(default_factory=dict)
+
+    def put(self, value: float, *labels: str) -> None:
+        """It is this much now."""
+        self.values[labels] = value
+
+
+@dataclass(slots=True, eq=False)
 class Distribution:
     """How often each bucket was hit. The last number is the sum of all observed values."""
 
@@ -103,6 +117,21 @@ model_errors = Counter(
     "(everything else).",
     ("model", "kind"),
 )
+model_garbles = Counter(
+    "agent_model_garbled_total",
+    "Events inside answers of models that could not be read.",
+    ("model",),
+)
+model_calls = Gauge(
+    "agent_model_calls",
+    "Calls to a model server now; state is running, or waiting for a place among them.",
+    ("server", "state"),
+)
+models_left_alone = Gauge(
+    "agent_model_left_alone",
+    "1 while a model that keeps failing is left alone for a moment.",
+    ("model",),
+)
 tokens = Counter(
     "agent_tokens_total",
     "Tokens of answers; direction is prompt or completion.",
@@ -145,7 +174,9 @@ COUNTERS = (
     unpriced,
     deliveries,
     delivery_retries,
+    model_garbles,
 )
+GAUGES = (model_calls, models_left_alone)
 DISTRIBUTIONS = (steps, batch_items)
 
 _models: set[str] = set()
@@ -189,6 +220,19 @@ def model_failed(model: str, status: int | None, *, slow: bool) -> None:
     """Counts an attempt that failed. `status`: of the HTTP response, if there was one."""
     without_status = "slow" if slow else "broken"
     model_errors.add(_label(model), str(status) if status else without_status)
+
+
+def model_garbled(model: str, events: int) -> None:
+    """Counts events inside an answer that could not be read."""
+    model_garbles.add(_label(model), amount=events)
+
+
+def model_left_alone(model: str, is_left_alone: bool) -> None:
+    """Whether a model that kept failing is left alone now; only of those that have a label
+    of their own.
+    """
+    if model in _models:
+        models_left_alone.put(float(is_left_alone), model)
 
 
 def _label(model: str) -> str:

@@ -38,6 +38,7 @@ class ModelSpec(BaseModel):
     """
 
     input: Decimal | None = Field(default=None, ge=0)
+    cached_input: Decimal | None = Field(default=None, ge=0)
     output: Decimal | None = Field(default=None, ge=0)
     context: int | None = Field(default=None, ge=256)
     answer: int | None = Field(default=None, ge=16)
@@ -47,6 +48,18 @@ class ModelSpec(BaseModel):
         if self.answer and self.context and self.answer > self.context // 2:
             raise ValueError(
                 "`answer` is at most half of `context`: the prompt needs room, too"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _caches_cheaper(self) -> Self:
+        if (
+            self.cached_input is not None
+            and self.input is not None
+            and self.cached_input > self.input
+        ):
+            raise ValueError(
+                "`cached_input` is at most `input`: budgets set aside the price of `input`"
             )
         return self
 
@@ -120,7 +133,10 @@ class Settings(BaseSettings):
         '`{"openai:gpt-5-mini": {"input": "0.25", "output": "2", "context": '
         '400000, "answer": 16000}}`. '
         "A model without a price has an unknown cost, not a cost of zero. "
-        "`answer` counts what a model thinks, too; "
+        "`cached_input` is the price of input that "
+        "the server had kept from before; without it that costs as much as "
+        "`input`. `answer` counts what a model "
+        "thinks, too; "
         f"without it answers end at {ANSWER_TOKENS:,} tokens, or at a quarter of "
         "a smaller `context`.",
     )
@@ -138,7 +154,8 @@ class Settings(BaseSettings):
     )
     openai_base_url: str = Field(
         default="https://api.openai.com/v1",
-        description="Any OpenAI-compatible server: Ollama, vLLM, OpenRouter …",
+        description="Any OpenAI-compatible server: Ollama, vLLM, OpenRouter … "
+        "Where `/v1` is left out, it is found.",
     )
     anthropic_api_key: SecretStr | None = Field(
         default=None, description="Key for `anthropic:` models."
@@ -150,7 +167,10 @@ class Settings(BaseSettings):
     model_first_byte_timeout: float = Field(
         default=20,
         gt=0,
-        description="Seconds until a model's first byte, retries and fallbacks excluded.",
+        description="Seconds until a model's first byte, retries and fallbacks "
+        "excluded. A model that never answered "
+        "yet and has no fallback may take as long as `MODEL_TOTAL_TIMEOUT`: it "
+        "may have to be loaded.",
     )
     model_idle_timeout: float = Field(
         default=15, gt=0, description="Seconds between two pieces of an answer."

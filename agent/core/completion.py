@@ -26,7 +26,9 @@ class Usage:
     completion_tokens: int
     cost_usd: Decimal | None = None
     estimated: bool = False
-    """The server reported no usage: tokens were estimated from the text."""
+    """The server left a count out: it was estimated from the text."""
+    cached_tokens: int = 0
+    """Of the prompt: those that the server had kept from before, at a price of their own."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,51 +5,31 @@ https://docs.anthropic.com/en/api/messages-streaming
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
 
-import msgspec
-from httpx_sse import ServerSentEvent
-
 from agent.core.completion import Prompt
 from agent.core.errors import UnknownModel
-from agent.llm import http_errors
+from agent.llm import base_url, http_errors
+from agent.llm.error_words import error_of
 from agent.llm.http_errors import Server
 from agent.llm.http_stream import Wire
-from agent.llm.provider import AttemptError, Reported, conversation, system_text
+from agent.llm.provider import (
+    LEAST,
+    AttemptError,
+    Patience,
+    Reported,
+    conversation,
+    system_text,
+)
+from agent.llm.reading.answer import AnswerReader, Chunk, as_text
+from agent.llm.reading.fields import Fields, count, record, word
 from agent.settings import UNKNOWN_MODEL, Settings
 
 _VERSION = "2023-06-01"  # https://docs.anthropic.com/en/api/versioning
 _LAST = "message_stop"
-
-
-class _Usage(msgspec.Struct):
-    input_tokens: int | None = None
-    cache_creation_input_tokens: int | None = None
-    cache_read_input_tokens: int | None = None
-    output_tokens: int | None = None
-
-
-class _Message(msgspec.Struct):
-    usage: _Usage | None = None
-
-
-class _Delta(msgspec.Struct):
-    text: str | None = None
-    stop_reason: str | None = None
-
-
-class _Event(msgspec.Struct):
-    type: str
-    message: _Message | None = None
-    delta: _Delta | None = None
-    usage: _Usage | None = None
-    error: Any = None
-
-
-_decode = msgspec.json.Decoder(_Event).decode
 
 
 def open_model(name: str, settings: Settings, wire: Callable[[], Wire]) -> Anthropic:
@@ -58,12 +38,13 @@ def open_model(name: str, settings: Settings, wire: Callable[[], Wire]) -> Anthr
         raise UnknownModel(
             "anthropic: models need ANTHROPIC_API_KEY. Set it or choose another model."
         )
+
     key = http_errors.sound_key(
         settings.anthropic_api_key.get_secret_value(), "ANTHROPIC_API_KEY"
     )
     server = Server(
         model=f"anthropic:{name}",
-        url=f"{settings.anthropic_base_url.rstrip('/').removesuffix('/v1')}/v1/messages",
+        url=base_url.messages(settings.anthropic_base_url),
         key_setting="ANTHROPIC_API_KEY",
         url_setting="ANTHROPIC_BASE_URL",
         headers={"x-api-key": key, "anthropic-version": _VERSION},
@@ -71,30 +52,6 @@ def open_model(name: str, settings: Settings, wire: Callable[[], Wire]) -> Anthr
     return Anthropic(
         name, server, wire(), settings.models.get(server.model, UNKNOWN_MODEL).longest
     )
-
-
-@dataclass(slots=True)
-class _Tally:
-    """What an answer has brought so far."""
-
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-    said: bool = False
-    stop: str = ""
-
-    def add(self, usage: _Usage | None) -> None:
-        """The start names the prompt's tokens, every later count of the answer's replaces
-        the one before.
-        """
-        if usage is None:
-            return
-        prompt = (
-            usage.input_tokens,
-            usage.cache_creation_input_tokens,
-            usage.cache_read_input_tokens,
-        )
-        self.prompt_tokens = sum(count or 0 for count in prompt) or self.prompt_tokens
-        self.completion_tokens = usage.output_tokens or self.completion_tokens
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,56 +63,78 @@ class Anthropic:
     wire: Wire
     longest: int  # tokens of an answer
 
-    async def stream(self, prompt: Prompt) -> AsyncGenerator[str | Reported]:
-        tally = _Tally()
-        try:
-            async with aclosing(
-                self.wire.events(self.server, self._body(prompt), _is_last)
-            ) as events:
-                async for raw in events:
-                    event = self._event(raw)
-                    tally.add(event.message.usage if event.message else event.usage)
-                    delta = event.delta or _Delta()
-                    tally.stop = delta.stop_reason or tally.stop
-                    if delta.text:
-                        tally.said = True
-                        yield delta.text
-        except AttemptError:
-            if not tally.stop:  # what breaks after the end of the text breaks nothing
-                raise
-        if tally.prompt_tokens:
-            yield Reported(tally.prompt_tokens, tally.completion_tokens)
-        self._check_end(tally)
+    async def stream(
+        self, prompt: Prompt, patience: Patience
+    ) -> AsyncGenerator[str | Reported]:
+        """Asks for a shorter answer where the server says how much room it has."""
+        longest, said = self.longest, False
+        while True:
+            try:
+                async with aclosing(self._answer(prompt, longest, patience)) as pieces:
+                    async for piece in pieces:
+                        said = True
+                        yield piece
+                return
+            except AttemptError as failed:
+                if (
+                    said
+                    or failed.objection != "longest too long"
+                    or not LEAST <= (failed.room or 0) < longest
+                ):
+                    raise
+                longest = failed.room or LEAST
 
-    def _body(self, prompt: Prompt) -> dict[str, Any]:
+    def _answer(
+        self, prompt: Prompt, longest: int, patience: Patience
+    ) -> AsyncGenerator[str | Reported]:
+        reader = AnswerReader(self.server, longest, read=_read, report=_report)
+        body = self._body(prompt, longest)
+        return reader.pieces(
+            self.wire.events(self.server, body, patience, reader.drain_seconds)
+        )
+
+    def _body(self, prompt: Prompt, longest: int) -> dict[str, Any]:
         body = {
             "model": self.name,
-            "max_tokens": self.longest,
+            "max_tokens": longest,
             "messages": conversation(prompt),
             "stream": True,
         }
         system = system_text(prompt)
         return {**body, "system": system} if system else body
 
-    def _event(self, raw: ServerSentEvent) -> _Event:
-        if not raw.data:
-            return _Event(type=raw.event)
-        try:
-            event = _decode(raw.data)
-        except msgspec.DecodeError:
-            raise http_errors.garbled(self.server) from None
-        if event.type == "error":
-            raise http_errors.erred(self.server, event.error)
-        return event
 
-    def _check_end(self, tally: _Tally) -> None:
-        if not tally.stop:
-            raise http_errors.broken(self.server)
-        if tally.stop == "refusal":
-            raise http_errors.declined(self.server)
-        if tally.stop == "max_tokens":
-            raise http_errors.cut(self.server, self.longest, said=tally.said)
+def _read(event: Fields) -> Chunk:
+    """An event of a stream, or a whole message. Fields tell what it is: an event's type may
+    be missing or new.
+    """
+    message, delta = record(event.get("message")), record(event.get("delta"))
+    return Chunk(
+        text=as_text(event.get("content_block")) or as_text(delta),
+        whole=as_text(message.get("content")) or as_text(event.get("content")),
+        finish=word(delta.get("stop_reason")) or word(event.get("stop_reason")),
+        counts=_counts(message, event),
+        error=error_of(event),
+        is_last=event.get("type") == _LAST,
+    )
 
 
-def _is_last(event: ServerSentEvent) -> bool:
-    return event.event == _LAST
+def _counts(message: Fields, event: Fields) -> dict[str, int | None]:
+    """The start counts the prompt and one token of the answer; only a later event knows how
+    many it became.
+    """
+    begins = record(message.get("usage"))
+    usage = begins or record(event.get("usage"))
+    return {
+        "fresh": count(usage.get("input_tokens")),
+        "written": count(usage.get("cache_creation_input_tokens")),
+        "cached": count(usage.get("cache_read_input_tokens")),
+        "completion": None if begins else count(usage.get("output_tokens")),
+    }
+
+
+def _report(counts: Mapping[str, int]) -> Reported:
+    """The prompt is counted in three parts; without the first the sum is unknown."""
+    parts = [counts.get(name, 0) for name in ("fresh", "written", "cached")]
+    prompt = sum(parts) if "fresh" in counts else None
+    return Reported(prompt, counts.get("completion"), counts.get("cached", 0))

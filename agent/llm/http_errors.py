@@ -6,7 +6,6 @@ status and an error code that is a short identifier are.
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections.abc import Mapping
@@ -15,23 +14,12 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
 from agent.core.errors import UnknownModel
-from agent.llm.provider import AttemptError, LongestReached, Objection
+from agent.llm.error_words import ServerError, read_body, read_error
+from agent.llm.provider import LEAST, AttemptError, LongestReached, NotAsked, Objection
 
 _RETRIED = frozenset(
     {408, 409, 429}
 )  # and everything from 500 on, Anthropic's 529 "overloaded" included
-_IDENTIFIER = re.compile(r"[A-Za-z][A-Za-z0-9_]{1,39}")
-_NO_CREDIT = frozenset(
-    {"insufficient_quota", "billing_error"}
-)  # 429 or 402: waiting does not help
-_TOO_LONG = frozenset({"context_length_exceeded", "request_too_large"})
-_LONGEST = re.compile(rb"max_(completion_)?tokens")  # the two names of the field
-_NO_FIELD = re.compile(
-    rb"unsupported|not supported|forbidden|not permitted|not allowed|un(known|recognized|expected)"
-)
-_TOO_LARGE = re.compile(
-    rb"context.{0,3}(length|window|size)|too (large|long|high|big)|maximum|at most|exceed|range|above|<=|less than"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,30 +40,6 @@ def sound_key(key: str, setting: str) -> str:
     if not (key and key.isascii() and key.isprintable()):
         raise UnknownModel(f"{setting} is not a key that can be sent. Set a valid key.")
     return key
-
-
-def error_code(error: object) -> str | None:
-    """The short identifier in an error object of either API: `code`, else `type`."""
-    if not isinstance(error, dict):
-        return None
-    found = (error.get("code"), error.get("type"))
-    return next(
-        (c for c in found if isinstance(c, str) and _IDENTIFIER.fullmatch(c)), None
-    )
-
-
-def error_in(body: bytes) -> dict[str, object] | None:
-    """The error object of a response, None when it is no API's answer."""
-    try:
-        answer = json.loads(body)
-    except (ValueError, RecursionError):
-        return None
-    if not isinstance(answer, dict):
-        return None
-    if answer.get("object") == "error":  # vLLM puts it on top
-        return answer
-    error = answer.get("error")
-    return error if error is None or isinstance(error, dict) else {}
 
 
 def wait_asked_for(headers: Mapping[str, str]) -> float | None:
@@ -99,47 +63,83 @@ def refused(
     server: Server, status: int, headers: Mapping[str, str], body: bytes
 ) -> AttemptError:
     """The failure behind a response that is no answer."""
-    error = error_in(body)
-    code = error_code(error)
-    wait = wait_asked_for(headers)
+    return _failure(server, read_body(status, body), wait_asked_for(headers))
+
+
+def erred(
+    server: Server,
+    error: Mapping[str, object],
+    headers: Mapping[str, str] | None = None,
+    *,
+    said: bool = False,
+) -> AttemptError:
+    """The failure behind an error that came inside an answer, with status 200; `said`:
+    after a part of its text.
+    """
+    found = read_error(error)
+    failure = _failure(server, found, wait_asked_for(headers or {}))
+    failure.may_cost = failure.again
+    if (
+        found.too_long
+        or found.no_credit
+        or found.no_such_path
+        or (found.status and not said)
+    ):
+        return failure
+
+    shown = f" ({found.code})" if found.code else ""
+    sentence = f"{server.model} failed while answering{shown}. /retry asks again."
+    return AttemptError(sentence, again=True, status=found.status, may_cost=True)
+
+
+def _failure(server: Server, error: ServerError, wait: float | None) -> AttemptError:
+    wait = error.wait if wait is None else wait
+    passes = error.status is not None and (
+        error.status in _RETRIED or error.status >= 500
+    )
     return AttemptError(
-        _sentence(server, status, code, wait, is_api=error is not None),
-        again=(status in _RETRIED or status >= 500) and code not in _NO_CREDIT,
-        status=status,
-        objection=_objection(body.lower()),
+        _sentence(server, error, wait),
+        again=passes and not (error.no_credit or error.too_long or error.no_such_path),
+        status=error.status,
+        objection=_objection(error),
+        room=error.room,
         retry_after=wait,
     )
 
 
-def _objection(body: bytes) -> Objection:
-    """Read from a server's words, since codes differ: OpenAI's `unsupported_parameter`,
-    pydantic's `extra_forbidden`, and for a number that is too large often none at all."""
-    named = _LONGEST.search(body)
-    if named and _NO_FIELD.search(body):
+def _objection(error: ServerError) -> Objection:
+    if error.no_credit:
+        return "no credit"
+    if error.longest_unknown and not error.too_long:
         return "longest unknown"
-    return (
-        "longest too long"
-        if _TOO_LARGE.search(body) and (named or b"context" in body)
-        else ""
-    )
-
-
-def _sentence(
-    server: Server, status: int, code: str | None, wait: float | None, *, is_api: bool
-) -> str:
-    soon = f"in {math.ceil(wait)} s" if wait else "in a moment"
-    shown = f"{status}, {code}" if code else f"{status}"
-    if code in _NO_CREDIT or status == 402:
+    if error.longest_too_long:
+        room = error.room
         return (
-            f"There is no credit left behind {server.key_setting} ({shown}). "
-            "Top it up or set another key."
+            "longest too long" if room is None or room >= LEAST else "prompt too long"
         )
-    if code in _TOO_LONG or status == 413:
+    if error.too_long:
+        return "prompt too long"
+    return "no such path" if error.no_such_path else ""
+
+
+def _sentence(server: Server, error: ServerError, wait: float | None) -> str:
+    status = error.status or 0
+    soon = f"in {math.ceil(wait)} s" if wait else "in a moment"
+    shown = (
+        ", ".join(str(part) for part in (error.status, error.code) if part)
+        or "no reason given"
+    )
+    if error.too_long:
         return (
             f"This conversation is too long for {server.model} ({shown}). "
             "Start a new one with /new."
         )
-    if status < 400 or (status == 404 and not is_api):
+    if error.no_credit:
+        return (
+            f"There is no credit left behind {server.key_setting} ({shown}). "
+            "Top it up or set another key."
+        )
+    if 0 < status < 400 or error.no_such_path:
         return f"There is no model server at {server.url_setting} ({shown}). Correct that setting."
     match status:
         case 401 if not server.has_key:
@@ -178,6 +178,12 @@ def no_address(server: Server) -> AttemptError:
     )
 
 
+def no_proxy() -> AttemptError:
+    return AttemptError(
+        "HTTP_PROXY, HTTPS_PROXY, ALL_PROXY or NO_PROXY is not valid. Correct that variable."
+    )
+
+
 def no_stream(server: Server) -> AttemptError:
     return AttemptError(
         f"The server at {server.url_setting} streams no answers. Check that setting."
@@ -185,11 +191,34 @@ def no_stream(server: Server) -> AttemptError:
 
 
 def late(server: Server, seconds: float) -> AttemptError:
+    return AttemptError(
+        late_sentence(server.model, seconds), again=True, slow=True, may_cost=True
+    )
+
+
+def late_sentence(model: str, seconds: float) -> str:
+    """For a model from which no byte came; `seconds` is how long it was waited for."""
+    return (
+        f"{model} did not begin to answer within {round(seconds, 1):g} s. "
+        "Try again in a moment; if it needs longer to load, raise MODEL_FIRST_BYTE_TIMEOUT."
+    )
+
+
+def crowded(server: Server, calls: int) -> NotAsked:
     sentence = (
-        f"{server.model} did not begin to answer within {seconds:g} s. "
+        f"The model server is busy with {calls} other answers of mine. "
         "Try again in a moment."
     )
-    return AttemptError(sentence, again=True, slow=True, may_cost=True)
+    return NotAsked(sentence)
+
+
+def left_alone(model: str, failures: int, seconds: float, cause: str) -> NotAsked:
+    sentence = (
+        f"{model} failed {failures} times in a row, so it is asked again only in "
+        f"{math.ceil(seconds)} s. "
+        f"The last failure: {cause}"
+    )
+    return NotAsked(sentence, retry_after=seconds)
 
 
 def silent(server: Server, seconds: float) -> AttemptError:
@@ -211,11 +240,25 @@ def garbled(server: Server) -> AttemptError:
     )
 
 
-def erred(server: Server, error: object) -> AttemptError:
-    code = error_code(error)
-    shown = f" ({code})" if code else ""
-    sentence = f"{server.model} failed while answering{shown}. /retry asks again."
+def too_much(server: Server) -> AttemptError:
+    sentence = (
+        f"{server.model} sent more than an answer may hold, so it ends "
+        "here. /retry asks again."
+    )
+    return AttemptError(sentence, may_cost=True)
+
+
+def ended_early(server: Server, reason: str) -> AttemptError:
+    """`reason`: the server's own, shown only if it is a short identifier."""
+    shown = f" ({reason})" if re.fullmatch(r"[a-z][a-z0-9_]{1,39}", reason) else ""
+    sentence = f"{server.model} stopped before its answer was complete{shown}. /retry asks again."
     return AttemptError(sentence, again=True, may_cost=True)
+
+
+def only_thought(server: Server) -> AttemptError:
+    return AttemptError(
+        f"{server.model} thought but gave no answer. /retry asks again.", may_cost=True
+    )
 
 
 def declined(server: Server) -> AttemptError:
@@ -223,6 +266,14 @@ def declined(server: Server) -> AttemptError:
         f"{server.model} declined to answer this (further). Say it in another way.",
         may_cost=True,
     )
+
+
+def full(server: Server) -> AttemptError:
+    sentence = (
+        f"This conversation fills the whole context of {server.model}. "
+        "Start a new one with /new."
+    )
+    return AttemptError(sentence, may_cost=True)
 
 
 def cut(server: Server, longest: int, *, said: bool) -> AttemptError:

@@ -1,134 +1,197 @@
-"""One shared HTTP client, and a way to receive server-sent events through it that always ends."""
+"""Requests to model servers whose answers are server-sent events, received in a way that
+always ends.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+import re
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
 from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 import httpx
-from httpx_sse import EventSource, ServerSentEvent, SSEError
 
 from agent.llm import http_errors
+from agent.llm.bulkhead import CALLS, Bulkhead
 from agent.llm.http_errors import Server
-from agent.llm.provider import AttemptError
+from agent.llm.provider import AttemptError, Patience
+from agent.llm.reading.answer import Event
 from agent.settings import Settings
 
-# answers in progress at once, per process; further ones wait within their first-byte limit
-_CONNECTIONS = 256
-_IDLE_CONNECTIONS = 32
-_IDLE_SECONDS = 30.0
-_CONNECT_SECONDS = 10.0
-_DRAIN_SECONDS = (
-    0.25  # after the last event: reading to the end lets the connection be used again
-)
-_ERROR_BYTES = 16_384
+IDLE_CONNECTIONS = 32
+IDLE_SECONDS = 30.0
+CONNECT_SECONDS = 10.0
 
-IsLast = Callable[[ServerSentEvent], bool]
+MOST_PORT = 65_535
+
+LINE_BYTES = 1_048_576
+"""The longest line, and the longest event. A whole answer in one event is far shorter."""
+
+RESPONSE_BYTES = 67_108_864
+"""The longest response: thousands of bytes around each token of a long answer."""
+
+_ERROR_BYTES = 16_384
+_FIELD = re.compile(
+    r"(data|event|id|retry)(:|$)|:"
+)  # https://html.spec.whatwg.org/multipage/server-sent-events.html
+
+Drain = Callable[[], float | None]
 
 
 def open_wire(settings: Settings) -> Wire:
-    """A wire with a client of its own; close it."""
-    client = httpx.AsyncClient(
-        limits=httpx.Limits(
-            max_connections=_CONNECTIONS,
-            max_keepalive_connections=_IDLE_CONNECTIONS,
-            keepalive_expiry=_IDLE_SECONDS,
-        ),
-        timeout=httpx.Timeout(None, connect=_CONNECT_SECONDS),
+    """Makes no connection before one is needed; close it."""
+    context = httpx.create_ssl_context()  # reads all certificates: once for all servers
+    return Wire(settings.model_idle_timeout, lambda: open_client(verify=context))
+
+
+def open_client(**options: Any) -> httpx.AsyncClient:
+    """For one server; close it."""
+    limits = httpx.Limits(
+        max_connections=CALLS,
+        max_keepalive_connections=IDLE_CONNECTIONS,
+        keepalive_expiry=IDLE_SECONDS,
     )
-    return Wire(client, settings.model_first_byte_timeout, settings.model_idle_timeout)
+    return httpx.AsyncClient(
+        limits=limits, timeout=httpx.Timeout(None, connect=CONNECT_SECONDS), **options
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class Wire:
-    """Requests whose answers are event streams. Limits are seconds until the first byte,
-    and between two.
-    """
+    """Requests whose answers are event streams, with a pool of connections for each server."""
 
-    client: httpx.AsyncClient
-    first_byte: float
-    idle: float
+    idle: float  # seconds between two pieces of an answer
+    make_client: Callable[[], httpx.AsyncClient]
     learned: dict[str, str] = field(default_factory=dict)
-    """What servers call the longest answer, by model, where it is not what was tried first."""
+    """What servers call the longest answer, by model, and where they are, by the first
+    address that was tried.
+    """
+    _bulkheads: dict[str, Bulkhead] = field(default_factory=dict)
 
     async def aclose(self) -> None:
-        await self.client.aclose()
+        for bulkhead in self._bulkheads.values():
+            await bulkhead.client.aclose()
 
     async def events(
-        self, server: Server, body: dict[str, Any], is_last: IsLast
-    ) -> AsyncGenerator[ServerSentEvent]:
-        """The events of one answer. Returns after the last one, or where the server closed
-        its stream.
+        self, server: Server, body: dict[str, Any], patience: Patience, drain: Drain
+    ) -> AsyncGenerator[Event]:
+        """The events of one answer, until the server closes its stream.
 
-        Raises AttemptError. The connection is released when this generator is closed.
+        `drain` is asked after each event: the seconds to wait for more once the answer has
+        ended, None before. Raises AttemptError. The connection is released when this
+        generator is closed.
         """
-        ended = False
         try:
             async with (
-                self._asked(server, body) as (response, patience),
-                aclosing(EventSource(response).aiter_sse()) as events,
+                self._asked(server, body, patience) as (response, stream),
+                aclosing(_events(response, server)) as events,
             ):
                 async for event in events:
                     yield event
-                    if is_last(event):
-                        ended, patience.seconds = True, _DRAIN_SECONDS
+                    if (seconds := drain()) is not None:
+                        stream.seconds = min(seconds, self.idle)
         except AttemptError:
-            if not ended:
+            if drain() is None:
                 raise
-        except SSEError:
-            raise http_errors.no_stream(server) from None
         except httpx.HTTPError:
-            if not ended:
+            if drain() is None:
                 raise http_errors.broken(server) from None
 
     @asynccontextmanager
     async def _asked(
-        self, server: Server, body: dict[str, Any]
-    ) -> AsyncIterator[tuple[httpx.Response, _Patience]]:
-        deadline = asyncio.get_running_loop().time() + self.first_byte
-        response = await self._sent(server, body, deadline)
-        try:
-            patience = _Patience(response, server, deadline, self)
-            if response.status_code != httpx.codes.OK:
-                error = await _beginning(response)
-                raise http_errors.refused(
-                    server, response.status_code, response.headers, error
-                )
-            yield response, patience
-        finally:
-            await response.aclose()
-
-    async def _sent(
-        self, server: Server, body: dict[str, Any], deadline: float
-    ) -> httpx.Response:
-        # Lone surrogates are no UTF-8; people can paste them.
-        content = json.dumps(body, ensure_ascii=False).encode("utf-8", "replace")
-        headers = {
-            "content-type": "application/json",
-            "accept": "text/event-stream",
-            **server.headers,
-        }
-        try:
-            request = self.client.build_request(
-                "POST", server.url, headers=headers, content=content
+        self, server: Server, body: dict[str, Any], patience: Patience
+    ) -> AsyncIterator[tuple[httpx.Response, _Bytes]]:
+        bulkhead = self._bulkhead(server)
+        async with bulkhead.place(server, patience.place):
+            began = asyncio.get_running_loop().time()
+            response = await _sent(
+                bulkhead.client, server, body, patience.head or patience.first_byte
             )
-            async with asyncio.timeout_at(deadline):
-                return await self.client.send(request, stream=True)
-        except TimeoutError:
-            raise http_errors.late(server, self.first_byte) from None
-        except (httpx.InvalidURL, httpx.UnsupportedProtocol, httpx.LocalProtocolError):
+            begins = asyncio.get_running_loop().time() if patience.head else began
+            deadline = begins + patience.first_byte
+            try:
+                stream = _Bytes(
+                    response, server, deadline, patience.first_byte, self.idle
+                )
+                if not response.is_success:
+                    error = await _beginning(response)
+                    raise http_errors.refused(
+                        server, response.status_code, response.headers, error
+                    )
+                if (
+                    response.headers.get("content-type", "")
+                    .lower()
+                    .startswith("text/html")
+                ):
+                    raise http_errors.no_stream(server)
+                yield response, stream
+            finally:
+                await response.aclose()
+
+    def _bulkhead(self, server: Server) -> Bulkhead:
+        try:
+            url = httpx.URL(server.url)
+        except httpx.InvalidURL:
             raise http_errors.no_address(server) from None
-        except httpx.HTTPError as error:
-            unsent = isinstance(error, httpx.ConnectError | httpx.ConnectTimeout)
-            raise http_errors.unreachable(server, may_cost=not unsent) from None
+        if (
+            url.scheme not in ("http", "https")
+            or not url.host
+            or (url.port or 0) > MOST_PORT
+        ):
+            raise http_errors.no_address(server)
+
+        name = url.netloc.decode(
+            "ascii", "replace"
+        )  # host and port, without a password
+        if name not in self._bulkheads:
+            self._bulkheads[name] = Bulkhead(name, self._client())
+        return self._bulkheads[name]
+
+    def _client(self) -> httpx.AsyncClient:
+        try:
+            return self.make_client()
+        except (httpx.InvalidURL, ValueError):
+            raise http_errors.no_proxy() from None
 
 
-class _Patience(httpx.AsyncByteStream):
-    """Stands between a response and its bytes: raises AttemptError when they stay away too long.
+async def _sent(
+    client: httpx.AsyncClient, server: Server, body: dict[str, Any], seconds: float
+) -> httpx.Response:
+    # Lone surrogates are no UTF-8; people can paste them.
+    content = json.dumps(body, ensure_ascii=False).encode("utf-8", "replace")
+    headers = {
+        "content-type": "application/json",
+        "accept": "text/event-stream",
+        # what is packed comes late, and can be a thousand times larger than it looks
+        "accept-encoding": "identity",
+        **server.headers,
+    }
+    try:
+        request = client.build_request(
+            "POST", server.url, headers=headers, content=content
+        )
+        async with asyncio.timeout(seconds):
+            return await client.send(request, stream=True)
+    except TimeoutError:
+        raise http_errors.late(server, seconds) from None
+    except (
+        httpx.InvalidURL,
+        httpx.UnsupportedProtocol,
+        httpx.LocalProtocolError,
+        UnicodeError,
+    ):
+        raise http_errors.no_address(server) from None
+    except httpx.HTTPError as error:
+        unsent = isinstance(error, httpx.ConnectError | httpx.ConnectTimeout)
+        raise http_errors.unreachable(server, may_cost=not unsent) from None
+
+
+class _Bytes(httpx.AsyncByteStream):
+    """Stands between a response and its bytes: raises AttemptError when they stay away too
+    long, or are too many.
 
     It sits below the event parser, so that a comment that only says "still here" counts as
     a sign of life.
@@ -138,25 +201,30 @@ class _Patience(httpx.AsyncByteStream):
         self,
         response: httpx.Response,
         server: Server,
-        first_deadline: float,
-        wire: Wire,
+        deadline: float,
+        first_byte: float,
+        idle: float,
     ) -> None:
         assert isinstance(response.stream, httpx.AsyncByteStream)
         self._bytes = response.stream
         self._server = server
-        self._first_deadline = first_deadline
-        self._first_byte = wire.first_byte
-        self.seconds = wire.idle
+        self._deadline = deadline  # of the first byte
+        self._first_byte = first_byte
+        self.seconds = idle
         response.stream = self
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        chunks = aiter(self._bytes)
+        chunks, count = aiter(self._bytes), 0
         try:
-            async with asyncio.timeout_at(self._first_deadline):
+            async with asyncio.timeout_at(self._deadline):
                 chunk = await anext(chunks, None)
         except TimeoutError:
             raise http_errors.late(self._server, self._first_byte) from None
+
         while chunk is not None:
+            count += len(chunk)
+            if count > RESPONSE_BYTES:
+                raise http_errors.too_much(self._server)
             yield chunk
             try:
                 async with asyncio.timeout(self.seconds):
@@ -166,6 +234,93 @@ class _Patience(httpx.AsyncByteStream):
 
     async def aclose(self) -> None:
         await self._bytes.aclose()
+
+
+async def _events(response: httpx.Response, server: Server) -> AsyncGenerator[Event]:
+    """The response's events. What is no event stream comes as one event, with all of its text."""
+    lines = _Lines(server, response.headers)
+    async with aclosing(_lines(response.aiter_bytes(), server)) as texts:
+        async for text in texts:
+            for event in lines.take(text):
+                yield event
+    for event in lines.end():
+        yield event
+
+
+class _Lines:
+    """Makes events of lines. An event that a closed stream left without its blank line
+    counts all the same.
+    """
+
+    def __init__(self, server: Server, headers: Mapping[str, str]) -> None:
+        self._server = server
+        self._headers = headers
+        self._name = ""
+        self._data: list[str] = []
+        self._body: list[str] = []  # lines that belong to no event
+        self._size = 0  # characters held
+
+    def take(self, line: str) -> Iterator[Event]:
+        """The events that this line completes. Raises AttemptError when too much is held."""
+        if not line:
+            yield from self._event()
+        elif _FIELD.match(line):
+            yield from self._stray()
+            self._field(line)
+        else:
+            self._hold(self._body, line)
+
+    def end(self) -> Iterator[Event]:
+        """What was held back."""
+        yield from self._event()
+        yield from self._stray()
+
+    def _field(self, line: str) -> None:
+        name, _, value = line.partition(":")
+        value = value.removeprefix(" ")
+        if name == "event":
+            self._name = value.strip()
+        elif name == "data":
+            self._hold(self._data, value)
+
+    def _hold(self, lines: list[str], line: str) -> None:
+        lines.append(line)
+        self._size += len(line) + 1
+        if self._size > LINE_BYTES:
+            raise http_errors.too_much(self._server)
+
+    def _event(self) -> Iterator[Event]:
+        if self._data or self._name:
+            event = Event(self._name, "\n".join(self._data), headers=self._headers)
+            self._name, self._data, self._size = "", [], 0
+            yield event
+
+    def _stray(self) -> Iterator[Event]:
+        if self._body:
+            event = Event(
+                "", "\n".join(self._body), is_body=True, headers=self._headers
+            )
+            self._body, self._size = [], 0
+            yield event
+
+
+async def _lines(chunks: AsyncIterator[bytes], server: Server) -> AsyncGenerator[str]:
+    """Lines end with CR, LF or both. A byte order mark before the first is no part of it."""
+    held, encoding = bytearray(), "utf-8-sig"
+    async for chunk in chunks:
+        held += chunk
+        if b"\n" in chunk or b"\r" in chunk:
+            end = (
+                max(held.rfind(b"\n"), held.rfind(b"\r", 0, -1)) + 1
+            )  # the last CR may be half of a line's end
+            for line in bytes(held[:end]).splitlines():
+                yield line.decode(encoding, "replace")
+                encoding = "utf-8"
+            del held[:end]
+        if len(held) > LINE_BYTES:
+            raise http_errors.too_much(server)
+    for line in bytes(held).splitlines():
+        yield line.decode(encoding, "replace")
 
 
 async def _beginning(response: httpx.Response) -> bytes:

@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator, Callable
 from agent.core.completion import Prompt
 from agent.core.errors import UnknownModel
 from agent.core.prompt import estimate_tokens
-from agent.llm.provider import LongestReached, Reported
+from agent.llm.provider import LongestReached, Patience, Reported
 from agent.settings import ANSWER_TOKENS, OFFLINE, Settings
 
 _WORD = re.compile(r"\S+\s*|\s+")
@@ -19,7 +19,9 @@ _QUOTED_CHARS = 200  # of an earlier message; the last one is repeated whole
 class Echo:
     """Repeats what was just said and tells what it was given before."""
 
-    async def stream(self, prompt: Prompt) -> AsyncGenerator[str | Reported]:
+    async def stream(
+        self, prompt: Prompt, patience: Patience
+    ) -> AsyncGenerator[str | Reported]:
         left = ANSWER_TOKENS
         for word in _WORD.findall(_answer(prompt)):
             left -= estimate_tokens(word)

@@ -5,70 +5,51 @@ https://platform.openai.com/docs/api-reference/chat-streaming
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
-
-import msgspec
-from httpx_sse import ServerSentEvent
 
 from agent.core.completion import Prompt
 from agent.core.errors import UnknownModel
-from agent.llm import http_errors
+from agent.llm import base_url, http_errors
+from agent.llm.error_words import error_of
 from agent.llm.http_errors import Server
 from agent.llm.http_stream import Wire
 from agent.llm.openai_dialect import OPENAI, Wording
-from agent.llm.provider import AttemptError, Reported, conversation, system_text
+from agent.llm.provider import (
+    AttemptError,
+    Patience,
+    Reported,
+    conversation,
+    system_text,
+)
+from agent.llm.reading.answer import AnswerReader, Chunk, as_text
+from agent.llm.reading.fields import Fields, count, record, records, word
 from agent.settings import UNKNOWN_MODEL, Settings
-
-_DONE = "[DONE]"
-
-
-class _Delta(msgspec.Struct):
-    content: str | None = None
-    refusal: str | None = None
-
-
-class _Choice(msgspec.Struct):
-    delta: _Delta | None = None
-    finish_reason: str | None = None
-
-
-class _Usage(msgspec.Struct):
-    prompt_tokens: int
-    completion_tokens: int = 0
-
-
-class _Chunk(msgspec.Struct):
-    choices: list[_Choice] | None = None
-    usage: _Usage | None = None
-    error: Any = None
-
-
-_decode = msgspec.json.Decoder(_Chunk).decode
 
 
 def open_model(name: str, settings: Settings, wire: Callable[[], Wire]) -> OpenAI:
     """Raises UnknownModel when OpenAI itself is to be asked without a key, or with an
     impossible one.
     """
-    base = settings.openai_base_url.rstrip("/")
+    first, *others = base_url.chat_completions(settings.openai_base_url)
     key = settings.openai_api_key
-    if key is None and f"{base}/".startswith(OPENAI):
+    if key is None and first.startswith(OPENAI):
         raise UnknownModel(
             "openai: models need OPENAI_API_KEY (or OPENAI_BASE_URL of a server without keys)."
         )
+
     server = Server(
         model=f"openai:{name}",
-        url=f"{base}/chat/completions",
+        url=first,
         key_setting="OPENAI_API_KEY",
         url_setting="OPENAI_BASE_URL",
         headers=_authorization(key.get_secret_value()) if key else {},
         has_key=key is not None,
     )
     longest = settings.models.get(server.model, UNKNOWN_MODEL).longest
-    return OpenAI(name, server, wire(), longest)
+    return OpenAI(name, server, wire(), longest, tuple(others))
 
 
 def _authorization(key: str) -> dict[str, str]:
@@ -83,68 +64,67 @@ class OpenAI:
     server: Server
     wire: Wire
     longest: int  # tokens of an answer
+    other_urls: tuple[str, ...] = ()  # tried where nothing is at the server's
 
-    async def stream(self, prompt: Prompt) -> AsyncGenerator[str | Reported]:
+    async def stream(
+        self, prompt: Prompt, patience: Patience
+    ) -> AsyncGenerator[str | Reported]:
         body = {"model": self.name, "messages": _messages(prompt), "stream": True}
-        wording: Wording | None = Wording.first(
-            self.server.url, self.longest, self.wire.learned.get(self.server.model)
-        )
-        while wording:
+        learned = self.wire.learned.get(self.server.model)
+        wording = Wording.first(self.server.url, self.longest, learned)
+        said = False
+        while True:
             try:
-                async with aclosing(self._answer(body, wording)) as pieces:
+                async with aclosing(self._located(body, wording, patience)) as pieces:
                     async for piece in pieces:
+                        said = True
                         yield piece
                 return
             except AttemptError as failed:
-                wording = wording.after(failed)
-                if wording is None:
+                another = None if said else wording.after(failed)
+                if another is None:
                     raise
+                wording = another
                 if wording.renamed:
                     self.wire.learned[self.server.model] = wording.name
 
-    async def _answer(
-        self, body: dict[str, Any], wording: Wording
+    async def _located(
+        self, body: dict[str, Any], wording: Wording, patience: Patience
     ) -> AsyncGenerator[str | Reported]:
-        finish, usage, said = "", None, False
-        try:
-            async with aclosing(
-                self.wire.events(self.server, body | wording.fields, _is_last)
-            ) as events:
-                async for event in events:
-                    chunk = self._chunk(event)
-                    usage = chunk.usage or usage
-                    text, reason = _content(chunk)
-                    finish = reason or finish
-                    if text:
+        """Asks where the server answered before, then where else it may be. The first
+        refusal is the one told.
+        """
+        failures: list[AttemptError] = []
+        for url in self._urls():
+            said = False
+            try:
+                async with aclosing(
+                    self._answer(replace(self.server, url=url), body, wording, patience)
+                ) as pieces:
+                    async for piece in pieces:
                         said = True
-                        yield text
-                    if event.data == _DONE:
-                        finish = finish or "stop"
-        except AttemptError:
-            if not finish:  # what breaks after the end of the text breaks nothing
-                raise
-        if usage:
-            yield Reported(usage.prompt_tokens, usage.completion_tokens)
-        self._check_end(finish, wording.longest, said=said)
+                        self.wire.learned[self.server.url] = url
+                        yield piece
+                return
+            except AttemptError as failed:
+                if said or failed.objection != "no such path":
+                    raise
+                failures.append(failed)
+        raise failures[0]
 
-    def _chunk(self, event: ServerSentEvent) -> _Chunk:
-        if event.data in ("", _DONE):
-            return _Chunk()
-        try:
-            chunk = _decode(event.data)
-        except msgspec.DecodeError:
-            raise http_errors.garbled(self.server) from None
-        if chunk.error is not None or event.event == "error":
-            raise http_errors.erred(self.server, chunk.error)
-        return chunk
+    def _urls(self) -> list[str]:
+        known = self.wire.learned.get(self.server.url)
+        return sorted((self.server.url, *self.other_urls), key=lambda url: url != known)
 
-    def _check_end(self, finish: str, longest: int, *, said: bool) -> None:
-        if not finish:
-            raise http_errors.broken(self.server)
-        if finish == "content_filter":
-            raise http_errors.declined(self.server)
-        if finish == "length":
-            raise http_errors.cut(self.server, longest, said=said)
+    def _answer(
+        self, server: Server, body: dict[str, Any], wording: Wording, patience: Patience
+    ) -> AsyncGenerator[str | Reported]:
+        reader = AnswerReader(server, wording.longest, read=_read, report=_report)
+        return reader.pieces(
+            self.wire.events(
+                server, body | wording.fields, patience, reader.drain_seconds
+            )
+        )
 
 
 def _messages(prompt: Prompt) -> list[dict[str, str]]:
@@ -153,14 +133,53 @@ def _messages(prompt: Prompt) -> list[dict[str, str]]:
     return head + conversation(prompt)
 
 
-def _content(chunk: _Chunk) -> tuple[str, str]:
-    """The text and the reason to stop that a chunk brings, "" for what it does not."""
-    if not chunk.choices:
-        return "", ""
-    choice = chunk.choices[0]
-    delta = choice.delta or _Delta()
-    return delta.content or delta.refusal or "", choice.finish_reason or ""
+def _read(chunk: Fields) -> Chunk:
+    """A chunk of a stream, or a whole answer. Only one choice was asked for; others are not
+    mixed in.
+    """
+    choices = records(chunk.get("choices"))
+    choice = next(
+        (each for each in choices if count(each.get("index")) in (None, 0)), {}
+    )
+    delta, message = choice.get("delta"), record(choice.get("message"))
+    return Chunk(
+        text=word(delta) or _said(record(delta)) or as_text(choice.get("text")),
+        whole=_said(message),
+        finish=word(choice.get("finish_reason")),
+        counts=_counts(chunk, choice),
+        error=error_of(chunk) or error_of(choice),
+    )
 
 
-def _is_last(event: ServerSentEvent) -> bool:
-    return event.data == _DONE
+def _said(message: Fields) -> str:
+    return as_text(message.get("content")) or word(message.get("refusal"))
+
+
+def _counts(chunk: Fields, choice: Fields) -> dict[str, int | None]:
+    """Most put them into the chunk, Moonshot into the choice, Groq into a field of its own."""
+    places = (chunk, choice, record(chunk.get("x_groq")))
+    usage = next(
+        (found for place in places if (found := record(place.get("usage")))), {}
+    )
+    details = record(usage.get("prompt_tokens_details"))
+    return {
+        "prompt": count(usage.get("prompt_tokens")),
+        "completion": count(usage.get("completion_tokens")),
+        "cached": _first_count(
+            details.get("cached_tokens"),
+            usage.get("prompt_cache_hit_tokens"),  # DeepSeek
+            usage.get("cached_tokens"),  # Moonshot
+        ),
+    }
+
+
+def _first_count(*values: object) -> int | None:
+    return next(
+        (found for value in values if (found := count(value)) is not None), None
+    )
+
+
+def _report(counts: Mapping[str, int]) -> Reported:
+    return Reported(
+        counts.get("prompt"), counts.get("completion"), counts.get("cached", 0)
+    )

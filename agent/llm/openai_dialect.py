@@ -12,11 +12,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-from agent.llm.provider import AttemptError
+from agent.llm.provider import LEAST, AttemptError
 
 OPENAI = "https://api.openai.com/"
-LEAST = 512
-"""Tokens: an answer cut to less is not worth having."""
 
 _NEWER, _OLDER = "max_completion_tokens", "max_tokens"
 _REFUSED = frozenset(
@@ -55,11 +53,9 @@ class Wording:
         if refusal.status not in _REFUSED:
             return None
         if refusal.objection == "longest too long":
-            return (
-                replace(self, longest=max(LEAST, self.longest // 2))
-                if self.longest > LEAST
-                else None
-            )
+            return self._shorter(refusal.room)
+        if refusal.objection in ("prompt too long", "no credit"):
+            return None
         if refusal.objection == "longest unknown" and not self.renamed:
             return replace(
                 self, name=_OLDER if self.name == _NEWER else _NEWER, renamed=True
@@ -67,3 +63,13 @@ class Wording:
         return (
             replace(self, usage=False) if self.usage else None
         )  # older servers do not know stream_options
+
+    def _shorter(self, room: int | None) -> Wording | None:
+        """Where the server said how much room there is, that much; else half, until it fits."""
+        if self.longest <= LEAST:
+            return None
+
+        shorter = (
+            room if room is not None and room < self.longest else self.longest // 2
+        )
+        return replace(self, longest=max(LEAST, shorter))

@@ -10,24 +10,53 @@ from typing import Literal, Protocol
 from agent.core.completion import Prompt, Spent
 from agent.core.errors import ModelError
 
-Objection = Literal["", "longest unknown", "longest too long"]
-"""What a refusal says of the longest answer asked for: the server knows no such field, or
-the number is too large.
-"""
+Objection = Literal[
+    "",
+    "longest unknown",
+    "longest too long",
+    "prompt too long",
+    "no credit",
+    "no such path",
+]
+"""What a refusal objects to: the server knows no field for the longest answer, its number
+is too large, the prompt has no room in the context, somebody has to pay first, or nothing
+is at this address."""
+
+
+LEAST = 512
+"""Tokens: an answer cut to less is not worth having."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reported:
-    """The tokens of one answer as the server counted them."""
+    """The tokens of one answer as the server counted them; None for what it did not say."""
 
-    prompt_tokens: int
-    completion_tokens: int
+    prompt_tokens: int | None
+    completion_tokens: int | None
+    cached_tokens: int = 0  # of the prompt: those that the server had kept from before
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long one attempt waits, in seconds: for a place among the server's calls, then
+    for its answer to begin.
+    """
+
+    place: float
+    first_byte: float
+    head: float | None = (
+        # longer than `first_byte`: for the response's head, where a model may have to be
+        # loaded
+        None
+    )
 
 
 class Model(Protocol):
     """One model of one provider."""
 
-    def stream(self, prompt: Prompt) -> AsyncGenerator[str | Reported]:
+    def stream(
+        self, prompt: Prompt, patience: Patience
+    ) -> AsyncGenerator[str | Reported]:
         """One attempt: text as it comes, then what the server reported, if it did.
 
         Raises AttemptError when the answer broke off, whether there was text or not.
@@ -40,7 +69,8 @@ class AttemptError(ModelError):
     `again`: the same model may answer if it is asked again. `slow`: it took so long that
     another model should be asked first. `may_cost`: the server may have worked on an
     answer, so it may have to be paid. `status`: of the HTTP response, when it was that;
-    `objection`: to what it objects. `spent`: what the attempts so far left to pay.
+    `objection`: to what it objects; `room`: tokens of the longest answer that the server
+    would take, when it said so. `spent`: what the attempts so far left to pay.
     """
 
     def __init__(
@@ -52,6 +82,7 @@ class AttemptError(ModelError):
         may_cost: bool = False,
         status: int | None = None,
         objection: Objection = "",
+        room: int | None = None,
         retry_after: float | None = None,
     ) -> None:
         super().__init__(sentence, retry_after=retry_after)
@@ -60,7 +91,31 @@ class AttemptError(ModelError):
         self.may_cost = may_cost
         self.status = status
         self.objection = objection
+        self.room = room
         self.spent: Spent | None = None
+
+    @property
+    def ill(self) -> bool:
+        """Whether this speaks of a server that does not work, not of one that refuses this
+        request.
+        """
+        return self.again and (self.status is None or self.status >= 500)
+
+
+class NotAsked(AttemptError):
+    """The server was not asked: it has too many calls under way, or is left alone after
+    failures.
+    """
+
+    def __init__(self, sentence: str, *, retry_after: float | None = None) -> None:
+        super().__init__(
+            sentence, again=retry_after is not None, retry_after=retry_after
+        )
+
+    @property
+    def ill(self) -> bool:
+        """No: nothing new is known of the server."""
+        return False
 
 
 class LongestReached(AttemptError):

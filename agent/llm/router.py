@@ -16,8 +16,17 @@ from agent import metrics
 from agent.core.completion import Prompt, Spent, Usage
 from agent.core.errors import UnknownModel
 from agent.core.prompt import estimate_tokens
+from agent.llm import http_errors
+from agent.llm.bulkhead import Breakers
 from agent.llm.pricing import cost_usd
-from agent.llm.provider import AttemptError, LongestReached, Model, Reported
+from agent.llm.provider import (
+    AttemptError,
+    LongestReached,
+    Model,
+    NotAsked,
+    Patience,
+    Reported,
+)
 from agent.llm.tokens import estimate_prompt
 from agent.settings import OFFLINE, UNKNOWN_MODEL, Settings
 
@@ -32,6 +41,10 @@ _PROVIDERS = {  # a new provider is a module with `open_model` and a line here
 _NAME = re.compile(r"(?P<provider>[a-z]+):(?P<name>[^\s\x00-\x1f]{1,200})")
 _ATTEMPTS = 3  # per model
 _BACKOFF = (0.5, 8.0)  # seconds: the first upper bound, and the last one
+# of the first-byte limit: a full server is not waited for longer where another model can
+# answer
+_PLACE_SHARE = 0.1
+_LOADING_SHARE = 0.98  # of the time left: that it ran out is then told as what it is
 
 _random = SystemRandom()
 _log = logging.getLogger(__name__)
@@ -74,6 +87,7 @@ class ModelRouter:
         self._settings = settings
         self._sleep = sleep
         self._wire: Wire | None = None
+        self._breakers = Breakers()
 
     async def aclose(self) -> None:
         """Closes what is shared by all models."""
@@ -102,13 +116,17 @@ class ModelRouter:
 
         Raises ModelError. When all models fail, it speaks of the one that was asked for.
         """
-        deadline = (
-            asyncio.get_running_loop().time() + self._settings.model_total_timeout
+        total = self._settings.model_total_timeout
+        deadline = _now() + total
+        late = (
+            _unfinished(model, total)
+            if self._settings.fallback_models
+            else http_errors.late_sentence(model, total)
         )
         async with aclosing(self._begin(model, prompt, deadline)) as steps:
             try:
                 while isinstance(
-                    begun := await self._within(deadline, model, anext(steps)), Spent
+                    begun := await self._within(deadline, anext(steps), late), Spent
                 ):
                     yield begun
             except AttemptError as failed:
@@ -116,13 +134,12 @@ class ModelRouter:
                     yield failed.spent
                 raise
         said, reported, failure = [begun.first], None, None
+        late = _unfinished(begun.model, total)
         async with aclosing(begun.rest) as rest:
             yield begun.first
             try:
                 while (
-                    piece := await self._within(
-                        deadline, begun.model, anext(rest, None)
-                    )
+                    piece := await self._within(deadline, anext(rest, None), late)
                 ) is not None:
                     if isinstance(piece, Reported):
                         reported = piece
@@ -139,16 +156,13 @@ class ModelRouter:
         if failure is not None:
             raise failure
 
-    async def _within(self, deadline: float, model: str, step: Awaitable[_T]) -> _T:
+    async def _within(self, deadline: float, step: Awaitable[_T], sentence: str) -> _T:
         # Around each step, never around a yield: a deadline must not strike in the consumer's code.
         try:
             async with asyncio.timeout_at(deadline):
                 return await step
         except TimeoutError:
-            total = self._settings.model_total_timeout
-            late = AttemptError(
-                f"{model} did not finish within {total:g} s. /retry asks again."
-            )
+            late = AttemptError(sentence)
             late.spent = Spent(None, again=False)
             raise late from None
 
@@ -186,42 +200,68 @@ class ModelRouter:
         """`alone`: no other model is left to ask, so this one is waited for as long as
         there is time.
         """
-        attempt = 0
+        attempt, was_slow = 0, False
         while True:
             attempt += 1
+            patience = self._patience(name, deadline, alone=alone, was_slow=was_slow)
             try:
-                yield await self._open(name, prompt)
+                yield await self._open(name, prompt, patience)
                 return
             except AttemptError as failed:
-                metrics.model_failed(name, failed.status, slow=failed.slow)
                 pause = _pause(failed, attempt)
-                left = deadline - asyncio.get_running_loop().time()
-                bearable = (
-                    left
-                    if alone
-                    else min(left, self._settings.model_first_byte_timeout)
-                )
-                if (
-                    attempt == _ATTEMPTS
-                    or not failed.again
-                    or pause >= bearable
-                    or (failed.slow and not alone)
+                if attempt == _ATTEMPTS or not self._is_worth_another(
+                    failed, pause, deadline, alone=alone
                 ):
                     raise
                 spent = failed.spent
+                was_slow = was_slow or failed.slow
             if spent is not None:
                 yield replace(spent, again=True)
             await self._sleep(pause)
 
-    async def _open(self, name: str, prompt: Prompt) -> _Begun:
+    def _patience(
+        self, name: str, deadline: float, *, alone: bool, was_slow: bool
+    ) -> Patience:
+        """A model that never answered yet, or was slow just now, may have to be loaded.
+
+        Ollama begins that again from the start each time a client leaves. So where no other
+        model can answer, such a model has nearly all the time that is left.
+        """
+        limit = self._settings.model_first_byte_timeout
+        if not alone:
+            return Patience(limit * _PLACE_SHARE, limit)
+
+        nearly_all = max(limit, (deadline - _now()) * _LOADING_SHARE)
+        if was_slow:
+            return Patience(limit, nearly_all)
+        return Patience(
+            limit, limit, None if self._breakers.of(name).answered else nearly_all
+        )
+
+    def _is_worth_another(
+        self, failed: AttemptError, pause: float, deadline: float, *, alone: bool
+    ) -> bool:
+        limit, left = self._settings.model_first_byte_timeout, deadline - _now()
+        if not failed.again:
+            return False
+        if not alone and (failed.slow or isinstance(failed, NotAsked)):
+            return False
+        if failed.slow and left < limit:  # it would only be broken off again
+            return False
+        return pause < (left if alone else min(left, limit))
+
+    async def _open(self, name: str, prompt: Prompt, patience: Patience) -> _Begun:
         """One attempt, up to its first text."""
         reported = None
         try:
-            pieces = self._model(name).stream(prompt)
+            model = self._model(name)
+            self._breakers.of(name).check(name, _now())
+            pieces = model.stream(prompt, patience)
             async for piece in pieces:
                 if isinstance(piece, Reported):
                     reported = piece
                 elif text := _storable(piece):
+                    self._breakers.answered(name)
                     return _Begun(name, text, pieces)
             raise AttemptError(
                 f"{name} gave an empty answer. /retry asks again.", may_cost=True
@@ -229,12 +269,25 @@ class ModelRouter:
         except UnknownModel as unknown:
             raise AttemptError(unknown.sentence) from unknown
         except AttemptError as failed:
-            if failed.may_cost:
-                used = self._usage(name, prompt, [], reported) if reported else None
-                failed.spent = Spent(used, again=False)
-                if used is not None:
-                    metrics.model_answered(used)
+            self._count_failure(name, failed)
+            failed.spent = (
+                self._spent(name, prompt, reported) if failed.may_cost else None
+            )
             raise
+
+    def _count_failure(self, name: str, failed: AttemptError) -> None:
+        if not isinstance(failed, NotAsked):
+            metrics.model_failed(name, failed.status, slow=failed.slow)
+        self._breakers.failed(name, failed, _now())
+
+    def _spent(self, name: str, prompt: Prompt, reported: Reported | None) -> Spent:
+        """What a call without a text used, as far as the server said all of it."""
+        used = self._usage(name, prompt, [], reported)
+        if used.estimated:
+            return Spent(None, again=False)
+
+        metrics.model_answered(used)
+        return Spent(used, again=False)
 
     def _model(self, full_name: str) -> Model:
         match = _NAME.fullmatch(full_name)
@@ -263,17 +316,35 @@ class ModelRouter:
     def _usage(
         self, model: str, prompt: Prompt, said: list[str], reported: Reported | None
     ) -> Usage:
-        most = self._settings.models.get(model, UNKNOWN_MODEL).longest
-        counted = reported or Reported(
-            estimate_prompt(prompt), min(estimate_tokens("".join(said)), most)
+        """What the server counted, and estimates of what it left out."""
+        counted = reported or Reported(None, None)
+        prompt_tokens, completion_tokens = (
+            counted.prompt_tokens,
+            counted.completion_tokens,
         )
+        if prompt_tokens is None:
+            prompt_tokens = estimate_prompt(prompt)
+        if completion_tokens is None:
+            most = self._settings.models.get(model, UNKNOWN_MODEL).longest
+            completion_tokens = min(estimate_tokens("".join(said)), most)
+
+        counts = Reported(prompt_tokens, completion_tokens, counted.cached_tokens)
         return Usage(
             model=model,
-            prompt_tokens=counted.prompt_tokens,
-            completion_tokens=counted.completion_tokens,
-            cost_usd=cost_usd(model, counted, self._settings.models),
-            estimated=reported is None,
+            prompt_tokens=prompt_tokens,
+            completion_tokens=completion_tokens,
+            cost_usd=cost_usd(model, counts, self._settings.models),
+            estimated=None in (counted.prompt_tokens, counted.completion_tokens),
+            cached_tokens=counted.cached_tokens,
         )
+
+
+def _unfinished(model: str, seconds: float) -> str:
+    return f"{model} did not finish within {seconds:g} s. /retry asks again."
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
 
 
 def _pause(failed: AttemptError, attempt: int) -> float:

@@ -40,6 +40,7 @@ def router(state: InstanceState) -> APIRouter:
 class _Counted(Collector):
     def collect(self) -> Iterable[Metric]:
         yield from map(_counter, metrics.COUNTERS)
+        yield from map(_gauge, metrics.GAUGES)
         yield from map(_histogram, metrics.DISTRIBUTIONS)
 
 
@@ -86,6 +87,13 @@ def _counter(counter: metrics.Counter) -> Metric:
     family = CounterMetricFamily(counter.name, counter.meaning, labels=counter.labels)
     values = counter.values if counter.labels else counter.values or {(): 0.0}
     for labels, value in list(values.items()):
+        family.add_metric(labels, value)
+    return family
+
+
+def _gauge(gauge: metrics.Gauge) -> Metric:
+    family = GaugeMetricFamily(gauge.name, gauge.meaning, labels=gauge.labels)
+    for labels, value in list(gauge.values.items()):
         family.add_metric(labels, value)
     return family
 

@@ -7,9 +7,10 @@ fails as it is told.
 The n-th request gets the n-th answer of the script; when that is used up, the model repeats
 the last message. A fault strikes after so many words: `cut` drops the connection, `end`
 closes the stream as if all were well, `stall` says nothing more until the client leaves,
-`garbage` sends what is no JSON, `error` sends the API's own error event. Two strike after
+`garbage` sends what is no JSON, `error` sends the API's own error event. Three strike after
 the whole text: `late cut` drops the connection before the very last event, `linger` keeps
-the finished stream open. `silence()` stalls before the first byte.
+the finished stream open, `no end` does so without the very last event. `silence()` stalls
+before the first byte.
 """
 
 from __future__ import annotations
@@ -23,8 +24,10 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-Fault = Literal["", "cut", "end", "stall", "garbage", "error", "late cut", "linger"]
-_LATE: tuple[Fault, ...] = ("", "late cut", "linger")
+Fault = Literal[
+    "", "cut", "end", "stall", "garbage", "error", "late cut", "linger", "no end"
+]
+_LATE: tuple[Fault, ...] = ("", "late cut", "linger", "no end")
 _LONGEST = ("max_tokens", "max_completion_tokens")
 _WORD = re.compile(r"\S+\s*|\s+")
 _REASONS = {
@@ -49,6 +52,7 @@ class Answer:
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes | None = None  # a plain response instead of a stream
     silent: bool = False  # no byte at all
+    load: float = 0.0  # seconds before the first byte
 
 
 def refusal(
@@ -97,6 +101,7 @@ class ModelServer:
             "max_tokens",
             "max_completion_tokens",
         }  # what the longest answer may be called; others are refused
+        self.chat_path = "/v1/chat/completions"
         self.room = 10**9  # tokens: a longer answer than this is refused, not cut
         self._script: deque[Answer] = deque()
         self._changed = asyncio.Event()
@@ -154,7 +159,14 @@ class ModelServer:
 
     async def _answer(self, connection: _Connection, request: Request) -> None:
         answer = self._script.popleft() if self._script else Answer()
-        dialect = _DIALECTS.get(request.path)
+        path = (
+            "/v1/chat/completions" if request.path == self.chat_path else request.path
+        )
+        dialect = (
+            None
+            if request.path != self.chat_path and path.endswith("/completions")
+            else _DIALECTS.get(path)
+        )
         if dialect is None:
             answer = Answer(status=404, body=b'{"detail": "Not Found"}')
         elif refused := self._refusal(request.body):
@@ -162,6 +174,8 @@ class ModelServer:
             answer = refused
         if answer.silent:
             await connection.wait()
+        if answer.load:
+            await connection.wait(seconds=answer.load)
         if dialect is None or answer.body is not None:
             await connection.plain(answer)
         else:
@@ -326,6 +340,9 @@ async def _strike(connection: _Connection, fault: Fault, script: _Script) -> Non
             connection.cut()
         case "linger":
             await connection.chunk(b"".join(script.tail))
+            await connection.wait()
+        case "no end":
+            await connection.chunk(b"".join(script.tail[:-1]))
             await connection.wait()
         case "":
             for event in script.tail:

@@ -10,13 +10,13 @@ import pytest
 
 from agent import metrics
 from agent.core.completion import Usage
-from agent.metrics import Counter, Distribution
+from agent.metrics import Counter, Distribution, Gauge
 
 
 @pytest.fixture(autouse=True)
 def few_models(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Nothing was counted yet and no model is known; afterwards all is as it was."""
-    for each in (*metrics.COUNTERS, *metrics.DISTRIBUTIONS):
+    for each in (*metrics.COUNTERS, *metrics.GAUGES, *metrics.DISTRIBUTIONS):
         monkeypatch.setattr(each, "values", {})
     monkeypatch.setattr(metrics, "_models", set())
     yield
@@ -45,11 +45,18 @@ def test_a_value_falls_into_the_first_bucket_that_is_not_below_it(
     assert distribution.values == {(): expected}
 
 
+def test_a_gauge_is_what_it_was_last_put_to() -> None:
+    gauge = Gauge("agent_things", "Things.", ("kind",))
+    gauge.put(3, "a")
+    gauge.put(1, "a")
+    gauge.put(2, "b")
+    assert gauge.values == {("a",): 1, ("b",): 2}
+
+
 def test_names_follow_the_convention() -> None:
     """Snake case with our prefix; what only grows ends in _total and nothing else does."""
     names = [counter.name for counter in metrics.COUNTERS]
-    others = [distribution.name for distribution in metrics.DISTRIBUTIONS]
-
+    others = [metric.name for metric in (*metrics.GAUGES, *metrics.DISTRIBUTIONS)]
     assert [
         name for name in names + others if not re.fullmatch(r"agent(_[a-z]+)+", name)
     ] == []
@@ -58,18 +65,14 @@ def test_names_follow_the_convention() -> None:
 
 
 def test_every_metric_of_the_module_is_shown() -> None:
-    """One that is declared but not listed would never be shown."""
+    """One that is declared and not listed would be counted for nobody."""
+    listed = (*metrics.COUNTERS, *metrics.GAUGES, *metrics.DISTRIBUTIONS)
     declared = {
         name
         for name, value in vars(metrics).items()
-        if isinstance(value, (Counter, Distribution))
+        if isinstance(value, (Counter, Gauge, Distribution))
     }
-    shown = {
-        name
-        for name in declared
-        if vars(metrics)[name] in (*metrics.COUNTERS, *metrics.DISTRIBUTIONS)
-    }
-
+    shown = {name for name in declared if vars(metrics)[name] in listed}
     assert declared == shown
 
 

@@ -18,8 +18,9 @@ import pytest
 from agent.core.completion import Prompt, Usage
 from agent.core.errors import ModelError
 from agent.llm.http_errors import Server
-from agent.llm.http_stream import Wire
+from agent.llm.http_stream import Wire, open_client
 from agent.llm.openai import OpenAI
+from agent.llm.provider import Patience
 from agent.llm.router import ModelRouter, open_models
 from agent.settings import ModelSpec, Settings
 from tests.support.model_server import Answer, ModelServer, model_server, refusal
@@ -279,18 +280,16 @@ async def test_a_closed_stream_has_released_its_response_when_it_returns() -> No
     response = httpx.Response(
         200, headers={"content-type": "text/event-stream"}, stream=held
     )
-    async with httpx.AsyncClient(
-        transport=httpx.MockTransport(lambda _: response)
-    ) as client:
-        server = Server(
-            "openai:gpt", "http://model", "OPENAI_API_KEY", "OPENAI_BASE_URL"
-        )
-        stream = OpenAI("gpt", server, Wire(client, first_byte=5, idle=5), 100).stream(
-            ASKED
-        )
-        assert await anext(stream) == "You"
-        await stream.aclose()
-        assert held.closed
+    transport = httpx.MockTransport(lambda _: response)
+    wire = Wire(idle=5, make_client=lambda: open_client(transport=transport))
+    server = Server("openai:gpt", "http://model", "OPENAI_API_KEY", "OPENAI_BASE_URL")
+    stream = OpenAI("gpt", server, wire, 100).stream(
+        ASKED, Patience(place=5, first_byte=5)
+    )
+    assert await anext(stream) == "You"
+    await stream.aclose()
+    assert held.closed
+    await wire.aclose()
 
 
 @BOTH

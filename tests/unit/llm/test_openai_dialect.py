@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.llm.http_errors import Server, refused
-from agent.llm.openai_dialect import LEAST, OPENAI, Wording
-from agent.llm.provider import Objection
+from agent.llm.openai_dialect import OPENAI, Wording
+from agent.llm.provider import LEAST, Objection
 
 SERVER = Server("openai:gpt", "http://127.0.0.1", "OPENAI_API_KEY", "OPENAI_BASE_URL")
 OLDER, NEWER = "max_tokens", "max_completion_tokens"

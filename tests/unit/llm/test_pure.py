@@ -185,6 +185,37 @@ def test_a_cost_is_known_only_when_both_prices_are(
     assert cost_usd("openai:gpt", Reported(1000, 1000), {"openai:gpt": spec}) == cost
 
 
+@pytest.mark.parametrize(
+    ("cached_input", "cost"),
+    [
+        (None, Decimal("0.0021")),
+        (Decimal("0.1"), Decimal("0.00129")),
+        (Decimal(0), Decimal("0.0012")),
+    ],
+)
+def test_cached_tokens_cost_their_own_price_or_that_of_others(
+    cached_input: Decimal | None, cost: Decimal
+) -> None:
+    spec = ModelSpec(input=Decimal(1), cached_input=cached_input, output=Decimal(1))
+    assert (
+        cost_usd(
+            "openai:gpt", Reported(2000, 100, cached_tokens=900), {"openai:gpt": spec}
+        )
+        == cost
+    )
+
+
+def test_a_cached_token_is_never_dearer_than_what_budgets_set_aside() -> None:
+    with pytest.raises(ValueError, match="`cached_input` is at most `input`"):
+        ModelSpec(input=Decimal(1), cached_input=Decimal(2), output=Decimal(1))
+
+
+@pytest.mark.parametrize("counts", [Reported(None, 5), Reported(5, None)])
+def test_what_was_not_counted_has_an_unknown_cost(counts: Reported) -> None:
+    spec = ModelSpec(input=Decimal(1), output=Decimal(1))
+    assert cost_usd("openai:gpt", counts, {"openai:gpt": spec}) is None
+
+
 def test_a_model_without_prices_has_an_unknown_cost() -> None:
     assert cost_usd("openai:gpt", Reported(1000, 1000), {}) is None
 

@@ -1,0 +1,297 @@
+"""Reads the events of one answer, whatever the server. What is not understood is passed
+over, never what was.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
+from contextlib import aclosing
+from dataclasses import dataclass, field
+
+from agent import metrics
+from agent.llm import http_errors
+from agent.llm.http_errors import Server
+from agent.llm.provider import AttemptError, Reported
+from agent.llm.reading.fields import Fields, objects_in, word
+from agent.llm.reading.visible_text import VisibleText
+
+CHARS_PER_TOKEN = 16
+"""An answer with more characters than this for each token it was allowed is cut. Ordinary
+text has three to five.
+"""
+
+USAGE_SECONDS = 2.0
+"""After the reason to stop, the tokens used may follow in an event of their own. They are
+waited for this long.
+"""
+
+DRAIN_SECONDS = 0.25
+"""After the last event: a connection that is read to its end can be used again."""
+
+_DONE = "[DONE]"
+_LAST = "message_stop"
+_NO_REASON = frozenset({"", "null", "none"})
+
+_WHOLE = frozenset(
+    {
+        "stop",
+        "end_turn",
+        "stop_sequence",
+        "tool_calls",
+        "tool_use",
+        "function_call",
+        "eos",
+        "eos_token",
+        "complete",
+        "completed",
+        "done",
+        "finished",
+    }
+)
+_CUT = frozenset(
+    {
+        "length",
+        "max_tokens",
+        "model_length",
+        "max_output_tokens",
+        "max_new_tokens",
+        "length_limit",
+        "max_length",
+    }
+)
+_FULL = frozenset({"model_context_window_exceeded", "context_length_exceeded"})
+_DECLINED = frozenset(
+    {
+        "content_filter",
+        "content_filtered",
+        "refusal",
+        "safety",
+        "recitation",
+        "sensitive",
+        "blocklist",
+        "prohibited_content",
+        "spii",
+        "guardrail_intervened",
+    }
+)
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One event of a stream; `is_body`: a response that is no stream, as a whole."""
+
+    name: str
+    data: str
+    is_body: bool = False
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """What one object brings, as its provider reads it."""
+
+    text: str = ""
+    whole: str = (
+        ""  # all of an answer at once: counts only when it did not come in pieces
+    )
+    finish: str = ""
+    counts: Mapping[str, int | None] = field(
+        default_factory=dict
+    )  # of tokens, by names of the provider's own
+    error: Fields | None = None
+    is_last: bool = False
+
+
+class AnswerReader:
+    """One answer. `read` takes an event's objects apart, `report` makes tokens of all
+    counts that came.
+    """
+
+    def __init__(
+        self,
+        server: Server,
+        longest: int,
+        *,
+        read: Callable[[Fields], Chunk],
+        report: Callable[[Mapping[str, int]], Reported],
+    ) -> None:
+        self._server = server
+        self._longest = longest
+        self._read = read
+        self._report = report
+        self._visible = VisibleText()
+        self._finish = ""
+        self._ended = False
+        self._counts: dict[str, int] = {}
+        self._said = 0  # characters
+        self._overflows = False
+        self._unreadable = 0  # events
+        self._body: Fields | None = None  # of a response that was no stream
+        self._headers: Mapping[str, str] = {}
+
+    def drain_seconds(self) -> float | None:
+        """How long to wait for more, once the answer has ended; None before."""
+        if self._ended:
+            return DRAIN_SECONDS
+        return USAGE_SECONDS if self._finish else None
+
+    async def pieces(
+        self, events: AsyncGenerator[Event]
+    ) -> AsyncGenerator[str | Reported]:
+        """Text as it comes, then the tokens. Raises AttemptError when this is not the whole
+        answer.
+        """
+        failure: AttemptError | None = None
+        try:
+            async with aclosing(events):
+                async for event in events:
+                    for text in self._texts(event):
+                        yield text
+        except AttemptError as failed:
+            failure = failed
+        if text := self._bounded(self._visible.close()):
+            yield text
+
+        self._tell_unreadable()
+        if (
+            failure and not self._finish
+        ):  # what breaks after the end of the text breaks nothing
+            raise failure
+        if self._counts:
+            yield self._reported()
+        self._check_end()
+
+    def _texts(self, event: Event) -> Iterator[str]:
+        """Raises AttemptError for an error inside the answer, after the text that came with it."""
+        self._headers = event.headers
+        for chunk in self._chunks(event):
+            self._counts |= {
+                name: count for name, count in chunk.counts.items() if count is not None
+            }
+            text = chunk.text or ("" if self._said else chunk.whole)
+            if shown := self._bounded(self._visible.feed(text)):
+                yield shown
+            if chunk.error:
+                raise http_errors.erred(
+                    self._server, chunk.error, self._headers, said=bool(self._said)
+                )
+            self._end(chunk, is_whole=event.is_body and bool(chunk.whole))
+            if self._overflows:
+                self._finish = "length"
+                raise http_errors.cut(self._server, self._longest, said=True)
+
+    def _chunks(self, event: Event) -> Iterator[Chunk]:
+        data = event.data.strip()
+        if data.endswith(_DONE):
+            data = data.removesuffix(_DONE)
+            yield from self._objects(event, data)
+            yield Chunk(is_last=True)
+        else:
+            yield from self._objects(event, data)
+            yield Chunk(is_last=event.name == _LAST)
+
+    def _objects(self, event: Event, data: str) -> Iterator[Chunk]:
+        objects = objects_in(data) if data else []
+        if event.is_body:
+            self._body = objects[-1] if objects else {}
+        if objects is None:
+            self._unreadable += 1
+            objects = []
+        if event.name == "error":
+            whole: Fields = objects[0] if objects else {"message": data}
+            yield Chunk(error=self._read(whole).error or whole)
+            return
+
+        yield from map(self._read, objects)
+
+    def _end(self, chunk: Chunk, *, is_whole: bool) -> None:
+        reason = chunk.finish.strip().lower()
+        if reason not in _NO_REASON:
+            self._finish = reason
+        if chunk.is_last:
+            self._ended = True
+            self._finish = self._finish or (
+                "" if self._unreadable and not self._said else "stop"
+            )
+        if is_whole:
+            self._finish = self._finish or "stop"
+
+    def _bounded(self, text: str) -> str:
+        room = CHARS_PER_TOKEN * self._longest - self._said
+        self._overflows = len(text) > room
+        self._said += min(len(text), room)
+        return text[:room]
+
+    def _reported(self) -> Reported:
+        """A prompt is never empty, and neither is an answer that was read: a count of 0 is
+        no count.
+        """
+        reported = self._report(self._counts)
+        prompt = reported.prompt_tokens or None
+        completion = reported.completion_tokens or (
+            None if self._said else reported.completion_tokens
+        )
+        return Reported(prompt, completion, min(reported.cached_tokens, prompt or 0))
+
+    def _tell_unreadable(self) -> None:
+        if self._unreadable:
+            metrics.model_garbled(self._server.model, self._unreadable)
+            _log.warning(
+                "%d events of %s could not be read.",
+                self._unreadable,
+                self._server.model,
+            )
+
+    def _check_end(self) -> None:
+        if not self._finish:
+            raise self._unfinished()
+        if self._finish in _DECLINED:
+            raise http_errors.declined(self._server)
+        if self._finish in _FULL:
+            raise http_errors.full(self._server)
+        if self._finish in _CUT:
+            raise http_errors.cut(self._server, self._longest, said=bool(self._said))
+        if self._finish not in _WHOLE:
+            raise http_errors.ended_early(self._server, self._finish)
+        if self._visible.thinks:
+            raise http_errors.only_thought(self._server)
+
+    def _unfinished(self) -> AttemptError:
+        if (
+            self._body is not None and not self._said
+        ):  # neither an answer nor called an error
+            failure = http_errors.erred(self._server, self._body, self._headers)
+            return (
+                failure
+                if failure.status or failure.objection
+                else http_errors.no_stream(self._server)
+            )
+        if self._unreadable:
+            return http_errors.garbled(self._server)
+        return http_errors.broken(self._server)
+
+
+def as_text(content: object) -> str:
+    """The text of a message's content: a text, or parts of which some are text. Thinking is
+    no part of it.
+    """
+    if isinstance(content, str):
+        return content
+    if isinstance(content, list):
+        return "".join(
+            as_text(part) for part in content if isinstance(part, str | dict)
+        )
+    if not isinstance(content, dict) or _is_thinking(word(content.get("type"))):
+        return ""
+
+    text = content.get("text")
+    if isinstance(text, dict):
+        return word(text.get("value"))
+    return word(text) or word(content.get("refusal"))
+
+
+def _is_thinking(kind: str) -> bool:
+    return "think" in kind.lower() or "reason" in kind.lower()

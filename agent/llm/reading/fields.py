@@ -1,0 +1,80 @@
+"""What model servers send, read field by field: a reader takes a value of any type and
+never raises.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+
+Fields = dict[str, object]
+
+MOST_TOKENS = 100_000_000
+"""A count above this is no count of tokens. It is far beyond every model's context, and
+fits into 32 bits.
+"""
+
+
+def objects_in(data: str) -> list[Fields] | None:
+    """The JSON objects of one event or body, those inside a list too; None when nothing of
+    it is JSON.
+
+    A text that is not JSON as a whole is tried line by line: some servers forget the blank
+    line between two events.
+    """
+    known, value = _parsed(data)
+    if known:
+        return records(value)
+
+    lines = [_parsed(line) for line in data.splitlines() if line.strip()]
+    if not any(known for known, _ in lines):
+        return None
+
+    return [found for known, value in lines if known for found in records(value)]
+
+
+def record(value: object) -> Fields:
+    """The value, if it is an object; else one without fields."""
+    return value if isinstance(value, dict) else {}
+
+
+def records(value: object) -> list[Fields]:
+    """The objects of a list, or the one object that stands where a list should."""
+    items = value if isinstance(value, list) else [value]
+    return [item for item in items if isinstance(item, dict)]
+
+
+def word(value: object) -> str:
+    """The value, if it is text; else none."""
+    return value if isinstance(value, str) else ""
+
+
+def count(value: object) -> int | None:
+    """A number of tokens, also as text or with a fraction; None for what can be none."""
+    if isinstance(value, str):
+        value = _number(value)
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, int | float)
+        or not math.isfinite(value)
+    ):
+        return None
+
+    return int(value) if 0 <= value <= MOST_TOKENS else None
+
+
+def _parsed(text: str) -> tuple[bool, object]:
+    """Whether this is JSON, and its value. Halves of surrogate pairs and raw line ends
+    inside texts are let through.
+    """
+    try:
+        return True, json.loads(text, strict=False)
+    except (ValueError, RecursionError):
+        return False, None
+
+
+def _number(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None
