@@ -12,6 +12,13 @@ from tests.support.servers import Postgres, Valkey, running
 TEMPLATE = "template_of_tests"
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What is marked as longer still is slow, too: `-m "not slow"` omits it."""
+    for item in items:
+        if item.get_closest_marker("chaos") or item.get_closest_marker("benchmark"):
+            item.add_marker(pytest.mark.slow)
+
+
 @pytest.fixture(autouse=True)
 def _plain_tracebacks() -> None:
     """As the agent logs them. The library's own, with all locals, hold up the event loop

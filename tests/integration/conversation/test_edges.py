@@ -12,49 +12,18 @@ from agent.conversation import engine as engine_module
 from agent.conversation.recovery import ATTEMPTS, SET_ASIDE
 from agent.conversation.worker import WITHDRAWN
 from agent.core.errors import StoreUnavailable
-from agent.core.messages import Overlap, Placed, Said
+from agent.core.messages import Overlap, Placed
 from storage.conversation.last_accepted import PostgresLastAccepted
-from storage.postgres import connect, open_database
+from storage.postgres import open_database
 from tests.contract.conftest import answer_to
-from tests.integration.conversation.test_engine import set_overlap
 from tests.support.clock import let_pass
 from tests.support.engine_harness import EngineHarness, Instance
+from tests.support.turns import asked, begun, closed, set_overlap
 
 
 @pytest.fixture
 def world(database_url: str, redis_url: str) -> EngineHarness:
     return EngineHarness(database_url, redis_url, lease=0.5, beat=0.1)
-
-
-async def asked(world: EngineHarness, question: str, *args: Any) -> Any:
-    connection = await connect(world.database_url)
-    try:
-        return await connection.fetchval(question, *args)
-    finally:
-        await connection.close()
-
-
-async def closed(world: EngineHarness) -> None:
-    """Returns once no turn is open."""
-    async with asyncio.timeout(15):
-        while await asked(world, "SELECT count(*) FROM turns WHERE state = 'open'"):
-            await asyncio.sleep(0.02)
-
-
-async def begun(world: EngineHarness, agent: Instance, text: str) -> Said:
-    """A message whose answer stands on the platform with its first word, and is held there."""
-    world.model.hold()
-    message = world.message(text)
-    await agent.engine.accept(message)
-    await world.platform.until(lambda: world.platform.screen("ada") == ["re:"])
-
-    async with asyncio.timeout(15):
-        while not await asked(
-            world, "SELECT placed FROM turns WHERE id = $1", message.turn_id
-        ):
-            await asyncio.sleep(0.01)
-
-    return message
 
 
 # --- edits and deletions ------------------------------------------------------

@@ -11,9 +11,8 @@ import pytest
 from agent.conversation.active_answer import MAX_EDIT_RESTARTS
 from agent.core.messages import Deleted, Edited, Overlap, Said
 from agent.core.turns import Answer, Beat, Claim, Outdated, StoredAnswer
-from tests.integration.conversation.test_edges import asked, begun, closed
-from tests.integration.conversation.test_engine import set_overlap
 from tests.support.engine_harness import EngineHarness, Instance
+from tests.support.turns import asked, begun, closed, set_overlap
 
 
 @pytest.fixture

@@ -5,28 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from sqlalchemy import text
 
 from agent.core.messages import Overlap
 from storage.control.targets import RuleTarget
 from storage.postgres import connect
 from tests.support.engine_harness import EngineHarness, Instance
 from tests.support.operators import ADA, EVERYBODY, operator
-
-
-async def set_overlap(agent: Instance, overlap: Overlap) -> None:
-    async with agent.database.engine.begin() as connection:
-        await connection.execute(
-            text(
-                "INSERT INTO channel_configs (id, channel_type, settings)"
-                " VALUES (gen_random_uuid(), 'test', "
-                "jsonb_build_object('overlap', cast(:overlap AS text)))"
-            ),
-            {"overlap": overlap.value},
-        )
-        await connection.execute(text("UPDATE control_epoch SET epoch = epoch + 1"))
-
-    await agent.ports.control_updates.observe(-1)
+from tests.support.turns import set_overlap
 
 
 async def test_a_message_is_answered_and_remembered(

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from agent.core.limits import Rule
 from agent.web.rate_limit import PER_ADDRESS
-from tests.integration.web.test_http import Post, running
+from tests.support.webhooks import Post, running
 
 LONG_AHEAD = 9_000_000_000_000_000  # microseconds: used up, whatever the clock says
 

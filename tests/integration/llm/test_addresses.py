@@ -6,7 +6,7 @@ import socket
 
 import pytest
 
-from tests.integration.llm.test_faults import BOTH, Sleeper, ask, served
+from tests.support.faulty_models import BOTH, Sleeper, ask, served
 
 
 async def test_a_server_that_is_not_there_is_named_by_its_setting() -> None:

@@ -14,7 +14,7 @@ import pytest
 from agent import metrics
 from agent.llm.router import ModelRouter, open_models
 from agent.settings import Settings
-from tests.integration.llm.test_faults import FALLBACK, ask, asked_models, served
+from tests.support.faulty_models import FALLBACK, ask, asked_models, served
 from tests.support.model_server import (
     Answer,
     ModelServer,

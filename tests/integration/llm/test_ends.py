@@ -13,7 +13,6 @@ import pytest
 
 from agent.core.completion import Usage
 from agent.settings import ModelSpec
-from tests.integration.llm.test_providers import BOTH, ask, served
 from tests.support.model_server import Answer
 from tests.support.model_streams import (
     CLAUDE,
@@ -29,6 +28,7 @@ from tests.support.model_streams import (
     streamed,
     texts,
 )
+from tests.support.providers import BOTH, ask, served
 
 # --- answers that do not end well
 

@@ -7,7 +7,7 @@ import logging
 import pytest
 
 from agent.core.completion import Spent, Usage
-from tests.integration.llm.test_faults import (
+from tests.support.faulty_models import (
     ASKED,
     BROKE_OFF,
     FALLBACK,

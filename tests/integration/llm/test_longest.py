@@ -11,8 +11,8 @@ from agent.core.errors import ModelError
 from agent.llm.cost_bound import worst_case
 from agent.llm.router import ModelRouter
 from agent.settings import ModelSpec
-from tests.integration.llm.test_providers import ASKED, BOTH, ask, served
 from tests.support.model_server import Answer, ModelServer, refusal
+from tests.support.providers import ASKED, BOTH, ask, served
 
 GPT = "openai:gpt"
 FALLBACK: dict[str, object] = {"fallback_models": ["anthropic:claude"]}

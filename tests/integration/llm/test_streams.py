@@ -12,7 +12,6 @@ import pytest
 
 from agent.core.completion import Usage
 from agent.settings import ModelSpec
-from tests.integration.llm.test_providers import BOTH, ask, served
 from tests.support.model_streams import (
     CLAUDE,
     DONE,
@@ -27,6 +26,7 @@ from tests.support.model_streams import (
     streamed,
     texts,
 )
+from tests.support.providers import BOTH, ask, served
 
 THOUGHT = {"type": "thinking", "thinking": [{"type": "text", "text": "hm"}]}
 OTHER = {"index": 1, "delta": {"content": "NO"}, "finish_reason": "length"}

@@ -85,7 +85,7 @@ def whole(markdown: str) -> str:
     return glass.text
 
 
-@pytest.mark.parametrize("step", [5, 40, 300])
+@pytest.mark.parametrize("step", [pytest.param(5, marks=pytest.mark.slow), 40, 300])
 def test_a_growing_answer_ends_as_if_it_had_come_whole(step: int) -> None:
     """However it was cut, and though it is longer than the window: each line once, none
     redrawn above it.

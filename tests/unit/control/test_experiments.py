@@ -98,11 +98,13 @@ def unevenly_split(
 
 
 @pytest.mark.parametrize("weights", [(1, 1, 1, 1), (4, 3, 2, 1), (85, 5, 5, 5)])
+@pytest.mark.slow
 def test_people_are_split_by_the_weights(weights: Sequence[float]) -> None:
     """Chi-square is not significant at p = 0.001, for each of 20 salts."""
     assert {} == unevenly_split(weights, 100, 4_000, 20)
 
 
+@pytest.mark.slow
 def test_a_share_is_split_as_the_whole() -> None:
     """Taking part is independent of the variant: a tenth of all people is split by the
     weights, too.
@@ -110,6 +112,7 @@ def test_a_share_is_split_as_the_whole() -> None:
     assert {} == unevenly_split((4, 3, 2, 1), 10, 20_000, 5)
 
 
+@pytest.mark.slow
 def test_a_share_that_grows_changes_nobodys_variant() -> None:
     """From 0.001 to 100 % in steps: participants keep their variant; at 100 everybody has one."""
     people = [person(number) for number in range(2_000)]
@@ -142,6 +145,7 @@ def test_other_names_of_variants_and_other_values_move_nobody() -> None:
     ]
 
 
+@pytest.mark.slow
 def test_two_salts_split_independently() -> None:
     """People share the first variant of two experiments by chance only: 1,000 of 4,000 ± 5 σ."""
     a = split(1, 1, salt="a")

@@ -250,6 +250,7 @@ def matched(share: float, person: UUID) -> bool:
     return bool(resolve(FLAG, rule, Audience(person)).value == "in")
 
 
+@pytest.mark.slow
 def test_a_share_that_grows_loses_nobody() -> None:
     """From 0 to 100 % in steps: people stay in; at 0 nobody is in, at 100 everybody."""
     people = [person(number) for number in range(2_000)]
@@ -266,6 +267,7 @@ def test_a_share_that_grows_loses_nobody() -> None:
     assert len(people) == len(inside)
 
 
+@pytest.mark.slow
 def test_the_edges_of_a_share_are_exact() -> None:
     """25 % are the buckets below 25,000: the last one in is in, the first one out is out."""
     by_bucket = {
@@ -297,6 +299,7 @@ def spread_is_even(people: int, salts: int) -> None:
     assert {} == {salt: value for salt, value in found.items() if value > CRITICAL}
 
 
+@pytest.mark.slow
 def test_people_are_spread_evenly() -> None:
     """Chi-square over 100 parts is not significant at p = 0.001, for each of 20 salts."""
     spread_is_even(2_000, 20)
@@ -309,6 +312,7 @@ def test_a_million_people_are_spread_evenly() -> None:
     spread_is_even(1_000_000, 20)
 
 
+@pytest.mark.slow
 def test_two_salts_split_independently() -> None:
     """People are in both halves by chance only: 1,000 of 4,000 ± 5 σ."""
     both = sum(

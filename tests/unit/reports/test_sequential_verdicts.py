@@ -18,6 +18,8 @@ from agent.reports.experiment import (
 )
 from agent.reports.statistics import POWER, Sample
 
+pytestmark = pytest.mark.slow
+
 EXPERIMENTS = 2_000
 LOOKS = 20
 AT_ONCE = 100
