@@ -50,7 +50,9 @@ async def test_a_stranger_is_unknown(cache: Cache) -> None:
 
 async def test_what_was_kept_comes_back(cache: Cache) -> None:
     await cache.keep(SESSION, WINDOW)
-    assert await cache.arrive(HELLO) == Arrival(USER, CONVERSATION, WINDOW, 0)
+    arrival = await cache.arrive(HELLO)
+
+    assert arrival == Arrival(USER, CONVERSATION, WINDOW, 0)
 
 
 async def test_the_last_word_counts(cache: Cache) -> None:
@@ -65,7 +67,9 @@ async def test_the_last_word_counts(cache: Cache) -> None:
     )
     await cache.keep(SESSION, newer)
 
-    assert (await cache.arrive(HELLO)).window == newer
+    arrival = await cache.arrive(HELLO)
+
+    assert arrival.window == newer
 
 
 async def test_a_new_conversation_of_a_chat_replaces_the_old_one(cache: Cache) -> None:
@@ -73,7 +77,9 @@ async def test_a_new_conversation_of_a_chat_replaces_the_old_one(cache: Cache) -
     newer = uuid4()
     await cache.keep(replace(SESSION, conversation=newer), Window(2, ()))
 
-    assert await cache.arrive(HELLO) == Arrival(USER, newer, Window(2, ()), 0)
+    arrival = await cache.arrive(HELLO)
+
+    assert arrival == Arrival(USER, newer, Window(2, ()), 0)
 
 
 @pytest.mark.parametrize(
@@ -96,7 +102,9 @@ async def test_each_chat_of_a_person_has_its_own_window(cache: Cache) -> None:
     await cache.keep(SESSION, WINDOW)
     await cache.keep(Session(room.key, "ada", USER, conversation), Window(7, ()))
 
-    assert await cache.arrive(HELLO) == Arrival(USER, CONVERSATION, WINDOW, 0)
+    arrival = await cache.arrive(HELLO)
+
+    assert arrival == Arrival(USER, CONVERSATION, WINDOW, 0)
     assert await cache.arrive(replace(HELLO, address=room)) == Arrival(
         USER, conversation, Window(7, ()), 0
     )
@@ -140,4 +148,6 @@ async def test_any_window_comes_back_exactly(
 ) -> None:
     """One cache serves all examples: each is replaced by the next."""
     await cache.keep(SESSION, Window(version, messages))
-    assert (await cache.arrive(HELLO)).window == Window(version, messages)
+    arrival = await cache.arrive(HELLO)
+
+    assert arrival.window == Window(version, messages)

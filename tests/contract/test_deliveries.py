@@ -154,7 +154,9 @@ async def test_many_deliveries_end_at_once(stores: Stores) -> None:
         *(stores.one.deliveries.done([turn], HERE) for turn in turns[:-1])
     )
 
-    assert [answer.turns for answer in await found(stores)] == [(turns[-1],)]
+    left_over = await found(stores)
+
+    assert [answer.turns for answer in left_over] == [(turns[-1],)]
 
 
 async def test_an_instance_with_nothing_to_say_does_not_close_over_what_somebody_else_placed(

@@ -29,7 +29,9 @@ async def test_a_heartbeat_tells_the_version_of_the_last_edit_whatever_came_afte
     await stores.other.edits.edit(inbound("one").edited("won"))
     await waits(stores.other, "two")
 
-    assert (await stores.one.leases.beat([claim, other], [], 0)).edited == {
+    beat = await stores.one.leases.beat([claim, other], [], 0)
+
+    assert beat.edited == {
         claim.fence: 2,
         other.fence: 0,
     }
@@ -47,13 +49,15 @@ async def test_an_edit_of_what_was_answered_is_told_by_no_heartbeat(
 
     assert isinstance(stored, StoredAnswer)
     assert stored.next_claim is not None
-    assert await stores.other.edits.edit(inbound("one").edited("won")) is None
-    assert (await stores.one.leases.beat([stored.next_claim], [second], 0)).edited == {
-        stored.next_claim.fence: 0
-    }
+
+    edited = await stores.other.edits.edit(inbound("one").edited("won"))
+    assert edited is None
+
+    beat = await stores.one.leases.beat([stored.next_claim], [second], 0)
+    assert beat.edited == {stored.next_claim.fence: 0}
 
 
-async def test_a_heartbeat_tells_the_epoch_and_is_not_bereaved_alone(
+async def test_a_heartbeat_tells_the_epoch_and_of_no_dead_peer_when_alone(
     stores: Stores,
 ) -> None:
     beat = await stores.one.leases.beat([], [], 0)
@@ -73,7 +77,9 @@ async def test_a_claim_that_ended_or_was_taken_does_not_come_back(
     await stores.let_pass(LEASE + 1)
     await stores.other.recovery.take_over(since_seconds=LONG)
 
-    assert (await stores.one.leases.beat([ended, taken], [], 0)).held == {}
+    beat = await stores.one.leases.beat([ended, taken], [], 0)
+
+    assert beat.held == {}
 
 
 async def test_a_claim_that_is_renewed_is_never_taken(stores: Stores) -> None:
@@ -82,7 +88,9 @@ async def test_a_claim_that_is_renewed_is_never_taken(stores: Stores) -> None:
         await stores.let_pass(LEASE - 1)
         await stores.one.leases.beat([claim], [], 0)
 
-        assert list(await stores.other.recovery.take_over(since_seconds=LONG)) == []
+        taken = await stores.other.recovery.take_over(since_seconds=LONG)
+
+        assert list(taken) == []
 
 
 async def test_a_claim_of_a_dead_instance_is_taken_under_a_new_fence(
@@ -95,7 +103,9 @@ async def test_a_claim_of_a_dead_instance_is_taken_under_a_new_fence(
     assert taken.conversation == claim.conversation
     assert taken.key == claim.key
     assert taken.fence != claim.fence
-    assert (await stores.other.leases.beat([taken], [], 0)).held == {taken.fence: 1}
+
+    beat = await stores.other.leases.beat([taken], [], 0)
+    assert beat.held == {taken.fence: 1}
 
 
 async def test_only_one_takes_a_claim(stores: Stores) -> None:
@@ -118,7 +128,9 @@ async def test_a_released_conversation_is_not_taken(stores: Stores) -> None:
     await stores.one.turns.answer(answer_to(claim, 1))
     await stores.let_pass(LEASE + 1)
 
-    assert list(await stores.other.recovery.take_over(since_seconds=LONG)) == []
+    taken = await stores.other.recovery.take_over(since_seconds=LONG)
+
+    assert list(taken) == []
 
 
 async def test_what_is_older_than_the_look_back_is_left_for_the_routine(
@@ -127,7 +139,9 @@ async def test_what_is_older_than_the_look_back_is_left_for_the_routine(
     await claimed(stores.one, "one")
     await stores.let_pass(100)
 
-    assert list(await stores.other.recovery.take_over(since_seconds=50)) == []
+    taken = await stores.other.recovery.take_over(since_seconds=50)
+
+    assert list(taken) == []
     assert len(await stores.other.recovery.take_over(since_seconds=150)) == 1
 
 
@@ -135,7 +149,9 @@ async def test_an_answer_just_stored_is_left_to_its_instance(stores: Stores) -> 
     claim = await claimed(stores.one, "one")
     await stores.one.turns.answer(answer_to(claim, 1))
 
-    assert list(await stores.other.recovery.take_deliveries(since_seconds=LONG)) == []
+    deliveries = await stores.other.recovery.take_deliveries(since_seconds=LONG)
+
+    assert list(deliveries) == []
 
 
 async def test_a_delivery_that_is_renewed_is_never_taken(stores: Stores) -> None:
@@ -146,9 +162,9 @@ async def test_a_delivery_that_is_renewed_is_never_taken(stores: Stores) -> None
         await stores.let_pass(LEASE - 1)
         await stores.one.leases.beat([], [inbound("one").turn_id], 0)
 
-        assert (
-            list(await stores.other.recovery.take_deliveries(since_seconds=LONG)) == []
-        )
+        deliveries = await stores.other.recovery.take_deliveries(since_seconds=LONG)
+
+        assert list(deliveries) == []
 
 
 async def test_only_one_takes_a_delivery_and_each_take_counts(stores: Stores) -> None:
@@ -171,7 +187,9 @@ async def test_an_unanswered_turn_is_no_delivery(stores: Stores) -> None:
     await claimed(stores.one, "one")
     await stores.let_pass(LEASE + 1)
 
-    assert list(await stores.other.recovery.take_deliveries(since_seconds=LONG)) == []
+    deliveries = await stores.other.recovery.take_deliveries(since_seconds=LONG)
+
+    assert list(deliveries) == []
 
 
 async def test_attempts_are_counted(stores: Stores) -> None:
@@ -189,7 +207,9 @@ async def test_what_is_handed_back_is_taken_at_once(stores: Stores) -> None:
     await stores.one.leases.beat([claim], [], 0)
     await stores.one.leases.hand_back([claim], [])
 
-    assert (await stores.other.leases.beat([], [], 0)).peer_died
+    beat = await stores.other.leases.beat([], [], 0)
+
+    assert beat.peer_died
     assert [
         taken.conversation
         for taken in await stores.other.recovery.take_over(since_seconds=LONG)
@@ -203,7 +223,9 @@ async def test_a_claim_that_was_lost_cannot_be_handed_back(stores: Stores) -> No
     await stores.one.leases.hand_back([claim], [])
 
     assert list(await stores.one.recovery.take_over(since_seconds=LONG)) == []
-    assert (await stores.other.leases.beat([taken], [], 0)).held == {taken.fence: 1}
+
+    beat = await stores.other.leases.beat([taken], [], 0)
+    assert beat.held == {taken.fence: 1}
 
 
 async def test_an_attempt_counts_unless_its_claim_is_handed_back(
@@ -243,7 +265,9 @@ async def test_what_is_handed_back_twice_is_counted_once(stores: Stores) -> None
 
 async def test_an_instance_that_stops_beating_is_noticed(stores: Stores) -> None:
     await stores.one.leases.beat([], [], 0)
-    assert not (await stores.other.leases.beat([], [], 0)).peer_died
+    beat = await stores.other.leases.beat([], [], 0)
+
+    assert not beat.peer_died
 
     await stores.let_pass(LEASE + 1)
     assert (await stores.other.leases.beat([], [], 0)).peer_died

@@ -67,12 +67,11 @@ async def test_a_message_is_stored_once_whoever_delivers_it_again(
 async def test_the_first_text_of_a_repeated_delivery_stays(stores: Stores) -> None:
     claim = await claimed(stores.one, "hello")
 
-    assert (
-        await stores.other.turns.accept(
-            new_turn(replace(inbound("hello"), text="changed"))
-        )
-        is None
+    accepted = await stores.other.turns.accept(
+        new_turn(replace(inbound("hello"), text="changed"))
     )
+
+    assert accepted is None
     assert await contents(stores, claim) == ["hello"]
 
 
@@ -294,7 +293,9 @@ async def test_one_answer_may_cover_several_messages(stores: Stores) -> None:
     await waits(stores.other, "two")
 
     assert await stores.one.turns.answer(answer_to(claim, 2)) == StoredAnswer(3, None)
-    assert (await stores.one.turns.load(claim.conversation)).waiting == ()
+
+    loaded = await stores.one.turns.load(claim.conversation)
+    assert loaded.waiting == ()
 
 
 async def test_an_answer_under_an_old_fence_is_refused(stores: Stores) -> None:
@@ -302,7 +303,9 @@ async def test_an_answer_under_an_old_fence_is_refused(stores: Stores) -> None:
     await waits(stores.one, "two")
     await stores.one.turns.answer(answer_to(claim, 1, "to one"))
 
-    assert await stores.one.turns.answer(answer_to(claim, 2, "late")) is None
+    stored = await stores.one.turns.answer(answer_to(claim, 2, "late"))
+
+    assert stored is None
     assert "late" not in await contents(stores, claim)
 
 
@@ -311,7 +314,9 @@ async def test_an_answer_whose_claim_was_taken_over_is_refused(stores: Stores) -
     await stores.let_pass(6)
     (taken,) = await stores.other.recovery.take_over(since_seconds=60)
 
-    assert await stores.one.turns.answer(answer_to(claim, 1, "late")) is None
+    stored = await stores.one.turns.answer(answer_to(claim, 1, "late"))
+
+    assert stored is None
     assert await stores.other.turns.answer(
         answer_to(taken, 1, "in time")
     ) == StoredAnswer(2, None)
@@ -397,7 +402,9 @@ async def test_an_outdated_answer_under_an_old_fence_is_refused(stores: Stores) 
     await stores.other.recovery.take_over(since_seconds=60)
     await stores.other.edits.edit(inbound("one").edited("won"))
 
-    assert await stores.one.turns.answer(replace(answer_to(claim, 1), seen=1)) is None
+    stored = await stores.one.turns.answer(replace(answer_to(claim, 1), seen=1))
+
+    assert stored is None
 
 
 async def test_an_answer_sent_twice_is_stored_once_and_told_the_same(

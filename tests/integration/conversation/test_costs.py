@@ -113,7 +113,9 @@ async def test_readers_that_come_at_once_share_a_read(
     await probe.execute("SELECT pg_stat_statements_reset()")
     await asyncio.gather(*(agent.ports.turns.load(conversation) for _ in range(100)))
 
-    assert (await statements(probe))["load"] == 1
+    calls = await statements(probe)
+
+    assert calls["load"] == 1
 
 
 async def test_conversations_that_talk_at_once_share_statements_and_rows_stay_in_place(

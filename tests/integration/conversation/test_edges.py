@@ -221,7 +221,9 @@ async def test_a_message_is_set_aside_for_deaths_and_not_for_restarts(
             if dies:
                 await agent.crash()
 
-    assert attempts == await asked(world, "SELECT attempts FROM turns")
+    counted = await asked(world, "SELECT attempts FROM turns")
+
+    assert attempts == counted
 
     world.model.release()
 

@@ -358,4 +358,6 @@ async def test_edits_of_a_message_that_was_taken_over_are_no_failures(
     await closed(world)
 
     assert world.platform.screen("ada") == ["re: text 4"]
-    assert await asked(world, "SELECT attempts FROM turns") == 1
+
+    attempts = await asked(world, "SELECT attempts FROM turns")
+    assert attempts == 1

@@ -38,10 +38,11 @@ async def test_the_same_delivery_four_times_is_one_row_and_one_answer(
     await world.answered("ada", "re: once")
     connection = await connect(world.database_url)
 
-    assert (
-        await connection.fetchval("SELECT count(*) FROM messages WHERE role = 'user'")
-        == 1
+    value = await connection.fetchval(
+        "SELECT count(*) FROM messages WHERE role = 'user'"
     )
+
+    assert value == 1
 
     await connection.close()
 
@@ -281,10 +282,11 @@ async def test_any_other_text_is_stored_exactly(
     await world.platform.until(lambda: len(world.platform.screen("ada")) == 1)
     connection = await connect(world.database_url)
 
-    assert (
-        await connection.fetchval("SELECT content FROM messages WHERE role = 'user'")
-        == odd
+    value = await connection.fetchval(
+        "SELECT content FROM messages WHERE role = 'user'"
     )
+
+    assert value == odd
 
     await connection.close()
 

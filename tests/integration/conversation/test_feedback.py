@@ -64,7 +64,9 @@ async def test_the_last_thumb_of_a_person_counts(
     await world.ask(agent, "hello")
     for thumb, value in ((Thumb.UP, 1), (Thumb.DOWN, -1), (Thumb.UP, 1)):
         await agent.engine.accept(reaction(world, thumb))
-        assert {("ada", "re: hello"): value} == await votes(probe)
+        counted = await votes(probe)
+
+        assert {("ada", "re: hello"): value} == counted
 
 
 async def test_only_the_thumb_that_is_named_is_taken_back(
@@ -74,7 +76,9 @@ async def test_only_the_thumb_that_is_named_is_taken_back(
     await agent.engine.accept(reaction(world, Thumb.DOWN))
     await agent.engine.accept(reaction(world, Thumb.UP, taken=True))
 
-    assert {("ada", "re: hello"): -1} == await votes(probe)
+    counted = await votes(probe)
+
+    assert {("ada", "re: hello"): -1} == counted
 
     await agent.engine.accept(reaction(world, Thumb.DOWN, taken=True))
     assert {} == await votes(probe)
@@ -90,7 +94,9 @@ async def test_a_vote_that_is_delivered_again_changes_nothing(
     for _ in range(3):
         await agent.engine.accept(reaction(world, Thumb.UP))
 
-    assert first == await probe.fetch("SELECT * FROM votes")
+    rows = await probe.fetch("SELECT * FROM votes")
+
+    assert first == rows
 
 
 async def test_a_vote_is_no_message(
@@ -101,10 +107,12 @@ async def test_a_vote_is_no_message(
     before = await probe.fetch("SELECT version, last_activity FROM conversations")
     await agent.engine.accept(reaction(world, Thumb.UP))
 
-    assert before == await probe.fetch(
-        "SELECT version, last_activity FROM conversations"
-    )
-    assert 1 == await probe.fetchval("SELECT count(*) FROM turns")
+    rows = await probe.fetch("SELECT version, last_activity FROM conversations")
+
+    assert before == rows
+
+    value = await probe.fetchval("SELECT count(*) FROM turns")
+    assert 1 == value
     assert ["re: hello"] == world.platform.screen("ada")
 
 
@@ -117,12 +125,16 @@ async def test_people_that_never_wrote_may_vote(
     await world.ask(agent, "hello")
     await agent.engine.accept(reaction(world, Thumb.UP, user="bob", taken=True))
 
-    assert 0 == await probe.fetchval(
+    value = await probe.fetchval(
         "SELECT count(*) FROM users WHERE channel_user_id = 'bob'"
     )
 
+    assert 0 == value
+
     await agent.engine.accept(reaction(world, Thumb.UP, user="bob"))
-    assert {("bob", "re: hello"): 1} == await votes(probe)
+    counted = await votes(probe)
+
+    assert {("bob", "re: hello"): 1} == counted
 
     row = await probe.fetchrow(
         "SELECT username, person_id = id AS alone FROM users WHERE channel_user_id = 'bob'"
@@ -153,9 +165,9 @@ async def test_only_answers_get_votes(
     await agent.engine.accept(reaction(world, Thumb.UP, message="p0"))
 
     assert {} == await votes(probe)
-    assert {"ada", "bob"} == {
-        row[0] for row in await probe.fetch("SELECT channel_user_id FROM users")
-    }
+
+    rows = await probe.fetch("SELECT channel_user_id FROM users")
+    assert {"ada", "bob"} == {row[0] for row in rows}
 
 
 THREE_MESSAGES = """
@@ -178,7 +190,9 @@ async def test_every_message_of_a_long_answer_is_that_answer(
 
     wanted = "re: a long one, please"
 
-    assert {("b", wanted): 1, ("c", wanted): 1} == await votes(probe)
+    counted = await votes(probe)
+
+    assert {("b", wanted): 1, ("c", wanted): 1} == counted
 
 
 async def recorded(world: EngineHarness) -> None:
@@ -218,11 +232,13 @@ async def test_an_answer_to_several_messages_is_found_by_any_of_its_turns(
             reaction(world, Thumb.UP, user=str(number), message=message)
         )
 
+    counted = await votes(probe)
+
     assert {
         ("0", "answer 1"): 1,
         ("1", "answer 2"): 1,
         ("2", "answer 3"): 1,
-    } == await votes(probe)
+    } == counted
 
 
 async def test_answers_of_an_ended_conversation_still_get_votes(
@@ -234,7 +250,9 @@ async def test_answers_of_an_ended_conversation_still_get_votes(
     await world.ask(agent, "again")
     await agent.engine.accept(reaction(world, Thumb.UP, message=answer))
 
-    assert {("ada", "re: hello"): 1} == await votes(probe)
+    counted = await votes(probe)
+
+    assert {("ada", "re: hello"): 1} == counted
 
 
 async def test_an_answer_of_another_instance_gets_votes_here(
@@ -244,7 +262,9 @@ async def test_an_answer_of_another_instance_gets_votes_here(
     async with world.instance() as other:
         await other.engine.accept(reaction(world, Thumb.UP))
 
-    assert {("ada", "re: hello"): 1} == await votes(probe)
+    counted = await votes(probe)
+
+    assert {("ada", "re: hello"): 1} == counted
 
 
 async def test_a_vote_right_after_the_answer_arrived_is_not_lost(
@@ -254,12 +274,16 @@ async def test_a_vote_right_after_the_answer_arrived_is_not_lost(
     world = EngineHarness(database_url, redis_url, streams=False)
     async with world.instance() as agent:
         await world.ask(agent, "hello")
-        assert 1 == await probe.fetchval(
+        value = await probe.fetchval(
             "SELECT count(*) FROM turns WHERE state = 'open' AND placed IS NULL"
         )
 
+        assert 1 == value
+
         await agent.engine.accept(reaction(world, Thumb.UP))
-        assert {("ada", "re: hello"): 1} == await votes(probe)
+        counted = await votes(probe)
+
+        assert {("ada", "re: hello"): 1} == counted
 
 
 async def test_a_vote_on_an_answer_that_still_grows_is_counted_once_it_is_stored(
@@ -279,7 +303,9 @@ async def test_a_vote_on_an_answer_that_still_grows_is_counted_once_it_is_stored
     await world.answered("ada", "re: tell me a story")
     await true_in(world, "EXISTS (SELECT FROM votes)")
 
-    assert {("ada", "re: tell me a story"): -1} == await votes(probe)
+    counted = await votes(probe)
+
+    assert {("ada", "re: tell me a story"): -1} == counted
 
 
 async def test_a_thumb_that_waited_does_not_undo_a_later_one(
@@ -296,7 +322,9 @@ async def test_a_thumb_that_waited_does_not_undo_a_later_one(
     while agent.engine._background.running:
         await asyncio.wait(agent.engine._background.running)
 
-    assert {("ada", "re: tell me a story"): -1} == await votes(probe)
+    counted = await votes(probe)
+
+    assert {("ada", "re: tell me a story"): -1} == counted
 
 
 async def test_a_thumb_that_waits_outlives_a_moment_without_postgres(
@@ -321,7 +349,9 @@ async def test_a_thumb_that_waits_outlives_a_moment_without_postgres(
 
         assert not fuse.armed
 
-    assert {("ada", "re: tell me a story"): 1} == await votes(probe)
+    counted = await votes(probe)
+
+    assert {("ada", "re: tell me a story"): 1} == counted
 
 
 async def test_votes_are_limited_apart_from_messages_and_without_a_word(
@@ -340,7 +370,9 @@ async def test_votes_are_limited_apart_from_messages_and_without_a_word(
     assert VOTES.count <= calls <= VOTES.count + 2  # one more each second
 
     await agent.engine.accept(reaction(world, Thumb.UP, user="bob"))
-    assert 1 == (await votes(probe))["bob", "re: hello"]
+    counted = await votes(probe)
+
+    assert 1 == counted["bob", "re: hello"]
 
     await world.ask(agent, "still here?")
     assert ["re: hello", "re: still here?"] == world.platform.screen("ada")
@@ -383,7 +415,9 @@ async def test_a_vote_that_may_not_be_stored_is_not_acknowledged_and_counts_once
 
         await agent.engine.accept(reaction(world, Thumb.UP))
 
-    assert {("ada", "re: hello"): 1} == await votes(probe)
+    counted = await votes(probe)
+
+    assert {("ada", "re: hello"): 1} == counted
 
 
 async def test_a_vote_that_nobody_can_read_holds_up_nothing_and_says_nothing(
@@ -410,7 +444,9 @@ async def test_votes_go_with_the_account_and_with_the_conversation(
 
     await probe.execute("DELETE FROM users WHERE channel_user_id = 'ada'")
 
-    assert {("bob", "re: I am bob"): 1, ("carl", "re: I am bob"): 1} == await votes(
-        probe
-    )
-    assert 2 == await probe.fetchval("SELECT count(*) FROM votes")
+    counted = await votes(probe)
+
+    assert {("bob", "re: I am bob"): 1, ("carl", "re: I am bob"): 1} == counted
+
+    value = await probe.fetchval("SELECT count(*) FROM votes")
+    assert 2 == value

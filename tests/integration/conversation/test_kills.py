@@ -39,7 +39,9 @@ async def test_a_message_outlives_its_process(
         )
         await group.settle(deadline=TAKEN_UP_SECONDS)
 
-        assert await broken_promises(group.probe) == {}
+        broken = await broken_promises(group.probe)
+
+        assert broken == {}
 
         answers = await group.probe.fetch(
             "SELECT content FROM messages WHERE role = 'assistant' ORDER BY content"
@@ -61,4 +63,6 @@ async def test_an_instance_that_leaves_hands_its_work_to_another_at_once(
         leaving.leave()
         await group.settle(deadline=TAKEN_UP_SECONDS)
 
-        assert await broken_promises(group.probe) == {}
+        broken = await broken_promises(group.probe)
+
+        assert broken == {}

@@ -71,4 +71,6 @@ async def test_a_broken_promise_is_found(
 ) -> None:
     """By its own query, whatever else breaks with it."""
     await kept.execute(BREAKS[promise])
-    assert promise in await broken_promises(kept)
+    broken = await broken_promises(kept)
+
+    assert promise in broken

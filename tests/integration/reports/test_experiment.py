@@ -112,7 +112,9 @@ async def test_retries_elsewhere_do_not_count(lab: ExperimentData) -> None:
         account,
     )
 
-    assert [[1.0], []] == values(await lab.figures(), "retries")
+    figures = await lab.figures()
+
+    assert [[1.0], []] == values(figures, "retries")
 
 
 async def test_linked_accounts_are_one_person_and_people_of_several_variants_are_left_out(
