@@ -18,6 +18,8 @@ import pytest
 import yaml
 from pydantic_core import PydanticUndefined
 from redis.asyncio import Redis
+from redis.exceptions import AuthenticationError
+from redis.exceptions import ConnectionError as RedisConnectionError
 
 from agent.settings import Settings
 from tests.support.servers import Valkey, running, valkey_server
@@ -28,7 +30,7 @@ DOCKERFILE = (ROOT / "Dockerfile").read_text(encoding="utf-8")
 REDIS_CONF = ROOT / "redis.conf"
 ENV_EXAMPLE = (ROOT / ".env.example").read_text(encoding="utf-8")
 
-PASSWORDS = {"POSTGRES_PASSWORD", "REDIS_PASSWORD"}
+PASSWORDS = {"POSTGRES_PASSWORD", "AGENT_POSTGRES_PASSWORD", "REDIS_PASSWORD"}
 
 
 def blocks(text: str) -> list[list[str]]:
@@ -151,13 +153,68 @@ def test_the_agent_starts_without_waiting_for_a_healthy_redis(
     assert services["agent"]["depends_on"]["redis"]["condition"] == "service_started"
 
 
-def test_redis_is_started_with_redis_conf_and_a_password(
+async def test_redis_is_started_with_redis_conf_and_a_password_that_no_command_line_shows(
+    services: dict[str, Any], tmp_path: Path
+) -> None:
+    """The command as compose runs it, on a socket of the test's own."""
+    redis = services["redis"]
+    shell, option, script = redis["command"]
+    mounted = redis["volumes"][0].split(":")
+    assert mounted == ["./redis.conf", "/etc/redis/redis.conf", "ro"]
+    assert (shell, option) == ("sh", "-c")
+
+    socket = tmp_path / "redis.sock"
+    script = script.replace("$$", "$").replace("redis-server", str(valkey_server()), 1)
+    script = script.replace(mounted[1], str(REDIS_CONF))
+    script = script.replace(
+        "--bind", f"--port 0 --unixsocket {socket} --dir {tmp_path} --bind"
+    )
+    environment = {**os.environ, "REDISCLI_AUTH": "s3cret"}
+    process = subprocess.Popen([shell, option, script], env=environment)
+    try:
+        async with Redis(unix_socket_path=str(socket), password="s3cret") as client:
+            await until_answered(client)
+        async with Redis(unix_socket_path=str(socket)) as stranger:
+            with pytest.raises(
+                (AuthenticationError, RedisConnectionError), match="authenticated"
+            ):
+                await stranger.ping()
+        shown = Path(f"/proc/{process.pid}/cmdline")
+        assert not shown.exists() or b"s3cret" not in shown.read_bytes()
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+async def until_answered(client: Redis) -> None:
+    async with asyncio.timeout(10):
+        while True:
+            try:
+                assert await client.ping()
+                return
+            except (ConnectionError, RedisConnectionError):
+                await asyncio.sleep(0.02)
+
+
+def test_the_agent_runs_under_a_role_that_owns_nothing(
     services: dict[str, Any],
 ) -> None:
-    redis = services["redis"]
-    mounted = redis["volumes"][0].split(":")
-    assert mounted == ["./redis.conf", redis["command"][1], "ro"]
-    assert "--requirepass" in redis["command"]
+    agent, migrate, postgres = (
+        services[name] for name in ("agent", "migrate", "postgres")
+    )
+    urls = {
+        name: service["environment"]["DATABASE_URL"]
+        for name, service in (("agent", agent), ("migrate", migrate))
+    }
+    script = "./deploy/postgres-roles.sh:/docker-entrypoint-initdb.d/roles.sh:ro"
+
+    assert "://agent_app:${AGENT_POSTGRES_PASSWORD" in urls["agent"]
+    assert "://agent:${POSTGRES_PASSWORD" in urls["migrate"]
+    assert script in postgres["volumes"]
+
+
+def test_the_memory_of_the_agent_is_bounded(services: dict[str, Any]) -> None:
+    assert services["agent"]["mem_limit"] == "1g"
 
 
 def test_only_the_agent_can_be_reached_and_only_from_this_machine(
