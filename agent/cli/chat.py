@@ -21,6 +21,7 @@ from agent.settings import OFFLINE, Settings
 from channels.terminal.channel import SLOT, Reader, Screen, Terminal
 
 _SLOTS = 100
+"""Conversations that one user can have open at once."""
 
 
 async def chat(settings: Settings, *, upgrade: bool, no_input: bool) -> int:
@@ -28,11 +29,13 @@ async def chat(settings: Settings, *, upgrade: bool, no_input: bool) -> int:
     typed = sys.stdin is not None and sys.stdin.isatty()
     if typed and no_input:
         raise ConfigurationError(
-            "There is no input to read: pipe lines in, or leave --no-input away."
+            "There is no input to read: pipe lines in, or omit --no-input."
         )
+
     with own_chat(settings.agent_home / "terminal", user_name()) as chat_name:
         if typed and sys.stdout.isatty():
             return await _with_a_person(settings, chat_name, upgrade=upgrade)
+
         return await _with_a_pipe(settings, chat_name, upgrade=upgrade)
 
 
@@ -48,6 +51,7 @@ async def _with_a_pipe(settings: Settings, chat_name: str, *, upgrade: bool) -> 
         builders = {terminal.name: lambda *_: terminal}
         async with open_app(settings, builders, upgrade=upgrade) as app:
             await terminal.run(app.engine.accept)
+
     return NOT_WELL if terminal.unanswered else WELL
 
 
@@ -77,35 +81,36 @@ async def _with_a_person(settings: Settings, chat_name: str, *, upgrade: bool) -
             return INTERRUPTED
         finally:
             screen.close()
+
     return WELL
 
 
 def _terminal(
     settings: Settings, reader: Reader, screen: Screen, chat_name: str
 ) -> Terminal:
-    patience = (
-        2 * settings.model_total_timeout + 60
-    )  # an answer, one that it waits for, and taking over
+    # an answer, one that it waits for, and a takeover
+    patience = 2 * settings.model_total_timeout + 60
+
     return Terminal(reader, screen, user=user_name(), chat=chat_name, patience=patience)
 
 
 class _LeftError(Exception):
-    """Ctrl-C was pressed where nothing could be stopped (any more)."""
+    """Ctrl-C was pressed when there was nothing left to stop."""
 
 
 @asynccontextmanager
 async def _ctrl_c(terminal: Terminal) -> AsyncIterator[None]:
-    """The first Ctrl-C stops the answer, the second leaves. At the prompt it is a key like
-    any other.
+    """Makes the first Ctrl-C stop the answer and the second leave. At the prompt it is a
+    key like any other.
     """
     loop, task = asyncio.get_running_loop(), asyncio.current_task()
     assert task is not None
-    left = False
+    leaving = False
 
     def pressed() -> None:
-        nonlocal left
-        if not terminal.interrupt() and not left:
-            left = True
+        nonlocal leaving
+        if not terminal.interrupt() and not leaving:
+            leaving = True
             task.cancel()
 
     with suppress(NotImplementedError):  # Windows
@@ -113,28 +118,25 @@ async def _ctrl_c(terminal: Terminal) -> AsyncIterator[None]:
     try:
         yield
     except asyncio.CancelledError:
-        if left:
+        if leaving:
             raise _LeftError from None
         raise
 
 
 def user_name() -> str:
-    """The person's name in the system: conversations of the terminal go by it."""
+    """The system's name of this user; it names their conversations in the terminal."""
     try:
         return getpass.getuser()
-    except (
-        KeyError,
-        OSError,
-        ImportError,
-    ):  # a user without an entry, as in containers
+    except (KeyError, OSError, ImportError):
+        # a user without an entry, as in containers
         return f"uid-{os.getuid()}"
 
 
 @contextmanager
 def own_chat(folder: Path, user: str) -> Iterator[str]:
-    """The name of a conversation that no other process of this user and AGENT_HOME is in.
+    """The name of a conversation that no other process of this user and AGENT_HOME has open.
 
-    Normally the user's own name; while that one is open elsewhere, `name#2` and so on.
+    Usually the user's own name; while that one is open elsewhere, `name#2` and so on.
     """
     with _slot(folder, user) as number:
         yield f"{user}{SLOT}{number}" if number > 1 else user
@@ -147,11 +149,13 @@ def _slot(folder: Path, user: str) -> Iterator[int]:
     except OSError:  # stores elsewhere need no folder here
         yield 1
         return
+
     for number in range(1, _SLOTS):
         with (folder / f"{quote(user, safe='')}-{number}.lock").open("ab") as file:
             if _locked(file):
                 yield number
                 return
+
     raise ConfigurationError(f"{_SLOTS} terminals are open on {folder}: close some.")
 
 
@@ -160,35 +164,34 @@ def _locked(file: IO[bytes]) -> bool:
         import fcntl
     except ImportError:  # Windows
         return True
+
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
+
     return True
 
 
 @contextmanager
 def _lines() -> Iterator[BinaryIO]:
-    """Standard input once more: one that the interpreter does not wait for when the process
-    ends.
-    """
-    if sys.stdin is None:  # closed by whoever started us
+    """A second handle of standard input, which the interpreter does not wait for at exit."""
+    if sys.stdin is None:  # closed by the parent process
         yield io.BytesIO()
         return
+
     yield open(sys.stdin.fileno(), "rb", closefd=False)  # noqa: SIM115
 
 
 def _banner(app: App, chat_name: str) -> str:
     model = app.ports.control.channel("terminal").default_model or app.settings.model
-    hint = (
-        ", which only repeats: set OPENAI_API_KEY or ANTHROPIC_API_KEY for a "
-        "real one (docs/configuration.md)"
-        if model == OFFLINE
-        else ""
-    )
-    other = (
-        f" This is {chat_name}: another conversation of yours is open."
-        if SLOT in chat_name
-        else ""
-    )
+    hint = other = ""
+    if model == OFFLINE:
+        hint = (
+            ", which only repeats: set OPENAI_API_KEY or ANTHROPIC_API_KEY for a "
+            "real one (docs/configuration.md)"
+        )
+    if SLOT in chat_name:
+        other = f" This is {chat_name}: another conversation of yours is open."
+
     return f"Model {model}{hint}. /help shows commands, Ctrl-D leaves.{other}"

@@ -11,7 +11,7 @@ from pydantic.fields import FieldInfo
 from agent.cli.run import EXIT_STATUS
 from agent.settings import Settings
 
-_SECTIONS = {  # the setting that begins it
+_SECTIONS = {
     "database_url": "Stores",
     "default_model": "Models",
     "max_message_chars": "Messages",
@@ -19,15 +19,17 @@ _SECTIONS = {  # the setting that begins it
     "http_host": "HTTP",
     "encryption_keys": "Operation",
 }
+"""Headings, each by the setting that begins its section."""
+
 _COMPUTED = {"agent_home": "`simple-ai-agent` in the platform's folder for user data"}
 _HEAD = """\
 # Configuration
 
-<!-- Made by `python -m agent.cli.configuration_page`; a test holds it against agent/settings.py. -->
+<!-- Made by `python -m agent.cli.configuration_page`; a test keeps it true. -->
 
-Every setting is an environment variable or a line `NAME=value` of a file `.env` in the current folder; the
-environment wins. None is needed: without any, `agent chat` runs embedded stores and the offline model.
-Models are written `provider:model`.
+Every setting is an environment variable or a line `NAME=value` of a file `.env` in the current
+folder; the environment wins. None is needed: without any, `agent chat` runs embedded stores and
+the offline model. Models are written `provider:model`.
 """
 _EXIT = """
 ## Exit status
@@ -38,10 +40,11 @@ _EXIT = """
 
 
 def page() -> str:
-    """The whole page."""
+    """The whole page as Markdown."""
     rows = "\n".join(
         f"| {status} | {meaning} |" for status, meaning in EXIT_STATUS.items()
     )
+
     return _HEAD + "\n".join(_lines()) + "\n" + _EXIT + rows + "\n"
 
 
@@ -56,9 +59,11 @@ def _lines() -> Iterator[str]:
 def _default(name: str, setting: FieldInfo) -> str:
     if name in _COMPUTED:
         return _COMPUTED[name]
+
     default = setting.default
     if default is None or default in ([], {}) or isinstance(default, SecretStr):
         return ""
+
     return f"`{default}`"
 
 

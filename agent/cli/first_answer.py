@@ -42,10 +42,10 @@ class FirstAnswerProbe:
         *,
         repeat: bool = False,
     ) -> Reply:
-        """The channel's reply, looked at."""
-        return _ProbedReply(
-            self, self._channel.reply(address, placed, turn, repeat=repeat)
-        )
+        """The channel's reply; when it is finished, `answered` is set."""
+        reply = self._channel.reply(address, placed, turn, repeat=repeat)
+
+        return _ProbedReply(self, reply)
 
 
 class _ProbedReply:
@@ -65,16 +65,17 @@ class _ProbedReply:
             )
         else:
             self._probe.answered.set()
+
         return placed
 
 
 async def until_answered(
     settings: Settings, name: str, *, wait: float, upgrade: bool
 ) -> int:
-    """Runs this channel until an answer arrived, at most `wait` seconds. The exit status
-    says whether one did.
+    """Runs this channel until an answer arrived, at most `wait` seconds.
 
-    Raises ConfigurationError when the channel can not be run.
+    The exit status says whether one did. Raises ConfigurationError when the channel cannot
+    run.
     """
     build = configured_channels(settings).get(name)
     if build is None:
@@ -87,15 +88,18 @@ async def until_answered(
             "It works: a message was answered. Run agent serve to keep it running."
         )
         return WELL
+
     typer.echo(f"Nobody got an answer within {wait:g} s.", err=True)
     findings = await diagnose(settings, only=name)
     if findings:
         return show_findings(findings, as_json=False)
+
     typer.echo(
         f"Nothing is wrong that can be seen from here: run agent setup {name} "
         "again and write to it.",
         err=True,
     )
+
     return NOT_WELL
 
 
@@ -111,6 +115,7 @@ async def _answered(
         """It knows no chats: only what is written from now on is answered."""
         alone = ChannelServices(services.slash_commands)
         service.channel = build(settings, alone)
+
         return FirstAnswerProbe(service.channel) if service.channel else None
 
     async with (
@@ -146,7 +151,7 @@ async def _first_answer(
 async def _running(
     channel: Channel, accept: Accept
 ) -> AsyncIterator[asyncio.Task[None]]:
-    """The channel in a task; not started again when it ends: a person waits to hear why."""
+    """The channel in a task. It is not restarted: a person waits to hear why it ended."""
     task = asyncio.create_task(channel.run(accept))
     try:
         yield task

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def new_key(as_json: Json = False) -> None:
-    """Make a key for ENCRYPTION_KEYS. It is printed and kept nowhere."""
+    """Make a key for ENCRYPTION_KEYS. It is printed and stored nowhere."""
     from storage.control.credentials import new_key
 
     if as_json:
@@ -28,7 +28,7 @@ def new_key(as_json: Json = False) -> None:
 def rotate_keys(as_: As = None, reason: Reason = None, as_json: Json = False) -> None:
     """Bring stored credentials under the first of ENCRYPTION_KEYS, while agents run.
 
-    Before: put the new key in front on all instances. After: take the old one away.
+    Before: put the new key first on all instances. After: remove the old one.
     """
 
     async def work(settings: Settings) -> int:
@@ -49,6 +49,7 @@ def rotate_keys(as_: As = None, reason: Reason = None, as_json: Json = False) ->
                     f"No key opens the credentials of {name}. Add the key they were stored under.",
                     err=True,
                 )
+
         return NOT_WELL if rotation.lost else WELL
 
     run(work)

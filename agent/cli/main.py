@@ -31,13 +31,30 @@ Migrate = Annotated[
         help="Bring a server's schema up to date first; safe on several at once.",
     ),
 ]
-Platform = Literal["discord", "telegram", "slack"]
+NoPrompt = Annotated[
+    bool,
+    typer.Option(
+        "--no-input", help="Never prompt: only read lines from standard input."
+    ),
+]
+Platform = Annotated[
+    Literal["discord", "telegram", "slack"], typer.Argument(help="What to connect.")
+]
+NoQuestions = Annotated[
+    bool, typer.Option("--no-input", help="Never ask: flags and settings answer.")
+]
+Replace = Annotated[bool, typer.Option("--yes", help="Replace what .env has already.")]
+Wait = Annotated[
+    int, typer.Option(min=1, help="Seconds to wait for your first message.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+
+_STATUSES = "; ".join(f"{status} {meaning}" for status, meaning in EXIT_STATUS.items())
 
 app = typer.Typer(
     name="agent",
     help="A chat agent that loses nothing: in the terminal, on Discord, Telegram and Slack.",
-    epilog=f"Exit status: {'; '.join(f'{status} {text}' for status, text in EXIT_STATUS.items())}.",
+    epilog=f"Exit status: {_STATUSES}.",
     no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
@@ -58,12 +75,7 @@ app.add_typer(operators.app, name="operators")
 @app.command()
 def chat(
     migrate: Migrate = False,
-    no_input: Annotated[
-        bool,
-        typer.Option(
-            "--no-input", help="Never prompt: only read lines from standard input."
-        ),
-    ] = False,
+    no_input: NoPrompt = False,
 ) -> None:
     """Talk in this terminal. Piped lines are answered one after the other; only answers are
     printed.
@@ -86,16 +98,10 @@ def serve(migrate: Migrate = False) -> None:
 )
 def setup(
     context: typer.Context,
-    channel: Annotated[Platform, typer.Argument(help="What to connect.")],
-    no_input: Annotated[
-        bool, typer.Option("--no-input", help="Never ask: flags and settings answer.")
-    ] = False,
-    yes: Annotated[
-        bool, typer.Option("--yes", help="Replace what .env has already.")
-    ] = False,
-    wait: Annotated[
-        int, typer.Option(min=1, help="Seconds to wait for your first message.")
-    ] = 600,
+    channel: Platform,
+    no_input: NoQuestions = False,
+    yes: Replace = False,
+    wait: Wait = 600,
     migrate: Migrate = False,
 ) -> None:
     """Connect a platform, step by step, until your first message was answered.
@@ -126,6 +132,7 @@ def doctor(as_json: Json = False) -> None:
 
     if findings := settings_findings():
         raise SystemExit(show_findings(findings, as_json=as_json))
+
     run(lambda settings: doctor(settings, as_json=as_json))
 
 
@@ -145,13 +152,11 @@ def main() -> None:
         sys.exit(app(standalone_mode=False))
     except typer.Abort as end:
         interrupted = isinstance(end, Interrupted)
-        sys.stderr.write(
-            "\n" * interrupted + "agent: Ended here; nothing more was done.\n"
-        )
+        line = "agent: Ended here; nothing more was done.\n"
+        sys.stderr.write(f"\n{line}" if interrupted else line)
         sys.exit(INTERRUPTED if interrupted else NOT_WELL)
     except USAGE_ERROR as error:
         sys.exit(report_usage(error))
-    except (
-        Exception
-    ) as error:  # the outermost edge: nobody else would say it in a sentence
+    except Exception as error:
+        # the outermost edge: nothing else would say it in a sentence
         sys.exit(report(error))

@@ -27,14 +27,17 @@ if TYPE_CHECKING:
 WELL = 0
 NOT_WELL = 1
 WRONG_USAGE = 2
-INTERRUPTED = 130  # 128 + SIGINT, as shells count
-TERMINATED = 143  # 128 + SIGTERM
+INTERRUPTED = 130
+"""128 + SIGINT, as shells count."""
+
+TERMINATED = 143
+"""128 + SIGTERM."""
 
 USAGE_ERROR: type[Exception] = typer.BadParameter.__mro__[1]
-"""What every mistake in options and arguments is; typer does not export it."""
+"""The base of all mistakes in options and arguments; typer does not export it."""
 
 COLLECT_EVERY = 20_000
-"""New objects between two collections of the youngest."""
+"""New objects between two collections of the youngest generation."""
 
 EXIT_STATUS = {
     WELL: "all is well; every message was answered",
@@ -45,12 +48,13 @@ EXIT_STATUS = {
 }
 """What the numbers mean; `docs/configuration.md` shows them."""
 
+_INVALID = "Input should be a valid {0}, unable to parse string as {1} {0}"
 _WORDS = {
     "Value error, ": "",
-    "Input should be a valid number, unable to parse string as a number": "it takes a number",
-    "Input should be a valid integer, unable to parse string as an integer": "it takes a whole number",
+    _INVALID.format("number", "a"): "it takes a number",
+    _INVALID.format("integer", "an"): "it takes a whole number",
 }
-"""What libraries say about options, and how we say it."""
+"""Words of libraries about options, and ours instead."""
 
 Command = Callable[["Settings"], Coroutine[Any, Any, int]]
 
@@ -63,11 +67,13 @@ def run(command: Command) -> NoReturn:
     settings = load_settings()
     configure_logging(settings)
     gc.enable()
+
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         try:
             status = runner.run(_with_signals(command(settings)))
         except asyncio.CancelledError:
             status = TERMINATED
+
     raise SystemExit(status)
 
 
@@ -77,8 +83,8 @@ class Interrupted(typer.Abort):
 
 @contextmanager
 def asking() -> Iterator[None]:
-    """Around a question: Ctrl-C ends it at once. An event loop, which the question keeps
-    waiting, would not hear it.
+    """Surrounds a question, so that Ctrl-C ends it at once. The event loop would not hear
+    it: the question blocks it.
     """
     before = signal.signal(signal.SIGINT, _interrupted)
     try:
@@ -92,12 +98,12 @@ def _interrupted(*_: object) -> NoReturn:
 
 
 def spare_collections() -> None:
-    """For a process that goes on: what stands at its start is not looked at by the garbage
-    collector again.
+    """For a long-lived process: the garbage collector ignores what exists at its start, and
+    runs less often.
 
-    A turn makes some thousand objects with cycles among them (tasks, exceptions);
-    collecting every 700, as Python does by default, takes a tenth of the time of a process
-    under load.
+    A turn makes some thousand objects with cycles among them (tasks, exceptions).
+    Collecting every 700, Python's default, takes a tenth of the time of a process under
+    load.
     """
     gc.collect()
     gc.freeze()
@@ -105,44 +111,51 @@ def spare_collections() -> None:
 
 
 def report(error: Exception) -> int:
-    """Tells an error as one sentence on standard error; returns the exit status."""
+    """Writes an error as one line to standard error. Returns the exit status."""
     sentence = described(error) if isinstance(error, AgentError) else _unexpected(error)
     sys.stderr.write(f"agent: {visible(sentence)}\n")
+
     log = logging.getLogger("agent")
     if log.isEnabledFor(logging.DEBUG):
         log.debug("traceback", exc_info=error)
-    elif (
-        os.environ.get("LOG_LEVEL", "").lower() == "debug"
-    ):  # it failed before logs were set up
+    elif os.environ.get("LOG_LEVEL", "").lower() == "debug":
+        # it failed before logs were set up
         traceback.print_exception(error)
+
     return WRONG_USAGE if isinstance(error, ConfigurationError) else NOT_WELL
 
 
 def report_usage(error: Any) -> int:
-    """Tells a USAGE_ERROR as one sentence on standard error, or shows the help where
-    nothing was typed; as `report`.
+    """Writes a USAGE_ERROR as one line to standard error. Returns the exit status.
+
+    Where nothing was typed, shows the help instead.
     """
-    said = str(error.format_message()).rstrip(".")
+    message = str(error.format_message()).rstrip(".")
     for words, ours in _WORDS.items():
-        said = said.replace(words, ours)
-    if "\n" in said:
+        message = message.replace(words, ours)
+
+    if "\n" in message:
         error.show()
     else:
         command = error.ctx.command_path if error.ctx else "agent"
-        sys.stderr.write(f"agent: {said}. `{command} -h` shows what is possible.\n")
+        sys.stderr.write(f"agent: {message}. `{command} -h` shows what is possible.\n")
+
     return WRONG_USAGE
 
 
 def _unexpected(error: Exception) -> str:
-    return f"Something unexpected happened ({type(error).__name__}). LOG_LEVEL=debug shows where."
+    name = type(error).__name__
+
+    return f"Something unexpected happened ({name}). LOG_LEVEL=debug shows where."
 
 
 async def _with_signals(work: Coroutine[Any, Any, int]) -> int:
-    """SIGTERM ends as Ctrl-C does: what runs gets its time to finish."""
+    """Makes SIGTERM end the work as Ctrl-C does: it gets its time to finish."""
     task = asyncio.current_task()
     assert task is not None
     with suppress(NotImplementedError):  # Windows
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+
     return await work
 
 
@@ -151,4 +164,5 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
         import uvloop
     except ImportError:  # Windows
         return None
+
     return uvloop.new_event_loop

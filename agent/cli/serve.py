@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 
 import structlog
@@ -43,34 +43,32 @@ async def serve(
     if not builders:
         raise ConfigurationError(
             "No channel has a token: set DISCORD_TOKEN, TELEGRAM_TOKEN or "
-            "SLACK_BOT_TOKEN, or talk here "
-            "with agent chat."
+            "SLACK_BOT_TOKEN, or talk here with agent chat."
         )
 
     state = InstanceState([Service(name) for name in builders])
-    # HTTP is the outermost: it tells how things are from the first moment until the engine
-    # is drained.
+    # HTTP is outermost: it reports health from the start until the engine is drained.
     async with (
         http(settings, state),
         open_app(settings, builders, upgrade=upgrade) as app,
     ):
         state.run(app)
         spare_collections()
+        channels = app.ports.channels
         try:
-            channels = app.ports.channels
-            services = [
-                supervise(channels[s.name], app.engine.accept, tell=s.tell)
-                for s in state.services
-            ]
-            await _side_by_side(services)
+            await _side_by_side(
+                supervise(channels[service.name], app.engine.accept, tell=service.tell)
+                for service in state.services
+            )
         finally:
             state.stop()
+
     return WELL
 
 
 @asynccontextmanager
 async def http(settings: Settings, state: InstanceState) -> AsyncIterator[None]:
-    """The HTTP server of these settings. Raises ConfigurationError when it can not listen."""
+    """The HTTP server of these settings. Raises ConfigurationError when it cannot listen."""
     async with http_server(
         web_app(state), settings.http_host, settings.http_port
     ) as port:
@@ -78,7 +76,8 @@ async def http(settings: Settings, state: InstanceState) -> AsyncIterator[None]:
         yield
 
 
-async def _side_by_side(services: Sequence[Awaitable[None]]) -> None:
+async def _side_by_side(services: Iterable[Awaitable[None]]) -> None:
+    """Runs all of them. The first that raises ends the others."""
     tasks = [asyncio.ensure_future(service) for service in services]
     try:
         await asyncio.gather(*tasks)
@@ -116,7 +115,7 @@ async def supervise(
 
 
 async def _run(channel: Channel, accept: Accept) -> str:
-    """Why it ended, as a sentence."""
+    """Runs the channel. Returns why it ended, as a sentence."""
     try:
         await channel.run(accept)
     except AgentError as error:
@@ -124,4 +123,5 @@ async def _run(channel: Channel, accept: Accept) -> str:
     except Exception as error:  # an SDK's own fault must not end the other channels
         log.debug("channel failed", channel=channel.name, exc_info=error)
         return f"It failed with {type(error).__name__}."
+
     return "It ended by itself."

@@ -21,9 +21,10 @@ from agent.settings import ENV_FILE, Settings, load_settings
 from channels.setup import Question
 
 ATTEMPTS = 3
-"""So often the questions are asked while the platform refuses the answers."""
+"""How often the questions are asked while the platform refuses the answers."""
 
-_MARGIN = 20  # columns that numbers and indents take
+_MARGIN = 20
+"""Columns that numbers and indents take."""
 
 
 class Steps(Protocol):
@@ -47,48 +48,46 @@ def setup(
 ) -> NoReturn:
     """Asks, signs in, writes `.env`, then runs the channel until a message was answered.
 
-    Raises ConfigurationError and what else keeps it from coming to that.
+    Raises ConfigurationError, and what the channel raises.
     """
     steps = cast(Steps, import_module(f"channels.{channel}.setup"))
     settings = load_settings()
     configure_logging(settings)
-    given = read_flags(channel, steps.QUESTIONS, flags)
+    answers = read_flags(channel, steps.QUESTIONS, flags)
     if no_input:
-        values = _scripted(
-            channel,
-            steps.QUESTIONS,
-            given,
-            known_in(settings, steps.QUESTIONS),
-            yes=yes,
-        )
-        said = _sign_in(channel, steps, values, settings)
+        known = known_in(settings, steps.QUESTIONS)
+        values = _scripted(channel, steps.QUESTIONS, answers, known, yes=yes)
+        next_steps = _sign_in(channel, steps, values, settings)
     else:
         show(steps.before())
-        values, said = _interview(channel, steps, given, settings, yes=yes)
+        values, next_steps = _interview(channel, steps, answers, settings, yes=yes)
+
     write_env(ENV_FILE, values)
-    show(said)
+    show(next_steps)
+
+    # imported late: it brings the whole engine, and the first question should not wait
     from agent.cli.first_answer import until_answered
 
     run(lambda settings: until_answered(settings, channel, wait=wait, upgrade=upgrade))
 
 
 def show(markdown: str) -> None:
-    """Markdown for a person, as it is for a pipe. Links are to be copied: only the terminal
-    itself wraps them.
+    """Renders Markdown on a terminal; a pipe gets it as it is.
+
+    Links must stay whole to be copied, so only the terminal itself wraps lines.
     """
     if not sys.stdout.isatty():
         typer.echo(markdown)
         return
+
     from rich.console import Console
     from rich.markdown import Markdown
     from rich.text import Text
 
     console = Console(highlight=False)
-    # Rich cuts or breaks what is longer than a line of a list, so it is given lines that
-    # are long enough.
-    wide = console.options.update(
-        width=_MARGIN + max(map(len, markdown.splitlines()), default=0)
-    )
+    # rich cuts what is longer than a line of a list, so it gets lines that are long enough
+    longest = max(map(len, markdown.splitlines()), default=0)
+    wide = console.options.update(width=_MARGIN + longest)
     for segments in console.render_lines(Markdown(markdown), wide, pad=False):
         line = Text.assemble(
             *((segment.text, segment.style or "") for segment in segments)
@@ -99,9 +98,9 @@ def show(markdown: str) -> None:
 
 def flag_of(channel: str, question: Question) -> str:
     """TELEGRAM_TOKEN is `--token` of `agent setup telegram`."""
-    return "--" + question.setting.removeprefix(f"{channel.upper()}_").lower().replace(
-        "_", "-"
-    )
+    name = question.setting.removeprefix(f"{channel.upper()}_")
+
+    return f"--{name.lower().replace('_', '-')}"
 
 
 def read_flags(
@@ -117,19 +116,21 @@ def read_flags(
         found, unknown = parser.parse_known_args(list(flags))
     except argparse.ArgumentError as error:
         raise ConfigurationError(f"{error.argument_name} needs a value.") from None
+
     if unknown:
         possible = ", ".join(flag_of(channel, question) for question in questions)
         raise ConfigurationError(
             f"This is no flag of agent setup {channel}, or a word too many: its "
             f"flags are {possible}."
         )
+
     return {
         name: value.strip() for name, value in vars(found).items() if value is not None
     }
 
 
 def known_in(settings: Settings, questions: Sequence[Question]) -> dict[str, str]:
-    """The answers that environment or `.env` have already."""
+    """The answers that the environment or `.env` already have."""
     known = {}
     for question in questions:
         value = getattr(settings, question.setting.lower())
@@ -143,53 +144,56 @@ def known_in(settings: Settings, questions: Sequence[Question]) -> dict[str, str
 def _scripted(
     channel: str,
     questions: Sequence[Question],
-    given: Mapping[str, str],
+    flags: Mapping[str, str],
     known: Mapping[str, str],
     *,
     yes: bool,
 ) -> dict[str, str]:
-    """The answers without a question: flags, else what is known. Only the first one must be
-    there.
+    """The answers without asking: flags, else what is known. Only the first is required.
+
+    Raises ConfigurationError when it is missing, or a flag would replace what is known.
     """
-    for name, value in given.items():
+    for name, value in flags.items():
         if not yes and known.get(name, value) != value:
             raise ConfigurationError(
                 f"{name} has another value already: add --yes to replace it."
             )
+
     first = questions[0]
-    if not (given.get(first.setting) or known.get(first.setting)):
+    if not (flags.get(first.setting) or known.get(first.setting)):
         raise ConfigurationError(
             f"{first.setting} is missing: give it with {flag_of(channel, first)}."
         )
-    return {**known, **given}
+
+    return {**known, **flags}
 
 
 def _interview(
     channel: str,
     steps: Steps,
-    given: Mapping[str, str],
+    flags: Mapping[str, str],
     settings: Settings,
     *,
     yes: bool,
 ) -> tuple[dict[str, str], str]:
-    """Asks until the platform takes the answers. Returns them, and what is to be done next."""
+    """Asks until the platform takes the answers. Returns them, and the next steps."""
     known: Mapping[str, str] = known_in(settings, steps.QUESTIONS)
     attempt = 1
     while True:
         with asking():
-            values = _asked(steps.QUESTIONS, given, known, yes=yes)
+            values = _asked(steps.QUESTIONS, flags, known, yes=yes)
         try:
             return values, _sign_in(channel, steps, values, settings)
         except ConfigurationError as refusal:
             if attempt == ATTEMPTS:
                 raise
             typer.echo(f"{refusal.sentence}\n", err=True)
-        attempt, given, known = attempt + 1, {}, {}
+        attempt, flags, known = attempt + 1, {}, {}
 
 
 def _asked(
     questions: Sequence[Question],
-    given: Mapping[str, str],
+    flags: Mapping[str, str],
     known: Mapping[str, str],
     *,
     yes: bool,
@@ -197,21 +201,25 @@ def _asked(
     values = dict(known)
     for question in questions:
         name = question.setting
-        asks = name in known and known[name] != given.get(name) and not yes
-        if asks and not typer.confirm(
-            f"{name} is set already. Replace it?", default=False
-        ):
+        replaces = name in known and known[name] != flags.get(name)
+        if replaces and not yes and not _may_replace(name):
             continue
-        value = given.get(name) or _answer(question, required=question is questions[0])
+
+        value = flags.get(name) or _answer(question, required=question is questions[0])
         if value:
             values[name] = value
+
     return values
 
 
+def _may_replace(name: str) -> bool:
+    return typer.confirm(f"{name} is set already. Replace it?", default=False)
+
+
 def _answer(question: Question, *, required: bool) -> str:
-    """What a person types or pastes; "" when nothing was and nothing must be."""
+    """What a person types or pastes; "" when they omit what is not required."""
+    text = question.text if required else f"{question.text}; Enter to omit it"
     while True:
-        text = question.text if required else f"{question.text}; Enter to leave it out"
         value = typer.prompt(
             text, default="", show_default=False, hide_input=question.secret
         )
@@ -222,13 +230,17 @@ def _answer(question: Question, *, required: bool) -> str:
 def _sign_in(
     channel: str, steps: Steps, values: Mapping[str, str], settings: Settings
 ) -> str:
-    """Tries the answers. Nothing that the platform refuses comes into `.env`."""
+    """Tries the answers, so that nothing the platform refuses gets into `.env`.
+
+    Returns the next steps. Raises ConfigurationError.
+    """
     for name, value in values.items():
         if os.environ.get(name, value) != value:
             raise ConfigurationError(
                 f"{name} is set in the environment, which wins over .env: unset it there."
             )
+
     address = f"{channel}_api_url"
-    return asyncio.run(
-        steps.after({address.upper(): str(getattr(settings, address)), **values})
-    )
+    base = {address.upper(): str(getattr(settings, address))}
+
+    return asyncio.run(steps.after({**base, **values}))

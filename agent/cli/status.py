@@ -1,4 +1,4 @@
-"""`agent status` and `agent doctor`: what they find is shown here."""
+"""`agent status` and `agent doctor`: how their findings are shown."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _STYLES = {"ok": "green", "slower": "yellow", "not well": "bold red"}
 
 
 async def status(settings: Settings, *, as_json: bool) -> int:
-    """Shows every part; exit status 1 when one is not well. Slower is well."""
+    """Shows every part. Exit status 1 when one is not well; slower is well."""
     checks = await check_health(settings)
     well = all(check.state != "not well" for check in checks)
     if as_json:
@@ -42,23 +42,22 @@ def _show(checks: Sequence[Check]) -> None:
 
 
 async def doctor(settings: Settings, *, as_json: bool) -> int:
-    """Tries every part and shows what to mend."""
+    """Tries every part and shows what to fix."""
     return show_findings(await diagnose(settings), as_json=as_json)
 
 
 def settings_findings() -> Sequence[Finding]:
-    """What is wrong with the settings: nothing else can be tried then."""
+    """What is wrong with the settings. If something is, nothing else can be tried."""
     try:
         load_settings()
     except ConfigurationError as error:
         return [Finding("settings", described(error), "See docs/configuration.md.")]
+
     return []
 
 
 def show_findings(findings: Sequence[Finding], *, as_json: bool) -> int:
-    """One sentence a finding, and what mends it; nothing when all is well. Returns the exit
-    status.
-    """
+    """Shows each finding and its remedy; nothing when all is well. Returns the exit status."""
     if as_json:
         found = [asdict(finding) for finding in findings]
         show_json({"well": not findings, "findings": found})
@@ -70,6 +69,7 @@ def show_findings(findings: Sequence[Finding], *, as_json: bool) -> int:
 
 
 def _joined(finding: Finding) -> str:
-    """Most remedies are in the sentence already; the page is named once."""
+    """Problem and remedy, unless the problem already names the remedy."""
     named = finding.remedy.rstrip(".") in finding.problem
+
     return finding.problem if named else f"{finding.problem} {finding.remedy}"
