@@ -119,12 +119,15 @@ def _read(event: Fields) -> Chunk:
     )
 
 
-def _counts(message: Fields, event: Fields) -> dict[str, int | None]:
+def _counts(message: Fields, event: Fields) -> dict[str, int | None] | None:
     """The start counts the prompt and one token of the answer; only a later event knows how
     many it became.
     """
     begins = record(message.get("usage"))
     usage = begins or record(event.get("usage"))
+    if not usage:
+        return None
+
     return {
         "fresh": count(usage.get("input_tokens")),
         "written": count(usage.get("cache_creation_input_tokens")),

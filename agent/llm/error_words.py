@@ -178,10 +178,13 @@ def error_of(answer: Fields) -> Fields | None:
         return error
     if error:
         return {**answer, "message": error}
-    if "error" in (answer.get("object"), answer.get("type")):  # vLLM puts it on top
+    if (
+        answer.get("object") == "error" or answer.get("type") == "error"
+    ):  # vLLM puts it on top
         return answer
 
-    return next(iter(records(answer.get("errors"))), None)
+    errors = answer.get("errors")
+    return next(iter(records(errors)), None) if errors else None
 
 
 def read_body(status: int, body: bytes) -> ServerError:

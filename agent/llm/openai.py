@@ -137,10 +137,7 @@ def _read(chunk: Fields) -> Chunk:
     """A chunk of a stream, or a whole answer. Only one choice was asked for; others are not
     mixed in.
     """
-    choices = records(chunk.get("choices"))
-    choice = next(
-        (each for each in choices if count(each.get("index")) in (None, 0)), {}
-    )
+    choice = _first_choice(chunk)
     delta, message = choice.get("delta"), record(choice.get("message"))
     return Chunk(
         text=word(delta) or _said(record(delta)) or as_text(choice.get("text")),
@@ -151,16 +148,27 @@ def _read(chunk: Fields) -> Chunk:
     )
 
 
+def _first_choice(chunk: Fields) -> Fields:
+    for choice in records(chunk.get("choices")):
+        if count(choice.get("index")) in (None, 0):
+            return choice
+    return {}
+
+
 def _said(message: Fields) -> str:
     return as_text(message.get("content")) or word(message.get("refusal"))
 
 
-def _counts(chunk: Fields, choice: Fields) -> dict[str, int | None]:
+def _counts(chunk: Fields, choice: Fields) -> dict[str, int | None] | None:
     """Most put them into the chunk, Moonshot into the choice, Groq into a field of its own."""
-    places = (chunk, choice, record(chunk.get("x_groq")))
-    usage = next(
-        (found for place in places if (found := record(place.get("usage")))), {}
+    usage = record(
+        chunk.get("usage")
+        or choice.get("usage")
+        or record(chunk.get("x_groq")).get("usage")
     )
+    if not usage:
+        return None
+
     details = record(usage.get("prompt_tokens_details"))
     return {
         "prompt": count(usage.get("prompt_tokens")),

@@ -50,11 +50,12 @@ class Wording:
         and OpenAI refuse one for which the context has no room beside the prompt, where
         others end it there.
         """
-        if refusal.status not in _REFUSED:
-            return None
         if refusal.objection == "longest too long":
             return self._shorter(refusal.room)
-        if refusal.objection in ("prompt too long", "no credit"):
+        if refusal.status not in _REFUSED or refusal.objection in (
+            "prompt too long",
+            "no credit",
+        ):
             return None
         if refusal.objection == "longest unknown" and not self.renamed:
             return replace(

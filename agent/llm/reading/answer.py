@@ -98,9 +98,9 @@ class Chunk:
         ""  # all of an answer at once: counts only when it did not come in pieces
     )
     finish: str = ""
-    counts: Mapping[str, int | None] = field(
-        default_factory=dict
-    )  # of tokens, by names of the provider's own
+    counts: Mapping[str, int | None] | None = (
+        None  # of tokens, by names of the provider's own
+    )
     error: Fields | None = None
     is_last: bool = False
 
@@ -167,33 +167,16 @@ class AnswerReader:
     def _texts(self, event: Event) -> Iterator[str]:
         """Raises AttemptError for an error inside the answer, after the text that came with it."""
         self._headers = event.headers
-        for chunk in self._chunks(event):
-            self._counts |= {
-                name: count for name, count in chunk.counts.items() if count is not None
-            }
-            text = chunk.text or ("" if self._said else chunk.whole)
-            if shown := self._bounded(self._visible.feed(text)):
-                yield shown
-            if chunk.error:
-                raise http_errors.erred(
-                    self._server, chunk.error, self._headers, said=bool(self._said)
-                )
-            self._end(chunk, is_whole=event.is_body and bool(chunk.whole))
-            if self._overflows:
-                self._finish = "length"
-                raise http_errors.cut(self._server, self._longest, said=True)
-
-    def _chunks(self, event: Event) -> Iterator[Chunk]:
         data = event.data.strip()
-        if data.endswith(_DONE):
-            data = data.removesuffix(_DONE)
-            yield from self._objects(event, data)
-            yield Chunk(is_last=True)
-        else:
-            yield from self._objects(event, data)
-            yield Chunk(is_last=event.name == _LAST)
+        is_done = data.endswith(_DONE)
+        for chunk in self._chunks(event, data.removesuffix(_DONE)):
+            if shown := self._shown(chunk):
+                yield shown
+            self._note(chunk, is_body=event.is_body)
+        if is_done or event.name == _LAST:
+            self._conclude()
 
-    def _objects(self, event: Event, data: str) -> Iterator[Chunk]:
+    def _chunks(self, event: Event, data: str) -> list[Chunk]:
         objects = objects_in(data) if data else []
         if event.is_body:
             self._body = objects[-1] if objects else {}
@@ -202,22 +185,42 @@ class AnswerReader:
             objects = []
         if event.name == "error":
             whole: Fields = objects[0] if objects else {"message": data}
-            yield Chunk(error=self._read(whole).error or whole)
-            return
+            return [Chunk(error=self._read(whole).error or whole)]
 
-        yield from map(self._read, objects)
+        return [self._read(found) for found in objects]
 
-    def _end(self, chunk: Chunk, *, is_whole: bool) -> None:
+    def _shown(self, chunk: Chunk) -> str:
+        text = chunk.text or ("" if self._said else chunk.whole)
+        return self._bounded(self._visible.feed(text)) if text else ""
+
+    def _note(self, chunk: Chunk, *, is_body: bool) -> None:
+        """What a chunk says besides its text. Raises AttemptError where that ends the answer."""
+        if chunk.counts:
+            self._counts |= {
+                name: count for name, count in chunk.counts.items() if count is not None
+            }
+        if chunk.error:
+            raise http_errors.erred(
+                self._server, chunk.error, self._headers, said=bool(self._said)
+            )
+
         reason = chunk.finish.strip().lower()
         if reason not in _NO_REASON:
             self._finish = reason
         if chunk.is_last:
-            self._ended = True
-            self._finish = self._finish or (
-                "" if self._unreadable and not self._said else "stop"
-            )
-        if is_whole:
+            self._conclude()
+        if is_body and chunk.whole:
             self._finish = self._finish or "stop"
+        if self._overflows:
+            self._finish = "length"
+            raise http_errors.cut(self._server, self._longest, said=True)
+
+    def _conclude(self) -> None:
+        """The server said that nothing more will come."""
+        self._ended = True
+        self._finish = self._finish or (
+            "" if self._unreadable and not self._said else "stop"
+        )
 
     def _bounded(self, text: str) -> str:
         room = CHARS_PER_TOKEN * self._longest - self._said

@@ -6,8 +6,16 @@ from __future__ import annotations
 
 import json
 import math
+from contextlib import suppress
+
+import msgspec
 
 Fields = dict[str, object]
+
+_decode_fast = msgspec.json.Decoder().decode
+_decode_all = json.JSONDecoder(
+    strict=False
+).decode  # takes halves of characters, raw line ends inside texts, NaN
 
 MOST_TOKENS = 100_000_000
 """A count above this is no count of tokens. It is far beyond every model's context, and
@@ -51,6 +59,8 @@ def word(value: object) -> str:
 
 def count(value: object) -> int | None:
     """A number of tokens, also as text or with a fraction; None for what can be none."""
+    if value is None:
+        return None
     if isinstance(value, str):
         value = _number(value)
     if (
@@ -64,11 +74,11 @@ def count(value: object) -> int | None:
 
 
 def _parsed(text: str) -> tuple[bool, object]:
-    """Whether this is JSON, and its value. Halves of surrogate pairs and raw line ends
-    inside texts are let through.
-    """
+    """Whether this is JSON, and its value."""
+    with suppress(msgspec.DecodeError, ValueError, RecursionError):
+        return True, _decode_fast(text)
     try:
-        return True, json.loads(text, strict=False)
+        return True, _decode_all(text)
     except (ValueError, RecursionError):
         return False, None
 

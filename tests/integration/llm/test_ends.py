@@ -269,6 +269,64 @@ async def test_an_error_that_will_not_pass_is_not_asked_again(
         assert len(server.requests) == 1
 
 
+async def test_a_refusal_with_status_200_is_put_in_other_words_once() -> None:
+    error = {
+        "error": {"message": "invalid request", "type": "invalid_request", "code": 400}
+    }
+    async with served() as (server, models):
+        server.script(*[streamed(event(error, "error"))] * 3)
+        sentence = (
+            "openai:gpt refused the request (400, invalid_request). "
+            "Choose another with /model NAME."
+        )
+        assert (await ask(models, GPT))[::2] == ("", sentence)
+        assert ["stream_options" in request.body for request in server.requests] == [
+            True,
+            False,
+        ]
+
+
+async def test_less_is_asked_for_where_an_error_inside_the_stream_says_how_much_fits() -> (
+    None
+):
+    """As TGI says it."""
+    words = (
+        "`inputs` tokens + `max_new_tokens` must be <= 4096. Given: 96 "
+        "`inputs` tokens and 8192 `max_new_tokens`"
+    )
+    async with served() as (server, models):
+        server.script(
+            streamed(
+                event(
+                    {
+                        "error": f"Input validation error: {words}",
+                        "error_type": "validation",
+                    }
+                )
+            )
+        )
+        assert (await ask(models, GPT))[::2] == ("who am I?", None)
+        assert [request.body["max_tokens"] for request in server.requests] == [
+            8192,
+            4000,
+        ]
+
+
+async def test_an_error_after_half_an_answer_is_never_followed_by_another_answer() -> (
+    None
+):
+    words = (
+        "This model's maximum context length is 8192 tokens. However, you "
+        "requested 8256 tokens (64 in the messages"
+    )
+    async with served() as (server, models):
+        server.script(
+            streamed(chunk("Hel"), event({"error": {"code": 400, "message": words}}))
+        )
+        text, _, failure = await ask(models, GPT)
+        assert (text, len(server.requests), failure is None) == ("Hel", 1, False)
+
+
 async def test_an_error_after_half_an_answer_keeps_it_and_is_named() -> None:
     async with served() as (server, models):
         server.script(
@@ -307,8 +365,8 @@ TOO_MUCH = "{} sent more than an answer may hold, so it ends here. /retry asks a
     "flood",
     [
         b"data: " + b"x" * 1_100_000,
-        b"data: x\n" * 600_000,
-        b"x\n" * 600_000,
+        (b"data: " + b"x" * 99 + b"\n") * 11_000,
+        (b"x" * 99 + b"\n") * 11_000,
     ],
     ids=["one line", "one event of many lines", "lines of no event"],
 )

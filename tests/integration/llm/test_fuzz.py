@@ -30,7 +30,7 @@ from agent.llm.provider import AttemptError, Model, Patience, Reported
 from agent.llm.reading.fields import MOST_TOKENS
 from agent.settings import Settings
 
-FEW, MANY = 300, 10_000
+FEW, MANY = 200, 10_000
 ASKED = Prompt("", (("user", "hello"),))
 WORDS = [f"wörd{number}😀 " for number in range(4)]
 HALVES = ["\ud83d", "\ude00"]  # of one character
@@ -142,28 +142,18 @@ PROVIDERS: dict[str, tuple[Callable[[], list[Step]], Callable[..., Model], bytes
 }
 
 ODD: list[Any] = [
-    None,
-    True,
-    False,
-    0,
-    -1,
-    7,
-    10**30,
-    1.5,
-    float("inf"),
-    "",
-    "x",
-    "429",
-    "\ud83d",
-    "<think>",
-    [],
-    [None],
-    ["x"],
-    {},
-    {"x": 1},
-    {"text": None},
-    [[[]]],
-    {"type": "thinking", "text": "NO"},
+    *(None, True, False, 0, -1, 7, 10**30, 1.5, float("inf")),
+    *("", "x", "429", "\ud83d", "<think>hm</think>"),
+    *(
+        [],
+        [None],
+        ["x"],
+        [[[]]],
+        {},
+        {"x": 1},
+        {"text": None},
+        {"type": "thinking", "text": "NO"},
+    ),
 ]
 JUNK = [
     b": still here\n\n",
@@ -240,7 +230,7 @@ def mutations(draw: st.DrawFn, event: dict[str, Any], times: int) -> list[Path]:
         if draw(st.booleans()):
             del holder[place[-1]]
         else:
-            holder[place[-1]] = draw(st.sampled_from(ODD))
+            holder[place[-1]] = copy.deepcopy(draw(st.sampled_from(ODD)))
         changed.append(place)
     if draw(st.booleans()):
         event["new"] = draw(st.sampled_from(ODD))
