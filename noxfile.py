@@ -44,7 +44,9 @@ def test_stores(session: nox.Session) -> None:
     TEST_POSTGRES_BIN and TEST_REDIS_SERVER name other servers than the embedded ones. The
     random stories are left to `test`: they do not depend on versions.
     """
-    session.run("pytest", *STORES, "--ignore-glob=*/test_invariants*", *session.posargs)
+    session.run(
+        "pytest", *STORES, "--ignore-glob=*/test_invariants*", *session.posargs
+    )
 
 
 @nox.session
@@ -67,4 +69,4 @@ def fix(session: nox.Session) -> None:
 @nox.session
 def docs(session: nox.Session) -> None:
     """Build the documents into `site`; a broken link is an error."""
-    session.run("uv", "run", "--group", "docs", "mkdocs", "build", "--strict")
+    session.run("mkdocs", "build", "--strict")

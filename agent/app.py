@@ -100,7 +100,10 @@ async def open_stores(
     Raises ConfigurationError, or SchemaError when a server's schema is another and
     `upgrade` is not given.
     """
-    database_url, redis_url = _plain(settings.database_url), _plain(settings.redis_url)
+    database_url, redis_url = (
+        _plain(settings.database_url),
+        _plain(settings.redis_url),
+    )
     upgrade = upgrade or not database_url
 
     async with AsyncExitStack() as stack:
@@ -108,7 +111,9 @@ async def open_stores(
         if not (database_url and redis_url):
             own = await stack.enter_async_context(
                 embedded(
-                    settings.agent_home, postgres=not database_url, redis=not redis_url
+                    settings.agent_home,
+                    postgres=not database_url,
+                    redis=not redis_url,
                 )
             )
             described = own.description
@@ -165,7 +170,9 @@ async def open_app(
 
     async with open_models(settings) as models, AsyncExitStack() as stack:
         check_models(settings, models)
-        stores = await stack.enter_async_context(open_stores(settings, upgrade=upgrade))
+        stores = await stack.enter_async_context(
+            open_stores(settings, upgrade=upgrade)
+        )
         ports = await _wire_settings(settings, stores, models, builders, instance)
         plans = ExperimentSchedule(
             stores.database, ExperimentAdmin(stores.database, stores.pipe, models)
@@ -222,7 +229,9 @@ def channel_services(
         bot = sha256(token.get_secret_value().encode()).hexdigest()[:12]
         return RedisPace(pipe, f"{channel}:{bot}")
 
-    return ChannelServices(slash_commands, PostgresLastAccepted(database), shared_pace)
+    return ChannelServices(
+        slash_commands, PostgresLastAccepted(database), shared_pace
+    )
 
 
 async def _wire_settings(

@@ -69,7 +69,9 @@ def hide(settings: Settings) -> None:
 
 def secrets_of(settings: Settings) -> set[str]:
     """Every secret that the settings hold, passwords inside URLs included."""
-    return {secret for secret in _secrets(settings) if len(secret) >= _SHORTEST_SECRET}
+    return {
+        secret for secret in _secrets(settings) if len(secret) >= _SHORTEST_SECRET
+    }
 
 
 def _secrets(settings: Settings) -> Iterator[str]:
@@ -109,7 +111,9 @@ def _shape(settings: Settings) -> list[Processor]:
         structlog.stdlib.add_log_level,
         structlog.stdlib.ProcessorFormatter.remove_processors_meta,
         structlog.processors.TimeStamper(fmt="iso", utc=True, key="at"),
-        structlog.processors.ExceptionRenderer(plain) if debug else _without_traceback,
+        structlog.processors.ExceptionRenderer(plain)
+        if debug
+        else _without_traceback,
         structlog.processors.JSONRenderer(ensure_ascii=False)
         if settings.log_format == "json"
         else _text,

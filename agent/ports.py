@@ -1,7 +1,5 @@
 """What the core needs from the outside, as narrow ports. All of them can be cancelled.
-
-Implementations translate their library's errors to `agent.core.errors`.
-"""
+Implementations translate their library's errors to `agent.core.errors`."""
 
 from __future__ import annotations
 
@@ -43,7 +41,6 @@ T = TypeVar("T")
 
 Accept = Callable[[Inbound], Awaitable[bool]]
 """Takes in what a person did; returns once that is durable and may be acknowledged.
-
 - True: accepted, even if the message is faulty: the person gets an answer that says so.
 - False: ignored without a word (a limit, the deny list).
 - raises StoreUnavailable: not stored, so do not acknowledge it.
@@ -79,8 +76,7 @@ class Channel(Protocol):
         """The reply at this address. Any instance can continue one.
 
         `placed`: what already stands there. `turn`: the idempotency key, where one is possible.
-        `repeat`: an earlier send may have arrived; the text is labelled where nothing else helps.
-        """
+        `repeat`: an earlier send may have arrived; then the text may be labelled."""
 
 
 @runtime_checkable
@@ -88,10 +84,9 @@ class Webhook(Protocol):
     """Optional: a channel reached over HTTP (`/webhooks/<name>`) when `PUBLIC_URL` is set."""
 
     async def webhook(self, headers: Mapping[str, str], body: bytes) -> WebhookReply:
-        """Takes one raw delivery; `headers` has lower-case names.
+        """Verifies and takes one raw delivery. 200 only once it is durable.
 
-        Verifies the signature first. Answers 200 only once the message is durable.
-        """
+        `headers` has lower-case names."""
 
 
 @runtime_checkable
@@ -112,8 +107,7 @@ class Listening(Protocol):
 
 
 LastAccepted = Callable[[str], Awaitable[Mapping[str, str]]]
-"""For a channel's name: by chat, the platform id of the last accepted message. Bounded to
-the chats seen lately. Raises StoreUnavailable."""
+"""By chat seen lately, the last accepted message's platform id. Raises StoreUnavailable."""
 
 
 class LanguageModels(Protocol):
@@ -125,7 +119,9 @@ class LanguageModels(Protocol):
     def budget(self, model: str) -> int:
         """How many tokens a prompt for this model may have."""
 
-    def stream(self, model: str, prompt: Prompt) -> AsyncGenerator[str | Usage | Spent]:
+    def stream(
+        self, model: str, prompt: Prompt
+    ) -> AsyncGenerator[str | Usage | Spent]:
         """Yields text as it comes, and last its Usage. Raises ModelError; every wait ends.
 
         Retries and fallback models are tried only before the first text. A call that ended
@@ -163,7 +159,11 @@ class Deliveries(Protocol):
         """Records what stands on the platform, so that another instance can edit it."""
 
     async def done(
-        self, turns: Sequence[UUID], placed: Placed | None, *, failed: str | None = None
+        self,
+        turns: Sequence[UUID],
+        placed: Placed | None,
+        *,
+        failed: str | None = None,
     ) -> None:
         """Closes turns whose answer arrived (`placed`), or never will (`failed`: why).
 

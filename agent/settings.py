@@ -18,7 +18,12 @@ from pydantic import (
     field_validator,
     model_validator,
 )
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict, SettingsError
+from pydantic_settings import (
+    BaseSettings,
+    NoDecode,
+    SettingsConfigDict,
+    SettingsError,
+)
 
 from agent.core.errors import ConfigurationError
 
@@ -199,7 +204,8 @@ class Settings(BaseSettings):
         default=None, description="Bot token; see docs/discord.md."
     )
     discord_api_url: str = Field(
-        default="https://discord.com/api/v10", description="Base of Discord's REST API."
+        default="https://discord.com/api/v10",
+        description="Base of Discord's REST API.",
     )
     discord_public_key: str | None = Field(
         default=None,
@@ -296,7 +302,7 @@ def load_settings() -> Settings:
 
 
 def _check_env_file(path: Path) -> None:
-    """python-dotenv passes over lines it can not read; a person wants to hear of them."""
+    """python-dotenv passes over lines it cannot read; a person wants to hear of them."""
     if not path.is_file():
         return
     try:
@@ -306,7 +312,7 @@ def _check_env_file(path: Path) -> None:
             )
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigurationError(
-            f"{path} can not be read: {type(error).__name__}. Mend or remove it."
+            f"{path} cannot be read: {type(error).__name__}. Mend or remove it."
         ) from error
     if bad is not None:
         raise ConfigurationError(

@@ -69,9 +69,6 @@ def tables_as_code(text: str) -> str:
     return "\n".join(drawn)
 
 
-# --- code blocks --------------------------------------------------------------
-
-
 @dataclass(frozen=True, slots=True)
 class _Fence:
     """An open code block: what opens it again in the next piece, and what closes it in this one."""
@@ -95,9 +92,6 @@ def _fence_after(line: str, fence: _Fence | None) -> _Fence | None:
         if found
         else None
     )
-
-
-# --- pieces -------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +179,9 @@ class _Piece:
         for line, following in self._neighbours():
             opens = line.is_fence and line.after is not None
             closes_next = following.is_fence and following.after is None
-            if not opens and not closes_next:  # neither would leave an empty code block
+            if (
+                not opens and not closes_next
+            ):  # neither would leave an empty code block
                 yield _Cut(line.end, line.after)
 
     def _paragraphs(self) -> Iterator[_Cut]:
@@ -202,7 +198,9 @@ class _Piece:
             if line.is_fence:
                 continue
             spaces = list(
-                _SPACES.finditer(self._text, line.start, min(line.end, self._limit + 1))
+                _SPACES.finditer(
+                    self._text, line.start, min(line.end, self._limit + 1)
+                )
             )
             for space in reversed(spaces):
                 if space.start() > line.start:
@@ -226,7 +224,9 @@ class _Piece:
         while low < high:
             middle = (low + high + 1) // 2
             low, high = (
-                (middle, high) if self._fits(_Cut(middle, fence)) else (low, middle - 1)
+                (middle, high)
+                if self._fits(_Cut(middle, fence))
+                else (low, middle - 1)
             )
         return low
 
@@ -264,9 +264,6 @@ def _joined(text: str, at: int) -> bool:
 def _is_flag(character: str) -> bool:
     """A regional indicator: two of them are one flag."""
     return "\U0001f1e6" <= character <= "\U0001f1ff"
-
-
-# --- tables -------------------------------------------------------------------
 
 
 def _table_height(lines: list[str], at: int) -> int:
@@ -320,6 +317,7 @@ def _width(text: str) -> int:
         len(text)
         + wide
         - sum(
-            unicodedata.category(character) in ("Mn", "Me", "Cf") for character in text
+            unicodedata.category(character) in ("Mn", "Me", "Cf")
+            for character in text
         )
     )

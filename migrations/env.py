@@ -27,7 +27,9 @@ async def migrate_database_url() -> None:
 
     url = load_settings().database_url
     if url is None:
-        raise SystemExit("DATABASE_URL is not set. Set it, or use `agent db upgrade`.")
+        raise SystemExit(
+            "DATABASE_URL is not set. Set it, or use `agent db upgrade`."
+        )
 
     async with (
         open_database(url.get_secret_value()) as database,

@@ -84,7 +84,9 @@ class Batch(Generic[Item, Verdict]):
 
         return list(chosen.values())
 
-    async def _flush(self, entries: list[tuple[Item, asyncio.Future[Verdict]]]) -> None:
+    async def _flush(
+        self, entries: list[tuple[Item, asyncio.Future[Verdict]]]
+    ) -> None:
         if not entries:
             return
 

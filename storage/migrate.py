@@ -103,7 +103,9 @@ async def _run(
     )
 
     def run(connection: Connection) -> None:
-        connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
+        connection.execute(
+            text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK}
+        )
         config.attributes["connection"] = connection
         getattr(command, command_name)(config, revision)
 

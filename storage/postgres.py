@@ -53,7 +53,12 @@ log = structlog.get_logger()
 BY_INDEX = {
     "plan_cache_mode": "force_generic_plan",
     **dict.fromkeys(
-        ("enable_seqscan", "enable_bitmapscan", "enable_hashjoin", "enable_mergejoin"),
+        (
+            "enable_seqscan",
+            "enable_bitmapscan",
+            "enable_hashjoin",
+            "enable_mergejoin",
+        ),
         "off",
     ),
 }
@@ -217,16 +222,35 @@ async def open_database(
 
 
 async def check_connection(
-    url: str,
-    setting: str = "DATABASE_URL",
-    *,
-    replica: bool = False,
+    url: str, setting: str = "DATABASE_URL", *, replica: bool = False
 ) -> None:
     """Tries to connect; only a `replica` may be read-only. Raises ConfigurationError: one
     sentence with the setting.
     """
+    connection = await _connected(url, setting)
     try:
-        connection = await connect(url)
+        read_only = await connection.fetchval(
+            "SELECT pg_is_in_recovery() OR current_setting('transaction_read_only')::bool"
+        )
+        version = int(await connection.fetchval("SHOW server_version_num"))
+    finally:
+        with suppress(*GONE):
+            await connection.close(timeout=CONNECT_SECONDS)
+
+    if read_only and not replica:
+        raise ConfigurationError(
+            f"This Postgres is read-only. Point {setting} at the primary."
+        )
+    if version < 150000:
+        raise ConfigurationError(
+            f"Postgres {version // 10000} is too old; 15 or later is needed. Correct {setting}."
+        )
+
+
+async def _connected(url: str, setting: str) -> asyncpg.Connection[asyncpg.Record]:
+    """A connection, or ConfigurationError with what to correct."""
+    try:
+        return await connect(url)
     except (
         asyncpg.InvalidPasswordError,
         asyncpg.InvalidAuthorizationSpecificationError,
@@ -251,19 +275,3 @@ async def check_connection(
         raise ConfigurationError(
             f"No Postgres answers there. Start it, or correct host and port in {setting}."
         ) from error
-    try:
-        read_only = await connection.fetchval(
-            "SELECT pg_is_in_recovery() OR current_setting('transaction_read_only')::bool"
-        )
-        version = int(await connection.fetchval("SHOW server_version_num"))
-    finally:
-        with suppress(*GONE):
-            await connection.close(timeout=CONNECT_SECONDS)
-    if read_only and not replica:
-        raise ConfigurationError(
-            f"This Postgres is read-only. Point {setting} at the primary."
-        )
-    if version < 150000:
-        raise ConfigurationError(
-            f"Postgres {version // 10000} is too old; 15 or later is needed. Correct {setting}."
-        )

@@ -45,7 +45,9 @@ class RedisPipe:
         self._deadline = deadline
         self._failures = 0
         self._rests_until = 0.0
-        self._batch: Batch[Sequence[Command], list[Any] | None] = Batch(self._send_all)
+        self._batch: Batch[Sequence[Command], list[Any] | None] = Batch(
+            self._send_all
+        )
 
     @property
     def available(self) -> bool:

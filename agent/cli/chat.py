@@ -91,7 +91,9 @@ def _terminal(
     # an answer, one that it waits for, and a takeover
     patience = 2 * settings.model_total_timeout + 60
 
-    return Terminal(reader, screen, user=user_name(), chat=chat_name, patience=patience)
+    return Terminal(
+        reader, screen, user=user_name(), chat=chat_name, patience=patience
+    )
 
 
 class _LeftError(Exception):

@@ -104,7 +104,12 @@ async def until_answered(
 
 
 async def _answered(
-    settings: Settings, name: str, build: ChannelBuilder, *, wait: float, upgrade: bool
+    settings: Settings,
+    name: str,
+    build: ChannelBuilder,
+    *,
+    wait: float,
+    upgrade: bool,
 ) -> bool:
     service = Service(name)
     state = InstanceState([service])

@@ -34,7 +34,9 @@ def rotate_keys(as_: As = None, reason: Reason = None, as_json: Json = False) ->
     async def work(settings: Settings) -> int:
         from storage.control.credentials import Secrets, rotate
 
-        secrets = Secrets([key.get_secret_value() for key in settings.encryption_keys])
+        secrets = Secrets(
+            [key.get_secret_value() for key in settings.encryption_keys]
+        )
         by = author(settings, as_, reason)
         async with operating(settings) as (stores, _):
             rotation = await rotate(stores.database, secrets, by)

@@ -43,13 +43,17 @@ Platform = Annotated[
 NoQuestions = Annotated[
     bool, typer.Option("--no-input", help="Never ask: flags and settings answer.")
 ]
-Replace = Annotated[bool, typer.Option("--yes", help="Replace what .env has already.")]
+Replace = Annotated[
+    bool, typer.Option("--yes", help="Replace what .env has already.")
+]
 Wait = Annotated[
     int, typer.Option(min=1, help="Seconds to wait for your first message.")
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
-_STATUSES = "; ".join(f"{status} {meaning}" for status, meaning in EXIT_STATUS.items())
+_STATUSES = "; ".join(
+    f"{status} {meaning}" for status, meaning in EXIT_STATUS.items()
+)
 
 app = typer.Typer(
     name="agent",
@@ -111,7 +115,9 @@ def setup(
     """
     from agent.cli.setup import setup
 
-    setup(channel, context.args, no_input=no_input, yes=yes, wait=wait, upgrade=migrate)
+    setup(
+        channel, context.args, no_input=no_input, yes=yes, wait=wait, upgrade=migrate
+    )
 
 
 @app.command()

@@ -112,7 +112,9 @@ def spare_collections() -> None:
 
 def report(error: Exception) -> int:
     """Writes an error as one line to standard error. Returns the exit status."""
-    sentence = described(error) if isinstance(error, AgentError) else _unexpected(error)
+    sentence = (
+        described(error) if isinstance(error, AgentError) else _unexpected(error)
+    )
     sys.stderr.write(f"agent: {visible(sentence)}\n")
 
     log = logging.getLogger("agent")
@@ -138,7 +140,9 @@ def report_usage(error: Any) -> int:
         error.show()
     else:
         command = error.ctx.command_path if error.ctx else "agent"
-        sys.stderr.write(f"agent: {message}. `{command} -h` shows what is possible.\n")
+        sys.stderr.write(
+            f"agent: {message}. `{command} -h` shows what is possible.\n"
+        )
 
     return WRONG_USAGE
 

@@ -57,7 +57,9 @@ async def serve(
         channels = app.ports.channels
         try:
             await _side_by_side(
-                supervise(channels[service.name], app.engine.accept, tell=service.tell)
+                supervise(
+                    channels[service.name], app.engine.accept, tell=service.tell
+                )
                 for service in state.services
             )
         finally:

@@ -68,7 +68,9 @@ def setup(
     # imported late: it brings the whole engine, and the first question should not wait
     from agent.cli.first_answer import until_answered
 
-    run(lambda settings: until_answered(settings, channel, wait=wait, upgrade=upgrade))
+    run(
+        lambda settings: until_answered(settings, channel, wait=wait, upgrade=upgrade)
+    )
 
 
 def show(markdown: str) -> None:
@@ -125,7 +127,9 @@ def read_flags(
         )
 
     return {
-        name: value.strip() for name, value in vars(found).items() if value is not None
+        name: value.strip()
+        for name, value in vars(found).items()
+        if value is not None
     }
 
 
@@ -136,7 +140,9 @@ def known_in(settings: Settings, questions: Sequence[Question]) -> dict[str, str
         value = getattr(settings, question.setting.lower())
         if value is not None:
             known[question.setting] = (
-                value.get_secret_value() if isinstance(value, SecretStr) else str(value)
+                value.get_secret_value()
+                if isinstance(value, SecretStr)
+                else str(value)
             )
     return known
 
@@ -205,7 +211,9 @@ def _asked(
         if replaces and not yes and not _may_replace(name):
             continue
 
-        value = flags.get(name) or _answer(question, required=question is questions[0])
+        value = flags.get(name) or _answer(
+            question, required=question is questions[0]
+        )
         if value:
             values[name] = value
 

@@ -97,7 +97,9 @@ def check(experiment: Experiment) -> None:
             "has at most 63 characters."
         )
     if not NAME.fullmatch(experiment.flag):
-        raise Rejected("There is no flag of this name.", Run("flags list", "shows all"))
+        raise Rejected(
+            "There is no flag of this name.", Run("flags list", "shows all")
+        )
 
     _check_variants(experiment)
     _check_people(experiment)

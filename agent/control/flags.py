@@ -134,7 +134,9 @@ class Flag(Generic[T]):
         if self.minimum is not None and self.maximum is not None:
             return f"{kind} from {self.minimum:g} to {self.maximum:g}"
 
-        return f"{kind} from {-LARGEST} to {LARGEST}" if self.kind is Kind.INT else kind
+        return (
+            f"{kind} from {-LARGEST} to {LARGEST}" if self.kind is Kind.INT else kind
+        )
 
 
 _SETTING = "what the channel or the environment says"

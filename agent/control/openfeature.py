@@ -164,7 +164,9 @@ def _audience(context: EvaluationContext | None) -> Audience | None:
 
     places = context.attributes
     try:
-        return _named(context.targeting_key, places.get("channel"), places.get("chat"))
+        return _named(
+            context.targeting_key, places.get("channel"), places.get("chat")
+        )
     except (ValueError, AttributeError, TypeError):
         return None
 

@@ -111,7 +111,9 @@ class Answering:
         is_queue = self._policy.overlap(asking) is Overlap.QUEUE
         batch = loaded.waiting[:1] if is_queue else loaded.waiting
         asking = audience(active.key, batch)
-        policy = self._policy.answer_policy(asking, batch[-1].model if batch else None)
+        policy = self._policy.answer_policy(
+            asking, batch[-1].model if batch else None
+        )
         opening = self._opening(active.key[0], loaded.window)
 
         plan = AnswerPlan(active.key, loaded.window, batch, asking, policy, opening)
@@ -128,7 +130,9 @@ class Answering:
             # A draft that stands is not left half written.
             await self._say(active, plan, DELETED if has_draft else "")
         elif canned is not None:
-            await self._say(active, plan, canned or (SWITCHED_OFF if has_draft else ""))
+            await self._say(
+                active, plan, canned or (SWITCHED_OFF if has_draft else "")
+            )
         else:
             await self._ask_model(active, plan)
 

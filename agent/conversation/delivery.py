@@ -124,7 +124,11 @@ class DeliveryRecorder:
         """Turns that lead deliveries that ended and are not recorded yet."""
 
     def record(
-        self, turns: Sequence[UUID], placed: Placed | None, *, failed: str | None = None
+        self,
+        turns: Sequence[UUID],
+        placed: Placed | None,
+        *,
+        failed: str | None = None,
     ) -> None:
         """Closes the turns in the background. See `agent.ports.Deliveries.done`."""
         self.lead_turns.add(turns[-1])

@@ -78,7 +78,9 @@ class VoteIntake:
         finally:
             self._forget(key, reaction)
 
-    async def _try(self, key: Key, reaction: Reacted, pauses: Iterable[float]) -> bool:
+    async def _try(
+        self, key: Key, reaction: Reacted, pauses: Iterable[float]
+    ) -> bool:
         """Whether nothing is left to do.
 
         The vote was counted, was on no answer, or the person has changed their mind.

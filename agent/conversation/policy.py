@@ -148,7 +148,9 @@ class PolicyEvaluator:
             fallback_model=value(flags.FALLBACK_MODEL, audience),
             system_prompt=value(flags.SYSTEM_PROMPT, audience, prompt),
             streams=value(flags.STREAMING, audience),
-            max_messages=value(flags.MAX_CONVERSATION_LENGTH, audience, flags.LARGEST),
+            max_messages=value(
+                flags.MAX_CONVERSATION_LENGTH, audience, flags.LARGEST
+            ),
             record=self._record(
                 audience, (flags.DEFAULT_MODEL.name,) if chosen else ()
             ),

@@ -44,6 +44,7 @@ class Quarantine:
 def _deaths(active: ActiveAnswer, plan: AnswerPlan) -> int:
     """How many other instances died over these messages, at most."""
     deaths = (
-        waiting.attempts - (waiting.turn in active.attempted) for waiting in plan.batch
+        waiting.attempts - (waiting.turn in active.attempted)
+        for waiting in plan.batch
     )
     return max(deaths, default=0)

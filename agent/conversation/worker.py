@@ -192,7 +192,8 @@ class Worker:
         if fence in beat.stopped:
             active.cancel(CancelReason.STOPPED)
         elif (
-            is_newer and self._policy.overlap(active.plan.audience) is Overlap.INTERRUPT
+            is_newer
+            and self._policy.overlap(active.plan.audience) is Overlap.INTERRUPT
         ):
             active.cancel(CancelReason.INTERRUPTED)
         elif beat.edited[fence] > active.seen and active.heeds_edits:

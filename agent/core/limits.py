@@ -27,7 +27,9 @@ REMEMBERED = 50_000
 """Subjects whose state one process keeps."""
 
 _UNITS = {"second": 1, "minute": 60, "hour": 3600, "day": 86_400}
-_WRITTEN = re.compile(r"(\d{1,9}) ?(?:/|per) ?(\d{0,9}) ?(s|second|minute|hour|day)s?")
+_WRITTEN = re.compile(
+    r"(\d{1,9}) ?(?:/|per) ?(\d{0,9}) ?(s|second|minute|hour|day)s?"
+)
 _ROUNDING = 1e-9
 """Seconds by which sums of floats may be off."""
 

@@ -20,7 +20,9 @@ def estimate_tokens(text: str) -> int:
     return (len(text.encode("utf-8", "surrogatepass")) + 3) // 4
 
 
-def build_prompt(system: str, window: Window, *, up_to_seq: int, budget: int) -> Prompt:
+def build_prompt(
+    system: str, window: Window, *, up_to_seq: int, budget: int
+) -> Prompt:
     """The newest messages that fit into `budget` tokens, oldest first, none of them split.
 
     `up_to_seq` is the seq of the last message to be answered; later ones are left out. The
@@ -49,4 +51,6 @@ def _belongs(message: Message, up_to_seq: int) -> bool:
 
 
 def _with_author(message: Message) -> str:
-    return f"{message.author}: {message.content}" if message.author else message.content
+    return (
+        f"{message.author}: {message.content}" if message.author else message.content
+    )

@@ -70,7 +70,9 @@ class Anthropic:
         longest, said = self.longest, False
         while True:
             try:
-                async with aclosing(self._answer(prompt, longest, patience)) as pieces:
+                async with aclosing(
+                    self._answer(prompt, longest, patience)
+                ) as pieces:
                     async for piece in pieces:
                         said = True
                         yield piece

@@ -38,11 +38,16 @@ _NO_CREDIT_CODES = frozenset(
     }
 )
 _NO_CREDIT = re.compile(
-    r"insufficient[ _](\w+ )?(quota|balance|credits?|funds)|not[ _]enough[ _](balance|credits?|funds)|"
-    r"balance.{0,20}(insufficient|too low|not enough|exhausted)|(out of|no remaining|used all available|more) credits|"
-    r"credits?.{0,30}(depleted|exhausted|too low|exceeded|insufficient|used up)|exceeded.{0,30} credits|"
-    r"exceeded your current quota|exceeded_current_quota|payment required|arrearage|overdue|recharge|"
-    r"spend(ing)?[ _]limit|budget has been exceeded|billing.{0,20}(hard limit|disabled|not active|to be enabled)"
+    r"insufficient[ _](\w+ )?(quota|balance|credits?|funds)|"
+    r"not[ _]enough[ _](balance|credits?|funds)|"
+    r"balance.{0,20}(insufficient|too low|not enough|exhausted)|"
+    r"(out of|no remaining|used all available|more) credits|"
+    r"credits?.{0,30}(depleted|exhausted|too low|exceeded|insufficient|used up)|"
+    r"exceeded.{0,30} credits|"
+    r"exceeded your current quota|exceeded_current_quota|payment required|arrearage|"
+    r"overdue|recharge|"
+    r"spend(ing)?[ _]limit|budget has been exceeded|"
+    r"billing.{0,20}(hard limit|disabled|not active|to be enabled)"
 )
 _PASSES = re.compile(
     r"rate.?limit|(try again|retry) in|retrydelay|per (minute|min|second|day)\b"
@@ -59,8 +64,10 @@ _TOO_LONG_CODES = frozenset(
 )
 _TOO_LONG = re.compile(
     r"context.{0,10}(length|window|size|limit|overflow)|\bn_ctx\b|long context|"
-    r"\b(prompt|inputs?|conversation|string|content)\b.{0,40}(too (long|large)|longer than|larger than|exceed)|"
-    r"inputs must have less|too many tokens|maximum (prompt|input|model) length|(input|prompt) length|"
+    r"\b(prompt|inputs?|conversation|string|content)\b.{0,40}"
+    r"(too (long|large)|longer than|larger than|exceed)|"
+    r"inputs must have less|too many tokens|maximum (prompt|input|model) length|"
+    r"(input|prompt) length|"
     r"model token limit|`inputs` tokens|more than max tokens|reduce the length|exceeds max length"
 )
 _NEVER_FITS = re.compile(
@@ -87,7 +94,8 @@ _CONTEXT = re.compile(
     r"(?:context|prompt|model|input)[ -](?:length|window|size|limit)\D{0,30}?(\d{3,9})|<= (\d{3,9})"
 )
 _PROMPT = re.compile(
-    r"(\d{1,9}) (?:tokens )?(?:in (?:the messages|(?:your|the) prompt)|of text input|`inputs` tokens|input tokens)"
+    r"(\d{1,9}) (?:tokens )?(?:in (?:the messages|(?:your|the) prompt)|"
+    r"of text input|`inputs` tokens|input tokens)"
 )
 _MOST = re.compile(
     r"max_tokens: \d{1,9} > (\d{1,9})"
@@ -194,7 +202,10 @@ def read_body(status: int, body: bytes) -> ServerError:
     found = [error for answer in answers if (error := error_of(answer)) is not None]
     if not found:
         return ServerError(
-            status, None, " ".join(_said(answers)).lower() or text.lower(), is_api=False
+            status,
+            None,
+            " ".join(_said(answers)).lower() or text.lower(),
+            is_api=False,
         )
 
     return ServerError(status, _code(found[0]), _words(found[0]))

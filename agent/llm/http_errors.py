@@ -15,7 +15,13 @@ from email.utils import parsedate_to_datetime
 
 from agent.core.errors import UnknownModel
 from agent.llm.error_words import ServerError, read_body, read_error
-from agent.llm.provider import LEAST, AttemptError, LongestReached, NotAsked, Objection
+from agent.llm.provider import (
+    LEAST,
+    AttemptError,
+    LongestReached,
+    NotAsked,
+    Objection,
+)
 
 _RETRIED = frozenset(
     {408, 409, 429}
@@ -30,15 +36,19 @@ class Server:
     url: str
     key_setting: str
     url_setting: str
-    headers: Mapping[str, str] = field(default_factory=dict, repr=False)  # hold the key
+    headers: Mapping[str, str] = field(
+        default_factory=dict, repr=False
+    )  # hold the key
     has_key: bool = True
 
 
 def sound_key(key: str, setting: str) -> str:
-    """A key that can be sent in a header. Raises UnknownModel when it can not."""
+    """A key that can be sent in a header. Raises UnknownModel when it cannot."""
     key = key.strip()
     if not (key and key.isascii() and key.isprintable()):
-        raise UnknownModel(f"{setting} is not a key that can be sent. Set a valid key.")
+        raise UnknownModel(
+            f"{setting} is not a key that can be sent. Set a valid key."
+        )
     return key
 
 
@@ -99,7 +109,8 @@ def _failure(server: Server, error: ServerError, wait: float | None) -> AttemptE
     )
     return AttemptError(
         _sentence(server, error, wait),
-        again=passes and not (error.no_credit or error.too_long or error.no_such_path),
+        again=passes
+        and not (error.no_credit or error.too_long or error.no_such_path),
         status=error.status,
         objection=_objection(error),
         room=error.room,
@@ -125,10 +136,8 @@ def _objection(error: ServerError) -> Objection:
 def _sentence(server: Server, error: ServerError, wait: float | None) -> str:
     status = error.status or 0
     soon = f"in {math.ceil(wait)} s" if wait else "in a moment"
-    shown = (
-        ", ".join(str(part) for part in (error.status, error.code) if part)
-        or "no reason given"
-    )
+    known = ", ".join(str(part) for part in (error.status, error.code) if part)
+    shown = known or "no reason given"
     if error.too_long:
         return (
             f"This conversation is too long for {server.model} ({shown}). "
@@ -143,7 +152,9 @@ def _sentence(server: Server, error: ServerError, wait: float | None) -> str:
         return f"There is no model server at {server.url_setting} ({shown}). Correct that setting."
     match status:
         case 401 if not server.has_key:
-            return f"The model server wants a key ({shown}). Set {server.key_setting}."
+            return (
+                f"The model server wants a key ({shown}). Set {server.key_setting}."
+            )
         case 401:
             return f"The model server refused {server.key_setting} ({shown}). Set a valid key."
         case 403:
@@ -165,7 +176,7 @@ def _sentence(server: Server, error: ServerError, wait: float | None) -> str:
 
 def unreachable(server: Server, *, may_cost: bool) -> AttemptError:
     return AttemptError(
-        f"The model server can not be reached. Check {server.url_setting} or try "
+        f"The model server cannot be reached. Check {server.url_setting} or try "
         "again in a moment.",
         again=True,
         may_cost=may_cost,
@@ -257,7 +268,8 @@ def ended_early(server: Server, reason: str) -> AttemptError:
 
 def only_thought(server: Server) -> AttemptError:
     return AttemptError(
-        f"{server.model} thought but gave no answer. /retry asks again.", may_cost=True
+        f"{server.model} thought but gave no answer. /retry asks again.",
+        may_cost=True,
     )
 
 

@@ -6,8 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-import re
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,6 +18,7 @@ from agent.llm.bulkhead import CALLS, Bulkhead
 from agent.llm.http_errors import Server
 from agent.llm.provider import AttemptError, Patience
 from agent.llm.reading.answer import Event
+from agent.llm.reading.events import read_events
 from agent.settings import Settings
 
 IDLE_CONNECTIONS = 32
@@ -27,23 +27,18 @@ CONNECT_SECONDS = 10.0
 
 MOST_PORT = 65_535
 
-LINE_BYTES = 1_048_576
-"""The longest line, and the longest event. A whole answer in one event is far shorter."""
-
 RESPONSE_BYTES = 67_108_864
 """The longest response: thousands of bytes around each token of a long answer."""
 
 _ERROR_BYTES = 16_384
-_FIELD = re.compile(
-    r"(data|event|id|retry)(:|$)|:"
-)  # https://html.spec.whatwg.org/multipage/server-sent-events.html
-
 Drain = Callable[[], float | None]
 
 
 def open_wire(settings: Settings) -> Wire:
     """Makes no connection before one is needed; close it."""
-    context = httpx.create_ssl_context()  # reads all certificates: once for all servers
+    context = (
+        httpx.create_ssl_context()
+    )  # reads all certificates: once for all servers
     return Wire(settings.model_idle_timeout, lambda: open_client(verify=context))
 
 
@@ -87,7 +82,7 @@ class Wire:
         try:
             async with (
                 self._asked(server, body, patience) as (response, stream),
-                aclosing(_events(response, server)) as events,
+                aclosing(read_events(response, server)) as events,
             ):
                 async for event in events:
                     yield event
@@ -234,93 +229,6 @@ class _Bytes(httpx.AsyncByteStream):
 
     async def aclose(self) -> None:
         await self._bytes.aclose()
-
-
-async def _events(response: httpx.Response, server: Server) -> AsyncGenerator[Event]:
-    """The response's events. What is no event stream comes as one event, with all of its text."""
-    lines = _Lines(server, response.headers)
-    async with aclosing(_lines(response.aiter_bytes(), server)) as texts:
-        async for text in texts:
-            for event in lines.take(text):
-                yield event
-    for event in lines.end():
-        yield event
-
-
-class _Lines:
-    """Makes events of lines. An event that a closed stream left without its blank line
-    counts all the same.
-    """
-
-    def __init__(self, server: Server, headers: Mapping[str, str]) -> None:
-        self._server = server
-        self._headers = headers
-        self._name = ""
-        self._data: list[str] = []
-        self._body: list[str] = []  # lines that belong to no event
-        self._size = 0  # characters held
-
-    def take(self, line: str) -> Iterator[Event]:
-        """The events that this line completes. Raises AttemptError when too much is held."""
-        if not line:
-            yield from self._event()
-        elif _FIELD.match(line):
-            yield from self._stray()
-            self._field(line)
-        else:
-            self._hold(self._body, line)
-
-    def end(self) -> Iterator[Event]:
-        """What was held back."""
-        yield from self._event()
-        yield from self._stray()
-
-    def _field(self, line: str) -> None:
-        name, _, value = line.partition(":")
-        value = value.removeprefix(" ")
-        if name == "event":
-            self._name = value.strip()
-        elif name == "data":
-            self._hold(self._data, value)
-
-    def _hold(self, lines: list[str], line: str) -> None:
-        lines.append(line)
-        self._size += len(line) + 1
-        if self._size > LINE_BYTES:
-            raise http_errors.too_much(self._server)
-
-    def _event(self) -> Iterator[Event]:
-        if self._data or self._name:
-            event = Event(self._name, "\n".join(self._data), headers=self._headers)
-            self._name, self._data, self._size = "", [], 0
-            yield event
-
-    def _stray(self) -> Iterator[Event]:
-        if self._body:
-            event = Event(
-                "", "\n".join(self._body), is_body=True, headers=self._headers
-            )
-            self._body, self._size = [], 0
-            yield event
-
-
-async def _lines(chunks: AsyncIterator[bytes], server: Server) -> AsyncGenerator[str]:
-    """Lines end with CR, LF or both. A byte order mark before the first is no part of it."""
-    held, encoding = bytearray(), "utf-8-sig"
-    async for chunk in chunks:
-        held += chunk
-        if b"\n" in chunk or b"\r" in chunk:
-            end = (
-                max(held.rfind(b"\n"), held.rfind(b"\r", 0, -1)) + 1
-            )  # the last CR may be half of a line's end
-            for line in bytes(held[:end]).splitlines():
-                yield line.decode(encoding, "replace")
-                encoding = "utf-8"
-            del held[:end]
-        if len(held) > LINE_BYTES:
-            raise http_errors.too_much(server)
-    for line in bytes(held).splitlines():
-        yield line.decode(encoding, "replace")
 
 
 async def _beginning(response: httpx.Response) -> bytes:

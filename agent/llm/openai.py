@@ -99,7 +99,9 @@ class OpenAI:
             said = False
             try:
                 async with aclosing(
-                    self._answer(replace(self.server, url=url), body, wording, patience)
+                    self._answer(
+                        replace(self.server, url=url), body, wording, patience
+                    )
                 ) as pieces:
                     async for piece in pieces:
                         said = True
@@ -114,10 +116,16 @@ class OpenAI:
 
     def _urls(self) -> list[str]:
         known = self.wire.learned.get(self.server.url)
-        return sorted((self.server.url, *self.other_urls), key=lambda url: url != known)
+        return sorted(
+            (self.server.url, *self.other_urls), key=lambda url: url != known
+        )
 
     def _answer(
-        self, server: Server, body: dict[str, Any], wording: Wording, patience: Patience
+        self,
+        server: Server,
+        body: dict[str, Any],
+        wording: Wording,
+        patience: Patience,
     ) -> AsyncGenerator[str | Reported]:
         reader = AnswerReader(server, wording.longest, read=_read, report=_report)
         return reader.pieces(

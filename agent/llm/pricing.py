@@ -1,12 +1,14 @@
-"""What an answer cost."""
+"""What an answer took, and what it cost."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 
+from agent.core.completion import Prompt, Usage
+from agent.core.prompt import PER_MESSAGE, estimate_tokens
 from agent.llm.provider import Reported
-from agent.settings import OFFLINE, ModelSpec
+from agent.settings import OFFLINE, UNKNOWN_MODEL, ModelSpec
 
 _PRICED_TOKENS = 1_000_000  # prices are given for a million tokens
 
@@ -40,3 +42,42 @@ def cost_usd(
         + cached * cached_price
         + completion * spec.output
     ) / _PRICED_TOKENS
+
+
+def usage_of(
+    model: str,
+    prompt: Prompt,
+    texts: Sequence[str],
+    reported: Reported | None,
+    known: Mapping[str, ModelSpec],
+) -> Usage:
+    """What the server counted, and estimates of what it left out."""
+    counted = reported or Reported(None, None)
+    prompt_tokens, completion_tokens = (
+        counted.prompt_tokens,
+        counted.completion_tokens,
+    )
+    if prompt_tokens is None:
+        prompt_tokens = estimate_prompt(prompt)
+    if completion_tokens is None:
+        longest = known.get(model, UNKNOWN_MODEL).longest
+        completion_tokens = min(estimate_tokens("".join(texts)), longest)
+
+    counts = Reported(prompt_tokens, completion_tokens, counted.cached_tokens)
+
+    return Usage(
+        model=model,
+        prompt_tokens=prompt_tokens,
+        completion_tokens=completion_tokens,
+        cost_usd=cost_usd(model, counts, known),
+        estimated=None in (counted.prompt_tokens, counted.completion_tokens),
+        cached_tokens=counted.cached_tokens,
+    )
+
+
+def estimate_prompt(prompt: Prompt) -> int:
+    """Tokens of a whole prompt, by the rule its budget was kept with. Only an estimate:
+    mark it as such.
+    """
+    texts = (prompt.system, *(text for _, text in prompt.messages))
+    return sum(estimate_tokens(text) + PER_MESSAGE for text in texts if text)

@@ -33,7 +33,9 @@ class Reported:
 
     prompt_tokens: int | None
     completion_tokens: int | None
-    cached_tokens: int = 0  # of the prompt: those that the server had kept from before
+    cached_tokens: int = (
+        0  # of the prompt: those that the server had kept from before
+    )
 
 
 @dataclass(frozen=True, slots=True)

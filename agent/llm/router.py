@@ -4,41 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import re
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass, replace
-from importlib import import_module
 from random import SystemRandom
-from typing import TYPE_CHECKING, TypeVar, cast
+from typing import TypeVar
 
 from agent import metrics
 from agent.core.completion import Prompt, Spent, Usage
 from agent.core.errors import UnknownModel
-from agent.core.prompt import estimate_tokens
 from agent.llm import http_errors
 from agent.llm.bulkhead import Breakers
-from agent.llm.pricing import cost_usd
+from agent.llm.catalog import Catalog
+from agent.llm.pricing import usage_of
 from agent.llm.provider import (
     AttemptError,
     LongestReached,
-    Model,
     NotAsked,
     Patience,
     Reported,
 )
-from agent.llm.tokens import estimate_prompt
-from agent.settings import OFFLINE, UNKNOWN_MODEL, Settings
+from agent.settings import OFFLINE, Settings
 
-if TYPE_CHECKING:
-    from agent.llm.http_stream import Wire
-
-_PROVIDERS = {  # a new provider is a module with `open_model` and a line here
-    "anthropic": "agent.llm.anthropic",
-    "offline": "agent.llm.offline",
-    "openai": "agent.llm.openai",
-}
-_NAME = re.compile(r"(?P<provider>[a-z]+):(?P<name>[^\s\x00-\x1f]{1,200})")
 _ATTEMPTS = 3  # per model
 _BACKOFF = (0.5, 8.0)  # seconds: the first upper bound, and the last one
 # of the first-byte limit: a full server is not waited for longer where another model can
@@ -86,17 +73,16 @@ class ModelRouter:
     def __init__(self, settings: Settings, sleep: Sleep = asyncio.sleep) -> None:
         self._settings = settings
         self._sleep = sleep
-        self._wire: Wire | None = None
+        self._catalog = Catalog(settings)
         self._breakers = Breakers()
 
     async def aclose(self) -> None:
         """Closes what is shared by all models."""
-        if self._wire is not None:
-            await self._wire.aclose()
+        await self._catalog.aclose()
 
     def check(self, model: str) -> None:
         """Raises UnknownModel with a sentence that names what is possible."""
-        self._model(model)
+        self._catalog.model(model)
 
     def budget(self, model: str) -> int:
         """Tokens a prompt for this model may have: its context without the room for an answer.
@@ -118,6 +104,25 @@ class ModelRouter:
         """
         total = self._settings.model_total_timeout
         deadline = _now() + total
+        begun: _Begun | None = None
+
+        async with aclosing(self._started(model, prompt, deadline)) as steps:
+            async for step in steps:
+                if isinstance(step, Spent):
+                    yield step
+                else:
+                    begun = step
+
+        assert begun is not None
+        async with aclosing(self._rest(begun, prompt, deadline)) as pieces:
+            async for piece in pieces:
+                yield piece
+
+    async def _started(
+        self, model: str, prompt: Prompt, deadline: float
+    ) -> AsyncGenerator[_Begun | Spent]:
+        """What was spent on calls without an answer, and last the answer that began."""
+        total = self._settings.model_total_timeout
         late = (
             _unfinished(model, total)
             if self._settings.fallback_models
@@ -125,16 +130,23 @@ class ModelRouter:
         )
         async with aclosing(self._begin(model, prompt, deadline)) as steps:
             try:
-                while isinstance(
-                    begun := await self._within(deadline, anext(steps), late), Spent
-                ):
-                    yield begun
+                while True:
+                    step = await self._within(deadline, anext(steps), late)
+                    yield step
+                    if not isinstance(step, Spent):
+                        return
             except AttemptError as failed:
                 if failed.spent is not None:
                     yield failed.spent
                 raise
+
+    async def _rest(
+        self, begun: _Begun, prompt: Prompt, deadline: float
+    ) -> AsyncGenerator[str | Usage]:
+        """The texts of an answer that began, and its usage, however it ends."""
         said, reported, failure = [begun.first], None, None
-        late = _unfinished(begun.model, total)
+        late = _unfinished(begun.model, self._settings.model_total_timeout)
+
         async with aclosing(begun.rest) as rest:
             yield begun.first
             try:
@@ -150,13 +162,16 @@ class ModelRouter:
                 if not isinstance(failed, LongestReached):
                     metrics.model_failed(begun.model, failed.status, slow=failed.slow)
                 failure = failed
-        usage = self._usage(begun.model, prompt, said, reported)
+
+        usage = usage_of(begun.model, prompt, said, reported, self._settings.models)
         metrics.model_answered(usage)
         yield usage
         if failure is not None:
             raise failure
 
-    async def _within(self, deadline: float, step: Awaitable[_T], sentence: str) -> _T:
+    async def _within(
+        self, deadline: float, step: Awaitable[_T], sentence: str
+    ) -> _T:
         # Around each step, never around a yield: a deadline must not strike in the consumer's code.
         try:
             async with asyncio.timeout_at(deadline):
@@ -254,7 +269,7 @@ class ModelRouter:
         """One attempt, up to its first text."""
         reported = None
         try:
-            model = self._model(name)
+            model = self._catalog.model(name)
             self._breakers.of(name).check(name, _now())
             pieces = model.stream(prompt, patience)
             async for piece in pieces:
@@ -282,61 +297,12 @@ class ModelRouter:
 
     def _spent(self, name: str, prompt: Prompt, reported: Reported | None) -> Spent:
         """What a call without a text used, as far as the server said all of it."""
-        used = self._usage(name, prompt, [], reported)
+        used = usage_of(name, prompt, [], reported, self._settings.models)
         if used.estimated:
             return Spent(None, again=False)
 
         metrics.model_answered(used)
         return Spent(used, again=False)
-
-    def _model(self, full_name: str) -> Model:
-        match = _NAME.fullmatch(full_name)
-        module = _PROVIDERS.get(match["provider"]) if match else None
-        if match is None or module is None:
-            raise UnknownModel(
-                "A model is written provider:model, such as openai:gpt-5-mini; "
-                f"the providers are {', '.join(_PROVIDERS)}."
-            )
-        return cast(
-            Model,
-            import_module(module).open_model(
-                match["name"], self._settings, self._open_wire
-            ),
-        )
-
-    def _open_wire(self) -> Wire:
-        # Loaded when first needed: httpx takes a fifth of a second that an offline
-        # conversation can save.
-        if self._wire is None:
-            from agent.llm.http_stream import open_wire
-
-            self._wire = open_wire(self._settings)
-        return self._wire
-
-    def _usage(
-        self, model: str, prompt: Prompt, said: list[str], reported: Reported | None
-    ) -> Usage:
-        """What the server counted, and estimates of what it left out."""
-        counted = reported or Reported(None, None)
-        prompt_tokens, completion_tokens = (
-            counted.prompt_tokens,
-            counted.completion_tokens,
-        )
-        if prompt_tokens is None:
-            prompt_tokens = estimate_prompt(prompt)
-        if completion_tokens is None:
-            most = self._settings.models.get(model, UNKNOWN_MODEL).longest
-            completion_tokens = min(estimate_tokens("".join(said)), most)
-
-        counts = Reported(prompt_tokens, completion_tokens, counted.cached_tokens)
-        return Usage(
-            model=model,
-            prompt_tokens=prompt_tokens,
-            completion_tokens=completion_tokens,
-            cost_usd=cost_usd(model, counts, self._settings.models),
-            estimated=None in (counted.prompt_tokens, counted.completion_tokens),
-            cached_tokens=counted.cached_tokens,
-        )
 
 
 def _unfinished(model: str, seconds: float) -> str:
@@ -361,4 +327,4 @@ def _pause(failed: AttemptError, attempt: int) -> float:
 def _storable(text: str) -> str:
     return text.replace(
         "\0", ""
-    )  # the one character that Postgres can not keep in a text
+    )  # the one character that Postgres cannot keep in a text

@@ -57,7 +57,9 @@ async def _try_postgres(settings: Settings) -> Sequence[Finding]:
         return [Finding("postgres", described(error), _PAGE)]
     except asyncpg.InsufficientPrivilegeError:
         problem = "This user may not write the agent's tables or make new ones."
-        return [Finding("postgres", problem, "Grant it both, or correct DATABASE_URL.")]
+        return [
+            Finding("postgres", problem, "Grant it both, or correct DATABASE_URL.")
+        ]
     except (*GONE, asyncpg.PostgresError) as error:
         return [Finding("postgres", failure_sentence("Postgres", error), _PAGE)]
     return []

@@ -42,7 +42,7 @@ def write_env(path: Path, values: Mapping[str, str]) -> None:
         _replace(target, changed(_read(target), values))
     except OSError as error:
         raise ConfigurationError(
-            f"{path} can not be written: {error.strerror}. Correct its rights."
+            f"{path} cannot be written: {error.strerror}. Fix its permissions."
         ) from error
 
 
@@ -55,7 +55,9 @@ def changed(text: str, values: Mapping[str, str]) -> str:
     added = "".join(
         f"{name}={value}{end}" for name, value in values.items() if name not in known
     )
-    return lines + (end if added and lines and not lines.endswith(end) else "") + added
+    return (
+        lines + (end if added and lines and not lines.endswith(end) else "") + added
+    )
 
 
 def _line(binding: Binding, values: Mapping[str, str]) -> str:

@@ -162,7 +162,10 @@ async def _instances(database: Database) -> Check:
 async def check_redis(settings: Settings) -> Check:
     """Not being there is slower, not down."""
     try:
-        async with reach_redis(settings) as (url, description), open_redis(url) as pipe:
+        async with (
+            reach_redis(settings) as (url, description),
+            open_redis(url) as pipe,
+        ):
             version = str((await pipe.client.info("server")).get("redis_version", ""))
             facts = {"embedded": bool(description), "version": version}
             return Check(

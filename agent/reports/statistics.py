@@ -229,7 +229,9 @@ def people_to_settle(
     return _minimum(surplus)
 
 
-def _error(control: Sample, variant: Sample, share: float) -> Callable[[float], float]:
+def _error(
+    control: Sample, variant: Sample, share: float
+) -> Callable[[float], float]:
     """The standard error of the difference, by the number of people in both groups."""
     of_one = control.variance / (1 - share) + variant.variance / share
     return lambda people: sqrt(of_one / people)

@@ -72,4 +72,6 @@ async def _refused(_request: Request, error: Exception) -> Response:
 
 
 async def _failed(_request: Request, _error: Exception) -> Response:
-    return JSONResponse({"error": "Something went wrong here; it is in the log."}, 500)
+    return JSONResponse(
+        {"error": "Something went wrong here; it is in the log."}, 500
+    )

@@ -52,7 +52,9 @@ class _Now(Collector):
 
     def collect(self) -> Iterable[Metric]:
         up = GaugeMetricFamily(
-            "agent_channel_up", "1 while a channel takes messages.", labels=["channel"]
+            "agent_channel_up",
+            "1 while a channel takes messages.",
+            labels=["channel"],
         )
         for service in self._state.services:
             up.add_metric([service.name], float(service.problem is None))

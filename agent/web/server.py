@@ -68,7 +68,7 @@ def _config(app: ASGIApp) -> Config:
 
 
 async def _bind(host: str, port: int) -> socket.socket:
-    """A listening socket; uvicorn would end the process when it can not have one."""
+    """A listening socket; uvicorn would end the process when it cannot have one."""
     try:
         found = await asyncio.get_running_loop().getaddrinfo(
             host, port, type=socket.SOCK_STREAM

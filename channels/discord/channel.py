@@ -78,7 +78,9 @@ class Discord(Webhook, Diagnosable, Listening):
         self._accept: Accept | None = None
         self._gateway: Gateway | None = None  # the current session
         self._interactions = (
-            Interactions(public_key=public_key, slash_commands=slash_commands, now=now)
+            Interactions(
+                public_key=public_key, slash_commands=slash_commands, now=now
+            )
             if public_key
             else None
         )

@@ -36,7 +36,9 @@ async def diagnose(
         async with rest.open():
             application = await rest.call("GET", "/applications/@me")
             findings = [*_application(application, endpoint, public_key)]
-            findings += [finding async for finding in _servers(rest, application["id"])]
+            findings += [
+                finding async for finding in _servers(rest, application["id"])
+            ]
             findings += [
                 finding
                 async for finding in _chats(rest, application["id"], last_accepted)
@@ -44,13 +46,8 @@ async def diagnose(
             return findings
     except Refusal as refusal:
         if refusal.status == 401:
-            return [
-                Finding(
-                    PART,
-                    "DISCORD_TOKEN is wrong or was reset.",
-                    f"{PORTAL}, page Bot, Reset Token",
-                )
-            ]
+            problem = "DISCORD_TOKEN is wrong or was reset."
+            return [Finding(PART, problem, f"{PORTAL}, page Bot, Reset Token")]
 
         return [Finding(PART, refusal.sentence, "docs/discord.md")]
     except DeliveryError as error:
@@ -72,7 +69,9 @@ def _application(
     registered = application.get("interactions_endpoint_url")
     findings = []
     if not sees_content(application):
-        findings.append(Finding(PART, "MESSAGE CONTENT INTENT is off.", f"{page}/bot"))
+        findings.append(
+            Finding(PART, "MESSAGE CONTENT INTENT is off.", f"{page}/bot")
+        )
 
     if registered and not endpoint:
         findings.append(
@@ -95,13 +94,8 @@ def _application(
         )
 
     if public_key and public_key.lower() != application.get("verify_key", "").lower():
-        findings.append(
-            Finding(
-                PART,
-                "DISCORD_PUBLIC_KEY is not this application's.",
-                f"{page}/information, Public Key",
-            )
-        )
+        problem = "DISCORD_PUBLIC_KEY is not this application's."
+        findings.append(Finding(PART, problem, f"{page}/information, Public Key"))
 
     return findings
 

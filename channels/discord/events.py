@@ -89,7 +89,9 @@ class DiscordEvents:
         if self._catching_up:
             self._catching_up.cancel()
 
-        self._catching_up = asyncio.create_task(self._catch_up_all(self._last_accepted))
+        self._catching_up = asyncio.create_task(
+            self._catch_up_all(self._last_accepted)
+        )
 
     def said(self, message: discord.Message) -> None:
         """A new message."""
@@ -109,7 +111,9 @@ class DiscordEvents:
         if known := self._recent.get((chat, message)):
             self._put(known, known)
 
-    def reacted(self, reaction: discord.RawReactionActionEvent, *, given: bool) -> None:
+    def reacted(
+        self, reaction: discord.RawReactionActionEvent, *, given: bool
+    ) -> None:
         """A thumb, given or taken back.
 
         It has a queue of its own, so that no message waits while the answer is searched for.
@@ -173,7 +177,9 @@ class DiscordEvents:
             await self._accept(use.inbound)
             await respond(self._rest, use.id, use.token, {"type": DEFERRED})
         except (StoreUnavailable, DeliveryError, RateLimited) as error:
-            log.warning("discord command not acknowledged", reason=type(error).__name__)
+            log.warning(
+                "discord command not acknowledged", reason=type(error).__name__
+            )
 
     async def _catch_up_all(self, last_accepted: LastAccepted) -> None:
         for pause in backoff(0.25, 8.0, spread=True):

@@ -42,7 +42,9 @@ class Listener(Protocol):
     def deleted(self, chat: str, message: str) -> None:
         """A message was deleted."""
 
-    def reacted(self, reaction: discord.RawReactionActionEvent, *, given: bool) -> None:
+    def reacted(
+        self, reaction: discord.RawReactionActionEvent, *, given: bool
+    ) -> None:
         """Somebody gave a reaction to a message, or took it away."""
 
     def used(self, interaction: discord.Interaction) -> None:
@@ -128,7 +130,9 @@ class Gateway(discord.Client):
                 if args[0].message.edited_at is not None:
                     self._listener.edited(args[0].message)
             case "raw_message_delete":
-                self._listener.deleted(str(args[0].channel_id), str(args[0].message_id))
+                self._listener.deleted(
+                    str(args[0].channel_id), str(args[0].message_id)
+                )
             case "raw_bulk_message_delete":
                 for message in args[0].message_ids:
                     self._listener.deleted(str(args[0].channel_id), str(message))

@@ -96,7 +96,9 @@ def _values(options: Sequence[Mapping[str, Any]]) -> list[str]:
     return [str(option["value"]) for option in options if "value" in option]
 
 
-async def respond(rest: Rest, id: str, token: str, response: Mapping[str, Any]) -> None:
+async def respond(
+    rest: Rest, id: str, token: str, response: Mapping[str, Any]
+) -> None:
     """Gives an interaction its first response. An earlier response stays."""
     try:
         await rest.call(

@@ -50,7 +50,10 @@ def read_message(
 
 
 def read_reaction(
-    reaction: discord.RawReactionActionEvent, me: discord.abc.Snowflake, *, given: bool
+    reaction: discord.RawReactionActionEvent,
+    me: discord.abc.Snowflake,
+    *,
+    given: bool,
 ) -> Reacted | None:
     """A person's thumb on what may be a message of the agent; None for every other reaction.
 

@@ -220,7 +220,9 @@ class DiscordReply:
             return text
 
         try:
-            found = await self._call("GET", f"?after={self._address.message}&limit=100")
+            found = await self._call(
+                "GET", f"?after={self._address.message}&limit=100"
+            )
         except (DeliveryError, RateLimited):
             return REPEAT + text
 

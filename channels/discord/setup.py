@@ -49,7 +49,9 @@ async def after(values: Mapping[str, str]) -> str:
                 f"DISCORD_TOKEN is wrong; copy it again at {PORTAL}, page Bot, Reset Token."
             ) from refusal
 
-        sees = sees_content(application) or await _switch_on(rest, application["flags"])
+        sees = sees_content(application) or await _switch_on(
+            rest, application["flags"]
+        )
 
     return _next_steps(application["id"], application["name"], sees)
 

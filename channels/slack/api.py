@@ -54,7 +54,9 @@ _TIMEOUT_S = 15
 _RETRY_UNNAMED_S = 30.0  # what Slack's own client waits when a 429 names nothing
 
 _quiet = logging.getLogger("channels.slack.channel.sdk")
-_quiet.setLevel(logging.CRITICAL)  # at DEBUG the SDK logs whole requests: message texts
+_quiet.setLevel(
+    logging.CRITICAL
+)  # at DEBUG the SDK logs whole requests: message texts
 _quiet.propagate = False
 
 
@@ -109,7 +111,9 @@ class SlackApi:
         self, method: str, **arguments: Any
     ) -> tuple[Mapping[str, Any], Mapping[str, str]]:
         """Slack's answer and the headers it came with, their names in lower case."""
-        values = {name: value for name, value in arguments.items() if value is not None}
+        values = {
+            name: value for name, value in arguments.items() if value is not None
+        }
         # Slack's other methods read no JSON.
         writes = method.startswith(("chat.", "assistant."))
         self._calls += 1
@@ -157,7 +161,9 @@ class SlackApi:
         if code in SIGNED_OUT:
             self.signed_out.set()
 
-        return ApiError(self._sentence(method, code or f"status {status}", body), code)
+        return ApiError(
+            self._sentence(method, code or f"status {status}", body), code
+        )
 
     @property
     def revoked(self) -> str:

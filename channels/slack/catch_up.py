@@ -66,7 +66,8 @@ async def catch_up(
                 await sleep(limit.retry_after)
             except DeliveryError as error:
                 _log.warning(
-                    "messages of a Slack chat could not be fetched: %s", error.sentence
+                    "messages of a Slack chat could not be fetched: %s",
+                    error.sentence,
                 )
                 break
 

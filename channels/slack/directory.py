@@ -38,7 +38,9 @@ class Directory:
 
     def __init__(self, api: SlackApi, clock: Callable[[], float]) -> None:
         self._api = api
-        self._people: TLRUCache[str, Person] = TLRUCache(_PEOPLE, _person_until, clock)
+        self._people: TLRUCache[str, Person] = TLRUCache(
+            _PEOPLE, _person_until, clock
+        )
 
     async def person(self, user: str) -> Person:
         """The account with this id."""

@@ -62,7 +62,9 @@ async def _findings(link: Connection) -> AsyncIterator[Finding]:
         async for finding in _reach(link, me):
             yield finding
     except ApiError as error:
-        yield Finding(PART, error.sentence, f"{APPS_PAGE}; or try `agent setup slack`")
+        yield Finding(
+            PART, error.sentence, f"{APPS_PAGE}; or try `agent setup slack`"
+        )
     except RateLimited as limit:
         yield Finding(
             PART,

@@ -220,7 +220,9 @@ class SlackEvents:
             self._threads.joined(address.chat, address.thread)
 
         spoken = without_mention(str(event.get("text") or ""), self._me.user)
-        text = as_command(readable(spoken, await self._people.names(mentioned(spoken))))
+        text = as_command(
+            readable(spoken, await self._people.names(mentioned(spoken)))
+        )
         files = attachments(event.get("files") or ())
 
         return Said(
@@ -251,7 +253,9 @@ class SlackEvents:
     async def _reaction(self, event: dict[str, Any]) -> None:
         name = f"votes in {event['item'].get('channel')}"
         lock = self._locks.setdefault(name, asyncio.Lock())
-        async with lock:  # in order; no message waits while the answer is searched for
+        async with (
+            lock
+        ):  # in order; no message waits while the answer is searched for
             inbound = await self._vote(event)
             if inbound is not None:
                 await self._accept(inbound)

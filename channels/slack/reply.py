@@ -280,7 +280,9 @@ def _open_ended(piece: str, text: str) -> str:
     # where the piece reopens a code block
     after_opening = piece.partition("\n")[2] or piece
     return (
-        piece if written.endswith((piece, after_opening)) else piece.rpartition("\n")[0]
+        piece
+        if written.endswith((piece, after_opening))
+        else piece.rpartition("\n")[0]
     )
 
 
@@ -288,5 +290,8 @@ def _parts(placed: Placed | None) -> list[Part]:
     if placed is None:
         return []
 
-    stream, started = placed.extra.get("stream"), float(placed.extra.get("started", 0))
+    stream, started = (
+        placed.extra.get("stream"),
+        float(placed.extra.get("started", 0)),
+    )
     return [Part(ts, stream=ts == stream, started=started) for ts in placed.ids]

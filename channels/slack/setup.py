@@ -83,7 +83,9 @@ def manifest(public_url: str | None = None) -> dict[str, Any]:
     Fields: https://docs.slack.dev/reference/app-manifest
     """
     url = (
-        {"request_url": f"{public_url.rstrip('/')}{WEBHOOK_PATH}"} if public_url else {}
+        {"request_url": f"{public_url.rstrip('/')}{WEBHOOK_PATH}"}
+        if public_url
+        else {}
     )
     return {
         "display_information": {"name": "Agent", "description": _DESCRIPTION},

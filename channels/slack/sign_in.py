@@ -27,7 +27,9 @@ class Identity:
     team: str
 
 
-async def sign_in(api: SlackApi, sleep: Callable[[float], Awaitable[None]]) -> Identity:
+async def sign_in(
+    api: SlackApi, sleep: Callable[[float], Awaitable[None]]
+) -> Identity:
     """Raises ConfigurationError when Slack refuses the token, or an essential scope is missing."""
     api.signed_out.clear()
     pauses = backoff(1.0, _MAX_PAUSE_S)

@@ -169,7 +169,9 @@ class SocketMode:
             else {}
         )
         try:
-            await socket.send_json({"envelope_id": envelope["envelope_id"], **payload})
+            await socket.send_json(
+                {"envelope_id": envelope["envelope_id"], **payload}
+            )
         except (ConnectionError, aiohttp.ClientError):
             _log.info(
                 "Socket Mode: a connection closed before its acknowledgement; "

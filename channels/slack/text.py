@@ -1,4 +1,4 @@
-"""What people write on Slack as plain text, and what a model writes as text that can not
+"""What people write on Slack as plain text, and what a model writes as text that cannot
 ping everyone.
 """
 
@@ -13,7 +13,9 @@ _MENTION = re.compile(r"<@([UW][A-Z0-9]+)")
 _EVERYONE_TOKEN = re.compile(
     r"<!(here|channel|everyone|group|subteam\^\w+)(?:\|@?([^<>]*))?>"
 )
-_EVERYONE = re.compile(r"(?<!\w)@(?=(?:here|channel|everyone|group)\b)", re.IGNORECASE)
+_EVERYONE = re.compile(
+    r"(?<!\w)@(?=(?:here|channel|everyone|group)\b)", re.IGNORECASE
+)
 _UNFINISHED = re.compile(r"(?:@\w*|<[^<>\s]*)$")
 _JOINER = "\u2060"  # word joiner: invisible, and no longer the word that pings
 

@@ -23,10 +23,11 @@ STREAM_S = 240.0
 message is edited.
 """
 
-EVENT_TYPE = "agent_answer"  # of the metadata by which a message of ours is recognised
+EVENT_TYPE = "agent_answer"
+"""Of the metadata by which a message of ours is recognised."""
 
-# characters of the text that notifications and screen readers get beside the blocks
 NOTIFICATION = 3_000
+"""Characters of the text that notifications and screen readers get next to the blocks."""
 
 _BAD_FORMAT = frozenset(
     {
@@ -43,14 +44,9 @@ _STREAM_OVER = frozenset(
     {"message_not_in_streaming_state", "stopped_by_user", "message_not_found"}
 )
 _NOT_EDITABLE = frozenset(
-    {
-        "message_not_found",
-        "cant_update_message",
-        "edit_window_closed",
-        "is_inactive",
-        "unknown_method",
-    }
-    | {"msg_too_long"}  # plain text, of which a new message takes more than an edit
+    {"message_not_found", "cant_update_message", "edit_window_closed", "is_inactive"}
+    # Of plain text, a new message takes more than an edit does.
+    | {"unknown_method", "msg_too_long"}
 )
 _NEVER = frozenset(
     {
@@ -87,7 +83,9 @@ class Abilities:
         edits.
         """
         return (
-            self.stream and bool(address.thread) and address.chat not in self.no_stream
+            self.stream
+            and bool(address.thread)
+            and address.chat not in self.no_stream
         )
 
 
@@ -222,7 +220,9 @@ class Writer:
     async def _stop(self, part: Part, text: str, number: int) -> None:
         shown, part.shown = part.shown, None
         rest = (
-            text[len(shown) :] if shown is not None and text.startswith(shown) else None
+            text[len(shown) :]
+            if shown is not None and text.startswith(shown)
+            else None
         )
         try:
             await self._api.call(
@@ -241,7 +241,7 @@ class Writer:
         part.stream = False
 
     async def replace(self, part: Part, text: str, number: int) -> Part:
-        """`settle`, or a new message where this one can not be edited any more."""
+        """`settle`, or a new message where this one cannot be edited any more."""
         try:
             await self.settle(part, text, number)
         except ApiError as error:
@@ -255,7 +255,9 @@ class Writer:
     async def delete(self, part: Part) -> None:
         """Takes a message away; that it is gone already is well."""
         try:
-            await self._api.call("chat.delete", channel=self._address.chat, ts=part.ts)
+            await self._api.call(
+                "chat.delete", channel=self._address.chat, ts=part.ts
+            )
         except ApiError as error:
             if error.code in _PASSING:
                 raise
@@ -265,7 +267,7 @@ class Writer:
         that were cut off.
 
         A stream gets its metadata when it is stopped; one without, after the question, was
-        never finished. Raises ApiError when Slack can not say.
+        never finished. Raises ApiError when Slack cannot say.
         """
         me = (await self._api.call("auth.test")).get("user_id")
         where: dict[str, Any] = {
@@ -303,7 +305,7 @@ class Writer:
     async def _formatted(
         self, method: str, text: str, **arguments: Any
     ) -> Mapping[str, Any]:
-        """Sends Markdown; as plain text what Slack can not format, so that no answer is
+        """Sends Markdown; as plain text what Slack cannot format, so that no answer is
         lost to it.
         """
         try:

@@ -150,7 +150,9 @@ class BotApi:
         if (
             to.answered and not to.direct
         ):  # in a private chat all messages are for the bot
-            quote = ReplyParameters(int(to.answered), allow_sending_without_reply=True)
+            quote = ReplyParameters(
+                int(to.answered), allow_sending_without_reply=True
+            )
 
         sent = await self._formatted(
             piece,

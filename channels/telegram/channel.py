@@ -87,14 +87,22 @@ class Telegram(Webhook, Diagnosable, Listening):
     ) -> None:
         self._api = BotApi(token, api_url)
         self._governor = governor
-        self._url = f"{public_url.rstrip('/')}/webhooks/telegram" if public_url else ""
-        self._secret = hmac.new(token.encode(), b"telegram webhook", sha256).hexdigest()
+        self._url = (
+            f"{public_url.rstrip('/')}/webhooks/telegram" if public_url else ""
+        )
+        self._secret = hmac.new(
+            token.encode(), b"telegram webhook", sha256
+        ).hexdigest()
         self._last_accepted = last_accepted
         self._slash_commands = slash_commands
-        self._streaming = Streaming(direct=interval, group=group_interval, clock=clock)
+        self._streaming = Streaming(
+            direct=interval, group=group_interval, clock=clock
+        )
         self._poll_time, self._check_time, self._retry_time = poll, check, retry
         self._offset = 0
-        self._menu: tuple[BotCommand, ...] | None = None  # Telegram's, as far as known
+        self._menu: tuple[BotCommand, ...] | None = (
+            None  # Telegram's, as far as known
+        )
         self._signed_in: tuple[Accept, User] | None = None
 
     async def run(self, accept: Accept) -> None:
@@ -133,7 +141,13 @@ class Telegram(Webhook, Diagnosable, Listening):
         """
         to = ChatTarget(address.chat, address.thread, address.message)
         return TelegramReply(
-            self._api, self._governor, self._streaming, to, placed, turn, repeat=repeat
+            self._api,
+            self._governor,
+            self._streaming,
+            to,
+            placed,
+            turn,
+            repeat=repeat,
         )
 
     async def diagnose(self) -> list[Finding]:

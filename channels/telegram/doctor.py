@@ -39,7 +39,9 @@ async def diagnose(
                 finding async for finding in _groups(api, me, last_accepted)
             ]
     except TokenError:
-        problem = "Telegram does not accept TELEGRAM_TOKEN: it is wrong or was revoked."
+        problem = (
+            "Telegram does not accept TELEGRAM_TOKEN: it is wrong or was revoked."
+        )
         return [
             Finding(
                 _PART,
@@ -100,9 +102,8 @@ async def _groups(
             yield Finding(_PART, problem, f"Add @{me.username} to it again.")
         elif status == ChatMemberStatus.RESTRICTED:
             problem = f"The bot may not write in the group {await api.title(chat)}."
-            yield Finding(
-                _PART, problem, "Allow it there: Manage group, Permissions, Exceptions."
-            )
+            remedy = "Allow it there: Manage group, Permissions, Exceptions."
+            yield Finding(_PART, problem, remedy)
 
     members = [
         chat for chat, status in statuses.items() if status == ChatMemberStatus.MEMBER
@@ -120,7 +121,9 @@ async def _groups(
         yield Finding(_PART, problem, REACTIONS_REMEDY)
 
     sees_all = me.can_read_all_group_messages or not me.can_join_groups
-    if not sees_all and (not statuses or ChatMemberStatus.MEMBER in statuses.values()):
+    if not sees_all and (
+        not statuses or ChatMemberStatus.MEMBER in statuses.values()
+    ):
         yield Finding(_PART, PRIVACY, PRIVACY_REMEDY)
 
 

@@ -129,7 +129,9 @@ def _network(error: NetworkError) -> DeliveryError:
     """A call without a connection did not arrive; an interrupted one may have."""
     cause = error.__cause__
     sentence = "Telegram cannot be reached; trying again."
-    if isinstance(cause, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout):
+    if isinstance(
+        cause, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout
+    ):
         return DeliveryError(sentence)
     if isinstance(error, TimedOut) or cause is not None:
         return UncertainError(sentence)

@@ -1,6 +1,6 @@
 """Markdown as Telegram shows it: plain text with entities, cut into messages.
 
-Formatting may fail, the answer may not: what can not be formatted without losing a letter
+Formatting may fail, the answer may not: what cannot be formatted without losing a letter
 goes out as it is.
 """
 
@@ -18,11 +18,13 @@ from telegramify_markdown.entity import MessageEntity as Span
 
 from channels.splitting import split, utf16_length
 
-LIMIT = (
-    4096  # UTF-16 units of one message, https://core.telegram.org/bots/api#sendmessage
-)
+LIMIT = 4096  # UTF-16 units of one message, https://core.telegram.org/bots/api#sendmessage
 _EMPTY = "…"  # Telegram refuses a message without text
-_LINKS = ("http://", "https://", "mailto:")  # a tg:// link to a person would ping them
+_LINKS = (
+    "http://",
+    "https://",
+    "mailto:",
+)  # a tg:// link to a person would ping them
 # An HTML tag that a model did not mean as one: `vector<int>`. Code, escapes and links are
 # passed over.
 _TAG = re.compile(
@@ -55,7 +57,7 @@ def render(markdown: str, limit: int = LIMIT) -> list[Piece]:
     """The messages that show this text, each with at most `limit` UTF-16 units; at least one."""
     sound = markdown.encode(
         "utf-8", "replace"
-    ).decode()  # a lone surrogate can not be sent
+    ).decode()  # a lone surrogate cannot be sent
     spans = _formatted(sound)
     pieces = plain(sound, limit) if spans is None else list(_pieces(*spans, limit))
     return pieces or [Piece(_EMPTY)]
@@ -64,7 +66,9 @@ def render(markdown: str, limit: int = LIMIT) -> list[Piece]:
 def plain(text: str, limit: int = LIMIT) -> list[Piece]:
     """The text as it is."""
     return [
-        Piece(part) for part in split(text, limit, measure=utf16_length) if part.strip()
+        Piece(part)
+        for part in split(text, limit, measure=utf16_length)
+        if part.strip()
     ]
 
 

@@ -192,7 +192,9 @@ class _Asked:
         self.stopped = False
         self.over = False  # nobody waits for it any longer
         self.broken: OSError | None = None
-        self.answered: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self.answered: asyncio.Future[bool] = (
+            asyncio.get_running_loop().create_future()
+        )
 
 
 class _Answer:

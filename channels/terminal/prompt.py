@@ -27,7 +27,10 @@ class PromptReader:
     """
 
     def __init__(
-        self, history: History, input: Input | None = None, output: Output | None = None
+        self,
+        history: History,
+        input: Input | None = None,
+        output: Output | None = None,
     ) -> None:
         self._session: PromptSession[str] = PromptSession(
             "› ",

@@ -11,7 +11,9 @@ depends_on = None
 
 
 def upgrade() -> None:
-    op.execute("ALTER TABLE conversations ADD COLUMN edited bigint NOT NULL DEFAULT 0")
+    op.execute(
+        "ALTER TABLE conversations ADD COLUMN edited bigint NOT NULL DEFAULT 0"
+    )
 
 
 def downgrade() -> None:

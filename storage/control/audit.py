@@ -202,7 +202,9 @@ async def verify(database: Database, noted: str | None = None) -> ChainVerdict:
         check = _Check()
 
         if newest is not None and newest > last:
-            check.troubles.append(f"After row {last}, rows were added past the chain.")
+            check.troubles.append(
+                f"After row {last}, rows were added past the chain."
+            )
 
         async for number, stored, row in _rows(connection, up_to=last):
             check.take(number, bytes(stored), row)

@@ -171,7 +171,9 @@ def difference(before: Any, after: Any) -> str:
 
     Of a mapping, each name by itself.
     """
-    if not isinstance(before, Mapping | None) or not isinstance(after, Mapping | None):
+    if not isinstance(before, Mapping | None) or not isinstance(
+        after, Mapping | None
+    ):
         return f"{_shown(before)} → {_shown(after)}"
 
     old, new = before or {}, after or {}

@@ -62,7 +62,9 @@ def _storable(text: str) -> str:
 
 
 def _one_word(text: str) -> str:
-    if not text or any(character.isspace() or character in "\0," for character in text):
+    if not text or any(
+        character.isspace() or character in "\0," for character in text
+    ):
         raise ValueError("a name is one word without commas")
 
     return text

@@ -114,16 +114,16 @@ class ChannelAdmin:
         *,
         forget: bool = False,
     ) -> None:
-        """Stores a credential encrypted; None removes it. No log and no answer shows its value.
+        """Stores a credential encrypted; None removes it. Nothing shows its value.
 
-        If no key opens what the channel has, all of it is given up with `forget`. Raises
-        Rejected for a channel or credential that does not exist, and ConfigurationError
-        without a key.
+        `forget` gives up what no key opens. Raises Rejected, or ConfigurationError without a key.
         """
         _check_credential(name, credential, value)
 
         async with changing(self._database, self._pipe, author) as change:
-            before, lost = await _kept(change.connection, name, secrets, forget=forget)
+            before, lost = await _kept(
+                change.connection, name, secrets, forget=forget
+            )
             after = {key: kept for key, kept in before.items() if key != credential}
             if value is not None:
                 after[credential] = value
@@ -132,7 +132,8 @@ class ChannelAdmin:
 
             sealed = secrets.seal(name, after) if after else None
             values = {"id": uuid7(), "channel": name, "sealed": sealed}
-            await change.connection.execute(text(STATEMENTS["set_credentials"]), values)
+            statement = text(STATEMENTS["set_credentials"])
+            await change.connection.execute(statement, values)
 
             action = "remove" if value is None else "set"
             logged = {"credential": credential}

@@ -58,7 +58,9 @@ class Secrets:
 
         try:
             opened = self._keys().decrypt(sealed)
-            owner, values = msgspec.json.decode(opened, type=tuple[str, dict[str, str]])
+            owner, values = msgspec.json.decode(
+                opened, type=tuple[str, dict[str, str]]
+            )
         except InvalidToken:
             owner, values = None, {}
 
@@ -217,7 +219,10 @@ async def _renew(
         done = {
             row["id"]
             for row in await line.fetch(
-                STATEMENTS["replace_credentials"], list(new), list(before), list(after)
+                STATEMENTS["replace_credentials"],
+                list(new),
+                list(before),
+                list(after),
             )
         }
         found |= {row: "renewed" if row in done else "missed" for row in new}

@@ -84,7 +84,9 @@ def checked_value(
     return checked
 
 
-async def versions_of_flags(connection: AsyncConnection) -> dict[str, tuple[int, int]]:
+async def versions_of_flags(
+    connection: AsyncConnection,
+) -> dict[str, tuple[int, int]]:
     """The version and the epoch of each flag's last change, by its subject."""
     kind = {"kind": "flag"}
     rows = await connection.execute(text(STATEMENTS["versions_of_kind"]), kind)
@@ -126,7 +128,9 @@ def rules_without(undone: Entry, rules: Rules) -> dict[str, Any]:
                 "Set the value you want."
             )
 
-    kept = {scope: value for scope, value in rules.items() if scope not in undone.after}
+    kept = {
+        scope: value for scope, value in rules.items() if scope not in undone.after
+    }
 
     restored: dict[str, Any] = kept | undone.before
 
@@ -188,7 +192,9 @@ async def _rules_at(
 
     for change in reversed(changes):
         kept = {
-            scope: value for scope, value in rules.items() if scope not in change.before
+            scope: value
+            for scope, value in rules.items()
+            if scope not in change.before
         }
         rules = kept | change.after
 

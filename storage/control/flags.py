@@ -110,18 +110,20 @@ class FlagAdmin:
         self._pipe = pipe
         self._models = models
 
-    # --- reading --------------------------------------------------------------
-
     async def all(self) -> list[FlagView]:
         """All flags by name, except those that this version cannot read."""
         async with transaction(self._database) as connection:
             rules = await rules_of_all(connection)
             versions = await versions_of_flags(connection)
             lease = {"lease": LEASE_SECONDS}
-            epochs = await connection.scalars(text(STATEMENTS["applied_epochs"]), lease)
+            epochs = await connection.scalars(
+                text(STATEMENTS["applied_epochs"]), lease
+            )
             rows = await read_experiments(connection)
 
-        running = {row.experiment.flag: row.experiment for row in rows if row.ran(None)}
+        running = {
+            row.experiment.flag: row.experiment for row in rows if row.ran(None)
+        }
 
         return list(_views(rules, versions, epochs.all(), running))
 
@@ -174,8 +176,6 @@ class FlagAdmin:
 
         return Explanation(flag, audience, tuple(steps(flag, rules, audience)), at)
 
-    # --- changing -------------------------------------------------------------
-
     async def set(
         self,
         name: str,
@@ -191,7 +191,9 @@ class FlagAdmin:
             scope = await scope_of(change.connection, target)
             rule = self._rule(flag, target, value, rules)
 
-            return await _move(change, "flag.set", name, rules, {**rules, scope: rule})
+            return await _move(
+                change, "flag.set", name, rules, {**rules, scope: rule}
+            )
 
     async def unset(
         self,
@@ -205,7 +207,9 @@ class FlagAdmin:
         async with changing(self._database, self._pipe, author) as change:
             _, rules = await self._locked(change, name, expected)
             scope = await scope_of(change.connection, target)
-            remaining = {kept: value for kept, value in rules.items() if kept != scope}
+            remaining = {
+                kept: value for kept, value in rules.items() if kept != scope
+            }
 
             return await _move(change, "flag.unset", name, rules, remaining)
 
@@ -230,7 +234,9 @@ class FlagAdmin:
 
             return await _move(change, "flag.undo", name, rules, restored)
 
-    async def create(self, flag: Flag[Any], default: object, author: Author) -> Changed:
+    async def create(
+        self, flag: Flag[Any], default: object, author: Author
+    ) -> Changed:
         """Makes a flag that no code declares (`agent.control.flags.new_flag`), for an
         experiment.
         """
@@ -288,16 +294,6 @@ class FlagAdmin:
         salt = kept if target.salt is None else target.salt
 
         return percentage_rule(target.percentage, salt, checked)
-
-
-def moment(typed: str) -> datetime:
-    """A moment as an operator types it, in their time zone if it names none. Raises Rejected."""
-    try:
-        return datetime.fromisoformat(typed).astimezone()
-    except (ValueError, OverflowError, OSError):
-        raise Rejected(
-            "A moment looks like 2026-03-01T14:00, with +01:00 or Z for a time zone."
-        ) from None
 
 
 def _views(

@@ -204,7 +204,9 @@ def _sealed(truth: ControlSnapshot, fields: Hash) -> Hash:
     return {**fields, **{name: str(value).encode() for name, value in seal.items()}}
 
 
-def _from_hashes(everywhere: Hash, rest: Mapping[str, Hash]) -> ControlSnapshot | None:
+def _from_hashes(
+    everywhere: Hash, rest: Mapping[str, Hash]
+) -> ControlSnapshot | None:
     """`rest` has the other hashes by their key."""
     channels = _of_kind(CHANNEL_HASH, rest)
     experiments = _of_kind(EXPERIMENT_HASH, rest)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import text
@@ -84,7 +85,9 @@ async def audience_of(connection: AsyncConnection, target: RuleTarget) -> Audien
     if target.channel is not None:
         await _check_channel(connection, target.channel)
 
-    person = None if target.person is None else await _person(connection, target.person)
+    person = (
+        None if target.person is None else await _person(connection, target.person)
+    )
 
     return Audience(person, target.channel, target.chat)
 
@@ -93,7 +96,9 @@ def _check_chat(target: RuleTarget) -> None:
     if target.chat is None:
         return
     if target.channel is None:
-        raise Rejected("A chat is named with its channel.", Amend("add", ("channel",)))
+        raise Rejected(
+            "A chat is named with its channel.", Amend("add", ("channel",))
+        )
     if not 0 < len(target.chat) <= 255 or not target.chat.isprintable():
         raise Rejected(
             "A chat is named by the platform's id of it, at most 255 characters."
@@ -133,3 +138,13 @@ _NOBODY = (
     "No such person has sent a message. Name a person by an account, as in "
     "discord:80351110224678912, or by the id."
 )
+
+
+def moment(typed: str) -> datetime:
+    """A moment as an operator types it, in their time zone if it names none. Raises Rejected."""
+    try:
+        return datetime.fromisoformat(typed).astimezone()
+    except (ValueError, OverflowError, OSError):
+        raise Rejected(
+            "A moment looks like 2026-03-01T14:00, with +01:00 or Z for a time zone."
+        ) from None

@@ -20,7 +20,7 @@ from agent.core.limits import Limited, Rule
 from agent.core.messages import Message, Role, Said, Window
 from agent.core.turns import Arrival, Session
 from storage.limits.limiter import RedisLimiter, commands
-from storage.recent_ids import RecentIds
+from storage.limits.recent_ids import RecentIds
 from storage.redis import Command, RedisPipe
 
 SCHEMA = b"1"
@@ -94,7 +94,9 @@ class RedisCache:
         if conversation in (None, hint):
             limited = await judging
         else:
-            packed, limited = await asyncio.gather(self._window(conversation), judging)
+            packed, limited = await asyncio.gather(
+                self._window(conversation), judging
+            )
 
         window = _unpack(packed)
         metrics.cache_reads.add("miss" if window is None else "hit")

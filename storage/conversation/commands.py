@@ -77,7 +77,8 @@ class PostgresChatCommands:
         last_text = (
             select(MessageRow.content)
             .where(
-                MessageRow.conversation_id == Conversation.id, MessageRow.role == "user"
+                MessageRow.conversation_id == Conversation.id,
+                MessageRow.role == "user",
             )
             .where(within_lifetime())
             .order_by(MessageRow.timestamp.desc())

@@ -26,6 +26,8 @@ class PostgresLastAccepted:
 
         Raises StoreUnavailable, because an unknown message is not the same as none.
         """
-        rows = await self._line.fetch(STATEMENTS["last_accepted"], channel, DAYS, CHATS)
+        rows = await self._line.fetch(
+            STATEMENTS["last_accepted"], channel, DAYS, CHATS
+        )
 
         return {row["chat_id"]: row["platform_message_id"] for row in rows}

@@ -61,11 +61,15 @@ class PostgresChatRecords:
         async with chat_transaction(self._database) as connection:
             return (
                 await _total(connection, MessageRow.conversation_id.in_(here)),
-                await _total(connection, MessageRow.conversation_id.in_(own) & recent),
+                await _total(
+                    connection, MessageRow.conversation_id.in_(own) & recent
+                ),
             )
 
 
-async def _total(connection: AsyncConnection, which: ColumnElement[bool]) -> UsageTotal:
+async def _total(
+    connection: AsyncConnection, which: ColumnElement[bool]
+) -> UsageTotal:
     answered = MessageRow.model_used.is_not(None)
     sums: tuple[ColumnElement[Any], ...] = (
         func.count(),

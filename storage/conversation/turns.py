@@ -87,7 +87,9 @@ class PostgresTurns:
             self._accept_all, key=lambda turn: turn.inbound.address.key, passing=gone
         )
         self._answers = Batch(
-            self._answer_all, key=lambda answer: answer.claim.conversation, passing=gone
+            self._answer_all,
+            key=lambda answer: answer.claim.conversation,
+            passing=gone,
         )
         self._loads = Batch(self._load_all, passing=gone)
 
@@ -130,7 +132,9 @@ class PostgresTurns:
         self, answers: Sequence[Answer]
     ) -> list[StoredAnswer | Outdated | None]:
         values = columns(_answer_row(answer) for answer in answers)
-        rows = await self._answer_line.fetch(STATEMENTS["answer"], *values, self._lease)
+        rows = await self._answer_line.fetch(
+            STATEMENTS["answer"], *values, self._lease
+        )
         by_fence = {row["fence"]: row for row in rows}
 
         return [

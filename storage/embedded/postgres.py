@@ -135,7 +135,9 @@ class EmbeddedPostgres:
 
     async def _started(self, binaries: Path) -> bool:
         """False: it is worth another try. Raises ConfigurationError when it is not."""
-        if self._process and self._process.poll() is None:  # busy, or about to be gone
+        if (
+            self._process and self._process.poll() is None
+        ):  # busy, or about to be gone
             return await self._answers()
 
         process = self._process = self._launched(binaries)
@@ -147,7 +149,9 @@ class EmbeddedPostgres:
                 await asyncio.sleep(POLL_SECONDS)
         except BaseException:
             if process.poll() is None:
-                process.send_signal(signal.SIGQUIT)  # at once; the next start recovers
+                process.send_signal(
+                    signal.SIGQUIT
+                )  # at once; the next start recovers
                 process.wait(STOP_SECONDS)
             raise
 

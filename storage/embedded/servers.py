@@ -147,7 +147,9 @@ async def _shared(server: EmbeddedServer) -> AsyncIterator[EmbeddedServer]:
             with _sentences(server.folder):
                 await server.ensure()
 
-        keeper = asyncio.create_task(_keep(server), name=f"keeps {server.folder.name}")
+        keeper = asyncio.create_task(
+            _keep(server), name=f"keeps {server.folder.name}"
+        )
         try:
             yield server
         finally:

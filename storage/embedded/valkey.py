@@ -163,7 +163,13 @@ class EmbeddedValkey:
         if self._process:
             await end(self._process, signal.SIGTERM, STOP_SECONDS)
 
-        command = [str(self._binary), "--dir", str(self._data), "--unixsocket", SOCKET]
+        command = [
+            str(self._binary),
+            "--dir",
+            str(self._data),
+            "--unixsocket",
+            SOCKET,
+        ]
         for name, value in SETTINGS.items():
             command += [f"--{name}", value]
         process = self._process = launch(command, self.folder, cwd=self._data)

@@ -253,7 +253,9 @@ def _changed(old: Halves, named: tuple[Tokens, Usd]) -> Halves:
     return halves
 
 
-def _half(old: Amount | None, named: Amount | Literal["none"] | None) -> Amount | None:
+def _half(
+    old: Amount | None, named: Amount | Literal["none"] | None
+) -> Amount | None:
     if named is None:
         return old
 

@@ -117,7 +117,9 @@ class PostgresBudgets:
 
         return self._any
 
-    async def _reserve_all(self, calls: Sequence[_Call]) -> list[UUID | Refused | None]:
+    async def _reserve_all(
+        self, calls: Sequence[_Call]
+    ) -> list[UUID | Refused | None]:
         rows = await self._judge(calls)
         # the first call of a day; the loop is for a day that ends in between
         while unbegun := [row for row in rows if not row["begun"]]:
@@ -182,7 +184,9 @@ def _sentence(row: asyncpg.Record, model: str) -> str:
         )
 
     usd, tokens = row["max_usd"], row["max_tokens"]
-    amount = f"{usd.normalize():f} USD" if row["fits_tokens"] else f"{tokens:,} tokens"
+    amount = (
+        f"{usd.normalize():f} USD" if row["fits_tokens"] else f"{tokens:,} tokens"
+    )
 
     return (
         f"{whose} budget for today ({amount}) does not have room for another answer. "

@@ -72,7 +72,9 @@ class LimitAdmin:
             channels = await self._channels(connection)
             rows = await connection.execute(text(STATEMENTS["personal_limits"]))
             people = [
-                LimitView("user", f"{channel}:{account}", allowance(own), default=False)
+                LimitView(
+                    "user", f"{channel}:{account}", allowance(own), default=False
+                )
                 for channel, account, own in rows
             ]
 

@@ -27,8 +27,8 @@ from agent.core.limits import Allowance, Limit, Limited, LocalLimiter, Rule
 from agent.core.messages import Said
 from agent.ports import Control
 from storage.limits import STATEMENTS
+from storage.limits.recent_ids import RecentIds
 from storage.postgres import Database
-from storage.recent_ids import RecentIds
 from storage.redis import DEADLINE_SECONDS, Command, RedisPipe
 
 SCRIPT = """
@@ -91,7 +91,9 @@ class RedisLimiter:
         self._clock = clock
         self._shadow, self._stand_in = LocalLimiter(clock), LocalLimiter(clock)
         self._personal: Mapping[str, Allowance] = {}
-        self._applied: int | None = None  # the epoch at which personal limits were read
+        self._applied: int | None = (
+            None  # the epoch at which personal limits were read
+        )
         self._reading = asyncio.Lock()
         self._instances = 1
         self._counted_at = -math.inf
@@ -219,7 +221,9 @@ class RedisLimiter:
                 return
 
             try:
-                rows = await self._line.fetch(STATEMENTS["personal_limits"], retry=0.2)
+                rows = await self._line.fetch(
+                    STATEMENTS["personal_limits"], retry=0.2
+                )
             except StoreUnavailable:
                 log.warning("personal limits not read; the last known hold")
                 return

@@ -88,7 +88,9 @@ async def _limit(
     people = {"gone": gone, "stays": stays}
     limits = {
         row[0]: row[1]
-        for row in await connection.execute(text(STATEMENTS["limits_of_both"]), people)
+        for row in await connection.execute(
+            text(STATEMENTS["limits_of_both"]), people
+        )
     }
     if not limits or limits.get(gone) == limits.get(stays):
         return []
@@ -98,7 +100,9 @@ async def _limit(
     await connection.execute(text(STATEMENTS["set_limit_of_both"]), values)
     before = {person_scope(person): limit for person, limit in limits.items()}
 
-    return [Moved("limit.move", f"person:{stays}", before, {person_scope(stays): kept})]
+    return [
+        Moved("limit.move", f"person:{stays}", before, {person_scope(stays): kept})
+    ]
 
 
 async def _budget(

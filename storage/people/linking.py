@@ -107,7 +107,9 @@ async def _join(
 
     moved = await inherit(connection, gone, stays)
     joining = update(User).where(User.person_id == gone)
-    await connection.execute(joining.values(person_id=stays, preferred_model=preferred))
+    await connection.execute(
+        joining.values(person_id=stays, preferred_model=preferred)
+    )
 
     return moved
 

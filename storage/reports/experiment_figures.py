@@ -99,6 +99,8 @@ def _add(group: Group, person: asyncpg.Record) -> None:
 
 
 def _unknown(name: str, known: list[str]) -> Rejected:
-    there_are = f"There are: {', '.join(known)}." if known else "None was ever started."
+    there_are = (
+        f"There are: {', '.join(known)}." if known else "None was ever started."
+    )
 
     return Rejected(f"There is no experiment {shown_name(name)}. {there_are}")

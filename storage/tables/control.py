@@ -65,7 +65,9 @@ class ControlEpoch(Base):
 
     __tablename__ = "control_epoch"
     __table_args__ = (CheckConstraint("single", name="control_epoch_one_row"),)
-    single: Mapped[bool] = mapped_column(primary_key=True, server_default=text("true"))
+    single: Mapped[bool] = mapped_column(
+        primary_key=True, server_default=text("true")
+    )
     epoch: Mapped[int] = mapped_column(server_default="1")
     # tells databases apart in Redis
     lineage: Mapped[UUID] = mapped_column(server_default=text("gen_random_uuid()"))
@@ -100,7 +102,9 @@ class AuditHead(Base):
 
     __tablename__ = "audit_head"
     __table_args__ = (CheckConstraint("single", name="audit_head_one_row"),)
-    single: Mapped[bool] = mapped_column(primary_key=True, server_default=text("true"))
+    single: Mapped[bool] = mapped_column(
+        primary_key=True, server_default=text("true")
+    )
     id: Mapped[int] = mapped_column(server_default="0")
     hash: Mapped[bytes] = mapped_column(
         LargeBinary, server_default=text("decode(repeat('00', 32), 'hex')")

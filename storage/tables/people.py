@@ -43,5 +43,7 @@ class LinkCode(Base):
     __tablename__ = "link_codes"
     code_hash: Mapped[bytes] = mapped_column(LargeBinary, primary_key=True)
     user_id: Mapped[UUID] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
-    conversation_id: Mapped[UUID | None]  # the one that continues on the other channel
+    conversation_id: Mapped[
+        UUID | None
+    ]  # the one that continues on the other channel
     expires_at: Mapped[datetime]

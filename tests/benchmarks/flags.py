@@ -71,9 +71,13 @@ async def member(database_url: str, redis_url: str) -> None:
 
 
 async def start(database_url: str, redis_url: str) -> asyncio.subprocess.Process:
-    pipes = {"stdin": asyncio.subprocess.PIPE, "stdout": asyncio.subprocess.PIPE}
     arguments = ("-m", "tests.benchmarks.flags", "--member", database_url, redis_url)
-    process = await asyncio.create_subprocess_exec(sys.executable, *arguments, **pipes)  # type: ignore[arg-type]
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        *arguments,
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+    )
     assert process.stdout is not None
     await process.stdout.readline()
     return process
@@ -139,7 +143,9 @@ def evaluations(*hooks: Hook) -> list[float]:
         for person in pair
     ]
     api.add_hooks(list(hooks))
-    passes = [one_pass(HookedFlags(source, "benchmark"), asked) for _ in range(PASSES)]
+    passes = [
+        one_pass(HookedFlags(source, "benchmark"), asked) for _ in range(PASSES)
+    ]
     api.clear_hooks()
     return min(passes, key=lambda took: sorted(took)[int(len(took) * 0.99)])
 

@@ -31,7 +31,11 @@ PEOPLE = 20
 PHASE = 3.0  # seconds
 REST = (0.7, 1.7)  # seconds between an answer and the person's next message
 LOOK = 0.002
-DRIVERS: tuple[Callable[[], Driver], ...] = (DiscordDriver, TelegramDriver, SlackDriver)
+DRIVERS: tuple[Callable[[], Driver], ...] = (
+    DiscordDriver,
+    TelegramDriver,
+    SlackDriver,
+)
 
 
 @dataclass
@@ -68,8 +72,12 @@ class Talk:
             said += 1
             ends = time.monotonic() + PHASE
             if self.penalty:
-                self.harness.driver.limit_chat(place, retry_after=1.0, times=int(PHASE))
-            await self.harness.driver.say(place, f"onemore says {said}", user="onemore")
+                self.harness.driver.limit_chat(
+                    place, retry_after=1.0, times=int(PHASE)
+                )
+            await self.harness.driver.say(
+                place, f"onemore says {said}", user="onemore"
+            )
             await asyncio.sleep(ends - time.monotonic())
             while len(self.harness.screen(place)) < said:
                 await asyncio.sleep(LOOK)

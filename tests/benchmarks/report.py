@@ -35,18 +35,25 @@ INSERT INTO users (id, person_id, channel_type, channel_user_id)
 SELECT md5(n::text)::uuid, md5(n::text)::uuid, 'discord', n::text FROM generate_series(1, $1::int) n
 """
 _CHATS = """
-INSERT INTO conversations (id, user_id, channel_type, chat_id) SELECT id, id, 'discord', id::text FROM users
+INSERT INTO conversations (id, user_id, channel_type, chat_id)
+SELECT id, id, 'discord', id::text FROM users
 """
 _MESSAGES = """
-INSERT INTO messages (conversation_id, "timestamp", seq, id, role, content, user_id, prompt_tokens, token_count,
+INSERT INTO messages (conversation_id, "timestamp", seq, id, role, content, user_id,
+                      prompt_tokens, token_count,
                       cost_usd, latency_ms, metadata)
-SELECT md5(person::text)::uuid, now() - make_interval(days => $2) + make_interval(days => $3) * n / $4, n,
+SELECT md5(person::text)::uuid, now() - make_interval(days => $2)
+       + make_interval(days => $3) * n / $4, n,
        gen_random_uuid(), CASE n % 2 WHEN 0 THEN 'user' ELSE 'assistant' END, repeat('x', 200),
-       CASE n % 2 WHEN 0 THEN md5(person::text)::uuid END, 500, 100 * random(), 0.001 * random(), 2000 * random(),
-       CASE WHEN n % 2 = 1 AND $2 <= 5 THEN jsonb_build_object('epoch', 7, 'person', md5(person::text),
-           'variants', jsonb_build_object('shorter', CASE person % 2 WHEN 0 THEN 'control' ELSE 'short' END))
+       CASE n % 2 WHEN 0 THEN md5(person::text)::uuid END,
+       500, 100 * random(), 0.001 * random(), 2000 * random(),
+       CASE WHEN n % 2 = 1 AND $2 <= 5 THEN
+           jsonb_build_object('epoch', 7, 'person', md5(person::text),
+           'variants', jsonb_build_object(
+               'shorter', CASE person % 2 WHEN 0 THEN 'control' ELSE 'short' END))
        ELSE '{}' END
-FROM (SELECT n, 1 + (random() * random() * ($1 - 1))::int AS person FROM generate_series(1, $4::int) n) said
+FROM (SELECT n, 1 + (random() * random() * ($1 - 1))::int AS person
+      FROM generate_series(1, $4::int) n) said
 """
 _VOTES = """
 INSERT INTO votes (message_id, user_id, conversation_id, thumb)

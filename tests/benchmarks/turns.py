@@ -194,7 +194,9 @@ async def main(rows: int, seconds: float) -> None:
             flush=True,
         )
         async with world.instance() as agent:
-            print(await turns_per_second(world, agent, probe, 64, seconds), flush=True)
+            print(
+                await turns_per_second(world, agent, probe, 64, seconds), flush=True
+            )
         await probe.close()
 
 

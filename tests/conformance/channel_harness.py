@@ -161,7 +161,9 @@ class ChannelHarness:
         waits by itself.
         """
         async with AsyncExitStack() as stack:
-            database = await stack.enter_async_context(open_database(self.database_url))
+            database = await stack.enter_async_context(
+                open_database(self.database_url)
+            )
             pipe = await stack.enter_async_context(open_redis(self.redis_url))
             ports = await wire(
                 database,

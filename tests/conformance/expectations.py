@@ -135,7 +135,8 @@ async def grows(harness: ChannelHarness, ada: Place) -> None:
     await harness.driver.say(ada, "once upon a time")
     await harness.until(
         lambda: (
-            len(harness.screen(ada)) > len(before) and "re:" in harness.screen(ada)[-1]
+            len(harness.screen(ada)) > len(before)
+            and "re:" in harness.screen(ada)[-1]
         )
     )
     assert "upon" not in harness.screen(ada)[-1]
@@ -155,7 +156,8 @@ async def comes_whole(harness: ChannelHarness, ada: Place) -> None:
     began = await harness.value("SELECT now()")
 
     while await harness.value(
-        "SELECT max(seen_at) < $1::timestamptz + interval '0.2 s' FROM instances", began
+        "SELECT max(seen_at) < $1::timestamptz + interval '0.2 s' FROM instances",
+        began,
     ):
         await harness.value("SELECT pg_sleep(0.005)")
 
@@ -240,7 +242,10 @@ async def is_a_stranger(harness: ChannelHarness, ada: Place) -> None:
 async def hears_nothing(harness: ChannelHarness, ada: Place) -> None:
     """Her message is acknowledged; nothing is stored, nothing is answered."""
     [agent], before = harness.running, harness.screen(ada)
-    stored, accepted = await harness.value("SELECT count(*) FROM turns"), agent.accepted
+    stored, accepted = (
+        await harness.value("SELECT count(*) FROM turns"),
+        agent.accepted,
+    )
     await harness.driver.say(ada, "hello")
     await harness.until(
         lambda: agent.accepted > accepted and not harness.driver.unacknowledged()

@@ -117,7 +117,9 @@ OMITTED: Mapping[str, Mapping[str, str]] = {
         "terminal": "a terminal has no webhook",
         "telegram": "Telegram's deliveries carry no time; its secret is what proves them",
     },
-    "test_a_replayed_webhook_is_one_message": {"terminal": "a terminal has no webhook"},
+    "test_a_replayed_webhook_is_one_message": {
+        "terminal": "a terminal has no webhook"
+    },
     # votes
     "test_a_thumb_is_given_changed_and_taken_away": _NO_THUMBS,
     "test_a_thumb_that_is_delivered_four_times_is_one_vote": _NO_THUMBS,

@@ -24,7 +24,9 @@ MASS_MENTIONS = ("@everyone", "@here", "<!channel>", "<!here>", "<!everyone>")
 def connections(driver: Driver) -> int | None:
     """How many connections there were; None where nobody waits for one."""
     return (
-        driver.server.gateway.identified if isinstance(driver, DiscordDriver) else None
+        driver.server.gateway.identified
+        if isinstance(driver, DiscordDriver)
+        else None
     )
 
 
@@ -179,7 +181,9 @@ async def say_as_bot(
     if isinstance(driver, DiscordDriver):
         state = driver.server.state
         words = f"<@{state.bot['id']}> {text}"
-        state.say(place.chat, words, user="ada", author=state.person("robot", bot=True))
+        state.say(
+            place.chat, words, user="ada", author=state.person("robot", bot=True)
+        )
         state.say(place.chat, words, user="ada", author=state.bot)
     elif isinstance(driver, TelegramDriver):
         chat, telegram = driver._chat(place), driver._server.state

@@ -64,7 +64,9 @@ async def test_a_conversation_is_remembered(harness: ChannelHarness) -> None:
     ] == harness.asked()
 
 
-async def test_people_have_conversations_of_their_own(harness: ChannelHarness) -> None:
+async def test_people_have_conversations_of_their_own(
+    harness: ChannelHarness,
+) -> None:
     """What one person says is never shown to the model with another's."""
     ada, bob = harness.driver.direct("ada"), harness.driver.direct("bob")
     async with harness.agent():
@@ -75,7 +77,9 @@ async def test_people_have_conversations_of_their_own(harness: ChannelHarness) -
         await harness.shows(bob, "re: who am I?")
 
 
-async def test_an_answer_appears_before_it_is_finished(harness: ChannelHarness) -> None:
+async def test_an_answer_appears_before_it_is_finished(
+    harness: ChannelHarness,
+) -> None:
     """The first words are shown while the model still writes; in the end the whole, once."""
     ada = harness.driver.direct("ada")
     answering(harness, "once upon a time")
@@ -303,6 +307,6 @@ async def test_the_prompt_holds_what_was_written_and_nothing_else(
     async with harness.agent():
         await harness.ask(ada, "if a < b & c > d: print('*x*') # `code` _y_")
 
-    assert ("user", "if a < b & c > d: print('*x*') # `code` _y_") == seen[0].messages[
-        -1
-    ]
+    assert ("user", "if a < b & c > d: print('*x*') # `code` _y_") == seen[
+        0
+    ].messages[-1]

@@ -42,7 +42,9 @@ async def test_queue_answers_one_by_one(harness: ChannelHarness) -> None:
     assert [f"re: {text}" for text in ["one", *LATER]] == await burst(harness)
 
 
-async def test_interrupt_cuts_the_answer_and_sees_both(harness: ChannelHarness) -> None:
+async def test_interrupt_cuts_the_answer_and_sees_both(
+    harness: ChannelHarness,
+) -> None:
     """The running answer is kept as it is and marked; the last message is answered with all
     before it.
     """

@@ -30,9 +30,7 @@ async def admin(harness: ChannelHarness) -> AsyncIterator[FlagAdmin]:
 async def account(harness: ChannelHarness, place: Place) -> str:
     """The person of this direct chat, as `channel:id`."""
     owner = "SELECT user_id FROM conversations WHERE chat_id = $1"
-    named = (
-        f"SELECT channel_type || ':' || channel_user_id FROM users WHERE id = ({owner})"
-    )
+    named = f"SELECT channel_type || ':' || channel_user_id FROM users WHERE id = ({owner})"
     return str(await harness.value(named, place.chat))
 
 
@@ -108,7 +106,9 @@ async def test_a_rule_is_for_one_channel(
     async with harness.agent():
         await admin.set("replies", RuleTarget(channel=another), False, ADA)
         await on(harness, ada)
-        await admin.set("replies", RuleTarget(channel=harness.driver.name), False, ADA)
+        await admin.set(
+            "replies", RuleTarget(channel=harness.driver.name), False, ADA
+        )
         await off(harness, ada)
         await admin.unset("replies", RuleTarget(channel=harness.driver.name), ADA)
         await on(harness, ada)

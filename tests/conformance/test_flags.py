@@ -31,7 +31,9 @@ from tests.support.operators import ADA, EVERYBODY, operator
 NOT_HERE = "I am being repaired."
 
 FLAGS: Mapping[str, Scenario] = {
-    "replies": Scenario(False, answers_hello("re: hello"), answers_hello(SWITCHED_OFF)),
+    "replies": Scenario(
+        False, answers_hello("re: hello"), answers_hello(SWITCHED_OFF)
+    ),
     "maintenance_message": Scenario(
         NOT_HERE,
         answers_hello(SWITCHED_OFF),
@@ -128,7 +130,9 @@ async def test_what_a_person_chose_goes_before_the_default_model(
         account = await harness.value(
             "SELECT channel_type || ':' || channel_user_id FROM users"
         )
-        await admin.set("default_model", RuleTarget(person=account), "test:other", ADA)
+        await admin.set(
+            "default_model", RuleTarget(person=account), "test:other", ADA
+        )
         await harness.ask(ada, "/model test:mine")
         await harness.ask(ada, "two")
         await harness.ask(ada, "/model default")

@@ -61,7 +61,9 @@ async def test_two_people_in_one_thread_share_a_conversation(
     assert 1 == await harness.value("SELECT count(*) FROM conversations")
 
 
-async def test_threads_are_conversations_of_their_own(harness: ChannelHarness) -> None:
+async def test_threads_are_conversations_of_their_own(
+    harness: ChannelHarness,
+) -> None:
     """What is said in one thread is not known in another, and each answer lands where it
     was asked.
     """

@@ -76,7 +76,9 @@ async def test_a_code_joins_two_accounts_and_the_conversation_goes_on(
     assert 1 == await both.value("SELECT count(DISTINCT person_id) FROM users")
 
 
-async def test_a_code_is_good_once_and_a_wrong_one_never(both: ChannelHarness) -> None:
+async def test_a_code_is_good_once_and_a_wrong_one_never(
+    both: ChannelHarness,
+) -> None:
     """A code that was used, or never existed, joins nobody."""
     first, second = both.drivers
     there = second.direct("ada")

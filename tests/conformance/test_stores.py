@@ -71,4 +71,6 @@ async def test_while_postgres_is_away_nothing_is_acknowledged_and_nothing_lost(
         await harness.until(lambda: driver.unacknowledged() == 0)
         await harness.settled()
 
-    assert 2 == await harness.value("SELECT count(*) FROM messages WHERE role = 'user'")
+    assert 2 == await harness.value(
+        "SELECT count(*) FROM messages WHERE role = 'user'"
+    )

@@ -39,7 +39,9 @@ async def asked(
     return answers(harness.driver, place)[-1]
 
 
-async def test_a_thumb_is_given_changed_and_taken_away(harness: ChannelHarness) -> None:
+async def test_a_thumb_is_given_changed_and_taken_away(
+    harness: ChannelHarness,
+) -> None:
     """One row, and the person's last word."""
     ada = harness.driver.direct("ada")
     async with harness.agent():
@@ -115,7 +117,9 @@ async def test_somebody_who_never_wrote_can_vote_in_a_thread(
     plans = harness.driver.thread(town, "plans")
 
     async with harness.agent():
-        answer = await asked(harness, plans, "hello", "fine", user="ada", mention=True)
+        answer = await asked(
+            harness, plans, "hello", "fine", user="ada", mention=True
+        )
         await react(harness.driver, plans, answer, given=UP, user="bob")
         await becomes(harness, fine=1)
 

@@ -58,7 +58,9 @@ class Stores:
 def truth(request: pytest.FixtureRequest) -> str | None:
     """Where the truth is: a database's URL, or None for this process's memory."""
     url: str | None = (
-        request.getfixturevalue("database_url") if request.param == "postgres" else None
+        request.getfixturevalue("database_url")
+        if request.param == "postgres"
+        else None
     )
 
     return url
@@ -70,7 +72,9 @@ async def stores(truth: str | None, redis_url: str) -> AsyncIterator[Stores]:
         if truth is None:
             yield _in_memory()
         else:
-            one, other = [await _on_postgres(stack, truth, redis_url) for _ in range(2)]
+            one, other = [
+                await _on_postgres(stack, truth, redis_url) for _ in range(2)
+            ]
             yield Stores(one, other, lambda seconds: let_pass(truth, seconds))
 
 

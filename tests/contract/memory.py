@@ -91,7 +91,9 @@ class Memory:
     def held(self, claim: Claim) -> Conversation | None:
         conversation = self.conversations.get(claim.conversation)
         return (
-            conversation if conversation and conversation.fence == claim.fence else None
+            conversation
+            if conversation and conversation.fence == claim.fence
+            else None
         )
 
 
@@ -142,7 +144,9 @@ class MemoryTurns:
         if row is None:
             return Loaded(Window(0, ()), ())
 
-        waiting = [m for m in row.messages if m.role == "user" and m.seq > row.answered]
+        waiting = [
+            m for m in row.messages if m.role == "user" and m.seq > row.answered
+        ]
         history = [m for m in row.messages if m not in waiting][-self._limit :]
         messages = sorted(
             [*history, *waiting], key=lambda message: message.reading_order
@@ -152,7 +156,9 @@ class MemoryTurns:
         return Loaded(
             Window(row.version, tuple(messages)),
             tuple(
-                _waiting(name, turn) for name, turn in turns if turn.seq > row.answered
+                _waiting(name, turn)
+                for name, turn in turns
+                if turn.seq > row.answered
             ),
         )
 
@@ -244,7 +250,11 @@ class MemoryDeliveries:
             row.placed = placed
 
     async def done(
-        self, turns: Sequence[UUID], placed: Placed | None, *, failed: str | None = None
+        self,
+        turns: Sequence[UUID],
+        placed: Placed | None,
+        *,
+        failed: str | None = None,
     ) -> None:
         rows = [self._memory.turns[turn] for turn in turns]
         if placed is None and not failed and any(row.placed for row in rows):
@@ -299,7 +309,9 @@ class MemoryLeases:
 
     async def take_over(self, *, since_seconds: float) -> list[Claim]:
         memory = self._memory
-        left_over = {turn.inbound.address.key for _, turn in self._open(since_seconds)}
+        left_over = {
+            turn.inbound.address.key for _, turn in self._open(since_seconds)
+        }
         taken = [
             row
             for row in memory.conversations.values()
@@ -320,7 +332,9 @@ class MemoryLeases:
 
         for name, turn in self._open(since_seconds):
             row = next(
-                row for row in self._memory.conversations.values() if name in row.turns
+                row
+                for row in self._memory.conversations.values()
+                if name in row.turns
             )
             for answer, _, when in row.answers.values():
                 if answer.answers == turn.seq and when < due and turn.touched < due:
@@ -394,7 +408,9 @@ class MemoryCache:
         )
 
     async def keep(self, session: Session, window: Window) -> None:
-        last = sorted(window.messages, key=lambda message: message.seq)[-self._limit :]
+        last = sorted(window.messages, key=lambda message: message.seq)[
+            -self._limit :
+        ]
         kept = tuple(message for message in window.messages if message in last)
         self._sessions[session.account, session.key] = session
         self._windows[session.conversation] = Window(window.version, kept)

@@ -72,7 +72,9 @@ async def test_the_last_word_counts(cache: Cache) -> None:
     assert arrival.window == newer
 
 
-async def test_a_new_conversation_of_a_chat_replaces_the_old_one(cache: Cache) -> None:
+async def test_a_new_conversation_of_a_chat_replaces_the_old_one(
+    cache: Cache,
+) -> None:
     await cache.keep(SESSION, WINDOW)
     newer = uuid4()
     await cache.keep(replace(SESSION, conversation=newer), Window(2, ()))

@@ -29,7 +29,9 @@ class Operated:
 
     control: Control
     updates: ControlUpdates
-    set_channel: Callable[[ChannelSettings], Awaitable[None]]  # moves the epoch by one
+    set_channel: Callable[
+        [ChannelSettings], Awaitable[None]
+    ]  # moves the epoch by one
 
 
 @pytest.fixture(params=["memory", "redis"])
@@ -37,7 +39,9 @@ def urls(request: pytest.FixtureRequest) -> tuple[str, str] | None:
     if request.param == "memory":
         return None
 
-    return request.getfixturevalue("database_url"), request.getfixturevalue("redis_url")
+    return request.getfixturevalue("database_url"), request.getfixturevalue(
+        "redis_url"
+    )
 
 
 @pytest.fixture
@@ -63,7 +67,10 @@ async def _store(url: str, settings: ChannelSettings) -> None:
     connection = await connect(url)
     async with connection.transaction():
         await connection.execute(
-            _SET, settings.default_model, settings.system_prompt, settings.overlap.value
+            _SET,
+            settings.default_model,
+            settings.system_prompt,
+            settings.overlap.value,
         )
         await connection.execute("UPDATE control_epoch SET epoch = epoch + 1")
 

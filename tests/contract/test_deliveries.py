@@ -70,7 +70,9 @@ async def test_a_turn_is_closed_only_once(stores: Stores) -> None:
     await undelivered(stores)
     await asyncio.gather(
         stores.one.deliveries.done([inbound("one").turn_id], HERE),
-        stores.other.deliveries.done([inbound("one").turn_id], None, failed="too late"),
+        stores.other.deliveries.done(
+            [inbound("one").turn_id], None, failed="too late"
+        ),
     )
 
     assert await found(stores) == []

@@ -206,7 +206,9 @@ async def test_a_window_is_in_reading_order(stores: Stores) -> None:
     assert [w.seq for w in loaded.waiting] == [2]
 
 
-async def test_a_window_is_the_last_messages_and_all_that_wait(stores: Stores) -> None:
+async def test_a_window_is_the_last_messages_and_all_that_wait(
+    stores: Stores,
+) -> None:
     for n in range(WINDOW):
         claim = await claimed(stores.one, f"old {n}")
         await stores.one.turns.answer(answer_to(claim, 2 * n + 1, f"to {n}"))
@@ -256,13 +258,14 @@ async def test_an_answer_is_stored_and_the_conversation_released(
     stores: Stores,
 ) -> None:
     claim = await claimed(stores.one, "one")
-    assert await stores.one.turns.answer(answer_to(claim, 1, "to one")) == StoredAnswer(
-        2, None
-    )
+    assert await stores.one.turns.answer(
+        answer_to(claim, 1, "to one")
+    ) == StoredAnswer(2, None)
 
     loaded = await stores.other.turns.load(claim.conversation)
     assert loaded == Loaded(
-        Window(2, (Message(1, "user", "one"), Message(2, "assistant", "to one", 1))), ()
+        Window(2, (Message(1, "user", "one"), Message(2, "assistant", "to one", 1))),
+        (),
     )
 
     again = await claimed(stores.other, "two")
@@ -309,7 +312,9 @@ async def test_an_answer_under_an_old_fence_is_refused(stores: Stores) -> None:
     assert "late" not in await contents(stores, claim)
 
 
-async def test_an_answer_whose_claim_was_taken_over_is_refused(stores: Stores) -> None:
+async def test_an_answer_whose_claim_was_taken_over_is_refused(
+    stores: Stores,
+) -> None:
     claim = await claimed(stores.one, "one")
     await stores.let_pass(6)
     (taken,) = await stores.other.recovery.take_over(since_seconds=60)
@@ -396,7 +401,9 @@ async def test_an_outdated_answer_does_not_hold_up_the_others_of_its_list(
     assert verdicts == [StoredAnswer(2, None), Outdated(), StoredAnswer(2, None)]
 
 
-async def test_an_outdated_answer_under_an_old_fence_is_refused(stores: Stores) -> None:
+async def test_an_outdated_answer_under_an_old_fence_is_refused(
+    stores: Stores,
+) -> None:
     claim = await claimed(stores.one, "one")
     await stores.let_pass(6)
     await stores.other.recovery.take_over(since_seconds=60)
@@ -424,7 +431,9 @@ async def test_an_answer_sent_twice_is_stored_once_and_told_the_same(
     assert await contents(stores, claim) == ["one", "to one", "two"]
 
 
-async def test_answers_of_many_conversations_at_once_stay_apart(stores: Stores) -> None:
+async def test_answers_of_many_conversations_at_once_stay_apart(
+    stores: Stores,
+) -> None:
     claims = [await claimed(stores.one, chat, chat=chat) for chat in "abcdef"]
     verdicts = await asyncio.gather(
         *(

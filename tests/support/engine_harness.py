@@ -197,7 +197,12 @@ class PlatformChannel:
         repeat: bool = False,
     ) -> PlatformReply:
         return PlatformReply(
-            self._platform, address, placed, turn, streams=self._streams, repeat=repeat
+            self._platform,
+            address,
+            placed,
+            turn,
+            streams=self._streams,
+            repeat=repeat,
         )
 
 

@@ -127,7 +127,9 @@ def _lost(
                 yield f"{inbound.text!r} was acknowledged and is lost"
 
 
-def _unfinished(rows: Sequence[Row], turns: Sequence[asyncpg.Record]) -> Iterator[str]:
+def _unfinished(
+    rows: Sequence[Row], turns: Sequence[asyncpg.Record]
+) -> Iterator[str]:
     """Invariant 8: every turn ends; one that fails was set aside, and its author was told."""
     answers = {row.turn: _answer_to(row, rows) for row in rows if row.turn}
     for turn in turns:

@@ -186,9 +186,12 @@ class ModelServer:
         if "stream_options" in body and not self.knows_stream_options:
             return refusal(400, "unknown_parameter")
         if name := next(
-            (name for name in _LONGEST if name in body and name not in self.knows), None
+            (name for name in _LONGEST if name in body and name not in self.knows),
+            None,
         ):
-            words = f"Unsupported parameter: '{name}' is not supported with this model."
+            words = (
+                f"Unsupported parameter: '{name}' is not supported with this model."
+            )
             return refusal(400, "unsupported_parameter", words)
         if (longest := _longest(body)) > self.room:
             words = (

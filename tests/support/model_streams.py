@@ -54,7 +54,9 @@ def answered(
     body: Any, status: int = 200, headers: Mapping[str, str] | None = None
 ) -> Answer:
     """A plain response of JSON."""
-    return Answer(status=status, body=json.dumps(body).encode(), headers=headers or {})
+    return Answer(
+        status=status, body=json.dumps(body).encode(), headers=headers or {}
+    )
 
 
 STOP = chunk(None, "stop") + DONE

@@ -28,7 +28,9 @@ class FakeClock:
         self.steps += 1
         self.sleeps += 1
         woken = asyncio.get_running_loop().create_future()
-        heapq.heappush(self._sleepers, (self.now + seconds, next(self._number), woken))
+        heapq.heappush(
+            self._sleepers, (self.now + seconds, next(self._number), woken)
+        )
         await woken
         self.steps += 1
 

@@ -190,7 +190,9 @@ class Postgres(Server):
             return False
 
         return (
-            lines[0] == str(self.pid) and len(lines) > 7 and lines[7].strip() == "ready"
+            lines[0] == str(self.pid)
+            and len(lines) > 7
+            and lines[7].strip() == "ready"
         )
 
     def _pids(self) -> Sequence[int]:

@@ -96,7 +96,9 @@ async def connected(machine: Machine, platforms: Platforms) -> AsyncIterator[Non
     before = platforms.discord.server.gateway.identified
     async with serving(machine):
         await until(
-            lambda: [has_menu(driver) for driver in platforms.all] == [True, True, None]
+            lambda: (
+                [has_menu(driver) for driver in platforms.all] == [True, True, None]
+            )
         )
         await until(lambda: platforms.discord.server.gateway.identified > before)
         yield

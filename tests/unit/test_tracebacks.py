@@ -28,7 +28,9 @@ def _caught(cause: BaseException | None = None) -> BaseException:
 def test_no_local_variable_is_shown() -> None:
     shown = _logged(_caught())
     assert "in _caught" in shown
-    assert shown.splitlines()[-1] == "agent.core.errors.StoreUnavailable: No database."
+    assert (
+        shown.splitlines()[-1] == "agent.core.errors.StoreUnavailable: No database."
+    )
     assert SECRET not in shown
 
 

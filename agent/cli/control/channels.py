@@ -166,7 +166,9 @@ def credential(
 
     def show(_: None, /, *, as_json: bool) -> None:
         if as_json:
-            show_json({"channel": name, "credential": credential, "stored": not remove})
+            show_json(
+                {"channel": name, "credential": credential, "stored": not remove}
+            )
         else:
             state = "removed" if remove else "stored, encrypted"
             typer.echo(f"{name} {credential}: {state}.")

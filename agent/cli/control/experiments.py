@@ -147,7 +147,7 @@ def create(
     change.
     """
     from agent.cli.control.experiments_view import show_one
-    from storage.control.flags import moment
+    from storage.control.targets import moment
 
     begin = None if starts is None else moment(starts)
     end = None if ends is None else moment(ends)

@@ -31,7 +31,9 @@ Person = Annotated[
 Channel = Annotated[
     str | None,
     typer.Option(
-        "--channel", help="Everybody on this channel.", autocompletion=complete_channel
+        "--channel",
+        help="Everybody on this channel.",
+        autocompletion=complete_channel,
     ),
 ]
 Chat = Annotated[
@@ -42,7 +44,9 @@ Chat = Annotated[
 ]
 Kill = Annotated[
     bool,
-    typer.Option("--kill", help="Everybody, whatever the other rules say; they stay."),
+    typer.Option(
+        "--kill", help="Everybody, whatever the other rules say; they stay."
+    ),
 ]
 
 

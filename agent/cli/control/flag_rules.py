@@ -36,7 +36,9 @@ Percentage = Annotated[
 ]
 Salt = Annotated[
     str | None,
-    typer.Option("--salt", help="Splits people differently; default: the flag's name."),
+    typer.Option(
+        "--salt", help="Splits people differently; default: the flag's name."
+    ),
 ]
 PercentageRule = Annotated[
     bool, typer.Option("--percentage", help="The rule for a share of all people.")

@@ -41,7 +41,9 @@ Type = Annotated[Kind, typer.Option("--type", help="What its values are.")]
 Default = Annotated[
     str, typer.Option("--default", help="Its value where nobody sets it.")
 ]
-Meaning = Annotated[str, typer.Option("--meaning", help="What it is for, in one line.")]
+Meaning = Annotated[
+    str, typer.Option("--meaning", help="What it is for, in one line.")
+]
 
 
 @app.command("list")
@@ -107,8 +109,7 @@ def explain(
 
     async def show(settings: Settings) -> int:
         from agent.cli.control.flags_view import show_explanation
-        from storage.control.flags import moment
-        from storage.control.targets import RuleTarget
+        from storage.control.targets import RuleTarget, moment
 
         async with open_admin(settings) as admin:
             when = None if at is None else moment(at)

@@ -57,7 +57,9 @@ TokenCount = Annotated[
 ]
 Dollars = Annotated[
     str | None,
-    typer.Option("--usd", help="US dollars a day; needs prices in MODELS; none: any."),
+    typer.Option(
+        "--usd", help="US dollars a day; needs prices in MODELS; none: any."
+    ),
 ]
 
 
@@ -94,7 +96,9 @@ def set_(
     """
     halves = _tokens(tokens), _usd(usd)
 
-    def make(admin: BudgetAdmin, by: Author, version: int | None) -> Awaitable[Budget]:
+    def make(
+        admin: BudgetAdmin, by: Author, version: int | None
+    ) -> Awaitable[Budget]:
         return admin.set(scope, subject, *halves, by, expected=version)
 
     def show(budget: Budget, /, *, as_json: bool) -> None:
@@ -121,7 +125,9 @@ def unset(
 ) -> None:
     """Remove a budget."""
 
-    def make(admin: BudgetAdmin, by: Author, version: int | None) -> Awaitable[Budget]:
+    def make(
+        admin: BudgetAdmin, by: Author, version: int | None
+    ) -> Awaitable[Budget]:
         return admin.unset(scope, subject, by, expected=version)
 
     def show(budget: Budget, /, *, as_json: bool) -> None:

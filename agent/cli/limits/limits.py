@@ -21,10 +21,13 @@ if TYPE_CHECKING:
     from storage.control.audit import Author
     from storage.limits.limit_admin import LimitAdmin, LimitChanged, LimitView
 
-app = typer.Typer(help="Rate limits: how often people may speak.", no_args_is_help=True)
+app = typer.Typer(
+    help="Rate limits: how often people may speak.", no_args_is_help=True
+)
 
 Person = Annotated[
-    str, typer.Argument(help="One human: an account as channel:id, or the person's id.")
+    str,
+    typer.Argument(help="One human: an account as channel:id, or the person's id."),
 ]
 AnyPerson = Annotated[
     str | None,
@@ -96,7 +99,9 @@ def reset(
 
 def _change(person: str, limit: str | None, options: ChangeOptions) -> None:
     async def propose(admin: LimitAdmin, by: Author) -> Proposal[LimitChanged]:
-        return Proposal(lambda version: admin.set(person, limit, by, expected=version))
+        return Proposal(
+            lambda version: admin.set(person, limit, by, expected=version)
+        )
 
     def show(made: LimitChanged, /, *, as_json: bool) -> None:
         changed = made.before != made.after

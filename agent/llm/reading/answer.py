@@ -197,7 +197,9 @@ class AnswerReader:
         """What a chunk says besides its text. Raises AttemptError where that ends the answer."""
         if chunk.counts:
             self._counts |= {
-                name: count for name, count in chunk.counts.items() if count is not None
+                name: count
+                for name, count in chunk.counts.items()
+                if count is not None
             }
         if chunk.error:
             raise http_errors.erred(

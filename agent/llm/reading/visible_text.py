@@ -65,7 +65,7 @@ class VisibleText:
 
     def _join_halves(self, piece: str) -> str:
         """Characters beyond U+FFFF may come in two pieces; a half without its other half
-        can not be stored.
+        cannot be stored.
         """
         text, self._half = self._half + piece, ""
         if text.isascii():

@@ -106,7 +106,9 @@ class ExperimentAdmin:
             await change.connection.execute(create, values)
             drafted = {"definition": definition, "stage": Stage.DRAFTED}
 
-            return await _recorded(change, "experiment.create", made.name, {}, drafted)
+            return await _recorded(
+                change, "experiment.create", made.name, {}, drafted
+            )
 
     async def start(
         self,
@@ -212,7 +214,9 @@ class ExperimentAdmin:
         if variant.value is None:
             return variant
 
-        return replace(variant, value=checked_value(flag, variant.value, self._models))
+        return replace(
+            variant, value=checked_value(flag, variant.value, self._models)
+        )
 
 
 _STAGES = {
@@ -249,7 +253,9 @@ async def _locked(
     return await _view(change.connection, name)
 
 
-async def _refuse_the_past(connection: AsyncConnection, experiment: Experiment) -> None:
+async def _refuse_the_past(
+    connection: AsyncConnection, experiment: Experiment
+) -> None:
     """Raises Rejected for a plan that is over, by the database's clock."""
     is_past = text(STATEMENTS["is_past"])
 
@@ -294,7 +300,9 @@ def _seen(
     rows: Sequence[StoredExperiment],
 ) -> ExperimentView:
     running = (each.experiment for each in rows if each.stage is Stage.RUNNING)
-    busy = next((one.name for one in running if one.flag == row.experiment.flag), None)
+    busy = next(
+        (one.name for one in running if one.flag == row.experiment.flag), None
+    )
 
     return ExperimentView(row, version, busy if row.stage is Stage.DRAFTED else None)
 

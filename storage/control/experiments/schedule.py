@@ -73,7 +73,9 @@ class ExperimentSchedule:
     def _due(self, row: Any) -> bool:
         """Whether its planned moment has come; False for a plan that cannot be read."""
         try:
-            experiment = read_experiment(row.name, msgspec.json.decode(row.definition))
+            experiment = read_experiment(
+                row.name, msgspec.json.decode(row.definition)
+            )
         except ValueError as error:
             self._log_once(row.name, str(error))
             return False

@@ -76,7 +76,12 @@ class TelegramDriver:
         """A person writes."""
         chat = self._chat(place)
         message = self._server.say(
-            chat, text, user=user, thread=place.thread, mention=mention, deliver=deliver
+            chat,
+            text,
+            user=user,
+            thread=place.thread,
+            mention=mention,
+            deliver=deliver,
         )
         key = f"{chat.id}:{message['message_id']}"
         self._said[key] = message

@@ -92,7 +92,9 @@ async def test_telegrams_menu_follows_the_flag(
         )
         async with listening(channel, Inbox()):
             await until(lambda: bool(server.methods.menu))
-            await admin.set("enable_slash_commands", RuleTarget(kill=True), False, ADA)
+            await admin.set(
+                "enable_slash_commands", RuleTarget(kill=True), False, ADA
+            )
             await until(lambda: not server.methods.menu)
             await admin.unset("enable_slash_commands", RuleTarget(kill=True), ADA)
             await until(lambda: bool(server.methods.menu))

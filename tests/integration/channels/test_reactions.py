@@ -220,7 +220,9 @@ async def test_telegram_tells_of_reactions_only_whom_asks(
     telegram.react(chat, 7, "👍")
     updates = await telegram.delivery.fetch({})
 
-    assert [["message"]] == [sorted(set(update) - {"update_id"}) for update in updates]
+    assert [["message"]] == [
+        sorted(set(update) - {"update_id"}) for update in updates
+    ]
 
 
 # --- Slack --------------------------------------------------------------------

@@ -269,17 +269,26 @@ async def test_a_budget_is_set_kept_shown_and_removed(machine: Machine) -> None:
     again = await machine.agent(
         "budgets", "set", "person", "terminal:ada", "--tokens", "100", "--json"
     )
-    unset = await machine.agent("budgets", "unset", "person", "terminal:ada", "--json")
+    unset = await machine.agent(
+        "budgets", "unset", "person", "terminal:ada", "--json"
+    )
     answered = await machine.agent("chat", lines=b"hello\n")
     assert done.out == "person terminal:ada: 100 tokens, 2.50 USD a day.\n"
     budget = {"scope": "person", "subject": "terminal:ada"}
     assert budget | {"tokens": 100, "usd": "2.50000000", "version": 1} == json.loads(
         again.out
     )
-    assert budget | {"tokens": None, "usd": None, "version": 2} == json.loads(unset.out)
+    assert budget | {"tokens": None, "usd": None, "version": 2} == json.loads(
+        unset.out
+    )
     assert "Your budget for today (100 tokens)" in refused.out + refused.err
     [view] = json.loads(shown.out)
-    assert (view["accounts"], view["tokens"], view["used_tokens"], view["version"]) == (
+    assert (
+        view["accounts"],
+        view["tokens"],
+        view["used_tokens"],
+        view["version"],
+    ) == (
         "terminal:ada",
         100,
         0,
@@ -287,7 +296,9 @@ async def test_a_budget_is_set_kept_shown_and_removed(machine: Machine) -> None:
     )
     assert table.out.splitlines()[1].split("  ")[1:3] == ["terminal:ada", "0 of 100"]
     used = ["person", "terminal:ada", "0 tokens, 0.0000 USD", "-", "-"]
-    assert [cell.strip() for cell in re.split("  +", parts.out.splitlines()[1])] == used
+    assert [
+        cell.strip() for cell in re.split("  +", parts.out.splitlines()[1])
+    ] == used
     assert answered.status == 0
 
 
@@ -358,7 +369,9 @@ async def test_a_credential_is_stored_encrypted_and_rotated(
     rotated = await machine.agent(
         "db", "rotate-keys", "--json", settings={"ENCRYPTION_KEYS": f"{new},{old}"}
     )
-    locked = await machine.agent("db", "rotate-keys", settings={"ENCRYPTION_KEYS": old})
+    locked = await machine.agent(
+        "db", "rotate-keys", settings={"ENCRYPTION_KEYS": old}
+    )
     assert stored.out == "slack bot_token: stored, encrypted.\n"
     assert {
         "channel": "slack",
@@ -371,7 +384,10 @@ async def test_a_credential_is_stored_encrypted_and_rotated(
         "newest": 1,
         "lost": [],
     }
-    assert (locked.status, "No key opens the credentials of slack." in locked.err) == (
+    assert (
+        locked.status,
+        "No key opens the credentials of slack." in locked.err,
+    ) == (
         1,
         True,
     )
@@ -381,5 +397,7 @@ async def test_a_credential_is_stored_encrypted_and_rotated(
 
 async def test_a_new_key_is_a_key(machine: Machine) -> None:
     key = (await machine.agent("db", "new-key")).out.strip()
-    ended = await machine.agent("db", "rotate-keys", settings={"ENCRYPTION_KEYS": key})
+    ended = await machine.agent(
+        "db", "rotate-keys", settings={"ENCRYPTION_KEYS": key}
+    )
     assert (ended.status, ended.out) == (0, "0 renewed; 0 under the newest key.\n")

@@ -29,7 +29,11 @@ WRONG_TOKEN = "700000001:AAF-a_token_that_was_revoked_0123456"
 
 @pytest.fixture
 def machine(
-    tmp_path: Path, database_url: str, redis_url: str, platforms: Platforms, warm: Warm
+    tmp_path: Path,
+    database_url: str,
+    redis_url: str,
+    platforms: Platforms,
+    warm: Warm,
 ) -> Machine:
     """A machine that is set up for all three."""
     stores = {"DATABASE_URL": database_url, "REDIS_URL": redis_url}
@@ -189,7 +193,9 @@ def sentences() -> Iterator[tuple[str, str]]:
         for file in (ROOT / folder).rglob("*.py")
     ):
         tree = ast.parse(file.read_text("utf-8"))
-        told = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+        told = {
+            id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)
+        }
         for node in ast.walk(tree):
             if (
                 isinstance(node, ast.Constant)
@@ -201,8 +207,13 @@ def sentences() -> Iterator[tuple[str, str]]:
 
 def test_every_command_it_names_exists() -> None:
     """In any sentence of the program, and in its documents; a misspelt one helps nobody."""
-    texts = [*sentences(), *((page.name, page.read_text("utf-8")) for page in pages())]
-    named = {(name, *found) for name, text in texts for found in COMMAND.findall(text)}
+    texts = [
+        *sentences(),
+        *((page.name, page.read_text("utf-8")) for page in pages()),
+    ]
+    named = {
+        (name, *found) for name, text in texts for found in COMMAND.findall(text)
+    }
     assert len(named) > 50
     assert [found for found in sorted(named) if not exists(*found[1:])] == []
 

@@ -94,7 +94,8 @@ async def test_an_experiment_is_drafted_begun_shown_and_ended(
     assert [ended] == await document(machine, "list")
     assert ended == await document(machine, "show", "brief")
     rows = await run(
-        database_url, "SELECT actor, action, subject, reason FROM audit_log ORDER BY id"
+        database_url,
+        "SELECT actor, action, subject, reason FROM audit_log ORDER BY id",
     )
     assert [tuple(row) for row in rows] == [
         ("grace", f"experiment.{action}", "experiment:brief", "tests")
@@ -124,9 +125,15 @@ async def test_tables_are_for_people(machine: Machine) -> None:
         "discord",
     )
     lines = (await machine.agent("experiments", "list")).out.splitlines()
-    assert ["EXPERIMENT", "STATE", "FLAG", "VARIANTS", "WHO", "TAKES", "PART"] == lines[
-        0
-    ].split()
+    assert [
+        "EXPERIMENT",
+        "STATE",
+        "FLAG",
+        "VARIANTS",
+        "WHO",
+        "TAKES",
+        "PART",
+    ] == lines[0].split()
     assert ["brief", "drafted,", "starts"] == lines[1].split()[:3]
     assert lines[1].endswith("system_prompt  control 1, short 3  everybody")
     assert (
@@ -275,7 +282,9 @@ async def test_a_draft_that_is_late_says_why(
         ).out.splitlines()
         return first.partition(": ")[2].partition(": ")[2]
 
-    assert "no instance could start it yet; the log says why; version 1" == await told()
+    assert (
+        "no instance could start it yet; the log says why; version 1" == await told()
+    )
     await machine.agent("experiments", "create", "other", *CREATE[2:])
     await machine.agent("experiments", "start", "other", "--yes")
     assert "other runs on system_prompt; version 1" == await told()

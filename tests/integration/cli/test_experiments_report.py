@@ -25,7 +25,9 @@ async def shorter_answers(lab: ExperimentData, *, control: int, short: int) -> N
         for number in range(people):
             person = lab.person()
             for _ in range(1 + number % 7):
-                tokens = 100 + number % 50 if variant == "control" else 45 + number % 50
+                tokens = (
+                    100 + number % 50 if variant == "control" else 45 + number % 50
+                )
                 lab.reply(
                     person,
                     variant,
@@ -81,7 +83,9 @@ async def test_before_anybody_came_it_says_how_many_it_takes_at_least(
     )
 
 
-async def test_the_document_is_complete(machine: Machine, lab: ExperimentData) -> None:
+async def test_the_document_is_complete(
+    machine: Machine, lab: ExperimentData
+) -> None:
     """Both intervals, absolute and relative, the verdict and what it lacks, for each metric
     and variant.
     """
@@ -99,11 +103,15 @@ async def test_the_document_is_complete(machine: Machine, lab: ExperimentData) -
         document["control"],
         document["confidence"],
     )
-    assert list(METRICS) == [compared["metric"] for compared in document["comparisons"]]
+    assert list(METRICS) == [
+        compared["metric"] for compared in document["comparisons"]
+    ]
     tokens = document["comparisons"][2]
     assert ("better", 0) == (tokens["verdict"], tokens["lacking_people"])
     ends = tokens["sequential_interval"], tokens["fixed_interval"]
-    assert ends[0][0] < ends[1][0] < tokens["difference"] < ends[1][1] < ends[0][1] < 0
+    assert (
+        ends[0][0] < ends[1][0] < tokens["difference"] < ends[1][1] < ends[0][1] < 0
+    )
     low, high = tokens["sequential_interval_relative"]
     assert -1 < low < tokens["relative_difference"] < high < 0
     assert tokens["difference"] == pytest.approx(

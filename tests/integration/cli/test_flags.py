@@ -41,7 +41,14 @@ def agent(machine: Machine) -> Agent:
 async def test_a_flag_is_set_shown_explained_and_undone(agent: Agent) -> None:
     """The way of one change through all commands, the last of which finds the log whole."""
     said = await agent(
-        "flags", "set", "replies", "off", "--channel", "discord", "--reason", "repairs"
+        "flags",
+        "set",
+        "replies",
+        "off",
+        "--channel",
+        "discord",
+        "--reason",
+        "repairs",
     )
     assert Ended(0, "replies: channel:discord unset → false\n", "") == said
     listed = {
@@ -55,7 +62,9 @@ async def test_a_flag_is_set_shown_explained_and_undone(agent: Agent) -> None:
     )
     explained = json.loads(
         (
-            await agent("flags", "explain", "replies", "--channel", "discord", "--json")
+            await agent(
+                "flags", "explain", "replies", "--channel", "discord", "--json"
+            )
         ).out
     )
     assert (False, "channel") == (explained["value"], explained["rule"])
@@ -98,7 +107,10 @@ async def test_tables_are_for_people(agent: Agent) -> None:
     ("arguments", "sentence"),
     [
         (("set", "replies", "maybe", "--yes"), "replies takes true or false."),
-        (("set", "replies", "--yes"), "replies needs a value: it takes true or false."),
+        (
+            ("set", "replies", "--yes"),
+            "replies needs a value: it takes true or false.",
+        ),
         (
             ("set", "nobody_knows", "1"),
             "There is no flag nobody_knows. There are: default_model, ",
@@ -115,7 +127,10 @@ async def test_tables_are_for_people(agent: Agent) -> None:
             ("set", "replies", "on", "--percentage", "140", "--yes"),
             "A percentage is from 0 to 100",
         ),
-        (("set", "default_model", "gpt", "--yes"), "A model is written provider:model"),
+        (
+            ("set", "default_model", "gpt", "--yes"),
+            "A model is written provider:model",
+        ),
         (
             ("set", "replies", "off"),
             "Set replies to 'off' for everybody? Add --yes to say so.",
@@ -213,7 +228,9 @@ async def test_a_percentage_reads_alike_everywhere(agent: Agent) -> None:
     again = await agent(
         "flags", "set", "streaming", "off", "--percentage", "75", "--yes"
     )
-    assert f"streaming: percentage {rule} → 75 % (salt streaming): false\n" == again.out
+    assert (
+        f"streaming: percentage {rule} → 75 % (salt streaming): false\n" == again.out
+    )
     await agent("flags", "undo", "streaming", "--yes")
     shown = [
         (await agent(*words)).out
@@ -380,10 +397,15 @@ async def test_status_says_where_flags_are_in_force(agent: Agent) -> None:
     await agent("flags", "set", "replies", "off", "--yes")
     status = json.loads((await agent("status", "--json")).out)
     flags = next(part for part in status["parts"] if part["part"] == "flags")
-    assert ("ok", "1 set, epoch 2, no instance runs") == (flags["state"], flags["text"])
+    assert ("ok", "1 set, epoch 2, no instance runs") == (
+        flags["state"],
+        flags["text"],
+    )
 
 
-async def test_status_says_stale_without_postgres(agent: Agent, tmp_path: Path) -> None:
+async def test_status_says_stale_without_postgres(
+    agent: Agent, tmp_path: Path
+) -> None:
     """Running instances go on; what one that starts would take is named: from Redis, from
     disk, or the defaults.
     """
@@ -403,7 +425,9 @@ async def test_status_says_stale_without_postgres(agent: Agent, tmp_path: Path) 
             )
         )
 
-    stale = "STALE: no change arrives; an instance keeps what it knows, one that starts"
+    stale = (
+        "STALE: no change arrives; an instance keeps what it knows, one that starts"
+    )
     assert f"{stale} has the defaults" == await told()
     save(tmp_path / "home" / FILE, ControlSnapshot(7))
     assert f"{stale} has epoch 7 from AGENT_HOME" == await told()

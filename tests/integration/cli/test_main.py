@@ -255,7 +255,10 @@ async def test_messages_without_a_month_of_their_own_are_an_alarm(
 
 async def test_the_doctor_is_silent_when_all_is_well(machine: Machine) -> None:
     """Not a word, exit status 0; as JSON an empty list."""
-    plain, data = await machine.agent("doctor"), await machine.agent("doctor", "--json")
+    plain, data = (
+        await machine.agent("doctor"),
+        await machine.agent("doctor", "--json"),
+    )
     assert plain == Ended(0, "", "")
     assert (data.status, json.loads(data.out)) == (0, {"well": True, "findings": []})
 
@@ -384,5 +387,7 @@ async def test_the_shell_completes_commands_and_names(bare: Machine) -> None:
     )
     assert (
         "_agent_completion"
-        in (await bare.agent("--show-completion", settings={"SHELL": "/bin/bash"})).out
+        in (
+            await bare.agent("--show-completion", settings={"SHELL": "/bin/bash"})
+        ).out
     )

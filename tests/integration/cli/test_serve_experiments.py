@@ -167,7 +167,7 @@ async def test_an_experiment_from_its_first_command_to_its_last(
     database_url: str,
     _valkey: Valkey,
 ) -> None:
-    """Everybody keeps their variant, also when `agent serve` starts anew and Redis forgets;
+    """Everybody keeps their variant, also when `agent serve` is restarted and Redis forgets;
     the report counts exactly who took part and what they did; afterwards the flag's other
     rules hold again."""
     names = [somebody.name for somebody in people]
@@ -225,7 +225,9 @@ async def test_an_experiment_from_its_first_command_to_its_last(
         await asyncio.gather(
             *(s.thinks(Thumb.UP) for s in ups), *(s.thinks(Thumb.DOWN) for s in downs)
         )
-        await settled(database_url, "SELECT count(*) FROM votes", len(ups) + len(downs))
+        await settled(
+            database_url, "SELECT count(*) FROM votes", len(ups) + len(downs)
+        )
     async with connected(machine, platforms):
         assert prompts == await told(people, model, "in another process")
         await asyncio.gather(*(somebody.types("retry") for somebody in retried))
@@ -270,7 +272,9 @@ async def test_an_experiment_from_its_first_command_to_its_last(
         assert report["people"] == ended["people"]
 
 
-async def warm_or_not(people: Sequence[Somebody], database_url: str) -> dict[str, str]:
+async def warm_or_not(
+    people: Sequence[Somebody], database_url: str
+) -> dict[str, str]:
     """The variants of `warmth` by the arithmetic of docs/experiments.md: a quarter of all
     buckets are the control's.
     """

@@ -65,7 +65,10 @@ async def test_what_an_operator_types_is_obeyed_on_three_platforms(
         for words, expected in (
             (("set", "replies", "off"), [SWITCHED_OFF] * 3),
             (("unset", "replies"), [YES] * 3),
-            (("set", "replies", "off", "--channel", "slack"), [YES, YES, SWITCHED_OFF]),
+            (
+                ("set", "replies", "off", "--channel", "slack"),
+                [YES, YES, SWITCHED_OFF],
+            ),
             (("undo", "replies"), [YES] * 3),
             (("set", "enable_slash_commands", "off"), [YES] * 3),
         ):

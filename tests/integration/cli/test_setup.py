@@ -179,7 +179,9 @@ async def test_it_ends_after_a_real_message_was_answered(
         place = platform.driver.direct("ada")
         flags = [word for pair in platform.flags.items() for word in pair]
         name = platform.driver.name
-        async with desk.setup(name, "--no-input", *flags, **platform.settings) as setup:
+        async with desk.setup(
+            name, "--no-input", *flags, **platform.settings
+        ) as setup:
             await until(
                 lambda: platform.connected() or setup.process.returncode is not None
             )
@@ -216,7 +218,9 @@ async def test_nobody_writing_is_no_success(desk: Desk) -> None:
     async with TelegramServer() as server:
         server.methods.me["can_read_all_group_messages"] = True
         flags = ("--no-input", "--token", server.token, "--wait", "1")
-        async with desk.setup("telegram", *flags, TELEGRAM_API_URL=server.url) as setup:
+        async with desk.setup(
+            "telegram", *flags, TELEGRAM_API_URL=server.url
+        ) as setup:
             status, _, err = await setup.ends()
     assert (status, "Nobody got an answer within 1 s." in err) == (1, True)
     assert (
@@ -226,7 +230,7 @@ async def test_nobody_writing_is_no_success(desk: Desk) -> None:
 
 
 async def test_an_answer_that_failed_is_no_success(desk: Desk) -> None:
-    """A model that can not be reached: the person is told so, and doctor names it."""
+    """A model that cannot be reached: the person is told so, and doctor names it."""
     async with TelegramServer() as server:
         settings = {
             "TELEGRAM_API_URL": server.url,
@@ -244,7 +248,9 @@ async def test_an_answer_that_failed_is_no_success(desk: Desk) -> None:
             server.say(server.private("ada"), "hello")
             status, out, err = await setup.ends()
     assert status == 1
-    assert "A message came in, but there is no whole answer: the chat says why." in err
+    assert (
+        "A message came in, but there is no whole answer: the chat says why." in err
+    )
     assert "model: " in out
 
 
@@ -252,7 +258,9 @@ async def test_a_token_that_is_refused_is_not_written(desk: Desk) -> None:
     """One sentence on standard error, status 2, and the token is not repeated."""
     async with TelegramServer() as server:
         flags = ("--no-input", "--token", "1:AAwrong-token-of-the-tests")
-        async with desk.setup("telegram", *flags, TELEGRAM_API_URL=server.url) as setup:
+        async with desk.setup(
+            "telegram", *flags, TELEGRAM_API_URL=server.url
+        ) as setup:
             status, out, err = await setup.ends()
     assert (status, out, err.count("\n")) == (2, "", 1)
     assert "TELEGRAM_TOKEN" in err
@@ -269,7 +277,9 @@ async def test_what_is_set_is_replaced_only_when_told_so(
     desk.env_file.write_text(before)
     async with TelegramServer() as server:
         flags = ("--no-input", "--token", server.token, "--wait", "1", *more)
-        async with desk.setup("telegram", *flags, TELEGRAM_API_URL=server.url) as setup:
+        async with desk.setup(
+            "telegram", *flags, TELEGRAM_API_URL=server.url
+        ) as setup:
             ended, _, err = await setup.ends()
         expected = before.replace("1:old", server.token) if more else before
     assert (ended, desk.env_file.read_text()) == (status, expected)

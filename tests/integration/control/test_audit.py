@@ -126,7 +126,9 @@ async def test_a_rewritten_log_is_found_by_a_noted_head(database: Database) -> N
     async with database.engine.begin() as connection:
         await connection.execute(text("DELETE FROM audit_log"))
         await connection.execute(
-            text("UPDATE audit_head SET id = 0, hash = decode(repeat('00', 32), 'hex')")
+            text(
+                "UPDATE audit_head SET id = 0, hash = decode(repeat('00', 32), 'hex')"
+            )
         )
 
     await write(database, 4)
@@ -203,7 +205,9 @@ async def test_the_log_can_be_searched(database: Database) -> None:
 
     by_subject = await audit.list_entries(database, subject="thing:1")
 
-    assert [("bob", 4), ("ada", 2)] == [(entry.actor, entry.id) for entry in by_subject]
+    assert [("bob", 4), ("ada", 2)] == [
+        (entry.actor, entry.id) for entry in by_subject
+    ]
     assert [4] == [
         entry.id for entry in await audit.list_entries(database, actor="bob")
     ]

@@ -97,7 +97,9 @@ async def test_who_is_denied_hears_nothing_and_nothing_of_theirs_is_stored(
     assert world.platform.screen("eve") == ["re: and now?"]
     assert [
         row["chat_id"]
-        for row in await run(world.database_url, "SELECT chat_id FROM turns ORDER BY 1")
+        for row in await run(
+            world.database_url, "SELECT chat_id FROM turns ORDER BY 1"
+        )
     ] == [
         "bob",
         "eve",
@@ -196,7 +198,8 @@ async def test_the_second_of_two_operators_is_told_what_the_first_changed(
     await channels.set("test", {"overlap": None}, OPERATOR)
 
     with pytest.raises(
-        Conflict, match='grace: overlap unset → "queue"; grace: overlap "queue" → unset'
+        Conflict,
+        match='grace: overlap unset → "queue"; grace: overlap "queue" → unset',
     ):
         await channels.set("test", {"overlap": "interrupt"}, OPERATOR, expected=seen)
 

@@ -68,7 +68,9 @@ async def test_stored_tokens_serve_where_the_environment_names_none(
     database_url: str,
 ) -> None:
     for channel, value in (("telegram", "stored"), ("discord", "stored, too")):
-        await channels.set_credential(channel, "token", value, OPERATOR, Secrets([OLD]))
+        await channels.set_credential(
+            channel, "token", value, OPERATOR, Secrets([OLD])
+        )
 
     given = Settings(
         _env_file=None,
@@ -102,8 +104,12 @@ async def test_what_no_key_opens_any_more_can_be_replaced_and_removed(
     action: str,
 ) -> None:
     """The channel's other credentials are lost as well, and the log says it."""
-    await channels.set_credential("slack", "bot_token", TOKEN, OPERATOR, Secrets([OLD]))
-    await channels.set_credential("slack", "app_token", TOKEN, OPERATOR, Secrets([OLD]))
+    await channels.set_credential(
+        "slack", "bot_token", TOKEN, OPERATOR, Secrets([OLD])
+    )
+    await channels.set_credential(
+        "slack", "app_token", TOKEN, OPERATOR, Secrets([OLD])
+    )
 
     with pytest.raises(
         ConfigurationError
@@ -134,7 +140,9 @@ async def test_without_a_key_nothing_counts_as_lost(
     database: Database,
     channels: ChannelAdmin,
 ) -> None:
-    await channels.set_credential("slack", "bot_token", TOKEN, OPERATOR, Secrets([OLD]))
+    await channels.set_credential(
+        "slack", "bot_token", TOKEN, OPERATOR, Secrets([OLD])
+    )
     with pytest.raises(ConfigurationError) as refused:
         await channels.set_credential(
             "slack", "bot_token", None, OPERATOR, Secrets([]), forget=True
@@ -150,7 +158,9 @@ async def test_only_a_channel_that_needs_what_no_key_opens_stops_the_start(
     channels: ChannelAdmin,
     database_url: str,
 ) -> None:
-    await channels.set_credential("telegram", "token", "lost", OPERATOR, Secrets([OLD]))
+    await channels.set_credential(
+        "telegram", "token", "lost", OPERATOR, Secrets([OLD])
+    )
     lacking = Settings(
         _env_file=None,
         database_url=SecretStr(database_url),
@@ -293,12 +303,12 @@ async def test_a_rotation_is_logged_and_once_done_has_nothing_to_do(
 ) -> None:
     await fill(database_url, Secrets([OLD]), 7)
 
-    assert await rotate(database, Secrets([NEW, OLD]), OPERATOR, at_once=3) == Rotation(
-        7, 7, ()
-    )
-    assert await rotate(database, Secrets([NEW, OLD]), OPERATOR, at_once=3) == Rotation(
-        0, 7, ()
-    )
+    assert await rotate(
+        database, Secrets([NEW, OLD]), OPERATOR, at_once=3
+    ) == Rotation(7, 7, ())
+    assert await rotate(
+        database, Secrets([NEW, OLD]), OPERATOR, at_once=3
+    ) == Rotation(0, 7, ())
 
     rows = await run(database_url, "SELECT action, after FROM audit_log ORDER BY id")
 
@@ -331,7 +341,10 @@ async def test_what_no_key_opens_is_named_and_left_as_it_is(
 
 @pytest.mark.parametrize(
     "count",
-    [400, pytest.param(100_000, marks=[pytest.mark.chaos, pytest.mark.timeout(1800)])],
+    [
+        400,
+        pytest.param(100_000, marks=[pytest.mark.chaos, pytest.mark.timeout(1800)]),
+    ],
 )
 async def test_keys_are_rotated_while_agents_read_and_operators_write(
     database: Database,
@@ -351,7 +364,8 @@ async def test_keys_are_rotated_while_agents_read_and_operators_write(
         while not rotation.done():
             name = f"c{read % count}"
             [row] = await line.fetch(
-                "SELECT credentials FROM channel_configs WHERE channel_type = $1", name
+                "SELECT credentials FROM channel_configs WHERE channel_type = $1",
+                name,
             )
             assert both.open(name, row["credentials"])["token"] in (name, "new")
             if read % 10 == 0:  # an instance that does not have the new key yet
@@ -366,7 +380,8 @@ async def test_keys_are_rotated_while_agents_read_and_operators_write(
         await world.ask(agent, "hello")
         await rotate(database, both, OPERATOR)
         rows = await run(
-            world.database_url, "SELECT channel_type, credentials FROM channel_configs"
+            world.database_url,
+            "SELECT channel_type, credentials FROM channel_configs",
         )
 
     only_new = Secrets([NEW])

@@ -106,7 +106,10 @@ async def test_the_log_tells_what_an_experiment_was(
         entries = await audit.list_entries(database)
         assert () == (await audit.verify(database)).troubles
 
-    definition, other = definition_of(LOOK), definition_of(replace(LOOK, name="other"))
+    definition, other = (
+        definition_of(LOOK),
+        definition_of(replace(LOOK, name="other")),
+    )
 
     assert [
         ({}, {"definition": definition, "stage": "drafted"}),
@@ -139,7 +142,11 @@ STAGES = {
 @pytest.mark.parametrize(
     ("stage", "action", "sentence"),
     [
-        ("drafted", "stop", "look has not started; only one that runs can be stopped."),
+        (
+            "drafted",
+            "stop",
+            "look has not started; only one that runs can be stopped.",
+        ),
         ("running", "start", "look runs; an experiment starts once. Create another."),
         (
             "running",
@@ -203,7 +210,9 @@ async def act(
 def valued(flag: str, *values: Any) -> dict[str, Any]:
     return {
         "flag": flag,
-        "variants": tuple(Variant(f"v{n}", 1, value) for n, value in enumerate(values)),
+        "variants": tuple(
+            Variant(f"v{n}", 1, value) for n, value in enumerate(values)
+        ),
     }
 
 
@@ -309,7 +318,9 @@ async def test_of_many_who_start_at_once_one_does(
         await experiments.create(replace(LOOK, name=f"e{number}"), ADA)
 
     starts = [
-        experiments.start(f"e{number}", ADA) for number in range(10) for _ in range(10)
+        experiments.start(f"e{number}", ADA)
+        for number in range(10)
+        for _ in range(10)
     ]
     outcomes = await asyncio.gather(*starts, return_exceptions=True)
 

@@ -202,9 +202,9 @@ async def test_a_plan_that_cannot_be_read_stops_no_other(
             await instances[0].keep()
 
     assert Stage.RUNNING is (await experiments.get("look")).stage
-    assert ["The experiment an_odd is of another version, or was written by hand."] == [
-        entry["reason"] for entry in logs if entry.get("experiment") == "an_odd"
-    ]
+    assert [
+        "The experiment an_odd is of another version, or was written by hand."
+    ] == [entry["reason"] for entry in logs if entry.get("experiment") == "an_odd"]
 
 
 async def test_a_plan_that_nobody_was_there_for_is_not_made_up_for(
@@ -233,4 +233,6 @@ async def test_an_operator_may_be_earlier_than_the_plan(
     await let_pass(database_url, 3 * HOUR)
     await instances[0].keep()
 
-    assert ["ada", "ada", "ada"] == [actor for actor, *_ in await logged(database_url)]
+    assert ["ada", "ada", "ada"] == [
+        actor for actor, *_ in await logged(database_url)
+    ]

@@ -93,9 +93,11 @@ async def test_every_answer_tells_its_epoch(
     await flags.set("replies", EVERYBODY, False, ADA)
     await world.ask(agent, "three")
 
-    assert [{"epoch": 1}, {"epoch": 2}, {"epoch": 3, "notice": True}] == await records(
-        world
-    )
+    assert [
+        {"epoch": 1},
+        {"epoch": 2},
+        {"epoch": 3, "notice": True},
+    ] == await records(world)
 
 
 async def test_people_have_the_prompt_of_their_variant(
@@ -291,7 +293,11 @@ class Restless:
 
     def change(self) -> None:
         self.number += 1
-        values = {SYSTEM_PROMPT: "p", DEFAULT_MODEL: "test:m", FALLBACK_MODEL: "test:f"}
+        values = {
+            SYSTEM_PROMPT: "p",
+            DEFAULT_MODEL: "test:m",
+            FALLBACK_MODEL: "test:f",
+        }
         rules: list[tuple[str, str, Any]] = [
             ("global", flag.name, f"{value}{self.number}")
             for flag, value in values.items()
@@ -354,7 +360,9 @@ async def test_what_is_recorded_is_what_was_obeyed(world: EngineHarness) -> None
     assert [f"p{n}" for n in epochs for _ in range(2)] == [
         prompt.system for prompt in world.model.prompts
     ]
-    assert [[f"e{n}"] for n in epochs] == [list(record["variants"]) for record in found]
+    assert [[f"e{n}"] for n in epochs] == [
+        list(record["variants"]) for record in found
+    ]
     assert all(
         record["variants"][f"e{n}"] in (f"v{n}", f"w{n}")
         for n, record in zip(epochs, found, strict=True)

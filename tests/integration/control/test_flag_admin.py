@@ -16,8 +16,8 @@ from agent.control.flags import DECLARED, SWITCHED_OFF, new_flag
 from agent.core.errors import Conflict, Rejected
 from storage.control import audit, changes, redis_copy
 from storage.control.audit import Author
-from storage.control.flags import FlagAdmin, moment
-from storage.control.targets import RuleTarget
+from storage.control.flags import FlagAdmin
+from storage.control.targets import RuleTarget, moment
 from storage.postgres import connect, open_database
 from tests.support.control import prepared
 from tests.support.operators import ADA, BOB, EVERYBODY, UNKNOWN_MODEL, operator
@@ -254,20 +254,35 @@ WRONG: list[tuple[str, RuleTarget, Any, str]] = [
         True,
         "No such person has sent a message.",
     ),
-    ("replies", RuleTarget(person="a\0b"), True, "No such person has sent a message."),
+    (
+        "replies",
+        RuleTarget(person="a\0b"),
+        True,
+        "No such person has sent a message.",
+    ),
     ("replies", RuleTarget(percentage=140), True, "A percentage is from 0 to 100"),
     ("replies", RuleTarget(percentage=-1), True, "A percentage is from 0 to 100"),
     ("replies", RuleTarget(percentage=10, salt=""), True, "A salt has 1 to 100"),
     ("replies", RuleTarget(salt="alone"), True, "A salt goes with a percentage."),
     ("replies", RuleTarget(chat="town"), True, "A chat is named with its channel."),
-    ("replies", RuleTarget(channel="discord", kill=True), True, "A rule has one scope"),
+    (
+        "replies",
+        RuleTarget(channel="discord", kill=True),
+        True,
+        "A rule has one scope",
+    ),
     (
         "replies",
         RuleTarget(channel="discord", percentage=10),
         True,
         "A rule has one scope",
     ),
-    ("default_model", EVERYBODY, UNKNOWN_MODEL, "There are test:model and test:other."),
+    (
+        "default_model",
+        EVERYBODY,
+        UNKNOWN_MODEL,
+        "There are test:model and test:other.",
+    ),
 ]
 
 
@@ -463,7 +478,8 @@ async def test_a_flag_that_cannot_be_read_hides_no_other(
         flags.set("odd", EVERYBODY, 3, ADA),
     ):
         with pytest.raises(
-            Rejected, match="The flag odd is of another version, or was written by hand"
+            Rejected,
+            match="The flag odd is of another version, or was written by hand",
         ):
             await asked
 
@@ -475,7 +491,9 @@ async def test_a_declared_flag_is_not_removed(flags: FlagAdmin) -> None:
 
 async def test_creating_is_not_undone_while_rules_stand(flags: FlagAdmin) -> None:
     """A rule of a flag that nobody knows could never be seen again."""
-    made = await flags.create(new_flag("new_look", "bool", "How it looks."), False, ADA)
+    made = await flags.create(
+        new_flag("new_look", "bool", "How it looks."), False, ADA
+    )
     await flags.set("new_look", EVERYBODY, True, ADA)
     with pytest.raises(Rejected, match="still has rules"):
         await flags.undo("new_look", ADA, entry=made.version)

@@ -93,7 +93,9 @@ async def prepared(admins: Admins) -> None:
     a limit that is used.
     """
     async with talking(admins):
-        await admins.flags.create(new_flag("test_flag", Kind.BOOL, "tests"), False, ADA)
+        await admins.flags.create(
+            new_flag("test_flag", Kind.BOOL, "tests"), False, ADA
+        )
         await admins.flags.set("replies", EVERYBODY, False, ADA)
         await admins.channels.set_credential(
             "slack", "bot_token", "xoxb-1", ADA, SECRETS
@@ -135,7 +137,9 @@ CHANGES: dict[str, Callable[[Admins], Awaitable[object]]] = {
         "channel", "slack", None, Decimal(1), BOB
     ),
     "budgets unset": lambda admins: admins.budgets.unset("channel", "slack", BOB),
-    "db rotate-keys": lambda admins: rotate(admins.database, Secrets([new_key()]), BOB),
+    "db rotate-keys": lambda admins: rotate(
+        admins.database, Secrets([new_key()]), BOB
+    ),
     "operators add": lambda admins: admins.operators.add("bob", BOB),
     "operators remove": lambda admins: admins.operators.remove("ada", BOB),
 }

@@ -26,7 +26,9 @@ def world(database_url: str, redis_url: str) -> EngineHarness:
 
 
 @pytest.fixture
-async def probe(database_url: str) -> AsyncIterator[asyncpg.Connection[asyncpg.Record]]:
+async def probe(
+    database_url: str,
+) -> AsyncIterator[asyncpg.Connection[asyncpg.Record]]:
     connection = await connect(database_url)
     await connection.execute("CREATE EXTENSION IF NOT EXISTS pg_stat_statements")
     yield connection
@@ -39,7 +41,9 @@ async def statements(probe: asyncpg.Connection[asyncpg.Record]) -> dict[str, int
         "SELECT query, calls FROM pg_stat_statements s JOIN pg_database d ON d.oid = s.dbid"
         " WHERE d.datname = current_database()"
     )
-    named = ((re.search(r"/\* (\w+) \*/", row["query"]), row["calls"]) for row in rows)
+    named = (
+        (re.search(r"/\* (\w+) \*/", row["query"]), row["calls"]) for row in rows
+    )
 
     return {match[1]: calls for match, calls in named if match}
 
@@ -124,7 +128,9 @@ async def test_conversations_that_talk_at_once_share_statements_and_rows_stay_in
     chats = [f"chat {number}" for number in range(64)]
     await asyncio.gather(*(talk(world, agent, chat, 1) for chat in chats))
     await probe.execute("SELECT pg_stat_statements_reset(), pg_stat_reset()")
-    await asyncio.gather(*(talk(world, agent, chat, TURNS, start=1) for chat in chats))
+    await asyncio.gather(
+        *(talk(world, agent, chat, TURNS, start=1) for chat in chats)
+    )
     calls = await statements(probe)
     turns = TURNS * len(chats)
 
@@ -149,7 +155,9 @@ async def hot_share(
                 return float(hot) / float(updated)
 
 
-async def plan_of(probe: asyncpg.Connection[asyncpg.Record], conversation: Any) -> str:
+async def plan_of(
+    probe: asyncpg.Connection[asyncpg.Record], conversation: Any
+) -> str:
     for name, value in WALK_INDEXES.items():
         await probe.execute(f"SET {name} = {value}")
     await probe.execute(f"PREPARE load(uuid[], bigint) AS {STATEMENTS['load']}")
@@ -284,7 +292,9 @@ async def test_a_vote_looks_at_a_bounded_part_of_its_chat_and_at_nothing_else(
     probe: asyncpg.Connection[asyncpg.Record], threads: int, messages: int, pages: int
 ) -> None:
     """A message that is no answer costs most: everything that may be read is read, by index."""
-    await probe.execute(MANY_CHATS + ANSWERS.format(threads=threads, messages=messages))
+    await probe.execute(
+        MANY_CHATS + ANSWERS.format(threads=threads, messages=messages)
+    )
     await probe.execute("VACUUM ANALYZE conversations, messages, turns, users")
 
     for name, value in WALK_INDEXES.items():
@@ -376,7 +386,9 @@ async def test_conversations_that_talk_at_once_share_the_statements_of_their_bud
     await asyncio.gather(*(talk(world, agent, chat, 1) for chat in chats))
     await drained(probe)
     await probe.execute("SELECT pg_stat_statements_reset()")
-    await asyncio.gather(*(talk(world, agent, chat, TURNS, start=1) for chat in chats))
+    await asyncio.gather(
+        *(talk(world, agent, chat, TURNS, start=1) for chat in chats)
+    )
     await drained(probe)
     calls = await statements(probe)
 

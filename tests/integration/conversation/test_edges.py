@@ -120,7 +120,11 @@ async def test_a_deleted_message_stays_silent_when_its_end_was_not_recorded(
     second = world.message("two")
     broken = RuntimeError("a mistake of ours")
     _fail_once(
-        agent.ports.deliveries, "done", broken, runs=False, of=[(second.turn_id,), None]
+        agent.ports.deliveries,
+        "done",
+        broken,
+        runs=False,
+        of=[(second.turn_id,), None],
     )
     await agent.engine.accept(second)
     await agent.engine.accept(second.deleted())
@@ -350,7 +354,9 @@ async def test_a_message_stored_without_anyone_learning_so_is_answered(
     await world.answered("ada", "re: one")
 
 
-async def test_a_closed_database_makes_no_new_connection(world: EngineHarness) -> None:
+async def test_a_closed_database_makes_no_new_connection(
+    world: EngineHarness,
+) -> None:
     """A statement that is repeated while its instance ends would leave one behind."""
     async with open_database(world.database_url) as database:
         line = database.line()

@@ -47,7 +47,9 @@ async def test_the_same_delivery_four_times_is_one_row_and_one_answer(
     await connection.close()
 
 
-async def test_a_new_instance_continues_the_conversation(world: EngineHarness) -> None:
+async def test_a_new_instance_continues_the_conversation(
+    world: EngineHarness,
+) -> None:
     async with world.instance() as first:
         await first.engine.accept(world.message("one"))
         await world.answered("ada", "re: one")
@@ -236,9 +238,13 @@ async def test_a_link_continues_the_conversation_elsewhere(
     await world.platform.until(lambda: len(world.platform.screen("ada")) == 2)
     code = world.platform.screen("ada")[1].rpartition("/link ")[2].strip("`")
     await agent.engine.accept(world.message(f"/link {code}", chat="ada elsewhere"))
-    await world.platform.until(lambda: len(world.platform.screen("ada elsewhere")) == 1)
+    await world.platform.until(
+        lambda: len(world.platform.screen("ada elsewhere")) == 1
+    )
     await agent.engine.accept(world.message("who am I?", chat="ada elsewhere"))
-    await world.platform.until(lambda: len(world.platform.screen("ada elsewhere")) == 2)
+    await world.platform.until(
+        lambda: len(world.platform.screen("ada elsewhere")) == 2
+    )
 
     assert [text for _, text in world.model.prompts[-1].messages] == [
         "my name is Ada",

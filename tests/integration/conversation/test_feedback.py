@@ -19,7 +19,9 @@ from tests.support.faults import Faulty, Fuse, When
 
 
 @pytest.fixture
-async def probe(database_url: str) -> AsyncIterator[asyncpg.Connection[asyncpg.Record]]:
+async def probe(
+    database_url: str,
+) -> AsyncIterator[asyncpg.Connection[asyncpg.Record]]:
     connection = await connect(database_url)
     yield connection
     await connection.close()

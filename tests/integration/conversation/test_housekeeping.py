@@ -32,7 +32,8 @@ async def test_all_closed_turns_past_their_use_go_however_many_and_no_others(
     async with open_database(database_url) as database:
         await tidy(database)
     left = await run(
-        database_url, "SELECT state, count(*) FROM turns GROUP BY state ORDER BY state"
+        database_url,
+        "SELECT state, count(*) FROM turns GROUP BY state ORDER BY state",
     )
 
     assert [("done", 3), ("open", 2)] == [tuple(row) for row in left]

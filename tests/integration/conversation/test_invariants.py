@@ -319,7 +319,9 @@ class Promise(RuleBasedStateMachine):
             member.instance.engine._background.running for member in self.members
         )
 
-        return is_open or busy or not all([await fuse.settle() for fuse in self.fuses])
+        return (
+            is_open or busy or not all([await fuse.settle() for fuse in self.fuses])
+        )
 
     async def _end(self) -> None:
         for member in self.members:
@@ -358,7 +360,9 @@ def play(how: settings, database_url: str, redis_url: str) -> None:
 
 
 @pytest.mark.timeout(900)
-def test_the_promise_holds_whatever_happens(database_url: str, redis_url: str) -> None:
+def test_the_promise_holds_whatever_happens(
+    database_url: str, redis_url: str
+) -> None:
     play(ORDINARY, database_url, redis_url)
 
 

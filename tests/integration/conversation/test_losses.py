@@ -126,7 +126,9 @@ async def test_a_frozen_redis_costs_its_deadline_and_then_nothing(
         assert asked <= 2 + 2 * TURNS - 3  # fewer than two a turn
 
 
-async def test_a_stale_window_is_never_used(database_url: str, redis_url: str) -> None:
+async def test_a_stale_window_is_never_used(
+    database_url: str, redis_url: str
+) -> None:
     """Whatever an old writer puts back into Redis, its version gives it away."""
     world = EngineHarness(database_url, redis_url)
     async with world.instance() as agent:
@@ -143,7 +145,9 @@ async def test_a_stale_window_is_never_used(database_url: str, redis_url: str) -
         assert [prompt.messages for prompt in world.model.prompts] == expected()
 
 
-@pytest.mark.parametrize("garbage", [b"", b"\xff\xff", b"[]", b"\x93\xc4\x011\x01\x90"])
+@pytest.mark.parametrize(
+    "garbage", [b"", b"\xff\xff", b"[]", b"\x93\xc4\x011\x01\x90"]
+)
 async def test_garbage_in_redis_changes_no_answer(
     database_url: str, redis_url: str, garbage: bytes
 ) -> None:
@@ -167,7 +171,9 @@ def postgres(own_postgres: Postgres) -> Iterator[Postgres]:
 
 
 @pytest.fixture
-async def own_world(postgres: Postgres, redis_url: str) -> AsyncIterator[EngineHarness]:
+async def own_world(
+    postgres: Postgres, redis_url: str
+) -> AsyncIterator[EngineHarness]:
     await postgres.execute("CREATE DATABASE agent")
     await upgrade(postgres.url("agent"))
     yield EngineHarness(postgres.url("agent"), redis_url)
@@ -311,7 +317,9 @@ async def test_a_command_on_a_read_only_postgres_is_not_acknowledged(
             "ALTER DATABASE agent RESET default_transaction_read_only"
         )
         await agent.engine.accept(message)
-        await world.platform.until(lambda: world.platform.finished[message.turn_id] > 0)
+        await world.platform.until(
+            lambda: world.platform.finished[message.turn_id] > 0
+        )
 
 
 @pytest.mark.parametrize(

@@ -65,7 +65,9 @@ async def test_kept_promises_are_not_broken(
     assert {} == await broken_promises(kept)
 
 
-@pytest.mark.parametrize("promise", [name for name in BROKEN if name != "no deadlock"])
+@pytest.mark.parametrize(
+    "promise", [name for name in BROKEN if name != "no deadlock"]
+)
 async def test_a_broken_promise_is_found(
     kept: asyncpg.Connection[asyncpg.Record], promise: str
 ) -> None:

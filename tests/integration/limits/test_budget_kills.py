@@ -25,7 +25,8 @@ CHANNELS = ["discord", "slack"]
 PROCESSES = 4
 CUT_OFF = """
 SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-WHERE datname = current_database() AND application_name = 'simple-ai-agent' AND pid <> pg_backend_pid()
+WHERE datname = current_database() AND application_name = 'simple-ai-agent'
+  AND pid <> pg_backend_pid()
 """
 
 
@@ -106,7 +107,9 @@ class Town:
     ledger: Ledger
     seed: int
     _killing: asyncio.Lock = field(default_factory=asyncio.Lock)
-    _start: asyncio.Barrier = field(default_factory=lambda: asyncio.Barrier(PROCESSES))
+    _start: asyncio.Barrier = field(
+        default_factory=lambda: asyncio.Barrier(PROCESSES)
+    )
 
     async def spend(self, calls: int) -> None:
         """Runs processes, some of which are killed, until so many reservations were asked for."""
@@ -119,7 +122,9 @@ class Town:
         while (left := calls - self.ledger.asked) > 0:
             generation += 1
             seed = self.seed + 1000 * number + generation
-            await self._one_process(seed, -(-left // PROCESSES), first=generation == 1)
+            await self._one_process(
+                seed, -(-left // PROCESSES), first=generation == 1
+            )
 
     async def _one_process(
         self,
@@ -153,7 +158,9 @@ class Town:
         try:
             await process.stdout.readline()
             if first:
-                await self._start.wait()  # so that they compete from the first call on
+                await (
+                    self._start.wait()
+                )  # so that they compete from the first call on
             process.stdin.close()
             while line := await process.stdout.readline():
                 self.ledger.write(line)
@@ -216,7 +223,8 @@ async def set_budgets(probe: asyncpg.Connection[asyncpg.Record], calls: int) -> 
 
 HIGH_WATER = """
 CREATE TABLE high_water (
-    scope text, subject text, day date, tokens bigint, usd numeric, PRIMARY KEY (scope, subject, day));
+    scope text, subject text, day date, tokens bigint, usd numeric,
+    PRIMARY KEY (scope, subject, day));
 CREATE FUNCTION note_high_water() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     INSERT INTO high_water AS h VALUES (new.scope, new.subject, new.day, new.tokens, new.usd)
@@ -225,7 +233,8 @@ BEGIN
     PERFORM pg_sleep(0.002);  -- as on a slow disk: statements of several processes overlap
     RETURN NULL;
 END $$;
-CREATE TRIGGER note_high_water AFTER UPDATE ON budget_days FOR EACH ROW EXECUTE FUNCTION note_high_water();
+CREATE TRIGGER note_high_water AFTER UPDATE ON budget_days
+    FOR EACH ROW EXECUTE FUNCTION note_high_water();
 """
 LIMITS = """
 SELECT d.scope, d.subject, sum(d.tokens)::bigint AS counted, count(*) AS days, b.tokens, b.usd,

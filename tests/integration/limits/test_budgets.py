@@ -29,7 +29,10 @@ def worst(model: str, prompt: Prompt) -> Usage:
     """100 tokens and a cent, unless the prompt says otherwise."""
     tokens = int(prompt.system or 100)
     return Usage(
-        model, tokens, 0, None if model == "test:unpriced" else Decimal(tokens) / 10_000
+        model,
+        tokens,
+        0,
+        None if model == "test:unpriced" else Decimal(tokens) / 10_000,
     )
 
 
@@ -196,7 +199,9 @@ async def test_settling_twice_gives_back_once(open_shop: Shop) -> None:
     assert await open_shop.used() == {"test:ada": (0, "0.0000")}
 
 
-async def test_a_call_fits_under_all_budgets_or_counts_in_none(open_shop: Shop) -> None:
+async def test_a_call_fits_under_all_budgets_or_counts_in_none(
+    open_shop: Shop,
+) -> None:
     await open_shop.set("person", "test:ada", tokens=1000)
     await open_shop.set("channel", "test", tokens=150)
     await open_shop.reserve(100)
@@ -209,7 +214,9 @@ async def test_a_call_fits_under_all_budgets_or_counts_in_none(open_shop: Shop) 
     }
 
 
-async def test_a_budget_for_each_binds_everyone_who_has_no_own(open_shop: Shop) -> None:
+async def test_a_budget_for_each_binds_everyone_who_has_no_own(
+    open_shop: Shop,
+) -> None:
     await open_shop.set("person", "*", tokens=100)
     await open_shop.set("person", "test:bob", tokens=200)
 
@@ -249,7 +256,9 @@ async def test_accounts_of_one_person_share_a_budget(
     await refusal(open_shop, 100, author=BOB)
 
 
-async def test_a_new_day_begins_at_nothing(open_shop: Shop, database_url: str) -> None:
+async def test_a_new_day_begins_at_nothing(
+    open_shop: Shop, database_url: str
+) -> None:
     await open_shop.set("person", "test:ada", tokens=100)
     yesterdays = await open_shop.reserve(100)
     await run(database_url, "UPDATE budget_days SET day = day - 1")
@@ -277,7 +286,10 @@ async def test_a_statement_that_runs_twice_counts_once(open_shop: Shop) -> None:
 
     open_shop.budgets._judge = twice  # type: ignore[method-assign,assignment]
 
-    assert [await open_shop.reserve(100) is not None for _ in range(2)] == [True, True]
+    assert [await open_shop.reserve(100) is not None for _ in range(2)] == [
+        True,
+        True,
+    ]
     assert await open_shop.used() == {"test:ada": (200, "0.0200")}
 
 
@@ -311,7 +323,9 @@ async def test_it_is_shown_which_calls_are_under_way_and_which_were_never_settle
 ) -> None:
     await open_shop.set("person", "test:ada", tokens=1000)
     await open_shop.set("channel", "test", tokens=1000)
-    dead, done, _, _ = [await open_shop.reserve(tokens) for tokens in (1, 20, 300, 400)]
+    dead, done, _, _ = [
+        await open_shop.reserve(tokens) for tokens in (1, 20, 300, 400)
+    ]
 
     assert done is not None
 

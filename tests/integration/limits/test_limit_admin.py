@@ -119,7 +119,10 @@ async def test_everybody_accepted_is_answered_also_beside_a_flood(
 
     async with world.instance() as agent:
         await asyncio.gather(
-            *(agent.engine.accept(world.message(f"{n}", chat="eve")) for n in range(50))
+            *(
+                agent.engine.accept(world.message(f"{n}", chat="eve"))
+                for n in range(50)
+            )
         )
         await world.ask(agent, "hello", chat="bob")
         stored = await run(

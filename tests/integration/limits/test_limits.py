@@ -135,7 +135,7 @@ async def test_keys_that_are_evicted_let_through_at_most_the_limit_of_each_insta
     assert passed == 5 * instances
 
 
-async def test_keys_that_are_evicted_at_random_beside_two_busy_instances_let_through_twice_the_limit_at_most(
+async def test_random_evictions_beside_two_busy_instances_let_through_twice_the_limit_at_most(
     database_url: str,
     redis_url: str,
 ) -> None:
@@ -152,7 +152,9 @@ async def test_keys_that_are_evicted_at_random_beside_two_busy_instances_let_thr
                 *(m.admits(chance.randint(1, 5)) for m in members for _ in range(3))
             )
             if chance.random() < 0.5:
-                evicted += await members[0].pipe.client.delete("rate:user:test:ada:day")
+                evicted += await members[0].pipe.client.delete(
+                    "rate:user:test:ada:day"
+                )
             passed += sum(await busy)
             assert passed <= limit.count * len(members)
 

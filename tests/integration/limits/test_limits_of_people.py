@@ -44,7 +44,8 @@ class Arrivals:
     async def admits(self, account: str, times: int) -> int:
         """How many of so many messages pass that arrive at once."""
         arriving = (
-            self.cache.arrive(message(user=account, chat=account)) for _ in range(times)
+            self.cache.arrive(message(user=account, chat=account))
+            for _ in range(times)
         )
         return sum(
             arrival.limited is None for arrival in await asyncio.gather(*arriving)
@@ -262,7 +263,8 @@ async def test_people_who_are_linked_share_the_limit_of_either_from_their_next_a
         0
         == (
             await run(
-                database_url, "SELECT count(*) FROM messages WHERE content = 'too much'"
+                database_url,
+                "SELECT count(*) FROM messages WHERE content = 'too much'",
             )
         )[0]["count"]
     )

@@ -11,12 +11,14 @@ from tests.support.faulty_models import BOTH, Sleeper, ask, served
 
 async def test_a_server_that_is_not_there_is_named_by_its_setting() -> None:
     with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))  # bound but not listening: connections are refused
+        free.bind(
+            ("127.0.0.1", 0)
+        )  # bound but not listening: connections are refused
         url = f"http://127.0.0.1:{free.getsockname()[1]}/v1"
         sleep = Sleeper()
         async with served(sleep, openai_base_url=url) as (_, models):
             sentence = (
-                "The model server can not be reached. Check "
+                "The model server cannot be reached. Check "
                 "OPENAI_BASE_URL or try again in a moment."
             )
             assert await ask(models, "openai:gpt") == ("", sentence)
@@ -66,7 +68,9 @@ async def test_a_base_without_its_version_is_found_out_once(path: str) -> None:
         assert [await ask(models, "openai:gpt") for _ in range(3)] == [
             ("hush, a secret", None)
         ] * 3
-        tried_in_vain = ["/v1/chat/completions"] if path == "/chat/completions" else []
+        tried_in_vain = (
+            ["/v1/chat/completions"] if path == "/chat/completions" else []
+        )
         assert [request.path for request in server.requests] == [
             *tried_in_vain,
             *[path] * 3,

@@ -36,7 +36,10 @@ async def two_servers(
 ) -> AsyncIterator[tuple[ModelServer, ModelServer, ModelRouter]]:
     """OpenAI's, Anthropic's, and the models of both."""
     async with model_server() as ours, model_server() as theirs:
-        urls = {"openai_base_url": ours.url, "anthropic_base_url": theirs.anthropic_url}
+        urls = {
+            "openai_base_url": ours.url,
+            "anthropic_base_url": theirs.anthropic_url,
+        }
         settings = Settings(
             _env_file=None, **{**urls, "anthropic_api_key": "sk-ant", **values}
         )
@@ -94,7 +97,11 @@ async def test_a_hung_server_does_not_block_the_fallback_of_its_own_calls(
     monkeypatch.setattr(
         "agent.llm.bulkhead.FIRST_PAUSE", 600.0
     )  # nobody tries again while this runs
-    async with two_servers(model_first_byte_timeout=3, **FALLBACK) as (ours, _, models):
+    async with two_servers(model_first_byte_timeout=3, **FALLBACK) as (
+        ours,
+        _,
+        models,
+    ):
         ours.script(*[silence()] * 100)
         async with asking(models, GPT, 30) as calls:
             assert await asyncio.gather(*calls) == [SAID] * 30
@@ -118,9 +125,9 @@ async def test_the_queue_has_an_end_and_says_so(
             assert shown(ours) == (3, 2)
             assert await ask(models, GPT) == ("", CROWDED.format(3))
             calls[0].cancel()
-            assert (await asyncio.wait(calls[3:], return_when=asyncio.FIRST_COMPLETED))[
-                0
-            ].pop().result() == SAID
+            assert (
+                await asyncio.wait(calls[3:], return_when=asyncio.FIRST_COMPLETED)
+            )[0].pop().result() == SAID
 
 
 async def test_waiting_for_a_place_ends_with_the_first_byte_limit(

@@ -44,9 +44,7 @@ async def test_an_answer_that_ends_for_an_unknown_reason_is_half_an_answer(
     async with served() as (server, models):
         server.script(streamed(texts(model, "Hel"), ending(model, reason)))
         shown = f" ({reason})" if reason.isascii() else ""
-        sentence = (
-            f"{model} stopped before its answer was complete{shown}. /retry asks again."
-        )
+        sentence = f"{model} stopped before its answer was complete{shown}. /retry asks again."
         assert (await ask(models, model))[::2] == ("Hel", sentence)
         assert len(server.requests) == 1
 
@@ -65,7 +63,9 @@ async def test_an_unknown_reason_without_a_text_is_asked_again(model: str) -> No
 async def test_every_word_for_declining_is_known(model: str, reason: str) -> None:
     async with served() as (server, models):
         server.script(streamed(texts(model, "Hel"), ending(model, reason)))
-        sentence = f"{model} declined to answer this (further). Say it in another way."
+        sentence = (
+            f"{model} declined to answer this (further). Say it in another way."
+        )
         assert (await ask(models, model))[::2] == ("Hel", sentence)
 
 
@@ -203,7 +203,12 @@ LIMITED: list[Any] = [
     {"error": {"message": "Slow down", "type": "rate_limit_error"}},
     {"error": {"message": "Slow down", "status": "RESOURCE_EXHAUSTED"}},
     {"type": "error", "error": {"type": "rate_limit_error", "message": "Slow down"}},
-    {"object": "error", "message": "Slow down", "type": "RateLimitError", "code": 429},
+    {
+        "object": "error",
+        "message": "Slow down",
+        "type": "RateLimitError",
+        "code": 429,
+    },
     {"choices": [{"finish_reason": "error", "error": LIMIT}]},
     [{"error": LIMIT}],
     {"errors": [LIMIT]},
@@ -271,7 +276,11 @@ async def test_an_error_that_will_not_pass_is_not_asked_again(
 
 async def test_a_refusal_with_status_200_is_put_in_other_words_once() -> None:
     error = {
-        "error": {"message": "invalid request", "type": "invalid_request", "code": 400}
+        "error": {
+            "message": "invalid request",
+            "type": "invalid_request",
+            "code": 400,
+        }
     }
     async with served() as (server, models):
         server.script(*[streamed(event(error, "error"))] * 3)
@@ -331,7 +340,8 @@ async def test_an_error_after_half_an_answer_keeps_it_and_is_named() -> None:
     async with served() as (server, models):
         server.script(
             streamed(
-                chunk("Hel"), event({"error": {"code": 502, "message": "secret words"}})
+                chunk("Hel"),
+                event({"error": {"code": 502, "message": "secret words"}}),
             ),
             streamed(
                 chunk("Hel"),
@@ -352,7 +362,9 @@ async def test_an_error_after_half_an_answer_keeps_it_and_is_named() -> None:
 
 async def test_an_error_after_the_end_of_the_text_breaks_nothing() -> None:
     async with served() as (server, models):
-        server.script(streamed(chunk("Hello", "stop"), event({"error": {"code": 500}})))
+        server.script(
+            streamed(chunk("Hello", "stop"), event({"error": {"code": 500}}))
+        )
         assert (await ask(models, GPT))[::2] == ("Hello", None)
 
 
@@ -371,7 +383,9 @@ TOO_MUCH = "{} sent more than an answer may hold, so it ends here. /retry asks a
     ids=["one line", "one event of many lines", "lines of no event"],
 )
 @BOTH
-async def test_a_flood_is_cut_and_what_was_said_stays(model: str, flood: bytes) -> None:
+async def test_a_flood_is_cut_and_what_was_said_stays(
+    model: str, flood: bytes
+) -> None:
     async with served() as (server, models):
         server.script(streamed(texts(model, "Hel"), flood, ending(model)))
         assert (await ask(models, model))[::2] == ("Hel", TOO_MUCH.format(model))

@@ -110,7 +110,9 @@ async def test_a_server_that_streams_no_events_is_named_by_its_setting(
 ) -> None:
     async with served() as (server, models):
         server.script(
-            Answer(body=b"<html>welcome</html>", headers={"content-type": "text/html"})
+            Answer(
+                body=b"<html>welcome</html>", headers={"content-type": "text/html"}
+            )
         )
         setting = "OPENAI_BASE_URL" if model == "openai:gpt" else "ANTHROPIC_BASE_URL"
         sentence = f"The server at {setting} streams no answers. Check that setting."

@@ -51,7 +51,12 @@ class Step:
 def chat(
     index: int, delta: dict[str, Any], finish: str | None = None
 ) -> dict[str, Any]:
-    choice = {"index": index, "delta": delta, "finish_reason": finish, "logprobs": None}
+    choice = {
+        "index": index,
+        "delta": delta,
+        "finish_reason": finish,
+        "logprobs": None,
+    }
     return {
         "id": "chatcmpl-1",
         "object": "chat.completion.chunk",
@@ -209,7 +214,8 @@ def touches(changed: Path, wanted: Path) -> bool:
     it (a type, an index).
     """
     return (
-        wanted[: len(changed)] == changed or changed[:-1] == wanted[: len(changed) - 1]
+        wanted[: len(changed)] == changed
+        or changed[:-1] == wanted[: len(changed) - 1]
     )
 
 
@@ -276,8 +282,10 @@ def cases(draw: st.DrawFn, provider: str) -> Case:
 def lines(draw: st.DrawFn, event: dict[str, Any]) -> bytes:
     """The event as it is sent."""
     data = json.dumps(event, ensure_ascii=draw(st.booleans()))
-    return f"{draw(st.sampled_from(['', 'event: x', ': x']))}\ndata: {data}\n\n".encode(
-        "utf-8", "surrogatepass"
+    return (
+        f"{draw(st.sampled_from(['', 'event: x', ': x']))}\ndata: {data}\n\n".encode(
+            "utf-8", "surrogatepass"
+        )
     )
 
 
@@ -326,7 +334,9 @@ class Fuzzed:
     def _respond(self, _: httpx.Request) -> httpx.Response:
         self.requests += 1
         return httpx.Response(
-            200, headers={"content-type": "text/event-stream"}, stream=Bytes(self.parts)
+            200,
+            headers={"content-type": "text/event-stream"},
+            stream=Bytes(self.parts),
         )
 
     async def ask(

@@ -16,7 +16,9 @@ from tests.support.providers import ASKED, BOTH, ask, served
 
 GPT = "openai:gpt"
 FALLBACK: dict[str, object] = {"fallback_models": ["anthropic:claude"]}
-CUT = "The answer ends here: 16 tokens are the most I may say at once. Ask me to go on."
+CUT = (
+    "The answer ends here: 16 tokens are the most I may say at once. Ask me to go on."
+)
 
 
 def asked_for(server: ModelServer) -> list[tuple[str, int]]:

@@ -262,7 +262,11 @@ async def test_no_secret_is_in_what_is_shown_of_a_failure() -> None:
             async for _ in models.stream("openai:gpt", ASKED):
                 pass
         shown = json.dumps(
-            [repr(caught.value), repr(caught.value.__cause__), repr(vars(caught.value))]
+            [
+                repr(caught.value),
+                repr(caught.value.__cause__),
+                repr(vars(caught.value)),
+            ]
         )
         assert "sk-open" not in shown
 

@@ -95,7 +95,10 @@ OPENAI: dict[str, tuple[bytes, ...]] = {
     "[DONE] glued to the last chunk": (
         chunk("Hello").rstrip() + b"\ndata: [DONE]\n\n",
     ),
-    "no blank line between events": (chunk("Hel").rstrip() + b"\n" + chunk("lo"), STOP),
+    "no blank line between events": (
+        chunk("Hel").rstrip() + b"\n" + chunk("lo"),
+        STOP,
+    ),
     "no blank line at the end": (chunk("Hello", "stop").rstrip(),),
     "no JSON amid": (chunk("Hel"), b"data: {oops\n\n", chunk("lo"), STOP),
     "JSON that is no object": (

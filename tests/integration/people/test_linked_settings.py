@@ -25,7 +25,8 @@ from tests.support.settings import run
 MODEL = "test:model"
 
 _WAITS = """
-SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock')
+SELECT EXISTS (SELECT FROM pg_stat_activity
+               WHERE datname = current_database() AND wait_event_type = 'Lock')
 """
 
 
@@ -38,11 +39,17 @@ class Two:
 
     async def link(self) -> None:
         """Ada offers a code and Bob uses it."""
-        seen = {chat: len(self.world.platform.screen(chat)) for chat in ("ada", "bob")}
+        seen = {
+            chat: len(self.world.platform.screen(chat)) for chat in ("ada", "bob")
+        }
         await self.agent.engine.accept(self.world.message("/link", chat="ada"))
         await self.shown("ada", seen["ada"] + 1)
-        code = self.world.platform.screen("ada")[-1].rpartition("/link ")[2].strip("`")
-        await self.agent.engine.accept(self.world.message(f"/link {code}", chat="bob"))
+        code = (
+            self.world.platform.screen("ada")[-1].rpartition("/link ")[2].strip("`")
+        )
+        await self.agent.engine.accept(
+            self.world.message(f"/link {code}", chat="bob")
+        )
         await self.shown("bob", seen["bob"] + 1)
 
         assert "one now" in self.world.platform.screen("bob")[-1]
@@ -230,7 +237,9 @@ async def test_the_budget_of_the_person_who_stays_stands(two: Two) -> None:
     ada, bob = await two.person("ada"), await two.person("bob")
     await two.link()
 
-    assert [(str(ada), 1_000)] == await two.rows("SELECT subject, tokens FROM budgets")
+    assert [(str(ada), 1_000)] == await two.rows(
+        "SELECT subject, tokens FROM budgets"
+    )
     assert [("budget.unset", f"budget:person:{bob}")] == await two.log()
 
 

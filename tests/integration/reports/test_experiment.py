@@ -20,7 +20,12 @@ from agent.reports.experiment import (
 from storage.postgres import connect
 from storage.reports import STATEMENTS
 from storage.reports.experiment_figures import experiment_figures
-from tests.support.experiment_data import BEGUN, INSERT_EXPERIMENT, NAME, ExperimentData
+from tests.support.experiment_data import (
+    BEGUN,
+    INSERT_EXPERIMENT,
+    NAME,
+    ExperimentData,
+)
 from tests.support.settings import run
 
 MONTHS = "SELECT relname FROM pg_class WHERE relname ~ '^messages_[0-9]{4}_[0-9]{2}$'"
@@ -154,7 +159,9 @@ async def test_linked_accounts_are_one_person_and_people_of_several_variants_are
     assert [[], [1.0]] == values(figures, "retries")
 
 
-async def test_a_person_whose_account_is_gone_still_counts(lab: ExperimentData) -> None:
+async def test_a_person_whose_account_is_gone_still_counts(
+    lab: ExperimentData,
+) -> None:
     await lab.experiment()
     lab.reply(uuid4(), "short")
 
@@ -233,7 +240,12 @@ async def test_a_definition_of_another_version_is_said_to_be_one(
     lab: ExperimentData,
 ) -> None:
     await run(
-        lab.database_url, INSERT_EXPERIMENT, NAME, '{"flags": ["a", "b"]}', BEGUN, None
+        lab.database_url,
+        INSERT_EXPERIMENT,
+        NAME,
+        '{"flags": ["a", "b"]}',
+        BEGUN,
+        None,
     )
     with pytest.raises(Rejected, match="this one cannot read it"):
         await experiment_figures(lab.database_url, NAME)
@@ -246,7 +258,11 @@ async def test_it_reads_only_the_time_of_the_experiment(lab: ExperimentData) -> 
     plan = "\n".join(
         row[0]
         for row in await connection.fetch(
-            f"EXPLAIN {STATEMENTS['people_of_experiment']}", NAME, now - LITTLE, now, []
+            f"EXPLAIN {STATEMENTS['people_of_experiment']}",
+            NAME,
+            now - LITTLE,
+            now,
+            [],
         )
     )
     months = {row[0] for row in await connection.fetch(MONTHS)}

@@ -155,7 +155,9 @@ async def test_the_stores_say_what_they_are_and_know_letters_outside_ascii(
         assert await sql(stores.database_url, "SHOW fsync") == "on"
 
         async with Redis.from_url(stores.redis_url) as client:
-            assert (await client.config_get("appendfsync"))["appendfsync"] == "everysec"
+            assert (await client.config_get("appendfsync"))[
+                "appendfsync"
+            ] == "everysec"
 
 
 async def test_nothing_runs_after_the_last_one_left(home: Path) -> None:
@@ -287,7 +289,9 @@ async def test_the_last_one_stops_a_server_that_another_had_to_start_again(
         await asyncpg.connect(first.url)
 
 
-async def test_whoever_only_joined_brings_a_killed_server_back_too(home: Path) -> None:
+async def test_whoever_only_joined_brings_a_killed_server_back_too(
+    home: Path,
+) -> None:
     async with holding(home) as process, embedded(home) as stores:
         await write(stores)
         pids = [postmaster(home), await valkey_pid(stores.redis_url)]
@@ -384,9 +388,9 @@ async def test_a_valkey_file_that_cannot_be_read_is_set_aside(home: Path) -> Non
     ):
         await client.set("key", "value")
 
-    (home / "valkey" / "data" / "appendonlydir" / "appendonly.aof.manifest").write_text(
-        "nonsense\n"
-    )
+    (
+        home / "valkey" / "data" / "appendonlydir" / "appendonly.aof.manifest"
+    ).write_text("nonsense\n")
 
     async with (
         embedded(home, postgres=False) as stores,

@@ -1,4 +1,6 @@
-"""The role that the agent runs under can do all that the agent does, and nothing to the audit chain."""
+"""The role that the agent runs under can do all that the agent does, and nothing to the
+audit chain.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,9 @@ def as_lesser_role(database_url: str) -> str:
 
 @pytest.fixture
 def lesser_url(database_url: str) -> str:
-    """The URL of the lesser role, made by the script that a deployment runs; twice, since it may."""
+    """The URL of the lesser role, made by the script that a deployment runs; twice, since
+    it may.
+    """
     parts = urlsplit(database_url)
     environment = {
         "PATH": f"{postgres_bin()}:/usr/bin:/bin",
@@ -77,7 +81,9 @@ async def test_the_lesser_role_cannot_touch_the_audit_chain(
 ) -> None:
     connection = await asyncpg.connect(lesser_url)
     try:
-        insert = "INSERT INTO audit_log (actor, action, subject) VALUES ('a', 'b', 'c')"
+        insert = (
+            "INSERT INTO audit_log (actor, action, subject) VALUES ('a', 'b', 'c')"
+        )
         await connection.execute(insert)
         before = await connection.fetch("SELECT id, hash FROM audit_log ORDER BY id")
 

@@ -23,7 +23,9 @@ async def test_an_empty_database_is_empty_and_knows_letters_outside_ascii(
             == 0
         )
         await connection.execute("CREATE EXTENSION pg_stat_statements")
-        assert await connection.fetchval("SELECT count(*) FROM pg_stat_statements") >= 0
+        assert (
+            await connection.fetchval("SELECT count(*) FROM pg_stat_statements") >= 0
+        )
         assert await connection.fetchval("SHOW max_connections") == "200"
     finally:
         await connection.close()

@@ -58,7 +58,9 @@ async def test_it_is_live_in_every_phase() -> None:
     assert statuses == [200, 200, 200]
 
 
-async def test_it_is_not_ready_before_its_stores_are_open_nor_while_it_stops() -> None:
+async def test_it_is_not_ready_before_its_stores_are_open_nor_while_it_stops() -> (
+    None
+):
     state = InstanceState([Service("post", Post())])
     async with listening(state) as client:
         starting = await client.get("/health/ready")
@@ -224,7 +226,9 @@ async def test_a_body_that_does_not_come_ends_in_time(
             writer.close()
             await writer.wait_closed()
     assert head.startswith(b"HTTP/1.1 503 ")
-    assert json.loads(body) == {"error": "This took too long; please deliver it again."}
+    assert json.loads(body) == {
+        "error": "This took too long; please deliver it again."
+    }
 
 
 async def test_only_channels_that_run_and_take_webhooks_have_an_address() -> None:
@@ -406,7 +410,9 @@ async def test_intake_stops_first_and_http_last(
         await asyncio.wait_for(channel.finishing.wait(), DEADLINE)
         task.cancel()
         ready = await until_answer(client, "/health/ready", 503)
-        late = await client.post("/webhooks/post", content="2:too late", headers=signed)
+        late = await client.post(
+            "/webhooks/post", content="2:too late", headers=signed
+        )
         live = await client.get("/health/live")
         channel.gate.set()
         with pytest.raises(asyncio.CancelledError):

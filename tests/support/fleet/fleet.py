@@ -82,7 +82,9 @@ class Fleet:
     socket: Path
     probe: asyncpg.Connection[asyncpg.Record]
     members: list[Member] = field(default_factory=list)
-    _arrivals: asyncio.Queue[tuple[str, Member]] = field(default_factory=asyncio.Queue)
+    _arrivals: asyncio.Queue[tuple[str, Member]] = field(
+        default_factory=asyncio.Queue
+    )
     _names: count[int] = field(default_factory=count)
 
     async def spawn(

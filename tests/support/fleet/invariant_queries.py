@@ -54,7 +54,9 @@ BROKEN = {
 }
 
 
-async def broken_promises(probe: asyncpg.Connection[asyncpg.Record]) -> dict[str, int]:
+async def broken_promises(
+    probe: asyncpg.Connection[asyncpg.Record],
+) -> dict[str, int]:
     """How many rows break each invariant; empty when all hold."""
     counts = {
         name: len(await probe.fetch(sql, timeout=SECONDS))

@@ -33,7 +33,9 @@ async def answering(status: int, text: str, **headers: str) -> AsyncIterator[Res
     await site.start()
 
     try:
-        yield Rest(token="secret", api_url=f"http://127.0.0.1:{runner.addresses[0][1]}")
+        yield Rest(
+            token="secret", api_url=f"http://127.0.0.1:{runner.addresses[0][1]}"
+        )
     finally:
         await runner.cleanup()
 

@@ -56,7 +56,10 @@ async def test_finals_of_a_chat_keep_their_order_through_a_refusal(
     platform.refusals = [RateLimited(5)]
     pace = governor(clock)
     await clock.run(
-        *(pace.final("a", "send", platform.call("a", name)) for name in ("1", "2", "3"))
+        *(
+            pace.final("a", "send", platform.call("a", name))
+            for name in ("1", "2", "3")
+        )
     )
 
     assert platform.arrived() == [("1", 5), ("2", 5), ("3", 5)]
@@ -87,7 +90,9 @@ async def test_a_penalty_holds_its_scope_and_nothing_else(
     assert sorted([("refused", 5), *others]) == sorted(platform.arrived())
 
 
-async def test_a_chat_is_paced_by_itself(clock: FakeClock, platform: Platform) -> None:
+async def test_a_chat_is_paced_by_itself(
+    clock: FakeClock, platform: Platform
+) -> None:
     pace = governor(clock, chat=Rate(2, 10))
     await clock.run(
         *(pace.final("a", "send", platform.call("a", name)) for name in "1234"),
@@ -230,7 +235,9 @@ async def test_a_cancelled_final_lets_the_next_one_pass(
 ) -> None:
     platform.refusals = [RateLimited(50)]
     pace = governor(clock)
-    first = asyncio.ensure_future(pace.final("a", "send", platform.call("a", "first")))
+    first = asyncio.ensure_future(
+        pace.final("a", "send", platform.call("a", "first"))
+    )
     await clock.settle()
     first.cancel()
     await clock.run(pace.final("a", "send", platform.call("a", "second")))
@@ -325,7 +332,9 @@ async def test_a_draft_that_the_pace_would_make_wait_is_dropped(
     rates: dict[str, Rate],
 ) -> None:
     pace = governor(clock, **rates)
-    outcome = [await pace.draft("a", "edit", platform.call("a", name)) for name in "12"]
+    outcome = [
+        await pace.draft("a", "edit", platform.call("a", name)) for name in "12"
+    ]
     clock.now += 1
     outcome.append(await pace.draft("a", "edit", platform.call("a", "3")))
 

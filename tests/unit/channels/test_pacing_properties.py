@@ -63,7 +63,9 @@ def sent(
 
     async def play() -> tuple[list[Call], list[object]]:
         clock = FakeClock()
-        platform = Platform(clock, list(refused), takes=takes, strict_with=strict_with)
+        platform = Platform(
+            clock, list(refused), takes=takes, strict_with=strict_with
+        )
         pace = governor(clock, chat, bot)
 
         async def ask(number: int, wish: Ask) -> str | None:
@@ -157,7 +159,9 @@ def test_no_chat_ever_gets_more_than_its_rate(
 
 @settings(deadline=None)
 @given(
-    asks, st.lists(st.floats(0.1, 30).map(RateLimited), min_size=1, max_size=10), rates
+    asks,
+    st.lists(st.floats(0.1, 30).map(RateLimited), min_size=1, max_size=10),
+    rates,
 )
 def test_other_chats_are_sent_at_the_same_moments_whether_or_not_a_chat_is_refused(
     asked: list[Ask],

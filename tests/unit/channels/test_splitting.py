@@ -133,7 +133,9 @@ def test_every_piece_closes_the_code_it_opens(
             bare = re.match(r"(`{3,}|~{3,})([^`]*)$", line)
             if not marker and bare:
                 marker = bare[1]
-            elif marker and bare and bare[1].startswith(marker) and not bare[2].strip():
+            elif (
+                marker and bare and bare[1].startswith(marker) and not bare[2].strip()
+            ):
                 marker = ""
         assert marker == "", f"{piece!r} leaves a code block open"
 
@@ -190,7 +192,10 @@ def test_a_short_text_is_one_piece_unchanged() -> None:
             "first one here\n\nsecond line\nthird",
             ["first one here", "second line\nthird"],
         ),
-        ("first one here\nsecond line third", ["first one here", "second line third"]),
+        (
+            "first one here\nsecond line third",
+            ["first one here", "second line third"],
+        ),
         ("first one here second line third", ["first one here", "second line third"]),
         ("a" * 45, ["a" * 20, "a" * 20, "a" * 5]),
     ],
@@ -215,7 +220,10 @@ def test_indentation_of_code_and_lists_survives_a_cut() -> None:
         "  - four five six",
     ]
     text = "```\nif a:\n    b()\n    c()\n    d()\n```"
-    assert split(text, 28) == ["```\nif a:\n    b()\n```", "```\n    c()\n    d()\n```"]
+    assert split(text, 28) == [
+        "```\nif a:\n    b()\n```",
+        "```\n    c()\n    d()\n```",
+    ]
 
 
 def test_an_unfinished_code_block_is_closed() -> None:

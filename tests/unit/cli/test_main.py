@@ -119,7 +119,11 @@ def test_the_page_names_every_setting_under_its_section() -> None:
 @pytest.mark.parametrize(
     ("error", "status", "said"),
     [
-        (ConfigurationError("HTTP_PORT is taken."), 2, "agent: HTTP_PORT is taken.\n"),
+        (
+            ConfigurationError("HTTP_PORT is taken."),
+            2,
+            "agent: HTTP_PORT is taken.\n",
+        ),
         (SchemaError("Run: agent db upgrade"), 2, "agent: Run: agent db upgrade\n"),
         (AgentError("The model is away."), 1, "agent: The model is away.\n"),
         (
@@ -253,7 +257,7 @@ class Failing:
 async def test_a_channel_that_fails_is_tried_again_later_and_later(
     settings: Settings, errors: Callable[[], str]
 ) -> None:
-    """Each pause is twice the one before, up to a minute; after a good while it begins anew."""
+    """Each pause is twice the one before, up to a minute; after a good while it starts again."""
     configure_logging(settings)
     clock, pauses = [0.0], list[float]()
 
@@ -269,4 +273,6 @@ async def test_a_channel_that_fails_is_tried_again_later_and_later(
     with pytest.raises(asyncio.CancelledError):
         await supervise(channel, accept, sleep=sleep, clock=lambda: clock[0])
     assert pauses == [1, 2, 4, 8, 16, 32, 60, 60, 1, 2]
-    assert errors().count("failing: FAILING_TOKEN is wrong. It is tried again in") == 10
+    assert (
+        errors().count("failing: FAILING_TOKEN is wrong. It is tried again in") == 10
+    )

@@ -72,7 +72,10 @@ def test_a_log_fits_and_no_word_is_broken(
 ) -> None:
     """Details stand below their row, indented; a row without any has none."""
     on_terminal(width)
-    rows = [(1, "ada", "flag.set flag:replies"), (22, "bob", "flag.undo flag:replies")]
+    rows = [
+        (1, "ada", "flag.set flag:replies"),
+        (22, "bob", "flag.undo flag:replies"),
+    ]
     details = ["global unset → false (repairs; command line on host)", ""]
     show_log(("NO", "WHO", "DID"), rows, details)
     shown = capsys.readouterr().out

@@ -122,7 +122,12 @@ def test_an_answer_that_became_another_is_shown_whole() -> None:
     shown, glass = screen()
     shown.show("one\n\ntwo\n")
     shown.finish("uno\n\ndue")
-    assert glass.text.splitlines() == ["one", "This is the whole answer:", "uno", "due"]
+    assert glass.text.splitlines() == [
+        "one",
+        "This is the whole answer:",
+        "uno",
+        "due",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -203,7 +208,7 @@ def test_the_note_of_a_cut_answer_is_said_apart() -> None:
 
 
 def test_two_answers_do_not_mix() -> None:
-    """After an answer the next one begins anew, even with the same words."""
+    """After an answer the next one starts from the beginning, even with the same words."""
     shown, out, _ = plain()
     for _ in range(2):
         shown.show("same")
@@ -217,7 +222,9 @@ async def test_lines_are_read_one_by_one() -> None:
     """
     reader = LineReader(io.BytesIO(b"one\r\n\xff\xfe\n\nlast \xf0\x9f\x99\x82"))
     lines: list[str | None] = [await reader.line()]
-    with pytest.raises(Refused, match=r"^Line 2 is not UTF-8 text and was not sent\.$"):
+    with pytest.raises(
+        Refused, match=r"^Line 2 is not UTF-8 text and was not sent\.$"
+    ):
         await reader.line()
     lines += [await reader.line() for _ in range(3)]
     assert lines == ["one", "", "last 🙂", None]

@@ -113,7 +113,9 @@ def test_one_faulty_field_does_not_take_the_others_down() -> None:
 
 
 @pytest.mark.parametrize("name", ["allow", "deny", "allowed_models"])
-def test_where_a_list_that_keeps_out_cannot_be_read_nobody_may_talk(name: str) -> None:
+def test_where_a_list_that_keeps_out_cannot_be_read_nobody_may_talk(
+    name: str,
+) -> None:
     """Whatever else is set: otherwise the mistake would open a door."""
     assert {NOBODY} == read_settings(
         "test:a", {"allow": ["1"]} | {name: {"ids": ["2"]}}

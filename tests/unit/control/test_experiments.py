@@ -120,7 +120,8 @@ def test_a_share_that_grows_changes_nobodys_variant() -> None:
 
     for share in [0.001, 0.5, 1, *range(5, 100, 5), 99.999, 100]:
         now = {
-            person: number_of(split(2, 1, 1, share=share), person) for person in people
+            person: number_of(split(2, 1, 1, share=share), person)
+            for person in people
         }
         taking_part = {
             person: number for person, number in now.items() if number is not None
@@ -137,7 +138,9 @@ def test_other_names_of_variants_and_other_values_move_nobody() -> None:
     """Only salt, weights, share and person decide."""
     one = split(1, 2, 3)
     other = replace(
-        one, name="other", variants=tuple(Variant(f"w{n}", n + 1, n) for n in range(3))
+        one,
+        name="other",
+        variants=tuple(Variant(f"w{n}", n + 1, n) for n in range(3)),
     )
 
     assert [number_of(one, person(n)) for n in range(500)] == [
@@ -174,7 +177,9 @@ def test_an_experiment_is_the_same_when_read_back() -> None:
         1, 2.5, share=12.5, channels=frozenset({"discord"}), starts=NOON, detect=0.05
     )
 
-    assert made == read_experiment("name", json.loads(json.dumps(definition_of(made))))
+    assert made == read_experiment(
+        "name", json.loads(json.dumps(definition_of(made)))
+    )
 
 
 WRONG: list[tuple[dict[str, Any], str]] = [
@@ -186,7 +191,10 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"variants": (Variant("a", 1),)}, "2 to 10 variants"),
     ({"variants": tuple(Variant(f"v{n}", 1) for n in range(11))}, "2 to 10 variants"),
     ({"variants": (Variant("a", 1), Variant("B", 1))}, "A variant's name is a-z"),
-    ({"variants": (Variant("a", 1), Variant("b", 0))}, "A variant's weight is above 0"),
+    (
+        {"variants": (Variant("a", 1), Variant("b", 0))},
+        "A variant's weight is above 0",
+    ),
     (
         {"variants": (Variant("a", 1), Variant("b", -1))},
         "A variant's weight is above 0",
@@ -261,5 +269,7 @@ def test_a_definition_that_cannot_be_read_is_an_error_and_one_that_can_gives_a_v
     "definition", [{}, {**definition_of(split(1, 1)), "variants": 3}]
 )
 def test_what_is_no_definition_is_an_error(definition: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match="of another version, or was written by hand"):
+    with pytest.raises(
+        ValueError, match="of another version, or was written by hand"
+    ):
         read_experiment("name", definition)

@@ -138,6 +138,8 @@ def test_a_flag_that_an_operator_made_is_the_same_when_read_back() -> None:
         ("x", "int", " "),
     ],
 )
-def test_a_flag_that_cannot_be_is_not_made(name: str, kind: str, meaning: str) -> None:
+def test_a_flag_that_cannot_be_is_not_made(
+    name: str, kind: str, meaning: str
+) -> None:
     with pytest.raises(Rejected, match="A flag"):
         new_flag(name, kind, meaning)

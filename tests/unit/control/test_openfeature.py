@@ -74,7 +74,9 @@ class Source:
         ]
         self.state, self.stale = (
             state(
-                ControlSnapshot(self.state.epoch + 1, "", [*MADE, *flags], [], running)
+                ControlSnapshot(
+                    self.state.epoch + 1, "", [*MADE, *flags], [], running
+                )
             ),
             stale,
         )
@@ -154,7 +156,11 @@ def trial(flag: str, value: object, name: str = "colours") -> Experiment:
     [(False, "experiment:colours", False), (None, "global", True)],
 )
 def test_a_variant_is_told_with_the_reason_split(
-    client: OpenFeatureClient, source: Source, value: object, rule: str, expected: bool
+    client: OpenFeatureClient,
+    source: Source,
+    value: object,
+    rule: str,
+    expected: bool,
 ) -> None:
     """Also where it leaves the flag to the next rules: those people are half of what is
     compared.
@@ -276,7 +282,11 @@ def test_before_anything_was_read_flags_have_their_defaults(domain: str) -> None
     ids=["1e16", "3", "1e400"],
 )
 def test_a_large_float_is_a_float(
-    client: OpenFeatureClient, source: Source, domain: str, number: int, expected: float
+    client: OpenFeatureClient,
+    source: Source,
+    domain: str,
+    number: int,
+    expected: float,
 ) -> None:
     """Postgres gives it back without its exponent, as a whole number. One that is too large
     is no value of the flag.
@@ -418,7 +428,9 @@ def test_the_agent_asks_its_own_rules(source: Source, domain: str) -> None:
         EVERYBODY,
     ]
 
-    assert [False, True, True] == [flags.value(REPLIES, audience) for audience in asked]
+    assert [False, True, True] == [
+        flags.value(REPLIES, audience) for audience in asked
+    ]
 
 
 VALUES = st.sampled_from(

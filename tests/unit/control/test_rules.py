@@ -110,7 +110,8 @@ def test_rules_for_others_do_not_match() -> None:
 def test_a_chat_is_of_one_channel() -> None:
     """Two platforms may give two chats the same id."""
     assert (
-        resolve(FLAG, rules("chat"), Audience(None, "slack", "town")).rule == "default"
+        resolve(FLAG, rules("chat"), Audience(None, "slack", "town")).rule
+        == "default"
     )
 
 
@@ -136,7 +137,9 @@ def test_a_stored_value_that_is_none_of_the_flags_is_passed_over() -> None:
     explanation says so.
     """
     told = list(steps(FLAG, {"channel:discord": 3, "global": "fine"}, HERE))
-    assert resolve(FLAG, {"channel:discord": 3, "global": "fine"}, HERE).value == "fine"
+    assert (
+        resolve(FLAG, {"channel:discord": 3, "global": "fine"}, HERE).value == "fine"
+    )
     assert told[3].outcome is Outcome.INVALID
 
 
@@ -149,7 +152,9 @@ def test_a_stored_share_that_is_none_is_passed_over(share: float) -> None:
         "percentage": {"share": share, "salt": "salt", "value": "in"},
         "global": "next",
     }
-    step = next(step for step in steps(FLAG, stored, HERE) if step.rule == "percentage")
+    step = next(
+        step for step in steps(FLAG, stored, HERE) if step.rule == "percentage"
+    )
 
     assert Outcome.INVALID == step.outcome
     assert "next" == resolve(FLAG, stored, HERE).value

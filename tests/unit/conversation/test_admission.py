@@ -98,7 +98,8 @@ async def test_a_rush_ends_by_itself_and_the_next_one_comes_later(
         await turns(3)
         arriving.enter_context(door.ingesting())  # no rush again, so soon
         answers = [
-            asyncio.create_task(begun(number, order, door)) for number in range(5, 100)
+            asyncio.create_task(begun(number, order, door))
+            for number in range(5, 100)
         ]
         await turns(1)
 

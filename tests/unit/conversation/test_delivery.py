@@ -15,7 +15,9 @@ from agent.core.messages import Placed
 
 AWAY = DeliveryError("The platform is away.")
 MISTAKE = TypeError("'NoneType' object is not subscriptable")
-MISTAKEN = "The answer could not be sent (TypeError). The log says where that happened."
+MISTAKEN = (
+    "The answer could not be sent (TypeError). The log says where that happened."
+)
 
 
 class Broken:
@@ -37,7 +39,11 @@ class Broken:
         """Nothing is."""
 
     async def done(
-        self, turns: Sequence[UUID], placed: Placed | None, *, failed: str | None = None
+        self,
+        turns: Sequence[UUID],
+        placed: Placed | None,
+        *,
+        failed: str | None = None,
     ) -> None:
         self.closed.append(failed)
 

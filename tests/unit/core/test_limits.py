@@ -110,7 +110,9 @@ def test_the_specification_says_sixty_a_minute_and_how_keys_look() -> None:
     assert rule("test:123", PER_PERSON).key == "rate:user:test:123:minute"
 
 
-def test_as_many_as_the_limit_may_come_at_once_and_then_one_in_each_interval() -> None:
+def test_as_many_as_the_limit_may_come_at_once_and_then_one_in_each_interval() -> (
+    None
+):
     clock = Clock()
     limiter = LocalLimiter(clock)
 
@@ -166,7 +168,10 @@ def test_a_message_counts_in_all_its_limits_or_in_none() -> None:
 
 def test_the_limit_one_has_to_wait_for_longest_is_named() -> None:
     limiter = LocalLimiter(Clock())
-    rules = [rule("test:ada", Limit(1, 60)), rule("test:room", Limit(1, 3600), "chat")]
+    rules = [
+        rule("test:ada", Limit(1, 60)),
+        rule("test:room", Limit(1, 3600), "chat"),
+    ]
 
     assert limiter.judge(rules) is None
     assert limiter.judge(rules) == Limited("chat", 3600.0, tell=True)
@@ -211,7 +216,10 @@ def test_a_share_is_a_part_of_the_limit_and_at_least_one() -> None:
 def test_slack_never_makes_room_for_one_more_at_once(count: int) -> None:
     assert (
         admitted(
-            LocalLimiter(Clock()), [rule("a", Limit(count, 60))], count + 5, slack=0.05
+            LocalLimiter(Clock()),
+            [rule("a", Limit(count, 60))],
+            count + 5,
+            slack=0.05,
         )
         == count
     )

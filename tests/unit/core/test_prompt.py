@@ -17,13 +17,17 @@ def user(seq: int, content: str, **rest: str | bool) -> Message:
     return Message(seq, "user", content, **rest)  # type: ignore[arg-type]
 
 
-def assistant(seq: int, content: str, answers: int, *, notice: bool = False) -> Message:
+def assistant(
+    seq: int, content: str, answers: int, *, notice: bool = False
+) -> Message:
     return Message(seq, "assistant", content, answers, notice=notice)
 
 
 def window(*messages: Message) -> Window:
     ordered = sorted(messages, key=lambda message: message.reading_order)
-    return Window(max((message.seq for message in messages), default=0), tuple(ordered))
+    return Window(
+        max((message.seq for message in messages), default=0), tuple(ordered)
+    )
 
 
 def texts(*messages: Message, up_to_seq: int = WIDE, budget: int = WIDE) -> list[str]:
@@ -44,7 +48,11 @@ def test_a_prompt_is_the_system_text_and_the_messages_oldest_first() -> None:
     )
 
     assert prompt.system == SYSTEM
-    assert prompt.messages == (("user", "one"), ("assistant", "two"), ("user", "three"))
+    assert prompt.messages == (
+        ("user", "one"),
+        ("assistant", "two"),
+        ("user", "three"),
+    )
 
 
 def test_a_message_that_waited_is_read_after_the_answer_it_waited_for() -> None:
@@ -105,7 +113,9 @@ def test_the_oldest_is_dropped_first_and_nothing_is_split() -> None:
     room = estimate_tokens(SYSTEM) + 3 * each
 
     assert texts(*messages, budget=room) == [f"message number {n}" for n in (3, 4, 5)]
-    assert texts(*messages, budget=room - 1) == [f"message number {n}" for n in (4, 5)]
+    assert texts(*messages, budget=room - 1) == [
+        f"message number {n}" for n in (4, 5)
+    ]
 
 
 def test_nothing_older_is_taken_past_one_that_does_not_fit() -> None:
@@ -174,7 +184,9 @@ def test_a_prompt_is_always_the_longest_whole_ending_that_fits(
 ) -> None:
     prompt = build_prompt("", window(*messages), up_to_seq=up_to_seq, budget=budget)
     wanted = [
-        message for message in window(*messages).messages if belongs(message, up_to_seq)
+        message
+        for message in window(*messages).messages
+        if belongs(message, up_to_seq)
     ]
     costs = [estimate_tokens(message.content) + PER_MESSAGE for message in wanted]
     fitting = max(

@@ -20,7 +20,12 @@ HELLO = Said(Address("telegram", "42"), "7", "1", "hello")
     ("channel", "chat", "message", "identifier"),
     [
         ("telegram", "42", "7", "59ec548a-ac3d-9e2d-b43c-75225a1dacb2"),
-        ("discord", "1234567890", "9876543210", "92b80166-9231-b0b2-d79a-24ed18f01fe1"),
+        (
+            "discord",
+            "1234567890",
+            "9876543210",
+            "92b80166-9231-b0b2-d79a-24ed18f01fe1",
+        ),
         (
             "slack",
             "C024BE91L",

@@ -133,4 +133,7 @@ def test_names_that_people_type_do_not_pile_up() -> None:
     for name in map(str, range(2 * MOST_BREAKERS)):
         breakers.failed(name, ILL, 0.0)
     breakers.answered(GPT)
-    assert (len(breakers._by_model), breakers.of(GPT).answered) == (MOST_BREAKERS, True)
+    assert (len(breakers._by_model), breakers.of(GPT).answered) == (
+        MOST_BREAKERS,
+        True,
+    )

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from agent.core.completion import Prompt
 from agent.core.messages import Role
 from agent.llm.cost_bound import most_prompt_tokens, most_tokens, worst_case
+from agent.llm.pricing import estimate_prompt
 from agent.llm.provider import conversation, system_text
-from agent.llm.tokens import estimate_prompt
 from agent.settings import ANSWER_TOKENS, ModelSpec
 
 PROMPT = Prompt("Be brief.", (("user", "hello"),))
@@ -47,7 +47,9 @@ def worst_tokenizer(
 
 
 def test_no_byte_makes_more_than_one_token() -> None:
-    assert most_prompt_tokens(PROMPT) == len("Be brief.") + len("hello") + 2 * 16 + 512
+    assert (
+        most_prompt_tokens(PROMPT) == len("Be brief.") + len("hello") + 2 * 16 + 512
+    )
     assert most_tokens("ß🙂") == 2 + 4
     assert most_tokens("\ufdfa") == len("صلى الله عليه وسلم".encode())
 

@@ -201,7 +201,11 @@ TOO_LONG: dict[str, tuple[int, str, dict[str, Any]]] = {
         "too many tokens: total number of tokens in the prompt cannot exceed 4081 - received 9000.",
         {},
     ),
-    "Kimi": (400, "Invalid request: Your request exceeded model token limit: 8192", {}),
+    "Kimi": (
+        400,
+        "Invalid request: Your request exceeded model token limit: 8192",
+        {},
+    ),
     "GLM": (400, "tokens in request more than max tokens allowed", {"code": "1210"}),
     "Qwen": (
         400,
@@ -320,7 +324,11 @@ NO_CREDIT: dict[str, tuple[int, str, dict[str, Any]]] = {
         "Account is suspended, possibly due to reaching the monthly spending limit",
         {},
     ),
-    "Together": (402, "Credit limit exceeded, please add credits to your account", {}),
+    "Together": (
+        402,
+        "Credit limit exceeded, please add credits to your account",
+        {},
+    ),
     "LiteLLM": (
         400,
         "Budget has been exceeded! Current cost: 1.2, Max budget: 1.0",
@@ -363,7 +371,9 @@ PASSES: dict[str, tuple[int, str, dict[str, Any]]] = {
 }
 
 
-@pytest.mark.parametrize(("status", "message", "more"), TOO_LONG.values(), ids=TOO_LONG)
+@pytest.mark.parametrize(
+    ("status", "message", "more"), TOO_LONG.values(), ids=TOO_LONG
+)
 def test_a_conversation_that_is_too_long_names_the_way_out_and_is_not_sent_again(
     status: int, message: str, more: dict[str, Any]
 ) -> None:
@@ -380,7 +390,9 @@ def test_no_credit_is_told_as_that_and_not_asked_again(
     status: int, message: str, more: dict[str, Any]
 ) -> None:
     found = failure(status, message, **more)
-    assert found.sentence.startswith("There is no credit left behind OPENAI_API_KEY (")
+    assert found.sentence.startswith(
+        "There is no credit left behind OPENAI_API_KEY ("
+    )
     assert (found.again, found.objection) == (False, "no credit")
 
 

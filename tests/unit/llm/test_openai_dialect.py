@@ -137,7 +137,9 @@ WORDS: list[tuple[int, dict[str, Any], Objection]] = [
 def test_what_a_server_objects_to_is_read_from_its_words(
     status: int, body: dict[str, Any], objection: Objection
 ) -> None:
-    assert refused(SERVER, status, {}, json.dumps(body).encode()).objection == objection
+    assert (
+        refused(SERVER, status, {}, json.dumps(body).encode()).objection == objection
+    )
 
 
 @pytest.mark.parametrize(
@@ -167,7 +169,9 @@ def test_whatever_is_refused_it_ends_soon_and_the_answer_is_always_capped(
     for status, body, _ in refusals:
         assert wording is not None
         asked.append({**wording.fields})
-        wording = wording.after(refused(SERVER, status, {}, json.dumps(body).encode()))
+        wording = wording.after(
+            refused(SERVER, status, {}, json.dumps(body).encode())
+        )
         if wording is None:
             break
     caps = [fields.get(OLDER, fields.get(NEWER, 10**9)) for fields in asked]

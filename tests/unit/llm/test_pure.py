@@ -18,10 +18,9 @@ from agent.core.completion import Prompt, Usage
 from agent.core.errors import UnknownModel
 from agent.core.messages import Role
 from agent.llm.http_errors import Server, refused, wait_asked_for
-from agent.llm.pricing import cost_usd
+from agent.llm.pricing import cost_usd, estimate_prompt
 from agent.llm.provider import Reported, conversation, system_text
 from agent.llm.router import ModelRouter, open_models
-from agent.llm.tokens import estimate_prompt
 from agent.settings import ModelSpec, Settings
 
 
@@ -151,7 +150,9 @@ def test_a_provider_that_can_not_be_asked_says_what_it_needs(
 
 
 async def test_names_with_colons_and_slashes_are_names() -> None:
-    async with open_models(settings(openai_base_url="http://127.0.0.1:1/v1")) as models:
+    async with open_models(
+        settings(openai_base_url="http://127.0.0.1:1/v1")
+    ) as models:
         models.check("openai:meta-llama/llama-3:free")
         models.check("offline:echo")
 
@@ -221,7 +222,9 @@ def test_a_model_without_prices_has_an_unknown_cost() -> None:
 
 
 def test_every_message_of_a_prompt_has_a_frame() -> None:
-    assert estimate_prompt(Prompt("", (("user", "four"), ("assistant", "four")))) == 10
+    assert (
+        estimate_prompt(Prompt("", (("user", "four"), ("assistant", "four")))) == 10
+    )
 
 
 # --- the shape of a prompt
@@ -309,7 +312,11 @@ def test_system_messages_join_the_system_text() -> None:
             "There is no credit left behind OPENAI_API_KEY (429, "
             "insufficient_quota). Top it up or set another key.",
         ),
-        (500, "", "openai:gpt is failing at the moment (500). Try again in a moment."),
+        (
+            500,
+            "",
+            "openai:gpt is failing at the moment (500). Try again in a moment.",
+        ),
         (
             529,
             "overloaded_error",
@@ -317,7 +324,9 @@ def test_system_messages_join_the_system_text() -> None:
         ),
     ],
 )
-def test_a_refusal_is_told_in_a_sentence(status: int, code: str, sentence: str) -> None:
+def test_a_refusal_is_told_in_a_sentence(
+    status: int, code: str, sentence: str
+) -> None:
     body = json.dumps(
         {"error": {"message": "secret words", "code": code or None}}
     ).encode()
@@ -392,7 +401,10 @@ def test_the_words_of_a_server_are_never_repeated() -> None:
         ({"retry-after": "1", "retry-after-ms": "250"}, 0.25),
         ({"retry-after": "soon"}, None),
         ({"retry-after": "-1"}, None),
-        ({"retry-after": format_datetime(datetime.now(UTC) - timedelta(hours=1))}, 0.0),
+        (
+            {"retry-after": format_datetime(datetime.now(UTC) - timedelta(hours=1))},
+            0.0,
+        ),
     ],
 )
 def test_the_wait_a_server_asks_for_is_read(

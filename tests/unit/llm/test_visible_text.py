@@ -127,7 +127,9 @@ def test_what_starts_with_a_letter_is_shown_whole_and_can_be_stored(
     assert seen.encode("utf-8").decode() == seen
 
 
-@given(st.sampled_from(MARKS), TEXTS, TEXTS, st.lists(st.integers(0, 100), max_size=8))
+@given(
+    st.sampled_from(MARKS), TEXTS, TEXTS, st.lists(st.integers(0, 100), max_size=8)
+)
 def test_nothing_of_the_thinking_is_ever_shown(
     marks: tuple[str, str], thought: str, answer: str, places: list[int]
 ) -> None:

@@ -143,7 +143,8 @@ def test_the_database_is_migrated_before_anything_is_served(
     assert (migrate["command"], agent["command"]) == (["db", "upgrade"], ["serve"])
     assert migrate["depends_on"]["postgres"]["condition"] == "service_healthy"
     assert (
-        agent["depends_on"]["migrate"]["condition"] == "service_completed_successfully"
+        agent["depends_on"]["migrate"]["condition"]
+        == "service_completed_successfully"
     )
 
 
@@ -164,7 +165,9 @@ async def test_redis_is_started_with_redis_conf_and_a_password_that_no_command_l
     assert (shell, option) == ("sh", "-c")
 
     socket = tmp_path / "redis.sock"
-    script = script.replace("$$", "$").replace("redis-server", str(valkey_server()), 1)
+    script = script.replace("$$", "$").replace(
+        "redis-server", str(valkey_server()), 1
+    )
     script = script.replace(mounted[1], str(REDIS_CONF))
     script = script.replace(
         "--bind", f"--port 0 --unixsocket {socket} --dir {tmp_path} --bind"
@@ -241,7 +244,9 @@ def test_what_stores_data_has_a_volume_that_is_declared(
     assert {"postgres-data", "redis-data"} <= declared
 
 
-def test_everything_that_stays_up_has_a_health_check(services: dict[str, Any]) -> None:
+def test_everything_that_stays_up_has_a_health_check(
+    services: dict[str, Any],
+) -> None:
     without = {
         name for name, service in services.items() if "healthcheck" not in service
     }
@@ -273,7 +278,9 @@ async def test_the_health_check_asks_the_live_path_on_the_port_that_is_set(
 ) -> None:
     asked = []
 
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def serve(
+        reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
         asked.append((await reader.readline()).split()[1])
         writer.write(
             f"HTTP/1.1 {answer}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".encode()

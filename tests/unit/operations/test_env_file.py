@@ -116,7 +116,7 @@ def test_a_write_that_fails_changes_nothing(
     path.write_text("T=old\n")
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(
-        ConfigurationError, match="can not be written: No space left on device"
+        ConfigurationError, match="cannot be written: No space left on device"
     ):
         write_env(path, {"T": NEW})
     assert [(entry.name, entry.read_text()) for entry in tmp_path.iterdir()] == [

@@ -73,7 +73,8 @@ def test_the_command_line_says_a_remedy_as_options_and_commands(
 
 
 @pytest.mark.parametrize(
-    "error", [AgentError("It failed."), Conflict("It failed."), Rejected("It failed.")]
+    "error",
+    [AgentError("It failed."), Conflict("It failed."), Rejected("It failed.")],
 )
 def test_an_error_without_a_remedy_is_its_sentence(error: AgentError) -> None:
     assert "It failed." == described(error)

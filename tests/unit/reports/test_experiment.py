@@ -112,7 +112,9 @@ def test_a_few_people_without_an_event_are_no_difference_yet() -> None:
     many = Sample(900, 0.05, 0.05)
     few = Sample(100, 0.0, 0.0)
 
-    assert judge(many, few, METRICS["thumbs_down"], 0.1, 0.05) is ReportVerdict.NOT_YET
+    assert (
+        judge(many, few, METRICS["thumbs_down"], 0.1, 0.05) is ReportVerdict.NOT_YET
+    )
 
     pooled = 899 * 0.05 / 998
     expected = people_lacking(

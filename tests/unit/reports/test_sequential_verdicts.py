@@ -26,7 +26,9 @@ AT_ONCE = 100
 """People that join a group between two looks."""
 MORE_POWER = 0.86  # where groups are unequal, and the interval is wider than chance alone makes it
 Draw = Callable[[Any, tuple[int, ...]], Any]
-Looks = tuple[Any, Any, Any]  # count by look, mean and variance by experiment and look
+Looks = tuple[
+    Any, Any, Any
+]  # count by look, mean and variance by experiment and look
 
 DISTRIBUTIONS: dict[str, Draw] = {
     "answers of a person": lambda random, shape: random.geometric(0.2, shape),
@@ -175,7 +177,9 @@ def test_a_difference_is_found_at_the_promised_size(
     control = looks(
         random.geometric(1 / 5.0, (experiments, weight * people)), weight * AT_ONCE
     )
-    found = verdicts(control, looks(random.geometric(1 / mean, (experiments, people))))
+    found = verdicts(
+        control, looks(random.geometric(1 / mean, (experiments, people)))
+    )
     at_the_end = sum(at_looks[-1] is called for at_looks in found)
 
     assert (
@@ -185,9 +189,11 @@ def test_a_difference_is_found_at_the_promised_size(
     )
     assert at_the_end <= alarms(found)
 
-    wrong = {ReportVerdict.BETTER, ReportVerdict.WORSE, ReportVerdict.NO_DIFFERENCE} - {
-        called
-    }
+    wrong = {
+        ReportVerdict.BETTER,
+        ReportVerdict.WORSE,
+        ReportVerdict.NO_DIFFERENCE,
+    } - {called}
 
     assert (
         sum(not wrong.isdisjoint(at_looks) for at_looks in found)

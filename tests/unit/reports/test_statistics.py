@@ -211,7 +211,9 @@ def test_the_verdict_is_sure_where_zero_and_the_difference_no_longer_fit_into_on
         Sample(round(0.75 * people), 5.0, 25.0),
         Sample(round(0.25 * people), 5.2, 30.0),
     )
-    interval = statistics.difference(*grown, statistics.sequential_reach(people, 0.05))
+    interval = statistics.difference(
+        *grown, statistics.sequential_reach(people, 0.05)
+    )
 
     assert pytest.approx(0.5, rel=1e-4) == interval.high - interval.low
 

@@ -37,7 +37,9 @@ async def test_a_command_that_fails_spoils_no_other(pipe: RedisPipe) -> None:
     assert replies[1] == b"x"
 
 
-async def test_a_dead_server_is_no_answer(pipe: RedisPipe, server: FakeServer) -> None:
+async def test_a_dead_server_is_no_answer(
+    pipe: RedisPipe, server: FakeServer
+) -> None:
     server.connected = False
     assert await pipe.send(("GET", "a")) is None
 

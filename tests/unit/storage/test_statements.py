@@ -13,9 +13,13 @@ import pytest
 from storage.statements import read_statements
 
 ROOT = Path(__file__).parents[3]
-ROOMS = sorted(path.parent.name for path in (ROOT / "storage").glob("*/statements.sql"))
+ROOMS = sorted(
+    path.parent.name for path in (ROOT / "storage").glob("*/statements.sql")
+)
 
-VERB = re.compile(r"\s*(SELECT|INSERT|UPDATE|DELETE|WITH|CREATE|SHOW)\s.*\s", re.DOTALL)
+VERB = re.compile(
+    r"\s*(SELECT|INSERT|UPDATE|DELETE|WITH|CREATE|SHOW)\s.*\s", re.DOTALL
+)
 
 CONNECTING = {
     "storage/postgres.py",
@@ -97,7 +101,9 @@ def test_a_statement_has_its_name_where_the_statistics_of_postgres_keep_it() -> 
     statements = read_statements("storage.conversation")
 
     assert statements["bury"].startswith("DELETE /* bury */ FROM instances")
-    assert statements["accept"].startswith("WITH /* accept */ input AS MATERIALIZED (")
+    assert statements["accept"].startswith(
+        "WITH /* accept */ input AS MATERIALIZED ("
+    )
 
 
 def test_comment_lines_and_the_closing_semicolon_are_left_out() -> None:

@@ -182,7 +182,10 @@ async def test_two_instances_acknowledge_a_command_once(
     server: DiscordServer, core: Core
 ) -> None:
     chat = server.state.add_direct("ada")
-    async with running(make_channel(server), core), running(make_channel(server), core):
+    async with (
+        running(make_channel(server), core),
+        running(make_channel(server), core),
+    ):
         use = server.state.interactions[server.use_command(chat, "help")]
         await server.until(lambda: use.response and core.offered == 2)
 

@@ -74,7 +74,9 @@ async def test_a_bot_that_was_not_invited_is_given_its_link(
     server: DiscordServer,
 ) -> None:
     server.state.in_guild = False
-    assert "https://discord.com/oauth2/authorize?client_id=1" in await problems(server)
+    assert "https://discord.com/oauth2/authorize?client_id=1" in await problems(
+        server
+    )
 
 
 async def test_permissions_missing_in_the_server_are_named(
@@ -134,7 +136,9 @@ async def test_commands_that_go_elsewhere_are_found(server: DiscordServer) -> No
     assert "does not send commands to https://bot.example/webhooks/discord" in found
 
 
-async def test_another_applications_public_key_is_found(server: DiscordServer) -> None:
+async def test_another_applications_public_key_is_found(
+    server: DiscordServer,
+) -> None:
     assert "DISCORD_PUBLIC_KEY" in await problems(
         server, public_key=DiscordServer().public_key
     )
@@ -183,11 +187,15 @@ def test_an_administrator_lacks_nothing() -> None:
     assert missing(1 << 3) == []
 
 
-async def test_setup_invites_with_exactly_what_is_needed(server: DiscordServer) -> None:
+async def test_setup_invites_with_exactly_what_is_needed(
+    server: DiscordServer,
+) -> None:
     answers = {"DISCORD_TOKEN": server.token, "DISCORD_API_URL": server.api_url}
     steps = await after(answers)
     link = next(
-        word for word in steps.split() if word.startswith("https://discord.com/oauth2")
+        word
+        for word in steps.split()
+        if word.startswith("https://discord.com/oauth2")
     )
     query = parse_qs(urlparse(link).query)
 

@@ -268,7 +268,8 @@ async def test_a_limit_in_one_chat_delays_no_other(
     assert await reply_to(channel, question).show("limited") is None
     held = asyncio.create_task(reply_to(channel, question).finish("late"))
     others = [
-        ask(server, server.state.add_direct(f"person{number}")) for number in range(20)
+        ask(server, server.state.add_direct(f"person{number}"))
+        for number in range(20)
     ]
     await asyncio.gather(
         *(reply_to(channel, other).finish("at once") for other in others)
@@ -395,7 +396,9 @@ async def test_answers_share_connections_and_leave_none_open(
     server: DiscordServer, channel: Discord, question: Inbound
 ) -> None:
     others = [replace(question, message_id=str(number)) for number in range(5)]
-    await asyncio.gather(*(reply_to(channel, other).finish("yes") for other in others))
+    await asyncio.gather(
+        *(reply_to(channel, other).finish("yes") for other in others)
+    )
 
     assert channel._rest._session is None
 

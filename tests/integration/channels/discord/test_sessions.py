@@ -40,7 +40,9 @@ async def test_what_was_said_during_a_short_break_is_replayed_once(
     assert (server.gateway.identified, core.offered) == (1, 3)
 
 
-async def test_discord_may_ask_to_reconnect(server: DiscordServer, core: Core) -> None:
+async def test_discord_may_ask_to_reconnect(
+    server: DiscordServer, core: Core
+) -> None:
     chat = server.state.add_direct("ada")
     async with running(make_channel(server), core):
         await server.gateway.ask_to_reconnect()
@@ -195,7 +197,10 @@ async def test_two_instances_hear_the_same_and_the_store_keeps_one(
     server: DiscordServer, core: Core
 ) -> None:
     chat = server.state.add_direct("ada")
-    async with running(make_channel(server), core), running(make_channel(server), core):
+    async with (
+        running(make_channel(server), core),
+        running(make_channel(server), core),
+    ):
         server.state.say(chat, "hello", user="ada")
         await server.until(lambda: core.offered == 2)
 

@@ -181,7 +181,9 @@ def mutate(
     return changed, body
 
 
-async def test_without_a_public_key_there_is_no_endpoint(server: DiscordServer) -> None:
+async def test_without_a_public_key_there_is_no_endpoint(
+    server: DiscordServer,
+) -> None:
     assert (
         await make_channel(server).webhook(*server.signed(command(server)))
     ).status == 404

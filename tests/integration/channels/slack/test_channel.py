@@ -112,7 +112,9 @@ async def test_in_its_threads_the_agent_needs_no_further_mention(
     assert {i.username for i in inbox.taken} == {"ada", "bob"}
 
 
-async def test_after_a_restart_the_agent_knows_its_threads(server: SlackServer) -> None:
+async def test_after_a_restart_the_agent_knows_its_threads(
+    server: SlackServer,
+) -> None:
     """A thread that it has written in is asked of Slack, not remembered only."""
     chat, [ada] = channel_of(server, "ada")
     root = server.space.add(chat, ada, f"<@{AGENT}> earlier")
@@ -132,7 +134,9 @@ async def test_a_thread_that_cannot_be_looked_up_comes_again(
     """
     chat, [ada] = channel_of(server, "ada")
     root = server.space.add(chat, ada, f"<@{AGENT}> earlier")
-    server.space.faults.append(Fault("internal_error", method="conversations.replies"))
+    server.space.faults.append(
+        Fault("internal_error", method="conversations.replies")
+    )
     async with connected(server) as (_, inbox):
         await server.say(chat, ada, "hello?", thread=root.ts)
         [inbound] = await inbox.next()

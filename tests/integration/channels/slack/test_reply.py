@@ -111,7 +111,9 @@ async def test_a_dead_stream_is_recovered_by_an_edit(server: SlackServer) -> Non
     assert screen(server, address) == ["one two"]
 
 
-async def test_a_stream_that_a_person_stopped_is_completed(server: SlackServer) -> None:
+async def test_a_stream_that_a_person_stopped_is_completed(
+    server: SlackServer,
+) -> None:
     """The final answer stands there even so."""
     address = thread(server)
     server.space.faults.append(Fault("stopped_by_user", method="chat.appendStream"))
@@ -125,7 +127,8 @@ async def test_a_stream_that_a_person_stopped_is_completed(server: SlackServer) 
 
 
 @pytest.mark.parametrize(
-    "error", ["unknown_method", "not_allowed_token_type", "channel_type_not_supported"]
+    "error",
+    ["unknown_method", "not_allowed_token_type", "channel_type_not_supported"],
 )
 async def test_where_streams_are_refused_edits_follow_and_that_is_remembered(
     server: SlackServer, error: str

@@ -32,13 +32,17 @@ async def test_another_instance_finishes_an_open_stream(server: SlackServer) -> 
     address = thread(server)
     placed = await show(slack(server), address, "one tw")
     await (
-        slack(server).reply(address, placed, TURN, repeat=True).finish("one two three")
+        slack(server)
+        .reply(address, placed, TURN, repeat=True)
+        .finish("one two three")
     )
 
     assert screen(server, address) == ["one two three"]
 
 
-async def test_an_answer_that_arrived_unseen_is_recognised(server: SlackServer) -> None:
+async def test_an_answer_that_arrived_unseen_is_recognised(
+    server: SlackServer,
+) -> None:
     """Posted, but not recorded: the message carries its turn, and the next instance finds it."""
     address = direct(server)
     await slack(server).reply(address, None, TURN).finish(LONG)
@@ -102,7 +106,9 @@ async def test_finishing_twice_changes_nothing(server: SlackServer) -> None:
     assert screen(server, address) == ["Hello"]
 
 
-async def test_a_message_that_was_deleted_is_posted_again(server: SlackServer) -> None:
+async def test_a_message_that_was_deleted_is_posted_again(
+    server: SlackServer,
+) -> None:
     """Somebody deleted the growing answer: it comes as a new message."""
     address = direct(server)
     reply = slack(server).reply(address, None, TURN)
@@ -163,7 +169,9 @@ async def test_refusals_say_whether_another_attempt_helps(
     assert error in raised.value.sentence or error == "missing_scope"
 
 
-async def test_a_server_that_is_away_is_worth_another_try(server: SlackServer) -> None:
+async def test_a_server_that_is_away_is_worth_another_try(
+    server: SlackServer,
+) -> None:
     """No connection is no refusal."""
     address = direct(server)
     channel = slack(server, api_url="http://127.0.0.1:9/api/")

@@ -75,7 +75,9 @@ def _values(server: SlackServer) -> dict[str, str]:
 
 def test_the_manifest_has_every_command() -> None:
     """The commands come from the registry, under names that Slack does not keep for itself."""
-    names = [command["command"] for command in manifest()["features"]["slash_commands"]]
+    names = [
+        command["command"] for command in manifest()["features"]["slash_commands"]
+    ]
 
     assert names == [f"/{command.name}" for command in COMMANDS]
     assert RESERVED.isdisjoint(names)
@@ -221,7 +223,8 @@ async def test_the_doctor_finds_that_nobody_invited_the_agent(
     [finding] = await slack(server).diagnose()
 
     assert (
-        finding.problem == "@agent is in no channel, and nobody has written to it yet."
+        finding.problem
+        == "@agent is in no channel, and nobody has written to it yet."
     )
     assert finding.remedy.startswith("/invite @agent")
 
@@ -232,7 +235,9 @@ async def test_the_doctor_names_missing_scopes(server: SlackServer) -> None:
     server.space.scopes -= {"im:history", "users:read"}
     [finding] = await slack(server).diagnose()
 
-    assert finding.problem == "The app's token lacks the scopes im:history, users:read."
+    assert (
+        finding.problem == "The app's token lacks the scopes im:history, users:read."
+    )
 
 
 async def test_the_doctor_repeats_what_slack_needs(server: SlackServer) -> None:

@@ -40,7 +40,9 @@ def _ada(server: SlackServer) -> tuple[str, str]:
 # --- Socket Mode --------------------------------------------------------------
 
 
-async def test_connections_overlap_when_slack_replaces_one(server: SlackServer) -> None:
+async def test_connections_overlap_when_slack_replaces_one(
+    server: SlackServer,
+) -> None:
     """The next is open before the last is closed, and both are heard."""
     chat, ada = _ada(server)
     async with connected(server) as (_, inbox):
@@ -187,7 +189,10 @@ async def test_signed_events_and_commands_are_taken(server: SlackServer) -> None
         await server.command(chat, ada, "/model", "default")
         await inbox.next(2)
 
-    assert [text_of(inbound) for inbound in inbox.taken] == ["hello", "/model default"]
+    assert [text_of(inbound) for inbound in inbox.taken] == [
+        "hello",
+        "/model default",
+    ]
     assert server.unacknowledged() == 0
 
 
@@ -258,12 +263,14 @@ def _mutated(
     body: bytes,
 ) -> tuple[dict[str, str], bytes]:
     changed = dict(headers)
-    kind = dice.choice(["body", "cut", "grown", "signature", "stamp", "missing", "odd"])
+    kind = dice.choice(
+        ["body", "cut", "grown", "signature", "stamp", "missing", "odd"]
+    )
     if kind == "body":
         at = dice.randrange(len(body))
-        return changed, body[:at] + bytes([body[at] ^ (1 << dice.randrange(8))]) + body[
-            at + 1 :
-        ]
+        return changed, body[:at] + bytes(
+            [body[at] ^ (1 << dice.randrange(8))]
+        ) + body[at + 1 :]
 
     if kind == "cut":
         return changed, body[: dice.randrange(len(body))]
@@ -322,7 +329,9 @@ async def test_another_secret_does_not_sign(server: SlackServer) -> None:
 @pytest.mark.parametrize(
     "body", [b"{", b"\xff\xfe", b"[]", b'"text"', b"null", b'{"event": 1}', b""]
 )
-async def test_signed_nonsense_stores_nothing(server: SlackServer, body: bytes) -> None:
+async def test_signed_nonsense_stores_nothing(
+    server: SlackServer, body: bytes
+) -> None:
     """What Slack would never sign is answered, not crashed over."""
     async with hooked(server) as (channel, inbox):
         headers = _sign(server, body)

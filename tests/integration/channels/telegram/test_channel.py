@@ -28,7 +28,9 @@ async def server() -> AsyncIterator[TelegramServer]:
 async def test_what_was_said_while_the_agent_was_down_is_fetched_in_order(
     server: TelegramServer,
 ) -> None:
-    texts = [f"message {number}" for number in range(250)]  # more than one fetch brings
+    texts = [
+        f"message {number}" for number in range(250)
+    ]  # more than one fetch brings
     for text in texts:
         server.say(server.private("ada"), text)
 
@@ -128,7 +130,10 @@ async def test_two_instances_without_public_url_fetch_by_turns_and_lose_nothing(
 async def test_a_conflict_is_told_in_one_sentence(
     server: TelegramServer, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async with listening(channel(server), Inbox()), listening(channel(server), Inbox()):
+    async with (
+        listening(channel(server), Inbox()),
+        listening(channel(server), Inbox()),
+    ):
         await until(
             lambda: "Another program fetches this bot's messages" in caplog.text
         )

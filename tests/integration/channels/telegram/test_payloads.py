@@ -96,7 +96,9 @@ HEARD = {
 }
 
 
-@pytest.mark.parametrize("name", sorted(path.stem for path in PAYLOADS.glob("*.json")))
+@pytest.mark.parametrize(
+    "name", sorted(path.stem for path in PAYLOADS.glob("*.json"))
+)
 def test_each_payload_becomes_what_was_meant_for_the_agent_and_nothing_else(
     name: str,
 ) -> None:

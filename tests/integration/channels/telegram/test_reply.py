@@ -87,7 +87,9 @@ async def test_states_in_between_are_dropped_while_the_interval_lasts(
     assert ada.screen() == [("word " * 30).strip()]
 
 
-async def test_typing_is_shown_again_only_when_it_ends(server: TelegramServer) -> None:
+async def test_typing_is_shown_again_only_when_it_ends(
+    server: TelegramServer,
+) -> None:
     ada, clock = server.private("ada"), Clock()
     answer = reply(patient_channel(server, clock=clock), ada)
     for _ in range(30):

@@ -164,7 +164,9 @@ async def test_a_rate_limit_is_waited_out_and_holds_no_other_chat(
     telegram._governor._sleep = wait
     slow = asyncio.create_task(reply(telegram, ada).finish("late"))
     await until(lambda: server.count("sendMessage") == 1)
-    await asyncio.gather(*(reply(telegram, chat).finish("at once") for chat in others))
+    await asyncio.gather(
+        *(reply(telegram, chat).finish("at once") for chat in others)
+    )
     assert ([chat.screen() for chat in others], ada.screen()) == (
         [["at once"]] * 20,
         [],

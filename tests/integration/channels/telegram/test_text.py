@@ -89,7 +89,9 @@ def test_every_entity_lies_inside_its_message_and_cuts_no_character(
     for piece in render(markdown, 200):
         units = piece.text.encode("utf-16-le")
         for entity in piece.entities:
-            assert 0 <= entity.offset < entity.offset + entity.length <= len(units) // 2
+            assert (
+                0 <= entity.offset < entity.offset + entity.length <= len(units) // 2
+            )
             units[2 * entity.offset : 2 * (entity.offset + entity.length)].decode(
                 "utf-16-le"
             )
@@ -121,7 +123,9 @@ def test_what_formatting_would_swallow_is_shown(markdown: str) -> None:
 
 def test_a_link_can_not_ping_a_person() -> None:
     assert [
-        entity for piece in render("[you](tg://user?id=7)") for entity in piece.entities
+        entity
+        for piece in render("[you](tg://user?id=7)")
+        for entity in piece.entities
     ] == []
 
 
@@ -133,7 +137,9 @@ def test_a_code_block_over_the_limit_stays_code_in_every_message() -> None:
         assert [(entity.type, entity.language) for entity in piece.entities] == [
             ("pre", "python")
         ]
-    assert letters(code) - letters("".join(piece.text for piece in pieces)) == Counter()
+    assert (
+        letters(code) - letters("".join(piece.text for piece in pieces)) == Counter()
+    )
 
 
 def test_a_long_text_is_cut_at_a_paragraph_before_a_line_and_at_a_line_before_a_word() -> (

@@ -81,7 +81,9 @@ async def test_a_forged_webhook_is_refused_whatever_it_says(
 
         for _ in range(10_000):
             at = rng.randrange(len(secret))
-            forged = secret[:at] + rng.choice(["", "g", "é", secret]) + secret[at + 1 :]
+            forged = (
+                secret[:at] + rng.choice(["", "g", "é", secret]) + secret[at + 1 :]
+            )
             refused += (
                 await hooked[0].webhook({PRIVATE_HEADER: forged}, body)
             ).status == 401

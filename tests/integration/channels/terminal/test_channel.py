@@ -166,7 +166,9 @@ async def test_an_answer_is_seen_as_it_grows(harness: TerminalHarness) -> None:
 async def test_what_is_no_answer_counts(harness: TerminalHarness) -> None:
     """A model's failure, a line that cannot be read: said, counted, and the next line is read."""
     harness.model.error = "The model is away."
-    window, unanswered = await harness.run("one", Refused("Line 2 is not UTF-8 text."))
+    window, unanswered = await harness.run(
+        "one", Refused("Line 2 is not UTF-8 text.")
+    )
 
     assert [kind for kind, _ in window.stays] == ["notice", "notice"]
     assert unanswered == 2
@@ -343,7 +345,11 @@ async def test_the_conformance_driver_sees_what_a_person_sees(
         running.cancel()
         await asyncio.wait({running})
 
-    assert driver.screen(place) == ["re: hello", "There is nothing to stop.", "re: bye"]
+    assert driver.screen(place) == [
+        "re: hello",
+        "There is nothing to stop.",
+        "re: bye",
+    ]
     assert (driver.unacknowledged(), driver.early_calls()) == (0, 0)
     with pytest.raises(UnsupportedHere):
         driver.group("family")

@@ -191,7 +191,11 @@ class Gateway:
             await wire.send(await session.outbox.get())
 
     def _end(self, session: Session | None, socket: web.WebSocketResponse) -> None:
-        if session is None or session.wire is None or session.wire.socket is not socket:
+        if (
+            session is None
+            or session.wire is None
+            or session.wire.socket is not socket
+        ):
             return
 
         session.wire = None

@@ -80,7 +80,9 @@ class Routes:
         return await self.server.gateway.serve(request, self.state)
 
     @web.middleware
-    async def guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+    async def guard(
+        self, request: web.Request, handler: Handler
+    ) -> web.StreamResponse:
         """Token, rate limits, ordered failures; then the route; refusals become Discord's
         errors.
         """
@@ -98,12 +100,16 @@ class Routes:
                 await self.server.faults.delay(channel)
 
             response = await handler(request)
-            response.headers.update(self.server.faults.bucket(request.method, channel))
+            response.headers.update(
+                self.server.faults.bucket(request.method, channel)
+            )
             return response
         except Refused as refused:
             return _json(refused.body, status=refused.status)
         except web.HTTPNotFound:
-            return _json(payload("error", code=0, message="404: Not Found"), status=404)
+            return _json(
+                payload("error", code=0, message="404: Not Found"), status=404
+            )
         finally:
             self.server.heard.set()
 
@@ -134,7 +140,9 @@ class Routes:
 
     def _limited(self, limit: tuple[float, str]) -> web.Response:
         wait, scope = limit
-        body = payload("rate_limited", retry_after=wait) | {"global": scope == "global"}
+        body = payload("rate_limited", retry_after=wait) | {
+            "global": scope == "global"
+        }
         headers = {
             "Retry-After": str(wait),
             "X-RateLimit-Scope": scope,
@@ -257,7 +265,9 @@ class Routes:
 
         body = await request.json()
 
-        return _json(self.state.rewrite(interaction.channel, interaction.message, body))
+        return _json(
+            self.state.rewrite(interaction.channel, interaction.message, body)
+        )
 
 
 assert payload("guild")["id"] == GUILD

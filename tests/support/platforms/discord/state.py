@@ -228,7 +228,9 @@ class DiscordState:
         """A person deletes a message."""
         found = self.find(message)
         self.messages[found["channel_id"]].remove(found)
-        self.tell("MESSAGE_DELETE", {"id": message, "channel_id": found["channel_id"]})
+        self.tell(
+            "MESSAGE_DELETE", {"id": message, "channel_id": found["channel_id"]}
+        )
 
     def react(
         self,
@@ -405,9 +407,14 @@ class DiscordState:
         content = self.checked_content(body)
         found = self.find(message)
         if found["author"]["id"] != self.bot["id"]:
-            raise Refused(403, 50005, "Cannot edit a message authored by another user")
+            raise Refused(
+                403, 50005, "Cannot edit a message authored by another user"
+            )
 
-        found |= {"content": content, "edited_timestamp": datetime.now(UTC).isoformat()}
+        found |= {
+            "content": content,
+            "edited_timestamp": datetime.now(UTC).isoformat(),
+        }
         self.revisions[channel] += 1
         self.tell("MESSAGE_UPDATE", found)
 

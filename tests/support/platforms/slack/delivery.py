@@ -104,7 +104,10 @@ class Sockets:
         }
         envelope |= {"accepts_response_payload": delivery.kind != "events_api"}
         if delivery.attempts:
-            envelope |= {"retry_attempt": delivery.attempts, "retry_reason": "timeout"}
+            envelope |= {
+                "retry_attempt": delivery.attempts,
+                "retry_reason": "timeout",
+            }
 
         delivery.attempts += 1
         self._sent[envelope["envelope_id"]] = delivery
@@ -150,7 +153,9 @@ class Sockets:
         """Closes all connections, with or without a word."""
         for link in list(self._links):
             if reason:
-                await link.send_json(payload("socket_disconnect") | {"reason": reason})
+                await link.send_json(
+                    payload("socket_disconnect") | {"reason": reason}
+                )
 
             await link.close()
 

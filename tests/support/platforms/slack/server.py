@@ -222,7 +222,9 @@ class SlackServer:
                 "parent_user_id": root.user if root else "",
             }
 
-        event = payload("message_channel")["event"] | common | self._place(message.chat)
+        event = (
+            payload("message_channel")["event"] | common | self._place(message.chat)
+        )
         if message.files:
             event |= {"files": message.files, "subtype": "file_share"}
 
@@ -332,7 +334,8 @@ class SlackServer:
             self.early_calls += 1
 
         fault = next(
-            (fault for fault in self.space.faults if fault.concerns(method, chat)), None
+            (fault for fault in self.space.faults if fault.concerns(method, chat)),
+            None,
         )
         if fault is None or not (writes or fault.method):
             return None

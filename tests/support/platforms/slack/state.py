@@ -83,7 +83,9 @@ class SlackMessage:
     @property
     def visible(self) -> str:
         """What a person reads: blocks, else the text."""
-        return "\n".join(block["text"] for block in self.blocks) or unescape(self.text)
+        return "\n".join(block["text"] for block in self.blocks) or unescape(
+            self.text
+        )
 
     def as_json(self, *, metadata: bool = False) -> dict[str, Any]:
         """As conversations.history shows it."""

@@ -22,7 +22,15 @@ TEXT_LIMIT = 40_000
 # docs.slack.dev/reference/methods/chat.update, error msg_too_long
 EDITED_TEXT_LIMIT = 4_000
 STREAM_S = 300.0
-BLOCKS = {"markdown", "section", "divider", "context", "header", "actions", "rich_text"}
+BLOCKS = {
+    "markdown",
+    "section",
+    "divider",
+    "context",
+    "header",
+    "actions",
+    "rich_text",
+}
 
 Arguments = Mapping[str, Any]
 Answer = dict[str, Any]
@@ -184,7 +192,10 @@ class WebApi:
     # --- streams --------------------------------------------------------------
 
     def _start(self, arguments: Arguments) -> Answer:
-        chat, thread = str(arguments["channel"]), str(arguments.get("thread_ts") or "")
+        chat, thread = (
+            str(arguments["channel"]),
+            str(arguments.get("thread_ts") or ""),
+        )
         self._check_chat(chat)
         if not thread:
             raise Refusal(
@@ -347,7 +358,8 @@ class WebApi:
         return [
             message
             for message in messages
-            if oldest < message.ts < latest or (same and message.ts in (oldest, latest))
+            if oldest < message.ts < latest
+            or (same and message.ts in (oldest, latest))
         ]
 
     def _page(self, arguments: Arguments, messages: list[SlackMessage]) -> Answer:

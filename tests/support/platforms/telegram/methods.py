@@ -173,7 +173,9 @@ class Methods:
         if number(fields, "user_id") != BOT_ID:
             raise bad("PARTICIPANT_ID_INVALID")
 
-        user = {key: self.me[key] for key in ("id", "is_bot", "first_name", "username")}
+        user = {
+            key: self.me[key] for key in ("id", "is_bot", "first_name", "username")
+        }
 
         return {"status": chat.bot_status, "user": user} | _rights(chat.bot_status)
 
@@ -192,7 +194,9 @@ class Methods:
         return chat
 
     def _message(self, chat: Chat, sent: Sent) -> Json:
-        user = {key: self.me[key] for key in ("id", "is_bot", "first_name", "username")}
+        user = {
+            key: self.me[key] for key in ("id", "is_bot", "first_name", "username")
+        }
         topic = (
             {"message_thread_id": int(sent.thread), "is_topic_message": True}
             if sent.thread
@@ -206,7 +210,9 @@ class Methods:
             "text": sent.text,
         }
 
-        return message | topic | ({"entities": sent.entities} if sent.entities else {})
+        return (
+            message | topic | ({"entities": sent.entities} if sent.entities else {})
+        )
 
 
 def _thread(fields: Fields, chat: Chat) -> str:

@@ -40,7 +40,9 @@ class TelegramServer:
         self.state = TelegramState()
         self.delivery = Delivery(self.state)
         self.methods = Methods(self.state, self.delivery)
-        self.calls: list[tuple[str, Json]] = []  # every call, in order, with its fields
+        self.calls: list[
+            tuple[str, Json]
+        ] = []  # every call, in order, with its fields
         self.refusals = 0  # answers of 429
         self.refuse_entities = False  # as if no formatting could be parsed
         self.early = 0  # calls that came before a Retry-After was over
@@ -57,7 +59,9 @@ class TelegramServer:
     async def __aenter__(self) -> Self:
         application = web.Application()
         application.router.add_route("*", "/bot{token}/{method}", self._answer)
-        self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.1)
+        self._runner = web.AppRunner(
+            application, access_log=None, shutdown_timeout=0.1
+        )
         await self._runner.setup()
         site = web.TCPSite(self._runner, "127.0.0.1", 0)
         await site.start()
@@ -122,7 +126,9 @@ class TelegramServer:
         """The person changes a message. A mention of the bot in front of the text is one."""
         kept = {name: value for name, value in message.items() if name != "entities"}
         name = f"@{BOT_NAME}"
-        marks = {"entities": [_mark("mention", name)]} if text.startswith(name) else {}
+        marks = (
+            {"entities": [_mark("mention", name)]} if text.startswith(name) else {}
+        )
         self._update(
             {
                 **kept,
@@ -138,7 +144,12 @@ class TelegramServer:
         self._update(message, "message")
 
     def react(
-        self, chat: Chat, message: int, *emoji: str, user: str = "ada", deliver: int = 1
+        self,
+        chat: Chat,
+        message: int,
+        *emoji: str,
+        user: str = "ada",
+        deliver: int = 1,
     ) -> None:
         """A person's reactions to a message become these. In a group only an administrator
         is told.
@@ -283,7 +294,10 @@ async def _fields(request: web.Request) -> dict[str, str]:
     if request.content_type == "application/json":
         body = json.loads(await request.read() or b"{}")
         return fields | {
-            name: v if isinstance(v, str) else json.dumps(v) for name, v in body.items()
+            name: v if isinstance(v, str) else json.dumps(v)
+            for name, v in body.items()
         }
 
-    return fields | {name: str(value) for name, value in (await request.post()).items()}
+    return fields | {
+        name: str(value) for name, value in (await request.post()).items()
+    }

@@ -67,7 +67,9 @@ class Chat:
         """
         messages = [sent.text for sent in self.sent.values() if sent.thread == thread]
         return messages + [
-            text for (place, _), text in self.drafts.items() if place == thread and text
+            text
+            for (place, _), text in self.drafts.items()
+            if place == thread and text
         ]
 
 
@@ -78,7 +80,9 @@ class TelegramState:
         self.chats: dict[int, Chat] = {}
         self.people: dict[str, Json] = {}
         self.updates: list[Json] = []  # not confirmed yet
-        self.said: dict[tuple[int, int], Json] = {}  # people's messages by chat and id
+        self.said: dict[
+            tuple[int, int], Json
+        ] = {}  # people's messages by chat and id
         self.reactions: dict[
             tuple[int, int, int], list[Json]
         ] = {}  # by chat, message and person

@@ -186,7 +186,9 @@ class Delivery:
         )
 
         try:
-            async with session.post(self.url, json=update, headers=headers) as response:
+            async with session.post(
+                self.url, json=update, headers=headers
+            ) as response:
                 status = response.status
         except aiohttp.ClientError:
             self.last_error = "Connection refused"
