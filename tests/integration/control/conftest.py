@@ -1,4 +1,4 @@
-"""What tests of operators' changes share: each fixture is an operator's process."""
+"""What tests of operators' changes share: operators' processes, and the shared server."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import pytest
 from storage.control.experiments.admin import ExperimentAdmin
 from storage.control.flags import FlagAdmin
 from tests.support.operators import experimenter, operator
+from tests.support.servers import Postgres
 
 
 @pytest.fixture
@@ -24,3 +25,8 @@ async def experiments(
 ) -> AsyncIterator[ExperimentAdmin]:
     async with experimenter(database_url, redis_url) as experiments:
         yield experiments
+
+
+@pytest.fixture
+def postgres(_postgres: Postgres) -> Postgres:
+    return _postgres

@@ -39,11 +39,6 @@ async def agent(database_url: str, redis_url: str) -> AsyncIterator[Member]:
         yield one
 
 
-@pytest.fixture
-def postgres(_postgres: Postgres) -> Postgres:
-    return _postgres
-
-
 @pytest.mark.parametrize(
     "damage",
     [

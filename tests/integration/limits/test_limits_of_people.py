@@ -250,7 +250,7 @@ async def test_people_who_are_linked_share_the_limit_of_either_from_their_next_a
 
         await world.platform.until(
             lambda: all(
-                "faster" in world.platform.screen(c)[-1] for c in ("ada", "bob")
+                "too quickly" in world.platform.screen(c)[-1] for c in ("ada", "bob")
             )
         )
         await limits.reset("test:bob", OPERATOR)
