@@ -55,6 +55,8 @@ class Engine:
             ports, options, policy, self._worker, admission, self._background
         )
         self._beats: asyncio.Task[None] | None = None
+        self._sweep: asyncio.Task[None] | None = None
+        self._look_back: float = 0  # seconds; of the sweep that is due
         self._stopping = False
 
     async def __aenter__(self) -> Self:
@@ -84,9 +86,10 @@ class Engine:
         """Takes nothing more in, lets answers finish for a while, and hands back the rest."""
         self._stopping = True
         await self._background.drain(self._options.drain_seconds)
-        if self._beats is not None:
-            self._beats.cancel()
-            await asyncio.wait({self._beats})
+        if tasks := {one for one in (self._beats, self._sweep) if one is not None}:
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
 
         claims, attempted = self._worker.held()
         await self._background.cancel()
@@ -113,6 +116,21 @@ class Engine:
     async def _beat(self, *, routine: bool) -> None:
         beat = await self._worker.beat()
         if self._background.sweep_due() or routine or beat.peer_died:
-            await self._worker.sweep(RETENTION_SECONDS if routine else RECENT_SECONDS)
+            self._look_back = max(
+                self._look_back, RETENTION_SECONDS if routine else RECENT_SECONDS
+            )
+
+        if self._look_back and (self._sweep is None or self._sweep.done()):
+            self._sweep = asyncio.create_task(self._sweep_once(self._look_back))
+            self._look_back = 0
 
         await self._ports.control_updates.observe(beat.epoch)
+
+    async def _sweep_once(self, seconds: float) -> None:
+        """Beside the heartbeat: however long it takes, no lease ends meanwhile."""
+        try:
+            await self._worker.sweep(seconds)
+        except StoreUnavailable:
+            self._look_back = max(self._look_back, seconds)
+        except Exception as error:
+            log.exception("sweep failed", error=type(error).__name__)
