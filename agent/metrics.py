@@ -92,6 +92,15 @@ limited = Counter(
     "user, chat or channel.",
     ("channel", "scope"),
 )
+unreadable_events = Counter(
+    "agent_unreadable_events_total",
+    "Events of a platform that could not be read and were passed over.",
+    ("channel", "kind"),
+)
+audit_entries = Gauge(
+    "agent_audit_entries",
+    "Rows in the audit log's chain, looked at every hour. They never become fewer.",
+)
 steps = Distribution(
     "agent_step_seconds",
     "accept: from a message's arrival until it is stored. From the beginning of an answer: "
@@ -165,6 +174,7 @@ COUNTERS = (
     turns,
     duplicates,
     limited,
+    unreadable_events,
     cache_reads,
     redis_round_trips,
     redis_failures,
@@ -176,7 +186,7 @@ COUNTERS = (
     delivery_retries,
     model_garbles,
 )
-GAUGES = (model_calls, models_left_alone)
+GAUGES = (model_calls, models_left_alone, audit_entries)
 DISTRIBUTIONS = (steps, batch_items)
 
 _models: set[str] = set()

@@ -15,15 +15,19 @@ from hashlib import sha256
 from typing import Any
 
 import msgspec
+import structlog
 from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from agent import metrics
 from agent.core.errors import Rejected
 from agent.core.remedies import Amend
 from agent.core.text import is_text
 from storage.control import STATEMENTS
 from storage.postgres import Database
 from storage.transaction import transaction
+
+log = structlog.get_logger()
 
 GENESIS = bytes(32)
 PAGE = 5_000
@@ -196,12 +200,15 @@ async def verify(database: Database, noted: str | None = None) -> ChainVerdict:
     `noted` is a head seen earlier, which must still be in the chain.
     """
     async with transaction(database) as connection:
-        last, head, newest = (
-            await connection.execute(text(STATEMENTS["audit_head"]))
-        ).one()
+        kept, newest = await _head(connection)
+        last, head = kept or (newest or 0, b"")
         check = _Check()
 
-        if newest is not None and newest > last:
+        if kept is None:
+            check.troubles.append(
+                "The head of the chain is missing: its row in audit_head was removed."
+            )
+        elif newest is not None and newest > last:
             check.troubles.append(
                 f"After row {last}, rows were added past the chain."
             )
@@ -209,7 +216,32 @@ async def verify(database: Database, noted: str | None = None) -> ChainVerdict:
         async for number, stored, row in _rows(connection, up_to=last):
             check.take(number, bytes(stored), row)
 
-    return check.verdict(last, bytes(head), noted)
+    return check.verdict(last, None if kept is None else head, noted)
+
+
+async def note_head(database: Database) -> None:
+    """Says how far the chain is, in the log and in the metrics: what is kept of both elsewhere
+    shows later whether the whole chain was written again.
+    """
+    async with transaction(database) as connection:
+        kept, _ = await _head(connection)
+
+    if kept is None:
+        log.error("the audit log's chain has lost its head")
+        return
+
+    count, head = kept
+    metrics.audit_entries.put(count)
+    log.info("audit head", entries=count, head=head.hex())
+
+
+async def _head(
+    connection: AsyncConnection,
+) -> tuple[tuple[int, bytes] | None, int | None]:
+    """Id and hash of the chain's last row, unless that was removed; the newest row's id."""
+    row = (await connection.execute(text(STATEMENTS["audit_head"]))).one()
+
+    return (None if row.id is None else (row.id, bytes(row.hash))), row.newest
 
 
 async def _rows(
@@ -261,14 +293,15 @@ class _Check:
     def verdict(
         self,
         last: int,
-        head: bytes,
+        head: bytes | None,
         noted: str | None,
     ) -> ChainVerdict:
+        """`head` is None where nobody knows it any more."""
         if self._expected - 1 < last:
             self.troubles.append(
                 f"After row {self._expected - 1}, {last - self._expected + 1} rows are missing."
             )
-        elif self._before != head:
+        elif head is not None and self._before != head:
             self.troubles.append("The last row is not the one that was written last.")
 
         if noted is not None and noted.lower() not in self._seen:
@@ -276,4 +309,4 @@ class _Check:
                 "The noted hash is not in the chain: the log was rewritten since."
             )
 
-        return ChainVerdict(self.count, head.hex(), tuple(self.troubles))
+        return ChainVerdict(self.count, self._before.hex(), tuple(self.troubles))

@@ -83,7 +83,8 @@ LIMIT :page;
 
 -- name: audit_head
 -- The chain's end as it was written, and the newest row that is there.
-SELECT id, hash, (SELECT max(id) FROM audit_log) FROM audit_head;
+SELECT h.id, h.hash, n.newest
+  FROM (SELECT max(id) AS newest FROM audit_log) n LEFT JOIN audit_head h ON true;
 
 
 -- Flags ---------------------------------------------------------------------------------------

@@ -1,7 +1,7 @@
 """How the agent tidies its tables by itself.
 
-It makes next months' partitions, and removes old turns, days and reservations and the rows
-of dead instances.
+It makes next months' partitions, removes old turns, days and reservations and the rows of
+dead instances, and notes how far the audit log is.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
 from storage.background import run_in_background
+from storage.control.audit import note_head
 from storage.conversation import STATEMENTS
 from storage.postgres import GONE, Database
 
@@ -64,6 +65,8 @@ async def tidy(database: Database) -> None:
         await connection.execute(text(STATEMENTS["bury"]))
         await connection.execute(text(STATEMENTS["fold"]))
         await connection.execute(text(STATEMENTS["prune_days"]), days)
+
+    await note_head(database)
 
 
 async def _prune(database: Database) -> int:

@@ -23,8 +23,15 @@ NAME = "agent"
 START_SECONDS = 60.0
 """How long making a cluster, or starting a server, may take."""
 
+DISK_FULL = "its disk is full; make room and start again"
 
-def make_cluster(binaries: Path, folder: Path) -> None:
+_ONE_BLOCK = 8192  # of Postgres, in bytes
+
+
+def make_cluster(
+    binaries: Path,
+    folder: Path,
+) -> None:
     """Makes `data` in the folder. Raises ConfigurationError.
 
     It is made next to its place and moved there when finished, so that a half-made one
@@ -60,7 +67,10 @@ def make_cluster(binaries: Path, folder: Path) -> None:
     _put_in_place(new, folder / "data")
 
 
-def _put_in_place(new: Path, data: Path) -> None:
+def _put_in_place(
+    new: Path,
+    data: Path,
+) -> None:
     try:
         new.rename(data)
     except OSError as error:
@@ -102,14 +112,19 @@ def seen_by_server(data: Path) -> Iterator[tuple[str, dict[str, Any]]]:
         os.close(descriptor)
 
 
+def disk_is_full(folder: Path) -> bool:
+    """Whether nothing more can be written there."""
+    return shutil.disk_usage(folder).free < _ONE_BLOCK
+
+
 def reason_of(output: str) -> str:
-    """The line of a log that says why, without its time and program; "" when there is none."""
+    """The line of a log that says why, without its time and program."""
     if "No space left on device" in output:
-        return "its disk is full; make room and start again"
+        return DISK_FULL
 
     for line in output.splitlines():
         if "FATAL:" in line or "error:" in line:
             _, _, reason = line.partition("FATAL:")
             return reason.strip() or line.strip()
 
-    return ""
+    return "it named no reason"

@@ -23,8 +23,10 @@ from storage.embedded.binaries import (
     version_of,
 )
 from storage.embedded.cluster import (
+    DISK_FULL,
     NAME,
     START_SECONDS,
+    disk_is_full,
     make_cluster,
     reason_of,
     seen_by_server,
@@ -182,8 +184,10 @@ class EmbeddedPostgres:
                 f"installed: install {made_by}, or move the folder away to start fresh."
             )
 
+        # a full disk leaves no room for the line that would say so
+        reason = DISK_FULL if disk_is_full(self.folder) else reason_of(output)
         raise ConfigurationError(
-            f"The embedded Postgres did not start: {reason_of(output)} (see {self.folder / 'log'})."
+            f"The embedded Postgres did not start: {reason} (see {self.folder / 'log'})."
         )
 
     def _forget_stale_pid(self) -> None:

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 import pytest
 from sqlalchemy import text
 
+from agent import metrics
 from storage.control import audit
 from storage.control.audit import Author
 from storage.conversation.deliveries import PostgresDeliveries
@@ -102,6 +103,10 @@ async def test_an_untouched_log_is_whole(database: Database) -> None:
             "UPDATE audit_log SET hash = '\\x00' WHERE id = 3",
             "Row 3 is not as it was written.",
         ),
+        (
+            "DELETE FROM audit_head",
+            "The head of the chain is missing: its row in audit_head was removed.",
+        ),
     ],
 )
 async def test_whatever_is_changed_shows(
@@ -113,6 +118,16 @@ async def test_whatever_is_changed_shows(
     await tamper(database, sql)
 
     assert trouble in (await audit.verify(database)).troubles
+
+
+async def test_how_far_the_chain_is_is_noted_outside(
+    database: Database, capsys: pytest.CaptureFixture[str]
+) -> None:
+    await write(database, 3)
+    await audit.note_head(database)
+
+    assert metrics.audit_entries.values == {(): 3}
+    assert (await audit.verify(database)).head in capsys.readouterr().out
 
 
 async def test_a_rewritten_log_is_found_by_a_noted_head(database: Database) -> None:
