@@ -52,6 +52,7 @@ from storage.limits.limiter import RedisLimiter
 from storage.limits.send_pace import RedisPace
 from storage.postgres import LEASE_SECONDS, Database, check_connection, open_database
 from storage.redis import RedisPipe, open_redis
+from storage.reports.unreadable import RedisUnreadable
 
 CHANNELS: Mapping[str, str] = {
     "discord": "discord_token",
@@ -230,7 +231,10 @@ def channel_services(
         return RedisPace(pipe, f"{channel}:{bot}")
 
     return ChannelServices(
-        slash_commands, PostgresLastAccepted(database), shared_pace
+        slash_commands=slash_commands,
+        last_accepted=PostgresLastAccepted(database),
+        note_unreadable=RedisUnreadable(pipe).note,
+        shared_pace=shared_pace,
     )
 
 

@@ -9,6 +9,7 @@ from pydantic import SecretStr
 
 from agent.ports import LastAccepted
 from channels.pacing import SharedPace
+from channels.unreadable import Note, unnoted
 
 
 def _offered(channel: str) -> bool:
@@ -31,6 +32,9 @@ class ChannelServices:
     """Whether the channel of this name offers commands now. It is asked again and again."""
 
     last_accepted: LastAccepted | None = None
+
+    note_unreadable: Note = unnoted
+    """Remembers, by channel and kind, that an event could not be read."""
 
     shared_pace: Callable[[str, SecretStr], SharedPace | None] = _alone
     """For a channel's name and its token: the pace that all instances of that bot keep."""

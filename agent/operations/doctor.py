@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 
 import asyncpg
 
-from agent.app import build_channels, check_models, configured_channels
+from agent.app import CHANNELS, build_channels, check_models, configured_channels
 from agent.core.channel import Finding
 from agent.core.completion import Prompt
 from agent.core.errors import AgentError, ConfigurationError, ModelError
@@ -23,26 +23,77 @@ from channels.services import WITHOUT_STORES, ChannelServices
 from storage import migrate
 from storage.conversation.last_accepted import PostgresLastAccepted
 from storage.postgres import GONE, open_database
+from storage.redis import open_redis
 from storage.reports.status import try_writing
+from storage.reports.unreadable import unreadable_events
 
-DIAGNOSIS_SECONDS = 30.0
+DIAGNOSIS_SECONDS = 9.5
+"""For everything together: someone waits, and what hangs is a finding."""
+
+STORE_SECONDS = 4.0
+"""Of these, for a Postgres server; the channels come after it."""
+
 _PAGE = "See docs/configuration.md."
 
 
-async def diagnose(settings: Settings, *, only: str | None = None) -> list[Finding]:
+async def diagnose(
+    settings: Settings,
+    *,
+    only: str | None = None,
+) -> list[Finding]:
     """Tries every configured part for real; of the channels this one only, if one is named.
     Empty: all is well.
 
     Postgres comes first: it holds tokens, and channels look at the chats it knows. The
     others go side by side.
     """
-    postgres = await _try_postgres(settings)
+    started = asyncio.get_running_loop().time()
+    end = started + DIAGNOSIS_SECONDS
+    # an embedded one may still have to be made, and does not hang
+    patience = STORE_SECONDS if settings.database_url else 4 * DIAGNOSIS_SECONDS
+    postgres = await _in_time("postgres", _try_postgres(settings), started + patience)
     others = await asyncio.gather(
-        _try_redis(settings),
-        _try_model(settings),
-        _try_channels(settings, only, reachable=not postgres),
+        _in_time("redis", _try_redis(settings), end),
+        _in_time("model", _try_model(settings), end),
+        _try_channels(settings, only, reachable=not postgres, end=end),
+        _in_time("channels", _unreadable(settings), end),
     )
+
     return [finding for findings in (postgres, *others) for finding in findings]
+
+
+async def _in_time(
+    part: str,
+    findings: Awaitable[Sequence[Finding]],
+    end: float,
+) -> Sequence[Finding]:
+    try:
+        async with asyncio.timeout_at(end):
+            return await findings
+    except TimeoutError:
+        return [Finding(part, "It did not answer in time.", "Check the network.")]
+
+
+async def _unreadable(settings: Settings) -> Sequence[Finding]:
+    """What running instances could not read lately. Without Redis nobody remembers."""
+    if not settings.redis_url:
+        return []
+
+    async with open_redis(settings.redis_url.get_secret_value()) as pipe:
+        found = {name: await unreadable_events(pipe, name) for name in CHANNELS}
+
+    return [
+        Finding(name, _unreadable_sentence(kinds), "The log has a line for each.")
+        for name, kinds in found.items()
+        if kinds
+    ]
+
+
+def _unreadable_sentence(
+    kinds: Mapping[str, int],
+) -> str:
+    named = ", ".join(f"{kind} ({count})" for kind, count in sorted(kinds.items()))
+    return f"{sum(kinds.values())} events could not be read in the last two days: {named}."
 
 
 async def _try_postgres(settings: Settings) -> Sequence[Finding]:
@@ -92,26 +143,35 @@ async def _try_model(settings: Settings) -> Sequence[Finding]:
 
 
 async def _try_channels(
-    settings: Settings, only: str | None, *, reachable: bool
+    settings: Settings,
+    only: str | None,
+    *,
+    reachable: bool,
+    end: float,
 ) -> Sequence[Finding]:
     """Each by itself; without the database (`reachable`) those of the settings, which then
     know no chats.
     """
     try:
         if not reachable:
-            return await _try_built(settings, only, WITHOUT_STORES)
+            return await _try_built(settings, only, WITHOUT_STORES, end)
         async with _stored(settings) as (settings, services):
-            return await _try_built(settings, only, services)
+            return await _try_built(settings, only, services, end)
     except ConfigurationError as error:
         return [Finding("channels", described(error), _PAGE)]
 
 
 async def _try_built(
-    settings: Settings, only: str | None, services: ChannelServices
+    settings: Settings,
+    only: str | None,
+    services: ChannelServices,
+    end: float,
 ) -> Sequence[Finding]:
     built = build_channels(settings, configured_channels(settings), services)
     chosen = [channel for channel in built if only in (None, channel.name)]
-    found = await asyncio.gather(*map(_try_channel, chosen))
+    found = await asyncio.gather(
+        *(_in_time(one.name, _try_channel(one), end) for one in chosen)
+    )
 
     return [finding for findings in found for finding in findings]
 
@@ -141,10 +201,6 @@ async def _try_channel(channel: Channel) -> Sequence[Finding]:
         return []
 
     try:
-        async with asyncio.timeout(DIAGNOSIS_SECONDS):
-            return await channel.diagnose()
+        return await channel.diagnose()
     except AgentError as error:
         return [Finding(channel.name, described(error), _PAGE)]
-    except TimeoutError:
-        problem = f"It did not answer within {DIAGNOSIS_SECONDS:.0f} s."
-        return [Finding(channel.name, problem, "Check the network.")]

@@ -26,6 +26,7 @@ from channels.discord.rest import API_URL, Rest
 from channels.discord.webhook import Interactions
 from channels.pacing import Governor, Rate
 from channels.services import ChannelServices
+from channels.unreadable import Note, unnoted
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -61,6 +62,7 @@ class Discord(Webhook, Diagnosable, Listening):
         public_url: str | None = None,
         public_key: str | None = None,
         last_accepted: LastAccepted | None = None,
+        note_unreadable: Note = unnoted,
         slash_commands: Callable[[], bool] = lambda: True,
         identify_pause: float = 5.0,
         clock: Callable[[], float] = time.monotonic,
@@ -79,7 +81,10 @@ class Discord(Webhook, Diagnosable, Listening):
         self._gateway: Gateway | None = None  # the current session
         self._interactions = (
             Interactions(
-                public_key=public_key, slash_commands=slash_commands, now=now
+                public_key=public_key,
+                slash_commands=slash_commands,
+                now=now,
+                note_unreadable=note_unreadable,
             )
             if public_key
             else None
@@ -200,4 +205,5 @@ def build(settings: Settings, services: ChannelServices) -> Discord | None:
         public_key=settings.discord_public_key,
         slash_commands=partial(services.slash_commands, NAME),
         last_accepted=services.last_accepted,
+        note_unreadable=services.note_unreadable,
     )

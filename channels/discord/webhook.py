@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from agent.core.channel import WebhookReply
 from agent.core.errors import ConfigurationError, StoreUnavailable
+from agent.core.messages import Said
 from agent.ports import Accept
 from channels.discord.interaction import (
     COMMAND,
@@ -21,6 +22,7 @@ from channels.discord.interaction import (
     command_use_of_payload,
     switched_off,
 )
+from channels.unreadable import Note, UnreadableEvents, storable, unnoted
 
 MAX_AGE = 300.0
 """Seconds. A delivery dated further away, before or after now, is a copy."""
@@ -38,15 +40,18 @@ class Interactions:
         public_key: str,
         slash_commands: Callable[[], bool],
         now: Callable[[], float] = time.time,
+        note_unreadable: Note = unnoted,
     ) -> None:
         self._key = _load_key(public_key)
         self._slash_commands = slash_commands
         self._now = now
+        self._unreadable = UnreadableEvents("discord", note_unreadable)
 
     async def answer(
         self, headers: Mapping[str, str], body: bytes, accept: Accept | None
     ) -> WebhookReply:
-        """401: Discord did not sign it in the last minutes. 503: it is not durable.
+        """401: Discord did not sign it in the last minutes. 503: it is not durable. What cannot
+        be read is passed over.
 
         A command is deferred once it is durable. `accept` is None while nothing takes
         messages in.
@@ -54,18 +59,25 @@ class Interactions:
         if not self._is_genuine(headers, body):
             return WebhookReply(401)
 
-        payload = json.loads(body)
-        if payload["type"] == PING:
-            return _json({"type": PONG})
-        if payload["type"] != COMMAND:
-            return WebhookReply(400)
+        said: Said | None = None
+        with self._unreadable.reading("interaction"):
+            payload = json.loads(body)
+            if payload["type"] == PING:
+                return _json({"type": PONG})
+            if payload["type"] == COMMAND:
+                said = storable(command_use_of_payload(payload).inbound)
+
+        if (
+            said is None
+        ):  # Discord offers nothing else of ours, and shows that it failed
+            return WebhookReply(200)
         if not self._slash_commands():
             return _json(switched_off())
         if accept is None:
             return WebhookReply(503)
 
         try:
-            await accept(command_use_of_payload(payload).inbound)
+            await accept(said)
         except StoreUnavailable:
             return WebhookReply(503)
 

@@ -33,6 +33,7 @@ from channels.slack.sign_in import Identity, sign_in
 from channels.slack.signature import is_genuine
 from channels.slack.socket_mode import SocketMode
 from channels.slack.writer import Abilities, Writer
+from channels.unreadable import Note, UnreadableEvents, unnoted
 
 NAME = "slack"
 CHAT_RATE = Rate(5, 5)
@@ -71,6 +72,7 @@ class Slack(Webhook, Diagnosable, Listening):
         api_url: str = "https://slack.com/api/",
         public_url: str | None = None,
         last_accepted: LastAccepted | None = None,
+        note_unreadable: Note = unnoted,
         interval: float = 1.0,
         clock: Callable[[], float] = time.time,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
@@ -85,6 +87,7 @@ class Slack(Webhook, Diagnosable, Listening):
             self._api, app, signing_secret, public_url, last_accepted
         )
         self._governor = governor
+        self._unreadable = UnreadableEvents(NAME, note_unreadable)
         self._slash_commands = slash_commands
         self._interval = interval
         self._clock = clock
@@ -155,16 +158,21 @@ class Slack(Webhook, Diagnosable, Listening):
         return self._events is not None
 
     async def webhook(self, headers: Mapping[str, str], body: bytes) -> WebhookReply:
-        """One delivery of Slack. 401: not signed by Slack. 503: not durable, deliver it again."""
+        """One delivery of Slack. 401: not signed by Slack. 503: not durable, deliver it again.
+        What cannot be read is passed over: it would come again forever.
+        """
         secret = self._link.signing_secret
         if not (secret and is_genuine(secret, headers, body, now=self._clock())):
             return WebhookReply(401)
         if self._events is None:
             return WebhookReply(503)
 
-        request = _request(headers, body)
+        request = None
+        with self._unreadable.reading("delivery"):
+            request = _request(headers, body)
+
         if request is None:
-            return WebhookReply(400)
+            return WebhookReply(200)
 
         response = await self._events.take(request)
         content_type = response.first_headers().get("content-type", "text/plain")
@@ -196,6 +204,7 @@ class Slack(Webhook, Diagnosable, Listening):
             slash_commands=self._slash_commands,
             opened=self._window.opened,
             response_urls=self._response_urls,
+            unreadable=self._unreadable,
         )
 
     async def _listen(self, events: SlackEvents, catching_up: CatchUp) -> None:
@@ -246,17 +255,14 @@ class Slack(Webhook, Diagnosable, Listening):
             raise StoreUnavailable(StoreUnavailable.__doc__) from None
 
 
-def _request(headers: Mapping[str, str], body: bytes) -> AsyncBoltRequest | None:
-    """The request for Bolt; None when it is neither a form nor a JSON object."""
-    try:
-        text = body.decode()
-        is_json = "json" in headers.get("content-type", "")
-        if is_json and not isinstance(json.loads(text), dict):
-            return None
+def _request(headers: Mapping[str, str], body: bytes) -> AsyncBoltRequest:
+    """The request for Bolt. Raises ValueError when it is neither a form nor a JSON object."""
+    text = body.decode()
+    is_json = "json" in headers.get("content-type", "")
+    if is_json and not isinstance(json.loads(text), dict):
+        raise ValueError("a delivery of another form")
 
-        return AsyncBoltRequest(body=text, headers=dict(headers))
-    except ValueError:
-        return None
+    return AsyncBoltRequest(body=text, headers=dict(headers))
 
 
 async def _first(*works: Coroutine[Any, Any, object]) -> None:
@@ -289,6 +295,7 @@ def build(settings: Settings, services: ChannelServices) -> Slack | None:
         api_url=settings.slack_api_url,
         public_url=settings.public_url,
         last_accepted=services.last_accepted,
+        note_unreadable=services.note_unreadable,
     )
 
 

@@ -20,14 +20,21 @@ from slack_bolt.request.async_request import AsyncBoltRequest
 from slack_bolt.response import BoltResponse
 from slack_sdk.web.async_client import AsyncWebClient
 
-from agent.core.errors import AgentError
+from agent.core.errors import AgentError, StoreUnavailable
 from agent.core.messages import Address, Deleted, Edited, Inbound, Reacted, Said
 from agent.ports import Accept
 from channels.reactions import thumb_of_name
 from channels.slack.directory import Directory, Threads
-from channels.slack.payloads import as_command, is_direct, slash_text, within
+from channels.slack.payloads import (
+    address_of,
+    as_command,
+    is_direct,
+    said_by_command,
+    within,
+)
 from channels.slack.sign_in import Identity
 from channels.slack.text import attachments, mentioned, readable, without_mention
+from channels.unreadable import READING, UnreadableEvents, storable
 
 SPOKEN = (None, "file_share", "me_message", "thread_broadcast")
 """Subtypes of messages that people write. Slack itself writes the others."""
@@ -53,6 +60,7 @@ class SlackEvents:
         slash_commands: Callable[[], bool],
         opened: Callable[[Mapping[str, Any]], None],
         response_urls: MutableMapping[UUID, str],
+        unreadable: UnreadableEvents,
     ) -> None:
         """`opened` is called with events of a person who opens the agent's window.
 
@@ -66,12 +74,16 @@ class SlackEvents:
         self._slash_commands = slash_commands
         self._opened = opened
         self._response_urls = response_urls
+        self._unreadable = unreadable
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._app = self._routes()
 
     async def take(self, request: AsyncBoltRequest) -> BoltResponse:
-        """Status 200: durable, acknowledge. 503: do not."""
-        response = await self._app.async_dispatch(request)
+        """Status 200: durable, or not readable: acknowledge. 503: do not."""
+        response = BoltResponse(status=200)
+        with self._unreadable.reading(request.body.get("type")):
+            response = await self._app.async_dispatch(request)
+
         if response.status == 404:  # nothing here listens to it
             return BoltResponse(status=200)
 
@@ -122,7 +134,11 @@ class SlackEvents:
         return app
 
     async def _failed(self, error: Exception) -> BoltResponse:
-        """Not acknowledged: Slack delivers it again."""
+        """Not acknowledged: Slack delivers it again. What cannot be read would come forever."""
+        if isinstance(error, READING):
+            self._unreadable.passed_over("delivery", error)
+            return BoltResponse(status=200)
+
         sentence = (
             error.sentence if isinstance(error, AgentError) else type(error).__name__
         )
@@ -131,10 +147,17 @@ class SlackEvents:
 
         return BoltResponse(status=503)
 
+    async def _store(self, inbound: Inbound) -> None:
+        try:
+            await self._accept(inbound)
+        except READING as error:  # a fault of ours: the event itself was read
+            raise StoreUnavailable(type(error).__name__) from error
+
     # --- messages ---
 
     async def _open(self, event: dict[str, Any]) -> None:
-        self._opened(event)
+        with self._unreadable.reading(event.get("type")):
+            self._opened(event)
 
     async def _message(self, event: dict[str, Any]) -> None:
         await self.message(event)
@@ -143,11 +166,14 @@ class SlackEvents:
         """A message, an edit or a deletion. Raises what `accept` raises, ApiError or
         RateLimited.
         """
-        lock = self._locks.setdefault(str(event["channel"]), asyncio.Lock())
+        lock = self._locks.setdefault(str(event.get("channel")), asyncio.Lock())
         async with lock:  # no message overtakes one that waits for a look-up
-            inbound = await self._inbound(event)
+            inbound = None
+            with self._unreadable.reading(event.get("subtype") or "message"):
+                inbound = storable(await self._inbound(event))
+
             if inbound is not None:
-                await self._accept(inbound)
+                await self._store(inbound)
 
     async def _inbound(self, event: Mapping[str, Any]) -> Inbound | None:
         subtype = event.get("subtype")
@@ -176,7 +202,7 @@ class SlackEvents:
         if not before.get("ts") or not await self._addressed(before):
             return None
 
-        address = self._address(before)
+        address = address_of(before, self._me.team)
 
         return Deleted(
             address,
@@ -215,7 +241,7 @@ class SlackEvents:
     async def _said(self, event: Mapping[str, Any]) -> Said:
         direct = is_direct(event)
         user = str(event["user"])
-        address = self._address(event)
+        address = address_of(event, self._me.team)
         if not direct:
             self._threads.joined(address.chat, address.thread)
 
@@ -234,31 +260,22 @@ class SlackEvents:
             direct=direct,
         )
 
-    def _address(self, event: Mapping[str, Any]) -> Address:
-        """In a channel, the thread under a message is the conversation, with that message."""
-        ts = str(event["ts"])
-        return Address(
-            channel="slack",
-            chat=str(event["channel"]),
-            thread=str(event.get("thread_ts") or ("" if is_direct(event) else ts)),
-            message=ts,
-            extra={
-                "user": str(event["user"]),
-                "team": str(event.get("team") or self._me.team),
-            },
-        )
-
     # --- reactions ---
 
     async def _reaction(self, event: dict[str, Any]) -> None:
-        name = f"votes in {event['item'].get('channel')}"
+        item = event.get("item")
+        chat = item.get("channel") if isinstance(item, Mapping) else None
+        name = f"votes in {chat}"
         lock = self._locks.setdefault(name, asyncio.Lock())
         async with (
             lock
         ):  # in order; no message waits while the answer is searched for
-            inbound = await self._vote(event)
+            inbound = None
+            with self._unreadable.reading("reaction"):
+                inbound = storable(await self._vote(event))
+
             if inbound is not None:
-                await self._accept(inbound)
+                await self._store(inbound)
 
     async def _vote(self, event: Mapping[str, Any]) -> Reacted | None:
         """A person's thumb on a message of the agent. Slack does not name the message's thread."""
@@ -295,23 +312,16 @@ class SlackEvents:
             await ack(SWITCHED_OFF)
             return
 
-        inbound = self._slash(command)
+        inbound = None
+        with self._unreadable.reading("command"):
+            inbound = storable(said_by_command(command, self._me.team))
+
+        if inbound is None:
+            await ack()
+            return
+
         if command.get("response_url"):
             self._response_urls[inbound.turn_id] = str(command["response_url"])
 
-        await self._accept(inbound)
+        await self._store(inbound)
         await ack()
-
-    def _slash(self, command: Mapping[str, Any]) -> Said:
-        chat, user = str(command["channel_id"]), str(command["user_id"])
-        team = str(command.get("team_id") or self._me.team)
-        return Said(
-            address=Address(
-                "slack", chat, extra={"user": user, "team": team, "command": "1"}
-            ),
-            message_id=str(command["trigger_id"]),
-            user_id=user,
-            text=slash_text(str(command["command"]), str(command.get("text") or "")),
-            username=str(command.get("user_name") or "") or None,
-            direct=chat.startswith("D"),
-        )

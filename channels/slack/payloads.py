@@ -6,9 +6,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from agent.core.commands import parse_command
+from agent.core.messages import Address, Said
 
 
-def within(event: Mapping[str, Any], name: str) -> dict[str, Any]:
+def within(
+    event: Mapping[str, Any],
+    name: str,
+) -> dict[str, Any]:
     """The message inside an event of its change, with the channel that only the event names."""
     message = dict(event.get(name) or {})
     return {
@@ -18,7 +22,9 @@ def within(event: Mapping[str, Any], name: str) -> dict[str, Any]:
     }
 
 
-def is_direct(event: Mapping[str, Any]) -> bool:
+def is_direct(
+    event: Mapping[str, Any],
+) -> bool:
     """Whether this is in a direct chat with one person."""
     return event.get("channel_type") == "im" or str(event["channel"]).startswith("D")
 
@@ -29,9 +35,52 @@ def as_command(text: str) -> str:
     return f"/{found[0].name} {found[1]}".rstrip() if found else text
 
 
-def slash_text(name: str, argument: str) -> str:
+def slash_text(
+    name: str,
+    argument: str,
+) -> str:
     """`/name argument`. Of a command with another name (`/agent`), the argument is the command."""
     if parse_command(name):
         return f"{name} {argument}".strip()
 
     return f"/{argument or 'help'}"
+
+
+def address_of(
+    event: Mapping[str, Any],
+    team: str,
+) -> Address:
+    """In a channel, the thread under a message is the conversation, with that message.
+
+    `team` is the agent's own, where Slack names none.
+    """
+    ts = str(event["ts"])
+    return Address(
+        channel="slack",
+        chat=str(event["channel"]),
+        thread=str(event.get("thread_ts") or ("" if is_direct(event) else ts)),
+        message=ts,
+        extra={"user": str(event["user"]), "team": str(event.get("team") or team)},
+    )
+
+
+def said_by_command(
+    command: Mapping[str, Any],
+    team: str,
+) -> Said:
+    """A slash command, as the message that it stands for."""
+    chat, user = str(command["channel_id"]), str(command["user_id"])
+    extra = {
+        "user": user,
+        "team": str(command.get("team_id") or team),
+        "command": "1",
+    }
+
+    return Said(
+        address=Address("slack", chat, extra=extra),
+        message_id=str(command["trigger_id"]),
+        user_id=user,
+        text=slash_text(str(command["command"]), str(command.get("text") or "")),
+        username=str(command.get("user_name") or "") or None,
+        direct=chat.startswith("D"),
+    )

@@ -17,7 +17,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mappin
 from contextlib import asynccontextmanager
 from functools import partial
 from hashlib import sha256
-from typing import Any, TypeVar
+from typing import TypeVar
 from uuid import UUID
 
 from telegram import BotCommand, Update, User
@@ -36,6 +36,7 @@ from channels.telegram.doctor import diagnose
 from channels.telegram.errors import Declined
 from channels.telegram.reply import Streaming, TelegramReply
 from channels.telegram.updates import NAME, read
+from channels.unreadable import Note, UnreadableEvents, storable, unnoted
 
 T = TypeVar("T")
 
@@ -77,6 +78,7 @@ class Telegram(Webhook, Diagnosable, Listening):
         api_url: str = "https://api.telegram.org",
         public_url: str | None = None,
         last_accepted: LastAccepted | None = None,
+        note_unreadable: Note = unnoted,
         slash_commands: Callable[[], bool] = lambda: True,
         interval: float = 1.0,
         group_interval: float = 4.0,
@@ -94,6 +96,7 @@ class Telegram(Webhook, Diagnosable, Listening):
             token.encode(), b"telegram webhook", sha256
         ).hexdigest()
         self._last_accepted = last_accepted
+        self._unreadable = UnreadableEvents(NAME, note_unreadable)
         self._slash_commands = slash_commands
         self._streaming = Streaming(
             direct=interval, group=group_interval, clock=clock
@@ -155,8 +158,8 @@ class Telegram(Webhook, Diagnosable, Listening):
         return await diagnose(self._api, self._url, self._last_accepted)
 
     async def webhook(self, headers: Mapping[str, str], body: bytes) -> WebhookReply:
-        """One update. 401: not from Telegram. 400: not JSON. 503: not stored; Telegram sends
-        it again.
+        """One update. 401: not from Telegram. 503: not stored; Telegram sends it again. What
+        cannot be read is passed over: it would come again forever.
         """
         if not hmac.compare_digest(
             headers.get(_HEADER, "").encode("utf-8", "replace"), self._secret.encode()
@@ -167,12 +170,10 @@ class Telegram(Webhook, Diagnosable, Listening):
             return WebhookReply(503)
 
         accept, me = self._signed_in
-        try:
-            update = json.loads(body)
-        except ValueError:  # not JSON, or not UTF-8
-            return WebhookReply(400)
+        inbound = None
+        with self._unreadable.reading("update"):
+            inbound = _read(Update.de_json(json.loads(body), None), me)
 
-        inbound = _read_update(update, me)
         try:
             if inbound is not None:
                 await accept(inbound)
@@ -199,7 +200,7 @@ class Telegram(Webhook, Diagnosable, Listening):
             chats[chat.id if chat else 0].append(update)
 
         stored = await asyncio.gather(
-            *(_store(chat, accept, me) for chat in chats.values())
+            *(self._store(chat, accept, me) for chat in chats.values())
         )
         safe = {update for ids in stored for update in ids}
 
@@ -210,6 +211,28 @@ class Telegram(Webhook, Diagnosable, Listening):
                 )
 
             self._offset = update.update_id + 1
+
+    async def _store(
+        self, updates: Iterable[Update], accept: Accept, me: User
+    ) -> list[int]:
+        """Stores a chat's messages in order, up to the first failure. Returns the ids of
+        updates that are stored or cannot be read.
+        """
+        safe = []
+        for update in updates:
+            inbound = None
+            with self._unreadable.reading("update"):
+                inbound = _read(update, me)
+
+            try:
+                if inbound is not None:
+                    await accept(inbound)
+            except StoreUnavailable:
+                break
+
+            safe.append(update.update_id)
+
+        return safe
 
     async def _keep_menu(self) -> None:
         """Follows the flag. Telegram is called only when the menu differs."""
@@ -275,36 +298,8 @@ async def _first_error() -> AsyncIterator[None]:
         raise group.exceptions[0] from None
 
 
-async def _store(updates: Iterable[Update], accept: Accept, me: User) -> list[int]:
-    """Stores a chat's messages in order, up to the first failure. Returns the ids of stored
-    updates.
-    """
-    safe = []
-    for update in updates:
-        inbound = _read_update(update, me)
-        try:
-            if inbound is not None:
-                await accept(inbound)
-        except StoreUnavailable:
-            break
-
-        safe.append(update.update_id)
-
-    return safe
-
-
-def _read_update(update: Update | dict[str, Any], me: User) -> Inbound | None:
-    """None also for an update that cannot be read: it must not stop the later ones."""
-    try:
-        return read(
-            update if isinstance(update, Update) else Update.de_json(update, None), me
-        )
-    except Exception as error:
-        log.error(  # noqa: TRY400
-            "telegram: an update could not be read and is skipped: %s",
-            type(error).__name__,
-        )
-        return None
+def _read(update: Update, me: User) -> Inbound | None:
+    return storable(read(update, me))
 
 
 def build(settings: Settings, services: ChannelServices) -> Telegram | None:
@@ -322,4 +317,5 @@ def build(settings: Settings, services: ChannelServices) -> Telegram | None:
         api_url=settings.telegram_api_url,
         public_url=settings.public_url,
         last_accepted=services.last_accepted,
+        note_unreadable=services.note_unreadable,
     )

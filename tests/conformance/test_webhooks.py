@@ -8,7 +8,7 @@ import asyncio
 import json
 import random
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -20,6 +20,7 @@ from agent.ports import Channel, Webhook
 from channels.discord.channel import Discord
 from channels.pacing import Governor
 from channels.slack.channel import Slack
+from channels.slack.signature import sign
 from channels.telegram.channel import Telegram
 from tests.conformance.channel_harness import ChannelHarness
 from tests.conformance.driver import Driver
@@ -45,6 +46,7 @@ class Hooked:
     genuine: Callable[[str], Request]  # a signed delivery of a new message
     signatures: tuple[str, ...]  # the headers that prove where it comes from
     signs_body: bool
+    sign: Callable[[bytes], Request]  # a genuine delivery of this body
     got: list[Inbound] = field(default_factory=list)
     now: float = field(default_factory=time.time)
 
@@ -77,7 +79,11 @@ def discord(driver: DiscordDriver) -> Hooked:
         return server.signed(use, at=made[0].now)
 
     names = ("x-signature-ed25519", "x-signature-timestamp")
-    made.append(Hooked(channel, genuine, names, signs_body=True))
+
+    def sign_body(body: bytes) -> Request:
+        return server.signed(body, at=made[0].now)
+
+    made.append(Hooked(channel, genuine, names, signs_body=True, sign=sign_body))
 
     return made[0]
 
@@ -94,11 +100,14 @@ def telegram(driver: TelegramDriver) -> Hooked:
         body = json.dumps(
             {"update_id": message["message_id"], "message": message}
         ).encode()
+        return sign_body(body)
+
+    def sign_body(body: bytes) -> Request:
         return {"x-telegram-bot-api-secret-token": server.delivery.secret}, body
 
-    return Hooked(
-        channel, genuine, ("x-telegram-bot-api-secret-token",), signs_body=False
-    )
+    names = ("x-telegram-bot-api-secret-token",)
+
+    return Hooked(channel, genuine, names, signs_body=False, sign=sign_body)
 
 
 def slack(driver: SlackDriver) -> Hooked:
@@ -124,7 +133,16 @@ def slack(driver: SlackDriver) -> Hooked:
         return signed(Delivery("events_api", body, made[0].now), made[0].now)
 
     names = ("x-slack-signature", "x-slack-request-timestamp")
-    made.append(Hooked(channel, genuine, names, signs_body=True))
+
+    def sign_body(body: bytes) -> Request:
+        stamp = str(int(made[0].now))
+        return {
+            "content-type": "application/json",
+            "x-slack-request-timestamp": stamp,
+            "x-slack-signature": sign(SIGNING_SECRET, stamp, body),
+        }, body
+
+    made.append(Hooked(channel, genuine, names, signs_body=True, sign=sign_body))
 
     return made[0]
 
@@ -250,3 +268,79 @@ async def test_a_replayed_webhook_is_one_message(
             await harness.settled()
 
     assert known + 1 == await harness.value("SELECT count(*) FROM turns")
+
+
+DEEP = b'{"a":' * 20_000
+ODD: tuple[Any, ...] = (
+    None,
+    True,
+    7,
+    -1.5,
+    "",
+    "abc",
+    "a\0b",
+    [],
+    ["x"],
+    {},
+    {"x": {}},
+)
+NOT_EVEN_JSON = (
+    b"",
+    b"null",
+    b"[]",
+    b"7",
+    b'"x"',
+    b"{",
+    b"\xff\xfe",
+    b"nonsense",
+    DEEP,
+)
+
+
+def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Every place in this JSON."""
+    pairs: Any = enumerate(value) if isinstance(value, list) else ()
+    for key, inner in value.items() if isinstance(value, dict) else pairs:
+        yield (*path, key)
+        yield from places(inner, (*path, key))
+
+
+def changed(value: Any, path: tuple[Any, ...], odd: Any) -> Any:
+    """A copy with another value at this place; `...` leaves it out."""
+    copy = json.loads(json.dumps(value))
+    *above, last = path
+    inner = copy
+    for key in above:
+        inner = inner[key]
+    if odd is ...:
+        del inner[last]
+    else:
+        inner[last] = odd
+
+    return copy
+
+
+def nonsense(genuine: Any) -> Iterator[bytes]:
+    """The delivery with every field in turn missing or of every other type, and no delivery
+    at all.
+    """
+    yield from NOT_EVEN_JSON
+    for path in places(genuine):
+        for odd in (..., *ODD):
+            yield json.dumps(changed(genuine, path, odd)).encode()
+
+
+async def test_signed_nonsense_is_passed_over(driver: Driver) -> None:
+    """It would come again forever. What comes after it is read as ever."""
+    hooked = hook(driver)
+    async with listening(hooked, hooked.accept):
+        genuine = json.loads(hooked.genuine("a question")[1])
+        statuses: dict[int, bytes] = {}
+        for body in nonsense(genuine):
+            statuses.setdefault(await hooked.post(hooked.sign(body)), body[:300])
+
+        hooked.got.clear()
+        last = await hooked.post(hooked.genuine("and the next"))
+
+    assert list(statuses) == [200], statuses
+    assert (last, len(hooked.got)) == (200, 1)

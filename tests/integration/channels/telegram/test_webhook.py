@@ -125,14 +125,7 @@ async def test_a_webhook_body_that_is_no_update_stores_nothing(
         statuses = [(await telegram.webhook(headers, body)).status for body in bodies]
 
     # 200: it would come again forever
-    assert statuses == [
-        400,
-        400,
-        400,
-        200,
-        200,
-        200,
-    ]
+    assert statuses == [200] * len(bodies)
     assert inbox.got == []
 
 

@@ -100,8 +100,10 @@ class DiscordServer:
     def signed(
         self, content: object, *, at: float | None = None
     ) -> tuple[dict[str, str], bytes]:
-        """Headers (lower case) and body of a delivery to the interactions endpoint."""
-        body = json.dumps(content).encode()
+        """Headers (lower case) and body of a delivery to the interactions endpoint; bytes go
+        as they are.
+        """
+        body = content if isinstance(content, bytes) else json.dumps(content).encode()
         timestamp = str(int(time.time() if at is None else at))
         signature = self.key.sign(timestamp.encode() + body).hex()
 
