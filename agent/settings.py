@@ -13,6 +13,7 @@ from dotenv.parser import parse_stream
 from pydantic import (
     BaseModel,
     Field,
+    IPvAnyNetwork,
     SecretStr,
     ValidationError,
     field_validator,
@@ -29,7 +30,7 @@ from agent.core.errors import ConfigurationError
 
 OFFLINE = "offline:echo"
 ENV_FILE = Path(".env")
-
+_LISTS = ("fallback_models", "encryption_keys", "trusted_proxies")
 
 ANSWER_TOKENS = 8192
 """The longest answer asked for where nobody named another. Every current Claude model can
@@ -242,6 +243,14 @@ class Settings(BaseSettings):
         default=None,
         description="Where platforms reach this server. Set: webhooks; unset: polling and sockets.",
     )
+    trusted_proxies: Annotated[list[IPvAnyNetwork], NoDecode] = Field(
+        default=[],
+        description="Proxies whose X-Forwarded-For is believed: networks, comma-separated.",
+    )
+    metrics_token: SecretStr | None = Field(
+        default=None,
+        description="Asked for at /metrics. Unset: only requests past no proxy are answered.",
+    )
 
     # operation
     encryption_keys: Annotated[list[SecretStr], NoDecode] = Field(
@@ -262,7 +271,7 @@ class Settings(BaseSettings):
         description="How log lines look: `text`, or `json` (one object a line).",
     )
 
-    @field_validator("fallback_models", "encryption_keys", mode="before")
+    @field_validator(*_LISTS, mode="before")
     @classmethod
     def _split_commas(cls, value: object) -> object:
         if isinstance(value, str):

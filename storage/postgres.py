@@ -13,7 +13,7 @@ import asyncpg
 import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from agent.core.errors import ConfigurationError, StoreUnavailable
+from agent.core.errors import ConfigurationError, ServerAway, StoreUnavailable
 
 CONNECT_SECONDS = 5.0
 STATEMENT_SECONDS = 10.0
@@ -272,6 +272,6 @@ async def _connected(url: str, setting: str) -> asyncpg.Connection[asyncpg.Recor
             "postgresql://user:password@host:5432/name."
         ) from error
     except GONE as error:
-        raise ConfigurationError(
+        raise ServerAway(
             f"No Postgres answers there. Start it, or correct host and port in {setting}."
         ) from error

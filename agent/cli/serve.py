@@ -9,21 +9,25 @@ from contextlib import asynccontextmanager
 
 import structlog
 
-from agent.app import ChannelBuilders, configured_channels, open_app
+from agent.app import App, ChannelBuilders, configured_channels, open_app
 from agent.cli.run import WELL, spare_collections
 from agent.core.backoff import backoff
-from agent.core.errors import AgentError, ConfigurationError
+from agent.core.errors import AgentError, ConfigurationError, ServerAway
 from agent.operations.credentials import with_stored_credentials
 from agent.ports import Accept, Channel
 from agent.settings import Settings
 from agent.web.app import web_app
 from agent.web.server import http_server
 from agent.web.state import InstanceState, Service
+from storage.postgres import check_connection
 
 FIRST_PAUSE = 1.0
 """Seconds before the first restart of a channel; doubled up to `MAX_PAUSE`."""
 
 MAX_PAUSE = 60.0
+
+MAX_START_PAUSE = 5.0
+"""Of a start that waits for Postgres: people wait with it."""
 
 HEALTHY_SECONDS = 60.0
 """A channel that ran longer than this had recovered: its next pause is the first again."""
@@ -38,42 +42,79 @@ async def serve(
     channels_of: Callable[[Settings], ChannelBuilders] = configured_channels,
 ) -> int:
     """Runs until cancelled. Raises ConfigurationError when no channel has a token."""
-    settings = await with_stored_credentials(settings)
-    builders = channels_of(settings)
-    if not builders:
-        raise ConfigurationError(
-            "No channel has a token: set DISCORD_TOKEN, TELEGRAM_TOKEN or "
-            "SLACK_BOT_TOKEN, or talk here with agent chat."
-        )
-
-    state = InstanceState([Service(name) for name in builders])
+    state = InstanceState([Service(name) for name in channels_of(settings)])
     # HTTP is outermost: it reports health from the start until the engine is drained.
-    async with (
-        http(settings, state),
-        open_app(settings, builders, upgrade=upgrade) as app,
-    ):
-        state.run(app)
-        spare_collections()
-        channels = app.ports.channels
-        try:
-            await _side_by_side(
-                supervise(
-                    channels[service.name], app.engine.accept, tell=service.tell
-                )
-                for service in state.services
+    async with http(settings, state):
+        await until_postgres_answers(settings, state)
+        settings = await with_stored_credentials(settings)
+        builders = channels_of(settings)
+        if not builders:
+            raise ConfigurationError(
+                "No channel has a token: set DISCORD_TOKEN, TELEGRAM_TOKEN or "
+                "SLACK_BOT_TOKEN, or talk here with agent chat."
             )
-        finally:
-            state.stop()
+
+        state.services = [Service(name) for name in builders]
+        async with open_app(settings, builders, upgrade=upgrade) as app:
+            await _run_channels(app, state)
 
     return WELL
 
 
+async def until_postgres_answers(
+    settings: Settings,
+    state: InstanceState,
+    *,
+    sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
+) -> None:
+    """Waits for a server that is away: after a power cut it may start later than the agent.
+
+    Meanwhile the instance is not ready. Raises ConfigurationError for what waiting cannot
+    mend, such as a wrong password.
+    """
+    if settings.database_url is None:
+        return
+
+    for pause in backoff(FIRST_PAUSE, MAX_START_PAUSE):
+        try:
+            await check_connection(settings.database_url.get_secret_value())
+            return
+        except ServerAway as error:
+            state.waits_for = {"postgres": error.sentence}
+            log.warning(f"{error.sentence} It is tried again in {pause:.0f} s.")
+            await sleep(pause)
+
+
+async def _run_channels(
+    app: App,
+    state: InstanceState,
+) -> None:
+    """Until cancelled."""
+    state.run(app)
+    spare_collections()
+    channels = app.ports.channels
+    try:
+        await _side_by_side(
+            supervise(channels[one.name], app.engine.accept, tell=one.tell)
+            for one in state.services
+        )
+    finally:
+        state.stop()
+
+
 @asynccontextmanager
-async def http(settings: Settings, state: InstanceState) -> AsyncIterator[None]:
+async def http(
+    settings: Settings,
+    state: InstanceState,
+) -> AsyncIterator[None]:
     """The HTTP server of these settings. Raises ConfigurationError when it cannot listen."""
-    async with http_server(
-        web_app(state), settings.http_host, settings.http_port
-    ) as port:
+    token = settings.metrics_token
+    app = web_app(
+        state,
+        trusted_proxies=[str(one) for one in settings.trusted_proxies],
+        metrics_token=token.get_secret_value() if token else "",
+    )
+    async with http_server(app, settings.http_host, settings.http_port) as port:
         log.info("http", host=settings.http_host, port=port)
         yield
 
@@ -116,7 +157,10 @@ async def supervise(
         await sleep(pause)
 
 
-async def _run(channel: Channel, accept: Accept) -> str:
+async def _run(
+    channel: Channel,
+    accept: Accept,
+) -> str:
     """Runs the channel. Returns why it ended, as a sentence."""
     try:
         await channel.run(accept)

@@ -2,6 +2,7 @@
 
 AgentError
 ├── ConfigurationError      a setting is wrong: the sentence names it; exit status 2
+│   ├── ServerAway          nothing answers there: it may be starting, or the address is wrong
 │   ├── SchemaError         the database's schema is not the one this version needs
 │   └── Rejected            an operator asked for something impossible; nothing was changed
 ├── Conflict                somebody else changed it meanwhile; nothing was changed
@@ -44,6 +45,10 @@ class ConfigurationError(AgentError):
     def __init__(self, sentence: str, *remedies: Remedy) -> None:
         super().__init__(sentence)
         self.remedies = remedies
+
+
+class ServerAway(ConfigurationError):
+    """Nothing answers at this address: the server may be starting, or the setting is wrong."""
 
 
 class SchemaError(ConfigurationError):

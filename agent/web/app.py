@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import cast
+from collections.abc import Sequence
+from typing import Any, cast
 
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
 from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from agent.web import health, metrics, webhooks
 from agent.web.state import InstanceState
@@ -28,18 +30,34 @@ _SENTENCES = {
 }
 
 
-def web_app(state: InstanceState) -> ASGIApp:
+def web_app(
+    state: InstanceState,
+    *,
+    trusted_proxies: Sequence[str] = (),
+    metrics_token: str = "",
+) -> ASGIApp:
     """Health, metrics and webhooks of one instance. Errors are JSON: `{"error": "<one
     sentence>"}`.
+
+    `trusted_proxies`: addresses and networks whose `X-Forwarded-For` is believed.
     """
     app = FastAPI(
         title="Simple AI Agent", docs_url=None, redoc_url=None, openapi_url=None
     )
-    for part in (health, metrics, webhooks):
-        app.include_router(part.router(state))
+    app.include_router(health.router(state))
+    app.include_router(metrics.router(state, token=metrics_token))
+    app.include_router(webhooks.router(state))
     app.add_exception_handler(HTTPException, _refused)
     app.add_exception_handler(Exception, _failed)
-    return secured(app)
+    if not trusted_proxies:
+        return secured(app)
+
+    behind = ProxyHeadersMiddleware(
+        cast(Any, secured(app)),
+        list(trusted_proxies),
+    )
+
+    return cast(ASGIApp, behind)
 
 
 def secured(app: ASGIApp) -> ASGIApp:

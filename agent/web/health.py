@@ -38,7 +38,9 @@ class Readiness(TypedDict):
 
 
 def router(
-    state: InstanceState, *, clock: Callable[[], float] = time.monotonic
+    state: InstanceState,
+    *,
+    clock: Callable[[], float] = time.monotonic,
 ) -> APIRouter:
     """The routes. Live means that this process answers; ready, that all that is configured
     works.
@@ -68,7 +70,10 @@ async def readiness(
     stores: Callable[[OpenStores], Awaitable[Mapping[str, HealthPart]]],
 ) -> Readiness:
     """Says which part is not ready. Without Redis it is slower and still ready."""
-    parts: dict[str, HealthPart] = {}
+    parts: dict[str, HealthPart] = {
+        name: {"state": "down", "problem": sentence}
+        for name, sentence in state.waits_for.items()
+    }
     if state.app is not None and state.phase == "running":
         parts |= await stores(state.app.stores)
     for service in state.services:
@@ -85,13 +90,19 @@ async def readiness(
 class _Probe:
     """Tries both stores, once for all who ask within `FRESH_SECONDS`."""
 
-    def __init__(self, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        clock: Callable[[], float],
+    ) -> None:
         self._clock = clock
         self._lock = asyncio.Lock()
         self._found: Mapping[str, HealthPart] = {}
         self._fresh_until = float("-inf")
 
-    async def __call__(self, stores: OpenStores) -> Mapping[str, HealthPart]:
+    async def __call__(
+        self,
+        stores: OpenStores,
+    ) -> Mapping[str, HealthPart]:
         async with self._lock:
             if self._clock() >= self._fresh_until:
                 postgres, redis = await asyncio.gather(

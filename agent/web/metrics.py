@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import hmac
 from collections.abc import Iterable, Iterator
 from itertools import accumulate
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, HTTPException, Request, Response
 from prometheus_client import CollectorRegistry, GCCollector, ProcessCollector
 from prometheus_client.core import (
     CounterMetricFamily,
@@ -19,9 +20,19 @@ from prometheus_client.registry import Collector
 from agent import metrics
 from agent.web.state import InstanceState
 
+FORWARDED = ("forwarded", "x-forwarded-for", "x-real-ip", "via", "cf-connecting-ip")
+"""Headers by which a request shows that it came through a proxy, so perhaps from anywhere."""
 
-def router(state: InstanceState) -> APIRouter:
-    """The one route; text or OpenMetrics, as asked for."""
+
+def router(
+    state: InstanceState,
+    *,
+    token: str = "",
+) -> APIRouter:
+    """The one route; text or OpenMetrics, as asked for.
+
+    With a `token` it is asked for; without one, only direct requests are answered.
+    """
     registry = CollectorRegistry()
     registry.register(_Counted())
     registry.register(_Now(state))
@@ -31,10 +42,35 @@ def router(state: InstanceState) -> APIRouter:
 
     @routes.get("/metrics")
     async def show(request: Request) -> Response:
+        _check(request, token)
         encode, content_type = choose_encoder(request.headers.get("accept", ""))
         return Response(encode(registry), headers={"content-type": content_type})
 
     return routes
+
+
+def _check(
+    request: Request,
+    token: str,
+) -> None:
+    given = request.headers.get("authorization", "")
+    if token:
+        wanted = f"Bearer {token}"
+        if hmac.compare_digest(given.encode(), wanted.encode()):
+            return
+
+        raise HTTPException(
+            401,
+            "The metrics need METRICS_TOKEN as a bearer token.",
+            {"www-authenticate": "Bearer"},
+        )
+
+    if any(name in request.headers for name in FORWARDED):
+        raise HTTPException(
+            403,
+            "The metrics are not shown through a proxy. "
+            "Ask this port directly, or set METRICS_TOKEN.",
+        )
 
 
 class _Counted(Collector):
@@ -47,7 +83,10 @@ class _Counted(Collector):
 class _Now(Collector):
     """How the instance is at this moment."""
 
-    def __init__(self, state: InstanceState) -> None:
+    def __init__(
+        self,
+        state: InstanceState,
+    ) -> None:
         self._state = state
 
     def collect(self) -> Iterable[Metric]:

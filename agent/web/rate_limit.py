@@ -1,4 +1,4 @@
-"""How often one address may call a webhook, on all instances together."""
+"""How often one address may call a webhook unsigned, on all instances together."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from fastapi import HTTPException, Request
 from agent.core.limits import Limit, Rule, waiting
 from agent.web.state import InstanceState
 
-PER_ADDRESS = Limit(6_000, 60)
-"""A platform delivers for many chats from few addresses; a hundred a second is more than
-one bot is sent.
+PER_ADDRESS = Limit(600, 60)
+"""Deliveries that no platform signed. Signed ones are never limited here, wherever they come
+from: behind a proxy, all of them share its address with everybody else.
 """
 
 
-async def rate_limit(state: InstanceState, request: Request) -> None:
-    """Counts a call. Raises HTTPException 429 with `Retry-After` when there were too many:
-    platforms come again.
+async def limit_unsigned(state: InstanceState, request: Request) -> None:
+    """Counts a delivery whose signature is wrong. Raises HTTPException 429 with `Retry-After`
+    when there were too many.
     """
     if state.app is None or request.client is None:
         return

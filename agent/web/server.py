@@ -11,11 +11,11 @@ from starlette.types import ASGIApp
 from uvicorn import Config, Server
 
 from agent.core.errors import ConfigurationError
+from agent.web.connections import PatientProtocol
 
 GOODBYE_SECONDS = 2
 """So long the end waits for requests that are being answered."""
 
-_CONNECTIONS = 1000
 _BACKLOG = 2048
 
 
@@ -56,13 +56,13 @@ class _EmbeddedServer(Server):
 def _config(app: ASGIApp) -> Config:
     return Config(
         app,
+        http=PatientProtocol,
         lifespan="off",
         ws="none",
         log_config=None,
         access_log=False,
         server_header=False,
         proxy_headers=False,
-        limit_concurrency=_CONNECTIONS,
         timeout_graceful_shutdown=GOODBYE_SECONDS,
     )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -22,7 +22,10 @@ class Service:
     _runs: bool = False
     _trouble: str = SIGNING_IN
 
-    def tell(self, trouble: str | None) -> None:
+    def tell(
+        self,
+        trouble: str | None,
+    ) -> None:
         """It was started (None), or it ended, and this sentence says why."""
         self._runs = trouble is None
         self._trouble = trouble or self._trouble
@@ -45,10 +48,15 @@ class InstanceState:
     services: Sequence[Service] = ()
     phase: Literal["starting", "running", "stopping"] = "starting"
     app: App | None = field(default=None, repr=False)
+    waits_for: Mapping[str, str] = field(default_factory=dict)
+    """What the start waits for, by part: one sentence each."""
 
-    def run(self, app: App) -> None:
+    def run(
+        self,
+        app: App,
+    ) -> None:
         """Its stores are open and its engine takes messages."""
-        self.app, self.phase = app, "running"
+        self.app, self.phase, self.waits_for = app, "running", {}
         for service in self.services:
             service.channel = service.channel or app.ports.channels.get(service.name)
 

@@ -11,15 +11,21 @@ from starlette.requests import ClientDisconnect
 
 from agent.core.channel import WebhookReply
 from agent.ports import Webhook
-from agent.web.rate_limit import rate_limit
+from agent.web.rate_limit import limit_unsigned
 from agent.web.state import InstanceState
 
 MOST_BYTES = 1_000_000
 """The largest body read. Telegram's updates and Slack's events stay far below."""
 
-SECONDS = 10.0
-"""Body and answer together: past storing (`storage.postgres.RETRY_SECONDS`), within any
-platform's patience.
+SECONDS = 2.4
+"""Body and answer together. Slack and Discord stop listening after 3 seconds
+(https://docs.slack.dev/apis/events-api, https://docs.discord.com/developers/interactions):
+what is not durable by then is delivered again.
+"""
+
+AT_ONCE = 500
+"""Deliveries that are being stored. The surplus is put off at once, so that a store that is
+away does not hold all connections.
 """
 
 Deliver = Callable[[Mapping[str, str], bytes], Awaitable[WebhookReply]]
@@ -39,26 +45,51 @@ _SENTENCES = {
 def router(state: InstanceState) -> APIRouter:
     """The one route."""
     routes = APIRouter()
+    places = asyncio.Semaphore(AT_ONCE)
 
     @routes.post("/webhooks/{name}")
-    async def deliver(name: str, request: Request) -> Response:
+    async def deliver(
+        name: str,
+        request: Request,
+    ) -> Response:
         webhook = _webhook(state, name)
-        await rate_limit(state, request)
         try:
             async with asyncio.timeout(SECONDS):
-                reply = await webhook(dict(request.headers), await _body(request))
+                body = await _body(request)
+                reply = await _delivered(webhook, request, body, places)
+                if reply.status == 401:
+                    await limit_unsigned(state, request)
         except TimeoutError:
             raise HTTPException(
                 503, "This took too long; please deliver it again."
             ) from None
         except ClientDisconnect:
             raise HTTPException(400, "The body ended early.") from None
+
         return _response(reply)
 
     return routes
 
 
-def _webhook(state: InstanceState, name: str) -> Deliver:
+async def _delivered(
+    webhook: Deliver,
+    request: Request,
+    body: bytes,
+    places: asyncio.Semaphore,
+) -> WebhookReply:
+    if places.locked():
+        raise HTTPException(
+            503, "Too many deliveries at once; please deliver it again."
+        )
+
+    async with places:
+        return await webhook(dict(request.headers), body)
+
+
+def _webhook(
+    state: InstanceState,
+    name: str,
+) -> Deliver:
     for service in state.services:
         channel = service.channel
         if service.name != name or not isinstance(channel, Webhook | None):

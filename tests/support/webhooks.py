@@ -7,6 +7,7 @@ import socket
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
+from typing import Any
 from uuid import UUID
 
 import httpx
@@ -108,10 +109,12 @@ def free_port() -> int:
 
 
 @asynccontextmanager
-async def listening(state: InstanceState) -> AsyncIterator[httpx.AsyncClient]:
+async def listening(
+    state: InstanceState, **more: Any
+) -> AsyncIterator[httpx.AsyncClient]:
     """The web application behind its real server, and a client."""
     async with (
-        http_server(web_app(state), "127.0.0.1", 0) as port,
+        http_server(web_app(state, **more), "127.0.0.1", 0) as port,
         client_of(port) as client,
     ):
         yield client
@@ -130,12 +133,12 @@ def built(channels: Sequence[Post]) -> ChannelBuilders:
 
 @asynccontextmanager
 async def running(
-    channel: Post, database_url: str, redis_url: str
+    channel: Post, database_url: str, redis_url: str, **more: Any
 ) -> AsyncIterator[tuple[httpx.AsyncClient, App]]:
     """An instance with this channel, taking messages, and its HTTP server."""
     state = InstanceState([Service(channel.name, channel)])
     async with (
-        listening(state) as client,
+        listening(state, **more) as client,
         open_app(settings(database_url, redis_url), built([channel])) as app,
     ):
         state.run(app)
