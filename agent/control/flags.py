@@ -1,6 +1,6 @@
 """Flags: what an operator changes while the agent runs.
 
-A new one is a declaration here, and the code that obeys it.
+A new one is declared here, in `DECLARED` as well; CONTRIBUTING.md lists all that belongs to it.
 """
 
 from __future__ import annotations

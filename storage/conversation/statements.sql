@@ -17,7 +17,9 @@
 
 
 -- name: accept
--- Stores people's messages, at most one per conversation in a list. A message that does not come
+-- Stores people's messages, and claims a conversation that nobody answers (`answering`; the other
+-- statements that claim are `answer`, for what waits, and `take_over`, after a death). At most
+-- one message per conversation in a list. A message that does not come
 -- back was stored before.
 -- $1 turn  $2 channel  $3 chat  $4 thread  $5 platform message id  $6 address
 -- $7 conversation id to use if the chat is new  $8 author's row (known, or the id to use)
