@@ -56,6 +56,7 @@ class RedisControl:
         self._pipe = pipe
         self._file = file
         self._lock = asyncio.Lock()
+        self._begun = self._ended = 0  # reads
         self._confirmed = False  # by a store, since this process started
         self._rests_until = 0.0
         self.state = ControlState()
@@ -92,11 +93,17 @@ class RedisControl:
             self._take(self.state, stale=False)
             return
 
-        seen = self.state
+        # A read that begins from now on shows what was seen here. A crowd that arrives after
+        # Redis was emptied waits for one such read, instead of each for one of its own.
+        seen, enough = self.state, self._begun + 1
         async with self._lock:
-            read_meanwhile = self.state is not seen and epoch <= self.state.epoch
-            if not read_meanwhile:
-                await self._refresh(epoch)
+            read_meanwhile = self.state is not seen or self._ended >= enough
+            if read_meanwhile and epoch <= self.state.epoch:
+                return
+
+            self._begun += 1
+            await self._refresh(epoch)
+            self._ended = self._begun
 
     async def miss(self) -> None:
         if not self._confirmed:  # stale since the start

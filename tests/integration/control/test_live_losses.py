@@ -375,3 +375,47 @@ async def test_a_million_evaluations_under_flushes_and_evictions(
     """1,000 × FLUSHALL and 10,000 single evictions while 10⁶ evaluations run: 0 wrong, 0 lost."""
     async with member(database_url, redis_url) as other:
         await losses(flags, [agent, other], 1_000, 10_000, 1_000_000)
+
+
+async def test_a_crowd_after_flushall_reads_the_state_twice_at_most(
+    agent: Member, redis_url: str
+) -> None:
+    """Whoever comes while one reads waits for the next read, and shares it."""
+    reads = Reads(agent.control)
+    await asyncio.gather(*(agent.control.observe(-1) for _ in range(1_000)))
+
+    assert 1 <= reads.count <= 2
+
+
+async def test_what_was_seen_before_a_read_began_is_not_answered_by_an_older_one(
+    flags: FlagAdmin, agent: Member
+) -> None:
+    """The read under way may have missed the change: another one begins."""
+    known = agent.control.epoch
+    reads = Reads(agent.control, slow=True)
+    first = asyncio.create_task(agent.control.observe(-1))
+    await reads.begun.wait()
+    await say(flags, "new")
+    await agent.control.observe(known + 1)
+    await first
+
+    assert (agent.control.epoch, agent.says()) == (known + 1, "new")
+
+
+class Reads:
+    """Counts what this control asks Postgres; `slow`: the first answer is an old one."""
+
+    def __init__(self, control: RedisControl, *, slow: bool = False) -> None:
+        self.count = 0
+        self.begun = asyncio.Event()
+        self._truth, self._slow = control._truth, slow
+        control._truth = self._counted  # type: ignore[method-assign]
+
+    async def _counted(self, epoch: int) -> ControlSnapshot:
+        self.count += 1
+        found = await self._truth(epoch)
+        self.begun.set()
+        if self._slow and self.count == 1:
+            await asyncio.sleep(0.3)
+
+        return found
