@@ -12,6 +12,7 @@ import asyncio
 import time
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
+from contextvars import Context
 from pathlib import Path
 
 import structlog
@@ -55,8 +56,9 @@ class RedisControl:
         self._line = database.line(planner={})
         self._pipe = pipe
         self._file = file
-        self._lock = asyncio.Lock()
-        self._begun = self._ended = 0  # reads
+        self._read: asyncio.Task[None] | None = None
+        self._next_read: asyncio.Task[None] | None = None
+        self._wanted = -1  # the newest epoch that the next read is to show
         self._confirmed = False  # by a store, since this process started
         self._rests_until = 0.0
         self.state = ControlState()
@@ -94,16 +96,28 @@ class RedisControl:
             return
 
         # A read that begins from now on shows what was seen here. A crowd that arrives after
-        # Redis was emptied waits for one such read, instead of each for one of its own.
-        seen, enough = self.state, self._begun + 1
-        async with self._lock:
-            read_meanwhile = self.state is not seen or self._ended >= enough
-            if read_meanwhile and epoch <= self.state.epoch:
-                return
+        # Redis was emptied shares it, instead of each reading for itself.
+        self._wanted = max(self._wanted, epoch)
+        if self._next_read is None:
+            read = self._read_after(self._read, self.state)
+            self._next_read = asyncio.create_task(read, context=Context())
 
-            self._begun += 1
-            await self._refresh(epoch)
-            self._ended = self._begun
+        await asyncio.shield(self._next_read)
+
+    async def _read_after(
+        self,
+        current: asyncio.Task[None] | None,
+        seen: ControlState,
+    ) -> None:
+        """Waits for the read under way, which may show too little, and reads then."""
+        if current is not None and not current.done():
+            await asyncio.wait({current})
+
+        self._read, self._next_read = self._next_read, None
+        wanted, self._wanted = self._wanted, -1
+        read_meanwhile = self.state is not seen and wanted <= self.state.epoch
+        if not read_meanwhile:
+            await self._refresh(wanted)
 
     async def miss(self) -> None:
         if not self._confirmed:  # stale since the start

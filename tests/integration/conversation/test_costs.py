@@ -95,6 +95,26 @@ async def test_redis_is_asked_exactly_what_a_warm_turn_needs(
     }
 
 
+async def test_a_crowd_after_flushall_shares_its_reads_and_statements(
+    world: EngineHarness, agent: Instance, probe: asyncpg.Connection[asyncpg.Record]
+) -> None:
+    """1,000 people at once: what operators set is read twice at most, and their messages
+    share statements as if nothing had happened.
+    """
+    crowd = [f"person {number}" for number in range(1_000)]
+    await talk(world, agent, "ada", 1)
+    await agent.pipe.client.flushall()
+    await probe.execute("SELECT pg_stat_statements_reset()")
+    await asyncio.gather(
+        *(agent.engine.accept(world.message("hi", chat=chat)) for chat in crowd)
+    )
+    calls = await statements(probe)
+
+    # none, if Redis was given up on a busy machine
+    assert calls.get("control_state", 0) <= 4
+    assert calls["accept"] <= 40
+
+
 async def test_a_cold_turn_adds_one_read(
     world: EngineHarness, agent: Instance, probe: asyncpg.Connection[asyncpg.Record]
 ) -> None:
