@@ -13,9 +13,13 @@ MOST = 1000
 """Connections at the same time. One more ends the longest that waits for its client."""
 
 HEADER_SECONDS = 10.0
-"""From the first moment of a connection, or of its next request, until its headers are whole.
+"""From the first byte of a request until its headers are whole. Longer than a slow network
+needs; a client that sends one byte now and then is not served.
+"""
 
-Longer than a slow network needs; a client that sends one byte now and then is not served.
+IDLE_SECONDS = 75
+"""A connection without a request. Longer than proxies keep one (nginx and AWS: 60): whoever
+closes first must not be this side, or a proxy sends into a closed connection and answers 502.
 """
 
 
@@ -34,6 +38,7 @@ class PatientProtocol(H11Protocol):
     ) -> None:
         super().__init__(*args, **kwargs)
         self.waits_since = time.monotonic()
+        self._has_begun = False  # of a request, some bytes are here
         self._header_deadline: asyncio.TimerHandle | None = None
 
     @property
@@ -46,7 +51,7 @@ class PatientProtocol(H11Protocol):
         if len(self.connections) > self.most:
             self._make_room()
 
-        self._await_headers()
+        self._await_headers(IDLE_SECONDS)
 
     def data_received(
         self,
@@ -55,12 +60,17 @@ class PatientProtocol(H11Protocol):
         super().data_received(data)
         if self.conn.their_state is not h11.IDLE:
             self._stop_waiting()
-        elif self._header_deadline is None:
-            self._await_headers()
+            self._has_begun = False
+        elif not self._has_begun:
+            self._has_begun = True
+            self._await_headers(self.header_seconds)
 
     def on_response_complete(self) -> None:
         self.waits_since = time.monotonic()
         super().on_response_complete()
+        if self.conn.their_state is h11.IDLE and self.conn.trailing_data[0]:
+            self._has_begun = True  # the next request came along with this one
+            self._await_headers(self.header_seconds)
 
     def connection_lost(
         self,
@@ -82,11 +92,10 @@ class PatientProtocol(H11Protocol):
         self.connections.discard(oldest)
         oldest.transport.abort()
 
-    def _await_headers(self) -> None:
+    def _await_headers(self, seconds: float) -> None:
+        self._stop_waiting()
         self.waits_since = time.monotonic()
-        self._header_deadline = self.loop.call_later(
-            self.header_seconds, self._give_up
-        )
+        self._header_deadline = self.loop.call_later(seconds, self._give_up)
 
     def _stop_waiting(self) -> None:
         if self._header_deadline is not None:

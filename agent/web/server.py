@@ -11,7 +11,7 @@ from starlette.types import ASGIApp
 from uvicorn import Config, Server
 
 from agent.core.errors import ConfigurationError
-from agent.web.connections import PatientProtocol
+from agent.web.connections import IDLE_SECONDS, PatientProtocol
 
 GOODBYE_SECONDS = 2
 """So long the end waits for requests that are being answered."""
@@ -63,6 +63,7 @@ def _config(app: ASGIApp) -> Config:
         access_log=False,
         server_header=False,
         proxy_headers=False,
+        timeout_keep_alive=IDLE_SECONDS,
         timeout_graceful_shutdown=GOODBYE_SECONDS,
     )
 

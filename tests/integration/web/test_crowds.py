@@ -13,7 +13,7 @@ import pytest
 from agent.core.channel import WebhookReply
 from agent.core.limits import Limit
 from agent.web import rate_limit, webhooks
-from agent.web.connections import PatientProtocol
+from agent.web.connections import IDLE_SECONDS, PatientProtocol
 from agent.web.state import InstanceState, Service
 from tests.support.webhooks import Post, listening, running
 
@@ -69,7 +69,7 @@ async def test_health_and_signed_deliveries_get_through_a_crowd(
     assert [live.status_code, ready.status_code, taken.status_code] == [200, 200, 200]
 
 
-@pytest.mark.parametrize("said", [b"", HALF, b"GET / HTTP/1.1\r\n\r\n" + HALF])
+@pytest.mark.parametrize("said", [HALF, b"GET / HTTP/1.1\r\nhost: x\r\n\r\n" + HALF])
 async def test_headers_that_do_not_come_end_the_connection(
     said: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -85,6 +85,26 @@ async def test_headers_that_do_not_come_end_the_connection(
         ):  # less than the keep-alive of an idle connection
             await _until_closed(reader)
         writer.close()
+
+
+async def test_an_idle_connection_is_kept_longer_than_proxies_keep_theirs() -> None:
+    """Whoever closes first must be the proxy: it would answer 502 to what it sends just then."""
+    nginx_and_aws = 60  # seconds
+
+    async with listening(InstanceState()) as client:
+        reader, writer = await asyncio.open_connection(
+            client.base_url.host, client.base_url.port
+        )
+        for _ in range(2):
+            writer.write(b"GET /health/live HTTP/1.1\r\nhost: x\r\n\r\n")
+            async with asyncio.timeout(20):
+                head = await reader.readuntil(b"\r\n\r\n")
+                await reader.readuntil(b"}")
+            assert head.startswith(b"HTTP/1.1 200 ")
+            assert b"connection: close" not in head.lower()
+        writer.close()
+
+    assert IDLE_SECONDS > nginx_and_aws
 
 
 async def _until_closed(reader: asyncio.StreamReader) -> None:
