@@ -14,8 +14,9 @@ from agent.cli.run import WELL, spare_collections
 from agent.core.backoff import backoff
 from agent.core.errors import AgentError, ConfigurationError
 from agent.operations.credentials import with_stored_credentials
+from agent.operations.env_file import exposure
 from agent.ports import Accept, Channel
-from agent.settings import Settings
+from agent.settings import ENV_FILE, Settings
 from agent.web.app import web_app
 from agent.web.server import http_server
 from agent.web.state import InstanceState, Service
@@ -38,6 +39,8 @@ async def serve(
     channels_of: Callable[[Settings], ChannelBuilders] = configured_channels,
 ) -> int:
     """Runs until cancelled. Raises ConfigurationError when no channel has a token."""
+    if exposed := exposure(ENV_FILE):
+        log.warning(exposed)
     settings = await with_stored_credentials(settings)
     builders = channels_of(settings)
     if not builders:

@@ -168,6 +168,25 @@ async def test_a_setting_that_no_channel_can_be_made_with_is_a_finding(
     ) == (True, True)
 
 
+async def test_a_file_of_settings_that_others_may_read_is_a_finding(
+    tmp_path: Path, database_url: str, redis_url: str, warm: Warm
+) -> None:
+    """What it names mends it."""
+    machine = Machine(
+        tmp_path, {"DATABASE_URL": database_url, "REDIS_URL": redis_url}, warm
+    )
+    file = machine.folder / ".env"
+    file.write_text("LOG_LEVEL=error\n")
+    file.chmod(0o644)
+    found = await findings(machine)
+    assert (["settings"], True) == (
+        list(found),
+        "Run: chmod 600 .env" in found["settings"],
+    )
+    file.chmod(0o600)
+    assert await machine.agent("doctor") == WELL
+
+
 async def test_without_the_database_the_platforms_are_still_asked(
     machine: Machine, platforms: Platforms
 ) -> None:
