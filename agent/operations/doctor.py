@@ -15,6 +15,7 @@ from agent.core.errors import AgentError, ConfigurationError, ModelError
 from agent.llm.router import open_models
 from agent.operations.connect import Postgres, reach_postgres
 from agent.operations.credentials import with_stored_credentials
+from agent.operations.proxies import proxy_findings
 from agent.operations.remedies import described
 from agent.operations.status import check_redis, failure_sentence
 from agent.ports import Channel, Diagnosable
@@ -42,7 +43,9 @@ async def diagnose(settings: Settings, *, only: str | None = None) -> list[Findi
         _try_model(settings),
         _try_channels(settings, only, reachable=not postgres),
     )
-    return [finding for findings in (postgres, *others) for finding in findings]
+    parts = (list(proxy_findings(settings)), postgres, *others)
+
+    return [finding for findings in parts for finding in findings]
 
 
 async def _try_postgres(settings: Settings) -> Sequence[Finding]:

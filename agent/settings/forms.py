@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from pydantic import SecretStr
 
 from agent.core.errors import ConfigurationError
+from agent.settings.proxies import is_address
 
 if TYPE_CHECKING:
     from agent.settings import Settings
@@ -102,25 +103,11 @@ def check_addresses(settings: Settings) -> None:
     """Raises ConfigurationError for what cannot be the address of a server."""
     for name in ADDRESSES:
         address = getattr(settings, name)
-        if address is not None and not _is_address(address):
+        if address is not None and not is_address(address):
             raise ConfigurationError(
                 f"{name.upper()} is not an address. It begins with https:// or "
                 "http://, then comes a host."
             )
-
-
-def _is_address(text: str) -> bool:
-    try:
-        parts = urlsplit(text)
-        port = parts.port
-    except ValueError:
-        return False
-    return (
-        parts.scheme in ("http", "https")
-        and bool(parts.hostname)
-        and port != 0
-        and not re.search(r"\s", text)
-    )
 
 
 def check_secrets(settings: Settings) -> None:

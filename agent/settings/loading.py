@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from dotenv.parser import parse_stream
-from pydantic import ValidationError
+from pydantic import SecretStr, ValidationError
 from pydantic_settings import SettingsError
 
 from agent.core.errors import ConfigurationError
 from agent.settings.forms import check_addresses, check_secrets, check_texts
+from agent.settings.proxies import Proxies
 from agent.settings.variables import Settings
 
 ENV_FILE = Path(".env")
@@ -24,6 +26,8 @@ def load_settings() -> Settings:
     check_texts(settings)
     check_addresses(settings)
     check_secrets(settings)
+    _hand_on_proxies(settings)
+    Proxies.of_environment()  # raises ConfigurationError
 
     return settings
 
@@ -43,6 +47,17 @@ def _read() -> Settings:
         raise ConfigurationError(
             f"{name} is not valid JSON. See docs/configuration.md."
         ) from error
+
+
+def _hand_on_proxies(settings: Settings) -> None:
+    """Puts what `.env` says of proxies into the environment, where libraries look for it."""
+    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
+        value = getattr(settings, name)
+        if value is None or name in os.environ or name.upper() in os.environ:
+            continue
+
+        plain = value.get_secret_value() if isinstance(value, SecretStr) else value
+        os.environ[name.upper()] = plain
 
 
 def _check_env_file(path: Path) -> None:

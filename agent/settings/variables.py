@@ -211,6 +211,23 @@ class Settings(BaseSettings):
         description="Where platforms reach this server. Set: webhooks; unset: polling and sockets.",
     )
 
+    https_proxy: SecretStr | None = Field(
+        default=None,
+        description="Proxy for all connections to `https://`, as `http://proxy.example:3128`.",
+    )
+    http_proxy: SecretStr | None = Field(
+        default=None, description="Proxy for all connections to `http://`."
+    )
+    all_proxy: SecretStr | None = Field(
+        default=None, description="Proxy where neither of the two is set."
+    )
+    no_proxy: str | None = Field(
+        default=None,
+        description="What is reached without a proxy: hosts (with all below them), "
+        "addresses, ranges such as `10.0.0.0/8`, each with a port if need be, "
+        "comma-separated; `*` for everything.",
+    )
+
     # operation
     encryption_keys: Annotated[list[SecretStr], NoDecode] = Field(
         default=[],

@@ -218,6 +218,21 @@ TABLE: Mapping[str, Mapping[str, str]] = {
         "8080/tcp": "integer",
     },
     "PUBLIC_URL": {"https://agent.example/": WORKS, "agent.example": "address"},
+    "HTTPS_PROXY": {
+        " http://u:pw@proxy.example:3128 ": WORKS,
+        "proxy.example:3128": WORKS,
+        "socks5://u:hush@proxy.example": "SOCKS",
+        "http://": "address",
+        "http://proxy.example:port": "address",
+    },
+    "HTTP_PROXY": {"proxy.example": WORKS, "ftp://proxy.example": "address"},
+    "ALL_PROXY": {"https://proxy.example": WORKS, "socks5h://proxy.example": "SOCKS"},
+    "NO_PROXY": {
+        "localhost,fe80::/10": WORKS,
+        " * ": WORKS,
+        "[::1,10.0.0.0/99": WORKS,
+        "a\x01b": "control character",
+    },
     "ENCRYPTION_KEYS": {
         KEY: WORKS,
         f" {KEY} , {OTHER_KEY},\n": WORKS,
