@@ -38,6 +38,7 @@ from storage import migrate
 from storage.control import disk_copy
 from storage.control.experiments.admin import ExperimentAdmin
 from storage.control.experiments.schedule import ExperimentSchedule, run_schedule
+from storage.control.flag_rules import ValueCheck
 from storage.control.live import RedisControl, follow_changes
 from storage.conversation.cache import RedisCache
 from storage.conversation.commands import PostgresChatCommands
@@ -169,7 +170,8 @@ async def open_app(
         )
         ports = await _wire_settings(settings, stores, models, builders, instance)
         plans = ExperimentSchedule(
-            stores.database, ExperimentAdmin(stores.database, stores.pipe, models)
+            stores.database,
+            ExperimentAdmin(stores.database, stores.pipe, ValueCheck(models)),
         )
 
         async with (

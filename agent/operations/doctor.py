@@ -22,6 +22,7 @@ from agent.ports import Channel, Diagnosable
 from agent.settings import OFFLINE, Settings
 from channels.services import WITHOUT_STORES, ChannelServices
 from storage import migrate
+from storage.control.flag_rules import longest_conversation
 from storage.conversation.last_accepted import PostgresLastAccepted
 from storage.postgres import GONE, open_database
 from storage.reports.status import live_instances, try_writing
@@ -67,16 +68,26 @@ async def _for_later(
     postgres: Postgres, settings: Settings
 ) -> AsyncIterator[Finding]:
     """What goes well today, and not any more next month or with more instances."""
+    async with open_database(postgres.url) as database:
+        instances = len(await live_instances(database))
+        longest = await longest_conversation(database)
+
+    if longest > settings.window_messages:
+        yield Finding(
+            "flags",
+            f"max_conversation_length is set to {longest}, but the model is never shown "
+            f"more than WINDOW_MESSAGES, which is {settings.window_messages}.",
+            "Raise WINDOW_MESSAGES, or lower the flag.",
+        )
     if postgres.found is None:
         return
+
     if not postgres.found.may_create:
         yield Finding(
             "postgres",
             postgres.found.may_not_create,
             "Until then next months share one table.",
         )
-    async with open_database(postgres.url) as database:
-        instances = len(await live_instances(database))
     if crowded := postgres.found.crowded(settings.connections, max(1, instances)):
         yield Finding("postgres", crowded, _PAGE)
 

@@ -277,3 +277,24 @@ def test_every_page_it_names_exists() -> None:
     }
     assert {"docs/configuration.md", "docs/discord.md"} <= named
     assert [page for page in sorted(named) if not (ROOT / page).exists()] == []
+
+
+async def test_more_messages_than_the_window_has_are_not_taken_silently(
+    tmp_path: Path, database_url: str, redis_url: str, warm: Warm
+) -> None:
+    stores = {"DATABASE_URL": database_url, "REDIS_URL": redis_url}
+    machine = Machine(tmp_path, {**stores, "WINDOW_MESSAGES": "50"}, warm)
+    longer = ("flags", "set", "max_conversation_length", "--yes")
+    refused = [
+        await machine.agent(*longer, "51"),
+        await machine.agent(*longer, "51", "--percentage", "10"),
+    ]
+
+    assert [True, True] == ["which is 50" in each.err for each in refused], refused
+    assert 2 == refused[0].status
+    assert 0 == (await machine.agent(*longer, "50")).status
+    assert {} == await findings(machine)
+
+    machine.variables["WINDOW_MESSAGES"] = "20"
+
+    assert "is set to 50" in (await findings(machine))["flags"]
