@@ -88,7 +88,8 @@ class PinnedConnection:
         self.planner = planner
         self.users = 1
         """How many kinds of statement go over it."""
-        self._begin = _begin(planner) if read_postgres_url(url).pooled else ""
+        pooled = bool(planner) and read_postgres_url(url).pooled
+        self._begin = _begin(planner) if pooled else ""
         self._connection: asyncpg.Connection[asyncpg.Record] | None = None
         self._lock = asyncio.Lock()
         self._closed = False

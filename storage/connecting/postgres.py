@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Mapping
-from contextlib import AbstractAsyncContextManager, nullcontext
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
 
 import asyncpg
 
@@ -42,35 +40,6 @@ avoid sorting a few rows, they would walk the index of all conversations.
 """
 
 
-if TYPE_CHECKING:
-    _Connection = asyncpg.Connection[asyncpg.Record]
-else:
-    _Connection = asyncpg.Connection
-
-
-class PooledConnection(_Connection):
-    """A connection to a pooler in transaction mode.
-
-    The driver prepares a statement and runs it in two steps. Outside a transaction these
-    would come to two sessions of the server, and the second does not know the statement.
-    """
-
-    async def fetch(self, *args: Any, **options: Any) -> Any:
-        async with self._together():
-            return await super().fetch(*args, **options)
-
-    async def fetchrow(self, *args: Any, **options: Any) -> Any:
-        async with self._together():
-            return await super().fetchrow(*args, **options)
-
-    async def fetchval(self, *args: Any, **options: Any) -> Any:
-        async with self._together():
-            return await super().fetchval(*args, **options)
-
-    def _together(self) -> AbstractAsyncContextManager[object]:
-        return nullcontext() if self.is_in_transaction() else self.transaction()
-
-
 async def connect(
     url: str,
     statement_seconds: float | None = STATEMENT_SECONDS,
@@ -78,8 +47,9 @@ async def connect(
 ) -> asyncpg.Connection[asyncpg.Record]:
     """A driver connection to the first server of the URL that is there and as asked for.
 
-    Behind a pooler, where a session is nobody's, `planner` is not set: see
-    `PinnedConnection`. Raises UnreadableUrl.
+    Behind a pooler, where a session is nobody's, `planner` is not set (see
+    `PinnedConnection`), and no statement has a name: the driver sends its two steps without
+    a Sync between them, so both come to one session. Raises UnreadableUrl.
     """
     where = read_postgres_url(url)
     failed: Exception = NoSuchServerError()
@@ -121,7 +91,6 @@ async def _connect(
         if where.pooled
         else {**where.settings, "jit": "off", **planner},
         statement_cache_size=0 if where.pooled else STATEMENTS_KEPT,
-        connection_class=PooledConnection if where.pooled else asyncpg.Connection,
     )
 
 

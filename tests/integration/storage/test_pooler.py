@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 from collections.abc import Iterator
 from pathlib import Path
@@ -91,6 +92,29 @@ async def test_the_planner_is_told_for_each_statement_and_nothing_stays(
     ]
 
 
+async def test_statements_of_many_do_not_collide(url: str) -> None:
+    """Outside a transaction, too: twelve connections share four sessions of the server."""
+
+    async def ask(connection: asyncpg.Connection[asyncpg.Record], own: int) -> None:
+        sql = f"SELECT {own} + $1::int"
+        for number in range(40):
+            found = [
+                await connection.fetchval(sql, number),
+                *(await connection.fetchrow(sql, number) or ()),
+                *(await connection.fetch(sql, number))[0],
+            ]
+            assert [own + number] * 3 == found
+
+    connections = [await connect(pooled(url)) for _ in range(12)]
+    try:
+        await asyncio.gather(
+            *(ask(one, 1_000 * own) for own, one in enumerate(connections))
+        )
+    finally:
+        for connection in connections:
+            connection.terminate()
+
+
 async def test_commands_work_without_being_told_of_the_pooler(
     machine: Machine,
 ) -> None:
@@ -151,3 +175,31 @@ async def test_no_promise_breaks_behind_it(url: str, redis_url: str) -> None:
     assert {} == await storm(
         pooled(url), redis_url, seed=seed, chats=24, messages=1_000, kills=1, stalls=1
     )
+
+
+async def test_a_thousand_turns_are_served_without_an_error(redis_url: str) -> None:
+    """By three processes over four sessions of the server; neither server logs an error."""
+    with (
+        running(Postgres()) as postgres,
+        running(PgBouncer(postgres)) as bouncer,
+    ):
+        await postgres.execute("CREATE DATABASE thousand")
+        direct = postgres.url("thousand")
+        await upgrade(direct)
+        url = pooled(behind(bouncer, direct))
+        broken = await storm(
+            url, redis_url, seed=1, chats=1_000, messages=1_000, kills=0, stalls=0
+        )
+        probe = await connect(direct)
+        served = await probe.fetchrow(
+            "SELECT (SELECT count(*) FROM turns WHERE state = 'done') AS turns,"
+            " (SELECT count(*) FROM platform WHERE sends = 1) AS once,"
+            " (SELECT count(*) FROM platform) AS answers"
+        )
+        await probe.close()
+        logs = [(one.folder / "log").read_text() for one in (postgres, bouncer)]
+
+    assert ({}, (1_000, 1_000, 1_000)) == (broken, tuple(served or ()))
+    assert [] == [
+        line for log in logs for line in log.splitlines() if "ERROR" in line
+    ]
