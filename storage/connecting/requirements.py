@@ -28,12 +28,14 @@ _TURN_TABLES = ("users", "conversations", "messages", "turns", "instances")
 class Found:
     """A Postgres that can be worked with."""
 
-    url: str  # the one to use from now on: it says so when a pooler was found behind it
+    url: str
+    """The one to use from now on: it says so when a pooler was found behind it."""
+    database: str
     may_create: bool
-    grant: str  # the statement that an owner gives so that the agent may make tables
-    room: (
-        int | None
-    )  # how many connections this user may have; None: the pooler decides
+    grant: str
+    """The statement that an owner gives so that the agent may make tables."""
+    room: int | None
+    """How many connections this user may have; None: the pooler decides."""
 
     def check_may_create(self) -> None:
         """Raises ConfigurationError with the statement that mends it."""
@@ -44,8 +46,8 @@ class Found:
     def may_not_create(self) -> str:
         """Why there will be no new tables, and what mends it."""
         return (
-            "The user of DATABASE_URL may not make tables. Let the "
-            f"database's owner run: {self.grant}"
+            "The user of DATABASE_URL may not make tables. In the database "
+            f"{self.database} let its owner run: {self.grant}"
         )
 
     def crowded(self, wanted: int, instances: int = 1) -> str | None:
@@ -96,6 +98,7 @@ async def check_connection(
 
     return Found(
         url,
+        facts["database"],
         facts["may_create"],
         facts["grant"],
         None if _is_pooled(url) else facts["room"],
@@ -115,7 +118,7 @@ async def not_permitted(
     rights = await _rights(connection)
     return SchemaError(
         f"The user of DATABASE_URL may not read and write {rights['missing'] or 'the tables'}. "
-        f"Let their owner run: {rights['grant']}"
+        f"In the database {rights['database']} let their owner run: {rights['grant']}"
     )
 
 

@@ -31,7 +31,8 @@ SELECT string_agg(relname, ', ' ORDER BY relname) AS missing,
            'GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA %I TO %I;',
            current_schema(),
            current_user
-       ) AS grant
+       ) AS grant,
+       current_database() AS database
 FROM pg_class
 WHERE relnamespace = to_regnamespace(current_schema())
   AND relkind IN ('r', 'p')

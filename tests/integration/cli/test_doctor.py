@@ -298,3 +298,15 @@ async def test_more_messages_than_the_window_has_are_not_taken_silently(
     machine.variables["WINDOW_MESSAGES"] = "20"
 
     assert "is set to 50" in (await findings(machine))["flags"]
+
+
+async def test_more_connections_than_the_server_has_are_a_finding(
+    tmp_path: Path, database_url: str, redis_url: str, warm: Warm
+) -> None:
+    stores = {"DATABASE_URL": database_url, "REDIS_URL": redis_url}
+    machine = Machine(tmp_path, {**stores, "DATABASE_POOL_SIZE": "1000"}, warm)
+
+    assert (
+        "too few for one instance, up to 1024"
+        in (await findings(machine))["postgres"]
+    )

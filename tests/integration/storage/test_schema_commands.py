@@ -9,6 +9,7 @@ import shutil
 import sys
 from asyncio.subprocess import PIPE, STDOUT
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import asyncpg
 import pytest
@@ -172,6 +173,7 @@ async def test_a_user_without_rights_is_told_the_statement_in_each_command(
     status = await machine.agent("db", "status", settings=lesser)
     for ended in (upgrade, chat):
         assert (2, 1) == (ended.status, ended.err.count("\n")), ended.err
+        assert f"In the database {urlsplit(owner).path[1:]} let its" in ended.err
         assert "run: GRANT USAGE, CREATE ON SCHEMA public TO lesser;\n" in ended.err
     assert (2, 1) == (status.status, status.err.count("\n")), status.err
     mend = status.err.partition("run: ")[2]
