@@ -6,7 +6,11 @@ The stores are opened first, then the channels are built, then the engine starts
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import (
+    AbstractAsyncContextManager,
+    AsyncExitStack,
+    asynccontextmanager,
+)
 from dataclasses import dataclass
 from functools import partial
 from hashlib import sha256
@@ -16,7 +20,6 @@ from uuid import UUID
 
 import structlog
 from pydantic import SecretStr
-from redis.exceptions import AuthenticationError, RedisError
 from uuid_utils.compat import uuid7
 
 from agent.control.flags import ENABLE_SLASH_COMMANDS
@@ -35,6 +38,7 @@ from storage import migrate
 from storage.control import disk_copy
 from storage.control.experiments.admin import ExperimentAdmin
 from storage.control.experiments.schedule import ExperimentSchedule, run_schedule
+from storage.control.flag_rules import ValueCheck
 from storage.control.live import RedisControl, follow_changes
 from storage.conversation.cache import RedisCache
 from storage.conversation.commands import PostgresChatCommands
@@ -50,8 +54,8 @@ from storage.embedded.servers import embedded
 from storage.limits.budgets import PostgresBudgets, WorstCase
 from storage.limits.limiter import RedisLimiter
 from storage.limits.send_pace import RedisPace
-from storage.postgres import LEASE_SECONDS, Database, check_connection, open_database
-from storage.redis import RedisPipe, open_redis
+from storage.postgres import LEASE_SECONDS, Database, open_database
+from storage.redis import RedisPipe, greet, open_redis
 from storage.reports.unreadable import RedisUnreadable
 
 CHANNELS: Mapping[str, str] = {
@@ -122,12 +126,15 @@ async def open_stores(
             redis_url = redis_url or own.redis_url
 
         if settings.database_url:
-            await check_connection(database_url)
+            database_url = await migrate.check_server(
+                database_url, settings.connections, may_upgrade=upgrade
+            )
 
-        await _match_schema(database_url, upgrade=upgrade)
-        database = await stack.enter_async_context(open_database(database_url))
+        await migrate.match_schema(database_url, may_upgrade=upgrade)
+        opened = _database(database_url, settings)
+        database = await stack.enter_async_context(opened)
         pipe = await stack.enter_async_context(open_redis(redis_url))
-        await _greet(pipe)
+        await greet(pipe)
 
         yield OpenStores(database.url, redis_url, database, pipe, described)
 
@@ -136,25 +143,13 @@ def _plain(url: SecretStr | None) -> str:
     return url.get_secret_value() if url else ""
 
 
-async def _match_schema(url: str, *, upgrade: bool) -> None:
-    if upgrade and await migrate.current_revision(url) != migrate.HEAD:
-        await migrate.upgrade(url)
-
-    await migrate.check_schema(url)
-
-
-async def _greet(pipe: RedisPipe) -> None:
-    """A wrong password is a mistake; a Redis that is away is an ordinary day."""
-    try:
-        await pipe.client.ping()
-    except AuthenticationError:
-        raise ConfigurationError(
-            "Redis refused the password. Correct REDIS_URL."
-        ) from None
-    except (RedisError, OSError):
-        log.warning(
-            "Redis does not answer: going on without it, slower. Start it, or correct REDIS_URL."
-        )
+def _database(url: str, settings: Settings) -> AbstractAsyncContextManager[Database]:
+    return open_database(
+        url,
+        pool_size=settings.database_pool_size,
+        max_overflow=settings.database_max_overflow,
+        turn_connections=settings.database_turn_connections,
+    )
 
 
 @asynccontextmanager
@@ -176,7 +171,8 @@ async def open_app(
         )
         ports = await _wire_settings(settings, stores, models, builders, instance)
         plans = ExperimentSchedule(
-            stores.database, ExperimentAdmin(stores.database, stores.pipe, models)
+            stores.database,
+            ExperimentAdmin(stores.database, stores.pipe, ValueCheck(models)),
         )
 
         async with (

@@ -9,12 +9,17 @@ import asyncio
 from alembic import context
 from sqlalchemy import Connection
 
+from storage.migrate import no_partition
 from storage.tables import Base
 
 
 def migrate(connection: Connection) -> None:
     """Runs the migrations, all in one transaction."""
-    context.configure(connection=connection, target_metadata=Base.metadata)
+    context.configure(
+        connection=connection,
+        target_metadata=Base.metadata,
+        include_name=no_partition,
+    )
 
     with context.begin_transaction():
         context.run_migrations()
@@ -22,17 +27,23 @@ def migrate(connection: Connection) -> None:
 
 async def migrate_database_url() -> None:
     """For `alembic upgrade …` by hand: migrates the database that the agent would use."""
+    from agent.core.errors import ConfigurationError
     from agent.settings import load_settings
+    from storage.connecting.requirements import check_connection
     from storage.postgres import open_database
 
-    url = load_settings().database_url
-    if url is None:
-        raise SystemExit(
-            "DATABASE_URL is not set. Set it, or use `agent db upgrade`."
-        )
+    try:
+        url = load_settings().database_url
+        if url is None:
+            raise ConfigurationError(
+                "DATABASE_URL is not set. Set it, or use `agent db upgrade`."
+            )
+        found = await check_connection(url.get_secret_value())
+    except ConfigurationError as error:
+        raise SystemExit(error.sentence) from None
 
     async with (
-        open_database(url.get_secret_value()) as database,
+        open_database(found.url) as database,
         database.engine.connect() as connection,
     ):
         await connection.run_sync(migrate)
@@ -40,8 +51,13 @@ async def migrate_database_url() -> None:
 
 
 if context.is_offline_mode():
+    # A driver's usual way to write parameters doubles each %, which a script must not have.
+    plain = {"paramstyle": "named"}
     context.configure(
-        dialect_name="postgresql", target_metadata=Base.metadata, literal_binds=True
+        dialect_name="postgresql",
+        dialect_opts=plain,
+        target_metadata=Base.metadata,
+        literal_binds=True,
     )
 
     with context.begin_transaction():

@@ -3,20 +3,34 @@
 from __future__ import annotations
 
 import asyncio
-import ssl
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
-from types import MappingProxyType
+from contextlib import asynccontextmanager
 from typing import Any
 
 import asyncpg
 import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from agent.core.errors import ConfigurationError, ServerAway, StoreUnavailable
+from agent.core.errors import StoreUnavailable
+from storage.connecting.postgres import (
+    BY_INDEX,
+    STATEMENT_SECONDS,
+    WALK_INDEXES,
+    connect,
+)
+from storage.connecting.postgres_errors import AGAIN, CONTENT, GONE, sentence_of
+from storage.connecting.postgres_url import CONNECT_SECONDS, read_postgres_url
 
-CONNECT_SECONDS = 5.0
-STATEMENT_SECONDS = 10.0
+__all__ = [
+    "AGAIN",
+    "BY_INDEX",
+    "CONNECT_SECONDS",
+    "CONTENT",
+    "GONE",
+    "STATEMENT_SECONDS",
+    "WALK_INDEXES",
+    "connect",
+]
 
 RETRY_SECONDS = 6.0
 """How long a turn's statement is retried while Postgres is away."""
@@ -24,78 +38,43 @@ RETRY_SECONDS = 6.0
 LEASE_SECONDS = 5.0
 """Another instance takes over a claim that was not renewed for this long."""
 
-GONE = (
-    OSError,
-    asyncpg.PostgresConnectionError,
-    asyncpg.InterfaceError,
-    asyncpg.CannotConnectNowError,
-    asyncpg.AdminShutdownError,
-    asyncpg.CrashShutdownError,
-    asyncpg.InsufficientResourcesError,
-    asyncpg.PostgresSystemError,
-    asyncpg.IdleSessionTimeoutError,
-    asyncpg.ReadOnlySQLTransactionError,
-    TimeoutError,
-)
-"""The server (away, read-only, its disk full), not the statement: worth another try."""
+PLANNERS: Sequence[Mapping[str, str]] = (BY_INDEX, WALK_INDEXES, {})
+"""What the statements of turns ask of the planner."""
 
-AGAIN = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
+TURN_CONNECTIONS = 14
+"""How many pinned connections an instance has; a test counts them."""
 
-CONTENT = (
-    asyncpg.DataError,
-    asyncpg.IntegrityConstraintViolationError,
-    asyncpg.ProgramLimitExceededError,
-)
-"""The values of this one statement: a retry is no use, but other values may be accepted."""
+POOL_SIZE = 20
+MAX_OVERFLOW = 10
 
 log = structlog.get_logger()
-
-BY_INDEX = {
-    "plan_cache_mode": "force_generic_plan",
-    **dict.fromkeys(
-        (
-            "enable_seqscan",
-            "enable_bitmapscan",
-            "enable_hashjoin",
-            "enable_mergejoin",
-        ),
-        "off",
-    ),
-}
-"""For the turn's statements, which look up few rows among many, even if the statistics of a
-young table say otherwise.
-"""
-
-WALK_INDEXES = {**BY_INDEX, "enable_sort": "off"}
-"""For reading windows: walks the index and stops.
-
-Statistics describe the average conversation. In one of 100,000 messages the planner would
-read and sort all of them to find the last twenty. Not for statements that lock in order: to
-avoid sorting a few rows, they would walk the index of all conversations.
-"""
-
-
-async def connect(
-    url: str,
-    statement_seconds: float | None = STATEMENT_SECONDS,
-    planner: Mapping[str, str] = MappingProxyType({}),
-) -> asyncpg.Connection[asyncpg.Record]:
-    """A driver connection; `sslmode` and friends are read from the URL as libpq reads them."""
-    return await asyncpg.connect(
-        url,
-        timeout=CONNECT_SECONDS,
-        command_timeout=statement_seconds,
-        server_settings={
-            "application_name": "simple-ai-agent",
-            "jit": "off",
-            **planner,
-        },
-    )
 
 
 def columns(rows: Iterable[Sequence[Any]]) -> list[list[Any]]:
     """A list for each column, as a statement takes many rows; at least one row."""
     return [list(column) for column in zip(*rows, strict=True)]
+
+
+def _begin(planner: Mapping[str, str]) -> str:
+    """One round trip that opens a transaction with these settings."""
+    return "; ".join(
+        [
+            "BEGIN",
+            *(f"SET LOCAL {name} = '{value}'" for name, value in planner.items()),
+        ]
+    )
+
+
+def _given_up(error: Exception) -> StoreUnavailable:
+    """What a statement ends with that was tried for long enough."""
+    problem = sentence_of(error)
+    if problem is None and isinstance(error, GONE):
+        return StoreUnavailable()
+
+    problem = problem or f"Postgres refuses a statement ({type(error).__name__})."
+    log.warning(f"statement given up: {problem}", error=type(error).__name__)
+
+    return StoreUnavailable(StoreUnavailable.UNWELL, problem=problem)
 
 
 class PinnedConnection:
@@ -106,7 +85,11 @@ class PinnedConnection:
 
     def __init__(self, url: str, planner: Mapping[str, str]) -> None:
         self._url = url
-        self._planner = planner
+        self.planner = planner
+        self.users = 1
+        """How many kinds of statement go over it."""
+        pooled = bool(planner) and read_postgres_url(url).pooled
+        self._begin = _begin(planner) if pooled else ""
         self._connection: asyncpg.Connection[asyncpg.Record] | None = None
         self._lock = asyncio.Lock()
         self._closed = False
@@ -137,32 +120,45 @@ class PinnedConnection:
                     if isinstance(error, GONE):
                         self._drop()
                     if asyncio.get_running_loop().time() + pause > deadline:
-                        if not isinstance(error, GONE):
-                            log.warning(
-                                "statement given up",
-                                error=type(error).__name__,
-                                sqlstate=error.sqlstate,
-                            )
-                        raise StoreUnavailable(StoreUnavailable.__doc__) from error
+                        raise _given_up(error) from error
 
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, 0.5)
 
-        raise StoreUnavailable(StoreUnavailable.__doc__)
+        raise StoreUnavailable
 
     async def _fetch_once(self, sql: str, *args: Any) -> list[asyncpg.Record]:
         if self._connection is None or self._connection.is_closed():
-            self._connection = await connect(self._url, planner=self._planner)
+            self._connection = await connect(self._url, planner=self.planner)
         if self._closed:
             raise asyncpg.InterfaceError("closed while a statement was under way")
 
         try:
-            return await self._connection.fetch(sql, *args)
+            return await self._fetch_planned(self._connection, sql, *args)
         except BaseException as error:
             # cancelled or timed out: the connection's state is unknown
             if not isinstance(error, asyncpg.PostgresError):
                 self._drop()
             raise
+
+    async def _fetch_planned(
+        self, connection: asyncpg.Connection[asyncpg.Record], sql: str, *args: Any
+    ) -> list[asyncpg.Record]:
+        """Behind a pooler the planner's settings hold for one transaction only: three round
+        trips more.
+        """
+        if not self._begin:
+            return await connection.fetch(sql, *args)
+
+        await connection.execute(self._begin)
+        try:
+            rows = await connection.fetch(sql, *args)
+        except asyncpg.PostgresError:
+            await connection.execute("ROLLBACK")
+            raise
+        await connection.execute("COMMIT")
+
+        return rows
 
     def close(self) -> None:
         """For good: a statement still under way fails, and makes no new connection."""
@@ -179,16 +175,39 @@ class PinnedConnection:
 class Database:
     """The way to one Postgres database."""
 
-    def __init__(self, url: str, engine: AsyncEngine) -> None:
+    def __init__(
+        self,
+        url: str,
+        engine: AsyncEngine,
+        turn_connections: int = TURN_CONNECTIONS,
+    ) -> None:
         self.url = url
         self.engine = engine
+        self._turn_connections = turn_connections
         self._lines: list[PinnedConnection] = []
 
     def line(self, planner: Mapping[str, str] = BY_INDEX) -> PinnedConnection:
-        """A new pinned connection, made when first used and closed with the database."""
-        line = PinnedConnection(self.url, planner)
-        self._lines.append(line)
-        return line
+        """A pinned connection, made when first used and closed with the database.
+
+        A new one, or, when there are as many as may be, one with the same planner: its
+        statements then wait for each other.
+        """
+        alike = [line for line in self._lines if line.planner == planner]
+        if not alike or len(self._lines) + self._unseen() < self._turn_connections:
+            line = PinnedConnection(self.url, planner)
+            self._lines.append(line)
+            return line
+
+        shared = min(alike, key=lambda line: line.users)
+        shared.users += 1
+
+        return shared
+
+    def _unseen(self) -> int:
+        """How many kinds of planner have no connection yet, and must have one."""
+        seen = [line.planner for line in self._lines]
+
+        return sum(planner not in seen for planner in PLANNERS)
 
     async def close(self) -> None:
         for line in self._lines:
@@ -201,77 +220,22 @@ async def open_database(
     url: str,
     *,
     statement_seconds: float | None = STATEMENT_SECONDS,
+    pool_size: int = POOL_SIZE,
+    max_overflow: int = MAX_OVERFLOW,
+    turn_connections: int = TURN_CONNECTIONS,
 ) -> AsyncIterator[Database]:
-    """Opens nothing yet: connections are made when first used (pool 20 + 10, pre-ping,
-    recycled hourly).
-    """
+    """Opens nothing yet: connections are made when first used (pre-ping, recycled hourly)."""
     engine = create_async_engine(
         "postgresql+asyncpg://",
         hide_parameters=True,  # they hold what people said, and errors are logged
         async_creator=lambda: connect(url, statement_seconds),
-        pool_size=20,
-        max_overflow=10,
+        pool_size=pool_size,
+        max_overflow=max_overflow,
         pool_pre_ping=True,
         pool_recycle=3600,
     )
-    database = Database(url, engine)
+    database = Database(url, engine, turn_connections)
     try:
         yield database
     finally:
         await database.close()
-
-
-async def check_connection(
-    url: str, setting: str = "DATABASE_URL", *, replica: bool = False
-) -> None:
-    """Tries to connect; only a `replica` may be read-only. Raises ConfigurationError: one
-    sentence with the setting.
-    """
-    connection = await _connected(url, setting)
-    try:
-        read_only = await connection.fetchval(
-            "SELECT pg_is_in_recovery() OR current_setting('transaction_read_only')::bool"
-        )
-        version = int(await connection.fetchval("SHOW server_version_num"))
-    finally:
-        with suppress(*GONE):
-            await connection.close(timeout=CONNECT_SECONDS)
-
-    if read_only and not replica:
-        raise ConfigurationError(
-            f"This Postgres is read-only. Point {setting} at the primary."
-        )
-    if version < 150000:
-        raise ConfigurationError(
-            f"Postgres {version // 10000} is too old; 15 or later is needed. Correct {setting}."
-        )
-
-
-async def _connected(url: str, setting: str) -> asyncpg.Connection[asyncpg.Record]:
-    """A connection, or ConfigurationError with what to correct."""
-    try:
-        return await connect(url)
-    except (
-        asyncpg.InvalidPasswordError,
-        asyncpg.InvalidAuthorizationSpecificationError,
-    ):
-        raise ConfigurationError(
-            f"Postgres refused user or password. Correct {setting}."
-        ) from None
-    except asyncpg.InvalidCatalogNameError:
-        raise ConfigurationError(
-            f"This database does not exist. Create it or correct {setting}."
-        ) from None
-    except ssl.SSLError as error:
-        raise ConfigurationError(
-            f"TLS to Postgres failed. Check sslmode in {setting}."
-        ) from error
-    except (ValueError, asyncpg.ClientConfigurationError) as error:
-        raise ConfigurationError(
-            f"{setting} is not a Postgres URL. It looks like "
-            "postgresql://user:password@host:5432/name."
-        ) from error
-    except GONE as error:
-        raise ServerAway(
-            f"No Postgres answers there. Start it, or correct host and port in {setting}."
-        ) from error

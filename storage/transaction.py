@@ -9,7 +9,8 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from agent.core.errors import StoreUnavailable
-from storage.postgres import AGAIN, GONE, Database
+from storage.connecting.postgres_errors import AGAIN, GONE, sentence_of
+from storage.postgres import Database
 
 _AWAY = (
     "Postgres cannot be reached; nothing was changed. Try again when it is back, or "
@@ -29,11 +30,17 @@ async def transaction(
         async with database.engine.begin() as connection, _left_if_gone(connection):
             yield connection
     except (*GONE, DBAPIError) as error:
+        problem = sentence_of(error)
         if isinstance(error, DBAPIError) and not (
-            error.connection_invalidated or _is(error, *GONE, *AGAIN)
+            error.connection_invalidated or _is(error, *GONE, *AGAIN) or problem
         ):
             raise
-        raise StoreUnavailable(away) from error
+        if problem is None:
+            raise StoreUnavailable(away) from error
+        # What an operator can mend is said to operators; everybody else hears `away`.
+        raise StoreUnavailable(
+            problem if away == _AWAY else away, problem=problem
+        ) from error
 
 
 @asynccontextmanager

@@ -14,6 +14,8 @@ from agent.core.errors import ConfigurationError
 if TYPE_CHECKING:
     from agent.settings import Settings
 
+_EMPTY = "the schema is empty: run agent db upgrade"
+
 app = typer.Typer(help="The schema of the database.", no_args_is_help=True)
 
 
@@ -59,6 +61,13 @@ def _moving(direction: str, revision: str, *, as_json: bool) -> Command:
         from storage import migrate
 
         async with reach_postgres(settings) as postgres:
+            before = await migrate.current_revision(postgres.url)
+            if direction == "upgrade" and before != migrate.HEAD and postgres.found:
+                postgres.found.check_may_create()
+            if direction == "downgrade" and before is None and revision != "base":
+                raise ConfigurationError(
+                    "The schema is empty: there is nothing to take back."
+                )
             try:
                 await getattr(migrate, direction)(postgres.url, revision)
             except CommandError as error:
@@ -100,7 +109,10 @@ async def _check(settings: Settings, *, as_json: bool) -> int:
     from storage import migrate
 
     async with reach_postgres(settings) as postgres:
-        differences = await migrate.differences(postgres.url)
+        revision = await migrate.current_revision(postgres.url)
+        differences = (
+            await migrate.differences(postgres.url) if revision else [_EMPTY]
+        )
     if as_json:
         show_json({"well": not differences, "differences": differences})
     else:

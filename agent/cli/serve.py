@@ -14,12 +14,13 @@ from agent.cli.run import WELL, spare_collections
 from agent.core.backoff import backoff
 from agent.core.errors import AgentError, ConfigurationError, ServerAway
 from agent.operations.credentials import with_stored_credentials
+from agent.operations.env_file import exposure
 from agent.ports import Accept, Channel
-from agent.settings import Settings
+from agent.settings import ENV_FILE, Settings
 from agent.web.app import web_app
 from agent.web.server import http_server
 from agent.web.state import InstanceState, Service
-from storage.postgres import check_connection
+from storage.connecting.requirements import check_connection
 
 FIRST_PAUSE = 1.0
 """Seconds before the first restart of a channel; doubled up to `MAX_PAUSE`."""
@@ -42,6 +43,8 @@ async def serve(
     channels_of: Callable[[Settings], ChannelBuilders] = configured_channels,
 ) -> int:
     """Runs until cancelled. Raises ConfigurationError when no channel has a token."""
+    if exposed := exposure(ENV_FILE):
+        log.warning(exposed)
     state = InstanceState([Service(name) for name in channels_of(settings)])
     # HTTP is outermost: it reports health from the start until the engine is drained.
     async with http(settings, state):

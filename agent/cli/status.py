@@ -12,9 +12,10 @@ from agent.cli.run import NOT_WELL, WELL
 from agent.core.channel import Finding
 from agent.core.errors import ConfigurationError
 from agent.operations.doctor import diagnose
+from agent.operations.env_file import exposure
 from agent.operations.remedies import described
 from agent.operations.status import Check, check_health
-from agent.settings import Settings, load_settings
+from agent.settings import ENV_FILE, Settings, load_settings
 
 _STYLES = {"ok": "green", "slower": "yellow", "not well": "bold red"}
 
@@ -43,7 +44,14 @@ def _show(checks: Sequence[Check]) -> None:
 
 async def doctor(settings: Settings, *, as_json: bool) -> int:
     """Tries every part and shows what to fix."""
-    return show_findings(await diagnose(settings), as_json=as_json)
+    exposed = exposure(ENV_FILE)
+    own = (
+        [Finding("settings", exposed, f"Run: chmod 600 {ENV_FILE}")]
+        if exposed
+        else []
+    )
+
+    return show_findings([*own, *await diagnose(settings)], as_json=as_json)
 
 
 def settings_findings() -> Sequence[Finding]:

@@ -104,8 +104,8 @@ class Engine:
             try:
                 await self._beat(routine=beats % SWEEP_EVERY_BEATS == 0)
                 beats += 1
-            except StoreUnavailable:
-                log.warning("no heartbeat: Postgres does not answer")
+            except StoreUnavailable as error:
+                log.warning(f"no heartbeat: {error.problem}")
                 await self._ports.control_updates.miss()
             except Exception as error:
                 # Whatever it is: an instance that stops beating loses all its work.

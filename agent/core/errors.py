@@ -66,6 +66,21 @@ class Conflict(AgentError):
 class StoreUnavailable(AgentError):
     """The database cannot be reached. Nothing was stored; please send that again in a moment."""
 
+    UNWELL = (
+        "The database does not take this now; its operator must look. "
+        "Nothing was stored; please try again later."
+    )
+
+    def __init__(
+        self,
+        sentence: str | None = None,
+        *,
+        problem: str = "Postgres does not answer.",
+    ) -> None:
+        """`problem` is for the person who runs the agent: what is the matter with the database."""
+        super().__init__(sentence or type(self).__doc__)
+        self.problem = problem
+
 
 class Refused(AgentError):
     """This message cannot be taken."""

@@ -189,12 +189,6 @@ def no_address(server: Server) -> AttemptError:
     )
 
 
-def no_proxy() -> AttemptError:
-    return AttemptError(
-        "HTTP_PROXY, HTTPS_PROXY, ALL_PROXY or NO_PROXY is not valid. Correct that variable."
-    )
-
-
 def no_stream(server: Server) -> AttemptError:
     return AttemptError(
         f"The server at {server.url_setting} streams no answers. Check that setting."

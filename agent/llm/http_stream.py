@@ -13,6 +13,7 @@ from typing import Any
 
 import httpx
 
+from agent.core.errors import ConfigurationError
 from agent.llm import http_errors
 from agent.llm.bulkhead import CALLS, Bulkhead
 from agent.llm.http_errors import Server
@@ -20,10 +21,18 @@ from agent.llm.provider import AttemptError, Patience
 from agent.llm.reading.answer import Event
 from agent.llm.reading.events import read_events
 from agent.settings import Settings
+from agent.settings.proxied_transport import ProxiedTransport
 
 IDLE_CONNECTIONS = 32
 IDLE_SECONDS = 30.0
 CONNECT_SECONDS = 10.0
+
+LIMITS = httpx.Limits(
+    max_connections=CALLS,
+    max_keepalive_connections=IDLE_CONNECTIONS,
+    keepalive_expiry=IDLE_SECONDS,
+)
+"""For each server."""
 
 MOST_PORT = 65_535
 
@@ -39,18 +48,16 @@ def open_wire(settings: Settings) -> Wire:
     context = (
         httpx.create_ssl_context()
     )  # reads all certificates: once for all servers
-    return Wire(settings.model_idle_timeout, lambda: open_client(verify=context))
-
-
-def open_client(**options: Any) -> httpx.AsyncClient:
-    """For one server; close it."""
-    limits = httpx.Limits(
-        max_connections=CALLS,
-        max_keepalive_connections=IDLE_CONNECTIONS,
-        keepalive_expiry=IDLE_SECONDS,
+    return Wire(
+        settings.model_idle_timeout,
+        lambda: open_client(ProxiedTransport(LIMITS, context)),
     )
+
+
+def open_client(transport: httpx.AsyncBaseTransport) -> httpx.AsyncClient:
+    """For one server; close it."""
     return httpx.AsyncClient(
-        limits=limits, timeout=httpx.Timeout(None, connect=CONNECT_SECONDS), **options
+        transport=transport, timeout=httpx.Timeout(None, connect=CONNECT_SECONDS)
     )
 
 
@@ -148,8 +155,8 @@ class Wire:
     def _client(self) -> httpx.AsyncClient:
         try:
             return self.make_client()
-        except (httpx.InvalidURL, ValueError):
-            raise http_errors.no_proxy() from None
+        except ConfigurationError as error:  # a proxy's variable
+            raise AttemptError(error.sentence) from None
 
 
 async def _sent(

@@ -7,8 +7,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from agent.settings import Settings
+from storage.connecting.requirements import Found, check_connection
 from storage.embedded.servers import embedded
-from storage.postgres import check_connection
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,15 +17,15 @@ class Postgres:
 
     url: str
     embedded: str = ""  # what the embedded one is, for people
+    found: Found | None = None  # what was asked of a server
 
 
 @asynccontextmanager
 async def reach_postgres(settings: Settings) -> AsyncIterator[Postgres]:
     """The database of these settings, whatever its schema. Raises ConfigurationError."""
     if settings.database_url:
-        url = settings.database_url.get_secret_value()
-        await check_connection(url)
-        yield Postgres(url)
+        found = await check_connection(settings.database_url.get_secret_value())
+        yield Postgres(found.url, found=found)
     else:
         async with embedded(settings.agent_home, redis=False) as own:
             yield Postgres(own.database_url, own.description[0])

@@ -7,6 +7,7 @@ from pydantic import SecretStr
 from agent.logs import hide
 from agent.operations.connect import reach_postgres
 from agent.settings import Settings
+from agent.settings.forms import check_secrets, cleaned
 from storage import migrate
 from storage.control.channels import stored_credentials
 from storage.control.credentials import Secrets
@@ -35,8 +36,9 @@ async def with_stored_credentials(settings: Settings) -> Settings:
     missing = {name: value for name, value in stored.items() if name not in given}
     values = {
         name: value if name in PUBLIC else SecretStr(value)
-        for name, value in missing.items()
+        for name, value in cleaned(missing).items()
     }
     complete = settings.model_copy(update=values)
     hide(complete)
+    check_secrets(complete)
     return complete

@@ -13,18 +13,20 @@ from agent.core.channel import Finding
 from agent.core.completion import Prompt
 from agent.core.errors import AgentError, ConfigurationError, ModelError
 from agent.llm.router import open_models
-from agent.operations.connect import reach_postgres
+from agent.operations.connect import Postgres, reach_postgres
 from agent.operations.credentials import with_stored_credentials
+from agent.operations.proxies import proxy_findings
 from agent.operations.remedies import described
 from agent.operations.status import check_redis, failure_sentence
 from agent.ports import Channel, Diagnosable
 from agent.settings import OFFLINE, Settings
 from channels.services import WITHOUT_STORES, ChannelServices
 from storage import migrate
+from storage.control.flag_rules import longest_conversation
 from storage.conversation.last_accepted import PostgresLastAccepted
 from storage.postgres import GONE, open_database
 from storage.redis import open_redis
-from storage.reports.status import try_writing
+from storage.reports.status import live_instances, try_writing
 from storage.reports.unreadable import unreadable_events
 
 DIAGNOSIS_SECONDS = 9.5
@@ -58,8 +60,9 @@ async def diagnose(
         _try_channels(settings, only, reachable=not postgres, end=end),
         _in_time("channels", _unreadable(settings), end),
     )
+    parts = (list(proxy_findings(settings)), postgres, *others)
 
-    return [finding for findings in (postgres, *others) for finding in findings]
+    return [finding for findings in parts for finding in findings]
 
 
 async def _in_time(
@@ -104,23 +107,43 @@ async def _try_postgres(settings: Settings) -> Sequence[Finding]:
                 return []
             await migrate.check_schema(postgres.url)
             await try_writing(postgres.url)
+            return [finding async for finding in _for_later(postgres, settings)]
     except ConfigurationError as error:
         return [Finding("postgres", described(error), _PAGE)]
-    except asyncpg.InsufficientPrivilegeError:
-        problem = "This user may not write the agent's tables or make new ones."
-        return [
-            Finding("postgres", problem, "Grant it both, or correct DATABASE_URL.")
-        ]
     except (*GONE, asyncpg.PostgresError) as error:
         return [Finding("postgres", failure_sentence("Postgres", error), _PAGE)]
-    return []
+
+
+async def _for_later(
+    postgres: Postgres, settings: Settings
+) -> AsyncIterator[Finding]:
+    """What goes well today, and not any more next month or with more instances."""
+    async with open_database(postgres.url) as database:
+        instances = len(await live_instances(database))
+        longest = await longest_conversation(database)
+
+    if longest > settings.window_messages:
+        yield Finding(
+            "flags",
+            f"max_conversation_length is set to {longest}, but the model is never shown "
+            f"more than WINDOW_MESSAGES, which is {settings.window_messages}.",
+            "Raise WINDOW_MESSAGES, or lower the flag.",
+        )
+    if postgres.found is None:
+        return
+
+    if not postgres.found.may_create:
+        yield Finding(
+            "postgres",
+            postgres.found.may_not_create,
+            "Until then next months share one table.",
+        )
+    if crowded := postgres.found.crowded(settings.connections, max(1, instances)):
+        yield Finding("postgres", crowded, _PAGE)
 
 
 async def _try_redis(settings: Settings) -> Sequence[Finding]:
-    check = await check_redis(settings)
-    if check.state == "slower":
-        problem = "Redis does not answer: the agent works without it, slower."
-        return [Finding("redis", problem, "Start it, or correct REDIS_URL.")]
+    check = await check_redis(settings, thoroughly=True)
     return [] if check.state == "ok" else [Finding("redis", check.text, _PAGE)]
 
 

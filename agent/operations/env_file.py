@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 import tempfile
 from collections.abc import Mapping
 from io import StringIO
@@ -44,6 +45,20 @@ def write_env(path: Path, values: Mapping[str, str]) -> None:
         raise ConfigurationError(
             f"{path} cannot be written: {error.strerror}. Fix its permissions."
         ) from error
+
+
+def exposure(path: Path) -> str | None:
+    """A sentence, if others on this machine may read or write the file. Windows knows no
+    such permissions.
+    """
+    if (
+        os.name == "nt"
+        or not path.is_file()
+        or not path.stat().st_mode & stat.S_IRWXO
+    ):
+        return None
+
+    return f"{path} holds secrets and others on this machine may read it. Run: chmod 600 {path}"
 
 
 def changed(text: str, values: Mapping[str, str]) -> str:

@@ -20,8 +20,9 @@ from agent.operations.status_flags import flags_in_force, flags_without_postgres
 from agent.settings import OFFLINE, Settings
 from channels.services import WITHOUT_STORES
 from storage import migrate
+from storage.connecting.postgres_errors import sentence_of
 from storage.postgres import GONE, Database, open_database
-from storage.redis import open_redis
+from storage.redis import open_redis, trouble_of, try_redis
 from storage.reports.status import (
     live_instances,
     open_turns,
@@ -159,14 +160,19 @@ async def _instances(database: Database) -> Check:
     return Check("instances", "ok", names or "none is running", facts)
 
 
-async def check_redis(settings: Settings) -> Check:
-    """Not being there is slower, not down."""
+async def check_redis(settings: Settings, *, thoroughly: bool = False) -> Check:
+    """Not being there is slower, not down. `thoroughly` also tries what turns do."""
     try:
         async with (
             reach_redis(settings) as (url, description),
             open_redis(url) as pipe,
         ):
+            if pipe.trouble:
+                return Check("redis", "slower", pipe.trouble)
+
             version = str((await pipe.client.info("server")).get("redis_version", ""))
+            if thoroughly:
+                await try_redis(pipe)
             facts = {"embedded": bool(description), "version": version}
             return Check(
                 "redis", "ok", description or f"Redis {version}, a server", facts
@@ -177,11 +183,9 @@ async def check_redis(settings: Settings) -> Check:
         )
     except AgentError as error:
         return Check("redis", "not well", described(error))
-    except (RedisError, OSError):
+    except (RedisError, OSError) as error:
         return Check(
-            "redis",
-            "slower",
-            "it does not answer; the agent works without it. Correct REDIS_URL.",
+            "redis", "slower", f"{trouble_of(error)} The agent works without it."
         )
 
 
@@ -201,4 +205,7 @@ async def _channels(settings: Settings, *, stored: bool) -> Check:
 
 def failure_sentence(part: str, error: Exception) -> str:
     """A sentence for an error of a driver, which may hold what must not be shown."""
-    return f"{part} failed with {type(error).__name__}. Look into its log."
+    return (
+        sentence_of(error)
+        or f"{part} failed with {type(error).__name__}. Look into its log."
+    )

@@ -13,7 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from agent.app import OpenStores
 from agent.web.state import InstanceState
-from storage.postgres import GONE
+from storage.connecting.postgres_errors import GONE, sentence_of
 from storage.reports.status import ping
 
 PROBE_SECONDS = 2.0
@@ -46,7 +46,7 @@ def router(
     works.
     """
     routes = APIRouter(prefix="/health")
-    probe = _Probe(clock)
+    probe = Probe(clock)
 
     @routes.api_route("/live", methods=["GET", "HEAD"])
     async def live() -> Response:
@@ -87,7 +87,7 @@ async def readiness(
     return {"status": "not ready" if down else "ready", "parts": parts}
 
 
-class _Probe:
+class Probe:
     """Tries both stores, once for all who ask within `FRESH_SECONDS`."""
 
     def __init__(
@@ -117,11 +117,10 @@ async def _postgres(stores: OpenStores) -> HealthPart:
     try:
         async with asyncio.timeout(PROBE_SECONDS):
             await ping(stores.database)
-    except (*GONE, SQLAlchemyError):
-        return {
-            "state": "down",
-            "problem": "Postgres does not answer. Start it, or correct DATABASE_URL.",
-        }
+    except (*GONE, SQLAlchemyError) as error:
+        away = "Postgres does not answer. Start it, or correct DATABASE_URL."
+        return {"state": "down", "problem": sentence_of(error) or away}
+
     return {"state": "ok"}
 
 

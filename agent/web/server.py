@@ -78,8 +78,12 @@ async def _bind(host: str, port: int) -> socket.socket:
         return socket.create_server(
             (address[0], address[1]), family=family, backlog=_BACKLOG
         )
-    except OSError as error:
+    except (
+        OSError,
+        ValueError,
+    ) as error:  # the latter for what cannot be a host's name
+        reason = getattr(error, "strerror", None) or "no host is called so"
         raise ConfigurationError(
-            f"Nothing can listen at {host}, port {port} ({error.strerror}). "
+            f"Nothing can listen at {host}, port {port} ({reason}). "
             "Correct HTTP_HOST and HTTP_PORT, or end the program that listens there."
         ) from error

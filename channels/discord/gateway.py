@@ -18,6 +18,7 @@ import structlog
 from yarl import URL
 
 from agent.core.errors import ConfigurationError
+from agent.settings.proxies import Proxies
 from channels.discord.rest import PORTAL
 from channels.discord.sdk import DiscordWebSocket, HTTPClient, Route, discord
 
@@ -57,9 +58,13 @@ class _Http(HTTPClient):
     def __init__(self, loop: asyncio.AbstractEventLoop, api_url: str) -> None:
         super().__init__(loop)
         self._api_url = api_url.rstrip("/")
+        self._proxies = Proxies.of_environment()
 
     async def request(self, route: Route, **options: Any) -> Any:
         route.url = self._api_url + route.url.removeprefix(route.BASE)
+        self.proxy = self._proxies.for_url(
+            route.url
+        )  # read before anything is awaited
         return await super().request(route, **options)
 
     async def ws_connect(
@@ -71,6 +76,7 @@ class _Http(HTTPClient):
             gateway = await self.request(Route("GET", "/gateway/bot"))
             target = URL(gateway["url"]).with_query(target.query)
 
+        self.proxy = self._proxies.for_url(str(target))
         return await super().ws_connect(str(target), compress=compress)
 
 

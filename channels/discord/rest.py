@@ -20,6 +20,7 @@ import aiohttp
 from cachetools import LRUCache
 
 from agent.core.errors import DeliveryError, Undeliverable
+from agent.settings.proxies import Proxies
 from channels.pacing import RateLimited
 
 API_URL = "https://discord.com/api/v10"
@@ -68,6 +69,7 @@ class Rest:
         self._token = token
         self._api_url = api_url.rstrip("/")
         self._clock = clock
+        self._proxy = Proxies.of_environment().for_url(self._api_url)
         self._session: aiohttp.ClientSession | None = None
         self._users = 0
         self._empty_until: LRUCache[str, float] = LRUCache(EMPTY_BUCKETS)  # by bucket
@@ -116,7 +118,11 @@ class Rest:
             async with (
                 self.open() as session,
                 session.request(
-                    method, self._api_url + path, json=body, headers=headers
+                    method,
+                    self._api_url + path,
+                    json=body,
+                    headers=headers,
+                    proxy=self._proxy,
                 ) as response,
             ):
                 self._note_room(bucket, response)

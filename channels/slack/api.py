@@ -13,6 +13,7 @@ from slack_sdk.errors import SlackApiError, SlackClientError
 from slack_sdk.web.async_client import AsyncWebClient
 
 from agent.core.errors import DeliveryError
+from agent.settings.proxies import Proxies
 from channels.pacing import RateLimited
 
 APPS_PAGE = "https://api.slack.com/apps"
@@ -82,6 +83,9 @@ class SlackApi:
             logger=_quiet,
             retry_handlers=[],
         )
+        self._proxies = Proxies.of_environment()
+        # The SDK's own reading knows no NO_PROXY.
+        self._web.proxy = self._proxies.for_url(self._web.base_url)
         self._setting = setting
         self.signed_out = asyncio.Event()  # set when Slack stops accepting the token
         self._calls = 0
@@ -102,6 +106,10 @@ class SlackApi:
         finally:
             self._users -= 1
             await self._close_when_idle()
+
+    def proxy_for(self, url: str) -> str | None:
+        """What a connection that is not one of the calls goes through."""
+        return self._proxies.for_url(url)
 
     async def call(self, method: str, **arguments: Any) -> Mapping[str, Any]:
         """Slack's answer. Raises RateLimited (for the chat), else ApiError."""

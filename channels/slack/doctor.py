@@ -112,7 +112,9 @@ async def _unreachable(link: Connection) -> str | None:
     try:
         async with (
             aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=10)) as session,
-            session.post(url, data=body, headers=headers) as answer,
+            session.post(
+                url, data=body, headers=headers, proxy=link.bot.proxy_for(url)
+            ) as answer,
         ):
             if answer.status == 200 and _CHALLENGE in await answer.text():
                 return None

@@ -83,6 +83,7 @@ class SocketMode:
                 url = (await self._api.call("apps.connections.open"))["url"]
                 socket = await session.ws_connect(
                     str(url),
+                    proxy=self._api.proxy_for(str(url)),
                     heartbeat=_HEARTBEAT_S,
                     timeout=aiohttp.ClientWSTimeout(ws_close=1),
                 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
@@ -25,6 +26,7 @@ from telegram.error import TelegramError
 from telegram.request import HTTPXRequest
 
 from agent.core.errors import AgentError
+from agent.settings.proxied_transport import ProxiedTransport
 from channels.pacing import RateLimited
 from channels.telegram.errors import (
     Declined,
@@ -83,12 +85,15 @@ class BotApi:
             "connect_timeout": 5.0,
             "pool_timeout": timeout,
         }
-        options = {"httpx_kwargs": {"verify": context}, **timeouts}
-        self._polling = _Polling(connection_pool_size=1, **options)
-        self._requests = (
-            self._polling,
-            HTTPXRequest(connection_pool_size=CONNECTIONS, **options),
+        polling, others = (
+            {
+                "httpx_kwargs": {"transport": _transport(connections, context)},
+                **timeouts,
+            }
+            for connections in (1, CONNECTIONS)
         )
+        self._polling = _Polling(**polling)
+        self._requests = (self._polling, HTTPXRequest(**others))
         self._bot = Bot(
             token,
             base_url=f"{api_url.rstrip('/')}/bot",
@@ -262,6 +267,10 @@ class BotApi:
     async def title(self, chat: str) -> str:
         """A group's name."""
         return (await self._call(lambda bot: bot.get_chat(int(chat)))).title or chat
+
+
+def _transport(connections: int, context: ssl.SSLContext) -> ProxiedTransport:
+    return ProxiedTransport(httpx.Limits(max_connections=connections), context)
 
 
 class _Polling(HTTPXRequest):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -11,7 +12,12 @@ import msgspec
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from agent.control.flags import DECLARED, Flag, made_by_operator
+from agent.control.flags import (
+    DECLARED,
+    MAX_CONVERSATION_LENGTH,
+    Flag,
+    made_by_operator,
+)
 from agent.control.rules import DEFINITION, Rules
 from agent.core.errors import Conflict, Rejected, UnknownModel
 from agent.core.remedies import Run
@@ -21,6 +27,8 @@ from storage.control import STATEMENTS, audit
 from storage.control.audit import Entry
 from storage.control.changes import Change, as_json
 from storage.control.experiments.rows import running_on
+from storage.postgres import Database
+from storage.transaction import transaction
 
 
 async def rules_of(
@@ -49,6 +57,19 @@ async def rules_of_all(connection: AsyncConnection) -> dict[str, dict[str, Any]]
     return rules
 
 
+async def longest_conversation(database: Database) -> int:
+    """The largest max_conversation_length that any rule sets; 0: none does."""
+    async with transaction(database) as connection:
+        rules = await rules_of(connection, MAX_CONVERSATION_LENGTH.name)
+
+    values = [
+        rule.get("value") if isinstance(rule, dict) else rule
+        for rule in rules.values()
+    ]
+
+    return max((value for value in values if isinstance(value, int)), default=0)
+
+
 async def flag_of(connection: AsyncConnection, name: str) -> Flag[Any] | None:
     """The flag of this name as it is now. Raises Rejected when this version cannot read it."""
     return DECLARED.get(name) or read_flag(name, await rules_of(connection, name))
@@ -67,21 +88,33 @@ def read_flag(name: str, rules: Rules) -> Flag[Any] | None:
     return made_by_operator(name, rules[DEFINITION])
 
 
-def checked_value(
-    flag: Flag[Any],
-    value: object,
-    models: LanguageModels,
-) -> Any:
-    """The value as it is stored. Raises Rejected with a sentence that names what is allowed."""
-    checked = flag.checked(value)
+@dataclass(frozen=True, slots=True)
+class ValueCheck:
+    """What a flag may be set to, given the settings of the agent."""
 
-    if flag.names_model and checked:
-        try:
-            models.check(checked)
-        except UnknownModel as error:
-            raise Rejected(f"{flag.name}: {error.sentence}") from error
+    models: LanguageModels
+    window: int | None = None
+    """WINDOW_MESSAGES; None: not known here."""
 
-    return checked
+    def __call__(self, flag: Flag[Any], value: object) -> Any:
+        """The value as it is stored. Raises Rejected with a sentence that names what is
+        allowed.
+        """
+        checked = flag.checked(value)
+
+        if flag.names_model and checked:
+            try:
+                self.models.check(checked)
+            except UnknownModel as error:
+                raise Rejected(f"{flag.name}: {error.sentence}") from error
+
+        if self.window and flag is MAX_CONVERSATION_LENGTH and checked > self.window:
+            raise Rejected(
+                f"{flag.name} is at most WINDOW_MESSAGES, which is {self.window}: "
+                "the model is never shown more. Raise WINDOW_MESSAGES first."
+            )
+
+        return checked
 
 
 async def versions_of_flags(

@@ -29,13 +29,12 @@ from agent.control.rules import (
 )
 from agent.core.errors import Rejected
 from agent.core.remedies import Amend, Run
-from agent.ports import LanguageModels
 from storage.control import STATEMENTS, audit
 from storage.control.audit import Author, Entry
 from storage.control.changes import Change, changing, expect, version_of
 from storage.control.experiments.rows import read_experiments, running_on
 from storage.control.flag_rules import (
-    checked_value,
+    ValueCheck,
     flag_of,
     past_change,
     read_flag,
@@ -104,11 +103,11 @@ class FlagAdmin:
     """The operator's side of flags."""
 
     def __init__(
-        self, database: Database, pipe: RedisPipe, models: LanguageModels
+        self, database: Database, pipe: RedisPipe, check: ValueCheck
     ) -> None:
         self._database = database
         self._pipe = pipe
-        self._models = models
+        self._check = check
 
     async def all(self) -> list[FlagView]:
         """All flags by name, except those that this version cannot read."""
@@ -286,7 +285,7 @@ class FlagAdmin:
         if value is None and target.kill:
             return None
 
-        checked = checked_value(flag, value, self._models)
+        checked = self._check(flag, value)
         if target.percentage is None:
             return checked
 

@@ -18,10 +18,10 @@ from pathlib import Path
 import structlog
 from redis.exceptions import RedisError
 
+from agent.core.background import run_in_background
 from agent.core.channel import ChannelSettings
 from agent.core.errors import StoreUnavailable
 from agent.ports import ControlUpdates
-from storage.background import run_in_background
 from storage.control import STATEMENTS, disk_copy, redis_copy
 from storage.control.state import ControlSnapshot, ControlState, state, stored
 from storage.postgres import Database

@@ -13,7 +13,7 @@ import structlog
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
-from storage.background import run_in_background
+from agent.core.background import run_in_background
 from storage.control.audit import note_head
 from storage.conversation import STATEMENTS
 from storage.postgres import GONE, Database

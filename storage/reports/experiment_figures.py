@@ -55,9 +55,9 @@ async def _figures(
     groups = {variant.name: Group() for variant in experiment.variants}
     until: datetime = row["ended_at"] or row["now"]
     crossed = 0
-
-    people = connection.cursor(
-        STATEMENTS["people_of_experiment"],
+    # By itself a cursor names its statement, which a pooler does not keep.
+    statement = await connection.prepare(STATEMENTS["people_of_experiment"])
+    people = statement.cursor(
         name,
         row["started_at"],
         until,

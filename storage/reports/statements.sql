@@ -68,7 +68,8 @@ HAVING max(variant) IS NOT NULL;
 -- The state of the agent ----------------------------------------------------------------------
 
 -- name: ping
-SELECT 1;
+-- Also: is there the schema that turns need?
+SELECT 1 FROM turns LIMIT 0;
 
 
 -- name: server_version
@@ -114,7 +115,3 @@ FROM control_epoch;
 -- For `agent doctor`, which takes it back: the row that every change needs.
 INSERT INTO audit_log (actor, action, subject) VALUES ('doctor', 'try', 'postgres');
 
-
--- name: try_table
--- For `agent doctor`, which takes it back: upgrades make tables.
-CREATE TABLE agent_doctor_tries ();

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import asyncpg
 from sqlalchemy import text
 
+from storage.connecting.requirements import not_permitted
 from storage.postgres import LEASE_SECONDS, Database, connect
 from storage.reports import STATEMENTS
 
@@ -59,9 +61,9 @@ async def server_version(url: str) -> str:
 
 
 async def try_writing(url: str) -> None:
-    """Writes a row and makes a table as the agent does, and takes both back.
+    """Writes a row of the audit log, whose trigger writes more, and takes it back.
 
-    Raises asyncpg's errors, as for a user without the permissions.
+    Raises SchemaError for a user without the permissions, and asyncpg's errors.
     """
     connection = await connect(url)
     try:
@@ -70,9 +72,10 @@ async def try_writing(url: str) -> None:
 
         try:
             await connection.execute(STATEMENTS["try_audit_row"])
-            await connection.execute(STATEMENTS["try_table"])
         finally:
             await transaction.rollback()
+    except asyncpg.InsufficientPrivilegeError:
+        raise await not_permitted(connection) from None
     finally:
         await connection.close()
 

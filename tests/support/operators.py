@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from agent.core.errors import UnknownModel
 from storage.control.audit import Author
 from storage.control.experiments.admin import ExperimentAdmin
+from storage.control.flag_rules import ValueCheck
 from storage.control.flags import FlagAdmin
 from storage.control.targets import RuleTarget
 from storage.postgres import open_database
@@ -32,7 +33,7 @@ class OperatorModels(Script):
 async def operator(database_url: str, redis_url: str) -> AsyncIterator[FlagAdmin]:
     """An operator's process: connections of its own."""
     async with open_database(database_url) as database, open_redis(redis_url) as pipe:
-        yield FlagAdmin(database, pipe, OperatorModels())
+        yield FlagAdmin(database, pipe, ValueCheck(OperatorModels(), window=150))
 
 
 @asynccontextmanager
@@ -41,4 +42,6 @@ async def experimenter(
 ) -> AsyncIterator[ExperimentAdmin]:
     """The same for experiments."""
     async with open_database(database_url) as database, open_redis(redis_url) as pipe:
-        yield ExperimentAdmin(database, pipe, OperatorModels())
+        yield ExperimentAdmin(
+            database, pipe, ValueCheck(OperatorModels(), window=150)
+        )

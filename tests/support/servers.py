@@ -123,7 +123,16 @@ class Postgres(Server):
 
     def url(self, database: str = "postgres") -> str:
         """Where a database is found, as `DATABASE_URL`."""
-        return f"postgresql://postgres@/{quote(database)}?host={quote(str(self.folder))}&port=5432"
+        folder = quote(str(self.folder))
+
+        return (
+            f"postgresql://postgres@/{quote(database)}?host={folder}&port={self.port}"
+        )
+
+    @property
+    def port(self) -> int:
+        """Of its sockets."""
+        return int(self._settings.get("port", "5432"))
 
     async def execute(self, sql: str) -> None:
         """Runs one statement as the superuser, in the maintenance database."""
@@ -144,6 +153,15 @@ class Postgres(Server):
             yield self.url(name)
         finally:
             await self.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+    def give(self, name: str, content: str | bytes) -> Path:
+        """A file next to the data, which the server alone may read."""
+        file = self.folder / name
+        file.write_bytes(content.encode() if isinstance(content, str) else content)
+        file.chmod(0o600)
+        if self._account:
+            os.chown(file, self._account["user"], self._account["group"])
+        return file
 
     def _initdb(self) -> None:
         command = [
@@ -257,6 +275,13 @@ class Valkey(Server):
             connection.connect(str(self._socket))
             connection.sendall(line)
             return connection.recv(100)
+
+
+def free_port() -> int:
+    """A port of loopback that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 ServerT = TypeVar("ServerT", bound=Server)

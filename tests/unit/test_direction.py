@@ -28,6 +28,7 @@ WRONG = [
     ("agent.web.health", "agent.operations.status"),
     ("agent.operations.doctor", "agent.cli.main"),
     ("storage.tables", "storage.batch"),
+    ("storage.connecting.urls", "storage.postgres"),
     ("storage.postgres", "storage.redis"),
     ("storage.redis", "storage.embedded.servers"),
     ("storage.migrate", "storage.control.audit"),

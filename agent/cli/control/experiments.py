@@ -271,10 +271,12 @@ def _variant(typed: str, flag: Flag[Any]) -> Variant:
 async def _open_admins(settings: Settings) -> AsyncIterator[Admins]:
     """The operators' side of experiments, and of flags."""
     from storage.control.experiments.admin import ExperimentAdmin
+    from storage.control.flag_rules import ValueCheck
     from storage.control.flags import FlagAdmin
 
     async with operating(settings) as (stores, models):
+        check = ValueCheck(models, settings.window_messages)
         yield (
-            ExperimentAdmin(stores.database, stores.pipe, models),
-            FlagAdmin(stores.database, stores.pipe, models),
+            ExperimentAdmin(stores.database, stores.pipe, check),
+            FlagAdmin(stores.database, stores.pipe, check),
         )

@@ -129,12 +129,12 @@ def _known(value: float | None) -> float | None:
 
 async def _replica(settings: Settings) -> str | None:
     """Where reports are read from, if not from the main database. Raises ConfigurationError."""
-    from storage.postgres import check_connection
+    from storage.connecting.requirements import check_connection
 
     if settings.database_replica_url is None:
         return None
 
     url = settings.database_replica_url.get_secret_value()
-    await check_connection(url, "DATABASE_REPLICA_URL", replica=True)
+    found = await check_connection(url, "DATABASE_REPLICA_URL", replica=True)
 
-    return url
+    return found.url

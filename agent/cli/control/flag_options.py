@@ -53,10 +53,12 @@ Kill = Annotated[
 @asynccontextmanager
 async def open_admin(settings: Settings) -> AsyncIterator[FlagAdmin]:
     """The operators' side of flags, on the stores of these settings."""
+    from storage.control.flag_rules import ValueCheck
     from storage.control.flags import FlagAdmin
 
     async with operating(settings) as (stores, models):
-        yield FlagAdmin(stores.database, stores.pipe, models)
+        check = ValueCheck(models, settings.window_messages)
+        yield FlagAdmin(stores.database, stores.pipe, check)
 
 
 async def proposal(

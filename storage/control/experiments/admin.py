@@ -17,7 +17,6 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from agent.control.experiments import Experiment, Stage, Variant, check, definition_of
 from agent.control.flags import DECLARED, Flag
 from agent.core.errors import Rejected
-from agent.ports import LanguageModels
 from storage.control import STATEMENTS
 from storage.control.audit import Author
 from storage.control.changes import (
@@ -29,7 +28,7 @@ from storage.control.changes import (
     versions,
 )
 from storage.control.experiments.rows import StoredExperiment, read_experiments
-from storage.control.flag_rules import checked_value, flag_of
+from storage.control.flag_rules import ValueCheck, flag_of
 from storage.control.targets import RuleTarget, audience_of
 from storage.postgres import Database
 from storage.redis import RedisPipe
@@ -71,11 +70,11 @@ class ExperimentAdmin:
         self,
         database: Database,
         pipe: RedisPipe,
-        models: LanguageModels,
+        check: ValueCheck,
     ) -> None:
         self._database = database
         self._pipe = pipe
-        self._models = models
+        self._check = check
 
     # --- reading --------------------------------------------------------------
 
@@ -214,9 +213,7 @@ class ExperimentAdmin:
         if variant.value is None:
             return variant
 
-        return replace(
-            variant, value=checked_value(flag, variant.value, self._models)
-        )
+        return replace(variant, value=self._check(flag, variant.value))
 
 
 _STAGES = {

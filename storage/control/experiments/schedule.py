@@ -16,8 +16,8 @@ from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
 from agent.control.experiments import read_experiment
+from agent.core.background import run_in_background
 from agent.core.errors import Conflict, Rejected, StoreUnavailable
-from storage.background import run_in_background
 from storage.control import STATEMENTS
 from storage.control.audit import Itself
 from storage.control.experiments.admin import ExperimentAdmin

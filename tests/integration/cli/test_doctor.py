@@ -168,6 +168,25 @@ async def test_a_setting_that_no_channel_can_be_made_with_is_a_finding(
     ) == (True, True)
 
 
+async def test_a_file_of_settings_that_others_may_read_is_a_finding(
+    tmp_path: Path, database_url: str, redis_url: str, warm: Warm
+) -> None:
+    """What it names mends it."""
+    machine = Machine(
+        tmp_path, {"DATABASE_URL": database_url, "REDIS_URL": redis_url}, warm
+    )
+    file = machine.folder / ".env"
+    file.write_text("LOG_LEVEL=error\n")
+    file.chmod(0o644)
+    found = await findings(machine)
+    assert (["settings"], True) == (
+        list(found),
+        "Run: chmod 600 .env" in found["settings"],
+    )
+    file.chmod(0o600)
+    assert await machine.agent("doctor") == WELL
+
+
 async def test_without_the_database_the_platforms_are_still_asked(
     machine: Machine, platforms: Platforms
 ) -> None:
@@ -258,3 +277,36 @@ def test_every_page_it_names_exists() -> None:
     }
     assert {"docs/configuration.md", "docs/discord.md"} <= named
     assert [page for page in sorted(named) if not (ROOT / page).exists()] == []
+
+
+async def test_more_messages_than_the_window_has_are_not_taken_silently(
+    tmp_path: Path, database_url: str, redis_url: str, warm: Warm
+) -> None:
+    stores = {"DATABASE_URL": database_url, "REDIS_URL": redis_url}
+    machine = Machine(tmp_path, {**stores, "WINDOW_MESSAGES": "50"}, warm)
+    longer = ("flags", "set", "max_conversation_length", "--yes")
+    refused = [
+        await machine.agent(*longer, "51"),
+        await machine.agent(*longer, "51", "--percentage", "10"),
+    ]
+
+    assert [True, True] == ["which is 50" in each.err for each in refused], refused
+    assert 2 == refused[0].status
+    assert 0 == (await machine.agent(*longer, "50")).status
+    assert {} == await findings(machine)
+
+    machine.variables["WINDOW_MESSAGES"] = "20"
+
+    assert "is set to 50" in (await findings(machine))["flags"]
+
+
+async def test_more_connections_than_the_server_has_are_a_finding(
+    tmp_path: Path, database_url: str, redis_url: str, warm: Warm
+) -> None:
+    stores = {"DATABASE_URL": database_url, "REDIS_URL": redis_url}
+    machine = Machine(tmp_path, {**stores, "DATABASE_POOL_SIZE": "1000"}, warm)
+
+    assert (
+        "too few for one instance, up to 1024"
+        in (await findings(machine))["postgres"]
+    )

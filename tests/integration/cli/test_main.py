@@ -68,7 +68,6 @@ async def test_piped_lines_are_answered_and_remembered_without_any_setting(
     [
         ({"DATABASE_URL": "postgres//secretword"}, "DATABASE_URL"),
         ({"DATABASE_URL": f"postgresql://u:secretword@{CLOSED}/db"}, "DATABASE_URL"),
-        ({"REDIS_URL": "http://:secretword@localhost"}, "REDIS_URL"),
         ({"DEFAULT_MODEL": "nosuch"}, "DEFAULT_MODEL"),
         ({"DEFAULT_MODEL": "openai:gpt-5-mini"}, "DEFAULT_MODEL"),
         ({"FALLBACK_MODELS": "offline:echo,nosuch:x"}, "FALLBACK_MODELS"),

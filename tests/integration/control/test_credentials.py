@@ -67,7 +67,7 @@ async def test_stored_tokens_serve_where_the_environment_names_none(
     channels: ChannelAdmin,
     database_url: str,
 ) -> None:
-    for channel, value in (("telegram", "stored"), ("discord", "stored, too")):
+    for channel, value in (("telegram", "stored"), ("discord", "stored-too")):
         await channels.set_credential(
             channel, "token", value, OPERATOR, Secrets([OLD])
         )
@@ -76,7 +76,7 @@ async def test_stored_tokens_serve_where_the_environment_names_none(
         _env_file=None,
         database_url=SecretStr(database_url),
         encryption_keys=[SecretStr(OLD)],
-        telegram_token=SecretStr("from the environment"),
+        telegram_token=SecretStr("7061:from-the-environment"),
     )
     settings = await with_stored_credentials(given)
     tokens = [
@@ -85,7 +85,7 @@ async def test_stored_tokens_serve_where_the_environment_names_none(
         if token
     ]
 
-    assert tokens == ["from the environment", "stored, too"]
+    assert tokens == ["7061:from-the-environment", "stored-too"]
 
 
 @pytest.mark.parametrize(
@@ -171,7 +171,7 @@ async def test_only_a_channel_that_needs_what_no_key_opens_stops_the_start(
         await with_stored_credentials(lacking)
 
     complete = lacking.model_copy(
-        update={"telegram_token": SecretStr("from the environment")}
+        update={"telegram_token": SecretStr("7061:from-the-environment")}
     )
 
     assert complete == await with_stored_credentials(complete)

@@ -223,6 +223,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ),
     (valued("replies", None, "off"), "replies takes true or false."),
     (valued("max_conversation_length", 10, 0), "takes a whole number from 1 to 200."),
+    (valued("max_conversation_length", 10, 151), "WINDOW_MESSAGES, which is 150:"),
     (
         valued("default_model", None, UNKNOWN_MODEL),
         "default_model: There are test:model and test:other.",

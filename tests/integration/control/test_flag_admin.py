@@ -229,6 +229,7 @@ WRONG: list[tuple[str, RuleTarget, Any, str]] = [
     ("replies", EVERYBODY, "maybe", "replies takes true or false."),
     ("replies", EVERYBODY, None, "replies takes true or false."),
     ("max_conversation_length", EVERYBODY, 0, "takes a whole number from 1 to 200."),
+    ("max_conversation_length", EVERYBODY, 151, "WINDOW_MESSAGES, which is 150:"),
     ("overlap", EVERYBODY, "drop", "overlap takes merge, queue or interrupt."),
     (
         "nobody_knows",

@@ -17,6 +17,7 @@ from agent.core.errors import Conflict, Rejected
 from agent.operations.remedies import described
 from storage.control.channels import ChannelAdmin
 from storage.control.credentials import Secrets, new_key, rotate
+from storage.control.flag_rules import ValueCheck
 from storage.control.flags import FlagAdmin
 from storage.control.operators import OperatorAdmin, consequence
 from storage.control.targets import RuleTarget
@@ -55,7 +56,7 @@ class Admins:
 
     @property
     def flags(self) -> FlagAdmin:
-        return FlagAdmin(self.database, self.pipe, OperatorModels())
+        return FlagAdmin(self.database, self.pipe, ValueCheck(OperatorModels()))
 
     @property
     def channels(self) -> ChannelAdmin:

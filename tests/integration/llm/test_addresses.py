@@ -40,7 +40,7 @@ NO_ADDRESSES = [
     "http://127.0.0.1:x/v1",
     "http://a\0b/v1",
     "http:\\\\127.0.0.1\\v1",
-    "'http://127.0.0.1/v1'",
+    "'http://127.0.0.1/v1",
     "http://☃/v1",
 ]
 
@@ -104,10 +104,7 @@ async def test_a_proxy_variable_that_is_no_address_is_named(
 ) -> None:
     monkeypatch.setenv("HTTP_PROXY", "http://[::bad")
     async with served() as (_, models):
-        sentence = (
-            "HTTP_PROXY, HTTPS_PROXY, ALL_PROXY or NO_PROXY is not valid. "
-            "Correct that variable."
-        )
+        sentence = "HTTP_PROXY is not a proxy's address. It looks like http://proxy.example:3128."
         assert await ask(models, "openai:gpt") == ("", sentence)
 
 

@@ -319,7 +319,7 @@ class Fuzzed:
         self.parts: list[bytes] = []
         self.requests = 0
         transport = httpx.MockTransport(self._respond)
-        wire = Wire(idle=5, make_client=lambda: open_client(transport=transport))
+        wire = Wire(idle=5, make_client=lambda: open_client(transport))
         options: dict[str, Any] = {
             "openai_base_url": "http://model/v1",
             "openai_api_key": "x",

@@ -231,7 +231,7 @@ async def test_a_closed_stream_has_released_its_response_when_it_returns() -> No
         200, headers={"content-type": "text/event-stream"}, stream=held
     )
     transport = httpx.MockTransport(lambda _: response)
-    wire = Wire(idle=5, make_client=lambda: open_client(transport=transport))
+    wire = Wire(idle=5, make_client=lambda: open_client(transport))
     server = Server("openai:gpt", "http://model", "OPENAI_API_KEY", "OPENAI_BASE_URL")
     stream = OpenAI("gpt", server, wire, 100).stream(
         ASKED, Patience(place=5, first_byte=5)

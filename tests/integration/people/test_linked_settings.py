@@ -12,6 +12,7 @@ from uuid import UUID
 import pytest
 
 from agent.core.completion import Prompt, Usage
+from storage.control.flag_rules import ValueCheck
 from storage.control.flags import FlagAdmin
 from storage.control.live import RedisControl
 from storage.control.targets import RuleTarget
@@ -86,7 +87,9 @@ class Two:
 
     @property
     def flags(self) -> FlagAdmin:
-        return FlagAdmin(self.agent.database, self.agent.pipe, OperatorModels())
+        return FlagAdmin(
+            self.agent.database, self.agent.pipe, ValueCheck(OperatorModels())
+        )
 
     @property
     def limits(self) -> LimitAdmin:

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.core.errors import ConfigurationError
-from agent.operations.env_file import changed, write_env
+from agent.operations.env_file import changed, exposure, write_env
 
 NEW = "123:new-Token_"
 
@@ -122,3 +122,33 @@ def test_a_write_that_fails_changes_nothing(
     assert [(entry.name, entry.read_text()) for entry in tmp_path.iterdir()] == [
         (".env", "T=old\n")
     ]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows knows no such permissions")
+def test_a_file_that_others_may_read_is_named_with_what_mends_it(
+    tmp_path: Path,
+) -> None:
+    """Its group may: a service often reads it so."""
+    file = tmp_path / ".env"
+    assert None is exposure(file)
+    file.write_text("TELEGRAM_TOKEN=1:x\n")
+    for mode, exposed in (
+        (0o644, True),
+        (0o604, True),
+        (0o602, True),
+        (0o640, False),
+        (0o600, False),
+    ):
+        file.chmod(mode)
+        assert exposed == bool(exposure(file)), oct(mode)
+    file.chmod(0o644)
+    assert f"Run: chmod 600 {file}" in (exposure(file) or "")
+
+
+def test_what_setup_writes_is_for_its_owner_alone(tmp_path: Path) -> None:
+    """Also into a file that was copied from the example."""
+    file = tmp_path / ".env"
+    file.write_text("# mine\n")
+    file.chmod(0o644)
+    write_env(file, {"T": NEW})
+    assert None is exposure(file)

@@ -56,7 +56,14 @@ def names_used(room: str) -> list[str]:
 
 
 def test_every_room_with_sql_has_its_file() -> None:
-    assert ["control", "conversation", "limits", "people", "reports"] == ROOMS
+    assert [
+        "connecting",
+        "control",
+        "conversation",
+        "limits",
+        "people",
+        "reports",
+    ] == ROOMS
 
 
 @pytest.mark.parametrize("room", ROOMS)

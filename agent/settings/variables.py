@@ -4,18 +4,15 @@ generated from here.
 
 from __future__ import annotations
 
-from decimal import Decimal
+import re
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal
 
 import platformdirs
-from dotenv.parser import parse_stream
 from pydantic import (
-    BaseModel,
     Field,
     IPvAnyNetwork,
     SecretStr,
-    ValidationError,
     field_validator,
     model_validator,
 )
@@ -23,67 +20,16 @@ from pydantic_settings import (
     BaseSettings,
     NoDecode,
     SettingsConfigDict,
-    SettingsError,
 )
 
-from agent.core.errors import ConfigurationError
+from agent.settings.forms import cleaned
+from agent.settings.model_spec import ANSWER_TOKENS, ModelSpec
 
 OFFLINE = "offline:echo"
-ENV_FILE = Path(".env")
 _LISTS = ("fallback_models", "encryption_keys", "trusted_proxies")
 
-ANSWER_TOKENS = 8192
-"""The longest answer asked for where nobody named another. Every current Claude model can
-write at least this much
-(https://docs.anthropic.com/en/docs/about-claude/models/overview)."""
-
-
-class ModelSpec(BaseModel):
-    """What is known of one model: prices in USD per million tokens, context and longest
-    answer in tokens.
-    """
-
-    input: Decimal | None = Field(default=None, ge=0)
-    cached_input: Decimal | None = Field(default=None, ge=0)
-    output: Decimal | None = Field(default=None, ge=0)
-    context: int | None = Field(default=None, ge=256)
-    answer: int | None = Field(default=None, ge=16)
-
-    @model_validator(mode="after")
-    def _leaves_room(self) -> Self:
-        if self.answer and self.context and self.answer > self.context // 2:
-            raise ValueError(
-                "`answer` is at most half of `context`: the prompt needs room, too"
-            )
-        return self
-
-    @model_validator(mode="after")
-    def _caches_cheaper(self) -> Self:
-        if (
-            self.cached_input is not None
-            and self.input is not None
-            and self.cached_input > self.input
-        ):
-            raise ValueError(
-                "`cached_input` is at most `input`: budgets set aside the price of `input`"
-            )
-        return self
-
-    @property
-    def longest(self) -> int:
-        """The longest answer asked for: what the server is told, budgets set aside and
-        prompts leave free.
-        """
-        if self.answer is not None:
-            return self.answer
-        return (
-            ANSWER_TOKENS
-            if self.context is None
-            else min(ANSWER_TOKENS, self.context // 4)
-        )
-
-
-UNKNOWN_MODEL = ModelSpec()
+DAY = 86_400.0
+"""Seconds: no answer is waited for longer."""
 
 
 class Settings(BaseSettings):
@@ -91,7 +37,7 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(
         env_file=".env",
-        env_file_encoding="utf-8",
+        env_file_encoding="utf-8-sig",
         extra="ignore",
         env_ignore_empty=True,
         frozen=True,
@@ -108,6 +54,25 @@ class Settings(BaseSettings):
     database_replica_url: SecretStr | None = Field(
         default=None,
         description="A read-only Postgres for reports. Unset: the main one.",
+    )
+    database_pool_size: int = Field(
+        default=20,
+        ge=1,
+        le=1000,
+        description="Connections to Postgres that are kept, besides those for turns.",
+    )
+    database_max_overflow: int = Field(
+        default=10,
+        ge=0,
+        le=1000,
+        description="Connections more while all of the pool are in use.",
+    )
+    database_turn_connections: int = Field(
+        default=14,
+        ge=3,
+        le=14,
+        description="Connections to Postgres for turns. With 14 each kind of statement has "
+        "its own; with fewer some share one, and wait for each other.",
     )
     redis_url: SecretStr | None = Field(
         default=None,
@@ -173,17 +138,22 @@ class Settings(BaseSettings):
     model_first_byte_timeout: float = Field(
         default=20,
         gt=0,
+        le=DAY,
         description="Seconds until a model's first byte, retries and fallbacks "
         "excluded. A model that never answered "
         "yet and has no fallback may take as long as `MODEL_TOTAL_TIMEOUT`: it "
         "may have to be loaded.",
     )
     model_idle_timeout: float = Field(
-        default=15, gt=0, description="Seconds between two pieces of an answer."
+        default=15,
+        gt=0,
+        le=DAY,
+        description="Seconds between two pieces of an answer.",
     )
     model_total_timeout: float = Field(
         default=120,
         gt=0,
+        le=DAY,
         description="Seconds for a whole answer, retries and fallbacks included.",
     )
 
@@ -252,6 +222,23 @@ class Settings(BaseSettings):
         description="Asked for at /metrics. Unset: only requests past no proxy are answered.",
     )
 
+    https_proxy: SecretStr | None = Field(
+        default=None,
+        description="Proxy for all connections to `https://`, as `http://proxy.example:3128`.",
+    )
+    http_proxy: SecretStr | None = Field(
+        default=None, description="Proxy for all connections to `http://`."
+    )
+    all_proxy: SecretStr | None = Field(
+        default=None, description="Proxy where neither of the two is set."
+    )
+    no_proxy: str | None = Field(
+        default=None,
+        description="What is reached without a proxy: hosts (with all below them), "
+        "addresses, ranges such as `10.0.0.0/8`, each with a port if need be, "
+        "comma-separated; `*` for everything.",
+    )
+
     # operation
     encryption_keys: Annotated[list[SecretStr], NoDecode] = Field(
         default=[],
@@ -271,12 +258,51 @@ class Settings(BaseSettings):
         description="How log lines look: `text`, or `json` (one object a line).",
     )
 
+    @model_validator(mode="before")
+    @classmethod
+    def _clean(cls, values: object) -> object:
+        return cleaned(values) if isinstance(values, dict) else values
+
     @field_validator(*_LISTS, mode="before")
     @classmethod
-    def _split_commas(cls, value: object) -> object:
-        if isinstance(value, str):
-            return [part.strip() for part in value.split(",") if part.strip()]
-        return value
+    def _split(cls, value: object) -> object:
+        """At commas; blanks and new lines, as YAML and shells leave them, separate too."""
+        return (
+            [part for part in re.split(r"[,\s]+", value) if part]
+            if isinstance(value, str)
+            else value
+        )
+
+    @field_validator("agent_home", mode="after")
+    @classmethod
+    def _at_home(cls, value: Path) -> Path:
+        try:
+            return value.expanduser()
+        except RuntimeError:
+            raise ValueError(
+                "it begins with the home folder of a user who does not exist"
+            ) from None
+
+    @field_validator("http_host", mode="after")
+    @classmethod
+    def _without_brackets(cls, value: str) -> str:
+        return value.removeprefix("[").removesuffix("]")
+
+    @field_validator("log_level", "log_format", mode="before")
+    @classmethod
+    def _in_lower_case(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        return "warning" if value.lower() == "warn" else value.lower()
+
+    @property
+    def connections(self) -> int:
+        """How many connections to Postgres one instance has at most."""
+        return (
+            self.database_pool_size
+            + self.database_max_overflow
+            + self.database_turn_connections
+        )
 
     @property
     def model(self) -> str:
@@ -288,43 +314,3 @@ class Settings(BaseSettings):
         if self.anthropic_api_key:
             return "anthropic:claude-haiku-4-5"
         return OFFLINE
-
-
-def load_settings() -> Settings:
-    """Reads the environment and `.env`. Raises ConfigurationError naming the setting, never
-    its value.
-    """
-    _check_env_file(ENV_FILE)
-    try:
-        return Settings()
-    except ValidationError as error:
-        first = error.errors(include_input=False, include_url=False)[0]
-        name = str(first["loc"][0]).upper() if first["loc"] else "settings"
-        raise ConfigurationError(
-            f"{name} is not valid: {first['msg'].rstrip('.')}. See docs/configuration.md."
-        ) from error
-    except SettingsError as error:  # a JSON setting that is not JSON
-        name = str(error).partition('"')[2].partition('"')[0].upper() or "A setting"
-        raise ConfigurationError(
-            f"{name} is not valid JSON. See docs/configuration.md."
-        ) from error
-
-
-def _check_env_file(path: Path) -> None:
-    """python-dotenv passes over lines it cannot read; a person wants to hear of them."""
-    if not path.is_file():
-        return
-    try:
-        with path.open(encoding="utf-8") as stream:
-            bad = next(
-                (binding for binding in parse_stream(stream) if binding.error), None
-            )
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigurationError(
-            f"{path} cannot be read: {type(error).__name__}. Mend or remove it."
-        ) from error
-    if bad is not None:
-        raise ConfigurationError(
-            f"{path}, line {bad.original.line}: this is no NAME=value line. Mend "
-            "it or put # before it."
-        )

@@ -1,0 +1,80 @@
+"""Reading the settings of this process: the environment, and `.env`."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from dotenv.parser import parse_stream
+from pydantic import SecretStr, ValidationError
+from pydantic_settings import SettingsError
+
+from agent.core.errors import ConfigurationError
+from agent.settings.forms import check_addresses, check_secrets, check_texts
+from agent.settings.proxies import Proxies
+from agent.settings.variables import Settings
+
+ENV_FILE = Path(".env")
+
+
+def load_settings() -> Settings:
+    """Reads the environment and `.env`. Raises ConfigurationError naming the setting, never
+    its value.
+    """
+    _check_env_file(ENV_FILE)
+    settings = _read()
+    check_texts(settings)
+    check_addresses(settings)
+    check_secrets(settings)
+    _hand_on_proxies(settings)
+    Proxies.of_environment()  # raises ConfigurationError
+
+    return settings
+
+
+def _read() -> Settings:
+    try:
+        return Settings()
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        name = str(first["loc"][0]).upper() if first["loc"] else "settings"
+        reason = first["msg"].removeprefix("Value error, ").rstrip(".")
+        raise ConfigurationError(
+            f"{name} is not valid: {reason}. See docs/configuration.md."
+        ) from error
+    except SettingsError as error:  # a JSON setting that is not JSON
+        name = str(error).partition('"')[2].partition('"')[0].upper() or "A setting"
+        raise ConfigurationError(
+            f"{name} is not valid JSON. See docs/configuration.md."
+        ) from error
+
+
+def _hand_on_proxies(settings: Settings) -> None:
+    """Puts what `.env` says of proxies into the environment, where libraries look for it."""
+    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
+        value = getattr(settings, name)
+        if value is None or name in os.environ or name.upper() in os.environ:
+            continue
+
+        plain = value.get_secret_value() if isinstance(value, SecretStr) else value
+        os.environ[name.upper()] = plain
+
+
+def _check_env_file(path: Path) -> None:
+    """python-dotenv passes over lines it cannot read; a person wants to hear of them."""
+    if not path.is_file():
+        return
+    try:
+        with path.open(encoding="utf-8-sig") as stream:
+            bad = next(
+                (binding for binding in parse_stream(stream) if binding.error), None
+            )
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(
+            f"{path} cannot be read: {type(error).__name__}. Mend or remove it."
+        ) from error
+    if bad is not None:
+        raise ConfigurationError(
+            f"{path}, line {bad.original.line}: this is no NAME=value line. Mend "
+            "it or put # before it."
+        )
