@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Iterator
 
 from channels.markdown.edits import Edit, rewritten
-from channels.markdown.growth import doubt
+from channels.markdown.growth import begun, doubt
 from channels.markdown.links import with_honest_links
 from channels.markdown.outline import fence_of
 from channels.markdown.parser import (
@@ -27,7 +27,7 @@ def pieces_of(text: str, limit: int, *, growing: bool = False) -> list[str]:
 
     Of one that is `growing`, all but the last stay as they are.
     """
-    text = sound(text)
+    text = begun(sound(text)) if growing else sound(text)
     pieces = split(
         _shown(text),
         limit,

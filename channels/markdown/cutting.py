@@ -15,7 +15,9 @@ from collections.abc import (
 from dataclasses import dataclass
 from itertools import accumulate
 
-from wcwidth import grapheme_boundary_before
+from wcwidth import (
+    grapheme_boundary_before,
+)
 
 from channels.markdown.meaning import (
     IDEOGRAPH,
@@ -76,11 +78,18 @@ class Cutter:
                 self._words,
                 self._ideographs,
             ):
-                if found := self._first(places(), together, least):
+                if found := self._first(
+                    places(),
+                    together,
+                    least,
+                ):
                     return found
 
         return (
-            self._first(self._characters(), together)
+            self._first(
+                self._characters(),
+                together,
+            )
             or self._first(self._words(), solid)
             or self._first(self._characters(), solid)
             or self._first(self._characters(), _never)
@@ -121,7 +130,9 @@ class Cutter:
             yield at
             at = self.text.rfind("\n", 0, at)
 
-    def _paragraphs(self) -> Iterator[int]:
+    def _paragraphs(
+        self,
+    ) -> Iterator[int]:
         borders = {
             place for start, end in self.shape.code for place in (start - 1, end)
         }
@@ -140,13 +151,27 @@ class Cutter:
             if not self._is_indentation(space.start()):
                 yield (space.end() if in_code[space.start()] else space.start())
 
-    def _ideographs(self) -> Iterator[int]:
-        for place in _backwards(_IDEOGRAPHS, self.text, self.reach):
+    def _ideographs(
+        self,
+    ) -> Iterator[int]:
+        for place in _backwards(
+            _IDEOGRAPHS,
+            self.text,
+            self.reach,
+        ):
             if _is_boundary(self.text, place.start()):
                 yield place.start()
 
-    def _characters(self) -> Iterator[int]:
-        at = min(self.reach, len(self.text) - 1) + 1
+    def _characters(
+        self,
+    ) -> Iterator[int]:
+        at = (
+            min(
+                self.reach,
+                len(self.text) - 1,
+            )
+            + 1
+        )
 
         while (at := grapheme_boundary_before(self.text, at)) > 0:
             if not self._is_indentation(at):
@@ -161,11 +186,18 @@ class Cutter:
         return not self.text[line:at].strip(" \t>")
 
 
-def reach_of(text: str, limit: int, measure: Measure) -> int:
+def reach_of(
+    text: str,
+    limit: int,
+    measure: Measure,
+) -> int:
     """How many characters of a text measure at most `limit`, but one at least."""
     return (
         bisect_right(
-            range(1, min(len(text), limit) + 1),
+            range(
+                1,
+                min(len(text), limit) + 1,
+            ),
             limit,
             key=lambda at: measure(text[:at]),
         )

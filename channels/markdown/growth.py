@@ -24,6 +24,11 @@ _LINE_BY_LINE = frozenset(
 """Blocks of which each whole line stays what it is."""
 
 
+def begun(text: str) -> str:
+    """A growing text without lines at its end that hold nothing yet but marks of quotations."""
+    return text.rstrip(" \t\n>")
+
+
 def settled(text: str) -> int:
     """Up to which place of a `sound` text all is known to stay as it is.
 
@@ -43,7 +48,10 @@ def doubt(text: str, shown: Callable[[str], str]) -> int:
     pairs = enumerate(zip(whole, known, strict=False))
     differ = (at for at, (now, then) in pairs if now != then)
 
-    return len(whole) - next(differ, min(len(whole), len(known)))
+    return len(whole) - next(
+        differ,
+        min(len(whole), len(known)),
+    )
 
 
 def _last_block(lines: str) -> int:
@@ -56,7 +64,10 @@ def _last_block(lines: str) -> int:
     if not blocks:
         return len(lines)
 
-    last = max(blocks, key=lambda event: event.start)
+    last = max(
+        blocks,
+        key=lambda event: event.start,
+    )
     over = lines.endswith("\n\n") or last.tag in _LINE_BY_LINE
 
     return len(lines) if over else last.start

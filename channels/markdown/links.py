@@ -5,7 +5,10 @@ address beside the words.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import (
+    Iterable,
+    Iterator,
+)
 from urllib.parse import urlsplit
 
 from channels.markdown.edits import (
@@ -66,7 +69,13 @@ def _edits(
         in_table = event.kind == "start" if event.tag is Tag.TABLE else in_table
 
         if event.kind == "leaf":
-            begins = [(link, words + event.value) for link, words in begins]
+            begins = [
+                (
+                    link,
+                    words + event.value,
+                )
+                for link, words in begins
+            ]
         elif event.tag in (Tag.LINK, Tag.IMAGE) and event.kind == "start":
             begins.append((event, ""))
         elif event.tag in (
@@ -86,7 +95,11 @@ def _edits(
 
 def _beside(link: Event, words_end: int) -> Iterator[Edit]:
     opening = 2 if link.tag is Tag.IMAGE else 1
-    yield Edit(link.start, link.start + opening, "")
+    yield Edit(
+        link.start,
+        link.start + opening,
+        "",
+    )
     yield Edit(
         words_end,
         link.end,
@@ -118,7 +131,10 @@ def _host_of(address: str) -> str:
 
 def _same(one: str, other: str) -> bool:
     """Whether the two are one host, or one belongs to the domain of the other."""
-    one, other = _ascii(one), _ascii(other)
+    one, other = (
+        _ascii(one),
+        _ascii(other),
+    )
 
     return bool(other) and (
         one == other or one.endswith("." + other) or other.endswith("." + one)

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import (
+    Iterable,
+    Sequence,
+)
 from dataclasses import replace
 
 from channels.markdown.outline import (
@@ -89,7 +92,10 @@ class Outdenter:
 
         return replace(
             box,
-            end=max(end, len(self._outline.text)),
+            end=max(
+                end,
+                len(self._outline.text),
+            ),
         )
 
     def _outdented(

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import (
+    Iterable,
+    Iterator,
+)
 from dataclasses import dataclass, field
 
 from wcwidth import width
@@ -43,7 +46,10 @@ class Table:
         match event.kind, event.tag:
             case "start", Tag.TABLE:
                 self.sides = event.value
-            case "start", Tag.HEAD | Tag.ROW:
+            case (
+                "start",
+                Tag.HEAD | Tag.ROW,
+            ):
                 self.rows.append([])
             case "start", Tag.CELL:
                 self.rows[-1].append("")
@@ -57,11 +63,17 @@ class Table:
                         len(self.rows[-1][-1]),
                     )
                 )
-            case "end", Tag.LINK | Tag.IMAGE:
+            case (
+                "end",
+                Tag.LINK | Tag.IMAGE,
+            ):
                 self._end_link(*self._labels.pop())
             case "end", Tag.CELL:
                 self._read = event.end
-            case "end", Tag.HEAD | Tag.ROW:
+            case (
+                "end",
+                Tag.HEAD | Tag.ROW,
+            ):
                 self.rows[-1] += self._surplus(event.end)
             case "leaf", _:
                 self.rows[-1][-1] += event.value
@@ -107,7 +119,10 @@ def tables_as_code(text: str) -> str:
     """Markdown's tables (GFM 4.10) as aligned code blocks. All else is left alone."""
     text = sound(text)
 
-    return rewritten(text, table_edits(text, parse(text)))
+    return rewritten(
+        text,
+        table_edits(text, parse(text)),
+    )
 
 
 def table_edits(text: str, events: Iterable[Event]) -> Iterator[Edit]:
@@ -126,7 +141,11 @@ def table_edits(text: str, events: Iterable[Event]) -> Iterator[Edit]:
             table = None
 
 
-def _edit(text: str, table: Event, lines: list[str]) -> Edit:
+def _edit(
+    text: str,
+    table: Event,
+    lines: list[str],
+) -> Edit:
     """The code block in place of a table, in the same list or quotation."""
     fence = _fence_around(lines)
     before = indentation(text, table.start)
@@ -153,6 +172,9 @@ def _fence_around(
 
 def _padded(cell: str, columns: int, side: str) -> str:
     space = columns - width(cell)
-    left = {"R": space, "C": space // 2}.get(side, 0)
+    left = {
+        "R": space,
+        "C": space // 2,
+    }.get(side, 0)
 
     return " " * left + cell + " " * (space - left)

@@ -22,7 +22,7 @@ from channels.markdown.edits import (
     Edit,
     rewritten,
 )
-from channels.markdown.growth import doubt
+from channels.markdown.growth import begun, doubt
 from channels.markdown.links import (
     with_honest_links,
 )
@@ -159,7 +159,7 @@ def pieces_of(
 
     Of one that is `growing`, only what is `finished`; all but the last stay as they are.
     """
-    text = finished(text) if growing else sound(text)
+    text = begun(finished(text)) if growing else sound(text)
     pieces = split(
         harmless(text),
         limit,

@@ -2,11 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import re
+from bisect import (
+    bisect_left,
+    bisect_right,
+)
+from collections.abc import (
+    Iterable,
+    Iterator,
+    Sequence,
+)
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
-_NESTING = frozenset({"bold", "italic", "strikethrough", "spoiler"})
+_NESTING = frozenset(
+    {
+        "bold",
+        "italic",
+        "strikethrough",
+        "spoiler",
+    }
+)
 """The styles that may be in any other, but code."""
+
+_MENTION = re.compile(
+    r"(?<![A-Za-z0-9_])(?<!\w/)@([A-Za-z0-9_]{2,32})(?![A-Za-z0-9_])"
+)
+"""What Telegram takes for a mention; not where it is a part of an address."""
+
+_TAKEN = frozenset({"code", "pre", "text_link"})
+"""In these, Telegram looks for no mentions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +45,9 @@ class Span:
     language: str | None = None
 
 
-def nested(spans: Iterable[Span]) -> tuple[Span, ...]:
+def nested(
+    spans: Iterable[Span],
+) -> tuple[Span, ...]:
     """The spans as Telegram allows them to be in each other
     (core.telegram.org/bots/api#messageentity).
 
@@ -63,14 +90,20 @@ def _joined(spans: Iterable[Span], kind: str) -> Iterator[Span]:
 
     for span in sorted(
         (span for span in spans if span.type == kind),
-        key=lambda span: (span.start, -span.end),
+        key=lambda span: (
+            span.start,
+            -span.end,
+        ),
     ):
         if last is None or span.start >= last.end:
             if last:
                 yield last
             last = span
         else:
-            last = replace(last, end=max(last.end, span.end))
+            last = replace(
+                last,
+                end=max(last.end, span.end),
+            )
 
     if last:
         yield last
@@ -87,8 +120,65 @@ def _without(span: Span, holes: Iterable[Span]) -> Iterator[Span]:
     for hole in holes:
         if start < hole.end and hole.start < span.end:
             if start < hole.start:
-                yield replace(span, start=start, end=hole.start)
+                yield replace(
+                    span,
+                    start=start,
+                    end=hole.start,
+                )
             start = hole.end
 
     if start < span.end:
         yield replace(span, start=start)
+
+
+def without_pings(text: str, spans: Sequence[Span]) -> tuple[Span, ...]:
+    """The spans, and links over all names that Telegram would make mentions of.
+
+    A mention notifies the person. A link to the same profile looks alike and does not.
+    """
+    taken = sorted((span.start, span.end) for span in spans if span.type in _TAKEN)
+    ends = [end for _, end in taken]
+    borders = sorted(
+        {
+            place
+            for span in spans
+            for place in (
+                span.start,
+                span.end,
+            )
+        }
+    )
+    links: list[Span] = []
+
+    for found in _MENTION.finditer(text):
+        start, end = found.span()
+        near = bisect_right(ends, start)
+        if near == len(taken) or taken[near][0] >= end:
+            inside = borders[bisect_right(borders, start) : bisect_left(borders, end)]
+            links += _parts(
+                [start, *inside, end],
+                f"https://t.me/{found[1]}",
+            )
+
+    return tuple(sorted([*spans, *links], key=_order))
+
+
+def _parts(places: Sequence[int], address: str) -> Iterator[Span]:
+    """Links from each of these places to the next, so that none crosses other formatting."""
+    for start, end in pairwise(places):
+        yield Span(
+            "text_link",
+            start,
+            end,
+            address,
+        )
+
+
+def _order(
+    span: Span,
+) -> tuple[int, int, str]:
+    return (
+        span.start,
+        -span.end,
+        span.type,
+    )

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from channels.markdown.links import misleads
 from channels.markdown.parser import Event, Tag, parse
 from channels.markdown.tables import Table
-from channels.telegram.entities import Span, nested
+from channels.telegram.entities import Span, nested, without_pings
 
 _LINKS = (
     "http://",
@@ -92,10 +92,9 @@ class _Writer:
 
     def result(self) -> Formatted:
         """What is written so far."""
-        return Formatted(
-            "".join(self._written),
-            nested(self._spans),
-        )
+        text = "".join(self._written)
+
+        return Formatted(text, without_pings(text, nested(self._spans)))
 
     def read(self, event: Event) -> None:
         """Writes the next event."""

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import (
+    Iterable,
+    Iterator,
+)
 from dataclasses import dataclass, replace
 
 from telegram import MessageEntity
@@ -14,10 +17,17 @@ from channels.markdown.cutting import (
     Shape,
     reach_of,
 )
-from channels.markdown.growth import doubt
+from channels.markdown.growth import (
+    begun,
+    doubt,
+)
 from channels.markdown.parser import sound
-from channels.splitting import utf16_length
-from channels.telegram.entities import Span
+from channels.splitting import (
+    utf16_length,
+)
+from channels.telegram.entities import (
+    Span,
+)
 from channels.telegram.formatting import (
     Formatted,
     formatted,
@@ -70,16 +80,27 @@ def render(
 
     Of a text that is `growing`, all but the last stay as they are.
     """
-    text = sound(markdown)
+    text = begun(sound(markdown)) if growing else sound(markdown)
     whole = formatted(text)
-    unsure = doubt(text, lambda part: formatted(part).text) if growing else 0
+    unsure = (
+        doubt(
+            text,
+            lambda part: formatted(part).text,
+        )
+        if growing
+        else 0
+    )
     known = len(whole.text) - unsure
     pieces = [piece for piece in _pieces(whole, limit, known) if piece.text.strip()]
 
     return pieces or [Piece(_EMPTY)]
 
 
-def _pieces(whole: Formatted, limit: int, known: int) -> Iterator[Piece]:
+def _pieces(
+    whole: Formatted,
+    limit: int,
+    known: int,
+) -> Iterator[Piece]:
     """The messages; none after the first whose end depends on what is not `known` yet."""
     at = len(whole.text) - len(whole.text.lstrip("\n"))
     coming = deque(whole.spans)
@@ -139,7 +160,11 @@ def _reach(rest: Formatted, limit: int) -> int:
         limit,
     )
 
-    return reach_of(rest.text[:most], limit, utf16_length)
+    return reach_of(
+        rest.text[:most],
+        limit,
+        utf16_length,
+    )
 
 
 def _surplus(rest: Formatted) -> int:

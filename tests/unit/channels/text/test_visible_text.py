@@ -4,12 +4,14 @@ limit, nothing that pings.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from telegram import MessageEntity
 
 from channels.discord.text import pieces_of as on_discord
 from channels.markdown.parser import sound
@@ -29,6 +31,9 @@ from tests.support.markdown_texts import (
 )
 
 Convert = Callable[[str, int], list[str]]
+Grow = Callable[..., list[object]]
+NAME = re.compile(r"(?<![A-Za-z0-9_])(?<!\w/)@[A-Za-z0-9_]{5,32}(?![A-Za-z0-9_])")
+"""A name as Telegram's people have them: five characters at least."""
 
 LIMITS = st.sampled_from([250, 400, 2_000])
 TIGHT = st.sampled_from([20, 40, 90, 400])
@@ -183,12 +188,69 @@ def test_code_arrives_on_telegram_as_it_was_written(text: str) -> None:
     assert [] == [code for code in codes(text) if code.rstrip("\n") not in shown]
 
 
+def _on_telegram(text: str, limit: int, *, growing: bool = False) -> list[Piece]:
+    return render(text, limit, growing=growing)
+
+
+@pytest.mark.parametrize(
+    "convert",
+    [on_discord, on_slack, _on_telegram],
+    ids=["discord", "slack", "telegram"],
+)
 @SOME
 @given(text=ANSWERS, step=st.integers(40, 150))
+@example(text="- a **b\n" * 60, step=7)
+@example(text="|a|b|\n|-|-|\n" + "|1|2|\n" * 40 + "|long cell|x|\n", step=31)
+@example(text="> > a\n\n> > 1. ```\n> >    x\n> >    ```\n> >    \n> >    a", step=5)
 def test_earlier_messages_stay_as_they_are_while_an_answer_grows(
-    text: str, step: int
+    convert: Grow, text: str, step: int
 ) -> None:
-    whole = on_slack(text, 250)
+    whole = convert(text, 250)
+
     for end in range(0, len(text), step):
-        settled = on_slack(text[:end], 250, growing=True)[:-2]
-        assert whole[: len(settled)] == settled
+        earlier = convert(text[:end], 250, growing=True)[:-1]
+        assert whole[: len(earlier)] == earlier
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "**" + "bold " * 100 + "end** " + "and more. " * 20,
+        "word " * 46 + "[a label of words](https://example.org/a/b) and more " * 9,
+        "```py\n" + "x = 1\n" * 100 + "```",
+    ],
+)
+@pytest.mark.parametrize("convert", [on_discord, on_slack, _on_telegram])
+def test_an_answer_that_grows_is_shown_beyond_its_first_message(
+    convert: Grow, text: str
+) -> None:
+    """What waits for certainty does not wait for the end."""
+    text += "\n\nnext"
+    whole = len(convert(text, 250))
+    first, last = (convert(part, 250, growing=True) for part in (text[:99], text))
+
+    assert (len(first), len(last)) == (1, whole)
+
+
+@MANY
+@given(text=JUNK | ANSWERS | st.text("@a_b `*|\n/.", max_size=60))
+def test_on_telegram_no_name_is_a_mention(text: str) -> None:
+    for piece in render(text, 90):
+        covered = {at for entity in piece.entities for at in _places(piece, entity)}
+        assert [] == [
+            found[0]
+            for found in NAME.finditer(piece.text)
+            if found.start() not in covered
+        ]
+
+
+def _places(piece: Piece, entity: MessageEntity) -> range:
+    """Which characters a link or code covers."""
+    if entity.type not in ("text_link", "code", "pre"):
+        return range(0)
+
+    units = piece.text.encode("utf-16-le")
+    start = len(units[: 2 * entity.offset].decode("utf-16-le"))
+    size = len(units[2 * entity.offset :][: 2 * entity.length].decode("utf-16-le"))
+
+    return range(start, start + size)
