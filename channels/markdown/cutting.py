@@ -30,6 +30,7 @@ Range = tuple[int, int]  # a cut at `at` is inside when start < at < end
 _MOST_TRIES = 200
 _NEXT_IS_BLANK = re.compile(r"\n[ \t>]*(?:\n|\Z)")
 _SPACES = re.compile(rf"[ \t]+|(?<=[。！？；：，、])(?={IDEOGRAPH})")
+_MARGIN = re.compile(r"^[ \t>]*", re.MULTILINE)
 _IDEOGRAPHS = re.compile(rf"(?<={IDEOGRAPH})(?={IDEOGRAPH})")
 
 
@@ -146,10 +147,11 @@ class Cutter:
 
     def _words(self) -> Iterator[int]:
         in_code = _covered(self.shape.code, self.reach)
+        indentation = self._indentation()
 
         for space in _backwards(_SPACES, self.text, self.reach):
-            if not self._is_indentation(space.start()):
-                yield (space.end() if in_code[space.start()] else space.start())
+            if not indentation[space.start()]:
+                yield space.end() if in_code[space.start()] else space.start()
 
     def _ideographs(
         self,
@@ -165,25 +167,24 @@ class Cutter:
     def _characters(
         self,
     ) -> Iterator[int]:
-        at = (
-            min(
-                self.reach,
-                len(self.text) - 1,
-            )
-            + 1
-        )
+        indentation = self._indentation()
+        at = min(self.reach, len(self.text) - 1) + 1
 
         while (at := grapheme_boundary_before(self.text, at)) > 0:
-            if not self._is_indentation(at):
+            if not indentation[at]:
                 yield at
 
-    def _is_indentation(self, at: int) -> bool:
-        """Whether nothing but indentation and marks of quotations stands before this place
-        in its line.
+    def _indentation(self) -> bytearray:
+        """For each place up to the reach, whether only indentation and marks of quotations
+        stand before it in its line.
         """
-        line = self.text.rfind("\n", 0, at) + 1
+        places = bytearray(self.reach + 2)
 
-        return not self.text[line:at].strip(" \t>")
+        for found in _MARGIN.finditer(self.text, 0, self.reach + 1):
+            start, end = found.span()
+            places[start : end + 1] = b"\1" * (end + 1 - start)
+
+        return places
 
 
 def reach_of(

@@ -46,7 +46,7 @@ _HALF_ESCAPE = re.compile(r"&\w{0,3}\Z")
 _TOKEN = re.compile(r"<([^<>]*)>")
 _MENTION = re.compile(r"<@([UW][A-Z0-9]+)")
 _EMPTY = "(an empty answer)"
-_ANGLE = re.compile(r"(\\*)<")
+_ANGLE = re.compile(r"(?<!\\)(\\*)<")
 _MARKS = re.compile(r"[][\\`*_~]")
 _ESCAPED = r"\\\g<0>"
 _IS_CODE, _MAY_BE_CODE = 1, 2
@@ -55,9 +55,9 @@ _DEFINITION = re.compile(
     r"^((?:[ \t>*+-]|\d+[.)])*)(?=\[(?:[^]\\\n]|\\.){1,999}\]:)",
     re.MULTILINE,
 )
-_CHANGEABLE = re.compile(r"\\*<|!?\[")
+_CHANGEABLE = re.compile(r"(?<!\\)\\*<|!?\[")
 _UNFINISHED = re.compile(
-    r"(?:\\+(?:<[^<>\s]*)?|<[^<>\s]*|!?\[[^\[\]\n]*(?:\](?:\([^()\s]*)?)?)\Z"
+    r"(?:(?<!\\)\\+(?:<[^<>\s]*)?|<[^<>\s]*|!?\[[^\[\]\n]*(?:\](?:\([^()\s]*)?)?)\Z"
 )
 
 
