@@ -18,8 +18,8 @@ from agent.core.errors import DeliveryError
 from agent.core.messages import Address, Placed
 from channels.discord.interaction import InteractionAnswer
 from channels.discord.rest import UNKNOWN_MESSAGE, Refusal, Rest
+from channels.discord.text import pieces_of
 from channels.pacing import Governor, RateLimited
-from channels.splitting import split, tables_as_code, utf16_length
 
 LIMIT = 2000
 """Characters of one message, counted here in UTF-16 units, of which there are never fewer."""
@@ -47,14 +47,6 @@ def nonce(turn: UUID, piece: int, again: str = "") -> str:
     """
     name = urlsafe_b64encode(turn.bytes).decode().rstrip("=")
     return f"{name}{piece % 256:02x}{again}"
-
-
-def pieces_of(text: str) -> list[str]:
-    """The messages an answer becomes. None is empty: Discord refuses an empty message."""
-    sound = tables_as_code(text.encode("utf-8", "replace").decode())
-    pieces = split(sound, LIMIT, measure=utf16_length)
-
-    return [piece for piece in pieces if piece.strip()] or ["…"]
 
 
 class DiscordReply:
@@ -98,7 +90,8 @@ class DiscordReply:
 
             # `finish` meets the same refusal and reports it.
             with suppress(DeliveryError):
-                await self._draw(pieces_of(text), self._draft)
+                pieces = pieces_of(text, LIMIT, growing=True)
+                await self._draw(pieces, self._draft)
 
         return Placed(tuple(self._ids)) if self._ids else None
 
@@ -108,7 +101,7 @@ class DiscordReply:
         if self._may_repeat:
             text = await self._recognise(text)
 
-        pieces = pieces_of(text)
+        pieces = pieces_of(text, LIMIT)
         await self._draw(pieces, self._final)
         await self._remove_surplus(len(pieces))
 
@@ -231,7 +224,7 @@ class DiscordReply:
             for message in reversed(found)
             if message["author"].get("bot") and message["content"]
         ]
-        for piece in pieces_of(text):
+        for piece in pieces_of(text, LIMIT):
             earlier = _beginning(piece, candidates)
             if earlier is None:
                 break

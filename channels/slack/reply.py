@@ -13,13 +13,11 @@ from agent.core.errors import Undeliverable
 from agent.core.messages import Address, Placed
 from channels.pacing import Governor, RateLimited
 from channels.slack.api import GONE, ApiError, SlackApi
-from channels.slack.text import escaped, finished, harmless
-from channels.slack.writer import LIMIT, NOTIFICATION, Part, Writer
-from channels.splitting import split, utf16_length
+from channels.slack.text import notification, pieces_of
+from channels.slack.writer import LIMIT, Part, Writer
 
 THINKING = "is thinking…"
 REPEAT = "*(This may be a repeat.)*\n\n"
-EMPTY = "(an empty answer)"
 
 _ROUTE = "chat"
 _URL_USES = 5  # of a response_url (docs.slack.dev, handling user interaction)
@@ -62,24 +60,21 @@ class SlackReply:
                     self._chat, _ROUTE, partial(self._writer.status, THINKING)
                 )
             elif self._clock() >= self._next_show and self._may_show():
-                await self._grow(
-                    split(harmless(finished(text)), LIMIT, measure=utf16_length), text
-                )
+                await self._grow(pieces_of(text, LIMIT, growing=True))
         except ApiError:
             # The final answer reports what is wrong, if it still is.
             self._next_show = self._clock() + 10 * self._interval
 
         return self._placed()
 
-    async def _grow(self, pieces: list[str], text: str) -> None:
+    async def _grow(self, pieces: list[str]) -> None:
         for number, piece in enumerate(pieces):
-            last = number == len(pieces) - 1
-            shown = _open_ended(piece, text) if last else piece
-            if number < len(self._parts) and self._parts[number].shown == shown:
+            if number < len(self._parts) and self._parts[number].shown == piece:
                 continue
 
             self._next_show = self._clock() + self._interval
-            send = partial(self._grow_one, number, shown, complete=not last)
+            complete = number < len(pieces) - 1
+            send = partial(self._grow_one, number, piece, complete=complete)
             if not await self._governor.draft(self._chat, _ROUTE, send):
                 return
 
@@ -109,7 +104,7 @@ class SlackReply:
         written to.
         """
         try:
-            return await self._finish(harmless(text))
+            return await self._finish(text)
         except ApiError as error:
             if error.code in GONE:
                 raise Undeliverable(error.sentence) from error
@@ -117,14 +112,14 @@ class SlackReply:
             raise
 
     async def _finish(self, text: str) -> Placed:
-        pieces = _pieces(text)
+        pieces = pieces_of(text, LIMIT)
         if (
             self._repeat
             and len(self._parts) < len(pieces)
             and not await self._recognise()
             and not self._parts
         ):
-            pieces = _pieces(REPEAT + text)
+            pieces = pieces_of(REPEAT + text, LIMIT)
 
         for number, piece in enumerate(pieces):
             await self._governor.final(
@@ -213,7 +208,7 @@ class EphemeralReply:
         """The whole answer. Raises DeliveryError, Undeliverable when the person cannot be
         written to.
         """
-        pieces = _pieces(harmless(text))
+        pieces = pieces_of(text, LIMIT)
         if (
             self._url
             and len(pieces) <= _URL_USES
@@ -265,25 +260,9 @@ class EphemeralReply:
 
 def _body(piece: str) -> dict[str, Any]:
     return {
-        "text": escaped(piece[:NOTIFICATION]),
+        "text": notification(piece),
         "blocks": [{"type": "markdown", "text": piece}],
     }
-
-
-def _pieces(text: str) -> list[str]:
-    return split(text, LIMIT, measure=utf16_length) or [EMPTY]
-
-
-def _open_ended(piece: str, text: str) -> str:
-    """The last piece of a growing text, without the fence that `split` adds at its end."""
-    written = text.replace("\r\n", "\n").rstrip()
-    # where the piece reopens a code block
-    after_opening = piece.partition("\n")[2] or piece
-    return (
-        piece
-        if written.endswith((piece, after_opening))
-        else piece.rpartition("\n")[0]
-    )
 
 
 def _parts(placed: Placed | None) -> list[Part]:

@@ -11,7 +11,7 @@ from uuid import UUID
 
 from agent.core.messages import Address
 from channels.slack.api import GONE, SIGNED_OUT, ApiError, SlackApi
-from channels.slack.text import escaped
+from channels.slack.text import escaped, notification, plain
 
 LIMIT = 12_000
 """Characters of Markdown in one message, in all (docs.slack.dev, markdown block and
@@ -25,9 +25,6 @@ message is edited.
 
 EVENT_TYPE = "agent_answer"
 """Of the metadata by which a message of ours is recognised."""
-
-NOTIFICATION = 3_000
-"""Characters of the text that notifications and screen readers get next to the blocks."""
 
 _BAD_FORMAT = frozenset(
     {
@@ -312,7 +309,7 @@ class Writer:
             return await self._api.call(
                 method,
                 channel=self._address.chat,
-                text=escaped(text[:NOTIFICATION]),
+                text=notification(text),
                 blocks=[{"type": "markdown", "text": text}],
                 **arguments,
             )
@@ -322,7 +319,7 @@ class Writer:
         return await self._api.call(
             method,
             channel=self._address.chat,
-            text=escaped(text),
+            text=escaped(plain(text)),
             blocks=[],
             mrkdwn=False,
             parse="none",

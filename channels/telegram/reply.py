@@ -166,7 +166,7 @@ class TelegramReply:
             await self._through("typing", self._api.typing)
 
     async def _stream(self, text: str) -> None:
-        pieces = render(text, _ROOM)
+        pieces = render(text, _ROOM, growing=True)
         if self._streaming.way(self._to) is Way.DRAFTS and not self._ids:
             await self._draft(pieces[-1])
 

@@ -1,41 +1,56 @@
-"""Markdown as Telegram shows it: plain text with entities, cut into messages.
-
-Formatting may fail, the answer may not: what cannot be formatted without losing a letter
-goes out as it is.
-"""
+"""Markdown as Telegram shows it: plain text with entities, cut into messages."""
 
 from __future__ import annotations
 
 import re
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import (
+    Iterable,
+    Iterator,
+)
 from dataclasses import dataclass, replace
-from html import unescape
 
 from telegram import MessageEntity
-from telegramify_markdown import RenderConfig, convert
-from telegramify_markdown.entity import MessageEntity as Span
 
-from channels.splitting import split, utf16_length
+from channels.markdown.cutting import (
+    Cutter,
+    Shape,
+    reach_of,
+)
+from channels.markdown.growth import (
+    begun,
+    doubt,
+)
+from channels.markdown.parser import sound
+from channels.splitting import (
+    utf16_length,
+)
+from channels.telegram.entities import (
+    Span,
+)
+from channels.telegram.formatting import (
+    Formatted,
+    formatted,
+)
 
 LIMIT = 4096  # UTF-16 units of one message, https://core.telegram.org/bots/api#sendmessage
+MOST_ENTITIES = 100  # of one message; Telegram drops the rest without a word
+LARGEST_ENTITIES = 9_000
+"""Size of all entities of a message: Telegram refuses about 9,500 (tdlib/telegram-bot-api#165)."""
+_ENTITY = 20  # of that for each entity, besides its address
 _EMPTY = "…"  # Telegram refuses a message without text
-_LINKS = (
-    "http://",
-    "https://",
-    "mailto:",
-)  # a tg:// link to a person would ping them
-# An HTML tag that a model did not mean as one: `vector<int>`. Code, escapes and links are
-# passed over.
-_TAG = re.compile(
-    r"(?P<fence>```+|~~~+).*?(?:(?P=fence)|\Z)|(?P<ticks>`{1,2})(?!`).*?(?P=ticks)(?!`)|\\."
-    r"|<(?=[A-Za-z/!?])(?!https?:|mailto:)",
-    re.DOTALL,
-)
-_MARKS = re.compile(
-    r"^[\s>]*(?:\d+[.)]|[-*+] \[[xX ]\])", re.MULTILINE
-)  # list numbers and boxes are redrawn
-_BREAKS = ("\n\n", "\n", " ")  # where to cut, the best first
+_KEPT = frozenset(
+    {
+        "code",
+        "text_link",
+        "bold",
+        "italic",
+        "strikethrough",
+        "spoiler",
+    }
+)  # not cut if it can be helped
+_ADDRESS = re.compile(r"https?://\S+")
+_AFTER_CUT = re.compile(r"(?:[ \t]*\n)+|[ \t]+")  # the next line's indentation stays
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,125 +63,175 @@ class Piece:
     def labelled(self, label: str) -> Piece:
         """The same with words in front of it."""
         by = utf16_length(label)
+
         return Piece(
-            label + self.text, tuple(_moved(entity, by) for entity in self.entities)
+            label + self.text,
+            tuple(_moved(entity, by) for entity in self.entities),
         )
 
 
-def render(markdown: str, limit: int = LIMIT) -> list[Piece]:
-    """The messages that show this text, each with at most `limit` UTF-16 units; at least one."""
-    sound = markdown.encode(
-        "utf-8", "replace"
-    ).decode()  # a lone surrogate cannot be sent
-    spans = _formatted(sound)
-    pieces = plain(sound, limit) if spans is None else list(_pieces(*spans, limit))
+def render(
+    markdown: str,
+    limit: int = LIMIT,
+    *,
+    growing: bool = False,
+) -> list[Piece]:
+    """The messages that show this text, each with at most `limit` UTF-16 units; at least one.
+
+    Of a text that is `growing`, all but the last stay as they are.
+    """
+    text = begun(sound(markdown)) if growing else sound(markdown)
+    whole = formatted(text)
+    unsure = (
+        doubt(
+            text,
+            lambda part: formatted(part).text,
+        )
+        if growing
+        else 0
+    )
+    known = len(whole.text) - unsure
+    pieces = [piece for piece in _pieces(whole, limit, known) if piece.text.strip()]
+
     return pieces or [Piece(_EMPTY)]
 
 
-def plain(text: str, limit: int = LIMIT) -> list[Piece]:
-    """The text as it is."""
-    return [
-        Piece(part)
-        for part in split(text, limit, measure=utf16_length)
-        if part.strip()
-    ]
+def _pieces(
+    whole: Formatted,
+    limit: int,
+    known: int,
+) -> Iterator[Piece]:
+    """The messages; none after the first whose end depends on what is not `known` yet."""
+    at = len(whole.text) - len(whole.text.lstrip("\n"))
+    coming = deque(whole.spans)
+    spans: list[Span] = []
 
+    while at < len(whole.text):
+        end = at + 2 * limit
+        while coming and coming[0].start < end:
+            spans.append(coming.popleft())
 
-def _formatted(markdown: str) -> tuple[str, list[Span]] | None:
-    """Text and formatting, or None when formatting would lose anything."""
-    source = _TAG.sub(lambda found: r"\<" if found[0] == "<" else found[0], markdown)
-    try:
-        text, spans = _converted(source, latex=False)
-        if _loses(markdown, text, spans):
-            return None
-        return (
-            _converted(source, latex=True)
-            if r"\(" in source or r"\[" in source
-            else (text, spans)
+        spans = [span for span in spans if span.end > at]
+        rest = Formatted(
+            whole.text[at:end],
+            tuple(_from(at, spans)),
         )
-    except Exception:  # whatever the converter stumbles over, the answer goes out
-        return None
+        cut = _cut(rest, limit)
+        yield _piece(rest, cut)
+        if at + _reach(rest, limit) > known:
+            break
+
+        at += cut + _skipped(rest, cut)
 
 
-def _converted(source: str, *, latex: bool) -> tuple[str, list[Span]]:
-    text, spans = convert(source, latex_escape=latex, config=_STYLE)
-    return text, [
-        span
-        for span in spans
-        if span.type != "text_link" or str(span.url).startswith(_LINKS)
-    ]
-
-
-def _loses(markdown: str, text: str, spans: Sequence[Span]) -> bool:
-    """Whether a letter or digit of the source is in neither the text nor a link or a
-    language's name.
-    """
-    meant = unescape(_MARKS.sub("", markdown))
-    hidden = "".join(f"{span.url or ''}{span.language or ''}" for span in spans)
-    return bool(_letters(meant) - _letters(text + hidden))
-
-
-def _letters(text: str) -> Counter[str]:
-    return Counter(filter(str.isalnum, text))
-
-
-def _pieces(text: str, spans: Sequence[Span], limit: int) -> Iterator[Piece]:
-    at = 0  # in UTF-16 units, as the spans are
-    while text:
-        cut = _cut(text, limit)
-        head, text = text[:cut], text[cut:]
-        if shown := head.strip("\n").rstrip():
-            start = at + utf16_length(head[: len(head) - len(head.lstrip("\n"))])
-            yield Piece(
-                shown, tuple(_clipped(spans, start, start + utf16_length(shown)))
-            )
-        at += utf16_length(head)
-
-
-def _cut(text: str, limit: int) -> int:
-    """How many characters go into the next message: up to the last good break, if that is
-    not too early.
-    """
-    end = _fits(text, limit)
-    if end == len(text):
-        return end
-    for mark in _BREAKS:
-        if (found := text.rfind(mark, end // 2, end)) > 0:
-            return found + len(mark)
-    return end
-
-
-def _fits(text: str, limit: int) -> int:
-    """The most characters that measure at most `limit`."""
-    head = text[:limit]
-    while (over := utf16_length(head) - limit) > 0:
-        head = head[: -((over + 1) // 2)]  # a character measures 2 at most
-    return max(len(head), 1)
-
-
-def _clipped(spans: Sequence[Span], start: int, end: int) -> Iterator[MessageEntity]:
-    """The parts of the spans that lie in a message: a code block that is cut goes on as
-    code in the next.
-    """
+def _from(at: int, spans: Iterable[Span]) -> Iterator[Span]:
+    """The spans as they are in a text that begins at this place."""
     for span in spans:
-        first, last = max(span.offset, start), min(span.offset + span.length, end)
-        if first < last:
-            clipped = replace(span, offset=first - start, length=last - first)
-            yield MessageEntity(**clipped.to_dict())
+        yield replace(
+            span,
+            start=max(span.start - at, 0),
+            end=span.end - at,
+        )
+
+
+def _cut(rest: Formatted, limit: int) -> int:
+    """Where the next message ends."""
+    surplus = _surplus(rest)
+
+    def fits(at: int) -> bool:
+        return utf16_length(rest.text[:at].rstrip()) <= limit and at <= surplus
+
+    if len(rest.text) <= limit and fits(len(rest.text)):
+        return len(rest.text)
+
+    return Cutter(
+        rest.text,
+        _shape(rest),
+        _reach(rest, limit),
+        fits,
+    ).place()
+
+
+def _reach(rest: Formatted, limit: int) -> int:
+    """Beyond which place the next message cannot end."""
+    most = min(
+        len(rest.text) - 1,
+        _surplus(rest),
+        limit,
+    )
+
+    return reach_of(
+        rest.text[:most],
+        limit,
+        utf16_length,
+    )
+
+
+def _surplus(rest: Formatted) -> int:
+    """Where the first formatting begins that is too much for one message."""
+    size = 0
+
+    for number, span in enumerate(rest.spans):
+        size += (
+            _ENTITY
+            + len((span.url or "").encode())
+            + len((span.language or "").encode())
+        )
+        if number == MOST_ENTITIES or (number and size > LARGEST_ENTITIES):
+            return max(span.start, 1)
+
+    return len(rest.text)
+
+
+def _shape(rest: Formatted) -> Shape:
+    whole = [(span.start, span.end) for span in rest.spans if span.type in _KEPT]
+    addresses = [found.span() for found in _ADDRESS.finditer(rest.text)]
+
+    return Shape(
+        [*whole, *addresses],
+        (),
+        [(span.start, span.end) for span in rest.spans if span.type == "pre"],
+    )
+
+
+def _skipped(rest: Formatted, cut: int) -> int:
+    """How much white space at a cut is left out: of code only the newline."""
+    if any(
+        span.type in ("pre", "code") and span.start < cut < span.end
+        for span in rest.spans
+    ):
+        return int(rest.text.startswith("\n", cut))
+
+    space = _AFTER_CUT.match(rest.text, cut)
+
+    return len(space[0]) if space else 0
+
+
+def _piece(rest: Formatted, cut: int) -> Piece:
+    """The message that ends there. Code that is cut goes on as code in the next."""
+    text = rest.text[:cut].rstrip()
+    spans = (span for span in rest.spans if span.start < len(text))
+
+    return Piece(
+        text,
+        tuple(_entity(text, span) for span in spans),
+    )
+
+
+def _entity(text: str, span: Span) -> MessageEntity:
+    return MessageEntity(
+        span.type,
+        offset=utf16_length(text[: span.start]),
+        length=utf16_length(text[span.start : span.end]),
+        url=span.url,
+        language=span.language,
+    )
 
 
 def _moved(entity: MessageEntity, by: int) -> MessageEntity:
-    return MessageEntity(**{**entity.to_dict(), "offset": entity.offset + by})
-
-
-def _style() -> RenderConfig:
-    """Headings without the converter's emoji, and an ordinary bullet."""
-    config = RenderConfig.isolated()
-    symbols = config.markdown_symbol
-    symbols.heading_level_1 = symbols.heading_level_2 = ""
-    symbols.heading_level_3 = symbols.heading_level_4 = ""
-    symbols.unordered_list_item = "•"
-    return config
-
-
-_STYLE = _style()
+    return MessageEntity(
+        **{
+            **entity.to_dict(),
+            "offset": entity.offset + by,
+        }
+    )

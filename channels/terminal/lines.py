@@ -9,6 +9,7 @@ from typing import BinaryIO, TextIO
 
 from agent.core.errors import Refused
 from agent.core.messages import Notice
+from channels.terminal.text import harmless
 
 
 class LineReader:
@@ -95,5 +96,5 @@ class PlainScreen:
     @staticmethod
     def _write(stream: TextIO, text: str) -> None:
         if text:
-            stream.write(text)
+            stream.write(harmless(text))
             stream.flush()

@@ -7,8 +7,6 @@ has are drawn: lines that scrolled away cannot be drawn again.
 
 from __future__ import annotations
 
-import re
-
 from markdown_it import MarkdownIt
 from rich.console import Console, RenderableType
 from rich.live import Live
@@ -18,10 +16,9 @@ from rich.spinner import Spinner
 from rich.text import Text
 
 from agent.core.messages import Notice
+from channels.terminal.text import harmless
 
 _PARSER = MarkdownIt("commonmark", {"html": False}).enable(["strikethrough", "table"])
-# a model must not control the terminal
-_CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _MARGIN = 2  # free lines of the window below a growing block
 
 
@@ -56,7 +53,7 @@ class MarkdownScreen:
             self._open(Spinner("dots", style="dim"), moves=True)
             return
 
-        text = _harmless(text)
+        text = harmless(text)
         if self._live is None or self._live.auto_refresh:
             self._open(Text(), moves=False)
 
@@ -76,7 +73,7 @@ class MarkdownScreen:
     def finish(self, text: str) -> None:
         """Prints the rest; all of it when the printed text differs."""
         self._close()
-        whole = _harmless(text)
+        whole = harmless(text)
         printed, self._printed = self._printed, ""
 
         if whole.startswith(printed):
@@ -96,12 +93,12 @@ class MarkdownScreen:
         """Prints it above the prompt."""
         seen = "; you may have seen it" if repeat else ""
         self._console.print(Text(f"Answer to an earlier message{seen}:", style="dim"))
-        self._print(_harmless(text))
+        self._print(harmless(text))
         self._console.print()
 
     def notice(self, text: str) -> None:
         self._close()
-        self._errors.print(Text(_harmless(text), style="dim"))
+        self._errors.print(Text(harmless(text), style="dim"))
 
     def close(self) -> None:
         """Restores the terminal."""
@@ -143,10 +140,6 @@ class MarkdownScreen:
         if self._live is not None:
             self._live.stop()
             self._live = None
-
-
-def _harmless(text: str) -> str:
-    return _CONTROLS.sub("", text)
 
 
 def _rendered(markdown: str) -> Markdown:

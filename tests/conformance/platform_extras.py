@@ -314,7 +314,7 @@ def pings(driver: Driver) -> list[str]:
             t
             for chat in space.chats
             for s in space.of_agent(chat)
-            for t in (s.text, s.visible)
+            for t in (s.text, *(block["text"] for block in s.blocks))
         ]
         return [text for text in texts if _alerts(text, MASS_MENTIONS[2:])]
 

@@ -158,6 +158,23 @@ def test_a_model_does_not_drive_the_terminal() -> None:
 
 
 @pytest.mark.parametrize(
+    "mark", "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
+)
+def test_a_model_does_not_turn_the_order_of_characters(mark: str) -> None:
+    """What looks like `exe.txt` is not `txt.exe`."""
+    assert whole(f"a{mark}b") == "ab"
+
+
+def test_a_pipe_gets_no_control_characters() -> None:
+    """Where it leads may be a terminal after all."""
+    screen, out, _ = plain()
+    screen.show("\x1b[2Jhe\u202e")
+    screen.finish("\x1b[2Jhe\u202ello\x9b")
+
+    assert out.getvalue() == "[2Jhello\n"
+
+
+@pytest.mark.parametrize(
     ("markdown", "last"),
     [
         ("", ""),

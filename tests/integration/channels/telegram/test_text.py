@@ -170,3 +170,105 @@ def test_a_label_in_front_moves_the_formatting_along() -> None:
 def test_text_that_can_not_be_sent_is_replaced_and_an_empty_answer_is_seen() -> None:
     assert [piece.text for piece in render("lone \ud800")] == ["lone ?"]
     assert [piece.text for piece in render(" \n ")] == ["…"]
+
+
+def marks(piece: Piece) -> list[tuple[str, str]]:
+    """What is formatted how."""
+    units = piece.text.encode("utf-16-le")
+    return [
+        (
+            entity.type,
+            units[2 * entity.offset : 2 * (entity.offset + entity.length)].decode(
+                "utf-16-le"
+            ),
+        )
+        for entity in piece.entities
+    ]
+
+
+@pytest.mark.parametrize(
+    ("markdown", "text", "formatted"),
+    [
+        (
+            "Use a || b || c when the flag is off.",
+            "Use a || b || c when the flag is off.",
+            [],
+        ),
+        ("It is ||the butler||.", "It is the butler.", [("spoiler", "the butler")]),
+        ("**“文字”**文字", "“文字”文字", [("bold", "“文字”")]),
+        (
+            "**注意:**这 `**注意:**这`",
+            "注意:这 **注意:**这",
+            [("bold", "注意:"), ("code", "**注意:**这")],
+        ),
+        (
+            "`npm i @here/x && a<b`",
+            "npm i @here/x && a<b",
+            [("code", "npm i @here/x && a<b")],
+        ),
+        ("# One\n\ntwo", "One\n\ntwo", [("bold", "One")]),
+        ("> a **b**\n> > c", "a b\nc", [("blockquote", "a b\nc"), ("bold", "b")]),
+        ("**a `b` c**", "a b c", [("bold", "a "), ("code", "b"), ("bold", " c")]),
+        ("[`b`](https://a.b)", "b", [("text_link", "b")]),
+        ("||a `secret`||", "a secret", [("spoiler", "a secret")]),
+        ("**a *b* c**", "a b c", [("bold", "a b c"), ("italic", "b")]),
+        ("[](https://a.b)", "https://a.b", [("text_link", "https://a.b")]),
+        ('[x](https://a.b "more")', "x (more)", [("text_link", "x")]),
+        ("[bank.com](https://evil.com)", "bank.com (https://evil.com)", []),
+        ("![alt](https://a.b/c.png)", "alt", [("text_link", "alt")]),
+        ("<me@example.org>", "me@example.org", [("text_link", "me@example.org")]),
+        ("- a\n  1. b\n- [x] c", "• a\n  1. b\n• [x] c", []),
+        ("a\n\n---\nb", "a\n\n———\nb", []),
+        ("```py\n```", "```py\n```", []),
+        (r"\(a_1 * b\) and $c*d$", r"\(a_1 * b\) and $c*d$", []),
+        ("__init__.py and vector<int>", "__init__.py and vector<int>", []),
+    ],
+)
+def test_each_construct_is_converted_by_itself(
+    markdown: str, text: str, formatted: list[tuple[str, str]]
+) -> None:
+    (piece,) = render(markdown)
+    assert (text, formatted) == (piece.text, marks(piece))
+
+
+def test_one_link_that_leads_nowhere_costs_no_other_formatting() -> None:
+    (piece,) = render(
+        "# Head\n\n**bold** [main.py](src/main.py) [docs](https://d.org)\n\n```py\nx = 1\n```"
+    )
+    assert piece.text == "Head\n\nbold [main.py](src/main.py) docs\n\nx = 1"
+    assert marks(piece) == [
+        ("bold", "Head"),
+        ("bold", "bold"),
+        ("text_link", "docs"),
+        ("pre", "x = 1"),
+    ]
+
+
+def test_a_table_is_aligned_code() -> None:
+    (piece,) = render("|a|b|\n|-|-|\n|1|[x](https://y.z)|")
+    assert marks(piece) == [
+        ("pre", "a | b\n--+----------------\n1 | x (https://y.z)")
+    ]
+
+
+def test_no_message_has_more_entities_than_telegram_keeps() -> None:
+    lines = [
+        f"{n}. **Point {n}**: see [source {n}](https://example.org/{n})"
+        for n in range(1, 61)
+    ]
+    pieces = render("\n".join(lines))
+    assert [len(piece.entities) for piece in pieces] == [100, 20]
+    followed = [
+        entity.url for piece in pieces for entity in piece.entities if entity.url
+    ]
+    assert followed == [f"https://example.org/{n}" for n in range(1, 61)]
+
+
+def test_a_cut_is_before_what_belongs_together() -> None:
+    pieces = render(
+        "word " * 10 + "[a label of several words](https://example.org)", 60
+    )
+    assert [piece.text for piece in pieces] == [
+        ("word " * 10).strip(),
+        "a label of several words",
+    ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
@@ -21,6 +22,10 @@ BOT_TOKEN = "xoxb-of-the-tests"
 APP_TOKEN = "xapp-of-the-tests"
 SIGNING_SECRET = "8f742231b10e8888abcd99yyyzzz85a5"
 
+_CODE = re.compile(
+    r"(```.*?(?:```|\Z)|~~~.*?(?:~~~|\Z)|``[^`].*?[^`]``(?!`)|`[^`]+`(?!`))",
+    re.DOTALL,
+)
 _PAYLOADS = Path(__file__).parents[2] / "payloads" / "slack"
 
 
@@ -82,9 +87,12 @@ class SlackMessage:
 
     @property
     def visible(self) -> str:
-        """What a person reads: blocks, else the text."""
-        return "\n".join(block["text"] for block in self.blocks) or unescape(
-            self.text
+        """What a person reads: blocks, else the text. Code shows entities as written."""
+        markdown = "\n".join(block["text"] for block in self.blocks) or self.text
+
+        return "".join(
+            part if part.startswith(("`", "~~~")) else unescape(part)
+            for part in _CODE.split(markdown)
         )
 
     def as_json(self, *, metadata: bool = False) -> dict[str, Any]:
