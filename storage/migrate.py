@@ -10,7 +10,7 @@ from sqlalchemy import Connection, text
 from agent.core.errors import SchemaError
 from storage.postgres import connect, open_database
 
-HEAD = "0006"
+HEAD = "0007"
 """The newest migration; a test compares it with the folder."""
 
 _LOCK = 7_061_206_101

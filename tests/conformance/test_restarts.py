@@ -26,10 +26,15 @@ class Mute:
         self._places = places
         self.reached = asyncio.Event()
 
-    async def placed(self, turn: UUID, placed: Placed) -> None:
+    async def placed(self, turn: UUID, placed: Placed, *, late: bool = False) -> None:
         """Still recorded, if the scenario wants it."""
         if self._places:
-            await self._deliveries.placed(turn, placed)
+            await self._deliveries.placed(turn, placed, late=late)
+
+    async def announce(self, turn: UUID) -> None:
+        """Still recorded, if so told."""
+        if self._places:
+            await self._deliveries.announce(turn)
 
     async def done(
         self,
