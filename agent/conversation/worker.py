@@ -113,12 +113,11 @@ class Worker:
         Raises StoreUnavailable.
         """
         held = {active.claim.fence: active for active in self._active if active.claim}
-        leads = [active.turns[-1] for active in self._active if active.turns]
         began = time.monotonic()
 
         beat = await self._ports.leases.beat(
             [active.claim for active in held.values() if active.claim],
-            [*leads, *self._delivering, *self._recorder.lead_turns],
+            self._on_their_way(),
             self._ports.control.epoch,
         )
 
@@ -137,7 +136,9 @@ class Worker:
         recovery = self._ports.recovery
         answers = await recovery.take_deliveries(since_seconds=since_seconds)
         for answer in sorted(answers, key=lambda answer: -answer.age_seconds):
-            self._deliver_in_order(answer)
+            # One of its own can be found after this process stood still for longer than a lease.
+            if answer.turns[-1] not in self._on_their_way():
+                self._deliver_in_order(answer)
         for claim in await recovery.take_over(since_seconds=since_seconds):
             self.begin(claim, None, recovered=True)
 
@@ -151,6 +152,12 @@ class Worker:
                 attempted.extend(active.attempted)
 
         return claims, attempted
+
+    def _on_their_way(self) -> list[UUID]:
+        """Turns that lead answers of this instance, written or delivered now."""
+        leads = [active.turns[-1] for active in self._active if active.turns]
+
+        return [*leads, *self._delivering, *self._recorder.lead_turns]
 
     def _deliver_in_order(self, answer: Undelivered) -> None:
         """Sends it after all that was begun before in its chat."""

@@ -13,6 +13,7 @@ from agent.conversation.delivery import GIVE_UP, MAX_TAKES, Delivery, DeliveryRe
 from agent.core.errors import AnswerRefused, DeliveryError, NotHere, Undeliverable
 from agent.core.messages import Address, Placed
 from agent.core.turns import Undelivered
+from channels.pacing import Governor, RateLimited
 
 AWAY = DeliveryError("The platform is away.")
 REFUSED = AnswerRefused("The platform does not take this text.")
@@ -132,3 +133,42 @@ async def test_an_answer_over_which_instances_keep_ending_is_given_up() -> None:
     await send(broken, attempts=MAX_TAKES + 1)
 
     assert [AWAY.sentence] == broken.closed
+
+
+class Limited(Broken):
+    """A platform that names an hour once; each try comes half a minute after the one before."""
+
+    def __init__(self) -> None:
+        super().__init__(AWAY)
+        self.now = 0.0
+        self.calls: list[float] = []
+        self._governor = Governor(clock=lambda: self.now)
+
+    async def finish(self, text: str) -> Placed:
+        self.tries += 1
+        try:
+            return await self._governor.final("chat", "route", self._send)
+        finally:
+            self.now += delivery.LONGEST_PAUSE
+
+    async def _send(self) -> Placed:
+        self.calls.append(self.now)
+        if len(self.calls) == 1:
+            raise RateLimited(3600.0)
+
+        return Placed(("m1",))
+
+
+async def test_after_a_retry_after_of_an_hour_the_answer_arrives(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """No call is made under the penalty, and none of the tries counts."""
+    monkeypatch.setattr(Governor.final, "__kwdefaults__", {"deadline": 0.01})
+    limited = Limited()
+
+    await send(limited)
+
+    assert [None] == limited.closed
+    assert 2 == len(limited.calls)
+    assert 3600.0 <= limited.calls[1] <= 3600.0 + 2 * delivery.LONGEST_PAUSE
+    assert limited.tries > 10 * GIVE_UP
