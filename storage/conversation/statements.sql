@@ -579,8 +579,8 @@ LIMIT $3::bigint;
 -- There is no index on `placed`: the newest messages of the chat lead by key to their turns, and
 -- those tell what was placed. It looks at no more than 1,000 conversations (if there are more,
 -- the newest: threads are named by time), 2,000 messages and 200 turns of the last 30 days.
--- Not settled: the message is a draft, or may be one, or may be an answer that was stored but is
--- not recorded as delivered.
+-- Not settled: the message is a draft, or may be an answer that was stored but is not recorded as
+-- delivered.
 -- $1 channel  $2 chat  $3 platform's id of the agent's message  $4 platform's id of the person
 -- $5 username  $6 user id to use if the person is new  $7 thumb, 1 or -1
 -- $8 true: vote, false: take it back
@@ -665,7 +665,6 @@ SELECT CASE WHEN EXISTS (SELECT FROM placed) THEN (SELECT answered FROM placed)
                 SELECT
                 FROM asked
                 JOIN turns t ON t.id = asked.turn_id
-                WHERE t.state = 'open'
-                  AND (answered OR t.placed @> '{"pending": true}')
+                WHERE answered AND t.state = 'open'
             )
        END AS settled;
