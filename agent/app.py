@@ -161,7 +161,10 @@ async def open_app(
     """
     instance = uuid7()
     options = Options(
-        settings.model, settings.system_prompt, settings.max_message_chars
+        settings.model,
+        settings.system_prompt,
+        settings.max_message_chars,
+        delivery_seconds=3600 * settings.delivery_hours,
     )
 
     async with open_models(settings) as models, AsyncExitStack() as stack:

@@ -5,12 +5,12 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeVar, runtime_checkable
+from typing import Protocol, TypeVar
 from uuid import UUID
 
 from agent.control.flags import Flag
 from agent.control.rules import Audience
-from agent.core.channel import ChannelSettings, Finding, WebhookReply
+from agent.core.channel import ChannelSettings
 from agent.core.completion import Prompt, Spent, Usage
 from agent.core.effects import ChatContext, Effect, HistoryEntry, Outcome, UsageTotal
 from agent.core.limits import Limited, Rule
@@ -50,6 +50,10 @@ Accept = Callable[[Inbound], Awaitable[bool]]
 class Reply(Protocol):
     """One answer on its way to one place on a platform."""
 
+    @property
+    def drafts_stand(self) -> bool:
+        """Whether what show() shows now would stay there if this process died."""
+
     async def show(self, text: str) -> Placed | None:
         """Shows the answer so far; "" means thinking. Idempotent; may be skipped when paced."""
 
@@ -69,41 +73,17 @@ class Channel(Protocol):
         self,
         address: Address,
         placed: Placed | None,
-        turn: UUID,
+        turns: Sequence[UUID],
         *,
         repeat: bool = False,
     ) -> Reply:
         """The reply at this address. Any instance can continue one.
 
-        `placed`: what already stands there. `turn`: the idempotency key, where one is possible.
-        `repeat`: an earlier send may have arrived; then the text may be labelled."""
-
-
-@runtime_checkable
-class Webhook(Protocol):
-    """Optional: a channel reached over HTTP (`/webhooks/<name>`) when `PUBLIC_URL` is set."""
-
-    async def webhook(self, headers: Mapping[str, str], body: bytes) -> WebhookReply:
-        """Verifies and takes one raw delivery. 200 only once it is durable.
-
-        `headers` has lower-case names."""
-
-
-@runtime_checkable
-class Diagnosable(Protocol):
-    """Optional: a channel that can say why it is silent."""
-
-    async def diagnose(self) -> Sequence[Finding]:
-        """Tries it for real. Empty: all is well. Never raises for what it can describe."""
-
-
-@runtime_checkable
-class Listening(Protocol):
-    """Optional: a channel that knows whether messages reach it now."""
-
-    @property
-    def listening(self) -> bool:
-        """Whether it is signed in and takes messages."""
+        `placed`: what already stands there; while it is pending, more may, and is looked for.
+        `turns`: what it answers, oldest first. The first is the idempotency key: written again,
+        an answer may cover more turns, never fewer. `repeat`: an earlier send may have arrived.
+        What cannot be looked up is labelled.
+        """
 
 
 LastAccepted = Callable[[str], Awaitable[Mapping[str, str]]]
@@ -155,8 +135,20 @@ class Turns(Protocol):
 class Deliveries(Protocol):
     """What is known of answers on their way to a platform."""
 
-    async def placed(self, turn: UUID, placed: Placed) -> None:
-        """Records what stands on the platform, so that another instance can edit it."""
+    async def announce(self, turn: UUID) -> None:
+        """A draft of the answer that begins with this turn will stand on the platform."""
+
+    async def placed(
+        self,
+        turn: UUID,
+        placed: Placed,
+        *,
+        late: bool = False,
+    ) -> None:
+        """Records what stands there. `late`: the claim may be lost, so it adds to what is known.
+
+        A closed turn is opened again then, or for a new place: the next sweep mends the chat.
+        """
 
     async def done(
         self,
@@ -228,6 +220,9 @@ class Edits(Protocol):
 
     async def edit(self, revision: Revision) -> UUID | None:
         """Replaces or empties a message not answered yet. Its conversation if in time."""
+
+    async def set_aside(self, turns: Sequence[UUID]) -> None:
+        """Leaves these messages out of every later prompt."""
 
 
 class Votes(Protocol):

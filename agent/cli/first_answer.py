@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, nullcontext
 from uuid import UUID
 
@@ -38,12 +38,12 @@ class FirstAnswerProbe:
         self,
         address: Address,
         placed: Placed | None,
-        turn: UUID,
+        turns: Sequence[UUID],
         *,
         repeat: bool = False,
     ) -> Reply:
         """The channel's reply; when it is finished, `answered` is set."""
-        reply = self._channel.reply(address, placed, turn, repeat=repeat)
+        reply = self._channel.reply(address, placed, turns, repeat=repeat)
 
         return _ProbedReply(self, reply)
 
@@ -52,6 +52,10 @@ class _ProbedReply:
     def __init__(self, probe: FirstAnswerProbe, reply: Reply) -> None:
         self._probe = probe
         self._reply = reply
+
+    @property
+    def drafts_stand(self) -> bool:
+        return self._reply.drafts_stand
 
     async def show(self, text: str) -> Placed | None:
         return await self._reply.show(text)

@@ -13,7 +13,7 @@ from uuid import UUID
 from agent.control.rules import Audience
 from agent.conversation.policy import AnswerPolicy
 from agent.core.completion import Prompt
-from agent.core.messages import Placed, Window
+from agent.core.messages import Window
 from agent.core.turns import Claim, Loaded, Waiting
 
 MAX_EDIT_RESTARTS = 5
@@ -78,6 +78,8 @@ class ActiveAnswer:
     """None once the conversation is released."""
     conversation: UUID
     key: tuple[str, str, str]
+    died: bool = False
+    """Another instance died over this conversation."""
     plan: AnswerPlan | None = None
     """Of the answer being written."""
     seen: int = 0
@@ -86,8 +88,6 @@ class ActiveAnswer:
     """How often this answer was restarted for an edit."""
     attempted: frozenset[UUID] = frozenset()
     """Turns whose attempt by this instance is counted."""
-    draft: tuple[UUID, Placed] | None = None
-    """Where the answer stands, and the first turn that it answers."""
     writer: asyncio.Task[None] | None = None
     cancel_reason: CancelReason | None = None
     held_at: float = field(default_factory=time.monotonic)
@@ -129,10 +129,3 @@ class ActiveAnswer:
             self.cancel_reason = reason
         if self.writer is not None:
             self.writer.cancel()
-
-    def existing_draft(self, first: Waiting) -> Placed | None:
-        """What already stands on the platform, perhaps known here before it is recorded."""
-        if self.draft is not None and self.draft[0] == first.turn:
-            return self.draft[1]
-
-        return first.placed

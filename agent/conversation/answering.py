@@ -15,16 +15,21 @@ from structlog.contextvars import bind_contextvars
 from agent import metrics
 from agent.control.flags import SWITCHED_OFF
 from agent.conversation.active_answer import ActiveAnswer, AnswerPlan, CancelReason
-from agent.conversation.delivery import DeliveryRecorder, DraftDisplay, Spawn, deliver
+from agent.conversation.delivery import (
+    Delivery,
+    DeliveryRecorder,
+    DraftDisplay,
+    Spawn,
+)
 from agent.conversation.generation import Draft, Generation
 from agent.conversation.policy import PolicyEvaluator, audience
-from agent.conversation.recovery import ATTEMPTS, SET_ASIDE, Quarantine
+from agent.conversation.recovery import MAX_DEATHS, SET_ASIDE, Quarantine
 from agent.conversation.storing import AnswerStore, new_answer
 from agent.core.completion import Prompt
 from agent.core.errors import ModelError, Refused, StoreUnavailable, UnknownModel
 from agent.core.messages import Notice, Overlap, Placed, Window, delivered
 from agent.core.prompt import build_prompt
-from agent.core.turns import Answer, Loaded
+from agent.core.turns import Answer, Loaded, Undelivered
 from agent.ports import Ports, Reply
 
 LEASE_TRUST = 0.8
@@ -33,6 +38,8 @@ soon take over.
 """
 
 DELETED = "The message was deleted."
+
+LOST = "*(My answer before this one could not be delivered. Ask again if you still need it.)*"
 
 log = structlog.get_logger()
 
@@ -45,6 +52,7 @@ class Answering:
         ports: Ports,
         policy: PolicyEvaluator,
         recorder: DeliveryRecorder,
+        delivery: Delivery,
         spawn: Spawn,
         *,
         lease_seconds: float,
@@ -52,6 +60,7 @@ class Answering:
         self._ports = ports
         self._policy = policy
         self._recorder = recorder
+        self._delivery = delivery
         self._spawn = spawn
         self._trusted_seconds = LEASE_TRUST * lease_seconds
         self._generation = Generation(ports, spawn)
@@ -93,7 +102,8 @@ class Answering:
         plan = self._begin(active, loaded, asks_model=False)
         _bind(plan.turns)
         if self._quarantine.gives_up(active, plan):
-            reason = f"set aside after {ATTEMPTS} attempts"
+            await self._ports.edits.set_aside(plan.turns)
+            reason = f"set aside after {MAX_DEATHS} deaths"
             await self._say(active, plan, SET_ASIDE, failed=reason)
             return
 
@@ -109,7 +119,8 @@ class Answering:
         """Plans the next answer, as the person who wrote last has it."""
         asking = audience(active.key, loaded.waiting)
         is_queue = self._policy.overlap(asking) is Overlap.QUEUE
-        batch = loaded.waiting[:1] if is_queue else loaded.waiting
+        # After a death each message is tried by itself: its neighbours are no suspects.
+        batch = loaded.waiting[:1] if is_queue or active.died else loaded.waiting
         asking = audience(active.key, batch)
         policy = self._policy.answer_policy(
             asking, batch[-1].model if batch else None
@@ -124,7 +135,7 @@ class Answering:
         return plan
 
     async def _answer(self, active: ActiveAnswer, plan: AnswerPlan) -> None:
-        has_draft = bool(plan.batch) and active.existing_draft(plan.batch[0])
+        has_draft = bool(plan.batch) and self._draft(plan) is not None
         canned = plan.policy.canned_reply
         if not any(plan.texts.values()):
             # A draft that stands is not left half written.
@@ -150,18 +161,16 @@ class Answering:
             return
 
         if sentence:
-            reply = self._reply(active, plan)
+            reply = self._reply(plan)
             await self._deliver(reply, plan, Notice(sentence), failed=failed)
         elif plan.batch:
             metrics.turns.add(plan.channel, "done", amount=len(plan.batch))
             self._recorder.record(plan.turns, None)
 
     async def _ask_model(self, active: ActiveAnswer, plan: AnswerPlan) -> None:
-        reply = self._reply(active, plan)
+        reply = self._reply(plan)
         display = DraftDisplay(
-            reply,
-            lambda placed: self._place(active, plan, placed),
-            is_ours=lambda: self._is_ours(active),
+            reply, self._recorder, plan.turns, is_ours=lambda: self._is_ours(active)
         )
         started = time.monotonic()
 
@@ -202,27 +211,36 @@ class Answering:
 
         return draft
 
-    def _reply(self, active: ActiveAnswer, plan: AnswerPlan) -> Reply:
+    def _reply(self, plan: AnswerPlan) -> Reply:
         """The reply to the last turn, which leads.
 
-        A draft is kept with the first turn: a restarted answer may cover more, never fewer.
+        The first turn names it: a restarted answer may cover more, never fewer.
         """
-        first, lead = plan.batch[0], plan.batch[-1]
         channel = self._ports.channels[plan.channel]
 
-        return channel.reply(lead.address, active.existing_draft(first), lead.turn)
+        return channel.reply(plan.batch[-1].address, self._draft(plan), plan.turns)
+
+    def _draft(self, plan: AnswerPlan) -> Placed | None:
+        """What already stands of this answer, perhaps known here before it is recorded."""
+        first = plan.batch[0]
+        return self._recorder.draft(first.turn, first.placed)
 
     async def _deliver(
-        self, reply: Reply, plan: AnswerPlan, text: str, *, failed: str | None = None
+        self,
+        reply: Reply,
+        plan: AnswerPlan,
+        text: str,
+        *,
+        failed: str | None = None,
     ) -> None:
-        await deliver(
-            self._recorder,
-            reply,
+        answer = Undelivered(
             plan.turns,
+            plan.batch[-1].address,
+            None,
             text,
-            channel=plan.channel,
-            failed=failed,
+            attempts=0,
         )
+        await self._delivery.send(reply, answer, failed=failed)
 
     def _is_ours(self, active: ActiveAnswer) -> bool:
         """Whether no other instance can have taken the claim.
@@ -234,16 +252,16 @@ class Answering:
 
         return not is_lost and age < self._trusted_seconds
 
-    def _place(self, active: ActiveAnswer, plan: AnswerPlan, placed: Placed) -> None:
-        first = plan.turns[0]
-        active.draft = (first, placed)
-        self._spawn(self._ports.deliveries.placed(first, placed))
-
     def _opening(self, channel: str, window: Window) -> str:
-        """The channel's greeting, before the first answer of a conversation."""
+        """What stands before the answer: the channel's greeting before the first one of a
+        conversation, or that the answer before this one was lost.
+        """
         greeting = self._ports.control.channel(channel).greeting
         messages = window.messages
-        is_first = {m.role for m in messages} == {"user"} and messages[0].seq == 1
+        answers = [m for m in messages if m.role == "assistant"]
+        is_first = not answers and bool(messages) and messages[0].seq == 1
+        if answers and answers[-1].undelivered:
+            return f"{LOST}\n\n"
 
         return f"{greeting}\n\n" if greeting and is_first else ""
 

@@ -50,6 +50,7 @@ class Engine:
             admission,
             self._background,
             lease_seconds=options.lease_seconds,
+            delivery_seconds=options.delivery_seconds,
         )
         self._intake = Intake(
             ports, options, policy, self._worker, admission, self._background

@@ -7,7 +7,7 @@ import asyncio
 from agent.conversation.active_answer import ActiveAnswer, AnswerPlan
 from agent.ports import Recovery
 
-ATTEMPTS = 3
+MAX_DEATHS = 3
 """A message over which this many instances died is set aside."""
 
 SET_ASIDE = (
@@ -23,8 +23,8 @@ class Quarantine:
         self._lock = asyncio.Lock()
 
     def gives_up(self, active: ActiveAnswer, plan: AnswerPlan) -> bool:
-        """Whether a message of this plan failed too often to be tried again."""
-        return _deaths(active, plan) >= ATTEMPTS
+        """Whether too many instances died over this plan for another try."""
+        return _deaths(active, plan) >= MAX_DEATHS
 
     async def admit(self, active: ActiveAnswer, plan: AnswerPlan) -> None:
         """Waits until this suspect may run, and counts the attempt.
@@ -42,9 +42,13 @@ class Quarantine:
 
 
 def _deaths(active: ActiveAnswer, plan: AnswerPlan) -> int:
-    """How many other instances died over these messages, at most."""
-    deaths = (
+    """How many other instances died over these messages, at most.
+
+    The first attempt at a message is not counted before it runs: the claim that was taken
+    over from a dead instance tells of it.
+    """
+    counted = (
         waiting.attempts - (waiting.turn in active.attempted)
         for waiting in plan.batch
     )
-    return max(deaths, default=0)
+    return max(counted, default=0) + active.died

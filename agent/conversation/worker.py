@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from dataclasses import replace
 from uuid import UUID
 
 from structlog.contextvars import bind_contextvars
@@ -12,11 +13,14 @@ from agent.conversation.active_answer import ActiveAnswer, CancelReason
 from agent.conversation.admission import AdmissionControl
 from agent.conversation.answering import Answering
 from agent.conversation.background import BackgroundTasks
-from agent.conversation.delivery import DeliveryRecorder, deliver
+from agent.conversation.delivery import Delivery, DeliveryRecorder
 from agent.conversation.policy import PolicyEvaluator
 from agent.core.messages import Notice, Overlap
 from agent.core.turns import Beat, Claim, Loaded, Undelivered
 from agent.ports import Ports
+
+ChatKey = tuple[str, str, str]
+"""Channel, chat and thread."""
 
 WITHDRAWN = "This answer was withdrawn."
 """Replaces a draft of a dead instance whose message was deleted, or is answered no more."""
@@ -33,33 +37,36 @@ class Worker:
         background: BackgroundTasks,
         *,
         lease_seconds: float,
+        delivery_seconds: float,
     ) -> None:
         self._ports = ports
         self._policy = policy
         self._admission = admission
         self._background = background
         self._recorder = DeliveryRecorder(ports.deliveries, background.spawn)
+        self._delivery = Delivery(self._recorder, limit_seconds=delivery_seconds)
         self._answering = Answering(
             ports,
             policy,
             self._recorder,
+            self._delivery,
             background.spawn,
             lease_seconds=lease_seconds,
         )
         self._active: set[ActiveAnswer] = set()
-        # The last work begun for each conversation.
-        self._latest: dict[UUID, asyncio.Task[None]] = {}
+        # The last work begun in each chat: what comes later there, arrives later.
+        self._latest: dict[ChatKey, asyncio.Task[None]] = {}
         self._delivering: set[UUID] = set()
 
     def begin(
         self, claim: Claim, loaded: Loaded | None, *, recovered: bool = False
     ) -> None:
         """Answers this conversation from now on. `loaded` is what is known of it already."""
-        active = ActiveAnswer(claim, claim.conversation, claim.key)
+        active = ActiveAnswer(claim, claim.conversation, claim.key, claim.died)
         self._active.add(active)
-        before = self._latest.get(claim.conversation)
+        before = self._latest.get(claim.key)
         work = self._answer(active, loaded, before, recovered=recovered)
-        self._latest[claim.conversation] = self._background.spawn(work)
+        self._latest[claim.key] = self._background.spawn(work)
 
     def cancel(
         self,
@@ -91,17 +98,12 @@ class Worker:
             return
 
         channel = self._ports.channels[answer.address.channel]
-        reply = channel.reply(answer.address, answer.placed, lead, repeat=repeat)
+        draft = self._recorder.draft(answer.turns[0], answer.placed)
+        reply = channel.reply(answer.address, draft, answer.turns, repeat=repeat)
+        text = answer.text or Notice(WITHDRAWN)
         self._delivering.add(lead)
         try:
-            await deliver(
-                self._recorder,
-                reply,
-                answer.turns,
-                answer.text or Notice(WITHDRAWN),
-                channel=channel.name,
-                attempts=answer.attempts,
-            )
+            await self._delivery.send(reply, replace(answer, text=text))
         finally:
             self._delivering.discard(lead)
 
@@ -111,12 +113,11 @@ class Worker:
         Raises StoreUnavailable.
         """
         held = {active.claim.fence: active for active in self._active if active.claim}
-        leads = [active.turns[-1] for active in self._active if active.turns]
         began = time.monotonic()
 
         beat = await self._ports.leases.beat(
             [active.claim for active in held.values() if active.claim],
-            [*leads, *self._delivering, *self._recorder.lead_turns],
+            self._on_their_way(),
             self._ports.control.epoch,
         )
 
@@ -133,10 +134,13 @@ class Worker:
         Raises StoreUnavailable.
         """
         recovery = self._ports.recovery
+        answers = await recovery.take_deliveries(since_seconds=since_seconds)
+        for answer in sorted(answers, key=lambda answer: -answer.age_seconds):
+            # One of its own can be found after this process stood still for longer than a lease.
+            if answer.turns[-1] not in self._on_their_way():
+                self._deliver_in_order(answer)
         for claim in await recovery.take_over(since_seconds=since_seconds):
             self.begin(claim, None, recovered=True)
-        for answer in await recovery.take_deliveries(since_seconds=since_seconds):
-            self._background.spawn(self.deliver(answer))
 
     def held(self) -> tuple[list[Claim], list[UUID]]:
         """The claims that are still ours, and the turns that were attempted under them."""
@@ -148,6 +152,33 @@ class Worker:
                 attempted.extend(active.attempted)
 
         return claims, attempted
+
+    def _on_their_way(self) -> list[UUID]:
+        """Turns that lead answers of this instance, written or delivered now."""
+        leads = [active.turns[-1] for active in self._active if active.turns]
+
+        return [*leads, *self._delivering, *self._recorder.lead_turns]
+
+    def _deliver_in_order(self, answer: Undelivered) -> None:
+        """Sends it after all that was begun before in its chat."""
+        key, lead = answer.address.key, answer.turns[-1]
+        before = self._latest.get(key)
+        self._delivering.add(lead)
+
+        async def work() -> None:
+            try:
+                if before is not None:
+                    await asyncio.wait({before})
+                await self.deliver(answer)
+            finally:
+                self._delivering.discard(lead)
+                self._forget(key)
+
+        self._latest[key] = self._background.spawn(work())
+
+    def _forget(self, key: ChatKey) -> None:
+        if self._latest.get(key) is asyncio.current_task():
+            del self._latest[key]
 
     async def _answer(
         self,
@@ -169,8 +200,7 @@ class Worker:
             await self._answering.run(active, loaded, recovered=recovered)
         finally:
             self._active.discard(active)
-            if self._latest.get(active.conversation) is asyncio.current_task():
-                del self._latest[active.conversation]
+            self._forget(active.key)
 
     def _apply(
         self, beat: Beat, active: ActiveAnswer, fence: UUID, began: float

@@ -1,8 +1,10 @@
-"""What is set for a channel, and what a channel says of itself."""
+"""What is set for a channel, what it says of itself, and what it may also be able to do."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 from agent.core.limits import Allowance
 from agent.core.messages import Overlap
@@ -47,3 +49,30 @@ class Finding:
     """One sentence."""
     remedy: str
     """A command, or a page to read."""
+
+
+@runtime_checkable
+class Webhook(Protocol):
+    """Optional: a channel reached over HTTP (`/webhooks/<name>`) when `PUBLIC_URL` is set."""
+
+    async def webhook(self, headers: Mapping[str, str], body: bytes) -> WebhookReply:
+        """Verifies and takes one raw delivery. 200 only once it is durable.
+
+        `headers` has lower-case names."""
+
+
+@runtime_checkable
+class Diagnosable(Protocol):
+    """Optional: a channel that can say why it is silent."""
+
+    async def diagnose(self) -> Sequence[Finding]:
+        """Tries it for real. Empty: all is well. Never raises for what it can describe."""
+
+
+@runtime_checkable
+class Listening(Protocol):
+    """Optional: a channel that knows whether messages reach it now."""
+
+    @property
+    def listening(self) -> bool:
+        """Whether it is signed in and takes messages."""

@@ -11,7 +11,9 @@ AgentError
 ├── Ignored                 a message is not taken, and its author is told nothing
 ├── UnknownModel            a model's name names no provider or no model
 ├── ModelError              the model did not (fully) answer: the sentence goes to the person
-└── DeliveryError           a platform did not take the answer; worth another try
+└── DeliveryError           a platform could not take the answer; that passes
+    ├── AnswerRefused       … refused this very answer: tried a few times more
+    ├── NotHere             … and another instance has to deliver it
     └── Undeliverable       … and never will (chat gone, bot removed)
 
 The first argument of each is one sentence for a person: what is wrong and what to do. It
@@ -107,6 +109,14 @@ class ModelError(AgentError):
 
 class DeliveryError(AgentError):
     """The platform did not take the answer."""
+
+
+class AnswerRefused(DeliveryError):
+    """The platform refused this very answer. Another try may end alike, so tries are counted."""
+
+
+class NotHere(DeliveryError):
+    """This instance cannot reach the person; another may."""
 
 
 class Undeliverable(DeliveryError):

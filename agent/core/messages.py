@@ -133,6 +133,8 @@ class Placed:
     """The platform's message ids, in reading order."""
     extra: Mapping[str, str] = field(default_factory=dict)
     """What only the channel understands."""
+    pending: bool = False
+    """A draft is being shown: more may stand there than these ids name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +151,8 @@ class Message:
     """Of people's messages: the name shown in the prompt of a group."""
     notice: bool = False
     """The agent speaks about itself (an error, a stop): not part of the prompt."""
+    undelivered: bool = False
+    """An answer that never reached its chat; such a message is a notice, too."""
 
     @property
     def reading_order(self) -> tuple[int, int]:

@@ -16,3 +16,5 @@ class Options:
     lease_seconds: float = 5.0
     """How long a claim holds without a heartbeat."""
     drain_seconds: float = 8.0
+    delivery_seconds: float = 86_400.0
+    """How long a stored answer is tried to be delivered while its platform is away."""

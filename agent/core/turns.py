@@ -39,6 +39,8 @@ class Claim:
     conversation: UUID
     fence: UUID
     key: tuple[str, str, str]
+    died: bool = False
+    """The instance that held it before died; it did not end in good order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +125,8 @@ class Undelivered:
     placed: Placed | None
     text: str
     attempts: int = 1
+    age_seconds: float = field(default=0.0, compare=False)
+    """Since the answer was stored, by the database's clock."""
 
 
 @dataclass(frozen=True, slots=True)

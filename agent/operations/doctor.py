@@ -9,7 +9,7 @@ from contextlib import aclosing, asynccontextmanager
 import asyncpg
 
 from agent.app import CHANNELS, build_channels, check_models, configured_channels
-from agent.core.channel import Finding
+from agent.core.channel import Diagnosable, Finding
 from agent.core.completion import Prompt
 from agent.core.errors import AgentError, ConfigurationError, ModelError
 from agent.llm.router import open_models
@@ -18,7 +18,7 @@ from agent.operations.credentials import with_stored_credentials
 from agent.operations.proxies import proxy_findings
 from agent.operations.remedies import described
 from agent.operations.status import check_redis, failure_sentence
-from agent.ports import Channel, Diagnosable
+from agent.ports import Channel
 from agent.settings import OFFLINE, Settings
 from channels.services import WITHOUT_STORES, ChannelServices
 from storage import migrate

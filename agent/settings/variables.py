@@ -169,6 +169,14 @@ class Settings(BaseSettings):
         le=200,
         description="How many of the last messages a prompt is made from, besides those that wait.",
     )
+    delivery_hours: float = Field(
+        default=24,
+        gt=0,
+        le=720,
+        description="How long a stored answer is sent again while its platform is away or "
+        'says "slow down". Then it is given up: the audit log names it, and the next answer '
+        "in that chat says so.",
+    )
 
     # channels
     discord_token: SecretStr | None = Field(

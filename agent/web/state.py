@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from agent.app import App
-from agent.ports import Channel, Listening
+from agent.core.channel import Listening
+from agent.ports import Channel
 
 SIGNING_IN = "It is signing in."
 STOPPING = "It takes no more messages: the agent is stopping."

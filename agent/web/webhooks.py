@@ -9,8 +9,7 @@ from fastapi import APIRouter, HTTPException, Request, Response
 from fastapi.responses import JSONResponse
 from starlette.requests import ClientDisconnect
 
-from agent.core.channel import WebhookReply
-from agent.ports import Webhook
+from agent.core.channel import Webhook, WebhookReply
 from agent.web.rate_limit import limit_unsigned
 from agent.web.state import InstanceState
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING
@@ -13,9 +13,9 @@ from uuid import UUID
 import structlog
 
 from agent.core.backoff import backoff
-from agent.core.channel import Finding, WebhookReply
+from agent.core.channel import Diagnosable, Finding, Listening, Webhook, WebhookReply
 from agent.core.messages import Address, Placed
-from agent.ports import Accept, Diagnosable, LastAccepted, Listening, Webhook
+from agent.ports import Accept, LastAccepted
 from agent.settings import Settings
 from channels.discord.commands import keep_registered
 from channels.discord.doctor import diagnose
@@ -157,7 +157,7 @@ class Discord(Webhook, Diagnosable, Listening):
         self,
         address: Address,
         placed: Placed | None,
-        turn: UUID,
+        turns: Sequence[UUID],
         *,
         repeat: bool = False,
     ) -> DiscordReply:
@@ -169,7 +169,7 @@ class Discord(Webhook, Diagnosable, Listening):
             governor=self._governor,
             address=address,
             placed=placed,
-            turn=turn,
+            turn=turns[0],
             repeat=repeat,
             clock=self._clock,
         )

@@ -19,7 +19,7 @@ from agent.core.messages import Address, Placed
 from channels.discord.interaction import InteractionAnswer
 from channels.discord.rest import UNKNOWN_MESSAGE, Refusal, Rest
 from channels.discord.text import pieces_of
-from channels.pacing import Governor, RateLimited
+from channels.pacing import Governor
 
 LIMIT = 2000
 """Characters of one message, counted here in UTF-16 units, of which there are never fewer."""
@@ -35,6 +35,7 @@ MAX_TYPING_RENEWALS = 15
 
 NO_MENTIONS = {"parse": [], "replied_user": False}
 REPEAT = "*(You may have seen this already.)*\n"
+PART = "*(A part of this answer may stand above.)*\n"
 
 Call = Callable[[str, Callable[[], Awaitable[str]]], Awaitable[str | None]]
 
@@ -76,9 +77,19 @@ class DiscordReply:
         self._shown: list[str] = [""] * len(self._ids)  # "": not known
         self._interaction = InteractionAnswer.of(address, rest)
         self._may_repeat = repeat and not self._ids
+        # An instance may have died before it recorded what it placed.
+        self._pending = placed is not None and placed.pending and not self._ids
+        self._others: set[str] = set()
+        """Messages that may be a part of this answer. The nonce tells while it is known."""
+        self._label = ""
         self._clock = clock
         self._next_edit = 0.0
         self._typing: asyncio.Task[None] | None = None
+
+    @property
+    def drafts_stand(self) -> bool:
+        """Drafts are messages here."""
+        return True
 
     async def show(self, text: str) -> Placed | None:
         """The answer so far. Skipped when an edit would come too early. Never raises."""
@@ -90,19 +101,25 @@ class DiscordReply:
 
             # `finish` meets the same refusal and reports it.
             with suppress(DeliveryError):
-                pieces = pieces_of(text, LIMIT, growing=True)
-                await self._draw(pieces, self._draft)
+                if await self._is_clear():
+                    pieces = pieces_of(text, LIMIT, growing=True)
+                    await self._draw(pieces, self._draft)
 
         return Placed(tuple(self._ids)) if self._ids else None
 
     async def finish(self, text: str) -> Placed:
         """The whole answer. Raises DeliveryError, or Undeliverable when it will never arrive."""
         self._stop_typing()
-        if self._may_repeat:
-            text = await self._recognise(text)
+        if self._may_repeat or self._pending:
+            await self._recognise(text)
 
-        pieces = pieces_of(text, LIMIT)
+        pieces = pieces_of(self._label + text, LIMIT)
         await self._draw(pieces, self._final)
+        if self._others and self._others.isdisjoint(self._ids):
+            # The nonce brought back none of them, so that nobody knows what they are.
+            self._label = PART
+            pieces = pieces_of(self._label + text, LIMIT)
+            await self._draw(pieces, self._final)
         await self._remove_surplus(len(pieces))
 
         return Placed(tuple(self._ids))
@@ -206,34 +223,68 @@ class DiscordReply:
 
         return message
 
-    async def _recognise(self, text: str) -> str:
-        """Finds an earlier send that was not recorded; else labels the text."""
-        self._may_repeat = False
-        if self._interaction or not self._address.message:
-            return text
+    async def _is_clear(self) -> bool:
+        """Whether a draft may be shown, once it is known what may stand there."""
+        if not self._pending or self._interaction:
+            return True
 
-        try:
-            found = await self._call(
-                "GET", f"?after={self._address.message}&limit=100"
-            )
-        except (DeliveryError, RateLimited):
-            return REPEAT + text
+        found = await self._governor.draft(self._chat, "history", self._history)
+        if found is None:
+            return False
 
-        candidates = [
+        self._pending = False
+        self._others = {
+            str(message["id"]) for message in found if self._is_near(message)
+        }
+
+        return True
+
+    async def _recognise(self, text: str) -> None:
+        """Finds an earlier send that was not recorded; else a label says what may be."""
+        if not self._interaction and self._address.message:
+            try:
+                found = await self._governor.final(
+                    self._chat, "history", self._history
+                )
+            except Refusal:
+                self._label = REPEAT if self._may_repeat else PART
+            else:
+                self._adopt(text, found)
+
+        self._may_repeat = self._pending = False
+
+    def _adopt(self, text: str, found: list[Mapping[str, Any]]) -> None:
+        """Goes on with the messages with which this text begins."""
+        for piece in pieces_of(text, LIMIT):
+            earlier = _beginning(piece, found)
+            if earlier is None:
+                break
+
+            found.remove(earlier)
+            self._ids.append(earlier["id"])
+            self._shown.append(earlier["content"])
+
+        if self._pending:
+            self._others = {str(each["id"]) for each in found if self._is_near(each)}
+
+    async def _history(self) -> list[Mapping[str, Any]]:
+        """What bots wrote here after the question, oldest first."""
+        found = await self._call("GET", f"?after={self._address.message}&limit=100")
+
+        return [
             message
             for message in reversed(found)
             if message["author"].get("bot") and message["content"]
         ]
-        for piece in pieces_of(text, LIMIT):
-            earlier = _beginning(piece, candidates)
-            if earlier is None:
-                break
 
-            candidates.remove(earlier)
-            self._ids.append(earlier["id"])
-            self._shown.append(earlier["content"])
+    def _is_near(self, message: Mapping[str, Any]) -> bool:
+        """Whether it may be a part of this answer. In channels answers quote their question."""
+        if not self._address.extra.get("quote"):
+            return True
 
-        return text
+        quoted = message.get("message_reference") or {}
+
+        return bool(quoted.get("message_id") == self._address.message)
 
     async def _show_typing(self) -> None:
         if self._ids or self._interaction or self._typing:

@@ -6,7 +6,7 @@ import asyncio
 import json
 import logging
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from functools import partial
 from typing import Any
 from uuid import UUID
@@ -15,10 +15,10 @@ from cachetools import TTLCache
 from pydantic import SecretStr
 from slack_bolt.request.async_request import AsyncBoltRequest
 
-from agent.core.channel import Finding, WebhookReply
+from agent.core.channel import Diagnosable, Finding, Listening, Webhook, WebhookReply
 from agent.core.errors import ConfigurationError, StoreUnavailable
 from agent.core.messages import Address, Inbound, Placed
-from agent.ports import Accept, Diagnosable, LastAccepted, Listening, Reply, Webhook
+from agent.ports import Accept, LastAccepted, Reply
 from agent.settings import Settings
 from channels.pacing import Governor, Rate
 from channels.services import ChannelServices
@@ -128,18 +128,18 @@ class Slack(Webhook, Diagnosable, Listening):
         self,
         address: Address,
         placed: Placed | None,
-        turn: UUID,
+        turns: Sequence[UUID],
         *,
         repeat: bool = False,
     ) -> Reply:
         """An answer for this address; what `placed` names is edited."""
-        writer = Writer(self._api, address, turn, self._abilities, self._clock)
+        writer = Writer(self._api, address, turns, self._abilities, self._clock)
         if address.extra.get("command") and not address.chat.startswith("D"):
             return EphemeralReply(
                 api=self._api,
                 governor=self._governor,
                 address=address,
-                url=self._response_urls.get(turn),
+                url=self._response_urls.get(turns[-1]),
             )
 
         return SlackReply(

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from agent.core.commands import parse_command
 from agent.core.messages import Address, Said
+
+EVENT_TYPE = "agent_answer"
+"""Of the metadata by which a message of ours is recognised."""
+
+MAX_NAMED_TURNS = 100
+"""Turns that a message names at most: Slack's metadata has little room."""
 
 
 def within(
@@ -84,3 +90,20 @@ def said_by_command(
         username=str(command.get("user_name") or "") or None,
         direct=chat.startswith("D"),
     )
+
+
+def answer_metadata(turns: Sequence[str], number: int) -> dict[str, Any]:
+    """Names all turns that a message of ours answers, and which of the answer's it is."""
+    payload = {"turns": turns[:MAX_NAMED_TURNS], "number": number}
+
+    return {"event_type": EVENT_TYPE, "event_payload": payload}
+
+
+def answered_by(message: Mapping[str, Any]) -> tuple[set[str], int]:
+    """The turns that a message answers, none if it does not say, and its number."""
+    payload = (message.get("metadata") or {}).get("event_payload") or {}
+    # Earlier versions named the last turn alone.
+    turns = payload.get("turns") or [payload.get("turn")]
+    number = payload.get("number") or 0
+
+    return {str(turn) for turn in turns if turn}, int(number)

@@ -9,15 +9,16 @@ from typing import Any
 from slack_sdk.errors import SlackClientError
 from slack_sdk.webhook.async_client import AsyncWebhookClient
 
-from agent.core.errors import Undeliverable
+from agent.core.errors import AnswerRefused, Undeliverable
 from agent.core.messages import Address, Placed
 from channels.pacing import Governor, RateLimited
 from channels.slack.api import GONE, ApiError, SlackApi
 from channels.slack.text import notification, pieces_of
-from channels.slack.writer import LIMIT, Part, Writer
+from channels.slack.writer import BAD_FORMAT, LIMIT, Part, Writer
 
 THINKING = "is thinking…"
 REPEAT = "*(This may be a repeat.)*\n\n"
+PART = "*(A part of this answer may stand above.)*\n\n"
 
 _ROUTE = "chat"
 _URL_USES = 5  # of a response_url (docs.slack.dev, handling user interaction)
@@ -45,10 +46,18 @@ class SlackReply:
         self._governor = governor
         self._chat = address.chat
         self._repeat = repeat
+        self._label = REPEAT if repeat else PART
+        # An instance may have died before it recorded all that it placed.
+        self._pending = placed is not None and placed.pending
         self._clock = clock
         self._interval = interval
         self._parts = _parts(placed)
         self._next_show = 0.0
+
+    @property
+    def drafts_stand(self) -> bool:
+        """Whether drafts are messages here."""
+        return self._may_show()
 
     async def show(self, text: str) -> Placed | None:
         """The answer so far; "" shows that the agent is thinking. Skipped when it comes too
@@ -59,13 +68,20 @@ class SlackReply:
                 await self._governor.draft(
                     self._chat, _ROUTE, partial(self._writer.status, THINKING)
                 )
-            elif self._clock() >= self._next_show and self._may_show():
+            elif self._clock() >= self._next_show and await self._is_clear():
                 await self._grow(pieces_of(text, LIMIT, growing=True))
         except ApiError:
             # The final answer reports what is wrong, if it still is.
             self._next_show = self._clock() + 10 * self._interval
 
         return self._placed()
+
+    async def _is_clear(self) -> bool:
+        """Whether a draft may be shown, once it is known what stands there."""
+        if self._pending and self._may_show():
+            self._pending, self._repeat = False, not await self._recognise()
+
+        return self._may_show()
 
     async def _grow(self, pieces: list[str]) -> None:
         for number, piece in enumerate(pieces):
@@ -96,7 +112,8 @@ class SlackReply:
         try:
             self._parts.append(await self._writer.begin(text, number))
         except ApiError as error:
-            self._repeat = self._repeat or not error.code  # it may have arrived
+            if not error.code:  # it may have arrived
+                self._repeat, self._label = True, REPEAT
             raise
 
     async def finish(self, text: str) -> Placed:
@@ -108,18 +125,20 @@ class SlackReply:
         except ApiError as error:
             if error.code in GONE:
                 raise Undeliverable(error.sentence) from error
+            if error.code in BAD_FORMAT:
+                raise AnswerRefused(error.sentence) from error
 
             raise
 
     async def _finish(self, text: str) -> Placed:
         pieces = pieces_of(text, LIMIT)
+        is_open = self._repeat and len(self._parts) < len(pieces)
         if (
-            self._repeat
-            and len(self._parts) < len(pieces)
+            (self._pending or is_open)
             and not await self._recognise()
             and not self._parts
         ):
-            pieces = pieces_of(REPEAT + text, LIMIT)
+            pieces = pieces_of(self._label + text, LIMIT)
 
         for number, piece in enumerate(pieces):
             await self._governor.final(
@@ -199,6 +218,8 @@ class EphemeralReply:
         self._governor = governor
         self._address = address
         self._url = url
+
+    drafts_stand = False
 
     async def show(self, text: str) -> Placed | None:
         """Nothing: ephemeral messages cannot be edited later."""

@@ -4,13 +4,14 @@ whichever is taken.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
 from agent.core.messages import Address
 from channels.slack.api import GONE, SIGNED_OUT, ApiError, SlackApi
+from channels.slack.payloads import answer_metadata, answered_by
 from channels.slack.text import escaped, notification, plain
 
 LIMIT = 12_000
@@ -23,10 +24,7 @@ STREAM_S = 240.0
 message is edited.
 """
 
-EVENT_TYPE = "agent_answer"
-"""Of the metadata by which a message of ours is recognised."""
-
-_BAD_FORMAT = frozenset(
+BAD_FORMAT = frozenset(
     {
         "invalid_blocks",
         "invalid_blocks_format",
@@ -103,13 +101,13 @@ class Writer:
         self,
         api: SlackApi,
         address: Address,
-        turn: UUID,
+        turns: Sequence[UUID],
         abilities: Abilities,
         clock: Callable[[], float],
     ) -> None:
         self._api = api
         self._address = address
-        self._turn = turn
+        self._turns = [str(turn) for turn in turns]
         self._abilities = abilities
         self._clock = clock
 
@@ -152,7 +150,7 @@ class Writer:
     def _remember(self, code: str) -> None:
         if code in _NEVER:
             self._abilities.stream = False
-        elif code not in _BAD_FORMAT:
+        elif code not in BAD_FORMAT:
             self._abilities.no_stream.add(self._address.chat)
 
     async def _stream(self, text: str) -> Part:
@@ -172,7 +170,7 @@ class Writer:
             "chat.postMessage",
             text,
             thread_ts=self._address.thread or None,
-            metadata=self._metadata(number),
+            metadata=answer_metadata(self._turns, number),
             unfurl_links=False,
         )
         return Part(str(answer["ts"]), shown=text)
@@ -210,7 +208,10 @@ class Writer:
             await self._stop(part, text, number)
         if part.shown != text:
             await self._formatted(
-                "chat.update", text, ts=part.ts, metadata=self._metadata(number)
+                "chat.update",
+                text,
+                ts=part.ts,
+                metadata=answer_metadata(self._turns, number),
             )
             part.shown = text
 
@@ -227,7 +228,7 @@ class Writer:
                 channel=self._address.chat,
                 ts=part.ts,
                 markdown_text=rest or None,
-                metadata=self._metadata(number),
+                metadata=answer_metadata(self._turns, number),
             )
         except ApiError as error:
             if error.code in _PASSING or error.code in SIGNED_OUT:
@@ -286,18 +287,12 @@ class Writer:
         numbered: dict[int, str] = {}
         cut_off: list[str] = []
         for message in answer.get("messages") or ():
-            payload = (message.get("metadata") or {}).get("event_payload") or {}
-            if payload.get("turn") == str(self._turn):
-                numbered[int(payload.get("number", 0))] = str(message["ts"])
-            elif message.get("user") == me and not payload and self._address.thread:
+            turns, number = answered_by(message)
+            if not turns.isdisjoint(self._turns):
+                numbered[number] = str(message["ts"])
+            elif message.get("user") == me and not turns and self._address.thread:
                 cut_off.append(str(message["ts"]))
         return numbered, cut_off
-
-    def _metadata(self, number: int) -> dict[str, Any]:
-        return {
-            "event_type": EVENT_TYPE,
-            "event_payload": {"turn": str(self._turn), "number": number},
-        }
 
     async def _formatted(
         self, method: str, text: str, **arguments: Any
@@ -314,7 +309,7 @@ class Writer:
                 **arguments,
             )
         except ApiError as error:
-            if error.code not in _BAD_FORMAT:
+            if error.code not in BAD_FORMAT:
                 raise
         return await self._api.call(
             method,

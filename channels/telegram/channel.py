@@ -1,8 +1,7 @@
 """Telegram: people write to a bot, in private chats, groups and forum topics.
 
-Messages are fetched by long polling, or delivered to `/webhooks/telegram` when a public URL
-is set. Either way Telegram keeps a message until it is told that it is safe: by the next
-offset, or by status 200.
+Messages come by long polling, or to `/webhooks/telegram` when a public URL is set. Telegram
+keeps each until it is told that it is safe: by the next offset, or by status 200.
 """
 
 from __future__ import annotations
@@ -13,7 +12,14 @@ import json
 import logging
 import time
 from collections import defaultdict
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Iterable,
+    Mapping,
+    Sequence,
+)
 from contextlib import asynccontextmanager
 from functools import partial
 from hashlib import sha256
@@ -23,11 +29,11 @@ from uuid import UUID
 from telegram import BotCommand, Update, User
 
 from agent.core.backoff import backoff
-from agent.core.channel import Finding, WebhookReply
+from agent.core.channel import Diagnosable, Finding, Listening, Webhook, WebhookReply
 from agent.core.commands import COMMANDS
 from agent.core.errors import ConfigurationError, DeliveryError, StoreUnavailable
 from agent.core.messages import Address, Inbound, Placed
-from agent.ports import Accept, Diagnosable, LastAccepted, Listening, Webhook
+from agent.ports import Accept, LastAccepted
 from agent.settings import Settings
 from channels.pacing import Governor, Rate, RateLimited
 from channels.services import ChannelServices
@@ -135,13 +141,11 @@ class Telegram(Webhook, Diagnosable, Listening):
         self,
         address: Address,
         placed: Placed | None,
-        turn: UUID,
+        turns: Sequence[UUID],
         *,
         repeat: bool = False,
     ) -> TelegramReply:
-        """Telegram has no idempotency key: a known message is edited, a possible repeat
-        labelled.
-        """
+        """Telegram has no idempotency key: what is known is edited, else it is labelled."""
         to = ChatTarget(address.chat, address.thread, address.message)
         return TelegramReply(
             self._api,
@@ -149,7 +153,7 @@ class Telegram(Webhook, Diagnosable, Listening):
             self._streaming,
             to,
             placed,
-            turn,
+            turns[0],
             repeat=repeat,
         )
 

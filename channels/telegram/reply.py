@@ -29,8 +29,9 @@ from channels.telegram.text import LIMIT, Piece, render
 T = TypeVar("T")
 
 REPEAT = "(You may have received this before.)\n\n"
-_ROOM = LIMIT - len(REPEAT)
-"""Characters of a message. The same with and without the label, so that a repeated delivery
+PART = "(A part of this answer may stand above.)\n\n"
+_ROOM = LIMIT - max(len(REPEAT), len(PART))
+"""Characters of a message. The same with and without a label, so that a repeated delivery
 splits the text at the same places.
 """
 
@@ -114,9 +115,17 @@ class TelegramReply:
         self._replaced: list[
             str
         ] = []  # messages that could not be edited and stand elsewhere now
-        self._repeat = repeat
+        # What the next message begins with, because nobody can look what stands above it.
+        self._label = REPEAT if repeat else PART if placed and placed.pending else ""
+        self._labels = _labels(placed)
+        """By number of a message: what it begins with, also when it is edited."""
         self._typed = -math.inf
         self._running: asyncio.Task[None] | None = None
+
+    @property
+    def drafts_stand(self) -> bool:
+        """Whether drafts are messages here; in private chats they are previews that vanish."""
+        return bool(self._ids) or self._streaming.way(self._to) is Way.EDITS
 
     async def show(self, text: str) -> Placed | None:
         """The answer so far. Errors are left to `finish`."""
@@ -150,10 +159,15 @@ class TelegramReply:
             )
             self._replaced.pop()
 
-        return Placed(tuple(self._ids))
+        return self._stands()
 
     def _placed(self) -> Placed | None:
-        return Placed(tuple(self._ids)) if self._ids else None
+        return self._stands() if self._ids else None
+
+    def _stands(self) -> Placed:
+        labels = {str(number): label for number, label in self._labels.items()}
+
+        return Placed(tuple(self._ids), labels)
 
     async def _unless_refused(self, step: Awaitable[None]) -> None:
         """An unfinished answer may fail: the finished one reports why."""
@@ -183,7 +197,12 @@ class TelegramReply:
         except (UnknownMethodError, Declined) as refusal:
             self._note(refusal, Way.DRAFTS)
 
-    async def _draw(self, pieces: Sequence[Piece], *, final: bool = False) -> None:
+    async def _draw(
+        self,
+        pieces: Sequence[Piece],
+        *,
+        final: bool = False,
+    ) -> None:
         """Makes the messages show `pieces`; of an unfinished answer, as many as the pace allows."""
         for index, piece in enumerate(pieces):
             if index < len(self._ids) and self._pieces[index] == piece:
@@ -195,7 +214,13 @@ class TelegramReply:
             self._pieces[index] = piece
             self._streaming.shown(self._to)
 
-    async def _put(self, index: int, piece: Piece, *, final: bool) -> bool:
+    async def _put(
+        self,
+        index: int,
+        piece: Piece,
+        *,
+        final: bool,
+    ) -> bool:
         """False: not now."""
         if index < len(self._ids):
             edited = await self._edit(index, piece, final=final)
@@ -204,30 +229,46 @@ class TelegramReply:
 
         return await self._send(index, piece, final=final)
 
-    async def _edit(self, index: int, piece: Piece, *, final: bool) -> bool | None:
+    async def _edit(
+        self,
+        index: int,
+        piece: Piece,
+        *,
+        final: bool,
+    ) -> bool | None:
         """None: not now. False: a final edit of this message is refused."""
-        edit = partial(self._api.edit, message=self._ids[index], piece=piece)
+        text = piece.labelled(self._labels.get(index, ""))
+        edit = partial(self._api.edit, message=self._ids[index], piece=text)
         try:
             return await self._through("edit", edit, final=final)
         except (UnknownMethodError, Declined) as refusal:
             self._note(refusal, Way.EDITS)
             return False if final else None
 
-    async def _send(self, index: int, piece: Piece, *, final: bool) -> bool:
+    async def _send(
+        self,
+        index: int,
+        piece: Piece,
+        *,
+        final: bool,
+    ) -> bool:
         """Sends message number `index`, labelled if it may be a repeat. False: not now."""
-        text = piece.labelled(REPEAT) if self._repeat else piece
+        text = piece.labelled(self._label)
         try:
             sent = await self._through(
                 "send", partial(self._api.send, piece=text), final=final
             )
         except UncertainError:
-            self._repeat = True
+            self._label = REPEAT
             raise
 
         if sent is None:
             return False
 
-        self._repeat = False
+        self._labels.pop(index, None)
+        if self._label:
+            self._labels[index] = self._label
+        self._label = ""
         self._replaced += self._ids[index : index + 1]
         self._ids[index : index + 1] = [sent]
         self._pieces[index : index + 1] = [None]
@@ -256,3 +297,8 @@ class TelegramReply:
             self._to = self._to.elsewhere(news.chat)
 
         return await through(self._to.chat, route, lambda: send(self._to))
+
+
+def _labels(placed: Placed | None) -> dict[int, str]:
+    extra = placed.extra if placed else {}
+    return {int(number): label for number, label in extra.items()}

@@ -8,14 +8,20 @@ from __future__ import annotations
 
 import asyncio
 import errno
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Protocol
 from uuid import UUID
 
 from uuid_utils.compat import uuid7
 
-from agent.core.errors import AgentError, DeliveryError, Refused, Undeliverable
+from agent.core.errors import (
+    AgentError,
+    DeliveryError,
+    NotHere,
+    Refused,
+    Undeliverable,
+)
 from agent.core.messages import Address, Notice, Placed, Said
 from agent.ports import Accept, Reply
 
@@ -112,16 +118,16 @@ class Terminal:
         self,
         address: Address,
         placed: Placed | None,
-        turn: UUID,
+        turns: Sequence[UUID],
         *,
         repeat: bool = False,
     ) -> Reply:
         """Streams the answer to the line just sent; shows answers to earlier runs whole."""
-        if turn in self._silent:
+        if turns[-1] in self._silent:
             return _SilentReply()
         if (
             self._asked is not None
-            and self._asked.turn == turn
+            and self._asked.turn in turns
             and not self._asked.over
         ):
             return _Answer(self._screen, self._asked)
@@ -204,6 +210,9 @@ class _Answer:
         self._screen = screen
         self._asked = asked
 
+    drafts_stand = False
+    """What a terminal shows goes with its process."""
+
     async def show(self, text: str) -> Placed | None:
         if not self._asked.over and not self._asked.answered.done():
             _draw(self._screen.show, text)
@@ -238,12 +247,14 @@ class _LeftOver:
         self._screen = screen
         self._repeat = repeat
 
+    drafts_stand = False
+
     async def show(self, text: str) -> Placed | None:
         return None
 
     async def finish(self, text: str) -> Placed:
         if self._screen is None:
-            raise DeliveryError("This answer is for another person's terminal.")
+            raise NotHere("This answer is for another person's terminal.")
 
         _draw(partial(self._screen.left_over, repeat=self._repeat), text)
         return Placed(())
@@ -251,6 +262,8 @@ class _LeftOver:
 
 class _SilentReply:
     """The answer to a `/stop` that nobody typed."""
+
+    drafts_stand = False
 
     async def show(self, text: str) -> Placed | None:
         return None

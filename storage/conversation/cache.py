@@ -23,7 +23,7 @@ from storage.limits.limiter import RedisLimiter, commands
 from storage.limits.recent_ids import RecentIds
 from storage.redis import Command, RedisPipe
 
-SCHEMA = b"1"
+SCHEMA = b"2"
 """Schema of sessions and windows; those of another are not read."""
 
 SESSION_SECONDS = 3600
@@ -37,11 +37,12 @@ ACTIVE_SECONDS = 300
 
 
 class _Packed(msgspec.Struct, array_like=True):
-    """A window as stored: messages as (seq, role, content, answers, author, notice)."""
+    """A window as stored: messages as (seq, role, content, answers, author, notice,
+    undelivered)."""
 
     schema: bytes
     version: int
-    messages: list[tuple[int, Role, str, int | None, str | None, bool]]
+    messages: list[tuple[int, Role, str, int | None, str | None, bool, bool]]
 
 
 _encoder = msgspec.msgpack.Encoder()
@@ -145,7 +146,7 @@ class RedisCache:
         """
         newest = set(sorted(m.seq for m in window.messages)[-self._limit :])
         messages = [
-            (m.seq, m.role, m.content, m.answers, m.author, m.notice)
+            (m.seq, m.role, m.content, m.answers, m.author, m.notice, m.undelivered)
             for m in window.messages
             if m.seq in newest
         ]

@@ -28,7 +28,8 @@ class PostgresDeliveries:
         gone = (StoreUnavailable,)
         self._standing: dict[UUID, str] = {}
         """By turn: the newest that stands on the platform and is not recorded yet."""
-        self._placed: Batch[UUID, None] = Batch(
+        self._announced: Batch[UUID, None] = Batch(self._announce_all, passing=gone)
+        self._placed: Batch[tuple[UUID, bool], None] = Batch(
             self._place_all, passing=gone, limit=1000, linger=LINGER_SECONDS
         )
         self._done: Batch[_Ending, None] = Batch(
@@ -39,9 +40,18 @@ class PostgresDeliveries:
             linger=LINGER_SECONDS,
         )
 
-    async def placed(self, turn: UUID, placed: Placed) -> None:
+    async def announce(self, turn: UUID) -> None:
+        await self._announced.submit(turn)
+
+    async def placed(
+        self,
+        turn: UUID,
+        placed: Placed,
+        *,
+        late: bool = False,
+    ) -> None:
         self._standing[turn] = encode_placed(placed)
-        await self._placed.submit(turn)
+        await self._placed.submit((turn, late))
 
     async def done(
         self,
@@ -50,9 +60,8 @@ class PostgresDeliveries:
         *,
         failed: str | None = None,
     ) -> None:
-        for (
-            turn
-        ) in turns:  # a quick answer: a draft that is not recorded yet never will be
+        # After a quick answer, a draft that is not recorded yet never will be.
+        for turn in turns:
             self._standing.pop(turn, None)
 
         state = "failed" if failed else "done"
@@ -65,18 +74,24 @@ class PostgresDeliveries:
             await self._close_all(endings)
 
         if failed:
+            await self._line.fetch(STATEMENTS["undelivered"], list(turns), failed)
             await self._audit(turns[-1], failed)
 
-    async def _place_all(self, turns: Sequence[UUID]) -> list[None]:
+    async def _announce_all(self, turns: Sequence[UUID]) -> list[None]:
+        await self._line.fetch(STATEMENTS["announce"], list(turns))
+        return [None] * len(turns)
+
+    async def _place_all(self, items: Sequence[tuple[UUID, bool]]) -> list[None]:
+        late = {turn for turn, is_late in items if is_late}
         newest = [
-            (turn, self._standing.pop(turn))
-            for turn in dict.fromkeys(turns)
+            (turn, self._standing.pop(turn), turn in late)
+            for turn in dict.fromkeys(turn for turn, _ in items)
             if turn in self._standing
         ]
         if newest:
             await self._line.fetch(STATEMENTS["placed"], *columns(newest))
 
-        return [None] * len(turns)
+        return [None] * len(items)
 
     async def _close_all(self, items: Sequence[_Ending]) -> list[None]:
         await self._line.fetch(STATEMENTS["done"], *columns(items))

@@ -1,7 +1,8 @@
-"""Edits and deletions of messages that no answer covers yet."""
+"""Edits and deletions of messages that no answer covers yet, and messages set aside."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from uuid import UUID
 
 from agent.core.messages import Edited, Revision
@@ -26,3 +27,6 @@ class PostgresEdits:
         )
 
         return rows[0]["id"] if rows else None
+
+    async def set_aside(self, turns: Sequence[UUID]) -> None:
+        await self._line.fetch(STATEMENTS["set_aside"], list(turns))

@@ -83,6 +83,7 @@ class PostgresLeases:
                 row["id"],
                 row["answering"],
                 (row["channel_type"], row["chat_id"], row["thread_id"]),
+                row["died"],
             )
             for row in rows
         ]
@@ -122,4 +123,5 @@ def _undelivered(row: asyncpg.Record) -> Undelivered:
         decode_placed(row["placed"]),
         delivered(row["content"], msgspec.json.decode(row["metadata"])),
         row["attempts"],
+        row["age"],
     )

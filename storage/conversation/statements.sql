@@ -184,44 +184,136 @@ LEFT JOIN turns t ON t.id = m.turn_id AND m.role = 'user' AND m.seq > c.answered
 LEFT JOIN users u ON u.id = m.user_id AND t.id IS NOT NULL;
 
 
--- name: placed
--- What already stands on the platform for open turns, so that a recovery edits it.
--- $1 turn  $2 what stands there
-UPDATE turns t SET placed = locked.placed::jsonb, touched_at = now()
+-- name: announce
+-- A draft will stand: whoever takes over has to look for it, also where no id is recorded.
+-- $1 turns
+UPDATE turns t
+SET placed = coalesce(t.placed, '{"ids": [], "extra": {}}') || '{"pending": true}',
+    touched_at = now()
 FROM (
-    SELECT turns.id, input.placed
-    FROM unnest($1::uuid[], $2::text[]) AS input(turn, placed)
+    SELECT id FROM turns
+    WHERE id = ANY($1::uuid[]) AND state = 'open'
+    ORDER BY id
+    FOR UPDATE
+) locked
+WHERE t.id = locked.id;
+
+
+-- name: placed
+-- What stands on the platform, so that a recovery edits it.
+-- A late call comes from an instance that may have lost its claim: what another one recorded
+-- stays known next to it.
+-- A closed turn is opened again when something stands that it does not know, or when a late call
+-- may have written over its answer: the next sweep makes the chat true again.
+-- $1 turn  $2 what stands there  $3 late
+UPDATE turns t SET
+    placed = CASE WHEN t.state = 'open' AND NOT locked.late THEN locked.placed
+                  ELSE united(t.placed, locked.placed) END,
+    state = 'open',
+    touched_at = now()
+FROM (
+    SELECT turns.id, input.placed::jsonb AS placed, input.late
+    FROM unnest($1::uuid[], $2::text[], $3::bool[]) AS input(turn, placed, late)
     JOIN turns ON turns.id = input.turn
     ORDER BY turns.id
     FOR UPDATE OF turns
 ) locked
-WHERE t.id = locked.id AND t.state = 'open';
+WHERE t.id = locked.id
+  AND (
+      t.state = 'open'
+      OR locked.late
+      OR NOT coalesce(t.placed->'ids', '[]') @> (locked.placed->'ids')
+  );
 
 
 -- name: done
 -- Turns of one lead close together. A caller that says nothing stands on the platform may be
 -- wrong: an instance that died meanwhile may have recorded something. Then the turns stay open,
 -- and the next sweep sees what stands.
+-- If another instance closed them and placed the answer elsewhere, it stands twice: they are
+-- opened again with both places, and the next sweep removes what is too much.
 -- $1 turn  $2 state  $3 what stands on the platform, or NULL to keep what is recorded
 -- $4 turn that leads
-UPDATE turns t SET
-    state = closed.state,
-    placed = coalesce(closed.placed::jsonb, t.placed),
-    touched_at = now()
-FROM (
+WITH locked AS MATERIALIZED (
+    SELECT turns.id, turns.state AS was, turns.placed AS stood,
+           input.state, input.placed::jsonb AS placed, input.lead
+    FROM unnest($1::uuid[], $2::text[], $3::text[], $4::uuid[])
+        AS input(turn, state, placed, lead)
+    JOIN turns ON turns.id = input.turn
+    ORDER BY turns.id
+    FOR UPDATE OF turns
+), verdict AS (
     SELECT locked.*,
-           bool_or(stands) OVER (PARTITION BY lead)
-               AND locked.placed IS NULL AND state = 'done' AS unknown
-    FROM (
-        SELECT turns.id, input.state, input.placed, input.lead, turns.placed IS NOT NULL AS stands
-        FROM unnest($1::uuid[], $2::text[], $3::text[], $4::uuid[])
-            AS input(turn, state, placed, lead)
-        JOIN turns ON turns.id = input.turn
-        ORDER BY turns.id
-        FOR UPDATE OF turns
-    ) locked
-) closed
-WHERE t.id = closed.id AND t.state = 'open' AND NOT closed.unknown;
+           bool_or(stood IS NOT NULL) OVER (PARTITION BY lead)
+               AND placed IS NULL AND state = 'done' AS unknown,
+           was <> 'open'
+               AND placed IS NOT NULL
+               AND NOT coalesce(stood->'ids', '[]') @> (placed->'ids') AS twice
+    FROM locked
+)
+UPDATE turns t SET
+    state = CASE WHEN verdict.twice THEN 'open' ELSE verdict.state END,
+    placed = CASE WHEN verdict.twice THEN united(t.placed, verdict.placed)
+                  ELSE coalesce(verdict.placed, t.placed) END,
+    touched_at = now()
+FROM verdict
+WHERE t.id = verdict.id AND (t.state = 'open' AND NOT verdict.unknown OR verdict.twice);
+
+
+-- name: undelivered
+-- The answer of these turns never reached its chat: prompts leave it out.
+-- $1 turns  $2 reason
+WITH lost AS MATERIALIZED (
+    SELECT DISTINCT ON (c.id) c.id AS conversation, answer.id AS message, answer."timestamp"
+    FROM turns t
+    JOIN conversations c USING (channel_type, chat_id, thread_id)
+    JOIN messages asked ON asked.conversation_id = c.id
+                       AND asked."timestamp" >= t.created_at
+                       AND asked.turn_id = t.id
+    CROSS JOIN LATERAL (
+        SELECT a.id, a."timestamp"
+        FROM messages a
+        WHERE a.conversation_id = c.id
+          AND a."timestamp" > asked."timestamp"
+          AND a.role = 'assistant'
+          AND a.answers >= asked.seq
+        ORDER BY a."timestamp"
+        LIMIT 1
+    ) answer
+    WHERE t.id = ANY($1::uuid[])
+), moved AS (
+    UPDATE conversations c SET version = c.version + 1
+    FROM lost
+    WHERE c.id = lost.conversation
+)
+UPDATE messages m SET metadata = m.metadata || jsonb_build_object('undelivered', $2::text)
+FROM lost
+WHERE m.conversation_id = lost.conversation
+  AND m."timestamp" = lost."timestamp"
+  AND m.id = lost.message;
+
+
+-- name: set_aside
+-- Messages over which instances died are left out of every later prompt.
+-- $1 turns
+WITH suspects AS MATERIALIZED (
+    SELECT c.id AS conversation, t.id AS turn, t.created_at
+    FROM turns t
+    JOIN conversations c USING (channel_type, chat_id, thread_id)
+    WHERE t.id = ANY($1::uuid[]) AND c.last_activity >= t.created_at
+    ORDER BY c.channel_type, c.chat_id, c.thread_id
+    FOR UPDATE OF c
+), marked AS (
+    UPDATE messages m SET metadata = m.metadata || '{"set_aside": true}'
+    FROM suspects
+    WHERE m.conversation_id = suspects.conversation
+      AND m."timestamp" >= suspects.created_at
+      AND m.turn_id = suspects.turn
+    RETURNING m.conversation_id
+)
+UPDATE conversations c SET version = c.version + 1
+FROM (SELECT DISTINCT conversation_id FROM marked) changed
+WHERE c.id = changed.conversation_id;
 
 
 -- name: beat
@@ -279,7 +371,7 @@ WITH left_over AS MATERIALIZED (
       AND created_at > now() - make_interval(secs => $4::float8)
       AND channel_type = ANY($3::text[])
 ), expired AS MATERIALIZED (
-    SELECT c.id
+    SELECT c.id, c.owner IS NOT NULL AS died
     FROM left_over
     JOIN conversations c USING (channel_type, chat_id, thread_id)
     WHERE c.answering IS NOT NULL AND c.lease_until < now()
@@ -293,7 +385,7 @@ UPDATE conversations c SET
     lease_until = now() + make_interval(secs => $2::float8)
 FROM expired
 WHERE c.id = expired.id AND c.lease_until < now()
-RETURNING c.id, c.answering, c.channel_type, c.chat_id, c.thread_id;
+RETURNING c.id, c.answering, c.channel_type, c.chat_id, c.thread_id, expired.died;
 
 
 -- name: take_deliveries
@@ -307,8 +399,9 @@ WITH open AS MATERIALIZED (
       AND created_at > now() - make_interval(secs => $3::float8)
       AND channel_type = ANY($2::text[])
 ), answered AS MATERIALIZED (
-    SELECT open.id AS turn, open.touched_at, open.placed, asked.seq, answer.answers AS up_to_seq,
-           answer.id AS answer, answer.content, answer.metadata
+    SELECT open.id AS turn, open.touched_at, open.placed, asked.seq,
+           answer.id AS answer, answer.content, answer.metadata,
+           answer."timestamp" AS stored_at
     FROM open
     CROSS JOIN LATERAL (
         SELECT c.id, m.seq, m."timestamp"
@@ -336,16 +429,19 @@ WITH open AS MATERIALIZED (
     WHERE open.reply IS NULL
       AND answer."timestamp" < now() - make_interval(secs => $1::float8)
     UNION ALL
-    SELECT id, touched_at, placed, 0, 0, id, reply, '{}' FROM open WHERE reply IS NOT NULL
-), leads AS MATERIALIZED (
-    SELECT turn, content, metadata,
+    SELECT id, touched_at, placed, 0, id, reply, '{}', created_at
+    FROM open
+    WHERE reply IS NOT NULL
+), leads AS MATERIALIZED (  -- the last open turn: of a reopened answer, not all are open
+    SELECT turn, content, metadata, stored_at,
            (SELECT array_agg(a.turn ORDER BY a.seq)
             FROM answered a WHERE a.answer = l.answer) AS turns,
            (SELECT a.placed
             FROM answered a WHERE a.answer = l.answer ORDER BY a.seq LIMIT 1) AS placed
     FROM answered l
-    WHERE seq = up_to_seq AND touched_at < now() - make_interval(secs => $1::float8)
-    ORDER BY turn
+    WHERE seq = (SELECT max(a.seq) FROM answered a WHERE a.answer = l.answer)
+      AND touched_at < now() - make_interval(secs => $1::float8)
+    ORDER BY stored_at
     LIMIT $4::bigint
 )
 UPDATE turns t SET touched_at = now(), attempts = t.attempts + 1
@@ -354,7 +450,8 @@ WHERE t.id = leads.turn
   AND t.state = 'open'
   AND t.touched_at < now() - make_interval(secs => $1::float8)
 RETURNING leads.turns, t.channel_type, t.chat_id, t.thread_id, t.address, leads.placed, t.attempts,
-          leads.content, leads.metadata;
+          leads.content, leads.metadata,
+          extract(epoch FROM now() - leads.stored_at)::float8 AS age;
 
 
 -- name: attempt
@@ -367,10 +464,11 @@ WHERE t.id = locked.id;
 
 -- name: hand_back
 -- For an instance that ends in good order: its claims expire at once, and its attempts at what it
--- hands back do not count, because it did not die of them.
+-- hands back do not count, because it did not die of them. That nobody owns the claim any more
+-- tells so.
 -- $1 conversation  $2 fence  $3 turns it attempted
 WITH back AS (
-    UPDATE conversations c SET lease_until = now() - interval '1 second'
+    UPDATE conversations c SET lease_until = now() - interval '1 second', owner = NULL
     FROM (
         SELECT c.id
         FROM unnest($1::uuid[], $2::uuid[]) AS claim(conversation, fence)

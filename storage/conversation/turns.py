@@ -27,6 +27,9 @@ from storage.batch import Batch
 from storage.conversation import STATEMENTS
 from storage.postgres import LEASE_SECONDS, WALK_INDEXES, Database, columns
 
+NOT_PROMPTED = {"notice", "set_aside", "undelivered"}
+"""Metadata of messages that prompts leave out."""
+
 
 def encode_address(address: Address, *, direct: bool) -> str:
     """What turns.address holds; channel, chat and thread have columns of their own."""
@@ -49,7 +52,9 @@ def decode_address(row: asyncpg.Record) -> Address:
 
 
 def encode_placed(placed: Placed) -> str:
-    return _json({"ids": placed.ids, "extra": dict(placed.extra)})
+    value = {"ids": placed.ids, "extra": dict(placed.extra)}
+
+    return _json(value | {"pending": True} if placed.pending else value)
 
 
 def decode_placed(text: str | None) -> Placed | None:
@@ -58,7 +63,11 @@ def decode_placed(text: str | None) -> Placed | None:
 
     value = msgspec.json.decode(text)
 
-    return Placed(tuple(value["ids"]), value["extra"])
+    return Placed(
+        tuple(value["ids"]),
+        value["extra"],
+        value.get("pending", False),
+    )
 
 
 def _json(value: Any) -> str:
@@ -279,7 +288,8 @@ def _message(row: asyncpg.Record) -> Message:
         row["content"],
         row["answers"],
         metadata.get("author"),
-        bool(metadata.get("notice")),
+        not metadata.keys().isdisjoint(NOT_PROMPTED),
+        "undelivered" in metadata,
     )
 
 

@@ -8,6 +8,8 @@ import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from uuid import UUID
 
+import pytest
+
 from agent.core.completion import Prompt, Usage
 from agent.core.messages import Inbound, Overlap, Placed
 from agent.ports import Deliveries
@@ -21,15 +23,23 @@ LABELS = ("before", "repeat", "already", "earlier")
 class Mute:
     """Deliveries of an instance that dies before it can record what became of an answer."""
 
-    def __init__(self, deliveries: Deliveries, *, places: bool) -> None:
+    def __init__(
+        self, deliveries: Deliveries, *, places: bool, announces: bool
+    ) -> None:
         self._deliveries = deliveries
+        self._announces = announces
         self._places = places
         self.reached = asyncio.Event()
 
-    async def placed(self, turn: UUID, placed: Placed) -> None:
+    async def placed(self, turn: UUID, placed: Placed, *, late: bool = False) -> None:
         """Still recorded, if the scenario wants it."""
         if self._places:
-            await self._deliveries.placed(turn, placed)
+            await self._deliveries.placed(turn, placed, late=late)
+
+    async def announce(self, turn: UUID) -> None:
+        """Still recorded, if the scenario wants it."""
+        if self._announces:
+            await self._deliveries.announce(turn)
 
     async def done(
         self,
@@ -156,9 +166,42 @@ def _muted(
     real: Deliveries,
     *,
     places: bool,
+    announces: bool | None = None,
 ) -> Mute:
-    mutes.append(Mute(real, places=places))
+    if announces is None:
+        announces = places
+    mutes.append(Mute(real, places=places, announces=announces))
+
     return mutes[-1]
+
+
+@pytest.mark.parametrize("among", ["two", "many"])
+async def test_a_restart_before_the_place_of_a_draft_was_recorded_leaves_one_answer(
+    harness: ChannelHarness, among: str
+) -> None:
+    """It is found, although the model writes something else now; else the answer says so."""
+    many = among == "many"
+    place = harness.driver.group("town") if many else harness.driver.direct("ada")
+    harness.model.hold()
+
+    async with harness.agent(
+        last_words=lambda real: _muted([], real, places=False, announces=True)
+    ) as agent:
+        await harness.driver.say(place, "a story", user="ada", mention=many)
+        await harness.until(lambda: "re:" in "".join(harness.screen(place)))
+        await harness.until(lambda: agent.accepted >= 1)
+        await agent.crash()
+
+    harness.model.said = lambda prompt: "well well"
+    harness.model.release()
+    async with harness.agent():
+        await harness.settled()
+
+    screen = harness.screen(place)
+
+    assert ["well well"] == screen or (
+        screen[-1].endswith("well well") and "may stand above" in screen[-1]
+    )
 
 
 async def test_an_answer_whose_arrival_was_not_confirmed_is_not_silently_doubled(

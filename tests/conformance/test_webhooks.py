@@ -15,8 +15,9 @@ from typing import Any
 
 import pytest
 
+from agent.core.channel import Webhook
 from agent.core.messages import Inbound
-from agent.ports import Channel, Webhook
+from agent.ports import Channel
 from channels.discord.channel import Discord
 from channels.pacing import Governor
 from channels.slack.channel import Slack

@@ -86,7 +86,11 @@ def _in_memory() -> Stores:
         leases = MemoryLeases(memory, uuid7(), CHANNELS, lease=LEASE)
 
         return Member(
-            turns, MemoryDeliveries(memory), leases, leases, MemoryEdits(memory)
+            turns,
+            MemoryDeliveries(memory),
+            leases,
+            leases,
+            MemoryEdits(memory),
         )
 
     async def later(seconds: float) -> None:

@@ -60,6 +60,7 @@ class Conversation:
     edited: int = 0
     fence: UUID | None = None
     lease_until: float = 0.0
+    owned: bool = False
     messages: list[Message] = field(default_factory=list)
     turns: list[UUID] = field(default_factory=list)
     answers: dict[UUID, tuple[Answer, int, float]] = field(default_factory=dict)
@@ -127,6 +128,7 @@ class MemoryTurns:
         memory.turns[name] = Turn(inbound, user, seq, memory.now, memory.now)
         if mine := conversation.fence is None:
             conversation.fence = name
+            conversation.owned = True
             conversation.lease_until = memory.now + self._lease
 
         return Accepted(
@@ -238,6 +240,14 @@ class MemoryEdits:
 
         return row.id
 
+    async def set_aside(self, turns: Sequence[UUID]) -> None:
+        for row in self._memory.conversations.values():
+            seqs = {self._memory.turns[t].seq for t in turns if t in row.turns}
+            row.version += bool(seqs)
+            row.messages = [
+                replace(m, notice=True) if m.seq in seqs else m for m in row.messages
+            ]
+
 
 class MemoryDeliveries:
     """Implements agent.ports.Deliveries."""
@@ -245,9 +255,18 @@ class MemoryDeliveries:
     def __init__(self, memory: Memory) -> None:
         self._memory = memory
 
-    async def placed(self, turn: UUID, placed: Placed) -> None:
-        if (row := self._memory.turns[turn]).state == "open":
-            row.placed = placed
+    async def announce(self, turn: UUID) -> None:
+        row = self._memory.turns[turn]
+        if row.state == "open":
+            row.placed = replace(row.placed or Placed(()), pending=True)
+
+    async def placed(self, turn: UUID, placed: Placed, *, late: bool = False) -> None:
+        row = self._memory.turns[turn]
+        if row.state == "open" or late or not _knows(row.placed, placed):
+            is_mine = row.state == "open" and not late
+            row.placed = placed if is_mine else _united(row.placed, placed)
+            row.state = "open"
+            row.touched = self._memory.now
 
     async def done(
         self,
@@ -260,12 +279,40 @@ class MemoryDeliveries:
         if placed is None and not failed and any(row.placed for row in rows):
             return
 
-        for row in rows:
+        for turn, row in zip(turns, rows, strict=True):
             if row.state == "open":
                 row.state, row.placed = (
                     ("failed" if failed else "done"),
                     placed or row.placed,
                 )
+            elif placed is not None and not _knows(row.placed, placed):
+                row.state, row.placed = "open", _united(row.placed, placed)
+            row.touched = self._memory.now
+            if failed:
+                self._lose(turn, row)
+
+    def _lose(self, turn: UUID, row: Turn) -> None:
+        """Its answer never reached the chat."""
+        for conversation in self._memory.conversations.values():
+            for message in (
+                conversation.messages if turn in conversation.turns else ()
+            ):
+                if message.answers is not None and message.answers >= row.seq:
+                    lost = replace(message, notice=True, undelivered=True)
+                    conversation.messages[conversation.messages.index(message)] = lost
+                    conversation.version += 1
+                    return
+
+
+def _knows(first: Placed | None, second: Placed) -> bool:
+    return set(second.ids) <= set(first.ids if first else ())
+
+
+def _united(first: Placed | None, second: Placed) -> Placed:
+    if first is None or set(first.ids) <= set(second.ids):
+        return second
+    new = tuple(each for each in second.ids if each not in first.ids)
+    return replace(second, ids=first.ids + new)
 
 
 class MemoryLeases:
@@ -320,11 +367,13 @@ class MemoryLeases:
             and row.lease_until < memory.now
         ]
 
+        died = {row.id: row.owned for row in taken}
         for row in taken:
             row.fence = uuid4()
+            row.owned = True
             row.lease_until = memory.now + self._lease
 
-        return [row.claim() for row in taken]
+        return [replace(row.claim(), died=died[row.id]) for row in taken]
 
     async def take_deliveries(self, *, since_seconds: float) -> list[Undelivered]:
         due = self._memory.now - self._lease
@@ -337,29 +386,39 @@ class MemoryLeases:
                 if name in row.turns
             )
             for answer, _, when in row.answers.values():
-                if answer.answers == turn.seq and when < due and turn.touched < due:
+                lead = self._last_open(row, answer)
+                if lead == name and when < due and turn.touched < due:
                     turn.touched, turn.attempts = self._memory.now, turn.attempts + 1
-                    found.append(self._undelivered(row, turn, answer))
+                    found.append(self._undelivered(row, turn, answer, when))
 
         return found
 
-    def _undelivered(
-        self, row: Conversation, lead: Turn, answer: Answer
-    ) -> Undelivered:
-        before = max(
-            (a.answers for a, _, _ in row.answers.values() if a.answers < lead.seq),
-            default=0,
-        )
+    def _covered(self, row: Conversation, answer: Answer) -> tuple[UUID, ...]:
+        """The open turns of this answer."""
+        others = (a.answers for a, _, _ in row.answers.values())
+        before = max((seq for seq in others if seq < answer.answers), default=0)
         turns = [(name, self._memory.turns[name]) for name in row.turns]
-        covered = tuple(
+        return tuple(
             name
             for name, turn in turns
-            if before < turn.seq <= lead.seq and turn.state == "open"
+            if before < turn.seq <= answer.answers and turn.state == "open"
         )
+
+    def _last_open(self, row: Conversation, answer: Answer) -> UUID | None:
+        covered = self._covered(row, answer)
+        return covered[-1] if covered else None
+
+    def _undelivered(
+        self, row: Conversation, lead: Turn, answer: Answer, when: float
+    ) -> Undelivered:
+        covered = self._covered(row, answer)
         text = delivered(answer.content, answer.metadata)
         placed = self._memory.turns[covered[0]].placed
+        age = self._memory.now - when
 
-        return Undelivered(covered, lead.inbound.address, placed, text, lead.attempts)
+        return Undelivered(
+            covered, lead.inbound.address, placed, text, lead.attempts, age
+        )
 
     async def attempt(self, turns: Sequence[UUID]) -> None:
         for turn in turns:
@@ -370,7 +429,7 @@ class MemoryLeases:
     ) -> None:
         for row in (row for claim in claims if (row := self._memory.held(claim))):
             if row.lease_until > self._memory.now:
-                row.lease_until = self._memory.now - 1
+                row.lease_until, row.owned = self._memory.now - 1, False
                 for turn in (turn for turn in attempted if turn in row.turns):
                     self._memory.turns[turn].attempts -= 1
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
@@ -137,14 +138,6 @@ async def test_a_cut_answer_is_found_with_the_reason(stores: Stores) -> None:
     assert answer.text == delivered("half", {"note": "stopped"})
 
 
-async def test_what_is_placed_after_the_end_changes_nothing(stores: Stores) -> None:
-    await undelivered(stores)
-    await stores.one.deliveries.done([inbound("one").turn_id], HERE)
-    await stores.one.deliveries.placed(inbound("one").turn_id, Placed(("m9",)))
-
-    assert await found(stores) == []
-
-
 async def test_many_deliveries_end_at_once(stores: Stores) -> None:
     chats = [f"chat {n}" for n in range(20)]
     for chat in chats:
@@ -189,3 +182,96 @@ async def test_who_knows_how_it_ended_closes_over_what_somebody_else_placed(
     await stores.one.deliveries.done([inbound("one").turn_id], placed, failed=failed)
 
     assert await found(stores) == []
+
+
+async def test_a_draft_that_is_announced_is_looked_for_although_no_place_is_known(
+    stores: Stores,
+) -> None:
+    claim = await claimed(stores.one, "one")
+    await stores.one.deliveries.announce(inbound("one").turn_id)
+    (waiting,) = (await stores.other.turns.load(claim.conversation)).waiting
+    assert waiting.placed == Placed((), pending=True)
+
+
+async def test_what_stands_is_known_beside_the_announcement(stores: Stores) -> None:
+    claim = await claimed(stores.one, "one")
+    turn = inbound("one").turn_id
+    await stores.one.deliveries.announce(turn)
+    await stores.one.deliveries.placed(turn, replace(HERE, pending=True))
+    await stores.other.deliveries.announce(turn)
+    (waiting,) = (await stores.other.turns.load(claim.conversation)).waiting
+    assert waiting.placed == replace(HERE, pending=True)
+
+
+async def test_what_two_instances_placed_is_both_known(stores: Stores) -> None:
+    claim = await claimed(stores.one, "one")
+    turn = inbound("one").turn_id
+    await stores.one.deliveries.placed(turn, Placed(("mine", "both")))
+    await stores.other.deliveries.placed(turn, Placed(("both", "other")), late=True)
+    (waiting,) = (await stores.other.turns.load(claim.conversation)).waiting
+    assert waiting.placed is not None
+    assert ("mine", "both", "other") == waiting.placed.ids
+
+
+async def test_a_draft_that_turns_up_after_the_end_is_mended_by_the_next_sweep(
+    stores: Stores,
+) -> None:
+    """It stands beside the answer: the turn is open again, and names both."""
+    await undelivered(stores)
+    turn = inbound("one").turn_id
+    await stores.other.deliveries.done([turn], Placed(("whole",)))
+    await stores.one.deliveries.placed(turn, Placed(("draft",)))
+    (answer,) = await found(stores)
+    assert (("whole", "draft"), "fine") == (
+        answer.placed and answer.placed.ids,
+        answer.text,
+    )
+
+
+async def test_a_draft_written_over_the_answer_is_mended_by_the_next_sweep(
+    stores: Stores,
+) -> None:
+    await undelivered(stores)
+    turn = inbound("one").turn_id
+    await stores.other.deliveries.done([turn], HERE)
+    await stores.one.deliveries.placed(turn, HERE)
+    assert [] == await found(stores)
+    await stores.one.deliveries.placed(turn, HERE, late=True)
+    (answer,) = await found(stores)
+    assert HERE == answer.placed
+
+
+async def test_an_answer_that_two_instances_sent_is_mended_by_the_next_sweep(
+    stores: Stores,
+) -> None:
+    await undelivered(stores)
+    turn = inbound("one").turn_id
+    for _ in range(2):  # a statement whose confirmation was lost is sent again
+        await stores.other.deliveries.done([turn], Placed(("first",)))
+    assert [] == await found(stores)
+    await stores.one.deliveries.done([turn], Placed(("second",)))
+    (answer,) = await found(stores)
+    assert ("first", "second") == (answer.placed and answer.placed.ids)
+    await stores.other.deliveries.done([turn], Placed(("first",)))
+    assert [] == await found(stores)
+
+
+async def test_an_answer_that_was_given_up_is_no_part_of_later_prompts(
+    stores: Stores,
+) -> None:
+    claim = await claimed(stores.one, "one")
+    await stores.one.turns.answer(answer_to(claim, 1))
+    before = (await stores.one.turns.load(claim.conversation)).window
+    await stores.one.deliveries.done([inbound("one").turn_id], None, failed="gone")
+    after = (await stores.one.turns.load(claim.conversation)).window
+    assert [False, False] == [m.undelivered for m in before.messages]
+    assert [(False, False), (True, True)] == [
+        (m.notice, m.undelivered) for m in after.messages
+    ]
+    assert after.version > before.version, "a cached window is not used any more"
+
+
+async def test_how_old_an_undelivered_answer_is_is_told(stores: Stores) -> None:
+    await undelivered(stores)
+    (answer,) = await found(stores)
+    assert 6 <= answer.age_seconds < 20

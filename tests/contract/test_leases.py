@@ -271,3 +271,24 @@ async def test_an_instance_that_stops_beating_is_noticed(stores: Stores) -> None
 
     await stores.let_pass(LEASE + 1)
     assert (await stores.other.leases.beat([], [], 0)).peer_died
+
+
+async def test_who_takes_over_knows_a_death_from_a_restart(stores: Stores) -> None:
+    claim = await claimed(stores.one, "one")
+    await stores.let_pass(LEASE + 1)
+    (after_death,) = await stores.other.recovery.take_over(since_seconds=LONG)
+    await stores.other.leases.hand_back([after_death], [])
+    (after_restart,) = await stores.one.recovery.take_over(since_seconds=LONG)
+    assert (True, False) == (after_death.died, after_restart.died)
+    assert claim.conversation == after_restart.conversation
+
+
+async def test_what_is_set_aside_is_no_part_of_later_prompts(stores: Stores) -> None:
+    claim = await claimed(stores.one, "one")
+    await waits(stores.one, "two")
+    await stores.one.edits.set_aside([inbound("one").turn_id])
+    window = (await stores.other.turns.load(claim.conversation)).window
+    assert [("one", True), ("two", False)] == [
+        (m.content, m.notice) for m in window.messages
+    ]
+    assert window.version == 3

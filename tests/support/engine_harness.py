@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from itertools import count
@@ -111,14 +111,27 @@ class Platform:
     def put(
         self, chat: str, placed: Placed | None, text: str, origin: Origin
     ) -> Placed:
-        identifier = placed.ids[0] if placed else f"m{next(self._ids)}"
-        if placed is None:
+        identifier = self._standing(chat, placed, origin) or f"m{next(self._ids)}"
+        if identifier not in self.messages:
             self.chats[chat].append(identifier)
             self.origins[identifier] = origin
         self.messages[identifier] = text
         self.changed.set()
 
         return Placed((identifier,))
+
+    def _standing(
+        self, chat: str, placed: Placed | None, origin: Origin
+    ) -> str | None:
+        """Known by its id, or found by its turn after an instance died over a draft."""
+        if placed is None:
+            return None
+        if placed.ids:
+            return placed.ids[0]
+
+        here = (name for name in self.chats[chat] if name in self.origins)
+
+        return next((x for x in here if self.origins[x].turn == origin.turn), None)
 
     def screen(self, chat: str) -> list[str]:
         return [self.messages[identifier] for identifier in self.chats[chat]]
@@ -152,6 +165,10 @@ class PlatformReply:
         self._turn = turn
         self._streams = streams
         self._repeat = repeat
+
+    @property
+    def drafts_stand(self) -> bool:
+        return self._streams
 
     async def show(self, text: str) -> Placed | None:
         if text and self._streams:
@@ -192,7 +209,7 @@ class PlatformChannel:
         self,
         address: Address,
         placed: Placed | None,
-        turn: UUID,
+        turns: Sequence[UUID],
         *,
         repeat: bool = False,
     ) -> PlatformReply:
@@ -200,7 +217,7 @@ class PlatformChannel:
             self._platform,
             address,
             placed,
-            turn,
+            turns[0],
             streams=self._streams,
             repeat=repeat,
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypeVar, cast
 from uuid import UUID
@@ -147,11 +147,11 @@ class FaultyChannel:
         self,
         address: Address,
         placed: Placed | None,
-        turn: UUID,
+        turns: Sequence[UUID],
         *,
         repeat: bool = False,
     ) -> Reply:
-        reply = self._inner.reply(address, placed, turn, repeat=repeat)
+        reply = self._inner.reply(address, placed, turns, repeat=repeat)
         return cast(
             "Reply", Faulty(reply, self._fuse, DeliveryError("The platform is away."))
         )

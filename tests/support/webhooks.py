@@ -40,6 +40,7 @@ class Post:
         self.gate.set()
         self.finishing = asyncio.Event()
         self.ran = asyncio.Event()
+        self.drafts_stand = False
         self._accept: Accept | None = None
 
     async def run(self, accept: Accept) -> None:
@@ -53,7 +54,7 @@ class Post:
         self,
         address: Address,
         placed: Placed | None,
-        turn: UUID,
+        turns: Sequence[UUID],
         *,
         repeat: bool = False,
     ) -> Post:

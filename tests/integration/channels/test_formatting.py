@@ -85,7 +85,7 @@ async def test_whatever_a_model_writes_arrives_whole(name: str, text: str) -> No
         place = driver.direct("ada")
         await (
             driver.channel()
-            .reply(Address(name, place.chat), None, UUID(int=7))
+            .reply(Address(name, place.chat), None, [UUID(int=7)])
             .finish(text)
         )
         shown = list(driver.screen(place))

@@ -22,7 +22,7 @@ async def sent(name: str, text: str) -> Sequence[str]:
     driver = DRIVERS[name]()
     async with driver.start():
         place = driver.direct("ada")
-        reply = driver.channel().reply(Address(name, place.chat), None, UUID(int=7))
+        reply = driver.channel().reply(Address(name, place.chat), None, [UUID(int=7)])
         await reply.finish(text)
 
         return list(driver.screen(place))
@@ -138,7 +138,7 @@ async def raw(name: str, text: str) -> list[str]:
     driver: Any = DRIVERS[name]()
     async with driver.start():
         place = driver.direct("ada")
-        reply = driver.channel().reply(Address(name, place.chat), None, UUID(int=7))
+        reply = driver.channel().reply(Address(name, place.chat), None, [UUID(int=7)])
         await reply.finish(text)
         found = driver.server.space.of_agent(place.chat)
 

@@ -260,7 +260,7 @@ CALLS = {
     "answer": f"({ONE}, {ONE}, "
     f"'{{1}}', {ONE}, {ONE}, '{{x}}', '{{m}}', '{{1}}', '{{1}}', '{{0}}', "
     f"'{{1}}', '{{x}}', '{{1}}', 5)",
-    "placed": f"({ONE}, '{{x}}')",
+    "placed": f"({ONE}, '{{x}}', '{{false}}')",
     "done": f"({ONE}, '{{done}}', '{{x}}', {ONE})",
     "hand_back": f"({ONE}, {ONE}, {ONE})",
 }

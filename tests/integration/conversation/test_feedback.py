@@ -204,7 +204,7 @@ async def recorded(world: EngineHarness) -> None:
 
 async def placed(world: EngineHarness) -> None:
     """Returns once the place of an unfinished answer is recorded."""
-    await true_in(world, "EXISTS (SELECT FROM turns WHERE placed IS NOT NULL)")
+    await true_in(world, "EXISTS (SELECT FROM turns WHERE placed->'ids' <> '[]')")
 
 
 async def true_in(world: EngineHarness, condition: str) -> None:

@@ -15,6 +15,7 @@ from pydantic import SecretStr
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
+from agent.conversation import delivery
 from agent.core.completion import Prompt
 from agent.core.messages import Address, Placed
 from agent.logs import OURS, configure_logging
@@ -103,7 +104,9 @@ async def test_messages_answered_together_name_the_turn_that_leads(
         await agent.engine.accept(second)
         await agent.engine.accept(third)
         world.model.release()
-        await world.platform.until(lambda: world.platform.finished[third.turn_id] > 0)
+        await world.platform.until(
+            lambda: world.platform.finished[second.turn_id] > 0
+        )
 
     found = lines()
     together = [line for line in found if line["event"] == "answering together"]
@@ -135,13 +138,14 @@ async def test_whatever_fails_is_logged_with_its_turn_and_without_its_text(
         self: PlatformChannel,
         address: Address,
         placed: Placed | None,
-        turn: UUID,
+        turns: Sequence[UUID],
         *,
         repeat: bool = False,
     ) -> PlatformReply:
-        return Clumsy(Platform(), address, placed, turn, streams=False)
+        return Clumsy(Platform(), address, placed, turns[0], streams=False)
 
     monkeypatch.setattr(PlatformChannel, "reply", reply)
+    monkeypatch.setattr(delivery, "FIRST_PAUSE", 60.0)
     message = world.message(SECRET)
 
     async with world.instance() as agent:
@@ -154,7 +158,7 @@ async def test_whatever_fails_is_logged_with_its_turn_and_without_its_text(
         "accepted",
         "answered",
         "sending",
-        "not delivered",
+        "not delivered yet",
     ]
     assert "RuntimeError: a fault" in str(found[-1]["exception"])
     assert [line for line in found if SECRET in json.dumps(line)] == []

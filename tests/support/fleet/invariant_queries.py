@@ -41,10 +41,13 @@ BROKEN = {
     "every turn is done": "SELECT id FROM turns WHERE state <> 'done'",
     "every answer stands on the platform once": """
         SELECT a.id FROM messages a
-        LEFT JOIN messages lead
-            ON lead.conversation_id = a.conversation_id AND lead.role = 'user'
-            AND lead.seq = a.answers
-        LEFT JOIN platform p ON p.turn = lead.turn_id AND p.text = a.content
+        LEFT JOIN messages asked
+            ON asked.conversation_id = a.conversation_id AND asked.role = 'user'
+            AND asked.seq <= a.answers AND NOT EXISTS (
+                SELECT FROM messages b
+                WHERE b.conversation_id = a.conversation_id AND b.role = 'assistant'
+                AND b.seq < a.seq AND b.answers >= asked.seq)
+        LEFT JOIN platform p ON p.turn = asked.turn_id AND p.text = a.content
         WHERE a.role = 'assistant' GROUP BY a.id HAVING count(p.turn) <> 1""",
     "what is sent again says that it may be a repeat": """
         SELECT id FROM platform WHERE sends > 1 AND repeats < sends - 1""",

@@ -74,11 +74,11 @@ class Platform:
         self,
         address: Address,
         placed: Placed | None,
-        turn: UUID,
+        turns: Sequence[UUID],
         *,
         repeat: bool = False,
     ) -> PlatformReply:
-        return PlatformReply(self, address.chat, placed, turn, repeat=repeat)
+        return PlatformReply(self, address.chat, placed, turns[0], repeat=repeat)
 
     async def put(
         self, chat: str, identifier: str, text: str, turn: UUID, *, repeat: bool
@@ -105,6 +105,7 @@ class PlatformReply:
     placed: Placed | None
     turn: UUID
     repeat: bool
+    drafts_stand = False
 
     async def show(self, text: str) -> Placed | None:
         return self.placed

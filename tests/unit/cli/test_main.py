@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from uuid import UUID
 
@@ -247,7 +247,7 @@ class Failing:
         self,
         address: Address,
         placed: Placed | None,
-        turn: UUID,
+        turns: Sequence[UUID],
         *,
         repeat: bool = False,
     ) -> Reply:

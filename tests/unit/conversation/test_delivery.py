@@ -9,33 +9,50 @@ import pytest
 
 from agent.conversation import delivery
 from agent.conversation.background import BackgroundTasks
-from agent.conversation.delivery import GIVE_UP, DeliveryRecorder, deliver
-from agent.core.errors import DeliveryError
-from agent.core.messages import Placed
+from agent.conversation.delivery import GIVE_UP, MAX_TAKES, Delivery, DeliveryRecorder
+from agent.core.errors import AnswerRefused, DeliveryError, NotHere, Undeliverable
+from agent.core.messages import Address, Placed
+from agent.core.turns import Undelivered
+from channels.pacing import Governor, RateLimited
 
 AWAY = DeliveryError("The platform is away.")
+REFUSED = AnswerRefused("The platform does not take this text.")
+GONE = Undeliverable("The chat is gone.")
 MISTAKE = TypeError("'NoneType' object is not subscriptable")
 MISTAKEN = (
     "The answer could not be sent (TypeError). The log says where that happened."
 )
 
+DAY = 86_400.0
+
 
 class Broken:
-    """A reply that always fails with the same error. Implements agent.ports.Reply and
-    Deliveries.
+    """A reply and its deliveries, where answers meet an error.
+
+    Implements agent.ports.Reply and Deliveries.
     """
 
-    def __init__(self, error: Exception) -> None:
+    drafts_stand = False
+
+    def __init__(self, error: Exception, *, times: int = 1_000_000) -> None:
         self._error = error
+        self._times = times
+        self.tries = 0
         self.closed: list[str | None] = []
 
     async def show(self, text: str) -> Placed | None:
         raise self._error
 
     async def finish(self, text: str) -> Placed:
+        self.tries += 1
+        if self.tries > self._times:
+            return Placed(("m1",))
         raise self._error
 
-    async def placed(self, turn: UUID, placed: Placed) -> None:
+    async def announce(self, turn: UUID) -> None:
+        """Nothing is."""
+
+    async def placed(self, turn: UUID, placed: Placed, *, late: bool = False) -> None:
         """Nothing is."""
 
     async def done(
@@ -48,23 +65,110 @@ class Broken:
         self.closed.append(failed)
 
 
-@pytest.mark.parametrize(
-    ("error", "reason"), [(AWAY, AWAY.sentence), (MISTAKE, MISTAKEN)]
-)
-async def test_an_answer_is_given_up_after_the_same_attempts_whatever_goes_wrong(
-    monkeypatch: pytest.MonkeyPatch, error: Exception, reason: str
-) -> None:
-    """Otherwise each sweep would meet a mistake in a channel again, as long as turns are kept."""
+@pytest.fixture(autouse=True)
+def no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(delivery, "FIRST_PAUSE", 0.0)
+
+
+async def send(broken: Broken, *, age: float = 0.0, attempts: int = 1) -> None:
+    background = BackgroundTasks()
+    recorder = DeliveryRecorder(broken, background.spawn)
+    address = Address("test", "ada")
+    answer = Undelivered((uuid4(),), address, None, "hello", attempts, age)
+    await Delivery(recorder, limit_seconds=DAY).send(broken, answer)
+    await background.drain(5.0)
+
+
+async def test_a_platform_that_is_away_is_waited_for_however_often_it_is_tried() -> (
+    None
+):
+    broken = Broken(AWAY, times=20 * GIVE_UP)
+
+    await send(broken)
+
+    assert (20 * GIVE_UP + 1, [None]) == (broken.tries, broken.closed)
+
+
+async def test_an_answer_that_is_too_old_is_given_up() -> None:
+    broken = Broken(AWAY)
+
+    await send(broken, age=DAY)
+
+    assert (1, [AWAY.sentence]) == (broken.tries, broken.closed)
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"), [(REFUSED, REFUSED.sentence), (MISTAKE, MISTAKEN)]
+)
+async def test_what_is_about_the_answer_itself_is_tried_so_often_and_no_more(
+    error: Exception, reason: str
+) -> None:
+    """A mistake in a channel would otherwise be met again for as long as turns are kept."""
     broken = Broken(error)
-    tasks = BackgroundTasks()
-    endings = DeliveryRecorder(broken, tasks.spawn)
 
-    for attempts in (GIVE_UP - 1, GIVE_UP):
-        await deliver(
-            endings, broken, [uuid4()], "hello", channel="test", attempts=attempts
-        )
+    await send(broken)
 
-    await tasks.drain(5.0)
+    assert (GIVE_UP, [reason]) == (broken.tries, broken.closed)
 
-    assert [reason] == broken.closed
+
+async def test_a_chat_that_is_gone_is_tried_once() -> None:
+    broken = Broken(GONE)
+
+    await send(broken)
+
+    assert (1, [GONE.sentence]) == (broken.tries, broken.closed)
+
+
+async def test_what_another_instance_has_to_deliver_stays_open() -> None:
+    broken = Broken(NotHere("It is for another terminal."))
+
+    await send(broken)
+
+    assert (1, []) == (broken.tries, broken.closed)
+
+
+async def test_an_answer_over_which_instances_keep_ending_is_given_up() -> None:
+    broken = Broken(AWAY)
+
+    await send(broken, attempts=MAX_TAKES + 1)
+
+    assert [AWAY.sentence] == broken.closed
+
+
+class Limited(Broken):
+    """A platform that names an hour once; each try comes half a minute after the one before."""
+
+    def __init__(self) -> None:
+        super().__init__(AWAY)
+        self.now = 0.0
+        self.calls: list[float] = []
+        self._governor = Governor(clock=lambda: self.now)
+
+    async def finish(self, text: str) -> Placed:
+        self.tries += 1
+        try:
+            return await self._governor.final("chat", "route", self._send)
+        finally:
+            self.now += delivery.LONGEST_PAUSE
+
+    async def _send(self) -> Placed:
+        self.calls.append(self.now)
+        if len(self.calls) == 1:
+            raise RateLimited(3600.0)
+
+        return Placed(("m1",))
+
+
+async def test_after_a_retry_after_of_an_hour_the_answer_arrives(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """No call is made under the penalty, and none of the tries counts."""
+    monkeypatch.setattr(Governor.final, "__kwdefaults__", {"deadline": 0.01})
+    limited = Limited()
+
+    await send(limited)
+
+    assert [None] == limited.closed
+    assert 2 == len(limited.calls)
+    assert 3600.0 <= limited.calls[1] <= 3600.0 + 2 * delivery.LONGEST_PAUSE
+    assert limited.tries > 10 * GIVE_UP

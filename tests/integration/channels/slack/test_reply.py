@@ -28,7 +28,7 @@ async def server() -> AsyncIterator[SlackServer]:
 async def test_in_a_thread_the_answer_is_streamed(server: SlackServer) -> None:
     """One message: started, appended to, and stopped with the rest."""
     address = thread(server)
-    reply = slack(server).reply(address, None, TURN)
+    reply = slack(server).reply(address, None, [TURN])
     assert await reply.show("") is None
     for text in ("He", "Hello", "Hello wor"):
         await reply.show(text)
@@ -51,7 +51,7 @@ async def test_a_direct_chat_without_threads_is_served_by_edits(
 ) -> None:
     """Streams need a thread; the answer to a direct message is posted and edited."""
     address = direct(server)
-    reply = slack(server).reply(address, None, TURN)
+    reply = slack(server).reply(address, None, [TURN])
     await reply.show("Hel")
     await reply.show("Hello")
     await reply.finish("Hello!")
@@ -67,7 +67,7 @@ async def test_an_answer_is_shown_no_oftener_than_the_interval(
     always comes.
     """
     address = direct(server)
-    reply = slack(server, interval=2.0).reply(address, None, TURN)
+    reply = slack(server, interval=2.0).reply(address, None, [TURN])
     for text in ("one", "one two", "one two three"):
         await reply.show(text)
         await server.clock.advance(1)
@@ -81,7 +81,7 @@ async def test_an_answer_is_shown_no_oftener_than_the_interval(
 async def test_a_stream_never_reaches_five_minutes(server: SlackServer) -> None:
     """At four minutes it is closed and the message goes on by edits, so that nothing is cut off."""
     address = thread(server)
-    reply = slack(server).reply(address, None, TURN)
+    reply = slack(server).reply(address, None, [TURN])
     await reply.show("one")
     await server.clock.advance(241)
     await reply.show("one two")
@@ -103,7 +103,7 @@ async def test_a_dead_stream_is_recovered_by_an_edit(server: SlackServer) -> Non
     whole answer.
     """
     address = thread(server)
-    reply = slack(server).reply(address, None, TURN)
+    reply = slack(server).reply(address, None, [TURN])
     await reply.show("one")
     await server.clock.advance(400)
     await reply.finish("one two")
@@ -117,7 +117,7 @@ async def test_a_stream_that_a_person_stopped_is_completed(
     """The final answer stands there even so."""
     address = thread(server)
     server.space.faults.append(Fault("stopped_by_user", method="chat.appendStream"))
-    reply = slack(server).reply(address, None, TURN)
+    reply = slack(server).reply(address, None, [TURN])
     await reply.show("one")
     server.space.of_agent(address.chat)[0].streaming_since = None
     await reply.show("one two")
@@ -139,7 +139,7 @@ async def test_where_streams_are_refused_edits_follow_and_that_is_remembered(
     channel = slack(server)
 
     for _ in range(2):
-        reply = channel.reply(address, None, uuid4())
+        reply = channel.reply(address, None, [uuid4()])
         await reply.show("Hel")
         await reply.finish("Hello")
 
@@ -156,7 +156,7 @@ async def test_where_nothing_can_be_edited_one_message_comes(
     channel = slack(server)
 
     for _ in range(2):
-        reply = channel.reply(address, None, uuid4())
+        reply = channel.reply(address, None, [uuid4()])
         await reply.show("Hel")
         await reply.show("Hello")
         await reply.finish("Hello!")
@@ -169,7 +169,7 @@ async def test_a_status_that_is_refused_does_no_harm(server: SlackServer) -> Non
     """Thinking is not shown then, and not tried again."""
     address = thread(server)
     server.space.unknown_methods.add("assistant.threads.setStatus")
-    reply = slack(server).reply(address, None, TURN)
+    reply = slack(server).reply(address, None, [TURN])
     await reply.show("")
     await reply.show("")
     await reply.finish("Hello")
@@ -183,7 +183,7 @@ async def test_a_failing_draft_does_not_hurt_the_answer(server: SlackServer) -> 
     once.
     """
     address = thread(server)
-    reply = slack(server).reply(address, None, TURN)
+    reply = slack(server).reply(address, None, [TURN])
     await reply.show("one")
     server.space.faults.append(Fault("", method="chat.appendStream", lost=True))
     await reply.show("one two")

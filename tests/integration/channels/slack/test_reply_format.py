@@ -36,7 +36,7 @@ async def test_a_long_answer_becomes_several_messages(
     grew or not.
     """
     address = place(server)  # type: ignore[operator]
-    reply = slack(server).reply(address, None, TURN)
+    reply = slack(server).reply(address, None, [TURN])
     for end in range(1_000, len(LONG), 1_500):
         await reply.show(LONG[:end])
 
@@ -53,7 +53,7 @@ async def test_a_long_answer_becomes_several_messages(
 async def test_code_grows_in_an_open_block(server: SlackServer) -> None:
     """While code is written its block is left open, so that the stream only grows."""
     address = thread(server)
-    reply = slack(server).reply(address, None, TURN)
+    reply = slack(server).reply(address, None, [TURN])
     text = "See:\n```python\nprint(1)\nprint(2)\n```\nDone."
     for end in range(8, len(text), 5):
         await reply.show(text[:end])
@@ -73,7 +73,7 @@ async def test_an_answer_that_became_shorter_leaves_nothing_behind(
 ) -> None:
     """What was shown and is not part of the answer is taken away."""
     address = direct(server)
-    reply = slack(server).reply(address, None, TURN)
+    reply = slack(server).reply(address, None, [TURN])
     await reply.show(LONG)
     await reply.finish("In short: no.")
 
@@ -87,7 +87,7 @@ async def test_what_cannot_be_formatted_comes_as_plain_text(
     """No answer is lost to its Markdown."""
     address = direct(server)
     server.space.faults.append(Fault(error, method="chat.postMessage"))
-    await slack(server).reply(address, None, TURN).finish("**broken <[markdown](")
+    await slack(server).reply(address, None, [TURN]).finish("**broken <[markdown](")
     [message] = server.space.of_agent(address.chat)
 
     assert (message.visible, message.text, message.blocks) == (
@@ -102,7 +102,7 @@ async def test_a_long_plain_text_that_no_edit_takes_is_posted_instead(
 ) -> None:
     """Slack edits at most 4,000 characters of text into a message, but posts 40,000."""
     address = direct(server)
-    reply = slack(server).reply(address, None, TURN)
+    reply = slack(server).reply(address, None, [TURN])
     await reply.show("broken")
     server.space.faults.append(Fault("invalid_blocks", method="chat.update"))
     text = "broken <[markdown](\n" + "words " * 1_000
@@ -118,7 +118,7 @@ async def test_a_long_plain_text_that_no_edit_takes_is_posted_instead(
 async def test_a_model_cannot_ping_everyone(server: SlackServer, ping: str) -> None:
     """Neither while it is written nor in the end does Slack get a mention of a whole channel."""
     address = thread(server)
-    reply = slack(server).reply(address, None, TURN)
+    reply = slack(server).reply(address, None, [TURN])
     text = f"Attention {ping} please"
     for end in range(1, len(text)):
         await reply.show(text[:end])

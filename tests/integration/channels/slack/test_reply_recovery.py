@@ -33,7 +33,7 @@ async def test_another_instance_finishes_an_open_stream(server: SlackServer) -> 
     placed = await show(slack(server), address, "one tw")
     await (
         slack(server)
-        .reply(address, placed, TURN, repeat=True)
+        .reply(address, placed, [TURN], repeat=True)
         .finish("one two three")
     )
 
@@ -45,8 +45,10 @@ async def test_an_answer_that_arrived_unseen_is_recognised(
 ) -> None:
     """Posted, but not recorded: the message carries its turn, and the next instance finds it."""
     address = direct(server)
-    await slack(server).reply(address, None, TURN).finish(LONG)
-    placed = await slack(server).reply(address, None, TURN, repeat=True).finish(LONG)
+    await slack(server).reply(address, None, [TURN]).finish(LONG)
+    placed = (
+        await slack(server).reply(address, None, [TURN], repeat=True).finish(LONG)
+    )
 
     assert len(screen(server, address)) == 2
     assert placed.ids == tuple(
@@ -62,7 +64,7 @@ async def test_a_lost_answer_of_slack_does_not_double_the_message(
     """
     address = direct(server)
     server.space.faults.append(Fault("", method="chat.postMessage", lost=True))
-    reply = slack(server).reply(address, None, TURN)
+    reply = slack(server).reply(address, None, [TURN])
     with pytest.raises(DeliveryError):
         await reply.finish("Hello")
 
@@ -79,7 +81,7 @@ async def test_a_stream_whose_start_was_not_seen_is_found_again(
     """
     address = thread(server)
     server.space.faults.append(Fault("", method="chat.startStream", lost=True))
-    reply = slack(server).reply(address, None, TURN)
+    reply = slack(server).reply(address, None, [TURN])
     assert await reply.show("one") is None
     await reply.show("one two")
     await reply.finish("one two three")
@@ -91,7 +93,7 @@ async def test_what_may_be_a_repeat_says_so(server: SlackServer) -> None:
     """Where Slack does not let us look, the text is labelled."""
     address = direct(server)
     server.space.scopes -= {"im:history"}
-    await slack(server).reply(address, None, TURN, repeat=True).finish("Hello")
+    await slack(server).reply(address, None, [TURN], repeat=True).finish("Hello")
 
     assert screen(server, address) == ["*(This may be a repeat.)*\n\nHello"]
 
@@ -99,7 +101,7 @@ async def test_what_may_be_a_repeat_says_so(server: SlackServer) -> None:
 async def test_finishing_twice_changes_nothing(server: SlackServer) -> None:
     """The second time finds everything in place."""
     address = thread(server)
-    reply = slack(server).reply(address, None, TURN)
+    reply = slack(server).reply(address, None, [TURN])
     first = await reply.finish("Hello")
 
     assert await reply.finish("Hello") == first
@@ -111,7 +113,7 @@ async def test_a_message_that_was_deleted_is_posted_again(
 ) -> None:
     """Somebody deleted the growing answer: it comes as a new message."""
     address = direct(server)
-    reply = slack(server).reply(address, None, TURN)
+    reply = slack(server).reply(address, None, [TURN])
     await reply.show("Hel")
     server.space.chats[address.chat].pop()
     await reply.finish("Hello")
@@ -132,7 +134,7 @@ async def test_a_rate_limit_delays_the_answer_and_drops_drafts(
             retry_after=0.05,
         )
     )
-    reply = slack(server).reply(address, None, TURN)
+    reply = slack(server).reply(address, None, [TURN])
     await reply.show("one")
     await reply.show("one two")
     await reply.finish("one two three")
@@ -163,7 +165,7 @@ async def test_refusals_say_whether_another_attempt_helps(
         Fault(error, method="chat.postMessage", more={"needed": "chat:write"})
     )
     with pytest.raises(DeliveryError) as raised:
-        await slack(server).reply(address, None, TURN).finish("Hello")
+        await slack(server).reply(address, None, [TURN]).finish("Hello")
 
     assert isinstance(raised.value, Undeliverable) == (kind is Undeliverable)
     assert error in raised.value.sentence or error == "missing_scope"
@@ -176,7 +178,7 @@ async def test_a_server_that_is_away_is_worth_another_try(
     address = direct(server)
     channel = slack(server, api_url="http://127.0.0.1:9/api/")
     with pytest.raises(DeliveryError) as raised:
-        await channel.reply(address, None, TURN).finish("Hello")
+        await channel.reply(address, None, [TURN]).finish("Hello")
 
     assert not isinstance(raised.value, Undeliverable)
 
@@ -194,7 +196,7 @@ async def test_a_command_in_a_channel_is_answered_to_its_author_alone(
     async with connected(server) as (channel, inbox):
         await server.command(chat, ada, "/help")
         [inbound] = await inbox.next()
-        reply = channel.reply(inbound.address, None, inbound.turn_id)
+        reply = channel.reply(inbound.address, None, [inbound.turn_id])
         assert await reply.show("so far") is None
         await reply.finish("You can …")
 
@@ -221,7 +223,7 @@ async def test_another_instance_answers_a_command_without_its_address(
             "command": "1",
         },
     )
-    await slack(server).reply(address, None, TURN).finish("You can …")
+    await slack(server).reply(address, None, [TURN]).finish("You can …")
     where = chat if member else "D" + ada[1:]
 
     assert [message.visible for message in server.space.of_agent(where)] == [

@@ -160,7 +160,7 @@ async def test_a_token_revoked_while_running_ends_the_channel(
     await server.say(chat, ada, "hello")
     [inbound] = await inbox.next()
     server.space.refused_tokens[BOT_TOKEN] = "token_revoked"
-    await channel.reply(inbound.address, None, inbound.turn_id).show("Hel")
+    await channel.reply(inbound.address, None, [inbound.turn_id]).show("Hel")
     with pytest.raises(ConfigurationError, match="SLACK_BOT_TOKEN"):
         await task
 

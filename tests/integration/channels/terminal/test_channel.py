@@ -20,7 +20,7 @@ from agent.conversation.engine import Engine
 from agent.core.errors import DeliveryError, Refused
 from agent.core.messages import Address, Notice
 from agent.core.options import Options
-from channels.terminal.channel import IGNORED, Terminal
+from channels.terminal.channel import IGNORED, Terminal, _Asked
 from storage.postgres import open_database
 from storage.redis import open_redis
 from tests.conformance.drivers.terminal import TerminalDriver, UnsupportedHere
@@ -245,15 +245,30 @@ async def test_an_answer_of_another_person_is_not_shown(
     terminal = Terminal(Person(), window, user="ada")
 
     with pytest.raises(DeliveryError, match="another person's"):
-        await terminal.reply(Address("terminal", "bob"), None, uuid7()).finish(
+        await terminal.reply(Address("terminal", "bob"), None, [uuid7()]).finish(
             "for bob"
         )
 
     await terminal.reply(
-        Address("terminal", "ada#2"), None, uuid7(), repeat=True
+        Address("terminal", "ada#2"), None, [uuid7()], repeat=True
     ).finish("for ada")
 
     assert window.seen == [("repeat", "for ada")]
+
+
+async def test_an_answer_to_this_line_and_an_earlier_one_is_shown_as_it_grows(
+    harness: TerminalHarness,
+) -> None:
+    """The earlier line got no answer in time, and this one was answered together with it."""
+    window = Window()
+    terminal = Terminal(Person(), window, user="ada")
+    asked = _Asked(uuid7())
+    terminal._asked = asked
+
+    reply = terminal.reply(Address("terminal", "ada"), None, [uuid7(), asked.turn])
+    await reply.finish("for both")
+
+    assert asked.answered.done()
 
 
 async def test_a_window_that_hangs_once_gets_the_answer_after_all(

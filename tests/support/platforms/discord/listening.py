@@ -99,4 +99,4 @@ def reply_to(
     channel: Discord, inbound: Inbound, placed: Placed | None = None, **options: Any
 ) -> DiscordReply:
     """The answer to this message."""
-    return channel.reply(inbound.address, placed, inbound.turn_id, **options)
+    return channel.reply(inbound.address, placed, [inbound.turn_id], **options)

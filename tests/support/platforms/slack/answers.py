@@ -42,7 +42,7 @@ def methods(server: SlackServer) -> list[str]:
 
 
 async def show(channel: Slack, address: Address, *texts: str) -> Placed | None:
-    reply = channel.reply(address, None, TURN)
+    reply = channel.reply(address, None, [TURN])
     placed = None
     for text in texts:
         placed = await reply.show(text)
