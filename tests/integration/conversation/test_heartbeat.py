@@ -27,6 +27,7 @@ class SlowRecovery:
         return ()
 
     async def take_deliveries(self, *, since_seconds: float) -> Sequence[Undelivered]:
+        self.sweeps.append(since_seconds)
         await asyncio.sleep(30)
 
         return ()
