@@ -19,9 +19,13 @@ from tests.chaos.harness.people import Standing
 WINDOW = 20
 """Messages of a prompt, as agents have it where no setting says otherwise."""
 
-LABEL = re.compile(
-    r"\W*(This may be a repeat|You may have received this before|You may have seen this already)\W+"
+_LABELS = (
+    "This may be a repeat",
+    "A part of this answer may stand above",
+    "You may have received this before",
+    "You may have seen this already",
 )
+LABEL = re.compile(rf"\W*({'|'.join(_LABELS)})\W+")
 """What an answer begins with that may have been sent before, on each of the three platforms."""
 
 MOST_PIECES = 8  # messages that one answer may take
@@ -304,14 +308,26 @@ def _prompts(chat: _Chat) -> Iterator[Verdict]:
     }
     for prompt in chat.prompts:
         tokens = [token for token in prompt.tokens if token not in aside]
-        if not _is_window(tokens, spoken, at_least):
-            transcript = " ".join(row.token for row in spoken)
+        read = _then(prompt, spoken)
+        if not _is_window(tokens, read, at_least):
+            transcript = " ".join(row.token for row in read)
             yield Verdict(
                 Fault.WRONG_CONTEXT, chat.name, f"{' '.join(tokens)} of {transcript}"
             )
         believed = {token for token in tokens if token.startswith("a")} - arrived
         for token in sorted(believed):
             yield Verdict(Fault.BELIEVED, chat.name, token)
+
+
+def _then(prompt: Asking, spoken: Sequence[Row]) -> list[Row]:
+    """What was there when this was asked: later calls, and this one, had not answered yet. One
+    whose instance died was asked again, perhaps about less.
+    """
+    return [
+        row
+        for row in spoken
+        if row.role != "assistant" or int(row.token[1:]) < prompt.number
+    ]
 
 
 def _is_window(tokens: Sequence[str], spoken: Sequence[Row], at_least: int) -> bool:

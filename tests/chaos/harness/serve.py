@@ -60,7 +60,9 @@ def no_fence() -> None:
 
 
 def late_records() -> None:
-    """A mutant: where a draft stands is recorded seconds later, whoever waits for it."""
+    """A mutant: that a draft is coming, and where it stands, is recorded seconds later, whoever
+    waits for it.
+    """
     from storage.conversation import STATEMENTS
     from storage.postgres import PinnedConnection
 
@@ -75,7 +77,7 @@ def late_records() -> None:
     async def fetch_late(
         self: PinnedConnection, sql: str, *args: Any, **options: Any
     ) -> Any:
-        if sql is not STATEMENTS["placed"]:
+        if sql not in (STATEMENTS["announce"], STATEMENTS["placed"]):
             return await fetch(self, sql, *args, **options)
         task = asyncio.create_task(later(self, sql, *args, **options))
         kept.add(task)
