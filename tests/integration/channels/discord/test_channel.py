@@ -95,7 +95,7 @@ async def test_in_a_group_only_mentions_of_and_replies_to_the_agent_count(
         **answer,
     )
 
-    assert await heard(core, 2) == ["hey are you there?", "good"]
+    assert await heard(core, 2) == ["hey are you there?", "> agent: I am here\ngood"]
     assert not core.accepted[0].direct
 
 

@@ -33,8 +33,9 @@ class Wire:
         self.socket = socket
         self._stream = zlib.compressobj() if compressed else None
 
-    async def send(self, message: Parts) -> None:
-        text = json.dumps(message)
+    async def send(self, message: Any) -> None:
+        """A text goes as it is."""
+        text = message if isinstance(message, str) else json.dumps(message)
         if self.socket.closed:
             return
 
@@ -54,7 +55,7 @@ class Session:
     id: str
     intents: int
     events: list[Parts] = field(default_factory=list)
-    outbox: asyncio.Queue[Parts] = field(default_factory=asyncio.Queue)
+    outbox: asyncio.Queue[Any] = field(default_factory=asyncio.Queue)
     wire: Wire | None = None
 
     def tell(self, event: str, data: Parts) -> None:
@@ -78,6 +79,9 @@ class Gateway:
         self.sessions: dict[str, Session] = {}
         self.identified = 0
         self.resumed = 0
+        self.odd_start: dict[
+            str, Any
+        ] = {}  # fields of the event READY, instead of its own
         self.changed = changed  # set whenever a session begins, resumes or breaks
         self._ids = itertools.count(1)
 
@@ -95,6 +99,11 @@ class Gateway:
         for session in self.sessions.values():
             if _asked_for(session.intents, event, data):
                 session.tell(event, data)
+
+    def push(self, frame: Any) -> None:
+        """Sends every connected session this frame as it is, outside of the replay."""
+        for session in self.connected:
+            session.outbox.put_nowait(frame)
 
     async def serve(
         self, request: web.Request, state: DiscordState
@@ -160,7 +169,8 @@ class Gateway:
         session.tell(
             "READY",
             payload("ready", user=state.bot, application={"id": BOT, "flags": 0})
-            | ready,
+            | ready
+            | self.odd_start,
         )
         if state.in_guild:
             session.tell("GUILD_CREATE", state.guild())

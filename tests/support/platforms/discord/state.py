@@ -168,7 +168,7 @@ class DiscordState:
                 **changes,
             },
         )
-        if any(person["id"] == self.bot["id"] for person in message["mentions"]):
+        if self.bot in self.mentioned(text):
             self.join(channel)
 
         self.tell("MESSAGE_CREATE", message)
@@ -185,16 +185,19 @@ class DiscordState:
             "channel_id": channel,
             "timestamp": datetime.now(UTC).isoformat(),
         }
-        content = str(fields.get("content", ""))
-        named = [
-            u
-            for u in self.users.values()
-            if f"<@{u['id']}>" in content or f"<@!{u['id']}>" in content
-        ]
+        named = self.mentioned(str(fields.get("content", "")))
         message = payload("message", **known) | {"mentions": named} | dict(fields)
         self.messages[channel].append(message)
 
         return message
+
+    def mentioned(self, content: str) -> list[dict[str, Any]]:
+        """The people that a text mentions."""
+        return [
+            u
+            for u in self.users.values()
+            if f"<@{u['id']}>" in content or f"<@!{u['id']}>" in content
+        ]
 
     def tell(self, event: str, message: Mapping[str, Any]) -> None:
         """Messages in a server bear its id and the author's membership in it, in events only."""
