@@ -37,7 +37,6 @@ from channels.fields import (
     number,
     record,
     records,
-    string,
 )
 from channels.pacing import RateLimited
 from channels.unreadable import UnreadableEvents, storable
@@ -151,7 +150,8 @@ class DiscordEvents:
         message after a restart; then the core recognises those it has.
         """
         # Without a time and a text, only the preview of a link was added.
-        if not string(event, "edited_timestamp") or "content" not in event:
+        texts = event.get("edited_timestamp"), event.get("content")
+        if not texts[0] or not all(isinstance(text, str) for text in texts):
             return
 
         known = (digits(event, "channel_id"), digits(event, "id")) in self._recent
