@@ -16,6 +16,7 @@ from tests.support.platforms.discord.values import (
     GUILD,
     Interaction,
     Refused,
+    WrongForm,
     payload,
 )
 
@@ -201,7 +202,7 @@ class DiscordState:
 
     def tell(self, event: str, message: Mapping[str, Any]) -> None:
         """Messages in a server bear its id and the author's membership in it, in events only."""
-        message = dict(message)
+        message = shown(message)
         if "guild_id" in self.channels[message["channel_id"]]:
             message["guild_id"] = GUILD
             if "author" in message:
@@ -356,11 +357,8 @@ class DiscordState:
         """The bot writes. A nonce that was lately seen brings back the message that it made."""
         content = self.checked_content(body)
         if len(str(body.get("nonce", ""))) > 25:
-            raise Refused(
-                400,
-                50035,
-                "Invalid Form Body",
-                errors={"nonce": "Must be 25 or fewer in length."},
+            raise WrongForm(
+                "nonce", "BASE_TYPE_MAX_LENGTH", "Must be 25 or fewer in length."
             )
 
         key = (channel, str(body.get("nonce", "")))
@@ -429,11 +427,13 @@ class DiscordState:
         if not content:
             raise Refused(400, 50006, "Cannot send an empty message")
         if len(content) > 2000:
-            raise Refused(
-                400,
-                50035,
-                "Invalid Form Body",
-                errors={"content": "Must be 2000 or fewer in length."},
+            raise WrongForm(
+                "content", "BASE_TYPE_MAX_LENGTH", "Must be 2000 or fewer in length."
             )
 
         return content
+
+
+def shown(message: Mapping[str, Any]) -> dict[str, Any]:
+    """A message as it is told: whom it may ping is asked of the sender, and told nobody."""
+    return {key: value for key, value in message.items() if key != "allowed_mentions"}
