@@ -153,6 +153,7 @@ class Gateway(discord.Client):
             if type(socket.sequence) not in (int, NoneType):
                 socket.sequence = sequence
             if socket._keep_alive is None:
+                await socket.socket.close(code=4000)
                 raise ConnectionError("a greeting that cannot be read")
 
         socket.received_message = received  # type: ignore[method-assign]

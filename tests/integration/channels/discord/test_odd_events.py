@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -151,6 +152,53 @@ async def test_a_session_that_began_oddly_hears_what_follows(
         await server.until(lambda: core.accepted)
 
         assert (1, 0) == sessions(server)
+
+
+async def test_signing_in_needs_no_more_than_an_id(
+    server: DiscordServer, core: Core
+) -> None:
+    chat = server.state.add_direct("ada")
+    for key in set(server.state.bot) - {"id"}:
+        del server.state.bot[key]
+
+    server.state.application = {"flags": server.state.application["flags"]}
+    async with running(make_channel(server), core):
+        server.state.say(chat, "hello", user="ada")
+        await server.until(lambda: core.accepted)
+
+    assert ["hello"] == core.texts
+
+
+@pytest.mark.parametrize("name", ["no JSON", "a greeting without an interval"])
+async def test_after_a_greeting_that_cannot_be_read_it_connects_again(
+    server: DiscordServer, core: Core, name: str
+) -> None:
+    """Without the interval in it there would be no heartbeat."""
+    server.gateway.odd_greetings = [ODD_FRAMES[name]]
+    chat = server.state.add_direct("ada")
+    async with running(make_channel(server), core):
+        server.state.say(chat, "hello", user="ada")
+        await server.until(lambda: core.accepted)
+
+    assert ["hello"] == core.texts
+
+
+async def test_an_answer_to_signing_in_without_an_id_is_waited_out(
+    server: DiscordServer, core: Core
+) -> None:
+    """A proxy in between may answer anything."""
+    chat, id = server.state.add_direct("ada"), server.state.bot.pop("id")
+    channel = make_channel(server, last_accepted=core.last_accepted)
+    task = asyncio.create_task(channel.run(core.accept))
+    await server.until(lambda: server.asked_who_i_am == 1)
+    server.state.bot["id"] = id
+    await server.until(lambda: server.gateway.connected)
+    server.state.say(chat, "hello", user="ada")
+    await server.until(lambda: core.accepted)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+    assert ["hello"] == core.texts
 
 
 async def test_what_could_not_be_read_is_noted_by_its_kind(

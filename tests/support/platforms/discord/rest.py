@@ -153,6 +153,7 @@ class Routes:
         return _json(body, status=429, headers=headers)
 
     async def me(self, request: web.Request) -> web.Response:
+        self.server.asked_who_i_am += 1
         return _json({**self.state.bot, "locale": "en-US", "mfa_enabled": True})
 
     async def my_guilds(self, request: web.Request) -> web.Response:
