@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from functools import partial
 from itertools import islice
+from types import MappingProxyType
 
 import aiohttp
 import structlog
@@ -26,7 +28,10 @@ from channels.discord.interaction import (
     switched_off,
 )
 from channels.discord.ordering import ChatQueues
-from channels.discord.reading.message import read_message, read_reaction
+from channels.discord.reading.answered import with_answered
+from channels.discord.reading.content import content_of
+from channels.discord.reading.history import messages_since
+from channels.discord.reading.message import read_message, read_reaction, written_at
 from channels.discord.reading.places import Place, Places
 from channels.discord.rest import Rest
 from channels.discord.sdk import discord
@@ -36,22 +41,12 @@ from channels.fields import (
     identity,
     number,
     record,
-    records,
 )
 from channels.pacing import RateLimited
 from channels.unreadable import UnreadableEvents, storable
 
 CHATS = 50
 """Chats that a new session catches up with, the latest first."""
-
-MESSAGES = 300
-"""Messages fetched for one chat, the oldest first."""
-
-PAGE = 100
-"""Messages in one answer: https://docs.discord.com/developers/resources/message."""
-
-EPOCH = 1_420_070_400.0
-"""2015-01-01 in Unix time: https://docs.discord.com/developers/reference, Snowflakes."""
 
 MENTION_SECONDS = 86_400.0
 """A mention that an edit adds counts for this long. Turns are remembered for 30 days, so an
@@ -141,7 +136,7 @@ class DiscordEvents:
 
     def _said(self, event: Payload) -> None:
         if inbound := read_message(event, self._places):
-            self._put(inbound, inbound.deleted())
+            self._put(inbound, inbound.deleted(), event)
 
     def _edited(self, event: Payload) -> None:
         """An edit counts if the message is, or was, meant for the agent.
@@ -157,14 +152,12 @@ class DiscordEvents:
         known = (digits(event, "channel_id"), digits(event, "id")) in self._recent
         if inbound := read_message(event, self._places, known=known):
             if not known and self._is_recent(inbound.message_id):
-                self._put(inbound, inbound.deleted())
+                self._put(inbound, inbound.deleted(), event)
 
-            self._put(inbound.edited(inbound.text), inbound.deleted())
+            self._put(inbound.edited(inbound.text), inbound.deleted(), event)
 
     def _is_recent(self, message: str) -> bool:
-        """A message's id tells when it was written."""
-        written = (int(message) >> 22) / 1000 + EPOCH
-        return self._now() - written < MENTION_SECONDS
+        return self._now() - written_at(message) < MENTION_SECONDS
 
     def _deleted(self, event: Payload) -> None:
         """Discord gives only ids, and of every message in a server. Those that the agent
@@ -207,13 +200,34 @@ class DiscordEvents:
 
         await self._queues.close()
 
-    def _put(self, inbound: Said | Edited | Deleted, deletion: Deleted) -> None:
+    def _put(
+        self,
+        inbound: Said | Edited | Deleted,
+        deletion: Deleted,
+        event: Payload = MappingProxyType({}),
+    ) -> None:
         self._remember(deletion)
-        self._queues.put(inbound.address.chat, partial(self._take, inbound))
+        self._queues.put(
+            inbound.address.chat, partial(self._take_whole, inbound, event)
+        )
 
     def _remember(self, deletion: Deleted) -> None:
         """Keeps what to pass on if this message is deleted. It holds ids, not the text."""
         self._recent[deletion.address.chat, deletion.message_id] = deletion
+
+    async def _take_whole(
+        self, inbound: Said | Edited | Deleted, event: Payload
+    ) -> None:
+        """Takes it with the message that it answers."""
+        whole = await with_answered(event, self._ask_message)
+        if whole is not event and not isinstance(inbound, Deleted):
+            inbound = replace(inbound, text=content_of(whole, self._places))
+
+        await self._take(inbound)
+
+    async def _ask_message(self, chat: str, message: str) -> object:
+        assert self._client is not None
+        return await self._client.http.get_message(chat, message)
 
     async def _take(self, inbound: Inbound) -> None:
         """Returns once the message is durable, however long that takes."""
@@ -288,17 +302,8 @@ class DiscordEvents:
         assert self._client is not None
         place = self._places.known(chat) or await self._ask_place(chat)
 
-        for _ in range(MESSAGES // PAGE):
-            page = await self._client.http.logs_from(chat, PAGE, after=after)
-            if not isinstance(page, list):
-                raise ConnectionError("no list of messages")
-
-            for message in sorted(records(page), key=_age):
-                await self._take_again(message, place)
-
-            after = str(max((_age(message) for message in records(page)), default=0))
-            if len(page) < PAGE or after == "0":
-                return
+        async for message in messages_since(self._client.http, chat, after):
+            await self._take_again(message, place)
 
     async def _ask_place(self, chat: str) -> Place:
         assert self._client is not None
@@ -314,12 +319,7 @@ class DiscordEvents:
 
         if inbound is not None:
             self._remember(inbound.deleted())
-            await self._take(inbound)
-
-
-def _age(message: Payload) -> int:
-    """Ids grow with time."""
-    return int(digits(message, "id") or 0)
+            await self._take_whole(inbound, message)
 
 
 def _latest(last: tuple[str, str]) -> int:

@@ -20,6 +20,9 @@ from channels.fields import (
 )
 from channels.reactions import thumb_of_emoji
 
+EPOCH = 1_420_070_400.0
+"""2015-01-01 in Unix time: https://docs.discord.com/developers/reference, Snowflakes."""
+
 _REPLY = 19
 _NOTICES = frozenset(range(1, 56)) - {_REPLY}
 """Types of messages that Discord writes itself: somebody joined, something was pinned. A
@@ -100,6 +103,11 @@ def read_reaction(
         direct=not digits(reaction, "guild_id"),
         taken_back=not given,
     )
+
+
+def written_at(message: str) -> float:
+    """When the message of this id was written, in Unix time."""
+    return (int(message) >> 22) / 1000 + EPOCH
 
 
 def _is_talk(message: Payload) -> bool:

@@ -205,6 +205,23 @@ async def test_an_edit_is_told_with_the_message_it_changes(
     assert (new.turn_id, "hello", Edited) == (edit.turn_id, text_of(edit), type(edit))
 
 
+async def test_an_answered_message_that_is_not_sent_along_is_asked_for(
+    server: DiscordServer, core: Core
+) -> None:
+    """One that is gone, or that Discord refuses to show, costs only the quotation."""
+    chat = server.state.add_direct("ada")
+    old = server.state.add_message(
+        chat, {"author": server.state.person("bob"), "content": "What is 2+2?"}
+    )
+    for message, channel in ((old["id"], chat), ("5", chat), (old["id"], "6")):
+        reference = {"type": 0, "message_id": message, "channel_id": channel}
+        server.state.say(
+            chat, "this", user="ada", type=19, message_reference=reference
+        )
+
+    assert ["> Bob: What is 2+2?\nthis", "this", "this"] == await heard(core, 3)
+
+
 async def test_a_mention_that_an_edit_adds_counts(
     server: DiscordServer, core: Core
 ) -> None:

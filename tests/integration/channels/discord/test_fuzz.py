@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from agent.core.messages import Said
-from channels.discord.events import PAGE
+from channels.discord.reading.history import PAGE
 from tests.support.inbound import text_of
 from tests.support.platforms.discord import DiscordServer, payload
 from tests.support.platforms.discord.listening import Core, make_channel, running

@@ -34,6 +34,7 @@ ANSWERS: dict[tuple[str, str], tuple[str | None, Any]] = {
     ("GET", "/guilds/{guild}/members/{user}"): ("member", None),
     ("GET", "/channels/{channel}"): ("channel", None),
     ("GET", "/channels/{channel}/messages"): ("message", None),
+    ("GET", "/channels/{channel}/messages/{message}"): ("message", None),
     ("POST", "/channels/{channel}/messages"): (
         "message",
         {

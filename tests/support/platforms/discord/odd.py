@@ -85,7 +85,12 @@ ODD_EVENTS: dict[str, tuple[Any, Any]] = {
     ),
     "a server of nulls": (
         "GUILD_CREATE",
-        {"id": "10", "channels": [None, {}], "threads": [{}], "roles": [None]},
+        {
+            "id": "10",
+            "channels": [None, {}, {"id": "78", "type": 99, "status": 1}],
+            "threads": [{}],
+            "roles": [None],
+        },
     ),
     "a channel without an id": ("CHANNEL_CREATE", {"type": 0}),
     "a channel of a new type": ("CHANNEL_CREATE", {"id": "77", "type": 99}),

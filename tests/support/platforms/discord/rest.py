@@ -59,6 +59,7 @@ class Routes:
             ("GET", "/guilds/{guild}/members/{user}", self.member),
             ("GET", "/channels/{channel}", self.channel),
             ("GET", "/channels/{channel}/messages", self.history),
+            ("GET", "/channels/{channel}/messages/{message}", self.message),
             ("POST", "/channels/{channel}/messages", self.post),
             ("PATCH", "/channels/{channel}/messages/{message}", self.patch),
             ("DELETE", "/channels/{channel}/messages/{message}", self.delete),
@@ -234,6 +235,10 @@ class Routes:
         self.server.histories += 1
 
         return _json([shown(message) for message in chosen[::-1]])
+
+    async def message(self, request: web.Request) -> web.Response:
+        self.state.check(request.match_info["channel"])
+        return _json(shown(self.state.find(request.match_info["message"])))
 
     async def post(self, request: web.Request) -> web.Response:
         channel = request.match_info["channel"]
