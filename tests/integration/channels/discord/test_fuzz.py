@@ -203,7 +203,7 @@ async def all_heard(core: Core, expected: set[int]) -> None:
     try:
         await core.server.until(
             lambda: len(core.accepted) >= len(expected) and not lost(core, expected),
-            seconds=60,
+            seconds=100,
         )
     except TimeoutError as error:
         missing = sorted(lost(core, expected))
