@@ -45,7 +45,7 @@ from agent.core.messages import (
     Window,
 )
 from agent.core.options import Options
-from agent.core.text import is_unicode
+from agent.core.text import NO_TEXT, is_unicode
 from agent.core.turns import Accepted, Arrival, Loaded, NewTurn, Undelivered, Waiting
 from agent.ports import Ports
 
@@ -201,7 +201,7 @@ class Intake:
                 f"at most {maximum} are possible. Please send it in parts."
             )
         if not text.strip():
-            return "This message has no text."
+            return NO_TEXT
         if "\0" in text:
             return (
                 "This message has a NUL character in it and cannot be stored. "

@@ -26,7 +26,7 @@ from channels.discord.rest import API_URL, Rest
 from channels.discord.webhook import Interactions
 from channels.pacing import Governor, Rate
 from channels.services import ChannelServices
-from channels.unreadable import Note, unnoted
+from channels.unreadable import Note, UnreadableEvents, unnoted
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -70,6 +70,7 @@ class Discord(Webhook, Diagnosable, Listening):
     ) -> None:
         self._token = token
         self._governor = governor
+        self._unreadable = UnreadableEvents(NAME, note_unreadable)
         self._api_url = api_url
         self._public_key = public_key
         self._last_accepted = last_accepted
@@ -84,15 +85,12 @@ class Discord(Webhook, Diagnosable, Listening):
                 public_key=public_key,
                 slash_commands=slash_commands,
                 now=now,
-                note_unreadable=note_unreadable,
+                unreadable=self._unreadable,
             )
             if public_key
             else None
         )
-        both = public_url and public_key
-        self._endpoint = (
-            f"{public_url.rstrip('/')}{WEBHOOK_PATH}" if public_url and both else None
-        )
+        self._endpoint = _endpoint(public_url, public_key)
 
     async def run(self, accept: Accept) -> None:
         """Takes messages in until cancelled; waits for a lost network to return.
@@ -121,10 +119,14 @@ class Discord(Webhook, Diagnosable, Listening):
             rest=self._rest,
             last_accepted=self._last_accepted,
             slash_commands=self._slash_commands,
+            unreadable=self._unreadable,
             clock=self._clock,
         )
         self._gateway = Gateway(
-            intake, api_url=self._api_url, identify_pause=self._identify_pause
+            intake,
+            api_url=self._api_url,
+            unreadable=self._unreadable,
+            identify_pause=self._identify_pause,
         )
 
         try:
@@ -138,7 +140,7 @@ class Discord(Webhook, Diagnosable, Listening):
     @property
     def listening(self) -> bool:
         """Whether messages arrive over the gateway."""
-        return self._gateway is not None and self._gateway.is_ready()
+        return self._gateway is not None and self._gateway.begun
 
     @asynccontextmanager
     async def _registering(self) -> AsyncIterator[None]:
@@ -189,6 +191,17 @@ class Discord(Webhook, Diagnosable, Listening):
             public_key=self._public_key,
             last_accepted=self._last_accepted,
         )
+
+
+def _endpoint(
+    public_url: str | None,
+    public_key: str | None,
+) -> str | None:
+    """Where Discord sends commands, if it may send them over HTTP."""
+    if not public_url or not public_key:
+        return None
+
+    return f"{public_url.rstrip('/')}{WEBHOOK_PATH}"
 
 
 def build(settings: Settings, services: ChannelServices) -> Discord | None:

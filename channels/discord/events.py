@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from functools import partial
 from itertools import islice
-from typing import Any, cast
+from types import MappingProxyType
 
 import aiohttp
 import structlog
@@ -17,24 +18,40 @@ from agent.core.backoff import backoff
 from agent.core.errors import DeliveryError, StoreUnavailable
 from agent.core.messages import Deleted, Edited, Inbound, Said
 from agent.ports import Accept, LastAccepted
+from channels.discord.gateway import Gateway
 from channels.discord.interaction import (
+    COMMAND,
     DEFERRED,
     CommandUse,
     command_use,
     respond,
     switched_off,
 )
-from channels.discord.message import read_message, read_reaction
 from channels.discord.ordering import ChatQueues
+from channels.discord.reading.answered import with_answered
+from channels.discord.reading.content import content_of
+from channels.discord.reading.history import messages_since
+from channels.discord.reading.message import read_message, read_reaction, written_at
+from channels.discord.reading.places import Place, Places
 from channels.discord.rest import Rest
 from channels.discord.sdk import discord
+from channels.fields import (
+    Payload,
+    digits,
+    identity,
+    number,
+    record,
+)
 from channels.pacing import RateLimited
+from channels.unreadable import UnreadableEvents, storable
 
 CHATS = 50
 """Chats that a new session catches up with, the latest first."""
 
-MESSAGES = 300
-"""Messages fetched for one chat, the oldest first."""
+MENTION_SECONDS = 86_400.0
+"""A mention that an edit adds counts for this long. Turns are remembered for 30 days, so an
+older message might be taken for a new one.
+"""
 
 REMEMBERED = 5_000
 """Messages whose edits and deletions are passed on."""
@@ -62,26 +79,41 @@ class DiscordEvents:
         rest: Rest,
         last_accepted: LastAccepted | None,
         slash_commands: Callable[[], bool],
+        unreadable: UnreadableEvents,
         clock: Callable[[], float] = time.monotonic,
+        now: Callable[[], float] = time.time,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._accept = accept
         self._rest = rest
         self._last_accepted = last_accepted
         self._slash_commands = slash_commands
+        self._unreadable = unreadable
         self._clock = clock
+        self._now = now
         self._sleep = sleep
         self._queues = ChatQueues(self._catch_up_from_memory)
         self._recent: LRUCache[tuple[str, str], Deleted] = LRUCache(REMEMBERED)
         self._newest: LRUCache[str, str] = LRUCache(
             REMEMBERED
         )  # last accepted, by chat
-        self._client: discord.Client | None = None
+        self._places = Places()
+        self._readers: dict[str, Callable[[Payload], None]] = {
+            "MESSAGE_CREATE": self._said,
+            "MESSAGE_UPDATE": self._edited,
+            "MESSAGE_DELETE": self._deleted,
+            "MESSAGE_DELETE_BULK": self._deleted,
+            "MESSAGE_REACTION_ADD": partial(self._reacted, given=True),
+            "MESSAGE_REACTION_REMOVE": partial(self._reacted, given=False),
+            "INTERACTION_CREATE": self._used,
+        }
+        self._client: Gateway | None = None
         self._catching_up: asyncio.Task[None] | None = None
 
-    def connected(self, client: discord.Client) -> None:
+    def connected(self, client: Gateway) -> None:
         """A new session. Messages since the last accepted one go before new messages."""
         self._client = client
+        self._places.me = client.me
         if self._last_accepted is None:
             return
 
@@ -93,40 +125,70 @@ class DiscordEvents:
             self._catch_up_all(self._last_accepted)
         )
 
-    def said(self, message: discord.Message) -> None:
-        """A new message."""
-        if inbound := read_message(message, self._me):
-            self._put(inbound, inbound.deleted())
+    def received(self, kind: str, data: object) -> None:
+        """One event. What cannot be read of it is passed over."""
+        with self._unreadable.reading(kind):
+            event = record(data)
+            if reader := self._readers.get(kind):
+                reader(event)
+            else:
+                self._places.learn(kind, event)
 
-    def edited(self, message: discord.Message) -> None:
-        """An edit counts if the message is, or was, meant for the agent."""
-        known = (str(message.channel.id), str(message.id)) in self._recent
-        if inbound := read_message(message, self._me, known=known):
-            self._put(inbound.edited(inbound.text), inbound.deleted())
+    def _said(self, event: Payload) -> None:
+        if inbound := read_message(event, self._places):
+            self._put(inbound, inbound.deleted(), event)
 
-    def deleted(self, chat: str, message: str) -> None:
+    def _edited(self, event: Payload) -> None:
+        """An edit counts if the message is, or was, meant for the agent.
+
+        One that was not meant for it before is new to the core. The same holds for every
+        message after a restart; then the core recognises those it has.
+        """
+        # Without a time and a text, only the preview of a link was added.
+        texts = event.get("edited_timestamp"), event.get("content")
+        if not texts[0] or not all(isinstance(text, str) for text in texts):
+            return
+
+        known = (digits(event, "channel_id"), digits(event, "id")) in self._recent
+        if inbound := read_message(event, self._places, known=known):
+            if not known and self._is_recent(inbound.message_id):
+                self._put(inbound, inbound.deleted(), event)
+
+            self._put(inbound.edited(inbound.text), inbound.deleted(), event)
+
+    def _is_recent(self, message: str) -> bool:
+        return self._now() - written_at(message) < MENTION_SECONDS
+
+    def _deleted(self, event: Payload) -> None:
         """Discord gives only ids, and of every message in a server. Those that the agent
         took in count.
         """
-        if known := self._recent.get((chat, message)):
-            self._put(known, known)
+        ids = event.get("ids")
+        for id in ids if isinstance(ids, list) else [event.get("id")]:
+            known = self._recent.get((digits(event, "channel_id"), identity(id)))
+            if known:
+                self._put(known, known)
 
-    def reacted(
-        self, reaction: discord.RawReactionActionEvent, *, given: bool
+    def _reacted(
+        self,
+        event: Payload,
+        *,
+        given: bool,
     ) -> None:
         """A thumb, given or taken back.
 
         It has a queue of its own, so that no message waits while the answer is searched for.
         """
-        if inbound := read_reaction(reaction, self._me, given=given):
+        if inbound := read_reaction(event, self._places, given=given):
             self._queues.put(
                 f"votes in {inbound.address.chat}", partial(self._take, inbound)
             )
 
-    def used(self, interaction: discord.Interaction) -> None:
+    def _used(self, event: Payload) -> None:
         """A command, where Discord sends commands over the gateway."""
-        if interaction.type is discord.InteractionType.application_command:
-            use = _read_interaction(interaction)
+        if number(event, "type") == COMMAND:
+            use = command_use(event)
+            storable(use.inbound)
             late = self._clock() + COMMAND_DEADLINE
             self._queues.put(use.inbound.address.chat, partial(self._use, use, late))
 
@@ -138,19 +200,34 @@ class DiscordEvents:
 
         await self._queues.close()
 
-    @property
-    def _me(self) -> discord.abc.Snowflake:
-        # The event READY comes first and sets both.
-        assert self._client is not None and self._client.user is not None
-        return self._client.user
-
-    def _put(self, inbound: Said | Edited | Deleted, deletion: Deleted) -> None:
+    def _put(
+        self,
+        inbound: Said | Edited | Deleted,
+        deletion: Deleted,
+        event: Payload = MappingProxyType({}),
+    ) -> None:
         self._remember(deletion)
-        self._queues.put(inbound.address.chat, partial(self._take, inbound))
+        self._queues.put(
+            inbound.address.chat, partial(self._take_whole, inbound, event)
+        )
 
     def _remember(self, deletion: Deleted) -> None:
         """Keeps what to pass on if this message is deleted. It holds ids, not the text."""
         self._recent[deletion.address.chat, deletion.message_id] = deletion
+
+    async def _take_whole(
+        self, inbound: Said | Edited | Deleted, event: Payload
+    ) -> None:
+        """Takes it with the message that it answers."""
+        whole = await with_answered(event, self._ask_message)
+        if whole is not event and not isinstance(inbound, Deleted):
+            inbound = replace(inbound, text=content_of(whole, self._places))
+
+        await self._take(inbound)
+
+    async def _ask_message(self, chat: str, message: str) -> object:
+        assert self._client is not None
+        return await self._client.http.get_message(chat, message)
 
     async def _take(self, inbound: Inbound) -> None:
         """Returns once the message is durable, however long that takes."""
@@ -189,7 +266,7 @@ class DiscordEvents:
             except StoreUnavailable:
                 await self._sleep(pause)
 
-        latest = sorted(last.items(), key=lambda item: int(item[1]), reverse=True)
+        latest = sorted(last.items(), key=_latest, reverse=True)
         for chat, message in latest[:CHATS]:
             self._queues.put_first(chat, partial(self._catch_up, chat, message))
 
@@ -221,28 +298,29 @@ class DiscordEvents:
                 await self._sleep(pause)
 
     async def _fetch(self, chat: str, after: str) -> None:
+        """Messages that cannot be read are passed over, one by one."""
         assert self._client is not None
-        channel: Any = self._client.get_channel(int(chat))
-        if channel is None:
-            channel = await self._client.fetch_channel(int(chat))
+        place = self._places.known(chat) or await self._ask_place(chat)
 
-        since = discord.Object(int(after))
-        history = channel.history(limit=MESSAGES, after=since, oldest_first=True)
+        async for message in messages_since(self._client.http, chat, after):
+            await self._take_again(message, place)
 
-        async for message in history:
-            if inbound := read_message(message, self._me):
-                self._remember(inbound.deleted())
-                await self._take(inbound)
+    async def _ask_place(self, chat: str) -> Place:
+        assert self._client is not None
+        channel = record(await self._client.http.get_channel(chat))
+        self._places.note({**channel, "id": chat})
+
+        return self._places.known(chat) or Place()
+
+    async def _take_again(self, message: Payload, place: Place) -> None:
+        inbound = None
+        with self._unreadable.reading("MESSAGE_CREATE"):
+            inbound = read_message(message, self._places, place=place)
+
+        if inbound is not None:
+            self._remember(inbound.deleted())
+            await self._take_whole(inbound, message)
 
 
-def _read_interaction(interaction: discord.Interaction) -> CommandUse:
-    return command_use(
-        id=str(interaction.id),
-        token=interaction.token,
-        application=str(interaction.application_id),
-        chat=str(interaction.channel_id),
-        user=str(interaction.user.id),
-        username=interaction.user.display_name,
-        direct=interaction.guild_id is None,
-        data=cast("dict[str, Any]", interaction.data),
-    )
+def _latest(last: tuple[str, str]) -> int:
+    return int(identity(last[1]) or 0)

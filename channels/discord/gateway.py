@@ -10,46 +10,45 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine
+import zlib
+from collections.abc import Callable, Coroutine
+from functools import partial
+from types import NoneType
 from typing import Any, Protocol
 
 import aiohttp
-import structlog
 from yarl import URL
 
 from agent.core.errors import ConfigurationError
 from agent.settings.proxies import Proxies
 from channels.discord.rest import PORTAL
 from channels.discord.sdk import DiscordWebSocket, HTTPClient, Route, discord
+from channels.fields import digits, record
+from channels.unreadable import READING, UnreadableEvents
 
 CANCEL_AGAIN = 0.5
 """Seconds until a task that ignored its cancellation is cancelled again."""
 
-log = structlog.get_logger()
-
 
 class Listener(Protocol):
-    """Receives events in Discord's order. Its methods must not block."""
+    """Receives events in Discord's order. Its methods must not block, nor raise."""
 
-    def connected(self, client: discord.Client) -> None:
+    def connected(self, client: Gateway) -> None:
         """A new session began; Discord does not repeat earlier events."""
 
-    def said(self, message: discord.Message) -> None:
-        """Somebody wrote."""
+    def received(self, kind: str, data: object) -> None:
+        """An event, as Discord sent it."""
 
-    def edited(self, message: discord.Message) -> None:
-        """Somebody edited a message."""
 
-    def deleted(self, chat: str, message: str) -> None:
-        """A message was deleted."""
+class _Parsers(dict[str, Callable[[object], None]]):
+    """In place of discord.py's parsers: an event of any name goes on as it came."""
 
-    def reacted(
-        self, reaction: discord.RawReactionActionEvent, *, given: bool
-    ) -> None:
-        """Somebody gave a reaction to a message, or took it away."""
+    def __init__(self, receive: Callable[[str, object], None]) -> None:
+        super().__init__()
+        self._receive = receive
 
-    def used(self, interaction: discord.Interaction) -> None:
-        """Somebody used a command."""
+    def __missing__(self, kind: str) -> Callable[[object], None]:
+        return partial(self._receive, kind)
 
 
 class _Http(HTTPClient):
@@ -81,17 +80,27 @@ class _Http(HTTPClient):
 
 
 class Gateway(discord.Client):
-    """Reports to a listener what people do; caches only guilds, channels and threads.
+    """Hands a listener every event as Discord sent it. discord.py reads none and caches
+    nothing: one field that it does not expect would end the session for everybody.
 
     `identify_pause` is in seconds: Discord lets a bot begin one session every 5 seconds.
     """
 
     def __init__(
-        self, listener: Listener, *, api_url: str, identify_pause: float = 5.0
+        self,
+        listener: Listener,
+        *,
+        api_url: str,
+        unreadable: UnreadableEvents,
+        identify_pause: float = 5.0,
     ) -> None:
         self._api_url = api_url
         self._listener = listener
+        self._unreadable = unreadable
         self._identify_pause = identify_pause
+        self.me = ""
+        self.portal_id = ""
+        self.begun = False
         # discord.py logs payloads, and so the texts of messages, and tracebacks when the
         # network is lost.
         logging.getLogger("discord").setLevel(logging.CRITICAL)
@@ -106,7 +115,23 @@ class Gateway(discord.Client):
 
     def _get_state(self, **options: Any) -> Any:
         self.http = _Http(self.loop, self._api_url)
-        return super()._get_state(**options)
+        state: Any = super()._get_state(**options)
+        state.parsers = _Parsers(self._listener.received)
+        # Called with each new socket, before its first frame.
+        state._update_references = self._guard
+
+        return state
+
+    async def login(self, token: str) -> None:
+        """Signs in. Only two ids are read of what Discord answers.
+
+        Raises ConnectionError when the agent's own is not among it.
+        """
+        self.me = digits(record(await self.http.static_login(token.strip())), "id")
+        about = record(await self.http.application_info())
+        self.portal_id = digits(about, "id") or self.me
+        if not self.me:
+            raise ConnectionError("an answer without the agent's id")
 
     async def before_identify_hook(
         self, shard_id: int | None, *, initial: bool = False
@@ -115,37 +140,29 @@ class Gateway(discord.Client):
             await asyncio.sleep(self._identify_pause)
 
     def dispatch(self, event: str, /, *args: Any, **options: Any) -> None:
-        """Calls the listener at once. In a task, as discord.py does it, the cache would
-        already be newer.
-        """
-        try:
-            self._report(event, *args)
-        except Exception as error:  # one bad event must not end the connection
-            log.warning(
-                "discord event not read", kind=event, error=type(error).__name__
-            )
+        """A new session is noticed by the name of its first event, whatever is in it."""
+        if event == "socket_event_type" and args == ("READY",):
+            self.begun = True
+            self._listener.connected(self)
 
-    def _report(self, event: str, *args: Any) -> None:
-        match event:
-            case "connect":
-                self._listener.connected(self)
-            case "message":
-                self._listener.said(*args)
-            case "raw_message_edit":
-                # Without this time, only the preview of a link was added.
-                if args[0].message.edited_at is not None:
-                    self._listener.edited(args[0].message)
-            case "raw_message_delete":
-                self._listener.deleted(
-                    str(args[0].channel_id), str(args[0].message_id)
-                )
-            case "raw_bulk_message_delete":
-                for message in args[0].message_ids:
-                    self._listener.deleted(str(args[0].channel_id), str(message))
-            case "raw_reaction_add" | "raw_reaction_remove":
-                self._listener.reacted(*args, given=event == "raw_reaction_add")
-            case "interaction":
-                self._listener.used(*args)
+    def _guard(self, socket: DiscordWebSocket) -> None:
+        """A frame that discord.py cannot read is passed over, except the first: without
+        its interval there is no heartbeat.
+        """
+        read = socket.received_message
+
+        async def received(frame: Any, /) -> None:
+            sequence = socket.sequence
+            with self._unreadable.reading("frame"):
+                await read(frame)
+
+            if type(socket.sequence) not in (int, NoneType):
+                socket.sequence = sequence
+            if socket._keep_alive is None:
+                await socket.socket.close(code=4000)
+                raise ConnectionError("a greeting that cannot be read")
+
+        socket.received_message = received  # type: ignore[method-assign]
 
 
 async def hold_session(gateway: Gateway, token: str) -> None:
@@ -162,7 +179,7 @@ async def hold_session(gateway: Gateway, token: str) -> None:
     except discord.PrivilegedIntentsRequired as error:
         raise ConfigurationError(
             "Discord hides the text of messages from this bot; switch on MESSAGE CONTENT INTENT at "
-            f"{PORTAL}/{gateway.application_id or ''}/bot and start again."
+            f"{PORTAL}/{gateway.portal_id}/bot and start again."
         ) from error
     except discord.ConnectionClosed as error:
         raise _closed(error.code) from error
@@ -172,6 +189,8 @@ async def hold_session(gateway: Gateway, token: str) -> None:
         aiohttp.ClientError,
         TimeoutError,
         OSError,
+        zlib.error,
+        *READING,
     ) as error:
         raise ConnectionError(type(error).__name__) from error
 

@@ -5,11 +5,12 @@ response.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from agent.core.messages import Address, Said
+from channels.discord.reading.content import name_of
 from channels.discord.rest import (
     ALREADY_ACKNOWLEDGED,
     INVALID_WEBHOOK_TOKEN,
@@ -18,6 +19,14 @@ from channels.discord.rest import (
     UNKNOWN_WEBHOOK,
     Refusal,
     Rest,
+)
+from channels.fields import (
+    Payload,
+    digits,
+    needed,
+    part,
+    parts,
+    string,
 )
 
 PING, COMMAND = 1, 2  # types of interactions
@@ -46,54 +55,51 @@ class CommandUse:
     inbound: Said
 
 
-def command_use(
-    *,
-    id: str,
-    token: str,
-    application: str,
-    chat: str,
-    user: str,
-    username: str,
-    direct: bool,
-    data: Mapping[str, Any],
-) -> CommandUse:
-    """A command becomes `/name argument`. Its address holds what an answer needs."""
-    text = " ".join([f"/{data['name']}", *_values(data.get("options") or ())])
+def command_use(payload: Payload) -> CommandUse:
+    """A use of a command, as the gateway and the interactions endpoint tell of it. It
+    becomes `/name argument`; its address holds what an answer needs.
+
+    Raises ValueError when something is missing without which it cannot be answered.
+    """
+    id, token = needed(payload, "id"), string(payload, "token")
+    application, name = (
+        needed(payload, "application_id"),
+        string(_data(payload), "name"),
+    )
+    member = part(payload, "member")
+    user = part(member, "user") or part(payload, "user")
+    if not token or not name:
+        raise ValueError("no token or no name of a command")
+
     address = Address(
         channel="discord",
-        chat=chat,
+        chat=needed(payload, "channel_id"),
         extra={"interaction": id, "token": token, "application": application},
     )
     inbound = Said(
         address=address,
         message_id=id,
-        user_id=user,
-        text=text,
-        username=username,
-        direct=direct,
+        user_id=needed(user, "id"),
+        text=" ".join([f"/{name}", *_values(_data(payload))]),
+        username=name_of(user, member),
+        direct=not digits(payload, "guild_id"),
     )
 
-    return CommandUse(id=id, token=token, application=application, inbound=inbound)
-
-
-def command_use_of_payload(payload: Mapping[str, Any]) -> CommandUse:
-    """The same from the JSON that Discord sends to the interactions endpoint."""
-    member = payload.get("member") or {}
-    user = member.get("user") or payload["user"]
-    return command_use(
-        id=payload["id"],
-        token=payload["token"],
-        application=payload["application_id"],
-        chat=payload["channel_id"],
-        user=user["id"],
-        username=member.get("nick") or user.get("global_name") or user["username"],
-        direct="guild_id" not in payload,
-        data=payload["data"],
+    return CommandUse(
+        id=id,
+        token=token,
+        application=application,
+        inbound=inbound,
     )
 
 
-def _values(options: Sequence[Mapping[str, Any]]) -> list[str]:
-    return [str(option["value"]) for option in options if "value" in option]
+def _data(payload: Payload) -> Payload:
+    return part(payload, "data")
+
+
+def _values(data: Payload) -> list[str]:
+    values = (option.get("value") for option in parts(data, "options"))
+    return [str(value) for value in values if isinstance(value, str | int | float)]
 
 
 async def respond(

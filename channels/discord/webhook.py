@@ -19,10 +19,10 @@ from channels.discord.interaction import (
     DEFERRED,
     PING,
     PONG,
-    command_use_of_payload,
+    command_use,
     switched_off,
 )
-from channels.unreadable import Note, UnreadableEvents, storable, unnoted
+from channels.unreadable import UnreadableEvents, storable
 
 MAX_AGE = 300.0
 """Seconds. A delivery dated further away, before or after now, is a copy."""
@@ -39,13 +39,13 @@ class Interactions:
         *,
         public_key: str,
         slash_commands: Callable[[], bool],
+        unreadable: UnreadableEvents,
         now: Callable[[], float] = time.time,
-        note_unreadable: Note = unnoted,
     ) -> None:
         self._key = _load_key(public_key)
         self._slash_commands = slash_commands
         self._now = now
-        self._unreadable = UnreadableEvents("discord", note_unreadable)
+        self._unreadable = unreadable
 
     async def answer(
         self, headers: Mapping[str, str], body: bytes, accept: Accept | None
@@ -65,7 +65,7 @@ class Interactions:
             if payload["type"] == PING:
                 return _json({"type": PONG})
             if payload["type"] == COMMAND:
-                said = storable(command_use_of_payload(payload).inbound)
+                said = storable(command_use(payload).inbound)
 
         if (
             said is None

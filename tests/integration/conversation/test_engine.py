@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from agent.core.messages import Overlap
+from agent.core.text import NO_TEXT
 from storage.control.targets import RuleTarget
 from storage.postgres import connect
 from tests.support.engine_harness import EngineHarness, Instance
@@ -315,6 +316,18 @@ async def test_somebody_with_a_strange_name_can_choose_a_model(
         replace(world.message("/model test:other"), username=name)
     )
     await world.answered("ada", "From now on `test:other` answers you.")
+
+
+@pytest.mark.parametrize("text", ["", " \n"])
+async def test_a_message_of_nothing_but_a_mention_is_asked_what_is_meant(
+    world: EngineHarness, agent: Instance, text: str
+) -> None:
+    """Channels hand it on with an empty text. The model is not asked."""
+    await agent.engine.accept(world.message(text))
+    await world.answered("ada", NO_TEXT)
+
+    assert NO_TEXT.endswith("?")
+    assert [] == world.model.prompts
 
 
 async def test_a_message_that_no_statement_takes_is_answered_and_holds_nobody_up(

@@ -23,6 +23,7 @@ from channels.discord.rest import Rest
 from channels.slack.api import SlackApi
 from channels.slack.socket_mode import SocketMode
 from channels.telegram.api import BotApi
+from channels.unreadable import UnreadableEvents, unnoted
 from tests.conformance.driver import Driver
 from tests.support.commands import Machine
 from tests.support.forward_proxy import forward_proxy
@@ -83,7 +84,11 @@ async def discord() -> None:
 
 async def discord_gateway() -> None:
     await hold_session(
-        Gateway(cast(Listener, None), api_url="https://gateway.invalid/api/v10"),
+        Gateway(
+            cast(Listener, None),
+            api_url="https://gateway.invalid/api/v10",
+            unreadable=UnreadableEvents("discord", unnoted),
+        ),
         "x.y.z",
     )
 

@@ -13,6 +13,7 @@ import pytest
 
 from agent.core.errors import ConfigurationError
 from agent.core.messages import Deleted, Edited, Said
+from channels.discord.events import MENTION_SECONDS
 from tests.support.inbound import text_of
 from tests.support.platforms.discord import DiscordServer, payload
 from tests.support.platforms.discord.listening import Core, make_channel, running
@@ -95,7 +96,7 @@ async def test_in_a_group_only_mentions_of_and_replies_to_the_agent_count(
         **answer,
     )
 
-    assert await heard(core, 2) == ["hey are you there?", "good"]
+    assert await heard(core, 2) == ["hey are you there?", "> agent: I am here\ngood"]
     assert not core.accepted[0].direct
 
 
@@ -202,6 +203,64 @@ async def test_an_edit_is_told_with_the_message_it_changes(
     new, edit = [i for i in core.accepted if i.message_id == message["id"]]
 
     assert (new.turn_id, "hello", Edited) == (edit.turn_id, text_of(edit), type(edit))
+
+
+async def test_an_answered_message_that_is_not_sent_along_is_asked_for(
+    server: DiscordServer, core: Core
+) -> None:
+    """One that is gone, or that Discord refuses to show, costs only the quotation."""
+    chat = server.state.add_direct("ada")
+    old = server.state.add_message(
+        chat, {"author": server.state.person("bob"), "content": "What is 2+2?"}
+    )
+    for message, channel in ((old["id"], chat), ("5", chat), (old["id"], "6")):
+        reference = {"type": 0, "message_id": message, "channel_id": channel}
+        server.state.say(
+            chat, "this", user="ada", type=19, message_reference=reference
+        )
+
+    assert ["> Bob: What is 2+2?\nthis", "this", "this"] == await heard(core, 3)
+
+
+async def test_a_mention_that_an_edit_adds_counts(
+    server: DiscordServer, core: Core
+) -> None:
+    """The core takes the message as new; the edit after it changes nothing then."""
+    town = server.state.add_channel("town")
+    message = server.state.say(town, "what is 2+2?", user="ada")
+    server.state.edit(message["id"], f"{mention(server)} what is 2+2?")
+    await heard(core, 2)
+    told = [i for i in core.accepted if i.message_id == message["id"]]
+
+    assert [(Said, "what is 2+2?"), (Edited, "what is 2+2?")] == [
+        (type(inbound), text_of(inbound)) for inbound in told
+    ]
+
+
+async def test_a_mention_that_an_edit_adds_to_an_old_message_is_no_new_message(
+    server: DiscordServer, core: Core
+) -> None:
+    """The core may have answered it so long ago that it does not remember."""
+    town = server.state.add_channel("town")
+    old = str(int(server.state.snowflake()) - (int(MENTION_SECONDS * 1000) << 22))
+    server.state.say(town, "what is 2+2?", user="ada", id=old)
+    server.state.edit(old, f"{mention(server)} what is 2+2?")
+    await heard(core, 1)
+
+    assert [Edited] == [type(i) for i in core.accepted if i.message_id == old]
+
+
+async def test_an_edit_without_a_text_keeps_the_text(
+    server: DiscordServer, core: Core
+) -> None:
+    chat = server.state.add_direct("ada")
+    message = server.state.say(chat, "hello", user="ada")
+    for content in (..., None, ["hello"]):
+        edit = {**message, "edited_timestamp": "now", "content": content}
+        told = {key: value for key, value in edit.items() if value is not ...}
+        server.state.tell("MESSAGE_UPDATE", told)
+
+    assert ["hello"] == await heard(core, 1)
 
 
 async def test_a_links_preview_is_no_edit(server: DiscordServer, core: Core) -> None:

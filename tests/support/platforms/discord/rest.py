@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
-from tests.support.platforms.discord.values import GUILD, Refused, payload
+from tests.support.platforms.discord.state import shown
+from tests.support.platforms.discord.values import GUILD, Refused, WrongForm, payload
 
 if TYPE_CHECKING:
     from tests.support.platforms.discord.server import DiscordServer
@@ -58,6 +59,7 @@ class Routes:
             ("GET", "/guilds/{guild}/members/{user}", self.member),
             ("GET", "/channels/{channel}", self.channel),
             ("GET", "/channels/{channel}/messages", self.history),
+            ("GET", "/channels/{channel}/messages/{message}", self.message),
             ("POST", "/channels/{channel}/messages", self.post),
             ("PATCH", "/channels/{channel}/messages/{message}", self.patch),
             ("DELETE", "/channels/{channel}/messages/{message}", self.delete),
@@ -152,7 +154,8 @@ class Routes:
         return _json(body, status=429, headers=headers)
 
     async def me(self, request: web.Request) -> web.Response:
-        return _json(self.state.bot)
+        self.server.asked_who_i_am += 1
+        return _json({**self.state.bot, "locale": "en-US", "mfa_enabled": True})
 
     async def my_guilds(self, request: web.Request) -> web.Response:
         mine = payload("my_guild", permissions=str(self.state.permissions))
@@ -164,9 +167,13 @@ class Routes:
     async def change_application(self, request: web.Request) -> web.Response:
         body = await request.json()
         if "interactions_endpoint_url" in body and not self.server.endpoint_reachable:
-            raise Refused(400, 50035, "Invalid Form Body")
+            raise WrongForm(
+                "interactions_endpoint_url",
+                "APPLICATION_INTERACTIONS_ENDPOINT_URL_INVALID",
+                "The specified interactions endpoint url could not be verified.",
+            )
         if "flags" in body and not self.server.may_set_flags:
-            raise Refused(400, 50035, "Invalid Form Body")
+            raise WrongForm("flags", "INVALID_FLAGS", "These flags may not be set.")
 
         self.state.application |= body
 
@@ -181,9 +188,13 @@ class Routes:
 
     async def put_commands(self, request: web.Request) -> web.Response:
         wanted: list[dict[str, Any]] = await request.json()
-        for command in wanted:
+        for number, command in enumerate(wanted):
             if not 1 <= len(command["description"]) <= 100:
-                raise Refused(400, 50035, "Invalid Form Body")
+                raise WrongForm(
+                    f"{number}.description",
+                    "BASE_TYPE_BAD_LENGTH",
+                    "Must be between 1 and 100 in length.",
+                )
 
         self.state.commands = [
             payload("command", **c, id=self.state.snowflake()) for c in wanted
@@ -212,14 +223,22 @@ class Routes:
 
         limit = int(request.query.get("limit", 50))
         if not 1 <= limit <= 100:
-            raise Refused(400, 50035, "Invalid Form Body")
+            raise WrongForm(
+                "limit",
+                "NUMBER_TYPE_MAX",
+                "int value should be between 1 and 100.",
+            )
 
         after = int(request.query.get("after", 0))
         later = [m for m in self.state.messages[channel] if int(m["id"]) > after]
         chosen = later[:limit] if "after" in request.query else later[-limit:]
         self.server.histories += 1
 
-        return _json(chosen[::-1])
+        return _json([shown(message) for message in chosen[::-1]])
+
+    async def message(self, request: web.Request) -> web.Response:
+        self.state.check(request.match_info["channel"])
+        return _json(shown(self.state.find(request.match_info["message"])))
 
     async def post(self, request: web.Request) -> web.Response:
         channel = request.match_info["channel"]
@@ -229,16 +248,16 @@ class Routes:
             assert request.transport is not None
             request.transport.close()  # the message stands, the bot never hears of it
 
-        return _json(message)
+        return _json(shown(message))
 
     async def patch(self, request: web.Request) -> web.Response:
         channel = request.match_info["channel"]
         self.state.check(channel)
-        return _json(
-            self.state.rewrite(
-                channel, request.match_info["message"], await request.json()
-            )
+        message = self.state.rewrite(
+            channel, request.match_info["message"], await request.json()
         )
+
+        return _json(shown(message))
 
     async def delete(self, request: web.Request) -> web.Response:
         self.state.delete(request.match_info["message"])
@@ -265,9 +284,9 @@ class Routes:
 
         body = await request.json()
 
-        return _json(
-            self.state.rewrite(interaction.channel, interaction.message, body)
-        )
+        message = self.state.rewrite(interaction.channel, interaction.message, body)
+
+        return _json(shown(message))
 
 
 assert payload("guild")["id"] == GUILD

@@ -34,6 +34,7 @@ class DiscordServer:
         self.command_syncs = 0
         self.command_lists = 0
         self.histories = 0
+        self.asked_who_i_am = 0
         self.endpoint_reachable = True
         self.may_set_flags = True
         self.expired_tokens: set[str] = set()

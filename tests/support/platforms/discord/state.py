@@ -16,6 +16,7 @@ from tests.support.platforms.discord.values import (
     GUILD,
     Interaction,
     Refused,
+    WrongForm,
     payload,
 )
 
@@ -168,7 +169,7 @@ class DiscordState:
                 **changes,
             },
         )
-        if any(person["id"] == self.bot["id"] for person in message["mentions"]):
+        if self.bot in self.mentioned(text):
             self.join(channel)
 
         self.tell("MESSAGE_CREATE", message)
@@ -185,20 +186,23 @@ class DiscordState:
             "channel_id": channel,
             "timestamp": datetime.now(UTC).isoformat(),
         }
-        content = str(fields.get("content", ""))
-        named = [
-            u
-            for u in self.users.values()
-            if f"<@{u['id']}>" in content or f"<@!{u['id']}>" in content
-        ]
+        named = self.mentioned(str(fields.get("content", "")))
         message = payload("message", **known) | {"mentions": named} | dict(fields)
         self.messages[channel].append(message)
 
         return message
 
+    def mentioned(self, content: str) -> list[dict[str, Any]]:
+        """The people that a text mentions."""
+        return [
+            u
+            for u in self.users.values()
+            if f"<@{u['id']}>" in content or f"<@!{u['id']}>" in content
+        ]
+
     def tell(self, event: str, message: Mapping[str, Any]) -> None:
         """Messages in a server bear its id and the author's membership in it, in events only."""
-        message = dict(message)
+        message = shown(message)
         if "guild_id" in self.channels[message["channel_id"]]:
             message["guild_id"] = GUILD
             if "author" in message:
@@ -353,11 +357,8 @@ class DiscordState:
         """The bot writes. A nonce that was lately seen brings back the message that it made."""
         content = self.checked_content(body)
         if len(str(body.get("nonce", ""))) > 25:
-            raise Refused(
-                400,
-                50035,
-                "Invalid Form Body",
-                errors={"nonce": "Must be 25 or fewer in length."},
+            raise WrongForm(
+                "nonce", "BASE_TYPE_MAX_LENGTH", "Must be 25 or fewer in length."
             )
 
         key = (channel, str(body.get("nonce", "")))
@@ -426,11 +427,13 @@ class DiscordState:
         if not content:
             raise Refused(400, 50006, "Cannot send an empty message")
         if len(content) > 2000:
-            raise Refused(
-                400,
-                50035,
-                "Invalid Form Body",
-                errors={"content": "Must be 2000 or fewer in length."},
+            raise WrongForm(
+                "content", "BASE_TYPE_MAX_LENGTH", "Must be 2000 or fewer in length."
             )
 
         return content
+
+
+def shown(message: Mapping[str, Any]) -> dict[str, Any]:
+    """A message as it is told: whom it may ping is asked of the sender, and told nobody."""
+    return {key: value for key, value in message.items() if key != "allowed_mentions"}

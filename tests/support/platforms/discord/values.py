@@ -22,9 +22,25 @@ def payload(name: str, /, **changes: Any) -> dict[str, Any]:
 class Refused(Exception):
     """The answer to a call that is not taken: an HTTP status and Discord's own code."""
 
-    def __init__(self, status: int, code: int, message: str, **more: Any) -> None:
+    def __init__(self, status: int, code: int, message: str) -> None:
         self.status = status
-        self.body = payload("error", code=code, message=message) | more
+        self.body = payload("error", code=code, message=message)
+
+
+class WrongForm(Refused):
+    """A field of the body, or of the query, is not as it must be.
+
+    Each field has a list of its own errors, as deep as the field lies:
+    https://docs.discord.com/developers/reference, "Error Messages".
+    """
+
+    def __init__(self, field: str, code: str, message: str) -> None:
+        super().__init__(400, 50035, "Invalid Form Body")
+        errors: dict[str, Any] = {"_errors": [{"code": code, "message": message}]}
+        for key in reversed(field.split(".")):
+            errors = {key: errors}
+
+        self.body["errors"] = errors
 
 
 @dataclass(slots=True)

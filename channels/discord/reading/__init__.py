@@ -1,0 +1,1 @@
+"""What Discord sends, taken apart field by field."""
