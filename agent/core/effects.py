@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from typing import ClassVar
 from uuid import UUID
 
 from agent.core.messages import Role
@@ -32,6 +33,13 @@ class OfferLink:
     """Effect of `/link`: this account can be joined with the code for ten minutes."""
 
     code: str
+
+    KEPT: ClassVar[str] = (
+        "Your code could not be shown in time. Write `/link` again for a new one."
+    )
+    """What is stored instead of the reply, and said if the reply itself never arrived: the
+    code is nowhere in plain.
+    """
 
 
 @dataclass(frozen=True, slots=True)

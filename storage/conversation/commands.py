@@ -63,7 +63,7 @@ class PostgresChatCommands:
             await connection.execute(
                 update(TurnRow)
                 .where(TurnRow.id == inbound.turn_id)
-                .values(reply=answer)
+                .values(reply=_kept(effect, answer))
             )
 
         if isinstance(effect, AcceptLink) and found:
@@ -100,6 +100,11 @@ class PostgresChatCommands:
         preferred, person = account or (None, None)
 
         return ChatContext(override, preferred, last, person)
+
+
+def _kept(effect: Effect | None, answer: str) -> str:
+    """What may be stored of a reply."""
+    return effect.KEPT if isinstance(effect, OfferLink) else answer
 
 
 async def _begin(connection: AsyncConnection, inbound: Inbound) -> bool:

@@ -23,6 +23,8 @@ MONTHS_AHEAD = 3
 TURNS_KEPT_DAYS = 30
 PRUNED_AT_ONCE = 5000
 BUDGET_DAYS_KEPT = 90
+REPLIES_KEPT_SECONDS = 3600
+"""No platform delivers a message again later than that."""
 
 log = structlog.get_logger()
 
@@ -60,6 +62,9 @@ async def tidy(database: Database) -> None:
     while await _prune(database) == PRUNED_AT_ONCE:
         pass
 
+    while await _forget_replies(database) == PRUNED_AT_ONCE:
+        pass
+
     async with database.engine.begin() as connection:
         days = {"days": BUDGET_DAYS_KEPT}
         await connection.execute(text(STATEMENTS["bury"]))
@@ -77,3 +82,12 @@ async def _prune(database: Database) -> int:
     values = {"days": TURNS_KEPT_DAYS, "limit": PRUNED_AT_ONCE}
     async with database.engine.begin() as connection:
         return (await connection.execute(text(STATEMENTS["prune"]), values)).rowcount
+
+
+async def _forget_replies(database: Database) -> int:
+    """Blanks some replies of commands, and returns how many."""
+    values = {"seconds": REPLIES_KEPT_SECONDS, "limit": PRUNED_AT_ONCE}
+    async with database.engine.begin() as connection:
+        done = await connection.execute(text(STATEMENTS["forget_replies"]), values)
+
+    return done.rowcount

@@ -520,6 +520,17 @@ WHERE id IN (
 );
 
 
+-- name: forget_replies
+-- What commands and refusals said, once nobody delivers it again: it may quote a conversation.
+UPDATE turns SET reply = ''
+WHERE id IN (
+    SELECT id
+    FROM turns
+    WHERE reply <> '' AND created_at < now() - make_interval(secs => :seconds) AND state <> 'open'
+    LIMIT :limit
+);
+
+
 -- name: fold
 -- Nobody settled these within a day, so as far as anybody knows they were used. The day's sum
 -- includes them and keeps them.

@@ -46,7 +46,7 @@ class Conversation(Base):
     )
     id: Mapped[UUID] = mapped_column(primary_key=True)
     # the person who started it
-    user_id: Mapped[UUID] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
+    user_id: Mapped[UUID] = mapped_column(ForeignKey("users.id", ondelete="RESTRICT"))
     channel_type: Mapped[str] = mapped_column(String(50))
     chat_id: Mapped[str]
     thread_id: Mapped[str] = mapped_column(server_default="")
@@ -120,6 +120,11 @@ class TurnRow(Base):
             postgresql_using="brin",
             postgresql_with={"pages_per_range": 16},
         ),
+        Index(
+            "turns_reply",
+            "created_at",
+            postgresql_where=text("reply <> ''"),
+        ),
     )
     # hash of channel, chat and platform message id
     id: Mapped[UUID] = mapped_column(primary_key=True)
@@ -133,7 +138,7 @@ class TurnRow(Base):
     # what else the channel needs to answer
     address: Mapped[dict[str, Any]] = mapped_column(server_default=EMPTY)
     placed: Mapped[dict[str, Any] | None]  # what already stands on the platform
-    # the whole answer of a turn that is no message: a command, a refusal
+    # the whole answer of a turn that is no message: a command, a refusal; "" an hour later
     reply: Mapped[str | None]
     created_at: Mapped[datetime] = mapped_column(server_default=NOW)
     # renewed while an instance delivers it
@@ -155,7 +160,7 @@ class Instance(Base):
 
 
 class Vote(Base):
-    """What one account thinks of one answer. Goes with the account, and with the conversation."""
+    """What one account thinks of one answer."""
 
     __tablename__ = "votes"
     __table_args__ = (
@@ -165,9 +170,9 @@ class Vote(Base):
         Index("votes_conversation", "conversation_id"),
     )
     message_id: Mapped[UUID]  # of the answer
-    user_id: Mapped[UUID] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
+    user_id: Mapped[UUID] = mapped_column(ForeignKey("users.id", ondelete="RESTRICT"))
     conversation_id: Mapped[UUID] = mapped_column(
-        ForeignKey("conversations.id", ondelete="CASCADE")
+        ForeignKey("conversations.id", ondelete="RESTRICT")
     )
     thumb: Mapped[int] = mapped_column(SmallInteger)
     at: Mapped[datetime] = mapped_column(server_default=NOW)

@@ -42,7 +42,7 @@ class LinkCode(Base):
 
     __tablename__ = "link_codes"
     code_hash: Mapped[bytes] = mapped_column(LargeBinary, primary_key=True)
-    user_id: Mapped[UUID] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
+    user_id: Mapped[UUID] = mapped_column(ForeignKey("users.id", ondelete="RESTRICT"))
     conversation_id: Mapped[
         UUID | None
     ]  # the one that continues on the other channel

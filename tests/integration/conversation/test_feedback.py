@@ -435,20 +435,15 @@ async def test_a_vote_that_nobody_can_read_holds_up_nothing_and_says_nothing(
     assert {} == await votes(probe)
 
 
-async def test_votes_go_with_the_account_and_with_the_conversation(
+async def test_an_account_is_not_deleted_with_what_belongs_to_others(
     world: EngineHarness, agent: Instance, probe: asyncpg.Connection[asyncpg.Record]
 ) -> None:
-    """Erasing a person removes their votes, and votes of others on answers to them."""
-    for chat in ("ada", "bob"):
-        await world.ask(agent, f"I am {chat}", chat=chat)
-        for user in ("ada", "bob", "carl"):
-            await agent.engine.accept(reaction(world, Thumb.UP, chat=chat, user=user))
+    """A conversation is everybody's in it, and its messages would stay without it."""
+    await world.ask(agent, "I am ada", chat="ada")
+    await agent.engine.accept(reaction(world, Thumb.UP, chat="ada", user="bob"))
 
-    await probe.execute("DELETE FROM users WHERE channel_user_id = 'ada'")
+    for sql in ("DELETE FROM users", "DELETE FROM conversations"):
+        with pytest.raises(asyncpg.RestrictViolationError):
+            await probe.execute(sql)
 
-    counted = await votes(probe)
-
-    assert {("bob", "re: I am bob"): 1, ("carl", "re: I am bob"): 1} == counted
-
-    value = await probe.fetchval("SELECT count(*) FROM votes")
-    assert 2 == value
+    assert {("ada", "re: I am ada"): 1} == await votes(probe)

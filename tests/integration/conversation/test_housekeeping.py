@@ -7,6 +7,7 @@ import pytest
 from storage.conversation import housekeeping
 from storage.conversation.housekeeping import tidy
 from storage.postgres import open_database
+from tests.support.engine_harness import EngineHarness, Instance
 from tests.support.settings import run
 
 TURNS = """
@@ -37,3 +38,37 @@ async def test_all_closed_turns_past_their_use_go_however_many_and_no_others(
     )
 
     assert [("done", 3), ("open", 2)] == [tuple(row) for row in left]
+
+
+async def test_what_a_command_said_is_forgotten_once_nobody_delivers_it_again(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`/history` quotes a conversation; the turn stays, so that no delivery is new."""
+    monkeypatch.setattr(housekeeping, "PRUNED_AT_ONCE", 2)
+    for state, days, count in (("done", 1, 5), ("open", 1, 1), ("done", 0, 1)):
+        await run(database_url, TURNS, state, days, count)
+    await run(database_url, "UPDATE turns SET reply = 'You said: hello'")
+
+    async with open_database(database_url) as database:
+        await tidy(database)
+    left = await run(
+        database_url,
+        "SELECT reply, count(*) FROM turns GROUP BY reply ORDER BY reply",
+    )
+
+    assert [("", 5), ("You said: hello", 2)] == [tuple(row) for row in left]
+
+
+async def test_a_link_code_is_nowhere_in_plain(
+    world: EngineHarness, agent: Instance, database_url: str
+) -> None:
+    """The person has it; the database has its hash alone."""
+    await agent.engine.accept(world.message("/link"))
+    await world.platform.until(lambda: bool(world.platform.screen("ada")))
+    [shown] = world.platform.screen("ada")
+    code = shown.rpartition("/link ")[2].strip("`")
+    rows = await run(database_url, "SELECT t::text FROM turns t")
+
+    assert len(code) == 8
+    assert rows
+    assert not any(code in str(row[0]) for row in rows)
