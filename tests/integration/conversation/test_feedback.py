@@ -446,4 +446,4 @@ async def test_an_account_is_not_deleted_with_what_belongs_to_others(
         with pytest.raises(asyncpg.RestrictViolationError):
             await probe.execute(sql)
 
-    assert {("ada", "re: I am ada"): 1} == await votes(probe)
+    assert {("bob", "re: I am ada"): 1} == await votes(probe)
