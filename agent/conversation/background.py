@@ -61,12 +61,12 @@ class BackgroundTasks:
                 while self.running:
                     await asyncio.wait(self.running)
 
-    async def cancel(self) -> None:
-        """Cancels the work that remains."""
+    async def cancel(self, seconds: float) -> None:
+        """Cancels the work that remains, and waits for its end at most this long."""
         for task in self.running:
             task.cancel()
         if self.running:
-            await asyncio.wait(self.running)
+            await asyncio.wait(self.running, timeout=seconds)
 
     def _ended(self, task: asyncio.Task[Any]) -> None:
         self.running.discard(task)

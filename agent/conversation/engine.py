@@ -29,6 +29,9 @@ SWEEP_EVERY_BEATS = 30
 RECENT_SECONDS = 900.0
 """How far a sweep looks back after an instance died."""
 
+CANCEL_SECONDS = 3.0
+"""How long cancelled work may take to end, such as a call of a platform that hangs."""
+
 RETENTION_SECONDS = 30 * 86_400.0
 """How far a routine sweep looks back: as long as turns are kept."""
 
@@ -87,13 +90,14 @@ class Engine:
         """Takes nothing more in, lets answers finish for a while, and hands back the rest."""
         self._stopping = True
         await self._background.drain(self._options.drain_seconds)
+        claims, attempted = self._worker.held()
+        # the leases hold until all has ended: what is handed back is still ours
+        await self._background.cancel(CANCEL_SECONDS)
         if tasks := {one for one in (self._beats, self._sweep) if one is not None}:
             for task in tasks:
                 task.cancel()
             await asyncio.wait(tasks)
 
-        claims, attempted = self._worker.held()
-        await self._background.cancel()
         try:
             await self._ports.leases.hand_back(claims, attempted)
         except StoreUnavailable:
@@ -116,6 +120,9 @@ class Engine:
 
     async def _beat(self, *, routine: bool) -> None:
         beat = await self._worker.beat()
+        if self._stopping:
+            return  # what others left is for others
+
         if self._background.sweep_due() or routine or beat.peer_died:
             self._look_back = max(
                 self._look_back, RETENTION_SECONDS if routine else RECENT_SECONDS
@@ -130,7 +137,8 @@ class Engine:
     async def _sweep_once(self, seconds: float) -> None:
         """Beside the heartbeat: however long it takes, no lease ends meanwhile."""
         try:
-            await self._worker.sweep(seconds)
+            if await self._worker.sweep(seconds):
+                self._look_back = max(self._look_back, seconds)
         except StoreUnavailable:
             self._look_back = max(self._look_back, seconds)
         except Exception as error:

@@ -1,4 +1,4 @@
-"""Messages over which an instance died are suspects: counted, and tried one at a time."""
+"""Messages over which two instances died are suspects: counted, and tried one at a time."""
 
 from __future__ import annotations
 
@@ -16,7 +16,11 @@ SET_ASIDE = (
 
 
 class Quarantine:
-    """Lets one suspect run at a time, so that the guilty message is found alone."""
+    """Lets one suspect run at a time, so that the guilty message is found alone.
+
+    One death makes no suspects: all answers of an instance end with it, and its chats are not
+    to wait for each other.
+    """
 
     def __init__(self, recovery: Recovery) -> None:
         self._recovery = recovery
@@ -31,7 +35,7 @@ class Quarantine:
 
         The suspect holds others back until `active.quarantine_stack` is closed.
         """
-        if _deaths(active, plan):
+        if _deaths(active, plan) > 1:
             await active.quarantine_stack.enter_async_context(self._lock)
 
         # Once for each turn, however often the answer is restarted: an edit is no death.

@@ -15,6 +15,7 @@ from agent.conversation.answering import Answering
 from agent.conversation.background import BackgroundTasks
 from agent.conversation.delivery import Delivery, DeliveryRecorder
 from agent.conversation.policy import PolicyEvaluator
+from agent.core.errors import StoreUnavailable
 from agent.core.messages import Notice, Overlap
 from agent.core.turns import Beat, Claim, Loaded, Undelivered
 from agent.ports import Ports
@@ -128,19 +129,37 @@ class Worker:
 
         return beat
 
-    async def sweep(self, since_seconds: float) -> None:
-        """Takes over what instances left that died in the last `since_seconds` seconds.
+    async def sweep(self, since_seconds: float) -> int:
+        """Takes over what instances left that died in the last `since_seconds` seconds, and
+        returns how much that was: there may be more.
 
         Raises StoreUnavailable.
         """
-        recovery = self._ports.recovery
-        answers = await recovery.take_deliveries(since_seconds=since_seconds)
+        try:
+            answers = await self._sweep_deliveries(since_seconds)
+        except StoreUnavailable:  # whatever becomes of answers, questions are answered
+            await self._sweep_claims(since_seconds)
+            raise
+
+        return answers + await self._sweep_claims(since_seconds)
+
+    async def _sweep_deliveries(self, since_seconds: float) -> int:
+        answers = await self._ports.recovery.take_deliveries(
+            since_seconds=since_seconds
+        )
         for answer in sorted(answers, key=lambda answer: -answer.age_seconds):
             # One of its own can be found after this process stood still for longer than a lease.
             if answer.turns[-1] not in self._on_their_way():
                 self._deliver_in_order(answer)
-        for claim in await recovery.take_over(since_seconds=since_seconds):
+
+        return len(answers)
+
+    async def _sweep_claims(self, since_seconds: float) -> int:
+        claims = await self._ports.recovery.take_over(since_seconds=since_seconds)
+        for claim in claims:
             self.begin(claim, None, recovered=True)
+
+        return len(claims)
 
     def held(self) -> tuple[list[Claim], list[UUID]]:
         """The claims that are still ours, and the turns that were attempted under them."""

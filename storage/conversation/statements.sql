@@ -341,6 +341,8 @@ WITH me AS (
     FROM (
         SELECT id FROM turns
         WHERE id = ANY($7::uuid[]) AND state = 'open'
+          -- thousands may wait for a platform for hours: not each of them each second
+          AND touched_at < now() - make_interval(secs => $8::float8 / 2)
         ORDER BY id
         FOR UPDATE
     ) locked
@@ -432,23 +434,36 @@ WITH open AS MATERIALIZED (
     SELECT id, touched_at, placed, 0, id, reply, '{}', created_at
     FROM open
     WHERE reply IS NOT NULL
+), covered AS MATERIALIZED (  -- in one pass: after a long outage there are many thousands
+    SELECT *,
+           max(seq) OVER answer_turns AS last_seq,
+           array_agg(turn) OVER answer_turns AS turns,
+           first_value(placed) OVER answer_turns AS first_placed
+    FROM answered
+    WINDOW answer_turns AS (
+        PARTITION BY answer ORDER BY seq
+        ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING
+    )
 ), leads AS MATERIALIZED (  -- the last open turn: of a reopened answer, not all are open
-    SELECT turn, content, metadata, stored_at,
-           (SELECT array_agg(a.turn ORDER BY a.seq)
-            FROM answered a WHERE a.answer = l.answer) AS turns,
-           (SELECT a.placed
-            FROM answered a WHERE a.answer = l.answer ORDER BY a.seq LIMIT 1) AS placed
-    FROM answered l
-    WHERE seq = (SELECT max(a.seq) FROM answered a WHERE a.answer = l.answer)
+    SELECT turn, content, metadata, stored_at, turns, first_placed AS placed
+    FROM covered
+    WHERE seq = last_seq
       AND touched_at < now() - make_interval(secs => $1::float8)
     ORDER BY stored_at
     LIMIT $4::bigint
+), locked AS MATERIALIZED (  -- what another sweep takes now is left to it
+    SELECT t.id
+    FROM turns t
+    JOIN leads ON leads.turn = t.id
+    WHERE t.state = 'open'
+      AND t.touched_at < now() - make_interval(secs => $1::float8)
+    ORDER BY t.id
+    FOR UPDATE OF t SKIP LOCKED
 )
 UPDATE turns t SET touched_at = now(), attempts = t.attempts + 1
 FROM leads
+JOIN locked ON locked.id = leads.turn
 WHERE t.id = leads.turn
-  AND t.state = 'open'
-  AND t.touched_at < now() - make_interval(secs => $1::float8)
 RETURNING leads.turns, t.channel_type, t.chat_id, t.thread_id, t.address, leads.placed, t.attempts,
           leads.content, leads.metadata,
           extract(epoch FROM now() - leads.stored_at)::float8 AS age;

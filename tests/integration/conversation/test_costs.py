@@ -428,3 +428,21 @@ async def test_a_turn_that_no_budget_binds_touches_none_of_their_tables(
     )
 
     assert asked == []
+
+
+async def test_what_a_sweep_costs_grows_no_faster_than_what_it_finds(
+    database_url: str, probe: asyncpg.Connection[asyncpg.Record]
+) -> None:
+    """After a long outage there are many thousands of answers: no part of the plan is run again
+    for each of them.
+    """
+    values = "5.0, ARRAY['test'], 86400.0, 200"
+    await probe.execute(
+        "PREPARE sweep(float8, text[], float8, bigint) AS "
+        + STATEMENTS["take_deliveries"]
+    )
+    rows = await probe.fetch(f"EXPLAIN EXECUTE sweep({values})")
+    plan = "\n".join(row[0] for row in rows)
+
+    assert "SubPlan" not in plan
+    assert plan.count("CTE Scan on answered") == 1
