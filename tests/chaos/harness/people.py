@@ -104,7 +104,7 @@ def standing_in(chat: Chat) -> list[Standing]:
         thread = chat.place.thread or None
         said = driver.server.space.of_agent(chat.place.chat, thread)
         return [
-            Standing(one.visible, open=one.streaming_since is not None)
+            Standing(one.visible, open=driver.server.space.is_streaming(one))
             for one in said
         ]
 

@@ -26,6 +26,7 @@ _CODE = re.compile(
     r"(```.*?(?:```|\Z)|~~~.*?(?:~~~|\Z)|``[^`].*?[^`]``(?!`)|`[^`]+`(?!`))",
     re.DOTALL,
 )
+STREAM_S = 300.0  # then a stream ends by itself: slackapi/python-slack-sdk#1859
 _PAYLOADS = Path(__file__).parents[2] / "payloads" / "slack"
 
 
@@ -205,6 +206,11 @@ class Workspace:
         """A ts later than all before."""
         self._number += 1
         return f"{int(self.clock())}.{self._number:06d}"
+
+    def is_streaming(self, message: SlackMessage) -> bool:
+        """Whether it still looks as if it were being written: Slack ends it after a while."""
+        since = message.streaming_since
+        return since is not None and self.clock() - since < STREAM_S
 
     def of_agent(self, chat: str, thread: str | None = None) -> list[SlackMessage]:
         """The agent's messages in a chat, or in one of its threads."""

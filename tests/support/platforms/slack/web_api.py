@@ -21,7 +21,6 @@ MARKDOWN_LIMIT = 12_000
 TEXT_LIMIT = 40_000
 # docs.slack.dev/reference/methods/chat.update, error msg_too_long
 EDITED_TEXT_LIMIT = 4_000
-STREAM_S = 300.0
 BLOCKS = {
     "markdown",
     "section",
@@ -155,7 +154,7 @@ class WebApi:
 
     def _update(self, arguments: Arguments) -> Answer:
         message = self._own(arguments, "cant_update_message")
-        if self._streaming(message):
+        if self._space.is_streaming(message):
             raise Refusal("streaming_state_conflict")
 
         message.text, message.blocks = _content(arguments, EDITED_TEXT_LIMIT)
@@ -228,7 +227,7 @@ class WebApi:
 
     def _extend(self, arguments: Arguments, text: str) -> Answer:
         message = self._own(arguments, "message_not_owned_by_app")
-        if not self._streaming(message):
+        if not self._space.is_streaming(message):
             raise Refusal("message_not_in_streaming_state")
         if len(message.text) + len(text) > MARKDOWN_LIMIT:
             raise Refusal("msg_too_long")
@@ -238,10 +237,6 @@ class WebApi:
             self._space.revised(message)
 
         return {"channel": message.chat, "ts": message.ts}
-
-    def _streaming(self, message: SlackMessage) -> bool:
-        since = message.streaming_since
-        return since is not None and self._space.clock() - since < STREAM_S
 
     # --- the agent's window ---------------------------------------------------
 
