@@ -49,6 +49,9 @@ from agent.core.text import is_unicode
 from agent.core.turns import Accepted, Arrival, Loaded, NewTurn, Undelivered, Waiting
 from agent.ports import Ports
 
+ASKS_BACK = "How can I help? Please write what you would like to know."
+"""For someone who only called the agent by its name, or sent nothing that can be read."""
+
 MAX_NAME_CHARS = 255
 """Characters of a person's name that are kept."""
 
@@ -201,7 +204,7 @@ class Intake:
                 f"at most {maximum} are possible. Please send it in parts."
             )
         if not text.strip():
-            return "This message has no text."
+            return ASKS_BACK
         if "\0" in text:
             return (
                 "This message has a NUL character in it and cannot be stored. "
@@ -223,6 +226,9 @@ class Intake:
         if conversation is not None:
             turn = revision.turn_id
             self._worker.cancel(conversation, CancelReason.EDITED, covering=turn)
+        elif isinstance(revision, Edited) and not revision.direct:
+            # The edit may have added the mention. What has a turn already is known by it.
+            await self._hear(revision.said())
 
     async def _command(self, inbound: Said, command: Command, argument: str) -> None:
         if command.name == "retry":

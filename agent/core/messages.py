@@ -100,9 +100,24 @@ class Said(_FromPerson):
 
 @dataclass(frozen=True, slots=True)
 class Edited(_FromPerson):
-    """A new text for the person's message with this id. Counts until it is answered."""
+    """A new text for the person's message with this id. Counts until it is answered.
+
+    In a group it is a new message when the agent has not heard this one yet: an edit can
+    add the mention.
+    """
 
     text: str
+
+    def said(self) -> Said:
+        """The message as it is now."""
+        return Said(
+            self.address,
+            self.message_id,
+            self.user_id,
+            self.text,
+            username=self.username,
+            direct=self.direct,
+        )
 
 
 @dataclass(frozen=True, slots=True)

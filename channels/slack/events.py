@@ -191,7 +191,7 @@ class SlackEvents:
         # Slack reports previews and counted replies as changes, too.
         if after.get("text") == before.get("text"):
             return None
-        if not await self._addressed(before):
+        if not (await self._addressed(before) or await self._addressed(after)):
             return None
 
         message = await self._said(after)

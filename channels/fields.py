@@ -1,0 +1,108 @@
+"""Fields of what a platform sent, each read by itself: one that is odd hides no other."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+Json = Mapping[str, Any]
+
+_NOTHING: Json = {}
+
+
+def mapping(
+    of: Json,
+    name: str,
+) -> Json:
+    """The object in this field; an empty one when there is none."""
+    value = of.get(name)
+    return value if isinstance(value, Mapping) else _NOTHING
+
+
+def items(
+    of: Json,
+    name: str,
+) -> list[Json]:
+    """The objects of the list in this field; whatever else is in it is left out."""
+    value = of.get(name)
+    if not isinstance(value, list | tuple):
+        return []
+
+    return [item for item in value if isinstance(item, Mapping)]
+
+
+def text(
+    of: Json,
+    name: str,
+) -> str:
+    """The text in this field; "" when there is none."""
+    value = of.get(name)
+    return value if isinstance(value, str) else ""
+
+
+def first_text(
+    of: Json,
+    *names: str,
+) -> str:
+    """The first of these texts that is not empty."""
+    return next(
+        (found for name in names if (found := text(of, name))),
+        "",
+    )
+
+
+def integer(
+    of: Json,
+    name: str,
+) -> int | None:
+    """The whole number in this field. True and False are none."""
+    value = of.get(name)
+    if isinstance(value, bool) or not isinstance(value, int):
+        return None
+
+    return value
+
+
+def number(
+    of: Json,
+    name: str,
+) -> float | None:
+    """The number in this field."""
+    value = of.get(name)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+
+    return value
+
+
+def identity(
+    of: Json,
+    name: str,
+) -> int:
+    """The number that names this thing. Raises ValueError when it has none: it cannot be
+    told from others.
+    """
+    found = integer(of, name)
+    if found is None:
+        raise ValueError(f"no {name}")
+
+    return found
+
+
+QUOTED = 1_000
+"""Characters of a quotation that are handed on. It says what is meant; it is not the message."""
+
+
+def quotation(
+    heading: str,
+    quoted: str,
+    maximum: int = QUOTED,
+) -> str:
+    """`In reply to Ada:` and the text as a quotation, cut after `maximum` characters."""
+    shown = quoted.strip()
+    if len(shown) > maximum:
+        shown = f"{shown[:maximum].rstrip()} …"
+
+    lines = (f"> {line}".rstrip() for line in shown.splitlines())
+
+    return "\n".join([f"{heading}:", *lines])
