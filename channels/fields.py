@@ -106,3 +106,17 @@ def quotation(
     lines = (f"> {line}".rstrip() for line in shown.splitlines())
 
     return "\n".join([f"{heading}:", *lines])
+
+
+def required(
+    of: Json,
+    name: str,
+) -> str:
+    """The text in this field. Raises ValueError when there is none: without it, nobody could
+    tell which thing this is.
+    """
+    found = text(of, name)
+    if not found:
+        raise ValueError(f"no {name}")
+
+    return found

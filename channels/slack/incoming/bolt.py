@@ -1,0 +1,59 @@
+"""Bolt routes payloads of both transports to the listeners; docs/decisions.md says which of
+its features are switched off, and why.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from slack_bolt.async_app import AsyncApp
+from slack_bolt.authorization import AuthorizeResult
+from slack_bolt.response import BoltResponse
+from slack_sdk.web.async_client import AsyncWebClient
+
+from channels.slack.sign_in import Identity
+
+Listener = Callable[[dict[str, Any]], Awaitable[None]]
+
+_log = logging.getLogger("channels.slack.channel.bolt")
+_log.setLevel(logging.CRITICAL)  # Bolt logs payloads: message texts
+_log.propagate = False
+
+
+def bolt_app(
+    identity: Identity,
+    listeners: Mapping[str, Listener],
+    command: Callable[..., Awaitable[None]],
+    failed: Callable[[Exception], Awaitable[BoltResponse]],
+) -> AsyncApp:
+    """Bolt for the app in one workspace. `listeners` go by patterns of events' names."""
+    me = AuthorizeResult(
+        enterprise_id=None,
+        team_id=identity.team,
+        bot_user_id=identity.user,
+        bot_id=identity.bot,
+    )
+
+    async def authorize() -> AuthorizeResult:
+        return me
+
+    app = AsyncApp(
+        client=AsyncWebClient(logger=_log),
+        authorize=authorize,
+        process_before_response=True,
+        request_verification_enabled=False,
+        ssl_check_enabled=False,
+        attaching_function_token_enabled=False,
+        attaching_conversation_kwargs_enabled=False,
+        logger=_log,
+    )
+    for names, listener in listeners.items():
+        app.event(re.compile(f"^{names}$"))(listener)
+
+    app.command(re.compile("."))(command)
+    app.error(failed)
+
+    return app
