@@ -74,8 +74,9 @@ def _said(
         return None
 
     direct = _is_direct(message)
-    command = _COMMAND.match(written(message))
-    if command and not mapping(message, "forward_origin"):
+    own = not mapping(message, "forward_origin")
+    command = _COMMAND.match(written(message)) if own else None
+    if command:
         words = _command(command, message, me, direct=direct)
     else:
         words = _words(message, me, direct=direct)
@@ -83,7 +84,8 @@ def _said(
     if words is None:
         return None
 
-    shown = words if words.startswith("/") else around(message, me.id, words)
+    obeyed = own and parse_command(words)
+    shown = words if obeyed else around(message, me.id, words)
     if not shown and direct:  # a service message: a message was pinned
         return None
 
