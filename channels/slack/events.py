@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import re
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import Callable, Mapping, MutableMapping
 from functools import partial
 from typing import Any
 from uuid import UUID
@@ -15,14 +14,14 @@ from slack_bolt.async_app import AsyncAck
 from slack_bolt.request.async_request import AsyncBoltRequest
 from slack_bolt.response import BoltResponse
 
-from agent.core.errors import AgentError, StoreUnavailable
+from agent.core.errors import StoreUnavailable
 from agent.core.messages import Address, Deleted, Edited, Inbound, Reacted, Said
 from agent.ports import Accept
 from channels.fields import mapping, required, text
 from channels.reactions import thumb_of_name
 from channels.slack.directory import Directory, Threads
 from channels.slack.incoming import content
-from channels.slack.incoming.bolt import Listener, bolt_app
+from channels.slack.incoming.bolt import Listener, bolt_app, not_taken
 from channels.slack.incoming.payloads import (
     address_of,
     as_command,
@@ -38,8 +37,6 @@ SPOKEN = ("", "file_share", "me_message", "thread_broadcast")
 """Subtypes of messages that people write. Slack itself writes the others."""
 
 SWITCHED_OFF = "Commands are switched off here; just write to me."
-
-_log = logging.getLogger(__name__)
 
 
 class SlackEvents:
@@ -116,19 +113,24 @@ class SlackEvents:
     ) -> BoltResponse:
         """An event is taken all the same; everything else that Bolt cannot read is passed over."""
         event = dict(mapping(body, "event"))
-        for names, take in self._listeners.items():
-            if re.fullmatch(names, text(event, "type")):
-                return await self._answered(take(event))
+        kind = text(event, "type")
+        take = next(
+            (
+                take
+                for names, take in self._listeners.items()
+                if re.match(names, kind)
+            ),
+            None,
+        )
+        if take is None:
+            self._unreadable.passed_over(body.get("type"), error)
+            return BoltResponse(status=200)
 
-        self._unreadable.passed_over(body.get("type"), error)
-
-        return BoltResponse(status=200)
-
-    async def _answered(self, taking: Awaitable[None]) -> BoltResponse:
         try:
-            await taking
-        except Exception as error:
-            return await self._failed(error)
+            with self._unreadable.reading(kind):
+                await take(event)
+        except Exception as failure:
+            return not_taken(failure)
 
         return BoltResponse(status=200)
 
@@ -136,24 +138,16 @@ class SlackEvents:
     def _listeners(self) -> Mapping[str, Listener]:
         """By the names of the events."""
         return {
-            "(message|app_mention)": self._message,
-            "(assistant_thread_started|app_home_opened)": self._open,
-            "reaction_(added|removed)": self._reaction,
+            "^(message|app_mention)$": self._message,
+            "^(assistant_thread_started|app_home_opened)$": self._open,
+            "^reaction_(added|removed)$": self._reaction,
         }
 
-    async def _failed(self, error: Exception) -> BoltResponse:
-        """Not acknowledged: Slack delivers it again. What cannot be read would come forever."""
+    async def _failed(self, error: Exception, body: dict[str, Any]) -> BoltResponse:
         if isinstance(error, READING):
-            self._unreadable.passed_over("delivery", error)
-            return BoltResponse(status=200)
+            return await self._without_bolt(body, error)
 
-        sentence = (
-            error.sentence if isinstance(error, AgentError) else type(error).__name__
-        )
-        _log.warning("a Slack event was not taken and will come again: %s", sentence)
-        _log.debug("why the event was not taken", exc_info=error)
-
-        return BoltResponse(status=503)
+        return not_taken(error)
 
     async def _store(self, inbound: Inbound) -> None:
         try:

@@ -85,7 +85,7 @@ def answered(
     if own:
         name = "you"
 
-    return quotation(f"In reply to {name}" if name else "In reply to", shown)
+    return quotation(f"In reply to {name}" if name else "In reply", shown)
 
 
 def _forwarded(

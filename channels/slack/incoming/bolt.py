@@ -14,10 +14,12 @@ from slack_bolt.authorization import AuthorizeResult
 from slack_bolt.response import BoltResponse
 from slack_sdk.web.async_client import AsyncWebClient
 
+from agent.core.errors import AgentError
 from channels.slack.sign_in import Identity
 
 Listener = Callable[[dict[str, Any]], Awaitable[None]]
 
+_own_log = logging.getLogger(__name__)
 _log = logging.getLogger("channels.slack.channel.bolt")
 _log.setLevel(logging.CRITICAL)  # Bolt logs payloads: message texts
 _log.propagate = False
@@ -27,7 +29,7 @@ def bolt_app(
     identity: Identity,
     listeners: Mapping[str, Listener],
     command: Callable[..., Awaitable[None]],
-    failed: Callable[[Exception], Awaitable[BoltResponse]],
+    failed: Callable[..., Awaitable[BoltResponse]],
 ) -> AsyncApp:
     """Bolt for the app in one workspace. `listeners` go by patterns of events' names."""
     me = AuthorizeResult(
@@ -51,9 +53,20 @@ def bolt_app(
         logger=_log,
     )
     for names, listener in listeners.items():
-        app.event(re.compile(f"^{names}$"))(listener)
+        app.event(re.compile(names))(listener)
 
     app.command(re.compile("."))(command)
     app.error(failed)
 
     return app
+
+
+def not_taken(error: Exception) -> BoltResponse:
+    """Not acknowledged: Slack delivers it again."""
+    sentence = (
+        error.sentence if isinstance(error, AgentError) else type(error).__name__
+    )
+    _own_log.warning("a Slack event was not taken and will come again: %s", sentence)
+    _own_log.debug("why the event was not taken", exc_info=error)
+
+    return BoltResponse(status=503)

@@ -67,9 +67,18 @@ def address_of(
         message=ts,
         extra={
             "user": required(event, "user"),
-            "team": text(event, "team") or team,
+            "team": _team(event, "team") or team,
         },
     )
+
+
+def _team(
+    event: Mapping[str, Any],
+    name: str,
+) -> str:
+    """The workspace's id; "" for what is none."""
+    told = text(event, name)
+    return told if told.isascii() and told.isalnum() else ""
 
 
 def said_by_command(
@@ -80,7 +89,7 @@ def said_by_command(
     chat, user = required(command, "channel_id"), required(command, "user_id")
     extra = {
         "user": user,
-        "team": text(command, "team_id") or team,
+        "team": _team(command, "team_id") or team,
         "command": "1",
     }
 
