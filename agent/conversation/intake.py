@@ -161,7 +161,12 @@ class Intake:
 
     def _start(self, inbound: Said, arrival: Arrival, accepted: Accepted) -> None:
         if accepted.claim is not None:
-            self._worker.begin(accepted.claim, _loaded(inbound, arrival, accepted))
+            loaded = _loaded(inbound, arrival, accepted)
+            self._worker.begin(
+                accepted.claim,
+                loaded,
+                more_follows=inbound.more_follows,
+            )
             return
 
         address = inbound.address

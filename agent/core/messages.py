@@ -75,6 +75,10 @@ class Said(_FromPerson):
     """A new message of a person."""
 
     text: str
+    more_follows: bool = field(default=False, kw_only=True)
+    """It is probably a part: of an album, or of a text that the person's client cut in two.
+    The rest is waited for a moment, and answered together with it.
+    """
 
     def edited(self, text: str) -> Edited:
         """The edit that gives this message another text."""

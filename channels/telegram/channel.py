@@ -20,6 +20,7 @@ from hashlib import sha256
 from typing import TypeVar
 from uuid import UUID
 
+from cachetools import LRUCache
 from telegram import BotCommand, User
 
 from agent.core.backoff import backoff
@@ -36,7 +37,7 @@ from channels.telegram.api import BotApi, ChatTarget
 from channels.telegram.doctor import diagnose
 from channels.telegram.errors import NO_BOT_API, Declined
 from channels.telegram.reply import Streaming, TelegramReply
-from channels.telegram.updates import NAME, chat_of, read
+from channels.telegram.updates import NAME, Albums, chat_of, read
 from channels.unreadable import Note, UnreadableEvents, storable, unnoted
 
 T = TypeVar("T")
@@ -104,9 +105,9 @@ class Telegram(Webhook, Diagnosable, Listening):
         )
         self._poll_time, self._check_time, self._retry_time = poll, check, retry
         self._offset = 0
-        self._menu: tuple[BotCommand, ...] | None = (
-            None  # Telegram's, as far as known
-        )
+        self._albums: Albums = LRUCache(1024)
+        # Telegram's, as far as known.
+        self._menu: tuple[BotCommand, ...] | None = None
         self._signed_in: tuple[Accept, User] | None = None
 
     async def run(self, accept: Accept) -> None:
@@ -173,7 +174,7 @@ class Telegram(Webhook, Diagnosable, Listening):
         accept, me = self._signed_in
         inbound = None
         with self._unreadable.reading("update"):
-            inbound = storable(read(json.loads(body), me))
+            inbound = storable(read(json.loads(body), me, self._albums))
 
         try:
             if inbound is not None:
@@ -234,7 +235,7 @@ class Telegram(Webhook, Diagnosable, Listening):
         for update in updates:
             inbound = None
             with self._unreadable.reading("update"):
-                inbound = storable(read(update, me))
+                inbound = storable(read(update, me, self._albums))
 
             try:
                 if inbound is not None:

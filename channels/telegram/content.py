@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from channels.fields import (
+    QUOTED,
     Json,
     first_text,
     integer,
@@ -17,6 +18,7 @@ from channels.fields import (
 )
 
 _LISTED = 50  # options of a poll or tasks of a checklist that are named
+_OWN = 300  # characters of an answer of the agent: it knows the rest
 _FORWARDED = 8_000  # characters: the forwarded text is what the message is about
 
 # By Telegram's field, the word for people. An animation is also a document: order counts.
@@ -43,11 +45,13 @@ def around(
     message: Json,
     me: int,
     words: str,
+    *,
+    direct: bool,
 ) -> str:
     """The words with what they answer, where they come from and what is attached."""
     attached = attachment(message)
     origin = mapping(message, "forward_origin")
-    parts = [answered(message, me)]
+    parts = [answered(message, me, direct=direct)]
 
     if origin:
         inside = "\n".join(part for part in (words, attached) if part)
@@ -61,9 +65,13 @@ def around(
 def answered(
     message: Json,
     me: int,
+    *,
+    direct: bool,
 ) -> str:
-    """What the message replies to, as a quotation. What the agent itself wrote is in the
-    conversation already, unless a part of it was marked.
+    """What the message replies to, as a quotation.
+
+    In groups a reply is how people call the agent: what it wrote itself is quoted there only
+    when a part of it was marked.
     """
     quote = text(mapping(message, "quote"), "text")
     earlier = mapping(message, "reply_to_message")
@@ -71,7 +79,7 @@ def answered(
     author = mapping(earlier, "from")
     own = integer(author, "id") == me
 
-    if not quote and (own or "forum_topic_created" in earlier):
+    if not quote and ((own and not direct) or "forum_topic_created" in earlier):
         return ""
 
     source = earlier or elsewhere
@@ -85,7 +93,9 @@ def answered(
     if own:
         name = "you"
 
-    return quotation(f"In reply to {name}" if name else "In reply", shown)
+    heading = f"In reply to {name}" if name else "In reply"
+
+    return quotation(heading, shown, _OWN if own else QUOTED)
 
 
 def _forwarded(

@@ -7,6 +7,7 @@ hides nothing else.
 from __future__ import annotations
 
 import re
+from collections.abc import MutableMapping
 
 from telegram import Update
 from telegram.constants import ChatID, ChatType
@@ -25,6 +26,11 @@ _START = "/help"
 _COMMAND = re.compile(
     r"/(?P<name>\w+)(?:@(?P<bot>\w+))?(?:\s+(?P<argument>.*))?\Z", re.DOTALL
 )
+_CUT = 2048
+"""Characters. Clients cut longer texts than 4,096 at a good place behind the middle."""
+
+Albums = MutableMapping[str, bool]
+
 _KINDS = ("message", "edited_message", "message_reaction")
 
 
@@ -39,12 +45,14 @@ def chat_of(
 def read(
     update: Json | Update,
     me: Bot,
+    albums: Albums | None = None,
 ) -> Inbound | None:
     """The message for the agent, or the thumb on one of its messages; None: neither.
 
     In groups, mentions, replies to the agent and commands are for it
     (https://core.telegram.org/bots/features#privacy-mode). Other messages are not read.
-    Raises ValueError when it cannot be told which message this is, or whose.
+    Raises ValueError when it cannot be told which message this is, or whose. `albums`
+    remembers those whose first part was for the agent.
     """
     raw = update.to_dict() if isinstance(update, Update) else update
     kind = next((kind for kind in _KINDS if kind in raw), None)
@@ -55,7 +63,7 @@ def read(
     if kind == "message_reaction":
         return _vote(event)
 
-    inbound = _said(event, me)
+    inbound = _said(event, me, albums if albums is not None else {})
     if inbound is None or kind == "message":
         return inbound
 
@@ -65,6 +73,7 @@ def read(
 def _said(
     message: Json,
     me: Bot,
+    albums: Albums,
 ) -> Said | None:
     if message.get("is_automatic_forward") is True:
         return None
@@ -79,13 +88,15 @@ def _said(
     if command:
         words = _command(command, message, me, direct=direct)
     else:
-        words = _words(message, me, direct=direct)
+        words = _words(message, me, direct=direct or _album(message) in albums)
 
     if words is None:
         return None
+    if album := _album(message):
+        albums[album] = True
 
     obeyed = own and parse_command(words)
-    shown = words if obeyed else around(message, me.id, words)
+    shown = words if obeyed else around(message, me.id, words, direct=direct)
     if not shown and direct:  # a service message: a message was pinned
         return None
 
@@ -96,7 +107,23 @@ def _said(
         text=shown,
         username=said_by(author) or None,
         direct=direct,
+        more_follows=bool(album) or _is_cut(message),
     )
+
+
+def _album(
+    message: Json,
+) -> str:
+    """The album's name, in all chats; "" for a message of its own."""
+    group = text(message, "media_group_id")
+    return f"{chat_of({'message': message})} {group}" if group else ""
+
+
+def _is_cut(
+    message: Json,
+) -> bool:
+    """Whether this may be the first part of a text that was too long for one message."""
+    return len(text(message, "text")) >= _CUT
 
 
 def _vote(

@@ -74,6 +74,14 @@ SHOWN: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "a reply to the agent": (
         {"text": "why?", "reply_to_message": {"from": AGENT, "text": "Tea."}},
+        "In reply to you:\n> Tea.\n\nwhy?",
+    ),
+    "a reply to the agent, which calls it in a group": (
+        {
+            "chat": GROUP,
+            "text": "why?",
+            "reply_to_message": {"from": AGENT, "text": "Tea."},
+        },
         "why?",
     ),
     "a quotation of the agent": (
@@ -259,3 +267,25 @@ def test_a_bare_mention_in_reply_is_about_what_it_replies_to() -> None:
 
     assert shown == "In reply to Bob Byte:\n> Is tea better?"
     assert heard(chat=GROUP, text="@agent_bot", entities=[mention]) == ""
+
+
+def test_an_album_is_meant_as_its_caption_is() -> None:
+    """In a group only one of its pictures has the caption with the mention."""
+    albums: dict[str, bool] = {}
+
+    def part(number: int, group: str, **fields: Any) -> Any:
+        message = {"message_id": number, "chat": GROUP, "from": ADA, "photo": [{}]}
+        update = {"message": message | {"media_group_id": group} | fields}
+        return read(update, ME, albums)
+
+    mention = {"type": "mention", "offset": 0, "length": 10}
+    caption = {"caption": "@agent_bot which?", "caption_entities": [mention]}
+    parts = [part(1, "a", **caption), part(2, "a"), part(3, "a")]
+
+    assert [text_of(one) for one in parts] == [
+        "which?\n[image photo.jpg]",
+        "[image photo.jpg]",
+        "[image photo.jpg]",
+    ]
+    assert all(one.more_follows for one in parts)
+    assert part(4, "b") is None
