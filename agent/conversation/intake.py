@@ -49,7 +49,7 @@ from agent.core.text import is_unicode
 from agent.core.turns import Accepted, Arrival, Loaded, NewTurn, Undelivered, Waiting
 from agent.ports import Ports
 
-ASKS_BACK = "How can I help? Please write what you would like to know."
+ASKS_BACK = "This message asks nothing yet. What would you like to know?"
 """For someone who only called the agent by its name, or sent nothing that can be read."""
 
 MAX_NAME_CHARS = 255
