@@ -1,65 +1,122 @@
-"""Fields of what came from outside, taken one by one.
-
-What is missing, null or of another type counts as absent: a field that nobody needs never
-costs the whole event. A platform may add, omit and change fields at any time.
-"""
+"""Fields of what a platform sent, each read by itself: one that is odd hides no other."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-Payload = Mapping[str, Any]
+Json = Mapping[str, Any]
+
+_NOTHING: Json = {}
 
 
-def record(value: object) -> Payload:
-    """The value if it is an object, else one without fields."""
-    return value if isinstance(value, dict) else {}
+def mapping(
+    of: Json,
+    name: str,
+) -> Json:
+    """The object in this field; an empty one when there is none."""
+    value = of.get(name)
+    return value if isinstance(value, Mapping) else _NOTHING
 
 
-def part(payload: Payload, key: str) -> Payload:
-    """The object in this field, else one without fields."""
-    return record(payload.get(key))
+def items(
+    of: Json,
+    name: str,
+) -> list[Json]:
+    """The objects of the list in this field; whatever else is in it is left out."""
+    value = of.get(name)
+    if not isinstance(value, list | tuple):
+        return []
+
+    return [item for item in value if isinstance(item, Mapping)]
 
 
-def parts(payload: Payload, key: str) -> list[Payload]:
-    """The objects of the list in this field; whatever else stands in it is left out."""
-    return records(payload.get(key))
-
-
-def records(value: object) -> list[Payload]:
-    """The objects of the value if it is a list, else none."""
-    found = value if isinstance(value, list) else ()
-    return [one for one in found if isinstance(one, dict)]
-
-
-def string(payload: Payload, key: str) -> str:
-    """The text in this field, else ""."""
-    value = payload.get(key)
+def text(
+    of: Json,
+    name: str,
+) -> str:
+    """The text in this field; "" when there is none."""
+    value = of.get(name)
     return value if isinstance(value, str) else ""
 
 
-def number(payload: Payload, key: str) -> int:
-    """The whole number in this field, else -1."""
-    value = payload.get(key)
-    return value if type(value) is int else -1
+def first_text(
+    of: Json,
+    *names: str,
+) -> str:
+    """The first of these texts that is not empty."""
+    return next(
+        (found for name in names if (found := text(of, name))),
+        "",
+    )
 
 
-def digits(payload: Payload, key: str) -> str:
-    """The id in this field, else "". Ids are numbers of at most 20 digits, sent as text."""
-    return identity(payload.get(key))
+def integer(
+    of: Json,
+    name: str,
+) -> int | None:
+    """The whole number in this field. True and False are none."""
+    value = of.get(name)
+    if isinstance(value, bool) or not isinstance(value, int):
+        return None
+
+    return value
 
 
-def identity(value: object) -> str:
-    """The value as an id of digits, else ""."""
-    text = str(value) if type(value) in (int, str) else ""
-    return text if text.isascii() and text.isdigit() and len(text) <= 20 else ""
+def number(
+    of: Json,
+    name: str,
+) -> float | None:
+    """The number in this field."""
+    value = of.get(name)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+
+    return value
 
 
-def needed(payload: Payload, key: str) -> str:
-    """The id in this field. Raises ValueError when there is none."""
-    found = digits(payload, key)
+def identity(
+    of: Json,
+    name: str,
+) -> int:
+    """The number that names this thing. Raises ValueError when it has none: it cannot be
+    told from others.
+    """
+    found = integer(of, name)
+    if found is None:
+        raise ValueError(f"no {name}")
+
+    return found
+
+
+QUOTED = 1_000
+"""Characters of a quotation that are handed on. It says what is meant; it is not the message."""
+
+
+def quotation(
+    heading: str,
+    quoted: str,
+    maximum: int = QUOTED,
+) -> str:
+    """`In reply to Ada:` and the text as a quotation, cut after `maximum` characters."""
+    shown = quoted.strip()
+    if len(shown) > maximum:
+        shown = f"{shown[:maximum].rstrip()} …"
+
+    lines = (f"> {line}".rstrip() for line in shown.splitlines())
+
+    return "\n".join([f"{heading}:", *lines])
+
+
+def required(
+    of: Json,
+    name: str,
+) -> str:
+    """The text in this field. Raises ValueError when there is none: without it, nobody could
+    tell which thing this is.
+    """
+    found = text(of, name)
     if not found:
-        raise ValueError(f"no id in the field {key}")
+        raise ValueError(f"no {name}")
 
     return found

@@ -45,7 +45,7 @@ from agent.core.messages import (
     Window,
 )
 from agent.core.options import Options
-from agent.core.text import NO_TEXT, is_unicode
+from agent.core.text import ASKS_BACK, is_unicode
 from agent.core.turns import Accepted, Arrival, Loaded, NewTurn, Undelivered, Waiting
 from agent.ports import Ports
 
@@ -158,7 +158,12 @@ class Intake:
 
     def _start(self, inbound: Said, arrival: Arrival, accepted: Accepted) -> None:
         if accepted.claim is not None:
-            self._worker.begin(accepted.claim, _loaded(inbound, arrival, accepted))
+            loaded = _loaded(inbound, arrival, accepted)
+            self._worker.begin(
+                accepted.claim,
+                loaded,
+                more_follows=inbound.more_follows,
+            )
             return
 
         address = inbound.address
@@ -201,7 +206,7 @@ class Intake:
                 f"at most {maximum} are possible. Please send it in parts."
             )
         if not text.strip():
-            return NO_TEXT
+            return ASKS_BACK
         if "\0" in text:
             return (
                 "This message has a NUL character in it and cannot be stored. "
@@ -223,6 +228,9 @@ class Intake:
         if conversation is not None:
             turn = revision.turn_id
             self._worker.cancel(conversation, CancelReason.EDITED, covering=turn)
+        elif isinstance(revision, Edited) and not revision.direct:
+            # The edit may have added the mention. What has a turn already is known by it.
+            await self._hear(revision.said())
 
     async def _command(self, inbound: Said, command: Command, argument: str) -> None:
         if command.name == "retry":

@@ -23,6 +23,11 @@ from agent.ports import Ports
 ChatKey = tuple[str, str, str]
 """Channel, chat and thread."""
 
+REST_SECONDS = 1.0
+"""So long the rest of an album or of a cut text is waited for. Telegram delivers the parts
+of an album within some tenths of a second.
+"""
+
 WITHDRAWN = "This answer was withdrawn."
 """Replaces a draft of a dead instance whose message was deleted, or is answered no more."""
 
@@ -60,13 +65,27 @@ class Worker:
         self._delivering: set[UUID] = set()
 
     def begin(
-        self, claim: Claim, loaded: Loaded | None, *, recovered: bool = False
+        self,
+        claim: Claim,
+        loaded: Loaded | None,
+        *,
+        recovered: bool = False,
+        more_follows: bool = False,
     ) -> None:
-        """Answers this conversation from now on. `loaded` is what is known of it already."""
+        """Answers this conversation from now on. `loaded` is what is known of it already.
+
+        `more_follows`: what was said is a part. It is stored, and the rest is waited for.
+        """
         active = ActiveAnswer(claim, claim.conversation, claim.key, claim.died)
         self._active.add(active)
         before = self._latest.get(claim.key)
-        work = self._answer(active, loaded, before, recovered=recovered)
+        work = self._answer(
+            active,
+            loaded,
+            before,
+            recovered=recovered,
+            pause=REST_SECONDS if more_follows else 0.0,
+        )
         self._latest[claim.key] = self._background.spawn(work)
 
     def cancel(
@@ -208,14 +227,18 @@ class Worker:
         before: asyncio.Task[None] | None,
         *,
         recovered: bool,
+        pause: float,
     ) -> None:
         try:
             await self._admission.admit()
             if before is not None:
                 # Its answer is stored but still on its way: answers arrive in order.
                 await asyncio.wait({before})
-            if active.cancel_reason is not None:
-                # Edited meanwhile, or to be answered together with a newer message.
+            if pause:
+                await asyncio.sleep(pause)
+            if pause or active.cancel_reason is not None:
+                # The rest has come, or it was edited meanwhile, or a newer message is to
+                # be answered with it.
                 loaded = None
 
             await self._answering.run(active, loaded, recovered=recovered)

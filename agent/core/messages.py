@@ -75,6 +75,10 @@ class Said(_FromPerson):
     """A new message of a person."""
 
     text: str
+    more_follows: bool = field(default=False, kw_only=True)
+    """It is probably a part: of an album, or of a text that the person's client cut in two.
+    The rest is waited for a moment, and answered together with it.
+    """
 
     def edited(self, text: str) -> Edited:
         """The edit that gives this message another text."""
@@ -100,9 +104,24 @@ class Said(_FromPerson):
 
 @dataclass(frozen=True, slots=True)
 class Edited(_FromPerson):
-    """A new text for the person's message with this id. Counts until it is answered."""
+    """A new text for the person's message with this id. Counts until it is answered.
+
+    In a group it is a new message when the agent has not heard this one yet: an edit can
+    add the mention.
+    """
 
     text: str
+
+    def said(self) -> Said:
+        """The message as it is now."""
+        return Said(
+            self.address,
+            self.message_id,
+            self.user_id,
+            self.text,
+            username=self.username,
+            direct=self.direct,
+        )
 
 
 @dataclass(frozen=True, slots=True)

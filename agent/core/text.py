@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-NO_TEXT = "This message has no text for me. What would you like to know?"
+ASKS_BACK = "This message asks nothing yet. What would you like to know?"
 """The answer to a message in which nothing can be read, only a mention of the agent for one.
 A channel hands it on with an empty text.
 """

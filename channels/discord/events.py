@@ -30,18 +30,18 @@ from channels.discord.interaction import (
 from channels.discord.ordering import ChatQueues
 from channels.discord.reading.answered import with_answered
 from channels.discord.reading.content import content_of
-from channels.discord.reading.history import messages_since
-from channels.discord.reading.message import read_message, read_reaction, written_at
-from channels.discord.reading.places import Place, Places
-from channels.discord.rest import Rest
-from channels.discord.sdk import discord
-from channels.fields import (
+from channels.discord.reading.fields import (
     Payload,
     digits,
     identity,
     number,
     record,
 )
+from channels.discord.reading.history import messages_since
+from channels.discord.reading.message import read_message, read_reaction, written_at
+from channels.discord.reading.places import Place, Places
+from channels.discord.rest import Rest
+from channels.discord.sdk import discord
 from channels.pacing import RateLimited
 from channels.unreadable import UnreadableEvents, storable
 

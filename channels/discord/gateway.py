@@ -21,9 +21,9 @@ from yarl import URL
 
 from agent.core.errors import ConfigurationError
 from agent.settings.proxies import Proxies
+from channels.discord.reading.fields import digits, record
 from channels.discord.rest import PORTAL
 from channels.discord.sdk import DiscordWebSocket, HTTPClient, Route, discord
-from channels.fields import digits, record
 from channels.unreadable import READING, UnreadableEvents
 
 CANCEL_AGAIN = 0.5

@@ -11,6 +11,14 @@ from typing import Any
 
 from agent.core.messages import Address, Said
 from channels.discord.reading.content import name_of
+from channels.discord.reading.fields import (
+    Payload,
+    digits,
+    needed,
+    part,
+    parts,
+    string,
+)
 from channels.discord.rest import (
     ALREADY_ACKNOWLEDGED,
     INVALID_WEBHOOK_TOKEN,
@@ -19,14 +27,6 @@ from channels.discord.rest import (
     UNKNOWN_WEBHOOK,
     Refusal,
     Rest,
-)
-from channels.fields import (
-    Payload,
-    digits,
-    needed,
-    part,
-    parts,
-    string,
 )
 
 PING, COMMAND = 1, 2  # types of interactions

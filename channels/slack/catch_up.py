@@ -8,13 +8,16 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from typing import Any, TypeVar
 
 from agent.core.errors import AgentError, DeliveryError, StoreUnavailable
+from channels.fields import Json, items, mapping, text
 from channels.pacing import RateLimited
 from channels.slack.api import SlackApi
+from channels.unreadable import UnreadableEvents
 
 _TS = re.compile(r"\d{10}\.\d{6}")
 _UNKNOWN_S = 3600.0  # read where the last message was a command, which has no ts
@@ -44,6 +47,7 @@ async def catch_up(
     api: SlackApi,
     accepted: Mapping[str, str],
     take: Take,
+    unreadable: UnreadableEvents,
     *,
     clock: Callable[[], float],
     sleep: Sleep,
@@ -57,24 +61,41 @@ async def catch_up(
         since = last if _TS.fullmatch(last) else f"{clock() - _UNKNOWN_S:.6f}"
         for _ in range(_ATTEMPTS):
             try:
-                async for message in _missed(api, chat, since):
-                    event = {"channel": chat, "type": "message", **message}
-                    await until_stored(partial(take, event), sleep)
+                for message in await _missed(api, chat, since, unreadable):
+                    event = {**message, "channel": chat, "type": "message"}
+                    with _one_by_one():
+                        await until_stored(partial(take, event), sleep)
 
                 break
             except RateLimited as limit:
                 await sleep(limit.retry_after)
             except DeliveryError as error:
-                _log.warning(
-                    "messages of a Slack chat could not be fetched: %s",
-                    error.sentence,
-                )
+                _could_not_fetch(error)
                 break
 
 
+@contextmanager
+def _one_by_one() -> Iterator[None]:
+    """What Slack refuses to tell of one message or thread costs no other."""
+    try:
+        yield
+    except DeliveryError as error:
+        _could_not_fetch(error)
+
+
+def _could_not_fetch(error: DeliveryError) -> None:
+    _log.warning(
+        "messages of a Slack chat could not be fetched: %s",
+        error.sentence,
+    )
+
+
 async def _missed(
-    api: SlackApi, chat: str, since: str
-) -> AsyncIterator[Mapping[str, Any]]:
+    api: SlackApi,
+    chat: str,
+    since: str,
+    unreadable: UnreadableEvents,
+) -> list[Json]:
     later = await _later(api, chat, since)
     earlier = await api.call(
         "conversations.history",
@@ -84,16 +105,24 @@ async def _missed(
         limit=_PARENTS,
     )
     missed = list(later)
-    for parent in (*later, *(earlier.get("messages") or ())):
-        if str(parent.get("latest_reply") or "") > since:
-            missed += await _replies(api, chat, str(parent["ts"]), since)
+    for parent in (*later, *items(earlier, "messages")):
+        ts = text(parent, "ts")
+        if ts and text(parent, "latest_reply") > since:
+            with _one_by_one():
+                missed += await _replies(api, chat, ts, since)
 
-    for message in sorted(missed, key=lambda message: str(message["ts"])):
-        yield message
+    for message in missed:
+        if not text(message, "ts"):
+            unreadable.passed_over("history", "a message without its ts")
+
+    return sorted(
+        (message for message in missed if text(message, "ts")),
+        key=lambda message: text(message, "ts"),
+    )
 
 
-async def _later(api: SlackApi, chat: str, since: str) -> list[Mapping[str, Any]]:
-    messages: list[Mapping[str, Any]] = []
+async def _later(api: SlackApi, chat: str, since: str) -> list[Json]:
+    messages: list[Json] = []
     cursor: str | None = None
 
     for _ in range(_PAGES):
@@ -104,8 +133,8 @@ async def _later(api: SlackApi, chat: str, since: str) -> list[Mapping[str, Any]
             limit=_PAGE,
             cursor=cursor,
         )
-        messages += page.get("messages") or ()
-        cursor = (page.get("response_metadata") or {}).get("next_cursor") or None
+        messages += items(page, "messages")
+        cursor = text(mapping(page, "response_metadata"), "next_cursor") or None
         if cursor is None:
             break
 
@@ -113,15 +142,18 @@ async def _later(api: SlackApi, chat: str, since: str) -> list[Mapping[str, Any]
 
 
 async def _replies(
-    api: SlackApi, chat: str, thread: str, since: str
-) -> list[Mapping[str, Any]]:
+    api: SlackApi,
+    chat: str,
+    thread: str,
+    since: str,
+) -> list[Json]:
     page = await api.call(
         "conversations.replies", channel=chat, ts=thread, oldest=since, limit=_PAGE
     )
     return [
         message
-        for message in page.get("messages") or ()
-        if str(message["ts"]) != thread
+        for message in items(page, "messages")
+        if text(message, "ts") != thread
     ]
 
 

@@ -167,14 +167,18 @@ class Slack(Webhook, Diagnosable, Listening):
         if self._events is None:
             return WebhookReply(503)
 
-        request = None
+        text, parsed = "", None
         with self._unreadable.reading("delivery"):
-            request = _request(headers, body)
+            text = body.decode()
+            parsed = _parsed(headers, text)
 
-        if request is None:
+        if parsed is None:
             return WebhookReply(200)
 
-        response = await self._events.take(request)
+        response = await self._events.take(
+            parsed,
+            partial(AsyncBoltRequest, body=text, headers=dict(headers)),
+        )
         content_type = response.first_headers().get("content-type", "text/plain")
 
         return WebhookReply(
@@ -224,6 +228,7 @@ class Slack(Webhook, Diagnosable, Listening):
             self._link.app,
             events.take_envelope,
             connected=catching_up.start,
+            unreadable=self._unreadable,
             sleep=self._sleep,
         ).run()
 
@@ -237,7 +242,12 @@ class Slack(Webhook, Diagnosable, Listening):
         )
         self._chats_known.set()
         await catch_up(
-            self._api, accepted, events.message, clock=self._clock, sleep=self._sleep
+            self._api,
+            accepted,
+            events.message,
+            self._unreadable,
+            clock=self._clock,
+            sleep=self._sleep,
         )
 
     async def _until_chats_known(self) -> None:
@@ -255,14 +265,18 @@ class Slack(Webhook, Diagnosable, Listening):
             raise StoreUnavailable(StoreUnavailable.__doc__) from None
 
 
-def _request(headers: Mapping[str, str], body: bytes) -> AsyncBoltRequest:
-    """The request for Bolt. Raises ValueError when it is neither a form nor a JSON object."""
-    text = body.decode()
-    is_json = "json" in headers.get("content-type", "")
-    if is_json and not isinstance(json.loads(text), dict):
-        raise ValueError("a delivery of another form")
+def _parsed(headers: Mapping[str, str], text: str) -> Mapping[str, Any]:
+    """The delivery, if it is JSON; commands are forms, which Bolt reads. Raises ValueError
+    when it is no JSON, TypeError when it is no object.
+    """
+    if "json" not in headers.get("content-type", ""):
+        return {}
 
-    return AsyncBoltRequest(body=text, headers=dict(headers))
+    parsed = json.loads(text)
+    if not isinstance(parsed, dict):
+        raise TypeError("a delivery of another form")
+
+    return parsed
 
 
 async def _first(*works: Coroutine[Any, Any, object]) -> None:

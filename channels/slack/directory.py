@@ -10,10 +10,12 @@ from typing import Any
 from cachetools import TLRUCache
 
 from agent.core.errors import DeliveryError
+from channels.fields import first_text, items, mapping, text
 from channels.pacing import RateLimited
 from channels.slack.api import GONE, ApiError, SlackApi
 from channels.slack.sign_in import Identity
 from channels.slack.text import mentioned
+from channels.unreadable import READING
 
 _PEOPLE = 10_000
 _THREADS = 10_000
@@ -63,19 +65,17 @@ class Directory:
         try:
             async with asyncio.timeout(_NAME_WAIT_S):
                 answer = await self._api.call("users.info", user=user)
-        except (DeliveryError, RateLimited, TimeoutError):
+        except (DeliveryError, RateLimited, TimeoutError, *READING):
             return Person()
 
-        person = answer.get("user") or {}
-        profile = person.get("profile") or {}
-        name = (
-            profile.get("display_name")
-            or person.get("real_name")
-            or person.get("name")
-            or ""
+        person = mapping(answer, "user")
+        name = text(mapping(person, "profile"), "display_name") or first_text(
+            person,
+            "real_name",
+            "name",
         )
 
-        return Person(str(name), bot=bool(person.get("is_bot")))
+        return Person(name, bot=person.get("is_bot") is True)
 
 
 class Threads:
@@ -114,7 +114,7 @@ class Threads:
 
             raise
 
-        return any(_concerns(me, message) for message in answer.get("messages") or ())
+        return any(_concerns(me, message) for message in items(answer, "messages"))
 
 
 def _person_until(_user: str, person: Person, now: float) -> float:
@@ -127,5 +127,5 @@ def _part_until(_thread: tuple[str, str], takes_part: bool, now: float) -> float
 
 def _concerns(me: Identity, message: Mapping[str, Any]) -> bool:
     return message.get("user") == me.user or me.user in mentioned(
-        str(message.get("text") or "")
+        text(message, "text")
     )

@@ -1,31 +1,28 @@
-"""Slack's events and commands as Inbound, acknowledged only when they are durable.
-
-Bolt routes payloads of both transports to the listeners here; docs/decisions.md says which
-of its features are switched off, and why.
-"""
+"""Slack's events and commands as Inbound, acknowledged only when they are durable."""
 
 from __future__ import annotations
 
 import asyncio
-import logging
 import re
 from collections.abc import Callable, Mapping, MutableMapping
+from functools import partial
 from typing import Any
 from uuid import UUID
 from weakref import WeakValueDictionary
 
-from slack_bolt.async_app import AsyncAck, AsyncApp
-from slack_bolt.authorization import AuthorizeResult
+from slack_bolt.async_app import AsyncAck
 from slack_bolt.request.async_request import AsyncBoltRequest
 from slack_bolt.response import BoltResponse
-from slack_sdk.web.async_client import AsyncWebClient
 
-from agent.core.errors import AgentError, StoreUnavailable
+from agent.core.errors import StoreUnavailable
 from agent.core.messages import Address, Deleted, Edited, Inbound, Reacted, Said
 from agent.ports import Accept
+from channels.fields import mapping, required, text
 from channels.reactions import thumb_of_name
 from channels.slack.directory import Directory, Threads
-from channels.slack.payloads import (
+from channels.slack.incoming import content
+from channels.slack.incoming.bolt import Listener, bolt_app, not_taken
+from channels.slack.incoming.payloads import (
     address_of,
     as_command,
     is_direct,
@@ -33,18 +30,13 @@ from channels.slack.payloads import (
     within,
 )
 from channels.slack.sign_in import Identity
-from channels.slack.text import attachments, mentioned, readable, without_mention
+from channels.slack.text import mentioned, readable, without_mention
 from channels.unreadable import READING, UnreadableEvents, storable
 
-SPOKEN = (None, "file_share", "me_message", "thread_broadcast")
+SPOKEN = ("", "file_share", "me_message", "thread_broadcast")
 """Subtypes of messages that people write. Slack itself writes the others."""
 
 SWITCHED_OFF = "Commands are switched off here; just write to me."
-
-_log = logging.getLogger(__name__)
-_bolt_log = logging.getLogger("channels.slack.channel.bolt")
-_bolt_log.setLevel(logging.CRITICAL)  # Bolt logs payloads: message texts
-_bolt_log.propagate = False
 
 
 class SlackEvents:
@@ -68,6 +60,7 @@ class SlackEvents:
         so it is not stored.
         """
         self._me = me
+        self._not_people = ("", me.user, "USLACKBOT")
         self._accept = accept
         self._people = people
         self._threads = threads
@@ -76,13 +69,21 @@ class SlackEvents:
         self._response_urls = response_urls
         self._unreadable = unreadable
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
-        self._app = self._routes()
+        self._app = bolt_app(me, self._listeners, self._command, self._failed)
 
-    async def take(self, request: AsyncBoltRequest) -> BoltResponse:
-        """Status 200: durable, or not readable: acknowledge. 503: do not."""
-        response = BoltResponse(status=200)
-        with self._unreadable.reading(request.body.get("type")):
-            response = await self._app.async_dispatch(request)
+    async def take(
+        self,
+        body: Mapping[str, Any],
+        request: Callable[[], AsyncBoltRequest],
+    ) -> BoltResponse:
+        """Status 200: durable, or not readable: acknowledge. 503: do not.
+
+        `request` makes Bolt's request of this body.
+        """
+        try:
+            response = await self._app.async_dispatch(request())
+        except READING as error:  # Bolt's own: it reads more than is needed here
+            response = await self._without_bolt(body, error)
 
         if response.status == 404:  # nothing here listens to it
             return BoltResponse(status=200)
@@ -95,57 +96,58 @@ class SlackEvents:
         """The same for an envelope of Socket Mode. What it returns goes with the
         acknowledgement; None: do not acknowledge.
         """
-        request = AsyncBoltRequest(mode="socket_mode", body=dict(payload))
-        response = await self.take(request)
+        body = dict(payload)
+        response = await self.take(
+            body,
+            partial(AsyncBoltRequest, mode="socket_mode", body=body),
+        )
         if response.status != 200:
             return None
 
         return {"text": response.body} if response.body else {}
 
-    def _routes(self) -> AsyncApp:
-        me = AuthorizeResult(
-            enterprise_id=None,
-            team_id=self._me.team,
-            bot_user_id=self._me.user,
-            bot_id=self._me.bot,
+    async def _without_bolt(
+        self,
+        body: Mapping[str, Any],
+        error: Exception,
+    ) -> BoltResponse:
+        """An event is taken all the same; everything else that Bolt cannot read is passed over."""
+        event = dict(mapping(body, "event"))
+        kind = text(event, "type")
+        take = next(
+            (
+                take
+                for names, take in self._listeners.items()
+                if re.match(names, kind)
+            ),
+            None,
         )
-
-        async def authorize() -> AuthorizeResult:
-            return me
-
-        app = AsyncApp(
-            client=AsyncWebClient(logger=_bolt_log),
-            authorize=authorize,
-            process_before_response=True,
-            request_verification_enabled=False,
-            ssl_check_enabled=False,
-            attaching_function_token_enabled=False,
-            attaching_conversation_kwargs_enabled=False,
-            logger=_bolt_log,
-        )
-        app.event(re.compile("^(message|app_mention)$"))(self._message)
-        app.event(re.compile("^(assistant_thread_started|app_home_opened)$"))(
-            self._open
-        )
-        app.event(re.compile("^reaction_(added|removed)$"))(self._reaction)
-        app.command(re.compile("."))(self._command)
-        app.error(self._failed)
-
-        return app
-
-    async def _failed(self, error: Exception) -> BoltResponse:
-        """Not acknowledged: Slack delivers it again. What cannot be read would come forever."""
-        if isinstance(error, READING):
-            self._unreadable.passed_over("delivery", error)
+        if take is None:
+            self._unreadable.passed_over(body.get("type"), error)
             return BoltResponse(status=200)
 
-        sentence = (
-            error.sentence if isinstance(error, AgentError) else type(error).__name__
-        )
-        _log.warning("a Slack event was not taken and will come again: %s", sentence)
-        _log.debug("why the event was not taken", exc_info=error)
+        try:
+            with self._unreadable.reading(kind):
+                await take(event)
+        except Exception as failure:
+            return not_taken(failure)
 
-        return BoltResponse(status=503)
+        return BoltResponse(status=200)
+
+    @property
+    def _listeners(self) -> Mapping[str, Listener]:
+        """By the names of the events."""
+        return {
+            "^(message|app_mention)$": self._message,
+            "^(assistant_thread_started|app_home_opened)$": self._open,
+            "^reaction_(added|removed)$": self._reaction,
+        }
+
+    async def _failed(self, error: Exception, body: dict[str, Any]) -> BoltResponse:
+        if isinstance(error, READING):
+            return await self._without_bolt(body, error)
+
+        return not_taken(error)
 
     async def _store(self, inbound: Inbound) -> None:
         try:
@@ -176,7 +178,7 @@ class SlackEvents:
                 await self._store(inbound)
 
     async def _inbound(self, event: Mapping[str, Any]) -> Inbound | None:
-        subtype = event.get("subtype")
+        subtype = text(event, "subtype")
         if subtype == "message_changed":
             return await self._edit(event)
         if subtype == "message_deleted":
@@ -189,9 +191,9 @@ class SlackEvents:
     async def _edit(self, event: Mapping[str, Any]) -> Edited | None:
         after, before = within(event, "message"), within(event, "previous_message")
         # Slack reports previews and counted replies as changes, too.
-        if after.get("text") == before.get("text"):
+        if content.words(after) == content.words(before):
             return None
-        if not await self._addressed(before):
+        if not (await self._addressed(before) or await self._addressed(after)):
             return None
 
         message = await self._said(after)
@@ -206,8 +208,8 @@ class SlackEvents:
 
         return Deleted(
             address,
-            str(before["ts"]),
-            str(before["user"]),
+            address.message,
+            address.extra["user"],
             direct=is_direct(before),
         )
 
@@ -215,11 +217,10 @@ class SlackEvents:
         """Whether a person says this to the agent: in a direct message, with a mention, or in
         a thread that the agent takes part in.
         """
-        user = event.get("user")
-        if event.get("bot_id") or user in (None, self._me.user, "USLACKBOT"):
+        if text(event, "bot_id") or text(event, "user") in self._not_people:
             return False
 
-        to = mentioned(str(event.get("text") or ""))
+        to = mentioned(content.words(event))
         if (
             is_direct(event)
             or event.get("type") == "app_mention"
@@ -227,7 +228,7 @@ class SlackEvents:
         ):
             return True
 
-        thread = event.get("thread_ts")
+        thread = text(event, "thread_ts")
         # A message that mentions other people is for them.
         if not thread or thread == event.get("ts") or to:
             return False
@@ -235,27 +236,25 @@ class SlackEvents:
         if event.get("parent_user_id") == self._me.user:
             return True
 
-        chat = str(event["channel"])
-        return await self._threads.taken_part(self._me, chat, str(thread))
+        chat = required(event, "channel")
+        return await self._threads.taken_part(self._me, chat, thread)
 
     async def _said(self, event: Mapping[str, Any]) -> Said:
         direct = is_direct(event)
-        user = str(event["user"])
         address = address_of(event, self._me.team)
+        user = address.extra["user"]
         if not direct:
             self._threads.joined(address.chat, address.thread)
 
-        spoken = without_mention(str(event.get("text") or ""), self._me.user)
-        text = as_command(
-            readable(spoken, await self._people.names(mentioned(spoken)))
-        )
-        files = attachments(event.get("files") or ())
+        spoken = without_mention(content.words(event), self._me.user)
+        shown = content.around(event, spoken)
+        names = await self._people.names(mentioned(shown))
 
         return Said(
             address=address,
-            message_id=str(event["ts"]),
+            message_id=address.message,
             user_id=user,
-            text="\n".join(part for part in (text, files) if part),
+            text=as_command(readable(shown, names)),
             username=None if direct else await self._people.name(user),
             direct=direct,
         )
@@ -263,9 +262,7 @@ class SlackEvents:
     # --- reactions ---
 
     async def _reaction(self, event: dict[str, Any]) -> None:
-        item = event.get("item")
-        chat = item.get("channel") if isinstance(item, Mapping) else None
-        name = f"votes in {chat}"
+        name = f"votes in {mapping(event, 'item').get('channel')}"
         lock = self._locks.setdefault(name, asyncio.Lock())
         async with (
             lock
@@ -279,12 +276,12 @@ class SlackEvents:
 
     async def _vote(self, event: Mapping[str, Any]) -> Reacted | None:
         """A person's thumb on a message of the agent. Slack does not name the message's thread."""
-        item = event["item"]
-        user = str(event["user"])
-        thumb = thumb_of_name(str(event["reaction"]))
-        if thumb is None or item["type"] != "message":
+        item = mapping(event, "item")
+        user = required(event, "user")
+        thumb = thumb_of_name(required(event, "reaction"))
+        if thumb is None or text(item, "type") != "message":
             return None
-        if user in (self._me.user, "USLACKBOT"):
+        if user in self._not_people:
             return None
         if event.get("item_user") not in (None, self._me.user):
             return None
@@ -293,11 +290,11 @@ class SlackEvents:
         if person.bot:
             return None
 
-        chat, direct = str(item["channel"]), is_direct(item)
+        chat, direct = required(item, "channel"), is_direct(item)
 
         return Reacted(
             address=Address("slack", chat),
-            message_id=str(item["ts"]),
+            message_id=required(item, "ts"),
             user_id=user,
             thumb=thumb,
             username=None if direct else person.name or None,
@@ -320,8 +317,8 @@ class SlackEvents:
             await ack()
             return
 
-        if command.get("response_url"):
-            self._response_urls[inbound.turn_id] = str(command["response_url"])
+        if url := text(command, "response_url"):
+            self._response_urls[inbound.turn_id] = url
 
         await self._store(inbound)
         await ack()

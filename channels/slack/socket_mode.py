@@ -18,9 +18,11 @@ import aiohttp
 
 from agent.core.backoff import backoff
 from agent.core.errors import ConfigurationError
+from channels.fields import mapping, text
 from channels.pacing import RateLimited
 from channels.slack.api import APPS_PAGE, ApiError, SlackApi
 from channels.slack.sign_in import raise_if_final
+from channels.unreadable import READING, UnreadableEvents, unnoted
 
 Handle = Callable[[Mapping[str, Any]], Awaitable[Mapping[str, Any] | None]]
 """Takes an envelope's payload. What it returns goes with the acknowledgement; None: do not
@@ -31,6 +33,8 @@ _HELLO_S = 10.0
 _HEARTBEAT_S = 20.0  # finds dead connections
 _LASTING_S = 60.0  # a connection that lasted this long was no failure
 _MAX_PAUSE_S = 30.0
+
+_UNNOTED = UnreadableEvents("slack", unnoted)
 
 _log = logging.getLogger(__name__)
 
@@ -44,6 +48,7 @@ class SocketMode:
         handle: Handle,
         *,
         connected: Callable[[], None],
+        unreadable: UnreadableEvents = _UNNOTED,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         """`api` holds the app-level token. `connected` is called after a gap, in which events
@@ -52,6 +57,7 @@ class SocketMode:
         self._api = api
         self._handle = handle
         self._connected = connected
+        self._unreadable = unreadable
         self._sleep = sleep
         self._pauses: Iterator[float] | None = None  # since the first failure
         self._tasks: set[asyncio.Task[None]] = set()
@@ -98,8 +104,7 @@ class SocketMode:
                 aiohttp.ClientError,
                 TimeoutError,
                 OSError,
-                TypeError,
-                ValueError,
+                *READING,
             ) as error:
                 _log.warning("Socket Mode: no connection (%s)", type(error).__name__)
             else:
@@ -119,9 +124,8 @@ class SocketMode:
         try:
             async for frame in socket:
                 if frame.type is aiohttp.WSMsgType.TEXT:
-                    self._received(socket, json.loads(frame.data), leaving)
-        except ValueError:
-            _log.warning("Socket Mode: a frame is not JSON; connecting again")
+                    with self._unreadable.reading("frame"):
+                        self._received(socket, _envelope(frame.data), leaving)
         finally:
             if time.monotonic() - began > _LASTING_S:
                 self._pauses = None
@@ -140,7 +144,7 @@ class SocketMode:
         if envelope.get("type") == "disconnect":
             if not leaving.done():
                 self._leave(str(envelope.get("reason")), leaving)
-        elif "envelope_id" in envelope:
+        elif text(envelope, "envelope_id"):
             self._start(self._take(socket, envelope))
 
     def _leave(self, reason: str, leaving: asyncio.Future[bool]) -> None:
@@ -160,7 +164,7 @@ class SocketMode:
     async def _take(
         self, socket: aiohttp.ClientWebSocketResponse, envelope: Mapping[str, Any]
     ) -> None:
-        answer = await self._handle(envelope.get("payload") or {})
+        answer = await self._handle(mapping(envelope, "payload"))
         if answer is None:
             return  # Slack sends it again after 3 s
 
@@ -190,3 +194,13 @@ class SocketMode:
             task.cancel()
 
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _envelope(frame: str) -> Mapping[str, Any]:
+    """The frame. Raises ValueError when it is no JSON, TypeError when it is no
+    object."""
+    envelope = json.loads(frame)
+    if not isinstance(envelope, Mapping):
+        raise TypeError("a frame of another form")
+
+    return envelope

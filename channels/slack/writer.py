@@ -11,7 +11,7 @@ from uuid import UUID
 
 from agent.core.messages import Address
 from channels.slack.api import GONE, SIGNED_OUT, ApiError, SlackApi
-from channels.slack.payloads import answer_metadata, answered_by
+from channels.slack.incoming.payloads import answer_metadata, answered_by
 from channels.slack.text import escaped, notification, plain
 
 LIMIT = 12_000

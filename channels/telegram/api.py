@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 import os
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
@@ -17,7 +17,6 @@ from telegram import (
     ChatMember,
     LinkPreviewOptions,
     ReplyParameters,
-    Update,
     User,
     WebhookInfo,
 )
@@ -25,16 +24,19 @@ from telegram.constants import ChatAction
 from telegram.error import TelegramError
 from telegram.request import HTTPXRequest
 
-from agent.core.errors import AgentError
+from agent.core.errors import DeliveryError
 from agent.settings.proxied_transport import ProxiedTransport
-from channels.pacing import RateLimited
+from channels.fields import integer
 from channels.telegram.errors import (
+    NO_BOT_API,
     Declined,
     TokenError,
+    UncertainError,
     UnknownMethodError,
     translated,
 )
 from channels.telegram.text import Piece
+from channels.unreadable import READING
 
 T = TypeVar("T")
 
@@ -92,12 +94,11 @@ class BotApi:
             }
             for connections in (1, CONNECTIONS)
         )
-        self._polling = _Polling(**polling)
-        self._requests = (self._polling, HTTPXRequest(**others))
-        self._bot = Bot(
+        self._requests = (HTTPXRequest(**polling), _Requests(**others))
+        self._bot = _Bot(
             token,
             base_url=f"{api_url.rstrip('/')}/bot",
-            get_updates_request=self._polling,
+            get_updates_request=self._requests[0],
             request=self._requests[1],
         )
         self._users = 0
@@ -117,12 +118,14 @@ class BotApi:
                 if not self._users:  # a new user may come while the first one closes
                     await request.shutdown()
 
-    async def _call(self, send: Callable[[Bot], Awaitable[T]]) -> T:
+    async def _call(self, send: Callable[[_Bot], Awaitable[T]]) -> T:
         async with self.open():
             try:
                 return await send(self._bot)
             except TelegramError as error:
                 raise translated(error) from None  # PTB's text may hold the token
+            except READING:  # carried out, perhaps; the answer says nothing
+                raise UncertainError(NO_BOT_API) from None
 
     async def me(self) -> User:
         """The bot's account. Raises TokenError, also for a text that is no token."""
@@ -131,23 +134,17 @@ class BotApi:
         except UnknownMethodError:
             raise TokenError from None
 
-    async def updates(self, offset: int, wait: int) -> Sequence[Update]:
-        """The updates from `offset` on. It tells Telegram that all earlier ones are safe."""
-        try:
-            return await self._call(
-                lambda bot: bot.get_updates(
-                    offset=offset, timeout=wait, allowed_updates=UPDATES
-                )
-            )
-        except (AgentError, RateLimited):
-            raise
-        except Exception:  # the library cannot read one of them
-            with self._polling.carefully():
-                return await self._call(
-                    lambda bot: bot.get_updates(
-                        offset=offset, timeout=0, allowed_updates=UPDATES
-                    )
-                )
+    async def updates(self, offset: int, wait: int) -> Sequence[Any]:
+        """The updates from `offset` on, as Telegram sent them: one that the library cannot
+        read hides no other. The offset tells Telegram that all earlier ones are safe.
+        """
+        updates = await self._call(
+            lambda bot: bot.raw_updates(offset=offset, wait=wait)
+        )
+        if not isinstance(updates, list):
+            raise DeliveryError(NO_BOT_API)
+
+        return updates
 
     async def send(self, to: ChatTarget, piece: Piece) -> str:
         """Sends a message and returns its id. If its entities are refused, it goes without them."""
@@ -273,36 +270,49 @@ def _transport(connections: int, context: ssl.SSLContext) -> ProxiedTransport:
     return ProxiedTransport(httpx.Limits(max_connections=connections), context)
 
 
-class _Polling(HTTPXRequest):
-    """Requests for updates. One that cannot be read must not hide the rest of its batch."""
+class _Bot(Bot):
+    """The library's, and its fetch without the library's reading."""
 
-    _careful = False
+    async def raw_updates(
+        self,
+        *,
+        offset: int,
+        wait: int,
+    ) -> Any:
+        """The result of getUpdates; `wait` is how many seconds Telegram holds the answer."""
+        return await self._post(
+            "getUpdates",
+            {
+                "offset": offset,
+                "timeout": wait,
+                "allowed_updates": UPDATES,
+            },
+            read_timeout=(self._request[0].read_timeout or 0.0) + wait,
+        )
 
-    @contextmanager
-    def carefully(self) -> Iterator[None]:
-        """Inside, updates that cannot be read are emptied. Each update is read twice."""
-        self._careful = True
-        try:
-            yield
-        finally:
-            self._careful = False
+
+class _Requests(HTTPXRequest):
+    """Answers without what the agent does not need of them."""
 
     # The library calls it on the instance.
     def parse_json_payload(self, payload: bytes) -> dict[str, Any]:  # type: ignore[override]
         data = HTTPXRequest.parse_json_payload(payload)
-        if self._careful and isinstance(updates := data.get("result"), list):
-            data["result"] = [_emptied_if_unreadable(update) for update in updates]
+        result = data.get("result")
+        if isinstance(result, dict) and integer(result, "message_id"):
+            data["result"] = _bare(result["message_id"])
 
         return data
 
 
-def _emptied_if_unreadable(update: dict[str, Any]) -> dict[str, Any]:
-    try:
-        Update.de_json(update, None)
-    except Exception:  # the update's id is enough to move past it
-        return {"update_id": update["update_id"]}
-
-    return update
+def _bare(message: object) -> dict[str, Any]:
+    """The message that was sent, by its id: an odd field beside it must not make it seem as
+    if nothing had been sent.
+    """
+    return {
+        "message_id": message,
+        "date": 0,
+        "chat": {"id": 0, "type": "private"},
+    }
 
 
 def _keep_private() -> None:

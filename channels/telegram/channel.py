@@ -26,22 +26,24 @@ from hashlib import sha256
 from typing import TypeVar
 from uuid import UUID
 
-from telegram import BotCommand, Update, User
+from cachetools import LRUCache
+from telegram import BotCommand, User
 
 from agent.core.backoff import backoff
 from agent.core.channel import Diagnosable, Finding, Listening, Webhook, WebhookReply
 from agent.core.commands import COMMANDS
 from agent.core.errors import ConfigurationError, DeliveryError, StoreUnavailable
-from agent.core.messages import Address, Inbound, Placed
+from agent.core.messages import Address, Placed
 from agent.ports import Accept, LastAccepted
 from agent.settings import Settings
+from channels.fields import Json, integer
 from channels.pacing import Governor, Rate, RateLimited
 from channels.services import ChannelServices
 from channels.telegram.api import BotApi, ChatTarget
 from channels.telegram.doctor import diagnose
-from channels.telegram.errors import Declined
+from channels.telegram.errors import NO_BOT_API, Declined
 from channels.telegram.reply import Streaming, TelegramReply
-from channels.telegram.updates import NAME, read
+from channels.telegram.updates import NAME, Albums, chat_of, read
 from channels.unreadable import Note, UnreadableEvents, storable, unnoted
 
 T = TypeVar("T")
@@ -109,9 +111,9 @@ class Telegram(Webhook, Diagnosable, Listening):
         )
         self._poll_time, self._check_time, self._retry_time = poll, check, retry
         self._offset = 0
-        self._menu: tuple[BotCommand, ...] | None = (
-            None  # Telegram's, as far as known
-        )
+        self._albums: Albums = LRUCache(1024)
+        # Telegram's, as far as known.
+        self._menu: tuple[BotCommand, ...] | None = None
         self._signed_in: tuple[Accept, User] | None = None
 
     async def run(self, accept: Accept) -> None:
@@ -176,7 +178,7 @@ class Telegram(Webhook, Diagnosable, Listening):
         accept, me = self._signed_in
         inbound = None
         with self._unreadable.reading("update"):
-            inbound = _read(Update.de_json(json.loads(body), None), me)
+            inbound = storable(read(json.loads(body), me, self._albums))
 
         try:
             if inbound is not None:
@@ -194,14 +196,16 @@ class Telegram(Webhook, Diagnosable, Listening):
         """Moves the offset past stored updates, up to the first one that is not stored.
 
         Chats are stored at the same time, the messages of one chat in order. Raises
-        StoreUnavailable.
+        StoreUnavailable; DeliveryError when nothing of what came has a number.
         """
-        updates = await self._api.updates(self._offset, self._poll_time)
-        chats: defaultdict[int, list[Update]] = defaultdict(list)
+        fetched = await self._api.updates(self._offset, self._poll_time)
+        updates = [one for one in fetched if self._is_numbered(one)]
+        if fetched and not updates:
+            raise DeliveryError(NO_BOT_API)
 
+        chats: defaultdict[int, list[Json]] = defaultdict(list)
         for update in updates:
-            chat = update.effective_chat
-            chats[chat.id if chat else 0].append(update)
+            chats[chat_of(update)].append(update)
 
         stored = await asyncio.gather(
             *(self._store(chat, accept, me) for chat in chats.values())
@@ -209,15 +213,24 @@ class Telegram(Webhook, Diagnosable, Listening):
         safe = {update for ids in stored for update in ids}
 
         for update in updates:
-            if update.update_id not in safe:
+            if update["update_id"] not in safe:
                 raise StoreUnavailable(
                     "The database cannot be reached; Telegram keeps the messages until then."
                 )
 
-            self._offset = update.update_id + 1
+            self._offset = update["update_id"] + 1
+
+    def _is_numbered(self, update: object) -> bool:
+        """Whether it can be acknowledged. What has no number is passed over."""
+        if isinstance(update, dict) and integer(update, "update_id") is not None:
+            return True
+
+        self._unreadable.passed_over("update", "an update without its number")
+
+        return False
 
     async def _store(
-        self, updates: Iterable[Update], accept: Accept, me: User
+        self, updates: Iterable[Json], accept: Accept, me: User
     ) -> list[int]:
         """Stores a chat's messages in order, up to the first failure. Returns the ids of
         updates that are stored or cannot be read.
@@ -226,7 +239,7 @@ class Telegram(Webhook, Diagnosable, Listening):
         for update in updates:
             inbound = None
             with self._unreadable.reading("update"):
-                inbound = _read(update, me)
+                inbound = storable(read(update, me, self._albums))
 
             try:
                 if inbound is not None:
@@ -234,7 +247,7 @@ class Telegram(Webhook, Diagnosable, Listening):
             except StoreUnavailable:
                 break
 
-            safe.append(update.update_id)
+            safe.append(update["update_id"])
 
         return safe
 
@@ -300,10 +313,6 @@ async def _first_error() -> AsyncIterator[None]:
         yield
     except BaseExceptionGroup as group:
         raise group.exceptions[0] from None
-
-
-def _read(update: Update, me: User) -> Inbound | None:
-    return storable(read(update, me))
 
 
 def build(settings: Settings, services: ChannelServices) -> Telegram | None:

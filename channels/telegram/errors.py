@@ -37,6 +37,9 @@ _NO_METHOD = (
     "The server at TELEGRAM_API_URL does not know this method of the "
     "Bot API: update it or check the address."
 )
+NO_BOT_API = (
+    "TELEGRAM_API_URL does not answer as a Bot API server does: check the address."
+)
 _CONFLICT = (
     "Another program fetches this bot's messages from Telegram: stop it, or set PUBLIC_URL, "
     "with which several instances can work."
@@ -120,9 +123,7 @@ def translated(error: TelegramError) -> Exception:
         case NetworkError():
             return _network(error)
 
-    return DeliveryError(
-        "TELEGRAM_API_URL does not answer as a Bot API server does: check the address."
-    )
+    return DeliveryError(NO_BOT_API)
 
 
 def _network(error: NetworkError) -> DeliveryError:

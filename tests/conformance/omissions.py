@@ -83,6 +83,8 @@ OMITTED: Mapping[str, Mapping[str, str]] = {
     "test_in_a_group_talk_among_people_is_not_answered": _ALONE,
     "test_a_reply_to_the_agent_is_meant_for_it": _ALONE,
     "test_a_mention_is_not_part_of_the_question": _ALONE,
+    "test_a_bare_mention_asks_what_is_meant": _ALONE,
+    "test_a_mention_that_an_edit_adds_counts": _ALONE,
     "test_two_people_in_one_thread_share_a_conversation": _ALONE,
     "test_threads_are_conversations_of_their_own": _ALONE,
     "test_answers_that_grow_at_the_same_time_stay_in_their_threads": _ALONE,

@@ -106,6 +106,22 @@ async def reply_to_agent(
         )
 
 
+async def edit_into_mention(
+    driver: Driver,
+    message: str,
+    text: str,
+) -> None:
+    """The person edits a message so that it mentions the agent."""
+    if isinstance(driver, DiscordDriver):
+        state = driver.server.state
+        state.edit(message, f"<@{state.bot['id']}> {text}")
+    elif isinstance(driver, TelegramDriver):
+        driver._server.edit(driver._said[message], f"@{BOT_NAME} {text}")
+    elif isinstance(driver, SlackDriver):
+        chat = driver._chats[message]
+        await driver.server.edit(chat, message, f"<@{AGENT}> {text}")
+
+
 def answers(driver: Driver, place: Place) -> Sequence[str]:
     """The platform's ids of the agent's messages here, oldest first."""
     if isinstance(driver, DiscordDriver):

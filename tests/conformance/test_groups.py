@@ -4,8 +4,13 @@ place.
 
 from __future__ import annotations
 
+from agent.core.text import ASKS_BACK
 from tests.conformance.channel_harness import ChannelHarness
-from tests.conformance.platform_extras import reply_to_agent, say_as_bot
+from tests.conformance.platform_extras import (
+    edit_into_mention,
+    reply_to_agent,
+    say_as_bot,
+)
 
 
 async def test_in_a_group_talk_among_people_is_not_answered(
@@ -44,6 +49,31 @@ async def test_a_mention_is_not_part_of_the_question(harness: ChannelHarness) ->
         await harness.ask(town, "what is this?", user="ada", mention=True)
 
     assert ["ada: what is this?"] == [text.lower() for text in harness.asked()]
+
+
+async def test_a_bare_mention_asks_what_is_meant(harness: ChannelHarness) -> None:
+    """The same sentence everywhere, and no model is asked."""
+    town = harness.driver.group("town")
+    async with harness.agent():
+        await harness.ask(town, "", mention=True)
+
+    assert [ASKS_BACK] == harness.screen(town)
+    assert [] == harness.model.prompts
+
+
+async def test_a_mention_that_an_edit_adds_counts(harness: ChannelHarness) -> None:
+    """Once: later edits and deliveries of the message change nothing."""
+    town = harness.driver.group("town")
+    async with harness.agent():
+        message = await harness.driver.say(town, "is it late?")
+        await edit_into_mention(harness.driver, message, "is it late?")
+        await harness.until(lambda: len(harness.model.prompts) == 1)
+        await harness.settled()
+        await edit_into_mention(harness.driver, message, "is it late now?")
+        await harness.ask(town, "and then?", mention=True)
+
+    assert 2 == len(harness.screen(town)) == len(harness.model.prompts)
+    assert "is it late?" in harness.asked(0)[0]
 
 
 async def test_two_people_in_one_thread_share_a_conversation(

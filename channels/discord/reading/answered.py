@@ -7,14 +7,14 @@ from collections.abc import Awaitable, Callable
 
 import aiohttp
 
-from channels.discord.sdk import discord
-from channels.fields import (
+from channels.discord.reading.fields import (
     Payload,
     digits,
     number,
     part,
     record,
 )
+from channels.discord.sdk import discord
 
 FETCH_SECONDS = 2.0
 """How long the message that is answered is waited for."""

@@ -8,8 +8,7 @@ from datetime import UTC, datetime
 from functools import partial
 
 from agent.core.commands import parse_command
-from channels.discord.reading.places import Places
-from channels.fields import (
+from channels.discord.reading.fields import (
     Payload,
     digits,
     number,
@@ -17,6 +16,7 @@ from channels.fields import (
     parts,
     string,
 )
+from channels.discord.reading.places import Places
 
 QUOTED = 1_000
 """Characters of a message that is answered, as far as they are quoted."""

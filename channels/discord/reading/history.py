@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
+from channels.discord.reading.fields import Payload, digits, records
 from channels.discord.sdk import HTTPClient
-from channels.fields import Payload, digits, records
 
 MESSAGES = 300
 """Messages fetched for one chat, the oldest first."""

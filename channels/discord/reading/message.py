@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from agent.core.messages import Address, Reacted, Said
 from channels.discord.reading.content import content_of, mentions_me, name_of
-from channels.discord.reading.places import Place, Places
-from channels.fields import (
+from channels.discord.reading.fields import (
     Payload,
     digits,
     needed,
@@ -18,6 +17,7 @@ from channels.fields import (
     parts,
     string,
 )
+from channels.discord.reading.places import Place, Places
 from channels.reactions import thumb_of_emoji
 
 EPOCH = 1_420_070_400.0

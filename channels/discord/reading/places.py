@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 from cachetools import LRUCache
 
-from channels.fields import (
+from channels.discord.reading.fields import (
     Payload,
     digits,
     identity,

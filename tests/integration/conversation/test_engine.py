@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from agent.core.messages import Overlap
-from agent.core.text import NO_TEXT
+from agent.core.text import ASKS_BACK
 from storage.control.targets import RuleTarget
 from storage.postgres import connect
 from tests.support.engine_harness import EngineHarness, Instance
@@ -324,9 +324,9 @@ async def test_a_message_of_nothing_but_a_mention_is_asked_what_is_meant(
 ) -> None:
     """Channels hand it on with an empty text. The model is not asked."""
     await agent.engine.accept(world.message(text))
-    await world.answered("ada", NO_TEXT)
+    await world.answered("ada", ASKS_BACK)
 
-    assert NO_TEXT.endswith("?")
+    assert ASKS_BACK.endswith("?")
     assert [] == world.model.prompts
 
 

@@ -165,6 +165,7 @@ class WebApi:
             "channel": message.chat,
             "ts": message.ts,
             "text": message.text,
+            "message": message.as_json(),
         }
 
     def _delete(self, arguments: Arguments) -> Answer:
@@ -313,7 +314,13 @@ class WebApi:
             for message in self._readable(arguments)
             if message.thread in ("", message.ts)
         ]
-        return self._page(arguments, list(reversed(self._between(arguments, top))))
+        page = self._page(arguments, list(reversed(self._between(arguments, top))))
+
+        return page | {
+            "pin_count": 0,
+            "channel_actions_ts": None,
+            "channel_actions_count": 0,
+        }
 
     def _replies(self, arguments: Arguments) -> Answer:
         root = str(arguments["ts"])

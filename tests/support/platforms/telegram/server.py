@@ -29,8 +29,8 @@ class TelegramServer:
     """A Bot API server for one bot. Usable as an async context manager; `url` is its root.
 
     People act through `say`, `edit` and `redeliver`; what they see is in `Chat.screen`.
-    Faults: `limit`, `fail`, `refuse`, `cut`, `delay`, `reorder`. With `flood` it also keeps
-    Telegram's own limits.
+    Faults: `limit`, `fail`, `refuse`, `cut`, `alter`, `delay`, `reorder`. With `flood` it
+    also keeps Telegram's own limits.
     """
 
     def __init__(
@@ -53,6 +53,7 @@ class TelegramServer:
         self._refused: dict[str, ApiError] = {}
         self._cut: dict[str, int] = {}
         self._delays: dict[int, float] = {}
+        self._altered: dict[str, Callable[[Any], Any]] = {}
         self._runner: web.AppRunner | None = None
         self.url = ""
 
@@ -198,6 +199,10 @@ class TelegramServer:
         """
         self._cut[method] = times
 
+    def alter(self, method: str, change: Callable[[Any], Any]) -> None:
+        """The results of this method are carried out, and answered changed."""
+        self._altered[method] = change
+
     def delay(self, chat: Chat, seconds: float) -> None:
         """Every call to this chat takes that long."""
         self._delays[chat.id] = seconds
@@ -223,6 +228,7 @@ class TelegramServer:
             self.calls.append((method, dict(fields)))
             await self._trouble(method, fields)
             result = await self._method(method)(fields)
+            result = self._altered.get(method, _same)(result)
         except ApiError as refusal:
             self.refusals += refusal.code == 429
             return web.json_response(refusal.body(), status=refusal.code)
@@ -277,6 +283,10 @@ class TelegramServer:
             penalty.times -= 1
             penalty.until = self.clock() + penalty.seconds
             raise too_many(penalty.seconds)
+
+
+def _same(result: Any) -> Any:
+    return result
 
 
 def _mark(kind: str, word: str) -> Json:

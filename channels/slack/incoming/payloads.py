@@ -7,6 +7,7 @@ from typing import Any
 
 from agent.core.commands import parse_command
 from agent.core.messages import Address, Said
+from channels.fields import mapping, required, text
 
 EVENT_TYPE = "agent_answer"
 """Of the metadata by which a message of ours is recognised."""
@@ -20,9 +21,8 @@ def within(
     name: str,
 ) -> dict[str, Any]:
     """The message inside an event of its change, with the channel that only the event names."""
-    message = dict(event.get(name) or {})
     return {
-        **message,
+        **mapping(event, name),
         "channel": event["channel"],
         "channel_type": event.get("channel_type"),
     }
@@ -32,13 +32,18 @@ def is_direct(
     event: Mapping[str, Any],
 ) -> bool:
     """Whether this is in a direct chat with one person."""
-    return event.get("channel_type") == "im" or str(event["channel"]).startswith("D")
+    return event.get("channel_type") == "im" or required(
+        event,
+        "channel",
+    ).startswith("D")
 
 
-def as_command(text: str) -> str:
+def as_command(
+    words: str,
+) -> str:
     """In threads, where Slack takes no slash commands, people write `!name argument`."""
-    found = parse_command(text) if text.startswith("!") else None
-    return f"/{found[0].name} {found[1]}".rstrip() if found else text
+    found = parse_command(words) if words.startswith("!") else None
+    return f"/{found[0].name} {found[1]}".rstrip() if found else words
 
 
 def slash_text(
@@ -60,14 +65,26 @@ def address_of(
 
     `team` is the agent's own, where Slack names none.
     """
-    ts = str(event["ts"])
+    ts = required(event, "ts")
     return Address(
         channel="slack",
-        chat=str(event["channel"]),
-        thread=str(event.get("thread_ts") or ("" if is_direct(event) else ts)),
+        chat=required(event, "channel"),
+        thread=text(event, "thread_ts") or ("" if is_direct(event) else ts),
         message=ts,
-        extra={"user": str(event["user"]), "team": str(event.get("team") or team)},
+        extra={
+            "user": required(event, "user"),
+            "team": _team(event, "team") or team,
+        },
     )
+
+
+def _team(
+    event: Mapping[str, Any],
+    name: str,
+) -> str:
+    """The workspace's id; "" for what is none."""
+    told = text(event, name)
+    return told if told.isascii() and told.isalnum() else ""
 
 
 def said_by_command(
@@ -75,19 +92,19 @@ def said_by_command(
     team: str,
 ) -> Said:
     """A slash command, as the message that it stands for."""
-    chat, user = str(command["channel_id"]), str(command["user_id"])
+    chat, user = required(command, "channel_id"), required(command, "user_id")
     extra = {
         "user": user,
-        "team": str(command.get("team_id") or team),
+        "team": _team(command, "team_id") or team,
         "command": "1",
     }
 
     return Said(
         address=Address("slack", chat, extra=extra),
-        message_id=str(command["trigger_id"]),
+        message_id=required(command, "trigger_id"),
         user_id=user,
-        text=slash_text(str(command["command"]), str(command.get("text") or "")),
-        username=str(command.get("user_name") or "") or None,
+        text=slash_text(required(command, "command"), text(command, "text")),
+        username=text(command, "user_name") or None,
         direct=chat.startswith("D"),
     )
 

@@ -1,0 +1,162 @@
+"""What Slack shows as part of a message reaches the model."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from channels.slack.incoming.content import around, words
+
+SHARED = {
+    "is_share": True,
+    "author_name": "Bob",
+    "text": "Tea is\nbetter.",
+    "from_url": "https://team.slack.com/archives/C1/p1",
+    "fallback": "[1] Bob: Tea",
+}
+PREVIEW = {"from_url": "https://example.org", "title": "Example", "text": "A page."}
+
+
+def rich(*elements: Any) -> dict[str, Any]:
+    section = {"type": "rich_text_section", "elements": list(elements)}
+    return {"type": "rich_text", "elements": [section]}
+
+
+SHOWN: dict[str, tuple[dict[str, Any], str]] = {
+    "words": ({"text": "hello"}, "hello"),
+    "a forward without a comment": (
+        {"text": "", "attachments": [SHARED]},
+        "Forwarded from Bob:\n> Tea is\n> better.",
+    ),
+    "a forward with a comment": (
+        {"text": "is it?", "attachments": [SHARED]},
+        "is it?\n\nForwarded from Bob:\n> Tea is\n> better.",
+    ),
+    "a forwarded message that Slack shows by its link": (
+        {
+            "text": "",
+            "attachments": [{**SHARED, "is_share": False} | {"is_msg_unfurl": True}],
+        },
+        "Forwarded from Bob:\n> Tea is\n> better.",
+    ),
+    "a forward of blocks": (
+        {
+            "attachments": [
+                {
+                    "is_share": True,
+                    "author_subname": "Eve",
+                    "message_blocks": [
+                        {
+                            "message": {
+                                "blocks": [rich({"type": "text", "text": "Hi"})]
+                            }
+                        }
+                    ],
+                }
+            ]
+        },
+        "Forwarded from Eve:\n> Hi",
+    ),
+    "a forward with a file": (
+        {
+            "attachments": [
+                {**SHARED, "text": "", "files": [{"name": "a.pdf", "size": 5000}]}
+            ]
+        },
+        "Forwarded from Bob:\n> [file a.pdf, 5 kB]",
+    ),
+    "a forward of which Slack tells only the fallback": (
+        {"attachments": [{"is_share": True, "fallback": "[1] Bob: Tea"}]},
+        "Forwarded:\n> [1] Bob: Tea",
+    ),
+    "a preview of a link": (
+        {"text": "see <https://example.org>", "attachments": [PREVIEW]},
+        "see <https://example.org>",
+    ),
+    "a card": (
+        {
+            "text": "",
+            "attachments": [
+                {"title": "Bug 7", "fields": [{"title": "State", "value": "open"}]}
+            ],
+        },
+        "Attached:\n> Bug 7\n> State: open",
+    ),
+    "blocks without text": (
+        {
+            "text": "",
+            "blocks": [
+                {"type": "header", "text": {"type": "plain_text", "text": "Plan"}},
+                rich(
+                    {"type": "text", "text": "see "},
+                    {"type": "link", "url": "https://example.org", "text": "this"},
+                    {"type": "text", "text": " "},
+                    {"type": "user", "user_id": "U1"},
+                    {"type": "emoji", "name": "wave"},
+                ),
+                {"type": "image", "alt_text": "a cat"},
+            ],
+        },
+        "Plan\nsee <https://example.org|this> <@U1>:wave:\na cat",
+    ),
+    "a list in blocks": (
+        {
+            "blocks": [
+                {
+                    "type": "rich_text",
+                    "elements": [
+                        {
+                            "type": "rich_text_list",
+                            "elements": [
+                                {
+                                    "type": "rich_text_section",
+                                    "elements": [{"type": "text", "text": text}],
+                                }
+                                for text in ("one", "two")
+                            ],
+                        }
+                    ],
+                }
+            ]
+        },
+        "one\ntwo",
+    ),
+    "files": (
+        {"text": "look", "files": [{"name": "photo.jpg", "mimetype": "image/jpeg"}]},
+        "look\n[image photo.jpg]",
+    ),
+}
+
+
+def shown(message: dict[str, Any]) -> str:
+    return around(message, words(message))
+
+
+@pytest.mark.parametrize("name", SHOWN)
+def test_what_people_see_is_what_the_model_reads(name: str) -> None:
+    message, expected = SHOWN[name]
+
+    assert expected == shown(message)
+
+
+@pytest.mark.parametrize("field", ["files", "attachments", "blocks"])
+@pytest.mark.parametrize(
+    "odd", [None, 7, "x", {}, [None], [7], [["x"]], [{"text": 7}]]
+)
+def test_what_is_odd_hides_no_words(field: str, odd: Any) -> None:
+    assert shown({"text": "hello", field: odd}).startswith("hello")
+
+
+def test_blocks_within_blocks_are_read_to_a_bound() -> None:
+    block: dict[str, Any] = {"type": "text", "text": "deep"}
+    for _ in range(5_000):
+        block = {"type": "section", "elements": [block]}
+
+    assert shown({"text": "", "blocks": [block]}) == ""
+
+
+def test_a_forward_is_bounded() -> None:
+    message = {"attachments": [{"is_share": True, "text": "x" * 40_000}]}
+
+    assert len(shown(message)) < 8_100
