@@ -13,14 +13,12 @@ import logging
 import time
 from collections import defaultdict
 from collections.abc import (
-    AsyncIterator,
     Awaitable,
     Callable,
     Iterable,
     Mapping,
     Sequence,
 )
-from contextlib import asynccontextmanager
 from functools import partial
 from hashlib import sha256
 from typing import TypeVar
@@ -41,7 +39,7 @@ from channels.pacing import Governor, Rate, RateLimited
 from channels.services import ChannelServices
 from channels.telegram.api import BotApi, ChatTarget
 from channels.telegram.doctor import diagnose
-from channels.telegram.errors import NO_BOT_API, Declined
+from channels.telegram.errors import NO_BOT_API, Declined, first_error
 from channels.telegram.reply import Streaming, TelegramReply
 from channels.telegram.updates import NAME, Albums, chat_of, read
 from channels.unreadable import Note, UnreadableEvents, storable, unnoted
@@ -126,7 +124,7 @@ class Telegram(Webhook, Diagnosable, Listening):
 
             try:
                 await self._patiently(self._set_webhook)
-                async with _first_error(), asyncio.TaskGroup() as group:
+                async with first_error(), asyncio.TaskGroup() as group:
                     group.create_task(self._keep_menu())
                     group.create_task(
                         self._keep_webhook() if self._url else self._fetch(accept, me)
@@ -304,15 +302,6 @@ class Telegram(Webhook, Diagnosable, Listening):
                 wait = 0.0
 
             await asyncio.sleep(wait + next(pauses))
-
-
-@asynccontextmanager
-async def _first_error() -> AsyncIterator[None]:
-    """Raises the first error of a task group without the group around it."""
-    try:
-        yield
-    except BaseExceptionGroup as group:
-        raise group.exceptions[0] from None
 
 
 def build(settings: Settings, services: ChannelServices) -> Telegram | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import timedelta
 
 import httpx
@@ -140,3 +142,12 @@ def _network(error: NetworkError) -> DeliveryError:
         return UncertainError(sentence)
 
     return DeliveryError("Telegram has an internal error; trying again.")
+
+
+@asynccontextmanager
+async def first_error() -> AsyncIterator[None]:
+    """Raises the first error of a task group without the group around it."""
+    try:
+        yield
+    except BaseExceptionGroup as group:
+        raise group.exceptions[0] from None

@@ -9,11 +9,11 @@ import pytest
 
 from agent.core.errors import DeliveryError
 from channels.telegram.updates import read
-from tests.integration.channels.telegram.test_payloads import ME, load
 from tests.support.inbound import text_of
 from tests.support.platforms.telegram import TelegramServer
 from tests.support.platforms.telegram.answers import patient_channel, reply
 from tests.support.platforms.telegram.inbox import Inbox, channel, listening, until
+from tests.support.platforms.telegram.payloads import ME, load
 
 Change = Callable[[dict[str, Any]], object]
 

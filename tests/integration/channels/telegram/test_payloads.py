@@ -2,28 +2,17 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
 from typing import Any, Literal
 
 import pytest
-from telegram import User
 
 from agent.core.commands import parse_command
 from agent.core.messages import Address, Reacted, Said, Thumb
 from channels.telegram.updates import read
 from tests.support.inbound import text_of
+from tests.support.platforms.telegram.payloads import ME, PAYLOADS, load
 
-PAYLOADS = Path(__file__).parents[3] / "support" / "payloads" / "telegram"
-ME = User(700000001, "Simple Agent", is_bot=True, username="simple_agent_bot")
 PRIVATE, GROUP, FORUM = "5000", "-1001234567890", "-1009876543210"
-
-
-def load(name: str) -> dict[str, Any]:
-    payload: dict[str, Any] = json.loads(
-        (PAYLOADS / f"{name}.json").read_text(encoding="utf-8")
-    )
-    return payload
 
 
 def heard(
