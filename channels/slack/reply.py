@@ -9,12 +9,11 @@ from typing import Any
 from slack_sdk.errors import SlackClientError
 from slack_sdk.webhook.async_client import AsyncWebhookClient
 
-from agent.core.errors import AnswerRefused, Undeliverable
 from agent.core.messages import Address, Placed
 from channels.pacing import Governor, RateLimited
-from channels.slack.api import GONE, ApiError, SlackApi
+from channels.slack.api import GONE, ApiError, SlackApi, judged
 from channels.slack.text import notification, pieces_of
-from channels.slack.writer import BAD_FORMAT, LIMIT, Part, Writer
+from channels.slack.writer import LIMIT, Part, Writer
 
 THINKING = "is thinking…"
 REPEAT = "*(This may be a repeat.)*\n\n"
@@ -120,15 +119,8 @@ class SlackReply:
         """The whole answer. Raises DeliveryError, Undeliverable when the chat cannot be
         written to.
         """
-        try:
+        with judged():
             return await self._finish(text)
-        except ApiError as error:
-            if error.code in GONE:
-                raise Undeliverable(error.sentence) from error
-            if error.code in BAD_FORMAT:
-                raise AnswerRefused(error.sentence) from error
-
-            raise
 
     async def _finish(self, text: str) -> Placed:
         pieces = pieces_of(text, LIMIT)
@@ -238,16 +230,11 @@ class EphemeralReply:
             self._url = None
             return Placed(())
 
-        try:
+        with judged():
             for piece in pieces:
                 await self._governor.final(
                     self._address.chat, _ROUTE, partial(self._send, piece)
                 )
-        except ApiError as error:
-            if error.code in GONE:
-                raise Undeliverable(error.sentence) from error
-
-            raise
 
         return Placed(())
 
