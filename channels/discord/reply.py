@@ -17,7 +17,7 @@ from uuid import UUID
 from agent.core.errors import DeliveryError
 from agent.core.messages import Address, Placed
 from channels.discord.interaction import InteractionAnswer
-from channels.discord.rest import UNKNOWN_MESSAGE, Refusal, Rest
+from channels.discord.rest import UNKNOWN_MESSAGE, LastingRefusal, Refusal, Rest
 from channels.discord.text import pieces_of
 from channels.pacing import Governor
 
@@ -240,13 +240,16 @@ class DiscordReply:
         return True
 
     async def _recognise(self, text: str) -> None:
-        """Finds an earlier send that was not recorded; else a label says what may be."""
+        """Finds an earlier send that was not recorded; else a label says what may be.
+
+        Raises DeliveryError when Discord cannot say for now.
+        """
         if not self._interaction and self._address.message:
             try:
                 found = await self._governor.final(
                     self._chat, "history", self._history
                 )
-            except Refusal:
+            except LastingRefusal:
                 self._label = REPEAT if self._may_repeat else PART
             else:
                 self._adopt(text, found)

@@ -167,12 +167,18 @@ class SlackReply:
         self._repeat = before
 
     async def _recognise(self) -> bool:
-        """Finds what an earlier attempt left there. False: Slack did not say."""
+        """Finds what an earlier attempt left there. False: Slack does not let us look.
+
+        Raises DeliveryError when Slack cannot say for now.
+        """
         try:
             numbered, cut_off = await self._governor.final(
                 self._chat, "history", self._writer.found
             )
-        except ApiError:
+        except ApiError as error:
+            if error.is_passing:
+                raise
+
             return False
 
         known = {part.ts for part in self._parts}
