@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
 
@@ -14,6 +14,7 @@ from channels.pacing import Governor, RateLimited
 from channels.slack.api import GONE, ApiError, SlackApi, judged
 from channels.slack.text import notification, pieces_of
 from channels.slack.writer import LIMIT, Part, Writer
+from channels.unseen import UnseenSends
 
 THINKING = "is thinking…"
 REPEAT = "*(This may be a repeat.)*\n\n"
@@ -50,6 +51,7 @@ class SlackReply:
         self._pending = placed is not None and placed.pending
         self._clock = clock
         self._interval = interval
+        self._unseen = UnseenSends()
         self._parts = _parts(placed)
         self._next_show = 0.0
 
@@ -113,6 +115,7 @@ class SlackReply:
         except ApiError as error:
             if not error.code:  # it may have arrived
                 self._repeat, self._label = True, REPEAT
+                self._unseen.add()
             raise
 
     async def finish(self, text: str) -> Placed:
@@ -162,6 +165,8 @@ class SlackReply:
             raise
         except ApiError as error:
             self._repeat = before or not error.code
+            if not error.code:
+                self._unseen.add()
             raise
 
         self._repeat = before
@@ -179,7 +184,10 @@ class SlackReply:
             if error.is_passing:
                 raise
 
+            self._unseen.check()
             return False
+
+        self._unseen.clear()
 
         known = {part.ts for part in self._parts}
         remaining = iter(ts for ts in cut_off if ts not in known)
@@ -216,6 +224,8 @@ class EphemeralReply:
         self._governor = governor
         self._address = address
         self._url = url
+        self._sent = 0
+        self._unseen = UnseenSends()
 
     drafts_stand = False
 
@@ -237,12 +247,26 @@ class EphemeralReply:
             return Placed(())
 
         with judged():
-            for piece in pieces:
-                await self._governor.final(
-                    self._address.chat, _ROUTE, partial(self._send, piece)
-                )
+            if self._unseen:
+                await self._see_slack()
+            for piece in pieces[self._sent :]:
+                await self._through(partial(self._send, piece))
+                self._sent += 1
 
         return Placed(())
+
+    async def _see_slack(self) -> None:
+        """Nobody can look what arrived, only whether replies reach the agent again."""
+        self._unseen.check()
+        await self._through(partial(self._api.call, "auth.test"))
+
+    async def _through(self, send: Callable[[], Awaitable[object]]) -> None:
+        try:
+            await self._governor.final(self._address.chat, _ROUTE, send)
+        except ApiError as error:
+            if not error.code:
+                self._unseen.add()
+            raise
 
     async def _answer(self, url: str, pieces: list[str]) -> bool:
         client = AsyncWebhookClient(url, retry_handlers=[])

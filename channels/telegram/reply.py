@@ -25,6 +25,7 @@ from channels.telegram.errors import (
     UnknownMethodError,
 )
 from channels.telegram.text import LIMIT, Piece, render
+from channels.unseen import UnseenSends
 
 T = TypeVar("T")
 
@@ -119,6 +120,7 @@ class TelegramReply:
         self._label = REPEAT if repeat else PART if placed and placed.pending else ""
         self._labels = _labels(placed)
         """By number of a message: what it begins with, also when it is edited."""
+        self._unseen = UnseenSends()
         self._typed = -math.inf
         self._running: asyncio.Task[None] | None = None
 
@@ -146,6 +148,8 @@ class TelegramReply:
         """The whole answer: edits its messages, sends missing ones and deletes the others."""
         if self._running is not None:
             await asyncio.wait([self._running])
+        if self._unseen:
+            await self._see_telegram()
 
         pieces = render(text, _ROOM)
         await self._draw(pieces, final=True)
@@ -160,6 +164,11 @@ class TelegramReply:
             self._replaced.pop()
 
         return self._stands()
+
+    async def _see_telegram(self) -> None:
+        """A bot cannot look what arrived, only whether replies reach it again."""
+        self._unseen.check()
+        await self._through("look", lambda _: self._api.me(), final=True)
 
     def _placed(self) -> Placed | None:
         return self._stands() if self._ids else None
@@ -180,6 +189,9 @@ class TelegramReply:
             await self._through("typing", self._api.typing)
 
     async def _stream(self, text: str) -> None:
+        if self._unseen:
+            return  # each draft might be another copy
+
         pieces = render(text, _ROOM, growing=True)
         if self._streaming.way(self._to) is Way.DRAFTS and not self._ids:
             await self._draft(pieces[-1])
@@ -260,6 +272,7 @@ class TelegramReply:
             )
         except UncertainError:
             self._label = REPEAT
+            self._unseen.add()
             raise
 
         if sent is None:

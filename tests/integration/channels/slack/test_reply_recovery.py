@@ -181,7 +181,7 @@ async def test_refusals_of_a_commands_answer_say_so_as_well(
     error: str,
     kind: type[DeliveryError],
 ) -> None:
-    address = replace(direct(server), extra={"user": "U0ADA", "command": "1"})
+    address = replace(thread(server), thread="", extra={"user": "U1", "command": "1"})
     for method in ("chat.postEphemeral", "chat.postMessage"):
         _refuse(server, method, error)
     with pytest.raises(DeliveryError) as raised:
