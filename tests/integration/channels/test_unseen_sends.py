@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from dataclasses import replace
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from agent.core.errors import DeliveryError, Undeliverable
 from agent.core.messages import Address, Placed, Said
 from agent.ports import Reply
+from channels.discord.reply import REPEAT as DISCORD_REPEAT
 from channels.unseen import MOST_UNSEEN
 from tests.support.platforms.discord import DiscordServer
 from tests.support.platforms.discord.listening import make_channel, reply_to
@@ -213,3 +215,135 @@ async def _insist(answer: Reply) -> Undeliverable:
         break
 
     pytest.fail("The answer was not given up.")
+
+
+# --- Discord forgets a nonce, and the history tells ---------------------------
+
+
+class Clock:
+    """A clock that the test moves, of the server and of the agent."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(discord: DiscordServer) -> Clock:
+    moved = Clock()
+    discord.state.clock = moved
+
+    return moved
+
+
+SHORT = "Whole."
+LONG = "word " * 900  # three messages
+
+
+@pytest.mark.parametrize("text", [SHORT, LONG])
+@pytest.mark.parametrize("minutes", [0, 10])
+@pytest.mark.parametrize("direct", [False, True])
+async def test_discord_gets_no_second_copy_in_the_same_process(
+    discord: DiscordServer,
+    question: Said,
+    clock: Clock,
+    text: str,
+    minutes: int,
+    *,
+    direct: bool,
+) -> None:
+    chat = question.address.chat
+    asked = replace(question.address, extra={}) if direct else question.address
+    answer = reply_to(
+        make_channel(discord, clock=clock), replace(question, address=asked)
+    )
+    for _ in range(8):
+        discord.faults.swallowed[chat] = 1
+        with suppress(DeliveryError):
+            await answer.finish(text)
+        clock.now += 60 * minutes
+    discord.faults.swallowed.clear()
+    placed = await answer.finish(text)
+
+    assert text.split() == " ".join(discord.screen(chat)).split()
+    assert len(placed.ids) == len(discord.screen(chat))
+
+
+async def test_discord_gets_no_second_copy_of_a_draft(
+    discord: DiscordServer, question: Said, clock: Clock
+) -> None:
+    chat = question.address.chat
+    discord.faults.swallowed[chat] = 1
+    answer = reply_to(make_channel(discord, clock=clock), question)
+    for text in ("Who", "Whol", "Whole"):
+        await answer.show(text)
+        clock.now += 600
+    await answer.finish("Whole.")
+
+    assert ["Whole."] == discord.screen(chat)
+    assert discord.calls.count(("POST", chat)) == 1
+
+
+async def test_discord_is_not_sent_to_again_before_it_said_what_arrived(
+    discord: DiscordServer, question: Said, clock: Clock
+) -> None:
+    chat = question.address.chat
+    discord.faults.swallowed[chat], discord.faults.unread[chat] = 1, 3
+    answer = reply_to(make_channel(discord, clock=clock), question)
+    for _ in range(4):
+        with pytest.raises(DeliveryError):
+            await answer.finish("Whole.")
+        clock.now += 600
+
+    assert discord.calls.count(("POST", chat)) == 1
+
+
+async def test_discord_leaves_another_answer_with_the_same_text_alone(
+    discord: DiscordServer, question: Said, clock: Clock
+) -> None:
+    """Discord failed to take the first one; another question got the same answer."""
+    chat = question.address.chat
+    first = reply_to(make_channel(discord, clock=clock), question)
+    discord.faults.failures[chat] = 1
+    with pytest.raises(DeliveryError):
+        await first.finish("Yes.")
+
+    message = discord.state.say(chat, "really?", user="bob")["id"]
+    other = Said(replace(question.address, message=message), message, "2", "really?")
+    await reply_to(make_channel(discord), other).finish("Yes.")
+    await first.finish("Yes.")
+
+    assert ["Yes."] * 2 == discord.screen(chat)
+
+
+@pytest.mark.parametrize(("seconds", "label"), [(1, ""), (600, DISCORD_REPEAT)])
+async def test_discord_labels_what_it_may_not_look_for_and_may_have_forgotten(
+    discord: DiscordServer, question: Said, clock: Clock, seconds: int, label: str
+) -> None:
+    chat = question.address.chat
+    discord.state.hidden_history.add(chat)
+    discord.faults.swallowed[chat] = 1
+    answer = reply_to(make_channel(discord, clock=clock), question)
+    with pytest.raises(DeliveryError):
+        await answer.finish("Whole.")
+    clock.now += seconds
+    await answer.finish("Whole.")
+
+    assert f"{label}Whole." == discord.screen(chat)[-1]
+    assert len(discord.screen(chat)) == (2 if label else 1)
+
+
+async def test_discord_gets_few_copies_where_nobody_may_look(
+    discord: DiscordServer, question: Said
+) -> None:
+    chat = question.address.chat
+    discord.state.hidden_history.add(chat)
+    discord.state.nonce_seconds = -1
+    discord.faults.swallowed[chat] = 99
+
+    error = await _insist(reply_to(make_channel(discord), question))
+
+    assert "may have it" in error.sentence
+    assert MOST_UNSEEN == len(discord.screen(chat))
