@@ -136,9 +136,12 @@ class TelegramReply:
         elif self._streaming.due(self._to) and (
             self._running is None or self._running.done()
         ):
+            way = self._streaming.way(
+                self._to
+            )  # as it was when `drafts_stand` was read
             # It runs to its end: an interrupted call may place a message that nobody knows.
             self._running = asyncio.create_task(
-                self._unless_refused(self._stream(text))
+                self._unless_refused(self._stream(text, way))
             )
             await asyncio.shield(self._running)
 
@@ -188,16 +191,15 @@ class TelegramReply:
             self._typed = self._streaming.now()
             await self._through("typing", self._api.typing)
 
-    async def _stream(self, text: str) -> None:
-        if self._unseen:
-            return  # each draft might be another copy
+    async def _stream(self, text: str, way: Way) -> None:
+        if self._unseen or way is Way.NOT:
+            return  # each draft might be another copy, or none is possible
 
         pieces = render(text, _ROOM, growing=True)
-        if self._streaming.way(self._to) is Way.DRAFTS and not self._ids:
+        if way is Way.DRAFTS and not self._ids:
+            # Refused, the next `show` places a message: that is announced first.
             await self._draft(pieces[-1])
-
-        way = self._streaming.way(self._to)
-        if way is Way.EDITS or (way is Way.DRAFTS and self._ids):
+        else:
             await self._draw(pieces)
 
     async def _draft(self, piece: Piece) -> None:
