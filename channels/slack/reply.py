@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
 
+import aiohttp
 from slack_sdk.errors import SlackClientError
 from slack_sdk.webhook.async_client import AsyncWebhookClient
 
@@ -273,7 +274,11 @@ class EphemeralReply:
         for piece in pieces:
             try:
                 answer = await client.send(**_body(piece), response_type="ephemeral")
-            except (SlackClientError, TimeoutError, OSError):
+            except aiohttp.ClientConnectorError:
+                return False
+            except (SlackClientError, aiohttp.ClientError, TimeoutError, OSError):
+                self._url = None  # it may have arrived: not there again
+                self._unseen.add()
                 return False
 
             if answer.status_code != 200:

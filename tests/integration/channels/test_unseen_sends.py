@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from dataclasses import replace
@@ -12,6 +13,8 @@ from agent.core.errors import DeliveryError, Undeliverable
 from agent.core.messages import Address, Placed, Said
 from agent.ports import Reply
 from channels.discord.reply import REPEAT as DISCORD_REPEAT
+from channels.pacing import Governor
+from channels.slack.reply import EphemeralReply
 from channels.unseen import MOST_UNSEEN
 from tests.support.platforms.discord import DiscordServer
 from tests.support.platforms.discord.listening import make_channel, reply_to
@@ -185,6 +188,39 @@ async def test_slack_is_tried_on_where_the_history_tells(space: SlackServer) -> 
     await answer.finish("Whole.")
 
     assert ["Whole."] == screen(space, address)
+
+
+@pytest.mark.parametrize(
+    "reply", ["", "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n"]
+)
+async def test_slack_gets_a_commands_answer_in_another_way_when_its_url_goes_silent(
+    space: SlackServer, reply: str
+) -> None:
+    """The line is cut before the platform's reply, or within it."""
+    asked = 0
+
+    async def cut(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal asked
+        asked += 1
+        writer.write(reply.encode())
+        await writer.drain()
+        writer.close()
+
+    channel, address = slack(space), thread(space)
+    async with await asyncio.start_server(cut, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        answer = EphemeralReply(
+            api=channel._api,
+            governor=Governor(),
+            address=address,
+            url=f"http://127.0.0.1:{port}",
+        )
+        _lose(space, "chat.postEphemeral", times=1)
+        with pytest.raises(DeliveryError):
+            await answer.finish("Whole.")
+        await answer.finish("Whole.")
+
+    assert (1, 2) == (asked, methods(space).count("chat.postEphemeral"))
 
 
 async def test_slack_gets_few_copies_of_a_commands_answer(space: SlackServer) -> None:
