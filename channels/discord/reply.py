@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from base64 import urlsafe_b64encode
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
@@ -17,9 +16,18 @@ from uuid import UUID
 from agent.core.errors import DeliveryError
 from agent.core.messages import Address, Placed
 from channels.discord.interaction import InteractionAnswer
-from channels.discord.rest import UNKNOWN_MESSAGE, Refusal, Rest
+from channels.discord.reading.sent import (
+    NO_MENTIONS,
+    LostSends,
+    beginning,
+    near,
+    new_message,
+    of_bots,
+)
+from channels.discord.rest import UNKNOWN_MESSAGE, LastingRefusal, Refusal, Rest
 from channels.discord.text import pieces_of
-from channels.pacing import Governor
+from channels.pacing import Governor, RateLimited
+from channels.unseen import UnseenSends
 
 LIMIT = 2000
 """Characters of one message, counted here in UTF-16 units, of which there are never fewer."""
@@ -33,21 +41,13 @@ TYPING_INTERVAL = 8.0
 MAX_TYPING_RENEWALS = 15
 """Two minutes: nobody waits longer for a model's first word."""
 
-NO_MENTIONS = {"parse": [], "replied_user": False}
+_GATEWAY_ERRORS = (502, 504)  # the call may have been carried out
+
 REPEAT = "*(You may have seen this already.)*\n"
 PART = "*(A part of this answer may stand above.)*\n"
 
-Call = Callable[[str, Callable[[], Awaitable[str]]], Awaitable[str | None]]
-
-
-def nonce(turn: UUID, piece: int, again: str = "") -> str:
-    """Names one piece of a turn's answer in at most 25 characters, as Discord demands.
-
-    22 characters are the turn's 128 bits in base64; two more hold the number of the piece,
-    so pieces past 256 (half a million characters) are not told apart.
-    """
-    name = urlsafe_b64encode(turn.bytes).decode().rstrip("=")
-    return f"{name}{piece % 256:02x}{again}"
+Send = Callable[[], Awaitable[str]]
+Call = Callable[[str, Send], Awaitable[str | None]]
 
 
 class DiscordReply:
@@ -79,6 +79,8 @@ class DiscordReply:
         self._may_repeat = repeat and not self._ids
         # An instance may have died before it recorded what it placed.
         self._pending = placed is not None and placed.pending and not self._ids
+        self._lost = LostSends(address, clock)
+        self._unseen = UnseenSends()
         self._others: set[str] = set()
         """Messages that may be a part of this answer. The nonce tells while it is known."""
         self._label = ""
@@ -110,7 +112,7 @@ class DiscordReply:
     async def finish(self, text: str) -> Placed:
         """The whole answer. Raises DeliveryError, or Undeliverable when it will never arrive."""
         self._stop_typing()
-        if self._may_repeat or self._pending:
+        if self._may_repeat or self._pending or self._lost:
             await self._recognise(text)
 
         pieces = pieces_of(self._label + text, LIMIT)
@@ -124,14 +126,10 @@ class DiscordReply:
 
         return Placed(tuple(self._ids))
 
-    async def _draft(
-        self, route: str, send: Callable[[], Awaitable[str]]
-    ) -> str | None:
+    async def _draft(self, route: str, send: Send) -> str | None:
         return await self._governor.draft(self._chat, route, send)
 
-    async def _final(
-        self, route: str, send: Callable[[], Awaitable[str]]
-    ) -> str | None:
+    async def _final(self, route: str, send: Send) -> str | None:
         return await self._governor.final(self._chat, route, send)
 
     async def _draw(self, pieces: Sequence[str], call: Call) -> None:
@@ -178,24 +176,29 @@ class DiscordReply:
             return await self._send(at, piece, again="+")
 
     async def _send(self, at: int, piece: str, again: str = "") -> str:
-        body: dict[str, Any] = {
-            "content": piece,
-            "nonce": nonce(self._turn, at, again),
-            "enforce_nonce": True,
-            "allowed_mentions": NO_MENTIONS,
-        }
-        if at == 0 and self._address.extra.get("quote") and self._address.message:
-            body["message_reference"] = {
-                "message_id": self._address.message,
-                "fail_if_not_exists": False,
-            }
-
-        sent = await self._call("POST", "", body)
+        body = new_message(self._address, self._turn, at, piece, again)
+        sent = await self._post(at, body)
         # Discord knew the nonce: this is an earlier state of the same message.
         if sent["content"].strip() != piece.strip():
             return await self._edit(sent["id"], piece)
 
         return str(sent["id"])
+
+    async def _post(self, at: int, body: Mapping[str, Any]) -> Any:
+        """Remembers what may have arrived: Discord knows a nonce for a few minutes only."""
+        try:
+            sent = await self._call("POST", "", body)
+        except (RateLimited, LastingRefusal):
+            raise
+        except (DeliveryError, asyncio.CancelledError) as error:
+            self._lost.add(at, body["content"])
+            if not isinstance(error, Refusal) or error.status in _GATEWAY_ERRORS:
+                self._unseen.add()
+            raise
+
+        self._lost.settle(at)
+
+        return sent
 
     async def _edit(self, message: str, piece: str) -> str:
         body = {"content": piece, "allowed_mentions": NO_MENTIONS}
@@ -225,38 +228,64 @@ class DiscordReply:
 
     async def _is_clear(self) -> bool:
         """Whether a draft may be shown, once it is known what may stand there."""
-        if not self._pending or self._interaction:
+        is_pending = self._pending and not self._interaction
+        if not is_pending and not self._lost:
             return True
 
         found = await self._governor.draft(self._chat, "history", self._history)
         if found is None:
             return False
 
-        self._pending = False
-        self._others = {
-            str(message["id"]) for message in found if self._is_near(message)
-        }
+        self._adopt_lost(found)
+        if is_pending:
+            self._pending = False
+            self._others = near(found, self._address)
 
         return True
 
     async def _recognise(self, text: str) -> None:
-        """Finds an earlier send that was not recorded; else a label says what may be."""
-        if not self._interaction and self._address.message:
+        """Finds an earlier send that was not recorded; else a label says what may be.
+
+        Raises DeliveryError when Discord cannot say for now.
+        """
+        if self._lost or (not self._interaction and self._address.message):
             try:
                 found = await self._governor.final(
                     self._chat, "history", self._history
                 )
-            except Refusal:
-                self._label = REPEAT if self._may_repeat else PART
+            except LastingRefusal:
+                self._unseen.check()
+                self._label = self._warning()
             else:
+                self._adopt_lost(found)
                 self._adopt(text, found)
 
         self._may_repeat = self._pending = False
 
+    def _warning(self) -> str:
+        """What the answer begins with where the agent may not look."""
+        if self._may_repeat:
+            return REPEAT
+        if self._pending:
+            return PART
+
+        return REPEAT if self._lost.are_old else self._label
+
+    def _adopt_lost(self, found: list[Mapping[str, Any]]) -> None:
+        """Goes on with sends that arrived, though Discord's reply was lost."""
+        for at, message in self._lost.take(found, self._ids):
+            self._ids[at : at + 1] = [message["id"]]
+            self._shown[at : at + 1] = [message["content"]]
+
+        self._unseen.clear()
+
     def _adopt(self, text: str, found: list[Mapping[str, Any]]) -> None:
         """Goes on with the messages with which this text begins."""
-        for piece in pieces_of(text, LIMIT):
-            earlier = _beginning(piece, found)
+        if not self._may_repeat and not self._pending:
+            return
+
+        for piece in pieces_of(text, LIMIT)[len(self._ids) :]:
+            earlier = beginning(piece, found)
             if earlier is None:
                 break
 
@@ -265,26 +294,14 @@ class DiscordReply:
             self._shown.append(earlier["content"])
 
         if self._pending:
-            self._others = {str(each["id"]) for each in found if self._is_near(each)}
+            self._others = near(found, self._address)
 
     async def _history(self) -> list[Mapping[str, Any]]:
         """What bots wrote here after the question, oldest first."""
-        found = await self._call("GET", f"?after={self._address.message}&limit=100")
+        after = self._address.message or next(iter(self._ids), "")
+        query = f"?after={after}&limit=100" if after else "?limit=100"
 
-        return [
-            message
-            for message in reversed(found)
-            if message["author"].get("bot") and message["content"]
-        ]
-
-    def _is_near(self, message: Mapping[str, Any]) -> bool:
-        """Whether it may be a part of this answer. In channels answers quote their question."""
-        if not self._address.extra.get("quote"):
-            return True
-
-        quoted = message.get("message_reference") or {}
-
-        return bool(quoted.get("message_id") == self._address.message)
+        return of_bots(await self._call("GET", query))
 
     async def _show_typing(self) -> None:
         if self._ids or self._interaction or self._typing:
@@ -299,9 +316,8 @@ class DiscordReply:
             await self._type_once()
 
     async def _type_once(self) -> None:
-        with suppress(
-            DeliveryError
-        ):  # the answer meets the same refusal and reports it
+        # The answer meets the same refusal and reports it.
+        with suppress(DeliveryError):
             await self._draft("typing", self._type)
 
     async def _type(self) -> str:
@@ -312,10 +328,3 @@ class DiscordReply:
     def _stop_typing(self) -> None:
         if self._typing:
             self._typing.cancel()
-
-
-def _beginning(
-    piece: str, messages: Sequence[Mapping[str, Any]]
-) -> Mapping[str, Any] | None:
-    """The first message with which this piece begins."""
-    return next((m for m in messages if piece.startswith(m["content"])), None)

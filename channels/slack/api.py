@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 import aiohttp
 from slack_sdk.errors import SlackApiError, SlackClientError
 from slack_sdk.web.async_client import AsyncWebClient
 
-from agent.core.errors import DeliveryError
+from agent.core.errors import AnswerRefused, DeliveryError, Undeliverable
 from agent.settings.proxies import Proxies
 from channels.pacing import RateLimited
 
@@ -51,6 +51,13 @@ GONE = frozenset(
 )
 """No later attempt would reach this chat (errors of chat.postMessage)."""
 
+PASSING = frozenset(
+    {"", "internal_error", "fatal_error", "service_unavailable", "request_timeout"}
+    # While a workspace or a channel moves.
+    | {"team_added_to_org", "org_login_required", "external_channel_migrating"}
+)
+"""Slack was not reached (""), or is in trouble that passes."""
+
 _TIMEOUT_S = 15
 _RETRY_UNNAMED_S = 30.0  # what Slack's own client waits when a 429 names nothing
 
@@ -67,6 +74,25 @@ class ApiError(DeliveryError):
     def __init__(self, sentence: str, code: str = "") -> None:
         super().__init__(sentence)
         self.code = code
+
+    @property
+    def is_passing(self) -> bool:
+        """Whether the same call may work later. A token is mended by a person."""
+        return self.code in PASSING or self.code in SIGNED_OUT
+
+
+@contextmanager
+def judged() -> Iterator[None]:
+    """Inside, a lasting refusal of an answer becomes Undeliverable or AnswerRefused."""
+    try:
+        yield
+    except ApiError as error:
+        if error.is_passing:
+            raise
+        if error.code in GONE:
+            raise Undeliverable(error.sentence) from error
+
+        raise AnswerRefused(error.sentence) from error
 
 
 class SlackApi:

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
 
+import aiohttp
 from slack_sdk.errors import SlackClientError
 from slack_sdk.webhook.async_client import AsyncWebhookClient
 
-from agent.core.errors import AnswerRefused, Undeliverable
 from agent.core.messages import Address, Placed
 from channels.pacing import Governor, RateLimited
-from channels.slack.api import GONE, ApiError, SlackApi
+from channels.slack.api import GONE, ApiError, SlackApi, judged
 from channels.slack.text import notification, pieces_of
-from channels.slack.writer import BAD_FORMAT, LIMIT, Part, Writer
+from channels.slack.writer import LIMIT, Part, Writer
+from channels.unseen import UnseenSends
 
 THINKING = "is thinking…"
 REPEAT = "*(This may be a repeat.)*\n\n"
@@ -51,6 +52,7 @@ class SlackReply:
         self._pending = placed is not None and placed.pending
         self._clock = clock
         self._interval = interval
+        self._unseen = UnseenSends()
         self._parts = _parts(placed)
         self._next_show = 0.0
 
@@ -114,21 +116,15 @@ class SlackReply:
         except ApiError as error:
             if not error.code:  # it may have arrived
                 self._repeat, self._label = True, REPEAT
+                self._unseen.add()
             raise
 
     async def finish(self, text: str) -> Placed:
         """The whole answer. Raises DeliveryError, Undeliverable when the chat cannot be
         written to.
         """
-        try:
+        with judged():
             return await self._finish(text)
-        except ApiError as error:
-            if error.code in GONE:
-                raise Undeliverable(error.sentence) from error
-            if error.code in BAD_FORMAT:
-                raise AnswerRefused(error.sentence) from error
-
-            raise
 
     async def _finish(self, text: str) -> Placed:
         pieces = pieces_of(text, LIMIT)
@@ -170,18 +166,29 @@ class SlackReply:
             raise
         except ApiError as error:
             self._repeat = before or not error.code
+            if not error.code:
+                self._unseen.add()
             raise
 
         self._repeat = before
 
     async def _recognise(self) -> bool:
-        """Finds what an earlier attempt left there. False: Slack did not say."""
+        """Finds what an earlier attempt left there. False: Slack does not let us look.
+
+        Raises DeliveryError when Slack cannot say for now.
+        """
         try:
             numbered, cut_off = await self._governor.final(
                 self._chat, "history", self._writer.found
             )
-        except ApiError:
+        except ApiError as error:
+            if error.is_passing:
+                raise
+
+            self._unseen.check()
             return False
+
+        self._unseen.clear()
 
         known = {part.ts for part in self._parts}
         remaining = iter(ts for ts in cut_off if ts not in known)
@@ -218,6 +225,8 @@ class EphemeralReply:
         self._governor = governor
         self._address = address
         self._url = url
+        self._sent = 0
+        self._unseen = UnseenSends()
 
     drafts_stand = False
 
@@ -238,25 +247,38 @@ class EphemeralReply:
             self._url = None
             return Placed(())
 
-        try:
-            for piece in pieces:
-                await self._governor.final(
-                    self._address.chat, _ROUTE, partial(self._send, piece)
-                )
-        except ApiError as error:
-            if error.code in GONE:
-                raise Undeliverable(error.sentence) from error
-
-            raise
+        with judged():
+            if self._unseen:
+                await self._see_slack()
+            for piece in pieces[self._sent :]:
+                await self._through(partial(self._send, piece))
+                self._sent += 1
 
         return Placed(())
+
+    async def _see_slack(self) -> None:
+        """Nobody can look what arrived, only whether replies reach the agent again."""
+        self._unseen.check()
+        await self._through(partial(self._api.call, "auth.test"))
+
+    async def _through(self, send: Callable[[], Awaitable[object]]) -> None:
+        try:
+            await self._governor.final(self._address.chat, _ROUTE, send)
+        except ApiError as error:
+            if not error.code:
+                self._unseen.add()
+            raise
 
     async def _answer(self, url: str, pieces: list[str]) -> bool:
         client = AsyncWebhookClient(url, retry_handlers=[])
         for piece in pieces:
             try:
                 answer = await client.send(**_body(piece), response_type="ephemeral")
-            except (SlackClientError, TimeoutError, OSError):
+            except aiohttp.ClientConnectorError:
+                return False
+            except (SlackClientError, aiohttp.ClientError, TimeoutError, OSError):
+                self._url = None  # it may have arrived: not there again
+                self._unseen.add()
                 return False
 
             if answer.status_code != 200:

@@ -10,7 +10,7 @@ from typing import Any
 from uuid import UUID
 
 from agent.core.messages import Address
-from channels.slack.api import GONE, SIGNED_OUT, ApiError, SlackApi
+from channels.slack.api import GONE, PASSING, SIGNED_OUT, ApiError, SlackApi
 from channels.slack.incoming.payloads import answer_metadata, answered_by
 from channels.slack.text import escaped, notification, plain
 
@@ -56,9 +56,6 @@ _NEVER = frozenset(
         "access_denied",
         "no_permission",
     }
-)
-_PASSING = frozenset(
-    {"", "internal_error", "fatal_error", "service_unavailable", "request_timeout"}
 )
 
 
@@ -139,7 +136,7 @@ class Writer:
                 return await self._stream(text)
             except ApiError as error:
                 if (
-                    error.code in _PASSING
+                    error.code in PASSING
                     or error.code in GONE
                     or error.code in SIGNED_OUT
                 ):
@@ -195,7 +192,7 @@ class Writer:
                 markdown_text=text[len(shown) :],
             )
         except ApiError as error:
-            if error.code in _PASSING:
+            if error.code in PASSING:
                 raise
             part.stream = error.code not in _STREAM_OVER
             return False
@@ -231,7 +228,7 @@ class Writer:
                 metadata=answer_metadata(self._turns, number),
             )
         except ApiError as error:
-            if error.code in _PASSING or error.code in SIGNED_OUT:
+            if error.code in PASSING or error.code in SIGNED_OUT:
                 raise
             # Over already, or its last text was refused: the edit that follows says it all.
         else:
@@ -257,7 +254,7 @@ class Writer:
                 "chat.delete", channel=self._address.chat, ts=part.ts
             )
         except ApiError as error:
-            if error.code in _PASSING:
+            if error.code in PASSING:
                 raise
 
     async def found(self) -> tuple[Mapping[int, str], list[str]]:

@@ -25,6 +25,7 @@ from channels.telegram.errors import (
     UnknownMethodError,
 )
 from channels.telegram.text import LIMIT, Piece, render
+from channels.unseen import UnseenSends
 
 T = TypeVar("T")
 
@@ -119,6 +120,7 @@ class TelegramReply:
         self._label = REPEAT if repeat else PART if placed and placed.pending else ""
         self._labels = _labels(placed)
         """By number of a message: what it begins with, also when it is edited."""
+        self._unseen = UnseenSends()
         self._typed = -math.inf
         self._running: asyncio.Task[None] | None = None
 
@@ -134,9 +136,12 @@ class TelegramReply:
         elif self._streaming.due(self._to) and (
             self._running is None or self._running.done()
         ):
+            way = self._streaming.way(
+                self._to
+            )  # as it was when `drafts_stand` was read
             # It runs to its end: an interrupted call may place a message that nobody knows.
             self._running = asyncio.create_task(
-                self._unless_refused(self._stream(text))
+                self._unless_refused(self._stream(text, way))
             )
             await asyncio.shield(self._running)
 
@@ -146,6 +151,8 @@ class TelegramReply:
         """The whole answer: edits its messages, sends missing ones and deletes the others."""
         if self._running is not None:
             await asyncio.wait([self._running])
+        if self._unseen:
+            await self._see_telegram()
 
         pieces = render(text, _ROOM)
         await self._draw(pieces, final=True)
@@ -160,6 +167,11 @@ class TelegramReply:
             self._replaced.pop()
 
         return self._stands()
+
+    async def _see_telegram(self) -> None:
+        """A bot cannot look what arrived, only whether replies reach it again."""
+        self._unseen.check()
+        await self._through("look", lambda _: self._api.me(), final=True)
 
     def _placed(self) -> Placed | None:
         return self._stands() if self._ids else None
@@ -179,13 +191,15 @@ class TelegramReply:
             self._typed = self._streaming.now()
             await self._through("typing", self._api.typing)
 
-    async def _stream(self, text: str) -> None:
-        pieces = render(text, _ROOM, growing=True)
-        if self._streaming.way(self._to) is Way.DRAFTS and not self._ids:
-            await self._draft(pieces[-1])
+    async def _stream(self, text: str, way: Way) -> None:
+        if self._unseen or way is Way.NOT:
+            return  # each draft might be another copy, or none is possible
 
-        way = self._streaming.way(self._to)
-        if way is Way.EDITS or (way is Way.DRAFTS and self._ids):
+        pieces = render(text, _ROOM, growing=True)
+        if way is Way.DRAFTS and not self._ids:
+            # Refused, the next `show` places a message: that is announced first.
+            await self._draft(pieces[-1])
+        else:
             await self._draw(pieces)
 
     async def _draft(self, piece: Piece) -> None:
@@ -260,6 +274,7 @@ class TelegramReply:
             )
         except UncertainError:
             self._label = REPEAT
+            self._unseen.add()
             raise
 
         if sent is None:

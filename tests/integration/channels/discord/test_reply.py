@@ -12,7 +12,8 @@ import pytest
 from agent.core.errors import DeliveryError, Undeliverable
 from agent.core.messages import Address, Inbound, Said
 from channels.discord.channel import Discord
-from channels.discord.reply import NO_MENTIONS, REPEAT, nonce
+from channels.discord.reading.sent import NO_MENTIONS, nonce
+from channels.discord.reply import REPEAT
 from tests.support.platforms.discord import DiscordServer
 from tests.support.platforms.discord.listening import make_channel, reply_to
 from tests.support.platforms.discord.values import Limit

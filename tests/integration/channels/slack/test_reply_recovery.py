@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import pytest
 
-from agent.core.errors import DeliveryError, Undeliverable
+from agent.core.errors import AnswerRefused, DeliveryError, Undeliverable
 from agent.core.messages import Address
 from tests.support.platforms.slack import Fault, SlackServer
 from tests.support.platforms.slack.agent import connected, slack
@@ -143,32 +144,61 @@ async def test_a_rate_limit_delays_the_answer_and_drops_drafts(
     assert server.early_calls == 0
 
 
-@pytest.mark.parametrize(
-    ("error", "kind"),
-    [
-        ("not_in_channel", Undeliverable),
-        ("is_archived", Undeliverable),
-        ("channel_not_found", Undeliverable),
-        ("internal_error", DeliveryError),
-        ("token_revoked", DeliveryError),
-        ("missing_scope", DeliveryError),
-    ],
-)
+VERDICTS = [
+    *((code, Undeliverable) for code in ("not_in_channel", "is_archived")),
+    *((code, Undeliverable) for code in ("channel_not_found", "restricted_action")),
+    *((code, DeliveryError) for code in ("internal_error", "service_unavailable")),
+    *((code, DeliveryError) for code in ("token_revoked", "team_added_to_org")),
+    ("missing_scope", AnswerRefused),
+    ("cannot_reply_to_message", AnswerRefused),
+    ("restricted_action_thread_only_channel", AnswerRefused),
+    ("metadata_too_large", AnswerRefused),
+    ("invalid_arguments", AnswerRefused),
+    ("invalid_blocks", AnswerRefused),
+    ("never_heard_of_this", AnswerRefused),
+]
+"""What Slack says, and whether another try helps: never, perhaps for another answer, later."""
+
+
+@pytest.mark.parametrize(("error", "kind"), VERDICTS)
 async def test_refusals_say_whether_another_attempt_helps(
     server: SlackServer,
     error: str,
     kind: type[DeliveryError],
 ) -> None:
-    """Undeliverable is for chats that will not come back, DeliveryError for all else."""
     address = direct(server)
-    server.space.faults.append(
-        Fault(error, method="chat.postMessage", more={"needed": "chat:write"})
-    )
+    _refuse(server, "chat.postMessage", error)
     with pytest.raises(DeliveryError) as raised:
         await slack(server).reply(address, None, [TURN]).finish("Hello")
 
-    assert isinstance(raised.value, Undeliverable) == (kind is Undeliverable)
+    assert _kind(raised.value) is kind
     assert error in raised.value.sentence or error == "missing_scope"
+
+
+@pytest.mark.parametrize(("error", "kind"), VERDICTS)
+async def test_refusals_of_a_commands_answer_say_so_as_well(
+    server: SlackServer,
+    error: str,
+    kind: type[DeliveryError],
+) -> None:
+    address = replace(thread(server), thread="", extra={"user": "U1", "command": "1"})
+    for method in ("chat.postEphemeral", "chat.postMessage"):
+        _refuse(server, method, error)
+    with pytest.raises(DeliveryError) as raised:
+        await slack(server).reply(address, None, [TURN]).finish("Hello")
+
+    assert _kind(raised.value) is kind
+
+
+def _refuse(server: SlackServer, method: str, error: str) -> None:
+    more = {"needed": "chat:write"}
+    server.space.faults.append(Fault(error, method=method, times=9, more=more))
+
+
+def _kind(error: DeliveryError) -> type[DeliveryError]:
+    kinds = (Undeliverable, AnswerRefused)
+
+    return next((kind for kind in kinds if isinstance(error, kind)), DeliveryError)
 
 
 async def test_a_server_that_is_away_is_worth_another_try(

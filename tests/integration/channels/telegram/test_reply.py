@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from channels.telegram.reply import TelegramReply
 from tests.support.platforms.telegram import TelegramServer
 from tests.support.platforms.telegram.answers import Clock, patient_channel, reply
 
@@ -111,13 +112,20 @@ async def test_where_drafts_are_refused_all_private_chats_get_edits(
     for name in ("ada", "bob"):
         chat = server.private(name)
         answer = reply(telegram, chat)
-        assert await answer.show("One") is not None
-        assert chat.screen() == ["One"]
-        await answer.show("One two")
+        await _show_announced(answer, "One")
+        await _show_announced(answer, "One two")
+        assert chat.screen() == ["One two"]
         await answer.finish("One two three")
         assert chat.screen() == ["One two three"]
 
     assert server.count("sendMessageDraft") == 1
+
+
+async def _show_announced(answer: TelegramReply, text: str) -> None:
+    """A message is placed only after the reply said that one would stand."""
+    is_announced = answer.drafts_stand
+
+    assert (await answer.show(text) is not None) == is_announced
 
 
 async def test_a_person_who_blocked_the_bot_does_not_end_drafts_for_others(

@@ -18,6 +18,7 @@ class Faults:
 
     limits: dict[str, Limit] = field(default_factory=dict)
     failures: Counter[str] = field(default_factory=Counter)
+    unread: Counter[str] = field(default_factory=Counter)  # histories, for now
     delays: dict[str, float] = field(default_factory=dict)
     swallowed: Counter[str] = field(default_factory=Counter)
     # channel -> room, seconds until more
@@ -50,6 +51,12 @@ class Faults:
         if self.failures[channel] > 0:
             self.failures[channel] -= 1
             raise Refused(500, 0, "500: Internal Server Error")
+
+    def fail_to_read(self, channel: str) -> None:
+        """Discord's own trouble with the history of a channel."""
+        if self.unread[channel] > 0:
+            self.unread[channel] -= 1
+            raise Refused(503, 0, "503: Service Unavailable")
 
     async def delay(self, channel: str) -> None:
         """A slow channel."""

@@ -218,6 +218,7 @@ class Routes:
         """Newest first; with `after` the oldest of what came after it."""
         channel = request.match_info["channel"]
         self.state.check(channel)
+        self.server.faults.fail_to_read(channel)
         if channel in self.state.hidden_history:
             raise Refused(403, 50001, "Missing Access")
 

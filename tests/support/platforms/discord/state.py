@@ -35,7 +35,8 @@ class DiscordState:
     )
     users: dict[str, dict[str, Any]] = field(default_factory=dict)
     interactions: dict[str, Interaction] = field(default_factory=dict)
-    nonces: dict[tuple[str, str], str] = field(default_factory=dict)
+    nonces: dict[tuple[str, str], tuple[str, float]] = field(default_factory=dict)
+    nonce_seconds: float = 180.0  # by `clock`; Discord says "a few minutes"
     commands: list[dict[str, Any]] = field(default_factory=list)
     joined: set[str] = field(default_factory=set)  # threads the bot is in
     # channel -> code, message
@@ -362,20 +363,27 @@ class DiscordState:
             )
 
         key = (channel, str(body.get("nonce", "")))
-        if body.get("enforce_nonce") and body.get("nonce") and key in self.nonces:
-            return self.find(self.nonces[key])
+        if body.get("enforce_nonce") and (known := self._known(key)):
+            return self.find(known)
 
         message = self.add_message(
             channel, self._written_by_bot(channel, body, content)
         )
         if body.get("nonce"):
-            self.nonces[key] = message["id"]
+            self.nonces[key] = (message["id"], self.clock())
 
         self.revisions[channel] += 1
         self.join(channel)
         self.tell("MESSAGE_CREATE", message)
 
         return message
+
+    def _known(self, key: tuple[str, str]) -> str:
+        """The message that was lately sent with this nonce, or ""."""
+        id, sent_at = self.nonces.get(key, ("", 0.0))
+        is_forgotten = self.clock() - sent_at > self.nonce_seconds
+
+        return "" if is_forgotten else id
 
     def _written_by_bot(
         self,
