@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 Admin = TypeVar("Admin")
 Made = TypeVar("Made")
-Shown = TypeVar("Shown", contravariant=True)
+Shown = TypeVar("Shown", contravariant=True)  # noqa: PLC0105
 
 
 @dataclass(frozen=True, slots=True)

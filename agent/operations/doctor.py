@@ -178,8 +178,8 @@ async def _try_channels(
     try:
         if not reachable:
             return await _try_built(settings, only, WITHOUT_STORES, end)
-        async with _stored(settings) as (settings, services):
-            return await _try_built(settings, only, services, end)
+        async with _stored(settings) as (complete, services):
+            return await _try_built(complete, only, services, end)
     except ConfigurationError as error:
         return [Finding("channels", described(error), _PAGE)]
 

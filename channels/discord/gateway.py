@@ -118,7 +118,7 @@ class Gateway(discord.Client):
         state: Any = super()._get_state(**options)
         state.parsers = _Parsers(self._listener.received)
         # Called with each new socket, before its first frame.
-        state._update_references = self._guard
+        state._update_references = self._guard  # noqa: SLF001
 
         return state
 
@@ -158,7 +158,7 @@ class Gateway(discord.Client):
 
             if type(socket.sequence) not in (int, NoneType):
                 socket.sequence = sequence
-            if socket._keep_alive is None:
+            if socket._keep_alive is None:  # noqa: SLF001
                 await socket.socket.close(code=4000)
                 raise ConnectionError("a greeting that cannot be read")
 

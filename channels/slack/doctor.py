@@ -99,7 +99,8 @@ async def _transport(link: Connection) -> AsyncIterator[Finding]:
 
 async def _unreachable(link: Connection) -> str | None:
     """Why PUBLIC_URL does not work, tried with what Slack sends to verify a URL."""
-    assert link.signing_secret is not None and link.public_url is not None
+    assert link.signing_secret is not None
+    assert link.public_url is not None
     body = json.dumps({"type": "url_verification", "challenge": _CHALLENGE}).encode()
     stamp = str(int(time.time()))
     headers = {

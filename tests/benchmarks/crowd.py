@@ -137,7 +137,8 @@ async def apart(database_url: str, redis_url: str, size: Size) -> Figures:
         Durable(),
     )
     async with _platforms(size) as process:
-        assert process.stdin is not None and process.stdout is not None
+        assert process.stdin is not None
+        assert process.stdout is not None
         async with asyncio.timeout(START_S):
             come_to(drivers, msgspec.json.decode(await process.stdout.readline()))
         spare_collections()

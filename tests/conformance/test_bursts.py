@@ -51,7 +51,8 @@ async def test_interrupt_cuts_the_answer_and_sees_both(
     await harness.set_overlap(Overlap.INTERRUPT)
     first, *_, last = await burst(harness)
 
-    assert first.startswith("re:") and "interrupted by your next message" in first
+    assert first.startswith("re:")
+    assert "interrupted by your next message" in first
     assert "re: six" == last
     assert ["one", *LATER] == [
         text for text in harness.asked() if not text.startswith("re:")

@@ -49,7 +49,8 @@ async def test_stop_cuts_the_answer_and_keeps_what_was_written(
         await harness.settled()
         harness.model.release()
         shown = harness.screen(ada)
-        assert 2 == len(shown) and "Stopped." in shown
+        assert 2 == len(shown)
+        assert "Stopped." in shown
         assert any(text.startswith("re:") and "stopped" in text for text in shown)
         await harness.ask(ada, "and now")
 

@@ -185,4 +185,5 @@ async def test_what_is_attached_is_named(harness: ChannelHarness) -> None:
 
     [text] = harness.asked()
 
-    assert text.startswith("look at this\n[image ") and text.endswith("kB]")
+    assert text.startswith("look at this\n[image ")
+    assert text.endswith("kB]")

@@ -69,11 +69,9 @@ def stands_once(
         if text.endswith(answer) and any(label in text for label in LABELS)
     ]
 
-    assert (
-        len(plain) <= 1
-        and plain + labelled
-        and len(plain) + len(labelled) == len(screen)
-    ), screen
+    assert len(plain) <= 1, screen
+    assert plain + labelled, screen
+    assert len(plain) + len(labelled) == len(screen), screen
 
 
 async def test_a_restart_between_accept_and_answer_answers_once(

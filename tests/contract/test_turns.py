@@ -108,7 +108,9 @@ async def test_an_author_is_one_person_in_every_chat(stores: Stores) -> None:
         new_turn(inbound("three", chat="den", user="bob"))
     )
 
-    assert first and second and third
+    assert first
+    assert second
+    assert third
     assert first.user == second.user != third.user
 
 

@@ -84,7 +84,8 @@ async def test_a_wrong_setting_is_named_in_one_sentence(
         machine.variables.clear()
     ended = await machine.agent("chat", lines=b"hello\n", settings=settings)
     assert (ended.status, ended.out) == (2, "")
-    assert ended.err.startswith("agent: ") and ended.err.count("\n") == 1
+    assert ended.err.startswith("agent: ")
+    assert ended.err.count("\n") == 1
     assert (names in ended.err, "secretword" in ended.err) == (True, False)
 
 
@@ -331,7 +332,8 @@ async def test_serving_needs_a_token(machine: Machine) -> None:
     """Else one sentence says which, with exit status 2."""
     ended = await machine.agent("serve")
     assert (ended.status, ended.out) == (2, "")
-    assert "TELEGRAM_TOKEN" in ended.err and ended.err.count("\n") == 1
+    assert "TELEGRAM_TOKEN" in ended.err
+    assert ended.err.count("\n") == 1
 
 
 @pytest.mark.parametrize(

@@ -115,7 +115,8 @@ async def holding(home: Path) -> AsyncIterator[asyncio.subprocess.Process]:
         cwd=Path(__file__).parents[3],
     )
 
-    assert process.stdin and process.stdout
+    assert process.stdin
+    assert process.stdout
 
     try:
         async with asyncio.timeout(DEADLINE):

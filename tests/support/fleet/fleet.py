@@ -109,7 +109,8 @@ class Fleet:
             "drain": drain,
         }
 
-        assert self.nursery.stdin is not None and self.nursery.stdout is not None
+        assert self.nursery.stdin is not None
+        assert self.nursery.stdout is not None
 
         self.nursery.stdin.write(json.dumps(spec).encode() + b"\n")
 
