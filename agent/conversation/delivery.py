@@ -293,7 +293,9 @@ def _log_failure(error: Exception, refusals: int) -> None:
 def _reason(error: Exception) -> str:
     """Why an answer is given up; logged, and kept in the audit log."""
     if isinstance(error, DeliveryError):
-        log.error("given up", reason=error.sentence)
+        # a chat that is gone, such as a closed pipe, is no trouble of the agent's
+        level = log.info if isinstance(error, Undeliverable) else log.warning
+        level("given up", reason=error.sentence)
         return error.sentence
 
     name = type(error).__name__

@@ -19,7 +19,7 @@ def few_models(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     for each in (*metrics.COUNTERS, *metrics.GAUGES, *metrics.DISTRIBUTIONS):
         monkeypatch.setattr(each, "values", {})
     monkeypatch.setattr(metrics, "_models", set())
-    return
+    yield
 
 
 def test_a_counter_grows_by_the_values_of_its_labels() -> None:

@@ -167,7 +167,7 @@ async def test_garbage_in_redis_changes_no_answer(
 
 @pytest.fixture
 def postgres(own_postgres: Postgres) -> Iterator[Postgres]:
-    return own_postgres
+    yield own_postgres
 
 
 @pytest.fixture
@@ -176,7 +176,7 @@ async def own_world(
 ) -> AsyncIterator[EngineHarness]:
     await postgres.execute("CREATE DATABASE agent")
     await upgrade(postgres.url("agent"))
-    return EngineHarness(postgres.url("agent"), redis_url)
+    yield EngineHarness(postgres.url("agent"), redis_url)
 
 
 async def test_nothing_acknowledged_is_lost_when_postgres_is_killed(

@@ -32,7 +32,7 @@ def fast(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Pauses between two tries pass a thousand times as fast."""
     monkeypatch.setattr(delivery, "FIRST_PAUSE", 0.0005)
     monkeypatch.setattr(delivery, "LONGEST_PAUSE", 0.03)
-    return
+    yield
 
 
 class Outage:

@@ -217,6 +217,13 @@ TABLE: Mapping[str, Mapping[str, str]] = {
         "http": "integer",
         "8080/tcp": "integer",
     },
+    "TRUSTED_PROXIES": {
+        "127.0.0.1": WORKS,
+        " 10.0.0.0/8, fd00::/8\n": WORKS,
+        "proxy.example": "network",
+    },
+    "METRICS_TOKEN": {" hush\n": WORKS, "a\x01b": "control character"},
+    "DELIVERY_HOURS": {" 0.5 ": WORKS, "0": "greater", "day": "number"},
     "PUBLIC_URL": {"https://agent.example/": WORKS, "agent.example": "address"},
     "HTTPS_PROXY": {
         " http://u:pw@proxy.example:3128 ": WORKS,

@@ -9,6 +9,7 @@ from contextlib import aclosing, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
+from unittest.mock import Mock
 from urllib.parse import urlsplit
 
 import pytest
@@ -85,7 +86,7 @@ async def discord() -> None:
 async def discord_gateway() -> None:
     await hold_session(
         Gateway(
-            cast(Listener, None),
+            cast(Listener, Mock()),
             api_url="https://gateway.invalid/api/v10",
             unreadable=UnreadableEvents("discord", unnoted),
         ),
