@@ -156,9 +156,8 @@ class Worker:
         """
         try:
             answers = await self._sweep_deliveries(since_seconds)
-        except (
-            StoreUnavailable
-        ):  # whatever becomes of answers, questions are answered
+        except StoreUnavailable:
+            # whatever becomes of answers, questions are answered
             await self._sweep_claims(since_seconds)
             raise
 

@@ -17,9 +17,7 @@ from channels.discord.reading.fields import (
     string,
 )
 from channels.discord.reading.places import Places
-
-QUOTED = 1_000
-"""Characters of a message that is answered, as far as they are quoted."""
+from channels.fields import QUOTED
 
 PREVIEWED = 500
 """Characters of the preview of one link."""

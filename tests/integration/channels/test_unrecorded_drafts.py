@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from typing import Any
 from uuid import uuid4
 
@@ -26,24 +25,6 @@ ANNOUNCED = Placed((), pending=True)
 OTHERS = "Another answer."
 
 places = pytest.mark.parametrize("place", [direct, thread])
-
-
-@pytest.fixture
-async def space() -> AsyncIterator[SlackServer]:
-    async with SlackServer(frozen=True).running() as server:
-        yield server
-
-
-@pytest.fixture
-async def discord() -> AsyncIterator[DiscordServer]:
-    async with DiscordServer() as server:
-        yield server
-
-
-@pytest.fixture
-async def telegram() -> AsyncIterator[TelegramServer]:
-    async with TelegramServer() as server:
-        yield server
 
 
 # --- Slack: looked up by metadata, and by streams that are open ---------------

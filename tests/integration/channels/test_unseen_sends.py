@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from contextlib import suppress
 from dataclasses import replace
 
@@ -36,24 +35,6 @@ ANNOUNCED = Placed((), pending=True)
 
 PASSING = ["", "internal_error", "token_expired"]
 """Why Slack may not say what stands there; "" cuts the line."""
-
-
-@pytest.fixture
-async def space() -> AsyncIterator[SlackServer]:
-    async with SlackServer(frozen=True).running() as server:
-        yield server
-
-
-@pytest.fixture
-async def discord() -> AsyncIterator[DiscordServer]:
-    async with DiscordServer() as server:
-        yield server
-
-
-@pytest.fixture
-async def telegram() -> AsyncIterator[TelegramServer]:
-    async with TelegramServer() as server:
-        yield server
 
 
 @pytest.fixture

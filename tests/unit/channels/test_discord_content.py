@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from channels.discord.reading.content import PREVIEWED, QUOTED
+from channels.discord.reading.content import PREVIEWED
 from channels.discord.reading.message import read_message
 from channels.discord.reading.places import Places
+from channels.fields import QUOTED
 from tests.support.platforms.discord import payload
 
 ME, TOWN, DIRECT, ROLE = "1", "20", "21", "77"
