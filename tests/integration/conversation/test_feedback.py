@@ -443,7 +443,7 @@ async def test_an_account_is_not_deleted_with_what_belongs_to_others(
     await agent.engine.accept(reaction(world, Thumb.UP, chat="ada", user="bob"))
 
     for sql in ("DELETE FROM users", "DELETE FROM conversations"):
-        with pytest.raises(asyncpg.RestrictViolationError):
+        with pytest.raises(asyncpg.IntegrityConstraintViolationError):
             await probe.execute(sql)
 
     assert {("bob", "re: I am ada"): 1} == await votes(probe)
