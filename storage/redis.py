@@ -37,6 +37,12 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from agent import metrics
 from agent.core.errors import ConfigurationError
 from storage.batch import Batch
+from storage.connecting.redis_connection import (
+    Command,
+    Exchange,
+    Nowhere,
+    RedisConnection,
+)
 from storage.connecting.redis_url import RedisUrl, read_redis_url
 from storage.connecting.urls import UnreadableUrl
 
@@ -49,16 +55,14 @@ REST_SECONDS = 1.0
 
 log = structlog.get_logger()
 
-Command = tuple[bytes | str | int | float, ...]
-
 
 class RedisPipe:
     """Sends commands without ever raising: no answer is an answer (None)."""
 
     def __init__(
         self,
-        pipe: Redis,
-        client: Redis | None = None,
+        connection: Exchange,
+        client: Redis,
         *,
         deadline: float = DEADLINE_SECONDS,
         trouble: str = "",
@@ -69,9 +73,9 @@ class RedisPipe:
         """
         self.trouble = trouble
         self.usable = usable
-        self.client = client or pipe
+        self.client = client
         """For use outside turns: it raises, and waits for seconds."""
-        self._pipe = pipe
+        self._connection = connection
         self.round_trips = 0
         self._deadline = deadline
         self._failures = 0
@@ -99,16 +103,12 @@ class RedisPipe:
     async def _send_all(
         self, groups: Sequence[Sequence[Command]]
     ) -> list[list[Any] | None]:
-        pipeline = self._pipe.pipeline(transaction=False)
-        for group in groups:
-            for command in group:
-                pipeline.execute_command(*command)
-
         self.round_trips += 1
         metrics.redis_round_trips.add()
+        commands = [command for group in groups for command in group]
         try:
             async with asyncio.timeout(self._deadline):
-                replies = await pipeline.execute(raise_on_error=False)
+                replies = await self._connection.exchange(commands)
         except (RedisError, OSError, TimeoutError):
             self._note_failure()
             return [None] * len(groups)
@@ -147,21 +147,23 @@ async def open_redis(
                 "REDIS_URL has what nobody knows, and it is passed over: "
                 f"{', '.join(where.passed_over)}."
             )
-    client = _client(where, socket_timeout=5.0)
-    # The pipe has a deadline of its own for each write; one more for each reply would
-    # double its cost.
-    pipe = _client(where, socket_timeout=None)
+    client = _client(where)
+    connection = Nowhere() if where is None else RedisConnection(where)
     try:
         yield RedisPipe(
-            pipe, client, deadline=deadline, trouble=trouble, usable=where is not None
+            connection,
+            client,
+            deadline=deadline,
+            trouble=trouble,
+            usable=where is not None,
         )
     finally:
-        for one in (client, pipe):
-            await one.aclose()
-            await one.connection_pool.disconnect()
+        await connection.close()
+        await client.aclose()
+        await client.connection_pool.disconnect()
 
 
-def _client(where: RedisUrl | None, *, socket_timeout: float | None) -> Redis:
+def _client(where: RedisUrl | None) -> Redis:
     if where is None:
         return Redis(
             connection_pool=ConnectionPool(
@@ -174,7 +176,7 @@ def _client(where: RedisUrl | None, *, socket_timeout: float | None) -> Redis:
         connection_class=UnixDomainSocketConnection if where.socket else network,
         max_connections=50,
         socket_connect_timeout=5,
-        socket_timeout=socket_timeout,
+        socket_timeout=5.0,
         health_check_interval=30,
         **where.options,
     )

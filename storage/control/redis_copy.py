@@ -22,10 +22,11 @@ import msgspec
 from sqlalchemy import text
 
 from agent.control.rules import GLOBAL
+from storage.connecting.redis_connection import Command, mapping
 from storage.control import STATEMENTS
 from storage.control.state import ControlSnapshot, ordered, stored
 from storage.postgres import Database
-from storage.redis import Command, RedisPipe
+from storage.redis import RedisPipe
 from storage.transaction import transaction
 
 HASH = "features:global"
@@ -135,13 +136,10 @@ def _same(one: Hash, other: Hash) -> bool:
 
 def _hash(reply: Any) -> Hash | None:
     """A hash as it was written; None when a field is missing or added."""
-    if not isinstance(reply, Mapping):
+    if (found := mapping(reply)) is None:
         return None
 
-    fields = {
-        bytes(name).decode("utf-8", "replace"): bytes(value)
-        for name, value in reply.items()
-    }
+    fields = {name.decode("utf-8", "replace"): value for name, value in found.items()}
     count = sum(not name.startswith("_") for name in fields)
     whole = (
         fields.get("_count") == b"%d" % count

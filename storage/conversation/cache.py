@@ -19,9 +19,10 @@ from agent import metrics
 from agent.core.limits import Limited, Rule
 from agent.core.messages import Message, Role, Said, Window
 from agent.core.turns import Arrival, Session
+from storage.connecting.redis_connection import Command
 from storage.limits.limiter import RedisLimiter, commands
 from storage.limits.recent_ids import RecentIds
-from storage.redis import Command, RedisPipe
+from storage.redis import RedisPipe
 
 SCHEMA = b"2"
 """Schema of sessions and windows; those of another are not read."""

@@ -26,10 +26,11 @@ from agent.core.errors import StoreUnavailable
 from agent.core.limits import Allowance, Limit, Limited, LocalLimiter, Rule
 from agent.core.messages import Said
 from agent.ports import Control
+from storage.connecting.redis_connection import Command
 from storage.limits import STATEMENTS
 from storage.limits.recent_ids import RecentIds
 from storage.postgres import Database
-from storage.redis import DEADLINE_SECONDS, Command, RedisPipe
+from storage.redis import DEADLINE_SECONDS, RedisPipe
 
 SCRIPT = """
 -- For each limit: KEYS its state, and whether its audience was told;

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 
+from storage.connecting.redis_connection import mapping
 from storage.redis import RedisPipe
 
 KEPT_SECONDS = 2 * 86_400
@@ -41,13 +42,9 @@ async def unreadable_events(
 ) -> Mapping[str, int]:
     """How many of each kind lately; empty without Redis."""
     replies = await pipe.send(("HGETALL", _key(channel)))
-    found = replies[0] if replies else None
-    if isinstance(found, list):  # RESP2 gives names and numbers in turn
-        found = dict(zip(found[::2], found[1::2], strict=True))
-    if not isinstance(found, dict):
-        return {}
+    found = mapping(replies[0]) if replies else None
 
-    return {kind.decode(): int(count) for kind, count in found.items()}
+    return {kind.decode(): int(count) for kind, count in (found or {}).items()}
 
 
 def _key(channel: str) -> str:

@@ -1,0 +1,169 @@
+"""The connection of turns: whatever happens to it, a reply belongs to its command."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from redis.exceptions import RedisError, ResponseError
+
+from storage.connecting.redis_connection import RedisConnection
+from storage.connecting.redis_url import read_redis_url
+from storage.redis import open_redis
+
+Serve = Callable[
+    [asyncio.StreamReader, asyncio.StreamWriter], Coroutine[Any, Any, None]
+]
+
+
+@asynccontextmanager
+async def connected(url: str) -> AsyncIterator[RedisConnection]:
+    connection = RedisConnection(read_redis_url(url))
+    try:
+        yield connection
+    finally:
+        await connection.close()
+
+
+@asynccontextmanager
+async def listening(serve: Serve) -> AsyncIterator[str]:
+    calls: set[asyncio.Task[None]] = set()
+
+    def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        calls.add(asyncio.ensure_future(serve(reader, writer)))
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    host, port = server.sockets[0].getsockname()
+    try:
+        yield f"redis://{host}:{port}"
+    finally:
+        server.close()
+        await asyncio.gather(*calls)
+
+
+async def relay(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, url: str
+) -> None:
+    """To the real server and back, until one side hangs up."""
+    path = read_redis_url(url).options["path"]
+    back, forth = await asyncio.open_unix_connection(path)
+
+    async def pump(
+        source: asyncio.StreamReader, target: asyncio.StreamWriter
+    ) -> None:
+        while data := await source.read(65_536):
+            target.write(data)
+        target.close()
+        await target.wait_closed()
+
+    await asyncio.gather(pump(reader, forth), pump(back, writer))
+
+
+async def test_replies_are_what_the_server_said(redis_url: str) -> None:
+    async with connected(redis_url) as connection:
+        await connection.exchange([("DEL", "h", "n")])
+        replies = await connection.exchange(
+            [
+                ("SET", "n", 7, "EX", 60),
+                ("GET", "n"),
+                ("INCRBY", "n", 3),
+                ("HSET", "h", "ä", b"\0\xff", "f", 1.5),
+                ("HGETALL", "h"),
+                ("HGET", "n", "f"),
+                ("GET", "nothing"),
+            ]
+        )
+
+    wrong = replies.pop(5)
+    assert isinstance(wrong, ResponseError)
+    assert replies == [
+        b"OK",
+        b"7",
+        10,
+        2,
+        ["ä".encode(), b"\0\xff", b"f", b"1.5"],
+        None,
+    ]
+
+
+async def test_replies_of_any_size_come_whole(redis_url: str) -> None:
+    sizes = [0, 1, 65_535, 65_536, 3_000_000]
+    async with connected(redis_url) as connection:
+        texts = [b"x" * size for size in sizes]
+        await connection.exchange(
+            [("SET", f"size:{len(text)}", text, "EX", 60) for text in texts]
+        )
+        assert texts == await connection.exchange(
+            [("GET", f"size:{size}") for size in sizes]
+        )
+
+
+async def test_a_reply_that_came_too_late_answers_no_other_command(
+    redis_url: str,
+) -> None:
+    async with connected(redis_url) as connection:
+        await connection.exchange([("SET", "late", "a", "EX", 60)])
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.05):
+                await connection.exchange([("BLPOP", "never", 1)])
+
+        assert [b"a"] == await connection.exchange([("GET", "late")])
+
+
+async def test_a_server_that_hung_up_meanwhile_is_called_again(
+    redis_url: str,
+) -> None:
+    async with connected(redis_url) as one, connected(redis_url) as other:
+        [number] = await one.exchange([("CLIENT", "ID")])
+        await other.exchange([("CLIENT", "KILL", "ID", number)])
+        await asyncio.sleep(0.05)
+
+        assert [b"PONG"] == [await _ping(one)]
+
+
+async def _ping(connection: RedisConnection) -> bytes:
+    [reply] = await connection.exchange([("ECHO", "PONG")])
+
+    return bytes(reply)
+
+
+async def test_a_connection_that_takes_longer_than_a_deadline_is_there_for_the_next(
+    redis_url: str,
+) -> None:
+    """Otherwise a server far away, with TLS, would never be reached."""
+    calls = 0
+
+    async def slow(
+        reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        nonlocal calls
+        calls += 1
+        await asyncio.sleep(0.2)
+        await relay(reader, writer, redis_url)
+
+    async with listening(slow) as url, open_redis(url) as pipe:
+        assert await pipe.send(("ECHO", "a")) is None
+        await asyncio.sleep(0.4)
+
+        assert [b"b"] == await pipe.send(("ECHO", "b"))
+        assert calls == 1
+
+
+async def test_a_password_that_is_wrong_is_said_by_redis_py(redis_url: str) -> None:
+    url = redis_url.replace("unix://", "unix://nobody:wrong@")
+    async with connected(url) as connection:
+        with pytest.raises(RedisError, match="invalid username"):
+            await connection.exchange([("PING",)])
+
+
+async def test_what_is_no_redis_is_an_error_and_no_wait() -> None:
+    async def web(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        writer.close()
+        await writer.wait_closed()
+
+    async with listening(web) as url, open_redis(url) as pipe:
+        assert await pipe.send(("PING",)) is None
