@@ -79,7 +79,9 @@ class Intake:
 
     async def accept(self, inbound: Inbound) -> bool:
         """See `agent.ports.Accept`."""
-        inbound = replace(inbound, username=_storable(inbound.username))
+        name = _storable(inbound.username)
+        if name != inbound.username:
+            inbound = replace(inbound, username=name)
         try:
             if isinstance(inbound, Reacted):
                 await self._vote(inbound)

@@ -14,7 +14,7 @@ import re
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
 MAX_SECONDS = 999_999_999
@@ -91,16 +91,17 @@ class Rule:
     limit: Limit
     audience: str
     """Those that are told when the limit is reached, once in its window."""
+    key: str = field(init=False, repr=False, compare=False)
+    """Where the state is kept: `rate:<scope>:<id>:<window>`."""
+    told_key: str = field(init=False, repr=False, compare=False)
+    """Where it is kept that the audience was told."""
 
-    @property
-    def key(self) -> str:
-        """Where the state is kept: `rate:<scope>:<id>:<window>`."""
-        return f"rate:{self.scope}:{self.subject}:{self.limit.window}"
-
-    @property
-    def told_key(self) -> str:
-        """Where it is kept that the audience was told."""
-        return f"rate:told-{self.scope}:{self.audience}:{self.limit.window}"
+    def __post_init__(self) -> None:
+        scope, window = self.scope, self.limit.window
+        # Once: a turn asks for them several times.
+        object.__setattr__(self, "key", f"rate:{scope}:{self.subject}:{window}")
+        told_key = f"rate:told-{scope}:{self.audience}:{window}"
+        object.__setattr__(self, "told_key", told_key)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,8 @@ from hashlib import blake2b
 from typing import Any, Literal
 from uuid import UUID
 
+from msgspec import Struct
+
 Role = Literal["user", "assistant", "system"]
 
 
@@ -57,17 +59,17 @@ class _FromPerson:
     username: str | None = field(default=None, kw_only=True)
     direct: bool = field(default=True, kw_only=True)
     """False in groups and threads, where the prompt names authors."""
+    turn_id: UUID = field(init=False, repr=False, compare=False)
+    """The same platform message always has the same turn: 128 bits of a hash of its name.
 
-    @property
-    def turn_id(self) -> UUID:
-        """The same platform message always has the same turn: 128 bits of a hash of its name.
+    Two of 10⁹ turns collide with probability 10⁻²¹.
+    """
 
-        Two of 10⁹ turns collide with probability 10⁻²¹.
-        """
+    def __post_init__(self) -> None:
         name = "\0".join((self.address.channel, self.address.chat, self.message_id))
         digest = blake2b(name.encode("utf-8", "surrogatepass"), digest_size=16)
-
-        return UUID(bytes=digest.digest())
+        # Once: a turn asks for it many times.
+        object.__setattr__(self, "turn_id", UUID(bytes=digest.digest()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,9 +158,8 @@ class Placed:
     """A draft is being shown: more may stand there than these ids name."""
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
-    """One stored message of a conversation."""
+class Message(Struct, frozen=True, array_like=True):
+    """One stored message of a conversation, in the order of fields in which caches keep it."""
 
     seq: int
     """The conversation's version at which it was written."""

@@ -17,7 +17,10 @@ def estimate_tokens(text: str) -> int:
     OpenAI's rule of thumb is four characters a token. Bytes are counted here, so that
     scripts other than Latin are not underestimated.
     """
-    return (len(text.encode("utf-8", "surrogatepass")) + 3) // 4
+    is_ascii = text.isascii()  # the usual case, without a copy
+    size = len(text if is_ascii else text.encode("utf-8", "surrogatepass"))
+
+    return (size + 3) // 4
 
 
 def build_prompt(

@@ -17,7 +17,7 @@ import msgspec
 
 from agent import metrics
 from agent.core.limits import Limited, Rule
-from agent.core.messages import Message, Role, Said, Window
+from agent.core.messages import Message, Said, Window
 from agent.core.turns import Arrival, Session
 from storage.connecting.redis_connection import Command
 from storage.limits.limiter import RedisLimiter, commands
@@ -38,12 +38,11 @@ ACTIVE_SECONDS = 300
 
 
 class _Packed(msgspec.Struct, array_like=True):
-    """A window as stored: messages as (seq, role, content, answers, author, notice,
-    undelivered)."""
+    """A window as stored."""
 
     schema: bytes
     version: int
-    messages: list[tuple[int, Role, str, int | None, str | None, bool, bool]]
+    messages: tuple[Message, ...]
 
 
 _encoder = msgspec.msgpack.Encoder()
@@ -145,12 +144,10 @@ class RedisCache:
 
         So no answer depends on what Redis still has.
         """
-        newest = set(sorted(m.seq for m in window.messages)[-self._limit :])
-        messages = [
-            (m.seq, m.role, m.content, m.answers, m.author, m.notice, m.undelivered)
-            for m in window.messages
-            if m.seq in newest
-        ]
+        messages = window.messages
+        if len(messages) > self._limit:
+            oldest = sorted(message.seq for message in messages)[-self._limit]
+            messages = tuple(each for each in messages if each.seq >= oldest)
 
         return _encoder.encode(_Packed(SCHEMA, window.version, messages))
 
@@ -167,9 +164,7 @@ def _unpack(data: Any) -> Window | None:
     if packed.schema != SCHEMA:
         return None
 
-    messages = tuple(Message(*message) for message in packed.messages)
-
-    return Window(packed.version, messages)
+    return Window(packed.version, packed.messages)
 
 
 def _session_key(channel: str, account: str) -> str:

@@ -15,6 +15,7 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from hashlib import sha1
 from typing import Any
 from uuid import UUID
@@ -70,6 +71,9 @@ OWN_MACHINE = "terminal"
 
 SEEN = 20_000
 """Turns that are remembered as counted, so that a repeated delivery counts once."""
+
+REMEMBERED = 4096
+"""People whose limits are kept at hand."""
 
 log = structlog.get_logger()
 
@@ -131,14 +135,14 @@ class RedisLimiter:
             ("channel", channel, settings.channel_limit, account),
         )
 
-        return [
+        return (
             *personal_rules(account, self._persons.get(account), own),
             *(
                 Rule(scope, name, limit, audience)
                 for scope, name, limit, audience in shared
                 if isinstance(limit, Limit)
             ),
-        ]
+        )
 
     async def verdict(
         self,
@@ -252,11 +256,13 @@ class RedisLimiter:
         return self._instances
 
 
+# The same people come again.
+@lru_cache(maxsize=REMEMBERED)
 def personal_rules(
     account: str,
     person: UUID | None,
     limit: Allowance,
-) -> Sequence[Rule]:
+) -> tuple[Rule, ...]:
     """What limits an account (`channel:id`): alone and, if its owner is known, together
     with their other accounts.
 
@@ -264,11 +270,11 @@ def personal_rules(
     """
     subjects = (account, str(person)) if person else (account,)
 
-    return [
+    return tuple(
         Rule("user", subject, limit, account)
         for subject in subjects
         if isinstance(limit, Limit)
-    ]
+    )
 
 
 def allowance(text: str | None) -> Allowance:
