@@ -58,7 +58,10 @@ class RuleFlags:
 
     def value(self, flag: Flag[T], audience: Audience, default: T | None = None) -> T:
         """The flag's value; `default` where neither a rule nor a default gives one."""
-        value: Any = evaluate(self._source.state, flag, audience).value
+        state = self._source.state
+        value: Any = flag.default
+        if state.rules_of(flag.name):  # most flags have none
+            value = evaluate(state, flag, audience).value
         if value is None:
             value = default
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -39,7 +40,7 @@ def channel_scope(channel: str) -> str:
     return f"channel:{channel}"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Audience:
     """The people and places that a flag is evaluated for."""
 
@@ -47,14 +48,13 @@ class Audience:
     """One human, whatever account is used."""
     channel: str | None = None
     chat: str | None = None
-    asked: tuple[tuple[str, str | None], ...] = field(
-        init=False, repr=False, compare=False
-    )
-    """The rules in their order, each with its scope. None: person or place is unknown."""
 
-    def __post_init__(self) -> None:
+    @cached_property
+    def asked(self) -> tuple[tuple[str, str | None], ...]:
+        """The rules in their order, each with its scope. None: person or place is unknown."""
         person, channel, chat = self.person, self.channel, self.chat
-        asked = (
+
+        return (
             ("kill", KILL),
             ("person", person_scope(person) if person else None),
             ("chat", chat_scope(channel, chat) if channel and chat else None),
@@ -63,8 +63,6 @@ class Audience:
             ("percentage", PERCENTAGE),
             ("global", GLOBAL),
         )
-        # Once, not for each of many flags.
-        object.__setattr__(self, "asked", asked)
 
 
 EVERYBODY = Audience()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from agent.core.completion import Prompt
 from agent.core.messages import Message, Role, Window
 
@@ -32,20 +34,28 @@ def build_prompt(
     newest message is kept even if it alone exceeds the budget: the model's server may still
     take it, and says so if not.
     """
-    remaining = budget - estimate_tokens(system)
-    chosen: list[tuple[Role, str]] = []
-    for message in reversed(window.messages):
-        if not _belongs(message, up_to_seq):
-            continue
+    texts = [
+        (message.role, _with_author(message))
+        for message in window.messages
+        if _belongs(message, up_to_seq)
+    ]
+    first = _first_that_fits(texts, budget - estimate_tokens(system))
 
-        text = _with_author(message)
-        remaining -= estimate_tokens(text) + PER_MESSAGE
-        if remaining < 0 and chosen:
-            break
+    return Prompt(system, tuple(texts[first:]))
 
-        chosen.append((message.role, text))
 
-    return Prompt(system, tuple(reversed(chosen)))
+def _first_that_fits(texts: Sequence[tuple[Role, str]], budget: int) -> int:
+    """Where the newest texts begin that fit together."""
+    # A text has at most as many tokens as characters: usually nothing needs an estimate.
+    if sum(len(text) + PER_MESSAGE for _, text in texts) <= budget:
+        return 0
+
+    for index in range(len(texts) - 1, -1, -1):
+        budget -= estimate_tokens(texts[index][1]) + PER_MESSAGE
+        if budget < 0:
+            return min(index + 1, len(texts) - 1)
+
+    return 0
 
 
 def _belongs(message: Message, up_to_seq: int) -> bool:

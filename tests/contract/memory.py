@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from uuid import UUID, uuid4
 
+from msgspec import structs
+
 from agent.core.channel import ChannelSettings
 from agent.core.messages import (
     Edited,
@@ -234,7 +236,8 @@ class MemoryEdits:
 
         text = revision.text if isinstance(revision, Edited) else ""
         row.messages = [
-            replace(m, content=text) if m.seq == turn.seq else m for m in row.messages
+            structs.replace(m, content=text) if m.seq == turn.seq else m
+            for m in row.messages
         ]
         row.version = row.edited = row.version + 1
 
@@ -245,7 +248,8 @@ class MemoryEdits:
             seqs = {self._memory.turns[t].seq for t in turns if t in row.turns}
             row.version += bool(seqs)
             row.messages = [
-                replace(m, notice=True) if m.seq in seqs else m for m in row.messages
+                structs.replace(m, notice=True) if m.seq in seqs else m
+                for m in row.messages
             ]
 
 
@@ -298,7 +302,7 @@ class MemoryDeliveries:
                 conversation.messages if turn in conversation.turns else ()
             ):
                 if message.answers is not None and message.answers >= row.seq:
-                    lost = replace(message, notice=True, undelivered=True)
+                    lost = structs.replace(message, notice=True, undelivered=True)
                     conversation.messages[conversation.messages.index(message)] = lost
                     conversation.version += 1
                     return
