@@ -13,7 +13,9 @@ from agent.conversation.active_answer import ActiveAnswer, CancelReason
 from agent.conversation.admission import AdmissionControl
 from agent.conversation.answering import Answering
 from agent.conversation.background import BackgroundTasks
-from agent.conversation.delivery import Delivery, DeliveryRecorder
+from agent.conversation.delivery.order import AnswerOrder
+from agent.conversation.delivery.recorder import DeliveryRecorder
+from agent.conversation.delivery.sending import Delivery
 from agent.conversation.policy import PolicyEvaluator
 from agent.core.errors import StoreUnavailable
 from agent.core.messages import Notice, Overlap
@@ -49,18 +51,24 @@ class Worker:
         self._policy = policy
         self._admission = admission
         self._background = background
-        self._recorder = DeliveryRecorder(ports.deliveries, background.spawn)
-        self._delivery = Delivery(self._recorder, limit_seconds=delivery_seconds)
+        self._order = AnswerOrder(ports.deliveries, limit_seconds=delivery_seconds)
+        self._recorder = DeliveryRecorder(
+            ports.deliveries, self._order, background.spawn
+        )
+        self._delivery = Delivery(
+            self._recorder, self._order, limit_seconds=delivery_seconds
+        )
         self._answering = Answering(
             ports,
             policy,
             self._recorder,
             self._delivery,
+            self._order,
             background.spawn,
             lease_seconds=lease_seconds,
         )
         self._active: set[ActiveAnswer] = set()
-        # The last work begun in each chat: what comes later there, arrives later.
+        # The last answer begun in each chat: what comes later there, arrives later.
         self._latest: dict[ChatKey, asyncio.Task[None]] = {}
         self._delivering: set[UUID] = set()
 
@@ -167,10 +175,11 @@ class Worker:
         answers = await self._ports.recovery.take_deliveries(
             since_seconds=since_seconds
         )
-        for answer in sorted(answers, key=lambda answer: -answer.age_seconds):
+        for answer in answers:
             # One of its own can be found after this process stood still for longer than a lease.
             if answer.turns[-1] not in self._on_their_way():
-                self._deliver_in_order(answer)
+                self._delivering.add(answer.turns[-1])
+                self._background.spawn(self._deliver_in_order(answer))
 
         return len(answers)
 
@@ -198,22 +207,14 @@ class Worker:
 
         return [*leads, *self._delivering, *self._recorder.lead_turns]
 
-    def _deliver_in_order(self, answer: Undelivered) -> None:
-        """Sends it after all that was begun before in its chat."""
-        key, lead = answer.address.key, answer.turns[-1]
-        before = self._latest.get(key)
-        self._delivering.add(lead)
-
-        async def work() -> None:
-            try:
-                if before is not None:
-                    await asyncio.wait({before})
-                await self.deliver(answer)
-            finally:
-                self._delivering.discard(lead)
-                self._forget(key)
-
-        self._latest[key] = self._background.spawn(work())
+    async def _deliver_in_order(self, answer: Undelivered) -> None:
+        """Sends it after the answer before it, never behind one that may be waiting for it."""
+        try:
+            if answer.previous is not None:
+                await self._order.wait_for(answer.previous)
+            await self.deliver(answer)
+        finally:
+            self._delivering.discard(answer.turns[-1])
 
     def _forget(self, key: ChatKey) -> None:
         if self._latest.get(key) is asyncio.current_task():

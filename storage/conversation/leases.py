@@ -124,4 +124,5 @@ def _undelivered(row: asyncpg.Record) -> Undelivered:
         delivered(row["content"], msgspec.json.decode(row["metadata"])),
         row["attempts"],
         row["age"],
+        row["previous"],
     )

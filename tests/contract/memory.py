@@ -61,6 +61,7 @@ class Conversation:
     fence: UUID | None = None
     lease_until: float = 0.0
     owned: bool = False
+    last_turn: UUID | None = None
     messages: list[Message] = field(default_factory=list)
     turns: list[UUID] = field(default_factory=list)
     answers: dict[UUID, tuple[Answer, int, float]] = field(default_factory=dict)
@@ -96,6 +97,11 @@ class Memory:
             if conversation and conversation.fence == claim.fence
             else None
         )
+
+    def previous(self, conversation: Conversation) -> UUID | None:
+        """First turn of the answer stored last there, while it is open."""
+        turn = conversation.last_turn
+        return turn if turn and self.turns[turn].state == "open" else None
 
 
 class MemoryTurns:
@@ -139,6 +145,7 @@ class MemoryTurns:
             conversation.claim() if mine else None,
             None,
             user,
+            memory.previous(conversation) if mine else None,
         )
 
     async def load(self, conversation: UUID) -> Loaded:
@@ -162,6 +169,7 @@ class MemoryTurns:
                 for name, turn in turns
                 if turn.seq > row.answered
             ),
+            self._memory.previous(row),
         )
 
     async def answer(self, answer: Answer) -> StoredAnswer | Outdated | None:
@@ -172,6 +180,7 @@ class MemoryTurns:
             return Outdated()
 
         row.answered = answer.answers
+        row.last_turn = answer.first_turn or row.last_turn
         said = Message(
             row.version + 1,
             "assistant",
@@ -250,10 +259,14 @@ class MemoryEdits:
 
 
 class MemoryDeliveries:
-    """Implements agent.ports.Deliveries."""
+    """Implements agent.ports.Deliveries and OpenTurns."""
 
     def __init__(self, memory: Memory) -> None:
         self._memory = memory
+
+    async def is_open(self, turn: UUID) -> bool:
+        row = self._memory.turns.get(turn)
+        return row is not None and row.state == "open"
 
     async def announce(self, turn: UUID) -> None:
         row = self._memory.turns[turn]
@@ -385,11 +398,14 @@ class MemoryLeases:
                 for row in self._memory.conversations.values()
                 if name in row.turns
             )
+            previous: UUID | None = None
             for answer, _, when in row.answers.values():
                 lead = self._last_open(row, answer)
                 if lead == name and when < due and turn.touched < due:
                     turn.touched, turn.attempts = self._memory.now, turn.attempts + 1
-                    found.append(self._undelivered(row, turn, answer, when))
+                    mine = self._undelivered(row, turn, answer, when)
+                    found.append(replace(mine, previous=previous))
+                previous = next(iter(self._covered(row, answer)), previous)
 
         return found
 
