@@ -151,6 +151,8 @@ class Beat:
     """Another instance stopped beating: look for what it left."""
     epoch: int
     """Of flags and channel settings, from Postgres."""
+    taken: frozenset[UUID] = frozenset()
+    """Of the turns being delivered: those that another instance has taken."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -361,7 +361,8 @@ WHERE c.id = changed.conversation_id;
 
 -- name: beat
 -- An instance's heartbeat: renews its claims and deliveries. A claim that does not come back is
--- lost.
+-- lost. So is a delivery that another instance has taken. (An answer that nobody took is
+-- delivered by the instance that stored it.)
 -- $1 instance  $2 host  $3 pid  $4 channels  $5 conversation  $6 fence  $7 turns being delivered
 -- $8 lease in seconds  $9 epoch
 WITH me AS (
@@ -384,6 +385,7 @@ WITH me AS (
     FROM (
         SELECT id FROM turns
         WHERE id = ANY($7::uuid[]) AND state = 'open'
+          AND coalesce(deliverer, $1::uuid) = $1::uuid
           -- thousands may wait for a platform for hours: not each of them each second
           AND touched_at < now() - make_interval(secs => $8::float8 / 2)
         ORDER BY id
@@ -392,7 +394,7 @@ WITH me AS (
     WHERE t.id = locked.id
 )
 SELECT answering AS fence, asked, edited, stopping IS NOT DISTINCT FROM answering AS stopped,
-       0 AS epoch
+       0 AS epoch, NULL::uuid[] AS taken
 FROM renewed
 UNION ALL
 SELECT NULL,
@@ -400,7 +402,8 @@ SELECT NULL,
         WHERE id <> $1::uuid
           AND seen_at > now() - interval '2 minutes'
           AND seen_at < now() - make_interval(secs => $8::float8)),
-       0, false, epoch
+       0, false, epoch,
+       ARRAY(SELECT id FROM turns WHERE id = ANY($7::uuid[]) AND deliverer <> $1::uuid)
 FROM control_epoch;
 
 
@@ -437,7 +440,7 @@ RETURNING c.id, c.answering, c.channel_type, c.chat_id, c.thread_id, expired.die
 -- Takes stored answers that nobody is delivering. Of the turns that an answer covers, the last
 -- leads and is touched; the first holds the place. `previous` is the first turn of the answer
 -- before it in its chat, if that one has not arrived either.
--- $1 lease in seconds  $2 channels  $3 how far to look back, in seconds  $4 at most
+-- $1 lease in seconds  $2 channels  $3 how far to look back, in seconds  $4 at most  $5 instance
 WITH open AS MATERIALIZED (
     SELECT *
     FROM turns
@@ -513,7 +516,7 @@ WITH open AS MATERIALIZED (
     ORDER BY t.id
     FOR UPDATE OF t SKIP LOCKED
 )
-UPDATE turns t SET touched_at = now(), attempts = t.attempts + 1
+UPDATE turns t SET touched_at = now(), attempts = t.attempts + 1, deliverer = $5::uuid
 FROM leads
 JOIN locked ON locked.id = leads.turn
 WHERE t.id = leads.turn

@@ -145,6 +145,8 @@ class TurnRow(Base):
     # the whole answer of a turn that is no message: a command, a refusal; "" an hour later
     reply: Mapped[str | None]
     created_at: Mapped[datetime] = mapped_column(server_default=NOW)
+    # the instance that took its delivery over; NULL: the one that stored the answer
+    deliverer: Mapped[UUID | None]
     # renewed while an instance delivers it
     touched_at: Mapped[datetime] = mapped_column(server_default=NOW)
 

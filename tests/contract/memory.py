@@ -46,6 +46,7 @@ class Turn:
     state: str = "open"
     attempts: int = 0
     placed: Placed | None = None
+    deliverer: UUID | None = None
 
 
 @dataclass
@@ -354,7 +355,12 @@ class MemoryLeases:
         for row in held:
             row.lease_until = memory.now + self._lease
 
-        for turn in turns:
+        taken = {
+            turn
+            for turn in turns
+            if memory.turns[turn].deliverer not in (None, self._instance)
+        }
+        for turn in set(turns) - taken:
             memory.turns[turn].touched = memory.now
 
         return Beat(
@@ -365,6 +371,7 @@ class MemoryLeases:
                 seen < memory.now - self._lease for seen in memory.seen.values()
             ),
             epoch=memory.epoch,
+            taken=frozenset(taken),
         )
 
     async def take_over(self, *, since_seconds: float) -> list[Claim]:
@@ -403,6 +410,7 @@ class MemoryLeases:
                 lead = self._last_open(row, answer)
                 if lead == name and when < due and turn.touched < due:
                     turn.touched, turn.attempts = self._memory.now, turn.attempts + 1
+                    turn.deliverer = self._instance
                     mine = self._undelivered(row, turn, answer, when)
                     found.append(replace(mine, previous=previous))
                 previous = next(iter(self._covered(row, answer)), previous)

@@ -8,6 +8,7 @@ import time
 import structlog
 
 from agent import metrics
+from agent.conversation.delivery.fence import DeliveryFence
 from agent.conversation.delivery.order import AnswerOrder
 from agent.conversation.delivery.recorder import DeliveryRecorder
 from agent.core.errors import (
@@ -45,11 +46,17 @@ class Delivery:
     """
 
     def __init__(
-        self, recorder: DeliveryRecorder, order: AnswerOrder, *, limit_seconds: float
+        self,
+        recorder: DeliveryRecorder,
+        order: AnswerOrder,
+        fence: DeliveryFence,
+        *,
+        limit_seconds: float,
     ) -> None:
         """An answer older than `limit_seconds` is given up."""
         self._recorder = recorder
         self._order = order
+        self._fence = fence
         self._limit_seconds = limit_seconds
 
     async def send(
@@ -65,6 +72,7 @@ class Delivery:
         """
         channel, count = answer.address.channel, len(answer.turns)
         self._order.begin(answer.turns[0])
+        self._fence.begin(answer.turns[-1])
         try:
             placed = await self._insist(reply, answer)
         except NotHere as error:
@@ -81,6 +89,7 @@ class Delivery:
             self._recorder.record(answer.turns, placed, failed=failed)
         finally:
             self._order.leave(answer.turns[0])
+            self._fence.end(answer.turns[-1])
 
     async def _insist(self, reply: Reply, answer: Undelivered) -> Placed:
         """Raises what ended the last try, once there is no other."""
@@ -88,6 +97,7 @@ class Delivery:
         refusals, pause = 0, FIRST_PAUSE
 
         while True:
+            await self._fence.check(answer.turns[-1])
             try:
                 return await reply.finish(answer.text)
             except (NotHere, Undeliverable):

@@ -130,7 +130,8 @@ async def test_an_answer_whose_instance_died_is_taken_and_stands_first(
 async def test_two_answers_that_a_dead_instance_left_arrive_in_order(
     world: EngineHarness,
 ) -> None:
-    """The first was sent, and nobody recorded it; the second was not sent."""
+    """They were sent, but nobody recorded it, and no screen shows them any more."""
+    world.streams = False
     async with world.instance() as first:
         await set_overlap(first, Overlap.QUEUE)
         platform = await left_behind(world, first, "ada")
@@ -219,3 +220,26 @@ async def test_a_message_right_after_an_answer_is_answered_with_few_looks(
 
     assert ["re: one", "re: two"] == world.platform.screen("ada")
     assert looks <= 3
+
+
+async def test_an_instance_that_stood_still_sends_nothing_that_another_took(
+    world: EngineHarness,
+) -> None:
+    """As after SIGSTOP: its lease is over, another one delivers, then it goes on."""
+    async with world.instance() as first, world.instance():
+        platform = await left_behind(world, first, "ada")
+        await _stop_beating(first)
+        await closed(world)
+        platform.error, tries = None, platform.tries
+        await asyncio.sleep(SOON)
+        first.engine._beats = asyncio.create_task(first.engine._beat_forever())
+        await first.engine._background.drain(10)
+
+    assert ["re: one"] == world.platform.screen("ada")
+    assert tries == platform.tries
+
+
+async def _stop_beating(agent: Instance) -> None:
+    assert agent.engine._beats is not None
+    agent.engine._beats.cancel()
+    await asyncio.wait({agent.engine._beats})

@@ -9,6 +9,7 @@ import pytest
 
 from agent.conversation.background import BackgroundTasks
 from agent.conversation.delivery import sending
+from agent.conversation.delivery.fence import DeliveryFence
 from agent.conversation.delivery.order import AnswerOrder
 from agent.conversation.delivery.recorder import DeliveryRecorder
 from agent.conversation.delivery.sending import GIVE_UP, MAX_TAKES, Delivery
@@ -81,7 +82,8 @@ async def send(broken: Broken, *, age: float = 0.0, attempts: int = 1) -> None:
     recorder = DeliveryRecorder(broken, order, background.spawn)
     address = Address("test", "ada")
     answer = Undelivered((uuid4(),), address, None, "hello", attempts, age)
-    await Delivery(recorder, order, limit_seconds=DAY).send(broken, answer)
+    fence = DeliveryFence(trusted_seconds=DAY)
+    await Delivery(recorder, order, fence, limit_seconds=DAY).send(broken, answer)
     await background.drain(5.0)
 
 
