@@ -277,8 +277,8 @@ async def wire(
     """All that an engine stands on. `home` has a copy of the flags, `domain` names them."""
     control = await _open_control(database, pipe, home)
     flags = _provided(control, domain or str(instance))
-    channels = channels_of(channel_services(database, pipe, flags))
-    by_name = {channel.name: channel for channel in channels}
+    services = channel_services(database, pipe, flags)
+    by_name = {channel.name: channel for channel in channels_of(services)}
     leases = PostgresLeases(database, instance, [*by_name], lease=lease)
     limiter = RedisLimiter(database, pipe, control, per_person)
 

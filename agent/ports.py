@@ -132,19 +132,20 @@ class Turns(Protocol):
         """
 
 
-class Deliveries(Protocol):
+class OpenTurns(Protocol):
+    """Whether answers that other instances deliver have arrived."""
+
+    async def is_open(self, turn: UUID) -> bool:
+        """Whether this turn's answer is still on its way. False: it arrived, or was given up."""
+
+
+class Deliveries(OpenTurns, Protocol):
     """What is known of answers on their way to a platform."""
 
     async def announce(self, turn: UUID) -> None:
         """A draft of the answer that begins with this turn will stand on the platform."""
 
-    async def placed(
-        self,
-        turn: UUID,
-        placed: Placed,
-        *,
-        late: bool = False,
-    ) -> None:
+    async def placed(self, turn: UUID, placed: Placed, *, late: bool = False) -> None:
         """Records what stands there. `late`: the claim may be lost, so it adds to what is known.
 
         A closed turn is opened again then, or for a new place: the next sweep mends the chat.

@@ -15,12 +15,10 @@ from structlog.contextvars import bind_contextvars
 from agent import metrics
 from agent.control.flags import SWITCHED_OFF
 from agent.conversation.active_answer import ActiveAnswer, AnswerPlan, CancelReason
-from agent.conversation.delivery import (
-    Delivery,
-    DeliveryRecorder,
-    DraftDisplay,
-    Spawn,
-)
+from agent.conversation.delivery.display import DraftDisplay
+from agent.conversation.delivery.order import AnswerOrder
+from agent.conversation.delivery.recorder import DeliveryRecorder, Spawn
+from agent.conversation.delivery.sending import Delivery
 from agent.conversation.generation import Draft, Generation
 from agent.conversation.policy import PolicyEvaluator, audience
 from agent.conversation.recovery import MAX_DEATHS, SET_ASIDE, Quarantine
@@ -53,6 +51,7 @@ class Answering:
         policy: PolicyEvaluator,
         recorder: DeliveryRecorder,
         delivery: Delivery,
+        order: AnswerOrder,
         spawn: Spawn,
         *,
         lease_seconds: float,
@@ -61,6 +60,7 @@ class Answering:
         self._policy = policy
         self._recorder = recorder
         self._delivery = delivery
+        self._order = order
         self._spawn = spawn
         self._trusted_seconds = LEASE_TRUST * lease_seconds
         self._generation = Generation(ports, spawn)
@@ -78,7 +78,9 @@ class Answering:
             if active.cancel_reason is CancelReason.EDITED:
                 active.edits += 1
             active.cancel_reason = None
-            loaded = loaded or await self._ports.turns.load(active.conversation)
+            loaded = await self._in_order(active, loaded)
+            if loaded is None:
+                return
 
             if recovered:
                 await self._recover(active, loaded)
@@ -87,6 +89,22 @@ class Answering:
                 _bind(plan.turns)
                 await self._answer(active, plan)
             loaded = None
+
+    async def _in_order(
+        self, active: ActiveAnswer, loaded: Loaded | None
+    ) -> Loaded | None:
+        """The conversation as it is once the answer before this one is settled: then what was
+        said there is known. None: the claim was lost meanwhile.
+        """
+        loaded = loaded or await self._ports.turns.load(active.conversation)
+        while loaded.previous and await self._order.wait_for(loaded.previous):
+            if active.cancel_reason is CancelReason.LEASE_LOST:
+                return None
+
+            active.cancel_reason = None
+            loaded = await self._ports.turns.load(active.conversation)
+
+        return loaded
 
     async def look_again(self, active: ActiveAnswer) -> None:
         """Restarts the answer being written if a message that it answers was edited."""

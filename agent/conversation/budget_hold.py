@@ -5,7 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 from uuid import UUID
 
-from agent.conversation.delivery import Spawn
+from agent.conversation.delivery.recorder import Spawn
 from agent.core.completion import Prompt, Spent, Usage
 from agent.ports import Budgets
 

@@ -9,7 +9,7 @@ from itertools import repeat
 
 import structlog
 
-from agent.conversation.delivery import Spawn
+from agent.conversation.delivery.recorder import Spawn
 from agent.conversation.policy import is_blocked, vote_rule
 from agent.core.errors import StoreUnavailable
 from agent.core.messages import Reacted

@@ -314,4 +314,6 @@ def _loaded(inbound: Said, arrival: Arrival, accepted: Accepted) -> Loaded | Non
         model=accepted.model,
     )
 
-    return Loaded(Window(accepted.seq, (*window.messages, message)), (waiting,))
+    grown = Window(accepted.seq, (*window.messages, message))
+
+    return Loaded(grown, (waiting,), accepted.previous)

@@ -42,6 +42,7 @@ def new_answer(
         latency_ms=latency_ms,
         metadata={**metadata, **plan.policy.record},
         seen=active.seen if minds_edits else None,
+        first_turn=plan.turns[0] if plan.turns else None,
     )
 
 

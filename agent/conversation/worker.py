@@ -11,9 +11,12 @@ from structlog.contextvars import bind_contextvars
 
 from agent.conversation.active_answer import ActiveAnswer, CancelReason
 from agent.conversation.admission import AdmissionControl
-from agent.conversation.answering import Answering
+from agent.conversation.answering import LEASE_TRUST, Answering
 from agent.conversation.background import BackgroundTasks
-from agent.conversation.delivery import Delivery, DeliveryRecorder
+from agent.conversation.delivery.fence import DeliveryFence
+from agent.conversation.delivery.order import AnswerOrder
+from agent.conversation.delivery.recorder import DeliveryRecorder
+from agent.conversation.delivery.sending import Delivery
 from agent.conversation.policy import PolicyEvaluator
 from agent.core.errors import StoreUnavailable
 from agent.core.messages import Notice, Overlap
@@ -49,20 +52,26 @@ class Worker:
         self._policy = policy
         self._admission = admission
         self._background = background
-        self._recorder = DeliveryRecorder(ports.deliveries, background.spawn)
-        self._delivery = Delivery(self._recorder, limit_seconds=delivery_seconds)
+        self._order = AnswerOrder(ports.deliveries, limit_seconds=delivery_seconds)
+        self._recorder = DeliveryRecorder(
+            ports.deliveries, self._order, background.spawn
+        )
+        self._fence = DeliveryFence(trusted_seconds=LEASE_TRUST * lease_seconds)
+        self._delivery = Delivery(
+            self._recorder, self._order, self._fence, limit_seconds=delivery_seconds
+        )
         self._answering = Answering(
             ports,
             policy,
             self._recorder,
             self._delivery,
+            self._order,
             background.spawn,
             lease_seconds=lease_seconds,
         )
         self._active: set[ActiveAnswer] = set()
-        # The last work begun in each chat: what comes later there, arrives later.
+        # The last answer begun in each chat: what comes later there, arrives later.
         self._latest: dict[ChatKey, asyncio.Task[None]] = {}
-        self._delivering: set[UUID] = set()
 
     def begin(
         self,
@@ -110,8 +119,7 @@ class Worker:
 
     async def deliver(self, answer: Undelivered, *, repeat: bool = True) -> None:
         """Sends a stored answer; `repeat`: another instance may have sent it before."""
-        lead = answer.turns[-1]
-        bind_contextvars(turn=str(lead))
+        bind_contextvars(turn=str(answer.turns[-1]))
         if not answer.text and answer.placed is None:
             # Deleted before it was answered.
             self._recorder.record(answer.turns, None)
@@ -121,11 +129,7 @@ class Worker:
         draft = self._recorder.draft(answer.turns[0], answer.placed)
         reply = channel.reply(answer.address, draft, answer.turns, repeat=repeat)
         text = answer.text or Notice(WITHDRAWN)
-        self._delivering.add(lead)
-        try:
-            await self._delivery.send(reply, replace(answer, text=text))
-        finally:
-            self._delivering.discard(lead)
+        await self._delivery.send(reply, replace(answer, text=text))
 
     async def beat(self) -> Beat:
         """Renews what this instance holds, and applies what others accepted for it.
@@ -133,13 +137,15 @@ class Worker:
         Raises StoreUnavailable.
         """
         held = {active.claim.fence: active for active in self._active if active.claim}
+        turns = self._on_their_way()
         began = time.monotonic()
 
         beat = await self._ports.leases.beat(
             [active.claim for active in held.values() if active.claim],
-            self._on_their_way(),
+            turns,
             self._ports.control.epoch,
         )
+        self._fence.renew(turns, beat.taken, began)
 
         for fence, active in held.items():
             # Without this claim, it went on while the heartbeat was under way.
@@ -167,10 +173,11 @@ class Worker:
         answers = await self._ports.recovery.take_deliveries(
             since_seconds=since_seconds
         )
-        for answer in sorted(answers, key=lambda answer: -answer.age_seconds):
+        for answer in answers:
             # One of its own can be found after this process stood still for longer than a lease.
             if answer.turns[-1] not in self._on_their_way():
-                self._deliver_in_order(answer)
+                self._fence.begin(answer.turns[-1])
+                self._background.spawn(self._deliver_in_order(answer))
 
         return len(answers)
 
@@ -196,24 +203,16 @@ class Worker:
         """Turns that lead answers of this instance, written or delivered now."""
         leads = [active.turns[-1] for active in self._active if active.turns]
 
-        return [*leads, *self._delivering, *self._recorder.lead_turns]
+        return [*leads, *self._fence.turns, *self._recorder.lead_turns]
 
-    def _deliver_in_order(self, answer: Undelivered) -> None:
-        """Sends it after all that was begun before in its chat."""
-        key, lead = answer.address.key, answer.turns[-1]
-        before = self._latest.get(key)
-        self._delivering.add(lead)
-
-        async def work() -> None:
-            try:
-                if before is not None:
-                    await asyncio.wait({before})
-                await self.deliver(answer)
-            finally:
-                self._delivering.discard(lead)
-                self._forget(key)
-
-        self._latest[key] = self._background.spawn(work())
+    async def _deliver_in_order(self, answer: Undelivered) -> None:
+        """Sends it after the answer before it, never behind one that may be waiting for it."""
+        try:
+            if answer.previous is not None:
+                await self._order.wait_for(answer.previous)
+            await self.deliver(answer)
+        finally:
+            self._fence.end(answer.turns[-1])
 
     def _forget(self, key: ChatKey) -> None:
         if self._latest.get(key) is asyncio.current_task():

@@ -72,6 +72,8 @@ class Accepted:
     """Chosen for the conversation, else by the person."""
     person: UUID | None = None
     """The human that the author's accounts belong to."""
+    previous: UUID | None = None
+    """As in `Loaded`; only with a claim."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +93,8 @@ class Answer:
     """`note`: why it is cut; `notice`: no answer; and the policy's record."""
     seen: int | None = None
     """Version of the window it was made from. None: later edits do not matter."""
+    first_turn: UUID | None = None
+    """The first turn that it answers. It is settled when this turn is closed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +117,8 @@ class Loaded:
 
     window: Window
     waiting: tuple[Waiting, ...]
+    previous: UUID | None = None
+    """First turn of the answer stored last in this chat, if it may still be on its way."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +133,8 @@ class Undelivered:
     attempts: int = 1
     age_seconds: float = field(default=0.0, compare=False)
     """Since the answer was stored, by the database's clock."""
+    previous: UUID | None = field(default=None, compare=False)
+    """First turn of the answer before it in this chat, if that one has not arrived either."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +151,8 @@ class Beat:
     """Another instance stopped beating: look for what it left."""
     epoch: int
     """Of flags and channel settings, from Postgres."""
+    taken: frozenset[UUID] = frozenset()
+    """Of the turns being delivered: those that another instance has taken."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ _Ending = tuple[UUID, str, str | None, UUID]
 
 
 class PostgresDeliveries:
-    """Implements agent.ports.Deliveries."""
+    """Implements agent.ports.Deliveries and OpenTurns."""
 
     def __init__(self, database: Database) -> None:
         self._engine = database.engine
@@ -28,6 +28,7 @@ class PostgresDeliveries:
         gone = (StoreUnavailable,)
         self._standing: dict[UUID, str] = {}
         """By turn: the newest that stands on the platform and is not recorded yet."""
+        self._looks: Batch[UUID, bool] = Batch(self._look_all, passing=gone)
         self._announced: Batch[UUID, None] = Batch(self._announce_all, passing=gone)
         self._placed: Batch[tuple[UUID, bool], None] = Batch(
             self._place_all, passing=gone, limit=1000, linger=LINGER_SECONDS
@@ -39,6 +40,9 @@ class PostgresDeliveries:
             limit=1000,
             linger=LINGER_SECONDS,
         )
+
+    async def is_open(self, turn: UUID) -> bool:
+        return await self._looks.submit(turn)
 
     async def announce(self, turn: UUID) -> None:
         await self._announced.submit(turn)
@@ -76,6 +80,12 @@ class PostgresDeliveries:
         if failed:
             await self._line.fetch(STATEMENTS["undelivered"], list(turns), failed)
             await self._audit(turns[-1], failed)
+
+    async def _look_all(self, turns: Sequence[UUID]) -> list[bool]:
+        rows = await self._line.fetch(STATEMENTS["are_open"], list(turns))
+        still_open = {row["id"] for row in rows}
+
+        return [turn in still_open for turn in turns]
 
     async def _announce_all(self, turns: Sequence[UUID]) -> list[None]:
         await self._line.fetch(STATEMENTS["announce"], list(turns))

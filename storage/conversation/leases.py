@@ -66,6 +66,7 @@ class PostgresLeases:
             frozenset(row["fence"] for row in held if row["stopped"]),
             peer_died=rest["asked"] > 0,
             epoch=rest["epoch"],
+            taken=frozenset(rest["taken"]),
         )
 
     async def take_over(self, *, since_seconds: float) -> list[Claim]:
@@ -95,6 +96,7 @@ class PostgresLeases:
             self._channels,
             since_seconds,
             AT_MOST,
+            self._instance,
         )
 
         return [_undelivered(row) for row in rows]
@@ -124,4 +126,5 @@ def _undelivered(row: asyncpg.Record) -> Undelivered:
         delivered(row["content"], msgspec.json.decode(row["metadata"])),
         row["attempts"],
         row["age"],
+        row["previous"],
     )

@@ -21,6 +21,8 @@
 -- statements that claim are `answer`, for what waits, and `take_over`, after a death). At most
 -- one message per conversation in a list. A message that does not come
 -- back was stored before.
+-- `previous` is the first turn of the answer stored last in this chat, unless it is seen to be
+-- closed: that answer may still be on its way. (A turn that the snapshot does not show is new.)
 -- $1 turn  $2 channel  $3 chat  $4 thread  $5 platform message id  $6 address
 -- $7 conversation id to use if the chat is new  $8 author's row (known, or the id to use)
 -- $9 platform's id of the author, NULL when the row is known  $10 username  $11 content
@@ -79,13 +81,14 @@ WITH input AS MATERIALIZED (
         lease_until = CASE WHEN c.answering IS NULL THEN excluded.lease_until
                            ELSE c.lease_until END
     RETURNING id, channel_type, chat_id, thread_id, version, answering, last_activity,
-              model_override
+              model_override, last_turn
 ), verdict AS MATERIALIZED (
     SELECT authored.*,
            c.id AS conversation_id,
            c.version AS seq,
            c.last_activity AS at,
            c.answering = turn AS claimed,
+           c.last_turn,
            coalesce(c.model_override, preferred) AS model
     FROM authored
     JOIN asked c ON c.channel_type = channel AND c.chat_id = chat AND c.thread_id = thread
@@ -96,7 +99,20 @@ WITH input AS MATERIALIZED (
     SELECT conversation_id, at, seq, message, 'user', content, user_id, turn, metadata::jsonb
     FROM verdict
 )
-SELECT n, turn, conversation_id, user_id, person_id, seq, claimed, model FROM verdict;
+SELECT n, turn, conversation_id, user_id, person_id, seq, claimed, model,
+       CASE WHEN coalesce((SELECT state FROM turns WHERE id = last.turn_id), 'open') = 'open'
+            THEN last.turn_id END AS previous
+FROM verdict
+CROSS JOIN LATERAL (
+    SELECT CASE WHEN claimed THEN coalesce(last_turn, (
+        SELECT c.last_turn  -- of the conversation before this one
+        FROM conversations c
+        WHERE c.channel_type = channel AND c.chat_id = chat AND c.thread_id = thread
+          AND c.last_turn IS NOT NULL
+        ORDER BY c.last_activity DESC
+        LIMIT 1
+    )) END AS turn_id
+) last;
 
 
 -- name: answer
@@ -107,15 +123,17 @@ SELECT n, turn, conversation_id, user_id, person_id, seq, claimed, model FROM ve
 -- is kept: the answer comes back as outdated.
 -- $1 conversation  $2 fence  $3 seq of the last message answered  $4 next fence  $5 message id
 -- $6 content  $7 model  $8 prompt tokens  $9 answer tokens  $10 cost  $11 latency  $12 metadata
--- $13 version of the window, or NULL if edits do not matter  $14 lease in seconds
+-- $13 version of the window, or NULL if edits do not matter
+-- $14 first turn that the answer covers, or NULL if it covers none  $15 lease in seconds
 WITH input AS MATERIALIZED (
     SELECT *
     FROM unnest(
         $1::uuid[], $2::uuid[], $3::bigint[], $4::uuid[], $5::uuid[], $6::text[], $7::text[],
-        $8::bigint[], $9::bigint[], $10::numeric[], $11::bigint[], $12::text[], $13::bigint[]
+        $8::bigint[], $9::bigint[], $10::numeric[], $11::bigint[], $12::text[], $13::bigint[],
+        $14::uuid[]
     ) AS t(
         conversation, fence, up_to_seq, next_fence, message, content, model,
-        prompt_tokens, tokens, cost, latency, metadata, seen
+        prompt_tokens, tokens, cost, latency, metadata, seen, first_turn
     )
 ), held AS MATERIALIZED (  -- waits, checks the fence again and returns the newest row
     SELECT c.id, c.version, c.asked, c.last_activity, c.edited > input.seen IS TRUE AS outdated,
@@ -128,11 +146,12 @@ WITH input AS MATERIALIZED (
     UPDATE conversations c SET
         version = held.version + 1,
         answered = held.up_to_seq,
+        last_turn = coalesce(held.first_turn, c.last_turn),
         last_activity = greatest(held.last_activity + interval '1 microsecond', clock_timestamp()),
         answering = CASE WHEN held.asked > held.up_to_seq THEN held.next_fence END,
         owner = CASE WHEN held.asked > held.up_to_seq THEN c.owner END,
         lease_until = CASE WHEN held.asked > held.up_to_seq
-                           THEN now() + make_interval(secs => $14::float8) END
+                           THEN now() + make_interval(secs => $15::float8) END
     FROM held
     WHERE c.id = held.id AND NOT held.outdated
     RETURNING c.id, c.version, c.answering, c.last_activity, held.fence
@@ -164,15 +183,33 @@ WHERE c.id = $1::uuid
 
 -- name: load
 -- The last messages of conversations and all that wait, in no order. Walks the partitions from
--- the newest and stops.
+-- the newest and stops. `previous` as in `accept`.
 -- $1 conversations  $2 messages of a window, besides those that wait
+WITH here AS MATERIALIZED (
+    SELECT c.*, coalesce(c.last_turn, (
+        SELECT before.last_turn
+        FROM conversations before
+        WHERE before.channel_type = c.channel_type
+          AND before.chat_id = c.chat_id
+          AND before.thread_id = c.thread_id
+          AND before.last_turn IS NOT NULL
+        ORDER BY before.last_activity DESC
+        LIMIT 1
+    )) AS last
+    FROM unnest($1::uuid[]) AS wanted(id)
+    JOIN conversations c ON c.id = wanted.id
+), conversation AS MATERIALIZED (
+    SELECT here.*,
+           CASE WHEN coalesce((SELECT state FROM turns WHERE id = here.last), 'open') = 'open'
+                THEN here.last END AS previous
+    FROM here
+)
 SELECT c.id AS conversation, c.channel_type, c.chat_id, c.thread_id, c.version, c.answered,
-       c.model_override,
+       c.model_override, c.previous,
        m.seq, m.role, m.content, m.answers, m.metadata, m.user_id, m.turn_id,
        t.id AS waiting_turn, t.address, t.placed, t.attempts,
        u.preferred_model, u.channel_user_id, u.person_id
-FROM unnest($1::uuid[]) AS wanted(id)
-JOIN conversations c ON c.id = wanted.id
+FROM conversation c
 LEFT JOIN LATERAL (
     SELECT seq, role, content, answers, metadata, user_id, turn_id
     FROM messages
@@ -182,6 +219,12 @@ LEFT JOIN LATERAL (
 ) m ON true
 LEFT JOIN turns t ON t.id = m.turn_id AND m.role = 'user' AND m.seq > c.answered
 LEFT JOIN users u ON u.id = m.user_id AND t.id IS NOT NULL;
+
+
+-- name: are_open
+-- Which of these turns wait for their answer to arrive.
+-- $1 turns
+SELECT id FROM turns WHERE id = ANY($1::uuid[]) AND state = 'open';
 
 
 -- name: announce
@@ -318,7 +361,8 @@ WHERE c.id = changed.conversation_id;
 
 -- name: beat
 -- An instance's heartbeat: renews its claims and deliveries. A claim that does not come back is
--- lost.
+-- lost. So is a delivery that another instance has taken. (An answer that nobody took is
+-- delivered by the instance that stored it.)
 -- $1 instance  $2 host  $3 pid  $4 channels  $5 conversation  $6 fence  $7 turns being delivered
 -- $8 lease in seconds  $9 epoch
 WITH me AS (
@@ -341,6 +385,7 @@ WITH me AS (
     FROM (
         SELECT id FROM turns
         WHERE id = ANY($7::uuid[]) AND state = 'open'
+          AND coalesce(deliverer, $1::uuid) = $1::uuid
           -- thousands may wait for a platform for hours: not each of them each second
           AND touched_at < now() - make_interval(secs => $8::float8 / 2)
         ORDER BY id
@@ -349,7 +394,7 @@ WITH me AS (
     WHERE t.id = locked.id
 )
 SELECT answering AS fence, asked, edited, stopping IS NOT DISTINCT FROM answering AS stopped,
-       0 AS epoch
+       0 AS epoch, NULL::uuid[] AS taken
 FROM renewed
 UNION ALL
 SELECT NULL,
@@ -357,7 +402,8 @@ SELECT NULL,
         WHERE id <> $1::uuid
           AND seen_at > now() - interval '2 minutes'
           AND seen_at < now() - make_interval(secs => $8::float8)),
-       0, false, epoch
+       0, false, epoch,
+       ARRAY(SELECT id FROM turns WHERE id = ANY($7::uuid[]) AND deliverer <> $1::uuid)
 FROM control_epoch;
 
 
@@ -392,8 +438,9 @@ RETURNING c.id, c.answering, c.channel_type, c.chat_id, c.thread_id, expired.die
 
 -- name: take_deliveries
 -- Takes stored answers that nobody is delivering. Of the turns that an answer covers, the last
--- leads and is touched; the first holds the place.
--- $1 lease in seconds  $2 channels  $3 how far to look back, in seconds  $4 at most
+-- leads and is touched; the first holds the place. `previous` is the first turn of the answer
+-- before it in its chat, if that one has not arrived either.
+-- $1 lease in seconds  $2 channels  $3 how far to look back, in seconds  $4 at most  $5 instance
 WITH open AS MATERIALIZED (
     SELECT *
     FROM turns
@@ -402,6 +449,7 @@ WITH open AS MATERIALIZED (
       AND channel_type = ANY($2::text[])
 ), answered AS MATERIALIZED (
     SELECT open.id AS turn, open.touched_at, open.placed, asked.seq,
+           open.channel_type, open.chat_id, open.thread_id,
            answer.id AS answer, answer.content, answer.metadata,
            answer."timestamp" AS stored_at
     FROM open
@@ -431,7 +479,9 @@ WITH open AS MATERIALIZED (
     WHERE open.reply IS NULL
       AND answer."timestamp" < now() - make_interval(secs => $1::float8)
     UNION ALL
-    SELECT id, touched_at, placed, 0, id, reply, '{}', created_at
+    SELECT id, touched_at, placed, 0,
+           NULL, id::text, '',  -- a reply to a command waits for nothing
+           id, reply, '{}', created_at
     FROM open
     WHERE reply IS NOT NULL
 ), covered AS MATERIALIZED (  -- in one pass: after a long outage there are many thousands
@@ -444,11 +494,17 @@ WITH open AS MATERIALIZED (
         PARTITION BY answer ORDER BY seq
         ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING
     )
-), leads AS MATERIALIZED (  -- the last open turn: of a reopened answer, not all are open
-    SELECT turn, content, metadata, stored_at, turns, first_placed AS placed
+), ordered AS MATERIALIZED (  -- by the last open turn: of a reopened answer, not all are open
+    SELECT turn, touched_at, content, metadata, stored_at, turns, first_placed AS placed,
+           lag(turns[1]) OVER (
+               PARTITION BY channel_type, chat_id, thread_id ORDER BY stored_at
+           ) AS previous
     FROM covered
     WHERE seq = last_seq
-      AND touched_at < now() - make_interval(secs => $1::float8)
+), leads AS MATERIALIZED (
+    SELECT *
+    FROM ordered
+    WHERE touched_at < now() - make_interval(secs => $1::float8)
     ORDER BY stored_at
     LIMIT $4::bigint
 ), locked AS MATERIALIZED (  -- what another sweep takes now is left to it
@@ -460,12 +516,12 @@ WITH open AS MATERIALIZED (
     ORDER BY t.id
     FOR UPDATE OF t SKIP LOCKED
 )
-UPDATE turns t SET touched_at = now(), attempts = t.attempts + 1
+UPDATE turns t SET touched_at = now(), attempts = t.attempts + 1, deliverer = $5::uuid
 FROM leads
 JOIN locked ON locked.id = leads.turn
 WHERE t.id = leads.turn
 RETURNING leads.turns, t.channel_type, t.chat_id, t.thread_id, t.address, leads.placed, t.attempts,
-          leads.content, leads.metadata,
+          leads.content, leads.metadata, leads.previous,
           extract(epoch FROM now() - leads.stored_at)::float8 AS age;
 
 

@@ -187,6 +187,7 @@ def _accepted(turn: NewTurn, row: asyncpg.Record) -> Accepted:
         claim,
         row["model"],
         row["person_id"],
+        row["previous"],
     )
 
 
@@ -236,6 +237,7 @@ def _answer_row(answer: Answer) -> tuple[Any, ...]:
         answer.latency_ms,
         _json(metadata),
         answer.seen,
+        answer.first_turn,
     )
 
 
@@ -276,7 +278,9 @@ def _loaded(rows: Sequence[asyncpg.Record], limit: int) -> Loaded:
     )
     window = Window(rows[0]["version"], tuple(messages))
 
-    return Loaded(window, tuple(_waiting(row) for row in reversed(asked)))
+    waiting = tuple(_waiting(row) for row in reversed(asked))
+
+    return Loaded(window, waiting, rows[0]["previous"])
 
 
 def _message(row: asyncpg.Record) -> Message:

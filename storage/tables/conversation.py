@@ -27,8 +27,9 @@ from storage.tables.base import EMPTY, NOW, Base
 class Conversation(Base):
     """One conversation, with the one slot that ensures one answer at a time.
 
-    No index may name version, asked, answered, edited, answering, owner, lease_until or
-    last_activity: turns update them, and only unindexed columns are updated in place (HOT).
+    No index may name version, asked, answered, edited, answering, owner, lease_until,
+    last_turn or last_activity: turns update them, and only unindexed columns are updated in
+    place (HOT).
     """
 
     __tablename__ = "conversations"
@@ -66,6 +67,9 @@ class Conversation(Base):
     stopping: Mapped[UUID | None]  # the claim that a person asked to stop
     owner: Mapped[UUID | None]  # the instance that answers
     lease_until: Mapped[datetime | None]
+    last_turn: Mapped[
+        UUID | None
+    ]  # the first turn that the last stored answer covers
 
 
 class MessageRow(Base):
@@ -141,6 +145,8 @@ class TurnRow(Base):
     # the whole answer of a turn that is no message: a command, a refusal; "" an hour later
     reply: Mapped[str | None]
     created_at: Mapped[datetime] = mapped_column(server_default=NOW)
+    # the instance that took its delivery over; NULL: the one that stored the answer
+    deliverer: Mapped[UUID | None]
     # renewed while an instance delivers it
     touched_at: Mapped[datetime] = mapped_column(server_default=NOW)
 

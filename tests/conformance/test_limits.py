@@ -84,7 +84,7 @@ async def test_a_platform_that_is_down_for_long_gets_the_answer_later(
     """After too many failures of one delivery the answer stays open, and is delivered by the
     next sweep.
     """
-    monkeypatch.setattr("agent.conversation.delivery.FIRST_PAUSE", 0.01)
+    monkeypatch.setattr("agent.conversation.delivery.sending.FIRST_PAUSE", 0.01)
     ada = harness.driver.direct("ada")
     async with harness.agent():
         harness.driver.fail_next(ada, times=8)

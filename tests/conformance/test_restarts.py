@@ -36,6 +36,10 @@ class Mute:
         if self._places:
             await self._deliveries.placed(turn, placed, late=late)
 
+    async def is_open(self, turn: UUID) -> bool:
+        """Still known."""
+        return await self._deliveries.is_open(turn)
+
     async def announce(self, turn: UUID) -> None:
         """Still recorded, if the scenario wants it."""
         if self._announces:

@@ -48,6 +48,7 @@ class Turn:
     state: str = "open"
     attempts: int = 0
     placed: Placed | None = None
+    deliverer: UUID | None = None
 
 
 @dataclass
@@ -63,6 +64,7 @@ class Conversation:
     fence: UUID | None = None
     lease_until: float = 0.0
     owned: bool = False
+    last_turn: UUID | None = None
     messages: list[Message] = field(default_factory=list)
     turns: list[UUID] = field(default_factory=list)
     answers: dict[UUID, tuple[Answer, int, float]] = field(default_factory=dict)
@@ -98,6 +100,11 @@ class Memory:
             if conversation and conversation.fence == claim.fence
             else None
         )
+
+    def previous(self, conversation: Conversation) -> UUID | None:
+        """First turn of the answer stored last there, while it is open."""
+        turn = conversation.last_turn
+        return turn if turn and self.turns[turn].state == "open" else None
 
 
 class MemoryTurns:
@@ -141,6 +148,7 @@ class MemoryTurns:
             conversation.claim() if mine else None,
             None,
             user,
+            memory.previous(conversation) if mine else None,
         )
 
     async def load(self, conversation: UUID) -> Loaded:
@@ -164,6 +172,7 @@ class MemoryTurns:
                 for name, turn in turns
                 if turn.seq > row.answered
             ),
+            self._memory.previous(row),
         )
 
     async def answer(self, answer: Answer) -> StoredAnswer | Outdated | None:
@@ -174,6 +183,7 @@ class MemoryTurns:
             return Outdated()
 
         row.answered = answer.answers
+        row.last_turn = answer.first_turn or row.last_turn
         said = Message(
             row.version + 1,
             "assistant",
@@ -254,10 +264,14 @@ class MemoryEdits:
 
 
 class MemoryDeliveries:
-    """Implements agent.ports.Deliveries."""
+    """Implements agent.ports.Deliveries and OpenTurns."""
 
     def __init__(self, memory: Memory) -> None:
         self._memory = memory
+
+    async def is_open(self, turn: UUID) -> bool:
+        row = self._memory.turns.get(turn)
+        return row is not None and row.state == "open"
 
     async def announce(self, turn: UUID) -> None:
         row = self._memory.turns[turn]
@@ -345,7 +359,12 @@ class MemoryLeases:
         for row in held:
             row.lease_until = memory.now + self._lease
 
-        for turn in turns:
+        taken = {
+            turn
+            for turn in turns
+            if memory.turns[turn].deliverer not in (None, self._instance)
+        }
+        for turn in set(turns) - taken:
             memory.turns[turn].touched = memory.now
 
         return Beat(
@@ -356,6 +375,7 @@ class MemoryLeases:
                 seen < memory.now - self._lease for seen in memory.seen.values()
             ),
             epoch=memory.epoch,
+            taken=frozenset(taken),
         )
 
     async def take_over(self, *, since_seconds: float) -> list[Claim]:
@@ -389,11 +409,15 @@ class MemoryLeases:
                 for row in self._memory.conversations.values()
                 if name in row.turns
             )
+            previous: UUID | None = None
             for answer, _, when in row.answers.values():
                 lead = self._last_open(row, answer)
                 if lead == name and when < due and turn.touched < due:
                     turn.touched, turn.attempts = self._memory.now, turn.attempts + 1
-                    found.append(self._undelivered(row, turn, answer, when))
+                    turn.deliverer = self._instance
+                    mine = self._undelivered(row, turn, answer, when)
+                    found.append(replace(mine, previous=previous))
+                previous = next(iter(self._covered(row, answer)), previous)
 
         return found
 

@@ -292,3 +292,37 @@ async def test_what_is_set_aside_is_no_part_of_later_prompts(stores: Stores) -> 
         (m.content, m.notice) for m in window.messages
     ]
     assert window.version == 3
+
+
+async def test_a_heartbeat_tells_which_deliveries_another_instance_took(
+    stores: Stores,
+) -> None:
+    turns = [inbound(chat, chat=chat).turn_id for chat in ("ada", "bob")]
+    for chat in ("ada", "bob"):
+        await stores.one.turns.answer(
+            answer_to(await claimed(stores.one, chat, chat=chat), 1)
+        )
+    fresh = await stores.one.leases.beat([], turns, 0)
+    await stores.let_pass(LEASE + 1)
+    await stores.one.leases.beat([], turns[1:], 0)
+    await stores.other.recovery.take_deliveries(since_seconds=LONG)
+
+    mine = await stores.one.leases.beat([], turns, 0)
+    others = await stores.other.leases.beat([], turns[:1], 0)
+
+    assert frozenset() == fresh.taken == others.taken
+    assert frozenset(turns[:1]) == mine.taken
+
+
+async def test_a_heartbeat_of_an_instance_that_lost_a_delivery_does_not_renew_it(
+    stores: Stores,
+) -> None:
+    turn = inbound("one").turn_id
+    await stores.one.turns.answer(answer_to(await claimed(stores.one, "one"), 1))
+    await stores.let_pass(LEASE + 1)
+    await stores.other.recovery.take_deliveries(since_seconds=LONG)
+    await stores.let_pass(LEASE + 1)
+    await stores.one.leases.beat([], [turn], 0)
+    (again,) = await stores.other.recovery.take_deliveries(since_seconds=LONG)
+
+    assert (turn,) == again.turns

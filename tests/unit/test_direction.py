@@ -22,7 +22,7 @@ WRONG = [
     ("agent.reports.statistics", "agent.llm.router"),
     ("agent.logs", "agent.conversation.engine"),
     ("agent.llm.router", "agent.conversation.engine"),
-    ("agent.conversation.delivery", "agent.conversation.worker"),
+    ("agent.conversation.delivery.sending", "agent.conversation.worker"),
     ("agent.conversation.worker", "agent.app"),
     ("agent.app", "agent.web.app"),
     ("agent.web.health", "agent.operations.status"),

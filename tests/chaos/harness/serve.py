@@ -92,7 +92,8 @@ def hurried(times: float) -> None:
     times sooner.
     """
     from agent import app
-    from agent.conversation import delivery, engine
+    from agent.conversation import engine
+    from agent.conversation.delivery import sending
 
     lease, beat = 5.0 / times, 1.0 / times
     replaced: dict[str, Any] = vars(app)
@@ -101,8 +102,8 @@ def hurried(times: float) -> None:
         replaced["Options"], lease_seconds=lease, beat_seconds=beat
     )
     engine.SWEEP_EVERY_BEATS = 5
-    delivery.FIRST_PAUSE = delivery.FIRST_PAUSE / times
-    delivery.LONGEST_PAUSE = delivery.LONGEST_PAUSE / times
+    sending.FIRST_PAUSE = sending.FIRST_PAUSE / times
+    sending.LONGEST_PAUSE = sending.LONGEST_PAUSE / times
 
 
 def quick_pace(times: float) -> None:

@@ -68,6 +68,7 @@ async def test_a_warm_turn_is_two_redis_round_trips_two_statements_and_no_read(
     calls = await statements(probe)
     assert calls["accept"] == calls["answer"] == TURNS
     assert "load" not in calls
+    assert "are_open" not in calls
 
 
 async def test_redis_is_asked_exactly_what_a_warm_turn_needs(
@@ -259,7 +260,7 @@ ONE = "'{00000000-0000-0000-0000-000000000001}'"
 CALLS = {
     "answer": f"({ONE}, {ONE}, "
     f"'{{1}}', {ONE}, {ONE}, '{{x}}', '{{m}}', '{{1}}', '{{1}}', '{{0}}', "
-    f"'{{1}}', '{{x}}', '{{1}}', 5)",
+    f"'{{1}}', '{{x}}', '{{1}}', {ONE}, 5)",
     "placed": f"({ONE}, '{{x}}', '{{false}}')",
     "done": f"({ONE}, '{{done}}', '{{x}}', {ONE})",
     "hand_back": f"({ONE}, {ONE}, {ONE})",
@@ -436,9 +437,9 @@ async def test_what_a_sweep_costs_grows_no_faster_than_what_it_finds(
     """After a long outage there are many thousands of answers: no part of the plan is run again
     for each of them.
     """
-    values = "5.0, ARRAY['test'], 86400.0, 200"
+    values = "5.0, ARRAY['test'], 86400.0, 200, gen_random_uuid()"
     await probe.execute(
-        "PREPARE sweep(float8, text[], float8, bigint) AS "
+        "PREPARE sweep(float8, text[], float8, bigint, uuid) AS "
         + STATEMENTS["take_deliveries"]
     )
     rows = await probe.fetch(f"EXPLAIN EXECUTE sweep({values})")

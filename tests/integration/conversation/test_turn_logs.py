@@ -15,7 +15,7 @@ from pydantic import SecretStr
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
-from agent.conversation import delivery
+from agent.conversation.delivery import sending
 from agent.core.completion import Prompt
 from agent.core.messages import Address, Placed
 from agent.logs import OURS, configure_logging
@@ -145,7 +145,7 @@ async def test_whatever_fails_is_logged_with_its_turn_and_without_its_text(
         return Clumsy(Platform(), address, placed, turns[0], streams=False)
 
     monkeypatch.setattr(PlatformChannel, "reply", reply)
-    monkeypatch.setattr(delivery, "FIRST_PAUSE", 60.0)
+    monkeypatch.setattr(sending, "FIRST_PAUSE", 60.0)
     message = world.message(SECRET)
 
     async with world.instance() as agent:

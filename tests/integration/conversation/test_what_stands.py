@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from agent.conversation import answering, delivery
+from agent.conversation import answering
 from agent.conversation.answering import LOST
+from agent.conversation.delivery import sending
 from agent.conversation.recovery import MAX_DEATHS, SET_ASIDE
 from agent.core.completion import Prompt
 from agent.core.errors import DeliveryError, StoreUnavailable, Undeliverable
@@ -30,8 +31,8 @@ def world(database_url: str, redis_url: str) -> EngineHarness:
 @pytest.fixture
 def fast(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Pauses between two tries pass a thousand times as fast."""
-    monkeypatch.setattr(delivery, "FIRST_PAUSE", 0.0005)
-    monkeypatch.setattr(delivery, "LONGEST_PAUSE", 0.03)
+    monkeypatch.setattr(sending, "FIRST_PAUSE", 0.0005)
+    monkeypatch.setattr(sending, "LONGEST_PAUSE", 0.03)
     yield
 
 

@@ -7,9 +7,12 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from agent.conversation import delivery
 from agent.conversation.background import BackgroundTasks
-from agent.conversation.delivery import GIVE_UP, MAX_TAKES, Delivery, DeliveryRecorder
+from agent.conversation.delivery import sending
+from agent.conversation.delivery.fence import DeliveryFence
+from agent.conversation.delivery.order import AnswerOrder
+from agent.conversation.delivery.recorder import DeliveryRecorder
+from agent.conversation.delivery.sending import GIVE_UP, MAX_TAKES, Delivery
 from agent.core.errors import AnswerRefused, DeliveryError, NotHere, Undeliverable
 from agent.core.messages import Address, Placed
 from agent.core.turns import Undelivered
@@ -29,7 +32,7 @@ DAY = 86_400.0
 class Broken:
     """A reply and its deliveries, where answers meet an error.
 
-    Implements agent.ports.Reply and Deliveries.
+    Implements agent.ports.Reply, Deliveries and OpenTurns.
     """
 
     drafts_stand = False
@@ -49,6 +52,9 @@ class Broken:
             return Placed(("m1",))
         raise self._error
 
+    async def is_open(self, turn: UUID) -> bool:
+        return True
+
     async def announce(self, turn: UUID) -> None:
         """Nothing is."""
 
@@ -67,15 +73,17 @@ class Broken:
 
 @pytest.fixture(autouse=True)
 def no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(delivery, "FIRST_PAUSE", 0.0)
+    monkeypatch.setattr(sending, "FIRST_PAUSE", 0.0)
 
 
 async def send(broken: Broken, *, age: float = 0.0, attempts: int = 1) -> None:
     background = BackgroundTasks()
-    recorder = DeliveryRecorder(broken, background.spawn)
+    order = AnswerOrder(broken, limit_seconds=DAY)
+    recorder = DeliveryRecorder(broken, order, background.spawn)
     address = Address("test", "ada")
     answer = Undelivered((uuid4(),), address, None, "hello", attempts, age)
-    await Delivery(recorder, limit_seconds=DAY).send(broken, answer)
+    fence = DeliveryFence(trusted_seconds=DAY)
+    await Delivery(recorder, order, fence, limit_seconds=DAY).send(broken, answer)
     await background.drain(5.0)
 
 
@@ -149,7 +157,7 @@ class Limited(Broken):
         try:
             return await self._governor.final("chat", "route", self._send)
         finally:
-            self.now += delivery.LONGEST_PAUSE
+            self.now += sending.LONGEST_PAUSE
 
     async def _send(self) -> Placed:
         self.calls.append(self.now)
@@ -170,5 +178,5 @@ async def test_after_a_retry_after_of_an_hour_the_answer_arrives(
 
     assert [None] == limited.closed
     assert 2 == len(limited.calls)
-    assert 3600.0 <= limited.calls[1] <= 3600.0 + 2 * delivery.LONGEST_PAUSE
+    assert 3600.0 <= limited.calls[1] <= 3600.0 + 2 * sending.LONGEST_PAUSE
     assert limited.tries > 10 * GIVE_UP

@@ -1,0 +1,104 @@
+"""Shows an answer as it grows."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from uuid import UUID
+
+import structlog
+
+from agent.conversation.delivery.recorder import DeliveryRecorder
+from agent.core.errors import DeliveryError, StoreUnavailable
+from agent.core.messages import Placed
+from agent.ports import Reply
+
+SHOW_SECONDS = 15.0
+"""How long a call that shows a draft may delay the finished answer."""
+
+SHOW_AGAIN_SECONDS = 1.5
+"""When the model pauses, the same text is shown again after this long: the platform may have
+skipped it, or its typing indicator may end.
+"""
+
+log = structlog.get_logger()
+
+
+class DraftDisplay:
+    """Shows an answer as it grows: its newest text whenever the platform is ready.
+
+    It never slows the model. That a draft will stand is durable before it does.
+    """
+
+    def __init__(
+        self,
+        reply: Reply,
+        recorder: DeliveryRecorder,
+        turns: Sequence[UUID],
+        *,
+        is_ours: Callable[[], bool],
+    ) -> None:
+        """Nothing is shown while `is_ours` is false: another instance may be answering."""
+        self._reply = reply
+        self._recorder = recorder
+        self._turns = turns
+        self._is_ours = is_ours
+        self._text: Callable[[], str] = str
+        self._grown = asyncio.Event()
+        self._announced = False
+        self._closed = False
+        self._task = asyncio.create_task(self._run())
+        self.grow(str)
+
+    def grow(self, text: Callable[[], str]) -> None:
+        """There is more to show; `text` is called when the platform is ready."""
+        self._text = text
+        self._grown.set()
+
+    async def close(self) -> None:
+        """Shows nothing more.
+
+        Waits for a call in progress: it may be placing the message that is to be edited.
+        """
+        self._closed = True
+        self._grown.set()
+        await asyncio.wait({self._task}, timeout=SHOW_SECONDS)
+        if not self._task.cancel() and (error := self._task.exception()) is not None:
+            log.error("display failed", error=type(error).__name__, exc_info=error)
+
+    async def _run(self) -> None:
+        last: Placed | None = None
+        while True:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(SHOW_AGAIN_SECONDS):
+                    await self._grown.wait()
+            self._grown.clear()
+
+            if self._closed:
+                return
+            if self._is_ours():
+                last = await self._show(last)
+
+    async def _show(self, last: Placed | None) -> Placed | None:
+        text = self._text()
+        try:
+            await self._announce(text)
+            placed = await self._reply.show(text)
+        except (DeliveryError, StoreUnavailable) as error:
+            # Only a draft: the finished answer is retried.
+            log.info("not shown", reason=error.sentence)
+            return last
+
+        # The call may have taken longer than the lease, and written over a finished answer.
+        is_late = not self._is_ours()
+        if placed is not None and (placed != last or is_late):
+            self._recorder.place(self._turns[0], placed, late=is_late)
+
+        return placed or last
+
+    async def _announce(self, text: str) -> None:
+        """Records that a draft will stand. A model that answers at once never pays for this."""
+        if text and self._reply.drafts_stand and not self._announced:
+            await self._recorder.announce(self._turns[0])
+            self._announced = True

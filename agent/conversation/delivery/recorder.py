@@ -1,0 +1,111 @@
+"""Records where answers stand, and how their deliveries ended."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from typing import Any
+from uuid import UUID
+
+from agent.conversation.delivery.order import AnswerOrder
+from agent.core.errors import StoreUnavailable
+from agent.core.messages import Placed
+from agent.ports import Deliveries
+
+REMEMBERED_DRAFTS = 10_000
+"""Drafts that this process remembers beyond their claims; the oldest are forgotten."""
+
+RECORD_PAUSE = 0.5
+"""Seconds until recording the end of a delivery is tried again."""
+
+Spawn = Callable[[Coroutine[Any, Any, None]], object]
+"""Runs work that nobody waits for, to its end."""
+
+
+class DeliveryRecorder:
+    """Records where answers stand, and how their deliveries ended.
+
+    Retries until recorded: otherwise a draft would be left behind, or an answer sent twice.
+    """
+
+    def __init__(
+        self, deliveries: Deliveries, order: AnswerOrder, spawn: Spawn
+    ) -> None:
+        self._deliveries = deliveries
+        self._order = order
+        self._spawn = spawn
+        self._drafts: dict[UUID, Placed] = {}
+        self.lead_turns: set[UUID] = set()
+        """Turns that lead deliveries that ended and are not recorded yet."""
+
+    async def announce(self, turn: UUID) -> None:
+        """A draft of the answer that begins with this turn will stand. Durable on return.
+
+        Raises StoreUnavailable.
+        """
+        await self._deliveries.announce(turn)
+
+    def place(
+        self,
+        turn: UUID,
+        placed: Placed,
+        *,
+        late: bool = False,
+    ) -> None:
+        """A draft stands here. It is remembered even when the claim is lost.
+
+        `late`: it may have been written over an answer that another instance finished.
+        """
+        self._drafts.pop(turn, None)
+        self._drafts[turn] = placed
+        if len(self._drafts) > REMEMBERED_DRAFTS:
+            del self._drafts[next(iter(self._drafts))]
+        self._spawn(self._place(turn, late=late))
+
+    def draft(self, turn: UUID, recorded: Placed | None) -> Placed | None:
+        """What stands of the answer that begins with this turn: known here, or `recorded`."""
+        known = self._drafts.get(turn)
+        if known is None or (recorded and not set(recorded.ids) <= set(known.ids)):
+            return recorded
+
+        return known
+
+    def record(
+        self,
+        turns: Sequence[UUID],
+        placed: Placed | None,
+        *,
+        failed: str | None = None,
+    ) -> None:
+        """Closes the turns in the background. See `agent.ports.Deliveries.done`."""
+        self._drafts.pop(turns[0], None)
+        self.lead_turns.add(turns[-1])
+        if placed is not None or not failed:
+            self._order.settle(turns[0])
+        self._spawn(self._record(turns, placed, failed))
+
+    async def _place(self, turn: UUID, *, late: bool) -> None:
+        while (placed := self._drafts.get(turn)) is not None:
+            with suppress(StoreUnavailable):
+                pending = replace(placed, pending=True)
+                await self._deliveries.placed(turn, pending, late=late)
+                return
+
+            await asyncio.sleep(RECORD_PAUSE)
+
+    async def _record(
+        self, turns: Sequence[UUID], placed: Placed | None, failed: str | None
+    ) -> None:
+        try:
+            while True:
+                with suppress(StoreUnavailable):
+                    await self._deliveries.done(turns, placed, failed=failed)
+                    # only now do prompts leave out what never arrived
+                    self._order.settle(turns[0])
+                    return
+
+                await asyncio.sleep(RECORD_PAUSE)
+        finally:
+            self.lead_turns.discard(turns[-1])
