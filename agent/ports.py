@@ -181,11 +181,11 @@ class Leases(Protocol):
 class Recovery(Protocol):
     """Finds the work that dead instances left behind."""
 
-    async def take_over(self, *, since_seconds: float) -> Sequence[Claim]:
-        """Claims conversations of dead instances, with turns of the last `since_seconds`."""
+    async def take_over(self) -> Sequence[Claim]:
+        """Claims conversations of dead instances."""
 
-    async def take_deliveries(self, *, since_seconds: float) -> Sequence[Undelivered]:
-        """Takes answers of the last `since_seconds` that nobody is delivering."""
+    async def take_deliveries(self) -> Sequence[Undelivered]:
+        """Takes answers that nobody is delivering."""
 
     async def attempt(self, turns: Sequence[UUID]) -> None:
         """Counts an attempt before it runs: a message that kills its instance is found out."""

@@ -23,7 +23,7 @@ from storage.postgres import connect, open_database
 
 log = structlog.get_logger()
 
-HEAD = "0009"
+HEAD = "0013"
 """The newest migration; a test compares it with the folder."""
 
 _LOCK = 7_061_206_101

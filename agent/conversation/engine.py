@@ -26,14 +26,8 @@ from agent.ports import Ports
 SWEEP_EVERY_BEATS = 30
 """Heartbeats between two routine sweeps."""
 
-RECENT_SECONDS = 900.0
-"""How far a sweep looks back after an instance died."""
-
 CANCEL_SECONDS = 3.0
 """How long cancelled work may take to end, such as a call of a platform that hangs."""
-
-RETENTION_SECONDS = 30 * 86_400.0
-"""How far a routine sweep looks back: as long as turns are kept."""
 
 log = structlog.get_logger()
 
@@ -60,7 +54,7 @@ class Engine:
         )
         self._beats: asyncio.Task[None] | None = None
         self._sweep: asyncio.Task[None] | None = None
-        self._look_back: float = 0  # seconds; of the sweep that is due
+        self._sweep_due = False
         self._stopping = False
 
     async def __aenter__(self) -> Self:
@@ -124,22 +118,23 @@ class Engine:
             return  # what others left is for others
 
         if self._background.sweep_due() or routine or beat.peer_died:
-            self._look_back = max(
-                self._look_back, RETENTION_SECONDS if routine else RECENT_SECONDS
-            )
+            self._sweep_due = True
 
-        if self._look_back and (self._sweep is None or self._sweep.done()):
-            self._sweep = asyncio.create_task(self._sweep_once(self._look_back))
-            self._look_back = 0
+        if self._sweep_due and (self._sweep is None or self._sweep.done()):
+            self._sweep = asyncio.create_task(self._sweep_once())
+            self._sweep_due = False
 
         await self._ports.control_updates.observe(beat.epoch)
 
-    async def _sweep_once(self, seconds: float) -> None:
+    async def _sweep_once(self) -> None:
         """Beside the heartbeat: however long it takes, no lease ends meanwhile."""
         try:
-            if await self._worker.sweep(seconds):
-                self._look_back = max(self._look_back, seconds)
+            # there may be more
+            is_due = await self._worker.sweep() > 0
         except StoreUnavailable:
-            self._look_back = max(self._look_back, seconds)
+            is_due = True
         except Exception as error:
             log.exception("sweep failed", error=type(error).__name__)
+            return
+
+        self._sweep_due = self._sweep_due or is_due

@@ -154,25 +154,23 @@ class Worker:
 
         return beat
 
-    async def sweep(self, since_seconds: float) -> int:
-        """Takes over what instances left that died in the last `since_seconds` seconds, and
-        returns how much that was: there may be more.
+    async def sweep(self) -> int:
+        """Takes over what dead instances left, and returns how much that was: there may be
+        more.
 
         Raises StoreUnavailable.
         """
         try:
-            answers = await self._sweep_deliveries(since_seconds)
+            answers = await self._sweep_deliveries()
         except StoreUnavailable:
             # whatever becomes of answers, questions are answered
-            await self._sweep_claims(since_seconds)
+            await self._sweep_claims()
             raise
 
-        return answers + await self._sweep_claims(since_seconds)
+        return answers + await self._sweep_claims()
 
-    async def _sweep_deliveries(self, since_seconds: float) -> int:
-        answers = await self._ports.recovery.take_deliveries(
-            since_seconds=since_seconds
-        )
+    async def _sweep_deliveries(self) -> int:
+        answers = await self._ports.recovery.take_deliveries()
         for answer in answers:
             # One of its own can be found after this process stood still for longer than a lease.
             if answer.turns[-1] not in self._on_their_way():
@@ -181,8 +179,8 @@ class Worker:
 
         return len(answers)
 
-    async def _sweep_claims(self, since_seconds: float) -> int:
-        claims = await self._ports.recovery.take_over(since_seconds=since_seconds)
+    async def _sweep_claims(self) -> int:
+        claims = await self._ports.recovery.take_over()
         for claim in claims:
             self.begin(claim, None, recovered=True)
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import os
 import socket
+import time
 from collections.abc import Sequence
 from uuid import UUID
 
@@ -15,6 +17,9 @@ from agent.core.turns import Beat, Claim, Undelivered
 from storage.conversation import STATEMENTS
 from storage.conversation.turns import decode_address, decode_placed
 from storage.postgres import LEASE_SECONDS, Database
+
+NOTE_SECONDS = 30.0
+"""Between two times at which open turns are noted."""
 
 AT_MOST = 200
 """Taken in one sweep. The next takes more, so that instances share a large loss."""
@@ -36,8 +41,8 @@ class PostgresLeases:
         self._channels = list(channels)
         # a connection of its own: a heartbeat never waits behind a flush
         self._line = database.line()
-        # a sweep looks for few rows among many: Postgres knows best how
-        self._sweep_line = database.line(planner={})
+        self._sweep_line = database.line()
+        self._noted_at = -math.inf
 
     async def beat(
         self,
@@ -69,13 +74,13 @@ class PostgresLeases:
             taken=frozenset(rest["taken"]),
         )
 
-    async def take_over(self, *, since_seconds: float) -> list[Claim]:
+    async def take_over(self) -> list[Claim]:
+        await self._note_open_turns()
         rows = await self._sweep_line.fetch(
             STATEMENTS["take_over"],
             self._instance,
             self._lease,
             self._channels,
-            since_seconds,
             AT_MOST,
         )
 
@@ -89,17 +94,24 @@ class PostgresLeases:
             for row in rows
         ]
 
-    async def take_deliveries(self, *, since_seconds: float) -> list[Undelivered]:
+    async def take_deliveries(self) -> list[Undelivered]:
         rows = await self._sweep_line.fetch(
             STATEMENTS["take_deliveries"],
             self._lease,
             self._channels,
-            since_seconds,
             AT_MOST,
             self._instance,
         )
 
         return [_undelivered(row) for row in rows]
+
+    async def _note_open_turns(self) -> None:
+        """Moves the sweep floor on, so that sweeps look at few turns."""
+        if time.monotonic() - self._noted_at < NOTE_SECONDS:
+            return
+
+        await self._sweep_line.fetch(STATEMENTS["note_open_turns"])
+        self._noted_at = time.monotonic()
 
     async def attempt(self, turns: Sequence[UUID]) -> None:
         await self._sweep_line.fetch(STATEMENTS["attempt"], list(turns))

@@ -249,18 +249,23 @@ WHERE t.id = locked.id;
 -- A closed turn is opened again when something stands that it does not know, or when a late call
 -- may have written over its answer: the next sweep makes the chat true again.
 -- $1 turn  $2 what stands there  $3 late
+WITH locked AS MATERIALIZED (
+    SELECT turns.id, turns.state AS was, input.placed::jsonb AS placed, input.late
+    FROM unnest($1::uuid[], $2::text[], $3::bool[]) AS input(turn, placed, late)
+    JOIN turns ON turns.id = input.turn
+    ORDER BY turns.id
+    FOR UPDATE OF turns
+), reopened AS (
+    INSERT INTO open_turns (turn_id)
+    SELECT id FROM locked WHERE was <> 'open'
+    ON CONFLICT (turn_id) DO UPDATE SET noted_at = excluded.noted_at
+)
 UPDATE turns t SET
     placed = CASE WHEN t.state = 'open' AND NOT locked.late THEN locked.placed
                   ELSE united(t.placed, locked.placed) END,
     state = 'open',
     touched_at = now()
-FROM (
-    SELECT turns.id, input.placed::jsonb AS placed, input.late
-    FROM unnest($1::uuid[], $2::text[], $3::bool[]) AS input(turn, placed, late)
-    JOIN turns ON turns.id = input.turn
-    ORDER BY turns.id
-    FOR UPDATE OF turns
-) locked
+FROM locked
 WHERE t.id = locked.id
   AND (
       t.state = 'open'
@@ -293,6 +298,10 @@ WITH locked AS MATERIALIZED (
                AND placed IS NOT NULL
                AND NOT coalesce(stood->'ids', '[]') @> (placed->'ids') AS twice
     FROM locked
+), reopened AS (
+    INSERT INTO open_turns (turn_id)
+    SELECT id FROM verdict WHERE twice
+    ON CONFLICT (turn_id) DO UPDATE SET noted_at = excluded.noted_at
 )
 UPDATE turns t SET
     state = CASE WHEN verdict.twice THEN 'open' ELSE verdict.state END,
@@ -407,24 +416,53 @@ SELECT NULL,
 FROM control_epoch;
 
 
+-- name: note_open_turns
+-- Notes turns that have been open for a minute, and forgets those that are closed. Sweeps look at
+-- these and at newer ones, however many turns there are. A statement takes 10 seconds at most, so
+-- none of them can still commit an older turn. If the clock went back, the floor follows it.
+WITH floor AS MATERIALIZED (
+    SELECT at, least(at, now() - interval '1 minute') AS since, now() - interval '1 minute' AS until
+    FROM sweep_floor
+    FOR UPDATE SKIP LOCKED
+), noted AS (
+    INSERT INTO open_turns (turn_id)
+    SELECT id
+    FROM turns
+    WHERE state = 'open'
+      AND created_at >= (SELECT since FROM floor)
+      AND created_at < (SELECT until FROM floor)
+    ON CONFLICT DO NOTHING
+), forgotten AS (
+    DELETE FROM open_turns o
+    WHERE o.noted_at < (SELECT until FROM floor)  -- one that is opened again now counts as new
+      AND NOT EXISTS (SELECT FROM turns WHERE id = o.turn_id AND state = 'open')
+)
+UPDATE sweep_floor SET at = floor.until FROM floor;
+
+
 -- name: take_over
 -- Claims conversations whose answering instance is gone. Begins at open turns: there is no index
 -- on claims.
--- $1 instance  $2 lease in seconds  $3 channels  $4 how far to look back, in seconds  $5 at most
-WITH left_over AS MATERIALIZED (
-    SELECT DISTINCT channel_type, chat_id, thread_id
+-- $1 instance  $2 lease in seconds  $3 channels  $4 at most
+WITH candidates AS MATERIALIZED (
+    SELECT id
     FROM turns
     WHERE state = 'open'
-      AND reply IS NULL
-      AND created_at > now() - make_interval(secs => $4::float8)
-      AND channel_type = ANY($3::text[])
+      AND created_at >= (SELECT least(at, now() - interval '1 minute') FROM sweep_floor)
+    UNION
+    SELECT turn_id FROM open_turns
+), left_over AS MATERIALIZED (
+    SELECT DISTINCT channel_type, chat_id, thread_id
+    FROM candidates
+    JOIN turns USING (id)
+    WHERE state = 'open' AND reply IS NULL AND channel_type = ANY($3::text[])
 ), expired AS MATERIALIZED (
     SELECT c.id, c.owner IS NOT NULL AS died
     FROM left_over
     JOIN conversations c USING (channel_type, chat_id, thread_id)
     WHERE c.answering IS NOT NULL AND c.lease_until < now()
     ORDER BY c.channel_type, c.chat_id, c.thread_id
-    LIMIT $5::bigint
+    LIMIT $4::bigint
     FOR UPDATE OF c SKIP LOCKED
 )
 UPDATE conversations c SET
@@ -440,13 +478,19 @@ RETURNING c.id, c.answering, c.channel_type, c.chat_id, c.thread_id, expired.die
 -- Takes stored answers that nobody is delivering. Of the turns that an answer covers, the last
 -- leads and is touched; the first holds the place. `previous` is the first turn of the answer
 -- before it in its chat, if that one has not arrived either.
--- $1 lease in seconds  $2 channels  $3 how far to look back, in seconds  $4 at most  $5 instance
-WITH open AS MATERIALIZED (
-    SELECT *
+-- $1 lease in seconds  $2 channels  $3 at most  $4 instance
+WITH candidates AS MATERIALIZED (
+    SELECT id
     FROM turns
     WHERE state = 'open'
-      AND created_at > now() - make_interval(secs => $3::float8)
-      AND channel_type = ANY($2::text[])
+      AND created_at >= (SELECT least(at, now() - interval '1 minute') FROM sweep_floor)
+    UNION
+    SELECT turn_id FROM open_turns
+), open AS MATERIALIZED (
+    SELECT turns.*
+    FROM candidates
+    JOIN turns USING (id)
+    WHERE state = 'open' AND channel_type = ANY($2::text[])
 ), answered AS MATERIALIZED (
     SELECT open.id AS turn, open.touched_at, open.placed, asked.seq,
            open.channel_type, open.chat_id, open.thread_id,
@@ -506,7 +550,7 @@ WITH open AS MATERIALIZED (
     FROM ordered
     WHERE touched_at < now() - make_interval(secs => $1::float8)
     ORDER BY stored_at
-    LIMIT $4::bigint
+    LIMIT $3::bigint
 ), locked AS MATERIALIZED (  -- what another sweep takes now is left to it
     SELECT t.id
     FROM turns t
@@ -516,7 +560,7 @@ WITH open AS MATERIALIZED (
     ORDER BY t.id
     FOR UPDATE OF t SKIP LOCKED
 )
-UPDATE turns t SET touched_at = now(), attempts = t.attempts + 1, deliverer = $5::uuid
+UPDATE turns t SET touched_at = now(), attempts = t.attempts + 1, deliverer = $4::uuid
 FROM leads
 JOIN locked ON locked.id = leads.turn
 WHERE t.id = leads.turn
@@ -581,7 +625,7 @@ DELETE FROM instances WHERE seen_at < now() - interval '2 minutes';
 
 
 -- name: prune
--- Closed turns older than :days. BRIN finds them; only a few at a time, so that nobody waits long.
+-- Closed turns older than :days; only a few at a time, so that nobody waits long.
 DELETE FROM turns
 WHERE id IN (
     SELECT id

@@ -111,19 +111,14 @@ class TurnRow(Base):
     """Every accepted message until its answer is delivered, and 30 days after.
 
     An open turn is the intent to deliver; its answer exists once its message's seq ≤ the
-    conversation's `answered`. BRIN instead of an index on `state`, which every turn would
-    move.
+    conversation's `answered`. There is no index on `state`, which every turn would move: see
+    OpenTurn.
     """
 
     __tablename__ = "turns"
     __table_args__ = (
         CheckConstraint("state IN ('open', 'done', 'failed')", name="turns_state"),
-        Index(
-            "turns_created",
-            "created_at",
-            postgresql_using="brin",
-            postgresql_with={"pages_per_range": 16},
-        ),
+        Index("turns_created", "created_at"),
         Index(
             "turns_reply",
             "created_at",
@@ -149,6 +144,26 @@ class TurnRow(Base):
     deliverer: Mapped[UUID | None]
     # renewed while an instance delivers it
     touched_at: Mapped[datetime] = mapped_column(server_default=NOW)
+
+
+class OpenTurn(Base):
+    """A turn that was open for a minute, or was opened again. It may be closed by now.
+
+    Sweeps look at these, and at all turns from the sweep floor on.
+    """
+
+    __tablename__ = "open_turns"
+    turn_id: Mapped[UUID] = mapped_column(primary_key=True)
+    noted_at: Mapped[datetime] = mapped_column(server_default=NOW)
+
+
+class SweepFloor(Base):
+    """Older turns are closed, or open turns that are noted. One row."""
+
+    __tablename__ = "sweep_floor"
+    __table_args__ = (CheckConstraint("one", name="sweep_floor_one_check"),)
+    one: Mapped[bool] = mapped_column(primary_key=True, server_default=text("true"))
+    at: Mapped[datetime]
 
 
 class Instance(Base):

@@ -378,11 +378,9 @@ class MemoryLeases:
             taken=frozenset(taken),
         )
 
-    async def take_over(self, *, since_seconds: float) -> list[Claim]:
+    async def take_over(self) -> list[Claim]:
         memory = self._memory
-        left_over = {
-            turn.inbound.address.key for _, turn in self._open(since_seconds)
-        }
+        left_over = {turn.inbound.address.key for _, turn in self._open()}
         taken = [
             row
             for row in memory.conversations.values()
@@ -399,11 +397,11 @@ class MemoryLeases:
 
         return [replace(row.claim(), died=died[row.id]) for row in taken]
 
-    async def take_deliveries(self, *, since_seconds: float) -> list[Undelivered]:
+    async def take_deliveries(self) -> list[Undelivered]:
         due = self._memory.now - self._lease
         found = []
 
-        for name, turn in self._open(since_seconds):
+        for name, turn in self._open():
             row = next(
                 row
                 for row in self._memory.conversations.values()
@@ -463,12 +461,10 @@ class MemoryLeases:
 
         self._memory.seen[self._instance] = self._memory.now - 60
 
-    def _open(self, since_seconds: float) -> Iterator[tuple[UUID, Turn]]:
+    def _open(self) -> Iterator[tuple[UUID, Turn]]:
         for name, turn in self._memory.turns.items():
-            recent = turn.created > self._memory.now - since_seconds
             if (
                 turn.state == "open"
-                and recent
                 and turn.inbound.address.channel in self._channels
             ):
                 yield name, turn

@@ -23,7 +23,7 @@ async def undelivered(stores: Stores, text: str = "one") -> None:
 async def found(stores: Stores) -> list[Undelivered]:
     """What another instance takes up a while later."""
     await stores.let_pass(6)
-    return list(await stores.other.recovery.take_deliveries(since_seconds=60))
+    return list(await stores.other.recovery.take_deliveries())
 
 
 async def test_what_stands_on_the_platform_is_known_before_the_answer_is_stored(
@@ -71,9 +71,7 @@ async def test_a_turn_is_closed_only_once(stores: Stores) -> None:
     await undelivered(stores)
     await asyncio.gather(
         stores.one.deliveries.done([inbound("one").turn_id], HERE),
-        stores.other.deliveries.done(
-            [inbound("one").turn_id], None, failed="too late"
-        ),
+        stores.other.deliveries.done([inbound("one").turn_id], HERE),
     )
 
     assert await found(stores) == []

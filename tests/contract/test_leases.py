@@ -7,8 +7,6 @@ import asyncio
 from agent.core.turns import Claim, StoredAnswer
 from tests.contract.conftest import LEASE, Stores, answer_to, claimed, inbound, waits
 
-LONG = 3600.0
-
 
 async def test_a_heartbeat_tells_which_claims_are_held_and_up_to_which_message(
     stores: Stores,
@@ -75,7 +73,7 @@ async def test_a_claim_that_ended_or_was_taken_does_not_come_back(
     await stores.one.turns.answer(answer_to(ended, 1))
     taken = await claimed(stores.one, "bob's", chat="bob")
     await stores.let_pass(LEASE + 1)
-    await stores.other.recovery.take_over(since_seconds=LONG)
+    await stores.other.recovery.take_over()
 
     beat = await stores.one.leases.beat([ended, taken], [], 0)
 
@@ -88,7 +86,7 @@ async def test_a_claim_that_is_renewed_is_never_taken(stores: Stores) -> None:
         await stores.let_pass(LEASE - 1)
         await stores.one.leases.beat([claim], [], 0)
 
-        taken = await stores.other.recovery.take_over(since_seconds=LONG)
+        taken = await stores.other.recovery.take_over()
 
         assert list(taken) == []
 
@@ -98,7 +96,7 @@ async def test_a_claim_of_a_dead_instance_is_taken_under_a_new_fence(
 ) -> None:
     claim = await claimed(stores.one, "one")
     await stores.let_pass(LEASE + 1)
-    (taken,) = await stores.other.recovery.take_over(since_seconds=LONG)
+    (taken,) = await stores.other.recovery.take_over()
 
     assert taken.conversation == claim.conversation
     assert taken.key == claim.key
@@ -113,10 +111,7 @@ async def test_only_one_takes_a_claim(stores: Stores) -> None:
         await claimed(stores.one, chat, chat=chat)
     await stores.let_pass(LEASE + 1)
     taken = await asyncio.gather(
-        *(
-            member.recovery.take_over(since_seconds=LONG)
-            for member in (stores.one, stores.other) * 2
-        )
+        *(member.recovery.take_over() for member in (stores.one, stores.other) * 2)
     )
     claims: list[Claim] = [claim for some in taken for claim in some]
 
@@ -128,28 +123,23 @@ async def test_a_released_conversation_is_not_taken(stores: Stores) -> None:
     await stores.one.turns.answer(answer_to(claim, 1))
     await stores.let_pass(LEASE + 1)
 
-    taken = await stores.other.recovery.take_over(since_seconds=LONG)
+    taken = await stores.other.recovery.take_over()
 
     assert list(taken) == []
 
 
-async def test_what_is_older_than_the_look_back_is_left_for_the_routine(
-    stores: Stores,
-) -> None:
+async def test_what_is_left_is_found_however_old_it_is(stores: Stores) -> None:
     await claimed(stores.one, "one")
-    await stores.let_pass(100)
+    await stores.let_pass(40 * 86_400)
 
-    taken = await stores.other.recovery.take_over(since_seconds=50)
-
-    assert list(taken) == []
-    assert len(await stores.other.recovery.take_over(since_seconds=150)) == 1
+    assert len(await stores.other.recovery.take_over()) == 1
 
 
 async def test_an_answer_just_stored_is_left_to_its_instance(stores: Stores) -> None:
     claim = await claimed(stores.one, "one")
     await stores.one.turns.answer(answer_to(claim, 1))
 
-    deliveries = await stores.other.recovery.take_deliveries(since_seconds=LONG)
+    deliveries = await stores.other.recovery.take_deliveries()
 
     assert list(deliveries) == []
 
@@ -162,7 +152,7 @@ async def test_a_delivery_that_is_renewed_is_never_taken(stores: Stores) -> None
         await stores.let_pass(LEASE - 1)
         await stores.one.leases.beat([], [inbound("one").turn_id], 0)
 
-        deliveries = await stores.other.recovery.take_deliveries(since_seconds=LONG)
+        deliveries = await stores.other.recovery.take_deliveries()
 
         assert list(deliveries) == []
 
@@ -175,7 +165,7 @@ async def test_only_one_takes_a_delivery_and_each_take_counts(stores: Stores) ->
         await stores.let_pass(LEASE + 1)
         taken = await asyncio.gather(
             *(
-                member.recovery.take_deliveries(since_seconds=LONG)
+                member.recovery.take_deliveries()
                 for member in (stores.one, stores.other) * 2
             )
         )
@@ -187,7 +177,7 @@ async def test_an_unanswered_turn_is_no_delivery(stores: Stores) -> None:
     await claimed(stores.one, "one")
     await stores.let_pass(LEASE + 1)
 
-    deliveries = await stores.other.recovery.take_deliveries(since_seconds=LONG)
+    deliveries = await stores.other.recovery.take_deliveries()
 
     assert list(deliveries) == []
 
@@ -211,18 +201,17 @@ async def test_what_is_handed_back_is_taken_at_once(stores: Stores) -> None:
 
     assert beat.peer_died
     assert [
-        taken.conversation
-        for taken in await stores.other.recovery.take_over(since_seconds=LONG)
+        taken.conversation for taken in await stores.other.recovery.take_over()
     ] == [claim.conversation]
 
 
 async def test_a_claim_that_was_lost_cannot_be_handed_back(stores: Stores) -> None:
     claim = await claimed(stores.one, "one")
     await stores.let_pass(LEASE + 1)
-    (taken,) = await stores.other.recovery.take_over(since_seconds=LONG)
+    (taken,) = await stores.other.recovery.take_over()
     await stores.one.leases.hand_back([claim], [])
 
-    assert list(await stores.one.recovery.take_over(since_seconds=LONG)) == []
+    assert list(await stores.one.recovery.take_over()) == []
 
     beat = await stores.other.leases.beat([taken], [], 0)
     assert beat.held == {taken.fence: 1}
@@ -240,7 +229,7 @@ async def test_an_attempt_counts_unless_its_claim_is_handed_back(
     await stores.one.recovery.attempt([first, second])
     await stores.let_pass(LEASE + 1)
     await stores.one.leases.beat([claim], [], 0)
-    await stores.other.recovery.take_over(since_seconds=LONG)
+    await stores.other.recovery.take_over()
     await stores.one.leases.hand_back([claim, lost], [first, second])
     loaded = [
         await stores.other.turns.load(held.conversation) for held in (claim, lost)
@@ -276,9 +265,9 @@ async def test_an_instance_that_stops_beating_is_noticed(stores: Stores) -> None
 async def test_who_takes_over_knows_a_death_from_a_restart(stores: Stores) -> None:
     claim = await claimed(stores.one, "one")
     await stores.let_pass(LEASE + 1)
-    (after_death,) = await stores.other.recovery.take_over(since_seconds=LONG)
+    (after_death,) = await stores.other.recovery.take_over()
     await stores.other.leases.hand_back([after_death], [])
-    (after_restart,) = await stores.one.recovery.take_over(since_seconds=LONG)
+    (after_restart,) = await stores.one.recovery.take_over()
     assert (True, False) == (after_death.died, after_restart.died)
     assert claim.conversation == after_restart.conversation
 
@@ -305,7 +294,7 @@ async def test_a_heartbeat_tells_which_deliveries_another_instance_took(
     fresh = await stores.one.leases.beat([], turns, 0)
     await stores.let_pass(LEASE + 1)
     await stores.one.leases.beat([], turns[1:], 0)
-    await stores.other.recovery.take_deliveries(since_seconds=LONG)
+    await stores.other.recovery.take_deliveries()
 
     mine = await stores.one.leases.beat([], turns, 0)
     others = await stores.other.leases.beat([], turns[:1], 0)
@@ -320,9 +309,9 @@ async def test_a_heartbeat_of_an_instance_that_lost_a_delivery_does_not_renew_it
     turn = inbound("one").turn_id
     await stores.one.turns.answer(answer_to(await claimed(stores.one, "one"), 1))
     await stores.let_pass(LEASE + 1)
-    await stores.other.recovery.take_deliveries(since_seconds=LONG)
+    await stores.other.recovery.take_deliveries()
     await stores.let_pass(LEASE + 1)
     await stores.one.leases.beat([], [turn], 0)
-    (again,) = await stores.other.recovery.take_deliveries(since_seconds=LONG)
+    (again,) = await stores.other.recovery.take_deliveries()
 
     assert (turn,) == again.turns

@@ -103,7 +103,7 @@ async def test_answers_that_are_taken_over_know_the_one_before_them(
     await stores.one.turns.answer(_first(answer_to(stored.next_claim, 2), "two"))
 
     await stores.let_pass(6)
-    taken = await stores.other.recovery.take_deliveries(since_seconds=60)
+    taken = await stores.other.recovery.take_deliveries()
 
     assert {(ONE,): None, (two,): ONE} == {
         each.turns: each.previous for each in taken

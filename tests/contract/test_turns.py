@@ -319,7 +319,7 @@ async def test_an_answer_whose_claim_was_taken_over_is_refused(
 ) -> None:
     claim = await claimed(stores.one, "one")
     await stores.let_pass(6)
-    (taken,) = await stores.other.recovery.take_over(since_seconds=60)
+    (taken,) = await stores.other.recovery.take_over()
 
     stored = await stores.one.turns.answer(answer_to(claim, 1, "late"))
 
@@ -333,7 +333,7 @@ async def test_an_answer_whose_claim_was_taken_over_is_refused(
 async def test_of_two_answers_at_once_the_valid_one_is_stored(stores: Stores) -> None:
     claim = await claimed(stores.one, "one")
     await stores.let_pass(6)
-    (taken,) = await stores.one.recovery.take_over(since_seconds=60)
+    (taken,) = await stores.one.recovery.take_over()
     verdicts = await asyncio.gather(
         *(
             stores.one.turns.answer(answer_to(which, 1, name))
@@ -408,7 +408,7 @@ async def test_an_outdated_answer_under_an_old_fence_is_refused(
 ) -> None:
     claim = await claimed(stores.one, "one")
     await stores.let_pass(6)
-    await stores.other.recovery.take_over(since_seconds=60)
+    await stores.other.recovery.take_over()
     await stores.other.edits.edit(inbound("one").edited("won"))
 
     stored = await stores.one.turns.answer(replace(answer_to(claim, 1), seen=1))

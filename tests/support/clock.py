@@ -10,13 +10,16 @@ from storage.postgres import connect
 
 TRY_SECONDS = 20.0
 _OLDER = """
-LOCK TABLE turns, conversations, messages, instances, experiments IN ACCESS EXCLUSIVE MODE NOWAIT;
+LOCK TABLE turns, conversations, messages, instances, experiments, sweep_floor, open_turns
+IN ACCESS EXCLUSIVE MODE NOWAIT;
 UPDATE conversations SET started_at = started_at - interval '{seconds} s',
     last_activity = last_activity - interval '{seconds} s',
     lease_until = lease_until - interval '{seconds} s';
 UPDATE messages SET "timestamp" = "timestamp" - interval '{seconds} s';
 UPDATE turns SET created_at = created_at - interval '{seconds} s',
     touched_at = touched_at - interval '{seconds} s';
+UPDATE sweep_floor SET at = at - interval '{seconds} s';
+UPDATE open_turns SET noted_at = noted_at - interval '{seconds} s';
 UPDATE instances SET seen_at = seen_at - interval '{seconds} s';
 UPDATE experiments SET started_at = started_at - interval '{seconds} s',
     ended_at = ended_at - interval '{seconds} s',

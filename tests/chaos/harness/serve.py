@@ -33,7 +33,7 @@ def no_take_over() -> None:
     """A mutant: what a dead instance left stays there."""
     from storage.conversation.leases import PostgresLeases
 
-    async def nothing(self: object, *, since_seconds: float) -> list[Any]:
+    async def nothing(self: object) -> list[Any]:
         return []
 
     PostgresLeases.take_over = nothing  # type: ignore[method-assign]

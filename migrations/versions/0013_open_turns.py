@@ -1,0 +1,45 @@
+"""Sweeps look at what is open, not at all that was ever said.
+
+Turns that stay open for longer than a minute are listed. The rest of them are newer than the
+moment up to which they were looked through.
+"""
+
+from __future__ import annotations
+
+from alembic import op
+
+revision = "0013"
+down_revision = "0009"
+branch_labels = None
+depends_on = None
+
+TABLES = """
+CREATE TABLE open_turns (
+    turn_id uuid PRIMARY KEY,
+    noted_at timestamptz NOT NULL DEFAULT now()
+);
+CREATE TABLE sweep_floor (
+    one boolean PRIMARY KEY DEFAULT true CHECK (one),
+    at timestamptz NOT NULL
+);
+INSERT INTO open_turns (turn_id) SELECT id FROM turns WHERE state = 'open';
+INSERT INTO sweep_floor (at) VALUES (now());
+"""
+
+
+def upgrade() -> None:
+    # Blocks that are not summarized yet are read at each look into a BRIN index: all that is new.
+    op.execute("DROP INDEX turns_created")
+    op.execute("CREATE INDEX turns_created ON turns (created_at)")
+    for statement in filter(str.strip, TABLES.split(";")):
+        op.execute(statement)
+
+
+def downgrade() -> None:
+    op.execute("DROP TABLE sweep_floor")
+    op.execute("DROP TABLE open_turns")
+    op.execute("DROP INDEX turns_created")
+    op.execute(
+        "CREATE INDEX turns_created ON turns USING brin (created_at)"
+        " WITH (pages_per_range = 16)"
+    )
