@@ -29,7 +29,12 @@ from agent.conversation.policy import (
     unlisted_sentence,
 )
 from agent.conversation.worker import Worker
-from agent.core.commands import Command, parse_command
+from agent.core.commands import (
+    Command,
+    bare_command,
+    mistyped_command,
+    parse_command,
+)
 from agent.core.effects import StopAnswer
 from agent.core.errors import AgentError, Ignored
 from agent.core.limits import Limited, LocalLimiter
@@ -125,7 +130,12 @@ class Intake:
             await self._revise(inbound)
 
     async def _hear(self, inbound: Said) -> None:
-        refusal, parsed = self._refusal(inbound.text), parse_command(inbound.text)
+        text = inbound.text
+        refusal, parsed = self._refusal(text), parse_command(text)
+        if inbound.direct and not parsed:
+            parsed = bare_command(text)
+        if not refusal and not parsed:
+            refusal = mistyped_command(text)
         if not refusal and not parsed:
             await self._ask(inbound)
         elif limited := await self._ports.limiter.judge(inbound):

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from difflib import get_close_matches
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +33,12 @@ COMMANDS: tuple[Command, ...] = (
 
 _BY_NAME = {command.name: command for command in COMMANDS}
 
+_MOST_WORDS = 2
+"""After a mistyped command; what is longer is a sentence that begins oddly."""
+
+_NEARNESS = 0.75
+"""Of two names, as difflib measures it: one letter wrong in four is near."""
+
 
 def parse_command(text: str) -> tuple[Command, str] | None:
     """The command and its argument, or None if the text is an ordinary message.
@@ -47,6 +54,28 @@ def parse_command(text: str) -> tuple[Command, str] | None:
     command = _BY_NAME.get(name)
 
     return (command, argument.strip()) if command else None
+
+
+def bare_command(text: str) -> tuple[Command, str] | None:
+    """Help, for someone who does not know yet how commands are written."""
+    return (_BY_NAME["help"], "") if text.strip().lower() == "help" else None
+
+
+def mistyped_command(text: str) -> str | None:
+    """What to say to a command whose name is nearly right. None: an ordinary message."""
+    head, _, argument = text.strip().partition(" ")
+    name = head[1:].partition("@")[0].lower()
+    is_command_like = (
+        head[:1] in ("/", "!") and name.isalpha() and name not in _BY_NAME
+    )
+    if not is_command_like or len(argument.split()) > _MOST_WORDS:
+        return None
+
+    near = get_close_matches(name, _BY_NAME, n=1, cutoff=_NEARNESS)
+
+    return (
+        f"There is no command `/{name}`. Did you mean `/{near[0]}`?" if near else None
+    )
 
 
 def help_text() -> str:

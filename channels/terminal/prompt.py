@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from prompt_toolkit import PromptSession
+from prompt_toolkit.completion import CompleteEvent, Completer, Completion
+from prompt_toolkit.document import Document
 from prompt_toolkit.enums import DEFAULT_BUFFER
 from prompt_toolkit.filters import has_focus
 from prompt_toolkit.history import FileHistory, History, InMemoryHistory
@@ -17,7 +19,12 @@ from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
 from prompt_toolkit.output import Output
 from prompt_toolkit.patch_stdout import patch_stdout
 
+from agent.core.commands import COMMANDS
+
 HINT = "Ctrl-D leaves."
+
+LEAVING = {"exit", "quit", ":q", "/exit", "/quit"}
+"""Typed alone, they leave, too."""
 
 
 class PromptReader:
@@ -37,6 +44,7 @@ class PromptReader:
             history=history,
             multiline=True,
             key_bindings=_keys(),
+            completer=CommandCompleter(),
             input=input,
             output=output,
         )
@@ -45,9 +53,29 @@ class PromptReader:
         """The next text; None at the end. Prints of others appear above the prompt."""
         with patch_stdout(raw=True):
             try:
-                return await self._session.prompt_async(handle_sigint=False)
+                text = await self._session.prompt_async(handle_sigint=False)
             except EOFError:
                 return None
+
+        return None if text.strip().lower() in LEAVING else text
+
+
+class CommandCompleter(Completer):
+    """The names of commands, while the first word of a line is typed."""
+
+    def get_completions(
+        self, document: Document, complete_event: CompleteEvent
+    ) -> Iterator[Completion]:
+        typed = document.text_before_cursor
+        if not typed.startswith("/") or " " in typed:
+            return
+
+        for command in COMMANDS:
+            name = f"/{command.name}"
+            if name.startswith(typed.lower()):
+                yield Completion(
+                    name, start_position=-len(typed), display_meta=command.summary
+                )
 
 
 def kept_history(path: Path) -> History:

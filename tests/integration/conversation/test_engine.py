@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from agent.core.commands import help_text
 from agent.core.messages import Overlap
 from agent.core.text import ASKS_BACK
 from storage.control.targets import RuleTarget
@@ -328,6 +329,18 @@ async def test_a_message_of_nothing_but_a_mention_is_asked_what_is_meant(
 
     assert ASKS_BACK.endswith("?")
     assert [] == world.model.prompts
+
+
+async def test_a_mistyped_command_is_told_the_one_that_is_near(
+    world: EngineHarness, agent: Instance
+) -> None:
+    """The model is not asked what it means, and nothing is charged."""
+    near = "There is no command `/modle`. Did you mean `/model`?"
+    await world.ask(agent, "/modle test:other")
+    await world.ask(agent, "help")
+    await world.answered("ada", near, help_text())
+
+    assert world.model.prompts == []
 
 
 async def test_a_message_that_no_statement_takes_is_answered_and_holds_nobody_up(

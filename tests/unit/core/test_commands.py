@@ -6,7 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.core.commands import COMMANDS, Command, help_text, parse_command
+from agent.core.commands import (
+    COMMANDS,
+    Command,
+    bare_command,
+    help_text,
+    mistyped_command,
+    parse_command,
+)
 
 
 def parsed(text: str) -> tuple[str, str] | None:
@@ -53,6 +60,62 @@ def test_a_known_name_behind_a_slash_or_a_bang_is_a_command(
 )
 def test_everything_else_is_an_ordinary_message(text: str) -> None:
     assert parsed(text) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [
+        ("/modle", "model"),
+        ("/modle openai:gpt-5-mini", "model"),
+        ("/mode", "model"),
+        ("/models", "model"),
+        ("!hlep", "help"),
+        ("/HISTROY 5", "history"),
+        ("/histoy@bot", "history"),
+        ("/usgae", "usage"),
+        ("/stpo", "stop"),
+        ("/rety", "retry"),
+        ("/lnik ABCDEFGH", "link"),
+        ("/neww", "new"),
+    ],
+)
+def test_a_command_that_is_nearly_right_names_the_one_that_is_meant(
+    text: str, meant: str
+) -> None:
+    sentence = mistyped_command(text)
+    assert sentence is not None
+    assert f"Did you mean `/{meant}`?" in sentence
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "/model",
+        "/usr/bin/env",
+        "/etc",
+        "!important",
+        "modle",
+        "/modle is what I typed, why did nothing happen?",
+        "/",
+        "! new",
+        "/42",
+        "",
+    ],
+)
+def test_what_resembles_no_command_goes_to_the_model(text: str) -> None:
+    assert mistyped_command(text) is None
+
+
+def test_help_alone_is_understood_without_a_slash() -> None:
+    assert bare_command(" Help ") == parse_command("/help")
+    assert bare_command("help me") is None
+
+
+@given(st.text())
+def test_no_text_breaks_the_search_for_a_command(text: str) -> None:
+    mistyped_command(text)
+    mistyped_command(f"/{text}")
+    bare_command(text)
 
 
 @given(st.text())
