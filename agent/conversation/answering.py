@@ -34,7 +34,7 @@ from agent.ports import Ports, Reply
 
 DELETED = "The message was deleted."
 
-LOST = "*(My answer before this one could not be delivered. Ask again if you still need it.)*"
+LOST = "*(My answer before this one may not have reached you. Ask again if you need it.)*"
 
 log = structlog.get_logger()
 
