@@ -161,6 +161,7 @@ class Deliveries(OpenTurns, Protocol):
         """Closes turns whose answer arrived (`placed`), or never will (`failed`: why).
 
         With neither, nothing was to be said: a draft that stands is left to the next sweep.
+        What was given up and arrives after all is part of later prompts again.
         """
 
 
@@ -173,9 +174,12 @@ class Leases(Protocol):
         """Renews all claims and deliveries of this instance in one statement."""
 
     async def hand_back(
-        self, claims: Sequence[Claim], attempted: Sequence[UUID]
+        self,
+        claims: Sequence[Claim],
+        attempted: Sequence[UUID],
+        delivering: Sequence[UUID],
     ) -> None:
-        """Gives up claims and takes back counted attempts. The last call of an instance."""
+        """Gives up claims and deliveries, and takes back counted attempts. The last call."""
 
 
 class Recovery(Protocol):

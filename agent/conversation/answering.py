@@ -7,6 +7,7 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from uuid import UUID
 
 import structlog
@@ -16,6 +17,7 @@ from agent import metrics
 from agent.control.flags import SWITCHED_OFF
 from agent.conversation.active_answer import ActiveAnswer, AnswerPlan, CancelReason
 from agent.conversation.delivery.display import DraftDisplay
+from agent.conversation.delivery.fence import LEASE_TRUST
 from agent.conversation.delivery.order import AnswerOrder
 from agent.conversation.delivery.recorder import DeliveryRecorder, Spawn
 from agent.conversation.delivery.sending import Delivery
@@ -30,14 +32,9 @@ from agent.core.prompt import build_prompt
 from agent.core.turns import Answer, Loaded, Undelivered
 from agent.ports import Ports, Reply
 
-LEASE_TRUST = 0.8
-"""Part of a lease without a heartbeat after which no draft is shown: another instance may
-soon take over.
-"""
-
 DELETED = "The message was deleted."
 
-LOST = "*(My answer before this one could not be delivered. Ask again if you still need it.)*"
+LOST = "*(My answer before this one may not have reached you. Ask again if you need it.)*"
 
 log = structlog.get_logger()
 
@@ -198,13 +195,14 @@ class Answering:
             answer = _finished(active, draft, latency_ms)
             stored = answer and await self._store.store(active, plan, answer)
             if stored:
+                self._delivery.expect(plan.turns)
                 metrics.took(started, plan.channel, "stored")
         finally:
             await display.close()
 
         if answer and stored:
             text = delivered(answer.content, answer.metadata)
-            await self._deliver(reply, plan, text)
+            await self._deliver(reply, plan, text, hung=display.hung)
             metrics.took(started, plan.channel, "delivered")
 
     async def _write(
@@ -229,14 +227,15 @@ class Answering:
 
         return draft
 
-    def _reply(self, plan: AnswerPlan) -> Reply:
+    def _reply(self, plan: AnswerPlan, placed: Placed | None = None) -> Reply:
         """The reply to the last turn, which leads.
 
         The first turn names it: a restarted answer may cover more, never fewer.
         """
         channel = self._ports.channels[plan.channel]
+        placed = placed or self._draft(plan)
 
-        return channel.reply(plan.batch[-1].address, self._draft(plan), plan.turns)
+        return channel.reply(plan.batch[-1].address, placed, plan.turns)
 
     def _draft(self, plan: AnswerPlan) -> Placed | None:
         """What already stands of this answer, perhaps known here before it is recorded."""
@@ -250,6 +249,7 @@ class Answering:
         text: str,
         *,
         failed: str | None = None,
+        hung: float = 0.0,
     ) -> None:
         answer = Undelivered(
             plan.turns,
@@ -258,16 +258,18 @@ class Answering:
             text,
             attempts=0,
         )
-        await self._delivery.send(reply, answer, failed=failed)
+        again = partial(self._reply, plan) if hung else None
+        await self._delivery.send(
+            reply, answer, failed=failed, again=again, again_in=hung
+        )
 
     def _is_ours(self, active: ActiveAnswer) -> bool:
         """Whether no other instance can have taken the claim.
 
         Otherwise a draft might overwrite its finished answer.
         """
-        is_lost = active.cancel_reason is CancelReason.LEASE_LOST
         age = time.monotonic() - active.held_at
-
+        is_lost = active.cancel_reason is CancelReason.LEASE_LOST
         return not is_lost and age < self._trusted_seconds
 
     def _opening(self, channel: str, window: Window) -> str:

@@ -84,7 +84,7 @@ class Engine:
         """Takes nothing more in, lets answers finish for a while, and hands back the rest."""
         self._stopping = True
         await self._background.drain(self._options.drain_seconds)
-        claims, attempted = self._worker.held()
+        claims, attempted, delivering = self._worker.held()
         # the leases hold until all has ended: what is handed back is still ours
         await self._background.cancel(CANCEL_SECONDS)
         if tasks := {one for one in (self._beats, self._sweep) if one is not None}:
@@ -93,7 +93,7 @@ class Engine:
             await asyncio.wait(tasks)
 
         try:
-            await self._ports.leases.hand_back(claims, attempted)
+            await self._ports.leases.hand_back(claims, attempted, delivering)
         except StoreUnavailable:
             log.warning("leases not handed back", count=len(claims))
 

@@ -11,9 +11,9 @@ from structlog.contextvars import bind_contextvars
 
 from agent.conversation.active_answer import ActiveAnswer, CancelReason
 from agent.conversation.admission import AdmissionControl
-from agent.conversation.answering import LEASE_TRUST, Answering
+from agent.conversation.answering import Answering
 from agent.conversation.background import BackgroundTasks
-from agent.conversation.delivery.fence import DeliveryFence
+from agent.conversation.delivery.fence import LEASE_TRUST, DeliveryFence
 from agent.conversation.delivery.order import AnswerOrder
 from agent.conversation.delivery.recorder import DeliveryRecorder
 from agent.conversation.delivery.sending import Delivery
@@ -186,8 +186,10 @@ class Worker:
 
         return len(claims)
 
-    def held(self) -> tuple[list[Claim], list[UUID]]:
-        """The claims that are still ours, and the turns that were attempted under them."""
+    def held(self) -> tuple[list[Claim], list[UUID], list[UUID]]:
+        """The claims that are still ours, the turns that were attempted under them, and those
+        that lead deliveries under way.
+        """
         claims: list[Claim] = []
         attempted: list[UUID] = []
         for active in self._active:
@@ -195,7 +197,7 @@ class Worker:
                 claims.append(active.claim)
                 attempted.extend(active.attempted)
 
-        return claims, attempted
+        return claims, attempted, list(self._fence.turns)
 
     def _on_their_way(self) -> list[UUID]:
         """Turns that lead answers of this instance, written or delivered now."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 
+import structlog
 from fastapi import APIRouter, HTTPException, Request, Response
 from fastapi.responses import JSONResponse
 from starlette.requests import ClientDisconnect
@@ -23,12 +24,14 @@ what is not durable by then is delivered again.
 """
 
 AT_ONCE = 500
-"""Deliveries that are being stored. The surplus is put off at once, so that a store that is
-away does not hold all connections.
+"""Deliveries that are being stored, also those whose request has ended. The surplus is put off at
+once, so that a store that is away holds neither all connections nor all memory.
 """
 
 Deliver = Callable[[Mapping[str, str], bytes], Awaitable[WebhookReply]]
 """`agent.ports.Webhook.webhook` of a channel."""
+
+log = structlog.get_logger()
 
 _TOO_LARGE = HTTPException(
     413, f"A delivery has at most {MOST_BYTES} bytes.", {"connection": "close"}
@@ -81,8 +84,21 @@ async def _delivered(
             503, "Too many deliveries at once; please deliver it again."
         )
 
-    async with places:
-        return await webhook(dict(request.headers), body)
+    async def store() -> WebhookReply:
+        async with places:
+            return await webhook(dict(request.headers), body)
+
+    # What has begun to be stored runs to its end, and keeps its place until then.
+    work = asyncio.create_task(store())
+    work.add_done_callback(_seen)
+
+    return await asyncio.shield(work)
+
+
+def _seen(work: asyncio.Task[WebhookReply]) -> None:
+    """Nobody waits for it any more, perhaps: its error is no news then."""
+    if not work.cancelled() and work.exception() is not None:
+        log.info("delivery not stored", error=type(work.exception()).__name__)
 
 
 def _webhook(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from uuid import UUID
 
+import asyncpg
 from sqlalchemy import insert
 
 from agent.core.errors import StoreUnavailable
@@ -14,6 +15,7 @@ from storage.conversation import STATEMENTS
 from storage.conversation.turns import encode_placed
 from storage.postgres import Database, columns
 from storage.tables import AuditEntry
+from storage.transaction import transaction
 
 _Ending = tuple[UUID, str, str | None, UUID]
 """Turn, state, what stands on the platform, and the turn that leads."""
@@ -23,7 +25,7 @@ class PostgresDeliveries:
     """Implements agent.ports.Deliveries and OpenTurns."""
 
     def __init__(self, database: Database) -> None:
-        self._engine = database.engine
+        self._database = database
         self._line = database.line()
         gone = (StoreUnavailable,)
         self._standing: dict[UUID, str] = {}
@@ -78,7 +80,8 @@ class PostgresDeliveries:
             await self._close_all(endings)
 
         if failed:
-            await self._line.fetch(STATEMENTS["undelivered"], list(turns), failed)
+            if placed is None:
+                await self._line.fetch(STATEMENTS["undelivered"], list(turns), failed)
             await self._audit(turns[-1], failed)
 
     async def _look_all(self, turns: Sequence[UUID]) -> list[bool]:
@@ -99,18 +102,26 @@ class PostgresDeliveries:
             if turn in self._standing
         ]
         if newest:
-            await self._line.fetch(STATEMENTS["placed"], *columns(newest))
+            rows = await self._line.fetch(STATEMENTS["placed"], *columns(newest))
+            await self._prompt_again(rows)
 
         return [None] * len(items)
 
     async def _close_all(self, items: Sequence[_Ending]) -> list[None]:
-        await self._line.fetch(STATEMENTS["done"], *columns(items))
+        rows = await self._line.fetch(STATEMENTS["done"], *columns(items))
+        await self._prompt_again(rows)
 
         return [None] * len(items)
+
+    async def _prompt_again(self, rows: Sequence[asyncpg.Record]) -> None:
+        """Answers that were given up, and are in their chat after all."""
+        returned = [row["id"] for row in rows if row["returned"]]
+        if returned:
+            await self._line.fetch(STATEMENTS["undelivered"], returned, None)
 
     async def _audit(self, turn: UUID, reason: str) -> None:
         entry = insert(AuditEntry).values(
             actor="agent", action="turn.failed", subject=str(turn), reason=reason
         )
-        async with self._engine.begin() as connection:
+        async with transaction(self._database) as connection:
             await connection.execute(entry)

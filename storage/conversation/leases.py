@@ -120,12 +120,15 @@ class PostgresLeases:
         self,
         claims: Sequence[Claim],
         attempted: Sequence[UUID],
+        delivering: Sequence[UUID],
     ) -> None:
         await self._line.fetch(
             STATEMENTS["hand_back"],
             [claim.conversation for claim in claims],
             [claim.fence for claim in claims],
             list(attempted),
+            list(delivering),
+            self._instance,
         )
         await self._line.fetch(STATEMENTS["leave"], self._instance)
 

@@ -247,7 +247,8 @@ WHERE t.id = locked.id;
 -- A late call comes from an instance that may have lost its claim: what another one recorded
 -- stays known next to it.
 -- A closed turn is opened again when something stands that it does not know, or when a late call
--- may have written over its answer: the next sweep makes the chat true again.
+-- may have written over its answer: the next sweep makes the chat true again. Returns the turns
+-- that were given up: their answer is on its way again.
 -- $1 turn  $2 what stands there  $3 late
 WITH locked AS MATERIALIZED (
     SELECT turns.id, turns.state AS was, input.placed::jsonb AS placed, input.late
@@ -271,7 +272,8 @@ WHERE t.id = locked.id
       t.state = 'open'
       OR locked.late
       OR NOT coalesce(t.placed->'ids', '[]') @> (locked.placed->'ids')
-  );
+  )
+RETURNING t.id, locked.was = 'failed' AS returned;
 
 
 -- name: done
@@ -280,6 +282,7 @@ WHERE t.id = locked.id
 -- and the next sweep sees what stands.
 -- If another instance closed them and placed the answer elsewhere, it stands twice: they are
 -- opened again with both places, and the next sweep removes what is too much.
+-- What was given up and arrived after all is done; such turns are returned.
 -- $1 turn  $2 state  $3 what stands on the platform, or NULL to keep what is recorded
 -- $4 turn that leads
 WITH locked AS MATERIALIZED (
@@ -294,9 +297,12 @@ WITH locked AS MATERIALIZED (
     SELECT locked.*,
            bool_or(stood IS NOT NULL) OVER (PARTITION BY lead)
                AND placed IS NULL AND state = 'done' AS unknown,
+           was = 'failed' AND placed IS NOT NULL AND state = 'done' AS returned,
            was <> 'open'
                AND placed IS NOT NULL
-               AND NOT coalesce(stood->'ids', '[]') @> (placed->'ids') AS twice
+               AND NOT coalesce(stood->'ids', '[]') @> (placed->'ids')
+               -- given up, and nothing stood there
+               AND (was = 'done' OR coalesce(stood->'ids', '[]') <> '[]') AS twice
     FROM locked
 ), reopened AS (
     INSERT INTO open_turns (turn_id)
@@ -309,12 +315,15 @@ UPDATE turns t SET
                   ELSE coalesce(verdict.placed, t.placed) END,
     touched_at = now()
 FROM verdict
-WHERE t.id = verdict.id AND (t.state = 'open' AND NOT verdict.unknown OR verdict.twice);
+WHERE t.id = verdict.id
+  AND (t.state = 'open' AND NOT verdict.unknown OR verdict.twice OR verdict.returned)
+RETURNING t.id, verdict.returned;
 
 
 -- name: undelivered
--- The answer of these turns never reached its chat: prompts leave it out.
--- $1 turns  $2 reason
+-- The answer of these turns never reached its chat: prompts leave it out. Or, without a reason,
+-- it did after all.
+-- $1 turns  $2 reason, or NULL
 WITH lost AS MATERIALIZED (
     SELECT DISTINCT ON (c.id) c.id AS conversation, answer.id AS message, answer."timestamp"
     FROM turns t
@@ -338,7 +347,9 @@ WITH lost AS MATERIALIZED (
     FROM lost
     WHERE c.id = lost.conversation
 )
-UPDATE messages m SET metadata = m.metadata || jsonb_build_object('undelivered', $2::text)
+UPDATE messages m SET
+    metadata = (m.metadata - 'undelivered')
+        || jsonb_strip_nulls(jsonb_build_object('undelivered', $2::text))
 FROM lost
 WHERE m.conversation_id = lost.conversation
   AND m."timestamp" = lost."timestamp"
@@ -580,8 +591,8 @@ WHERE t.id = locked.id;
 -- name: hand_back
 -- For an instance that ends in good order: its claims expire at once, and its attempts at what it
 -- hands back do not count, because it did not die of them. That nobody owns the claim any more
--- tells so.
--- $1 conversation  $2 fence  $3 turns it attempted
+-- tells so. Its deliveries are free at once; taking one does not count either.
+-- $1 conversation  $2 fence  $3 turns it attempted  $4 turns that lead deliveries  $5 instance
 WITH back AS (
     UPDATE conversations c SET lease_until = now() - interval '1 second', owner = NULL
     FROM (
@@ -595,13 +606,25 @@ WITH back AS (
     ) locked
     WHERE c.id = locked.id
     RETURNING c.channel_type, c.chat_id, c.thread_id
-)
-UPDATE turns t SET attempts = t.attempts - 1
-FROM (
-    SELECT turns.id
+), undone AS (
+    SELECT turns.id, true AS attempted, false AS delivered
     FROM back
     JOIN turns USING (channel_type, chat_id, thread_id)
     WHERE turns.id = ANY($3::uuid[])
+    UNION ALL
+    SELECT id, deliverer IS NOT NULL, true
+    FROM turns
+    WHERE id = ANY($4::uuid[]) AND state = 'open' AND coalesce(deliverer, $5::uuid) = $5::uuid
+)
+UPDATE turns t SET
+    attempts = t.attempts - locked.attempted::int,
+    deliverer = CASE WHEN NOT locked.delivered THEN t.deliverer END,
+    touched_at = CASE WHEN locked.delivered THEN t.touched_at - interval '1 minute'
+                      ELSE t.touched_at END
+FROM (
+    SELECT turns.id, undone.attempted, undone.delivered
+    FROM undone
+    JOIN turns USING (id)
     ORDER BY turns.id
     FOR UPDATE OF turns
 ) locked

@@ -282,6 +282,8 @@ class MemoryDeliveries:
         row = self._memory.turns[turn]
         if row.state == "open" or late or not _knows(row.placed, placed):
             is_mine = row.state == "open" and not late
+            if row.state == "failed":
+                self._mark(turn, row, lost=False)
             row.placed = placed if is_mine else _united(row.placed, placed)
             row.state = "open"
             row.touched = self._memory.now
@@ -298,26 +300,35 @@ class MemoryDeliveries:
             return
 
         for turn, row in zip(turns, rows, strict=True):
-            if row.state == "open":
-                row.state, row.placed = (
-                    ("failed" if failed else "done"),
-                    placed or row.placed,
-                )
-            elif placed is not None and not _knows(row.placed, placed):
-                row.state, row.placed = "open", _united(row.placed, placed)
+            self._close(turn, row, placed, failed)
             row.touched = self._memory.now
-            if failed:
-                self._lose(turn, row)
 
-    def _lose(self, turn: UUID, row: Turn) -> None:
-        """Its answer never reached the chat."""
+    def _close(
+        self, turn: UUID, row: Turn, placed: Placed | None, failed: str | None
+    ) -> None:
+        returns = row.state == "failed" and placed is not None and not failed
+        stood = bool(row.placed and row.placed.ids)
+        knows = placed is None or _knows(row.placed, placed)
+        if row.state == "open" or (returns and (knows or not stood)):
+            row.state = "failed" if failed else "done"
+            row.placed = placed or row.placed
+        elif placed is not None and not knows:
+            row.state, row.placed = "open", _united(row.placed, placed)
+
+        if returns or (failed and placed is None):
+            self._mark(turn, row, lost=not returns)
+
+    def _mark(self, turn: UUID, row: Turn, *, lost: bool) -> None:
+        """Its answer never reached the chat, or did after all."""
         for conversation in self._memory.conversations.values():
             for message in (
                 conversation.messages if turn in conversation.turns else ()
             ):
                 if message.answers is not None and message.answers >= row.seq:
-                    lost = structs.replace(message, notice=True, undelivered=True)
-                    conversation.messages[conversation.messages.index(message)] = lost
+                    marked = structs.replace(message, notice=lost, undelivered=lost)
+                    conversation.messages[conversation.messages.index(message)] = (
+                        marked
+                    )
                     conversation.version += 1
                     return
 
@@ -451,13 +462,23 @@ class MemoryLeases:
             self._memory.turns[turn].attempts += 1
 
     async def hand_back(
-        self, claims: Sequence[Claim], attempted: Sequence[UUID]
+        self,
+        claims: Sequence[Claim],
+        attempted: Sequence[UUID],
+        delivering: Sequence[UUID],
     ) -> None:
+        for mine in delivering:
+            turn = self._memory.turns[mine]
+            if turn.state == "open" and turn.deliverer in (None, self._instance):
+                turn.touched -= 60
+                turn.attempts -= turn.deliverer is not None
+                turn.deliverer = None
+
         for row in (row for claim in claims if (row := self._memory.held(claim))):
             if row.lease_until > self._memory.now:
                 row.lease_until, row.owned = self._memory.now - 1, False
-                for turn in (turn for turn in attempted if turn in row.turns):
-                    self._memory.turns[turn].attempts -= 1
+                for tried in (turn for turn in attempted if turn in row.turns):
+                    self._memory.turns[tried].attempts -= 1
 
         self._memory.seen[self._instance] = self._memory.now - 60
 

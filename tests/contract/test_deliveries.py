@@ -269,6 +269,47 @@ async def test_an_answer_that_was_given_up_is_no_part_of_later_prompts(
     assert after.version > before.version, "a cached window is not used any more"
 
 
+@pytest.mark.parametrize(
+    "late", ["draft", "answer", "the answer where a draft stood"]
+)
+async def test_an_answer_that_was_given_up_and_arrives_is_part_of_prompts_again(
+    stores: Stores, late: str
+) -> None:
+    """A call whose outcome nobody knew, or another instance's, was carried out after all."""
+    claim = await claimed(stores.one, "one")
+    turn = inbound("one").turn_id
+    if late == "the answer where a draft stood":
+        await stores.one.deliveries.placed(turn, HERE)
+    await stores.one.turns.answer(answer_to(claim, 1))
+    await stores.one.deliveries.done([turn], None, failed="gone")
+    lost = (await stores.one.turns.load(claim.conversation)).window
+
+    if late == "draft":
+        await stores.other.deliveries.placed(turn, HERE, late=True)
+    else:
+        await stores.other.deliveries.done([turn], HERE)
+    back = (await stores.one.turns.load(claim.conversation)).window
+
+    assert [False, True] == [m.undelivered for m in lost.messages]
+    assert [(False, False)] * 2 == [(m.notice, m.undelivered) for m in back.messages]
+    assert back.version > lost.version
+    assert bool(await found(stores)) is (late == "draft"), "a whole answer is done"
+
+
+async def test_a_sentence_that_says_why_there_is_no_answer_arrived(
+    stores: Stores,
+) -> None:
+    """Its turn has failed, but nothing is missing in the chat."""
+    claim = await claimed(stores.one, "one")
+    await stores.one.turns.answer(answer_to(claim, 1, "Sorry.", notice=True))
+    await stores.one.deliveries.done(
+        [inbound("one").turn_id], HERE, failed="set aside"
+    )
+    window = (await stores.one.turns.load(claim.conversation)).window
+
+    assert [False, False] == [message.undelivered for message in window.messages]
+
+
 async def test_how_old_an_undelivered_answer_is_is_told(stores: Stores) -> None:
     await undelivered(stores)
     (answer,) = await found(stores)

@@ -195,7 +195,7 @@ async def test_attempts_are_counted(stores: Stores) -> None:
 async def test_what_is_handed_back_is_taken_at_once(stores: Stores) -> None:
     claim = await claimed(stores.one, "one")
     await stores.one.leases.beat([claim], [], 0)
-    await stores.one.leases.hand_back([claim], [])
+    await stores.one.leases.hand_back([claim], [], [])
 
     beat = await stores.other.leases.beat([], [], 0)
 
@@ -209,7 +209,7 @@ async def test_a_claim_that_was_lost_cannot_be_handed_back(stores: Stores) -> No
     claim = await claimed(stores.one, "one")
     await stores.let_pass(LEASE + 1)
     (taken,) = await stores.other.recovery.take_over()
-    await stores.one.leases.hand_back([claim], [])
+    await stores.one.leases.hand_back([claim], [], [])
 
     assert list(await stores.one.recovery.take_over()) == []
 
@@ -230,7 +230,7 @@ async def test_an_attempt_counts_unless_its_claim_is_handed_back(
     await stores.let_pass(LEASE + 1)
     await stores.one.leases.beat([claim], [], 0)
     await stores.other.recovery.take_over()
-    await stores.one.leases.hand_back([claim, lost], [first, second])
+    await stores.one.leases.hand_back([claim, lost], [first, second], [])
     loaded = [
         await stores.other.turns.load(held.conversation) for held in (claim, lost)
     ]
@@ -246,7 +246,7 @@ async def test_what_is_handed_back_twice_is_counted_once(stores: Stores) -> None
     await stores.one.recovery.attempt([turn])
 
     for _ in range(2):
-        await stores.one.leases.hand_back([claim], [turn])
+        await stores.one.leases.hand_back([claim], [turn], [])
     (waiting,) = (await stores.other.turns.load(claim.conversation)).waiting
 
     assert 1 == waiting.attempts
@@ -266,7 +266,7 @@ async def test_who_takes_over_knows_a_death_from_a_restart(stores: Stores) -> No
     claim = await claimed(stores.one, "one")
     await stores.let_pass(LEASE + 1)
     (after_death,) = await stores.other.recovery.take_over()
-    await stores.other.leases.hand_back([after_death], [])
+    await stores.other.leases.hand_back([after_death], [], [])
     (after_restart,) = await stores.one.recovery.take_over()
     assert (True, False) == (after_death.died, after_restart.died)
     assert claim.conversation == after_restart.conversation
@@ -315,3 +315,30 @@ async def test_a_heartbeat_of_an_instance_that_lost_a_delivery_does_not_renew_it
     (again,) = await stores.other.recovery.take_deliveries()
 
     assert (turn,) == again.turns
+
+
+async def test_a_delivery_that_is_handed_back_is_free_at_once_and_counts_no_attempt(
+    stores: Stores,
+) -> None:
+    """Also when the statement is sent twice, because its confirmation was lost."""
+    turn = inbound("one").turn_id
+    await stores.one.turns.answer(answer_to(await claimed(stores.one, "one"), 1))
+    await stores.let_pass(LEASE + 1)
+    (taken,) = await stores.one.recovery.take_deliveries()
+    for _ in range(2):
+        await stores.one.leases.hand_back([], [], [turn])
+    (again,) = await stores.other.recovery.take_deliveries()
+
+    assert (1, 1) == (taken.attempts, again.attempts)
+
+
+async def test_a_delivery_that_another_instance_took_cannot_be_handed_back(
+    stores: Stores,
+) -> None:
+    turn = inbound("one").turn_id
+    await stores.one.turns.answer(answer_to(await claimed(stores.one, "one"), 1))
+    await stores.let_pass(LEASE + 1)
+    await stores.other.recovery.take_deliveries()
+    await stores.one.leases.hand_back([], [], [turn])
+
+    assert [] == list(await stores.one.recovery.take_deliveries())

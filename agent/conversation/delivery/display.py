@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from uuid import UUID
@@ -20,6 +21,11 @@ SHOW_SECONDS = 15.0
 SHOW_AGAIN_SECONDS = 1.5
 """When the model pauses, the same text is shown again after this long: the platform may have
 skipped it, or its typing indicator may end.
+"""
+
+HUNG_SECONDS = 10.0
+"""A call that took so long and failed may still be carried out: what the network holds up is
+not lost.
 """
 
 log = structlog.get_logger()
@@ -48,8 +54,16 @@ class DraftDisplay:
         self._grown = asyncio.Event()
         self._announced = False
         self._closed = False
+        self._calls: float | None = None
+        """When the call in progress began, on the monotonic clock."""
+        self._hung_since: float | None = None
         self._task = asyncio.create_task(self._run())
         self.grow(str)
+
+    @property
+    def hung(self) -> float:
+        """Seconds since the first call began that hung; 0.0 if none did."""
+        return time.monotonic() - self._hung_since if self._hung_since else 0.0
 
     def grow(self, text: Callable[[], str]) -> None:
         """There is more to show; `text` is called when the platform is ready."""
@@ -64,6 +78,7 @@ class DraftDisplay:
         self._closed = True
         self._grown.set()
         await asyncio.wait({self._task}, timeout=SHOW_SECONDS)
+        self._returned()
         if not self._task.cancel() and (error := self._task.exception()) is not None:
             log.error("display failed", error=type(error).__name__, exc_info=error)
 
@@ -84,11 +99,14 @@ class DraftDisplay:
         text = self._text()
         try:
             await self._announce(text)
+            self._calls = time.monotonic()
             placed = await self._reply.show(text)
         except (DeliveryError, StoreUnavailable) as error:
             # Only a draft: the finished answer is retried.
             log.info("not shown", reason=error.sentence)
             return last
+        finally:
+            self._returned()
 
         # The call may have taken longer than the lease, and written over a finished answer.
         is_late = not self._is_ours()
@@ -96,6 +114,12 @@ class DraftDisplay:
             self._recorder.place(self._turns[0], placed, late=is_late)
 
         return placed or last
+
+    def _returned(self) -> None:
+        """A call ended, or is not waited for any longer."""
+        began, self._calls = self._calls, None
+        if began is not None and time.monotonic() - began >= HUNG_SECONDS:
+            self._hung_since = self._hung_since or began
 
     async def _announce(self, text: str) -> None:
         """Records that a draft will stand. A model that answers at once never pays for this."""

@@ -9,6 +9,11 @@ from uuid import UUID
 
 from agent.core.errors import NotHere
 
+LEASE_TRUST = 0.8
+"""Part of a lease without a heartbeat after which nothing is shown or sent: another instance
+may soon take over.
+"""
+
 
 class DeliveryFence:
     """Holds back a delivery that another instance may have taken.

@@ -68,6 +68,9 @@ class AnswerOrder:
         while await self._is_open(turn, pause) and time.monotonic() < until:
             pause = min(2 * pause, LONGEST_LOOK)
 
+        # also of an answer whose turn was deleted since, or that nobody ever delivers
+        self._settled[turn] = True
+
         return True
 
     async def _is_open(self, turn: UUID, seconds: float) -> bool:

@@ -86,6 +86,11 @@ class DeliveryRecorder:
             self._order.settle(turns[0])
         self._spawn(self._record(turns, placed, failed))
 
+    def later(self, turns: Sequence[UUID], work: Coroutine[Any, Any, None]) -> None:
+        """The answer arrived; this work in the background closes its turns."""
+        self._order.settle(turns[0])
+        self._spawn(work)
+
     async def _place(self, turn: UUID, *, late: bool) -> None:
         while (placed := self._drafts.get(turn)) is not None:
             with suppress(StoreUnavailable):

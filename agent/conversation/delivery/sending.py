@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable, Sequence
+from uuid import UUID
 
 import structlog
 
@@ -35,6 +37,9 @@ MAX_TAKES = 30
 failure: it may be what kills them.
 """
 
+Again = Callable[[Placed], Reply]
+"""Makes another reply for the same answer, which stands there already."""
+
 log = structlog.get_logger()
 
 
@@ -59,23 +64,31 @@ class Delivery:
         self._fence = fence
         self._limit_seconds = limit_seconds
 
+    def expect(self, turns: Sequence[UUID]) -> None:
+        """Their answer was stored just now: this instance sends it while heartbeats arrive."""
+        self._order.begin(turns[0])
+        self._fence.begin(turns[-1])
+
     async def send(
         self,
         reply: Reply,
         answer: Undelivered,
         *,
         failed: str | None = None,
+        again: Again | None = None,
+        again_in: float = 0.0,
     ) -> None:
         """Returns once the answer arrived or is given up; its turns are closed soon after.
 
         `failed` closes them as failed even if this text, which says so, arrived.
+        `again`: a draft was held up for `again_in` seconds, and may yet replace the answer.
         """
         channel, count = answer.address.channel, len(answer.turns)
-        self._order.begin(answer.turns[0])
-        self._fence.begin(answer.turns[-1])
+        self.expect(answer.turns)
         try:
             placed = await self._insist(reply, answer)
         except NotHere as error:
+            metrics.delivery_ended(channel, count, arrived=False, closed_as=None)
             log.info("left to another instance", reason=error.sentence)
         except Exception as error:
             # Even a mistake of the channel's: unhandled, it would be met again forever.
@@ -86,10 +99,38 @@ class Delivery:
             state = "failed" if failed else "done"
             metrics.delivery_ended(channel, count, arrived=True, closed_as=state)
             log.info("delivered", messages=len(placed.ids))
-            self._recorder.record(answer.turns, placed, failed=failed)
+            if again is None:
+                self._recorder.record(answer.turns, placed, failed=failed)
+            else:
+                self._recorder.later(
+                    answer.turns, self._send_again(again, answer, placed, again_in)
+                )
         finally:
             self._order.leave(answer.turns[0])
             self._fence.end(answer.turns[-1])
+
+    async def _send_again(
+        self, again: Again, answer: Undelivered, placed: Placed, seconds: float
+    ) -> None:
+        """Edits the answer in once more, when a draft that was held up must have come.
+
+        What was lost in the network is sent again after at most twice the time that it was away
+        (https://www.rfc-editor.org/rfc/rfc6298, section 5.5). Until then the turns stay open,
+        so that the next instance does it if this one dies.
+        """
+        self._fence.begin(answer.turns[-1])
+        log.info("sent once more", seconds=round(seconds, 1))
+        try:
+            await asyncio.sleep(seconds)
+            placed = await self._insist(again(placed), answer)
+        except NotHere:
+            return
+        except Exception as error:
+            _reason(error)
+        finally:
+            self._fence.end(answer.turns[-1])
+
+        self._recorder.record(answer.turns, placed)
 
     async def _insist(self, reply: Reply, answer: Undelivered) -> Placed:
         """Raises what ended the last try, once there is no other."""

@@ -263,7 +263,7 @@ CALLS = {
     f"'{{1}}', '{{x}}', '{{1}}', {ONE}, 5)",
     "placed": f"({ONE}, '{{x}}', '{{false}}')",
     "done": f"({ONE}, '{{done}}', '{{x}}', {ONE})",
-    "hand_back": f"({ONE}, {ONE}, {ONE})",
+    "hand_back": f"({ONE}, {ONE}, {ONE}, {ONE}, gen_random_uuid())",
 }
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 
 from agent.conversation.answering import LOST
+from agent.conversation.delivery.order import AnswerOrder
 from agent.core.errors import DeliveryError, Undeliverable
 from agent.core.messages import Address, Overlap, Placed
 from tests.support.engine_harness import (
@@ -243,3 +244,54 @@ async def _stop_beating(agent: Instance) -> None:
     assert agent.engine._beats is not None
     agent.engine._beats.cancel()
     await asyncio.wait({agent.engine._beats})
+
+
+async def test_an_instance_that_ends_in_good_order_frees_its_deliveries(
+    world: EngineHarness,
+) -> None:
+    """Others take them at once, and as if it had never tried."""
+    world.drain = 0.0
+    async with world.instance() as first:
+        await left_behind(world, first, "ada")
+        await first.crash()
+    async with world.instance() as second:
+        platform = Unreachable(second)
+        async with asyncio.timeout(10):
+            while not platform.tries:
+                await asyncio.sleep(0.01)
+    async with world.instance():
+        await closed(world)
+
+    assert ["re: one"] == world.platform.screen("ada")
+    assert 1 == await asked(world, "SELECT attempts FROM turns")
+
+
+async def test_an_answer_whose_turn_was_forgotten_since_is_looked_for_once(
+    world: EngineHarness,
+) -> None:
+    """Turns are kept for a month; conversations for longer."""
+    async with world.instance() as agent:
+        await world.ask(agent, "one")
+        await closed(world)
+    await asked(world, "DELETE FROM turns")
+    async with world.instance() as later:
+        await world.ask(later, "two")
+
+    assert ["re: one", "re: two"] == world.platform.screen("ada")
+
+
+async def test_an_answer_that_stays_open_forever_is_not_waited_for_forever() -> None:
+    class Open:
+        """Nobody delivers it, and nobody gives it up."""
+
+        looks = 0
+
+        async def is_open(self, turn: UUID) -> bool:
+            self.looks += 1
+            return True
+
+    turns, turn = Open(), uuid4()
+    order = AnswerOrder(turns, limit_seconds=0.0)
+    waited = [await order.wait_for(turn) for _ in range(2)]
+
+    assert ([True, False], 1) == (waited, turns.looks)

@@ -8,15 +8,15 @@ from typing import Any
 
 import pytest
 
-from agent.conversation import answering
 from agent.conversation.answering import LOST
-from agent.conversation.delivery import sending
+from agent.conversation.delivery import display, sending
 from agent.conversation.recovery import MAX_DEATHS, SET_ASIDE
 from agent.core.completion import Prompt
 from agent.core.errors import DeliveryError, StoreUnavailable, Undeliverable
 from agent.core.messages import Placed
 from tests.support.clock import let_pass
 from tests.support.engine_harness import EngineHarness, Instance, PlatformReply
+from tests.support.settings import run
 from tests.support.turns import asked, begun, closed
 
 AWAY = DeliveryError("The platform is away.")
@@ -179,7 +179,7 @@ async def test_a_draft_outlives_nine_seconds_without_postgres(
 async def test_a_draft_that_comes_late_does_not_replace_the_answer(
     world: EngineHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The call that showed it hung for longer than the lease; another instance answered."""
+    """The call that showed it hung for longer than the lease; another instance sent the answer."""
     hangs, goes_on = asyncio.Event(), asyncio.Event()
     show = PlatformReply.show
 
@@ -200,7 +200,6 @@ async def test_a_draft_that_comes_late_does_not_replace_the_answer(
             world.model.release()
             await world.answered("ada", "re: one")
             await closed(world)
-            monkeypatch.setattr(answering, "LEASE_TRUST", 0.0)
             goes_on.set()
             await world.platform.until(
                 lambda: world.platform.screen("ada") == ["re:"], deadline=5
@@ -210,6 +209,42 @@ async def test_a_draft_that_comes_late_does_not_replace_the_answer(
             )
             await closed(world)
 
+    assert ["re: one"] == world.platform.screen("ada")
+
+
+@pytest.mark.parametrize("dies", [False, True])
+async def test_a_draft_that_the_network_held_up_does_not_replace_the_answer(
+    world: EngineHarness, monkeypatch: pytest.MonkeyPatch, *, dies: bool
+) -> None:
+    """Its call was given up, yet the platform carries it out after the answer."""
+    monkeypatch.setattr(display, "SHOW_SECONDS", 1.0)
+    monkeypatch.setattr(display, "HUNG_SECONDS", 0.5)
+    show, hangs = PlatformReply.show, asyncio.Event()
+    held: list[tuple[PlatformReply, str]] = []
+
+    async def hold(reply: PlatformReply, text: str) -> Placed | None:
+        held.append((reply, text))
+        hangs.set()
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    async with world.instance() as agent:
+        await begun(world, agent, "one")
+        monkeypatch.setattr(PlatformReply, "show", hold)
+        await hangs.wait()
+        world.model.release()
+        await world.answered("ada", "re: one")
+        await asyncio.sleep(0.3)  # its turn would be closed by now
+        await show(*held[0])
+        stood = world.platform.screen("ada")
+        if dies:
+            await agent.crash()
+            async with world.instance():
+                await closed(world)
+        else:
+            await closed(world)
+
+    assert ["re:"] == stood
     assert ["re: one"] == world.platform.screen("ada")
 
 
@@ -320,3 +355,37 @@ def _meets(world: EngineHarness, word: str, met: asyncio.Event) -> None:
         return f"re: {texts[-1]}"
 
     world.model.said = said
+
+
+# --- what is recorded of an answer that is given up ---------------------------
+
+_REFUSE = (
+    """
+    CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS
+        $$BEGIN RAISE 'no room' USING ERRCODE = 'disk_full'; END$$
+    """,
+    "CREATE TRIGGER refuse BEFORE INSERT ON audit_log EXECUTE FUNCTION refuse()",
+)
+
+
+@pytest.mark.usefixtures("fast")
+async def test_why_an_answer_was_given_up_is_written_once_that_is_possible(
+    world: EngineHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The audit log could not be written at first; nothing else went wrong."""
+    Outage(monkeypatch, Undeliverable("The chat was closed."))
+    count = "SELECT count(*) FROM audit_log WHERE action = 'turn.failed'"
+
+    async with world.instance() as agent:
+        for statement in _REFUSE:
+            await run(world.database_url, statement)
+        await agent.engine.accept(world.message("one"))
+        await closed(world)
+        await asyncio.sleep(0.3)
+        first = await asked(world, count)
+        await run(world.database_url, "DROP TRIGGER refuse ON audit_log")
+        async with asyncio.timeout(10):
+            while agent.engine._worker._recorder.lead_turns:
+                await asyncio.sleep(0.02)
+
+    assert (0, 1) == (first, await asked(world, count))

@@ -188,6 +188,23 @@ async def test_the_surplus_of_deliveries_is_put_off_at_once(
     assert (surplus.status_code, live.status_code) == (503, 200)
 
 
+async def test_a_delivery_that_was_put_off_keeps_its_place_until_it_is_stored_or_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The platform hangs up and comes again; what is still being stored does not pile up."""
+    monkeypatch.setattr(webhooks, "AT_ONCE", 2)
+    monkeypatch.setattr(webhooks, "SECONDS", 0.3)
+    held = Held()
+    state = InstanceState([Service("post", held)], phase="running")
+    async with listening(state) as client:
+        late = [await client.post("/webhooks/post", content="1:hi") for _ in range(3)]
+        held.gate.set()
+        after = await client.post("/webhooks/post", content="1:hi")
+
+    assert [503, 503, 503, 200] == [one.status_code for one in (*late, after)]
+    assert 3 == len(held.delivered), "the third was not begun"
+
+
 async def test_unsigned_deliveries_are_limited_and_signed_ones_of_that_address_are_not(
     database_url: str, redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -7,6 +7,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
+from agent import metrics
 from agent.conversation.background import BackgroundTasks
 from agent.conversation.delivery import sending
 from agent.conversation.delivery.fence import DeliveryFence
@@ -129,10 +130,12 @@ async def test_a_chat_that_is_gone_is_tried_once() -> None:
 
 async def test_what_another_instance_has_to_deliver_stays_open() -> None:
     broken = Broken(NotHere("It is for another terminal."))
+    before = metrics.deliveries.values.get(("test", "later"), 0)
 
     await send(broken)
 
     assert (1, []) == (broken.tries, broken.closed)
+    assert 1 == metrics.deliveries.values["test", "later"] - before
 
 
 async def test_an_answer_over_which_instances_keep_ending_is_given_up() -> None:
