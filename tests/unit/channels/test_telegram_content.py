@@ -271,21 +271,43 @@ def test_a_bare_mention_in_reply_is_about_what_it_replies_to() -> None:
 
 def test_an_album_is_meant_as_its_caption_is() -> None:
     """In a group only one of its pictures has the caption with the mention."""
-    albums: dict[str, bool] = {}
+    known: dict[str, str] = {}
 
     def part(number: int, group: str, **fields: Any) -> Any:
         message = {"message_id": number, "chat": GROUP, "from": ADA, "photo": [{}]}
         update = {"message": message | {"media_group_id": group} | fields}
-        return read(update, ME, albums)
+        return read(update, ME, known)
 
     mention = {"type": "mention", "offset": 0, "length": 10}
     caption = {"caption": "@agent_bot which?", "caption_entities": [mention]}
-    parts = [part(1, "a", **caption), part(2, "a"), part(3, "a")]
+    album = [part(1, "a", **caption), part(2, "a"), part(3, "a")]
 
-    assert [text_of(one) for one in parts] == [
+    assert [text_of(one) for one in album] == [
         "which?\n[image photo.jpg]",
         "[image photo.jpg]",
         "[image photo.jpg]",
     ]
-    assert all(one.more_follows for one in parts)
+    assert all(one.more_follows for one in album)
     assert part(4, "b") is None
+
+
+@pytest.mark.parametrize(
+    ("seconds", "told"), [(0, "and the end"), (1, "and the end"), (9, None)]
+)
+def test_the_rest_of_a_cut_text_in_a_group_is_for_the_agent_too(
+    seconds: int, told: str | None
+) -> None:
+    """Only the first part holds the mention."""
+    known: dict[str, str] = {}
+
+    def part(number: int, text: str, **fields: Any) -> Any:
+        message = {"message_id": number, "chat": GROUP, "from": ADA, "text": text}
+        return read({"message": message | fields}, ME, known)
+
+    mention = {"type": "mention", "offset": 0, "length": 10}
+    first = part(1, "@agent_bot " + "a" * 4000, entities=[mention], date=100)
+    rest = part(2, "and the end", entities=[], date=100 + seconds)
+
+    assert (rest and rest.text) == told
+    assert rest is None or first.part_of == rest.part_of != ""
+    assert part(3, "talk of others", entities=[], date=200) is None
