@@ -6,20 +6,18 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from channels.fields import (
-    QUOTED,
     Json,
     first_text,
+    forwarded,
+    in_reply,
     integer,
     items,
     mapping,
     number,
-    quotation,
     text,
 )
 
 _LISTED = 50  # options of a poll or tasks of a checklist that are named
-_OWN = 300  # characters of an answer of the agent: it knows the rest
-_FORWARDED = 8_000  # characters: the forwarded text is what the message is about
 
 # By Telegram's field, the word for people. An animation is also a document: order counts.
 _FILES = {
@@ -55,7 +53,7 @@ def around(
 
     if origin:
         inside = "\n".join(part for part in (words, attached) if part)
-        parts.append(quotation(_forwarded(origin), inside, _FORWARDED))
+        parts.append(forwarded(_origin(origin), inside))
     else:
         parts.append("\n".join(part for part in (words, attached) if part))
 
@@ -90,19 +88,8 @@ def answered(
     name = said_by(mapping(earlier, "sender_chat") or author)
     if elsewhere and not earlier:
         name = _origin(mapping(elsewhere, "origin"))
-    if own:
-        name = "you"
 
-    heading = f"In reply to {name}" if name else "In reply"
-
-    return quotation(heading, shown, _OWN if own else QUOTED)
-
-
-def _forwarded(
-    origin: Json,
-) -> str:
-    name = _origin(origin)
-    return f"Forwarded from {name}" if name else "Forwarded"
+    return in_reply(name, shown, own=own)
 
 
 def _origin(

@@ -11,7 +11,7 @@ from cachetools import LRUCache
 from agent.core.commands import parse_command
 from agent.core.errors import AgentError
 from agent.core.messages import Deleted, Edited, Inbound, Said
-from channels.fields import Json, items, quotation, text
+from channels.fields import Json, in_reply, items, text
 from channels.pacing import RateLimited
 from channels.slack.api import SlackApi
 from channels.slack.directory import Directory, concerns
@@ -125,9 +125,7 @@ class MessagesAbove:
         names = await self._people.names(people)
         name = names.get(author) or text(message, "username")
 
-        return quotation(
-            f"In reply to {name}" if name else "In reply", readable(words, names)
-        )
+        return in_reply(name or "", readable(words, names))
 
 
 def _joined(quoted: str, words: str) -> str:
