@@ -15,7 +15,9 @@ from agent.core.commands import parse_command
 from agent.core.messages import Address, Inbound, Reacted, Said, Thumb
 from channels.fields import Json, identity, integer, items, mapping, text
 from channels.reactions import thumb_of_emoji
-from channels.telegram.content import around, said_by
+from channels.telegram import rich
+from channels.telegram.attachments import said_by
+from channels.telegram.content import around
 from channels.telegram.marks import Bot, links, mentions, rewritten, written
 from channels.telegram.parts import Parts, is_begun, is_cut, remember, whole_of
 
@@ -70,6 +72,7 @@ def _said(
     me: Bot,
     parts: Parts,
 ) -> Said | None:
+    message = rich.as_text(message)
     if message.get("is_automatic_forward") is True:
         return None
 

@@ -5,26 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from telegram import User
 
 from channels.telegram.updates import read
 from tests.support.inbound import text_of
+from tests.support.telegram_messages import ADA, AGENT, BOB, GROUP, ME, heard
 
-ME = User(7, "Agent", is_bot=True, username="agent_bot")
-ADA = {"id": 5000, "is_bot": False, "first_name": "Ada"}
-BOB = {"id": 6000, "is_bot": False, "first_name": "Bob", "last_name": "Byte"}
-PRIVATE = {"id": 5000, "type": "private", "first_name": "Ada"}
-GROUP = {"id": -100, "type": "supergroup", "title": "Engines"}
-AGENT = {"id": 7, "is_bot": True, "first_name": "Agent"}
 PLACE = {"latitude": 52.5186, "longitude": 13.3763}
 OPTIONS = [{"text": "tea", "voter_count": 2}, {"text": "coffee", "voter_count": 0}]
-
-
-def heard(*, chat: Any = PRIVATE, **fields: Any) -> str | None:
-    message = {"message_id": 1, "date": 0, "chat": chat, "from": ADA, **fields}
-    inbound = read({"update_id": 1, "message": message}, ME)
-
-    return None if inbound is None else text_of(inbound)
 
 
 def link(offset: int, length: int, url: str) -> dict[str, Any]:
