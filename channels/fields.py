@@ -93,6 +93,31 @@ QUOTED = 1_000
 """Characters of a quotation that are handed on. It says what is meant; it is not the message."""
 
 
+FORWARDED = 8_000
+"""The same for what somebody forwards: it is what the message is about."""
+
+OWN = 300
+"""The same for what the agent wrote itself: it knows the rest."""
+
+
+def in_reply(name: str, quoted: str, *, own: bool = False) -> str:
+    """What a message answers, and who wrote it if that is known; `own`: the agent did."""
+    author = "you" if own else name
+
+    return quotation(
+        f"In reply to {author}" if author else "In reply",
+        quoted,
+        OWN if own else QUOTED,
+    )
+
+
+def forwarded(name: str, quoted: str) -> str:
+    """What a person forwards, and from whom if that is known."""
+    return quotation(
+        f"Forwarded from {name}" if name else "Forwarded", quoted, FORWARDED
+    )
+
+
 def quotation(
     heading: str,
     quoted: str,

@@ -33,7 +33,7 @@ _BLOCK = re.compile(
 """What a line must not begin with that goes on with a paragraph."""
 
 _FENCES = ("```", "~~~")
-_IN_VIEW = (2, 4_000)
+_IN_VIEW = (2, 1_000)
 """Messages, or characters if those are more; then up to the end of the paragraph."""
 
 _MAX_IN_VIEW = 4

@@ -29,7 +29,7 @@ from agent.core.completion import Prompt
 from agent.core.errors import ModelError, Refused, StoreUnavailable, UnknownModel
 from agent.core.messages import Notice, Overlap, Placed, Window, delivered
 from agent.core.prompt import build_prompt
-from agent.core.turns import Answer, Loaded, Undelivered
+from agent.core.turns import Answer, Loaded, Undelivered, Waiting
 from agent.ports import Ports, Reply
 
 DELETED = "The message was deleted."
@@ -135,7 +135,8 @@ class Answering:
         asking = audience(active.key, loaded.waiting)
         is_queue = self._policy.overlap(asking) is Overlap.QUEUE
         # After a death each message is tried by itself: its neighbours are no suspects.
-        batch = loaded.waiting[:1] if is_queue or active.died else loaded.waiting
+        alone = is_queue or active.died
+        batch = _first_whole(loaded.waiting) if alone else loaded.waiting
         asking = audience(active.key, batch)
         policy = self._policy.answer_policy(
             asking, batch[-1].model if batch else None
@@ -296,6 +297,14 @@ class Answering:
             up_to_seq=plan.covers,
             budget=budget,
         )
+
+
+def _first_whole(waiting: Sequence[Waiting]) -> tuple[Waiting, ...]:
+    """The first message that waits, with all its parts and what came between them."""
+    whole = waiting[0].part_of if waiting else ""
+    parts = [at for at, one in enumerate(waiting) if one.part_of == whole]
+
+    return tuple(waiting[: parts[-1] + 1 if whole else 1])
 
 
 def _finished(active: ActiveAnswer, draft: Draft, latency_ms: int) -> Answer | None:

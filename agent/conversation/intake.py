@@ -322,6 +322,7 @@ def _loaded(inbound: Said, arrival: Arrival, accepted: Accepted) -> Loaded | Non
         direct=inbound.direct,
         person=accepted.person,
         model=accepted.model,
+        part_of=inbound.part_of,
     )
 
     grown = Window(accepted.seq, (*window.messages, message))

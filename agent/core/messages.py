@@ -81,6 +81,8 @@ class Said(_FromPerson):
     """It is probably a part: of an album, or of a text that the person's client cut in two.
     The rest is waited for a moment, and answered together with it.
     """
+    part_of: str = field(default="", kw_only=True)
+    """Names the whole in its chat: parts with one name are one message, whatever the overlap."""
 
     def edited(self, text: str) -> Edited:
         """The edit that gives this message another text."""

@@ -30,6 +30,8 @@ class Waiting:
     """The human that the author's accounts belong to."""
     model: str | None = None
     """Chosen for the conversation, else by its author."""
+    part_of: str = ""
+    """Names the whole, such as an album, if the message is a part of one."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,11 +18,11 @@ from agent.core.messages import Address, Placed
 from channels.discord.interaction import InteractionAnswer
 from channels.discord.reading.sent import (
     NO_MENTIONS,
+    BotMessages,
     LostSends,
     beginning,
     near,
     new_message,
-    of_bots,
 )
 from channels.discord.rest import UNKNOWN_MESSAGE, LastingRefusal, Refusal, Rest
 from channels.discord.text import pieces_of
@@ -80,6 +80,7 @@ class DiscordReply:
         # An instance may have died before it recorded what it placed.
         self._pending = placed is not None and placed.pending and not self._ids
         self._lost = LostSends(address, clock)
+        self._earlier = BotMessages()
         self._unseen = UnseenSends()
         self._others: set[str] = set()
         """Messages that may be a part of this answer. The nonce tells while it is known."""
@@ -299,9 +300,8 @@ class DiscordReply:
     async def _history(self) -> list[Mapping[str, Any]]:
         """What bots wrote here after the question, oldest first."""
         after = self._address.message or next(iter(self._ids), "")
-        query = f"?after={after}&limit=100" if after else "?limit=100"
 
-        return of_bots(await self._call("GET", query))
+        return await self._earlier.read(after, partial(self._call, "GET"))
 
     async def _show_typing(self) -> None:
         if self._ids or self._interaction or self._typing:

@@ -5,6 +5,7 @@ what opens them again.
 from __future__ import annotations
 
 import re
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
@@ -96,6 +97,8 @@ class Outline:
     indented: list[Range] = field(
         default_factory=list
     )  # the code that is no fenced block
+    _quotes_begin: list[int] = field(default_factory=list)
+    _quotes_end: list[int] = field(default_factory=list)
     _whole: list[Range] = field(default_factory=list)
     _solid: list[Range] = field(default_factory=list)
 
@@ -110,11 +113,15 @@ class Outline:
 
     def depth(self, at: int) -> int:
         """In how many quotations a place is."""
-        return sum(start < at < end for start, end in self.quotes)
+        return bisect_left(self._quotes_begin, at) - bisect_right(
+            self._quotes_end, at
+        )
 
     def open_containers(self, at: int) -> list[Container]:
-        """Those that a cut at this place is in, the innermost first."""
-        open_ = [box for box in self.containers if box.start < at < box.end]
+        """Those that indent a cut at this place, the innermost first."""
+        open_ = [
+            box for box in self.containers if box.column and box.start < at < box.end
+        ]
 
         return [replace(box, depth=self.depth(box.start + 1)) for box in open_]
 
@@ -129,6 +136,8 @@ class Outline:
                 self._read(event, before)
             before = event.end if event.kind != "start" else before
 
+        self._quotes_begin = sorted(start for start, _ in self.quotes)
+        self._quotes_end = sorted(end for _, end in self.quotes)
         self._whole += (found.span() for found in _ADDRESS.finditer(self.text))
         self._solid += (found.span() for found in _ONE.finditer(self.text))
 

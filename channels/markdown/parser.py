@@ -11,6 +11,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Literal
 
 import pyromark
@@ -25,6 +26,7 @@ from channels.markdown.meaning import (
 
 _OPTIONS = pyromark.Options.ENABLE_TABLES | pyromark.Options.ENABLE_STRIKETHROUGH
 SPOILER = "||"
+_KEPT = 4  # texts, with what was read in them
 
 
 class Tag(enum.StrEnum):
@@ -95,9 +97,12 @@ def sound(text: str) -> str:
     return valid.replace("\r\n", "\n").replace("\r", "\n")
 
 
-def parse(text: str) -> list[Event]:
+@lru_cache(_KEPT)
+def parse(text: str) -> Sequence[Event]:
     """The events of a `sound` text, in the order of reading. What the parser breaks down
     over is one paragraph.
+
+    The last few texts are kept: each step of a conversion asks for those of the same text.
     """
     readable, back = meant(text)
 
@@ -115,7 +120,7 @@ def parse(text: str) -> list[Event]:
 
         return _unread(text)
 
-    return list(
+    return tuple(
         _without_loose_rows(_Reader(text, readable, back).events(found), text)
     )
 
@@ -166,14 +171,14 @@ def _is_panic(error: BaseException) -> bool:
     return type(error).__name__ == "PanicException"
 
 
-def _unread(text: str) -> list[Event]:
+def _unread(text: str) -> Sequence[Event]:
     start = Event("start", Tag.PARAGRAPH, 0, len(text))
 
-    return [
+    return (
         start,
         Event("leaf", Tag.TEXT, 0, len(text), text),
         replace(start, kind="end"),
-    ]
+    )
 
 
 class _Reader:
@@ -198,31 +203,23 @@ class _Reader:
             yield (self._struck(event) if event.tag is Tag.STRIKE else event)
 
     def _translated(self, found: Found, start: int, end: int) -> Event:
-        match found:
-            case {"Start": part}:
+        if isinstance(found, str):
+            tag = Tag.RULE if found == "Rule" else Tag.BREAK
+            return Event("leaf", tag, start, end)
+
+        ((what, part),) = (
+            found.items()
+        )  # one: patterns of mappings would take thrice as long
+
+        match what:
+            case "Start":
                 return self._part("start", part, start, end)
-            case {"End": part}:
+            case "End":
                 return self._part("end", part, start, end)
-            case {"Code": str(code)}:
-                return Event(
-                    "leaf",
-                    Tag.CODE,
-                    start,
-                    end,
-                    self._original(code),
-                )
-            case (
-                {"Text": str(text)} | {"Html": str(text)} | {"InlineHtml": str(text)}
-            ):
-                return Event(
-                    "leaf",
-                    Tag.TEXT,
-                    start,
-                    end,
-                    self._original(text),
-                )
-            case "Rule":
-                return Event("leaf", Tag.RULE, start, end)
+            case "Code":
+                return Event("leaf", Tag.CODE, start, end, self._original(str(part)))
+            case "Text" | "Html" | "InlineHtml":
+                return Event("leaf", Tag.TEXT, start, end, self._original(str(part)))
             case _:
                 return Event("leaf", Tag.BREAK, start, end)
 
@@ -236,13 +233,15 @@ class _Reader:
         tag, value = Tag.PARAGRAPH, ""
 
         match part:
+            case "CodeBlock":
+                tag = self._code
+            case str(name):
+                tag = _TAGS.get(name, tag)
             case {"CodeBlock": {"Fenced": str(info)}}:
                 tag, value = Tag.FENCE, self._original(info)
                 self._code = tag
             case {"CodeBlock": _}:
                 tag = self._code = Tag.INDENTED
-            case "CodeBlock":
-                tag = self._code
             case {"Table": tuple(sides)}:
                 tag, value = Tag.TABLE, "".join(side[0] for side in sides)
             case {"Link": {"dest_url": address, "link_type": how}}:
@@ -260,8 +259,6 @@ class _Reader:
                     (_TAGS[str(name)] for name in named if name in _TAGS),
                     tag,
                 )
-            case str(name):
-                tag = _TAGS.get(name, tag)
 
         return Event(kind, tag, start, end, value)
 
@@ -287,7 +284,7 @@ class _Reader:
         return Event("leaf", Tag.TEXT, start, end, first if opens else last)
 
     def _original(self, found: str) -> str:
-        return found.translate(self._back)
+        return found.translate(self._back) if self._back else found
 
 
 def _without_loose_rows(events: Iterable[Event], text: str) -> Iterator[Event]:

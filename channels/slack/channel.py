@@ -28,6 +28,7 @@ from channels.slack.catch_up import CatchUp, catch_up, until_stored
 from channels.slack.directory import Directory, Threads
 from channels.slack.doctor import Connection, diagnose
 from channels.slack.events import SlackEvents
+from channels.slack.incoming.above import MessagesAbove
 from channels.slack.reply import EphemeralReply, SlackReply
 from channels.slack.sign_in import Identity, sign_in
 from channels.slack.signature import is_genuine
@@ -120,6 +121,7 @@ class Slack(Webhook, Diagnosable, Listening):
             finally:
                 self._events = None
                 await catching_up.stop()
+                await events.above.close()
                 await self._window.close()
 
         raise ConfigurationError(self._api.revoked)
@@ -200,10 +202,13 @@ class Slack(Webhook, Diagnosable, Listening):
 
             return taken
 
+        people = Directory(self._api, self._clock)
+
         return SlackEvents(
             me=me,
             accept=accept_in_order,
-            people=Directory(self._api, self._clock),
+            people=people,
+            above=MessagesAbove(self._api, me, people),
             threads=Threads(self._api, self._clock),
             slash_commands=self._slash_commands,
             opened=self._window.opened,

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from cachetools import TLRUCache
+from cachetools import LRUCache, TLRUCache
 
 from agent.core.errors import DeliveryError
 from channels.fields import first_text, items, mapping, text
@@ -86,10 +86,18 @@ class Threads:
         self._known: TLRUCache[tuple[str, str], bool] = TLRUCache(
             _THREADS, _part_until, clock
         )
+        self._first: LRUCache[tuple[str, str], str] = LRUCache(_THREADS)
 
-    def joined(self, chat: str, thread: str) -> None:
-        """The agent was addressed in this thread."""
-        self._known[chat, thread] = True
+    def joined(self, chat: str, thread: str, message: str) -> bool:
+        """The agent was addressed in this thread. Returns whether this message, which may
+        come again, was the first to do so.
+        """
+        key = chat, thread
+        if not self._known.get(key):
+            self._first[key] = message
+        self._known[key] = True
+
+        return self._first.get(key) == message
 
     async def taken_part(self, me: Identity, chat: str, thread: str) -> bool:
         """Whether the agent was mentioned or has written in this thread.
@@ -114,7 +122,7 @@ class Threads:
 
             raise
 
-        return any(_concerns(me, message) for message in items(answer, "messages"))
+        return any(concerns(me, message) for message in items(answer, "messages"))
 
 
 def _person_until(_user: str, person: Person, now: float) -> float:
@@ -125,7 +133,8 @@ def _part_until(_thread: tuple[str, str], takes_part: bool, now: float) -> float
     return now + (_PART_S if takes_part else _NO_PART_S)
 
 
-def _concerns(me: Identity, message: Mapping[str, Any]) -> bool:
+def concerns(me: Identity, message: Mapping[str, Any]) -> bool:
+    """Whether the agent wrote this, or is mentioned in it."""
     return message.get("user") == me.user or me.user in mentioned(
         text(message, "text")
     )

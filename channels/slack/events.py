@@ -21,6 +21,7 @@ from channels.fields import mapping, required, text
 from channels.reactions import thumb_of_name
 from channels.slack.directory import Directory, Threads
 from channels.slack.incoming import content
+from channels.slack.incoming.above import MessagesAbove
 from channels.slack.incoming.bolt import Listener, bolt_app, not_taken
 from channels.slack.incoming.payloads import (
     address_of,
@@ -49,6 +50,7 @@ class SlackEvents:
         accept: Accept,
         people: Directory,
         threads: Threads,
+        above: MessagesAbove,
         slash_commands: Callable[[], bool],
         opened: Callable[[Mapping[str, Any]], None],
         response_urls: MutableMapping[UUID, str],
@@ -64,6 +66,7 @@ class SlackEvents:
         self._accept = accept
         self._people = people
         self._threads = threads
+        self.above = above
         self._slash_commands = slash_commands
         self._opened = opened
         self._response_urls = response_urls
@@ -175,7 +178,7 @@ class SlackEvents:
                 inbound = storable(await self._inbound(event))
 
             if inbound is not None:
-                await self._store(inbound)
+                await self.above.take(inbound, self._store)
 
     async def _inbound(self, event: Mapping[str, Any]) -> Inbound | None:
         subtype = text(event, "subtype")
@@ -197,7 +200,7 @@ class SlackEvents:
             return None
 
         message = await self._said(after)
-        return message.edited(message.text)
+        return self.above.kept(message.edited(message.text))
 
     async def _deletion(self, event: Mapping[str, Any]) -> Deleted | None:
         before = within(event, "previous_message")
@@ -243,8 +246,9 @@ class SlackEvents:
         direct = is_direct(event)
         address = address_of(event, self._me.team)
         user = address.extra["user"]
-        if not direct:
-            self._threads.joined(address.chat, address.thread)
+        is_first = not direct and self._threads.joined(
+            address.chat, address.thread, address.message
+        )
 
         spoken = without_mention(content.words(event), self._me.user)
         shown = content.around(event, spoken)
@@ -257,6 +261,7 @@ class SlackEvents:
             text=as_command(readable(shown, names)),
             username=None if direct else await self._people.name(user),
             direct=direct,
+            more_follows=is_first and address.thread != address.message,
         )
 
     # --- reactions ---

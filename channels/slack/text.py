@@ -50,6 +50,7 @@ _ANGLE = re.compile(r"(?<!\\)(\\*)<")
 _MARKS = re.compile(r"[][\\`*_~]")
 _ESCAPED = r"\\\g<0>"
 _IS_CODE, _MAY_BE_CODE = 1, 2
+_UNSURE = bytes([_IS_CODE]), bytes([_MAY_BE_CODE])
 _PINGING = re.compile(r"<(?=[!@#])")
 _DEFINITION = re.compile(
     r"^((?:[ \t>*+-]|\d+[.)])*)(?=\[(?:[^]\\\n]|\\.){1,999}\]:)",
@@ -239,18 +240,21 @@ def _code(text: str, events: Iterable[Event]) -> bytearray:
     for event in events:
         if event.tag is Tag.FENCE and event.kind == "end":
             fence = fence_of(text, event)
-            kinds[fence.inner_start : fence.inner_end] = bytes([_IS_CODE]) * (
-                fence.inner_end - fence.inner_start
-            )
-        elif event.tag is Tag.CODE or (
-            event.tag is Tag.INDENTED and event.kind == "end"
-        ):
-            sure = event.tag is Tag.CODE and "\n" not in text[event.start : event.end]
-            kinds[event.start : event.end] = bytes(
-                [_IS_CODE if sure else _MAY_BE_CODE]
-            ) * (event.end - event.start)
+            _mark(kinds, fence.inner_start, fence.inner_end, _IS_CODE)
+        elif event.tag is Tag.CODE:
+            sure = "\n" not in text[event.start : event.end]
+            _mark(kinds, event.start, event.end, _IS_CODE if sure else _MAY_BE_CODE)
+        elif event.tag is Tag.INDENTED and event.kind == "end":
+            _mark(kinds, event.start, event.end, _MAY_BE_CODE)
+        elif event.tag is Tag.IMAGE and event.kind == "end":  # its words show no code
+            inside = kinds[event.start : event.end]
+            kinds[event.start : event.end] = inside.replace(*_UNSURE)
 
     return kinds
+
+
+def _mark(kinds: bytearray, start: int, end: int, kind: int) -> None:
+    kinds[start:end] = bytes([kind]) * (end - start)
 
 
 def _escapes(text: str, code: bytearray) -> Iterator[Edit]:

@@ -40,8 +40,9 @@ from channels.services import ChannelServices
 from channels.telegram.api import BotApi, ChatTarget
 from channels.telegram.doctor import diagnose
 from channels.telegram.errors import NO_BOT_API, Declined, first_error
+from channels.telegram.parts import Parts
 from channels.telegram.reply import Streaming, TelegramReply
-from channels.telegram.updates import NAME, Albums, chat_of, read
+from channels.telegram.updates import NAME, chat_of, read
 from channels.unreadable import Note, UnreadableEvents, storable, unnoted
 
 T = TypeVar("T")
@@ -109,7 +110,7 @@ class Telegram(Webhook, Diagnosable, Listening):
         )
         self._poll_time, self._check_time, self._retry_time = poll, check, retry
         self._offset = 0
-        self._albums: Albums = LRUCache(1024)
+        self._parts: Parts = LRUCache(1024)
         # Telegram's, as far as known.
         self._menu: tuple[BotCommand, ...] | None = None
         self._signed_in: tuple[Accept, User] | None = None
@@ -176,7 +177,7 @@ class Telegram(Webhook, Diagnosable, Listening):
         accept, me = self._signed_in
         inbound = None
         with self._unreadable.reading("update"):
-            inbound = storable(read(json.loads(body), me, self._albums))
+            inbound = storable(read(json.loads(body), me, self._parts))
 
         try:
             if inbound is not None:
@@ -237,7 +238,7 @@ class Telegram(Webhook, Diagnosable, Listening):
         for update in updates:
             inbound = None
             with self._unreadable.reading("update"):
-                inbound = storable(read(update, me, self._albums))
+                inbound = storable(read(update, me, self._parts))
 
             try:
                 if inbound is not None:

@@ -30,6 +30,9 @@ _MENTION = re.compile(
 )
 """What Telegram takes for a mention; not where it is a part of an address."""
 
+_MASKS = frozenset({"text_link", "spoiler"})
+"""Worth more than code inside them."""
+
 _TAKEN = frozenset({"code", "pre", "text_link"})
 """In these, Telegram looks for no mentions."""
 
@@ -54,17 +57,21 @@ def nested(
     Links and spoilers are worth more than code inside them; code more than bold around it.
     Quotations are not nested.
     """
+    spans = list(spans)
     joined = [
         span
         for kind in sorted({span.type for span in spans})
-        for span in _joined(spans, kind)
+        for span in _joined(span for span in spans if span.type == kind)
     ]
-    masks = [span for span in joined if span.type in ("text_link", "spoiler")]
-    code = [
-        span
-        for span in joined
-        if span.type == "pre" or (span.type == "code" and not _touches(span, masks))
-    ]
+    masks = list(_joined(span for span in joined if span.type in _MASKS))
+    code = sorted(
+        (
+            span
+            for span in joined
+            if span.type == "pre" or (span.type == "code" and not _near(span, masks))
+        ),
+        key=_order,
+    )
     rest = [span for span in joined if span.type not in ("pre", "code")]
     parts = [
         part
@@ -75,26 +82,16 @@ def nested(
     return tuple(
         sorted(
             [*code, *parts],
-            key=lambda span: (
-                span.start,
-                -span.end,
-                span.type,
-            ),
+            key=_order,
         )
     )
 
 
-def _joined(spans: Iterable[Span], kind: str) -> Iterator[Span]:
-    """The spans of a kind; those that overlap, or are inside another, as one."""
+def _joined(spans: Iterable[Span]) -> Iterator[Span]:
+    """The spans in order; those that overlap, or are inside another, as one."""
     last: Span | None = None
 
-    for span in sorted(
-        (span for span in spans if span.type == kind),
-        key=lambda span: (
-            span.start,
-            -span.end,
-        ),
-    ):
+    for span in sorted(spans, key=_order):
         if last is None or span.start >= last.end:
             if last:
                 yield last
@@ -109,23 +106,22 @@ def _joined(spans: Iterable[Span], kind: str) -> Iterator[Span]:
         yield last
 
 
-def _touches(span: Span, others: Iterable[Span]) -> bool:
-    return any(span.start < other.end and other.start < span.end for other in others)
+def _near(span: Span, others: Sequence[Span]) -> Sequence[Span]:
+    """Those that it overlaps of others that are in order and apart."""
+    first = bisect_right(others, span.start, key=lambda other: other.end)
+    last = bisect_left(others, span.end, key=lambda other: other.start)
+
+    return others[first:last]
 
 
-def _without(span: Span, holes: Iterable[Span]) -> Iterator[Span]:
-    """What is left of a span outside of these, which are in order."""
+def _without(span: Span, holes: Sequence[Span]) -> Iterator[Span]:
+    """What is left of a span outside of these, which are in order and apart."""
     start = span.start
 
-    for hole in holes:
-        if start < hole.end and hole.start < span.end:
-            if start < hole.start:
-                yield replace(
-                    span,
-                    start=start,
-                    end=hole.start,
-                )
-            start = hole.end
+    for hole in _near(span, holes):
+        if start < hole.start:
+            yield replace(span, start=start, end=hole.start)
+        start = hole.end
 
     if start < span.end:
         yield replace(span, start=start)
@@ -153,7 +149,9 @@ def without_pings(text: str, spans: Sequence[Span]) -> tuple[Span, ...]:
     for found in _MENTION.finditer(text):
         start, end = found.span()
         near = bisect_right(ends, start)
-        if near == len(taken) or taken[near][0] >= end:
+        if near < len(taken):
+            end = min(end, taken[near][0])
+        if start < end:
             inside = borders[bisect_right(borders, start) : bisect_left(borders, end)]
             links += _parts(
                 [start, *inside, end],

@@ -44,6 +44,7 @@ _MARKER = re.compile(r"[ \t>]*(\d{1,9}[.)]|[-+*])")
 _LINKING = (Tag.LINK, Tag.IMAGE)
 _SIGNS = {Tag.BREAK: "\n", Tag.RULE: "———"}
 _BULLET = "•"
+_DEEPEST = 16  # lists in lists that are indented more and more; no screen is wider
 _LANGUAGE = (
     60  # characters of an info string at most; what is longer is no language but text
 )
@@ -138,6 +139,18 @@ class _Writer:
         self._written.append(text)
         self._length += len(text)
 
+    def _since(self, begin: int) -> str:
+        """What is written from this place on."""
+        at, parts = self._length, list[str]()
+
+        for part in reversed(self._written):
+            if at <= begin:
+                break
+            at -= len(part)
+            parts.append(part)
+
+        return "".join(reversed(parts))[begin - at :]
+
     def _span(
         self,
         kind: str,
@@ -181,7 +194,7 @@ class _Writer:
         marker = _MARKER.match(self._markdown, item.start)
         shown = marker[1] if marker and marker[1][0].isdigit() else _BULLET
         self._write(
-            "  " * (self._lists - 1) + shown + " ",
+            "  " * min(self._lists - 1, _DEEPEST) + shown + " ",
             item.start,
             marker.end() if marker else item.start,
         )
@@ -224,7 +237,7 @@ class _Writer:
         if part.begin is None:  # a link without words
             part.begin = self._write(address, event.start, event.end)
 
-        words = "".join(self._written)[part.begin :]
+        words = self._since(part.begin)
         title = _title(
             self._markdown[self._read : event.end],
             address,

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from telegram import MessageEntity
 
-from channels.fields import Json, identity, integer, items, mapping, text
+from channels.fields import Json, first_text, identity, integer, items, mapping, text
 
 _LINKS = ("http://", "https://", "mailto:", "tg://")
 
@@ -29,7 +29,7 @@ def written(
     message: Json,
 ) -> str:
     """The person's own words."""
-    return text(message, "text") or text(message, "caption")
+    return first_text(message, "text", "caption")
 
 
 def mentions(

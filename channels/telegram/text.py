@@ -114,7 +114,7 @@ def _pieces(
         spans = [span for span in spans if span.end > at]
         rest = Formatted(
             whole.text[at:end],
-            tuple(_from(at, spans)),
+            tuple(_from(at, spans[: MOST_ENTITIES + 1])),
         )
         cut = _cut(rest, limit)
         yield _piece(rest, cut)

@@ -7,7 +7,6 @@ hides nothing else.
 from __future__ import annotations
 
 import re
-from collections.abc import MutableMapping
 
 from telegram import Update
 from telegram.constants import ChatID, ChatType
@@ -16,8 +15,11 @@ from agent.core.commands import parse_command
 from agent.core.messages import Address, Inbound, Reacted, Said, Thumb
 from channels.fields import Json, identity, integer, items, mapping, text
 from channels.reactions import thumb_of_emoji
-from channels.telegram.content import around, said_by
+from channels.telegram import rich
+from channels.telegram.attachments import said_by
+from channels.telegram.content import around
 from channels.telegram.marks import Bot, links, mentions, rewritten, written
+from channels.telegram.parts import Parts, is_begun, is_cut, remember, whole_of
 
 NAME = "telegram"
 _START = "/help"
@@ -26,11 +28,6 @@ _START = "/help"
 _COMMAND = re.compile(
     r"/(?P<name>\w+)(?:@(?P<bot>\w+))?(?:\s+(?P<argument>.*))?\Z", re.DOTALL
 )
-_CUT = 2048
-"""Characters. Clients cut longer texts than 4,096 at a good place behind the middle."""
-
-Albums = MutableMapping[str, bool]
-
 _KINDS = ("message", "edited_message", "message_reaction")
 
 
@@ -45,14 +42,14 @@ def chat_of(
 def read(
     update: Json | Update,
     me: Bot,
-    albums: Albums | None = None,
+    parts: Parts | None = None,
 ) -> Inbound | None:
     """The message for the agent, or the thumb on one of its messages; None: neither.
 
     In groups, mentions, replies to the agent and commands are for it
     (https://core.telegram.org/bots/features#privacy-mode). Other messages are not read.
-    Raises ValueError when it cannot be told which message this is, or whose. `albums`
-    remembers those whose first part was for the agent.
+    Raises ValueError when it cannot be told which message this is, or whose. `parts`
+    remembers what may go on in the next messages.
     """
     raw = update.to_dict() if isinstance(update, Update) else update
     kind = next((kind for kind in _KINDS if kind in raw), None)
@@ -63,7 +60,7 @@ def read(
     if kind == "message_reaction":
         return _vote(event)
 
-    inbound = _said(event, me, albums if albums is not None else {})
+    inbound = _said(event, me, parts if parts is not None else {})
     if inbound is None or kind == "message":
         return inbound
 
@@ -73,8 +70,9 @@ def read(
 def _said(
     message: Json,
     me: Bot,
-    albums: Albums,
+    parts: Parts,
 ) -> Said | None:
+    message = rich.as_text(message)
     if message.get("is_automatic_forward") is True:
         return None
 
@@ -83,22 +81,13 @@ def _said(
         return None
 
     direct = _is_direct(message)
-    own = not mapping(message, "forward_origin")
-    command = _COMMAND.match(written(message)) if own else None
-    if command:
-        words = _command(command, message, me, direct=direct)
-    else:
-        words = _words(message, me, direct=direct or _album(message) in albums)
-
-    if words is None:
+    whole = whole_of(message, parts)
+    goes_on = is_begun(whole, message, parts)
+    shown = _shown(message, me, direct=direct, goes_on=goes_on)
+    if shown is None:
         return None
-    if album := _album(message):
-        albums[album] = True
 
-    obeyed = own and parse_command(words)
-    shown = words if obeyed else around(message, me.id, words, direct=direct)
-    if not shown and direct:  # a service message: a message was pinned
-        return None
+    remember(whole, message, parts)
 
     return Said(
         address=_address(message),
@@ -107,23 +96,32 @@ def _said(
         text=shown,
         username=said_by(author) or None,
         direct=direct,
-        more_follows=bool(album) or _is_cut(message),
+        more_follows="media_group_id" in message or is_cut(message),
+        part_of=whole,
     )
 
 
-def _album(
+def _shown(
     message: Json,
-) -> str:
-    """The album's name, in all chats; "" for a message of its own."""
-    group = text(message, "media_group_id")
-    return f"{chat_of({'message': message})} {group}" if group else ""
+    me: Bot,
+    *,
+    direct: bool,
+    goes_on: bool,
+) -> str | None:
+    """What it says to the agent. None: it is for others, or says nothing, as that a message
+    was pinned. `goes_on`: with what was said to the agent before.
+    """
+    own = not mapping(message, "forward_origin")
+    command = _COMMAND.match(written(message)) if own else None
+    if command:
+        words = _command(command, message, me, direct=direct)
+    else:
+        words = _words(message, me, direct=direct or goes_on)
 
+    if words is None or (own and parse_command(words)):
+        return words
 
-def _is_cut(
-    message: Json,
-) -> bool:
-    """Whether this may be the first part of a text that was too long for one message."""
-    return len(text(message, "text")) >= _CUT
+    return around(message, me.id, words, direct=direct) or (None if direct else "")
 
 
 def _vote(

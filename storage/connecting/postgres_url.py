@@ -16,6 +16,15 @@ from typing import Literal, get_args
 from urllib.parse import urlencode
 
 from storage.connecting.password_file import is_private, password_of
+from storage.connecting.postgres_names import (
+    DEFAULTS,
+    FROM_ENVIRONMENT,
+    KERBEROS,
+    NOT_POSSIBLE,
+    OF_OTHER_CLIENTS,
+    OTHER_NAMES,
+    SEEN_TO,
+)
 from storage.connecting.postgres_tls import (
     TLS_PARAMETERS,
     SslMode,
@@ -27,6 +36,7 @@ from storage.connecting.urls import (
     Host,
     UnreadableUrl,
     Url,
+    bare,
     one_of,
     port_number,
     shown,
@@ -42,59 +52,6 @@ APPLICATION = "simple-ai-agent"
 Target = Literal[
     "any", "read-write", "read-only", "primary", "standby", "prefer-standby"
 ]
-
-_KERBEROS = ("krbsrvname", "gsslib")
-_SEEN_TO = frozenset(
-    {
-        "client_encoding",  # always UTF-8
-        "keepalives",
-        "keepalives_idle",
-        "keepalives_interval",
-        "keepalives_count",
-        "tcp_user_timeout",  # deadlines are
-        "gssencmode",
-        "gssdelegation",
-        "sslcompression",
-        "sslsni",
-        "sslcertmode",  # no stronger than without
-        "min_protocol_version",
-        "max_protocol_version",
-        "servicefile",
-    }
-)
-"""What libpq takes and what changes nothing here."""
-
-_NOT_POSSIBLE = frozenset(
-    {
-        "require_auth",
-        "requirepeer",
-        "sslcrldir",
-        "sslkeylogfile",
-        "replication",
-        "scram_client_key",
-        "scram_server_key",
-        "oauth_issuer",
-        "oauth_client_id",
-        "oauth_client_secret",
-        "oauth_scope",
-    }
-)
-"""What libpq takes and asyncpg cannot do. Passing over it would be less safe than was
-asked for.
-"""
-
-_FROM_ENVIRONMENT = {
-    "application_name": "PGAPPNAME",
-    "channel_binding": "PGCHANNELBINDING",
-    "connect_timeout": "PGCONNECT_TIMEOUT",
-    "options": "PGOPTIONS",
-    "sslmode": "PGSSLMODE",
-    "sslrootcert": "PGSSLROOTCERT",
-    "target_session_attrs": "PGTARGETSESSIONATTRS",
-}
-"""What libpq takes from the environment where the URL does not say; asyncpg takes the
-others itself.
-"""
 
 _KNOWN = frozenset(
     {
@@ -116,13 +73,11 @@ _KNOWN = frozenset(
         "load_balance_hosts",
         "pooled",
         *TLS_PARAMETERS,
-        *_KERBEROS,
-        *_SEEN_TO,
+        *KERBEROS,
+        *SEEN_TO,
+        *OF_OTHER_CLIENTS,
     }
 )
-
-_OTHER_NAMES = {"database": "dbname", "pgbouncer": "pooled", "ssl": "sslmode"}
-"""As Prisma, SQLAlchemy and JDBC write them; hosters hand such URLs out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,7 +152,7 @@ def read_postgres_url(url: str) -> PostgresUrl:
         settings=_settings(given),
         rest={
             name: given[name]
-            for name in (*TLS_PARAMETERS, *_KERBEROS, "service")
+            for name in (*TLS_PARAMETERS, *KERBEROS, "service")
             if name in given
         },
         passfile=_passfile(given.get("passfile")),
@@ -206,7 +161,7 @@ def read_postgres_url(url: str) -> PostgresUrl:
 
 def pooled(url: str) -> str:
     """The same URL, saying that a pooler is behind it."""
-    return f"{url.strip()}{'&' if '?' in url else '?'}pooled=true"
+    return f"{bare(url)}{'&' if '?' in url else '?'}pooled=true"
 
 
 def _known(parameters: Mapping[str, str]) -> dict[str, str]:
@@ -214,12 +169,12 @@ def _known(parameters: Mapping[str, str]) -> dict[str, str]:
     as in libpq.
     """
     given = {
-        _OTHER_NAMES.get(name, name): value
+        OTHER_NAMES.get(name, name): value
         for name, value in parameters.items()
-        if value
+        if value and (name, value) not in DEFAULTS
     }
     for name in given:
-        if name in _NOT_POSSIBLE:
+        if name in NOT_POSSIBLE:
             raise UnreadableUrl(
                 f"asks for {name}, which is not possible here: remove it"
             )
@@ -229,11 +184,13 @@ def _known(parameters: Mapping[str, str]) -> dict[str, str]:
                 "or write a setting of the server as "
                 "options=-c%20name%3Dvalue"
             )
+    if given.get("sslmode", "").lower() == "no-verify":  # as node-postgres writes it
+        given["sslmode"] = "require"
     if "ssl" in parameters and given["sslmode"] in TRUTH:  # as JDBC writes it
         given["sslmode"] = "require" if TRUTH[given["sslmode"]] else "disable"
     added = {
         name: os.environ.get(variable, "")
-        for name, variable in _FROM_ENVIRONMENT.items()
+        for name, variable in FROM_ENVIRONMENT.items()
     }
     return {name: value for name, value in added.items() if value} | given
 

@@ -53,9 +53,19 @@ class Url:
     parameters: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
+def bare(url: str) -> str:
+    """The URL without white space and quotation marks around it, which some readers of
+    environment files leave there.
+    """
+    inside = url.strip()
+    quoted = len(inside) > 1 and inside[0] == inside[-1] and inside[0] in "\"'"
+
+    return inside[1:-1].strip() if quoted else inside
+
+
 def split_url(url: str) -> Url:
     """Takes it apart. Raises UnreadableUrl."""
-    scheme, mark, rest = url.strip().partition("://")
+    scheme, mark, rest = bare(url).partition("://")
     if not mark:
         raise UnreadableUrl("is not a URL")
     signed_in, rest = _userinfo(rest)

@@ -31,11 +31,12 @@ NOT_PROMPTED = {"notice", "set_aside", "undelivered"}
 """Metadata of messages that prompts leave out."""
 
 
-def encode_address(address: Address, *, direct: bool) -> str:
+def encode_address(address: Address, *, direct: bool, part_of: str = "") -> str:
     """What turns.address holds; channel, chat and thread have columns of their own."""
     extra = dict(address.extra)
+    value = {"message": address.message, "extra": extra, "direct": direct}
 
-    return _json({"message": address.message, "extra": extra, "direct": direct})
+    return _json(value | {"part_of": part_of} if part_of else value)
 
 
 def decode_address(row: asyncpg.Record) -> Address:
@@ -206,7 +207,7 @@ def _accept_row(turn: NewTurn, *, believe_users: bool) -> tuple[Any, ...]:
         address.chat,
         address.thread,
         inbound.message_id,
-        encode_address(address, direct=inbound.direct),
+        encode_address(address, direct=inbound.direct, part_of=inbound.part_of),
         turn.conversation,
         turn.user,
         None if known else inbound.user_id,
@@ -298,6 +299,8 @@ def _message(row: asyncpg.Record) -> Message:
 
 
 def _waiting(row: asyncpg.Record) -> Waiting:
+    address = msgspec.json.decode(row["address"])
+
     return Waiting(
         row["seq"],
         row["waiting_turn"],
@@ -306,7 +309,8 @@ def _waiting(row: asyncpg.Record) -> Waiting:
         row["channel_user_id"] or "",
         row["attempts"],
         decode_placed(row["placed"]),
-        msgspec.json.decode(row["address"]).get("direct", True),
+        address.get("direct", True),
         row["person_id"],
         row["model_override"] or row["preferred_model"],
+        address.get("part_of", ""),
     )

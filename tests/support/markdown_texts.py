@@ -7,11 +7,12 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from hypothesis import settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
+from markdown_it.token import Token
 
 _TEXTS = int(os.environ.get("TEXTS", "100"))
 
@@ -26,62 +27,67 @@ _PARSER = (
     .enable(["table", "strikethrough"])
     .disable(["html_block", "html_inline", "reference"])
 )
+_PINGING = re.compile("<[!@#]")
 _REFERENCE = re.compile(r"&#?\w+;")
 UNESCAPED = "\ue000"
 """Stands for `&lt;` in what is `visible`, so that a `<` there was one in the Markdown."""
 
-_WORDS = st.sampled_from(
-    [
-        *(
-            "a",
-            "word",
-            "naïve",
-            "日本語",
-            "😀",
-            "x" * 30,
-            "1,000",
-            "end.",
-            "(and so)",
-            "C#",
-            "c_d_e",
-            "\\*",
-            "&amp;",
-        ),
-        *(
-            "**bold words here**",
-            "*it al*",
-            "_u_",
-            "~~st r~~",
-            "***bi***",
-            "**b *i* b**",
-            "**a `b` c**",
-            "a & b",
-        ),
-        *(
-            "`code x`",
-            "``a ` b``",
-            "`if a < b && c > d`",
-            "<b>",
-            "vector<int>",
-            "</think>",
-            "<@U123>",
-            "<!here>",
-        ),
-        *(
-            "[label of words](https://example.org/a/b)",
-            "**[l](https://e.org)**",
-            "https://example.org/x?y=z",
-        ),
-        *(
-            "![alt](https://i.org/p.png)",
-            "<!channel|<!here>>",
-            "`npm i @here/x`",
-            "@everyone",
-            "<#C1|x>",
-            "[`c`](https://e.org)",
-        ),
-    ]
+WORDS = (
+    *(
+        "a",
+        "word",
+        "naïve",
+        "日本語",
+        "😀",
+        "x" * 30,
+        "1,000",
+        "end.",
+        "(and so)",
+        "C#",
+        "c_d_e",
+        "\\*",
+        "&amp;",
+    ),
+    *(
+        "**bold words here**",
+        "*it al*",
+        "_u_",
+        "~~st r~~",
+        "***bi***",
+        "**b *i* b**",
+        "**a `b` c**",
+        "a & b",
+    ),
+    *(
+        "`code x`",
+        "``a ` b``",
+        "`if a < b && c > d`",
+        "<b>",
+        "vector<int>",
+        "</think>",
+        "<@U123>",
+        "<!here>",
+    ),
+    *(
+        "[label of words](https://example.org/a/b)",
+        "**[l](https://e.org)**",
+        "https://example.org/x?y=z",
+    ),
+    *(
+        "![alt](https://i.org/p.png)",
+        "<!channel|<!here>>",
+        "`npm i @here/x`",
+        "@everyone",
+        "<#C1|x>",
+        "[`c`](https://e.org)",
+    ),
 )
+"""Words as models write them, with much that has a meaning in Markdown or on a platform."""
+
+MARKS = "`~*_[]()<>#-+|\\ \n\t ab😀é日1.!:$>&;@"
+"""Characters of which much in Markdown begins."""
+
+_WORDS = st.sampled_from(WORDS)
 _PROSE = st.lists(_WORDS, min_size=1, max_size=8).map(" ".join)
 _CODE_LINE = st.builds(
     lambda indent, words: indent + words.replace("`", "'").replace("~", ""),
@@ -137,9 +143,7 @@ ANSWERS = st.lists(
 """Whole answers: prose, code, headings, lists and quotations in each other."""
 
 JUNK = st.lists(
-    st.text(max_size=20)
-    | st.text("`~*_[]()<>#-+|\\ \n\t ab😀é日1.!:$>&;@", max_size=60)
-    | _WORDS,
+    st.text(max_size=20) | st.text(MARKS, max_size=60) | _WORDS,
     max_size=12,
 ).map("".join)
 """Anything, and much that looks like marks."""
@@ -177,19 +181,26 @@ def codes(markdown: str) -> list[str]:
 
 def prose(markdown: str) -> str:
     """What is shown of a Markdown text outside of code, and what stands behind the fences
-    that begin code.
+    that begin code. In the words of an image, code that could ping counts, too.
     """
     shown: list[str] = []
 
     for token in _PARSER.parse(markdown.replace("&lt;", UNESCAPED)):
-        shown += [
-            child.content
-            for child in token.children or ()
-            if child.type in ("text", "text_special", "image")
-        ]
         shown.append(token.info)
+        for child in token.children or ():
+            shown += _prose_of(child)
 
     return "".join(shown)
+
+
+def _prose_of(token: Token) -> Iterator[str]:
+    if token.type in ("text", "text_special"):
+        yield token.content
+
+    for child in token.children or ():
+        if child.type == "code_inline" and _PINGING.search(child.content):
+            yield child.content
+        yield from _prose_of(child)
 
 
 def letters(texts: Sequence[str]) -> Counter[str]:
@@ -199,4 +210,11 @@ def letters(texts: Sequence[str]) -> Counter[str]:
         for text in texts
         for character in _REFERENCE.sub("", text)
         if character.isalnum()
+    )
+
+
+def without_marks(text: str) -> str:
+    """Without what begins list items, which only one of two readers shows."""
+    return "".join(
+        character for character in text if character not in "•—0123456789."
     )

@@ -12,6 +12,9 @@ _MARKS = {  # what opens the thinking of a model, and what closes it
     "<seed:think>": "</seed:think>",  # ByteDance Seed
     "[think]": "[/think]",  # Magistral
     "◁think▷": "◁/think▷",  # Kimi
+    "<mm:think>": "</mm:think>",  # MiniMax
+    "<reflection>": "</reflection>",
+    "<|begin_of_thought|>": "<|end_of_thought|>",  # Sky-T1, OpenThinker
     # gpt-oss, where nobody reads its channels
     "<|channel|>analysis<|message|>": "<|channel|>final<|message|>",
 }

@@ -17,7 +17,7 @@ from channels.discord.reading.fields import (
     string,
 )
 from channels.discord.reading.places import Places
-from channels.fields import QUOTED
+from channels.fields import forwarded, in_reply
 
 PREVIEWED = 500
 """Characters of the preview of one link."""
@@ -48,7 +48,7 @@ def content_of(message: Payload, places: Places) -> str:
         return text
 
     quotation = _quotation(part(message, "referenced_message"), places)
-    return "\n".join(one for one in (quotation, _shown(message, places)) if one)
+    return "\n\n".join(one for one in (quotation, _shown(message, places)) if one)
 
 
 def name_of(user: Payload, member: Payload) -> str | None:
@@ -124,15 +124,15 @@ def _quotation(message: Payload, places: Places) -> str:
     if not shown:
         return ""
 
-    author = name_of(part(message, "author"), part(message, "member")) or "somebody"
-    lines = f"{author}: {_cut(shown, QUOTED)}".splitlines()
+    author = part(message, "author")
+    name = name_of(author, part(message, "member")) or ""
 
-    return "\n".join(f"> {line}" for line in lines)
+    return in_reply(name, shown, own=places.is_me(digits(author, "id")))
 
 
 def _forwarded(snapshot: Payload, places: Places) -> str:
     shown = _shown(part(snapshot, "message"), places)
-    return f"[forwarded] {shown}" if shown else "[forwarded message]"
+    return forwarded("", shown) if shown else "[forwarded message]"
 
 
 def _poll(poll: Payload) -> str:

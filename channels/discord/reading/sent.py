@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from base64 import urlsafe_b64encode
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -14,7 +14,11 @@ NONCE_SECONDS = 60.0
 
 NO_MENTIONS = {"parse": [], "replied_user": False}
 
+_PAGE = 100  # Discord's most
+_PAGES = 20
+
 Message = Mapping[str, Any]
+Ask = Callable[[str], Awaitable[Any]]
 
 
 def nonce(turn: UUID, piece: int, again: str = "") -> str:
@@ -50,8 +54,36 @@ def new_message(
     return body
 
 
-def of_bots(newest_first: Sequence[Message]) -> list[Message]:
-    """What bots wrote, oldest first."""
+class BotMessages:
+    """What bots wrote in a chat since a message, read page by page. Where reading was
+    interrupted, the next one goes on.
+    """
+
+    def __init__(self) -> None:
+        self._since = ""
+        self._found: list[Message] = []
+
+    async def read(self, since: str, ask: Ask) -> list[Message]:
+        """Those messages, oldest first, of the first `_PAGES` pages; of the latest page when
+        `since` is "". `ask` takes a query.
+        """
+        if not since:
+            return _of_bots(await ask(f"?limit={_PAGE}"))
+
+        self._since = self._since or since
+        for _ in range(_PAGES):
+            page = await ask(f"?after={self._since}&limit={_PAGE}")
+            self._found += _of_bots(page)
+            if len(page) < _PAGE:
+                break
+            self._since = max((message["id"] for message in page), key=int)
+
+        found, self._found, self._since = self._found, [], ""
+
+        return found
+
+
+def _of_bots(newest_first: Sequence[Message]) -> list[Message]:
     return [
         message
         for message in reversed(newest_first)

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from channels.fields import (
+    FORWARDED,
     Json,
     first_text,
+    forwarded,
     items,
     mapping,
     quotation,
@@ -14,7 +16,6 @@ from channels.fields import (
 )
 from channels.slack.text import attachments
 
-_FORWARDED = 8_000  # characters: the forwarded text is what the message is about
 _DEPTH = 8  # of blocks within blocks; people make about three
 
 
@@ -98,19 +99,22 @@ def _shares(
         if not is_share and first_text(one, "from_url", "original_url"):
             continue
         if shown := _shown(one):
-            yield quotation(_heading(one, is_share=is_share), shown, _FORWARDED)
+            yield _quoted(one, shown, is_share=is_share)
 
 
-def _heading(
+def _quoted(
     one: Json,
+    shown: str,
     *,
     is_share: bool,
 ) -> str:
     author = first_text(one, "author_name", "author_subname", "author_id")
-    if not is_share:
-        return f"Attached, by {author}" if author else "Attached"
+    if is_share:
+        return forwarded(author, shown)
 
-    return f"Forwarded from {author}" if author else "Forwarded"
+    return quotation(
+        f"Attached, by {author}" if author else "Attached", shown, FORWARDED
+    )
 
 
 def _shown(

@@ -13,7 +13,7 @@ from storage.control.targets import RuleTarget
 from storage.postgres import connect
 from tests.support.engine_harness import EngineHarness, Instance
 from tests.support.operators import ADA, EVERYBODY, operator
-from tests.support.turns import set_overlap
+from tests.support.turns import closed, set_overlap
 
 
 async def test_a_message_is_answered_and_remembered(
@@ -366,3 +366,22 @@ async def test_history_says_how_many_it_shows_at_most(
     await world.answered(
         "ada", "How many messages? A number from 1 to 50, as in `/history 5`."
     )
+
+
+async def test_an_album_in_a_queue_is_one_message(
+    world: EngineHarness, agent: Instance
+) -> None:
+    await set_overlap(agent, Overlap.QUEUE)
+    world.model.hold()
+    await agent.engine.accept(world.message("one"))
+    await world.model.started.wait()
+
+    for text in ("a picture", "another"):
+        part = replace(world.message(text), part_of="album 7", more_follows=True)
+        await agent.engine.accept(part)
+
+    await agent.engine.accept(world.message("two"))
+    world.model.release()
+    await closed(world)
+
+    assert world.platform.screen("ada") == ["re: one", "re: another", "re: two"]

@@ -71,49 +71,49 @@ LAID_OUT = [
 SHOWN: dict[str, tuple[dict[str, Any], str]] = {
     "an answered message": (
         answered("What is 2+2?\nSay it."),
-        "> Bob: What is 2+2?\n> Say it.\nhello",
+        "In reply to Bob:\n> What is 2+2?\n> Say it.\n\nhello",
     ),
     "a message of the agent that is answered": (
         answered("4", author=payload("user", id=ME, username="agent", bot=True)),
-        "> Ada: 4\nhello",
+        "In reply to you:\n> 4\n\nhello",
     ),
     "a long message that is answered": (
         answered("x" * 5_000),
-        f"> Bob: {'x' * QUOTED}…\nhello",
+        f"In reply to Bob:\n> {'x' * QUOTED} …\n\nhello",
     ),
     "an answered file": (
         answered("", attachments=[payload("attachment")]),
-        "> Bob: [image photo.jpg, 120 kB]\nhello",
+        "In reply to Bob:\n> [image photo.jpg, 120 kB]\n\nhello",
     ),
     "an answered message that a program laid out": (
         answered("", author=ROBOT, components=LAID_OUT),
-        "> robot: Build failed\n> on main\nhello",
+        "In reply to robot:\n> Build failed\n> on main\n\nhello",
     ),
     "an answered forward": (
         answered("", message_snapshots=[{"message": {"content": "look"}}]),
-        "> Bob: [forwarded] look\nhello",
+        "In reply to Bob:\n> Forwarded:\n> > look\n\nhello",
     ),
     "an answered message that is gone": (
         {"type": 19, "referenced_message": None},
         "hello",
     ),
     "a command in an answer": ({**answered("4"), "content": "/new"}, "/new"),
-    "a forward": (forwarded(content="news"), "[forwarded] news"),
+    "a forward": (forwarded(content="news"), "Forwarded:\n> news"),
     "a forwarded file": (
         forwarded(content="", attachments=[payload("attachment")]),
-        "[forwarded] [image photo.jpg, 120 kB]",
+        "Forwarded:\n> [image photo.jpg, 120 kB]",
     ),
     "a forward of what a program laid out": (
         forwarded(content="", components=LAID_OUT),
-        "[forwarded] Build failed\non main",
+        "Forwarded:\n> Build failed\n> on main",
     ),
     "a forward with a preview": (
         forwarded(content="", embeds=[{"type": "rich", "title": "Report"}]),
-        "[forwarded] [preview Report]",
+        "Forwarded:\n> [preview Report]",
     ),
     "a forward with a comment": (
         {**forwarded(content="news"), "content": "look"},
-        "look\n[forwarded] news",
+        "look\nForwarded:\n> news",
     ),
     "a forward of nothing readable": (forwarded(), "[forwarded message]"),
     "a poll": ({"content": "", "poll": POLL}, "[poll Lunch? (Pizza / 🍲)]"),

@@ -5,26 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from telegram import User
 
 from channels.telegram.updates import read
 from tests.support.inbound import text_of
+from tests.support.telegram_messages import ADA, AGENT, BOB, GROUP, ME, heard
 
-ME = User(7, "Agent", is_bot=True, username="agent_bot")
-ADA = {"id": 5000, "is_bot": False, "first_name": "Ada"}
-BOB = {"id": 6000, "is_bot": False, "first_name": "Bob", "last_name": "Byte"}
-PRIVATE = {"id": 5000, "type": "private", "first_name": "Ada"}
-GROUP = {"id": -100, "type": "supergroup", "title": "Engines"}
-AGENT = {"id": 7, "is_bot": True, "first_name": "Agent"}
 PLACE = {"latitude": 52.5186, "longitude": 13.3763}
 OPTIONS = [{"text": "tea", "voter_count": 2}, {"text": "coffee", "voter_count": 0}]
-
-
-def heard(*, chat: Any = PRIVATE, **fields: Any) -> str | None:
-    message = {"message_id": 1, "date": 0, "chat": chat, "from": ADA, **fields}
-    inbound = read({"update_id": 1, "message": message}, ME)
-
-    return None if inbound is None else text_of(inbound)
 
 
 def link(offset: int, length: int, url: str) -> dict[str, Any]:
@@ -271,21 +258,43 @@ def test_a_bare_mention_in_reply_is_about_what_it_replies_to() -> None:
 
 def test_an_album_is_meant_as_its_caption_is() -> None:
     """In a group only one of its pictures has the caption with the mention."""
-    albums: dict[str, bool] = {}
+    known: dict[str, str] = {}
 
     def part(number: int, group: str, **fields: Any) -> Any:
         message = {"message_id": number, "chat": GROUP, "from": ADA, "photo": [{}]}
         update = {"message": message | {"media_group_id": group} | fields}
-        return read(update, ME, albums)
+        return read(update, ME, known)
 
     mention = {"type": "mention", "offset": 0, "length": 10}
     caption = {"caption": "@agent_bot which?", "caption_entities": [mention]}
-    parts = [part(1, "a", **caption), part(2, "a"), part(3, "a")]
+    album = [part(1, "a", **caption), part(2, "a"), part(3, "a")]
 
-    assert [text_of(one) for one in parts] == [
+    assert [text_of(one) for one in album] == [
         "which?\n[image photo.jpg]",
         "[image photo.jpg]",
         "[image photo.jpg]",
     ]
-    assert all(one.more_follows for one in parts)
+    assert all(one.more_follows for one in album)
     assert part(4, "b") is None
+
+
+@pytest.mark.parametrize(
+    ("seconds", "told"), [(0, "and the end"), (1, "and the end"), (9, None)]
+)
+def test_the_rest_of_a_cut_text_in_a_group_is_for_the_agent_too(
+    seconds: int, told: str | None
+) -> None:
+    """Only the first part holds the mention."""
+    known: dict[str, str] = {}
+
+    def part(number: int, text: str, **fields: Any) -> Any:
+        message = {"message_id": number, "chat": GROUP, "from": ADA, "text": text}
+        return read({"message": message | fields}, ME, known)
+
+    mention = {"type": "mention", "offset": 0, "length": 10}
+    first = part(1, "@agent_bot " + "a" * 4000, entities=[mention], date=100)
+    rest = part(2, "and the end", entities=[], date=100 + seconds)
+
+    assert (rest and rest.text) == told
+    assert rest is None or first.part_of == rest.part_of != ""
+    assert part(3, "talk of others", entities=[], date=200) is None

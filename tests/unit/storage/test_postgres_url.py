@@ -47,6 +47,22 @@ LEGAL: list[tuple[str, dict[str, Any]]] = [
         "postgres://h/d",
         {"servers": (("h", 5432),), "database": "d", "user": None, "password": None},
     ),
+    *(
+        (f"postgresql://h/d?{other}", {"servers": (("h", 5432),), "database": "d"})
+        for other in (
+            "schema=public",
+            "currentSchema=public",
+            "connection_limit=1&pool_timeout=10&socket_timeout=5",
+            "statement_cache_size=0",
+            "prepared_statement_cache_size=0",
+            "uselibpqcompat=true",
+            "supa=base-pooler.x",
+        )
+    ),
+    ("postgresql://h:6543/d?pgbouncer=true&connection_limit=1", {"pooled": True}),
+    ("postgresql://h/d?sslmode=no-verify", {"sslmode": "require"}),
+    ("'postgresql://u:p@h/d'", {"user": "u", "database": "d"}),
+    (' "postgres://u:p@h/d" ', {"user": "u", "database": "d"}),
     ("postgresql+asyncpg://h/d", {"servers": (("h", 5432),)}),
     ("postgresql+psycopg://h/d", {"servers": (("h", 5432),)}),
     (" POSTGRESQL://h/d\n", {"servers": (("h", 5432),), "database": "d"}),

@@ -20,6 +20,8 @@ LEGAL: list[tuple[str, dict[str, Any]]] = [
     ("redis://h:6379/0", HERE),
     ("redis://h", HERE),
     (" REDIS://h/\n", HERE),
+    ("'redis://h'", HERE),
+    ('"redis://h/0"', HERE),
     ("valkey://h", HERE),
     ("redis://", {"host": "localhost"}),
     ("redis://:7", {"host": "localhost", "port": 7}),

@@ -96,7 +96,10 @@ async def test_in_a_group_only_mentions_of_and_replies_to_the_agent_count(
         **answer,
     )
 
-    assert await heard(core, 2) == ["hey are you there?", "> agent: I am here\ngood"]
+    assert await heard(core, 2) == [
+        "hey are you there?",
+        "In reply to you:\n> I am here\n\ngood",
+    ]
     assert not core.accepted[0].direct
 
 
@@ -187,7 +190,7 @@ async def test_what_is_attached_is_named(server: DiscordServer, core: Core) -> N
     expected = [
         "look\n[image photo.jpg, 120 kB]\n[file plan.pdf, 2.5 MB]",
         "[sticker Wave]",
-        "[forwarded] hello",
+        "Forwarded:\n> hello",
     ]
 
     assert expected == await heard(core, 3)
@@ -219,7 +222,11 @@ async def test_an_answered_message_that_is_not_sent_along_is_asked_for(
             chat, "this", user="ada", type=19, message_reference=reference
         )
 
-    assert ["> Bob: What is 2+2?\nthis", "this", "this"] == await heard(core, 3)
+    assert [
+        "In reply to Bob:\n> What is 2+2?\n\nthis",
+        "this",
+        "this",
+    ] == await heard(core, 3)
 
 
 async def test_a_mention_that_an_edit_adds_counts(

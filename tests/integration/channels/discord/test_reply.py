@@ -12,8 +12,9 @@ import pytest
 from agent.core.errors import DeliveryError, Undeliverable
 from agent.core.messages import Address, Inbound, Said
 from channels.discord.channel import Discord
-from channels.discord.reading.sent import NO_MENTIONS, nonce
+from channels.discord.reading.sent import NO_MENTIONS, BotMessages, nonce
 from channels.discord.reply import REPEAT
+from channels.pacing import RateLimited
 from tests.support.platforms.discord import DiscordServer
 from tests.support.platforms.discord.listening import make_channel, reply_to
 from tests.support.platforms.discord.values import Limit
@@ -168,6 +169,51 @@ async def test_after_the_nonce_is_forgotten_an_earlier_send_is_recognised(
     await reply_to(channel, question, repeat=True).finish(CODE)
 
     assert written(server, question) == once
+
+
+@pytest.mark.parametrize("talk", [99, 100, 250])
+async def test_an_earlier_send_is_recognised_below_much_talk(
+    server: DiscordServer, channel: Discord, question: Inbound, talk: int
+) -> None:
+    """People went on talking before the answer came: one page of history does not reach it."""
+    for number in range(talk):
+        server.state.say(question.address.chat, f"{number}", user="bob")
+
+    await reply_to(channel, question).finish("Hello.")
+    server.state.nonces.clear()
+    once = written(server, question)
+    await reply_to(channel, question, repeat=True).finish("Hello.")
+
+    assert written(server, question) == once == ["Hello."]
+
+
+async def test_history_that_is_interrupted_is_read_on() -> None:
+    asked: list[str] = []
+
+    async def ask(query: str) -> object:
+        asked.append(query)
+        if len(asked) == 2:
+            raise RateLimited(1.0)
+
+        first = int(query.partition("after=")[2].partition("&")[0])
+        return [_bot(first + at) for at in range(100 if first < 200 else 3, 0, -1)]
+
+    earlier = BotMessages()
+    with pytest.raises(RateLimited):
+        await earlier.read("0", ask)
+    found = await earlier.read("0", ask)
+
+    assert [int(message["id"]) for message in found] == list(range(1, 204))
+    assert [query.split("&")[0] for query in asked] == [
+        "?after=0",
+        "?after=100",
+        "?after=100",
+        "?after=200",
+    ]
+
+
+def _bot(id: int) -> dict[str, object]:
+    return {"id": str(id), "author": {"bot": True}, "content": "x"}
 
 
 async def test_what_cannot_be_recognised_is_labelled(

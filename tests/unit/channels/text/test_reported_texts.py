@@ -122,3 +122,8 @@ def test_code_that_is_cut_goes_on_under_its_language() -> None:
     assert [True, True] == [
         "```py\n" in piece and piece.count("```") == 2 for piece in pieces
     ]
+
+
+def test_a_list_in_lists_without_end_is_not_indented_without_end() -> None:
+    """2,500 lists in each other were 1,182 messages."""
+    assert len(render("1. " * 2_500)) <= 50

@@ -4,20 +4,18 @@ limit, nothing that pings.
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Callable
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from telegram import MessageEntity
 
 from channels.discord.text import pieces_of as on_discord
 from channels.markdown.parser import sound
 from channels.slack.text import pieces_of as on_slack
 from channels.splitting import utf16_length
-from channels.telegram.text import MOST_ENTITIES, Piece, render
+from channels.telegram.text import Piece, render
 from tests.support.markdown_texts import (
     ANSWERS,
     JUNK,
@@ -28,13 +26,12 @@ from tests.support.markdown_texts import (
     letters,
     prose,
     visible,
+    without_marks,
 )
+from tests.support.telegram_texts import problems, said, unwanted_mentions
 
 Convert = Callable[[str, int], list[str]]
 Grow = Callable[..., list[object]]
-NAME = re.compile(r"(?<![A-Za-z0-9_])(?<!\w/)@[A-Za-z0-9_]{5,32}(?![A-Za-z0-9_])")
-"""A name as Telegram's people have them: five characters at least."""
-
 LIMITS = st.sampled_from([250, 400, 2_000])
 TIGHT = st.sampled_from([20, 40, 90, 400])
 MARKDOWN = pytest.mark.parametrize(
@@ -60,14 +57,7 @@ def test_messages_on_telegram_say_what_the_answer_shows(
     text: str, limit: int
 ) -> None:
     shown = "".join(piece.text for piece in render(text, limit))
-    assert _without_marks(visible(text)) == _without_marks("".join(shown.split()))
-
-
-def _without_marks(text: str) -> str:
-    """Without what begins list items, which only one of the two shows."""
-    return "".join(
-        character for character in text if character not in "•—0123456789."
-    )
+    assert without_marks(visible(text)) == without_marks("".join(shown.split()))
 
 
 @MARKDOWN
@@ -100,71 +90,15 @@ def test_no_letter_is_lost_on_telegram_and_all_limits_hold(
         for piece in messages
         if not 0 < utf16_length(piece.text) <= limit or not piece.text.strip()
     ]
-    assert [] == [problem for piece in messages for problem in _problems(piece)]
-    assert Counter() == letters([sound(text)]) - letters(_said(messages))
-
-
-def _said(pieces: list[Piece]) -> list[str]:
-    """All that a person can read or follow."""
-    hidden = [
-        f"{entity.url or ''}{entity.language or ''}"
-        for piece in pieces
-        for entity in piece.entities
-    ]
-    return [*(piece.text for piece in pieces), *hidden]
-
-
-def _problems(piece: Piece) -> list[str]:
-    """What Telegram would refuse or drop."""
-    units = piece.text.encode("utf-16-le")
-    ranges = [
-        (entity.offset, entity.offset + entity.length) for entity in piece.entities
-    ]
-    outside = [
-        f"outside: {span}"
-        for span in ranges
-        if not 0 <= span[0] < span[1] <= len(units) // 2
-    ]
-    halved = [
-        f"half a character: {span}"
-        for span in ranges
-        if "\ufffd" in _part(units, *span)
-    ]
-    crossing = [
-        f"crossing: {a} {b}"
-        for a in ranges
-        for b in ranges
-        if a[0] < b[0] < a[1] < b[1]
-    ]
-    many = ["too many"] if len(ranges) > MOST_ENTITIES else []
-    return [*outside, *halved, *crossing, *many, *_pings(piece)]
-
-
-def _part(units: bytes, start: int, end: int) -> str:
-    return (
-        units[2 * start : 2 * end]
-        .decode("utf-16-le", "replace")
-        .replace("\ufffd\ufffd", "")
-    )
-
-
-def _pings(piece: Piece) -> list[str]:
-    followed = [entity.url for entity in piece.entities if entity.type == "text_link"]
-    strange = [
-        url
-        for url in followed
-        if not str(url).startswith(("http://", "https://", "mailto:"))
-    ]
-    return [
-        *(f"leads to {url}" for url in strange),
-        *(entity.type for entity in piece.entities if entity.user),
-    ]
+    assert [] == [problem for piece in messages for problem in problems(piece)]
+    assert Counter() == letters([sound(text)]) - letters(said(messages))
 
 
 @MANY
 @given(text=ANSWERS | JUNK, limit=st.sampled_from([60, 400, 12_000]))
 @example(text="<!channel|<!here>>", limit=400)
 @example(text="\\<!here> \\\\<!here> &lt;!here>", limit=400)
+@example(text="![`<!here>`](https://i.org/p.png)", limit=400)
 @example(text="`<!here>\n` ```<!here>\n~~~<@U1>\n", limit=60)
 def test_on_slack_nothing_but_code_has_an_angle_bracket_that_could_begin_a_ping(
     text: str, limit: int
@@ -234,23 +168,9 @@ def test_an_answer_that_grows_is_shown_beyond_its_first_message(
 
 @MANY
 @given(text=JUNK | ANSWERS | st.text("@a_b `*|\n/.", max_size=60))
+@example(text="@every`one`")
+@example(text="@`everyone`")
 def test_on_telegram_no_name_is_a_mention(text: str) -> None:
-    for piece in render(text, 90):
-        covered = {at for entity in piece.entities for at in _places(piece, entity)}
-        assert [] == [
-            found[0]
-            for found in NAME.finditer(piece.text)
-            if found.start() not in covered
-        ]
-
-
-def _places(piece: Piece, entity: MessageEntity) -> range:
-    """Which characters a link or code covers."""
-    if entity.type not in ("text_link", "code", "pre"):
-        return range(0)
-
-    units = piece.text.encode("utf-16-le")
-    start = len(units[: 2 * entity.offset].decode("utf-16-le"))
-    size = len(units[2 * entity.offset :][: 2 * entity.length].decode("utf-16-le"))
-
-    return range(start, start + size)
+    assert [] == [
+        name for piece in render(text, 90) for name in unwanted_mentions(piece)
+    ]

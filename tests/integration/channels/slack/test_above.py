@@ -1,0 +1,128 @@
+"""What stands above the first mention in a thread reaches the model; people call it "this"."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from agent.core.messages import Edited, Said
+from tests.support.inbound import text_of
+from tests.support.platforms.slack import AGENT, Fault, SlackServer
+from tests.support.platforms.slack.agent import channel_of, connected
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[SlackServer]:
+    async with SlackServer(redeliver_after=0.1).running() as server:
+        yield server
+
+
+async def test_what_began_the_thread_and_what_came_last_is_told_after_the_message(
+    server: SlackServer,
+) -> None:
+    """The message itself is durable first, and waits a moment for the rest."""
+    chat, [ada, bob] = channel_of(server, "ada", "bob")
+    async with connected(server) as (_, inbox):
+        root = server.space.add(chat, bob, f"<@{ada}>, the build is red.")
+        for number in range(4):
+            server.space.add(chat, bob, f"Try {number}.", root.ts)
+        await server.say(
+            chat, ada, f"<@{AGENT}> what does this mean?", thread=root.ts
+        )
+        await inbox.until(lambda: any(isinstance(one, Edited) for one in inbox.taken))
+
+    first, last = inbox.taken[0], inbox.taken[-1]
+    assert isinstance(first, Said)
+    assert (first.text, first.more_follows) == ("what does this mean?", True)
+    assert isinstance(last, Edited)
+    assert (last.turn_id, last.text) == (
+        first.turn_id,
+        "In reply to bob:\n> @ada, the build is red.\n\n"
+        "In reply to bob:\n> Try 2.\n\n"
+        "In reply to bob:\n> Try 3.\n\n"
+        "what does this mean?",
+    )
+
+
+async def test_only_the_first_mention_in_a_thread_is_told_it(
+    server: SlackServer,
+) -> None:
+    chat, [ada, bob] = channel_of(server, "ada", "bob")
+    async with connected(server) as (_, inbox):
+        root = server.space.add(chat, bob, "The build is red.")
+        await server.say(chat, ada, f"<@{AGENT}> why?", thread=root.ts)
+        await inbox.until(lambda: any(isinstance(one, Edited) for one in inbox.taken))
+        await server.say(chat, ada, "and now?", thread=root.ts)
+        await inbox.until(lambda: text_of(inbox.taken[-1]) == "and now?")
+
+    assert isinstance(inbox.taken[-1], Said)
+    assert not inbox.taken[-1].more_follows
+
+
+async def test_a_thread_that_the_agent_was_in_before_a_restart_is_not_told_again(
+    server: SlackServer,
+) -> None:
+    chat, [ada] = channel_of(server, "ada")
+    root = server.space.add(chat, ada, f"<@{AGENT}> earlier")
+    async with connected(server) as (_, inbox):
+        await server.say(chat, ada, f"<@{AGENT}> and now?", thread=root.ts)
+        await inbox.next(2)
+        await server.sockets.until(lambda: server.unacknowledged() == 0)
+
+    assert {text_of(inbound) for inbound in inbox.taken} == {"and now?"}
+
+
+@pytest.mark.parametrize("fault", ["missing_scope", "internal_error", "ratelimited"])
+async def test_without_what_stands_above_the_message_stands_for_itself(
+    server: SlackServer, fault: str
+) -> None:
+    chat, [ada, bob] = channel_of(server, "ada", "bob")
+    server.space.faults += [
+        Fault(fault, method="conversations.replies") for _ in range(4)
+    ]
+    async with connected(server) as (_, inbox):
+        root = server.space.add(chat, bob, "The build is red.")
+        await server.say(chat, ada, f"<@{AGENT}> why?", thread=root.ts)
+        await inbox.next(2)
+        await server.sockets.until(lambda: server.unacknowledged() == 0)
+
+    assert {text_of(inbound) for inbound in inbox.taken} == {"why?"}
+
+
+async def test_a_bare_mention_in_a_thread_is_about_what_stands_above(
+    server: SlackServer,
+) -> None:
+    chat, [ada, bob] = channel_of(server, "ada", "bob")
+    async with connected(server) as (_, inbox):
+        root = server.space.add(chat, bob, "The build is red.")
+        await server.say(chat, ada, f"<@{AGENT}>", thread=root.ts)
+        first, *_ = await inbox.next()
+
+    assert text_of(first) == "In reply to bob:\n> The build is red."
+
+
+async def test_an_edit_keeps_what_stands_above(server: SlackServer) -> None:
+    chat, [ada, bob] = channel_of(server, "ada", "bob")
+    async with connected(server) as (_, inbox):
+        root = server.space.add(chat, bob, "The build is red.")
+        ts = await server.say(chat, ada, f"<@{AGENT}> why?", thread=root.ts)
+        await inbox.until(lambda: any(isinstance(one, Edited) for one in inbox.taken))
+        await server.edit(chat, ts, f"<@{AGENT}> since when?")
+        await inbox.until(lambda: "since when" in text_of(inbox.taken[-1]))
+
+    assert (
+        text_of(inbox.taken[-1])
+        == "In reply to bob:\n> The build is red.\n\nsince when?"
+    )
+
+
+async def test_a_command_is_not_told_what_stands_above(server: SlackServer) -> None:
+    chat, [ada, bob] = channel_of(server, "ada", "bob")
+    async with connected(server) as (_, inbox):
+        root = server.space.add(chat, bob, "The build is red.")
+        await server.say(chat, ada, f"<@{AGENT}> !history 3", thread=root.ts)
+        await inbox.next(2)
+        await server.sockets.until(lambda: server.unacknowledged() == 0)
+
+    assert {text_of(inbound) for inbound in inbox.taken} == {"/history 3"}
