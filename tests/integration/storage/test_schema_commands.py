@@ -124,20 +124,6 @@ def psql() -> Path:
     )
 
 
-async def test_an_empty_database_is_told_in_sentences(machine: Machine) -> None:
-    check, back = (
-        await machine.agent("db", "check"),
-        await machine.agent("db", "downgrade", "0003"),
-    )
-    base = await machine.agent("db", "downgrade", "base")
-    assert (1, 2, 0) == (check.status, back.status, base.status)
-    assert (
-        "the schema is empty: run agent db upgrade\ntables and code differ\n"
-        == check.out
-    )
-    assert "agent: The schema is empty: there is nothing to take back.\n" == back.err
-
-
 async def test_what_differs_is_said_in_words(machine: Machine) -> None:
     await machine.agent("db", "upgrade")
     connection = await asyncpg.connect(machine.variables["DATABASE_URL"])
