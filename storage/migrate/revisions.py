@@ -115,4 +115,4 @@ def _names() -> list[str]:
 def _title(doc: str | None) -> str:
     words = " ".join((doc or "").split())
 
-    return words.partition(". ")[0].rstrip(".")
+    return words.partition(". ")[0].partition(" (")[0].rstrip(".")

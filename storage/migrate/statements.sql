@@ -38,3 +38,21 @@ SELECT host, pid
 FROM instances
 WHERE seen_at > now() - make_interval(secs => :lease)
 ORDER BY started_at;
+
+
+-- name: add_applied
+INSERT INTO applied_migrations (revision, actor, checksum, seconds)
+VALUES (:revision, :actor, :checksum, :seconds)
+ON CONFLICT (revision) DO UPDATE SET
+    applied_at = now(),
+    actor = excluded.actor,
+    checksum = excluded.checksum,
+    seconds = excluded.seconds;
+
+
+-- name: forget_applied
+DELETE FROM applied_migrations WHERE revision = :revision;
+
+
+-- name: applied
+SELECT revision, applied_at, actor, checksum, seconds FROM applied_migrations;

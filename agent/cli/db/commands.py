@@ -79,8 +79,10 @@ def reset(
 
 @app.command()
 def status(as_json: Json = False) -> None:
-    """Show the schema's migration. Exit status 1 when it is not the one this version needs."""
-    run(lambda settings: _status(settings, as_json=as_json))
+    """Show which migrations are applied. Exit status 1 when they are not those of this version."""
+    from agent.cli.db.status import status
+
+    run(lambda settings: status(settings, as_json=as_json))
 
 
 @app.command()
@@ -113,25 +115,6 @@ def _upgrading(revision: str, by: str | None, *, as_json: bool) -> Command:
         return WELL
 
     return work
-
-
-async def _status(settings: Settings, *, as_json: bool) -> int:
-    from agent.operations.connect import reach_postgres
-    from storage import migrate
-
-    async with reach_postgres(settings) as postgres:
-        revision = await migrate.current_revision(postgres.url)
-    if as_json:
-        show_json(
-            {
-                "well": revision == migrate.HEAD,
-                "schema": revision,
-                "needed": migrate.HEAD,
-            }
-        )
-    else:
-        typer.echo(f"schema {revision or 'empty'}, needed {migrate.HEAD}")
-    return WELL if revision == migrate.HEAD else NOT_WELL
 
 
 async def _check(settings: Settings, *, as_json: bool) -> int:
