@@ -1,5 +1,5 @@
 -- The schema as a whole: who migrates, what a table holds, who would notice.
--- Parameters: :name, through SQLAlchemy.
+-- Parameters: :name, through SQLAlchemy; $1 where rows are removed (driver connections).
 
 
 -- name: wait_for_other_migrations
@@ -56,3 +56,56 @@ DELETE FROM applied_migrations WHERE revision = :revision;
 
 -- name: applied
 SELECT revision, applied_at, actor, checksum, seconds FROM applied_migrations;
+
+
+-- Made-up data --------------------------------------------------------------------------------
+
+-- name: now
+SELECT now();
+
+
+-- name: past_partitions
+-- What makes the months that are missing, back from this one, and what marks them.
+SELECT format('CREATE TABLE %I PARTITION OF messages FOR VALUES FROM (%L) TO (%L)',
+              name, month::timestamp AT TIME ZONE 'UTC',
+              (month + interval '1 month') AT TIME ZONE 'UTC'),
+       format('COMMENT ON TABLE %I IS %L', name, 'made by agent db seed')
+FROM generate_series(0, CAST(:months AS int)) AS back,
+     CAST(date_trunc('month', now() AT TIME ZONE 'UTC') - make_interval(months => back) AS date)
+         AS month,
+     concat('messages_', to_char(month, 'YYYY_MM')) AS name
+WHERE to_regclass(name) IS NULL;
+
+
+-- name: seeded_partitions
+-- What looks for a row in each of them, and what removes it.
+SELECT format('SELECT EXISTS (SELECT FROM %I)', c.relname), format('DROP TABLE %I', c.relname)
+FROM pg_inherits i
+JOIN pg_class c ON c.oid = i.inhrelid
+WHERE i.inhparent = to_regclass('messages')
+  AND obj_description(c.oid, 'pg_class') = 'made by agent db seed';
+
+
+-- name: seeded_conversations
+SELECT id FROM conversations WHERE metadata ? 'seeded';
+
+
+-- name: remove_conversations
+-- With all that is in them; returns how many messages.
+-- $1 conversations
+WITH voted AS (
+    DELETE FROM votes WHERE conversation_id = ANY($1::uuid[])
+), said AS (
+    DELETE FROM messages WHERE conversation_id = ANY($1::uuid[]) RETURNING 1
+), gone AS (
+    DELETE FROM conversations WHERE id = ANY($1::uuid[])
+)
+SELECT count(*) FROM said;
+
+
+-- name: remove_people
+-- Their conversations went before them.
+WITH gone AS (
+    DELETE FROM users WHERE metadata ? 'seeded' RETURNING 1
+)
+SELECT count(*) FROM gone;

@@ -78,6 +78,32 @@ def reset(
 
 
 @app.command()
+def seed(
+    people: Annotated[int, typer.Option(min=1, help="Accounts.")] = 100,
+    messages: Annotated[
+        int, typer.Option(min=2, help="Theirs, and the answers to them.")
+    ] = 10_000,
+    months: Annotated[int, typer.Option(min=1, max=120, help="Back from now.")] = 3,
+    clean: Annotated[
+        bool, typer.Option("--clean", help="Remove all that this command ever made.")
+    ] = False,
+    as_: As = None,
+    reason: Reason = None,
+    yes: Yes = False,
+    force: Force = False,
+    as_json: Json = False,
+) -> None:
+    """Make up people and their messages, to try reports and to measure. They are marked."""
+    from agent.cli.db.seed import cleaning, seeding
+
+    options = ChangeOptions(as_, reason, as_json, yes)
+    if clean:
+        run(cleaning(options, force=force))
+
+    run(seeding(people, messages, months, options, force=force))
+
+
+@app.command()
 def status(as_json: Json = False) -> None:
     """Show which migrations are applied. Exit status 1 when they are not those of this version."""
     from agent.cli.db.status import status
