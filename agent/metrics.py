@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from bisect import bisect_left
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from agent.core.completion import Usage
@@ -51,6 +51,10 @@ class Gauge:
     def put(self, value: float, *labels: str) -> None:
         """It is this much now."""
         self.values[labels] = value
+
+    def put_all(self, values: Mapping[str, float]) -> None:
+        """It is this much for these values of its one label, and for no others."""
+        self.values = {(label,): value for label, value in values.items()}
 
 
 @dataclass(slots=True, eq=False)
@@ -100,6 +104,12 @@ unreadable_events = Counter(
 audit_entries = Gauge(
     "agent_audit_entries",
     "Rows in the audit log's chain, looked at every hour. They never become fewer.",
+)
+active_people = Gauge(
+    "agent_active_people",
+    "Accounts that were answered in the last 5 minutes, over all instances, as far as Redis "
+    "remembers; absent while it does not answer. Each instance shows the same: do not add them up.",
+    ("channel",),
 )
 steps = Distribution(
     "agent_step_seconds",
@@ -186,7 +196,7 @@ COUNTERS = (
     delivery_retries,
     model_garbles,
 )
-GAUGES = (model_calls, models_left_alone, audit_entries)
+GAUGES = (active_people, model_calls, models_left_alone, audit_entries)
 DISTRIBUTIONS = (steps, batch_items)
 
 _models: set[str] = set()

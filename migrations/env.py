@@ -5,12 +5,22 @@ DATABASE_URL for the `alembic` command.
 from __future__ import annotations
 
 import asyncio
+import getpass
 
 from alembic import context
 from sqlalchemy import Connection
 
 from storage.migrate import no_partition
+from storage.migrate.history import Recorder
 from storage.tables import Base
+
+
+def by_hand() -> str:
+    """Who runs the `alembic` command, as the table of applied migrations names it."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user may have no name
+        return "alembic"
 
 
 def migrate(connection: Connection) -> None:
@@ -19,6 +29,9 @@ def migrate(connection: Connection) -> None:
         connection=connection,
         target_metadata=Base.metadata,
         include_name=no_partition,
+        on_version_apply=Recorder(
+            context.config.attributes.get("actor") or by_hand()
+        ),
     )
 
     with context.begin_transaction():
@@ -58,6 +71,7 @@ if context.is_offline_mode():
         dialect_opts=plain,
         target_metadata=Base.metadata,
         literal_binds=True,
+        on_version_apply=Recorder(by_hand()),
     )
 
     with context.begin_transaction():

@@ -114,7 +114,6 @@ class AnswerStore:
             lead.account,
             lead.user,
             active.conversation,
-            answer.usage.model if answer.usage else "",
             lead.person,
         )
         window = Window(version, (*plan.window.messages, message))

@@ -167,8 +167,6 @@ class Session:
     """The platform's id of the person."""
     user: UUID
     conversation: UUID
-    model: str = ""
-    """What answered last."""
     person: UUID | None = None
     """The human that the account belongs to."""
 

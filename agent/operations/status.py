@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Literal
@@ -10,7 +11,7 @@ import asyncpg
 from redis.exceptions import AuthenticationError, RedisError
 from sqlalchemy.exc import SQLAlchemyError
 
-from agent.app import build_channels, check_models, configured_channels
+from agent.app import CHANNELS, build_channels, check_models, configured_channels
 from agent.core.errors import AgentError, ConfigurationError
 from agent.llm.router import open_models
 from agent.operations.connect import Postgres, reach_postgres, reach_redis
@@ -21,6 +22,7 @@ from agent.settings import OFFLINE, Settings
 from channels.services import WITHOUT_STORES
 from storage import migrate
 from storage.connecting.postgres_errors import sentence_of
+from storage.conversation.active_people import ACTIVE_SECONDS, active_people
 from storage.postgres import GONE, Database, open_database
 from storage.redis import open_redis, trouble_of, try_redis
 from storage.reports.status import (
@@ -31,6 +33,7 @@ from storage.reports.status import (
 )
 
 State = Literal["ok", "slower", "not well"]
+_CHANNELS = (*CHANNELS, "terminal")
 OLD_TURN = 600.0
 """Seconds: longer than an answer and its delivery take, so an open turn this old is a trouble."""
 
@@ -56,7 +59,7 @@ async def check_health(settings: Settings) -> list[Check]:
     return [
         await _model(settings),
         *postgres,
-        await check_redis(settings),
+        *await _redis(settings),
         await _channels(settings, stored=stored),
     ]
 
@@ -158,6 +161,29 @@ async def _instances(database: Database) -> Check:
         f"{one.host} ({one.pid}): {' '.join(one.channels)}" for one in found
     )
     return Check("instances", "ok", names or "none is running", facts)
+
+
+async def _redis(settings: Settings) -> list[Check]:
+    """Redis itself, and what only it knows."""
+    redis = await check_redis(settings)
+    if redis.state != "ok":
+        unknown = "unknown how many are active: only Redis knows"
+        return [redis, Check("people", "ok", unknown, {"active": None})]
+
+    async with reach_redis(settings) as (url, _), open_redis(url) as pipe:
+        return [redis, people(await active_people(pipe, _CHANNELS, time.time()))]
+
+
+def people(active: Mapping[str, int] | None) -> Check:
+    """How many were answered lately, by channel."""
+    facts = {"active": active, "seconds": ACTIVE_SECONDS}
+    named = ", ".join(
+        f"{count} on {name}" for name, count in (active or {}).items() if count
+    )
+    minutes = f"active in {ACTIVE_SECONDS // 60} min, as far as Redis remembers"
+    text = f"{named or 'nobody'} {minutes}"
+
+    return Check("people", "ok", text, facts)
 
 
 async def check_redis(settings: Settings, *, thoroughly: bool = False) -> Check:

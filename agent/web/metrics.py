@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+import time
 from collections.abc import Iterable, Iterator
 from itertools import accumulate
 
@@ -19,6 +20,7 @@ from prometheus_client.registry import Collector
 
 from agent import metrics
 from agent.web.state import InstanceState
+from storage.conversation.active_people import active_people
 
 FORWARDED = ("forwarded", "x-forwarded-for", "x-real-ip", "via", "cf-connecting-ip")
 """Headers by which a request shows that it came through a proxy, so perhaps from anywhere."""
@@ -43,6 +45,7 @@ def router(
     @routes.get("/metrics")
     async def show(request: Request) -> Response:
         _check(request, token)
+        await _count_people(state)
         encode, content_type = choose_encoder(request.headers.get("accept", ""))
         return Response(encode(registry), headers={"content-type": content_type})
 
@@ -71,6 +74,15 @@ def _check(
             "The metrics are not shown through a proxy. "
             "Ask this port directly, or set METRICS_TOKEN.",
         )
+
+
+async def _count_people(state: InstanceState) -> None:
+    if state.app is None:
+        return
+
+    channels = [service.name for service in state.services]
+    found = await active_people(state.app.stores.pipe, channels, time.time())
+    metrics.active_people.put_all(found or {})
 
 
 class _Counted(Collector):

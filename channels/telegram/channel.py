@@ -214,7 +214,7 @@ class Telegram(Webhook, Diagnosable, Listening):
         for update in updates:
             if update["update_id"] not in safe:
                 raise StoreUnavailable(
-                    "The database cannot be reached; Telegram keeps the messages until then."
+                    "Messages cannot be stored now; Telegram keeps them until then."
                 )
 
             self._offset = update["update_id"] + 1

@@ -61,6 +61,7 @@ class RedisControl:
         self._wanted = -1  # the newest epoch that the next read is to show
         self._confirmed = False  # by a store, since this process started
         self._rests_until = 0.0
+        self._problem = "They could not be read."
         self.state = ControlState()
         self.stale = False
         """No store answered when one was asked last."""
@@ -81,7 +82,7 @@ class RedisControl:
             found = await asyncio.to_thread(disk_copy.load, self._file)
 
         log.warning(
-            "flags are the last known ones: Postgres does not answer",
+            f"flags are the last known ones: {self._problem}",
             epoch=found.epoch if found else None,
         )
         if found is not None:
@@ -147,7 +148,9 @@ class RedisControl:
             found = found or await self._truth(epoch)
         # whatever it is: messages are answered by what is known
         except Exception as error:
-            if not isinstance(error, StoreUnavailable):
+            if isinstance(error, StoreUnavailable):
+                self._problem = error.problem
+            else:
                 log.exception(
                     "what operators set could not be read", error=type(error).__name__
                 )

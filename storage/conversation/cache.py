@@ -20,6 +20,7 @@ from agent.core.limits import Limited, Rule
 from agent.core.messages import Message, Said, Window
 from agent.core.turns import Arrival, Session
 from storage.connecting.redis_connection import Command
+from storage.conversation import active_people
 from storage.limits.limiter import RedisLimiter, commands
 from storage.limits.recent_ids import RecentIds
 from storage.redis import RedisPipe
@@ -32,9 +33,6 @@ SESSION_SECONDS = 3600
 
 WINDOW_SECONDS = 7200
 """How long a window lives after the last change of its conversation."""
-
-ACTIVE_SECONDS = 300
-"""How long a channel's set of active people lives after the last message."""
 
 
 class _Packed(msgspec.Struct, array_like=True):
@@ -111,15 +109,17 @@ class RedisCache:
         if self._limiter and session.person:
             self._limiter.learn(channel, account, session.person)
 
-        name, active = _session_key(channel, account), f"active:{channel}"
+        name = _session_key(channel, account)
         window_name, packed = _window_key(session.conversation), self._pack(window)
-        await self._pipe.send(
+        replies = await self._pipe.send(
             ("SET", window_name, packed, "EX", WINDOW_SECONDS),
             ("HSET", name, *_session_values(session)),
             ("EXPIRE", name, SESSION_SECONDS),
-            ("SADD", active, account),
-            ("EXPIRE", active, ACTIVE_SECONDS),
+            *active_people.noted(channel, account, time.time()),
         )
+
+        if replies and active_people.mistaken(replies[3]):
+            await active_people.forget(self._pipe, channel)
 
     async def _judge(
         self,
@@ -179,15 +179,13 @@ def _session_fields(key: tuple[str, str, str]) -> tuple[str, ...]:
     return ("schema", "user_id", _conversation_field(key), "person_id")
 
 
-def _session_values(session: Session) -> tuple[bytes | str | int, ...]:
+def _session_values(session: Session) -> tuple[bytes | str, ...]:
     """Names and values of a session's fields, in turn."""
     return (
         *("schema", SCHEMA),
         *("user_id", str(session.user)),
         *("person_id", str(session.person or "")),
         *(_conversation_field(session.key), str(session.conversation)),
-        *("model", session.model),
-        *("last_activity", int(time.time())),
     )
 
 

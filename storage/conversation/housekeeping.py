@@ -14,6 +14,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
 from agent.core.background import run_in_background
+from storage.connecting.postgres_errors import sentence_of
 from storage.control.audit import note_head
 from storage.conversation import STATEMENTS
 from storage.postgres import GONE, Database
@@ -40,7 +41,7 @@ async def _tidy_forever(database: Database) -> None:
             await tidy(database)
         except (SQLAlchemyError, *GONE) as error:
             log.warning(
-                "housekeeping failed; it is tried again in an hour",
+                f"housekeeping failed; it is tried again in an hour. {sentence_of(error) or ''}",
                 error=type(error).__name__,
             )
         # whatever it is: without next months' partitions all messages end up in one

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import ColumnElement, case, func, select
+from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from agent.core.effects import HistoryEntry, UsageTotal
 from agent.core.messages import Inbound
-from storage.conversation.chat import (
-    chat_transaction,
-    is_account,
-    is_active,
-    within_lifetime,
-)
+from storage.conversation import STATEMENTS
+from storage.conversation.chat import chat_transaction, is_active, within_lifetime
 from storage.postgres import Database
-from storage.tables import Conversation, MessageRow, User
+from storage.tables import Conversation, MessageRow
+
+USAGE_DAYS = 30
+"""What `/usage` calls a person's last days."""
 
 
 class PostgresChatRecords:
@@ -49,46 +48,30 @@ class PostgresChatRecords:
         ]
 
     async def usage(self, inbound: Inbound) -> tuple[UsageTotal, UsageTotal]:
-        person = select(User.person_id).where(is_account(inbound)).scalar_subquery()
-        own = (
-            select(Conversation.id)
-            .join(User, User.id == Conversation.user_id)
-            .where(User.person_id == person)
-        )
-        here = select(Conversation.id).where(is_active(inbound))
-        recent = MessageRow.timestamp > func.now() - timedelta(days=30)
+        channel, chat, thread = inbound.address.key
+        here = {"channel": channel, "chat": chat, "thread": thread}
+        person = {"channel": channel, "account": inbound.user_id, "days": USAGE_DAYS}
 
         async with chat_transaction(self._database) as connection:
+            await connection.execute(text(STATEMENTS["by_index"]))
+
             return (
-                await _total(connection, MessageRow.conversation_id.in_(here)),
-                await _total(
-                    connection, MessageRow.conversation_id.in_(own) & recent
-                ),
+                await _total(connection, STATEMENTS["usage_of_conversation"], here),
+                await _total(connection, STATEMENTS["usage_of_person"], person),
             )
 
 
 async def _total(
-    connection: AsyncConnection, which: ColumnElement[bool]
+    connection: AsyncConnection, sql: str, values: Mapping[str, Any]
 ) -> UsageTotal:
-    answered = MessageRow.model_used.is_not(None)
-    sums: tuple[ColumnElement[Any], ...] = (
-        func.count(),
-        func.coalesce(func.sum(MessageRow.prompt_tokens), 0),
-        func.coalesce(func.sum(MessageRow.token_count), 0),
-        func.coalesce(func.sum(MessageRow.cost_usd), 0),
-        func.count(case((MessageRow.cost_usd.is_(None), 1))),
-        func.count(case((MessageRow.meta.has_key("estimated"), 1))),
-        func.coalesce(func.array_agg(MessageRow.model_used.distinct()), []),
-    )
-    of_answers = select(*sums).where(which, MessageRow.role == "assistant", answered)
-    row = (await connection.execute(of_answers)).one()
+    row = (await connection.execute(text(sql), values)).one()
 
     return UsageTotal(
-        answers=row[0],
-        prompt_tokens=int(row[1]),
-        completion_tokens=int(row[2]),
-        cost_usd=row[3],
-        unpriced=row[4],
-        estimated=row[5],
-        models=tuple(row[6]),
+        answers=row.answers,
+        prompt_tokens=int(row.prompt_tokens),
+        completion_tokens=int(row.tokens),
+        cost_usd=row.cost,
+        unpriced=row.unpriced,
+        estimated=row.estimated,
+        models=tuple(row.models),
     )

@@ -819,3 +819,72 @@ SELECT CASE WHEN EXISTS (SELECT FROM placed) THEN (SELECT answered FROM placed)
                 WHERE answered AND t.state = 'open'
             )
        END AS settled;
+
+
+-- name: by_index
+-- For the rest of the transaction: few rows among many are walked to by index, and the walk stops
+-- at the first. Planned for the average, each would read and sort a whole conversation.
+SELECT set_config('enable_seqscan', 'off', true),
+       set_config('enable_bitmapscan', 'off', true),
+       set_config('enable_sort', 'off', true);
+
+
+-- name: usage_of_conversation
+-- What the answers of the chat's active conversation used. Those that no model wrote use nothing.
+SELECT count(*) AS answers,
+       coalesce(sum(m.prompt_tokens), 0) AS prompt_tokens,
+       coalesce(sum(m.token_count), 0) AS tokens,
+       coalesce(sum(m.cost_usd), 0) AS cost,
+       count(*) FILTER (WHERE m.cost_usd IS NULL) AS unpriced,
+       count(*) FILTER (WHERE m.metadata ? 'estimated') AS estimated,
+       coalesce(array_agg(DISTINCT m.model_used), '{}') AS models
+FROM conversations c
+JOIN messages m ON m.conversation_id = c.id
+WHERE c.channel_type = :channel
+  AND c.chat_id = :chat
+  AND c.thread_id = :thread
+  AND c.is_active
+  AND m."timestamp" BETWEEN c.started_at AND c.last_activity
+  AND m.role = 'assistant'
+  AND m.model_used IS NOT NULL;
+
+
+-- name: usage_of_person
+-- The same of the answers that a person asked for in :days, on all accounts, in every chat. As
+-- with budgets, an answer counts for the author of the last message that it covers, whoever began
+-- the conversation. The index `messages_author` finds the messages; an answer is the first one
+-- after its message that covers it.
+WITH asked AS (
+    SELECT m.conversation_id, m."timestamp", m.seq
+    FROM users u
+    JOIN messages m ON m.user_id = u.id
+    WHERE u.person_id = (
+              SELECT person_id
+              FROM users
+              WHERE channel_type = :channel AND channel_user_id = :account
+          )
+      AND m.user_id IS NOT NULL
+      AND m."timestamp" > now() - make_interval(days => :days)
+), answered AS (
+    SELECT a.*
+    FROM asked
+    CROSS JOIN LATERAL (
+        SELECT answers, model_used, prompt_tokens, token_count, cost_usd, metadata
+        FROM messages
+        WHERE conversation_id = asked.conversation_id
+          AND "timestamp" > asked."timestamp"
+          AND role = 'assistant'
+          AND answers >= asked.seq
+        ORDER BY "timestamp", seq
+        LIMIT 1
+    ) a
+    WHERE a.answers = asked.seq AND a.model_used IS NOT NULL
+)
+SELECT count(*) AS answers,
+       coalesce(sum(prompt_tokens), 0) AS prompt_tokens,
+       coalesce(sum(token_count), 0) AS tokens,
+       coalesce(sum(cost_usd), 0) AS cost,
+       count(*) FILTER (WHERE cost_usd IS NULL) AS unpriced,
+       count(*) FILTER (WHERE metadata ? 'estimated') AS estimated,
+       coalesce(array_agg(DISTINCT model_used), '{}') AS models
+FROM answered;

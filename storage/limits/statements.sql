@@ -173,8 +173,7 @@ INSERT INTO budgets (scope, subject, tokens, usd)
 VALUES (:scope, :subject, :tokens, :usd)
 ON CONFLICT (scope, subject) DO UPDATE SET
     tokens = excluded.tokens,
-    usd = excluded.usd,
-    updated_at = now();
+    usd = excluded.usd;
 
 
 -- name: unset_budget

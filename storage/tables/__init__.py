@@ -21,8 +21,10 @@ from storage.tables.conversation import (
 )
 from storage.tables.limits import BudgetDay, BudgetReservation, BudgetRow
 from storage.tables.people import LinkCode, User
+from storage.tables.schema import AppliedMigration
 
 __all__ = [
+    "AppliedMigration",
     "AuditEntry",
     "AuditHead",
     "Base",

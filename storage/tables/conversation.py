@@ -87,6 +87,12 @@ class MessageRow(Base):
             "role IN ('user', 'assistant', 'system')", name="messages_role"
         ),
         Index("messages_timestamp", "timestamp", postgresql_using="brin"),
+        Index(
+            "messages_author",
+            "user_id",
+            "timestamp",
+            postgresql_where=text("user_id IS NOT NULL"),
+        ),
         {"postgresql_partition_by": 'RANGE ("timestamp")'},
     )
     conversation_id: Mapped[UUID]

@@ -21,7 +21,7 @@ LIMIT = 4
 USER = uuid4()
 CONVERSATION = uuid4()
 HELLO = Said(Address("test", "ada"), "p1", "ada", "hello")
-SESSION = Session(HELLO.address.key, HELLO.user_id, USER, CONVERSATION, "test:model")
+SESSION = Session(HELLO.address.key, HELLO.user_id, USER, CONVERSATION)
 WINDOW = Window(2, (Message(1, "user", "one"), Message(2, "assistant", "re: one", 1)))
 
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import os
 import sysconfig
-from asyncio.subprocess import PIPE
+from asyncio.subprocess import PIPE, STDOUT
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.support.warm import Warm
+
+ROOT = Path(__file__).parents[2]
 
 AGENT = Path(sysconfig.get_path("scripts")) / "agent"
 DEADLINE = 20.0
@@ -82,3 +84,13 @@ class Machine:
         assert process.returncode is not None
 
         return Ended(process.returncode, out.decode(), err.decode())
+
+
+async def output_of(*command: str, folder: Path = ROOT, machine: Machine) -> str:
+    """Of a command that must end well."""
+    process = await asyncio.create_subprocess_exec(
+        *command, cwd=folder, env=machine.environment, stdout=PIPE, stderr=STDOUT
+    )
+    out, _ = await process.communicate()
+    assert process.returncode == 0, out.decode()
+    return out.decode()

@@ -31,7 +31,7 @@ WRONG = [
     ("storage.connecting.urls", "storage.postgres"),
     ("storage.postgres", "storage.redis"),
     ("storage.redis", "storage.embedded.servers"),
-    ("storage.migrate", "storage.control.audit"),
+    ("storage.migrate.guarded", "storage.conversation.turns"),
     ("storage.control.flags", "storage.reports.experiment_figures"),
     ("storage.control.audit", "storage.limits.limiter"),
     ("storage.limits.limiter", "storage.people.accounts"),

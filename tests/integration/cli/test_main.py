@@ -207,17 +207,17 @@ async def test_the_schema_is_moved_by_command(
             ("upgrade",),
             ("status",),
             ("check",),
-            ("downgrade", "base"),
+            ("downgrade", "base", "--yes", "--no-backup"),
             ("status",),
         )
     ]
     unknown = await bare.agent("db", "upgrade", "nosuch")
-    assert [(ended.status, ended.out) for ended in ran] == [
-        (0, f"schema {HEAD}\n"),
-        (0, f"schema {HEAD}, needed {HEAD}\n"),
-        (0, "tables and code agree\n"),
-        (0, "schema empty\n"),
-        (1, f"schema empty, needed {HEAD}\n"),
+    assert [(ended.status, ended.out.splitlines()[0]) for ended in ran] == [
+        (0, f"schema {HEAD}"),
+        (0, f"schema {HEAD}, needed {HEAD}"),
+        (0, "tables and code agree"),
+        (0, "schema empty"),
+        (1, f"schema empty, needed {HEAD}"),
     ]
     assert (unknown.status, "'nosuch'" in unknown.err) == (2, True)
 
@@ -229,9 +229,30 @@ async def test_without_redis_it_is_slower_and_well(machine: Machine) -> None:
     status = await machine.agent("status", "--json")
     doctor = await machine.agent("doctor")
     states = {part["part"]: part["state"] for part in json.loads(status.out)["parts"]}
+    active = {part["part"]: part["facts"] for part in json.loads(status.out)["parts"]}
     assert (chat.status, said(chat)) == (0, ["one", "two"])
     assert (status.status, states["redis"]) == (0, "slower")
+    assert active["people"] == {"active": None}
     assert (doctor.status, "REDIS_URL" in doctor.out) == (1, True)
+
+
+async def test_status_counts_who_is_active(machine: Machine) -> None:
+    """By channel; and it says that Redis may have forgotten some."""
+    nobody = await machine.agent("status")
+    await machine.agent("chat", lines=b"hello\n")
+    somebody = await machine.agent("status")
+    facts = {
+        part["part"]: part["facts"]
+        for part in json.loads((await machine.agent("status", "--json")).out)["parts"]
+    }
+    assert "nobody active in 5 min, as far as Redis remembers" in nobody.out
+    assert "1 on terminal active in 5 min, as far as Redis remembers" in somebody.out
+    assert facts["people"]["active"] == {
+        "discord": 0,
+        "telegram": 0,
+        "slack": 0,
+        "terminal": 1,
+    }
 
 
 async def test_messages_without_a_month_of_their_own_are_an_alarm(

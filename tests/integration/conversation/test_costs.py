@@ -87,7 +87,8 @@ async def test_redis_is_asked_exactly_what_a_warm_turn_needs(
         "get": 1,
         "set": 1,
         "hset": 1,
-        "sadd": 1,
+        "zadd": 1,
+        "zremrangebyscore": 1,
         "expire": 2,
     }
 

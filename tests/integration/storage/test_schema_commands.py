@@ -4,10 +4,8 @@ somebody else to run.
 
 from __future__ import annotations
 
-import asyncio
 import shutil
 import sys
-from asyncio.subprocess import PIPE, STDOUT
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -15,7 +13,7 @@ import asyncpg
 import pytest
 
 from storage.migrate import HEAD
-from tests.support.commands import Machine
+from tests.support.commands import Machine, output_of
 from tests.support.servers import Postgres, postgres_bin
 from tests.support.warm import Warm
 
@@ -26,16 +24,6 @@ ROOT = Path(__file__).parents[3]
 def machine(tmp_path: Path, empty_database_url: str, warm: Warm) -> Machine:
     """A machine whose database is empty."""
     return Machine(tmp_path, {"DATABASE_URL": empty_database_url}, warm)
-
-
-async def output_of(*command: str, folder: Path = ROOT, machine: Machine) -> str:
-    """Of a command that must end well."""
-    process = await asyncio.create_subprocess_exec(
-        *command, cwd=folder, env=machine.environment, stdout=PIPE, stderr=STDOUT
-    )
-    out, _ = await process.communicate()
-    assert process.returncode == 0, out.decode()
-    return out.decode()
 
 
 async def test_a_percent_sign_in_the_folders_name_does_no_harm(
@@ -122,20 +110,6 @@ def psql() -> Path:
         if found.exists()
         else Path(shutil.which("psql") or pytest.skip("no psql"))
     )
-
-
-async def test_an_empty_database_is_told_in_sentences(machine: Machine) -> None:
-    check, back = (
-        await machine.agent("db", "check"),
-        await machine.agent("db", "downgrade", "0003"),
-    )
-    base = await machine.agent("db", "downgrade", "base")
-    assert (1, 2, 0) == (check.status, back.status, base.status)
-    assert (
-        "the schema is empty: run agent db upgrade\ntables and code differ\n"
-        == check.out
-    )
-    assert "agent: The schema is empty: there is nothing to take back.\n" == back.err
 
 
 async def test_what_differs_is_said_in_words(machine: Machine) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 import structlog
@@ -14,7 +16,10 @@ from agent.settings import Settings
 from agent.web.health import Probe
 from storage import postgres as postgres_module
 from storage.connecting.postgres_errors import sentence_of
+from storage.control.live import RedisControl
+from storage.conversation.housekeeping import housekeeping
 from storage.conversation.last_accepted import PostgresLastAccepted
+from storage.migrate import downgrade, upgrade
 from storage.postgres import TURN_CONNECTIONS, Database, open_database
 from storage.transaction import transaction
 from tests.support.commands import Machine
@@ -173,3 +178,52 @@ async def test_with_fewer_connections_statements_share_them(
 
 def test_an_error_that_nobody_knows_has_no_sentence() -> None:
     assert [None, None] == [sentence_of(RuntimeError("x")), sentence_of(OSError())]
+
+
+BLAME = ("does not answer", "cannot be reached", "unexpected")
+"""What must not be said of a server that answers."""
+
+
+async def test_an_agent_whose_schema_is_taken_back_blames_no_server(
+    world: EngineHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In no line: of its heartbeat, its flags, its housekeeping, its answers."""
+    monkeypatch.setattr(postgres_module, "RETRY_SECONDS", 0.0)
+    async with world.instance() as agent:
+        await world.ask(agent, "hello")
+        await downgrade(world.database_url, "base")
+        with structlog.testing.capture_logs() as logs:
+            with pytest.raises(StoreUnavailable) as raised:
+                await agent.engine.accept(world.message("again"))
+            with pytest.raises(StoreUnavailable):
+                await agent.ports.leases.beat([], [], 0)
+            await RedisControl(agent.database, agent.pipe).start()
+            async with housekeeping(agent.database):
+                await until_logged(logs, "housekeeping")
+        await upgrade(world.database_url)
+
+    lines = [str(line["event"]) for line in logs]
+    assert StoreUnavailable.UNWELL == raised.value.sentence
+    assert [] == [line for line in lines for words in BLAME if words in line]
+    for part in ("statement given up", "flags are", "housekeeping"):
+        said = [line for line in lines if line.startswith(part)]
+        assert said, lines
+        assert all("agent db upgrade" in line for line in said), said
+
+
+async def until_logged(logs: list[Any], beginning: str) -> None:
+    async with asyncio.timeout(10):
+        while not any(str(line["event"]).startswith(beginning) for line in logs):
+            await asyncio.sleep(0.01)
+
+
+@pytest.mark.parametrize("revision", ["base", "0003"])
+async def test_status_and_doctor_call_the_schema_by_its_name(
+    machine: Machine, revision: str
+) -> None:
+    await downgrade(machine.variables["DATABASE_URL"], revision)
+    for command in ("status", "doctor"):
+        ended = await machine.agent(command)
+        assert 1 == ended.status
+        assert "Run: agent db upgrade" in ended.out, ended.out
+        assert [] == [words for words in BLAME if words in ended.out + ended.err]

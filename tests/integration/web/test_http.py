@@ -343,6 +343,7 @@ async def test_a_turn_is_counted_and_nobody_is_named(
     assert samples["agent_duplicates_total", "counted"] == 1
     assert samples["agent_deliveries_total", "counted", "done"] == 1
     assert samples["agent_channel_up", "counted"] == 1
+    assert samples["agent_active_people", "counted"] == 1
     assert samples["agent_tokens_total", "prompt", "offline:echo"] > 0
     assert samples["agent_redis_round_trips_total",] > 0
     assert samples["agent_batch_items_count", "accept_all"] > 0
@@ -353,6 +354,20 @@ async def test_a_turn_is_counted_and_nobody_is_named(
         if name[0] == "agent_step_seconds_count" and name[1] == "counted"
     }
     assert steps == {"accept", "first_text", "stored", "delivered"}
+
+
+async def test_without_redis_nobody_is_called_active_or_away(
+    database_url: str, own_redis: Valkey
+) -> None:
+    """The figure is absent, not old and not zero."""
+    channel = Post("unknown")
+    async with running(channel, database_url, own_redis.url) as (client, _):
+        before = (await client.get("/metrics")).text
+        own_redis.kill()
+        async with asyncio.timeout(DEADLINE):
+            while "agent_active_people{" in (await client.get("/metrics")).text:
+                await asyncio.sleep(0.02)
+    assert 'agent_active_people{channel="unknown"} 0.0' in before
 
 
 async def test_metrics_come_in_openmetrics_when_asked() -> None:

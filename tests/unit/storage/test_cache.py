@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from uuid import UUID, uuid4
 
 import msgspec
@@ -11,12 +12,13 @@ from fakeredis.aioredis import FakeRedis
 
 from agent.core.messages import Address, Message, Said, Window
 from agent.core.turns import Arrival, Session
+from storage.conversation.active_people import active_people, noted
 from storage.conversation.cache import RedisCache
 from storage.redis import RedisPipe
 
 USER, CONVERSATION = UUID(int=1), UUID(int=2)
 HELLO = Said(Address("test", "ada"), "p1", "ada", "hello")
-SESSION = Session(HELLO.address.key, HELLO.user_id, USER, CONVERSATION, "test:model")
+SESSION = Session(HELLO.address.key, HELLO.user_id, USER, CONVERSATION)
 WINDOW = Window(
     2,
     (
@@ -294,3 +296,60 @@ async def test_texts_of_any_kind_come_back_exactly(cache: RedisCache) -> None:
     await cache.keep(SESSION, window)
 
     assert (await cache.arrive(HELLO)).window == window
+
+
+async def test_a_person_is_active_for_five_minutes_after_each_answer(
+    pipe: RedisPipe,
+) -> None:
+    """By themselves: others who go on do not keep them active, as one time to live would."""
+    for account, at in (("ada", 0), ("bob", 100), ("ada", 200), ("carol", 450)):
+        await pipe.send(*noted("test", account, 1000.0 + at))
+
+    channels = ("test", "other")
+    seen = [
+        await active_people(pipe, channels, 1000.0 + at) for at in (450, 500, 751)
+    ]
+    assert seen == [
+        {"test": 2, "other": 0},
+        {"test": 1, "other": 0},
+        {"test": 0, "other": 0},
+    ]
+
+
+async def test_those_who_left_are_trimmed_by_those_who_come(
+    pipe: RedisPipe, client: FakeRedis
+) -> None:
+    for number in range(50):
+        await pipe.send(*noted("test", f"person {number}", 1000.0 + number))
+    await pipe.send(*noted("test", "late", 1400.0))
+
+    assert await client.zrange("active:test", 0, -1) == [b"late"]
+
+
+async def test_the_set_of_an_older_version_makes_room(
+    cache: RedisCache, client: FakeRedis, pipe: RedisPipe
+) -> None:
+    """Its time to live would be renewed forever, and nobody be counted."""
+    await client.sadd("active:test", "bob")
+    await cache.keep(SESSION, WINDOW)
+    await cache.keep(SESSION, WINDOW)
+
+    assert await active_people(pipe, ["test"], time.time()) == {"test": 1}
+
+
+async def test_without_redis_nobody_knows_who_is_active(
+    pipe: RedisPipe, server: FakeServer
+) -> None:
+    server.connected = False
+
+    assert await active_people(pipe, ["test"], 0.0) is None
+
+
+async def test_a_session_holds_only_what_is_read(
+    cache: RedisCache, client: FakeRedis
+) -> None:
+    await cache.keep(SESSION, WINDOW)
+
+    assert {b"schema", b"user_id", b"person_id", b"conversation_id:ada:"} == set(
+        await client.hkeys(SESSION_KEY)
+    )

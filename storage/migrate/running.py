@@ -1,0 +1,132 @@
+"""Runs migrations: all of a command in one transaction, and one command at a time."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import asyncpg
+from sqlalchemy import Connection, text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from agent.core.errors import SchemaError
+from storage.connecting.postgres_errors import driver_error, sentence_of
+from storage.migrate.sql import STATEMENTS
+from storage.postgres import open_database
+
+if TYPE_CHECKING:
+    from alembic.config import Config
+
+ITSELF = "agent"
+"""Who migrates where nobody asked: a start with an embedded store, or with --migrate."""
+
+LOCK_SECONDS = 10
+"""How long a migration waits for a table. Everybody else who wants it waits behind it."""
+
+_LOCK = 7_061_206_101
+"""A number that nothing else locks: one instance migrates, the others wait."""
+
+_HELD = (
+    "Somebody holds a table that it changes: a long report, a backup, or an open "
+    "transaction. Wait for its end, or end it, and try again."
+)
+
+_TAKEN = (
+    asyncpg.DuplicateTableError,
+    asyncpg.DuplicateColumnError,
+    asyncpg.DuplicateObjectError,
+    asyncpg.DuplicateFunctionError,
+)
+
+
+async def upgrade(
+    database_url: str, revision: str = "head", *, actor: str = ITSELF
+) -> None:
+    """Migrates up. Safe when several instances start at once: one migrates, the others wait.
+
+    Raises SchemaError.
+    """
+    async with migrating(database_url) as connection:
+        await run_migrations(connection, "upgrade", revision, actor)
+
+
+async def downgrade(database_url: str, revision: str, *, actor: str = ITSELF) -> None:
+    """Migrates down to a revision (`base` removes everything), without a question.
+
+    Raises SchemaError. `storage.migrate.guarded` is for people.
+    """
+    async with migrating(database_url) as connection:
+        await run_migrations(connection, "downgrade", revision, actor)
+
+
+@asynccontextmanager
+async def migrating(
+    database_url: str, *, keep: bool = True
+) -> AsyncIterator[AsyncConnection]:
+    """A transaction in which nobody else migrates. Unless `keep`, it is taken back in the end.
+
+    Raises SchemaError.
+    """
+    try:
+        async with (
+            open_database(database_url, statement_seconds=None) as database,
+            database.engine.connect() as connection,
+        ):
+            await _prepare(connection)
+            yield connection
+            await (connection.commit() if keep else connection.rollback())
+    except DBAPIError as error:
+        if sentence := _sentence(error):
+            raise SchemaError(f"The schema was not changed. {sentence}") from error
+        raise
+
+
+async def _prepare(connection: AsyncConnection) -> None:
+    first = text(STATEMENTS["wait_for_other_migrations"])
+    await connection.execute(first, {"lock": _LOCK})
+    # only now: others may migrate for longer than a table may be waited for
+    limit = {"milliseconds": str(1000 * LOCK_SECONDS)}
+    await connection.execute(text(STATEMENTS["limit_waiting"]), limit)
+
+
+async def run_migrations(
+    connection: AsyncConnection, command_name: str, revision: str, actor: str
+) -> None:
+    """Runs Alembic's `upgrade` or `downgrade` in this transaction, as this actor."""
+    from alembic import command
+
+    config = alembic_config()
+    config.attributes["actor"] = actor
+
+    def run(passed: Connection) -> None:
+        config.attributes["connection"] = passed
+        getattr(command, command_name)(config, revision)
+
+    await connection.run_sync(run)
+
+
+def alembic_config() -> Config:
+    """Alembic's settings: where the migrations are."""
+    from alembic.config import Config
+
+    config = Config()
+    folder = Path(__file__).parents[2] / "migrations"
+    # % stands for a variable there
+    config.set_main_option("script_location", str(folder).replace("%", "%%"))
+
+    return config
+
+
+def _sentence(error: DBAPIError) -> str | None:
+    own = driver_error(error)
+    if isinstance(own, asyncpg.LockNotAvailableError):
+        return _HELD
+    if isinstance(own, _TAKEN):
+        # names of tables, columns and functions; no values
+        name = str(own).partition("\n")[0].rstrip(".")
+        return f"Somebody else made what it makes: {name}. Give the agent a database of its own."
+
+    return sentence_of(error)
