@@ -101,6 +101,15 @@ audit_entries = Gauge(
     "agent_audit_entries",
     "Rows in the audit log's chain, looked at every hour. They never become fewer.",
 )
+backups = Counter(
+    "agent_backups_total",
+    "Backups that this instance began by itself; result is whole or failed.",
+    ("result",),
+)
+last_backup = Gauge(
+    "agent_last_backup_timestamp_seconds",
+    "When the newest scheduled backup that this instance sees was taken (Unix time).",
+)
 steps = Distribution(
     "agent_step_seconds",
     "accept: from a message's arrival until it is stored. From the beginning of an answer: "
@@ -185,8 +194,9 @@ COUNTERS = (
     deliveries,
     delivery_retries,
     model_garbles,
+    backups,
 )
-GAUGES = (model_calls, models_left_alone, audit_entries)
+GAUGES = (model_calls, models_left_alone, audit_entries, last_backup)
 DISTRIBUTIONS = (steps, batch_items)
 
 _models: set[str] = set()

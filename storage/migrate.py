@@ -23,10 +23,10 @@ from storage.postgres import connect, open_database
 
 log = structlog.get_logger()
 
-HEAD = "0008"
+HEAD = "0012"
 """The newest migration; a test compares it with the folder."""
 
-_LOCK = 7_061_206_101
+MIGRATION_LOCK = 7_061_206_101
 """A number that nothing else locks: one instance migrates, the others wait."""
 
 
@@ -184,7 +184,7 @@ async def _run(
 
     def run(connection: Connection) -> None:
         connection.execute(
-            text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK}
+            text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": MIGRATION_LOCK}
         )
         config.attributes["connection"] = connection
         getattr(command, command_name)(config, revision)
