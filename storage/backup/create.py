@@ -21,7 +21,7 @@ from storage.backup import STATEMENTS, manifest
 from storage.backup.content import read_tables
 from storage.backup.failures import told
 from storage.backup.manifest import Backup, DumpFile, Encryption, Manifest
-from storage.backup.places import hidden_folder, put_in_place, target_of
+from storage.backup.places import check_free, hidden_folder, put_in_place
 from storage.backup.sealing import SALT_BYTES, Key
 from storage.backup.tools import (
     CHUNK,
@@ -69,14 +69,13 @@ async def create_backup(
             tools, major = find_tools(facts["major"])
             key = Key(secrets[0], os.urandom(SALT_BYTES)) if secrets else None
             described = await _describe(connection, facts, major, scheduled, key)
-            target = target_of(path, described.taken_at)
 
-            with hidden_folder(target.parent) as hidden:
+            with hidden_folder(check_free(path)) as hidden:
                 dump = partial(_dump, url, tools, facts, hidden, key, progress)
                 files = await run_programs(dump)
                 whole = _with_files(described, files)
                 written = manifest.write(hidden, whole, key)
-                put_in_place(hidden, target)
+                target = put_in_place(hidden, path, described.taken_at)
 
     return Backup(target, written, key)
 

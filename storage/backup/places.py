@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime
+from itertools import count
 from pathlib import Path
 
 from agent.core.errors import ConfigurationError
@@ -67,21 +68,59 @@ def _lock(descriptor: int) -> bool:
     return True
 
 
-def put_in_place(folder: Path, target: Path) -> None:
+def check_free(path: Path) -> Path:
+    """The folder in which a backup for `path` is made: this one, or the one around it.
+
+    Raises ConfigurationError when something else is there.
+    """
+    if path.is_dir():
+        return path
+    if path.exists() or path.is_symlink():
+        raise _taken(path)
+
+    return path.parent
+
+
+def put_in_place(folder: Path, path: Path, taken_at: datetime) -> Path:
     """Gives a finished folder its name, which then survives a power cut.
 
-    Raises ConfigurationError when the name is taken.
+    The name is `path`, or, where that is a folder, a free one inside. Raises ConfigurationError
+    when it is taken.
     """
     _sync(folder)
+    inside = folder.parent == path  # as `check_free` chose, whatever is there by now
+    names = _names(path, taken_at) if inside else iter([path])
+    target = next((one for one in names if _renamed(folder, one)), None)
+    if target is None:
+        raise _taken(path)
+    _sync(target.parent)
+
+    return target
+
+
+def _names(parent: Path, taken_at: datetime) -> Iterator[Path]:
+    name = f"agent-{taken_at:%Y%m%dT%H%M%S}Z"
+    yield parent / name
+    yield from (parent / f"{name}-{number}" for number in count(2))
+
+
+def _renamed(folder: Path, target: Path) -> bool:
+    """Another backup may have got the name meanwhile."""
+    if target.exists():
+        return False
+
     try:
         folder.rename(target)
-    except OSError as error:
-        if not target.exists():
-            raise
-        raise ConfigurationError(
-            f"{target} exists already: name another path."
-        ) from error
-    _sync(target.parent)
+    except OSError:
+        if target.exists():
+            return False
+        raise
+
+    return True
+
+
+def _taken(path: Path) -> ConfigurationError:
+    return ConfigurationError(f"{path} exists already: name another path.")
 
 
 def _sync(folder: Path) -> None:
@@ -90,22 +129,6 @@ def _sync(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def target_of(path: Path, taken_at: datetime) -> Path:
-    """Where a backup goes that is to be made at `path`: there, or into the folder that it is.
-
-    Raises ConfigurationError when something else is there.
-    """
-    if not path.is_dir():
-        if path.exists() or path.is_symlink():
-            raise ConfigurationError(f"{path} exists already: name another path.")
-        return path
-
-    name = f"agent-{taken_at:%Y%m%dT%H%M%S}Z"
-    names = [name, *(f"{name}-{number}" for number in range(2, 100))]
-
-    return next(path / one for one in names if not (path / one).exists())
 
 
 def backups_in(parent: Path) -> list[tuple[Path, Manifest]]:
