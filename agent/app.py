@@ -287,7 +287,7 @@ async def wire(
         deliveries=PostgresDeliveries(database),
         leases=leases,
         recovery=leases,
-        cache=RedisCache(pipe, window_messages, limiter),
+        cache=RedisCache(pipe, window_messages, limiter, lambda: control.lineage),
         commands=PostgresChatCommands(database, pipe),
         records=PostgresChatRecords(database),
         edits=PostgresEdits(database),

@@ -111,6 +111,15 @@ active_people = Gauge(
     "remembers; absent while it does not answer. Each instance shows the same: do not add them up.",
     ("channel",),
 )
+backups = Counter(
+    "agent_backups_total",
+    "Backups that this instance began by itself; result is whole or failed.",
+    ("result",),
+)
+last_backup = Gauge(
+    "agent_last_backup_timestamp_seconds",
+    "When the newest scheduled backup that this instance sees was taken (Unix time).",
+)
 steps = Distribution(
     "agent_step_seconds",
     "accept: from a message's arrival until it is stored. From the beginning of an answer: "
@@ -195,8 +204,9 @@ COUNTERS = (
     deliveries,
     delivery_retries,
     model_garbles,
+    backups,
 )
-GAUGES = (active_people, model_calls, models_left_alone, audit_entries)
+GAUGES = (active_people, model_calls, models_left_alone, audit_entries, last_backup)
 DISTRIBUTIONS = (steps, batch_items)
 
 _models: set[str] = set()

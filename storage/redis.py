@@ -36,7 +36,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 
 from agent import metrics
 from agent.core.errors import ConfigurationError
-from storage.batch import Batch
+from storage.connecting.batch import Batch
 from storage.connecting.redis_connection import (
     Command,
     Exchange,

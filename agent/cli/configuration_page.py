@@ -10,6 +10,7 @@ from pydantic.fields import FieldInfo
 
 from agent.cli.run import EXIT_STATUS
 from agent.settings import Settings
+from agent.settings.backups import BackupVariables
 
 _SECTIONS = {
     "database_url": "Stores",
@@ -18,6 +19,7 @@ _SECTIONS = {
     "discord_token": "Channels",
     "http_host": "HTTP",
     "encryption_keys": "Operation",
+    "backup_dir": "Backups",
 }
 """Headings, each by the setting that begins its section."""
 
@@ -79,11 +81,20 @@ def page() -> str:
 
 
 def _lines() -> Iterator[str]:
-    for name, setting in Settings.model_fields.items():
+    for name, setting in _in_order():
         if name in _SECTIONS:
             yield f"\n## {_SECTIONS[name]}\n\n| setting | default | meaning |\n|---|---|---|"
         description = (setting.description or "").replace("|", "\\|")
         yield f"| `{name.upper()}` | {_default(name, setting)} | {description} |"
+
+
+def _in_order() -> Iterator[tuple[str, FieldInfo]]:
+    """Pydantic lists the fields of a base class first."""
+    fields = Settings.model_fields
+    inherited = BackupVariables.model_fields
+
+    yield from ((name, fields[name]) for name in fields if name not in inherited)
+    yield from inherited.items()
 
 
 def _default(name: str, setting: FieldInfo) -> str:

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from agent.cli import db, keys
+from agent.cli import db
 from agent.cli.control import audit, channels, experiments, flags, operators
 from agent.cli.limits import budgets, limits
 from agent.cli.run import (
@@ -23,6 +23,7 @@ from agent.cli.run import (
     report_usage,
     run,
 )
+from agent.cli.stores import backup, keys
 
 Migrate = Annotated[
     bool,
@@ -67,6 +68,7 @@ app = typer.Typer(
 db.app.command()(keys.new_key)
 db.app.command()(keys.rotate_keys)
 app.add_typer(db.app, name="db")
+app.add_typer(backup.app, name="backup")
 app.add_typer(flags.app, name="flags")
 app.add_typer(experiments.app, name="experiments")
 app.add_typer(audit.app, name="audit")

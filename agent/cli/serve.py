@@ -13,6 +13,7 @@ from agent.app import App, ChannelBuilders, configured_channels, open_app
 from agent.cli.run import WELL, spare_collections
 from agent.core.backoff import backoff
 from agent.core.errors import AgentError, ConfigurationError, ServerAway
+from agent.operations.backups import backup_schedule
 from agent.operations.credentials import with_stored_credentials
 from agent.operations.env_file import exposure
 from agent.ports import Accept, Channel
@@ -58,7 +59,10 @@ async def serve(
             )
 
         state.services = [Service(name) for name in builders]
-        async with open_app(settings, builders, upgrade=upgrade) as app:
+        async with (
+            open_app(settings, builders, upgrade=upgrade) as app,
+            backup_schedule(settings, app.stores.database_url),
+        ):
             await _run_channels(app, state)
 
     return WELL

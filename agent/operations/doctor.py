@@ -13,6 +13,7 @@ from agent.core.channel import Diagnosable, Finding
 from agent.core.completion import Prompt
 from agent.core.errors import AgentError, ConfigurationError, ModelError
 from agent.llm.router import open_models
+from agent.operations.backups import overdue
 from agent.operations.connect import Postgres, reach_postgres
 from agent.operations.credentials import with_stored_credentials
 from agent.operations.proxies import proxy_findings
@@ -129,6 +130,8 @@ async def _for_later(
             f"more than WINDOW_MESSAGES, which is {settings.window_messages}.",
             "Raise WINDOW_MESSAGES, or lower the flag.",
         )
+    if late := overdue(settings):
+        yield Finding("backups", late, "See docs/backups.md.")
     if postgres.found is None:
         return
 

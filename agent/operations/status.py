@@ -14,6 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from agent.app import CHANNELS, build_channels, check_models, configured_channels
 from agent.core.errors import AgentError, ConfigurationError
 from agent.llm.router import open_models
+from agent.operations.backups import newest_scheduled, overdue
 from agent.operations.connect import Postgres, reach_postgres, reach_redis
 from agent.operations.credentials import with_stored_credentials
 from agent.operations.remedies import described
@@ -99,6 +100,7 @@ async def _postgres(settings: Settings) -> list[Check]:
                     await _turns(database),
                     await _instances(database),
                     Check("flags", *await flags_in_force(database)),
+                    *_backups(settings),
                 ]
     except AgentError as error:
         stale = Check("flags", *await flags_without_postgres(settings))
@@ -184,6 +186,19 @@ def people(active: Mapping[str, int] | None) -> Check:
     text = f"{named or 'nobody'} {minutes}"
 
     return Check("people", "ok", text, facts)
+
+
+def _backups(settings: Settings) -> list[Check]:
+    """Only where they are made by the clock, or were."""
+    newest = newest_scheduled(settings)
+    facts = {"newest": newest and newest.taken_at.isoformat()}
+    if late := overdue(settings):
+        return [Check("backups", "not well", late, facts)]
+    if newest is None:
+        return []
+
+    taken = f"the newest was taken at {newest.taken_at:%Y-%m-%d %H:%M} UTC"
+    return [Check("backups", "ok", taken, facts)]
 
 
 async def check_redis(settings: Settings, *, thoroughly: bool = False) -> Check:

@@ -16,12 +16,9 @@ from pydantic import (
     field_validator,
     model_validator,
 )
-from pydantic_settings import (
-    BaseSettings,
-    NoDecode,
-    SettingsConfigDict,
-)
+from pydantic_settings import NoDecode, SettingsConfigDict
 
+from agent.settings.backups import BackupVariables
 from agent.settings.forms import cleaned
 from agent.settings.model_spec import ANSWER_TOKENS, ModelSpec
 
@@ -32,7 +29,7 @@ DAY = 86_400.0
 """Seconds: no answer is waited for longer."""
 
 
-class Settings(BaseSettings):
+class Settings(BackupVariables):
     """The environment's variables. Names are fixed: operators' scripts depend on them."""
 
     model_config = SettingsConfigDict(
@@ -280,16 +277,6 @@ class Settings(BaseSettings):
             if isinstance(value, str)
             else value
         )
-
-    @field_validator("agent_home", mode="after")
-    @classmethod
-    def _at_home(cls, value: Path) -> Path:
-        try:
-            return value.expanduser()
-        except RuntimeError:
-            raise ValueError(
-                "it begins with the home folder of a user who does not exist"
-            ) from None
 
     @field_validator("http_host", mode="after")
     @classmethod

@@ -134,6 +134,11 @@ class RedisControl:
     def epoch(self) -> int:
         return self.state.epoch
 
+    @property
+    def lineage(self) -> str:
+        """Names the database that this was read from."""
+        return self.state.stored.lineage
+
     def channel(self, name: str) -> ChannelSettings:
         return self.state.channels.get(name, _NO_SETTINGS)
 

@@ -9,7 +9,8 @@ from collections.abc import Mapping, Sequence
 
 from redis.exceptions import ResponseError
 
-from storage.redis import Command, RedisPipe
+from storage.connecting.redis_connection import Command
+from storage.redis import RedisPipe
 
 ACTIVE_SECONDS = 300
 """Somebody is active for this long after their last answer."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -26,7 +26,9 @@ from storage.limits.recent_ids import RecentIds
 from storage.redis import RedisPipe
 
 SCHEMA = b"2"
-"""Schema of sessions and windows; those of another are not read."""
+"""Schema of sessions and windows, before the name of their database; those of another are not
+read. After a restore the versions of a lost life come again: they alone prove nothing.
+"""
 
 SESSION_SECONDS = 3600
 """How long a session lives after the person's last message."""
@@ -55,7 +57,10 @@ class RedisCache:
         pipe: RedisPipe,
         window_messages: int = 20,
         limiter: RedisLimiter | None = None,
+        lineage: Callable[[], str] = str,
     ) -> None:
+        """`lineage` names the database: what belongs to another one is not read."""
+        self._lineage = lineage
         self._pipe = pipe
         self._limiter = limiter
         self._limit = window_messages
@@ -84,7 +89,7 @@ class RedisCache:
 
         session, epoch = replies[0], _integer(replies[1])
         conversation = person = None
-        if isinstance(session, list) and session[0] == SCHEMA:
+        if isinstance(session, list) and session[0] == self._schema:
             user = _uuid(session[1]) or user
             conversation, person = _uuid(session[2]), _uuid(session[3])
 
@@ -97,7 +102,7 @@ class RedisCache:
                 self._window(conversation), judging
             )
 
-        window = _unpack(packed)
+        window = _unpack(packed, self._schema)
         metrics.cache_reads.add("miss" if window is None else "hit")
 
         return Arrival(user, conversation or hint, window, epoch, limited)
@@ -113,13 +118,17 @@ class RedisCache:
         window_name, packed = _window_key(session.conversation), self._pack(window)
         replies = await self._pipe.send(
             ("SET", window_name, packed, "EX", WINDOW_SECONDS),
-            ("HSET", name, *_session_values(session)),
+            ("HSET", name, *_session_values(session, self._schema)),
             ("EXPIRE", name, SESSION_SECONDS),
             *active_people.noted(channel, account, time.time()),
         )
 
         if replies and active_people.mistaken(replies[3]):
             await active_people.forget(self._pipe, channel)
+
+    @property
+    def _schema(self) -> bytes:
+        return SCHEMA + self._lineage().encode()
 
     async def _judge(
         self,
@@ -149,10 +158,10 @@ class RedisCache:
             oldest = sorted(message.seq for message in messages)[-self._limit]
             messages = tuple(each for each in messages if each.seq >= oldest)
 
-        return _encoder.encode(_Packed(SCHEMA, window.version, messages))
+        return _encoder.encode(_Packed(self._schema, window.version, messages))
 
 
-def _unpack(data: Any) -> Window | None:
+def _unpack(data: Any, schema: bytes) -> Window | None:
     """A stored window; None for anything else, a window of another schema included."""
     if not isinstance(data, bytes):
         return None
@@ -161,7 +170,7 @@ def _unpack(data: Any) -> Window | None:
         packed = _decoder.decode(data)
     except msgspec.MsgspecError:
         return None
-    if packed.schema != SCHEMA:
+    if packed.schema != schema:
         return None
 
     return Window(packed.version, packed.messages)
@@ -179,10 +188,10 @@ def _session_fields(key: tuple[str, str, str]) -> tuple[str, ...]:
     return ("schema", "user_id", _conversation_field(key), "person_id")
 
 
-def _session_values(session: Session) -> tuple[bytes | str, ...]:
+def _session_values(session: Session, schema: bytes) -> tuple[bytes | str, ...]:
     """Names and values of a session's fields, in turn."""
     return (
-        *("schema", SCHEMA),
+        *("schema", schema),
         *("user_id", str(session.user)),
         *("person_id", str(session.person or "")),
         *(_conversation_field(session.key), str(session.conversation)),

@@ -10,7 +10,7 @@ from sqlalchemy import insert
 
 from agent.core.errors import StoreUnavailable
 from agent.core.messages import Placed
-from storage.batch import LINGER_SECONDS, Batch
+from storage.connecting.batch import LINGER_SECONDS, Batch
 from storage.conversation import STATEMENTS
 from storage.conversation.turns import encode_placed
 from storage.postgres import Database, columns

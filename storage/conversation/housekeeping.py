@@ -58,6 +58,7 @@ async def tidy(database: Database) -> None:
     """Does all of it once. Safe on several instances at the same time."""
     async with database.engine.begin() as connection:
         months = {"months": MONTHS_AHEAD}
+        await connection.execute(text(STATEMENTS["wait_briefly"]))
         await connection.execute(text(STATEMENTS["make_partitions"]), months)
 
     while await _prune(database) == PRUNED_AT_ONCE:

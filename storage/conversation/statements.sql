@@ -637,6 +637,12 @@ WHERE t.id = locked.id;
 UPDATE instances SET seen_at = seen_at - interval '1 minute' WHERE id = $1::uuid;
 
 
+-- name: wait_briefly
+-- A new partition needs the table for itself for a moment. While a backup reads it, waiting for
+-- that would hold up every turn behind it; the next hour will do.
+SET LOCAL lock_timeout = '500ms';
+
+
 -- name: make_partitions
 -- :months ahead, each if it is missing.
 SELECT make_message_partitions(:months);
@@ -711,13 +717,18 @@ RETURNING c.id;
 
 
 -- name: last_accepted
--- The last message of each recent chat, for a platform that can be asked what came after it.
+-- The last message of each recent chat, for a platform that can be asked what came after it. What
+-- came before a restore was answered in the life that the backup did not see.
 -- $1 channel  $2 days  $3 at most
 SELECT chat_id, platform_message_id
 FROM (
     SELECT DISTINCT ON (chat_id) chat_id, platform_message_id, created_at
     FROM turns
-    WHERE channel_type = $1::text AND created_at > now() - make_interval(days => $2::int)
+    WHERE channel_type = $1::text
+      AND created_at > greatest(
+          now() - make_interval(days => $2::int),
+          (SELECT restored_at FROM control_epoch)
+      )
     ORDER BY chat_id, created_at DESC
 ) latest
 ORDER BY created_at DESC

@@ -23,7 +23,7 @@ from agent.core.turns import (
     StoredAnswer,
     Waiting,
 )
-from storage.batch import Batch
+from storage.connecting.batch import Batch
 from storage.conversation import STATEMENTS
 from storage.postgres import LEASE_SECONDS, WALK_INDEXES, Database, columns
 

@@ -24,7 +24,7 @@ from agent.core.completion import Prompt, Usage
 from agent.core.errors import Refused, StoreUnavailable
 from agent.core.limits import waiting
 from agent.ports import Control
-from storage.batch import LINGER_SECONDS, Batch
+from storage.connecting.batch import LINGER_SECONDS, Batch
 from storage.limits import STATEMENTS
 from storage.postgres import Database, columns
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from storage.migrate.differences import differences, no_partition
-from storage.migrate.running import downgrade, upgrade
+from storage.migrate.running import MIGRATION_LOCK, downgrade, upgrade
 from storage.migrate.sql import STATEMENTS
 from storage.migrate.version import (
     HEAD,
@@ -15,6 +15,7 @@ from storage.migrate.version import (
 
 __all__ = [
     "HEAD",
+    "MIGRATION_LOCK",
     "STATEMENTS",
     "check_schema",
     "check_server",

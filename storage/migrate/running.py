@@ -26,7 +26,7 @@ ITSELF = "agent"
 LOCK_SECONDS = 10
 """How long a migration waits for a table. Everybody else who wants it waits behind it."""
 
-_LOCK = 7_061_206_101
+MIGRATION_LOCK = 7_061_206_101
 """A number that nothing else locks: one instance migrates, the others wait."""
 
 _HELD = (
@@ -86,7 +86,7 @@ async def migrating(
 
 async def _prepare(connection: AsyncConnection) -> None:
     first = text(STATEMENTS["wait_for_other_migrations"])
-    await connection.execute(first, {"lock": _LOCK})
+    await connection.execute(first, {"lock": MIGRATION_LOCK})
     # only now: others may migrate for longer than a table may be waited for
     limit = {"milliseconds": str(1000 * LOCK_SECONDS)}
     await connection.execute(text(STATEMENTS["limit_waiting"]), limit)

@@ -70,6 +70,8 @@ class ControlEpoch(Base):
     epoch: Mapped[int] = mapped_column(server_default="1")
     # tells databases apart in Redis
     lineage: Mapped[UUID] = mapped_column(server_default=text("gen_random_uuid()"))
+    # from a backup; None: never, or --resume was given
+    restored_at: Mapped[datetime | None]
 
 
 class AuditEntry(Base):

@@ -123,7 +123,9 @@ class TurnRow(Base):
 
     __tablename__ = "turns"
     __table_args__ = (
-        CheckConstraint("state IN ('open', 'done', 'failed')", name="turns_state"),
+        CheckConstraint(
+            "state IN ('open', 'done', 'failed', 'restored')", name="turns_state"
+        ),
         Index("turns_created", "created_at"),
         Index(
             "turns_reply",

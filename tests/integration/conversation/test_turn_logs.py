@@ -21,7 +21,7 @@ from agent.core.messages import Address, Placed
 from agent.logs import OURS, configure_logging
 from agent.operations.credentials import with_stored_credentials
 from agent.settings import Settings
-from storage.batch import Batch
+from storage.connecting.batch import Batch
 from storage.control.channels import ChannelAdmin
 from storage.control.credentials import Secrets, new_key
 from storage.postgres import open_database

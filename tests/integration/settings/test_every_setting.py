@@ -223,6 +223,9 @@ TABLE: Mapping[str, Mapping[str, str]] = {
         "proxy.example": "network",
     },
     "METRICS_TOKEN": {" hush\n": WORKS, "a\x01b": "control character"},
+    "BACKUP_DIR": {" /backups ": WORKS, "~nobody_at_all/backups": "home folder"},
+    "BACKUP_EVERY": {" 24 ": WORKS, "0": "greater", "daily": "number"},
+    "BACKUP_KEEP": {" 3 ": WORKS, "0": "greater", "all": "integer"},
     "DELIVERY_HOURS": {" 0.5 ": WORKS, "0": "greater", "day": "number"},
     "PUBLIC_URL": {"https://agent.example/": WORKS, "agent.example": "address"},
     "HTTPS_PROXY": {

@@ -154,7 +154,7 @@ async def test_an_agent_finds_nothing_to_do_in_it(
     await seed(machine, "--people=20", "--messages=400")
     before = await rows(probe)
     async with world.instance() as agent:
-        await agent.engine._worker.sweep(30 * 86_400)
+        await agent.engine._worker.sweep()
     assert before == await rows(probe)
     status = await machine.agent("status")
     assert 0 == status.status, status.out

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from storage.batch import Batch
+from storage.connecting.batch import Batch
 
 
 class GoneError(Exception):

@@ -1,0 +1,1 @@
+"""Commands about the stores themselves: backups, keys, how they are."""

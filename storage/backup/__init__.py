@@ -1,0 +1,7 @@
+"""Backups: one consistent copy of the database in a folder, checked, and brought back."""
+
+from __future__ import annotations
+
+from storage.statements import read_statements
+
+STATEMENTS = read_statements(__name__)
