@@ -18,6 +18,8 @@ from collections.abc import (
 )
 from typing import Any
 
+from channels.fields import first_text, mapping, quotation
+from channels.fields import text as text_in
 from channels.markdown.edits import (
     Edit,
     rewritten,
@@ -136,7 +138,19 @@ def _attachment(
     name = file.get("name") or file.get("title") or file.get("id") or "without a name"
     size = file.get("size")
     shown = f"{kind if kind in ('image', 'audio', 'video') else 'file'} {name}"
-    return f"[{shown}, {_size(size)}]" if isinstance(size, int) else f"[{shown}]"
+    named = f"[{shown}, {_size(size)}]" if isinstance(size, int) else f"[{shown}]"
+    inside = _inside(file)
+
+    return quotation(named, inside) if inside else named
+
+
+def _inside(file: Mapping[str, Any]) -> str:
+    """The begin of a text or an e-mail, what is said in a recording, or what a picture shows."""
+    said = mapping(mapping(file, "transcription"), "preview")
+
+    return text_in(said, "content") or first_text(
+        file, "preview_plain_text", "plain_text", "preview", "alt_txt"
+    )
 
 
 def _size(count: int) -> str:

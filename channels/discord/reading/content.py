@@ -27,8 +27,8 @@ DEPTH = 5
 """How deep the parts of a laid-out message are followed."""
 
 VOICE_MESSAGE = 1 << 13
-TEXT_DISPLAY = 10
-"""https://docs.discord.com/developers/components/reference: a part that is text."""
+BUTTON, TEXT_DISPLAY, FILE = 2, 10, 13
+"""Kinds of parts: https://docs.discord.com/developers/components/reference."""
 
 _KINDS = ("image", "video", "audio")
 _TOKEN = re.compile(
@@ -160,6 +160,8 @@ def _preview(embed: Payload) -> str:
         string(embed, "title"),
         string(embed, "description"),
         *fields,
+        string(part(embed, "image"), "description"),
+        string(part(embed, "footer"), "text"),
     )
     told = " · ".join(word for word in words if word)
 
@@ -171,12 +173,30 @@ def _laid_out(
     depth: int = DEPTH,
 ) -> Iterator[str]:
     """The texts of a message that is laid out in components."""
-    inside = (*parts(message, "components"), part(message, "component"))
+    inside = (
+        *parts(message, "components"),
+        part(message, "component"),
+        part(message, "accessory"),
+    )
     for component in inside if depth else ():
         if number(component, "type") == TEXT_DISPLAY:
             yield string(component, "content")
 
+        yield _interactive(component)
+        for item in parts(component, "items"):  # of a gallery
+            yield _described("image", "", string(item, "description"))
+
         yield from _laid_out(component, depth - 1)
+
+
+def _interactive(component: Payload) -> str:
+    """A button or a file between the texts."""
+    kind = number(component, "type")
+    label, url = string(component, "label"), string(component, "url")
+    if kind == BUTTON and label:
+        return f"[{label}]({url})" if url else f"[button {label}]"
+
+    return _named("file", component) if kind == FILE else ""
 
 
 def _stickers(message: Payload) -> list[Payload]:

@@ -11,11 +11,15 @@ from channels.fields import (
     forwarded,
     items,
     mapping,
+    number,
     quotation,
     text,
 )
 from channels.slack.text import attachments
 
+_WORDS = ("text", "alt_text", "fallback", "value", "name")
+_ABOVE = ("title", "subtitle", "label", "call", "v1")
+_BELOW = ("description", "body", "details", "output", "file")
 _DEPTH = 8  # of blocks within blocks; people make about three
 
 
@@ -39,17 +43,45 @@ def _block(
     depth: int,
 ) -> Iterator[str]:
     """The texts in one block, whatever its kind."""
-    if not depth:
+    if not depth or not block:
         return
 
     kind = text(block, "type")
+    for name in _ABOVE:
+        yield from _line(block, name, depth)
+
     yield _said(block, kind)
     yield from _block(mapping(block, "text"), depth - 1)
 
-    for name in ("elements", "fields"):
+    for name in ("elements", "fields", "tasks"):
         for element in items(block, name):
             yield from _block(element, depth - 1)
             yield "" if kind == "rich_text_section" else "\n"
+
+    yield from _rows(block, depth)
+    for name in _BELOW:
+        yield from _line(block, name, depth)
+
+
+def _line(
+    block: Json,
+    name: str,
+    depth: int,
+) -> Iterator[str]:
+    """A part that stands on lines of its own."""
+    part = "".join(_block(mapping(block, name), depth - 1)) or text(block, name)
+    yield f"{part.strip()}\n" if part.strip() else ""
+
+
+def _rows(
+    table: Json,
+    depth: int,
+) -> Iterator[str]:
+    rows = table.get("rows")
+    for row in rows if isinstance(rows, list) else ():
+        cells = items({"cells": row}, "cells")
+        shown = ("".join(_block(cell, depth - 1)).strip() for cell in cells)
+        yield " | ".join(shown) + "\n"
 
 
 def _said(
@@ -65,10 +97,16 @@ def _said(
         return f"<!{text(element, 'range')}>"
     if kind == "emoji":
         return f":{text(element, 'name')}:"
+    if kind == "usergroup":
+        return f"<!subteam^{text(element, 'usergroup_id')}>"
     if kind == "link":
         return _link(element)
+    if kind == "video":
+        return f"{text(element, 'alt_text')}\n"
+    if kind == "raw_number":
+        return f"{number(element, 'value')}"
 
-    return first_text(element, "text", "alt_text")
+    return first_text(element, *_WORDS)
 
 
 def _link(

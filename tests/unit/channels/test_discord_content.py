@@ -155,6 +155,30 @@ SHOWN: dict[str, tuple[dict[str, Any], str]] = {
         file(filename=None),
         "hello\n[image without a name, 120 kB]",
     ),
+    "pictures with descriptions in a gallery": (
+        {"components": [{"type": 12, "items": [{"description": "a cat"}]}]},
+        "hello\n[image: a cat]",
+    ),
+    "a file between the texts": (
+        {"components": [{"type": 13, "name": "a.pdf"}]},
+        "hello\n[file a.pdf]",
+    ),
+    "a button beside a text": (
+        {
+            "components": [
+                {
+                    "type": 9,
+                    "components": [{"type": 10, "content": "x"}],
+                    "accessory": {"type": 2, "label": "Go", "url": "https://e.org"},
+                }
+            ]
+        },
+        "hello\nx\n[Go](https://e.org)",
+    ),
+    "a footer and a described picture of a preview": (
+        {"embeds": [{"footer": {"text": "F"}, "image": {"description": "a cat"}}]},
+        "hello\n[preview a cat · F]",
+    ),
     "a voice message": (
         {
             "content": "",

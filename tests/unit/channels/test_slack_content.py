@@ -24,6 +24,64 @@ def rich(*elements: Any) -> dict[str, Any]:
 
 
 SHOWN: dict[str, tuple[dict[str, Any], str]] = {
+    "a date in blocks": (
+        {"blocks": [rich({"type": "date", "timestamp": 1, "fallback": "July 11"})]},
+        "July 11",
+    ),
+    "a group of people in blocks": (
+        {"blocks": [rich({"type": "usergroup", "usergroup_id": "S1"})]},
+        "<!subteam^S1>",
+    ),
+    "a table": (
+        {
+            "blocks": [
+                {
+                    "type": "table",
+                    "rows": [
+                        [{"type": "raw_text", "text": "a"}, rich({"text": "b"})],
+                        [{"type": "raw_text", "text": "c"}, None],
+                        7,
+                    ],
+                }
+            ]
+        },
+        "a | b\nc",
+    ),
+    "a video": (
+        {"blocks": [{"type": "video", "title": {"text": "V"}, "alt_text": "alt"}]},
+        "V\nalt",
+    ),
+    "a picture with a title": (
+        {"blocks": [{"type": "image", "title": {"text": "T"}, "alt_text": "a cat"}]},
+        "T\na cat",
+    ),
+    "a card of parts": (
+        {
+            "blocks": [
+                {"type": "card", "title": {"text": "A"}, "body": {"text": "B"}},
+                {"type": "plan", "title": "P", "tasks": [{"title": "t"}]},
+                {"type": "call", "call": {"v1": {"name": "Standup"}}},
+            ]
+        },
+        "A\nB\nP\nt\nStandup",
+    ),
+    "what is said in a recording": (
+        {
+            "text": "",
+            "files": [
+                {
+                    "name": "a.m4a",
+                    "mimetype": "audio/mp4",
+                    "transcription": {"preview": {"content": "hello there"}},
+                }
+            ],
+        },
+        "[audio a.m4a]:\n> hello there",
+    ),
+    "a text that Slack made a file of": (
+        {"text": "", "files": [{"name": "x.py", "preview": "print(1)\nx"}]},
+        "[file x.py]:\n> print(1)\n> x",
+    ),
     "words": ({"text": "hello"}, "hello"),
     "a forward without a comment": (
         {"text": "", "attachments": [SHARED]},

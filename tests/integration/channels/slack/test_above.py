@@ -126,3 +126,14 @@ async def test_a_command_is_not_told_what_stands_above(server: SlackServer) -> N
         await server.sockets.until(lambda: server.unacknowledged() == 0)
 
     assert {text_of(inbound) for inbound in inbox.taken} == {"/history 3"}
+
+
+async def test_what_another_bot_said_above_is_told(server: SlackServer) -> None:
+    """An alert, whose words are in its attachment, is what people ask about."""
+    chat, [ada] = channel_of(server, "ada")
+    async with connected(server) as (_, inbox):
+        root = server.space.add(chat, "UOTHER", "Disk is full.")
+        await server.say(chat, ada, f"<@{AGENT}>", thread=root.ts)
+        first, *_ = await inbox.next()
+
+    assert "> Disk is full." in text_of(first)
