@@ -34,6 +34,11 @@ _HELD = (
     "transaction. Wait for its end, or end it, and try again."
 )
 
+_NOT_THE_OWNER = (
+    "Only the owner of the tables can change them. "
+    "Run this with the DATABASE_URL of the owner."
+)
+
 _TAKEN = (
     asyncpg.DuplicateTableError,
     asyncpg.DuplicateColumnError,
@@ -124,6 +129,8 @@ def _sentence(error: DBAPIError) -> str | None:
     own = driver_error(error)
     if isinstance(own, asyncpg.LockNotAvailableError):
         return _HELD
+    if isinstance(own, asyncpg.InsufficientPrivilegeError):
+        return _NOT_THE_OWNER
     if isinstance(own, _TAKEN):
         # names of tables, columns and functions; no values
         name = str(own).partition("\n")[0].rstrip(".")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
@@ -19,6 +20,7 @@ from storage.migrate.guarded import guard, take_back
 from storage.migrate.losses import Loss, losses
 from storage.migrate.running import migrating
 from tests.support.commands import Ended, Machine
+from tests.support.servers import Postgres
 
 ADA = Author("ada", "a test")
 AGREED = ("--yes", "--no-backup")
@@ -276,6 +278,48 @@ async def test_a_table_that_somebody_holds_is_not_waited_for_forever(
             await losses(database_url, "0003")
     await connection.close()
     assert migrate.HEAD == await migrate.current_revision(database_url)
+
+
+async def test_a_migration_waits_for_another_as_long_as_that_takes(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only a table is not waited for: two that start at once must not fail."""
+    monkeypatch.setattr(running, "LOCK_SECONDS", 0.05)
+    async with migrating(database_url) as connection, asyncio.timeout(20):
+        waits = asyncio.create_task(migrate.upgrade(database_url))
+        while not (await connection.exec_driver_sql(WAITS_FOR_LONGER)).all():
+            assert not waits.done()
+    await waits
+
+
+WAITS_FOR_LONGER = """
+SELECT pg_sleep(0.01) FROM pg_stat_activity
+WHERE datname = current_database() AND wait_event = 'advisory'
+  AND clock_timestamp() - query_start > interval '0.2 seconds'
+"""
+
+
+async def test_only_the_owner_of_the_tables_can_change_them(
+    machine: Machine, database_url: str, _postgres: Postgres
+) -> None:
+    await _postgres.execute("DROP ROLE IF EXISTS lesser; CREATE ROLE lesser LOGIN")
+    connection = await asyncpg.connect(database_url)
+    await connection.execute(
+        "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO lesser"
+    )
+    lesser = {"DATABASE_URL": database_url.replace("postgres@", "lesser@")}
+    back = await machine.agent("db", "downgrade", "0003", *AGREED, settings=lesser)
+    seed = await machine.agent("db", "seed", "--yes", settings=lesser)
+    await connection.execute("DROP OWNED BY lesser")
+    await connection.close()
+    assert (2, 1, 2, 1) == (
+        back.status,
+        back.err.count("\n"),
+        seed.status,
+        seed.err.count("\n"),
+    ), back.err + seed.err
+    assert "Only the owner of the tables can change them." in back.err
+    assert "GRANT USAGE, CREATE ON SCHEMA public TO lesser;" in seed.err
 
 
 def test_a_loss_is_said_in_words() -> None:
