@@ -120,6 +120,40 @@ last_backup = Gauge(
     "agent_last_backup_timestamp_seconds",
     "When the newest scheduled backup that this instance sees was taken (Unix time).",
 )
+STORES: Mapping[str, Gauge] = {
+    name: Gauge(f"agent_{name}", meaning, tuple(labels))
+    for name, meaning, *labels in (
+        (
+            "postgres_connections",
+            "Connections to the server, by all clients.",
+            "state",
+        ),
+        ("postgres_max_connections", "How many it takes."),
+        ("postgres_database_bytes", "Size of the database."),
+        ("postgres_blocked_sessions", "Sessions that wait for a lock."),
+        ("postgres_oldest_transaction_seconds", "Age of the oldest transaction."),
+        ("postgres_clock_ahead_seconds", "Its clock against this machine's."),
+        ("postgres_unused_indexes", "Large indexes that nobody reads by."),
+        ("postgres_unused_index_bytes", "Their size."),
+        ("postgres_table_bytes", "Size of a table or partition.", "table"),
+        ("postgres_index_bytes", "Size of its indexes.", "table"),
+        ("postgres_live_rows", "Its rows, estimated.", "table"),
+        ("postgres_dead_rows", "Its dead rows, estimated.", "table"),
+        ("postgres_replica_lag_seconds", "How far a standby is behind.", "replica"),
+        ("redis_hits", "Reads that found something, since its start."),
+        ("redis_misses", "Reads that found nothing, since its start."),
+        ("redis_memory_bytes", "Memory that it uses."),
+        ("redis_max_memory_bytes", "Memory that it may use; 0: no bound."),
+        (
+            "redis_evicted_keys",
+            "Keys thrown away for want of memory, since its start.",
+        ),
+        ("redis_slow_commands", "Commands in its slow log."),
+        ("disk_used_ratio", "How full a folder's disk is, from 0 to 1.", "folder"),
+    )
+}
+"""How the stores are, by name without `agent_`; looked at each minute."""
+
 steps = Distribution(
     "agent_step_seconds",
     "accept: from a message's arrival until it is stored. From the beginning of an answer: "
@@ -206,7 +240,14 @@ COUNTERS = (
     model_garbles,
     backups,
 )
-GAUGES = (active_people, model_calls, models_left_alone, audit_entries, last_backup)
+GAUGES = (
+    active_people,
+    model_calls,
+    models_left_alone,
+    audit_entries,
+    last_backup,
+    *STORES.values(),
+)
 DISTRIBUTIONS = (steps, batch_items)
 
 _models: set[str] = set()

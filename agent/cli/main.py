@@ -23,7 +23,7 @@ from agent.cli.run import (
     report_usage,
     run,
 )
-from agent.cli.stores import backup, keys
+from agent.cli.stores import backup, keys, load
 
 Migrate = Annotated[
     bool,
@@ -67,6 +67,9 @@ app = typer.Typer(
 )
 db.app.command()(keys.new_key)
 db.app.command()(keys.rotate_keys)
+db.app.command()(load.stats)
+db.app.command()(load.queries)
+db.app.command()(load.explain)
 app.add_typer(db.app, name="db")
 app.add_typer(backup.app, name="backup")
 app.add_typer(flags.app, name="flags")

@@ -16,6 +16,7 @@ from agent.core.errors import AgentError, ConfigurationError, ServerAway
 from agent.operations.backups import backup_schedule
 from agent.operations.credentials import with_stored_credentials
 from agent.operations.env_file import exposure
+from agent.operations.load import watch_stores
 from agent.ports import Accept, Channel
 from agent.settings import ENV_FILE, Settings
 from agent.web.app import web_app
@@ -62,6 +63,7 @@ async def serve(
         async with (
             open_app(settings, builders, upgrade=upgrade) as app,
             backup_schedule(settings, app.stores.database_url),
+            watch_stores(settings, app.stores),
         ):
             await _run_channels(app, state)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Literal
 
@@ -17,6 +17,12 @@ from agent.llm.router import open_models
 from agent.operations.backups import newest_scheduled, overdue
 from agent.operations.connect import Postgres, reach_postgres, reach_redis
 from agent.operations.credentials import with_stored_credentials
+from agent.operations.load import (
+    Warned,
+    disk_warnings,
+    postgres_warnings,
+    redis_warnings,
+)
 from agent.operations.remedies import described
 from agent.operations.status_flags import flags_in_force, flags_without_postgres
 from agent.settings import OFFLINE, Settings
@@ -26,6 +32,7 @@ from storage.connecting.postgres_errors import sentence_of
 from storage.conversation.active_people import ACTIVE_SECONDS, active_people
 from storage.postgres import GONE, Database, open_database
 from storage.redis import open_redis, trouble_of, try_redis
+from storage.reports.load import postgres_load, redis_load
 from storage.reports.status import (
     live_instances,
     open_turns,
@@ -61,6 +68,7 @@ async def check_health(settings: Settings) -> list[Check]:
         await _model(settings),
         *postgres,
         *await _redis(settings),
+        *await _redis_warned(settings),
         await _channels(settings, stored=stored),
     ]
 
@@ -101,6 +109,8 @@ async def _postgres(settings: Settings) -> list[Check]:
                     await _instances(database),
                     Check("flags", *await flags_in_force(database)),
                     *_backups(settings),
+                    *_warned(postgres_warnings(await postgres_load(postgres.url))),
+                    *_warned(disk_warnings(settings)),
                 ]
     except AgentError as error:
         stale = Check("flags", *await flags_without_postgres(settings))
@@ -199,6 +209,21 @@ def _backups(settings: Settings) -> list[Check]:
 
     taken = f"the newest was taken at {newest.taken_at:%Y-%m-%d %H:%M} UTC"
     return [Check("backups", "ok", taken, facts)]
+
+
+def _warned(warnings: Iterable[Warned]) -> list[Check]:
+    return [Check(one.part, "slower", one.sentence) for one in warnings]
+
+
+async def _redis_warned(settings: Settings) -> list[Check]:
+    """Nothing where Redis is away: that is said already."""
+    try:
+        async with reach_redis(settings) as (url, _), open_redis(url) as pipe:
+            load = None if pipe.trouble else await redis_load(pipe)
+    except AgentError:
+        return []
+
+    return _warned(redis_warnings(load)) if load else []
 
 
 async def check_redis(settings: Settings, *, thoroughly: bool = False) -> Check:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import asyncpg
 
+from storage.backup import STATEMENTS
 from storage.backup.manifest import Table
 
 
@@ -15,17 +16,10 @@ def named(*parts: str) -> str:
 
 
 def digest_of(namespace: str, table: str, pepper: str) -> str:
-    """A query for a table's rows and their digest. `pepper` is hexadecimal or empty.
+    """A query for a table's rows and their digest. `pepper` is hexadecimal or empty."""
+    query = STATEMENTS["digest_of_table"].replace("the_pepper", pepper)
 
-    The texts of rows are hashed and summed up: their order does not matter, and everything
-    that a row holds does.
-    """
-    text_hash = f"('x' || left(md5('{pepper}' || t::text), 16))::bit(64)::bigint"
-
-    return (
-        f"SELECT count(*) AS rows, coalesce(sum({text_hash}), 0)::text AS digest "  # noqa: S608
-        f"FROM {named(namespace, table)} t"
-    )
+    return query.replace("the_table", named(namespace, table))
 
 
 async def read_tables(

@@ -68,8 +68,10 @@ async def restore(
     with `resume` they go on. `own_connections` of this process are no other user's. Raises
     ConfigurationError; then the database is as empty as before.
     """
-    closing = "free_claims" if resume else "close_open_turns"
-    ending = [STATEMENTS[closing], STATEMENTS["begin_another_life"]]
+    ending = [
+        STATEMENTS["free_claims" if resume else "close_open_turns"],
+        STATEMENTS["begin_another_life"],
+    ]
 
     await fill(
         url,

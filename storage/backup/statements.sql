@@ -40,6 +40,17 @@ SELECT pg_export_snapshot() AS snapshot,
 SELECT id, encode(hash, 'hex') AS hash FROM audit_head;
 
 
+-- name: digest_of_table
+-- A table's rows and their digest: the hashes of the texts of its rows, summed up, so that their
+-- order does not matter. `the_table` stands for its name, `the_pepper` for what makes the digests
+-- of encrypted backups useless to somebody who guesses.
+SELECT count(*) AS rows,
+       coalesce(
+           sum(('x' || left(md5('the_pepper' || t::text), 16))::bit(64)::bigint), 0
+       )::text AS digest
+FROM the_table t;
+
+
 -- name: target
 -- A database that is to be restored into: its version, and who else is in it.
 SELECT current_setting('server_version_num')::int / 10000 AS major,

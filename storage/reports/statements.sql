@@ -115,3 +115,85 @@ FROM control_epoch;
 -- For `agent doctor`, which takes it back: the row that every change needs.
 INSERT INTO audit_log (actor, action, subject) VALUES ('doctor', 'try', 'postgres');
 
+
+
+-- How the stores are --------------------------------------------------------------------------
+-- On a driver connection. What a user may not see of others (pg_monitor shows it) is NULL.
+
+-- name: server_load
+SELECT current_setting('max_connections')::int AS maximum,
+       pg_database_size(current_database()) AS bytes,
+       clock_timestamp() AS now,
+       (SELECT count(*) FROM pg_stat_activity
+        WHERE wait_event_type = 'Lock'
+          AND state_change < now() - make_interval(secs => $1::float8)) AS blocked,
+       (SELECT coalesce(extract(epoch FROM max(now() - xact_start)), 0)::float8
+        FROM pg_stat_activity
+        WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()) AS oldest_transaction;
+
+
+-- name: connections
+SELECT coalesce(state, 'unknown') AS state, count(*) AS count
+FROM pg_stat_activity
+WHERE backend_type = 'client backend'
+GROUP BY 1
+ORDER BY 1;
+
+
+-- name: table_load
+-- Partitions each for themselves: that is how they are vacuumed and how they grow.
+SELECT t.relname AS name,
+       pg_table_size(t.relid) AS bytes,
+       pg_indexes_size(t.relid) AS index_bytes,
+       t.n_live_tup AS rows,
+       t.n_dead_tup AS dead,
+       greatest(t.last_vacuum, t.last_autovacuum) AS vacuumed_at
+FROM pg_stat_user_tables t
+JOIN pg_class c ON c.oid = t.relid
+WHERE t.schemaname = current_schema() AND c.relkind = 'r'
+ORDER BY bytes DESC, name;
+
+
+-- name: index_load
+-- `needed`: it keeps something unique, whether anybody reads by it or not.
+SELECT s.indexrelname AS name,
+       s.relname AS "table",
+       pg_relation_size(s.indexrelid) AS bytes,
+       s.idx_scan AS scans,
+       i.indisunique AS needed
+FROM pg_stat_user_indexes s
+JOIN pg_index i ON i.indexrelid = s.indexrelid
+WHERE s.schemaname = current_schema()
+ORDER BY bytes DESC, name;
+
+
+-- name: replicas
+SELECT coalesce(nullif(application_name, ''), host(client_addr), 'standby') AS name,
+       coalesce(extract(epoch FROM replay_lag), 0)::float8 AS seconds,
+       pg_wal_lsn_diff(
+           CASE WHEN pg_is_in_recovery() THEN pg_last_wal_receive_lsn()
+                ELSE pg_current_wal_lsn() END,
+           replay_lsn
+       )::bigint AS bytes
+FROM pg_stat_replication;
+
+
+-- name: queries_known
+SELECT count(*) > 0 FROM pg_extension WHERE extname = 'pg_stat_statements';
+
+
+-- name: queries
+-- By the name that `storage/statements.py` writes after each first word.
+SELECT substring(query FROM '^\w+ /\* (\w+) \*/') AS name,
+       sum(calls)::bigint AS calls,
+       sum(total_exec_time)::float8 AS total_ms,
+       (sum(total_exec_time) / greatest(sum(calls), 1))::float8 AS mean_ms,
+       max(max_exec_time)::float8 AS max_ms,
+       sum(rows)::bigint AS rows,
+       sum(shared_blks_read)::bigint AS blocks_read
+FROM pg_stat_statements s
+JOIN pg_database d ON d.oid = s.dbid
+WHERE d.datname = current_database() AND query ~ '^\w+ /\* \w+ \*/'
+GROUP BY 1
+ORDER BY total_ms DESC
+LIMIT $1::bigint;

@@ -56,7 +56,8 @@ def test_a_gauge_is_what_it_was_last_put_to() -> None:
 def test_names_follow_the_convention() -> None:
     """Snake case with our prefix; what only grows ends in _total and nothing else does."""
     names = [counter.name for counter in metrics.COUNTERS]
-    others = [metric.name for metric in (*metrics.GAUGES, *metrics.DISTRIBUTIONS)]
+    others = [gauge.name for gauge in metrics.GAUGES]
+    others += [distribution.name for distribution in metrics.DISTRIBUTIONS]
     assert [
         name for name in names + others if not re.fullmatch(r"agent(_[a-z]+)+", name)
     ] == []

@@ -293,3 +293,22 @@ async def test_a_dump_of_something_else_is_taken_back(
 
     assert 0 == await tables(empty_database_url)
     assert [made.folder] == whole(tmp_path)
+
+
+async def test_a_pooler_is_refused_before_anything_is_written(
+    machine: Machine, database_url: str, empty_database_url: str, folder: Path
+) -> None:
+    """A snapshot needs a session; the sentence names the option for Postgres itself."""
+    created = await machine.agent(
+        "backup", "create", "--from", f"{database_url}&pooled=true"
+    )
+    restored = await machine.agent(
+        *("backup", "restore", str(folder), "--into"),
+        f"{empty_database_url}&pooled=true",
+        settings={"ENCRYPTION_KEYS": KEY},
+    )
+
+    assert (2, 2) == (created.status, restored.status)
+    assert "name Postgres itself with --from" in created.err
+    assert "name Postgres itself with --into" in restored.err
+    assert 0 == await tables(empty_database_url)

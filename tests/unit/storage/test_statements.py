@@ -57,6 +57,7 @@ def names_used(room: str) -> list[str]:
 
 def test_every_room_with_sql_has_its_file() -> None:
     assert [
+        "backup",
         "connecting",
         "control",
         "conversation",
