@@ -22,7 +22,7 @@ from agent.conversation.delivery.order import AnswerOrder
 from agent.conversation.delivery.recorder import DeliveryRecorder, Spawn
 from agent.conversation.delivery.sending import Delivery
 from agent.conversation.generation import Draft, Generation
-from agent.conversation.policy import PolicyEvaluator, audience
+from agent.conversation.policy import PolicyEvaluator, audience, opening_of
 from agent.conversation.recovery import MAX_DEATHS, SET_ASIDE, Quarantine
 from agent.conversation.storing import AnswerStore, new_answer
 from agent.core.completion import Prompt
@@ -33,8 +33,6 @@ from agent.core.turns import Answer, Loaded, Undelivered, Waiting
 from agent.ports import Ports, Reply
 
 DELETED = "The message was deleted."
-
-LOST = "*(My answer before this one may not have reached you. Ask again if you need it.)*"
 
 log = structlog.get_logger()
 
@@ -141,7 +139,8 @@ class Answering:
         policy = self._policy.answer_policy(
             asking, batch[-1].model if batch else None
         )
-        opening = self._opening(active.key[0], loaded.window)
+        settings = self._ports.control.channel(active.key[0])
+        opening = opening_of(settings, loaded.window)
 
         plan = AnswerPlan(active.key, loaded.window, batch, asking, policy, opening)
         if asks_model and policy.canned_reply is None:
@@ -272,19 +271,6 @@ class Answering:
         age = time.monotonic() - active.held_at
         is_lost = active.cancel_reason is CancelReason.LEASE_LOST
         return not is_lost and age < self._trusted_seconds
-
-    def _opening(self, channel: str, window: Window) -> str:
-        """What stands before the answer: the channel's greeting before the first one of a
-        conversation, or that the answer before this one was lost.
-        """
-        greeting = self._ports.control.channel(channel).greeting
-        messages = window.messages
-        answers = [m for m in messages if m.role == "assistant"]
-        is_first = not answers and bool(messages) and messages[0].seq == 1
-        if answers and answers[-1].undelivered:
-            return f"{LOST}\n\n"
-
-        return f"{greeting}\n\n" if greeting and is_first else ""
 
     def _prompt(self, plan: AnswerPlan) -> Prompt:
         policy, window = plan.policy, plan.window

@@ -13,10 +13,12 @@ from agent.control import flags
 from agent.control.rules import Audience
 from agent.core.channel import ChannelSettings
 from agent.core.limits import Limit, Rule
-from agent.core.messages import Inbound, Message, Overlap
+from agent.core.messages import Inbound, Message, Overlap, Window
 from agent.core.options import Options
 from agent.core.turns import Waiting
 from agent.ports import Control, Flags
+
+LOST = "*(My answer before this one may not have reached you. Ask again if you need it.)*"
 
 UNLISTED_NOTICES = Limit(1, 3600)
 """How often a person who is not on the allow list is told so."""
@@ -88,6 +90,19 @@ def audience(key: tuple[str, str, str], waiting: Sequence[Waiting]) -> Audience:
     """For whom an answer to these messages is: the chat, and the author of the last one."""
     person = waiting[-1].person if waiting else None
     return Audience(person, key[0], key[1])
+
+
+def opening_of(settings: ChannelSettings, window: Window) -> str:
+    """What stands before the answer: the channel's greeting before the first one of a
+    conversation, or that the answer before this one may be lost.
+    """
+    messages = window.messages
+    answers = [message for message in messages if message.role == "assistant"]
+    is_first = not answers and bool(messages) and messages[0].seq == 1
+    if answers and answers[-1].undelivered:
+        return f"{LOST}\n\n"
+
+    return f"{settings.greeting}\n\n" if settings.greeting and is_first else ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,8 +9,8 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from agent.conversation.answering import LOST
 from agent.conversation.delivery.order import AnswerOrder
+from agent.conversation.policy import LOST
 from agent.core.errors import DeliveryError, Undeliverable
 from agent.core.messages import Address, Overlap, Placed
 from tests.support.engine_harness import (

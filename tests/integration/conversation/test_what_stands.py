@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from agent.conversation.answering import LOST
 from agent.conversation.delivery import display, sending
+from agent.conversation.policy import LOST
 from agent.conversation.recovery import MAX_DEATHS, SET_ASIDE
 from agent.core.completion import Prompt
 from agent.core.errors import DeliveryError, StoreUnavailable, Undeliverable
