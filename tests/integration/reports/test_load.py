@@ -182,7 +182,7 @@ def test_a_clock_is_off_by_at_least_what_the_round_trip_does_not_explain(
 
 
 def test_a_lagging_standby_and_a_wrong_clock_are_named() -> None:
-    """Both in one sentence with a number."""
+    """Each in one sentence with a number; one that replays nothing reports no time."""
     found = PostgresLoad(
         connections={"idle": 3},
         maximum=100,
@@ -192,14 +192,19 @@ def test_a_lagging_standby_and_a_wrong_clock_are_named() -> None:
         clock_ahead=-2.5,
         tables=[],
         indexes=[],
-        replicas=[ReplicaLoad("far", 75.0, 10), ReplicaLoad("near", 0.2, 10)],
+        replicas=[
+            ReplicaLoad("far", 75.0, None),
+            ReplicaLoad("stopped", 0.0, 100 << 20),
+            ReplicaLoad("near", 0.2, 10),
+        ],
     )
 
-    assert {
-        "transactions": "A transaction is open for 3600 s: until it ends, dead rows stay.",
-        "clock": "The clock of Postgres is 2.5 s behind this machine's: let both follow NTP.",
-        "replicas": "The standby far is 75 s behind.",
-    } == {one.part: one.sentence for one in postgres_warnings(found)}
+    assert [
+        "A transaction is open for 3600 s: until it ends, dead rows stay.",
+        "The clock of Postgres is 2.5 s behind this machine's: let both follow NTP.",
+        "The standby far is 75 s and 0 MiB behind.",
+        "The standby stopped is 0 s and 100 MiB behind.",
+    ] == [one.sentence for one in postgres_warnings(found)]
 
 
 def test_a_full_disk_is_named(tmp_path: Path, monkeypatch: Any) -> None:
