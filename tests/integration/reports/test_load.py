@@ -19,13 +19,15 @@ from agent.operations.load import disk_warnings, measure, postgres_warnings
 from agent.operations.status import check_health
 from agent.settings import Settings
 from storage.connecting.postgres import connect
+from storage.migrate import upgrade
 from storage.postgres import open_database
 from storage.redis import open_redis
 from storage.reports.load import PostgresLoad, ReplicaLoad, _ahead, postgres_load
 from storage.reports.plans import named_statements
 from tests.support.backups import fill, value
 from tests.support.commands import Machine
-from tests.support.servers import Valkey
+from tests.support.servers import Postgres, Valkey
+from tests.support.standby import standby_of
 
 PRIVATE = "nobody else may read this"
 
@@ -169,6 +171,27 @@ async def test_an_evicting_redis_shows(
     assert "SET" in {one["command"] for one in shown["redis"]["slow"]}
     assert PRIVATE not in json.dumps(shown)
     assert shown["redis"]["hit_rate"] < 0.8
+
+
+async def test_a_lagging_standby_shows(
+    machine: Machine, settings: Settings, own_postgres: Postgres
+) -> None:
+    """One that follows does not; one whose replay is held does, in bytes of the log."""
+    async with standby_of(own_postgres) as standby, own_postgres.database() as url:
+        await upgrade(url)
+        machine.variables["DATABASE_URL"] = url
+        settings = settings.model_copy(update={"database_url": SecretStr(url)})
+        before = (await stats(machine))[1]
+        await standby.execute("SELECT pg_wal_replay_pause()")
+        await fill(url, people=20, each=15_000)
+        shown, warned = await stats(machine)
+        slower = await in_status(settings)
+        lag = await gauge(settings, "postgres_replica_lag_seconds")
+
+    (replica,) = shown["postgres"]["replicas"]
+    assert ([], ["replicas"], ["replicas"]) == (before, warned, slower)
+    assert replica["bytes"] > 64 << 20
+    assert [(replica["name"],)] == [*lag]
 
 
 @pytest.mark.parametrize(
