@@ -39,6 +39,9 @@ GOOD_HIT_RATE = 0.8
 FULL_DISK = 0.9
 CLOCK_SECONDS = 1.0
 REPLICA_SECONDS = 10.0
+REPLICA_BYTES = 64 << 20
+"""Of the log: a standby that replays nothing reports no time."""
+
 TRANSACTION_SECONDS = 600.0
 """The agent's own take seconds; a backup of a large database may take this long."""
 
@@ -78,10 +81,12 @@ def postgres_warnings(load: PostgresLoad) -> Iterator[Warned]:
             "let both follow NTP.",
         )
     for replica in load.replicas:
-        if replica.seconds > REPLICA_SECONDS:
+        behind = replica.bytes or 0
+        if replica.seconds > REPLICA_SECONDS or behind > REPLICA_BYTES:
             yield Warned(
                 "replicas",
-                f"The standby {replica.name} is {replica.seconds:.0f} s behind.",
+                f"The standby {replica.name} is {replica.seconds:.0f} s and "
+                f"{behind >> 20} MiB behind.",
             )
     if unused := [index.name for index in unused_indexes(load)]:
         yield Warned(

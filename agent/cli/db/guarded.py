@@ -47,7 +47,6 @@ class _Change:
     lost: Sequence[Loss]
     again: Run | None
     """What is said to somebody who is held back by running instances."""
-    backup: Path
 
 
 def downgrading(revision: str, guards: Guards) -> Command:
@@ -65,11 +64,10 @@ def downgrading(revision: str, guards: Guards) -> Command:
 
             question = (
                 f"This takes the schema of {change.database} back from "
-                f"{change.before} to {change.target}. {_told(change, guards)} Do it?"
+                f"{change.before} to {change.target}. {_told(settings, change, guards)} Do it?"
             )
-            backup_first.check_agreed(wanted=guards.backup, yes=guards.options.yes)
             confirm(question, guards.options)
-            backup = await _backed_up(change, guards)
+            backup = await _backed_up(settings, change, guards)
             kept = await take_back(
                 change.url,
                 change.before,
@@ -99,11 +97,10 @@ def resetting(name: str | None, guards: Guards) -> Command:
             change = await _propose(settings, postgres.url, "base", guards, again)
             question = (
                 f"This empties the agent's tables in {change.database}, the audit log "
-                f"and its operators with them. {_told(change, guards)}"
+                f"and its operators with them. {_told(settings, change, guards)}"
             )
-            backup_first.check_agreed(wanted=guards.backup, yes=name is not None)
             _confirm_name(question, change.database, name, guards.options)
-            backup = await _backed_up(change, guards)
+            backup = await _backed_up(settings, change, guards)
             await start_over(
                 change.url, change.before, change.by, change.lost, change.again
             )
@@ -139,14 +136,13 @@ async def _propose(
         target,
         lost,
         held_back_by,
-        backup_first.where(settings.agent_home),
     )
 
 
-def _told(change: _Change, guards: Guards) -> str:
+def _told(settings: Settings, change: _Change, guards: Guards) -> str:
     """What will be lost, and whether it can be brought back."""
     lost = ", ".join(map(str, change.lost))
-    backup = backup_first.sentence(change.backup, wanted=guards.backup)
+    backup = backup_first.sentence(settings, wanted=guards.backup)
 
     return f"Lost: {lost}. {backup}" if lost else f"No row is lost. {backup}"
 
@@ -169,8 +165,10 @@ def _confirm_name(
         )
 
 
-async def _backed_up(change: _Change, guards: Guards) -> Path | None:
-    return await backup_first.back_up(change.url, change.backup, wanted=guards.backup)
+async def _backed_up(
+    settings: Settings, change: _Change, guards: Guards
+) -> Path | None:
+    return await backup_first.back_up(settings, change.url, wanted=guards.backup)
 
 
 def _nothing_to_do(change: _Change, guards: Guards) -> int:

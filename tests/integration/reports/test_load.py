@@ -19,13 +19,15 @@ from agent.operations.load import disk_warnings, measure, postgres_warnings
 from agent.operations.status import check_health
 from agent.settings import Settings
 from storage.connecting.postgres import connect
+from storage.migrate import upgrade
 from storage.postgres import open_database
 from storage.redis import open_redis
 from storage.reports.load import PostgresLoad, ReplicaLoad, _ahead, postgres_load
 from storage.reports.plans import named_statements
 from tests.support.backups import fill, value
 from tests.support.commands import Machine
-from tests.support.servers import Valkey
+from tests.support.servers import Postgres, Valkey
+from tests.support.standby import standby_of
 
 PRIVATE = "nobody else may read this"
 
@@ -171,6 +173,27 @@ async def test_an_evicting_redis_shows(
     assert shown["redis"]["hit_rate"] < 0.8
 
 
+async def test_a_lagging_standby_shows(
+    machine: Machine, settings: Settings, own_postgres: Postgres
+) -> None:
+    """One that follows does not; one whose replay is held does, in bytes of the log."""
+    async with standby_of(own_postgres) as standby, own_postgres.database() as url:
+        await upgrade(url)
+        machine.variables["DATABASE_URL"] = url
+        settings = settings.model_copy(update={"database_url": SecretStr(url)})
+        before = (await stats(machine))[1]
+        await standby.execute("SELECT pg_wal_replay_pause()")
+        await fill(url, people=20, each=15_000)
+        shown, warned = await stats(machine)
+        slower = await in_status(settings)
+        lag = await gauge(settings, "postgres_replica_lag_seconds")
+
+    (replica,) = shown["postgres"]["replicas"]
+    assert ([], ["replicas"], ["replicas"]) == (before, warned, slower)
+    assert replica["bytes"] > 64 << 20
+    assert [(replica["name"],)] == [*lag]
+
+
 @pytest.mark.parametrize(
     ("there", "ahead"), [(10.2, 0.0), (12.5, 2.0), (8.0, -2.0), (10.5, 0.0)]
 )
@@ -182,7 +205,7 @@ def test_a_clock_is_off_by_at_least_what_the_round_trip_does_not_explain(
 
 
 def test_a_lagging_standby_and_a_wrong_clock_are_named() -> None:
-    """Both in one sentence with a number."""
+    """Each in one sentence with a number; one that replays nothing reports no time."""
     found = PostgresLoad(
         connections={"idle": 3},
         maximum=100,
@@ -192,14 +215,19 @@ def test_a_lagging_standby_and_a_wrong_clock_are_named() -> None:
         clock_ahead=-2.5,
         tables=[],
         indexes=[],
-        replicas=[ReplicaLoad("far", 75.0, 10), ReplicaLoad("near", 0.2, 10)],
+        replicas=[
+            ReplicaLoad("far", 75.0, None),
+            ReplicaLoad("stopped", 0.0, 100 << 20),
+            ReplicaLoad("near", 0.2, 10),
+        ],
     )
 
-    assert {
-        "transactions": "A transaction is open for 3600 s: until it ends, dead rows stay.",
-        "clock": "The clock of Postgres is 2.5 s behind this machine's: let both follow NTP.",
-        "replicas": "The standby far is 75 s behind.",
-    } == {one.part: one.sentence for one in postgres_warnings(found)}
+    assert [
+        "A transaction is open for 3600 s: until it ends, dead rows stay.",
+        "The clock of Postgres is 2.5 s behind this machine's: let both follow NTP.",
+        "The standby far is 75 s and 0 MiB behind.",
+        "The standby stopped is 0 s and 100 MiB behind.",
+    ] == [one.sentence for one in postgres_warnings(found)]
 
 
 def test_a_full_disk_is_named(tmp_path: Path, monkeypatch: Any) -> None:

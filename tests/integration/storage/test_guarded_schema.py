@@ -10,8 +10,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from agent.cli.db import backup_first
-from agent.core.errors import ConfigurationError, Rejected, SchemaError
+from agent.core.errors import Rejected, SchemaError
 from agent.core.remedies import Run
 from storage import migrate
 from storage.control.audit import Author
@@ -74,20 +73,35 @@ async def test_what_a_downgrade_loses_is_told_by_table_and_nothing_is_changed(
         assert f"from {migrate.HEAD} to 0003." in ended.err
         assert "edited, last_turn of conversations (2 rows)" in ended.err
         assert "votes (1 row)" in ended.err
-        assert "No backup is made first. Do it? Add --yes to say so." in ended.err
+        assert "A backup is made first, in " in ended.err
+        assert "Do it? Add --yes to say so." in ended.err
     assert (1, migrate.HEAD) == (
         await probe.fetchval("SELECT count(*) FROM votes"),
         await probe.fetchval("SELECT version_num FROM alembic_version"),
     )
 
 
-async def test_yes_alone_does_not_agree_to_go_without_a_backup(
+async def test_a_backup_is_made_first_and_restores_what_went(
     machine: Machine, probe: asyncpg.Connection[asyncpg.Record]
 ) -> None:
+    done = await machine.agent("db", "downgrade", "base", "--yes", "--json")
+    assert 0 == done.status, done.err
+    backup = json.loads(done.out)["backup"]
+    assert 0 == await tables(probe)
+
+    back = await machine.agent("backup", "verify", backup)
+    assert 0 == back.status, back.err
+
+
+async def test_a_backup_that_cannot_be_made_stops_everything(
+    machine: Machine, probe: asyncpg.Connection[asyncpg.Record], tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("in the way")
+    machine.variables["BACKUP_DIR"] = str(tmp_path / "file")
     name = await name_of(probe)
     for command in (("downgrade", "base", "--yes"), ("reset", "--confirm", name)):
         ended = await machine.agent("db", *command)
-        assert (2, True) == (ended.status, "add --no-backup" in ended.err), ended.err
+        assert (2, True) == (ended.status, "Add --no-backup" in ended.err), ended.err
     assert 1 == await tables(probe)
 
 
@@ -330,29 +344,3 @@ def test_a_loss_is_said_in_words() -> None:
         str(Loss("votes", 1)),
         str(Loss("conversations", 2000, ("edited",))),
     )
-
-
-async def test_a_backup_is_made_first_where_there_is_something_that_makes_it(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    made: list[tuple[str, Path]] = []
-
-    async def create(url: str, path: Path) -> None:
-        made.append((url, path))
-
-    monkeypatch.setattr(backup_first, "create_backup", create)
-    path = backup_first.where(tmp_path)
-    backup_first.check_agreed(wanted=True, yes=True)
-    assert f"A backup is made first: {path}." == backup_first.sentence(
-        path, wanted=True
-    )
-    assert path == await backup_first.back_up("url", path, wanted=True)
-    assert ([("url", path)], True) == (made, path.parent.is_dir())
-
-
-async def test_without_a_backup_that_is_said(tmp_path: Path) -> None:
-    path = backup_first.where(tmp_path)
-    assert backup_first.WITHOUT == backup_first.sentence(path, wanted=True)
-    assert await backup_first.back_up("url", path, wanted=True) is None
-    with pytest.raises(ConfigurationError, match="--no-backup"):
-        backup_first.check_agreed(wanted=True, yes=True)
