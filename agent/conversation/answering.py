@@ -191,6 +191,7 @@ class Answering:
 
         try:
             draft = await self._write(active, plan, display)
+            display.all_written()
             latency_ms = round((time.monotonic() - started) * 1000)
             answer = _finished(active, draft, latency_ms)
             stored = answer and await self._store.store(active, plan, answer)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from uuid import UUID
 
 import structlog
@@ -17,6 +16,9 @@ from agent.ports import Reply
 
 SHOW_SECONDS = 15.0
 """How long a call that shows a draft may delay the finished answer."""
+
+BEGIN_SECONDS = 0.05
+"""A model that has answered by then shows no draft, and nobody sees that it was at work."""
 
 SHOW_AGAIN_SECONDS = 1.5
 """When the model pauses, the same text is shown again after this long: the platform may have
@@ -57,8 +59,9 @@ class DraftDisplay:
         self._calls: float | None = None
         """When the call in progress began, on the monotonic clock."""
         self._hung_since: float | None = None
-        self._task = asyncio.create_task(self._run())
-        self.grow(str)
+        self._task: asyncio.Task[None] | None = None
+        self._loop = asyncio.get_running_loop()
+        self._timer = self._loop.call_later(BEGIN_SECONDS, self._begin)
 
     @property
     def hung(self) -> float:
@@ -70,30 +73,46 @@ class DraftDisplay:
         self._text = text
         self._grown.set()
 
+    def all_written(self) -> None:
+        """The text is complete. What was not shown yet needs no draft."""
+        if self._task is None:
+            self._timer.cancel()
+
     async def close(self) -> None:
         """Shows nothing more.
 
         Waits for a call in progress: it may be placing the message that is to be edited.
         """
         self._closed = True
+        self._timer.cancel()
+        if (task := self._task) is None:
+            return
+
         self._grown.set()
-        await asyncio.wait({self._task}, timeout=SHOW_SECONDS)
+        await asyncio.wait({task}, timeout=SHOW_SECONDS)
         self._returned()
-        if not self._task.cancel() and (error := self._task.exception()) is not None:
+        if not task.cancel() and (error := task.exception()) is not None:
             log.error("display failed", error=type(error).__name__, exc_info=error)
+
+    def _begin(self) -> None:
+        self._grown.set()
+        self._task = self._loop.create_task(self._run())
 
     async def _run(self) -> None:
         last: Placed | None = None
         while True:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(SHOW_AGAIN_SECONDS):
-                    await self._grown.wait()
+            await self._grown.wait()
             self._grown.clear()
+            self._timer.cancel()
 
             if self._closed:
                 return
             if self._is_ours():
                 last = await self._show(last)
+            if not self._closed:
+                self._timer = self._loop.call_later(
+                    SHOW_AGAIN_SECONDS, self._grown.set
+                )
 
     async def _show(self, last: Placed | None) -> Placed | None:
         text = self._text()
