@@ -131,6 +131,9 @@ class _Packed(AbstractConnection):
         if reader is None or writer is None:
             raise RedisConnectionError("Connection closed.")
 
+        if replies.gets() is not _NOTHING_YET or await self.can_read():
+            raise RedisConnectionError("An answer to nothing.")
+
         # its stub says that a command has one part
         packed = map(hiredis.pack_command, commands)  # type: ignore[arg-type]
         writer.write(b"".join(packed))
@@ -139,8 +142,10 @@ class _Packed(AbstractConnection):
         while True:
             while (reply := replies.gets()) is not _NOTHING_YET:
                 found.append(reply)
-            if len(found) >= len(commands):
+            if len(found) == len(commands):
                 return found
+            if len(found) > len(commands):
+                raise RedisConnectionError("More answers than commands.")
 
             data = await reader.read(READ_BYTES)
             if not data:

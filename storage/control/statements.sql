@@ -100,7 +100,7 @@ SELECT scope, value::text FROM feature_flags WHERE name = :name;
 -- name: set_rule
 INSERT INTO feature_flags (scope, name, value)
 VALUES (:scope, :name, CAST(:value AS jsonb))
-ON CONFLICT (scope, name) DO UPDATE SET value = excluded.value;
+ON CONFLICT (scope, name) DO UPDATE SET value = excluded.value, updated_at = now();
 
 
 -- name: unset_rule

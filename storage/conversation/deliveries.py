@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 from uuid import UUID
 
 import asyncpg
-from sqlalchemy import insert
+from sqlalchemy import insert, select
 
 from agent.core.errors import StoreUnavailable
 from agent.core.messages import Placed
@@ -74,15 +75,12 @@ class PostgresDeliveries:
         where = encode_placed(placed) if placed else None
         endings = [(turn, state, where, turns[-1]) for turn in turns]
 
-        if len(endings) == 1:
+        if failed:
+            await self._give_up(endings, failed, arrived=placed is not None)
+        elif len(endings) == 1:
             await self._done.submit(endings[0])
         else:  # the turns of one answer close in one statement: all of them or none
             await self._close_all(endings)
-
-        if failed:
-            if placed is None:
-                await self._line.fetch(STATEMENTS["undelivered"], list(turns), failed)
-            await self._audit(turns[-1], failed)
 
     async def _look_all(self, turns: Sequence[UUID]) -> list[bool]:
         rows = await self._line.fetch(STATEMENTS["are_open"], list(turns))
@@ -97,13 +95,17 @@ class PostgresDeliveries:
     async def _place_all(self, items: Sequence[tuple[UUID, bool]]) -> list[None]:
         late = {turn for turn, is_late in items if is_late}
         newest = [
-            (turn, self._standing.pop(turn), turn in late)
+            (turn, self._standing[turn], turn in late)
             for turn in dict.fromkeys(turn for turn, _ in items)
             if turn in self._standing
         ]
         if newest:
             rows = await self._line.fetch(STATEMENTS["placed"], *columns(newest))
             await self._prompt_again(rows)
+
+        for turn, recorded, _ in newest:
+            if self._standing.get(turn) is recorded:
+                del self._standing[turn]
 
         return [None] * len(items)
 
@@ -119,9 +121,21 @@ class PostgresDeliveries:
         if returned:
             await self._line.fetch(STATEMENTS["undelivered"], returned, None)
 
-    async def _audit(self, turn: UUID, reason: str) -> None:
+    async def _give_up(
+        self, endings: Sequence[_Ending], reason: str, *, arrived: bool
+    ) -> None:
+        """Closes the turns, has prompts leave the answer out unless a text arrived in its
+        place, and says so in the audit log: all of it or nothing.
+        """
+        turns = [turn for turn, *_ in endings]
         entry = insert(AuditEntry).values(
-            actor="agent", action="turn.failed", subject=str(turn), reason=reason
+            actor="agent", action="turn.failed", subject=str(turns[-1]), reason=reason
         )
         async with transaction(self._database) as connection:
+            await connection.execute(select(1))  # begins it
+            raw = await connection.get_raw_connection()
+            driver: Any = raw.driver_connection
+            if not arrived:
+                await driver.fetch(STATEMENTS["undelivered"], turns, reason)
+            await driver.fetch(STATEMENTS["done"], *columns(endings))
             await connection.execute(entry)

@@ -256,10 +256,6 @@ WITH locked AS MATERIALIZED (
     JOIN turns ON turns.id = input.turn
     ORDER BY turns.id
     FOR UPDATE OF turns
-), reopened AS (
-    INSERT INTO open_turns (turn_id)
-    SELECT id FROM locked WHERE was <> 'open'
-    ON CONFLICT (turn_id) DO UPDATE SET noted_at = excluded.noted_at
 )
 UPDATE turns t SET
     placed = CASE WHEN t.state = 'open' AND NOT locked.late THEN locked.placed
@@ -304,10 +300,6 @@ WITH locked AS MATERIALIZED (
                -- given up, and nothing stood there
                AND (was = 'done' OR coalesce(stood->'ids', '[]') <> '[]') AS twice
     FROM locked
-), reopened AS (
-    INSERT INTO open_turns (turn_id)
-    SELECT id FROM verdict WHERE twice
-    ON CONFLICT (turn_id) DO UPDATE SET noted_at = excluded.noted_at
 )
 UPDATE turns t SET
     state = CASE WHEN verdict.twice THEN 'open' ELSE verdict.state END,
@@ -400,18 +392,17 @@ WITH me AS (
     FROM held
     WHERE c.id = held.id
     RETURNING c.answering, c.asked, c.edited, c.stopping
+), due AS MATERIALIZED (  -- waits for a take that is under way, and sees it
+    SELECT id, deliverer FROM turns
+    WHERE id = ANY($7::uuid[]) AND state = 'open'
+      -- thousands may wait for a platform for hours: not each of them each second
+      AND (touched_at < now() - make_interval(secs => $8::float8 / 2) OR deliverer <> $1::uuid)
+    ORDER BY id
+    FOR UPDATE
 ), touched AS (
     UPDATE turns t SET touched_at = now()
-    FROM (
-        SELECT id FROM turns
-        WHERE id = ANY($7::uuid[]) AND state = 'open'
-          AND coalesce(deliverer, $1::uuid) = $1::uuid
-          -- thousands may wait for a platform for hours: not each of them each second
-          AND touched_at < now() - make_interval(secs => $8::float8 / 2)
-        ORDER BY id
-        FOR UPDATE
-    ) locked
-    WHERE t.id = locked.id
+    FROM due
+    WHERE t.id = due.id AND coalesce(due.deliverer, $1::uuid) = $1::uuid
 )
 SELECT answering AS fence, asked, edited, stopping IS NOT DISTINCT FROM answering AS stopped,
        0 AS epoch, NULL::uuid[] AS taken
@@ -423,18 +414,27 @@ SELECT NULL,
           AND seen_at > now() - interval '2 minutes'
           AND seen_at < now() - make_interval(secs => $8::float8)),
        0, false, epoch,
-       ARRAY(SELECT id FROM turns WHERE id = ANY($7::uuid[]) AND deliverer <> $1::uuid)
+       ARRAY(
+           SELECT id FROM turns WHERE id = ANY($7::uuid[]) AND deliverer <> $1::uuid
+           UNION
+           SELECT id FROM due WHERE deliverer <> $1::uuid
+       )
 FROM control_epoch;
 
 
 -- name: note_open_turns
 -- Notes turns that have been open for a minute, and forgets those that are closed. Sweeps look at
--- these and at newer ones, however many turns there are. A statement takes 10 seconds at most, so
--- none of them can still commit an older turn. If the clock went back, the floor follows it.
-WITH floor AS MATERIALIZED (
-    SELECT at, least(at, now() - interval '1 minute') AS since, now() - interval '1 minute' AS until
-    FROM sweep_floor
-    FOR UPDATE SKIP LOCKED
+-- these and at newer ones, however many turns there are. What a transaction under way has written
+-- is not seen yet, so the floor stays below its beginning. If the clock went back, the floor
+-- follows it.
+WITH bound AS MATERIALIZED (
+    SELECT least(now() - interval '1 minute', min(xact_start)) AS until
+    FROM pg_stat_activity
+    WHERE datname = current_database() AND backend_type = 'client backend'
+), floor AS MATERIALIZED (
+    SELECT least(at, until) AS since, until
+    FROM sweep_floor CROSS JOIN bound
+    FOR UPDATE OF sweep_floor SKIP LOCKED
 ), noted AS (
     INSERT INTO open_turns (turn_id)
     SELECT id

@@ -173,7 +173,8 @@ INSERT INTO budgets (scope, subject, tokens, usd)
 VALUES (:scope, :subject, :tokens, :usd)
 ON CONFLICT (scope, subject) DO UPDATE SET
     tokens = excluded.tokens,
-    usd = excluded.usd;
+    usd = excluded.usd,
+    updated_at = now();
 
 
 -- name: unset_budget

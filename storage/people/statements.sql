@@ -44,7 +44,7 @@ FROM carried, copy;
 
 -- name: move_rules
 -- Rules of flags that the person who stays does not have. Scopes are `person:<id>`.
-UPDATE feature_flags f SET scope = :stays
+UPDATE feature_flags f SET scope = :stays, updated_at = now()
 WHERE scope = :gone
   AND NOT EXISTS (SELECT FROM feature_flags WHERE scope = :stays AND name = f.name)
 RETURNING name, CAST(value AS text);
@@ -69,7 +69,7 @@ WHERE person_id IN (:gone, :stays);
 
 
 -- name: move_budget
-UPDATE budgets SET subject = :stays
+UPDATE budgets SET subject = :stays, updated_at = now()
 WHERE scope = 'person'
   AND subject = :gone
   AND NOT EXISTS (SELECT FROM budgets WHERE scope = 'person' AND subject = :stays)

@@ -45,6 +45,7 @@ class FeatureFlag(Base):
     scope: Mapped[str]
     name: Mapped[str]
     value: Mapped[Any] = mapped_column(JSONB)
+    updated_at: Mapped[datetime] = mapped_column(server_default=NOW)
 
 
 class ExperimentRow(Base):

@@ -29,6 +29,7 @@ class BudgetRow(Base):
     subject: Mapped[str]  # a person's id, a channel's name, or *
     tokens: Mapped[int | None]
     usd: Mapped[Decimal | None] = mapped_column(Numeric(14, 8))
+    updated_at: Mapped[datetime] = mapped_column(server_default=NOW)
 
 
 class BudgetDay(Base):

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from typing import Any, TypeAlias
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import asyncpg
 import pytest
@@ -110,7 +111,7 @@ async def test_a_turn_that_stays_open_is_noted_until_it_is_closed(
     assert await noted(probe) == set()
 
 
-@pytest.mark.parametrize("statement", ["placed", "done"])
+@pytest.mark.parametrize("statement", ["placed", "done", "of an older version"])
 async def test_a_turn_that_is_opened_again_is_noted_at_once(
     database_url: str, probe: Probe, statement: str
 ) -> None:
@@ -121,8 +122,10 @@ async def test_a_turn_that_is_opened_again_is_noted_at_once(
     placed = '{"ids": ["2"], "extra": {}}'
     if statement == "placed":
         await probe.execute(STATEMENTS["placed"], [name], [placed], [True])
-    else:
+    elif statement == "done":
         await probe.execute(STATEMENTS["done"], [name], ["done"], [placed], [name])
+    else:
+        await probe.execute("UPDATE turns SET state = 'open'")
 
     assert await probe.fetchval("SELECT state FROM turns") == "open"
     assert await noted(probe) == {name}
@@ -158,3 +161,36 @@ async def test_two_instances_note_at_the_same_time(
         await other.close()
 
     assert await noted(probe) == {name}
+
+
+async def test_a_heartbeat_beside_a_take_tells_of_it(
+    database_url: str, probe: Probe
+) -> None:
+    """The take commits while the heartbeat's statement waits for its row."""
+    name, taker, mine = await turn(probe), uuid4(), uuid4()
+    await let_pass(database_url, 60)
+    other = await connect(database_url)
+    try:
+        async with other.transaction():
+            await other.execute(
+                "UPDATE turns SET deliverer = $1, touched_at = now()", taker
+            )
+            arguments: tuple[Any, ...] = (
+                mine,
+                "host",
+                1,
+                ["test"],
+                [],
+                [],
+                [name],
+                5.0,
+                0,
+            )
+            beat = asyncio.create_task(probe.fetch(STATEMENTS["beat"], *arguments))
+            await asyncio.sleep(0.2)
+            assert not beat.done()
+        rows = await beat
+    finally:
+        await other.close()
+
+    assert [name] == rows[-1]["taken"]

@@ -159,6 +159,42 @@ async def test_a_password_that_is_wrong_is_said_by_redis_py(redis_url: str) -> N
             await connection.exchange([("PING",)])
 
 
+async def test_an_answer_to_nothing_is_given_to_nobody() -> None:
+    """Some proxies write an error by themselves. All later replies would be shifted."""
+    connections = 0
+
+    async def odd(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal connections
+        connections += 1
+        asked = 0
+        while command := await _command(reader):
+            is_greeting = command[0] == b"CLIENT"
+            writer.write(b"+OK\r\n" if is_greeting else b"+%s\r\n" % command[1])
+            asked += not is_greeting
+            if (connections, asked) == (1, 1):
+                await asyncio.sleep(0.02)
+                writer.write(b"-ERR by itself\r\n")
+        writer.close()
+        await writer.wait_closed()
+
+    async with listening(odd) as url, open_redis(url, deadline=2.0) as pipe:
+        assert [b"a"] == await pipe.send(("ECHO", "a"))
+        await asyncio.sleep(0.1)
+        replies = [await pipe.send(("ECHO", name)) for name in "bcd"]
+
+    assert [None, [b"c"], [b"d"]] == replies
+
+
+async def _command(reader: asyncio.StreamReader) -> list[bytes]:
+    parts: list[bytes] = []
+    head = await reader.readline()
+    for _ in range(int(head[1:] or 0)):
+        size = int((await reader.readline())[1:])
+        parts.append((await reader.readexactly(size + 2))[:-2])
+
+    return parts
+
+
 async def test_what_is_no_redis_is_an_error_and_no_wait() -> None:
     async def web(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")

@@ -1,4 +1,4 @@
-"""Messages are found by their author, and columns that nobody reads are gone."""
+"""Messages are found by their author: what answers cost counts for the person who asked."""
 
 from __future__ import annotations
 
@@ -15,19 +15,10 @@ INDEX = """
 CREATE INDEX messages_author ON messages (user_id, "timestamp") WHERE user_id IS NOT NULL
 """
 
-# When a rule or a budget was set, and by whom, is in the audit log.
-UNREAD = ("feature_flags", "budgets")
-
 
 def upgrade() -> None:
     op.execute(INDEX)
-    for table in UNREAD:
-        op.execute(f"ALTER TABLE {table} DROP COLUMN updated_at")
 
 
 def downgrade() -> None:
-    for table in UNREAD:
-        op.execute(
-            f"ALTER TABLE {table} ADD COLUMN updated_at timestamptz NOT NULL DEFAULT now()"
-        )
     op.execute("DROP INDEX messages_author")
