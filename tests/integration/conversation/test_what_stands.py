@@ -372,15 +372,23 @@ _REFUSE = (
 async def test_why_an_answer_was_given_up_is_written_once_that_is_possible(
     world: EngineHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The audit log could not be written at first; nothing else went wrong."""
+    """The audit log could not be written at first. Until then nothing else says so either:
+    the turn is open, and no prompt leaves the answer out.
+    """
     Outage(monkeypatch, Undeliverable("The chat was closed."))
-    count = "SELECT count(*) FROM audit_log WHERE action = 'turn.failed'"
+    count = (
+        "SELECT (SELECT count(*) FROM audit_log WHERE action = 'turn.failed')"
+        " + 10 * (SELECT count(*) FROM turns WHERE state = 'failed')"
+        " + 100 * (SELECT count(*) FROM messages WHERE metadata ? 'undelivered')"
+    )
 
     async with world.instance() as agent:
         for statement in _REFUSE:
             await run(world.database_url, statement)
         await agent.engine.accept(world.message("one"))
-        await closed(world)
+        async with asyncio.timeout(10):
+            while not agent.engine._worker._recorder.lead_turns:
+                await asyncio.sleep(0.02)
         await asyncio.sleep(0.3)
         first = await asked(world, count)
         await run(world.database_url, "DROP TRIGGER refuse ON audit_log")
@@ -388,4 +396,4 @@ async def test_why_an_answer_was_given_up_is_written_once_that_is_possible(
             while agent.engine._worker._recorder.lead_turns:
                 await asyncio.sleep(0.02)
 
-    assert (0, 1) == (first, await asked(world, count))
+    assert (0, 111) == (first, await asked(world, count))
