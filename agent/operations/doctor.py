@@ -59,7 +59,7 @@ async def diagnose(
         _in_time("redis", _try_redis(settings), end),
         _in_time("model", _try_model(settings), end),
         _try_channels(settings, only, reachable=not postgres, end=end),
-        _in_time("channels", _unreadable(settings), end),
+        _in_time("redis", _unreadable(settings), end),
     )
     parts = (list(proxy_findings(settings)), postgres, *others)
 
