@@ -90,7 +90,7 @@ class DraftDisplay:
 
         self._grown.set()
         await asyncio.wait({task}, timeout=SHOW_SECONDS)
-        self._returned()
+        self._note_hang()
         if not task.cancel() and (error := task.exception()) is not None:
             log.error("display failed", error=type(error).__name__, exc_info=error)
 
@@ -120,12 +120,16 @@ class DraftDisplay:
             await self._announce(text)
             self._calls = time.monotonic()
             placed = await self._reply.show(text)
-        except (DeliveryError, StoreUnavailable) as error:
+        except Exception as error:
+            self._note_hang()
+            if not isinstance(error, DeliveryError | StoreUnavailable):
+                raise
+
             # Only a draft: the finished answer is retried.
             log.info("not shown", reason=error.sentence)
             return last
         finally:
-            self._returned()
+            self._calls = None
 
         # The call may have taken longer than the lease, and written over a finished answer.
         is_late = not self._is_ours()
@@ -134,9 +138,11 @@ class DraftDisplay:
 
         return placed or last
 
-    def _returned(self) -> None:
-        """A call ended, or is not waited for any longer."""
-        began, self._calls = self._calls, None
+    def _note_hang(self) -> None:
+        """The call in progress failed, or is not waited for any longer. One that arrived,
+        however late, cannot come again.
+        """
+        began = self._calls
         if began is not None and time.monotonic() - began >= HUNG_SECONDS:
             self._hung_since = self._hung_since or began
 
