@@ -102,9 +102,8 @@ class Delivery:
             if again is None:
                 self._recorder.record(answer.turns, placed, failed=failed)
             else:
-                self._recorder.later(
-                    answer.turns, self._send_again(again, answer, placed, again_in)
-                )
+                work = self._send_again(again, answer, placed, again_in)
+                self._recorder.later(answer.turns, placed, work)
         finally:
             self._order.leave(answer.turns[0])
             self._fence.end(answer.turns[-1])
