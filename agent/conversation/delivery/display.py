@@ -30,6 +30,11 @@ HUNG_SECONDS = 10.0
 not lost.
 """
 
+LONGEST_HUNG = 2 * SHOW_SECONDS
+"""Seconds after which a held-up draft is no longer waited for. Until then the answer's turns
+are open, and other instances hold up what comes next in the chat.
+"""
+
 log = structlog.get_logger()
 
 
@@ -65,8 +70,11 @@ class DraftDisplay:
 
     @property
     def hung(self) -> float:
-        """Seconds since the first call began that hung; 0.0 if none did."""
-        return time.monotonic() - self._hung_since if self._hung_since else 0.0
+        """Seconds since the first call began that hung, at most LONGEST_HUNG; 0.0 if none did."""
+        if self._hung_since is None:
+            return 0.0
+
+        return min(time.monotonic() - self._hung_since, LONGEST_HUNG)
 
     def grow(self, text: Callable[[], str]) -> None:
         """There is more to show; `text` is called when the platform is ready."""

@@ -115,7 +115,7 @@ class Delivery:
 
         What was lost in the network is sent again after at most twice the time that it was away
         (https://www.rfc-editor.org/rfc/rfc6298, section 5.5). Until then the turns stay open,
-        so that the next instance does it if this one dies.
+        so that the next instance does it if this one dies; what they hold up bounds `seconds`.
         """
         self._fence.begin(answer.turns[-1])
         log.info("sent once more", seconds=round(seconds, 1))

@@ -11,7 +11,11 @@ from uuid import uuid4
 import pytest
 
 from agent.conversation.delivery import display
-from agent.conversation.delivery.display import HUNG_SECONDS, DraftDisplay
+from agent.conversation.delivery.display import (
+    HUNG_SECONDS,
+    LONGEST_HUNG,
+    DraftDisplay,
+)
 from agent.conversation.delivery.recorder import DeliveryRecorder
 from agent.core.errors import DeliveryError
 from agent.core.messages import Placed
@@ -117,3 +121,13 @@ async def test_a_call_hung_if_it_took_long_and_did_not_arrive(
     draft = await shown(Call(clock, seconds, end))
 
     assert hung == draft.hung
+
+
+async def test_a_chat_is_held_up_for_a_bounded_time_however_long_ago_a_call_hung(
+    clock: Clock,
+) -> None:
+    """A model may write for minutes after that."""
+    draft = await shown(Call(clock, LONG, fails))
+    clock.now += 600
+
+    assert draft.hung == LONGEST_HUNG == 30.0
