@@ -208,6 +208,7 @@ SELECT c.id AS conversation, c.channel_type, c.chat_id, c.thread_id, c.version, 
        c.model_override, c.previous,
        m.seq, m.role, m.content, m.answers, m.metadata, m.user_id, m.turn_id,
        t.id AS waiting_turn, t.address, t.placed, t.attempts,
+       extract(epoch FROM now() - t.created_at)::float8 AS age,
        u.preferred_model, u.channel_user_id, u.person_id
 FROM conversation c
 LEFT JOIN LATERAL (
