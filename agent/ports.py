@@ -224,7 +224,7 @@ class Edits(Protocol):
     """Changes of messages that are stored already."""
 
     async def edit(self, revision: Revision) -> UUID | None:
-        """Replaces or empties a message not answered yet. Its conversation if in time."""
+        """Replaces or empties a message not answered yet. Its conversation if that counted."""
 
     async def set_aside(self, turns: Sequence[UUID]) -> None:
         """Leaves these messages out of every later prompt."""

@@ -29,7 +29,7 @@ from agent.core.completion import Prompt
 from agent.core.errors import ModelError, Refused, StoreUnavailable, UnknownModel
 from agent.core.messages import Notice, Overlap, Placed, Window, delivered
 from agent.core.prompt import build_prompt
-from agent.core.turns import Answer, Loaded, Undelivered, Waiting
+from agent.core.turns import Answer, Loaded, Undelivered
 from agent.ports import Ports, Reply
 
 DELETED = "The message was deleted."
@@ -91,15 +91,23 @@ class Answering:
         """The conversation as it is once the answer before this one is settled: then what was
         said there is known. None: the claim was lost meanwhile.
         """
-        loaded = loaded or await self._ports.turns.load(active.conversation)
-        while loaded.previous and await self._order.wait_for(loaded.previous):
-            if active.cancel_reason is CancelReason.LEASE_LOST:
-                return None
-
-            active.cancel_reason = None
-            loaded = await self._ports.turns.load(active.conversation)
+        loaded = loaded or await self._load(active)
+        while loaded and loaded.previous:
+            if not await self._order.wait_for(loaded.previous):
+                break
+            loaded = await self._load(active)
+        if loaded and (rest := loaded.rest_seconds):
+            await asyncio.sleep(rest)
+            loaded = await self._load(active)
 
         return loaded
+
+    async def _load(self, active: ActiveAnswer) -> Loaded | None:
+        if active.cancel_reason is CancelReason.LEASE_LOST:
+            return None
+
+        active.cancel_reason = None
+        return await self._ports.turns.load(active.conversation)
 
     async def look_again(self, active: ActiveAnswer) -> None:
         """Restarts the answer being written if a message that it answers was edited."""
@@ -134,7 +142,7 @@ class Answering:
         is_queue = self._policy.overlap(asking) is Overlap.QUEUE
         # After a death each message is tried by itself: its neighbours are no suspects.
         alone = is_queue or active.died
-        batch = _first_whole(loaded.waiting) if alone else loaded.waiting
+        batch = loaded.first_whole if alone else loaded.waiting
         asking = audience(active.key, batch)
         policy = self._policy.answer_policy(
             asking, batch[-1].model if batch else None
@@ -284,14 +292,6 @@ class Answering:
             up_to_seq=plan.covers,
             budget=budget,
         )
-
-
-def _first_whole(waiting: Sequence[Waiting]) -> tuple[Waiting, ...]:
-    """The first message that waits, with all its parts and what came between them."""
-    whole = waiting[0].part_of if waiting else ""
-    parts = [at for at, one in enumerate(waiting) if one.part_of == whole]
-
-    return tuple(waiting[: parts[-1] + 1 if whole else 1])
 
 
 def _finished(active: ActiveAnswer, draft: Draft, latency_ms: int) -> Answer | None:

@@ -240,7 +240,7 @@ class Intake:
         if conversation is not None:
             turn = revision.turn_id
             self._worker.cancel(conversation, CancelReason.EDITED, covering=turn)
-        elif isinstance(revision, Edited) and not revision.direct:
+        elif isinstance(revision, Edited) and revision.may_be_new:
             # The edit may have added the mention. What has a turn already is known by it.
             await self._hear(revision.said())
 

@@ -20,16 +20,11 @@ from agent.conversation.delivery.sending import Delivery
 from agent.conversation.policy import PolicyEvaluator
 from agent.core.errors import StoreUnavailable
 from agent.core.messages import Notice, Overlap
-from agent.core.turns import Beat, Claim, Loaded, Undelivered
+from agent.core.turns import REST_SECONDS, Beat, Claim, Loaded, Undelivered
 from agent.ports import Ports
 
 ChatKey = tuple[str, str, str]
 """Channel, chat and thread."""
-
-REST_SECONDS = 1.0
-"""So long the rest of an album or of a cut text is waited for. Telegram delivers the parts
-of an album within some tenths of a second.
-"""
 
 WITHDRAWN = "This answer was withdrawn."
 """Replaces a draft of a dead instance whose message was deleted, or is answered no more."""

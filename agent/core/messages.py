@@ -115,6 +115,13 @@ class Edited(_FromPerson):
     """
 
     text: str
+    replaces: str | None = field(default=None, kw_only=True)
+    """Counts only while the message has this text. None: whatever it has."""
+
+    @property
+    def may_be_new(self) -> bool:
+        """Whether it is a message of its own where the agent has not heard this one."""
+        return not self.direct and self.replaces is None
 
     def said(self) -> Said:
         """The message as it is now."""

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from math import inf
 from typing import Any
 from uuid import UUID
 
 from agent.core.completion import Usage
 from agent.core.limits import Limited
 from agent.core.messages import Address, Placed, Said, Window
+
+REST_SECONDS = 1.0
+"""So long the rest of an album or of a cut text is waited for. Telegram delivers the parts
+of an album within some tenths of a second.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +38,8 @@ class Waiting:
     """Chosen for the conversation, else by its author."""
     part_of: str = ""
     """Names the whole, such as an album, if the message is a part of one."""
+    age_seconds: float = field(default=inf, compare=False)
+    """Since it was stored, by the database's clock. Infinite where nobody asked that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +129,24 @@ class Loaded:
     waiting: tuple[Waiting, ...]
     previous: UUID | None = None
     """First turn of the answer stored last in this chat, if it may still be on its way."""
+
+    @property
+    def first_whole(self) -> tuple[Waiting, ...]:
+        """The first message that waits, with all its parts and what came between them."""
+        whole = self.waiting[0].part_of if self.waiting else ""
+        parts = [at for at, one in enumerate(self.waiting) if one.part_of == whole]
+
+        return self.waiting[: parts[-1] + 1 if whole else 1]
+
+    @property
+    def rest_seconds(self) -> float:
+        """How long the rest of a message in parts is still waited for. 0.0: not at all.
+
+        A claim that goes on, or is taken over, may come upon the first part alone.
+        """
+        ages = [one.age_seconds for one in self.waiting if one.part_of]
+
+        return max(0.0, REST_SECONDS - min(ages, default=REST_SECONDS))
 
 
 @dataclass(frozen=True, slots=True)

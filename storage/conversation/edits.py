@@ -19,11 +19,12 @@ class PostgresEdits:
     async def edit(self, revision: Revision) -> UUID | None:
         if isinstance(revision, Edited):
             content, metadata = revision.text, '{"edited": true}'
+            replaces = revision.replaces
         else:
-            content, metadata = "", '{"deleted": true}'
+            content, metadata, replaces = "", '{"deleted": true}', None
 
         rows = await self._line.fetch(
-            STATEMENTS["edit"], revision.turn_id, content, metadata
+            STATEMENTS["edit"], revision.turn_id, content, metadata, replaces
         )
 
         return rows[0]["id"] if rows else None

@@ -208,6 +208,7 @@ SELECT c.id AS conversation, c.channel_type, c.chat_id, c.thread_id, c.version, 
        c.model_override, c.previous,
        m.seq, m.role, m.content, m.answers, m.metadata, m.user_id, m.turn_id,
        t.id AS waiting_turn, t.address, t.placed, t.attempts,
+       extract(epoch FROM now() - t.created_at)::float8 AS age,
        u.preferred_model, u.channel_user_id, u.person_id
 FROM conversation c
 LEFT JOIN LATERAL (
@@ -690,7 +691,7 @@ WHERE day < CAST(now() AT TIME ZONE 'UTC' AS date) - CAST(:days AS integer);
 -- name: edit
 -- Gives a message that no answer covers yet a newer text. Returns the conversation when it was in
 -- time.
--- $1 turn  $2 content  $3 metadata to add
+-- $1 turn  $2 content  $3 metadata to add  $4 the text that it replaces; null: any
 WITH asked AS MATERIALIZED (
     SELECT c.id, c.answered, t.created_at
     FROM turns t
@@ -708,6 +709,7 @@ WITH asked AS MATERIALIZED (
       AND m."timestamp" >= asked.created_at
       AND m.turn_id = $1::uuid
       AND m.seq > asked.answered
+      AND m.content = coalesce($4::text, m.content)
     RETURNING m.conversation_id
 )
 UPDATE conversations c SET version = c.version + 1, edited = c.version + 1

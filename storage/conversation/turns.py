@@ -313,4 +313,5 @@ def _waiting(row: asyncpg.Record) -> Waiting:
         row["person_id"],
         row["model_override"] or row["preferred_model"],
         address.get("part_of", ""),
+        row["age"],
     )

@@ -245,6 +245,11 @@ class MemoryEdits:
             return None
 
         text = revision.text if isinstance(revision, Edited) else ""
+        replaces = revision.replaces if isinstance(revision, Edited) else None
+        stored = next(m.content for m in row.messages if m.seq == turn.seq)
+        if replaces not in (None, stored):
+            return None
+
         row.messages = [
             structs.replace(m, content=text) if m.seq == turn.seq else m
             for m in row.messages

@@ -361,6 +361,46 @@ async def test_an_answer_made_before_an_edit_is_not_stored_and_its_claim_goes_on
     )
 
 
+@pytest.mark.parametrize("text", ["won", None])
+async def test_an_edit_of_one_text_leaves_another_as_it_is(
+    stores: Stores, text: str | None
+) -> None:
+    """A person changed or deleted the message meanwhile."""
+    message = inbound("one")
+    claim = await claimed(stores.one, "one")
+    conditional = replace(message.edited("above one"), replaces="one")
+    change = message.deleted() if text is None else message.edited(text)
+    await stores.other.edits.edit(change)
+
+    assert await stores.one.edits.edit(conditional) is None
+    assert await contents(stores, claim) == [text or ""]
+    assert (await stores.one.turns.load(claim.conversation)).window.version == 2
+
+
+async def test_an_edit_of_the_text_that_stands_there_counts(stores: Stores) -> None:
+    claim = await claimed(stores.one, "one")
+    conditional = replace(inbound("one").edited("above one"), replaces="one")
+
+    assert await stores.other.edits.edit(conditional) == claim.conversation
+    assert await contents(stores, claim) == ["above one"]
+
+
+async def test_of_a_persons_edit_and_a_conditional_one_at_once_the_persons_stays(
+    stores: Stores,
+) -> None:
+    for number in range(10):
+        text = f"message {number}"
+        message = inbound(text, chat=text)
+        claim = await claimed(stores.one, text, chat=text)
+        conditional = replace(message.edited("above"), replaces=text)
+        await asyncio.gather(
+            stores.one.edits.edit(conditional),
+            stores.other.edits.edit(message.edited("changed")),
+        )
+
+        assert await contents(stores, claim) == ["changed"]
+
+
 async def test_an_answer_for_which_edits_do_not_matter_is_stored(
     stores: Stores,
 ) -> None:

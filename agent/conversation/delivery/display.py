@@ -30,6 +30,11 @@ HUNG_SECONDS = 10.0
 not lost.
 """
 
+LONGEST_HUNG = 2 * SHOW_SECONDS
+"""Seconds after which a held-up draft is no longer waited for. Until then the answer's turns
+are open, and other instances hold up what comes next in the chat.
+"""
+
 log = structlog.get_logger()
 
 
@@ -65,8 +70,11 @@ class DraftDisplay:
 
     @property
     def hung(self) -> float:
-        """Seconds since the first call began that hung; 0.0 if none did."""
-        return time.monotonic() - self._hung_since if self._hung_since else 0.0
+        """Seconds since the first call began that hung, at most LONGEST_HUNG; 0.0 if none did."""
+        if self._hung_since is None:
+            return 0.0
+
+        return min(time.monotonic() - self._hung_since, LONGEST_HUNG)
 
     def grow(self, text: Callable[[], str]) -> None:
         """There is more to show; `text` is called when the platform is ready."""
@@ -90,7 +98,7 @@ class DraftDisplay:
 
         self._grown.set()
         await asyncio.wait({task}, timeout=SHOW_SECONDS)
-        self._returned()
+        self._note_hang()
         if not task.cancel() and (error := task.exception()) is not None:
             log.error("display failed", error=type(error).__name__, exc_info=error)
 
@@ -120,12 +128,16 @@ class DraftDisplay:
             await self._announce(text)
             self._calls = time.monotonic()
             placed = await self._reply.show(text)
-        except (DeliveryError, StoreUnavailable) as error:
+        except Exception as error:
+            self._note_hang()
+            if not isinstance(error, DeliveryError | StoreUnavailable):
+                raise
+
             # Only a draft: the finished answer is retried.
             log.info("not shown", reason=error.sentence)
             return last
         finally:
-            self._returned()
+            self._calls = None
 
         # The call may have taken longer than the lease, and written over a finished answer.
         is_late = not self._is_ours()
@@ -134,9 +146,11 @@ class DraftDisplay:
 
         return placed or last
 
-    def _returned(self) -> None:
-        """A call ended, or is not waited for any longer."""
-        began, self._calls = self._calls, None
+    def _note_hang(self) -> None:
+        """The call in progress failed, or is not waited for any longer. One that arrived,
+        however late, cannot come again.
+        """
+        began = self._calls
         if began is not None and time.monotonic() - began >= HUNG_SECONDS:
             self._hung_since = self._hung_since or began
 

@@ -6,6 +6,7 @@ import asyncio
 import time
 from contextlib import suppress
 from uuid import UUID
+from weakref import WeakValueDictionary
 
 import structlog
 from cachetools import LRUCache
@@ -40,7 +41,10 @@ class AnswerOrder:
         self._limit_seconds = limit_seconds
         self._settled: LRUCache[UUID, bool] = LRUCache(REMEMBERED)
         self._sending: set[UUID] = set()
-        self._waited_for: dict[UUID, asyncio.Event] = {}
+        # Each is kept by those who wait for it, and gone with the last of them.
+        self._waited_for: WeakValueDictionary[UUID, asyncio.Event] = (
+            WeakValueDictionary()
+        )
 
     def begin(self, turn: UUID) -> None:
         """This process delivers the answer: it will know when that is settled."""
@@ -52,10 +56,8 @@ class AnswerOrder:
 
     def settle(self, turn: UUID) -> None:
         """The answer arrived, or it is recorded that it never will."""
-        self._settled[turn] = True
         self._sending.discard(turn)
-        if turn in self._waited_for:
-            self._waited_for[turn].set()
+        self._remember(turn)
 
     async def wait_for(self, turn: UUID) -> bool:
         """Returns once this answer is settled. False: it was already, as far as known here."""
@@ -63,30 +65,32 @@ class AnswerOrder:
             return False
 
         log.info("waits for the answer before", before=str(turn))
+        event = self._waited_for.setdefault(turn, asyncio.Event())
         until = time.monotonic() + self._limit_seconds
         pause = FIRST_LOOK
-        while await self._is_open(turn, pause) and time.monotonic() < until:
+        while await self._is_open(turn, event, pause) and time.monotonic() < until:
             pause = min(2 * pause, LONGEST_LOOK)
 
         # also of an answer whose turn was deleted since, or that nobody ever delivers
-        self._settled[turn] = True
+        self._remember(turn)
 
         return True
 
-    async def _is_open(self, turn: UUID, seconds: float) -> bool:
+    def _remember(self, turn: UUID) -> None:
+        """It is settled: wakes all that wait for it, also those that look at Postgres now."""
+        self._settled[turn] = True
+        if (event := self._waited_for.get(turn)) is not None:
+            event.set()
+
+    async def _is_open(
+        self, turn: UUID, event: asyncio.Event, seconds: float
+    ) -> bool:
         """Whether it is not settled after so many seconds. Postgres tells of other instances."""
-        event = self._waited_for.setdefault(turn, asyncio.Event())
-        try:
+        with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await event.wait()
-        except TimeoutError:
-            pass
-        else:
-            return False
-        finally:
-            self._waited_for.pop(turn, None)
 
-        if turn in self._settled:
+        if event.is_set():
             return False
         if turn in self._sending:
             return True

@@ -86,8 +86,17 @@ class DeliveryRecorder:
             self._order.settle(turns[0])
         self._spawn(self._record(turns, placed, failed))
 
-    def later(self, turns: Sequence[UUID], work: Coroutine[Any, Any, None]) -> None:
-        """The answer arrived; this work in the background closes its turns."""
+    def later(
+        self,
+        turns: Sequence[UUID],
+        placed: Placed,
+        work: Coroutine[Any, Any, None],
+    ) -> None:
+        """The answer arrived here; this work in the background closes its turns.
+
+        Until then they stay open. An instance that takes them over edits what stands.
+        """
+        self.place(turns[0], placed)
         self._order.settle(turns[0])
         self._spawn(work)
 

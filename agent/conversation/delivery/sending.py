@@ -102,9 +102,8 @@ class Delivery:
             if again is None:
                 self._recorder.record(answer.turns, placed, failed=failed)
             else:
-                self._recorder.later(
-                    answer.turns, self._send_again(again, answer, placed, again_in)
-                )
+                work = self._send_again(again, answer, placed, again_in)
+                self._recorder.later(answer.turns, placed, work)
         finally:
             self._order.leave(answer.turns[0])
             self._fence.end(answer.turns[-1])
@@ -116,7 +115,7 @@ class Delivery:
 
         What was lost in the network is sent again after at most twice the time that it was away
         (https://www.rfc-editor.org/rfc/rfc6298, section 5.5). Until then the turns stay open,
-        so that the next instance does it if this one dies.
+        so that the next instance does it if this one dies; what they hold up bounds `seconds`.
         """
         self._fence.begin(answer.turns[-1])
         log.info("sent once more", seconds=round(seconds, 1))

@@ -91,7 +91,9 @@ class MessagesAbove:
             return
 
         try:
-            await store(said.edited(_joined(quoted, said.text)))
+            # the person's own edit or deletion, which another instance may have got, counts
+            edit = said.edited(_joined(quoted, said.text))
+            await store(replace(edit, replaces=said.text))
         except AgentError:
             return  # the store is away: the message itself is there
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 
 import pytest
@@ -385,3 +386,23 @@ async def test_an_album_in_a_queue_is_one_message(
     await closed(world)
 
     assert world.platform.screen("ada") == ["re: one", "re: another", "re: two"]
+
+
+async def test_an_album_that_comes_while_an_answer_ends_is_one_message(
+    world: EngineHarness, agent: Instance
+) -> None:
+    """Its first part waits already when the claim goes on; the other comes a moment later."""
+    world.model.hold()
+    await agent.engine.accept(world.message("one"))
+    await world.model.started.wait()
+    first, second = (
+        replace(world.message(text), part_of="album 7", more_follows=True)
+        for text in ("a picture", "another")
+    )
+    await agent.engine.accept(first)
+    world.model.release()
+    await asyncio.sleep(0.3)
+    await agent.engine.accept(second)
+    await closed(world)
+
+    assert world.platform.screen("ada") == ["re: one", "re: another"]

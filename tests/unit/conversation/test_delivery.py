@@ -13,7 +13,7 @@ from agent.conversation.delivery import sending
 from agent.conversation.delivery.fence import DeliveryFence
 from agent.conversation.delivery.order import AnswerOrder
 from agent.conversation.delivery.recorder import DeliveryRecorder
-from agent.conversation.delivery.sending import GIVE_UP, MAX_TAKES, Delivery
+from agent.conversation.delivery.sending import GIVE_UP, MAX_TAKES, Again, Delivery
 from agent.core.errors import AnswerRefused, DeliveryError, NotHere, Undeliverable
 from agent.core.messages import Address, Placed
 from agent.core.turns import Undelivered
@@ -43,6 +43,7 @@ class Broken:
         self._times = times
         self.tries = 0
         self.closed: list[str | None] = []
+        self.places: list[Placed] = []
 
     async def show(self, text: str) -> Placed | None:
         raise self._error
@@ -60,7 +61,7 @@ class Broken:
         """Nothing is."""
 
     async def placed(self, turn: UUID, placed: Placed, *, late: bool = False) -> None:
-        """Nothing is."""
+        self.places.append(placed)
 
     async def done(
         self,
@@ -77,15 +78,25 @@ def no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sending, "FIRST_PAUSE", 0.0)
 
 
-async def send(broken: Broken, *, age: float = 0.0, attempts: int = 1) -> None:
+async def send(
+    broken: Broken,
+    *,
+    age: float = 0.0,
+    attempts: int = 1,
+    again: Again | None = None,
+    drained: float = 5.0,
+) -> None:
+    """`again` would be made after a day, so that what is recorded before it shows."""
     background = BackgroundTasks()
     order = AnswerOrder(broken, limit_seconds=DAY)
     recorder = DeliveryRecorder(broken, order, background.spawn)
     address = Address("test", "ada")
     answer = Undelivered((uuid4(),), address, None, "hello", attempts, age)
     fence = DeliveryFence(trusted_seconds=DAY)
-    await Delivery(recorder, order, fence, limit_seconds=DAY).send(broken, answer)
-    await background.drain(5.0)
+    delivery = Delivery(recorder, order, fence, limit_seconds=DAY)
+    await delivery.send(broken, answer, again=again, again_in=DAY)
+    await background.drain(drained)
+    await background.cancel(1.0)
 
 
 async def test_a_platform_that_is_away_is_waited_for_however_often_it_is_tried() -> (
@@ -144,6 +155,15 @@ async def test_an_answer_over_which_instances_keep_ending_is_given_up() -> None:
     await send(broken, attempts=MAX_TAKES + 1)
 
     assert [AWAY.sentence] == broken.closed
+
+
+async def test_an_answer_that_is_sent_once_more_is_known_until_then() -> None:
+    """Its turn stays open: an instance that takes it over edits what stands there."""
+    sound = Broken(AWAY, times=0)
+
+    await send(sound, again=lambda placed: sound, drained=0.1)
+
+    assert ([Placed(("m1",), pending=True)], []) == (sound.places, sound.closed)
 
 
 class Limited(Broken):

@@ -117,6 +117,21 @@ async def test_an_edit_keeps_what_stands_above(server: SlackServer) -> None:
     )
 
 
+async def test_what_stands_above_replaces_the_message_as_it_was_and_no_edit_of_it(
+    server: SlackServer,
+) -> None:
+    """The person's edit or deletion may have come to another instance."""
+    chat, [ada, bob] = channel_of(server, "ada", "bob")
+    async with connected(server) as (_, inbox):
+        root = server.space.add(chat, bob, "The build is red.")
+        await server.say(chat, ada, f"<@{AGENT}> why?", thread=root.ts)
+        await inbox.until(lambda: any(isinstance(one, Edited) for one in inbox.taken))
+
+    last = inbox.taken[-1]
+    assert isinstance(last, Edited)
+    assert (last.replaces, last.may_be_new) == ("why?", False)
+
+
 async def test_a_command_is_not_told_what_stands_above(server: SlackServer) -> None:
     chat, [ada, bob] = channel_of(server, "ada", "bob")
     async with connected(server) as (_, inbox):
