@@ -151,7 +151,7 @@ async def test_the_conversation_continues_after_leaving(
 
 
 async def test_an_answer_is_seen_as_it_grows(harness: TerminalHarness) -> None:
-    """First that somebody thinks, then the words, then the whole."""
+    """First the words, then the whole."""
     window = Window()
     harness.model.hold()
     running = asyncio.create_task(harness.run("hello", window=window))
@@ -159,8 +159,22 @@ async def test_an_answer_is_seen_as_it_grows(harness: TerminalHarness) -> None:
     harness.model.release()
     await running
 
-    assert window.seen[0] == ("grows", "")
+    assert window.seen[0] == ("grows", "re:")
     assert window.stays == [("answer", "re: hello")]
+
+
+async def test_before_the_first_word_somebody_thinks(
+    harness: TerminalHarness,
+) -> None:
+    window = Window()
+    harness.model.said = lambda _: " at last"  # the first word is empty
+    harness.model.hold()
+    running = asyncio.create_task(harness.run("hello", window=window))
+    await window.until("grows", "")
+    harness.model.release()
+    await running
+
+    assert [text for kind, text in window.stays if kind == "answer"] == [" at last"]
 
 
 async def test_what_is_no_answer_counts(harness: TerminalHarness) -> None:
