@@ -17,6 +17,7 @@ from storage.backup.alone import alone
 from storage.backup.create import Progress, create_backup
 from storage.backup.manifest import Backup, Manifest
 from storage.backup.places import backups_in, prune
+from storage.control.credentials import Secrets
 
 HOUR = 3600.0
 RETRY_SECONDS = 600.0
@@ -37,7 +38,11 @@ def backup_folder(settings: Settings) -> Path:
 
 
 def secrets_of(settings: Settings) -> list[str]:
-    return [key.get_secret_value() for key in settings.encryption_keys]
+    """The keys, the newest first. Raises ConfigurationError when one is not a key."""
+    secrets = [key.get_secret_value() for key in settings.encryption_keys]
+    Secrets(secrets)
+
+    return secrets
 
 
 async def make_backup(
@@ -52,6 +57,7 @@ async def make_backup(
 
     Raises ConfigurationError.
     """
+    secrets = secrets_of(settings)
     if path is None:
         path = backup_folder(settings)
         try:
@@ -64,7 +70,7 @@ async def make_backup(
     return await create_backup(
         url,
         path,
-        secrets=secrets_of(settings),
+        secrets=secrets,
         scheduled=scheduled,
         progress=progress,
     )

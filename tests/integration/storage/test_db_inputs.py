@@ -50,7 +50,7 @@ FULL = [
         f"The schema is at {NEWEST}, after 0003. "
         "`agent db downgrade 0003` goes back there.",
     ),
-    ("upgrade", ("+1",), 2, UNKNOWN.format(word="+1", here=NEWEST)),
+    ("upgrade", ("+1",), 2, f"{NEWEST} is the newest already."),
     ("upgrade", ("9999",), 2, UNKNOWN.format(word="9999", here=NEWEST)),
     ("downgrade", (NEWEST,), 0, f"schema {NEWEST}"),
     ("downgrade", ("head",), 0, f"schema {NEWEST}"),
