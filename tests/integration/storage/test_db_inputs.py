@@ -65,6 +65,7 @@ FULL = [
     ("reset", ("--yes",), 2, "No such option"),
     ("reset", ("base",), 2, "unexpected extra argument"),
     ("nosuch", (), 2, "No such command 'nosuch'"),
+    ("stat", (), 2, "'? `agent db -h` shows what is possible."),
 ]
 """The same where everything is applied."""
 
