@@ -196,4 +196,4 @@ def _banner(app: App, chat_name: str) -> str:
     if SLOT in chat_name:
         other = f" This is {chat_name}: another conversation of yours is open."
 
-    return f"Model {model}{hint}. /help shows commands, Ctrl-D leaves.{other}"
+    return f"Model {model}{hint}. /help shows commands, Ctrl-D or exit leaves.{other}"

@@ -140,8 +140,9 @@ def report_usage(error: Any) -> int:
         error.show()
     else:
         command = error.ctx.command_path if error.ctx else "agent"
+        end = "" if message.endswith("?") else "."
         sys.stderr.write(
-            f"agent: {message}. `{command} -h` shows what is possible.\n"
+            f"agent: {message}{end} `{command} -h` shows what is possible.\n"
         )
 
     return WRONG_USAGE

@@ -14,9 +14,10 @@ from agent.core.background import run_in_background
 from agent.core.errors import AgentError, ConfigurationError
 from agent.settings import Settings
 from storage.backup.alone import alone
-from storage.backup.create import Progress, create_backup
+from storage.backup.create import Progress, check_possible, create_backup
 from storage.backup.manifest import Backup, Manifest
 from storage.backup.places import backups_in, prune
+from storage.control.credentials import Secrets
 
 HOUR = 3600.0
 RETRY_SECONDS = 600.0
@@ -37,7 +38,11 @@ def backup_folder(settings: Settings) -> Path:
 
 
 def secrets_of(settings: Settings) -> list[str]:
-    return [key.get_secret_value() for key in settings.encryption_keys]
+    """The keys, the newest first. Raises ConfigurationError when one is not a key."""
+    secrets = [key.get_secret_value() for key in settings.encryption_keys]
+    Secrets(secrets)
+
+    return secrets
 
 
 async def make_backup(
@@ -52,22 +57,43 @@ async def make_backup(
 
     Raises ConfigurationError.
     """
+    secrets = secrets_of(settings)
     if path is None:
-        path = backup_folder(settings)
-        try:
-            path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        except OSError as error:
-            raise ConfigurationError(
-                f"{path} cannot be used ({error.strerror}): set BACKUP_DIR to another folder."
-            ) from error
+        path = _made_folder(settings)
 
     return await create_backup(
         url,
         path,
-        secrets=secrets_of(settings),
+        secrets=secrets,
         scheduled=scheduled,
         progress=progress,
     )
+
+
+def _made_folder(settings: Settings) -> Path:
+    path = backup_folder(settings)
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigurationError(
+            f"{path} cannot be used ({error.strerror}): set BACKUP_DIR to another folder."
+        ) from error
+
+    return path
+
+
+async def impossible(settings: Settings, url: str) -> str | None:
+    """A sentence, when BACKUP_EVERY is set and no backup could be made now."""
+    if settings.backup_every is None:
+        return None
+
+    try:
+        secrets_of(settings)
+        await check_possible(url, _made_folder(settings))
+    except ConfigurationError as error:
+        return error.sentence
+
+    return None
 
 
 def backup_schedule(
@@ -147,12 +173,12 @@ def overdue(settings: Settings) -> str | None:
             "log of agent serve."
         )
 
-    hours = _age(newest) / HOUR
-    if hours <= LATE * settings.backup_every:
+    seconds = _age(newest)
+    if seconds <= LATE * HOUR * settings.backup_every:
         return None
 
     return (
-        f"The newest scheduled backup in {folder} is {hours:.0f} hours old, and BACKUP_EVERY "
+        f"The newest scheduled backup in {folder} is {_in_words(seconds)} old, and BACKUP_EVERY "
         f"is {settings.backup_every:g}: see the log of agent serve."
     )
 
@@ -171,6 +197,13 @@ def _is_due(settings: Settings) -> bool:
 def _age(manifest: Manifest) -> float:
     """Seconds since it was taken."""
     return (datetime.now(UTC) - manifest.taken_at).total_seconds()
+
+
+def _in_words(seconds: float) -> str:
+    if seconds < 2 * HOUR:
+        return f"{seconds / 60:.0f} minutes"
+
+    return f"{seconds / HOUR:.0f} hours"
 
 
 def _note(manifest: Manifest) -> None:

@@ -11,9 +11,14 @@ import asyncpg
 from agent.app import CHANNELS, build_channels, check_models, configured_channels
 from agent.core.channel import Diagnosable, Finding
 from agent.core.completion import Prompt
-from agent.core.errors import AgentError, ConfigurationError, ModelError
+from agent.core.errors import (
+    AgentError,
+    ConfigurationError,
+    ModelError,
+    SchemaError,
+)
 from agent.llm.router import open_models
-from agent.operations.backups import overdue
+from agent.operations.backups import impossible, overdue
 from agent.operations.connect import Postgres, reach_postgres
 from agent.operations.credentials import with_stored_credentials
 from agent.operations.proxies import proxy_findings
@@ -106,7 +111,13 @@ async def _try_postgres(settings: Settings) -> Sequence[Finding]:
             revision = await migrate.current_revision(postgres.url)
             if revision is None and postgres.embedded:
                 return []
-            await migrate.check_schema(postgres.url)
+            try:
+                await migrate.check_schema(postgres.url)
+            except SchemaError as error:
+                return [
+                    Finding("postgres", described(error), "See docs/database.md.")
+                ]
+
             await try_writing(postgres.url)
             return [finding async for finding in _for_later(postgres, settings)]
     except ConfigurationError as error:
@@ -130,7 +141,9 @@ async def _for_later(
             f"more than WINDOW_MESSAGES, which is {settings.window_messages}.",
             "Raise WINDOW_MESSAGES, or lower the flag.",
         )
-    if late := overdue(settings):
+    if trouble := await impossible(settings, postgres.url):
+        yield Finding("backups", trouble, "See docs/backups.md.")
+    elif late := overdue(settings):
         yield Finding("backups", late, "See docs/backups.md.")
     if postgres.found is None:
         return

@@ -17,10 +17,10 @@ class BackupVariables(BaseSettings):
     )
     backup_every: float | None = Field(
         default=None,
-        gt=0,
+        ge=0.1,
         le=8760,
-        description="Hours between two backups that `agent serve` makes by itself, on one "
-        "instance at a time. Unset: it makes none.",
+        description="Hours, at least 0.1, between two backups that `agent serve` makes by "
+        "itself, on one instance at a time. Unset: it makes none.",
     )
     backup_keep: int = Field(
         default=7,

@@ -21,7 +21,7 @@ from prompt_toolkit.patch_stdout import patch_stdout
 
 from agent.core.commands import COMMANDS
 
-HINT = "Ctrl-D leaves."
+HINT = "Ctrl-D or exit leaves."
 
 LEAVING = {"exit", "quit", ":q", "/exit", "/quit"}
 """Typed alone, they leave, too."""

@@ -80,6 +80,21 @@ async def create_backup(
     return Backup(target, written, key)
 
 
+async def check_possible(url: str, path: Path) -> None:
+    """Raises ConfigurationError with what `create_backup` would say of programs and folder."""
+    with told(path, "No backup can be made."):
+        connection = await connect(url)
+        try:
+            target = await connection.fetchrow(STATEMENTS["target"])
+        finally:
+            await connection.close(timeout=1)
+
+        assert target is not None
+        find_tools(target["major"])
+        with hidden_folder(check_free(path)):
+            pass
+
+
 @asynccontextmanager
 async def _snapshot(
     url: str,

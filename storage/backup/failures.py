@@ -14,7 +14,8 @@ from storage.connecting.postgres_errors import GONE, sentence_of
 from storage.connecting.requirements import EXAMPLE
 from storage.connecting.urls import UnreadableUrl
 
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+_OF_DISKS = (*_FULL, errno.EFBIG)
 
 
 @contextmanager
@@ -31,7 +32,7 @@ def told(path: Path, undone: str) -> Iterator[None]:
         raise ConfigurationError(f"{_of_postgres(error)} {undone}") from error
     except OSError as error:
         # the driver's own errors of the network are among them
-        if error.filename is None and error.errno not in _FULL:
+        if error.filename is None and error.errno not in _OF_DISKS:
             raise ConfigurationError(f"Postgres went away. {undone}") from error
         raise ConfigurationError(f"{_of_disk(path, error)} {undone}") from error
     except GONE as error:
@@ -50,6 +51,11 @@ def _of_postgres(error: asyncpg.PostgresError) -> str:
 def _of_disk(path: Path, error: OSError) -> str:
     if error.errno in _FULL:
         return f"The disk of {path} is full: make room on it, or name another path."
+    if error.errno == errno.EFBIG:
+        return (
+            f"A file in {path} would be larger than this process may write: raise its limit "
+            "(ulimit -f), or name another file system."
+        )
 
     reason = error.strerror or type(error).__name__
 

@@ -109,6 +109,11 @@ def write(folder: Path, manifest: Manifest, key: Key | None) -> Manifest:
 
 def read(folder: Path) -> Manifest:
     """What a backup says of itself, unchecked. Raises ConfigurationError with what is wrong."""
+    if folder.is_file():
+        raise ConfigurationError(
+            f"{folder} is a file: name the folder of the backup it belongs to."
+        )
+
     try:
         with (folder / NAME).open("rb") as file:
             data = file.read(_MANIFEST_BYTES)

@@ -71,8 +71,10 @@ def _lock(descriptor: int) -> bool:
 def check_free(path: Path) -> Path:
     """The folder in which a backup for `path` is made: this one, or the one around it.
 
-    Raises ConfigurationError when something else is there.
+    Raises ConfigurationError when something else is there, or another backup.
     """
+    if (path / manifest.NAME).exists():
+        raise ConfigurationError(f"{path} is a backup already: name another path.")
     if path.is_dir():
         return path
     if path.exists() or path.is_symlink():

@@ -33,41 +33,61 @@ def find_tools(at_least: int) -> tuple[Path, int]:
 
     A server's own version reads and writes it best. Raises ConfigurationError when there is none.
     """
-    found = sorted({(version(folder), folder) for folder in folders()})
-    for major, folder in found:
+    found = {folder: versions(folder) for folder in folders()}
+    usable = sorted(
+        (min(by_name.values()), folder) for folder, by_name in found.items()
+    )
+    for major, folder in usable:
         if major >= at_least:
             return folder, major
 
-    if found:
-        raise ConfigurationError(
-            f"pg_dump {found[-1][0]} is older than what Postgres {at_least} needs: install "
-            f"Postgres' client programs of version {at_least} or later."
-        )
-
     raise ConfigurationError(
-        "There is no pg_dump on this machine: install Postgres' client programs of version "
+        f"{_lacking(found, at_least)}: install Postgres' client programs of version "
         f'{at_least} or later, or run `pip install "simple-ai-agent[embedded]"`.'
     )
 
 
+def _lacking(found: Mapping[Path, Mapping[str, int]], at_least: int) -> str:
+    """Which program is missing or too old, where the least is."""
+    if not found:
+        return "There is no pg_dump on this machine"
+
+    folder, by_name = min(
+        found.items(),
+        key=lambda one: sum(major < at_least for major in one[1].values()),
+    )
+    name, major = next(one for one in by_name.items() if one[1] < at_least)
+    if major:
+        return f"{name} {major} is older than what Postgres {at_least} needs"
+    if os.access(folder / name, os.X_OK):
+        return f"{name} in {folder} does not run"
+
+    return f"There is no {name} in {folder}"
+
+
 def folders() -> Iterator[Path]:
-    """Every folder of this machine that has all the programs."""
+    """Every folder of this machine that has one of the programs."""
     wheel = package_folder(WHEEL)
-    on_path = shutil.which("pg_dump")
     candidates = [wheel / "pginstall" / "bin"] if wheel else []
     candidates += [found for name in INSTALLED for found in Path("/").glob(name[1:])]
-    candidates += [Path(on_path).parent] if on_path else []
+    candidates += [
+        Path(found).parent for found in map(shutil.which, PROGRAMS) if found
+    ]
 
     for folder in candidates:
-        if all(os.access(folder / name, os.X_OK) for name in PROGRAMS):
+        if any(os.access(folder / name, os.X_OK) for name in PROGRAMS):
             yield folder
 
 
-def version(folder: Path) -> int:
-    """The major version of the programs; 0 when they do not run."""
+def versions(folder: Path) -> dict[str, int]:
+    """The major version of each program there; 0 where it is missing or does not run."""
+    return {name: _version(folder / name) for name in PROGRAMS}
+
+
+def _version(program: Path) -> int:
     try:
         finished = subprocess.run(  # noqa: S603 - a program that was looked up
-            [str(folder / "pg_dump"), "--version"],
+            [str(program), "--version"],
             capture_output=True,
             text=True,
             env=environment(),

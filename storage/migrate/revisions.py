@@ -101,6 +101,8 @@ def _position(wanted: str, here: int, order: Sequence[str]) -> int:
         position = here + int(wanted)
         if 0 <= position < len(order):
             return position
+        if here == len(order) - 1 and position > here:
+            raise ConfigurationError(f"{order[here]} is the newest already.")
 
     raise ConfigurationError(
         f"There is no migration {wanted!r} from {order[here]}. There are {order[1]} to "

@@ -48,7 +48,7 @@ async def check_schema(url: str) -> None:
 
     found = f"is at {revision}" if revision else "is empty"
     raise SchemaError(
-        f"The database's schema {found}, this version needs {HEAD}. Run: agent db upgrade"
+        f"The database's schema {found}, this version needs {HEAD}. Run: agent db upgrade."
     )
 
 

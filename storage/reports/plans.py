@@ -36,8 +36,11 @@ async def plan_of(url: str, name: str, *, by_index: bool) -> list[str]:
     statements = named_statements()
     if name not in statements:
         close = difflib.get_close_matches(name, statements, n=3)
-        known = f" Perhaps {', '.join(close)}?" if close else ""
-        raise ConfigurationError(f"There is no statement {shown_name(name)}.{known}")
+        perhaps = f" Perhaps {', '.join(close)}?" if close else ""
+        others = ", ".join(sorted(set(statements) - set(close)))
+        raise ConfigurationError(
+            f"There is no statement {shown_name(name)}.{perhaps} All others: {others}."
+        )
 
     sql, count = _with_numbers(statements[name])
     planner = dict(BY_INDEX) if by_index else {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from agent.cli.output import tell
 from agent.settings import Settings
 
 WITHOUT = "No backup is made first."
@@ -19,11 +20,14 @@ def sentence(settings: Settings, *, wanted: bool) -> str:
     return WITHOUT
 
 
-async def back_up(settings: Settings, url: str, *, wanted: bool) -> Path | None:
-    """Makes it. Returns where it is, if there is one.
+async def back_up(
+    settings: Settings, url: str, *, wanted: bool, as_json: bool
+) -> Path | None:
+    """Makes it, and says where it is: what comes next may fail. Returns where, if there is one.
 
     Raises ConfigurationError when it cannot be made; then nothing else is done.
     """
+    from agent.cli.stores.backup import about_the_key
     from agent.core.errors import ConfigurationError
     from agent.operations.backups import make_backup
 
@@ -36,5 +40,9 @@ async def back_up(settings: Settings, url: str, *, wanted: bool) -> Path | None:
         raise ConfigurationError(
             f"{error.sentence} Add --no-backup to go on without one."
         ) from error
+
+    if not as_json:
+        tell(f"Backup: {backup.folder}")
+        tell(about_the_key(backup.manifest))
 
     return backup.folder

@@ -168,7 +168,9 @@ def _confirm_name(
 async def _backed_up(
     settings: Settings, change: _Change, guards: Guards
 ) -> Path | None:
-    return await backup_first.back_up(settings, change.url, wanted=guards.backup)
+    return await backup_first.back_up(
+        settings, change.url, wanted=guards.backup, as_json=guards.options.as_json
+    )
 
 
 def _nothing_to_do(change: _Change, guards: Guards) -> int:

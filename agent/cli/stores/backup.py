@@ -11,6 +11,7 @@ from agent.cli.options import Json
 from agent.cli.output import show_json, show_table, tell
 from agent.cli.run import WELL, run
 from agent.cli.stores.progress import bytes_done, in_words
+from agent.core.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
@@ -111,7 +112,7 @@ async def _create(
         show_json(_facts(backup.folder, backup.manifest))
     else:
         tell(f"{backup.folder}: {_described(backup.manifest)}")
-        tell(_about_the_key(backup.manifest))
+        tell(about_the_key(backup.manifest))
 
     return WELL
 
@@ -121,6 +122,11 @@ async def _list(settings: Settings, *, as_json: bool) -> int:
     from storage.backup.places import backups_in
 
     folder = backup_folder(settings)
+    if folder.exists() and not folder.is_dir():
+        raise ConfigurationError(
+            f"{folder} is not a folder: set BACKUP_DIR to another path."
+        )
+
     found = backups_in(folder)
     if as_json:
         show_json({"folder": folder, "backups": [_facts(*one) for one in found]})
@@ -208,6 +214,11 @@ def _reached(
         return reach_postgres(settings.model_copy(update={"database_url": None}))
     if url is None:
         return reach_postgres(settings)
+    if "://" not in url and option == "--into":
+        raise ConfigurationError(
+            "--into takes the URL of an empty database, or `embedded` for the one in "
+            "AGENT_HOME."
+        )
 
     @asynccontextmanager
     async def named() -> Any:
@@ -255,7 +266,8 @@ def _described(manifest: Manifest) -> str:
     )
 
 
-def _about_the_key(manifest: Manifest) -> str:
+def about_the_key(manifest: Manifest) -> str:
+    """What somebody should know of a new backup: who can read it, and with which key."""
     if manifest.encryption is None:
         return (
             "It is not encrypted: whoever reads it reads every message. With ENCRYPTION_KEYS "

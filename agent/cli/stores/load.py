@@ -23,6 +23,11 @@ _INSTALL = (
     "shared_preload_libraries, restart Postgres, and run CREATE EXTENSION pg_stat_statements."
 )
 
+_NOT_EMBEDDED = (
+    "The embedded Postgres does not count statements: set DATABASE_URL to a server with "
+    "pg_stat_statements. `agent db explain` works here, too."
+)
+
 
 def stats(as_json: Json = False) -> None:
     """Show connections, sizes, dead rows, use of indexes, replicas, and how Redis is."""
@@ -38,7 +43,12 @@ def queries(
 
 
 def explain(
-    name: Annotated[str, typer.Argument(help="A statement, as `queries` names it.")],
+    name: Annotated[
+        str,
+        typer.Argument(
+            help="A statement's name, as `agent db queries` or an unknown name shows it."
+        ),
+    ],
     by_index: Annotated[
         bool,
         typer.Option(
@@ -176,7 +186,8 @@ async def _queries(settings: Settings, limit: int, *, as_json: bool) -> int:
         found = await query_load(postgres.url, limit)
 
     if found is None:
-        typer.echo(f"agent: {_INSTALL}", err=True)
+        missing = _NOT_EMBEDDED if postgres.embedded else _INSTALL
+        typer.echo(f"agent: {missing}", err=True)
         return NOT_WELL
 
     if as_json:

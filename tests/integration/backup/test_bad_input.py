@@ -174,10 +174,10 @@ async def test_a_path_that_cannot_be_written(
     assert "No backup was made." in ended.err
 
 
-async def test_a_full_disk_leaves_nothing(
+async def test_a_file_that_may_not_grow_leaves_nothing(
     machine: Machine, database_url: str, tmp_path: Path
 ) -> None:
-    """The files so far are removed; the sentence says what is full."""
+    """The files so far are removed. A limit of the process is no full disk, and is named."""
     await fill(database_url, each=2000)
     folder = tmp_path / "small"
     folder.mkdir()
@@ -198,7 +198,7 @@ async def test_a_full_disk_leaves_nothing(
     )
 
     assert (2, "", 1) == (ended.returncode, ended.stdout, ended.stderr.count("\n"))
-    assert "is full" in ended.stderr
+    assert "larger than this process may write" in ended.stderr
     assert [] == list(folder.iterdir())
 
 
@@ -215,7 +215,9 @@ async def test_programs_that_are_missing_or_too_old_are_named(
 ) -> None:
     """With what to install, and for which version."""
     monkeypatch.setattr(tools, "folders", lambda: iter(map(Path, map(str, versions))))
-    monkeypatch.setattr(tools, "version", lambda folder: int(str(folder)))
+    monkeypatch.setattr(
+        tools, "versions", lambda folder: {"pg_dump": int(str(folder))}
+    )
 
     with pytest.raises(ConfigurationError, match=said):
         await create_backup(database_url, tmp_path / "one")

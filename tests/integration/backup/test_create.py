@@ -129,3 +129,43 @@ async def test_an_empty_database_is_no_backup(
     assert (2, [""]) == (ended.status, ended.out.splitlines() or [""])
     assert "nothing to back up" in ended.err
     assert [] == list((machine.folder / "home" / "backups").iterdir())
+
+
+async def test_a_key_that_is_none_is_said_in_one_sentence(
+    machine: Machine, database_url: str, empty_database_url: str, tmp_path: Path
+) -> None:
+    """Whatever needs the keys; a backup that was encrypted is left as it is."""
+    sealed = await create_backup(database_url, tmp_path / "one", secrets=[new_key()])
+    commands = (
+        ("create",),
+        ("verify", str(sealed.folder)),
+        ("restore", str(sealed.folder), "--into", empty_database_url),
+    )
+    for garbage in ("garbage", f"{new_key()},bm90IDMyIGJ5dGVz"):
+        for command in commands:
+            ended = await machine.agent(
+                "backup", *command, settings={"ENCRYPTION_KEYS": garbage}
+            )
+            assert (2, "", 1) == (ended.status, ended.out, ended.err.count("\n"))
+            assert "each key is 32 bytes in URL-safe base64" in ended.err
+
+
+async def test_a_path_of_another_kind_is_said(
+    machine: Machine, database_url: str, tmp_path: Path
+) -> None:
+    """A backup inside a backup, a file for a folder, and a misspelt `embedded`."""
+    made = (await create_backup(database_url, tmp_path / "one")).folder
+    file = made / "manifest.json"
+    asked = {
+        ("create", str(made)): f"{made} is a backup already: name another path.",
+        ("list",): f"{file} is not a folder",
+        ("verify", str(file)): f"{file} is a file: name the folder",
+        ("restore", str(made), "--into", "embeded"): "or `embedded` for the one",
+    }
+    for command, said in asked.items():
+        own = {"BACKUP_DIR": str(file)} if command == ("list",) else {}
+        ended = await machine.agent("backup", *command, settings=own)
+        assert (2, "", 1) == (ended.status, ended.out, ended.err.count("\n")), command
+        assert said in ended.err
+
+    assert [made] == whole(tmp_path)

@@ -148,9 +148,7 @@ async def test_a_failure_is_logged_counted_and_told(
         line["log_level"] for line in logs if "no backup" in line["event"]
     ]
     assert (1, "not well") == (status.status, parts["backups"]["state"])
-    assert (
-        "backups: BACKUP_EVERY is set, and there is no scheduled backup" in doctor.out
-    )
+    assert f"backups: {tmp_path / 'backups'} cannot be used" in doctor.out
 
 
 def _seen(told: Any, event: asyncio.Event) -> Any:
@@ -175,6 +173,10 @@ async def test_one_that_is_late_is_told(
     assert None is well
     assert "the newest was taken at" in status.out
     assert "is 3 hours old, and BACKUP_EVERY is 1" in (overdue(settings) or "")
+
+    often = settings.model_copy(update={"backup_every": 0.1})
+    age(path, -2.8 * HOUR_EARLIER)
+    assert "is 12 minutes old, and BACKUP_EVERY is 0.1" in (overdue(often) or "")
 
 
 async def test_turns_go_on_while_it_is_made(

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from agent.core.errors import ConfigurationError
 from storage.backup import tools
 from storage.backup.create import create_backup
 from storage.backup.manifest import open_backup
@@ -33,9 +34,37 @@ def test_the_oldest_programs_that_are_new_enough_are_used(
 ) -> None:
     """The newest may write what an older server cannot read."""
     monkeypatch.setattr(tools, "folders", lambda: iter(map(Path, map(str, versions))))
-    monkeypatch.setattr(tools, "version", lambda folder: int(str(folder)))
+    monkeypatch.setattr(
+        tools, "versions", lambda folder: {"pg_dump": int(str(folder))}
+    )
 
     assert (Path(str(chosen)), chosen) == find_tools(server)
+
+
+@pytest.mark.parametrize("name", tools.PROGRAMS)
+@pytest.mark.parametrize(
+    ("script", "said"),
+    [
+        ("", "There is no {name} in "),
+        ("echo {name} 9.6", "{name} 9 is older than what Postgres 18 needs"),
+        ("exit 1", "{name} in .* does not run"),
+    ],
+    ids=["missing", "old", "broken"],
+)
+def test_the_program_that_is_missing_or_old_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, script: str, said: str
+) -> None:
+    """Not another one of the three, which are well."""
+    for program in tools.PROGRAMS:
+        line = script if program == name else "echo {name} 18.1"
+        if line:
+            path = tmp_path / program
+            path.write_text(f"#!/bin/sh\n{line.format(name=program)}\n")
+            path.chmod(0o755)
+    monkeypatch.setattr(tools, "folders", lambda: iter([tmp_path]))
+
+    with pytest.raises(ConfigurationError, match=said.format(name=name)):
+        find_tools(18)
 
 
 @pytest.mark.parametrize(("server", "kept"), [(15, False), (16, False), (17, True)])

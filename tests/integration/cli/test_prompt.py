@@ -114,7 +114,7 @@ async def test_a_person_talks_at_a_prompt(machine: Machine) -> None:
         await person.see("You said: hello \x1b[1mthere")
         await person.see("›")
         person.type("\x03")
-        await person.see("Ctrl-D leaves.")
+        await person.see("Ctrl-D or exit leaves.")
         await person.see("›")
         assert await person.leave() == 0
     history = machine.folder / "home" / "terminal" / "history"

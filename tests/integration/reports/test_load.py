@@ -278,6 +278,11 @@ async def test_statements_are_told_by_their_names(
 
     assert (1, "", 1) == (missing.status, missing.out, missing.err.count("\n"))
     assert "CREATE EXTENSION pg_stat_statements" in missing.err
+
+    own = {"DATABASE_URL": "", "REDIS_URL": ""}
+    embedded = await machine.agent("db", "queries", settings=own)
+    assert (1, "", 1) == (embedded.status, embedded.out, embedded.err.count("\n"))
+    assert "The embedded Postgres does not count statements" in embedded.err
     assert {"open_turns", "live_instances"} <= names <= set(named_statements())
 
 
@@ -306,4 +311,5 @@ async def test_every_statement_has_a_plan(
     assert (0, True) == (shown.status, "Insert on instances" in shown.out)
     assert before == await value(database_url, "SELECT count(*) FROM instances")
     assert (2, True) == (unknown.status, "Perhaps beat" in unknown.err)
+    assert [] == [name for name in named_statements() if name not in unknown.err]
     assert (2, True) == (none.status, "has no plan" in none.err)

@@ -50,7 +50,7 @@ FULL = [
         f"The schema is at {NEWEST}, after 0003. "
         "`agent db downgrade 0003` goes back there.",
     ),
-    ("upgrade", ("+1",), 2, UNKNOWN.format(word="+1", here=NEWEST)),
+    ("upgrade", ("+1",), 2, f"{NEWEST} is the newest already."),
     ("upgrade", ("9999",), 2, UNKNOWN.format(word="9999", here=NEWEST)),
     ("downgrade", (NEWEST,), 0, f"schema {NEWEST}"),
     ("downgrade", ("head",), 0, f"schema {NEWEST}"),
@@ -65,6 +65,7 @@ FULL = [
     ("reset", ("--yes",), 2, "No such option"),
     ("reset", ("base",), 2, "unexpected extra argument"),
     ("nosuch", (), 2, "No such command 'nosuch'"),
+    ("stat", (), 2, "'? `agent db -h` shows what is possible."),
 ]
 """The same where everything is applied."""
 

@@ -93,6 +93,23 @@ async def test_a_backup_is_made_first_and_restores_what_went(
     assert 0 == back.status, back.err
 
 
+@pytest.mark.parametrize("command", ["downgrade", "reset"])
+async def test_where_the_backup_is_is_told(
+    machine: Machine, probe: asyncpg.Connection[asyncpg.Record], command: str
+) -> None:
+    """And that it is not encrypted."""
+    words = {
+        "downgrade": ("0003", "--yes"),
+        "reset": ("--confirm", await name_of(probe)),
+    }
+    done = await machine.agent("db", command, *words[command])
+    (folder,) = (machine.folder / "home" / "backups").iterdir()
+
+    assert 0 == done.status, done.err
+    assert f"Backup: {folder}" in done.out.splitlines()
+    assert "It is not encrypted" in done.out
+
+
 async def test_a_backup_that_cannot_be_made_stops_everything(
     machine: Machine, probe: asyncpg.Connection[asyncpg.Record], tmp_path: Path
 ) -> None:

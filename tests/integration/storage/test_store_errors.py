@@ -225,5 +225,7 @@ async def test_status_and_doctor_call_the_schema_by_its_name(
     for command in ("status", "doctor"):
         ended = await machine.agent(command)
         assert 1 == ended.status
-        assert "Run: agent db upgrade" in ended.out, ended.out
+        assert "Run: agent db upgrade." in ended.out, ended.out
         assert [] == [words for words in BLAME if words in ended.out + ended.err]
+
+    assert "Run: agent db upgrade. See docs/database.md." in ended.out
