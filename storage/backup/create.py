@@ -104,7 +104,8 @@ async def _snapshot(
     try:
         await connection.execute(STATEMENTS["begin_snapshot"])
         tables = [
-            row["name"] for row in await connection.fetch(STATEMENTS["tables_there"])
+            row["name"]
+            for row in await connection.fetch(STATEMENTS["tables_of_schema"])
         ]
         if "alembic_version" not in tables:
             raise ConfigurationError(
@@ -127,7 +128,7 @@ async def _describe(
 ) -> Manifest:
     """The manifest of this snapshot, still without its files."""
     names = [
-        row["name"] for row in await connection.fetch(STATEMENTS["tables_there"])
+        row["name"] for row in await connection.fetch(STATEMENTS["tables_of_schema"])
     ]
     end = (
         await connection.fetchrow(STATEMENTS["audit_end"])

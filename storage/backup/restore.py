@@ -109,7 +109,7 @@ async def _check_target(url: str, own_connections: int) -> int:
     connection = await connect(url)
     try:
         target = await connection.fetchrow(STATEMENTS["target"])
-        tables = await connection.fetch(STATEMENTS["tables_there"])
+        tables = await connection.fetch(STATEMENTS["tables_of_schema"])
     finally:
         await connection.close(timeout=1)
 

@@ -16,7 +16,7 @@ SET LOCAL bytea_output = 'hex';
 SET LOCAL extra_float_digits = 1;
 
 
--- name: tables_there
+-- name: tables_of_schema
 -- What the schema of this connection holds; partitions belong to their table.
 SELECT c.relname AS name
 FROM pg_class c
