@@ -167,7 +167,8 @@ async def test_an_evicting_redis_shows(
 
     assert ([], ["evictions", "hit rate"]) == (before, warned)
     assert ["evictions", "hit rate"] == slower
-    assert counted[()] == shown["redis"]["evicted"] > 0
+    # read later, by a command that may have made Redis evict one more
+    assert counted[()] >= shown["redis"]["evicted"] > 0
     assert "SET" in {one["command"] for one in shown["redis"]["slow"]}
     assert PRIVATE not in json.dumps(shown)
     assert shown["redis"]["hit_rate"] < 0.8
