@@ -20,7 +20,7 @@ from agent.conversation.delivery.sending import Delivery
 from agent.conversation.policy import PolicyEvaluator
 from agent.core.errors import StoreUnavailable
 from agent.core.messages import Notice, Overlap
-from agent.core.turns import REST_SECONDS, Beat, Claim, Loaded, Undelivered
+from agent.core.turns import PARTS_SECONDS, Beat, Claim, Loaded, Undelivered
 from agent.ports import Ports
 
 ChatKey = tuple[str, str, str]
@@ -88,7 +88,7 @@ class Worker:
             loaded,
             before,
             recovered=recovered,
-            pause=REST_SECONDS if more_follows else 0.0,
+            pause=PARTS_SECONDS if more_follows else 0.0,
         )
         self._latest[claim.key] = self._background.spawn(work)
 

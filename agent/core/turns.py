@@ -12,8 +12,8 @@ from agent.core.completion import Usage
 from agent.core.limits import Limited
 from agent.core.messages import Address, Placed, Said, Window
 
-REST_SECONDS = 1.0
-"""So long the rest of an album or of a cut text is waited for. Telegram delivers the parts
+PARTS_SECONDS = 1.0
+"""For this long the rest of an album or of a cut text is waited for. Telegram delivers the parts
 of an album within some tenths of a second.
 """
 
@@ -146,7 +146,7 @@ class Loaded:
         """
         ages = [one.age_seconds for one in self.waiting if one.part_of]
 
-        return max(0.0, REST_SECONDS - min(ages, default=REST_SECONDS))
+        return max(0.0, PARTS_SECONDS - min(ages, default=PARTS_SECONDS))
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from storage.reports.status import ping
 
 PROBE_SECONDS = 2.0
 FRESH_SECONDS = 1.0
-"""So long a result is shown again: who asks often does not make the stores busy."""
+"""For this long a result is shown again: frequent probes do not make the stores busy."""
 
 
 class HealthPart(TypedDict, total=False):

@@ -106,7 +106,11 @@ class RedisLimiter:
         self._persons: RecentIds[str] = RecentIds()  # by account
 
     async def judge(self, inbound: Said) -> Limited | None:
-        """Counts a message, in one round trip; None: it may pass."""
+        """Counts a command, or what is refused, in one round trip; None: it may pass.
+
+        Messages are counted by `rules` and `verdict` in the round trip of their arrival
+        (`RedisCache.arrive`).
+        """
         rules = await self.rules(inbound)
         replies = await self._pipe.send(*commands(rules)) if rules else None
 

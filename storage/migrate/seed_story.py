@@ -138,7 +138,7 @@ def talks(
 ) -> Iterator[Talk]:
     """Conversations of these people with so many messages in all, at least two.
 
-    A few are long and most are short. Who talks in a group is on one channel.
+    A few are long and most are short. All members of a group are on one channel.
     """
     circles = [[person] for person in known]
     circles.extend(_group(known, chance) for _ in range(len(known) // PEOPLE_A_GROUP))

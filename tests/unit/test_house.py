@@ -121,6 +121,21 @@ def test_each_port_has_one_to_three_methods() -> None:
     }
 
 
+def test_the_map_names_every_room() -> None:
+    """A folder, by its path or within the line of the folder that it is in."""
+    page = (ROOT / "docs" / "architecture.md").read_text("utf-8")
+    map_ = page.partition("## The map")[2].partition("\n## ")[0]
+    rooms = {path.parent.relative_to(ROOT) for path in python(*PRODUCT)}
+
+    assert rooms
+    assert [] == sorted(
+        str(room)
+        for room in rooms - {Path("agent")}
+        if f"`{room}`" not in map_
+        and not re.search(rf"`(?:[\w/]+/)?{room.name}/?`", map_)
+    )
+
+
 @pytest.mark.parametrize(("folders", "most"), [(PRODUCT, 7.0), (("tests",), 8.0)])
 def test_lines_have_air(folders: tuple[str, ...], most: float) -> None:
     measured = [density(path) for path in python(*folders)]

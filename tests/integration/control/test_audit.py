@@ -131,7 +131,7 @@ async def test_how_far_the_chain_is_is_noted_outside(
 
 
 async def test_a_rewritten_log_is_found_by_a_noted_head(database: Database) -> None:
-    """Who computes all hashes again is found out by a hash that was noted elsewhere."""
+    """Somebody computes all hashes again: a hash that was noted elsewhere tells."""
     await write(database, 3)
     noted = (await audit.verify(database)).head
     await write(database, 1)

@@ -185,7 +185,7 @@ async def test_a_model_of_ones_own_is_no_variant(
     agent: Instance,
     admin: ExperimentAdmin,
 ) -> None:
-    """Who chose a model is not asked which default they would have; after `/model default`
+    """Somebody with a model of their own is not asked for the default; after `/model default`
     they take part again.
     """
     models = (Variant("one", 1, "test:tried"), Variant("two", 1, "test:tried"))

@@ -51,7 +51,7 @@ async def test_an_idle_instance_obeys_without_a_turn(
     flags: FlagAdmin,
     agent: Member,
 ) -> None:
-    """Who makes a change publishes it; the listener is told first, then nothing else
+    """An instance that makes a change publishes it; the listener is told first, then nothing else
     happens but the change.
     """
     async with follow_changes(agent.pipe, agent.control):

@@ -17,7 +17,7 @@ KILLS_A_ROUND = 10
 async def test_a_message_outlives_its_process(
     database_url: str, redis_url: str, round_: int
 ) -> None:
-    """Fifty kills in all: each process has accepted a message and is asking its model."""
+    """Invariant 8. Fifty kills in all: each process was asking its model."""
     async with fleet(database_url, redis_url) as group:
         victims = [await group.spawn(hangs=True) for _ in range(KILLS_A_ROUND)]
         accepted = await asyncio.gather(

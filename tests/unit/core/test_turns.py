@@ -8,7 +8,7 @@ from uuid import uuid4
 import pytest
 
 from agent.core.messages import Address, Window
-from agent.core.turns import REST_SECONDS, Loaded, Waiting
+from agent.core.turns import PARTS_SECONDS, Loaded, Waiting
 
 
 @pytest.mark.parametrize(
@@ -17,10 +17,10 @@ from agent.core.turns import REST_SECONDS, Loaded, Waiting
         ([], 0.0),
         ([("", 0.0)], 0.0),
         ([("album", inf)], 0.0),
-        ([("album", REST_SECONDS + 1)], 0.0),
-        ([("album", 0.25)], REST_SECONDS - 0.25),
-        ([("album", 0.5), ("album", 0.25)], REST_SECONDS - 0.25),
-        ([("album", 0.25), ("", 0.0)], REST_SECONDS - 0.25),
+        ([("album", PARTS_SECONDS + 1)], 0.0),
+        ([("album", 0.25)], PARTS_SECONDS - 0.25),
+        ([("album", 0.5), ("album", 0.25)], PARTS_SECONDS - 0.25),
+        ([("album", 0.25), ("", 0.0)], PARTS_SECONDS - 0.25),
     ],
 )
 def test_the_rest_of_a_message_in_parts_is_waited_for_after_its_last_part(
