@@ -7,6 +7,8 @@ was open; a difference ends it before the COMMIT.
 
 from __future__ import annotations
 
+import json
+import os
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -32,6 +34,7 @@ from storage.backup.tools import (
 )
 from storage.connecting.postgres import connect
 from storage.connecting.postgres_url import read_postgres_url
+from storage.control.audit import Author, Itself
 from storage.migrate import MIGRATION_LOCK
 
 _UNTOUCHED = "Nothing was restored; the target is as empty as it was."
@@ -58,11 +61,13 @@ async def restore(
     url: str,
     backup: Backup,
     *,
+    by: Author | None = None,
     resume: bool = False,
     own_connections: int = 0,
     progress: Progress = lambda size: None,
 ) -> None:
-    """Fills the empty database of `url` with what the backup holds.
+    """Fills the empty database of `url` with what the backup holds, and notes in its audit
+    log that it was restored, `by` whom (None: by the agent itself).
 
     Turns that were open are closed as restored, so that no old answer comes into a chat;
     with `resume` they go on. `own_connections` of this process are no other user's. Raises
@@ -71,6 +76,7 @@ async def restore(
     ending = [
         STATEMENTS["free_claims" if resume else "close_open_turns"],
         STATEMENTS["begin_another_life"],
+        _note(backup, by or Itself(), resume=resume),
     ]
 
     await fill(
@@ -222,6 +228,29 @@ def _ending(backup: Backup, ending: list[str]) -> str:
             "COMMIT;\n",
         ]
     )
+
+
+def _note(backup: Backup, by: Author, *, resume: bool) -> str:
+    """The statement that adds the row of the audit log."""
+    manifest = backup.manifest
+    after = {
+        "backup": os.fsencode(backup.folder.absolute()).decode(errors="replace"),
+        "seal": manifest.seal,
+        "taken_at": manifest.taken_at.isoformat(),
+        "schema": manifest.schema,
+        "audit_rows": manifest.audit_rows,
+        "resume": resume,
+        "rows": {name: table.rows for name, table in manifest.tables.items()},
+    }
+    entry = {
+        "actor": by.name,
+        "origin": by.origin or None,
+        "reason": by.reason,
+        "after": after,
+    }
+    text = json.dumps(entry).encode().hex()
+
+    return STATEMENTS["note_restore"].replace("the_entry", text)
 
 
 def _script(output: IO[bytes], major: int) -> Iterator[bytes]:
