@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -48,13 +49,18 @@ _QUIET = (
 )
 _PREAMBLE_BYTES = 1 << 16
 
+_LOST = "The target's server went down meanwhile, perhaps since its disk is full: its log says why."
 _REFUSALS = {
     DIFFERENT: "What came out is not what the manifest says: the backup is damaged.",
     NOT_EMPTY: "Somebody filled the target meanwhile.",
     "53100": "The disk of the target is full: make room on it.",
+    "57P02": _LOST,
     "42501": "The target's user may not make tables there: let its owner grant it.",
 }
 """By SQLSTATE. Postgres' own words may quote a row, so they are not shown."""
+
+_SQLSTATE = re.compile("[0-9A-Z]{5}")
+"""What psql says instead is about its connection."""
 
 
 async def restore(
@@ -308,6 +314,9 @@ def contents(backup: Backup) -> Iterator[bytes]:
 
 def _refusal(error: str) -> str:
     state = error.rsplit(maxsplit=1)[-1] if error else ""
-    known = _REFUSALS.get(state)
+    if known := _REFUSALS.get(state):
+        return known
+    if not _SQLSTATE.fullmatch(state):
+        return _LOST
 
-    return known or f"Postgres refuses the backup ({state or 'no reason named'})."
+    return f"Postgres refuses the backup ({state})."
