@@ -95,7 +95,7 @@ async def until_answered(
 
     typer.echo(f"Nobody got an answer within {wait:g} s.", err=True)
     findings = await diagnose(settings, only=name)
-    if findings:
+    if any(finding.urgent for finding in findings):
         return show_findings(findings, as_json=False)
 
     typer.echo(

@@ -65,15 +65,18 @@ def settings_findings() -> Sequence[Finding]:
 
 
 def show_findings(findings: Sequence[Finding], *, as_json: bool) -> int:
-    """Shows each finding and its remedy; nothing when all is well. Returns the exit status."""
+    """Shows each finding and its remedy; nothing when all is well. Returns the exit status:
+    what is not urgent is well.
+    """
+    well = not any(finding.urgent for finding in findings)
     if as_json:
         found = [asdict(finding) for finding in findings]
-        show_json({"well": not findings, "findings": found})
+        show_json({"well": well, "findings": found})
     else:
         for finding in findings:
             typer.echo(f"{finding.part}: {_joined(finding)}")
 
-    return NOT_WELL if findings else WELL
+    return WELL if well else NOT_WELL
 
 
 def _joined(finding: Finding) -> str:

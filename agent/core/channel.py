@@ -49,6 +49,8 @@ class Finding:
     """One sentence."""
     remedy: str
     """A command, or a page to read."""
+    urgent: bool = True
+    """False: the agent works all the same, and somebody may want to know."""
 
 
 @runtime_checkable

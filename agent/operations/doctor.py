@@ -43,6 +43,15 @@ STORE_SECONDS = 4.0
 
 _PAGE = "See docs/configuration.md."
 
+_POOLER = (
+    "DATABASE_URL leads to a pooler in transaction mode. The agent works there, with more "
+    "round trips; backups need Postgres itself, and its number of connections is not seen."
+)
+_SAY_SO = (
+    "Add pooled=true to DATABASE_URL, so that this need not be found out at each start. "
+    "Give agent backup create Postgres' own URL with --from."
+)
+
 
 async def diagnose(
     settings: Settings,
@@ -148,6 +157,8 @@ async def _for_later(
     if postgres.found is None:
         return
 
+    if postgres.url != _given(settings):
+        yield Finding("postgres", _POOLER, _SAY_SO, urgent=False)
     if not postgres.found.may_create:
         yield Finding(
             "postgres",
@@ -156,6 +167,10 @@ async def _for_later(
         )
     if crowded := postgres.found.crowded(settings.connections, max(1, instances)):
         yield Finding("postgres", crowded, _PAGE)
+
+
+def _given(settings: Settings) -> str:
+    return settings.database_url.get_secret_value() if settings.database_url else ""
 
 
 async def _try_redis(settings: Settings) -> Sequence[Finding]:

@@ -60,11 +60,7 @@ async def create_backup(
     nothing is left at `path`.
     """
     with told(path, "No backup was made."):
-        if read_postgres_url(url).pooled:
-            raise ConfigurationError(
-                "A backup is not possible through a pooler: name Postgres itself with --from."
-            )
-
+        _check_direct(url)
         async with _snapshot(url) as (connection, facts):
             tools, major = find_tools(facts["major"])
             key = Key(secrets[0], os.urandom(SALT_BYTES)) if secrets else None
@@ -83,6 +79,7 @@ async def create_backup(
 async def check_possible(url: str, path: Path) -> None:
     """Raises ConfigurationError with what `create_backup` would say of programs and folder."""
     with told(path, "No backup can be made."):
+        _check_direct(url)
         connection = await connect(url)
         try:
             target = await connection.fetchrow(STATEMENTS["target"])
@@ -93,6 +90,14 @@ async def check_possible(url: str, path: Path) -> None:
         find_tools(target["major"])
         with hidden_folder(check_free(path)):
             pass
+
+
+def _check_direct(url: str) -> None:
+    """A snapshot needs a session of its own. Raises ConfigurationError."""
+    if read_postgres_url(url).pooled:
+        raise ConfigurationError(
+            "A backup is not possible through a pooler: name Postgres itself with --from."
+        )
 
 
 @asynccontextmanager

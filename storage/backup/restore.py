@@ -7,6 +7,9 @@ was open; a difference ends it before the COMMIT.
 
 from __future__ import annotations
 
+import json
+import os
+import re
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -32,6 +35,7 @@ from storage.backup.tools import (
 )
 from storage.connecting.postgres import connect
 from storage.connecting.postgres_url import read_postgres_url
+from storage.control.audit import Author, Itself
 from storage.migrate import MIGRATION_LOCK
 
 _UNTOUCHED = "Nothing was restored; the target is as empty as it was."
@@ -45,24 +49,31 @@ _QUIET = (
 )
 _PREAMBLE_BYTES = 1 << 16
 
+_LOST = "The target's server went down meanwhile, perhaps since its disk is full: its log says why."
 _REFUSALS = {
     DIFFERENT: "What came out is not what the manifest says: the backup is damaged.",
     NOT_EMPTY: "Somebody filled the target meanwhile.",
     "53100": "The disk of the target is full: make room on it.",
+    "57P02": _LOST,
     "42501": "The target's user may not make tables there: let its owner grant it.",
 }
 """By SQLSTATE. Postgres' own words may quote a row, so they are not shown."""
+
+_SQLSTATE = re.compile("[0-9A-Z]{5}")
+"""What psql says instead is about its connection."""
 
 
 async def restore(
     url: str,
     backup: Backup,
     *,
+    by: Author | None = None,
     resume: bool = False,
     own_connections: int = 0,
     progress: Progress = lambda size: None,
 ) -> None:
-    """Fills the empty database of `url` with what the backup holds.
+    """Fills the empty database of `url` with what the backup holds, and notes in its audit
+    log that it was restored, `by` whom (None: by the agent itself).
 
     Turns that were open are closed as restored, so that no old answer comes into a chat;
     with `resume` they go on. `own_connections` of this process are no other user's. Raises
@@ -71,6 +82,7 @@ async def restore(
     ending = [
         STATEMENTS["free_claims" if resume else "close_open_turns"],
         STATEMENTS["begin_another_life"],
+        _note(backup, by or Itself(), resume=resume),
     ]
 
     await fill(
@@ -224,6 +236,29 @@ def _ending(backup: Backup, ending: list[str]) -> str:
     )
 
 
+def _note(backup: Backup, by: Author, *, resume: bool) -> str:
+    """The statement that adds the row of the audit log."""
+    manifest = backup.manifest
+    after = {
+        "backup": os.fsencode(backup.folder.absolute()).decode(errors="replace"),
+        "seal": manifest.seal,
+        "taken_at": manifest.taken_at.isoformat(),
+        "schema": manifest.schema,
+        "audit_rows": manifest.audit_rows,
+        "resume": resume,
+        "rows": {name: table.rows for name, table in manifest.tables.items()},
+    }
+    entry = {
+        "actor": by.name,
+        "origin": by.origin or None,
+        "reason": by.reason,
+        "after": after,
+    }
+    text = json.dumps(entry).encode().hex()
+
+    return STATEMENTS["note_restore"].replace("the_entry", text)
+
+
 def _script(output: IO[bytes], major: int) -> Iterator[bytes]:
     first = output.read(_PREAMBLE_BYTES)
     yield first if major >= 17 else first.replace(_UNKNOWN_BEFORE_17, b"", 1)
@@ -279,6 +314,9 @@ def contents(backup: Backup) -> Iterator[bytes]:
 
 def _refusal(error: str) -> str:
     state = error.rsplit(maxsplit=1)[-1] if error else ""
-    known = _REFUSALS.get(state)
+    if known := _REFUSALS.get(state):
+        return known
+    if not _SQLSTATE.fullmatch(state):
+        return _LOST
 
-    return known or f"Postgres refuses the backup ({state or 'no reason named'})."
+    return f"Postgres refuses the backup ({state})."

@@ -35,9 +35,11 @@ async def scratch_postgres(parent: Path) -> AsyncIterator[str]:
         try:
             yield server.url
         finally:
-            await server.stop()
-            watch.kill()
-            watch.communicate()
+            try:
+                await server.stop()
+            finally:
+                watch.kill()
+                watch.communicate()
 
 
 def _watch(folder: Path) -> subprocess.Popen[bytes]:

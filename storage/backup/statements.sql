@@ -95,6 +95,27 @@ EXCEPTION WHEN undefined_column THEN
 END $$;
 
 
+-- name: note_restore
+-- After the comparison, so that this row is no difference. `the_entry` stands for its values, as
+-- JSON in hexadecimal: nothing of it can be read as SQL. The oldest log had fewer columns.
+DO $note$
+DECLARE
+    entry jsonb := convert_from(decode('the_entry', 'hex'), 'UTF8');
+    subject text := 'schema:' || current_database();
+BEGIN
+    INSERT INTO audit_log (actor, action, subject, after, reason, origin)
+    VALUES (
+        entry ->> 'actor', 'schema.restore', subject, entry -> 'after',
+        entry ->> 'reason', entry ->> 'origin'
+    );
+EXCEPTION WHEN undefined_column THEN
+    INSERT INTO audit_log (actor, action, subject, after, reason)
+    VALUES (
+        entry ->> 'actor', 'schema.restore', subject, entry -> 'after', entry ->> 'reason'
+    );
+END $note$;
+
+
 -- name: take_turn
 -- Held by the session: one instance makes a backup, the others leave it to it.
 -- $1 lock

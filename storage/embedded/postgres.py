@@ -110,11 +110,17 @@ class EmbeddedPostgres:
             let_go(self._process)
 
     async def stop(self) -> None:
-        """SIGINT: a fast shutdown, which ends connections and writes a checkpoint."""
-        pid = self._pid() if await self._answers() else None
+        """A fast shutdown, which ends connections and writes a checkpoint.
+
+        One that does not answer, such as for lack of disk space, would not get so far. It ends
+        at once, and the next start recovers.
+        """
+        answers = await self._answers()
+        pid = self._pid() if answers else None
         await self._hang_up()
         if self._process and self._process.poll() is None:
-            await end(self._process, signal.SIGINT, STOP_SECONDS)
+            how = signal.SIGINT if answers else signal.SIGQUIT
+            await end(self._process, how, STOP_SECONDS)
         elif pid:  # another process started it, perhaps after ours had died
             with contextlib.suppress(TimeoutError, ProcessLookupError):
                 os.kill(pid, signal.SIGINT)

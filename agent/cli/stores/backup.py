@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from agent.cli.options import Json
+from agent.cli.options import As, Json, Reason, author
 from agent.cli.output import show_json, show_table, tell
 from agent.cli.run import WELL, run
 from agent.cli.stores.progress import bytes_done, in_words
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from agent.operations.connect import Postgres
     from agent.settings import Settings
     from storage.backup.manifest import Backup, Manifest
+    from storage.control.audit import Author
 
 EMBEDDED = "embedded"
 
@@ -80,15 +81,23 @@ def restore(
             help="Go on with what was open: only if the agent did not run since the backup.",
         ),
     ] = False,
+    as_: As = None,
+    reason: Reason = None,
     as_json: Json = False,
 ) -> None:
     """Fill an empty database from a backup: all of it, or nothing.
 
-    What was open at the backup is closed as restored: no old answer comes into a chat.
+    What was open at the backup is closed as restored: no old answer comes into a chat. The
+    restored audit log says that it was restored, by whom and from which backup.
     """
     run(
         lambda settings: _restore(
-            settings, path, into, resume=resume, as_json=as_json
+            settings,
+            path,
+            into,
+            author(settings, as_, reason),
+            resume=resume,
+            as_json=as_json,
         )
     )
 
@@ -159,10 +168,15 @@ async def _verify(settings: Settings, path: Path, *, as_json: bool) -> int:
 
 
 async def _restore(
-    settings: Settings, path: Path, into: str, *, resume: bool, as_json: bool
+    settings: Settings,
+    path: Path,
+    into: str,
+    by: Author,
+    *,
+    resume: bool,
+    as_json: bool,
 ) -> int:
     from storage.backup import restore as restoring
-    from storage.migrate import HEAD
 
     backup = await _opened(settings, path)
     target = None if into == EMBEDDED else into
@@ -173,19 +187,41 @@ async def _restore(
             await restoring.restore(
                 found.url,
                 backup,
+                by=by,
                 resume=resume,
                 own_connections=1 if found.embedded else 0,
                 progress=progress,
             )
 
+    steps = next_steps(backup.manifest, embedded=into == EMBEDDED)
     if as_json:
-        show_json({"well": True, **_facts(path, backup.manifest)})
+        show_json({"well": True, **_facts(path, backup.manifest), "next": steps})
     else:
         tell(f"Restored {_described(backup.manifest)}, each as it was.")
-        if backup.manifest.schema != HEAD:
-            tell("Its schema is older than this version's: run agent db upgrade.")
+        tell(f"The audit log there says so, as done by {by.name}.")
+        tell(f"Next: {'; '.join(steps)}.")
 
     return WELL
+
+
+def next_steps(manifest: Manifest, *, embedded: bool) -> list[str]:
+    """What the operator does after a restore, in this order."""
+    from storage.migrate import HEAD
+
+    where = (
+        "start the agent with this AGENT_HOME and without DATABASE_URL"
+        if embedded
+        else "set DATABASE_URL to the restored database"
+    )
+    older = manifest.schema != HEAD
+
+    return [
+        "stop every instance that still runs on the old database",
+        where,
+        *(["run agent db upgrade, since the schema is older"] if older else []),
+        "run agent audit verify and agent doctor",
+        "run agent serve",
+    ]
 
 
 async def _opened(settings: Settings, path: Path) -> Backup:

@@ -24,7 +24,8 @@ SPREAD = 25  # conversations that go on after the restore
 
 COUNTS = """
 SELECT array[(SELECT count(*) FROM users), (SELECT count(*) FROM conversations),
-             (SELECT count(*) FROM messages), (SELECT count(*) FROM audit_log)]
+             (SELECT count(*) FROM messages),
+             (SELECT count(*) FROM audit_log WHERE action <> 'schema.restore')]
 """
 
 
@@ -62,8 +63,8 @@ async def test_everything_is_there_and_conversations_go_on(
         assert (0, "") == (ended.status, ended.err)
         assert await value(database_url, COUNTS) == await value(url, COUNTS)
         async with open_database(url) as database:
-            verdict = await audit.verify(database)
-        assert (made.manifest.audit_head, ()) == (verdict.head, verdict.troubles)
+            verdict = await audit.verify(database, made.manifest.audit_head)
+        assert (made.manifest.audit_rows + 1, ()) == (verdict.count, verdict.troubles)
 
         there = replace(world, database_url=url)
         async with there.instance() as agent:
@@ -229,6 +230,46 @@ async def test_a_backup_of_an_older_schema_is_restored_and_brought_up_to_date(
     await migrate.upgrade(empty_database_url)
     assert [] == await migrate.differences(empty_database_url)
     assert "restored" == await value(empty_database_url, "SELECT state FROM turns")
+    async with open_database(empty_database_url) as database:
+        entries = await audit.list_entries(database, limit=1)
+        verdict = await audit.verify(database)
+    assert ["schema.restore"] == [entry.action for entry in entries]
+    assert (1, ()) == (verdict.count, verdict.troubles)
+
+
+async def test_the_restored_log_says_who_restored_what(
+    machine: Machine, database_url: str, empty_database_url: str, tmp_path: Path
+) -> None:
+    """In the same transaction; the next steps are said, and no URL with its password."""
+    await fill(database_url)
+    odd = tmp_path / "it's $note$; DROP TABLE users; \\ :x %s"
+    made = await create_backup(database_url, odd)
+    ended = await machine.agent(
+        *("backup", "restore", str(made.folder), "--into", empty_database_url),
+        *("--as", "o'brien", "--reason", "the disk broke; \\ $note$"),
+    )
+    async with open_database(empty_database_url) as database:
+        (entry,) = await audit.list_entries(database, limit=1)
+        verdict = await audit.verify(database, made.manifest.audit_head)
+
+    assert (0, "") == (ended.status, ended.err)
+    assert "Next: stop every instance" in ended.out
+    assert "set DATABASE_URL to the restored database" in ended.out
+    assert empty_database_url not in ended.out
+    assert ("o'brien", "schema.restore", "the disk broke; \\ $note$") == (
+        entry.actor,
+        entry.action,
+        entry.reason,
+    )
+    assert entry.origin is not None
+    assert entry.origin.startswith("command line on ")
+    assert (str(made.folder), made.manifest.seal, 120, False) == (
+        entry.after["backup"],
+        entry.after["seal"],
+        entry.after["rows"]["messages"],
+        entry.after["resume"],
+    )
+    assert () == verdict.troubles
 
 
 OPEN_TURN = """
@@ -290,4 +331,5 @@ async def test_it_comes_back_into_the_embedded_store(
 
     assert (0, "") == (first.status, first.err)
     assert (2, True) == (second.status, "is not empty" in second.err)
-    assert "12 entries" in check.out
+    assert "13 entries, all as they were written." in check.out
+    assert "start the agent with this AGENT_HOME" in first.out

@@ -129,6 +129,31 @@ async def test_commands_work_without_being_told_of_the_pooler(
     assert ("You said: two" in ran[0].out, "") == (True, ran[0].err)
 
 
+async def test_the_doctor_says_beforehand_that_there_is_a_pooler(
+    machine: Machine, url: str
+) -> None:
+    """All is well all the same. Once the URL says it, nothing is left to say."""
+    found = await machine.agent("doctor")
+    said = await machine.agent("doctor", settings={"DATABASE_URL": pooled(url)})
+
+    assert (0, "", 1) == (found.status, found.err, found.out.count("\n"))
+    assert "leads to a pooler in transaction mode" in found.out
+    assert "Add pooled=true to DATABASE_URL" in found.out
+    assert (0, "", "") == (said.status, said.err, said.out)
+
+
+async def test_the_doctor_says_beforehand_that_no_backup_will_be_made(
+    machine: Machine, url: str
+) -> None:
+    """Scheduled ones have no other way to Postgres."""
+    for one in (url, pooled(url)):
+        found = await machine.agent(
+            "doctor", settings={"DATABASE_URL": one, "BACKUP_EVERY": "24"}
+        )
+        assert 1 == found.status
+        assert "backups: A backup is not possible through a pooler" in found.out
+
+
 async def test_the_schema_is_made_and_taken_back_through_it(
     bouncer: PgBouncer, empty_database_url: str
 ) -> None:
