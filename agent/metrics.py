@@ -140,6 +140,11 @@ STORES: Mapping[str, Gauge] = {
         ("postgres_live_rows", "Its rows, estimated.", "table"),
         ("postgres_dead_rows", "Its dead rows, estimated.", "table"),
         ("postgres_replica_lag_seconds", "How far a standby is behind.", "replica"),
+        (
+            "postgres_replica_lag_bytes",
+            "How much of the log it did not replay yet.",
+            "replica",
+        ),
         ("redis_hits", "Reads that found something, since its start."),
         ("redis_misses", "Reads that found nothing, since its start."),
         ("redis_memory_bytes", "Memory that it uses."),

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Generic, NoReturn, Protocol, TypeVar
 
 import typer
 
+from agent.cli import output
 from agent.cli.options import author
 from agent.cli.run import WELL, asking, run
 from agent.core.errors import ConfigurationError, Conflict
-from agent.core.text import visible
 
 if TYPE_CHECKING:
     from agent.settings import Settings
@@ -118,4 +118,4 @@ async def _make(proposal: Proposal[Made], options: ChangeOptions) -> Made:
 def _ask(question: str) -> None:
     """Raises typer.Abort when the answer is no."""
     with asking():
-        typer.confirm(visible(question), abort=True, err=True)
+        typer.confirm(output.question(question), abort=True, err=True)

@@ -45,9 +45,10 @@ the `ssl_…` parameters, `unix://`, ACL users. Redis is disposable: an odd URL 
 the agent runs without it.
 
 **Poolers.** Behind pgbouncer in transaction mode the agent finds out by itself at the start;
-`?pooled=true` says it, and `agent doctor` says when it would be of use. It then sends no setting at a session's start, sets the planner in each
-transaction, and names no prepared statement, so that pgbouncer 1.18 is enough. That costs round
-trips. One run of `python -m tests.benchmarks.pooler` on a machine with two cores:
+`?pooled=true` says it, and `agent doctor` says when it would be of use. It then sends no setting
+at a session's start, sets the planner in each transaction, and names no prepared statement, so
+that pgbouncer 1.18 is enough. That costs round trips. One run of
+`python -m tests.benchmarks.pooler` on a machine with two cores:
 
 | conversations at once | way | turns each second | median turn |
 |---|---|---|---|

@@ -155,6 +155,27 @@ def version() -> None:
     print(version("simple-ai-agent"))
 
 
+def _version_only(wanted: bool) -> None:
+    if wanted:
+        version()
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    show_version: Annotated[
+        bool,
+        typer.Option(
+            "--version",
+            callback=_version_only,
+            is_eager=True,
+            help="Show the version.",
+        ),
+    ] = False,
+) -> None:
+    """What stands before a command."""
+
+
 def main() -> None:
     """Entry point."""
     # until `run`: imports leave no garbage, and looking for it takes a tenth of a second

@@ -21,10 +21,26 @@ _GAP = 2
 
 _INDENT = "    "
 
+_ROOM_TO_ANSWER = 10
+"""For the choices that stand behind a question, and a letter."""
+
 
 def tell(line: str) -> None:
     """Prints a line that may repeat what somebody typed."""
     typer.echo(visible(line))
+
+
+def question(text: str) -> str:
+    """A question as a terminal shows it: lines end between words, with room for the answer."""
+    width = shutil.get_terminal_size().columns - _ROOM_TO_ANSWER
+    lines = textwrap.wrap(
+        visible(text),
+        max(width, _ROOM_TO_ANSWER),
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+
+    return "\n".join(lines)
 
 
 def show_json(document: Any) -> None:

@@ -135,7 +135,7 @@ class Intake:
         if inbound.direct and not parsed:
             parsed = bare_command(text)
         if not refusal and not parsed:
-            refusal = mistyped_command(text)
+            refusal = mistyped_command(text, direct=inbound.direct)
         if not refusal and not parsed:
             await self._ask(inbound)
         elif limited := await self._ports.limiter.judge(inbound):

@@ -36,6 +36,9 @@ _BY_NAME = {command.name: command for command in COMMANDS}
 _MOST_WORDS = 2
 """After a mistyped command; what is longer is a sentence that begins oddly."""
 
+_LONGEST_NAME = 32
+"""As long as a platform lets a command be."""
+
 _NEARNESS = 0.75
 """Of two names, as difflib measures it: one letter wrong in four is near."""
 
@@ -44,7 +47,7 @@ def parse_command(text: str) -> tuple[Command, str] | None:
     """The command and its argument, or None if the text is an ordinary message.
 
     `!name` is the same as `/name` (Slack has no slash commands in threads); `/name@bot` is
-    Telegram's form in groups. An unknown name is an ordinary message: people write paths, too.
+    Telegram's form in groups. An unknown name may be one: see `mistyped_command`.
     """
     if text[:1] not in ("/", "!"):
         return None
@@ -61,8 +64,12 @@ def bare_command(text: str) -> tuple[Command, str] | None:
     return (_BY_NAME["help"], "") if text.strip().lower() == "help" else None
 
 
-def mistyped_command(text: str) -> str | None:
-    """What to say to a command whose name is nearly right. None: an ordinary message."""
+def mistyped_command(text: str, *, direct: bool = False) -> str | None:
+    """What to say to a command that does not exist. None: an ordinary message.
+
+    Its name is nearly right; or, in a `direct` chat, a slash and one word are all there is.
+    A path such as `/etc/hosts` is no word.
+    """
     head, _, argument = text.strip().partition(" ")
     name = head[1:].partition("@")[0].lower()
     is_command_like = (
@@ -71,11 +78,16 @@ def mistyped_command(text: str) -> str | None:
     if not is_command_like or len(argument.split()) > _MOST_WORDS:
         return None
 
-    near = get_close_matches(name, _BY_NAME, n=1, cutoff=_NEARNESS)
+    if near := get_close_matches(name, _BY_NAME, n=1, cutoff=_NEARNESS):
+        return f"There is no command `/{name}`. Did you mean `/{near[0]}`?"
+    if direct and head[0] == "/" and not argument and len(name) <= _LONGEST_NAME:
+        return f"There is no command `/{name}`. These exist: {_all_names()}."
 
-    return (
-        f"There is no command `/{name}`. Did you mean `/{near[0]}`?" if near else None
-    )
+    return None
+
+
+def _all_names() -> str:
+    return ", ".join(f"`/{name}`" for name in _BY_NAME)
 
 
 def help_text() -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,6 +47,12 @@ TRANSACTION_SECONDS = 600.0
 
 UNUSED_BYTES = 64 << 20
 """An index that nobody reads by is worth a word from this size on."""
+
+STATISTICS_SECONDS = 7 * 86400.0
+"""Before that, an index that nobody read may be one for a report on Mondays."""
+
+UNUSED_SHOWN = 5
+"""So many unused indexes are named; the rest is counted."""
 
 log = structlog.get_logger()
 
@@ -91,8 +97,20 @@ def postgres_warnings(load: PostgresLoad) -> Iterator[Warned]:
     if unused := [index.name for index in unused_indexes(load)]:
         yield Warned(
             "indexes",
-            f"Nobody reads by {', '.join(unused)} since the statistics were reset.",
+            f"Nobody reads by {_named(unused)} since the statistics were reset.",
         )
+
+
+def _named(names: Sequence[str]) -> str:
+    more = len(names) - UNUSED_SHOWN
+    shown = ", ".join(names[:UNUSED_SHOWN])
+
+    return f"{shown} and {more} more" if more > 0 else shown
+
+
+def is_old_enough(load: PostgresLoad) -> bool:
+    """Whether the statistics can tell that nobody reads by an index."""
+    return load.statistics_age >= STATISTICS_SECONDS
 
 
 def unused_indexes(load: PostgresLoad) -> list[IndexLoad]:
@@ -100,7 +118,10 @@ def unused_indexes(load: PostgresLoad) -> list[IndexLoad]:
     return [
         index
         for index in load.indexes
-        if not index.scans and not index.needed and index.bytes >= UNUSED_BYTES
+        if is_old_enough(load)
+        and not index.scans
+        and not index.needed
+        and index.bytes >= UNUSED_BYTES
     ]
 
 
@@ -175,6 +196,10 @@ async def measure(settings: Settings, stores: OpenStores) -> None:
     _put(
         "postgres_replica_lag_seconds",
         ((replica.name, replica.seconds) for replica in postgres.replicas),
+    )
+    _put(
+        "postgres_replica_lag_bytes",
+        ((replica.name, replica.bytes or 0) for replica in postgres.replicas),
     )
     for name, amount in _TABLE_GAUGES.items():
         _put(name, ((table.name, amount(table)) for table in postgres.tables))

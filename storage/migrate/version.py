@@ -73,7 +73,11 @@ async def check_server(url: str, connections: int, *, may_upgrade: bool) -> str:
 
 async def match_schema(url: str, *, may_upgrade: bool) -> None:
     """Upgrades the schema, or only checks it. Raises SchemaError."""
-    if may_upgrade and await current_revision(url) != HEAD:
+    before = await current_revision(url) if may_upgrade else HEAD
+    if before is not None and before < HEAD:
+        # it may take long, and the data of others goes with it
+        log.warning(f"bringing the database's schema from {before} to {HEAD}")
+    if before != HEAD:
         await upgrade(url)
 
     await check_schema(url)

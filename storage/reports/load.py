@@ -71,6 +71,8 @@ class PostgresLoad:
     """Seconds."""
     clock_ahead: float
     """Seconds by which the server's clock is ahead of this machine's, after half a round trip."""
+    statistics_age: float
+    """Seconds since counting began, at least."""
     tables: Sequence[TableLoad]
     indexes: Sequence[IndexLoad]
     replicas: Sequence[ReplicaLoad]
@@ -148,6 +150,7 @@ async def postgres_load(url: str) -> PostgresLoad:
             blocked=server["blocked"],
             oldest_transaction=server["oldest_transaction"],
             clock_ahead=_ahead(server["now"].timestamp(), asked, answered),
+            statistics_age=server["statistics_age"],
             tables=[
                 TableLoad(**row)
                 for row in await connection.fetch(STATEMENTS["table_load"])

@@ -129,7 +129,12 @@ SELECT current_setting('max_connections')::int AS maximum,
           AND state_change < now() - make_interval(secs => $1::float8)) AS blocked,
        (SELECT coalesce(extract(epoch FROM max(now() - xact_start)), 0)::float8
         FROM pg_stat_activity
-        WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()) AS oldest_transaction;
+        WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()) AS oldest_transaction,
+       -- never reset: they are at least as old as the server's last start
+       (SELECT extract(
+            epoch FROM now() - coalesce(max(stats_reset), pg_postmaster_start_time())
+        )::float8
+        FROM pg_stat_database WHERE datname = current_database()) AS statistics_age;
 
 
 -- name: connections

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from agent.cli import output
 from agent.cli.change import ChangeOptions, confirm, may_ask
 from agent.cli.db import backup_first
 from agent.cli.options import author
@@ -16,7 +17,6 @@ from agent.cli.output import show_json
 from agent.cli.run import WELL, Command, asking
 from agent.core.errors import ConfigurationError
 from agent.core.remedies import Run
-from agent.core.text import visible
 
 if TYPE_CHECKING:
     from agent.settings import Settings
@@ -157,7 +157,8 @@ def _confirm_name(
     if typed is None:
         with asking():
             typed = typer.prompt(
-                visible(f"{question} Type the database's name to go on"), err=True
+                output.question(f"{question} Type the database's name to go on"),
+                err=True,
             )
     if typed != database:
         raise ConfigurationError(

@@ -133,14 +133,24 @@ def _show_tables(load: PostgresLoad) -> None:
 
 
 def _show_indexes(load: PostgresLoad) -> None:
+    """Those that are read; of the others a few, once the statistics can tell."""
+    from agent.operations.load import UNUSED_SHOWN, is_old_enough
+
+    read = [index for index in load.indexes if index.scans]
+    unread = [index for index in load.indexes if not index.scans]
+    named = unread[:UNUSED_SHOWN] if is_old_enough(load) else []
+
     tell("")
     show_table(
         ("index", "table", "size", "scans"),
         [
             (index.name, index.table, in_words(index.bytes), _scans(index.scans))
-            for index in load.indexes
+            for index in (*read, *named)
         ],
     )
+    if rest := len(unread) - len(named):
+        days = load.statistics_age / 86400
+        tell(f"{rest} more were not read in the {days:.1f} days of these statistics.")
 
 
 def _scans(count: int) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 from asyncio.subprocess import DEVNULL, PIPE
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -194,6 +195,30 @@ async def test_a_server_is_migrated_only_when_asked(
         "postgres"
     ]
     assert (doctor.status, migrated.status, said(migrated)) == (1, 0, ["hello"])
+
+
+async def test_a_store_that_is_brought_up_to_date_is_said_in_one_line(
+    bare: Machine, empty_database_url: str, redis_url: str
+) -> None:
+    """Where it holds something. Making a new one is nothing to be told."""
+    bare.variables.update(DATABASE_URL=empty_database_url, REDIS_URL=redis_url)
+    made = await bare.agent("chat", "--migrate", lines=b"hello\n")
+    await bare.agent("db", "downgrade", "-1", "--yes", "--no-backup")
+    moved = await bare.agent("chat", "--migrate", lines=b"hello\n")
+    again = await bare.agent("chat", "--migrate", lines=b"hello\n")
+
+    assert ("", "") == (made.err, again.err)
+    assert 1 == moved.err.count("\n")
+    assert "bringing the database's schema from " in moved.err
+    assert (0, ["hello"]) == (moved.status, said(moved))
+
+
+async def test_both_ways_to_ask_for_the_version_say_it(bare: Machine) -> None:
+    """It needs no setting and no command."""
+    command, option = await bare.agent("version"), await bare.agent("--version")
+
+    assert command == option
+    assert re.fullmatch(r"\d+\.\d+\.\d+\S*\n", option.out)
 
 
 async def test_the_schema_is_moved_by_command(

@@ -344,6 +344,21 @@ async def test_a_mistyped_command_is_told_the_one_that_is_near(
     assert world.model.prompts == []
 
 
+async def test_a_command_that_does_not_exist_is_told_those_that_do(
+    world: EngineHarness, agent: Instance
+) -> None:
+    """A path is a question like any other."""
+    await world.ask(agent, "/settings")
+    await world.ask(agent, "/etc/hosts")
+    screen = world.platform.screen("ada")
+
+    assert screen[0].startswith(
+        "There is no command `/settings`. These exist: `/help`,"
+    )
+    assert "re: /etc/hosts" == screen[1]
+    assert 1 == len(world.model.prompts)
+
+
 async def test_a_message_that_no_statement_takes_is_answered_and_holds_nobody_up(
     world: EngineHarness, agent: Instance
 ) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from redis.asyncio import Redis
 
 from agent import metrics
 from agent.app import OpenStores
+from agent.cli.stores.load import _show_indexes
 from agent.operations import load as operations
 from agent.operations.load import disk_warnings, measure, postgres_warnings
 from agent.operations.status import check_health
@@ -22,7 +24,13 @@ from storage.connecting.postgres import connect
 from storage.migrate import upgrade
 from storage.postgres import open_database
 from storage.redis import open_redis
-from storage.reports.load import PostgresLoad, ReplicaLoad, _ahead, postgres_load
+from storage.reports.load import (
+    IndexLoad,
+    PostgresLoad,
+    ReplicaLoad,
+    _ahead,
+    postgres_load,
+)
 from storage.reports.plans import named_statements
 from tests.support.backups import fill, value
 from tests.support.commands import Machine
@@ -66,6 +74,24 @@ async def gauge(settings: Settings, name: str) -> dict[tuple[str, ...], float]:
         await measure(settings, OpenStores(database.url, "", database, pipe, ()))
 
     return metrics.STORES[name].values
+
+
+def loaded(**changes: Any) -> PostgresLoad:
+    """A Postgres with which all is well, but for these."""
+    well = PostgresLoad(
+        connections={"idle": 3},
+        maximum=100,
+        bytes=1,
+        blocked=0,
+        oldest_transaction=0.0,
+        clock_ahead=0.0,
+        statistics_age=0.0,
+        tables=[],
+        indexes=[],
+        replicas=[],
+    )
+
+    return replace(well, **changes)
 
 
 @asynccontextmanager
@@ -115,6 +141,9 @@ async def test_an_unused_index_shows(
         database_url, "CREATE UNIQUE INDEX needed ON audit_log (id, actor, action)"
     )
     monkeypatch.setattr(operations, "UNUSED_BYTES", 1)
+    young = await in_status(settings)
+    monkeypatch.setattr(operations, "STATISTICS_SECONDS", 0)
+    monkeypatch.setattr(operations, "UNUSED_SHOWN", 1000)
     shown, _ = await stats(machine)
     found = {index["name"]: index for index in shown["postgres"]["indexes"]}
     slower = await in_status(settings)
@@ -135,12 +164,28 @@ async def test_an_unused_index_shows(
         True,
         False,
     )
+    assert "indexes" not in young
     assert counted[()] >= 1
-    assert [["idle", "audit_log", "unused"]] == [
-        [words[0], words[1], words[-1]]
-        for words in map(str.split, table.out.splitlines())
-        if words[:1] == ["idle"]
-    ]
+    assert "more were not read in the 0.0 days of these statistics." in table.out
+    assert "unused" not in table.out
+
+
+def test_at_most_five_unused_indexes_are_named(capsys: Any) -> None:
+    """The largest, and only once the statistics can tell; the rest is counted."""
+    found = [IndexLoad(f"idle{n}", "messages", 1 << 30, 0, False) for n in range(12)]
+    read = IndexLoad("read", "messages", 1, 9, False)
+    for days, named in ((1, 0), (8, 5)):
+        load = loaded(statistics_age=days * 86400, indexes=[*found, read])
+        _show_indexes(load)
+        shown = capsys.readouterr().out
+        warned = [one.sentence for one in postgres_warnings(load)]
+
+        assert named == shown.count("unused")
+        assert f"{12 - named} more were not read in the {days}.0 days" in shown
+        assert "read" in shown.split()
+        assert [bool(named)] == [bool(warned)]
+
+    assert "idle0, idle1, idle2, idle3, idle4 and 7 more since" in warned[0]
 
 
 async def test_an_evicting_redis_shows(
@@ -188,11 +233,13 @@ async def test_a_lagging_standby_shows(
         shown, warned = await stats(machine)
         slower = await in_status(settings)
         lag = await gauge(settings, "postgres_replica_lag_seconds")
+        behind = await gauge(settings, "postgres_replica_lag_bytes")
 
     (replica,) = shown["postgres"]["replicas"]
     assert ([], ["replicas"], ["replicas"]) == (before, warned, slower)
     assert replica["bytes"] > 64 << 20
     assert [(replica["name"],)] == [*lag]
+    assert behind[replica["name"],] > 64 << 20
 
 
 @pytest.mark.parametrize(
@@ -207,15 +254,9 @@ def test_a_clock_is_off_by_at_least_what_the_round_trip_does_not_explain(
 
 def test_a_lagging_standby_and_a_wrong_clock_are_named() -> None:
     """Each in one sentence with a number; one that replays nothing reports no time."""
-    found = PostgresLoad(
-        connections={"idle": 3},
-        maximum=100,
-        bytes=1,
-        blocked=0,
+    found = loaded(
         oldest_transaction=3600.0,
         clock_ahead=-2.5,
-        tables=[],
-        indexes=[],
         replicas=[
             ReplicaLoad("far", 75.0, None),
             ReplicaLoad("stopped", 0.0, 100 << 20),

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from agent.cli.output import show_log, show_table
+from agent.cli.output import question, show_log, show_table
 
 HEADERS = ("FLAG", "SET", "APPLIED ON")
 ROWS = [
@@ -95,3 +95,19 @@ def test_what_would_drive_a_terminal_is_shown_escaped(
     show_table(("NAME",), [("a\x1b[31m\nb",)])
 
     assert "NAME\na\\u001b[31m b\n" == capsys.readouterr().out
+
+
+@pytest.mark.parametrize("columns", [40, 60, 80, 200])
+def test_a_question_breaks_between_words(
+    on_terminal: Callable[[int], None], columns: int
+) -> None:
+    """And leaves room for ` [y/N]: y` behind it."""
+    on_terminal(columns)
+    asked = (
+        "This takes the schema of agent back from 0013 to 0003. Lost: votes (12 rows), "
+        "budget-days of budgets (2,000 rows), edited of conversations (30 rows). Do it?"
+    )
+    shown = question(asked)
+
+    assert asked.split() == shown.split()
+    assert max(map(len, shown.splitlines())) + len(" [y/N]: y") < columns

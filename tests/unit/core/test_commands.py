@@ -106,6 +106,40 @@ def test_what_resembles_no_command_goes_to_the_model(text: str) -> None:
     assert mistyped_command(text) is None
 
 
+@pytest.mark.parametrize(
+    "text", ["/settings", " /Settings ", "/settings@bot", "/etc"]
+)
+def test_one_word_behind_a_slash_is_a_mistake_between_two(text: str) -> None:
+    """It names all commands. In a group it may be meant for another bot."""
+    sentence = mistyped_command(text, direct=True)
+    assert sentence is not None
+    assert sentence.startswith(f"There is no command `{text.strip().lower()[:4]}")
+    assert [] == [name for name in COMMANDS if f"`/{name.name}`" not in sentence]
+    assert mistyped_command(text) is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "/etc/hosts",
+        "/etc/hosts is empty, why?",
+        "/settings what does this path hold?",
+        "!important",
+        "/s/old/new/",
+        "/r/python",
+        "/2024",
+        "//",
+        "/",
+        "/a-b",
+        "/* a comment */",
+        "/" + "x" * 33,
+        "what is /settings",
+    ],
+)
+def test_text_that_begins_with_a_slash_is_text(text: str) -> None:
+    assert mistyped_command(text, direct=True) is None
+
+
 def test_help_alone_is_understood_without_a_slash() -> None:
     assert bare_command(" Help ") == parse_command("/help")
     assert bare_command("help me") is None
