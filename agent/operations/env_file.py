@@ -17,6 +17,9 @@ from agent.core.errors import ConfigurationError
 _SAFE = re.compile(r"[\w:./@+=-]+", re.ASCII)
 """What stands in `.env` without quotes and is read back as it is; every platform's tokens do."""
 
+_QUOTED = re.compile(r"'[!-&(-\[\]-~]*'")
+"""What stands in quotes and is read back without them: no quote, no backslash, no blank."""
+
 _BINDING = re.compile(
     r"""(?P<name>\s*(?:export[^\S\r\n]+)?[^=\s]+[^\S\r\n]*=[^\S\r\n]*)
         (?:'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*"|(?:(?![^\S\r\n]+\#)[^\r\n])*)
@@ -33,7 +36,7 @@ def write_env(path: Path, values: Mapping[str, str]) -> None:
     not be written.
     """
     for name, value in values.items():
-        if not _SAFE.fullmatch(value):
+        if not _SAFE.fullmatch(value) and not _QUOTED.fullmatch(value):
             raise ConfigurationError(
                 f"{name} has a blank or a character that no token has: copy it "
                 "again, without quotes."
@@ -45,6 +48,11 @@ def write_env(path: Path, values: Mapping[str, str]) -> None:
         raise ConfigurationError(
             f"{path} cannot be written: {error.strerror}. Fix its permissions."
         ) from error
+
+
+def in_quotes(value: str) -> str:
+    """For `write_env`: a URL, whose & and ? mean something to a shell, or nothing at all."""
+    return f"'{value}'"
 
 
 def exposure(path: Path) -> str | None:

@@ -129,8 +129,8 @@ async def _check_target(url: str, own_connections: int) -> int:
     name = target["database"]
     if tables:
         raise ConfigurationError(
-            f"The database {name} is not empty: name a new one with --into, or a new "
-            "AGENT_HOME for the embedded one."
+            f"The database {name} is not empty: name a new, empty one, or a new AGENT_HOME "
+            "for the embedded one."
         )
     if target["others"] > own_connections:
         raise ConfigurationError(

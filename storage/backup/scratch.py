@@ -1,4 +1,4 @@
-"""A Postgres for one check, in a folder that is removed with it."""
+"""A Postgres for one job of this process, which ends with it."""
 
 from __future__ import annotations
 
@@ -21,25 +21,33 @@ async def scratch_postgres(parent: Path) -> AsyncIterator[str]:
 
     The server ends also when this process is killed; its folder is removed by the next one.
     """
+    with hidden_folder(parent) as folder:
+        async with watched_postgres(folder) as url:
+            yield url
+
+
+@asynccontextmanager
+async def watched_postgres(folder: Path) -> AsyncIterator[str]:
+    """The same in a folder that stays. In the end the server has written all and stopped."""
     from storage.embedded.postgres import EmbeddedPostgres
 
-    with hidden_folder(parent) as folder:
-        server = EmbeddedPostgres(folder)
+    server = EmbeddedPostgres(folder)
+    try:
+        await server.ensure()
+    except ConfigurationError as error:
+        raise ConfigurationError(
+            f"A Postgres on this machine is needed. {error.sentence}"
+        ) from error
+
+    watch = _watch(folder)
+    try:
+        yield server.url
+    finally:
         try:
-            await server.ensure()
-        except ConfigurationError as error:
-            raise ConfigurationError(
-                f"A backup is verified in a Postgres on this machine. {error.sentence}"
-            ) from error
-        watch = _watch(folder)
-        try:
-            yield server.url
+            await server.stop()
         finally:
-            try:
-                await server.stop()
-            finally:
-                watch.kill()
-                watch.communicate()
+            watch.kill()
+            watch.communicate()
 
 
 def _watch(folder: Path) -> subprocess.Popen[bytes]:

@@ -120,3 +120,20 @@ END $note$;
 -- Held by the session: one instance makes a backup, the others leave it to it.
 -- $1 lock
 SELECT pg_try_advisory_lock($1::bigint);
+
+
+-- name: begin_move
+-- The old store is only read, and held still until the new one is whole.
+BEGIN;
+SET LOCAL statement_timeout = 0;
+SET LOCAL idle_in_transaction_session_timeout = 0;
+SET LOCAL lock_timeout = '10s';
+
+
+-- name: instances_alive
+-- Whose heartbeat is fresh. The transaction began before it had the locks, so a heartbeat may be
+-- later than `now()`.
+-- $1 seconds
+SELECT string_agg(format('%s (%s)', host, pid), ', ' ORDER BY started_at)
+FROM instances
+WHERE seen_at > now() - make_interval(secs => $1::float8);

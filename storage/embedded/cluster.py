@@ -15,6 +15,7 @@ from typing import Any
 
 from agent.core.errors import ConfigurationError
 from storage.embedded.binaries import account_for, locale_options
+from storage.embedded.made_by import write_record
 from storage.embedded.process import environment
 
 NAME = "agent"
@@ -64,6 +65,7 @@ def make_cluster(
             f"The embedded Postgres could not make {folder / 'data'}: {reason_of(made.stderr)}."
         )
 
+    write_record(new, binaries)
     _put_in_place(new, folder / "data")
 
 

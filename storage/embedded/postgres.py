@@ -16,12 +16,7 @@ from urllib.parse import quote
 import asyncpg
 
 from agent.core.errors import ConfigurationError
-from storage.embedded.binaries import (
-    account_for,
-    postgres_folder,
-    reachable,
-    version_of,
-)
+from storage.embedded.binaries import account_for, reachable
 from storage.embedded.cluster import (
     DISK_FULL,
     NAME,
@@ -31,6 +26,7 @@ from storage.embedded.cluster import (
     reason_of,
     seen_by_server,
 )
+from storage.embedded.made_by import programs_for
 from storage.embedded.process import (
     POLL_SECONDS,
     end,
@@ -40,6 +36,7 @@ from storage.embedded.process import (
     short_path,
     until,
 )
+from storage.embedded.replacing import settle
 
 STOP_SECONDS = 20.0
 ANSWER_SECONDS = 5.0
@@ -62,10 +59,14 @@ SETTINGS = {
 
 
 class EmbeddedPostgres:
-    """A Postgres whose cluster is `folder/data`; it is made if it is missing."""
+    """A Postgres whose cluster is `folder/data`; it is made if it is missing.
 
-    def __init__(self, folder: Path) -> None:
+    `binaries`: the folder of its programs; else those that fit the cluster are found.
+    """
+
+    def __init__(self, folder: Path, binaries: Path | None = None) -> None:
         self.folder = folder
+        self._binaries = binaries
         self._data = folder / "data"
         self._short = self._data
         self._version = ""
@@ -131,8 +132,8 @@ class EmbeddedPostgres:
         remove_link(self._short, self._data)
 
     async def _start(self) -> None:
-        account = account_for(self._data)
-        binaries = await asyncio.to_thread(reachable, postgres_folder(), account)
+        settle(self.folder)
+        binaries = await asyncio.to_thread(self._reachable_programs)
         if not (self._data / "PG_VERSION").exists():
             await asyncio.to_thread(make_cluster, binaries, self.folder)
 
@@ -140,6 +141,11 @@ class EmbeddedPostgres:
             if await self._started(binaries):
                 return
             await asyncio.sleep(RETRY_SECONDS)
+
+    def _reachable_programs(self) -> Path:
+        binaries = self._binaries or programs_for(self._data)
+
+        return reachable(binaries, account_for(self._data))
 
     async def _started(self, binaries: Path) -> bool:
         """False: it is worth another try. Raises ConfigurationError when it is not."""
@@ -152,7 +158,7 @@ class EmbeddedPostgres:
         try:
             while not await self._answers():
                 if process.poll() is not None:
-                    self._check_passing(binaries)
+                    self._check_passing()
                     return False
                 await asyncio.sleep(POLL_SECONDS)
         except BaseException:
@@ -173,7 +179,7 @@ class EmbeddedPostgres:
 
             return launch(command, self.folder, **options)
 
-    def _check_passing(self, binaries: Path) -> None:
+    def _check_passing(self) -> None:
         """Raises ConfigurationError unless the reason why it ended passes by itself."""
         output = (self.folder / "log").read_text(errors="replace")
         if "pre-existing shared memory block" in output:
@@ -181,14 +187,6 @@ class EmbeddedPostgres:
         if 'lock file "' in output and '" already exists' in output:
             self._forget_stale_pid()
             return
-
-        made_by = (self._data / "PG_VERSION").read_text().strip()
-        installed = version_of(binaries)
-        if made_by != installed.split(".")[0]:
-            raise ConfigurationError(
-                f"{self._data} was made by Postgres {made_by}, and Postgres {installed} is "
-                f"installed: install {made_by}, or move the folder away to start fresh."
-            )
 
         # a full disk leaves no room for the line that would say so
         reason = DISK_FULL if disk_is_full(self.folder) else reason_of(output)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Protocol
@@ -20,12 +20,9 @@ from typing import IO, Protocol
 import structlog
 
 from agent.core.errors import AgentError, ConfigurationError
-from storage.embedded.process import until
+from storage.embedded.locks import lock, open_locks, sentences, turn
 
 log = structlog.get_logger(__name__)
-
-LOCK_SECONDS = 90.0
-"""Longer than a first start in another process (START_SECONDS of the servers)."""
 
 LEAVE_SECONDS = 5.0
 """How long a process that leaves waits for its turn to stop the server."""
@@ -107,11 +104,16 @@ def _absolute(home: Path) -> Path:
     return home.expanduser().absolute()
 
 
-def _postgres(home: Path) -> contextlib.AbstractAsyncContextManager[EmbeddedServer]:
+def check_system() -> None:
+    """Raises ConfigurationError where an embedded Postgres cannot run."""
     if sys.platform == "win32":
         raise ConfigurationError(
             "The embedded Postgres does not run on Windows: set DATABASE_URL, or use WSL."
         )
+
+
+def _postgres(home: Path) -> contextlib.AbstractAsyncContextManager[EmbeddedServer]:
+    check_system()
     from storage.embedded.postgres import EmbeddedPostgres
 
     return _shared(EmbeddedPostgres(home / "postgres"))
@@ -139,12 +141,12 @@ async def _own(server: EmbeddedServer) -> AsyncIterator[EmbeddedServer]:
 
 @contextlib.asynccontextmanager
 async def _shared(server: EmbeddedServer) -> AsyncIterator[EmbeddedServer]:
-    users = _open_locks(server.folder)
+    users = open_locks(server.folder)
 
     with users:
-        async with _turn(server):
-            _lock(users, alone=False)
-            with _sentences(server.folder):
+        async with turn(server.folder):
+            lock(users, alone=False)
+            with sentences(server.folder):
                 await server.ensure()
 
         keeper = asyncio.create_task(
@@ -161,10 +163,10 @@ async def _shared(server: EmbeddedServer) -> AsyncIterator[EmbeddedServer]:
 async def _leave(server: EmbeddedServer, users: IO[bytes]) -> None:
     """The last process to leave stops the server."""
     try:
-        async with _turn(server, LEAVE_SECONDS):
+        async with turn(server.folder, LEAVE_SECONDS):
             # freed before the turn is, so that the next process gets it at once
             with users:
-                await (server.stop() if _lock(users, alone=True) else server.leave())
+                await (server.stop() if lock(users, alone=True) else server.leave())
     except ConfigurationError:  # another process is starting it, so it is needed
         await server.leave()
     except OSError:  # its folder was removed
@@ -185,63 +187,11 @@ async def _keep(server: EmbeddedServer) -> None:
 
 async def _restarted(server: EmbeddedServer) -> bool:
     try:
-        async with _turn(server):
-            with _sentences(server.folder):
+        async with turn(server.folder):
+            with sentences(server.folder):
                 await server.ensure()
     except AgentError as error:
         log.warning("embedded_server_not_back", reason=error.sentence)
         return False
 
     return True
-
-
-@contextlib.asynccontextmanager
-async def _turn(
-    server: EmbeddedServer,
-    seconds: float = LOCK_SECONDS,
-) -> AsyncIterator[None]:
-    """Inside, no other process starts or stops the server. Raises ConfigurationError."""
-    with (server.folder / "turn").open("ab") as file:
-        try:
-            async with asyncio.timeout(seconds):
-                await until(lambda: _lock(file, alone=True))
-        except TimeoutError as error:
-            raise ConfigurationError(
-                "Another process has been starting or stopping the server in "
-                f"{server.folder} for {seconds:.0f} s: end it and start again."
-            ) from error
-
-        yield
-
-
-def _open_locks(folder: Path) -> IO[bytes]:
-    with _sentences(folder):
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        (folder / "turn").touch(mode=0o600)
-        return (folder / "users").open("ab")
-
-
-def _lock(file: IO[bytes], *, alone: bool) -> bool:
-    """Takes a lock, if it is free. It ends with the file, and so with the process."""
-    import fcntl
-
-    kind = fcntl.LOCK_EX if alone else fcntl.LOCK_SH
-    try:
-        fcntl.flock(file, kind | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-
-    return True
-
-
-@contextlib.contextmanager
-def _sentences(folder: Path) -> Iterator[None]:
-    """Turns errors of the file system into a sentence that names the setting."""
-    try:
-        yield
-    except OSError as error:
-        reason = error.strerror or type(error).__name__
-        raise ConfigurationError(
-            f"{folder} cannot be used ({reason}): set AGENT_HOME to a folder that this "
-            "user can write to, with room on its disk."
-        ) from error

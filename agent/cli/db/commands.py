@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -75,6 +76,41 @@ def reset(
 
     options = ChangeOptions(as_, reason, as_json)
     run(resetting(confirm, Guards(options, force, backup=not no_backup)))
+
+
+@app.command()
+def move(
+    to: Annotated[
+        str,
+        typer.Option(
+            help="URL of an empty database, or `embedded` for the store in AGENT_HOME."
+        ),
+    ],
+    from_: Annotated[
+        str | None,
+        typer.Option(
+            "--from", help="The same of what is moved; default: the store in use."
+        ),
+    ] = None,
+    programs: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of the Postgres that made the embedded store, if it is not found."
+        ),
+    ] = None,
+    write_env: Annotated[
+        bool, typer.Option("--write-env", help="Name the new store in .env.")
+    ] = False,
+    as_: As = None,
+    as_json: Json = False,
+) -> None:
+    """Move everything to a server, back, or to the embedded Postgres' next version.
+
+    All rows are compared. The old store is kept. Stop all instances first.
+    """
+    from agent.cli.db.move import MoveOptions, moving
+
+    run(moving(MoveOptions(to, from_, programs, write_env, as_, as_json)))
 
 
 @app.command()

@@ -120,7 +120,7 @@ async def _create(
     if as_json:
         show_json(_facts(backup.folder, backup.manifest))
     else:
-        tell(f"{backup.folder}: {_described(backup.manifest)}")
+        tell(f"{backup.folder}: {described(backup.manifest)}")
         tell(about_the_key(backup.manifest))
 
     return WELL
@@ -160,9 +160,7 @@ async def _verify(settings: Settings, path: Path, *, as_json: bool) -> int:
     if as_json:
         show_json({"well": True, **_facts(path, backup.manifest)})
     else:
-        tell(
-            f"{path} can be restored: {_described(backup.manifest)}, each as it was."
-        )
+        tell(f"{path} can be restored: {described(backup.manifest)}, each as it was.")
 
     return WELL
 
@@ -197,7 +195,7 @@ async def _restore(
     if as_json:
         show_json({"well": True, **_facts(path, backup.manifest), "next": steps})
     else:
-        tell(f"Restored {_described(backup.manifest)}, each as it was.")
+        tell(f"Restored {described(backup.manifest)}, each as it was.")
         tell(f"The audit log there says so, as done by {by.name}.")
         tell(f"Next: {'; '.join(steps)}.")
 
@@ -292,7 +290,8 @@ def _row(path: Path, manifest: Manifest) -> tuple[object, ...]:
     )
 
 
-def _described(manifest: Manifest) -> str:
+def described(manifest: Manifest) -> str:
+    """What it holds, in words."""
     messages = manifest.tables.get("messages")
     count = messages.rows if messages else 0
 
