@@ -299,6 +299,10 @@ class ControlUpdates(Protocol):
 class Flags(Protocol):
     """Flags for an audience: evaluated in the process, without I/O. Never raises."""
 
+    @property
+    def version(self) -> object | None:
+        """The same object while no flag or setting changes. None: each evaluation counts."""
+
     def value(self, flag: Flag[T], audience: Audience, default: T | None = None) -> T:
         """The flag's value. `default`: for a flag that has none of its own and is not set."""
 

@@ -56,6 +56,11 @@ class RuleFlags:
     def __init__(self, source: FlagSource) -> None:
         self._source = source
 
+    @property
+    def version(self) -> object | None:
+        """See `agent.ports.Flags`."""
+        return self._source.state
+
     def value(self, flag: Flag[T], audience: Audience, default: T | None = None) -> T:
         """The flag's value; `default` where neither a rule nor a default gives one."""
         state = self._source.state

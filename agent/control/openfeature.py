@@ -202,6 +202,11 @@ class HookedFlags(RuleFlags):
             Kind.JSON: client.get_object_value,
         }
 
+    @property
+    def version(self) -> object | None:
+        """None while there are hooks: each of them sees each evaluation."""
+        return None if get_hooks() else super().version
+
     def value(self, flag: Flag[T], audience: Audience, default: T | None = None) -> T:
         """Asks a client only if there are hooks: it takes longer than deciding."""
         if not get_hooks():

@@ -45,16 +45,18 @@ class AnswerPlan:
     """Stands before the answer's first word: the channel's greeting."""
     prompt: Prompt | None = None
     """What the model is asked. None: it is not asked."""
+    turns: tuple[UUID, ...] = field(init=False)
+    """The turns that it answers; the last one leads."""
+
+    def __post_init__(self) -> None:
+        turns = tuple([waiting.turn for waiting in self.batch])
+        # Once: an answer asks for them many times.
+        object.__setattr__(self, "turns", turns)
 
     @property
     def channel(self) -> str:
         """The channel's name."""
         return self.key[0]
-
-    @property
-    def turns(self) -> tuple[UUID, ...]:
-        """The turns that it answers; the last one leads."""
-        return tuple(waiting.turn for waiting in self.batch)
 
     @property
     def covers(self) -> int:

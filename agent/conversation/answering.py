@@ -6,7 +6,6 @@ import asyncio
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import replace
 from functools import partial
 from uuid import UUID
 
@@ -22,14 +21,19 @@ from agent.conversation.delivery.order import AnswerOrder
 from agent.conversation.delivery.recorder import DeliveryRecorder, Spawn
 from agent.conversation.delivery.sending import Delivery
 from agent.conversation.generation import Draft, Generation
-from agent.conversation.policy import PolicyEvaluator, audience, opening_of
+from agent.conversation.policy import (
+    AnswerPolicy,
+    PolicyEvaluator,
+    audience,
+    opening_of,
+)
 from agent.conversation.recovery import MAX_DEATHS, SET_ASIDE, Quarantine
 from agent.conversation.storing import AnswerStore, new_answer
 from agent.core.completion import Prompt
 from agent.core.errors import ModelError, Refused, StoreUnavailable, UnknownModel
 from agent.core.messages import Notice, Overlap, Placed, Window, delivered
 from agent.core.prompt import build_prompt
-from agent.core.turns import Answer, Loaded, Undelivered
+from agent.core.turns import Answer, Loaded, Undelivered, Waiting
 from agent.ports import Ports, Reply
 
 DELETED = "The message was deleted."
@@ -149,10 +153,13 @@ class Answering:
         )
         settings = self._ports.control.channel(active.key[0])
         opening = opening_of(settings, loaded.window)
-
-        plan = AnswerPlan(active.key, loaded.window, batch, asking, policy, opening)
+        prompt = None
         if asks_model and policy.canned_reply is None:
-            plan = replace(plan, prompt=self._prompt(plan))
+            prompt = self._prompt(policy, loaded.window, batch)
+
+        plan = AnswerPlan(
+            active.key, loaded.window, batch, asking, policy, opening, prompt
+        )
         active.follow(plan)
 
         return plan
@@ -281,15 +288,17 @@ class Answering:
         is_lost = active.cancel_reason is CancelReason.LEASE_LOST
         return not is_lost and age < self._trusted_seconds
 
-    def _prompt(self, plan: AnswerPlan) -> Prompt:
-        policy, window = plan.policy, plan.window
-        visible = policy.visible(window.messages, plan.covers)
+    def _prompt(
+        self, policy: AnswerPolicy, window: Window, batch: Sequence[Waiting]
+    ) -> Prompt:
+        up_to_seq = batch[-1].seq if batch else window.version
+        visible = policy.visible(window.messages, up_to_seq)
         budget = self._ports.models.budget(policy.model)
 
         return build_prompt(
             policy.system_prompt,
             Window(window.version, visible),
-            up_to_seq=plan.covers,
+            up_to_seq=up_to_seq,
             budget=budget,
         )
 

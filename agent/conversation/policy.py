@@ -23,6 +23,9 @@ LOST = "*(My answer before this one may not have reached you. Ask again if you n
 UNLISTED_NOTICES = Limit(1, 3600)
 """How often a person who is not on the allow list is told so."""
 
+REMEMBERED = 10_000
+"""Evaluations that are kept at hand."""
+
 VOTES = Limit(60, 60)
 """How many reactions of one person are looked up. Each is a search, so votes have a limit of
 their own: they use up no messages, and messages use up none of them."""
@@ -97,10 +100,11 @@ def opening_of(settings: ChannelSettings, window: Window) -> str:
     conversation, or that the answer before this one may be lost.
     """
     messages = window.messages
-    answers = [message for message in messages if message.role == "assistant"]
-    is_first = not answers and bool(messages) and messages[0].seq == 1
-    if answers and answers[-1].undelivered:
-        return f"{LOST}\n\n"
+    for message in reversed(messages):
+        if message.role == "assistant":
+            return f"{LOST}\n\n" if message.undelivered else ""
+
+    is_first = bool(messages) and messages[0].seq == 1
 
     return f"{settings.greeting}\n\n" if settings.greeting and is_first else ""
 
@@ -145,6 +149,9 @@ class PolicyEvaluator:
         self._flags = flags
         self._control = control
         self._options = options
+        self._version: object | None = None
+        self._known: dict[object, Any] = {}
+        """What was evaluated at this version, by what was asked."""
 
     def answer_policy(self, audience: Audience, chosen: str | None) -> AnswerPolicy:
         """All that one answer obeys. `chosen`: the model of the conversation or the person.
@@ -152,6 +159,40 @@ class PolicyEvaluator:
         Read without an await in between: a change by an operator comes before all of it or
         after it. So the record says exactly what was obeyed.
         """
+        known = self._remembered()
+        policy: AnswerPolicy | None = known.get((audience, chosen))
+        if policy is None:
+            policy = known[audience, chosen] = self._answer_policy(audience, chosen)
+
+        return policy
+
+    def overlap(self, audience: Audience) -> Overlap:
+        """What happens to messages that arrive during an answer."""
+        known = self._remembered()
+        overlap: Overlap | None = known.get(audience)
+        if overlap is None:
+            overlap = known[audience] = self._overlap(audience)
+
+        return overlap
+
+    def model(self, audience: Audience) -> str:
+        """The model where neither the conversation nor the person chose one.
+
+        An empty flag leaves it to the settings.
+        """
+        setting = default_model(self._channel(audience), self._options.default_model)
+        return self._flags.value(flags.DEFAULT_MODEL, audience, setting) or setting
+
+    def _remembered(self) -> dict[object, Any]:
+        """What is known as long as operators change nothing."""
+        version = self._flags.version
+        is_same = version is not None and version is self._version
+        if not is_same or len(self._known) > REMEMBERED:
+            self._version, self._known = version, {}
+
+        return self._known
+
+    def _answer_policy(self, audience: Audience, chosen: str | None) -> AnswerPolicy:
         value = self._flags.value
         prompt = self._channel(audience).system_prompt or self._options.system_prompt
         replies = value(flags.REPLIES, audience)
@@ -171,18 +212,9 @@ class PolicyEvaluator:
             ),
         )
 
-    def overlap(self, audience: Audience) -> Overlap:
-        """What happens to messages that arrive during an answer."""
+    def _overlap(self, audience: Audience) -> Overlap:
         setting = self._channel(audience).overlap
         return Overlap(self._flags.value(flags.OVERLAP, audience, setting.value))
-
-    def model(self, audience: Audience) -> str:
-        """The model where neither the conversation nor the person chose one.
-
-        An empty flag leaves it to the settings.
-        """
-        setting = default_model(self._channel(audience), self._options.default_model)
-        return self._flags.value(flags.DEFAULT_MODEL, audience, setting) or setting
 
     def _record(
         self, audience: Audience, ignored_flags: Sequence[str]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from agent.core.completion import Prompt
-from agent.core.messages import Message, Role, Window
+from agent.core.messages import Role, Window
 
 PER_MESSAGE = 4
 """Tokens a message costs in addition to its text (role and separators), as OpenAI's cookbook
@@ -34,10 +34,12 @@ def build_prompt(
     newest message is kept even if it alone exceeds the budget: the model's server may still
     take it, and says so if not.
     """
-    texts = [
-        (message.role, _with_author(message))
-        for message in window.messages
-        if _belongs(message, up_to_seq)
+    texts: list[tuple[Role, str]] = [
+        (each.role, f"{each.author}: {each.content}" if each.author else each.content)
+        for each in window.messages
+        if each.content
+        and not each.notice
+        and (each.role != "user" or each.seq <= up_to_seq)  # does not wait
     ]
     first = _first_that_fits(texts, budget - estimate_tokens(system))
 
@@ -47,7 +49,8 @@ def build_prompt(
 def _first_that_fits(texts: Sequence[tuple[Role, str]], budget: int) -> int:
     """Where the newest texts begin that fit together."""
     # A text has at most as many tokens as characters: usually nothing needs an estimate.
-    if sum(len(text) + PER_MESSAGE for _, text in texts) <= budget:
+    characters = sum([len(text) for _, text in texts])
+    if characters + PER_MESSAGE * len(texts) <= budget:
         return 0
 
     for index in range(len(texts) - 1, -1, -1):
@@ -56,14 +59,3 @@ def _first_that_fits(texts: Sequence[tuple[Role, str]], budget: int) -> int:
             return min(index + 1, len(texts) - 1)
 
     return 0
-
-
-def _belongs(message: Message, up_to_seq: int) -> bool:
-    is_waiting = message.role == "user" and message.seq > up_to_seq
-    return not (is_waiting or message.notice or not message.content)
-
-
-def _with_author(message: Message) -> str:
-    return (
-        f"{message.author}: {message.content}" if message.author else message.content
-    )

@@ -87,9 +87,9 @@ class RedisCache:
         if replies is None:
             return Arrival(user=user, limited=await self._judge(inbound, rules, None))
 
-        session, epoch = replies[0], _integer(replies[1])
+        session, epoch, schema = replies[0], _integer(replies[1]), self._schema
         conversation = person = None
-        if isinstance(session, list) and session[0] == self._schema:
+        if isinstance(session, list) and session[0] == schema:
             user = _uuid(session[1]) or user
             conversation, person = _uuid(session[2]), _uuid(session[3])
 
@@ -102,7 +102,7 @@ class RedisCache:
                 self._window(conversation), judging
             )
 
-        window = _unpack(packed, self._schema)
+        window = _unpack(packed, schema)
         metrics.cache_reads.add("miss" if window is None else "hit")
 
         return Arrival(user, conversation or hint, window, epoch, limited)
@@ -114,11 +114,12 @@ class RedisCache:
         if self._limiter and session.person:
             self._limiter.learn(channel, account, session.person)
 
-        name = _session_key(channel, account)
-        window_name, packed = _window_key(session.conversation), self._pack(window)
+        name, schema = _session_key(channel, account), self._schema
+        window_name = _window_key(session.conversation)
+        packed = self._pack(window, schema)
         replies = await self._pipe.send(
             ("SET", window_name, packed, "EX", WINDOW_SECONDS),
-            ("HSET", name, *_session_values(session, self._schema)),
+            ("HSET", name, *_session_values(session, schema)),
             ("EXPIRE", name, SESSION_SECONDS),
             *active_people.noted(channel, account, time.time()),
         )
@@ -148,17 +149,17 @@ class RedisCache:
 
         return replies[0] if replies else None
 
-    def _pack(self, window: Window) -> bytes:
+    def _pack(self, window: Window, schema: bytes) -> bytes:
         """Keeps the newest messages by seq, as Postgres returns them.
 
         So no answer depends on what Redis still has.
         """
         messages = window.messages
         if len(messages) > self._limit:
-            oldest = sorted(message.seq for message in messages)[-self._limit]
-            messages = tuple(each for each in messages if each.seq >= oldest)
+            oldest = sorted([message.seq for message in messages])[-self._limit]
+            messages = tuple([each for each in messages if each.seq >= oldest])
 
-        return _encoder.encode(_Packed(self._schema, window.version, messages))
+        return _encoder.encode(_Packed(schema, window.version, messages))
 
 
 def _unpack(data: Any, schema: bytes) -> Window | None:

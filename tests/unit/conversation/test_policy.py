@@ -19,7 +19,7 @@ from agent.conversation.policy import (
     permits,
 )
 from agent.core.channel import ChannelSettings
-from agent.core.messages import Address, Said
+from agent.core.messages import Address, Overlap, Said
 from agent.core.options import Options
 
 ADA = Audience(None, "test", "ada")
@@ -36,6 +36,7 @@ class Operators:
     flags: Mapping[str, Any] = field(default_factory=dict)
     settings: ChannelSettings = field(default_factory=ChannelSettings)
     epoch: int = 1
+    version: object | None = None
 
     def value(self, flag: Flag[Any], audience: Audience, default: Any = None) -> Any:
         fallback = default if flag.default is None else flag.default
@@ -126,3 +127,22 @@ def test_a_refused_model_is_told_with_those_that_are_allowed() -> None:
 
     assert not permits(settings, "test:c")
     assert "test:c may not be used here; allowed: test:a, test:b." in refusal
+
+
+@pytest.mark.parametrize(("version", "asked"), [(object(), 0), (None, 1)])
+def test_nothing_is_evaluated_again_until_operators_change_something(
+    version: object | None, asked: int
+) -> None:
+    """Hooks, which have no version, see each evaluation."""
+    operators = Operators({"default_model": "test:a"}, version=version)
+    policy = PolicyEvaluator(operators, operators, Options("test:environment"))
+    first = policy.answer_policy(ADA, None), policy.overlap(ADA)
+    operators.flags = {"default_model": "test:b", "overlap": "queue"}
+
+    now = policy.answer_policy(ADA, None), policy.overlap(ADA)
+    assert (first == now) == (asked == 0)
+
+    operators.version = object()
+    assert "test:b" == policy.answer_policy(ADA, None).model
+    assert Overlap.QUEUE is policy.overlap(ADA)
+    assert "test:own" == policy.answer_policy(ADA, "test:own").model
