@@ -7,7 +7,8 @@ from typing import Any, Protocol, TypeVar
 
 from agent.control.experiments import Experiment
 from agent.control.flags import Flag, Kind
-from agent.control.rules import Audience, Rules, Step, resolve
+from agent.control.rules import Audience, Clock, Rules, Step, resolve, utc_now
+from agent.control.uses import FlagUses
 
 T = TypeVar("T")
 
@@ -39,10 +40,16 @@ class FlagSource(Protocol):
     @property
     def watchers(self) -> list[Callable[[], None]]: ...
 
+    @property
+    def uses(self) -> FlagUses:
+        """Which flags were asked for."""
 
-def evaluate(state: FlagState, flag: Flag[Any], audience: Audience) -> Step:
+
+def evaluate(
+    state: FlagState, flag: Flag[Any], audience: Audience, clock: Clock = utc_now
+) -> Step:
     """The rule that decides, and its value. None: as the caller's own setting says."""
-    step = resolve(flag, state.rules_of(flag.name), audience)
+    step = resolve(flag, state.rules_of(flag.name), audience, clock)
     if flag.kind is not Kind.FLOAT or step.value is None:
         return step
 
@@ -53,8 +60,9 @@ def evaluate(state: FlagState, flag: Flag[Any], audience: Audience) -> Step:
 class RuleFlags:
     """Implements agent.ports.Flags by the newest rules of `source`."""
 
-    def __init__(self, source: FlagSource) -> None:
+    def __init__(self, source: FlagSource, clock: Clock = utc_now) -> None:
         self._source = source
+        self._clock = clock
 
     @property
     def version(self) -> object | None:
@@ -66,7 +74,9 @@ class RuleFlags:
         state = self._source.state
         value: Any = flag.default
         if state.rules_of(flag.name):  # most flags have none
-            value = evaluate(state, flag, audience).value
+            value = evaluate(state, flag, audience, self._clock).value
+
+        self._source.uses.note(flag.name, value)
         if value is None:
             value = default
 
@@ -82,8 +92,11 @@ class RuleFlags:
 
         for name, experiment in state.experiments.items():
             flag = None if name in ignored_flags else state.flag(name)
-            step = resolve(flag, state.rules_of(name), audience) if flag else None
-            if step is not None and step.variant is not None:
+            if flag is None:
+                continue
+
+            step = resolve(flag, state.rules_of(name), audience, self._clock)
+            if step.variant is not None:
                 found[experiment.name] = step.variant
 
         return found

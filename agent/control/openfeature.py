@@ -20,7 +20,8 @@ from openfeature.provider import AbstractProvider, Metadata
 
 from agent.control.evaluation import FlagSource, RuleFlags, evaluate
 from agent.control.flags import Flag, Kind
-from agent.control.rules import EVERYBODY, Audience
+from agent.control.named_rules import NAMED
+from agent.control.rules import EVERYBODY, Audience, Clock, Step, utc_now
 
 DOMAIN = "agent"
 """The OpenFeature domain of the instance in this process."""
@@ -34,6 +35,7 @@ _REASONS = {
     "channel": Reason.TARGETING_MATCH,
     "experiment": Reason.SPLIT,
     "percentage": Reason.SPLIT,
+    NAMED: Reason.TARGETING_MATCH,
     "global": Reason.STATIC,
     "default": Reason.DEFAULT,
 }
@@ -45,9 +47,10 @@ class FlagProvider(AbstractProvider):
     Never raises: an error comes with the caller's default value.
     """
 
-    def __init__(self, source: FlagSource) -> None:
+    def __init__(self, source: FlagSource, clock: Clock = utc_now) -> None:
         super().__init__()
         self._source = source
+        self._clock = clock
         self._seen = (source.state, source.stale)
         source.watchers.append(self._moved)
 
@@ -126,12 +129,12 @@ class FlagProvider(AbstractProvider):
                 "The targeting key is a person's id, the rest is text.",
             )
 
-        step = evaluate(state, flag, audience)
-        reason = _REASONS[step.rule] if step.variant is None else Reason.SPLIT
+        step = evaluate(state, flag, audience, self._clock)
+        self._source.uses.note(name, step.value)
 
         return FlagResolutionDetails(
             value=default if step.value is None else step.value,
-            reason=Reason.STALE if self._source.stale else reason,
+            reason=Reason.STALE if self._source.stale else _reason(step),
             variant=step.variant,
             flag_metadata={"rule": step.scope, "epoch": state.epoch},
         )
@@ -149,6 +152,12 @@ class FlagProvider(AbstractProvider):
             self.emit_provider_stale(ProviderEventDetails(message=message))
         elif was_stale and not is_stale:
             self.emit_provider_ready(ProviderEventDetails())
+
+
+def _reason(step: Step) -> Reason:
+    is_split = step.variant is not None or step.share is not None
+
+    return Reason.SPLIT if is_split else _REASONS[step.rule]
 
 
 def _failed(default: T, code: ErrorCode, message: str) -> FlagResolutionDetails[T]:

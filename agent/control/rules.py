@@ -1,15 +1,18 @@
-"""Which of a flag's rules decides, and why each other one does not. Pure: no clock, no store.
+"""Which of a flag's rules decides, and why each other one does not. Pure: no store.
 
 Rules are asked in this order: kill switch, person, chat, channel, experiment, percentage,
 global, default. The running experiment of a flag is one of its rules; it decides for a
-person if no rule before it matches.
+person if no rule before it matches. A named rule is asked directly before the plain rule of
+its narrowest condition (agent/control/named_rules.py); the clock is read only for those that
+have a start or an end.
 """
 
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -17,12 +20,19 @@ from uuid import UUID
 from agent.control.buckets import BUCKETS, bucket_of, edge
 from agent.control.experiments import Experiment, Variant
 from agent.control.flags import Flag
+from agent.control.named_rules import NAMED, Conditions, NamedRule, NamedRules
 from agent.core.errors import Rejected
 
 KILL, PERCENTAGE, GLOBAL, DEFINITION = "kill", "percentage", "global", "definition"
 """Scopes with one row per flag. `definition` is no rule: it describes a flag that an operator
 made.
 """
+
+ABOUT = "about"
+"""The scope of a flag's owner and tags. It is no rule either."""
+
+NO_RULE = (DEFINITION, ABOUT)
+"""Scopes that decide nothing."""
 
 EXPERIMENT = "experiment"
 """The scope of a flag's running experiment. It has no row among the flags."""
@@ -75,6 +85,10 @@ class Outcome(enum.Enum):
     UNSET = "it is not set"
     UNNAMED = "no person or place was given"
     ELSEWHERE = "it is not for this channel"
+    OTHER_CHAT = "it is not for this chat"
+    OTHER_PERSON = "it is not for this person"
+    EARLY = "it has not started"
+    OVER = "it has ended"
     OUTSIDE = "this person is outside the share"
     LEAVES = "this person's variant leaves the flag to the next rules"
     INVALID = "its value is not one of this flag"
@@ -84,9 +98,9 @@ class Step(NamedTuple):
     """One rule, and what became of it."""
 
     rule: str
-    """kill, person, chat, channel, experiment, percentage, global or default."""
+    """kill, person, chat, channel, experiment, percentage, global, default or named."""
     scope: str
-    """The stored scope that was looked up; `experiment:<name>`."""
+    """The stored scope that was looked up; `experiment:<name>`, `rule:<name>`."""
     outcome: Outcome
     value: Any = None
     bucket: int | None = None
@@ -95,6 +109,8 @@ class Step(NamedTuple):
     """Percent of all people."""
     variant: str | None = None
     """Of the person in the flag's experiment, if that was asked."""
+    moment: datetime | None = None
+    """The start or end of a named rule that does not hold now."""
 
     @property
     def sentence(self) -> str:
@@ -103,6 +119,8 @@ class Step(NamedTuple):
         if self.bucket is not None and self.share is not None:
             inside = f"{self.share:g} % are {edge(self.share)}"
             return f"{outcome}: bucket {self.bucket} of {BUCKETS}, {inside}"
+        if self.moment is not None:
+            return f"{outcome}: {self.moment.astimezone().isoformat(' ', 'seconds')}"
 
         return f"{outcome}: variant {self.variant}" if self.variant else outcome
 
@@ -113,14 +131,28 @@ Rules = Mapping[str, Any]
 NO_RULES: Rules = {}
 
 
-def resolve(flag: Flag[Any], rules: Rules, audience: Audience) -> Step:
+Clock = Callable[[], datetime]
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+def resolve(
+    flag: Flag[Any], rules: Rules, audience: Audience, clock: Clock = utc_now
+) -> Step:
     """The rule that decides. A value of None leaves it to the caller's own setting.
 
     Its `variant` is also set if that left the flag to a later rule: such a person takes part
     in the experiment, too.
     """
     variant = None
+    named: NamedRules = rules.get(NAMED, NO_RULES)
     for rule, scope in audience.asked:
+        if named and rule in named:
+            found = _first_named(flag, named[rule], audience, clock)
+            if found is not None:
+                return _with_variant(found, variant)
         if scope in rules:
             step = _step(flag, rules, audience, rule, scope)
             if step.outcome is Outcome.MATCHED:
@@ -131,9 +163,36 @@ def resolve(flag: Flag[Any], rules: Rules, audience: Audience) -> Step:
     return _with_variant(_default(flag), variant)
 
 
-def steps(flag: Flag[Any], rules: Rules, audience: Audience) -> Iterator[Step]:
+def _first_named(
+    flag: Flag[Any], rules: Sequence[NamedRule], audience: Audience, clock: Clock
+) -> Step | None:
+    """The first of these rules that matches. A step is made only of one that may."""
+    for rule in rules:
+        conditions = rule.conditions
+        if conditions and _is_here(conditions, audience):
+            step = _named(flag, rule, audience, clock)
+            if step.outcome is Outcome.MATCHED:
+                return step
+
+    return None
+
+
+def _is_here(conditions: Conditions, audience: Audience) -> bool:
+    """Whether `_place` may match: asked for every named rule, so it is short."""
+    if conditions.channels and audience.channel not in conditions.channels:
+        return False
+
+    return not conditions.people or audience.person in conditions.people
+
+
+def steps(
+    flag: Flag[Any], rules: Rules, audience: Audience, clock: Clock = utc_now
+) -> Iterator[Step]:
     """All rules in their order, also those after the one that decides."""
+    named: NamedRules = rules.get(NAMED, {})
     for rule, scope in audience.asked:
+        for one in named.get(rule, ()):
+            yield _named(flag, one, audience, clock)
         yield _step(flag, rules, audience, rule, scope)
 
     yield _default(flag)
@@ -165,6 +224,63 @@ def _step(
 
     outcome = Outcome.MATCHED if flag.fits(value) else Outcome.INVALID
     return Step(rule, scope, outcome, value)
+
+
+def _named(
+    flag: Flag[Any], rule: NamedRule, audience: Audience, clock: Clock
+) -> Step:
+    conditions, value = rule.conditions, rule.value
+    if conditions is None:
+        return Step(NAMED, rule.scope, Outcome.INVALID)
+    if value is None and conditions.kill:
+        value = flag.default
+    elif not flag.fits(value):
+        return Step(NAMED, rule.scope, Outcome.INVALID, value)
+
+    step = Step(NAMED, rule.scope, Outcome.MATCHED, value)
+    outcome = _place(conditions, audience)
+    if outcome is not Outcome.MATCHED:
+        return step._replace(outcome=outcome)
+    if conditions.is_timed and (untimely := _untimely(step, conditions, clock())):
+        return untimely
+    if conditions.share is None or audience.person is None:
+        return step
+
+    bucket, inside = conditions.inside(audience.person)
+    outcome = Outcome.MATCHED if inside else Outcome.OUTSIDE
+
+    return step._replace(outcome=outcome, bucket=bucket, share=conditions.share)
+
+
+def _place(conditions: Conditions, audience: Audience) -> Outcome:
+    """Whether it is for this person and place, their share aside."""
+    personal = conditions.people or conditions.share is not None
+    if (personal and not audience.person) or (
+        conditions.channels and audience.channel is None
+    ):
+        return Outcome.UNNAMED
+    if conditions.channels and audience.channel not in conditions.channels:
+        return Outcome.ELSEWHERE
+    if conditions.people and audience.person not in conditions.people:
+        return Outcome.OTHER_PERSON
+    if conditions.chat is None:
+        return Outcome.MATCHED
+    if audience.chat is None:
+        return Outcome.UNNAMED
+
+    same = audience.chat == conditions.chat
+    return Outcome.MATCHED if same else Outcome.OTHER_CHAT
+
+
+def _untimely(step: Step, conditions: Conditions, now: datetime) -> Step | None:
+    """The step of a rule that does not hold now; None: it does."""
+    starts, ends = conditions.starts, conditions.ends
+    if starts is not None and now < starts:
+        return step._replace(outcome=Outcome.EARLY, moment=starts)
+    if ends is not None and now >= ends:
+        return step._replace(outcome=Outcome.OVER, moment=ends)
+
+    return None
 
 
 def _tested(flag: Flag[Any], experiment: Any, audience: Audience) -> Step:

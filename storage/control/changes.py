@@ -16,6 +16,7 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from agent.control.named_rules import PREFIX, described
 from agent.control.rules import KILL, PERCENTAGE
 from agent.core.errors import Conflict, Rejected, StoreUnavailable
 from agent.core.remedies import Amend, Run
@@ -190,9 +191,15 @@ def difference(before: Any, after: Any) -> str:
 def shown_rule(values: Mapping[str, Any], name: str) -> str:
     """One of the values, for people.
 
-    Of a flag's rules, a kill switch may have no value, and a percentage has three parts.
+    Of a flag's rules, a kill switch may have no value, a percentage has three parts, and a
+    named rule has conditions.
     """
     value = values.get(name)
+    if name.startswith(PREFIX) and isinstance(value, Mapping):
+        chosen = value.get("value")
+        shown = "the default" if chosen is None else _shown(chosen)
+
+        return f"{shown} for {described(value)}"
     if name == KILL and name in values and value is None:
         return "the default"
 

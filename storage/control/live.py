@@ -18,6 +18,7 @@ from pathlib import Path
 import structlog
 from redis.exceptions import RedisError
 
+from agent.control.uses import FlagUses
 from agent.core.background import run_in_background
 from agent.core.channel import ChannelSettings
 from agent.core.errors import StoreUnavailable
@@ -67,6 +68,7 @@ class RedisControl:
         """No store answered when one was asked last."""
         self.watchers: list[Callable[[], None]] = []
         """Called after `state` or `stale` changed."""
+        self.uses = FlagUses()
 
     async def start(self) -> None:
         """Reads everything once; without stores, from the disk.

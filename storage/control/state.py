@@ -11,6 +11,7 @@ import structlog
 
 from agent.control.experiments import Experiment, read_experiment
 from agent.control.flags import DECLARED, Flag, made_by_operator
+from agent.control.named_rules import NAMED, named_in
 from agent.control.rules import DEFINITION, EXPERIMENT, NO_RULES, Rules
 from agent.core.channel import ChannelSettings
 from agent.core.errors import Rejected
@@ -78,7 +79,7 @@ class ControlState:
 
     stored: ControlSnapshot = field(default_factory=ControlSnapshot)
     rules: Mapping[str, Rules] = field(default_factory=dict)
-    """By flag, then by scope, its experiment among them."""
+    """By flag, then by scope, its experiment and its named rules among them."""
     made: Mapping[str, Flag[Any]] = field(default_factory=dict)
     """Flags that operators made."""
     channels: Mapping[str, ChannelSettings] = field(default_factory=dict)
@@ -119,6 +120,10 @@ def state(stored: ControlSnapshot) -> ControlState:
     }
     for experiment in experiments.values():
         rules.setdefault(experiment.flag, {})[EXPERIMENT] = experiment
+
+    for scopes in rules.values():
+        if named := named_in(scopes):
+            scopes[NAMED] = named
 
     return ControlState(stored, rules, made, channels, experiments)
 

@@ -9,6 +9,7 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from agent.control.named_rules import PREFIX
 from agent.control.rules import (
     GLOBAL,
     KILL,
@@ -38,6 +39,8 @@ class RuleTarget:
     """Of all people, split by `salt`."""
     salt: str | None = None
     kill: bool = False
+    rule: str | None = None
+    """The name of a named rule (storage/control/named_targets.py makes them)."""
 
 
 def check_rule(target: RuleTarget) -> None:
@@ -48,12 +51,13 @@ def check_rule(target: RuleTarget) -> None:
         target.channel is not None,
         target.percentage is not None,
         target.kill,
+        target.rule is not None,
     ]
 
     if sum(named) > 1:
         raise Rejected(
             "A rule has one scope.",
-            Amend("choose", ("person", "channel", "percentage", "kill")),
+            Amend("choose", ("person", "channel", "percentage", "kill", "rule")),
         )
     if target.salt is not None and target.percentage is None:
         raise Rejected("A salt goes with a percentage. Name both.")
@@ -75,6 +79,8 @@ async def scope_of(connection: AsyncConnection, target: RuleTarget) -> str:
         return channel_scope(audience.channel)
     if target.kill:
         return KILL
+    if target.rule is not None:
+        return PREFIX + target.rule
 
     return GLOBAL if target.percentage is None else PERCENTAGE
 

@@ -16,6 +16,7 @@ import msgspec
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from agent.control.named_rules import without_person
 from agent.control.rules import person_scope
 from storage.limits.budget_admin import described
 from storage.people import STATEMENTS
@@ -42,6 +43,7 @@ async def inherit(
     """
     return [
         *await _rules(connection, gone, stays),
+        *await _named_rules(connection, gone, stays),
         *await _limit(connection, gone, stays),
         *await _budget(connection, gone, stays),
     ]
@@ -65,6 +67,29 @@ async def _rules(
         ),
         *(_rule("flag.unset", name, {source: value}, {}) for name, value in dropped),
     ]
+
+
+async def _named_rules(
+    connection: AsyncConnection,
+    gone: UUID,
+    stays: UUID,
+) -> list[Moved]:
+    """In lists of people, the one who stays takes the place of the one who joins."""
+    found = text(STATEMENTS["rules_naming"])
+    rows = (await connection.execute(found, {"person": str(gone)})).all()
+    moved = []
+
+    for name, scope, written in rows:
+        value = msgspec.json.encode(
+            without_person(msgspec.json.decode(written), gone, stays)
+        ).decode()
+        await connection.execute(
+            text(STATEMENTS["replace_rule"]),
+            {"name": name, "scope": scope, "value": value},
+        )
+        moved.append(_rule("flag.move", name, {scope: written}, {scope: value}))
+
+    return moved
 
 
 def _rule(

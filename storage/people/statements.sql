@@ -55,6 +55,20 @@ RETURNING name, CAST(value AS text);
 DELETE FROM feature_flags WHERE scope = :gone RETURNING name, CAST(value AS text);
 
 
+-- name: rules_naming
+-- Named rules that have the person who joins in their list; few flags have such a rule.
+SELECT name, scope, CAST(value AS text)
+FROM feature_flags
+WHERE scope LIKE 'rule:%' AND value->'people' ? CAST(:person AS text)
+ORDER BY name, scope
+FOR UPDATE;
+
+
+-- name: replace_rule
+UPDATE feature_flags SET value = CAST(:value AS jsonb), updated_at = now()
+WHERE scope = :scope AND name = :name;
+
+
 -- name: limits_of_both
 -- A person's limit stands at each of their accounts, the same everywhere.
 SELECT person_id, max(metadata->>'limit')

@@ -97,7 +97,7 @@ ORDER BY started_at;
 -- name: control_in_force
 -- What is set, and on how many live instances the newest change is applied.
 SELECT epoch,
-       (SELECT count(*) FROM feature_flags WHERE scope <> 'definition') AS rules,
+       (SELECT count(*) FROM feature_flags WHERE scope NOT IN ('definition', 'about')) AS rules,
        (SELECT array_agg(name ORDER BY name)
         FROM experiments
         WHERE started_at IS NOT NULL AND ended_at IS NULL) AS running,

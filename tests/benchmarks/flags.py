@@ -25,6 +25,7 @@ from agent.app import wire
 from agent.control.flags import MAINTENANCE_MESSAGE
 from agent.control.openfeature import HookedFlags, provide
 from agent.control.rules import EVERYBODY, Audience
+from agent.control.uses import FlagUses
 from agent.conversation.engine import Engine
 from agent.core.options import Options
 from storage.control.flags import FlagAdmin, FlagView
@@ -167,6 +168,7 @@ class _Fixed:
     state: ControlState
     stale: bool = False
     watchers: list[Callable[[], None]] = field(default_factory=list)
+    uses: FlagUses = field(default_factory=FlagUses)
 
 
 async def main(count: int) -> None:

@@ -42,6 +42,33 @@ Chat = Annotated[
         "--chat", help="One chat or group of that channel, by the platform's id."
     ),
 ]
+People = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--person",
+        help="One human: an account as channel:id, or the person's id. May be repeated.",
+    ),
+]
+Channels = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--channel",
+        help="Everybody on this channel. May be repeated.",
+        autocompletion=complete_channel,
+    ),
+]
+RuleName = Annotated[
+    str | None,
+    typer.Option("--rule", help="The rule of this name; a rule may have any name."),
+]
+Starts = Annotated[
+    str | None,
+    typer.Option("--starts", help="From when on: 2026-03-01T14:00."),
+]
+Ends = Annotated[str | None, typer.Option("--ends", help="Until when.")]
+Lasting = Annotated[
+    str | None, typer.Option("--for", help="For how long: 30m, 1h, 2d12h.")
+]
 Kill = Annotated[
     bool,
     typer.Option(

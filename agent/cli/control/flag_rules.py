@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -10,22 +11,30 @@ import typer
 from agent.cli.change import ChangeOptions, Proposal, run_change
 from agent.cli.control.flag_options import (
     Channel,
+    Channels,
     Chat,
+    Ends,
     Kill,
+    Lasting,
     Name,
+    People,
     Person,
+    RuleName,
+    Starts,
     open_admin,
     proposal,
     version_in,
 )
 from agent.cli.options import As, Expect, Json, Reason, Yes
 from agent.control.flags import Flag
+from agent.control.named_rules import PREFIX
 from agent.control.rules import DEFINITION, GLOBAL, KILL, PERCENTAGE, Rules
 from agent.core.errors import Rejected
 
 if TYPE_CHECKING:
     from storage.control.audit import Author, Entry
     from storage.control.flags import Changed, FlagAdmin
+    from storage.control.flags.named_targets import NamedTarget
     from storage.control.targets import RuleTarget
 
 Value = Annotated[
@@ -52,24 +61,30 @@ Number = Annotated[
 def set_(
     name: Name,
     value: Value = None,
-    person: Person = None,
-    channel: Channel = None,
+    person: People = None,
+    channel: Channels = None,
     chat: Chat = None,
     percentage: Percentage = None,
     salt: Salt = None,
     kill: Kill = False,
+    rule: RuleName = None,
+    starts: Starts = None,
+    ends: Ends = None,
+    lasting: Lasting = None,
     as_: As = None,
     reason: Reason = None,
     yes: Yes = False,
     expect: Expect = None,
     as_json: Json = False,
 ) -> None:
-    """Set a flag: for everybody, or for whom an option names. The narrowest rule decides."""
+    """Set a flag: for everybody, or for whom all options together name. The narrowest rule
+    decides.
+    """
     from agent.cli.control.flags_view import show_changed
-    from storage.control.targets import RuleTarget, check_rule
+    from storage.control.flags.named_targets import NamedTarget
 
-    target = RuleTarget(person, channel, chat, percentage, salt, kill)
-    check_rule(target)
+    places = (tuple(person or ()), tuple(channel or ()), chat, percentage, salt, kill)
+    target = _checked(NamedTarget(rule, *places, *_times(starts, ends, lasting)))
 
     async def propose(admin: FlagAdmin, by: Author) -> Proposal[Changed]:
         parsed = _parsed((await admin.get(name)).flag, value, kill=kill)
@@ -92,6 +107,7 @@ def unset(
     chat: Chat = None,
     percentage: PercentageRule = False,
     kill: Kill = False,
+    rule: RuleName = None,
     as_: As = None,
     reason: Reason = None,
     yes: Yes = False,
@@ -103,7 +119,7 @@ def unset(
     from storage.control.targets import RuleTarget, check_rule
 
     share = 0.0 if percentage else None
-    target = RuleTarget(person, channel, chat, share, None, kill)
+    target = RuleTarget(person, channel, chat, share, None, kill, rule)
     check_rule(target)
 
     async def propose(admin: FlagAdmin, by: Author) -> Proposal[Changed]:
@@ -161,7 +177,39 @@ def _parsed(flag: Flag[Any], value: str | None, *, kill: bool) -> object:
     raise Rejected(f"{flag.name} needs a value: it takes {flag.allowed}.")
 
 
-def _set_question(name: str, value: str | None, target: RuleTarget) -> str | None:
+def _times(
+    starts: str | None, ends: str | None, lasting: str | None
+) -> tuple[datetime | None, datetime | None]:
+    """Start and end as typed. Raises Rejected."""
+    from storage.control.flags.named_targets import end_after
+    from storage.control.targets import moment
+
+    if ends is not None and lasting is not None:
+        raise Rejected("A rule has one end. Give --ends or --for, not both.")
+
+    begin = None if starts is None else moment(starts)
+    if lasting is not None:
+        return begin, end_after(lasting, begin)
+
+    return begin, None if ends is None else moment(ends)
+
+
+def _checked(target: NamedTarget) -> RuleTarget | NamedTarget:
+    """The plain rule where one condition is enough. Raises Rejected."""
+    from storage.control.flags.named_targets import check_target
+    from storage.control.targets import check_rule
+
+    if (plain := target.plain) is not None:
+        check_rule(plain)
+        return plain
+
+    check_target(target)
+    return target
+
+
+def _set_question(
+    name: str, value: str | None, target: RuleTarget | NamedTarget
+) -> str | None:
     if not _is_for_everybody(target):
         return None
 
@@ -173,9 +221,14 @@ def _set_question(name: str, value: str | None, target: RuleTarget) -> str | Non
     return f"Set {name} to {chosen} for {people}{wins}?"
 
 
-def _is_for_everybody(target: RuleTarget) -> bool:
+def _is_for_everybody(target: RuleTarget | NamedTarget) -> bool:
     """Whether it is for no person, chat or channel alone."""
-    return target.person is None and target.channel is None
+    from storage.control.targets import RuleTarget
+
+    if isinstance(target, RuleTarget):
+        return target.person is None and target.channel is None
+
+    return not target.people and not target.channels
 
 
 def _undo_question(undone: Entry) -> str | None:
@@ -189,7 +242,7 @@ def _undo_question(undone: Entry) -> str | None:
 
 def _concerns_everybody(*changes: Rules) -> bool:
     return any(
-        scope in (GLOBAL, KILL, PERCENTAGE, DEFINITION)
+        scope in (GLOBAL, KILL, PERCENTAGE, DEFINITION) or scope.startswith(PREFIX)
         for change in changes
         for scope in change
     )

@@ -8,7 +8,8 @@ from datetime import datetime
 from typing import Any
 
 from agent.cli.output import show_json, show_log, show_table, tell
-from agent.control.rules import DEFINITION, Outcome, Step
+from agent.control.named_rules import NAMED, PREFIX
+from agent.control.rules import NO_RULE, Outcome, Step
 from storage.control.audit import Entry
 from storage.control.changes import difference, shown_rule
 from storage.control.flags import Changed, Explanation, FlagView
@@ -53,6 +54,9 @@ def show_one(view: FlagView, *, as_json: bool) -> None:
     tell(
         f"takes {flag.allowed}; default {_default(view)}; version {view.version}; {where}"
     )
+
+    if view.owner or view.tags:
+        tell(f"owner {view.owner or 'nobody'}; tags {', '.join(view.tags) or 'none'}")
 
     rows = [(scope, shown_rule(view.rules, scope)) for scope in _scopes(view)]
     if view.experiment:
@@ -115,21 +119,27 @@ def show_explanation(found: Explanation, *, as_json: bool) -> None:
 
     when = f" at {_when(found.at)}" if found.at else ""
     tell(
-        f"{found.flag.name}{when}: {_value(decided)}, because of the rule {decided.rule}"
+        f"{found.flag.name}{when}: {_value(decided)}, because of the rule {_rule(decided)}"
     )
 
     rows = [
-        (">" if step is decided else "", step.rule, _reason(step, decided))
+        (">" if step is decided else "", _rule(step), _reason(step, decided))
         for step in found.steps
     ]
     show_table(("", "RULE", "WHY"), rows)
+
+
+def _rule(step: Step) -> str:
+    return step.scope.removeprefix(PREFIX) if step.rule == NAMED else step.rule
 
 
 def _reason(step: Step, decided: Step) -> str:
     if step is decided:
         return f"{step.sentence}; its value is {_value(step)}"
     if step.outcome is Outcome.MATCHED:
-        return f"{step.sentence} with {_value(step)}, but {decided.rule} comes first"
+        return (
+            f"{step.sentence} with {_value(step)}, but {_rule(decided)} comes first"
+        )
 
     return step.sentence
 
@@ -158,8 +168,12 @@ def _view(view: FlagView) -> dict[str, Any]:
         "takes": flag.allowed,
         "declared": view.declared,
         "rules": {
-            scope: value for scope, value in view.rules.items() if scope != DEFINITION
+            scope: value
+            for scope, value in view.rules.items()
+            if scope not in NO_RULE
         },
+        "owner": view.owner,
+        "tags": view.tags,
         "version": view.version,
         "applied": view.applied,
         "instances": view.instances,
@@ -197,7 +211,7 @@ def _rules(view: FlagView) -> str:
 
 def _scopes(view: FlagView) -> list[str]:
     """Those with a rule, in the order they are shown."""
-    return [scope for scope in sorted(view.rules) if scope != DEFINITION]
+    return [scope for scope in sorted(view.rules) if scope not in NO_RULE]
 
 
 def _applied(view: FlagView) -> str:

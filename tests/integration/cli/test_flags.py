@@ -161,7 +161,7 @@ async def test_tables_are_for_people(agent: Agent) -> None:
         ),
         (
             ("set", "replies", "off", "--percentage", "5", "--kill"),
-            "Name one of --person, --channel, --percentage and --kill at a time.",
+            "A kill switch is for everybody. Leave the other conditions out.",
         ),
         (
             ("unset", "replies", "--chat", "5"),

@@ -24,6 +24,7 @@ from agent.control.flags import (
     SYSTEM_PROMPT,
     new_flag,
 )
+from agent.control.uses import FlagUses
 from agent.core.channel import ChannelSettings
 from agent.core.options import Options
 from agent.ports import Ports
@@ -277,6 +278,7 @@ class Restless:
     state: ControlState = field(default_factory=ControlState)
     stale: bool = False
     watchers: list[Any] = field(default_factory=list)
+    uses: FlagUses = field(default_factory=FlagUses)
 
     async def observe(self, epoch: int | None) -> None:
         """It changes anyway."""

@@ -273,12 +273,6 @@ WRONG: list[tuple[str, RuleTarget, Any, str]] = [
         "A rule has one scope",
     ),
     (
-        "replies",
-        RuleTarget(channel="discord", percentage=10),
-        True,
-        "A rule has one scope",
-    ),
-    (
         "default_model",
         EVERYBODY,
         UNKNOWN_MODEL,

@@ -14,6 +14,7 @@ import pytest
 from agent.core.completion import Prompt, Usage
 from storage.control.flag_rules import ValueCheck
 from storage.control.flags import FlagAdmin
+from storage.control.flags.named_targets import NamedTarget
 from storage.control.live import RedisControl
 from storage.control.targets import RuleTarget
 from storage.limits.budget_admin import BudgetAdmin
@@ -147,6 +148,25 @@ async def test_a_rule_for_the_person_who_joins_holds_for_both_accounts(
         change.before,
         change.after,
     )
+
+
+async def test_a_list_of_people_names_the_one_who_stays(two: Two) -> None:
+    """Also a list that names both; another rule is as it was."""
+    both = ("test:ada", "test:bob")
+    await two.flags.set("replies", NamedTarget("one", ("test:bob",)), False, ADA)
+    await two.flags.set("replies", NamedTarget("two", both), False, ADA)
+    await two.flags.set(
+        "replies", NamedTarget("rest", channels=("slack",)), True, ADA
+    )
+    ada = await two.person("ada")
+    await two.link()
+
+    listed = {"value": False, "people": [str(ada)]}
+    assert {
+        "rule:one": listed,
+        "rule:two": listed,
+        "rule:rest": {"value": True, "channels": ["slack"]},
+    } == (await two.flags.get("replies")).rules
 
 
 async def test_the_rule_of_the_person_who_stays_stands(two: Two) -> None:

@@ -25,6 +25,7 @@ from agent.control.experiments import Experiment, Variant, definition_of
 from agent.control.flags import DECLARED, OVERLAP, REPLIES, Kind
 from agent.control.openfeature import HookedFlags, provide
 from agent.control.rules import EVERYBODY, Audience, percentage_rule
+from agent.control.uses import FlagUses
 from storage.control.state import ControlSnapshot, ControlState, state
 
 PERSON = "01890a5d-ac96-774b-bcce-b302099a8057"
@@ -61,6 +62,7 @@ class Source:
     state: ControlState = field(default_factory=ControlState)
     stale: bool = False
     watchers: list[Callable[[], None]] = field(default_factory=list)
+    uses: FlagUses = field(default_factory=FlagUses)
 
     def set(
         self,

@@ -7,25 +7,25 @@ is changed and Conflict says what happened.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from sqlalchemy import text
 
-from agent.control.experiments import Experiment
+from agent.control.about import About
 from agent.control.flags import DECLARED, Flag, definition_of, made_by_operator
+from agent.control.named_rules import MAX_NAMED_RULES, NAMED, PREFIX, named_in
 from agent.control.rules import (
+    ABOUT,
     DEFINITION,
     EXPERIMENT,
     PERCENTAGE,
-    Audience,
-    Outcome,
     Rules,
-    Step,
     percentage_rule,
     steps,
+    utc_now,
 )
 from agent.core.errors import Rejected
 from agent.core.remedies import Amend, Run
@@ -46,57 +46,12 @@ from storage.control.flag_rules import (
     unknown_flag,
     versions_of_flags,
 )
+from storage.control.flags.named_targets import NamedTarget, keeping_salt, named_rule
+from storage.control.flags.views import Changed, Explanation, FlagView, views_of
 from storage.control.targets import RuleTarget, audience_of, scope_of
 from storage.postgres import LEASE_SECONDS, Database
 from storage.redis import RedisPipe
 from storage.transaction import transaction
-
-
-@dataclass(frozen=True, slots=True)
-class FlagView:
-    """A flag as an operator sees it."""
-
-    flag: Flag[Any]
-    rules: Rules
-    version: int
-    """Of its last change; 0: never changed."""
-    applied: int
-    """Number of live instances on which its last change is in force."""
-    instances: int
-    """Number of live instances."""
-    experiment: Experiment | None = None
-    """The one that runs on it."""
-
-    @property
-    def declared(self) -> bool:
-        return self.flag.name in DECLARED
-
-
-@dataclass(frozen=True, slots=True)
-class Changed:
-    """What a change did. An empty mapping: nothing was set before, or nothing is set now."""
-
-    name: str
-    before: Rules
-    after: Rules
-    epoch: int | None
-    """None: everything was so already."""
-    version: int
-
-
-@dataclass(frozen=True, slots=True)
-class Explanation:
-    """All rules of a flag for one audience; the first that matched decides."""
-
-    flag: Flag[Any]
-    audience: Audience
-    steps: Sequence[Step]
-    at: datetime | None
-    """None: now."""
-
-    @property
-    def decided(self) -> Step:
-        return next(step for step in self.steps if step.outcome is Outcome.MATCHED)
 
 
 class FlagAdmin:
@@ -124,7 +79,7 @@ class FlagAdmin:
             row.experiment.flag: row.experiment for row in rows if row.ran(None)
         }
 
-        return list(_views(rules, versions, epochs.all(), running))
+        return list(views_of(rules, versions, epochs.all(), running))
 
     async def get(self, name: str) -> FlagView:
         """One flag. Raises Rejected when there is none of this name."""
@@ -173,12 +128,17 @@ class FlagAdmin:
         if experiment is not None:
             rules[EXPERIMENT] = experiment
 
-        return Explanation(flag, audience, tuple(steps(flag, rules, audience)), at)
+        asked = {**rules, NAMED: named_in(rules)}
+        clock = utc_now if at is None else partial(_same, at)
+
+        return Explanation(
+            flag, audience, tuple(steps(flag, asked, audience, clock)), at
+        )
 
     async def set(
         self,
         name: str,
-        target: RuleTarget,
+        target: RuleTarget | NamedTarget,
         value: object,
         author: Author,
         *,
@@ -187,8 +147,7 @@ class FlagAdmin:
         """Sets a rule. `value` None with `target.kill`: the default, whatever other rules say."""
         async with changing(self._database, self._pipe, author) as change:
             flag, rules = await self._locked(change, name, expected)
-            scope = await scope_of(change.connection, target)
-            rule = self._rule(flag, target, value, rules)
+            scope, rule = await self._scoped(change, flag, target, value, rules)
 
             return await _move(
                 change, "flag.set", name, rules, {**rules, scope: rule}
@@ -211,6 +170,24 @@ class FlagAdmin:
             }
 
             return await _move(change, "flag.unset", name, rules, remaining)
+
+    async def describe(
+        self,
+        name: str,
+        about: About,
+        author: Author,
+        *,
+        expected: int | None = None,
+    ) -> Changed:
+        """Sets who looks after a flag, and its tags. Raises Rejected."""
+        about.check()
+
+        async with changing(self._database, self._pipe, author) as change:
+            _, rules = await self._locked(change, name, expected)
+            kept = {scope: rule for scope, rule in rules.items() if scope != ABOUT}
+            new = kept | ({ABOUT: about.stored()} if about.is_set else {})
+
+            return await _move(change, "flag.about", name, rules, new)
 
     async def undo(
         self,
@@ -279,6 +256,33 @@ class FlagAdmin:
 
         return flag, rules
 
+    async def _scoped(
+        self,
+        change: Change,
+        flag: Flag[Any],
+        target: RuleTarget | NamedTarget,
+        value: object,
+        rules: Rules,
+    ) -> tuple[str, object]:
+        """The scope of a rule, and what is stored there."""
+        if isinstance(target, RuleTarget):
+            scope = await scope_of(change.connection, target)
+            return scope, self._rule(flag, target, value, rules)
+
+        by_default = value is None and target.kill
+        checked = None if by_default else self._check(flag, value)
+        scope, rule = await named_rule(change.connection, flag.name, target, checked)
+        named = sum(each.startswith(PREFIX) for each in {*rules, scope})
+        if named > MAX_NAMED_RULES:
+            raise Rejected(
+                f"A flag has at most {MAX_NAMED_RULES} rules with a name.",
+                Run("flags unset", "removes one", target=flag.name),
+            )
+
+        kept = rule if target.salt else keeping_salt(scope, rule, rules)
+
+        return scope, kept
+
     def _rule(
         self, flag: Flag[Any], target: RuleTarget, value: object, rules: Rules
     ) -> object:
@@ -295,23 +299,8 @@ class FlagAdmin:
         return percentage_rule(target.percentage, salt, checked)
 
 
-def _views(
-    rules: Mapping[str, Rules],
-    versions: Mapping[str, tuple[int, int]],
-    epochs: Sequence[int],
-    running: Mapping[str, Experiment],
-) -> Iterator[FlagView]:
-    for name, scopes in sorted(rules.items()):
-        try:
-            flag = read_flag(name, scopes)
-        except Rejected:
-            continue  # a newer version's flag is no reason to hide the others
-        if flag is None:
-            continue
-
-        version, epoch = versions.get(subject_of(name), (0, 0))
-        applied = sum(each >= epoch for each in epochs)
-        yield FlagView(flag, scopes, version, applied, len(epochs), running.get(name))
+def _same(at: datetime) -> datetime:
+    return at
 
 
 async def _move(
