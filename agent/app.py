@@ -29,7 +29,8 @@ from agent.conversation.engine import Engine
 from agent.core.errors import ConfigurationError, UnknownModel
 from agent.core.limits import PER_PERSON, Limit
 from agent.core.options import Options
-from agent.llm.cost_bound import worst_case
+from agent.llm.catalog import with_default_model
+from agent.llm.prices.bound import worst_case
 from agent.llm.router import open_models
 from agent.ports import Channel, Flags, LanguageModels, Ports
 from agent.settings import Settings
@@ -160,14 +161,9 @@ async def open_app(
     others left.
     """
     instance = uuid7()
-    options = Options(
-        settings.model,
-        settings.system_prompt,
-        settings.max_message_chars,
-        delivery_seconds=3600 * settings.delivery_hours,
-    )
 
     async with open_models(settings) as models, AsyncExitStack() as stack:
+        settings = await with_default_model(settings, models)
         check_models(settings, models)
         stores = await stack.enter_async_context(
             open_stores(settings, upgrade=upgrade)
@@ -182,9 +178,18 @@ async def open_app(
             housekeeping(stores.database),
             run_schedule(plans),
             follow_changes(stores.pipe, ports.control_updates),
-            Engine(ports, options) as engine,
+            Engine(ports, _options(settings)) as engine,
         ):
             yield App(settings, instance, stores, ports, engine)
+
+
+def _options(settings: Settings) -> Options:
+    return Options(
+        settings.model,
+        settings.system_prompt,
+        settings.max_message_chars,
+        delivery_seconds=3600 * settings.delivery_hours,
+    )
 
 
 def check_models(settings: Settings, models: LanguageModels) -> None:

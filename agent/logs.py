@@ -81,6 +81,10 @@ def _secrets(settings: Settings) -> Iterator[str]:
             if isinstance(item, SecretStr):
                 yield item.get_secret_value()
                 yield from _password(item.get_secret_value())
+    for provider in settings.providers.values():
+        yield from _password(provider.base_url)
+        if provider.api_key:
+            yield provider.api_key.get_secret_value()
 
 
 def _password(url: str) -> Iterator[str]:

@@ -191,8 +191,8 @@ model_garbles = Counter(
 )
 model_calls = Gauge(
     "agent_model_calls",
-    "Calls to a model server now; state is running, or waiting for a place among them.",
-    ("server", "state"),
+    "Calls to a provider now; state is running, or waiting for a place among them.",
+    ("provider", "state"),
 )
 models_left_alone = Gauge(
     "agent_model_left_alone",

@@ -11,6 +11,8 @@ from pydantic.fields import FieldInfo
 from agent.cli.run import EXIT_STATUS
 from agent.settings import Settings
 from agent.settings.backups import BackupVariables
+from agent.settings.provider_variables import ProviderVariables
+from agent.settings.providers import PRESETS
 
 _SECTIONS = {
     "database_url": "Stores",
@@ -32,6 +34,25 @@ _HEAD = """\
 Every setting is an environment variable or a line `NAME=value` of a file `.env` in the current
 folder; the environment wins. None is needed: without any, `agent chat` runs embedded stores and
 the offline model. Models are written `provider:model`.
+"""
+_PROVIDERS = """
+## Providers
+
+A key is enough: with `OPENROUTER_API_KEY` alone, `openrouter:` models answer. Any number of
+providers can be set at once. Each has its own connections, and a line of its own in
+`agent doctor`. Models are written `provider:model` everywhere, as in `groq:openai/gpt-oss-20b`.
+
+| provider | set | address | model when none is named |
+|---|---|---|---|
+{rows}
+
+`<NAME>_BASE_URL` takes the place of an address, as for a proxy of your own. In italics is an
+example: there the address has to be set. Any other server is set by `PROVIDER_<NAME>_BASE_URL`,
+with `PROVIDER_<NAME>_API_KEY` if it has keys, and `PROVIDER_<NAME>_PROTOCOL`: `openai` (the
+default) or `anthropic`. Its models are `<name>:model`, in lower case.
+
+Without `DEFAULT_MODEL`, OpenAI comes first, then Anthropic, then these in their order. Of a
+server that has models of its own, the first one on its list is taken.
 """
 _STORES = """
 ## URLs of the stores
@@ -78,7 +99,21 @@ def page() -> str:
         f"| {status} | {meaning} |" for status, meaning in EXIT_STATUS.items()
     )
 
-    return _HEAD + "\n".join(_lines()) + "\n" + _STORES + _EXIT + rows + "\n"
+    providers = _PROVIDERS.format(rows="\n".join(_providers()))
+    settings = "\n".join(_lines()) + "\n"
+
+    return _HEAD + settings + providers + _STORES + _EXIT + rows + "\n"
+
+
+def _providers() -> Iterator[str]:
+    for name, preset in PRESETS.items():
+        key = f"`{name.upper()}_API_KEY`" if preset.needs_key else ""
+        url = f"`{name.upper()}_BASE_URL`" if preset.is_example else ""
+        address = f"*{preset.url}*" if preset.is_example else f"`{preset.url}`"
+        model = f"`{name}:{preset.model}`" if preset.model else ""
+        needed = ", ".join(filter(None, (key, url)))
+
+        yield f"| `{name}` | {needed} | {address} | {model} |"
 
 
 def _lines() -> Iterator[str]:
@@ -93,8 +128,9 @@ def _in_order() -> Iterator[tuple[str, FieldInfo]]:
     """Pydantic lists the fields of a base class first."""
     fields = Settings.model_fields
     inherited = BackupVariables.model_fields
+    elsewhere = {*inherited, *ProviderVariables.model_fields}
 
-    yield from ((name, fields[name]) for name in fields if name not in inherited)
+    yield from ((name, fields[name]) for name in fields if name not in elsewhere)
     yield from inherited.items()
 
 

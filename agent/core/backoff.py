@@ -17,3 +17,16 @@ def backoff(first: float, maximum: float, *, spread: bool = False) -> Iterator[f
     while True:
         yield pause * random.uniform(0.5, 1.0) if spread else pause  # noqa: S311
         pause = min(2 * pause, maximum)
+
+
+def full_jitter(
+    first: float, maximum: float, attempt: int, at_least: float | None
+) -> float:
+    """Seconds before the next attempt: exponential with full jitter, at least what the
+    server asked for.
+
+    https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/
+    """
+    jitter = random.uniform(0, min(maximum, first * 2 ** (attempt - 1)))  # noqa: S311
+
+    return max(jitter, at_least or 0)

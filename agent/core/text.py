@@ -39,3 +39,8 @@ def visible(text: str) -> str:
         char if char.isprintable() or char == "\n" else json.dumps(char)[1:-1]
         for char in text
     )
+
+
+def storable(text: str) -> str:
+    """Without NUL, the one character that Postgres cannot keep in a text."""
+    return text.replace("\0", "")

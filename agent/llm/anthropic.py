@@ -26,31 +26,44 @@ from agent.llm.provider import (
 )
 from agent.llm.reading.answer import AnswerReader, Chunk, as_text
 from agent.llm.reading.fields import Fields, count, record, word
-from agent.settings import UNKNOWN_MODEL, Settings
+from agent.settings import UNKNOWN_MODEL, Provider, Settings
 
 _VERSION = "2023-06-01"  # https://docs.anthropic.com/en/api/versioning
 _LAST = "message_stop"
 
 
-def open_model(name: str, settings: Settings, wire: Callable[[], Wire]) -> Anthropic:
+def open_model(
+    name: str, provider: Provider, settings: Settings, wire: Callable[[], Wire]
+) -> Anthropic:
     """Raises UnknownModel when there is no key, or an impossible one."""
-    if settings.anthropic_api_key is None:
+    server = server_of(name, provider)
+    longest = settings.models.get(server.model, UNKNOWN_MODEL).longest
+
+    return Anthropic(name, server, wire(), longest)
+
+
+def server_of(name: str, provider: Provider) -> Server:
+    """Where the model is asked. Raises UnknownModel."""
+    key = provider.api_key
+    if key is None and provider.needs_key:
         raise UnknownModel(
-            "anthropic: models need ANTHROPIC_API_KEY. Set it or choose another model."
+            f"{provider.name}: models need {provider.key_setting}. "
+            "Set it or choose another model."
         )
 
-    key = http_errors.sound_key(
-        settings.anthropic_api_key.get_secret_value(), "ANTHROPIC_API_KEY"
-    )
-    server = Server(
-        model=f"anthropic:{name}",
-        url=base_url.messages(settings.anthropic_base_url),
-        key_setting="ANTHROPIC_API_KEY",
-        url_setting="ANTHROPIC_BASE_URL",
-        headers={"x-api-key": key, "anthropic-version": _VERSION},
-    )
-    return Anthropic(
-        name, server, wire(), settings.models.get(server.model, UNKNOWN_MODEL).longest
+    headers = {"anthropic-version": _VERSION}
+    if key is not None:
+        headers["x-api-key"] = http_errors.sound_key(
+            key.get_secret_value(), provider.key_setting
+        )
+
+    return Server(
+        model=f"{provider.name}:{name}",
+        url=base_url.messages(provider.base_url),
+        key_setting=provider.key_setting,
+        url_setting=provider.url_setting,
+        headers=headers,
+        has_key=key is not None,
     )
 
 

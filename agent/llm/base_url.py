@@ -29,6 +29,13 @@ def chat_completions(base: str) -> tuple[str, ...]:
     )
 
 
+def models(base: str) -> tuple[str, ...]:
+    """Where the list of models may be: next to what answers."""
+    return tuple(
+        url.replace("/chat/completions", "/models") for url in chat_completions(base)
+    )
+
+
 def messages(base: str) -> str:
     """Where Anthropic's Messages are; the base may end in their version."""
     parts, path = _split(base)

@@ -46,7 +46,7 @@ class Bulkhead:
 
     def __init__(self, name: str, client: httpx.AsyncClient) -> None:
         self.client = client
-        self._name = name  # host and port
+        self._name = name  # of the provider
         self._places = asyncio.Semaphore(CALLS)
         self._running = 0
         self._waiting = 0

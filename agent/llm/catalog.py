@@ -7,18 +7,22 @@ from importlib import import_module
 from typing import TYPE_CHECKING, cast
 
 from agent.core.errors import UnknownModel
+from agent.core.model_lists import ListsModels
+from agent.llm.offline import open_model as open_offline
 from agent.llm.provider import Model
-from agent.settings import Settings
+from agent.settings import OFFLINE, Settings
+from agent.settings.providers import PRESETS, needs
 
 if TYPE_CHECKING:
     from agent.llm.http_stream import Wire
+    from agent.llm.listing import ModelLists
 
-_PROVIDERS = {  # a new provider is a module with `open_model` and a line here
+_PROTOCOLS = {  # a new protocol is a module with `open_model` and a line here
     "anthropic": "agent.llm.anthropic",
-    "offline": "agent.llm.offline",
     "openai": "agent.llm.openai",
 }
-_NAME = re.compile(r"(?P<provider>[a-z]+):(?P<name>[^\s\x00-\x1f]{1,200})")
+_NAME = re.compile(r"(?P<provider>[a-z][a-z0-9_]*):(?P<name>[^\s\x00-\x1f]{1,200})")
+OFFLINE_PROVIDER = "offline"
 
 
 class Catalog:
@@ -27,25 +31,41 @@ class Catalog:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._wire: Wire | None = None
+        self._lists: ModelLists | None = None
 
     async def aclose(self) -> None:
         """Closes what is shared by all models."""
+        if self._lists is not None:
+            await self._lists.aclose()
         if self._wire is not None:
             await self._wire.aclose()
+
+    @property
+    def lists(self) -> ModelLists:
+        """What providers list; loaded when needed."""
+        if self._lists is None:
+            from agent.llm.listing import ModelLists
+
+            self._lists = ModelLists(self._settings, self._open_wire)
+        return self._lists
 
     def model(self, full_name: str) -> Model:
         """The model `provider:name`. Raises UnknownModel."""
         match = _NAME.fullmatch(full_name)
-        module = _PROVIDERS.get(match["provider"]) if match else None
-        if match is None or module is None:
-            raise UnknownModel(
-                "A model is written provider:model, such as openai:gpt-5-mini; "
-                f"the providers are {', '.join(_PROVIDERS)}."
-            )
+        if match is None:
+            raise UnknownModel(_unwritten(self._settings))
+        if match["provider"] == OFFLINE_PROVIDER:
+            return open_offline(match["name"])
+
+        provider = self._settings.provider(match["provider"])
+        if provider is None:
+            raise UnknownModel(_unset(match["provider"], self._settings))
+
+        module = import_module(_PROTOCOLS[provider.protocol])
         return cast(
             Model,
-            import_module(module).open_model(
-                match["name"], self._settings, self._open_wire
+            module.open_model(
+                match["name"], provider, self._settings, self._open_wire
             ),
         )
 
@@ -57,3 +77,37 @@ class Catalog:
 
             self._wire = open_wire(self._settings)
         return self._wire
+
+
+async def with_default_model(settings: Settings, models: ListsModels) -> Settings:
+    """The settings, with a model where only a server is named that has models of its own.
+
+    Raises ConfigurationError when it does not say which ones it has.
+    """
+    if settings.default_model or settings.model != OFFLINE or not settings.providers:
+        return settings
+
+    from agent.llm.listing import ASK_SECONDS, default_of
+
+    provider = next(iter(settings.providers.values()))
+    found = (await models.listed(ASK_SECONDS))[provider.name]
+
+    return settings.model_copy(update={"default_model": default_of(provider, found)})
+
+
+def _unset(provider: str, settings: Settings) -> str:
+    return needs(provider) if provider in PRESETS else _unwritten(settings)
+
+
+def _unwritten(settings: Settings) -> str:
+    known = sorted(
+        {
+            OFFLINE_PROVIDER,
+            *(one.name for one in settings.own_providers),
+            *settings.providers,
+        }
+    )
+    return (
+        "A model is written provider:model, such as openai:gpt-5-mini; "
+        f"the providers are {', '.join(known)}."
+    )

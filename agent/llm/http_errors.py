@@ -41,6 +41,11 @@ class Server:
     )  # hold the key
     has_key: bool = True
 
+    @property
+    def provider(self) -> str:
+        """Whose server it is."""
+        return self.model.partition(":")[0]
+
 
 def sound_key(key: str, setting: str) -> str:
     """A key that can be sent in a header. Raises UnknownModel when it cannot."""
@@ -207,6 +212,11 @@ def late_sentence(model: str, seconds: float) -> str:
         f"{model} did not begin to answer within {round(seconds, 1):g} s. "
         "Try again in a moment; if it needs longer to load, raise MODEL_FIRST_BYTE_TIMEOUT."
     )
+
+
+def unfinished(model: str, seconds: float) -> str:
+    """For an answer that began, or for several models together."""
+    return f"{model} did not finish within {seconds:g} s. /retry asks again."
 
 
 def crowded(server: Server, calls: int) -> NotAsked:

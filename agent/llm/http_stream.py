@@ -39,6 +39,9 @@ MOST_PORT = 65_535
 RESPONSE_BYTES = 67_108_864
 """The longest response: thousands of bytes around each token of a long answer."""
 
+LIST_BYTES = 16_777_216
+"""The longest list of models that is read; OpenRouter's has about 0.5 MB."""
+
 _ERROR_BYTES = 16_384
 Drain = Callable[[], float | None]
 
@@ -63,7 +66,7 @@ def open_client(transport: httpx.AsyncBaseTransport) -> httpx.AsyncClient:
 
 @dataclass(frozen=True, slots=True)
 class Wire:
-    """Requests whose answers are event streams, with a pool of connections for each server."""
+    """Requests whose answers are event streams, with a pool of connections for each provider."""
 
     idle: float  # seconds between two pieces of an answer
     make_client: Callable[[], httpx.AsyncClient]
@@ -101,6 +104,19 @@ class Wire:
         except httpx.HTTPError:
             if drain() is None:
                 raise http_errors.broken(server) from None
+
+    async def fetch(self, server: Server, seconds: float) -> bytes:
+        """The body of a short answer to GET. Raises AttemptError, and TimeoutError when it
+        takes longer.
+        """
+        client = self._bulkhead(server).client
+        try:
+            async with asyncio.timeout(seconds):
+                return await _fetched(client, server)
+        except (httpx.InvalidURL, httpx.UnsupportedProtocol, UnicodeError):
+            raise http_errors.no_address(server) from None
+        except httpx.HTTPError:
+            raise http_errors.unreachable(server, may_cost=False) from None
 
     @asynccontextmanager
     async def _asked(
@@ -145,9 +161,7 @@ class Wire:
         ):
             raise http_errors.no_address(server)
 
-        name = url.netloc.decode(
-            "ascii", "replace"
-        )  # host and port, without a password
+        name = server.provider
         if name not in self._bulkheads:
             self._bulkheads[name] = Bulkhead(name, self._client())
         return self._bulkheads[name]
@@ -189,6 +203,17 @@ async def _sent(
     except httpx.HTTPError as error:
         unsent = isinstance(error, httpx.ConnectError | httpx.ConnectTimeout)
         raise http_errors.unreachable(server, may_cost=not unsent) from None
+
+
+async def _fetched(client: httpx.AsyncClient, server: Server) -> bytes:
+    headers = {"accept-encoding": "identity", **server.headers}
+    async with client.stream("GET", server.url, headers=headers) as response:
+        body = await _beginning(response, LIST_BYTES)
+        if response.is_success:
+            return body
+        raise http_errors.refused(
+            server, response.status_code, response.headers, body
+        )
 
 
 class _Bytes(httpx.AsyncByteStream):
@@ -238,14 +263,14 @@ class _Bytes(httpx.AsyncByteStream):
         await self._bytes.aclose()
 
 
-async def _beginning(response: httpx.Response) -> bytes:
+async def _beginning(response: httpx.Response, most: int = _ERROR_BYTES) -> bytes:
     """The first bytes of an error; what stands there matters less than the status, so it
-    may break off.
+    may break off. Or of a list.
     """
     read = bytearray()
     with suppress(AttemptError, httpx.HTTPError):
         async for chunk in response.aiter_bytes():
             read += chunk
-            if len(read) >= _ERROR_BYTES:
+            if len(read) >= most:
                 break
     return bytes(read)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator
 
 from agent.core.completion import Prompt
 from agent.core.errors import UnknownModel
 from agent.core.prompt import estimate_tokens
 from agent.llm.provider import LongestReached, Patience, Reported
-from agent.settings import ANSWER_TOKENS, OFFLINE, Settings
+from agent.settings import ANSWER_TOKENS, OFFLINE
 
 _WORD = re.compile(r"\S+\s*|\s+")
 _QUOTED_CHARS = 200  # of an earlier message; the last one is repeated whole
@@ -31,7 +31,7 @@ class Echo:
             await asyncio.sleep(0)  # so that a long answer can be stopped
 
 
-def open_model(name: str, settings: Settings, wire: Callable[[], object]) -> Echo:
+def open_model(name: str) -> Echo:
     """Raises UnknownModel for every name but the one there is."""
     if f"offline:{name}" != OFFLINE:
         raise UnknownModel(

@@ -16,7 +16,7 @@ from agent.llm import base_url, http_errors
 from agent.llm.error_words import error_of
 from agent.llm.http_errors import Server
 from agent.llm.http_stream import Wire
-from agent.llm.openai_dialect import OPENAI, Wording
+from agent.llm.openai_dialect import Wording
 from agent.llm.provider import (
     AttemptError,
     Patience,
@@ -26,34 +26,51 @@ from agent.llm.provider import (
 )
 from agent.llm.reading.answer import AnswerReader, Chunk, as_text
 from agent.llm.reading.fields import Fields, count, record, records, word
-from agent.settings import UNKNOWN_MODEL, Settings
+from agent.settings import UNKNOWN_MODEL, Provider, Settings
 
 
-def open_model(name: str, settings: Settings, wire: Callable[[], Wire]) -> OpenAI:
-    """Raises UnknownModel when OpenAI itself is to be asked without a key, or with an
+def open_model(
+    name: str, provider: Provider, settings: Settings, wire: Callable[[], Wire]
+) -> OpenAI:
+    """Raises UnknownModel when a provider with keys is to be asked without one, or with an
     impossible one.
     """
-    first, *others = base_url.chat_completions(settings.openai_base_url)
-    key = settings.openai_api_key
-    if key is None and first.startswith(OPENAI):
+    server, *others = servers(name, provider)
+    longest = settings.models.get(server.model, UNKNOWN_MODEL).longest
+    urls = tuple(each.url for each in others)
+
+    return OpenAI(name, server, wire(), longest, urls)
+
+
+def servers(name: str, provider: Provider) -> tuple[Server, ...]:
+    """Where the model may be asked, the likeliest address first. Raises UnknownModel."""
+    key = provider.api_key
+    if key is None and provider.needs_key:
         raise UnknownModel(
-            "openai: models need OPENAI_API_KEY (or OPENAI_BASE_URL of a server without keys)."
+            f"{provider.name}: models need {provider.key_setting} "
+            f"(or {provider.url_setting} of a server without keys)."
         )
 
-    server = Server(
-        model=f"openai:{name}",
-        url=first,
-        key_setting="OPENAI_API_KEY",
-        url_setting="OPENAI_BASE_URL",
-        headers=_authorization(key.get_secret_value()) if key else {},
-        has_key=key is not None,
+    headers = _authorization(key.get_secret_value(), provider) if key else {}
+    urls = base_url.chat_completions(provider.base_url)
+
+    return tuple(
+        Server(
+            model=f"{provider.name}:{name}",
+            url=url,
+            key_setting=provider.key_setting,
+            url_setting=provider.url_setting,
+            headers=headers,
+            has_key=key is not None,
+        )
+        for url in urls
     )
-    longest = settings.models.get(server.model, UNKNOWN_MODEL).longest
-    return OpenAI(name, server, wire(), longest, tuple(others))
 
 
-def _authorization(key: str) -> dict[str, str]:
-    return {"authorization": f"Bearer {http_errors.sound_key(key, 'OPENAI_API_KEY')}"}
+def _authorization(key: str, provider: Provider) -> dict[str, str]:
+    sound = http_errors.sound_key(key, provider.key_setting)
+
+    return {"authorization": f"Bearer {sound}"}
 
 
 @dataclass(frozen=True, slots=True)

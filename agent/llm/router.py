@@ -4,19 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Mapping,
+)
 from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass, replace
-from random import SystemRandom
 from typing import TypeVar
 
 from agent import metrics
+from agent.core.backoff import full_jitter
 from agent.core.completion import Prompt, Spent, Usage
 from agent.core.errors import UnknownModel
+from agent.core.model_lists import ModelList
+from agent.core.text import storable
 from agent.llm import http_errors
 from agent.llm.bulkhead import Breakers
 from agent.llm.catalog import Catalog
-from agent.llm.pricing import usage_of
+from agent.llm.prices.cost import usage_of
 from agent.llm.provider import (
     AttemptError,
     LongestReached,
@@ -33,7 +41,6 @@ _BACKOFF = (0.5, 8.0)  # seconds: the first upper bound, and the last one
 _PLACE_SHARE = 0.1
 _LOADING_SHARE = 0.98  # of the time left: that it ran out is then told as what it is
 
-_random = SystemRandom()
 _log = logging.getLogger(__name__)
 
 _T = TypeVar("_T")
@@ -84,6 +91,16 @@ class ModelRouter:
         """Raises UnknownModel with a sentence that names what is possible."""
         self._catalog.model(model)
 
+    async def listed(self, seconds: float) -> Mapping[str, ModelList]:
+        """See `ListsModels`."""
+        return await self._catalog.lists.listed(seconds)
+
+    async def objection(self, model: str, seconds: float) -> str:
+        """See `ListsModels`."""
+        self.check(model)
+
+        return await self._catalog.lists.objection(model, seconds)
+
     def budget(self, model: str) -> int:
         """Tokens a prompt for this model may have: its context without the room for an answer.
 
@@ -124,7 +141,7 @@ class ModelRouter:
         """What was spent on calls without an answer, and last the answer that began."""
         total = self._settings.model_total_timeout
         late = (
-            _unfinished(model, total)
+            http_errors.unfinished(model, total)
             if self._settings.fallback_models
             else http_errors.late_sentence(model, total)
         )
@@ -145,7 +162,7 @@ class ModelRouter:
     ) -> AsyncGenerator[str | Usage]:
         """The texts of an answer that began, and its usage, however it ends."""
         said, reported, failure = [begun.first], None, None
-        late = _unfinished(begun.model, self._settings.model_total_timeout)
+        late = http_errors.unfinished(begun.model, self._settings.model_total_timeout)
 
         async with aclosing(begun.rest) as rest:
             yield begun.first
@@ -155,7 +172,7 @@ class ModelRouter:
                 ) is not None:
                     if isinstance(piece, Reported):
                         reported = piece
-                    elif text := _storable(piece):
+                    elif text := storable(piece):
                         said.append(text)
                         yield text
             except AttemptError as failed:
@@ -223,7 +240,7 @@ class ModelRouter:
                 yield await self._open(name, prompt, patience)
                 return
             except AttemptError as failed:
-                pause = _pause(failed, attempt)
+                pause = full_jitter(*_BACKOFF, attempt, at_least=failed.retry_after)
                 if attempt == _ATTEMPTS or not self._is_worth_another(
                     failed, pause, deadline, alone=alone
                 ):
@@ -275,7 +292,7 @@ class ModelRouter:
             async for piece in pieces:
                 if isinstance(piece, Reported):
                     reported = piece
-                elif text := _storable(piece):
+                elif text := storable(piece):
                     self._breakers.answered(name)
                     return _Begun(name, text, pieces)
             raise AttemptError(
@@ -305,26 +322,5 @@ class ModelRouter:
         return Spent(used, again=False)
 
 
-def _unfinished(model: str, seconds: float) -> str:
-    return f"{model} did not finish within {seconds:g} s. /retry asks again."
-
-
 def _now() -> float:
     return asyncio.get_running_loop().time()
-
-
-def _pause(failed: AttemptError, attempt: int) -> float:
-    """Seconds before the next attempt: exponential with full jitter, at least what the
-    server asked for.
-
-    https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/
-    """
-    first, last = _BACKOFF
-    jitter = _random.uniform(0, min(last, first * 2 ** (attempt - 1)))
-    return max(jitter, failed.retry_after or 0)
-
-
-def _storable(text: str) -> str:
-    return text.replace(
-        "\0", ""
-    )  # the one character that Postgres cannot keep in a text

@@ -4,28 +4,26 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
-from contextlib import aclosing, asynccontextmanager
+from contextlib import asynccontextmanager
 
 import asyncpg
 
-from agent.app import CHANNELS, build_channels, check_models, configured_channels
+from agent.app import CHANNELS, build_channels, configured_channels
 from agent.core.channel import Diagnosable, Finding
-from agent.core.completion import Prompt
 from agent.core.errors import (
     AgentError,
     ConfigurationError,
-    ModelError,
     SchemaError,
 )
-from agent.llm.router import open_models
 from agent.operations.backups import impossible, overdue
 from agent.operations.connect import Postgres, reach_postgres
 from agent.operations.credentials import with_stored_credentials
+from agent.operations.providers import model_findings
 from agent.operations.proxies import proxy_findings
 from agent.operations.remedies import described
 from agent.operations.status import check_redis, failure_sentence
 from agent.ports import Channel
-from agent.settings import OFFLINE, Settings
+from agent.settings import Settings
 from channels.services import WITHOUT_STORES, ChannelServices
 from storage import migrate
 from storage.control.flag_rules import longest_conversation
@@ -71,7 +69,7 @@ async def diagnose(
     postgres = await _in_time("postgres", _try_postgres(settings), started + patience)
     others = await asyncio.gather(
         _in_time("redis", _try_redis(settings), end),
-        _in_time("model", _try_model(settings), end),
+        _in_time("model", model_findings(settings), end),
         _try_channels(settings, only, reachable=not postgres, end=end),
         _in_time("redis", _unreadable(settings), end),
     )
@@ -176,24 +174,6 @@ def _given(settings: Settings) -> str:
 async def _try_redis(settings: Settings) -> Sequence[Finding]:
     check = await check_redis(settings, thoroughly=True)
     return [] if check.state == "ok" else [Finding("redis", check.text, _PAGE)]
-
-
-async def _try_model(settings: Settings) -> Sequence[Finding]:
-    """The shortest request there is, to the default model; of the others only whether they
-    could be asked.
-    """
-    async with open_models(settings) as models:
-        try:
-            check_models(settings, models)
-            if settings.model != OFFLINE:
-                prompt = Prompt("", (("user", "Say ok."),))
-                async with aclosing(models.stream(settings.model, prompt)) as answer:
-                    await anext(
-                        piece async for piece in answer if isinstance(piece, str)
-                    )
-        except (ConfigurationError, ModelError) as error:
-            return [Finding("model", described(error), _PAGE)]
-    return []
 
 
 async def _try_channels(

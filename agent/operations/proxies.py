@@ -59,11 +59,14 @@ def _around(settings: Settings, proxies: Proxies) -> Iterator[str]:
     if not proxies.by_scheme:
         return
 
-    for switch, name in _ADDRESSES.items():
-        url = getattr(settings, name)
-        if (
-            getattr(settings, switch)
-            and not proxies.is_exempt(url)
-            and proxies.for_url(url) is None
-        ):
+    addresses = {
+        name: getattr(settings, name)
+        for switch, name in _ADDRESSES.items()
+        if getattr(settings, switch)
+    }
+    addresses |= {
+        one.url_setting: one.base_url for one in settings.providers.values()
+    }
+    for name, url in addresses.items():
+        if not proxies.is_exempt(url) and proxies.for_url(url) is None:
             yield name

@@ -11,8 +11,14 @@ import asyncpg
 from redis.exceptions import AuthenticationError, RedisError
 from sqlalchemy.exc import SQLAlchemyError
 
-from agent.app import CHANNELS, build_channels, check_models, configured_channels
+from agent.app import (
+    CHANNELS,
+    build_channels,
+    check_models,
+    configured_channels,
+)
 from agent.core.errors import AgentError, ConfigurationError
+from agent.llm.catalog import with_default_model
 from agent.llm.router import open_models
 from agent.operations.backups import newest_scheduled, overdue
 from agent.operations.connect import Postgres, reach_postgres, reach_redis
@@ -74,12 +80,17 @@ async def check_health(settings: Settings) -> list[Check]:
 
 
 async def _model(settings: Settings) -> Check:
-    facts = {"model": settings.model, "fallback": settings.fallback_models}
+    facts: dict[str, object] = {
+        "model": settings.model,
+        "fallback": settings.fallback_models,
+    }
     async with open_models(settings) as models:
         try:
+            settings = await with_default_model(settings, models)
             check_models(settings, models)
         except ConfigurationError as error:
             return Check("model", "not well", described(error), facts)
+    facts["model"] = settings.model
     offline = (
         ", which only repeats: set OPENAI_API_KEY or ANTHROPIC_API_KEY for a real one"
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from agent.settings.loading import ENV_FILE, load_settings
 from agent.settings.model_spec import ANSWER_TOKENS, UNKNOWN_MODEL, ModelSpec
+from agent.settings.providers import Provider
 from agent.settings.variables import OFFLINE, Settings
 
 __all__ = [
@@ -12,6 +13,7 @@ __all__ = [
     "OFFLINE",
     "UNKNOWN_MODEL",
     "ModelSpec",
+    "Provider",
     "Settings",
     "load_settings",
 ]

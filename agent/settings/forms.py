@@ -13,6 +13,7 @@ from pydantic import SecretStr
 
 from agent.core.errors import ConfigurationError
 from agent.settings.proxies import is_address
+from agent.settings.tidy import tidy
 
 if TYPE_CHECKING:
     from agent.settings import Settings
@@ -40,8 +41,6 @@ ADDRESSES = (
     "public_url",
 )
 
-_EDGES = "\ufeff\u200b\u200e\u200f"  # invisible, and often copied along
-_SCHEMES = ("bot ", "bearer ")  # of the header in which a token is sent
 _EXAMPLE = re.compile(r"\.\.\.$|^<.*>$|^(your|my)[-_]|^change[-_]?me", re.IGNORECASE)
 
 
@@ -61,26 +60,7 @@ def _tidy(name: str, value: Any) -> Any:
     if not isinstance(value, str) or name in AS_WRITTEN:
         return value
 
-    value = _stripped(value)
-    if (
-        len(value) > 1 and value[0] == value[-1] and value[0] in "'\""
-    ):  # as `docker --env-file` hands them on
-        value = _stripped(value[1:-1])
-    if name in SECRETS:
-        value = next(
-            (
-                value[len(s) :].strip()
-                for s in _SCHEMES
-                if value.lower().startswith(s)
-            ),
-            value,
-        )
-
-    return value
-
-
-def _stripped(text: str) -> str:
-    return text.strip().strip(_EDGES).strip()
+    return tidy(value, is_secret=name in SECRETS)
 
 
 def check_texts(settings: Settings) -> None:
@@ -101,19 +81,25 @@ def check_texts(settings: Settings) -> None:
 
 def check_addresses(settings: Settings) -> None:
     """Raises ConfigurationError for what cannot be the address of a server."""
-    for name in ADDRESSES:
-        address = getattr(settings, name)
+    addresses = {name.upper(): getattr(settings, name) for name in ADDRESSES}
+    addresses |= {
+        one.url_setting: one.base_url for one in settings.providers.values()
+    }
+    for name, address in addresses.items():
         if address is not None and not is_address(address):
             raise ConfigurationError(
-                f"{name.upper()} is not an address. It begins with https:// or "
+                f"{name} is not an address. It begins with https:// or "
                 "http://, then comes a host."
             )
 
 
 def check_secrets(settings: Settings) -> None:
     """Raises ConfigurationError for a secret that cannot be one, or is one of another kind."""
-    for name in SECRETS:
-        secret: SecretStr | None = getattr(settings, name)
+    secrets: dict[str, SecretStr | None] = {
+        name: getattr(settings, name) for name in SECRETS
+    }
+    secrets |= {one.key_setting: one.api_key for one in settings.providers.values()}
+    for name, secret in secrets.items():
         if secret is not None and (
             objection := objection_to(name, secret.get_secret_value(), settings)
         ):
@@ -240,3 +226,7 @@ def _texts(settings: Settings) -> Iterator[tuple[str, str]]:
                 yield name, item.get_secret_value()
             elif item is not None and not isinstance(item, dict):
                 yield name, str(item)
+    for provider in settings.providers.values():
+        yield provider.url_setting, provider.base_url
+        if provider.api_key:
+            yield provider.key_setting, provider.api_key.get_secret_value()

@@ -21,6 +21,14 @@ from pydantic_settings import NoDecode, SettingsConfigDict
 from agent.settings.backups import BackupVariables
 from agent.settings.forms import cleaned
 from agent.settings.model_spec import ANSWER_TOKENS, ModelSpec
+from agent.settings.provider_variables import ProviderVariables
+from agent.settings.providers import (
+    ANTHROPIC_URL,
+    OPENAI_URL,
+    Provider,
+    anthropic,
+    openai,
+)
 
 OFFLINE = "offline:echo"
 _LISTS = ("fallback_models", "encryption_keys", "trusted_proxies")
@@ -29,7 +37,7 @@ DAY = 86_400.0
 """Seconds: no answer is waited for longer."""
 
 
-class Settings(BackupVariables):
+class Settings(BackupVariables, ProviderVariables):
     """The environment's variables. Names are fixed: operators' scripts depend on them."""
 
     model_config = SettingsConfigDict(
@@ -87,8 +95,7 @@ class Settings(BackupVariables):
         default=None,
         description="`provider:model` used when neither conversation, person nor "
         "channel names one. Unset: "
-        "`openai:gpt-5-mini` or `anthropic:claude-haiku-4-5`, whichever has a "
-        "key, else `offline:echo`.",
+        "one of the first provider that has a key, else `offline:echo`.",
     )
     fallback_models: Annotated[list[str], NoDecode] = Field(
         default=[],
@@ -121,7 +128,7 @@ class Settings(BackupVariables):
         default=None, description="Key for `openai:` models."
     )
     openai_base_url: str = Field(
-        default="https://api.openai.com/v1",
+        default=OPENAI_URL,
         description="Any OpenAI-compatible server: Ollama, vLLM, OpenRouter … "
         "Where `/v1` is left out, it is found.",
     )
@@ -129,7 +136,7 @@ class Settings(BackupVariables):
         default=None, description="Key for `anthropic:` models."
     )
     anthropic_base_url: str = Field(
-        default="https://api.anthropic.com",
+        default=ANTHROPIC_URL,
         description="Root of Anthropic's API or a server that speaks it.",
     )
     model_first_byte_timeout: float = Field(
@@ -300,12 +307,18 @@ class Settings(BackupVariables):
         )
 
     @property
+    def own_providers(self) -> tuple[Provider, ...]:
+        """OpenAI's and Anthropic's, or servers that speak as they do."""
+        return (
+            openai(self.openai_base_url, self.openai_api_key),
+            anthropic(self.anthropic_base_url, self.anthropic_api_key),
+        )
+
+    @property
     def model(self) -> str:
         """The model used when nobody named one."""
-        if self.default_model:
-            return self.default_model
-        if self.openai_api_key:
-            return "openai:gpt-5-mini"
-        if self.anthropic_api_key:
-            return "anthropic:claude-haiku-4-5"
-        return OFFLINE
+        keyed = (one for one in self.own_providers if one.api_key)
+        known = [one for one in (*keyed, *self.providers.values()) if one.model]
+        first = f"{known[0].name}:{known[0].model}" if known else OFFLINE
+
+        return self.default_model or first

@@ -103,6 +103,9 @@ class ModelServer:
         }  # what the longest answer may be called; others are refused
         self.chat_path = "/v1/chat/completions"
         self.room = 10**9  # tokens: a longer answer than this is refused, not cut
+        self.models: list[str] | bytes | None = None  # None: it has no list
+        self.list_hold: asyncio.Event | None = None  # no list until it is set
+        self.listings = 0  # how often it was asked for one
         self._script: deque[Answer] = deque()
         self._changed = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -147,6 +150,9 @@ class ModelServer:
         self.accepted, self.open = self.accepted + 1, self.open + 1
         try:
             while request := await connection.request():
+                if request.path.partition("?")[0].endswith("/models"):
+                    await self._list(connection)
+                    continue
                 self.requests.append(request)
                 self._changed.set()
                 await self._answer(connection, request)
@@ -156,6 +162,22 @@ class ModelServer:
             await connection.aclose()
             self.open -= 1
             self._changed.set()
+
+    async def _list(self, connection: _Connection) -> None:
+        self.listings += 1
+        if self.list_hold is not None:
+            await connection.wait(self.list_hold)
+        if self.models is None:
+            await connection.plain(
+                Answer(status=404, body=b'{"detail": "Not Found"}')
+            )
+            return
+
+        body = self.models
+        if not isinstance(body, bytes):
+            listed = [{"id": name, "object": "model"} for name in body]
+            body = json.dumps({"object": "list", "data": listed}).encode()
+        await connection.plain(Answer(body=body))
 
     async def _answer(self, connection: _Connection, request: Request) -> None:
         answer = self._script.popleft() if self._script else Answer()

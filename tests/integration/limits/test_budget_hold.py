@@ -12,7 +12,7 @@ from functools import partial
 from typing import cast
 
 from agent.core.completion import Prompt, Spent, Usage
-from agent.llm.cost_bound import most_prompt_tokens, worst_case
+from agent.llm.prices.bound import most_prompt_tokens, worst_case
 from agent.llm.router import open_models
 from agent.ports import Ports
 from agent.settings import ModelSpec, Settings

@@ -327,9 +327,10 @@ class Fuzzed:
             "anthropic_api_key": "x",
         }
         _, open_model, _ = PROVIDERS[provider]
-        self._model = open_model(
-            "name", Settings(_env_file=None, **options), lambda: wire
-        )
+        settings = Settings(_env_file=None, **options)
+        known = settings.provider(provider)
+        assert known is not None
+        self._model = open_model("name", known, settings, lambda: wire)
 
     def _respond(self, _: httpx.Request) -> httpx.Response:
         self.requests += 1

@@ -8,7 +8,7 @@ import pytest
 
 from agent.core.completion import Spent, Usage
 from agent.core.errors import ModelError
-from agent.llm.cost_bound import worst_case
+from agent.llm.prices.bound import worst_case
 from agent.llm.router import ModelRouter
 from agent.settings import ModelSpec
 from tests.support.model_server import Answer, ModelServer, refusal

@@ -178,12 +178,12 @@ async def test_a_keep_alive_comment_and_other_fields_are_passed_over() -> None:
         assert (text, usage is not None, failure) == ("hi", True, None)
 
 
-async def test_many_answers_share_a_connection() -> None:
+async def test_many_answers_of_a_provider_share_a_connection() -> None:
     async with served() as (server, models):
         for _ in range(3):
             await ask(models, "openai:gpt")
             await ask(models, "anthropic:claude")
-        assert (len(server.requests), server.accepted) == (6, 1)
+        assert (len(server.requests), server.accepted) == (6, 2)
 
 
 @BOTH

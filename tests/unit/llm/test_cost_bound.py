@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from agent.core.completion import Prompt
 from agent.core.messages import Role
-from agent.llm.cost_bound import most_prompt_tokens, most_tokens, worst_case
-from agent.llm.pricing import estimate_prompt
+from agent.llm.prices.bound import most_prompt_tokens, most_tokens, worst_case
+from agent.llm.prices.cost import estimate_prompt
 from agent.llm.provider import conversation, system_text
 from agent.settings import ANSWER_TOKENS, ModelSpec
 

@@ -22,6 +22,8 @@ from redis.exceptions import AuthenticationError
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from agent.settings import Settings
+from agent.settings.provider_variables import ProviderVariables
+from agent.settings.providers import PRESETS
 from tests.support.servers import Valkey, running, valkey_server
 
 ROOT = Path(__file__).parents[3]
@@ -319,6 +321,8 @@ def examples() -> dict[str, tuple[str, str]]:
 def test_every_setting_stands_in_the_example_with_its_meaning_and_default() -> None:
     expected = {}
     for name, setting in Settings.model_fields.items():
+        if name in ProviderVariables.model_fields:
+            continue  # not one variable: see the next test
         default = (
             ""
             if setting.default in (None, PydanticUndefined, [], {})
@@ -326,8 +330,23 @@ def test_every_setting_stands_in_the_example_with_its_meaning_and_default() -> N
         )
         expected[name.upper()] = (setting.description, default)
     assert expected == {
-        name: example for name, example in examples().items() if name not in PASSWORDS
+        name: example
+        for name, example in examples().items()
+        if name not in (*PASSWORDS, *of_providers())
     }
+
+
+def of_providers() -> set[str]:
+    return {
+        f"{name.upper()}_{'API_KEY' if preset.needs_key else 'BASE_URL'}"
+        for name, preset in PRESETS.items()
+    }
+
+
+def test_what_is_enough_for_each_provider_stands_in_the_example() -> None:
+    shown = {name: examples()[name][1] for name in of_providers()}
+
+    assert dict.fromkeys(of_providers(), "") == shown
 
 
 def test_the_example_names_the_passwords_that_compose_needs_and_shows_none() -> None:

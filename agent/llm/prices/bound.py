@@ -8,7 +8,7 @@ from typing import Literal
 from unicodedata import normalize
 
 from agent.core.completion import Prompt, Usage
-from agent.llm.pricing import cost_usd
+from agent.llm.prices.cost import cost_usd
 from agent.llm.provider import Reported
 from agent.settings import UNKNOWN_MODEL, ModelSpec
 

@@ -1,0 +1,30 @@
+"""Values as they were meant: without what comes along when one is copied."""
+
+from __future__ import annotations
+
+_EDGES = "\ufeff\u200b\u200e\u200f"  # invisible, and often copied along
+_SCHEMES = ("bot ", "bearer ")  # of the header in which a token is sent
+
+
+def tidy(value: str, *, is_secret: bool) -> str:
+    """Without blanks, new lines and quotes around it; a secret also without its scheme."""
+    value = _stripped(value)
+    if (
+        len(value) > 1 and value[0] == value[-1] and value[0] in "'\""
+    ):  # as `docker --env-file` hands them on
+        value = _stripped(value[1:-1])
+    if is_secret:
+        value = next(
+            (
+                value[len(s) :].strip()
+                for s in _SCHEMES
+                if value.lower().startswith(s)
+            ),
+            value,
+        )
+
+    return value
+
+
+def _stripped(text: str) -> str:
+    return text.strip().strip(_EDGES).strip()
