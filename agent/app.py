@@ -57,6 +57,7 @@ from storage.limits.limiter import RedisLimiter
 from storage.limits.send_pace import RedisPace
 from storage.postgres import LEASE_SECONDS, Database, open_database
 from storage.redis import RedisPipe, greet, open_redis
+from storage.reports.rollup import rollup
 from storage.reports.unreadable import RedisUnreadable
 
 CHANNELS: Mapping[str, str] = {
@@ -176,6 +177,7 @@ async def open_app(
 
         async with (
             housekeeping(stores.database),
+            rollup(stores.database_url),
             run_schedule(plans),
             follow_changes(stores.pipe, ports.control_updates),
             Engine(ports, _options(settings)) as engine,

@@ -21,6 +21,7 @@ from storage.migrate.running import migrating
 from storage.migrate.seed_story import DAYS_A_MONTH, Person, Talk, Turn, people, talks
 from storage.migrate.sql import STATEMENTS
 from storage.postgres import connect
+from storage.reports.rollup import note_past_changes
 
 BATCH = 5_000
 """Messages in one transaction."""
@@ -85,6 +86,7 @@ async def sow(
     finally:
         await connection.close()
 
+    await note_past_changes(url, since)
     done = Seeded(len(known), conversations, messages)
     await _record(url, author, "seed.make", done)
 
@@ -110,6 +112,7 @@ async def clean(url: str, author: Author, progress: Progress) -> Seeded:
         await connection.close()
 
     await _drop_partitions(url)
+    await note_past_changes(url, None)
     done = Seeded(int(removed), len(ids), messages)
     await _record(url, author, "seed.clean", done)
 

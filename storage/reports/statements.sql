@@ -202,3 +202,217 @@ WHERE d.datname = current_database() AND query ~ '^\w+ /\* \w+ \*/'
 GROUP BY 1
 ORDER BY total_ms DESC
 LIMIT $1::bigint;
+
+
+-- What was used -------------------------------------------------------------------------------
+-- On driver connections. The views `report_messages` and `report_figures` stand in migration
+-- 0019: how each message counts, and closed hours together with the open one.
+
+-- name: hours_to_close
+-- How far hours are summed up, and up to where that is possible now. A transaction under way may
+-- store a message at any moment since its beginning. Must be a statement of its own: the next one
+-- then sees what was committed before this one looked. One instance at a time; others get no row.
+SELECT s.counted_until,
+       (SELECT date_trunc(
+                   'hour', least(now() - interval '1 minute', min(xact_start)), 'UTC')
+        FROM pg_stat_activity
+        WHERE datname = current_database() AND backend_type = 'client backend') AS until
+FROM report_state s
+FOR UPDATE OF s SKIP LOCKED;
+
+
+-- name: remove_hours
+-- $1 since  $2 before
+DELETE FROM report_hours WHERE hour >= $1 AND hour < $2;
+
+
+-- name: sum_up_hours
+-- $1 since  $2 before, both full hours
+INSERT INTO report_hours (
+    hour, channel_type, model, user_id, messages, retries, answers, failures, estimated,
+    unpriced, prompt_tokens, cached_tokens, tokens, cost_usd, thumbs_up, thumbs_down, latencies
+)
+SELECT hour, channel_type, model, user_id, sum(messages), sum(retries), sum(answers),
+       sum(failures), sum(estimated), sum(unpriced), sum(prompt_tokens), sum(cached_tokens),
+       sum(tokens), sum(cost_usd), sum(thumbs_up), sum(thumbs_down),
+       coalesce(array_agg(latency) FILTER (WHERE latency IS NOT NULL), '{}')
+FROM report_messages
+WHERE at >= $1 AND at < $2
+GROUP BY hour, channel_type, model, user_id;
+
+
+-- name: note_summed_up
+-- $1 until
+UPDATE report_state SET counted_until = $1;
+
+
+-- name: hours_of_late_votes
+-- Takes the votes that came since the last look. Those on answers of the open hour need nothing.
+WITH taken AS (
+    DELETE FROM report_late_votes RETURNING message_id, conversation_id
+)
+SELECT DISTINCT date_trunc('hour', m."timestamp", 'UTC') AS hour
+FROM taken
+JOIN conversations c ON c.id = taken.conversation_id
+JOIN messages m ON m.conversation_id = c.id
+               AND m."timestamp" BETWEEN c.started_at AND c.last_activity
+               AND m.id = taken.message_id
+WHERE m."timestamp" < (SELECT counted_until FROM report_state);
+
+
+-- name: count_thumbs_again
+-- Of one closed hour. Only thumbs: of its messages some may be deleted by now.
+-- $1 since  $2 before
+UPDATE report_hours r SET thumbs_up = newest.up, thumbs_down = newest.down
+FROM (
+    SELECT hour, channel_type, model, user_id, sum(thumbs_up) AS up, sum(thumbs_down) AS down
+    FROM report_messages
+    WHERE at >= $1 AND at < $2
+    GROUP BY hour, channel_type, model, user_id
+) newest
+WHERE r.hour = newest.hour
+  AND r.channel_type = newest.channel_type
+  AND r.model = newest.model
+  AND r.user_id = newest.user_id
+  AND (r.thumbs_up, r.thumbs_down) <> (newest.up, newest.down);
+
+
+-- name: refresh_reports
+-- Counts cohorts again, and lets the index on the time of messages know the newest blocks.
+SELECT refresh_reports();
+
+
+-- name: sum_up_again
+-- Hours since $1, or NULL: since the oldest message that is kept, are summed up once more. What is
+-- older stays: its messages are gone. Waits for the instance that sums up now.
+UPDATE report_state SET counted_until = least(
+    counted_until,
+    date_trunc('hour', coalesce($1::timestamptz, (SELECT min("timestamp") FROM messages)), 'UTC')
+)
+RETURNING counted_until;
+
+
+-- name: usage
+-- $1 unit of time, NULL: all in one  $2 by what: model, person or NULL  $3 since  $4 before
+-- $5 channel  $6 model  $7 person; NULL: all. A model wrote no messages of people.
+SELECT date_trunc($1::text, f.hour, 'UTC') AS period,
+       CASE $2::text WHEN 'model' THEN f.model WHEN 'person' THEN u.person_id::text END AS subject,
+       count(DISTINCT u.person_id) FILTER (WHERE f.messages > 0)::bigint AS people,
+       sum(f.messages)::bigint AS messages,
+       sum(f.retries)::bigint AS retries,
+       sum(f.answers)::bigint AS answers,
+       sum(f.failures)::bigint AS failures,
+       sum(f.estimated)::bigint AS estimated,
+       sum(f.unpriced)::bigint AS unpriced,
+       sum(f.prompt_tokens)::bigint AS prompt_tokens,
+       sum(f.cached_tokens)::bigint AS cached_tokens,
+       sum(f.tokens)::bigint AS tokens,
+       sum(f.cost_usd) AS cost_usd,
+       sum(f.thumbs_up)::bigint AS thumbs_up,
+       sum(f.thumbs_down)::bigint AS thumbs_down,
+       coalesce(sum(f.answers + f.failures) FILTER (WHERE f.model <> ''), 0)::bigint AS written
+FROM report_figures f
+LEFT JOIN users u ON u.id = f.user_id
+WHERE f.hour >= $3 AND f.hour < $4
+  AND ($5::text IS NULL OR f.channel_type = $5)
+  AND ($6::text IS NULL OR f.model = $6)
+  AND ($7::uuid IS NULL OR u.person_id = $7)
+GROUP BY 1, 2
+ORDER BY 1, 2;
+
+
+-- name: latency
+-- Exact percentiles, of the nearest rank. Parameters as in `usage`.
+SELECT date_trunc($1::text, f.hour, 'UTC') AS period,
+       CASE $2::text WHEN 'model' THEN f.model WHEN 'person' THEN u.person_id::text END AS subject,
+       count(*) AS answers,
+       percentile_disc(ARRAY[0.5, 0.9, 0.95, 0.99, 1]) WITHIN GROUP (ORDER BY latency) AS ranks
+FROM report_figures f
+LEFT JOIN users u ON u.id = f.user_id
+CROSS JOIN LATERAL unnest(f.latencies) latency
+WHERE f.hour >= $3 AND f.hour < $4
+  AND ($5::text IS NULL OR f.channel_type = $5)
+  AND ($6::text IS NULL OR f.model = $6)
+  AND ($7::uuid IS NULL OR u.person_id = $7)
+GROUP BY 1, 2
+ORDER BY 1, 2;
+
+
+-- name: names_of_people
+-- As operators name them: an account of each.
+-- $1 people
+SELECT person_id::text AS person,
+       min(channel_type || ':' || channel_user_id) AS account,
+       min(username) AS name
+FROM users
+WHERE person_id = ANY($1::uuid[])
+GROUP BY person_id;
+
+
+-- name: report_reach
+-- How far sums reach, the first hour that is known, and now.
+SELECT s.counted_until, s.cohorts_at, now() AS now,
+       coalesce((SELECT min(hour) FROM report_hours), s.counted_until) AS first_hour
+FROM report_state s;
+
+
+-- name: cohorts
+-- $1 unit: week or month  $2 since  $3 before  $4 channel, '': any
+SELECT cohort, period, people
+FROM report_cohorts
+WHERE unit = $1 AND cohort >= $2 AND cohort < $3 AND channel = $4
+ORDER BY cohort, period;
+
+
+-- name: replica_lag
+-- Seconds that a replica is behind; 0: it is none, or it has applied all that it received.
+SELECT CASE
+    WHEN NOT pg_is_in_recovery() THEN 0
+    WHEN pg_last_wal_receive_lsn() = pg_last_wal_replay_lsn() THEN 0
+    ELSE coalesce(extract(epoch FROM now() - pg_last_xact_replay_timestamp()), 0)
+END::float8;
+
+
+-- name: forget_people_in_reports
+-- For the erasure of people: what their accounts used stays counted, for nobody that is known.
+-- Must run before their rows in `users` are removed.
+-- $1 accounts (users.id)
+WITH gone AS (
+    DELETE FROM report_hours WHERE user_id = ANY($1::uuid[]) RETURNING *
+), summed AS (
+    SELECT hour, channel_type, model, sum(messages) AS messages, sum(retries) AS retries,
+           sum(answers) AS answers, sum(failures) AS failures, sum(estimated) AS estimated,
+           sum(unpriced) AS unpriced, sum(prompt_tokens) AS prompt_tokens,
+           sum(cached_tokens) AS cached_tokens, sum(tokens) AS tokens,
+           sum(cost_usd) AS cost_usd, sum(thumbs_up) AS thumbs_up,
+           sum(thumbs_down) AS thumbs_down
+    FROM gone
+    GROUP BY hour, channel_type, model
+), lasted AS (
+    SELECT hour, channel_type, model, array_agg(latency) AS latencies
+    FROM gone CROSS JOIN LATERAL unnest(latencies) latency
+    GROUP BY hour, channel_type, model
+)
+INSERT INTO report_hours AS r (
+    hour, channel_type, model, user_id, messages, retries, answers, failures, estimated,
+    unpriced, prompt_tokens, cached_tokens, tokens, cost_usd, thumbs_up, thumbs_down, latencies
+)
+SELECT hour, channel_type, model, '00000000-0000-0000-0000-000000000000', messages, retries,
+       answers, failures, estimated, unpriced, prompt_tokens, cached_tokens, tokens, cost_usd,
+       thumbs_up, thumbs_down, coalesce(latencies, '{}')
+FROM summed
+LEFT JOIN lasted USING (hour, channel_type, model)
+ON CONFLICT (hour, channel_type, model, user_id) DO UPDATE SET
+    messages = r.messages + excluded.messages,
+    retries = r.retries + excluded.retries,
+    answers = r.answers + excluded.answers,
+    failures = r.failures + excluded.failures,
+    estimated = r.estimated + excluded.estimated,
+    unpriced = r.unpriced + excluded.unpriced,
+    prompt_tokens = r.prompt_tokens + excluded.prompt_tokens,
+    cached_tokens = r.cached_tokens + excluded.cached_tokens,
+    tokens = r.tokens + excluded.tokens,
+    cost_usd = r.cost_usd + excluded.cost_usd,
+    thumbs_up = r.thumbs_up + excluded.thumbs_up,
+    thumbs_down = r.thumbs_down + excluded.thumbs_down,
+    latencies = r.latencies || excluded.latencies;

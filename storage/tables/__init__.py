@@ -21,6 +21,7 @@ from storage.tables.conversation import (
 )
 from storage.tables.limits import BudgetDay, BudgetReservation, BudgetRow
 from storage.tables.people import LinkCode, User
+from storage.tables.reports import LateVote, ReportHour, ReportState
 from storage.tables.schema import AppliedMigration
 
 __all__ = [
@@ -37,9 +38,12 @@ __all__ = [
     "ExperimentRow",
     "FeatureFlag",
     "Instance",
+    "LateVote",
     "LinkCode",
     "MessageRow",
     "Operator",
+    "ReportHour",
+    "ReportState",
     "TurnRow",
     "User",
     "Vote",

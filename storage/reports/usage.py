@@ -1,0 +1,136 @@
+"""Reads what was used: closed hours as they were summed up, the open hour from messages."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from datetime import datetime
+from typing import TypeAlias
+from uuid import UUID
+
+import asyncpg
+
+from agent.core.errors import StoreUnavailable
+from agent.reports.usage import Cohort, Latency, Line, Reach, Scope, Unit
+from storage.postgres import AGAIN, GONE, connect
+from storage.reports import STATEMENTS
+
+MAX_LAG_SECONDS = 60.0
+"""A replica that is further behind is not read."""
+
+Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
+
+
+class UsageReader:
+    """All that it reads is of one moment."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    async def reach(self) -> Reach:
+        row = await self._connection.fetchrow(STATEMENTS["report_reach"])
+        assert row is not None
+
+        return Reach(**row)
+
+    async def lines(self, scope: Scope) -> list[Line]:
+        """One line for each period and subject in which something happened."""
+        rows = await self._fetch(STATEMENTS["usage"], scope)
+
+        return [Line(**{**row, "subject": row["subject"] or ""}) for row in rows]
+
+    async def total(self, scope: Scope) -> Line:
+        """The same in one line: people count once, however many lines they are in."""
+        whole = Scope(
+            scope.since,
+            scope.until,
+            channel=scope.channel,
+            model=scope.model,
+            person=scope.person,
+        )
+
+        return next(iter(await self.lines(whole)), Line())
+
+    async def latencies(self, scope: Scope) -> list[Latency]:
+        return [
+            Latency(
+                row["period"], row["subject"] or "", row["answers"], *row["ranks"]
+            )
+            for row in await self._fetch(STATEMENTS["latency"], scope)
+        ]
+
+    async def cohorts(
+        self, unit: Unit, since: datetime, until: datetime, channel: str | None
+    ) -> list[Cohort]:
+        """As they were when hours were last summed up, oldest first."""
+        rows = await self._connection.fetch(
+            STATEMENTS["cohorts"], unit, since, until, channel or ""
+        )
+        periods: dict[datetime, list[tuple[datetime, int]]] = {}
+        for row in rows:
+            periods.setdefault(row["cohort"], []).append(
+                (row["period"], row["people"])
+            )
+
+        return [
+            Cohort(begun, found[0][1], found[1:]) for begun, found in periods.items()
+        ]
+
+    async def names(self, people: Sequence[str]) -> Mapping[str, str]:
+        """What each person is called, with an account that leads to them."""
+        rows = await self._connection.fetch(
+            STATEMENTS["names_of_people"],
+            [UUID(person) for person in people if person],
+        )
+
+        return {
+            row["person"]: f"{row['name']} ({row['account']})"
+            if row["name"]
+            else row["account"]
+            for row in rows
+        }
+
+    async def _fetch(self, sql: str, scope: Scope) -> list[asyncpg.Record]:
+        return await self._connection.fetch(
+            sql,
+            scope.unit,
+            scope.by,
+            scope.since,
+            scope.until,
+            scope.channel,
+            scope.model,
+            scope.person,
+        )
+
+
+@asynccontextmanager
+async def read_usage(database_url: str) -> AsyncIterator[UsageReader]:
+    """One snapshot, without a deadline. Raises StoreUnavailable."""
+    try:
+        connection = await connect(database_url, None)
+        try:
+            async with connection.transaction(
+                isolation="repeatable_read", readonly=True
+            ):
+                yield UsageReader(connection)
+        finally:
+            await connection.close()
+    # a replica cancels queries that keep it from applying changes
+    except (*GONE, *AGAIN) as error:
+        raise StoreUnavailable(
+            "Postgres cannot be reached, or broke the report off. Try again."
+        ) from error
+
+
+async def replica_lag(replica_url: str) -> float:
+    """Seconds that a replica is behind. Raises what the driver raises."""
+    connection = await connect(replica_url)
+    try:
+        return float(await connection.fetchval(STATEMENTS["replica_lag"]))
+    finally:
+        await connection.close()
+
+
+async def forget_people(connection: Connection, accounts: Sequence[UUID]) -> None:
+    """Within the erasure of people: what these accounts used stays counted, for nobody."""
+    await connection.execute(STATEMENTS["forget_people_in_reports"], accounts)
