@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, cast
 
 from agent.core.errors import UnknownModel
+from agent.llm.base_url import is_nearby
 from agent.llm.provider import Model
 from agent.settings import Settings
 
@@ -48,6 +49,15 @@ class Catalog:
                 match["name"], self._settings, self._open_wire
             ),
         )
+
+    def is_nearby(self, full_name: str) -> bool:
+        """Whether its server is somebody's own, which may have to load the model first."""
+        addresses = {
+            "anthropic": self._settings.anthropic_base_url,
+            "openai": self._settings.openai_base_url,
+        }
+
+        return is_nearby(addresses.get(full_name.partition(":")[0], ""))
 
     def _open_wire(self) -> Wire:
         # Loaded when first needed: httpx takes a fifth of a second that an offline
