@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import re
+from ipaddress import ip_address
 from urllib.parse import SplitResult, urlsplit, urlunsplit
 
 _PASTED = re.compile(
     r"(/chat/completions|/completions|/responses|/models|/messages|/chat|/complete)?/*$"
 )
+_NEARBY = (".local", ".localhost", ".internal", ".lan", ".home.arpa", ".svc")
+"""Ends of names that no public server has. A name without a dot is one of a container."""
+
 _VERSION = re.compile(r"/v\d")  # /v1, Gemini's /v1beta, Zhipu's /v4
 
 
@@ -40,6 +44,20 @@ def messages(base: str) -> str:
     """Where Anthropic's Messages are; the base may end in their version."""
     parts, path = _split(base)
     return _join(parts, base, path.removesuffix("/v1"), "/v1/messages")
+
+
+def is_nearby(base: str) -> bool:
+    """Whether the address is of this machine or its network, by what is written: no name is
+    looked up.
+    """
+    parts, _ = _split(base)
+    try:
+        host = (parts.hostname or "") if parts else ""
+        return not ip_address(host).is_global
+    except ValueError:
+        pass  # a name
+
+    return bool(host) and ("." not in host or host.endswith(_NEARBY))
 
 
 def _split(base: str) -> tuple[SplitResult | None, str]:

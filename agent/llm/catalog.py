@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, cast
 
 from agent.core.errors import UnknownModel
 from agent.core.model_lists import ListsModels
+from agent.llm.base_url import is_nearby
 from agent.llm.offline import open_model as open_offline
 from agent.llm.provider import Model
 from agent.settings import OFFLINE, Settings
@@ -68,6 +69,12 @@ class Catalog:
                 match["name"], provider, self._settings, self._open_wire
             ),
         )
+
+    def is_nearby(self, full_name: str) -> bool:
+        """Whether its server is somebody's own, which may have to load the model first."""
+        provider = self._settings.provider(full_name.partition(":")[0])
+
+        return provider is not None and is_nearby(provider.base_url)
 
     def _open_wire(self) -> Wire:
         # Loaded when first needed: httpx takes a fifth of a second that an offline

@@ -181,7 +181,13 @@ def _first_choice(chunk: Fields) -> Fields:
 
 
 def _said(message: Fields) -> str:
-    return as_text(message.get("content")) or word(message.get("refusal"))
+    spoken = record(message.get("audio"))
+
+    return (
+        as_text(message.get("content"))
+        or word(message.get("refusal"))
+        or word(spoken.get("transcript"))
+    )
 
 
 def _counts(chunk: Fields, choice: Fields) -> dict[str, int | None] | None:

@@ -55,9 +55,8 @@ async def open_models(
     router = ModelRouter(settings, sleep)
     metrics.know_models((settings.model, *settings.fallback_models, *settings.models))
     if settings.model != OFFLINE:
-        with suppress(
-            UnknownModel
-        ):  # said to whoever asks it; here only its modules are loaded ahead of time
+        # said to whoever asks it; here only its modules are loaded ahead of time
+        with suppress(UnknownModel):
             router.check(settings.model)
     try:
         yield router
@@ -254,7 +253,7 @@ class ModelRouter:
     def _patience(
         self, name: str, deadline: float, *, alone: bool, was_slow: bool
     ) -> Patience:
-        """A model that never answered yet, or was slow just now, may have to be loaded.
+        """A model nearby that never answered yet, or was slow just now, may have to be loaded.
 
         Ollama begins that again from the start each time a client leaves. So where no other
         model can answer, such a model has nearly all the time that is left.
@@ -262,6 +261,8 @@ class ModelRouter:
         limit = self._settings.model_first_byte_timeout
         if not alone:
             return Patience(limit * _PLACE_SHARE, limit)
+        if not self._catalog.is_nearby(name):
+            return Patience(limit, limit)
 
         nearly_all = max(limit, (deadline - _now()) * _LOADING_SHARE)
         if was_slow:

@@ -145,8 +145,8 @@ class Settings(BackupVariables, ProviderVariables):
         le=DAY,
         description="Seconds until a model's first byte, retries and fallbacks "
         "excluded. A model that never answered "
-        "yet and has no fallback may take as long as `MODEL_TOTAL_TIMEOUT`: it "
-        "may have to be loaded.",
+        "yet and has no fallback may take as long as `MODEL_TOTAL_TIMEOUT` where its "
+        "server has an address of this machine or network: it may have to be loaded.",
     )
     model_idle_timeout: float = Field(
         default=15,

@@ -200,7 +200,7 @@ class SlackEvents:
             return None
 
         message = await self._said(after)
-        return self.above.kept(message.edited(message.text))
+        return await self.above.kept(message.edited(message.text))
 
     async def _deletion(self, event: Mapping[str, Any]) -> Deleted | None:
         before = within(event, "previous_message")
@@ -246,7 +246,7 @@ class SlackEvents:
         direct = is_direct(event)
         address = address_of(event, self._me.team)
         user = address.extra["user"]
-        is_first = not direct and self._threads.joined(
+        is_first = bool(address.thread) and self._threads.joined(
             address.chat, address.thread, address.message
         )
 

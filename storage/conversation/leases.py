@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 import os
 import socket
@@ -11,7 +12,9 @@ from uuid import UUID
 
 import asyncpg
 import msgspec
+import structlog
 
+from agent.core.errors import StoreUnavailable
 from agent.core.messages import delivered
 from agent.core.turns import Beat, Claim, Undelivered
 from storage.conversation import STATEMENTS
@@ -19,10 +22,16 @@ from storage.conversation.turns import decode_address, decode_placed
 from storage.postgres import LEASE_SECONDS, Database
 
 NOTE_SECONDS = 30.0
-"""Between two times at which open turns are noted."""
+"""Between two times at which open turns are noted, or at least tried to be."""
+
+NOTE_PATIENCE = 1.0
+"""Seconds. A note takes milliseconds, and what a dead instance left is waited for by people."""
 
 AT_MOST = 200
 """Taken in one sweep. The next takes more, so that instances share a large loss."""
+
+
+log = structlog.get_logger()
 
 
 class PostgresLeases:
@@ -106,12 +115,20 @@ class PostgresLeases:
         return [_undelivered(row) for row in rows]
 
     async def _note_open_turns(self) -> None:
-        """Moves the sweep floor on, so that sweeps look at few turns."""
+        """Moves the sweep floor on, so that sweeps look at few turns.
+
+        It comes first: after a take, its failure would lose the claims that were taken. A take
+        needs it for speed alone, so it never fails and is not waited for long.
+        """
         if time.monotonic() - self._noted_at < NOTE_SECONDS:
             return
 
-        await self._sweep_line.fetch(STATEMENTS["note_open_turns"])
         self._noted_at = time.monotonic()
+        try:
+            async with asyncio.timeout(NOTE_PATIENCE):
+                await self._sweep_line.fetch(STATEMENTS["note_open_turns"])
+        except (StoreUnavailable, TimeoutError, asyncpg.PostgresError) as error:
+            log.warning("open turns were not noted", error=type(error).__name__)
 
     async def attempt(self, turns: Sequence[UUID]) -> None:
         await self._sweep_line.fetch(STATEMENTS["attempt"], list(turns))

@@ -168,8 +168,8 @@ class AnswerReader:
         """Raises AttemptError for an error inside the answer, after the text that came with it."""
         self._headers = event.headers
         data = event.data.strip()
-        is_done = data.endswith(_DONE)
-        for chunk in self._chunks(event, data.removesuffix(_DONE)):
+        is_done = data[-len(_DONE) :].upper() == _DONE
+        for chunk in self._chunks(event, data[: -len(_DONE)] if is_done else data):
             if shown := self._shown(chunk):
                 yield shown
             self._note(chunk, is_body=event.is_body)

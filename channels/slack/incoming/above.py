@@ -58,11 +58,16 @@ class MessagesAbove:
             self._tasks[message] = task
             task.add_done_callback(lambda _: self._tasks.pop(message, None))
 
-    def kept(self, edited: Edited) -> Edited:
-        """The edit of a message with what stood above it."""
+    async def kept(self, edited: Edited) -> Edited:
+        """The edit of a message with what stood above it. Slack is asked where the message
+        itself came to another instance.
+        """
         self._stop(edited.message_id)  # it would put the text from before back
-        quoted = self._quoted.get(edited.message_id, "")
-        return replace(edited, text=_joined(quoted, edited.text))
+        quoted = self._quoted.get(edited.message_id)
+        if quoted is None and edited.address.thread not in ("", edited.message_id):
+            quoted = await self._ask(edited, _WAIT_S)
+
+        return replace(edited, text=_joined(quoted or "", edited.text))
 
     async def close(self) -> None:
         """Cancels what is under way."""
@@ -97,14 +102,14 @@ class MessagesAbove:
         except AgentError:
             return  # the store is away: the message itself is there
 
-    async def _ask(self, said: Said, seconds: float) -> str:
+    async def _ask(self, said: Said | Edited, seconds: float) -> str:
         try:
             async with asyncio.timeout(seconds):
                 return await self._above(said)
         except (AgentError, RateLimited, TimeoutError, *READING):
             return ""
 
-    async def _above(self, said: Said) -> str:
+    async def _above(self, said: Said | Edited) -> str:
         thread, ts = said.address.thread, said.message_id
         answer = await self._api.call(
             "conversations.replies",
@@ -114,20 +119,38 @@ class MessagesAbove:
             limit=_PAGE,
         )
         earlier = [one for one in items(answer, "messages") if text(one, "ts") < ts]
-        if any(concerns(self._me, one) for one in earlier):
-            return ""  # the agent was here before a restart
+        shown = self._of_direct(earlier) if said.direct else self._of_channel(earlier)
 
-        shown = earlier[:1] + earlier[1:][-_LATEST:]
         return "\n\n".join(await asyncio.gather(*map(self._quotation, shown)))
+
+    def _of_channel(self, earlier: Sequence[Json]) -> Sequence[Json]:
+        if any(concerns(self._me, one) for one in earlier):
+            return ()  # the agent was here before a restart
+
+        return [*earlier[:1], *earlier[1:][-_LATEST:]]
+
+    def _of_direct(self, earlier: Sequence[Json]) -> Sequence[Json]:
+        """What began the thread: all below it was said to the agent. A thread of the agent's
+        window begins with nothing that anybody said.
+        """
+        root, below = earlier[:1], earlier[1:]
+        began_empty = any(
+            "assistant_app_thread" in (*one, text(one, "subtype")) for one in root
+        )
+        if began_empty or any(concerns(self._me, one) for one in below):
+            return ()
+
+        return root
 
     async def _quotation(self, message: Json) -> str:
         words = content.around(message, content.words(message))
         author = text(message, "user")
         people: Sequence[str] = [*mentioned(words), *([author] if author else ())]
         names = await self._people.names(people)
+        own = author == self._me.user
         name = names.get(author) or text(message, "username")
 
-        return in_reply(name or "", readable(words, names))
+        return in_reply(name or "", readable(words, names), own=own)
 
 
 def _joined(quoted: str, words: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 from uuid import UUID, uuid4
 
 import asyncpg
@@ -14,6 +14,8 @@ import pytest
 from storage.conversation import STATEMENTS
 from storage.postgres import BY_INDEX, connect
 from tests.support.clock import let_pass
+from tests.support.engine_harness import EngineHarness
+from tests.support.turns import begun
 
 Probe: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
@@ -194,3 +196,24 @@ async def test_a_heartbeat_beside_a_take_tells_of_it(
         await other.close()
 
     assert [name] == rows[-1]["taken"]
+
+
+@pytest.mark.parametrize(
+    "statement",
+    ["SELECT pg_sleep(60)", "SELECT no_such_function()", "SELECT 1 / 0"],
+    ids=["hangs", "is not known", "fails"],
+)
+async def test_a_note_that_cannot_run_holds_up_no_recovery(
+    world: EngineHarness, monkeypatch: pytest.MonkeyPatch, statement: str
+) -> None:
+    """Claims are taken all the same, and soon. The note is for speed alone."""
+    monkeypatch.setitem(
+        cast(dict[str, str], STATEMENTS), "note_open_turns", statement
+    )
+    async with world.instance() as agent:
+        await begun(world, agent, "held")
+        await agent.crash()
+
+    world.model.release()
+    async with world.instance():
+        await world.answered("ada", "re: held")

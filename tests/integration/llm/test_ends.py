@@ -35,7 +35,14 @@ from tests.support.providers import BOTH, ask, served
 
 @pytest.mark.parametrize(
     "reason",
-    ["error", "abort", "insufficient_system_resource", "network_error", "wörd"],
+    [
+        "error",
+        "abort",
+        "insufficient_system_resource",
+        "network_error",
+        "pause_turn",
+        "wörd",
+    ],
 )
 @BOTH
 async def test_an_answer_that_ends_for_an_unknown_reason_is_half_an_answer(

@@ -231,6 +231,21 @@ async def test_a_silent_server_is_asked_once_and_the_setting_is_named(
 
 
 @BOTH
+async def test_a_silent_public_server_is_not_waited_for_as_if_it_loaded(
+    model: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each of three tries ends at the limit of the first byte."""
+    monkeypatch.setattr("agent.llm.catalog.is_nearby", lambda base: False)
+    async with served(model_first_byte_timeout=0.1, model_total_timeout=30) as (
+        server,
+        models,
+    ):
+        server.script(*[silence()] * 3)
+        assert await ask(models, model) == ("", LATE.format(model, "0.1"))
+        assert len(server.requests) == 3
+
+
+@BOTH
 async def test_a_model_that_answered_before_is_given_up_at_the_first_byte_limit_and_then_waited_for(
     model: str,
 ) -> None:

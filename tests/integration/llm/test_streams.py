@@ -175,6 +175,46 @@ OPENAI: dict[str, tuple[bytes, ...]] = {
     ),
     "a refusal": (event({"choices": [{"delta": {"refusal": "Hello"}}]}), STOP),
     "more after the reason": (chunk("Hel", "stop"), chunk("lo"), DONE),
+    "[DONE] in lower case": (chunk("Hello"), b"data: [done]\n\n"),
+    "words of an audio": (
+        event({"choices": [{"delta": {"audio": {"id": "a", "transcript": "Hel"}}}]}),
+        event({"choices": [{"delta": {"audio": {"transcript": "lo"}}}]}),
+        event({"choices": [{"delta": {"audio": {"data": "AAAA"}}}]}),
+        STOP,
+    ),
+    "ChatML's stop token": (chunk("Hello<|im_"), chunk("end|>"), STOP),
+    "gpt-oss' stop token": (chunk("Hello"), chunk("<|return|>"), STOP),
+    "Llama's stop token, a line later": (chunk("Hello"), chunk("</s>\n"), STOP),
+    "a think tag with attributes": (
+        chunk("<think dur"),
+        chunk('ation="3">hm</think>Hello'),
+        STOP,
+    ),
+    "marks of thought and solution": (
+        chunk("<|begin_of_thought|>hm<|end_of_thought|>\n"),
+        chunk("<|begin_of_solution|>Hello<|end_of_solution|>"),
+        STOP,
+    ),
+    "an answer tag behind the thinking": (
+        chunk("<think>hm</think>\n<answer>Hel"),
+        chunk("lo</answer>"),
+        STOP,
+    ),
+    "Gemma's thinking": (
+        chunk("<|channel>"),
+        chunk("thought\nhm<channel|>Hello<turn|>"),
+        STOP,
+    ),
+    "Granite's thinking": (
+        chunk("Here is my thought "),
+        chunk("process: hm\n\nHere is my response:"),
+        chunk(" Hello"),
+        STOP,
+    ),
+    "Granite's tags": (
+        chunk("<think>hm</think><response>Hello</response>"),
+        STOP,
+    ),
 }
 
 BLOCK: dict[str, Any] = {"type": "content_block_start", "index": 0}

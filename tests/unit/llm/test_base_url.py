@@ -10,6 +10,34 @@ V1 = "http://127.0.0.1:11434/v1/chat/completions"
 
 
 @pytest.mark.parametrize(
+    ("base", "nearby"),
+    [
+        ("http://127.0.0.1:11434", True),
+        ("http://[::1]:11434/v1", True),
+        ("http://192.168.1.7:1234/v1", True),
+        ("http://100.101.1.2:8080", True),  # a network of carriers, and of Tailscale
+        ("http://localhost:8080", True),
+        ("http://ollama:11434", True),
+        ("http://vllm.models.svc:8000", True),
+        ("http://host.docker.internal:11434", True),
+        ("http://MyMac.local:1234", True),
+        ("https://api.openai.com/v1", False),
+        ("https://8.8.8.8/v1", False),
+        ("https://local.example.com", False),
+        ("https://x.modal.run", False),
+        ("http://[broken", False),
+        ("nonsense", False),
+        ("", False),
+    ],
+)
+def test_a_server_that_is_somebodys_own_is_known_by_its_address(
+    base: str, nearby: bool
+) -> None:
+    """Only such a one may have to load its model."""
+    assert nearby == base_url.is_nearby(base)
+
+
+@pytest.mark.parametrize(
     "base",
     [
         "http://127.0.0.1:11434",

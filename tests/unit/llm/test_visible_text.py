@@ -23,6 +23,11 @@ MARKS = [
     ("◁think▷", "◁/think▷"),
     ("<mm:think>", "</mm:think>"),
     ("<reflection>", "</reflection>"),
+    ('<think duration="3" mode=deep>', "</think>"),
+    ("<thinking type='long'>", "</thinking>"),
+    ("<|channel>thought", "<channel|>"),
+    ("<unused94>thought", "<unused95>"),
+    ("Here is my thought process:", "Here is my response:"),
     ("<|begin_of_thought|>", "<|end_of_thought|>"),
     (
         "<|channel|>analysis<|message|>",
@@ -78,10 +83,91 @@ def test_thinking_is_not_shown_wherever_it_is_cut(
         ("<think>a</think>Say <think>b</think>.", "Say <think>b</think>."),
         ("<div>\n<think>x</think></div>", "<div>\n<think>x</think></div>"),
         (" " * 5000 + "<think>x</think>", " " * 5000 + "<think>x</think>"),
+        ("<think about it>Hi", "<think about it>Hi"),
+        ("<think a=1", "<think a=1"),
+        ("Here is my thought process: I add.", "Here is my thought process: I add."),
+        ("Here is my view.", "Here is my view."),
+        ("Use <|channel>thought.", "Use <|channel>thought."),
     ],
 )
 def test_only_what_an_answer_starts_with_is_thinking(text: str, visible: str) -> None:
     assert (shown(text), shown(*text)) == (visible, visible)
+
+
+@pytest.mark.parametrize(
+    ("text", "visible"),
+    [
+        ("<think>a</think>\n<answer>\n42\n</answer>", "42\n"),
+        ("<think>a</think><response>Hi</response>\n", "Hi"),
+        ("<think>a</think><final_answer>42</final_answer>", "42"),
+        ("<think>a</think><answer>42</answer><|im_end|>", "42"),
+        ("<think>a</think><answer>42", "42"),
+        (
+            "<|begin_of_thought|>a<|end_of_thought|>\n\n"
+            "<|begin_of_solution|>\n42\n<|end_of_solution|>",
+            "42\n",
+        ),
+        ("<|begin_of_solution|>42<|end_of_solution|>", "42"),
+        # somebody asked for it
+        ("<answer>yes</answer>", "<answer>yes</answer>"),
+        (
+            "<think>a</think>```xml\n<answer>x</answer>\n```",
+            "```xml\n<answer>x</answer>\n```",
+        ),
+        (
+            "<think>a</think>Write `<answer>x</answer>`.",
+            "Write `<answer>x</answer>`.",
+        ),
+    ],
+)
+def test_a_wrapper_around_the_answer_is_not_shown(text: str, visible: str) -> None:
+    """Behind the thinking, where a model puts it by itself."""
+    assert (shown(text), shown(*text)) == (visible, visible)
+
+
+STOPS = ("<|im_end|>", "<|return|>", "<|eot_id|>", "<|endoftext|>", "<end_of_turn>")
+
+
+@pytest.mark.parametrize("stop", [*STOPS, "<|end|>", "</s>", "<turn|>", "<|IM_END|>"])
+@pytest.mark.parametrize("end", ["", "\n", "<|endoftext|>\n", "\n</s>"])
+def test_a_stop_token_at_the_end_is_no_part_of_an_answer(stop: str, end: str) -> None:
+    for answer in ("Hi.", "It is 1 < 2", "```\ncode\n```\n", "日本"):
+        text = f"{answer}{stop}{end}"
+        assert (shown(text), shown(*text)) == (answer, answer)
+        assert shown(f"<think>a</think>{text}") == answer
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "ChatML ends a turn with <|im_end|>",
+        "ChatML ends a turn with `<|im_end|>`",
+        'stop=["<|im_end|>"]',
+        'say "<|im_end|>',
+        "<|im_end|>",
+        "Two of them:\n- <|im_end|>\n- <|eot_id|>",
+        "```\n<|im_start|>user\nHi<|im_end|>\n```",
+        "a<|im_end|> stands amid it",
+        "<s>old</s>",
+        "It was <S>10</S>",
+        "| token |\n|---|\n| <|return|> |",
+        "a <b>bold</b>",
+        "x<",
+        "x<|im_",
+        "x</",
+        "y</sub>",
+    ],
+)
+def test_a_stop_token_that_a_text_is_about_stays(text: str) -> None:
+    assert (shown(text), shown(*text)) == (text, text)
+
+
+def test_a_server_that_never_stops_to_stop_shows_nothing_of_it() -> None:
+    visible = VisibleText()
+    pieces = [visible.feed(piece) for piece in ["Hi", *["<|im_end|>"] * 5000]]
+
+    assert "Hi" == "".join(pieces) + visible.close()
+    assert len(visible._stops._held) <= 4096
 
 
 def test_the_first_words_are_shown_at_once() -> None:
@@ -90,6 +176,13 @@ def test_the_first_words_are_shown_at_once() -> None:
         "Hel",
         "lo <",
         "think>",
+    ]
+    begun = VisibleText()
+    # where a mark may stand, what may begin one waits for the next piece
+    assert [begun.feed(piece) for piece in ("Hello", "<", "b>")] == [
+        "Hello",
+        "",
+        "<b>",
     ]
 
 

@@ -9,7 +9,7 @@ import pytest
 from agent.core.messages import Edited, Said
 from tests.support.inbound import text_of
 from tests.support.platforms.slack import AGENT, Fault, SlackServer
-from tests.support.platforms.slack.agent import channel_of, connected
+from tests.support.platforms.slack.agent import channel_of, connected, direct_chat
 
 
 @pytest.fixture
@@ -152,3 +152,65 @@ async def test_what_another_bot_said_above_is_told(server: SlackServer) -> None:
         first, *_ = await inbox.next()
 
     assert "> Disk is full." in text_of(first)
+
+
+async def test_an_edit_that_comes_to_another_instance_keeps_what_stands_above(
+    server: SlackServer,
+) -> None:
+    """It did not see the message itself."""
+    chat, [ada, bob] = channel_of(server, "ada", "bob")
+    root = server.space.add(chat, bob, "The build is red.")
+    message = server.space.add(chat, ada, f"<@{AGENT}> why?", root.ts)
+    server.space.add(chat, AGENT, "Because of a test.", root.ts)
+    later = server.space.add(chat, ada, "and now?", root.ts)
+    async with connected(server) as (_, inbox):
+        await server.edit(chat, message.ts, f"<@{AGENT}> since when?")
+        await server.edit(chat, later.ts, "and today?")
+        await inbox.until(lambda: len(inbox.taken) == 2)
+
+    assert [
+        "In reply to bob:\n> The build is red.\n\nsince when?",
+        "and today?",
+    ] == [text_of(one) for one in inbox.taken]
+
+
+@pytest.mark.parametrize(
+    ("by_the_agent", "quoted"),
+    [
+        (True, "In reply to you:\n> Use a rope."),
+        (False, "In reply to ada:\n> Use a rope."),
+    ],
+)
+async def test_a_thread_in_a_direct_chat_is_told_what_began_it(
+    server: SlackServer, by_the_agent: bool, quoted: str
+) -> None:
+    """It is a conversation of its own, and people answer one message there. Only its first
+    message is told; also when a restart came between.
+    """
+    chat, ada = direct_chat(server)
+    root = server.space.add(chat, AGENT if by_the_agent else ada, "Use a rope.")
+    async with connected(server) as (_, inbox):
+        await server.say(chat, ada, "why?", thread=root.ts)
+        await inbox.until(lambda: any(isinstance(one, Edited) for one in inbox.taken))
+        await server.say(chat, ada, "and then?", thread=root.ts)
+        await inbox.until(lambda: text_of(inbox.taken[-1]) == "and then?")
+
+    assert isinstance(inbox.taken[0], Said)
+    assert ("why?", f"{quoted}\n\nwhy?") == (
+        text_of(inbox.taken[0]),
+        text_of(inbox.taken[1]),
+    )
+
+
+async def test_a_direct_chat_without_a_thread_is_told_nothing(
+    server: SlackServer,
+) -> None:
+    """And its first message waits for nothing."""
+    chat, ada = direct_chat(server)
+    server.space.add(chat, AGENT, "Use a rope.")
+    async with connected(server) as (_, inbox):
+        await server.say(chat, ada, "why?")
+        [first, *_] = await inbox.next()
+
+    assert isinstance(first, Said)
+    assert (False, "why?") == (first.more_follows, first.text)
