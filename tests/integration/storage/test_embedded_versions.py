@@ -170,7 +170,7 @@ async def test_the_wheel_s_next_version_takes_the_data_over(
         async with embedded(tmp_path, redis=False):
             pass
 
-    settings = Settings(_env_file=None, agent_home=tmp_path)  # type: ignore[call-arg]
+    settings = Settings(_env_file=None, agent_home=tmp_path)
     with pytest.raises(ConfigurationError, match="by --programs"):
         await move(settings, Move(EMBEDDED, EMBEDDED, None), BY, lambda size: None)
     moved = await move(
@@ -197,7 +197,7 @@ async def test_old_programs_of_the_wrong_version_are_named(
 ) -> None:
     async with made_by_the_old_one(tmp_path, monkeypatch):
         pass
-    settings = Settings(_env_file=None, agent_home=tmp_path)  # type: ignore[call-arg]
+    settings = Settings(_env_file=None, agent_home=tmp_path)
     fake(tmp_path / "other" / "bin", "14.1")
 
     for folder, said in (
