@@ -30,8 +30,10 @@ _hidden: list[
 ] = []  # what no line shows; the longest first, since one may be part of another
 
 
-def configure_logging(settings: Settings) -> None:
+def configure_logging(settings: Settings, *, for_good: bool = False) -> None:
     """From now on everything is logged at LOG_LEVEL in LOG_FORMAT.
+
+    `for_good`: this process configures it no more, so loggers are made once, not for each line.
 
     Libraries are heard from `warning` on whatever LOG_LEVEL says: below it some of them log
     URLs with tokens.
@@ -46,7 +48,7 @@ def configure_logging(settings: Settings) -> None:
         ],
         logger_factory=structlog.stdlib.LoggerFactory(),
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        cache_logger_on_first_use=False,
+        cache_logger_on_first_use=for_good,
     )
     handler = _StandardError()
     handler.setFormatter(

@@ -29,6 +29,7 @@ from agent.core.turns import (
     Arrival,
     Beat,
     Claim,
+    Ending,
     Loaded,
     NewTurn,
     Outdated,
@@ -162,6 +163,12 @@ class Deliveries(OpenTurns, Protocol):
 
         With neither, nothing was to be said: a draft that stands is left to the next sweep.
         What was given up and arrives after all is part of later prompts again.
+        """
+
+    async def done_all(self, endings: Sequence[Ending]) -> None:
+        """Closes the turns of many answers that were not given up, all of them or none.
+
+        No turn is named twice.
         """
 
 

@@ -65,7 +65,7 @@ def run(command: Command) -> NoReturn:
     from agent.settings import load_settings
 
     settings = load_settings()
-    configure_logging(settings)
+    configure_logging(settings, for_good=True)
     gc.enable()
 
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:

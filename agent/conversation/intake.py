@@ -165,7 +165,7 @@ class Intake:
 
         metrics.turns.add(channel, "open")
         metrics.took(started, channel, "accept")
-        log.info("accepted", seq=accepted.seq)
+        log.debug("accepted", seq=accepted.seq)
         self._start(inbound, arrival, accepted)
 
     def _start(self, inbound: Said, arrival: Arrival, accepted: Accepted) -> None:

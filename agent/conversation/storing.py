@@ -69,7 +69,7 @@ class AnswerStore:
         active.edits = 0
         # The next suspect may run: the way to the platform is no danger.
         await active.quarantine_stack.aclose()
-        log.info("answered", seq=stored.version, covers=answer.answers)
+        log.debug("answered", seq=stored.version, covers=answer.answers)
 
         is_newest = stored.version == plan.window.version + 1
         if stored.next_claim is None and is_newest and plan.batch:

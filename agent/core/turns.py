@@ -165,6 +165,10 @@ class Undelivered:
     """First turn of the answer before it in this chat, if that one has not arrived either."""
 
 
+Ending = tuple[tuple[UUID, ...], Placed | None]
+"""The turns of an answer that is settled, and where it stands. None: nothing was to be said."""
+
+
 @dataclass(frozen=True, slots=True)
 class Beat:
     """What a heartbeat returns."""

@@ -44,8 +44,8 @@ class Batch(Generic[Item, Verdict]):
         self._waiting: deque[tuple[Item, asyncio.Future[Verdict]]] = deque()
         self._flusher: asyncio.Task[None] | None = None
 
-    async def submit(self, item: Item) -> Verdict:
-        """The verdict on this item. Raises what `run` raised for it."""
+    def submit(self, item: Item) -> asyncio.Future[Verdict]:
+        """The verdict on this item, or what `run` raised for it."""
         future: asyncio.Future[Verdict] = asyncio.get_running_loop().create_future()
         self._waiting.append((item, future))
 
@@ -53,7 +53,7 @@ class Batch(Generic[Item, Verdict]):
             # in a context of its own: it works for many turns, so its log lines belong to none
             self._flusher = asyncio.create_task(self._flush_all(), context=Context())
 
-        return await future
+        return future
 
     async def _flush_all(self) -> None:
         try:

@@ -11,6 +11,7 @@ from sqlalchemy import insert, select
 
 from agent.core.errors import StoreUnavailable
 from agent.core.messages import Placed
+from agent.core.turns import Ending
 from storage.connecting.batch import LINGER_SECONDS, Batch
 from storage.conversation import STATEMENTS
 from storage.conversation.turns import encode_placed
@@ -18,7 +19,7 @@ from storage.postgres import Database, columns
 from storage.tables import AuditEntry
 from storage.transaction import transaction
 
-_Ending = tuple[UUID, str, str | None, UUID]
+_Row = tuple[UUID, str, str | None, UUID]
 """Turn, state, what stands on the platform, and the turn that leads."""
 
 
@@ -35,13 +36,6 @@ class PostgresDeliveries:
         self._announced: Batch[UUID, None] = Batch(self._announce_all, passing=gone)
         self._placed: Batch[tuple[UUID, bool], None] = Batch(
             self._place_all, passing=gone, limit=1000, linger=LINGER_SECONDS
-        )
-        self._done: Batch[_Ending, None] = Batch(
-            self._close_all,
-            key=lambda item: item[0],
-            passing=gone,
-            limit=1000,
-            linger=LINGER_SECONDS,
         )
 
     async def is_open(self, turn: UUID) -> bool:
@@ -67,20 +61,30 @@ class PostgresDeliveries:
         *,
         failed: str | None = None,
     ) -> None:
+        if failed:
+            rows = self._rows(turns, placed, "failed")
+            await self._give_up(rows, failed, arrived=placed is not None)
+        else:
+            await self.done_all([(tuple(turns), placed)])
+
+    async def done_all(self, endings: Sequence[Ending]) -> None:
+        rows = [
+            row
+            for turns, placed in endings
+            for row in self._rows(turns, placed, "done")
+        ]
+        closed = await self._line.fetch(STATEMENTS["done"], *columns(rows))
+        await self._prompt_again(closed)
+
+    def _rows(
+        self, turns: Sequence[UUID], placed: Placed | None, state: str
+    ) -> list[_Row]:
         # After a quick answer, a draft that is not recorded yet never will be.
         for turn in turns:
             self._standing.pop(turn, None)
-
-        state = "failed" if failed else "done"
         where = encode_placed(placed) if placed else None
-        endings = [(turn, state, where, turns[-1]) for turn in turns]
 
-        if failed:
-            await self._give_up(endings, failed, arrived=placed is not None)
-        elif len(endings) == 1:
-            await self._done.submit(endings[0])
-        else:  # the turns of one answer close in one statement: all of them or none
-            await self._close_all(endings)
+        return [(turn, state, where, turns[-1]) for turn in turns]
 
     async def _look_all(self, turns: Sequence[UUID]) -> list[bool]:
         rows = await self._line.fetch(STATEMENTS["are_open"], list(turns))
@@ -109,12 +113,6 @@ class PostgresDeliveries:
 
         return [None] * len(items)
 
-    async def _close_all(self, items: Sequence[_Ending]) -> list[None]:
-        rows = await self._line.fetch(STATEMENTS["done"], *columns(items))
-        await self._prompt_again(rows)
-
-        return [None] * len(items)
-
     async def _prompt_again(self, rows: Sequence[asyncpg.Record]) -> None:
         """Answers that were given up, and are in their chat after all."""
         returned = [row["id"] for row in rows if row["returned"]]
@@ -122,7 +120,7 @@ class PostgresDeliveries:
             await self._line.fetch(STATEMENTS["undelivered"], returned, None)
 
     async def _give_up(
-        self, endings: Sequence[_Ending], reason: str, *, arrived: bool
+        self, endings: Sequence[_Row], reason: str, *, arrived: bool
     ) -> None:
         """Closes the turns, has prompts leave the answer out unless a text arrived in its
         place, and says so in the audit log: all of it or nothing.

@@ -12,6 +12,7 @@ import pytest
 
 from agent.core.completion import Prompt, Usage
 from agent.core.messages import Inbound, Overlap, Placed
+from agent.core.turns import Ending
 from agent.ports import Deliveries
 from tests.conformance.channel_harness import ChannelHarness, Speaker
 from tests.conformance.driver import Driver, Place
@@ -52,6 +53,11 @@ class Mute:
         *,
         failed: str | None = None,
     ) -> None:
+        """Never ends."""
+        self.reached.set()
+        await asyncio.Event().wait()
+
+    async def done_all(self, endings: Sequence[Ending]) -> None:
         """Never ends."""
         self.reached.set()
         await asyncio.Event().wait()

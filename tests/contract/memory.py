@@ -24,6 +24,7 @@ from agent.core.turns import (
     Arrival,
     Beat,
     Claim,
+    Ending,
     Loaded,
     NewTurn,
     Outdated,
@@ -307,6 +308,10 @@ class MemoryDeliveries:
         for turn, row in zip(turns, rows, strict=True):
             self._close(turn, row, placed, failed)
             row.touched = self._memory.now
+
+    async def done_all(self, endings: Sequence[Ending]) -> None:
+        for turns, placed in endings:
+            await self.done(turns, placed)
 
     def _close(
         self, turn: UUID, row: Turn, placed: Placed | None, failed: str | None

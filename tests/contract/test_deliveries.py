@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from agent.core.messages import Placed, delivered
-from agent.core.turns import StoredAnswer, Undelivered
+from agent.core.turns import Ending, StoredAnswer, Undelivered
 from tests.contract.conftest import Stores, answer_to, claimed, inbound, waits
 
 HERE = Placed(("m1", "m2"), {"stream": "17"})
@@ -82,6 +82,19 @@ async def test_all_turns_of_an_answer_are_closed_together(stores: Stores) -> Non
     turns = [inbound("one").turn_id, await waits(stores.one, "two")]
     await stores.one.turns.answer(answer_to(claim, 2))
     await stores.one.deliveries.done(turns, HERE)
+
+    assert await found(stores) == []
+
+
+async def test_answers_of_many_chats_are_closed_together(stores: Stores) -> None:
+    endings: list[Ending] = []
+    for name in ("ada", "bob"):
+        claim = await claimed(stores.one, "one", chat=name)
+        first = inbound("one", chat=name).turn_id
+        turns = (first, await waits(stores.one, "two", chat=name))
+        await stores.one.turns.answer(answer_to(claim, 2))
+        endings.append((turns, HERE))
+    await stores.one.deliveries.done_all(endings)
 
     assert await found(stores) == []
 

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
+from structlog.contextvars import clear_contextvars
+
 from agent.conversation.delivery.order import AnswerOrder
 from agent.core.errors import StoreUnavailable
 from agent.core.messages import Placed
+from agent.core.turns import Ending
 from agent.ports import Deliveries
 
 REMEMBERED_DRAFTS = 10_000
@@ -19,6 +23,12 @@ REMEMBERED_DRAFTS = 10_000
 
 RECORD_PAUSE = 0.5
 """Seconds until recording the end of a delivery is tried again."""
+
+LINGER_SECONDS = 0.08
+"""How long a finished delivery waits for others before it is recorded; nobody awaits that."""
+
+MOST_ENDINGS = 256
+"""Deliveries whose ends are recorded at once."""
 
 Spawn = Callable[[Coroutine[Any, Any, None]], object]
 """Runs work that nobody waits for, to its end."""
@@ -37,6 +47,9 @@ class DeliveryRecorder:
         self._order = order
         self._spawn = spawn
         self._drafts: dict[UUID, Placed] = {}
+        self._ended: deque[Ending] = deque()
+        """Answers that are settled, and not recorded as such yet."""
+        self._is_closing = False
         self.lead_turns: set[UUID] = set()
         """Turns that lead deliveries that ended and are not recorded yet."""
 
@@ -84,7 +97,14 @@ class DeliveryRecorder:
         self.lead_turns.add(turns[-1])
         if placed is not None or not failed:
             self._order.settle(turns[0])
-        self._spawn(self._record(turns, placed, failed))
+        if failed:
+            self._spawn(self._record(turns, placed, failed))
+            return
+
+        self._ended.append((tuple(turns), placed))
+        if not self._is_closing:
+            self._is_closing = True
+            self._spawn(self._close())
 
     def later(
         self,
@@ -108,6 +128,45 @@ class DeliveryRecorder:
                 return
 
             await asyncio.sleep(RECORD_PAUSE)
+
+    async def _close(self) -> None:
+        """Records what ended, until nothing is left."""
+        clear_contextvars()  # it works for many turns, so its log lines belong to none
+        try:
+            await asyncio.sleep(LINGER_SECONDS)
+            while self._ended:
+                await self._close_all(self._next_endings())
+        finally:
+            self._is_closing = False
+
+    def _next_endings(self) -> list[Ending]:
+        """Those that may share a statement: no turn is among them twice."""
+        chosen: list[Ending] = []
+        turns: set[UUID] = set()
+        while self._ended and len(chosen) < MOST_ENDINGS:
+            if not turns.isdisjoint(self._ended[0][0]):
+                break
+            ending = self._ended.popleft()
+            turns.update(ending[0])
+            chosen.append(ending)
+
+        return chosen
+
+    async def _close_all(self, endings: Sequence[Ending]) -> None:
+        while True:
+            try:
+                await self._deliveries.done_all(endings)
+            except StoreUnavailable:
+                await asyncio.sleep(RECORD_PAUSE)
+            except Exception:
+                # Each by itself, so that only a bad one fails.
+                for turns, placed in endings:
+                    self._spawn(self._record(turns, placed, None))
+                return
+            else:
+                break
+
+        self.lead_turns.difference_update([turns[-1] for turns, _ in endings])
 
     async def _record(
         self, turns: Sequence[UUID], placed: Placed | None, failed: str | None

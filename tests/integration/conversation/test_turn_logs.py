@@ -91,6 +91,20 @@ async def test_the_lines_of_a_turn_can_be_followed(
     assert of_turn(found, bob.turn_id) == ["accepted", "answered", "delivered"]
 
 
+async def test_a_turn_that_goes_well_is_one_line(
+    world: EngineHarness, lines: Lines
+) -> None:
+    """Four of them, at `info`, would be a third of the turn's own work."""
+    configure_logging(Settings(log_level="info", log_format="json"))
+    message = world.message(SECRET)
+
+    async with world.instance() as agent:
+        await agent.engine.accept(message)
+        await world.platform.until(lambda: len(world.platform.finished) == 1)
+
+    assert ["delivered"] == of_turn(lines(), message.turn_id)
+
+
 async def test_messages_answered_together_name_the_turn_that_leads(
     world: EngineHarness, lines: Lines
 ) -> None:

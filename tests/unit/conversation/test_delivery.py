@@ -16,7 +16,7 @@ from agent.conversation.delivery.recorder import DeliveryRecorder
 from agent.conversation.delivery.sending import GIVE_UP, MAX_TAKES, Again, Delivery
 from agent.core.errors import AnswerRefused, DeliveryError, NotHere, Undeliverable
 from agent.core.messages import Address, Placed
-from agent.core.turns import Undelivered
+from agent.core.turns import Ending, Undelivered
 from channels.pacing import Governor, RateLimited
 
 AWAY = DeliveryError("The platform is away.")
@@ -71,6 +71,9 @@ class Broken:
         failed: str | None = None,
     ) -> None:
         self.closed.append(failed)
+
+    async def done_all(self, endings: Sequence[Ending]) -> None:
+        self.closed += [None] * len(endings)
 
 
 @pytest.fixture(autouse=True)

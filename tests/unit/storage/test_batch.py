@@ -54,20 +54,20 @@ async def first_inside(
     recorder: Recorder,
     batch: Batch[int, int],
     item: int,
-) -> asyncio.Task[int]:
+) -> asyncio.Future[int]:
     """An item whose list is being run, and held there."""
     recorder.close()
-    task = asyncio.create_task(batch.submit(item))
+    future = batch.submit(item)
     await recorder.entered.wait()
 
-    return task
+    return future
 
 
-async def submitted(batch: Batch[int, int], *items: int) -> list[asyncio.Task[int]]:
+async def submitted(batch: Batch[int, int], *items: int) -> list[asyncio.Future[int]]:
     """Items that have begun to wait."""
-    tasks = [asyncio.create_task(batch.submit(item)) for item in items]
+    futures = [batch.submit(item) for item in items]
     await asyncio.sleep(0)
-    return tasks
+    return futures
 
 
 async def test_everyone_gets_the_verdict_on_the_own_item() -> None:
