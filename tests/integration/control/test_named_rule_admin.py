@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -19,7 +20,7 @@ from storage.control.live import RedisControl
 from storage.control.targets import RuleTarget
 from storage.postgres import open_database
 from storage.redis import open_redis
-from tests.integration.control.test_flag_admin import untouched
+from tests.support.control import untouched
 from tests.support.operators import ADA
 from tests.support.settings import run
 
@@ -51,7 +52,7 @@ async def test_the_rule_is_in_force_on_instances_until_its_end_without_a_write(
             control = RedisControl(database, pipe)
             await control.start()
             clock = [now]
-            asked = RuleFlags(control, lambda clock=clock: clock[0])
+            asked = RuleFlags(control, partial(clock.__getitem__, 0))
             here = Audience(None, "slack", "town")
             before = asked.value(REPLIES, here)
             clock[0] += HOUR
