@@ -11,7 +11,7 @@ from contextlib import (
     AsyncExitStack,
     asynccontextmanager,
 )
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from hashlib import sha256
 from importlib import import_module
@@ -25,6 +25,7 @@ from uuid_utils.compat import uuid7
 from agent.control.flags import ENABLE_SLASH_COMMANDS
 from agent.control.openfeature import DOMAIN, HookedFlags, provide
 from agent.control.rules import Audience
+from agent.control.uses import FlagUses
 from agent.conversation.engine import Engine
 from agent.core.errors import ConfigurationError, UnknownModel
 from agent.core.limits import PER_PERSON, Limit
@@ -40,6 +41,7 @@ from storage.control import disk_copy
 from storage.control.experiments.admin import ExperimentAdmin
 from storage.control.experiments.schedule import ExperimentSchedule, run_schedule
 from storage.control.flag_rules import ValueCheck
+from storage.control.flags.uses import record_uses
 from storage.control.live import RedisControl, follow_changes
 from storage.conversation.cache import RedisCache
 from storage.conversation.commands import PostgresChatCommands
@@ -52,6 +54,8 @@ from storage.conversation.records import PostgresChatRecords
 from storage.conversation.turns import PostgresTurns
 from storage.conversation.votes import PostgresVotes
 from storage.embedded.servers import embedded
+from storage.limits.budget_admin import SETTLING_SECONDS
+from storage.limits.budget_alerts import BudgetAlerts, TouchedCounters, run_alerts
 from storage.limits.budgets import PostgresBudgets, WorstCase
 from storage.limits.limiter import RedisLimiter
 from storage.limits.send_pace import RedisPace
@@ -154,6 +158,14 @@ def _database(url: str, settings: Settings) -> AbstractAsyncContextManager[Datab
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Noted:
+    """What turns note in passing, and what is looked after in the background."""
+
+    uses: FlagUses = field(default_factory=FlagUses)
+    touched: TouchedCounters = field(default_factory=TouchedCounters)
+
+
 @asynccontextmanager
 async def open_app(
     settings: Settings, builders: ChannelBuilders, *, upgrade: bool = False
@@ -169,7 +181,10 @@ async def open_app(
         stores = await stack.enter_async_context(
             open_stores(settings, upgrade=upgrade)
         )
-        ports = await _wire_settings(settings, stores, models, builders, instance)
+        noted = Noted()
+        ports = await _wire_settings(
+            settings, stores, models, builders, instance, noted
+        )
         plans = ExperimentSchedule(
             stores.database,
             ExperimentAdmin(stores.database, stores.pipe, ValueCheck(models)),
@@ -179,6 +194,14 @@ async def open_app(
             housekeeping(stores.database),
             rollup(stores.database_url),
             run_schedule(plans),
+            record_uses(stores.database, noted.uses),
+            run_alerts(
+                BudgetAlerts(
+                    stores.database,
+                    noted.touched,
+                    settings.model_total_timeout + SETTLING_SECONDS,
+                )
+            ),
             follow_changes(stores.pipe, ports.control_updates),
             Engine(ports, _options(settings)) as engine,
         ):
@@ -250,6 +273,7 @@ async def _wire_settings(
     models: LanguageModels,
     builders: ChannelBuilders,
     instance: UUID,
+    noted: Noted,
 ) -> Ports:
     return await wire(
         stores.database,
@@ -264,6 +288,7 @@ async def _wire_settings(
         ),
         home=settings.agent_home,
         domain=DOMAIN,
+        noted=noted,
     )
 
 
@@ -280,9 +305,11 @@ async def wire(
     worst: WorstCase = worst_case,
     home: Path | None = None,
     domain: str | None = None,
+    noted: Noted | None = None,
 ) -> Ports:
     """All that an engine stands on. `home` has a copy of the flags, `domain` names them."""
-    control = await _open_control(database, pipe, home)
+    noted = noted or Noted()
+    control = await _open_control(database, pipe, home, noted.uses)
     flags = _provided(control, domain or str(instance))
     services = channel_services(database, pipe, flags)
     by_name = {channel.name: channel for channel in channels_of(services)}
@@ -304,16 +331,17 @@ async def wire(
         models=models,
         channels=by_name,
         limiter=limiter,
-        budgets=PostgresBudgets(database, control, worst),
+        budgets=PostgresBudgets(database, control, worst, noted.touched),
         flags=flags,
     )
 
 
 async def _open_control(
-    database: Database, pipe: RedisPipe, home: Path | None
+    database: Database, pipe: RedisPipe, home: Path | None, uses: FlagUses
 ) -> RedisControl:
     """What operators set, read once; `home` is the folder of its copy on disk."""
-    control = RedisControl(database, pipe, home / disk_copy.FILE if home else None)
+    file = home / disk_copy.FILE if home else None
+    control = RedisControl(database, pipe, file, uses)
     await control.start()
 
     return control

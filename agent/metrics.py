@@ -96,6 +96,11 @@ limited = Counter(
     "user, chat or channel.",
     ("channel", "scope"),
 )
+budget_alerts = Counter(
+    "agent_budget_alerts_total",
+    "Budgets of which 50, 80 or 100 % were used, once for each in a period.",
+    ("scope", "period", "percent"),
+)
 unreadable_events = Counter(
     "agent_unreadable_events_total",
     "Events of a platform that could not be read and were passed over.",
@@ -232,6 +237,7 @@ COUNTERS = (
     turns,
     duplicates,
     limited,
+    budget_alerts,
     unreadable_events,
     cache_reads,
     redis_round_trips,

@@ -204,8 +204,10 @@ def _wait(state: _State, now: float, slack: float) -> float:
 
 
 def waiting(seconds: float) -> str:
-    """A waiting time for people, rounded up: `1 second`, `12 seconds`, `3 minutes`, `2 hours`."""
-    for size, unit in ((3600, "hour"), (60, "minute"), (1, "second")):
+    """A waiting time for people, rounded up: `1 second`, `12 seconds`, `3 minutes`, `2 hours`,
+    `9 days`.
+    """
+    for size, unit in ((86400, "day"), (3600, "hour"), (60, "minute"), (1, "second")):
         if seconds > size * 1.5 or size == 1:
             count = max(1, math.ceil(seconds / size))
             return f"{count} {unit}" if count == 1 else f"{count} {unit}s"

@@ -36,6 +36,7 @@ from channels.services import WITHOUT_STORES
 from storage import migrate
 from storage.connecting.postgres_errors import sentence_of
 from storage.conversation.active_people import ACTIVE_SECONDS, active_people
+from storage.limits.budget_alerts import alerted_budgets
 from storage.postgres import GONE, Database, open_database
 from storage.redis import open_redis, trouble_of, try_redis
 from storage.reports.load import postgres_load, redis_load
@@ -50,6 +51,9 @@ State = Literal["ok", "slower", "not well"]
 _CHANNELS = (*CHANNELS, "terminal")
 OLD_TURN = 600.0
 """Seconds: longer than an answer and its delivery take, so an open turn this old is a trouble."""
+
+MAX_ALERTS = 5
+"""Budgets that are named on the screen."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +123,7 @@ async def _postgres(settings: Settings) -> list[Check]:
                     await _turns(database),
                     await _instances(database),
                     Check("flags", *await flags_in_force(database)),
+                    *await check_budgets(database),
                     *_backups(settings),
                     *_warned(postgres_warnings(await postgres_load(postgres.url))),
                     *_warned(disk_warnings(settings)),
@@ -184,6 +189,21 @@ async def _instances(database: Database) -> Check:
         f"{one.host} ({one.pid}): {' '.join(one.channels)}" for one in found
     )
     return Check("instances", "ok", names or "none is running", facts)
+
+
+async def check_budgets(database: Database) -> list[Check]:
+    """Only where half of a budget is used."""
+    alerts = await alerted_budgets(database)
+    if not alerts:
+        return []
+
+    text = ", ".join(map(str, alerts[:MAX_ALERTS]))
+    if len(alerts) > MAX_ALERTS:
+        text += f", and {len(alerts) - MAX_ALERTS} more: agent budgets list"
+    state: State = "slower" if alerts[0].step == 100 else "ok"
+    facts = {"alerts": [asdict(alert) for alert in alerts]}
+
+    return [Check("budgets", state, text, facts)]
 
 
 async def _redis(settings: Settings) -> list[Check]:

@@ -182,7 +182,18 @@ async def replace_rules(
     Both are empty when nothing differs. Raises Rejected when the flag itself would be
     missing, or an experiment runs on it.
     """
-    before, after = _changed(new, old), _changed(old, new)
+    before, after = await write_rules(change.connection, name, old, new)
+    if before or after:
+        await change.record(action, subject_of(name), before=before, after=after)
+
+    return before, after
+
+
+async def write_rules(
+    connection: AsyncConnection, name: str, old: Rules, new: Rules
+) -> tuple[Rules, Rules]:
+    """The same without a record, where several flags change at once: those come last."""
+    before, after = changed_rules(new, old), changed_rules(old, new)
 
     if not before and not after:
         return before, after
@@ -192,10 +203,9 @@ async def replace_rules(
             Run("flags remove", "removes it with them", target=name),
         )
     if DEFINITION in old and DEFINITION not in new:
-        await _refuse_while_tested(change.connection, name)
+        await _refuse_while_tested(connection, name)
 
-    await _write(change.connection, name, before, after)
-    await change.record(action, subject_of(name), before=before, after=after)
+    await _write(connection, name, before, after)
 
     return before, after
 
@@ -234,7 +244,7 @@ async def _rules_at(
     return rules
 
 
-def _changed(old: Rules, new: Rules) -> dict[str, Any]:
+def changed_rules(old: Rules, new: Rules) -> dict[str, Any]:
     """Those of the new rules that are not among the old ones, or have another value there."""
     return {
         scope: value

@@ -53,6 +53,7 @@ class RedisControl:
         database: Database,
         pipe: RedisPipe,
         file: Path | None = None,
+        uses: FlagUses | None = None,
     ) -> None:
         self._line = database.line(planner={})
         self._pipe = pipe
@@ -68,7 +69,7 @@ class RedisControl:
         """No store answered when one was asked last."""
         self.watchers: list[Callable[[], None]] = []
         """Called after `state` or `stale` changed."""
-        self.uses = FlagUses()
+        self.uses = uses or FlagUses()
 
     async def start(self) -> None:
         """Reads everything once; without stores, from the disk.

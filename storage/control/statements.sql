@@ -107,6 +107,35 @@ ON CONFLICT (scope, name) DO UPDATE SET value = excluded.value, updated_at = now
 DELETE FROM feature_flags WHERE scope = :scope AND name = :name;
 
 
+-- name: note_uses
+-- Once in a few minutes for each instance, in one order of names.
+INSERT INTO flag_uses AS u (name, digest)
+SELECT * FROM unnest(CAST(:names AS text[]), CAST(:digests AS text[])) AS i(name, digest)
+ORDER BY name
+ON CONFLICT (name) DO UPDATE SET
+    asked_at = now(),
+    digest = excluded.digest,
+    same_since = CASE
+        WHEN u.digest = excluded.digest AND NOT u.name = ANY(CAST(:varied AS text[]))
+        THEN u.same_since
+        ELSE now()
+    END;
+
+
+-- name: flag_uses
+SELECT name, asked_at, same_since, now() AS now,
+       (SELECT min(first_at) FROM flag_uses) AS since
+FROM flag_uses;
+
+
+-- name: changed_at
+-- Of each flag that was ever changed: when for the first and for the last time.
+SELECT subject, min(at) AS first, max(at) AS last
+FROM audit_log
+WHERE subject LIKE 'flag:%'
+GROUP BY subject;
+
+
 -- name: applied_epochs
 -- Of each live instance: the epoch that it applies.
 SELECT epoch FROM instances WHERE seen_at > now() - make_interval(secs => :lease);

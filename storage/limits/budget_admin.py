@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Literal, TypeVar
@@ -21,6 +22,8 @@ from storage.redis import RedisPipe
 from storage.transaction import transaction
 
 Scope = Literal["person", "channel"]
+Period = Literal["day", "month"]
+"""Both in UTC."""
 Amount = TypeVar("Amount", int, Decimal)
 Tokens = int | Literal["none"] | None
 Usd = Decimal | Literal["none"] | None
@@ -59,11 +62,12 @@ class Aside:
 
 @dataclass(frozen=True, slots=True)
 class BudgetView:
-    """What a person or channel may use in a day, and what they used today (UTC)."""
+    """What a person or channel may use in a day or month, and what they used in this one."""
 
     scope: Scope
     subject: str
     """A person's id, a channel's name, or * for each without one of their own."""
+    period: Period
     tokens: int | None
     """None: no bound."""
     usd: Decimal | None
@@ -78,6 +82,8 @@ class BudgetView:
     """By calls whose end nobody knows: their process died, or they were cancelled."""
     version: int
     """Of its last change; 0: never changed."""
+    alerted: int
+    """Percent of the budget that operators were told of: 0, 50, 80 or 100."""
 
     @property
     def settled(self) -> tuple[int, Decimal]:
@@ -110,9 +116,11 @@ class BudgetAdmin:
             rows = (await connection.execute(today, seconds)).all()
             known = await versions(connection, "budget")
 
-        return [_view(known.get(_logged(row[0], row[1]), 0), *row) for row in rows]
+        return [_view(known.get(logged(*row[:3]), 0), *row) for row in rows]
 
-    async def version(self, scope: Scope, subject: str) -> int:
+    async def version(
+        self, scope: Scope, subject: str, period: Period = "day"
+    ) -> int:
         """The number of a budget's last change; 0: never changed.
 
         Raises Rejected for an unknown person or channel.
@@ -120,7 +128,7 @@ class BudgetAdmin:
         async with transaction(self._database) as connection:
             name = await _subject(connection, scope, subject)
 
-            return await version_of(connection, _logged(scope, name))
+            return await version_of(connection, logged(scope, name, period))
 
     async def set(
         self,
@@ -131,8 +139,10 @@ class BudgetAdmin:
         author: Author,
         *,
         expected: int | None = None,
+        period: Period = "day",
     ) -> Budget:
-        """Sets a budget from now on. It counts today's calls only if a budget bound them.
+        """Sets a budget from now on. It counts earlier calls of its day or month only if a
+        budget of that period bound them.
 
         `subject`: a channel, a person (an account as `channel:id`, or an id), or * for
         each. Raises Rejected, and Conflict when the budget is no longer at version
@@ -140,7 +150,9 @@ class BudgetAdmin:
         """
         _check_amounts(tokens, usd)
 
-        return await self._change(scope, subject, (tokens, usd), author, expected)
+        return await self._change(
+            (scope, subject, period), (tokens, usd), author, expected
+        )
 
     async def unset(
         self,
@@ -149,73 +161,66 @@ class BudgetAdmin:
         author: Author,
         *,
         expected: int | None = None,
+        period: Period = "day",
     ) -> Budget:
         """Removes a budget; then the one for * holds, if there is one.
 
         Raises Rejected when there is none, and Conflict when it is no longer at version
         `expected`.
         """
-        return await self._change(scope, subject, None, author, expected)
+        return await self._change((scope, subject, period), None, author, expected)
 
     async def _change(
         self,
-        scope: Scope,
-        subject: str,
+        whose: tuple[Scope, str, Period],
         named: tuple[Tokens, Usd] | None,
         author: Author,
         expected: int | None,
     ) -> Budget:
+        scope, subject, period = whose
         async with changing(self._database, self._pipe, author) as change:
             name = await _subject(change.connection, scope, subject)
-            logged = _logged(scope, name)
-            called = f"The budget of {scope} {subject}"
-            await expect(change.connection, logged, expected, called=called)
+            key = {"scope": scope, "subject": name, "period": period}
+            entry = logged(scope, name, period)
+            called = f"The budget of {scope} {subject} for a {period}"
+            await expect(change.connection, entry, expected, called=called)
 
-            old = await _find(change.connection, scope, name)
+            old = await _find(change.connection, key)
             if old is None and named is None:
                 raise Rejected(
-                    f"{scope} {subject} has no budget of its own.",
+                    f"{scope} {subject} has no budget of its own for a {period}.",
                     Run("budgets list", "shows all"),
                 )
 
             new = None if named is None else _changed(old or (None, None), named)
             tokens, usd = new or (None, None)
             if old == new:
-                version = await version_of(change.connection, logged)
+                version = await version_of(change.connection, entry)
                 return Budget(tokens, usd, version)
 
-            await _write(change.connection, scope, name, new)
+            await _write(change.connection, key, new)
             action = "budget.unset" if new is None else "budget.set"
             before, after = described(old), described(new)
-            await change.record(action, logged, before=before, after=after)
+            await change.record(action, entry, before=before, after=after)
 
             return Budget(tokens, usd, change.entries[-1])
 
 
-async def _find(
-    connection: AsyncConnection,
-    scope: Scope,
-    name: str,
-) -> Halves | None:
-    key = {"scope": scope, "subject": name}
+async def _find(connection: AsyncConnection, key: Mapping[str, str]) -> Halves | None:
     row = (await connection.execute(text(STATEMENTS["find_budget"]), key)).first()
 
     return None if row is None else (row[0], row[1])
 
 
 async def _write(
-    connection: AsyncConnection,
-    scope: Scope,
-    name: str,
-    budget: Halves | None,
+    connection: AsyncConnection, key: Mapping[str, str], budget: Halves | None
 ) -> None:
-    key = {"scope": scope, "subject": name}
     if budget is None:
         await connection.execute(text(STATEMENTS["unset_budget"]), key)
         return
 
     tokens, usd = budget
-    values = key | {"tokens": tokens, "usd": usd}
+    values = {**key, "tokens": tokens, "usd": usd}
     await connection.execute(text(STATEMENTS["set_budget"]), values)
 
 
@@ -266,16 +271,18 @@ def _view(
     version: int,
     scope: Scope,
     subject: str,
+    period: Period,
     tokens: int | None,
     usd: Decimal | None,
     *counted: Any,
 ) -> BudgetView:
-    used_tokens, used_usd, accounts, *aside = counted
+    used_tokens, used_usd, accounts, alerted, *aside = counted
     under_way, unsettled = Aside(*aside[:3]), Aside(*aside[3:])
 
     return BudgetView(
         scope,
         subject,
+        period,
         tokens,
         usd,
         used_tokens,
@@ -284,12 +291,15 @@ def _view(
         under_way,
         unsettled,
         version,
+        alerted,
     )
 
 
-def _logged(scope: Scope, name: str) -> str:
+def logged(scope: Scope, name: str, period: Period) -> str:
     """The subject of a budget in the audit log."""
-    return f"budget:{scope}:{name}"
+    subject = f"budget:{scope}:{name}"
+
+    return subject if period == "day" else f"{subject}:{period}"
 
 
 async def _subject(

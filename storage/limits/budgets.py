@@ -1,11 +1,11 @@
-"""What people and channels may use up in a day, in tokens and US dollars. Postgres decides,
-by its own day in UTC.
+"""What people and channels may use up in a day or month, in tokens and US dollars. Postgres
+decides, by its own clock in UTC.
 
-A counter for each subject and day holds what is used and what calls under way may use at
+A counter for each subject and period holds what is used and what calls under way may use at
 most. A call is made only when its worst case fits under every budget that binds it;
 afterwards what it did not use is given back. The sum is right even if an instance dies: its
 reservations stay counted, because nobody knows what it spent. Housekeeping deletes such
-reservations after a day; the day's sum stays.
+reservations after a day; the sum stays.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from agent.core.limits import waiting
 from agent.ports import Control
 from storage.connecting.batch import LINGER_SECONDS, Batch
 from storage.limits import STATEMENTS
+from storage.limits.budget_alerts import Counter, TouchedCounters
 from storage.postgres import Database, columns
 
 SMALLEST = Decimal("0.00000001")
@@ -65,6 +66,7 @@ class PostgresBudgets:
         database: Database,
         control: Control,
         worst_case: WorstCase,
+        touched: TouchedCounters | None = None,
     ) -> None:
         self._line = database.line(planner={})
         self._settle_line = database.line(planner={})
@@ -73,6 +75,7 @@ class PostgresBudgets:
         self._applied: int | None = None  # epoch at which `_any` was read
         self._any = False
         self._reading = asyncio.Lock()
+        self._touched = touched or TouchedCounters()
         gone = (StoreUnavailable,)
         self._calls: Batch[_Call, UUID | Refused | None] = Batch(
             self._reserve_all, passing=gone
@@ -121,15 +124,16 @@ class PostgresBudgets:
         self, calls: Sequence[_Call]
     ) -> list[UUID | Refused | None]:
         rows = await self._judge(calls)
-        # the first call of a day; the loop is for a day that ends in between
+        # the first call of a period; the loop is for one that ends in between
         while unbegun := [row for row in rows if not row["begun"]]:
-            counters = columns((row["scope"], row["subject"]) for row in unbegun)
-            await self._line.fetch(STATEMENTS["begin_day"], *counters)
+            counters = columns(_counter(row) for row in unbegun)
+            await self._line.fetch(STATEMENTS["begin_periods"], *counters)
             rows = await self._judge(calls)
 
         by_call: list[list[asyncpg.Record]] = [[] for _ in calls]
         for row in rows:
             by_call[row["n"] - 1].append(row)
+            self._touched.note(_counter(row))
 
         alone = len(calls) == 1
         return [
@@ -160,6 +164,8 @@ class PostgresBudgets:
         tight = next(
             row for row in rows if not (row["fits_tokens"] and row["fits_usd"])
         )
+        if tight["priced"] or not tight["fits_tokens"]:
+            self._touched.note(_counter(tight), refused=True)
 
         return Refused(_sentence(tight, call.worst.model))
 
@@ -167,6 +173,10 @@ class PostgresBudgets:
         await self._settle_line.fetch(STATEMENTS["settle"], *columns(items))
 
         return [None] * len(items)
+
+
+def _counter(row: asyncpg.Record) -> Counter:
+    return (row["scope"], row["subject"], row["period"])
 
 
 def _stored(usd: Decimal | None) -> Decimal | None:
@@ -188,7 +198,10 @@ def _sentence(row: asyncpg.Record, model: str) -> str:
         f"{usd.normalize():f} USD" if row["fits_tokens"] else f"{tokens:,} tokens"
     )
 
+    period = row["period"]
+    which = "today" if period == "day" else "this month"
+
     return (
-        f"{whose} budget for today ({amount}) does not have room for another answer. "
-        f"A new day begins in {waiting(row['until_tomorrow'])}."
+        f"{whose} budget for {which} ({amount}) does not have room for another answer. "
+        f"A new {period} begins in {waiting(row['until_next'])}."
     )

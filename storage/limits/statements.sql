@@ -5,11 +5,12 @@
 
 -- name: reserve
 -- Sets aside the worst case of each call in a list, if it fits under every budget that binds it.
--- A row says for each call and budget whether the day's counter exists and whether it fits.
+-- A row says for each call and budget whether the period's counter exists and whether it fits.
 -- Calls that no budget binds do not come back.
 -- $1 reservation  $2 author  $3 channel  $4 tokens  $5 US dollars, NULL when the price is unknown
 WITH clock AS MATERIALIZED (
-    SELECT now() AT TIME ZONE 'UTC' AS moment, (now() AT TIME ZONE 'UTC')::date AS today
+    SELECT moment, moment::date AS today, date_trunc('month', moment)::date AS month
+    FROM (SELECT now() AT TIME ZONE 'UTC' AS moment) m
 ), input AS MATERIALIZED (
     -- `before`: this statement ran already, and its answer was lost
     SELECT i.*, u.person_id::text AS person, r.id IS NOT NULL AS before
@@ -18,26 +19,28 @@ WITH clock AS MATERIALIZED (
     JOIN users u ON u.id = i.author
     LEFT JOIN budget_reservations r ON r.id = i.id
 ), bound AS MATERIALIZED (
-    SELECT input.n, input.id, input.tokens, input.usd, s.scope, s.subject,
+    SELECT input.n, input.id, input.tokens, input.usd, s.scope, s.subject, b.period,
+           CASE b.period WHEN 'month' THEN clock.month ELSE clock.today END AS day,
            b.tokens AS max_tokens, b.usd AS max_usd
     FROM input
+    CROSS JOIN clock
     CROSS JOIN LATERAL (
         VALUES ('channel', channel), ('person', person)
     ) AS s(scope, subject)
     CROSS JOIN LATERAL (
-        SELECT tokens, usd
+        SELECT DISTINCT ON (period) period, tokens, usd
         FROM budgets
         WHERE scope = s.scope AND subject IN (s.subject, '*')
-        ORDER BY subject = '*'
-        LIMIT 1
+        ORDER BY period, subject = '*'
     ) b
     WHERE NOT before
 ), held AS MATERIALIZED (
     -- waits for other counters, and sees what they counted
-    SELECT d.scope, d.subject, d.tokens, d.usd
-    FROM budget_days d, clock
-    WHERE d.day = clock.today AND (d.scope, d.subject) IN (SELECT scope, subject FROM bound)
-    ORDER BY d.scope, d.subject
+    SELECT d.scope, d.subject, d.period, d.day, d.tokens, d.usd
+    FROM budget_days d
+    WHERE (d.scope, d.subject, d.period, d.day)
+       IN (SELECT scope, subject, period, day FROM bound)
+    ORDER BY d.scope, d.subject, d.period, d.day
     FOR UPDATE OF d
 ), judged AS MATERIALIZED (
     SELECT bound.*,
@@ -48,13 +51,17 @@ WITH clock AS MATERIALIZED (
                OR (bound.usd IS NOT NULL
                    AND held.usd + sum(bound.usd) OVER counter <= max_usd) AS fits_usd
     FROM bound
-    LEFT JOIN held USING (scope, subject)
-    WINDOW counter AS (PARTITION BY scope, subject ORDER BY n)
+    LEFT JOIN held USING (scope, subject, period, day)
+    WINDOW counter AS (PARTITION BY scope, subject, period ORDER BY n)
 ), taken AS (
-    INSERT INTO budget_reservations (id, day, person, channel, tokens, usd)
+    INSERT INTO budget_reservations (
+        id, day, person, channel, person_month, channel_month, tokens, usd
+    )
     SELECT id, clock.today,
-           max(subject) FILTER (WHERE scope = 'person'),
-           max(subject) FILTER (WHERE scope = 'channel'),
+           max(subject) FILTER (WHERE scope = 'person' AND period = 'day'),
+           max(subject) FILTER (WHERE scope = 'channel' AND period = 'day'),
+           max(subject) FILTER (WHERE scope = 'person' AND period = 'month'),
+           max(subject) FILTER (WHERE scope = 'channel' AND period = 'month'),
            max(tokens), coalesce(max(usd), 0)
     FROM judged, clock
     GROUP BY id, clock.today
@@ -62,30 +69,34 @@ WITH clock AS MATERIALIZED (
     RETURNING id
 ), counted AS (
     UPDATE budget_days d SET tokens = d.tokens + s.tokens, usd = d.usd + s.usd
-    FROM clock, (
-        SELECT scope, subject, sum(tokens) AS tokens, coalesce(sum(usd), 0) AS usd
+    FROM (
+        SELECT scope, subject, period, day,
+               sum(tokens) AS tokens, coalesce(sum(usd), 0) AS usd
         FROM judged
         JOIN taken USING (id)
-        GROUP BY scope, subject
+        GROUP BY scope, subject, period, day
     ) s
-    WHERE d.day = clock.today AND d.scope = s.scope AND d.subject = s.subject
+    WHERE (d.scope, d.subject, d.period, d.day) = (s.scope, s.subject, s.period, s.day)
 )
-SELECT n, scope, subject, begun, fits_tokens, fits_usd, usd IS NOT NULL AS priced,
+SELECT n, scope, subject, period, begun, fits_tokens, fits_usd, usd IS NOT NULL AS priced,
        max_tokens, max_usd,
        id IN (SELECT id FROM taken) AS taken,
-       extract(epoch FROM clock.today + 1 - clock.moment)::float8 AS until_tomorrow
+       extract(epoch FROM CASE period
+           WHEN 'month' THEN clock.month + interval '1 month'
+           ELSE clock.today + interval '1 day'
+       END - clock.moment)::float8 AS until_next
 FROM judged, clock
 UNION ALL
-SELECT n, '', '', true, true, true, true, NULL, NULL, true, 0 FROM input WHERE before;
+SELECT n, '', '', '', true, true, true, true, NULL, NULL, true, 0 FROM input WHERE before;
 
 
--- name: begin_day
--- Makes the counters of a day, in the order in which they are locked.
--- $1 scope  $2 subject
-INSERT INTO budget_days (scope, subject, day)
-SELECT DISTINCT scope, subject, (now() AT TIME ZONE 'UTC')::date
-FROM unnest($1::text[], $2::text[]) AS input(scope, subject)
-ORDER BY scope, subject
+-- name: begin_periods
+-- Makes the counters of a day or month, in the order in which they are locked.
+-- $1 scope  $2 subject  $3 period
+INSERT INTO budget_days (scope, subject, period, day)
+SELECT DISTINCT scope, subject, period, date_trunc(period, now() AT TIME ZONE 'UTC')::date AS day
+FROM unnest($1::text[], $2::text[], $3::text[]) AS input(scope, subject, period)
+ORDER BY scope, subject, period, day
 ON CONFLICT DO NOTHING;
 
 
@@ -98,27 +109,95 @@ WITH input AS MATERIALIZED (
     DELETE FROM budget_reservations r
     USING input
     WHERE r.id = input.id
-    RETURNING r.day, r.person, r.channel, r.tokens - input.tokens AS tokens,
+    RETURNING r.day, r.person, r.channel, r.person_month, r.channel_month,
+              r.tokens - input.tokens AS tokens,
               r.usd - coalesce(input.usd, r.usd) AS usd
 ), back AS MATERIALIZED (
-    SELECT scope, subject, day, sum(tokens) AS tokens, sum(usd) AS usd
+    SELECT s.scope, s.subject, s.period, s.day, sum(tokens) AS tokens, sum(usd) AS usd
     FROM gone
     CROSS JOIN LATERAL (
-        VALUES ('channel', channel), ('person', person)
-    ) AS s(scope, subject)
-    WHERE subject IS NOT NULL
-    GROUP BY scope, subject, day
+        VALUES ('channel', channel, 'day', gone.day),
+               ('person', person, 'day', gone.day),
+               ('channel', channel_month, 'month', date_trunc('month', gone.day)::date),
+               ('person', person_month, 'month', date_trunc('month', gone.day)::date)
+    ) AS s(scope, subject, period, day)
+    WHERE s.subject IS NOT NULL
+    GROUP BY s.scope, s.subject, s.period, s.day
 ), held AS MATERIALIZED (
-    SELECT d.scope, d.subject, d.day
+    SELECT d.scope, d.subject, d.period, d.day
     FROM budget_days d
-    JOIN back USING (scope, subject, day)
-    ORDER BY d.scope, d.subject, d.day
+    JOIN back USING (scope, subject, period, day)
+    ORDER BY d.scope, d.subject, d.period, d.day
     FOR UPDATE OF d
 )
 UPDATE budget_days d SET tokens = d.tokens - back.tokens, usd = d.usd - back.usd
 FROM back
-JOIN held USING (scope, subject, day)
-WHERE d.scope = back.scope AND d.subject = back.subject AND d.day = back.day;
+JOIN held USING (scope, subject, period, day)
+WHERE (d.scope, d.subject, d.period, d.day)
+    = (back.scope, back.subject, back.period, back.day);
+
+
+-- name: alert
+-- Notes on each of these counters the highest step that it reached, and returns those that are
+-- new: so each is told once in a period, whichever instance looks. A counter that is locked is
+-- looked at the next time. What calls under way set aside is not counted as used.
+-- :refused: whether a call was refused for it
+WITH input AS (
+    SELECT i.*, date_trunc(period, now() AT TIME ZONE 'UTC')::date AS day
+    FROM unnest(CAST(:scopes AS text[]), CAST(:subjects AS text[]),
+                CAST(:periods AS text[]), CAST(:refused AS bool[]))
+        AS i(scope, subject, period, refused)
+), held AS MATERIALIZED (
+    SELECT d.*, input.refused
+    FROM budget_days d
+    JOIN input USING (scope, subject, period, day)
+    ORDER BY d.scope, d.subject, d.period, d.day
+    FOR UPDATE OF d SKIP LOCKED
+), spent AS (
+    SELECT held.scope, held.subject, held.period, held.day, held.refused,
+           b.tokens AS max_tokens, b.usd AS max_usd,
+           held.tokens - coalesce(r.tokens, 0) AS tokens,
+           held.usd - coalesce(r.usd, 0) AS usd
+    FROM held
+    CROSS JOIN LATERAL (
+        SELECT tokens, usd
+        FROM budgets
+        WHERE scope = held.scope AND period = held.period AND subject IN (held.subject, '*')
+        ORDER BY subject = '*'
+        LIMIT 1
+    ) b
+    CROSS JOIN LATERAL (
+        SELECT sum(tokens) AS tokens, sum(usd) AS usd
+        FROM budget_reservations
+        WHERE made_at > now() - make_interval(secs => :call_seconds)
+          AND held.subject = CASE held.scope || held.period
+              WHEN 'personday' THEN person
+              WHEN 'personmonth' THEN person_month
+              WHEN 'channelday' THEN channel
+              ELSE channel_month
+          END
+    ) r
+), reached AS (
+    SELECT spent.*,
+           CASE
+               WHEN refused OR share >= 1 THEN 100
+               WHEN share >= 0.8 THEN 80
+               WHEN share >= 0.5 THEN 50
+               ELSE 0
+           END AS step
+    FROM spent
+    CROSS JOIN LATERAL (
+        SELECT greatest(
+            tokens::numeric / nullif(max_tokens, 0), usd / nullif(max_usd, 0), 0
+        ) AS share
+    ) s
+)
+UPDATE budget_days d SET alerted = reached.step
+FROM reached
+WHERE (d.scope, d.subject, d.period, d.day)
+    = (reached.scope, reached.subject, reached.period, reached.day)
+  AND d.alerted < reached.step
+RETURNING d.scope, d.subject, d.period, reached.step;
 
 
 -- name: any_budget
@@ -127,21 +206,25 @@ SELECT EXISTS (SELECT FROM budgets) AS any;
 
 
 -- name: budgets_today
--- All budgets, and every subject that a budget counted today. What is reserved is under way as
+-- All budgets, and every subject that a budget counted today or this month. What is reserved is under way as
 -- long as its call may still run (:call_seconds); after that nobody knows how it ended.
 WITH clock AS (
-    SELECT (now() AT TIME ZONE 'UTC')::date AS today,
+    SELECT today, date_trunc('month', today)::date AS month,
            now() - make_interval(secs => :call_seconds) AS begun
+    FROM (SELECT (now() AT TIME ZONE 'UTC')::date AS today) t
 ), reserved AS (
-    SELECT s.scope, s.subject, r.tokens, r.usd, r.made_at >= clock.begun AS alive
+    SELECT s.scope, s.subject, s.period, r.tokens, r.usd, r.made_at >= clock.begun AS alive
     FROM clock
-    JOIN budget_reservations r ON r.day = clock.today
+    JOIN budget_reservations r ON r.day >= clock.month
     CROSS JOIN LATERAL (
-        VALUES ('person', r.person), ('channel', r.channel)
-    ) AS s(scope, subject)
-    WHERE s.subject IS NOT NULL
+        VALUES ('person', r.person, 'day', r.day = clock.today),
+               ('channel', r.channel, 'day', r.day = clock.today),
+               ('person', r.person_month, 'month', true),
+               ('channel', r.channel_month, 'month', true)
+    ) AS s(scope, subject, period, counts)
+    WHERE s.subject IS NOT NULL AND s.counts
 ), summed AS (
-    SELECT scope, subject,
+    SELECT scope, subject, period,
            count(*) FILTER (WHERE alive) AS calls,
            coalesce(sum(tokens) FILTER (WHERE alive), 0) AS calls_tokens,
            coalesce(sum(usd) FILTER (WHERE alive), 0) AS calls_usd,
@@ -149,36 +232,52 @@ WITH clock AS (
            coalesce(sum(tokens) FILTER (WHERE NOT alive), 0) AS unsettled_tokens,
            coalesce(sum(usd) FILTER (WHERE NOT alive), 0) AS unsettled_usd
     FROM reserved
-    GROUP BY scope, subject
+    GROUP BY scope, subject, period
+), counted AS (
+    SELECT scope, subject, period, tokens, usd, alerted
+    FROM budget_days, clock
+    WHERE day = CASE period WHEN 'month' THEN clock.month ELSE clock.today END
 )
-SELECT scope, subject, b.tokens, b.usd, coalesce(d.tokens, 0), coalesce(d.usd, 0),
+SELECT scope, subject, period, b.tokens, b.usd, coalesce(d.tokens, 0), coalesce(d.usd, 0),
        (SELECT string_agg(channel_type || ':' || channel_user_id, ' '
                           ORDER BY channel_type, channel_user_id)
         FROM users
         WHERE scope = 'person' AND person_id::text = subject),
+       coalesce(d.alerted, 0),
        coalesce(calls, 0), coalesce(calls_tokens, 0), coalesce(calls_usd, 0),
        coalesce(unsettled, 0), coalesce(unsettled_tokens, 0), coalesce(unsettled_usd, 0)
 FROM budgets b
-FULL JOIN (SELECT * FROM budget_days JOIN clock ON day = today) d USING (scope, subject)
-LEFT JOIN summed USING (scope, subject)
-ORDER BY scope, subject <> '*', subject;
+FULL JOIN counted d USING (scope, subject, period)
+LEFT JOIN summed USING (scope, subject, period)
+ORDER BY scope, subject <> '*', subject, period;
+
+
+-- name: alerts_now
+-- Counters of this day and month of which operators were told.
+SELECT scope, subject, period, alerted
+FROM budget_days
+WHERE alerted > 0
+  AND day = date_trunc(period, now() AT TIME ZONE 'UTC')::date
+ORDER BY alerted DESC, scope, subject, period;
 
 
 -- name: find_budget
-SELECT tokens, usd FROM budgets WHERE scope = :scope AND subject = :subject;
+SELECT tokens, usd
+FROM budgets
+WHERE scope = :scope AND subject = :subject AND period = :period;
 
 
 -- name: set_budget
-INSERT INTO budgets (scope, subject, tokens, usd)
-VALUES (:scope, :subject, :tokens, :usd)
-ON CONFLICT (scope, subject) DO UPDATE SET
+INSERT INTO budgets (scope, subject, period, tokens, usd)
+VALUES (:scope, :subject, :period, :tokens, :usd)
+ON CONFLICT (scope, subject, period) DO UPDATE SET
     tokens = excluded.tokens,
     usd = excluded.usd,
     updated_at = now();
 
 
 -- name: unset_budget
-DELETE FROM budgets WHERE scope = :scope AND subject = :subject;
+DELETE FROM budgets WHERE scope = :scope AND subject = :subject AND period = :period;
 
 
 -- name: personal_limits

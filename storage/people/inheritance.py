@@ -18,7 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from agent.control.named_rules import without_person
 from agent.control.rules import person_scope
-from storage.limits.budget_admin import described
+from storage.limits.budget_admin import described, logged
 from storage.people import STATEMENTS
 
 
@@ -141,15 +141,30 @@ async def _budget(
     await connection.execute(text(STATEMENTS["move_reservations"]), people)
 
     move, drop = text(STATEMENTS["move_budget"]), text(STATEMENTS["drop_budget"])
-    moved = (await connection.execute(move, people)).first()
-    dropped = (await connection.execute(drop, {"gone": str(gone)})).first()
+    moved = (await connection.execute(move, people)).all()
+    dropped = (await connection.execute(drop, {"gone": str(gone)})).all()
 
-    if moved is not None:
-        budget = described((moved[0], moved[1]))
-        before, after = {person_scope(gone): budget}, {person_scope(stays): budget}
-        return [Moved("budget.move", f"budget:person:{stays}", before, after)]
-    if dropped is not None:
-        budget = described((dropped[0], dropped[1]))
-        return [Moved("budget.unset", f"budget:person:{gone}", budget, None)]
+    return [
+        *(_moved_budget(gone, stays, row) for row in moved),
+        *(
+            Moved(
+                "budget.unset",
+                logged("person", str(gone), row.period),
+                described((row.tokens, row.usd)),
+                None,
+            )
+            for row in dropped
+        ),
+    ]
 
-    return []
+
+def _moved_budget(gone: UUID, stays: UUID, row: Any) -> Moved:
+    budget = described((row.tokens, row.usd))
+    subject = logged("person", str(stays), row.period)
+
+    return Moved(
+        "budget.move",
+        subject,
+        {person_scope(gone): budget},
+        {person_scope(stays): budget},
+    )

@@ -83,16 +83,19 @@ WHERE person_id IN (:gone, :stays);
 
 
 -- name: move_budget
-UPDATE budgets SET subject = :stays, updated_at = now()
+UPDATE budgets b SET subject = :stays, updated_at = now()
 WHERE scope = 'person'
   AND subject = :gone
-  AND NOT EXISTS (SELECT FROM budgets WHERE scope = 'person' AND subject = :stays)
-RETURNING tokens, usd;
+  AND NOT EXISTS (
+      SELECT FROM budgets
+      WHERE scope = 'person' AND subject = :stays AND period = b.period
+  )
+RETURNING period, tokens, usd;
 
 
 -- name: drop_budget
 -- What `move_budget` left behind: the person who stays has a budget of their own.
-DELETE FROM budgets WHERE scope = 'person' AND subject = :gone RETURNING tokens, usd;
+DELETE FROM budgets WHERE scope = 'person' AND subject = :gone RETURNING period, tokens, usd;
 
 
 -- name: hold_days
@@ -100,7 +103,7 @@ DELETE FROM budgets WHERE scope = 'person' AND subject = :gone RETURNING tokens,
 SELECT
 FROM budget_days
 WHERE scope = 'person' AND subject IN (:gone, :stays)
-ORDER BY scope, subject, day
+ORDER BY scope, subject, period, day
 FOR UPDATE;
 
 
@@ -109,20 +112,26 @@ FOR UPDATE;
 WITH used AS (
     DELETE FROM budget_days
     WHERE scope = 'person' AND subject = :gone
-    RETURNING day, tokens, usd
+    RETURNING period, day, tokens, usd, alerted
 )
-INSERT INTO budget_days AS d (scope, subject, day, tokens, usd)
-SELECT 'person', :stays, day, tokens, usd
+INSERT INTO budget_days AS d (scope, subject, period, day, tokens, usd, alerted)
+SELECT 'person', :stays, period, day, tokens, usd, alerted
 FROM used
-ON CONFLICT (scope, subject, day) DO UPDATE SET
+ON CONFLICT (scope, subject, period, day) DO UPDATE SET
     tokens = d.tokens + excluded.tokens,
-    usd = d.usd + excluded.usd;
+    usd = d.usd + excluded.usd,
+    alerted = greatest(d.alerted, excluded.alerted);
 
 
 -- name: move_reservations
 -- A reservation that is being settled at this moment is skipped, or both would wait: what it did
 -- not use stays counted.
-UPDATE budget_reservations SET person = :stays
+UPDATE budget_reservations SET
+    person = CASE WHEN person = :gone THEN :stays ELSE person END,
+    person_month = CASE WHEN person_month = :gone THEN :stays ELSE person_month END
 WHERE id IN (
-    SELECT id FROM budget_reservations WHERE person = :gone FOR UPDATE SKIP LOCKED
+    SELECT id
+    FROM budget_reservations
+    WHERE :gone IN (person, person_month)
+    FOR UPDATE SKIP LOCKED
 );

@@ -48,6 +48,19 @@ class FeatureFlag(Base):
     updated_at: Mapped[datetime] = mapped_column(server_default=NOW)
 
 
+class FlagUse(Base):
+    """When a flag was asked for, and since when its value is the same. Written every few
+    minutes.
+    """
+
+    __tablename__ = "flag_uses"
+    name: Mapped[str] = mapped_column(primary_key=True)
+    digest: Mapped[str]  # of its last value
+    first_at: Mapped[datetime] = mapped_column(server_default=NOW)
+    asked_at: Mapped[datetime] = mapped_column(server_default=NOW)
+    same_since: Mapped[datetime] = mapped_column(server_default=NOW)
+
+
 class ExperimentRow(Base):
     """An A/B test: variants with weights, a target, an audience, a start and an end."""
 

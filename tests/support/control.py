@@ -19,7 +19,7 @@ from storage.control import redis_copy
 from storage.control.flags import FlagAdmin
 from storage.control.live import RedisControl
 from storage.control.targets import RuleTarget
-from storage.postgres import open_database
+from storage.postgres import connect, open_database
 from storage.redis import RedisPipe, open_redis
 from tests.support.operators import ADA, experimenter
 from tests.support.operators import EVERYBODY as TO_ALL
@@ -111,3 +111,17 @@ async def prepared(postgres: Postgres) -> str:
     await upgrade(postgres.url("agent"))
 
     return postgres.url("agent")
+
+
+async def untouched(database_url: str) -> tuple[int, int, int]:
+    """(rules, audit rows, epoch)"""
+    connection = await connect(database_url)
+    row = await connection.fetchrow(
+        "SELECT (SELECT count(*) FROM feature_flags), (SELECT count(*) FROM "
+        "audit_log), epoch FROM control_epoch"
+    )
+    await connection.close()
+
+    assert row is not None
+
+    return row[0], row[1], row[2]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from agent.cli.change import ChangeOptions, Proposal, run_change
-from agent.cli.control import experiments_report
+from agent.cli.control import experiments_report, experiments_ship
 from agent.cli.options import (
     As,
     Expect,
@@ -42,6 +42,7 @@ app = typer.Typer(
     no_args_is_help=True,
 )
 app.command()(experiments_report.report)
+app.command()(experiments_ship.ship)
 
 Name = Annotated[
     str, typer.Argument(help="The experiment; `agent experiments list` shows all.")

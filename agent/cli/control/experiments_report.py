@@ -43,12 +43,8 @@ def report(name: Name, metric: Primary = PRIMARY, as_json: Json = False) -> None
     """
 
     async def show(settings: Settings) -> int:
-        from storage.reports.experiment_figures import experiment_figures
-
-        need_scipy()
         async with operating(settings) as (stores, _):
-            url = await _replica(settings) or stores.database.url
-            found = report_of(await experiment_figures(url, name), metric)
+            found = await figures_of(settings, stores.database.url, name, metric)
         if as_json:
             show_json(_document(found))
         else:
@@ -57,6 +53,18 @@ def report(name: Name, metric: Primary = PRIMARY, as_json: Json = False) -> None
         return NOT_WELL if found.split.wrong else WELL
 
     run(show)
+
+
+async def figures_of(
+    settings: Settings, url: str, name: str, metric: MetricName
+) -> Report:
+    """The report, read from the replica where there is one, else from `url`."""
+    from storage.reports.experiment_figures import experiment_figures
+
+    need_scipy()
+    source = await _replica(settings) or url
+
+    return report_of(await experiment_figures(source, name), metric)
 
 
 def _document(report: Report) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from agent.cli.change import ChangeOptions, Proposal, run_change
-from agent.cli.control import flag_rules
+from agent.cli.control import flag_care, flag_files, flag_rules
 from agent.cli.control.flag_options import (
     Channel,
     Chat,
@@ -47,14 +47,20 @@ Meaning = Annotated[
 
 
 @app.command("list")
-def list_(as_json: Json = False) -> None:
+def list_(
+    owner: flag_care.Owner = None,
+    tag: flag_care.Tag = None,
+    as_json: Json = False,
+) -> None:
     """Show all flags, what is set, and on how many running instances that is applied."""
 
     async def show(settings: Settings) -> int:
         from agent.cli.control.flags_view import show_list
 
         async with open_admin(settings) as admin:
-            show_list(await admin.all(), as_json=as_json)
+            views = await admin.all()
+            kept = [view for view in views if flag_care.is_kept(view, owner, tag)]
+            show_list(kept, as_json=as_json)
 
         return WELL
 
@@ -79,6 +85,10 @@ def get(name: Name, as_json: Json = False) -> None:
 app.command("set")(flag_rules.set_)
 app.command()(flag_rules.unset)
 app.command()(flag_rules.undo)
+app.command()(flag_care.about)
+app.command()(flag_care.stale)
+app.command("export")(flag_files.export)
+app.command("import")(flag_files.import_)
 
 
 @app.command()

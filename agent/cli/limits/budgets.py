@@ -1,4 +1,4 @@
-"""`agent budgets …`: what people and channels may use up in a day."""
+"""`agent budgets …`: what people and channels may use up in a day or a month."""
 
 from __future__ import annotations
 
@@ -39,10 +39,15 @@ if TYPE_CHECKING:
     Make = Callable[[BudgetAdmin, Author, int | None], Awaitable[Budget]]
 
 app = typer.Typer(
-    help="Budgets of a day (UTC), in tokens and US dollars.", no_args_is_help=True
+    help="Budgets of a day or a month (UTC), in tokens and US dollars.",
+    no_args_is_help=True,
 )
 
 Scope = Literal["person", "channel"]
+Period = Literal["day", "month"]
+Per = Annotated[
+    Period, typer.Option("--per", help="How long it is for; both may be set.")
+]
 For = Annotated[Scope, typer.Argument(help="Whom it binds.")]
 Subject = Annotated[
     str,
@@ -53,29 +58,27 @@ Subject = Annotated[
 ]
 TokenCount = Annotated[
     str | None,
-    typer.Option("--tokens", help="Tokens a day, read and written; none: any."),
+    typer.Option("--tokens", help="Tokens, read and written; none: any."),
 ]
 Dollars = Annotated[
     str | None,
-    typer.Option(
-        "--usd", help="US dollars a day; needs prices in MODELS; none: any."
-    ),
+    typer.Option("--usd", help="US dollars; needs prices in MODELS; none: any."),
 ]
 
 
 @app.command("list")
 def list_(as_json: Json = False) -> None:
-    """Show all budgets and what is used of them today."""
-    headers = ("FOR", "WHO OR WHERE", "TOKENS", "USD", "CALLS NOW", "VERSION")
+    """Show all budgets and what is used of them today, or this month."""
+    headers = ("FOR", "WHO OR WHERE", "PER", "TOKENS", "USD", "CALLS NOW", "VERSION")
     _show_budgets(headers, _row, as_json=as_json)
 
 
 @app.command()
 def show(as_json: Json = False) -> None:
-    """Show what counts today: used, set aside by calls under way, and set aside by calls
-    that were never settled.
+    """Show what counts today or this month: used, set aside by calls under way, and set
+    aside by calls that were never settled.
     """
-    headers = ("FOR", "WHO OR WHERE", "USED", "UNDER WAY", "NEVER SETTLED")
+    headers = ("FOR", "WHO OR WHERE", "PER", "USED", "UNDER WAY", "NEVER SETTLED")
     _show_budgets(headers, _parts, as_json=as_json)
 
 
@@ -85,6 +88,7 @@ def set_(
     subject: Subject,
     tokens: TokenCount = None,
     usd: Dollars = None,
+    per: Per = "day",
     as_: As = None,
     reason: Reason = None,
     yes: Yes = False,
@@ -99,17 +103,17 @@ def set_(
     def make(
         admin: BudgetAdmin, by: Author, version: int | None
     ) -> Awaitable[Budget]:
-        return admin.set(scope, subject, *halves, by, expected=version)
+        return admin.set(scope, subject, *halves, by, expected=version, period=per)
 
     def show(budget: Budget, /, *, as_json: bool) -> None:
         if as_json:
-            show_json({"scope": scope, "subject": subject, **asdict(budget)})
+            show_json(_changed(scope, subject, per, budget))
         else:
-            typer.echo(f"{scope} {subject}: {_described(budget)} a day.")
+            typer.echo(f"{scope} {subject}: {_described(budget)} a {per}.")
 
     question = f"Set this budget for everybody ({scope} {subject})?"
     options = ChangeOptions(as_, reason, as_json, yes, expect)
-    propose = _proposing(scope, subject, question, make)
+    propose = _proposing((scope, subject, per), question, make)
     run_change(_open_admin, propose, show, options)
 
 
@@ -117,6 +121,7 @@ def set_(
 def unset(
     scope: For,
     subject: Subject,
+    per: Per = "day",
     as_: As = None,
     reason: Reason = None,
     yes: Yes = False,
@@ -128,28 +133,29 @@ def unset(
     def make(
         admin: BudgetAdmin, by: Author, version: int | None
     ) -> Awaitable[Budget]:
-        return admin.unset(scope, subject, by, expected=version)
+        return admin.unset(scope, subject, by, expected=version, period=per)
 
     def show(budget: Budget, /, *, as_json: bool) -> None:
         if as_json:
-            show_json({"scope": scope, "subject": subject, **asdict(budget)})
+            show_json(_changed(scope, subject, per, budget))
         else:
-            typer.echo(f"{scope} {subject}: no budget of its own.")
+            typer.echo(f"{scope} {subject}: no budget of its own for a {per}.")
 
     question = f"Remove this budget for everybody ({scope} {subject})?"
     options = ChangeOptions(as_, reason, as_json, yes, expect)
-    propose = _proposing(scope, subject, question, make)
+    propose = _proposing((scope, subject, per), question, make)
     run_change(_open_admin, propose, show, options)
 
 
 def _proposing(
-    scope: Scope, subject: str, question: str, make: Make
+    whose: tuple[Scope, str, Period], question: str, make: Make
 ) -> Callable[[BudgetAdmin, Author], Awaitable[Proposal[Budget]]]:
     """The question is asked where the budget is not one person's."""
+    scope, subject, _ = whose
 
     async def propose(admin: BudgetAdmin, by: Author) -> Proposal[Budget]:
         async def newest() -> int:
-            return await admin.version(scope, subject)
+            return await admin.version(*whose)
 
         return Proposal(
             lambda version: make(admin, by, version),
@@ -159,6 +165,12 @@ def _proposing(
         )
 
     return propose
+
+
+def _changed(
+    scope: Scope, subject: str, per: Period, budget: Budget
+) -> dict[str, object]:
+    return {"scope": scope, "subject": subject, "period": per, **asdict(budget)}
 
 
 def _show_budgets(
@@ -226,6 +238,7 @@ def _row(view: BudgetView) -> tuple[str, ...]:
     return (
         view.scope,
         view.accounts or view.subject,
+        view.period,
         f"{view.used_tokens:,} of {tokens}",
         f"{view.used_usd:.4f} of {usd}",
         str(view.under_way.calls),
@@ -237,6 +250,7 @@ def _parts(view: BudgetView) -> tuple[str, ...]:
     return (
         view.scope,
         view.accounts or view.subject,
+        view.period,
         _sum(*view.settled),
         _aside(view.under_way),
         _aside(view.unsettled),

@@ -105,9 +105,7 @@ class ExperimentAdmin:
             await change.connection.execute(create, values)
             drafted = {"definition": definition, "stage": Stage.DRAFTED}
 
-            return await _recorded(
-                change, "experiment.create", made.name, {}, drafted
-            )
+            return await recorded(change, "experiment.create", made.name, {}, drafted)
 
     async def start(
         self,
@@ -118,10 +116,10 @@ class ExperimentAdmin:
     ) -> ExperimentView:
         """Starts a drafted experiment, for good: from now on it cannot change, and it ends once."""
         async with changing(self._database, self._pipe, author) as change:
-            view = await _locked(change, name, expected)
+            view = await locked(change, name, expected)
             if view.stage is not Stage.DRAFTED:
                 raise Rejected(
-                    f"{name} {_STAGES[view.stage]}; an experiment starts once. Create another."
+                    f"{name} {STAGES[view.stage]}; an experiment starts once. Create another."
                 )
             if view.busy is not None:
                 raise Rejected(
@@ -134,9 +132,9 @@ class ExperimentAdmin:
             await _refuse_the_past(change.connection, unplanned)
             start = text(STATEMENTS["start_experiment"])
             await change.connection.execute(start, {"name": name})
-            stages = _moved(Stage.DRAFTED, Stage.RUNNING)
+            stages = moved(Stage.DRAFTED, Stage.RUNNING)
 
-            return await _recorded(change, "experiment.start", name, *stages)
+            return await recorded(change, "experiment.start", name, *stages)
 
     async def stop(
         self,
@@ -150,17 +148,17 @@ class ExperimentAdmin:
         It stays for its report.
         """
         async with changing(self._database, self._pipe, author) as change:
-            view = await _locked(change, name, expected)
+            view = await locked(change, name, expected)
             if view.stage is not Stage.RUNNING:
                 raise Rejected(
-                    f"{name} {_STAGES[view.stage]}; only one that runs can be stopped."
+                    f"{name} {STAGES[view.stage]}; only one that runs can be stopped."
                 )
 
             stop = text(STATEMENTS["stop_experiment"])
             await change.connection.execute(stop, {"name": name})
-            stages = _moved(Stage.RUNNING, Stage.ENDED)
+            stages = moved(Stage.RUNNING, Stage.ENDED)
 
-            return await _recorded(change, "experiment.stop", name, *stages)
+            return await recorded(change, "experiment.stop", name, *stages)
 
     async def remove(
         self,
@@ -171,10 +169,10 @@ class ExperimentAdmin:
     ) -> None:
         """Forgets a draft. One that was started stays: answers were given under it."""
         async with changing(self._database, self._pipe, author) as change:
-            view = await _locked(change, name, expected)
+            view = await locked(change, name, expected)
             if view.stage is not Stage.DRAFTED:
                 raise Rejected(
-                    f"{name} {_STAGES[view.stage]} and stays for its report. "
+                    f"{name} {STAGES[view.stage]} and stays for its report. "
                     "Only a draft can be removed."
                 )
 
@@ -182,7 +180,7 @@ class ExperimentAdmin:
             await change.connection.execute(remove, {"name": name})
             definition = definition_of(view.experiment)
             before = {"definition": definition, "stage": Stage.DRAFTED}
-            subject = _subject(name)
+            subject = subject_of_experiment(name)
             await change.record("experiment.remove", subject, before=before, after={})
 
     async def _checked(
@@ -216,36 +214,38 @@ class ExperimentAdmin:
         return replace(variant, value=self._check(flag, variant.value))
 
 
-_STAGES = {
+STAGES = {
     Stage.DRAFTED: "has not started",
     Stage.RUNNING: "runs",
     Stage.ENDED: "has ended",
 }
 
 
-def _moved(before: Stage, after: Stage) -> tuple[dict[str, Any], dict[str, Any]]:
+def moved(before: Stage, after: Stage) -> tuple[dict[str, Any], dict[str, Any]]:
     return {"stage": before}, {"stage": after}
 
 
-async def _recorded(
+async def recorded(
     change: Change,
     action: str,
     name: str,
     before: dict[str, Any],
     after: dict[str, Any],
 ) -> ExperimentView:
-    await change.record(action, _subject(name), before=before, after=after)
+    await change.record(
+        action, subject_of_experiment(name), before=before, after=after
+    )
 
     return await _view(change.connection, name)
 
 
-async def _locked(
+async def locked(
     change: Change,
     name: str,
     expected: int | None,
 ) -> ExperimentView:
     """The experiment as it is, while nobody else can change one."""
-    await expect(change.connection, _subject(name), expected)
+    await expect(change.connection, subject_of_experiment(name), expected)
 
     return await _view(change.connection, name)
 
@@ -276,7 +276,8 @@ async def _views(connection: AsyncConnection) -> list[ExperimentView]:
     known = await versions(connection, "experiment")
 
     return [
-        _seen(row, known.get(_subject(row.experiment.name), 0), rows) for row in rows
+        _seen(row, known.get(subject_of_experiment(row.experiment.name), 0), rows)
+        for row in rows
     ]
 
 
@@ -285,7 +286,9 @@ async def _view(connection: AsyncConnection, name: str) -> ExperimentView:
 
     for row in rows:
         if row.experiment.name == name:
-            return _seen(row, await version_of(connection, _subject(name)), rows)
+            return _seen(
+                row, await version_of(connection, subject_of_experiment(name)), rows
+            )
 
     known = ", ".join(row.experiment.name for row in rows) or "none yet"
     raise Rejected(f"There is no experiment of this name. There are: {known}.")
@@ -304,5 +307,5 @@ def _seen(
     return ExperimentView(row, version, busy if row.stage is Stage.DRAFTED else None)
 
 
-def _subject(name: str) -> str:
+def subject_of_experiment(name: str) -> str:
     return f"experiment:{name}"

@@ -47,6 +47,7 @@ from storage.control.flag_rules import (
     versions_of_flags,
 )
 from storage.control.flags.named_targets import NamedTarget, keeping_salt, named_rule
+from storage.control.flags.uses import Stale, stale_flags
 from storage.control.flags.views import Changed, Explanation, FlagView, views_of
 from storage.control.targets import RuleTarget, audience_of, scope_of
 from storage.postgres import LEASE_SECONDS, Database
@@ -80,6 +81,12 @@ class FlagAdmin:
         }
 
         return list(views_of(rules, versions, epochs.all(), running))
+
+    async def stale(self, days: int) -> list[Stale]:
+        """Flags that were not asked for, or were always the same, for this long."""
+        views = await self.all()
+        async with transaction(self._database) as connection:
+            return await stale_flags(connection, views, days)
 
     async def get(self, name: str) -> FlagView:
         """One flag. Raises Rejected when there is none of this name."""

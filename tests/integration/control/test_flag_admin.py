@@ -19,7 +19,7 @@ from storage.control.audit import Author
 from storage.control.flags import FlagAdmin
 from storage.control.targets import RuleTarget, moment
 from storage.postgres import connect, open_database
-from tests.support.control import prepared
+from tests.support.control import prepared, untouched
 from tests.support.operators import ADA, BOB, EVERYBODY, UNKNOWN_MODEL, operator
 from tests.support.servers import Postgres
 
@@ -52,20 +52,6 @@ async def value(
     target: RuleTarget = EVERYBODY,
 ) -> Any:
     return (await flags.explain(name, target)).decided.value
-
-
-async def untouched(database_url: str) -> tuple[int, int, int]:
-    """(rules, audit rows, epoch)"""
-    connection = await connect(database_url)
-    row = await connection.fetchrow(
-        "SELECT (SELECT count(*) FROM feature_flags), (SELECT count(*) FROM "
-        "audit_log), epoch FROM control_epoch"
-    )
-    await connection.close()
-
-    assert row is not None
-
-    return row[0], row[1], row[2]
 
 
 async def test_all_declared_flags_are_listed(flags: FlagAdmin) -> None:

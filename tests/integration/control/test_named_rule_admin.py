@@ -20,7 +20,7 @@ from storage.control.live import RedisControl
 from storage.control.targets import RuleTarget
 from storage.postgres import open_database
 from storage.redis import open_redis
-from tests.integration.control.test_flag_admin import untouched
+from tests.support.control import untouched
 from tests.support.operators import ADA
 from tests.support.settings import run
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from contextlib import AsyncExitStack
 from decimal import Decimal
 from uuid import UUID
 
@@ -13,124 +11,11 @@ import pytest
 
 from agent.core.completion import Prompt, Usage
 from agent.core.errors import Refused, Rejected
-from storage.control.live import RedisControl
 from storage.conversation.housekeeping import tidy
-from storage.limits.budget_admin import Aside, BudgetAdmin, BudgetView
+from storage.limits.budget_admin import Aside, BudgetView
 from storage.limits.budgets import PostgresBudgets
-from storage.postgres import Database, open_database
-from storage.redis import open_redis
+from tests.support.budgets import ADA, BOB, MODEL, Shop, refusal, shop, used
 from tests.support.settings import OPERATOR, run
-
-ADA, BOB = UUID(int=1), UUID(int=2)
-MODEL = "test:model"
-
-
-def worst(model: str, prompt: Prompt) -> Usage:
-    """100 tokens and a cent, unless the prompt says otherwise."""
-    tokens = int(prompt.system or 100)
-    return Usage(
-        model,
-        tokens,
-        0,
-        None if model == "test:unpriced" else Decimal(tokens) / 10_000,
-    )
-
-
-@dataclass
-class Shop:
-    """One instance's budgets, and the operator's side."""
-
-    budgets: PostgresBudgets
-    admin: BudgetAdmin
-    control: RedisControl
-    database: Database
-
-    async def set(
-        self,
-        scope: str,
-        subject: str,
-        tokens: int | None = None,
-        usd: str | None = None,
-    ) -> None:
-        await self.admin.set(
-            scope,  # type: ignore[arg-type]
-            subject,
-            tokens,
-            Decimal(usd) if usd else None,
-            OPERATOR,
-        )
-        await self.control.observe(0)
-
-    async def reserve(
-        self,
-        tokens: int = 100,
-        *,
-        author: UUID = ADA,
-        channel: str = "test",
-    ) -> UUID | None:
-        return await self.budgets.reserve(
-            channel, author, MODEL, Prompt(str(tokens), ())
-        )
-
-    async def used(self) -> dict[str, tuple[int, str]]:
-        """Tokens and USD by subject."""
-        return {
-            view.accounts or view.subject: (view.used_tokens, f"{view.used_usd:.4f}")
-            for view in await self.admin.list()
-        }
-
-
-@asynccontextmanager
-async def shop(database_url: str, redis_url: str) -> AsyncIterator[Shop]:
-    async with open_database(database_url) as database, open_redis(redis_url) as pipe:
-        control = RedisControl(database, pipe)
-        await control.start()
-        yield Shop(
-            PostgresBudgets(database, control, worst),
-            BudgetAdmin(database, pipe),
-            control,
-            database,
-        )
-
-
-@pytest.fixture
-async def people(database_url: str) -> None:
-    await run(
-        database_url,
-        "INSERT INTO users (id, person_id, channel_type, channel_user_id)"
-        " VALUES ($1, $1, 'test', 'ada'), ($2, $2, 'test', 'bob')",
-        ADA,
-        BOB,
-    )
-    await run(
-        database_url,
-        "INSERT INTO channel_configs (id, channel_type) VALUES (gen_random_uuid(), 'test')",
-    )
-
-
-@pytest.fixture
-async def open_shop(
-    database_url: str,
-    redis_url: str,
-    people: None,
-) -> AsyncIterator[Shop]:
-    async with shop(database_url, redis_url) as one:
-        yield one
-
-
-async def refusal(
-    shop: Shop,
-    tokens: int = 100,
-    *,
-    author: UUID = ADA,
-) -> str:
-    with pytest.raises(Refused) as error:
-        await shop.reserve(tokens, author=author)
-    return error.value.sentence
-
-
-def used(tokens: int, usd: str | None = "0") -> Usage:
-    return Usage(MODEL, tokens, 0, Decimal(usd) if usd is not None else None)
 
 
 async def test_without_a_budget_nothing_is_set_aside(
@@ -471,7 +356,7 @@ async def _spend(shop: Shop, number: int) -> int:
 async def test_reservations_of_all_instances_at_once_never_exceed_the_budget(
     database_url: str,
     redis_url: str,
-    people: None,
+    spenders: None,
     instances: int,
     calls: int,
 ) -> None:

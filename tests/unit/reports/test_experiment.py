@@ -23,6 +23,7 @@ from agent.reports.experiment import (
     judge,
     people_lacking,
     report_of,
+    winner_of,
 )
 from agent.reports.statistics import Sample, need_scipy
 
@@ -167,6 +168,38 @@ def test_one_extreme_person_decides_nothing() -> None:
     )
 
     assert {"b": ReportVerdict.NOT_YET} == verdicts(report, "answers")
+
+
+USUAL = [float(n % 7) for n in range(500)]
+MORE = [value + 2 for value in USUAL]
+MOST = [value + 3 for value in USUAL]
+
+
+@pytest.mark.parametrize(
+    ("answers", "winner"),
+    [
+        ((USUAL, MORE), "b"),
+        ((USUAL, MORE, MOST), "c"),
+        ((MORE, USUAL), "a"),
+        ((MORE, USUAL, USUAL), "a"),
+        ((USUAL, USUAL), None),
+        ((MORE, USUAL, MORE), None),
+    ],
+)
+def test_the_winner_is_the_variant_that_is_better_or_the_control_of_worse_ones(
+    answers: tuple[list[float], ...], winner: str | None
+) -> None:
+    weights, people = (1.0,) * len(answers), (500,) * len(answers)
+
+    report = report_of(figures(*weights, people=people, answers=answers))
+    assert winner == winner_of(report)
+
+
+def test_a_wrong_split_has_no_winner() -> None:
+    report = report_of(figures(1, 1, people=(100, 500), answers=(USUAL[:100], MORE)))
+
+    assert report.split.wrong
+    assert winner_of(report) is None
 
 
 def test_the_error_rate_is_shared_among_variants() -> None:
