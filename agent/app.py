@@ -31,7 +31,7 @@ from agent.core.limits import PER_PERSON, Limit
 from agent.core.options import Options
 from agent.llm.catalog import with_default_model
 from agent.llm.prices.bound import worst_case
-from agent.llm.router import open_models
+from agent.llm.router import ModelRouter, open_models
 from agent.ports import Channel, Flags, LanguageModels, Ports
 from agent.settings import Settings
 from channels.services import ChannelServices
@@ -52,7 +52,7 @@ from storage.conversation.records import PostgresChatRecords
 from storage.conversation.turns import PostgresTurns
 from storage.conversation.votes import PostgresVotes
 from storage.embedded.servers import embedded
-from storage.limits.budgets import PostgresBudgets, WorstCase
+from storage.limits.budgets import Learn, PostgresBudgets, WorstCase
 from storage.limits.limiter import RedisLimiter
 from storage.limits.send_pace import RedisPace
 from storage.postgres import LEASE_SECONDS, Database, open_database
@@ -180,6 +180,7 @@ async def open_app(
             follow_changes(stores.pipe, ports.control_updates),
             Engine(ports, _options(settings)) as engine,
         ):
+            models.specs.start(settings.model)  # in a thread; nobody waits for it
             yield App(settings, instance, stores, ports, engine)
 
 
@@ -245,7 +246,7 @@ def channel_services(
 async def _wire_settings(
     settings: Settings,
     stores: OpenStores,
-    models: LanguageModels,
+    models: ModelRouter,
     builders: ChannelBuilders,
     instance: UUID,
 ) -> Ports:
@@ -258,8 +259,9 @@ async def _wire_settings(
         window_messages=settings.window_messages,
         per_person=PER_PERSON,
         worst=partial(
-            worst_case, models=settings.models, fallbacks=settings.fallback_models
+            worst_case, models=models.specs, fallbacks=settings.fallback_models
         ),
+        learn=models.learn,
         home=settings.agent_home,
         domain=DOMAIN,
     )
@@ -276,14 +278,14 @@ async def wire(
     lease: float = LEASE_SECONDS,
     per_person: Limit | None = None,
     worst: WorstCase = worst_case,
+    learn: Learn | None = None,
     home: Path | None = None,
     domain: str | None = None,
 ) -> Ports:
     """All that an engine stands on. `home` has a copy of the flags, `domain` names them."""
     control = await _open_control(database, pipe, home)
     flags = _provided(control, domain or str(instance))
-    services = channel_services(database, pipe, flags)
-    by_name = {channel.name: channel for channel in channels_of(services)}
+    by_name = _by_name(channels_of(channel_services(database, pipe, flags)))
     leases = PostgresLeases(database, instance, [*by_name], lease=lease)
     limiter = RedisLimiter(database, pipe, control, per_person)
 
@@ -302,9 +304,13 @@ async def wire(
         models=models,
         channels=by_name,
         limiter=limiter,
-        budgets=PostgresBudgets(database, control, worst),
+        budgets=PostgresBudgets(database, control, worst, learn),
         flags=flags,
     )
+
+
+def _by_name(channels: Sequence[Channel]) -> Mapping[str, Channel]:
+    return {channel.name: channel for channel in channels}
 
 
 async def _open_control(

@@ -223,6 +223,8 @@ def _answer_row(answer: Answer) -> tuple[Any, ...]:
     metadata = dict(answer.metadata)
     if usage and usage.estimated:
         metadata["estimated"] = True
+    if usage and usage.price_source:
+        metadata["price"] = usage.price_source
 
     return (
         claim.conversation,

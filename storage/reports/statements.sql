@@ -197,3 +197,16 @@ WHERE d.datname = current_database() AND query ~ '^\w+ /\* \w+ \*/'
 GROUP BY 1
 ORDER BY total_ms DESC
 LIMIT $1::bigint;
+
+
+-- name: models_named
+-- By operators, for channels and by flags.
+SELECT default_model AS model FROM channel_configs WHERE default_model IS NOT NULL
+UNION
+SELECT jsonb_array_elements_text(settings -> 'allowed_models') FROM channel_configs
+WHERE jsonb_typeof(settings -> 'allowed_models') = 'array'
+UNION
+SELECT found #>> '{}'
+FROM feature_flags,
+     jsonb_path_query(value, 'strict $.** ? (@.type() == "string")') AS found
+WHERE name IN ('default_model', 'fallback_model');

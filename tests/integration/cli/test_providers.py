@@ -1,4 +1,6 @@
-"""One variable is enough to talk to a provider; `agent doctor` has a line for each."""
+"""One variable is enough to talk to a provider; each answer says what it cost, and by whom
+that is known; `agent doctor` has a line for each provider.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +12,7 @@ import pytest
 
 from tests.support.commands import Machine
 from tests.support.model_server import Answer, model_server
+from tests.support.settings import run
 from tests.support.warm import Warm
 
 
@@ -73,3 +76,105 @@ async def test_the_doctor_has_a_line_for_each_provider_that_is_away(
         "or try again in a moment.",
         "model": "FALLBACK_MODELS: lab has no model alfa. Did you mean `lab:alpha`?",
     } == {finding["part"]: finding["problem"] for finding in findings}
+
+
+# --- prices -------------------------------------------------------------------
+
+
+PRICED = """
+SELECT model_used, prompt_tokens, cost_usd, metadata
+FROM messages WHERE role = 'assistant' ORDER BY seq
+"""
+
+
+async def answers(database_url: str) -> list[tuple[str, bool, str]]:
+    """Of each answer: its model, whether its cost is known, and by whom."""
+    rows = await run(database_url, PRICED)
+
+    return [
+        (
+            row["model_used"],
+            row["cost_usd"] is not None and row["prompt_tokens"] > 0,
+            json.loads(row["metadata"]).get("price", ""),
+        )
+        for row in rows
+    ]
+
+
+async def test_each_answer_records_its_provider_its_cost_and_who_knows_that(
+    machine: Machine, database_url: str
+) -> None:
+    """Three providers at once, chosen one after the other in one conversation."""
+    own = {"lab:own": {"input": "1", "output": "2"}}
+    async with model_server() as one, model_server() as two, model_server() as last:
+        last.models = ["llama3"]
+        variables = {
+            "OPENROUTER_API_KEY": "sk-or-x",
+            "OPENROUTER_BASE_URL": one.url,
+            "PROVIDER_LAB_BASE_URL": two.url,
+            "OLLAMA_BASE_URL": last.url,
+            "MODELS": json.dumps(own),
+        }
+        lines = (
+            b"a\n/model lab:own\nb\n/model ollama:llama3\nc\n/model lab:other\nd\n"
+        )
+        ended = await machine.agent("chat", lines=lines, settings=variables)
+
+    assert 0 == ended.status, ended.err
+    openrouter, lab, ollama, other = [
+        row for row in await answers(database_url) if row[0]
+    ]
+    assert ("openrouter:openai/gpt-5-mini", True) == openrouter[:2]
+    assert openrouter[2].startswith("genai-prices ")
+    assert ("lab:own", True, "MODELS") == lab
+    assert ("ollama:llama3", True) == ollama[:2]
+    assert "without a key" in ollama[2]
+    assert ("lab:other", False, "") == other
+
+
+async def test_a_budget_in_dollars_works_with_the_shipped_models(
+    machine: Machine, database_url: str
+) -> None:
+    async with model_server() as server:
+        server.script(Answer("Hello Ada."))
+        variables = {"OPENAI_API_KEY": "sk-x", "OPENAI_BASE_URL": server.url}
+        made = await machine.agent(
+            *("budgets", "set", "person", "*", "--usd", "0.5", "--yes"),
+            settings=variables,
+        )
+        ended = await machine.agent("chat", lines=b"hello\n", settings=variables)
+
+    assert (0, "") == (made.status, made.err)
+    assert "No price" not in made.out
+    assert (0, "Hello Ada.\n") == (ended.status, ended.out), ended.err
+    [(model, known, source)] = await answers(database_url)
+    assert ("openai:gpt-5-mini", True) == (model, known)
+    assert source.startswith("genai-prices ")
+
+
+async def test_models_in_use_without_a_price_are_named(machine: Machine) -> None:
+    """By whoever sets a budget in dollars, and by the doctor where a key pays for them."""
+    async with model_server() as server:
+        server.models = ["new"]
+        variables = {
+            "DEFAULT_MODEL": "lab:new",
+            "PROVIDER_LAB_BASE_URL": server.url,
+            "PROVIDER_LAB_API_KEY": "x-key",
+        }
+        fallback = ("flags", "set", "fallback_model", "lab:other", "--yes")
+        await machine.agent(*fallback, settings=variables)
+        budget = ("budgets", "set", "channel", "terminal", "--yes")
+        usd = await machine.agent(*budget, "--usd", "1", settings=variables)
+        tokens = await machine.agent(
+            *budget, "--tokens", "9", "--usd", "none", settings=variables
+        )
+        doctor = await machine.agent("doctor", settings=variables)
+
+    assert (
+        "No price is known of lab:new, lab:other: under a budget in US dollars it is "
+        "not asked. Name its price in MODELS."
+    ) in " ".join(usd.out.split())
+    assert "No price" not in tokens.out
+    assert (
+        "prices: No price is known of lab:new, so its cost is unknown. Name it in MODELS."
+    ) in " ".join(doctor.out.split())
