@@ -29,6 +29,9 @@ Yes = Annotated[
     bool,
     typer.Option("--yes", "-y", help="Do not ask, even about changes for everybody."),
 ]
+Force = Annotated[
+    bool, typer.Option("--force", help="Also a model that no provider lists.")
+]
 Expect = Annotated[
     int | None,
     typer.Option(

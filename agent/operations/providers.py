@@ -10,15 +10,13 @@ from agent.app import check_models
 from agent.core.channel import Finding
 from agent.core.completion import Prompt
 from agent.core.errors import ConfigurationError, ModelError, UnknownModel
+from agent.core.model_lists import LIST_SECONDS
 from agent.llm.catalog import with_default_model
 from agent.llm.router import ModelRouter, open_models
 from agent.operations.remedies import described
 from agent.settings import OFFLINE, UNKNOWN_MODEL, Settings
 from storage.postgres import Database
 from storage.reports.models import models_named
-
-LIST_SECONDS = 5.0
-"""For the list of each provider; all are asked at once."""
 
 _PAGE = "See docs/configuration.md."
 

@@ -107,7 +107,7 @@ class FlagAdmin:
     ) -> None:
         self._database = database
         self._pipe = pipe
-        self._check = check
+        self.check = check
 
     async def all(self) -> list[FlagView]:
         """All flags by name, except those that this version cannot read."""
@@ -285,7 +285,7 @@ class FlagAdmin:
         if value is None and target.kill:
             return None
 
-        checked = self._check(flag, value)
+        checked = self.check(flag, value)
         if target.percentage is None:
             return checked
 

@@ -18,7 +18,7 @@ from agent.cli.control.flag_options import (
     proposal,
     version_in,
 )
-from agent.cli.options import As, Expect, Json, Reason, Yes
+from agent.cli.options import As, Expect, Force, Json, Reason, Yes
 from agent.control.flags import Flag
 from agent.control.rules import DEFINITION, GLOBAL, KILL, PERCENTAGE, Rules
 from agent.core.errors import Rejected
@@ -58,6 +58,7 @@ def set_(
     percentage: Percentage = None,
     salt: Salt = None,
     kill: Kill = False,
+    force: Force = False,
     as_: As = None,
     reason: Reason = None,
     yes: Yes = False,
@@ -72,7 +73,10 @@ def set_(
     check_rule(target)
 
     async def propose(admin: FlagAdmin, by: Author) -> Proposal[Changed]:
-        parsed = _parsed((await admin.get(name)).flag, value, kill=kill)
+        flag = (await admin.get(name)).flag
+        parsed = _parsed(flag, value, kill=kill)
+        if parsed is not None and not force:
+            await admin.check.find_model(flag, parsed)
 
         return await proposal(
             admin,

@@ -161,7 +161,7 @@ async def test_models_in_use_without_a_price_are_named(machine: Machine) -> None
             "PROVIDER_LAB_BASE_URL": server.url,
             "PROVIDER_LAB_API_KEY": "x-key",
         }
-        fallback = ("flags", "set", "fallback_model", "lab:other", "--yes")
+        fallback = ("flags", "set", "fallback_model", "lab:other", "--yes", "--force")
         await machine.agent(*fallback, settings=variables)
         budget = ("budgets", "set", "channel", "terminal", "--yes")
         usd = await machine.agent(*budget, "--usd", "1", settings=variables)
@@ -178,3 +178,69 @@ async def test_models_in_use_without_a_price_are_named(machine: Machine) -> None
     assert (
         "prices: No price is known of lab:new, so its cost is unknown. Name it in MODELS."
     ) in " ".join(doctor.out.split())
+
+
+# --- choosing -----------------------------------------------------------------
+
+
+CHOSEN = (
+    "The default is used: openrouter:openai/gpt-5-mini.",
+    "- lab:own",
+    "- ollama lists no models. Name one yourself.",
+    "There is no model own. Did you mean lab:own?",
+    "lab has no model onw. Did you mean lab:own?",
+    "From now on lab:own answers you.",
+    "You chose lab:own.",
+)
+
+
+async def test_model_lists_switches_and_names_what_is_near(machine: Machine) -> None:
+    async with model_server() as one, model_server() as two, model_server() as last:
+        one.models, two.models, last.models = ["openai/gpt-5-mini"], ["own"], None
+        variables = {
+            "OPENROUTER_API_KEY": "sk-or-x",
+            "OPENROUTER_BASE_URL": one.url,
+            "PROVIDER_LAB_BASE_URL": two.url,
+            "OLLAMA_BASE_URL": last.url,
+        }
+        typed = ("", " lab", " own", " lab:onw", " lab:own", "")
+        lines = "".join(f"/model{argument}\n" for argument in typed).encode()
+        ended = await machine.agent("chat", lines=lines, settings=variables)
+
+    said = ended.out.replace("`", "")
+    assert 0 == ended.status, ended.err
+    assert [] == [expected for expected in CHOSEN if expected not in said], said
+
+
+async def test_operators_cannot_name_a_model_that_no_provider_has(
+    machine: Machine,
+) -> None:
+    """Neither by a flag nor for a channel; `--force` says that they know better."""
+    async with model_server() as server:
+        server.models = ["alpha"]
+        variables = {"PROVIDER_LAB_BASE_URL": server.url}
+        flag = ("flags", "set", "default_model", "--yes")
+        channel = ("channels", "set", "terminal", "--yes")
+        other = ("channels", "set", "discord", "--yes")
+        commands = {
+            (*flag, "lab:alfa"): "default_model: lab has no model alfa.",
+            (*channel, "default_model=lab:alfa"): "default_model: lab has no model",
+            (*other, "allowed_models=lab:alpha,lab:x"): "allowed_models: lab has no",
+        }
+        for command, refusal in commands.items():
+            refused = await machine.agent(*command, settings=variables)
+            forced = await machine.agent(*command, "--force", settings=variables)
+            assert (2, 0) == (refused.status, forced.status), (refused, forced)
+            assert refusal in refused.err
+            assert "Add --force." in refused.err
+        right = await machine.agent(*flag, "lab:alpha", settings=variables)
+        assert 0 == right.status
+
+
+async def test_a_provider_that_is_away_refuses_nothing(machine: Machine) -> None:
+    away = {"PROVIDER_LAB_BASE_URL": "http://127.0.0.1:1"}
+    made = await machine.agent(
+        *("flags", "set", "default_model", "lab:x", "--yes"), settings=away
+    )
+
+    assert 0 == made.status, made.err
