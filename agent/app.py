@@ -32,7 +32,7 @@ from agent.core.limits import PER_PERSON, Limit
 from agent.core.options import Options
 from agent.llm.catalog import with_default_model
 from agent.llm.prices.bound import worst_case
-from agent.llm.router import open_models
+from agent.llm.router import ModelRouter, open_models
 from agent.ports import Channel, Flags, LanguageModels, Ports
 from agent.settings import Settings
 from channels.services import ChannelServices
@@ -56,7 +56,7 @@ from storage.conversation.votes import PostgresVotes
 from storage.embedded.servers import embedded
 from storage.limits.budget_admin import SETTLING_SECONDS
 from storage.limits.budget_alerts import BudgetAlerts, TouchedCounters, run_alerts
-from storage.limits.budgets import PostgresBudgets, WorstCase
+from storage.limits.budgets import Learn, PostgresBudgets, WorstCase
 from storage.limits.limiter import RedisLimiter
 from storage.limits.send_pace import RedisPace
 from storage.postgres import LEASE_SECONDS, Database, open_database
@@ -205,6 +205,7 @@ async def open_app(
             follow_changes(stores.pipe, ports.control_updates),
             Engine(ports, _options(settings)) as engine,
         ):
+            models.specs.start(settings.model)  # in a thread; nobody waits for it
             yield App(settings, instance, stores, ports, engine)
 
 
@@ -270,7 +271,7 @@ def channel_services(
 async def _wire_settings(
     settings: Settings,
     stores: OpenStores,
-    models: LanguageModels,
+    models: ModelRouter,
     builders: ChannelBuilders,
     instance: UUID,
     noted: Noted,
@@ -284,8 +285,9 @@ async def _wire_settings(
         window_messages=settings.window_messages,
         per_person=PER_PERSON,
         worst=partial(
-            worst_case, models=settings.models, fallbacks=settings.fallback_models
+            worst_case, models=models.specs, fallbacks=settings.fallback_models
         ),
+        learn=models.learn,
         home=settings.agent_home,
         domain=DOMAIN,
         noted=noted,
@@ -303,6 +305,7 @@ async def wire(
     lease: float = LEASE_SECONDS,
     per_person: Limit | None = None,
     worst: WorstCase = worst_case,
+    learn: Learn | None = None,
     home: Path | None = None,
     domain: str | None = None,
     noted: Noted | None = None,
@@ -311,8 +314,7 @@ async def wire(
     noted = noted or Noted()
     control = await _open_control(database, pipe, home, noted.uses)
     flags = _provided(control, domain or str(instance))
-    services = channel_services(database, pipe, flags)
-    by_name = {channel.name: channel for channel in channels_of(services)}
+    by_name = _by_name(channels_of(channel_services(database, pipe, flags)))
     leases = PostgresLeases(database, instance, [*by_name], lease=lease)
     limiter = RedisLimiter(database, pipe, control, per_person)
 
@@ -331,9 +333,13 @@ async def wire(
         models=models,
         channels=by_name,
         limiter=limiter,
-        budgets=PostgresBudgets(database, control, worst, noted.touched),
+        budgets=PostgresBudgets(database, control, worst, noted.touched, learn),
         flags=flags,
     )
+
+
+def _by_name(channels: Sequence[Channel]) -> Mapping[str, Channel]:
+    return {channel.name: channel for channel in channels}
 
 
 async def _open_control(

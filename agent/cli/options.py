@@ -11,7 +11,7 @@ import typer
 
 if TYPE_CHECKING:
     from agent.app import OpenStores
-    from agent.ports import LanguageModels
+    from agent.llm.router import ModelRouter
     from agent.settings import Settings
     from storage.control.audit import Author
 
@@ -28,6 +28,9 @@ Reason = Annotated[
 Yes = Annotated[
     bool,
     typer.Option("--yes", "-y", help="Do not ask, even about changes for everybody."),
+]
+Force = Annotated[
+    bool, typer.Option("--force", help="Also a model that no provider lists.")
 ]
 Expect = Annotated[
     int | None,
@@ -58,7 +61,7 @@ def author(settings: Settings, name: str | None, reason: str | None) -> Author:
 @asynccontextmanager
 async def operating(
     settings: Settings,
-) -> AsyncIterator[tuple[OpenStores, LanguageModels]]:
+) -> AsyncIterator[tuple[OpenStores, ModelRouter]]:
     """The stores, and the models that can be named. Raises ConfigurationError."""
     from agent.app import open_stores
     from agent.llm.router import open_models

@@ -264,6 +264,7 @@ class Intake:
             records=self._ports.records,
             models=self._ports.models,
             default_model=lambda person: self._policy.model(Audience(person, *place)),
+            allowed_models=settings.allowed_models,
         )
         await self._say_once(inbound, outcome)
         if isinstance(outcome.effect, StopAnswer):
@@ -324,7 +325,6 @@ def _loaded(inbound: Said, arrival: Arrival, accepted: Accepted) -> Loaded | Non
         model=accepted.model,
         part_of=inbound.part_of,
     )
-
     grown = Window(accepted.seq, (*window.messages, message))
 
     return Loaded(grown, (waiting,), accepted.previous)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 
 from agent.core.messages import Role
@@ -29,6 +29,8 @@ class Usage:
     """The server left a count out: it was estimated from the text."""
     cached_tokens: int = 0
     """Of the prompt: those that the server had kept from before, at a price of their own."""
+    price_source: str = field(default="", compare=False)
+    """Who says what it costs, in which version or of which day; "": nobody."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,9 +1,10 @@
-"""What providers say may be asked of them."""
+"""What providers say may be asked of them, and how people are told."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import Protocol, runtime_checkable
 
 
@@ -30,3 +31,87 @@ class ListsModels(Protocol):
 
         "": there is one, or nobody knows. Raises UnknownModel as `check` does.
         """
+
+
+LIST_SECONDS = 5.0
+"""So long an operator waits for the list of a provider."""
+
+MAX_SHOWN = 12
+"""Models of one provider in an overview."""
+
+MAX_OF_ONE = 60
+"""Models that are shown where somebody asks for one provider's."""
+
+MAX_NEAR = 3
+_NEARNESS = 0.6  # of two names, as difflib measures it: its own default
+
+
+def near_names(wanted: str, names: Iterable[str]) -> list[str]:
+    """The names that were probably meant: those that hold what was written, then similar ones."""
+    folded = {name.lower(): name for name in names}
+    lower = wanted.lower()
+    within = [name for low, name in folded.items() if lower in low]
+    similar = get_close_matches(lower, folded, n=MAX_NEAR, cutoff=_NEARNESS)
+
+    return list(dict.fromkeys((*within, *(folded[low] for low in similar))))[
+        :MAX_NEAR
+    ]
+
+
+def offer(near: Sequence[str]) -> str:
+    """A sentence for these names."""
+    if not near:
+        return "/model shows those that there are."
+
+    return f"Did you mean {' or '.join(f'`{name}`' for name in near)}?"
+
+
+def model_names(
+    lists: Mapping[str, ModelList], allowed: Sequence[str] = ()
+) -> list[str]:
+    """All that may be chosen, as `provider:model`; `allowed` empty: all.
+
+    An allowed one stays unless its provider has a list without it.
+    """
+    listed = [f"{name}:{one}" for name, found in lists.items() for one in found.names]
+    if not allowed:
+        return listed
+
+    silent = {name for name, found in lists.items() if found.names}
+    known = set(listed)
+    return [
+        name
+        for name in allowed
+        if name in known or name.partition(":")[0] not in silent
+    ]
+
+
+def overview(lists: Mapping[str, ModelList], allowed: Sequence[str] = ()) -> str:
+    """The models that may be chosen, a paragraph for each provider."""
+    if allowed:
+        return "\n".join(f"- `{name}`" for name in model_names(lists, allowed))
+
+    return "\n".join(
+        _paragraph(name, found, MAX_SHOWN) for name, found in lists.items()
+    )
+
+
+def of_one(name: str, found: ModelList) -> str:
+    """All models of one provider, as many as fit into a message."""
+    return _paragraph(name, found, MAX_OF_ONE)
+
+
+def _paragraph(provider: str, found: ModelList, most: int) -> str:
+    return "\n".join(_lines(provider, found, most))
+
+
+def _lines(provider: str, found: ModelList, most: int) -> Iterator[str]:
+    if found.problem:
+        yield f"- {found.problem}"
+    yield from (f"- `{provider}:{name}`" for name in found.names[:most])
+
+    more = len(found.names) - most
+    if more > 0 and most < MAX_OF_ONE:
+        yield f"- {more} more: `/model {provider}` shows those of {provider}"
+    elif more > 0:
+        yield f"- {more} more: `/model` and a part of a name finds one"

@@ -26,20 +26,19 @@ from agent.llm.provider import (
 )
 from agent.llm.reading.answer import AnswerReader, Chunk, as_text
 from agent.llm.reading.fields import Fields, count, record, word
-from agent.settings import UNKNOWN_MODEL, Provider, Settings
+from agent.settings import ModelSpec, Provider
 
 _VERSION = "2023-06-01"  # https://docs.anthropic.com/en/api/versioning
 _LAST = "message_stop"
 
 
 def open_model(
-    name: str, provider: Provider, settings: Settings, wire: Callable[[], Wire]
+    name: str, provider: Provider, spec: ModelSpec, wire: Callable[[], Wire]
 ) -> Anthropic:
     """Raises UnknownModel when there is no key, or an impossible one."""
     server = server_of(name, provider)
-    longest = settings.models.get(server.model, UNKNOWN_MODEL).longest
 
-    return Anthropic(name, server, wire(), longest)
+    return Anthropic(name, server, wire(), spec.longest)
 
 
 def server_of(name: str, provider: Provider) -> Server:

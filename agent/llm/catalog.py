@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING, cast
 
@@ -11,7 +12,7 @@ from agent.core.model_lists import ListsModels
 from agent.llm.base_url import is_nearby
 from agent.llm.offline import open_model as open_offline
 from agent.llm.provider import Model
-from agent.settings import OFFLINE, Settings
+from agent.settings import OFFLINE, UNKNOWN_MODEL, ModelSpec, Settings
 from agent.settings.providers import PRESETS, needs
 
 if TYPE_CHECKING:
@@ -29,8 +30,9 @@ OFFLINE_PROVIDER = "offline"
 class Catalog:
     """Models by name. Their modules, and the HTTP client they share, are loaded when needed."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, specs: Mapping[str, ModelSpec]) -> None:
         self._settings = settings
+        self._specs = specs
         self._wire: Wire | None = None
         self._lists: ModelLists | None = None
 
@@ -66,7 +68,10 @@ class Catalog:
         return cast(
             Model,
             module.open_model(
-                match["name"], provider, self._settings, self._open_wire
+                match["name"],
+                provider,
+                self._specs.get(full_name, UNKNOWN_MODEL),
+                self._open_wire,
             ),
         )
 

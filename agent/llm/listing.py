@@ -9,14 +9,13 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
-from difflib import get_close_matches
 from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeGuard
 
 from agent.core.errors import ConfigurationError, UnknownModel
-from agent.core.model_lists import ModelList
+from agent.core.model_lists import ModelList, near_names, offer
 from agent.llm import anthropic, base_url, openai
 from agent.llm.provider import AttemptError
 from agent.settings import OFFLINE, Provider, Settings
@@ -37,8 +36,6 @@ FAILED_SECONDS = 20.0
 MAX_NAMES = 5_000
 _MAX_NAME_CHARS = 200
 _NO_LIST = frozenset({404, 405, 501})
-_NEAR = 3  # names that a sentence offers
-_NEARNESS = 0.6  # as difflib measures it: its own default
 _OTHER_KINDS = re.compile(
     r"embed|rerank|whisper|tts|moderation|image|dall-e|audio|transcri", re.IGNORECASE
 )
@@ -99,7 +96,7 @@ class ModelLists:
             return ""
 
         near = [f"{provider.name}:{each}" for each in near_names(name, names)]
-        return f"{provider.name} has no model {name}.{_offer(near)}"
+        return f"{provider.name} has no model {name}. {offer(near)}"
 
     def _asked(self, provider: Provider) -> asyncio.Task[ModelList]:
         if provider.name not in self._tasks:
@@ -127,16 +124,6 @@ def default_of(provider: Provider, found: ModelList) -> str:
     raise ConfigurationError(
         f"DEFAULT_MODEL is not set, and nobody says what {provider.name} has: {problem}"
     )
-
-
-def near_names(wanted: str, names: Iterable[str]) -> list[str]:
-    """The names that were probably meant: those that hold what was written, then similar ones."""
-    folded = {name.lower(): name for name in names}
-    lower = wanted.lower()
-    within = [name for low, name in folded.items() if lower in low]
-    similar = get_close_matches(lower, folded, n=_NEAR, cutoff=_NEARNESS)
-
-    return list(dict.fromkeys((*within, *(folded[low] for low in similar))))[:_NEAR]
 
 
 async def _fetched(provider: Provider, open_wire: Callable[[], Wire]) -> ModelList:
@@ -214,13 +201,6 @@ def _is_listed(name: str, names: tuple[str, ...]) -> bool:
         or name.lower() in known
         or name.lower().rpartition(":")[0] in known
     )
-
-
-def _offer(near: list[str]) -> str:
-    if not near:
-        return " /model shows those that there are."
-
-    return f" Did you mean {' or '.join(f'`{name}`' for name in near)}?"
 
 
 def _late(provider: Provider, seconds: float) -> ModelList:

@@ -26,20 +26,19 @@ from agent.llm.provider import (
 )
 from agent.llm.reading.answer import AnswerReader, Chunk, as_text
 from agent.llm.reading.fields import Fields, count, record, records, word
-from agent.settings import UNKNOWN_MODEL, Provider, Settings
+from agent.settings import ModelSpec, Provider
 
 
 def open_model(
-    name: str, provider: Provider, settings: Settings, wire: Callable[[], Wire]
+    name: str, provider: Provider, spec: ModelSpec, wire: Callable[[], Wire]
 ) -> OpenAI:
     """Raises UnknownModel when a provider with keys is to be asked without one, or with an
     impossible one.
     """
     server, *others = servers(name, provider)
-    longest = settings.models.get(server.model, UNKNOWN_MODEL).longest
     urls = tuple(each.url for each in others)
 
-    return OpenAI(name, server, wire(), longest, urls)
+    return OpenAI(name, server, wire(), spec.longest, urls)
 
 
 def servers(name: str, provider: Provider) -> tuple[Server, ...]:

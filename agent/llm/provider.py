@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Literal, Protocol
+from typing import Literal, Protocol, TypeVar
 
 from agent.core.completion import Prompt, Spent
 from agent.core.errors import ModelError
+
+_T = TypeVar("_T")
 
 Objection = Literal[
     "",
@@ -130,6 +133,20 @@ class LongestReached(AttemptError):
             f"The answer ends here: {longest:,} tokens are the most I may say at "
             "once. Ask me to go on."
         )
+
+
+async def within(deadline: float, step: Awaitable[_T], sentence: str) -> _T:
+    """What this step comes to, before the deadline on the loop's clock. Raises AttemptError.
+
+    Around each step, never around a yield: a deadline must not strike in the consumer's code.
+    """
+    try:
+        async with asyncio.timeout_at(deadline):
+            return await step
+    except TimeoutError:
+        late = AttemptError(sentence)
+        late.spent = Spent(None, again=False)
+        raise late from None
 
 
 def conversation(prompt: Prompt) -> list[dict[str, str]]:

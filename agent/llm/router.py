@@ -13,7 +13,6 @@ from collections.abc import (
 )
 from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass, replace
-from typing import TypeVar
 
 from agent import metrics
 from agent.core.backoff import full_jitter
@@ -25,14 +24,16 @@ from agent.llm import http_errors
 from agent.llm.bulkhead import Breakers
 from agent.llm.catalog import Catalog
 from agent.llm.prices.cost import usage_of
+from agent.llm.prices.known import Specs
 from agent.llm.provider import (
     AttemptError,
     LongestReached,
     NotAsked,
     Patience,
     Reported,
+    within,
 )
-from agent.settings import OFFLINE, Settings
+from agent.settings import OFFLINE, UNKNOWN_MODEL, Settings
 
 _ATTEMPTS = 3  # per model
 _BACKOFF = (0.5, 8.0)  # seconds: the first upper bound, and the last one
@@ -43,7 +44,6 @@ _LOADING_SHARE = 0.98  # of the time left: that it ran out is then told as what 
 
 _log = logging.getLogger(__name__)
 
-_T = TypeVar("_T")
 Sleep = Callable[[float], Awaitable[object]]
 
 
@@ -79,7 +79,8 @@ class ModelRouter:
     def __init__(self, settings: Settings, sleep: Sleep = asyncio.sleep) -> None:
         self._settings = settings
         self._sleep = sleep
-        self._catalog = Catalog(settings)
+        self.specs = Specs(settings)
+        self._catalog = Catalog(settings, self.specs)
         self._breakers = Breakers()
 
     async def aclose(self) -> None:
@@ -103,12 +104,18 @@ class ModelRouter:
     def budget(self, model: str) -> int:
         """Tokens a prompt for this model may have: its context without the room for an answer.
 
-        A model without a known context has CONTEXT_TOKENS.
+        A model without a known context has CONTEXT_TOKENS; where an operator set that, so
+        has each that is not in MODELS.
         """
-        spec = self._settings.models.get(model)
-        if spec is None or spec.context is None:
-            return self._settings.context_tokens
-        return spec.context - spec.longest
+        named = self._settings.models.get(model, UNKNOWN_MODEL)
+        is_set = "context_tokens" in self._settings.model_fields_set
+        spec = named if is_set else self.specs.get(model, UNKNOWN_MODEL)
+
+        return spec.room or self._settings.context_tokens
+
+    async def learn(self, model: str) -> None:
+        """Prices and sizes of this model and of those that may answer for it."""
+        await self.specs.learn((model, *self._settings.fallback_models))
 
     async def stream(
         self, model: str, prompt: Prompt
@@ -118,8 +125,8 @@ class ModelRouter:
 
         Raises ModelError. When all models fail, it speaks of the one that was asked for.
         """
-        total = self._settings.model_total_timeout
-        deadline = _now() + total
+        deadline = _now() + self._settings.model_total_timeout
+        self.specs.start(model)
         begun: _Begun | None = None
 
         async with aclosing(self._started(model, prompt, deadline)) as steps:
@@ -147,7 +154,7 @@ class ModelRouter:
         async with aclosing(self._begin(model, prompt, deadline)) as steps:
             try:
                 while True:
-                    step = await self._within(deadline, anext(steps), late)
+                    step = await within(deadline, anext(steps), late)
                     yield step
                     if not isinstance(step, Spent):
                         return
@@ -167,7 +174,7 @@ class ModelRouter:
             yield begun.first
             try:
                 while (
-                    piece := await self._within(deadline, anext(rest, None), late)
+                    piece := await within(deadline, anext(rest, None), late)
                 ) is not None:
                     if isinstance(piece, Reported):
                         reported = piece
@@ -179,23 +186,12 @@ class ModelRouter:
                     metrics.model_failed(begun.model, failed.status, slow=failed.slow)
                 failure = failed
 
-        usage = usage_of(begun.model, prompt, said, reported, self._settings.models)
+        await self.specs.learn((begun.model,))
+        usage = usage_of(begun.model, prompt, said, reported, self.specs)
         metrics.model_answered(usage)
         yield usage
         if failure is not None:
             raise failure
-
-    async def _within(
-        self, deadline: float, step: Awaitable[_T], sentence: str
-    ) -> _T:
-        # Around each step, never around a yield: a deadline must not strike in the consumer's code.
-        try:
-            async with asyncio.timeout_at(deadline):
-                return await step
-        except TimeoutError:
-            late = AttemptError(sentence)
-            late.spent = Spent(None, again=False)
-            raise late from None
 
     async def _begin(
         self, model: str, prompt: Prompt, deadline: float
@@ -303,9 +299,9 @@ class ModelRouter:
             raise AttemptError(unknown.sentence) from unknown
         except AttemptError as failed:
             self._count_failure(name, failed)
-            failed.spent = (
-                self._spent(name, prompt, reported) if failed.may_cost else None
-            )
+            if failed.may_cost:
+                await self.specs.learn((name,))
+                failed.spent = self._spent(name, prompt, reported)
             raise
 
     def _count_failure(self, name: str, failed: AttemptError) -> None:
@@ -315,7 +311,7 @@ class ModelRouter:
 
     def _spent(self, name: str, prompt: Prompt, reported: Reported | None) -> Spent:
         """What a call without a text used, as far as the server said all of it."""
-        used = usage_of(name, prompt, [], reported, self._settings.models)
+        used = usage_of(name, prompt, [], reported, self.specs)
         if used.estimated:
             return Spent(None, again=False)
 

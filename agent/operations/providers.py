@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import aclosing
 
 from agent.app import check_models
 from agent.core.channel import Finding
 from agent.core.completion import Prompt
 from agent.core.errors import ConfigurationError, ModelError, UnknownModel
+from agent.core.model_lists import LIST_SECONDS
 from agent.llm.catalog import with_default_model
 from agent.llm.router import ModelRouter, open_models
 from agent.operations.remedies import described
-from agent.settings import OFFLINE, Settings
-
-LIST_SECONDS = 5.0
-"""For the list of each provider; all are asked at once."""
+from agent.settings import OFFLINE, UNKNOWN_MODEL, Settings
+from storage.postgres import Database
+from storage.reports.models import models_named
 
 _PAGE = "See docs/configuration.md."
 
@@ -36,7 +36,9 @@ async def model_findings(settings: Settings) -> Sequence[Finding]:
             _asked(settings, models), _providers(settings, models)
         )
 
-        return [*answered, *others]
+        unpriced = await without_price(models, await models_in_use(settings, None))
+
+        return [*answered, *others, *price_finding(settings, unpriced)]
 
 
 async def _asked(settings: Settings, models: ModelRouter) -> Sequence[Finding]:
@@ -75,3 +77,37 @@ async def _gone(settings: Settings, models: ModelRouter) -> AsyncIterator[Findin
             problem = error.sentence
         if problem:
             yield Finding("model", f"{setting}: {problem}", _PAGE)
+
+
+async def models_in_use(settings: Settings, database: Database | None) -> list[str]:
+    """Those that settings name, and those that operators named in this database."""
+    named = [settings.model, *settings.fallback_models]
+    stored = await models_named(database) if database else []
+
+    return list(dict.fromkeys((*named, *stored)))
+
+
+async def without_price(models: ModelRouter, names: Iterable[str]) -> list[str]:
+    """Those whose answers cost nobody knows what."""
+    names = [name for name in names if name != OFFLINE]
+    await models.specs.learn(names)
+    specs = {name: models.specs.get(name, UNKNOWN_MODEL) for name in names}
+
+    return [name for name, spec in specs.items() if spec.cost(1, 0, 1) is None]
+
+
+def price_finding(settings: Settings, unpriced: Iterable[str]) -> Iterator[Finding]:
+    """Of models that somebody is charged for: those that are asked with a key."""
+    charged = [name for name in unpriced if _is_charged(settings, name)]
+    if charged:
+        yield Finding(
+            "prices",
+            f"No price is known of {', '.join(charged)}, so its cost is unknown.",
+            "Name it in MODELS.",
+        )
+
+
+def _is_charged(settings: Settings, model: str) -> bool:
+    provider = settings.provider(model.partition(":")[0])
+
+    return provider is not None and provider.api_key is not None

@@ -13,6 +13,10 @@ write at least this much
 (https://docs.anthropic.com/en/docs/about-claude/models/overview)."""
 
 
+MILLION = 1_000_000
+"""Prices are given for so many tokens."""
+
+
 class ModelSpec(BaseModel):
     """What is known of one model: prices in USD per million tokens, context and longest
     answer in tokens.
@@ -43,6 +47,33 @@ class ModelSpec(BaseModel):
                 "`cached_input` is at most `input`: budgets set aside the price of `input`"
             )
         return self
+
+    @property
+    def room(self) -> int | None:
+        """Tokens for a prompt: the context without the longest answer."""
+        return None if self.context is None else self.context - self.longest
+
+    @property
+    def source(self) -> str:
+        """Who says what it costs; "": nobody."""
+        is_priced = self.input is not None and self.output is not None
+
+        return "MODELS" if is_priced else ""
+
+    def cost(
+        self, prompt: int, cached: int, completion: int, *, at_most: bool = False
+    ) -> Decimal | None:
+        """US dollars for these tokens; None: unknown. `cached` are a part of the prompt.
+
+        `at_most`: the most that it can be, where the price changes in a day.
+        """
+        if self.input is None or self.output is None:
+            return None
+
+        cached_input = self.input if self.cached_input is None else self.cached_input
+        fresh = (prompt - cached) * self.input
+
+        return (fresh + cached * cached_input + completion * self.output) / MILLION
 
     @property
     def longest(self) -> int:

@@ -107,7 +107,8 @@ class Settings(BackupVariables, ProviderVariables):
         "answers in tokens, as JSON: "
         '`{"openai:gpt-5-mini": {"input": "0.25", "output": "2", "context": '
         '400000, "answer": 16000}}`. '
-        "A model without a price has an unknown cost, not a cost of zero. "
+        "What is not named is known of most models (docs/limits-and-budgets.md); "
+        "without a price the cost is unknown, not zero. "
         "`cached_input` is the price of input that "
         "the server had kept from before; without it that costs as much as "
         "`input`. `answer` counts what a model "
@@ -118,7 +119,8 @@ class Settings(BackupVariables, ProviderVariables):
     context_tokens: int = Field(
         default=16_000,
         ge=256,
-        description="Tokens of a prompt for models whose context size is not in `MODELS`.",
+        description="Tokens of a prompt for models whose context size is not known; if "
+        "set, for all that are not in `MODELS`.",
     )
     system_prompt: str = Field(
         default="You are a helpful assistant.",

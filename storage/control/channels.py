@@ -7,6 +7,7 @@ restart of `agent serve`.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +17,9 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 from uuid_utils.compat import uuid7
 
-from agent.core.errors import ConfigurationError, Rejected
+from agent.core.errors import ConfigurationError, Rejected, UnknownModel
+from agent.core.model_lists import LIST_SECONDS, ListsModels
+from agent.core.remedies import Amend
 from storage.control import STATEMENTS
 from storage.control.audit import Author
 from storage.control.changes import Change, changing, expect, version_of
@@ -62,11 +65,26 @@ class ChannelAdmin:
         database: Database,
         pipe: RedisPipe,
         check_model: Callable[[str], None],
+        lists: ListsModels | None = None,
     ) -> None:
         """`check_model` raises UnknownModel for a model that cannot be asked."""
         self._database = database
         self._pipe = pipe
         self._check_model = check_model
+        self._lists = lists
+
+    async def find_models(self, changes: Mapping[str, str | None]) -> None:
+        """Raises Rejected when these changes name a model that no provider has.
+
+        `set` takes it nevertheless.
+        """
+        if self._lists is None:
+            return
+
+        for name in ("default_model", "allowed_models"):
+            for model in re.split(r"[,\s]+", changes.get(name) or ""):
+                if model and (problem := await _objection(self._lists, model)):
+                    raise Rejected(f"{name}: {problem}", Amend("add", ("force",)))
 
     async def list(self) -> list[ChannelView]:
         """All channels by name, set or not."""
@@ -144,6 +162,13 @@ class ChannelAdmin:
                 before=_LOST if lost else had,
                 after=logged,
             )
+
+
+async def _objection(models: ListsModels, model: str) -> str:
+    try:
+        return await models.objection(model, LIST_SECONDS)
+    except UnknownModel:
+        return ""  # said better by the check of all settings together
 
 
 async def stored_credentials(

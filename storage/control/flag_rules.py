@@ -20,7 +20,8 @@ from agent.control.flags import (
 )
 from agent.control.rules import DEFINITION, Rules
 from agent.core.errors import Conflict, Rejected, UnknownModel
-from agent.core.remedies import Run
+from agent.core.model_lists import LIST_SECONDS, ListsModels
+from agent.core.remedies import Amend, Run
 from agent.core.text import is_text, shown_name
 from agent.ports import LanguageModels
 from storage.control import STATEMENTS, audit
@@ -115,6 +116,15 @@ class ValueCheck:
             )
 
         return checked
+
+    async def find_model(self, flag: Flag[Any], value: object) -> None:
+        """Raises Rejected when no provider has the model that the value names."""
+        name = self(flag, value) if flag.names_model else ""
+        if not name or not isinstance(self.models, ListsModels):
+            return
+
+        if objection := await self.models.objection(name, LIST_SECONDS):
+            raise Rejected(f"{flag.name}: {objection}", Amend("add", ("force",)))
 
 
 async def versions_of_flags(

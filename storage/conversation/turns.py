@@ -225,6 +225,8 @@ def _answer_row(answer: Answer) -> tuple[Any, ...]:
         metadata["estimated"] = True
     if usage and usage.cached_tokens:
         metadata["cached"] = usage.cached_tokens
+    if usage and usage.price_source:
+        metadata["price"] = usage.price_source
 
     return (
         claim.conversation,

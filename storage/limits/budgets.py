@@ -11,7 +11,7 @@ reservations after a day; the sum stays.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from decimal import ROUND_CEILING, Decimal
 from typing import Any
@@ -34,6 +34,9 @@ SMALLEST = Decimal("0.00000001")
 
 WorstCase = Callable[[str, Prompt], Usage]
 """What one call to a model with this prompt uses at most."""
+
+Learn = Callable[[str], Awaitable[None]]
+"""Finds out what a model costs, if that is not known yet."""
 
 ANYONE = "*"
 """The subject of the budget for each person (or channel) without one of their own."""
@@ -67,11 +70,13 @@ class PostgresBudgets:
         control: Control,
         worst_case: WorstCase,
         touched: TouchedCounters | None = None,
+        learn: Learn | None = None,
     ) -> None:
         self._line = database.line(planner={})
         self._settle_line = database.line(planner={})
         self._control = control
         self._worst_case = worst_case
+        self._learn = learn
         self._applied: int | None = None  # epoch at which `_any` was read
         self._any = False
         self._reading = asyncio.Lock()
@@ -97,6 +102,8 @@ class PostgresBudgets:
         if not await self._any_budget():
             return None
 
+        if self._learn is not None:
+            await self._learn(model)
         call = _Call(uuid7(), author, channel, self._worst_case(model, prompt))
         verdict = await self._calls.submit(call)
         if isinstance(verdict, Refused):

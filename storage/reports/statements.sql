@@ -416,3 +416,16 @@ ON CONFLICT (hour, channel_type, model, user_id) DO UPDATE SET
     thumbs_up = r.thumbs_up + excluded.thumbs_up,
     thumbs_down = r.thumbs_down + excluded.thumbs_down,
     latencies = r.latencies || excluded.latencies;
+
+
+-- name: models_named
+-- By operators, for channels and by flags.
+SELECT default_model AS model FROM channel_configs WHERE default_model IS NOT NULL
+UNION
+SELECT jsonb_array_elements_text(settings -> 'allowed_models') FROM channel_configs
+WHERE jsonb_typeof(settings -> 'allowed_models') = 'array'
+UNION
+SELECT found #>> '{}'
+FROM feature_flags,
+     jsonb_path_query(value, 'strict $.** ? (@.type() == "string")') AS found
+WHERE name IN ('default_model', 'fallback_model');

@@ -13,6 +13,7 @@ from agent.cli.change import ChangeOptions, Proposal, may_ask, run_change
 from agent.cli.options import (
     As,
     Expect,
+    Force,
     Json,
     Reason,
     Yes,
@@ -106,6 +107,7 @@ def set_(
     name: Name,
     settings: Assignments = None,
     unset: Unset = None,
+    force: Force = False,
     as_: As = None,
     reason: Reason = None,
     yes: Yes = False,
@@ -126,6 +128,9 @@ def set_(
     ) -> Proposal[tuple[ChannelView, ChannelView]]:
         async def newest() -> int:
             return (await admin.get(name)).version
+
+        if not force:
+            await admin.find_models(changes)
 
         return Proposal(
             lambda version: admin.set(name, changes, by, expected=version),
@@ -216,7 +221,7 @@ async def open_admin(settings: Settings) -> AsyncIterator[ChannelAdmin]:
     from storage.control.channels import ChannelAdmin
 
     async with operating(settings) as (stores, models):
-        yield ChannelAdmin(stores.database, stores.pipe, models.check)
+        yield ChannelAdmin(stores.database, stores.pipe, models.check, models)
 
 
 @asynccontextmanager

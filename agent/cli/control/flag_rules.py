@@ -25,7 +25,7 @@ from agent.cli.control.flag_options import (
     proposal,
     version_in,
 )
-from agent.cli.options import As, Expect, Json, Reason, Yes
+from agent.cli.options import As, Expect, Force, Json, Reason, Yes
 from agent.control.flags import Flag
 from agent.control.named_rules import PREFIX
 from agent.control.rules import DEFINITION, GLOBAL, KILL, PERCENTAGE, Rules
@@ -71,6 +71,7 @@ def set_(
     starts: Starts = None,
     ends: Ends = None,
     lasting: Lasting = None,
+    force: Force = False,
     as_: As = None,
     reason: Reason = None,
     yes: Yes = False,
@@ -87,7 +88,10 @@ def set_(
     target = _checked(NamedTarget(rule, *places, *_times(starts, ends, lasting)))
 
     async def propose(admin: FlagAdmin, by: Author) -> Proposal[Changed]:
-        parsed = _parsed((await admin.get(name)).flag, value, kill=kill)
+        flag = (await admin.get(name)).flag
+        parsed = _parsed(flag, value, kill=kill)
+        if parsed is not None and not force:
+            await admin.check.find_model(flag, parsed)
 
         return await proposal(
             admin,

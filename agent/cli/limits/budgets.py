@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -36,12 +36,22 @@ if TYPE_CHECKING:
         Usd,
     )
 
-    Make = Callable[[BudgetAdmin, Author, int | None], Awaitable[Budget]]
+    Make = Callable[["Opened", Author, int | None], Awaitable[Budget]]
 
 app = typer.Typer(
     help="Budgets of a day or a month (UTC), in tokens and US dollars.",
     no_args_is_help=True,
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """What the commands work with."""
+
+    admin: BudgetAdmin
+    unpriced: Callable[[], Awaitable[list[str]]]
+    """The models in use of which no price is known."""
+
 
 Scope = Literal["person", "channel"]
 Period = Literal["day", "month"]
@@ -62,7 +72,7 @@ TokenCount = Annotated[
 ]
 Dollars = Annotated[
     str | None,
-    typer.Option("--usd", help="US dollars; needs prices in MODELS; none: any."),
+    typer.Option("--usd", help="US dollars; needs known prices; none: any."),
 ]
 
 
@@ -100,16 +110,23 @@ def set_(
     """
     halves = _tokens(tokens), _usd(usd)
 
-    def make(
-        admin: BudgetAdmin, by: Author, version: int | None
-    ) -> Awaitable[Budget]:
-        return admin.set(scope, subject, *halves, by, expected=version, period=per)
+    unpriced: list[str] = []
+
+    async def make(opened: Opened, by: Author, version: int | None) -> Budget:
+        budget = await opened.admin.set(
+            scope, subject, *halves, by, expected=version, period=per
+        )
+        unpriced[:] = [] if budget.usd is None else await opened.unpriced()
+
+        return budget
 
     def show(budget: Budget, /, *, as_json: bool) -> None:
         if as_json:
-            show_json(_changed(scope, subject, per, budget))
+            made = _changed(scope, subject, per, budget)
+            show_json(made | {"without_price": unpriced})
         else:
             typer.echo(f"{scope} {subject}: {_described(budget)} a {per}.")
+            _show_unpriced(unpriced)
 
     question = f"Set this budget for everybody ({scope} {subject})?"
     options = ChangeOptions(as_, reason, as_json, yes, expect)
@@ -130,10 +147,8 @@ def unset(
 ) -> None:
     """Remove a budget."""
 
-    def make(
-        admin: BudgetAdmin, by: Author, version: int | None
-    ) -> Awaitable[Budget]:
-        return admin.unset(scope, subject, by, expected=version, period=per)
+    def make(opened: Opened, by: Author, version: int | None) -> Awaitable[Budget]:
+        return opened.admin.unset(scope, subject, by, expected=version, period=per)
 
     def show(budget: Budget, /, *, as_json: bool) -> None:
         if as_json:
@@ -149,16 +164,16 @@ def unset(
 
 def _proposing(
     whose: tuple[Scope, str, Period], question: str, make: Make
-) -> Callable[[BudgetAdmin, Author], Awaitable[Proposal[Budget]]]:
+) -> Callable[[Opened, Author], Awaitable[Proposal[Budget]]]:
     """The question is asked where the budget is not one person's."""
     scope, subject, _ = whose
 
-    async def propose(admin: BudgetAdmin, by: Author) -> Proposal[Budget]:
+    async def propose(opened: Opened, by: Author) -> Proposal[Budget]:
         async def newest() -> int:
-            return await admin.version(*whose)
+            return await opened.admin.version(*whose)
 
         return Proposal(
-            lambda version: make(admin, by, version),
+            lambda version: make(opened, by, version),
             question if scope == "channel" or subject == "*" else None,
             await newest(),
             newest,
@@ -180,8 +195,8 @@ def _show_budgets(
     as_json: bool,
 ) -> None:
     async def work(settings: Settings) -> int:
-        async with _open_admin(settings) as admin:
-            views = await admin.list()
+        async with _open_admin(settings) as opened:
+            views = await opened.admin.list()
         if as_json:
             show_json([asdict(view) for view in views])
         else:
@@ -269,13 +284,26 @@ def _sum(tokens: int, usd: Decimal) -> str:
     return f"{tokens:,} tokens, {usd:.4f} USD"
 
 
+def _show_unpriced(models: Sequence[str]) -> None:
+    if models:
+        typer.echo(
+            f"No price is known of {', '.join(models)}: under a budget in US dollars "
+            "it is not asked. Name its price in MODELS."
+        )
+
+
 @asynccontextmanager
-async def _open_admin(settings: Settings) -> AsyncIterator[BudgetAdmin]:
+async def _open_admin(settings: Settings) -> AsyncIterator[Opened]:
+    from agent.operations.providers import models_in_use, without_price
     from storage.limits.budget_admin import SETTLING_SECONDS, BudgetAdmin
 
-    async with operating(settings) as (stores, _):
-        yield BudgetAdmin(
-            stores.database,
-            stores.pipe,
-            settings.model_total_timeout + SETTLING_SECONDS,
-        )
+    async with operating(settings) as (stores, models):
+        patience = settings.model_total_timeout + SETTLING_SECONDS
+        admin = BudgetAdmin(stores.database, stores.pipe, patience)
+
+        async def unpriced() -> list[str]:
+            names = await models_in_use(settings, stores.database)
+
+            return await without_price(models, names)
+
+        yield Opened(admin, unpriced)

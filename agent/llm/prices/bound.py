@@ -65,7 +65,7 @@ def worst_case(
         name: models.get(name, UNKNOWN_MODEL).longest for name in (model, *fallbacks)
     }
     costs = [
-        cost_usd(name, Reported(most, tokens), models)
+        cost_usd(name, Reported(most, tokens), models, at_most=True)
         for name, tokens in longest.items()
     ]
     known = [cost for cost in costs if cost is not None]

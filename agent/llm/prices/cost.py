@@ -10,11 +10,13 @@ from agent.core.prompt import PER_MESSAGE, estimate_tokens
 from agent.llm.provider import Reported
 from agent.settings import OFFLINE, UNKNOWN_MODEL, ModelSpec
 
-_PRICED_TOKENS = 1_000_000  # prices are given for a million tokens
-
 
 def cost_usd(
-    model: str, tokens: Reported, known: Mapping[str, ModelSpec]
+    model: str,
+    tokens: Reported,
+    known: Mapping[str, ModelSpec],
+    *,
+    at_most: bool = False,
 ) -> Decimal | None:
     """USD for these tokens, or None when a price or a count is unknown. The offline model is free.
 
@@ -24,24 +26,14 @@ def cost_usd(
     if model == OFFLINE:
         return Decimal(0)
 
-    spec = known.get(model)
     prompt, completion = tokens.prompt_tokens, tokens.completion_tokens
-    if (
-        spec is None
-        or spec.input is None
-        or spec.output is None
-        or prompt is None
-        or completion is None
-    ):
+    if prompt is None or completion is None:
         return None
 
+    spec = known.get(model, UNKNOWN_MODEL)
     cached = min(tokens.cached_tokens, prompt)
-    cached_price = spec.input if spec.cached_input is None else spec.cached_input
-    return (
-        (prompt - cached) * spec.input
-        + cached * cached_price
-        + completion * spec.output
-    ) / _PRICED_TOKENS
+
+    return spec.cost(prompt, cached, completion, at_most=at_most)
 
 
 def usage_of(
@@ -69,9 +61,10 @@ def usage_of(
         model=model,
         prompt_tokens=prompt_tokens,
         completion_tokens=completion_tokens,
-        cost_usd=cost_usd(model, counts, known),
+        cost_usd=(cost := cost_usd(model, counts, known)),
         estimated=None in (counted.prompt_tokens, counted.completion_tokens),
         cached_tokens=counted.cached_tokens,
+        price_source="" if cost is None else known.get(model, UNKNOWN_MODEL).source,
     )
 
 

@@ -63,7 +63,7 @@ class FlagAdmin:
     ) -> None:
         self._database = database
         self._pipe = pipe
-        self._check = check
+        self.check = check
 
     async def all(self) -> list[FlagView]:
         """All flags by name, except those that this version cannot read."""
@@ -277,7 +277,7 @@ class FlagAdmin:
             return scope, self._rule(flag, target, value, rules)
 
         by_default = value is None and target.kill
-        checked = None if by_default else self._check(flag, value)
+        checked = None if by_default else self.check(flag, value)
         scope, rule = await named_rule(change.connection, flag.name, target, checked)
         named = sum(each.startswith(PREFIX) for each in {*rules, scope})
         if named > MAX_NAMED_RULES:
@@ -296,7 +296,7 @@ class FlagAdmin:
         if value is None and target.kill:
             return None
 
-        checked = self._check(flag, value)
+        checked = self.check(flag, value)
         if target.percentage is None:
             return checked
 

@@ -28,7 +28,7 @@ from agent.llm.http_stream import Wire, open_client
 from agent.llm.openai import open_model as open_openai
 from agent.llm.provider import AttemptError, Model, Patience, Reported
 from agent.llm.reading.fields import MOST_TOKENS
-from agent.settings import Settings
+from agent.settings import UNKNOWN_MODEL, Settings
 
 FEW, MANY = 200, 10_000
 ASKED = Prompt("", (("user", "hello"),))
@@ -330,7 +330,7 @@ class Fuzzed:
         settings = Settings(_env_file=None, **options)
         known = settings.provider(provider)
         assert known is not None
-        self._model = open_model("name", known, settings, lambda: wire)
+        self._model = open_model("name", known, UNKNOWN_MODEL, lambda: wire)
 
     def _respond(self, _: httpx.Request) -> httpx.Response:
         self.requests += 1

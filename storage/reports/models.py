@@ -1,0 +1,16 @@
+"""Which models operators named, for channels and by flags."""
+
+from __future__ import annotations
+
+from sqlalchemy import text
+
+from storage.postgres import Database
+from storage.reports import STATEMENTS
+
+
+async def models_named(database: Database) -> list[str]:
+    """Each once, sorted; what is no `provider:model` is left out."""
+    async with database.engine.connect() as connection:
+        rows = await connection.execute(text(STATEMENTS["models_named"]))
+
+        return sorted(row.model for row in rows if ":" in row.model)
