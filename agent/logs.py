@@ -18,6 +18,9 @@ from agent.settings import Settings
 from agent.tracebacks import plain
 
 OURS = ("agent", "channels", "storage", "migrations")
+ANNOUNCEMENTS = "agent.announcements"
+"""The logger of the few lines that a person wants to see of a healthy server."""
+
 _LEVELS = {
     "debug": logging.DEBUG,
     "info": logging.INFO,
@@ -62,6 +65,21 @@ def configure_logging(settings: Settings, *, for_good: bool = False) -> None:
     root.setLevel(max(level, logging.WARNING))
     for name in OURS:
         logging.getLogger(name).setLevel(level)
+    announced = level if level > logging.WARNING else min(level, logging.INFO)
+    logging.getLogger(ANNOUNCEMENTS).setLevel(announced)
+
+
+def announce(sentence: str, **facts: object) -> None:
+    """Logs a line that is shown at the default level, too; only LOG_LEVEL=error hides it.
+
+    `facts` are fields of JSON lines. As text the sentence has to do alone.
+    """
+    logger = structlog.wrap_logger(
+        logging.getLogger(ANNOUNCEMENTS),
+        processors=[structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+    )
+    logger.info(sentence, **facts)
 
 
 def hide(settings: Settings) -> None:
@@ -137,7 +155,12 @@ def _without_traceback(
 def _text(_logger: WrappedLogger, _method: str, event: EventDict) -> str:
     line = [event.pop("at"), event.pop("level"), str(event.pop("event"))]
     traceback = event.pop("exception", None)
-    event.pop("logger", None)
+    if event.pop("logger", None) == ANNOUNCEMENTS:
+        if sys.stderr.isatty():
+            return str(line[-1])
+
+        event.clear()
+
     line += [f"{key}={value}" for key, value in event.items()]
     return "  ".join(line) + (f"\n{traceback}" if traceback else "")
 

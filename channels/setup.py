@@ -19,3 +19,15 @@ class Question:
     setting: str  # its environment variable
     text: str
     secret: bool = True
+
+
+def token_refused(platform: str, setting: str, place: str, code: str = "") -> str:
+    """The sentence for a token that a platform does not know, alike on all of them.
+
+    `place` is where a person copies it, `code` the platform's own word for it.
+    """
+    reason = f" ({code})" if code else ""
+
+    return (
+        f"{platform} does not accept {setting}{reason}: copy it again from {place}."
+    )

@@ -17,6 +17,7 @@ from urllib.parse import quote
 from agent.app import App, open_app
 from agent.cli.run import INTERRUPTED, NOT_WELL, WELL
 from agent.core.errors import ConfigurationError
+from agent.operations.banner import ECHO
 from agent.settings import OFFLINE, Settings
 from channels.terminal.channel import SLOT, Reader, Screen, Terminal
 
@@ -189,10 +190,7 @@ def _banner(app: App, chat_name: str) -> str:
     model = app.ports.control.channel("terminal").default_model or app.settings.model
     hint = other = ""
     if model == OFFLINE:
-        hint = (
-            ", which only repeats: set OPENAI_API_KEY or ANTHROPIC_API_KEY for a "
-            "real one (docs/configuration.md)"
-        )
+        hint = ECHO
     if SLOT in chat_name:
         other = f" This is {chat_name}: another conversation of yours is open."
 

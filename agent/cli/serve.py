@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
@@ -13,7 +14,9 @@ from agent.app import App, ChannelBuilders, configured_channels, open_app
 from agent.cli.run import WELL, spare_collections
 from agent.core.backoff import backoff
 from agent.core.errors import AgentError, ConfigurationError, ServerAway
+from agent.logs import announce
 from agent.operations.backups import backup_schedule
+from agent.operations.banner import STOPS, announce_start, shown_address
 from agent.operations.credentials import with_stored_credentials
 from agent.operations.env_file import exposure
 from agent.operations.load import watch_stores
@@ -35,6 +38,8 @@ MAX_START_PAUSE = 5.0
 HEALTHY_SECONDS = 60.0
 """A channel that ran longer than this had recovered: its next pause is the first again."""
 
+RESTART = "A changed setting needs a restart of the agent."
+
 log = structlog.get_logger()
 
 
@@ -49,7 +54,7 @@ async def serve(
         log.warning(exposed)
     state = InstanceState([Service(name) for name in channels_of(settings)])
     # HTTP is outermost: it reports health from the start until the engine is drained.
-    async with http(settings, state):
+    async with http(settings, state) as address:
         await until_postgres_answers(settings, state)
         settings = await with_stored_credentials(settings)
         builders = channels_of(settings)
@@ -65,6 +70,7 @@ async def serve(
             backup_schedule(settings, app.stores.database_url),
             watch_stores(settings, app.stores),
         ):
+            announce_start(app, address)
             await _run_channels(app, state)
 
     return WELL
@@ -108,6 +114,7 @@ async def _run_channels(
             for one in state.services
         )
     finally:
+        announce(STOPS)
         state.stop()
 
 
@@ -115,8 +122,11 @@ async def _run_channels(
 async def http(
     settings: Settings,
     state: InstanceState,
-) -> AsyncIterator[None]:
-    """The HTTP server of these settings. Raises ConfigurationError when it cannot listen."""
+) -> AsyncIterator[str]:
+    """The HTTP server of these settings; gives its address.
+
+    Raises ConfigurationError when it cannot listen.
+    """
     token = settings.metrics_token
     app = web_app(
         state,
@@ -125,7 +135,7 @@ async def http(
     )
     async with http_server(app, settings.http_host, settings.http_port) as port:
         log.info("http", host=settings.http_host, port=port)
-        yield
+        yield f"http://{shown_address(settings.http_host, port)}"
 
 
 async def _side_by_side(services: Iterable[Awaitable[None]]) -> None:
@@ -149,10 +159,10 @@ async def supervise(
 ) -> None:
     """Runs a channel forever. When it ends it is restarted, each time later, up to a minute.
 
-    Why it ended is logged and told; None is told when it starts. Nothing that happens to
-    one channel reaches another.
+    Why it ended is logged, once as long as it stays the same, and told; None is told when
+    it starts. Nothing that happens to one channel reaches another.
     """
-    pauses = backoff(FIRST_PAUSE, MAX_PAUSE)
+    pauses, logged = backoff(FIRST_PAUSE, MAX_PAUSE), ""
     while True:
         started = clock()
         tell(None)
@@ -160,9 +170,14 @@ async def supervise(
         tell(reason)
 
         if clock() - started > HEALTHY_SECONDS:
-            pauses = backoff(FIRST_PAUSE, MAX_PAUSE)
+            pauses, logged = backoff(FIRST_PAUSE, MAX_PAUSE), ""
         pause = next(pauses)
-        log.error(f"{channel.name}: {reason} It is tried again in {pause:.0f} s.")
+        log.log(
+            logging.DEBUG if reason == logged else logging.ERROR,
+            f"{channel.name}: {reason} It is tried again in {pause:.0f} s, and then "
+            "at least every minute.",
+        )
+        logged = reason
         await sleep(pause)
 
 
@@ -173,6 +188,8 @@ async def _run(
     """Runs the channel. Returns why it ended, as a sentence."""
     try:
         await channel.run(accept)
+    except ConfigurationError as error:
+        return f"{error.sentence} {RESTART}"
     except AgentError as error:
         return error.sentence
     except Exception as error:  # an SDK's own fault must not end the other channels

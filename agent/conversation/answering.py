@@ -318,6 +318,8 @@ def _finished(active: ActiveAnswer, draft: Draft, latency_ms: int) -> Answer | N
     if not text:
         text = note or "The model gave no answer. Please ask again."
         metadata = {"notice": True}
+    elif draft.is_offline:
+        metadata["offline"] = True
 
     return new_answer(active, draft.plan, text, metadata, draft.usage, latency_ms)
 

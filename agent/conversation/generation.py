@@ -20,6 +20,7 @@ from agent.conversation.policy import model_refusal, permits
 from agent.core.completion import Spent, Usage
 from agent.core.errors import ModelError, Refused, UnknownModel
 from agent.ports import Ports
+from agent.settings import OFFLINE
 
 log = structlog.get_logger()
 
@@ -34,6 +35,13 @@ class Draft:
     usage: Usage | None = None
     error: str | None = None
     """A sentence for the person."""
+
+    @property
+    def is_offline(self) -> bool:
+        """Whether the offline model wrote it, as far as is known."""
+        model = self.usage.model if self.usage else self.plan.policy.model
+
+        return model == OFFLINE
 
     def text(self) -> str:
         """All that is written, with the opening."""

@@ -12,7 +12,7 @@ from uuid_utils.compat import uuid7
 
 from agent.conversation.active_answer import ActiveAnswer, AnswerPlan, CancelReason
 from agent.core.completion import Usage
-from agent.core.messages import Message, Window
+from agent.core.messages import Message, Window, is_prompted
 from agent.core.turns import Answer, Outdated, Session, StoredAnswer
 from agent.ports import Cache, Turns
 
@@ -106,7 +106,7 @@ class AnswerStore:
             "assistant",
             answer.content,
             answer.answers,
-            notice="notice" in answer.metadata,
+            notice=not is_prompted(answer.metadata),
         )
         lead = plan.batch[-1]
         session = Session(

@@ -192,6 +192,17 @@ class Message(Struct, frozen=True, array_like=True):
         return (self.seq, 0) if self.answers is None else (self.answers, 1)
 
 
+NOT_PROMPTED = {"notice", "offline", "set_aside", "undelivered"}
+"""Metadata of messages that prompts leave out. `offline`: a sentence of the offline model, which
+is an answer to its person, and nothing that a real model should believe it said.
+"""
+
+
+def is_prompted(metadata: Mapping[str, Any]) -> bool:
+    """Whether a message with this metadata belongs into later prompts."""
+    return metadata.keys().isdisjoint(NOT_PROMPTED)
+
+
 class Notice(str):
     """What a person gets if there is no whole answer. A channel may mark it as such."""
 

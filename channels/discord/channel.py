@@ -10,13 +10,12 @@ from functools import partial
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-import structlog
-
 from agent.core.backoff import backoff
 from agent.core.channel import Diagnosable, Finding, Listening, Webhook, WebhookReply
 from agent.core.messages import Address, Placed
 from agent.ports import Accept, LastAccepted
 from agent.settings import Settings
+from channels.connection import Connection
 from channels.discord.commands import keep_registered
 from channels.discord.doctor import diagnose
 from channels.discord.events import DiscordEvents
@@ -38,8 +37,6 @@ BOT_RATE = Rate(50, 1)
 
 LASTING_SECONDS = 120.0
 """After a session this long, the pauses between sessions start small again."""
-
-log = structlog.get_logger()
 
 
 class Discord(Webhook, Diagnosable, Listening):
@@ -80,6 +77,7 @@ class Discord(Webhook, Diagnosable, Listening):
         self._rest = Rest(token=token, api_url=api_url, clock=clock)
         self._accept: Accept | None = None
         self._gateway: Gateway | None = None  # the current session
+        self._connection = Connection(NAME)
         self._interactions = (
             Interactions(
                 public_key=public_key,
@@ -103,6 +101,7 @@ class Discord(Webhook, Diagnosable, Listening):
                 await self._sessions(accept)
             finally:
                 self._accept = None
+                self._connection.close()
 
     async def _sessions(self, accept: Accept) -> None:
         while True:
@@ -126,13 +125,14 @@ class Discord(Webhook, Diagnosable, Listening):
             intake,
             api_url=self._api_url,
             unreadable=self._unreadable,
+            connection=self._connection,
             identify_pause=self._identify_pause,
         )
 
         try:
             await hold_session(self._gateway, self._token)
         except ConnectionError as error:
-            log.warning("discord not reached, trying again", reason=str(error))
+            self._connection.lost(str(error))
         finally:
             self._gateway = None
             await intake.close()

@@ -14,7 +14,14 @@ from channels.discord.permissions import (
     missing,
     sees_content,
 )
-from channels.discord.rest import PORTAL, LastingRefusal, Refusal, Rest
+from channels.discord.rest import (
+    PORTAL,
+    TOKEN_PLACE,
+    TOKEN_REFUSED,
+    LastingRefusal,
+    Refusal,
+    Rest,
+)
 from channels.pacing import RateLimited
 
 PART = "discord"
@@ -46,8 +53,7 @@ async def diagnose(
             return findings
     except Refusal as refusal:
         if refusal.status == 401:
-            problem = "DISCORD_TOKEN is wrong or was reset."
-            return [Finding(PART, problem, f"{PORTAL}, page Bot, Reset Token")]
+            return [Finding(PART, TOKEN_REFUSED, TOKEN_PLACE)]
 
         return [Finding(PART, refusal.sentence, "docs/discord.md")]
     except DeliveryError as error:

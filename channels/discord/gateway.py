@@ -21,8 +21,9 @@ from yarl import URL
 
 from agent.core.errors import ConfigurationError
 from agent.settings.proxies import Proxies
-from channels.discord.reading.fields import digits, record
-from channels.discord.rest import PORTAL
+from channels.connection import Connection
+from channels.discord.reading.fields import digits, record, string
+from channels.discord.rest import PORTAL, TOKEN_REFUSED
 from channels.discord.sdk import DiscordWebSocket, HTTPClient, Route, discord
 from channels.unreadable import READING, UnreadableEvents
 
@@ -92,12 +93,14 @@ class Gateway(discord.Client):
         *,
         api_url: str,
         unreadable: UnreadableEvents,
+        connection: Connection | None = None,
         identify_pause: float = 5.0,
     ) -> None:
         self._api_url = api_url
         self._listener = listener
         self._unreadable = unreadable
         self._identify_pause = identify_pause
+        self._reach = connection or Connection("discord")
         self.me = ""
         self.portal_id = ""
         self.begun = False
@@ -127,7 +130,8 @@ class Gateway(discord.Client):
 
         Raises ConnectionError when the agent's own is not among it.
         """
-        self.me = digits(record(await self.http.static_login(token.strip())), "id")
+        me = record(await self.http.static_login(token.strip()))
+        self.me, self._reach.account = digits(me, "id"), string(me, "username")
         about = record(await self.http.application_info())
         self.portal_id = digits(about, "id") or self.me
         if not self.me:
@@ -144,6 +148,13 @@ class Gateway(discord.Client):
         if event == "socket_event_type" and args == ("READY",):
             self.begun = True
             self._listener.connected(self)
+
+        if event == "disconnect":
+            self._reach.lost("the connection ended")
+        elif (
+            event == "socket_event_type"
+        ):  # READY, RESUMED, or anything that happened
+            self._reach.established()
 
     def _guard(self, socket: DiscordWebSocket) -> None:
         """A frame that discord.py cannot read is passed over, except the first: without
@@ -175,7 +186,7 @@ async def hold_session(gateway: Gateway, token: str) -> None:
         async with gateway:
             await until_cancelled(gateway.start(token))
     except discord.LoginFailure as error:
-        raise token_refused() from error
+        raise ConfigurationError(TOKEN_REFUSED) from error
     except discord.PrivilegedIntentsRequired as error:
         raise ConfigurationError(
             "Discord hides the text of messages from this bot; switch on MESSAGE CONTENT INTENT at "
@@ -212,20 +223,12 @@ async def until_cancelled(work: Coroutine[Any, Any, None]) -> None:
     task.result()
 
 
-def token_refused() -> ConfigurationError:
-    """The error for a token that Discord does not know."""
-    return ConfigurationError(
-        f"DISCORD_TOKEN is wrong or was reset; make a new one at {PORTAL}, page "
-        "Bot, Reset Token, and set it."
-    )
-
-
 def _closed(code: int) -> Exception:
     """https://docs.discord.com/developers/topics/opcodes-and-status-codes, "Gateway close
     event codes".
     """
     if code == 4004:
-        return token_refused()
+        return ConfigurationError(TOKEN_REFUSED)
     if code in (4010, 4011):
         return ConfigurationError(
             "This bot is in too many servers for one connection (2,500); remove it from some."

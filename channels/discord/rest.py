@@ -22,9 +22,12 @@ from cachetools import LRUCache
 from agent.core.errors import DeliveryError, Undeliverable
 from agent.settings.proxies import Proxies
 from channels.pacing import RateLimited
+from channels.setup import token_refused
 
 API_URL = "https://discord.com/api/v10"
 PORTAL = "https://discord.com/developers/applications"
+TOKEN_PLACE = f"{PORTAL}, page Bot, Reset Token"
+TOKEN_REFUSED = token_refused("Discord", "DISCORD_TOKEN", TOKEN_PLACE)
 
 # https://docs.discord.com/developers/topics/opcodes-and-status-codes, "JSON error codes"
 UNKNOWN_MESSAGE = 10008

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
-from agent.core.errors import ConfigurationError
+from agent.core.errors import ConfigurationError, DeliveryError
 from channels.discord.permissions import (
     MESSAGE_CONTENT_LIMITED,
     PERMISSIONS,
@@ -12,7 +13,8 @@ from channels.discord.permissions import (
     invite_link,
     sees_content,
 )
-from channels.discord.rest import API_URL, PORTAL, Refusal, Rest
+from channels.discord.rest import API_URL, PORTAL, TOKEN_REFUSED, Refusal, Rest
+from channels.pacing import RateLimited
 from channels.setup import Question
 
 QUESTIONS = (Question("DISCORD_TOKEN", "The bot's token"),)
@@ -32,28 +34,32 @@ async def after(values: Mapping[str, str]) -> str:
     """Signs in, switches the intent on if Discord allows it, and tells how to invite the agent.
 
     `values` by setting: DISCORD_TOKEN, and DISCORD_API_URL unless it is Discord's own. Raises
-    ConfigurationError when the token is refused, DeliveryError when Discord cannot be reached.
+    ConfigurationError when the token is refused or Discord cannot be reached.
     """
     rest = Rest(
         token=values["DISCORD_TOKEN"].strip(),
         api_url=values.get("DISCORD_API_URL") or API_URL,
     )
     async with rest.open():
-        try:
-            application = await rest.call("GET", "/applications/@me")
-        except Refusal as refusal:
-            if refusal.status != 401:
-                raise
-
-            raise ConfigurationError(
-                f"DISCORD_TOKEN is wrong; copy it again at {PORTAL}, page Bot, Reset Token."
-            ) from refusal
-
+        application = await _application(rest)
         sees = sees_content(application) or await _switch_on(
             rest, application["flags"]
         )
 
     return _next_steps(application["id"], application["name"], sees)
+
+
+async def _application(rest: Rest) -> Any:
+    try:
+        return await rest.call("GET", "/applications/@me")
+    except RateLimited as limit:
+        raise ConfigurationError(
+            f"Discord accepts no calls for {limit.retry_after:.0f} s: try again then."
+        ) from None
+    except DeliveryError as error:
+        refused = isinstance(error, Refusal) and error.status == 401
+        sentence = TOKEN_REFUSED if refused else error.sentence
+        raise ConfigurationError(sentence) from error
 
 
 async def _switch_on(rest: Rest, flags: int) -> bool:

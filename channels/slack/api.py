@@ -15,6 +15,7 @@ from slack_sdk.web.async_client import AsyncWebClient
 from agent.core.errors import AnswerRefused, DeliveryError, Undeliverable
 from agent.settings.proxies import Proxies
 from channels.pacing import RateLimited
+from channels.setup import token_refused
 
 APPS_PAGE = "https://api.slack.com/apps"
 
@@ -169,7 +170,8 @@ class SlackApi:
         ) as error:
             # AttributeError: the SDK's own, when a proxy answers with text instead of JSON.
             raise ApiError(
-                f"Slack could not be reached ({type(error).__name__})."
+                f"Slack cannot be reached ({type(error).__name__}); check the network "
+                "and SLACK_API_URL."
             ) from error
         finally:
             self._calls -= 1
@@ -206,10 +208,7 @@ class SlackApi:
 
     def _sentence(self, method: str, code: str, body: Mapping[str, Any]) -> str:
         if code in WRONG_TOKEN:
-            return (
-                f"Slack does not accept {self._setting} ({code}): copy it "
-                f"again from {APPS_PAGE}."
-            )
+            return token_refused("Slack", self._setting, APPS_PAGE, code)
 
         if code == "missing_scope":
             return (

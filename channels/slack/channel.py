@@ -20,13 +20,14 @@ from agent.core.errors import ConfigurationError, StoreUnavailable
 from agent.core.messages import Address, Inbound, Placed
 from agent.ports import Accept, LastAccepted, Reply
 from agent.settings import Settings
+from channels.connection import Connection
 from channels.pacing import Governor, Rate
 from channels.services import ChannelServices
 from channels.slack.api import SlackApi
 from channels.slack.assistant import AssistantWindow
 from channels.slack.catch_up import CatchUp, catch_up, until_stored
 from channels.slack.directory import Directory, Threads
-from channels.slack.doctor import Connection, diagnose
+from channels.slack.doctor import Link, diagnose
 from channels.slack.events import SlackEvents
 from channels.slack.incoming.above import MessagesAbove
 from channels.slack.reply import EphemeralReply, SlackReply
@@ -84,9 +85,7 @@ class Slack(Webhook, Diagnosable, Listening):
             if app_token
             else None
         )
-        self._link = Connection(
-            self._api, app, signing_secret, public_url, last_accepted
-        )
+        self._link = Link(self._api, app, signing_secret, public_url, last_accepted)
         self._governor = governor
         self._unreadable = UnreadableEvents(NAME, note_unreadable)
         self._slash_commands = slash_commands
@@ -95,6 +94,7 @@ class Slack(Webhook, Diagnosable, Listening):
         self._sleep = sleep
         self._abilities = Abilities()
         self._window = AssistantWindow(self._api, clock)
+        self._connection = Connection(NAME)
         self._events: SlackEvents | None = None
         self._chats_known = asyncio.Event()  # the last accepted message of each chat
         self._response_urls: TTLCache[UUID, str] = TTLCache(
@@ -109,7 +109,7 @@ class Slack(Webhook, Diagnosable, Listening):
         come in.
         """
         async with self._api.session():
-            me = await sign_in(self._api, self._sleep)
+            me = await sign_in(self._api, self._connection, self._sleep)
             events = self._events_of(me, accept)
             catching_up = CatchUp(partial(self._catch_up, events))
             self._events = events
@@ -120,6 +120,7 @@ class Slack(Webhook, Diagnosable, Listening):
                 )
             finally:
                 self._events = None
+                self._connection.close()
                 await catching_up.stop()
                 await events.above.close()
                 await self._window.close()
@@ -218,6 +219,7 @@ class Slack(Webhook, Diagnosable, Listening):
 
     async def _listen(self, events: SlackEvents, catching_up: CatchUp) -> None:
         if self._link.by_http:
+            self._connection.established()
             catching_up.start()
             await asyncio.Event().wait()
 
@@ -233,6 +235,7 @@ class Slack(Webhook, Diagnosable, Listening):
             self._link.app,
             events.take_envelope,
             connected=catching_up.start,
+            connection=self._connection,
             unreadable=self._unreadable,
             sleep=self._sleep,
         ).run()

@@ -25,7 +25,7 @@ _CHALLENGE = "agent-doctor"
 
 
 @dataclass(frozen=True, slots=True)
-class Connection:
+class Link:
     """How the channel is set up."""
 
     bot: SlackApi
@@ -40,12 +40,12 @@ class Connection:
         return bool(self.public_url and self.signing_secret)
 
 
-async def diagnose(link: Connection) -> list[Finding]:
+async def diagnose(link: Link) -> list[Finding]:
     """Everything that is wrong, the most likely cause first."""
     return [finding async for finding in _findings(link)]
 
 
-async def _findings(link: Connection) -> AsyncIterator[Finding]:
+async def _findings(link: Link) -> AsyncIterator[Finding]:
     try:
         me, headers = await link.bot.call_with_headers("auth.test")
         if lacking := missing_scopes(headers):
@@ -73,7 +73,7 @@ async def _findings(link: Connection) -> AsyncIterator[Finding]:
         )
 
 
-async def _transport(link: Connection) -> AsyncIterator[Finding]:
+async def _transport(link: Link) -> AsyncIterator[Finding]:
     if link.by_http:
         if (problem := await _unreachable(link)) is not None:
             yield Finding(
@@ -97,7 +97,7 @@ async def _transport(link: Connection) -> AsyncIterator[Finding]:
             )
 
 
-async def _unreachable(link: Connection) -> str | None:
+async def _unreachable(link: Link) -> str | None:
     """Why PUBLIC_URL does not work, tried with what Slack sends to verify a URL."""
     assert link.signing_secret is not None
     assert link.public_url is not None
@@ -128,7 +128,7 @@ async def _unreachable(link: Connection) -> str | None:
         return f"{url} cannot be reached ({type(error).__name__})."
 
 
-async def _reach(link: Connection, me: Mapping[str, Any]) -> AsyncIterator[Finding]:
+async def _reach(link: Link, me: Mapping[str, Any]) -> AsyncIterator[Finding]:
     """Whether the agent is in any chat, and whether messages there arrive."""
     chats = (
         await link.bot.call(
@@ -168,7 +168,7 @@ async def _reach(link: Connection, me: Mapping[str, Any]) -> AsyncIterator[Findi
             return
 
 
-async def _unheard(link: Connection, chat: str, accepted: str) -> bool:
+async def _unheard(link: Link, chat: str, accepted: str) -> bool:
     last = (await link.bot.call("conversations.history", channel=chat, limit=1)).get(
         "messages"
     ) or []

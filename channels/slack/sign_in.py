@@ -9,6 +9,7 @@ from typing import Any
 
 from agent.core.backoff import backoff
 from agent.core.errors import ConfigurationError
+from channels.connection import Connection
 from channels.pacing import RateLimited
 from channels.slack.api import WRONG_TOKEN, ApiError, SlackApi
 from channels.slack.setup import ESSENTIAL, lacks_scopes, missing_scopes
@@ -28,9 +29,13 @@ class Identity:
 
 
 async def sign_in(
-    api: SlackApi, sleep: Callable[[float], Awaitable[None]]
+    api: SlackApi,
+    connection: Connection,
+    sleep: Callable[[float], Awaitable[None]],
 ) -> Identity:
-    """Raises ConfigurationError when Slack refuses the token, or an essential scope is missing."""
+    """Tries until Slack answers, and tells `connection` the bot's name.
+
+    Raises ConfigurationError when Slack refuses the token, or an essential scope is missing."""
     api.signed_out.clear()
     pauses = backoff(1.0, _MAX_PAUSE_S)
 
@@ -41,10 +46,11 @@ async def sign_in(
             await sleep(limit.retry_after)
         except ApiError as error:
             raise_if_final(error)
-            _log.warning("Slack sign-in: %s", error.sentence)
+            connection.lost(error.sentence)
             await sleep(next(pauses))
         else:
             _check_scopes(headers)
+            connection.account = f"@{me.get('user')} in {me.get('team')}"
             return _identity(me)
 
 

@@ -18,6 +18,7 @@ import aiohttp
 
 from agent.core.backoff import backoff
 from agent.core.errors import ConfigurationError
+from channels.connection import Connection
 from channels.fields import mapping, text
 from channels.pacing import RateLimited
 from channels.slack.api import APPS_PAGE, ApiError, SlackApi
@@ -48,6 +49,7 @@ class SocketMode:
         handle: Handle,
         *,
         connected: Callable[[], None],
+        connection: Connection | None = None,
         unreadable: UnreadableEvents = _UNNOTED,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
@@ -57,6 +59,7 @@ class SocketMode:
         self._api = api
         self._handle = handle
         self._connected = connected
+        self._connection = connection or Connection("slack")
         self._unreadable = unreadable
         self._sleep = sleep
         self._pauses: Iterator[float] | None = None  # since the first failure
@@ -77,6 +80,8 @@ class SocketMode:
                     )
                     self._start(self._read(socket, leaving))
                     overlaps = await leaving
+                    if not overlaps:
+                        self._connection.lost("the connection ended")
         finally:
             await self._stop()
 
@@ -99,15 +104,16 @@ class SocketMode:
                 await self._sleep(limit.retry_after)
             except ApiError as error:
                 raise_if_final(error)
-                _log.warning("Socket Mode: %s", error.sentence)
+                self._connection.lost(error.sentence)
             except (
                 aiohttp.ClientError,
                 TimeoutError,
                 OSError,
                 *READING,
             ) as error:
-                _log.warning("Socket Mode: no connection (%s)", type(error).__name__)
+                self._connection.lost(type(error).__name__)
             else:
+                self._connection.established()
                 return socket
 
     async def _back_off(self) -> None:

@@ -27,19 +27,19 @@ from uuid import UUID
 from cachetools import LRUCache
 from telegram import BotCommand, User
 
-from agent.core.backoff import backoff
 from agent.core.channel import Diagnosable, Finding, Listening, Webhook, WebhookReply
 from agent.core.commands import COMMANDS
 from agent.core.errors import ConfigurationError, DeliveryError, StoreUnavailable
 from agent.core.messages import Address, Placed
 from agent.ports import Accept, LastAccepted
 from agent.settings import Settings
+from channels.connection import Connection, patiently
 from channels.fields import Json, integer
-from channels.pacing import Governor, Rate, RateLimited
+from channels.pacing import Governor, Rate
 from channels.services import ChannelServices
 from channels.telegram.api import BotApi, ChatTarget
 from channels.telegram.doctor import diagnose
-from channels.telegram.errors import NO_BOT_API, Declined, first_error
+from channels.telegram.errors import CONFLICT, NO_BOT_API, Declined, first_error
 from channels.telegram.parts import Parts
 from channels.telegram.reply import Streaming, TelegramReply
 from channels.telegram.updates import NAME, chat_of, read
@@ -58,7 +58,6 @@ BOT_RATE = Rate(30, 1)
 _HEADER = "x-telegram-bot-api-secret-token"
 _MENU = tuple(BotCommand(command.name, command.summary) for command in COMMANDS)
 _MENU_SECONDS = 1.0  # between two looks at the menu's flag
-_MAX_PAUSE = 30.0  # seconds between two attempts while Telegram or the store is away
 
 log = logging.getLogger(__name__)
 
@@ -114,16 +113,18 @@ class Telegram(Webhook, Diagnosable, Listening):
         # Telegram's, as far as known.
         self._menu: tuple[BotCommand, ...] | None = None
         self._signed_in: tuple[Accept, User] | None = None
+        self._connection = Connection(NAME)
+        self._conflict_told = False
 
     async def run(self, accept: Accept) -> None:
         """Takes messages in until cancelled. Raises ConfigurationError when token or
         PUBLIC_URL are wrong.
         """
         async with self._api.open():
-            me = await self._patiently(self._api.me)
-            self._signed_in = (accept, me)
-
             try:
+                me = await self._patiently(self._api.me)
+                self._connection.account = f"@{me.username}"
+                self._signed_in = (accept, me)
                 await self._patiently(self._set_webhook)
                 async with first_error(), asyncio.TaskGroup() as group:
                     group.create_task(self._keep_menu())
@@ -132,6 +133,7 @@ class Telegram(Webhook, Diagnosable, Listening):
                     )
             finally:
                 self._signed_in = None
+                self._connection.close()
 
     @property
     def listening(self) -> bool:
@@ -197,7 +199,10 @@ class Telegram(Webhook, Diagnosable, Listening):
         Chats are stored at the same time, the messages of one chat in order. Raises
         StoreUnavailable; DeliveryError when nothing of what came has a number.
         """
-        fetched = await self._api.updates(self._offset, self._poll_time)
+        # after a gap without waiting: that it is over is known at once
+        wait = self._poll_time if self._connection.connected else 0
+        fetched = await self._api.updates(self._offset, wait)
+        self._connection.established()
         updates = [one for one in fetched if self._is_numbered(one)]
         if fetched and not updates:
             raise DeliveryError(NO_BOT_API)
@@ -253,12 +258,13 @@ class Telegram(Webhook, Diagnosable, Listening):
     async def _keep_menu(self) -> None:
         """Follows the flag. Telegram is called only when the menu differs."""
         while True:
-            await self._patiently(self._sync_menu)
+            await patiently(self._sync_menu, self._retry_time, _menu_waits)
             await asyncio.sleep(_MENU_SECONDS)
 
     async def _keep_webhook(self) -> None:
         """Sets the webhook again when another program has changed it."""
         while True:
+            self._connection.established()
             await asyncio.sleep(self._check_time)
             if (await self._patiently(self._api.webhook)).url != self._url:
                 await self._patiently(self._set_webhook)
@@ -288,21 +294,19 @@ class Telegram(Webhook, Diagnosable, Listening):
             self._menu = wanted
 
     async def _patiently(self, step: Callable[[], Awaitable[T]]) -> T:
-        """Repeats a step until it succeeds, with growing pauses. Raises ConfigurationError."""
-        pauses = backoff(self._retry_time, _MAX_PAUSE, spread=True)
+        return await patiently(step, self._retry_time, self._lost)
 
-        while True:
-            try:
-                return await step()
-            except ConfigurationError:
-                raise
-            except RateLimited as limit:
-                wait = limit.retry_after
-            except (DeliveryError, StoreUnavailable) as error:
-                log.warning("telegram: %s", error.sentence)
-                wait = 0.0
+    def _lost(self, reason: str) -> None:
+        """A conflict is no gap: the two programs fetch by turns. It is told at once, once."""
+        if reason != CONFLICT:
+            self._connection.lost(reason)
+        elif not self._conflict_told:
+            self._conflict_told = True
+            log.warning("telegram: %s", reason)
 
-            await asyncio.sleep(wait + next(pauses))
+
+def _menu_waits(reason: str) -> None:
+    log.warning("telegram: The menu waits. %s It is tried again.", reason)
 
 
 def build(settings: Settings, services: ChannelServices) -> Telegram | None:

@@ -38,17 +38,8 @@ async def diagnose(
             return found + [
                 finding async for finding in _groups(api, me, last_accepted)
             ]
-    except TokenError:
-        problem = (
-            "Telegram does not accept TELEGRAM_TOKEN: it is wrong or was revoked."
-        )
-        return [
-            Finding(
-                _PART,
-                problem,
-                f"Take it from {BOTFATHER} (/mybots, API Token); `agent setup telegram`.",
-            )
-        ]
+    except TokenError as error:
+        return [Finding(_PART, error.sentence, f"{BOTFATHER} (/mybots, API Token)")]
     except DeliveryError as error:
         return [
             Finding(_PART, error.sentence, "Check the network and TELEGRAM_API_URL.")

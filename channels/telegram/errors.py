@@ -21,6 +21,7 @@ from telegram.error import (
 
 from agent.core.errors import ConfigurationError, DeliveryError, Undeliverable
 from channels.pacing import RateLimited
+from channels.setup import token_refused
 
 BOTFATHER = "https://t.me/BotFather"
 
@@ -42,7 +43,7 @@ _NO_METHOD = (
 NO_BOT_API = (
     "TELEGRAM_API_URL does not answer as a Bot API server does: check the address."
 )
-_CONFLICT = (
+CONFLICT = (
     "Another program fetches this bot's messages from Telegram: stop it, or set PUBLIC_URL, "
     "with which several instances can work."
 )
@@ -53,8 +54,9 @@ class TokenError(ConfigurationError, DeliveryError):
 
     def __init__(self) -> None:
         super().__init__(
-            f"Telegram does not accept TELEGRAM_TOKEN: take the token from {BOTFATHER} "
-            "(/mybots, API Token) and run `agent setup telegram`."
+            token_refused(
+                "Telegram", "TELEGRAM_TOKEN", f"{BOTFATHER} (/mybots, API Token)"
+            )
         )
 
 
@@ -121,7 +123,7 @@ def translated(error: TelegramError) -> Exception:
         case BadRequest():
             return Declined(error.message)
         case Conflict():
-            return DeliveryError(_CONFLICT)
+            return DeliveryError(CONFLICT)
         case NetworkError():
             return _network(error)
 
@@ -131,7 +133,7 @@ def translated(error: TelegramError) -> Exception:
 def _network(error: NetworkError) -> DeliveryError:
     """A call without a connection did not arrive; an interrupted one may have."""
     cause = error.__cause__
-    sentence = "Telegram cannot be reached; trying again."
+    sentence = "Telegram cannot be reached."
     if isinstance(
         cause, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout
     ):
@@ -141,7 +143,7 @@ def _network(error: NetworkError) -> DeliveryError:
     if "gateway" in error.message.lower():
         return UncertainError(sentence)
 
-    return DeliveryError("Telegram has an internal error; trying again.")
+    return DeliveryError("Telegram has an internal error.")
 
 
 @asynccontextmanager

@@ -12,7 +12,7 @@ import asyncpg
 import msgspec
 
 from agent.core.errors import StoreUnavailable
-from agent.core.messages import Address, Message, Placed, Window
+from agent.core.messages import Address, Message, Placed, Window, is_prompted
 from agent.core.turns import (
     Accepted,
     Answer,
@@ -26,9 +26,6 @@ from agent.core.turns import (
 from storage.connecting.batch import Batch
 from storage.conversation import STATEMENTS
 from storage.postgres import LEASE_SECONDS, WALK_INDEXES, Database, columns
-
-NOT_PROMPTED = {"notice", "set_aside", "undelivered"}
-"""Metadata of messages that prompts leave out."""
 
 
 def encode_address(address: Address, *, direct: bool, part_of: str = "") -> str:
@@ -297,7 +294,7 @@ def _message(row: asyncpg.Record) -> Message:
         row["content"],
         row["answers"],
         metadata.get("author"),
-        not metadata.keys().isdisjoint(NOT_PROMPTED),
+        not is_prompted(metadata),
         "undelivered" in metadata,
     )
 

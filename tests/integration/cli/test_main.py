@@ -58,10 +58,43 @@ async def test_piped_lines_are_answered_and_remembered_without_any_setting(
     )
     assert "Before this you said: my name is Ada" in first.out
     assert (later.status, said(later)) == (0, ["and now?"])
-    assert "I was given 4 earlier messages" in later.out
+    assert "I was given 2 earlier messages" in later.out
     parts = {part["part"]: part for part in json.loads(status.out)["parts"]}
     assert (status.status, parts["postgres"]["facts"]["embedded"]) == (0, True)
     assert "for one machine" in parts["postgres"]["text"]
+
+
+async def test_the_offline_model_s_sentences_are_never_sent_to_a_real_model(
+    machine: Machine,
+) -> None:
+    """From Postgres and from the cached window alike; what the person said is sent."""
+    async with model_server() as server:
+        real = {
+            "DEFAULT_MODEL": "openai:gpt-5-mini",
+            "OPENAI_API_KEY": "sk-1",
+            "OPENAI_BASE_URL": server.url,
+        }
+        await machine.agent("chat", lines=b"my name is Ada\nI like tea\n")
+        warm = await machine.agent("chat", lines=b"what do I like?", settings=real)
+        cold = await machine.agent(
+            "chat",
+            lines=b"and my name?",
+            settings={**real, "REDIS_URL": f"redis://{CLOSED}"},
+        )
+
+    assert (0, 0) == (warm.status, cold.status), warm.err + cold.err
+    first, second = (
+        [
+            (message["role"], message["content"])
+            for message in request.body["messages"]
+            if message["role"] != "system"
+        ]
+        for request in server.requests
+    )
+    said = "my name is Ada\n\nI like tea\n\nwhat do I like?"
+    assert [("user", said)] == first
+    assert ("user", said) == second[0]
+    assert ["user", "assistant", "user"] == [role for role, _ in second]
 
 
 @pytest.mark.parametrize(

@@ -7,11 +7,13 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Sequence
+from importlib.metadata import version
 from pathlib import Path
 
 import httpx
 import pytest
 
+from agent.operations.banner import STOPS
 from tests.conformance.driver import Driver
 from tests.conformance.platform_extras import restore_token, revoke_token
 from tests.support.commands import DEADLINE, Machine
@@ -128,3 +130,44 @@ async def test_one_turn_id_runs_through_the_lines_of_each_turn(
         [event for event in events if event in ("accepted", "answered", "delivered")]
         for events in steps.values()
     ]
+
+
+@pytest.mark.parametrize("shape", ["text", "json"])
+async def test_at_the_default_level_it_says_what_runs_and_where(
+    machine: Machine, platforms: Platforms, shape: str
+) -> None:
+    """One line for each thing that a person wants to know; JSON lines carry it as fields."""
+    del machine.variables["LOG_LEVEL"]
+    machine.variables["LOG_FORMAT"] = shape
+    async with serving(machine) as lines:
+        await until(lambda: sum("Connected as" in line for line in lines) == 3)
+
+    said = _sentences(lines, shape)
+    number = version("simple-ai-agent")
+    assert f"Agent {number} runs discord, telegram, slack." == said[0]
+    assert "Postgres at" in said[1]
+    assert "Redis at" in said[1]
+    assert said[2].startswith("Model: offline:echo, which only repeats: set ")
+    assert "http://127.0.0.1:" in said[3]
+    assert said[4].startswith("Next: write to the bot")
+    names = {line.partition(":")[0] for line in said[5:8]}
+    assert {"discord", "telegram", "slack"} == names
+    assert [STOPS] == said[8:]
+
+
+async def test_only_errors_are_shown_where_only_errors_are_wanted(
+    machine: Machine, platforms: Platforms
+) -> None:
+    machine.variables["LOG_LEVEL"] = "error"
+    async with serving(machine) as lines:
+        await until(lambda: platforms.discord.server.gateway.identified)
+        await are_answered(platforms.all)
+
+    assert [] == lines
+
+
+def _sentences(lines: Sequence[str], shape: str) -> list[str]:
+    if shape == "json":
+        return [json.loads(line)["event"] for line in lines]
+
+    return [line.split("  ", 2)[2].rstrip() for line in lines]

@@ -10,7 +10,7 @@ from urllib.parse import parse_qs, urlparse
 
 import pytest
 
-from agent.core.errors import ConfigurationError, DeliveryError
+from agent.core.errors import ConfigurationError
 from channels.discord.permissions import (
     MESSAGE_CONTENT_LIMITED,
     PERMISSIONS,
@@ -230,7 +230,7 @@ async def test_setup_refuses_a_wrong_token_without_showing_it(
 
 
 async def test_setup_says_when_discord_cannot_be_reached() -> None:
-    with pytest.raises(DeliveryError, match="DISCORD_API_URL"):
+    with pytest.raises(ConfigurationError, match="DISCORD_API_URL"):
         await after(
             {"DISCORD_TOKEN": "x", "DISCORD_API_URL": "http://127.0.0.1:9/api/v10"}
         )

@@ -292,4 +292,4 @@ async def test_the_doctor_tries_the_webhook(server: SlackServer) -> None:
 async def test_the_doctor_says_when_slack_is_away(server: SlackServer) -> None:
     """No exception, one sentence."""
     [finding] = await slack(server, api_url="http://127.0.0.1:9/api/").diagnose()
-    assert finding.problem.startswith("Slack could not be reached")
+    assert finding.problem.startswith("Slack cannot be reached")
