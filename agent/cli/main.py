@@ -13,6 +13,7 @@ import typer
 from agent.cli import db
 from agent.cli.control import audit, channels, experiments, flags, operators
 from agent.cli.limits import budgets, limits
+from agent.cli.reports import commands as reports
 from agent.cli.run import (
     EXIT_STATUS,
     INTERRUPTED,
@@ -79,6 +80,7 @@ app.add_typer(channels.app, name="channels")
 app.add_typer(limits.app, name="limits")
 app.add_typer(budgets.app, name="budgets")
 app.add_typer(operators.app, name="operators")
+app.add_typer(reports.app, name="report")
 
 
 @app.command()
@@ -118,7 +120,7 @@ def setup(
     Flags answer the questions: --token for discord and telegram; --bot-token, --app-token and
     --signing-secret for slack.
     """
-    from agent.cli.setup import setup
+    from agent.cli.setup.commands import setup
 
     setup(
         channel, context.args, no_input=no_input, yes=yes, wait=wait, upgrade=migrate

@@ -30,6 +30,7 @@ from agent.core.model_lists import (
     overview,
 )
 from agent.ports import ChatCommands, ChatRecords, LanguageModels
+from agent.reports.usage import cost_text
 
 HISTORY_LINES = 10
 """Messages that `/history` shows without a number."""
@@ -226,11 +227,9 @@ def _usage_line(total: UsageTotal) -> str:
 def _cost(total: UsageTotal) -> str:
     if not total.answers:
         return "$0"
-    if total.unpriced == total.answers:
-        return "unknown"
 
-    unknown = f" and {total.unpriced} of unknown price" if total.unpriced else ""
-    return f"${total.cost_usd:.4f}{unknown}"
+    is_known = total.unpriced < total.answers
+    return cost_text(total.cost_usd if is_known else None, total.unpriced)
 
 
 def _link(argument: str, inbound: Said) -> CommandOutcome:

@@ -27,6 +27,9 @@ ONCE_MORE = timedelta(hours=2)
 
 HOUR = timedelta(hours=1)
 
+PLANNER = {"jit": "off"}
+"""Compiling takes longer than counting a day."""
+
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
 log = structlog.get_logger()
@@ -59,13 +62,14 @@ async def sum_up(database_url: str) -> None:
     There is no deadline: the first time, all that was ever said is counted. Raises what the
     driver raises.
     """
-    connection = await connect(database_url, None)
+    connection = await connect(database_url, None, PLANNER)
     try:
+        # first: the votes of hours that are summed up below are counted with them
+        await _count_late_votes(connection)
         closed = False
         while await _close_some(connection):
             closed = True
 
-        await _count_late_votes(connection)
         if closed:
             await connection.execute(STATEMENTS["refresh_reports"])
     finally:
@@ -74,7 +78,7 @@ async def sum_up(database_url: str) -> None:
 
 async def sum_up_again(database_url: str, since: datetime | None = None) -> datetime:
     """Sums up all hours from this one on; None: from the oldest message. Returns the first."""
-    connection = await connect(database_url, None)
+    connection = await connect(database_url, None, PLANNER)
     try:
         first: datetime = await connection.fetchval(STATEMENTS["sum_up_again"], since)
     finally:

@@ -14,6 +14,7 @@ from agent.core.errors import StoreUnavailable
 from agent.reports.usage import Cohort, Latency, Line, Reach, Scope, Unit
 from storage.postgres import AGAIN, GONE, connect
 from storage.reports import STATEMENTS
+from storage.reports.rollup import PLANNER
 
 MAX_LAG_SECONDS = 60.0
 """A replica that is further behind is not read."""
@@ -107,7 +108,7 @@ class UsageReader:
 async def read_usage(database_url: str) -> AsyncIterator[UsageReader]:
     """One snapshot, without a deadline. Raises StoreUnavailable."""
     try:
-        connection = await connect(database_url, None)
+        connection = await connect(database_url, None, PLANNER)
         try:
             async with connection.transaction(
                 isolation="repeatable_read", readonly=True

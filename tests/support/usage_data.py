@@ -66,7 +66,8 @@ class UsageData:
     def __post_init__(self) -> None:
         self.chance = Random(self.seed)
         self.until = datetime.now(UTC)
-        self.users = [self._user(number) for number in range(self.people)]
+        for number in range(self.people):
+            self.users.append(self._user(number))
 
     def uuid(self) -> UUID:
         return UUID(int=self.chance.getrandbits(128))
@@ -116,10 +117,8 @@ class UsageData:
         id = self.uuid()
         # one in five shares a person with the account before
         person = self.users[-1][1] if self.users and number % 5 == 4 else id
-        row = (id, person, CHANNELS[number % 3], f"u{number}", f"name {number}")
-        self.users.append(row)
 
-        return self.users.pop()
+        return (id, person, CHANNELS[number % 3], f"u{number}", f"name {number}")
 
     def _messages(self) -> Iterator[tuple[Any, ...]]:
         made = 0

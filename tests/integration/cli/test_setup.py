@@ -20,7 +20,7 @@ import pytest
 from typer.testing import CliRunner
 
 from agent.cli.main import app
-from agent.cli.setup import flag_of, read_flags, show
+from agent.cli.setup.commands import flag_of, read_flags, show
 from agent.core.errors import ConfigurationError
 from channels.discord import setup as discord_setup
 from channels.setup import Question

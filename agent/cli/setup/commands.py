@@ -66,7 +66,7 @@ def setup(
     show(next_steps)
 
     # imported late: it brings the whole engine, and the first question should not wait
-    from agent.cli.first_answer import until_answered
+    from agent.cli.setup.first_answer import until_answered
 
     run(
         lambda settings: until_answered(settings, channel, wait=wait, upgrade=upgrade)

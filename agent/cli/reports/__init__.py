@@ -1,0 +1,1 @@
+"""`agent report …`: what was used, and what it cost."""

@@ -1,0 +1,179 @@
+"""What all reports can be asked for, and the scope that it makes."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from agent.cli.options import complete_channel, operating
+from agent.core.errors import ConfigurationError, Rejected
+from agent.reports.usage import Reach, Scope, Subject, Unit
+
+if TYPE_CHECKING:
+    from agent.settings import Settings
+    from storage.postgres import Database
+    from storage.reports.usage import UsageReader
+
+By = Annotated[
+    Unit | None,
+    typer.Option("--by", help="A line for each; in UTC, weeks from Monday."),
+]
+Channel = Annotated[
+    str | None,
+    typer.Option("--channel", help="Only this one.", autocompletion=complete_channel),
+]
+Model = Annotated[
+    str | None,
+    typer.Option(
+        "--model", help="Only its replies. Messages of people have no model."
+    ),
+]
+Person = Annotated[
+    str | None,
+    typer.Option(
+        "--person", help="One human: an account as channel:id, or the person's id."
+    ),
+]
+Since = Annotated[
+    str | None,
+    typer.Option(
+        "--since", help="A day or a full hour of UTC; default: 30 days ago."
+    ),
+]
+Until = Annotated[
+    str | None, typer.Option("--until", help="Before this day or hour; default: now.")
+]
+Csv = Annotated[Path | None, typer.Option("--csv", help="Write a table of it there.")]
+Parquet = Annotated[
+    Path | None, typer.Option("--parquet", help="The same for data tools.")
+]
+Plot = Annotated[
+    Path | None, typer.Option("--plot", help="Write a picture (SVG) there.")
+]
+
+DAYS = timedelta(days=30)
+HOUR = timedelta(hours=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What was typed."""
+
+    by: Unit | None = None
+    channel: str | None = None
+    model: str | None = None
+    person: str | None = None
+    since: str | None = None
+    until: str | None = None
+    csv: Path | None = None
+    parquet: Path | None = None
+    plot: Path | None = None
+    as_json: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where a report is read from, and of whom."""
+
+    reader: UsageReader
+    reach: Reach
+    scope: Scope
+
+
+@asynccontextmanager
+async def reading(
+    settings: Settings, wanted: Wanted, subject: Subject | None
+) -> AsyncIterator[Source]:
+    """One snapshot. Raises Rejected for an unknown person or channel and for odd times."""
+    from storage.control.targets import RuleTarget, audience_of
+    from storage.reports.usage import read_usage
+    from storage.transaction import transaction
+
+    since, until = parsed(wanted.since), parsed(wanted.until)
+    async with operating(settings) as (stores, _):
+        target = RuleTarget(person=wanted.person, channel=wanted.channel)
+        async with transaction(stores.database) as connection:
+            audience = await audience_of(connection, target)
+
+        url = await reading_url(settings, stores.database)
+        async with read_usage(url) as reader:
+            reach = await reader.reach()
+            end = until or _full_hour(reach.now) + HOUR
+            begin = since or _day(min(end, reach.now) - DAYS)
+            if begin >= end:
+                raise Rejected("--since must be before --until.")
+
+            scope = Scope(
+                begin,
+                end,
+                wanted.by,
+                subject,
+                audience.channel,
+                wanted.model,
+                audience.person,
+            )
+            yield Source(reader, reach, scope)
+
+
+def parsed(typed: str | None) -> datetime | None:
+    """A day or a full hour, of UTC if it names no time zone. Raises Rejected."""
+    if typed is None:
+        return None
+
+    try:
+        moment = datetime.fromisoformat(typed)
+        moment = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(
+            UTC
+        )
+    except (ValueError, OverflowError):
+        raise Rejected(
+            "A time looks like 2026-03-01 or 2026-03-01T14:00, in UTC if it names no zone."
+        ) from None
+    if moment != _full_hour(moment):
+        raise Rejected("Reports are kept by hour. Name a full hour of UTC.")
+
+    return moment
+
+
+def _full_hour(moment: datetime) -> datetime:
+    return moment.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
+
+
+def _day(moment: datetime) -> datetime:
+    return _full_hour(moment).replace(hour=0)
+
+
+async def reading_url(settings: Settings, database: Database) -> str:
+    """The replica's, if there is one that is not too far behind; else the main database's."""
+    from storage.connecting.requirements import check_connection
+    from storage.reports.usage import MAX_LAG_SECONDS, replica_lag
+
+    if settings.database_replica_url is None:
+        return database.url
+
+    named = settings.database_replica_url.get_secret_value()
+    found = await check_connection(named, "DATABASE_REPLICA_URL", replica=True)
+    lag = await replica_lag(found.url)
+    if lag > MAX_LAG_SECONDS:
+        typer.echo(
+            f"The replica is {lag:.0f} s behind; the main database is read instead.",
+            err=True,
+        )
+        return database.url
+
+    return found.url
+
+
+def check_files(wanted: Wanted) -> None:
+    """Raises ConfigurationError before anything is counted, when a file's folder is missing."""
+    for path in (wanted.csv, wanted.parquet, wanted.plot):
+        if path is not None and not path.parent.is_dir():
+            raise ConfigurationError(
+                f"There is no folder {path.parent}. Make it, or name another file."
+            )

@@ -1,0 +1,1 @@
+"""`agent setup`: connects a platform, until the first message was answered."""

@@ -1,0 +1,108 @@
+"""A report as a picture: one SVG of bars, with nothing loaded from elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import floor, log10
+from xml.sax.saxutils import escape
+
+WIDTH, HEIGHT = 960, 360
+LEFT, RIGHT, TOP, BOTTOM = 80, 20, 50, 60
+MAX_LABELS = 12
+STEPS = 4
+"""Lines across, besides the one at zero."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """One bar. None: not known, which is drawn as a mark and never as zero."""
+
+    label: str
+    value: float | None
+
+
+def svg_plot(title: str, unit: str, bars: Sequence[Bar]) -> str:
+    """The picture, readable by people who cannot see it: every bar has its title."""
+    top = _round_up(max((bar.value or 0.0 for bar in bars), default=0.0))
+    shapes = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" '
+        f'role="img" font-family="sans-serif" font-size="12">',
+        f"<title>{_text(title)}</title>",
+        f'<rect width="{WIDTH}" height="{HEIGHT}" fill="white"/>',
+        f'<text x="{LEFT}" y="24" font-size="16">{_text(title)}</text>',
+        *_lines_across(top, unit),
+        *_bars(bars, top),
+        "</svg>",
+    ]
+
+    return "\n".join(shapes) + "\n"
+
+
+def _lines_across(top: float, unit: str) -> list[str]:
+    shapes = []
+    for step in range(STEPS + 1):
+        value = top * step / STEPS
+        y = _y(value, top)
+        shapes.append(
+            f'<line x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}" stroke="#ccc"/>'
+        )
+        shapes.append(
+            f'<text x="{LEFT - 8}" y="{y + 4:.1f}" text-anchor="end">{value:g}</text>'
+        )
+
+    return [
+        *shapes,
+        f'<text x="{LEFT}" y="{TOP - 8}" fill="#555">{_text(unit)}</text>',
+    ]
+
+
+def _bars(bars: Sequence[Bar], top: float) -> list[str]:
+    room = (WIDTH - LEFT - RIGHT) / max(len(bars), 1)
+    every = -(-len(bars) // MAX_LABELS)
+    shapes = []
+    for number, bar in enumerate(bars):
+        x = LEFT + room * number
+        shapes.append(_bar(bar, x, room, top))
+        if number % every == 0:
+            shapes.append(
+                f'<text x="{x + room / 2:.1f}" y="{HEIGHT - BOTTOM + 20}" '
+                f'text-anchor="middle">{_text(bar.label)}</text>'
+            )
+
+    return shapes
+
+
+def _bar(bar: Bar, x: float, room: float, top: float) -> str:
+    if bar.value is None:
+        return (
+            f'<text x="{x + room / 2:.1f}" y="{_y(0, top) - 4:.1f}" text-anchor="middle">?'
+            f"<title>{_text(bar.label)}: unknown</title></text>"
+        )
+
+    y = _y(bar.value, top)
+    return (
+        f'<rect x="{x + room * 0.1:.1f}" y="{y:.1f}" width="{room * 0.8:.1f}" '
+        f'height="{_y(0, top) - y:.1f}" fill="#3b6ea5">'
+        f"<title>{_text(bar.label)}: {bar.value:g}</title></rect>"
+    )
+
+
+def _y(value: float, top: float) -> float:
+    return HEIGHT - BOTTOM - (HEIGHT - TOP - BOTTOM) * value / top
+
+
+def _round_up(value: float) -> float:
+    """The next number that begins with 1, 2, 4, 6 or 8 and ends with zeros."""
+    if value <= 0:
+        return 1.0
+
+    power = 10.0 ** floor(log10(value))
+    return next(
+        first * power for first in (1, 2, 4, 6, 8, 10, 20) if first * power >= value
+    )
+
+
+def _text(text: str) -> str:
+    """Escaped, without the characters that XML has no place for."""
+    return escape("".join(char for char in text if char.isprintable()))
