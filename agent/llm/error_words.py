@@ -183,7 +183,7 @@ def error_of(answer: Fields) -> Fields | None:
     """The error that an answer or an event speaks of; None when it speaks of none."""
     error = answer.get("error")
     if isinstance(error, dict):
-        return error
+        return error if any(error.values()) else None
     if error:
         return {**answer, "message": error}
     if (

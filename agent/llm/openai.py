@@ -166,9 +166,11 @@ def _read(chunk: Fields) -> Chunk:
     return Chunk(
         text=word(delta) or _said(record(delta)) or as_text(choice.get("text")),
         whole=_said(message),
-        finish=word(choice.get("finish_reason")),
+        finish=word(choice.get("finish_reason"))
+        or word(record(delta).get("finish_reason")),
         counts=_counts(chunk, choice),
         error=error_of(chunk) or error_of(choice),
+        is_last=chunk.get("done") is True,
     )
 
 

@@ -32,10 +32,20 @@ OF_OTHER_CLIENTS = frozenset(
         "prepared_statement_cache_size",
         "uselibpqcompat",
         "supa",
+        "sslaccept",
+        "pool_max_conns",
+        "pool_min_conns",
+        "pool_max_conn_lifetime",
+        "pool_max_conn_lifetime_jitter",
+        "pool_max_conn_idle_time",
+        "pool_health_check_period",
+        "default_query_exec_mode",
+        "prepareThreshold",
+        "reWriteBatchedInserts",
     }
 )
-"""What Prisma, SQLAlchemy and node-postgres read from the URLs that hosters hand out: it is
-about their own pools, or about nothing.
+"""What Prisma, SQLAlchemy, node-postgres, pgx and JDBC read from the URLs that hosters hand
+out: it is about their own pools, or about nothing.
 """
 
 NOT_POSSIBLE = frozenset(
@@ -70,7 +80,12 @@ FROM_ENVIRONMENT = {
 others itself.
 """
 
-OTHER_NAMES = {"database": "dbname", "pgbouncer": "pooled", "ssl": "sslmode"}
+OTHER_NAMES = {
+    "database": "dbname",
+    "pgbouncer": "pooled",
+    "ssl": "sslmode",
+    "ApplicationName": "application_name",
+}
 """As Prisma, SQLAlchemy and JDBC write them; hosters hand such URLs out."""
 
 

@@ -132,6 +132,9 @@ def read_postgres_url(url: str) -> PostgresUrl:
     parts = split_url(url)
     if parts.scheme.partition("+")[0] not in ("postgresql", "postgres"):
         raise UnreadableUrl("is not a Postgres URL")
+    if "&" in parts.path and "=" in parts.path:
+        raise UnreadableUrl("has & before its first parameter, where ? belongs")
+
     given = _known(parts.parameters)
     sslmode, system_roots = tls_of(given)
     check_tls(given, sslmode)

@@ -4,6 +4,7 @@ readers stumble over.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -21,6 +22,14 @@ TRUTH = {
     "off": False,
     "no": False,
 }
+
+
+_COPIED_ALONG = re.compile(
+    r"(?:export\s+)?[A-Z][A-Z0-9_]*=|psql\s+|redis-cli\s+(?P<tls>--tls\s+)?-u\s+"
+)
+"""What hosters' buttons copy with a URL: a line of an environment file, or a command."""
+
+_PLACEHOLDER = re.compile(r"\$\{[A-Z][A-Z0-9_]*\}|\[YOUR-PASSWORD\]")
 
 
 class UnreadableUrl(ValueError):
@@ -54,13 +63,18 @@ class Url:
 
 
 def bare(url: str) -> str:
-    """The URL without white space and quotation marks around it, which some readers of
-    environment files leave there.
+    """The URL without what is around it: white space and quotation marks, which some readers
+    of environment files leave there, and the command or the name that was copied along.
     """
     inside = url.strip()
+    if copied := _COPIED_ALONG.match(inside):
+        inside = inside[copied.end() :]
     quoted = len(inside) > 1 and inside[0] == inside[-1] and inside[0] in "\"'"
+    inside = inside[1:-1].strip() if quoted else inside
+    if copied and copied["tls"]:
+        return inside.replace("redis://", "rediss://", 1)
 
-    return inside[1:-1].strip() if quoted else inside
+    return inside
 
 
 def split_url(url: str) -> Url:
@@ -68,6 +82,10 @@ def split_url(url: str) -> Url:
     scheme, mark, rest = bare(url).partition("://")
     if not mark:
         raise UnreadableUrl("is not a URL")
+    if _PLACEHOLDER.search(rest):
+        raise UnreadableUrl(
+            "still has a placeholder, such as [YOUR-PASSWORD] or ${NAME}: put the value there"
+        )
     signed_in, rest = _userinfo(rest)
     place, _, query = rest.partition("?")
     authority, _, path = place.partition("/")

@@ -31,6 +31,7 @@ DRAIN_SECONDS = 0.25
 
 _DONE = "[DONE]"
 _LAST = "message_stop"
+_LAST_NAMES = frozenset({_LAST, "done", "end", "complete"})
 _NO_REASON = frozenset({"", "null", "none"})
 
 _WHOLE = frozenset(
@@ -47,6 +48,12 @@ _WHOLE = frozenset(
         "completed",
         "done",
         "finished",
+        "end",
+        "stopped",
+        "end_of_text",
+        "eos_token_id",
+        "stop_token",
+        "stop_word",
     }
 )
 _CUT = frozenset(
@@ -167,13 +174,13 @@ class AnswerReader:
     def _texts(self, event: Event) -> Iterator[str]:
         """Raises AttemptError for an error inside the answer, after the text that came with it."""
         self._headers = event.headers
-        data = event.data.strip()
+        data = _data(event)
         is_done = data[-len(_DONE) :].upper() == _DONE
         for chunk in self._chunks(event, data[: -len(_DONE)] if is_done else data):
             if shown := self._shown(chunk):
                 yield shown
             self._note(chunk, is_body=event.is_body)
-        if is_done or event.name == _LAST:
+        if is_done or event.name.lower() in _LAST_NAMES:
             self._conclude()
 
     def _chunks(self, event: Event, data: str) -> list[Chunk]:
@@ -206,7 +213,7 @@ class AnswerReader:
                 self._server, chunk.error, self._headers, said=bool(self._said)
             )
 
-        reason = chunk.finish.strip().lower()
+        reason = chunk.finish.strip().lower().removeprefix("finish_reason_")
         if reason not in _NO_REASON:
             self._finish = reason
         if chunk.is_last:
@@ -277,6 +284,13 @@ class AnswerReader:
         if self._unreadable:
             return http_errors.garbled(self._server)
         return http_errors.broken(self._server)
+
+
+def _data(event: Event) -> str:
+    """Some proxies put their own mark before the one that is there, or quote the last line."""
+    data = event.data.strip().removeprefix("data:").strip()
+
+    return data.strip('"') if data.upper() == f'"{_DONE}"' else data
 
 
 def as_text(content: object) -> str:

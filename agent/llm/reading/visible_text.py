@@ -19,9 +19,21 @@ _MARKS = {  # what opens the thinking of a model, and what closes it
     "<|begin_of_thought|>": "<|end_of_thought|>",  # Sky-T1, OpenThinker
     # gpt-oss, where nobody reads its channels
     "<|channel|>analysis<|message|>": "<|channel|>final<|message|>",
+    "<|channel|>commentary<|message|>": "<|channel|>final<|message|>",
+    "<longcat_think>": "</longcat_think>",
     "<|channel>": "<channel|>",  # Gemma 4
     "<unused94>": "<unused95>",  # MedGemma
 }
+_HEADS = (
+    "<|start|>assistant",  # gpt-oss
+    "<|im_start|>assistant\n",  # ChatML
+    "<|start_header_id|>assistant<|end_header_id|>",  # Llama 3
+)
+"""What a chat template writes before an answer, where a server hands it on."""
+
+_INVISIBLE = "\ufeff\u200b"
+"""Byte order mark and zero-width space: before a mark they are nothing."""
+
 _PLAIN_MARKS = {"here is my thought process:": "here is my response:"}  # Granite 3.2
 """Words that an answer may have, too: without their second part they are one."""
 
@@ -115,7 +127,7 @@ class VisibleText:
         if self._closer:
             return self._skip_thinking()
 
-        start = self._held.lstrip()
+        start = _from_first_letter(self._held)
         if len(self._held) - len(start) > _MOST_BLANKS:
             return False
 
@@ -163,7 +175,7 @@ class VisibleText:
 
     def _begin(self) -> str:
         """The first text that is surely no mark, "" while it may become one."""
-        start = self._held.lstrip()
+        start = _from_first_letter(self._held)
         if len(self._held) - len(start) <= _MOST_BLANKS and _may_be_mark(start):
             return ""
 
@@ -172,12 +184,23 @@ class VisibleText:
         return self._stops.feed(shown)
 
 
+def _from_first_letter(text: str) -> str:
+    start = text.lstrip()
+    while start[:1] and start[0] in _INVISIBLE:
+        start = start[1:].lstrip()
+
+    return start
+
+
 def _opened(start: str) -> tuple[int, str] | None:
     """The length of the mark with which this begins, and what closes the thinking; "": it did."""
     for opener, closer in _MARKS.items():
         for mark in (opener, closer):
             if start[: len(mark)].lower() == mark:
                 return len(mark), closer if mark == opener else ""
+    for head in _HEADS:
+        if start[: len(head)].lower() == head:
+            return len(head), ""
     if tag := _WITH_ATTRIBUTES.match(start):
         return tag.end(), f"</{tag.group(1).lower()}>"
 
@@ -192,7 +215,7 @@ def _begins(start: str, marks: dict[str, str]) -> str:
 
 
 def _may_be_mark(start: str) -> bool:
-    marks = (*_MARKS, *_MARKS.values(), *_PLAIN_MARKS, *_WRAPPERS)
+    marks = (*_MARKS, *_MARKS.values(), *_HEADS, *_PLAIN_MARKS, *_WRAPPERS)
     begins = start.lower()
 
     return any(mark.startswith(begins) for mark in marks) or bool(

@@ -175,6 +175,55 @@ OPENAI: dict[str, tuple[bytes, ...]] = {
     ),
     "a refusal": (event({"choices": [{"delta": {"refusal": "Hello"}}]}), STOP),
     "more after the reason": (chunk("Hel", "stop"), chunk("lo"), DONE),
+    **{
+        f"finish_reason {reason}": (chunk("Hello", reason),)
+        for reason in (
+            *("end", "stopped", "FINISH_REASON_STOP", "end_of_text"),
+            *("eos_token_id", "stop_token", "stop_word"),
+        )
+    },
+    "finish_reason inside the delta": (
+        event(
+            {"choices": [{"delta": {"content": "Hello", "finish_reason": "stop"}}]}
+        ),
+    ),
+    "an event that is named done": (chunk("Hello"), b"event: done\ndata: {}\n\n"),
+    "[DONE] in quotes": (chunk("Hello"), b'data: "[DONE]"\n\n'),
+    "done as a field": (chunk("Hello"), b'data: {"done": true}\n\n'),
+    "data twice": (b"data: " + chunk("Hello"), STOP),
+    "an error of nothing": (
+        chunk("Hello"),
+        event({"error": {"message": None, "code": None}}),
+        STOP,
+    ),
+    "a byte order mark before the thinking": (
+        chunk("\ufeff"),
+        chunk("<think>hm</think>Hello"),
+        STOP,
+    ),
+    "gpt-oss' head": (
+        chunk("<|start|>assistant<|channel|>analysis<|message|>hm<|end|>"),
+        chunk("<|start|>assistant<|channel|>final<|message|>Hello<|return|>"),
+        STOP,
+    ),
+    "gpt-oss' head alone": (
+        chunk("<|start|>assistant<|channel|>final<|message|>Hello"),
+        STOP,
+    ),
+    "gpt-oss' commentary": (
+        chunk("<|channel|>commentary<|message|>hm<|end|>"),
+        chunk("<|start|>assistant<|channel|>final<|message|>Hello"),
+        STOP,
+    ),
+    "ChatML's head": (chunk("<|im_start|>assistant\nHello<|im_end|>"), STOP),
+    "Llama's head": (
+        chunk("<|start_header_id|>assistant<|end_header_id|>\n\nHello<|eot_id|>"),
+        STOP,
+    ),
+    "LongCat's thinking": (
+        chunk("<longcat_think>\nhm</longcat_think>\nHello"),
+        STOP,
+    ),
     "[DONE] in lower case": (chunk("Hello"), b"data: [done]\n\n"),
     "words of an audio": (
         event({"choices": [{"delta": {"audio": {"id": "a", "transcript": "Hel"}}}]}),

@@ -87,6 +87,13 @@ def test_thinking_is_not_shown_wherever_it_is_cut(
         ("<think a=1", "<think a=1"),
         ("Here is my thought process: I add.", "Here is my thought process: I add."),
         ("Here is my view.", "Here is my view."),
+        ("\ufeff<think>a</think>Hi", "Hi"),
+        ("\ufeffHi", "\ufeffHi"),
+        ("<|im_start|>user\nHi", "<|im_start|>user\nHi"),
+        (
+            "ChatML begins with <|im_start|>assistant\n",
+            "ChatML begins with <|im_start|>assistant\n",
+        ),
         ("Use <|channel>thought.", "Use <|channel>thought."),
     ],
 )

@@ -169,6 +169,29 @@ LEGAL: list[tuple[str, dict[str, Any]]] = [
 ]
 
 
+@pytest.mark.parametrize(
+    "around",
+    [
+        "DATABASE_URL={}",
+        'export DATABASE_URL="{}"',
+        "psql '{}'",
+        "psql {}",
+        "  {}?sslmode=require&sslaccept=strict\n",
+        "{}?pool_max_conns=4&pool_max_conn_lifetime=1h",
+        "{}?prepareThreshold=0&reWriteBatchedInserts=true&ApplicationName=x",
+    ],
+)
+def test_what_was_copied_along_does_no_harm(around: str) -> None:
+    """Hosters' buttons copy a command or a line; other clients' own parameters stand there."""
+    read = read_postgres_url(around.format("postgresql://ada:pw=${x}@h/shop"))
+    assert ("ada", "pw=${x}", (("h", 5432),), "shop") == (
+        read.user,
+        read.password,
+        read.servers,
+        read.database,
+    )
+
+
 @pytest.mark.parametrize(("url", "expected"), LEGAL, ids=[url for url, _ in LEGAL])
 def test_a_legal_url_is_read(url: str, expected: dict[str, Any]) -> None:
     read = read_postgres_url(url)
@@ -179,6 +202,9 @@ def test_a_legal_url_is_read(url: str, expected: dict[str, Any]) -> None:
     ("url", "named"),
     [
         ("localhost/db", "is not a URL"),
+        ("postgresql://u:[YOUR-PASSWORD]@h/d", "a placeholder"),
+        ("postgresql://${DB_USER}:secret@h/d", "a placeholder"),
+        ("postgresql://u:secret@h/d&sslmode=require", "& before its first parameter"),
         ("host=localhost dbname=db", "is not a URL"),
         ("postgres//u:secret@h/d", "is not a URL"),
         ("mysql://u:secret@h/d", "is not a Postgres URL"),

@@ -54,6 +54,9 @@ LEGAL: list[tuple[str, dict[str, Any]]] = [
         {"path": "/run/my redis.sock", "db": 2, "password": "pw"},
     ),
     ("redis+socket:///run/redis.sock", {"path": "/run/redis.sock"}),
+    ("REDIS_URL=redis://h", HERE),
+    ('export REDIS_URL="redis://h"', HERE),
+    ("redis-cli -u redis://h", HERE),
 ]
 
 
@@ -74,6 +77,7 @@ async def test_a_legal_url_is_read(url: str, expected: dict[str, Any]) -> None:
         "redis+tls://h",
         "redis://h?ssl=true",
         "redis://h?tls=1",
+        "redis-cli --tls -u redis://h",
     ],
 )
 def test_tls_is_spoken_where_it_is_asked_for(url: str) -> None:
@@ -100,6 +104,7 @@ ODD = [
     ("rediss://h?ssl_ca_certs=/no/such/file", "ssl_ca_certs", False),
     ("rediss://h?ssl_check_hostname=x", "ssl_check_hostname", False),
     ("redis://h?nosuch", "nosuch", False),
+    ("redis://:${REDIS_PASSWORD}@h", "a placeholder", False),
 ]
 
 
