@@ -1,7 +1,10 @@
 # syntax=docker/dockerfile:1
 
+# The same base for both stages, named exactly: a build next month is the same build.
+ARG PYTHON=python:3.13.9-slim-trixie
+
 # Installs into a folder of its own, so that the image below holds no build tool and no cache.
-FROM python:3.13-slim AS build
+FROM ${PYTHON} AS build
 RUN python -m venv /opt/agent
 WORKDIR /src
 COPY pyproject.toml README.md ./
@@ -9,10 +12,12 @@ COPY agent agent
 COPY channels channels
 COPY storage storage
 COPY migrations migrations
-# Without extras: the embedded stores and the development tools stay out.
-RUN --mount=type=cache,target=/root/.cache/pip /opt/agent/bin/pip install .
+COPY deploy/constraints.txt deploy/constraints.txt
+# All extras, no development tools: reports need their statistics, and backups and moves need Postgres' programs.
+RUN --mount=type=cache,target=/root/.cache/pip \
+    /opt/agent/bin/pip install --constraint deploy/constraints.txt ".[all]"
 
-FROM python:3.13-slim
+FROM ${PYTHON}
 RUN useradd --system --uid 10001 --home-dir /var/lib/agent --create-home --shell /usr/sbin/nologin agent
 COPY --from=build /opt/agent /opt/agent
 # A server is reached from outside its container; which port is published is decided where it runs.

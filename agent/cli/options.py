@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from agent.settings import Settings
     from storage.control.audit import Author
 
+SERVICE_ACCOUNT = "agent"
+"""The account of the image and of the unit in `deploy`."""
+
 As = Annotated[
     str | None,
     typer.Option(
@@ -47,15 +50,30 @@ Json = Annotated[
 def author(settings: Settings, name: str | None, reason: str | None) -> Author:
     """The author that the audit log names; `name` is what was typed.
 
-    Raises Rejected when the log cannot keep the name or the reason.
+    Raises Rejected when the log cannot keep the name or the reason, or when nobody is named.
     """
-    from agent.cli.chat import user_name
     from storage.control.audit import Author
 
     if name is None:
-        name = settings.agent_operator or user_name()
+        name = settings.agent_operator or _person()
 
     return Author(name, f"command line on {socket.gethostname()}", reason)
+
+
+def _person() -> str:
+    """The system's user. In a container many people are the same one."""
+    from agent.cli.chat import user_name
+    from agent.core.errors import Rejected
+    from agent.core.remedies import Amend
+
+    name = user_name()
+    if name == SERVICE_ACCOUNT:
+        raise Rejected(
+            f"The account {name} runs the program and is nobody's own.",
+            Amend("identify", ("actor",)),
+        )
+
+    return name
 
 
 @asynccontextmanager

@@ -192,6 +192,28 @@ async def test_the_wheel_s_next_version_takes_the_data_over(
 
 
 @needs_another_postgres
+async def test_an_older_server_takes_what_a_newer_one_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From the wheel's Postgres to the oldest that is supported, and back."""
+    home = tmp_path / "home"
+    async with embedded(home, redis=False) as stores:
+        await migrate.upgrade(stores.database_url)
+        await fill(stores.database_url, 10, 20)
+
+    settings = Settings(_env_file=None, agent_home=home)
+    async with made_by_the_old_one(tmp_path, monkeypatch) as own:
+        await value(own, "CREATE DATABASE other")
+        url = own.replace("@/agent", "@/other")
+        for stores_named in ((EMBEDDED, url), (url, EMBEDDED)):
+            moved = await move(
+                settings, Move(*stores_named, None), BY, lambda size: None
+            )
+            assert 200 == moved.manifest.tables["messages"].rows
+            assert [] == await migrate.differences(url)
+
+
+@needs_another_postgres
 async def test_old_programs_of_the_wrong_version_are_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

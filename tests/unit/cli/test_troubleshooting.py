@@ -11,7 +11,13 @@ import typer
 from agent.cli.main import app
 
 ROOT = Path(__file__).parents[3]
-PAGES = ("docs/troubleshooting.md", "docs/database.md", "docs/moving.md", "README.md")
+PAGES = (
+    "docs/troubleshooting.md",
+    "docs/database.md",
+    "docs/moving.md",
+    "docs/deploying.md",
+    "README.md",
+)
 COMMAND = re.compile(r"(?:`|^)agent ((?:[a-z-]+ ?)+)", re.MULTILINE)
 
 

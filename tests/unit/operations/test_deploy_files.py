@@ -11,11 +11,14 @@ import re
 import subprocess
 import sys
 import tomllib
+from importlib.metadata import distribution
 from pathlib import Path
 from typing import IO, Any
 
 import pytest
 import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 from pydantic_core import PydanticUndefined
 from redis.asyncio import Redis
 from redis.exceptions import AuthenticationError
@@ -24,6 +27,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from agent.settings import Settings
 from agent.settings.provider_variables import ProviderVariables
 from agent.settings.providers import PRESETS
+from tests.support.installed import closure
 from tests.support.servers import Valkey, running, valkey_server
 
 ROOT = Path(__file__).parents[3]
@@ -131,7 +135,7 @@ def test_no_password_has_a_default() -> None:
 
 def test_the_servers_are_not_older_than_supported(services: dict[str, Any]) -> None:
     majors = {
-        name: int(services[name]["image"].partition(":")[2])
+        name: int(services[name]["image"].partition(":")[2].partition(".")[0])
         for name in ("postgres", "redis")
     }
     assert majors["postgres"] >= 16
@@ -222,15 +226,59 @@ def test_the_memory_of_the_agent_is_bounded(services: dict[str, Any]) -> None:
     assert services["agent"]["mem_limit"] == "1g"
 
 
-def test_only_the_agent_can_be_reached_and_only_from_this_machine(
+def test_only_proxies_can_be_reached_and_by_default_only_from_this_machine(
     services: dict[str, Any],
 ) -> None:
+    """So any number of agents may stand behind them."""
     published = {
         name: service["ports"]
         for name, service in services.items()
         if "ports" in service
     }
-    assert published == {"agent": ["127.0.0.1:${HTTP_PORT:-8080}:8080"]}
+    assert published == {
+        "proxy": ["127.0.0.1:${HTTP_PORT:-8080}:8080"],
+        "tls": ["80:80", "443:443", "443:443/udp"],
+    }
+    assert services["tls"]["profiles"] == ["tls"]
+    assert not [name for name in services if "container_name" in services[name]]
+
+
+def test_every_service_has_bounds_and_logs_that_end(services: dict[str, Any]) -> None:
+    bounded = {
+        name: ("mem_limit" in service, service["logging"]["options"]["max-size"])
+        for name, service in services.items()
+    }
+    assert bounded == dict.fromkeys(services, (True, "10m"))
+
+
+def test_the_agent_reaches_a_model_server_of_this_machine(
+    services: dict[str, Any],
+) -> None:
+    assert services["agent"]["extra_hosts"] == ["host.docker.internal:host-gateway"]
+
+
+def test_the_agent_does_not_know_the_owner_s_password(
+    services: dict[str, Any],
+) -> None:
+    """`.env` is read whole, so what is compose's own is emptied."""
+    assert {""} == {services["agent"]["environment"][name] for name in PASSWORDS}
+
+
+def test_a_migration_is_the_deployment_s_and_no_person_s(
+    services: dict[str, Any],
+) -> None:
+    assert services["migrate"]["environment"]["AGENT_OPERATOR"] == "docker-compose"
+
+
+def test_a_proxy_asks_for_the_agent_by_its_name_and_port(
+    services: dict[str, Any],
+) -> None:
+    for name in ("proxy", "tls"):
+        mounted = services[name]["volumes"][0].split(":")
+        text = (ROOT / mounted[0]).read_text(encoding="utf-8")
+        upstream = dict(re.findall(r"^\s+(name|port) (\w+)$", text, re.MULTILINE))
+        assert upstream == {"name": "agent", "port": "8080"}
+        assert mounted[1:] == ["/etc/caddy/Caddyfile", "ro"]
 
 
 def test_what_stores_data_has_a_volume_that_is_declared(
@@ -263,13 +311,61 @@ def test_the_image_does_not_run_as_root() -> None:
     assert re.findall(r"^USER (.+)$", last_stage, re.MULTILINE) == ["10001"]
 
 
-def test_the_image_has_every_package_and_no_extra() -> None:
+def test_the_image_has_every_package_and_all_extras_at_exact_versions() -> None:
     copied = set(re.findall(r"^COPY (\w+) \w+$", DOCKERFILE, re.MULTILINE))
     build = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))[
         "tool"
     ]["hatch"]["build"]
     assert set(build["targets"]["wheel"]["packages"]) == copied
-    assert re.findall(r"pip install (.+)$", DOCKERFILE, re.MULTILINE) == ["."]
+    assert re.findall(r"pip install (.+)$", DOCKERFILE, re.MULTILINE) == [
+        '--constraint deploy/constraints.txt ".[all]"'
+    ]
+
+
+def test_every_base_is_pinned_to_a_release(services: dict[str, Any]) -> None:
+    bases = re.findall(r"^ARG PYTHON=(.+)$", DOCKERFILE, re.MULTILINE)
+    assert {"${PYTHON}"} == set(re.findall(r"^FROM (\S+)", DOCKERFILE, re.MULTILINE))
+
+    bases += [
+        service["image"] for service in services.values() if "build" not in service
+    ]
+    assert len(bases) == 5
+    assert [] == [base for base in bases if not re.search(r":\d+\.\d+", base)]
+
+
+def constraints() -> dict[str, str]:
+    lines = (ROOT / "deploy" / "constraints.txt").read_text("utf-8").splitlines()
+    pinned = [line for line in lines if line and not line.startswith("#")]
+    assert [] == [
+        line for line in pinned if not re.fullmatch(r"[\w.-]+==[\w.]+", line)
+    ]
+
+    return dict(line.split("==") for line in pinned)
+
+
+def test_the_constraints_name_every_distribution_of_the_image_and_no_index() -> None:
+    """At versions that pyproject.toml allows. Another system needs some others more."""
+    own = distribution("simple-ai-agent")
+    needed = closure(own, ("all",))
+    pinned = constraints()
+    assert set() == needed - set(pinned) - {"exceptiongroup", "async-timeout"}
+
+    for requirement in map(Requirement, own.requires or ()):
+        version = pinned.get(canonicalize_name(requirement.name))
+        assert version is None or requirement.specifier.contains(version), requirement
+
+
+def test_the_build_sees_what_it_copies_and_no_secret() -> None:
+    ignored = (ROOT / ".dockerignore").read_text("utf-8").splitlines()
+    allowed = {line[1:] for line in ignored if line.startswith("!")}
+    sources = {
+        word
+        for line in re.findall(r"^COPY ([^-].+)$", DOCKERFILE, re.MULTILINE)
+        for word in line.split()[:-1]
+    }
+    assert "*" == next(line for line in ignored if line and line[0] != "#")
+    assert sources == allowed
+    assert "**/.env*" in ignored
 
 
 @pytest.mark.parametrize(
@@ -332,7 +428,7 @@ def test_every_setting_stands_in_the_example_with_its_meaning_and_default() -> N
     assert expected == {
         name: example
         for name, example in examples().items()
-        if name not in (*PASSWORDS, *of_providers())
+        if name not in {*PASSWORDS, "PUBLIC_HOST", *of_providers()}
     }
 
 
