@@ -78,3 +78,20 @@ def complete_channel(incomplete: str) -> list[str]:
     from storage.control.channel_settings import CHANNELS
 
     return [name for name in CHANNELS if name.startswith(incomplete)]
+
+
+def complete_assignment(incomplete: str) -> list[str]:
+    """`name=` of what can be set for a channel."""
+    from storage.control.channel_settings import ChannelForm
+
+    return [
+        f"{name}=" for name in ChannelForm.model_fields if name.startswith(incomplete)
+    ]
+
+
+def complete_credential(incomplete: str) -> list[str]:
+    from storage.control.channels import CREDENTIALS
+
+    names = {name for known in CREDENTIALS.values() for name in known}
+
+    return sorted(name for name in names if name.startswith(incomplete))

@@ -59,13 +59,18 @@ _WORDS = {
 Command = Callable[["Settings"], Coroutine[Any, Any, int]]
 
 
-def run(command: Command) -> NoReturn:
-    """Runs a command to its end and exits with what it returns. Raises AgentError for `report`."""
+def run(command: Command, *, warns: bool = True) -> NoReturn:
+    """Runs a command to its end and exits with what it returns. Raises AgentError for `report`.
+
+    `warns`: of variables that are misspelled. The doctor finds them by itself.
+    """
     from agent.logs import configure_logging
-    from agent.settings import load_settings
+    from agent.settings import load_settings, misspelled_variables
 
     settings = load_settings()
     configure_logging(settings)
+    for sentence in misspelled_variables() if warns else ():
+        logging.getLogger("agent").warning(sentence)
     gc.enable()
 
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:

@@ -16,7 +16,9 @@ from agent.cli.options import (
     Json,
     Reason,
     Yes,
+    complete_assignment,
     complete_channel,
+    complete_credential,
     operating,
 )
 from agent.cli.output import show_json
@@ -47,7 +49,9 @@ Name = Annotated[
 Assignments = Annotated[
     list[str] | None,
     typer.Argument(
-        help="name=value; a list is written with commas.", metavar="NAME=VALUE …"
+        help="name=value; a list is written with commas.",
+        metavar="NAME=VALUE …",
+        autocompletion=complete_assignment,
     ),
 ]
 Unset = Annotated[
@@ -58,7 +62,8 @@ Credential = Annotated[
     str,
     typer.Argument(
         help="token; for discord also public_key; for slack bot_token, "
-        "app_token or signing_secret."
+        "app_token or signing_secret.",
+        autocompletion=complete_credential,
     ),
 ]
 Remove = Annotated[bool, typer.Option("--remove", help="Forget it.")]
@@ -121,6 +126,10 @@ def set_(
 
     changes = _changes(settings or [], unset or [])
 
+    from storage.control.channel_settings import check_names
+
+    check_names(changes)
+
     async def propose(
         admin: ChannelAdmin, by: Author
     ) -> Proposal[tuple[ChannelView, ChannelView]]:
@@ -155,6 +164,9 @@ def credential(
     """
 
     async def propose(vault: Vault, by: Author) -> Proposal[None]:
+        from storage.control.channels import check_credential_name
+
+        check_credential_name(name, credential)
         admin, secrets = vault
         value = None if remove else _secret(f"{name} {credential}", as_json=as_json)
 

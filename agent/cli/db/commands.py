@@ -10,6 +10,7 @@ from agent.cli.change import ChangeOptions
 from agent.cli.options import As, Json, Reason, Yes, author
 from agent.cli.output import show_json
 from agent.cli.run import NOT_WELL, WELL, Command, run
+from agent.core.text import did_you_mean
 
 if TYPE_CHECKING:
     from agent.settings import Settings
@@ -36,12 +37,23 @@ def upgrade(
     run(_upgrading(revision, as_, as_json=as_json))
 
 
+def _no_option(context: typer.Context, revision: str) -> str:
+    """A step such as -1 looks like an option, so options that are unknown come here, too."""
+    if not revision.startswith("--"):
+        return revision
+
+    names = [name for option in context.command.params for name in option.opts]
+    hint = did_you_mean(revision, [name for name in names if name.startswith("--")])
+    raise typer.BadParameter(f"No such option: {revision}.{hint}")
+
+
 @app.command(context_settings={"ignore_unknown_options": True})
 def downgrade(
     revision: Annotated[
         str,
         typer.Argument(
-            help="A migration, -1 for one back; `base` removes everything."
+            help="A migration, -1 for one back; `base` removes everything.",
+            callback=_no_option,
         ),
     ],
     as_: As = None,
