@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Generic, NoReturn, Protocol, TypeVar
 import typer
 
 from agent.cli.options import author
+from agent.cli.output import folded
 from agent.cli.run import WELL, asking, run
 from agent.core.errors import ConfigurationError, Conflict
 from agent.core.text import visible
@@ -118,4 +119,4 @@ async def _make(proposal: Proposal[Made], options: ChangeOptions) -> Made:
 def _ask(question: str) -> None:
     """Raises typer.Abort when the answer is no."""
     with asking():
-        typer.confirm(visible(question), abort=True, err=True)
+        typer.confirm(folded(visible(question), sys.stderr), abort=True, err=True)

@@ -13,7 +13,7 @@ import typer
 from agent.cli import db
 from agent.cli.control import audit, channels, experiments, flags, operators
 from agent.cli.limits import budgets, limits
-from agent.cli.options import As, author
+from agent.cli.options import As, Group, author
 from agent.cli.run import (
     EXIT_STATUS,
     INTERRUPTED,
@@ -90,6 +90,7 @@ _STATUSES = "; ".join(
 )
 
 app = typer.Typer(
+    cls=Group,
     name="agent",
     help="A chat agent that loses nothing: in the terminal, on Discord, Telegram and Slack.",
     epilog=f"Exit status: {_STATUSES}.",

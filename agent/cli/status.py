@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict
 
-import typer
-
 from agent.cli.output import show_json, show_table, tell
 from agent.cli.run import NOT_WELL, WELL
 from agent.core.channel import Finding
@@ -84,7 +82,7 @@ async def acknowledge(settings: Settings, part: str, by: str) -> int:
 async def withdraw(settings: Settings, part: str) -> int:
     """What was acknowledged of this part is shown again. Raises Rejected when nothing was."""
     forgotten = forget(settings.agent_home, part)
-    typer.echo(f"{part}: {forgotten} acknowledged before, shown again from now on.")
+    tell(f"{part}: {forgotten} acknowledged before, shown again from now on.")
 
     return WELL
 
@@ -128,7 +126,7 @@ def show_findings(
         show_json(document)
     else:
         for finding in findings:
-            typer.echo(f"{finding.part}: {_joined(finding)}")
+            tell(f"{finding.part}: {_joined(finding)}")
 
     return NOT_WELL if findings else WELL
 

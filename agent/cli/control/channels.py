@@ -13,6 +13,7 @@ from agent.cli.change import ChangeOptions, Proposal, may_ask, run_change
 from agent.cli.options import (
     As,
     Expect,
+    Group,
     Json,
     Reason,
     Yes,
@@ -21,7 +22,7 @@ from agent.cli.options import (
     complete_credential,
     operating,
 )
-from agent.cli.output import show_json
+from agent.cli.output import show_json, tell
 from agent.cli.run import WELL, asking, run
 from agent.core.errors import Rejected
 
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     Vault = tuple[ChannelAdmin, Secrets]
 
 app = typer.Typer(
+    cls=Group,
     help="Settings of each channel: model, system prompt, overlap, limits, "
     "greeting, who may talk, credentials.",
     no_args_is_help=True,
@@ -183,7 +185,7 @@ def credential(
             )
         else:
             state = "removed" if remove else "stored, encrypted"
-            typer.echo(f"{name} {credential}: {state}.")
+            tell(f"{name} {credential}: {state}.")
 
     run_change(_open_vault, propose, show, ChangeOptions(as_, reason, as_json))
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from agent.cli.change import ChangeOptions
-from agent.cli.options import As, Json, Reason, Yes, author
-from agent.cli.output import show_json
+from agent.cli.options import As, Group, Json, Reason, Yes, author
+from agent.cli.output import show_json, tell
 from agent.cli.run import NOT_WELL, WELL, Command, run
 from agent.core.text import did_you_mean
 
@@ -22,7 +22,7 @@ NoBackup = Annotated[
     bool, typer.Option("--no-backup", help="Make no backup of what goes.")
 ]
 
-app = typer.Typer(help="The schema of the database.", no_args_is_help=True)
+app = typer.Typer(cls=Group, help="The schema of the database.", no_args_is_help=True)
 
 
 @app.command()
@@ -148,7 +148,7 @@ def _upgrading(revision: str, by: str | None, *, as_json: bool) -> Command:
         if as_json:
             show_json({"schema": reached, "needed": migrate.HEAD})
         else:
-            typer.echo(f"schema {reached or 'empty'}")
+            tell(f"schema {reached or 'empty'}")
 
         return WELL
 
@@ -174,7 +174,7 @@ async def _check(settings: Settings, *, as_json: bool) -> int:
     else:
         compared = "tables and code " + ("differ" if differences else "agree")
         verdict = [compared] if revision == migrate.HEAD else []
-        typer.echo("\n".join([*differences, *verdict]))
+        tell("\n".join([*differences, *verdict]))
 
     return NOT_WELL if differences else WELL
 

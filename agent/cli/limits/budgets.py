@@ -14,13 +14,14 @@ from agent.cli.change import ChangeOptions, Proposal, run_change
 from agent.cli.options import (
     As,
     Expect,
+    Group,
     Json,
     Reason,
     Yes,
     complete_channel,
     operating,
 )
-from agent.cli.output import show_json, show_table
+from agent.cli.output import show_json, show_table, tell
 from agent.cli.run import WELL, run
 from agent.core.errors import Rejected
 
@@ -39,7 +40,9 @@ if TYPE_CHECKING:
     Make = Callable[[BudgetAdmin, Author, int | None], Awaitable[Budget]]
 
 app = typer.Typer(
-    help="Budgets of a day (UTC), in tokens and US dollars.", no_args_is_help=True
+    cls=Group,
+    help="Budgets of a day (UTC), in tokens and US dollars.",
+    no_args_is_help=True,
 )
 
 Scope = Literal["person", "channel"]
@@ -105,7 +108,7 @@ def set_(
         if as_json:
             show_json({"scope": scope, "subject": subject, **asdict(budget)})
         else:
-            typer.echo(f"{scope} {subject}: {_described(budget)} a day.")
+            tell(f"{scope} {subject}: {_described(budget)} a day.")
 
     question = f"Set this budget for everybody ({scope} {subject})?"
     options = ChangeOptions(as_, reason, as_json, yes, expect)
@@ -134,7 +137,7 @@ def unset(
         if as_json:
             show_json({"scope": scope, "subject": subject, **asdict(budget)})
         else:
-            typer.echo(f"{scope} {subject}: no budget of its own.")
+            tell(f"{scope} {subject}: no budget of its own.")
 
     question = f"Remove this budget for everybody ({scope} {subject})?"
     options = ChangeOptions(as_, reason, as_json, yes, expect)
