@@ -62,7 +62,10 @@ async def _with_a_person(settings: Settings, chat_name: str, *, upgrade: bool) -
     from channels.terminal.prompt import PromptReader, kept_history, quiet_keys
     from channels.terminal.screen import MarkdownScreen
 
-    reader = PromptReader(kept_history(settings.agent_home / "terminal" / "history"))
+    reader = PromptReader(
+        kept_history(settings.agent_home / "terminal" / "history"),
+        arguments=_arguments(settings),
+    )
     screen = MarkdownScreen(
         Console(highlight=False), Console(stderr=True, highlight=False)
     )
@@ -84,6 +87,16 @@ async def _with_a_person(settings: Settings, chat_name: str, *, upgrade: bool) -
             screen.close()
 
     return WELL
+
+
+def _arguments(settings: Settings) -> dict[str, list[str]]:
+    """What completes after a command: models that the settings name, and usual numbers."""
+    models = [settings.model, *settings.fallback_models, *settings.models, OFFLINE]
+
+    return {
+        "model": ["default", *dict.fromkeys(models)],
+        "history": ["10", "20", "50"],
+    }
 
 
 def _terminal(

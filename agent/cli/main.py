@@ -6,13 +6,14 @@ from __future__ import annotations
 
 import gc
 import sys
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from agent.cli import db
 from agent.cli.control import audit, channels, experiments, flags, operators
 from agent.cli.limits import budgets, limits
+from agent.cli.options import As, Group, author
 from agent.cli.reports import commands as reports
 from agent.cli.run import (
     EXIT_STATUS,
@@ -25,6 +26,9 @@ from agent.cli.run import (
     run,
 )
 from agent.cli.stores import backup, keys, load
+
+if TYPE_CHECKING:
+    from agent.settings import Settings
 
 Migrate = Annotated[
     bool,
@@ -52,12 +56,42 @@ Wait = Annotated[
     int, typer.Option(min=1, help="Seconds to wait for your first message.")
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+ShowsAll = Annotated[
+    bool, typer.Option("--all", help="Show what was acknowledged, too.")
+]
+Acknowledge = Annotated[
+    str | None,
+    typer.Option(
+        metavar="PART",
+        help="Show what is found of this part today no more; numbers in it may change.",
+    ),
+]
+Withdraw = Annotated[
+    str | None,
+    typer.Option(
+        metavar="PART", help="Show what was acknowledged of this part again."
+    ),
+]
+Token = Annotated[
+    str | None, typer.Option("--token", help="The bot's token: discord, telegram.")
+]
+BotToken = Annotated[
+    str | None, typer.Option("--bot-token", help="Bot User OAuth Token: slack.")
+]
+AppToken = Annotated[
+    str | None, typer.Option("--app-token", help="App-Level Token: slack.")
+]
+SigningSecret = Annotated[
+    str | None,
+    typer.Option("--signing-secret", help="Signing Secret, with PUBLIC_URL: slack."),
+]
 
 _STATUSES = "; ".join(
     f"{status} {meaning}" for status, meaning in EXIT_STATUS.items()
 )
 
 app = typer.Typer(
+    cls=Group,
     name="agent",
     help="A chat agent that loses nothing: in the terminal, on Discord, Telegram and Slack.",
     epilog=f"Exit status: {_STATUSES}.",
@@ -104,12 +138,14 @@ def serve(migrate: Migrate = False) -> None:
     run(lambda settings: serve(settings, upgrade=migrate))
 
 
-@app.command(
-    context_settings={"allow_extra_args": True, "ignore_unknown_options": True}
-)
+@app.command(context_settings={"allow_extra_args": True})
 def setup(
     context: typer.Context,
     channel: Platform,
+    token: Token = None,
+    bot_token: BotToken = None,
+    app_token: AppToken = None,
+    signing_secret: SigningSecret = None,
     no_input: NoQuestions = False,
     yes: Replace = False,
     wait: Wait = 600,
@@ -117,14 +153,20 @@ def setup(
 ) -> None:
     """Connect a platform, step by step, until your first message was answered.
 
-    Flags answer the questions: --token for discord and telegram; --bot-token, --app-token and
-    --signing-secret for slack.
+    The options for tokens answer its questions.
     """
     from agent.cli.setup.commands import setup
 
-    setup(
-        channel, context.args, no_input=no_input, yes=yes, wait=wait, upgrade=migrate
-    )
+    given = {
+        "--token": token,
+        "--bot-token": bot_token,
+        "--app-token": app_token,
+        "--signing-secret": signing_secret,
+    }
+    flags = [f"{name}={value}" for name, value in given.items() if value is not None]
+    # a word too many may be a token: typer would repeat it
+    flags += context.args
+    setup(channel, flags, no_input=no_input, yes=yes, wait=wait, upgrade=migrate)
 
 
 @app.command()
@@ -136,17 +178,32 @@ def status(as_json: Json = False) -> None:
 
 
 @app.command()
-def doctor(as_json: Json = False) -> None:
+def doctor(
+    as_json: Json = False,
+    shows_all: ShowsAll = False,
+    acknowledge: Acknowledge = None,
+    withdraw: Withdraw = None,
+    as_: As = None,
+) -> None:
     """Try every configured part for real and say what to fix.
 
     When all is well it says nothing. Exit status 1 when there is something to fix.
     """
-    from agent.cli.status import doctor, settings_findings, show_findings
+    from agent.cli import status
 
-    if findings := settings_findings():
-        raise SystemExit(show_findings(findings, as_json=as_json))
+    if findings := status.settings_findings():
+        raise SystemExit(status.show_findings(findings, as_json=as_json))
 
-    run(lambda settings: doctor(settings, as_json=as_json))
+    async def work(settings: Settings) -> int:
+        if acknowledge is not None:
+            by = author(settings, as_, None).name
+            return await status.acknowledge(settings, acknowledge, by)
+        if withdraw is not None:
+            return await status.withdraw(settings, withdraw)
+
+        return await status.doctor(settings, as_json=as_json, shows_all=shows_all)
+
+    run(work, warns=False)
 
 
 @app.command()

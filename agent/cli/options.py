@@ -5,9 +5,12 @@ from __future__ import annotations
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperGroup
+
+from agent.cli.output import never_fold
 
 if TYPE_CHECKING:
     from agent.app import OpenStores
@@ -45,6 +48,36 @@ Expect = Annotated[
 Json = Annotated[
     bool, typer.Option("--json", help="Print one JSON document; never ask.")
 ]
+
+
+class Group(TyperGroup):
+    """Commands of which each that prints JSON on demand can also print wide."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        for command in self.commands.values():
+            if any("--json" in one.opts for one in command.params):
+                command.params.append(_wide())
+
+
+def _wide() -> Any:
+    """The option, made by typer of a command that has nothing else."""
+    donor = typer.Typer(add_completion=False)
+
+    @donor.command()
+    def wide(
+        wide: Annotated[
+            bool,
+            typer.Option(
+                "--wide",
+                expose_value=False,
+                callback=never_fold,
+                help="Never fold lines, however narrow the terminal is.",
+            ),
+        ] = False,
+    ) -> None: ...
+
+    return typer.main.get_command(donor).params[0]
 
 
 def author(settings: Settings, name: str | None, reason: str | None) -> Author:
@@ -99,3 +132,20 @@ def complete_channel(incomplete: str) -> list[str]:
     from storage.control.channel_settings import CHANNELS
 
     return [name for name in CHANNELS if name.startswith(incomplete)]
+
+
+def complete_assignment(incomplete: str) -> list[str]:
+    """`name=` of what can be set for a channel."""
+    from storage.control.channel_settings import ChannelForm
+
+    return [
+        f"{name}=" for name in ChannelForm.model_fields if name.startswith(incomplete)
+    ]
+
+
+def complete_credential(incomplete: str) -> list[str]:
+    from storage.control.channels import CREDENTIALS
+
+    names = {name for known in CREDENTIALS.values() for name in known}
+
+    return sorted(name for name in names if name.startswith(incomplete))

@@ -6,8 +6,8 @@ import json
 import shutil
 import sys
 import textwrap
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, TextIO
 
 import typer
 
@@ -24,10 +24,60 @@ _INDENT = "    "
 _ROOM_TO_ANSWER = 10
 """For the choices that stand behind a question, and a letter."""
 
+LONGEST = 60
+"""Characters of a value that an overview shows on a terminal."""
 
-def tell(line: str) -> None:
-    """Prints a line that may repeat what somebody typed."""
-    typer.echo(visible(line))
+_wide: list[bool] = []  # not empty: nothing is folded in this process
+
+
+def tell(text: str, *, err: bool = False) -> None:
+    """Prints sentences, which may repeat what somebody typed. A terminal gets them folded."""
+    stream = sys.stderr if err else sys.stdout
+    typer.echo(folded(visible(text), stream), err=err)
+
+
+def folded(text: str, stream: TextIO) -> str:
+    """The text with each line folded at words, if the stream is a terminal. No word is broken."""
+    width = _width(stream)
+    if width is None:
+        return text
+
+    return "\n".join(
+        line
+        for long in text.split("\n")
+        for line in _folded_line(long, width) or [""]
+    )
+
+
+def _folded_line(
+    line: str, width: int, indent: str = "", first: str = ""
+) -> list[str]:
+    return textwrap.wrap(
+        line,
+        width,
+        initial_indent=first,
+        subsequent_indent=indent,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+
+
+def shortened(text: str) -> str:
+    """A value in an overview on a terminal; whole in a pipe, with `--wide`, and where one thing
+    alone is shown.
+    """
+    if len(text) <= LONGEST or _width(sys.stdout) is None:
+        return text
+
+    return f"{text[: LONGEST - 1]}…"
+
+
+def never_fold(wide: bool) -> bool:
+    """What `--wide` does."""
+    if wide:
+        _wide.append(True)
+
+    return wide
 
 
 def question(text: str) -> str:
@@ -48,15 +98,43 @@ def show_json(document: Any) -> None:
 
 
 def show_table(headers: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    """On a terminal, cells are wrapped at words to fit; in a pipe, each row is one line.
+    """On a terminal, cells are folded at words to fit; in a pipe, each row is one line.
 
-    Without headers there are only the rows. A cell may be a rich `Text` with a style.
+    Where even that does not fit, each row is a paragraph. Without headers there are only the
+    rows. A cell may be a rich `Text` with a style.
     """
     from rich.console import Console
 
     console = Console(highlight=False)
-    for line in _lines([headers, *rows] if headers else rows, _width()):
+    for line in _shown(headers, rows, _width(sys.stdout)):
         console.print(line, soft_wrap=True)
+
+
+def _shown(
+    headers: Sequence[str], rows: Sequence[Sequence[object]], width: int | None
+) -> list[Text]:
+    table = [headers, *rows] if headers else rows
+    if not table:
+        return []
+
+    lines = _lines(table, width)
+    if width is None or max(line.cell_len for line in lines) <= width:
+        return lines
+
+    return [line for row in rows for line in _paragraph(headers, row, width)]
+
+
+def _paragraph(
+    headers: Sequence[str], row: Sequence[object], width: int
+) -> Iterator[Text]:
+    """A row whose cells stand below each other, each behind the name of its column."""
+    from rich.text import Text
+
+    names = [f"{name}: " if name else "" for name in headers] or [""] * len(row)
+    for at, (name, cell) in enumerate(zip(names, map(_text, row), strict=True)):
+        first, indent = ("", _GAP * " ") if at == 0 else (_GAP * " ", _INDENT)
+        folds = _folded_line(f"{name}{cell.plain}", width, indent, first)
+        yield from (Text(line, cell.style) for line in folds)
 
 
 def show_log(
@@ -120,21 +198,17 @@ def _longest_word(text: Text) -> int:
 
 
 def _echo_wrapped(text: str, indent: str) -> None:
-    lines = textwrap.wrap(
-        text,
-        _width() or sys.maxsize,
-        initial_indent=indent,
-        subsequent_indent=_INDENT,
-        break_long_words=False,
-        break_on_hyphens=False,
-    )
-    for line in lines:
+    width = _width(sys.stdout) or sys.maxsize
+    for line in _folded_line(text, width, _INDENT, indent):
         typer.echo(line)
 
 
-def _width() -> int | None:
-    """Columns of the terminal; None in a pipe."""
-    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+def _width(stream: TextIO) -> int | None:
+    """Columns of the terminal; None in a pipe, and where nothing is to be folded."""
+    if _wide or not stream.isatty():
+        return None
+
+    return shutil.get_terminal_size().columns
 
 
 def _text(cell: object) -> Text:

@@ -9,7 +9,6 @@ import gc
 import logging
 import os
 import signal
-import sys
 import traceback
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager, suppress
@@ -17,8 +16,8 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import typer
 
+from agent.cli.output import tell
 from agent.core.errors import AgentError, ConfigurationError
-from agent.core.text import visible
 from agent.operations.remedies import described
 
 if TYPE_CHECKING:
@@ -59,13 +58,18 @@ _WORDS = {
 Command = Callable[["Settings"], Coroutine[Any, Any, int]]
 
 
-def run(command: Command) -> NoReturn:
-    """Runs a command to its end and exits with what it returns. Raises AgentError for `report`."""
+def run(command: Command, *, warns: bool = True) -> NoReturn:
+    """Runs a command to its end and exits with what it returns. Raises AgentError for `report`.
+
+    `warns`: of variables that are misspelled. The doctor finds them by itself.
+    """
     from agent.logs import configure_logging
-    from agent.settings import load_settings
+    from agent.settings import load_settings, misspelled_variables
 
     settings = load_settings()
     configure_logging(settings, for_good=True)
+    for sentence in misspelled_variables() if warns else ():
+        logging.getLogger("agent").warning(sentence)
     gc.enable()
 
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
@@ -115,7 +119,7 @@ def report(error: Exception) -> int:
     sentence = (
         described(error) if isinstance(error, AgentError) else _unexpected(error)
     )
-    sys.stderr.write(f"agent: {visible(sentence)}\n")
+    tell(f"agent: {sentence}", err=True)
 
     log = logging.getLogger("agent")
     if log.isEnabledFor(logging.DEBUG):
@@ -141,8 +145,8 @@ def report_usage(error: Any) -> int:
     else:
         command = error.ctx.command_path if error.ctx else "agent"
         end = "" if message.endswith("?") else "."
-        sys.stderr.write(
-            f"agent: {message}{end} `{command} -h` shows what is possible.\n"
+        tell(
+            f"agent: {message}{end} `{command} -h` shows what is possible.", err=True
         )
 
     return WRONG_USAGE

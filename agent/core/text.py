@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+NEAR = 0.6
+"""Of two names, as difflib measures it and recommends: a letter or two are wrong."""
 
 ASKS_BACK = "This message asks nothing yet. What would you like to know?"
 """The answer to a message in which nothing can be read, only a mention of the agent for one.
@@ -31,6 +36,14 @@ def is_text(text: str) -> bool:
 def shown_name(name: str) -> str:
     """An unknown name, as a sentence repeats it. What cannot be a name is not shown."""
     return name if len(name) <= 63 and name.isprintable() else "of this name"
+
+
+def did_you_mean(name: str, known: Iterable[str], cutoff: float = NEAR) -> str:
+    """A question that names the nearest of what there is, after a blank; "": nothing is near."""
+    by_lower = {one.lower(): one for one in known}
+    near = get_close_matches(name.lower()[:100], by_lower, n=1, cutoff=cutoff)
+
+    return f" Did you mean {by_lower[near[0]]}?" if near else ""
 
 
 def visible(text: str) -> str:

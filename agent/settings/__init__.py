@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from agent.settings.loading import ENV_FILE, load_settings
+from agent.settings.loading import ENV_FILE, load_settings, misspelled_variables
 from agent.settings.model_spec import ANSWER_TOKENS, UNKNOWN_MODEL, ModelSpec
 from agent.settings.providers import Provider
 from agent.settings.variables import OFFLINE, Settings
@@ -16,4 +16,5 @@ __all__ = [
     "Provider",
     "Settings",
     "load_settings",
+    "misspelled_variables",
 ]

@@ -10,11 +10,17 @@ from pydantic import SecretStr, ValidationError
 from pydantic_settings import SettingsError
 
 from agent.core.errors import ConfigurationError
+from agent.core.text import did_you_mean
 from agent.settings.forms import check_addresses, check_secrets, check_texts
 from agent.settings.proxies import Proxies
 from agent.settings.variables import Settings
 
 ENV_FILE = Path(".env")
+
+NEAR_VARIABLE = 0.83
+"""Of two names, as difflib measures it. One letter of six may be wrong: other programs have
+variables, too.
+"""
 
 
 def load_settings() -> Settings:
@@ -30,6 +36,34 @@ def load_settings() -> Settings:
     Proxies.of_environment()  # raises ConfigurationError
 
     return settings
+
+
+def misspelled_variables() -> list[str]:
+    """A sentence for each variable that is none of ours and nearly one of them: in `.env`, and
+    in the environment where it begins as one does. What is set under the right name, too, is
+    no mistake.
+    """
+    known = {name.upper() for name in Settings.model_fields}
+    starts = {name.partition("_")[0] for name in known}
+    in_file = {name.upper() for name in _names_in(ENV_FILE)}
+    in_environment = {name.upper() for name in os.environ}
+    like_ours = {one for one in in_environment if one.partition("_")[0] in starts}
+    unset = known - in_file - in_environment
+
+    return [
+        f"{ENV_FILE if name in in_file else 'The environment'} has {name}, which is no "
+        f"setting.{hint}"
+        for name in sorted((in_file | like_ours) - known)
+        if (hint := did_you_mean(name, unset, NEAR_VARIABLE))
+    ]
+
+
+def _names_in(path: Path) -> list[str]:
+    if not path.is_file():
+        return []
+
+    with path.open(encoding="utf-8-sig") as stream:
+        return [binding.key for binding in parse_stream(stream) if binding.key]
 
 
 def _read() -> Settings:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -27,6 +27,9 @@ LEAVING = {"exit", "quit", ":q", "/exit", "/quit"}
 """Typed alone, they leave, too."""
 
 
+Arguments = Mapping[str, Sequence[str]]
+
+
 class PromptReader:
     """Reads from a person.
 
@@ -38,13 +41,15 @@ class PromptReader:
         history: History,
         input: Input | None = None,
         output: Output | None = None,
+        arguments: Arguments | None = None,
     ) -> None:
+        """`arguments`: what completes after a command, by its name."""
         self._session: PromptSession[str] = PromptSession(
             "› ",
             history=history,
             multiline=True,
             key_bindings=_keys(),
-            completer=CommandCompleter(),
+            completer=CommandCompleter(arguments or {}),
             input=input,
             output=output,
         )
@@ -61,13 +66,24 @@ class PromptReader:
 
 
 class CommandCompleter(Completer):
-    """The names of commands, while the first word of a line is typed."""
+    """The names of commands, while the first word of a line is typed; then their argument."""
+
+    def __init__(self, arguments: Arguments) -> None:
+        self._arguments = arguments
 
     def get_completions(
         self, document: Document, complete_event: CompleteEvent
     ) -> Iterator[Completion]:
         typed = document.text_before_cursor
-        if not typed.startswith("/") or " " in typed:
+        if not typed.startswith("/"):
+            return
+
+        head, blank, argument = typed.partition(" ")
+        if blank:
+            known = self._arguments.get(head[1:].lower(), ())
+            for value in known:
+                if value.startswith(argument):
+                    yield Completion(value, start_position=-len(argument))
             return
 
         for command in COMMANDS:

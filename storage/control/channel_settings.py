@@ -8,7 +8,7 @@ the lists that keep people or models out: ignoring one would open a door.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Annotated, Any
 
 import structlog
@@ -29,6 +29,7 @@ from agent.core.channel import ChannelSettings
 from agent.core.errors import Rejected, UnknownModel
 from agent.core.limits import Allowance, Limit
 from agent.core.messages import Overlap
+from agent.core.text import did_you_mean
 
 CHANNELS = ("discord", "slack", "telegram", "terminal")
 NOBODY = "-"
@@ -185,11 +186,7 @@ def changed_form(
     Raises Rejected with one sentence that names what is possible. `check_model` raises
     UnknownModel.
     """
-    for name in changes:
-        if name not in ChannelForm.model_fields:
-            known = ", ".join(ChannelForm.model_fields)
-            raise Rejected(f"There is no setting {name!r}. Settings: {known}.")
-
+    check_names(changes)
     kept = {name: value for name, value in form if name not in changes}
     typed = {name: text for name, text in changes.items() if text is not None}
 
@@ -203,6 +200,17 @@ def changed_form(
         raise Rejected(error.sentence) from None
 
     return new
+
+
+def check_names(names: Iterable[str]) -> None:
+    """Raises Rejected for what is no setting of a channel; the sentence names what is near."""
+    known = ChannelForm.model_fields
+    for name in names:
+        if name not in known:
+            raise Rejected(
+                f"There is no setting {name!r}.{did_you_mean(name, known)} "
+                f"Settings: {', '.join(known)}."
+            )
 
 
 def _models(form: ChannelForm) -> set[str]:

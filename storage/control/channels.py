@@ -20,6 +20,7 @@ from uuid_utils.compat import uuid7
 from agent.core.errors import ConfigurationError, Rejected, UnknownModel
 from agent.core.model_lists import LIST_SECONDS, ListsModels
 from agent.core.remedies import Amend
+from agent.core.text import did_you_mean
 from storage.control import STATEMENTS
 from storage.control.audit import Author
 from storage.control.changes import Change, changing, expect, version_of
@@ -230,18 +231,23 @@ async def _write(
     )
 
 
-def _check_credential(
-    name: str,
-    credential: str,
-    value: str | None,
-) -> None:
+def check_credential_name(name: str, credential: str) -> None:
+    """Raises Rejected where there is no such credential; the sentence names what is near."""
     if name not in CREDENTIALS:
         raise Rejected(
-            f"{name} has no credentials. Those that have: {', '.join(CREDENTIALS)}."
+            f"{name} has no credentials.{did_you_mean(name, CREDENTIALS)} "
+            f"Those that have: {', '.join(CREDENTIALS)}."
         )
     if credential not in CREDENTIALS[name]:
-        known = ", ".join(CREDENTIALS[name])
-        raise Rejected(f"{name} has no credential {credential!r}. It has: {known}.")
+        known = CREDENTIALS[name]
+        raise Rejected(
+            f"{name} has no credential {credential!r}.{did_you_mean(credential, known)} "
+            f"It has: {', '.join(known)}."
+        )
+
+
+def _check_credential(name: str, credential: str, value: str | None) -> None:
+    check_credential_name(name, credential)
     if value is None:
         return
     if not value.isprintable() or not 0 < len(value) <= 1000:

@@ -22,7 +22,7 @@ from agent.control.rules import DEFINITION, Rules
 from agent.core.errors import Conflict, Rejected, UnknownModel
 from agent.core.model_lists import LIST_SECONDS, ListsModels
 from agent.core.remedies import Amend, Run
-from agent.core.text import is_text, shown_name
+from agent.core.text import did_you_mean, is_text, shown_name
 from agent.ports import LanguageModels
 from storage.control import STATEMENTS, audit
 from storage.control.audit import Entry
@@ -227,7 +227,8 @@ def subject_of(name: str) -> str:
 
 def unknown_flag(name: str, known: Sequence[str]) -> Rejected:
     return Rejected(
-        f"There is no flag {shown_name(name)}. There are: {', '.join(known)}.",
+        f"There is no flag {shown_name(name)}.{did_you_mean(name, known)} "
+        f"There are: {', '.join(known)}.",
         Run("flags create", "makes another"),
     )
 

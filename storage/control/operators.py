@@ -16,6 +16,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from agent.core.errors import Conflict, Rejected
+from agent.core.text import did_you_mean
 from storage.control import STATEMENTS
 from storage.control.audit import Author, is_name
 from storage.control.changes import Change, changing
@@ -120,7 +121,8 @@ class OperatorAdmin:
             after = _after(before, name, registered=registered)
             if not registered and after == before:
                 raise Rejected(
-                    f"There is no such operator. There are: {', '.join(before) or 'none'}."
+                    f"There is no such operator.{did_you_mean(name, before)} "
+                    f"There are: {', '.join(before) or 'none'}."
                 )
 
             sentence = consequence(before, after, author.name)

@@ -21,7 +21,7 @@ from agent.control.rules import (
 )
 from agent.core.errors import Rejected
 from agent.core.remedies import Amend
-from agent.core.text import is_text
+from agent.core.text import did_you_mean, is_text
 from storage.control import STATEMENTS
 from storage.control.channel_settings import CHANNELS
 
@@ -117,7 +117,8 @@ async def _check_channel(connection: AsyncConnection, channel: str) -> None:
 
     if channel not in known:
         raise Rejected(
-            f"There is no such channel. There are: {', '.join(sorted(known))}."
+            f"There is no such channel.{did_you_mean(channel, known)} "
+            f"There are: {', '.join(sorted(known))}."
         )
 
 

@@ -7,15 +7,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from agent.cli.options import Json, operating
-from agent.cli.output import show_json
+from agent.cli.options import Group, Json, operating
+from agent.cli.output import show_json, tell
 from agent.cli.run import NOT_WELL, WELL, run
 
 if TYPE_CHECKING:
     from agent.settings import Settings
 
 app = typer.Typer(
-    help="The audit log: every change, in a chain of hashes.", no_args_is_help=True
+    cls=Group,
+    help="The audit log: every change, in a chain of hashes.",
+    no_args_is_help=True,
 )
 
 Subject = Annotated[
@@ -70,8 +72,8 @@ def verify(head: Head = None, as_json: Json = False) -> None:
             show_json({"well": not verdict.troubles, **asdict(verdict)})
         else:
             whole = f"{verdict.count} entries, all as they were written."
-            typer.echo("\n".join(verdict.troubles) or whole)
-            typer.echo(f"head {verdict.head}")
+            tell("\n".join(verdict.troubles) or whole)
+            tell(f"head {verdict.head}")
 
         return NOT_WELL if verdict.troubles else WELL
 

@@ -14,13 +14,16 @@ from agent.cli.options import (
     As,
     Expect,
     Force,
+    Group,
     Json,
     Reason,
     Yes,
+    complete_assignment,
     complete_channel,
+    complete_credential,
     operating,
 )
-from agent.cli.output import show_json
+from agent.cli.output import show_json, tell
 from agent.cli.run import WELL, asking, run
 from agent.core.errors import Rejected
 
@@ -33,6 +36,7 @@ if TYPE_CHECKING:
     Vault = tuple[ChannelAdmin, Secrets]
 
 app = typer.Typer(
+    cls=Group,
     help="Settings of each channel: model, system prompt, overlap, limits, "
     "greeting, who may talk, credentials.",
     no_args_is_help=True,
@@ -48,7 +52,9 @@ Name = Annotated[
 Assignments = Annotated[
     list[str] | None,
     typer.Argument(
-        help="name=value; a list is written with commas.", metavar="NAME=VALUE …"
+        help="name=value; a list is written with commas.",
+        metavar="NAME=VALUE …",
+        autocompletion=complete_assignment,
     ),
 ]
 Unset = Annotated[
@@ -59,7 +65,8 @@ Credential = Annotated[
     str,
     typer.Argument(
         help="token; for discord also public_key; for slack bot_token, "
-        "app_token or signing_secret."
+        "app_token or signing_secret.",
+        autocompletion=complete_credential,
     ),
 ]
 Remove = Annotated[bool, typer.Option("--remove", help="Forget it.")]
@@ -123,6 +130,10 @@ def set_(
 
     changes = _changes(settings or [], unset or [])
 
+    from storage.control.channel_settings import check_names
+
+    check_names(changes)
+
     async def propose(
         admin: ChannelAdmin, by: Author
     ) -> Proposal[tuple[ChannelView, ChannelView]]:
@@ -160,6 +171,9 @@ def credential(
     """
 
     async def propose(vault: Vault, by: Author) -> Proposal[None]:
+        from storage.control.channels import check_credential_name
+
+        check_credential_name(name, credential)
         admin, secrets = vault
         value = None if remove else _secret(f"{name} {credential}", as_json=as_json)
 
@@ -176,7 +190,7 @@ def credential(
             )
         else:
             state = "removed" if remove else "stored, encrypted"
-            typer.echo(f"{name} {credential}: {state}.")
+            tell(f"{name} {credential}: {state}.")
 
     run_change(_open_vault, propose, show, ChangeOptions(as_, reason, as_json))
 

@@ -4,13 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import typer
-
-from agent.cli.output import show_json, show_table, tell
+from agent.cli.output import shortened, show_json, show_table, tell
 from storage.control.channels import ChannelView, described
-
-LONGEST = 60
-"""Characters of a value that are shown."""
 
 
 def show_list(views: Sequence[ChannelView], *, as_json: bool) -> None:
@@ -37,7 +32,7 @@ def show_one(view: ChannelView, *, as_json: bool) -> None:
     ]
     show_table(("SETTING", "VALUE", "MEANING"), rows)
     stored = "stored" if view.has_credentials else "not stored"
-    typer.echo(f"credentials {stored}; version {view.version}")
+    tell(f"credentials {stored}; version {view.version}")
 
 
 def show_change(change: tuple[ChannelView, ChannelView], /, *, as_json: bool) -> None:
@@ -49,7 +44,7 @@ def show_change(change: tuple[ChannelView, ChannelView], /, *, as_json: bool) ->
         show_json({**facts, "changed": old != new})
         return
     if old == new:
-        typer.echo(f"{after.name} is so already.")
+        tell(f"{after.name} is so already.")
 
     for name in new:
         if old[name] != new[name]:
@@ -58,7 +53,8 @@ def show_change(change: tuple[ChannelView, ChannelView], /, *, as_json: bool) ->
 
 def _in_one_line(view: ChannelView) -> str:
     settings = (
-        f"{name} {_text(value)}" for name, value in described(view.form).items()
+        f"{name} {shortened(_text(value))}"
+        for name, value in described(view.form).items()
     )
 
     return "; ".join(settings) or "nothing"
@@ -72,8 +68,6 @@ def _text(value: object) -> str:
             text = ", ".join(map(str, value))
         case _:
             text = str(value)
-    if len(text) > LONGEST:
-        return f"{text[: LONGEST - 1]}…"
 
     return text or "-"
 

@@ -16,6 +16,7 @@ from agent.cli.control import experiments_report, experiments_ship
 from agent.cli.options import (
     As,
     Expect,
+    Group,
     Json,
     Reason,
     Yes,
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     Step = Callable[..., Awaitable[ExperimentView]]
 
 app = typer.Typer(
+    cls=Group,
     help="Experiments: people take part in one of several variants, always the same one.",
     no_args_is_help=True,
 )

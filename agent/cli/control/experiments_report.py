@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from math import isfinite
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
 
@@ -31,9 +31,15 @@ if TYPE_CHECKING:
 Name = Annotated[
     str, typer.Argument(help="The experiment; `agent experiments list` shows all.")
 ]
+METRICS: tuple[str, ...] = get_args(MetricName)
+
 Primary = Annotated[
     MetricName,
-    typer.Option("--metric", help="What decides; the others are side effects."),
+    typer.Option(
+        "--metric",
+        metavar="<name>",
+        help=f"What decides; the others are side effects. One of {', '.join(METRICS)}.",
+    ),
 ]
 
 

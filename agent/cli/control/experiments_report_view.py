@@ -6,9 +6,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from math import isfinite
 
-import typer
-
-from agent.cli.output import show_table
+from agent.cli.output import show_table, tell
 from agent.reports.experiment import (
     MIN_PEOPLE,
     Comparison,
@@ -22,15 +20,15 @@ from agent.reports.statistics import Sample
 
 def show_report(report: Report) -> None:
     if report.split.wrong:
-        typer.echo(f"ERROR: {split_sentence(report.split)}\n")
-    typer.echo(_summary(report))
+        tell(f"ERROR: {split_sentence(report.split)}\n")
+    tell(_summary(report))
     for comparison in report.comparisons:
         if comparison.metric is report.primary and comparison.verdict:
             variants = f"{comparison.variant} compared with {control_of(report)}"
             verdict = _verdict(comparison, report)
-            typer.echo(f"{report.primary.title}: {variants}: {verdict}.")
+            tell(f"{report.primary.title}: {variants}: {verdict}.")
 
-    typer.echo("")
+    tell("")
     headers = (
         "METRIC",
         "VARIANT",
@@ -41,9 +39,9 @@ def show_report(report: Report) -> None:
         "VERDICT",
     )
     show_table(headers, list(_rows(report)))
-    typer.echo("")
+    tell("")
     for sentence in _notes(report):
-        typer.echo(sentence)
+        tell(sentence)
 
 
 def _summary(report: Report) -> str:

@@ -18,7 +18,7 @@ from agent.cli.control.flag_options import (
     open_admin,
     proposal,
 )
-from agent.cli.options import As, Expect, Json, Reason, Yes
+from agent.cli.options import As, Expect, Group, Json, Reason, Yes
 from agent.cli.run import WELL, run
 from agent.control.flags import Kind, new_flag
 
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from storage.control.flags import Changed, FlagAdmin
 
 app = typer.Typer(
+    cls=Group,
     help="Feature flags: seen at once on every instance, kept, and undone when wrong.",
     no_args_is_help=True,
 )

@@ -7,22 +7,17 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from agent.cli.output import show_json, show_log, show_table, tell
+from agent.cli.output import shortened, show_json, show_log, show_table, tell
 from agent.control.named_rules import NAMED, PREFIX
 from agent.control.rules import NO_RULE, Outcome, Step
 from storage.control.audit import Entry
 from storage.control.changes import difference, shown_rule
 from storage.control.flags import Changed, Explanation, FlagView
 
-LONGEST = 60
-"""Characters of a value that are shown."""
-
 
 def brief(value: object) -> str:
-    """A value as JSON, cut where it would fill the screen."""
-    text = json.dumps(value, ensure_ascii=False)
-
-    return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
+    """A value as JSON, shortened in an overview on a terminal."""
+    return shortened(json.dumps(value, ensure_ascii=False))
 
 
 def show_list(views: Sequence[FlagView], *, as_json: bool) -> None:
@@ -148,7 +143,7 @@ def _value(step: Step) -> str:
     if step.value is None:
         return "what the channel or the environment says"
 
-    return brief(step.value)
+    return json.dumps(step.value, ensure_ascii=False)
 
 
 def _step(step: Step) -> dict[str, Any]:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from agent.cli.change import ChangeOptions, Proposal, run_change
-from agent.cli.options import As, Json, Reason, Yes, operating
-from agent.cli.output import show_json, show_table
+from agent.cli.options import As, Group, Json, Reason, Yes, operating
+from agent.cli.output import show_json, show_table, tell
 from agent.cli.run import WELL, run
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from storage.control.operators import OperatorAdmin, Registration
 
 app = typer.Typer(
+    cls=Group,
     help="Operators: who may change flags, channels, limits, budgets and keys; "
     "none registered: everybody.",
     no_args_is_help=True,
@@ -58,7 +59,7 @@ def list_(as_json: Json = False) -> None:
             ]
             show_table(("OPERATOR", "SINCE"), rows)
         else:
-            typer.echo(
+            tell(
                 "Nobody is registered: whoever can reach the database may change "
                 "everything, under any name."
             )
@@ -116,9 +117,9 @@ def _show(name: str, made: Registration, *, as_json: bool) -> None:
         show_json({"operator": name, "changed": changed, "operators": made.after})
     elif changed:
         names = ", ".join(made.after) or "none; everybody may make changes"
-        typer.echo(f"Operators: {names}.")
+        tell(f"Operators: {names}.")
     else:
-        typer.echo(f"{name} is an operator already.")
+        tell(f"{name} is an operator already.")
 
 
 @asynccontextmanager

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from agent.cli.change import ChangeOptions
-from agent.cli.options import As, Json, Reason, Yes, author
-from agent.cli.output import show_json
+from agent.cli.options import As, Group, Json, Reason, Yes, author
+from agent.cli.output import show_json, tell
 from agent.cli.run import NOT_WELL, WELL, Command, run
+from agent.core.text import did_you_mean
 
 if TYPE_CHECKING:
     from agent.settings import Settings
@@ -22,7 +23,7 @@ NoBackup = Annotated[
     bool, typer.Option("--no-backup", help="Make no backup of what goes.")
 ]
 
-app = typer.Typer(help="The schema of the database.", no_args_is_help=True)
+app = typer.Typer(cls=Group, help="The schema of the database.", no_args_is_help=True)
 
 
 @app.command()
@@ -37,12 +38,23 @@ def upgrade(
     run(_upgrading(revision, as_, as_json=as_json))
 
 
+def _no_option(context: typer.Context, revision: str) -> str:
+    """A step such as -1 looks like an option, so options that are unknown come here, too."""
+    if not revision.startswith("--"):
+        return revision
+
+    names = [name for option in context.command.params for name in option.opts]
+    hint = did_you_mean(revision, [name for name in names if name.startswith("--")])
+    raise typer.BadParameter(f"No such option: {revision}.{hint}")
+
+
 @app.command(context_settings={"ignore_unknown_options": True})
 def downgrade(
     revision: Annotated[
         str,
         typer.Argument(
-            help="A migration, -1 for one back; `base` removes everything."
+            help="A migration, -1 for one back; `base` removes everything.",
+            callback=_no_option,
         ),
     ],
     as_: As = None,
@@ -172,7 +184,7 @@ def _upgrading(revision: str, by: str | None, *, as_json: bool) -> Command:
         if as_json:
             show_json({"schema": reached, "needed": migrate.HEAD})
         else:
-            typer.echo(f"schema {reached or 'empty'}")
+            tell(f"schema {reached or 'empty'}")
 
         return WELL
 
@@ -198,7 +210,7 @@ async def _check(settings: Settings, *, as_json: bool) -> int:
     else:
         compared = "tables and code " + ("differ" if differences else "agree")
         verdict = [compared] if revision == migrate.HEAD else []
-        typer.echo("\n".join([*differences, *verdict]))
+        tell("\n".join([*differences, *verdict]))
 
     return NOT_WELL if differences else WELL
 

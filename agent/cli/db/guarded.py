@@ -13,7 +13,7 @@ from agent.cli import output
 from agent.cli.change import ChangeOptions, confirm, may_ask
 from agent.cli.db import backup_first
 from agent.cli.options import author
-from agent.cli.output import show_json
+from agent.cli.output import show_json, tell
 from agent.cli.run import WELL, Command, asking
 from agent.core.errors import ConfigurationError
 from agent.core.remedies import Run
@@ -204,9 +204,9 @@ def _show(
         )
         return
 
-    typer.echo(f"schema {schema or 'empty'}")
+    tell(f"schema {schema or 'empty'}")
     if not logged:
-        typer.echo(
+        tell(
             f"The audit log went with it. Note it elsewhere: {change.by.name} took "
             f"{change.database} back from {change.before} to {change.target}."
         )

@@ -6,9 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-import typer
-
-from agent.cli.output import show_json, show_table
+from agent.cli.output import show_json, show_table, tell
 from agent.cli.run import NOT_WELL, WELL
 
 if TYPE_CHECKING:
@@ -62,17 +60,17 @@ def _document(
 
 
 def _show(current: str | None, needed: str, found: Sequence[Applied]) -> None:
-    typer.echo(f"schema {current or 'empty'}, needed {needed}")
+    tell(f"schema {current or 'empty'}, needed {needed}")
     show_table(("MIGRATION", "APPLIED", "BY", "SECONDS", "WHAT"), [*map(_row, found)])
 
     for one in found:
         if one.has_changed:
-            typer.echo(
+            tell(
                 f"{one.revision} changed after it was applied. "
                 "`agent db check` compares its tables with the code."
             )
     if current != needed:
-        typer.echo("Run: agent db upgrade")
+        tell("Run: agent db upgrade")
 
 
 def _row(one: Applied) -> tuple[str, str, str, str, str]:

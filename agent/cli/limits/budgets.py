@@ -14,13 +14,14 @@ from agent.cli.change import ChangeOptions, Proposal, run_change
 from agent.cli.options import (
     As,
     Expect,
+    Group,
     Json,
     Reason,
     Yes,
     complete_channel,
     operating,
 )
-from agent.cli.output import show_json, show_table
+from agent.cli.output import show_json, show_table, tell
 from agent.cli.run import WELL, run
 from agent.core.errors import Rejected
 
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     Make = Callable[["Opened", Author, int | None], Awaitable[Budget]]
 
 app = typer.Typer(
+    cls=Group,
     help="Budgets of a day or a month (UTC), in tokens and US dollars.",
     no_args_is_help=True,
 )
@@ -125,7 +127,7 @@ def set_(
             made = _changed(scope, subject, per, budget)
             show_json(made | {"without_price": unpriced})
         else:
-            typer.echo(f"{scope} {subject}: {_described(budget)} a {per}.")
+            tell(f"{scope} {subject}: {_described(budget)} a {per}.")
             _show_unpriced(unpriced)
 
     question = f"Set this budget for everybody ({scope} {subject})?"
@@ -154,7 +156,7 @@ def unset(
         if as_json:
             show_json(_changed(scope, subject, per, budget))
         else:
-            typer.echo(f"{scope} {subject}: no budget of its own for a {per}.")
+            tell(f"{scope} {subject}: no budget of its own for a {per}.")
 
     question = f"Remove this budget for everybody ({scope} {subject})?"
     options = ChangeOptions(as_, reason, as_json, yes, expect)

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from agent.cli.change import ChangeOptions, Proposal, run_change
-from agent.cli.options import As, Expect, Json, Reason, operating
-from agent.cli.output import show_json, show_table
+from agent.cli.options import As, Expect, Group, Json, Reason, operating
+from agent.cli.output import show_json, show_table, tell
 from agent.cli.run import WELL, run
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from storage.limits.limit_admin import LimitAdmin, LimitChanged, LimitView
 
 app = typer.Typer(
-    help="Rate limits: how often people may speak.", no_args_is_help=True
+    cls=Group, help="Rate limits: how often people may speak.", no_args_is_help=True
 )
 
 Person = Annotated[
@@ -92,7 +92,7 @@ def reset(
         if as_json:
             show_json({"person": person, "reset": True})
         else:
-            typer.echo(f"{person} may speak again.")
+            tell(f"{person} may speak again.")
 
     run_change(_open_admin, propose, show, ChangeOptions(as_, reason, as_json))
 
@@ -108,9 +108,9 @@ def _change(person: str, limit: str | None, options: ChangeOptions) -> None:
         if as_json:
             show_json({"person": person, **asdict(made), "changed": changed})
         elif changed:
-            typer.echo(f"{person}: {made.after or 'the limit of the channel holds'}.")
+            tell(f"{person}: {made.after or 'the limit of the channel holds'}.")
         else:
-            typer.echo(f"{person} is so already.")
+            tell(f"{person} is so already.")
 
     run_change(_open_admin, propose, show, options)
 

@@ -5,14 +5,16 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
+import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib import import_module
-from typing import NoReturn, Protocol, cast
+from typing import TYPE_CHECKING, NoReturn, Protocol, cast
 
 import typer
 from pydantic import SecretStr
 
+from agent.cli.output import tell
 from agent.cli.run import asking, run
 from agent.core.errors import ConfigurationError
 from agent.logs import configure_logging
@@ -20,8 +22,15 @@ from agent.operations.env_file import write_env
 from agent.settings import ENV_FILE, Settings, load_settings
 from channels.setup import Question
 
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.text import Text
+
 ATTEMPTS = 3
 """How often the questions are asked while the platform refuses the answers."""
+
+_MARKER = re.compile(r"\s*(?:\d+\s+|[•*-]\s+)?")
+"""What stands before the words of a step, as rich shows lists."""
 
 _MARGIN = 20
 """Columns that numbers and indents take."""
@@ -74,9 +83,9 @@ def setup(
 
 
 def show(markdown: str) -> None:
-    """Renders Markdown on a terminal; a pipe gets it as it is.
+    """Renders Markdown on a terminal, folded at words; a pipe gets it as it is.
 
-    Links must stay whole to be copied, so only the terminal itself wraps lines.
+    Links must stay whole to be copied: only the terminal itself wraps those.
     """
     if not sys.stdout.isatty():
         typer.echo(markdown)
@@ -95,7 +104,20 @@ def show(markdown: str) -> None:
             *((segment.text, segment.style or "") for segment in segments)
         )
         line.rstrip()
-        console.print(line, soft_wrap=True)
+        for piece in _folded(line, console):
+            console.print(piece, soft_wrap=True)
+
+
+def _folded(line: Text, console: Console) -> Iterator[Text]:
+    """The line in pieces that fit; those of a step stand below its first word."""
+    marker = _MARKER.match(line.plain)
+    indent = marker.end() if marker else 0
+    room = max(1, console.width - indent)
+    pieces = line[indent:].wrap(console, room, overflow="ignore")
+    yield line[:indent] + pieces[0] if pieces else line
+    for piece in pieces[1:]:
+        piece.pad_left(indent)
+        yield piece
 
 
 def flag_of(channel: str, question: Question) -> str:
@@ -193,7 +215,7 @@ def _interview(
         except ConfigurationError as refusal:
             if attempt == ATTEMPTS:
                 raise
-            typer.echo(f"{refusal.sentence}\n", err=True)
+            tell(f"{refusal.sentence}\n", err=True)
         attempt, flags, known = attempt + 1, {}, {}
 
 

@@ -7,9 +7,8 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, nullcontext
 from uuid import UUID
 
-import typer
-
 from agent.app import ChannelBuilder, configured_channels, open_app
+from agent.cli.output import tell
 from agent.cli.run import NOT_WELL, WELL
 from agent.cli.serve import http
 from agent.cli.status import show_findings
@@ -63,7 +62,7 @@ class _ProbedReply:
     async def finish(self, text: str) -> Placed:
         placed = await self._reply.finish(text)
         if isinstance(text, Notice):
-            typer.echo(
+            tell(
                 "A message came in, but there is no whole answer: the chat says why.",
                 err=True,
             )
@@ -88,17 +87,15 @@ async def until_answered(
         )
 
     if await _answered(settings, name, build, wait=wait, upgrade=upgrade):
-        typer.echo(
-            "It works: a message was answered. Run agent serve to keep it running."
-        )
+        tell("It works: a message was answered. Run agent serve to keep it running.")
         return WELL
 
-    typer.echo(f"Nobody got an answer within {wait:g} s.", err=True)
+    tell(f"Nobody got an answer within {wait:g} s.", err=True)
     findings = await diagnose(settings, only=name)
     if any(finding.urgent for finding in findings):
         return show_findings(findings, as_json=False)
 
-    typer.echo(
+    tell(
         f"Nothing is wrong that can be seen from here: run agent setup {name} "
         "again and write to it.",
         err=True,
@@ -133,7 +130,7 @@ async def _answered(
     ):
         state.run(app)
         service.tell(None)
-        typer.echo(f"Waiting up to {wait:g} s for your first message …", err=True)
+        tell(f"Waiting up to {wait:g} s for your first message …", err=True)
         probe = app.ports.channels[name]
         assert isinstance(probe, FirstAnswerProbe)
         await _first_answer(probe, app.engine.accept, wait=wait)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from agent.cli.options import As, Json, Reason, author
+from agent.cli.options import As, Group, Json, Reason, author
 from agent.cli.output import show_json, show_table, tell
 from agent.cli.run import WELL, run
 from agent.cli.stores.progress import bytes_done, in_words
@@ -25,7 +25,7 @@ EMBEDDED = "embedded"
 
 Where = Annotated[Path, typer.Argument(help="The folder of a backup.")]
 
-app = typer.Typer(help="Backups of the database.", no_args_is_help=True)
+app = typer.Typer(cls=Group, help="Backups of the database.", no_args_is_help=True)
 
 
 @app.command()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from agent.cli.options import As, Json, Reason, author, operating
-from agent.cli.output import show_json
+from agent.cli.output import show_json, tell
 from agent.cli.run import NOT_WELL, WELL, run
 
 if TYPE_CHECKING:
@@ -43,11 +43,11 @@ def rotate_keys(as_: As = None, reason: Reason = None, as_json: Json = False) ->
         if as_json:
             show_json({"well": not rotation.lost, **asdict(rotation)})
         else:
-            typer.echo(
+            tell(
                 f"{rotation.renewed} renewed; {rotation.newest} under the newest key."
             )
             for name in rotation.lost:
-                typer.echo(
+                tell(
                     f"No key opens the credentials of {name}. Add the key they were stored under.",
                     err=True,
                 )

@@ -197,7 +197,7 @@ async def _queries(settings: Settings, limit: int, *, as_json: bool) -> int:
 
     if found is None:
         missing = _NOT_EMBEDDED if postgres.embedded else _INSTALL
-        typer.echo(f"agent: {missing}", err=True)
+        tell(f"agent: {missing}", err=True)
         return NOT_WELL
 
     if as_json:

@@ -17,6 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from agent.control.experiments import Experiment, Stage, Variant, check, definition_of
 from agent.control.flags import DECLARED, Flag
 from agent.core.errors import Rejected
+from agent.core.text import did_you_mean
 from storage.control import STATEMENTS
 from storage.control.audit import Author
 from storage.control.changes import (
@@ -290,8 +291,11 @@ async def _view(connection: AsyncConnection, name: str) -> ExperimentView:
                 row, await version_of(connection, subject_of_experiment(name)), rows
             )
 
-    known = ", ".join(row.experiment.name for row in rows) or "none yet"
-    raise Rejected(f"There is no experiment of this name. There are: {known}.")
+    known = [row.experiment.name for row in rows]
+    raise Rejected(
+        f"There is no experiment of this name.{did_you_mean(name, known)} "
+        f"There are: {', '.join(known) or 'none yet'}."
+    )
 
 
 def _seen(

@@ -48,11 +48,15 @@ async def test_control_d_leaves(keys: PipeInput) -> None:
     [
         ("/h", ["/help", "/history"]),
         ("/MO", ["/model"]),
-        ("/model ", []),
+        ("/model ", ["default", "openai:x"]),
+        ("/MODEL o", ["openai:x"]),
+        ("/model x", []),
+        ("/link ", []),
         ("what /h", []),
         ("", []),
     ],
 )
 def test_commands_complete(text: str, offered: list[str]) -> None:
-    found = CommandCompleter().get_completions(Document(text), CompleteEvent())
+    completer = CommandCompleter({"model": ["default", "openai:x"]})
+    found = completer.get_completions(Document(text), CompleteEvent())
     assert offered == [completion.text for completion in found]
