@@ -11,7 +11,7 @@ from contextlib import (
     AsyncExitStack,
     asynccontextmanager,
 )
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from hashlib import sha256
 from importlib import import_module
@@ -27,15 +27,14 @@ from agent.control.openfeature import DOMAIN, HookedFlags, provide
 from agent.control.rules import Audience
 from agent.control.uses import FlagUses
 from agent.conversation.engine import Engine
-from agent.core.errors import ConfigurationError, UnknownModel
 from agent.core.limits import PER_PERSON, Limit
 from agent.core.options import Options
-from agent.llm.catalog import with_default_model
+from agent.llm.catalog import check_models, with_default_model
 from agent.llm.prices.bound import worst_case
 from agent.llm.router import ModelRouter, open_models
 from agent.ports import Channel, Flags, LanguageModels, Ports
 from agent.settings import Settings
-from channels.services import ChannelServices
+from channels.services import ChannelServices, ModelNames, names_of
 from storage import migrate
 from storage.control import disk_copy
 from storage.control.experiments.admin import ExperimentAdmin
@@ -218,19 +217,6 @@ def _options(settings: Settings) -> Options:
     )
 
 
-def check_models(settings: Settings, models: LanguageModels) -> None:
-    """Raises ConfigurationError when a setting names a model that cannot be asked."""
-    for setting, names in (
-        ("DEFAULT_MODEL", [settings.model]),
-        ("FALLBACK_MODELS", settings.fallback_models),
-    ):
-        for name in names:
-            try:
-                models.check(name)
-            except UnknownModel as error:
-                raise ConfigurationError(f"{setting}: {error.sentence}") from error
-
-
 def configured_channels(settings: Settings) -> ChannelBuilders:
     """A builder for every channel that has a token. Only their SDKs are imported."""
     return {
@@ -287,7 +273,6 @@ async def _wire_settings(
         worst=partial(
             worst_case, models=models.specs, fallbacks=settings.fallback_models
         ),
-        learn=models.learn,
         home=settings.agent_home,
         domain=DOMAIN,
         noted=noted,
@@ -305,7 +290,6 @@ async def wire(
     lease: float = LEASE_SECONDS,
     per_person: Limit | None = None,
     worst: WorstCase = worst_case,
-    learn: Learn | None = None,
     home: Path | None = None,
     domain: str | None = None,
     noted: Noted | None = None,
@@ -314,7 +298,8 @@ async def wire(
     noted = noted or Noted()
     control = await _open_control(database, pipe, home, noted.uses)
     flags = _provided(control, domain or str(instance))
-    by_name = _by_name(channels_of(channel_services(database, pipe, flags)))
+    services = channel_services(database, pipe, flags)
+    by_name = _by_name(channels_of, services, names_of(models, control))
     leases = PostgresLeases(database, instance, [*by_name], lease=lease)
     limiter = RedisLimiter(database, pipe, control, per_person)
 
@@ -333,13 +318,25 @@ async def wire(
         models=models,
         channels=by_name,
         limiter=limiter,
-        budgets=PostgresBudgets(database, control, worst, noted.touched, learn),
+        budgets=PostgresBudgets(
+            database, control, worst, noted.touched, _learn(models)
+        ),
         flags=flags,
     )
 
 
-def _by_name(channels: Sequence[Channel]) -> Mapping[str, Channel]:
-    return {channel.name: channel for channel in channels}
+def _learn(models: LanguageModels) -> Learn | None:
+    return models.learn if isinstance(models, ModelRouter) else None
+
+
+def _by_name(
+    channels_of: Callable[[ChannelServices], Sequence[Channel]],
+    services: ChannelServices,
+    names: ModelNames,
+) -> Mapping[str, Channel]:
+    built = channels_of(replace(services, model_names=names))
+
+    return {channel.name: channel for channel in built}
 
 
 async def _open_control(

@@ -18,12 +18,14 @@ class Command:
     """One line, shown by /help and in the platforms' menus."""
     argument: str | None = None
     """What may follow, for people. None: nothing."""
+    names_model: bool = False
+    """Whether that may be a model: platforms can offer those that there are."""
 
 
 COMMANDS: tuple[Command, ...] = (
     Command("help", "what I can do"),
     Command("new", "start a new conversation; the old one is kept"),
-    Command("model", "show or choose the model", "name|default"),
+    Command("model", "show or choose the model", "name|default", names_model=True),
     Command("history", "show the last messages", "number"),
     Command("usage", "tokens and cost so far"),
     Command("stop", "stop the answer that is being written"),

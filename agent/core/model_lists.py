@@ -43,19 +43,29 @@ MAX_OF_ONE = 60
 """Models that are shown where somebody asks for one provider's."""
 
 MAX_NEAR = 3
+"""Names that a sentence offers."""
+
+MAX_MENU = 25
+"""Models in a platform's menu."""
+
 _NEARNESS = 0.6  # of two names, as difflib measures it: its own default
 
 
-def near_names(wanted: str, names: Iterable[str]) -> list[str]:
-    """The names that were probably meant: those that hold what was written, then similar ones."""
-    folded = {name.lower(): name for name in names}
-    lower = wanted.lower()
-    within = [name for low, name in folded.items() if lower in low]
-    similar = get_close_matches(lower, folded, n=MAX_NEAR, cutoff=_NEARNESS)
+def near_names(wanted: str, names: Iterable[str], most: int = MAX_NEAR) -> list[str]:
+    """The names that were probably meant: those that hold what was written, then similar ones.
 
-    return list(dict.fromkeys((*within, *(folded[low] for low in similar))))[
-        :MAX_NEAR
-    ]
+    Without a provider, the part behind it is meant.
+    """
+    lower, is_full = wanted.lower(), ":" in wanted
+    whole = {name.lower(): name for name in names}
+    within = [name for low, name in whole.items() if lower in low]
+    tails = {
+        low if is_full else low.partition(":")[2] or low: name
+        for low, name in whole.items()
+    }
+    similar = get_close_matches(lower, tails, n=most, cutoff=_NEARNESS)
+
+    return list(dict.fromkeys((*within, *(tails[low] for low in similar))))[:most]
 
 
 def offer(near: Sequence[str]) -> str:

@@ -7,11 +7,12 @@ from collections.abc import Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING, cast
 
-from agent.core.errors import UnknownModel
+from agent.core.errors import ConfigurationError, UnknownModel
 from agent.core.model_lists import ListsModels
 from agent.llm.base_url import is_nearby
 from agent.llm.offline import open_model as open_offline
 from agent.llm.provider import Model
+from agent.ports import LanguageModels
 from agent.settings import OFFLINE, UNKNOWN_MODEL, ModelSpec, Settings
 from agent.settings.providers import PRESETS, needs
 
@@ -89,6 +90,19 @@ class Catalog:
 
             self._wire = open_wire(self._settings)
         return self._wire
+
+
+def check_models(settings: Settings, models: LanguageModels) -> None:
+    """Raises ConfigurationError when a setting names a model that cannot be asked."""
+    for setting, names in (
+        ("DEFAULT_MODEL", [settings.model]),
+        ("FALLBACK_MODELS", settings.fallback_models),
+    ):
+        for name in names:
+            try:
+                models.check(name)
+            except UnknownModel as error:
+                raise ConfigurationError(f"{setting}: {error.sentence}") from error
 
 
 async def with_default_model(settings: Settings, models: ListsModels) -> Settings:

@@ -6,12 +6,11 @@ import asyncio
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import aclosing
 
-from agent.app import check_models
 from agent.core.channel import Finding
 from agent.core.completion import Prompt
 from agent.core.errors import ConfigurationError, ModelError, UnknownModel
 from agent.core.model_lists import LIST_SECONDS
-from agent.llm.catalog import with_default_model
+from agent.llm.catalog import check_models, with_default_model
 from agent.llm.router import ModelRouter, open_models
 from agent.operations.remedies import described
 from agent.settings import OFFLINE, UNKNOWN_MODEL, Settings

@@ -14,11 +14,10 @@ from sqlalchemy.exc import SQLAlchemyError
 from agent.app import (
     CHANNELS,
     build_channels,
-    check_models,
     configured_channels,
 )
 from agent.core.errors import AgentError, ConfigurationError
-from agent.llm.catalog import with_default_model
+from agent.llm.catalog import check_models, with_default_model
 from agent.llm.router import open_models
 from agent.operations.backups import newest_scheduled, overdue
 from agent.operations.connect import Postgres, reach_postgres, reach_redis

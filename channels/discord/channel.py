@@ -24,7 +24,7 @@ from channels.discord.reply import DiscordReply
 from channels.discord.rest import API_URL, Rest
 from channels.discord.webhook import Interactions
 from channels.pacing import Governor, Rate
-from channels.services import ChannelServices
+from channels.services import ChannelServices, ModelNames, no_names
 from channels.unreadable import Note, UnreadableEvents, unnoted
 
 if TYPE_CHECKING:
@@ -61,6 +61,7 @@ class Discord(Webhook, Diagnosable, Listening):
         last_accepted: LastAccepted | None = None,
         note_unreadable: Note = unnoted,
         slash_commands: Callable[[], bool] = lambda: True,
+        model_names: ModelNames = no_names,
         identify_pause: float = 5.0,
         clock: Callable[[], float] = time.monotonic,
         now: Callable[[], float] = time.time,
@@ -72,23 +73,30 @@ class Discord(Webhook, Diagnosable, Listening):
         self._public_key = public_key
         self._last_accepted = last_accepted
         self._slash_commands = slash_commands
+        self._model_names = model_names
         self._identify_pause = identify_pause
         self._clock = clock
         self._rest = Rest(token=token, api_url=api_url, clock=clock)
         self._accept: Accept | None = None
         self._gateway: Gateway | None = None  # the current session
         self._connection = Connection(NAME)
-        self._interactions = (
-            Interactions(
-                public_key=public_key,
-                slash_commands=slash_commands,
-                now=now,
-                unreadable=self._unreadable,
-            )
-            if public_key
-            else None
-        )
+        self._interactions = self._endpoint_for(public_key, now)
         self._endpoint = _endpoint(public_url, public_key)
+
+    def _endpoint_for(
+        self, public_key: str | None, now: Callable[[], float]
+    ) -> Interactions | None:
+        """None without a key: nobody could know that a delivery is genuine."""
+        if not public_key:
+            return None
+
+        return Interactions(
+            public_key=public_key,
+            slash_commands=self._slash_commands,
+            now=now,
+            unreadable=self._unreadable,
+            model_names=self._model_names,
+        )
 
     async def run(self, accept: Accept) -> None:
         """Takes messages in until cancelled; waits for a lost network to return.
@@ -119,6 +127,7 @@ class Discord(Webhook, Diagnosable, Listening):
             last_accepted=self._last_accepted,
             slash_commands=self._slash_commands,
             unreadable=self._unreadable,
+            model_names=self._model_names,
             clock=self._clock,
         )
         self._gateway = Gateway(
@@ -217,6 +226,7 @@ def build(settings: Settings, services: ChannelServices) -> Discord | None:
         public_url=settings.public_url,
         public_key=settings.discord_public_key,
         slash_commands=partial(services.slash_commands, NAME),
+        model_names=services.model_names,
         last_accepted=services.last_accepted,
         note_unreadable=services.note_unreadable,
     )

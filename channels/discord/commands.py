@@ -35,26 +35,33 @@ def definition(commands: Iterable[Command] = COMMANDS) -> list[dict[str, Any]]:
             "type": 1,
             "name": command.name,
             "description": command.summary[:100],
-            "options": [_argument(command.argument)] if command.argument else [],
+            "options": [_argument(command)] if command.argument else [],
             "contexts": [_IN_SERVERS, _IN_DIRECT_CHATS],
         }
         for command in commands
     ]
 
 
-def _argument(meaning: str) -> dict[str, Any]:
-    return {
+def _argument(command: Command) -> dict[str, Any]:
+    option = {
         "type": _STRING,
         "name": "argument",
-        "description": meaning[:100],
+        "description": (command.argument or "")[:100],
         "required": False,
     }
+
+    return option | ({"autocomplete": True} if command.names_model else {})
 
 
 def _essence(command: Mapping[str, Any]) -> tuple[object, ...]:
     """The parts in which two definitions must agree. Discord adds ids, versions and defaults."""
     options = tuple(
-        (option["type"], option["name"], option["description"])
+        (
+            option["type"],
+            option["name"],
+            option["description"],
+            option.get("autocomplete", False),
+        )
         for option in command.get("options") or ()
     )
     return command["name"], command["description"], options

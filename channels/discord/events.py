@@ -22,8 +22,10 @@ from channels.discord.gateway import Gateway
 from channels.discord.interaction import (
     COMMAND,
     DEFERRED,
+    TYPING,
     CommandUse,
     command_use,
+    offer_choices,
     respond,
     switched_off,
 )
@@ -43,6 +45,7 @@ from channels.discord.reading.places import Place, Places
 from channels.discord.rest import Rest
 from channels.discord.sdk import discord
 from channels.pacing import RateLimited
+from channels.services import ModelNames, no_names
 from channels.unreadable import UnreadableEvents, storable
 
 CHATS = 50
@@ -80,6 +83,7 @@ class DiscordEvents:
         last_accepted: LastAccepted | None,
         slash_commands: Callable[[], bool],
         unreadable: UnreadableEvents,
+        model_names: ModelNames = no_names,
         clock: Callable[[], float] = time.monotonic,
         now: Callable[[], float] = time.time,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
@@ -89,14 +93,14 @@ class DiscordEvents:
         self._last_accepted = last_accepted
         self._slash_commands = slash_commands
         self._unreadable = unreadable
+        self._model_names = model_names
         self._clock = clock
         self._now = now
         self._sleep = sleep
         self._queues = ChatQueues(self._catch_up_from_memory)
         self._recent: LRUCache[tuple[str, str], Deleted] = LRUCache(REMEMBERED)
-        self._newest: LRUCache[str, str] = LRUCache(
-            REMEMBERED
-        )  # last accepted, by chat
+        # last accepted, by chat
+        self._newest: LRUCache[str, str] = LRUCache(REMEMBERED)
         self._places = Places()
         self._readers: dict[str, Callable[[Payload], None]] = {
             "MESSAGE_CREATE": self._said,
@@ -186,7 +190,10 @@ class DiscordEvents:
 
     def _used(self, event: Payload) -> None:
         """A command, where Discord sends commands over the gateway."""
-        if number(event, "type") == COMMAND:
+        if number(event, "type") == TYPING:
+            offer = partial(offer_choices, self._rest, event, self._model_names)
+            self._queues.put(f"typed in {digits(event, 'channel_id')}", offer)
+        elif number(event, "type") == COMMAND:
             use = command_use(event)
             storable(use.inbound)
             late = self._clock() + COMMAND_DEADLINE
@@ -284,12 +291,7 @@ class DiscordEvents:
                 return
             except (discord.Forbidden, discord.NotFound):
                 return  # the chat is gone, or the agent was removed from it
-            except (
-                discord.HTTPException,
-                aiohttp.ClientError,
-                TimeoutError,
-                OSError,
-            ) as error:
+            except (discord.HTTPException, aiohttp.ClientError, OSError) as error:
                 log.warning(
                     "discord chat not caught up with yet",
                     chat=chat,

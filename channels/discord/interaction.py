@@ -6,9 +6,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
+from agent.core.errors import DeliveryError
 from agent.core.messages import Address, Said
 from channels.discord.reading.content import name_of
 from channels.discord.reading.fields import (
@@ -28,10 +30,15 @@ from channels.discord.rest import (
     Refusal,
     Rest,
 )
+from channels.pacing import RateLimited
+from channels.services import ModelNames
 
-PING, COMMAND = 1, 2  # types of interactions
-PONG, MESSAGE, DEFERRED = 1, 4, 5  # types of first responses
+PING, COMMAND, TYPING = 1, 2, 4  # types of interactions
+PONG, MESSAGE, DEFERRED, CHOICES = 1, 4, 5, 8  # types of first responses
 EPHEMERAL = 64  # a message that only this person sees
+
+MAX_CHOICES, MAX_CHOICE_CHARS = 25, 100
+"""What Discord takes for an argument that is being typed."""
 
 OVERTAKEN_SECONDS = 0.3
 """How long an answer waits for the deferral that it overtook."""
@@ -118,6 +125,23 @@ async def respond(
 def switched_off() -> dict[str, Any]:
     """The first response to a command while the flag `enable_slash_commands` is off."""
     return {"type": MESSAGE, "data": {"content": SWITCHED_OFF, "flags": EPHEMERAL}}
+
+
+async def choices(payload: Payload, names: ModelNames) -> dict[str, Any]:
+    """The first response while somebody types an argument: models that it may become."""
+    typed = "".join(_values(_data(payload)))
+    found = await names("discord", typed)
+    short = [name for name in found if len(name) <= MAX_CHOICE_CHARS][:MAX_CHOICES]
+    offered = [{"name": name, "value": name} for name in short]
+
+    return {"type": CHOICES, "data": {"choices": offered}}
+
+
+async def offer_choices(rest: Rest, payload: Payload, names: ModelNames) -> None:
+    """Where Discord tells over the gateway what is being typed. Nothing depends on it."""
+    response = await choices(payload, names)
+    with suppress(DeliveryError, RateLimited):
+        await respond(rest, needed(payload, "id"), string(payload, "token"), response)
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,9 +19,13 @@ from channels.discord.interaction import (
     DEFERRED,
     PING,
     PONG,
+    TYPING,
+    choices,
     command_use,
     switched_off,
 )
+from channels.discord.reading.fields import Payload, record
+from channels.services import ModelNames, no_names
 from channels.unreadable import UnreadableEvents, storable
 
 MAX_AGE = 300.0
@@ -40,12 +44,14 @@ class Interactions:
         public_key: str,
         slash_commands: Callable[[], bool],
         unreadable: UnreadableEvents,
+        model_names: ModelNames = no_names,
         now: Callable[[], float] = time.time,
     ) -> None:
         self._key = _load_key(public_key)
         self._slash_commands = slash_commands
         self._now = now
         self._unreadable = unreadable
+        self._model_names = model_names
 
     async def answer(
         self, headers: Mapping[str, str], body: bytes, accept: Accept | None
@@ -60,13 +66,18 @@ class Interactions:
             return WebhookReply(401)
 
         said: Said | None = None
+        typing: Payload | None = None
         with self._unreadable.reading("interaction"):
             payload = json.loads(body)
             if payload["type"] == PING:
                 return _json({"type": PONG})
+            if payload["type"] == TYPING:
+                typing = record(payload)
             if payload["type"] == COMMAND:
                 said = storable(command_use(payload).inbound)
 
+        if typing is not None:
+            return _json(await choices(typing, self._model_names))
         if (
             said is None
         ):  # Discord offers nothing else of ours, and shows that it failed

@@ -14,10 +14,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from agent.app import build_channels, check_models, configured_channels, open_stores
+from agent.app import build_channels, configured_channels, open_stores
 from agent.cli.chat import own_chat
 from agent.cli.serve import http
 from agent.core.errors import AgentError
+from agent.llm.catalog import check_models
 from agent.llm.router import open_models
 from agent.settings import Settings, load_settings
 from agent.settings.provider_variables import ProviderVariables
