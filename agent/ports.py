@@ -12,7 +12,14 @@ from agent.control.flags import Flag
 from agent.control.rules import Audience
 from agent.core.channel import ChannelSettings
 from agent.core.completion import Prompt, Spent, Usage
-from agent.core.effects import ChatContext, Effect, HistoryEntry, Outcome, UsageTotal
+from agent.core.effects import (
+    ChatContext,
+    ConversationEntry,
+    Effect,
+    HistoryEntry,
+    Outcome,
+    UsageTotal,
+)
 from agent.core.limits import Limited, Rule
 from agent.core.messages import (
     Address,
@@ -222,6 +229,11 @@ class ChatRecords(Protocol):
 
     async def history(self, inbound: Inbound, count: int) -> Sequence[HistoryEntry]:
         """The last messages of the active conversation, oldest first."""
+
+    async def conversations(
+        self, inbound: Inbound, count: int, number: int | None = None
+    ) -> Sequence[ConversationEntry]:
+        """The last active conversations of this chat, newest first; or the one of `number`."""
 
     async def usage(self, inbound: Inbound) -> tuple[UsageTotal, UsageTotal]:
         """Totals of this conversation, and of 30 days of all that this person started."""

@@ -9,8 +9,11 @@ from uuid import UUID
 
 from agent.core.commands import Command, help_text
 from agent.core.effects import (
+    MAX_TITLE_CHARS,
     AcceptLink,
     ChooseModel,
+    ContinueConversation,
+    ConversationEntry,
     Effect,
     HistoryEntry,
     NewConversation,
@@ -43,6 +46,15 @@ MAX_HISTORY_LINES = 50
 
 MAX_LINE_CHARS = 200
 """Characters of a message that `/history` shows."""
+
+LISTED_CONVERSATIONS = 10
+"""Conversations that `/conversations` shows."""
+
+MAX_WORDS_CHARS = 60
+"""Characters of its first message that stand for a conversation without a name."""
+
+MAX_NUMBER_DIGITS = 9
+"""Digits of a conversation's number."""
 
 # Without characters that are easily misread.
 _ALPHABET = "ABCDEFGHJKLMNPQRSTUVWXYZ23456789"
@@ -79,10 +91,9 @@ async def command_outcome(
     """Reads what the command needs to know; changes nothing yet."""
     match command.name:
         case "new":
-            return CommandOutcome(
-                lambda _: "A new conversation begins. I no longer see the old one.",
-                NewConversation(),
-            )
+            return _new(argument)
+        case "conversations":
+            return await _conversations(argument, inbound, records)
         case "stop":
             return CommandOutcome(
                 lambda found: "Stopped." if found else "There is nothing to stop.",
@@ -103,6 +114,69 @@ async def command_outcome(
             return _link(argument, inbound)
         case _:
             return say(help_text())
+
+
+def _new(argument: str) -> CommandOutcome:
+    title = _shortened(argument, MAX_TITLE_CHARS) or None
+    named = f", **{title}**," if title else ""
+
+    return CommandOutcome(
+        lambda _: f"A new conversation{named} begins. I no longer see the old one.",
+        NewConversation(title),
+    )
+
+
+async def _conversations(
+    argument: str, inbound: Said, records: ChatRecords
+) -> CommandOutcome:
+    if not argument:
+        listed = await records.conversations(inbound, LISTED_CONVERSATIONS)
+        lines = "\n".join(map(_conversation_line, listed))
+        more = "`/conversations 1` goes on with the one of that number."
+
+        return say(
+            f"{lines}\n\n{more}" if lines else "There are no conversations yet."
+        )
+
+    short = len(argument) <= MAX_NUMBER_DIGITS and argument.isascii()
+    number = int(argument) if short and argument.isdecimal() else 0
+    found = await records.conversations(inbound, 1, number)
+    if not found:
+        return say(
+            "There is no conversation of this number here. `/conversations` shows all."
+        )
+
+    [chosen] = found
+    if chosen.is_active:
+        return say(f"This is the conversation {_title(chosen)}.")
+
+    return CommandOutcome(
+        lambda _: f"We go on with {_title(chosen)}. I see what was said there.",
+        ContinueConversation(chosen.id),
+    )
+
+
+def _conversation_line(entry: ConversationEntry) -> str:
+    here = ", this one" if entry.is_active else ""
+
+    return f"- {entry.number}: {_title(entry)}, {entry.last_activity:%Y-%m-%d %H:%M}{here}"
+
+
+def _title(entry: ConversationEntry) -> str:
+    """The name that a person gave, else the first words that were said."""
+    if entry.title:
+        return f"**{entry.title}**"
+
+    words = _shortened(entry.first_words or "", MAX_WORDS_CHARS)
+
+    return f"“{words}”" if words else "without a message"
+
+
+def _shortened(text: str, limit: int) -> str:
+    """In one line, without marks that would format the rest."""
+    line = " ".join(text.replace("*", "").replace("`", "").split())
+
+    return line if len(line) <= limit else line[: limit - 1] + "…"
 
 
 async def _default_model(

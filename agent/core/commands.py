@@ -24,7 +24,10 @@ class Command:
 
 COMMANDS: tuple[Command, ...] = (
     Command("help", "what I can do"),
-    Command("new", "start a new conversation; the old one is kept"),
+    Command("new", "start a new conversation; the old one is kept", "name"),
+    Command(
+        "conversations", "show your conversations here, or go on with one", "number"
+    ),
     Command("model", "show or choose the model", "name|default", names_model=True),
     Command("history", "show the last messages", "number"),
     Command("usage", "tokens and cost so far"),

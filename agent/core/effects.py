@@ -11,9 +11,23 @@ from uuid import UUID
 
 from agent.core.messages import Role
 
+MAX_TITLE_CHARS = 80
+"""Characters of a conversation's name."""
 
+
+@dataclass(frozen=True, slots=True)
 class NewConversation:
     """Effect of `/new`: the active conversation ends and is kept."""
+
+    title: str | None = None
+    """The name of the new one, which then begins at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class ContinueConversation:
+    """Effect of `/conversations NUMBER`: an earlier one of this chat is the active one."""
+
+    conversation: UUID
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +63,14 @@ class AcceptLink:
     code: str
 
 
-Effect = NewConversation | ChooseModel | StopAnswer | OfferLink | AcceptLink
+Effect = (
+    NewConversation
+    | ContinueConversation
+    | ChooseModel
+    | StopAnswer
+    | OfferLink
+    | AcceptLink
+)
 
 Outcome = bool
 """Whether the effect found something to change: a conversation, an answer, a valid code."""
@@ -67,6 +88,20 @@ class ChatContext:
     """The last message that a person wrote here."""
     person: UUID | None = None
     """None: they never wrote."""
+
+
+@dataclass(frozen=True, slots=True)
+class ConversationEntry:
+    """One line of `/conversations`."""
+
+    number: int
+    """1 is the first of the chat. It stays."""
+    id: UUID
+    title: str | None
+    first_words: str | None
+    """Of a person; None: nothing was said yet."""
+    last_activity: datetime
+    is_active: bool
 
 
 @dataclass(frozen=True, slots=True)

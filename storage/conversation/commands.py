@@ -18,6 +18,7 @@ from agent.core.effects import (
     AcceptLink,
     ChatContext,
     ChooseModel,
+    ContinueConversation,
     Effect,
     NewConversation,
     OfferLink,
@@ -27,6 +28,7 @@ from agent.core.effects import (
 from agent.core.errors import StoreUnavailable
 from agent.core.messages import Inbound
 from storage.control.redis_copy import announce
+from storage.conversation import conversations
 from storage.conversation.chat import (
     chat_transaction,
     is_account,
@@ -137,8 +139,10 @@ async def _apply(
     match effect:
         case None:
             return True
-        case NewConversation():
-            return await _changed(connection, inbound, is_active=False)
+        case NewConversation(title):
+            return await conversations.begin(connection, inbound, title)
+        case ContinueConversation(conversation):
+            return await conversations.go_on(connection, inbound, conversation)
         case StopAnswer():
             return await _changed(
                 connection,

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from agent.core.effects import HistoryEntry, UsageTotal
+from agent.core.effects import ConversationEntry, HistoryEntry, UsageTotal
 from agent.core.messages import Inbound
 from storage.conversation import STATEMENTS
 from storage.conversation.chat import chat_transaction, is_active, within_lifetime
@@ -46,6 +46,19 @@ class PostgresChatRecords:
             HistoryEntry(role, content, at, meta.get("author"))
             for role, content, at, meta in reversed(rows)
         ]
+
+    async def conversations(
+        self, inbound: Inbound, count: int, number: int | None = None
+    ) -> list[ConversationEntry]:
+        channel, chat, thread = inbound.address.key
+        here = {"channel": channel, "chat": chat, "thread": thread}
+        wanted = {**here, "count": count, "number": number}
+
+        async with chat_transaction(self._database) as connection:
+            listed = text(STATEMENTS["conversations_of_chat"])
+            rows = (await connection.execute(listed, wanted)).all()
+
+        return [ConversationEntry(*row) for row in rows]
 
     async def usage(self, inbound: Inbound) -> tuple[UsageTotal, UsageTotal]:
         channel, chat, thread = inbound.address.key

@@ -842,6 +842,36 @@ SELECT set_config('enable_seqscan', 'off', true),
        set_config('enable_sort', 'off', true);
 
 
+-- name: conversations_of_chat
+-- The last active ones, or the one of :number. A number counts from the chat's first, so it stays.
+-- First words are looked up only of those that are shown.
+WITH mine AS (
+    SELECT id, title, started_at, last_activity, is_active,
+           row_number() OVER (ORDER BY started_at, id) AS number
+    FROM conversations
+    WHERE channel_type = :channel AND chat_id = :chat AND thread_id = :thread
+), shown AS MATERIALIZED (
+    SELECT *
+    FROM mine
+    WHERE number = coalesce(CAST(:number AS bigint), number)
+    ORDER BY last_activity DESC
+    LIMIT :count
+)
+SELECT number, id, title, first.words, last_activity, is_active
+FROM shown
+LEFT JOIN LATERAL (
+    SELECT left(content, 200) AS words
+    FROM messages m
+    WHERE m.conversation_id = shown.id
+      AND m."timestamp" BETWEEN shown.started_at AND shown.last_activity
+      AND m.role = 'user'
+      AND m.content <> ''
+    ORDER BY m."timestamp"
+    LIMIT 1
+) first ON true
+ORDER BY last_activity DESC;
+
+
 -- name: usage_of_conversation
 -- What the answers of the chat's active conversation used. Those that no model wrote use nothing.
 SELECT count(*) AS answers,

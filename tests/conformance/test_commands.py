@@ -81,6 +81,49 @@ async def test_new_begins_a_conversation_that_knows_nothing_of_the_old(
     assert 2 == await harness.value("SELECT count(*) FROM conversations")
 
 
+async def test_a_conversation_has_a_name_and_is_continued_by_its_number(
+    harness: ChannelHarness,
+) -> None:
+    """The model sees what was said there, and nothing of the one that was left."""
+    ada = harness.driver.direct("ada")
+    async with harness.agent():
+        await harness.ask(ada, "my name is Ada")
+        await harness.driver.command(ada, "new", "Trip to Rome")
+        await harness.until(lambda: len(harness.screen(ada)) == 2)
+        assert "Trip to Rome" in harness.screen(ada)[-1]
+        await harness.ask(ada, "where is the forum?")
+        await harness.driver.command(ada, "conversations")
+        await harness.until(lambda: len(harness.screen(ada)) == 4)
+        listed = harness.screen(ada)[-1]
+        assert "2: " in listed.splitlines()[0]
+        assert "Trip to Rome" in listed.splitlines()[0]
+        assert "my name is Ada" in listed.splitlines()[1]
+
+        await harness.driver.command(ada, "conversations", "1")
+        await harness.until(lambda: len(harness.screen(ada)) == 5)
+        assert "my name is Ada" in harness.screen(ada)[-1]
+        await harness.ask(ada, "what is my name?")
+
+    seen = ["my name is Ada", "re: my name is Ada", "what is my name?"]
+    assert seen == harness.asked()
+
+
+async def test_a_conversation_that_is_not_there_is_said_in_a_sentence(
+    harness: ChannelHarness,
+) -> None:
+    """The one of this moment goes on."""
+    ada = harness.driver.direct("ada")
+    async with harness.agent():
+        await harness.ask(ada, "hello")
+        await harness.driver.command(ada, "conversations", "7")
+        await harness.until(
+            lambda: "no conversation of this number" in harness.screen(ada)[-1]
+        )
+        await harness.ask(ada, "and now?")
+
+    assert ["hello", "re: hello", "and now?"] == harness.asked()
+
+
 async def test_model_chooses_who_answers_and_default_goes_back(
     harness: ChannelHarness,
 ) -> None:
