@@ -57,6 +57,7 @@ from storage.limits.send_pace import RedisPace
 from storage.postgres import LEASE_SECONDS, Database, open_database
 from storage.redis import RedisPipe, greet, open_redis
 from storage.reports.rollup import rollup
+from storage.reports.search_index import search_index
 from storage.reports.unreadable import RedisUnreadable
 
 CHANNELS: Mapping[str, str] = {
@@ -182,6 +183,7 @@ async def open_app(
         async with (
             housekeeping(stores.database),
             rollup(stores.database_url),
+            search_index(stores.database_url),
             run_schedule(plans),
             follow_changes(stores.pipe, ports.control_updates),
             Engine(ports, options) as engine,

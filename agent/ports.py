@@ -23,6 +23,7 @@ from agent.core.messages import (
     Said,
     Window,
 )
+from agent.core.search import Found, Query
 from agent.core.turns import (
     Accepted,
     Answer,
@@ -38,7 +39,6 @@ from agent.core.turns import (
 )
 
 T = TypeVar("T")
-
 Accept = Callable[[Inbound], Awaitable[bool]]
 """Takes in what a person did; returns once that is durable and may be acknowledged.
 - True: accepted, even if the message is faulty: the person gets an answer that says so.
@@ -216,6 +216,9 @@ class ChatRecords(Protocol):
     async def history(self, inbound: Inbound, count: int) -> Sequence[HistoryEntry]:
         """The last messages of the active conversation, oldest first."""
 
+    async def search(self, inbound: Inbound, query: Query) -> Sequence[Found]:
+        """Best first. In a group: what was said there. Else: what is the person's own."""
+
     async def usage(self, inbound: Inbound) -> tuple[UsageTotal, UsageTotal]:
         """Totals of this conversation, and of 30 days of all that this person started."""
 
@@ -266,10 +269,7 @@ class Budgets(Protocol):
     async def reserve(
         self, channel: str, author: UUID, model: str, prompt: Prompt
     ) -> UUID | None:
-        """Reserves the worst case of one model call. `author` is the user's row.
-
-        None: no budget applies. Raises Refused, with a sentence, when it does not fit.
-        """
+        """Reserves a call's worst case for a user's row. Refused: does not fit. None: no budget."""
 
     async def settle(self, reservation: UUID, usage: Usage) -> None:
         """Returns what the call did not use. Unsettled reservations count in full."""

@@ -25,6 +25,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("new", "start a new conversation; the old one is kept"),
     Command("model", "show or choose the model", "name|default"),
     Command("history", "show the last messages", "number"),
+    Command("search", "find what was said", "words"),
     Command("usage", "tokens and cost so far"),
     Command("stop", "stop the answer that is being written"),
     Command("retry", "answer the last message again"),

@@ -10,9 +10,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from agent.core.effects import HistoryEntry, UsageTotal
 from agent.core.messages import Inbound
+from agent.core.search import Found, Query
 from storage.conversation import STATEMENTS
 from storage.conversation.chat import chat_transaction, is_active, within_lifetime
 from storage.postgres import Database
+from storage.reports.search import search_for
 from storage.tables import Conversation, MessageRow
 
 USAGE_DAYS = 30
@@ -46,6 +48,10 @@ class PostgresChatRecords:
             HistoryEntry(role, content, at, meta.get("author"))
             for role, content, at, meta in reversed(rows)
         ]
+
+    async def search(self, inbound: Inbound, query: Query) -> list[Found]:
+        async with chat_transaction(self._database) as connection:
+            return await search_for(connection, inbound, query)
 
     async def usage(self, inbound: Inbound) -> tuple[UsageTotal, UsageTotal]:
         channel, chat, thread = inbound.address.key
