@@ -61,6 +61,7 @@ from storage.limits.send_pace import RedisPace
 from storage.postgres import LEASE_SECONDS, Database, open_database
 from storage.redis import RedisPipe, greet, open_redis
 from storage.reports.rollup import rollup
+from storage.reports.search_index import search_index
 from storage.reports.unreadable import RedisUnreadable
 
 CHANNELS: Mapping[str, str] = {
@@ -192,6 +193,7 @@ async def open_app(
         async with (
             housekeeping(stores.database),
             rollup(stores.database_url),
+            search_index(stores.database_url),
             run_schedule(plans),
             record_uses(stores.database, noted.uses),
             run_alerts(

@@ -30,6 +30,7 @@ from agent.core.messages import (
     Said,
     Window,
 )
+from agent.core.search import Found, Query
 from agent.core.turns import (
     Accepted,
     Answer,
@@ -46,7 +47,6 @@ from agent.core.turns import (
 )
 
 T = TypeVar("T")
-
 Accept = Callable[[Inbound], Awaitable[bool]]
 """Takes in what a person did; returns once that is durable and may be acknowledged.
 - True: accepted, even if the message is faulty: the person gets an answer that says so.
@@ -147,17 +147,8 @@ class OpenTurns(Protocol):
         """Whether this turn's answer is still on its way. False: it arrived, or was given up."""
 
 
-class Deliveries(OpenTurns, Protocol):
-    """What is known of answers on their way to a platform."""
-
-    async def announce(self, turn: UUID) -> None:
-        """A draft of the answer that begins with this turn will stand on the platform."""
-
-    async def placed(self, turn: UUID, placed: Placed, *, late: bool = False) -> None:
-        """Records what stands there. `late`: the claim may be lost, so it adds to what is known.
-
-        A closed turn is opened again then, or for a new place: the next sweep mends the chat.
-        """
+class ClosedTurns(Protocol):
+    """Turns whose answer has ended in one way or the other."""
 
     async def done(
         self,
@@ -176,6 +167,19 @@ class Deliveries(OpenTurns, Protocol):
         """Closes the turns of many answers that were not given up, all of them or none.
 
         No turn is named twice.
+        """
+
+
+class Deliveries(OpenTurns, ClosedTurns, Protocol):
+    """What is known of answers on their way to a platform."""
+
+    async def announce(self, turn: UUID) -> None:
+        """A draft of the answer that begins with this turn will stand on the platform."""
+
+    async def placed(self, turn: UUID, placed: Placed, *, late: bool = False) -> None:
+        """Records what stands there. `late`: the claim may be lost, so it adds to what is known.
+
+        A closed turn is opened again then, or for a new place: the next sweep mends the chat.
         """
 
 
@@ -224,16 +228,23 @@ class ChatCommands(Protocol):
         """What is true of this person and this chat now."""
 
 
-class ChatRecords(Protocol):
-    """What was said and spent in a conversation."""
-
-    async def history(self, inbound: Inbound, count: int) -> Sequence[HistoryEntry]:
-        """The last messages of the active conversation, oldest first."""
+class ChatHistory(Protocol):
+    """The conversations of a chat."""
 
     async def conversations(
         self, inbound: Inbound, count: int, number: int | None = None
     ) -> Sequence[ConversationEntry]:
         """The last active conversations of this chat, newest first; or the one of `number`."""
+
+
+class ChatRecords(ChatHistory, Protocol):
+    """What was said and spent in a conversation."""
+
+    async def history(self, inbound: Inbound, count: int) -> Sequence[HistoryEntry]:
+        """The last messages of the active conversation, oldest first."""
+
+    async def search(self, inbound: Inbound, query: Query) -> Sequence[Found]:
+        """Best first. In a group: what was said there. Else: what is the person's own."""
 
     async def usage(self, inbound: Inbound) -> tuple[UsageTotal, UsageTotal]:
         """Totals of this conversation, and of 30 days of all that this person started."""
@@ -285,10 +296,7 @@ class Budgets(Protocol):
     async def reserve(
         self, channel: str, author: UUID, model: str, prompt: Prompt
     ) -> UUID | None:
-        """Reserves the worst case of one model call. `author` is the user's row.
-
-        None: no budget applies. Raises Refused, with a sentence, when it does not fit.
-        """
+        """Reserves a call's worst case for a user's row. Refused: does not fit. None: no budget."""
 
     async def settle(self, reservation: UUID, usage: Usage) -> None:
         """Returns what the call did not use. Unsettled reservations count in full."""

@@ -15,6 +15,7 @@ from agent.cli.control import audit, channels, experiments, flags, operators
 from agent.cli.limits import budgets, limits
 from agent.cli.options import As, Group, author
 from agent.cli.reports import commands as reports
+from agent.cli.reports import search
 from agent.cli.run import (
     EXIT_STATUS,
     INTERRUPTED,
@@ -115,6 +116,7 @@ app.add_typer(limits.app, name="limits")
 app.add_typer(budgets.app, name="budgets")
 app.add_typer(operators.app, name="operators")
 app.add_typer(reports.app, name="report")
+app.command()(search.search)
 
 
 @app.command()

@@ -22,7 +22,7 @@ from agent.core.effects import (
     StopAnswer,
     UsageTotal,
 )
-from agent.core.errors import UnknownModel
+from agent.core.errors import Rejected, UnknownModel
 from agent.core.messages import Said
 from agent.core.model_lists import (
     ListsModels,
@@ -32,6 +32,7 @@ from agent.core.model_lists import (
     offer,
     overview,
 )
+from agent.core.search import Found, parse_query
 from agent.ports import ChatCommands, ChatRecords, LanguageModels
 from agent.reports.usage import cost_text
 
@@ -108,6 +109,8 @@ async def command_outcome(
             return await _choose_model(argument, inbound, models, allowed_models)
         case "history":
             return await _history(argument, inbound, records)
+        case "search":
+            return await _search(argument, inbound, records)
         case "usage":
             return await _usage(inbound, records)
         case "link":
@@ -282,6 +285,27 @@ def _history_line(entry: HistoryEntry) -> str:
         text = text[: MAX_LINE_CHARS - 1] + "…"
 
     return f"- {entry.timestamp:%Y-%m-%d %H:%M} **{author}**: {text}"
+
+
+async def _search(
+    argument: str, inbound: Said, records: ChatRecords
+) -> CommandOutcome:
+    try:
+        query = parse_query(argument)
+    except Rejected as refusal:
+        return say(refusal.sentence)
+
+    found = await records.search(inbound, query)
+    where = "in your messages and my answers" if inbound.direct else "here"
+
+    return say("\n".join(map(_found_line, found)) or f"I found nothing {where}.")
+
+
+def _found_line(found: Found) -> str:
+    authors = {"user": found.author or "you", "assistant": "me"}
+    link = f" ({found.link})" if found.link else ""
+
+    return f"- {found.at:%Y-%m-%d %H:%M} {authors[found.role]}: {found.text}{link}"
 
 
 async def _usage(inbound: Said, records: ChatRecords) -> CommandOutcome:

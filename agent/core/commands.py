@@ -30,6 +30,7 @@ COMMANDS: tuple[Command, ...] = (
     ),
     Command("model", "show or choose the model", "name|default", names_model=True),
     Command("history", "show the last messages", "number"),
+    Command("search", "find what was said", "words"),
     Command("usage", "tokens and cost so far"),
     Command("stop", "stop the answer that is being written"),
     Command("retry", "answer the last message again"),

@@ -10,9 +10,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from agent.core.effects import ConversationEntry, HistoryEntry, UsageTotal
 from agent.core.messages import Inbound
+from agent.core.search import Found, Query
 from storage.conversation import STATEMENTS
 from storage.conversation.chat import chat_transaction, is_active, within_lifetime
 from storage.postgres import Database
+from storage.reports.search import search_for
 from storage.tables import Conversation, MessageRow
 
 USAGE_DAYS = 30
@@ -59,6 +61,10 @@ class PostgresChatRecords:
             rows = (await connection.execute(listed, wanted)).all()
 
         return [ConversationEntry(*row) for row in rows]
+
+    async def search(self, inbound: Inbound, query: Query) -> list[Found]:
+        async with chat_transaction(self._database) as connection:
+            return await search_for(connection, inbound, query)
 
     async def usage(self, inbound: Inbound) -> tuple[UsageTotal, UsageTotal]:
         channel, chat, thread = inbound.address.key

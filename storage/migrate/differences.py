@@ -53,7 +53,11 @@ def _described(difference: Any) -> str:
 
 
 def no_partition(name: str | None, kind: str, _parents: object) -> bool:
-    """For Alembic's `include_name`: partitions of messages are made by the month, not by
-    migrations.
+    """For Alembic's `include_name`: partitions of messages, and of their words, are made by the
+    month, not by migrations.
     """
-    return not (kind == "table" and name is not None and name.startswith("messages_"))
+    is_partition = name is not None and name.startswith(
+        ("messages_", "search_messages_")
+    )
+
+    return not (kind == "table" and is_partition)

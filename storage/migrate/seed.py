@@ -22,6 +22,7 @@ from storage.migrate.seed_story import DAYS_A_MONTH, Person, Talk, Turn, people,
 from storage.migrate.sql import STATEMENTS
 from storage.postgres import connect
 from storage.reports.rollup import note_past_changes
+from storage.reports.search_index import index_now
 
 BATCH = 5_000
 """Messages in one transaction."""
@@ -87,6 +88,7 @@ async def sow(
         await connection.close()
 
     await note_past_changes(url, since)
+    await index_now(url, since)
     done = Seeded(len(known), conversations, messages)
     await _record(url, author, "seed.make", done)
 

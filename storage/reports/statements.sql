@@ -429,3 +429,219 @@ SELECT found #>> '{}'
 FROM feature_flags,
      jsonb_path_query(value, 'strict $.** ? (@.type() == "string")') AS found
 WHERE name IN ('default_model', 'fallback_model');
+
+
+-- Search --------------------------------------------------------------------------------------
+-- The words of messages are read a few seconds after them, beside turns; see `search_index.py`.
+-- What is shown is read from messages. The newest ones, whose words are not read yet, are looked
+-- through directly. Each statement says itself whose messages it may see.
+
+-- name: messages_to_index
+-- How far messages are read, and up to where that is possible now; see `hours_to_close`.
+SELECT s.indexed_until, least(now(), (
+           SELECT min(xact_start)
+           FROM pg_stat_activity
+           WHERE datname = current_database() AND backend_type = 'client backend'
+       )) AS until
+FROM search_state s
+FOR UPDATE OF s SKIP LOCKED;
+
+
+-- name: make_search_partitions
+SELECT make_search_partitions();
+
+
+-- name: unread_messages
+-- Those since $1, before $2. An answer is found by the person whose message it answers.
+SELECT m.conversation_id, m."timestamp" AS at, m.seq, m.content,
+       CASE WHEN m.role = 'user' THEN m.user_id ELSE (
+           SELECT q.user_id
+           FROM messages q
+           WHERE q.conversation_id = m.conversation_id
+             AND q.seq = m.answers
+             AND q.role = 'user'
+             AND q."timestamp" BETWEEN c.started_at AND m."timestamp"
+           ORDER BY q."timestamp" DESC
+           LIMIT 1
+       ) END AS author
+FROM messages m
+JOIN conversations c ON c.id = m.conversation_id
+WHERE m."timestamp" >= $1 AND m."timestamp" < $2
+  AND m.role IN ('user', 'assistant')
+  AND m.content <> ''
+  AND NOT m.metadata ?| ARRAY['carried', 'notice', 'deleted'];
+
+
+-- name: changed_messages
+-- Takes those whose text was changed since the last look, as they are now.
+WITH taken AS (
+    DELETE FROM search_stale RETURNING conversation_id, at, seq
+)
+SELECT DISTINCT m.conversation_id, m."timestamp" AS at, m.seq, m.content, m.user_id AS author
+FROM taken
+JOIN messages m ON m.conversation_id = taken.conversation_id
+               AND m."timestamp" = taken.at
+               AND m.seq = taken.seq
+WHERE m.role = 'user'
+  AND m."timestamp" < (SELECT indexed_until FROM search_state)
+  AND m.content <> ''
+  AND NOT m.metadata ?| ARRAY['carried', 'notice', 'deleted'];
+
+
+-- name: store_words
+-- $1 conversations  $2 moments  $3 seqs  $4 authors  $5 words of each, one to a line
+INSERT INTO search_messages AS s (conversation_id, at, seq, author, words)
+SELECT conversation, at, seq, author, array_to_tsvector(string_to_array(words, E'\n'))
+FROM unnest($1::uuid[], $2::timestamptz[], $3::bigint[], $4::uuid[], $5::text[])
+    AS t(conversation, at, seq, author, words)
+ON CONFLICT (conversation_id, at, seq) DO UPDATE SET
+    author = excluded.author,
+    words = excluded.words;
+
+
+-- name: note_indexed
+-- $1 until
+UPDATE search_state SET indexed_until = $1;
+
+
+-- name: index_again
+-- Messages were added before the ones that are read: all since $1 are read again.
+UPDATE search_state SET indexed_until = least(indexed_until, $1::timestamptz);
+
+
+-- name: search_own
+-- What a person wrote on any of their accounts, and what they were answered.
+-- :channel :account: the person; :query: for the index; :count: at most
+WITH mine AS MATERIALIZED (
+    SELECT id
+    FROM users
+    WHERE person_id = (
+        SELECT person_id FROM users WHERE channel_type = :channel AND channel_user_id = :account
+    )
+), known AS (
+    SELECT s.conversation_id, s.at, s.seq
+    FROM search_messages s
+    WHERE s.author = ANY(ARRAY(SELECT id FROM mine)) AND s.words @@ CAST(:query AS tsquery)
+    ORDER BY s.at DESC
+    LIMIT :count
+), asked AS (
+    SELECT m.conversation_id, m."timestamp" AS at, m.seq
+    FROM messages m
+    WHERE m.user_id = ANY(ARRAY(SELECT id FROM mine))
+      AND m.user_id IS NOT NULL
+      AND m."timestamp" >= (SELECT indexed_until FROM search_state) - interval '10 minutes'
+), answered AS (
+    SELECT a.conversation_id, a."timestamp" AS at, a.seq
+    FROM asked
+    JOIN messages a ON a.conversation_id = asked.conversation_id
+                   AND a."timestamp" > asked.at
+                   AND a.role = 'assistant'
+                   AND a.answers = asked.seq
+), wanted AS (
+    SELECT * FROM known UNION SELECT * FROM asked UNION SELECT * FROM answered
+)
+SELECT m."timestamp" AS at, m.role, m.content, m.metadata->>'author' AS author, c.channel_type,
+       c.chat_id, t.platform_message_id,
+       extract(epoch FROM now() - m."timestamp")::float8 / 86400 AS age_days
+FROM wanted
+JOIN messages m ON m.conversation_id = wanted.conversation_id
+               AND m."timestamp" = wanted.at
+               AND m.seq = wanted.seq
+JOIN conversations c ON c.id = m.conversation_id
+LEFT JOIN turns t ON t.id = m.turn_id
+WHERE m.content <> ''
+  AND NOT m.metadata ?| ARRAY['carried', 'notice', 'deleted']
+  AND (m.role = 'assistant' OR m.user_id = ANY(ARRAY(SELECT id FROM mine)))
+ORDER BY m."timestamp" DESC;
+
+
+-- name: search_place
+-- What was said in one group or thread, by everybody, in all its conversations.
+-- :channel :chat :thread: the place; :query: for the index; :count: at most
+WITH here AS MATERIALIZED (
+    SELECT id
+    FROM conversations
+    WHERE channel_type = :channel AND chat_id = :chat AND thread_id = :thread
+), wanted AS (
+    (
+        SELECT s.conversation_id, s.at, s.seq
+        FROM search_messages s
+        WHERE s.conversation_id = ANY(ARRAY(SELECT id FROM here))
+          AND s.words @@ CAST(:query AS tsquery)
+        ORDER BY s.at DESC
+        LIMIT :count
+    )
+    UNION
+    SELECT m.conversation_id, m."timestamp", m.seq
+    FROM messages m
+    WHERE m.conversation_id = ANY(ARRAY(SELECT id FROM here))
+      AND m."timestamp" >= (SELECT indexed_until FROM search_state)
+)
+SELECT m."timestamp" AS at, m.role, m.content, m.metadata->>'author' AS author, c.channel_type,
+       c.chat_id, t.platform_message_id,
+       extract(epoch FROM now() - m."timestamp")::float8 / 86400 AS age_days
+FROM wanted
+JOIN messages m ON m.conversation_id = wanted.conversation_id
+               AND m."timestamp" = wanted.at
+               AND m.seq = wanted.seq
+JOIN conversations c ON c.id = m.conversation_id
+LEFT JOIN turns t ON t.id = m.turn_id
+WHERE m.content <> ''
+  AND c.channel_type = :channel AND c.chat_id = :chat AND c.thread_id = :thread
+  AND NOT m.metadata ?| ARRAY['carried', 'notice', 'deleted']
+ORDER BY m."timestamp" DESC;
+
+
+-- name: search_all
+-- For operators: everything, or one person's, or one channel's.
+-- :person :in_channel :since, each NULL: all; :query: for the index; :count: at most
+WITH wanted AS (
+    (
+        SELECT s.conversation_id, s.at, s.seq
+        FROM search_messages s
+        JOIN conversations c ON c.id = s.conversation_id
+        WHERE s.words @@ CAST(:query AS tsquery)
+          AND (CAST(:since AS timestamptz) IS NULL OR s.at >= :since)
+          AND (CAST(:in_channel AS text) IS NULL OR c.channel_type = :in_channel)
+          AND (CAST(:person AS uuid) IS NULL
+               OR s.author IN (SELECT id FROM users WHERE person_id = :person))
+        ORDER BY s.at DESC
+        LIMIT :count
+    )
+    UNION
+    SELECT m.conversation_id, m."timestamp", m.seq
+    FROM messages m
+    JOIN conversations c ON c.id = m.conversation_id
+    LEFT JOIN messages q ON q.conversation_id = m.conversation_id
+                        AND q."timestamp" BETWEEN c.started_at AND m."timestamp"
+                        AND q.seq = m.answers
+                        AND q.role = 'user'
+    WHERE m."timestamp" >= (SELECT indexed_until FROM search_state)
+      AND (CAST(:since AS timestamptz) IS NULL OR m."timestamp" >= :since)
+      AND (CAST(:in_channel AS text) IS NULL OR c.channel_type = :in_channel)
+      AND (CAST(:person AS uuid) IS NULL OR coalesce(m.user_id, q.user_id) IN (
+              SELECT id FROM users WHERE person_id = :person))
+)
+SELECT m."timestamp" AS at, m.role, m.content, m.metadata->>'author' AS author, c.channel_type,
+       c.chat_id, t.platform_message_id,
+       extract(epoch FROM now() - m."timestamp")::float8 / 86400 AS age_days
+FROM wanted
+JOIN messages m ON m.conversation_id = wanted.conversation_id
+               AND m."timestamp" = wanted.at
+               AND m.seq = wanted.seq
+JOIN conversations c ON c.id = m.conversation_id
+LEFT JOIN turns t ON t.id = m.turn_id
+WHERE m.content <> ''
+  AND NOT m.metadata ?| ARRAY['carried', 'notice', 'deleted']
+ORDER BY m."timestamp" DESC;
+
+
+-- name: forget_words_of_people
+-- For erasure, if their messages stay (blanked messages are forgotten by a trigger already).
+-- $1 accounts (users.id)
+DELETE FROM search_messages WHERE author = ANY($1::uuid[]);
+
+
+-- name: forget_words_of_conversations
+-- $1 conversations
+DELETE FROM search_messages WHERE conversation_id = ANY($1::uuid[]);

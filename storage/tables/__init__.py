@@ -23,6 +23,7 @@ from storage.tables.limits import BudgetDay, BudgetReservation, BudgetRow
 from storage.tables.people import LinkCode, User
 from storage.tables.reports import LateVote, ReportHour, ReportState
 from storage.tables.schema import AppliedMigration
+from storage.tables.search import SearchMessage, SearchStale, SearchState
 
 __all__ = [
     "AppliedMigration",
@@ -44,6 +45,9 @@ __all__ = [
     "Operator",
     "ReportHour",
     "ReportState",
+    "SearchMessage",
+    "SearchStale",
+    "SearchState",
     "TurnRow",
     "User",
     "Vote",

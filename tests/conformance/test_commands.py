@@ -213,3 +213,20 @@ async def test_a_typed_command_is_one_too(harness: ChannelHarness, text: str) ->
         )
 
     assert [] == harness.model.prompts
+
+
+async def test_search_finds_ones_own_words_and_marks_them(
+    harness: ChannelHarness,
+) -> None:
+    ada = harness.driver.direct("ada")
+    async with harness.agent():
+        await harness.ask(ada, "where is the zebra")
+        await harness.driver.command(ada, "search", "zeb*")
+        await harness.until(lambda: len(harness.screen(ada)) == 2)
+        await harness.driver.command(ada, "search", "-zebra")
+        await harness.until(lambda: len(harness.screen(ada)) == 3)
+    found, refused = harness.screen(ada)[-2:]
+
+    assert 2 == found.count("where is the")
+    assert 2 == len(found.splitlines())
+    assert "A minus only leaves out" in refused

@@ -1,0 +1,182 @@
+"""Messages are found by their words, soon, as they stand, and never by anybody else."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from uuid import uuid4
+
+import pytest
+
+from agent.core.messages import Address, Said
+from agent.core.search import Found, parse_query
+from storage.conversation.records import PostgresChatRecords
+from storage.postgres import connect, open_database
+from storage.reports.search import forget_words
+from storage.reports.search_index import index_now
+from tests.support.chats import LONG_AGO, WORDS, Chats
+from tests.support.settings import run
+
+
+async def search(
+    url: str, account: str, words: str, chat: str = "", *, direct: bool = True
+) -> list[Found]:
+    async with open_database(url) as database:
+        return await ask(
+            PostgresChatRecords(database), account, words, chat, direct=direct
+        )
+
+
+async def ask(
+    records: PostgresChatRecords, account: str, words: str, chat: str, *, direct: bool
+) -> list[Found]:
+    inbound = Said(
+        address=Address("telegram", chat or f"dm-{account}"),
+        message_id=uuid4().hex,
+        user_id=account,
+        text="/search",
+        direct=direct,
+    )
+
+    return await records.search(inbound, parse_query(words))
+
+
+@pytest.fixture
+async def chats(database_url: str) -> Chats:
+    made = Chats(database_url, seed=3)
+    await made.people(12)
+
+    return made
+
+
+@pytest.mark.parametrize("read", [True, False])
+@pytest.mark.parametrize("word", WORDS)
+async def test_a_word_of_any_script_is_found_at_once_and_later(
+    chats: Chats, word: str, read: bool
+) -> None:
+    """Before its words are read, the newest messages are looked through."""
+    if read:
+        await chats.talk("dm-u0", [0], 1, text=f"a {word} z")
+        await index_now(chats.url, LONG_AGO)
+    else:
+        await index_now(chats.url)
+        await chats.talk("dm-u0", [0], 1, text=f"a {word} z")
+        await run(
+            chats.url,
+            "UPDATE messages SET timestamp = now() - interval '1 s' * (3 - seq)",
+        )
+    found = await search(chats.url, "u0", word)
+
+    assert ["assistant", "user"] == sorted(hit.role for hit in found)
+    assert all("**" in hit.text for hit in found)
+
+
+async def test_linked_accounts_find_the_same(chats: Chats) -> None:
+    await chats.talk("dm-u2", [2], 1, text="zebra")
+    await chats.talk("dm-u3", [3], 1, text="zebra")
+    await index_now(chats.url, LONG_AGO)
+
+    assert 4 == len(await search(chats.url, "u2", "zebra"))
+    assert await search(chats.url, "u2", "zebra") == await search(
+        chats.url, "u3", "zebra"
+    )
+
+
+async def test_in_a_group_all_of_it_is_found_and_nothing_else(chats: Chats) -> None:
+    await chats.talk("group", [0, 1, 2], 4, text="zebra")
+    await chats.talk("dm-u0", [0], 2, text="zebra")
+    await index_now(chats.url, LONG_AGO)
+    found = await search(chats.url, "u0", "zebra", "group", direct=False)
+
+    assert 8 == len(found)
+    assert all("in:group" in hit.text.replace("**", "") for hit in found)
+
+
+async def test_what_was_edited_or_deleted_is_found_as_it_stands(chats: Chats) -> None:
+    conversation = await chats.talk("dm-u0", [0], 1, text="zebra")
+    await index_now(chats.url, LONG_AGO)
+    await run(
+        chats.url,
+        "UPDATE messages SET content = 'giraffe' WHERE conversation_id = $1 AND role = 'user'",
+        conversation,
+    )
+    assert ["assistant"] == [
+        hit.role for hit in await search(chats.url, "u0", "zebra")
+    ]
+    await index_now(chats.url)
+    assert ["user"] == [hit.role for hit in await search(chats.url, "u0", "giraffe")]
+    await run(
+        chats.url,
+        "UPDATE messages SET content = '', metadata = '{\"deleted\": true}'"
+        " WHERE conversation_id = $1",
+        conversation,
+    )
+    await index_now(chats.url)
+
+    assert [] == await search(chats.url, "u0", "giraffe")
+    assert [] == await run(chats.url, "SELECT * FROM search_messages")
+
+
+async def test_what_is_removed_leaves_no_words(chats: Chats) -> None:
+    conversations = [await chats.talk(f"dm-u{n}", [n], 2) for n in range(3)]
+    await index_now(chats.url, LONG_AGO)
+    await run(
+        chats.url, "DELETE FROM messages WHERE conversation_id = $1", conversations[0]
+    )
+    connection = await connect(chats.url)
+    await forget_words(
+        connection, accounts=[chats.accounts[1][0]], conversations=[conversations[2]]
+    )
+    left = await connection.fetchval("SELECT count(*) FROM search_messages")
+    await connection.close()
+
+    assert 0 == left
+
+
+async def test_instances_that_read_at_once_read_each_message_once(
+    chats: Chats,
+) -> None:
+    for n in range(6):
+        await chats.talk(f"dm-u{n}", [n], 5)
+    await asyncio.gather(*(index_now(chats.url, LONG_AGO) for _ in range(4)))
+    await index_now(chats.url)
+    rows = await run(
+        chats.url,
+        "SELECT (SELECT count(*) FROM search_messages), (SELECT count(*) FROM messages)",
+    )
+
+    assert 60 == rows[0][0] == rows[0][1]
+
+
+async def test_nobody_finds_what_is_another_persons(chats: Chats) -> None:
+    """Whoever asks for whatever wherever. REQUESTS=100000 for more of them."""
+    for n in range(12):
+        await chats.talk(f"dm-u{n}", [n], 4)
+    for n in range(3):
+        await chats.talk(f"group-{n}", [n, n + 3, n + 6], 6)
+    await index_now(chats.url, LONG_AGO)
+    await chats.talk("group-0", [0, 3], 4)
+    requests = int(os.environ.get("REQUESTS", "400"))
+
+    hits, foreign = await storm(chats, requests)
+    assert hits > requests
+    assert [] == foreign
+
+
+async def storm(chats: Chats, requests: int) -> tuple[int, list[str]]:
+    hits, foreign = 0, []
+    async with open_database(chats.url) as database:
+        records = PostgresChatRecords(database)
+        for _ in range(requests):
+            _, person, account = chats.chance.choice(chats.accounts)
+            group = chats.chance.choice(["", "", "group-0", "group-1", "group-2"])
+            words = " ".join(
+                chats.chance.sample(WORDS, chats.chance.choice((1, 1, 2)))
+            )
+            found = await ask(records, account, words, group, direct=not group)
+            allowed = f"in:{group}" if group else f"of:{person.hex}"
+            texts = [hit.text.replace("**", "") for hit in found]
+            hits += len(texts)
+            foreign += [text for text in texts if allowed not in text]
+
+    return hits, foreign
