@@ -51,6 +51,8 @@ from storage.conversation.records import PostgresChatRecords
 from storage.conversation.turns import PostgresTurns
 from storage.conversation.votes import PostgresVotes
 from storage.embedded.servers import embedded
+from storage.lifecycle.erasure import Stores
+from storage.lifecycle.schedule import erasing
 from storage.limits.budgets import PostgresBudgets, WorstCase
 from storage.limits.limiter import RedisLimiter
 from storage.limits.send_pace import RedisPace
@@ -178,8 +180,13 @@ async def open_app(
             ExperimentAdmin(stores.database, stores.pipe, ValueCheck(models)),
         )
 
+        lifecycle = Stores(stores.database, stores.pipe, settings.agent_home)
+
         async with (
             housekeeping(stores.database),
+            erasing(
+                lifecycle, settings.backup_dir or settings.agent_home / "backups"
+            ),
             run_schedule(plans),
             follow_changes(stores.pipe, ports.control_updates),
             Engine(ports, options) as engine,

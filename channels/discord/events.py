@@ -292,7 +292,6 @@ class DiscordEvents:
             ) as error:
                 log.warning(
                     "discord chat not caught up with yet",
-                    chat=chat,
                     error=type(error).__name__,
                 )
                 await self._sleep(pause)

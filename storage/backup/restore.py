@@ -32,6 +32,7 @@ from storage.backup.tools import (
 )
 from storage.connecting.postgres import connect
 from storage.connecting.postgres_url import read_postgres_url
+from storage.lifecycle.receipts import erase_again
 from storage.migrate import MIGRATION_LOCK
 
 _UNTOUCHED = "Nothing was restored; the target is as empty as it was."
@@ -65,12 +66,14 @@ async def restore(
     """Fills the empty database of `url` with what the backup holds.
 
     Turns that were open are closed as restored, so that no old answer comes into a chat;
-    with `resume` they go on. `own_connections` of this process are no other user's. Raises
+    with `resume` they go on. Whoever was erased since is erased again, by the first instance
+    that starts. `own_connections` of this process are no other user's. Raises
     ConfigurationError; then the database is as empty as before.
     """
     ending = [
         STATEMENTS["free_claims" if resume else "close_open_turns"],
         STATEMENTS["begin_another_life"],
+        *_erased_since(backup),
     ]
 
     await fill(
@@ -80,6 +83,16 @@ async def restore(
         own_connections=own_connections,
         progress=progress,
     )
+
+
+def _erased_since(backup: Backup) -> list[str]:
+    try:
+        return erase_again(backup.folder.parent)
+    except OSError as error:
+        raise ConfigurationError(
+            f"The receipts of erased people in {backup.folder.parent} cannot be read "
+            f"({error.strerror}): make them readable."
+        ) from error
 
 
 async def fill(
