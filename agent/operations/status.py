@@ -13,6 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from agent.app import CHANNELS, build_channels, check_models, configured_channels
 from agent.core.errors import AgentError, ConfigurationError
+from agent.core.retention import shown_days
 from agent.llm.router import open_models
 from agent.operations.backups import newest_scheduled, overdue
 from agent.operations.connect import Postgres, reach_postgres, reach_redis
@@ -30,6 +31,7 @@ from channels.services import WITHOUT_STORES
 from storage import migrate
 from storage.connecting.postgres_errors import sentence_of
 from storage.conversation.active_people import ACTIVE_SECONDS, active_people
+from storage.lifecycle.retention import kept
 from storage.postgres import GONE, Database, open_database
 from storage.redis import open_redis, trouble_of, try_redis
 from storage.reports.load import postgres_load, redis_load
@@ -106,6 +108,7 @@ async def _postgres(settings: Settings) -> list[Check]:
                     await _schema(postgres, revision),
                     await _partitions(database),
                     await _turns(database),
+                    await _retention(database, settings),
                     await _instances(database),
                     Check("flags", *await flags_in_force(database)),
                     *_backups(settings),
@@ -152,6 +155,24 @@ async def _partitions(database: Database) -> Check:
         said = f"{stray} messages are in messages_default, for want of their month's partition."
         return Check("partitions", "not well", said, {"stray": stray})
     return Check("partitions", "ok", "every month has its own", {"stray": 0})
+
+
+async def _retention(database: Database, settings: Settings) -> Check:
+    found = await kept(database, settings.retention_days)
+    own = ", ".join(
+        f"{shown_days(days)} on {name}"
+        for name, days in sorted(found.policy.channels.items())
+    )
+    text = f"{shown_days(found.policy.default)}{own and f'; {own}'}"
+    if found.next_drop is not None:
+        text += f"; the oldest month goes on {found.next_drop:%Y-%m-%d}"
+    facts = {
+        "days": found.policy.default or None,
+        "channels": dict(found.policy.channels),
+        "next_drop": found.next_drop and found.next_drop.isoformat(),
+    }
+
+    return Check("retention", "ok", f"messages are kept {text}", facts)
 
 
 async def _turns(database: Database) -> Check:

@@ -19,9 +19,11 @@ from agent.core.effects import (
     ChatContext,
     ChooseModel,
     Effect,
+    ForgetMe,
     NewConversation,
     OfferLink,
     Outcome,
+    SetConsent,
     StopAnswer,
 )
 from agent.core.errors import StoreUnavailable
@@ -34,6 +36,7 @@ from storage.conversation.chat import (
     within_lifetime,
 )
 from storage.conversation.turns import encode_address
+from storage.lifecycle import wishes
 from storage.people import accounts as people
 from storage.people import linking
 from storage.postgres import Database
@@ -154,6 +157,10 @@ async def _apply(
             )
         case AcceptLink(code):
             return await linking.accept(connection, inbound, code)
+        case ForgetMe():
+            return await wishes.forget(connection, inbound)
+        case SetConsent(given):
+            return await wishes.consent(connection, inbound, given=given)
 
 
 async def _changed(

@@ -202,7 +202,7 @@ LOG_FIELDS: Mapping[str, Rule] = {
         _keep("about the agent and its parts"),
         *("again", "again_in", "arrived", "channel", "closed_as", "count", "epoch"),
         *("error", "exc_info", "experiment", "failed", "file", "folder", "host"),
-        *("kind", "messages", "names", "pid", "port", "problem", "reason"),
+        *("kind", "messages", "month", "names", "pid", "port", "problem", "reason"),
         *("refusals", "removed", "scope", "seconds", "stale", "status", "before"),
     ),
 }

@@ -388,6 +388,14 @@ WHERE person_id = :person
 GROUP BY person_id;
 
 
+-- name: set_consent
+-- On all accounts of the person who owns this one.
+UPDATE users SET
+    metadata = metadata - 'consent'
+        || CASE WHEN :given THEN CAST('{"consent": true}' AS jsonb) ELSE '{}' END
+WHERE id = ANY(:accounts);
+
+
 -- Export --------------------------------------------------------------------------------------
 
 -- name: export_accounts
@@ -440,3 +448,103 @@ LEFT JOIN LATERAL (
 WHERE u.person_id = :person AND m.user_id IS NOT NULL
 ORDER BY m."timestamp" DESC, m.seq DESC
 LIMIT :newest;
+
+
+-- Retention -----------------------------------------------------------------------------------
+
+-- name: one_retains
+-- Held until the end of the transaction: one instance at a time, also behind a pooler.
+SELECT pg_try_advisory_xact_lock(7061206103);
+
+
+-- name: channel_retention
+SELECT channel_type, default_model, settings FROM channel_configs;
+
+
+-- name: channels_with_conversations
+SELECT channel_type FROM conversations GROUP BY channel_type;
+
+
+-- name: months
+-- Tables of a month of messages, the oldest first; one that is no partition any more was detached
+-- by an instance that died before it dropped it.
+SELECT to_date(right(c.relname, 7), 'YYYY_MM') AS month, c.relispartition AS attached
+FROM pg_class c
+WHERE c.relnamespace = to_regnamespace(quote_ident(current_schema()))
+  AND c.relkind = 'r'
+  AND c.relname ~ '^messages_[0-9]{4}_[0-9]{2}$'
+ORDER BY month;
+
+
+-- name: is_needed
+-- Whether the answer to a message of that time is still on its way.
+SELECT EXISTS (SELECT FROM turns WHERE state = 'open' AND created_at < :until);
+
+
+-- name: unvote
+-- Votes on messages that are about to go.
+DELETE FROM votes
+WHERE (message_id, user_id) IN (
+    SELECT v.message_id, v.user_id
+    FROM votes v
+    JOIN messages m ON m.id = v.message_id
+    WHERE m."timestamp" >= :since AND m."timestamp" < :until
+    LIMIT :limit
+);
+
+
+-- name: detach_month
+SELECT detach_messages(:month);
+
+
+-- name: drop_month
+SELECT drop_detached_messages(:month);
+
+
+-- name: old_conversations
+-- With messages of before :cutoff, unless somebody waits there for an answer.
+SELECT id
+FROM conversations
+WHERE channel_type = :channel
+  AND started_at < :cutoff
+  AND asked <= answered
+  AND answering IS NULL
+LIMIT :limit;
+
+
+-- name: delete_old_messages
+-- With the votes on them. No lock of a conversation is held meanwhile.
+WITH gone AS (
+    DELETE FROM messages
+    WHERE (conversation_id, "timestamp", seq) IN (
+        SELECT conversation_id, "timestamp", seq
+        FROM messages
+        WHERE conversation_id = ANY(:conversations) AND "timestamp" < :cutoff
+        LIMIT :limit
+    )
+    RETURNING id
+), unvoted AS (
+    DELETE FROM votes USING gone WHERE message_id = gone.id
+)
+SELECT count(*) FROM gone;
+
+
+-- name: move_conversations
+-- Windows in Redis that may hold what is gone are not believed any more. What a turn holds at this
+-- moment is left for the next time.
+WITH old AS MATERIALIZED (
+    SELECT id, last_activity < :cutoff AND asked <= answered AND answering IS NULL AS ended
+    FROM conversations
+    WHERE id = ANY(:conversations)
+    ORDER BY channel_type, chat_id, thread_id
+    FOR UPDATE SKIP LOCKED
+), unvoted AS (
+    DELETE FROM votes v USING old WHERE v.conversation_id = old.id AND old.ended
+), unlinked AS (
+    DELETE FROM link_codes l USING old WHERE l.conversation_id = old.id AND old.ended
+), ended AS (
+    DELETE FROM conversations c USING old WHERE c.id = old.id AND old.ended
+)
+UPDATE conversations c SET started_at = :cutoff, version = version + 1
+FROM old
+WHERE c.id = old.id AND NOT old.ended;
