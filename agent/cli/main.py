@@ -23,7 +23,7 @@ from agent.cli.run import (
     report_usage,
     run,
 )
-from agent.cli.stores import backup, keys, load, people
+from agent.cli.stores import backup, export, keys, load, people
 
 Migrate = Annotated[
     bool,
@@ -80,6 +80,7 @@ app.add_typer(limits.app, name="limits")
 app.add_typer(budgets.app, name="budgets")
 app.add_typer(operators.app, name="operators")
 app.add_typer(people.app, name="people")
+app.add_typer(export.app, name="export")
 
 
 @app.command()

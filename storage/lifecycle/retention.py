@@ -158,18 +158,18 @@ async def _drop(database: Database, month: date, *, attached: bool) -> None:
         async with transaction(database) as connection:
             statement = text(STATEMENTS["is_needed"])
             if await connection.scalar(statement, {"until": until}):
-                return log.info("a month of messages stays: answers are on their way")
+                log.info("a month of messages stays: answers are on their way")
+                return
 
         values = {"since": since, "until": until, "limit": AT_ONCE}
         while await _changed(database, STATEMENTS["unvote"], values) == AT_ONCE:
             pass
         if not await _patiently(database, STATEMENTS["detach_month"], month):
-            return log.info("a month of messages stays for another hour: it is read")
+            log.info("a month of messages stays for another hour: it is read")
+            return
 
     if await _patiently(database, STATEMENTS["drop_month"], month):
         log.info("a month of messages was dropped", month=f"{month:%Y-%m}")
-
-    return None
 
 
 async def _patiently(database: Database, sql: str, month: date) -> bool:

@@ -548,3 +548,37 @@ WITH old AS MATERIALIZED (
 UPDATE conversations c SET started_at = :cutoff, version = version + 1
 FROM old
 WHERE c.id = old.id AND NOT old.ended;
+
+
+-- Training ------------------------------------------------------------------------------------
+
+-- name: agreed_conversations
+-- Everybody who ever spoke there agreed on every account, and nobody's author is unknown.
+SELECT c.id
+FROM conversations c
+WHERE c.id > CAST(:after AS uuid)
+  AND c.last_activity >= :since
+  AND (CAST(:channel AS text) IS NULL OR c.channel_type = :channel)
+  AND NOT EXISTS (
+      SELECT
+      FROM messages m
+      LEFT JOIN users u ON u.id = m.user_id
+      WHERE m.conversation_id = c.id
+        AND m.role = 'user'
+        AND m.content <> ''
+        AND (u.id IS NULL OR NOT u.metadata @> '{"consent": true}')
+  )
+ORDER BY c.id
+LIMIT :limit;
+
+
+-- name: training_messages
+-- In the order in which they are read; without notices of the agent about itself.
+SELECT conversation_id, role, content
+FROM messages
+WHERE conversation_id = ANY(CAST(:conversations AS uuid[]))
+  AND "timestamp" >= :since
+  AND content <> ''
+  AND NOT metadata ? 'notice'
+  AND NOT metadata ? 'set_aside'
+ORDER BY conversation_id, coalesce(answers, seq), (role = 'assistant'), "timestamp";

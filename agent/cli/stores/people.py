@@ -129,6 +129,7 @@ def erasures(as_json: Json = False) -> None:
 def export(
     person: Person,
     folder: Annotated[Path, typer.Argument(help="A folder for the two files.")],
+    as_json: Json = False,
 ) -> None:
     """Write all that is kept of a person as JSON and as text, to be handed to them."""
 
@@ -138,8 +139,11 @@ def export(
         async with _open_admin(settings) as (admin, stores):
             view = await admin.show(person)
             found = await export_person(stores.database, view.id)
-        for file in write_export(found, folder):
-            tell(f"Wrote {file}.")
+        files = write_export(found, folder)
+        if as_json:
+            show_json({"person": view.id, "files": files})
+        else:
+            tell(f"Wrote {' and '.join(map(str, files))}.")
 
         return WELL
 
