@@ -53,6 +53,8 @@ from storage.conversation.records import PostgresChatRecords
 from storage.conversation.turns import PostgresTurns
 from storage.conversation.votes import PostgresVotes
 from storage.embedded.servers import embedded
+from storage.lifecycle.erasure import Stores
+from storage.lifecycle.schedule import erasing
 from storage.limits.budget_admin import SETTLING_SECONDS
 from storage.limits.budget_alerts import BudgetAlerts, TouchedCounters, run_alerts
 from storage.limits.budgets import Learn, PostgresBudgets, WorstCase
@@ -190,10 +192,15 @@ async def open_app(
             ExperimentAdmin(stores.database, stores.pipe, ValueCheck(models)),
         )
 
+        lifecycle = Stores(stores.database, stores.pipe, settings.agent_home)
+
         async with (
             housekeeping(stores.database),
             rollup(stores.database_url),
             search_index(stores.database_url),
+            erasing(
+                lifecycle, settings.backup_dir or settings.agent_home / "backups"
+            ),
             run_schedule(plans),
             record_uses(stores.database, noted.uses),
             run_alerts(

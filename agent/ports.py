@@ -1,5 +1,4 @@
-"""What the core needs from the outside, as narrow ports. All of them can be cancelled.
-Implementations translate their library's errors to `agent.core.errors`."""
+"""What the core needs from outside. All can be cancelled; errors are `agent.core.errors`."""
 
 from __future__ import annotations
 
@@ -51,8 +50,7 @@ Accept = Callable[[Inbound], Awaitable[bool]]
 """Takes in what a person did; returns once that is durable and may be acknowledged.
 - True: accepted, even if the message is faulty: the person gets an answer that says so.
 - False: ignored without a word (a limit, the deny list).
-- raises StoreUnavailable: not stored, so do not acknowledge it.
-"""
+- raises StoreUnavailable: not stored, so do not acknowledge it."""
 
 
 class Reply(Protocol):
@@ -249,6 +247,9 @@ class ChatRecords(ChatHistory, Protocol):
     async def usage(self, inbound: Inbound) -> tuple[UsageTotal, UsageTotal]:
         """Totals of this conversation, and of 30 days of all that this person started."""
 
+    async def export(self, inbound: Inbound) -> str:
+        """What is kept of this person, to read; of many messages, the newest."""
+
 
 class Edits(Protocol):
     """Changes of messages that are stored already."""
@@ -266,8 +267,7 @@ class Votes(Protocol):
     async def vote(self, reaction: Reacted) -> bool:
         """Counts a person's latest thumb on an answer, or takes it back.
 
-        False: the answer is not stored, or not recorded as delivered, yet.
-        """
+        False: the answer is not stored, or not recorded as delivered, yet."""
 
 
 class Cache(Protocol):

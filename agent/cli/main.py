@@ -26,7 +26,7 @@ from agent.cli.run import (
     report_usage,
     run,
 )
-from agent.cli.stores import backup, keys, load
+from agent.cli.stores import backup, export, keys, load, people
 
 if TYPE_CHECKING:
     from agent.settings import Settings
@@ -117,6 +117,8 @@ app.add_typer(budgets.app, name="budgets")
 app.add_typer(operators.app, name="operators")
 app.add_typer(reports.app, name="report")
 app.command()(search.search)
+app.add_typer(people.app, name="people")
+app.add_typer(export.app, name="export")
 
 
 @app.command()

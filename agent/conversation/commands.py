@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from uuid import UUID
 
 from agent.core.commands import Command, help_text
@@ -12,15 +11,18 @@ from agent.core.effects import (
     MAX_TITLE_CHARS,
     AcceptLink,
     ChooseModel,
+    CommandOutcome,
     ContinueConversation,
     ConversationEntry,
-    Effect,
+    ForgetMe,
     HistoryEntry,
     NewConversation,
     OfferLink,
     Outcome,
+    SetConsent,
     StopAnswer,
     UsageTotal,
+    say,
 )
 from agent.core.errors import Rejected, UnknownModel
 from agent.core.messages import Said
@@ -57,25 +59,18 @@ MAX_WORDS_CHARS = 60
 MAX_NUMBER_DIGITS = 9
 """Digits of a conversation's number."""
 
+ASKS_ONCE_MORE = (
+    "This erases all that is kept of you on every channel: what you said, what I answered "
+    "you, your accounts and settings. It cannot be taken back. Write `/forget me now` to do it."
+)
+FORGET_USAGE = "Write `/forget me` and I forget you: I ask once more before."
+
 # Without characters that are easily misread.
 _ALPHABET = "ABCDEFGHJKLMNPQRSTUVWXYZ23456789"
 _CODE_CHARS = 8
 
 DefaultModel = Callable[[UUID | None], str]
 """What answers a person (None: not known yet) who chose no model."""
-
-
-@dataclass(frozen=True, slots=True)
-class CommandOutcome:
-    """What a command will do, and what it will say once that is known."""
-
-    reply: Callable[[Outcome], str]
-    effect: Effect | None = None
-
-
-def say(text: str) -> CommandOutcome:
-    """Says something and changes nothing."""
-    return CommandOutcome(lambda _: text)
 
 
 async def command_outcome(
@@ -115,6 +110,8 @@ async def command_outcome(
             return await _usage(inbound, records)
         case "link":
             return _link(argument, inbound)
+        case "export" | "forget" | "consent":
+            return await _about_yourself(command.name, argument, inbound, records)
         case _:
             return say(help_text())
 
@@ -355,3 +352,50 @@ def _link_reply(joined: Outcome) -> str:
         "This code is not valid (any more). "
         "Get a new one with `/link` on the other channel."
     )
+
+
+async def _about_yourself(
+    name: str, argument: str, inbound: Said, records: ChatRecords
+) -> CommandOutcome:
+    """`/export`, `/forget me` and `/consent on|off`."""
+    if not inbound.direct:
+        return say(
+            f"Write `/{name}` to me in a direct message: it is about you alone."
+        )
+
+    words = argument.lower().split()
+    match name, words:
+        case "export", _:
+            return say(await records.export(inbound))
+        case "forget", ["me"]:
+            return say(ASKS_ONCE_MORE)
+        case "forget", ["me", "now"]:
+            return CommandOutcome(_forgotten, ForgetMe())
+        case "forget", _:
+            return say(FORGET_USAGE)
+        case _, ["on" | "off" as given]:
+            return CommandOutcome(
+                _agreed if given == "on" else _refused, SetConsent(given == "on")
+            )
+        case _:
+            return say(
+                "Write `/consent on` if your messages may be used to train a model, "
+                "else `/consent off`. Without a word from you they are not used."
+            )
+
+
+def _forgotten(found: bool) -> str:
+    if found:
+        return "I am erasing you now; in a minute nothing is left. Goodbye!"
+
+    return "There is nothing to erase, or it is being erased already."
+
+
+def _agreed(_: bool) -> str:
+    return (
+        "Thank you: your messages may be used for training. `/consent off` ends that."
+    )
+
+
+def _refused(_: bool) -> str:
+    return "Your messages are not used for training."

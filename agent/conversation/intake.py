@@ -17,7 +17,7 @@ from agent.control.rules import Audience
 from agent.conversation.active_answer import CancelReason
 from agent.conversation.admission import AdmissionControl
 from agent.conversation.background import BackgroundTasks
-from agent.conversation.commands import CommandOutcome, command_outcome, say
+from agent.conversation.commands import command_outcome
 from agent.conversation.feedback import VoteIntake
 from agent.conversation.policy import (
     PolicyEvaluator,
@@ -35,7 +35,7 @@ from agent.core.commands import (
     mistyped_command,
     parse_command,
 )
-from agent.core.effects import StopAnswer
+from agent.core.effects import CommandOutcome, StopAnswer, say
 from agent.core.errors import AgentError, Ignored
 from agent.core.limits import Limited, LocalLimiter
 from agent.core.messages import (

@@ -236,6 +236,9 @@ class Worker:
 
             await self._answering.run(active, loaded, recovered=recovered)
         finally:
+            if active.cancel_reason is CancelReason.LEASE_LOST:
+                # perhaps to nobody: what is erased is taken away from whoever answers it
+                self._background.request_sweep()
             self._active.discard(active)
             self._forget(active.key)
 

@@ -29,6 +29,8 @@ class ChannelSettings:
     """None: the default limit."""
     chat_limit: Allowance = None
     channel_limit: Allowance = None
+    retention: int | None = None
+    """Days that messages are kept; 0: forever. None: as RETENTION_DAYS says."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,6 +35,9 @@ COMMANDS: tuple[Command, ...] = (
     Command("stop", "stop the answer that is being written"),
     Command("retry", "answer the last message again"),
     Command("link", "join your accounts on two channels", "code"),
+    Command("export", "what is kept of you"),
+    Command("forget", "erase all that is kept of you", "me"),
+    Command("consent", "may your messages be used for training?", "on|off"),
 )
 
 _BY_NAME = {command.name: command for command in COMMANDS}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -63,6 +63,17 @@ class AcceptLink:
     code: str
 
 
+class ForgetMe:
+    """Effect of `/forget me now`: the person is erased, which takes a moment."""
+
+
+@dataclass(frozen=True, slots=True)
+class SetConsent:
+    """Effect of `/consent on|off`: whether the person's messages may train a model."""
+
+    given: bool
+
+
 Effect = (
     NewConversation
     | ContinueConversation
@@ -70,10 +81,25 @@ Effect = (
     | StopAnswer
     | OfferLink
     | AcceptLink
+    | ForgetMe
+    | SetConsent
 )
 
 Outcome = bool
 """Whether the effect found something to change: a conversation, an answer, a valid code."""
+
+
+@dataclass(frozen=True, slots=True)
+class CommandOutcome:
+    """What a command will do, and what it will say once that is known."""
+
+    reply: Callable[[Outcome], str]
+    effect: Effect | None = None
+
+
+def say(text: str) -> CommandOutcome:
+    """Says something and changes nothing."""
+    return CommandOutcome(lambda _: text)
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from agent.app import (
     configured_channels,
 )
 from agent.core.errors import AgentError, ConfigurationError
+from agent.core.retention import shown_days
 from agent.llm.catalog import check_models, with_default_model
 from agent.llm.router import open_models
 from agent.operations.backups import newest_scheduled, overdue
@@ -35,6 +36,7 @@ from channels.services import WITHOUT_STORES
 from storage import migrate
 from storage.connecting.postgres_errors import sentence_of
 from storage.conversation.active_people import ACTIVE_SECONDS, active_people
+from storage.lifecycle.retention import kept
 from storage.limits.budget_alerts import alerted_budgets
 from storage.postgres import GONE, Database, open_database
 from storage.redis import open_redis, trouble_of, try_redis
@@ -120,6 +122,7 @@ async def _postgres(settings: Settings) -> list[Check]:
                     await _schema(postgres, revision),
                     await _partitions(database),
                     await _turns(database),
+                    await _retention(database, settings),
                     await _instances(database),
                     Check("flags", *await flags_in_force(database)),
                     *await check_budgets(database),
@@ -167,6 +170,24 @@ async def _partitions(database: Database) -> Check:
         said = f"{stray} messages are in messages_default, for want of their month's partition."
         return Check("partitions", "not well", said, {"stray": stray})
     return Check("partitions", "ok", "every month has its own", {"stray": 0})
+
+
+async def _retention(database: Database, settings: Settings) -> Check:
+    found = await kept(database, settings.retention_days)
+    own = ", ".join(
+        f"{shown_days(days)} on {name}"
+        for name, days in sorted(found.policy.channels.items())
+    )
+    text = f"{shown_days(found.policy.default)}{own and f'; {own}'}"
+    if found.next_drop is not None:
+        text += f"; the oldest month goes on {found.next_drop:%Y-%m-%d}"
+    facts = {
+        "days": found.policy.default or None,
+        "channels": dict(found.policy.channels),
+        "next_drop": found.next_drop and found.next_drop.isoformat(),
+    }
+
+    return Check("retention", "ok", f"messages are kept {text}", facts)
 
 
 async def _turns(database: Database) -> Check:

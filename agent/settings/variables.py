@@ -18,6 +18,7 @@ from pydantic import (
 )
 from pydantic_settings import NoDecode, SettingsConfigDict
 
+from agent.core.retention import MAX_DAYS, MIN_DAYS
 from agent.settings.backups import BackupVariables
 from agent.settings.forms import cleaned
 from agent.settings.model_spec import ANSWER_TOKENS, ModelSpec
@@ -88,6 +89,13 @@ class Settings(BackupVariables, ProviderVariables):
     agent_home: Path = Field(
         default_factory=lambda: Path(platformdirs.user_data_dir("simple-ai-agent")),
         description="Folder for everything the embedded stores and the terminal keep.",
+    )
+    retention_days: int | None = Field(
+        default=None,
+        ge=MIN_DAYS,
+        le=MAX_DAYS,
+        description=f"Days, at least {MIN_DAYS}, after which messages are deleted where a channel "
+        "has no `retention` of its own. Unset: they are kept forever.",
     )
 
     # models

@@ -294,7 +294,6 @@ class DiscordEvents:
             except (discord.HTTPException, aiohttp.ClientError, OSError) as error:
                 log.warning(
                     "discord chat not caught up with yet",
-                    chat=chat,
                     error=type(error).__name__,
                 )
                 await self._sleep(pause)

@@ -36,6 +36,7 @@ from storage.backup.tools import (
 from storage.connecting.postgres import connect
 from storage.connecting.postgres_url import read_postgres_url
 from storage.control.audit import Author, Itself
+from storage.lifecycle.receipts import erase_again
 from storage.migrate import MIGRATION_LOCK
 
 _UNTOUCHED = "Nothing was restored; the target is as empty as it was."
@@ -76,13 +77,15 @@ async def restore(
     log that it was restored, `by` whom (None: by the agent itself).
 
     Turns that were open are closed as restored, so that no old answer comes into a chat;
-    with `resume` they go on. `own_connections` of this process are no other user's. Raises
+    with `resume` they go on. Whoever was erased since is erased again, by the first instance
+    that starts. `own_connections` of this process are no other user's. Raises
     ConfigurationError; then the database is as empty as before.
     """
     ending = [
         STATEMENTS["free_claims" if resume else "close_open_turns"],
         STATEMENTS["begin_another_life"],
         _note(backup, by or Itself(), resume=resume),
+        *_erased_since(backup),
     ]
 
     await fill(
@@ -92,6 +95,16 @@ async def restore(
         own_connections=own_connections,
         progress=progress,
     )
+
+
+def _erased_since(backup: Backup) -> list[str]:
+    try:
+        return erase_again(backup.folder.parent)
+    except OSError as error:
+        raise ConfigurationError(
+            f"The receipts of erased people in {backup.folder.parent} cannot be read "
+            f"({error.strerror}): make them readable."
+        ) from error
 
 
 async def fill(

@@ -4,6 +4,9 @@ hash(n) = SHA-256(hash(n - 1) ‖ UTF-8 of the row as JSON), from 32 zero bytes 
 trigger `audit_chain` makes it, so no insert can leave it out. `verify` finds a row that was
 changed, removed or inserted later. Rewriting all later hashes as well is found by a head
 that was noted elsewhere.
+
+When a person is erased, a row that names them loses the name and keeps its hash; a later row,
+`audit.redact`, holds the hash of what it became. So no row loses anything unseen.
 """
 
 from __future__ import annotations
@@ -31,6 +34,7 @@ log = structlog.get_logger()
 
 GENESIS = bytes(32)
 PAGE = 5_000
+REDACT = "audit.redact"
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,25 +274,30 @@ class _Check:
         self._expected = 1
         self._before = GENESIS
         self._seen: set[str] = {GENESIS.hex()}
+        self._changed: dict[int, str] = {}  # rows not as written, with their hash
+        self._became: dict[int, str] = {}  # what rows became that lost a name
         self.count = 0
         self.troubles: list[str] = []
 
-    def take(
-        self,
-        number: int,
-        stored: bytes,
-        row: str,
-    ) -> None:
+    def take(self, number: int, stored: bytes, row: str) -> None:
         if number != self._expected:
             self.troubles.append(
                 f"Between row {self._expected - 1} and row {number}, rows are missing or too many."
             )
         elif sha256(self._before + row.encode()).digest() != stored:
-            self.troubles.append(f"Row {number} is not as it was written.")
+            self._changed[number] = sha256(row.encode()).hexdigest()
+        elif REDACT in row:
+            self._redacted(row)
 
         self._expected, self._before = number + 1, stored
         self._seen.add(stored.hex())
         self.count += 1
+
+    def _redacted(self, row: str) -> None:
+        """A row of the chain itself says what an earlier one became; the last one counts."""
+        _, _, _, action, _, _, after, *_ = msgspec.json.decode(row)
+        if action == REDACT:
+            self._became[after["row"]] = after["sha256"]
 
     def verdict(
         self,
@@ -297,6 +306,11 @@ class _Check:
         noted: str | None,
     ) -> ChainVerdict:
         """`head` is None where nobody knows it any more."""
+        self.troubles += [
+            f"Row {number} is not as it was written."
+            for number, became in self._changed.items()
+            if self._became.get(number) != became
+        ]
         if self._expected - 1 < last:
             self.troubles.append(
                 f"After row {self._expected - 1}, {last - self._expected + 1} rows are missing."
@@ -305,8 +319,9 @@ class _Check:
             self.troubles.append("The last row is not the one that was written last.")
 
         if noted is not None and noted.lower() not in self._seen:
-            self.troubles.append(
+            rewritten = (
                 "The noted hash is not in the chain: the log was rewritten since."
             )
+            self.troubles.append(rewritten)
 
         return ChainVerdict(self.count, self._before.hex(), tuple(self.troubles))

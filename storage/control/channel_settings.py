@@ -29,6 +29,7 @@ from agent.core.channel import ChannelSettings
 from agent.core.errors import Rejected, UnknownModel
 from agent.core.limits import Allowance, Limit
 from agent.core.messages import Overlap
+from agent.core.retention import parse_days, shown_days
 from agent.core.text import did_you_mean
 
 CHANNELS = ("discord", "slack", "telegram", "terminal")
@@ -46,6 +47,10 @@ def _limit(value: object) -> object:
         return value
 
     return "off" if value.strip().lower() == "off" else Limit.parse(value)
+
+
+def _days(value: object) -> object:
+    return parse_days(value) if isinstance(value, str) else value
 
 
 def _parts(value: object) -> object:
@@ -78,6 +83,7 @@ Rate = Annotated[
     BeforeValidator(_limit),
     PlainSerializer(lambda value: str(value) if value else None),
 ]
+Days = Annotated[int | None, BeforeValidator(_days), PlainSerializer(shown_days)]
 Names = Annotated[tuple[Name, ...], BeforeValidator(_parts), Field(max_length=10_000)]
 
 
@@ -112,6 +118,9 @@ class ChannelForm(BaseModel):
     ] = None
     chat_limit: Annotated[Rate, Field(description="For each chat.")] = None
     channel_limit: Annotated[Rate, Field(description="For all together.")] = None
+    retention: Annotated[
+        Days, Field(description="How long messages are kept: 180d, forever.")
+    ] = None
 
     @model_validator(mode="after")
     def _default_is_allowed(self) -> ChannelForm:

@@ -20,9 +20,11 @@ from agent.core.effects import (
     ChooseModel,
     ContinueConversation,
     Effect,
+    ForgetMe,
     NewConversation,
     OfferLink,
     Outcome,
+    SetConsent,
     StopAnswer,
 )
 from agent.core.errors import StoreUnavailable
@@ -36,6 +38,7 @@ from storage.conversation.chat import (
     within_lifetime,
 )
 from storage.conversation.turns import encode_address
+from storage.lifecycle import wishes
 from storage.people import accounts as people
 from storage.people import linking
 from storage.postgres import Database
@@ -158,6 +161,10 @@ async def _apply(
             )
         case AcceptLink(code):
             return await linking.accept(connection, inbound, code)
+        case ForgetMe():
+            return await wishes.forget(connection, inbound)
+        case SetConsent(given):
+            return await wishes.consent(connection, inbound, given=given)
 
 
 async def _changed(

@@ -12,13 +12,25 @@ from agent.core.effects import ConversationEntry, HistoryEntry, UsageTotal
 from agent.core.messages import Inbound
 from agent.core.search import Found, Query
 from storage.conversation import STATEMENTS
-from storage.conversation.chat import chat_transaction, is_active, within_lifetime
+from storage.conversation.chat import (
+    chat_transaction,
+    is_account,
+    is_active,
+    within_lifetime,
+)
+from storage.lifecycle.export import as_text, export_person
 from storage.postgres import Database
 from storage.reports.search import search_for
-from storage.tables import Conversation, MessageRow
+from storage.tables import Conversation, MessageRow, User
 
 USAGE_DAYS = 30
 """What `/usage` calls a person's last days."""
+
+EXPORTED_MESSAGES = 100
+EXPORTED_CHARS = 12_000
+"""How much `/export` shows in a chat."""
+
+MORE = "\n\nThere is more: ask whoever runs this agent for all of it as a file."
 
 
 class PostgresChatRecords:
@@ -78,6 +90,20 @@ class PostgresChatRecords:
                 await _total(connection, STATEMENTS["usage_of_conversation"], here),
                 await _total(connection, STATEMENTS["usage_of_person"], person),
             )
+
+    async def export(self, inbound: Inbound) -> str:
+        of_account = select(User.person_id).where(is_account(inbound))
+        async with chat_transaction(self._database) as connection:
+            person = await connection.scalar(of_account)
+        if person is None:
+            return "Nothing is kept of you."
+
+        found = await export_person(self._database, person, EXPORTED_MESSAGES)
+        text = as_text(found)
+
+        return (
+            text if len(text) <= EXPORTED_CHARS else f"{text[:EXPORTED_CHARS]}…{MORE}"
+        )
 
 
 async def _total(

@@ -57,7 +57,7 @@ WITH input AS MATERIALIZED (
     RETURNING id, person_id, channel_type, channel_user_id, preferred_model
 ), authored AS MATERIALIZED (
     SELECT new.*,
-           coalesce(a.id, new.author) AS user_id,
+           coalesce(a.id, known.id) AS user_id,
            coalesce(a.person_id, known.person_id) AS person_id,
            coalesce(a.preferred_model, known.preferred_model) AS preferred
     FROM new

@@ -10,6 +10,7 @@ from uuid import UUID
 
 import asyncpg
 import msgspec
+from uuid_utils.compat import uuid7
 
 from agent.core.errors import StoreUnavailable
 from agent.core.messages import Address, Message, Placed, Window, is_prompted
@@ -112,8 +113,8 @@ class PostgresTurns:
     async def _accept_all(self, turns: Sequence[NewTurn]) -> list[Accepted | None]:
         try:
             rows = await self._accept(turns)
-        except asyncpg.ForeignKeyViolationError:
-            # a cached user id that this database does not know
+        except (asyncpg.ForeignKeyViolationError, asyncpg.NotNullViolationError):
+            # a cached user id that this database does not know: another life of it, or erased
             rows = await self._accept(turns, believe_users=False)
 
         verdicts: list[Accepted | None] = [None] * len(turns)
@@ -206,7 +207,8 @@ def _accept_row(turn: NewTurn, *, believe_users: bool) -> tuple[Any, ...]:
         inbound.message_id,
         encode_address(address, direct=inbound.direct, part_of=inbound.part_of),
         turn.conversation,
-        turn.user,
+        # an id that is not believed is used by nobody again
+        turn.user if believe_users or not turn.user_known else uuid7(),
         None if known else inbound.user_id,
         inbound.username,
         inbound.text,

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from storage.statements import read_statements
+from storage.connecting.statements import read_statements
 
 STATEMENTS = read_statements(__name__)

@@ -10,8 +10,8 @@ import asyncpg
 
 from agent.core.errors import ConfigurationError
 from agent.core.text import shown_name
+from storage.connecting.statements import read_statements
 from storage.postgres import BY_INDEX, connect
-from storage.statements import read_statements
 
 ROOMS = ("conversation", "people", "limits", "control", "reports", "connecting")
 _NUMBERED = re.compile(r"\$(\d+)")

@@ -188,7 +188,7 @@ SELECT count(*) > 0 FROM pg_extension WHERE extname = 'pg_stat_statements';
 
 
 -- name: queries
--- By the name that `storage/statements.py` writes after each first word.
+-- By the name that `storage/connecting/statements.py` writes after each first word.
 SELECT substring(query FROM '^\w+ /\* (\w+) \*/') AS name,
        sum(calls)::bigint AS calls,
        sum(total_exec_time)::float8 AS total_ms,

@@ -19,6 +19,7 @@ from storage.tables.conversation import (
     TurnRow,
     Vote,
 )
+from storage.tables.lifecycle import Erasure
 from storage.tables.limits import BudgetDay, BudgetReservation, BudgetRow
 from storage.tables.people import LinkCode, User
 from storage.tables.reports import LateVote, ReportHour, ReportState
@@ -36,6 +37,7 @@ __all__ = [
     "ChannelConfig",
     "ControlEpoch",
     "Conversation",
+    "Erasure",
     "ExperimentRow",
     "FeatureFlag",
     "Instance",

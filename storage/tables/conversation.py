@@ -133,6 +133,9 @@ class TurnRow(Base):
             "created_at",
             postgresql_where=text("reply <> ''"),
         ),
+        Index(
+            "turns_erased", "id", postgresql_where=text("platform_message_id = ''")
+        ),
     )
     # hash of channel, chat and platform message id
     id: Mapped[UUID] = mapped_column(primary_key=True)

@@ -234,6 +234,12 @@ TABLE: Mapping[str, Mapping[str, str]] = {
         "daily": "number",
     },
     "BACKUP_KEEP": {" 3 ": WORKS, "0": "greater", "all": "integer"},
+    "RETENTION_DAYS": {
+        " 365 ": WORKS,
+        "0": "greater",
+        "30": "greater",
+        "year": "integer",
+    },
     "DELIVERY_HOURS": {" 0.5 ": WORKS, "0": "greater", "day": "number"},
     "PUBLIC_URL": {"https://agent.example/": WORKS, "agent.example": "address"},
     "HTTPS_PROXY": {

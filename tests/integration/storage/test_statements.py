@@ -7,8 +7,8 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.dialects.postgresql.asyncpg import PGDialect_asyncpg
 
+from storage.connecting.statements import read_statements
 from storage.postgres import connect
-from storage.statements import read_statements
 
 NOT_PREPARED = {"try_table", "queries"}
 """Postgres prepares no CREATE TABLE; `agent doctor` runs it in a test of its own. `queries` reads

@@ -27,6 +27,7 @@ WRITTEN = {
     "user_limit": "20/minute",
     "chat_limit": "5/10s",
     "channel_limit": "off",
+    "retention": "180d",
 }
 MEANT = ChannelSettings(
     "test:a",
@@ -39,6 +40,7 @@ MEANT = ChannelSettings(
     Limit(20, 60),
     Limit(5, 10),
     "off",
+    180,
 )
 
 
@@ -66,6 +68,9 @@ def test_what_is_taken_back_is_at_its_default_and_not_stored() -> None:
     [
         ("overlap", "stack", "it is merge, queue or interrupt."),
         ("user_limit", "140%", "60/minute, 500/hour, 2000/day or 5/10s"),
+        ("retention", "0", "it is 31 to 36500 days"),
+        ("retention", "30d", "what is younger may still be on its way"),
+        ("retention", "a year", "as 180d, or forever"),
         ("default_model", "gpt", "A model is written test:name."),
         ("allowed_models", "test:a,gpt", "A model is written test:name."),
         ("default_model", "test:b c", "a name is one word without commas"),

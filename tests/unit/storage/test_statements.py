@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from storage.statements import read_statements
+from storage.connecting.statements import read_statements
 
 ROOT = Path(__file__).parents[3]
 ROOMS = sorted(
@@ -61,6 +61,7 @@ def test_every_room_with_sql_has_its_file() -> None:
         "connecting",
         "control",
         "conversation",
+        "lifecycle",
         "limits",
         "migrate",
         "people",

@@ -1,0 +1,184 @@
+"""`agent people …`: who talks to the agent, what is kept of them, and forgetting them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from agent.cli.change import ChangeOptions, confirm
+from agent.cli.options import As, Json, Yes, author, operating
+from agent.cli.output import show_json, show_table, tell
+from agent.cli.run import WELL, run
+
+if TYPE_CHECKING:
+    from agent.app import OpenStores
+    from agent.settings import Settings
+    from storage.lifecycle.people import PeopleAdmin
+
+app = typer.Typer(
+    help="People: what is kept of them, a copy for them, and forgetting them.",
+    no_args_is_help=True,
+)
+
+Person = Annotated[
+    str,
+    typer.Argument(help="An account, as in discord:80351110224678912, or an id."),
+]
+Count = Annotated[int, typer.Option("--count", min=1, max=10_000, help="At most.")]
+
+
+@app.command("list")
+def list_(count: Count = 50, as_json: Json = False) -> None:
+    """Show people, the newest first."""
+
+    async def show(settings: Settings) -> int:
+        async with _open_admin(settings) as (admin, _):
+            views = await admin.list(count)
+        if as_json:
+            show_json([asdict(view) for view in views])
+        elif views:
+            rows = [
+                (view.id, f"{view.since:%Y-%m-%d}", view.accounts) for view in views
+            ]
+            show_table(("PERSON", "SINCE", "ACCOUNTS"), rows)
+        else:
+            typer.echo("Nobody has written yet.")
+
+        return WELL
+
+    run(show)
+
+
+@app.command()
+def show(person: Person, as_json: Json = False) -> None:
+    """Show one person: accounts, how many messages, and whether training is allowed."""
+
+    async def look(settings: Settings) -> int:
+        async with _open_admin(settings) as (admin, _):
+            view = await admin.show(person)
+        if as_json:
+            show_json(asdict(view))
+        else:
+            allowed = "allowed" if view.consent else "not allowed"
+            tell(f"{view.id}: {view.accounts}")
+            tell(f"Since {view.since:%Y-%m-%d}, {view.messages} messages kept.")
+            tell(f"Use for training: {allowed}.")
+
+        return WELL
+
+    run(look)
+
+
+@app.command()
+def erase(
+    person: Person, as_: As = None, yes: Yes = False, as_json: Json = False
+) -> None:
+    """Forget a person: their words, accounts and settings, everywhere. There is no way back."""
+    options = ChangeOptions(as_, None, as_json, yes)
+
+    async def work(settings: Settings) -> int:
+        by = author(settings, as_, None)
+        async with _open_admin(settings) as (admin, stores):
+            view = await admin.show(person)
+            confirm(
+                f"Everything of {view.accounts} is erased, {view.messages} messages "
+                "among it, and cannot come back. Do it?",
+                options,
+            )
+            erasure = await admin.erase(person, by)
+            messages = await _to_the_end(settings, stores, quiet=as_json)
+        if as_json:
+            show_json({"erasure": erasure, "messages": messages})
+        else:
+            tell(f"Erased. {messages} messages are gone; the receipt is {erasure}.")
+
+        return WELL
+
+    run(work)
+
+
+@app.command()
+def erasures(as_json: Json = False) -> None:
+    """Show erasures, those under way and those that are done."""
+
+    async def look(settings: Settings) -> int:
+        async with _open_admin(settings) as (admin, _):
+            views = await admin.erasures()
+        if as_json:
+            show_json([asdict(view) for view in views])
+        elif views:
+            rows = [
+                (v.id, f"{v.requested_at:%Y-%m-%d %H:%M}", v.step, v.messages)
+                for v in views
+            ]
+            show_table(("ERASURE", "ASKED", "STEP", "MESSAGES"), rows)
+        else:
+            typer.echo("Nobody was erased yet.")
+
+        return WELL
+
+    run(look)
+
+
+@app.command()
+def export(
+    person: Person,
+    folder: Annotated[Path, typer.Argument(help="A folder for the two files.")],
+    as_json: Json = False,
+) -> None:
+    """Write all that is kept of a person as JSON and as text, to be handed to them."""
+
+    async def work(settings: Settings) -> int:
+        from storage.lifecycle.export import export_person, write_export
+
+        async with _open_admin(settings) as (admin, stores):
+            view = await admin.show(person)
+            found = await export_person(stores.database, view.id)
+        files = write_export(found, folder)
+        if as_json:
+            show_json({"person": view.id, "files": files})
+        else:
+            tell(f"Wrote {' and '.join(map(str, files))}.")
+
+        return WELL
+
+    run(work)
+
+
+async def _to_the_end(settings: Settings, stores: OpenStores, *, quiet: bool) -> int:
+    """Works at erasures until there is none left. Other instances help, if any run."""
+    import asyncio
+
+    from storage.lifecycle.erasure import Stores, work
+    from storage.lifecycle.receipts import note
+
+    lifecycle = Stores(stores.database, stores.pipe, settings.agent_home)
+    step, messages = "", 0
+    while progress := await work(lifecycle):
+        messages = max(messages, progress.messages)
+        if progress.step != step and not quiet:
+            tell(f"{progress.step} …")
+        step = progress.step
+        if not progress.moved:
+            await asyncio.sleep(1)
+
+    await note(
+        stores.database, settings.backup_dir or settings.agent_home / "backups"
+    )
+
+    return messages
+
+
+@asynccontextmanager
+async def _open_admin(
+    settings: Settings,
+) -> AsyncIterator[tuple[PeopleAdmin, OpenStores]]:
+    from storage.lifecycle.people import PeopleAdmin
+
+    async with operating(settings) as (stores, _):
+        yield PeopleAdmin(stores.database), stores

@@ -1,0 +1,82 @@
+"""What operators do with people: find them, hand over what is kept of them, erase them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import text
+
+from agent.core.errors import Rejected
+from storage.control.audit import Author
+from storage.control.changes import admit
+from storage.control.targets import RuleTarget, audience_of
+from storage.lifecycle import STATEMENTS, jobs
+from storage.lifecycle.jobs import ErasureView
+from storage.postgres import Database
+from storage.transaction import transaction
+
+
+@dataclass(frozen=True, slots=True)
+class PersonView:
+    """A person as an operator sees them."""
+
+    id: UUID
+    accounts: str
+    """As `channel:id (name)`, with commas."""
+    since: datetime
+    messages: int
+    consent: bool
+    """To training."""
+
+
+class PeopleAdmin:
+    """The operator's side of people. All of it raises StoreUnavailable."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def show(self, named: str) -> PersonView:
+        """One person. Raises Rejected when there is none."""
+        async with transaction(self._database) as connection:
+            person = (await audience_of(connection, RuleTarget(person=named))).person
+            statement = text(STATEMENTS["one_person"])
+            row = (await connection.execute(statement, {"person": person})).first()
+            if row is None:
+                raise Rejected("This person was erased meanwhile.")
+
+            return PersonView(*row)
+
+    async def erase(self, named: str, author: Author) -> UUID:
+        """Begins an erasure, which every instance goes on with. Returns its id.
+
+        Raises Rejected when there is no such person, or they are being erased already.
+        """
+        async with transaction(self._database) as connection:
+            await admit(connection, author)
+            person = (await audience_of(connection, RuleTarget(person=named))).person
+            assert person is not None
+            if await jobs.under_way(connection, person):
+                raise Rejected(
+                    "This person is being erased already: `agent people erasures` shows how far."
+                )
+
+            made = await jobs.begin(connection, person, author.name)
+            if made is None:
+                raise Rejected("This person was erased meanwhile.")
+
+            return made
+
+    async def erasures(self) -> list[ErasureView]:
+        """Those under way and those that are done, the newest first."""
+        async with transaction(self._database) as connection:
+            return await jobs.listed(connection)
+
+    async def list(self, limit: int = 50) -> list[PersonView]:
+        """The newest people, as many as `limit`; their messages are not counted."""
+        async with transaction(self._database) as connection:
+            statement = text(STATEMENTS["newest_people"])
+            rows = await connection.execute(statement, {"limit": limit})
+
+            return [PersonView(*row) for row in rows]

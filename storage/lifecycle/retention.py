@@ -1,0 +1,230 @@
+"""How long messages are kept, and how they go: by whole months where every channel allows it,
+else in batches.
+
+One instance at a time. No turn waits long for it: a month is taken out of the table within
+LOCK_MS or not now, and batches hold no lock that a turn needs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import asyncpg
+import structlog
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from agent.core.background import run_in_background
+from agent.core.errors import AgentError
+from agent.core.retention import FOREVER
+from storage.control.channel_settings import read_settings
+from storage.lifecycle import STATEMENTS
+from storage.postgres import Database
+from storage.transaction import transaction
+
+HOUR = 3600.0
+LOCK_TRIES = 40
+"""How often a month is tried; each try waits for the lock for 50 ms at most."""
+
+PAUSE_SECONDS = 0.25
+"""Between tries: whoever waited behind the last one is served first."""
+
+AT_ONCE = 1000
+CONVERSATIONS_AT_ONCE = 200
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """How many days messages are kept; FOREVER: all."""
+
+    default: int
+    channels: Mapping[str, int]
+    """Of channels that have their own."""
+
+    @property
+    def months(self) -> int:
+        """For how long at least one channel keeps its messages."""
+        kept = {self.default, *self.channels.values()}
+
+        return FOREVER if FOREVER in kept else max(kept)
+
+    def days(self, channel: str) -> int:
+        return self.channels.get(channel, self.default)
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What an operator wants to know."""
+
+    policy: Policy
+    next_drop: datetime | None
+    """When the oldest month may go. None: it stays, or there is none."""
+
+
+async def kept(database: Database, default: int | None) -> Kept:
+    """What is kept for how long; `default` is RETENTION_DAYS. Raises StoreUnavailable."""
+    async with transaction(database) as connection:
+        policy = await _policy(connection, default)
+        months = await _months(connection)
+    if policy.months == FOREVER or not months:
+        return Kept(policy, None)
+
+    oldest = min(month for month, _ in months)
+
+    return Kept(policy, _end(oldest) + timedelta(days=policy.months))
+
+
+def retaining(
+    database: Database, default: int | None
+) -> AbstractAsyncContextManager[None]:
+    """Inside, what is too old goes: at once, and then every hour."""
+    return run_in_background(_retain_forever, database, default)
+
+
+async def _retain_forever(database: Database, default: int | None) -> None:
+    while True:
+        try:
+            await retain(database, default)
+        except AgentError as error:
+            log.warning(f"old messages stay for another hour: {error.sentence}")
+        # whatever it is: it is tried again, and people are answered
+        except Exception as error:
+            log.exception(
+                "old messages stay for another hour", error=type(error).__name__
+            )
+
+        await asyncio.sleep(HOUR)
+
+
+async def retain(
+    database: Database, default: int | None, now: datetime | None = None
+) -> None:
+    """Deletes once what nobody keeps any longer. `now` is for tests. Raises StoreUnavailable."""
+    now = now or datetime.now(UTC)
+    async with transaction(database) as connection:
+        policy = await _policy(connection, default)
+        months = await _months(connection)
+        rows = await connection.scalars(
+            text(STATEMENTS["channels_with_conversations"])
+        )
+        channels = sorted(rows.all())
+
+    if policy.months != FOREVER:
+        cutoff = now - timedelta(days=policy.months)
+        for month, attached in months:
+            if _end(month) <= cutoff:
+                await _drop(database, month, attached=attached)
+
+    for channel in channels:
+        if (days := policy.days(channel)) != FOREVER:
+            await _trim(database, channel, now - timedelta(days=days))
+
+
+async def _policy(connection: AsyncConnection, default: int | None) -> Policy:
+    rows = await connection.execute(text(STATEMENTS["channel_retention"]))
+    own = {
+        row.channel_type: read_settings(row.default_model, row.settings).retention
+        for row in rows
+    }
+    channels = {name: days for name, days in own.items() if days is not None}
+
+    return Policy(FOREVER if default is None else default, channels)
+
+
+async def _months(connection: AsyncConnection) -> list[tuple[date, bool]]:
+    rows = await connection.execute(text(STATEMENTS["months"]))
+
+    return [(row.month, row.attached) for row in rows]
+
+
+def _end(month: date) -> datetime:
+    year, index = divmod(month.year * 12 + month.month, 12)
+
+    return datetime(year, index + 1, 1, tzinfo=UTC)
+
+
+async def _drop(database: Database, month: date, *, attached: bool) -> None:
+    """Takes a month out of the table, and then removes it."""
+    since, until = datetime(month.year, month.month, 1, tzinfo=UTC), _end(month)
+    if attached:
+        async with transaction(database) as connection:
+            statement = text(STATEMENTS["is_needed"])
+            if await connection.scalar(statement, {"until": until}):
+                log.info("a month of messages stays: answers are on their way")
+                return
+
+        values = {"since": since, "until": until, "limit": AT_ONCE}
+        while await _changed(database, STATEMENTS["unvote"], values) == AT_ONCE:
+            pass
+        if not await _patiently(database, STATEMENTS["detach_month"], month):
+            log.info("a month of messages stays for another hour: it is read")
+            return
+
+    if await _patiently(database, STATEMENTS["drop_month"], month):
+        log.info("a month of messages was dropped", month=f"{month:%Y-%m}")
+
+
+async def _patiently(database: Database, sql: str, month: date) -> bool:
+    """Runs what needs a table for itself. False: others used it each time."""
+    for _ in range(LOCK_TRIES):
+        try:
+            async with transaction(database) as connection:
+                if not await connection.scalar(text(STATEMENTS["one_retains"])):
+                    return False
+                await connection.execute(text(sql), {"month": month})
+        except DBAPIError as error:
+            own = error.orig.__cause__ if error.orig else None
+            if not isinstance(own, asyncpg.LockNotAvailableError):
+                raise
+            await asyncio.sleep(PAUSE_SECONDS)
+        else:
+            return True
+
+    return False
+
+
+async def _trim(database: Database, channel: str, cutoff: datetime) -> None:
+    """Messages of one channel that are older than `cutoff`, in batches."""
+    values = {"channel": channel, "cutoff": cutoff, "limit": CONVERSATIONS_AT_ONCE}
+    seen: set[Any] = set()
+
+    while True:
+        async with transaction(database) as connection:
+            rows = await connection.scalars(
+                text(STATEMENTS["old_conversations"]), values
+            )
+            found = [each for each in rows.all() if each not in seen]
+        if not found:
+            return
+
+        seen.update(found)
+        here = {"conversations": found, "cutoff": cutoff}
+        batch = here | {"limit": AT_ONCE}
+        while await _count(database, STATEMENTS["delete_old_messages"], batch):
+            pass
+        await _changed(database, STATEMENTS["move_conversations"], here)
+
+
+async def _count(database: Database, sql: str, values: Mapping[str, Any]) -> int:
+    """How many, unless another instance is at it."""
+    async with transaction(database) as connection:
+        if not await connection.scalar(text(STATEMENTS["one_retains"])):
+            return 0
+
+        return int(await connection.scalar(text(sql), values) or 0)
+
+
+async def _changed(database: Database, sql: str, values: Mapping[str, Any]) -> int:
+    async with transaction(database) as connection:
+        if not await connection.scalar(text(STATEMENTS["one_retains"])):
+            return 0
+
+        return (await connection.execute(text(sql), values)).rowcount

@@ -1,0 +1,34 @@
+"""What operators set for a person, or where they named one."""
+
+from __future__ import annotations
+
+import re
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from agent.control.rules import chat_scope, person_scope
+from storage.lifecycle import STATEMENTS
+from storage.lifecycle.jobs import Job
+
+NOBODY = "00000000-0000-0000-0000-000000000000"
+"""Stands for the person where an audience cannot be empty."""
+
+
+async def erase_settings(connection: AsyncConnection, job: Job) -> None:
+    """Rules, audiences, lists and budgets. The caller holds the epoch."""
+    own = [(channel, chat) for channel, chat, is_own in job.places if is_own]
+    direct = [(account.channel, account.name) for account in job.accounts]
+    scopes = [person_scope(job.person)]
+    scopes += [chat_scope(*place) for place in {*own, *direct}]
+    await connection.execute(text(STATEMENTS["erase_rules"]), {"scopes": scopes})
+
+    pattern = {"pattern": re.escape(str(job.person)), "instead": NOBODY}
+    await connection.execute(text(STATEMENTS["erase_from_experiments"]), pattern)
+
+    for account in job.accounts:
+        values = {"channel": account.channel, "account": account.name}
+        await connection.execute(text(STATEMENTS["erase_from_allow"]), values)
+
+    person = {"person": str(job.person)}
+    await connection.execute(text(STATEMENTS["erase_budgets"]), person)

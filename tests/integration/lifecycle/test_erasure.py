@@ -1,0 +1,279 @@
+"""After an erasure nothing names the person or holds their words, and others lose nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+from storage.control.audit import Author, verify
+from storage.lifecycle import erasure, inventory
+from storage.lifecycle.erasure import Stores, work
+from storage.lifecycle.people import PeopleAdmin
+from storage.postgres import connect
+from tests.support.engine_harness import EngineHarness, Instance
+from tests.support.servers import postgres_bin
+from tests.support.settings import OPERATOR, run
+
+NAME, ID = "Xaverine", "zz81724"
+WORDS = "the violet wombat sleeps in drawer nine"
+
+
+async def test_every_column_of_the_database_has_a_rule(database_url: str) -> None:
+    rows = await run(
+        database_url,
+        "SELECT table_name, column_name FROM information_schema.columns "
+        "WHERE table_schema = current_schema() AND table_name !~ '^messages_'",
+    )
+    known = {
+        (table, column)
+        for table, columns in inventory.COLUMNS.items()
+        for column in columns
+    }
+
+    assert known == {(row[0], row[1]) for row in rows}
+
+
+@pytest.fixture
+def stores(agent: Instance, tmp_path: Path) -> Stores:
+    return Stores(agent.database, agent.pipe, tmp_path)
+
+
+@pytest.fixture(autouse=True)
+def _settles_quickly(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(erasure, "SETTLE_SECONDS", 0.1)
+
+
+async def say(world: EngineHarness, agent: Instance, text: str, **who: str) -> None:
+    message = world.message(text, **who)
+    if who.get("user") == ID:
+        object.__setattr__(message, "username", NAME)
+    await agent.engine.accept(message)
+    await world.platform.until(lambda: world.platform.finished[message.turn_id] > 0)
+
+
+async def to_the_end(stores: Stores) -> None:
+    async with asyncio.timeout(30):
+        while progress := await work(stores):
+            if not progress.moved:
+                await asyncio.sleep(0.05)
+
+
+async def erase(stores: Stores, person: str = f"test:{ID}") -> None:
+    await PeopleAdmin(stores.database).erase(person, OPERATOR)
+    await to_the_end(stores)
+
+
+def dump(database_url: str) -> str:
+    parts = urlsplit(database_url)
+    done = subprocess.run(
+        [f"{postgres_bin()}/pg_dump", "--data-only", parts.path.lstrip("/")],
+        env={"PGHOST": parse_qs(parts.query)["host"][0], "PGUSER": "postgres"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return done.stdout
+
+
+async def in_redis(agent: Instance) -> str:
+    """Every key with its value, as Redis dumps them."""
+    client = agent.pipe.client
+    keys = [key async for key in client.scan_iter()]
+
+    return "\n".join([repr(key) + repr(await client.dump(key)) for key in keys])
+
+
+async def everywhere(database_url: str, agent: Instance) -> str:
+    return dump(database_url) + await in_redis(agent)
+
+
+async def test_nothing_is_left_of_a_person_and_the_others_keep_their_context(
+    world: EngineHarness, agent: Instance, stores: Stores, database_url: str
+) -> None:
+    """In their own chat, in a group, in commands, in settings, in the log, in Redis."""
+    world.model.said = lambda prompt: f"You said: {prompt.messages[-1][1]}"
+    await say(world, agent, WORDS, chat=ID)
+    await say(world, agent, "/history", chat=ID)
+    await say(world, agent, "we meet on Monday at the station", chat="g", user="bob")
+    await say(world, agent, f"{WORDS} again", chat="g", user=ID)
+    await say(world, agent, f"> {WORDS} again\nthanks {NAME}", chat="g", user="bob")
+    await say(world, agent, "/history", chat="g", user="bob")
+    [row] = await run(
+        database_url,
+        "SELECT id, person_id FROM users WHERE channel_user_id = $1",
+        ID,
+    )
+    await operators_name_them(stores, ID)
+    before = await everywhere(database_url, agent)
+
+    await erase(stores)
+    after = await everywhere(database_url, agent)
+
+    for each in (NAME, ID, WORDS, str(row["id"]), str(row["person_id"])):
+        assert each in before
+        assert each not in after
+    assert "we meet on Monday at the station" in after
+    assert (await verify(agent.database)).troubles == ()
+
+    await say(world, agent, "when do we meet?", chat="g", user="bob")
+    prompt = world.model.prompts[-1].messages
+    assert any("we meet on Monday" in text for _, text in prompt)
+    assert not any(WORDS in text or NAME in text for _, text in prompt)
+
+
+async def operators_name_them(stores: Stores, name: str) -> None:
+    from storage.limits.budget_admin import BudgetAdmin
+    from storage.limits.limit_admin import LimitAdmin
+
+    author = Author("grace", "tests", f"because {NAME} asked")
+    named = f"test:{name}"
+    await LimitAdmin(stores.database, stores.pipe).set(named, "60/minute", author)
+    budgets = BudgetAdmin(stores.database, stores.pipe)
+    await budgets.set("person", named, 1_000_000, None, author)
+
+
+async def test_the_receipt_names_nobody_and_stands_in_the_log(
+    world: EngineHarness, agent: Instance, stores: Stores, database_url: str
+) -> None:
+    await say(world, agent, WORDS, chat=ID)
+    await erase(stores)
+    [row] = await run(
+        database_url,
+        "SELECT actor, action, after->'messages' AS messages FROM audit_log "
+        "WHERE action = 'person.erase'",
+    )
+
+    assert ("grace", "person.erase", "2") == tuple(row)
+
+
+async def test_a_row_of_the_log_that_was_changed_otherwise_is_still_found(
+    world: EngineHarness, agent: Instance, stores: Stores, database_url: str
+) -> None:
+    """Only what the chain itself says a row became is believed."""
+    await say(world, agent, WORDS, chat=ID)
+    await operators_name_them(stores, ID)
+    await erase(stores)
+    connection = await connect(database_url)
+    await connection.execute(
+        "UPDATE audit_log SET reason = 'for fun' WHERE action = 'limit.set'"
+    )
+    await connection.close()
+
+    troubles = (await verify(agent.database)).troubles
+
+    assert ("Row 1 is not as it was written.",) == troubles
+
+
+async def test_an_answer_under_way_is_given_up_and_written_again_without_them(
+    world: EngineHarness, agent: Instance, stores: Stores, database_url: str
+) -> None:
+    await say(world, agent, WORDS, chat="g", user=ID)
+    world.model.hold()
+    asked = world.message("what was said here?", chat="g", user="bob")
+    await agent.engine.accept(asked)
+    await world.model.started.wait()
+
+    await PeopleAdmin(stores.database).erase(f"test:{ID}", OPERATOR)
+    erasing = asyncio.create_task(to_the_end(stores))
+    await world.platform.until(lambda: len(world.model.prompts) > 2)
+    world.model.release()
+    await erasing
+    await world.platform.until(lambda: world.platform.finished[asked.turn_id] > 0)
+
+    assert not any(WORDS in text for _, text in world.model.prompts[-1].messages)
+    assert WORDS not in dump(database_url)
+
+
+async def test_whoever_writes_again_is_somebody_new(
+    world: EngineHarness, agent: Instance, stores: Stores, database_url: str
+) -> None:
+    """The instance still remembers the id that it knew them by."""
+    await say(world, agent, "hello all of you here", chat="g", user="bob")
+    await say(world, agent, WORDS, chat="g", user=ID)
+    [old] = await run(
+        database_url, "SELECT id FROM users WHERE channel_user_id = $1", ID
+    )
+    await erase(stores)
+    await say(world, agent, "I am back", chat="g", user=ID)
+    rows = await run(
+        database_url, "SELECT id FROM users WHERE channel_user_id = $1", ID
+    )
+    written = await run(
+        database_url, "SELECT user_id FROM messages WHERE content = 'I am back'"
+    )
+
+    assert 1 == len(rows)
+    assert old["id"] != rows[0]["id"]
+    assert [rows[0]["id"]] == [row[0] for row in written]
+
+
+async def test_a_job_whose_worker_dies_between_any_two_steps_goes_on(
+    world: EngineHarness, agent: Instance, stores: Stores, database_url: str
+) -> None:
+    """Redis is emptied on the way, too: nothing that is needed was only there."""
+    await say(world, agent, WORDS, chat=ID)
+    await say(world, agent, "hello all of you here", chat="g", user="bob")
+    await say(world, agent, WORDS, chat="g", user=ID)
+    await PeopleAdmin(stores.database).erase(f"test:{ID}", OPERATOR)
+
+    pieces = 0
+    while await dies_in_the_middle(stores):
+        await agent.pipe.client.flushall()
+        await work(stores)
+        await asyncio.sleep(0.02)
+        pieces += 1
+
+    assert pieces > 5
+    after = await everywhere(database_url, agent)
+    assert not any(each in after for each in (NAME, ID, WORDS))
+
+
+async def dies_in_the_middle(stores: Stores) -> bool:
+    """Does a piece whose transaction never commits. False: there was nothing to do."""
+    from sqlalchemy import text
+
+    from storage.lifecycle import jobs
+
+    async with stores.database.engine.connect() as connection:
+        job = await jobs.next_job(connection)
+        if job is None:
+            return False
+        await erasure._STEPS[job.step](stores, connection, job)
+        await connection.execute(text("SELECT 1"))
+        await connection.rollback()
+
+    return True
+
+
+async def test_erasing_under_load_ends_and_no_answer_of_others_is_lost(
+    world: EngineHarness, agent: Instance, stores: Stores, database_url: str
+) -> None:
+    for index in range(6):
+        await say(world, agent, f"{WORDS} {index}", chat=f"g{index}", user=ID)
+    await PeopleAdmin(stores.database).erase(f"test:{ID}", OPERATOR)
+    erasing = asyncio.create_task(to_the_end(stores))
+    for n in range(60):
+        text = f"question {n} of bob here"
+        await agent.engine.accept(world.message(text, chat=f"g{n % 6}", user="bob"))
+    await erasing
+    await closed(database_url)
+    kept = await run(
+        database_url,
+        "SELECT count(*) FROM messages WHERE content ~ '^question .* here$'",
+    )
+
+    assert 60 == kept[0][0]
+    after = await everywhere(database_url, agent)
+    assert not any(each in after for each in (NAME, WORDS))
+    assert (await verify(agent.database)).troubles == ()
+
+
+async def closed(database_url: str) -> None:
+    """Returns once every turn has its answer."""
+    async with asyncio.timeout(30):
+        while await run(database_url, "SELECT FROM turns WHERE state = 'open'"):
+            await asyncio.sleep(0.2)
