@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings
+
+_HOME = re.compile(r"^\$(?:HOME|\{HOME\})(?=/|$)")
 
 
 class BackupVariables(BaseSettings):
@@ -33,8 +36,9 @@ class BackupVariables(BaseSettings):
     @field_validator("agent_home", "backup_dir", mode="after", check_fields=False)
     @classmethod
     def _at_home(cls, value: Path | None) -> Path | None:
+        """Files of variables are read by no shell, which would know what `$HOME` is."""
         try:
-            return value and value.expanduser()
+            return value and Path(_HOME.sub("~", str(value))).expanduser()
         except RuntimeError:
             raise ValueError(
                 "it begins with the home folder of a user who does not exist"

@@ -288,12 +288,20 @@ class Settings(BackupVariables, ProviderVariables):
     @field_validator(*_LISTS, mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
-        """At commas; blanks and new lines, as YAML and shells leave them, separate too."""
+        """At commas; blanks and new lines, as YAML and shells leave them, separate too, and so
+        does what JSON has around its texts.
+        """
         return (
-            [part for part in re.split(r"[,\s]+", value) if part]
+            [part for part in re.split(r"[,\s\[\]\"']+", value) if part]
             if isinstance(value, str)
             else value
         )
+
+    @field_validator("telegram_api_url", mode="after")
+    @classmethod
+    def _root(cls, value: str) -> str:
+        """Telegram's own pages write the address with `/bot`, which stands before the token."""
+        return value.removesuffix("/").removesuffix("/bot")
 
     @field_validator("http_host", mode="after")
     @classmethod

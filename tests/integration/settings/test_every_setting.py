@@ -80,6 +80,8 @@ TABLE: Mapping[str, Mapping[str, str]] = {
     },
     "AGENT_HOME": {
         "~/agent": WORKS,
+        "$HOME/agent": WORKS,
+        "${HOME}": WORKS,
         " ~ ": WORKS,
         "relative/folder": WORKS,
         "with blank/ünï": WORKS,
@@ -96,6 +98,7 @@ TABLE: Mapping[str, Mapping[str, str]] = {
         "offline:echo,": WORKS,
         " offline:echo , offline:echo ": WORKS,
         "offline:echo\noffline:echo": WORKS,
+        '["offline:echo", "offline:echo"]': WORKS,
         "offline:echo,x": "provider:model",
     },
     "MODELS": {
@@ -182,6 +185,7 @@ TABLE: Mapping[str, Mapping[str, str]] = {
     },
     "TELEGRAM_API_URL": {
         "http://localhost:8081/": WORKS,
+        "http://localhost:8081/bot": WORKS,
         "api.telegram.org": "address",
     },
     "SLACK_BOT_TOKEN": {
@@ -375,8 +379,9 @@ def test_a_home_in_the_persons_folder_is_there(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """Not in a folder named ~; from the environment and from `.env`."""
-    monkeypatch.setenv("AGENT_HOME", "~/agent")
-    assert tmp_path / "agent" == load_settings().agent_home
+    for written in ("~/agent", "$HOME/agent", "${HOME}/agent"):
+        monkeypatch.setenv("AGENT_HOME", written)
+        assert tmp_path / "agent" == load_settings().agent_home
     monkeypatch.delenv("AGENT_HOME")
     (tmp_path / ".env").write_text("\ufeffAGENT_HOME=~/other\n", encoding="utf-8")
     assert tmp_path / "other" == load_settings().agent_home
@@ -403,3 +408,27 @@ def test_any_text_is_read_or_named(
         except AgentError as error:
             assert name in error.sentence
             assert "\n" not in error.sentence
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "offline:a,offline:b",
+        '["offline:a", "offline:b"]',
+        "['offline:a','offline:b']",
+    ],
+)
+def test_a_list_may_be_written_as_json(
+    monkeypatch: pytest.MonkeyPatch, written: str
+) -> None:
+    """As some hosters' forms ask for it."""
+    monkeypatch.setenv("FALLBACK_MODELS", written)
+    assert ["offline:a", "offline:b"] == load_settings().fallback_models
+
+
+@pytest.mark.parametrize("end", ["", "/", "/bot", "/bot/"])
+def test_the_root_of_the_bot_api_has_no_bot(
+    monkeypatch: pytest.MonkeyPatch, end: str
+) -> None:
+    monkeypatch.setenv("TELEGRAM_API_URL", f"https://api.telegram.org{end}")
+    assert "https://api.telegram.org" == load_settings().telegram_api_url
