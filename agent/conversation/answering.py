@@ -286,12 +286,13 @@ class Answering:
         visible = policy.visible(window.messages, plan.covers)
         budget = self._ports.models.budget(policy.model)
 
-        return build_prompt(
+        prompt = build_prompt(
             policy.system_prompt,
             Window(window.version, visible),
             up_to_seq=plan.covers,
             budget=budget,
         )
+        return replace(prompt, tuning=policy.tuning)
 
 
 def _finished(active: ActiveAnswer, draft: Draft, latency_ms: int) -> Answer | None:
