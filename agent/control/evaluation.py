@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from time import monotonic
 from typing import Any, Protocol, TypeVar
 
 from agent.control.experiments import Experiment
@@ -11,6 +12,11 @@ from agent.control.rules import Audience, Clock, Rules, Step, resolve, utc_now
 from agent.control.uses import FlagUses
 
 T = TypeVar("T")
+
+REMEMBERED_SECONDS = 600.0
+"""How long evaluations may be remembered. Then each flag is asked again, and so noted as used:
+operators look for flags that nobody asks for.
+"""
 
 
 class FlagState(Protocol):
@@ -22,6 +28,10 @@ class FlagState(Protocol):
     @property
     def experiments(self) -> Mapping[str, Experiment]:
         """Those that run, by flag."""
+
+    @property
+    def timed(self) -> bool:
+        """Whether a rule has a start or an end."""
 
     def flag(self, name: str) -> Flag[Any] | None: ...
 
@@ -63,11 +73,20 @@ class RuleFlags:
     def __init__(self, source: FlagSource, clock: Clock = utc_now) -> None:
         self._source = source
         self._clock = clock
+        self._seen: FlagState | None = None
+        self._seen_until = 0.0
+        self._version: object | None = None
 
     @property
     def version(self) -> object | None:
-        """See `agent.ports.Flags`."""
-        return self._source.state
+        """See `agent.ports.Flags`. None while the clock alone may change a value."""
+        state = self._source.state
+        now = monotonic()
+        if state is not self._seen or now >= self._seen_until:
+            self._seen, self._seen_until = state, now + REMEMBERED_SECONDS
+            self._version = None if state.timed else object()
+
+        return self._version
 
     def value(self, flag: Flag[T], audience: Audience, default: T | None = None) -> T:
         """The flag's value; `default` where neither a rule nor a default gives one."""

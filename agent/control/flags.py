@@ -220,6 +220,35 @@ SYSTEM_PROMPT: Flag[str] = Flag(
     "system_prompt", Kind.STRING, None, "The system prompt."
 )
 
+TEMPERATURE: Flag[float] = Flag(
+    "temperature",
+    Kind.FLOAT,
+    None,
+    "How freely the model chooses its words; a model that refuses it is asked without.",
+    minimum=0,
+    maximum=2,
+)
+REASONING_EFFORT: Flag[str] = Flag(
+    "reasoning_effort",
+    Kind.STRING,
+    "",
+    "How much the model thinks, in its provider's word, such as low; empty: as MODELS says.",
+)
+ANSWER_TOKENS: Flag[int] = Flag(
+    "answer_tokens",
+    Kind.INT,
+    None,
+    "The longest answer in tokens, thinking included.",
+    minimum=16,
+    maximum=1_000_000,
+)
+REQUEST_FIELDS: Flag[Any] = Flag(
+    "request_fields",
+    Kind.JSON,
+    None,
+    "Further fields of the request to the model, as its provider knows them.",
+)
+
 DECLARED: Mapping[str, Flag[Any]] = {
     flag.name: flag
     for flag in (
@@ -232,6 +261,10 @@ DECLARED: Mapping[str, Flag[Any]] = {
         DEFAULT_MODEL,
         FALLBACK_MODEL,
         SYSTEM_PROMPT,
+        TEMPERATURE,
+        REASONING_EFFORT,
+        ANSWER_TOKENS,
+        REQUEST_FIELDS,
     )
 }
 

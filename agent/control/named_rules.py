@@ -244,6 +244,15 @@ def named_in(rules: Mapping[str, Any]) -> NamedRules:
     return by_level
 
 
+def has_times(rules: NamedRules) -> bool:
+    """Whether one of them has a start or an end."""
+    return any(
+        rule.conditions is not None and rule.conditions.is_timed
+        for level in rules.values()
+        for rule in level
+    )
+
+
 def _sorted(rules: Mapping[str, Any]) -> Iterable[NamedRule]:
     for scope in sorted(rules):
         if scope.startswith(PREFIX):

@@ -293,13 +293,13 @@ class Answering:
     ) -> Prompt:
         up_to_seq = batch[-1].seq if batch else window.version
         visible = policy.visible(window.messages, up_to_seq)
-        budget = self._ports.models.budget(policy.model)
 
         return build_prompt(
             policy.system_prompt,
             Window(window.version, visible),
             up_to_seq=up_to_seq,
-            budget=budget,
+            budget=self._ports.models.budget(policy.model),
+            tuning=policy.tuning,
         )
 
 

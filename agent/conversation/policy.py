@@ -12,6 +12,7 @@ from typing import Any
 from agent.control import flags
 from agent.control.rules import Audience
 from agent.core.channel import ChannelSettings
+from agent.core.completion import Tuning
 from agent.core.limits import Limit, Rule
 from agent.core.messages import Inbound, Message, Overlap, Window
 from agent.core.options import Options
@@ -29,6 +30,8 @@ REMEMBERED = 10_000
 VOTES = Limit(60, 60)
 """How many reactions of one person are looked up. Each is a search, so votes have a limit of
 their own: they use up no messages, and messages use up none of them."""
+
+_UNSET = -1.0  # no temperature
 
 
 def is_blocked(settings: ChannelSettings, inbound: Inbound) -> bool:
@@ -123,6 +126,8 @@ class AnswerPolicy:
     """Whether the answer is shown while it is being written."""
     max_messages: int
     """How many of the window's last messages the model may see."""
+    tuning: Tuning
+    """How the model is asked, where flags say so."""
     record: Mapping[str, Any]
     """Kept with the answer: `epoch`; for people in experiments also `variants` and `person`."""
 
@@ -207,6 +212,7 @@ class PolicyEvaluator:
             max_messages=value(
                 flags.MAX_CONVERSATION_LENGTH, audience, flags.LARGEST
             ),
+            tuning=self._tuning(audience),
             record=self._record(
                 audience, (flags.DEFAULT_MODEL.name,) if chosen else ()
             ),
@@ -215,6 +221,18 @@ class PolicyEvaluator:
     def _overlap(self, audience: Audience) -> Overlap:
         setting = self._channel(audience).overlap
         return Overlap(self._flags.value(flags.OVERLAP, audience, setting.value))
+
+    def _tuning(self, audience: Audience) -> Tuning:
+        value = self._flags.value
+        temperature = value(flags.TEMPERATURE, audience, _UNSET)
+        fields = value(flags.REQUEST_FIELDS, audience, {})
+
+        return Tuning(
+            temperature=None if temperature == _UNSET else temperature,
+            effort=value(flags.REASONING_EFFORT, audience),
+            answer=value(flags.ANSWER_TOKENS, audience, 0) or None,
+            fields=fields if isinstance(fields, Mapping) else {},
+        )
 
     def _record(
         self, audience: Audience, ignored_flags: Sequence[str]

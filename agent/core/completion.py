@@ -2,10 +2,41 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, field
 from decimal import Decimal
+from typing import Any
 
 from agent.core.messages import Role
+
+
+@dataclass(frozen=True, slots=True)
+class Tuning:
+    """How a model is asked, where somebody says so."""
+
+    temperature: float | None = None
+    effort: str = ""
+    """How much it thinks: the provider's own word, such as low. "": as it does by itself."""
+    answer: int | None = None
+    """The longest answer, in tokens; None: as MODELS says."""
+    fields: Mapping[str, Any] = field(default_factory=dict)
+    """Further fields of the request."""
+
+    def free_fields(self, ours: Set[str]) -> dict[str, Any]:
+        """The further fields, without those that are the agent's own."""
+        return {name: one for name, one in self.fields.items() if name not in ours}
+
+    def over(self, other: Tuning) -> Tuning:
+        """This one, and the other where this one says nothing."""
+        return Tuning(
+            other.temperature if self.temperature is None else self.temperature,
+            self.effort or other.effort,
+            self.answer or other.answer,
+            {**other.fields, **self.fields},
+        )
+
+
+UNTUNED = Tuning()
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,6 +45,7 @@ class Prompt:
 
     system: str
     messages: tuple[tuple[Role, str], ...]
+    tuning: Tuning = UNTUNED
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from agent.core.completion import Prompt
+from agent.core.completion import UNTUNED, Prompt, Tuning
 from agent.core.messages import Role, Window
 
 PER_MESSAGE = 4
@@ -26,7 +26,12 @@ def estimate_tokens(text: str) -> int:
 
 
 def build_prompt(
-    system: str, window: Window, *, up_to_seq: int, budget: int
+    system: str,
+    window: Window,
+    *,
+    up_to_seq: int,
+    budget: int,
+    tuning: Tuning = UNTUNED,
 ) -> Prompt:
     """The newest messages that fit into `budget` tokens, oldest first, none of them split.
 
@@ -43,7 +48,7 @@ def build_prompt(
     ]
     first = _first_that_fits(texts, budget - estimate_tokens(system))
 
-    return Prompt(system, tuple(texts[first:]))
+    return Prompt(system, tuple(texts[first:]), tuning)
 
 
 def _first_that_fits(texts: Sequence[tuple[Role, str]], budget: int) -> int:

@@ -10,7 +10,7 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
 
-from agent.core.completion import Prompt
+from agent.core.completion import UNTUNED, Prompt, Tuning
 from agent.core.errors import UnknownModel
 from agent.llm import base_url, http_errors
 from agent.llm.error_words import error_of
@@ -27,6 +27,7 @@ from agent.llm.provider import (
 from agent.llm.reading.answer import AnswerReader, Chunk, as_text
 from agent.llm.reading.fields import Fields, count, record, word
 from agent.settings import ModelSpec, Provider
+from agent.settings.model_spec import OURS
 
 _VERSION = "2023-06-01"  # https://docs.anthropic.com/en/api/versioning
 _LAST = "message_stop"
@@ -38,7 +39,7 @@ def open_model(
     """Raises UnknownModel when there is no key, or an impossible one."""
     server = server_of(name, provider)
 
-    return Anthropic(name, server, wire(), spec.longest)
+    return Anthropic(name, server, wire(), spec.longest, spec.tuning)
 
 
 def server_of(name: str, provider: Provider) -> Server:
@@ -74,12 +75,13 @@ class Anthropic:
     server: Server
     wire: Wire
     longest: int  # tokens of an answer
+    tuning: Tuning = UNTUNED
 
     async def stream(
         self, prompt: Prompt, patience: Patience
     ) -> AsyncGenerator[str | Reported]:
         """Asks for a shorter answer where the server says how much room it has."""
-        longest, said = self.longest, False
+        longest, said = prompt.tuning.answer or self.longest, False
         while True:
             try:
                 async with aclosing(
@@ -109,6 +111,7 @@ class Anthropic:
 
     def _body(self, prompt: Prompt, longest: int) -> dict[str, Any]:
         body = {
+            **_tuned(prompt.tuning.over(self.tuning)),
             "model": self.name,
             "max_tokens": longest,
             "messages": conversation(prompt),
@@ -116,6 +119,18 @@ class Anthropic:
         }
         system = system_text(prompt)
         return {**body, "system": system} if system else body
+
+
+def _tuned(tuning: Tuning) -> dict[str, Any]:
+    """https://platform.claude.com/docs/en/build-with-claude/effort"""
+    temperature = {"temperature": tuning.temperature}
+    effort = {"output_config": {"effort": tuning.effort}}
+
+    return {
+        **(temperature if tuning.temperature is not None else {}),
+        **(effort if tuning.effort else {}),
+        **tuning.free_fields(OURS),
+    }
 
 
 def _read(event: Fields) -> Chunk:

@@ -5,12 +5,14 @@ https://platform.openai.com/docs/api-reference/chat-streaming
 
 from __future__ import annotations
 
+import json
+import logging
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import Any
 
-from agent.core.completion import Prompt
+from agent.core.completion import UNTUNED, Prompt, Tuning
 from agent.core.errors import UnknownModel
 from agent.llm import base_url, http_errors
 from agent.llm.error_words import error_of
@@ -27,6 +29,9 @@ from agent.llm.provider import (
 from agent.llm.reading.answer import AnswerReader, Chunk, as_text
 from agent.llm.reading.fields import Fields, count, record, records, word
 from agent.settings import ModelSpec, Provider
+from agent.settings.model_spec import OURS
+
+_log = logging.getLogger(__name__)
 
 
 def open_model(
@@ -38,7 +43,7 @@ def open_model(
     server, *others = servers(name, provider)
     urls = tuple(each.url for each in others)
 
-    return OpenAI(name, server, wire(), spec.longest, urls)
+    return OpenAI(name, server, wire(), spec.longest, spec.tuning, urls)
 
 
 def servers(name: str, provider: Provider) -> tuple[Server, ...]:
@@ -80,6 +85,7 @@ class OpenAI:
     server: Server
     wire: Wire
     longest: int  # tokens of an answer
+    tuning: Tuning = UNTUNED
     other_urls: tuple[str, ...] = ()  # tried where nothing is at the server's
 
     async def stream(
@@ -87,7 +93,10 @@ class OpenAI:
     ) -> AsyncGenerator[str | Reported]:
         body = {"model": self.name, "messages": _messages(prompt), "stream": True}
         learned = self.wire.learned.get(self.server.model)
-        wording = Wording.first(self.server.url, self.longest, learned)
+        tuned = self._taken(_tuned(prompt.tuning.over(self.tuning)))
+        longest = prompt.tuning.answer or self.longest
+        wording = Wording.first(self.server.url, longest, learned)
+        wording = replace(wording, tuned=tuned)
         said = False
         while True:
             try:
@@ -95,6 +104,8 @@ class OpenAI:
                     async for piece in pieces:
                         said = True
                         yield piece
+                if tuned and not wording.tuned:
+                    self._untuned(tuned)
                 return
             except AttemptError as failed:
                 another = None if said else wording.after(failed)
@@ -103,6 +114,20 @@ class OpenAI:
                 wording = another
                 if wording.renamed:
                     self.wire.learned[self.server.model] = wording.name
+
+    def _taken(self, tuned: dict[str, Any]) -> dict[str, Any]:
+        """Nothing of it if the server refused just that before."""
+        refused = self.wire.learned.get(f"{self.server.model} refuses")
+
+        return {} if refused == json.dumps(tuned) else tuned
+
+    def _untuned(self, tuned: dict[str, Any]) -> None:
+        """Reasoning models refuse a temperature; an answer without it is better than none."""
+        self.wire.learned[f"{self.server.model} refuses"] = json.dumps(tuned)
+        _log.warning(
+            "%s refuses what MODELS or a flag says of it; it is asked without.",
+            self.server.model,
+        )
 
     async def _located(
         self, body: dict[str, Any], wording: Wording, patience: Patience
@@ -149,6 +174,15 @@ class OpenAI:
                 server, body | wording.fields, patience, reader.drain_seconds
             )
         )
+
+
+def _tuned(tuning: Tuning) -> dict[str, Any]:
+    said = {"temperature": tuning.temperature, "reasoning_effort": tuning.effort}
+
+    return {
+        **{name: value for name, value in said.items() if value not in (None, "")},
+        **tuning.free_fields(OURS),
+    }
 
 
 def _messages(prompt: Prompt) -> list[dict[str, str]]:

@@ -9,7 +9,8 @@ silence, so that nothing would be capped; Mistral and older vLLM refuse it (422 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from agent.llm.provider import LEAST, AttemptError
@@ -30,6 +31,7 @@ class Wording:
     name: str  # of the field that says so
     renamed: bool = False
     usage: bool = True  # asks for the tokens used
+    tuned: Mapping[str, Any] = field(default_factory=dict)  # what operators add
 
     @classmethod
     def first(cls, url: str, longest: int, learned: str | None) -> Wording:
@@ -39,6 +41,7 @@ class Wording:
     @property
     def fields(self) -> dict[str, Any]:
         return {
+            **self.tuned,
             self.name: self.longest,
             **({"stream_options": {"include_usage": True}} if self.usage else {}),
         }
@@ -61,6 +64,9 @@ class Wording:
             return replace(
                 self, name=_OLDER if self.name == _NEWER else _NEWER, renamed=True
             )
+        if self.tuned:
+            return replace(self, tuned={})
+
         return (
             replace(self, usage=False) if self.usage else None
         )  # older servers do not know stream_options

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import Self
+from typing import Any, Self
 
-from pydantic import BaseModel, Field, model_validator
+from pydantic import BaseModel, Field, field_validator, model_validator
+
+from agent.core.completion import Tuning
 
 ANSWER_TOKENS = 8192
 """The longest answer asked for where nobody named another. Every current Claude model can
@@ -15,6 +17,21 @@ write at least this much
 
 MILLION = 1_000_000
 """Prices are given for so many tokens."""
+
+
+OURS = frozenset(
+    {
+        "model",
+        "messages",
+        "system",
+        "stream",
+        "stream_options",
+        "max_tokens",
+        "max_completion_tokens",
+        "n",
+    }
+)
+"""Fields of a request that are the agent's own: answers and budgets stand on them."""
 
 
 class ModelSpec(BaseModel):
@@ -27,6 +44,9 @@ class ModelSpec(BaseModel):
     output: Decimal | None = Field(default=None, ge=0)
     context: int | None = Field(default=None, ge=256)
     answer: int | None = Field(default=None, ge=16)
+    temperature: float | None = Field(default=None, ge=0, le=2)
+    effort: str = Field(default="", max_length=40, pattern=r"^[a-z_]*$")
+    fields: dict[str, Any] = {}
 
     @model_validator(mode="after")
     def _leaves_room(self) -> Self:
@@ -35,6 +55,13 @@ class ModelSpec(BaseModel):
                 "`answer` is at most half of `context`: the prompt needs room, too"
             )
         return self
+
+    @field_validator("fields")
+    @classmethod
+    def _leaves_ours(cls, fields: dict[str, Any]) -> dict[str, Any]:
+        if taken := OURS & set(fields):
+            raise ValueError(f"`fields` cannot hold {', '.join(sorted(taken))}")
+        return fields
 
     @model_validator(mode="after")
     def _caches_cheaper(self) -> Self:
@@ -47,6 +74,11 @@ class ModelSpec(BaseModel):
                 "`cached_input` is at most `input`: budgets set aside the price of `input`"
             )
         return self
+
+    @property
+    def tuning(self) -> Tuning:
+        """How it is asked."""
+        return Tuning(self.temperature, self.effort, self.longest, self.fields)
 
     @property
     def room(self) -> int | None:

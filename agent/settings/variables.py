@@ -122,7 +122,8 @@ class Settings(BackupVariables, ProviderVariables):
         "`input`. `answer` counts what a model "
         "thinks, too; "
         f"without it answers end at {ANSWER_TOKENS:,} tokens, or at a quarter of "
-        "a smaller `context`.",
+        "a smaller `context`. `temperature`, `effort` and `fields` (further ones) go "
+        "with each request.",
     )
     context_tokens: int = Field(
         default=16_000,

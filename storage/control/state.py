@@ -11,7 +11,7 @@ import structlog
 
 from agent.control.experiments import Experiment, read_experiment
 from agent.control.flags import DECLARED, Flag, made_by_operator
-from agent.control.named_rules import NAMED, named_in
+from agent.control.named_rules import NAMED, has_times, named_in
 from agent.control.rules import DEFINITION, EXPERIMENT, NO_RULES, Rules
 from agent.core.channel import ChannelSettings
 from agent.core.errors import Rejected
@@ -85,6 +85,8 @@ class ControlState:
     channels: Mapping[str, ChannelSettings] = field(default_factory=dict)
     experiments: Mapping[str, Experiment] = field(default_factory=dict)
     """Those that run, by flag."""
+    timed: bool = False
+    """Whether a rule has a start or an end, so that the clock alone may change a value."""
 
     @property
     def epoch(self) -> int:
@@ -121,11 +123,13 @@ def state(stored: ControlSnapshot) -> ControlState:
     for experiment in experiments.values():
         rules.setdefault(experiment.flag, {})[EXPERIMENT] = experiment
 
+    timed = False
     for scopes in rules.values():
         if named := named_in(scopes):
             scopes[NAMED] = named
+            timed = timed or has_times(named)
 
-    return ControlState(stored, rules, made, channels, experiments)
+    return ControlState(stored, rules, made, channels, experiments, timed)
 
 
 def _made(name: str, scopes: Rules) -> Flag[Any] | None:

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from agent.core.completion import Prompt
+from agent.core.completion import Prompt, Tuning
 from agent.core.errors import ModelError
 from tests.conformance.channel_harness import ChannelHarness, Speaker
 from tests.conformance.driver import Place
@@ -91,6 +91,16 @@ def says(prompt: str) -> Expectation:
     async def look(harness: ChannelHarness, ada: Place) -> None:
         await harness.ask(ada, "hello")
         assert prompt == harness.model.prompts[-1].system
+
+    return look
+
+
+def tunes(tuning: Tuning) -> Expectation:
+    """The model is asked like this."""
+
+    async def look(harness: ChannelHarness, ada: Place) -> None:
+        await harness.ask(ada, "hello")
+        assert tuning == harness.model.prompts[-1].tuning
 
     return look
 

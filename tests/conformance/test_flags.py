@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Mapping
 import pytest
 
 from agent.control.flags import SWITCHED_OFF
-from agent.core.completion import Usage
+from agent.core.completion import UNTUNED, Tuning, Usage
 from storage.control.flags import FlagAdmin
 from storage.control.targets import RuleTarget
 from tests.conformance.channel_harness import ChannelHarness
@@ -23,6 +23,7 @@ from tests.conformance.expectations import (
     offers_commands,
     says,
     shows,
+    tunes,
     withholds_commands,
 )
 from tests.support.engine_harness import MODEL
@@ -54,6 +55,12 @@ FLAGS: Mapping[str, Scenario] = {
     "fallback_model": Scenario(SPARE, asks(MODEL), asks(MODEL, SPARE), model=Broken),
     "system_prompt": Scenario(
         "Be brief.", says("You are a helpful assistant."), says("Be brief.")
+    ),
+    "temperature": Scenario(0.2, tunes(UNTUNED), tunes(Tuning(temperature=0.2))),
+    "reasoning_effort": Scenario("low", tunes(UNTUNED), tunes(Tuning(effort="low"))),
+    "answer_tokens": Scenario(500, tunes(UNTUNED), tunes(Tuning(answer=500))),
+    "request_fields": Scenario(
+        {"seed": 7}, tunes(UNTUNED), tunes(Tuning(fields={"seed": 7}))
     ),
 }
 

@@ -8,9 +8,9 @@ from typing import Literal
 from unicodedata import normalize
 
 from agent.core.completion import Prompt, Usage
-from agent.llm.prices.cost import cost_usd
+from agent.llm.prices.cost import cost_usd, longest_answer
 from agent.llm.provider import Reported
-from agent.settings import UNKNOWN_MODEL, ModelSpec
+from agent.settings import ModelSpec
 
 AROUND_MESSAGE = 16
 """Tokens for what a server writes around each message. Chat templates take 3 to 8; this
@@ -62,7 +62,7 @@ def worst_case(
     """
     most = most_prompt_tokens(prompt)
     longest = {
-        name: models.get(name, UNKNOWN_MODEL).longest for name in (model, *fallbacks)
+        name: longest_answer(name, prompt, models) for name in (model, *fallbacks)
     }
     costs = [
         cost_usd(name, Reported(most, tokens), models, at_most=True)

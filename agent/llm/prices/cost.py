@@ -52,7 +52,7 @@ def usage_of(
     if prompt_tokens is None:
         prompt_tokens = estimate_prompt(prompt)
     if completion_tokens is None:
-        longest = known.get(model, UNKNOWN_MODEL).longest
+        longest = longest_answer(model, prompt, known)
         completion_tokens = min(estimate_tokens("".join(texts)), longest)
 
     counts = Reported(prompt_tokens, completion_tokens, counted.cached_tokens)
@@ -66,6 +66,11 @@ def usage_of(
         cached_tokens=counted.cached_tokens,
         price_source="" if cost is None else known.get(model, UNKNOWN_MODEL).source,
     )
+
+
+def longest_answer(model: str, prompt: Prompt, known: Mapping[str, ModelSpec]) -> int:
+    """Tokens of the longest answer that this model is asked for."""
+    return prompt.tuning.answer or known.get(model, UNKNOWN_MODEL).longest
 
 
 def estimate_prompt(prompt: Prompt) -> int:

@@ -149,9 +149,7 @@ def _found(name: str, provider: Provider) -> KnownSpec | None:
     from genai_prices import __version__
     from genai_prices.data_snapshot import get_snapshot
 
-    known = _NAMES.get(provider.name) or (
-        provider.name if provider.name in _SAME else None
-    )
+    known = _known_name(provider)
     url = None if known else provider.base_url
     try:
         _, info = get_snapshot().find_provider_model(name, None, known, url)
@@ -166,6 +164,20 @@ def _found(name: str, provider: Provider) -> KnownSpec | None:
     )
 
 
+def _known_name(provider: Provider) -> str | None:
+    """What the package calls this provider; None: only its address may tell.
+
+    Another server under its name, without a key, is no gateway to it: it would be given
+    prices that nobody asks there.
+    """
+    if provider.api_key is None:
+        return None
+    if provider.name in _SAME:
+        return provider.name
+
+    return _NAMES.get(provider.name)
+
+
 def _merged(own: ModelSpec, found: KnownSpec) -> ModelSpec:
     """Each field that the operator names wins; prices only all together."""
     context = own.context or found.context
@@ -174,7 +186,8 @@ def _merged(own: ModelSpec, found: KnownSpec) -> ModelSpec:
     if own.input is not None or own.output is not None:
         return own.model_copy(update={"context": context})
 
-    return found.model_copy(update={"context": context, "answer": own.answer})
+    said = own.model_dump(include=set(own.model_fields_set), exclude={"context"})
+    return found.model_copy(update={**said, "context": context})
 
 
 def _all_prices(info: ModelInfo) -> list[ModelPrice]:

@@ -100,6 +100,7 @@ async def test_a_prompt_may_fill_the_known_context_unless_a_setting_says_less() 
     [
         ("lab:gpt-5", Provider("lab", "http://127.0.0.1:1/v1")),
         ("openai:llama3.2", None),
+        ("groq:openai/gpt-oss-20b", Provider("groq", "http://127.0.0.1:1/v1")),
         ("ollama:llama3", Provider("ollama", "http://host/v1", SecretStr("x"))),
         ("nosuch:gpt-5", None),
     ],
