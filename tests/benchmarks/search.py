@@ -21,12 +21,13 @@ from storage.reports.search import search_everything
 from storage.reports.search_index import index_now
 from tests.support.servers import Postgres, running
 
-SEARCHES = 300
+SEARCHES = 100
 VOCABULARY = 20_000
 
 _USERS = """
 INSERT INTO users (id, person_id, channel_type, channel_user_id)
-SELECT md5(n::text)::uuid, md5(n::text)::uuid, 'telegram', n::text FROM generate_series(1, $1::int) n
+SELECT md5(n::text)::uuid, md5(n::text)::uuid, 'telegram', n::text
+FROM generate_series(1, $1::int) n
 """
 _CHATS = """
 INSERT INTO conversations (id, user_id, channel_type, chat_id, started_at, last_activity)
