@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+from datetime import timedelta
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
@@ -14,8 +15,12 @@ import pytest
 
 from storage.conversation.housekeeping import tidy
 from storage.postgres import open_database
+from storage.reports.rollup import sum_up_again
+from storage.reports.search_index import index_now
 from tests.support.engine_harness import EngineHarness
 from tests.support.servers import postgres_bin
+from tests.support.settings import run
+from tests.support.usage_data import UsageData
 
 ROOT = Path(__file__).parents[3]
 SCRIPT = ROOT / "deploy" / "postgres-roles.sh"
@@ -62,6 +67,25 @@ async def test_a_conversation_needs_no_more_than_the_lesser_role(
 
     async with open_database(lesser_url) as database:
         await tidy(database)
+
+
+async def test_reports_and_searches_need_no_more_than_the_lesser_role(
+    database_url: str, lesser_url: str
+) -> None:
+    """Hours are summed up, cohorts counted and words read, with a month of its own."""
+    data = UsageData(seed=2, count=60, days=3)
+    await data.store(database_url)
+    since = data.until - timedelta(days=5)
+    await sum_up_again(lesser_url, since.replace(minute=0, second=0, microsecond=0))
+    await index_now(lesser_url, since)
+    rows = await run(
+        lesser_url,
+        "SELECT (SELECT count(*) FROM report_hours) > 0,"
+        " (SELECT count(*) FROM report_cohorts) > 0,"
+        " (SELECT count(*) FROM search_messages) > 0",
+    )
+
+    assert [True, True, True] == list(rows[0])
 
 
 @pytest.mark.parametrize(
