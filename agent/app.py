@@ -11,7 +11,7 @@ from contextlib import (
     AsyncExitStack,
     asynccontextmanager,
 )
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from hashlib import sha256
 from importlib import import_module
@@ -25,7 +25,6 @@ from uuid_utils.compat import uuid7
 from agent.control.flags import ENABLE_SLASH_COMMANDS
 from agent.control.openfeature import DOMAIN, HookedFlags, provide
 from agent.control.rules import Audience
-from agent.control.uses import FlagUses
 from agent.conversation.engine import Engine
 from agent.core.errors import ConfigurationError, UnknownModel
 from agent.core.limits import PER_PERSON, Limit
@@ -37,24 +36,19 @@ from agent.settings import Settings
 from channels.services import ChannelServices
 from storage import migrate
 from storage.control import disk_copy
-from storage.control.experiments.admin import ExperimentAdmin
-from storage.control.experiments.schedule import ExperimentSchedule, run_schedule
-from storage.control.flag_rules import ValueCheck
-from storage.control.flags.uses import record_uses
 from storage.control.live import RedisControl, follow_changes
 from storage.conversation.cache import RedisCache
 from storage.conversation.commands import PostgresChatCommands
 from storage.conversation.deliveries import PostgresDeliveries
 from storage.conversation.edits import PostgresEdits
-from storage.conversation.housekeeping import housekeeping
 from storage.conversation.last_accepted import PostgresLastAccepted
 from storage.conversation.leases import PostgresLeases
 from storage.conversation.records import PostgresChatRecords
 from storage.conversation.turns import PostgresTurns
+from storage.conversation.upkeep import Noted, upkeep
 from storage.conversation.votes import PostgresVotes
 from storage.embedded.servers import embedded
 from storage.limits.budget_admin import SETTLING_SECONDS
-from storage.limits.budget_alerts import BudgetAlerts, TouchedCounters, run_alerts
 from storage.limits.budgets import PostgresBudgets, WorstCase
 from storage.limits.limiter import RedisLimiter
 from storage.limits.send_pace import RedisPace
@@ -156,14 +150,6 @@ def _database(url: str, settings: Settings) -> AbstractAsyncContextManager[Datab
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Noted:
-    """What turns note in passing, and what is looked after in the background."""
-
-    uses: FlagUses = field(default_factory=FlagUses)
-    touched: TouchedCounters = field(default_factory=TouchedCounters)
-
-
 @asynccontextmanager
 async def open_app(
     settings: Settings, builders: ChannelBuilders, *, upgrade: bool = False
@@ -188,22 +174,10 @@ async def open_app(
         ports = await _wire_settings(
             settings, stores, models, builders, instance, noted
         )
-        plans = ExperimentSchedule(
-            stores.database,
-            ExperimentAdmin(stores.database, stores.pipe, ValueCheck(models)),
-        )
+        call_seconds = settings.model_total_timeout + SETTLING_SECONDS
 
         async with (
-            housekeeping(stores.database),
-            run_schedule(plans),
-            record_uses(stores.database, noted.uses),
-            run_alerts(
-                BudgetAlerts(
-                    stores.database,
-                    noted.touched,
-                    settings.model_total_timeout + SETTLING_SECONDS,
-                )
-            ),
+            upkeep(stores.database, stores.pipe, models, noted, call_seconds),
             follow_changes(stores.pipe, ports.control_updates),
             Engine(ports, options) as engine,
         ):
@@ -292,20 +266,18 @@ async def wire(
     channels_of: Callable[[ChannelServices], Sequence[Channel]],
     *,
     instance: UUID,
+    noted: Noted,
     window_messages: int = 20,
     lease: float = LEASE_SECONDS,
     per_person: Limit | None = None,
     worst: WorstCase = worst_case,
     home: Path | None = None,
     domain: str | None = None,
-    noted: Noted | None = None,
 ) -> Ports:
     """All that an engine stands on. `home` has a copy of the flags, `domain` names them."""
-    noted = noted or Noted()
-    control = await _open_control(database, pipe, home, noted.uses)
+    control = await _open_control(database, pipe, home, noted)
     flags = _provided(control, domain or str(instance))
-    services = channel_services(database, pipe, flags)
-    by_name = {channel.name: channel for channel in channels_of(services)}
+    by_name = _by_name(channels_of(channel_services(database, pipe, flags)))
     leases = PostgresLeases(database, instance, [*by_name], lease=lease)
     limiter = RedisLimiter(database, pipe, control, per_person)
 
@@ -329,12 +301,16 @@ async def wire(
     )
 
 
+def _by_name(channels: Sequence[Channel]) -> dict[str, Channel]:
+    return {channel.name: channel for channel in channels}
+
+
 async def _open_control(
-    database: Database, pipe: RedisPipe, home: Path | None, uses: FlagUses
+    database: Database, pipe: RedisPipe, home: Path | None, noted: Noted
 ) -> RedisControl:
     """What operators set, read once; `home` is the folder of its copy on disk."""
     file = home / disk_copy.FILE if home else None
-    control = RedisControl(database, pipe, file, uses)
+    control = RedisControl(database, pipe, file, noted.uses)
     await control.start()
 
     return control

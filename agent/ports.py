@@ -12,14 +12,7 @@ from agent.control.flags import Flag
 from agent.control.rules import Audience
 from agent.core.channel import ChannelSettings
 from agent.core.completion import Prompt, Spent, Usage
-from agent.core.effects import (
-    ChatContext,
-    ConversationEntry,
-    Effect,
-    HistoryEntry,
-    Outcome,
-    UsageTotal,
-)
+from agent.core.effects import ChatContext, ChatRecords, Effect, Outcome
 from agent.core.limits import Limited, Rule
 from agent.core.messages import (
     Address,
@@ -215,21 +208,6 @@ class ChatCommands(Protocol):
 
     async def chat_context(self, inbound: Inbound) -> ChatContext:
         """What is true of this person and this chat now."""
-
-
-class ChatRecords(Protocol):
-    """What was said and spent in a conversation."""
-
-    async def history(self, inbound: Inbound, count: int) -> Sequence[HistoryEntry]:
-        """The last messages of the active conversation, oldest first."""
-
-    async def conversations(
-        self, inbound: Inbound, count: int, number: int | None = None
-    ) -> Sequence[ConversationEntry]:
-        """The last active conversations of this chat, newest first; or the one of `number`."""
-
-    async def usage(self, inbound: Inbound) -> tuple[UsageTotal, UsageTotal]:
-        """Totals of this conversation, and of 30 days of all that this person started."""
 
 
 class Edits(Protocol):

@@ -11,6 +11,7 @@ from agent.core.commands import Command, help_text
 from agent.core.effects import (
     MAX_TITLE_CHARS,
     AcceptLink,
+    ChatRecords,
     ChooseModel,
     ContinueConversation,
     ConversationEntry,
@@ -24,7 +25,7 @@ from agent.core.effects import (
 )
 from agent.core.errors import UnknownModel
 from agent.core.messages import Said
-from agent.ports import ChatCommands, ChatRecords, LanguageModels
+from agent.ports import ChatCommands, LanguageModels
 
 HISTORY_LINES = 10
 """Messages that `/history` shows without a number."""

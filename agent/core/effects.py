@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import ClassVar
+from typing import ClassVar, Protocol
 from uuid import UUID
 
-from agent.core.messages import Role
+from agent.core.messages import Inbound, Role
 
 MAX_TITLE_CHARS = 80
 """Characters of a conversation's name."""
@@ -128,3 +128,18 @@ class UsageTotal:
     estimated: int
     """Answers whose tokens were estimated."""
     models: Sequence[str] = ()
+
+
+class ChatRecords(Protocol):
+    """A port: what was said and spent in the conversations of a chat."""
+
+    async def history(self, inbound: Inbound, count: int) -> Sequence[HistoryEntry]:
+        """The last messages of the active conversation, oldest first."""
+
+    async def conversations(
+        self, inbound: Inbound, count: int, number: int | None = None
+    ) -> Sequence[ConversationEntry]:
+        """The last active conversations of this chat, newest first; or the one of `number`."""
+
+    async def usage(self, inbound: Inbound) -> tuple[UsageTotal, UsageTotal]:
+        """Totals of this conversation, and of 30 days of all that this person started."""

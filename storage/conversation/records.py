@@ -20,7 +20,7 @@ USAGE_DAYS = 30
 
 
 class PostgresChatRecords:
-    """Implements agent.ports.ChatRecords."""
+    """Implements agent.core.effects.ChatRecords."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
