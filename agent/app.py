@@ -11,7 +11,7 @@ from contextlib import (
     AsyncExitStack,
     asynccontextmanager,
 )
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from hashlib import sha256
 from importlib import import_module
@@ -25,7 +25,6 @@ from uuid_utils.compat import uuid7
 from agent.control.flags import ENABLE_SLASH_COMMANDS
 from agent.control.openfeature import DOMAIN, HookedFlags, provide
 from agent.control.rules import Audience
-from agent.control.uses import FlagUses
 from agent.conversation.engine import Engine
 from agent.core.limits import PER_PERSON, Limit
 from agent.core.options import Options
@@ -37,26 +36,21 @@ from agent.settings import Settings
 from channels.services import ChannelServices, ModelNames, names_of
 from storage import migrate
 from storage.control import disk_copy
-from storage.control.experiments.admin import ExperimentAdmin
-from storage.control.experiments.schedule import ExperimentSchedule, run_schedule
-from storage.control.flag_rules import ValueCheck
-from storage.control.flags.uses import record_uses
 from storage.control.live import RedisControl, follow_changes
 from storage.conversation.cache import RedisCache
 from storage.conversation.commands import PostgresChatCommands
 from storage.conversation.deliveries import PostgresDeliveries
 from storage.conversation.edits import PostgresEdits
-from storage.conversation.housekeeping import housekeeping
 from storage.conversation.last_accepted import PostgresLastAccepted
 from storage.conversation.leases import PostgresLeases
 from storage.conversation.records import PostgresChatRecords
 from storage.conversation.turns import PostgresTurns
+from storage.conversation.upkeep import Noted, upkeep
 from storage.conversation.votes import PostgresVotes
 from storage.embedded.servers import embedded
 from storage.lifecycle.erasure import Stores
 from storage.lifecycle.schedule import erasing
 from storage.limits.budget_admin import SETTLING_SECONDS
-from storage.limits.budget_alerts import BudgetAlerts, TouchedCounters, run_alerts
 from storage.limits.budgets import Learn, PostgresBudgets, WorstCase
 from storage.limits.limiter import RedisLimiter
 from storage.limits.send_pace import RedisPace
@@ -160,14 +154,6 @@ def _database(url: str, settings: Settings) -> AbstractAsyncContextManager[Datab
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Noted:
-    """What turns note in passing, and what is looked after in the background."""
-
-    uses: FlagUses = field(default_factory=FlagUses)
-    touched: TouchedCounters = field(default_factory=TouchedCounters)
-
-
 @asynccontextmanager
 async def open_app(
     settings: Settings, builders: ChannelBuilders, *, upgrade: bool = False
@@ -187,28 +173,16 @@ async def open_app(
         ports = await _wire_settings(
             settings, stores, models, builders, instance, noted
         )
-        plans = ExperimentSchedule(
-            stores.database,
-            ExperimentAdmin(stores.database, stores.pipe, ValueCheck(models)),
-        )
+        call_seconds = settings.model_total_timeout + SETTLING_SECONDS
 
         lifecycle = Stores(stores.database, stores.pipe, settings.agent_home)
 
         async with (
-            housekeeping(stores.database),
+            upkeep(stores.database, stores.pipe, models, noted, call_seconds),
             rollup(stores.database_url),
             search_index(stores.database_url),
             erasing(
                 lifecycle, settings.backup_dir or settings.agent_home / "backups"
-            ),
-            run_schedule(plans),
-            record_uses(stores.database, noted.uses),
-            run_alerts(
-                BudgetAlerts(
-                    stores.database,
-                    noted.touched,
-                    settings.model_total_timeout + SETTLING_SECONDS,
-                )
             ),
             follow_changes(stores.pipe, ports.control_updates),
             Engine(ports, _options(settings)) as engine,
@@ -295,17 +269,16 @@ async def wire(
     channels_of: Callable[[ChannelServices], Sequence[Channel]],
     *,
     instance: UUID,
+    noted: Noted,
     window_messages: int = 20,
     lease: float = LEASE_SECONDS,
     per_person: Limit | None = None,
     worst: WorstCase = worst_case,
     home: Path | None = None,
     domain: str | None = None,
-    noted: Noted | None = None,
 ) -> Ports:
     """All that an engine stands on. `home` has a copy of the flags, `domain` names them."""
-    noted = noted or Noted()
-    control = await _open_control(database, pipe, home, noted.uses)
+    control = await _open_control(database, pipe, home, noted)
     flags = _provided(control, domain or str(instance))
     services = channel_services(database, pipe, flags)
     by_name = _by_name(channels_of, services, names_of(models, control))
@@ -349,11 +322,11 @@ def _by_name(
 
 
 async def _open_control(
-    database: Database, pipe: RedisPipe, home: Path | None, uses: FlagUses
+    database: Database, pipe: RedisPipe, home: Path | None, noted: Noted
 ) -> RedisControl:
     """What operators set, read once; `home` is the folder of its copy on disk."""
     file = home / disk_copy.FILE if home else None
-    control = RedisControl(database, pipe, file, uses)
+    control = RedisControl(database, pipe, file, noted.uses)
     await control.start()
 
     return control

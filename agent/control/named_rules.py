@@ -68,6 +68,22 @@ class Conditions:
     def is_timed(self) -> bool:
         return self.starts is not None or self.ends is not None
 
+    def may_hold(self, person: UUID | None, channel: str | None) -> bool:
+        """Whether the other conditions are worth a look: asked of every rule, so it is short."""
+        if self.channels and channel not in self.channels:
+            return False
+
+        return not self.people or person in self.people
+
+    def missed(self, now: datetime) -> datetime | None:
+        """The start that is not reached, or the end that is past; None: it is its time."""
+        if self.starts is not None and now < self.starts:
+            return self.starts
+        if self.ends is not None and now >= self.ends:
+            return self.ends
+
+        return None
+
     def inside(self, person: UUID) -> tuple[int, bool]:
         """The person's bucket, and whether it is in the share."""
         bucket = bucket_of(self.salt, person)

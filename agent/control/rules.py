@@ -3,8 +3,7 @@
 Rules are asked in this order: kill switch, person, chat, channel, experiment, percentage,
 global, default. The running experiment of a flag is one of its rules; it decides for a
 person if no rule before it matches. A named rule is asked directly before the plain rule of
-its narrowest condition (agent/control/named_rules.py); the clock is read only for those that
-have a start or an end.
+its narrowest condition (agent/control/named_rules.py).
 """
 
 from __future__ import annotations
@@ -169,20 +168,12 @@ def _first_named(
     """The first of these rules that matches. A step is made only of one that may."""
     for rule in rules:
         conditions = rule.conditions
-        if conditions and _is_here(conditions, audience):
+        if conditions and conditions.may_hold(audience.person, audience.channel):
             step = _named(flag, rule, audience, clock)
             if step.outcome is Outcome.MATCHED:
                 return step
 
     return None
-
-
-def _is_here(conditions: Conditions, audience: Audience) -> bool:
-    """Whether `_place` may match: asked for every named rule, so it is short."""
-    if conditions.channels and audience.channel not in conditions.channels:
-        return False
-
-    return not conditions.people or audience.person in conditions.people
 
 
 def steps(
@@ -241,8 +232,9 @@ def _named(
     outcome = _place(conditions, audience)
     if outcome is not Outcome.MATCHED:
         return step._replace(outcome=outcome)
-    if conditions.is_timed and (untimely := _untimely(step, conditions, clock())):
-        return untimely
+    if conditions.is_timed and (moment := conditions.missed(clock())):
+        outcome = Outcome.EARLY if moment is conditions.starts else Outcome.OVER
+        return step._replace(outcome=outcome, moment=moment)
     if conditions.share is None or audience.person is None:
         return step
 
@@ -253,7 +245,7 @@ def _named(
 
 
 def _place(conditions: Conditions, audience: Audience) -> Outcome:
-    """Whether it is for this person and place, their share aside."""
+    """Whether it is for this person and place; their share aside."""
     personal = conditions.people or conditions.share is not None
     if (personal and not audience.person) or (
         conditions.channels and audience.channel is None
@@ -270,17 +262,6 @@ def _place(conditions: Conditions, audience: Audience) -> Outcome:
 
     same = audience.chat == conditions.chat
     return Outcome.MATCHED if same else Outcome.OTHER_CHAT
-
-
-def _untimely(step: Step, conditions: Conditions, now: datetime) -> Step | None:
-    """The step of a rule that does not hold now; None: it does."""
-    starts, ends = conditions.starts, conditions.ends
-    if starts is not None and now < starts:
-        return step._replace(outcome=Outcome.EARLY, moment=starts)
-    if ends is not None and now >= ends:
-        return step._replace(outcome=Outcome.OVER, moment=ends)
-
-    return None
 
 
 def _tested(flag: Flag[Any], experiment: Any, audience: Audience) -> Step:

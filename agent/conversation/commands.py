@@ -35,7 +35,8 @@ from agent.core.model_lists import (
     overview,
 )
 from agent.core.search import Found, parse_query
-from agent.ports import ChatCommands, ChatRecords, LanguageModels
+from agent.ports import LanguageModels
+from agent.ports.chat import ChatCommands, ChatRecords
 from agent.reports.usage import cost_text
 
 HISTORY_LINES = 10

@@ -200,20 +200,6 @@ def report_of(figures: Figures, primary: MetricName = PRIMARY) -> Report:
     return Report(figures, METRICS[primary], split, 1 - alpha, comparisons)
 
 
-def winner_of(report: Report) -> str | None:
-    """The variant that is better than the control by the primary metric; of several, the one
-    that differs most. The control, if all others are worse. None: nobody can tell.
-    """
-    compared = [one for one in report.comparisons if one.metric is report.primary]
-    better = [one for one in compared if one.verdict is ReportVerdict.BETTER]
-    if better:
-        return max(better, key=lambda one: abs(one.difference)).variant
-
-    all_worse = all(one.verdict is ReportVerdict.WORSE for one in compared)
-
-    return report.figures.experiment.variants[0].name if all_worse else None
-
-
 def _compare(
     figures: Figures,
     metric: Metric,

@@ -34,7 +34,7 @@ MORE = "\n\nThere is more: ask whoever runs this agent for all of it as a file."
 
 
 class PostgresChatRecords:
-    """Implements agent.ports.ChatRecords."""
+    """Implements agent.core.effects.ChatRecords."""
 
     def __init__(self, database: Database) -> None:
         self._database = database

@@ -206,7 +206,8 @@ SELECT EXISTS (SELECT FROM budgets) AS any;
 
 
 -- name: budgets_today
--- All budgets, and every subject that a budget counted today or this month. What is reserved is under way as
+-- All budgets, and every subject that a budget counted today or this month.
+-- What is reserved is under way as
 -- long as its call may still run (:call_seconds); after that nobody knows how it ended.
 WITH clock AS (
     SELECT today, date_trunc('month', today)::date AS month,

@@ -14,7 +14,8 @@ from uuid_utils.compat import uuid7
 
 from agent.core.messages import Address, Said
 from agent.core.turns import Answer, Claim, NewTurn
-from agent.ports import Deliveries, Edits, Leases, Recovery, Turns
+from agent.ports import Deliveries, Leases, Recovery, Turns
+from agent.ports.chat import Edits
 from storage.conversation.deliveries import PostgresDeliveries
 from storage.conversation.edits import PostgresEdits
 from storage.conversation.leases import PostgresLeases

@@ -21,6 +21,7 @@ from agent.core.errors import ModelError
 from agent.core.messages import Address, Placed, Said
 from agent.core.options import Options
 from agent.ports import Accept, Ports
+from storage.conversation.upkeep import Noted
 from storage.postgres import Database, open_database
 from storage.redis import RedisPipe, open_redis
 
@@ -280,6 +281,7 @@ class EngineHarness:
                 pipe,
                 self.model,
                 lambda _: [channel],
+                noted=Noted(),
                 instance=identifier,
                 lease=self.lease,
                 window_messages=self.window_messages,

@@ -102,12 +102,12 @@ def test_no_function_has_more_than_40_lines() -> None:
 
 
 def test_each_port_has_one_to_three_methods() -> None:
-    tree = ast.parse((ROOT / "agent" / "ports.py").read_text("utf-8"))
     ports = {
         node.name: len(
             [member for member in node.body if isinstance(member, Function)]
         )
-        for node in tree.body
+        for path in python("agent/ports")
+        for node in ast.parse(path.read_text("utf-8")).body
         if isinstance(node, ast.ClassDef)
         and any(
             isinstance(base, ast.Name) and base.id == "Protocol"

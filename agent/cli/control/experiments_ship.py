@@ -15,7 +15,8 @@ from agent.cli.options import As, Expect, Json, Reason, Yes, operating
 from agent.cli.output import show_json, tell
 from agent.core.errors import Rejected
 from agent.core.remedies import Run
-from agent.reports.experiment import PRIMARY, MetricName, Report, winner_of
+from agent.reports.experiment import PRIMARY, MetricName, Report
+from agent.reports.winner import winner_of
 
 if TYPE_CHECKING:
     from agent.settings import Settings
@@ -46,20 +47,26 @@ def ship(
     """Set the flag to a variant's value for all whom the experiment was for, and end it."""
 
     async def propose(shop: Shop, by: Author) -> Proposal[Shipped]:
-        admin, shipping, settings = shop
-        view = await admin.get(name)
-        chosen = variant or await _winner(settings, name, metric)
-        experiment = view.experiment
-        where = ", ".join(sorted(experiment.channels)) or "everybody"
-
-        return Proposal(
-            lambda version: shipping.ship(name, chosen, by, expected=version),
-            f"Set {experiment.flag} for {where} to {chosen}, and end {name}?",
-            view.version,
-        )
+        return await _proposal(shop, by, name, variant, metric)
 
     options = ChangeOptions(as_, reason, as_json, yes, expect)
     run_change(_open_shop, propose, _show, options)
+
+
+async def _proposal(
+    shop: Shop, by: Author, name: str, variant: str | None, metric: MetricName
+) -> Proposal[Shipped]:
+    admin, shipping, settings = shop
+    view = await admin.get(name)
+    chosen = variant or await _winner(settings, name, metric)
+    experiment = view.experiment
+    where = ", ".join(sorted(experiment.channels)) or "everybody"
+
+    return Proposal(
+        lambda version: shipping.ship(name, chosen, by, expected=version),
+        f"Set {experiment.flag} for {where} to {chosen}, and end {name}?",
+        view.version,
+    )
 
 
 async def _winner(settings: Settings, name: str, metric: MetricName) -> str:

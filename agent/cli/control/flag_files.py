@@ -32,7 +32,7 @@ From = Annotated[
 ]
 
 
-def export(file: To = None) -> None:
+def export(file: To = None, as_json: Json = False) -> None:
     """Write all flags that are set, with owners and tags, as JSON: the same state gives the
     same bytes.
     """
@@ -41,10 +41,12 @@ def export(file: To = None) -> None:
         async with _open_files(settings) as files:
             document = await files.export()
         text = json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False)
+        if file is not None:
+            _save(file, text + "\n")
         if file is None:
             typer.echo(text)
-        else:
-            _save(file, text + "\n")
+        elif as_json:
+            show_json({"file": str(file), "flags": sorted(document["flags"])})
 
         return WELL
 

@@ -12,7 +12,7 @@ from agent.core.errors import Rejected
 from agent.core.remedies import Run
 from storage.control import STATEMENTS
 from storage.control.audit import Author
-from storage.control.changes import changing
+from storage.control.changes import Change, changing
 from storage.control.experiments.admin import (
     STAGES,
     locked,
@@ -66,28 +66,32 @@ class Shipping:
                     Run("experiments start", "begins it", target=name),
                 )
 
-            experiment = view.experiment
-            chosen = _variant(experiment, variant)
-            flag = await flag_of(change.connection, experiment.flag)
-            if flag is None:
-                raise Rejected(f"There is no flag {experiment.flag} any more.")
-
-            value = self._check(flag, chosen.value)
-            old = await rules_of(change.connection, experiment.flag)
-            new = {**old, **dict.fromkeys(_scopes(experiment), value)}
-
+            flag = view.experiment.flag
+            old, new = await self._rules(change, view.experiment, variant)
             runs = view.stage is Stage.RUNNING
             if runs:
                 stop = text(STATEMENTS["stop_experiment"])
                 await change.connection.execute(stop, {"name": name})
-            rules = await replace_rules(
-                change, "flag.ship", experiment.flag, old, new
-            )
+            rules = await replace_rules(change, "flag.ship", flag, old, new)
             if runs:
                 stages = moved(Stage.RUNNING, Stage.ENDED)
                 await recorded(change, "experiment.stop", name, *stages)
 
-        return Shipped(name, variant, experiment.flag, *rules, runs)
+        return Shipped(name, variant, flag, *rules, runs)
+
+    async def _rules(
+        self, change: Change, experiment: Experiment, variant: str
+    ) -> tuple[Rules, Rules]:
+        """The flag's rules as they are, and with the variant's value."""
+        chosen = _variant(experiment, variant)
+        flag = await flag_of(change.connection, experiment.flag)
+        if flag is None:
+            raise Rejected(f"There is no flag {experiment.flag} any more.")
+
+        value = self._check(flag, chosen.value)
+        old = await rules_of(change.connection, experiment.flag)
+
+        return old, {**old, **dict.fromkeys(_scopes(experiment), value)}
 
 
 def _variant(experiment: Experiment, name: str) -> Variant:

@@ -23,9 +23,9 @@ from agent.reports.experiment import (
     judge,
     people_lacking,
     report_of,
-    winner_of,
 )
 from agent.reports.statistics import Sample, need_scipy
+from agent.reports.winner import winner_of
 
 BEGUN = datetime(2026, 3, 1, tzinfo=UTC)
 ANSWERS = METRICS["answers"]

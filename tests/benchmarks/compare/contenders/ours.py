@@ -16,6 +16,7 @@ from agent.core.completion import Prompt, Spent, Usage
 from agent.core.messages import Address, Placed, Said
 from agent.core.options import Options
 from agent.ports import Accept
+from storage.conversation.upkeep import Noted
 from storage.postgres import open_database
 from storage.redis import open_redis
 from tests.benchmarks.compare.contenders import WINDOW, StoreUrls, Turn, answer_to
@@ -95,6 +96,7 @@ async def open_contender(stores: StoreUrls) -> AsyncIterator[Turn]:
             Model(),
             lambda _: [chats],
             instance=uuid7(),
+            noted=Noted(),
             window_messages=WINDOW,
         )
         async with Engine(ports, Options(MODEL)) as engine:

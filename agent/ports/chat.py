@@ -1,0 +1,77 @@
+"""What commands, edits and votes need from outside."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+from uuid import UUID
+
+from agent.core.effects import (
+    ChatContext,
+    ConversationEntry,
+    Effect,
+    HistoryEntry,
+    Outcome,
+    UsageTotal,
+)
+from agent.core.messages import Inbound, Reacted
+from agent.core.search import Found, Query
+
+
+class ChatCommands(Protocol):
+    """What commands change, and what they need to know before."""
+
+    async def once(
+        self, inbound: Inbound, effect: Effect | None, reply: Callable[[Outcome], str]
+    ) -> str | None:
+        """Applies the effect and stores the turn with its reply, in one transaction.
+
+        `reply` makes the text from the outcome. Returns it, or None if done before.
+        """
+
+    async def chat_context(self, inbound: Inbound) -> ChatContext:
+        """What is true of this person and this chat now."""
+
+
+class Edits(Protocol):
+    """Changes of messages that are stored already."""
+
+    async def edit(self, revision: Revision) -> UUID | None:
+        """Replaces or empties a message not answered yet. Its conversation if that counted."""
+
+    async def set_aside(self, turns: Sequence[UUID]) -> None:
+        """Leaves these messages out of every later prompt."""
+
+
+class Votes(Protocol):
+    """What people think of answers."""
+
+    async def vote(self, reaction: Reacted) -> bool:
+        """Counts a person's latest thumb on an answer, or takes it back.
+
+        False: the answer is not stored, or not recorded as delivered, yet."""
+
+
+class ChatHistory(Protocol):
+    """What was said in a chat."""
+
+    async def history(self, inbound: Inbound, count: int) -> Sequence[HistoryEntry]:
+        """The last messages of the active conversation, oldest first."""
+
+    async def conversations(
+        self, inbound: Inbound, count: int, number: int | None = None
+    ) -> Sequence[ConversationEntry]:
+        """The last active conversations of this chat, newest first; or the one of `number`."""
+
+    async def search(self, inbound: Inbound, query: Query) -> Sequence[Found]:
+        """Best first. In a group: what was said there. Else: what is the person's own."""
+
+
+class ChatRecords(ChatHistory, Protocol):
+    """And what was spent, and all that is kept."""
+
+    async def usage(self, inbound: Inbound) -> tuple[UsageTotal, UsageTotal]:
+        """Totals of this conversation, and of 30 days of all that this person started."""
+
+    async def export(self, inbound: Inbound) -> str:
+        """What is kept of this person, to read; of many messages, the newest."""
