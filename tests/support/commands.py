@@ -58,13 +58,24 @@ class Machine:
         *arguments: str,
         lines: bytes = b"",
         settings: Mapping[str, str] | None = None,
+        columns: int = 0,
     ) -> Ended:
-        """Runs a command to its end, with `lines` as its standard input."""
+        """Runs a command to its end, with `lines` as its standard input.
+
+        With `columns`, a warm process shows its output on a terminal as wide.
+        """
         environment = {**self.environment, **(settings or {})}
+        if columns:
+            environment |= {"COLUMNS": str(columns), "NO_COLOR": "1"}
 
         if self.warm is not None:
             status, out, err = await self.warm.run(
-                arguments, lines, self.folder, environment, DEADLINE
+                arguments,
+                lines,
+                self.folder,
+                environment,
+                DEADLINE,
+                on_terminal=columns > 0,
             )
             return Ended(status, out.decode(), err.decode())
 

@@ -20,9 +20,11 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import traceback
 from collections.abc import Mapping, Sequence
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import NoReturn
 
@@ -60,10 +62,16 @@ class Warm:
         folder: Path,
         environment: Mapping[str, str],
         seconds: float,
+        *,
+        on_terminal: bool = False,
     ) -> tuple[int, bytes, bytes]:
-        """Exit status, output and errors. Raises TimeoutError after so many seconds."""
+        """Exit status, output and errors. Raises TimeoutError after so many seconds.
+
+        `on_terminal`: standard output is one, as wide as COLUMNS says.
+        """
+        output = _Terminal if on_terminal else _File
         return await asyncio.to_thread(
-            self._run, arguments, lines, folder, environment, seconds
+            self._run, arguments, lines, folder, environment, seconds, output
         )
 
     def _run(
@@ -73,6 +81,7 @@ class Warm:
         folder: Path,
         environment: Mapping[str, str],
         seconds: float,
+        output: type[_File | _Terminal],
     ) -> tuple[int, bytes, bytes]:
         order = json.dumps(
             {
@@ -88,8 +97,8 @@ class Warm:
         with (
             socket.socket(socket.AF_UNIX) as connection,
             os.fdopen(read, "rb") as standard_input,
-            tempfile.TemporaryFile() as out,
-            tempfile.TemporaryFile() as err,
+            closing(output()) as out,
+            closing(_File()) as err,
         ):
             connection.settimeout(seconds)
             connection.connect(self._path)
@@ -100,11 +109,54 @@ class Warm:
             )
             status = int(connection.recv(100))
 
-            return status, _content(out.fileno()), _content(err.fileno())
+            return status, out.content(), err.content()
 
 
-def _content(file: int) -> bytes:
-    return os.pread(file, os.fstat(file).st_size, 0)
+class _File:
+    """Keeps what is written to it."""
+
+    def __init__(self) -> None:
+        self._file = tempfile.TemporaryFile()  # noqa: SIM115
+
+    def fileno(self) -> int:
+        return self._file.fileno()
+
+    def content(self) -> bytes:
+        return os.pread(self.fileno(), os.fstat(self.fileno()).st_size, 0)
+
+    def close(self) -> None:
+        self._file.close()
+
+
+class _Terminal:
+    """Shows what is written to it, to a thread that keeps it."""
+
+    def __init__(self) -> None:
+        self._screen, self._file = os.openpty()
+        self._shown: list[bytes] = []
+        self._reading = threading.Thread(target=self._read, daemon=True)
+        self._reading.start()
+
+    def fileno(self) -> int:
+        return self._file
+
+    def content(self) -> bytes:
+        os.close(self._file)
+        self._file = -1
+        self._reading.join(timeout=5)
+
+        return b"".join(self._shown).replace(b"\r\n", b"\n")
+
+    def close(self) -> None:
+        if self._file >= 0:
+            os.close(self._file)
+        self._reading.join(timeout=5)
+        os.close(self._screen)
+
+    def _read(self) -> None:
+        with suppress(OSError):  # how a terminal ends on Linux
+            while piece := os.read(self._screen, 65536):
+                self._shown.append(piece)
 
 
 def main(path: str) -> None:

@@ -1,0 +1,173 @@
+"""What every command shows that changes nothing, on terminals of three widths: it fits, no word is
+broken and none is lost. A new command fails here until it says how it is called.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import typer
+
+from agent.cli.main import app
+from tests.support.commands import Machine
+
+WIDTHS = (80, 100, 140)
+
+PREPARATIONS = (
+    ("flags", "set", "system_prompt", "Answer in one line, " * 8, "--yes"),
+    (
+        "flags",
+        "set",
+        "replies",
+        "false",
+        "--channel",
+        "discord",
+        "--reason",
+        "it is down " * 8,
+    ),
+    ("flags", "set", "streaming", "false", "--percentage", "25", "--yes"),
+    (
+        "flags",
+        "create",
+        "tone",
+        "--type",
+        "string",
+        "--default",
+        "plain",
+        "--meaning",
+        "How the agent speaks to people who are new here",
+    ),
+    (
+        "experiments",
+        "create",
+        "warmth",
+        "--flag",
+        "tone",
+        "--variant",
+        "plain=plain",
+        "--variant",
+        "warm=warm",
+    ),
+    (
+        "channels",
+        "set",
+        "discord",
+        "greeting=Hello, and welcome to the place where questions are answered",
+        "deny=80351110224678912,80351110224678913,80351110224678914",
+        "--yes",
+    ),
+    ("budgets", "set", "channel", "discord", "--tokens", "123456789", "--yes"),
+    ("budgets", "set", "person", "*", "--tokens", "1000", "--yes"),
+    ("operators", "add", "ada", "--yes"),
+)
+
+CALLS: dict[str, tuple[str, ...]] = {
+    "status": (),
+    "db status": (),
+    "db check": (),
+    "db stats": (),
+    "db queries": (),
+    "db explain": ("answer",),
+    "backup list": (),
+    "flags list": (),
+    "flags get": ("system_prompt",),
+    "flags history": ("replies",),
+    "flags explain": ("replies", "--channel", "discord"),
+    "experiments list": (),
+    "experiments show": ("warmth",),
+    "experiments report": ("warmth",),
+    "audit list": (),
+    "audit verify": (),
+    "channels list": (),
+    "channels show": ("discord",),
+    "limits show": (),
+    "budgets list": (),
+    "budgets show": (),
+    "operators list": (),
+}
+
+NO_TABLE = {"db new-key", "backup create", "backup verify", "backup restore"}
+"""They make or take a file; what they say is a sentence."""
+
+MAY_BE_EMPTY = {"db queries", "experiments report"}
+"""A server without pg_stat_statements has none, nor has an experiment that was not started; a
+sentence says so.
+"""
+
+LIVE = {"#", "active", "active,", "idle", "idle,"}
+"""Words about connections, which differ from one look at the database to the next."""
+
+CHANGING = re.compile(r"[\d:.]+")
+"""Times and counts differ from call to call."""
+
+
+def reading(command: Any, path: tuple[str, ...] = ()) -> Iterator[str]:
+    """Every command with --json that changes nothing, and so has no --as."""
+    children = getattr(command, "commands", None)
+    if children is None:
+        names = {name for option in command.params for name in option.opts}
+        if "--json" in names and "--as" not in names:
+            yield " ".join(path)
+        return
+
+    for name, child in children.items():
+        yield from reading(child, (*path, name))
+
+
+def test_every_command_that_shows_something_is_looked_at() -> None:
+    assert {*CALLS, *NO_TABLE} == {*reading(typer.main.get_command(app))}
+
+
+@pytest.fixture
+async def prepared(machine: Machine) -> Machine:
+    """A machine with a few long values of everything."""
+    for arguments in PREPARATIONS:
+        ended = await machine.agent(*arguments)
+        assert 0 == ended.status, (arguments, ended.err)
+
+    return machine
+
+
+@pytest.mark.timeout(240)
+@pytest.mark.parametrize("width", WIDTHS)
+async def test_every_table_fits_and_loses_nothing(
+    prepared: Machine, width: int
+) -> None:
+    problems, empty = [], set()
+    for name, arguments in CALLS.items():
+        words = (*name.split(), *arguments)
+        whole, shown = await asyncio.gather(
+            prepared.agent(*words, "--wide", columns=width),
+            prepared.agent(*words, columns=width),
+        )
+        if not whole.out:
+            empty.add(name)
+        lost = _words(whole.out) - _words(shown.out)
+        if lost.keys() - (LIVE if name == "db stats" else ()):
+            problems.append((name, str(lost)))
+        problems += [
+            (name, line)
+            for line in shown.out.splitlines()
+            if len(line) > width and " " in line.strip()
+        ]
+
+    assert [] == problems
+    assert empty <= MAY_BE_EMPTY
+
+
+async def test_in_a_pipe_each_row_is_one_line(prepared: Machine) -> None:
+    for name in ("flags list", "channels list", "budgets list", "audit list"):
+        words = name.split()
+        piped, wide = await asyncio.gather(
+            prepared.agent(*words), prepared.agent(*words, "--wide", columns=80)
+        )
+        assert len(wide.out.splitlines()) == len(piped.out.splitlines()), name
+
+
+def _words(text: str) -> Counter[str]:
+    return Counter(CHANGING.sub("#", text).split())
