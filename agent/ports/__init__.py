@@ -16,8 +16,6 @@ from agent.core.messages import (
     Address,
     Inbound,
     Placed,
-    Reacted,
-    Revision,
     Said,
     Window,
 )

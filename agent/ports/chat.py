@@ -14,7 +14,7 @@ from agent.core.effects import (
     Outcome,
     UsageTotal,
 )
-from agent.core.messages import Inbound, Reacted
+from agent.core.messages import Inbound, Reacted, Revision
 from agent.core.search import Found, Query
 
 
