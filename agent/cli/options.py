@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import getpass
+import os
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -10,10 +12,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from agent.app import OpenStores
     from agent.ports import LanguageModels
     from agent.settings import Settings
     from storage.control.audit import Author
+    from storage.migrate.stores import OpenStores
 
 As = Annotated[
     str | None,
@@ -46,7 +48,6 @@ def author(settings: Settings, name: str | None, reason: str | None) -> Author:
 
     Raises Rejected when the log cannot keep the name or the reason.
     """
-    from agent.cli.chat import user_name
     from storage.control.audit import Author
 
     if name is None:
@@ -55,13 +56,22 @@ def author(settings: Settings, name: str | None, reason: str | None) -> Author:
     return Author(name, f"command line on {socket.gethostname()}", reason)
 
 
+def user_name() -> str:
+    """The system's name of this user; it names their conversations in the terminal."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError, ImportError):
+        # a user without an entry, as in containers
+        return f"uid-{os.getuid()}"
+
+
 @asynccontextmanager
 async def operating(
     settings: Settings,
 ) -> AsyncIterator[tuple[OpenStores, LanguageModels]]:
     """The stores, and the models that can be named. Raises ConfigurationError."""
-    from agent.app import open_stores
     from agent.llm.router import open_models
+    from storage.migrate.stores import open_stores
 
     async with open_models(settings) as models, open_stores(settings) as stores:
         yield stores, models

@@ -7,8 +7,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, cast
 
 from agent.core.errors import UnknownModel
+from agent.core.plain_imports import import_plainly
 from agent.llm.provider import Model
-from agent.settings import Settings
+from agent.settings import OFFLINE, Settings
 
 if TYPE_CHECKING:
     from agent.llm.http_stream import Wire
@@ -42,6 +43,9 @@ class Catalog:
                 "A model is written provider:model, such as openai:gpt-5-mini; "
                 f"the providers are {', '.join(_PROVIDERS)}."
             )
+        if full_name != OFFLINE:
+            import_plainly("httpx")
+
         return cast(
             Model,
             import_module(module).open_model(

@@ -13,13 +13,13 @@ from pydantic import SecretStr
 from redis.asyncio import Redis
 
 from agent import metrics
-from agent.app import OpenStores
 from agent.operations import load as operations
 from agent.operations.load import disk_warnings, measure, postgres_warnings
 from agent.operations.status import check_health
 from agent.settings import Settings
 from storage.connecting.postgres import connect
 from storage.migrate import upgrade
+from storage.migrate.stores import OpenStores
 from storage.postgres import open_database
 from storage.redis import open_redis
 from storage.reports.load import PostgresLoad, ReplicaLoad, _ahead, postgres_load
