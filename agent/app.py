@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import (
-    AbstractAsyncContextManager,
     AsyncExitStack,
     asynccontextmanager,
 )
@@ -34,7 +33,6 @@ from agent.llm.router import ModelRouter, open_models
 from agent.ports import Channel, Flags, LanguageModels, Ports
 from agent.settings import Settings
 from channels.services import ChannelServices, ModelNames, names_of
-from storage import migrate
 from storage.control import disk_copy
 from storage.control.live import RedisControl, follow_changes
 from storage.conversation.cache import RedisCache
@@ -47,15 +45,15 @@ from storage.conversation.records import PostgresChatRecords
 from storage.conversation.turns import PostgresTurns
 from storage.conversation.upkeep import Noted, upkeep
 from storage.conversation.votes import PostgresVotes
-from storage.embedded.servers import embedded
 from storage.lifecycle.erasure import Stores
 from storage.lifecycle.schedule import erasing
 from storage.limits.budget_admin import SETTLING_SECONDS
 from storage.limits.budgets import Learn, PostgresBudgets, WorstCase
 from storage.limits.limiter import RedisLimiter
 from storage.limits.send_pace import RedisPace
-from storage.postgres import LEASE_SECONDS, Database, open_database
-from storage.redis import RedisPipe, greet, open_redis
+from storage.migrate.stores import OpenStores, open_stores
+from storage.postgres import LEASE_SECONDS, Database
+from storage.redis import RedisPipe
 from storage.reports.rollup import rollup
 from storage.reports.search_index import search_index
 from storage.reports.unreadable import RedisUnreadable
@@ -77,17 +75,6 @@ log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
-class OpenStores:
-    """The two stores, open. `described` says for people what they are."""
-
-    database_url: str
-    redis_url: str
-    database: Database
-    pipe: RedisPipe
-    described: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
 class App:
     """One instance, wired."""
 
@@ -96,62 +83,6 @@ class App:
     stores: OpenStores
     ports: Ports
     engine: Engine
-
-
-@asynccontextmanager
-async def open_stores(
-    settings: Settings, *, upgrade: bool = False
-) -> AsyncIterator[OpenStores]:
-    """Starts embedded stores where no URL is set and opens both, at this version's schema.
-
-    Raises ConfigurationError, or SchemaError when a server's schema is another and
-    `upgrade` is not given.
-    """
-    database_url, redis_url = (
-        _plain(settings.database_url),
-        _plain(settings.redis_url),
-    )
-    upgrade = upgrade or not database_url
-
-    async with AsyncExitStack() as stack:
-        described: tuple[str, ...] = ()
-        if not (database_url and redis_url):
-            own = await stack.enter_async_context(
-                embedded(
-                    settings.agent_home,
-                    postgres=not database_url,
-                    redis=not redis_url,
-                )
-            )
-            described = own.description
-            database_url = database_url or own.database_url
-            redis_url = redis_url or own.redis_url
-
-        if settings.database_url:
-            database_url = await migrate.check_server(
-                database_url, settings.connections, may_upgrade=upgrade
-            )
-
-        await migrate.match_schema(database_url, may_upgrade=upgrade)
-        opened = _database(database_url, settings)
-        database = await stack.enter_async_context(opened)
-        pipe = await stack.enter_async_context(open_redis(redis_url))
-        await greet(pipe)
-
-        yield OpenStores(database.url, redis_url, database, pipe, described)
-
-
-def _plain(url: SecretStr | None) -> str:
-    return url.get_secret_value() if url else ""
-
-
-def _database(url: str, settings: Settings) -> AbstractAsyncContextManager[Database]:
-    return open_database(
-        url,
-        pool_size=settings.database_pool_size,
-        max_overflow=settings.database_max_overflow,
-        turn_connections=settings.database_turn_connections,
-    )
 
 
 @asynccontextmanager

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import getpass
 import io
-import os
 import signal
 import sys
 from collections.abc import AsyncIterator, Iterator
@@ -15,6 +13,7 @@ from typing import IO, BinaryIO
 from urllib.parse import quote
 
 from agent.app import App, open_app
+from agent.cli.options import user_name
 from agent.cli.run import INTERRUPTED, NOT_WELL, WELL
 from agent.core.errors import ConfigurationError
 from agent.operations.banner import ECHO
@@ -137,15 +136,6 @@ async def _ctrl_c(terminal: Terminal) -> AsyncIterator[None]:
         if leaving:
             raise _LeftError from None
         raise
-
-
-def user_name() -> str:
-    """The system's name of this user; it names their conversations in the terminal."""
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError, ImportError):
-        # a user without an entry, as in containers
-        return f"uid-{os.getuid()}"
 
 
 @contextmanager

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import getpass
+import os
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -13,10 +15,10 @@ from typer.core import TyperGroup
 from agent.cli.output import never_fold
 
 if TYPE_CHECKING:
-    from agent.app import OpenStores
     from agent.llm.router import ModelRouter
     from agent.settings import Settings
     from storage.control.audit import Author
+    from storage.migrate.stores import OpenStores
 
 SERVICE_ACCOUNT = "agent"
 """The account of the image and of the unit in `deploy`."""
@@ -95,7 +97,6 @@ def author(settings: Settings, name: str | None, reason: str | None) -> Author:
 
 def _person() -> str:
     """The system's user. In a container many people are the same one."""
-    from agent.cli.chat import user_name
     from agent.core.errors import Rejected
     from agent.core.remedies import Amend
 
@@ -109,13 +110,22 @@ def _person() -> str:
     return name
 
 
+def user_name() -> str:
+    """The system's name of this user; it names their conversations in the terminal."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError, ImportError):
+        # a user without an entry, as in containers
+        return f"uid-{os.getuid()}"
+
+
 @asynccontextmanager
 async def operating(
     settings: Settings,
 ) -> AsyncIterator[tuple[OpenStores, ModelRouter]]:
     """The stores, and the models that can be named. Raises ConfigurationError."""
-    from agent.app import open_stores
     from agent.llm.router import open_models
+    from storage.migrate.stores import open_stores
 
     async with open_models(settings) as models, open_stores(settings) as stores:
         yield stores, models

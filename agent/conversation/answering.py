@@ -33,7 +33,7 @@ from agent.core.completion import Prompt
 from agent.core.errors import ModelError, Refused, StoreUnavailable, UnknownModel
 from agent.core.messages import Notice, Overlap, Placed, Window, delivered
 from agent.core.prompt import build_prompt
-from agent.core.turns import Answer, Loaded, Undelivered, Waiting
+from agent.core.turns import Answer, Loaded, Undelivered
 from agent.ports import Ports, Reply
 
 DELETED = "The message was deleted."
@@ -153,13 +153,12 @@ class Answering:
         )
         settings = self._ports.control.channel(active.key[0])
         opening = opening_of(settings, loaded.window)
-        prompt = None
+        window, prompt = loaded.window, None
         if asks_model and policy.canned_reply is None:
-            prompt = self._prompt(policy, loaded.window, batch)
+            up_to_seq = batch[-1].seq if batch else window.version
+            prompt = self._prompt(policy, window, up_to_seq)
 
-        plan = AnswerPlan(
-            active.key, loaded.window, batch, asking, policy, opening, prompt
-        )
+        plan = AnswerPlan(active.key, window, batch, asking, policy, opening, prompt)
         active.follow(plan)
 
         return plan
@@ -288,15 +287,13 @@ class Answering:
         is_lost = active.cancel_reason is CancelReason.LEASE_LOST
         return not is_lost and age < self._trusted_seconds
 
-    def _prompt(
-        self, policy: AnswerPolicy, window: Window, batch: Sequence[Waiting]
-    ) -> Prompt:
-        up_to_seq = batch[-1].seq if batch else window.version
+    def _prompt(self, policy: AnswerPolicy, window: Window, up_to_seq: int) -> Prompt:
         visible = policy.visible(window.messages, up_to_seq)
+        seen = Window(window.version, visible)
 
         return build_prompt(
             policy.system_prompt,
-            Window(window.version, visible),
+            seen,
             up_to_seq=up_to_seq,
             budget=self._ports.models.budget(policy.model),
             tuning=policy.tuning,

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 import structlog
+from msgspec.structs import replace
 from uuid_utils.compat import uuid7
 
 from agent.conversation.active_answer import ActiveAnswer, AnswerPlan, CancelReason

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from math import inf
 from typing import Any
 from uuid import UUID
+
+from msgspec import Struct
+from msgspec import field as struct_field
 
 from agent.core.completion import Usage
 from agent.core.limits import Limited
@@ -42,8 +45,7 @@ class Waiting:
     """Since it was stored, by the database's clock. Infinite where nobody asked that."""
 
 
-@dataclass(frozen=True, slots=True)
-class Claim:
+class Claim(Struct, frozen=True):
     """The right to answer a conversation: the fence in every later write."""
 
     conversation: UUID
@@ -53,8 +55,7 @@ class Claim:
     """The instance that held it before died; it did not end in good order."""
 
 
-@dataclass(frozen=True, slots=True)
-class NewTurn:
+class NewTurn(Struct, frozen=True):
     """What `accept` stores: one message of a person, with ids for what may be new."""
 
     inbound: Said
@@ -68,8 +69,7 @@ class NewTurn:
     """The last message, asked again."""
 
 
-@dataclass(frozen=True, slots=True)
-class Accepted:
+class Accepted(Struct, frozen=True):
     """The verdict on a stored message. A duplicate has none."""
 
     turn: UUID
@@ -86,8 +86,7 @@ class Accepted:
     """As in `Loaded`; only with a claim."""
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(Struct, frozen=True):
     """A finished (or cut) answer, ready to be stored under its claim."""
 
     claim: Claim
@@ -99,7 +98,7 @@ class Answer:
     content: str
     usage: Usage | None = None
     latency_ms: int | None = None
-    metadata: Mapping[str, Any] = field(default_factory=dict)
+    metadata: Mapping[str, Any] = struct_field(default_factory=dict)
     """`note`: why it is cut; `notice`: no answer; and the policy's record."""
     seen: int | None = None
     """Version of the window it was made from. None: later edits do not matter."""
@@ -107,8 +106,7 @@ class Answer:
     """The first turn that it answers. It is settled when this turn is closed."""
 
 
-@dataclass(frozen=True, slots=True)
-class StoredAnswer:
+class StoredAnswer(Struct, frozen=True):
     """The verdict on an answer whose claim still held."""
 
     version: int
@@ -165,8 +163,8 @@ class Undelivered:
     """First turn of the answer before it in this chat, if that one has not arrived either."""
 
 
-Ending = tuple[tuple[UUID, ...], Placed | None]
-"""The turns of an answer that is settled, and where it stands. None: nothing was to be said."""
+Ending = tuple[Sequence[UUID], Placed | None]
+"""The turns of an answer that is settled, and where it stands: None where it never arrived."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,8 +185,7 @@ class Beat:
     """Of the turns being delivered: those that another instance has taken."""
 
 
-@dataclass(frozen=True, slots=True)
-class Session:
+class Session(Struct, frozen=True):
     """What Redis remembers of a person in a chat: hints, each checked before it is used."""
 
     key: tuple[str, str, str]
@@ -201,8 +198,7 @@ class Session:
     """The human that the account belongs to."""
 
 
-@dataclass(frozen=True, slots=True)
-class Arrival:
+class Arrival(Struct, frozen=True):
     """What one Redis round trip tells about an arriving message. All of it may be missing."""
 
     user: UUID | None = None

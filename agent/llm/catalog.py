@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, cast
 
 from agent.core.errors import ConfigurationError, UnknownModel
 from agent.core.model_lists import ListsModels
+from agent.core.plain_imports import import_plainly
 from agent.llm.base_url import is_nearby
 from agent.llm.offline import open_model as open_offline
 from agent.llm.provider import Model
@@ -65,6 +66,7 @@ class Catalog:
         if provider is None:
             raise UnknownModel(_unset(match["provider"], self._settings))
 
+        import_plainly("httpx")
         module = import_module(_PROTOCOLS[provider.protocol])
         return cast(
             Model,

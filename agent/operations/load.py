@@ -14,11 +14,11 @@ import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
 from agent import metrics
-from agent.app import OpenStores
 from agent.core.background import run_in_background
 from agent.core.errors import AgentError
 from agent.operations.backups import backup_folder
 from agent.settings import Settings
+from storage.migrate.stores import OpenStores
 from storage.postgres import GONE
 from storage.reports.load import (
     IndexLoad,

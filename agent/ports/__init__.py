@@ -139,23 +139,12 @@ class ClosedTurns(Protocol):
     """Turns whose answer has ended in one way or the other."""
 
     async def done(
-        self,
-        turns: Sequence[UUID],
-        placed: Placed | None,
-        *,
-        failed: str | None = None,
+        self, endings: Sequence[Ending], *, failed: str | None = None
     ) -> None:
-        """Closes turns whose answer arrived (`placed`), or never will (`failed`: why).
+        """Closes turns whose answers arrived, or never will (`failed`: why): all or none of them.
 
-        With neither, nothing was to be said: a draft that stands is left to the next sweep.
-        What was given up and arrives after all is part of later prompts again.
-        """
-
-    async def done_all(self, endings: Sequence[Ending]) -> None:
-        """Closes the turns of many answers that were not given up, all of them or none.
-
-        No turn is named twice.
-        """
+        Without a place, nothing was to be said: a draft that stands is left to the next
+        sweep. What was given up and arrives after all is part of later prompts again."""
 
 
 class Deliveries(OpenTurns, ClosedTurns, Protocol):

@@ -11,9 +11,9 @@ from fastapi import APIRouter, Response, status
 from fastapi.responses import JSONResponse
 from sqlalchemy.exc import SQLAlchemyError
 
-from agent.app import OpenStores
 from agent.web.state import InstanceState
 from storage.connecting.postgres_errors import GONE, sentence_of
+from storage.migrate.stores import OpenStores
 from storage.reports.status import ping
 
 PROBE_SECONDS = 2.0

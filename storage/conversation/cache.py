@@ -14,6 +14,7 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
+from asyncpg.pgproto import pgproto
 
 from agent import metrics
 from agent.core.limits import Limited, Rule
@@ -206,7 +207,8 @@ def _conversation_field(key: tuple[str, str, str]) -> str:
 
 def _uuid(value: Any) -> UUID | None:
     try:
-        return UUID(value.decode()) if isinstance(value, bytes) else None
+        # the driver's, which is read, compared and hashed in C
+        return pgproto.UUID(value.decode()) if isinstance(value, bytes) else None
     except ValueError:
         return None
 

@@ -55,24 +55,19 @@ class PostgresDeliveries:
         await self._placed.submit((turn, late))
 
     async def done(
-        self,
-        turns: Sequence[UUID],
-        placed: Placed | None,
-        *,
-        failed: str | None = None,
+        self, endings: Sequence[Ending], *, failed: str | None = None
     ) -> None:
-        if failed:
-            rows = self._rows(turns, placed, "failed")
-            await self._give_up(rows, failed, arrived=placed is not None)
-        else:
-            await self.done_all([(tuple(turns), placed)])
-
-    async def done_all(self, endings: Sequence[Ending]) -> None:
+        state = "failed" if failed else "done"
         rows = [
             row
             for turns, placed in endings
-            for row in self._rows(turns, placed, "done")
+            for row in self._rows(turns, placed, state)
         ]
+        if failed:
+            arrived = any(placed is not None for _, placed in endings)
+            await self._give_up(rows, failed, arrived=arrived)
+            return
+
         closed = await self._line.fetch(STATEMENTS["done"], *columns(rows))
         await self._prompt_again(closed)
 

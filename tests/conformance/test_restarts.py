@@ -47,17 +47,8 @@ class Mute:
             await self._deliveries.announce(turn)
 
     async def done(
-        self,
-        turns: Sequence[UUID],
-        placed: Placed | None,
-        *,
-        failed: str | None = None,
+        self, endings: Sequence[Ending], *, failed: str | None = None
     ) -> None:
-        """Never ends."""
-        self.reached.set()
-        await asyncio.Event().wait()
-
-    async def done_all(self, endings: Sequence[Ending]) -> None:
         """Never ends."""
         self.reached.set()
         await asyncio.Event().wait()

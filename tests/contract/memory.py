@@ -295,11 +295,13 @@ class MemoryDeliveries:
             row.touched = self._memory.now
 
     async def done(
-        self,
-        turns: Sequence[UUID],
-        placed: Placed | None,
-        *,
-        failed: str | None = None,
+        self, endings: Sequence[Ending], *, failed: str | None = None
+    ) -> None:
+        for turns, placed in endings:
+            self._end(turns, placed, failed)
+
+    def _end(
+        self, turns: Sequence[UUID], placed: Placed | None, failed: str | None
     ) -> None:
         rows = [self._memory.turns[turn] for turn in turns]
         if placed is None and not failed and any(row.placed for row in rows):
@@ -308,10 +310,6 @@ class MemoryDeliveries:
         for turn, row in zip(turns, rows, strict=True):
             self._close(turn, row, placed, failed)
             row.touched = self._memory.now
-
-    async def done_all(self, endings: Sequence[Ending]) -> None:
-        for turns, placed in endings:
-            await self.done(turns, placed)
 
     def _close(
         self, turn: UUID, row: Turn, placed: Placed | None, failed: str | None
@@ -416,7 +414,7 @@ class MemoryLeases:
             row.owned = True
             row.lease_until = memory.now + self._lease
 
-        return [replace(row.claim(), died=died[row.id]) for row in taken]
+        return [structs.replace(row.claim(), died=died[row.id]) for row in taken]
 
     async def take_deliveries(self) -> list[Undelivered]:
         due = self._memory.now - self._lease

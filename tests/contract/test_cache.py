@@ -9,6 +9,7 @@ from uuid import uuid4
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 
 from agent.core.messages import Address, Message, Said, Window
 from agent.core.turns import Arrival, Session
@@ -77,7 +78,7 @@ async def test_a_new_conversation_of_a_chat_replaces_the_old_one(
 ) -> None:
     await cache.keep(SESSION, WINDOW)
     newer = uuid4()
-    await cache.keep(replace(SESSION, conversation=newer), Window(2, ()))
+    await cache.keep(structs.replace(SESSION, conversation=newer), Window(2, ()))
 
     arrival = await cache.arrive(HELLO)
 

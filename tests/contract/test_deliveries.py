@@ -62,7 +62,9 @@ async def test_a_closed_turn_is_never_delivered_again(
     stores: Stores, failed: str | None
 ) -> None:
     await undelivered(stores)
-    await stores.one.deliveries.done([inbound("one").turn_id], HERE, failed=failed)
+    await stores.one.deliveries.done(
+        [([inbound("one").turn_id], HERE)], failed=failed
+    )
 
     assert await found(stores) == []
 
@@ -70,8 +72,8 @@ async def test_a_closed_turn_is_never_delivered_again(
 async def test_a_turn_is_closed_only_once(stores: Stores) -> None:
     await undelivered(stores)
     await asyncio.gather(
-        stores.one.deliveries.done([inbound("one").turn_id], HERE),
-        stores.other.deliveries.done([inbound("one").turn_id], HERE),
+        stores.one.deliveries.done([([inbound("one").turn_id], HERE)]),
+        stores.other.deliveries.done([([inbound("one").turn_id], HERE)]),
     )
 
     assert await found(stores) == []
@@ -81,7 +83,7 @@ async def test_all_turns_of_an_answer_are_closed_together(stores: Stores) -> Non
     claim = await claimed(stores.one, "one")
     turns = [inbound("one").turn_id, await waits(stores.one, "two")]
     await stores.one.turns.answer(answer_to(claim, 2))
-    await stores.one.deliveries.done(turns, HERE)
+    await stores.one.deliveries.done([(turns, HERE)])
 
     assert await found(stores) == []
 
@@ -94,7 +96,7 @@ async def test_answers_of_many_chats_are_closed_together(stores: Stores) -> None
         turns = (first, await waits(stores.one, "two", chat=name))
         await stores.one.turns.answer(answer_to(claim, 2))
         endings.append((turns, HERE))
-    await stores.one.deliveries.done_all(endings)
+    await stores.one.deliveries.done(endings)
 
     assert await found(stores) == []
 
@@ -157,7 +159,7 @@ async def test_many_deliveries_end_at_once(stores: Stores) -> None:
 
     turns = [inbound(chat, chat=chat).turn_id for chat in chats]
     await asyncio.gather(
-        *(stores.one.deliveries.done([turn], HERE) for turn in turns[:-1])
+        *(stores.one.deliveries.done([([turn], HERE)]) for turn in turns[:-1])
     )
 
     left_over = await found(stores)
@@ -175,7 +177,7 @@ async def test_an_instance_with_nothing_to_say_does_not_close_over_what_somebody
     turns = (inbound("one").turn_id, await waits(stores.one, "two"))
     await stores.one.turns.answer(answer_to(claim, 2))
     await stores.other.deliveries.placed(turns[0], HERE)
-    await stores.one.deliveries.done(turns, None)
+    await stores.one.deliveries.done([(turns, None)])
 
     assert await found(stores) == [
         Undelivered(turns, inbound("two").address, HERE, "fine", 1)
@@ -190,7 +192,9 @@ async def test_who_knows_how_it_ended_closes_over_what_somebody_else_placed(
 ) -> None:
     await undelivered(stores)
     await stores.other.deliveries.placed(inbound("one").turn_id, Placed(("m0",)))
-    await stores.one.deliveries.done([inbound("one").turn_id], placed, failed=failed)
+    await stores.one.deliveries.done(
+        [([inbound("one").turn_id], placed)], failed=failed
+    )
 
     assert await found(stores) == []
 
@@ -230,7 +234,7 @@ async def test_a_draft_that_turns_up_after_the_end_is_mended_by_the_next_sweep(
     """It stands beside the answer: the turn is open again, and names both."""
     await undelivered(stores)
     turn = inbound("one").turn_id
-    await stores.other.deliveries.done([turn], Placed(("whole",)))
+    await stores.other.deliveries.done([([turn], Placed(("whole",)))])
     await stores.one.deliveries.placed(turn, Placed(("draft",)))
     (answer,) = await found(stores)
     assert (("whole", "draft"), "fine") == (
@@ -244,7 +248,7 @@ async def test_a_draft_written_over_the_answer_is_mended_by_the_next_sweep(
 ) -> None:
     await undelivered(stores)
     turn = inbound("one").turn_id
-    await stores.other.deliveries.done([turn], HERE)
+    await stores.other.deliveries.done([([turn], HERE)])
     await stores.one.deliveries.placed(turn, HERE)
     assert [] == await found(stores)
     await stores.one.deliveries.placed(turn, HERE, late=True)
@@ -258,12 +262,12 @@ async def test_an_answer_that_two_instances_sent_is_mended_by_the_next_sweep(
     await undelivered(stores)
     turn = inbound("one").turn_id
     for _ in range(2):  # a statement whose confirmation was lost is sent again
-        await stores.other.deliveries.done([turn], Placed(("first",)))
+        await stores.other.deliveries.done([([turn], Placed(("first",)))])
     assert [] == await found(stores)
-    await stores.one.deliveries.done([turn], Placed(("second",)))
+    await stores.one.deliveries.done([([turn], Placed(("second",)))])
     (answer,) = await found(stores)
     assert ("first", "second") == (answer.placed and answer.placed.ids)
-    await stores.other.deliveries.done([turn], Placed(("first",)))
+    await stores.other.deliveries.done([([turn], Placed(("first",)))])
     assert [] == await found(stores)
 
 
@@ -273,7 +277,9 @@ async def test_an_answer_that_was_given_up_is_no_part_of_later_prompts(
     claim = await claimed(stores.one, "one")
     await stores.one.turns.answer(answer_to(claim, 1))
     before = (await stores.one.turns.load(claim.conversation)).window
-    await stores.one.deliveries.done([inbound("one").turn_id], None, failed="gone")
+    await stores.one.deliveries.done(
+        [([inbound("one").turn_id], None)], failed="gone"
+    )
     after = (await stores.one.turns.load(claim.conversation)).window
     assert [False, False] == [m.undelivered for m in before.messages]
     assert [(False, False), (True, True)] == [
@@ -294,13 +300,13 @@ async def test_an_answer_that_was_given_up_and_arrives_is_part_of_prompts_again(
     if late == "the answer where a draft stood":
         await stores.one.deliveries.placed(turn, HERE)
     await stores.one.turns.answer(answer_to(claim, 1))
-    await stores.one.deliveries.done([turn], None, failed="gone")
+    await stores.one.deliveries.done([([turn], None)], failed="gone")
     lost = (await stores.one.turns.load(claim.conversation)).window
 
     if late == "draft":
         await stores.other.deliveries.placed(turn, HERE, late=True)
     else:
-        await stores.other.deliveries.done([turn], HERE)
+        await stores.other.deliveries.done([([turn], HERE)])
     back = (await stores.one.turns.load(claim.conversation)).window
 
     assert [False, True] == [m.undelivered for m in lost.messages]
@@ -316,7 +322,7 @@ async def test_a_sentence_that_says_why_there_is_no_answer_arrived(
     claim = await claimed(stores.one, "one")
     await stores.one.turns.answer(answer_to(claim, 1, "Sorry.", notice=True))
     await stores.one.deliveries.done(
-        [inbound("one").turn_id], HERE, failed="set aside"
+        [([inbound("one").turn_id], HERE)], failed="set aside"
     )
     window = (await stores.one.turns.load(claim.conversation)).window
 

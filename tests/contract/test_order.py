@@ -73,7 +73,7 @@ async def test_an_answer_that_arrived_or_never_will_is_not_waited_for(
 ) -> None:
     claim = await answered(stores, "one")
     placed = None if failed else HERE
-    await stores.one.deliveries.done([ONE], placed, failed=failed)
+    await stores.one.deliveries.done([([ONE], placed)], failed=failed)
     following = await accepted(stores, "two")
     loaded = await stores.other.turns.load(claim.conversation)
 

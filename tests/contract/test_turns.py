@@ -6,6 +6,7 @@ import asyncio
 from dataclasses import replace
 
 import pytest
+from msgspec import structs
 
 from agent.core.messages import Message, Window
 from agent.core.turns import Claim, Loaded, Outdated, StoredAnswer, Waiting
@@ -117,7 +118,7 @@ async def test_an_author_is_one_person_in_every_chat(stores: Stores) -> None:
 async def test_a_known_author_that_the_store_has_never_seen_is_made(
     stores: Stores,
 ) -> None:
-    turn = replace(new_turn(inbound("hello")), user_known=True)
+    turn = structs.replace(new_turn(inbound("hello")), user_known=True)
     accepted = await stores.one.turns.accept(turn)
 
     assert accepted is not None
@@ -350,15 +351,15 @@ async def test_an_answer_made_before_an_edit_is_not_stored_and_its_claim_goes_on
 ) -> None:
     claim = await claimed(stores.one, "one")
     await stores.other.edits.edit(inbound("one").edited("won"))
-    answer = replace(answer_to(claim, 1, "to one"), seen=1)
+    answer = structs.replace(answer_to(claim, 1, "to one"), seen=1)
 
     assert await stores.one.turns.answer(answer) == Outdated()
 
     loaded = await stores.other.turns.load(claim.conversation)
     assert loaded.window == Window(2, (Message(1, "user", "won"),))
-    assert await stores.one.turns.answer(replace(answer, seen=2)) == StoredAnswer(
-        3, None
-    )
+    assert await stores.one.turns.answer(
+        structs.replace(answer, seen=2)
+    ) == StoredAnswer(3, None)
 
 
 @pytest.mark.parametrize("text", ["won", None])
@@ -418,7 +419,7 @@ async def test_of_an_edit_and_an_answer_at_once_the_first_counts(
         text = f"message {number}"
         claim = await claimed(stores.one, text, chat=text)
         answered, edited = await asyncio.gather(
-            stores.one.turns.answer(replace(answer_to(claim, 1), seen=1)),
+            stores.one.turns.answer(structs.replace(answer_to(claim, 1), seen=1)),
             stores.other.edits.edit(inbound(text, chat=text).edited("changed")),
         )
 
@@ -435,7 +436,7 @@ async def test_an_outdated_answer_does_not_hold_up_the_others_of_its_list(
     await stores.other.edits.edit(inbound("b", chat="b").edited("changed"))
     verdicts = await asyncio.gather(
         *(
-            stores.one.turns.answer(replace(answer_to(claim, 1), seen=1))
+            stores.one.turns.answer(structs.replace(answer_to(claim, 1), seen=1))
             for claim in claims
         )
     )
@@ -451,7 +452,9 @@ async def test_an_outdated_answer_under_an_old_fence_is_refused(
     await stores.other.recovery.take_over()
     await stores.other.edits.edit(inbound("one").edited("won"))
 
-    stored = await stores.one.turns.answer(replace(answer_to(claim, 1), seen=1))
+    stored = await stores.one.turns.answer(
+        structs.replace(answer_to(claim, 1), seen=1)
+    )
 
     assert stored is None
 

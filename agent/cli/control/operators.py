@@ -29,7 +29,7 @@ app = typer.Typer(
 
 def _complete(incomplete: str) -> list[str]:
     """Your own name, which is the first to add. Other names would need a query."""
-    from agent.cli.chat import user_name
+    from agent.cli.options import user_name
 
     return [name for name in (user_name(),) if name.startswith(incomplete)]
 

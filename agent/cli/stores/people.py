@@ -16,9 +16,9 @@ from agent.cli.output import show_json, show_table, tell
 from agent.cli.run import WELL, run
 
 if TYPE_CHECKING:
-    from agent.app import OpenStores
     from agent.settings import Settings
     from storage.lifecycle.people import PeopleAdmin
+    from storage.migrate.stores import OpenStores
 
 app = typer.Typer(
     help="People: what is kept of them, a copy for them, and forgetting them.",

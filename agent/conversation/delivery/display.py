@@ -58,7 +58,8 @@ class DraftDisplay:
         self._turns = turns
         self._is_ours = is_ours
         self._text: Callable[[], str] = str
-        self._grown = asyncio.Event()
+        self._grown: asyncio.Event | None = None
+        """There is more to show. None: nothing is shown yet."""
         self._announced = False
         self._closed = False
         self._calls: float | None = None
@@ -79,7 +80,8 @@ class DraftDisplay:
     def grow(self, text: Callable[[], str]) -> None:
         """There is more to show; `text` is called when the platform is ready."""
         self._text = text
-        self._grown.set()
+        if self._grown is not None:
+            self._grown.set()
 
     def all_written(self) -> None:
         """The text is complete. What was not shown yet needs no draft."""
@@ -93,7 +95,7 @@ class DraftDisplay:
         """
         self._closed = True
         self._timer.cancel()
-        if (task := self._task) is None:
+        if (task := self._task) is None or self._grown is None:
             return
 
         self._grown.set()
@@ -103,14 +105,15 @@ class DraftDisplay:
             log.error("display failed", error=type(error).__name__, exc_info=error)
 
     def _begin(self) -> None:
+        self._grown = asyncio.Event()
         self._grown.set()
-        self._task = self._loop.create_task(self._run())
+        self._task = self._loop.create_task(self._run(self._grown))
 
-    async def _run(self) -> None:
+    async def _run(self, grown: asyncio.Event) -> None:
         last: Placed | None = None
         while True:
-            await self._grown.wait()
-            self._grown.clear()
+            await grown.wait()
+            grown.clear()
             self._timer.cancel()
 
             if self._closed:
@@ -118,9 +121,7 @@ class DraftDisplay:
             if self._is_ours():
                 last = await self._show(last)
             if not self._closed:
-                self._timer = self._loop.call_later(
-                    SHOW_AGAIN_SECONDS, self._grown.set
-                )
+                self._timer = self._loop.call_later(SHOW_AGAIN_SECONDS, grown.set)
 
     async def _show(self, last: Placed | None) -> Placed | None:
         text = self._text()

@@ -101,7 +101,7 @@ class DeliveryRecorder:
             self._spawn(self._record(turns, placed, failed))
             return
 
-        self._ended.append((tuple(turns), placed))
+        self._ended.append((turns, placed))
         if not self._is_closing:
             self._is_closing = True
             self._spawn(self._close())
@@ -155,7 +155,7 @@ class DeliveryRecorder:
     async def _close_all(self, endings: Sequence[Ending]) -> None:
         while True:
             try:
-                await self._deliveries.done_all(endings)
+                await self._deliveries.done(endings)
             except StoreUnavailable:
                 await asyncio.sleep(RECORD_PAUSE)
             except Exception:
@@ -174,7 +174,7 @@ class DeliveryRecorder:
         try:
             while True:
                 with suppress(StoreUnavailable):
-                    await self._deliveries.done(turns, placed, failed=failed)
+                    await self._deliveries.done([(turns, placed)], failed=failed)
                     # only now do prompts leave out what never arrived
                     self._order.settle(turns[0])
                     return

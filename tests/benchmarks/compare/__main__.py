@@ -1,17 +1,20 @@
 """`uv run python -m tests.benchmarks.compare`: who does how many turns a second, at what cost.
 
-`--only floor ours` measures two of them, `--calls` counts calls of functions, too.
+Other projects need `--with-requirements tests/benchmarks/compare/peers.txt`; without it they are
+left out, and said so. `--only floor ours` measures two, `--calls` counts calls, too.
 """
 
 from __future__ import annotations
 
 import argparse
 import logging
+from pathlib import Path
 
 import structlog
 import uvloop
 
 from tests.benchmarks.compare.contenders import CONTENDERS
+from tests.benchmarks.compare.kept import keep, kept, write
 from tests.benchmarks.compare.laps import (
     Lap,
     calls_per_turn,
@@ -31,6 +34,8 @@ async def measure(given: argparse.Namespace) -> list[Lap]:
 
     def report(lap: Lap) -> None:
         laps.append(lap)
+        if given.keep:
+            keep(lap, given.keep)
         print(
             f"{lap.conversations:>4} {lap.contender:<14} {lap.rate:>7.0f} turns/s"
             f"  {lap.client / lap.turns * 1e6:>6.0f} µs",
@@ -60,6 +65,10 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--conversations", nargs="*", type=int, default=CONVERSATIONS)
     parser.add_argument("--laps", type=int, default=7)
     parser.add_argument("--seconds", type=float, default=1.0)
+    parser.add_argument("--keep", type=Path, help="add the laps to this file")
+    parser.add_argument(
+        "--write", type=Path, help="only write the laps of this file into the docs"
+    )
     parser.add_argument("--calls", action="store_true", help="count calls, too")
 
     return parser.parse_args()
@@ -69,8 +78,12 @@ def main() -> None:
     structlog.configure(
         wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING)
     )
-    laps = uvloop.run(measure(arguments()))
-    print(table(laps))
+    given = arguments()
+    if given.write:
+        write(kept(given.write))
+        return
+
+    print(table(uvloop.run(measure(given))))
 
 
 if __name__ == "__main__":

@@ -10,12 +10,13 @@ import statistics
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import unquote
 
 import asyncpg
 from redis.asyncio import Redis
 
+from agent.cli.run import spare_collections
 from storage.migrate import upgrade
 from tests.benchmarks.compare.contenders import (
     WINDOW,
@@ -57,6 +58,8 @@ class Lap:
     commits: int
     commands: int
     """Of Redis."""
+    round: str = ""
+    """Laps of the same round ran one after the other."""
 
     @property
     def rate(self) -> float:
@@ -237,9 +240,10 @@ async def race(
     for turn in turns.values():
         await warm(turn, conversations)
 
-    gc.freeze()
-    names = list(turns)
+    spare_collections()  # as a long-lived process of ours does, for all alike
+    names, started = list(turns), time.time()
     for number in range(laps):
         shift = number % len(names)
         for name in names[shift:] + names[:shift]:
-            report(await lap(name, turns[name], conversations, seconds, stores))
+            ran = await lap(name, turns[name], conversations, seconds, stores)
+            report(replace(ran, round=f"{started:.0f} {number}"))

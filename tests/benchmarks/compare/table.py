@@ -21,7 +21,7 @@ HEAD = (
 def table(laps: Sequence[Lap]) -> str:
     """In Markdown, a row for each contender and number of conversations."""
     rows = [HEAD, tuple("---" for _ in HEAD)]
-    for people in dict.fromkeys(lap.conversations for lap in laps):
+    for people in sorted({lap.conversations for lap in laps}):
         here = [lap for lap in laps if lap.conversations == people]
         names = dict.fromkeys(lap.contender for lap in here)
         rows.extend(_row(people, name, here) for name in names)
@@ -52,10 +52,13 @@ def _row(people: int, name: str, laps: Sequence[Lap]) -> tuple[str, ...]:
 
 def ratios(laps: Sequence[Lap], name: str) -> list[float]:
     """Turns per second of ours over those of this one, round by round."""
-    ours = [lap.rate for lap in laps if lap.contender == "ours"]
-    its = [lap.rate for lap in laps if lap.contender == name]
+    ours = {lap.round: lap.rate for lap in laps if lap.contender == "ours"}
 
-    return [mine / rate for mine, rate in zip(ours, its, strict=False)]
+    return [
+        ours[lap.round] / lap.rate
+        for lap in laps
+        if lap.contender == name and lap.round in ours
+    ]
 
 
 def _ratio(values: Sequence[float]) -> str:

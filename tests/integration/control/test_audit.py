@@ -165,7 +165,7 @@ async def test_whoever_writes_is_in_the_chain(
         await world.answered("ada", "re: hello")
         turn = world.message("x", message_id="never").turn_id
         await PostgresDeliveries(agent.database).done(
-            [turn], None, failed="the chat is gone"
+            [([turn], None)], failed="the chat is gone"
         )
 
     assert (1, ()) == (

@@ -197,7 +197,7 @@ async def test_registered_operators_go_on_and_what_the_agent_sets_aside_is_logge
     await admins.flags.unset("replies", EVERYBODY, BOB)
     turns = await run(admins.database.url, "SELECT id FROM turns")
     await PostgresDeliveries(admins.database).done(
-        [turns[0]["id"]], None, failed="gone"
+        [([turns[0]["id"]], None)], failed="gone"
     )
     log = await run(
         admins.database.url,

@@ -399,7 +399,7 @@ async def test_a_draft_of_the_dead_whose_message_was_deleted_is_withdrawn(
         await agent.ports.deliveries.placed(
             message.turn_id, Placed(tuple(world.platform.chats["ada"]))
         )
-        await agent.ports.deliveries.done([message.turn_id], None)
+        await agent.ports.deliveries.done([([message.turn_id], None)])
 
     await let_pass(world.database_url, 6)
 

@@ -14,7 +14,6 @@ from pydantic import SecretStr
 from redis.asyncio import Redis
 
 from agent import metrics
-from agent.app import OpenStores
 from agent.cli.stores.load import _show_indexes
 from agent.operations import load as operations
 from agent.operations.load import disk_warnings, measure, postgres_warnings
@@ -22,6 +21,7 @@ from agent.operations.status import check_health
 from agent.settings import Settings
 from storage.connecting.postgres import connect
 from storage.migrate import upgrade
+from storage.migrate.stores import OpenStores
 from storage.postgres import open_database
 from storage.redis import open_redis
 from storage.reports.load import (

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from agent.app import build_channels, configured_channels, open_stores
+from agent.app import build_channels, configured_channels
 from agent.cli.chat import own_chat
 from agent.cli.serve import http
 from agent.core.errors import AgentError
@@ -26,6 +26,7 @@ from agent.web.state import InstanceState
 from channels.services import WITHOUT_STORES
 from storage.connecting.requirements import check_connection
 from storage.control.credentials import Secrets
+from storage.migrate.stores import open_stores
 
 WORKS = ""
 KEY, OTHER_KEY = (b64encode(bytes([filler] * 32)).decode() for filler in (1, 2))

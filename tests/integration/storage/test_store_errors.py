@@ -10,7 +10,6 @@ import pytest
 import structlog
 from sqlalchemy import text
 
-from agent.app import OpenStores
 from agent.core.errors import StoreUnavailable
 from agent.settings import Settings
 from agent.web.health import Probe
@@ -20,6 +19,7 @@ from storage.control.live import RedisControl
 from storage.conversation.housekeeping import housekeeping
 from storage.conversation.last_accepted import PostgresLastAccepted
 from storage.migrate import downgrade, upgrade
+from storage.migrate.stores import OpenStores
 from storage.postgres import TURN_CONNECTIONS, Database, open_database
 from storage.transaction import transaction
 from tests.support.commands import Machine

@@ -64,16 +64,9 @@ class Broken:
         self.places.append(placed)
 
     async def done(
-        self,
-        turns: Sequence[UUID],
-        placed: Placed | None,
-        *,
-        failed: str | None = None,
+        self, endings: Sequence[Ending], *, failed: str | None = None
     ) -> None:
-        self.closed.append(failed)
-
-    async def done_all(self, endings: Sequence[Ending]) -> None:
-        self.closed += [None] * len(endings)
+        self.closed += [failed] * len(endings)
 
 
 @pytest.fixture(autouse=True)

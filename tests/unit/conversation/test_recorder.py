@@ -25,7 +25,6 @@ class Recorded:
     def __init__(self, *errors: Exception) -> None:
         self._errors = list(errors)
         self.together: list[list[UUID]] = []
-        self.alone: list[UUID] = []
 
     async def is_open(self, turn: UUID) -> bool:
         return False
@@ -37,15 +36,8 @@ class Recorded:
         """Nothing is."""
 
     async def done(
-        self,
-        turns: Sequence[UUID],
-        placed: Placed | None,
-        *,
-        failed: str | None = None,
+        self, endings: Sequence[Ending], *, failed: str | None = None
     ) -> None:
-        self.alone += turns
-
-    async def done_all(self, endings: Sequence[Ending]) -> None:
         if self._errors:
             raise self._errors.pop(0)
         self.together.append([turn for turns, _ in endings for turn in turns])
@@ -94,4 +86,4 @@ async def test_a_bad_one_takes_no_other_with_it() -> None:
     deliveries = Recorded(ValueError("one of them"))
 
     assert set() == await record(deliveries, (ONE,), (TWO,))
-    assert ([], [ONE, TWO]) == (deliveries.together, deliveries.alone)
+    assert [[ONE], [TWO]] == deliveries.together

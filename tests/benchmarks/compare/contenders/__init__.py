@@ -33,7 +33,7 @@ class Contender:
     """Somebody else's project: it reads and writes history, and nothing else."""
 
     def open(self, stores: StoreUrls) -> AbstractAsyncContextManager[Turn]:
-        """Raises ImportError where the group `peers` is not installed."""
+        """Raises ImportError where `peers.txt` is not installed."""
         module = import_module(f"{__name__}.{self.module}")
         opened: AbstractAsyncContextManager[Turn] = module.open_contender(stores)
 
@@ -44,6 +44,12 @@ CONTENDERS = (
     Contender("floor", "group commit and pipelined Redis, nothing else", "floor"),
     Contender("ours", "all that is promised, through Engine.accept", "ours"),
     Contender("asyncpg", "a statement a turn, by hand", "by_hand"),
+    Contender("core", "SQLAlchemy Core, redis-py", "sqlalchemy_core"),
+    Contender("orm", "SQLAlchemy ORM, redis-py", "sqlalchemy_orm"),
+    Contender("langgraph", "AsyncPostgresSaver", "langgraph", is_peer=True),
+    Contender("openai-agents", "SQLAlchemySession", "openai_agents", is_peer=True),
+    Contender("agno", "AsyncPostgresDb", "agno", is_peer=True),
+    Contender("langchain", "PostgresChatMessageHistory", "langchain", is_peer=True),
 )
 """`floor` and `ours` first: all others are compared with them."""
 

@@ -1,0 +1,93 @@
+"""Commands import what they need: most of a start is imports, and much of a process's memory.
+
+Names and numbers of modules, never times: machines differ.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pytest
+
+from tests.support.commands import Ended, Machine
+
+COLOURS = ("rich.console", "rich.pretty", "pygments.util")
+"""What structlog and httpx would import to show colours."""
+
+PLATFORMS = ("discord", "telegram", "slack_bolt", "slack_sdk", "aiohttp", "httpx")
+SCREEN = ("prompt_toolkit",)
+SERVER = ("fastapi", "starlette", "uvicorn", "agent.web")
+MIGRATIONS = ("alembic", "mako", "migrations")
+ANSWERS = ("agent.conversation", "agent.app", "channels", "storage.conversation")
+
+EVERYTHING = """
+import asyncio
+import sys
+import agent.cli.serve, agent.web.app
+import channels.discord.channel, channels.slack.channel, channels.telegram.channel
+print(*sys.modules)
+"""
+
+
+def imported(ended: Ended) -> list[str]:
+    """What a process imported, as Python itself tells on standard error."""
+    lines = [line for line in ended.err.splitlines() if "import time:" in line]
+
+    return [line.rpartition("|")[2].strip() for line in lines]
+
+
+def needless(modules: Sequence[str], *groups: Sequence[str]) -> set[str]:
+    """Those of these groups that are among the modules."""
+    names = [name for group in groups for name in group]
+
+    return {
+        name
+        for name in names
+        if any(module == name or module.startswith(f"{name}.") for module in modules)
+    }
+
+
+@pytest.fixture
+def cold(machine: Machine) -> Machine:
+    """Where each command is a process that begins with nothing, and tells what it imports."""
+    variables = {**machine.variables, "PYTHONPROFILEIMPORTTIME": "1"}
+
+    return replace(machine, variables=variables, warm=None)
+
+
+async def test_setting_a_flag_needs_no_channel_and_no_conversation(
+    cold: Machine,
+) -> None:
+    ended = await cold.agent("flags", "set", "streaming", "off", "--yes")
+    modules = imported(ended)
+
+    assert 0 == ended.status, ended.err[-2000:]
+    assert set() == needless(modules, PLATFORMS, SCREEN, SERVER, MIGRATIONS, ANSWERS)
+    assert len(modules) < 850
+
+
+async def test_a_chat_needs_no_platform_and_no_migration(cold: Machine) -> None:
+    """Its lines come from a pipe, and the offline model answers."""
+    ended = await cold.agent("chat", lines=b"hello\n")
+    modules = imported(ended)
+
+    assert (0, True) == (ended.status, "You said: hello" in ended.out)
+    assert set() == needless(modules, COLOURS, PLATFORMS, SCREEN, SERVER, MIGRATIONS)
+    assert len(modules) < 950
+
+
+async def test_serving_three_platforms_needs_no_screen_and_no_colours(
+    cold: Machine,
+) -> None:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", EVERYTHING, stdout=asyncio.subprocess.PIPE
+    )
+    out, _ = await process.communicate()
+    modules = out.decode().split()
+
+    assert 0 == process.returncode
+    assert set() == needless(modules, COLOURS, SCREEN, MIGRATIONS)
+    assert len(modules) < 1900
