@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from importlib.metadata import version
 
-from agent.app import App, OpenStores
+from agent.app import App
 from agent.logs import announce
 from agent.settings import OFFLINE, Settings
 from storage.connecting.postgres_url import read_postgres_url
 from storage.connecting.redis_url import read_redis_url
+from storage.migrate.stores import OpenStores
 
 ECHO = (
     ", which only repeats: set OPENAI_API_KEY or ANTHROPIC_API_KEY for a real one "
