@@ -48,7 +48,7 @@ from storage.conversation.votes import PostgresVotes
 from storage.lifecycle.erasure import Stores
 from storage.lifecycle.schedule import erasing
 from storage.limits.budget_admin import SETTLING_SECONDS
-from storage.limits.budgets import Learn, PostgresBudgets, WorstCase
+from storage.limits.budgets import PostgresBudgets, WorstCase
 from storage.limits.limiter import RedisLimiter
 from storage.limits.send_pace import RedisPace
 from storage.migrate.stores import OpenStores, open_stores
@@ -215,7 +215,6 @@ async def wire(
     by_name = _by_name(channels_of, services, names_of(models, control))
     leases = PostgresLeases(database, instance, [*by_name], lease=lease)
     limiter = RedisLimiter(database, pipe, control, per_person)
-
     return Ports(
         turns=PostgresTurns(database, instance, window_messages, lease=lease),
         deliveries=PostgresDeliveries(database),
@@ -231,15 +230,21 @@ async def wire(
         models=models,
         channels=by_name,
         limiter=limiter,
-        budgets=PostgresBudgets(
-            database, control, worst, noted.touched, _learn(models)
-        ),
+        budgets=_budgets(database, control, worst, noted, models),
         flags=flags,
     )
 
 
-def _learn(models: LanguageModels) -> Learn | None:
-    return models.learn if isinstance(models, ModelRouter) else None
+def _budgets(
+    database: Database,
+    control: RedisControl,
+    worst: WorstCase,
+    noted: Noted,
+    models: LanguageModels,
+) -> PostgresBudgets:
+    learn = models.learn if isinstance(models, ModelRouter) else None
+
+    return PostgresBudgets(database, control, worst, noted.touched, learn)
 
 
 def _by_name(

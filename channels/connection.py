@@ -7,7 +7,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from agent.core.backoff import backoff
+from agent.core.background import backoff
 from agent.core.errors import ConfigurationError, DeliveryError, StoreUnavailable
 from agent.logs import announce
 from channels.pacing import RateLimited

@@ -7,7 +7,12 @@ from dataclasses import dataclass
 
 from pydantic import SecretStr
 
-from agent.core.model_lists import MAX_MENU, ListsModels, model_names, near_names
+from agent.core.words.model_lists import (
+    MAX_MENU,
+    ListsModels,
+    model_names,
+    near_names,
+)
 from agent.ports import Control, LastAccepted
 from channels.pacing import SharedPace
 from channels.unreadable import Note, unnoted

@@ -12,7 +12,7 @@ import structlog
 
 from agent.app import App, ChannelBuilders, configured_channels, open_app
 from agent.cli.run import WELL, spare_collections
-from agent.core.backoff import backoff
+from agent.core.background import backoff
 from agent.core.errors import AgentError, ConfigurationError, ServerAway
 from agent.logs import announce
 from agent.operations.backups import backup_schedule

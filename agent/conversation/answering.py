@@ -29,11 +29,12 @@ from agent.conversation.policy import (
 )
 from agent.conversation.recovery import MAX_DEATHS, SET_ASIDE, Quarantine
 from agent.conversation.storing import AnswerStore, new_answer
+from agent.core.background import is_cancelled
 from agent.core.completion import Prompt
 from agent.core.errors import ModelError, Refused, StoreUnavailable, UnknownModel
 from agent.core.messages import Notice, Overlap, Placed, Window, delivered
 from agent.core.prompt import build_prompt
-from agent.core.turns import Answer, Loaded, Undelivered
+from agent.core.turns import Loaded, Undelivered
 from agent.ports import Ports, Reply
 
 DELETED = "The message was deleted."
@@ -235,7 +236,7 @@ class Answering:
             draft.error = error.sentence
         except asyncio.CancelledError:
             # Without a reason, it is this instance that ends.
-            if active.cancel_reason is None or _is_cancelled():
+            if active.cancel_reason is None or is_cancelled():
                 raise
         finally:
             active.writer = None
@@ -319,11 +320,6 @@ def _finished(active: ActiveAnswer, draft: Draft, latency_ms: int) -> Answer | N
         metadata["offline"] = True
 
     return new_answer(active, draft.plan, text, metadata, draft.usage, latency_ms)
-
-
-def _is_cancelled() -> bool:
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
 
 
 def _bind(turns: Sequence[UUID]) -> None:

@@ -1,9 +1,10 @@
-"""Work that runs in the background as long as a context lasts."""
+"""Work in the background, and how long it waits between tries of something that fails."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine
+import random
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager
 from typing import Any, ParamSpec
 
@@ -23,3 +24,36 @@ async def run_in_background(
     finally:
         task.cancel()
         await asyncio.wait({task})
+
+
+def is_cancelled() -> bool:
+    """Whether the current task was asked to end."""
+    task = asyncio.current_task()
+
+    return task is not None and task.cancelling() > 0
+
+
+def backoff(first: float, maximum: float, *, spread: bool = False) -> Iterator[float]:
+    """Seconds to wait before each next try, without end: each twice the one before, at
+    most `maximum`.
+
+    With `spread`, each is a random share of that, at least half, so that many who fail
+    together do not try again together.
+    """
+    pause = min(first, maximum)
+    while True:
+        yield pause * random.uniform(0.5, 1.0) if spread else pause  # noqa: S311
+        pause = min(2 * pause, maximum)
+
+
+def full_jitter(
+    first: float, maximum: float, attempt: int, at_least: float | None
+) -> float:
+    """Seconds before the next attempt: exponential with full jitter, at least what the
+    server asked for.
+
+    https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/
+    """
+    jitter = random.uniform(0, min(maximum, first * 2 ** (attempt - 1)))  # noqa: S311
+
+    return max(jitter, at_least or 0)

@@ -8,8 +8,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, cast
 
 from agent.core.errors import ConfigurationError, UnknownModel
-from agent.core.model_lists import ListsModels
 from agent.core.plain_imports import import_plainly
+from agent.core.words.model_lists import ListsModels
 from agent.llm.base_url import is_nearby
 from agent.llm.offline import open_model as open_offline
 from agent.llm.provider import Model

@@ -15,7 +15,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeGuard
 
 from agent.core.errors import ConfigurationError, UnknownModel
-from agent.core.model_lists import ModelList, near_names, offer
+from agent.core.words.model_lists import ModelList, near_names, offer
 from agent.llm import anthropic, base_url, openai
 from agent.llm.provider import AttemptError
 from agent.settings import OFFLINE, Provider, Settings

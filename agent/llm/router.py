@@ -15,11 +15,11 @@ from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 
 from agent import metrics
-from agent.core.backoff import full_jitter
+from agent.core.background import full_jitter
 from agent.core.completion import Prompt, Spent, Usage
 from agent.core.errors import UnknownModel
-from agent.core.model_lists import ModelList
 from agent.core.text import storable
+from agent.core.words.model_lists import ModelList
 from agent.llm import http_errors
 from agent.llm.bulkhead import Breakers
 from agent.llm.catalog import Catalog

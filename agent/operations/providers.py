@@ -9,7 +9,7 @@ from contextlib import aclosing
 from agent.core.channel import Finding
 from agent.core.completion import Prompt
 from agent.core.errors import ConfigurationError, ModelError, UnknownModel
-from agent.core.model_lists import LIST_SECONDS
+from agent.core.words.model_lists import LIST_SECONDS
 from agent.llm.catalog import check_models, with_default_model
 from agent.llm.router import ModelRouter, open_models
 from agent.operations.remedies import described

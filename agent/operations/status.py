@@ -17,7 +17,7 @@ from agent.app import (
     configured_channels,
 )
 from agent.core.errors import AgentError, ConfigurationError
-from agent.core.retention import shown_days
+from agent.core.words.retention import shown_days
 from agent.llm.catalog import check_models, with_default_model
 from agent.llm.router import open_models
 from agent.operations.backups import newest_scheduled, overdue
@@ -35,9 +35,9 @@ from agent.settings import OFFLINE, Settings
 from channels.services import WITHOUT_STORES
 from storage import migrate
 from storage.connecting.postgres_errors import sentence_of
-from storage.conversation.active_people import ACTIVE_SECONDS, active_people
 from storage.lifecycle.retention import kept
 from storage.limits.budget_alerts import alerted_budgets
+from storage.people.active_people import ACTIVE_SECONDS, active_people
 from storage.postgres import GONE, Database, open_database
 from storage.redis import open_redis, trouble_of, try_redis
 from storage.reports.load import postgres_load, redis_load

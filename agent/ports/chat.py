@@ -15,7 +15,7 @@ from agent.core.effects import (
     UsageTotal,
 )
 from agent.core.messages import Inbound, Reacted, Revision
-from agent.core.search import Found, Query
+from agent.core.words.search import Found, Query
 
 
 class ChatCommands(Protocol):

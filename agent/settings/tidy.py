@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 _EDGES = "\ufeff\u200b\u200e\u200f"  # invisible, and often copied along
 _SCHEMES = ("bot ", "bearer ")  # of the header in which a token is sent
 
@@ -28,3 +30,13 @@ def tidy(value: str, *, is_secret: bool) -> str:
 
 def _stripped(text: str) -> str:
     return text.strip().strip(_EDGES).strip()
+
+
+def listed(value: object) -> object:
+    """Split at commas; blanks and new lines, as YAML and shells leave them, separate too, and
+    so does what JSON has around its texts. What is no text stays.
+    """
+    if not isinstance(value, str):
+        return value
+
+    return [part for part in re.split(r"[,\s\[\]\"']+", value) if part]

@@ -4,21 +4,14 @@ generated from here.
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Annotated, Literal
 
 import platformdirs
-from pydantic import (
-    Field,
-    IPvAnyNetwork,
-    SecretStr,
-    field_validator,
-    model_validator,
-)
+from pydantic import Field, IPvAnyNetwork, SecretStr, field_validator, model_validator
 from pydantic_settings import NoDecode, SettingsConfigDict
 
-from agent.core.retention import MAX_DAYS, MIN_DAYS
+from agent.core.words.retention import MAX_DAYS, MIN_DAYS
 from agent.settings.backups import BackupVariables
 from agent.settings.forms import cleaned
 from agent.settings.model_spec import ANSWER_TOKENS, ModelSpec
@@ -30,6 +23,7 @@ from agent.settings.providers import (
     anthropic,
     openai,
 )
+from agent.settings.tidy import listed
 
 OFFLINE = "offline:echo"
 _LISTS = ("fallback_models", "encryption_keys", "trusted_proxies")
@@ -289,14 +283,7 @@ class Settings(BackupVariables, ProviderVariables):
     @field_validator(*_LISTS, mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
-        """At commas; blanks and new lines, as YAML and shells leave them, separate too, and so
-        does what JSON has around its texts.
-        """
-        return (
-            [part for part in re.split(r"[,\s\[\]\"']+", value) if part]
-            if isinstance(value, str)
-            else value
-        )
+        return listed(value)
 
     @field_validator("telegram_api_url", mode="after")
     @classmethod

@@ -20,7 +20,7 @@ from prometheus_client.registry import Collector
 
 from agent import metrics
 from agent.web.state import InstanceState
-from storage.conversation.active_people import active_people
+from storage.people.active_people import active_people
 
 FORWARDED = ("forwarded", "x-forwarded-for", "x-real-ip", "via", "cf-connecting-ip")
 """Headers by which a request shows that it came through a proxy, so perhaps from anywhere."""

@@ -10,7 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from agent.core.backoff import backoff
+from agent.core.background import backoff
 from agent.core.channel import Diagnosable, Finding, Listening, Webhook, WebhookReply
 from agent.core.messages import Address, Placed
 from agent.ports import Accept, LastAccepted

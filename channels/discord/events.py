@@ -14,7 +14,7 @@ import aiohttp
 import structlog
 from cachetools import LRUCache
 
-from agent.core.backoff import backoff
+from agent.core.background import backoff
 from agent.core.errors import DeliveryError, StoreUnavailable
 from agent.core.messages import Deleted, Edited, Inbound, Said
 from agent.ports import Accept, LastAccepted

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from agent.core.backoff import backoff
+from agent.core.background import backoff
 from agent.core.errors import ConfigurationError
 from channels.connection import Connection
 from channels.pacing import RateLimited

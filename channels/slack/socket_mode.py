@@ -16,7 +16,7 @@ from typing import Any
 
 import aiohttp
 
-from agent.core.backoff import backoff
+from agent.core.background import backoff
 from agent.core.errors import ConfigurationError
 from channels.connection import Connection
 from channels.fields import mapping, text

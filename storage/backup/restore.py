@@ -7,8 +7,6 @@ was open; a difference ends it before the COMMIT.
 
 from __future__ import annotations
 
-import json
-import os
 import re
 import subprocess
 import threading
@@ -23,6 +21,7 @@ from storage.backup.content import DIFFERENT, NOT_EMPTY, comparison, named
 from storage.backup.create import Progress
 from storage.backup.failures import told
 from storage.backup.manifest import Backup
+from storage.backup.note import audit_row
 from storage.backup.sealing import Damaged
 from storage.backup.tools import (
     CHUNK,
@@ -84,7 +83,7 @@ async def restore(
     ending = [
         STATEMENTS["free_claims" if resume else "close_open_turns"],
         STATEMENTS["begin_another_life"],
-        _note(backup, by or Itself(), resume=resume),
+        audit_row(backup, by or Itself(), resume=resume),
         *_erased_since(backup),
     ]
 
@@ -247,29 +246,6 @@ def _ending(backup: Backup, ending: list[str]) -> str:
             "COMMIT;\n",
         ]
     )
-
-
-def _note(backup: Backup, by: Author, *, resume: bool) -> str:
-    """The statement that adds the row of the audit log."""
-    manifest = backup.manifest
-    after = {
-        "backup": os.fsencode(backup.folder.absolute()).decode(errors="replace"),
-        "seal": manifest.seal,
-        "taken_at": manifest.taken_at.isoformat(),
-        "schema": manifest.schema,
-        "audit_rows": manifest.audit_rows,
-        "resume": resume,
-        "rows": {name: table.rows for name, table in manifest.tables.items()},
-    }
-    entry = {
-        "actor": by.name,
-        "origin": by.origin or None,
-        "reason": by.reason,
-        "after": after,
-    }
-    text = json.dumps(entry).encode().hex()
-
-    return STATEMENTS["note_restore"].replace("the_entry", text)
 
 
 def _script(output: IO[bytes], major: int) -> Iterator[bytes]:

@@ -29,8 +29,8 @@ from agent.core.channel import ChannelSettings
 from agent.core.errors import Rejected, UnknownModel
 from agent.core.limits import Allowance, Limit
 from agent.core.messages import Overlap
-from agent.core.retention import parse_days, shown_days
 from agent.core.text import did_you_mean
+from agent.core.words.retention import parse_days, shown_days
 
 CHANNELS = ("discord", "slack", "telegram", "terminal")
 NOBODY = "-"

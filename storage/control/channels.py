@@ -18,9 +18,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from uuid_utils.compat import uuid7
 
 from agent.core.errors import ConfigurationError, Rejected, UnknownModel
-from agent.core.model_lists import LIST_SECONDS, ListsModels
 from agent.core.remedies import Amend
 from agent.core.text import did_you_mean
+from agent.core.words.model_lists import LIST_SECONDS, ListsModels
 from storage.control import STATEMENTS
 from storage.control.audit import Author
 from storage.control.changes import Change, changing, expect, version_of

@@ -20,9 +20,9 @@ from agent.control.flags import (
 )
 from agent.control.rules import DEFINITION, Rules
 from agent.core.errors import Conflict, Rejected, UnknownModel
-from agent.core.model_lists import LIST_SECONDS, ListsModels
 from agent.core.remedies import Amend, Run
 from agent.core.text import did_you_mean, is_text, shown_name
+from agent.core.words.model_lists import LIST_SECONDS, ListsModels
 from agent.ports import LanguageModels
 from storage.control import STATEMENTS, audit
 from storage.control.audit import Entry

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from agent.core.search import Found, Query
+from agent.core.words.search import Found, Query
 from storage.control import audit
 from storage.control.audit import Author
 from storage.control.changes import admit, as_json

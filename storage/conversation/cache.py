@@ -21,9 +21,9 @@ from agent.core.limits import Limited, Rule
 from agent.core.messages import Message, Said, Window
 from agent.core.turns import Arrival, Session
 from storage.connecting.redis_connection import Command
-from storage.conversation import active_people
 from storage.limits.limiter import RedisLimiter, commands
 from storage.limits.recent_ids import RecentIds
+from storage.people import active_people
 from storage.redis import RedisPipe
 
 SCHEMA = b"2"

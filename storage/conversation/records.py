@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from agent.core.effects import ConversationEntry, HistoryEntry, UsageTotal
 from agent.core.messages import Inbound
-from agent.core.search import Found, Query
+from agent.core.words.search import Found, Query
 from storage.conversation import STATEMENTS
 from storage.conversation.chat import (
     chat_transaction,

@@ -22,7 +22,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from agent.core.background import run_in_background
 from agent.core.errors import AgentError
-from agent.core.retention import FOREVER
+from agent.core.words.retention import FOREVER
 from storage.control.channel_settings import read_settings
 from storage.lifecycle import STATEMENTS
 from storage.postgres import Database

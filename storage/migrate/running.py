@@ -121,6 +121,7 @@ def alembic_config() -> Config:
     folder = Path(__file__).parents[2] / "migrations"
     # % stands for a variable there
     config.set_main_option("script_location", str(folder).replace("%", "%%"))
+    config.set_main_option("recursive_version_locations", "true")
 
     return config
 

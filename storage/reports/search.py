@@ -12,7 +12,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from agent.core.messages import Inbound
-from agent.core.search import Found, Query, index_query, marked, matches, score
+from agent.core.words.search import Found, Query, index_query, marked, matches, score
 from storage.reports import STATEMENTS
 
 CANDIDATES = 500

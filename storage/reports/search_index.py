@@ -16,7 +16,7 @@ import asyncpg
 import structlog
 
 from agent.core.background import run_in_background
-from agent.core.search import words_of
+from agent.core.words.search import words_of
 from storage.postgres import AGAIN, GONE, columns, connect
 from storage.reports import STATEMENTS
 from storage.reports.rollup import PLANNER

@@ -206,7 +206,7 @@ LIMIT $1::bigint;
 
 -- What was used -------------------------------------------------------------------------------
 -- On driver connections. The views `report_messages` and `report_figures` stand in migration
--- 0019: how each message counts, and closed hours together with the open one.
+-- 0016: how each message counts, and closed hours together with the open one.
 
 -- name: hours_to_close
 -- How far hours are summed up, and up to where that is possible now. A transaction under way may

@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from random import Random
 
 from agent.core.messages import Address, Said
-from agent.core.search import parse_query
+from agent.core.words.search import parse_query
 from storage.conversation.records import PostgresChatRecords
 from storage.migrate import upgrade
 from storage.postgres import Database, connect, open_database

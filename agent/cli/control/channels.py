@@ -127,11 +127,9 @@ def set_(
     deny=80351110224678912
     """
     from agent.cli.control.channels_view import show_change
-
-    changes = _changes(settings or [], unset or [])
-
     from storage.control.channel_settings import check_names
 
+    changes = _changes(settings or [], unset or [])
     check_names(changes)
 
     async def propose(

@@ -78,9 +78,7 @@ def set_(
     expect: Expect = None,
     as_json: Json = False,
 ) -> None:
-    """Set a flag: for everybody, or for whom all options together name. The narrowest rule
-    decides.
-    """
+    """Set a flag: for everybody, or for whom all options name. The narrowest rule decides."""
     from agent.cli.control.flags_view import show_changed
     from storage.control.flags.named_targets import NamedTarget
 
@@ -88,10 +86,7 @@ def set_(
     target = _checked(NamedTarget(rule, *places, *_times(starts, ends, lasting)))
 
     async def propose(admin: FlagAdmin, by: Author) -> Proposal[Changed]:
-        flag = (await admin.get(name)).flag
-        parsed = _parsed(flag, value, kill=kill)
-        if parsed is not None and not force:
-            await admin.check.find_model(flag, parsed)
+        parsed = await _found(admin, name, value, kill=kill, force=force)
 
         return await proposal(
             admin,
@@ -102,6 +97,18 @@ def set_(
 
     options = ChangeOptions(as_, reason, as_json, yes, expect)
     run_change(open_admin, propose, show_changed, options)
+
+
+async def _found(
+    admin: FlagAdmin, name: str, value: str | None, *, kill: bool, force: bool
+) -> object:
+    """The value that is meant. A model is one that its provider has, unless with `force`."""
+    flag = (await admin.get(name)).flag
+    parsed = _parsed(flag, value, kill=kill)
+    if parsed is not None and not force:
+        await admin.check.find_model(flag, parsed)
+
+    return parsed
 
 
 def unset(

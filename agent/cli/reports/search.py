@@ -14,7 +14,7 @@ from agent.cli.reports import options as o
 from agent.cli.run import WELL, run
 
 if TYPE_CHECKING:
-    from agent.core.search import Found
+    from agent.core.words.search import Found
     from agent.settings import Settings
 
 Words = Annotated[
@@ -44,7 +44,7 @@ def search(
     """
 
     async def work(settings: Settings) -> int:
-        from agent.core.search import parse_query
+        from agent.core.words.search import parse_query
         from storage.control.targets import RuleTarget, moment
         from storage.conversation.audited_search import search_audited
 

@@ -37,7 +37,7 @@ async def test_a_restored_backup_forgets_again(
     await world.ask(agent, "my dog is red", chat="bob")
     people = await run(database_url, "SELECT id FROM users")
     if older:
-        await migrate.downgrade(database_url, "0021")
+        await migrate.downgrade(database_url, "0018")
     made = await create_backup(database_url, tmp_path / "one", secrets=[])
     if older:
         await migrate.upgrade(database_url)

@@ -9,7 +9,7 @@ from uuid import uuid4
 import pytest
 
 from agent.core.messages import Address, Said
-from agent.core.search import Found, parse_query
+from agent.core.words.search import Found, parse_query
 from storage.conversation.records import PostgresChatRecords
 from storage.postgres import connect, open_database
 from storage.reports.search import forget_words

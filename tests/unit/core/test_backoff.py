@@ -6,7 +6,7 @@ from itertools import islice
 
 import pytest
 
-from agent.core.backoff import backoff
+from agent.core.background import backoff
 
 
 @pytest.mark.parametrize(

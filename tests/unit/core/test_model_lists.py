@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from agent.core.model_lists import (
+from agent.core.words.model_lists import (
     MAX_OF_ONE,
     MAX_SHOWN,
     ModelList,

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.core.errors import Rejected
-from agent.core.search import (
+from agent.core.words.search import (
     index_query,
     marked,
     matches,

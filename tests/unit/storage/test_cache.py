@@ -12,8 +12,8 @@ from fakeredis.aioredis import FakeRedis
 
 from agent.core.messages import Address, Message, Said, Window
 from agent.core.turns import Arrival, Session
-from storage.conversation.active_people import active_people, noted
 from storage.conversation.cache import RedisCache
+from storage.people.active_people import active_people, noted
 from storage.redis import RedisPipe
 
 USER, CONVERSATION = UUID(int=1), UUID(int=2)

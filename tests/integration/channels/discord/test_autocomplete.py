@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from agent.core.channel import ChannelSettings
-from agent.core.model_lists import MAX_MENU, ModelList
+from agent.core.words.model_lists import MAX_MENU, ModelList
 from channels.discord.commands import definition
 from channels.services import names_of
 from tests.support.platforms.discord import DiscordServer

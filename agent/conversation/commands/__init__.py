@@ -1,0 +1,46 @@
+"""What people can say with a slash: what it does and what it answers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from agent.conversation.commands.models import DefaultModel, model_outcome
+from agent.conversation.commands.personal import link_outcome, personal_outcome
+from agent.conversation.commands.records import record_outcome
+from agent.core.commands import Command, help_text
+from agent.core.effects import CommandOutcome, StopAnswer, say
+from agent.core.messages import Said
+from agent.ports import LanguageModels
+from agent.ports.chat import ChatCommands, ChatRecords
+
+
+async def command_outcome(
+    command: Command,
+    argument: str,
+    inbound: Said,
+    *,
+    commands: ChatCommands,
+    records: ChatRecords,
+    models: LanguageModels,
+    default_model: DefaultModel,
+    allowed_models: Sequence[str] = (),
+) -> CommandOutcome:
+    """Reads what the command needs to know; changes nothing yet."""
+    match command.name:
+        case "stop":
+            return CommandOutcome(
+                lambda found: "Stopped." if found else "There is nothing to stop.",
+                StopAnswer(),
+            )
+        case "model":
+            return await model_outcome(
+                argument, inbound, commands, models, default_model, allowed_models
+            )
+        case "new" | "conversations" | "history" | "search" | "usage" as name:
+            return await record_outcome(name, argument, inbound, records)
+        case "link":
+            return link_outcome(argument, inbound)
+        case "export" | "forget" | "consent" as name:
+            return await personal_outcome(name, argument, inbound, records)
+        case _:
+            return say(help_text())

@@ -1,0 +1,1 @@
+"""Words that people type or read, and what they mean."""
