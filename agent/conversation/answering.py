@@ -34,7 +34,7 @@ from agent.core.completion import Prompt
 from agent.core.errors import ModelError, Refused, StoreUnavailable, UnknownModel
 from agent.core.messages import Notice, Overlap, Placed, Window, delivered
 from agent.core.prompt import build_prompt
-from agent.core.turns import Loaded, Undelivered
+from agent.core.turns import Answer, Loaded, Undelivered
 from agent.ports import Ports, Reply
 
 DELETED = "The message was deleted."
