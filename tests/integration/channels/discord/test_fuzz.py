@@ -29,7 +29,7 @@ HISTORY = 200
 FIRST_ID = 1_400_000_000_000_000_000
 SEEDS = [
     pytest.param(7, FEW),
-    pytest.param(None, MANY, marks=pytest.mark.chaos),
+    pytest.param(None, MANY, marks=(pytest.mark.chaos, pytest.mark.timeout(1800))),
 ]
 
 VALUES: list[Any] = [

@@ -24,6 +24,7 @@ class Core:
     def __init__(self, server: DiscordServer) -> None:
         self.server = server
         self.accepted: list[Inbound] = []
+        self._names: set[tuple[object, ...]] = set()
         self.offered = 0
         self.down = 0  # the next offers that find no store
         self.blocked: dict[
@@ -46,7 +47,10 @@ class Core:
                 self.down -= 1
                 raise StoreUnavailable
 
-            if _name(inbound) not in map(_name, self.accepted):
+            if len(self._names) != len(self.accepted):  # a test removed some
+                self._names = set(map(_name, self.accepted))
+            if _name(inbound) not in self._names:
+                self._names.add(_name(inbound))
                 self.accepted.append(inbound)
 
             return True
