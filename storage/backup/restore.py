@@ -34,7 +34,7 @@ from storage.backup.tools import (
 )
 from storage.connecting.postgres import connect
 from storage.connecting.postgres_url import read_postgres_url
-from storage.control.audit import Author, Itself
+from storage.control.audit import Author
 from storage.lifecycle.receipts import erase_again
 from storage.migrate import MIGRATION_LOCK
 
@@ -73,7 +73,7 @@ async def restore(
     progress: Progress = lambda size: None,
 ) -> None:
     """Fills the empty database of `url` with what the backup holds, and notes in its audit
-    log that it was restored, `by` whom (None: by the agent itself).
+    log that it was restored, `by` whom (None: nothing is noted, as by a move).
 
     Turns that were open are closed as restored, so that no old answer comes into a chat;
     with `resume` they go on. Whoever was erased since is erased again, by the first instance
@@ -83,7 +83,7 @@ async def restore(
     ending = [
         STATEMENTS["free_claims" if resume else "close_open_turns"],
         STATEMENTS["begin_another_life"],
-        audit_row(backup, by or Itself(), resume=resume),
+        *([audit_row(backup, by, resume=resume)] if by else []),
         *_erased_since(backup),
     ]
 

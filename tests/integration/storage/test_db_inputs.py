@@ -60,7 +60,7 @@ FULL = [
     ("downgrade", (f"{FIRST}:{NEWEST}",), 2, "There is no migration"),
     ("downgrade", ("1; DROP TABLE users",), 2, "There is no migration"),
     ("downgrade", ("-1", *AGREED), 0, f"schema {BEFORE}"),
-    ("downgrade", ("--yess", "base"), 2, "unexpected extra argument"),
+    ("downgrade", ("--yess", "base"), 2, "Did you mean --yes?"),
     ("downgrade", (), 2, "Missing argument 'revision'"),
     ("reset", ("--yes",), 2, "No such option"),
     ("reset", ("base",), 2, "unexpected extra argument"),

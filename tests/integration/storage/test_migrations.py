@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from alembic.config import Config
 from alembic.script import ScriptDirectory
 
 from agent.core.errors import SchemaError
 from storage import migrate
+from storage.migrate.running import alembic_config
 from storage.postgres import connect
 
 
@@ -18,21 +18,14 @@ async def test_models_and_migrations_agree(database_url: str) -> None:
 
 
 def test_head_names_the_newest_migration() -> None:
-    config = Config()
-    config.set_main_option("script_location", "migrations")
+    scripts = ScriptDirectory.from_config(alembic_config())
 
-    assert ScriptDirectory.from_config(config).get_current_head() == migrate.HEAD
+    assert scripts.get_current_head() == migrate.HEAD
 
 
 def revisions() -> list[str]:
-    config = Config()
-    config.set_main_option("script_location", "migrations")
-    return [
-        script.revision
-        for script in reversed(
-            list(ScriptDirectory.from_config(config).walk_revisions())
-        )
-    ]
+    scripts = ScriptDirectory.from_config(alembic_config())
+    return [script.revision for script in reversed(list(scripts.walk_revisions()))]
 
 
 @pytest.mark.parametrize("revision", revisions())
