@@ -274,10 +274,9 @@ async def test_a_budget_is_set_kept_shown_and_removed(machine: Machine) -> None:
     )
     answered = await machine.agent("chat", lines=b"hello\n")
     assert done.out == "person terminal:ada: 100 tokens, 2.50 USD a day.\n"
-    budget = {"scope": "person", "subject": "terminal:ada"}
-    assert budget | {"tokens": 100, "usd": "2.50000000", "version": 1} == json.loads(
-        again.out
-    )
+    budget = {"scope": "person", "subject": "terminal:ada", "period": "day"}
+    left = {"tokens": 100, "usd": "2.50000000", "version": 1, "without_price": []}
+    assert budget | left == json.loads(again.out)
     assert budget | {"tokens": None, "usd": None, "version": 2} == json.loads(
         unset.out
     )
@@ -294,8 +293,12 @@ async def test_a_budget_is_set_kept_shown_and_removed(machine: Machine) -> None:
         0,
         1,
     )
-    assert table.out.splitlines()[1].split("  ")[1:3] == ["terminal:ada", "0 of 100"]
-    used = ["person", "terminal:ada", "0 tokens, 0.0000 USD", "-", "-"]
+    assert table.out.splitlines()[1].split("  ")[1:4] == [
+        "terminal:ada",
+        "day",
+        "0 of 100",
+    ]
+    used = ["person", "terminal:ada", "day", "0 tokens, 0.0000 USD", "-", "-"]
     assert [
         cell.strip() for cell in re.split("  +", parts.out.splitlines()[1])
     ] == used
@@ -336,8 +339,8 @@ async def test_who_was_slower_with_a_budget_is_told_what_was_changed(
         (ended.status, ended.out) for ended in (slower, unset)
     ]
     assert (
-        'The budget of channel slack was changed meanwhile (bob: usd "20" → "30").'
-        in slower.err
+        "The budget of channel slack for a day was changed meanwhile "
+        '(bob: usd "20" → "30").' in slower.err
     )
     assert 'meanwhile (bob: usd unset → "20"; bob: usd "20" → "30").' in unset.err
     [view] = json.loads((await machine.agent("budgets", "list", "--json")).out)

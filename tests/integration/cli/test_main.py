@@ -456,7 +456,7 @@ async def test_the_shell_completes_commands_and_names(bare: Machine) -> None:
         }
         return (await bare.agent(settings=asked)).out.split()
 
-    assert ["experiments"] == await completed("agent", "exp")
+    assert ["experiments", "export"] == await completed("agent", "exp")
     assert ["start", "stop"] == await completed("agent", "experiments", "st")
     assert ["streaming", "system_prompt"] == await completed(
         "agent", "experiments", "create", "x", "--flag", "s"
