@@ -38,8 +38,13 @@ VALUES (gen_random_uuid(), 'box', 4711, '{discord}')
 
 
 LOST = {
-    **{"control_epoch": 1, "conversations": 2, "sweep_floor": 1, "votes": 1},
-    **{"report_late_votes": 1, "report_state": 1, "search_state": 1},
+    "control_epoch": 1,
+    "conversations": 2,
+    "sweep_floor": 1,
+    "votes": 1,
+    "report_late_votes": 1,
+    "report_state": 1,
+    "search_state": 1,
 }
 """Rows by table that a downgrade to 0003 takes with it."""
 
