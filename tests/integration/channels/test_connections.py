@@ -33,7 +33,8 @@ DRIVERS: dict[str, Callable[[], Driver]] = {
 PATIENCE = 0.2
 
 REFUSED = re.compile(
-    r"(Discord|Telegram|Slack) does not accept [A-Z_]+_TOKEN( \(\w+\))?: copy it again from https://.+\."
+    r"(Discord|Telegram|Slack) does not accept [A-Z_]+_TOKEN( \(\w+\))?: "
+    r"copy it again from https://.+\."
 )
 
 
