@@ -234,7 +234,7 @@ WHERE hour >= $1 AND hour < $2
 
 
 -- name: sum_up_hours
--- What nobody that is known used only grows: their messages are blanked or removed, never added.
+-- What `remove_hours` left only grows: messages of it are blanked or removed, never added.
 -- $1 since  $2 before, both full hours
 INSERT INTO report_hours AS r (
     hour, channel_type, model, user_id, messages, retries, answers, failures, estimated,
@@ -244,11 +244,8 @@ SELECT hour, channel_type, model, user_id, sum(messages), sum(retries), sum(answ
        sum(failures), sum(estimated), sum(unpriced), sum(prompt_tokens), sum(cached_tokens),
        sum(tokens), sum(cost_usd), sum(thumbs_up), sum(thumbs_down),
        coalesce(array_agg(latency) FILTER (WHERE latency IS NOT NULL), '{}')
-FROM report_messages m
+FROM report_messages
 WHERE at >= $1 AND at < $2
-  AND NOT EXISTS (
-      SELECT FROM report_floors f WHERE f.channel_type = m.channel_type AND m.hour < f.until
-  )
 GROUP BY hour, channel_type, model, user_id
 ON CONFLICT (hour, channel_type, model, user_id) DO UPDATE SET
     messages = greatest(r.messages, excluded.messages),

@@ -275,6 +275,7 @@ async def test_what_was_used_stays_counted_when_hours_are_summed_up_again(
     before = await run(database_url, counts)
     await retain(database, 90, NOW.replace(minute=30))
     await run(database_url, "UPDATE votes SET thumb = 1")
+    await sum_up(database_url)
     await sum_up_again(database_url)
 
     assert 6 == len(before)
