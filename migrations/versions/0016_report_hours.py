@@ -40,6 +40,10 @@ CREATE TABLE report_state (
 );
 INSERT INTO report_state (counted_until)
 SELECT date_trunc('hour', coalesce(min(started_at), now()), 'UTC') FROM conversations;
+CREATE TABLE report_floors (
+    channel_type varchar(50) PRIMARY KEY,
+    until timestamptz NOT NULL
+);
 CREATE TABLE report_late_votes (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     message_id uuid NOT NULL,
@@ -86,8 +90,10 @@ SELECT m."timestamp" AS at,
        ) AS user_id,
        (m.role = 'user')::int AS messages,
        (m.role = 'user' AND m.metadata ? 'retry')::int AS retries,
-       (m.role = 'assistant' AND NOT m.metadata ? 'notice')::int AS answers,
-       (m.role = 'assistant' AND m.metadata ? 'notice')::int AS failures,
+       (m.role = 'assistant' AND (NOT m.metadata ? 'notice' OR m.metadata ? 'erased'))::int
+           AS answers,
+       (m.role = 'assistant' AND m.metadata ? 'notice' AND NOT m.metadata ? 'erased')::int
+           AS failures,
        (m.role = 'assistant' AND m.metadata ? 'estimated')::int AS estimated,
        (m.role = 'assistant' AND m.model_used IS NOT NULL AND m.cost_usd IS NULL)::int
            AS unpriced,
@@ -97,7 +103,7 @@ SELECT m."timestamp" AS at,
        coalesce(m.cost_usd, 0)::numeric(20, 8) AS cost_usd,
        coalesce(v.up, 0) AS thumbs_up,
        coalesce(v.down, 0) AS thumbs_down,
-       CASE WHEN m.role = 'assistant' AND NOT m.metadata ? 'notice'
+       CASE WHEN m.role = 'assistant' AND (NOT m.metadata ? 'notice' OR m.metadata ? 'erased')
             THEN least(m.latency_ms, 2147483647)::int END AS latency
 FROM messages m
 JOIN conversations c ON c.id = m.conversation_id
@@ -188,5 +194,6 @@ def downgrade() -> None:
     op.execute("DROP TRIGGER vote_noted ON votes")
     op.execute("DROP FUNCTION note_late_vote()")
     op.execute("DROP TABLE report_late_votes")
+    op.execute("DROP TABLE report_floors")
     op.execute("DROP TABLE report_state")
     op.execute("DROP TABLE report_hours")

@@ -23,17 +23,24 @@ BEGIN
 END $$
 """
 
-# In a transaction of its own: removing the files of a large table takes a while.
+# In a transaction of its own: removing the files of a large table takes a while. The words of the
+# month go with it, also those that had no table of their month.
+# Nobody reads more of them meanwhile.
 DROP = """
 CREATE FUNCTION drop_detached_messages(month date) RETURNS void LANGUAGE plpgsql
 SECURITY DEFINER SET search_path FROM CURRENT AS $$
 DECLARE
     name text := 'messages_' || to_char(month, 'YYYY_MM');
+    since timestamptz := month::timestamp AT TIME ZONE 'UTC';
+    before timestamptz := (month + interval '1 month') AT TIME ZONE 'UTC';
 BEGIN
     IF EXISTS (SELECT FROM pg_inherits WHERE inhrelid = to_regclass(name)) THEN
         RAISE EXCEPTION '% is a partition still', name;
     END IF;
     PERFORM set_config('lock_timeout', '50ms', true);
+    PERFORM FROM search_state FOR UPDATE;
+    EXECUTE format('DROP TABLE IF EXISTS %I', 'search_' || name);
+    DELETE FROM search_messages WHERE at >= since AND at < before;
     EXECUTE format('DROP TABLE IF EXISTS %I', name);
 END $$
 """

@@ -46,7 +46,8 @@ async def begin(
         new.on_conflict_do_update(
             index_elements=["channel_type", "chat_id", "thread_id"],
             index_where=text("is_active"),
-            set_={"title": title},
+            # a message began it meanwhile; it is of the person whose words its title is
+            set_={"title": title, "user_id": user},
         )
     )
 

@@ -86,6 +86,9 @@ async def _blank(
             values = {"pattern": pattern, "instead": INSTEAD}
             here = {"conversation": scope["conversation"]}
             await _run(connection, STATEMENTS["remove_names"], **values, **here)
+        people = [str(job.person), *map(str, job.account_ids)]
+        here = {"conversation": scope["conversation"]}
+        await _run(connection, STATEMENTS["remove_author"], people=people, **here)
         await _run(connection, STATEMENTS["other_owner"], **scope)
 
 

@@ -7,7 +7,8 @@ inventory says what happens to each column, key and file; here is the order:
   answers to them; an answer under way loses its claim, and is written again from what is left.
 - `turns`: commands in their own chats, and what commands quoted.
 - `settings`, `audit`: rules, budgets, lists; the log loses the name and keeps its chain.
-- `people`: the accounts themselves. From now on whoever writes is somebody new.
+- `people`: what reports and searches know of the accounts, and then the accounts themselves.
+  From now on whoever writes is somebody new.
 - `redis`: keys that name them, and windows that held their words.
 - `settle`: what transactions under way wrote meanwhile. If they wrote, it begins again.
 """
@@ -33,10 +34,11 @@ from storage.control.redis_copy import announce
 from storage.lifecycle import STATEMENTS, jobs, traces
 from storage.lifecycle.conversations import erase_next, erase_turns
 from storage.lifecycle.jobs import Job
-from storage.lifecycle.settings import erase_settings
+from storage.lifecycle.settings import erase_budgets, erase_settings
 from storage.lifecycle.wording import audit_patterns, names_pattern
 from storage.postgres import STATEMENT_SECONDS, Database
 from storage.redis import RedisPipe
+from storage.reports.forgetting import forget_people, forget_words, hold_sums
 from storage.transaction import transaction
 
 SETTLE_SECONDS = STATEMENT_SECONDS + 1
@@ -145,7 +147,13 @@ async def _people(stores: Stores, connection: AsyncConnection, job: Job) -> bool
     if await _is_somewhere(connection, job):
         job.step = "messages"
         return True
+    if not await hold_sums(connection):
+        return False
 
+    await forget_people(connection, job.account_ids)
+    await forget_words(
+        connection, accounts=job.account_ids, conversations=job.conversations
+    )
     await connection.execute(text(STATEMENTS["erase_accounts"]), values)
     await connection.execute(text(STATEMENTS["delete_users"]), values)
     job.go_on()
@@ -172,6 +180,7 @@ async def _settle(stores: Stores, connection: AsyncConnection, job: Job) -> bool
     values = {"conversations": job.conversations}
     await connection.execute(text(STATEMENTS["blank_answered_turns"]), values)
     await connection.execute(text(STATEMENTS["blank_turns_again"]))
+    await erase_budgets(connection, job)
     if not await _forget_traces(stores, job):
         return False
 

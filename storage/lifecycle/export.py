@@ -23,6 +23,8 @@ _KINDS: Mapping[str, str] = {
     "votes": STATEMENTS["export_votes"],
     "settings": STATEMENTS["export_settings"],
     "budget_days": STATEMENTS["export_budget_days"],
+    "titles": STATEMENTS["export_titles"],
+    "usage": STATEMENTS["export_usage"],
 }
 
 
@@ -53,11 +55,18 @@ def as_json(found: Export) -> str:
 
 def as_text(found: Export) -> str:
     """For people."""
-    accounts = [f"- {a['channel']}: {a['account']}" for a in found["accounts"]]
+    accounts = [
+        f"- {a['channel']}: {a['account']}"
+        + (", consents to training" * a["consent"])
+        for a in found["accounts"]
+    ]
     settings = [f"- {one['name']}: {one['value']}" for one in found["settings"]]
     parts = [
         ("Your accounts", accounts),
         ("What was set for you", settings),
+        ("What counted against a budget of yours", _used(found["budget_days"])),
+        ("What reports count of you, by month", _counted(found["usage"])),
+        ("Your titles", [f"- {t['channel']}: {t['title']}" for t in found["titles"]]),
         (f"Your {len(found['messages'])} messages", _lines(found["messages"])),
         (f"Your {len(found['votes'])} thumbs", _votes(found["votes"])),
     ]
@@ -65,6 +74,22 @@ def as_text(found: Export) -> str:
     return "\n\n".join(
         f"{title}:\n" + ("\n".join(lines) or "- none") for title, lines in parts
     )
+
+
+def _used(days: Sequence[Mapping[str, Any]]) -> list[str]:
+    return [
+        f"- {d['period']} of {d['day']}: {d['tokens']} tokens, ${d['usd']:.4f}"
+        for d in days
+    ]
+
+
+def _counted(months: Sequence[Mapping[str, Any]]) -> list[str]:
+    return [
+        f"- {m['month']} {m['channel']} {m['model'] or 'without a model'}: "
+        f"{m['messages']} messages, {m['answers']} answers, "
+        f"{m['prompt_tokens'] + m['tokens']} tokens, ${m['usd']:.4f}"
+        for m in months
+    ]
 
 
 def _lines(messages: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -65,6 +65,7 @@ COLUMNS: Mapping[str, Mapping[str, Rule]] = {
             *("id", "channel_type", "chat_id", "thread_id", "model_override"),
             *("started_at", "last_activity", "is_active", "metadata"),
         ),
+        "title": _blank("theirs if they own it; the person's name in one of others"),
         "user_id": _pseudonym("a group belongs to another who spoke there"),
         **_all(
             _keep("counts and ids of claims"),
@@ -103,7 +104,10 @@ COLUMNS: Mapping[str, Mapping[str, Rule]] = {
         _delete(), "code_hash", "user_id", "conversation_id", "expires_at"
     ),
     "feature_flags": _all(
-        _delete("rules for the person, and for their own chats"),
+        _delete(
+            "rules for the person or their own chats; they leave the list of a named "
+            "rule, which goes when it lists nobody else"
+        ),
         *("scope", "name", "value", "updated_at"),
     ),
     "experiments": {
@@ -120,12 +124,49 @@ COLUMNS: Mapping[str, Mapping[str, Rule]] = {
             *("id", "channel_type", "default_model", "created_at", "updated_at"),
         ),
     },
-    "budgets": _all(_delete(), "scope", "subject", "tokens", "usd", "updated_at"),
-    "budget_days": _all(_delete(), "scope", "subject", "day", "tokens", "usd"),
+    "budgets": _all(
+        _delete("of a day and of a month"),
+        *("scope", "subject", "period", "tokens", "usd", "updated_at"),
+    ),
+    "budget_days": _all(
+        _delete("of a day and of a month"),
+        *("scope", "subject", "period", "day", "tokens", "usd", "alerted"),
+    ),
     "budget_reservations": {
-        "person": _blank("the channel's part stays counted"),
-        **_all(_keep(), "id", "day", "channel", "tokens", "usd", "made_at"),
+        **_all(_blank("the channel's part stays counted"), "person", "person_month"),
+        **_all(
+            _keep(),
+            *("id", "day", "channel", "channel_month", "tokens", "usd", "made_at"),
+        ),
     },
+    "report_hours": {
+        "user_id": _pseudonym("zeros: what they used stays counted, for nobody"),
+        **_all(
+            _keep("added to what nobody used in that hour"),
+            *("hour", "channel_type", "model", "messages", "retries", "answers"),
+            *("failures", "estimated", "unpriced", "prompt_tokens", "cached_tokens"),
+            *("tokens", "cost_usd", "thumbs_up", "thumbs_down", "latencies"),
+        ),
+    },
+    "report_state": _all(_keep(), "one", "counted_until", "cohorts_at"),
+    "report_floors": _all(_keep(), "channel_type", "until"),
+    "report_late_votes": _all(
+        _keep("random ids of an answer, for a minute: not whose vote it was"),
+        *("id", "message_id", "conversation_id"),
+    ),
+    "search_messages": _all(
+        _delete("of what they wrote or were answered, and of texts that changed"),
+        *("conversation_id", "at", "seq", "author", "words"),
+    ),
+    "search_state": _all(_keep(), "one", "indexed_until"),
+    "search_stale": _all(
+        _keep("where a text changed, until its words are read again"),
+        *("id", "conversation_id", "at", "seq"),
+    ),
+    "flag_uses": _all(
+        _keep("names of flags, and a hash of how they are declared"),
+        *("name", "digest", "first_at", "asked_at", "same_since"),
+    ),
     "audit_log": {
         **_all(
             _pseudonym("`erased` in their place; a later row hashes what it became"),
@@ -168,6 +209,13 @@ COLUMNS: Mapping[str, Mapping[str, Rule]] = {
 }
 """By table and column, as they are called in the database. Partitions are their table."""
 
+VIEWS: Mapping[str, Rule] = {
+    "report_cohorts": _keep(
+        "counts of people by week and month, of `users` as they are"
+    ),
+}
+"""Views that hold rows of their own."""
+
 KEYS: Mapping[str, Rule] = {
     "session:": _delete("names the account"),
     "context:conv:": _delete("of each conversation that the person spoke in"),
@@ -204,6 +252,10 @@ LOG_FIELDS: Mapping[str, Rule] = {
         *("error", "exc_info", "experiment", "failed", "file", "folder", "host"),
         *("kind", "messages", "month", "names", "pid", "port", "problem", "reason"),
         *("refusals", "removed", "scope", "seconds", "stale", "status", "before"),
+        *("period", "percent"),
+    ),
+    "subject": _keep(
+        "of a budget: a channel, or a person's random id, which then leads nowhere"
     ),
 }
 """Of log lines: no text, no name and no id of a platform stands in one."""

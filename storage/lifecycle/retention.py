@@ -112,20 +112,37 @@ async def retain(
     async with transaction(database) as connection:
         policy = await _policy(connection, default)
         months = await _months(connection)
-        rows = await connection.scalars(
-            text(STATEMENTS["channels_with_conversations"])
-        )
-        channels = sorted(rows.all())
+        counted = await connection.scalar(text(STATEMENTS["summed_up_until"]))
+        cutoffs = await _cutoffs(connection, policy, now, counted)
 
     if policy.months != FOREVER:
-        cutoff = now - timedelta(days=policy.months)
+        cutoff = min(now - timedelta(days=policy.months), counted)
         for month, attached in months:
             if _end(month) <= cutoff:
                 await _drop(database, month, attached=attached)
 
-    for channel in channels:
-        if (days := policy.days(channel)) != FOREVER:
-            await _trim(database, channel, now - timedelta(days=days))
+    for channel, cutoff in cutoffs.items():
+        await _trim(database, channel, cutoff)
+
+
+async def _cutoffs(
+    connection: AsyncConnection, policy: Policy, now: datetime, counted: datetime
+) -> Mapping[str, datetime]:
+    """Up to where messages of each channel go. What is not summed up yet waits for that.
+
+    Reports do not sum up earlier hours again, as they would count only what is left.
+    """
+    rows = await connection.scalars(text(STATEMENTS["channels_with_conversations"]))
+    cutoffs = {
+        channel: min(now - timedelta(days=policy.days(channel)), counted)
+        for channel in sorted(rows.all())
+        if policy.days(channel) != FOREVER
+    }
+    for channel, cutoff in cutoffs.items():
+        values = {"channel": channel, "cutoff": cutoff}
+        await connection.execute(text(STATEMENTS["note_floor"]), values)
+
+    return cutoffs
 
 
 async def _policy(connection: AsyncConnection, default: int | None) -> Policy:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -22,6 +23,7 @@ async def erase_settings(connection: AsyncConnection, job: Job) -> None:
     scopes = [person_scope(job.person)]
     scopes += [chat_scope(*place) for place in {*own, *direct}]
     await connection.execute(text(STATEMENTS["erase_rules"]), {"scopes": scopes})
+    await _erase_from_named_rules(connection, job, {*own, *direct})
 
     pattern = {"pattern": re.escape(str(job.person)), "instead": NOBODY}
     await connection.execute(text(STATEMENTS["erase_from_experiments"]), pattern)
@@ -30,5 +32,22 @@ async def erase_settings(connection: AsyncConnection, job: Job) -> None:
         values = {"channel": account.channel, "account": account.name}
         await connection.execute(text(STATEMENTS["erase_from_allow"]), values)
 
+    await erase_budgets(connection, job)
+
+
+async def erase_budgets(connection: AsyncConnection, job: Job) -> None:
+    """Of days and of months. Calls that were under way may have counted once more since."""
     person = {"person": str(job.person)}
     await connection.execute(text(STATEMENTS["erase_budgets"]), person)
+
+
+async def _erase_from_named_rules(
+    connection: AsyncConnection, job: Job, own: Collection[tuple[str, str]]
+) -> None:
+    person = {"person": str(job.person)}
+    await connection.execute(text(STATEMENTS["erase_from_named_rules"]), person)
+    for channel, chat in own:
+        values = {"channel": channel, "chat": chat}
+        await connection.execute(
+            text(STATEMENTS["erase_named_rules_of_chat"]), values
+        )

@@ -225,13 +225,23 @@ WHERE id IN (
 
 
 -- name: remove_names
+WITH titled AS (
+    UPDATE conversations SET title = left(regexp_replace(title, :pattern, :instead, 'g'), 80)
+    WHERE id = :conversation AND title ~ :pattern
+)
 UPDATE messages SET content = regexp_replace(content, :pattern, :instead, 'g')
 WHERE conversation_id = :conversation AND content ~ :pattern;
 
 
+-- name: remove_author
+-- Answers note for whom an experiment was evaluated.
+UPDATE messages SET metadata = metadata - 'person'
+WHERE conversation_id = :conversation AND metadata->>'person' = ANY(CAST(:people AS text[]));
+
+
 -- name: other_owner
--- Somebody else who spoke there owns the conversation from now on.
-UPDATE conversations SET user_id = (
+-- Somebody else who spoke there owns the conversation from now on. Its title was the person's.
+UPDATE conversations SET title = NULL, user_id = (
     SELECT u.id
     FROM messages m
     JOIN users u ON u.id = m.user_id
@@ -310,6 +320,33 @@ WHERE platform_message_id = ''
 DELETE FROM feature_flags WHERE scope = ANY(:scopes);
 
 
+-- name: erase_from_named_rules
+-- A rule that named nobody any more would be for everybody: it goes.
+WITH listing AS MATERIALIZED (
+    SELECT scope, name,
+           CASE WHEN jsonb_typeof(value->'people') = 'array'
+                THEN (value->'people') - CAST(:person AS text) ELSE '[]' END AS others
+    FROM feature_flags
+    WHERE scope LIKE 'rule:%' AND value->'people' ? CAST(:person AS text)
+    ORDER BY name, scope
+    FOR UPDATE
+), removed AS (
+    DELETE FROM feature_flags f USING listing l
+    WHERE (f.scope, f.name) = (l.scope, l.name) AND l.others = '[]'
+)
+UPDATE feature_flags f SET value = jsonb_set(f.value, '{people}', l.others), updated_at = now()
+FROM listing l
+WHERE (f.scope, f.name) = (l.scope, l.name) AND l.others <> '[]';
+
+
+-- name: erase_named_rules_of_chat
+-- A chat is named with its one channel.
+DELETE FROM feature_flags
+WHERE scope LIKE 'rule:%'
+  AND value->>'chat' = :chat
+  AND value->'channels' ? CAST(:channel AS text);
+
+
 -- name: erase_from_experiments
 -- Whoever is named alone as an audience is nobody from now on.
 UPDATE experiments SET
@@ -332,7 +369,8 @@ WITH bound AS (
 ), days AS (
     DELETE FROM budget_days WHERE scope = 'person' AND subject = :person
 )
-UPDATE budget_reservations SET person = NULL WHERE person = :person;
+UPDATE budget_reservations SET person = NULL, person_month = NULL
+WHERE person = :person OR person_month = :person;
 
 
 -- name: redact_audit
@@ -400,7 +438,8 @@ WHERE id = ANY(:accounts);
 
 -- name: export_accounts
 SELECT channel_type AS channel, channel_user_id AS account, username AS name,
-       preferred_model AS model, created_at AS since, metadata
+       preferred_model AS model, created_at AS since,
+       metadata @> '{"consent": true}' AS consent, metadata
 FROM users
 WHERE person_id = :person
 ORDER BY channel_type, channel_user_id;
@@ -415,18 +454,48 @@ ORDER BY v.at;
 
 
 -- name: export_settings
+-- Of a named rule only that it lists the person: the others in its list are not theirs to see.
 SELECT name, value FROM feature_flags WHERE scope = :scope
 UNION ALL
-SELECT 'budget', jsonb_build_object('tokens', tokens, 'usd', usd)
+SELECT name, value - 'people' FROM feature_flags
+WHERE scope LIKE 'rule:%' AND value->'people' ? :name
+UNION ALL
+SELECT 'budget of a ' || period, jsonb_build_object('tokens', tokens, 'usd', usd)
 FROM budgets
 WHERE scope = 'person' AND subject = :name;
 
 
 -- name: export_budget_days
-SELECT day, tokens, usd
+-- Of a month, `day` is its first.
+SELECT period, day, tokens, usd
 FROM budget_days
 WHERE scope = 'person' AND subject = :name
-ORDER BY day;
+ORDER BY period, day;
+
+
+-- name: export_titles
+-- Whoever names a conversation owns it.
+SELECT c.title, c.channel_type AS channel, c.started_at AS since
+FROM conversations c
+JOIN users u ON u.id = c.user_id
+WHERE u.person_id = :person AND c.title IS NOT NULL
+ORDER BY c.started_at;
+
+
+-- name: export_usage
+-- As reports count the person, by month (UTC); also of messages that are deleted by now.
+SELECT to_char(f.hour AT TIME ZONE 'UTC', 'YYYY-MM') AS month, f.channel_type AS channel,
+       f.model,
+       CAST(sum(f.messages) AS bigint) AS messages,
+       CAST(sum(f.answers) AS bigint) AS answers,
+       CAST(sum(f.prompt_tokens) AS bigint) AS prompt_tokens,
+       CAST(sum(f.tokens) AS bigint) AS tokens,
+       sum(f.cost_usd) AS usd
+FROM report_hours f
+JOIN users u ON u.id = f.user_id
+WHERE u.person_id = :person
+GROUP BY 1, 2, 3
+ORDER BY 1, 2, 3;
 
 
 -- name: export_messages
@@ -451,6 +520,17 @@ LIMIT :newest;
 
 
 -- Retention -----------------------------------------------------------------------------------
+
+-- name: summed_up_until
+-- What is not in the sums of reports yet is not deleted yet.
+SELECT counted_until FROM report_state;
+
+
+-- name: note_floor
+-- Before messages of a channel go: hours that lose some are not summed up again.
+INSERT INTO report_floors AS f (channel_type, until) VALUES (:channel, :cutoff)
+ON CONFLICT (channel_type) DO UPDATE SET until = excluded.until WHERE f.until < excluded.until;
+
 
 -- name: one_retains
 -- Held until the end of the transaction: one instance at a time, also behind a pooler.

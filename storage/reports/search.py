@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-import asyncpg
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -45,21 +44,6 @@ async def search_everything(
     """For operators, who may see all."""
     values = {"person": person, "in_channel": channel, "since": since}
     return await _search(connection, STATEMENTS["search_all"], query, values)
-
-
-async def forget_words(
-    connection: asyncpg.Connection[asyncpg.Record],
-    *,
-    accounts: Sequence[UUID] = (),
-    conversations: Sequence[UUID] = (),
-) -> None:
-    """Within an erasure: these accounts' messages, and all of these conversations, are not
-    found any more.
-    """
-    await connection.execute(STATEMENTS["forget_words_of_people"], accounts)
-    await connection.execute(
-        STATEMENTS["forget_words_of_conversations"], conversations
-    )
 
 
 async def _search(

@@ -222,13 +222,21 @@ FOR UPDATE OF s SKIP LOCKED;
 
 
 -- name: remove_hours
+-- Not where retention deleted messages, and not what nobody that is known used: that may be of
+-- people who were erased, with their messages.
 -- $1 since  $2 before
-DELETE FROM report_hours WHERE hour >= $1 AND hour < $2;
+DELETE FROM report_hours r
+WHERE hour >= $1 AND hour < $2
+  AND user_id <> '00000000-0000-0000-0000-000000000000'
+  AND NOT EXISTS (
+      SELECT FROM report_floors f WHERE f.channel_type = r.channel_type AND r.hour < f.until
+  );
 
 
 -- name: sum_up_hours
+-- What `remove_hours` left only grows: messages of it are blanked or removed, never added.
 -- $1 since  $2 before, both full hours
-INSERT INTO report_hours (
+INSERT INTO report_hours AS r (
     hour, channel_type, model, user_id, messages, retries, answers, failures, estimated,
     unpriced, prompt_tokens, cached_tokens, tokens, cost_usd, thumbs_up, thumbs_down, latencies
 )
@@ -238,7 +246,22 @@ SELECT hour, channel_type, model, user_id, sum(messages), sum(retries), sum(answ
        coalesce(array_agg(latency) FILTER (WHERE latency IS NOT NULL), '{}')
 FROM report_messages
 WHERE at >= $1 AND at < $2
-GROUP BY hour, channel_type, model, user_id;
+GROUP BY hour, channel_type, model, user_id
+ON CONFLICT (hour, channel_type, model, user_id) DO UPDATE SET
+    messages = greatest(r.messages, excluded.messages),
+    retries = greatest(r.retries, excluded.retries),
+    answers = greatest(r.answers, excluded.answers),
+    failures = greatest(r.failures, excluded.failures),
+    estimated = greatest(r.estimated, excluded.estimated),
+    unpriced = greatest(r.unpriced, excluded.unpriced),
+    prompt_tokens = greatest(r.prompt_tokens, excluded.prompt_tokens),
+    cached_tokens = greatest(r.cached_tokens, excluded.cached_tokens),
+    tokens = greatest(r.tokens, excluded.tokens),
+    cost_usd = greatest(r.cost_usd, excluded.cost_usd),
+    thumbs_up = greatest(r.thumbs_up, excluded.thumbs_up),
+    thumbs_down = greatest(r.thumbs_down, excluded.thumbs_down),
+    latencies = CASE WHEN cardinality(r.latencies) > cardinality(excluded.latencies)
+                     THEN r.latencies ELSE excluded.latencies END;
 
 
 -- name: note_summed_up
@@ -261,7 +284,8 @@ WHERE m."timestamp" < (SELECT counted_until FROM report_state);
 
 
 -- name: count_thumbs_again
--- Of one closed hour. Only thumbs: of its messages some may be deleted by now.
+-- Of one closed hour. Only thumbs: of its messages some may be deleted by now. Where retention
+-- deleted some, thumbs went with them: there they stay as they were counted.
 -- $1 since  $2 before
 UPDATE report_hours r SET thumbs_up = newest.up, thumbs_down = newest.down
 FROM (
@@ -274,7 +298,10 @@ WHERE r.hour = newest.hour
   AND r.channel_type = newest.channel_type
   AND r.model = newest.model
   AND r.user_id = newest.user_id
-  AND (r.thumbs_up, r.thumbs_down) <> (newest.up, newest.down);
+  AND (r.thumbs_up, r.thumbs_down) <> (newest.up, newest.down)
+  AND NOT EXISTS (
+      SELECT FROM report_floors f WHERE f.channel_type = r.channel_type AND r.hour < f.until
+  );
 
 
 -- name: refresh_reports
@@ -284,7 +311,8 @@ SELECT refresh_reports();
 
 -- name: sum_up_again
 -- Hours since $1, or NULL: since the oldest message that is kept, are summed up once more. What is
--- older stays: its messages are gone. Waits for the instance that sums up now.
+-- older stays, and so do hours of channels before their floor: messages are gone there. Waits for
+-- the instance that sums up now.
 UPDATE report_state SET counted_until = least(
     counted_until,
     date_trunc('hour', coalesce($1::timestamptz, (SELECT min("timestamp") FROM messages)), 'UTC')
@@ -373,12 +401,17 @@ SELECT CASE
 END::float8;
 
 
+-- name: hold_sums
+-- Nobody sums up hours or reads words until the end of the transaction; no row: somebody does now.
+-- In a statement of its own: the next one then sees what they stored.
+SELECT true FROM report_state, search_state FOR UPDATE SKIP LOCKED;
+
+
 -- name: forget_people_in_reports
 -- For the erasure of people: what their accounts used stays counted, for nobody that is known.
--- Must run before their rows in `users` are removed.
--- $1 accounts (users.id)
+-- Must run before their rows in `users` are removed. :accounts are of users.id
 WITH gone AS (
-    DELETE FROM report_hours WHERE user_id = ANY($1::uuid[]) RETURNING *
+    DELETE FROM report_hours WHERE user_id = ANY(CAST(:accounts AS uuid[])) RETURNING *
 ), summed AS (
     SELECT hour, channel_type, model, sum(messages) AS messages, sum(retries) AS retries,
            sum(answers) AS answers, sum(failures) AS failures, sum(estimated) AS estimated,
@@ -473,16 +506,32 @@ WHERE m."timestamp" >= $1 AND m."timestamp" < $2
 
 
 -- name: changed_messages
--- Takes those whose text was changed since the last look, as they are now.
+-- Takes those whose text was changed since the last look, as they are now. Words that somebody
+-- stored meanwhile, who had read the text of before, go.
 WITH taken AS (
     DELETE FROM search_stale RETURNING conversation_id, at, seq
+), outdated AS (
+    DELETE FROM search_messages s
+    USING taken
+    WHERE s.conversation_id = taken.conversation_id AND s.at = taken.at AND s.seq = taken.seq
 )
-SELECT DISTINCT m.conversation_id, m."timestamp" AS at, m.seq, m.content, m.user_id AS author
+SELECT DISTINCT m.conversation_id, m."timestamp" AS at, m.seq, m.content,
+       CASE WHEN m.role = 'user' THEN m.user_id ELSE (
+           SELECT q.user_id
+           FROM messages q
+           WHERE q.conversation_id = m.conversation_id
+             AND q.seq = m.answers
+             AND q.role = 'user'
+             AND q."timestamp" BETWEEN c.started_at AND m."timestamp"
+           ORDER BY q."timestamp" DESC
+           LIMIT 1
+       ) END AS author
 FROM taken
 JOIN messages m ON m.conversation_id = taken.conversation_id
                AND m."timestamp" = taken.at
                AND m.seq = taken.seq
-WHERE m.role = 'user'
+JOIN conversations c ON c.id = m.conversation_id
+WHERE m.role IN ('user', 'assistant')
   AND m."timestamp" < (SELECT indexed_until FROM search_state)
   AND m.content <> ''
   AND NOT m.metadata ?| ARRAY['carried', 'notice', 'deleted'];
@@ -637,11 +686,27 @@ ORDER BY m."timestamp" DESC;
 
 
 -- name: forget_words_of_people
--- For erasure, if their messages stay (blanked messages are forgotten by a trigger already).
--- $1 accounts (users.id)
-DELETE FROM search_messages WHERE author = ANY($1::uuid[]);
+-- For erasure: what these accounts wrote, and what they were answered. :accounts are of users.id
+DELETE FROM search_messages WHERE author = ANY(CAST(:accounts AS uuid[]));
 
 
--- name: forget_words_of_conversations
--- $1 conversations
-DELETE FROM search_messages WHERE conversation_id = ANY($1::uuid[]);
+-- name: forget_words_that_changed
+-- For erasure: words of texts in :conversations that are no more, or not as they were. A trigger
+-- forgot them already, but not what was being read at that moment.
+DELETE FROM search_messages s
+WHERE conversation_id = ANY(CAST(:conversations AS uuid[]))
+  AND (
+      NOT EXISTS (
+          SELECT
+          FROM messages m
+          WHERE m.conversation_id = s.conversation_id
+            AND m."timestamp" = s.at
+            AND m.seq = s.seq
+            AND m.content <> ''
+      )
+      OR EXISTS (
+          SELECT
+          FROM search_stale t
+          WHERE t.conversation_id = s.conversation_id AND t.at = s.at AND t.seq = s.seq
+      )
+  );

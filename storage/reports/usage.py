@@ -130,8 +130,3 @@ async def replica_lag(replica_url: str) -> float:
         return float(await connection.fetchval(STATEMENTS["replica_lag"]))
     finally:
         await connection.close()
-
-
-async def forget_people(connection: Connection, accounts: Sequence[UUID]) -> None:
-    """Within the erasure of people: what these accounts used stays counted, for nobody."""
-    await connection.execute(STATEMENTS["forget_people_in_reports"], accounts)

@@ -63,6 +63,14 @@ class ReportState(Base):
     cohorts_at: Mapped[datetime | None]  # when cohorts were last counted
 
 
+class ReportFloor(Base):
+    """Retention deleted messages of this channel: their hours are not summed up again."""
+
+    __tablename__ = "report_floors"
+    channel_type: Mapped[str] = mapped_column(String(50), primary_key=True)
+    until: Mapped[datetime]  # hours that begin before it stay as they are
+
+
 class LateVote(Base):
     """A vote that was given, changed or taken back since hours were last summed up."""
 

@@ -178,7 +178,8 @@ def rebuild(since: o.Since = None, as_json: Json = False) -> None:
             show_json({"since": begun.isoformat()})
         else:
             typer.echo(
-                f"All hours since {begun:%Y-%m-%d %H:%M} UTC are summed up again."
+                f"All hours since {begun:%Y-%m-%d %H:%M} UTC are summed up again. Those of "
+                "which retention deleted messages stay as they were."
             )
 
         return WELL

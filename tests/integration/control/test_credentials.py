@@ -236,7 +236,8 @@ async def test_without_a_key_nothing_is_stored(
             "slack",
             "token",
             "x",
-            "slack has no credential 'token'. Did you mean bot_token? It has: bot_token, app_token, signing_secret.",
+            "slack has no credential 'token'. Did you mean bot_token? "
+            "It has: bot_token, app_token, signing_secret.",
         ),
         (
             "irc",

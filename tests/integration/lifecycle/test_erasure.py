@@ -3,30 +3,40 @@
 from __future__ import annotations
 
 import asyncio
-import subprocess
+import json
 from pathlib import Path
-from urllib.parse import parse_qs, urlsplit
+from typing import Any
 
 import pytest
 
 from storage.control.audit import Author, verify
 from storage.lifecycle import erasure, inventory
-from storage.lifecycle.erasure import Stores, work
+from storage.lifecycle.erasure import Stores
 from storage.lifecycle.people import PeopleAdmin
 from storage.postgres import connect
 from tests.support.engine_harness import EngineHarness, Instance
-from tests.support.servers import postgres_bin
+from tests.support.erasures import (
+    ID,
+    NAME,
+    WORDS,
+    closed,
+    dump,
+    erase,
+    everywhere,
+    say,
+    summed_up_and_indexed,
+    to_the_end,
+)
 from tests.support.settings import OPERATOR, run
-
-NAME, ID = "Xaverine", "zz81724"
-WORDS = "the violet wombat sleeps in drawer nine"
 
 
 async def test_every_column_of_the_database_has_a_rule(database_url: str) -> None:
     rows = await run(
         database_url,
         "SELECT table_name, column_name FROM information_schema.columns "
-        "WHERE table_schema = current_schema() AND table_name !~ '^messages_'",
+        "JOIN information_schema.tables USING (table_schema, table_name) "
+        "WHERE table_schema = current_schema() AND table_type = 'BASE TABLE' "
+        "AND table_name !~ '^(search_)?messages_'",
     )
     known = {
         (table, column)
@@ -35,6 +45,15 @@ async def test_every_column_of_the_database_has_a_rule(database_url: str) -> Non
     }
 
     assert known == {(row[0], row[1]) for row in rows}
+
+
+async def test_every_view_that_holds_rows_has_a_rule(database_url: str) -> None:
+    rows = await run(
+        database_url,
+        "SELECT matviewname FROM pg_matviews WHERE schemaname = current_schema()",
+    )
+
+    assert set(inventory.VIEWS) == {row[0] for row in rows}
 
 
 @pytest.fixture
@@ -47,55 +66,15 @@ def _settles_quickly(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(erasure, "SETTLE_SECONDS", 0.1)
 
 
-async def say(world: EngineHarness, agent: Instance, text: str, **who: str) -> None:
-    message = world.message(text, **who)
-    if who.get("user") == ID:
-        object.__setattr__(message, "username", NAME)
-    await agent.engine.accept(message)
-    await world.platform.until(lambda: world.platform.finished[message.turn_id] > 0)
-
-
-async def to_the_end(stores: Stores) -> None:
-    async with asyncio.timeout(30):
-        while progress := await work(stores):
-            if not progress.moved:
-                await asyncio.sleep(0.05)
-
-
-async def erase(stores: Stores, person: str = f"test:{ID}") -> None:
-    await PeopleAdmin(stores.database).erase(person, OPERATOR)
-    await to_the_end(stores)
-
-
-def dump(database_url: str) -> str:
-    parts = urlsplit(database_url)
-    done = subprocess.run(
-        [f"{postgres_bin()}/pg_dump", "--data-only", parts.path.lstrip("/")],
-        env={"PGHOST": parse_qs(parts.query)["host"][0], "PGUSER": "postgres"},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    return done.stdout
-
-
-async def in_redis(agent: Instance) -> str:
-    """Every key with its value, as Redis dumps them."""
-    client = agent.pipe.client
-    keys = [key async for key in client.scan_iter()]
-
-    return "\n".join([repr(key) + repr(await client.dump(key)) for key in keys])
-
-
-async def everywhere(database_url: str, agent: Instance) -> str:
-    return dump(database_url) + await in_redis(agent)
-
-
 async def test_nothing_is_left_of_a_person_and_the_others_keep_their_context(
     world: EngineHarness, agent: Instance, stores: Stores, database_url: str
 ) -> None:
-    """In their own chat, in a group, in commands, in settings, in the log, in Redis."""
+    """In their own chat, in a group, in commands, titles, settings, sums, the log, and Redis."""
     world.model.said = lambda prompt: f"You said: {prompt.messages[-1][1]}"
+    await say(world, agent, "hello", chat=ID)
+    await operators_name_them(stores, ID)
+    await say(world, agent, f"/new about {NAME}", chat=ID)
+    await say(world, agent, f"/new about {NAME} and all", chat="g", user=ID)
     await say(world, agent, WORDS, chat=ID)
     await say(world, agent, "/history", chat=ID)
     await say(world, agent, "we meet on Monday at the station", chat="g", user="bob")
@@ -107,13 +86,18 @@ async def test_nothing_is_left_of_a_person_and_the_others_keep_their_context(
         "SELECT id, person_id FROM users WHERE channel_user_id = $1",
         ID,
     )
-    await operators_name_them(stores, ID)
+    await rules_name_them(database_url, str(row["person_id"]))
+    await summed_up_and_indexed(database_url)
     before = await everywhere(database_url, agent)
+    assert [] == [
+        part for part, count in await kept_of(database_url, row) if not count
+    ]
 
     await erase(stores)
     after = await everywhere(database_url, agent)
 
-    for each in (NAME, ID, WORDS, str(row["id"]), str(row["person_id"])):
+    assert [] == [part for part, count in await kept_of(database_url, row) if count]
+    for each in (NAME, ID, WORDS, "wombat", str(row["id"]), str(row["person_id"])):
         assert each in before
         assert each not in after
     assert "we meet on Monday at the station" in after
@@ -125,6 +109,66 @@ async def test_nothing_is_left_of_a_person_and_the_others_keep_their_context(
     assert not any(WORDS in text or NAME in text for _, text in prompt)
 
 
+PARTS = {
+    "hours of reports": "report_hours, who WHERE user_id = account",
+    "words": "search_messages, who WHERE author = account",
+    "titles": "conversations, who WHERE title IS NOT NULL",
+    "budgets of months": "budgets, who WHERE subject = person AND period = 'month'",
+    "counted in months": "budget_days, who WHERE subject = person AND period = 'month'",
+    "rules": "feature_flags, who WHERE scope IN ('rule:alone', 'rule:chat')",
+    "lists of rules": "feature_flags, who WHERE value->'people' ? person",
+}
+"""What a person leaves in tables that others are in as well."""
+
+
+WHO = "WITH who AS (SELECT $1::uuid AS account, $2::text AS person)"
+
+
+async def kept_of(database_url: str, person: Any) -> list[tuple[str, int]]:
+    ids = (person["id"], str(person["person_id"]))
+    found = []
+    for part, where in PARTS.items():
+        [row] = await run(database_url, f"{WHO} SELECT count(*) FROM {where}", *ids)
+        found.append((part, row[0]))
+
+    return found
+
+
+NOBODY = "00000000-0000-0000-0000-0000000000b0"
+
+
+async def rules_name_them(database_url: str, person: str) -> None:
+    """Named rules: with others in the list, alone in it, and for the person's own chat."""
+    rules = {
+        "rule:both": {"value": False, "people": [NOBODY, person]},
+        "rule:alone": {"value": False, "people": [person]},
+        "rule:chat": {"value": False, "channels": ["test"], "chat": ID},
+        "rule:all": {"value": False, "channels": ["test"]},
+    }
+    for scope, value in rules.items():
+        await run(
+            database_url,
+            "INSERT INTO feature_flags (scope, name, value) VALUES ($1, 'tried', $2)",
+            scope,
+            json.dumps(value),
+        )
+
+
+async def test_a_rule_that_named_nobody_else_goes_and_is_not_for_everybody(
+    world: EngineHarness, agent: Instance, stores: Stores, database_url: str
+) -> None:
+    await say(world, agent, WORDS, chat=ID)
+    [row] = await run(database_url, "SELECT person_id FROM users")
+    await rules_name_them(database_url, str(row[0]))
+    await erase(stores)
+    left = await run(
+        database_url,
+        "SELECT scope, value->'people' FROM feature_flags WHERE scope LIKE 'rule:%' ORDER BY 1",
+    )
+
+    assert [("rule:all", None), ("rule:both", f'["{NOBODY}"]')] == [*map(tuple, left)]
+
+
 async def operators_name_them(stores: Stores, name: str) -> None:
     from storage.limits.budget_admin import BudgetAdmin
     from storage.limits.limit_admin import LimitAdmin
@@ -134,6 +178,7 @@ async def operators_name_them(stores: Stores, name: str) -> None:
     await LimitAdmin(stores.database, stores.pipe).set(named, "60/minute", author)
     budgets = BudgetAdmin(stores.database, stores.pipe)
     await budgets.set("person", named, 1_000_000, None, author)
+    await budgets.set("person", named, 9_000_000, None, author, period="month")
 
 
 async def test_the_receipt_names_nobody_and_stands_in_the_log(
@@ -223,7 +268,7 @@ async def test_a_job_whose_worker_dies_between_any_two_steps_goes_on(
     pieces = 0
     while await dies_in_the_middle(stores):
         await agent.pipe.client.flushall()
-        await work(stores)
+        await erasure.work(stores)
         await asyncio.sleep(0.02)
         pieces += 1
 
@@ -270,10 +315,3 @@ async def test_erasing_under_load_ends_and_no_answer_of_others_is_lost(
     after = await everywhere(database_url, agent)
     assert not any(each in after for each in (NAME, WORDS))
     assert (await verify(agent.database)).troubles == ()
-
-
-async def closed(database_url: str) -> None:
-    """Returns once every turn has its answer."""
-    async with asyncio.timeout(30):
-        while await run(database_url, "SELECT FROM turns WHERE state = 'open'"):
-            await asyncio.sleep(0.2)

@@ -12,16 +12,9 @@ import pytest
 from storage.control.audit import verify
 from storage.lifecycle.erasure import Stores, work
 from storage.lifecycle.people import PeopleAdmin
-from tests.integration.lifecycle.test_erasure import (
-    ID,
-    NAME,
-    WORDS,
-    closed,
-    everywhere,
-    say,
-)
 from tests.support.commands import AGENT, Machine
 from tests.support.engine_harness import EngineHarness, Instance
+from tests.support.erasures import ID, NAME, WORDS, closed, everywhere, say
 from tests.support.settings import OPERATOR, run
 
 

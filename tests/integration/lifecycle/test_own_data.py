@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from uuid import UUID
+
 import pytest
 
 from storage.lifecycle.erasure import Stores, work
+from storage.lifecycle.export import as_json, as_text, export_person
 from tests.support.engine_harness import EngineHarness, Instance
 from tests.support.settings import run
 
@@ -27,6 +30,65 @@ async def test_an_export_shows_what_was_said_and_nothing_of_others(
     assert "test: my cat is grey" in shown
     assert "- test: ada" in shown
     assert "dog" not in shown
+
+
+async def test_an_export_has_titles_consent_budgets_and_what_reports_count(
+    world: EngineHarness, agent: Instance, database_url: str
+) -> None:
+    """Of another person nothing, also where both are named."""
+    await answer_to(world, agent, "/new the cat")
+    await answer_to(world, agent, "/consent on")
+    for chat in ("ada", "bob"):
+        await world.ask(agent, f"my pet is of {chat}", chat=chat)
+    rows = await run(
+        database_url, "SELECT channel_user_id, person_id, id FROM users ORDER BY 1"
+    )
+    for name, person, account in rows:
+        await made_for(database_url, str(person), account, name)
+    found = await export_person(agent.database, rows[0][1])
+    shown, written = as_text(found), as_json(found)
+
+    for part in (
+        "- test: ada, consents to training",
+        "budget of a month: {'usd': None, 'tokens': 77}",
+        "- month of 2026-02-01: 11 tokens, $0.5000",
+        "- 2026-02 test a:ada: 3 messages, 2 answers, 9 tokens, $0.2500",
+        "- test: the cat",
+        "tried: {'value': True}",
+    ):
+        assert part in shown
+    for other in ("bob", *map(str, rows[1][1:])):
+        assert other not in shown + written
+
+
+async def made_for(url: str, person: str, account: UUID, name: str) -> None:
+    """A budget of a month and its use, a closed hour, and a named rule."""
+    await run(
+        url,
+        "INSERT INTO budgets VALUES ('person', $1, 77, NULL, now(), 'month')",
+        person,
+    )
+    await run(
+        url,
+        "INSERT INTO budget_days (scope, subject, period, day, tokens, usd)"
+        " VALUES ('person', $1, 'month', '2026-02-01', 11, 0.5)",
+        person,
+    )
+    await run(
+        url,
+        "INSERT INTO report_hours VALUES"
+        " ('2026-02-03 04:00+00', 'test', $2, $1, 3, 0, 2, 0, 0, 0, 4, 0, 5, 0.25, 0, 0, '{}')",
+        account,
+        f"a:{name}",
+    )
+    await run(
+        url,
+        "INSERT INTO feature_flags (scope, name, value) VALUES ('rule:pets', 'tried',"
+        " jsonb_build_object('value', true, 'people', jsonb_build_array($1::text)))"
+        " ON CONFLICT (scope, name) DO UPDATE SET"
+        " value = jsonb_insert(feature_flags.value, '{people,0}', to_jsonb($1::text))",
+        person,
+    )
 
 
 async def test_forgetting_asks_first(

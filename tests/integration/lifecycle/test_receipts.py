@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 
@@ -13,8 +14,10 @@ from storage.backup.restore import restore
 from storage.lifecycle import receipts
 from storage.lifecycle.erasure import Stores, work
 from storage.lifecycle.people import PeopleAdmin
+from storage.lifecycle.settings import NOBODY
 from storage.postgres import open_database
 from tests.support.engine_harness import EngineHarness, Instance
+from tests.support.erasures import summed_up_and_indexed
 from tests.support.settings import OPERATOR, run
 
 
@@ -36,6 +39,8 @@ async def test_a_restored_backup_forgets_again(
     await world.ask(agent, "my cat is grey")
     await world.ask(agent, "my dog is red", chat="bob")
     people = await run(database_url, "SELECT id FROM users")
+    await summed_up_and_indexed(database_url)
+    backed_up = await counted_and_found(database_url)
     if older:
         await migrate.downgrade(database_url, "0018")
     made = await create_backup(database_url, tmp_path / "one", secrets=[])
@@ -57,8 +62,21 @@ async def test_a_restored_backup_forgets_again(
     )
 
     assert 2 == len(people)
+    assert 2 == len(backed_up)
+    assert 1 == len(await counted_and_found(empty_database_url) & backed_up)
     assert ["my dog is red"] == [row[0] for row in left]
     assert [] == await migrate.differences(empty_database_url)
+
+
+async def counted_and_found(url: str) -> set[UUID]:
+    """Accounts that reports count, and those whose words are found: the same."""
+    hours = await run(
+        url, f"SELECT user_id FROM report_hours WHERE user_id <> '{NOBODY}'"
+    )
+    words = await run(url, "SELECT author FROM search_messages")
+    assert {row[0] for row in hours} == {row[0] for row in words}
+
+    return {row[0] for row in words}
 
 
 async def test_without_receipts_a_restore_changes_nobody(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import pytest
 from storage.lifecycle import retention
 from storage.lifecycle.retention import kept, retain
 from storage.postgres import Database, connect, open_database
+from storage.reports.rollup import sum_up, sum_up_again
 from tests.support.settings import run, set_channel
 
 NOW = datetime(2026, 7, 15, tzinfo=UTC)
@@ -225,6 +226,61 @@ async def test_what_was_detached_by_an_instance_that_died_is_dropped(
     await retain(database, 90, NOW)
 
     assert [] == await months(database_url)
+
+
+async def test_words_of_a_month_go_with_it(
+    database: Database, database_url: str
+) -> None:
+    """Those in a table of the month, and those that had none."""
+    await run(database_url, "SELECT make_search_partitions()")
+    await run(database_url, "DROP TABLE search_messages_2026_02")
+    await set_channel(database_url, "slack", retention="100d")
+    for month in ("01", "02", "06"):
+        await run(
+            database_url,
+            "INSERT INTO search_messages VALUES "
+            "(gen_random_uuid(), $1, 1, gen_random_uuid(), 'wombat')",
+            datetime(2026, int(month), 20, tzinfo=UTC),
+        )
+    await retain(database, 90, NOW)
+    tables = await run(
+        database_url,
+        "SELECT FROM pg_class WHERE relkind = 'r' AND relname ~ '^search_messages_2026_0[1-3]$'",
+    )
+    words = await run(database_url, "SELECT at::date::text FROM search_messages")
+
+    assert [] == tables
+    assert ["2026-06-20"] == [row[0] for row in words]
+
+
+async def test_what_was_used_stays_counted_when_hours_are_summed_up_again(
+    database: Database, database_url: str
+) -> None:
+    """Also of hours of which a part is gone. What is not summed up yet is not deleted yet."""
+    days = ("2026-01-05", "2026-04-16 00:01:00", "2026-04-16 00:45:00", "2026-07-01")
+    await run(database_url, "UPDATE report_state SET counted_until = '2026-01-01'")
+    await set_channel(database_url, "slack", retention="forever")
+    for channel in ("slack", "telegram"):
+        await fill(database_url, channel, *days)
+    await run(
+        database_url,
+        "UPDATE messages m SET user_id = c.user_id, role = 'assistant' FROM conversations c"
+        " WHERE c.id = m.conversation_id",
+    )
+    counts = "SELECT channel_type, hour, answers, thumbs_up FROM report_hours ORDER BY 1, 2"
+
+    await retain(database, 90, NOW)
+    assert 8 == sum(map(len, (await left(database_url)).values()))
+    await sum_up(database_url)
+    before = await run(database_url, counts)
+    await retain(database, 90, NOW.replace(minute=30))
+    await run(database_url, "UPDATE votes SET thumb = 1")
+    await sum_up(database_url)
+    await sum_up_again(database_url)
+
+    assert 6 == len(before)
+    assert 6 == sum(map(len, (await left(database_url)).values()))
+    assert before == await run(database_url, counts)
 
 
 async def test_status_knows_what_is_kept_and_when_the_next_month_goes(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -11,9 +12,10 @@ import pytest
 from agent.core.messages import Address, Said
 from agent.core.words.search import Found, parse_query
 from storage.conversation.records import PostgresChatRecords
-from storage.postgres import connect, open_database
-from storage.reports.search import forget_words
+from storage.postgres import open_database
+from storage.reports.forgetting import forget_words
 from storage.reports.search_index import index_now
+from storage.transaction import transaction
 from tests.support.chats import LONG_AGO, WORDS, Chats
 from tests.support.settings import run
 
@@ -123,14 +125,54 @@ async def test_what_is_removed_leaves_no_words(chats: Chats) -> None:
     await run(
         chats.url, "DELETE FROM messages WHERE conversation_id = $1", conversations[0]
     )
-    connection = await connect(chats.url)
-    await forget_words(
-        connection, accounts=[chats.accounts[1][0]], conversations=[conversations[2]]
+    words = await run(
+        chats.url,
+        "SELECT * FROM search_messages WHERE author <> $1",
+        chats.accounts[1][0],
     )
-    left = await connection.fetchval("SELECT count(*) FROM search_messages")
-    await connection.close()
+    await run(
+        chats.url, "DELETE FROM messages WHERE conversation_id = $1", conversations[2]
+    )
+    await stored_late(chats.url, words)
+    async with open_database(chats.url) as database, transaction(database) as erasing:
+        await forget_words(
+            erasing,
+            accounts=[chats.accounts[1][0]],
+            conversations=[conversations[2]],
+        )
 
-    assert 0 == left
+    assert words
+    assert [] == await run(chats.url, "SELECT FROM search_messages")
+
+
+async def stored_late(url: str, words: list[Any]) -> None:
+    """By somebody who read the messages before they were removed."""
+    for row in words:
+        await run(
+            url, "INSERT INTO search_messages VALUES ($1, $2, $3, $4, $5)", *row
+        )
+
+
+async def test_words_that_were_read_before_a_change_and_stored_after_go(
+    chats: Chats,
+) -> None:
+    conversation = await chats.talk("dm-u0", [0], 1, text="zebra")
+    await index_now(chats.url, LONG_AGO)
+    words = await run(chats.url, "SELECT * FROM search_messages")
+    await run(
+        chats.url,
+        "UPDATE messages SET content = CASE role WHEN 'user' THEN '' ELSE 'giraffe' END"
+        " WHERE conversation_id = $1",
+        conversation,
+    )
+    await stored_late(chats.url, words)
+    await index_now(chats.url)
+
+    found = await search(chats.url, "u0", "giraffe")
+    assert ["assistant"] == [hit.role for hit in found]
+    assert "zebra" not in str(
+        await run(chats.url, "SELECT words FROM search_messages")
+    )
 
 
 async def test_instances_that_read_at_once_read_each_message_once(

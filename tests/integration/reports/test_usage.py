@@ -14,10 +14,12 @@ from uuid import UUID
 import pytest
 
 from agent.reports.usage import Line, Scope
-from storage.postgres import connect
+from storage.postgres import connect, open_database
 from storage.reports import STATEMENTS
+from storage.reports.forgetting import forget_people
 from storage.reports.rollup import sum_up, sum_up_again
-from storage.reports.usage import forget_people, read_usage
+from storage.reports.usage import read_usage
+from storage.transaction import transaction
 from tests.support.settings import run
 from tests.support.usage_data import CHANNELS, MODELS, SUMS, UsageData, counted
 
@@ -127,7 +129,11 @@ async def test_what_forgotten_people_used_stays_counted_for_nobody(
     before = await total(database_url)
     gone = [row[0] for row in data.users[:7]]
     connection = await connect(database_url)
-    await forget_people(connection, gone)
+    async with (
+        open_database(database_url) as database,
+        transaction(database) as erasing,
+    ):
+        await forget_people(erasing, gone)
     await connection.execute(
         "UPDATE messages SET user_id = NULL WHERE user_id = ANY($1)", gone
     )

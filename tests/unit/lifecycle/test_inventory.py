@@ -31,6 +31,7 @@ def test_what_is_kept_is_kept_for_a_reason() -> None:
         rule
         for part in (
             *inventory.COLUMNS.values(),
+            inventory.VIEWS,
             inventory.KEYS,
             inventory.FILES,
             inventory.LOG_FIELDS,
