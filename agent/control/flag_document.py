@@ -15,6 +15,7 @@ from typing import Any
 from agent.control.about import About, about_in
 from agent.control.rules import ABOUT, DEFINITION, NO_RULE, Rules
 from agent.core.errors import Rejected
+from agent.core.remedies import Run
 from agent.core.text import shown_name
 
 VERSION = 1
@@ -67,7 +68,8 @@ def read_document(raw: bytes) -> dict[str, dict[str, Any]]:
         case _:
             raise Rejected(
                 f'The file has no flags of version {VERSION}: it is {{"version": '
-                f'{VERSION}, "flags": …}}, as `agent flags export` writes it.'
+                f'{VERSION}, "flags": …}}.',
+                Run("flags export", "writes one"),
             )
 
 

@@ -9,6 +9,7 @@ from uuid import UUID
 from sqlalchemy import text
 
 from agent.core.errors import Rejected
+from agent.core.remedies import Run
 from storage.control.audit import Author
 from storage.control.changes import admit
 from storage.control.targets import RuleTarget, audience_of
@@ -59,7 +60,8 @@ class PeopleAdmin:
             assert person is not None
             if await jobs.under_way(connection, person):
                 raise Rejected(
-                    "This person is being erased already: `agent people erasures` shows how far."
+                    "This person is being erased already.",
+                    Run("people erasures", "shows how far it is"),
                 )
 
             made = await jobs.begin(connection, person, author.name)

@@ -47,6 +47,8 @@ def export(file: To = None, as_json: Json = False) -> None:
             typer.echo(text)
         elif as_json:
             show_json({"file": str(file), "flags": sorted(document["flags"])})
+        else:
+            tell(f"Wrote {_counted(len(document['flags']))} to {file}.")
 
         return WELL
 
@@ -69,14 +71,17 @@ def import_(
         planned = await files.plan(wanted)
         if planned and not as_json:
             _show_plan(planned)
-        count = f"{len(planned)} flags" if len(planned) != 1 else "one flag"
 
         return Proposal(
             lambda _: files.apply(wanted, planned, by),
-            f"Change {count} as shown?" if planned else None,
+            f"Change {_counted(len(planned))} as shown?" if planned else None,
         )
 
     run_change(_open_files, propose, _show, ChangeOptions(as_, reason, as_json, yes))
+
+
+def _counted(flags: int) -> str:
+    return "one flag" if flags == 1 else f"{flags} flags"
 
 
 def _show_plan(planned: Sequence[Planned]) -> None:
@@ -94,9 +99,9 @@ def _show(made: Sequence[Planned], /, *, as_json: bool) -> None:
         ]
         show_json({"changed": changes})
     elif made:
-        typer.echo("They are as the file says.")
+        typer.echo("Done: flags are as the file says.")
     else:
-        typer.echo("All is so already.")
+        typer.echo("Nothing to change: flags are as the file says.")
 
 
 def _read(file: Path) -> bytes:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
 
 import typer
 
-from agent.cli.options import Json, operating
+from agent.cli.options import Group, Json, operating
 from agent.cli.output import show_json
 from agent.cli.reports import options as o
 from agent.cli.reports import views
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from agent.settings import Settings
 
 app = typer.Typer(
+    cls=Group,
     help="What people used, and what it cost. All times are UTC; costs are those that were "
     "stored with each answer.",
     no_args_is_help=True,

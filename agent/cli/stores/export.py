@@ -7,7 +7,7 @@ from typing import IO, TYPE_CHECKING, Annotated
 
 import typer
 
-from agent.cli.options import As, Json, author, operating
+from agent.cli.options import As, Group, Json, author, operating
 from agent.cli.output import show_json, tell
 from agent.cli.run import WELL, run
 from agent.core.errors import ConfigurationError
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from agent.settings import Settings
 
-app = typer.Typer(help="Data for other programs.", no_args_is_help=True)
+app = typer.Typer(cls=Group, help="Data for other programs.", no_args_is_help=True)
 
 
 @app.callback()
@@ -37,7 +37,7 @@ def training(
 
     async def work(settings: Settings) -> int:
         from storage.control.changes import admit
-        from storage.control.targets import moment
+        from storage.control.targets import RuleTarget, audience_of, moment
         from storage.lifecycle.training import training_lines
         from storage.transaction import transaction
 
@@ -45,16 +45,26 @@ def training(
         async with operating(settings) as (stores, _):
             async with transaction(stores.database) as connection:
                 await admit(connection, author(settings, as_, None))
+                # refuses a channel that there is not
+                await audience_of(connection, RuleTarget(channel=channel))
             lines = training_lines(stores.database, begin, channel)
             count = await _write(file, lines)
         if as_json:
             show_json({"file": file, "conversations": count})
         else:
-            tell(f"Wrote {count} conversations to {file}.")
+            tell(_said(file, count))
 
         return WELL
 
     run(work)
+
+
+def _said(file: Path, count: int) -> str:
+    if count == 0:
+        return f"{file} is empty: there is no conversation in which everybody agreed."
+    conversations = "one conversation" if count == 1 else f"{count:,} conversations"
+
+    return f"Wrote {conversations} to {file}."
 
 
 async def _write(file: Path, lines: AsyncIterator[str]) -> int:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from agent.cli.change import ChangeOptions, confirm
-from agent.cli.options import As, Json, Yes, author, operating
+from agent.cli.options import As, Group, Json, Yes, author, operating
 from agent.cli.output import show_json, show_table, tell
 from agent.cli.run import WELL, run
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from storage.migrate.stores import OpenStores
 
 app = typer.Typer(
+    cls=Group,
     help="People: what is kept of them, a copy for them, and forgetting them.",
     no_args_is_help=True,
 )
@@ -30,6 +31,10 @@ Person = Annotated[
     typer.Argument(help="An account, as in discord:80351110224678912, or an id."),
 ]
 Count = Annotated[int, typer.Option("--count", min=1, max=10_000, help="At most.")]
+
+
+def _counted(messages: int) -> str:
+    return "one message" if messages == 1 else f"{messages:,} messages"
 
 
 @app.command("list")
@@ -66,7 +71,7 @@ def show(person: Person, as_json: Json = False) -> None:
         else:
             allowed = "allowed" if view.consent else "not allowed"
             tell(f"{view.id}: {view.accounts}")
-            tell(f"Since {view.since:%Y-%m-%d}, {view.messages} messages kept.")
+            tell(f"Since {view.since:%Y-%m-%d}, {_counted(view.messages)} kept.")
             tell(f"Use for training: {allowed}.")
 
         return WELL
@@ -86,8 +91,8 @@ def erase(
         async with _open_admin(settings) as (admin, stores):
             view = await admin.show(person)
             confirm(
-                f"Everything of {view.accounts} is erased, {view.messages} messages "
-                "among it, and cannot come back. Do it?",
+                f"This erases everything of {view.accounts}: {_counted(view.messages)}, "
+                "the answers to them, and all settings. It cannot come back. Do it?",
                 options,
             )
             erasure = await admin.erase(person, by)
@@ -95,7 +100,7 @@ def erase(
         if as_json:
             show_json({"erasure": erasure, "messages": messages})
         else:
-            tell(f"Erased. {messages} messages are gone; the receipt is {erasure}.")
+            tell(f"Erased with answers: {_counted(messages)}. Receipt: {erasure}.")
 
         return WELL
 
@@ -162,7 +167,7 @@ async def _to_the_end(settings: Settings, stores: OpenStores, *, quiet: bool) ->
     while progress := await work(lifecycle):
         messages = max(messages, progress.messages)
         if progress.step != step and not quiet:
-            tell(f"{progress.step} …")
+            tell(f"{progress.step} …", err=True)
         step = progress.step
         if not progress.moved:
             await asyncio.sleep(1)

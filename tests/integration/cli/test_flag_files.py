@@ -74,7 +74,8 @@ async def test_a_file_is_exported_shown_as_a_difference_and_imported(
     file = tmp_path / "flags.json"
     await agent("flags", "set", "replies", "off", "--channel", "slack")
     await agent("flags", "about", "replies", "--owner", "chat team", "--tag", "ops")
-    assert Ended(0, "", "") == await agent("flags", "export", str(file))
+    said = Ended(0, f"Wrote one flag to {file}.\n", "")
+    assert said == await agent("flags", "export", str(file))
     printed = await agent("flags", "export")
     assert file.read_text() == printed.out
 
@@ -90,7 +91,7 @@ async def test_a_file_is_exported_shown_as_a_difference_and_imported(
     assert printed.out == (await agent("flags", "export")).out
 
     made = await agent("flags", "import", str(file), "--yes", "--reason", "reviewed")
-    assert Ended(0, difference + "They are as the file says.\n", "") == made
+    assert Ended(0, difference + "Done: flags are as the file says.\n", "") == made
     again = await agent("flags", "import", str(file), "--json")
     assert {"changed": []} == json.loads(again.out)
 
