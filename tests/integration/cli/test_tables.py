@@ -64,7 +64,14 @@ PREPARATIONS = (
     ("budgets", "set", "channel", "discord", "--tokens", "123456789", "--yes"),
     ("budgets", "set", "person", "*", "--tokens", "1000", "--yes"),
     ("operators", "add", "ada", "--yes"),
+    ("flags", "about", "tone", "--owner", "the team for chats " * 4, "--tag", "ops"),
+    ("budgets", "set", "person", "*", "--usd", "20", "--per", "month", "--yes"),
+    ("db", "seed", "--people", "5", "--messages", "300", "--months", "2", "--yes"),
+    ("report", "rebuild"),
 )
+
+WRITTEN = b"hello\n"
+"""In the terminal, by ada, while there is no budget."""
 
 CALLS: dict[str, tuple[str, ...]] = {
     "status": (),
@@ -89,10 +96,27 @@ CALLS: dict[str, tuple[str, ...]] = {
     "budgets list": (),
     "budgets show": (),
     "operators list": (),
+    "flags stale": (),
+    "report usage": ("--by", "day"),
+    "report cost": ("--by", "day"),
+    "report models": (),
+    "report people": (),
+    "report latency": (),
+    "report retention": (),
+    "people list": (),
+    "people show": ("terminal:ada",),
+    "people erasures": (),
 }
 
-NO_TABLE = {"db new-key", "backup create", "backup verify", "backup restore"}
-"""They make or take a file; what they say is a sentence."""
+NO_TABLE = {
+    "db new-key",
+    "backup create",
+    "backup verify",
+    "flags export",
+    "people export",
+    "report rebuild",
+}
+"""They make a file or take one, or count; what they say is a sentence."""
 
 MAY_BE_EMPTY = {"db queries", "experiments report"}
 """A server without pg_stat_statements has none, nor has an experiment that was not started; a
@@ -126,6 +150,9 @@ def test_every_command_that_shows_something_is_looked_at() -> None:
 @pytest.fixture
 async def prepared(machine: Machine) -> Machine:
     """A machine with a few long values of everything."""
+    ended = await machine.agent("chat", lines=WRITTEN)
+    assert 0 == ended.status, ended.err
+
     for arguments in PREPARATIONS:
         ended = await machine.agent(*arguments)
         assert 0 == ended.status, (arguments, ended.err)
