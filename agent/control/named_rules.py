@@ -291,17 +291,20 @@ def described(stored: Any) -> str:
         return "of another version"
 
     share, chat = conditions.share, conditions.chat
-    parts = [
+    places = [
         f"{share:g} % (salt {conditions.salt})" if share is not None else "",
         _listed("people", map(str, conditions.people)),
         "on " + ", ".join(sorted(conditions.channels)) if conditions.channels else "",
         f"in chat {chat}" if chat is not None else "",
+    ]
+    who = " ".join(filter(None, places)) or ("" if conditions.kill else "everybody")
+    times = [
         f"from {_shown(conditions.starts)}" if conditions.starts else "",
         f"until {_shown(conditions.ends)}" if conditions.ends else "",
     ]
-    who = " ".join(filter(None, parts))
+    kill = "kill" if conditions.kill else ""
 
-    return f"kill {who}".strip() if conditions.kill else who or "everybody"
+    return " ".join(filter(None, [kill, who, *times]))
 
 
 def _listed(what: str, names: Iterable[str]) -> str:

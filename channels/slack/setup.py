@@ -13,6 +13,7 @@ from agent.settings import load_settings
 from channels.pacing import RateLimited
 from channels.setup import Question
 from channels.slack.api import APPS_PAGE, SlackApi
+from channels.slack.incoming.payloads import OTHER_NAMES
 
 WEBHOOK_PATH = "/webhooks/slack"
 
@@ -115,7 +116,7 @@ def manifest(public_url: str | None = None) -> dict[str, Any]:
 def _slash_commands(url: str | None) -> list[dict[str, Any]]:
     return [
         {
-            "command": f"/{command.name}",
+            "command": f"/{OTHER_NAMES.get(command.name, command.name)}",
             "description": command.summary,
             **({"usage_hint": f"[{command.argument}]"} if command.argument else {}),
             **({"url": url} if url else {}),

@@ -67,8 +67,8 @@ def as_text(found: Export) -> str:
         ("What counted against a budget of yours", _used(found["budget_days"])),
         ("What reports count of you, by month", _counted(found["usage"])),
         ("Your titles", [f"- {t['channel']}: {t['title']}" for t in found["titles"]]),
-        (f"Your {len(found['messages'])} messages", _lines(found["messages"])),
-        (f"Your {len(found['votes'])} thumbs", _votes(found["votes"])),
+        (f"Your messages ({len(found['messages'])})", _lines(found["messages"])),
+        (f"Your thumbs ({len(found['votes'])})", _votes(found["votes"])),
     ]
 
     return "\n\n".join(

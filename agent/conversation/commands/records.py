@@ -182,7 +182,9 @@ async def _usage(inbound: Said, records: ChatRecords) -> CommandOutcome:
 def _usage_line(total: UsageTotal) -> str:
     estimated = f", {total.estimated} estimated" if total.estimated else ""
     tokens = f"{total.prompt_tokens} tokens read, {total.completion_tokens} written"
-    return f"{total.answers} answers, {tokens}{estimated}, cost {_cost(total)}"
+    answers = "1 answer" if total.answers == 1 else f"{total.answers} answers"
+
+    return f"{answers}, {tokens}{estimated}, cost {_cost(total)}"
 
 
 def _cost(total: UsageTotal) -> str:

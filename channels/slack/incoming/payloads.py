@@ -38,6 +38,12 @@ def is_direct(
     ).startswith("D")
 
 
+OTHER_NAMES = {"search": "find"}
+"""Commands whose names Slack keeps for itself, and what they are called there."""
+
+_MEANT = {f"/{other}": f"/{name}" for name, other in OTHER_NAMES.items()}
+
+
 def as_command(
     words: str,
 ) -> str:
@@ -51,6 +57,7 @@ def slash_text(
     argument: str,
 ) -> str:
     """`/name argument`. Of a command with another name (`/agent`), the argument is the command."""
+    name = _MEANT.get(name, name)
     if parse_command(name):
         return f"{name} {argument}".strip()
 

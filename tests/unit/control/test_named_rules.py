@@ -20,6 +20,7 @@ from agent.control.named_rules import (
     NamedRule,
     check_named,
     definition_of,
+    described,
     read_named,
 )
 from agent.control.openfeature import FlagProvider
@@ -27,6 +28,8 @@ from agent.control.rules import Audience, Outcome, percentage_rule, resolve, ste
 from agent.core.errors import Rejected
 from storage.control.state import ControlSnapshot, ControlState, state
 from tests.unit.control.sources import Fixed
+
+UNTIL = "2026-11-28T12:00:00+00:00"
 
 FLAG: Flag[str] = Flag("look", Kind.STRING, "default", "How it looks.")
 ADA = UUID("01890a5d-ac96-774b-bcce-b302099a8057")
@@ -335,3 +338,39 @@ def test_a_flag_without_rules_is_not_even_looked_for() -> None:
 
     assert RuleFlags(source, no_clock).value(REPLIES, ADA_ON_SLACK)
     assert {"replies"} == {use.name for use in source.uses.take()}
+
+
+@pytest.mark.parametrize(
+    ("stored", "words"),
+    [
+        ({"value": 1}, "everybody"),
+        ({"value": 1, "ends": UNTIL}, "everybody until 2026-11-28 12:00+00:00"),
+        (
+            {"value": 1, "channels": ["slack"], "ends": UNTIL},
+            "on slack until 2026-11-28 12:00+00:00",
+        ),
+        ({"value": 1, "kill": True}, "kill"),
+        ({"value": 1, "other": 2}, "of another version"),
+    ],
+)
+def test_conditions_are_told_in_words(stored: dict[str, Any], words: str) -> None:
+    assert words == described(stored)
+
+
+@pytest.mark.parametrize(
+    ("rule", "is_remembered"),
+    [
+        ({"value": False, "channels": ["slack"]}, True),
+        ({"value": False, "channels": ["slack"], "ends": UNTIL}, False),
+        ({"value": False, "starts": UNTIL}, False),
+    ],
+)
+def test_evaluations_are_remembered_unless_the_clock_alone_may_change_them(
+    rule: dict[str, Any], is_remembered: bool
+) -> None:
+    """`RuleFlags.version` is what others remember evaluations by."""
+    snapshot = ControlSnapshot(1, "", [("rule:a", "replies", rule)], [], [])
+    flags = RuleFlags(Fixed(state(snapshot)))
+
+    assert is_remembered == (flags.version is not None)
+    assert flags.version is flags.version
