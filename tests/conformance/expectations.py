@@ -12,6 +12,8 @@ from typing import Any
 
 from agent.core.completion import Prompt, Tuning
 from agent.core.errors import ModelError
+from storage.lifecycle.retention import kept
+from storage.postgres import open_database
 from tests.conformance.channel_harness import ChannelHarness, Speaker
 from tests.conformance.driver import Place
 from tests.conformance.platform_extras import command_refusal, has_menu
@@ -53,6 +55,19 @@ async def after(harness: ChannelHarness, ada: Place, *texts: str) -> list[str]:
         await harness.ask(ada, text)
 
     return harness.screen(ada)[before:]
+
+
+def keeps_for(days: int) -> Expectation:
+    """How long messages of this channel are kept; FOREVER: nothing is deleted."""
+
+    async def look(harness: ChannelHarness, ada: Place) -> None:
+        assert await after(harness, ada, "hello") == ["re: hello"]
+        async with open_database(harness.database_url) as database:
+            found = await kept(database, None)
+
+        assert days == found.policy.days(harness.driver.name)
+
+    return look
 
 
 def answers_hello(*answers: str) -> Expectation:

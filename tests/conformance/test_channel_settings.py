@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Mapping
 
 import pytest
 
+from agent.core.words.retention import FOREVER
 from storage.control.channels import ChannelAdmin
 from storage.postgres import open_database
 from storage.redis import open_redis
@@ -23,6 +24,7 @@ from tests.conformance.expectations import (
     hears_nothing,
     is_a_stranger,
     is_refused_a_model,
+    keeps_for,
     says,
 )
 from tests.support.engine_harness import MODEL
@@ -57,6 +59,7 @@ SETTINGS: Mapping[str, Scenario] = {
     ),
     "allow": Scenario("somebody", answers_hello("re: hello"), is_a_stranger),
     "deny": Scenario(HER_ID, answers_hello("re: hello"), hears_nothing),
+    "retention": Scenario("180d", keeps_for(FOREVER), keeps_for(180)),
     "user_limit": too_fast("You are sending messages too quickly."),
     "chat_limit": too_fast("This chat is over its limit."),
     "channel_limit": too_fast("This channel is over its limit."),
