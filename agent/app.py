@@ -46,7 +46,7 @@ from storage.conversation.turns import PostgresTurns
 from storage.conversation.upkeep import Noted, upkeep
 from storage.conversation.votes import PostgresVotes
 from storage.lifecycle.erasure import Stores
-from storage.lifecycle.schedule import erasing
+from storage.lifecycle.schedule import lifecycle
 from storage.limits.budget_admin import SETTLING_SECONDS
 from storage.limits.budgets import PostgresBudgets, WorstCase
 from storage.limits.limiter import RedisLimiter
@@ -105,16 +105,14 @@ async def open_app(
             settings, stores, models, builders, instance, noted
         )
         call_seconds = settings.model_total_timeout + SETTLING_SECONDS
-
-        lifecycle = Stores(stores.database, stores.pipe, settings.agent_home)
+        places = Stores(stores.database, stores.pipe, settings.agent_home)
+        backups = settings.backup_dir or settings.agent_home / "backups"
 
         async with (
             upkeep(stores.database, stores.pipe, models, noted, call_seconds),
             rollup(stores.database_url),
             search_index(stores.database_url),
-            erasing(
-                lifecycle, settings.backup_dir or settings.agent_home / "backups"
-            ),
+            lifecycle(places, backups, settings.retention_days),
             follow_changes(stores.pipe, ports.control_updates),
             Engine(ports, _options(settings)) as engine,
         ):

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from itertools import chain, repeat
 from typing import Any
 
 import asyncpg
@@ -29,6 +30,9 @@ from storage.postgres import Database
 from storage.transaction import transaction
 
 HOUR = 3600.0
+SOON = 60.0
+"""After a start: the first look may come before the last hours are summed up."""
+
 LOCK_TRIES = 40
 """How often a month is tried; each try waits for the lock for 50 ms at most."""
 
@@ -85,12 +89,12 @@ async def kept(database: Database, default: int | None) -> Kept:
 def retaining(
     database: Database, default: int | None
 ) -> AbstractAsyncContextManager[None]:
-    """Inside, what is too old goes: at once, and then every hour."""
+    """Inside, what is too old goes: at once, soon again, and then every hour."""
     return run_in_background(_retain_forever, database, default)
 
 
 async def _retain_forever(database: Database, default: int | None) -> None:
-    while True:
+    for pause in chain([SOON], repeat(HOUR)):
         try:
             await retain(database, default)
         except AgentError as error:
@@ -101,7 +105,7 @@ async def _retain_forever(database: Database, default: int | None) -> None:
                 "old messages stay for another hour", error=type(error).__name__
             )
 
-        await asyncio.sleep(HOUR)
+        await asyncio.sleep(pause)
 
 
 async def retain(

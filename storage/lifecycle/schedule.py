@@ -1,9 +1,12 @@
-"""Erasures are worked at in the background of every instance, one instance to a job."""
+"""What every instance looks after in the background: erasures, one instance to a job, and
+messages that are kept no longer.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import structlog
@@ -12,6 +15,7 @@ from agent.core.background import run_in_background
 from agent.core.errors import AgentError
 from storage.lifecycle import receipts
 from storage.lifecycle.erasure import Stores, work
+from storage.lifecycle.retention import retaining
 
 LOOK_SECONDS = 5.0
 """How often somebody looks for a job, or whether one that waits can go on."""
@@ -19,11 +23,20 @@ LOOK_SECONDS = 5.0
 log = structlog.get_logger()
 
 
-def erasing(
-    stores: Stores, backups: Path | None
-) -> AbstractAsyncContextManager[None]:
-    """Inside, erasures go on; receipts stand next to the `backups` of this machine."""
-    return run_in_background(_erase_forever, stores, backups)
+@asynccontextmanager
+async def lifecycle(
+    stores: Stores, backups: Path | None, retention_days: int | None
+) -> AsyncIterator[None]:
+    """Inside, erasures go on, and what is older than anybody keeps it goes.
+
+    Receipts of erasures stand next to the `backups` of this machine. `retention_days` holds
+    where a channel has no retention of its own; None: everything is kept.
+    """
+    async with (
+        run_in_background(_erase_forever, stores, backups),
+        retaining(stores.database, retention_days),
+    ):
+        yield
 
 
 async def _erase_forever(stores: Stores, backups: Path | None) -> None:

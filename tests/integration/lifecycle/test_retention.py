@@ -5,10 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
+from pathlib import Path
 from uuid import UUID, uuid4
 
 import pytest
+from pydantic import SecretStr
 
+from agent.app import open_app
+from agent.settings import Settings
 from storage.lifecycle import retention
 from storage.lifecycle.retention import kept, retain
 from storage.postgres import Database, connect, open_database
@@ -291,3 +295,26 @@ async def test_status_knows_what_is_kept_and_when_the_next_month_goes(
 
     assert (90, {"slack": 100}) == (found.policy.default, found.policy.channels)
     assert datetime(2026, 5, 12, tzinfo=UTC) == found.next_drop
+
+
+async def test_an_agent_that_runs_deletes_what_is_too_old(
+    database: Database,
+    database_url: str,
+    redis_url: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Nobody asks for it: RETENTION_DAYS is enough."""
+    monkeypatch.setattr(retention, "SOON", 0.5)
+    await fill(database_url, "slack", "2026-01-05", "2026-02-05")
+    settings = Settings(
+        _env_file=None,
+        database_url=SecretStr(database_url),
+        redis_url=SecretStr(redis_url),
+        agent_home=tmp_path,
+        retention_days=31,
+    )
+
+    async with open_app(settings, {}), asyncio.timeout(20):
+        while (await run(database_url, "SELECT count(*) FROM messages"))[0][0]:
+            await asyncio.sleep(0.1)
