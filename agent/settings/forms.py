@@ -7,13 +7,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
 from agent.core.errors import ConfigurationError
 from agent.settings.proxies import is_address
-from agent.settings.tidy import tidy
+from agent.settings.tidy import host_of, tidy
 
 if TYPE_CHECKING:
     from agent.settings import Settings
@@ -176,7 +175,7 @@ def _discord(secret: str, _settings: Settings) -> str | None:
 def _openai(secret: str, settings: Settings) -> str | None:
     theirs = (
         secret.startswith("sk-ant-")
-        and urlsplit(settings.openai_base_url).hostname == "api.openai.com"
+        and host_of(settings.openai_base_url) == "api.openai.com"
     )
     return (
         "holds a key of Anthropic: that one is ANTHROPIC_API_KEY." if theirs else None
@@ -184,7 +183,7 @@ def _openai(secret: str, settings: Settings) -> str | None:
 
 
 def _anthropic(secret: str, settings: Settings) -> str | None:
-    official = urlsplit(settings.anthropic_base_url).hostname == "api.anthropic.com"
+    official = host_of(settings.anthropic_base_url) == "api.anthropic.com"
     theirs = secret.startswith("sk-") and not secret.startswith("sk-ant-")
     return (
         "holds a key of OpenAI: that one is OPENAI_API_KEY."

@@ -11,12 +11,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal
-from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
 from agent.core.errors import ConfigurationError
-from agent.settings.tidy import tidy
+from agent.settings.tidy import host_of, tidy
 
 Protocol = Literal["openai", "anthropic"]
 PROTOCOLS: tuple[Protocol, ...] = ("openai", "anthropic")
@@ -198,7 +197,7 @@ def _protocol(written: str, prefix: str) -> Protocol:
 
 def openai(url: str, key: SecretStr | None) -> Provider:
     """The provider that OPENAI_… set. Another server than OpenAI's may need no key."""
-    is_theirs = urlsplit(url).hostname == urlsplit(OPENAI_URL).hostname
+    is_theirs = host_of(url) == host_of(OPENAI_URL)
 
     return Provider("openai", url, key, needs_key=is_theirs, model="gpt-5-mini")
 

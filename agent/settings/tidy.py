@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from urllib.parse import urlsplit
 
 _EDGES = "\ufeff\u200b\u200e\u200f"  # invisible, and often copied along
 _SCHEMES = ("bot ", "bearer ")  # of the header in which a token is sent
@@ -40,3 +41,11 @@ def listed(value: object) -> object:
         return value
 
     return [part for part in re.split(r"[,\s\[\]\"']+", value) if part]
+
+
+def host_of(url: str) -> str:
+    """The host that an address names; "" where it names none, or is no address."""
+    try:
+        return urlsplit(url.strip()).hostname or ""
+    except ValueError:
+        return ""
