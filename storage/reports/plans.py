@@ -13,7 +13,10 @@ from agent.core.text import shown_name
 from storage.connecting.statements import read_statements
 from storage.postgres import BY_INDEX, connect
 
-ROOMS = ("conversation", "people", "limits", "control", "reports", "connecting")
+ROOMS = (
+    *("conversation", "people", "limits", "control", "reports", "lifecycle"),
+    "connecting",
+)
 _NUMBERED = re.compile(r"\$(\d+)")
 _NAMED = re.compile(r"(?<![:\w]):([a-z]\w*)")
 
