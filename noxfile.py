@@ -13,8 +13,7 @@ STORES = [
     *(
         f"tests/integration/{room}"
         for room in (
-            "conversation",
-            "control",
+            "lifecycle",
             "limits",
             "people",
             "reports",

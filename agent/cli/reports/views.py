@@ -10,7 +10,7 @@ from typing import Any
 
 import typer
 
-from agent.cli.output import show_json, show_table
+from agent.cli.output import show_json, show_table, tell
 from agent.cli.reports.options import Wanted
 from agent.core.text import visible
 from agent.reports.export import Record, to_csv, to_parquet, write
@@ -160,7 +160,7 @@ def _show_table(view: View) -> None:
     rows += [["all", *_cells(total, names, None)[1:]] for total in totals]
     show_table(titles, rows)
     for note in view.notes:
-        typer.echo(note)
+        tell(note)
 
 
 def _cells(record: Record, names: Sequence[str], unit: str | None) -> list[str]:

@@ -161,7 +161,13 @@ async def prepared(machine: Machine) -> Machine:
 
 
 @pytest.mark.timeout(240)
-@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize(
+    "width",
+    [
+        WIDTHS[0],
+        *(pytest.param(each, marks=pytest.mark.chaos) for each in WIDTHS[1:]),
+    ],
+)
 async def test_every_table_fits_and_loses_nothing(
     prepared: Machine, width: int
 ) -> None:
@@ -197,4 +203,7 @@ async def test_in_a_pipe_each_row_is_one_line(prepared: Machine) -> None:
 
 
 def _words(text: str) -> Counter[str]:
+    """Where a row is a paragraph, the name of a column ends with a colon."""
+    text = re.sub(r"(?<=[A-Z]):(?=\s)", "", text)
+
     return Counter(CHANGING.sub("#", text).split())
