@@ -119,7 +119,8 @@ async def test_what_differs_is_said_in_words(machine: Machine) -> None:
         "ALTER TABLE users DROP COLUMN username; ALTER TABLE turns ADD COLUMN extra text"
     )
     await connection.execute(
-        "ALTER TABLE turns ALTER attempts TYPE bigint; DROP TABLE operators; CREATE TABLE mine ()"
+        "ALTER TABLE applied_migrations ALTER seconds TYPE text; "
+        "DROP TABLE operators; CREATE TABLE mine ()"
     )
     await connection.close()
     check = await machine.agent("db", "check")
@@ -127,7 +128,7 @@ async def test_what_differs_is_said_in_words(machine: Machine) -> None:
     assert {
         "column users.username is missing in the database",
         "column turns.extra is in the database only",
-        "turns.attempts has another type",
+        "applied_migrations.seconds has another type",
         "table operators is missing in the database",
         "table mine is in the database only",
         "tables and code differ",

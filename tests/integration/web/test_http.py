@@ -100,7 +100,10 @@ async def test_a_channel_that_does_not_run_is_named_with_its_reason(
     parts = response.json()["parts"]
     assert (parts["good"], parts["bad"]) == (
         {"state": "ok"},
-        {"state": "down", "problem": "BAD_TOKEN is wrong."},
+        {
+            "state": "down",
+            "problem": "BAD_TOKEN is wrong. A changed setting needs a restart of the agent.",
+        },
     )
 
 
