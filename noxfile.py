@@ -13,10 +13,8 @@ STORES = [
     *(
         f"tests/integration/{room}"
         for room in (
-            "lifecycle",
             "limits",
             "people",
-            "reports",
             "storage",
         )
     ),

@@ -15,7 +15,7 @@ from tests.support.backups import fill, nobody_in, tables, value
 from tests.support.commands import AGENT, Machine
 from tests.support.servers import Postgres
 
-ROUNDS = [2, pytest.param(20, marks=[pytest.mark.chaos, pytest.mark.timeout(1200)])]
+ROUNDS = [pytest.param(20, marks=[pytest.mark.chaos, pytest.mark.timeout(1200)])]
 MESSAGES = 15_000
 SPREAD = 0.9
 """Of an undisturbed move's time: the last tenth is what comes after it."""
