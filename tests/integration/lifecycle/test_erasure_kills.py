@@ -17,6 +17,8 @@ from tests.support.engine_harness import EngineHarness, Instance
 from tests.support.erasures import ID, NAME, WORDS, closed, everywhere, say
 from tests.support.settings import OPERATOR, run
 
+pytestmark = pytest.mark.chaos
+
 
 @pytest.mark.parametrize(
     ("kills", "groups", "each", "seed"),

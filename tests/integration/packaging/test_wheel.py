@@ -17,6 +17,8 @@ from tests.support.commands import CLOSED, ROOT
 from tests.support.installed import Installation, build_wheel, install, is_installed
 from tests.support.servers import free_port
 
+pytestmark = pytest.mark.chaos
+
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
 
 IMPORT_ALL = """
