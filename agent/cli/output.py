@@ -83,14 +83,8 @@ def never_fold(wide: bool) -> bool:
 def question(text: str) -> str:
     """A question as a terminal shows it: lines end between words, with room for the answer."""
     width = shutil.get_terminal_size().columns - _ROOM_TO_ANSWER
-    lines = textwrap.wrap(
-        visible(text),
-        max(width, _ROOM_TO_ANSWER),
-        break_long_words=False,
-        break_on_hyphens=False,
-    )
 
-    return "\n".join(lines)
+    return "\n".join(_folded_line(visible(text), max(width, _ROOM_TO_ANSWER)))
 
 
 def show_json(document: Any) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import sysconfig
 from asyncio.subprocess import PIPE, STDOUT
 from collections.abc import Mapping
@@ -105,3 +106,20 @@ async def output_of(*command: str, folder: Path = ROOT, machine: Machine) -> str
     out, _ = await process.communicate()
     assert process.returncode == 0, out.decode()
     return out.decode()
+
+
+async def killed(machine: Machine, seconds: float, *arguments: str) -> int:
+    """The status of a command that got `kill -9`, if it did not end before."""
+    process = await asyncio.create_subprocess_exec(
+        AGENT,
+        *arguments,
+        cwd=machine.folder,
+        env=machine.environment,
+        stdout=asyncio.subprocess.DEVNULL,
+    )
+    try:
+        await asyncio.wait_for(asyncio.shield(process.wait()), seconds)
+    except TimeoutError:
+        process.send_signal(signal.SIGKILL)
+
+    return await process.wait()

@@ -18,7 +18,7 @@ from agent.cli.reports.options import Source, Wanted, check_files, reading
 from agent.cli.reports.views import View
 from agent.cli.run import WELL, run
 from agent.reports.forecast import DAYS, Forecast, forecast
-from agent.reports.usage import Subject
+from agent.reports.usage import Subject, Unit
 
 if TYPE_CHECKING:
     from agent.settings import Settings
@@ -45,104 +45,62 @@ Cohorts = Annotated[
 ]
 
 
-@app.command()
-def usage(
-    by: o.By = "day",
-    channel: o.Channel = None,
-    model: o.Model = None,
-    person: o.Person = None,
-    since: o.Since = None,
-    until: o.Until = None,
-    csv: o.Csv = None,
-    parquet: o.Parquet = None,
-    plot: o.Plot = None,
-    as_json: Json = False,
+def _command(
+    name: str, help_: str, show: Callable[[Wanted], None], by: Unit | None
 ) -> None:
-    """Show people, messages, answers, tokens, costs and thumbs."""
-    wanted = Wanted(
-        by, channel, model, person, since, until, csv, parquet, plot, as_json
-    )
-    _report("usage", USAGE, None, "messages", wanted)
+    """A report with the options that all but the one on retention share."""
+
+    def command(
+        by: o.By = by,
+        channel: o.Channel = None,
+        model: o.Model = None,
+        person: o.Person = None,
+        since: o.Since = None,
+        until: o.Until = None,
+        csv: o.Csv = None,
+        parquet: o.Parquet = None,
+        plot: o.Plot = None,
+        as_json: Json = False,
+    ) -> None:
+        show(
+            Wanted(
+                by, channel, model, person, since, until, csv, parquet, plot, as_json
+            )
+        )
+
+    app.command(name, help=help_)(command)
 
 
-@app.command()
-def cost(
-    by: o.By = "day",
-    channel: o.Channel = None,
-    model: o.Model = None,
-    person: o.Person = None,
-    since: o.Since = None,
-    until: o.Until = None,
-    csv: o.Csv = None,
-    parquet: o.Parquet = None,
-    plot: o.Plot = None,
-    as_json: Json = False,
-) -> None:
-    """Show what was spent, and what this month will have cost at its end."""
-    wanted = Wanted(
-        by, channel, model, person, since, until, csv, parquet, plot, as_json
-    )
-    _report("cost", COST, None, "cost_usd", wanted)
-
-
-@app.command()
-def models(
-    by: o.By = None,
-    channel: o.Channel = None,
-    model: o.Model = None,
-    person: o.Person = None,
-    since: o.Since = None,
-    until: o.Until = None,
-    csv: o.Csv = None,
-    parquet: o.Parquet = None,
-    plot: o.Plot = None,
-    as_json: Json = False,
-) -> None:
-    """Show what each model answered. Replies that no model wrote are in `usage` only."""
-    wanted = Wanted(
-        by, channel, model, person, since, until, csv, parquet, plot, as_json
-    )
-    _report("models", MODELS, "model", "answers", wanted)
-
-
-@app.command()
-def people(
-    by: o.By = None,
-    channel: o.Channel = None,
-    model: o.Model = None,
-    person: o.Person = None,
-    since: o.Since = None,
-    until: o.Until = None,
-    csv: o.Csv = None,
-    parquet: o.Parquet = None,
-    plot: o.Plot = None,
-    as_json: Json = False,
-) -> None:
-    """Show what each person used, on all their accounts."""
-    wanted = Wanted(
-        by, channel, model, person, since, until, csv, parquet, plot, as_json
-    )
-    _report("people", PEOPLE, "person", "messages", wanted)
-
-
-@app.command()
-def latency(
-    by: o.By = None,
-    channel: o.Channel = None,
-    model: o.Model = None,
-    person: o.Person = None,
-    since: o.Since = None,
-    until: o.Until = None,
-    csv: o.Csv = None,
-    parquet: o.Parquet = None,
-    plot: o.Plot = None,
-    as_json: Json = False,
-) -> None:
-    """Show how long answers took, in ms. Percentiles are exact, of the nearest rank."""
-    wanted = Wanted(
-        by, channel, model, person, since, until, csv, parquet, plot, as_json
-    )
-    _run("latency", "model", wanted, _latency)
+_command(
+    "usage",
+    "Show people, messages, answers, tokens, costs and thumbs.",
+    lambda wanted: _report("usage", USAGE, None, "messages", wanted),
+    "day",
+)
+_command(
+    "cost",
+    "Show what was spent, and what this month will have cost at its end.",
+    lambda wanted: _report("cost", COST, None, "cost_usd", wanted),
+    "day",
+)
+_command(
+    "models",
+    "Show what each model answered. Replies that no model wrote are in `usage` only.",
+    lambda wanted: _report("models", MODELS, "model", "answers", wanted),
+    None,
+)
+_command(
+    "people",
+    "Show what each person used, on all their accounts.",
+    lambda wanted: _report("people", PEOPLE, "person", "messages", wanted),
+    None,
+)
+_command(
+    "latency",
+    "Show how long answers took, in ms. Percentiles are exact, of the nearest rank.",
+    lambda wanted: _run("latency", "model", wanted, _latency),
+    None,
+)
 
 
 @app.command()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-import signal
 from pathlib import Path
 
 import pytest
@@ -13,7 +12,7 @@ from storage.backup.create import create_backup
 from storage.backup.manifest import open_backup
 from storage.backup.restore import restore
 from tests.support.backups import fill, nobody_in, tables, value, whole
-from tests.support.commands import AGENT, Machine
+from tests.support.commands import Machine, killed
 from tests.support.servers import Postgres
 
 ROUNDS = [2, pytest.param(10, marks=pytest.mark.chaos)]
@@ -26,23 +25,6 @@ AFTER = {"create": (0.5, 2.6), "verify": (0.5, 9.0), "restore": (0.5, 3.5)}
 def plain(tmp_path: Path, database_url: str) -> Machine:
     """Commands as processes of their own: a forked one would not be killed whole."""
     return Machine(tmp_path, {"DATABASE_URL": database_url})
-
-
-async def killed(machine: Machine, seconds: float, *arguments: str) -> int:
-    """The status of a command that got `kill -9`, if it did not end before."""
-    process = await asyncio.create_subprocess_exec(
-        AGENT,
-        *arguments,
-        cwd=machine.folder,
-        env=machine.environment,
-        stdout=asyncio.subprocess.DEVNULL,
-    )
-    try:
-        await asyncio.wait_for(asyncio.shield(process.wait()), seconds)
-    except TimeoutError:
-        process.send_signal(signal.SIGKILL)
-
-    return await process.wait()
 
 
 def moments(command: str, rounds: int) -> list[float]:

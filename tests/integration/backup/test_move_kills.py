@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-import signal
 from pathlib import Path
 
 import pytest
@@ -12,7 +11,7 @@ import pytest
 from storage import migrate
 from storage.embedded.servers import embedded
 from tests.support.backups import fill, nobody_in, tables, value
-from tests.support.commands import AGENT, Machine
+from tests.support.commands import Machine, killed
 from tests.support.servers import Postgres
 
 ROUNDS = [pytest.param(20, marks=[pytest.mark.chaos, pytest.mark.timeout(1200)])]
@@ -29,19 +28,7 @@ def plain(tmp_path: Path) -> Machine:
 
 async def moved(machine: Machine, seconds: float, *arguments: str) -> int:
     """The status of a move that got `kill -9`, if it did not end before."""
-    process = await asyncio.create_subprocess_exec(
-        AGENT,
-        *("db", "move", *arguments),
-        cwd=machine.folder,
-        env=machine.environment,
-        stdout=asyncio.subprocess.DEVNULL,
-    )
-    try:
-        await asyncio.wait_for(asyncio.shield(process.wait()), seconds)
-    except TimeoutError:
-        process.send_signal(signal.SIGKILL)
-
-    return await process.wait()
+    return await killed(machine, seconds, "db", "move", *arguments)
 
 
 async def measured(machine: Machine, *arguments: str) -> float:
