@@ -163,8 +163,8 @@ def main(path: str) -> None:
     """Serves commands until standard input is closed."""
     for name in ("agent", "storage"):
         package = importlib.import_module(name)
-        for module in pkgutil.iter_modules(package.__path__):
-            importlib.import_module(f"{name}.{module.name}")
+        for module in pkgutil.walk_packages(package.__path__, f"{name}."):
+            importlib.import_module(module.name)
 
     gc.freeze()
     # nothing waits for the forks that serve one command
