@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
 Json = Mapping[str, Any]
 
 _NOTHING: Json = {}
+
+LARGEST = 1 << 63
+"""No platform has a larger number; those that JSON can hold are too large to be shown."""
 
 
 def mapping(
@@ -60,19 +64,19 @@ def integer(
     if isinstance(value, bool) or not isinstance(value, int):
         return None
 
-    return value
+    return value if -LARGEST <= value < LARGEST else None
 
 
 def number(
     of: Json,
     name: str,
 ) -> float | None:
-    """The number in this field."""
+    """The number in this field. JSON of Python knows infinite ones, too: they are none."""
     value = of.get(name)
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
+    if not isinstance(value, float):
+        return integer(of, name)
 
-    return value
+    return value if math.isfinite(value) else None
 
 
 def identity(

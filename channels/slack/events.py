@@ -27,6 +27,7 @@ from channels.slack.incoming.payloads import (
     address_of,
     as_command,
     is_direct,
+    kind_of,
     said_by_command,
     within,
 )
@@ -181,7 +182,7 @@ class SlackEvents:
                 await self.above.take(inbound, self._store)
 
     async def _inbound(self, event: Mapping[str, Any]) -> Inbound | None:
-        subtype = text(event, "subtype")
+        subtype = kind_of(event)
         if subtype == "message_changed":
             return await self._edit(event)
         if subtype == "message_deleted":
@@ -194,7 +195,7 @@ class SlackEvents:
     async def _edit(self, event: Mapping[str, Any]) -> Edited | None:
         after, before = within(event, "message"), within(event, "previous_message")
         # Slack reports previews and counted replies as changes, too.
-        if content.words(after) == content.words(before):
+        if content.shown(after) == content.shown(before):
             return None
         if not (await self._addressed(before) or await self._addressed(after)):
             return None

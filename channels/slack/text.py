@@ -14,12 +14,8 @@ from collections.abc import (
     Iterable,
     Iterator,
     Mapping,
-    Sequence,
 )
-from typing import Any
 
-from channels.fields import first_text, mapping, quotation
-from channels.fields import text as text_in
 from channels.markdown.edits import (
     Edit,
     rewritten,
@@ -122,46 +118,6 @@ def notification(markdown: str) -> str:
         "",
         escaped(plain(markdown))[:NOTIFICATION],
     )
-
-
-def attachments(
-    files: Sequence[Mapping[str, Any]],
-) -> str:
-    """Files by name, one in a line: `[image photo.jpg, 120 kB]`."""
-    return "\n".join(_attachment(file) for file in files)
-
-
-def _attachment(
-    file: Mapping[str, Any],
-) -> str:
-    kind = str(file.get("mimetype") or "").partition("/")[0]
-    name = file.get("name") or file.get("title") or file.get("id") or "without a name"
-    size = file.get("size")
-    shown = f"{kind if kind in ('image', 'audio', 'video') else 'file'} {name}"
-    named = f"[{shown}, {_size(size)}]" if isinstance(size, int) else f"[{shown}]"
-    inside = _inside(file)
-
-    return quotation(named, inside) if inside else named
-
-
-def _inside(file: Mapping[str, Any]) -> str:
-    """The begin of a text or an e-mail, what is said in a recording, or what a picture shows."""
-    said = mapping(mapping(file, "transcription"), "preview")
-
-    return text_in(said, "content") or first_text(
-        file, "preview_plain_text", "plain_text", "preview", "alt_txt"
-    )
-
-
-def _size(count: int) -> str:
-    for unit, factor in (
-        ("GB", 10**9),
-        ("MB", 10**6),
-        ("kB", 10**3),
-    ):
-        if count >= factor:
-            return f"{count / factor:.3g} {unit}"
-    return f"{count} bytes"
 
 
 def pieces_of(

@@ -36,6 +36,7 @@ from channels.telegram.errors import (
     translated,
 )
 from channels.telegram.text import Piece
+from channels.telegram.updates import KINDS
 from channels.unreadable import READING
 
 T = TypeVar("T")
@@ -44,9 +45,6 @@ CONNECTIONS = 64
 """At the same time. Telegram takes 30 messages a second from a bot, and httpx walks through
 all connections at each request.
 """
-
-UPDATES = ("message", "edited_message", "message_reaction")
-"""Kinds of updates that the agent reads. Telegram does not tell bots of deletions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,7 +248,7 @@ class BotApi:
                 lambda bot: bot.set_webhook(
                     url,
                     secret_token=secret,
-                    allowed_updates=UPDATES,
+                    allowed_updates=KINDS,
                     max_connections=100,
                 )
             )
@@ -285,7 +283,7 @@ class _Bot(Bot):
             {
                 "offset": offset,
                 "timeout": wait,
-                "allowed_updates": UPDATES,
+                "allowed_updates": KINDS,
             },
             read_timeout=(self._request[0].read_timeout or 0.0) + wait,
         )

@@ -119,7 +119,9 @@ def _poll(
         for option in items(poll, "options")
         if (words := text(option, "text"))
     )
-    return _listed(_named(kind, text(poll, "question")), options)
+    title = _named(kind, text(poll, "question"), text(poll, "description"))
+
+    return _listed(title, options)
 
 
 def _checklist(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from channels.fields import (
     Json,
-    first_text,
     forwarded,
     in_reply,
     integer,
@@ -13,6 +12,7 @@ from channels.fields import (
     text,
 )
 from channels.telegram.attachments import attachment, said_by
+from channels.telegram.marks import links, rewritten, with_looks, written
 
 
 def around(
@@ -23,17 +23,28 @@ def around(
     direct: bool,
 ) -> str:
     """The words with what they answer, where they come from and what is attached."""
-    attached = attachment(message)
-    origin = mapping(message, "forward_origin")
-    parts = [answered(message, me, direct=direct)]
-
-    if origin:
-        inside = "\n".join(part for part in (words, attached) if part)
-        parts.append(forwarded(_origin(origin), inside))
-    else:
-        parts.append("\n".join(part for part in (words, attached) if part))
+    parts = [answered(message, me, direct=direct), _whole(message, words)]
 
     return "\n\n".join(part for part in parts if part)
+
+
+def _whole(
+    message: Json,
+    words: str,
+) -> str:
+    """The words with what is attached, as a quotation if they are forwarded."""
+    origin = mapping(message, "forward_origin")
+    inside = "\n".join(part for part in (words, attachment(message)) if part)
+
+    return forwarded(_origin(origin), inside) if origin else inside
+
+
+def _words(
+    message: Json,
+) -> str:
+    """The words of a message or a quotation, with links and what their looks mean."""
+    marked = with_looks(message)
+    return rewritten(written(marked), [], links(marked))
 
 
 def answered(
@@ -47,7 +58,7 @@ def answered(
     In groups a reply is how people call the agent: what it wrote itself is quoted there only
     when a part of it was marked.
     """
-    quote = text(mapping(message, "quote"), "text")
+    quote = _words(mapping(message, "quote"))
     earlier = mapping(message, "reply_to_message")
     elsewhere = mapping(message, "external_reply")
     author = mapping(earlier, "from")
@@ -58,7 +69,7 @@ def answered(
 
     source = earlier or elsewhere or _story_alone(message)
     chosen = quote or _chosen(message, source)
-    shown = chosen or first_text(source, "text", "caption") or attachment(source)
+    shown = chosen or _whole(source, _words(source))
     if not shown:
         return ""
 

@@ -1,16 +1,23 @@
-"""Marks in a Telegram text (its entities): mentions of the agent, and links behind words."""
+"""Marks in a Telegram text (its entities): mentions of the agent, links behind words, and
+looks that mean something.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Protocol
 
 from telegram import MessageEntity
 
 from channels.fields import Json, first_text, identity, integer, items, mapping, text
 
-_LINKS = ("http://", "https://", "mailto:", "tg://")
+_FENCE = "```"
+_QUOTES = (MessageEntity.BLOCKQUOTE, MessageEntity.EXPANDABLE_BLOCKQUOTE)
+_LOOKS = (MessageEntity.STRIKETHROUGH, MessageEntity.PRE, *_QUOTES)
+
+Insertion = tuple[int, str]
+"""What is put at a place, in UTF-16 units, in which Telegram counts."""
 
 
 class Bot(Protocol):
@@ -62,19 +69,21 @@ def _marks(
     message: Json,
 ) -> list[Json]:
     """Those that can be read."""
-    units = _units(written(message))
-    return [one for one in items(message, _field(message)) if _is_inside(one, units)]
+    length = _units(written(message))
+    found = items(message, _field(message))
+
+    return [one for one in found if _is_inside(one, length)]
 
 
 def _is_inside(
     entity: Json,
-    units: int,
+    whole: int,
 ) -> bool:
     start, length = integer(entity, "offset"), integer(entity, "length")
     if start is None or length is None:
         return False
 
-    return start >= 0 and length > 0 and start + length <= units
+    return start >= 0 and length > 0 and start + length <= whole
 
 
 def _names(
@@ -98,9 +107,9 @@ def _unmarked(
     me: Bot,
 ) -> list[Json]:
     """Where the agent's name stands in a text whose marks cannot all be read."""
-    marks = message.get(_field(message))
-    is_whole = isinstance(marks, list | tuple) and len(marks) == len(_marks(message))
-    if not me.username or marks is None or is_whole:
+    given = message.get(_field(message))
+    is_whole = isinstance(given, list | tuple) and len(given) == len(_marks(message))
+    if not me.username or given is None or is_whole:
         return []
 
     words = written(message)
@@ -146,7 +155,8 @@ def _linked(
     words: str,
     url: str,
 ) -> str:
-    if not url.startswith(_LINKS) or url.rstrip("/") == words.rstrip("/"):
+    is_address = url and not any(character.isspace() for character in url)
+    if not is_address or url.rstrip("/") == words.rstrip("/"):
         return words
 
     return f"[{words}]({url})"
@@ -175,3 +185,105 @@ def _units(
     words: str,
 ) -> int:
     return len(words.encode("utf-16-le", "surrogatepass")) // 2
+
+
+def with_looks(
+    message: Json,
+) -> Json:
+    """The message with struck text, quotations and code as Markdown; other marks move along.
+
+    Bold and the like are left out: they say nothing that the words do not.
+    """
+    field = _field(message)
+    changed = message
+
+    for look in reversed([one for one in _marks(message) if _is_look(one)]):
+        for insertion in reversed(list(_insertions(written(message), look))):
+            changed = _with(changed, field, insertion)
+
+    return changed
+
+
+def _is_look(
+    mark: Json,
+) -> bool:
+    return text(mark, "type") in _LOOKS
+
+
+def _insertions(
+    words: str,
+    look: Json,
+) -> Iterator[Insertion]:
+    """In the order of their places."""
+    start, end = _place(look)
+    kind = text(look, "type")
+    encoded = words.encode("utf-16-le", "surrogatepass")
+    inside = encoded[2 * start : 2 * end].decode("utf-16-le", "surrogatepass")
+    goes_on = encoded[2 * end : 2 * end + 2] not in (b"", b"\n\0")
+    breaks = "\n" if goes_on else ""
+
+    if kind == MessageEntity.STRIKETHROUGH:
+        yield start, "~~"
+        yield end, "~~"
+    elif kind == MessageEntity.PRE and _FENCE not in inside:
+        yield start, f"{_FENCE}{text(look, 'language')}\n"
+        yield end, f"\n{_FENCE}{breaks}"
+    elif kind in _QUOTES:
+        yield from _quotation(inside, start)
+        yield end, breaks
+
+
+def _quotation(
+    inside: str,
+    start: int,
+) -> Iterator[Insertion]:
+    at = start
+    for line in inside.splitlines(keepends=True):
+        yield at, "> "
+        at += _units(line)
+
+
+def _with(
+    message: Json,
+    field: str,
+    insertion: Insertion,
+) -> Json:
+    """The message with this in its text."""
+    at, put = insertion
+    name = "text" if field == "entities" else "caption"
+    encoded = text(message, name).encode("utf-16-le", "surrogatepass")
+    whole = encoded[: 2 * at] + put.encode("utf-16-le") + encoded[2 * at :]
+    moved = _moved(message[field], at, _units(put))
+
+    return {
+        **message,
+        name: whole.decode("utf-16-le", "surrogatepass"),
+        field: moved,
+    }
+
+
+def _moved(
+    found: Sequence[object],
+    at: int,
+    by: int,
+) -> list[object]:
+    """The marks after something was put there; what cannot be read stays as it is."""
+    return [_shifted(mark, at, by) for mark in found]
+
+
+def _shifted(
+    mark: object,
+    at: int,
+    by: int,
+) -> object:
+    if not isinstance(mark, dict):
+        return mark
+
+    try:
+        start, end = _place(mark)
+    except ValueError:
+        return mark
+
+    start, end = start + by * (start >= at), end + by * (end > at)
+
+    return {**mark, "offset": start, "length": end - start}

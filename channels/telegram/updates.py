@@ -18,7 +18,14 @@ from channels.reactions import thumb_of_emoji
 from channels.telegram import rich
 from channels.telegram.attachments import said_by
 from channels.telegram.content import around
-from channels.telegram.marks import Bot, links, mentions, rewritten, written
+from channels.telegram.marks import (
+    Bot,
+    links,
+    mentions,
+    rewritten,
+    with_looks,
+    written,
+)
 from channels.telegram.parts import Parts, is_begun, is_cut, remember, whole_of
 
 NAME = "telegram"
@@ -28,14 +35,16 @@ _START = "/help"
 _COMMAND = re.compile(
     r"/(?P<name>\w+)(?:@(?P<bot>\w+))?(?:\s+(?P<argument>.*))?\Z", re.DOTALL
 )
-_KINDS = ("message", "edited_message", "message_reaction")
+_SAID = ("message", "channel_post")
+KINDS = (*_SAID, "edited_message", "edited_channel_post", "message_reaction")
+"""Updates that are read. Telegram does not tell bots of deletions."""
 
 
 def chat_of(
     update: Json,
 ) -> int:
     """The chat in which this happened; 0 when that cannot be told."""
-    found = (integer(mapping(mapping(update, kind), "chat"), "id") for kind in _KINDS)
+    found = (integer(mapping(mapping(update, kind), "chat"), "id") for kind in KINDS)
     return next((chat for chat in found if chat is not None), 0)
 
 
@@ -52,7 +61,7 @@ def read(
     remembers what may go on in the next messages.
     """
     raw = update.to_dict() if isinstance(update, Update) else update
-    kind = next((kind for kind in _KINDS if kind in raw), None)
+    kind = next((kind for kind in KINDS if kind in raw), None)
     if kind is None:
         return None
 
@@ -61,7 +70,7 @@ def read(
         return _vote(event)
 
     inbound = _said(event, me, parts if parts is not None else {})
-    if inbound is None or kind == "message":
+    if inbound is None or kind in _SAID:
         return inbound
 
     return inbound.edited(inbound.text)
@@ -72,7 +81,7 @@ def _said(
     me: Bot,
     parts: Parts,
 ) -> Said | None:
-    message = rich.as_text(message)
+    message = with_looks(rich.as_text(message))
     if message.get("is_automatic_forward") is True:
         return None
 
@@ -186,11 +195,13 @@ def _author(
 ) -> Json | None:
     """The person, or the group or channel that a person writes for. None: a bot or nobody.
 
-    A private chat has the id of its person.
+    A private chat has the id of its person. Of a post in a channel nobody is told but the
+    channel.
     """
-    user = mapping(message, "from")
-    if integer(user, "id") is None and _is_direct(message):
-        return mapping(message, "chat")
+    user, chat = mapping(message, "from"), mapping(message, "chat")
+    is_post = text(chat, "type") == ChatType.CHANNEL
+    if integer(user, "id") is None and (is_post or _is_direct(message)):
+        return chat
     if not message.get("from"):
         return None
     if integer(user, "id") in (ChatID.ANONYMOUS_ADMIN, ChatID.FAKE_CHANNEL):

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from functools import partial
 
 from agent.core.commands import parse_command
+from channels.discord.reading.components import Read, laid_out
 from channels.discord.reading.fields import (
     Payload,
     digits,
@@ -18,23 +18,28 @@ from channels.discord.reading.fields import (
 )
 from channels.discord.reading.places import Places
 from channels.fields import forwarded, in_reply
+from channels.fields import number as measured
 
 PREVIEWED = 500
 """Characters of the preview of one link."""
 
 PREVIEWS = 5
-DEPTH = 5
-"""How deep the parts of a laid-out message are followed."""
-
 VOICE_MESSAGE = 1 << 13
-BUTTON, TEXT_DISPLAY, FILE = 2, 10, 13
-"""Kinds of parts: https://docs.discord.com/developers/components/reference."""
 
 _KINDS = ("image", "video", "audio")
+_PLACES = {
+    "customize": "Channels & Roles",
+    "browse": "Browse Channels",
+    "guide": "Server Guide",
+    "linked-roles": "Linked Roles",
+}
+"""Pages of a server that a text can link to, as Discord names them."""
+
 _TOKEN = re.compile(
     r"(?P<code>```.*?```|`[^`\n]*`)"
     r"|(?P<gap>[ \t]*)<(?:@[!&]?(?P<id>\d+)|\#(?P<channel>\d+)|a?(?P<emoji>:\w+:)\d+"
-    r"|(?P<command>/[^:<>]+):\d+|t:(?P<time>-?\d{1,12})(?::\w)?)>",
+    r"|(?P<command>/[^:<>]+):\d+|t:(?P<time>-?\d{1,12})(?::\w)?"
+    r"|id:(?P<page>customize|browse|guide|linked-roles)(?::\d+)?)>",
     re.DOTALL,
 )
 
@@ -63,14 +68,23 @@ def mentions_me(text: str, places: Places) -> bool:
 
 
 def _shown(message: Payload, places: Places) -> str:
-    """Text, forwards, poll, previews, stickers and attachments, one below the other."""
+    """Title, text, forwards, poll, previews, stickers and attachments, one below the other."""
+    read = _reader(message, places)
+    origin = places.name(digits(part(message, "message_reference"), "channel_id"))
+    previews = parts(message, "embeds")[:PREVIEWS]
     found = (
-        _own_text(message, places),
-        *_laid_out(message),
-        *(_forwarded(one, places) for one in parts(message, "message_snapshots")),
+        _title(message, places),
+        read(string(message, "content")),
+        *laid_out(message, read),
+        *(
+            _forwarded(one, origin, places)
+            for one in parts(message, "message_snapshots")
+        ),
         _poll(part(message, "poll")),
-        *map(_preview, parts(message, "embeds")[:PREVIEWS]),
+        *(_preview(one, read) for one in previews),
         *(_named("sticker", one) for one in _stickers(message)),
+        *(_named("sound", one) for one in parts(message, "soundboard_sounds")),
+        _activity(message),
         *(_attachment(one, message) for one in parts(message, "attachments")),
     )
 
@@ -78,13 +92,39 @@ def _shown(message: Payload, places: Places) -> str:
 
 
 def _own_text(message: Payload, places: Places) -> str:
-    names = {
+    return _reader(message, places)(string(message, "content"))
+
+
+def _reader(message: Payload, places: Places) -> Read:
+    """Makes people's texts of those of this message, which names whom it mentions."""
+    people = {
         digits(person, "id"): name_of(person, part(person, "member"))
         for person in parts(message, "mentions")
     }
-    written = partial(_written, names=names, places=places)
+    channels = {
+        digits(channel, "id"): f"#{string(channel, 'name')}"
+        for channel in parts(message, "mention_channels")
+    }
+    written = partial(_written, names={**channels, **people}, places=places)
 
-    return _TOKEN.sub(written, string(message, "content")).strip()
+    return lambda text: _TOKEN.sub(written, text).strip()
+
+
+def _title(message: Payload, places: Places) -> str:
+    """The title of a post in a forum: its first message has the id of its thread."""
+    id = digits(message, "id")
+    name = places.name(id) if id == digits(message, "channel_id") else ""
+
+    return f"[post {name.removeprefix('#')}]" if name else ""
+
+
+def _activity(message: Payload) -> str:
+    """An invitation to what somebody plays or hears, or a theme that they share."""
+    if part(message, "shared_client_theme"):
+        return "[theme]"
+
+    known = part(message, "activity")
+    return _named("activity", part(message, "application")) if known else ""
 
 
 def _written(
@@ -101,12 +141,12 @@ def _written(
 
         name = names.get(id)
         shown = f"@{name}" if name else places.name(id)
-    elif token["channel"]:
-        shown = places.name(token["channel"])
+    elif id := token["channel"]:
+        shown = places.name(id) or names.get(id) or ""
     elif token["time"]:
         shown = _moment(int(token["time"]))
     else:
-        shown = token["emoji"] or token["command"] or ""
+        shown = token["emoji"] or token["command"] or _PLACES.get(token["page"], "")
 
     return f"{token['gap']}{shown}" if shown else token[0]
 
@@ -130,16 +170,20 @@ def _quotation(message: Payload, places: Places) -> str:
     return in_reply(name, shown, own=places.is_me(digits(author, "id")))
 
 
-def _forwarded(snapshot: Payload, places: Places) -> str:
+def _forwarded(snapshot: Payload, origin: str, places: Places) -> str:
     shown = _shown(part(snapshot, "message"), places)
-    return forwarded("", shown) if shown else "[forwarded message]"
+    return forwarded(origin, shown) if shown else "[forwarded message]"
 
 
 def _poll(poll: Payload) -> str:
     question = string(part(poll, "question"), "text")
-    media = [part(answer, "poll_media") for answer in parts(poll, "answers")]
+    counts = {
+        number(one, "id"): number(one, "count")
+        for one in parts(part(poll, "results"), "answer_counts")
+    }
     answers = [
-        string(one, "text") or string(part(one, "emoji"), "name") for one in media
+        _voted(_answer(one), counts.get(number(one, "answer_id"), 0))
+        for one in parts(poll, "answers")
     ]
     offered = " / ".join(answer for answer in answers if answer)
 
@@ -149,54 +193,56 @@ def _poll(poll: Payload) -> str:
     return f"[poll {question} ({offered})]" if offered else f"[poll {question}]"
 
 
-def _preview(embed: Payload) -> str:
+def _answer(answer: Payload) -> str:
+    media = part(answer, "poll_media")
+    return string(media, "text") or string(part(media, "emoji"), "name")
+
+
+def _voted(answer: str, votes: int) -> str:
+    return f"{answer}, {votes} votes" if answer and votes > 0 else answer
+
+
+def _result(embed: Payload) -> str:
+    """How a poll ended. The fields have names for programs."""
+    told = {
+        string(one, "name"): string(one, "value") for one in parts(embed, "fields")
+    }
+    question = told.get("poll_question_text", "")
+    winner = told.get("victor_answer_text") or told.get("victor_answer_emoji_name")
+    votes, total = told.get("victor_answer_votes", ""), told.get("total_votes", "")
+    won = f": {winner}, {votes} of {total} votes" if winner else ""
+
+    return f"[result of the poll {question}{won}]"
+
+
+def _preview(embed: Payload, read: Read) -> str:
     """The text that Discord shows below a link, or in a message that a program laid out."""
+    if string(embed, "type") == "poll_result":
+        return _result(embed)
+
     fields = [
         f"{string(one, 'name')}: {string(one, 'value')}"
         for one in parts(embed, "fields")
     ]
     words = (
         string(part(embed, "author"), "name"),
-        string(embed, "title"),
+        _linked(embed),
         string(embed, "description"),
         *fields,
         string(part(embed, "image"), "description"),
         string(part(embed, "footer"), "text"),
     )
-    told = " · ".join(word for word in words if word)
+    told = read(" · ".join(word for word in words if word))
 
     return f"[preview {_cut(told, PREVIEWED)}]" if told else ""
 
 
-def _laid_out(
-    message: Payload,
-    depth: int = DEPTH,
-) -> Iterator[str]:
-    """The texts of a message that is laid out in components."""
-    inside = (
-        *parts(message, "components"),
-        part(message, "component"),
-        part(message, "accessory"),
-    )
-    for component in inside if depth else ():
-        if number(component, "type") == TEXT_DISPLAY:
-            yield string(component, "content")
+def _linked(embed: Payload) -> str:
+    """The title, with the address behind it. That of a preview stands in the text already."""
+    title, url = string(embed, "title"), string(embed, "url")
+    behind = title and url and string(embed, "type") == "rich"
 
-        yield _interactive(component)
-        for item in parts(component, "items"):  # of a gallery
-            yield _described("image", "", string(item, "description"))
-
-        yield from _laid_out(component, depth - 1)
-
-
-def _interactive(component: Payload) -> str:
-    """A button or a file between the texts."""
-    kind = number(component, "type")
-    label, url = string(component, "label"), string(component, "url")
-    if kind == BUTTON and label:
-        return f"[{label}]({url})" if url else f"[button {label}]"
-
-    return _named("file", component) if kind == FILE else ""
+    return f"[{title}]({url})" if behind else title
 
 
 def _stickers(message: Payload) -> list[Payload]:
@@ -209,11 +255,9 @@ def _named(kind: str, thing: Payload) -> str:
 
 def _attachment(attachment: Payload, message: Payload) -> str:
     """`[image photo.jpg, 120 kB: what it shows]`; a voice message by its length."""
-    size, seconds = number(attachment, "size"), attachment.get("duration_secs")
+    size, seconds = number(attachment, "size"), measured(attachment, "duration_secs")
     if number(message, "flags") & VOICE_MESSAGE and number(message, "flags") > 0:
-        length = (
-            f"{seconds:.0f} s" if isinstance(seconds, int | float) else _size(size)
-        )
+        length = _size(size) if seconds is None else f"{seconds:.0f} s"
         return _described("voice message", length, "")
 
     kind = string(attachment, "content_type").partition("/")[0]

@@ -7,6 +7,7 @@ costs the whole event. A platform may add, omit and change fields at any time.
 from __future__ import annotations
 
 from channels.fields import Json as Payload
+from channels.fields import integer
 from channels.fields import items as parts
 from channels.fields import mapping as part
 from channels.fields import text as string
@@ -38,8 +39,8 @@ def records(value: object) -> list[Payload]:
 
 def number(payload: Payload, key: str) -> int:
     """The whole number in this field, else -1."""
-    value = payload.get(key)
-    return value if type(value) is int else -1
+    value = integer(payload, key)
+    return -1 if value is None else value
 
 
 def digits(payload: Payload, key: str) -> str:

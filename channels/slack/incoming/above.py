@@ -121,7 +121,9 @@ class MessagesAbove:
         earlier = [one for one in items(answer, "messages") if text(one, "ts") < ts]
         shown = self._of_direct(earlier) if said.direct else self._of_channel(earlier)
 
-        return "\n\n".join(await asyncio.gather(*map(self._quotation, shown)))
+        quoted = await asyncio.gather(*map(self._quotation, shown))
+
+        return "\n\n".join(one for one in quoted if one)
 
     def _of_channel(self, earlier: Sequence[Json]) -> Sequence[Json]:
         if any(concerns(self._me, one) for one in earlier):
@@ -143,7 +145,10 @@ class MessagesAbove:
         return root
 
     async def _quotation(self, message: Json) -> str:
-        words = content.around(message, content.words(message))
+        words = content.shown(message)
+        if not words:
+            return ""
+
         author = text(message, "user")
         people: Sequence[str] = [*mentioned(words), *([author] if author else ())]
         names = await self._people.names(people)

@@ -15,11 +15,16 @@ from channels.fields import (
     quotation,
     text,
 )
-from channels.slack.text import attachments
+from channels.slack.incoming.files import attachments
+from channels.slack.text import escaped
 
 _WORDS = ("text", "alt_text", "fallback", "value", "name")
 _ABOVE = ("title", "subtitle", "label", "call", "v1")
 _BELOW = ("description", "body", "details", "output", "file")
+_RAW = ("text", "raw_text")
+"""Elements whose words Slack does not escape, as it does everywhere else."""
+
+_CHOICES = ("options", "initial_options")
 _DEPTH = 8  # of blocks within blocks; people make about three
 
 
@@ -47,18 +52,25 @@ def _block(
         return
 
     kind = text(block, "type")
+    if kind == "button":
+        yield _button(block)
+        return
+
     for name in _ABOVE:
         yield from _line(block, name, depth)
 
     yield _said(block, kind)
     yield from _block(mapping(block, "text"), depth - 1)
 
-    for name in ("elements", "fields", "tasks"):
+    for name in ("elements", "fields", "tasks", *_CHOICES):
         for element in items(block, name):
             yield from _block(element, depth - 1)
             yield "" if kind == "rich_text_section" else "\n"
 
     yield from _rows(block, depth)
+    beside = "".join(_block(mapping(block, "accessory"), depth - 1))
+    yield f"\n{beside}" if beside else ""
+
     for name in _BELOW:
         yield from _line(block, name, depth)
 
@@ -104,16 +116,30 @@ def _said(
     if kind == "video":
         return f"{text(element, 'alt_text')}\n"
     if kind == "raw_number":
-        return f"{number(element, 'value')}"
+        value = number(element, "value")
+        return text(element, "text") if value is None else f"{value}"
 
-    return first_text(element, *_WORDS)
+    said = first_text(element, *_WORDS)
+
+    return escaped(said) if kind in _RAW else said
 
 
 def _link(
     element: Json,
 ) -> str:
-    url, label = text(element, "url"), text(element, "text")
+    url, label = text(element, "url"), escaped(text(element, "text"))
     return f"<{url}|{label}>" if label else f"<{url}>"
+
+
+def _button(
+    element: Json,
+) -> str:
+    """Its `value` is for the app alone."""
+    label, url = text(mapping(element, "text"), "text"), text(element, "url")
+    if not label:
+        return ""
+
+    return f"<{url}|{label}>" if url else f"[button {label}]"
 
 
 def around(
@@ -122,10 +148,27 @@ def around(
 ) -> str:
     """The words with what was shared and attached."""
     files = attachments(items(message, "files"))
-    own = "\n".join(part for part in (spoken, files) if part)
+    own = "\n".join(part for part in (spoken, _huddle(message), files) if part)
     shared = _shares(items(message, "attachments"))
 
     return "\n\n".join(part for part in (own, *shared) if part)
+
+
+def shown(
+    message: Json,
+) -> str:
+    """All that people see of a message."""
+    return around(message, words(message))
+
+
+def _huddle(
+    message: Json,
+) -> str:
+    """Slack writes such a message without words; people talk in the thread below it."""
+    room = mapping(message, "room")
+    name = text(room, "name")
+
+    return f"[huddle {name}]".replace(" ]", "]") if room else ""
 
 
 def _shares(
@@ -159,17 +202,35 @@ def _shown(
     one: Json,
 ) -> str:
     """An attachment's own words, else what stands for it."""
-    said = text(one, "text") or blocks_text(one) or _message_blocks(one)
+    # Of a message that an app laid out, the text is but what a notification says.
+    said = max(text(one, "text"), blocks_text(one), _message_blocks(one), key=len)
     parts = [
         text(one, "pretext"),
-        text(one, "title"),
+        _title(one),
         said,
         *(_field(field) for field in items(one, "fields")),
         attachments(items(one, "files")),
+        *_inner(one),
     ]
     shown = "\n".join(part for part in parts if part)
 
     return shown or text(one, "fallback")
+
+
+def _title(
+    one: Json,
+) -> str:
+    title, url = text(one, "title"), text(one, "title_link")
+    return f"<{url}|{title}>" if title and url else title
+
+
+def _inner(
+    one: Json,
+) -> Iterator[str]:
+    """What was attached to a message that is shared; people make one level."""
+    for inner in items(one, "attachments"):
+        own = {name: value for name, value in inner.items() if name != "attachments"}
+        yield _shown(own)
 
 
 def _message_blocks(

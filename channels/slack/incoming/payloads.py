@@ -28,6 +28,18 @@ def within(
     }
 
 
+def kind_of(
+    event: Mapping[str, Any],
+) -> str:
+    """The subtype of a message. One that is deleted while it has replies is changed, says
+    Slack, to a note by Slack: that is a deletion all the same.
+    """
+    if text(mapping(event, "message"), "subtype") == "tombstone":
+        return "message_deleted"
+
+    return text(event, "subtype")
+
+
 def is_direct(
     event: Mapping[str, Any],
 ) -> bool:

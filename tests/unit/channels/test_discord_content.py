@@ -12,7 +12,7 @@ from channels.discord.reading.places import Places
 from channels.fields import QUOTED
 from tests.support.platforms.discord import payload
 
-ME, TOWN, DIRECT, ROLE = "1", "20", "21", "77"
+ME, TOWN, DIRECT, ROLE, POST = "1", "20", "21", "77", "31"
 BOB = payload("user", id="200", username="bob", global_name="Bob")
 ROBOT = payload("user", id="300", username="robot", global_name=None, bot=True)
 
@@ -22,6 +22,8 @@ def places() -> Places:
     places = Places()
     places.me = ME
     channel = {"id": TOWN, "type": 0, "name": "town"}
+    post = {"id": POST, "type": 11, "guild_id": "10", "name": "How do I bake?"}
+    places.learn("THREAD_CREATE", post)
     own = {"id": ROLE, "name": "agent", "tags": {"bot_id": ME}}
     roles = [own, {"id": "78", "name": "builders"}, {"id": "10", "name": "@everyone"}]
     places.learn("GUILD_CREATE", {"id": "10", "channels": [channel], "roles": roles})
@@ -48,6 +50,15 @@ POLL = {
         {"poll_media": {"text": "Pizza"}},
         {"poll_media": {"emoji": {"name": "🍲"}}},
         {"poll_media": None},
+    ],
+}
+RESULT = {
+    "type": "poll_result",
+    "fields": [
+        {"name": "poll_question_text", "value": "Lunch?"},
+        {"name": "victor_answer_text", "value": "Pizza"},
+        {"name": "victor_answer_votes", "value": "3"},
+        {"name": "total_votes", "value": "4"},
     ],
 }
 PREVIEW = {
@@ -190,6 +201,95 @@ SHOWN: dict[str, tuple[dict[str, Any], str]] = {
     "a voice message without a length": (
         {"content": "", "flags": 1 << 13, **file(duration_secs="long")},
         "[voice message, 120 kB]",
+    ),
+    "a voice message of no length that there is": (
+        {"content": "", "flags": 1 << 13, **file(duration_secs=float("inf"))},
+        "[voice message, 120 kB]",
+    ),
+    "a file larger than any": (file(size=10**400), "hello\n[image photo.jpg]"),
+    "a poll with votes": (
+        {
+            "content": "",
+            "poll": {
+                **POLL,
+                "answers": [{"answer_id": 1, "poll_media": {"text": "Pizza"}}, {}],
+                "results": {"answer_counts": [{"id": 1, "count": 3}, None]},
+            },
+        },
+        "[poll Lunch? (Pizza, 3 votes)]",
+    ),
+    "the result of a poll that is answered": (
+        answered("", type=46, embeds=[RESULT]),
+        "In reply to Bob:\n> [result of the poll Lunch?: Pizza, 3 of 4 votes]\n\nhello",
+    ),
+    "a title that is a link": (
+        {"embeds": [{"type": "rich", "title": "Bug 7", "url": "https://b.org/7"}]},
+        "hello\n[preview [Bug 7](https://b.org/7)]",
+    ),
+    "a person in a preview": (
+        {"embeds": [{"description": "by <@200>"}], "mentions": [BOB]},
+        "hello\n[preview by @Bob]",
+    ),
+    "a person in a text that is laid out": (
+        {"components": [{"type": 10, "content": "by <@200>"}], "mentions": [BOB]},
+        "hello\nby @Bob",
+    ),
+    "menus and fields": (
+        {
+            "components": [
+                {
+                    "type": 3,
+                    "placeholder": "Pick",
+                    "options": [{"label": "A"}, {"label": "B"}, {}],
+                },
+                {"type": 21, "options": [{"label": "C"}]},
+                {"type": 23, "label": "Agree"},
+                {
+                    "type": 18,
+                    "label": "Name",
+                    "description": "yours",
+                    "component": {"type": 4, "value": "Bo"},
+                },
+                {"type": 5},
+                {"type": 2, "emoji": {"name": "👍"}},
+                {"type": 2},
+                {"type": 11, "description": "a cat"},
+            ]
+        },
+        "hello\n[choice Pick: A / B]\n[choice: C]\nAgree\nName: yours\nBo\n[button 👍]"
+        "\n[image: a cat]",
+    ),
+    "a sound": (
+        {"content": "", "soundboard_sounds": [{"name": "horn"}, {}]},
+        "[sound horn]\n[sound]",
+    ),
+    "an invitation to play": (
+        {"content": "", "activity": {"type": 1}, "application": {"name": "Chess"}},
+        "[activity Chess]",
+    ),
+    "a theme": ({"content": "", "shared_client_theme": {"colors": []}}, "[theme]"),
+    "pages of the server": (
+        {"content": "<id:customize> <id:linked-roles:5> <id:x>"},
+        "Channels & Roles Linked Roles <id:x>",
+    ),
+    "a forward from a channel": (
+        {**forwarded(content="news"), "message_reference": {"channel_id": TOWN}},
+        "Forwarded from #town:\n> news",
+    ),
+    "a channel of another server": (
+        {
+            "content": "in <#555>",
+            "mention_channels": [{"id": "555", "name": "news"}],
+        },
+        "in #news",
+    ),
+    "a post in a forum": (
+        {"id": POST, "channel_id": POST, "content": "<@1> see above"},
+        "[post How do I bake?]\nsee above",
+    ),
+    "a post in a forum that is answered": (
+        answered("I tried.", id=POST, channel_id=POST),
+        "In reply to Bob:\n> [post How do I bake?]\n> I tried.\n\nhello",
     ),
     "a person": ({"content": "ask <@200>", "mentions": [BOB]}, "ask @Bob"),
     "a person under a nickname": (

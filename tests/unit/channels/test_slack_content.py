@@ -23,6 +23,16 @@ def rich(*elements: Any) -> dict[str, Any]:
     return {"type": "rich_text", "elements": [section]}
 
 
+def button(text: str, **fields: Any) -> dict[str, Any]:
+    return {"type": "button", "text": {"type": "plain_text", "text": text}, **fields}
+
+
+DOCUMENT, GONE = "[canvas without a name]", "[deleted file]"
+LAID_OUT = {
+    "message_blocks": [
+        {"message": {"blocks": [rich({"text": "Build 7 failed: timeout"})]}}
+    ]
+}
 SHOWN: dict[str, tuple[dict[str, Any], str]] = {
     "a date in blocks": (
         {"blocks": [rich({"type": "date", "timestamp": 1, "fallback": "July 11"})]},
@@ -83,6 +93,105 @@ SHOWN: dict[str, tuple[dict[str, Any], str]] = {
         "[file x.py]:\n> print(1)\n> x",
     ),
     "words": ({"text": "hello"}, "hello"),
+    "a canvas": (
+        {
+            "text": "",
+            "files": [
+                {"name": "Untitled", "title": "Plan", "mode": "quip", "size": 1200}
+            ],
+        },
+        "[canvas Plan, 1.2 kB]",
+    ),
+    "a list of Slack": (
+        {"files": [{"name": "x", "title": "Bugs", "filetype": "list", "size": 0}]},
+        "[list Bugs]",
+    ),
+    "a canvas without a title": ({"files": [{"filetype": "quip"}]}, DOCUMENT),
+    "a document that lives elsewhere": (
+        {
+            "files": [
+                {
+                    "name": "Plan",
+                    "is_external": True,
+                    "external_url": "https://docs.example.org/1",
+                    "size": 0,
+                }
+            ]
+        },
+        "[file Plan, https://docs.example.org/1]",
+    ),
+    "a file with a title": (
+        {"files": [{"name": "a7.pdf", "title": "Report of May"}]},
+        "[file a7.pdf (Report of May)]",
+    ),
+    "a file that is gone": ({"files": [{"id": "F1", "mode": "tombstone"}]}, GONE),
+    "a file larger than any": (
+        {"files": [{"name": "a.bin", "size": 10**400}]},
+        "[file a.bin]",
+    ),
+    "a huddle": ({"text": "", "room": {"id": "R1", "name": ""}}, "[huddle]"),
+    "a huddle with a name": (
+        {"text": "A huddle started", "room": {"id": "R1", "name": "Standup"}},
+        "A huddle started\n[huddle Standup]",
+    ),
+    "words in blocks, which Slack does not escape": (
+        {"text": "", "blocks": [rich({"type": "text", "text": "a <b> &amp; c"})]},
+        "a &lt;b&gt; &amp;amp; c",
+    ),
+    "buttons and a choice": (
+        {
+            "blocks": [
+                {
+                    "type": "actions",
+                    "elements": [
+                        button(text="Open", url="https://example.org", value="v7"),
+                        button(text="Go", value="v8"),
+                        {
+                            "type": "static_select",
+                            "options": [{"text": {"text": "A"}}],
+                        },
+                    ],
+                }
+            ]
+        },
+        "<https://example.org|Open>\n[button Go]\nA",
+    ),
+    "a picture beside a text": (
+        {
+            "blocks": [
+                {
+                    "type": "section",
+                    "text": {"text": "x"},
+                    "accessory": {"type": "image", "alt_text": "a dog"},
+                }
+            ]
+        },
+        "x\na dog",
+    ),
+    "a number without a value": (
+        {"blocks": [{"type": "table", "rows": [[{"type": "raw_number"}]]}]},
+        "",
+    ),
+    "a forward of what an app laid out": (
+        {"attachments": [{**SHARED, "text": "Failed", **LAID_OUT}]},
+        "Forwarded from Bob:\n> Build 7 failed: timeout",
+    ),
+    "a forward of a card": (
+        {
+            "attachments": [
+                {
+                    "is_share": True,
+                    "attachments": [{"title": "CPU high", "text": "98 %"}],
+                    "fallback": "[no preview available]",
+                }
+            ]
+        },
+        "Forwarded:\n> CPU high\n> 98 %",
+    ),
+    "a title that is a link": (
+        {"attachments": [{"title": "Bug 7", "title_link": "https://b.org/7"}]},
+        "Attached:\n> <https://b.org/7|Bug 7>",
+    ),
     "a forward without a comment": (
         {"text": "", "attachments": [SHARED]},
         "Forwarded from Bob:\n> Tea is\n> better.",

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from agent.core.messages import Edited, Said
 from channels.telegram.updates import read
 from tests.support.inbound import text_of
 from tests.support.telegram_messages import ADA, AGENT, BOB, GROUP, ME, heard
@@ -16,6 +17,10 @@ OPTIONS = [{"text": "tea", "voter_count": 2}, {"text": "coffee", "voter_count": 
 
 def link(offset: int, length: int, url: str) -> dict[str, Any]:
     return {"type": "text_link", "offset": offset, "length": length, "url": url}
+
+
+def looks(kind: str, offset: int, length: int, **more: Any) -> dict[str, Any]:
+    return {"type": kind, "offset": offset, "length": length, **more}
 
 
 GUIDE = "https://example.org/guide"
@@ -39,6 +44,95 @@ SHOWN: dict[str, tuple[dict[str, Any], str]] = {
     "an address as its own words": (
         {"text": GUIDE, "entities": [link(0, 25, GUIDE)]},
         GUIDE,
+    ),
+    "links of any kind": (
+        {
+            "text": "pay or call or see",
+            "entities": [
+                link(0, 3, "ton://transfer/a"),
+                link(7, 4, "tel:+49123"),
+                link(15, 3, "HTTPS://example.org"),
+            ],
+        },
+        "[pay](ton://transfer/a) or [call](tel:+49123) or [see](HTTPS://example.org)",
+    ),
+    "a link in what is answered": (
+        {
+            "text": "why?",
+            "reply_to_message": {
+                "from": BOB,
+                "text": "see the guide",
+                "entities": [link(8, 5, GUIDE)],
+            },
+        },
+        f"In reply to Bob Byte:\n> see the [guide]({GUIDE})\n\nwhy?",
+    ),
+    "a link in a quotation": (
+        {
+            "text": "why?",
+            "reply_to_message": {"from": BOB, "text": "see the guide"},
+            "quote": {"text": "the guide", "entities": [link(4, 5, GUIDE)]},
+        },
+        f"In reply to Bob Byte:\n> the [guide]({GUIDE})\n\nwhy?",
+    ),
+    "a reply to a file with a caption": (
+        {
+            "text": "why?",
+            "reply_to_message": {
+                "from": BOB,
+                "caption": "the plan",
+                "document": {"file_name": "a.pdf"},
+            },
+        },
+        "In reply to Bob Byte:\n> the plan\n> [file a.pdf]\n\nwhy?",
+    ),
+    "a reply to a forward": (
+        {
+            "text": "why?",
+            "reply_to_message": {
+                "from": BOB,
+                "text": "Hi.",
+                "forward_origin": {"type": "user", "sender_user": ADA},
+            },
+        },
+        "In reply to Bob Byte:\n> Forwarded from Ada:\n> > Hi.\n\nwhy?",
+    ),
+    "struck words": (
+        {"text": "buy milk eggs", "entities": [looks("strikethrough", 4, 4)]},
+        "buy ~~milk~~ eggs",
+    ),
+    "a quotation in the text, with a link": (
+        {
+            "text": "👋\nthe guide\nsays\nwhy?",
+            "entities": [looks("blockquote", 3, 14), link(7, 5, GUIDE)],
+        },
+        f"👋\n> the [guide]({GUIDE})\n> says\nwhy?",
+    ),
+    "a quotation that is folded": (
+        {"text": "a\nb", "entities": [looks("expandable_blockquote", 0, 3)]},
+        "> a\n> b",
+    ),
+    "code with a language, and a link after it": (
+        {
+            "text": "x = 1\nsee guide",
+            "entities": [looks("pre", 0, 5, language="py"), link(10, 5, GUIDE)],
+        },
+        f"```py\nx = 1\n```\nsee [guide]({GUIDE})",
+    ),
+    "code with a fence in it": (
+        {"text": "```", "entities": [looks("pre", 0, 3)]},
+        "```",
+    ),
+    "bold, which says nothing more": (
+        {"text": "a b", "entities": [looks("bold", 0, 1), looks("spoiler", 2, 1)]},
+        "a b",
+    ),
+    "struck words among odd marks": (
+        {
+            "text": "buy milk",
+            "entities": [7, {"type": "pre"}, looks("strikethrough", 4, 4)],
+        },
+        "buy ~~milk~~",
     ),
     "a reply to a person": (
         {
@@ -130,6 +224,10 @@ SHOWN: dict[str, tuple[dict[str, Any], str]] = {
     "a poll": (
         {"poll": {"question": "Tea?", "options": OPTIONS}},
         "[poll Tea?]\n- tea\n- coffee",
+    ),
+    "a poll with a description": (
+        {"poll": {"question": "Tea?", "description": "For May.", "options": OPTIONS}},
+        "[poll Tea?, For May.]\n- tea\n- coffee",
     ),
     "a quiz": (
         {"poll": {"question": "Tea?", "type": "quiz", "options": OPTIONS}},
@@ -254,6 +352,27 @@ def test_a_bare_mention_in_reply_is_about_what_it_replies_to() -> None:
 
     assert shown == "In reply to Bob Byte:\n> Is tea better?"
     assert heard(chat=GROUP, text="@agent_bot", entities=[mention]) == ""
+
+
+def test_a_post_in_a_channel_that_mentions_the_agent_is_for_it() -> None:
+    """Nobody is told but the channel, also where a person signs it."""
+    channel = {"id": -5, "type": "channel", "title": "News"}
+    post = {
+        "message_id": 1,
+        "chat": channel,
+        "sender_chat": channel,
+        "author_signature": "Ada",
+        "text": "@agent_bot what is new?",
+        "entities": [{"type": "mention", "offset": 0, "length": 10}],
+    }
+    said = read({"channel_post": post}, ME)
+    edited = read({"edited_channel_post": post}, ME)
+
+    assert isinstance(said, Said)
+    assert isinstance(edited, Edited)
+    assert (said.user_id, said.username, said.direct) == ("-5", "News", False)
+    assert said.text == edited.text == "what is new?"
+    assert read({"channel_post": {**post, "entities": []}}, ME) is None
 
 
 def test_an_album_is_meant_as_its_caption_is() -> None:

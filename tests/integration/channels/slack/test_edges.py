@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from agent.core.messages import Deleted
 from tests.support.inbound import text_of
 from tests.support.platforms.slack import AGENT, Fault, SlackServer
 from tests.support.platforms.slack.agent import (
@@ -234,3 +235,76 @@ async def test_the_same_text_without_a_readable_author_is_passed_over(
         await server.sockets.until(lambda: not server.unacknowledged())
 
     assert ["mine"] == texts(inbox)
+
+
+PICTURE = {"id": "F1", "name": "a.png"}
+CHANGES: dict[str, tuple[dict[str, Any], dict[str, Any], list[str]]] = {
+    "a link to a message, which Slack then shows": (
+        {},
+        {"attachments": [{"is_msg_unfurl": True, "author_name": "Bob", "text": "x"}]},
+        ["hello\n\nForwarded from Bob:\n> x"],
+    ),
+    "a picture that is taken away": (
+        {"files": [PICTURE]},
+        {"files": [{"id": "F1", "mode": "tombstone"}]},
+        ["hello\n[deleted file]"],
+    ),
+    "what was said, which Slack wrote down later": (
+        {"files": [PICTURE]},
+        {"files": [{**PICTURE, "transcription": {"preview": {"content": "hi"}}}]},
+        ["hello\n[file a.png]:\n> hi"],
+    ),
+    "a preview": (
+        {},
+        {"attachments": [{"from_url": "https://example.org", "text": "x"}]},
+        [],
+    ),
+    "counted replies": ({}, {"reply_count": 1}, []),
+}
+
+
+async def test_an_edit_is_what_people_see_change(server: SlackServer) -> None:
+    chat, ada = direct_chat(server)
+    async with connected(server) as (_, inbox):
+        for before, after, expected in CHANGES.values():
+            said = server.space.add(chat, ada, "hello")
+            changed = _changed(server, said, before, after)
+            count = len(inbox.taken)
+            await server.emit(changed)
+            await server.sockets.until(lambda: not server.unacknowledged())
+
+            assert expected == [text_of(one) for one in inbox.taken[count:]]
+
+
+async def test_a_message_that_only_keeps_its_place_above_replies_is_deleted(
+    server: SlackServer,
+) -> None:
+    chat, ada = direct_chat(server)
+    async with connected(server) as (_, inbox):
+        said = server.space.add(chat, ada, "hello")
+        left = {
+            "subtype": "tombstone",
+            "user": "USLACKBOT",
+            "text": "It was deleted.",
+        }
+        await server.emit(_changed(server, said, {}, left))
+        [deleted] = await inbox.next()
+
+    assert isinstance(deleted, Deleted)
+    assert (said.ts, ada) == (deleted.message_id, deleted.user_id)
+
+
+def _changed(
+    server: SlackServer, said: Any, before: dict[str, Any], after: dict[str, Any]
+) -> dict[str, Any]:
+    [event] = server._message_events(said)
+
+    return {
+        "type": "message",
+        "subtype": "message_changed",
+        "channel": event["channel"],
+        "channel_type": event["channel_type"],
+        "ts": "1.5",
+        "previous_message": {**event, **before},
+        "message": {**event, **before, **after},
+    }
