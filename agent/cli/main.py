@@ -21,6 +21,7 @@ from agent.cli.run import (
     INTERRUPTED,
     NOT_WELL,
     USAGE_ERROR,
+    WELL,
     Interrupted,
     report,
     report_usage,
@@ -55,6 +56,9 @@ Replace = Annotated[
 ]
 Wait = Annotated[
     int, typer.Option(min=1, help="Seconds to wait for your first message.")
+]
+Port = Annotated[
+    int, typer.Option(min=0, max=65535, help="Port to listen on; 0: any free one.")
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 ShowsAll = Annotated[
@@ -140,6 +144,21 @@ def serve(migrate: Migrate = False) -> None:
     from agent.cli.serve import serve
 
     run(lambda settings: serve(settings, upgrade=migrate))
+
+
+@app.command()
+def console(as_: As = None, port: Port = 0) -> None:
+    """Open the operators' console in a browser, on this machine alone, until stopped."""
+
+    async def work(settings: Settings) -> int:
+        from agent.web.console.laptop import run_console
+
+        by = author(settings, as_, None)
+        await run_console(settings, by, typer.echo, port=port)
+
+        return WELL
+
+    run(work)
 
 
 @app.command(context_settings={"allow_extra_args": True})

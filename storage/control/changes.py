@@ -11,12 +11,14 @@ import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from agent.control.named_rules import PREFIX, described
+from agent.control.permissions import Permission, Role, may, refusal
 from agent.control.rules import KILL, PERCENTAGE
 from agent.core.errors import Conflict, Rejected, StoreUnavailable
 from agent.core.remedies import Amend, Run
@@ -71,23 +73,29 @@ async def changing(
     database: Database,
     pipe: RedisPipe,
     author: Author,
+    *,
+    needs: Permission = Permission.CHANGE,
 ) -> AsyncIterator[Change]:
     """Commits at the end and tells all instances; an error leaves everything as it was.
 
-    Raises StoreUnavailable, and Rejected when the author may not change anything. It is no
+    Raises StoreUnavailable, and Rejected when the author lacks the permission. It is no
     error when Redis is away, or Postgres after the commit: instances see the new epoch with
     their next heartbeat.
     """
     async with transaction(database) as connection:
         change = await begun(connection, author)
         # after the lock, so that an operator who was removed meanwhile is refused
-        await admit(connection, author)
+        await admit(connection, author, needs)
         yield change
         await change.end()
 
     if change.entries:
         with suppress(StoreUnavailable):  # "nothing was changed" would be wrong now
             await announce(database, pipe)
+
+
+managing = partial(changing, needs=Permission.MANAGE)
+"""The same for what only admins may change."""
 
 
 async def begun(connection: AsyncConnection, author: Author) -> Change:
@@ -101,18 +109,27 @@ async def begun(connection: AsyncConnection, author: Author) -> Change:
     return Change(connection, author, int(epoch or 0) + 1)
 
 
-async def admit(connection: AsyncConnection, author: Author) -> None:
-    """Raises Rejected when operators are registered and the author is none of them."""
+async def admit(
+    connection: AsyncConnection,
+    author: Author,
+    needs: Permission = Permission.CHANGE,
+) -> None:
+    """Raises Rejected when operators are registered and the author is none of them, or has
+    a role without this permission.
+    """
     if isinstance(author, Itself):
         return
 
-    names = (await connection.scalars(text(STATEMENTS["operators"]))).all()
-    if names and author.name not in names:
+    rows = await connection.execute(text(STATEMENTS["operators"]))
+    roles = {name: Role(role) for name, role in rows}
+    if roles and author.name not in roles:
         raise Rejected(
             f"{author.name} is not a registered operator and can change nothing.",
             Amend("identify", ("actor",)),
             Run("operators list", "shows who may"),
         )
+    if roles and not may(roles[author.name], needs):
+        raise Rejected(refusal(author.name, roles[author.name], needs))
 
 
 async def version_of(connection: AsyncConnection, subject: str) -> int:

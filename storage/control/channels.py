@@ -23,7 +23,13 @@ from agent.core.text import did_you_mean
 from agent.core.words.model_lists import LIST_SECONDS, ListsModels
 from storage.control import STATEMENTS
 from storage.control.audit import Author
-from storage.control.changes import Change, changing, expect, version_of
+from storage.control.changes import (
+    Change,
+    changing,
+    expect,
+    managing,
+    version_of,
+)
 from storage.control.channel_settings import (
     CHANNELS,
     ChannelForm,
@@ -139,7 +145,7 @@ class ChannelAdmin:
         """
         _check_credential(name, credential, value)
 
-        async with changing(self._database, self._pipe, author) as change:
+        async with managing(self._database, self._pipe, author) as change:
             before, lost = await _kept(
                 change.connection, name, secrets, forget=forget
             )

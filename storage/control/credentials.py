@@ -16,6 +16,7 @@ import asyncpg
 import msgspec
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 
+from agent.control.permissions import Permission
 from agent.core.errors import ConfigurationError
 from agent.core.remedies import Run
 from storage.control import STATEMENTS, audit
@@ -43,6 +44,11 @@ class Secrets:
 
         self._all = MultiFernet(fernets) if fernets else None
         self._newest = fernets[0] if fernets else None
+
+    @property
+    def has_keys(self) -> bool:
+        """Whether anything can be sealed."""
+        return self._all is not None
 
     def seal(self, channel: str, values: dict[str, str]) -> bytes:
         """The values as they are stored.
@@ -140,7 +146,7 @@ async def rotate(
     """
     secrets.check()
     async with transaction(database) as connection:
-        await admit(connection, author)
+        await admit(connection, author, Permission.MANAGE)
 
     renewed, seen = await _renew_all(database.line(planner={}), secrets, at_once)
     lost = sorted(

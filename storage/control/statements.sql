@@ -246,12 +246,6 @@ RETURNING c.id;
 -- Operators -----------------------------------------------------------------------------------
 
 -- name: operators
-SELECT name, added_at FROM operators ORDER BY name;
-
-
--- name: add_operator
-INSERT INTO operators (name) VALUES (:name);
-
-
--- name: remove_operator
-DELETE FROM operators WHERE name = :name;
+-- The rest about them is in storage/control/operators/statements.sql. An older schema, which is
+-- about to be upgraded, has no roles.
+SELECT name, coalesce(to_jsonb(o) ->> 'role', 'admin') AS role FROM operators o ORDER BY name;

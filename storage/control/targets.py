@@ -85,6 +85,32 @@ async def scope_of(connection: AsyncConnection, target: RuleTarget) -> str:
     return GLOBAL if target.percentage is None else PERCENTAGE
 
 
+def target_of(scope: str) -> RuleTarget:
+    """The target whose rule is stored under this scope. Raises Rejected for no scope."""
+    kind, _, rest = scope.partition(":")
+    place = rest.partition(":")
+
+    match kind:
+        case "person" if rest:
+            return RuleTarget(person=rest)
+        case "chat" if place[2]:
+            return RuleTarget(channel=place[0], chat=place[2])
+        case "channel" if rest:
+            return RuleTarget(channel=rest)
+        case "rule" if rest:
+            return RuleTarget(rule=rest)
+
+    plain = {
+        KILL: RuleTarget(kill=True),
+        PERCENTAGE: RuleTarget(percentage=0.0),
+        GLOBAL: RuleTarget(),
+    }
+    if scope not in plain:
+        raise Rejected("There is no such rule.")
+
+    return plain[scope]
+
+
 async def audience_of(connection: AsyncConnection, target: RuleTarget) -> Audience:
     """The people whom the target names. Raises Rejected for an unknown person or channel."""
     _check_chat(target)

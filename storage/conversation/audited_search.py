@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from agent.control.permissions import Permission
 from agent.core.words.search import Found, Query
 from storage.control import audit
 from storage.control.audit import Author
@@ -28,7 +29,7 @@ async def search_audited(
     person is forgotten.
     """
     async with transaction(database) as connection:
-        await admit(connection, author)
+        await admit(connection, author, Permission.READ_MESSAGES)
         audience = await audience_of(connection, target)
         found = await search_everything(
             connection,

@@ -193,7 +193,24 @@ COLUMNS: Mapping[str, Mapping[str, Rule]] = {
             *("turns_until", "messages"),
         ),
     },
-    "operators": _all(_keep("those who run the agent"), "name", "added_at"),
+    "operators": _all(
+        _keep("those who run the agent"),
+        *("name", "added_at", "role", "password", "totp", "totp_step", "recovery"),
+    ),
+    "operator_sessions": _all(
+        _keep("those who run the agent; it ends within a day"),
+        *("id", "token_hash", "operator", "csrf", "origin", "created_at"),
+        *("seen_at", "ends_at"),
+    ),
+    "operator_invitations": _all(
+        _keep("those who run the agent; it ends within a day"),
+        *("token_hash", "operator", "purpose", "created_at", "ends_at"),
+    ),
+    "api_tokens": _all(
+        _keep("those who run the agent"),
+        *("id", "token_hash", "operator", "label", "scope", "created_at"),
+        *("used_at", "ends_at", "revoked_at"),
+    ),
     "open_turns": _all(_keep(), "turn_id", "noted_at"),
     "sweep_floor": _all(_keep(), "one", "at"),
     "instances": _all(

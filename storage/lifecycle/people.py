@@ -8,6 +8,7 @@ from uuid import UUID
 
 from sqlalchemy import text
 
+from agent.control.permissions import Permission
 from agent.core.errors import Rejected
 from agent.core.remedies import Run
 from storage.control.audit import Author
@@ -55,7 +56,7 @@ class PeopleAdmin:
         Raises Rejected when there is no such person, or they are being erased already.
         """
         async with transaction(self._database) as connection:
-            await admit(connection, author)
+            await admit(connection, author, Permission.MANAGE)
             person = (await audience_of(connection, RuleTarget(person=named))).person
             assert person is not None
             if await jobs.under_way(connection, person):

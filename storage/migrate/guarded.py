@@ -8,6 +8,7 @@ from collections.abc import Collection, Mapping, Sequence
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from agent.control.permissions import Permission
 from agent.core.errors import Rejected
 from agent.core.remedies import Run
 from storage.control import audit
@@ -44,7 +45,7 @@ async def guard(
     """The same, within the transaction of the change."""
     there = await _tables(connection, "operators", "instances")
     if "operators" in there:
-        await admit(connection, author)
+        await admit(connection, author, Permission.MANAGE)
     if again is None or "instances" not in there:
         return
 

@@ -10,7 +10,6 @@ from storage.tables.control import (
     ControlEpoch,
     ExperimentRow,
     FeatureFlag,
-    Operator,
 )
 from storage.tables.conversation import (
     Conversation,
@@ -21,12 +20,19 @@ from storage.tables.conversation import (
 )
 from storage.tables.lifecycle import Erasure
 from storage.tables.limits import BudgetDay, BudgetReservation, BudgetRow
+from storage.tables.operators import (
+    ApiToken,
+    Operator,
+    OperatorInvitation,
+    OperatorSession,
+)
 from storage.tables.people import LinkCode, User
 from storage.tables.reports import LateVote, ReportHour, ReportState
 from storage.tables.schema import AppliedMigration
 from storage.tables.search import SearchMessage, SearchStale, SearchState
 
 __all__ = [
+    "ApiToken",
     "AppliedMigration",
     "AuditEntry",
     "AuditHead",
@@ -45,6 +51,8 @@ __all__ = [
     "LinkCode",
     "MessageRow",
     "Operator",
+    "OperatorInvitation",
+    "OperatorSession",
     "ReportHour",
     "ReportState",
     "SearchMessage",

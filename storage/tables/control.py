@@ -124,14 +124,3 @@ class AuditHead(Base):
     hash: Mapped[bytes] = mapped_column(
         LargeBinary, server_default=text("decode(repeat('00', 32), 'hex')")
     )
-
-
-class Operator(Base):
-    """A person who may change what the agent does.
-
-    While there is none, anybody who can reach the database may.
-    """
-
-    __tablename__ = "operators"
-    name: Mapped[str] = mapped_column(primary_key=True)
-    added_at: Mapped[datetime] = mapped_column(server_default=NOW)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -27,15 +26,11 @@ from agent.cli.control.flag_options import (
 )
 from agent.cli.options import As, Expect, Force, Json, Reason, Yes
 from agent.control.flags import Flag
-from agent.control.named_rules import PREFIX
-from agent.control.rules import DEFINITION, GLOBAL, KILL, PERCENTAGE, Rules
 from agent.core.errors import Rejected
 
 if TYPE_CHECKING:
-    from storage.control.audit import Author, Entry
+    from storage.control.audit import Author
     from storage.control.flags import Changed, FlagAdmin
-    from storage.control.flags.named_targets import NamedTarget
-    from storage.control.targets import RuleTarget
 
 Value = Annotated[
     str | None, typer.Argument(help="With --kill it may be omitted: the default.")
@@ -81,9 +76,10 @@ def set_(
     """Set a flag: for everybody, or for whom all options name. The narrowest rule decides."""
     from agent.cli.control.flags_view import show_changed
     from storage.control.flags.named_targets import NamedTarget
+    from storage.control.flags.questions import checked, set_question, times
 
     places = (tuple(person or ()), tuple(channel or ()), chat, percentage, salt, kill)
-    target = _checked(NamedTarget(rule, *places, *_times(starts, ends, lasting)))
+    target = checked(NamedTarget(rule, *places, *times(starts, ends, lasting)))
 
     async def propose(admin: FlagAdmin, by: Author) -> Proposal[Changed]:
         parsed = await _found(admin, name, value, kill=kill, force=force)
@@ -92,7 +88,7 @@ def set_(
             admin,
             name,
             lambda version: admin.set(name, target, parsed, by, expected=version),
-            _set_question(name, value, target),
+            set_question(name, value, target),
         )
 
     options = ChangeOptions(as_, reason, as_json, yes, expect)
@@ -127,6 +123,7 @@ def unset(
 ) -> None:
     """Remove one rule of a flag; the next one decides."""
     from agent.cli.control.flags_view import show_changed
+    from storage.control.flags.questions import unset_question
     from storage.control.targets import RuleTarget, check_rule
 
     share = 0.0 if percentage else None
@@ -140,9 +137,7 @@ def unset(
             admin,
             name,
             lambda version: admin.unset(name, target, by, expected=version),
-            f"Remove a rule of {name} that is for everybody?"
-            if _is_for_everybody(target)
-            else None,
+            unset_question(name, target),
         )
 
     options = ChangeOptions(as_, reason, as_json, yes, expect)
@@ -160,6 +155,7 @@ def undo(
 ) -> None:
     """Take a change back. Undoing an undo does it again."""
     from agent.cli.control.flags_view import show_changed
+    from storage.control.flags.questions import undo_question
 
     async def propose(admin: FlagAdmin, by: Author) -> Proposal[Changed]:
         past = await admin.history(name, None)
@@ -169,7 +165,7 @@ def undo(
             admin,
             name,
             lambda version: admin.undo(name, by, entry=number, expected=version),
-            _undo_question(undone) if undone else None,
+            undo_question(undone) if undone else None,
         )
 
         return replace(made, version=version_in(past))
@@ -186,74 +182,3 @@ def _parsed(flag: Flag[Any], value: str | None, *, kill: bool) -> object:
         return None
 
     raise Rejected(f"{flag.name} needs a value: it takes {flag.allowed}.")
-
-
-def _times(
-    starts: str | None, ends: str | None, lasting: str | None
-) -> tuple[datetime | None, datetime | None]:
-    """Start and end as typed. Raises Rejected."""
-    from storage.control.flags.named_targets import end_after
-    from storage.control.targets import moment
-
-    if ends is not None and lasting is not None:
-        raise Rejected("A rule has one end. Give --ends or --for, not both.")
-
-    begin = None if starts is None else moment(starts)
-    if lasting is not None:
-        return begin, end_after(lasting, begin)
-
-    return begin, None if ends is None else moment(ends)
-
-
-def _checked(target: NamedTarget) -> RuleTarget | NamedTarget:
-    """The plain rule where one condition is enough. Raises Rejected."""
-    from storage.control.flags.named_targets import check_target
-    from storage.control.targets import check_rule
-
-    if (plain := target.plain) is not None:
-        check_rule(plain)
-        return plain
-
-    check_target(target)
-    return target
-
-
-def _set_question(
-    name: str, value: str | None, target: RuleTarget | NamedTarget
-) -> str | None:
-    if not _is_for_everybody(target):
-        return None
-
-    chosen = "its default" if value is None else repr(value)
-    share = target.percentage
-    people = "everybody" if share is None else f"{share:g} % of all people"
-    wins = ", whatever its other rules say" if target.kill else ""
-
-    return f"Set {name} to {chosen} for {people}{wins}?"
-
-
-def _is_for_everybody(target: RuleTarget | NamedTarget) -> bool:
-    """Whether it is for no person, chat or channel alone."""
-    from storage.control.targets import RuleTarget
-
-    if isinstance(target, RuleTarget):
-        return target.person is None and target.channel is None
-
-    return not target.people and not target.channels
-
-
-def _undo_question(undone: Entry) -> str | None:
-    from storage.control.changes import difference
-
-    if not _concerns_everybody(undone.before, undone.after):
-        return None
-
-    return f"Change back for everybody: {difference(undone.after, undone.before)}?"
-
-
-def _concerns_everybody(*changes: Rules) -> bool:
-    return any(
-        scope in (GLOBAL, KILL, PERCENTAGE, DEFINITION) or scope.startswith(PREFIX)
-        for change in changes
-        for scope in change
-    )

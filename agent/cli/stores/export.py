@@ -36,6 +36,7 @@ def training(
     """Write conversations in which everybody agreed to training, with secrets masked."""
 
     async def work(settings: Settings) -> int:
+        from agent.control.permissions import Permission
         from storage.control.changes import admit
         from storage.control.targets import RuleTarget, audience_of, moment
         from storage.lifecycle.training import training_lines
@@ -44,7 +45,8 @@ def training(
         begin = moment(since)
         async with operating(settings) as (stores, _):
             async with transaction(stores.database) as connection:
-                await admit(connection, author(settings, as_, None))
+                by = author(settings, as_, None)
+                await admit(connection, by, Permission.MANAGE)
                 # refuses a channel that there is not
                 await audience_of(connection, RuleTarget(channel=channel))
             lines = training_lines(stores.database, begin, channel)

@@ -19,7 +19,7 @@ from storage.control.channels import ChannelAdmin
 from storage.control.credentials import Secrets, new_key, rotate
 from storage.control.flag_rules import ValueCheck
 from storage.control.flags import FlagAdmin
-from storage.control.operators import OperatorAdmin, consequence
+from storage.control.operators.admin import OperatorAdmin, consequence
 from storage.control.targets import RuleTarget
 from storage.conversation.deliveries import PostgresDeliveries
 from storage.limits.budget_admin import BudgetAdmin

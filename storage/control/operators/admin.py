@@ -15,11 +15,13 @@ from datetime import datetime
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from agent.control.permissions import Role
 from agent.core.errors import Conflict, Rejected
 from agent.core.text import did_you_mean
-from storage.control import STATEMENTS
 from storage.control.audit import Author, is_name
-from storage.control.changes import Change, changing
+from storage.control.changes import Change, managing
+from storage.control.operators import STATEMENTS
+from storage.control.operators.given import Given
 from storage.postgres import Database
 from storage.redis import RedisPipe
 from storage.transaction import transaction
@@ -31,6 +33,9 @@ class OperatorView:
 
     name: str
     added_at: datetime
+    role: Role
+    signs_in: bool
+    """Whether they have a password for the console."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +44,12 @@ class Registration:
 
     before: tuple[str, ...]
     after: tuple[str, ...]
+    role: Role | None = None
+    """The role that was given; None: it stays, or is admin for somebody new."""
+    link: str | None = None
+    """The token of a one-time link to set a password, if one was asked for."""
+    changed: bool = True
+    """Whether anything of them is another now."""
 
 
 class OperatorAdmin:
@@ -48,16 +59,23 @@ class OperatorAdmin:
     as `agreed`.
     """
 
-    def __init__(self, database: Database, pipe: RedisPipe) -> None:
+    def __init__(
+        self,
+        database: Database,
+        pipe: RedisPipe,
+    ) -> None:
         self._database = database
         self._pipe = pipe
 
     async def list(self) -> list[OperatorView]:
         """All operators by name; none: everybody may change everything."""
         async with transaction(self._database) as connection:
-            rows = await connection.execute(text(STATEMENTS["operators"]))
+            rows = await connection.execute(text(STATEMENTS["list_operators"]))
 
-            return [OperatorView(*row) for row in rows]
+            return [
+                OperatorView(row.name, row.added_at, Role(row.role), row.signs_in)
+                for row in rows
+            ]
 
     async def consequence(
         self,
@@ -84,15 +102,19 @@ class OperatorAdmin:
         name: str,
         author: Author,
         *,
+        role: Role | None = None,
+        link: bool = False,
         agreed: str | None = None,
     ) -> Registration:
-        """From now on this name may make changes, and only registered names may.
+        """From now on this name may do what the role may, and only registered names may.
 
-        Raises Rejected, and Conflict when the operators were changed meanwhile.
+        `role` None: as it is, and admin for somebody new. `link`: with one to set a
+        password. Raises Rejected, and Conflict when the operators were changed meanwhile.
         """
         _check_name(name)
+        given = Given(role, link)
 
-        return await self._change(name, author, agreed, registered=True)
+        return await self._change(name, author, agreed, given, registered=True)
 
     async def remove(
         self,
@@ -106,17 +128,18 @@ class OperatorAdmin:
         Raises Rejected when it is not registered, and Conflict when the operators were
         changed meanwhile.
         """
-        return await self._change(name, author, agreed, registered=False)
+        return await self._change(name, author, agreed, Given(), registered=False)
 
     async def _change(
         self,
         name: str,
         author: Author,
         agreed: str | None,
+        given: Given,
         *,
         registered: bool,
     ) -> Registration:
-        async with changing(self._database, self._pipe, author) as change:
+        async with managing(self._database, self._pipe, author) as change:
             before = await _names(change.connection)
             after = _after(before, name, registered=registered)
             if not registered and after == before:
@@ -133,11 +156,16 @@ class OperatorAdmin:
                 )
             if after != before:
                 await _write(change, name, registered=registered)
+            got = await given.give(change.connection, name)
+            if after != before:
                 action = "operator.add" if registered else "operator.remove"
                 subject = f"operator:{name}"
                 await change.record(action, subject, before=before, after=after)
+            await got.record(change, name)
 
-        return Registration(before, after)
+        changed = after != before or got.before is not None
+
+        return Registration(before, after, given.role, got.link, changed=changed)
 
 
 def consequence(
@@ -178,7 +206,7 @@ def _check_name(name: str) -> None:
 
 
 async def _names(connection: AsyncConnection) -> tuple[str, ...]:
-    names = await connection.scalars(text(STATEMENTS["operators"]))
+    names = await connection.scalars(text(STATEMENTS["list_operators"]))
 
     return tuple(sorted(names.all()))
 

@@ -1,0 +1,1 @@
+"""The operators' console: pages made on the server, over the same functions as the commands."""

@@ -1,0 +1,113 @@
+"""Cookies of the console, and from where it may be used at all."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+from urllib.parse import quote, unquote
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+Name = Literal["session", "form", "told"]
+"""session: the token. form: holds the sign-in form. told: what the next page says."""
+
+TOLD_CHARS = 600
+TOLD_SECONDS = 60
+
+_LOOPBACK = ("127.0.0.1", "localhost", "[::1]", "::1")
+
+PLAIN = (
+    "The console is not shown over plain http. Open it over https, or on the machine itself "
+    "at 127.0.0.1. Behind a proxy that ends TLS, name the proxy in TRUSTED_PROXIES."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Cookies:
+    """Those of one request. A name with `__Host-` keeps other hosts of the domain out
+    (https://www.rfc-editor.org/rfc/rfc6265bis section 4.1.3.2); browsers take it over https only.
+    """
+
+    _sent: dict[str, str]
+    _is_secure: bool
+
+    @classmethod
+    def of(
+        cls,
+        request: Request,
+    ) -> Cookies:
+        return cls(request.cookies, request.url.scheme == "https")
+
+    def get(
+        self,
+        name: Name,
+    ) -> str:
+        """Empty: there is none."""
+        return unquote(self._sent.get(self._full(name), ""))
+
+    def put(
+        self, response: Response, name: Name, value: str, seconds: int | None = None
+    ) -> None:
+        """`seconds` None: until the browser ends."""
+        response.set_cookie(
+            self._full(name),
+            quote(value),
+            max_age=seconds,
+            path="/",
+            secure=self._is_secure,
+            httponly=True,
+            samesite="lax",
+        )
+
+    def drop(
+        self,
+        response: Response,
+        name: Name,
+    ) -> None:
+        self.put(response, name, "", 0)
+
+    def tell(
+        self,
+        response: Response,
+        told: str,
+    ) -> None:
+        """The next page says this, once."""
+        self.put(response, "told", told[:TOLD_CHARS], TOLD_SECONDS)
+
+    def _full(
+        self,
+        name: Name,
+    ) -> str:
+        prefix = "__Host-" if self._is_secure else ""
+
+        return f"{prefix}agent-{name}"
+
+
+def is_private(request: Request) -> bool:
+    """Whether nobody on the way can read along: https, or this very machine.
+
+    The host is what the browser asked for, so that no name of a stranger leads here.
+    """
+    return request.url.scheme == "https" or request.url.hostname in _LOOPBACK
+
+
+def is_own(request: Request) -> bool:
+    """Whether a form was sent from this site, as far as the browser says."""
+    if request.headers.get("sec-fetch-site", "same-origin") not in (
+        "same-origin",
+        "none",
+    ):
+        return False
+
+    origin = request.headers.get("origin")
+
+    return origin in (None, f"{request.url.scheme}://{request.url.netloc}")
+
+
+def local_path(wanted: str) -> str:
+    """Where to go after signing in: a path of this site, else its first page."""
+    plain = wanted.isprintable() and "\\" not in wanted
+    is_path = wanted.startswith("/") and not wanted.startswith("//")
+
+    return wanted if plain and is_path else "/"

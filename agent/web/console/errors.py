@@ -1,0 +1,66 @@
+"""What a page says when something cannot be done: one sentence, and the way on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from agent.core.errors import (
+    AgentError,
+    ConfigurationError,
+    Conflict,
+    Rejected,
+    StoreUnavailable,
+)
+from agent.core.remedies import Amend, Remedy
+
+
+class Stopped(Exception):
+    """The request ends with this status and sentence."""
+
+    def __init__(
+        self, status: int, sentence: str, headers: Mapping[str, str] | None = None
+    ) -> None:
+        super().__init__(sentence)
+        self.status = status
+        self.sentence = sentence
+        self.headers = headers or {}
+
+
+_STATUSES: tuple[tuple[type[AgentError], int], ...] = (
+    (Conflict, 409),
+    (Rejected, 422),
+    (StoreUnavailable, 503),
+)
+
+_FIELDS = {"actor": "name"}
+"""Fields that a page calls otherwise."""
+
+
+def status_of(error: AgentError) -> int:
+    return next((one for kind, one in _STATUSES if isinstance(error, kind)), 500)
+
+
+def described(error: AgentError) -> str:
+    """Its sentence, and what may be done about it, in the words of pages."""
+    remedies = error.remedies if isinstance(error, ConfigurationError) else ()
+
+    return " ".join([error.sentence, *map(_sentence, remedies)])
+
+
+def _sentence(remedy: Remedy) -> str:
+    if not isinstance(remedy, Amend):
+        words = ["agent", remedy.operation, remedy.target]
+        return f"`{' '.join(filter(None, words))}` {remedy.effect}."
+
+    fields = " or ".join(_FIELDS.get(one, one) for one in remedy.fields)
+    match remedy.act:
+        case "add":
+            return f"Fill in {fields}."
+        case "choose":
+            return f"Fill in only one of {fields}."
+        case "omit":
+            return (
+                f"Give {remedy.wanted or 'another value'}, or leave {fields} empty."
+            )
+        case "correct" | "identify":
+            return f"Correct {fields}."
