@@ -9,33 +9,43 @@ from __future__ import annotations
 import re
 
 from telegram import Update
-from telegram.constants import ChatID, ChatType
+from telegram.constants import ChatID
 
 from agent.core.commands import parse_command
 from agent.core.messages import Address, Inbound, Reacted, Said, Thumb
 from channels.fields import Json, identity, integer, items, mapping, text
 from channels.reactions import thumb_of_emoji
-from channels.telegram import rich
-from channels.telegram.attachments import said_by
-from channels.telegram.content import around
+from channels.telegram.buttons import pressed
 from channels.telegram.marks import Bot, links, mentions, rewritten, written
-from channels.telegram.parts import Parts, is_begun, is_cut, remember, whole_of
+from channels.telegram.reading import rich
+from channels.telegram.reading.attachments import said_by
+from channels.telegram.reading.content import around
+from channels.telegram.reading.parts import (
+    Parts,
+    is_begun,
+    is_cut,
+    remember,
+    whole_of,
+)
+from channels.telegram.reading.places import NAME, address_of, is_direct
 
-NAME = "telegram"
 _START = "/help"
 """The command for `/start`, which Telegram's own button sends."""
 
+_PRESS = "callback_query"
 _COMMAND = re.compile(
     r"/(?P<name>\w+)(?:@(?P<bot>\w+))?(?:\s+(?P<argument>.*))?\Z", re.DOTALL
 )
-_KINDS = ("message", "edited_message", "message_reaction")
+_KINDS = ("message", "edited_message", "message_reaction", _PRESS)
 
 
 def chat_of(
     update: Json,
 ) -> int:
     """The chat in which this happened; 0 when that cannot be told."""
-    found = (integer(mapping(mapping(update, kind), "chat"), "id") for kind in _KINDS)
+    events = [mapping(update, kind) for kind in _KINDS]
+    events.append(mapping(mapping(update, _PRESS), "message"))
+    found = (integer(mapping(event, "chat"), "id") for event in events)
     return next((chat for chat in found if chat is not None), 0)
 
 
@@ -59,6 +69,8 @@ def read(
     event = mapping(raw, kind)
     if kind == "message_reaction":
         return _vote(event)
+    if kind == _PRESS:
+        return pressed(event)
 
     inbound = _said(event, me, parts if parts is not None else {})
     if inbound is None or kind == "message":
@@ -80,7 +92,7 @@ def _said(
     if author is None:
         return None
 
-    direct = _is_direct(message)
+    direct = is_direct(message)
     whole = whole_of(message, parts)
     goes_on = is_begun(whole, message, parts)
     shown = _shown(message, me, direct=direct, goes_on=goes_on)
@@ -90,7 +102,7 @@ def _said(
     remember(whole, message, parts)
 
     return Said(
-        address=_address(message),
+        address=address_of(message),
         message_id=str(identity(message, "message_id")),
         user_id=str(identity(author, "id")),
         text=shown,
@@ -141,7 +153,7 @@ def _vote(
         user_id=str(identity(actor, "id")),
         thumb=thumb,
         username=said_by(actor) or None,
-        direct=_is_direct(reaction),
+        direct=is_direct(reaction),
         taken_back=not now,
     )
 
@@ -154,33 +166,6 @@ def _thumbs(
     return [thumb for thumb in shown if thumb is not None]
 
 
-def _is_direct(
-    event: Json,
-) -> bool:
-    """Ids of private chats are positive, should their type not be told."""
-    chat = mapping(event, "chat")
-    kind = text(chat, "type")
-    if kind:
-        return kind == ChatType.PRIVATE
-
-    return identity(chat, "id") > 0
-
-
-def _address(
-    message: Json,
-) -> Address:
-    """Only forum topics are threads. Elsewhere Telegram numbers chains of replies the same way."""
-    is_topic = message.get("is_topic_message") is True
-    thread = integer(message, "message_thread_id") if is_topic else None
-
-    return Address(
-        NAME,
-        str(identity(mapping(message, "chat"), "id")),
-        str(thread or ""),
-        str(identity(message, "message_id")),
-    )
-
-
 def _author(
     message: Json,
 ) -> Json | None:
@@ -189,7 +174,7 @@ def _author(
     A private chat has the id of its person.
     """
     user = mapping(message, "from")
-    if integer(user, "id") is None and _is_direct(message):
+    if integer(user, "id") is None and is_direct(message):
         return mapping(message, "chat")
     if not message.get("from"):
         return None

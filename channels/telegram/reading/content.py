@@ -12,7 +12,7 @@ from channels.fields import (
     mapping,
     text,
 )
-from channels.telegram.attachments import attachment, said_by
+from channels.telegram.reading.attachments import attachment, said_by
 
 
 def around(
