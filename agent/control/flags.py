@@ -202,6 +202,12 @@ ENABLE_SLASH_COMMANDS: Flag[bool] = Flag(
     True,
     "Offer the commands in the channel's own menu.",
 )
+BUTTONS: Flag[bool] = Flag(
+    "buttons",
+    Kind.BOOL,
+    False,
+    "Put buttons under answers where the platform has them: retry, stop, thumbs, models.",
+)
 DEFAULT_MODEL: Flag[str] = Flag(
     "default_model",
     Kind.STRING,
@@ -258,6 +264,7 @@ DECLARED: Mapping[str, Flag[Any]] = {
         OVERLAP,
         MAX_CONVERSATION_LENGTH,
         ENABLE_SLASH_COMMANDS,
+        BUTTONS,
         DEFAULT_MODEL,
         FALLBACK_MODEL,
         SYSTEM_PROMPT,

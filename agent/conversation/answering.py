@@ -28,13 +28,13 @@ from agent.conversation.policy import (
     opening_of,
 )
 from agent.conversation.recovery import MAX_DEATHS, SET_ASIDE, Quarantine
-from agent.conversation.storing import AnswerStore, new_answer
+from agent.conversation.storing import AnswerStore, finished, new_answer, said
 from agent.core.background import is_cancelled
 from agent.core.completion import Prompt
 from agent.core.errors import ModelError, Refused, StoreUnavailable, UnknownModel
-from agent.core.messages import Notice, Overlap, Placed, Window, delivered
+from agent.core.messages import Notice, Overlap, Placed, Window
 from agent.core.prompt import build_prompt
-from agent.core.turns import Answer, Loaded, Undelivered
+from agent.core.turns import Loaded, Undelivered
 from agent.ports import Ports, Reply
 
 DELETED = "The message was deleted."
@@ -208,7 +208,7 @@ class Answering:
             draft = await self._write(active, plan, display)
             display.all_written()
             latency_ms = round((time.monotonic() - started) * 1000)
-            answer = _finished(active, draft, latency_ms)
+            answer = finished(active, draft, latency_ms)
             stored = answer and await self._store.store(active, plan, answer)
             if stored:
                 self._delivery.expect(plan.turns)
@@ -217,7 +217,7 @@ class Answering:
             await display.close()
 
         if answer and stored:
-            text = delivered(answer.content, answer.metadata)
+            text = said(plan, answer)
             await self._deliver(reply, plan, text, hung=display.hung)
             metrics.took(started, plan.channel, "delivered")
 
@@ -299,27 +299,6 @@ class Answering:
             budget=self._ports.models.budget(policy.model),
             tuning=policy.tuning,
         )
-
-
-def _finished(active: ActiveAnswer, draft: Draft, latency_ms: int) -> Answer | None:
-    """The answer to store; None if the same messages are to be answered again."""
-    text, reason = draft.text(), active.cancel_reason
-    if reason in (CancelReason.EDITED, CancelReason.LEASE_LOST):
-        return None
-    if reason is CancelReason.INTERRUPTED and not text:
-        return None
-    if reason is CancelReason.STOPPED and not text:
-        return new_answer(active, draft.plan, "Stopped.", {"notice": True})
-
-    note = reason.value if reason else draft.error
-    metadata: dict[str, object] = {"note": note} if note else {}
-    if not text:
-        text = note or "The model gave no answer. Please ask again."
-        metadata = {"notice": True}
-    elif draft.is_offline:
-        metadata["offline"] = True
-
-    return new_answer(active, draft.plan, text, metadata, draft.usage, latency_ms)
 
 
 def _bind(turns: Sequence[UUID]) -> None:

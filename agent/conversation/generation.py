@@ -19,6 +19,7 @@ from agent.conversation.delivery.recorder import Spawn
 from agent.conversation.policy import model_refusal, permits
 from agent.core.completion import Spent, Usage
 from agent.core.errors import ModelError, Refused, UnknownModel
+from agent.core.words.buttons import offering, stop_button
 from agent.ports import Ports
 from agent.settings import OFFLINE
 
@@ -46,6 +47,14 @@ class Draft:
     def text(self) -> str:
         """All that is written, with the opening."""
         return "".join(self.parts)
+
+    def shown(self) -> str:
+        """The same as it is shown while it grows."""
+        plan = self.plan
+        if not plan.policy.buttons:
+            return self.text()
+
+        return offering(self.text(), stop_button(plan.turns[-1]))
 
 
 class Generation:
@@ -132,4 +141,4 @@ class Generation:
 
         draft.parts.append(text)
         if plan.policy.streams:
-            display.grow(draft.text)
+            display.grow(draft.shown)

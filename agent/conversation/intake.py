@@ -6,7 +6,9 @@ Whatever it is, accepting it returns once it is durable. People are told once wh
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import replace
+from uuid import UUID
 
 import structlog
 from structlog.contextvars import bind_contextvars
@@ -18,6 +20,8 @@ from agent.conversation.active_answer import CancelReason
 from agent.conversation.admission import AdmissionControl
 from agent.conversation.background import BackgroundTasks
 from agent.conversation.commands import command_outcome
+from agent.conversation.commands.models import ModelChoice
+from agent.conversation.commands.pressing import NOTED, objection, wording
 from agent.conversation.feedback import VoteIntake
 from agent.conversation.policy import (
     PolicyEvaluator,
@@ -41,17 +45,17 @@ from agent.core.limits import Limited, LocalLimiter
 from agent.core.messages import (
     Edited,
     Inbound,
-    Message,
     Notice,
     Overlap,
+    Pressed,
     Reacted,
     Revision,
     Said,
-    Window,
 )
 from agent.core.options import Options
-from agent.core.text import ASKS_BACK, is_unicode
-from agent.core.turns import Accepted, Arrival, Loaded, NewTurn, Undelivered, Waiting
+from agent.core.text import unstorable
+from agent.core.turns import Accepted, Arrival, NewTurn, Undelivered, loaded_with
+from agent.core.words.buttons import THUMBS, read_press
 from agent.ports import Ports
 
 MAX_NAME_CHARS = 255
@@ -106,7 +110,7 @@ class Intake:
             # Delivered again and again, it would hold up everything behind it.
             log.exception("vote refused", error=type(error).__name__)
 
-    async def _accept(self, inbound: Said | Revision) -> None:
+    async def _accept(self, inbound: Said | Revision | Pressed) -> None:
         # Bound in this task and all that it starts.
         bind_contextvars(turn=str(inbound.turn_id))
         try:
@@ -121,11 +125,13 @@ class Intake:
             sentence = "This message cannot be stored. Please rephrase it."
             await self._say_once(inbound, say(Notice(sentence)))
 
-    async def _take(self, inbound: Said | Revision) -> None:
+    async def _take(self, inbound: Said | Revision | Pressed) -> None:
         if is_blocked(self._ports.control.channel(inbound.address.channel), inbound):
             await self._block(inbound)
         elif isinstance(inbound, Said):
             await self._hear(inbound)
+        elif isinstance(inbound, Pressed):
+            await self._press(inbound)
         else:
             await self._revise(inbound)
 
@@ -170,7 +176,7 @@ class Intake:
 
     def _start(self, inbound: Said, arrival: Arrival, accepted: Accepted) -> None:
         if accepted.claim is not None:
-            loaded = _loaded(inbound, arrival, accepted)
+            loaded = loaded_with(inbound, arrival, accepted)
             self._worker.begin(
                 accepted.claim,
                 loaded,
@@ -183,7 +189,7 @@ class Intake:
         if self._policy.overlap(audience) is Overlap.INTERRUPT:
             self._worker.cancel(accepted.conversation, CancelReason.INTERRUPTED)
 
-    async def _block(self, inbound: Said | Revision) -> None:
+    async def _block(self, inbound: Said | Revision | Pressed) -> None:
         """Someone who may not talk here. Their message is not stored.
 
         Raises Ignored when they are told nothing.
@@ -210,27 +216,7 @@ class Intake:
         await self._say_once(inbound, say(Notice(limited.sentence)))
 
     def _refusal(self, text: str) -> str | None:
-        """Why a text cannot be stored exactly as it was written."""
-        maximum = self._options.max_message_chars
-        if len(text) > maximum:
-            return (
-                f"This message has {len(text)} characters; "
-                f"at most {maximum} are possible. Please send it in parts."
-            )
-        if not text.strip():
-            return ASKS_BACK
-        if "\0" in text:
-            return (
-                "This message has a NUL character in it and cannot be stored. "
-                "Please remove it."
-            )
-        if not is_unicode(text):
-            return (
-                "This message is not valid Unicode (half a surrogate pair) "
-                "and cannot be stored."
-            )
-
-        return None
+        return unstorable(text, self._options.max_message_chars)
 
     async def _revise(self, revision: Revision) -> None:
         if isinstance(revision, Edited) and self._refusal(revision.text):
@@ -255,7 +241,6 @@ class Intake:
             await self._say_once(inbound, say(model_refusal(settings, argument)))
             return
 
-        place = inbound.address.channel, inbound.address.chat
         outcome = await command_outcome(
             command,
             argument,
@@ -263,12 +248,41 @@ class Intake:
             commands=self._ports.commands,
             records=self._ports.records,
             models=self._ports.models,
-            default_model=lambda person: self._policy.model(Audience(person, *place)),
-            allowed_models=settings.allowed_models,
+            choice=self._choice(inbound, settings.allowed_models),
         )
         await self._say_once(inbound, outcome)
         if isinstance(outcome.effect, StopAnswer):
             self._worker.stop_writing(inbound.address.key)
+
+    def _choice(self, inbound: Said, allowed: Sequence[str]) -> ModelChoice:
+        def audience(person: UUID | None) -> Audience:
+            return Audience(person, inbound.address.channel, inbound.address.chat)
+
+        return ModelChoice(
+            default=lambda person: self._policy.model(audience(person)),
+            buttons=lambda person: self._policy.buttons(audience(person)),
+            allowed=allowed,
+        )
+
+    async def _press(self, pressed: Pressed) -> None:
+        """A button does what its command or its reaction does, while its answer is kept.
+
+        Raises Ignored when it is none of ours.
+        """
+        press = read_press(pressed.data)
+        if press is None:
+            raise Ignored
+
+        said = pressed.said(wording(press))
+        if limited := await self._ports.limiter.judge(said):
+            await self._limit(said, limited)
+        elif why := await objection(press, pressed, self._ports.commands):
+            await self._say_once(said, say(Notice(why)))
+        elif press.act in THUMBS:
+            await self._vote(pressed.reacted(THUMBS[press.act]))
+            await self._say_once(said, say(NOTED))
+        elif parsed := parse_command(said.text):
+            await self._command(said, *parsed)
 
     async def _retry(self, inbound: Said) -> None:
         context = await self._ports.commands.chat_context(inbound)
@@ -279,7 +293,7 @@ class Intake:
             await self._say_once(inbound, nothing)
 
     async def _say_once(
-        self, inbound: Said | Revision, outcome: CommandOutcome
+        self, inbound: Said | Revision | Pressed, outcome: CommandOutcome
     ) -> None:
         """Does and answers something that is no message.
 
@@ -299,32 +313,3 @@ def _storable(name: str | None) -> str | None:
     """A name as Postgres can keep it, whole or not; people choose strange ones."""
     clean = (name or "").replace("\0", "").encode("utf-8", "replace").decode()
     return clean[:MAX_NAME_CHARS] or None
-
-
-def _loaded(inbound: Said, arrival: Arrival, accepted: Accepted) -> Loaded | None:
-    """What the claim needs to know, if the cached window is exactly one version behind.
-
-    None: it must be read.
-    """
-    is_first = accepted.seq == 1
-    window = Window(0, ()) if is_first else arrival.window
-    is_same = is_first or arrival.conversation == accepted.conversation
-    if window is None or not is_same or window.version != accepted.seq - 1:
-        return None
-
-    author = None if inbound.direct else inbound.username
-    message = Message(accepted.seq, "user", inbound.text, author=author)
-    waiting = Waiting(
-        accepted.seq,
-        accepted.turn,
-        inbound.address,
-        accepted.user,
-        inbound.user_id,
-        direct=inbound.direct,
-        person=accepted.person,
-        model=accepted.model,
-        part_of=inbound.part_of,
-    )
-    grown = Window(accepted.seq, (*window.messages, message))
-
-    return Loaded(grown, (waiting,), accepted.previous)

@@ -124,6 +124,8 @@ class AnswerPolicy:
     system_prompt: str
     streams: bool
     """Whether the answer is shown while it is being written."""
+    buttons: bool
+    """Whether buttons stand under it."""
     max_messages: int
     """How many of the window's last messages the model may see."""
     tuning: Tuning
@@ -188,6 +190,10 @@ class PolicyEvaluator:
         setting = default_model(self._channel(audience), self._options.default_model)
         return self._flags.value(flags.DEFAULT_MODEL, audience, setting) or setting
 
+    def buttons(self, audience: Audience) -> bool:
+        """Whether buttons stand under what is said to them."""
+        return self._flags.value(flags.BUTTONS, audience)
+
     def _remembered(self) -> dict[object, Any]:
         """What is known as long as operators change nothing."""
         version = self._flags.version
@@ -209,6 +215,7 @@ class PolicyEvaluator:
             fallback_model=value(flags.FALLBACK_MODEL, audience),
             system_prompt=value(flags.SYSTEM_PROMPT, audience, prompt),
             streams=value(flags.STREAMING, audience),
+            buttons=self.buttons(audience),
             max_messages=value(
                 flags.MAX_CONVERSATION_LENGTH, audience, flags.LARGEST
             ),

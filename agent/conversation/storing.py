@@ -11,9 +11,11 @@ from msgspec.structs import replace
 from uuid_utils.compat import uuid7
 
 from agent.conversation.active_answer import ActiveAnswer, AnswerPlan, CancelReason
+from agent.conversation.generation import Draft
 from agent.core.completion import Usage
-from agent.core.messages import Message, Window, is_prompted
+from agent.core.messages import Message, Window, delivered, is_prompted
 from agent.core.turns import Answer, Outdated, Session, StoredAnswer
+from agent.core.words.buttons import answer_buttons, offering, retry_button
 from agent.ports import Cache, Turns
 
 log = structlog.get_logger()
@@ -44,6 +46,39 @@ def new_answer(
         seen=active.seen if minds_edits else None,
         first_turn=plan.turns[0] if plan.turns else None,
     )
+
+
+def finished(active: ActiveAnswer, draft: Draft, latency_ms: int) -> Answer | None:
+    """The answer to store; None if the same messages are to be answered again."""
+    text, reason = draft.text(), active.cancel_reason
+    if reason in (CancelReason.EDITED, CancelReason.LEASE_LOST):
+        return None
+    if reason is CancelReason.INTERRUPTED and not text:
+        return None
+    if reason is CancelReason.STOPPED and not text:
+        return new_answer(active, draft.plan, "Stopped.", {"notice": True})
+
+    note = reason.value if reason else draft.error
+    metadata: dict[str, object] = {"note": note} if note else {}
+    if not text:
+        text = note or "The model gave no answer. Please ask again."
+        metadata = {"notice": True}
+    elif draft.is_offline:
+        metadata["offline"] = True
+
+    return new_answer(active, draft.plan, text, metadata, draft.usage, latency_ms)
+
+
+def said(plan: AnswerPlan, answer: Answer) -> str:
+    """A stored answer as its person gets it, with buttons where a flag allows them."""
+    text = delivered(answer.content, answer.metadata)
+    if not plan.policy.buttons:
+        return text
+
+    turn = plan.turns[-1]
+    is_notice = "notice" in answer.metadata
+
+    return offering(text, retry_button(turn) if is_notice else answer_buttons(turn))
 
 
 class AnswerStore:

@@ -117,6 +117,16 @@ class ChatContext:
 
 
 @dataclass(frozen=True, slots=True)
+class AnswerState:
+    """What has become of an answer, for a button under it."""
+
+    is_last: bool
+    """Its conversation is the active one, and nobody asked since."""
+    is_written: bool
+    """It is still being written."""
+
+
+@dataclass(frozen=True, slots=True)
 class ConversationEntry:
     """One line of `/conversations`."""
 

@@ -148,10 +148,41 @@ class Reacted(_FromPerson):
     taken_back: bool = field(default=False, kw_only=True)
 
 
+@dataclass(frozen=True, slots=True)
+class Pressed(_FromPerson):
+    """A button under the agent's message `on`. `message_id` is the platform's id of the press."""
+
+    data: str
+    """What the button carries; see `agent.core.words.buttons`."""
+    on: str
+
+    def said(self, text: str) -> Said:
+        """The command that the button stands for."""
+        return Said(
+            self.address,
+            self.message_id,
+            self.user_id,
+            text,
+            username=self.username,
+            direct=self.direct,
+        )
+
+    def reacted(self, thumb: Thumb) -> Reacted:
+        """The reaction that the button stands for."""
+        return Reacted(
+            self.address,
+            self.on,
+            self.user_id,
+            thumb,
+            username=self.username,
+            direct=self.direct,
+        )
+
+
 Revision = Edited | Deleted
 """What a person changes about a message that they sent before."""
 
-Inbound = Said | Revision | Reacted
+Inbound = Said | Revision | Reacted | Pressed
 """What a person does, as a channel hands it to the core."""
 
 

@@ -33,6 +33,32 @@ def is_text(text: str) -> bool:
     return "\0" not in text and is_unicode(text)
 
 
+def unstorable(text: str, maximum: int) -> str | None:
+    """Why a message cannot be stored exactly as it was written, as a sentence for its author.
+
+    `maximum` is in characters. None: it can.
+    """
+    if len(text) > maximum:
+        return (
+            f"This message has {len(text)} characters; "
+            f"at most {maximum} are possible. Please send it in parts."
+        )
+    if not text.strip():
+        return ASKS_BACK
+    if "\0" in text:
+        return (
+            "This message has a NUL character in it and cannot be stored. "
+            "Please remove it."
+        )
+    if not is_unicode(text):
+        return (
+            "This message is not valid Unicode (half a surrogate pair) "
+            "and cannot be stored."
+        )
+
+    return None
+
+
 def shown_name(name: str) -> str:
     """An unknown name, as a sentence repeats it. What cannot be a name is not shown."""
     return name if len(name) <= 63 and name.isprintable() else "of this name"

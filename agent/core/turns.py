@@ -13,7 +13,7 @@ from msgspec import field as struct_field
 
 from agent.core.completion import Usage
 from agent.core.limits import Limited
-from agent.core.messages import Address, Placed, Said, Window
+from agent.core.messages import Address, Message, Placed, Said, Window
 
 PARTS_SECONDS = 1.0
 """For this long the rest of an album or of a cut text is waited for. Telegram delivers the parts
@@ -209,3 +209,32 @@ class Arrival(Struct, frozen=True):
     """Of flags and channel settings. 0: Redis has none. None: it did not answer."""
     limited: Limited | None = None
     """The message came too early."""
+
+
+def loaded_with(inbound: Said, arrival: Arrival, accepted: Accepted) -> Loaded | None:
+    """What the claim needs to know, if the cached window is exactly one version behind.
+
+    None: it must be read.
+    """
+    is_first = accepted.seq == 1
+    window = Window(0, ()) if is_first else arrival.window
+    is_same = is_first or arrival.conversation == accepted.conversation
+    if window is None or not is_same or window.version != accepted.seq - 1:
+        return None
+
+    author = None if inbound.direct else inbound.username
+    message = Message(accepted.seq, "user", inbound.text, author=author)
+    waiting = Waiting(
+        accepted.seq,
+        accepted.turn,
+        inbound.address,
+        accepted.user,
+        inbound.user_id,
+        direct=inbound.direct,
+        person=accepted.person,
+        model=accepted.model,
+        part_of=inbound.part_of,
+    )
+    grown = Window(accepted.seq, (*window.messages, message))
+
+    return Loaded(grown, (waiting,), accepted.previous)

@@ -7,6 +7,7 @@ from typing import Protocol
 from uuid import UUID
 
 from agent.core.effects import (
+    AnswerState,
     ChatContext,
     ConversationEntry,
     Effect,
@@ -31,6 +32,9 @@ class ChatCommands(Protocol):
 
     async def chat_context(self, inbound: Inbound) -> ChatContext:
         """What is true of this person and this chat now."""
+
+    async def answer_state(self, inbound: Inbound, turn: UUID) -> AnswerState | None:
+        """What has become of the answer to a turn of this chat. None: it is not kept."""
 
 
 class Edits(Protocol):

@@ -20,14 +20,12 @@ from agent.core.messages import Deleted, Edited, Inbound, Said
 from agent.ports import Accept, LastAccepted
 from channels.discord.gateway import Gateway
 from channels.discord.interaction import (
-    COMMAND,
-    DEFERRED,
     TYPING,
     CommandUse,
-    command_use,
     offer_choices,
     respond,
     switched_off,
+    use_of,
 )
 from channels.discord.ordering import ChatQueues
 from channels.discord.reading.answered import with_answered
@@ -193,8 +191,7 @@ class DiscordEvents:
         if number(event, "type") == TYPING:
             offer = partial(offer_choices, self._rest, event, self._model_names)
             self._queues.put(f"typed in {digits(event, 'channel_id')}", offer)
-        elif number(event, "type") == COMMAND:
-            use = command_use(event)
+        elif use := use_of(event):
             storable(use.inbound)
             late = self._clock() + COMMAND_DEADLINE
             self._queues.put(use.inbound.address.chat, partial(self._use, use, late))
@@ -254,12 +251,12 @@ class DiscordEvents:
             return
 
         try:
-            if not self._slash_commands():
+            if not use.is_press and not self._slash_commands():
                 await respond(self._rest, use.id, use.token, switched_off())
                 return
 
-            await self._accept(use.inbound)
-            await respond(self._rest, use.id, use.token, {"type": DEFERRED})
+            heard = await self._accept(use.inbound)
+            await respond(self._rest, use.id, use.token, use.response(heard=heard))
         except (StoreUnavailable, DeliveryError, RateLimited) as error:
             log.warning(
                 "discord command not acknowledged", reason=type(error).__name__

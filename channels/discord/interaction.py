@@ -11,12 +11,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from agent.core.errors import DeliveryError
-from agent.core.messages import Address, Said
+from agent.core.messages import Address, Pressed, Said
+from channels.discord.reading.buttons import is_answered_alone, pressed
 from channels.discord.reading.content import name_of
 from channels.discord.reading.fields import (
     Payload,
     digits,
     needed,
+    number,
     part,
     parts,
     string,
@@ -33,8 +35,8 @@ from channels.discord.rest import (
 from channels.pacing import RateLimited
 from channels.services import ModelNames
 
-PING, COMMAND, TYPING = 1, 2, 4  # types of interactions
-PONG, MESSAGE, DEFERRED, CHOICES = 1, 4, 5, 8  # types of first responses
+PING, COMMAND, PRESS, TYPING = 1, 2, 3, 4  # types of interactions
+PONG, MESSAGE, DEFERRED, SEEN, CHOICES = 1, 4, 5, 6, 8  # types of first responses
 EPHEMERAL = 64  # a message that only this person sees
 
 MAX_CHOICES, MAX_CHOICE_CHARS = 25, 100
@@ -54,12 +56,39 @@ _TOKEN_OVER = {
 
 @dataclass(frozen=True, slots=True)
 class CommandUse:
-    """One use of a command, from the gateway or over HTTP."""
+    """One use of a command or press of a button, from the gateway or over HTTP."""
 
     id: str
     token: str
-    application: str
-    inbound: Said
+    inbound: Said | Pressed
+
+    @property
+    def is_press(self) -> bool:
+        """Whether a button was pressed. The flag of commands does not concern it."""
+        return isinstance(self.inbound, Pressed)
+
+    def response(self, *, heard: bool) -> dict[str, Any]:
+        """The first response, once it is durable. `heard`: something will be said."""
+        if isinstance(self.inbound, Said):
+            return {"type": DEFERRED}
+        if not heard:
+            return {"type": SEEN}
+
+        alone = is_answered_alone(self.inbound)
+        return {"type": DEFERRED, "data": {"flags": EPHEMERAL if alone else 0}}
+
+
+def use_of(payload: Payload) -> CommandUse | None:
+    """What an interaction of a person is; None: nothing of ours. Raises ValueError."""
+    kind = number(payload, "type")
+    if kind == COMMAND:
+        return command_use(payload)
+
+    inbound = pressed(payload) if kind == PRESS else None
+    if inbound is None:
+        return None
+
+    return CommandUse(inbound.message_id, inbound.address.extra["token"], inbound)
 
 
 def command_use(payload: Payload) -> CommandUse:
@@ -95,7 +124,6 @@ def command_use(payload: Payload) -> CommandUse:
     return CommandUse(
         id=id,
         token=token,
-        application=application,
         inbound=inbound,
     )
 

@@ -15,12 +15,13 @@ from uuid import UUID
 
 from agent.core.errors import DeliveryError
 from agent.core.messages import Address, Placed
+from agent.core.words.buttons import is_same, under_last
 from channels.discord.interaction import InteractionAnswer
 from channels.discord.reading.sent import (
-    NO_MENTIONS,
     BotMessages,
     LostSends,
     beginning,
+    edited,
     near,
     new_message,
 )
@@ -106,7 +107,7 @@ class DiscordReply:
             with suppress(DeliveryError):
                 if await self._is_clear():
                     pieces = pieces_of(text, LIMIT, growing=True)
-                    await self._draw(pieces, self._draft)
+                    await self._draw(under_last(pieces, text), self._draft)
 
         return Placed(tuple(self._ids)) if self._ids else None
 
@@ -117,12 +118,12 @@ class DiscordReply:
             await self._recognise(text)
 
         pieces = pieces_of(self._label + text, LIMIT)
-        await self._draw(pieces, self._final)
+        await self._draw(under_last(pieces, text), self._final)
         if self._others and self._others.isdisjoint(self._ids):
             # The nonce brought back none of them, so that nobody knows what they are.
             self._label = PART
             pieces = pieces_of(self._label + text, LIMIT)
-            await self._draw(pieces, self._final)
+            await self._draw(under_last(pieces, text), self._final)
         await self._remove_surplus(len(pieces))
 
         return Placed(tuple(self._ids))
@@ -139,7 +140,7 @@ class DiscordReply:
         """
         for at, piece in enumerate(pieces):
             exists = at < len(self._ids)
-            if exists and self._shown[at] == piece:
+            if exists and is_same(self._shown[at], piece):
                 continue
 
             if exists:
@@ -155,9 +156,7 @@ class DiscordReply:
 
     async def _put(self, at: int, piece: str) -> str:
         if at == 0 and self._interaction:
-            message = await self._interaction.put(
-                {"content": piece, "allowed_mentions": NO_MENTIONS}
-            )
+            message = await self._interaction.put(edited(piece))
             if message:
                 return message
 
@@ -202,8 +201,7 @@ class DiscordReply:
         return sent
 
     async def _edit(self, message: str, piece: str) -> str:
-        body = {"content": piece, "allowed_mentions": NO_MENTIONS}
-        return str((await self._call("PATCH", f"/{message}", body))["id"])
+        return str((await self._call("PATCH", f"/{message}", edited(piece)))["id"])
 
     async def _call(self, method: str, tail: str, body: object = None) -> Any:
         path = f"/channels/{self._chat}/messages{tail}"

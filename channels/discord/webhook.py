@@ -12,17 +12,15 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from agent.core.channel import WebhookReply
 from agent.core.errors import ConfigurationError, StoreUnavailable
-from agent.core.messages import Said
 from agent.ports import Accept
 from channels.discord.interaction import (
-    COMMAND,
-    DEFERRED,
     PING,
     PONG,
     TYPING,
+    CommandUse,
     choices,
-    command_use,
     switched_off,
+    use_of,
 )
 from channels.discord.reading.fields import Payload, record
 from channels.services import ModelNames, no_names
@@ -65,7 +63,7 @@ class Interactions:
         if not self._is_genuine(headers, body):
             return WebhookReply(401)
 
-        said: Said | None = None
+        use: CommandUse | None = None
         typing: Payload | None = None
         with self._unreadable.reading("interaction"):
             payload = json.loads(body)
@@ -73,26 +71,26 @@ class Interactions:
                 return _json({"type": PONG})
             if payload["type"] == TYPING:
                 typing = record(payload)
-            if payload["type"] == COMMAND:
-                said = storable(command_use(payload).inbound)
+            if use := use_of(record(payload)):
+                storable(use.inbound)
 
         if typing is not None:
             return _json(await choices(typing, self._model_names))
         if (
-            said is None
+            use is None
         ):  # Discord offers nothing else of ours, and shows that it failed
             return WebhookReply(200)
-        if not self._slash_commands():
+        if not use.is_press and not self._slash_commands():
             return _json(switched_off())
         if accept is None:
             return WebhookReply(503)
 
         try:
-            await accept(said)
+            heard = await accept(use.inbound)
         except StoreUnavailable:
             return WebhookReply(503)
 
-        return _json({"type": DEFERRED})
+        return _json(use.response(heard=heard))
 
     def _is_genuine(self, headers: Mapping[str, str], body: bytes) -> bool:
         """Ed25519 over timestamp and raw body. Only Discord's own spelling is accepted."""

@@ -137,7 +137,8 @@ class Slack(Webhook, Diagnosable, Listening):
     ) -> Reply:
         """An answer for this address; what `placed` names is edited."""
         writer = Writer(self._api, address, turns, self._abilities, self._clock)
-        if address.extra.get("command") and not address.chat.startswith("D"):
+        extra, is_direct = address.extra, address.chat.startswith("D")
+        if "press" in extra or ("command" in extra and not is_direct):
             return EphemeralReply(
                 api=self._api,
                 governor=self._governor,

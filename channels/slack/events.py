@@ -23,9 +23,11 @@ from channels.slack.directory import Directory, Threads
 from channels.slack.incoming import content
 from channels.slack.incoming.above import MessagesAbove
 from channels.slack.incoming.bolt import Listener, bolt_app, not_taken
+from channels.slack.incoming.buttons import pressed
 from channels.slack.incoming.payloads import (
     address_of,
     as_command,
+    deleted,
     is_direct,
     kind_of,
     said_by_command,
@@ -73,7 +75,9 @@ class SlackEvents:
         self._response_urls = response_urls
         self._unreadable = unreadable
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
-        self._app = bolt_app(me, self._listeners, self._command, self._failed)
+        self._app = bolt_app(
+            me, self._listeners, self._command, self._press, self._failed
+        )
 
     async def take(
         self,
@@ -159,8 +163,6 @@ class SlackEvents:
         except READING as error:  # a fault of ours: the event itself was read
             raise StoreUnavailable(type(error).__name__) from error
 
-    # --- messages ---
-
     async def _open(self, event: dict[str, Any]) -> None:
         with self._unreadable.reading(event.get("type")):
             self._opened(event)
@@ -208,14 +210,7 @@ class SlackEvents:
         if not before.get("ts") or not await self._addressed(before):
             return None
 
-        address = address_of(before, self._me.team)
-
-        return Deleted(
-            address,
-            address.message,
-            address.extra["user"],
-            direct=is_direct(before),
-        )
+        return deleted(before, self._me.team)
 
     async def _addressed(self, event: Mapping[str, Any]) -> bool:
         """Whether a person says this to the agent: in a direct message, with a mention, or in
@@ -264,8 +259,6 @@ class SlackEvents:
             direct=direct,
             more_follows=is_first and address.thread != address.message,
         )
-
-    # --- reactions ---
 
     async def _reaction(self, event: dict[str, Any]) -> None:
         name = f"votes in {mapping(event, 'item').get('channel')}"
@@ -319,12 +312,19 @@ class SlackEvents:
         with self._unreadable.reading("command"):
             inbound = storable(said_by_command(command, self._me.team))
 
-        if inbound is None:
-            await ack()
-            return
+        if inbound is not None:
+            if url := text(command, "response_url"):
+                self._response_urls[inbound.turn_id] = url
 
-        if url := text(command, "response_url"):
-            self._response_urls[inbound.turn_id] = url
+            await self._store(inbound)
+        await ack()
 
-        await self._store(inbound)
+    async def _press(self, ack: AsyncAck, body: dict[str, Any]) -> None:
+        """A button under a message of ours."""
+        inbound = None
+        with self._unreadable.reading("press"):
+            inbound = storable(pressed(body, self._me.team))
+
+        if inbound is not None:
+            await self._store(inbound)
         await ack()

@@ -11,8 +11,10 @@ from slack_sdk.errors import SlackClientError
 from slack_sdk.webhook.async_client import AsyncWebhookClient
 
 from agent.core.messages import Address, Placed
+from agent.core.words.buttons import under_last
 from channels.pacing import Governor, RateLimited
 from channels.slack.api import GONE, ApiError, SlackApi, judged
+from channels.slack.incoming.buttons import blocks_of
 from channels.slack.text import notification, pieces_of
 from channels.slack.writer import LIMIT, Part, Writer
 from channels.unseen import UnseenSends
@@ -71,7 +73,8 @@ class SlackReply:
                     self._chat, _ROUTE, partial(self._writer.status, THINKING)
                 )
             elif self._clock() >= self._next_show and await self._is_clear():
-                await self._grow(pieces_of(text, LIMIT, growing=True))
+                pieces = pieces_of(text, LIMIT, growing=True)
+                await self._grow(under_last(pieces, text))
         except ApiError:
             # The final answer reports what is wrong, if it still is.
             self._next_show = self._clock() + 10 * self._interval
@@ -136,7 +139,7 @@ class SlackReply:
         ):
             pieces = pieces_of(self._label + text, LIMIT)
 
-        for number, piece in enumerate(pieces):
+        for number, piece in enumerate(under_last(pieces, text)):
             await self._governor.final(
                 self._chat, _ROUTE, partial(self._put, number, piece)
             )
@@ -238,7 +241,7 @@ class EphemeralReply:
         """The whole answer. Raises DeliveryError, Undeliverable when the person cannot be
         written to.
         """
-        pieces = pieces_of(text, LIMIT)
+        pieces = under_last(pieces_of(text, LIMIT), text)
         if (
             self._url
             and len(pieces) <= _URL_USES
@@ -287,12 +290,16 @@ class EphemeralReply:
         return True
 
     async def _send(self, piece: str) -> None:
-        user = self._address.extra["user"]
-        body = _body(piece)
+        user, thread = self._address.extra["user"], self._address.thread or None
+        chat, body = self._address.chat, _body(piece)
 
         try:
             await self._api.call(
-                "chat.postEphemeral", channel=self._address.chat, user=user, **body
+                "chat.postEphemeral",
+                channel=chat,
+                user=user,
+                thread_ts=thread,
+                **body,
             )
         except ApiError as error:
             if error.code not in GONE:
@@ -304,7 +311,7 @@ class EphemeralReply:
 def _body(piece: str) -> dict[str, Any]:
     return {
         "text": notification(piece),
-        "blocks": [{"type": "markdown", "text": piece}],
+        "blocks": blocks_of(piece),
     }
 
 

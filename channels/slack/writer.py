@@ -10,7 +10,9 @@ from typing import Any
 from uuid import UUID
 
 from agent.core.messages import Address
+from agent.core.words.buttons import is_same
 from channels.slack.api import GONE, PASSING, SIGNED_OUT, ApiError, SlackApi
+from channels.slack.incoming.buttons import actions_of, blocks_of
 from channels.slack.incoming.payloads import answer_metadata, answered_by
 from channels.slack.text import escaped, notification, plain
 
@@ -203,7 +205,7 @@ class Writer:
         """The message shows exactly this text, and no stream is left open."""
         if part.stream:
             await self._stop(part, text, number)
-        if part.shown != text:
+        if not is_same(part.shown, text):
             await self._formatted(
                 "chat.update",
                 text,
@@ -225,6 +227,7 @@ class Writer:
                 channel=self._address.chat,
                 ts=part.ts,
                 markdown_text=rest or None,
+                blocks=actions_of(text) or None,
                 metadata=answer_metadata(self._turns, number),
             )
         except ApiError as error:
@@ -302,7 +305,7 @@ class Writer:
                 method,
                 channel=self._address.chat,
                 text=notification(text),
-                blocks=[{"type": "markdown", "text": text}],
+                blocks=blocks_of(text),
                 **arguments,
             )
         except ApiError as error:

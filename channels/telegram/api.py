@@ -7,7 +7,6 @@ import os
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 import httpx
@@ -35,6 +34,7 @@ from channels.telegram.errors import (
     UnknownMethodError,
     translated,
 )
+from channels.telegram.reading.places import ChatTarget
 from channels.telegram.text import Piece
 from channels.telegram.updates import KINDS
 from channels.unreadable import READING
@@ -45,29 +45,6 @@ CONNECTIONS = 64
 """At the same time. Telegram takes 30 messages a second from a bot, and httpx walks through
 all connections at each request.
 """
-
-
-@dataclass(frozen=True, slots=True)
-class ChatTarget:
-    """Where messages go: a chat, a topic in it, and the message they answer. "" means none."""
-
-    chat: str
-    thread: str = ""
-    answered: str = ""
-
-    @property
-    def direct(self) -> bool:
-        """Ids of private chats are positive, those of groups negative."""
-        return not self.chat.startswith("-")
-
-    @property
-    def thread_id(self) -> int | None:
-        """The topic as the Bot API wants it."""
-        return int(self.thread) if self.thread else None
-
-    def elsewhere(self, chat: str) -> ChatTarget:
-        """The same place after the group's id changed."""
-        return replace(self, chat=chat, answered="")
 
 
 class BotApi:
@@ -156,10 +133,11 @@ class BotApi:
 
         sent = await self._formatted(
             piece,
-            lambda bot, text, entities: bot.send_message(
+            lambda bot, shown: bot.send_message(
                 int(to.chat),
-                text,
-                entities=entities,
+                shown.text,
+                entities=shown.entities or None,
+                reply_markup=shown.keyboard,
                 message_thread_id=to.thread_id,
                 reply_parameters=quote,
                 link_preview_options=LinkPreviewOptions(is_disabled=True),
@@ -172,11 +150,12 @@ class BotApi:
         try:
             await self._formatted(
                 piece,
-                lambda bot, text, entities: bot.edit_message_text(
-                    text,
+                lambda bot, shown: bot.edit_message_text(
+                    shown.text,
                     chat_id=int(to.chat),
                     message_id=int(message),
-                    entities=entities,
+                    entities=shown.entities or None,
+                    reply_markup=shown.keyboard,
                     link_preview_options=LinkPreviewOptions(is_disabled=True),
                 ),
             )
@@ -190,27 +169,34 @@ class BotApi:
         """Shows a preview for about 30 s in a private chat. `draft` is its id and not 0."""
         return await self._formatted(
             piece,
-            lambda bot, text, entities: bot.send_message_draft(
+            lambda bot, shown: bot.send_message_draft(
                 int(to.chat),
                 draft,
-                text,
-                entities=entities,
+                shown.text,
+                entities=shown.entities or None,
                 message_thread_id=to.thread_id,
             ),
         )
 
     async def _formatted(
-        self, piece: Piece, send: Callable[[Bot, str, Any], Awaitable[T]]
+        self, piece: Piece, send: Callable[[Bot, Piece], Awaitable[T]]
     ) -> T:
         try:
-            return await self._call(
-                lambda bot: send(bot, piece.text, piece.entities or None)
-            )
+            return await self._call(lambda bot: send(bot, piece))
         except Declined as refusal:
-            if not piece.entities or refusal.unchanged or refusal.about_this:
+            is_plain = not piece.entities and not piece.buttons
+            if is_plain or refusal.unchanged or refusal.about_this:
                 raise
 
-        return await self._call(lambda bot: send(bot, piece.text, None))
+        return await self._call(lambda bot: send(bot, Piece(piece.text)))
+
+    async def answer_press(self, query: str, text: str = "", *, stays: bool) -> bool:
+        """Answers a press of a button. `stays`: until the person has read it."""
+        return await self._call(
+            lambda bot: bot.answer_callback_query(
+                query, text or None, show_alert=stays
+            )
+        )
 
     async def delete(self, to: ChatTarget, message: str) -> bool:
         """Deletes one of the bot's messages. False: it is gone already, or cannot be deleted."""

@@ -12,13 +12,7 @@ import json
 import logging
 import time
 from collections import defaultdict
-from collections.abc import (
-    Awaitable,
-    Callable,
-    Iterable,
-    Mapping,
-    Sequence,
-)
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from functools import partial
 from hashlib import sha256
 from typing import TypeVar
@@ -31,18 +25,20 @@ from agent.core.channel import Diagnosable, Finding, Listening, Webhook, Webhook
 from agent.core.commands import COMMANDS
 from agent.core.errors import ConfigurationError, DeliveryError, StoreUnavailable
 from agent.core.messages import Address, Placed
-from agent.ports import Accept, LastAccepted
+from agent.ports import Accept, LastAccepted, Reply
 from agent.settings import Settings
 from channels.connection import Connection, patiently
 from channels.fields import Json, integer
 from channels.pacing import Governor, Rate
 from channels.services import ChannelServices
-from channels.telegram.api import BotApi, ChatTarget
+from channels.telegram.api import BotApi
+from channels.telegram.buttons import PressReply, take
 from channels.telegram.doctor import diagnose
 from channels.telegram.errors import CONFLICT, NO_BOT_API, Declined, first_error
-from channels.telegram.parts import Parts
+from channels.telegram.reading.parts import Parts
+from channels.telegram.reading.places import NAME, ChatTarget
 from channels.telegram.reply import Streaming, TelegramReply
-from channels.telegram.updates import NAME, chat_of, read
+from channels.telegram.updates import chat_of, read
 from channels.unreadable import Note, UnreadableEvents, storable, unnoted
 
 T = TypeVar("T")
@@ -147,10 +143,10 @@ class Telegram(Webhook, Diagnosable, Listening):
         turns: Sequence[UUID],
         *,
         repeat: bool = False,
-    ) -> TelegramReply:
+    ) -> Reply:
         """Telegram has no idempotency key: what is known is edited, else it is labelled."""
         to = ChatTarget(address.chat, address.thread, address.message)
-        return TelegramReply(
+        message = TelegramReply(
             self._api,
             self._governor,
             self._streaming,
@@ -159,6 +155,10 @@ class Telegram(Webhook, Diagnosable, Listening):
             turns[0],
             repeat=repeat,
         )
+        if "query" not in address.extra:
+            return message
+
+        return PressReply(self._api, address, message)
 
     async def diagnose(self) -> list[Finding]:
         """Checks token, network, webhook and groups."""
@@ -182,8 +182,7 @@ class Telegram(Webhook, Diagnosable, Listening):
             inbound = storable(read(json.loads(body), me, self._parts))
 
         try:
-            if inbound is not None:
-                await accept(inbound)
+            await take(inbound, accept, self._api)
         except StoreUnavailable:
             return WebhookReply(503)
 
@@ -246,8 +245,7 @@ class Telegram(Webhook, Diagnosable, Listening):
                 inbound = storable(read(update, me, self._parts))
 
             try:
-                if inbound is not None:
-                    await accept(inbound)
+                await take(inbound, accept, self._api)
             except StoreUnavailable:
                 break
 

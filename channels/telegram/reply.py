@@ -17,13 +17,15 @@ from cachetools import LRUCache
 from agent.core.errors import DeliveryError
 from agent.core.messages import Placed
 from channels.pacing import Governor
-from channels.telegram.api import BotApi, ChatTarget
+from channels.telegram.api import BotApi
+from channels.telegram.buttons import offered
 from channels.telegram.errors import (
     Declined,
     MovedError,
     UncertainError,
     UnknownMethodError,
 )
+from channels.telegram.reading.places import ChatTarget
 from channels.telegram.text import LIMIT, Piece, render
 from channels.unseen import UnseenSends
 
@@ -154,7 +156,7 @@ class TelegramReply:
         if self._unseen:
             await self._see_telegram()
 
-        pieces = render(text, _ROOM)
+        pieces = offered(render(text, _ROOM), text)
         await self._draw(pieces, final=True)
         self._replaced += self._ids[len(pieces) :]
         del self._ids[len(pieces) :], self._pieces[len(pieces) :]
@@ -200,7 +202,7 @@ class TelegramReply:
             # Refused, the next `show` places a message: that is announced first.
             await self._draft(pieces[-1])
         else:
-            await self._draw(pieces)
+            await self._draw(offered(pieces, text))
 
     async def _draft(self, piece: Piece) -> None:
         try:

@@ -10,8 +10,13 @@ from collections.abc import (
 )
 from dataclasses import dataclass, replace
 
-from telegram import MessageEntity
+from telegram import (
+    InlineKeyboardButton,
+    InlineKeyboardMarkup,
+    MessageEntity,
+)
 
+from agent.core.words.buttons import Button
 from channels.markdown.cutting import (
     Cutter,
     Shape,
@@ -32,6 +37,9 @@ from channels.telegram.formatting import (
     Formatted,
     formatted,
 )
+
+ONE_ROW = 3
+"""Buttons that fit next to each other."""
 
 LIMIT = 4096  # UTF-16 units of one message, https://core.telegram.org/bots/api#sendmessage
 MOST_ENTITIES = 100  # of one message; Telegram drops the rest without a word
@@ -59,6 +67,19 @@ class Piece:
 
     text: str
     entities: tuple[MessageEntity, ...] = ()
+    buttons: tuple[Button, ...] = ()
+    """Under the message."""
+
+    @property
+    def keyboard(self) -> InlineKeyboardMarkup | None:
+        """The buttons: a few in one row, more below each other."""
+        keys = [
+            InlineKeyboardButton(one.label, callback_data=one.data)
+            for one in self.buttons
+        ]
+        rows = [keys] if len(keys) <= ONE_ROW else [[key] for key in keys]
+
+        return InlineKeyboardMarkup(rows) if keys else None
 
     def labelled(self, label: str) -> Piece:
         """The same with words in front of it."""
@@ -67,6 +88,7 @@ class Piece:
         return Piece(
             label + self.text,
             tuple(_moved(entity, by) for entity in self.entities),
+            self.buttons,
         )
 
 

@@ -15,9 +15,7 @@ from agent.core.commands import parse_command
 from agent.core.messages import Address, Inbound, Reacted, Said, Thumb
 from channels.fields import Json, identity, integer, items, mapping, text
 from channels.reactions import thumb_of_emoji
-from channels.telegram import rich
-from channels.telegram.attachments import said_by
-from channels.telegram.content import around
+from channels.telegram.buttons import pressed
 from channels.telegram.marks import (
     Bot,
     links,
@@ -26,17 +24,28 @@ from channels.telegram.marks import (
     with_looks,
     written,
 )
-from channels.telegram.parts import Parts, is_begun, is_cut, remember, whole_of
+from channels.telegram.reading import rich
+from channels.telegram.reading.attachments import said_by
+from channels.telegram.reading.content import around
+from channels.telegram.reading.parts import (
+    Parts,
+    is_begun,
+    is_cut,
+    remember,
+    whole_of,
+)
+from channels.telegram.reading.places import NAME, address_of, is_direct
 
-NAME = "telegram"
 _START = "/help"
 """The command for `/start`, which Telegram's own button sends."""
 
+_PRESS = "callback_query"
 _COMMAND = re.compile(
     r"/(?P<name>\w+)(?:@(?P<bot>\w+))?(?:\s+(?P<argument>.*))?\Z", re.DOTALL
 )
 _SAID = ("message", "channel_post")
-KINDS = (*_SAID, "edited_message", "edited_channel_post", "message_reaction")
+_EDITED = ("edited_message", "edited_channel_post")
+KINDS = (*_SAID, *_EDITED, "message_reaction", _PRESS)
 """Updates that are read. Telegram does not tell bots of deletions."""
 
 
@@ -44,7 +53,9 @@ def chat_of(
     update: Json,
 ) -> int:
     """The chat in which this happened; 0 when that cannot be told."""
-    found = (integer(mapping(mapping(update, kind), "chat"), "id") for kind in KINDS)
+    events = [mapping(update, kind) for kind in KINDS]
+    events.append(mapping(mapping(update, _PRESS), "message"))
+    found = (integer(mapping(event, "chat"), "id") for event in events)
     return next((chat for chat in found if chat is not None), 0)
 
 
@@ -68,6 +79,8 @@ def read(
     event = mapping(raw, kind)
     if kind == "message_reaction":
         return _vote(event)
+    if kind == _PRESS:
+        return pressed(event)
 
     inbound = _said(event, me, parts if parts is not None else {})
     if inbound is None or kind in _SAID:
@@ -89,7 +102,7 @@ def _said(
     if author is None:
         return None
 
-    direct = _is_direct(message)
+    direct = is_direct(message)
     whole = whole_of(message, parts)
     goes_on = is_begun(whole, message, parts)
     shown = _shown(message, me, direct=direct, goes_on=goes_on)
@@ -99,7 +112,7 @@ def _said(
     remember(whole, message, parts)
 
     return Said(
-        address=_address(message),
+        address=address_of(message),
         message_id=str(identity(message, "message_id")),
         user_id=str(identity(author, "id")),
         text=shown,
@@ -150,7 +163,7 @@ def _vote(
         user_id=str(identity(actor, "id")),
         thumb=thumb,
         username=said_by(actor) or None,
-        direct=_is_direct(reaction),
+        direct=is_direct(reaction),
         taken_back=not now,
     )
 
@@ -163,33 +176,6 @@ def _thumbs(
     return [thumb for thumb in shown if thumb is not None]
 
 
-def _is_direct(
-    event: Json,
-) -> bool:
-    """Ids of private chats are positive, should their type not be told."""
-    chat = mapping(event, "chat")
-    kind = text(chat, "type")
-    if kind:
-        return kind == ChatType.PRIVATE
-
-    return identity(chat, "id") > 0
-
-
-def _address(
-    message: Json,
-) -> Address:
-    """Only forum topics are threads. Elsewhere Telegram numbers chains of replies the same way."""
-    is_topic = message.get("is_topic_message") is True
-    thread = integer(message, "message_thread_id") if is_topic else None
-
-    return Address(
-        NAME,
-        str(identity(mapping(message, "chat"), "id")),
-        str(thread or ""),
-        str(identity(message, "message_id")),
-    )
-
-
 def _author(
     message: Json,
 ) -> Json | None:
@@ -200,7 +186,7 @@ def _author(
     """
     user, chat = mapping(message, "from"), mapping(message, "chat")
     is_post = text(chat, "type") == ChatType.CHANNEL
-    if integer(user, "id") is None and (is_post or _is_direct(message)):
+    if integer(user, "id") is None and (is_post or is_direct(message)):
         return chat
     if not message.get("from"):
         return None

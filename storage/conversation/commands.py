@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
+from uuid import UUID
 
 import msgspec
 from sqlalchemy import ColumnElement, select, text, update
@@ -16,6 +17,7 @@ from uuid_utils.compat import uuid7
 
 from agent.core.effects import (
     AcceptLink,
+    AnswerState,
     ChatContext,
     ChooseModel,
     ContinueConversation,
@@ -30,7 +32,7 @@ from agent.core.effects import (
 from agent.core.errors import StoreUnavailable
 from agent.core.messages import Inbound
 from storage.control.redis_copy import announce
-from storage.conversation import conversations
+from storage.conversation import STATEMENTS, conversations
 from storage.conversation.chat import (
     chat_transaction,
     is_account,
@@ -105,6 +107,16 @@ class PostgresChatCommands:
         preferred, person = account or (None, None)
 
         return ChatContext(override, preferred, last, person)
+
+    async def answer_state(self, inbound: Inbound, turn: UUID) -> AnswerState | None:
+        channel, chat, _ = inbound.address.key
+        asked = {"channel": channel, "chat": chat, "turn": turn}
+
+        async with chat_transaction(self._database) as connection:
+            state = text(STATEMENTS["answer_state"])
+            row = (await connection.execute(state, asked)).first()
+
+        return AnswerState(*row) if row is not None else None
 
 
 def _kept(effect: Effect | None, answer: str) -> str:

@@ -834,6 +834,22 @@ SELECT CASE WHEN EXISTS (SELECT FROM placed) THEN (SELECT answered FROM placed)
        END AS settled;
 
 
+-- name: answer_state
+-- What has become of the answer to :turn, for a button under it. Only in the chat where it was
+-- asked: some clients send what they like as a button's data.
+SELECT c.is_active AND m.seq = c.asked AS is_last,
+       c.answering IS NOT NULL AND m.seq > c.answered AS is_written
+FROM turns t
+JOIN conversations c USING (channel_type, chat_id, thread_id)
+JOIN messages m ON m.conversation_id = c.id
+WHERE t.id = :turn
+  AND t.channel_type = :channel
+  AND t.chat_id = :chat
+  AND m."timestamp" BETWEEN t.created_at AND c.last_activity
+  AND m.turn_id = t.id
+LIMIT 1;
+
+
 -- name: by_index
 -- For the rest of the transaction: few rows among many are walked to by index, and the walk stops
 -- at the first. Planned for the average, each would read and sort a whole conversation.

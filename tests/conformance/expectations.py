@@ -16,7 +16,8 @@ from storage.lifecycle.retention import kept
 from storage.postgres import open_database
 from tests.conformance.channel_harness import ChannelHarness, Speaker
 from tests.conformance.driver import Place
-from tests.conformance.platform_extras import command_refusal, has_menu
+from tests.conformance.platform_extras import answers, command_refusal, has_menu
+from tests.conformance.presses import labels
 from tests.support.engine_harness import MODEL
 
 SPARE = "test:spare"
@@ -280,3 +281,15 @@ async def hears_nothing(harness: ChannelHarness, ada: Place) -> None:
         await harness.value("SELECT count(*) FROM turns"),
         harness.screen(ada),
     )
+
+
+async def bears_buttons(harness: ChannelHarness, ada: Place) -> None:
+    """An answer has buttons under it."""
+    await harness.ask(ada, "hello")
+    assert labels(harness.driver, ada, answers(harness.driver, ada)[-1])
+
+
+async def bears_no_buttons(harness: ChannelHarness, ada: Place) -> None:
+    """An answer stands alone."""
+    await harness.ask(ada, "hello")
+    assert [] == labels(harness.driver, ada, answers(harness.driver, ada)[-1])

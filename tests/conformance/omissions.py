@@ -10,10 +10,13 @@ _ONE_DELIVERY = {"terminal": "a terminal delivers a line once"}
 _NO_THUMBS = {"terminal": "a terminal has no reactions"}
 _NO_EDITS = {"terminal": "a line that was sent cannot be edited"}
 
+_NO_BUTTONS = {"terminal": "a terminal has no buttons; its commands are typed"}
+
 _WAITS = {"terminal": "a terminal waits for an answer to each line"}
 
 OMITTED_FLAGS: Mapping[str, Mapping[str, str]] = {
     "overlap": _BY_LINE,
+    "buttons": _NO_BUTTONS,
     "enable_slash_commands": {
         "terminal": "a terminal has no menu; its commands are typed"
     },
@@ -134,4 +137,14 @@ OMITTED: Mapping[str, Mapping[str, str]] = {
     "test_a_thumb_on_what_a_person_said_is_no_vote": _NO_THUMBS,
     "test_somebody_who_never_wrote_can_vote_in_a_thread": _NO_THUMBS,
     "test_a_thumb_on_an_answer_that_another_instance_wrote_is_counted": _NO_THUMBS,
+    # buttons
+    "test_a_press_of_retry_answers_again": _NO_BUTTONS,
+    "test_a_press_of_stop_cuts_the_answer_and_takes_its_button_away": _NO_BUTTONS,
+    "test_a_pressed_thumb_is_a_vote": _NO_BUTTONS,
+    "test_an_old_button_says_so_in_a_sentence": _NO_BUTTONS,
+    "test_a_button_of_an_erased_answer_says_so": _NO_BUTTONS,
+    "test_a_model_is_chosen_by_a_press": _NO_BUTTONS,
+    "test_someone_who_may_not_talk_here_presses_for_nothing": _NO_BUTTONS,
+    "test_a_press_in_a_thread_acts_there": _NO_BUTTONS,
+    "test_without_the_flag_there_are_no_buttons": _NO_BUTTONS,
 }

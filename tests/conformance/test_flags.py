@@ -18,6 +18,8 @@ from tests.conformance.expectations import (
     answers_burst,
     answers_hello,
     asks,
+    bears_buttons,
+    bears_no_buttons,
     comes_whole,
     grows,
     offers_commands,
@@ -51,6 +53,7 @@ FLAGS: Mapping[str, Scenario] = {
         2, shows("one", "re: one", "two"), shows("re: one", "two")
     ),
     "enable_slash_commands": Scenario(False, offers_commands, withholds_commands),
+    "buttons": Scenario(True, bears_no_buttons, bears_buttons),
     "default_model": Scenario("test:other", asks(MODEL), asks("test:other")),
     "fallback_model": Scenario(SPARE, asks(MODEL), asks(MODEL, SPARE), model=Broken),
     "system_prompt": Scenario(

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-from agent.conversation.commands.models import DefaultModel, model_outcome
+from agent.conversation.commands.models import ModelChoice, model_outcome
 from agent.conversation.commands.personal import link_outcome, personal_outcome
 from agent.conversation.commands.records import record_outcome
 from agent.core.commands import Command, help_text
@@ -22,8 +20,7 @@ async def command_outcome(
     commands: ChatCommands,
     records: ChatRecords,
     models: LanguageModels,
-    default_model: DefaultModel,
-    allowed_models: Sequence[str] = (),
+    choice: ModelChoice,
 ) -> CommandOutcome:
     """Reads what the command needs to know; changes nothing yet."""
     match command.name:
@@ -33,9 +30,7 @@ async def command_outcome(
                 StopAnswer(),
             )
         case "model":
-            return await model_outcome(
-                argument, inbound, commands, models, default_model, allowed_models
-            )
+            return await model_outcome(argument, inbound, commands, models, choice)
         case "new" | "conversations" | "history" | "search" | "usage" as name:
             return await record_outcome(name, argument, inbound, records)
         case "link":

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from uuid import UUID
 
 from agent.core.effects import (
+    ChatContext,
     ChooseModel,
     CommandOutcome,
     say,
 )
 from agent.core.errors import UnknownModel
 from agent.core.messages import Said
+from agent.core.words.buttons import model_buttons, offering
 from agent.core.words.model_lists import (
+    MAX_MENU,
     ListsModels,
     model_names,
     near_names,
@@ -26,8 +30,17 @@ from agent.ports.chat import ChatCommands
 MODEL_LIST_SECONDS = 1.5
 """So long `/model` waits for a provider's list. A platform wants to hear within three."""
 
-DefaultModel = Callable[[UUID | None], str]
-"""What answers a person (None: not known yet) who chose no model."""
+
+@dataclass(frozen=True, slots=True)
+class ModelChoice:
+    """What operators say of choosing a model, for one chat."""
+
+    default: Callable[[UUID | None], str]
+    """What answers a person (None: not known yet) who chose no model."""
+    buttons: Callable[[UUID | None], bool]
+    """Whether models are offered to them as buttons."""
+    allowed: Sequence[str] = ()
+    """Empty: all."""
 
 
 async def model_outcome(
@@ -35,26 +48,35 @@ async def model_outcome(
     inbound: Said,
     commands: ChatCommands,
     models: LanguageModels,
-    default_model: DefaultModel,
-    allowed_models: Sequence[str],
+    choice: ModelChoice,
 ) -> CommandOutcome:
     """Shows, chooses, or goes back to the default."""
     if argument == "default":
-        return await _default_model(inbound, commands, default_model)
+        return await _default_model(inbound, commands, choice)
     if argument:
-        return await _choose_model(argument, inbound, models, allowed_models)
+        return await _choose_model(argument, inbound, models, choice.allowed)
 
-    current = await _current_model(inbound, commands, default_model)
+    context = await commands.chat_context(inbound)
+    current = _current_model(context, choice)
+    if not isinstance(models, ListsModels):
+        return say(current)
 
-    return say(current + await _choices(models, allowed_models))
+    lists = await models.listed(MODEL_LIST_SECONDS)
+    shown = overview(lists, choice.allowed)
+    text = f"{current}\n\nThere are:\n\n{shown}" if shown else current
+    if choice.buttons(context.person):
+        names = model_names(lists, choice.allowed)
+        text = offering(text, model_buttons(names[:MAX_MENU]))
+
+    return say(text)
 
 
 async def _default_model(
-    inbound: Said, commands: ChatCommands, default_model: DefaultModel
+    inbound: Said, commands: ChatCommands, choice: ModelChoice
 ) -> CommandOutcome:
     """`/model default`."""
     context = await commands.chat_context(inbound)
-    default = default_model(context.person)
+    default = choice.default(context.person)
 
     return CommandOutcome(
         lambda _: f"From now on the default is used: `{default}`.",
@@ -62,28 +84,16 @@ async def _default_model(
     )
 
 
-async def _current_model(
-    inbound: Said, commands: ChatCommands, default_model: DefaultModel
-) -> str:
-    context = await commands.chat_context(inbound)
+def _current_model(context: ChatContext, choice: ModelChoice) -> str:
     if context.override:
         return f"This conversation uses `{context.override}`. `/model default` ends that."
     if context.preferred:
         return f"You chose `{context.preferred}`. `/model default` ends that."
 
     return (
-        f"The default is used: `{default_model(context.person)}`. "
+        f"The default is used: `{choice.default(context.person)}`. "
         "Choose another with `/model provider:model`."
     )
-
-
-async def _choices(models: LanguageModels, allowed: Sequence[str]) -> str:
-    """What may be chosen here, as a part of an answer; "": nobody can say."""
-    if not isinstance(models, ListsModels):
-        return ""
-
-    shown = overview(await models.listed(MODEL_LIST_SECONDS), allowed)
-    return f"\n\nThere are:\n\n{shown}" if shown else ""
 
 
 async def _choose_model(

@@ -8,6 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from agent.core.messages import Address
+from channels.discord.reading.buttons import components
 
 NONCE_SECONDS = 60.0
 """Discord recognises a nonce for "a few minutes"; this is surely within them."""
@@ -45,6 +46,8 @@ def new_message(
         "enforce_nonce": True,
         "allowed_mentions": NO_MENTIONS,
     }
+    if buttons := components(text):
+        body["components"] = buttons
     if piece == 0 and address.extra.get("quote") and address.message:
         body["message_reference"] = {
             "message_id": address.message,
@@ -52,6 +55,15 @@ def new_message(
         }
 
     return body
+
+
+def edited(text: str) -> dict[str, Any]:
+    """The body that makes a message show this text, and under it these buttons alone."""
+    return {
+        "content": text,
+        "allowed_mentions": NO_MENTIONS,
+        "components": components(text),
+    }
 
 
 class BotMessages:

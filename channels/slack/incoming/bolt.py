@@ -29,6 +29,7 @@ def bolt_app(
     identity: Identity,
     listeners: Mapping[str, Listener],
     command: Callable[..., Awaitable[None]],
+    action: Callable[..., Awaitable[None]],
     failed: Callable[..., Awaitable[BoltResponse]],
 ) -> AsyncApp:
     """Bolt for the app in one workspace. `listeners` go by patterns of events' names."""
@@ -56,6 +57,7 @@ def bolt_app(
         app.event(re.compile(names))(listener)
 
     app.command(re.compile("."))(command)
+    app.action(re.compile("."))(action)
     app.error(failed)
 
     return app

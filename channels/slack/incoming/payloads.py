@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from agent.core.commands import parse_command
-from agent.core.messages import Address, Said
+from agent.core.messages import Address, Deleted, Said
 from channels.fields import mapping, required, text
 
 EVENT_TYPE = "agent_answer"
@@ -94,6 +94,18 @@ def address_of(
             "user": required(event, "user"),
             "team": _team(event, "team") or team,
         },
+    )
+
+
+def deleted(message: Mapping[str, Any], team: str) -> Deleted:
+    """The deletion of a person's message, as it was before."""
+    address = address_of(message, team)
+
+    return Deleted(
+        address,
+        address.message,
+        address.extra["user"],
+        direct=is_direct(message),
     )
 
 

@@ -56,7 +56,10 @@ async def test_telegrams_methods_answer_as_documented(
         server.edit(server.say(town, "hello", mention=True), "hello!")
         server.react(ada, 1, "👍")
         sent = await call("sendMessage", chat_id=ada.id, text="hi")
-        kinds = ["message", "edited_message", "message_reaction"]
+        keys = {"inline_keyboard": [[{"text": "Retry", "callback_data": "retry:1"}]]}
+        kept = await call("sendMessage", chat_id=ada.id, text="k", reply_markup=keys)
+        press = server.press(ada, kept["message_id"], "Retry")
+        kinds = ["message", "edited_message", "message_reaction", "callback_query"]
         commands = [{"command": "new", "description": "Begins again."}]
         calls: dict[str, dict[str, Any]] = {
             "getMe": {},
@@ -74,6 +77,7 @@ async def test_telegrams_methods_answer_as_documented(
             "getMyCommands": {},
             "getChat": {"chat_id": town.id},
             "getChatMember": {"chat_id": town.id, "user_id": server.methods.me["id"]},
+            "answerCallbackQuery": {"callback_query_id": press, "text": "Noted."},
             "getWebhookInfo": {},
             "deleteWebhook": {},
             "setWebhook": {"url": "http://127.0.0.1:9/x"},

@@ -98,6 +98,9 @@ MESSAGE = {
     "entities": Optional([ENTITY]),
     "caption_entities": Optional([ENTITY]),
     "reply_to_message": Optional({"message_id": int, "date": int, "chat": CHAT}),
+    "reply_markup": Optional(
+        {"inline_keyboard": [[{"text": str, "callback_data": Optional(str)}]]}
+    ),
     "photo": Optional(
         [{"file_id": str, "file_unique_id": str, "width": int, "height": int}]
     ),
@@ -108,6 +111,15 @@ UPDATE = {
     "update_id": int,
     "message": Optional(MESSAGE),
     "edited_message": Optional(MESSAGE),
+    "callback_query": Optional(
+        {
+            "id": str,
+            "from": USER,
+            "message": Optional(MESSAGE),
+            "chat_instance": str,
+            "data": Optional(str),
+        }
+    ),
     "message_reaction": Optional(
         {
             "chat": CHAT,
@@ -142,6 +154,7 @@ TELEGRAM_RESULTS: Mapping[str, Shape] = {
     "sendMessageDraft": bool,
     "sendChatAction": bool,
     "deleteMessage": bool,
+    "answerCallbackQuery": bool,
     "setMyCommands": bool,
     "getMyCommands": [{"command": str, "description": str}],
     "getChat": {

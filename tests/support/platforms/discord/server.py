@@ -98,6 +98,14 @@ class DiscordServer:
 
         return str(use["token"])
 
+    def press(self, message: str, data: str, *, user: str = "ada") -> str:
+        """A person presses a button under a message. Returns the interaction's token."""
+        use = self.state.press(message, data, user=user)
+        if not self.state.application.get("interactions_endpoint_url"):
+            self._dispatch("INTERACTION_CREATE", use)
+
+        return str(use["token"])
+
     def signed(
         self, content: object, *, at: float | None = None
     ) -> tuple[dict[str, str], bytes]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from tests.support.platforms.discord import components
 from tests.support.platforms.discord.values import (
     BOT,
     EPOCH,
@@ -282,8 +283,6 @@ class DiscordState:
         user: str,
     ) -> dict[str, Any]:
         """A person uses a command: the interaction as it is sent over gateway or HTTP."""
-        person = self.person(user)
-        direct = self.channels[channel]["type"] == 1
         options = (
             [
                 {
@@ -300,13 +299,34 @@ class DiscordState:
             "name": name,
             "type": 1,
         } | ({"options": options} if options else {})
-        id = self.snowflake()
+        return self._interaction(channel, user, 2, data)
+
+    def press(self, message: str, data: str, *, user: str) -> dict[str, Any]:
+        """A person presses a button, or chooses from a menu, under a message."""
+        found = self.find(message)
+        chosen = components.pressed(found["components"], data)
+
+        return self._interaction(
+            found["channel_id"], user, 3, chosen, message=shown(found)
+        )
+
+    def buttons(self, message: str) -> dict[str, str]:
+        """What stands under a message: what each carries, by its name."""
+        return components.keys(self.find(message)["components"])
+
+    def _interaction(
+        self, channel: str, user: str, kind: int, data: object, **more: Any
+    ) -> dict[str, Any]:
+        person, id = self.person(user), self.snowflake()
+        direct = self.channels[channel]["type"] == 1
         fields = {
             "id": id,
+            "type": kind,
             "token": f"token-{id}",
             "channel_id": channel,
             "channel": {**self.channels[channel], "permissions": "2147483647"},
             "data": data,
+            **more,
         }
 
         if direct:
@@ -342,7 +362,7 @@ class DiscordState:
                 "author": self.bot,
                 "content": "",
                 "type": 20,
-                "flags": 128,
+                "flags": 128 | response.get("data", {}).get("flags", 0),
             }
             interaction.message = self.add_message(interaction.channel, fields)["id"]
 
@@ -395,6 +415,7 @@ class DiscordState:
             "author": self.bot,
             "content": content,
             "allowed_mentions": body.get("allowed_mentions"),
+            "components": components.checked(body),
         }
         if reference := body.get("message_reference"):
             pointer = {
@@ -424,6 +445,9 @@ class DiscordState:
             "content": content,
             "edited_timestamp": datetime.now(UTC).isoformat(),
         }
+        if "components" in body:  # else they stay
+            found["components"] = components.checked(body)
+
         self.revisions[channel] += 1
         self.tell("MESSAGE_UPDATE", found)
 

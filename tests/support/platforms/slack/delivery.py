@@ -22,6 +22,9 @@ from tests.support.platforms.slack.state import SIGNING_SECRET, Clock, payload
 RETRIES_S = (0.0, 60.0, 300.0)
 """At once, after one minute, after five (https://docs.slack.dev/apis/events-api)."""
 
+FORMS = ("slash_commands", "interactive")
+"""What comes as a form, and is not repeated."""
+
 
 @dataclass(slots=True, eq=False)
 class Delivery:
@@ -212,7 +215,7 @@ class Hooks:
         if status == 200:
             delivery.acknowledged = True
             self._answered(delivery, {"text": answer} if answer else {})
-        elif delivery.kind == "slash_commands" or delivery.attempts > len(RETRIES_S):
+        elif delivery.kind in FORMS or delivery.attempts > len(RETRIES_S):
             delivery.given_up = True
         else:
             self._retry(delivery, RETRIES_S[delivery.attempts - 1])
@@ -238,8 +241,12 @@ def signed(
     delivery: Delivery, now: float, secret: str = SIGNING_SECRET
 ) -> tuple[dict[str, str], bytes]:
     """Headers and body of one attempt (v0 signature)."""
-    form = delivery.kind == "slash_commands"
-    body = (urlencode(delivery.body) if form else json.dumps(delivery.body)).encode()
+    form = delivery.kind in FORMS
+    fields = delivery.body
+    if delivery.kind == "interactive":
+        fields = {"payload": json.dumps(delivery.body)}
+
+    body = (urlencode(fields) if form else json.dumps(fields)).encode()
     stamp = str(int(now))
     digest = hmac.new(
         secret.encode(), b"v0:" + stamp.encode() + b":" + body, hashlib.sha256

@@ -25,6 +25,9 @@ from tests.support.platforms.slack.state import (
 )
 from tests.support.platforms.slack.web_api import Refusal, WebApi
 
+MENU_FROM = 5
+"""Buttons; more are a menu here."""
+
 _TOLERANCE_S = 0.005  # of a timer that may fire a little early
 
 
@@ -185,6 +188,36 @@ class SlackServer:
         body |= {"response_url": f"http://{self.root}/commands/{name}"}
 
         return await self._deliver(Delivery("slash_commands", body, self.clock()))
+
+    async def press(self, chat: str, ts: str, data: str, *, user: str) -> Delivery:
+        """A person presses a button, or chooses from a menu, under a message."""
+        message = self.space.message(ts)
+        self.space.members[chat].add(user)
+        body = payload("block_actions")
+        body["user"] |= {"id": user, "username": self.space.names[user]}
+        where = {"channel_id": chat, "message_ts": ts}
+        body["container"] |= where | {"is_ephemeral": bool(message.only_for)}
+        body |= {
+            "channel": {"id": chat, "name": chat},
+            "message": message.as_json(),
+            "trigger_id": f"{int(self.clock())}.{uuid4().hex}",
+        }
+        action = body["actions"][0]
+        if len(message.buttons) > MENU_FROM:
+            option = {"text": {"type": "plain_text", "text": "-"}, "value": data}
+            body["actions"] = [
+                {
+                    "type": "static_select",
+                    "action_id": "choices",
+                    "block_id": action["block_id"],
+                    "selected_option": option,
+                    "action_ts": action["action_ts"],
+                }
+            ]
+        else:
+            action |= {"action_id": data, "value": data}
+
+        return await self._deliver(Delivery("interactive", body, self.clock()))
 
     async def emit(self, event: dict[str, Any]) -> Delivery:
         """Delivers an event."""

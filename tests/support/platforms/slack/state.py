@@ -81,6 +81,8 @@ class SlackMessage:
     text: str
     thread: str = ""
     blocks: list[dict[str, Any]] = field(default_factory=list)
+    actions: list[dict[str, Any]] = field(default_factory=list)
+    """Under a message that was streamed."""
     metadata: dict[str, Any] | None = None
     streaming_since: float | None = None
     only_for: str | None = None
@@ -89,12 +91,27 @@ class SlackMessage:
     @property
     def visible(self) -> str:
         """What a person reads: blocks, else the text. Code shows entities as written."""
-        markdown = "\n".join(block["text"] for block in self.blocks) or self.text
+        texts = [block["text"] for block in self.blocks if "text" in block]
+        markdown = "\n".join(texts) or self.text
 
         return "".join(
             part if part.startswith(("`", "~~~")) else unescape(part)
             for part in _CODE.split(markdown)
         )
+
+    @property
+    def buttons(self) -> dict[str, str]:
+        """What its buttons, or the choices of its menu, carry, by their names."""
+        elements = [
+            element
+            for block in [*self.blocks, *self.actions]
+            for element in block.get("elements", ())
+        ]
+        return {
+            one["text"]["text"]: one["value"]
+            for element in elements
+            for one in element.get("options", [element])
+        }
 
     def as_json(self, *, metadata: bool = False) -> dict[str, Any]:
         """As conversations.history shows it."""
@@ -201,6 +218,17 @@ class Workspace:
             ),
             None,
         )
+
+    def message(self, ts: str) -> SlackMessage:
+        """The message with this ts, also one that only one person sees."""
+        [found] = [
+            one for chat in self.chats.values() for one in chat if one.ts == ts
+        ]
+        return found
+
+    def buttons(self, ts: str) -> dict[str, str]:
+        """What stands under a message."""
+        return self.message(ts).buttons
 
     def new_ts(self) -> str:
         """A ts later than all before."""

@@ -158,6 +158,7 @@ class WebApi:
             raise Refusal("streaming_state_conflict")
 
         message.text, message.blocks = _content(arguments, EDITED_TEXT_LIMIT)
+        message.actions = []
         message.metadata = arguments.get("metadata", message.metadata)
         self._space.revised(message)
 
@@ -223,6 +224,8 @@ class WebApi:
         message = self._own(arguments, "message_not_owned_by_app")
         message.streaming_since = None
         message.metadata = arguments.get("metadata", message.metadata)
+        if blocks := arguments.get("blocks"):
+            _, message.actions = _content({"text": "-", "blocks": blocks})
 
         return answer
 
@@ -410,7 +413,7 @@ def _content(
     if len(text) > limit:
         raise Refusal("msg_too_long")
     if any(
-        block.get("type") not in BLOCKS or not block.get("text") for block in blocks
+        block.get("type") not in BLOCKS or not _is_filled(block) for block in blocks
     ):
         raise Refusal("invalid_blocks")
 
@@ -428,3 +431,28 @@ def _markdown(text: str) -> str:
         raise Refusal("msg_too_long")
 
     return text
+
+
+def _is_filled(block: dict[str, Any]) -> bool:
+    """Whether a block shows something: a text, or buttons and menus as the reference has them."""
+    if block["type"] != "actions":
+        return bool(block.get("text"))
+
+    elements = block.get("elements") or []
+    ids = [element.get("action_id", "") for element in elements]
+    are_named = all(1 <= len(id) <= 255 for id in ids) and len({*ids}) == len(ids)
+
+    return 1 <= len(elements) <= 25 and are_named and all(map(_is_element, elements))
+
+
+def _is_element(element: dict[str, Any]) -> bool:
+    if element["type"] == "button":
+        is_short = len(element["value"]) <= 2000
+        return is_short and 1 <= len(element["text"]["text"]) <= 75
+
+    options = element["options"] if element["type"] == "static_select" else []
+
+    return 1 <= len(options) <= 100 and all(
+        1 <= len(one["text"]["text"]) <= 75 and 1 <= len(one["value"]) <= 150
+        for one in options
+    )

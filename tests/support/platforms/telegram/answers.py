@@ -62,4 +62,7 @@ def reply(
 ) -> TelegramReply:
     """The reply of turn `TURN` in this chat."""
     address = Address("telegram", str(chat.id), thread, message)
-    return telegram.reply(address, placed, [TURN], repeat=repeat)
+    made = telegram.reply(address, placed, [TURN], repeat=repeat)
+    assert isinstance(made, TelegramReply)
+
+    return made

@@ -13,6 +13,7 @@ from tests.support.platforms.telegram.rules import (
     ApiError,
     bad,
     entities_of,
+    keyboard_of,
     number,
     text_of,
 )
@@ -65,6 +66,7 @@ class Methods:
             "getMyCommands": self._commands,
             "getChat": self._chat_info,
             "getChatMember": self._member,
+            "answerCallbackQuery": self._answer_press,
         }
 
     async def _get_me(self, fields: Fields) -> Json:
@@ -74,7 +76,8 @@ class Methods:
         chat = self._chat(fields)
         text, thread = text_of(fields), _thread(fields, chat)
         reply_to = _replied(fields, chat)
-        sent = Sent(next(chat.ids), thread, text, entities_of(fields, text), reply_to)
+        entities, keyboard = entities_of(fields, text), keyboard_of(fields)
+        sent = Sent(next(chat.ids), thread, text, entities, reply_to, keyboard)
         chat.sent[sent.id] = sent
 
         # the message takes the preview's place
@@ -83,7 +86,7 @@ class Methods:
 
         chat.revisions[thread] += 1
 
-        return self._message(chat, sent)
+        return self.message(chat, sent)
 
     async def _edit(self, fields: Fields) -> Json:
         chat = self._chat(fields)
@@ -92,18 +95,18 @@ class Methods:
             raise bad("message to edit not found")
 
         text = text_of(fields)
-        entities = entities_of(fields, text)
-        if (text, entities) == (sent.text, sent.entities):
+        entities, keyboard = entities_of(fields, text), keyboard_of(fields)
+        if (text, entities, keyboard) == (sent.text, sent.entities, sent.keyboard):
             raise bad(
                 "message is not modified: specified new message content and "
                 "reply markup are exactly the "
                 "same as a current content and reply markup of the message"
             )
 
-        sent.text, sent.entities = text, entities
+        sent.text, sent.entities, sent.keyboard = text, entities, keyboard
         chat.revisions[sent.thread] += 1
 
-        return self._message(chat, sent) | {"edit_date": DATE + 1}
+        return self.message(chat, sent) | {"edit_date": DATE + 1}
 
     async def _delete(self, fields: Fields) -> bool:
         chat = self._chat(fields)
@@ -135,6 +138,21 @@ class Methods:
             raise bad("wrong parameter action in request")
 
         chat.typing[_thread(fields, chat)] += 1
+
+        return True
+
+    async def _answer_press(self, fields: Fields) -> bool:
+        presses, id = self._state.presses, fields.get("callback_query_id", "")
+        if presses.get(id, "") is not None:
+            raise bad(
+                "query is too old and response timeout expired or query ID is invalid"
+            )
+        if len(fields.get("text", "")) > 200:
+            raise bad("MESSAGE_TOO_LONG")
+
+        presses[id] = fields.get("text", "")
+        if presses[id]:
+            self._state.toasts.append(fields["text"])
 
         return True
 
@@ -193,7 +211,7 @@ class Methods:
 
         return chat
 
-    def _message(self, chat: Chat, sent: Sent) -> Json:
+    def message(self, chat: Chat, sent: Sent) -> Json:
         user = {
             key: self.me[key] for key in ("id", "is_bot", "first_name", "username")
         }
@@ -210,9 +228,14 @@ class Methods:
             "text": sent.text,
         }
 
-        return (
-            message | topic | ({"entities": sent.entities} if sent.entities else {})
+        marks = {"entities": sent.entities} if sent.entities else {}
+        keys = (
+            {"reply_markup": {"inline_keyboard": sent.keyboard}}
+            if sent.keyboard
+            else {}
         )
+
+        return message | topic | marks | keys
 
 
 def _thread(fields: Fields, chat: Chat) -> str:

@@ -99,6 +99,22 @@ def entities_of(fields: Mapping[str, str], text: str) -> list[Json]:
     return list(entities)
 
 
+def keyboard_of(fields: Mapping[str, str]) -> list[list[Json]]:
+    """The rows of an inline keyboard. Each button here carries 1 to 64 bytes."""
+    try:
+        rows = json.loads(fields.get("reply_markup", "{}")).get("inline_keyboard", [])
+        keys = [key for row in rows for key in row]
+        sizes = [len(key["callback_data"].encode()) for key in keys]
+        are_named = all(key["text"] for key in keys)
+    except (ValueError, TypeError, KeyError, AttributeError):
+        raise bad("can't parse inline keyboard button") from None
+
+    if not are_named or not all(1 <= size <= 64 for size in sizes):
+        raise bad("BUTTON_DATA_INVALID")
+
+    return list(rows)
+
+
 def _check_entity(entity: Json, text: str) -> None:
     start, end = int(entity["offset"]), int(entity["offset"]) + int(entity["length"])
     if not _ENTITIES.fullmatch(entity["type"]):

@@ -123,6 +123,34 @@ class TelegramServer:
 
         return message
 
+    def press(
+        self,
+        chat: Chat,
+        message: int,
+        label: str,
+        *,
+        user: str = "ada",
+        old: str = "",
+    ) -> str:
+        """A person presses a button that stands under a message now, or did (`old`: its
+        data). Returns the press' id.
+        """
+        sent = chat.sent[message]
+        keys = {key["text"]: key for row in sent.keyboard for key in row}
+        id = f"44000000000{len(self.state.presses)}"
+        query = {
+            "id": id,
+            "from": self.state.person(user),
+            "message": self.methods.message(chat, sent),
+            "chat_instance": "7",
+            "data": old or keys[label]["callback_data"],
+        }
+        self.state.presses[id] = None
+        self.state.deliver(query, "callback_query")
+        self.delivery.wake()
+
+        return id
+
     def edit(self, message: Json, text: str) -> None:
         """The person changes a message. A mention of the bot in front of the text is one."""
         kept = {name: value for name, value in message.items() if name != "entities"}

@@ -23,6 +23,7 @@ class Sent:
     text: str
     entities: list[Json]
     reply_to: int | None = None
+    keyboard: list[list[Json]] = field(default_factory=list)
 
 
 @dataclass
@@ -86,6 +87,8 @@ class TelegramState:
         self.reactions: dict[
             tuple[int, int, int], list[Json]
         ] = {}  # by chat, message and person
+        self.presses: dict[str, str | None] = {}  # what answered each, by its id
+        self.toasts: list[str] = []
         self._update_ids = itertools.count(1000)
 
     def person(self, name: str) -> Json:

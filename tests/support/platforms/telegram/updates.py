@@ -205,6 +205,7 @@ class Delivery:
 
 
 def _chat(update: Json) -> int:
-    message: Json = next(value for key, value in update.items() if key != "update_id")
+    event: Json = next(value for key, value in update.items() if key != "update_id")
+    message: Json = event.get("message", event)
     chat: int = message["chat"]["id"]
     return chat

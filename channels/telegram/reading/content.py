@@ -11,8 +11,8 @@ from channels.fields import (
     mapping,
     text,
 )
-from channels.telegram.attachments import attachment, said_by
 from channels.telegram.marks import links, rewritten, with_looks, written
+from channels.telegram.reading.attachments import attachment, said_by
 
 
 def around(

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from channels.fields import Json, first_text, integer, items, mapping, number, text
-from channels.telegram import rich
+from channels.telegram.reading import rich
 
 _LISTED = 50  # options of a poll or tasks of a checklist that are named
 
