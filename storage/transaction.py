@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -26,9 +26,26 @@ async def transaction(
     """One transaction, committed at the end. Raises StoreUnavailable with the sentence
     `away` when the server is.
     """
-    try:
+    with _in_own_words(away):
         async with database.engine.begin() as connection, _left_if_gone(connection):
             yield connection
+
+
+@asynccontextmanager
+async def autocommit(database: Database) -> AsyncIterator[AsyncConnection]:
+    """Each statement is a transaction of its own: its locks are held for no round trip.
+
+    Raises StoreUnavailable.
+    """
+    with _in_own_words(_AWAY):
+        async with database.engine.connect() as connection, _left_if_gone(connection):
+            yield await connection.execution_options(isolation_level="AUTOCOMMIT")
+
+
+@contextmanager
+def _in_own_words(away: str) -> Iterator[None]:
+    try:
+        yield
     except (*GONE, DBAPIError) as error:
         problem = sentence_of(error)
         if isinstance(error, DBAPIError) and not (

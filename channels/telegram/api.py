@@ -34,9 +34,9 @@ from channels.telegram.errors import (
     UnknownMethodError,
     translated,
 )
+from channels.telegram.reading.kinds import KINDS
 from channels.telegram.reading.places import ChatTarget
 from channels.telegram.text import Piece
-from channels.telegram.updates import KINDS
 from channels.unreadable import READING
 
 T = TypeVar("T")

@@ -27,6 +27,7 @@ from channels.telegram.marks import (
 from channels.telegram.reading import rich
 from channels.telegram.reading.attachments import said_by
 from channels.telegram.reading.content import around
+from channels.telegram.reading.kinds import KINDS, PRESSED, SAID
 from channels.telegram.reading.parts import (
     Parts,
     is_begun,
@@ -39,14 +40,9 @@ from channels.telegram.reading.places import NAME, address_of, is_direct
 _START = "/help"
 """The command for `/start`, which Telegram's own button sends."""
 
-_PRESS = "callback_query"
 _COMMAND = re.compile(
     r"/(?P<name>\w+)(?:@(?P<bot>\w+))?(?:\s+(?P<argument>.*))?\Z", re.DOTALL
 )
-_SAID = ("message", "channel_post")
-_EDITED = ("edited_message", "edited_channel_post")
-KINDS = (*_SAID, *_EDITED, "message_reaction", _PRESS)
-"""Updates that are read. Telegram does not tell bots of deletions."""
 
 
 def chat_of(
@@ -54,7 +50,7 @@ def chat_of(
 ) -> int:
     """The chat in which this happened; 0 when that cannot be told."""
     events = [mapping(update, kind) for kind in KINDS]
-    events.append(mapping(mapping(update, _PRESS), "message"))
+    events.append(mapping(mapping(update, PRESSED), "message"))
     found = (integer(mapping(event, "chat"), "id") for event in events)
     return next((chat for chat in found if chat is not None), 0)
 
@@ -79,11 +75,11 @@ def read(
     event = mapping(raw, kind)
     if kind == "message_reaction":
         return _vote(event)
-    if kind == _PRESS:
+    if kind == PRESSED:
         return pressed(event)
 
     inbound = _said(event, me, parts if parts is not None else {})
-    if inbound is None or kind in _SAID:
+    if inbound is None or kind in SAID:
         return inbound
 
     return inbound.edited(inbound.text)

@@ -1,8 +1,8 @@
 """How long messages are kept, and how they go: by whole months where every channel allows it,
 else in batches.
 
-One instance at a time. No turn waits long for it: a month is taken out of the table within
-LOCK_MS or not now, and batches hold no lock that a turn needs.
+One instance at a time. No turn waits long for it: a month is taken out of the table in one
+round trip that waits for no lock longer than 25 ms, and batches hold no lock that a turn needs.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ from agent.core.words.retention import FOREVER
 from storage.control.channel_settings import read_settings
 from storage.lifecycle import STATEMENTS
 from storage.postgres import Database
-from storage.transaction import transaction
+from storage.transaction import autocommit, transaction
 
 HOUR = 3600.0
 SOON = 60.0
 """After a start: the first look may come before the last hours are summed up."""
 
 LOCK_TRIES = 40
-"""How often a month is tried; each try waits for the lock for 50 ms at most."""
+"""How often a month is tried; each try gives way after some milliseconds."""
 
 PAUSE_SECONDS = 0.25
 """Between tries: whoever waited behind the last one is served first."""
@@ -189,25 +189,26 @@ async def _drop(database: Database, month: date, *, attached: bool) -> None:
             log.info("a month of messages stays for another hour: it is read")
             return
 
-    if await _patiently(database, STATEMENTS["drop_month"], month):
-        log.info("a month of messages was dropped", month=f"{month:%Y-%m}")
+    steps = (STATEMENTS["detach_words_of_month"], STATEMENTS["drop_month"])
+    for step in steps:
+        if not await _patiently(database, step, month):
+            return
+
+    log.info("a month of messages was dropped", month=f"{month:%Y-%m}")
 
 
 async def _patiently(database: Database, sql: str, month: date) -> bool:
     """Runs what needs a table for itself. False: others used it each time."""
     for _ in range(LOCK_TRIES):
         try:
-            async with transaction(database) as connection:
-                if not await connection.scalar(text(STATEMENTS["one_retains"])):
-                    return False
-                await connection.execute(text(sql), {"month": month})
+            async with autocommit(database) as connection:
+                done = await connection.scalar(text(sql), {"month": month})
+                return done is not None
         except DBAPIError as error:
             own = error.orig.__cause__ if error.orig else None
             if not isinstance(own, asyncpg.LockNotAvailableError):
                 raise
             await asyncio.sleep(PAUSE_SECONDS)
-        else:
-            return True
 
     return False
 

@@ -573,12 +573,22 @@ WHERE (message_id, user_id) IN (
 );
 
 
+-- Each of these three is a transaction of its own, begun and ended in the server: nobody waits for
+-- an instance that is busy between two round trips. NULL: another instance is at it.
+
 -- name: detach_month
-SELECT detach_messages(:month);
+SELECT CASE WHEN pg_try_advisory_xact_lock(7061206103)
+       THEN detach_messages(:month) IS NOT NULL END;
+
+
+-- name: detach_words_of_month
+SELECT CASE WHEN pg_try_advisory_xact_lock(7061206103)
+       THEN detach_words(:month) IS NOT NULL END;
 
 
 -- name: drop_month
-SELECT drop_detached_messages(:month);
+SELECT CASE WHEN pg_try_advisory_xact_lock(7061206103)
+       THEN drop_detached_messages(:month) IS NOT NULL END;
 
 
 -- name: old_conversations

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -11,26 +12,27 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from agent.core.messages import Inbound
-from agent.core.words.search import Found, Query, index_query, marked, matches, score
+from agent.core.words.search import Found, Query, index_query, marked, score
+from storage.postgres import columns
 from storage.reports import STATEMENTS
-
-CANDIDATES = 500
-"""The newest messages with all the words; the best of them are shown."""
+from storage.reports.search_candidates import (
+    BEGINNING,
+    Scope,
+    candidates,
+    scope_of_chat,
+    scope_of_people,
+)
 
 MAX_FOUND = 10
+
+_ANYWHERE = dict.fromkeys(("accounts", "channel", "chat", "thread"))
 
 
 async def search_for(
     connection: AsyncConnection, inbound: Inbound, query: Query
 ) -> list[Found]:
     """What a person may find here: in a group what was said there, else what is their own."""
-    channel, chat, thread = inbound.address.key
-    if inbound.direct:
-        own = {"channel": channel, "account": inbound.user_id}
-        return await _search(connection, STATEMENTS["search_own"], query, own)
-
-    place = {"channel": channel, "chat": chat, "thread": thread}
-    return await _search(connection, STATEMENTS["search_place"], query, place)
+    return await _search(connection, await scope_of_chat(connection, inbound), query)
 
 
 async def search_everything(
@@ -42,20 +44,43 @@ async def search_everything(
     since: datetime | None = None,
 ) -> list[Found]:
     """For operators, who may see all."""
-    values = {"person": person, "in_channel": channel, "since": since}
-    return await _search(connection, STATEMENTS["search_all"], query, values)
+    since = since or BEGINNING
+    if person is None:
+        within = {"in_channel": channel}
+        scope = Scope("all", since, within, allowed={"channel": channel})
+        return await _search(connection, scope, query)
+
+    asked = {"person": person, "channel": channel}
+    accounts = await connection.scalars(text(STATEMENTS["accounts_searched"]), asked)
+    scope = scope_of_people(accounts.all(), since)
+
+    return await _search(connection, scope, query)
 
 
 async def _search(
-    connection: AsyncConnection, sql: str, query: Query, values: Mapping[str, Any]
+    connection: AsyncConnection, scope: Scope, query: Query
 ) -> list[Found]:
-    """The best matches first."""
-    asked = {**values, "query": index_query(query), "count": CANDIDATES}
-    rows = (await connection.execute(text(sql), asked)).all()
-    fitting = [row for row in rows if matches(query, row.content)]
-    fitting.sort(key=lambda row: -score(query, row.content, row.age_days))
+    """The best matches first. Long texts are compared in a thread, beside turns."""
+    keys = await candidates(connection, scope, index_query(query))
+    if not keys:
+        return []
 
-    return [_found(query, row) for row in fitting[:MAX_FOUND]]
+    named = dict(
+        zip(("conversations", "moments", "seqs"), columns(keys), strict=True)
+    )
+    asked = {**_ANYWHERE, **scope.allowed, **named, "since": scope.since}
+    found = text(STATEMENTS["messages_found"])
+    rows = (await connection.execute(found, asked)).all()
+
+    return await asyncio.to_thread(_best, query, rows)
+
+
+def _best(query: Query, rows: Sequence[Any]) -> list[Found]:
+    scored = [(score(query, row.content, row.age_days), row) for row in rows]
+    fitting = [(value, row) for value, row in scored if value is not None]
+    fitting.sort(key=lambda pair: (pair[0], pair[1].at), reverse=True)
+
+    return [_found(query, row) for _, row in fitting[:MAX_FOUND]]
 
 
 def _found(query: Query, row: Any) -> Found:

@@ -558,131 +558,230 @@ UPDATE search_state SET indexed_until = $1;
 UPDATE search_state SET indexed_until = least(indexed_until, $1::timestamptz);
 
 
--- name: search_own
--- What a person wrote on any of their accounts, and what they were answered.
--- :channel :account: the person; :query: for the index; :count: at most
-WITH mine AS MATERIALIZED (
-    SELECT id
-    FROM users
-    WHERE person_id = (
-        SELECT person_id FROM users WHERE channel_type = :channel AND channel_user_id = :account
-    )
-), known AS (
-    SELECT s.conversation_id, s.at, s.seq
-    FROM search_messages s
-    WHERE s.author = ANY(ARRAY(SELECT id FROM mine)) AND s.words @@ CAST(:query AS tsquery)
-    ORDER BY s.at DESC
+-- name: begin_search
+-- Older messages than this have their words in the index. For the rest of the transaction: how rare
+-- a word is decides between walking and its index, and a plan for any words knows nothing of that.
+-- Nor does a search take more than one process.
+SELECT indexed_until,
+       set_config('plan_cache_mode', 'force_custom_plan', true),
+       set_config('max_parallel_workers_per_gather', '0', true)
+FROM search_state;
+
+
+-- name: accounts_that_search
+-- Those of the person with this account. :channel :account
+SELECT id
+FROM users
+WHERE person_id = (
+    SELECT person_id FROM users WHERE channel_type = :channel AND channel_user_id = :account
+);
+
+
+-- name: accounts_searched
+-- :person; :channel, NULL: on any
+SELECT id
+FROM users
+WHERE person_id = :person
+  AND (CAST(:channel AS text) IS NULL OR channel_type = :channel);
+
+
+-- name: conversations_of_place
+-- The last active ones first. :channel :chat :thread
+SELECT id, last_activity
+FROM conversations
+WHERE channel_type = :channel AND chat_id = :chat AND thread_id = :thread
+ORDER BY last_activity DESC;
+
+
+-- The newest messages of each scope, and which of them have the words. A common word has hits
+-- enough among them; each walk ends after :count rows, however many there are.
+
+-- name: walk_people
+-- :accounts; :since; :query: for the index; :count: at most
+SELECT s.conversation_id, s.at, s.seq, s.words @@ CAST(:query AS tsquery) AS hit
+FROM unnest(CAST(:accounts AS uuid[])) account
+CROSS JOIN LATERAL (
+    SELECT *
+    FROM search_messages
+    WHERE author = account AND at >= :since
+    ORDER BY at DESC
     LIMIT :count
-), asked AS (
-    SELECT m.conversation_id, m."timestamp" AS at, m.seq
-    FROM messages m
-    WHERE m.user_id = ANY(ARRAY(SELECT id FROM mine))
-      AND m.user_id IS NOT NULL
-      AND m."timestamp" >= (SELECT indexed_until FROM search_state) - interval '10 minutes'
-), answered AS (
-    SELECT a.conversation_id, a."timestamp" AS at, a.seq
-    FROM asked
-    JOIN messages a ON a.conversation_id = asked.conversation_id
-                   AND a."timestamp" > asked.at
-                   AND a.role = 'assistant'
-                   AND a.answers = asked.seq
-), wanted AS (
-    SELECT * FROM known UNION SELECT * FROM asked UNION SELECT * FROM answered
+) s
+ORDER BY s.at DESC
+LIMIT :count;
+
+
+-- name: walk_place
+-- :walked: its last active conversations; else as `walk_people`
+SELECT s.conversation_id, s.at, s.seq, s.words @@ CAST(:query AS tsquery) AS hit
+FROM unnest(CAST(:walked AS uuid[])) conversation
+CROSS JOIN LATERAL (
+    SELECT *
+    FROM search_messages
+    WHERE conversation_id = conversation AND at >= :since
+    ORDER BY at DESC
+    LIMIT :count
+) s
+ORDER BY s.at DESC
+LIMIT :count;
+
+
+-- name: walk_all
+-- :in_channel, NULL: any; else as `walk_people`. `seq >= 0` names the index of all, by time.
+SELECT s.conversation_id, s.at, s.seq,
+       s.words @@ CAST(:query AS tsquery)
+       AND (CAST(:in_channel AS text) IS NULL OR c.channel_type = :in_channel) AS hit
+FROM (
+    SELECT *
+    FROM search_messages
+    WHERE at >= :since AND seq >= 0
+    ORDER BY at DESC
+    LIMIT :count
+) s
+JOIN conversations c ON c.id = s.conversation_id
+ORDER BY s.at DESC;
+
+
+-- Older messages of each scope with the words, which are rare by then: the index of words names
+-- them. MATERIALIZED, or the planner may walk all messages by time until it met :count of them.
+
+-- name: hits_of_people
+-- :accounts; :since and :until; :query: for the index; :count: at most
+WITH hits AS MATERIALIZED (
+    SELECT conversation_id, at, seq
+    FROM search_messages
+    WHERE author = ANY(CAST(:accounts AS uuid[]))
+      AND words @@ CAST(:query AS tsquery)
+      AND at >= :since AND at <= :until
 )
-SELECT m."timestamp" AS at, m.role, m.content, m.metadata->>'author' AS author, c.channel_type,
-       c.chat_id, t.platform_message_id,
-       extract(epoch FROM now() - m."timestamp")::float8 / 86400 AS age_days
-FROM wanted
-JOIN messages m ON m.conversation_id = wanted.conversation_id
-               AND m."timestamp" = wanted.at
-               AND m.seq = wanted.seq
-JOIN conversations c ON c.id = m.conversation_id
-LEFT JOIN turns t ON t.id = m.turn_id
-WHERE m.content <> ''
-  AND NOT m.metadata ?| ARRAY['carried', 'notice', 'deleted']
-  AND (m.role = 'assistant' OR m.user_id = ANY(ARRAY(SELECT id FROM mine)))
-ORDER BY m."timestamp" DESC;
+SELECT * FROM hits ORDER BY at DESC LIMIT :count;
 
 
--- name: search_place
--- What was said in one group or thread, by everybody, in all its conversations.
--- :channel :chat :thread: the place; :query: for the index; :count: at most
-WITH here AS MATERIALIZED (
-    SELECT id
-    FROM conversations
-    WHERE channel_type = :channel AND chat_id = :chat AND thread_id = :thread
-), wanted AS (
-    (
-        SELECT s.conversation_id, s.at, s.seq
-        FROM search_messages s
-        WHERE s.conversation_id = ANY(ARRAY(SELECT id FROM here))
-          AND s.words @@ CAST(:query AS tsquery)
-        ORDER BY s.at DESC
+-- name: hits_of_place
+-- :conversations: all of the place; else as `hits_of_people`
+WITH hits AS MATERIALIZED (
+    SELECT conversation_id, at, seq
+    FROM search_messages
+    WHERE conversation_id = ANY(CAST(:conversations AS uuid[]))
+      AND words @@ CAST(:query AS tsquery)
+      AND at >= :since AND at <= :until
+)
+SELECT * FROM hits ORDER BY at DESC LIMIT :count;
+
+
+-- name: hits_of_all
+-- :in_channel, NULL: any; else as `hits_of_people`
+WITH hits AS MATERIALIZED (
+    SELECT conversation_id, at, seq
+    FROM search_messages
+    WHERE words @@ CAST(:query AS tsquery)
+      AND at >= :since AND at <= :until AND seq >= 0
+)
+SELECT hits.*
+FROM hits
+JOIN conversations c ON c.id = hits.conversation_id
+WHERE CAST(:in_channel AS text) IS NULL OR c.channel_type = :in_channel
+ORDER BY hits.at DESC
+LIMIT :count;
+
+
+-- Messages whose words are not read yet.
+
+-- name: unread_of_people
+-- A question may be read while its answer was still being written. :accounts :since :count
+WITH asked AS (
+    SELECT conversation_id, "timestamp" AS at, seq
+    FROM messages
+    WHERE user_id = ANY(CAST(:accounts AS uuid[]))
+      AND user_id IS NOT NULL
+      AND "timestamp" >= CAST(:since AS timestamptz) - interval '10 minutes'
+    ORDER BY "timestamp" DESC
+    LIMIT :count
+)
+SELECT * FROM asked
+UNION ALL
+SELECT a.conversation_id, a."timestamp", a.seq
+FROM asked
+JOIN messages a ON a.conversation_id = asked.conversation_id
+               AND a."timestamp" > asked.at
+               AND a.role = 'assistant'
+               AND a.answers = asked.seq;
+
+
+-- name: unread_of_place
+-- :walked: its last active conversations; :since :count
+SELECT m.conversation_id, m.at, m.seq
+FROM unnest(CAST(:walked AS uuid[])) conversation
+CROSS JOIN LATERAL (
+    SELECT conversation_id, "timestamp" AS at, seq
+    FROM messages
+    WHERE conversation_id = conversation AND "timestamp" >= :since
+    ORDER BY "timestamp" DESC
+    LIMIT :count
+) m
+ORDER BY m.at DESC
+LIMIT :count;
+
+
+-- name: unread_of_all
+-- Where somebody wrote lately, as the newest turns say: messages have no index by time alone.
+-- :since :count
+WITH places AS MATERIALIZED (
+    SELECT DISTINCT channel_type, chat_id, thread_id
+    FROM (
+        SELECT channel_type, chat_id, thread_id
+        FROM turns
+        WHERE created_at >= CAST(:since AS timestamptz) - interval '10 minutes'
+        ORDER BY created_at DESC
         LIMIT :count
-    )
-    UNION
-    SELECT m.conversation_id, m."timestamp", m.seq
-    FROM messages m
-    WHERE m.conversation_id = ANY(ARRAY(SELECT id FROM here))
-      AND m."timestamp" >= (SELECT indexed_until FROM search_state)
+    ) newest
 )
+SELECT m.conversation_id, m.at, m.seq
+FROM places
+JOIN conversations c USING (channel_type, chat_id, thread_id)
+CROSS JOIN LATERAL (
+    SELECT conversation_id, "timestamp" AS at, seq
+    FROM messages
+    WHERE conversation_id = c.id AND "timestamp" >= :since
+    ORDER BY "timestamp" DESC
+    LIMIT :count
+) m
+WHERE c.last_activity >= CAST(:since AS timestamptz) - interval '10 minutes'
+ORDER BY m.at DESC
+LIMIT :count;
+
+
+-- name: messages_found
+-- The candidates as they stand, in :conversations at :moments with :seqs, each read by its key.
+-- What may be seen is asked once more: since :since; :accounts of the person; :channel, :chat and
+-- :thread of the place; NULL: any.
 SELECT m."timestamp" AS at, m.role, m.content, m.metadata->>'author' AS author, c.channel_type,
        c.chat_id, t.platform_message_id,
        extract(epoch FROM now() - m."timestamp")::float8 / 86400 AS age_days
-FROM wanted
-JOIN messages m ON m.conversation_id = wanted.conversation_id
-               AND m."timestamp" = wanted.at
-               AND m.seq = wanted.seq
-JOIN conversations c ON c.id = m.conversation_id
-LEFT JOIN turns t ON t.id = m.turn_id
-WHERE m.content <> ''
-  AND c.channel_type = :channel AND c.chat_id = :chat AND c.thread_id = :thread
-  AND NOT m.metadata ?| ARRAY['carried', 'notice', 'deleted']
-ORDER BY m."timestamp" DESC;
-
-
--- name: search_all
--- For operators: everything, or one person's, or one channel's.
--- :person :in_channel :since, each NULL: all; :query: for the index; :count: at most
-WITH wanted AS (
-    (
-        SELECT s.conversation_id, s.at, s.seq
-        FROM search_messages s
-        JOIN conversations c ON c.id = s.conversation_id
-        WHERE s.words @@ CAST(:query AS tsquery)
-          AND (CAST(:since AS timestamptz) IS NULL OR s.at >= :since)
-          AND (CAST(:in_channel AS text) IS NULL OR c.channel_type = :in_channel)
-          AND (CAST(:person AS uuid) IS NULL
-               OR s.author IN (SELECT id FROM users WHERE person_id = :person))
-        ORDER BY s.at DESC
-        LIMIT :count
-    )
-    UNION
-    SELECT m.conversation_id, m."timestamp", m.seq
+FROM unnest(
+    CAST(:conversations AS uuid[]), CAST(:moments AS timestamptz[]), CAST(:seqs AS bigint[])
+) AS wanted(conversation, at, seq)
+CROSS JOIN LATERAL (
+    SELECT *
     FROM messages m
-    JOIN conversations c ON c.id = m.conversation_id
-    LEFT JOIN messages q ON q.conversation_id = m.conversation_id
-                        AND q."timestamp" BETWEEN c.started_at AND m."timestamp"
-                        AND q.seq = m.answers
-                        AND q.role = 'user'
-    WHERE m."timestamp" >= (SELECT indexed_until FROM search_state)
-      AND (CAST(:since AS timestamptz) IS NULL OR m."timestamp" >= :since)
-      AND (CAST(:in_channel AS text) IS NULL OR c.channel_type = :in_channel)
-      AND (CAST(:person AS uuid) IS NULL OR coalesce(m.user_id, q.user_id) IN (
-              SELECT id FROM users WHERE person_id = :person))
-)
-SELECT m."timestamp" AS at, m.role, m.content, m.metadata->>'author' AS author, c.channel_type,
-       c.chat_id, t.platform_message_id,
-       extract(epoch FROM now() - m."timestamp")::float8 / 86400 AS age_days
-FROM wanted
-JOIN messages m ON m.conversation_id = wanted.conversation_id
-               AND m."timestamp" = wanted.at
-               AND m.seq = wanted.seq
-JOIN conversations c ON c.id = m.conversation_id
-LEFT JOIN turns t ON t.id = m.turn_id
+    WHERE m.conversation_id = wanted.conversation
+      AND m."timestamp" = wanted.at
+      AND m.seq = wanted.seq
+    LIMIT 1
+) m
+CROSS JOIN LATERAL (
+    SELECT channel_type, chat_id, thread_id FROM conversations WHERE id = m.conversation_id LIMIT 1
+) c
+LEFT JOIN LATERAL (
+    SELECT platform_message_id FROM turns WHERE id = m.turn_id LIMIT 1
+) t ON true
 WHERE m.content <> ''
   AND NOT m.metadata ?| ARRAY['carried', 'notice', 'deleted']
-ORDER BY m."timestamp" DESC;
+  AND m."timestamp" >= :since
+  AND (CAST(:accounts AS uuid[]) IS NULL
+       OR m.role = 'assistant' OR m.user_id = ANY(CAST(:accounts AS uuid[])))
+  AND (CAST(:channel AS text) IS NULL OR c.channel_type = :channel)
+  AND (CAST(:chat AS text) IS NULL OR c.chat_id = :chat AND c.thread_id = :thread);
 
 
 -- name: forget_words_of_people

@@ -22,6 +22,8 @@ class SearchMessage(Base):
     __table_args__ = (
         PrimaryKeyConstraint("conversation_id", "at", "seq"),
         Index("search_messages_author", "author", "at"),
+        # for searches of all messages alone: others do not ask for seq >= 0
+        Index("search_messages_at", "at", postgresql_where=text("seq >= 0")),
         Index("search_messages_words", "words", postgresql_using="gin"),
         {"postgresql_partition_by": "RANGE (at)"},
     )

@@ -11,6 +11,7 @@ import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from math import log1p
 
 from agent.core.errors import Rejected
@@ -111,6 +112,9 @@ def _terms(typed: str) -> Iterator[Term]:
 
 def fold(text: str) -> str:
     """Without what does not count: case, accents, width, points of Arabic vowels."""
+    if text.isascii():
+        return text.lower()
+
     bare = _MARKS.sub("", unicodedata.normalize("NFKD", text.casefold()))
 
     return unicodedata.normalize("NFC", bare).casefold()
@@ -159,14 +163,17 @@ def _quoted(word: str, *, is_prefix: bool) -> str:
 
 def matches(query: Query, text: str) -> bool:
     """Whether a message, as it stands, is meant."""
-    folded = fold(text)
+    return _matches(query, fold(text))
 
+
+def _matches(query: Query, folded: str) -> bool:
     return all(
         bool(_pattern(term).search(folded)) != term.is_excluded
         for term in query.terms
     )
 
 
+@lru_cache(256)
 def _pattern(term: Term) -> re.Pattern[str]:
     """Finds a term in a folded text. Between the words of a phrase anything but words may be."""
     parts = [run or word or symbol for run, word, symbol in _RUN.findall(term.text)]
@@ -189,9 +196,15 @@ def _is_unspaced(char: str) -> bool:
     return re.match(f"[{_UNSPACED}]", char) is not None
 
 
-def score(query: Query, text: str, age_days: float) -> float:
-    """Higher is better: more hits in a shorter text, and younger. A month halves it."""
+def score(query: Query, text: str, age_days: float) -> float | None:
+    """Higher is better: more hits in a shorter text, and younger. A month halves it.
+
+    None: it does not match.
+    """
     folded = fold(text)
+    if not _matches(query, folded):
+        return None
+
     hits = sum(log1p(len(_pattern(term).findall(folded))) for term in query.wanted)
 
     return hits / (1 + log1p(len(folded)) / 10) / (1 + max(age_days, 0) / 30)

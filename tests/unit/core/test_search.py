@@ -148,5 +148,9 @@ def test_the_hit_is_marked_as_it_was_written() -> None:
 
 def test_more_hits_and_younger_ones_come_first() -> None:
     query = parse_query("red")
-    assert score(query, "red red", 1) > score(query, "red big", 1)
-    assert score(query, "red", 1) > score(query, "red", 60)
+    best = [("red red", 1), ("red big", 1), ("red big", 60)]
+    scores = [score(query, text, age) or 0 for text, age in best]
+
+    assert scores == sorted(scores, reverse=True)
+    assert len(set(scores)) == 3
+    assert score(query, "blue", 1) is None
