@@ -57,3 +57,26 @@ def visible(text: str) -> str:
 def storable(text: str) -> str:
     """Without NUL, the one character that Postgres cannot keep in a text."""
     return text.replace("\0", "")
+
+
+def refusal_of(text: str, maximum: int) -> str | None:
+    """Why a text cannot be stored exactly as it was written. At most `maximum` characters."""
+    if len(text) > maximum:
+        return (
+            f"This message has {len(text)} characters; "
+            f"at most {maximum} are possible. Please send it in parts."
+        )
+    if not text.strip():
+        return ASKS_BACK
+    if "\0" in text:
+        return (
+            "This message has a NUL character in it and cannot be stored. "
+            "Please remove it."
+        )
+    if not is_unicode(text):
+        return (
+            "This message is not valid Unicode (half a surrogate pair) "
+            "and cannot be stored."
+        )
+
+    return None
