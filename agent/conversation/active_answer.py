@@ -8,6 +8,7 @@ import time
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
+from typing import Any
 from uuid import UUID
 
 from agent.control.rules import Audience
@@ -90,7 +91,10 @@ class ActiveAnswer:
     """How often this answer was restarted for an edit."""
     attempted: frozenset[UUID] = frozenset()
     """Turns whose attempt by this instance is counted."""
-    writer: asyncio.Task[None] | None = None
+    writer: asyncio.Task[Any] | None = None
+    """The task that answers, while it writes: then it may be cancelled."""
+    cancels: int = 0
+    """How often the writing was cancelled."""
     cancel_reason: CancelReason | None = None
     held_at: float = field(default_factory=time.monotonic)
     """When the claim was last known to be ours, on the monotonic clock."""
@@ -122,6 +126,20 @@ class ActiveAnswer:
 
         return is_same
 
+    def begin_writing(self) -> None:
+        """From now on a reason to cancel ends what this task awaits."""
+        self.writer = asyncio.current_task()
+
+    def end_writing(self) -> bool:
+        """Only the writing was cancelled: the task goes on. False: it was told to end, too."""
+        writer, self.writer = self.writer, None
+        cancels, self.cancels = self.cancels, 0
+        assert writer is not None
+        for _ in range(cancels):
+            writer.uncancel()
+
+        return not writer.cancelling()
+
     def cancel(self, reason: CancelReason) -> None:
         """Ends the writing. An answer that is being stored is not disturbed."""
         if reason is CancelReason.EDITED and not self.heeds_edits:
@@ -131,3 +149,4 @@ class ActiveAnswer:
             self.cancel_reason = reason
         if self.writer is not None:
             self.writer.cancel()
+            self.cancels += 1

@@ -10,8 +10,6 @@ from __future__ import annotations
 import asyncio
 import math
 from collections import deque
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 OVERLOAD_THRESHOLD = 64
 """Messages on their way to the store at one moment that start a rush."""
@@ -27,7 +25,10 @@ LOOK_SECONDS = 0.005
 
 
 class AdmissionControl:
-    """Admits answers: at once, or one at a time during a rush."""
+    """Admits answers: at once, or one at a time during a rush.
+
+    As a context, it surrounds the work of storing one message.
+    """
 
     def __init__(self) -> None:
         self._ingesting = 0
@@ -35,18 +36,14 @@ class AdmissionControl:
         self._queue: deque[asyncio.Future[None]] = deque()  # answers that wait
         self._drain_task: asyncio.Task[None] | None = None  # set during a rush
 
-    @contextmanager
-    def ingesting(self) -> Iterator[None]:
-        """Surrounds the work of storing one message."""
+    def __enter__(self) -> None:
         self._ingesting += 1
         if self._is_overloaded():
             self._began = self._now()
             self._drain_task = asyncio.create_task(self._drain())
 
-        try:
-            yield
-        finally:
-            self._ingesting -= 1
+    def __exit__(self, *_: object) -> None:
+        self._ingesting -= 1
 
     async def admit(self) -> None:
         """Returns when an answer may begin: at once, or in its turn during a rush."""

@@ -29,7 +29,6 @@ from agent.conversation.policy import (
 )
 from agent.conversation.recovery import MAX_DEATHS, SET_ASIDE, Quarantine
 from agent.conversation.storing import AnswerStore, finished, new_answer, said
-from agent.core.background import is_cancelled
 from agent.core.completion import Prompt
 from agent.core.errors import ModelError, Refused, StoreUnavailable, UnknownModel
 from agent.core.messages import Notice, Overlap, Placed, Window
@@ -116,12 +115,12 @@ class Answering:
 
     async def look_again(self, active: ActiveAnswer) -> None:
         """Restarts the answer being written if a message that it answers was edited."""
-        writer = active.writer
+        plan = active.plan
         # Without Postgres, the next heartbeat looks again, and so does storing the answer.
         with suppress(StoreUnavailable):
             is_outdated = await self._store.is_outdated(active)
-            is_same = active.writer is writer and active.cancel_reason is None
-            if is_outdated and is_same:
+            is_written = active.writer is not None and active.plan is plan
+            if is_outdated and is_written and active.cancel_reason is None:
                 active.cancel(CancelReason.EDITED)
 
     async def _recover(self, active: ActiveAnswer, loaded: Loaded) -> None:
@@ -225,21 +224,20 @@ class Answering:
         self, active: ActiveAnswer, plan: AnswerPlan, display: DraftDisplay
     ) -> Draft:
         """Asks the model. Whatever happens to it, there is a draft to go on with."""
-        draft = Draft(plan)
-        active.writer = asyncio.create_task(self._generation.ask(draft, display))
-        if active.cancel_reason is not None:
-            active.writer.cancel()
-
+        draft, is_ending = Draft(plan), False
+        active.begin_writing()
         try:
-            await active.writer
+            if active.cancel_reason is None:
+                await self._generation.ask(draft, display)
         except (ModelError, UnknownModel, Refused) as error:
             draft.error = error.sentence
         except asyncio.CancelledError:
-            # Without a reason, it is this instance that ends.
-            if active.cancel_reason is None or is_cancelled():
-                raise
+            is_ending = active.cancel_reason is None
         finally:
-            active.writer = None
+            is_ending |= not active.end_writing()
+
+        if is_ending:  # this instance, not only the writing
+            raise asyncio.CancelledError
 
         return draft
 

@@ -18,7 +18,7 @@ from agent.conversation.background import BackgroundTasks
 from agent.conversation.intake import Intake
 from agent.conversation.policy import PolicyEvaluator
 from agent.conversation.worker import Worker
-from agent.core.errors import StoreUnavailable
+from agent.core.errors import Ignored, StoreUnavailable
 from agent.core.messages import Inbound
 from agent.core.options import Options
 from agent.ports import Ports
@@ -77,8 +77,26 @@ class Engine:
             )
 
         # The caller may be cancelled; what has begun to be stored still runs to its end.
-        work = self._background.spawn(self._intake.accept(inbound))
-        return await asyncio.shield(work)
+        accepted: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self._background.spawn(self._carry(inbound, accepted))
+
+        return await accepted
+
+    async def _carry(self, inbound: Inbound, accepted: asyncio.Future[bool]) -> None:
+        """One task for a message, from its arrival until its answer is delivered."""
+        is_heard, answering = True, None
+        try:
+            answering = await self._intake.accept(inbound)
+        except Ignored:
+            is_heard = False
+        except BaseException as error:
+            _fail(accepted, error)
+            raise
+
+        if not accepted.done():
+            accepted.set_result(is_heard)
+        if answering is not None:
+            await answering
 
     async def stop(self) -> None:
         """Takes nothing more in, lets answers finish for a while, and hands back the rest."""
@@ -138,3 +156,14 @@ class Engine:
             return
 
         self._sweep_due = self._sweep_due or is_due
+
+
+def _fail(accepted: asyncio.Future[bool], error: BaseException) -> None:
+    """Tells the caller of `accept`, unless it is gone."""
+    if accepted.done():
+        return
+
+    if isinstance(error, Exception):
+        accepted.set_exception(error)
+    else:
+        accepted.cancel()

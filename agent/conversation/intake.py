@@ -6,8 +6,9 @@ Whatever it is, accepting it returns once it is durable. People are told once wh
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from dataclasses import replace
+from typing import Any
 from uuid import UUID
 
 import structlog
@@ -61,11 +62,14 @@ from agent.ports import Ports
 MAX_NAME_CHARS = 255
 """Characters of a person's name that are kept."""
 
+Answering = Coroutine[Any, Any, None]
+"""What answers a message that is stored, and delivers the answer."""
+
 log = structlog.get_logger()
 
 
 class Intake:
-    """Accepts what people do, and starts what follows from it."""
+    """Accepts what people do, and says what follows from it."""
 
     def __init__(
         self,
@@ -86,20 +90,19 @@ class Intake:
         # Limits how often unlisted people are told so.
         self._unlisted = LocalLimiter()
 
-    async def accept(self, inbound: Inbound) -> bool:
-        """See `agent.ports.Accept`."""
+    async def accept(self, inbound: Inbound) -> Answering | None:
+        """Returns once it is durable, with what is to be awaited next, if anything follows.
+
+        Raises Ignored, StoreUnavailable; see `agent.ports.Accept`.
+        """
         name = _storable(inbound.username)
         if name != inbound.username:
             inbound = replace(inbound, username=name)
-        try:
-            if isinstance(inbound, Reacted):
-                await self._vote(inbound)
-            else:
-                await self._accept(inbound)
-        except Ignored:
-            return False
+        if isinstance(inbound, Reacted):
+            await self._vote(inbound)
+            return None
 
-        return True
+        return await self._accept(inbound)
 
     async def _vote(self, reaction: Reacted) -> None:
         try:
@@ -110,12 +113,12 @@ class Intake:
             # Delivered again and again, it would hold up everything behind it.
             log.exception("vote refused", error=type(error).__name__)
 
-    async def _accept(self, inbound: Said | Revision | Pressed) -> None:
+    async def _accept(self, inbound: Said | Revision | Pressed) -> Answering | None:
         # Bound in this task and all that it starts.
         bind_contextvars(turn=str(inbound.turn_id))
         try:
-            with self._admission.ingesting():
-                await self._take(inbound)
+            with self._admission:
+                return await self._take(inbound)
         except AgentError:
             raise
         except Exception as error:
@@ -124,40 +127,46 @@ class Intake:
             log.exception("message refused", error=type(error).__name__)
             sentence = "This message cannot be stored. Please rephrase it."
             await self._say_once(inbound, say(Notice(sentence)))
+            return None
 
-    async def _take(self, inbound: Said | Revision | Pressed) -> None:
+    async def _take(self, inbound: Said | Revision | Pressed) -> Answering | None:
         if is_blocked(self._ports.control.channel(inbound.address.channel), inbound):
             await self._block(inbound)
-        elif isinstance(inbound, Said):
-            await self._hear(inbound)
-        elif isinstance(inbound, Pressed):
-            await self._press(inbound)
-        else:
-            await self._revise(inbound)
+            return None
+        if isinstance(inbound, Said):
+            return await self._hear(inbound)
+        if isinstance(inbound, Pressed):
+            return await self._press(inbound)
 
-    async def _hear(self, inbound: Said) -> None:
+        return await self._revise(inbound)
+
+    async def _hear(self, inbound: Said) -> Answering | None:
         text = inbound.text
-        refusal, parsed = self._refusal(text), parse_command(text)
+        refusal = unstorable(text, self._options.max_message_chars)
+        parsed = parse_command(text)
         if inbound.direct and not parsed:
             parsed = bare_command(text)
         if not refusal and not parsed:
             refusal = mistyped_command(text, direct=inbound.direct)
         if not refusal and not parsed:
-            await self._ask(inbound)
-        elif limited := await self._ports.limiter.judge(inbound):
+            return await self._ask(inbound)
+
+        if limited := await self._ports.limiter.judge(inbound):
             await self._limit(inbound, limited)
         elif refusal:
             await self._say_once(inbound, say(Notice(refusal)))
         elif parsed:
-            await self._command(inbound, *parsed)
+            return await self._command(inbound, *parsed)
 
-    async def _ask(self, inbound: Said, *, retry: bool = False) -> None:
+        return None
+
+    async def _ask(self, inbound: Said, *, retry: bool = False) -> Answering | None:
         started, channel = time.monotonic(), inbound.address.channel
         arrival = await self._ports.cache.arrive(inbound)
         await self._ports.control_updates.observe(arrival.epoch)
         if arrival.limited is not None:
             await self._limit(inbound, arrival.limited)
-            return
+            return None
 
         user, is_known = arrival.user or uuid7(), arrival.user is not None
         turn = NewTurn(inbound, uuid7(), uuid7(), user, is_known, retry)
@@ -167,27 +176,29 @@ class Intake:
             self._background.request_sweep()
             metrics.duplicates.add(channel)
             log.info("duplicate")
-            return
+            return None
 
         metrics.turns.add(channel, "open")
         metrics.took(started, channel, "accept")
         log.debug("accepted", seq=accepted.seq)
-        self._start(inbound, arrival, accepted)
+        return self._start(inbound, arrival, accepted)
 
-    def _start(self, inbound: Said, arrival: Arrival, accepted: Accepted) -> None:
+    def _start(
+        self, inbound: Said, arrival: Arrival, accepted: Accepted
+    ) -> Answering | None:
         if accepted.claim is not None:
-            loaded = loaded_with(inbound, arrival, accepted)
-            self._worker.begin(
+            return self._worker.begin(
                 accepted.claim,
-                loaded,
+                loaded_with(inbound, arrival, accepted),
                 more_follows=inbound.more_follows,
             )
-            return
 
         address = inbound.address
         audience = Audience(accepted.person, address.channel, address.chat)
         if self._policy.overlap(audience) is Overlap.INTERRUPT:
             self._worker.cancel(accepted.conversation, CancelReason.INTERRUPTED)
+
+        return None
 
     async def _block(self, inbound: Said | Revision | Pressed) -> None:
         """Someone who may not talk here. Their message is not stored.
@@ -215,12 +226,10 @@ class Intake:
 
         await self._say_once(inbound, say(Notice(limited.sentence)))
 
-    def _refusal(self, text: str) -> str | None:
-        return unstorable(text, self._options.max_message_chars)
-
-    async def _revise(self, revision: Revision) -> None:
-        if isinstance(revision, Edited) and self._refusal(revision.text):
-            return
+    async def _revise(self, revision: Revision) -> Answering | None:
+        maximum = self._options.max_message_chars
+        if isinstance(revision, Edited) and unstorable(revision.text, maximum):
+            return None
 
         conversation = await self._ports.edits.edit(revision)
         if conversation is not None:
@@ -228,18 +237,21 @@ class Intake:
             self._worker.cancel(conversation, CancelReason.EDITED, covering=turn)
         elif isinstance(revision, Edited) and revision.may_be_new:
             # The edit may have added the mention. What has a turn already is known by it.
-            await self._hear(revision.said())
+            return await self._hear(revision.said())
 
-    async def _command(self, inbound: Said, command: Command, argument: str) -> None:
+        return None
+
+    async def _command(
+        self, inbound: Said, command: Command, argument: str
+    ) -> Answering | None:
         if command.name == "retry":
-            await self._retry(inbound)
-            return
+            return await self._retry(inbound)
 
         settings = self._ports.control.channel(inbound.address.channel)
         chooses_model = command.name == "model" and argument not in ("", "default")
         if chooses_model and not permits(settings, argument):
             await self._say_once(inbound, say(model_refusal(settings, argument)))
-            return
+            return None
 
         outcome = await command_outcome(
             command,
@@ -254,6 +266,8 @@ class Intake:
         if isinstance(outcome.effect, StopAnswer):
             self._worker.stop_writing(inbound.address.key)
 
+        return None
+
     def _choice(self, inbound: Said, allowed: Sequence[str]) -> ModelChoice:
         def audience(person: UUID | None) -> Audience:
             return Audience(person, inbound.address.channel, inbound.address.chat)
@@ -264,7 +278,7 @@ class Intake:
             allowed=allowed,
         )
 
-    async def _press(self, pressed: Pressed) -> None:
+    async def _press(self, pressed: Pressed) -> Answering | None:
         """A button does what its command or its reaction does, while its answer is kept.
 
         Raises Ignored when it is none of ours.
@@ -282,15 +296,20 @@ class Intake:
             await self._vote(pressed.reacted(THUMBS[press.act]))
             await self._say_once(said, say(NOTED))
         elif parsed := parse_command(said.text):
-            await self._command(said, *parsed)
+            return await self._command(said, *parsed)
 
-    async def _retry(self, inbound: Said) -> None:
+        return None
+
+    async def _retry(self, inbound: Said) -> Answering | None:
         context = await self._ports.commands.chat_context(inbound)
         if context.last_text:
-            await self._ask(replace(inbound, text=context.last_text), retry=True)
-        else:
-            nothing = say("There is nothing to answer again yet.")
-            await self._say_once(inbound, nothing)
+            again = replace(inbound, text=context.last_text)
+            return await self._ask(again, retry=True)
+
+        nothing = say("There is nothing to answer again yet.")
+        await self._say_once(inbound, nothing)
+
+        return None
 
     async def _say_once(
         self, inbound: Said | Revision | Pressed, outcome: CommandOutcome

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Coroutine
 from dataclasses import replace
+from typing import Any
 from uuid import UUID
 
 from structlog.contextvars import bind_contextvars
@@ -65,8 +67,8 @@ class Worker:
             lease_seconds=lease_seconds,
         )
         self._active: set[ActiveAnswer] = set()
-        # The last answer begun in each chat: what comes later there, arrives later.
-        self._latest: dict[ChatKey, asyncio.Task[None]] = {}
+        # What writes the last answer begun in each chat: what comes later, arrives later.
+        self._latest: dict[ChatKey, asyncio.Task[Any]] = {}
 
     def begin(
         self,
@@ -75,22 +77,17 @@ class Worker:
         *,
         recovered: bool = False,
         more_follows: bool = False,
-    ) -> None:
-        """Answers this conversation from now on. `loaded` is what is known of it already.
+    ) -> Coroutine[Any, Any, None]:
+        """The claim is worked on from now on; what is returned answers, in any task.
 
-        `more_follows`: what was said is a part. It is stored, and the rest is waited for.
+        `loaded` is what is known of the conversation already. `more_follows`: what was said
+        is a part. It is stored, and the rest is waited for.
         """
         active = ActiveAnswer(claim, claim.conversation, claim.key, claim.died)
         self._active.add(active)
-        before = self._latest.get(claim.key)
-        work = self._answer(
-            active,
-            loaded,
-            before,
-            recovered=recovered,
-            pause=PARTS_SECONDS if more_follows else 0.0,
-        )
-        self._latest[claim.key] = self._background.spawn(work)
+        pause = PARTS_SECONDS if more_follows else 0.0
+
+        return self._answer(active, loaded, recovered=recovered, pause=pause)
 
     def cancel(
         self,
@@ -177,7 +174,7 @@ class Worker:
     async def _sweep_claims(self) -> int:
         claims = await self._ports.recovery.take_over()
         for claim in claims:
-            self.begin(claim, None, recovered=True)
+            self._background.spawn(self.begin(claim, None, recovered=True))
 
         return len(claims)
 
@@ -209,19 +206,17 @@ class Worker:
         finally:
             self._fence.end(answer.turns[-1])
 
-    def _forget(self, key: ChatKey) -> None:
-        if self._latest.get(key) is asyncio.current_task():
-            del self._latest[key]
-
     async def _answer(
         self,
         active: ActiveAnswer,
         loaded: Loaded | None,
-        before: asyncio.Task[None] | None,
         *,
         recovered: bool,
         pause: float,
     ) -> None:
+        before, task = self._latest.get(active.key), asyncio.current_task()
+        assert task is not None
+        self._latest[active.key] = task
         try:
             await self._admission.admit()
             if before is not None:
@@ -240,7 +235,8 @@ class Worker:
                 # perhaps to nobody: what is erased is taken away from whoever answers it
                 self._background.request_sweep()
             self._active.discard(active)
-            self._forget(active.key)
+            if self._latest.get(active.key) is task:
+                del self._latest[active.key]
 
     def _apply(
         self, beat: Beat, active: ActiveAnswer, fence: UUID, began: float

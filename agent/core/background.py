@@ -26,13 +26,6 @@ async def run_in_background(
         await asyncio.wait({task})
 
 
-def is_cancelled() -> bool:
-    """Whether the current task was asked to end."""
-    task = asyncio.current_task()
-
-    return task is not None and task.cancelling() > 0
-
-
 def backoff(first: float, maximum: float, *, spread: bool = False) -> Iterator[float]:
     """Seconds to wait before each next try, without end: each twice the one before, at
     most `maximum`.

@@ -28,7 +28,7 @@ async def test_without_a_rush_an_answer_begins_at_once() -> None:
 
     with ExitStack() as arriving:
         for _ in range(OVERLOAD_THRESHOLD):
-            arriving.enter_context(door.ingesting())
+            arriving.enter_context(door)
         answers = [
             asyncio.create_task(begun(number, order, door)) for number in range(100)
         ]
@@ -48,7 +48,7 @@ async def test_in_a_rush_answers_begin_one_at_each_turn_of_the_loop_in_their_ord
 
     with ExitStack() as arriving:
         for _ in range(OVERLOAD_THRESHOLD + 1):
-            arriving.enter_context(door.ingesting())
+            arriving.enter_context(door)
         answers = [
             asyncio.create_task(begun(number, order, door)) for number in range(20)
         ]
@@ -72,7 +72,7 @@ async def test_a_cancelled_answer_does_not_stop_the_line() -> None:
 
     with ExitStack() as arriving:
         for _ in range(OVERLOAD_THRESHOLD + 1):
-            arriving.enter_context(door.ingesting())
+            arriving.enter_context(door)
         first, *rest = [
             asyncio.create_task(begun(number, order, door)) for number in range(3)
         ]
@@ -93,10 +93,10 @@ async def test_a_rush_ends_by_itself_and_the_next_one_comes_later(
 
     with ExitStack() as arriving:
         for _ in range(2 * OVERLOAD_THRESHOLD):
-            arriving.enter_context(door.ingesting())
+            arriving.enter_context(door)
         await asyncio.gather(*(begun(number, order, door) for number in range(5)))
         await turns(3)
-        arriving.enter_context(door.ingesting())  # no rush again, so soon
+        arriving.enter_context(door)  # no rush again, so soon
         answers = [
             asyncio.create_task(begun(number, order, door))
             for number in range(5, 100)
