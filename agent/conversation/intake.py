@@ -54,13 +54,10 @@ from agent.core.messages import (
     Said,
 )
 from agent.core.options import Options
-from agent.core.text import unstorable
+from agent.core.text import storable_name, unstorable
 from agent.core.turns import Accepted, Arrival, NewTurn, Undelivered, loaded_with
 from agent.core.words.buttons import THUMBS, read_press
 from agent.ports import Ports
-
-MAX_NAME_CHARS = 255
-"""Characters of a person's name that are kept."""
 
 Answering = Coroutine[Any, Any, None]
 """What answers a message that is stored, and delivers the answer."""
@@ -95,7 +92,7 @@ class Intake:
 
         Raises Ignored, StoreUnavailable; see `agent.ports.Accept`.
         """
-        name = _storable(inbound.username)
+        name = storable_name(inbound.username)
         if name != inbound.username:
             inbound = replace(inbound, username=name)
         if isinstance(inbound, Reacted):
@@ -326,9 +323,3 @@ class Intake:
         metrics.turns.add(inbound.address.channel, "open")
         answer = Undelivered((inbound.turn_id,), inbound.address, None, text)
         self._background.spawn(self._worker.deliver(answer, repeat=False))
-
-
-def _storable(name: str | None) -> str | None:
-    """A name as Postgres can keep it, whole or not; people choose strange ones."""
-    clean = (name or "").replace("\0", "").encode("utf-8", "replace").decode()
-    return clean[:MAX_NAME_CHARS] or None

@@ -14,6 +14,8 @@ ASKS_BACK = "This message asks nothing yet. What would you like to know?"
 A channel hands it on with an empty text.
 """
 
+_MAX_NAME_CHARS = 255  # of the columns that hold them
+
 
 def is_unicode(text: str) -> bool:
     """Whether it has no half of a surrogate pair.
@@ -83,3 +85,10 @@ def visible(text: str) -> str:
 def storable(text: str) -> str:
     """Without NUL, the one character that Postgres cannot keep in a text."""
     return text.replace("\0", "")
+
+
+def storable_name(name: str | None) -> str | None:
+    """A name as Postgres can keep it, whole or not; people choose strange ones."""
+    clean = storable(name or "").encode("utf-8", "replace").decode()
+
+    return clean[:_MAX_NAME_CHARS] or None
