@@ -50,7 +50,7 @@ from agent.core.messages import (
     Window,
 )
 from agent.core.options import Options
-from agent.core.text import ASKS_BACK, is_unicode
+from agent.core.text import ASKS_BACK, is_unicode, says_nothing
 from agent.core.turns import Accepted, Arrival, Loaded, NewTurn, Undelivered, Waiting
 from agent.ports import Ports
 
@@ -217,7 +217,7 @@ class Intake:
                 f"This message has {len(text)} characters; "
                 f"at most {maximum} are possible. Please send it in parts."
             )
-        if not text.strip():
+        if says_nothing(text):
             return ASKS_BACK
         if "\0" in text:
             return (

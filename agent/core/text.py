@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import unicodedata
 from collections.abc import Iterable
 from difflib import get_close_matches
 
@@ -13,6 +14,18 @@ ASKS_BACK = "This message asks nothing yet. What would you like to know?"
 """The answer to a message in which nothing can be read, only a mention of the agent for one.
 A channel hands it on with an empty text.
 """
+
+
+_BLANK = frozenset("\u115f\u1160\u2800\u3164\uffa0")
+"""Letters and signs that are drawn as nothing: fillers of Hangul, and an empty Braille cell."""
+
+
+def says_nothing(text: str) -> bool:
+    """Whether nothing of it can be seen: white space, and signs without a shape."""
+    return all(
+        char.isspace() or char in _BLANK or unicodedata.category(char) in ("Cc", "Cf")
+        for char in text
+    )
 
 
 def is_unicode(text: str) -> bool:

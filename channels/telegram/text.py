@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 from telegram import MessageEntity
 
+from agent.core.text import says_nothing
 from channels.markdown.cutting import (
     Cutter,
     Shape,
@@ -91,9 +92,10 @@ def render(
         else 0
     )
     known = len(whole.text) - unsure
-    pieces = [piece for piece in _pieces(whole, limit, known) if piece.text.strip()]
+    pieces = _pieces(whole, limit, known)
+    seen = [piece for piece in pieces if not says_nothing(piece.text)]
 
-    return pieces or [Piece(_EMPTY)]
+    return seen or [Piece(_EMPTY)]
 
 
 def _pieces(
