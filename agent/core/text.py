@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import unicodedata
 from collections.abc import Iterable
 from difflib import get_close_matches
 
@@ -15,6 +16,18 @@ A channel hands it on with an empty text.
 """
 
 _MAX_NAME_CHARS = 255  # of the columns that hold them
+
+
+_BLANK = frozenset("\u115f\u1160\u2800\u3164\uffa0")
+"""Letters and signs that are drawn as nothing: fillers of Hangul, and an empty Braille cell."""
+
+
+def says_nothing(text: str) -> bool:
+    """Whether nothing of it can be seen: white space, and signs without a shape."""
+    return all(
+        char.isspace() or char in _BLANK or unicodedata.category(char) in ("Cc", "Cf")
+        for char in text
+    )
 
 
 def is_unicode(text: str) -> bool:
@@ -45,7 +58,7 @@ def unstorable(text: str, maximum: int) -> str | None:
             f"This message has {len(text)} characters; "
             f"at most {maximum} are possible. Please send it in parts."
         )
-    if not text.strip():
+    if says_nothing(text):
         return ASKS_BACK
     if "\0" in text:
         return (

@@ -24,10 +24,11 @@ from channels.discord.reading.sent import (
     edited,
     near,
     new_message,
+    without_quote,
 )
 from channels.discord.rest import UNKNOWN_MESSAGE, LastingRefusal, Refusal, Rest
 from channels.discord.text import pieces_of
-from channels.pacing import Governor, RateLimited
+from channels.pacing import Governor
 from channels.unseen import UnseenSends
 
 LIMIT = 2000
@@ -41,8 +42,6 @@ TYPING_INTERVAL = 8.0
 
 MAX_TYPING_RENEWALS = 15
 """Two minutes: nobody waits longer for a model's first word."""
-
-_GATEWAY_ERRORS = (502, 504)  # the call may have been carried out
 
 REPEAT = "*(You may have seen this already.)*\n"
 PART = "*(A part of this answer may stand above.)*\n"
@@ -188,11 +187,13 @@ class DiscordReply:
         """Remembers what may have arrived: Discord knows a nonce for a few minutes only."""
         try:
             sent = await self._call("POST", "", body)
-        except (RateLimited, LastingRefusal):
-            raise
+        except LastingRefusal as refusal:
+            if not (plain := without_quote(body, refusal.code)):
+                raise
+            return await self._post(at, plain)
         except (DeliveryError, asyncio.CancelledError) as error:
             self._lost.add(at, body["content"])
-            if not isinstance(error, Refusal) or error.status in _GATEWAY_ERRORS:
+            if not isinstance(error, Refusal) or error.may_have_arrived:
                 self._unseen.add()
             raise
 
@@ -304,7 +305,6 @@ class DiscordReply:
     async def _show_typing(self) -> None:
         if self._ids or self._interaction or self._typing:
             return  # something better is there already
-
         await self._type_once()
         self._typing = asyncio.create_task(self._keep_typing())
 

@@ -50,6 +50,11 @@ class Refusal(DeliveryError):
         self.status = status
         self.code = code
 
+    @property
+    def may_have_arrived(self) -> bool:
+        """Whether it is a gateway's: Discord itself may have carried the call out."""
+        return self.status in (502, 504)
+
 
 class LastingRefusal(Refusal, Undeliverable):
     """Discord will refuse this call forever: forbidden, gone or malformed."""

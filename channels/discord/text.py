@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
+from agent.core.text import says_nothing
 from channels.markdown.edits import Edit, rewritten
+from channels.markdown.escapes import escape_edits, prose
 from channels.markdown.growth import begun, doubt
 from channels.markdown.links import with_honest_links
 from channels.markdown.outline import fence_of
@@ -19,6 +21,8 @@ from channels.markdown.tables import table_edits
 from channels.splitting import split, utf16_length
 
 _FENCE = "```"  # the only one that Discord knows
+_SPOILER = "||"
+_MAY_HIDE = re.compile(r"\|\|(?=[^\s|])[^|\n]*\s[^|\n]*(?<=[^\s|])\|\|")
 _EMPTY = "…"  # Discord refuses a message of nothing
 
 
@@ -35,7 +39,7 @@ def pieces_of(text: str, limit: int, *, growing: bool = False) -> list[str]:
         doubt=doubt(text, _shown) if growing else 0,
     )
 
-    return pieces or [_EMPTY]
+    return [_EMPTY] if says_nothing("".join(pieces)) else pieces
 
 
 def _shown(text: str) -> str:
@@ -48,8 +52,51 @@ def _shown(text: str) -> str:
         [
             *table_edits(text, events),
             *_fences(text, events),
+            *escape_edits(text, events),
+            *_pipes(text, events),
         ],
     )
+
+
+def _pipes(text: str, events: Sequence[Event]) -> Iterator[Edit]:
+    """Two pipes that hide nothing, escaped: Discord would hide what stands between two pairs
+    of them, however far apart. Those close around several words may well be meant to.
+
+    One pair alone stays. What follows it in another block cannot change it any more, so there
+    even real spoilers are shown.
+    """
+    hidden = {found.start(): found.end() for found in _MAY_HIDE.finditer(text)} | {
+        event.start: event.end
+        for event in events
+        if event.tag is Tag.SPOILER and event.kind == "end"
+    }
+    is_prose = prose(text, events)
+    passed, opened = 0, False
+
+    for found in re.finditer(re.escape(_SPOILER), text):
+        at = found.start()
+        end = hidden.get(at, 0)
+        if at < passed or not (is_prose[at] or end):
+            continue
+
+        if end and not opened:
+            passed = end
+        elif end:
+            yield from (*_escaped(at), *_escaped(end - len(_SPOILER)))
+            passed = end
+        elif opened or _SPOILER in _rest_of_block(text, found.end()):
+            yield from _escaped(at)
+        else:
+            opened = True
+
+
+def _escaped(at: int) -> Iterator[Edit]:
+    for pipe in range(at, at + len(_SPOILER)):
+        yield Edit(pipe, pipe, "\\")
+
+
+def _rest_of_block(text: str, at: int) -> str:
+    return text[at:].partition("\n\n")[0]
 
 
 def _fences(text: str, events: Iterable[Event]) -> Iterator[Edit]:

@@ -9,7 +9,8 @@ and no character of the text is ever changed:
 - `[1]: https://…` is text: a definition that nobody uses would vanish.
 - `\(a_1 * b\)`, `\[…\]`, `$$…$$` and `$a*b$` are mathematics: shown as written.
 - `**注意:**这` is bold though no space follows (CommonMark 6.2 is for scripts with spaces).
-- `__init__.py` is a name.
+- `__init__.py` is a name, `2*3*4` and `2**8` are calculations, `*.py` and `SELECT *, a.*` are
+  patterns, `\\server\share` is a path: no marks.
 - `||secret||` is a spoiler (its pipes become tildes for the parser), `a || b` and the norm
   `||x||` are not.
 """
@@ -57,6 +58,18 @@ _NAME = re.compile(
     r"|contains|del|dict|doc|eq|file|future|getattr|getitem|hash|init|iter|len|main"
     r"|module|name|new|next|path|post_init|repr|setattr|setitem|slots|str|version)__(?!\w)"
 )
+_CALCULATION = re.compile(
+    r"(?:(?<![\w*\\])|(?<=\*\*))[A-Za-z0-9_]+(?:\*[A-Za-z0-9_]+)+"  # `2*3*4`, not `*em*phasis`
+    r"(?!\w|\*(?!\*))"
+    r"|(?<![\w*\\])(?:[A-Za-z0-9_]+\*\*(?=\d)|\d+\*\*(?=[A-Za-z(]))"  # `x**2`, `2**n`
+)
+_PATTERN = re.compile(
+    r"(?<![\w*\\])\*\.\w{1,10}\b(?!\*)"  # `*.py`
+    r"|(?<![\w*\\])\*\*/(?:\*(?!\*))?(?=[\w.\s]|$)(?!\S{0,200}\*\*)"  # `**/x`, not `**/etc**`
+    r"|(?<![\w*\\])\*(?=[,;)\]])"  # `SELECT *, a.*`
+)
+_SHARE = re.compile(r"(?<![\w\\])(\\\\)(?=[A-Za-z][\w.-]{0,62}\\[\w$])")
+_MARKING = frozenset("\\*_")
 _BOLD = "**"
 _RUN = re.compile(r"(?<!\\)(?:\*+|~~)")
 _SPOILER = re.compile(
@@ -78,10 +91,27 @@ def meant(text: str) -> tuple[str, Translation]:
         (_TILDE, stand_ins.symbols),
         (_DEFINITION, stand_ins.symbols),
         (_NAME, stand_ins.letters),
+        (_CALCULATION, stand_ins.letters),
+        (_PATTERN, stand_ins.symbols),
+        (_SHARE, stand_ins.symbols),
     ):
         text = pattern.sub(_of_last_group(replacement), text)
 
     return _with_bold(text, stand_ins), stand_ins.back
+
+
+def literal(text: str) -> list[int]:
+    """Where a parser by the letter would take characters for marks or leave them out, though
+    they are text.
+    """
+    readable, _ = meant(text)
+    pairs = zip(text, readable, strict=True)
+
+    return [
+        at
+        for at, (written, read) in enumerate(pairs)
+        if written != read and written in _MARKING
+    ]
 
 
 def with_spoilers(text: str, apart: Sequence[tuple[int, int]]) -> str:

@@ -90,6 +90,11 @@ class Table:
         if words != address:
             self.rows[-1][-1] += f" ({address})" if words else address
 
+    @property
+    def is_wide(self) -> bool:
+        """Whether a row has more cells than the head."""
+        return max(map(len, self.rows)) > len(self.sides)
+
     def drawn(self) -> list[str]:
         """The lines: a head, a rule, and the rows."""
         columns = max(map(len, self.rows))
@@ -125,7 +130,26 @@ def tables_as_code(text: str) -> str:
     )
 
 
-def table_edits(text: str, events: Iterable[Event]) -> Iterator[Edit]:
+def wide_tables_as_code(text: str) -> str:
+    """The same for tables of which a row has more cells than the head: GitHub drops those."""
+    text = sound(text)
+
+    return rewritten(
+        text,
+        table_edits(
+            text,
+            parse(text),
+            only_wide=True,
+        ),
+    )
+
+
+def table_edits(
+    text: str,
+    events: Iterable[Event],
+    *,
+    only_wide: bool = False,
+) -> Iterator[Edit]:
     """What makes code blocks of the tables of a text."""
     table: Table | None = None
 
@@ -137,7 +161,8 @@ def table_edits(text: str, events: Iterable[Event]) -> Iterator[Edit]:
             table.read(event)
 
         if table is not None and event.tag is Tag.TABLE and event.kind == "end":
-            yield _edit(text, event, table.drawn())
+            if table.is_wide or not only_wide:
+                yield _edit(text, event, table.drawn())
             table = None
 
 

@@ -16,6 +16,7 @@ from collections.abc import (
     Mapping,
 )
 
+from agent.core.text import says_nothing
 from channels.markdown.edits import (
     Edit,
     rewritten,
@@ -139,8 +140,10 @@ def pieces_of(
         closed=not growing,
     )
     safe = [part for piece in pieces for part in _checked(piece, limit)]
+    if not says_nothing("".join(safe)):
+        return safe
 
-    return safe or ([] if growing else [_EMPTY])
+    return [] if growing else [_EMPTY]
 
 
 def _checked(piece: str, limit: int) -> list[str]:

@@ -242,13 +242,20 @@ class _Writer:
             self._markdown[self._read : event.end],
             address,
         )
-        if misleads(words, address):
+        if misleads(words, address) or self._links_since(part.begin):
             self._add(f" ({address})")
         else:
             self._span("text_link", part.begin, url=address)
 
         self._add(title)
         self._read = event.end
+
+    def _links_since(self, begin: int) -> bool:
+        """Whether a link begins there already: a picture that is the words of another link."""
+        return any(
+            span.type == "text_link" and span.start >= begin
+            for span in reversed(self._spans[-1:])
+        )
 
     def _read_table(self, event: Event) -> None:
         self._table = self._table or Table(self._markdown)

@@ -16,6 +16,7 @@ from telegram import (
     MessageEntity,
 )
 
+from agent.core.text import says_nothing
 from agent.core.words.buttons import Button
 from channels.markdown.cutting import (
     Cutter,
@@ -113,9 +114,10 @@ def render(
         else 0
     )
     known = len(whole.text) - unsure
-    pieces = [piece for piece in _pieces(whole, limit, known) if piece.text.strip()]
+    pieces = _pieces(whole, limit, known)
+    seen = [piece for piece in pieces if not says_nothing(piece.text)]
 
-    return pieces or [Piece(_EMPTY)]
+    return seen or [Piece(_EMPTY)]
 
 
 def _pieces(

@@ -27,7 +27,8 @@ class LineReader:
 
         self._count += 1
         try:
-            return raw.decode("utf-8").rstrip("\r\n")
+            encoding = "utf-8-sig" if self._count == 1 else "utf-8"
+            return raw.decode(encoding).rstrip("\r\n")
         except UnicodeDecodeError:
             raise Refused(
                 f"Line {self._count} is not UTF-8 text and was not sent."

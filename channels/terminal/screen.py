@@ -7,18 +7,16 @@ has are drawn: lines that scrolled away cannot be drawn again.
 
 from __future__ import annotations
 
-from markdown_it import MarkdownIt
 from rich.console import Console, RenderableType
 from rich.live import Live
-from rich.markdown import Markdown
 from rich.segment import SegmentLines
 from rich.spinner import Spinner
 from rich.text import Text
 
 from agent.core.messages import Notice
+from channels.terminal.markdown import rendered, tokens
 from channels.terminal.text import harmless
 
-_PARSER = MarkdownIt("commonmark", {"html": False}).enable(["strikethrough", "table"])
 _MARGIN = 2  # free lines of the window below a growing block
 
 
@@ -30,7 +28,7 @@ def begun(markdown: str) -> int:
     lines = markdown[: markdown.rfind("\n") + 1].splitlines(keepends=True)
     starts = [
         token.map[0]
-        for token in _PARSER.parse("".join(lines))
+        for token in tokens("".join(lines))
         if token.level == 0 and token.map
     ]
     return sum(map(len, lines[: starts[-1]])) if starts else 0
@@ -111,12 +109,12 @@ class MarkdownScreen:
             if separated:
                 self._console.print()
 
-            self._console.print(_rendered(markdown), style=style)
+            self._console.print(rendered(markdown), style=style)
 
     def _tail(self, markdown: str) -> SegmentLines:
         """The last lines of a growing block, as many as fit."""
         options = self._console.options
-        lines = self._console.render_lines(_rendered(markdown), options, pad=False)
+        lines = self._console.render_lines(rendered(markdown), options, pad=False)
         if self._printed and lines:
             lines = [[], *lines]
 
@@ -140,17 +138,3 @@ class MarkdownScreen:
         if self._live is not None:
             self._live.stop()
             self._live = None
-
-
-def _rendered(markdown: str) -> Markdown:
-    """Markdown with HTML as text: models write `List<String>`, which rich would drop.
-
-    Line breaks stay, as on the platforms; rich would turn them into spaces.
-    """
-    rendered = Markdown(markdown)
-    rendered.parsed = _PARSER.parse(markdown)
-    for part in (part for token in rendered.parsed for part in token.children or ()):
-        if part.type == "softbreak":
-            part.type = "hardbreak"
-
-    return rendered

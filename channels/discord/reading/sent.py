@@ -13,6 +13,11 @@ from channels.discord.reading.buttons import components
 NONCE_SECONDS = 60.0
 """Discord recognises a nonce for "a few minutes"; this is surely within them."""
 
+_UNQUOTABLE = frozenset({10008, 50035, 160002, 160009, 160010})
+"""The question is gone, it is a notice, or the agent may not read the history there:
+https://docs.discord.com/developers/topics/opcodes-and-status-codes, "JSON error codes".
+"""
+
 NO_MENTIONS = {"parse": [], "replied_user": False}
 
 _PAGE = 100  # Discord's most
@@ -63,6 +68,21 @@ def edited(text: str) -> dict[str, Any]:
         "content": text,
         "allowed_mentions": NO_MENTIONS,
         "components": components(text),
+    }
+
+
+def without_quote(
+    body: Mapping[str, Any],
+    code: int,
+) -> dict[str, Any] | None:
+    """The body that quotes no question, if Discord may have refused it for that alone: an
+    answer is worth more than its quotation.
+    """
+    if code not in _UNQUOTABLE or "message_reference" not in body:
+        return None
+
+    return {
+        name: value for name, value in body.items() if name != "message_reference"
     }
 
 

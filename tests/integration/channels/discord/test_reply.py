@@ -247,6 +247,30 @@ async def test_nobody_is_pinged_and_a_group_sees_what_is_answered(
     assert sent["message_reference"]["message_id"] == question.message_id
 
 
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        (403, 160002, "Cannot reply without permission to read message history"),
+        (400, 50035, "Invalid Form Body"),
+        (400, 10008, "Unknown Message"),
+    ],
+)
+async def test_an_answer_that_may_not_quote_its_question_comes_without(
+    server: DiscordServer,
+    channel: Discord,
+    question: Inbound,
+    refusal: tuple[int, int, str],
+) -> None:
+    server.state.unquotable[question.address.chat] = refusal
+    reply = reply_to(channel, question)
+    placed = await reply.show("draft")
+    await reply.finish("whole")
+
+    assert placed is not None
+    assert written(server, question) == ["whole"]
+    assert "message_reference" not in server.state.find(placed.ids[0])
+
+
 async def test_a_direct_answer_quotes_nothing(
     server: DiscordServer, channel: Discord
 ) -> None:

@@ -42,6 +42,7 @@ class DiscordState:
     joined: set[str] = field(default_factory=set)  # threads the bot is in
     # channel -> code, message
     refused: dict[str, tuple[int, str]] = field(default_factory=dict)
+    unquotable: dict[str, tuple[int, int, str]] = field(default_factory=dict)
     # channels that may be written but not read
     hidden_history: set[str] = field(default_factory=set)
     in_guild: bool = True
@@ -381,6 +382,9 @@ class DiscordState:
             raise WrongForm(
                 "nonce", "BASE_TYPE_MAX_LENGTH", "Must be 25 or fewer in length."
             )
+
+        if channel in self.unquotable and body.get("message_reference"):
+            raise Refused(*self.unquotable[channel])
 
         key = (channel, str(body.get("nonce", "")))
         if body.get("enforce_nonce") and (known := self._known(key)):

@@ -66,10 +66,34 @@ def test_bold_needs_no_spaces_where_a_script_has_none(text: str, bold: str) -> N
         r"\(a_1 * b_2 * c\) and $x*y$ and $z*w$",
         "\\[\na * b * c\n\\]",
         r"\*not italic\*",
+        "2*3*4 and a*b*c, d*e*f",
+        "2**10 and 2**20, x**2 + y**2, 2**n or 2**m",
+        "*.py, **/*.js and src/**, **/*.ts",
+        "SELECT *, a.* FROM t WHERE (*) or *; *",
+        "un*frigging*believable",
     ],
 )
 def test_what_only_looks_like_marks_is_text(text: str) -> None:
     assert [] == styled(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("*em*phasis", "*em*"),
+        ("de**bug**ger", "**bug**"),
+        ("**Step**2", "**Step**"),
+        ("**2*3*4**", "**2*3*4**"),
+        ("**/etc/hosts** is", "**/etc/hosts**"),
+        ("**.env** is", "**.env**"),
+        ("*.gitignore* is", "*.gitignore*"),
+        ("这是*粗*体", "*粗*"),
+    ],
+)
+def test_what_is_marked_beside_letters_and_in_paths_stays_marked(
+    text: str, expected: str
+) -> None:
+    assert [expected] == [marked for _, marked in styled(text)]
 
 
 @pytest.mark.parametrize(
@@ -94,6 +118,7 @@ def test_two_pipes_around_words_hide_them(text: str) -> None:
         "[1]: https://example.org\n[^1]: a note",
         r"\(x^2\) and $$a_b$$ and $a*b$",
         "~5~ and a || b",
+        r"\\server\share and 2*3*4",
     ],
 )
 def test_what_is_no_markup_is_shown_as_it_stands(text: str) -> None:

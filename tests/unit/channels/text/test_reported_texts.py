@@ -127,3 +127,22 @@ def test_code_that_is_cut_goes_on_under_its_language() -> None:
 def test_a_list_in_lists_without_end_is_not_indented_without_end() -> None:
     """2,500 lists in each other were 1,182 messages."""
     assert len(render("1. " * 2_500)) <= 50
+
+
+@pytest.mark.parametrize("text", ["", " \n", "\u200b", "\ufeff \u2060", "\u3164"])
+def test_an_answer_of_nothing_that_can_be_seen_is_said_to_be_empty(text: str) -> None:
+    """Telegram and Discord refuse such a message."""
+    assert ["…"] == on_discord(text, 2_000)
+    assert ["(an empty answer)"] == on_slack(text, 12_000)
+    assert ["…"] == [piece.text for piece in render(text)]
+
+
+def test_marks_around_nothing_are_no_message_on_telegram() -> None:
+    assert ["…"] == [piece.text for piece in render("**\u200b**")]
+
+
+def test_a_picture_that_is_a_link_leads_to_both() -> None:
+    (piece,) = render("[![ok](https://e.org/b.svg)](https://e.org/x)")
+
+    assert "ok (https://e.org/x)" == piece.text
+    assert ["https://e.org/b.svg"] == [entity.url for entity in piece.entities]
