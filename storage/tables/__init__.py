@@ -19,7 +19,7 @@ from storage.tables.conversation import (
     TurnRow,
     Vote,
 )
-from storage.tables.lifecycle import Erasure
+from storage.tables.lifecycle import EarlierText, Erasure, SystemPrompt
 from storage.tables.limits import BudgetDay, BudgetReservation, BudgetRow
 from storage.tables.people import LinkCode, User
 from storage.tables.reports import LateVote, ReportHour, ReportState
@@ -37,6 +37,7 @@ __all__ = [
     "ChannelConfig",
     "ControlEpoch",
     "Conversation",
+    "EarlierText",
     "Erasure",
     "ExperimentRow",
     "FeatureFlag",
@@ -50,6 +51,7 @@ __all__ = [
     "SearchMessage",
     "SearchStale",
     "SearchState",
+    "SystemPrompt",
     "TurnRow",
     "User",
     "Vote",

@@ -20,6 +20,7 @@ from tests.conformance.expectations import (
     asks,
     comes_whole,
     grows,
+    names_prompt,
     offers_commands,
     says,
     shows,
@@ -62,6 +63,7 @@ FLAGS: Mapping[str, Scenario] = {
     "request_fields": Scenario(
         {"seed": 7}, tunes(UNTUNED), tunes(Tuning(fields={"seed": 7}))
     ),
+    "keep_earlier_texts": Scenario(True, names_prompt(False), names_prompt(True)),
 }
 
 
