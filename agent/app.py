@@ -21,7 +21,7 @@ import structlog
 from pydantic import SecretStr
 from uuid_utils.compat import uuid7
 
-from agent.control.flags import ENABLE_SLASH_COMMANDS
+from agent.control.flags import ENABLE_SLASH_COMMANDS, KEEP_EARLIER_TEXTS
 from agent.control.openfeature import DOMAIN, HookedFlags, provide
 from agent.control.rules import Audience
 from agent.conversation.engine import Engine
@@ -166,6 +166,10 @@ def channel_services(
     )
 
 
+def _keeps_earlier_texts(flags: Flags, channel: str) -> bool:
+    return flags.value(KEEP_EARLIER_TEXTS, Audience(channel=channel))
+
+
 async def _wire_settings(
     settings: Settings,
     stores: OpenStores,
@@ -221,7 +225,7 @@ async def wire(
         cache=RedisCache(pipe, window_messages, limiter, lambda: control.lineage),
         commands=PostgresChatCommands(database, pipe),
         records=PostgresChatRecords(database),
-        edits=PostgresEdits(database),
+        edits=PostgresEdits(database, partial(_keeps_earlier_texts, flags)),
         votes=PostgresVotes(database),
         control=control,
         control_updates=control,

@@ -254,6 +254,12 @@ REQUEST_FIELDS: Flag[Any] = Flag(
     None,
     "Further fields of the request to the model, as its provider knows them.",
 )
+KEEP_EARLIER_TEXTS: Flag[bool] = Flag(
+    "keep_earlier_texts",
+    Kind.BOOL,
+    False,
+    "Keep what edited and deleted messages said before, and the prompts of answers.",
+)
 
 DECLARED: Mapping[str, Flag[Any]] = {
     flag.name: flag
@@ -272,6 +278,7 @@ DECLARED: Mapping[str, Flag[Any]] = {
         REASONING_EFFORT,
         ANSWER_TOKENS,
         REQUEST_FIELDS,
+        KEEP_EARLIER_TEXTS,
     )
 }
 

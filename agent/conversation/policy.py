@@ -131,7 +131,8 @@ class AnswerPolicy:
     tuning: Tuning
     """How the model is asked, where flags say so."""
     record: Mapping[str, Any]
-    """Kept with the answer: `epoch`; for people in experiments also `variants` and `person`."""
+    """Kept with the answer: `epoch`; for people in experiments also `variants` and `person`;
+    where earlier texts are kept, the `system_prompt`."""
 
     def visible(
         self, messages: Sequence[Message], up_to_seq: int
@@ -209,20 +210,23 @@ class PolicyEvaluator:
         replies = value(flags.REPLIES, audience)
         message = None if replies else value(flags.MAINTENANCE_MESSAGE, audience)
 
+        system_prompt = value(flags.SYSTEM_PROMPT, audience, prompt)
+        record = self._record(audience, (flags.DEFAULT_MODEL.name,) if chosen else ())
+        if replies and value(flags.KEEP_EARLIER_TEXTS, audience):
+            record["system_prompt"] = system_prompt
+
         return AnswerPolicy(
             canned_reply=message,
             model=chosen or self.model(audience),
             fallback_model=value(flags.FALLBACK_MODEL, audience),
-            system_prompt=value(flags.SYSTEM_PROMPT, audience, prompt),
+            system_prompt=system_prompt,
             streams=value(flags.STREAMING, audience),
             buttons=self.buttons(audience),
             max_messages=value(
                 flags.MAX_CONVERSATION_LENGTH, audience, flags.LARGEST
             ),
             tuning=self._tuning(audience),
-            record=self._record(
-                audience, (flags.DEFAULT_MODEL.name,) if chosen else ()
-            ),
+            record=record,
         )
 
     def _overlap(self, audience: Audience) -> Overlap:

@@ -1,4 +1,6 @@
-"""Operators' searches walk the newest words first; a month is dropped without a long lock."""
+"""Operators' searches walk the newest words first; a month is dropped without a long lock; earlier
+texts are kept where an operator switches that on.
+"""
 
 from __future__ import annotations
 
@@ -107,13 +109,68 @@ BEGIN
     PERFORM set_config('lock_timeout', '50ms', true);
     PERFORM FROM search_state FOR UPDATE;
     DELETE FROM search_messages WHERE at >= since AND at < before AND seq >= 0;
+    DELETE FROM earlier_texts WHERE at >= since AND at < before;
     EXECUTE format('DROP TABLE IF EXISTS %I', 'search_' || name);
     EXECUTE format('DROP TABLE IF EXISTS %I', name);
 END $$
 """
 
+TABLES = """
+CREATE TABLE earlier_texts (
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    conversation_id uuid NOT NULL,
+    at timestamptz NOT NULL,
+    seq bigint NOT NULL,
+    author uuid,
+    changed_at timestamptz NOT NULL DEFAULT now(),
+    content text NOT NULL
+);
+CREATE INDEX earlier_texts_message ON earlier_texts (conversation_id, at, seq);
+CREATE INDEX earlier_texts_author ON earlier_texts (author);
+CREATE INDEX earlier_texts_at ON earlier_texts (at);
+CREATE TABLE system_prompts (
+    hash text PRIMARY KEY,
+    content text NOT NULL,
+    used_at timestamptz NOT NULL DEFAULT now()
+);
+"""
+
+# Only edits and deletions by people say `kept`, and only where that is switched on. Here the text
+# of before is known for certain: two edits at once leave both.
+EARLIER = """
+CREATE FUNCTION keep_earlier_text() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    NEW.metadata := NEW.metadata - 'kept';
+    IF OLD.content <> '' AND OLD.content <> NEW.content THEN
+        INSERT INTO earlier_texts (conversation_id, at, seq, author, content)
+        VALUES (OLD.conversation_id, OLD."timestamp", OLD.seq, OLD.user_id, OLD.content);
+    END IF;
+    RETURN NEW;
+END $$
+"""
+EARLIER_TRIGGER = """
+CREATE TRIGGER message_edited BEFORE UPDATE OF content ON messages
+FOR EACH ROW WHEN (NEW.metadata ? 'kept') EXECUTE FUNCTION keep_earlier_text()
+"""
+FORGET = """
+CREATE FUNCTION forget_earlier_text() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    DELETE FROM earlier_texts
+    WHERE conversation_id = OLD.conversation_id AND at = OLD."timestamp" AND seq = OLD.seq;
+    RETURN NULL;
+END $$
+"""
+FORGET_TRIGGER = """
+CREATE TRIGGER message_removed AFTER DELETE ON messages
+FOR EACH ROW EXECUTE FUNCTION forget_earlier_text()
+"""
+
 
 def upgrade() -> None:
+    for statement in filter(str.strip, TABLES.split(";\n")):
+        op.execute(statement)
+    for statement in (EARLIER, EARLIER_TRIGGER, FORGET, FORGET_TRIGGER):
+        op.execute(statement)
     for statement in (NEWEST, QUEUE_NOTHING, PARTITIONS, DETACH, DETACH_WORDS, DROP):
         op.execute(statement)
     op.execute("SELECT queue_no_words()")
@@ -124,6 +181,12 @@ def downgrade() -> None:
     words = import_module("migrations.versions.0017_search")
     for statement in (months.DETACH, months.DROP, words.PARTITIONS):
         op.execute(statement.replace("CREATE FUNCTION", "CREATE OR REPLACE FUNCTION"))
+    for trigger in ("message_edited", "message_removed"):
+        op.execute(f"DROP TRIGGER {trigger} ON messages")
+    for function in ("keep_earlier_text", "forget_earlier_text"):
+        op.execute(f"DROP FUNCTION {function}()")
+    for table in ("earlier_texts", "system_prompts"):
+        op.execute(f"DROP TABLE {table}")
     op.execute("DROP FUNCTION detach_words(date)")
     op.execute("DROP FUNCTION queue_no_words()")
     op.execute("DROP INDEX search_messages_at")

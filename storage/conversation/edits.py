@@ -2,30 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Callable, Sequence
 from uuid import UUID
 
 from agent.core.messages import Edited, Revision
 from storage.conversation import STATEMENTS
 from storage.postgres import Database
 
+EARLIER = {"kept": True}
+"""Tells the trigger on messages to keep the text of before; it takes this word out again."""
+
 
 class PostgresEdits:
-    """Implements agent.ports.Edits."""
+    """Implements agent.ports.Edits. `keeps`: whether a channel's earlier texts are kept."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(
+        self, database: Database, keeps: Callable[[str], bool] = lambda _: False
+    ) -> None:
         self._line = database.line()
+        self._keeps = keeps
 
     async def edit(self, revision: Revision) -> UUID | None:
         if isinstance(revision, Edited):
-            content, metadata = revision.text, '{"edited": true}'
-            replaces = revision.replaces
+            content, replaces = revision.text, revision.replaces
+            metadata = {"edited": True}
         else:
-            content, metadata, replaces = "", '{"deleted": true}', None
+            content, replaces = "", None
+            metadata = {"deleted": True}
+        if self._keeps(revision.address.channel):
+            metadata |= EARLIER
 
-        rows = await self._line.fetch(
-            STATEMENTS["edit"], revision.turn_id, content, metadata, replaces
-        )
+        values = revision.turn_id, content, json.dumps(metadata), replaces
+        rows = await self._line.fetch(STATEMENTS["edit"], *values)
 
         return rows[0]["id"] if rows else None
 

@@ -26,6 +26,7 @@ from agent.core.turns import (
 )
 from storage.connecting.batch import Batch
 from storage.conversation import STATEMENTS
+from storage.people.system_prompts import SystemPrompts
 from storage.postgres import LEASE_SECONDS, WALK_INDEXES, Database, columns
 
 
@@ -100,6 +101,7 @@ class PostgresTurns:
             passing=gone,
         )
         self._loads = Batch(self._load_all, passing=gone)
+        self._prompts = SystemPrompts(database)
 
     async def accept(self, turn: NewTurn) -> Accepted | None:
         return await self._accepts.submit(turn)
@@ -139,7 +141,7 @@ class PostgresTurns:
     async def _answer_all(
         self, answers: Sequence[Answer]
     ) -> list[StoredAnswer | Outdated | None]:
-        values = columns(_answer_row(answer) for answer in answers)
+        values = columns(_answer_row(answer, self._prompts) for answer in answers)
         rows = await self._answer_line.fetch(
             STATEMENTS["answer"], *values, self._lease
         )
@@ -217,9 +219,11 @@ def _accept_row(turn: NewTurn, *, believe_users: bool) -> tuple[Any, ...]:
     )
 
 
-def _answer_row(answer: Answer) -> tuple[Any, ...]:
+def _answer_row(answer: Answer, prompts: SystemPrompts) -> tuple[Any, ...]:
     usage, claim = answer.usage, answer.claim
     metadata = dict(answer.metadata)
+    if prompt := metadata.pop("system_prompt", None):
+        metadata["prompt"] = prompts.note(prompt)
     if usage and usage.estimated:
         metadata["estimated"] = True
     if usage and usage.cached_tokens:

@@ -72,6 +72,8 @@ async def _blank(
     connection: AsyncConnection, job: Job, scope: dict[str, Any]
 ) -> None:
     """Blanks some messages, what answers them and what quotes them."""
+    here = {"conversation": scope["conversation"]}
+    await _run(connection, STATEMENTS["forget_earlier_texts"], **here)
     statement = text(STATEMENTS["messages_of_person"])
     rows = (await connection.execute(statement, scope | {"limit": AT_ONCE})).all()
     job.names = sorted({*job.names, *(row.author for row in rows if row.author)})
@@ -82,17 +84,15 @@ async def _blank(
     job.messages += len(rows)
 
     if len(rows) < AT_ONCE:
-        if pattern := names_pattern(_all_names(job)):
+        if pattern := names_pattern(all_names(job)):
             values = {"pattern": pattern, "instead": INSTEAD}
-            here = {"conversation": scope["conversation"]}
             await _run(connection, STATEMENTS["remove_names"], **values, **here)
         people = [str(job.person), *map(str, job.account_ids)]
-        here = {"conversation": scope["conversation"]}
         await _run(connection, STATEMENTS["remove_author"], people=people, **here)
         await _run(connection, STATEMENTS["other_owner"], **scope)
 
 
-def _all_names(job: Job) -> list[str]:
+def all_names(job: Job) -> list[str]:
     """How others write about the person: by name, or as the platform mentions them."""
     return [*job.names, *(account.name for account in job.accounts)]
 

@@ -25,6 +25,7 @@ _KINDS: Mapping[str, str] = {
     "budget_days": STATEMENTS["export_budget_days"],
     "titles": STATEMENTS["export_titles"],
     "usage": STATEMENTS["export_usage"],
+    "earlier_texts": STATEMENTS["export_earlier_texts"],
 }
 
 
@@ -68,6 +69,7 @@ def as_text(found: Export) -> str:
         ("What reports count of you, by month", _counted(found["usage"])),
         ("Your titles", [f"- {t['channel']}: {t['title']}" for t in found["titles"]]),
         (f"Your messages ({len(found['messages'])})", _lines(found["messages"])),
+        ("What you edited or deleted", _lines(found["earlier_texts"])),
         (f"Your thumbs ({len(found['votes'])})", _votes(found["votes"])),
     ]
 

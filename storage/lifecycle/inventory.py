@@ -163,6 +163,14 @@ COLUMNS: Mapping[str, Mapping[str, Rule]] = {
         _keep("where a text changed, until its words are read again"),
         *("id", "conversation_id", "at", "seq"),
     ),
+    "earlier_texts": _all(
+        _delete("with every message of a chat in which the person spoke"),
+        *("id", "conversation_id", "at", "seq", "author", "changed_at", "content"),
+    ),
+    "system_prompts": {
+        "content": _pseudonym("an operator's words, without the person's name"),
+        **_all(_keep(), "hash", "used_at"),
+    },
     "flag_uses": _all(
         _keep("names of flags, and a hash of how they are declared"),
         *("name", "digest", "first_at", "asked_at", "same_since"),

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import text
@@ -11,8 +13,9 @@ from sqlalchemy import text
 from agent.control.permissions import Permission
 from agent.core.errors import Rejected
 from agent.core.remedies import Run
+from storage.control import audit
 from storage.control.audit import Author
-from storage.control.changes import admit
+from storage.control.changes import admit, as_json
 from storage.control.targets import RuleTarget, audience_of
 from storage.lifecycle import STATEMENTS, jobs
 from storage.lifecycle.jobs import ErasureView
@@ -33,6 +36,16 @@ class PersonView:
     """To training."""
 
 
+@dataclass(frozen=True, slots=True)
+class EarlierTexts:
+    """What an operator who may see it reads about a person's chats."""
+
+    texts: Sequence[Mapping[str, Any]]
+    """What edited and deleted messages said before: `at`, `changed`, `channel`, `text`."""
+    prompts: Sequence[Mapping[str, Any]]
+    """System prompts of their answers: `prompt`, `since`, `until`, `answers`."""
+
+
 class PeopleAdmin:
     """The operator's side of people. All of it raises StoreUnavailable."""
 
@@ -49,6 +62,31 @@ class PeopleAdmin:
                 raise Rejected("This person was erased meanwhile.")
 
             return PersonView(*row)
+
+    async def earlier(self, named: str, author: Author) -> EarlierTexts:
+        """Audited, without a word of what was read. Raises Rejected."""
+        async with transaction(self._database) as connection:
+            await admit(connection, author)
+            person = (await audience_of(connection, RuleTarget(person=named))).person
+            texts, prompts = [
+                (await connection.execute(text(sql), {"person": person})).mappings()
+                for sql in (
+                    STATEMENTS["export_earlier_texts"],
+                    STATEMENTS["prompts_of_person"],
+                )
+            ]
+            found = EarlierTexts([*map(dict, texts)], [*map(dict, prompts)])
+            await audit.record(
+                connection,
+                author,
+                "texts",
+                f"person:{person}",
+                before=None,
+                after=as_json({"found": len(found.texts)}),
+                epoch=None,
+            )
+
+        return found
 
     async def erase(self, named: str, author: Author) -> UUID:
         """Begins an erasure, which every instance goes on with. Returns its id.

@@ -121,6 +121,7 @@ async def retain(
 
     if policy.months != FOREVER:
         cutoff = min(now - timedelta(days=policy.months), counted)
+        await _changed(database, STATEMENTS["forget_prompts"], {"cutoff": cutoff})
         for month, attached in months:
             if _end(month) <= cutoff:
                 await _drop(database, month, attached=attached)

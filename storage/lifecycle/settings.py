@@ -10,14 +10,16 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from agent.control.rules import chat_scope, person_scope
 from storage.lifecycle import STATEMENTS
+from storage.lifecycle.conversations import all_names
 from storage.lifecycle.jobs import Job
+from storage.lifecycle.wording import INSTEAD, names_pattern
 
 NOBODY = "00000000-0000-0000-0000-000000000000"
 """Stands for the person where an audience cannot be empty."""
 
 
 async def erase_settings(connection: AsyncConnection, job: Job) -> None:
-    """Rules, audiences, lists and budgets. The caller holds the epoch."""
+    """Rules, audiences, lists, budgets, names in prompts. The caller holds the epoch."""
     own = [(channel, chat) for channel, chat, is_own in job.places if is_own]
     direct = [(account.channel, account.name) for account in job.accounts]
     scopes = [person_scope(job.person)]
@@ -31,6 +33,12 @@ async def erase_settings(connection: AsyncConnection, job: Job) -> None:
     for account in job.accounts:
         values = {"channel": account.channel, "account": account.name}
         await connection.execute(text(STATEMENTS["erase_from_allow"]), values)
+
+    if names := names_pattern(all_names(job)):
+        values = {"pattern": names, "instead": INSTEAD}
+        await connection.execute(
+            text(STATEMENTS["remove_names_from_prompts"]), values
+        )
 
     await erase_budgets(connection, job)
 

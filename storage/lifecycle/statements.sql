@@ -224,6 +224,16 @@ WHERE id IN (
 );
 
 
+-- name: forget_earlier_texts
+-- Of everybody in this conversation: they may quote the person.
+DELETE FROM earlier_texts WHERE conversation_id = :conversation;
+
+
+-- name: remove_names_from_prompts
+UPDATE system_prompts SET content = regexp_replace(content, :pattern, :instead, 'g')
+WHERE content ~ :pattern;
+
+
 -- name: remove_names
 WITH titled AS (
     UPDATE conversations SET title = left(regexp_replace(title, :pattern, :instead, 'g'), 80)
@@ -498,6 +508,31 @@ GROUP BY 1, 2, 3
 ORDER BY 1, 2, 3;
 
 
+-- name: export_earlier_texts
+SELECT e.at, e.changed_at AS changed, u.channel_type AS channel, e.content AS text
+FROM earlier_texts e
+JOIN users u ON u.id = e.author
+WHERE u.person_id = :person
+ORDER BY e.at, e.id;
+
+
+-- name: prompts_of_person
+-- Those that the person's answers were given under.
+SELECT p.content AS prompt, min(a."timestamp") AS since, max(a."timestamp") AS until,
+       count(*) AS answers
+FROM users u
+JOIN messages m ON m.user_id = u.id
+JOIN messages a ON a.conversation_id = m.conversation_id
+               AND a."timestamp" >= m."timestamp"
+               AND a.role = 'assistant'
+               AND a.answers = m.seq
+               AND NOT a.metadata ? 'notice'
+JOIN system_prompts p ON p.hash = a.metadata->>'prompt'
+WHERE u.person_id = :person AND m.user_id IS NOT NULL
+GROUP BY p.hash
+ORDER BY 2;
+
+
 -- name: export_messages
 -- The newest first, each with the answer to it. In a group, words of others are not the person's.
 SELECT m."timestamp" AS at, c.channel_type AS channel, m.content AS text, answer.content AS answer
@@ -543,6 +578,11 @@ SELECT channel_type, default_model, settings FROM channel_configs;
 
 -- name: channels_with_conversations
 SELECT channel_type FROM conversations GROUP BY channel_type;
+
+
+-- name: forget_prompts
+-- That no answer was given under since :cutoff.
+DELETE FROM system_prompts WHERE used_at < :cutoff;
 
 
 -- name: months

@@ -135,3 +135,9 @@ WHERE id IN (
     WHERE :gone IN (person, person_month)
     FOR UPDATE SKIP LOCKED
 );
+
+
+-- name: keep_prompt
+-- Once for all answers under it, and once a day, so that one that is in use is not too old.
+INSERT INTO system_prompts AS p (hash, content) VALUES (:hash, :content)
+ON CONFLICT (hash) DO UPDATE SET used_at = now() WHERE p.used_at < now() - interval '1 hour';

@@ -18,7 +18,7 @@ from storage.tables.conversation import (
     TurnRow,
     Vote,
 )
-from storage.tables.lifecycle import Erasure
+from storage.tables.lifecycle import EarlierText, Erasure, SystemPrompt
 from storage.tables.limits import BudgetDay, BudgetReservation, BudgetRow
 from storage.tables.operators import (
     ApiToken,
@@ -43,6 +43,7 @@ __all__ = [
     "ChannelConfig",
     "ControlEpoch",
     "Conversation",
+    "EarlierText",
     "Erasure",
     "ExperimentRow",
     "FeatureFlag",
@@ -58,6 +59,7 @@ __all__ = [
     "SearchMessage",
     "SearchStale",
     "SearchState",
+    "SystemPrompt",
     "TurnRow",
     "User",
     "Vote",

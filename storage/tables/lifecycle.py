@@ -1,4 +1,4 @@
-"""Jobs that erase people."""
+"""Jobs that erase people, and what is kept where an operator wants an audit trail."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ARRAY, Index, Text, Uuid, text
+from sqlalchemy import ARRAY, Identity, Index, Text, Uuid, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -50,3 +50,30 @@ class Erasure(Base):
         ARRAY(Text)
     )  # SHA-256 of accounts' ids
     messages: Mapped[int] = mapped_column(server_default="0")  # so many were blanked
+
+
+class EarlierText(Base):
+    """What a message said before it was edited or deleted. It goes with its message."""
+
+    __tablename__ = "earlier_texts"
+    __table_args__ = (
+        Index("earlier_texts_message", "conversation_id", "at", "seq"),
+        Index("earlier_texts_author", "author"),
+        Index("earlier_texts_at", "at"),
+    )
+    id: Mapped[int] = mapped_column(Identity(always=True), primary_key=True)
+    conversation_id: Mapped[UUID]
+    at: Mapped[datetime]  # of the message
+    seq: Mapped[int]
+    author: Mapped[UUID | None]  # the account
+    changed_at: Mapped[datetime] = mapped_column(server_default=NOW)
+    content: Mapped[str]
+
+
+class SystemPrompt(Base):
+    """A prompt that answers were given under. Their metadata names its hash as `prompt`."""
+
+    __tablename__ = "system_prompts"
+    hash: Mapped[str] = mapped_column(primary_key=True)
+    content: Mapped[str]
+    used_at: Mapped[datetime] = mapped_column(server_default=NOW)  # to the day

@@ -19,6 +19,7 @@ from tests.conformance.driver import Place
 from tests.conformance.platform_extras import answers, command_refusal, has_menu
 from tests.conformance.presses import labels
 from tests.support.engine_harness import MODEL
+from tests.support.settings import run
 
 SPARE = "test:spare"
 HER_ID = "her id"  # as a value: what the platform calls Ada
@@ -107,6 +108,21 @@ def says(prompt: str) -> Expectation:
     async def look(harness: ChannelHarness, ada: Place) -> None:
         await harness.ask(ada, "hello")
         assert prompt == harness.model.prompts[-1].system
+
+    return look
+
+
+def names_prompt(is_named: bool) -> Expectation:
+    """Whether the stored answer names the system prompt that it was given under."""
+
+    async def look(harness: ChannelHarness, ada: Place) -> None:
+        await harness.ask(ada, "hello")
+        [last] = await run(
+            harness.database_url,
+            "SELECT metadata ? 'prompt' FROM messages WHERE role = 'assistant'"
+            " ORDER BY timestamp DESC LIMIT 1",
+        )
+        assert is_named == last[0]
 
     return look
 

@@ -22,6 +22,7 @@ from tests.conformance.expectations import (
     bears_no_buttons,
     comes_whole,
     grows,
+    names_prompt,
     offers_commands,
     says,
     shows,
@@ -65,6 +66,7 @@ FLAGS: Mapping[str, Scenario] = {
     "request_fields": Scenario(
         {"seed": 7}, tunes(UNTUNED), tunes(Tuning(fields={"seed": 7}))
     ),
+    "keep_earlier_texts": Scenario(True, names_prompt(False), names_prompt(True)),
 }
 
 

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from agent.cli.change import ChangeOptions, confirm
-from agent.cli.options import As, Group, Json, Yes, author, operating
+from agent.cli.options import As, Group, Json, Reason, Yes, author, operating
 from agent.cli.output import show_json, show_table, tell
 from agent.cli.run import WELL, run
 
 if TYPE_CHECKING:
     from agent.settings import Settings
-    from storage.lifecycle.people import PeopleAdmin
+    from storage.lifecycle.people import EarlierTexts, PeopleAdmin
     from storage.migrate.stores import OpenStores
 
 app = typer.Typer(
@@ -77,6 +77,43 @@ def show(person: Person, as_json: Json = False) -> None:
         return WELL
 
     run(look)
+
+
+@app.command()
+def texts(
+    person: Person, as_: As = None, reason: Reason = None, as_json: Json = False
+) -> None:
+    """Show what edited and deleted messages said before, and the prompts of answers. Audited.
+
+    Kept where the flag keep_earlier_texts is on.
+    """
+
+    async def look(settings: Settings) -> int:
+        by = author(settings, as_, reason)
+        async with _open_admin(settings) as (admin, _):
+            found = await admin.earlier(person, by)
+        if as_json:
+            show_json(asdict(found))
+        elif not found.texts and not found.prompts:
+            typer.echo("Nothing earlier is kept of this person.")
+        else:
+            _show_texts(found)
+
+        return WELL
+
+    run(look)
+
+
+def _show_texts(found: EarlierTexts) -> None:
+    changed = [
+        ("before", f"{one['changed']:%Y-%m-%d %H:%M}", one["channel"], one["text"])
+        for one in found.texts
+    ]
+    prompts = [
+        ("prompt", f"{one['until']:%Y-%m-%d %H:%M}", one["answers"], one["prompt"])
+        for one in found.prompts
+    ]
+    show_table(("WHAT", "UNTIL", "WHERE OR ANSWERS", "TEXT"), [*changed, *prompts])
 
 
 @app.command()

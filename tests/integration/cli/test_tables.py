@@ -106,6 +106,7 @@ CALLS: dict[str, tuple[str, ...]] = {
     "people list": (),
     "people show": ("terminal:ada",),
     "people erasures": (),
+    "people texts": ("terminal:ada",),
 }
 
 NO_TABLE = {
@@ -118,7 +119,7 @@ NO_TABLE = {
 }
 """They make a file or take one, or count; what they say is a sentence."""
 
-MAY_BE_EMPTY = {"db queries", "experiments report"}
+MAY_BE_EMPTY = {"db queries", "experiments report", "people texts"}
 """A server without pg_stat_statements has none, nor has an experiment that was not started; a
 sentence says so.
 """

@@ -13,6 +13,7 @@ from agent.core.messages import Address, Said
 from agent.core.words.search import Found, parse_query
 from storage.conversation.records import PostgresChatRecords
 from storage.postgres import open_database
+from storage.reports import search_candidates
 from storage.reports.forgetting import forget_words
 from storage.reports.search_index import index_now
 from storage.transaction import transaction
@@ -71,6 +72,29 @@ async def test_a_word_of_any_script_is_found_at_once_and_later(
 
     assert ["assistant", "user"] == sorted(hit.role for hit in found)
     assert all("**" in hit.text for hit in found)
+
+
+async def test_a_short_walk_finds_what_a_long_one_finds(
+    chats: Chats, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever the newest messages lack, the index of words names, in all scopes."""
+    await crowded(chats)
+    asked = [(word, group) for word in WORDS[:6] for group in ("", "group-1")]
+    found = []
+    async with open_database(chats.url) as database:
+        records = PostgresChatRecords(database)
+        for walked in (search_candidates.WALKED, 2, 1):
+            monkeypatch.setattr(search_candidates, "WALKED", walked)
+            found += [
+                await ask(records, "u1", word, group, direct=not group)
+                for word, group in asked
+            ]
+    long, short, shortest = [
+        found[n * len(asked) : (n + 1) * len(asked)] for n in range(3)
+    ]
+
+    assert any(long)
+    assert long == short == shortest
 
 
 async def test_linked_accounts_find_the_same(chats: Chats) -> None:
@@ -191,18 +215,38 @@ async def test_instances_that_read_at_once_read_each_message_once(
 
 
 async def test_nobody_finds_what_is_another_persons(chats: Chats) -> None:
-    """Whoever asks for whatever wherever. REQUESTS=100000 for more of them."""
+    """Whoever asks for whatever wherever."""
+    hits, foreign = await storm(await crowded(chats), 100)
+
+    assert hits > 100
+    assert [] == foreign
+
+
+@pytest.mark.chaos
+@pytest.mark.timeout(7200)
+async def test_nobody_finds_what_is_another_persons_in_many_searches(
+    chats: Chats, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """REQUESTS=10000 for fewer. Walks are short, so that all ways to a message are gone."""
+    requests = int(os.environ.get("REQUESTS", "100000"))
+    monkeypatch.setattr(search_candidates, "WALKED", 3)
+    monkeypatch.setattr(search_candidates, "CONVERSATIONS_WALKED", 1)
+    hits, foreign = await storm(await crowded(chats), requests)
+
+    assert hits > requests
+    assert [] == foreign
+
+
+async def crowded(chats: Chats) -> Chats:
+    """Chats of each and groups of some, of which the last words are not read yet."""
     for n in range(12):
         await chats.talk(f"dm-u{n}", [n], 4)
     for n in range(3):
         await chats.talk(f"group-{n}", [n, n + 3, n + 6], 6)
     await index_now(chats.url, LONG_AGO)
     await chats.talk("group-0", [0, 3], 4)
-    requests = int(os.environ.get("REQUESTS", "400"))
 
-    hits, foreign = await storm(chats, requests)
-    assert hits > requests
-    assert [] == foreign
+    return chats
 
 
 async def storm(chats: Chats, requests: int) -> tuple[int, list[str]]:

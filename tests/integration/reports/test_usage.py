@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 from collections.abc import Iterable
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
@@ -70,6 +71,54 @@ async def hours_summed_up(database_url: str) -> int:
 async def test_sums_equal_a_plain_count(database_url: str, data: UsageData) -> None:
     assert await hours_summed_up(database_url) > 500
     assert await expected(database_url) == await reported(database_url)
+
+
+@pytest.mark.chaos
+@pytest.mark.timeout(3600)
+async def test_sums_equal_a_plain_count_of_a_million(database_url: str) -> None:
+    """Before and after a person is linked, another erased, and votes come late.
+
+    MESSAGES=100000 for fewer of them.
+    """
+    count = int(os.environ.get("MESSAGES", "1000000"))
+    made = UsageData(seed=11, count=count, days=80, people=max(count // 500, 60))
+    await made.store(database_url)
+    await sum_up_again(database_url)
+    await run(database_url, "ANALYZE")
+    assert await expected(database_url) == await reported(database_url)
+
+    first, second, third = [user[0] for user in made.users[:3]]
+    link = "UPDATE users SET person_id = $1 WHERE id = $2"
+    await run(database_url, link, first, second)
+    await run(
+        database_url, "UPDATE votes SET thumb = -thumb WHERE user_id = $1", first
+    )
+    await run(
+        database_url, "UPDATE messages SET user_id = NULL WHERE user_id = $1", third
+    )
+    async with (
+        open_database(database_url) as database,
+        transaction(database) as opened,
+    ):
+        await forget_people(opened, [third])
+    await run(database_url, "DELETE FROM votes WHERE user_id = $1", third)
+    await sum_up(database_url)
+    plain, found = await totals(database_url)
+
+    assert plain == found
+
+
+async def totals(url: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Sums over all, counted the plain way and as reports say, but for thumbs of the erased."""
+    names = [name for name in (*SUMS, "cost_usd") if not name.startswith("thumbs")]
+    lines = (await expected(url)).values()
+    async with read_usage(url) as reader:
+        total = await reader.total(Scope(*EVER))
+
+    return (
+        {name: sum(line[name] for line in lines) for name in names},
+        {name: getattr(total, name) for name in names},
+    )
 
 
 async def test_summing_up_again_changes_nothing(

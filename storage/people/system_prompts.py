@@ -1,0 +1,52 @@
+"""System prompts that answers were given under, each kept once."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, date, datetime
+from hashlib import sha256
+
+import structlog
+from sqlalchemy import text
+
+from agent.core.errors import AgentError
+from storage.people import STATEMENTS
+from storage.postgres import Database
+from storage.transaction import transaction
+
+DIGEST_CHARS = 32
+
+log = structlog.get_logger()
+
+
+class SystemPrompts:
+    """Keeps texts beside turns: no answer waits for it."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._kept: dict[str, date] = {}
+        """By hash, the day on which it was last noted that it is used."""
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def note(self, prompt: str) -> str:
+        """The text is kept soon, if it is not yet. Returns its hash, which answers name."""
+        digest = sha256(prompt.encode("utf-8", "surrogatepass")).hexdigest()
+        digest = digest[:DIGEST_CHARS]
+        today = datetime.now(UTC).date()
+        if self._kept.get(digest) != today:
+            self._kept[digest] = today
+            task = asyncio.create_task(self._keep(digest, prompt))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+        return digest
+
+    async def _keep(self, digest: str, prompt: str) -> None:
+        values = {"hash": digest, "content": prompt}
+        try:
+            async with transaction(self._database) as connection:
+                await connection.execute(text(STATEMENTS["keep_prompt"]), values)
+        except AgentError as error:
+            # the next answer under it tries again
+            self._kept.pop(digest, None)
+            log.warning(f"a system prompt is not kept yet: {error.sentence}")
