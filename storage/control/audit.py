@@ -122,11 +122,11 @@ async def record(
     nothing may be locked after it.
     """
     values = {
-        "actor": author.name,
         "action": action,
         "subject": subject,
         "before": before,
         "after": after,
+        "actor": author.name,
         "reason": author.reason,
         "origin": author.origin,
         "epoch": epoch,
@@ -143,11 +143,13 @@ async def entries(
     actor: str | None = None,
     since: int = 0,
     until: datetime | None = None,
+    older: int | None = None,
     limit: int | None = 50,
 ) -> list[Entry]:
     """Rows of the log, newest first.
 
-    `since` is the id before the oldest wanted; `limit` None means all.
+    `since` is the id before the oldest wanted, `older` the one after the newest; `limit`
+    None means all.
     """
     if not is_text(f"{subject}{actor}"):
         return []  # no row can hold it
@@ -155,9 +157,10 @@ async def entries(
     wanted = {
         "subject": subject,
         "actor": actor,
+        "limit": limit,
         "since": since,
         "until": until,
-        "limit": limit,
+        "older": older,
     }
     return [
         _entry(row)
@@ -171,19 +174,7 @@ def _entry(row: Row[Any]) -> Entry:
         for part in (row.before, row.after)
     )
 
-    return Entry(
-        row.id,
-        row.at,
-        row.actor,
-        row.action,
-        row.subject,
-        before,
-        after,
-        row.reason,
-        row.origin,
-        row.epoch,
-        row.hash,
-    )
+    return Entry(**{**row._asdict(), "before": before, "after": after})
 
 
 async def list_entries(
@@ -191,11 +182,14 @@ async def list_entries(
     *,
     subject: str | None = None,
     actor: str | None = None,
+    older: int | None = None,
     limit: int = 50,
 ) -> list[Entry]:
     """The log, newest first. Raises StoreUnavailable."""
     async with transaction(database) as connection:
-        return await entries(connection, subject=subject, actor=actor, limit=limit)
+        return await entries(
+            connection, subject=subject, actor=actor, older=older, limit=limit
+        )
 
 
 async def verify(database: Database, noted: str | None = None) -> ChainVerdict:

@@ -122,7 +122,7 @@ class Rotation:
     newest: int
     """Rows that are under the newest key now."""
     lost: tuple[str, ...]
-    """Channels whose credentials no key opens."""
+    """Channels whose credentials no key opens, and operators whose second factor none does."""
 
 
 def new_key() -> str:
@@ -144,6 +144,8 @@ async def rotate(
     is read again. Raises ConfigurationError without keys, Rejected when the author may not
     change anything, and StoreUnavailable.
     """
+    from storage.control.operators.rotation import renew_factors
+
     secrets.check()
     async with transaction(database) as connection:
         await admit(connection, author, Permission.MANAGE)
@@ -152,7 +154,12 @@ async def rotate(
     lost = sorted(
         found.removeprefix(_LOST) for found in seen if found.startswith(_LOST)
     )
-    rotation = Rotation(renewed, len(seen) - len(lost), tuple(lost))
+    factors = await renew_factors(database, secrets)
+    rotation = Rotation(
+        renewed + factors.renewed,
+        len(seen) - len(lost) + factors.newest,
+        (*lost, *factors.lost),
+    )
 
     async with transaction(database) as connection:
         after = msgspec.json.encode(rotation).decode()

@@ -63,6 +63,7 @@ WHERE (CAST(:subject AS text) IS NULL OR subject = :subject)
   AND (CAST(:actor AS text) IS NULL OR actor = :actor)
   AND id > :since
   AND (CAST(:until AS timestamptz) IS NULL OR at <= :until)
+  AND (CAST(:older AS bigint) IS NULL OR id < :older)
 ORDER BY id DESC
 LIMIT :limit;
 

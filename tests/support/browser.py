@@ -35,6 +35,7 @@ class Form:
 
     action: str
     fields: dict[str, str]
+    method: str = "post"
 
 
 class Page(HTMLParser):
@@ -61,7 +62,11 @@ class Page(HTMLParser):
     def form(self, action: str) -> Form:
         """The one that is sent there."""
         path = self.response.url.path
-        found = [one for one in self.forms if (one.action or path) == action]
+        found = [
+            one
+            for one in self.forms
+            if one.method == "post" and (one.action or path) == action
+        ]
         assert len(found) == 1, (action, [one.action for one in self.forms])
 
         return found[0]
@@ -71,7 +76,8 @@ class Page(HTMLParser):
     ) -> None:
         values = {name: value or "" for name, value in attrs}
         if tag == "form":
-            self.forms.append(Form(values.get("action", ""), {}))
+            method = values.get("method", "get")
+            self.forms.append(Form(values.get("action", ""), {}, method))
         if tag == "a":
             self.links.append(values.get("href", ""))
         if tag == "input" and self.forms and values.get("name"):

@@ -8,6 +8,7 @@ from agent.core.errors import (
     AgentError,
     ConfigurationError,
     Conflict,
+    Refused,
     Rejected,
     StoreUnavailable,
 )
@@ -30,6 +31,7 @@ _STATUSES: tuple[tuple[type[AgentError], int], ...] = (
     (Conflict, 409),
     (Rejected, 422),
     (StoreUnavailable, 503),
+    (Refused, 429),
 )
 
 _FIELDS = {"actor": "name"}

@@ -55,7 +55,7 @@ async def sign_in(
     form = await _checked(request)
     wanted = local_path(form["next"])
     name, address = form["name"], address_of(request)
-    await _limit(services, address, name)
+    await limit(services, address, name)
     token = await services.sign_in.by_password(
         name, form.raw("password"), form["code"], f"console from {address}"
     )
@@ -80,7 +80,7 @@ async def use_link(
 ) -> Response:
     form = await _checked(request)
     address = address_of(request)
-    await _limit(services, address)
+    await limit(services, address)
     found = await _invited(request, services)
     token, origin = request.path_params["token"], f"console from {address}"
     name, invitations = found.operator, services.invitations
@@ -155,7 +155,7 @@ async def _invited(
     return found
 
 
-async def _limit(
+async def limit(
     services: Services,
     address: str,
     name: str = "",

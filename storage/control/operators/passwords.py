@@ -7,9 +7,9 @@ import unicodedata
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from agent.core.errors import Rejected
+from agent.core.errors import Refused, Rejected
 
 if TYPE_CHECKING:
     from argon2 import PasswordHasher
@@ -20,6 +20,11 @@ MIN_CHARS = 12
 MAX_CHARS = 200
 MIN_DIFFERENT = 6
 """Different characters. It keeps out `aaaaaaaaaaaa` and `121212121212`."""
+
+AT_ONCE = 32
+"""Hashes that wait, from whatever addresses: two seconds of work."""
+
+_waiting: set[asyncio.Future[Any]] = set()
 
 _one_thread = ThreadPoolExecutor(1, "passwords")
 """Each hash takes 64 MiB and 50 ms of a core; many sign-ins at once must not take more."""
@@ -69,11 +74,20 @@ async def matches(
     return right and stored is not None
 
 
-async def _aside(work: Callable[..., T], *values: object) -> T:
-    """Off the event loop, which others need meanwhile."""
-    return await asyncio.get_running_loop().run_in_executor(
-        _one_thread, work, *values
-    )
+async def _aside(
+    work: Callable[..., T],
+    *values: object,
+) -> T:
+    """Off the event loop, which others need meanwhile. Raises Refused for too many at once."""
+    if len(_waiting) >= AT_ONCE:
+        raise Refused("Too many people sign in at this moment. Please try again.")
+
+    loop = asyncio.get_running_loop()
+    done = loop.run_in_executor(_one_thread, work, *values)
+    _waiting.add(done)
+    done.add_done_callback(_waiting.discard)
+
+    return await asyncio.shield(done)
 
 
 def _hash(password: str) -> str:
@@ -93,5 +107,5 @@ def _verify(
 
 
 def _normal(password: str) -> str:
-    """One form for what keyboards type in several."""
-    return unicodedata.normalize("NFKC", password)
+    """One form for what keyboards type in several. What is too long is no password anyway."""
+    return unicodedata.normalize("NFKC", password[: MAX_CHARS + 1])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 import secrets
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,6 +13,7 @@ import msgspec
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from agent.core.errors import Rejected
 from storage.control.credentials import Secrets
 from storage.control.operators import STATEMENTS
 
@@ -20,6 +22,9 @@ ISSUER = "Simple AI Agent"
 RECOVERY_CODES = 10
 RECOVERY_BYTES = 10
 """80 bits: nobody tries them all, so their plain hash is enough."""
+
+_SECRET = re.compile("[A-Z2-7]{32}")
+"""160 bits in base32."""
 
 _NEIGHBOURS = (0, -1, 1)
 """Steps whose code is taken: clocks differ by up to half a minute."""
@@ -33,11 +38,25 @@ class SecondFactor:
     uri: str
     """What the QR code of an app says."""
 
+    @property
+    def grouped(self) -> str:
+        """The secret as people type it."""
+        places = range(0, len(self.secret), 4)
+
+        return " ".join(self.secret[at : at + 4] for at in places)
+
 
 def new_factor(name: str) -> SecondFactor:
     import pyotp
 
-    secret = pyotp.random_base32()
+    return factor_of(name, pyotp.random_base32())
+
+
+def factor_of(name: str, secret: str) -> SecondFactor:
+    """The same secret once more. Raises Rejected for what was not made here."""
+    import pyotp
+
+    _checked(secret)
     uri = pyotp.TOTP(secret, name=name, issuer=ISSUER).provisioning_uri()
 
     return SecondFactor(secret, uri)
@@ -51,7 +70,7 @@ def step_of(
     """The step that the code is of; None: it is of none near this moment."""
     import pyotp
 
-    totp = pyotp.TOTP(secret)
+    totp = pyotp.TOTP(_checked(secret))
     current = int(now.timestamp()) // STEP_SECONDS
     typed = code.replace(" ", "")
     for step in (current + each for each in _NEIGHBOURS):
@@ -79,11 +98,16 @@ def unseal(
     stored: bytes,
 ) -> str:
     """Raises ConfigurationError when no key opens it."""
-    if stored.startswith(b"{"):
+    if is_plain(stored):
         plain: dict[str, str] = msgspec.json.decode(stored, type=dict[str, str])
         return plain["totp"]
 
     return keys.open(_owner(name), stored)["totp"]
+
+
+def is_plain(stored: bytes) -> bool:
+    """Whether it was stored without a key: JSON, which no sealed value begins like."""
+    return stored.startswith(b"{")
 
 
 def new_recovery_codes() -> list[str]:
@@ -98,10 +122,17 @@ def hashed_code(code: str) -> bytes:
 
 
 async def takes_code(
-    connection: AsyncConnection, name: str, secret: str, code: str, now: datetime
+    connection: AsyncConnection,
+    name: str,
+    secret: str | None,
+    code: str,
+    now: datetime,
 ) -> bool:
-    """Whether the code is right and was not used before. It is used up."""
-    step = step_of(secret, code, now)
+    """Whether the code is right and was not used before. It is used up.
+
+    `secret` None: no key opens it any more, so that only a recovery code is left.
+    """
+    step = None if secret is None else step_of(secret, code, now)
     if step is not None:
         statement = text(STATEMENTS["use_totp_step"])
         values = {"name": name, "step": step}
@@ -111,6 +142,13 @@ async def takes_code(
     values_ = {"name": name, "hash": hashed_code(code)}
 
     return await connection.scalar(statement, values_) is not None
+
+
+def _checked(secret: str) -> str:
+    if not _SECRET.fullmatch(secret):
+        raise Rejected("This secret is not one of ours. Begin once more.")
+
+    return secret
 
 
 def _recovery_code() -> str:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
+import structlog
 from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from agent.core.errors import ConfigurationError
 from storage.control import audit
 from storage.control.audit import Author, is_name
 from storage.control.credentials import Secrets
@@ -17,6 +19,8 @@ from storage.control.operators.second_factor import takes_code, unseal
 from storage.control.operators.sessions import begin_session
 from storage.postgres import Database
 from storage.transaction import transaction
+
+log = structlog.get_logger()
 
 
 class SignIn:
@@ -76,7 +80,11 @@ class SignIn:
         if row.totp is None:
             return True
 
-        secret = unseal(self._secrets, name, bytes(row.totp))
+        try:
+            secret = unseal(self._secrets, name, bytes(row.totp))
+        except ConfigurationError:
+            log.warning("no key of ENCRYPTION_KEYS opens a second factor")
+            secret = None
 
         return await takes_code(connection, name, secret, code, datetime.now(UTC))
 

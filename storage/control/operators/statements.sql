@@ -75,6 +75,14 @@ UPDATE operators SET password = :password WHERE name = :name RETURNING name;
 UPDATE operators SET totp = :totp, totp_step = :step, recovery = :recovery WHERE name = :name;
 
 
+-- name: all_factors
+SELECT name, totp FROM operators WHERE totp IS NOT NULL ORDER BY name FOR UPDATE;
+
+
+-- name: renew_factor
+UPDATE operators SET totp = :totp WHERE name = :name;
+
+
 -- name: use_totp_step
 -- Each code counts once, also when two arrive at the same moment.
 UPDATE operators SET totp_step = :step

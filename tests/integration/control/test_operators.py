@@ -13,6 +13,7 @@ from decimal import Decimal
 import pytest
 
 from agent.control.flags import Kind, new_flag
+from agent.control.permissions import Role
 from agent.core.errors import Conflict, Rejected
 from agent.operations.remedies import described
 from storage.control.channels import ChannelAdmin
@@ -282,6 +283,48 @@ async def test_what_was_agreed_to_for_others_is_not_done(admins: Admins) -> None
         )
 
     assert ["ada"] == [view.name for view in await admins.operators.list()]
+
+
+@pytest.mark.parametrize("role", [Role.VIEWER, Role.OPERATOR])
+async def test_the_last_admin_stays_one(admins: Admins, role: Role) -> None:
+    """Whether they are demoted, removed, or never were."""
+    with pytest.raises(Rejected, match="no admin is left"):
+        await admins.operators.add("ada", ADA, role=role)
+    await admins.operators.add("ada", ADA)
+    await admins.operators.add("bob", ADA, role=role)
+    with pytest.raises(Rejected, match="no admin is left"):
+        await admins.operators.add("ada", ADA, role=role)
+    agreed = consequence(["ada", "bob"], ["bob"], "ada")
+    with pytest.raises(Rejected, match="no admin is left"):
+        await admins.operators.remove("ada", ADA, agreed=agreed)
+
+    assert [("ada", Role.ADMIN), ("bob", role)] == [
+        (view.name, view.role) for view in await admins.operators.list()
+    ]
+
+
+OPERATES = ("flags", "channels set", "limits", "budgets")
+"""What operators may; the rest is for admins."""
+
+
+@pytest.mark.parametrize("role", [Role.VIEWER, Role.OPERATOR])
+async def test_each_role_changes_what_it_may(admins: Admins, role: Role) -> None:
+    """The same on the command line as in the console."""
+    await prepared(admins)
+    await admins.operators.add("bob", ADA, role=role)
+    refused = [
+        name
+        for name in CHANGES
+        if role is Role.VIEWER or not name.startswith(OPERATES)
+    ]
+    before = await everything(admins)
+
+    for name in refused:
+        with pytest.raises(Rejected, match=f"bob has the role {role} and may not"):
+            await CHANGES[name](admins)
+    assert before == await everything(admins)
+    for name in (name for name in CHANGES if name not in refused):
+        await CHANGES[name](admins)
 
 
 async def test_two_first_operators_at_once_are_one(admins: Admins) -> None:

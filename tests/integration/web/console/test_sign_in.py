@@ -8,6 +8,7 @@ from agent.control.permissions import Role
 from agent.web.app import HEADERS
 from agent.web.console import rendering
 from storage.control.audit import Author
+from storage.control.operators import passwords
 from storage.control.operators.admin import OperatorAdmin
 from storage.control.operators.invitations import Invitations
 from tests.support.browser import (
@@ -249,8 +250,10 @@ async def test_a_form_of_another_site_changes_nothing(ada: Browser) -> None:
     form = page.form("/sign-out").fields
     foreign = [
         await ada.post("/sign-out", form, origin="https://evil.example"),
-        await ada.post("/sign-out", form, origin="null"),
-        await ada.post("/sign-out", form, **{"sec-fetch-site": "cross-site"}),
+        await ada.post(
+            "/sign-out", form, origin="null", **{"sec-fetch-site": "cross-site"}
+        ),
+        await ada.post("/sign-out", form, **{"sec-fetch-site": "same-site"}),
         await ada.post("/sign-out", {**form, "csrf": "guessed"}),
         await ada.post("/sign-out", {}),
     ]
@@ -258,6 +261,57 @@ async def test_a_form_of_another_site_changes_nothing(ada: Browser) -> None:
     assert [403, 403, 403] == [page.status for page in foreign[:3]]
     assert "Nothing was changed" in foreign[0].text
     assert "/" == (await ada.get("/")).path  # signed in still
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"origin": "null"},
+        {"origin": "null", "sec-fetch-site": "same-origin"},
+        {"origin": "https://behind.example", "sec-fetch-site": "same-origin"},
+    ],
+)
+async def test_a_proxy_that_changes_headers_locks_nobody_out(
+    ada: Browser, headers: dict[str, str]
+) -> None:
+    """Its own `Referrer-Policy`, or another `Host`: the form's token is what counts."""
+    page = await ada.sign_in("ada")
+    out = await ada.post("/sign-out", page.form("/sign-out").fields, **headers)
+
+    assert out.response.history[0].status_code == 303
+
+
+async def test_an_unknown_name_costs_a_hash_too(
+    ada: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So the time of an answer tells no names."""
+    await sign_out(ada, await with_password(ada))
+    verified: list[str] = []
+    hasher = passwords._hasher()
+
+    class Counting:
+        hash = hasher.hash
+
+        def verify(self, stored: str, password: str) -> bool:
+            verified.append(password)
+            return hasher.verify(stored, password)
+
+    monkeypatch.setattr(passwords, "_hasher", Counting)
+    for name in ("ada", "nobody", ""):
+        await sign_in(ada, name=name, password="x" * 500)
+
+    assert ["x" * (passwords.MAX_CHARS + 1)] * 3 == verified
+
+
+async def test_too_many_sign_ins_at_once_are_put_off(
+    ada: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each hash takes 64 MiB; from many addresses no limit for one of them helps."""
+    await sign_out(ada, await with_password(ada))
+    monkeypatch.setattr(passwords, "AT_ONCE", 0)
+    page = await sign_in(ada, password=PASSWORD)
+
+    assert (429, True) == (page.status, "Please try again." in page.text)
 
 
 async def test_nobody_is_signed_in_by_a_form_of_another_site(ada: Browser) -> None:
