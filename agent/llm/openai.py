@@ -26,10 +26,15 @@ from agent.llm.provider import (
     conversation,
     system_text,
 )
-from agent.llm.reading.answer import AnswerReader, Chunk, as_text
+from agent.llm.reading.answer import AnswerReader, Chunk, as_text, is_thinking
 from agent.llm.reading.fields import Fields, count, record, records, word
+from agent.llm.reading.finish import reason_of
+from agent.llm.reading.usage import counts_in
 from agent.settings import ModelSpec, Provider
 from agent.settings.model_spec import OURS
+
+_OTHERS = frozenset({"user", "system", "developer", "tool", "function"})
+"""Roles that are not the model's."""
 
 _log = logging.getLogger(__name__)
 
@@ -199,13 +204,20 @@ def _read(chunk: Fields) -> Chunk:
     delta, message = choice.get("delta"), record(choice.get("message"))
     return Chunk(
         text=word(delta) or _said(record(delta)) or as_text(choice.get("text")),
-        whole=_said(message),
-        finish=word(choice.get("finish_reason"))
-        or word(record(delta).get("finish_reason")),
+        whole=_said(message) or _said(record(chunk.get("message"))),
+        finish=_finish(choice) or _finish(record(delta)) or _finish(chunk),
         counts=_counts(chunk, choice),
         error=error_of(chunk) or error_of(choice),
         is_last=chunk.get("done") is True,
     )
+
+
+def _finish(found: Fields) -> str:
+    """vLLM's `stop_reason` is the text at which it stopped, next to the reason itself."""
+    if "finish_reason" in found:
+        return reason_of(found["finish_reason"])
+
+    return reason_of(found.get("stop_reason") or found.get("done_reason"))
 
 
 def _first_choice(chunk: Fields) -> Fields:
@@ -216,10 +228,16 @@ def _first_choice(chunk: Fields) -> Fields:
 
 
 def _said(message: Fields) -> str:
-    spoken = record(message.get("audio"))
+    """What the model says to people. An echo of the question, a tool's result and its
+    thinking are no part of it.
+    """
+    if is_thinking(message) or word(message.get("role")).lower() in _OTHERS:
+        return ""
 
+    spoken = record(message.get("audio"))
     return (
         as_text(message.get("content"))
+        or as_text(message.get("text"))
         or word(message.get("refusal"))
         or word(spoken.get("transcript"))
     )
@@ -232,25 +250,8 @@ def _counts(chunk: Fields, choice: Fields) -> dict[str, int | None] | None:
         or choice.get("usage")
         or record(chunk.get("x_groq")).get("usage")
     )
-    if not usage:
-        return None
 
-    details = record(usage.get("prompt_tokens_details"))
-    return {
-        "prompt": count(usage.get("prompt_tokens")),
-        "completion": count(usage.get("completion_tokens")),
-        "cached": _first_count(
-            details.get("cached_tokens"),
-            usage.get("prompt_cache_hit_tokens"),  # DeepSeek
-            usage.get("cached_tokens"),  # Moonshot
-        ),
-    }
-
-
-def _first_count(*values: object) -> int | None:
-    return next(
-        (found for value in values if (found := count(value)) is not None), None
-    )
+    return counts_in(usage) if usage else None
 
 
 def _report(counts: Mapping[str, int]) -> Reported:

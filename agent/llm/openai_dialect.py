@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from agent.llm.provider import LEAST, AttemptError
+from agent.llm.provider import LEAST, AttemptError, Objection
 
 OPENAI = "https://api.openai.com/"
 
@@ -21,6 +21,9 @@ _NEWER, _OLDER = "max_completion_tokens", "max_tokens"
 _REFUSED = frozenset(
     {400, 422}
 )  # how servers answer to what they do not know, or to a number they do not like
+_NOT_THE_WORDING: frozenset[Objection] = frozenset(
+    {"prompt too long", "no credit", "bad key", "declined"}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,10 +58,7 @@ class Wording:
         """
         if refusal.objection == "longest too long":
             return self._shorter(refusal.room)
-        if refusal.status not in _REFUSED or refusal.objection in (
-            "prompt too long",
-            "no credit",
-        ):
+        if refusal.status not in _REFUSED or refusal.objection in _NOT_THE_WORDING:
             return None
         if refusal.objection == "longest unknown" and not self.renamed:
             return replace(
