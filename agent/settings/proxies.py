@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from urllib.parse import urlsplit
 from urllib.request import getproxies
@@ -40,7 +41,7 @@ class Proxies:
             for scheme in VARIABLES
             if found.get(scheme)
         }
-        entries = list(filter(None, re.split(r"[,\s]+", found.get("no", ""))))
+        entries = list(filter(None, re.split(r"[,;|\s]+", found.get("no", ""))))
         unreadable = filter(_is_unreadable, entries)
 
         return cls(named, tuple(map(_exempts, entries)), tuple(unreadable))
@@ -114,6 +115,9 @@ def _exempts(entry: str) -> Exempts:
         return lambda host, port: _ip(host) == address and only in (None, port)
 
     name = name.removeprefix("*").strip(".")
+    if "*" in name:  # as Java and Windows write it: 10.*, db-*.lan
+        return lambda host, port: fnmatchcase(host, name) and only in (None, port)
+
     return lambda host, port: (
         (host == name or host.endswith(f".{name}")) and only in (None, port)
     )
