@@ -100,6 +100,12 @@ class ServerError:
         return named and bool(phrases.TOO_LARGE.search(self.words))
 
     @property
+    def no_system(self) -> bool:
+        """Whether the model knows no instructions besides what people say."""
+        found = phrases.NO_SYSTEM.search(self.words)
+        return bool(found) and self.status in phrases.OF_REQUESTS
+
+    @property
     def no_such_path(self) -> bool:
         """Whether nothing is at this address."""
         if self.status not in (None, 404, 405):
@@ -144,6 +150,7 @@ class ServerError:
             or self.no_such_path
             or self.bad_key
             or self.declined
+            or self.no_system
         )
 
 

@@ -119,6 +119,8 @@ def _objection(error: ServerError) -> Objection:
         return "declined"
     if error.bad_key:
         return "bad key"
+    if error.no_system:
+        return "no system"
     if error.longest_unknown and not error.too_long:
         return "longest unknown"
     if error.longest_too_long:

@@ -101,7 +101,8 @@ class OpenAI:
         tuned = self._taken(_tuned(prompt.tuning.over(self.tuning)))
         longest = prompt.tuning.answer or self.longest
         wording = Wording.first(self.server.url, longest, learned)
-        wording = replace(wording, tuned=tuned)
+        has_system = not self.wire.learned.get(f"{self.server.model} has no system")
+        wording = replace(wording, tuned=tuned, has_system=has_system)
         said = False
         while True:
             try:
@@ -117,6 +118,8 @@ class OpenAI:
                 if another is None:
                     raise
                 wording = another
+                if not wording.has_system:
+                    self.wire.learned[f"{self.server.model} has no system"] = "yes"
                 if wording.renamed:
                     self.wire.learned[self.server.model] = wording.name
 
@@ -174,9 +177,10 @@ class OpenAI:
         patience: Patience,
     ) -> AsyncGenerator[str | Reported]:
         reader = AnswerReader(server, wording.longest, read=_read, report=_report)
+        asked = body if wording.has_system else _without_system(body)
         return reader.pieces(
             self.wire.events(
-                server, body | wording.fields, patience, reader.drain_seconds
+                server, asked | wording.fields, patience, reader.drain_seconds
             )
         )
 
@@ -194,6 +198,16 @@ def _messages(prompt: Prompt) -> list[dict[str, str]]:
     system = system_text(prompt)
     head = [{"role": "system", "content": system}] if system else []
     return head + conversation(prompt)
+
+
+def _without_system(body: dict[str, Any]) -> dict[str, Any]:
+    """The instructions stand before the first words of a person."""
+    head, *rest = body["messages"]
+    if head["role"] != "system" or not rest or rest[0]["role"] != "user":
+        return body
+
+    words = f"{head['content']}\n\n{rest[0]['content']}"
+    return {**body, "messages": [{"role": "user", "content": words}, *rest[1:]]}
 
 
 def _read(chunk: Fields) -> Chunk:

@@ -35,6 +35,7 @@ class Wording:
     renamed: bool = False
     usage: bool = True  # asks for the tokens used
     tuned: Mapping[str, Any] = field(default_factory=dict)  # what operators add
+    has_system: bool = True  # the system prompt is a message of its own
 
     @classmethod
     def first(cls, url: str, longest: int, learned: str | None) -> Wording:
@@ -58,6 +59,8 @@ class Wording:
         """
         if refusal.objection == "longest too long":
             return self._shorter(refusal.room)
+        if refusal.objection == "no system":
+            return replace(self, has_system=False) if self.has_system else None
         if refusal.status not in _REFUSED or refusal.objection in _NOT_THE_WORDING:
             return None
         if refusal.objection == "longest unknown" and not self.renamed:

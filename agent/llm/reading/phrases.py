@@ -111,6 +111,10 @@ NO_FIELD = re.compile(
 TOO_LARGE = re.compile(
     r"too (large|long|high|big)|maximum|at most|exceed|range|above|<=|(less|lower) than"
 )
+NO_SYSTEM = re.compile(
+    r"system (role|message|prompt)s? .{0,30}not (supported|allowed|enabled)|"
+    r"not support.{0,20}['\"`]?system|developer instruction is not enabled"
+)  # templates without a place for it: Gemma, older Mistral, o1
 NO_PATH = re.compile(
     r"unexpected endpoint|invalid url|unknown request url|no static resource|"
     r"(message|error|detail) not found|"
