@@ -25,7 +25,8 @@ from agent.llm.provider import (
     system_text,
 )
 from agent.llm.reading.answer import AnswerReader, Chunk, as_text
-from agent.llm.reading.fields import Fields, count, record, word
+from agent.llm.reading.fields import Fields, count, record
+from agent.llm.reading.finish import reason_of
 from agent.settings import ModelSpec, Provider
 from agent.settings.model_spec import OURS
 
@@ -141,7 +142,8 @@ def _read(event: Fields) -> Chunk:
     return Chunk(
         text=as_text(event.get("content_block")) or as_text(delta),
         whole=as_text(message.get("content")) or as_text(event.get("content")),
-        finish=word(delta.get("stop_reason")) or word(event.get("stop_reason")),
+        finish=reason_of(delta.get("stop_reason"))
+        or reason_of(event.get("stop_reason")),
         counts=_counts(message, event),
         error=error_of(event),
         is_last=event.get("type") == _LAST,

@@ -9,101 +9,28 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from agent.llm.reading.fields import Fields, objects_in, records
+from agent.llm.reading import phrases
+from agent.llm.reading.fields import Fields, count, objects_in, record, records
+from agent.llm.reading.waits import wait_in_words
 
 _IDENTIFIER = re.compile(r"[A-Za-z][A-Za-z0-9_]{1,39}")
 _DEPTH = 8  # of an error object: what is nested deeper says nothing more
 _QUOTES = frozenset({"input", "messages"})  # fields that repeat the request
 
-_STATUS_NAMES = (  # what codes without a number mean, as HTTP says it; the first that fits counts
-    (r"ratelimit|toomanyrequests|resourceexhausted|throttl|quota", 429),
-    (r"overloaded", 529),
-    (r"authentication|invalidapikey|unauthori[sz]ed|unauthenticated", 401),
-    (r"billing|payment", 402),
-    (r"permission|forbidden", 403),
-    (r"notfound", 404),
-    (r"timeout|deadline", 504),
-    (r"toolarge|contextlength|contextsize", 413),
-    (r"unavailable", 503),
-    (r"server|internal|apierror", 500),
-    (r"invalid|badrequest|precondition|unsupported", 400),
-)
+LOADING_SECONDS = 5.0
+"""Until a server that is loading its model is asked again, where it names no time."""
 
-_NO_CREDIT_CODES = frozenset(
-    {
-        "insufficient_quota",
-        "billing_error",
-        "billing_hard_limit_reached",
-        "billing_not_active",
-    }
+_STATUS_FIELDS = (
+    "code",
+    "status",
+    "status_code",
+    "statusCode",
+    "http_code",
+    "http_status",
+    "httpStatus",
+    "error_code",
+    "type",
 )
-_NO_CREDIT = re.compile(
-    r"insufficient[ _](\w+ )?(quota|balance|credits?|funds)|"
-    r"not[ _]enough[ _](balance|credits?|funds)|"
-    r"balance.{0,20}(insufficient|too low|not enough|exhausted)|"
-    r"(out of|no remaining|used all available|more) credits|"
-    r"credits?.{0,30}(depleted|exhausted|too low|exceeded|insufficient|used up)|"
-    r"exceeded.{0,30} credits|"
-    r"exceeded your current quota|exceeded_current_quota|payment required|arrearage|"
-    r"overdue|recharge|"
-    r"spend(ing)?[ _]limit|budget has been exceeded|"
-    r"billing.{0,20}(hard limit|disabled|not active|to be enabled)"
-)
-_PASSES = re.compile(
-    r"rate.?limit|(try again|retry) in|retrydelay|per (minute|min|second|day)\b"
-)
-
-_TOO_LONG_CODES = frozenset(
-    {
-        "context_length_exceeded",
-        "request_too_large",
-        "exceed_context_size_error",
-        "string_above_max_length",
-        "tokens_limit_reached",
-    }
-)
-_TOO_LONG = re.compile(
-    r"context.{0,10}(length|window|size|limit|overflow)|\bn_ctx\b|long context|"
-    r"\b(prompt|inputs?|conversation|string|content)\b.{0,40}"
-    r"(too (long|large)|longer than|larger than|exceed)|"
-    r"inputs must have less|too many tokens|maximum (prompt|input|model) length|"
-    r"(input|prompt) length|"
-    r"model token limit|`inputs` tokens|more than max tokens|reduce the length|exceeds max length"
-)
-_NEVER_FITS = re.compile(
-    r"request too large|tokens must be reduced|long context"
-)  # said of limits per minute, too
-_OF_REQUESTS = frozenset({None, 400, 403, 413, 422, 500})
-"""Statuses that judge a request (llama.cpp says 500). With others "too many tokens" speaks
-of the server's own load.
-"""
-
-_LONGEST = re.compile(r"max_(completion_)?tokens")  # the two names of the field
-_NO_FIELD = re.compile(
-    r"unsupported|not supported|forbidden|not permitted|not allowed|un(known|recognized|expected)"
-)
-_TOO_LARGE = re.compile(
-    r"too (large|long|high|big)|maximum|at most|exceed|range|above|<=|less than"
-)
-_NO_PATH = re.compile(r"unexpected endpoint|invalid url|unknown request url")
-
-_SUM = re.compile(
-    r"(\d{1,9}) \+ \d{1,9} > (\d{1,9})"
-)  # Anthropic: prompt + max_tokens > context
-_CONTEXT = re.compile(
-    r"(?:context|prompt|model|input)[ -](?:length|window|size|limit)\D{0,30}?(\d{3,9})|<= (\d{3,9})"
-)
-_PROMPT = re.compile(
-    r"(\d{1,9}) (?:tokens )?(?:in (?:the messages|(?:your|the) prompt)|"
-    r"of text input|`inputs` tokens|input tokens)"
-)
-_MOST = re.compile(
-    r"max_tokens: \d{1,9} > (\d{1,9})"
-)  # Anthropic: more than this model ever writes
-_WAIT = re.compile(
-    r"(?:retrydelay|try again in|retry in|retry after)\W{0,5}(\d{1,6}(?:\.\d{1,9})?) ?(ms|s|m)?"
-)
-_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, None: 1.0}
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,63 +47,111 @@ class ServerError:
         """Whether somebody has to pay before it works again."""
         if self.too_long:
             return False
-        if self.status == 402 or self.code in _NO_CREDIT_CODES:
+        if self.status == 402 or self.code in phrases.NO_CREDIT_CODES:
             return True
-        return bool(_NO_CREDIT.search(self.words)) and not _PASSES.search(self.words)
+
+        found = phrases.NO_CREDIT.search(self.words)
+        return bool(found) and not phrases.PASSES.search(self.words)
+
+    @property
+    def bad_key(self) -> bool:
+        """Whether the server knows no such key."""
+        if self.status in phrases.OF_KEYS:
+            return bool(phrases.BAD_KEY.search(self.words))
+
+        return self.status == 401
+
+    @property
+    def declined(self) -> bool:
+        """Whether a filter lets this conversation not pass."""
+        if self.too_long or self.no_credit or self.status not in phrases.OF_FILTERS:
+            return False
+
+        return bool(phrases.DECLINED.search(self.words))
 
     @property
     def too_long(self) -> bool:
         """Whether the conversation does not fit, however often it is sent."""
         if (
             self.status == 413
-            or self.code in _TOO_LONG_CODES
-            or _NEVER_FITS.search(self.words)
+            or self.code in phrases.TOO_LONG_CODES
+            or phrases.NEVER_FITS.search(self.words)
         ):
             return True
-        return self.status in _OF_REQUESTS and bool(_TOO_LONG.search(self.words))
+        return self.status in phrases.OF_REQUESTS and bool(
+            phrases.TOO_LONG.search(self.words)
+        )
 
     @property
     def longest_unknown(self) -> bool:
         """Whether the server has no field of the name that the longest answer was given."""
-        return bool(_LONGEST.search(self.words) and _NO_FIELD.search(self.words))
+        return bool(
+            phrases.LONGEST.search(self.words) and phrases.NO_FIELD.search(self.words)
+        )
 
     @property
     def longest_too_long(self) -> bool:
         """Whether a shorter answer may be asked for: its number is too large, or shares a
         context with the prompt.
         """
-        named = bool(_LONGEST.search(self.words))
+        named = bool(phrases.LONGEST.search(self.words))
         if self.too_long:
             return named or self.room is not None
-        return named and bool(_TOO_LARGE.search(self.words))
+        return named and bool(phrases.TOO_LARGE.search(self.words))
+
+    @property
+    def no_system(self) -> bool:
+        """Whether the model knows no instructions besides what people say."""
+        found = phrases.NO_SYSTEM.search(self.words)
+        return bool(found) and self.status in phrases.OF_REQUESTS
 
     @property
     def no_such_path(self) -> bool:
         """Whether nothing is at this address."""
         if self.status not in (None, 404, 405):
             return False
-        return not self.is_api or bool(_NO_PATH.search(self.words))
+        if phrases.NO_MODEL.search(self.words):
+            return False
+
+        return not self.is_api or bool(phrases.NO_PATH.search(self.words))
 
     @property
     def room(self) -> int | None:
         """Tokens that the context has for an answer beside this prompt, 0 for none; None
         when no numbers were said.
         """
-        if found := _SUM.search(self.words):
+        if found := phrases.SUM.search(self.words):
             return max(0, int(found[2]) - int(found[1]))
-        if found := _MOST.search(self.words):
+        if found := phrases.MOST.search(self.words):
             return int(found[1])
 
-        context, prompt = _CONTEXT.search(self.words), _PROMPT.search(self.words)
+        context = phrases.CONTEXT.search(self.words)
+        prompt = phrases.PROMPT.search(self.words)
         if context is None or prompt is None:
             return None
+
         return max(0, int(context[1] or context[2]) - int(prompt[1]))
 
     @property
     def wait(self) -> float | None:
         """Seconds until another try, where only the words say so."""
-        found = _WAIT.search(self.words)
-        return float(found[1]) * _UNITS[found[2]] if found else None
+        wait = wait_in_words(self.words)
+        if wait is None and phrases.LOADING.search(self.words):
+            return LOADING_SECONDS
+
+        return wait
+
+    @property
+    def lasts(self) -> bool:
+        """Whether the same request will be refused again, whenever it is sent."""
+        return (
+            self.no_credit
+            or self.too_long
+            or self.no_such_path
+            or self.bad_key
+            or self.declined
+            or self.no_system
+        )
 
 
 def error_of(answer: Fields) -> Fields | None:
@@ -184,12 +159,14 @@ def error_of(answer: Fields) -> Fields | None:
     error = answer.get("error")
     if isinstance(error, dict):
         return error if any(error.values()) else None
-    if error:
+    if isinstance(error, str | list) and error:
         return {**answer, "message": error}
-    if (
-        answer.get("object") == "error" or answer.get("type") == "error"
-    ):  # vLLM puts it on top
-        return answer
+    if error or "error" in (answer.get("object"), answer.get("type")):
+        return answer  # vLLM puts it on top
+
+    response = record(answer.get("base_resp"))  # MiniMax
+    if count(response.get("status_code")):
+        return response
 
     errors = answer.get("errors")
     return next(iter(records(errors)), None) if errors else None
@@ -241,16 +218,17 @@ def _said(value: object, depth: int = 0) -> Iterator[str]:
 
 
 def _status(error: Mapping[str, object]) -> int | None:
-    names = [
-        str(error.get(name, "")) for name in ("code", "status", "status_code", "type")
-    ]
-    for name in names:
-        if re.fullmatch(r"[45]\d\d", name):
-            return int(name)
+    for name in _STATUS_FIELDS:
+        number = count(error.get(name))
+        if number is not None and 400 <= number < 600:
+            return number
 
-    for name in names:
-        plain = re.sub(r"[^a-z]", "", name.lower())
-        for pattern, status in _STATUS_NAMES:
-            if re.search(pattern, plain):
+    names = [str(error.get(name, "")) for name in _STATUS_FIELDS]
+    plain = [re.sub(r"[^a-z]", "", name.lower()) for name in names]
+    for name in (*plain, _words(error)):
+        for pattern, status in (
+            phrases.STATUS_NAMES if name in plain else phrases.STATUS_WORDS
+        ):
+            if re.search(pattern, name):
                 return status
     return None

@@ -10,8 +10,6 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 
 from agent.core.errors import UnknownModel
 from agent.llm.error_words import ServerError, read_body, read_error
@@ -22,10 +20,13 @@ from agent.llm.provider import (
     NotAsked,
     Objection,
 )
+from agent.llm.reading.waits import wait_asked_for, wait_until_reset
 
-_RETRIED = frozenset(
-    {408, 409, 429}
-)  # and everything from 500 on, Anthropic's 529 "overloaded" included
+_LIMITED = 429
+_RETRIED = frozenset({408, 409, 424, 425, 429, 498, 499})
+"""And everything from 500 on, Anthropic's 529 "overloaded" included. TGI says 424 for an
+answer that broke off, Groq 498 for too little room, gateways 499 for a call they gave up.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,28 +58,11 @@ def sound_key(key: str, setting: str) -> str:
     return key
 
 
-def wait_asked_for(headers: Mapping[str, str]) -> float | None:
-    """Seconds until another try, from `retry-after-ms` (OpenAI) or `Retry-After` (RFC 9110,
-    10.2.3).
-    """
-    for name, unit in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
-        value = headers.get(name, "").strip()
-        if re.fullmatch(r"\d{1,9}(\.\d{1,9})?", value):
-            return float(value) * unit
-    try:
-        when = parsedate_to_datetime(headers.get("retry-after", ""))
-    except ValueError:
-        return None
-    if when.tzinfo is None:
-        when = when.replace(tzinfo=UTC)
-    return max(0.0, (when - datetime.now(UTC)).total_seconds())
-
-
 def refused(
     server: Server, status: int, headers: Mapping[str, str], body: bytes
 ) -> AttemptError:
     """The failure behind a response that is no answer."""
-    return _failure(server, read_body(status, body), wait_asked_for(headers))
+    return _failure(server, read_body(status, body), headers)
 
 
 def erred(
@@ -92,14 +76,9 @@ def erred(
     after a part of its text.
     """
     found = read_error(error)
-    failure = _failure(server, found, wait_asked_for(headers or {}))
+    failure = _failure(server, found, headers or {})
     failure.may_cost = failure.again
-    if (
-        found.too_long
-        or found.no_credit
-        or found.no_such_path
-        or (found.status and not said)
-    ):
+    if found.lasts or (found.status and not said):
         return failure
 
     shown = f" ({found.code})" if found.code else ""
@@ -107,15 +86,16 @@ def erred(
     return AttemptError(sentence, again=True, status=found.status, may_cost=True)
 
 
-def _failure(server: Server, error: ServerError, wait: float | None) -> AttemptError:
-    wait = error.wait if wait is None else wait
+def _failure(
+    server: Server, error: ServerError, headers: Mapping[str, str]
+) -> AttemptError:
+    wait = _wait(error, headers)
     passes = error.status is not None and (
         error.status in _RETRIED or error.status >= 500
     )
     return AttemptError(
         _sentence(server, error, wait),
-        again=passes
-        and not (error.no_credit or error.too_long or error.no_such_path),
+        again=passes and not error.lasts,
         status=error.status,
         objection=_objection(error),
         room=error.room,
@@ -123,9 +103,24 @@ def _failure(server: Server, error: ServerError, wait: float | None) -> AttemptE
     )
 
 
+def _wait(error: ServerError, headers: Mapping[str, str]) -> float | None:
+    """What the header asks for, else what the words say, else when the limit ends."""
+    for wait in (wait_asked_for(headers), error.wait):
+        if wait is not None:
+            return wait
+
+    return wait_until_reset(headers) if error.status == _LIMITED else None
+
+
 def _objection(error: ServerError) -> Objection:
     if error.no_credit:
         return "no credit"
+    if error.declined:
+        return "declined"
+    if error.bad_key:
+        return "bad key"
+    if error.no_system:
+        return "no system"
     if error.longest_unknown and not error.too_long:
         return "longest unknown"
     if error.longest_too_long:
@@ -153,15 +148,14 @@ def _sentence(server: Server, error: ServerError, wait: float | None) -> str:
             f"There is no credit left behind {server.key_setting} ({shown}). "
             "Top it up or set another key."
         )
+    if error.declined:
+        return declined(server).sentence
     if 0 < status < 400 or error.no_such_path:
         return f"There is no model server at {server.url_setting} ({shown}). Correct that setting."
+    if error.bad_key:
+        return _about_the_key(server, shown)
+
     match status:
-        case 401 if not server.has_key:
-            return (
-                f"The model server wants a key ({shown}). Set {server.key_setting}."
-            )
-        case 401:
-            return f"The model server refused {server.key_setting} ({shown}). Set a valid key."
         case 403:
             return (
                 f"The model server does not allow {server.model} ({shown}). "
@@ -172,11 +166,20 @@ def _sentence(server: Server, error: ServerError, wait: float | None) -> str:
                 f"{server.model} does not exist on this server. Choose "
                 "another with /model NAME or DEFAULT_MODEL."
             )
-        case 429:
+        case _ if status == _LIMITED:
             return f"{server.model} gets too many requests right now ({shown}). Try again {soon}."
     if status >= 500 or status in _RETRIED:
         return f"{server.model} is failing at the moment ({shown}). Try again {soon}."
     return f"{server.model} refused the request ({shown}). Choose another with /model NAME."
+
+
+def _about_the_key(server: Server, shown: str) -> str:
+    if not server.has_key:
+        return f"The model server wants a key ({shown}). Set {server.key_setting}."
+
+    return (
+        f"The model server refused {server.key_setting} ({shown}). Set a valid key."
+    )
 
 
 def unreachable(server: Server, *, may_cost: bool) -> AttemptError:
@@ -195,8 +198,10 @@ def no_address(server: Server) -> AttemptError:
 
 
 def no_stream(server: Server) -> AttemptError:
+    """Such as a page for people: what was asked for may be at another path."""
     return AttemptError(
-        f"The server at {server.url_setting} streams no answers. Check that setting."
+        f"The server at {server.url_setting} streams no answers. Check that setting.",
+        objection="no such path",
     )
 
 

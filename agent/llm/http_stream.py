@@ -139,12 +139,6 @@ class Wire:
                     raise http_errors.refused(
                         server, response.status_code, response.headers, error
                     )
-                if (
-                    response.headers.get("content-type", "")
-                    .lower()
-                    .startswith("text/html")
-                ):
-                    raise http_errors.no_stream(server)
                 yield response, stream
             finally:
                 await response.aclose()

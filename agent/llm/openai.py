@@ -26,10 +26,15 @@ from agent.llm.provider import (
     conversation,
     system_text,
 )
-from agent.llm.reading.answer import AnswerReader, Chunk, as_text
+from agent.llm.reading.answer import AnswerReader, Chunk, as_text, is_thinking
 from agent.llm.reading.fields import Fields, count, record, records, word
+from agent.llm.reading.finish import reason_of
+from agent.llm.reading.usage import counts_in
 from agent.settings import ModelSpec, Provider
 from agent.settings.model_spec import OURS
+
+_OTHERS = frozenset({"user", "system", "developer", "tool", "function"})
+"""Roles that are not the model's."""
 
 _log = logging.getLogger(__name__)
 
@@ -96,7 +101,8 @@ class OpenAI:
         tuned = self._taken(_tuned(prompt.tuning.over(self.tuning)))
         longest = prompt.tuning.answer or self.longest
         wording = Wording.first(self.server.url, longest, learned)
-        wording = replace(wording, tuned=tuned)
+        has_system = not self.wire.learned.get(f"{self.server.model} has no system")
+        wording = replace(wording, tuned=tuned, has_system=has_system)
         said = False
         while True:
             try:
@@ -112,6 +118,8 @@ class OpenAI:
                 if another is None:
                     raise
                 wording = another
+                if not wording.has_system:
+                    self.wire.learned[f"{self.server.model} has no system"] = "yes"
                 if wording.renamed:
                     self.wire.learned[self.server.model] = wording.name
 
@@ -169,9 +177,10 @@ class OpenAI:
         patience: Patience,
     ) -> AsyncGenerator[str | Reported]:
         reader = AnswerReader(server, wording.longest, read=_read, report=_report)
+        asked = body if wording.has_system else _without_system(body)
         return reader.pieces(
             self.wire.events(
-                server, body | wording.fields, patience, reader.drain_seconds
+                server, asked | wording.fields, patience, reader.drain_seconds
             )
         )
 
@@ -191,6 +200,16 @@ def _messages(prompt: Prompt) -> list[dict[str, str]]:
     return head + conversation(prompt)
 
 
+def _without_system(body: dict[str, Any]) -> dict[str, Any]:
+    """The instructions stand before the first words of a person."""
+    head, *rest = body["messages"]
+    if head["role"] != "system" or not rest or rest[0]["role"] != "user":
+        return body
+
+    words = f"{head['content']}\n\n{rest[0]['content']}"
+    return {**body, "messages": [{"role": "user", "content": words}, *rest[1:]]}
+
+
 def _read(chunk: Fields) -> Chunk:
     """A chunk of a stream, or a whole answer. Only one choice was asked for; others are not
     mixed in.
@@ -199,13 +218,20 @@ def _read(chunk: Fields) -> Chunk:
     delta, message = choice.get("delta"), record(choice.get("message"))
     return Chunk(
         text=word(delta) or _said(record(delta)) or as_text(choice.get("text")),
-        whole=_said(message),
-        finish=word(choice.get("finish_reason"))
-        or word(record(delta).get("finish_reason")),
+        whole=_said(message) or _said(record(chunk.get("message"))),
+        finish=_finish(choice) or _finish(record(delta)) or _finish(chunk),
         counts=_counts(chunk, choice),
         error=error_of(chunk) or error_of(choice),
         is_last=chunk.get("done") is True,
     )
+
+
+def _finish(found: Fields) -> str:
+    """vLLM's `stop_reason` is the text at which it stopped, next to the reason itself."""
+    if "finish_reason" in found:
+        return reason_of(found["finish_reason"])
+
+    return reason_of(found.get("stop_reason") or found.get("done_reason"))
 
 
 def _first_choice(chunk: Fields) -> Fields:
@@ -216,10 +242,16 @@ def _first_choice(chunk: Fields) -> Fields:
 
 
 def _said(message: Fields) -> str:
-    spoken = record(message.get("audio"))
+    """What the model says to people. An echo of the question, a tool's result and its
+    thinking are no part of it.
+    """
+    if is_thinking(message) or word(message.get("role")).lower() in _OTHERS:
+        return ""
 
+    spoken = record(message.get("audio"))
     return (
         as_text(message.get("content"))
+        or as_text(message.get("text"))
         or word(message.get("refusal"))
         or word(spoken.get("transcript"))
     )
@@ -232,25 +264,8 @@ def _counts(chunk: Fields, choice: Fields) -> dict[str, int | None] | None:
         or choice.get("usage")
         or record(chunk.get("x_groq")).get("usage")
     )
-    if not usage:
-        return None
 
-    details = record(usage.get("prompt_tokens_details"))
-    return {
-        "prompt": count(usage.get("prompt_tokens")),
-        "completion": count(usage.get("completion_tokens")),
-        "cached": _first_count(
-            details.get("cached_tokens"),
-            usage.get("prompt_cache_hit_tokens"),  # DeepSeek
-            usage.get("cached_tokens"),  # Moonshot
-        ),
-    }
-
-
-def _first_count(*values: object) -> int | None:
-    return next(
-        (found for value in values if (found := count(value)) is not None), None
-    )
+    return counts_in(usage) if usage else None
 
 
 def _report(counts: Mapping[str, int]) -> Reported:

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from agent.llm.provider import LEAST, AttemptError
+from agent.llm.provider import LEAST, AttemptError, Objection
 
 OPENAI = "https://api.openai.com/"
 
@@ -21,6 +21,9 @@ _NEWER, _OLDER = "max_completion_tokens", "max_tokens"
 _REFUSED = frozenset(
     {400, 422}
 )  # how servers answer to what they do not know, or to a number they do not like
+_NOT_THE_WORDING: frozenset[Objection] = frozenset(
+    {"prompt too long", "no credit", "bad key", "declined"}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +35,7 @@ class Wording:
     renamed: bool = False
     usage: bool = True  # asks for the tokens used
     tuned: Mapping[str, Any] = field(default_factory=dict)  # what operators add
+    has_system: bool = True  # the system prompt is a message of its own
 
     @classmethod
     def first(cls, url: str, longest: int, learned: str | None) -> Wording:
@@ -55,10 +59,9 @@ class Wording:
         """
         if refusal.objection == "longest too long":
             return self._shorter(refusal.room)
-        if refusal.status not in _REFUSED or refusal.objection in (
-            "prompt too long",
-            "no credit",
-        ):
+        if refusal.objection == "no system":
+            return replace(self, has_system=False) if self.has_system else None
+        if refusal.status not in _REFUSED or refusal.objection in _NOT_THE_WORDING:
             return None
         if refusal.objection == "longest unknown" and not self.renamed:
             return replace(

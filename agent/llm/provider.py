@@ -19,11 +19,15 @@ Objection = Literal[
     "longest too long",
     "prompt too long",
     "no credit",
+    "bad key",
+    "declined",
+    "no system",
     "no such path",
 ]
 """What a refusal objects to: the server knows no field for the longest answer, its number
-is too large, the prompt has no room in the context, somebody has to pay first, or nothing
-is at this address."""
+is too large, the prompt has no room in the context, somebody has to pay first, the key is
+none of its own, a filter stops the prompt, the model takes no system prompt, or nothing is
+at this address."""
 
 
 LEAST = 512

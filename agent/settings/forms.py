@@ -40,7 +40,14 @@ ADDRESSES = (
     "public_url",
 )
 
-_EXAMPLE = re.compile(r"\.\.\.$|^<.*>$|^(your|my)[-_]|^change[-_]?me", re.IGNORECASE)
+_EXAMPLE = re.compile(
+    r"\.\.\.|\*{3,}|^<.*>$|^\[.*\]$|^\{.*\}$|^\$\{?\w+\}?$|^%\w+%$|^(your|my)[-_]|"
+    r"your[-_](api[-_])?(key|token)|^(change|replace|insert)[-_]?(me|this|key|token|here)",
+    re.IGNORECASE,
+)
+"""What pages show in a secret's place, and variables that nobody put in. Words such as
+`none` are no examples: a server nearby may take any key.
+"""
 
 
 def cleaned(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -109,6 +116,8 @@ def objection_to(name: str, secret: str, settings: Settings) -> str | None:
     """Why this cannot be such a secret, as the end of a sentence; None: it may be one."""
     if not (secret.isascii() and secret.isprintable()) or " " in secret:
         return "has a blank, a new line or a letter inside that no token has. Copy it again."
+    if secret.upper().startswith(f"{name.upper()}="):
+        return "has its own name before it. Leave that away."
     if _EXAMPLE.search(secret):
         return "is an example, not a secret of yours. Copy yours."
     kind = _KINDS.get(name)

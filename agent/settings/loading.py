@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
-from dotenv.parser import parse_stream
+from dotenv.parser import Binding, parse_stream
 from pydantic import SecretStr, ValidationError
 from pydantic_settings import SettingsError
 
@@ -16,6 +17,8 @@ from agent.settings.proxies import Proxies
 from agent.settings.variables import Settings
 
 ENV_FILE = Path(".env")
+
+_NAME_INSIDE = re.compile(r"\$\{([^}:]*)\}")  # with `:-` a value stands behind it
 
 NEAR_VARIABLE = 0.83
 """Of two names, as difflib measures it. One letter of six may be wrong: other programs have
@@ -76,6 +79,10 @@ def _read() -> Settings:
         raise ConfigurationError(
             f"{name} is not valid: {reason}. See docs/configuration.md."
         ) from error
+    except RecursionError:
+        raise ConfigurationError(
+            "MODELS is not valid JSON: it is nested too deep. See docs/configuration.md."
+        ) from None
     except SettingsError as error:  # a JSON setting that is not JSON
         name = str(error).partition('"')[2].partition('"')[0].upper() or "A setting"
         raise ConfigurationError(
@@ -100,15 +107,32 @@ def _check_env_file(path: Path) -> None:
         return
     try:
         with path.open(encoding="utf-8-sig") as stream:
-            bad = next(
-                (binding for binding in parse_stream(stream) if binding.error), None
-            )
+            bindings = list(parse_stream(stream))
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigurationError(
             f"{path} cannot be read: {type(error).__name__}. Mend or remove it."
         ) from error
-    if bad is not None:
-        raise ConfigurationError(
-            f"{path}, line {bad.original.line}: this is no NAME=value line. Mend "
-            "it or put # before it."
-        )
+    for binding in bindings:
+        if binding.error:
+            raise ConfigurationError(
+                f"{path}, line {binding.original.line}: this is no NAME=value line. Mend "
+                "it or put # before it."
+            )
+    _check_names_inside(path, bindings)
+
+
+def _check_names_inside(path: Path, bindings: list[Binding]) -> None:
+    """python-dotenv puts nothing where a variable is not set: a password would be another."""
+    known = {name.upper() for name in Settings.model_fields}
+    set_here = {binding.key for binding in bindings}
+    for binding in bindings:
+        if not binding.key or binding.key.upper() not in known:
+            continue
+
+        for name in _NAME_INSIDE.findall(binding.value or ""):
+            if name not in set_here and name not in os.environ:
+                raise ConfigurationError(
+                    f"{path}, line {binding.original.line}: {binding.key} has a name in "
+                    "${…} that is not set. Set it, or write the dollar sign as %24 in an "
+                    "address."
+                )

@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, Field, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    Field,
+    field_validator,
+    model_validator,
+)
 
 from agent.core.completion import Tuning
 
@@ -47,6 +53,17 @@ class ModelSpec(BaseModel):
     temperature: float | None = Field(default=None, ge=0, le=2)
     effort: str = Field(default="", max_length=40, pattern=r"^[a-z_]*$")
     fields: dict[str, Any] = {}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _knows_all(cls, values: object) -> object:
+        """A name that is misspelled would set nothing."""
+        if isinstance(values, dict) and (odd := set(values) - set(cls.model_fields)):
+            raise ValueError(
+                f"`{str(min(odd, key=str))[:40]}` is not one of "
+                f"{', '.join(cls.model_fields)}"
+            )
+        return values
 
     @model_validator(mode="after")
     def _leaves_room(self) -> Self:
@@ -120,5 +137,22 @@ class ModelSpec(BaseModel):
             else min(ANSWER_TOKENS, self.context // 4)
         )
 
+
+def _in_one_word(name: str) -> str:
+    if len(name.split()) != 1:
+        raise ValueError(
+            "a `provider:model` has no blank inside. A comment goes on a line of its own"
+        )
+    return name
+
+
+def _named(specs: dict[str, ModelSpec]) -> dict[str, ModelSpec]:
+    if odd := [name for name in specs if ":" not in name]:
+        raise ValueError(f"`{odd[0][:40]}` is no `provider:model`")
+    return specs
+
+
+ModelName = Annotated[str, AfterValidator(_in_one_word)]
+ModelSpecs = Annotated[dict[str, ModelSpec], AfterValidator(_named)]
 
 UNKNOWN_MODEL = ModelSpec()

@@ -9,14 +9,20 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from urllib.parse import urlsplit
 from urllib.request import getproxies
 
 from agent.core.errors import ConfigurationError
+from agent.settings.tidy import tidy
 
 VARIABLES = {"http": "HTTP_PROXY", "https": "HTTPS_PROXY", "all": "ALL_PROXY"}
 _SCHEMES = {"http": "http", "ws": "http", "https": "https", "wss": "https"}
+_HOST = re.compile(r"(?!.*\.\.)[^\s.<>{}$|\\^`\"'*,;][^\s<>{}$|\\^`\"'*,;]*")
+"""No empty label, and no sign that only a blank of a form has."""
+
+_LONGEST_LABEL = 63
 _PORTS = {"http": 80, "https": 443}
 
 Exempts = Callable[[str, int], bool]
@@ -40,7 +46,7 @@ class Proxies:
             for scheme in VARIABLES
             if found.get(scheme)
         }
-        entries = list(filter(None, re.split(r"[,\s]+", found.get("no", ""))))
+        entries = list(filter(None, re.split(r"[,;|\s'\"]+", found.get("no", ""))))
         unreadable = filter(_is_unreadable, entries)
 
         return cls(named, tuple(map(_exempts, entries)), tuple(unreadable))
@@ -69,7 +75,7 @@ def _scheme(url: str) -> str:
 
 def _address(written: str, variable: str) -> str:
     """With its scheme. Raises ConfigurationError."""
-    written = written.strip().strip("'\"")
+    written = tidy(written, is_secret=False)
     address = written if "://" in written else f"http://{written}"
     if address.lower().startswith("socks"):
         raise ConfigurationError(
@@ -91,10 +97,14 @@ def is_address(text: str) -> bool:
     except ValueError:
         return False
 
+    host = parts.hostname or ""
     return (
         parts.scheme in ("http", "https")
-        and bool(parts.hostname)
+        and bool(_HOST.fullmatch(host))
+        and max(map(len, host.split("."))) <= _LONGEST_LABEL
         and port != 0
+        and "://" not in parts.path
+        and not parts.path.startswith("//" if parts.netloc.endswith(":") else " ")
         and not re.search(r"\s", text)
     )
 
@@ -114,6 +124,9 @@ def _exempts(entry: str) -> Exempts:
         return lambda host, port: _ip(host) == address and only in (None, port)
 
     name = name.removeprefix("*").strip(".")
+    if "*" in name:  # as Java and Windows write it: 10.*, db-*.lan
+        return lambda host, port: fnmatchcase(host, name) and only in (None, port)
+
     return lambda host, port: (
         (host == name or host.endswith(f".{name}")) and only in (None, port)
     )

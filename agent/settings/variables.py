@@ -14,7 +14,7 @@ from pydantic_settings import NoDecode, SettingsConfigDict
 from agent.core.words.retention import MAX_DAYS, MIN_DAYS
 from agent.settings.backups import BackupVariables
 from agent.settings.forms import cleaned
-from agent.settings.model_spec import ANSWER_TOKENS, ModelSpec
+from agent.settings.model_spec import ANSWER_TOKENS, ModelName, ModelSpecs
 from agent.settings.provider_variables import ProviderVariables
 from agent.settings.providers import (
     ANTHROPIC_URL,
@@ -93,7 +93,7 @@ class Settings(BackupVariables, ProviderVariables):
     )
 
     # models
-    default_model: str | None = Field(
+    default_model: ModelName | None = Field(
         default=None,
         description="`provider:model` used when neither conversation, person nor "
         "channel names one. Unset: "
@@ -103,7 +103,7 @@ class Settings(BackupVariables, ProviderVariables):
         default=[],
         description="Models asked in turn when one fails before its first word, comma-separated.",
     )
-    models: dict[str, ModelSpec] = Field(
+    models: ModelSpecs = Field(
         default={},
         description="Prices in USD per million tokens, context sizes and longest "
         "answers in tokens, as JSON: "

@@ -42,10 +42,35 @@ OF_OTHER_CLIENTS = frozenset(
         "default_query_exec_mode",
         "prepareThreshold",
         "reWriteBatchedInserts",
+        "binary_parameters",
+        "charset",
+        "command_timeout",
+        "connectTimeout",
+        "encoding",
+        "idle_timeout",
+        "loginTimeout",
+        "max_conns",
+        "pool",
+        "pool_max",
+        "pool_min",
+        "pool_mode",
+        "pool_recycle",
+        "pool_size",
+        "prepared_statement_name_func",
+        "prepared_statements",
+        "serverVersion",
+        "socketTimeout",
+        "statement-cache-capacity",
+        "statement_cache_capacity",
+        "statement_cache_mode",
+        "stringtype",
+        "tcpKeepAlive",
+        "timeout",
+        "workaround",
     }
 )
-"""What Prisma, SQLAlchemy, node-postgres, pgx and JDBC read from the URLs that hosters hand
-out: it is about their own pools, or about nothing.
+"""What Prisma, SQLAlchemy, Rails, Doctrine, node-postgres, pgx, sqlx and JDBC read from the
+URLs that hosters hand out: it is about their own pools, or about nothing.
 """
 
 NOT_POSSIBLE = frozenset(
@@ -85,9 +110,14 @@ OTHER_NAMES = {
     "pgbouncer": "pooled",
     "ssl": "sslmode",
     "ApplicationName": "application_name",
+    "gssEncMode": "gssencmode",
 }
 """As Prisma, SQLAlchemy and JDBC write them; hosters hand such URLs out."""
 
 
-DEFAULTS = {("schema", "public"), ("currentSchema", "public")}
-"""What Prisma and JDBC name, though it is so without them."""
+DEFAULTS = {
+    ("schema", "public"),
+    ("currentSchema", "public"),
+    *(("replication", value) for value in ("false", "off", "no", "0")),
+}
+"""What Prisma, JDBC and libpq name, though it is so without them."""

@@ -171,11 +171,19 @@ def _known(parameters: Mapping[str, str]) -> dict[str, str]:
     """By libpq's names, with what the environment adds. An empty value is as good as none,
     as in libpq.
     """
-    given = {
-        OTHER_NAMES.get(name, name): value
+    written = {
+        name: value
         for name, value in parameters.items()
-        if value and (name, value) not in DEFAULTS
+        if value and (name, value.lower()) not in DEFAULTS
     }
+    others = {
+        own: written.pop(other)
+        for other, own in OTHER_NAMES.items()
+        if other in written
+    }
+    if "sslmode" in others:
+        others["sslmode"] = _as_mode(others["sslmode"])
+    given = others | written  # libpq's own name says it more exactly
     for name in given:
         if name in NOT_POSSIBLE:
             raise UnreadableUrl(
@@ -187,15 +195,22 @@ def _known(parameters: Mapping[str, str]) -> dict[str, str]:
                 "or write a setting of the server as "
                 "options=-c%20name%3Dvalue"
             )
-    if given.get("sslmode", "").lower() == "no-verify":  # as node-postgres writes it
-        given["sslmode"] = "require"
-    if "ssl" in parameters and given["sslmode"] in TRUTH:  # as JDBC writes it
-        given["sslmode"] = "require" if TRUTH[given["sslmode"]] else "disable"
+    if "sslmode" in given:
+        given["sslmode"] = _as_mode(given["sslmode"])
     added = {
         name: os.environ.get(variable, "")
         for name, variable in FROM_ENVIRONMENT.items()
     }
     return {name: value for name, value in added.items() if value} | given
+
+
+def _as_mode(written: str) -> str:
+    """As node-postgres and JDBC write it: they check nothing unless they are asked to."""
+    mode = written.lower()
+    if mode in TRUTH:
+        return "require" if TRUTH[mode] else "disable"
+
+    return "require" if mode == "no-verify" else mode
 
 
 def _servers(

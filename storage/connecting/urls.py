@@ -25,11 +25,27 @@ TRUTH = {
 
 
 _COPIED_ALONG = re.compile(
-    r"(?:export\s+)?[A-Z][A-Z0-9_]*=|psql\s+|redis-cli\s+(?P<tls>--tls\s+)?-u\s+"
+    r"(?:export\s+|set\s+|\$env:)?[A-Z][A-Z0-9_]*\s*[=:]\s*(?!//)|"
+    r"(?:\$\s+)?psql\s+(?:-d\s+|--dbname[=\s])?|"
+    r"(?:\$\s+)?redis-cli\s+(?P<tls>--tls\s+)?-u\s+"
 )
 """What hosters' buttons copy with a URL: a line of an environment file, or a command."""
 
-_PLACEHOLDER = re.compile(r"\$\{[A-Z][A-Z0-9_]*\}|\[YOUR-PASSWORD\]")
+_QUOTES = ("''", '""', "``", "“”", "‘’", "<>")
+
+_PLACEHOLDER = re.compile(
+    r"\$\{\{.*?\}\}|\{\{.*?\}\}|\$\{[A-Z][A-Z0-9_]*(:?[-?][^}]*)?\}|"
+    r"(?i:[\[<{](your|my)?[ _-]?"
+    r"(\w*password|\w*hostname|host|user|username|ref|project-ref|region|dbname|database)"
+    r"[\]>}])"
+)
+"""A name in capitals is a variable; `${x}` may stand in a password."""
+
+_WHOLLY = re.compile(
+    r"\$\{?[A-Z][A-Z0-9_]*\}?|%[A-Z][A-Z0-9_]*%|\{\{.*\}\}|\$\{\{.*\}\}"
+)
+_COVERED = re.compile(r"[*•]{3,}")
+"""How pages show a password that they do not show."""
 
 
 class UnreadableUrl(ValueError):
@@ -66,30 +82,43 @@ def bare(url: str) -> str:
     """The URL without what is around it: white space and quotation marks, which some readers
     of environment files leave there, and the command or the name that was copied along.
     """
-    inside = url.strip()
+    inside = _unquoted(url)
     if copied := _COPIED_ALONG.match(inside):
-        inside = inside[copied.end() :]
-    quoted = len(inside) > 1 and inside[0] == inside[-1] and inside[0] in "\"'"
-    inside = inside[1:-1].strip() if quoted else inside
+        inside = _unquoted(inside[copied.end() :])
     if copied and copied["tls"]:
         return inside.replace("redis://", "rediss://", 1)
 
     return inside
 
 
+def _unquoted(text: str) -> str:
+    text = text.strip().removesuffix(";").rstrip()
+    if len(text) > 1 and text[0] + text[-1] in _QUOTES:
+        return text[1:-1].strip()
+
+    return text
+
+
 def split_url(url: str) -> Url:
     """Takes it apart. Raises UnreadableUrl."""
-    scheme, mark, rest = bare(url).partition("://")
-    if not mark:
-        raise UnreadableUrl("is not a URL")
-    if _PLACEHOLDER.search(rest):
+    written = bare(url)
+    scheme, mark, rest = written.partition("://")
+    if _WHOLLY.fullmatch(written) or _PLACEHOLDER.search(rest):
         raise UnreadableUrl(
             "still has a placeholder, such as [YOUR-PASSWORD] or ${NAME}: put the value there"
         )
+    if not mark:
+        raise UnreadableUrl("is not a URL")
+
     signed_in, rest = _userinfo(rest)
     place, _, query = rest.partition("?")
     authority, _, path = place.partition("/")
     user, password = _credentials(signed_in)
+    if password and _COVERED.fullmatch(password):
+        raise UnreadableUrl(
+            "has stars for a password: have the page show it, then copy again"
+        )
+
     return Url(
         scheme.lower(),
         user,
@@ -141,9 +170,11 @@ def _host(written: str) -> Host:
 
 
 def _parameters(query: str) -> dict[str, str]:
-    """A name that stands twice has its last value. A `+` is a plus, not a blank."""
+    """A name that stands twice has its last value. A `+` is a plus, not a blank. Pages in
+    HTML write `&amp;` for the sign between two.
+    """
     found: dict[str, str] = {}
-    for written in filter(None, query.split("&")):
+    for written in filter(None, query.replace("&amp;", "&").split("&")):
         name, equals, value = written.partition("=")
         if not equals:
             raise UnreadableUrl(f"has the parameter {shown(name)} without a value")

@@ -13,7 +13,9 @@ from agent import metrics
 from agent.llm import http_errors
 from agent.llm.http_errors import Server
 from agent.llm.provider import AttemptError, Reported
-from agent.llm.reading.fields import Fields, objects_in, word
+from agent.llm.reading.fields import Fields, record, word
+from agent.llm.reading.finish import end_of, plain
+from agent.llm.reading.torn import TornObjects, is_error
 from agent.llm.reading.visible_text import VisibleText
 
 CHARS_PER_TOKEN = 16
@@ -31,58 +33,7 @@ DRAIN_SECONDS = 0.25
 
 _DONE = "[DONE]"
 _LAST = "message_stop"
-_LAST_NAMES = frozenset({_LAST, "done", "end", "complete"})
-_NO_REASON = frozenset({"", "null", "none"})
-
-_WHOLE = frozenset(
-    {
-        "stop",
-        "end_turn",
-        "stop_sequence",
-        "tool_calls",
-        "tool_use",
-        "function_call",
-        "eos",
-        "eos_token",
-        "complete",
-        "completed",
-        "done",
-        "finished",
-        "end",
-        "stopped",
-        "end_of_text",
-        "eos_token_id",
-        "stop_token",
-        "stop_word",
-    }
-)
-_CUT = frozenset(
-    {
-        "length",
-        "max_tokens",
-        "model_length",
-        "max_output_tokens",
-        "max_new_tokens",
-        "length_limit",
-        "max_length",
-    }
-)
-_FULL = frozenset({"model_context_window_exceeded", "context_length_exceeded"})
-_DECLINED = frozenset(
-    {
-        "content_filter",
-        "content_filtered",
-        "refusal",
-        "safety",
-        "recitation",
-        "sensitive",
-        "blocklist",
-        "prohibited_content",
-        "spii",
-        "guardrail_intervened",
-    }
-)
-
+_LAST_NAMES = frozenset({_LAST, "done", "end", "complete", "close", "finish"})
 _log = logging.getLogger(__name__)
 
 
@@ -135,8 +86,14 @@ class AnswerReader:
         self._counts: dict[str, int] = {}
         self._said = 0  # characters
         self._overflows = False
-        self._unreadable = 0  # events
         self._body: Fields | None = None  # of a response that was no stream
+        self._odd: Fields | None = (
+            None  # it looks like an error, and is not called one
+        )
+        self._whole: str | None = (
+            ""  # of an answer in messages; None: it comes in pieces
+        )
+        self._objects = TornObjects()
         self._headers: Mapping[str, str] = {}
 
     def drain_seconds(self) -> float | None:
@@ -184,21 +141,32 @@ class AnswerReader:
             self._conclude()
 
     def _chunks(self, event: Event, data: str) -> list[Chunk]:
-        objects = objects_in(data) if data else []
+        objects = self._objects.of(data) if data else []
         if event.is_body:
             self._body = objects[-1] if objects else {}
-        if objects is None:
-            self._unreadable += 1
-            objects = []
-        if event.name == "error":
+        if event.name.lower() == "error":
             whole: Fields = objects[0] if objects else {"message": data}
             return [Chunk(error=self._read(whole).error or whole)]
 
+        self._odd = next(filter(is_error, objects), self._odd)
         return [self._read(found) for found in objects]
 
     def _shown(self, chunk: Chunk) -> str:
-        text = chunk.text or ("" if self._said else chunk.whole)
+        text = self._new_in(chunk)
         return self._bounded(self._visible.feed(text)) if text else ""
+
+    def _new_in(self, chunk: Chunk) -> str:
+        """Some servers send messages instead of pieces: each is all so far, or what is new."""
+        if chunk.text:
+            self._whole = None
+        if self._whole is None:
+            return chunk.text
+
+        known = self._whole
+        new = chunk.whole.removeprefix(known)
+        self._whole = known + new
+
+        return new
 
     def _note(self, chunk: Chunk, *, is_body: bool) -> None:
         """What a chunk says besides its text. Raises AttemptError where that ends the answer."""
@@ -206,16 +174,14 @@ class AnswerReader:
             self._counts |= {
                 name: count
                 for name, count in chunk.counts.items()
-                if count is not None
+                if count or (count == 0 and name not in self._counts)
             }
         if chunk.error:
             raise http_errors.erred(
                 self._server, chunk.error, self._headers, said=bool(self._said)
             )
 
-        reason = chunk.finish.strip().lower().removeprefix("finish_reason_")
-        if reason not in _NO_REASON:
-            self._finish = reason
+        self._finish = plain(chunk.finish) or self._finish
         if chunk.is_last:
             self._conclude()
         if is_body and chunk.whole:
@@ -228,7 +194,7 @@ class AnswerReader:
         """The server said that nothing more will come."""
         self._ended = True
         self._finish = self._finish or (
-            "" if self._unreadable and not self._said else "stop"
+            "" if self._objects.unreadable and not self._said else "stop"
         )
 
     def _bounded(self, text: str) -> str:
@@ -249,24 +215,26 @@ class AnswerReader:
         return Reported(prompt, completion, min(reported.cached_tokens, prompt or 0))
 
     def _tell_unreadable(self) -> None:
-        if self._unreadable:
-            metrics.model_garbled(self._server.model, self._unreadable)
+        if count := self._objects.unreadable:
+            metrics.model_garbled(self._server.model, count)
             _log.warning(
-                "%d events of %s could not be read.",
-                self._unreadable,
-                self._server.model,
+                "%d events of %s could not be read.", count, self._server.model
             )
 
     def _check_end(self) -> None:
         if not self._finish:
             raise self._unfinished()
-        if self._finish in _DECLINED:
+        if self._odd and not self._said:
+            raise http_errors.erred(self._server, self._odd, self._headers)
+
+        end = end_of(self._finish)
+        if end == "declined":
             raise http_errors.declined(self._server)
-        if self._finish in _FULL:
+        if end == "full":
             raise http_errors.full(self._server)
-        if self._finish in _CUT:
+        if end == "cut":
             raise http_errors.cut(self._server, self._longest, said=bool(self._said))
-        if self._finish not in _WHOLE:
+        if end == "unknown":
             raise http_errors.ended_early(self._server, self._finish)
         if self._visible.thinks:
             raise http_errors.only_thought(self._server)
@@ -281,7 +249,9 @@ class AnswerReader:
                 if failure.status or failure.objection
                 else http_errors.no_stream(self._server)
             )
-        if self._unreadable:
+        if self._odd and not self._said:
+            return http_errors.erred(self._server, self._odd, self._headers)
+        if self._objects.unreadable:
             return http_errors.garbled(self._server)
         return http_errors.broken(self._server)
 
@@ -303,7 +273,7 @@ def as_text(content: object) -> str:
         return "".join(
             as_text(part) for part in content if isinstance(part, str | dict)
         )
-    if not isinstance(content, dict) or _is_thinking(word(content.get("type"))):
+    if not isinstance(content, dict) or is_thinking(content):
         return ""
 
     text = content.get("text")
@@ -312,5 +282,14 @@ def as_text(content: object) -> str:
     return word(text) or word(content.get("refusal"))
 
 
-def _is_thinking(kind: str) -> bool:
-    return "think" in kind.lower() or "reason" in kind.lower()
+def is_thinking(part: Fields) -> bool:
+    """Whether a message or a part of one is marked as what the model thinks (Gemini: `thought`)."""
+    kind = word(part.get("type")).lower()
+    google = record(record(part.get("extra_content")).get("google"))
+
+    return (
+        "think" in kind
+        or "reason" in kind
+        or part.get("thought") is True
+        or google.get("thought") is True
+    )

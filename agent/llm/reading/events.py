@@ -18,7 +18,8 @@ from agent.llm.reading.answer import Event
 LINE_BYTES = 1_048_576
 """The longest line, and the longest event. A whole answer in one event is far shorter."""
 
-_FIELD = re.compile(r"(data|event|id|retry)(:|$)|:")
+_FIELD = re.compile(r"[ \t]*((data|event|id|retry)(:|$)|:)", re.IGNORECASE)
+"""Some servers indent their lines, or write the names in capitals."""
 
 
 async def read_events(
@@ -49,7 +50,7 @@ class _Lines:
 
     def take(self, line: str) -> Iterator[Event]:
         """The events that this line completes. Raises AttemptError when too much is held."""
-        if not line:
+        if not line.strip():
             yield from self._event()
         elif _FIELD.match(line):
             yield from self._stray()
@@ -64,7 +65,7 @@ class _Lines:
 
     def _field(self, line: str) -> None:
         name, _, value = line.partition(":")
-        value = value.removeprefix(" ")
+        name, value = name.strip().lower(), value.removeprefix(" ")
         if name == "event":
             self._name = value.strip()
         elif name == "data":

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from contextlib import suppress
 
 import msgspec
@@ -13,9 +14,11 @@ import msgspec
 Fields = dict[str, object]
 
 _decode_fast = msgspec.json.Decoder().decode
-_decode_all = json.JSONDecoder(
+_tolerant = json.JSONDecoder(
     strict=False
-).decode  # takes halves of characters, raw line ends inside texts, NaN
+)  # takes halves of characters, raw line ends inside texts, NaN
+_BETWEEN = re.compile(r"(?:[\s,]|data:)*", re.IGNORECASE)
+"""What stands between two objects of one line."""
 
 MOST_TOKENS = 100_000_000
 """A count above this is no count of tokens. It is far beyond every model's context, and
@@ -28,17 +31,17 @@ def objects_in(data: str) -> list[Fields] | None:
     it is JSON.
 
     A text that is not JSON as a whole is tried line by line: some servers forget the blank
-    line between two events.
+    line between two events, or the end of the line.
     """
     known, value = _parsed(data)
     if known:
         return records(value)
 
-    lines = [_parsed(line) for line in data.splitlines() if line.strip()]
+    lines = [_in_line(line) for line in re.split(r"[\r\n]+", data) if line.strip()]
     if not any(known for known, _ in lines):
         return None
 
-    return [found for known, value in lines if known for found in records(value)]
+    return [found for _, values in lines for found in values]
 
 
 def record(value: object) -> Fields:
@@ -78,9 +81,32 @@ def _parsed(text: str) -> tuple[bool, object]:
     with suppress(msgspec.DecodeError, ValueError, RecursionError):
         return True, _decode_fast(text)
     try:
-        return True, _decode_all(text)
+        return True, _tolerant.decode(text)
     except (ValueError, RecursionError):
         return False, None
+
+
+def _in_line(line: str) -> tuple[bool, list[Fields]]:
+    """Whether this begins with JSON, and the objects that stand in it one behind the other."""
+    known, value = _parsed(line)
+    if known:
+        return True, records(value)
+
+    found: list[Fields] = []
+    begin = _after(line, 0)
+    with suppress(ValueError, RecursionError):
+        while line[begin : begin + 1] in ("{", "["):
+            value, end = _tolerant.raw_decode(line, begin)
+            found += records(value)
+            begin = _after(line, end)
+
+    return bool(found), found
+
+
+def _after(line: str, begin: int) -> int:
+    between = _BETWEEN.match(line, begin)
+
+    return between.end() if between else begin
 
 
 def _number(text: str) -> float | None:

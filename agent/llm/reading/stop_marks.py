@@ -11,6 +11,12 @@ _STOPS = (
     "<|end_of_text|>",  # Llama 3, Granite
     "<|eot_id|>",
     "<|eom_id|>",
+    "<|eot|>",  # Llama 4
+    "<|end_of_turn|>",  # OpenChat
+    "<|end_of_turn_token|>",  # Cohere
+    "<|user|>",  # GLM
+    "<|observation|>",
+    "<|role_end|>",  # Ling
     "<|end|>",  # Phi, gpt-oss
     "<|return|>",
     "<|endofassistant|>",

@@ -23,6 +23,8 @@ _MARKS = {  # what opens the thinking of a model, and what closes it
     "<longcat_think>": "</longcat_think>",
     "<|channel>": "<channel|>",  # Gemma 4
     "<unused94>": "<unused95>",  # MedGemma
+    "<|start_thinking|>": "<|end_thinking|>",  # Cohere
+    "<|inner_prefix|>": "<|inner_suffix|>",  # Apertus
 }
 _HEADS = (
     "<|start|>assistant",  # gpt-oss
@@ -41,6 +43,8 @@ _WRAPPERS = {  # around the answer itself, behind the thinking
     "<answer>": "</answer>",
     "<final_answer>": "</final_answer>",
     "<response>": "</response>",  # Granite 3.3
+    "<output>": "</output>",  # Marco, Reflection
+    "<|start_response|>": "<|end_response|>",  # Cohere
     "<|begin_of_solution|>": "<|end_of_solution|>",  # Sky-T1, OpenThinker
 }
 _NAMES = "think|thinking|thought|reasoning|reflection"

@@ -128,7 +128,7 @@ WORDS: list[tuple[int, dict[str, Any], Objection]] = [
     (
         400,
         {"error": {"message": "The response was filtered", "code": "content_filter"}},
-        "",
+        "declined",
     ),
 ]
 

@@ -17,9 +17,10 @@ from hypothesis import strategies as st
 from agent.core.completion import Prompt, Usage
 from agent.core.errors import UnknownModel
 from agent.core.messages import Role
-from agent.llm.http_errors import Server, refused, wait_asked_for
+from agent.llm.http_errors import Server, refused
 from agent.llm.prices.cost import cost_usd, estimate_prompt
 from agent.llm.provider import Reported, conversation, system_text
+from agent.llm.reading.waits import wait_asked_for
 from agent.llm.router import ModelRouter, open_models
 from agent.settings import ModelSpec, Settings
 
