@@ -10,7 +10,7 @@ from contextlib import (
     AsyncExitStack,
     asynccontextmanager,
 )
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from hashlib import sha256
 from importlib import import_module
@@ -32,7 +32,7 @@ from agent.llm.prices.bound import worst_case
 from agent.llm.router import ModelRouter, open_models
 from agent.ports import Channel, Flags, LanguageModels, Ports
 from agent.settings import Settings
-from channels.services import ChannelServices, ModelNames, names_of
+from channels.services import ChannelServices, ModelNames, names_of, no_names
 from storage.control import disk_copy
 from storage.control.live import RedisControl, follow_changes
 from storage.conversation.cache import RedisCache
@@ -147,7 +147,7 @@ def build_channels(
 
 
 def channel_services(
-    database: Database, pipe: RedisPipe, flags: Flags
+    database: Database, pipe: RedisPipe, flags: Flags, names: ModelNames = no_names
 ) -> ChannelServices:
     """What channels may ask of an instance with these stores and flags."""
 
@@ -160,6 +160,7 @@ def channel_services(
 
     return ChannelServices(
         slash_commands=slash_commands,
+        model_names=names,
         last_accepted=PostgresLastAccepted(database),
         note_unreadable=RedisUnreadable(pipe).note,
         shared_pace=shared_pace,
@@ -213,8 +214,8 @@ async def wire(
     """All that an engine stands on. `home` has a copy of the flags, `domain` names them."""
     control = await _open_control(database, pipe, home, noted)
     flags = _provided(control, domain or str(instance))
-    services = channel_services(database, pipe, flags)
-    by_name = _by_name(channels_of, services, names_of(models, control))
+    services = channel_services(database, pipe, flags, names_of(models, control))
+    by_name = {channel.name: channel for channel in channels_of(services)}
     leases = PostgresLeases(database, instance, [*by_name], lease=lease)
     limiter = RedisLimiter(database, pipe, control, per_person)
     return Ports(
@@ -247,16 +248,6 @@ def _budgets(
     learn = models.learn if isinstance(models, ModelRouter) else None
 
     return PostgresBudgets(database, control, worst, noted.touched, learn)
-
-
-def _by_name(
-    channels_of: Callable[[ChannelServices], Sequence[Channel]],
-    services: ChannelServices,
-    names: ModelNames,
-) -> Mapping[str, Channel]:
-    built = channels_of(replace(services, model_names=names))
-
-    return {channel.name: channel for channel in built}
 
 
 async def _open_control(

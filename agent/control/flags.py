@@ -226,6 +226,18 @@ SYSTEM_PROMPT: Flag[str] = Flag(
     "system_prompt", Kind.STRING, None, "The system prompt."
 )
 
+OWN_INSTRUCTIONS: Flag[bool] = Flag(
+    "own_instructions",
+    Kind.BOOL,
+    False,
+    "Let people add an instruction of their own to the system prompt, with /system.",
+)
+TITLES: Flag[bool] = Flag(
+    "titles",
+    Kind.BOOL,
+    False,
+    "Have the model title a new conversation after its first answer; it costs tokens.",
+)
 TEMPERATURE: Flag[float] = Flag(
     "temperature",
     Kind.FLOAT,
@@ -274,6 +286,8 @@ DECLARED: Mapping[str, Flag[Any]] = {
         DEFAULT_MODEL,
         FALLBACK_MODEL,
         SYSTEM_PROMPT,
+        OWN_INSTRUCTIONS,
+        TITLES,
         TEMPERATURE,
         REASONING_EFFORT,
         ANSWER_TOKENS,

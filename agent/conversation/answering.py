@@ -20,7 +20,6 @@ from agent.conversation.delivery.fence import LEASE_TRUST
 from agent.conversation.delivery.order import AnswerOrder
 from agent.conversation.delivery.recorder import DeliveryRecorder, Spawn
 from agent.conversation.delivery.sending import Delivery
-from agent.conversation.generation import Draft, Generation
 from agent.conversation.policy import (
     AnswerPolicy,
     PolicyEvaluator,
@@ -29,6 +28,8 @@ from agent.conversation.policy import (
 )
 from agent.conversation.recovery import MAX_DEATHS, SET_ASIDE, Quarantine
 from agent.conversation.storing import AnswerStore, finished, new_answer, said
+from agent.conversation.writing.generation import Draft, Generation
+from agent.conversation.writing.titles import Titles
 from agent.core.completion import Prompt
 from agent.core.errors import ModelError, Refused, StoreUnavailable, UnknownModel
 from agent.core.messages import Notice, Overlap, Placed, Window
@@ -63,6 +64,7 @@ class Answering:
         self._spawn = spawn
         self._trusted_seconds = LEASE_TRUST * lease_seconds
         self._generation = Generation(ports, spawn)
+        self._titles = Titles(ports, spawn)
         self._store = AnswerStore(ports.turns, ports.cache)
         self._quarantine = Quarantine(ports.recovery)
 
@@ -152,11 +154,11 @@ class Answering:
             asking, batch[-1].model if batch else None
         )
         settings = self._ports.control.channel(active.key[0])
-        opening = opening_of(settings, loaded.window)
+        opening = opening_of(settings, loaded.window, policy.switched_off)
         window, prompt = loaded.window, None
         if asks_model and policy.canned_reply is None:
             up_to_seq = batch[-1].seq if batch else window.version
-            prompt = self._prompt(policy, window, up_to_seq)
+            prompt = self._prompt(policy, loaded, up_to_seq)
 
         plan = AnswerPlan(active.key, window, batch, asking, policy, opening, prompt)
         active.follow(plan)
@@ -216,6 +218,7 @@ class Answering:
             await display.close()
 
         if answer and stored:
+            self._titles.after(plan, answer)
             text = said(plan, answer)
             await self._deliver(reply, plan, text, hung=display.hung)
             metrics.took(started, plan.channel, "delivered")
@@ -286,12 +289,13 @@ class Answering:
         is_lost = active.cancel_reason is CancelReason.LEASE_LOST
         return not is_lost and age < self._trusted_seconds
 
-    def _prompt(self, policy: AnswerPolicy, window: Window, up_to_seq: int) -> Prompt:
+    def _prompt(self, policy: AnswerPolicy, loaded: Loaded, up_to_seq: int) -> Prompt:
+        window = loaded.window
         visible = policy.visible(window.messages, up_to_seq)
         seen = Window(window.version, visible)
 
         return build_prompt(
-            policy.system_prompt,
+            policy.system(loaded.instruction),
             seen,
             up_to_seq=up_to_seq,
             budget=self._ports.models.budget(policy.model),

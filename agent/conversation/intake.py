@@ -21,8 +21,8 @@ from agent.conversation.active_answer import CancelReason
 from agent.conversation.admission import AdmissionControl
 from agent.conversation.background import BackgroundTasks
 from agent.conversation.commands import command_outcome
-from agent.conversation.commands.models import ModelChoice
 from agent.conversation.commands.pressing import NOTED, objection, wording
+from agent.conversation.commands.rules import ChatRules
 from agent.conversation.feedback import VoteIntake
 from agent.conversation.policy import (
     PolicyEvaluator,
@@ -257,7 +257,7 @@ class Intake:
             commands=self._ports.commands,
             records=self._ports.records,
             models=self._ports.models,
-            choice=self._choice(inbound, settings.allowed_models),
+            rules=self._rules(inbound, settings.allowed_models),
         )
         await self._say_once(inbound, outcome)
         if isinstance(outcome.effect, StopAnswer):
@@ -265,14 +265,18 @@ class Intake:
 
         return None
 
-    def _choice(self, inbound: Said, allowed: Sequence[str]) -> ModelChoice:
-        def audience(person: UUID | None) -> Audience:
-            return Audience(person, inbound.address.channel, inbound.address.chat)
+    def _rules(self, inbound: Said, allowed: Sequence[str]) -> ChatRules:
+        address, policy = inbound.address, self._policy
 
-        return ModelChoice(
-            default=lambda person: self._policy.model(audience(person)),
-            buttons=lambda person: self._policy.buttons(audience(person)),
-            allowed=allowed,
+        def audience(person: UUID | None) -> Audience:
+            return Audience(person, address.channel, address.chat)
+
+        return ChatRules(
+            default_model=lambda person: policy.model(audience(person)),
+            buttons=lambda person: policy.buttons(audience(person)),
+            instructions=lambda person: policy.own_instructions(audience(person)),
+            menu=policy.has_menu(address.channel),
+            allowed_models=allowed,
         )
 
     async def _press(self, pressed: Pressed) -> Answering | None:

@@ -5,19 +5,25 @@ A flag's rules win over the channel's settings, and those over the environment.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from agent.control import flags
 from agent.control.rules import Audience
 from agent.core.channel import ChannelSettings
+from agent.core.commands import plain_list
 from agent.core.completion import Tuning
 from agent.core.limits import Limit, Rule
 from agent.core.messages import Inbound, Message, Overlap, Window
 from agent.core.options import Options
 from agent.core.turns import Waiting
 from agent.ports import Control, Flags
+
+COMMANDS_HERE = "{commands}"
+"""In a channel's greeting: the commands that flags allow, in plain words."""
+
+ASKED_FOR = "The person asks for this in all your answers:"
 
 LOST = "*(My answer before this one may not have reached you. Ask again if you need it.)*"
 
@@ -98,9 +104,12 @@ def audience(key: tuple[str, str, str], waiting: Sequence[Waiting]) -> Audience:
     return Audience(person, key[0], key[1])
 
 
-def opening_of(settings: ChannelSettings, window: Window) -> str:
+def opening_of(
+    settings: ChannelSettings, window: Window, off: Collection[str] = ()
+) -> str:
     """What stands before the answer: the channel's greeting before the first one of a
-    conversation, or that the answer before this one may be lost.
+    conversation, or that the answer before this one may be lost. `off`: commands that flags
+    do not allow.
     """
     messages = window.messages
     for message in reversed(messages):
@@ -109,7 +118,11 @@ def opening_of(settings: ChannelSettings, window: Window) -> str:
 
     is_first = bool(messages) and messages[0].seq == 1
 
-    return f"{settings.greeting}\n\n" if settings.greeting and is_first else ""
+    if not settings.greeting or not is_first:
+        return ""
+
+    # an operator's text may have other braces
+    return f"{settings.greeting.replace(COMMANDS_HERE, plain_list(off))}\n\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,8 +135,12 @@ class AnswerPolicy:
     fallback_model: str
     """Asked when all others failed before the first word. "": none."""
     system_prompt: str
+    own_instructions: bool
+    """Whether the person's own instruction is added to it."""
     streams: bool
     """Whether the answer is shown while it is being written."""
+    titles: bool
+    """Whether the model titles a new conversation."""
     buttons: bool
     """Whether buttons stand under it."""
     max_messages: int
@@ -133,6 +150,18 @@ class AnswerPolicy:
     record: Mapping[str, Any]
     """Kept with the answer: `epoch`; for people in experiments also `variants` and `person`;
     where earlier texts are kept, the `system_prompt`."""
+
+    def system(self, instruction: str) -> str:
+        """The system prompt, with what the person asks for in this conversation."""
+        if not instruction or not self.own_instructions:
+            return self.system_prompt
+
+        return f"{self.system_prompt}\n\n{ASKED_FOR}\n{instruction}".strip()
+
+    @property
+    def switched_off(self) -> frozenset[str]:
+        """Commands that flags do not allow."""
+        return frozenset() if self.own_instructions else frozenset({"system"})
 
     def visible(
         self, messages: Sequence[Message], up_to_seq: int
@@ -191,6 +220,16 @@ class PolicyEvaluator:
         setting = default_model(self._channel(audience), self._options.default_model)
         return self._flags.value(flags.DEFAULT_MODEL, audience, setting) or setting
 
+    def own_instructions(self, audience: Audience) -> bool:
+        """Whether they may have an instruction of their own."""
+        return self._flags.value(flags.OWN_INSTRUCTIONS, audience)
+
+    def has_menu(self, channel: str) -> bool:
+        """Whether the channel's own menu offers commands."""
+        return self._flags.value(
+            flags.ENABLE_SLASH_COMMANDS, Audience(channel=channel)
+        )
+
     def buttons(self, audience: Audience) -> bool:
         """Whether buttons stand under what is said to them."""
         return self._flags.value(flags.BUTTONS, audience)
@@ -220,7 +259,9 @@ class PolicyEvaluator:
             model=chosen or self.model(audience),
             fallback_model=value(flags.FALLBACK_MODEL, audience),
             system_prompt=system_prompt,
+            own_instructions=self.own_instructions(audience),
             streams=value(flags.STREAMING, audience),
+            titles=value(flags.TITLES, audience),
             buttons=self.buttons(audience),
             max_messages=value(
                 flags.MAX_CONVERSATION_LENGTH, audience, flags.LARGEST

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from uuid_utils.compat import uuid7
 
 from agent.conversation.active_answer import ActiveAnswer, AnswerPlan, CancelReason
-from agent.conversation.generation import Draft
+from agent.conversation.writing.generation import Draft
 from agent.core.completion import Usage
 from agent.core.messages import Message, Window, delivered, is_prompted
 from agent.core.turns import Answer, Outdated, Session, StoredAnswer

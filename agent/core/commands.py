@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from difflib import get_close_matches
 
@@ -20,25 +21,36 @@ class Command:
     """What may follow, for people. None: nothing."""
     names_model: bool = False
     """Whether that may be a model: platforms can offer those that there are."""
+    by_flag: bool = False
+    """Whether it is offered only where a flag allows it."""
 
 
 COMMANDS: tuple[Command, ...] = (
-    Command("help", "what I can do"),
+    Command("help", "see what I can do"),
     Command("new", "start a new conversation; the old one is kept", "name"),
     Command(
         "conversations", "show your conversations here, or go on with one", "number"
     ),
     Command("model", "show or choose the model", "name|default", names_model=True),
+    Command(
+        "system",
+        "ask for something in every answer of this conversation",
+        "text|off",
+        by_flag=True,
+    ),
     Command("history", "show the last messages", "number"),
     Command("search", "find what was said", "words"),
-    Command("usage", "tokens and cost so far"),
+    Command("usage", "see tokens and cost so far"),
     Command("stop", "stop the answer that is being written"),
     Command("retry", "answer the last message again"),
     Command("link", "join your accounts on two channels", "code"),
-    Command("export", "what is kept of you"),
+    Command("export", "see what is kept of you"),
     Command("forget", "erase all that is kept of you", "me"),
-    Command("consent", "may your messages be used for training?", "on|off"),
+    Command("consent", "say if your messages may be used for training", "on|off"),
 )
+
+START = Command("start", "hear what I can do here")
+"""What Telegram's own button sends. Understood everywhere, and in no menu."""
 
 _BY_NAME = {command.name: command for command in COMMANDS}
 
@@ -63,7 +75,7 @@ def parse_command(text: str) -> tuple[Command, str] | None:
 
     head, _, argument = text.strip().partition(" ")
     name = head[1:].partition("@")[0].lower()
-    command = _BY_NAME.get(name)
+    command = START if name == START.name else _BY_NAME.get(name)
 
     return (command, argument.strip()) if command else None
 
@@ -99,10 +111,35 @@ def _all_names() -> str:
     return ", ".join(f"`/{name}`" for name in _BY_NAME)
 
 
-def help_text() -> str:
-    """What `/help` answers."""
-    lines = "\n".join(map(_help_line, COMMANDS))
+def help_text(switched_off: Collection[str] = ()) -> str:
+    """What `/help` answers, without commands that flags do not allow."""
+    offered = [one for one in COMMANDS if one.name not in switched_off]
+    lines = "\n".join(map(_help_line, offered))
     return f"Write to me and I answer. Commands:\n\n{lines}"
+
+
+def greeting(switched_off: Collection[str] = (), *, has_menu: bool = True) -> str:
+    """What `/start` answers: what one can do here, in plain words.
+
+    Where the channel's menu offers no commands, it speaks of none.
+    """
+    hello = (
+        "Hello! Write to me in your own words and I answer. "
+        "I remember what we said in this conversation."
+    )
+
+    return (
+        f"{hello} You can also:\n\n{plain_list(switched_off)}" if has_menu else hello
+    )
+
+
+def plain_list(switched_off: Collection[str] = ()) -> str:
+    """The commands that are allowed, what they are for first."""
+    return "\n".join(
+        f"- {one.summary}: `/{one.name}`"
+        for one in COMMANDS
+        if one.name not in switched_off
+    )
 
 
 def _help_line(command: Command) -> str:

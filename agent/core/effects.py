@@ -11,6 +11,9 @@ from uuid import UUID
 
 from agent.core.messages import Role
 
+MAX_INSTRUCTION_CHARS = 1000
+"""Characters of what a person asks for in every answer: it is sent along with each."""
+
 MAX_TITLE_CHARS = 80
 """Characters of a conversation's name."""
 
@@ -36,6 +39,14 @@ class ChooseModel:
 
     model: str | None
     """None: the default."""
+
+
+@dataclass(frozen=True, slots=True)
+class SetInstruction:
+    """Effect of `/system`: what the person asks for in every answer of the conversation."""
+
+    text: str | None
+    """None: nothing any more."""
 
 
 class StopAnswer:
@@ -78,6 +89,7 @@ Effect = (
     NewConversation
     | ContinueConversation
     | ChooseModel
+    | SetInstruction
     | StopAnswer
     | OfferLink
     | AcceptLink
@@ -114,6 +126,8 @@ class ChatContext:
     """The last message that a person wrote here."""
     person: UUID | None = None
     """None: they never wrote."""
+    instruction: str | None = None
+    """What they ask for in every answer of this conversation."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -84,6 +84,8 @@ class Accepted(Struct, frozen=True):
     """The human that the author's accounts belong to."""
     previous: UUID | None = None
     """As in `Loaded`; only with a claim."""
+    instruction: str = ""
+    """As in `Loaded`."""
 
 
 class Answer(Struct, frozen=True):
@@ -127,6 +129,8 @@ class Loaded:
     waiting: tuple[Waiting, ...]
     previous: UUID | None = None
     """First turn of the answer stored last in this chat, if it may still be on its way."""
+    instruction: str = ""
+    """What the person asks for in every answer of this conversation."""
 
     @property
     def first_whole(self) -> tuple[Waiting, ...]:
@@ -237,4 +241,4 @@ def loaded_with(inbound: Said, arrival: Arrival, accepted: Accepted) -> Loaded |
     )
     grown = Window(accepted.seq, (*window.messages, message))
 
-    return Loaded(grown, (waiting,), accepted.previous)
+    return Loaded(grown, (waiting,), accepted.previous, accepted.instruction)

@@ -117,6 +117,11 @@ class ModelRouter:
         """Prices and sizes of this model and of those that may answer for it."""
         await self.specs.learn((model, *self._settings.fallback_models))
 
+    async def context(self, model: str) -> int | None:
+        """See `agent.core.words.model_lists.KnowsContext`."""
+        await self.specs.learn((model,))
+        return self.specs.get(model, UNKNOWN_MODEL).context
+
     async def stream(
         self, model: str, prompt: Prompt
     ) -> AsyncGenerator[str | Usage | Spent]:

@@ -33,7 +33,12 @@ from agent.core.turns import (
     StoredAnswer,
     Undelivered,
 )
-from agent.ports.chat import ChatCommands, ChatRecords, Edits, Votes
+from agent.ports.chat import (
+    ChatCommands,
+    ChatRecords,
+    Edits,
+    Votes,
+)
 
 T = TypeVar("T")
 Accept = Callable[[Inbound], Awaitable[bool]]

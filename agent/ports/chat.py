@@ -56,6 +56,16 @@ class Votes(Protocol):
         False: the answer is not stored, or not recorded as delivered, yet."""
 
 
+class ConversationTitles(Protocol):
+    """Names of conversations that nobody named."""
+
+    async def is_missing(self, conversation: UUID) -> bool:
+        """Whether it has no name yet."""
+
+    async def give(self, conversation: UUID, title: str) -> None:
+        """Names it, unless a person has done so meanwhile."""
+
+
 class ChatHistory(Protocol):
     """What was said in a chat."""
 
@@ -71,7 +81,7 @@ class ChatHistory(Protocol):
         """Best first. In a group: what was said there. Else: what is the person's own."""
 
 
-class ChatRecords(ChatHistory, Protocol):
+class ChatRecords(ChatHistory, ConversationTitles, Protocol):
     """And what was spent, and all that is kept."""
 
     async def usage(self, inbound: Inbound) -> tuple[UsageTotal, UsageTotal]:

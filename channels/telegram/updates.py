@@ -37,9 +37,6 @@ from channels.telegram.reading.parts import (
 )
 from channels.telegram.reading.places import NAME, address_of, is_direct
 
-_START = "/help"
-"""The command for `/start`, which Telegram's own button sends."""
-
 _COMMAND = re.compile(
     r"/(?P<name>\w+)(?:@(?P<bot>\w+))?(?:\s+(?P<argument>.*))?\Z", re.DOTALL
 )
@@ -222,7 +219,7 @@ def _command(
     if bot and bot.lower() != (me.username or "").lower():
         return None
     if command["name"].lower() == "start":
-        return _START
+        return "/start"  # what follows names where the person came from
     if not (direct or bot or parse_command(words) or _replies_to(message, me)):
         return None
 

@@ -27,6 +27,7 @@ from agent.core.effects import (
     OfferLink,
     Outcome,
     SetConsent,
+    SetInstruction,
     StopAnswer,
 )
 from agent.core.errors import StoreUnavailable
@@ -46,6 +47,9 @@ from storage.people import linking
 from storage.postgres import Database
 from storage.redis import RedisPipe
 from storage.tables import Conversation, MessageRow, TurnRow, User
+
+MOVED = {"version": Conversation.version + 1}
+"""No window that was cached before is used after it."""
 
 
 class PostgresChatCommands:
@@ -92,9 +96,9 @@ class PostgresChatCommands:
             .limit(1)
             .scalar_subquery()
         )
-        of_chat = select(Conversation.model_override, last_text).where(
-            is_active(inbound)
-        )
+        of_chat = select(
+            Conversation.model_override, Conversation.instruction, last_text
+        ).where(is_active(inbound))
         of_account = select(User.preferred_model, User.person_id).where(
             is_account(inbound)
         )
@@ -103,10 +107,10 @@ class PostgresChatCommands:
             chat = (await connection.execute(of_chat)).first()
             account = (await connection.execute(of_account)).first()
 
-        override, last = chat or (None, None)
+        override, instruction, last = chat or (None, None, None)
         preferred, person = account or (None, None)
 
-        return ChatContext(override, preferred, last, person)
+        return ChatContext(override, preferred, last, person, instruction)
 
     async def answer_state(self, inbound: Inbound, turn: UUID) -> AnswerState | None:
         channel, chat, _ = inbound.address.key
@@ -167,16 +171,25 @@ async def _apply(
             )
         case ChooseModel(model):
             return await _choose_model(connection, inbound, model)
+        case SetInstruction(wish):
+            return await _instruct(connection, inbound, wish)
         case OfferLink(code):
             return await linking.offer(
                 connection, await people.account(connection, inbound), inbound, code
             )
         case AcceptLink(code):
             return await linking.accept(connection, inbound, code)
-        case ForgetMe():
-            return await wishes.forget(connection, inbound)
-        case SetConsent(given):
-            return await wishes.consent(connection, inbound, given=given)
+        case ForgetMe() | SetConsent():
+            return await _heed(connection, inbound, effect)
+
+
+async def _heed(
+    connection: AsyncConnection, inbound: Inbound, wish: ForgetMe | SetConsent
+) -> Outcome:
+    if isinstance(wish, ForgetMe):
+        return await wishes.forget(connection, inbound)
+
+    return await wishes.consent(connection, inbound, given=wish.given)
 
 
 async def _changed(
@@ -201,25 +214,10 @@ async def _choose_model(
     model: str | None,
 ) -> bool:
     """A choice moves the version: no window cached before it can be used after it."""
-    moved = {"version": Conversation.version + 1}
     user = await people.account(connection, inbound)
 
     if not inbound.direct and model is not None:
-        new = insert(Conversation).values(
-            id=uuid7(),
-            user_id=user,
-            channel_type=inbound.address.channel,
-            chat_id=inbound.address.chat,
-            thread_id=inbound.address.thread,
-            model_override=model,
-        )
-        await connection.execute(
-            new.on_conflict_do_update(
-                index_elements=["channel_type", "chat_id", "thread_id"],
-                index_where=text("is_active"),
-                set_={"model_override": model, **moved},
-            )
-        )
+        await _keep(connection, inbound, user, model_override=model)
         return True
 
     # people before conversations, as everywhere: otherwise it deadlocks with `accept`
@@ -228,6 +226,40 @@ async def _choose_model(
         await connection.execute(
             update(User).where(User.id.in_(accounts)).values(preferred_model=model)
         )
-    await _changed(connection, inbound, model_override=None, **moved)
+    await _changed(connection, inbound, model_override=None, **MOVED)
 
     return True
+
+
+async def _instruct(
+    connection: AsyncConnection, inbound: Inbound, wish: str | None
+) -> bool:
+    if wish is None:
+        return await _changed(connection, inbound, instruction=None, **MOVED)
+
+    user = await people.account(connection, inbound)
+    await _keep(connection, inbound, user, instruction=wish)
+
+    return True
+
+
+async def _keep(
+    connection: AsyncConnection, inbound: Inbound, user: UUID, **values: Any
+) -> None:
+    """Sets something of the active conversation, which begins now if there is none."""
+    channel, chat, thread = inbound.address.key
+    new = insert(Conversation).values(
+        id=uuid7(),
+        user_id=user,
+        channel_type=channel,
+        chat_id=chat,
+        thread_id=thread,
+        **values,
+    )
+    await connection.execute(
+        new.on_conflict_do_update(
+            index_elements=["channel_type", "chat_id", "thread_id"],
+            index_where=text("is_active"),
+            set_={**values, **MOVED},
+        )
+    )

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import text, update
+from sqlalchemy import ColumnElement, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -16,8 +16,9 @@ from uuid_utils.compat import uuid7
 
 from agent.core.errors import StoreUnavailable
 from agent.core.messages import Inbound
-from storage.conversation.chat import is_active
+from storage.conversation.chat import chat_transaction, is_active
 from storage.people import accounts as people
+from storage.postgres import Database
 from storage.tables import Conversation
 
 ATTEMPTS = 5
@@ -110,3 +111,26 @@ async def _activate(
     )
 
     return (await connection.execute(chosen)).first() is not None
+
+
+class PostgresTitles:
+    """Implements agent.ports.chat.ConversationTitles."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def is_missing(self, conversation: UUID) -> bool:
+        untitled = select(Conversation.id).where(_untitled(conversation))
+        async with chat_transaction(self._database) as connection:
+            return (await connection.execute(untitled)).first() is not None
+
+    async def give(self, conversation: UUID, title: str) -> None:
+        named = (
+            update(Conversation).where(_untitled(conversation)).values(title=title)
+        )
+        async with chat_transaction(self._database) as connection:
+            await connection.execute(named)
+
+
+def _untitled(conversation: UUID) -> ColumnElement[bool]:
+    return (Conversation.id == conversation) & Conversation.title.is_(None)

@@ -18,8 +18,8 @@ from storage.conversation.chat import (
     is_active,
     within_lifetime,
 )
+from storage.conversation.conversations import PostgresTitles
 from storage.lifecycle.export import as_text, export_person
-from storage.postgres import Database
 from storage.reports.search import search_for
 from storage.tables import Conversation, MessageRow, User
 
@@ -33,11 +33,8 @@ EXPORTED_CHARS = 12_000
 MORE = "\n\nThere is more: ask whoever runs this agent for all of it as a file."
 
 
-class PostgresChatRecords:
-    """Implements agent.core.effects.ChatRecords."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
+class PostgresChatRecords(PostgresTitles):
+    """Implements agent.ports.chat.ChatRecords."""
 
     async def history(self, inbound: Inbound, count: int) -> list[HistoryEntry]:
         last = (

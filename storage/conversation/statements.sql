@@ -81,7 +81,7 @@ WITH input AS MATERIALIZED (
         lease_until = CASE WHEN c.answering IS NULL THEN excluded.lease_until
                            ELSE c.lease_until END
     RETURNING id, channel_type, chat_id, thread_id, version, answering, last_activity,
-              model_override, last_turn
+              model_override, instruction, last_turn
 ), verdict AS MATERIALIZED (
     SELECT authored.*,
            c.id AS conversation_id,
@@ -89,6 +89,7 @@ WITH input AS MATERIALIZED (
            c.last_activity AS at,
            c.answering = turn AS claimed,
            c.last_turn,
+           c.instruction,
            coalesce(c.model_override, preferred) AS model
     FROM authored
     JOIN asked c ON c.channel_type = channel AND c.chat_id = chat AND c.thread_id = thread
@@ -99,7 +100,7 @@ WITH input AS MATERIALIZED (
     SELECT conversation_id, at, seq, message, 'user', content, user_id, turn, metadata::jsonb
     FROM verdict
 )
-SELECT n, turn, conversation_id, user_id, person_id, seq, claimed, model,
+SELECT n, turn, conversation_id, user_id, person_id, seq, claimed, model, instruction,
        CASE WHEN coalesce((SELECT state FROM turns WHERE id = last.turn_id), 'open') = 'open'
             THEN last.turn_id END AS previous
 FROM verdict
@@ -205,7 +206,7 @@ WITH here AS MATERIALIZED (
     FROM here
 )
 SELECT c.id AS conversation, c.channel_type, c.chat_id, c.thread_id, c.version, c.answered,
-       c.model_override, c.previous,
+       c.model_override, c.instruction, c.previous,
        m.seq, m.role, m.content, m.answers, m.metadata, m.user_id, m.turn_id,
        t.id AS waiting_turn, t.address, t.placed, t.attempts,
        extract(epoch FROM now() - t.created_at)::float8 AS age,

@@ -189,6 +189,7 @@ def _accepted(turn: NewTurn, row: asyncpg.Record) -> Accepted:
         row["model"],
         row["person_id"],
         row["previous"],
+        row["instruction"] or "",
     )
 
 
@@ -288,7 +289,7 @@ def _loaded(rows: Sequence[asyncpg.Record], limit: int) -> Loaded:
 
     waiting = tuple(_waiting(row) for row in reversed(asked))
 
-    return Loaded(window, waiting, rows[0]["previous"])
+    return Loaded(window, waiting, rows[0]["previous"], rows[0]["instruction"] or "")
 
 
 def _message(row: asyncpg.Record) -> Message:

@@ -24,6 +24,7 @@ _KINDS: Mapping[str, str] = {
     "settings": STATEMENTS["export_settings"],
     "budget_days": STATEMENTS["export_budget_days"],
     "titles": STATEMENTS["export_titles"],
+    "instructions": STATEMENTS["export_instructions"],
     "usage": STATEMENTS["export_usage"],
     "earlier_texts": STATEMENTS["export_earlier_texts"],
 }
@@ -68,6 +69,7 @@ def as_text(found: Export) -> str:
         ("What counted against a budget of yours", _used(found["budget_days"])),
         ("What reports count of you, by month", _counted(found["usage"])),
         ("Your titles", [f"- {t['channel']}: {t['title']}" for t in found["titles"]]),
+        ("What you ask of each answer", _wishes(found["instructions"])),
         (f"Your messages ({len(found['messages'])})", _lines(found["messages"])),
         ("What you edited or deleted", _lines(found["earlier_texts"])),
         (f"Your thumbs ({len(found['votes'])})", _votes(found["votes"])),
@@ -76,6 +78,10 @@ def as_text(found: Export) -> str:
     return "\n\n".join(
         f"{title}:\n" + ("\n".join(lines) or "- none") for title, lines in parts
     )
+
+
+def _wishes(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    return [f"- {row['channel']}: {row['instruction']}" for row in rows]
 
 
 def _used(days: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -492,6 +492,14 @@ WHERE u.person_id = :person AND c.title IS NOT NULL
 ORDER BY c.started_at;
 
 
+-- name: export_instructions
+SELECT c.instruction, c.channel_type AS channel, c.started_at AS since
+FROM conversations c
+JOIN users u ON u.id = c.user_id
+WHERE u.person_id = :person AND c.instruction IS NOT NULL
+ORDER BY c.started_at;
+
+
 -- name: export_usage
 -- As reports count the person, by month (UTC); also of messages that are deleted by now.
 SELECT to_char(f.hour AT TIME ZONE 'UTC', 'YYYY-MM') AS month, f.channel_type AS channel,

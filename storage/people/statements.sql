@@ -25,9 +25,10 @@ WITH source AS (
 ), copy AS (
     INSERT INTO conversations (
         id, user_id, channel_type, chat_id, thread_id, model_override,
-        started_at, last_activity, version, asked, answered
+        instruction, started_at, last_activity, version, asked, answered
     )
     SELECT :copy, :user, :channel, :chat, :thread, source.model_override,
+           source.instruction,
            (SELECT min("timestamp") FROM carried), (SELECT max("timestamp") FROM carried),
            source.version, source.answered, source.answered
     FROM source

@@ -52,7 +52,11 @@ class Conversation(Base):
     chat_id: Mapped[str]
     thread_id: Mapped[str] = mapped_column(server_default="")
     model_override: Mapped[str | None] = mapped_column(String(200))
-    title: Mapped[str | None] = mapped_column(String(80))  # as a person named it
+    title: Mapped[str | None] = mapped_column(
+        String(80)
+    )  # by a person, else by the model
+    # what the person asks for in every answer; only in chats of one person
+    instruction: Mapped[str | None] = mapped_column(String(1000))
     started_at: Mapped[datetime] = mapped_column(server_default=NOW)
     last_activity: Mapped[datetime] = mapped_column(server_default=NOW)
     is_active: Mapped[bool] = mapped_column(server_default=text("true"))

@@ -280,6 +280,12 @@ class ChannelHarness:
             lambda connection: connection.fetchval(sql, *arguments)
         )
 
+    async def until_value(self, sql: str, expected: object) -> None:
+        """Returns once the database says so."""
+        async with asyncio.timeout(DEADLINE):
+            while await self.value(sql) != expected:
+                await asyncio.sleep(LOOK)
+
     async def set_overlap(self, overlap: Overlap) -> None:
         """What happens to messages during an answer, on all channels; call it before agents
         start.

@@ -22,6 +22,7 @@ from tests.support.engine_harness import MODEL
 from tests.support.settings import run
 
 SPARE = "test:spare"
+TITLE = "SELECT title FROM conversations WHERE is_active"
 HER_ID = "her id"  # as a value: what the platform calls Ada
 
 Expectation = Callable[[ChannelHarness, Place], Awaitable[None]]
@@ -309,3 +310,43 @@ async def bears_no_buttons(harness: ChannelHarness, ada: Place) -> None:
     """An answer stands alone."""
     await harness.ask(ada, "hello")
     assert [] == labels(harness.driver, ada, answers(harness.driver, ada)[-1])
+
+
+async def offers_system(harness: ChannelHarness, ada: Place) -> None:
+    """Help names /system."""
+    await harness.applied()
+    assert "/system" in (await after(harness, ada, "/help"))[-1]
+
+
+async def withholds_system(harness: ChannelHarness, ada: Place) -> None:
+    """Help does not name /system."""
+    await harness.applied()
+    assert "/system" not in (await after(harness, ada, "/help"))[-1]
+
+
+async def leaves_untitled(harness: ChannelHarness, ada: Place) -> None:
+    """A new conversation is named by nobody, and nothing more is asked of the model."""
+    await after(harness, ada, "/new")
+    before = len(harness.model.prompts)
+    await harness.ask(ada, "hello")
+
+    assert await harness.value(TITLE) is None
+    assert before + 1 == len(harness.model.prompts)
+
+
+async def gets_titled(harness: ChannelHarness, ada: Place) -> None:
+    """A new conversation is named after its first answer; /conversations shows it."""
+    await after(harness, ada, "/new")
+    harness.model.said = lambda prompt: '"Greetings"' if is_titling(prompt) else "hi"
+    await harness.ask(ada, "hello")
+    await harness.until_value(TITLE, "Greetings")
+
+    shown = (await after(harness, ada, "/conversations"))[-1]
+    assert "Greetings" in shown.splitlines()[0]
+    assert ["hi"] == (await after(harness, ada, "and now?"))
+    harness.model.said = lambda prompt: f"re: {prompt.messages[-1][1]}"
+
+
+def is_titling(prompt: Prompt) -> bool:
+    """Whether it asks for a title."""
+    return prompt.messages[-1][1].startswith("Person: ")

@@ -138,6 +138,7 @@ OMITTED: Mapping[str, Mapping[str, str]] = {
     "test_somebody_who_never_wrote_can_vote_in_a_thread": _NO_THUMBS,
     "test_a_thumb_on_an_answer_that_another_instance_wrote_is_counted": _NO_THUMBS,
     # buttons
+    "test_a_button_works_after_a_restart": _NO_BUTTONS,
     "test_a_press_of_retry_answers_again": _NO_BUTTONS,
     "test_a_press_of_stop_cuts_the_answer_and_takes_its_button_away": _NO_BUTTONS,
     "test_a_pressed_thumb_is_a_vote": _NO_BUTTONS,
@@ -147,4 +148,6 @@ OMITTED: Mapping[str, Mapping[str, str]] = {
     "test_someone_who_may_not_talk_here_presses_for_nothing": _NO_BUTTONS,
     "test_a_press_in_a_thread_acts_there": _NO_BUTTONS,
     "test_without_the_flag_there_are_no_buttons": _NO_BUTTONS,
+    # instructions
+    "test_an_instruction_in_a_group_is_not_taken": _ALONE,
 }

@@ -87,6 +87,20 @@ async def test_a_press_of_stop_cuts_the_answer_and_takes_its_button_away(
         await harness.settled()
 
 
+async def test_a_button_works_after_a_restart(
+    harness: ChannelHarness, admin: FlagAdmin
+) -> None:
+    """Whoever hears the press knows what it is about: nothing is kept in a process."""
+    ada = harness.driver.direct("ada")
+    async with harness.agent() as first:
+        answer = await asked(harness, ada, "hello")
+        await first.crash()
+
+    async with harness.agent():
+        await press(harness.driver, ada, answer, RETRY)
+        await harness.shows(ada, "re: hello", "re: hello")
+
+
 async def test_a_pressed_thumb_is_a_vote(
     harness: ChannelHarness, admin: FlagAdmin
 ) -> None:
@@ -158,10 +172,15 @@ async def test_a_model_is_chosen_by_a_press(
     async def no_objection(model: str, seconds: float) -> str:
         return ""
 
+    async def context(model: str) -> int:
+        return 128_000
+
+    monkeypatch.setattr(harness.model, "context", context, raising=False)
     monkeypatch.setattr(harness.model, "listed", listed, raising=False)
     monkeypatch.setattr(harness.model, "objection", no_objection, raising=False)
     async with harness.agent():
         await harness.ask(ada, "/model")
+        assert "It reads 128,000 tokens at once." in harness.screen(ada)[-1]
         offer = answers(harness.driver, ada)[-1]
         assert ["test:mine", "test:other"] == labels(harness.driver, ada, offer)
         await press(harness.driver, ada, offer, "test:mine")

@@ -21,13 +21,17 @@ from tests.conformance.expectations import (
     bears_buttons,
     bears_no_buttons,
     comes_whole,
+    gets_titled,
     grows,
+    leaves_untitled,
     names_prompt,
     offers_commands,
+    offers_system,
     says,
     shows,
     tunes,
     withholds_commands,
+    withholds_system,
 )
 from tests.support.engine_harness import MODEL
 from tests.support.operators import ADA, EVERYBODY, operator
@@ -60,6 +64,8 @@ FLAGS: Mapping[str, Scenario] = {
     "system_prompt": Scenario(
         "Be brief.", says("You are a helpful assistant."), says("Be brief.")
     ),
+    "own_instructions": Scenario(True, withholds_system, offers_system),
+    "titles": Scenario(True, leaves_untitled, gets_titled),
     "temperature": Scenario(0.2, tunes(UNTUNED), tunes(Tuning(temperature=0.2))),
     "reasoning_effort": Scenario("low", tunes(UNTUNED), tunes(Tuning(effort="low"))),
     "answer_tokens": Scenario(500, tunes(UNTUNED), tunes(Tuning(answer=500))),

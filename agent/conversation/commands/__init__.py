@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from agent.conversation.commands.models import ModelChoice, model_outcome
+from agent.conversation.commands.instruction import instruction_outcome
+from agent.conversation.commands.models import model_outcome
 from agent.conversation.commands.personal import link_outcome, personal_outcome
 from agent.conversation.commands.records import record_outcome
-from agent.core.commands import Command, help_text
+from agent.conversation.commands.rules import ChatRules
+from agent.core.commands import START, Command, greeting, help_text
 from agent.core.effects import CommandOutcome, StopAnswer, say
 from agent.core.messages import Said
 from agent.ports import LanguageModels
@@ -20,7 +22,7 @@ async def command_outcome(
     commands: ChatCommands,
     records: ChatRecords,
     models: LanguageModels,
-    choice: ModelChoice,
+    rules: ChatRules,
 ) -> CommandOutcome:
     """Reads what the command needs to know; changes nothing yet."""
     match command.name:
@@ -30,12 +32,21 @@ async def command_outcome(
                 StopAnswer(),
             )
         case "model":
-            return await model_outcome(argument, inbound, commands, models, choice)
+            return await model_outcome(argument, inbound, commands, models, rules)
         case "new" | "conversations" | "history" | "search" | "usage" as name:
             return await record_outcome(name, argument, inbound, records)
+        case "system":
+            return await instruction_outcome(
+                argument, inbound, commands, rules.instructions
+            )
         case "link":
             return link_outcome(argument, inbound)
         case "export" | "forget" | "consent" as name:
             return await personal_outcome(name, argument, inbound, records)
         case _:
-            return say(help_text())
+            context = await commands.chat_context(inbound)
+            off = rules.switched_off(context.person)
+            if command is START:
+                return say(greeting(off, has_menu=rules.menu))
+
+            return say(help_text(off))

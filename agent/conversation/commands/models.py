@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from uuid import UUID
+from collections.abc import Sequence
 
+from agent.conversation.commands.rules import ChatRules
 from agent.core.effects import (
     ChatContext,
     ChooseModel,
@@ -17,6 +16,7 @@ from agent.core.messages import Said
 from agent.core.words.buttons import model_buttons, offering
 from agent.core.words.model_lists import (
     MAX_MENU,
+    KnowsContext,
     ListsModels,
     model_names,
     near_names,
@@ -31,52 +31,40 @@ MODEL_LIST_SECONDS = 1.5
 """So long `/model` waits for a provider's list. A platform wants to hear within three."""
 
 
-@dataclass(frozen=True, slots=True)
-class ModelChoice:
-    """What operators say of choosing a model, for one chat."""
-
-    default: Callable[[UUID | None], str]
-    """What answers a person (None: not known yet) who chose no model."""
-    buttons: Callable[[UUID | None], bool]
-    """Whether models are offered to them as buttons."""
-    allowed: Sequence[str] = ()
-    """Empty: all."""
-
-
 async def model_outcome(
     argument: str,
     inbound: Said,
     commands: ChatCommands,
     models: LanguageModels,
-    choice: ModelChoice,
+    rules: ChatRules,
 ) -> CommandOutcome:
     """Shows, chooses, or goes back to the default."""
     if argument == "default":
-        return await _default_model(inbound, commands, choice)
+        return await _default_model(inbound, commands, rules)
     if argument:
-        return await _choose_model(argument, inbound, models, choice.allowed)
+        return await _choose_model(argument, inbound, models, rules.allowed_models)
 
     context = await commands.chat_context(inbound)
-    current = _current_model(context, choice)
+    current = _current_model(context, rules) + await _size(models, context, rules)
     if not isinstance(models, ListsModels):
         return say(current)
 
     lists = await models.listed(MODEL_LIST_SECONDS)
-    shown = overview(lists, choice.allowed)
+    shown = overview(lists, rules.allowed_models)
     text = f"{current}\n\nThere are:\n\n{shown}" if shown else current
-    if choice.buttons(context.person):
-        names = model_names(lists, choice.allowed)
+    if rules.buttons(context.person):
+        names = model_names(lists, rules.allowed_models)
         text = offering(text, model_buttons(names[:MAX_MENU]))
 
     return say(text)
 
 
 async def _default_model(
-    inbound: Said, commands: ChatCommands, choice: ModelChoice
+    inbound: Said, commands: ChatCommands, rules: ChatRules
 ) -> CommandOutcome:
     """`/model default`."""
     context = await commands.chat_context(inbound)
-    default = choice.default(context.person)
+    default = rules.default_model(context.person)
 
     return CommandOutcome(
         lambda _: f"From now on the default is used: `{default}`.",
@@ -84,16 +72,29 @@ async def _default_model(
     )
 
 
-def _current_model(context: ChatContext, choice: ModelChoice) -> str:
+def _current_model(context: ChatContext, rules: ChatRules) -> str:
     if context.override:
         return f"This conversation uses `{context.override}`. `/model default` ends that."
     if context.preferred:
         return f"You chose `{context.preferred}`. `/model default` ends that."
 
     return (
-        f"The default is used: `{choice.default(context.person)}`. "
+        f"The default is used: `{rules.default_model(context.person)}`. "
         "Choose another with `/model provider:model`."
     )
+
+
+async def _size(
+    models: LanguageModels, context: ChatContext, rules: ChatRules
+) -> str:
+    """How much the model reads at once, where that is known."""
+    default = rules.default_model(context.person)
+    chosen = context.override or context.preferred or default
+    if not isinstance(models, KnowsContext):
+        return ""
+
+    tokens = await models.context(chosen)
+    return f" It reads {tokens:,} tokens at once." if tokens else ""
 
 
 async def _choose_model(

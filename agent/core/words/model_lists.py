@@ -33,6 +33,14 @@ class ListsModels(Protocol):
         """
 
 
+@runtime_checkable
+class KnowsContext(Protocol):
+    """Optional: models of which is known how much they read at once."""
+
+    async def context(self, model: str) -> int | None:
+        """Tokens of its context; None: nobody knows. May take a moment. Never raises."""
+
+
 LIST_SECONDS = 5.0
 """So long an operator waits for the list of a provider."""
 

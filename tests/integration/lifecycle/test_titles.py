@@ -70,3 +70,18 @@ async def test_it_is_theirs_also_if_a_message_began_the_conversation_meanwhile(
     await erase(stores)
 
     assert [None] == await titles(database_url)
+
+
+async def test_an_instruction_goes_with_the_chat_of_its_person(
+    world: EngineHarness, agent: Instance, stores: Stores, database_url: str
+) -> None:
+    """Also from a chat in which nothing was said yet."""
+    await say(world, agent, "hello", chat="own", user=ID)
+    await say(world, agent, "/new empty", chat="own", user=ID)
+    await run(database_url, "UPDATE conversations SET instruction = $1", WORDS)
+    await erase(stores)
+
+    kept = await run(
+        database_url, "SELECT FROM conversations WHERE instruction <> ''"
+    )
+    assert [] == list(kept)

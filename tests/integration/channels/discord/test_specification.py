@@ -19,7 +19,7 @@ from tests.support.platforms.discord.shapes import (
 from tests.support.platforms.discord.values import BOT, GUILD, PAYLOADS, Limit
 
 API = "/api/v10"
-COMMAND = {"name": "help", "description": "what I can do"}
+COMMAND = {"name": "help", "description": "see what I can do"}
 
 ANSWERS: dict[tuple[str, str], tuple[str | None, Any]] = {
     ("GET", "/users/@me"): ("own user", None),

@@ -13,10 +13,10 @@ import structlog
 
 from agent import metrics
 from agent.conversation.active_answer import AnswerPlan
-from agent.conversation.budget_hold import BudgetHold
 from agent.conversation.delivery.display import DraftDisplay
 from agent.conversation.delivery.recorder import Spawn
 from agent.conversation.policy import model_refusal, permits
+from agent.conversation.writing.budget_hold import BudgetHold
 from agent.core.completion import Spent, Usage
 from agent.core.errors import ModelError, Refused, UnknownModel
 from agent.core.words.buttons import offering, stop_button

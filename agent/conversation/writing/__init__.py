@@ -1,0 +1,1 @@
+"""What models are asked to write: answers, and titles of conversations."""
