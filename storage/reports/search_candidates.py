@@ -43,6 +43,23 @@ BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 
 _SECOND = timedelta(seconds=1)
 
+_WALK = {
+    "people": STATEMENTS["walk_people"],
+    "place": STATEMENTS["walk_place"],
+    "all": STATEMENTS["walk_all"],
+}
+_HITS = {
+    "people": STATEMENTS["hits_of_people"],
+    "place": STATEMENTS["hits_of_place"],
+    "all": STATEMENTS["hits_of_all"],
+}
+_UNREAD = {
+    "people": STATEMENTS["unread_of_people"],
+    "place": STATEMENTS["unread_of_place"],
+    "all": STATEMENTS["unread_of_all"],
+}
+"""By the name of the scope."""
+
 Key: TypeAlias = tuple[UUID, datetime, int]
 Values: TypeAlias = Mapping[str, Any]
 
@@ -136,7 +153,7 @@ async def candidates(
 
 async def _walk(connection: AsyncConnection, scope: Scope, words: str) -> Walk:
     asked = {"query": words, "since": scope.since, "count": WALKED}
-    rows = await _rows(connection, f"walk_{scope.name}", scope, asked)
+    rows = await _rows(connection, _WALK, scope, asked)
     hits = [_key(row) for row in rows if row.hit][:ENOUGH]
     last = rows[-1].at if len(rows) == WALKED else BEGINNING
     took = rows[0].at - rows[-1].at if rows else timedelta()
@@ -158,7 +175,7 @@ async def _older(
         is_last = number == SPANS - 1
         since = scope.since if is_last else until - min(span, until - scope.since)
         asked = {"query": words, "since": since, "until": until, "count": wanting}
-        rows = await _rows(connection, f"hits_of_{scope.name}", scope, asked)
+        rows = await _rows(connection, _HITS, scope, asked)
         found += map(_key, rows)
         until, span = since, max(span, _SECOND) * GROWTH
 
@@ -169,15 +186,18 @@ async def _unread(
     connection: AsyncConnection, scope: Scope, read_until: datetime
 ) -> list[Key]:
     asked = {"since": max(read_until, scope.since), "count": UNREAD}
-    rows = await _rows(connection, f"unread_of_{scope.name}", scope, asked)
+    rows = await _rows(connection, _UNREAD, scope, asked)
 
     return [_key(row) for row in rows]
 
 
 async def _rows(
-    connection: AsyncConnection, name: str, scope: Scope, asked: Values
+    connection: AsyncConnection,
+    statements: Mapping[str, str],
+    scope: Scope,
+    asked: Values,
 ) -> Sequence[Row[Any]]:
-    statement = text(STATEMENTS[name])
+    statement = text(statements[scope.name])
 
     return (await connection.execute(statement, {**scope.values, **asked})).all()
 
