@@ -144,22 +144,11 @@ async def rotate(
     is read again. Raises ConfigurationError without keys, Rejected when the author may not
     change anything, and StoreUnavailable.
     """
-    from storage.control.operators.rotation import renew_factors
-
     secrets.check()
     async with transaction(database) as connection:
         await admit(connection, author, Permission.MANAGE)
 
-    renewed, seen = await _renew_all(database.line(planner={}), secrets, at_once)
-    lost = sorted(
-        found.removeprefix(_LOST) for found in seen if found.startswith(_LOST)
-    )
-    factors = await renew_factors(database, secrets)
-    rotation = Rotation(
-        renewed + factors.renewed,
-        len(seen) - len(lost) + factors.newest,
-        (*lost, *factors.lost),
-    )
+    rotation = await _rotated(database, secrets, at_once)
 
     async with transaction(database) as connection:
         after = msgspec.json.encode(rotation).decode()
@@ -177,6 +166,22 @@ async def rotate(
 
 
 _LOST = "lost "
+
+
+async def _rotated(database: Database, secrets: Secrets, at_once: int) -> Rotation:
+    from storage.control.operators.rotation import renew_factors
+
+    renewed, seen = await _renew_all(database.line(planner={}), secrets, at_once)
+    lost = sorted(
+        found.removeprefix(_LOST) for found in seen if found.startswith(_LOST)
+    )
+    factors = await renew_factors(database, secrets)
+
+    return Rotation(
+        renewed + factors.renewed,
+        len(seen) - len(lost) + factors.newest,
+        (*lost, *factors.lost),
+    )
 
 
 async def _renew_all(

@@ -76,3 +76,38 @@ async def test_adding_somebody_else_first_is_asked_about(machine: Machine) -> No
         "Then ada can change nothing: only grace can." in asked.err,
     )
     assert (0, 2) == (done.status, late.status)
+
+
+async def test_a_role_and_a_link_are_given(machine: Machine) -> None:
+    """The link is printed once, whole, and stands nowhere else."""
+    begun = await machine.agent("operators", "add", "ada", "--admin")
+    again = await machine.agent("operators", "link", "ada", "--json")
+    viewer = await machine.agent("operators", "add", "eve", "--role", "viewer")
+    moved = await machine.agent("operators", "add", "eve", "--role", "operator")
+    listed = await machine.agent("operators", "list")
+    nobody = await machine.agent("operators", "link", "bob")
+    both = await machine.agent(
+        "operators", "add", "bob", "--admin", "--role", "viewer"
+    )
+    refused = await machine.agent("operators", "link", "ada", "--as", "eve")
+    alone = await machine.agent("operators", "add", "ada", "--role", "viewer")
+    log = await machine.agent("audit", "list", "--json")
+    first, link = begun.out.splitlines()[-1], json.loads(again.out)["links"][0]
+
+    assert "works once" in begun.out
+    assert first.startswith("http://127.0.0.1:8080/link/")
+    assert first != link
+    assert (link.rpartition("/")[2] in log.out, "operator.link" in log.out) == (
+        False,
+        True,
+    )
+    assert "Operators: ada, eve.\n" == viewer.out
+    assert "eve has the role operator now.\n" == moved.out
+    assert [["ada", "admin", "-"], ["eve", "operator", "-"]] == [
+        line.split()[:3] for line in listed.out.splitlines()[1:]
+    ]
+    assert [2, 2, 2, 2] == [one.status for one in (nobody, both, refused, alone)]
+    assert "`agent operators add bob` registers them." in nobody.err
+    assert "Name one of --role and --admin at a time." in both.err
+    assert "eve has the role operator and may not manage operators" in refused.err
+    assert "no admin is left" in alone.err

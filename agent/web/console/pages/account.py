@@ -18,6 +18,9 @@ from storage.control.operators.account import OperatorAccount
 from storage.control.operators.passwords import MIN_CHARS
 from storage.control.operators.second_factor import factor_of, new_factor
 
+GUESSABLE = frozenset({"password", "factor", "no-factor"})
+"""What asks for a password or a code, and so counts as a try to sign in."""
+
 
 async def show(context: PageContext) -> Response:
     return await _page(context)
@@ -30,7 +33,8 @@ async def act(context: PageContext) -> Response:
         raise Stopped(422, "The form does not say what to do. Load the page again.")
 
     viewer = context.viewer
-    await limit(context.services, viewer.address, viewer.operator)
+    if context.form["do"] in GUESSABLE:
+        await limit(context.services, viewer.address, viewer.operator)
     try:
         return await kind(context)
     except Rejected as error:

@@ -129,7 +129,7 @@ def _flags(found: ControlInForce) -> Part:
     state = "ok" if found.applied == found.instances else "slower"
     where = spread if found.instances else "no instance runs"
 
-    return Part("flags", state, f"{found.rules} rules; epoch {found.epoch} {where}")
+    return Part("flags", state, f"rules: {found.rules}; epoch {found.epoch}, {where}")
 
 
 async def _today(

@@ -24,6 +24,12 @@ HISTORY = 30
 
 ON_OFF = (("true", "on"), ("false", "off"))
 
+NARROW = (
+    *("people", "channels", "chat", "percentage", "salt", "rule"),
+    *("starts", "ends", "for", "kill", "by_default", "force"),
+)
+"""Fields that make a rule one for some, or for a time."""
+
 
 @dataclass(frozen=True, slots=True)
 class Rule:
@@ -114,6 +120,7 @@ async def one(
         why=why,
         asked=context.query,
         typed=context.form,
+        narrowed=any(context.form[field] for field in NARROW),
         problem=problem,
         trouble=trouble,
     )
