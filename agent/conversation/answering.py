@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from functools import partial
 from uuid import UUID
 
@@ -132,7 +132,7 @@ class Answering:
             await self._say(active, plan, SET_ASIDE, failed=reason)
             return
 
-        async with active.quarantine_stack:
+        async with AsyncExitStack() as active.quarantine_stack:
             await self._quarantine.admit(active, plan)
             # A flag may have changed while this one waited.
             plan = self._begin(active, loaded)
@@ -166,7 +166,7 @@ class Answering:
     async def _answer(self, active: ActiveAnswer, plan: AnswerPlan) -> None:
         has_draft = bool(plan.batch) and self._draft(plan) is not None
         canned = plan.policy.canned_reply
-        if not any(plan.texts.values()):
+        if not plan.asks:
             # A draft that stands is not left half written.
             await self._say(active, plan, DELETED if has_draft else "")
         elif canned is not None:
@@ -287,12 +287,9 @@ class Answering:
         return not is_lost and age < self._trusted_seconds
 
     def _prompt(self, policy: AnswerPolicy, window: Window, up_to_seq: int) -> Prompt:
-        visible = policy.visible(window.messages, up_to_seq)
-        seen = Window(window.version, visible)
-
         return build_prompt(
             policy.system_prompt,
-            seen,
+            policy.visible(window, up_to_seq),
             up_to_seq=up_to_seq,
             budget=self._ports.models.budget(policy.model),
             tuning=policy.tuning,

@@ -14,7 +14,7 @@ from agent.control.rules import Audience
 from agent.core.channel import ChannelSettings
 from agent.core.completion import Tuning
 from agent.core.limits import Limit, Rule
-from agent.core.messages import Inbound, Message, Overlap, Window
+from agent.core.messages import Inbound, Overlap, Window
 from agent.core.options import Options
 from agent.core.turns import Waiting
 from agent.ports import Control, Flags
@@ -131,20 +131,21 @@ class AnswerPolicy:
     record: Mapping[str, Any]
     """Kept with the answer: `epoch`; for people in experiments also `variants` and `person`."""
 
-    def visible(
-        self, messages: Sequence[Message], up_to_seq: int
-    ) -> tuple[Message, ...]:
-        """The messages of a window that the model may see.
+    def visible(self, window: Window, up_to_seq: int) -> Window:
+        """What the model may see, besides messages that still wait: a prompt has none.
 
         `up_to_seq` is the seq of the last message to be answered.
         """
+        if len(window.messages) <= self.max_messages:
+            return window
+
         known = [
             message
-            for message in messages
+            for message in window.messages
             if message.role != "user" or message.seq <= up_to_seq
         ]
 
-        return tuple(known[-self.max_messages :])
+        return Window(window.version, tuple(known[-self.max_messages :]))
 
 
 class PolicyEvaluator:

@@ -167,7 +167,7 @@ class Placed:
     """A draft is being shown: more may stand there than these ids name."""
 
 
-class Message(Struct, frozen=True, array_like=True):
+class Message(Struct, frozen=True, array_like=True, gc=False):
     """One stored message of a conversation, in the order of fields in which caches keep it."""
 
     seq: int
