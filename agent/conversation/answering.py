@@ -77,7 +77,9 @@ class Answering:
             if active.cancel_reason is CancelReason.EDITED:
                 active.edits += 1
             active.cancel_reason = None
-            loaded = await self._in_order(active, loaded)
+            is_next = loaded and self._order.is_settled(loaded.previous)
+            if loaded is None or not is_next or loaded.rest_seconds:
+                loaded = await self._in_order(active, loaded)
             if loaded is None:
                 return
 

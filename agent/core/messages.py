@@ -218,8 +218,7 @@ def delivered(content: str, metadata: Mapping[str, Any]) -> str:
     return Notice(content) if metadata.get("notice") else content
 
 
-@dataclass(frozen=True, slots=True)
-class Window:
+class Window(Struct, frozen=True):
     """The last messages of a conversation in reading order, and the version they are true at."""
 
     version: int

@@ -58,9 +58,13 @@ class AnswerOrder:
         self._sending.discard(turn)
         self._remember(turn)
 
+    def is_settled(self, turn: UUID | None) -> bool:
+        """Whether there is nothing to wait for, as far as known here. None: no answer."""
+        return turn is None or turn in self._settled
+
     async def wait_for(self, turn: UUID) -> bool:
         """Returns once this answer is settled. False: it was already, as far as known here."""
-        if turn in self._settled:
+        if self.is_settled(turn):
             return False
 
         log.info("waits for the answer before", before=str(turn))
