@@ -65,6 +65,15 @@ class AnswerPlan:
         return self.batch[-1].seq if self.batch else self.window.version
 
     @property
+    def asks(self) -> bool:
+        """Whether a text is left to be answered: what people deleted is empty."""
+        asked = {waiting.seq for waiting in self.batch}
+
+        return any(
+            m.content and m.seq in asked for m in reversed(self.window.messages)
+        )
+
+    @property
     def texts(self) -> Mapping[int, str]:
         """The texts that it answers, by seq."""
         asked = {waiting.seq for waiting in self.batch}
@@ -98,8 +107,8 @@ class ActiveAnswer:
     cancel_reason: CancelReason | None = None
     held_at: float = field(default_factory=time.monotonic)
     """When the claim was last known to be ours, on the monotonic clock."""
-    quarantine_stack: AsyncExitStack = field(default_factory=AsyncExitStack)
-    """Keeps other suspects waiting until this answer is stored."""
+    quarantine_stack: AsyncExitStack | None = None
+    """Of a suspect: keeps others waiting until this answer is stored."""
 
     @property
     def turns(self) -> tuple[UUID, ...]:

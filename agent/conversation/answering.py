@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from functools import partial
 from uuid import UUID
 
@@ -32,7 +32,7 @@ from agent.conversation.writing.generation import Draft, Generation
 from agent.conversation.writing.titles import Titles
 from agent.core.completion import Prompt
 from agent.core.errors import ModelError, Refused, StoreUnavailable, UnknownModel
-from agent.core.messages import Notice, Overlap, Placed, Window
+from agent.core.messages import Notice, Overlap, Placed
 from agent.core.prompt import build_prompt
 from agent.core.turns import Loaded, Undelivered
 from agent.ports import Ports, Reply
@@ -79,7 +79,9 @@ class Answering:
             if active.cancel_reason is CancelReason.EDITED:
                 active.edits += 1
             active.cancel_reason = None
-            loaded = await self._in_order(active, loaded)
+            is_next = loaded and self._order.is_settled(loaded.previous)
+            if loaded is None or not is_next or loaded.rest_seconds:
+                loaded = await self._in_order(active, loaded)
             if loaded is None:
                 return
 
@@ -134,7 +136,7 @@ class Answering:
             await self._say(active, plan, SET_ASIDE, failed=reason)
             return
 
-        async with active.quarantine_stack:
+        async with AsyncExitStack() as active.quarantine_stack:
             await self._quarantine.admit(active, plan)
             # A flag may have changed while this one waited.
             plan = self._begin(active, loaded)
@@ -168,7 +170,7 @@ class Answering:
     async def _answer(self, active: ActiveAnswer, plan: AnswerPlan) -> None:
         has_draft = bool(plan.batch) and self._draft(plan) is not None
         canned = plan.policy.canned_reply
-        if not any(plan.texts.values()):
+        if not plan.asks:
             # A draft that stands is not left half written.
             await self._say(active, plan, DELETED if has_draft else "")
         elif canned is not None:
@@ -290,13 +292,9 @@ class Answering:
         return not is_lost and age < self._trusted_seconds
 
     def _prompt(self, policy: AnswerPolicy, loaded: Loaded, up_to_seq: int) -> Prompt:
-        window = loaded.window
-        visible = policy.visible(window.messages, up_to_seq)
-        seen = Window(window.version, visible)
-
         return build_prompt(
             policy.system(loaded.instruction),
-            seen,
+            policy.visible(loaded.window, up_to_seq),
             up_to_seq=up_to_seq,
             budget=self._ports.models.budget(policy.model),
             tuning=policy.tuning,

@@ -166,7 +166,8 @@ class Intake:
             return None
 
         user, is_known = arrival.user or uuid7(), arrival.user is not None
-        turn = NewTurn(inbound, uuid7(), uuid7(), user, is_known, retry)
+        message = uuid7()  # a new conversation has the id of its first message
+        turn = NewTurn(inbound, message, message, user, is_known, retry)
         accepted = await self._ports.turns.accept(turn)
         if accepted is None:
             # Delivered again, or stored by a statement whose answer was lost.

@@ -15,7 +15,7 @@ from agent.core.channel import ChannelSettings
 from agent.core.commands import plain_list
 from agent.core.completion import Tuning
 from agent.core.limits import Limit, Rule
-from agent.core.messages import Inbound, Message, Overlap, Window
+from agent.core.messages import Inbound, Overlap, Window
 from agent.core.options import Options
 from agent.core.turns import Waiting
 from agent.ports import Control, Flags
@@ -163,20 +163,21 @@ class AnswerPolicy:
         """Commands that flags do not allow."""
         return frozenset() if self.own_instructions else frozenset({"system"})
 
-    def visible(
-        self, messages: Sequence[Message], up_to_seq: int
-    ) -> tuple[Message, ...]:
-        """The messages of a window that the model may see.
+    def visible(self, window: Window, up_to_seq: int) -> Window:
+        """What the model may see, besides messages that still wait: a prompt has none.
 
         `up_to_seq` is the seq of the last message to be answered.
         """
+        if len(window.messages) <= self.max_messages:
+            return window
+
         known = [
             message
-            for message in messages
+            for message in window.messages
             if message.role != "user" or message.seq <= up_to_seq
         ]
 
-        return tuple(known[-self.max_messages :])
+        return Window(window.version, tuple(known[-self.max_messages :]))
 
 
 class PolicyEvaluator:

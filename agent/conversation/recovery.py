@@ -36,6 +36,7 @@ class Quarantine:
         The suspect holds others back until `active.quarantine_stack` is closed.
         """
         if _deaths(active, plan) > 1:
+            assert active.quarantine_stack is not None
             await active.quarantine_stack.enter_async_context(self._lock)
 
         # Once for each turn, however often the answer is restarted: an edit is no death.

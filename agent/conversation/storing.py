@@ -31,18 +31,23 @@ def new_answer(
 ) -> Answer:
     """An answer to this plan, to be stored under the claim that is held."""
     assert active.claim is not None
+    message_id = uuid7()
     is_stopped = active.cancel_reason is CancelReason.STOPPED
     minds_edits = active.heeds_edits and not is_stopped
+    record = plan.policy.record
+    if "system_prompt" in record and plan.prompt is not None:
+        # with what the person asks for in this conversation
+        record = {**record, "system_prompt": plan.prompt.system}
 
     return Answer(
         active.claim,
-        next_fence=uuid7(),
-        message_id=uuid7(),
+        next_fence=message_id,  # as new as a fence has to be
+        message_id=message_id,
         answers=plan.covers,
         content=content,
         usage=usage,
         latency_ms=latency_ms,
-        metadata={**metadata, **plan.policy.record},
+        metadata={**metadata, **record},
         seen=active.seen if minds_edits else None,
         first_turn=plan.turns[0] if plan.turns else None,
     )
@@ -103,7 +108,8 @@ class AnswerStore:
         active.held_at = time.monotonic()
         active.edits = 0
         # The next suspect may run: the way to the platform is no danger.
-        await active.quarantine_stack.aclose()
+        if active.quarantine_stack is not None:
+            await active.quarantine_stack.aclose()
         log.debug("answered", seq=stored.version, covers=answer.answers)
 
         is_newest = stored.version == plan.window.version + 1

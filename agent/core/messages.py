@@ -198,7 +198,7 @@ class Placed:
     """A draft is being shown: more may stand there than these ids name."""
 
 
-class Message(Struct, frozen=True, array_like=True):
+class Message(Struct, frozen=True, array_like=True, gc=False):
     """One stored message of a conversation, in the order of fields in which caches keep it."""
 
     seq: int
@@ -249,8 +249,7 @@ def delivered(content: str, metadata: Mapping[str, Any]) -> str:
     return Notice(content) if metadata.get("notice") else content
 
 
-@dataclass(frozen=True, slots=True)
-class Window:
+class Window(Struct, frozen=True):
     """The last messages of a conversation in reading order, and the version they are true at."""
 
     version: int

@@ -121,8 +121,7 @@ class Outdated:
     """The verdict on an answer to messages edited since its window. Not stored, claim kept."""
 
 
-@dataclass(frozen=True, slots=True)
-class Loaded:
+class Loaded(Struct, frozen=True):
     """A conversation read from Postgres: its window and what waits in it."""
 
     window: Window

@@ -113,7 +113,7 @@ class LanguageModels(Protocol):
 class Turns(Protocol):
     """The life of a turn in Postgres. Concurrent calls share a statement and its commit."""
 
-    async def accept(self, turn: NewTurn) -> Accepted | None:
+    def accept(self, turn: NewTurn) -> Awaitable[Accepted | None]:
         """Stores a message and claims its conversation.
 
         - Accepted with a claim: this instance answers now.
@@ -121,10 +121,10 @@ class Turns(Protocol):
         - None: the message was stored before.
         """
 
-    async def load(self, conversation: UUID) -> Loaded:
+    def load(self, conversation: UUID) -> Awaitable[Loaded]:
         """The window and what waits. Concurrent calls for one conversation share one read."""
 
-    async def answer(self, answer: Answer) -> StoredAnswer | Outdated | None:
+    def answer(self, answer: Answer) -> Awaitable[StoredAnswer | Outdated | None]:
         """Stores an answer; releases the conversation, or claims it for the next message.
 
         - StoredAnswer: stored.

@@ -66,6 +66,11 @@ class Batch(Generic[Item, Verdict]):
             self._flusher = None
 
     def _next(self) -> list[tuple[Item, asyncio.Future[Verdict]]]:
+        if self._key is None and len(self._waiting) <= self._limit:
+            entries = [one for one in self._waiting if not one[1].cancelled()]
+            self._waiting.clear()
+            return entries
+
         chosen: dict[Hashable, tuple[Item, asyncio.Future[Verdict]]] = {}
         held_back: list[tuple[Item, asyncio.Future[Verdict]]] = []
 

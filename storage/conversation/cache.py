@@ -65,8 +65,12 @@ class RedisCache:
         self._pipe = pipe
         self._limiter = limiter
         self._limit = window_messages
-        self._users: RecentIds[tuple[str, str]] = RecentIds()
-        self._conversations: RecentIds[tuple[str, str, str]] = RecentIds()
+        self._users: RecentIds[tuple[str, str], UUID] = RecentIds()
+        self._conversations: RecentIds[tuple[str, str, str], UUID] = RecentIds()
+        self._held: RecentIds[tuple[str, ...], Session] = RecentIds()
+        """Sessions as Redis had them when they were read last."""
+        self._noted: RecentIds[tuple[str, str], float] = RecentIds()
+        """When accounts were noted as active last, in seconds since 1970."""
 
     async def arrive(self, inbound: Said) -> Arrival:
         """One round trip: session, epoch, window and verdict of the limits.
@@ -86,13 +90,12 @@ class RedisCache:
             *commands(rules),
         )
         if replies is None:
+            self._held.forget((*key, inbound.user_id))
             return Arrival(user=user, limited=await self._judge(inbound, rules, None))
 
-        session, epoch, schema = replies[0], _integer(replies[1]), self._schema
-        conversation = person = None
-        if isinstance(session, list) and session[0] == schema:
-            user = _uuid(session[1]) or user
-            conversation, person = _uuid(session[2]), _uuid(session[3])
+        epoch, schema = _integer(replies[1]), self._schema
+        known = self._read_session(replies[0], key, inbound.user_id)
+        user, conversation, person = known[0] or user, known[1], known[2]
 
         packed = replies[2] if hint else None
         judging = self._judge(inbound, rules, replies[-1], person)
@@ -118,15 +121,45 @@ class RedisCache:
         name, schema = _session_key(channel, account), self._schema
         window_name = _window_key(session.conversation)
         packed = self._pack(window, schema)
+        activity = self._activity(channel, account)
+        changed = self._held.get((*session.key, account)) != session
         replies = await self._pipe.send(
             ("SET", window_name, packed, "EX", WINDOW_SECONDS),
-            ("HSET", name, *_session_values(session, schema)),
+            *activity,
+            *([("HSET", name, *_session_values(session, schema))] if changed else []),
             ("EXPIRE", name, SESSION_SECONDS),
-            *active_people.noted(channel, account, time.time()),
         )
 
-        if replies and active_people.mistaken(replies[3]):
+        if activity and replies and active_people.mistaken(replies[1]):
+            self._noted.forget((channel, account))
             await active_people.forget(self._pipe, channel)
+
+    def _read_session(
+        self, reply: Any, key: tuple[str, str, str], account: str
+    ) -> tuple[UUID | None, UUID | None, UUID | None]:
+        """Whose it is, the conversation and the person, as Redis has them; all of it is
+        remembered, so that only what changes is written again.
+        """
+        place = (*key, account)
+        user = conversation = person = None
+        if isinstance(reply, list) and reply[0] == self._schema:
+            user, conversation, person = map(_uuid, reply[1:])
+
+        if user and conversation:
+            self._held.put(place, Session(key, account, user, conversation, person))
+        else:
+            self._held.forget(place)
+
+        return user, conversation, person
+
+    def _activity(self, channel: str, account: str) -> Sequence[Command]:
+        """Notes the account as active, if that was not done just now."""
+        now, place = time.time(), (channel, account)
+        if now - (self._noted.get(place) or 0.0) < active_people.NOTED_SECONDS:
+            return ()
+
+        self._noted.put(place, now)
+        return active_people.noted(channel, account, now)
 
     @property
     def _schema(self) -> bytes:

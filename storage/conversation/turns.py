@@ -4,6 +4,7 @@ that wait for it.
 
 from __future__ import annotations
 
+from asyncio import Future
 from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
@@ -103,14 +104,14 @@ class PostgresTurns:
         self._loads = Batch(self._load_all, passing=gone)
         self._prompts = SystemPrompts(database)
 
-    async def accept(self, turn: NewTurn) -> Accepted | None:
-        return await self._accepts.submit(turn)
+    def accept(self, turn: NewTurn) -> Future[Accepted | None]:
+        return self._accepts.submit(turn)
 
-    async def answer(self, answer: Answer) -> StoredAnswer | Outdated | None:
-        return await self._answers.submit(answer)
+    def answer(self, answer: Answer) -> Future[StoredAnswer | Outdated | None]:
+        return self._answers.submit(answer)
 
-    async def load(self, conversation: UUID) -> Loaded:
-        return await self._loads.submit(conversation)
+    def load(self, conversation: UUID) -> Future[Loaded]:
+        return self._loads.submit(conversation)
 
     async def _accept_all(self, turns: Sequence[NewTurn]) -> list[Accepted | None]:
         try:

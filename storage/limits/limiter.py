@@ -102,8 +102,8 @@ class RedisLimiter:
         self._reading = asyncio.Lock()
         self._instances = 1
         self._counted_at = -math.inf
-        self._seen: RecentIds[UUID] = RecentIds(SEEN)
-        self._persons: RecentIds[str] = RecentIds()  # by account
+        self._seen: RecentIds[UUID, UUID] = RecentIds(SEEN)
+        self._persons: RecentIds[str, UUID] = RecentIds()  # by account
 
     async def judge(self, inbound: Said) -> Limited | None:
         """Counts a command, or what is refused, in one round trip; None: it may pass.

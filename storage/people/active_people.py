@@ -15,6 +15,9 @@ from storage.redis import RedisPipe
 ACTIVE_SECONDS = 300
 """Somebody is active for this long after their last answer."""
 
+NOTED_SECONDS = 10
+"""Someone who goes on is noted again after this long, so the figure is that exact."""
+
 
 def noted(channel: str, account: str, now: float) -> Sequence[Command]:
     """What a turn sends: this account is active; the others are no longer when their time is up.

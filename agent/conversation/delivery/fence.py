@@ -58,6 +58,10 @@ class DeliveryFence:
         beat, self._beat = self._beat, asyncio.Event()
         beat.set()
 
+    def is_ours(self, turn: UUID) -> bool:
+        """Whether the platform may be called now."""
+        return turn not in self._taken and self._is_fresh(turn)
+
     async def check(self, turn: UUID) -> None:
         """Returns when the platform may be called. Raises NotHere if another instance does it."""
         while turn not in self._taken and not self._is_fresh(turn):

@@ -9,7 +9,6 @@ from uuid import UUID
 from weakref import WeakValueDictionary
 
 import structlog
-from cachetools import LRUCache
 
 from agent.core.errors import StoreUnavailable
 from agent.ports import OpenTurns
@@ -39,7 +38,7 @@ class AnswerOrder:
         """`limit_seconds`: an answer is given up after that, and is not waited for longer."""
         self._open_turns = open_turns
         self._limit_seconds = limit_seconds
-        self._settled: LRUCache[UUID, bool] = LRUCache(REMEMBERED)
+        self._settled: dict[UUID, None] = {}
         self._sending: set[UUID] = set()
         # Each is kept by those who wait for it, and gone with the last of them.
         self._waited_for: WeakValueDictionary[UUID, asyncio.Event] = (
@@ -59,9 +58,13 @@ class AnswerOrder:
         self._sending.discard(turn)
         self._remember(turn)
 
+    def is_settled(self, turn: UUID | None) -> bool:
+        """Whether there is nothing to wait for, as far as known here. None: no answer."""
+        return turn is None or turn in self._settled
+
     async def wait_for(self, turn: UUID) -> bool:
         """Returns once this answer is settled. False: it was already, as far as known here."""
-        if turn in self._settled:
+        if self.is_settled(turn):
             return False
 
         log.info("waits for the answer before", before=str(turn))
@@ -78,7 +81,9 @@ class AnswerOrder:
 
     def _remember(self, turn: UUID) -> None:
         """It is settled: wakes all that wait for it, also those that look at Postgres now."""
-        self._settled[turn] = True
+        self._settled[turn] = None
+        if len(self._settled) > REMEMBERED:
+            del self._settled[next(iter(self._settled))]
         if (event := self._waited_for.get(turn)) is not None:
             event.set()
 

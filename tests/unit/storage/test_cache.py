@@ -353,3 +353,44 @@ async def test_a_session_holds_only_what_is_read(
     assert {b"schema", b"user_id", b"person_id", b"conversation_id:ada:"} == set(
         await client.hkeys(SESSION_KEY)
     )
+
+
+@pytest.mark.parametrize("lost", ["user_id", "conversation_id:ada:", "schema", None])
+async def test_a_session_is_written_again_when_a_part_of_it_was_lost(
+    cache: RedisCache, elsewhere: RedisCache, client: FakeRedis, lost: str | None
+) -> None:
+    """What Redis has as it is only lives longer; an instance that trusts that is soon put right."""
+    await cache.keep(SESSION, WINDOW)
+    await cache.arrive(HELLO)
+    if lost is None:
+        await client.flushall()
+    else:
+        await client.hdel(SESSION_KEY, lost)
+
+    await cache.arrive(HELLO)
+    await cache.keep(SESSION, WINDOW)
+
+    assert await elsewhere.arrive(HELLO) == Arrival(USER, CONVERSATION, WINDOW, 0)
+
+
+async def test_a_session_that_names_somebody_else_now_is_written(
+    cache: RedisCache, elsewhere: RedisCache
+) -> None:
+    await cache.keep(SESSION, WINDOW)
+    await cache.arrive(HELLO)
+    newer = Session(SESSION.key, "ada", USER, uuid4(), person=uuid4())
+    await cache.keep(newer, Window(5, ()))
+
+    assert (await elsewhere.arrive(HELLO)).conversation == newer.conversation
+
+
+async def test_someone_who_goes_on_is_noted_now_and_then(
+    cache: RedisCache, client: FakeRedis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    noted_at = []
+    for seconds in (0, 3, 9, 10, 12, 20):
+        monkeypatch.setattr(time, "time", lambda at=seconds: 1000.0 + at)
+        await cache.keep(SESSION, WINDOW)
+        noted_at.append(await client.zscore("active:test", "ada"))
+
+    assert [1000.0, 1000.0, 1000.0, 1010.0, 1010.0, 1020.0] == noted_at
