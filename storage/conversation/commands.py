@@ -6,10 +6,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
 
 import msgspec
-from sqlalchemy import ColumnElement, select, text, update
+from sqlalchemy import select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 from uuid_utils.compat import uuid7
@@ -35,6 +34,7 @@ from storage.conversation.chat import (
     chat_transaction,
     is_account,
     is_active,
+    request_stop,
     within_lifetime,
 )
 from storage.conversation.turns import encode_address
@@ -147,12 +147,7 @@ async def _apply(
         case ContinueConversation(conversation):
             return await conversations.go_on(connection, inbound, conversation)
         case StopAnswer():
-            return await _changed(
-                connection,
-                inbound,
-                Conversation.answering.is_not(None),
-                stopping=Conversation.answering,
-            )
+            return await request_stop(connection, is_active(inbound))
         case ChooseModel(model):
             return await _choose_model(connection, inbound, model)
         case OfferLink(code):
@@ -165,22 +160,6 @@ async def _apply(
             return await wishes.forget(connection, inbound)
         case SetConsent(given):
             return await wishes.consent(connection, inbound, given=given)
-
-
-async def _changed(
-    connection: AsyncConnection,
-    inbound: Inbound,
-    *where: ColumnElement[bool],
-    **values: Any,
-) -> bool:
-    changed = (
-        update(Conversation)
-        .where(is_active(inbound), *where)
-        .values(**values)
-        .returning(Conversation.id)
-    )
-
-    return (await connection.execute(changed)).first() is not None
 
 
 async def _choose_model(
@@ -216,6 +195,10 @@ async def _choose_model(
         await connection.execute(
             update(User).where(User.id.in_(accounts)).values(preferred_model=model)
         )
-    await _changed(connection, inbound, model_override=None, **moved)
+    await connection.execute(
+        update(Conversation)
+        .where(is_active(inbound))
+        .values(model_override=None, **moved)
+    )
 
     return True

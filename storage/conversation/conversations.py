@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import text, update
+from sqlalchemy import ColumnElement, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -29,7 +29,7 @@ async def begin(
 ) -> bool:
     """Ends the active conversation. One with a name begins at once, others with a message."""
     user = await people.account(connection, inbound) if title else None
-    ended = await _end(connection, inbound)
+    ended = await end(connection, is_active(inbound))
     if user is None:
         return ended is not None
 
@@ -63,7 +63,7 @@ async def go_on(
     last one of the conversation that is left, as it would have in that one.
     """
     for _ in range(ATTEMPTS):
-        left = await _end(connection, inbound)
+        left = await end(connection, is_active(inbound))
         try:
             async with connection.begin_nested():
                 return await _activate(connection, inbound, conversation, left)
@@ -73,11 +73,14 @@ async def go_on(
     raise StoreUnavailable(StoreUnavailable.__doc__ or "")
 
 
-async def _end(connection: AsyncConnection, inbound: Inbound) -> Any | None:
+async def end(
+    connection: AsyncConnection,
+    where: ColumnElement[bool],
+) -> Any | None:
     """The conversation that was active; None: there was none."""
     ended = (
         update(Conversation)
-        .where(is_active(inbound))
+        .where(where)
         .values(is_active=False)
         .returning(Conversation.id, Conversation.last_turn)
     )

@@ -11,10 +11,12 @@ from sqlalchemy import text
 from agent.control.permissions import Permission
 from agent.core.errors import Rejected
 from agent.core.remedies import Run
+from storage.control import audit
 from storage.control.audit import Author
 from storage.control.changes import admit
 from storage.control.targets import RuleTarget, audience_of
 from storage.lifecycle import STATEMENTS, jobs
+from storage.lifecycle.export import Export, export_person
 from storage.lifecycle.jobs import ErasureView
 from storage.postgres import Database
 from storage.transaction import transaction
@@ -70,6 +72,39 @@ class PeopleAdmin:
                 raise Rejected("This person was erased meanwhile.")
 
             return made
+
+    async def export(self, named: str, author: Author) -> Export:
+        """All that is kept of a person, to be handed to them.
+
+        An audit row says who took it. Raises Rejected when there is no such person, or the
+        author may not manage people's data.
+        """
+        async with transaction(self._database) as connection:
+            await admit(connection, author, Permission.MANAGE)
+            person = (await audience_of(connection, RuleTarget(person=named))).person
+            assert person is not None
+            await audit.record(
+                connection,
+                author,
+                "person.export",
+                f"person:{person}",
+                before=None,
+                after=None,
+                epoch=None,
+            )
+
+        return await export_person(self._database, person)
+
+    async def erasure(self, number: UUID) -> ErasureView:
+        """How far one is. Raises Rejected when there is none of this number."""
+        async with transaction(self._database) as connection:
+            statement = text(STATEMENTS["one_erasure"])
+            row = (await connection.execute(statement, {"id": number})).first()
+
+        if row is None:
+            raise Rejected("There is no such erasure.")
+
+        return ErasureView(*row)
 
     async def erasures(self) -> list[ErasureView]:
         """Those under way and those that are done, the newest first."""

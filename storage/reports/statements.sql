@@ -672,7 +672,7 @@ WITH wanted AS (
               SELECT id FROM users WHERE person_id = :person))
 )
 SELECT m."timestamp" AS at, m.role, m.content, m.metadata->>'author' AS author, c.channel_type,
-       c.chat_id, t.platform_message_id,
+       c.chat_id, t.platform_message_id, m.conversation_id AS conversation,
        extract(epoch FROM now() - m."timestamp")::float8 / 86400 AS age_days
 FROM wanted
 JOIN messages m ON m.conversation_id = wanted.conversation_id

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from math import log1p
+from uuid import UUID
 
 from agent.core.errors import Rejected
 
@@ -70,6 +71,8 @@ class Found:
     text: str
     """Around the first hit, with each hit between ** and **."""
     link: str | None = None
+    conversation: UUID | None = None
+    """For operators, who may open it."""
 
 
 def parse_query(typed: str) -> Query:

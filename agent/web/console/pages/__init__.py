@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from agent.web.console.page import Page
-from agent.web.console.pages import flags, home
+from agent.web.console.pages import conversations, flags, home, people
 
 PAGES: tuple[Page, ...] = (
     *home.PAGES,
     *flags.PAGES,
+    *conversations.PAGES,
+    *people.PAGES,
 )
 """In the order of the menu."""
