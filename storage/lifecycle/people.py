@@ -7,6 +7,7 @@ from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from agent.control.permissions import Permission
 from agent.core.errors import Rejected
@@ -70,6 +71,8 @@ class PeopleAdmin:
             made = await jobs.begin(connection, person, author.name)
             if made is None:
                 raise Rejected("This person was erased meanwhile.")
+            # the last step notes what was done; why, only this row can say
+            await _log(connection, author, "person.erase.asked", f"erasure:{made}")
 
             return made
 
@@ -83,15 +86,7 @@ class PeopleAdmin:
             await admit(connection, author, Permission.MANAGE)
             person = (await audience_of(connection, RuleTarget(person=named))).person
             assert person is not None
-            await audit.record(
-                connection,
-                author,
-                "person.export",
-                f"person:{person}",
-                before=None,
-                after=None,
-                epoch=None,
-            )
+            await _log(connection, author, "person.export", f"person:{person}")
 
         return await export_person(self._database, person)
 
@@ -118,3 +113,12 @@ class PeopleAdmin:
             rows = await connection.execute(statement, {"limit": limit})
 
             return [PersonView(*row) for row in rows]
+
+
+async def _log(
+    connection: AsyncConnection, author: Author, action: str, subject: str
+) -> None:
+    """Last in its transaction: nothing may be locked after it."""
+    await audit.record(
+        connection, author, action, subject, before=None, after=None, epoch=None
+    )

@@ -110,7 +110,7 @@ async def list_conversations(
 ) -> ListPage:
     """A page, the newest first. With a person, always by their beginning.
 
-    `texts`: with the names that people gave. Raises Rejected for an unknown person or channel.
+    `texts`: with the names that people gave. Raises Rejected for an unknown person.
     """
     at, last = _cursor(before)
     async with transaction(database) as connection:

@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from storage.conversation.operating import STATEMENTS
+from storage.conversation.operating import STATEMENTS, listed
 from storage.conversation.operating.listed import (
     FAR,
     LAST,
@@ -122,6 +122,22 @@ async def test_no_page_of_conversations_reads_messages_from_end_to_end(
 
     assert len(ids) == PAGE
     assert {} == wrong
+
+
+async def test_of_a_long_conversation_the_newest_messages_are_counted(
+    many: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(listed, "SUMMED", 4)
+    some = await list_conversations(many, Filter())
+    monkeypatch.setattr(listed, "SUMMED", 6)
+    every = await list_conversations(many, Filter())
+
+    assert {(True, 2, 3)} == {
+        (row.is_partial, row.messages, row.answers) for row in some.rows
+    }
+    assert {(False, 3, 3)} == {
+        (row.is_partial, row.messages, row.answers) for row in every.rows
+    }
 
 
 async def test_the_last_page_costs_what_the_first_one_does(many: Database) -> None:

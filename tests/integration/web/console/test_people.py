@@ -140,7 +140,7 @@ async def test_an_export_is_a_file_and_an_audit_row(
     await ada.sign_in("ada")
     path = f"/people/{await person(world)}"
     page = await ada.get(path)
-    file = await ada.send(page, f"{path}/export")
+    file = await ada.send(page, f"{path}/export", reason="as they asked")
     text = await ada.send(page, f"{path}/export", **{"as": "text"})
     log = await run(
         world.database_url,
@@ -168,7 +168,9 @@ async def test_a_person_is_erased_after_typing_an_account(
     path = f"/people/{await person(world)}"
     asked = await ada.get(f"{path}/erase")
     wrong = await ada.send(asked, f"{path}/erase", account="test:adam")
-    begun = await ada.send(wrong, f"{path}/erase", account="test:ada")
+    begun = await ada.send(
+        wrong, f"{path}/erase", account="test:ada", reason="as they asked"
+    )
     twice = await ada.send(asked, f"{path}/erase", account="test:ada")
     await to_the_end(Stores(agent.database, agent.pipe, HOME))
     done = await ada.get(begun.path)
@@ -183,6 +185,14 @@ async def test_a_person_is_erased_after_typing_an_account(
     assert 404 == (await ada.get(path)).status
     assert begun.path in (await ada.get("/people/erasures")).links
     assert [] == await run(world.database_url, "SELECT FROM users")
+    log = await run(
+        world.database_url,
+        "SELECT actor, action, reason FROM audit_log WHERE subject LIKE 'erasure:%'",
+    )
+    assert [
+        ("ada", "person.erase.asked", "as they asked"),
+        ("ada", "person.erase", None),
+    ] == [tuple(row) for row in log]
 
 
 @pytest.mark.parametrize("role", ["viewer", "operator"])

@@ -17,6 +17,7 @@ from storage.control.channel_settings import CHANNELS
 from storage.control.targets import RuleTarget
 from storage.conversation.operating.listed import (
     STATES,
+    SUMMED,
     Filter,
     ListPage,
     list_conversations,
@@ -44,6 +45,7 @@ async def show(context: PageContext) -> Response:
         listed=page,
         found=found,
         asked=context.query,
+        summed=SUMMED,
         states=STATES,
         channels=CHANNELS,
         older=_older(context.query, page),
