@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import AbstractAsyncContextManager
 
-from sqlalchemy import ColumnElement
+from sqlalchemy import ColumnElement, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from agent.core.errors import StoreUnavailable
@@ -44,3 +44,17 @@ def within_lifetime() -> ColumnElement[bool]:
     return MessageRow.timestamp.between(
         Conversation.started_at, Conversation.last_activity
     )
+
+
+async def request_stop(
+    connection: AsyncConnection, where: ColumnElement[bool]
+) -> bool:
+    """Asks whoever writes an answer there to stop. False: nobody does."""
+    asked = (
+        update(Conversation)
+        .where(where, Conversation.answering.is_not(None))
+        .values(stopping=Conversation.answering)
+        .returning(Conversation.id)
+    )
+
+    return (await connection.execute(asked)).first() is not None

@@ -10,7 +10,7 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import ColumnElement, select, text, update
+from sqlalchemy import select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 from uuid_utils.compat import uuid7
@@ -38,6 +38,7 @@ from storage.conversation.chat import (
     chat_transaction,
     is_account,
     is_active,
+    request_stop,
     within_lifetime,
 )
 from storage.conversation.turns import encode_address
@@ -163,12 +164,7 @@ async def _apply(
         case ContinueConversation(conversation):
             return await conversations.go_on(connection, inbound, conversation)
         case StopAnswer():
-            return await _changed(
-                connection,
-                inbound,
-                Conversation.answering.is_not(None),
-                stopping=Conversation.answering,
-            )
+            return await request_stop(connection, is_active(inbound))
         case ChooseModel(model):
             return await _choose_model(connection, inbound, model)
         case SetInstruction(wish):
@@ -195,12 +191,11 @@ async def _heed(
 async def _changed(
     connection: AsyncConnection,
     inbound: Inbound,
-    *where: ColumnElement[bool],
     **values: Any,
 ) -> bool:
     changed = (
         update(Conversation)
-        .where(is_active(inbound), *where)
+        .where(is_active(inbound))
         .values(**values)
         .returning(Conversation.id)
     )

@@ -30,7 +30,7 @@ async def begin(
 ) -> bool:
     """Ends the active conversation. One with a name begins at once, others with a message."""
     user = await people.account(connection, inbound) if title else None
-    ended = await _end(connection, inbound)
+    ended = await end(connection, is_active(inbound))
     if user is None:
         return ended is not None
 
@@ -64,7 +64,7 @@ async def go_on(
     last one of the conversation that is left, as it would have in that one.
     """
     for _ in range(ATTEMPTS):
-        left = await _end(connection, inbound)
+        left = await end(connection, is_active(inbound))
         try:
             async with connection.begin_nested():
                 return await _activate(connection, inbound, conversation, left)
@@ -74,11 +74,14 @@ async def go_on(
     raise StoreUnavailable(StoreUnavailable.__doc__ or "")
 
 
-async def _end(connection: AsyncConnection, inbound: Inbound) -> Any | None:
+async def end(
+    connection: AsyncConnection,
+    where: ColumnElement[bool],
+) -> Any | None:
     """The conversation that was active; None: there was none."""
     ended = (
         update(Conversation)
-        .where(is_active(inbound))
+        .where(where)
         .values(is_active=False)
         .returning(Conversation.id, Conversation.last_turn)
     )

@@ -9,6 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from agent.control.permissions import Permission
 from agent.core.errors import Rejected
@@ -18,6 +19,7 @@ from storage.control.audit import Author
 from storage.control.changes import admit, as_json
 from storage.control.targets import RuleTarget, audience_of
 from storage.lifecycle import STATEMENTS, jobs
+from storage.lifecycle.export import Export, export_person
 from storage.lifecycle.jobs import ErasureView
 from storage.postgres import Database
 from storage.transaction import transaction
@@ -106,8 +108,35 @@ class PeopleAdmin:
             made = await jobs.begin(connection, person, author.name)
             if made is None:
                 raise Rejected("This person was erased meanwhile.")
+            # the last step notes what was done; why, only this row can say
+            await _log(connection, author, "person.erase.asked", f"erasure:{made}")
 
             return made
+
+    async def export(self, named: str, author: Author) -> Export:
+        """All that is kept of a person, to be handed to them.
+
+        An audit row says who took it. Raises Rejected when there is no such person, or the
+        author may not manage people's data.
+        """
+        async with transaction(self._database) as connection:
+            await admit(connection, author, Permission.MANAGE)
+            person = (await audience_of(connection, RuleTarget(person=named))).person
+            assert person is not None
+            await _log(connection, author, "person.export", f"person:{person}")
+
+        return await export_person(self._database, person)
+
+    async def erasure(self, number: UUID) -> ErasureView:
+        """How far one is. Raises Rejected when there is none of this number."""
+        async with transaction(self._database) as connection:
+            statement = text(STATEMENTS["one_erasure"])
+            row = (await connection.execute(statement, {"id": number})).first()
+
+        if row is None:
+            raise Rejected("There is no such erasure.")
+
+        return ErasureView(*row)
 
     async def erasures(self) -> list[ErasureView]:
         """Those under way and those that are done, the newest first."""
@@ -121,3 +150,12 @@ class PeopleAdmin:
             rows = await connection.execute(statement, {"limit": limit})
 
             return [PersonView(*row) for row in rows]
+
+
+async def _log(
+    connection: AsyncConnection, author: Author, action: str, subject: str
+) -> None:
+    """Last in its transaction: nothing may be locked after it."""
+    await audit.record(
+        connection, author, action, subject, before=None, after=None, epoch=None
+    )

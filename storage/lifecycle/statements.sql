@@ -66,6 +66,12 @@ ORDER BY requested_at DESC
 LIMIT :limit;
 
 
+-- name: one_erasure
+SELECT id, step, requested_by, requested_at, finished_at, messages
+FROM erasures
+WHERE id = :id;
+
+
 -- name: receipts
 -- Of what is finished.
 SELECT unnest(receipts) FROM erasures WHERE finished_at IS NOT NULL;

@@ -142,3 +142,76 @@ WHERE id IN (
 -- Once for all answers under it, and once a day, so that one that is in use is not too old.
 INSERT INTO system_prompts AS p (hash, content) VALUES (:hash, :content)
 ON CONFLICT (hash) DO UPDATE SET used_at = now() WHERE p.used_at < now() - interval '1 hour';
+
+
+-- name: newest_accounts
+-- The people of the newest accounts, the newest first: of each their first account (its id is
+-- the person's) or, with words, all that have these in their name or id. It looks at :walk
+-- accounts at most; a page goes on from the last one (keyset).
+WITH walked AS MATERIALIZED (
+    SELECT id, person_id, channel_user_id, username
+    FROM users
+    WHERE id < CAST(:before AS uuid)
+    ORDER BY id DESC
+    LIMIT :walk
+), fitting AS (
+    SELECT id, person_id
+    FROM walked
+    WHERE CASE WHEN CAST(:words AS text) IS NULL THEN id = person_id
+               ELSE strpos(lower(coalesce(username, '')), lower(:words)) > 0
+                    OR strpos(lower(channel_user_id), lower(:words)) > 0
+          END
+    ORDER BY id DESC
+    LIMIT :page
+)
+SELECT ARRAY(SELECT person_id FROM fitting ORDER BY id DESC) AS people,
+       (SELECT count(*) FROM walked) AS looked,
+       (SELECT id FROM fitting ORDER BY id LIMIT 1) AS fit,
+       (SELECT id FROM walked ORDER BY id LIMIT 1) AS end;
+
+
+-- name: listed_people
+SELECT u.person_id, min(u.created_at) AS since, max(u.updated_at) AS renamed,
+       array_agg(u.channel_type || ':' || u.channel_user_id
+                 ORDER BY u.channel_type, u.channel_user_id) AS accounts,
+       array_agg(DISTINCT u.username) FILTER (WHERE u.username IS NOT NULL) AS names,
+       bool_and(u.metadata @> '{"consent": true}') AS consent,
+       bool_or(u.metadata ? 'limit') AS is_limited
+FROM (
+    SELECT person, min(n) AS n
+    FROM unnest(CAST(:people AS uuid[])) WITH ORDINALITY AS named(person, n)
+    GROUP BY person
+) wanted
+JOIN users u ON u.person_id = wanted.person
+GROUP BY wanted.n, u.person_id
+ORDER BY wanted.n;
+
+
+-- name: accounts_of_person
+SELECT id, channel_type, channel_user_id, username, preferred_model, created_at,
+       metadata @> '{"consent": true}' AS consent
+FROM users
+WHERE person_id = CAST(:person AS uuid)
+ORDER BY channel_type, channel_user_id;
+
+
+-- name: budgets_of_person
+-- Their own budget of a day and of a month, else that of everybody, and what is used of it now.
+SELECT p.period, b.subject = CAST(:person AS text) AS is_own, b.tokens, b.usd,
+       coalesce(d.tokens, 0) AS used_tokens, coalesce(d.usd, 0) AS used_usd
+FROM (SELECT (now() AT TIME ZONE 'UTC')::date AS today) clock
+CROSS JOIN LATERAL (
+    VALUES ('day', today), ('month', date_trunc('month', today)::date)
+) AS p(period, begun)
+CROSS JOIN LATERAL (
+    SELECT subject, tokens, usd
+    FROM budgets
+    WHERE scope = 'person' AND period = p.period AND subject IN (CAST(:person AS text), '*')
+    ORDER BY subject = '*'
+    LIMIT 1
+) b
+LEFT JOIN budget_days d ON d.scope = 'person'
+                       AND d.subject = CAST(:person AS text)
+                       AND d.period = p.period
+                       AND d.day = p.begun
+ORDER BY p.period;

@@ -15,7 +15,7 @@ from storage.postgres import BY_INDEX, connect
 
 ROOMS = (
     *("conversation", "people", "limits", "control", "reports", "lifecycle"),
-    "connecting",
+    *("connecting", "conversation.operating"),
 )
 _NUMBERED = re.compile(r"\$(\d+)")
 _NAMED = re.compile(r"(?<![:\w]):([a-z]\w*)")

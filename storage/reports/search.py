@@ -91,6 +91,7 @@ def _found(query: Query, row: Any) -> Found:
         row.channel_type,
         marked(query, row.content),
         message_link(row.channel_type, row.chat_id, row.platform_message_id),
+        row.conversation,
     )
 
 

@@ -756,7 +756,7 @@ LIMIT :count;
 -- What may be seen is asked once more: since :since; :accounts of the person; :channel, :chat and
 -- :thread of the place; NULL: any.
 SELECT m."timestamp" AS at, m.role, m.content, m.metadata->>'author' AS author, c.channel_type,
-       c.chat_id, t.platform_message_id,
+       c.chat_id, t.platform_message_id, m.conversation_id AS conversation,
        extract(epoch FROM now() - m."timestamp")::float8 / 86400 AS age_days
 FROM unnest(
     CAST(:conversations AS uuid[]), CAST(:moments AS timestamptz[]), CAST(:seqs AS bigint[])

@@ -46,7 +46,7 @@ def search(
     async def work(settings: Settings) -> int:
         from agent.core.words.search import parse_query
         from storage.control.targets import RuleTarget, moment
-        from storage.conversation.audited_search import search_audited
+        from storage.conversation.operating.search import search_audited
 
         query = parse_query(" ".join(words))
         begin = moment(since) if since else None

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
 from math import log1p
+from uuid import UUID
 
 from agent.core.errors import Rejected
 
@@ -71,6 +72,8 @@ class Found:
     text: str
     """Around the first hit, with each hit between ** and **."""
     link: str | None = None
+    conversation: UUID | None = None
+    """For operators, who may open it."""
 
 
 def parse_query(typed: str) -> Query:

@@ -37,7 +37,10 @@ async def error_of(
 
 @pytest.mark.parametrize(
     "room",
-    ["conversation", "people", "limits", "control", "control.operators", "reports"],
+    [
+        *("conversation", "conversation.operating", "people", "limits", "control"),
+        *("control.operators", "reports"),
+    ],
 )
 async def test_postgres_prepares_each(database_url: str, room: str) -> None:
     connection = await connect(database_url)

@@ -43,8 +43,8 @@ def test_what_is_kept_is_kept_for_a_reason() -> None:
 
 
 NO_KEYS = frozenset(
-    {"audit:", "budget:", "channel:", "chat:", "erasure:", "person:", "user:"}
-    | {"experiment:", "flag:", "operator:", "seed:", "schema:", "limit:"}
+    {"audit:", "budget:", "channel:", "chat:", "conversation:", "erasure:", "person:"}
+    | {"experiment:", "flag:", "operator:", "seed:", "schema:", "limit:", "user:"}
     | {"error:", "conversation_id:", "budget:person:"}
 )
 """Subjects of the audit log, scopes of rules and fields, which look like keys."""

@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 from agent.web.console.page import Page
-from agent.web.console.pages import account, audit, flags, home
+from agent.web.console.pages import (
+    account,
+    audit,
+    conversations,
+    flags,
+    home,
+    people,
+)
 
 PAGES: tuple[Page, ...] = (
     *home.PAGES,
     *flags.PAGES,
+    *conversations.PAGES,
+    *people.PAGES,
     *audit.PAGES,
     *account.PAGES,
 )

@@ -1,0 +1,7 @@
+"""What operators do with conversations: find them, read them, ask why, stop and end them."""
+
+from __future__ import annotations
+
+from storage.connecting.statements import read_statements
+
+STATEMENTS = read_statements(__name__)
