@@ -14,6 +14,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from agent.web import health, metrics, webhooks
+from agent.web.api.router import PATH as API
+from agent.web.api.router import api
 from agent.web.console.router import router as console
 from agent.web.console.services import Find, services_of
 from agent.web.state import InstanceState
@@ -40,11 +42,11 @@ def web_app(
     metrics_token: str = "",
     find_services: Find | None = None,
 ) -> ASGIApp:
-    """Health, metrics, webhooks and the console of one instance. Errors are JSON:
-    `{"error": "<one sentence>"}`, and in the console pages.
+    """Health, metrics, webhooks, the API and the console of one instance. Errors are JSON:
+    `{"error": "<one sentence>"}`, in the API problems, and in the console pages.
 
     `trusted_proxies`: addresses and networks whose `X-Forwarded-For` is believed.
-    `find_services`: what the console stands on; None: what the instance has opened.
+    `find_services`: what the console and the API stand on; None: what the instance has opened.
     """
     app = FastAPI(
         title="Simple AI Agent", docs_url=None, redoc_url=None, openapi_url=None
@@ -52,7 +54,9 @@ def web_app(
     app.include_router(health.router(state))
     app.include_router(metrics.router(state, token=metrics_token))
     app.include_router(webhooks.router(state))
-    app.include_router(console(find_services or partial(services_of, state)))
+    find = find_services or partial(services_of, state)
+    app.mount(API, api(find))
+    app.include_router(console(find))
     app.add_exception_handler(HTTPException, _refused)
     app.add_exception_handler(Exception, _failed)
     if not trusted_proxies:

@@ -142,12 +142,14 @@ async def entries(
     subject: str | None = None,
     actor: str | None = None,
     since: int = 0,
+    before: int | None = None,
     until: datetime | None = None,
     limit: int | None = 50,
 ) -> list[Entry]:
     """Rows of the log, newest first.
 
-    `since` is the id before the oldest wanted; `limit` None means all.
+    `since` is the id before the oldest wanted, `before` the one after the newest; `limit`
+    None means all.
     """
     if not is_text(f"{subject}{actor}"):
         return []  # no row can hold it
@@ -156,6 +158,7 @@ async def entries(
         "subject": subject,
         "actor": actor,
         "since": since,
+        "before": before,
         "until": until,
         "limit": limit,
     }
@@ -191,11 +194,14 @@ async def list_entries(
     *,
     subject: str | None = None,
     actor: str | None = None,
+    before: int | None = None,
     limit: int = 50,
 ) -> list[Entry]:
-    """The log, newest first. Raises StoreUnavailable."""
+    """The log, newest first, from the row `before` this id on. Raises StoreUnavailable."""
     async with transaction(database) as connection:
-        return await entries(connection, subject=subject, actor=actor, limit=limit)
+        return await entries(
+            connection, subject=subject, actor=actor, before=before, limit=limit
+        )
 
 
 async def verify(database: Database, noted: str | None = None) -> ChainVerdict:

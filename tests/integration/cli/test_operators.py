@@ -76,3 +76,29 @@ async def test_adding_somebody_else_first_is_asked_about(machine: Machine) -> No
         "Then ada can change nothing: only grace can." in asked.err,
     )
     assert (0, 2) == (done.status, late.status)
+
+
+async def test_tokens_are_made_listed_and_revoked(machine: Machine) -> None:
+    """The token is printed once, as one line; nobody who is not registered gets one."""
+    nobody = await machine.agent("operators", "token", "add", "ci")
+    empty = await machine.agent("operators", "token", "list")
+    await machine.agent("operators", "add", "ada")
+    made = await machine.agent("operators", "token", "add", "ci", "--json")
+    shown = await machine.agent(
+        "operators", "token", "add", "nightly report", "--scope", "operate"
+    )
+    token = json.loads(made.out)
+    ended = await machine.agent("operators", "token", "revoke", token["id"])
+    listed = await machine.agent("operators", "token", "list", "--json")
+
+    assert 2 == nobody.status
+    assert "ada is not a registered operator" in nobody.err
+    assert "There is no token." in empty.out
+    assert shown.out.splitlines()[-1].startswith("agent_")
+    assert (49, "read") == (len(token["token"]), token["scope"])
+    assert f"{token['id']} is revoked.\n" == ended.out
+    assert [("nightly report", False), ("ci", True)] == [
+        (one["label"], one["revoked_at"] is not None)
+        for one in json.loads(listed.out)
+    ]
+    assert token["token"] not in listed.out
