@@ -11,10 +11,12 @@ from sqlalchemy import text
 from agent.control.permissions import Permission
 from agent.core.errors import Rejected
 from agent.core.remedies import Run
+from storage.control import audit
 from storage.control.audit import Author
 from storage.control.changes import admit
 from storage.control.targets import RuleTarget, audience_of
 from storage.lifecycle import STATEMENTS, jobs
+from storage.lifecycle.export import Export, export_person
 from storage.lifecycle.jobs import ErasureView
 from storage.postgres import Database
 from storage.transaction import transaction
@@ -76,10 +78,38 @@ class PeopleAdmin:
         async with transaction(self._database) as connection:
             return await jobs.listed(connection)
 
-    async def list(self, limit: int = 50) -> list[PersonView]:
-        """The newest people, as many as `limit`; their messages are not counted."""
+    async def export(self, named: str, author: Author) -> Export:
+        """All that is kept of a person, and an audit row of it being handed out.
+
+        Raises Rejected when there is no such person, or the author may not.
+        """
+        async with transaction(self._database) as connection:
+            await admit(connection, author, Permission.MANAGE)
+            person = (await audience_of(connection, RuleTarget(person=named))).person
+            assert person is not None
+            await audit.record(
+                connection,
+                author,
+                "person.export",
+                f"person:{person}",
+                before=None,
+                after=None,
+                epoch=None,
+            )
+
+        return await export_person(self._database, person)
+
+    async def list(
+        self, limit: int = 50, after: tuple[datetime, UUID] | None = None
+    ) -> list[PersonView]:
+        """The newest people, as many as `limit`; their messages are not counted.
+
+        `after`: `since` and id of the last one that was seen before.
+        """
+        since, person = after or (None, None)
+        values = {"limit": limit, "since": since, "person": person}
         async with transaction(self._database) as connection:
             statement = text(STATEMENTS["newest_people"])
-            rows = await connection.execute(statement, {"limit": limit})
+            rows = await connection.execute(statement, values)
 
             return [PersonView(*row) for row in rows]

@@ -135,3 +135,11 @@ WHERE id IN (
     WHERE :gone IN (person, person_month)
     FOR UPDATE SKIP LOCKED
 );
+
+
+-- name: accounts_of_person
+-- For an operator who blocks or unblocks them.
+SELECT channel_type AS channel, channel_user_id AS account
+FROM users
+WHERE person_id = :person
+ORDER BY channel_type, channel_user_id;

@@ -9,9 +9,9 @@ from fastapi import Query
 from pydantic import BaseModel, Field
 
 from agent.control.permissions import Permission
-from agent.web.api.caller import Asking
-from agent.web.api.paging import Page, Paging, Text, number, page
-from agent.web.api.routing import needs, routes
+from agent.web.api.protocol.caller import Asking
+from agent.web.api.protocol.paging import Page, Paging, Text, number, page
+from agent.web.api.protocol.routing import needs, routes
 from storage.control.audit import Entry, list_entries
 
 router = routes("audit")

@@ -12,8 +12,9 @@ from agent.control.permissions import Permission
 from agent.control.rules import NO_RULE, Step
 from agent.core.errors import Rejected
 from agent.web.api.audit import EntryOut, entry_out
-from agent.web.api.caller import Asking
-from agent.web.api.paging import (
+from agent.web.api.protocol.caller import Asking
+from agent.web.api.protocol.paging import (
+    Asked,
     Page,
     Paging,
     Reason,
@@ -24,9 +25,9 @@ from agent.web.api.paging import (
     page_of_all,
     text,
 )
-from agent.web.api.problems import Problem, finding
-from agent.web.api.routing import CHANGES, MISSING, TAGGED, needs, routes
-from agent.web.api.versions import Expected, tag
+from agent.web.api.protocol.problems import Problem, finding
+from agent.web.api.protocol.routing import CHANGES, MISSING, TAGGED, needs, routes
+from agent.web.api.protocol.versions import Expected, tag
 from storage.control.audit import list_entries
 from storage.control.changes import as_json
 from storage.control.flag_rules import subject_of
@@ -97,14 +98,14 @@ class RuleIn(Sent):
     reason: Reason = None
 
 
-class Consent(Sent):
+class Consent(Asked):
     """What goes with removing a rule."""
 
     everybody: bool = Field(default=False, description="I know it is for everybody.")
     reason: Reason = None
 
 
-class UndoIn(Consent):
+class UndoIn(Sent):
     """Which change to take back."""
 
     change: int | None = Field(
@@ -113,6 +114,8 @@ class UndoIn(Consent):
         lt=2**63,
         description="Its number in the log; null: the last.",
     )
+    everybody: bool = Field(default=False, description="I know it is for everybody.")
+    reason: Reason = None
 
 
 class ChangedOut(BaseModel):
@@ -126,7 +129,7 @@ class ChangedOut(BaseModel):
     version: int
 
 
-class Asked(Sent):
+class Whom(Asked):
     """Whom a question is about."""
 
     person: Text | None = None
@@ -227,7 +230,7 @@ async def remove_rule(
 async def explain(
     caller: Asking,
     name: Text,
-    asked: Annotated[Asked, Query()],
+    asked: Annotated[Whom, Query()],
 ) -> WhyOut:
     """What somebody gets, or got at a past moment, and which rule decides."""
     target = RuleTarget(asked.person, asked.channel, asked.chat)

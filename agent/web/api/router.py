@@ -12,16 +12,37 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp
 
 from agent.core.errors import AgentError
-from agent.web.api import audit, flags, problems, tokens
-from agent.web.api.gate import Gate
-from agent.web.api.problems import Problem, ProblemBody
+from agent.web.api import (
+    audit,
+    budgets,
+    channels,
+    conversations,
+    experiments,
+    flags,
+    limits,
+    people,
+    status,
+    tokens,
+    usage,
+)
+from agent.web.api.protocol import problems
+from agent.web.api.protocol.gate import Gate
+from agent.web.api.protocol.problems import Problem, ProblemBody
 from agent.web.console.services import Find
 
 PATH = "/api/v1"
 
 ROUTERS: Sequence[APIRouter] = (
     flags.router,
+    experiments.router,
+    channels.router,
+    limits.router,
+    budgets.router,
+    people.router,
+    conversations.router,
+    usage.router,
     audit.router,
+    status.router,
     tokens.router,
 )
 

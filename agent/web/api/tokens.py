@@ -13,10 +13,10 @@ from fastapi import Query
 from pydantic import BaseModel, Field
 
 from agent.control.permissions import Permission, Role, Scope
-from agent.web.api.caller import Asking
-from agent.web.api.paging import Page, Paging, page
-from agent.web.api.problems import Problem
-from agent.web.api.routing import MISSING, needs, routes
+from agent.web.api.protocol.caller import Asking
+from agent.web.api.protocol.paging import Page, Paging, page, uuid_of
+from agent.web.api.protocol.problems import Problem
+from agent.web.api.protocol.routing import MISSING, needs, routes
 from storage.control.operators.api_tokens import NONE, ApiTokens, TokenView
 
 router = routes("tokens")
@@ -68,7 +68,7 @@ async def list_tokens(
     asked: Annotated[Paging, Query()],
 ) -> Page[TokenOut]:
     """The operator's own; with the permission to manage, everybody's."""
-    last = asked.after(UUID)
+    last = asked.after(uuid_of)
     views = [
         view for view in await _visible(caller) if last is None or view.id < last[0]
     ]

@@ -11,7 +11,7 @@ from sqlalchemy import text
 from agent.control.permissions import Role, Scope
 from agent.core.errors import Rejected
 from agent.core.limits import Limit
-from agent.web.api import gate
+from agent.web.api.protocol import gate
 from storage.control.audit import Author
 from storage.control.operators.admin import OperatorAdmin
 from storage.control.operators.api_tokens import NOT_ONE, UNKNOWN, ApiTokens

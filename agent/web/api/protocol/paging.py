@@ -8,12 +8,14 @@ import base64
 import binascii
 import json
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from typing import Annotated, Any, Generic, TypeVar
+from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from agent.core.text import is_text
-from agent.web.api.problems import Problem
+from agent.web.api.protocol.problems import Problem
 
 Item = TypeVar("Item")
 Shown = TypeVar("Shown")
@@ -43,12 +45,18 @@ Reason = Annotated[
 
 
 class Sent(BaseModel):
-    """A body or a query: a field that is not known is refused, not passed over."""
+    """A body: a field that is not known is refused, and `"5"` is no number."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=False)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
-class Paging(Sent):
+class Asked(BaseModel):
+    """A query, in which all is text. Names that are not known are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Paging(Asked):
     """Where a page begins, and how long it is."""
 
     cursor: Annotated[
@@ -94,6 +102,20 @@ def text(part: Any) -> str:
         raise ValueError
 
     return part
+
+
+def uuid_of(part: Any) -> UUID:
+    """A part of a key that is an id. Raises ValueError."""
+    return UUID(text(part))
+
+
+def moment_of(part: Any) -> datetime:
+    """A part of a key that is a moment. Raises ValueError."""
+    found = datetime.fromisoformat(text(part))
+    if found.tzinfo is None:
+        raise ValueError
+
+    return found
 
 
 def number(part: Any) -> int:

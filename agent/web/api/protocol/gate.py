@@ -10,8 +10,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from agent.core.errors import AgentError
 from agent.core.limits import Limit, Rule, waiting
-from agent.web.api.caller import Caller
-from agent.web.api.problems import AWAY_SECONDS, Problem, problem_of
+from agent.web.api.protocol.caller import Caller
+from agent.web.api.protocol.problems import AWAY_SECONDS, Problem, problem_of
 from agent.web.console.cookies import is_private
 from agent.web.console.services import Find, Services
 from agent.web.console.sign_in import address_of, network_of

@@ -9,7 +9,7 @@ from fastapi import Depends
 from starlette.requests import Request
 
 from agent.control.permissions import Permission, may, refusal
-from agent.web.api.problems import Problem
+from agent.web.api.protocol.problems import Problem
 from agent.web.console.services import Services
 from storage.control.audit import Author
 from storage.control.operators.api_tokens import Holder

@@ -8,7 +8,7 @@ from typing import Annotated
 from fastapi import Depends, Header
 from starlette.responses import Response
 
-from agent.web.api.problems import Problem
+from agent.web.api.protocol.problems import Problem
 
 _ETAG = re.compile(r'"(\d{1,18})"')
 

@@ -13,8 +13,8 @@ from starlette.responses import Response
 
 from agent.control.permissions import Permission
 from agent.core.text import visible
-from agent.web.api.caller import caller_of
-from agent.web.api.problems import MEDIA_TYPE, Problem
+from agent.web.api.protocol.caller import caller_of
+from agent.web.api.protocol.problems import MEDIA_TYPE, Problem
 
 Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
 
@@ -50,9 +50,11 @@ EVERYWHERE = _declared(
 MISSING = _declared({404: "There is no such thing."})
 """Of those whose path names something."""
 
-CHANGES = _declared(
+CONFLICT = _declared({409: "Something else that is so, or was done, is against it."})
+"""Of those that something else can stand in the way of."""
+
+CHANGES = CONFLICT | _declared(
     {
-        409: "Something else that was done meanwhile stands against it.",
         412: "It was changed since the version in `If-Match`.",
         428: "`If-Match` is missing: the `ETag` that was seen, or `*` for any.",
     }
