@@ -55,19 +55,35 @@ def web_app(
     app.include_router(metrics.router(state, token=metrics_token))
     app.include_router(webhooks.router(state))
     find = find_services or partial(services_of, state)
-    app.mount(API, api(find))
     app.include_router(console(find))
     app.add_exception_handler(HTTPException, _refused)
     app.add_exception_handler(Exception, _failed)
+    whole = secured(beside(app, api(find)))
     if not trusted_proxies:
-        return secured(app)
+        return whole
 
     behind = ProxyHeadersMiddleware(
-        cast(Any, secured(app)),
+        cast(Any, whole),
         list(trusted_proxies),
     )
 
     return cast(ASGIApp, behind)
+
+
+def beside(app: ASGIApp, programs: ASGIApp) -> ASGIApp:
+    """Both applications: whatever is below `API` goes to the second. A mount would leave out
+    addresses with a line break, which then went past the gate.
+    """
+
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        path = scope.get("path", "")
+        if scope["type"] == "http" and path.startswith(f"{API}/"):
+            root = scope.get("root_path", "") + API
+            await programs({**scope, "root_path": root}, receive, send)
+        else:
+            await app(scope, receive, send)
+
+    return answer
 
 
 def secured(app: ASGIApp) -> ASGIApp:

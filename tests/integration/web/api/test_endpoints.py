@@ -9,7 +9,9 @@ from uuid import uuid4
 import pytest
 
 from agent.control.permissions import Scope
+from agent.core.errors import StoreUnavailable
 from storage.control.audit import list_entries
+from storage.control.operators.api_tokens import ApiTokens
 from tests.support.api_data import (
     ACCOUNT,
     CONVERSATION,
@@ -302,5 +304,74 @@ async def test_a_cursor_of_no_page_is_refused(
 
     assert (422, "application/problem+json") == (
         answer.status_code,
+        answer.headers["content-type"],
+    )
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/%0A", "/flags/%0A", "/flags/a%0Ab/rules/x%0Ay", "/%2e%2e/x", "//flags", "/"],
+)
+async def test_each_address_below_it_is_behind_the_gate(
+    api: Programs, path: str
+) -> None:
+    """Odd ones, too: without a token 401, with one a problem that says that nothing is there."""
+    closed = await api.get(path, token="")
+    told = await api.get(path)
+
+    assert (401, 404) == (closed.status_code, told.status_code)
+    assert {"application/problem+json"} == {
+        closed.headers["content-type"],
+        told.headers["content-type"],
+    }
+
+
+@pytest.mark.parametrize(
+    ("content", "kind", "status"),
+    [
+        (b"{", "application/json", 400),
+        (b"[" * 100_000, "application/json", 400),
+        (b"{}", "text/plain", 415),
+        (b'{"value": false, "everbody": true}', "application/json", 422),
+        (b'{"value": "\\ud800", "\\ud800": 1}', "application/json", 422),
+        (b'{"value": "a\\u0000", "everybody": true}', "application/json", 422),
+        (b'{"value": false, "everybody": "true"}', "application/json", 422),
+        (b'{"value": NaN, "everybody": true}', "application/json", 422),
+        (b"null", "application/json", 422),
+        (b" " * 1_000_001, "application/json", 413),
+    ],
+)
+async def test_odd_bodies_change_nothing_and_say_why(
+    api: Programs, content: bytes, kind: str, status: int
+) -> None:
+    answer = await api.ask(
+        "POST",
+        "/flags/replies/rules",
+        content=content,
+        match="*",
+        headers={"content-type": kind},
+    )
+
+    assert (status, "application/problem+json") == (
+        answer.status_code,
+        answer.headers["content-type"],
+    )
+    assert {} == (await api.get("/flags/replies")).json()["rules"]
+
+
+async def test_a_store_that_is_away_is_503_with_a_way_on(
+    api: Programs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    token = await api.token(Scope.READ)
+
+    async def away(*_: object) -> None:
+        raise StoreUnavailable("Postgres cannot be reached.")
+
+    monkeypatch.setattr(ApiTokens, "find", away)
+    answer = await api.get("/flags", token=token)
+
+    assert (503, "2", "application/problem+json") == (
+        answer.status_code,
+        answer.headers["retry-after"],
         answer.headers["content-type"],
     )
