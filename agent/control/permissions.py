@@ -76,6 +76,13 @@ def within(
     return min(_SCOPES[scope], role, key=roles.index)
 
 
+def scopes_of(role: Role) -> list[Scope]:
+    """Scopes of which an operator with this role may make tokens."""
+    roles = [*Role]
+
+    return [one for one in Scope if roles.index(_SCOPES[one]) <= roles.index(role)]
+
+
 def refusal(
     name: str,
     role: Role,

@@ -146,11 +146,7 @@ async def entries(
     until: datetime | None = None,
     limit: int | None = 50,
 ) -> list[Entry]:
-    """Rows of the log, newest first.
-
-    `since` is the id before the oldest wanted, `before` the one after the newest; `limit`
-    None means all.
-    """
+    """Rows of the log, newest first: ids after `since` and below `before`; `limit` None: all."""
     if not is_text(f"{subject}{actor}"):
         return []  # no row can hold it
 

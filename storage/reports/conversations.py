@@ -1,26 +1,18 @@
-"""Conversations as operators find and read them. Reading words is permitted and audited in the
-transaction that reads.
+"""Conversations as operators find and read them. `storage/conversation/audited_search.py` asks who
+may, and writes down who did.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from uuid import UUID
 
 from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
 
-from agent.control.permissions import Permission
-from agent.core.errors import Rejected
-from storage.control import audit
-from storage.control.audit import Author
-from storage.control.changes import admit, as_json
-from storage.control.targets import RuleTarget, audience_of
-from storage.postgres import Database
 from storage.reports import STATEMENTS
-from storage.transaction import transaction
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,55 +58,43 @@ Place = tuple[datetime, int]
 """Where a message stands: its time and `seq`."""
 
 
-async def list_conversations(
-    database: Database,
-    target: RuleTarget,
+async def newest_conversations(
+    connection: AsyncConnection,
     *,
-    before: UUID | None = None,
-    limit: int = 50,
+    person: UUID | None,
+    channel: str | None,
+    before: UUID | None,
+    limit: int,
 ) -> list[ConversationView]:
-    """The newest first, from the one `before` this id on.
+    """The newest first, from the one `before` this id on."""
+    values = {"before": before, "channel": channel, "limit": limit}
+    name = "newest_conversations"
+    if person is not None:
+        name = "conversations_of_person"
+        values |= {"person": person}
+    rows = await connection.execute(text(STATEMENTS[name]), values)
 
-    Raises Rejected for an unknown person or channel.
-    """
-    async with transaction(database) as connection:
-        audience = await audience_of(connection, target)
-        values = {"before": before, "channel": audience.channel, "limit": limit}
-        name = "newest_conversations"
-        if audience.person is not None:
-            name = "conversations_of_person"
-            values |= {"person": audience.person}
-        rows = await connection.execute(text(STATEMENTS[name]), values)
-
-        return [ConversationView(*row) for row in rows]
+    return [ConversationView(*row) for row in rows]
 
 
-async def find_conversation(
-    database: Database,
-    conversation: UUID,
-) -> ConversationView:
-    """Raises Rejected when there is none."""
+async def conversation(
+    connection: AsyncConnection,
+    number: UUID,
+) -> ConversationView | None:
     statement = text(STATEMENTS["one_conversation"])
-    async with transaction(database) as connection:
-        row = (await connection.execute(statement, {"id": conversation})).first()
-    if row is None:
-        raise Rejected("There is no such conversation.")
+    row = (await connection.execute(statement, {"id": number})).first()
 
-    return ConversationView(*row)
+    return None if row is None else ConversationView(*row)
 
 
-async def read_messages(
-    database: Database,
+async def messages(
+    connection: AsyncConnection,
     view: ConversationView,
-    author: Author,
     *,
-    before: Place | None = None,
-    limit: int = 50,
-) -> Sequence[MessageView]:
-    """The newest first, from the one `before` this place on. It leaves an audit row.
-
-    Raises Rejected when the author may not read messages.
-    """
+    before: Place | None,
+    limit: int,
+) -> list[MessageView]:
+    """The newest first, from the one `before` this place on."""
     at, seq = before or (view.last_activity, 2**62)
     values = {
         "id": view.id,
@@ -124,18 +104,7 @@ async def read_messages(
         "seq": seq,
         "limit": limit,
     }
-    async with transaction(database) as connection:
-        await admit(connection, author, Permission.READ_MESSAGES)
-        statement = text(STATEMENTS["messages_of_conversation"])
-        rows = (await connection.execute(statement, values)).all()
-        await audit.record(
-            connection,
-            author,
-            "conversation.read",
-            f"conversation:{view.id}",
-            before=None,
-            after=as_json({"messages": len(rows)}),
-            epoch=None,
-        )
+    statement = text(STATEMENTS["messages_of_conversation"])
+    rows = await connection.execute(statement, values)
 
     return [MessageView(*row) for row in rows]

@@ -24,13 +24,12 @@ from agent.web.api.protocol.paging import (
 from agent.web.api.protocol.problems import finding
 from agent.web.api.protocol.routing import MISSING, needs, routes
 from storage.control.targets import RuleTarget
-from storage.reports.conversations import (
-    ConversationView,
-    MessageView,
+from storage.conversation.audited_search import (
     find_conversation,
     list_conversations,
     read_messages,
 )
+from storage.reports.conversations import ConversationView, MessageView
 
 router = routes("conversations")
 

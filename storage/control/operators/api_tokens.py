@@ -16,7 +16,7 @@ from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 from uuid_utils.compat import uuid7
 
-from agent.control.permissions import Permission, Role, Scope, within
+from agent.control.permissions import Permission, Role, Scope, scopes_of, within
 from agent.core.errors import Rejected
 from agent.core.remedies import Run
 from storage.control import audit
@@ -124,7 +124,7 @@ class ApiTokens:
         token = PREFIX + new_token()
         async with transaction(self._database) as connection:
             role = await _role(connection, author)
-            if within(scope, role) is not within(scope, Role.ADMIN):
+            if scope not in scopes_of(role):
                 raise Rejected(
                     f"{author.name} has the role {role}, and a token may never more than "
                     "its operator. Choose a lesser scope."

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from agent.web.console.page import Page
-from agent.web.console.pages import flags, home
+from agent.web.console.pages import flags, home, tokens
 
 PAGES: tuple[Page, ...] = (
     *home.PAGES,
     *flags.PAGES,
+    *tokens.PAGES,
 )
 """In the order of the menu."""

@@ -9,6 +9,7 @@ import os
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -80,7 +81,7 @@ def addresses() -> Iterator[Address]:
     for router in ROUTERS:
         for route in router.routes:
             assert isinstance(route, GuardedRoute), route
-            for method in sorted(route.methods):
+            for method in sorted(route.methods or ()):
                 yield Address(method, route.path, route.permission)
 
 
@@ -191,7 +192,7 @@ async def test_what_there_is_not_is_404_for_those_who_may(full: Programs) -> Non
     statuses = {}
     for address in named:
         path = address.filled({**nothing, **ids, **kinds})
-        body = {} if address.method in ("POST", "PUT", "PATCH") else None
+        body: Any = {} if address.method in ("POST", "PUT", "PATCH") else None
         answer = await full.ask(address.method, path, body, match="*")
         statuses[f"{address.method} {address.path}"] = answer.status_code
 

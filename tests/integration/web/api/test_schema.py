@@ -17,6 +17,7 @@ from hypothesis import seed as seeded
 from schemathesis.checks import not_a_server_error
 from schemathesis.config import SchemathesisConfig
 from schemathesis.core.failures import Failure, FailureGroup
+from schemathesis.core.result import Ok
 from schemathesis.generation import GenerationMode
 from schemathesis.specs.openapi import checks
 
@@ -102,6 +103,7 @@ def ask_all(url: str, token: str, count: int) -> tuple[int, list[str]]:
     )
     with requests.Session() as session:
         for number, found in enumerate(loaded.get_all_operations()):
+            assert isinstance(found, Ok)
             operation = found.ok()
             for mode in MODES if count > FEW else MODES[number % 2 :][:1]:
 
