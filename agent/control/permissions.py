@@ -27,6 +27,14 @@ class Role(StrEnum):
     ADMIN = "admin"
 
 
+class Scope(StrEnum):
+    """What a token of a program may do at most."""
+
+    READ = "read"
+    OPERATE = "operate"
+    ADMIN = "admin"
+
+
 _VIEWS = frozenset({Permission.SEE})
 _OPERATES = _VIEWS | {Permission.READ_MESSAGES, Permission.CHANGE}
 
@@ -34,6 +42,12 @@ PERMISSIONS: Mapping[Role, frozenset[Permission]] = {
     Role.VIEWER: _VIEWS,
     Role.OPERATOR: _OPERATES,
     Role.ADMIN: _OPERATES | {Permission.MANAGE},
+}
+
+_SCOPES: Mapping[Scope, Role] = {
+    Scope.READ: Role.VIEWER,
+    Scope.OPERATE: Role.OPERATOR,
+    Scope.ADMIN: Role.ADMIN,
 }
 
 _ACTS: Mapping[Permission, str] = {
@@ -50,6 +64,23 @@ def may(
 ) -> bool:
     """Whether this role has the permission."""
     return permission in PERMISSIONS[role]
+
+
+def within(
+    scope: Scope,
+    role: Role,
+) -> Role:
+    """The role of a program: that of its scope, and never more than its operator's."""
+    roles = [*Role]
+
+    return min(_SCOPES[scope], role, key=roles.index)
+
+
+def scopes_of(role: Role) -> list[Scope]:
+    """Scopes of which an operator with this role may make tokens."""
+    roles = [*Role]
+
+    return [one for one in Scope if roles.index(_SCOPES[one]) <= roles.index(role)]
 
 
 def refusal(

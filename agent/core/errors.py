@@ -6,6 +6,7 @@ AgentError
 │   ├── SchemaError         the database's schema is not the one this version needs
 │   └── Rejected            an operator asked for something impossible; nothing was changed
 ├── Conflict                somebody else changed it meanwhile; nothing was changed
+│   └── VersionConflict     … since the version that was seen
 ├── StoreUnavailable        Postgres cannot be reached: nothing was stored
 ├── Refused                 a message cannot be taken: the sentence goes to the person
 ├── Ignored                 a message is not taken, and its author is told nothing
@@ -63,6 +64,10 @@ class Rejected(ConfigurationError):
 
 class Conflict(AgentError):
     """Somebody else changed this meanwhile; nothing was changed."""
+
+
+class VersionConflict(Conflict):
+    """Somebody else changed this since the version that was seen; nothing was changed."""
 
 
 class StoreUnavailable(AgentError):

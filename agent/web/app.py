@@ -14,6 +14,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from agent.web import health, metrics, webhooks
+from agent.web.api.router import PATH as API
+from agent.web.api.router import api
 from agent.web.console.router import router as console
 from agent.web.console.services import Find, services_of
 from agent.web.state import InstanceState
@@ -40,11 +42,11 @@ def web_app(
     metrics_token: str = "",
     find_services: Find | None = None,
 ) -> ASGIApp:
-    """Health, metrics, webhooks and the console of one instance. Errors are JSON:
-    `{"error": "<one sentence>"}`, and in the console pages.
+    """Health, metrics, webhooks, the API and the console of one instance. Errors are JSON:
+    `{"error": "<one sentence>"}`, in the API problems, and in the console pages.
 
     `trusted_proxies`: addresses and networks whose `X-Forwarded-For` is believed.
-    `find_services`: what the console stands on; None: what the instance has opened.
+    `find_services`: what the console and the API stand on; None: what the instance has opened.
     """
     app = FastAPI(
         title="Simple AI Agent", docs_url=None, redoc_url=None, openapi_url=None
@@ -52,18 +54,36 @@ def web_app(
     app.include_router(health.router(state))
     app.include_router(metrics.router(state, token=metrics_token))
     app.include_router(webhooks.router(state))
-    app.include_router(console(find_services or partial(services_of, state)))
+    find = find_services or partial(services_of, state)
+    app.include_router(console(find))
     app.add_exception_handler(HTTPException, _refused)
     app.add_exception_handler(Exception, _failed)
+    whole = secured(beside(app, api(find)))
     if not trusted_proxies:
-        return secured(app)
+        return whole
 
     behind = ProxyHeadersMiddleware(
-        cast(Any, secured(app)),
+        cast(Any, whole),
         list(trusted_proxies),
     )
 
     return cast(ASGIApp, behind)
+
+
+def beside(app: ASGIApp, programs: ASGIApp) -> ASGIApp:
+    """Both applications: whatever is below `API` goes to the second. A mount would leave out
+    addresses with a line break, which then went past the gate.
+    """
+
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        path = scope.get("path", "")
+        if scope["type"] == "http" and path.startswith(f"{API}/"):
+            root = scope.get("root_path", "") + API
+            await programs({**scope, "root_path": root}, receive, send)
+        else:
+            await app(scope, receive, send)
+
+    return answer
 
 
 def secured(app: ASGIApp) -> ASGIApp:

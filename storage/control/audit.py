@@ -142,15 +142,11 @@ async def entries(
     subject: str | None = None,
     actor: str | None = None,
     since: int = 0,
+    before: int | None = None,
     until: datetime | None = None,
-    older: int | None = None,
     limit: int | None = 50,
 ) -> list[Entry]:
-    """Rows of the log, newest first.
-
-    `since` is the id before the oldest wanted, `older` the one after the newest; `limit`
-    None means all.
-    """
+    """Rows of the log, newest first: ids after `since` and below `before`; `limit` None: all."""
     if not is_text(f"{subject}{actor}"):
         return []  # no row can hold it
 
@@ -159,8 +155,8 @@ async def entries(
         "actor": actor,
         "limit": limit,
         "since": since,
+        "before": before,
         "until": until,
-        "older": older,
     }
     return [
         _entry(row)
@@ -182,13 +178,13 @@ async def list_entries(
     *,
     subject: str | None = None,
     actor: str | None = None,
-    older: int | None = None,
+    before: int | None = None,
     limit: int = 50,
 ) -> list[Entry]:
-    """The log, newest first. Raises StoreUnavailable."""
+    """The log, newest first, from the row `before` this id on. Raises StoreUnavailable."""
     async with transaction(database) as connection:
         return await entries(
-            connection, subject=subject, actor=actor, older=older, limit=limit
+            connection, subject=subject, actor=actor, before=before, limit=limit
         )
 
 

@@ -20,7 +20,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from agent.control.named_rules import PREFIX, described
 from agent.control.permissions import Permission, Role, may, refusal
 from agent.control.rules import KILL, PERCENTAGE
-from agent.core.errors import Conflict, Rejected, StoreUnavailable
+from agent.core.errors import Rejected, StoreUnavailable, VersionConflict
 from agent.core.remedies import Amend, Run
 from storage.control import STATEMENTS, audit
 from storage.control.audit import Author, Itself
@@ -147,7 +147,7 @@ async def expect(
     *,
     called: str | None = None,
 ) -> None:
-    """Raises Conflict, with what happened since, when the subject is no longer at the
+    """Raises VersionConflict, with what happened since, when the subject is no longer at the
     version that was seen.
 
     `called`: how the operator names it, if not by the subject's name.
@@ -162,7 +162,7 @@ async def expect(
     )
     name = called or subject.partition(":")[2]
 
-    raise Conflict(
+    raise VersionConflict(
         f"{name} was changed meanwhile ({changes or 'or this version never was'}). "
         "Look at it and say again."
     )

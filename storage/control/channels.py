@@ -99,7 +99,7 @@ class ChannelAdmin:
             rows = await connection.execute(text(STATEMENTS["all_channels"]))
             names = {*CHANNELS, *(row.channel_type for row in rows)}
 
-            return [await _view(connection, name) for name in sorted(names)]
+            return [await view_of(connection, name) for name in sorted(names)]
 
     async def get(self, name: str) -> ChannelView:
         """One channel. Raises Rejected when there is none of this name."""
@@ -125,9 +125,9 @@ class ChannelAdmin:
 
             form = changed_form(before.form, changes, self._check_model)
             if form != before.form:
-                await _write(change, name, before.form, form)
+                await write_form(change, name, before.form, form)
 
-            return before, await _view(change.connection, name)
+            return before, await view_of(change.connection, name)
 
     async def set_credential(
         self,
@@ -211,15 +211,16 @@ def described(form: ChannelForm) -> dict[str, Any]:
 async def _known(connection: AsyncConnection, name: str) -> ChannelView:
     await audience_of(connection, RuleTarget(channel=name))
 
-    return await _view(connection, name)
+    return await view_of(connection, name)
 
 
-async def _write(
+async def write_form(
     change: Change,
     name: str,
     before: ChannelForm,
     after: ChannelForm,
 ) -> None:
+    """Stores a form with its audit row, within a larger change."""
     values = {
         "id": uuid7(),
         "channel": name,
@@ -262,7 +263,8 @@ def _check_credential(name: str, credential: str, value: str | None) -> None:
         )
 
 
-async def _view(connection: AsyncConnection, name: str) -> ChannelView:
+async def view_of(connection: AsyncConnection, name: str) -> ChannelView:
+    """A channel as it is now, within a larger transaction."""
     found = await connection.execute(text(STATEMENTS["all_channels"]))
     rows = {row.channel_type: row for row in found}
     _, model, settings, sealed = rows.get(name, (name, None, {}, None))

@@ -143,11 +143,18 @@ class PeopleAdmin:
         async with transaction(self._database) as connection:
             return await jobs.listed(connection)
 
-    async def list(self, limit: int = 50) -> list[PersonView]:
-        """The newest people, as many as `limit`; their messages are not counted."""
+    async def list(
+        self, limit: int = 50, after: tuple[datetime, UUID] | None = None
+    ) -> list[PersonView]:
+        """The newest people, as many as `limit`; their messages are not counted.
+
+        `after`: `since` and id of the last one that was seen before.
+        """
+        since, person = after or (None, None)
+        values = {"limit": limit, "since": since, "person": person}
         async with transaction(self._database) as connection:
             statement = text(STATEMENTS["newest_people"])
-            rows = await connection.execute(statement, {"limit": limit})
+            rows = await connection.execute(statement, values)
 
             return [PersonView(*row) for row in rows]
 

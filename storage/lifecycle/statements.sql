@@ -422,7 +422,9 @@ SELECT person_id,
        bool_and(metadata @> '{"consent": true}') AS consent
 FROM users
 GROUP BY person_id
-ORDER BY since DESC
+HAVING CAST(:since AS timestamptz) IS NULL
+    OR (min(created_at), person_id) < (:since, CAST(:person AS uuid))
+ORDER BY since DESC, person_id DESC
 LIMIT :limit;
 
 

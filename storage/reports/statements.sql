@@ -809,3 +809,51 @@ WHERE conversation_id = ANY(CAST(:conversations AS uuid[]))
           WHERE t.conversation_id = s.conversation_id AND t.at = s.at AND t.seq = s.seq
       )
   );
+
+
+-- Conversations, for operators: no text of a message --------------------------------------------
+
+-- name: newest_conversations
+-- By key: ids are in the order in which conversations began.
+SELECT c.id, u.person_id AS person, c.channel_type AS channel, c.chat_id AS chat,
+       c.thread_id AS thread, c.model_override AS model, c.started_at, c.last_activity,
+       c.is_active, c.asked > c.answered AS waits
+FROM conversations c JOIN users u ON u.id = c.user_id
+WHERE (CAST(:before AS uuid) IS NULL OR c.id < :before)
+  AND (CAST(:channel AS text) IS NULL OR c.channel_type = :channel)
+ORDER BY c.id DESC
+LIMIT :limit;
+
+
+-- name: conversations_of_person
+-- Those that one of their accounts began, found by account.
+SELECT c.id, u.person_id AS person, c.channel_type AS channel, c.chat_id AS chat,
+       c.thread_id AS thread, c.model_override AS model, c.started_at, c.last_activity,
+       c.is_active, c.asked > c.answered AS waits
+FROM conversations c JOIN users u ON u.id = c.user_id
+WHERE c.user_id IN (SELECT id FROM users WHERE person_id = :person)
+  AND (CAST(:before AS uuid) IS NULL OR c.id < :before)
+  AND (CAST(:channel AS text) IS NULL OR c.channel_type = :channel)
+ORDER BY c.id DESC
+LIMIT :limit;
+
+
+-- name: one_conversation
+SELECT c.id, u.person_id AS person, c.channel_type AS channel, c.chat_id AS chat,
+       c.thread_id AS thread, c.model_override AS model, c.started_at, c.last_activity,
+       c.is_active, c.asked > c.answered AS waits
+FROM conversations c JOIN users u ON u.id = c.user_id
+WHERE c.id = :id;
+
+
+-- name: messages_of_conversation
+-- The newest first; the time of the conversation keeps all other partitions out.
+SELECT m.id, m.timestamp AS at, m.seq, m.role, m.content AS text,
+       u.channel_type || ':' || u.channel_user_id AS author, m.answers, m.model_used AS model,
+       m.prompt_tokens, m.token_count AS tokens, m.cost_usd AS usd, m.latency_ms
+FROM messages m LEFT JOIN users u ON u.id = m.user_id
+WHERE m.conversation_id = :id
+  AND m.timestamp BETWEEN :begun AND :ended
+  AND (m.timestamp, m.seq) < (:at, CAST(:seq AS bigint))
+ORDER BY m.timestamp DESC, m.seq DESC
+LIMIT :limit;

@@ -13,8 +13,8 @@ from agent.reports.experiment import (
     Metric,
     Report,
     ReportVerdict,
-    Split,
 )
+from agent.reports.experiment_document import control_of, split_sentence
 from agent.reports.statistics import Sample
 
 
@@ -60,23 +60,6 @@ def _summary(report: Report) -> str:
 
 def _minutes(at: datetime) -> str:
     return at.astimezone().isoformat(" ", "minutes")
-
-
-def split_sentence(split: Split) -> str:
-    """What is wrong with how people are spread over the variants."""
-    people = sum(split.counts.values())
-    shares = ", ".join(
-        f"{name} has {split.counts[name]:,} people ({100 * split.counts[name] / people:.1f} %"
-        f" instead of {100 * share:.1f} %)"
-        for name, share in split.expected.items()
-    )
-
-    return (
-        f"the split is not the configured one: {shares}; by chance that happens with "
-        f"p = {split.p_value:.1g}. The numbers below compare groups that are not alike, "
-        "so there is no verdict. Find out what keeps people of one variant from being "
-        "recorded, and begin a new experiment."
-    )
 
 
 def _rows(report: Report) -> Iterator[tuple[str, ...]]:
@@ -162,11 +145,6 @@ def _about(people: int) -> str:
     step = 10 ** max(len(str(people)) - 2, 0)
 
     return f"{-(-people // step) * step:,}"
-
-
-def control_of(report: Report) -> str:
-    """The name of the variant that the others are compared with."""
-    return report.figures.experiment.variants[0].name
 
 
 def _confidence(report: Report) -> str:

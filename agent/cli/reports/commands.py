@@ -18,6 +18,7 @@ from agent.cli.reports.options import Source, Wanted, check_files, reading
 from agent.cli.reports.views import View
 from agent.cli.run import WELL, run
 from agent.reports.forecast import DAYS, Forecast, forecast
+from agent.reports.periods import HOUR, parsed
 from agent.reports.usage import Subject, Unit
 
 if TYPE_CHECKING:
@@ -130,7 +131,7 @@ def rebuild(since: o.Since = None, as_json: Json = False) -> None:
     async def work(settings: Settings) -> int:
         from storage.reports.rollup import sum_up_again
 
-        first = o.parsed(since)
+        first = parsed(since)
         async with operating(settings) as (stores, _):
             begun = await sum_up_again(stores.database.url, first)
         if as_json:
@@ -240,7 +241,7 @@ async def _forecast(source: Source) -> Forecast | None:
     now = source.reach.now
     today = now.replace(hour=0, minute=0, second=0, microsecond=0)
     begin = max(today - timedelta(days=DAYS), _first_day(source.reach.first_hour))
-    scope = replace(source.scope, until=now + o.HOUR, by=None)
+    scope = replace(source.scope, until=now + HOUR, by=None)
     daily = await source.reader.lines(replace(scope, since=begin, unit="day"))
     spent = {line.period: line.cost_usd for line in daily}
     count = max((today - begin).days, 0)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,6 +12,7 @@ import typer
 
 from agent.cli.options import complete_channel, operating
 from agent.core.errors import ConfigurationError, Rejected
+from agent.reports.periods import parsed, period
 from agent.reports.usage import Reach, Scope, Subject, Unit
 
 if TYPE_CHECKING:
@@ -56,9 +56,6 @@ Parquet = Annotated[
 Plot = Annotated[
     Path | None, typer.Option("--plot", help="Write a picture (SVG) there.")
 ]
-
-DAYS = timedelta(days=30)
-HOUR = timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,8 +101,7 @@ async def reading(
         url = await reading_url(settings, stores.database)
         async with read_usage(url) as reader:
             reach = await reader.reach()
-            end = until or _full_hour(reach.now) + HOUR
-            begin = since or _day(min(end, reach.now) - DAYS)
+            begin, end = period(reach.now, since, until)
             if begin >= end:
                 raise Rejected("--since must be before --until.")
 
@@ -119,34 +115,6 @@ async def reading(
                 audience.person,
             )
             yield Source(reader, reach, scope)
-
-
-def parsed(typed: str | None) -> datetime | None:
-    """A day or a full hour, of UTC if it names no time zone. Raises Rejected."""
-    if typed is None:
-        return None
-
-    try:
-        moment = datetime.fromisoformat(typed)
-        moment = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(
-            UTC
-        )
-    except (ValueError, OverflowError):
-        raise Rejected(
-            "A time looks like 2026-03-01 or 2026-03-01T14:00, in UTC if it names no zone."
-        ) from None
-    if moment != _full_hour(moment):
-        raise Rejected("Reports are kept by hour. Name a full hour of UTC.")
-
-    return moment
-
-
-def _full_hour(moment: datetime) -> datetime:
-    return moment.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
-
-
-def _day(moment: datetime) -> datetime:
-    return _full_hour(moment).replace(hour=0)
 
 
 async def reading_url(settings: Settings, database: Database) -> str:

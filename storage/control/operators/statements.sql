@@ -137,3 +137,41 @@ DELETE FROM operator_sessions
 WHERE operator = :operator
   AND (CAST(:only AS uuid) IS NULL OR id = :only)
   AND (CAST(:but AS uuid) IS NULL OR id <> :but);
+
+
+-- Tokens of programs ---------------------------------------------------------------------------
+
+-- name: role_of_operator
+SELECT role FROM operators WHERE name = :name;
+
+
+-- name: add_api_token
+INSERT INTO api_tokens (id, token_hash, operator, label, scope, ends_at)
+VALUES (:id, :hash, :operator, :label, :scope, now() + make_interval(days => :days))
+RETURNING id, operator, label, scope, created_at, used_at, ends_at, revoked_at;
+
+
+-- name: api_token
+-- Read for each request, so that what is taken back holds at once, on every instance.
+SELECT t.id, t.operator, t.label, t.scope, t.used_at, t.ends_at, t.revoked_at, now() AS now, o.role
+FROM api_tokens t LEFT JOIN operators o ON o.name = t.operator
+WHERE t.token_hash = :hash;
+
+
+-- name: touch_api_token
+UPDATE api_tokens SET used_at = now() WHERE id = :id;
+
+
+-- name: list_api_tokens
+SELECT id, operator, label, scope, created_at, used_at, ends_at, revoked_at
+FROM api_tokens
+WHERE CAST(:operator AS text) IS NULL OR operator = :operator
+ORDER BY id DESC;
+
+
+-- name: operator_of_api_token
+SELECT operator FROM api_tokens WHERE id = :id;
+
+
+-- name: revoke_api_token
+UPDATE api_tokens SET revoked_at = now() WHERE id = :id AND revoked_at IS NULL RETURNING id;

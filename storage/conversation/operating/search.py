@@ -1,16 +1,26 @@
-"""An operator's search: permitted and audited in the transaction that reads."""
+"""What operators search and read: permitted and audited in the transaction that reads."""
 
 from __future__ import annotations
 
 from datetime import datetime
+from uuid import UUID
 
 from agent.control.permissions import Permission
+from agent.core.errors import Rejected
 from agent.core.words.search import Found, Query
 from storage.control import audit
 from storage.control.audit import Author
 from storage.control.changes import admit, as_json
 from storage.control.targets import RuleTarget, audience_of
 from storage.postgres import Database
+from storage.reports.conversations import (
+    ConversationView,
+    MessageView,
+    Place,
+    conversation,
+    messages,
+    newest_conversations,
+)
 from storage.reports.search import search_everything
 from storage.transaction import transaction
 
@@ -51,6 +61,70 @@ async def search_audited(
             subject,
             before=None,
             after=as_json(kept),
+            epoch=None,
+        )
+
+    return found
+
+
+async def list_conversations(
+    database: Database,
+    target: RuleTarget,
+    *,
+    before: UUID | None = None,
+    limit: int = 50,
+) -> list[ConversationView]:
+    """The newest first, from the one `before` this id on; no word of them.
+
+    Raises Rejected for an unknown person or channel.
+    """
+    async with transaction(database) as connection:
+        audience = await audience_of(connection, target)
+
+        return await newest_conversations(
+            connection,
+            person=audience.person,
+            channel=audience.channel,
+            before=before,
+            limit=limit,
+        )
+
+
+async def find_conversation(
+    database: Database,
+    number: UUID,
+) -> ConversationView:
+    """Raises Rejected when there is none."""
+    async with transaction(database) as connection:
+        found = await conversation(connection, number)
+    if found is None:
+        raise Rejected("There is no such conversation.")
+
+    return found
+
+
+async def read_messages(
+    database: Database,
+    view: ConversationView,
+    author: Author,
+    *,
+    before: Place | None = None,
+    limit: int = 50,
+) -> list[MessageView]:
+    """The newest first, from the one `before` this place on. It leaves an audit row.
+
+    Raises Rejected when the author may not read messages.
+    """
+    async with transaction(database) as connection:
+        await admit(connection, author, Permission.READ_MESSAGES)
+        found = await messages(connection, view, before=before, limit=limit)
+        await audit.record(
+            connection,
+            author,
+            "conversation.read",
+            f"conversation:{view.id}",
+            before=None,
+            after=as_json({"messages": len(found)}),
             epoch=None,
         )
 

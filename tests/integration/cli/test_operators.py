@@ -111,3 +111,29 @@ async def test_a_role_and_a_link_are_given(machine: Machine) -> None:
     assert "Name one of --role and --admin at a time." in both.err
     assert "eve has the role operator and may not manage operators" in refused.err
     assert "no admin is left" in alone.err
+
+
+async def test_tokens_are_made_listed_and_revoked(machine: Machine) -> None:
+    """The token is printed once, as one line; nobody who is not registered gets one."""
+    nobody = await machine.agent("operators", "token", "add", "ci")
+    empty = await machine.agent("operators", "token", "list")
+    await machine.agent("operators", "add", "ada")
+    made = await machine.agent("operators", "token", "add", "ci", "--json")
+    shown = await machine.agent(
+        "operators", "token", "add", "nightly report", "--scope", "operate"
+    )
+    token = json.loads(made.out)
+    ended = await machine.agent("operators", "token", "revoke", token["id"])
+    listed = await machine.agent("operators", "token", "list", "--json")
+
+    assert 2 == nobody.status
+    assert "ada is not a registered operator" in nobody.err
+    assert "There is no token." in empty.out
+    assert shown.out.splitlines()[-1].startswith("agent_")
+    assert (49, "read") == (len(token["token"]), token["scope"])
+    assert f"{token['id']} is revoked.\n" == ended.out
+    assert [("nightly report", False), ("ci", True)] == [
+        (one["label"], one["revoked_at"] is not None)
+        for one in json.loads(listed.out)
+    ]
+    assert token["token"] not in listed.out

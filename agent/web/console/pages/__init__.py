@@ -10,6 +10,7 @@ from agent.web.console.pages import (
     flags,
     home,
     people,
+    tokens,
 )
 
 PAGES: tuple[Page, ...] = (
@@ -18,6 +19,7 @@ PAGES: tuple[Page, ...] = (
     *conversations.PAGES,
     *people.PAGES,
     *audit.PAGES,
+    *tokens.PAGES,
     *account.PAGES,
 )
 """In the order of the menu."""

@@ -48,7 +48,7 @@ async def _page(
         context.services.stores.database,
         subject=query["subject"] or None,
         actor=query["actor"] or None,
-        older=query.number("older"),
+        before=query.number("older"),
         limit=AT_ONCE + 1,
     )
     rows = [AuditRow(one, difference(one.before, one.after)) for one in found]

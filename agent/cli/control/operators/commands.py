@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from agent.cli.change import ChangeOptions, Proposal, run_change
+from agent.cli.control.operators import tokens
 from agent.cli.options import As, Group, Json, Reason, Yes, author, operating
 from agent.cli.output import show_json, show_table, tell
 from agent.cli.run import WELL, run
@@ -28,6 +29,7 @@ app = typer.Typer(
     "none registered: everybody.",
     no_args_is_help=True,
 )
+app.add_typer(tokens.app, name="token")
 
 
 def _complete(incomplete: str) -> list[str]:

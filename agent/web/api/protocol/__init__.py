@@ -1,0 +1,1 @@
+"""What all endpoints share: the gate, problems, permissions, pages, versions."""

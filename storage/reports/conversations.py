@@ -1,0 +1,110 @@
+"""Conversations as operators find and read them. `storage/conversation/operating/search.py` asks who
+may, and writes down who did.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from uuid import UUID
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from storage.reports import STATEMENTS
+
+
+@dataclass(frozen=True, slots=True)
+class ConversationView:
+    """A conversation, without a word of it."""
+
+    id: UUID
+    person: UUID
+    """Who began it."""
+    channel: str
+    chat: str
+    thread: str
+    model: str | None
+    """The one that somebody chose there."""
+    started_at: datetime
+    last_activity: datetime
+    is_active: bool
+    waits: bool
+    """For an answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class MessageView:
+    """A message, with its words."""
+
+    id: UUID
+    at: datetime
+    seq: int
+    role: str
+    text: str
+    author: str | None
+    """An account, as `channel:id`; None: the agent."""
+    answers: int | None
+    """Of an answer: `seq` of the last message that it covers."""
+    model: str | None
+    prompt_tokens: int | None
+    tokens: int | None
+    usd: Decimal | None
+    latency_ms: int | None
+
+
+Place = tuple[datetime, int]
+"""Where a message stands: its time and `seq`."""
+
+
+async def newest_conversations(
+    connection: AsyncConnection,
+    *,
+    person: UUID | None,
+    channel: str | None,
+    before: UUID | None,
+    limit: int,
+) -> list[ConversationView]:
+    """The newest first, from the one `before` this id on."""
+    values = {"before": before, "channel": channel, "limit": limit}
+    name = "newest_conversations"
+    if person is not None:
+        name = "conversations_of_person"
+        values |= {"person": person}
+    rows = await connection.execute(text(STATEMENTS[name]), values)
+
+    return [ConversationView(*row) for row in rows]
+
+
+async def conversation(
+    connection: AsyncConnection,
+    number: UUID,
+) -> ConversationView | None:
+    statement = text(STATEMENTS["one_conversation"])
+    row = (await connection.execute(statement, {"id": number})).first()
+
+    return None if row is None else ConversationView(*row)
+
+
+async def messages(
+    connection: AsyncConnection,
+    view: ConversationView,
+    *,
+    before: Place | None,
+    limit: int,
+) -> list[MessageView]:
+    """The newest first, from the one `before` this place on."""
+    at, seq = before or (view.last_activity, 2**62)
+    values = {
+        "id": view.id,
+        "begun": view.started_at,
+        "ended": view.last_activity,
+        "at": at,
+        "seq": seq,
+        "limit": limit,
+    }
+    statement = text(STATEMENTS["messages_of_conversation"])
+    rows = await connection.execute(statement, values)
+
+    return [MessageView(*row) for row in rows]
