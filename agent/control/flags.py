@@ -15,13 +15,14 @@ from typing import Any, Generic, TypeVar
 
 from agent.core.errors import Rejected
 from agent.core.messages import Overlap
-from agent.core.text import is_unicode, shown_name
+from agent.core.text import is_storable_json, is_text, shown_name
 
 T = TypeVar("T")
 
 NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
 MAX_TEXT_CHARS = 20_000
 """Characters of a string or a JSON text: a long system prompt, still little to keep in memory."""
+MAX_JSON_CHARS = MAX_TEXT_CHARS + 2  # with its quotes
 
 MAX_MEANING_CHARS = 200
 """Characters of a flag's meaning."""
@@ -71,7 +72,8 @@ class Flag(Generic[T]):
             return False
 
         try:
-            return _storable(json.dumps(value, ensure_ascii=False, allow_nan=False))
+            written = json.dumps(value, ensure_ascii=False, allow_nan=False)
+            return is_storable_json(written, MAX_JSON_CHARS)
         except (ValueError, TypeError, RecursionError):
             return False
 
@@ -154,12 +156,6 @@ _READERS: Mapping[Kind, Callable[[str], Any]] = {
     Kind.STRING: str,
     Kind.JSON: json.loads,
 }
-
-
-def _storable(text: str) -> bool:
-    """Whether Postgres can keep this JSON as jsonb: no NUL and no half of a surrogate pair."""
-    has_nul = "\\u0000" in text.replace("\\\\", "")  # as JSON writes it
-    return not has_nul and is_unicode(text) and len(text) <= MAX_TEXT_CHARS + 2
 
 
 REPLIES: Flag[bool] = Flag(
@@ -308,8 +304,7 @@ def new_flag(name: str, kind: str, meaning: str) -> Flag[Any]:
         raise Rejected(f"A flag's type is one of {', '.join(Kind)}.")
 
     meaning = " ".join(meaning.split())
-    written = json.dumps(meaning, ensure_ascii=False)
-    if not 0 < len(meaning) <= MAX_MEANING_CHARS or not _storable(written):
+    if not 0 < len(meaning) <= MAX_MEANING_CHARS or not is_text(meaning):
         raise Rejected(
             f"A flag has a meaning of one line, at most {MAX_MEANING_CHARS} characters."
         )

@@ -105,3 +105,12 @@ def storable_name(name: str | None) -> str | None:
     clean = storable(name or "").encode("utf-8", "replace").decode()
 
     return clean[:_MAX_NAME_CHARS] or None
+
+
+def is_storable_json(text: str, maximum: int) -> bool:
+    """Whether Postgres can keep this JSON as jsonb: no NUL and no half of a surrogate pair.
+
+    `maximum` is in characters.
+    """
+    has_nul = "\\u0000" in text.replace("\\\\", "")  # as JSON writes it
+    return not has_nul and is_unicode(text) and len(text) <= maximum

@@ -1,5 +1,5 @@
-"""Conversations as operators find and read them. `storage/conversation/operating/search.py` asks who
-may, and writes down who did.
+"""Conversations as operators find and read them. `storage/conversation/operating/search.py`
+asks who may, and writes down who did.
 """
 
 from __future__ import annotations

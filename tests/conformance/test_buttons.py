@@ -13,7 +13,7 @@ from tests.conformance.channel_harness import ChannelHarness
 from tests.conformance.driver import Place
 from tests.conformance.platform_extras import answers
 from tests.conformance.presses import carried, heard, labels, press, waiting
-from tests.conformance.test_votes import becomes
+from tests.conformance.thumbs import becomes
 from tests.support.operators import ADA, EVERYBODY, operator
 
 RETRY, STOP, UP, DOWN = "🔁 Retry", "⏹ Stop", "👍", "👎"

@@ -2,32 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
-
 from agent.core.messages import Thumb
-from tests.conformance.channel_harness import DEADLINE, LOOK, ChannelHarness
+from tests.conformance.channel_harness import ChannelHarness
 from tests.conformance.driver import Place
 from tests.conformance.platform_extras import answers, let_hear_reactions, react
+from tests.conformance.thumbs import becomes, votes
 
-VOTES = """
-SELECT coalesce(jsonb_object_agg(m.content, v.thumb), '{}')
-FROM votes v JOIN messages m ON m.id = v.message_id AND m.conversation_id = v.conversation_id
-"""
 UP, DOWN = Thumb.UP, Thumb.DOWN
-
-
-async def votes(harness: ChannelHarness) -> dict[str, int]:
-    """The thumb on each answer, in scenarios in which one person votes."""
-    found: dict[str, int] = json.loads(await harness.value(VOTES))
-    return found
-
-
-async def becomes(harness: ChannelHarness, **expected: int) -> None:
-    """Returns once these are the votes."""
-    async with asyncio.timeout(DEADLINE):
-        while await votes(harness) != expected:
-            await asyncio.sleep(LOOK)
 
 
 async def asked(
