@@ -45,7 +45,7 @@ def test_what_is_kept_is_kept_for_a_reason() -> None:
 NO_KEYS = frozenset(
     {"audit:", "budget:", "channel:", "chat:", "erasure:", "person:", "user:"}
     | {"experiment:", "flag:", "operator:", "seed:", "schema:", "limit:"}
-    | {"error:", "conversation_id:", "budget:person:"}
+    | {"error:", "conversation_id:", "budget:person:", "conversation:"}
 )
 """Subjects of the audit log, scopes of rules and fields, which look like keys."""
 
