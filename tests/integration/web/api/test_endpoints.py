@@ -267,6 +267,10 @@ async def test_usage_status_and_health_are_told(full: Programs) -> None:
     assert (200, 422, 200) == (usage.status_code, odd.status_code, health.status_code)
     assert [3] == [line["messages"] for line in usage.json()["items"]]
     assert ([], 0) == (status["instances"], status["open_turns"])
+    assert ("ready", {"postgres", "redis"}) == (
+        health.json()["status"],
+        {*health.json()["parts"]},
+    )
 
 
 # --- pages ----------------------------------------------------------------------
