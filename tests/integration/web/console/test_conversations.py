@@ -219,6 +219,19 @@ async def test_why_an_answer_is_as_it_is(
         assert part in why.text, (part, why.text)
 
 
+async def test_a_channel_that_is_no_more_hides_no_answer(
+    ada: Browser, world: EngineHarness, agent: Instance
+) -> None:
+    await world.ask(agent, "hello")
+    await closed(world)
+    await run(world.database_url, "UPDATE conversations SET channel_type = 'gone'")
+    await ada.sign_in("ada", "operator")
+    page = await ada.get(f"/conversations/{await only(world)}/2")
+
+    assert (200, True) == (page.status, "re: hello" in page.text), page.text
+    assert "There is no such channel." in page.text
+
+
 async def test_what_went_wrong_is_said(
     ada: Browser, world: EngineHarness, agent: Instance
 ) -> None:

@@ -121,8 +121,9 @@ async def test_blocking_is_the_channels_list_and_stale_forms_change_nothing(
     left = await run(world.database_url, "SELECT settings FROM channel_configs")
 
     assert "no longer hears" in blocked.text
-    assert "■" not in page.html
-    assert "blocked" in blocked.text
+    assert "May write" in page.text
+    assert (True, False) == ("state good" in page.html, "state bad" in page.html)
+    assert "state bad" in blocked.html
     assert (409, True) == (stale.status, "nothing was done" in stale.text)
     assert {"somebody", "ada"} == denied
     assert 1 == len(world.model.prompts)
@@ -131,6 +132,40 @@ async def test_blocking_is_the_channels_list_and_stale_forms_change_nothing(
         tuple(row) for row in log
     ]
     assert {"deny": ["somebody"]} == json.loads(left[0]["settings"])
+
+
+async def test_a_channel_that_runs_and_was_never_set_can_be_blocked(
+    ada: Browser, world: EngineHarness, agent: Instance
+) -> None:
+    await world.ask(agent, "hello")
+    await ada.sign_in("ada", "operator")
+    path = f"/people/{await person(world)}"
+    blocked = await ada.send(await ada.get(path), path, do="block")
+    left = await run(world.database_url, "SELECT settings FROM channel_configs")
+
+    assert (200, True) == (blocked.status, "no longer hears" in blocked.text)
+    assert {"deny": ["ada"]} == json.loads(left[0]["settings"])
+
+
+async def test_an_account_of_a_channel_that_is_no_more_keeps_nobody_from_blocking(
+    ada: Browser, world: EngineHarness, agent: Instance
+) -> None:
+    await world.ask(agent, "hello", chat="ada")
+    await world.ask(agent, "hello", chat="ada2")
+    await set_channel(world.database_url)
+    await run(
+        world.database_url,
+        f"{LINKED}, channel_type = 'gone' WHERE channel_user_id = 'ada2'",
+        "ada",
+    )
+    await ada.sign_in("ada", "operator")
+    path = f"/people/{await person(world)}"
+    blocked = await ada.send(await ada.get(path), path, do="block")
+    left = await run(world.database_url, "SELECT settings FROM channel_configs")
+
+    assert (200, True) == (blocked.status, "no longer hears" in blocked.text)
+    assert "the channel is no more" in blocked.text
+    assert {"deny": ["ada"]} == json.loads(left[0]["settings"])
 
 
 async def test_an_export_is_a_file_and_an_audit_row(

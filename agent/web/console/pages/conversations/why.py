@@ -42,7 +42,7 @@ async def show(context: PageContext) -> Response:
         raise Stopped(404, described(error)) from None
 
     is_answer = why.message.role == "assistant"
-    flags = await _flags(context.services, why) if is_answer else ()
+    flags, problem = await _flags(context.services, why) if is_answer else ((), "")
 
     return context.render(
         "conversations/why.html",
@@ -52,6 +52,7 @@ async def show(context: PageContext) -> Response:
         kept=why.message.metadata,
         is_answer=is_answer,
         flags=flags,
+        problem=problem,
         others=len(DECLARED) - len(flags),
         path=f"/conversations/{why.head.id}",
         may_read=reader_of(context).texts,
@@ -69,20 +70,25 @@ def _seq(context: PageContext) -> int:
 async def _flags(
     services: Services,
     why: Why,
-) -> Sequence[InForce]:
-    """What rules decided for this chat and person when the model was asked, by the history."""
+) -> tuple[Sequence[InForce], str]:
+    """What rules decided for this chat and person when the model was asked, by the history;
+    or why that can no longer be said.
+    """
     head = why.head
     person = next((str(one.person) for one in why.turns if one.person), None)
     target = RuleTarget(person, head.channel, head.chat or None)
     at = min(why.planned_at, datetime.now(UTC))
     found = []
 
-    for name in DECLARED:
-        decided = (await services.flags.explain(name, target, at)).decided
-        if decided.rule != DEFAULT:
-            found.append(InForce(name, _value(decided), _rule(decided)))
+    try:
+        for name in DECLARED:
+            decided = (await services.flags.explain(name, target, at)).decided
+            if decided.rule != DEFAULT:
+                found.append(InForce(name, _value(decided), _rule(decided)))
+    except Rejected as error:
+        return (), described(error)
 
-    return found
+    return found, ""
 
 
 def _value(step: Step) -> str:

@@ -19,6 +19,7 @@ from agent.web.console.pages.people.one import (
 
 BLOCKED = "Blocked: the agent no longer hears this person."
 UNBLOCKED = "No longer blocked."
+NOWHERE = "The channels of this person are no more, so there is nothing to do."
 
 
 async def act(context: PageContext) -> Response:
@@ -27,7 +28,11 @@ async def act(context: PageContext) -> Response:
     if wanted not in ("block", "unblock"):
         raise Stopped(422, "The form does not say what to do. Load the page again.")
 
-    rows = await account_rows(context.services, person_of(context))
+    every = await account_rows(context.services, person_of(context))
+    rows = [row for row in every if row.version is not None]
+    if not rows:
+        raise Stopped(422, NOWHERE)
+
     try:
         _check(context, rows)
         for channel in sorted({row.account.channel for row in rows}):

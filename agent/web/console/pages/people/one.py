@@ -10,6 +10,7 @@ from uuid import UUID
 
 from starlette.responses import Response
 
+from agent.core.errors import Rejected
 from agent.reports.usage import Line, Scope
 from agent.web.console.errors import Stopped
 from agent.web.console.page import PageContext
@@ -33,8 +34,8 @@ class AccountRow:
     is_blocked: bool
     is_unlisted: bool
     """The channel has a list of those who may talk, and this account is not on it."""
-    version: int
-    """Of the channel's settings, for the form."""
+    version: int | None
+    """Of the channel's settings, for the form. None: there is no such channel any more."""
 
 
 async def show(context: PageContext) -> Response:
@@ -95,17 +96,29 @@ async def account_rows(
         raise Stopped(404, NOBODY)
 
     limits = await LimitAdmin(stores.database, stores.pipe).person(str(person))
-    channels = {one.name: one for one in await channel_admin(services).list()}
+    names = sorted({one.channel for one in accounts})
+    channels = {name: await _channel(services, name) for name in names}
     known = {one.subject: one for one in limits}
 
     return [
         _row(
             one,
-            channels.get(one.channel),
+            channels[one.channel],
             known.get(f"{one.channel}:{one.account}"),
         )
         for one in accounts
     ]
+
+
+async def _channel(
+    services: Services,
+    name: str,
+) -> ChannelView | None:
+    """None: no instance runs it, and nothing is set for it."""
+    try:
+        return await channel_admin(services).get(name)
+    except Rejected:
+        return None
 
 
 def _row(
@@ -114,7 +127,7 @@ def _row(
     limit: LimitView | None,
 ) -> AccountRow:
     if channel is None:
-        return AccountRow(account, limit, False, False, 0)
+        return AccountRow(account, limit, False, False, None)
 
     form = channel.form
 
