@@ -118,13 +118,17 @@ def _show_texts(found: EarlierTexts) -> None:
 
 @app.command()
 def erase(
-    person: Person, as_: As = None, yes: Yes = False, as_json: Json = False
+    person: Person,
+    as_: As = None,
+    reason: Reason = None,
+    yes: Yes = False,
+    as_json: Json = False,
 ) -> None:
     """Forget a person: their words, accounts and settings, everywhere. There is no way back."""
-    options = ChangeOptions(as_, None, as_json, yes)
+    options = ChangeOptions(as_, reason, as_json, yes)
 
     async def work(settings: Settings) -> int:
-        by = author(settings, as_, None)
+        by = author(settings, as_, reason)
         async with _open_admin(settings) as (admin, stores):
             view = await admin.show(person)
             confirm(
@@ -171,16 +175,19 @@ def erasures(as_json: Json = False) -> None:
 def export(
     person: Person,
     folder: Annotated[Path, typer.Argument(help="A folder for the two files.")],
+    as_: As = None,
+    reason: Reason = None,
     as_json: Json = False,
 ) -> None:
     """Write all that is kept of a person as JSON and as text, to be handed to them."""
 
     async def work(settings: Settings) -> int:
-        from storage.lifecycle.export import export_person, write_export
+        from storage.lifecycle.export import write_export
 
-        async with _open_admin(settings) as (admin, stores):
+        by = author(settings, as_, reason)
+        async with _open_admin(settings) as (admin, _):
             view = await admin.show(person)
-            found = await export_person(stores.database, view.id)
+            found = await admin.export(str(view.id), by)
         files = write_export(found, folder)
         if as_json:
             show_json({"person": view.id, "files": files})

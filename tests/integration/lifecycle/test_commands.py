@@ -22,7 +22,9 @@ async def test_a_person_is_listed_shown_exported_and_erased(
     person = "discord:80351110224678912"
     listed = await machine.agent("people", "list")
     shown = await machine.agent("people", "show", person)
-    exported = await machine.agent("people", "export", person, "out")
+    exported = await machine.agent(
+        "people", "export", person, "out", "--as", "grace", "--reason", "they asked"
+    )
     unasked = await machine.agent("people", "erase", person)
     erased = await machine.agent("people", "erase", person, "--yes", "--json")
     again = await machine.agent("people", "erase", person, "--yes")
@@ -37,6 +39,15 @@ async def test_a_person_is_listed_shown_exported_and_erased(
     assert 0 == json.loads(erased.out)["messages"]
     assert "No such person has sent a message." in again.err
     assert ["done"] == [one["step"] for one in json.loads(erasures.out)]
+    log = await run(
+        database_url,
+        "SELECT action, reason FROM audit_log WHERE action LIKE 'person.%' ORDER BY id",
+    )
+    assert [
+        ("person.export", "they asked"),
+        ("person.erase.asked", None),
+        ("person.erase", None),
+    ] == [tuple(row) for row in log]
 
 
 @pytest.mark.parametrize("command", ["show", "erase"])
