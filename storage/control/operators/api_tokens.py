@@ -186,7 +186,7 @@ class ApiTokens:
             await _record(connection, author, "operator.token.revoke", views[token])
 
 
-NOT_ONE = "This is no token of this API. `agent operators token add` on the server makes one."
+NOT_ONE = "This is no token of this API. An operator makes one on the server."
 UNKNOWN = "This token is not known here. It is of another deployment, or its operator was removed."
 NONE = "There is no such token."
 

@@ -83,7 +83,7 @@ def test_every_command_of_operators_prints_json_if_asked() -> None:
         for path, options in _options(typer.main.get_command(app), "")
         if "--json" not in options
     }
-    assert {"chat", "serve", "setup", "version"} == without
+    assert {"chat", "console", "serve", "setup", "version"} == without
 
 
 def _options(command: object, path: str) -> Iterator[tuple[str, list[str]]]:
