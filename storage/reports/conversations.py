@@ -68,11 +68,11 @@ async def newest_conversations(
 ) -> list[ConversationView]:
     """The newest first, from the one `before` this id on."""
     values = {"before": before, "channel": channel, "limit": limit}
-    name = "newest_conversations"
+    statement = STATEMENTS["conversations_by_id"]
     if person is not None:
-        name = "conversations_of_person"
+        statement = STATEMENTS["conversations_of_person_by_id"]
         values |= {"person": person}
-    rows = await connection.execute(text(STATEMENTS[name]), values)
+    rows = await connection.execute(text(statement), values)
 
     return [ConversationView(*row) for row in rows]
 
@@ -104,7 +104,7 @@ async def messages(
         "seq": seq,
         "limit": limit,
     }
-    statement = text(STATEMENTS["messages_of_conversation"])
+    statement = text(STATEMENTS["messages_by_seq"])
     rows = await connection.execute(statement, values)
 
     return [MessageView(*row) for row in rows]

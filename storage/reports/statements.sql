@@ -813,7 +813,7 @@ WHERE conversation_id = ANY(CAST(:conversations AS uuid[]))
 
 -- Conversations, for operators: no text of a message --------------------------------------------
 
--- name: newest_conversations
+-- name: conversations_by_id
 -- By key: ids are in the order in which conversations began.
 SELECT c.id, u.person_id AS person, c.channel_type AS channel, c.chat_id AS chat,
        c.thread_id AS thread, c.model_override AS model, c.started_at, c.last_activity,
@@ -825,7 +825,7 @@ ORDER BY c.id DESC
 LIMIT :limit;
 
 
--- name: conversations_of_person
+-- name: conversations_of_person_by_id
 -- Those that one of their accounts began, found by account.
 SELECT c.id, u.person_id AS person, c.channel_type AS channel, c.chat_id AS chat,
        c.thread_id AS thread, c.model_override AS model, c.started_at, c.last_activity,
@@ -846,7 +846,7 @@ FROM conversations c JOIN users u ON u.id = c.user_id
 WHERE c.id = :id;
 
 
--- name: messages_of_conversation
+-- name: messages_by_seq
 -- The newest first; the time of the conversation keeps all other partitions out.
 SELECT m.id, m.timestamp AS at, m.seq, m.role, m.content AS text,
        u.channel_type || ':' || u.channel_user_id AS author, m.answers, m.model_used AS model,

@@ -104,7 +104,9 @@ class OperatorAccount:
             "step": step,
             "recovery": [hashed_code(each) for each in codes],
         }
-        await self._change("set_second_factor", values, "operator.factor-on")
+        await self._change(
+            STATEMENTS["set_second_factor"], values, "operator.factor-on"
+        )
 
         return codes
 
@@ -118,7 +120,9 @@ class OperatorAccount:
             "recovery": [],
         }
 
-        await self._change("set_second_factor", values, "operator.factor-off")
+        await self._change(
+            STATEMENTS["set_second_factor"], values, "operator.factor-off"
+        )
 
     async def _row(self) -> Row[Any] | None:
         async with transaction(self._database) as connection:
@@ -142,7 +146,7 @@ class OperatorAccount:
         action: str,
     ) -> None:
         async with transaction(self._database) as connection:
-            await connection.execute(text(STATEMENTS[statement]), values)
+            await connection.execute(text(statement), values)
             name = self._author.name
             await end_sessions(connection, name, but=self._session)
             await _record(connection, self._author, action)

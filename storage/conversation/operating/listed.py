@@ -125,11 +125,18 @@ async def list_conversations(
             "before": last,
             "page": page,
         }
-        found = await connection.execute(text(STATEMENTS[walk]), values | own)
+        found = await connection.execute(text(_WALKS[walk]), values | own)
         named = found.one()
         rows = await _listed(connection, named.ids, wanted, texts=texts)
 
     return ListPage(rows, len(named.ids), _next(named, page, own["walk"]))
+
+
+_WALKS = {
+    "conversations_of_person": STATEMENTS["conversations_of_person"],
+    "lately_active": STATEMENTS["lately_active"],
+    "newest_conversations": STATEMENTS["newest_conversations"],
+}
 
 
 def _walk(

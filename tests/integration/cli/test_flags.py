@@ -113,7 +113,7 @@ async def test_tables_are_for_people(agent: Agent) -> None:
         ),
         (
             ("set", "nobody_knows", "1"),
-            "There is no flag nobody_knows. There are: answer_tokens, default_model, ",
+            "There is no flag nobody_knows. There are: answer_tokens, buttons, default_model, ",
         ),
         (
             ("set", "replies", "on", "--channel", "irc"),

@@ -63,7 +63,7 @@ async def test_it_is_theirs_also_if_a_message_began_the_conversation_meanwhile(
 
     async def nothing_was_active(*_: Any) -> None: ...
 
-    monkeypatch.setattr(conversations, "_end", nothing_was_active)
+    monkeypatch.setattr(conversations, "end", nothing_was_active)
     await say(world, agent, "hello all of you here", chat="g", user="bob")
     await say(world, agent, "/new trip to the sea", chat="g", user=ID)
     assert ["trip to the sea"] == await titles(database_url)

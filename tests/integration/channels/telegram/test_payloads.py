@@ -48,7 +48,7 @@ def judged(
 
 HEARD = {
     "private_text": heard(PRIVATE, 10, "Hello, agent 👋"),
-    "private_start": heard(PRIVATE, 11, "/help"),
+    "private_start": heard(PRIVATE, 11, "/start"),
     "private_command": heard(PRIVATE, 12, "/model offline:echo"),
     "private_photo": heard(PRIVATE, 13, "what is this?\n[image photo.jpg, 120 kB]"),
     "private_document": heard(PRIVATE, 14, "[file report.pdf, 3.4 MB]"),
