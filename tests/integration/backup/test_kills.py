@@ -15,7 +15,7 @@ from tests.support.backups import fill, nobody_in, tables, value, whole
 from tests.support.commands import Machine, killed
 from tests.support.servers import Postgres
 
-ROUNDS = [2, pytest.param(10, marks=pytest.mark.chaos)]
+ROUNDS = [1, pytest.param(10, marks=pytest.mark.chaos)]
 
 AFTER = {"create": (0.5, 2.6), "verify": (0.5, 9.0), "restore": (0.5, 3.5)}
 """Seconds between which a command is killed: about as long as it takes on an idle machine."""

@@ -9,6 +9,7 @@ import json
 import re
 import time
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import asyncpg
@@ -245,11 +246,17 @@ COMMAND = re.compile(
 
 def exists(first: str, second: str) -> bool:
     """Whether these are a command: of a group, both words."""
-    command = getattr(typer.main.get_command(app), "commands", {}).get(first)
+    command = getattr(_commands(), "commands", {}).get(first)
     children = getattr(command, "commands", None)
     return command is not None and (
         children is None or not second or second in children
     )
+
+
+@cache
+def _commands() -> object:
+    """All of them; making them takes a while."""
+    return typer.main.get_command(app)
 
 
 def pages() -> list[Path]:

@@ -158,6 +158,7 @@ def expected(
     return people
 
 
+@pytest.mark.chaos
 @pytest.mark.timeout(600)  # twenty processes start slowly on a busy machine
 async def test_an_experiment_from_its_first_command_to_its_last(
     machine: Machine,

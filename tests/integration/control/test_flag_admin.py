@@ -221,7 +221,7 @@ WRONG: list[tuple[str, RuleTarget, Any, str]] = [
         "nobody_knows",
         EVERYBODY,
         True,
-        "There is no flag nobody_knows. There are: answer_tokens, default_model, ",
+        "There is no flag nobody_knows. There are: answer_tokens, buttons, default_model, ",
     ),
     (
         "replies",

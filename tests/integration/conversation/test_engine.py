@@ -339,7 +339,7 @@ async def test_a_mistyped_command_is_told_the_one_that_is_near(
     near = "There is no command `/modle`. Did you mean `/model`?"
     await world.ask(agent, "/modle test:other")
     await world.ask(agent, "help")
-    await world.answered("ada", near, help_text())
+    await world.answered("ada", near, help_text({"system"}))
 
     assert world.model.prompts == []
 

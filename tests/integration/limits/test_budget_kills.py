@@ -305,7 +305,7 @@ async def wrongly_counted(
 
 @pytest.mark.timeout(1800)  # processes start slowly on a busy machine
 @pytest.mark.parametrize(
-    ("calls", "kills"), [(2000, 3), pytest.param(50_000, 40, marks=pytest.mark.chaos)]
+    ("calls", "kills"), [(500, 1), pytest.param(50_000, 40, marks=pytest.mark.chaos)]
 )
 async def test_nobody_uses_more_than_their_budget_however_many_processes_are_killed(
     database_url: str,

@@ -79,7 +79,10 @@ async def test_what_a_downgrade_loses_is_told_by_table_and_nothing_is_changed(
         ended = await machine.agent("db", "downgrade", "0003", *more)
         assert (2, "", 1) == (ended.status, ended.out, ended.err.count("\n"))
         assert f"from {migrate.HEAD} to 0003." in ended.err
-        assert "edited, last_turn, title of conversations (2 rows)" in ended.err
+        assert (
+            "edited, last_turn, title, instruction of conversations (2 rows)"
+            in ended.err
+        )
         assert "votes (1 row)" in ended.err
         assert "A backup is made first, in " in ended.err
         assert "Do it? Add --yes to say so." in ended.err
