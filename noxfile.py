@@ -10,7 +10,6 @@ nox.options.sessions = ["lint", "test-fast"]
 
 STORES = [
     "tests/contract",
-    "tests/integration/people",
     "tests/integration/storage/test_migrations.py",
     "tests/integration/storage/test_schema_commands.py",
 ]

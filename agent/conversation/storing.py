@@ -34,10 +34,6 @@ def new_answer(
     message_id = uuid7()
     is_stopped = active.cancel_reason is CancelReason.STOPPED
     minds_edits = active.heeds_edits and not is_stopped
-    record = plan.policy.record
-    if "system_prompt" in record and plan.prompt is not None:
-        # with what the person asks for in this conversation
-        record = {**record, "system_prompt": plan.prompt.system}
 
     return Answer(
         active.claim,
@@ -47,7 +43,7 @@ def new_answer(
         content=content,
         usage=usage,
         latency_ms=latency_ms,
-        metadata={**metadata, **record},
+        metadata={**metadata, **plan.policy.record},
         seen=active.seen if minds_edits else None,
         first_turn=plan.turns[0] if plan.turns else None,
     )

@@ -169,11 +169,15 @@ FOR EACH ROW EXECUTE FUNCTION forget_earlier_text()
 def upgrade() -> None:
     for statement in filter(str.strip, TABLES.split(";\n")):
         op.execute(statement)
-    for statement in (EARLIER, EARLIER_TRIGGER, FORGET, FORGET_TRIGGER):
-        op.execute(statement)
     for statement in (NEWEST, QUEUE_NOTHING, PARTITIONS, DETACH, DETACH_WORDS, DROP):
         op.execute(statement)
     op.execute("SELECT queue_no_words()")
+
+    # Last: turns wait from here on. First of all for what they lock first, since a later
+    # migration changes it: otherwise a turn and the migrations wait for each other.
+    op.execute("LOCK TABLE conversations IN ACCESS EXCLUSIVE MODE")
+    for statement in (EARLIER, EARLIER_TRIGGER, FORGET, FORGET_TRIGGER):
+        op.execute(statement)
 
 
 def downgrade() -> None:

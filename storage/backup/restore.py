@@ -83,6 +83,7 @@ async def restore(
     ending = [
         STATEMENTS["free_claims" if resume else "close_open_turns"],
         STATEMENTS["begin_another_life"],
+        STATEMENTS["sign_out_everybody"],
         *([audit_row(backup, by, resume=resume)] if by else []),
         *_erased_since(backup),
     ]

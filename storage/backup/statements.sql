@@ -95,6 +95,18 @@ EXCEPTION WHEN undefined_column THEN
 END $$;
 
 
+-- name: sign_out_everybody
+-- What was signed out, used or revoked after the backup was made is not good again. Older schemas
+-- have no console.
+DO $$ BEGIN
+    DELETE FROM operator_sessions;
+    DELETE FROM operator_invitations;
+    UPDATE api_tokens SET revoked_at = now() WHERE revoked_at IS NULL;
+EXCEPTION WHEN undefined_table THEN
+    NULL;
+END $$;
+
+
 -- name: note_restore
 -- After the comparison, so that this row is no difference. `the_entry` stands for its values, as
 -- JSON in hexadecimal: nothing of it can be read as SQL. The oldest log had fewer columns.

@@ -63,10 +63,10 @@ COLUMNS: Mapping[str, Mapping[str, Rule]] = {
         **_all(
             _delete("a chat of the person's own goes; a group's is not theirs"),
             *("id", "channel_type", "chat_id", "thread_id", "model_override"),
-            "instruction",
             *("started_at", "last_activity", "is_active", "metadata"),
         ),
         "title": _blank("theirs if they own it; the person's name in one of others"),
+        "instruction": _blank("theirs if they own it; their name in one of others"),
         "user_id": _pseudonym("a group belongs to another who spoke there"),
         **_all(
             _keep("counts and ids of claims"),

@@ -68,7 +68,7 @@ class PeopleAdmin:
     async def earlier(self, named: str, author: Author) -> EarlierTexts:
         """Audited, without a word of what was read. Raises Rejected."""
         async with transaction(self._database) as connection:
-            await admit(connection, author)
+            await admit(connection, author, Permission.READ_MESSAGES)
             person = (await audience_of(connection, RuleTarget(person=named))).person
             texts, prompts = [
                 (await connection.execute(text(sql), {"person": person})).mappings()

@@ -242,8 +242,10 @@ WHERE content ~ :pattern;
 
 -- name: remove_names
 WITH titled AS (
-    UPDATE conversations SET title = left(regexp_replace(title, :pattern, :instead, 'g'), 80)
-    WHERE id = :conversation AND title ~ :pattern
+    UPDATE conversations SET
+        title = left(regexp_replace(title, :pattern, :instead, 'g'), 80),
+        instruction = left(regexp_replace(instruction, :pattern, :instead, 'g'), 1000)
+    WHERE id = :conversation AND (title ~ :pattern OR instruction ~ :pattern)
 )
 UPDATE messages SET content = regexp_replace(content, :pattern, :instead, 'g')
 WHERE conversation_id = :conversation AND content ~ :pattern;
@@ -256,8 +258,9 @@ WHERE conversation_id = :conversation AND metadata->>'person' = ANY(CAST(:people
 
 
 -- name: other_owner
--- Somebody else who spoke there owns the conversation from now on. Its title was the person's.
-UPDATE conversations SET title = NULL, user_id = (
+-- Somebody else who spoke there owns the conversation from now on. Its title and its instruction
+-- were the person's.
+UPDATE conversations SET title = NULL, instruction = NULL, user_id = (
     SELECT u.id
     FROM messages m
     JOIN users u ON u.id = m.user_id

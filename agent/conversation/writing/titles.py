@@ -89,6 +89,22 @@ class Titles:
         await hold.reserve()
 
         parts: list[str] = []
+        try:
+            await self._collect(hold, model, prompt, parts)
+        except (ModelError, UnknownModel):
+            if not parts:
+                hold.release()  # a model that said nothing costs nothing
+            raise
+
+        return "".join(parts)
+
+    async def _collect(
+        self,
+        hold: BudgetHold,
+        model: str,
+        prompt: Prompt,
+        parts: list[str],
+    ) -> None:
         async with aclosing(self._ports.models.stream(model, prompt)) as pieces:
             async for piece in pieces:
                 if isinstance(piece, Usage):
@@ -97,8 +113,6 @@ class Titles:
                     await hold.spent(piece)
                 else:
                     parts.append(piece)
-
-        return "".join(parts)
 
 
 def titled(text: str) -> str:

@@ -47,7 +47,7 @@ ROUTERS: Sequence[APIRouter] = (
 )
 
 ABOUT = (
-    "Everything that operators do in the console. Each request shows a token; each error is "
+    "What operators set and see, for programs. Each request shows a token; each error is "
     "a problem document (RFC 9457); each list has pages, and `next` leads to the next one; a "
     "change names the version that it is meant for in `If-Match`."
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from ipaddress import ip_address
 from typing import Literal
 from urllib.parse import quote, unquote
 
@@ -16,6 +17,8 @@ TOLD_CHARS = 600
 TOLD_SECONDS = 60
 
 _LOOPBACK = ("127.0.0.1", "localhost", "[::1]", "::1")
+_FORWARDED = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip")
+"""What proxies add when they ask for somebody else."""
 
 PLAIN = (
     "The console is not shown over plain http. Open it over https, or on the machine itself "
@@ -87,9 +90,24 @@ class Cookies:
 def is_private(request: Request) -> bool:
     """Whether nobody on the way can read along: https, or this very machine.
 
-    The host is what the browser asked for, so that no name of a stranger leads here.
+    The host is what the browser asked for, so that no name of a stranger leads here. But a proxy
+    may write its own there: then somebody from elsewhere asks, or it says for whom it asks.
     """
-    return request.url.scheme == "https" or request.url.hostname in _LOOPBACK
+    if request.url.scheme == "https":
+        return True
+
+    return request.url.hostname in _LOOPBACK and _is_near(request)
+
+
+def _is_near(request: Request) -> bool:
+    if request.client is None:
+        return True  # a socket of this machine
+
+    address = ip_address(request.client.host)
+    if address.is_loopback:
+        return not any(name in request.headers for name in _FORWARDED)
+
+    return address.is_private  # a container's own proxy
 
 
 def is_own(request: Request) -> bool:

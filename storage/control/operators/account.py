@@ -82,7 +82,7 @@ class OperatorAccount:
         await self._check(current)
         values = {"name": name, "password": await hash_password(new)}
 
-        await self._change("set_password", values, "operator.password")
+        await self._change(STATEMENTS["set_password"], values, "operator.password")
 
     async def set_factor(self, current: str, secret: str, code: str) -> list[str]:
         """From now on a code of the app is asked for. Returns the recovery codes, which are
