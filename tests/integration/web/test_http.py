@@ -297,6 +297,10 @@ async def test_responses_are_guarded_and_errors_are_sentences(
 # --- metrics ------------------------------------------------------------------
 
 
+CALM = ('agent_postgres_pool_connections{state="in_use"} 0.0',)
+"""What the page says once nothing is at work any more."""
+
+
 async def test_a_turn_is_counted_and_nobody_is_named(
     database_url: str, redis_url: str
 ) -> None:
@@ -313,8 +317,10 @@ async def test_a_turn_is_counted_and_nobody_is_named(
             )
         await asyncio.wait_for(channel.finishing.wait(), DEADLINE)
         async with asyncio.timeout(DEADLINE):
-            while 'step="delivered"' not in (
-                page := (await client.get("/metrics")).text
+            while (
+                not {*CALM}
+                <= {*(page := (await client.get("/metrics")).text).splitlines()}
+                or 'step="delivered"' not in page
             ):
                 await asyncio.sleep(0.02)
     samples = {
