@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from hashlib import blake2b
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 from uuid import UUID
 
 from msgspec import Struct
 
 Role = Literal["user", "assistant", "system"]
+Turned = TypeVar("Turned")
 
 
 class Overlap(enum.StrEnum):
@@ -71,6 +72,19 @@ class _FromPerson:
         # Once: a turn asks for it many times.
         object.__setattr__(self, "turn_id", UUID(bytes=digest.digest()))
 
+    def _turned(
+        self, kind: Callable[..., Turned], *rest: object, of: str | None = None
+    ) -> Turned:
+        """Something else that the same person does there, to the message `of`; None: this one."""
+        return kind(
+            self.address,
+            self.message_id if of is None else of,
+            self.user_id,
+            *rest,
+            username=self.username,
+            direct=self.direct,
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Said(_FromPerson):
@@ -86,24 +100,11 @@ class Said(_FromPerson):
 
     def edited(self, text: str) -> Edited:
         """The edit that gives this message another text."""
-        return Edited(
-            self.address,
-            self.message_id,
-            self.user_id,
-            text,
-            username=self.username,
-            direct=self.direct,
-        )
+        return self._turned(Edited, text)
 
     def deleted(self) -> Deleted:
         """The deletion of this message."""
-        return Deleted(
-            self.address,
-            self.message_id,
-            self.user_id,
-            username=self.username,
-            direct=self.direct,
-        )
+        return self._turned(Deleted)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,14 +126,7 @@ class Edited(_FromPerson):
 
     def said(self) -> Said:
         """The message as it is now."""
-        return Said(
-            self.address,
-            self.message_id,
-            self.user_id,
-            self.text,
-            username=self.username,
-            direct=self.direct,
-        )
+        return self._turned(Said, self.text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,25 +152,11 @@ class Pressed(_FromPerson):
 
     def said(self, text: str) -> Said:
         """The command that the button stands for."""
-        return Said(
-            self.address,
-            self.message_id,
-            self.user_id,
-            text,
-            username=self.username,
-            direct=self.direct,
-        )
+        return self._turned(Said, text)
 
     def reacted(self, thumb: Thumb) -> Reacted:
         """The reaction that the button stands for."""
-        return Reacted(
-            self.address,
-            self.on,
-            self.user_id,
-            thumb,
-            username=self.username,
-            direct=self.direct,
-        )
+        return self._turned(Reacted, thumb, of=self.on)
 
 
 Revision = Edited | Deleted
