@@ -11,12 +11,12 @@ from pydantic import BaseModel, Field
 from agent.control.permissions import Permission
 from agent.web.api.protocol.caller import Asking, Caller
 from agent.web.api.protocol.paging import (
-    Asked,
     Page,
     Paging,
     Reason,
     Sent,
     Text,
+    WhyRemoved,
     page_of_all,
     text,
 )
@@ -77,12 +77,6 @@ class BudgetIn(Sent):
         | Literal["none"]
         | None
     ) = None
-    reason: Reason = None
-
-
-class Why(Asked):
-    """What goes with a change."""
-
     reason: Reason = None
 
 
@@ -147,7 +141,7 @@ async def remove_budget(
     scope: Scope,
     period: Period,
     subject: Text,
-    sent: Annotated[Why, Query()],
+    sent: Annotated[WhyRemoved, Query()],
     version: Expected,
     response: Response,
 ) -> SetOut:

@@ -18,9 +18,8 @@ from agent.web.api.protocol.paging import (
     Asked,
     Page,
     Paging,
-    Reason,
-    Sent,
     Text,
+    Why,
     page_of_all,
     text,
 )
@@ -62,12 +61,6 @@ class ExperimentOut(BaseModel):
         description="The one that keeps this draft from starting."
     )
     version: int
-
-
-class Why(Sent):
-    """What goes with a change."""
-
-    reason: Reason = None
 
 
 class Metric(Asked):

@@ -10,12 +10,13 @@ from pydantic import BaseModel, Field
 from agent.control.permissions import Permission
 from agent.web.api.protocol.caller import Asking, Caller
 from agent.web.api.protocol.paging import (
-    Asked,
     Page,
     Paging,
     Reason,
     Sent,
     Text,
+    Why,
+    WhyRemoved,
     page_of_all,
     text,
 )
@@ -50,18 +51,6 @@ class LimitIn(Sent):
     """A limit of a person's own."""
 
     limit: Text = Field(description="20/minute, 5/10s; off: none.")
-    reason: Reason = None
-
-
-class Why(Sent):
-    """What goes with a change."""
-
-    reason: Reason = None
-
-
-class WhyRemoved(Asked):
-    """The same in a query."""
-
     reason: Reason = None
 
 

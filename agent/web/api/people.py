@@ -14,9 +14,8 @@ from agent.web.api.protocol.caller import Asking, Caller
 from agent.web.api.protocol.paging import (
     Page,
     Paging,
-    Reason,
-    Sent,
     Text,
+    Why,
     moment_of,
     page,
     uuid_of,
@@ -51,12 +50,6 @@ class BlockOut(BaseModel):
 
     accounts: list[str]
     blocked: list[str]
-
-
-class Why(Sent):
-    """What goes with a change."""
-
-    reason: Reason = None
 
 
 class EraseIn(Why):

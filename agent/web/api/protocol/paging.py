@@ -56,6 +56,18 @@ class Asked(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+class Why(Sent):
+    """What goes with a change."""
+
+    reason: Reason = None
+
+
+class WhyRemoved(Asked):
+    """The same in a query."""
+
+    reason: Reason = None
+
+
 class Paging(Asked):
     """Where a page begins, and how long it is."""
 
