@@ -145,6 +145,8 @@ def test_nginx_itself_takes_it(tmp_path: Path) -> None:
 # --- Caddy --------------------------------------------------------------------
 
 KNOWN: dict[str, set[str]] = {
+    "global": {"servers"},
+    "servers": {"trusted_proxies"},
     "site": {"handle", "reverse_proxy", "respond"},
     "handle": {"reverse_proxy", "respond"},
     "reverse_proxy": {"dynamic", "lb_policy", "lb_try_duration"},
@@ -165,6 +167,9 @@ def caddy_errors(text: str) -> list[str]:
             blocks = blocks[:-1] or blocks
             continue
         inside, opens = blocks[-1], words[-1] == "{"
+        if inside == "file" and words == ["{"]:
+            blocks.append("global")
+            continue
         if inside != "file" and words[0] not in KNOWN.get(inside, set()):
             errors.append(line)
         if inside == "file" and not opens:
