@@ -40,6 +40,11 @@ PEOPLE = ("name", "person", "messages", "answers", *USED)
 LATENCY = ("model", "answers", "p50", "p90", "p95", "p99", "longest")
 RETENTION = ("begun", "period", "people", "share")
 
+NOT_COUNTED = (
+    "People who came back are counted every hour by a running agent; `agent report rebuild` "
+    "counts now."
+)
+
 Cohorts = Annotated[
     Literal["week", "month"],
     typer.Option("--by", help="How long a cohort's period is."),
@@ -159,6 +164,7 @@ def _report(
         lines = await source.reader.lines(scope)
         if subject == "model":
             lines = [line for line in lines if line.subject]
+        lines = views.most_first(lines, plotted)
         called = (
             await source.reader.names([line.subject for line in lines])
             if subject == "person"
@@ -177,7 +183,7 @@ def _report(
             plotted,
             views.record_of(total, names, called) if total else None,
             expected,
-            _forecast_notes(expected) if name == "cost" else (),
+            _forecast_notes(expected) if name == "cost" and lines else (),
         )
 
     _run(name, subject, wanted, make)
@@ -202,7 +208,7 @@ async def _retention(source: Source) -> View:
         unit, scope.since, scope.until, scope.channel
     )
     at = source.reach.cohorts_at
-    note = f"As of {at:%Y-%m-%d %H:%M} UTC." if at else "Not counted yet."
+    note = f"As of {at:%Y-%m-%d %H:%M} UTC." if at else NOT_COUNTED
     records = views.cohort_records(cohorts)
 
     return View(

@@ -48,6 +48,17 @@ class View:
     notes: Sequence[str] = field(default=())
 
 
+def most_first(lines: Sequence[Line], amount: str) -> list[Line]:
+    """Within each period, the line with the largest amount comes first."""
+
+    def key(line: Line) -> tuple[float, Decimal]:
+        begun = line.period.timestamp() if line.period else 0.0
+
+        return begun, -Decimal(getattr(line, amount))
+
+    return sorted(lines, key=key)
+
+
 def record_of(line: Line, names: Sequence[str], called: Mapping[str, str]) -> Record:
     """What these columns say of a line."""
     special = {
@@ -150,7 +161,7 @@ def _show_table(view: View) -> None:
         f"{view.name}, {scope.since:%Y-%m-%d %H:%M} to {scope.until:%Y-%m-%d %H:%M} UTC"
     )
     if not view.records:
-        typer.echo("Nothing happened in this time.")
+        tell("\n".join(["Nothing happened in this time.", *view.notes]))
         return
 
     names = [name for name in view.names if name not in HIDDEN]
