@@ -141,8 +141,7 @@ class Intake:
     async def _hear(self, inbound: Said) -> Answering | None:
         text = inbound.text
         refusal = unstorable(text, self._options.max_message_chars)
-        bare = bare_command(text) if inbound.direct else None
-        parsed = parse_command(text) or bare
+        parsed = parse_command(text) or bare_command(text, direct=inbound.direct)
         if not refusal and not parsed:
             refusal = mistyped_command(text, direct=inbound.direct)
         if not refusal and not parsed:
