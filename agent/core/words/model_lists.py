@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Protocol, runtime_checkable
 
+from agent.core.completion import ModelFacts
+
 
 @dataclass(frozen=True, slots=True)
 class ModelList:
@@ -34,11 +36,11 @@ class ListsModels(Protocol):
 
 
 @runtime_checkable
-class KnowsContext(Protocol):
-    """Optional: models of which is known how much they read at once."""
+class KnowsModels(Protocol):
+    """Optional: models of which something is known."""
 
-    async def context(self, model: str) -> int | None:
-        """Tokens of its context; None: nobody knows. May take a moment. Never raises."""
+    async def facts(self, model: str) -> ModelFacts:
+        """May take a moment. Never raises."""
 
 
 LIST_SECONDS = 5.0
