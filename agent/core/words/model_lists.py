@@ -64,18 +64,16 @@ _NEARNESS = 0.6  # of two names, as difflib measures it: its own default
 def near_names(wanted: str, names: Iterable[str], most: int = MAX_NEAR) -> list[str]:
     """The names that were probably meant: those that hold what was written, then similar ones.
 
-    Without a provider, the part behind it is meant.
+    Without a provider, the part behind it is meant, or the colon is missing.
     """
-    lower, is_full = wanted.lower(), ":" in wanted
+    lower = wanted.lower()
     whole = {name.lower(): name for name in names}
     within = [name for low, name in whole.items() if lower in low]
-    tails = {
-        low if is_full else low.partition(":")[2] or low: name
-        for low, name in whole.items()
-    }
-    similar = get_close_matches(lower, tails, n=most, cutoff=_NEARNESS)
+    tails = {low.partition(":")[2]: name for low, name in whole.items()}
+    known = whole if ":" in wanted else tails | whole
+    similar = get_close_matches(lower, known, n=2 * most, cutoff=_NEARNESS)
 
-    return list(dict.fromkeys((*within, *(tails[low] for low in similar))))[:most]
+    return list(dict.fromkeys((*within, *(known[low] for low in similar))))[:most]
 
 
 def offer(near: Sequence[str]) -> str:
