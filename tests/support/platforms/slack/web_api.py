@@ -261,7 +261,7 @@ class WebApi:
             content = self._space.uploads.pop(file["id"])
             self._space.files.append((chat, file["title"], content))
 
-        return {"files": [{"id": file["id"]} for file in files]}
+        return {"files": [{"id": one["id"], "title": one["title"]} for one in files]}
 
     # --- the agent's window ---------------------------------------------------
 

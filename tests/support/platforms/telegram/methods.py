@@ -99,9 +99,17 @@ class Methods:
             raise ApiError(413, "Request Entity Too Large")
 
         chat.files.append(content)
-        sent = Sent(next(chat.ids), _thread(fields, chat), "", [])
+        message = self.message(
+            chat, Sent(next(chat.ids), _thread(fields, chat), "", [])
+        )
+        del message["text"]
+        document = {
+            "file_id": f"document-{len(chat.files)}",
+            "file_unique_id": str(len(chat.files)),
+            "file_size": len(content),
+        }
 
-        return self.message(chat, sent)
+        return message | {"document": document}
 
     async def _edit(self, fields: Fields) -> Json:
         chat = self._chat(fields)
