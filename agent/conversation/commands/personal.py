@@ -24,8 +24,9 @@ ASKS_ONCE_MORE = (
 )
 HANDED_OVER = (
     "Here is all that is kept of you: `export.txt` is to be read, `export.json` is the same "
-    "for programs."
+    "for programs. If no file came with this, write `/export` once more."
 )
+"""The last sentence is for a restart in between: the file is kept nowhere."""
 NOTHING_KEPT = "Nothing is kept of you."
 FORGET_USAGE = "Write `/forget me` and I forget you: I ask once more before."
 
