@@ -176,6 +176,32 @@ def test_a_half_beside_a_labelled_answer_is_excused_only_where_nobody_can_know(
     assert (faults_in(evidence), faults_in(other)) == (faults, [Fault.TORN])
 
 
+@pytest.mark.parametrize(
+    ("chat", "is_well"), [("telegram-group", True), ("discord-group", False)]
+)
+def test_a_half_in_the_middle_of_an_answer_is_excused_where_nobody_can_know(
+    chat: str, is_well: bool
+) -> None:
+    """Its first message was known to stand, the draft of the second one was not."""
+    label = "(You may have received this before.)\n\n"
+    begin, half, end = (
+        Standing("a2 word0 word1"),
+        Standing("word2 word3"),
+        Standing(label + answer_text(2)[15:]),
+    )
+    evidence = replace(
+        GOOD,
+        asked=(Asked("q1", chat), Asked("q2", chat)),
+        standing={chat: (stands(1), begin, half, end)},
+    )
+    unlabelled = replace(
+        evidence,
+        standing={chat: (stands(1), begin, half, Standing(answer_text(2)[15:]))},
+    )
+    assert ([] == judge(evidence)) is is_well
+    assert Fault.STRANGE in faults_in(unlabelled)
+
+
 def test_what_poison_was_is_set_aside_and_nothing_else() -> None:
     rows = (*ROWS[:2], asked(3, "q2", failed=True), ROWS[3])
     assert judge(replace(stored(*rows), prompts=(), poison=frozenset({"q2"}))) == []

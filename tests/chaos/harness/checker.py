@@ -10,7 +10,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
+from itertools import chain, pairwise
 
 from tests.chaos.harness.evidence import Asked, Evidence, Row
 from tests.chaos.harness.model import Asking, token_of
@@ -160,7 +160,7 @@ def _answers(chat: _Chat) -> Iterator[Verdict]:
     expected = [
         _words(row.text) for row in chat.rows if row.role == "assistant" and row.text
     ]
-    wholes, rest = _recognised(chat.standing, set(expected))
+    wholes, rest = _recognised(chat, set(expected))
     yield from _counted(chat, expected, wholes)
     yield from _ordered(chat, expected, wholes)
     said_again = {whole.words for whole in wholes if whole.labelled}
@@ -172,14 +172,14 @@ def _answers(chat: _Chat) -> Iterator[Verdict]:
 
 
 def _recognised(
-    standing: Sequence[Standing], expected: set[Words]
+    chat: _Chat, expected: set[Words]
 ) -> tuple[list[_Whole], list[Standing]]:
     """The whole answers among the messages, and the messages that are none or no part of one."""
     wholes, rest, at = [], [], 0
-    while at < len(standing):
-        whole, pieces = _whole_at(standing, at, expected)
+    while at < len(chat.standing):
+        whole, pieces = _whole_at(chat, at, expected)
         if whole is None:
-            rest.append(standing[at])
+            rest.append(chat.standing[at])
         else:
             wholes.append(whole)
         at += pieces
@@ -187,18 +187,34 @@ def _recognised(
 
 
 def _whole_at(
-    standing: Sequence[Standing], at: int, expected: set[Words]
+    chat: _Chat, at: int, expected: set[Words]
 ) -> tuple[_Whole | None, int]:
     """The answer that begins here, and of how many messages it is made."""
-    words: Words = ()
+    parts: list[Words] = []
     labelled = False
-    for number, piece in enumerate(standing[at : at + MOST_PIECES], start=1):
+    for number, piece in enumerate(chat.standing[at : at + MOST_PIECES], start=1):
         text, labels = LABEL.subn("", piece.text, count=1)
-        words, labelled = words + _words(text), labelled or labels > 0
+        part = _words(text)
+        if labels and _is_unknowable(chat) and _is_half_of(parts[1:], part):
+            del parts[-1]
+        parts.append(part)
+        words, labelled = tuple(chain(*parts)), labelled or labels > 0
         if words in expected:
             return _Whole(words, labelled), number
 
     return None, 1
+
+
+def _is_unknowable(chat: _Chat) -> bool:
+    """Whether nobody can ask the platform what arrived, nor give a message a key of its own."""
+    return chat.name.startswith("telegram")
+
+
+def _is_half_of(before: Sequence[Words], part: Words) -> bool:
+    """Whether a labelled message says again what stands in the one above it, and more: that is
+    a draft of which nobody knows whether it arrived.
+    """
+    return bool(before) and part[: len(before[-1])] == before[-1] != part
 
 
 def _counted(
@@ -237,9 +253,7 @@ def _left_over(
         return
 
     token = token_of(standing.text)
-    unknowable = (
-        chat.name.startswith("telegram") and _whole_of(chat, token) in said_again
-    )
+    unknowable = _is_unknowable(chat) and _whole_of(chat, token) in said_again
     if not token.startswith("a"):
         yield Verdict(Fault.STRANGE, chat.name, _short(standing.text))
     elif not standing.open and not unknowable:
@@ -302,10 +316,7 @@ def _prompts(chat: _Chat) -> Iterator[Verdict]:
     expected = {
         _words(row.text): row.token for row in chat.rows if row.role == "assistant"
     }
-    arrived = {
-        expected[whole.words]
-        for whole in _recognised(chat.standing, set(expected))[0]
-    }
+    arrived = {expected[whole.words] for whole in _recognised(chat, set(expected))[0]}
     for prompt in chat.prompts:
         tokens = [token for token in prompt.tokens if token not in aside]
         read = _then(prompt, spoken)
