@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import socket
 from collections.abc import Sequence
@@ -9,6 +10,7 @@ from collections.abc import Sequence
 from agent.core.channel import Finding
 from agent.core.errors import ConfigurationError
 from agent.web.console.services import Services
+from agent.web.presence import tell_channels
 from agent.web.state import Service
 from storage.control.channels import (
     ChannelAdmin,
@@ -21,7 +23,9 @@ from storage.control.credentials import (
 from storage.reports.channels import (
     RedisUnreadable,
     tell_states,
+    told_states,
 )
+from storage.reports.status import LiveInstance
 from tests.support.browser import (
     Browser,
     Page,
@@ -282,6 +286,31 @@ async def test_each_instance_shows_which_channels_are_silent(
     assert f"silent on elsewhere (7) {why} What is wrong?" in page
     assert "unknown on mute (8) It runs there" in page
     assert "discord runs on no instance" in page
+
+
+async def test_an_instance_tells_the_others_how_its_channels_are(
+    ada: Browser,
+) -> None:
+    """What no version of this one wrote is as if nothing was told."""
+    pipe = ada.services.stores.pipe
+    here = LiveInstance(*HERE, ["slack"])
+    runs_here(
+        ada,
+        None,
+        "It ended.",
+    )
+    async with tell_channels(
+        ada.services.state,
+        pipe,
+    ):
+        async with asyncio.timeout(10):
+            while [None] == (told := await told_states(pipe, [here])):
+                await asyncio.sleep(0.01)
+
+    await pipe.send(("SET", f"channel-states:{HERE[0]}:{HERE[1]}", "[1]"))
+
+    assert [{"slack": "It ended."}] == told
+    assert [None] == await told_states(pipe, [here])
 
 
 async def test_a_silent_channel_is_tried_and_says_what_is_wrong(
