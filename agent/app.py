@@ -54,9 +54,9 @@ from storage.limits.send_pace import RedisPace
 from storage.migrate.stores import OpenStores, open_stores
 from storage.postgres import LEASE_SECONDS, Database
 from storage.redis import RedisPipe
+from storage.reports.channels import RedisUnreadable
 from storage.reports.rollup import rollup
 from storage.reports.search_index import search_index
-from storage.reports.unreadable import RedisUnreadable
 
 CHANNELS: Mapping[str, str] = {
     "discord": "discord_token",

@@ -23,6 +23,7 @@ from agent.operations.load import watch_stores
 from agent.ports import Accept, Channel
 from agent.settings import ENV_FILE, Settings
 from agent.web.app import web_app
+from agent.web.presence import tell_channels
 from agent.web.server import http_server
 from agent.web.state import InstanceState, Service
 from storage.connecting.requirements import check_connection
@@ -69,6 +70,7 @@ async def serve(
             open_app(settings, builders, upgrade=upgrade) as app,
             backup_schedule(settings, app.stores.database_url),
             watch_stores(settings, app.stores),
+            tell_channels(state, app.stores.pipe),
         ):
             announce_start(app, address)
             await _run_channels(app, state)

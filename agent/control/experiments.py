@@ -11,7 +11,7 @@ from typing import Any
 from uuid import UUID
 
 from agent.control.buckets import BUCKETS, bucket_of, edge
-from agent.control.flags import NAME
+from agent.control.flags import NAME, Flag
 from agent.core.errors import Rejected
 from agent.core.remedies import Run
 
@@ -148,6 +148,33 @@ def _check_plan(experiment: Experiment) -> None:
         )
     if starts and ends and starts >= ends:
         raise Rejected("An experiment ends after it starts. Correct one of the two.")
+
+
+def audience_of(experiment: Experiment) -> str:
+    """Who takes part, for people."""
+    share = experiment.share
+    people = "everybody" if share == 100 else f"{share:g} % of all people"
+    if not experiment.channels:
+        return people
+
+    return f"{people} on {', '.join(sorted(experiment.channels))}"
+
+
+def typed_variant(
+    flag: Flag[Any],
+    name: str,
+    weight: str | None,
+    value: str | None,
+) -> Variant:
+    """A variant as an operator types it; an empty weight is 1. Raises Rejected."""
+    parsed = None if value is None else flag.parsed(value)
+
+    try:
+        return Variant(name, float(weight or 1), parsed)
+    except ValueError:
+        raise Rejected(
+            "A variant is written NAME, NAME=VALUE or NAME:WEIGHT=VALUE; a weight is a number."
+        ) from None
 
 
 def _all_are_reached(experiment: Experiment) -> bool:

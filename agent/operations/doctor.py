@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Sequence
 from contextlib import asynccontextmanager
 
 import asyncpg
@@ -30,8 +30,8 @@ from storage.control.flag_rules import longest_conversation
 from storage.conversation.last_accepted import PostgresLastAccepted
 from storage.postgres import GONE, open_database
 from storage.redis import open_redis
+from storage.reports.channels import unreadable_events, unreadable_sentence
 from storage.reports.status import live_instances, try_writing
-from storage.reports.unreadable import unreadable_events
 
 DIAGNOSIS_SECONDS = 9.5
 """For everything together: someone waits, and what hangs is a finding."""
@@ -99,17 +99,10 @@ async def _unreadable(settings: Settings) -> Sequence[Finding]:
         found = {name: await unreadable_events(pipe, name) for name in CHANNELS}
 
     return [
-        Finding(name, _unreadable_sentence(kinds), "The log has a line for each.")
+        Finding(name, unreadable_sentence(kinds), "The log has a line for each.")
         for name, kinds in found.items()
         if kinds
     ]
-
-
-def _unreadable_sentence(
-    kinds: Mapping[str, int],
-) -> str:
-    named = ", ".join(f"{kind} ({count})" for kind, count in sorted(kinds.items()))
-    return f"{sum(kinds.values())} events could not be read in the last two days: {named}."
 
 
 async def _try_postgres(settings: Settings) -> Sequence[Finding]:

@@ -11,11 +11,11 @@ from agent.core.completion import Prompt
 from agent.core.errors import ConfigurationError, ModelError, UnknownModel
 from agent.core.words.model_lists import LIST_SECONDS
 from agent.llm.catalog import check_models, with_default_model
+from agent.llm.prices.shown import without_price
 from agent.llm.router import ModelRouter, open_models
 from agent.operations.remedies import described
-from agent.settings import OFFLINE, UNKNOWN_MODEL, Settings
-from storage.postgres import Database
-from storage.reports.models import models_named
+from agent.settings import OFFLINE, Settings
+from storage.reports.models import models_in_use
 
 _PAGE = "See docs/configuration.md."
 
@@ -36,7 +36,7 @@ async def model_findings(settings: Settings) -> Sequence[Finding]:
         )
 
         used = await models_in_use(settings, None)
-        unpriced = await without_price(models, used)
+        unpriced = await without_price(models.specs, used)
         prices = price_finding(settings, unpriced)
 
         return [*answered, *others, *prices, *await ending_findings(models, used)]
@@ -94,23 +94,6 @@ async def _gone(settings: Settings, models: ModelRouter) -> AsyncIterator[Findin
             problem = error.sentence
         if problem:
             yield Finding("model", f"{setting}: {problem}", _PAGE)
-
-
-async def models_in_use(settings: Settings, database: Database | None) -> list[str]:
-    """Those that settings name, and those that operators named in this database."""
-    named = [settings.model, *settings.fallback_models]
-    stored = await models_named(database) if database else []
-
-    return list(dict.fromkeys((*named, *stored)))
-
-
-async def without_price(models: ModelRouter, names: Iterable[str]) -> list[str]:
-    """Those whose answers cost nobody knows what."""
-    names = [name for name in names if name != OFFLINE]
-    await models.specs.learn(names)
-    specs = {name: models.specs.get(name, UNKNOWN_MODEL) for name in names}
-
-    return [name for name, spec in specs.items() if spec.cost(1, 0, 1) is None]
 
 
 def price_finding(settings: Settings, unpriced: Iterable[str]) -> Iterator[Finding]:

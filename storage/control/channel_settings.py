@@ -211,6 +211,25 @@ def changed_form(
     return new
 
 
+def set_question(
+    channel: str,
+    changes: Iterable[str],
+) -> str:
+    """What is asked before these settings change."""
+    return f"Change {', '.join(changes)} for everybody on {channel}?"
+
+
+def shown_setting(value: object) -> str:
+    """A setting as a person writes it; "": not set."""
+    match value:
+        case None:
+            return ""
+        case list():
+            return ", ".join(map(str, value))
+        case _:
+            return str(value)
+
+
 def check_names(names: Iterable[str]) -> None:
     """Raises Rejected for what is no setting of a channel; the sentence names what is near."""
     known = ChannelForm.model_fields

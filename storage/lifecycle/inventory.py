@@ -252,6 +252,7 @@ KEYS: Mapping[str, Rule] = {
     "ab_test:": _pseudonym("written again without the person"),
     "features:epoch": _keep("a channel for news, which holds a number"),
     "unreadable:": _keep("counts of events by kind"),
+    "channel-states:": _keep("which channels of an instance listen"),
 }
 """By how the keys of Redis begin. All but the news expire by themselves."""
 

@@ -12,12 +12,38 @@ import msgspec
 from agent.control.experiments import Experiment, read_experiment
 from agent.core.errors import Rejected, StoreUnavailable
 from agent.core.text import shown_name
-from agent.reports.experiment import METRICS, Figures, Group
+from agent.reports.experiment import (
+    METRICS,
+    Figures,
+    Group,
+    MetricName,
+    Report,
+    report_of,
+)
+from agent.reports.statistics import need_scipy
+from agent.settings import Settings
 from storage.postgres import AGAIN, GONE, connect
 from storage.reports import STATEMENTS
+from storage.reports.replica import replica_url
 
 AT_ONCE = 5_000
 """People fetched in one round trip."""
+
+
+async def experiment_report(
+    settings: Settings,
+    url: str,
+    name: str,
+    metric: MetricName,
+) -> Report:
+    """The report, read from the replica where there is one, else from `url`.
+
+    Raises what `experiment_figures` raises, and ConfigurationError without scipy.
+    """
+    need_scipy()
+    source = await replica_url(settings) or url
+
+    return report_of(await experiment_figures(source, name), metric)
 
 
 async def experiment_figures(database_url: str, name: str) -> Figures:

@@ -1,15 +1,32 @@
-"""Which models operators named, for channels and by flags."""
+"""Which models are in use: those that settings name, and those that operators named."""
 
 from __future__ import annotations
 
 from sqlalchemy import text
 
+from agent.settings import Settings
 from storage.postgres import Database
 from storage.reports import STATEMENTS
 
 
-async def models_named(database: Database) -> list[str]:
-    """Each once, sorted; what is no `provider:model` is left out."""
+async def models_in_use(
+    settings: Settings,
+    database: Database | None,
+) -> list[str]:
+    """Each once; those that operators named only if there is a database."""
+    named = [settings.model, *settings.fallback_models]
+    stored = await models_named(database) if database else []
+
+    return list(dict.fromkeys((*named, *stored)))
+
+
+async def models_named(
+    database: Database,
+) -> list[str]:
+    """By operators, for channels and by flags: each once, sorted.
+
+    What is no `provider:model` is left out.
+    """
     async with database.engine.connect() as connection:
         rows = await connection.execute(text(STATEMENTS["models_named"]))
 

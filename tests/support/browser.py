@@ -11,6 +11,7 @@ from pathlib import Path
 import httpx
 
 from agent.core.limits import Limited, LocalLimiter, Rule
+from agent.ports import LanguageModels
 from agent.settings import Settings
 from agent.web.app import web_app
 from agent.web.console.services import Judge, Services
@@ -49,6 +50,7 @@ class Page(HTMLParser):
         self.forms: list[Form] = []
         self.links: list[str] = []
         self.words: list[str] = []
+        self._field = ""
         self.feed(self.html)
 
     @property
@@ -58,6 +60,18 @@ class Page(HTMLParser):
     @property
     def path(self) -> str:
         return self.response.url.raw_path.decode()
+
+    @property
+    def csrf(self) -> str:
+        return self._shown("csrf")
+
+    @property
+    def version(self) -> str:
+        """Of what the page is about."""
+        return self._shown("version")
+
+    def _shown(self, field: str) -> str:
+        return next(one.fields[field] for one in self.forms if field in one.fields)
 
     def form(self, action: str) -> Form:
         """The one that is sent there."""
@@ -78,6 +92,11 @@ class Page(HTMLParser):
         if tag == "form":
             method = values.get("method", "get")
             self.forms.append(Form(values.get("action", ""), {}, method))
+        if tag in ("select", "textarea") and self.forms:
+            self._field = values.get("name", "")
+            self.forms[-1].fields[self._field] = ""
+        if tag == "option" and self._field:
+            self._choose(values.get("value", ""), is_chosen="selected" in values)
         if tag == "a":
             self.links.append(values.get("href", ""))
         if tag == "input" and self.forms and values.get("name"):
@@ -85,8 +104,23 @@ class Page(HTMLParser):
             if ticked or "checked" in values:
                 self.forms[-1].fields[values["name"]] = values.get("value", "")
 
+    def _choose(self, value: str, *, is_chosen: bool) -> None:
+        """The first option, unless another is chosen."""
+        fields = self.forms[-1].fields
+        if is_chosen or not fields[self._field]:
+            fields[self._field] = value
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag == "textarea" and self._field:
+            fields = self.forms[-1].fields
+            fields[self._field] = fields[self._field].removeprefix("\n")
+        if tag in ("select", "textarea"):
+            self._field = ""
+
     def handle_data(self, data: str) -> None:
         self.words.append(data)
+        if self._field and self.lasttag == "textarea":
+            self.forms[-1].fields[self._field] += data
 
 
 @dataclass
@@ -135,7 +169,12 @@ async def register(services: Services, name: str, role: str) -> None:
 
 @asynccontextmanager
 async def console(
-    database_url: str, redis_url: str, base: str = HTTPS, **settings: object
+    database_url: str,
+    redis_url: str,
+    base: str = HTTPS,
+    *,
+    language_models: LanguageModels | None = None,
+    **settings: object,
 ) -> AsyncIterator[Browser]:
     """The application in this process, with real stores, and a browser before it."""
     values = {"database_url": database_url, "redis_url": redis_url, **settings}
@@ -143,7 +182,11 @@ async def console(
     async with open_database(database_url) as database, open_redis(redis_url) as pipe:
         stores = OpenStores(database_url, redis_url, database, pipe, ())
         services = Services(
-            Settings.model_validate(values), stores, OperatorModels(), judge(), state
+            Settings.model_validate(values),
+            stores,
+            language_models or OperatorModels(),
+            judge(),
+            state,
         )
         app = web_app(state, find_services=lambda: services)
         async with browser(app, base) as client:

@@ -127,7 +127,7 @@ def set_(
     deny=80351110224678912
     """
     from agent.cli.control.channels_view import show_change
-    from storage.control.channel_settings import check_names
+    from storage.control.channel_settings import check_names, set_question
 
     changes = _changes(settings or [], unset or [])
     check_names(changes)
@@ -143,7 +143,7 @@ def set_(
 
         return Proposal(
             lambda version: admin.set(name, changes, by, expected=version),
-            f"Change {', '.join(changes)} for everybody on {name}?",
+            set_question(name, changes),
             await newest(),
             newest,
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from agent.cli.output import shortened, show_json, show_table, tell
+from storage.control.channel_settings import shown_setting
 from storage.control.channels import ChannelView, described
 
 
@@ -61,15 +62,7 @@ def _in_one_line(view: ChannelView) -> str:
 
 
 def _text(value: object) -> str:
-    match value:
-        case None:
-            text = ""
-        case list():
-            text = ", ".join(map(str, value))
-        case _:
-            text = str(value)
-
-    return text or "-"
+    return shown_setting(value) or "-"
 
 
 def _facts(view: ChannelView) -> dict[str, object]:

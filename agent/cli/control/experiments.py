@@ -25,9 +25,8 @@ from agent.cli.options import (
     operating,
 )
 from agent.cli.run import WELL, run
-from agent.control.experiments import Experiment, Variant
+from agent.control.experiments import Experiment, Variant, typed_variant
 from agent.control.flags import Flag
-from agent.core.errors import Rejected
 
 if TYPE_CHECKING:
     from agent.settings import Settings
@@ -179,14 +178,10 @@ def start(
     as_json: Json = False,
 ) -> None:
     """Begin an experiment, for good: it can be stopped, but not changed."""
-
-    def question(view: ExperimentView) -> str:
-        from agent.cli.control.experiments_view import audience_of
-
-        return f"Start {name} on {view.experiment.flag} for {audience_of(view.experiment)}?"
+    from storage.control.experiments.questions import start_question
 
     options = ChangeOptions(as_, reason, as_json, yes, expect)
-    _move(name, lambda admin: admin.start, question, options)
+    _move(name, lambda admin: admin.start, start_question, options)
 
 
 @app.command()
@@ -199,12 +194,10 @@ def stop(
     as_json: Json = False,
 ) -> None:
     """End an experiment, for good: the flag's other rules decide for everybody."""
-
-    def question(_: ExperimentView) -> str:
-        return f"Stop {name} for everybody? It cannot be started again."
+    from storage.control.experiments.questions import stop_question
 
     options = ChangeOptions(as_, reason, as_json, yes, expect)
-    _move(name, lambda admin: admin.stop, question, options)
+    _move(name, lambda admin: admin.stop, stop_question, options)
 
 
 @app.command()
@@ -260,14 +253,8 @@ def read_variants(typed: Sequence[str], flag: Flag[Any]) -> tuple[Variant, ...]:
 def _variant(typed: str, flag: Flag[Any]) -> Variant:
     parts = VARIANT.fullmatch(typed)
     assert parts is not None, "every text matches"
-    value = None if parts["value"] is None else flag.parsed(parts["value"])
 
-    try:
-        return Variant(parts["name"], float(parts["weight"] or 1), value)
-    except ValueError:
-        raise Rejected(
-            "A variant is written NAME, NAME=VALUE or NAME:WEIGHT=VALUE; a weight is a number."
-        ) from None
+    return typed_variant(flag, parts["name"], parts["weight"], parts["value"])
 
 
 @asynccontextmanager

@@ -10,14 +10,8 @@ from agent.cli.control.experiments_report_view import show_report
 from agent.cli.options import Json, operating
 from agent.cli.output import show_json
 from agent.cli.run import NOT_WELL, WELL, run
-from agent.reports.experiment import (
-    PRIMARY,
-    MetricName,
-    Report,
-    report_of,
-)
+from agent.reports.experiment import PRIMARY, MetricName
 from agent.reports.experiment_document import document_of
-from agent.reports.statistics import need_scipy
 
 if TYPE_CHECKING:
     from agent.settings import Settings
@@ -44,8 +38,12 @@ def report(name: Name, metric: Primary = PRIMARY, as_json: Json = False) -> None
     """
 
     async def show(settings: Settings) -> int:
+        from storage.reports.experiment_figures import experiment_report
+
         async with operating(settings) as (stores, _):
-            found = await figures_of(settings, stores.database.url, name, metric)
+            found = await experiment_report(
+                settings, stores.database.url, name, metric
+            )
         if as_json:
             show_json(document_of(found))
         else:
@@ -54,16 +52,3 @@ def report(name: Name, metric: Primary = PRIMARY, as_json: Json = False) -> None
         return NOT_WELL if found.split.wrong else WELL
 
     run(show)
-
-
-async def figures_of(
-    settings: Settings, url: str, name: str, metric: MetricName
-) -> Report:
-    """The report, read from the replica where there is one, else from `url`."""
-    from storage.reports.experiment_figures import experiment_figures
-    from storage.reports.replica import replica_url
-
-    need_scipy()
-    source = await replica_url(settings) or url
-
-    return report_of(await experiment_figures(source, name), metric)

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from agent.cli.change import ChangeOptions, Proposal, run_change
-from agent.cli.control.experiments_report import Name, Primary, figures_of
+from agent.cli.control.experiments_report import Name, Primary
 from agent.cli.options import As, Expect, Json, Reason, Yes, operating
 from agent.cli.output import show_json, tell
 from agent.core.errors import Rejected
 from agent.core.remedies import Run
-from agent.reports.experiment import PRIMARY, MetricName, Report
-from agent.reports.winner import winner_of
+from agent.reports.experiment import PRIMARY, MetricName
+from agent.reports.winner import why_none, winner_of
 
 if TYPE_CHECKING:
     from agent.settings import Settings
@@ -56,38 +56,34 @@ def ship(
 async def _proposal(
     shop: Shop, by: Author, name: str, variant: str | None, metric: MetricName
 ) -> Proposal[Shipped]:
+    from storage.control.experiments.questions import ship_question
+
     admin, shipping, settings = shop
     view = await admin.get(name)
     chosen = variant or await _winner(settings, name, metric)
-    experiment = view.experiment
-    where = ", ".join(sorted(experiment.channels)) or "everybody"
 
     return Proposal(
         lambda version: shipping.ship(name, chosen, by, expected=version),
-        f"Set {experiment.flag} for {where} to {chosen}, and end {name}?",
+        ship_question(view.experiment, chosen),
         view.version,
     )
 
 
 async def _winner(settings: Settings, name: str, metric: MetricName) -> str:
     """Raises Rejected when the report does not say so yet."""
+    from storage.reports.experiment_figures import experiment_report
+
     async with operating(settings) as (stores, _):
-        report = await figures_of(settings, stores.database.url, name, metric)
+        url = stores.database.url
+        report = await experiment_report(settings, url, name, metric)
     winner = winner_of(report)
     if winner is None:
         raise Rejected(
-            f"{_why_none(report)} Name the variant to ship.",
+            f"{why_none(report)} Name the variant to ship.",
             Run("experiments report", "compares them", target=name),
         )
 
     return winner
-
-
-def _why_none(report: Report) -> str:
-    if report.split.wrong:
-        return "The split is wrong, so that the figures say nothing."
-
-    return f"No variant is better by {report.primary.title}."
 
 
 def _show(shipped: Shipped, /, *, as_json: bool) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -23,7 +23,6 @@ from agent.cli.options import (
 )
 from agent.cli.output import show_json, show_table, tell
 from agent.cli.run import WELL, run
-from agent.core.errors import Rejected
 
 if TYPE_CHECKING:
     from agent.settings import Settings
@@ -33,8 +32,6 @@ if TYPE_CHECKING:
         Budget,
         BudgetAdmin,
         BudgetView,
-        Tokens,
-        Usd,
     )
 
     Make = Callable[["Opened", Author, int | None], Awaitable[Budget]]
@@ -110,8 +107,9 @@ def set_(
     """Set a budget; what is not named of it stays. No model is asked whose answer might not
     fit into it.
     """
-    halves = _tokens(tokens), _usd(usd)
+    from storage.limits.typed_budgets import set_question, typed_tokens, typed_usd
 
+    halves = typed_tokens(tokens), typed_usd(usd)
     unpriced: list[str] = []
 
     async def make(opened: Opened, by: Author, version: int | None) -> Budget:
@@ -130,7 +128,7 @@ def set_(
             tell(f"{scope} {subject}: {_described(budget)} a {per}.")
             _show_unpriced(unpriced)
 
-    question = f"Set this budget for everybody ({scope} {subject})?"
+    question = set_question(scope, subject)
     options = ChangeOptions(as_, reason, as_json, yes, expect)
     propose = _proposing((scope, subject, per), question, make)
     run_change(_open_admin, propose, show, options)
@@ -148,6 +146,7 @@ def unset(
     as_json: Json = False,
 ) -> None:
     """Remove a budget."""
+    from storage.limits.typed_budgets import unset_question
 
     def make(opened: Opened, by: Author, version: int | None) -> Awaitable[Budget]:
         return opened.admin.unset(scope, subject, by, expected=version, period=per)
@@ -158,25 +157,22 @@ def unset(
         else:
             tell(f"{scope} {subject}: no budget of its own for a {per}.")
 
-    question = f"Remove this budget for everybody ({scope} {subject})?"
+    question = unset_question(scope, subject)
     options = ChangeOptions(as_, reason, as_json, yes, expect)
     propose = _proposing((scope, subject, per), question, make)
     run_change(_open_admin, propose, show, options)
 
 
 def _proposing(
-    whose: tuple[Scope, str, Period], question: str, make: Make
+    whose: tuple[Scope, str, Period], question: str | None, make: Make
 ) -> Callable[[Opened, Author], Awaitable[Proposal[Budget]]]:
-    """The question is asked where the budget is not one person's."""
-    scope, subject, _ = whose
-
     async def propose(opened: Opened, by: Author) -> Proposal[Budget]:
         async def newest() -> int:
             return await opened.admin.version(*whose)
 
         return Proposal(
             lambda version: make(opened, by, version),
-            question if scope == "channel" or subject == "*" else None,
+            question,
             await newest(),
             newest,
         )
@@ -207,36 +203,6 @@ def _show_budgets(
         return WELL
 
     run(work)
-
-
-def _tokens(text: str | None) -> Tokens:
-    """None: this half stays. Raises Rejected."""
-    if text is None:
-        return None
-    if text == "none":
-        return "none"
-
-    try:
-        return int(text)
-    except ValueError:
-        raise Rejected(
-            f"{text!r} is no number of tokens. Write tokens as 50000, or none."
-        ) from None
-
-
-def _usd(text: str | None) -> Usd:
-    """None: this half stays. Raises Rejected."""
-    if text is None:
-        return None
-    if text == "none":
-        return "none"
-
-    try:
-        return Decimal(text)
-    except InvalidOperation:
-        raise Rejected(
-            f"{text!r} is no amount. Write US dollars as 2.50, or none."
-        ) from None
 
 
 def _described(budget: Budget) -> str:
@@ -296,8 +262,9 @@ def _show_unpriced(models: Sequence[str]) -> None:
 
 @asynccontextmanager
 async def _open_admin(settings: Settings) -> AsyncIterator[Opened]:
-    from agent.operations.providers import models_in_use, without_price
+    from agent.llm.prices.shown import without_price
     from storage.limits.budget_admin import SETTLING_SECONDS, BudgetAdmin
+    from storage.reports.models import models_in_use
 
     async with operating(settings) as (stores, models):
         patience = settings.model_total_timeout + SETTLING_SECONDS
@@ -306,6 +273,6 @@ async def _open_admin(settings: Settings) -> AsyncIterator[Opened]:
         async def unpriced() -> list[str]:
             names = await models_in_use(settings, stores.database)
 
-            return await without_price(models, names)
+            return await without_price(models.specs, names)
 
         yield Opened(admin, unpriced)

@@ -10,9 +10,8 @@ from pydantic import BaseModel, Field
 
 from agent.control.experiments import Stage, definition_of
 from agent.control.permissions import Permission
-from agent.reports.experiment import PRIMARY, MetricName, report_of
+from agent.reports.experiment import PRIMARY, MetricName
 from agent.reports.experiment_document import document_of
-from agent.reports.statistics import need_scipy
 from agent.web.api.protocol.caller import Asking, Caller
 from agent.web.api.protocol.paging import (
     Asked,
@@ -27,8 +26,7 @@ from agent.web.api.protocol.problems import finding
 from agent.web.api.protocol.routing import CHANGES, MISSING, TAGGED, needs, routes
 from agent.web.api.protocol.versions import Expected, tag
 from storage.control.experiments.admin import ExperimentAdmin, ExperimentView
-from storage.reports.experiment_figures import experiment_figures
-from storage.reports.replica import replica_url
+from storage.reports.experiment_figures import experiment_report
 
 router = routes("experiments")
 
@@ -98,13 +96,12 @@ async def report(
     asked: Annotated[Metric, Query()],
 ) -> dict[str, Any]:
     """What each variant did for people; `error` above all: the split is wrong."""
-    need_scipy()
     await _found(caller, name)
     services = caller.services
-    source = await replica_url(services.settings) or services.stores.database.url
+    url = services.stores.database.url
 
     return document_of(
-        report_of(await experiment_figures(source, name), asked.metric)
+        await experiment_report(services.settings, url, name, asked.metric)
     )
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from storage.redis import open_redis
-from storage.reports.unreadable import RedisUnreadable
+from storage.reports.channels import RedisUnreadable
 from tests.support.commands import Machine
 from tests.support.warm import Warm
 

@@ -10,7 +10,7 @@ from uuid import uuid4
 import pytest
 
 from storage.redis import open_redis
-from storage.reports.unreadable import RedisUnreadable
+from storage.reports.channels import RedisUnreadable
 from tests.support.backups import value
 from tests.support.commands import CLOSED, Machine
 from tests.support.servers import Postgres

@@ -6,9 +6,13 @@ from agent.web.console.page import Page
 from agent.web.console.pages import (
     account,
     audit,
+    channels,
     conversations,
+    experiments,
     flags,
     home,
+    limits,
+    models,
     people,
     tokens,
 )
@@ -16,8 +20,12 @@ from agent.web.console.pages import (
 PAGES: tuple[Page, ...] = (
     *home.PAGES,
     *flags.PAGES,
+    *experiments.PAGES,
     *conversations.PAGES,
     *people.PAGES,
+    *channels.PAGES,
+    *models.PAGES,
+    *limits.PAGES,
     *audit.PAGES,
     *tokens.PAGES,
     *account.PAGES,

@@ -2,14 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import (
+    Awaitable,
+    Callable,
+    Mapping,
+)
 from dataclasses import dataclass
+from urllib.parse import quote
 
 from starlette.responses import Response
 
-from agent.core.errors import Conflict, Rejected
-from agent.web.console.errors import Stopped, described, status_of
-from agent.web.console.page import Fields, PageContext
+from agent.core.errors import (
+    Conflict,
+    Rejected,
+)
+from agent.web.console.confirming import unconfirmed
+from agent.web.console.errors import (
+    Stopped,
+    described,
+    status_of,
+)
+from agent.web.console.page import (
+    Fields,
+    PageContext,
+)
 from agent.web.console.pages.flags import seen
 from storage.control.changes import difference
 from storage.control.flags import Changed
@@ -33,7 +49,9 @@ class Wanted:
     """Asked first, where more people than one are concerned."""
 
 
-async def act(context: PageContext) -> Response:
+async def act(
+    context: PageContext,
+) -> Response:
     """Asks first about what is for everybody. A form that is stale, or cannot be, comes
     back with the reason and with what was typed.
     """
@@ -43,32 +61,33 @@ async def act(context: PageContext) -> Response:
 
     try:
         wanted = await kind(context)
-        if wanted.question is not None and context.form["agreed"] != wanted.question:
-            return _confirm(context, wanted.question)
+        if question := unconfirmed(
+            context,
+            wanted.question,
+            _path(context),
+        ):
+            return question
         made = await wanted.make()
     except (Rejected, Conflict) as error:
         problem, status = described(error), status_of(error)
-        return await seen.one(context, problem=problem, status=status)
+        return await seen.one(
+            context,
+            problem=problem,
+            status=status,
+        )
 
     return context.redirect(f"/flags/{made.name}", _told(made))
 
 
-def _confirm(
+def _path(
     context: PageContext,
-    question: str,
-) -> Response:
-    """The same form once more, with the question agreed to."""
-    kept = [(name, one) for name, one in context.form.items() if name != "agreed"]
-
-    return context.render(
-        "flags/confirm.html",
-        question=question,
-        fields=kept,
-        name=context.address["name"],
-    )
+) -> str:
+    return f"/flags/{quote(context.address['name'])}"
 
 
-async def _set(context: PageContext) -> Wanted:
+async def _set(
+    context: PageContext,
+) -> Wanted:
     flags, form, name = context.services.flags, context.form, context.address["name"]
     flag = (await flags.get(name)).flag
     target = checked(_target(form))
@@ -81,23 +100,45 @@ async def _set(context: PageContext) -> Wanted:
 
     async def make() -> Changed:
         author, version = context.author(), form.number("version")
-        return await flags.set(name, target, value, author, expected=version)
+        return await flags.set(
+            name,
+            target,
+            value,
+            author,
+            expected=version,
+        )
 
-    return Wanted(make, set_question(name, typed, target))
+    return Wanted(
+        make,
+        set_question(
+            name,
+            typed,
+            target,
+        ),
+    )
 
 
-async def _unset(context: PageContext) -> Wanted:
+async def _unset(
+    context: PageContext,
+) -> Wanted:
     flags, form, name = context.services.flags, context.form, context.address["name"]
     target = target_of(form["scope"])
 
     async def make() -> Changed:
         author, version = context.author(), form.number("version")
-        return await flags.unset(name, target, author, expected=version)
+        return await flags.unset(
+            name,
+            target,
+            author,
+            expected=version,
+        )
 
     return Wanted(make, unset_question(name, target))
 
 
-async def _undo(context: PageContext) -> Wanted:
+async def _undo(
+    context: PageContext,
+) -> Wanted:
     flags, form, name = context.services.flags, context.form, context.address["name"]
     number = form.number("change")
     past = await flags.history(name, None)
@@ -107,7 +148,12 @@ async def _undo(context: PageContext) -> Wanted:
 
     async def make() -> Changed:
         author, version = context.author(), form.number("version")
-        return await flags.undo(name, author, entry=undone.id, expected=version)
+        return await flags.undo(
+            name,
+            author,
+            entry=undone.id,
+            expected=version,
+        )
 
     return Wanted(make, undo_question(undone))
 
@@ -119,7 +165,9 @@ _KINDS: Mapping[str, Callable[[PageContext], Awaitable[Wanted]]] = {
 }
 
 
-def _target(form: Fields) -> NamedTarget:
+def _target(
+    form: Fields,
+) -> NamedTarget:
     """For whom, as typed. Raises Rejected."""
     starts, ends, lasting = (form[name] or None for name in ("starts", "ends", "for"))
 
@@ -131,15 +179,23 @@ def _target(form: Fields) -> NamedTarget:
         _share(form["percentage"]),
         form["salt"] or None,
         form["kill"] == "yes",
-        *times(starts, ends, lasting),
+        *times(
+            starts,
+            ends,
+            lasting,
+        ),
     )
 
 
-def _words(typed: str) -> tuple[str, ...]:
+def _words(
+    typed: str,
+) -> tuple[str, ...]:
     return tuple(typed.replace(",", " ").split())
 
 
-def _share(typed: str) -> float | None:
+def _share(
+    typed: str,
+) -> float | None:
     if not typed:
         return None
     try:
@@ -148,7 +204,9 @@ def _share(typed: str) -> float | None:
         raise Rejected("A share is a number of percent, such as 12.5.") from None
 
 
-def _told(made: Changed) -> str:
+def _told(
+    made: Changed,
+) -> str:
     if made.epoch is None:
         return f"{made.name} is so already."
 

@@ -1,0 +1,219 @@
+"""`/experiments/<name>`: the steps of an experiment, each to the version that the form shows."""
+
+from __future__ import annotations
+
+from collections.abc import (
+    Awaitable,
+    Callable,
+    Mapping,
+)
+from dataclasses import dataclass
+from urllib.parse import quote
+
+from starlette.responses import Response
+
+from agent.core.errors import (
+    Conflict,
+    Rejected,
+)
+from agent.reports.winner import (
+    why_none,
+    winner_of,
+)
+from agent.web.console.confirming import unconfirmed
+from agent.web.console.errors import (
+    Stopped,
+    described,
+    status_of,
+)
+from agent.web.console.page import PageContext
+from agent.web.console.pages.experiments.one import (
+    admin_of,
+    found,
+    one,
+    shipping_of,
+)
+from agent.web.console.pages.experiments.report import metric_of
+from storage.control.changes import difference
+from storage.control.experiments.questions import (
+    ship_question,
+    start_question,
+    stop_question,
+)
+from storage.reports.experiment_figures import experiment_report
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A step that is ready to be made."""
+
+    question: str | None
+    make: Callable[[], Awaitable[str]]
+    """Says what was done."""
+    yes: str
+    leads_to: str
+
+
+async def act(
+    context: PageContext,
+) -> Response:
+    kind = _KINDS.get(context.form["do"])
+    if kind is None:
+        raise Stopped(422, "The form does not say what to do. Load the page again.")
+
+    name = context.address["name"]
+    await found(context, name)
+    try:
+        step = await kind(context, name)
+        path = f"/experiments/{quote(name)}"
+        if question := unconfirmed(
+            context,
+            step.question,
+            path,
+            step.yes,
+        ):
+            return question
+        told = await step.make()
+    except (Rejected, Conflict) as error:
+        return await one(
+            context,
+            problem=described(error),
+            status=status_of(error),
+        )
+
+    return context.redirect(step.leads_to, told)
+
+
+async def _start(
+    context: PageContext,
+    name: str,
+) -> Step:
+    admin = admin_of(context.services)
+    question = start_question(await admin.get(name))
+
+    async def make() -> str:
+        await admin.start(
+            name,
+            context.author(),
+            expected=_version(context),
+        )
+        return f"{name} is started."
+
+    return Step(
+        question,
+        make,
+        "Yes, start it",
+        f"/experiments/{quote(name)}",
+    )
+
+
+async def _stop(
+    context: PageContext,
+    name: str,
+) -> Step:
+    admin = admin_of(context.services)
+    question = stop_question(await admin.get(name))
+
+    async def make() -> str:
+        await admin.stop(
+            name,
+            context.author(),
+            expected=_version(context),
+        )
+        return f"{name} is stopped."
+
+    return Step(
+        question,
+        make,
+        "Yes, stop it",
+        f"/experiments/{quote(name)}",
+    )
+
+
+async def _remove(
+    context: PageContext,
+    name: str,
+) -> Step:
+    admin = admin_of(context.services)
+
+    async def make() -> str:
+        await admin.remove(
+            name,
+            context.author(),
+            expected=_version(context),
+        )
+        return f"{name} is removed."
+
+    return Step(
+        None,
+        make,
+        "",
+        "/experiments",
+    )
+
+
+async def _ship(
+    context: PageContext,
+    name: str,
+) -> Step:
+    """Without a variant, the one that the report calls better."""
+    view = await admin_of(context.services).get(name)
+    variant = context.form["variant"] or await _winner(context, name)
+    shipping = shipping_of(context.services)
+
+    async def make() -> str:
+        author, version = context.author(), _version(context)
+        made = await shipping.ship(
+            name,
+            variant,
+            author,
+            expected=version,
+        )
+        change = difference(made.before, made.after) or "so already"
+        ended = "is ended" if made.stopped else "had ended"
+        return f"{made.flag}: {change}. {name} {ended}."
+
+    question = ship_question(view.experiment, variant)
+
+    return Step(
+        question,
+        make,
+        "Yes, ship it",
+        f"/experiments/{quote(name)}",
+    )
+
+
+async def _winner(
+    context: PageContext,
+    name: str,
+) -> str:
+    """Raises Rejected when the report does not say so yet."""
+    services = context.services
+    url = services.stores.database.url
+    metric = metric_of(context.form["metric"])
+    report = await experiment_report(
+        services.settings,
+        url,
+        name,
+        metric,
+    )
+    winner = winner_of(report)
+    if winner is None:
+        raise Rejected(f"{why_none(report)} Choose the variant to ship.")
+
+    return winner
+
+
+def _version(
+    context: PageContext,
+) -> int:
+    """The one that the form shows; a form without one is as old as can be."""
+    return context.form.number("version") or 0
+
+
+_KINDS: Mapping[str, Callable[[PageContext, str], Awaitable[Step]]] = {
+    "start": _start,
+    "stop": _stop,
+    "remove": _remove,
+    "ship": _ship,
+}
