@@ -20,16 +20,18 @@ class Bar:
 
     label: str
     value: float | None
+    note: str = ""
+    """What the value leaves out, such as answers of unknown price. The bar is marked."""
 
 
 def svg_plot(title: str, unit: str, bars: Sequence[Bar]) -> str:
     """The picture, readable by people who cannot see it: every bar has its title."""
     top = _round_up(max((bar.value or 0.0 for bar in bars), default=0.0))
     shapes = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" '
+        f'<svg xmlns="http://www.w3.org/2000/svg" class="plot" viewBox="0 0 {WIDTH} {HEIGHT}" '
         f'role="img" font-family="sans-serif" font-size="12">',
         f"<title>{_text(title)}</title>",
-        f'<rect width="{WIDTH}" height="{HEIGHT}" fill="white"/>',
+        f'<rect class="ground" width="{WIDTH}" height="{HEIGHT}" fill="white"/>',
         f'<text x="{LEFT}" y="24" font-size="16">{_text(title)}</text>',
         *_lines_across(top, unit),
         *_bars(bars, top),
@@ -81,10 +83,17 @@ def _bar(bar: Bar, x: float, room: float, top: float) -> str:
         )
 
     y = _y(bar.value, top)
-    return (
+    title = f"{_text(bar.label)}: {bar.value:g}{_text(bar.note)}"
+    shape = (
         f'<rect x="{x + room * 0.1:.1f}" y="{y:.1f}" width="{room * 0.8:.1f}" '
-        f'height="{_y(0, top) - y:.1f}" fill="#3b6ea5">'
-        f"<title>{_text(bar.label)}: {bar.value:g}</title></rect>"
+        f'height="{_y(0, top) - y:.1f}" fill="#3b6ea5"><title>{title}</title></rect>'
+    )
+    if not bar.note:
+        return shape
+
+    return (
+        f'{shape}<text x="{x + room / 2:.1f}" y="{y - 4:.1f}" text-anchor="middle">+?'
+        f"<title>{title}</title></text>"
     )
 
 

@@ -12,7 +12,7 @@ from uuid import UUID
 Unit = Literal["hour", "day", "week", "month"]
 """All in UTC; weeks begin on Monday."""
 
-Subject = Literal["model", "person"]
+Subject = Literal["model", "person", "channel"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class Line:
     period: datetime | None = None
     """Its first moment."""
     subject: str = ""
-    """A model, or a person's id; empty: not known, or the line is about all."""
+    """A model, a channel, a variant or a person's id; empty: not known, or all of them."""
     people: int = 0
     """Those who wrote something."""
     messages: int = 0

@@ -61,7 +61,7 @@ async def figures_of(
 ) -> Report:
     """The report, read from the replica where there is one, else from `url`."""
     from storage.reports.experiment_figures import experiment_figures
-    from storage.reports.replica import replica_url
+    from storage.reports.source import replica_url
 
     need_scipy()
     source = await replica_url(settings) or url

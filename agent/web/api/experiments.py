@@ -28,7 +28,7 @@ from agent.web.api.protocol.routing import CHANGES, MISSING, TAGGED, needs, rout
 from agent.web.api.protocol.versions import Expected, tag
 from storage.control.experiments.admin import ExperimentAdmin, ExperimentView
 from storage.reports.experiment_figures import experiment_figures
-from storage.reports.replica import replica_url
+from storage.reports.source import replica_url
 
 router = routes("experiments")
 

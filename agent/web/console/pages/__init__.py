@@ -10,7 +10,10 @@ from agent.web.console.pages import (
     flags,
     home,
     people,
+    playground,
+    system,
     tokens,
+    usage,
 )
 
 PAGES: tuple[Page, ...] = (
@@ -18,6 +21,9 @@ PAGES: tuple[Page, ...] = (
     *flags.PAGES,
     *conversations.PAGES,
     *people.PAGES,
+    *usage.PAGES,
+    *playground.PAGES,
+    *system.PAGES,
     *audit.PAGES,
     *tokens.PAGES,
     *account.PAGES,
