@@ -9,6 +9,8 @@ from decimal import Decimal
 from typing import Literal
 from uuid import UUID
 
+from agent.core.words.sizes import dollars
+
 Unit = Literal["hour", "day", "week", "month"]
 """All in UTC; weeks begin on Monday."""
 
@@ -114,4 +116,4 @@ def cost_text(cost: Decimal | None, unpriced: int, *, digits: int = 4) -> str:
 
     unknown = f" and {unpriced} of unknown price" if unpriced else ""
 
-    return f"${cost:.{digits}f}{unknown}"
+    return f"{dollars(cost, digits)}{unknown}"

@@ -24,6 +24,7 @@ from agent.cli.options import (
 from agent.cli.output import show_json, show_table, tell
 from agent.cli.run import WELL, run
 from agent.core.errors import Rejected
+from agent.core.words.sizes import dollars
 
 if TYPE_CHECKING:
     from agent.settings import Settings
@@ -257,7 +258,7 @@ def _row(view: BudgetView) -> tuple[str, ...]:
         view.accounts or view.subject,
         view.period,
         f"{view.used_tokens:,} of {tokens}",
-        f"{view.used_usd:.4f} of {usd}",
+        f"{dollars(view.used_usd, sign='')} of {usd}",
         str(view.under_way.calls),
         str(view.version),
     )
@@ -283,7 +284,7 @@ def _aside(aside: Aside) -> str:
 
 
 def _sum(tokens: int, usd: Decimal) -> str:
-    return f"{tokens:,} tokens, {usd:.4f} USD"
+    return f"{tokens:,} tokens, {dollars(usd, sign='')} USD"
 
 
 def _show_unpriced(models: Sequence[str]) -> None:

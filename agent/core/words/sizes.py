@@ -1,6 +1,8 @@
-"""Sizes as people write them."""
+"""Sizes and amounts as people write them."""
 
 from __future__ import annotations
+
+from decimal import Decimal
 
 _KIB = 1024
 
@@ -14,3 +16,12 @@ def in_words(size: int) -> str:
         amount, unit = amount / _KIB, larger
 
     return f"{amount:.0f} {unit}" if unit == "bytes" else f"{amount:.1f} {unit}"
+
+
+def dollars(amount: Decimal | float, digits: int = 4, sign: str = "$") -> str:
+    """An amount in US dollars. What is more than nothing never looks like nothing."""
+    written = f"{amount:.{digits}f}"
+    if amount > 0 and not float(written):
+        return f"<{sign}{10**-digits:.{digits}f}"
+
+    return f"{sign}{written}"

@@ -16,7 +16,7 @@ from jinja2.runtime import Context
 from markupsafe import Markup, escape
 from starlette.responses import HTMLResponse, Response
 
-from agent.core.words.sizes import in_words
+from agent.core.words.sizes import dollars, in_words
 
 HERE = Path(__file__).parent
 STATIC = HERE / "static"
@@ -121,7 +121,7 @@ def as_json(value: object) -> str:
 
 def usd(amount: object) -> str:
     """Dollars; None: the price is unknown."""
-    return "unknown" if amount is None else f"${float(str(amount)):.4f}"
+    return "unknown" if amount is None else dollars(float(str(amount)))
 
 
 @cache

@@ -54,7 +54,9 @@ WORDS = frozenset({"period", "channel", "model", "name", "variant"})
 """Columns that hold no number."""
 
 MAX_ROWS = 500
-"""Lines on a page, the dearest first where they are no times. A command shows all."""
+"""Lines on a page. Where they are no times, those with an unknown cost stand first, and then the
+dearest. A command shows all.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,8 +200,12 @@ def _shortened(
     return replace(view, records=kept, plotted=plotted), len(records) - len(kept)
 
 
-def _dearest(record: Record) -> tuple[float, int]:
-    return float(record["cost_usd"] or 0), record["tokens"]
+def _dearest(record: Record) -> tuple[bool, float]:
+    """What has an unknown cost stands first: it may be the dearest of all."""
+    if record["unpriced"]:
+        return True, record["tokens"]
+
+    return False, float(record["cost_usd"] or 0)
 
 
 def _notes(

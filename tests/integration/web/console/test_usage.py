@@ -9,6 +9,7 @@ import pytest
 from agent.reports import table
 from agent.reports.table import cell_of
 from agent.reports.usage import Subject
+from agent.web.console.pages import usage
 from storage.reports.rollup import sum_up_again
 from storage.reports.source import Asked, open_source, report_of
 from tests.support.browser import Browser
@@ -126,3 +127,24 @@ async def test_what_was_typed_and_what_people_chose_is_harmless(
     assert "\u202e" not in page.html
     assert 422 == typed.status_code
     assert "A time looks like" in typed.text
+
+
+async def test_what_may_be_dearest_is_not_below_what_is_shown(
+    ada: Browser, data: UsageData, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And a cost of a millionth of a dollar does not look like none."""
+    await run(database_url, "UPDATE report_hours SET cost_usd = 0")
+    await run(
+        database_url,
+        "UPDATE report_hours SET cost_usd = 0.0000001 WHERE model = 'openai:a'",
+    )
+    await ada.sign_in("ada", "viewer")
+    query = "of=model&since=2000-01-01&until=" + str(datetime.now(UTC).date())
+    every = await ada.get(f"/usage?{query}")
+    monkeypatch.setattr(usage, "MAX_ROWS", 1)
+    one = await ada.get(f"/usage?{query}")
+
+    assert "<$0.0001" in every.text
+    assert "2 more lines are not shown" in one.text
+    assert "anthropic:b" in one.text
+    assert "unknown" in one.words
