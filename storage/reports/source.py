@@ -10,6 +10,7 @@ from decimal import Decimal
 from uuid import UUID
 
 from agent.core.errors import Rejected
+from agent.core.remedies import Amend
 from agent.reports.forecast import DAYS, Forecast, forecast
 from agent.reports.forecast import described as forecast_sentence
 from agent.reports.periods import HOUR, parsed, period
@@ -90,7 +91,10 @@ async def open_source(
         reach = await reader.reach()
         begin, end = period(reach.now, since, until)
         if begin >= end:
-            raise Rejected("The first moment must be before the last one.")
+            raise Rejected(
+                "The time ends before it begins.",
+                Amend("correct", ("since", "until")),
+            )
 
         scope = Scope(
             begin,
