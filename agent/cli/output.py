@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import sys
 import textwrap
@@ -26,6 +27,12 @@ _ROOM_TO_ANSWER = 10
 
 LONGEST = 60
 """Characters of a value that an overview shows on a terminal."""
+
+_NUMBER = re.compile(r"[+~-]?\$?-?\d[\d,.]*( ?[%A-Za-z]{1,3})?")
+"""With thousands, a sign, a dollar, or a short unit: 1,234 $0.50 12% 300 ms."""
+
+_NO_NUMBER = frozenset({"", "-", "never", "none", "not known", "unknown"})
+"""What stands in a column of numbers where there is none."""
 
 _wide: list[bool] = []  # not empty: nothing is folded in this process
 
@@ -111,7 +118,7 @@ def _shown(
     if not table:
         return []
 
-    lines = _lines(table, width)
+    lines = _lines(table, width, titled=bool(headers))
     if width is None or max(line.cell_len for line in lines) <= width:
         return lines
 
@@ -142,8 +149,12 @@ def show_log(
         _echo_wrapped(_in_one_line(detail), _INDENT)
 
 
-def _lines(rows: Sequence[Sequence[object]], width: int | None) -> list[Text]:
-    """The table's lines; without a width, each row is exactly one."""
+def _lines(
+    rows: Sequence[Sequence[object]], width: int | None, *, titled: bool = True
+) -> list[Text]:
+    """The table's lines; without a width, each row is exactly one. `titled`: the first has the
+    names of the columns, and those of numbers end at the right.
+    """
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
@@ -151,8 +162,9 @@ def _lines(rows: Sequence[Sequence[object]], width: int | None) -> list[Text]:
     cells = [[_text(cell) for cell in row] for row in rows]
     widths = _widths(cells, width)
     table = Table.grid(padding=(0, _GAP, 0, 0))
-    for column in widths:
-        table.add_column(width=column)
+    for column, column_width in zip(zip(*cells, strict=True), widths, strict=True):
+        is_right = titled and _is_of_numbers(column[1:])
+        table.add_column(width=column_width, justify="right" if is_right else "left")
     for row in cells:
         table.add_row(*row)
 
@@ -185,6 +197,13 @@ def _widths(cells: Sequence[Sequence[Text]], width: int | None) -> list[int]:
         widths[max(shrinkable, key=widths.__getitem__)] -= 1
 
     return widths
+
+
+def _is_of_numbers(column: Sequence[Text]) -> bool:
+    """Whether all cells are numbers, so that their digits belong below each other."""
+    found = {cell.plain for cell in column} - _NO_NUMBER
+
+    return bool(found) and all(map(_NUMBER.fullmatch, found))
 
 
 def _longest_word(text: Text) -> int:

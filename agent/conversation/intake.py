@@ -8,8 +8,8 @@ from __future__ import annotations
 import time
 from collections.abc import Coroutine, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
-from uuid import UUID
 
 import structlog
 from structlog.contextvars import bind_contextvars
@@ -34,6 +34,7 @@ from agent.conversation.policy import (
     unlisted_sentence,
 )
 from agent.conversation.worker import Worker
+from agent.core.channel import SendsFiles
 from agent.core.commands import (
     Command,
     bare_command,
@@ -140,9 +141,7 @@ class Intake:
     async def _hear(self, inbound: Said) -> Answering | None:
         text = inbound.text
         refusal = unstorable(text, self._options.max_message_chars)
-        parsed = parse_command(text)
-        if inbound.direct and not parsed:
-            parsed = bare_command(text)
+        parsed = parse_command(text) or bare_command(text, direct=inbound.direct)
         if not refusal and not parsed:
             refusal = mistyped_command(text, direct=inbound.direct)
         if not refusal and not parsed:
@@ -268,15 +267,14 @@ class Intake:
 
     def _rules(self, inbound: Said, allowed: Sequence[str]) -> ChatRules:
         address, policy = inbound.address, self._policy
-
-        def audience(person: UUID | None) -> Audience:
-            return Audience(person, address.channel, address.chat)
+        audience = partial(Audience, channel=address.channel, chat=address.chat)
 
         return ChatRules(
             default_model=lambda person: policy.model(audience(person)),
             buttons=lambda person: policy.buttons(audience(person)),
             instructions=lambda person: policy.own_instructions(audience(person)),
             menu=policy.has_menu(address.channel),
+            files=isinstance(self._ports.channels[address.channel], SendsFiles),
             allowed_models=allowed,
         )
 
@@ -327,4 +325,5 @@ class Intake:
 
         metrics.turns.add(inbound.address.channel, "open")
         answer = Undelivered((inbound.turn_id,), inbound.address, None, text)
-        self._background.spawn(self._worker.deliver(answer, repeat=False))
+        work = self._worker.deliver(answer, repeat=False, file=outcome.file)
+        self._background.spawn(work)

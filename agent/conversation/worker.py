@@ -16,14 +16,17 @@ from agent.conversation.admission import AdmissionControl
 from agent.conversation.answering import Answering
 from agent.conversation.background import BackgroundTasks
 from agent.conversation.delivery.fence import LEASE_TRUST, DeliveryFence
+from agent.conversation.delivery.files import ReplyWithFile
 from agent.conversation.delivery.order import AnswerOrder
 from agent.conversation.delivery.recorder import DeliveryRecorder
 from agent.conversation.delivery.sending import Delivery
 from agent.conversation.policy import PolicyEvaluator
+from agent.core.channel import SendsFiles
+from agent.core.effects import MakeFile
 from agent.core.errors import StoreUnavailable
 from agent.core.messages import Notice, Overlap
 from agent.core.turns import PARTS_SECONDS, Beat, Claim, Loaded, Undelivered
-from agent.ports import Ports
+from agent.ports import Ports, Reply
 
 ChatKey = tuple[str, str, str]
 """Channel, chat and thread."""
@@ -109,8 +112,16 @@ class Worker:
             if active.key == key and active.writer is not None:
                 active.cancel(CancelReason.STOPPED)
 
-    async def deliver(self, answer: Undelivered, *, repeat: bool = True) -> None:
-        """Sends a stored answer; `repeat`: another instance may have sent it before."""
+    async def deliver(
+        self,
+        answer: Undelivered,
+        *,
+        repeat: bool = True,
+        file: MakeFile | None = None,
+    ) -> None:
+        """Sends a stored answer; `repeat`: another instance may have sent it before. The file
+        is sent first.
+        """
         bind_contextvars(turn=str(answer.turns[-1]))
         if not answer.text and answer.placed is None:
             # Deleted before it was answered.
@@ -119,7 +130,12 @@ class Worker:
 
         channel = self._ports.channels[answer.address.channel]
         draft = self._recorder.draft(answer.turns[0], answer.placed)
-        reply = channel.reply(answer.address, draft, answer.turns, repeat=repeat)
+        reply: Reply = channel.reply(
+            answer.address, draft, answer.turns, repeat=repeat
+        )
+        if file is not None and isinstance(channel, SendsFiles):
+            reply = ReplyWithFile(reply, channel, answer.address, file)
+
         text = answer.text or Notice(WITHDRAWN)
         await self._delivery.send(reply, replace(answer, text=text))
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 from agent.core.limits import Allowance
-from agent.core.messages import Overlap
+from agent.core.messages import Address, Overlap
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +55,14 @@ class Finding:
     """False: the agent works all the same, and somebody may want to know."""
 
 
+@dataclass(frozen=True, slots=True)
+class OutgoingFile:
+    """What the agent hands to a person. It is kept nowhere."""
+
+    name: str
+    content: bytes
+
+
 @runtime_checkable
 class Webhook(Protocol):
     """Optional: a channel reached over HTTP (`/webhooks/<name>`) when `PUBLIC_URL` is set."""
@@ -80,3 +88,16 @@ class Listening(Protocol):
     @property
     def listening(self) -> bool:
         """Whether it is signed in and takes messages."""
+
+
+@runtime_checkable
+class SendsFiles(Protocol):
+    """Optional: a channel on which people can be handed a file."""
+
+    max_file_bytes: int
+
+    async def send_file(self, address: Address, file: OutgoingFile) -> None:
+        """Puts it there as a message of its own. A repeated call may put it there twice.
+
+        Raises DeliveryError; AnswerRefused or Undeliverable when it is not taken.
+        """

@@ -80,9 +80,16 @@ def parse_command(text: str) -> tuple[Command, str] | None:
     return (command, argument.strip()) if command else None
 
 
-def bare_command(text: str) -> tuple[Command, str] | None:
-    """Help, for someone who does not know yet how commands are written."""
-    return (_BY_NAME["help"], "") if text.strip().lower() == "help" else None
+def bare_command(text: str, *, direct: bool) -> tuple[Command, str] | None:
+    """A command without its slash: `stop`, which somebody writes in a hurry.
+
+    In a `direct` chat `help`, too, for someone who does not know yet how commands are written.
+    """
+    word = text.strip().lower()
+    if word.rstrip(".!") == "stop":
+        return (_BY_NAME["stop"], "")
+
+    return (_BY_NAME["help"], "") if direct and word == "help" else None
 
 
 def mistyped_command(text: str, *, direct: bool = False) -> str | None:

@@ -73,3 +73,13 @@ class Spent:
     """None: the server did not say what it used."""
     again: bool
     """Another call is made once the next piece is asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFacts:
+    """What is known of a model besides its price."""
+
+    context: int | None = None
+    """Tokens that it reads at once; None: nobody knows."""
+    is_ending: bool = False
+    """Its provider is going to take it away."""

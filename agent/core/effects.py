@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from typing import ClassVar
 from uuid import UUID
 
+from agent.core.channel import OutgoingFile
 from agent.core.messages import Role
 
 MAX_INSTRUCTION_CHARS = 1000
@@ -74,6 +75,15 @@ class AcceptLink:
     code: str
 
 
+class HandOver:
+    """Effect of `/export`: a file follows, which is stored nowhere."""
+
+    KEPT: ClassVar[str] = (
+        "Your file may not have arrived. Write `/export` again if it is missing."
+    )
+    """What is stored instead of the reply: another instance could only say this."""
+
+
 class ForgetMe:
     """Effect of `/forget me now`: the person is erased, which takes a moment."""
 
@@ -93,6 +103,7 @@ Effect = (
     | StopAnswer
     | OfferLink
     | AcceptLink
+    | HandOver
     | ForgetMe
     | SetConsent
 )
@@ -101,12 +112,18 @@ Outcome = bool
 """Whether the effect found something to change: a conversation, an answer, a valid code."""
 
 
+MakeFile = Callable[[], Awaitable[OutgoingFile | None]]
+"""Makes a file when it is sent. None: it would be too large for any chat."""
+
+
 @dataclass(frozen=True, slots=True)
 class CommandOutcome:
     """What a command will do, and what it will say once that is known."""
 
     reply: Callable[[Outcome], str]
     effect: Effect | None = None
+    file: MakeFile | None = None
+    """Arrives before the reply."""
 
 
 def say(text: str) -> CommandOutcome:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, cast
 
 from agent.core.errors import ConfigurationError, UnknownModel
 from agent.core.plain_imports import import_plainly
+from agent.core.text import did_you_mean
 from agent.core.words.model_lists import ListsModels
 from agent.llm.base_url import is_nearby
 from agent.llm.offline import open_model as open_offline
@@ -124,18 +125,22 @@ async def with_default_model(settings: Settings, models: ListsModels) -> Setting
 
 
 def _unset(provider: str, settings: Settings) -> str:
-    return needs(provider) if provider in PRESETS else _unwritten(settings)
+    if provider in PRESETS:
+        return needs(provider)
+
+    near = did_you_mean(provider, {*_known(settings), *PRESETS})
+
+    return f"There is no provider {provider}.{near}" if near else _unwritten(settings)
+
+
+def _known(settings: Settings) -> list[str]:
+    own = (one.name for one in settings.own_providers)
+
+    return sorted({OFFLINE_PROVIDER, *own, *settings.providers})
 
 
 def _unwritten(settings: Settings) -> str:
-    known = sorted(
-        {
-            OFFLINE_PROVIDER,
-            *(one.name for one in settings.own_providers),
-            *settings.providers,
-        }
-    )
     return (
         "A model is written provider:model, such as openai:gpt-5-mini; "
-        f"the providers are {', '.join(known)}."
+        f"the providers are {', '.join(_known(settings))}."
     )

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 
 from agent import metrics
 from agent.core.background import full_jitter
-from agent.core.completion import Prompt, Spent, Usage
+from agent.core.completion import ModelFacts, Prompt, Spent, Usage
 from agent.core.errors import UnknownModel
 from agent.core.text import storable
 from agent.core.words.model_lists import ModelList
@@ -117,10 +117,10 @@ class ModelRouter:
         """Prices and sizes of this model and of those that may answer for it."""
         await self.specs.learn((model, *self._settings.fallback_models))
 
-    async def context(self, model: str) -> int | None:
-        """See `agent.core.words.model_lists.KnowsContext`."""
+    async def facts(self, model: str) -> ModelFacts:
+        """See `agent.core.words.model_lists.KnowsModels`."""
         await self.specs.learn((model,))
-        return self.specs.get(model, UNKNOWN_MODEL).context
+        return self.specs.get(model, UNKNOWN_MODEL).facts
 
     async def stream(
         self, model: str, prompt: Prompt

@@ -35,9 +35,11 @@ async def model_findings(settings: Settings) -> Sequence[Finding]:
             _asked(settings, models), _providers(settings, models)
         )
 
-        unpriced = await without_price(models, await models_in_use(settings, None))
+        used = await models_in_use(settings, None)
+        unpriced = await without_price(models, used)
+        prices = price_finding(settings, unpriced)
 
-        return [*answered, *others, *price_finding(settings, unpriced)]
+        return [*answered, *others, *prices, *await ending_findings(models, used)]
 
 
 async def _asked(settings: Settings, models: ModelRouter) -> Sequence[Finding]:
@@ -65,6 +67,22 @@ async def _providers(settings: Settings, models: ModelRouter) -> Sequence[Findin
     ]
 
     return [*silent, *[gone async for gone in _gone(settings, models)]]
+
+
+async def ending_findings(
+    models: ModelRouter, names: Sequence[str]
+) -> Sequence[Finding]:
+    """Models that their providers are going to take away."""
+    return [
+        Finding(
+            "model",
+            f"{name} is deprecated: its provider is going to take it away.",
+            f"Choose another. {_PAGE}",
+            urgent=False,
+        )
+        for name in names
+        if (await models.facts(name)).is_ending
+    ]
 
 
 async def _gone(settings: Settings, models: ModelRouter) -> AsyncIterator[Finding]:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 from uuid import UUID
 
+from agent.core.channel import OutgoingFile
 from agent.core.effects import (
     AnswerState,
     ChatContext,
@@ -89,3 +90,6 @@ class ChatRecords(ChatHistory, ConversationTitles, Protocol):
 
     async def export(self, inbound: Inbound) -> str:
         """What is kept of this person, to read; of many messages, the newest."""
+
+    async def export_file(self, person: UUID) -> OutgoingFile | None:
+        """All that is kept of this person, as JSON and to read. None: too much for a chat."""

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import floor, log10
+from math import ceil, floor, log10
 from xml.sax.saxutils import escape
 
 WIDTH, HEIGHT = 960, 360
 LEFT, RIGHT, TOP, BOTTOM = 80, 20, 50, 60
 MAX_LABELS = 12
+LABEL_CHARS = 24
+CHAR_WIDTH = 7
 STEPS = 4
 """Lines across, besides the one at zero."""
 
@@ -61,7 +63,7 @@ def _lines_across(top: float, unit: str) -> list[str]:
 
 def _bars(bars: Sequence[Bar], top: float) -> list[str]:
     room = (WIDTH - LEFT - RIGHT) / max(len(bars), 1)
-    every = -(-len(bars) // MAX_LABELS)
+    every = max(-(-len(bars) // MAX_LABELS), ceil(_label_width(bars) / room))
     shapes = []
     for number, bar in enumerate(bars):
         x = LEFT + room * number
@@ -69,10 +71,19 @@ def _bars(bars: Sequence[Bar], top: float) -> list[str]:
         if number % every == 0:
             shapes.append(
                 f'<text x="{x + room / 2:.1f}" y="{HEIGHT - BOTTOM + 20}" '
-                f'text-anchor="middle">{_text(bar.label)}</text>'
+                f'text-anchor="middle">{_text(_short(bar.label))}</text>'
             )
 
     return shapes
+
+
+def _label_width(bars: Sequence[Bar]) -> float:
+    """Of the longest one, so that none stands on another."""
+    return CHAR_WIDTH * max((len(_short(bar.label)) for bar in bars), default=0)
+
+
+def _short(label: str) -> str:
+    return label if len(label) <= LABEL_CHARS else f"{label[: LABEL_CHARS - 1]}…"
 
 
 def _bar(bar: Bar, x: float, room: float, top: float) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
 from agent.core.text import visible
@@ -67,6 +68,17 @@ class View:
     total: Record | None = None
     forecast: Forecast | None = None
     notes: Sequence[str] = field(default=())
+
+
+def most_first(lines: Sequence[Line], amount: str) -> list[Line]:
+    """Within each period, the line with the largest amount comes first."""
+
+    def key(line: Line) -> tuple[float, Decimal]:
+        begun = line.period.timestamp() if line.period else 0.0
+
+        return begun, -Decimal(getattr(line, amount))
+
+    return sorted(lines, key=key)
 
 
 def record_of(line: Line, names: Sequence[str], called: Mapping[str, str]) -> Record:

@@ -13,7 +13,7 @@ from pydantic import (
     model_validator,
 )
 
-from agent.core.completion import Tuning
+from agent.core.completion import ModelFacts, Tuning
 
 ANSWER_TOKENS = 8192
 """The longest answer asked for where nobody named another. Every current Claude model can
@@ -101,6 +101,11 @@ class ModelSpec(BaseModel):
     def room(self) -> int | None:
         """Tokens for a prompt: the context without the longest answer."""
         return None if self.context is None else self.context - self.longest
+
+    @property
+    def facts(self) -> ModelFacts:
+        """What people are told of it."""
+        return ModelFacts(self.context)
 
     @property
     def source(self) -> str:

@@ -11,7 +11,15 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 from agent.core.background import backoff
-from agent.core.channel import Diagnosable, Finding, Listening, Webhook, WebhookReply
+from agent.core.channel import (
+    Diagnosable,
+    Finding,
+    Listening,
+    OutgoingFile,
+    SendsFiles,
+    Webhook,
+    WebhookReply,
+)
 from agent.core.messages import Address, Placed
 from agent.ports import Accept, LastAccepted
 from agent.settings import Settings
@@ -20,6 +28,7 @@ from channels.discord.commands import keep_registered
 from channels.discord.doctor import diagnose
 from channels.discord.events import DiscordEvents
 from channels.discord.gateway import Gateway, hold_session
+from channels.discord.reading.sent import new_file
 from channels.discord.reply import DiscordReply
 from channels.discord.rest import API_URL, Rest
 from channels.discord.webhook import Interactions
@@ -35,11 +44,15 @@ WEBHOOK_PATH = "/webhooks/discord"
 BOT_RATE = Rate(50, 1)
 """Global: https://docs.discord.com/developers/topics/rate-limits"""
 
+MAX_FILE_BYTES = 10 * 1024 * 1024 - 4096
+"""10 MiB, less what stands around it: https://docs.discord.com/developers/reference#uploading-files
+"""
+
 LASTING_SECONDS = 120.0
 """After a session this long, the pauses between sessions start small again."""
 
 
-class Discord(Webhook, Diagnosable, Listening):
+class Discord(Webhook, Diagnosable, Listening, SendsFiles):
     """The channel. `public_url` and `public_key` together let Discord send commands to
     `/webhooks/discord`.
 
@@ -49,6 +62,7 @@ class Discord(Webhook, Diagnosable, Listening):
     """
 
     name = NAME
+    max_file_bytes = MAX_FILE_BYTES
 
     def __init__(
         self,
@@ -184,6 +198,17 @@ class Discord(Webhook, Diagnosable, Listening):
             repeat=repeat,
             clock=self._clock,
         )
+
+    async def send_file(self, address: Address, file: OutgoingFile) -> None:
+        """Raises DeliveryError; Undeliverable when Discord will never take it."""
+        path = f"/channels/{address.chat}/messages"
+
+        async def send() -> None:
+            await self._rest.call(
+                "POST", path, new_file(file), bucket=f"POST {address.chat}"
+            )
+
+        await self._governor.final(address.chat, "send", send)
 
     async def webhook(self, headers: Mapping[str, str], body: bytes) -> WebhookReply:
         """One interaction sent over HTTP; 404 when no DISCORD_PUBLIC_KEY is set."""

@@ -110,7 +110,7 @@ class Rest:
         bucket: str = "",
         signed_in: bool = True,
     ) -> Any:
-        """One call and its JSON.
+        """One call and its JSON. The body is JSON, too, or a form with a file.
 
         Calls of one `bucket` share a rate limit. A bucket that is empty by Discord's headers
         is not asked again before the time they name. `signed_in` is False for calls that
@@ -128,8 +128,8 @@ class Rest:
                 session.request(
                     method,
                     self._api_url + path,
-                    json=body,
                     headers=headers,
+                    **_content(body),
                     proxy=self._proxy,
                 ) as response,
             ):
@@ -156,6 +156,10 @@ class Rest:
         self._empty_until[bucket] = self._clock() + seconds
 
 
+def _content(body: object) -> dict[str, Any]:
+    return {"data": body} if isinstance(body, aiohttp.FormData) else {"json": body}
+
+
 def _result(response: aiohttp.ClientResponse, content: bytes) -> Any:
     data = _parse(content)
     if response.status < 300:
@@ -177,7 +181,7 @@ def _result(response: aiohttp.ClientResponse, content: bytes) -> Any:
         )
         raise RateLimited(wait, "bot" if everywhere else "chat")
 
-    lasting = response.status in (400, 403, 404, 405)
+    lasting = response.status in (400, 403, 404, 405, 413)
     raise (LastingRefusal if lasting else Refusal)(
         f"Discord refused the call: {fields.get('message', 'no reason given')} "
         f"(status {response.status}, "

@@ -12,6 +12,7 @@ import aiohttp
 from slack_sdk.errors import SlackApiError, SlackClientError
 from slack_sdk.web.async_client import AsyncWebClient
 
+from agent.core.channel import OutgoingFile
 from agent.core.errors import AnswerRefused, DeliveryError, Undeliverable
 from agent.settings.proxies import Proxies
 from channels.pacing import RateLimited
@@ -151,14 +152,34 @@ class SlackApi:
         }
         # Slack's other methods read no JSON.
         writes = method.startswith(("chat.", "assistant."))
-        self._calls += 1
-
-        try:
+        async with self._translated(method):
             response = await self._web.api_call(
                 method,
                 json=values if writes else None,
                 params=None if writes else values,
             )
+
+        data = response.data if isinstance(response.data, dict) else {}
+
+        return data, {name.lower(): value for name, value in response.headers.items()}
+
+    async def upload(self, chat: str, thread: str, file: OutgoingFile) -> None:
+        """Puts a file into a chat. Raises RateLimited (for the chat), else ApiError."""
+        async with self._translated("files.completeUploadExternal"):
+            await self._web.files_upload_v2(
+                channel=chat,
+                thread_ts=thread or None,
+                filename=file.name,
+                title=file.name,
+                content=file.content,
+            )
+
+    @asynccontextmanager
+    async def _translated(self, method: str) -> AsyncIterator[None]:
+        """Inside is one call. Its errors become this project's."""
+        self._calls += 1
+        try:
+            yield
         except SlackApiError as error:
             raise self._refusal(method, error) from error
         except (
@@ -176,10 +197,6 @@ class SlackApi:
         finally:
             self._calls -= 1
             await self._close_when_idle()
-
-        data = response.data if isinstance(response.data, dict) else {}
-
-        return data, {name.lower(): value for name, value in response.headers.items()}
 
     async def _close_when_idle(self) -> None:
         """Not earlier: an answer may be on its way while the channel stops."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
@@ -15,7 +14,15 @@ from cachetools import TTLCache
 from pydantic import SecretStr
 from slack_bolt.request.async_request import AsyncBoltRequest
 
-from agent.core.channel import Diagnosable, Finding, Listening, Webhook, WebhookReply
+from agent.core.channel import (
+    Diagnosable,
+    Finding,
+    Listening,
+    OutgoingFile,
+    SendsFiles,
+    Webhook,
+    WebhookReply,
+)
 from agent.core.errors import ConfigurationError, StoreUnavailable
 from agent.core.messages import Address, Inbound, Placed
 from agent.ports import Accept, LastAccepted, Reply
@@ -23,13 +30,14 @@ from agent.settings import Settings
 from channels.connection import Connection
 from channels.pacing import Governor, Rate
 from channels.services import ChannelServices
-from channels.slack.api import SlackApi
+from channels.slack.api import SlackApi, judged
 from channels.slack.assistant import AssistantWindow
 from channels.slack.catch_up import CatchUp, catch_up, until_stored
 from channels.slack.directory import Directory, Threads
 from channels.slack.doctor import Link, diagnose
 from channels.slack.events import SlackEvents
 from channels.slack.incoming.above import MessagesAbove
+from channels.slack.incoming.payloads import parsed_delivery
 from channels.slack.reply import EphemeralReply, SlackReply
 from channels.slack.sign_in import Identity, sign_in
 from channels.slack.signature import is_genuine
@@ -43,6 +51,9 @@ CHAT_RATE = Rate(5, 5)
 https://docs.slack.dev/apis/web-api/rate-limits
 """
 
+MAX_FILE_BYTES = 1_000_000_000
+"""https://docs.slack.dev/reference/methods/files.completeUploadExternal"""
+
 _COMMANDS = 10_000  # slash commands whose address is remembered
 _RESPONSE_URL_S = 1800.0
 """30 minutes: https://docs.slack.dev/interactivity/handling-user-interaction"""
@@ -52,7 +63,7 @@ _KNOWN_CHATS_S = 6.0  # Slack delivers again what is not acknowledged by then
 _log = logging.getLogger(__name__)
 
 
-class Slack(Webhook, Diagnosable, Listening):
+class Slack(Webhook, Diagnosable, Listening, SendsFiles):
     """The agent as a Slack app in one workspace.
 
     Events come over HTTP when `public_url` and `signing_secret` are given, else over sockets
@@ -62,6 +73,7 @@ class Slack(Webhook, Diagnosable, Listening):
     """
 
     name = NAME
+    max_file_bytes = MAX_FILE_BYTES
 
     def __init__(
         self,
@@ -156,6 +168,12 @@ class Slack(Webhook, Diagnosable, Listening):
             interval=self._interval,
         )
 
+    async def send_file(self, address: Address, file: OutgoingFile) -> None:
+        """Raises DeliveryError; AnswerRefused or Undeliverable when Slack does not take it."""
+        send = partial(self._api.upload, address.chat, address.thread, file)
+        with judged():
+            await self._governor.final(address.chat, "files", send)
+
     @property
     def listening(self) -> bool:
         """Whether it is signed in and takes webhooks."""
@@ -174,7 +192,7 @@ class Slack(Webhook, Diagnosable, Listening):
         text, parsed = "", None
         with self._unreadable.reading("delivery"):
             text = body.decode()
-            parsed = _parsed(headers, text)
+            parsed = parsed_delivery(headers, text)
 
         if parsed is None:
             return WebhookReply(200)
@@ -272,20 +290,6 @@ class Slack(Webhook, Diagnosable, Listening):
                 await self._chats_known.wait()
         except TimeoutError:
             raise StoreUnavailable(StoreUnavailable.__doc__) from None
-
-
-def _parsed(headers: Mapping[str, str], text: str) -> Mapping[str, Any]:
-    """The delivery, if it is JSON; commands are forms, which Bolt reads. Raises ValueError
-    when it is no JSON, TypeError when it is no object.
-    """
-    if "json" not in headers.get("content-type", ""):
-        return {}
-
-    parsed = json.loads(text)
-    if not isinstance(parsed, dict):
-        raise TypeError("a delivery of another form")
-
-    return parsed
 
 
 async def _first(*works: Coroutine[Any, Any, object]) -> None:

@@ -24,6 +24,7 @@ SCOPES = (
     "channels:read",
     "chat:write",
     "commands",
+    "files:write",
     "groups:history",
     "groups:read",
     "im:history",
@@ -34,7 +35,7 @@ SCOPES = (
     "reactions:read",
     "users:read",
 )
-"""Scopes of the bot token: for messages, answers, names, threads and thumbs."""
+"""Scopes of the bot token: for messages, answers, files, names, threads and thumbs."""
 
 ESSENTIAL = frozenset({"app_mentions:read", "chat:write", "im:history"})
 """Scopes without which no message comes in or goes out."""

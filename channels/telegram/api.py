@@ -23,6 +23,7 @@ from telegram.constants import ChatAction
 from telegram.error import TelegramError
 from telegram.request import HTTPXRequest
 
+from agent.core.channel import OutgoingFile
 from agent.core.errors import DeliveryError
 from agent.settings.proxied_transport import ProxiedTransport
 from channels.fields import integer
@@ -144,6 +145,17 @@ class BotApi:
             ),
         )
         return str(sent.message_id)
+
+    async def send_file(self, to: ChatTarget, file: OutgoingFile) -> None:
+        """Sends a file as a message of its own."""
+        await self._call(
+            lambda bot: bot.send_document(
+                int(to.chat),
+                file.content,
+                filename=file.name,
+                message_thread_id=to.thread_id,
+            )
+        )
 
     async def edit(self, to: ChatTarget, message: str, piece: Piece) -> bool:
         """Replaces a message's text."""

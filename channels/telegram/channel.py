@@ -19,10 +19,17 @@ from typing import TypeVar
 from uuid import UUID
 
 from cachetools import LRUCache
-from telegram import BotCommand, User
+from telegram import User
 
-from agent.core.channel import Diagnosable, Finding, Listening, Webhook, WebhookReply
-from agent.core.commands import COMMANDS
+from agent.core.channel import (
+    Diagnosable,
+    Finding,
+    Listening,
+    OutgoingFile,
+    SendsFiles,
+    Webhook,
+    WebhookReply,
+)
 from agent.core.errors import ConfigurationError, DeliveryError, StoreUnavailable
 from agent.core.messages import Address, Placed
 from agent.ports import Accept, LastAccepted, Reply
@@ -35,6 +42,7 @@ from channels.telegram.api import BotApi
 from channels.telegram.buttons import PressReply, take
 from channels.telegram.doctor import diagnose
 from channels.telegram.errors import CONFLICT, NO_BOT_API, Declined, first_error
+from channels.telegram.menu import Menu
 from channels.telegram.reading.parts import Parts
 from channels.telegram.reading.places import NAME, ChatTarget
 from channels.telegram.reply import Streaming, TelegramReply
@@ -51,14 +59,15 @@ https://core.telegram.org/bots/faq#my-bot-is-hitting-limits-how-do-i-avoid-this
 BOT_RATE = Rate(30, 1)
 """All chats together, from the same page."""
 
+MAX_FILE_BYTES = 50_000_000
+"""https://core.telegram.org/bots/api#senddocument"""
+
 _HEADER = "x-telegram-bot-api-secret-token"
-_MENU = tuple(BotCommand(command.name, command.summary) for command in COMMANDS)
-_MENU_SECONDS = 1.0  # between two looks at the menu's flag
 
 log = logging.getLogger(__name__)
 
 
-class Telegram(Webhook, Diagnosable, Listening):
+class Telegram(Webhook, Diagnosable, Listening, SendsFiles):
     """The channel. See `agent.ports.Channel`, `Webhook` and `Diagnosable`; all times are seconds.
 
     `api_url` is the root of a Bot API server. With `public_url`, Telegram delivers there, and
@@ -71,6 +80,7 @@ class Telegram(Webhook, Diagnosable, Listening):
     """
 
     name = NAME
+    max_file_bytes = MAX_FILE_BYTES
 
     def __init__(
         self,
@@ -99,15 +109,13 @@ class Telegram(Webhook, Diagnosable, Listening):
         ).hexdigest()
         self._last_accepted = last_accepted
         self._unreadable = UnreadableEvents(NAME, note_unreadable)
-        self._slash_commands = slash_commands
+        self._menu = Menu(self._api, slash_commands, retry)
         self._streaming = Streaming(
             direct=interval, group=group_interval, clock=clock
         )
         self._poll_time, self._check_time, self._retry_time = poll, check, retry
         self._offset = 0
         self._parts: Parts = LRUCache(1024)
-        # Telegram's, as far as known.
-        self._menu: tuple[BotCommand, ...] | None = None
         self._signed_in: tuple[Accept, User] | None = None
         self._connection = Connection(NAME)
         self._conflict_told = False
@@ -123,7 +131,7 @@ class Telegram(Webhook, Diagnosable, Listening):
                 self._signed_in = (accept, me)
                 await self._patiently(self._set_webhook)
                 async with first_error(), asyncio.TaskGroup() as group:
-                    group.create_task(self._keep_menu())
+                    group.create_task(self._menu.keep())
                     group.create_task(
                         self._keep_webhook() if self._url else self._fetch(accept, me)
                     )
@@ -159,6 +167,12 @@ class Telegram(Webhook, Diagnosable, Listening):
             return message
 
         return PressReply(self._api, address, message)
+
+    async def send_file(self, address: Address, file: OutgoingFile) -> None:
+        """Raises DeliveryError; Undeliverable when Telegram will never take it."""
+        to = ChatTarget(address.chat, address.thread, address.message)
+        send = partial(self._api.send_file, to, file)
+        await self._governor.final(address.chat, "send", send)
 
     async def diagnose(self) -> list[Finding]:
         """Checks token, network, webhook and groups."""
@@ -253,12 +267,6 @@ class Telegram(Webhook, Diagnosable, Listening):
 
         return safe
 
-    async def _keep_menu(self) -> None:
-        """Follows the flag. Telegram is called only when the menu differs."""
-        while True:
-            await patiently(self._sync_menu, self._retry_time, _menu_waits)
-            await asyncio.sleep(_MENU_SECONDS)
-
     async def _keep_webhook(self) -> None:
         """Sets the webhook again when another program has changed it."""
         while True:
@@ -281,16 +289,6 @@ class Telegram(Webhook, Diagnosable, Listening):
                 "80, 88 or 8443 that the internet can reach, or unset it."
             ) from None
 
-    async def _sync_menu(self) -> None:
-        """Sets the menu where it differs. With the flag off, another program's menu stays."""
-        wanted = _MENU if self._slash_commands() else ()
-        if self._menu is None:
-            self._menu = await self._api.commands()
-
-        if self._menu != wanted and (wanted or self._menu == _MENU):
-            await self._api.set_commands(wanted)
-            self._menu = wanted
-
     async def _patiently(self, step: Callable[[], Awaitable[T]]) -> T:
         return await patiently(step, self._retry_time, self._lost)
 
@@ -301,10 +299,6 @@ class Telegram(Webhook, Diagnosable, Listening):
         elif not self._conflict_told:
             self._conflict_told = True
             log.warning("telegram: %s", reason)
-
-
-def _menu_waits(reason: str) -> None:
-    log.warning("telegram: The menu waits. %s It is tried again.", reason)
 
 
 def build(settings: Settings, services: ChannelServices) -> Telegram | None:

@@ -134,6 +134,8 @@ def _network(error: NetworkError) -> DeliveryError:
     """A call without a connection did not arrive; an interrupted one may have."""
     cause = error.__cause__
     sentence = "Telegram cannot be reached."
+    if "too large" in error.message.lower():
+        return Declined(error.message)
     if isinstance(
         cause, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout
     ):

@@ -23,6 +23,7 @@ from agent.core.effects import (
     ContinueConversation,
     Effect,
     ForgetMe,
+    HandOver,
     NewConversation,
     OfferLink,
     Outcome,
@@ -126,7 +127,7 @@ class PostgresChatCommands:
 
 def _kept(effect: Effect | None, answer: str) -> str:
     """What may be stored of a reply."""
-    return effect.KEPT if isinstance(effect, OfferLink) else answer
+    return effect.KEPT if isinstance(effect, OfferLink | HandOver) else answer
 
 
 async def _begin(connection: AsyncConnection, inbound: Inbound) -> bool:
@@ -157,7 +158,7 @@ async def _apply(
     effect: Effect | None,
 ) -> Outcome:
     match effect:
-        case None:
+        case None | HandOver():
             return True
         case NewConversation(title):
             return await conversations.begin(connection, inbound, title)

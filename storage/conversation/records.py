@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from agent.core.channel import OutgoingFile
 from agent.core.effects import ConversationEntry, HistoryEntry, UsageTotal
 from agent.core.messages import Inbound
 from agent.core.words.search import Found, Query
@@ -19,7 +22,7 @@ from storage.conversation.chat import (
     within_lifetime,
 )
 from storage.conversation.conversations import PostgresTitles
-from storage.lifecycle.export import as_text, export_person
+from storage.lifecycle.export import as_text, as_zip, export_person
 from storage.reports.search import search_for
 from storage.tables import Conversation, MessageRow, User
 
@@ -28,7 +31,10 @@ USAGE_DAYS = 30
 
 EXPORTED_MESSAGES = 100
 EXPORTED_CHARS = 12_000
-"""How much `/export` shows in a chat."""
+"""How much `/export` shows where a chat takes no file."""
+
+FILE_MESSAGES = 50_000
+"""Messages of a file for a chat at most: it is made in memory."""
 
 MORE = "\n\nThere is more: ask whoever runs this agent for all of it as a file."
 
@@ -101,6 +107,14 @@ class PostgresChatRecords(PostgresTitles):
         return (
             text if len(text) <= EXPORTED_CHARS else f"{text[:EXPORTED_CHARS]}…{MORE}"
         )
+
+    async def export_file(self, person: UUID) -> OutgoingFile | None:
+        found = await export_person(self._database, person, FILE_MESSAGES + 1)
+        if len(found["messages"]) > FILE_MESSAGES:
+            return None
+
+        # beside the event loop: it takes seconds for the largest
+        return OutgoingFile("export.zip", await asyncio.to_thread(as_zip, found))
 
 
 async def _total(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -111,9 +113,23 @@ def _votes(votes: Sequence[Mapping[str, Any]]) -> list[str]:
     return [f"- {v['at']:%Y-%m-%d %H:%M} {v['thumb']:+d}" for v in votes]
 
 
+def as_zip(found: Export) -> bytes:
+    """Both files in one, for a chat."""
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in _files(found).items():
+            archive.writestr(name, content)
+
+    return packed.getvalue()
+
+
+def _files(found: Export) -> Mapping[str, str]:
+    return {"export.json": as_json(found), "export.txt": as_text(found) + "\n"}
+
+
 def write_export(found: Export, folder: Path) -> list[Path]:
     """Writes both files, for their owner's eyes. Raises ConfigurationError."""
-    files = {"export.json": as_json(found), "export.txt": as_text(found) + "\n"}
+    files = _files(found)
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         for name, content in files.items():

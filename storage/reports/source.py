@@ -14,7 +14,7 @@ from agent.core.remedies import Amend
 from agent.reports.forecast import DAYS, Forecast, forecast
 from agent.reports.forecast import described as forecast_sentence
 from agent.reports.periods import HOUR, parsed, period
-from agent.reports.table import COST, Report, View, record_of
+from agent.reports.table import COST, Report, View, most_first, record_of
 from agent.reports.usage import Line, Reach, Scope, Subject, Unit
 from agent.settings import Settings
 from storage.connecting.requirements import check_connection
@@ -114,14 +114,16 @@ async def report_of(source: Source, report: Report) -> View:
     lines = await source.reader.lines(scope)
     if scope.by == "model":
         lines = [line for line in lines if line.subject]
+    lines = most_first(lines, report.plotted)
     total = None if scope.by else await source.reader.total(scope)
     view = _view(source, report, lines, await _called(source, lines), total)
     if report is not COST:
         return view
 
     expected = await month_forecast(source)
+    notes = [forecast_sentence(expected)] if lines else []
 
-    return replace(view, forecast=expected, notes=[forecast_sentence(expected)])
+    return replace(view, forecast=expected, notes=notes)
 
 
 async def variants_of(source: Source, report: Report, experiment: str) -> View:

@@ -384,3 +384,14 @@ def command_refusal(driver: Driver, place: Place) -> str:
         return alone[-1] if alone else ""
 
     return ""
+
+
+def is_streaming(driver: Driver) -> bool:
+    """Whether a stream of the platform's own is open."""
+    if not isinstance(driver, SlackDriver):
+        return False
+
+    space = driver.server.space
+    messages = [one for chat in space.chats.values() for one in chat]
+
+    return any(map(space.is_streaming, messages))

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from agent.conversation.commands.pressing import GONE, GONE_ON, NOTED, WRITTEN
+from agent.core.completion import ModelFacts
 from agent.core.words.model_lists import ModelList
 from storage.control.flags import FlagAdmin
 from tests.conformance.channel_harness import ChannelHarness
@@ -172,15 +173,16 @@ async def test_a_model_is_chosen_by_a_press(
     async def no_objection(model: str, seconds: float) -> str:
         return ""
 
-    async def context(model: str) -> int:
-        return 128_000
+    async def facts(model: str) -> ModelFacts:
+        return ModelFacts(128_000, is_ending=True)
 
-    monkeypatch.setattr(harness.model, "context", context, raising=False)
+    monkeypatch.setattr(harness.model, "facts", facts, raising=False)
     monkeypatch.setattr(harness.model, "listed", listed, raising=False)
     monkeypatch.setattr(harness.model, "objection", no_objection, raising=False)
     async with harness.agent():
         await harness.ask(ada, "/model")
         assert "It reads 128,000 tokens at once." in harness.screen(ada)[-1]
+        assert "better choose another" in harness.screen(ada)[-1]
         offer = answers(harness.driver, ada)[-1]
         assert ["test:mine", "test:other"] == labels(harness.driver, ada, offer)
         await press(harness.driver, ada, offer, "test:mine")

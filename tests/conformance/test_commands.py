@@ -6,6 +6,7 @@ import pytest
 
 from agent.core.commands import COMMANDS
 from tests.conformance.channel_harness import ChannelHarness
+from tests.conformance.platform_extras import is_streaming
 
 
 async def test_help_names_every_command(harness: ChannelHarness) -> None:
@@ -58,6 +59,30 @@ async def test_stop_cuts_the_answer_and_keeps_what_was_written(
         await harness.ask(ada, "and now")
 
     assert "re: and now" == harness.screen(ada)[-1]
+
+
+@pytest.mark.parametrize("said", ["!stop", "stop"])
+async def test_stop_cuts_an_answer_that_grows_in_a_thread(
+    harness: ChannelHarness, said: str
+) -> None:
+    """Also where the platform streams by itself and shows no button. Nothing is left open."""
+    driver = harness.driver
+    place = driver.thread(driver.group("town"), "plans")
+    async with harness.agent():
+        harness.model.hold()
+        await driver.say(place, "a long story", mention=True)
+        await harness.until(lambda: "re:" in "".join(harness.screen(place)))
+        assert is_streaming(driver) == (driver.name == "slack")
+        await driver.say(place, said, mention=True)
+        await harness.settled()
+        harness.model.release()
+        first, told = harness.screen(place)
+
+    assert first.startswith("re:")
+    assert "stopped" in first
+    assert "Stopped." == told
+    assert not is_streaming(driver)
+    assert 1 == len(harness.model.prompts)
 
 
 async def test_stop_without_an_answer_says_so(harness: ChannelHarness) -> None:

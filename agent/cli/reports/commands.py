@@ -33,6 +33,11 @@ app = typer.Typer(
 LATENCY = ("model", "answers", "p50", "p90", "p95", "p99", "longest")
 RETENTION = ("begun", "period", "people", "share")
 
+NOT_COUNTED = (
+    "People who came back are counted every hour by a running agent; `agent report rebuild` "
+    "counts now."
+)
+
 Cohorts = Annotated[
     Literal["week", "month"],
     typer.Option("--by", help="How long a cohort's period is."),
@@ -174,7 +179,7 @@ async def _retention(source: Source) -> View:
         unit, scope.since, scope.until, scope.channel
     )
     at = source.reach.cohorts_at
-    note = f"As of {at:%Y-%m-%d %H:%M} UTC." if at else "Not counted yet."
+    note = f"As of {at:%Y-%m-%d %H:%M} UTC." if at else NOT_COUNTED
     records = table.cohort_records(cohorts)
 
     return View(

@@ -75,7 +75,7 @@ def _show_table(view: View) -> None:
         f"{view.name}, {scope.since:%Y-%m-%d %H:%M} to {scope.until:%Y-%m-%d %H:%M} UTC"
     )
     if not view.records:
-        typer.echo("Nothing happened in this time.")
+        tell("\n".join(["Nothing happened in this time.", *view.notes]))
         return
 
     names = [name for name in view.names if name not in HIDDEN]

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from agent.conversation.commands.instruction import instruction_outcome
 from agent.conversation.commands.models import model_outcome
-from agent.conversation.commands.personal import link_outcome, personal_outcome
+from agent.conversation.commands.personal import (
+    export_outcome,
+    link_outcome,
+    personal_outcome,
+)
 from agent.conversation.commands.records import record_outcome
 from agent.conversation.commands.rules import ChatRules
 from agent.core.commands import START, Command, greeting, help_text
@@ -41,8 +45,12 @@ async def command_outcome(
             )
         case "link":
             return link_outcome(argument, inbound)
-        case "export" | "forget" | "consent" as name:
-            return await personal_outcome(name, argument, inbound, records)
+        case "export":
+            return await export_outcome(
+                inbound, commands, records, as_file=rules.files
+            )
+        case "forget" | "consent" as name:
+            return personal_outcome(name, argument, inbound)
         case _:
             context = await commands.chat_context(inbound)
             off = rules.switched_off(context.person)

@@ -16,7 +16,7 @@ from agent.core.messages import Said
 from agent.core.words.buttons import model_buttons, offering
 from agent.core.words.model_lists import (
     MAX_MENU,
-    KnowsContext,
+    KnowsModels,
     ListsModels,
     model_names,
     near_names,
@@ -26,6 +26,8 @@ from agent.core.words.model_lists import (
 )
 from agent.ports import LanguageModels
 from agent.ports.chat import ChatCommands
+
+ENDING = " Its provider is going to take it away: better choose another."
 
 MODEL_LIST_SECONDS = 1.5
 """So long `/model` waits for a provider's list. A platform wants to hear within three."""
@@ -45,7 +47,7 @@ async def model_outcome(
         return await _choose_model(argument, inbound, models, rules.allowed_models)
 
     context = await commands.chat_context(inbound)
-    current = _current_model(context, rules) + await _size(models, context, rules)
+    current = _current_model(context, rules) + await _facts(models, context, rules)
     if not isinstance(models, ListsModels):
         return say(current)
 
@@ -84,17 +86,19 @@ def _current_model(context: ChatContext, rules: ChatRules) -> str:
     )
 
 
-async def _size(
+async def _facts(
     models: LanguageModels, context: ChatContext, rules: ChatRules
 ) -> str:
-    """How much the model reads at once, where that is known."""
+    """How much the model reads at once, and if it is going away, where that is known."""
     default = rules.default_model(context.person)
     chosen = context.override or context.preferred or default
-    if not isinstance(models, KnowsContext):
+    if not isinstance(models, KnowsModels):
         return ""
 
-    tokens = await models.context(chosen)
-    return f" It reads {tokens:,} tokens at once." if tokens else ""
+    known = await models.facts(chosen)
+    size = f" It reads {known.context:,} tokens at once." if known.context else ""
+
+    return f"{size}{ENDING}" if known.is_ending else size
 
 
 async def _choose_model(

@@ -3,23 +3,31 @@
 from __future__ import annotations
 
 import secrets
+from functools import partial
 
 from agent.core.effects import (
     AcceptLink,
     CommandOutcome,
     ForgetMe,
+    HandOver,
     OfferLink,
     Outcome,
     SetConsent,
     say,
 )
 from agent.core.messages import Said
-from agent.ports.chat import ChatRecords
+from agent.ports.chat import ChatCommands, ChatRecords
 
 ASKS_ONCE_MORE = (
     "This erases all that is kept of you on every channel: what you said, what I answered "
     "you, your accounts and settings. It cannot be taken back. Write `/forget me now` to do it."
 )
+HANDED_OVER = (
+    "Here is all that is kept of you: `export.txt` is to be read, `export.json` is the same "
+    "for programs. If no file came with this, write `/export` once more."
+)
+"""The last sentence is for a restart in between: the file is kept nowhere."""
+NOTHING_KEPT = "Nothing is kept of you."
 FORGET_USAGE = "Write `/forget me` and I forget you: I ask once more before."
 
 # Without characters that are easily misread.
@@ -54,19 +62,35 @@ def _link_reply(joined: Outcome) -> str:
     )
 
 
-async def personal_outcome(
-    name: str, argument: str, inbound: Said, records: ChatRecords
+async def export_outcome(
+    inbound: Said, commands: ChatCommands, records: ChatRecords, *, as_file: bool
 ) -> CommandOutcome:
-    """`/export`, `/forget me` and `/consent on|off`."""
+    """`/export`: a file where the channel takes any, else the newest of it as text."""
     if not inbound.direct:
-        return say(
-            f"Write `/{name}` to me in a direct message: it is about you alone."
-        )
+        return _in_private("export")
+    if not as_file:
+        return say(await records.export(inbound))
+
+    person = (await commands.chat_context(inbound)).person
+    if person is None:
+        return say(NOTHING_KEPT)
+
+    return CommandOutcome(
+        lambda _: HANDED_OVER, HandOver(), partial(records.export_file, person)
+    )
+
+
+def _in_private(name: str) -> CommandOutcome:
+    return say(f"Write `/{name}` to me in a direct message: it is about you alone.")
+
+
+def personal_outcome(name: str, argument: str, inbound: Said) -> CommandOutcome:
+    """`/forget me` and `/consent on|off`."""
+    if not inbound.direct:
+        return _in_private(name)
 
     words = argument.lower().split()
     match name, words:
-        case "export", _:
-            return say(await records.export(inbound))
         case "forget", ["me"]:
             return say(ASKS_ONCE_MORE)
         case "forget", ["me", "now"]:

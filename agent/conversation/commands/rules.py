@@ -20,6 +20,8 @@ class ChatRules:
     instructions: Allows
     menu: bool
     """Whether the channel's own menu offers commands."""
+    files: bool = False
+    """Whether the channel can hand over a file."""
     allowed_models: Sequence[str] = ()
     """Empty: all."""
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Protocol, runtime_checkable
 
+from agent.core.completion import ModelFacts
+
 
 @dataclass(frozen=True, slots=True)
 class ModelList:
@@ -34,11 +36,11 @@ class ListsModels(Protocol):
 
 
 @runtime_checkable
-class KnowsContext(Protocol):
-    """Optional: models of which is known how much they read at once."""
+class KnowsModels(Protocol):
+    """Optional: models of which something is known."""
 
-    async def context(self, model: str) -> int | None:
-        """Tokens of its context; None: nobody knows. May take a moment. Never raises."""
+    async def facts(self, model: str) -> ModelFacts:
+        """May take a moment. Never raises."""
 
 
 LIST_SECONDS = 5.0
@@ -62,18 +64,16 @@ _NEARNESS = 0.6  # of two names, as difflib measures it: its own default
 def near_names(wanted: str, names: Iterable[str], most: int = MAX_NEAR) -> list[str]:
     """The names that were probably meant: those that hold what was written, then similar ones.
 
-    Without a provider, the part behind it is meant.
+    Without a provider, the part behind it is meant, or the colon is missing.
     """
-    lower, is_full = wanted.lower(), ":" in wanted
+    lower = wanted.lower()
     whole = {name.lower(): name for name in names}
     within = [name for low, name in whole.items() if lower in low]
-    tails = {
-        low if is_full else low.partition(":")[2] or low: name
-        for low, name in whole.items()
-    }
-    similar = get_close_matches(lower, tails, n=most, cutoff=_NEARNESS)
+    tails = {low.partition(":")[2]: name for low, name in whole.items()}
+    known = whole if ":" in wanted else tails | whole
+    similar = get_close_matches(lower, known, n=2 * most, cutoff=_NEARNESS)
 
-    return list(dict.fromkeys((*within, *(tails[low] for low in similar))))[:most]
+    return list(dict.fromkeys((*within, *(known[low] for low in similar))))[:most]
 
 
 def offer(near: Sequence[str]) -> str:

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
+from agent.core.completion import ModelFacts
 from agent.settings import OFFLINE, UNKNOWN_MODEL, ModelSpec, Provider, Settings
 
 if TYPE_CHECKING:
@@ -51,6 +52,12 @@ class KnownSpec(ModelSpec):
     @property
     def source(self) -> str:
         return self.found_in
+
+    @property
+    def facts(self) -> ModelFacts:
+        is_ending = self.info is not None and bool(self.info.deprecated)
+
+        return ModelFacts(self.context, is_ending)
 
     def cost(
         self, prompt: int, cached: int, completion: int, *, at_most: bool = False

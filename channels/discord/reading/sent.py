@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from base64 import urlsafe_b64encode
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from hashlib import blake2b
 from typing import Any
 from uuid import UUID
 
+import aiohttp
+
+from agent.core.channel import OutgoingFile
 from agent.core.messages import Address
 from channels.discord.reading.buttons import components
 
@@ -60,6 +65,22 @@ def new_message(
         }
 
     return body
+
+
+def new_file(file: OutgoingFile) -> aiohttp.FormData:
+    """The form that sends a file. One that was sent just now is not sent twice."""
+    fields = {
+        "nonce": blake2b(file.content, digest_size=12).hexdigest(),
+        "enforce_nonce": True,
+        "attachments": [{"id": 0, "filename": file.name}],
+    }
+    form = aiohttp.FormData()
+    form.add_field(
+        "payload_json", json.dumps(fields), content_type="application/json"
+    )
+    form.add_field("files[0]", file.content, filename=file.name)
+
+    return form
 
 
 def edited(text: str) -> dict[str, Any]:

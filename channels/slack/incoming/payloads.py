@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -155,3 +156,17 @@ def answered_by(message: Mapping[str, Any]) -> tuple[set[str], int]:
     number = payload.get("number") or 0
 
     return {str(turn) for turn in turns if turn}, int(number)
+
+
+def parsed_delivery(headers: Mapping[str, str], text: str) -> Mapping[str, Any]:
+    """The delivery, if it is JSON; commands are forms, which Bolt reads. Raises ValueError
+    when it is no JSON, TypeError when it is no object.
+    """
+    if "json" not in headers.get("content-type", ""):
+        return {}
+
+    parsed = json.loads(text)
+    if not isinstance(parsed, dict):
+        raise TypeError("a delivery of another form")
+
+    return parsed

@@ -150,6 +150,10 @@ TELEGRAM_RESULTS: Mapping[str, Shape] = {
     },
     "getUpdates": [UPDATE],
     "sendMessage": MESSAGE,
+    "sendDocument": {
+        **MESSAGE,
+        "document": {"file_id": str, "file_unique_id": str, "file_size": int},
+    },
     "editMessageText": MESSAGE,
     "sendMessageDraft": bool,
     "sendChatAction": bool,
@@ -205,6 +209,8 @@ SLACK_ANSWERS: Mapping[str, Shape] = {
     "chat.delete": {"channel": str, "ts": str},
     "chat.postEphemeral": {"message_ts": str},
     "chat.startStream": {"channel": str, "ts": str},
+    "files.getUploadURLExternal": {"upload_url": str, "file_id": str},
+    "files.completeUploadExternal": {"files": [{"id": str, "title": str}]},
     "conversations.history": {
         "messages": [SLACK_MESSAGE],
         "has_more": bool,

@@ -111,3 +111,28 @@ def test_a_question_breaks_between_words(
 
     assert asked.split() == shown.split()
     assert max(map(len, shown.splitlines())) + len(" [y/N]: y") < columns
+
+
+def test_numbers_end_below_each_other(capsys: pytest.CaptureFixture[str]) -> None:
+    """With their headers. A column in which a cell is none stays at the left."""
+    show_table(
+        ("MODEL", "ANSWERS", "COST", "SHARE", "KEPT"),
+        [
+            ("a:x", "7", "$0.5000", "9%", "30 days"),
+            ("b:y", "1,234", "not known", "12%", "7"),
+        ],
+    )
+
+    assert [
+        "MODEL  ANSWERS       COST  SHARE  KEPT",
+        "a:x          7    $0.5000     9%  30 days",
+        "b:y      1,234  not known    12%  7",
+    ] == capsys.readouterr().out.splitlines()
+
+
+def test_rows_without_headers_stay_at_the_left(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    show_table((), [("people", "1"), ("messages", "1,000")])
+
+    assert ["people    1", "messages  1,000"] == capsys.readouterr().out.splitlines()

@@ -16,13 +16,21 @@ from agent.cli.main import app
 from agent.cli.run import USAGE_ERROR, WRONG_USAGE, report_usage
 from agent.control.flags import DECLARED
 from agent.core.commands import COMMANDS, mistyped_command
-from agent.core.errors import Rejected
+from agent.core.errors import Rejected, UnknownModel
 from agent.core.text import did_you_mean
-from agent.llm.router import open_models
+from agent.core.words.model_lists import near_names, offer
+from agent.llm.catalog import OFFLINE_PROVIDER, Catalog
 from agent.settings import Settings, misspelled_variables
+from agent.settings.providers import PRESETS
 from storage.control.channel_settings import CHANNELS, ChannelForm, check_names
 from storage.control.channels import CREDENTIALS, check_credential_name
 from storage.control.flag_rules import unknown_flag
+
+PROVIDERS = {*PRESETS, "openai", "anthropic", OFFLINE_PROVIDER}
+
+MODELS = {
+    f"{name}:{preset.model}" for name, preset in PRESETS.items() if preset.model
+} | {"openai:gpt-5-mini", "anthropic:claude-haiku-4-5", "offline:echo"}
 
 SEED = 20261128
 LEAST = 300
@@ -96,11 +104,19 @@ def names() -> Iterator[tuple[str, str, Callable[[str], str]]]:
             {one.name for one in COMMANDS},
             lambda name: mistyped_command(f"/{name}") or "",
         ),
+        (PROVIDERS, _refusal_of_model),
     ]
     for known, answer in kinds:
         for name in sorted(known):
             for _ in range(3):
                 yield mistyped(name, known, dice), name, answer
+
+
+def _refusal_of_model(provider: str) -> str:
+    with pytest.raises(UnknownModel) as refusal:
+        Catalog(Settings(_env_file=None), {}).model(f"{provider}:x")
+
+    return refusal.value.sentence
 
 
 def _setting_of_channel(name: str) -> str:
@@ -213,12 +229,25 @@ def test_what_is_set_under_its_right_name_too_is_no_mistake(
     assert [] == misspelled_variables()
 
 
-async def test_a_mistyped_provider_is_answered_with_those_there_are() -> None:
-    async with open_models(Settings(_env_file=None)) as models:
-        for wrong in ("opnai:gpt-5", "antropic:x", "ofline:echo", "offline:ehco"):
-            with pytest.raises(Exception, match=r"openai|anthropic|offline:echo"):
-                models.check(wrong)
+@pytest.mark.parametrize("meant", sorted(MODELS))
+def test_a_mistyped_model_is_answered_with_the_near_one(meant: str) -> None:
+    """Wherever in its name the mistake is."""
+    dice = random.Random(SEED)
+    typed = [mistyped(meant, MODELS, dice) for _ in range(5)]
+
+    assert [] == [
+        wrong
+        for wrong in typed
+        if f"`{meant}`" not in offer(near_names(wrong, MODELS))
+    ]
+
+
+def test_what_is_no_provider_at_all_is_answered_with_those_there_are() -> None:
+    said = _refusal_of_model("zzz")
+
+    assert said.endswith("the providers are anthropic, offline, openai.")
 
 
 def test_there_are_enough_mistakes() -> None:
-    assert LEAST <= len(TYPED) + len(NAMED) + len(Settings.model_fields)
+    """Of commands and options, and of names elsewhere; variables and models come on top."""
+    assert LEAST <= len(TYPED) + len(NAMED)

@@ -141,15 +141,25 @@ def test_text_that_begins_with_a_slash_is_text(text: str) -> None:
 
 
 def test_help_alone_is_understood_without_a_slash() -> None:
-    assert bare_command(" Help ") == parse_command("/help")
-    assert bare_command("help me") is None
+    assert bare_command(" Help ", direct=True) == parse_command("/help")
+    assert bare_command("help me", direct=True) is None
+    assert bare_command("help", direct=False) is None
+
+
+@pytest.mark.parametrize("direct", [True, False])
+def test_stop_alone_stops_without_a_slash(direct: bool) -> None:
+    """Nobody looks for the slash while the wrong answer grows."""
+    for text in ("stop", " Stop! ", "STOP."):
+        assert bare_command(text, direct=direct) == parse_command("/stop")
+
+    assert bare_command("stop it there", direct=direct) is None
 
 
 @given(st.text())
 def test_no_text_breaks_the_search_for_a_command(text: str) -> None:
     mistyped_command(text)
     mistyped_command(f"/{text}")
-    bare_command(text)
+    bare_command(text, direct=True)
 
 
 @given(st.text())

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from genai_prices import __version__
+from genai_prices.data_snapshot import get_snapshot
 from genai_prices.types import Tier, TieredPrices
 from pydantic import SecretStr
 
@@ -19,6 +20,7 @@ from agent.llm.prices.cost import cost_usd
 from agent.llm.prices.known import KnownSpec, Specs, known_spec
 from agent.llm.provider import Reported
 from agent.llm.router import ModelRouter
+from agent.operations.providers import ending_findings
 from agent.settings import ModelSpec, Provider, Settings
 from agent.settings.providers import PRESETS
 
@@ -63,6 +65,19 @@ def test_each_presets_own_model_is_known(name: str) -> None:
 
     assert found is not None or name == "together"
     assert found is None or found.cost(MILLION, 0, MILLION)
+
+
+async def test_a_model_that_its_provider_takes_away_is_named() -> None:
+    """By the package's own mark. The doctor says it once, and not of the others."""
+    provider = Provider("mistral", PRESETS["mistral"].url, SecretStr("x"))
+    [mistral] = [one for one in get_snapshot().providers if one.id == "mistral"]
+    ending = next(f"mistral:{one.id}" for one in mistral.models if one.deprecated)
+    models = ModelRouter(settings(providers={"mistral": provider}))
+    found = await ending_findings(models, [SHIPPED[0], ending, "offline:echo"])
+
+    assert [False] == [finding.urgent for finding in found]
+    assert found[0].problem.startswith(f"{ending} is deprecated")
+    assert not (await models.facts(SHIPPED[0])).is_ending
 
 
 async def test_a_setting_wins_field_by_field() -> None:

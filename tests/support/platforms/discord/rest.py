@@ -14,6 +14,9 @@ from tests.support.platforms.discord.values import GUILD, Refused, WrongForm, pa
 if TYPE_CHECKING:
     from tests.support.platforms.discord.server import DiscordServer
 
+MOST_BYTES = 10 * 1024 * 1024
+"""https://docs.discord.com/developers/reference#uploading-files"""
+
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -44,7 +47,9 @@ class Routes:
 
     def application(self) -> web.Application:
         """Everything below `/api/v10`, and the gateway."""
-        app = web.Application(middlewares=[self.guard])
+        app = web.Application(
+            middlewares=[self.guard], client_max_size=2 * MOST_BYTES
+        )
         api = "/api/v10"
         routes: list[tuple[str, str, Handler]] = [
             ("GET", "/users/@me", self.me),
@@ -244,12 +249,28 @@ class Routes:
     async def post(self, request: web.Request) -> web.Response:
         channel = request.match_info["channel"]
         self.state.check(channel)
-        message = self.state.post(channel, await request.json())
+        body = await self._body(channel, request)
+        message = self.state.post(channel, body)
         if self.server.faults.swallow(channel):
             assert request.transport is not None
             request.transport.close()  # the message stands, the bot never hears of it
 
         return _json(shown(message))
+
+    async def _body(self, channel: str, request: web.Request) -> Any:
+        """What is written; a form holds a file besides."""
+        if request.content_type != "multipart/form-data":
+            return await request.json()
+        if self.server.refuses_files or (request.content_length or 0) > MOST_BYTES:
+            raise Refused(413, 40005, "Request entity too large")
+
+        form = await request.post()
+        fields, file = form["payload_json"], form["files[0]"]
+        assert isinstance(fields, bytearray)
+        assert isinstance(file, web.FileField)
+        self.server.files.append((channel, file.filename, file.file.read()))
+
+        return json.loads(fields)
 
     async def patch(self, request: web.Request) -> web.Response:
         channel = request.match_info["channel"]

@@ -31,6 +31,8 @@ class DiscordServer:
         self.calls: list[
             tuple[str, str]
         ] = []  # method and channel of every outbound call, refused ones too
+        self.files: list[tuple[str, str, bytes]] = []  # channel, name, content
+        self.refuses_files = False
         self.command_syncs = 0
         self.command_lists = 0
         self.histories = 0

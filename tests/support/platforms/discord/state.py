@@ -460,7 +460,7 @@ class DiscordState:
     def checked_content(self, body: Mapping[str, Any]) -> str:
         """A message has 1 to 2,000 characters; space around them is cut away."""
         content = str(body.get("content") or "").strip()
-        if not content:
+        if not content and not body.get("attachments"):
             raise Refused(400, 50006, "Cannot send an empty message")
         if len(content) > 2000:
             raise WrongForm(

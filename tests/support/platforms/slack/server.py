@@ -54,6 +54,7 @@ class SlackServer:
         """Listens on loopback meanwhile."""
         app = web.Application()
         app.router.add_route("*", "/api/{method}", self._call)
+        app.router.add_post("/upload/{id}", self._upload)
         app.router.add_get("/link", self.sockets.connect)
         app.router.add_post("/commands/{id}", self._response)
         runner = web.AppRunner(app, shutdown_timeout=1)
@@ -62,6 +63,7 @@ class SlackServer:
         await site.start()
         port = site._server.sockets[0].getsockname()[1]  # type: ignore[union-attr]
         self.root = f"127.0.0.1:{port}"
+        self.space.upload_root = f"http://{self.root}/upload"
 
         try:
             yield self
@@ -299,6 +301,10 @@ class SlackServer:
         )
 
         return web.Response(text="ok")
+
+    async def _upload(self, request: web.Request) -> web.Response:
+        self.space.uploads[request.match_info["id"]] = await request.read()
+        return web.Response(text="OK")
 
     async def _call(self, request: web.Request) -> web.Response:
         try:

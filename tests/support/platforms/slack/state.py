@@ -176,6 +176,9 @@ class Workspace:
         self.statuses: list[tuple[str, str]] = []
         self.prompts: list[dict[str, Any]] = []
         self.titles: list[dict[str, Any]] = []
+        self.upload_root = ""
+        self.uploads: dict[str, bytes] = {}  # under way, by id
+        self.files: list[tuple[str, str, bytes]] = []  # chat, title, content
         self.revisions: Counter[tuple[str, str]] = Counter()
         self._number = 0
 

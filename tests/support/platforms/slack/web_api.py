@@ -48,6 +48,7 @@ SCOPES_OF = {
     "chat.": "chat:write",
     "assistant.threads.setStatus": "chat:write",
     "assistant.": "assistant:write",
+    "files.": "files:write",
     "users.info": "users:read",
     "conversations.history": "channels:history",
     "conversations.replies": "channels:history",
@@ -72,6 +73,8 @@ class WebApi:
             "assistant.threads.setStatus": self._status,
             "assistant.threads.setSuggestedPrompts": self._prompts,
             "assistant.threads.setTitle": self._title,
+            "files.getUploadURLExternal": self._upload_url,
+            "files.completeUploadExternal": self._complete_upload,
             "users.info": self._user,
             "users.conversations": self._conversations,
             "conversations.info": self._info,
@@ -241,6 +244,24 @@ class WebApi:
             self._space.revised(message)
 
         return {"channel": message.chat, "ts": message.ts}
+
+    # --- files ----------------------------------------------------------------
+
+    def _upload_url(self, arguments: Arguments) -> Answer:
+        id = f"F{len(self._space.uploads):08}"
+        self._space.uploads[id] = b""
+        return {"upload_url": f"{self._space.upload_root}/{id}", "file_id": id}
+
+    def _complete_upload(self, arguments: Arguments) -> Answer:
+        chat = str(arguments["channel_id"])
+        self._check_chat(chat)
+        files = arguments["files"]
+        files = json.loads(files) if isinstance(files, str) else files
+        for file in files:
+            content = self._space.uploads.pop(file["id"])
+            self._space.files.append((chat, file["title"], content))
+
+        return {"files": [{"id": one["id"], "title": one["title"]} for one in files]}
 
     # --- the agent's window ---------------------------------------------------
 

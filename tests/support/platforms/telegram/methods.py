@@ -29,6 +29,9 @@ from tests.support.platforms.telegram.state import (
 from tests.support.platforms.telegram.updates import Delivery
 
 Fields = Mapping[str, str]
+MOST_BYTES = 50_000_000
+"""https://core.telegram.org/bots/api#senddocument"""
+
 _ACTIONS = re.compile(
     "typing|(upload|record)_(video|voice|video_note)|upload_(photo|document)"
     "|choose_sticker|find_location"
@@ -58,6 +61,7 @@ class Methods:
             "deleteWebhook": delivery.delete_webhook,
             "getWebhookInfo": delivery.info,
             "sendMessage": self._send,
+            "sendDocument": self._send_document,
             "editMessageText": self._edit,
             "deleteMessage": self._delete,
             "sendMessageDraft": self._draft,
@@ -87,6 +91,25 @@ class Methods:
         chat.revisions[thread] += 1
 
         return self.message(chat, sent)
+
+    async def _send_document(self, fields: Fields) -> Json:
+        chat = self._chat(fields)
+        content = fields["document"].encode("latin-1")
+        if len(content) > MOST_BYTES:
+            raise ApiError(413, "Request Entity Too Large")
+
+        chat.files.append(content)
+        message = self.message(
+            chat, Sent(next(chat.ids), _thread(fields, chat), "", [])
+        )
+        del message["text"]
+        document = {
+            "file_id": f"document-{len(chat.files)}",
+            "file_unique_id": str(len(chat.files)),
+            "file_size": len(content),
+        }
+
+        return message | {"document": document}
 
     async def _edit(self, fields: Fields) -> Json:
         chat = self._chat(fields)

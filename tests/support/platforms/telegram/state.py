@@ -37,6 +37,7 @@ class Chat:
     sent: dict[int, Sent] = field(default_factory=dict)  # the bot's messages
     # previews, by thread and draft id
     drafts: dict[tuple[str, int], str] = field(default_factory=dict)
+    files: list[bytes] = field(default_factory=list)
     # new states shown, by thread
     revisions: Counter[str] = field(default_factory=Counter)
     typing: Counter[str] = field(default_factory=Counter)  # chat actions, by thread

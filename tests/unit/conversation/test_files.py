@@ -1,0 +1,115 @@
+"""A reply that hands a file over first, whatever goes wrong meanwhile."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+
+from agent.conversation.delivery.files import NOT_TAKEN, TOO_LARGE, ReplyWithFile
+from agent.core.channel import OutgoingFile
+from agent.core.errors import (
+    AnswerRefused,
+    DeliveryError,
+    StoreUnavailable,
+    Undeliverable,
+)
+from agent.core.messages import Address, Notice, Placed
+
+FILE = OutgoingFile("export.zip", b"12345")
+CHAT = Address("test", "ada")
+
+
+class Place:
+    """A channel and its reply, which note in one list what arrives."""
+
+    drafts_stand = False
+    max_file_bytes = 5
+
+    def __init__(self, *troubles: Exception | None) -> None:
+        self._troubles = list(troubles)
+        self.seen: list[object] = []
+
+    async def send_file(self, address: Address, file: OutgoingFile) -> None:
+        if self._troubles and (trouble := self._troubles.pop(0)):
+            raise trouble
+
+        self.seen.append(file)
+
+    async def show(self, text: str) -> Placed | None:
+        raise AssertionError("nothing grows here")
+
+    async def finish(self, text: str) -> Placed:
+        if self._troubles and (trouble := self._troubles.pop(0)):
+            raise trouble
+
+        self.seen.append(text)
+
+        return Placed(("1",))
+
+
+class Maker:
+    """Makes the file; counts how often, and fails first."""
+
+    def __init__(self, *made: OutgoingFile | Exception | None) -> None:
+        self._made = list(made)
+        self.calls = 0
+
+    async def __call__(self) -> OutgoingFile | None:
+        self.calls += 1
+        made = self._made.pop(0)
+        if isinstance(made, Exception):
+            raise made
+
+        return made
+
+
+async def insist(reply: ReplyWithFile) -> Sequence[str]:
+    """Tries until the text arrives, as deliveries do. What failed."""
+    failed = []
+    for _ in range(5):
+        try:
+            await reply.finish("here it is")
+        except DeliveryError as error:
+            failed.append(error.sentence)
+        else:
+            break
+
+    return failed
+
+
+async def test_what_passes_is_tried_again_with_the_same_file() -> None:
+    """The store, the file and the text each fail once; all arrives once, in order."""
+    away = StoreUnavailable("The store is away.")
+    place = Place(DeliveryError("Busy."), None, DeliveryError("Busy again."))
+    make = Maker(away, FILE)
+    failed = await insist(ReplyWithFile(place, place, CHAT, make))
+
+    assert ["The store is away.", "Busy.", "Busy again."] == failed
+    assert [FILE, "here it is"] == place.seen
+    assert 2 == make.calls
+
+
+@pytest.mark.parametrize("kind", [AnswerRefused, Undeliverable])
+async def test_a_refused_file_is_said_instead_of_it(
+    kind: type[DeliveryError],
+) -> None:
+    place = Place(kind("No files here."))
+
+    assert [] == await insist(ReplyWithFile(place, place, CHAT, Maker(FILE)))
+    assert [NOT_TAKEN] == place.seen
+    assert isinstance(place.seen[0], Notice)
+
+
+@pytest.mark.parametrize("made", [None, OutgoingFile("export.zip", b"123456")])
+async def test_what_is_too_large_is_never_sent(made: OutgoingFile | None) -> None:
+    place = Place()
+
+    assert [] == await insist(ReplyWithFile(place, place, CHAT, Maker(made)))
+    assert [TOO_LARGE] == place.seen
+
+
+async def test_nothing_is_shown_before() -> None:
+    place = Place()
+
+    assert None is await ReplyWithFile(place, place, CHAT, Maker(FILE)).show("…")
