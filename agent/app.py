@@ -114,13 +114,14 @@ async def open_app(
             search_index(stores.database_url),
             lifecycle(places, backups, settings.retention_days),
             follow_changes(stores.pipe, ports.control_updates),
-            Engine(ports, _options(settings)) as engine,
+            Engine(ports, options_of(settings)) as engine,
         ):
             models.specs.start(settings.model)  # in a thread; nobody waits for it
             yield App(settings, instance, stores, ports, engine)
 
 
-def _options(settings: Settings) -> Options:
+def options_of(settings: Settings) -> Options:
+    """What the engine needs of them."""
     return Options(
         settings.model,
         settings.system_prompt,

@@ -85,6 +85,14 @@ than `max_connections` leaves to their user. Behind a pooler it cannot know.
 **Asked at the start**: version 15 or later, a primary, encoding UTF-8, permissions on the tables,
 the right to make new ones. What is missing is one sentence with the statement that grants it.
 """
+_PROXIES = """
+## Proxies in front
+
+A proxy is believed only if `TRUSTED_PROXIES` names it. `X-Forwarded-For` then says whose request
+it is, for limits and the log. `X-Forwarded-Proto` says whether it came over `https`: the
+console signs nobody in over plain http, so a proxy that ends TLS has to send it. nginx does so with
+`proxy_set_header X-Forwarded-Proto $scheme;`, Caddy by itself ([console](console.md)).
+"""
 _EXIT = """
 ## Exit status
 
@@ -102,7 +110,7 @@ def page() -> str:
     providers = _PROVIDERS.format(rows="\n".join(_providers()))
     settings = "\n".join(_lines()) + "\n"
 
-    return _HEAD + settings + providers + _STORES + _EXIT + rows + "\n"
+    return _HEAD + settings + providers + _PROXIES + _STORES + _EXIT + rows + "\n"
 
 
 def _providers() -> Iterator[str]:

@@ -15,6 +15,8 @@ class Permission(StrEnum):
     """What people and the agent wrote. Reading is an audit row."""
     CHANGE = "change"
     """Flags, experiments, channel settings, limits, budgets; stop and repeat answers."""
+    SPEND = "spend"
+    """Ask models in the playground, which costs money and is in nobody's budget."""
     MANAGE = "manage"
     """Operators, credentials, keys, the schema, and people's data."""
 
@@ -36,7 +38,7 @@ class Scope(StrEnum):
 
 
 _VIEWS = frozenset({Permission.SEE})
-_OPERATES = _VIEWS | {Permission.READ_MESSAGES, Permission.CHANGE}
+_OPERATES = _VIEWS | {Permission.READ_MESSAGES, Permission.CHANGE, Permission.SPEND}
 
 PERMISSIONS: Mapping[Role, frozenset[Permission]] = {
     Role.VIEWER: _VIEWS,
@@ -54,6 +56,7 @@ _ACTS: Mapping[Permission, str] = {
     Permission.SEE: "look at the agent",
     Permission.READ_MESSAGES: "read messages",
     Permission.CHANGE: "change anything",
+    Permission.SPEND: "ask models here, which costs money",
     Permission.MANAGE: "manage operators, keys and people's data",
 }
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import AbstractAsyncContextManager, nullcontext
-from datetime import UTC, datetime
 from pathlib import Path
 
 import structlog
@@ -15,26 +14,18 @@ from agent.core.errors import AgentError, ConfigurationError
 from agent.settings import Settings
 from storage.backup.alone import alone
 from storage.backup.create import Progress, check_possible, create_backup
+from storage.backup.kept import HOUR, age_of, backup_folder, newest_scheduled
 from storage.backup.manifest import Backup, Manifest
-from storage.backup.places import backups_in, prune
+from storage.backup.places import prune
 from storage.control.credentials import Secrets
 
-HOUR = 3600.0
 RETRY_SECONDS = 600.0
 """After a failure: soon enough for a full disk that was cleaned, too late to fill a log."""
 
 LOOK_SECONDS = 60.0
 """How often the clock is looked at: another instance may have made the backup meanwhile."""
 
-LATE = 2
-"""After so many periods without a backup, something is not well."""
-
 log = structlog.get_logger()
-
-
-def backup_folder(settings: Settings) -> Path:
-    """Where backups go that name no other path."""
-    return settings.backup_dir or settings.agent_home / "backups"
 
 
 def secrets_of(settings: Settings) -> list[str]:
@@ -153,36 +144,6 @@ async def back_up_when_due(settings: Settings, url: str) -> bool:
     return True
 
 
-def newest_scheduled(settings: Settings) -> Manifest | None:
-    """The newest backup that `agent serve` made by itself, as far as this machine sees."""
-    found = backups_in(backup_folder(settings))
-
-    return next((one for _, one in found if one.scheduled), None)
-
-
-def overdue(settings: Settings) -> str | None:
-    """A sentence, when BACKUP_EVERY is set and nothing came of it for too long."""
-    if settings.backup_every is None:
-        return None
-
-    newest = newest_scheduled(settings)
-    folder = backup_folder(settings)
-    if newest is None:
-        return (
-            f"BACKUP_EVERY is set, and there is no scheduled backup in {folder} yet: see the "
-            "log of agent serve."
-        )
-
-    seconds = _age(newest)
-    if seconds <= LATE * HOUR * settings.backup_every:
-        return None
-
-    return (
-        f"The newest scheduled backup in {folder} is {_in_words(seconds)} old, and BACKUP_EVERY "
-        f"is {settings.backup_every:g}: see the log of agent serve."
-    )
-
-
 def _is_due(settings: Settings) -> bool:
     assert settings.backup_every is not None
     newest = newest_scheduled(settings)
@@ -191,19 +152,7 @@ def _is_due(settings: Settings) -> bool:
 
     _note(newest)
 
-    return _age(newest) >= HOUR * settings.backup_every
-
-
-def _age(manifest: Manifest) -> float:
-    """Seconds since it was taken."""
-    return (datetime.now(UTC) - manifest.taken_at).total_seconds()
-
-
-def _in_words(seconds: float) -> str:
-    if seconds < 2 * HOUR:
-        return f"{seconds / 60:.0f} minutes"
-
-    return f"{seconds / HOUR:.0f} hours"
+    return age_of(newest) >= HOUR * settings.backup_every
 
 
 def _note(manifest: Manifest) -> None:

@@ -15,7 +15,7 @@ from agent.core.errors import (
     ConfigurationError,
     SchemaError,
 )
-from agent.operations.backups import impossible, overdue
+from agent.operations.backups import impossible
 from agent.operations.connect import Postgres, reach_postgres
 from agent.operations.credentials import with_stored_credentials
 from agent.operations.providers import model_findings
@@ -26,6 +26,7 @@ from agent.ports import Channel
 from agent.settings import Settings
 from channels.services import WITHOUT_STORES, ChannelServices
 from storage import migrate
+from storage.backup.kept import overdue
 from storage.control.flag_rules import longest_conversation
 from storage.conversation.last_accepted import PostgresLastAccepted
 from storage.postgres import GONE, open_database

@@ -20,20 +20,14 @@ from agent.core.errors import AgentError, ConfigurationError
 from agent.core.words.retention import shown_days
 from agent.llm.catalog import check_models, with_default_model
 from agent.llm.router import open_models
-from agent.operations.backups import newest_scheduled, overdue
 from agent.operations.connect import Postgres, reach_postgres, reach_redis
 from agent.operations.credentials import with_stored_credentials
-from agent.operations.load import (
-    Warned,
-    disk_warnings,
-    postgres_warnings,
-    redis_warnings,
-)
 from agent.operations.remedies import described
 from agent.operations.status_flags import flags_in_force, flags_without_postgres
 from agent.settings import OFFLINE, Settings
 from channels.services import WITHOUT_STORES
 from storage import migrate
+from storage.backup.kept import newest_scheduled, overdue, own_folders
 from storage.connecting.postgres_errors import sentence_of
 from storage.lifecycle.retention import kept
 from storage.limits.budget_alerts import alerted_budgets
@@ -41,6 +35,12 @@ from storage.people.active_people import ACTIVE_SECONDS, active_people
 from storage.postgres import GONE, Database, open_database
 from storage.redis import open_redis, trouble_of, try_redis
 from storage.reports.load import postgres_load, redis_load
+from storage.reports.load.warnings import (
+    Warned,
+    disk_warnings,
+    postgres_warnings,
+    redis_warnings,
+)
 from storage.reports.status import (
     live_instances,
     open_turns,
@@ -128,7 +128,7 @@ async def _postgres(settings: Settings) -> list[Check]:
                     *await check_budgets(database),
                     *_backups(settings),
                     *_warned(postgres_warnings(await postgres_load(postgres.url))),
-                    *_warned(disk_warnings(settings)),
+                    *_warned(disk_warnings(own_folders(settings))),
                 ]
     except AgentError as error:
         stale = Check("flags", *await flags_without_postgres(settings))

@@ -14,6 +14,7 @@ DAYS = 28
 """Full days that a forecast is made from: whole weeks, each weekday as often as the others."""
 
 FEWEST_DAYS = 7
+_FEWEST = "seven"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +60,18 @@ def forecast(
         so_far + _money(max(rest - reach, 0.0)),
         so_far + _money(rest + reach),
         count,
+    )
+
+
+def described(found: Forecast | None) -> str:
+    """For people."""
+    if found is None:
+        return f"No forecast yet: it takes {_FEWEST} full days."
+
+    return (
+        f"This month so far: ${found.so_far:.2f}. At its end: ${found.expected:.2f} "
+        f"(95 %: ${found.low:.2f} to ${found.high:.2f}), by the last {found.days} days. "
+        "Replies of unknown price are not in it."
     )
 
 

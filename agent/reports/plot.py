@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import floor, log10
+from math import ceil, floor, log10
 from xml.sax.saxutils import escape
 
 WIDTH, HEIGHT = 960, 360
 LEFT, RIGHT, TOP, BOTTOM = 80, 20, 50, 60
 MAX_LABELS = 12
+LABEL_CHARS = 24
+CHAR_WIDTH = 7
 STEPS = 4
 """Lines across, besides the one at zero."""
 
@@ -20,16 +22,18 @@ class Bar:
 
     label: str
     value: float | None
+    note: str = ""
+    """What the value leaves out, such as answers of unknown price. The bar is marked."""
 
 
 def svg_plot(title: str, unit: str, bars: Sequence[Bar]) -> str:
     """The picture, readable by people who cannot see it: every bar has its title."""
     top = _round_up(max((bar.value or 0.0 for bar in bars), default=0.0))
     shapes = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" '
+        f'<svg xmlns="http://www.w3.org/2000/svg" class="bars" viewBox="0 0 {WIDTH} {HEIGHT}" '
         f'role="img" font-family="sans-serif" font-size="12">',
         f"<title>{_text(title)}</title>",
-        f'<rect width="{WIDTH}" height="{HEIGHT}" fill="white"/>',
+        f'<rect class="ground" width="{WIDTH}" height="{HEIGHT}" fill="white"/>',
         f'<text x="{LEFT}" y="24" font-size="16">{_text(title)}</text>',
         *_lines_across(top, unit),
         *_bars(bars, top),
@@ -59,7 +63,7 @@ def _lines_across(top: float, unit: str) -> list[str]:
 
 def _bars(bars: Sequence[Bar], top: float) -> list[str]:
     room = (WIDTH - LEFT - RIGHT) / max(len(bars), 1)
-    every = -(-len(bars) // MAX_LABELS)
+    every = max(-(-len(bars) // MAX_LABELS), ceil(_label_width(bars) / room))
     shapes = []
     for number, bar in enumerate(bars):
         x = LEFT + room * number
@@ -67,10 +71,19 @@ def _bars(bars: Sequence[Bar], top: float) -> list[str]:
         if number % every == 0:
             shapes.append(
                 f'<text x="{x + room / 2:.1f}" y="{HEIGHT - BOTTOM + 20}" '
-                f'text-anchor="middle">{_text(bar.label)}</text>'
+                f'text-anchor="middle">{_text(_short(bar.label))}</text>'
             )
 
     return shapes
+
+
+def _label_width(bars: Sequence[Bar]) -> float:
+    """Of the longest one, so that none stands on another."""
+    return CHAR_WIDTH * max((len(_short(bar.label)) for bar in bars), default=0)
+
+
+def _short(label: str) -> str:
+    return label if len(label) <= LABEL_CHARS else f"{label[: LABEL_CHARS - 1]}…"
 
 
 def _bar(bar: Bar, x: float, room: float, top: float) -> str:
@@ -81,10 +94,17 @@ def _bar(bar: Bar, x: float, room: float, top: float) -> str:
         )
 
     y = _y(bar.value, top)
-    return (
+    title = f"{_text(bar.label)}: {bar.value:g}{_text(bar.note)}"
+    shape = (
         f'<rect x="{x + room * 0.1:.1f}" y="{y:.1f}" width="{room * 0.8:.1f}" '
-        f'height="{_y(0, top) - y:.1f}" fill="#3b6ea5">'
-        f"<title>{_text(bar.label)}: {bar.value:g}</title></rect>"
+        f'height="{_y(0, top) - y:.1f}" fill="#3b6ea5"><title>{title}</title></rect>'
+    )
+    if not bar.note:
+        return shape
+
+    return (
+        f'{shape}<text x="{x + room / 2:.1f}" y="{y - 4:.1f}" text-anchor="middle">+?'
+        f"<title>{title}</title></text>"
     )
 
 

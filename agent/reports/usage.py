@@ -9,10 +9,12 @@ from decimal import Decimal
 from typing import Literal
 from uuid import UUID
 
+from agent.core.words.sizes import dollars
+
 Unit = Literal["hour", "day", "week", "month"]
 """All in UTC; weeks begin on Monday."""
 
-Subject = Literal["model", "person"]
+Subject = Literal["model", "person", "channel"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +38,7 @@ class Line:
     period: datetime | None = None
     """Its first moment."""
     subject: str = ""
-    """A model, or a person's id; empty: not known, or the line is about all."""
+    """A model, a channel, a variant or a person's id; empty: not known, or all of them."""
     people: int = 0
     """Those who wrote something."""
     messages: int = 0
@@ -114,4 +116,4 @@ def cost_text(cost: Decimal | None, unpriced: int, *, digits: int = 4) -> str:
 
     unknown = f" and {unpriced} of unknown price" if unpriced else ""
 
-    return f"${cost:.{digits}f}{unknown}"
+    return f"{dollars(cost, digits)}{unknown}"

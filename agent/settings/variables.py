@@ -232,7 +232,7 @@ class Settings(BackupVariables, ProviderVariables):
     )
     trusted_proxies: Annotated[list[IPvAnyNetwork], NoDecode] = Field(
         default=[],
-        description="Proxies whose X-Forwarded-For is believed: networks, comma-separated.",
+        description="Proxies whose X-Forwarded-For and -Proto are believed: networks, by commas.",
     )
     metrics_token: SecretStr | None = Field(
         default=None,

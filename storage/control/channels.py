@@ -104,7 +104,7 @@ class ChannelAdmin:
     async def get(self, name: str) -> ChannelView:
         """One channel. Raises Rejected when there is none of this name."""
         async with transaction(self._database) as connection:
-            return await _known(connection, name)
+            return await known_channel(connection, name)
 
     async def set(
         self,
@@ -120,8 +120,8 @@ class ChannelAdmin:
         possible, and Conflict when the channel is no longer at version `expected`.
         """
         async with changing(self._database, self._pipe, author) as change:
-            before = await _known(change.connection, name)
-            await expect(change.connection, _subject(name), expected)
+            before = await known_channel(change.connection, name)
+            await expect(change.connection, channel_subject(name), expected)
 
             form = changed_form(before.form, changes, self._check_model)
             if form != before.form:
@@ -165,7 +165,7 @@ class ChannelAdmin:
             had = logged if credential in before else None
             await change.record(
                 f"channel.credential.{action}",
-                _subject(name),
+                channel_subject(name),
                 before=_LOST if lost else had,
                 after=logged,
             )
@@ -208,7 +208,8 @@ def described(form: ChannelForm) -> dict[str, Any]:
     return model | form.stored()
 
 
-async def _known(connection: AsyncConnection, name: str) -> ChannelView:
+async def known_channel(connection: AsyncConnection, name: str) -> ChannelView:
+    """Within a larger transaction. Raises Rejected when there is none of this name."""
     await audience_of(connection, RuleTarget(channel=name))
 
     return await view_of(connection, name)
@@ -232,7 +233,7 @@ async def write_form(
     old, new = described(before), described(after)
     await change.record(
         "channel.set",
-        _subject(name),
+        channel_subject(name),
         before={key: value for key, value in old.items() if new.get(key) != value},
         after={key: value for key, value in new.items() if old.get(key) != value},
     )
@@ -268,7 +269,7 @@ async def view_of(connection: AsyncConnection, name: str) -> ChannelView:
     found = await connection.execute(text(STATEMENTS["all_channels"]))
     rows = {row.channel_type: row for row in found}
     _, model, settings, sealed = rows.get(name, (name, None, {}, None))
-    version = await version_of(connection, _subject(name))
+    version = await version_of(connection, channel_subject(name))
 
     return ChannelView(name, read_form(model, settings), sealed is not None, version)
 
@@ -305,5 +306,6 @@ async def _kept(
         return {}, True
 
 
-def _subject(name: str) -> str:
+def channel_subject(name: str) -> str:
+    """As the audit log calls it."""
     return f"channel:{name}"

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
 import structlog
+from sqlalchemy import text
 
 from agent.control.experiments import Experiment, read_experiment
 from agent.control.flags import DECLARED, Flag, made_by_operator
 from agent.control.named_rules import NAMED, has_times, named_in
 from agent.control.rules import DEFINITION, EXPERIMENT, NO_RULES, Rules
+from agent.control.uses import FlagUses
 from agent.core.channel import ChannelSettings
 from agent.core.errors import Rejected
+from storage.control import STATEMENTS
 from storage.control.channel_settings import read_settings
+from storage.postgres import Database
+from storage.transaction import transaction
 
 log = structlog.get_logger()
 
@@ -98,6 +103,35 @@ class ControlState:
 
     def rules_of(self, name: str) -> Rules:
         return self.rules.get(name, NO_RULES)
+
+
+@dataclass(slots=True)
+class StillControl:
+    """What operators set, as it was when it was read: for looks that are no turn.
+
+    Implements agent.ports.Control, and is a source of flags. What is asked here counts as no
+    use of a flag.
+    """
+
+    state: ControlState
+    stale: bool = False
+    watchers: list[Callable[[], None]] = field(default_factory=list)
+    uses: FlagUses = field(default_factory=FlagUses)
+
+    @property
+    def epoch(self) -> int:
+        return self.state.epoch
+
+    def channel(self, name: str) -> ChannelSettings:
+        return self.state.channels.get(name, ChannelSettings())
+
+
+async def read_control(database: Database) -> StillControl:
+    """From Postgres. Raises StoreUnavailable."""
+    async with transaction(database) as connection:
+        rows = await connection.execute(text(STATEMENTS["control_state"]))
+
+    return StillControl(state(stored(*rows.one())))
 
 
 def state(stored: ControlSnapshot) -> ControlState:

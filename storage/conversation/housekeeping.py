@@ -1,7 +1,7 @@
 """How the agent tidies its tables by itself.
 
-It makes next months' partitions, removes old turns, days and reservations and the rows of
-dead instances, and notes how far the audit log is.
+It makes next months' partitions, removes old turns, days and reservations, the rows of dead
+instances, and sessions and tokens that ended, and notes how far the audit log is.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from agent.core.background import run_in_background
 from storage.connecting.postgres_errors import sentence_of
 from storage.control.audit import note_head
+from storage.control.operators.sessions import forget_ended
 from storage.conversation import STATEMENTS
 from storage.postgres import GONE, Database
 
@@ -72,6 +73,9 @@ async def tidy(database: Database) -> None:
         await connection.execute(text(STATEMENTS["bury"]))
         await connection.execute(text(STATEMENTS["fold"]))
         await connection.execute(text(STATEMENTS["prune_days"]), days)
+
+    async with database.engine.begin() as connection:
+        await forget_ended(connection)
 
     await note_head(database)
 

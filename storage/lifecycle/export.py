@@ -13,6 +13,7 @@ from uuid import UUID
 from sqlalchemy import text
 
 from agent.core.errors import ConfigurationError
+from agent.core.words.sizes import dollars
 from storage.lifecycle import STATEMENTS
 from storage.postgres import Database
 from storage.transaction import transaction
@@ -88,7 +89,7 @@ def _wishes(rows: Sequence[Mapping[str, Any]]) -> list[str]:
 
 def _used(days: Sequence[Mapping[str, Any]]) -> list[str]:
     return [
-        f"- {d['period']} of {d['day']}: {d['tokens']} tokens, ${d['usd']:.4f}"
+        f"- {d['period']} of {d['day']}: {d['tokens']} tokens, {dollars(d['usd'])}"
         for d in days
     ]
 
@@ -97,7 +98,7 @@ def _counted(months: Sequence[Mapping[str, Any]]) -> list[str]:
     return [
         f"- {m['month']} {m['channel']} {m['model'] or 'without a model'}: "
         f"{m['messages']} messages, {m['answers']} answers, "
-        f"{m['prompt_tokens'] + m['tokens']} tokens, ${m['usd']:.4f}"
+        f"{m['prompt_tokens'] + m['tokens']} tokens, {dollars(m['usd'])}"
         for m in months
     ]
 

@@ -5,21 +5,33 @@ in one change.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from uuid import UUID
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from agent.core.errors import Rejected
 from storage.control.audit import Author
-from storage.control.changes import changing
-from storage.control.channel_settings import ChannelForm
-from storage.control.channels import view_of, write_form
+from storage.control.changes import Change, changing, expect
+from storage.control.channel_settings import changed_form
+from storage.control.channels import (
+    ChannelView,
+    channel_subject,
+    known_channel,
+    write_form,
+)
 from storage.control.targets import RuleTarget, audience_of
 from storage.people import STATEMENTS
 from storage.postgres import Database
 from storage.redis import RedisPipe
 from storage.transaction import transaction
+
+NOWHERE = "The channels of this person are no more, so there is nothing to do."
+
+UNSEEN = -1
+"""No version: the channel was not there when somebody looked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,17 +68,27 @@ class BlockAdmin:
         author: Author,
         *,
         blocked: bool,
+        expected: Mapping[str, int] | None = None,
     ) -> BlockView:
         """Blocks a person on all their accounts, or lets them talk again; the channels'
-        `allow` lists stay as they are. Raises Rejected when there is no such person.
+        `allow` lists stay as they are, and channels that are no more are passed over.
+
+        `expected`: the version of each channel that was seen. Raises Conflict when one has
+        another now, and Rejected when there is no such person, or a list becomes too long.
         """
         async with changing(self._database, self._pipe, author) as change:
             view = await _shown(change.connection, named)
-            for channel, accounts in _by_channel(view.accounts).items():
-                before = (await view_of(change.connection, channel)).form
-                after = _denying(before, accounts, blocked=blocked)
-                if after != before:
-                    await write_form(change, channel, before, after)
+            channels = await _channels(change.connection, view.accounts)
+            if not channels:
+                raise Rejected(NOWHERE)
+
+            # all are looked at before any is changed
+            for name in channels if expected is not None else ():
+                seen = (expected or {}).get(name, UNSEEN)
+                await expect(change.connection, channel_subject(name), seen)
+            for name, found in channels.items():
+                own = _on(name, view.accounts)
+                await _deny(change, found, own, blocked=blocked)
 
             return await _shown(change.connection, named)
 
@@ -79,38 +101,60 @@ async def _shown(
     assert person is not None
     statement = text(STATEMENTS["accounts_of_person"])
     rows = (await connection.execute(statement, {"person": person})).all()
+    accounts = [f"{row.channel_type}:{row.channel_user_id}" for row in rows]
+    channels = await _channels(connection, accounts)
     denied = {
-        channel: {*(await view_of(connection, channel)).form.deny}
-        for channel in {row.channel_type for row in rows}
+        f"{name}:{account}"
+        for name, found in channels.items()
+        for account in found.form.deny
     }
 
     return BlockView(
         person,
-        [f"{row.channel_type}:{row.channel_user_id}" for row in rows],
-        [
-            f"{row.channel_type}:{row.channel_user_id}"
-            for row in rows
-            if row.channel_user_id in denied[row.channel_type]
-        ],
+        accounts,
+        [account for account in accounts if account in denied],
     )
 
 
-def _by_channel(accounts: Sequence[str]) -> Mapping[str, list[str]]:
-    found: dict[str, list[str]] = {}
-    for account in accounts:
-        channel, _, name = account.partition(":")
-        found.setdefault(channel, []).append(name)
+async def _channels(
+    connection: AsyncConnection,
+    accounts: Sequence[str],
+) -> Mapping[str, ChannelView]:
+    """Their channels by name, without those that are no more."""
+    found = {}
+    for name in sorted({account.partition(":")[0] for account in accounts}):
+        with suppress(Rejected):
+            found[name] = await known_channel(connection, name)
 
     return found
 
 
-def _denying(
-    form: ChannelForm,
+def _on(
+    channel: str,
     accounts: Sequence[str],
+) -> Sequence[str]:
+    """Their ids there."""
+    return [
+        account.partition(":")[2]
+        for account in accounts
+        if account.startswith(f"{channel}:")
+    ]
+
+
+async def _deny(
+    change: Change,
+    found: ChannelView,
+    own: Sequence[str],
     *,
     blocked: bool,
-) -> ChannelForm:
-    others = [name for name in form.deny if name not in accounts]
-    deny = (*others, *accounts) if blocked else tuple(others)
+) -> None:
+    """Raises Rejected when the list cannot be as long."""
+    others = [name for name in found.form.deny if name not in own]
+    wanted = {"deny": ",".join([*others, *own] if blocked else others)}
+    form = changed_form(found.form, wanted, _any_model)
+    if form != found.form:
+        await write_form(change, found.name, found.form, form)
 
-    return form.model_copy(update={"deny": deny})
+
+def _any_model(name: str) -> None:
+    """No model is changed here."""

@@ -1,4 +1,4 @@
-"""Which models are in use: those that settings name, and those that operators named."""
+"""Which models are in use, by settings and by operators; and which experiments."""
 
 from __future__ import annotations
 
@@ -31,3 +31,11 @@ async def models_named(
         rows = await connection.execute(text(STATEMENTS["models_named"]))
 
         return sorted(row.model for row in rows if ":" in row.model)
+
+
+async def started_experiments(database: Database) -> list[str]:
+    """Those that run or ran, the last one first."""
+    async with database.engine.connect() as connection:
+        rows = await connection.scalars(text(STATEMENTS["started_experiments"]))
+
+        return [str(name) for name in rows]

@@ -321,10 +321,12 @@ RETURNING counted_until;
 
 
 -- name: usage
--- $1 unit of time, NULL: all in one  $2 by what: model, person or NULL  $3 since  $4 before
+-- $1 unit of time, NULL: all in one  $2 by what: model, person, channel or NULL  $3 since
+-- $4 before
 -- $5 channel  $6 model  $7 person; NULL: all. A model wrote no messages of people.
 SELECT date_trunc($1::text, f.hour, 'UTC') AS period,
-       CASE $2::text WHEN 'model' THEN f.model WHEN 'person' THEN u.person_id::text END AS subject,
+       CASE $2::text WHEN 'model' THEN f.model WHEN 'person' THEN u.person_id::text
+                     WHEN 'channel' THEN f.channel_type END AS subject,
        count(DISTINCT u.person_id) FILTER (WHERE f.messages > 0)::bigint AS people,
        sum(f.messages)::bigint AS messages,
        sum(f.retries)::bigint AS retries,
@@ -345,6 +347,38 @@ WHERE f.hour >= $3 AND f.hour < $4
   AND ($5::text IS NULL OR f.channel_type = $5)
   AND ($6::text IS NULL OR f.model = $6)
   AND ($7::uuid IS NULL OR u.person_id = $7)
+GROUP BY 1, 2
+ORDER BY 1, 2;
+
+
+-- name: usage_of_variants
+-- The same of the answers that a variant of one experiment is stored with, by variant. They count
+-- as in the view `report_messages`; people are those who were answered. BRIN on `timestamp`.
+-- $1 unit of time  $2 experiment  $3 since  $4 before  $5 channel  $6 model  $7 person
+SELECT date_trunc($1::text, m."timestamp", 'UTC') AS period,
+       m.metadata->'variants'->>$2 AS subject,
+       count(DISTINCT coalesce(u.person_id, (m.metadata->>'person')::uuid))::bigint AS people,
+       count(*) FILTER (WHERE NOT m.metadata ? 'notice' OR m.metadata ? 'erased')::bigint
+           AS answers,
+       count(*) FILTER (WHERE m.metadata ? 'notice' AND NOT m.metadata ? 'erased')::bigint
+           AS failures,
+       count(*) FILTER (WHERE m.metadata ? 'estimated')::bigint AS estimated,
+       count(*) FILTER (WHERE m.model_used IS NOT NULL AND m.cost_usd IS NULL)::bigint AS unpriced,
+       count(*) FILTER (WHERE m.model_used IS NOT NULL)::bigint AS written,
+       coalesce(sum(m.prompt_tokens), 0)::bigint AS prompt_tokens,
+       coalesce(sum((m.metadata->>'cached')::bigint), 0)::bigint AS cached_tokens,
+       coalesce(sum(m.token_count), 0)::bigint AS tokens,
+       coalesce(sum(m.cost_usd::numeric(20, 8)), 0) AS cost_usd
+FROM messages m
+LEFT JOIN conversations c ON c.id = m.conversation_id
+LEFT JOIN users u ON u.id = (m.metadata->>'person')::uuid
+WHERE m."timestamp" >= $3 AND m."timestamp" < $4
+  AND m.role = 'assistant'
+  AND m.metadata->'variants' ? $2
+  AND NOT m.metadata ? 'carried'
+  AND ($5::text IS NULL OR c.channel_type = $5)
+  AND ($6::text IS NULL OR m.model_used = $6)
+  AND ($7::uuid IS NULL OR coalesce(u.person_id, (m.metadata->>'person')::uuid) = $7)
 GROUP BY 1, 2
 ORDER BY 1, 2;
 

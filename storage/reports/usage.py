@@ -40,6 +40,21 @@ class UsageReader:
 
         return [Line(**{**row, "subject": row["subject"] or ""}) for row in rows]
 
+    async def variants(self, experiment: str, scope: Scope) -> list[Line]:
+        """What answers under an experiment used, by variant. It reads messages, not sums."""
+        rows = await self._connection.fetch(
+            STATEMENTS["usage_of_variants"],
+            scope.unit,
+            experiment,
+            scope.since,
+            scope.until,
+            scope.channel,
+            scope.model,
+            scope.person,
+        )
+
+        return [Line(**row) for row in rows]
+
     async def total(self, scope: Scope) -> Line:
         """The same in one line: people count once, however many lines they are in."""
         whole = Scope(

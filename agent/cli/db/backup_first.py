@@ -12,7 +12,7 @@ WITHOUT = "No backup is made first."
 
 def sentence(settings: Settings, *, wanted: bool) -> str:
     """What is said of it before the question."""
-    from agent.operations.backups import backup_folder
+    from storage.backup.kept import backup_folder
 
     if wanted:
         return f"A backup is made first, in {backup_folder(settings)}."

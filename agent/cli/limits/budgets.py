@@ -23,6 +23,7 @@ from agent.cli.options import (
 )
 from agent.cli.output import show_json, show_table, tell
 from agent.cli.run import WELL, run
+from agent.core.words.sizes import dollars
 
 if TYPE_CHECKING:
     from agent.settings import Settings
@@ -223,7 +224,7 @@ def _row(view: BudgetView) -> tuple[str, ...]:
         view.accounts or view.subject,
         view.period,
         f"{view.used_tokens:,} of {tokens}",
-        f"{view.used_usd:.4f} of {usd}",
+        f"{dollars(view.used_usd, sign='')} of {usd}",
         str(view.under_way.calls),
         str(view.version),
     )
@@ -249,7 +250,7 @@ def _aside(aside: Aside) -> str:
 
 
 def _sum(tokens: int, usd: Decimal) -> str:
-    return f"{tokens:,} tokens, {usd:.4f} USD"
+    return f"{tokens:,} tokens, {dollars(usd, sign='')} USD"
 
 
 def _show_unpriced(models: Sequence[str]) -> None:

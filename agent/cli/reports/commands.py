@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from datetime import datetime, timedelta
-from decimal import Decimal
 from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
 
 import typer
@@ -14,15 +12,16 @@ from agent.cli.options import Group, Json, operating
 from agent.cli.output import show_json
 from agent.cli.reports import options as o
 from agent.cli.reports import views
-from agent.cli.reports.options import Source, Wanted, check_files, reading
-from agent.cli.reports.views import View
+from agent.cli.reports.options import Wanted, check_files, reading
 from agent.cli.run import WELL, run
-from agent.reports.forecast import DAYS, Forecast, forecast
-from agent.reports.periods import HOUR, parsed
+from agent.reports import table
+from agent.reports.periods import parsed
+from agent.reports.table import Report, View
 from agent.reports.usage import Subject, Unit
 
 if TYPE_CHECKING:
     from agent.settings import Settings
+    from storage.reports.source import Source
 
 app = typer.Typer(
     cls=Group,
@@ -31,12 +30,6 @@ app = typer.Typer(
     no_args_is_help=True,
 )
 
-USED = ("prompt_tokens", "cached_tokens", "tokens", "cost_usd", "unpriced")
-THUMBS = ("thumbs_up", "thumbs_down")
-USAGE = ("people", "messages", "answers", "failures", "retries", *USED, *THUMBS)
-COST = ("answers", "estimated", *USED)
-MODELS = ("model", "answers", "failures", *USED, *THUMBS)
-PEOPLE = ("name", "person", "messages", "answers", *USED)
 LATENCY = ("model", "answers", "p50", "p90", "p95", "p99", "longest")
 RETENTION = ("begun", "period", "people", "share")
 
@@ -80,25 +73,31 @@ def _command(
 _command(
     "usage",
     "Show people, messages, answers, tokens, costs and thumbs.",
-    lambda wanted: _report("usage", USAGE, None, "messages", wanted),
+    lambda wanted: _report(table.USAGE, None, wanted),
     "day",
 )
 _command(
     "cost",
     "Show what was spent, and what this month will have cost at its end.",
-    lambda wanted: _report("cost", COST, None, "cost_usd", wanted),
+    lambda wanted: _report(table.COST, None, wanted),
     "day",
+)
+_command(
+    "channels",
+    "Show what was used on each channel.",
+    lambda wanted: _report(table.CHANNELS, "channel", wanted),
+    None,
 )
 _command(
     "models",
     "Show what each model answered. Replies that no model wrote are in `usage` only.",
-    lambda wanted: _report("models", MODELS, "model", "answers", wanted),
+    lambda wanted: _report(table.MODELS, "model", wanted),
     None,
 )
 _command(
     "people",
     "Show what each person used, on all their accounts.",
-    lambda wanted: _report("people", PEOPLE, "person", "messages", wanted),
+    lambda wanted: _report(table.PEOPLE, "person", wanted),
     None,
 )
 _command(
@@ -152,47 +151,19 @@ def rebuild(since: o.Since = None, as_json: Json = False) -> None:
     run(work)
 
 
-def _report(
-    name: str,
-    columns: Sequence[str],
-    subject: Subject | None,
-    plotted: str,
-    wanted: Wanted,
-) -> NoReturn:
+def _report(report: Report, subject: Subject | None, wanted: Wanted) -> NoReturn:
     async def make(source: Source) -> View:
-        scope = source.scope
-        lines = await source.reader.lines(scope)
-        if subject == "model":
-            lines = [line for line in lines if line.subject]
-        lines = views.most_first(lines, plotted)
-        called = (
-            await source.reader.names([line.subject for line in lines])
-            if subject == "person"
-            else {}
-        )
-        names = [*(["period"] if scope.unit else []), *columns]
-        total = None if subject else await source.reader.total(scope)
-        expected = await _forecast(source) if name == "cost" else None
+        from storage.reports.source import report_of
 
-        return View(
-            name,
-            scope,
-            source.reach.counted_until,
-            names,
-            [views.record_of(line, names, called) for line in lines],
-            plotted,
-            views.record_of(total, names, called) if total else None,
-            expected,
-            _forecast_notes(expected) if name == "cost" and lines else (),
-        )
+        return await report_of(source, report)
 
-    _run(name, subject, wanted, make)
+    _run(report.name, subject, wanted, make)
 
 
 async def _latency(source: Source) -> View:
     names = [*(["period"] if source.scope.unit else []), *LATENCY]
     records = [
-        views.latency_record(line)
+        table.latency_record(line)
         for line in await source.reader.latencies(source.scope)
     ]
 
@@ -209,7 +180,7 @@ async def _retention(source: Source) -> View:
     )
     at = source.reach.cohorts_at
     note = f"As of {at:%Y-%m-%d %H:%M} UTC." if at else NOT_COUNTED
-    records = views.cohort_records(cohorts)
+    records = table.cohort_records(cohorts)
 
     return View(
         "retention",
@@ -240,36 +211,3 @@ def _run(
         return WELL
 
     run(work)
-
-
-async def _forecast(source: Source) -> Forecast | None:
-    """Of this month, with the report's channel, model and person."""
-    now = source.reach.now
-    today = now.replace(hour=0, minute=0, second=0, microsecond=0)
-    begin = max(today - timedelta(days=DAYS), _first_day(source.reach.first_hour))
-    scope = replace(source.scope, until=now + HOUR, by=None)
-    daily = await source.reader.lines(replace(scope, since=begin, unit="day"))
-    spent = {line.period: line.cost_usd for line in daily}
-    count = max((today - begin).days, 0)
-    days = [spent.get(begin + timedelta(days=n), Decimal(0)) for n in range(count)]
-    month = await source.reader.total(replace(scope, since=today.replace(day=1)))
-
-    return forecast(now, month.cost_usd, days)
-
-
-def _first_day(hour: datetime) -> datetime:
-    """The first full day: what came before a system's first message says nothing."""
-    day = hour.replace(hour=0)
-
-    return day if day == hour else day + timedelta(days=1)
-
-
-def _forecast_notes(found: Forecast | None) -> list[str]:
-    if found is None:
-        return ["No forecast yet: it takes seven full days."]
-
-    return [
-        f"This month so far: ${found.so_far:.2f}. At its end: ${found.expected:.2f} "
-        f"(95 %: ${found.low:.2f} to ${found.high:.2f}), by the last {found.days} days. "
-        "Replies of unknown price are not in it."
-    ]

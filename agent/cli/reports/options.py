@@ -11,14 +11,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from agent.cli.options import complete_channel, operating
-from agent.core.errors import ConfigurationError, Rejected
-from agent.reports.periods import parsed, period
-from agent.reports.usage import Reach, Scope, Subject, Unit
+from agent.core.errors import ConfigurationError
+from agent.reports.usage import Subject, Unit
 
 if TYPE_CHECKING:
     from agent.settings import Settings
-    from storage.postgres import Database
-    from storage.reports.usage import UsageReader
+    from storage.reports.source import Source
 
 By = Annotated[
     Unit | None,
@@ -74,68 +72,37 @@ class Wanted:
     as_json: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
-    """Where a report is read from, and of whom."""
-
-    reader: UsageReader
-    reach: Reach
-    scope: Scope
-
-
 @asynccontextmanager
 async def reading(
     settings: Settings, wanted: Wanted, subject: Subject | None
 ) -> AsyncIterator[Source]:
     """One snapshot. Raises Rejected for an unknown person or channel and for odd times."""
     from storage.control.targets import RuleTarget, audience_of
-    from storage.reports.usage import read_usage
+    from storage.reports.source import Asked, open_source
     from storage.transaction import transaction
 
-    since, until = parsed(wanted.since), parsed(wanted.until)
     async with operating(settings) as (stores, _):
         target = RuleTarget(person=wanted.person, channel=wanted.channel)
         async with transaction(stores.database) as connection:
             audience = await audience_of(connection, target)
 
-        url = await reading_url(settings, stores.database)
-        async with read_usage(url) as reader:
-            reach = await reader.reach()
-            begin, end = period(reach.now, since, until)
-            if begin >= end:
-                raise Rejected("--since must be before --until.")
-
-            scope = Scope(
-                begin,
-                end,
-                wanted.by,
-                subject,
-                audience.channel,
-                wanted.model,
-                audience.person,
-            )
-            yield Source(reader, reach, scope)
-
-
-async def reading_url(settings: Settings, database: Database) -> str:
-    """The replica's, if there is one that is not too far behind; else the main database's."""
-    from storage.connecting.requirements import check_connection
-    from storage.reports.usage import MAX_LAG_SECONDS, replica_lag
-
-    if settings.database_replica_url is None:
-        return database.url
-
-    named = settings.database_replica_url.get_secret_value()
-    found = await check_connection(named, "DATABASE_REPLICA_URL", replica=True)
-    lag = await replica_lag(found.url)
-    if lag > MAX_LAG_SECONDS:
-        typer.echo(
-            f"The replica is {lag:.0f} s behind; the main database is read instead.",
-            err=True,
+        asked = Asked(
+            wanted.by,
+            subject,
+            audience.channel,
+            wanted.model,
+            audience.person,
+            wanted.since,
+            wanted.until,
         )
-        return database.url
-
-    return found.url
+        async with open_source(settings, stores.database, asked) as source:
+            if source.behind:
+                typer.echo(
+                    f"The replica is {source.behind:.0f} s behind; the main database is read "
+                    "instead.",
+                    err=True,
+                )
+            yield source
 
 
 def check_files(wanted: Wanted) -> None:

@@ -10,8 +10,9 @@ import typer
 from agent.cli.options import As, Group, Json, Reason, author
 from agent.cli.output import show_json, show_table, tell
 from agent.cli.run import WELL, run
-from agent.cli.stores.progress import bytes_done, in_words
+from agent.cli.stores.progress import bytes_done
 from agent.core.errors import ConfigurationError
+from agent.core.words.sizes import in_words
 
 if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
@@ -127,16 +128,9 @@ async def _create(
 
 
 async def _list(settings: Settings, *, as_json: bool) -> int:
-    from agent.operations.backups import backup_folder
-    from storage.backup.places import backups_in
+    from storage.backup.kept import backup_folder, kept_backups
 
-    folder = backup_folder(settings)
-    if folder.exists() and not folder.is_dir():
-        raise ConfigurationError(
-            f"{folder} is not a folder: set BACKUP_DIR to another path."
-        )
-
-    found = backups_in(folder)
+    folder, found = backup_folder(settings), kept_backups(settings)
     if as_json:
         show_json({"folder": folder, "backups": [_facts(*one) for one in found]})
     elif not found:

@@ -11,12 +11,12 @@ import typer
 from agent.cli.options import Json
 from agent.cli.output import show_json, show_table, tell
 from agent.cli.run import NOT_WELL, WELL, run
-from agent.cli.stores.progress import in_words
+from agent.core.words.sizes import in_words
 
 if TYPE_CHECKING:
-    from agent.operations.load import Warned
     from agent.settings import Settings
     from storage.reports.load import PostgresLoad, QueryLoad, RedisLoad
+    from storage.reports.load.warnings import Warned
 
 _INSTALL = (
     "pg_stat_statements is not installed in this database: add it to Postgres' "
@@ -63,16 +63,21 @@ def explain(
 
 async def _stats(settings: Settings, *, as_json: bool) -> int:
     from agent.operations.connect import reach_postgres, reach_redis
-    from agent.operations.load import disk_warnings, postgres_warnings, redis_warnings
+    from storage.backup.kept import own_folders
     from storage.redis import open_redis
     from storage.reports.load import postgres_load, redis_load
+    from storage.reports.load.warnings import (
+        disk_warnings,
+        postgres_warnings,
+        redis_warnings,
+    )
 
     async with reach_postgres(settings) as postgres:
         load = await postgres_load(postgres.url)
     async with reach_redis(settings) as (url, _), open_redis(url) as pipe:
         redis = await redis_load(pipe)
 
-    warnings = [*postgres_warnings(load), *disk_warnings(settings)]
+    warnings = [*postgres_warnings(load), *disk_warnings(own_folders(settings))]
     if redis is not None:
         warnings += redis_warnings(redis)
 
@@ -134,21 +139,19 @@ def _show_tables(load: PostgresLoad) -> None:
 
 def _show_indexes(load: PostgresLoad) -> None:
     """Those that are read; of the others a few, once the statistics can tell."""
-    from agent.operations.load import UNUSED_SHOWN, is_old_enough
+    from storage.reports.load.warnings import indexes_to_show
 
-    read = [index for index in load.indexes if index.scans]
-    unread = [index for index in load.indexes if not index.scans]
-    named = unread[:UNUSED_SHOWN] if is_old_enough(load) else []
+    shown, rest = indexes_to_show(load)
 
     tell("")
     show_table(
         ("index", "table", "size", "scans"),
         [
             (index.name, index.table, in_words(index.bytes), _scans(index.scans))
-            for index in (*read, *named)
+            for index in shown
         ],
     )
-    if rest := len(unread) - len(named):
+    if rest:
         days = load.statistics_age / 86400
         tell(f"{rest} more were not read in the {days:.1f} days of these statistics.")
 

@@ -80,6 +80,43 @@ def show(person: Person, as_json: Json = False) -> None:
 
 
 @app.command()
+def block(
+    person: Person, as_: As = None, reason: Reason = None, as_json: Json = False
+) -> None:
+    """Pass over what a person writes, on all their accounts."""
+    _set_blocked(person, as_, reason, blocked=True, as_json=as_json)
+
+
+@app.command()
+def unblock(
+    person: Person, as_: As = None, reason: Reason = None, as_json: Json = False
+) -> None:
+    """Hear a person again, on all their accounts."""
+    _set_blocked(person, as_, reason, blocked=False, as_json=as_json)
+
+
+def _set_blocked(
+    person: str, as_: str | None, reason: str | None, *, blocked: bool, as_json: bool
+) -> None:
+    async def change(settings: Settings) -> int:
+        from storage.people.blocking import BlockAdmin
+
+        by = author(settings, as_, reason)
+        async with _open_admin(settings) as (_, stores):
+            admin = BlockAdmin(stores.database, stores.pipe)
+            view = await admin.set(person, by, blocked=blocked)
+        if as_json:
+            show_json(asdict(view))
+        else:
+            tell(f"Accounts: {', '.join(view.accounts)}.")
+            tell(f"Blocked: {', '.join(view.blocked) or 'none'}.")
+
+        return WELL
+
+    run(change)
+
+
+@app.command()
 def texts(
     person: Person, as_: As = None, reason: Reason = None, as_json: Json = False
 ) -> None:

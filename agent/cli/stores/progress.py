@@ -6,8 +6,6 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-_KIB = 1024
-
 
 @contextmanager
 def bytes_done(
@@ -34,14 +32,3 @@ def bytes_done(
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task(label, total=total)
         yield lambda size: bar.advance(task, size)
-
-
-def in_words(size: int) -> str:
-    """A size for people, such as `12.3 MiB`."""
-    amount, unit = float(size), "bytes"
-    for larger in ("KiB", "MiB", "GiB", "TiB"):
-        if amount < _KIB:
-            break
-        amount, unit = amount / _KIB, larger
-
-    return f"{amount:.0f} {unit}" if unit == "bytes" else f"{amount:.1f} {unit}"

@@ -10,15 +10,13 @@ from fastapi import Query
 from pydantic import BaseModel, Field
 
 from agent.control.permissions import Permission
-from agent.core.errors import Rejected
-from agent.reports.periods import parsed, period
-from agent.reports.usage import Line, Scope, Subject, Unit
+from agent.reports.usage import Line, Subject, Unit
 from agent.web.api.protocol.caller import Asking
 from agent.web.api.protocol.paging import Page, Paging, Text, page_of_all, text
 from agent.web.api.protocol.routing import needs, routes
 from storage.control.targets import RuleTarget, audience_of
-from storage.reports.replica import replica_url
-from storage.reports.usage import read_usage
+from storage.reports.source import Asked as WantedReport
+from storage.reports.source import open_source
 from storage.transaction import transaction
 
 router = routes("usage")
@@ -61,27 +59,23 @@ async def usage(
     caller: Asking,
     asked: Annotated[Wanted, Query()],
 ) -> Page[LineOut]:
-    since, until = parsed(asked.since), parsed(asked.until)
     services = caller.services
     target = RuleTarget(person=asked.person, channel=asked.channel)
     async with transaction(services.stores.database) as connection:
         audience = await audience_of(connection, target)
 
-    source = await replica_url(services.settings) or services.stores.database.url
-    async with read_usage(source) as reader:
-        begin, end = period((await reader.reach()).now, since, until)
-        if begin >= end:
-            raise Rejected("`since` must be before `until`.")
-        scope = Scope(
-            begin,
-            end,
-            asked.by,
-            asked.of,
-            audience.channel,
-            asked.model,
-            audience.person,
-        )
-        lines = await reader.lines(scope)
+    wanted = WantedReport(
+        asked.by,
+        asked.of,
+        audience.channel,
+        asked.model,
+        audience.person,
+        asked.since,
+        asked.until,
+    )
+    database = services.stores.database
+    async with open_source(services.settings, database, wanted) as source:
+        lines = await source.reader.lines(source.scope)
 
     return page_of_all(lines, asked, _key, _shown, text, text)
 

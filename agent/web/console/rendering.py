@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from hashlib import sha256
@@ -14,6 +15,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, pass_context
 from jinja2.runtime import Context
 from markupsafe import Markup, escape
 from starlette.responses import HTMLResponse, Response
+
+from agent.core.words.sizes import dollars, in_words
 
 HERE = Path(__file__).parent
 STATIC = HERE / "static"
@@ -34,6 +37,16 @@ _HIDDEN = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]"
 )
 """Controls: those that turn the direction of text, and those that show nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """An SVG that was made here: its texts are escaped already."""
+
+    svg: str
+
+    def __html__(self) -> str:
+        return self.svg
 
 
 def html(
@@ -61,6 +74,7 @@ def environment() -> Environment:
         "when": when,
         "json": as_json,
         "usd": usd,
+        "bytes": in_words,
     }
     made.globals |= {"static": static}
 
@@ -107,7 +121,7 @@ def as_json(value: object) -> str:
 
 def usd(amount: object) -> str:
     """Dollars; None: the price is unknown."""
-    return "unknown" if amount is None else f"${float(str(amount)):.4f}"
+    return "unknown" if amount is None else dollars(float(str(amount)))
 
 
 @cache

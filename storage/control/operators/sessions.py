@@ -29,6 +29,10 @@ TOUCH = timedelta(minutes=1)
 """Use is written down at most this often."""
 
 
+TOKEN_DAYS_KEPT = 30
+"""So long after its end a token of a program is still listed."""
+
+
 @dataclass(frozen=True, slots=True)
 class Session:
     """Somebody who is signed in, as of now."""
@@ -131,3 +135,9 @@ async def end_sessions(
     """Within a larger transaction."""
     values = {"operator": operator, "only": only, "but": but}
     await connection.execute(text(STATEMENTS["end_sessions"]), values)
+
+
+async def forget_ended(connection: AsyncConnection) -> None:
+    """Removes what lets nobody in any more: sessions, links, and tokens after a while."""
+    values = {"idle": IDLE_SECONDS, "days": TOKEN_DAYS_KEPT}
+    await connection.execute(text(STATEMENTS["forget_ended"]), values)

@@ -131,6 +131,18 @@ WHERE operator = :operator
 ORDER BY seen_at DESC;
 
 
+-- name: forget_ended
+-- Sessions and links that ended, and tokens of programs that ended or were revoked long ago. Until
+-- then their operators are told why one is good for nothing.
+WITH sessions AS (
+    DELETE FROM operator_sessions
+    WHERE ends_at < now() OR seen_at < now() - make_interval(secs => :idle)
+), invitations AS (
+    DELETE FROM operator_invitations WHERE ends_at < now()
+)
+DELETE FROM api_tokens WHERE least(ends_at, revoked_at) < now() - make_interval(days => :days);
+
+
 -- name: end_sessions
 -- One, or all but one. Ids are compared only among the operator's own.
 DELETE FROM operator_sessions

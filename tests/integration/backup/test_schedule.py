@@ -18,10 +18,10 @@ from agent.operations.backups import (
     back_up_when_due,
     backup_schedule,
     make_backup,
-    overdue,
 )
 from agent.settings import Settings
 from storage.backup import manifest
+from storage.backup.kept import overdue
 from storage.backup.manifest import read
 from storage.backup.places import prune
 from storage.conversation.housekeeping import tidy

@@ -170,7 +170,7 @@ BAD = [
     (("--since", "2026-01-01T10:30"), "Name a full hour of UTC"),
     (
         ("--since", "2026-02-01", "--until", "2026-02-01"),
-        "--since must be before --until",
+        "The time ends before it begins. Correct --since and --until.",
     ),
     (("--since", "9999-12-31T23:00-12:00"), "A time looks like"),
     (("--person", "discord:nobody"), "No such person"),

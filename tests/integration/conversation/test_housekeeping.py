@@ -16,6 +16,24 @@ SELECT gen_random_uuid(), 'test', 'chat', n::text, $1, now() - make_interval(day
 FROM generate_series(1, $3::int) n
 """
 
+SESSIONS = """
+INSERT INTO operator_sessions (id, token_hash, operator, csrf, origin, seen_at, ends_at)
+SELECT gen_random_uuid(), csrf::bytea, 'ada', csrf, '', now() - idle, now() + rest
+FROM (VALUES ('good', interval '1 min', interval '1 h'), ('idle', '61 min', '1 h'),
+             ('over', '1 min', '-1 s')) t (csrf, idle, rest)
+"""
+INVITATIONS = """
+INSERT INTO operator_invitations (token_hash, operator, purpose, ends_at)
+VALUES ('a', 'ada', 'sign-in', now() + interval '1 h'),
+       ('b', 'ada', 'password', now() - interval '1 s')
+"""
+TOKENS = """
+INSERT INTO api_tokens (id, token_hash, operator, label, scope, ends_at, revoked_at)
+SELECT gen_random_uuid(), label::bytea, 'ada', label, 'read', now() + rest, now() + revoked
+FROM (VALUES ('good', interval '1 d', NULL::interval), ('lately', '-29 d', NULL),
+             ('over', '-31 d', NULL), ('revoked', '9 d', '-31 d')) t (label, rest, revoked)
+"""
+
 
 async def test_all_closed_turns_past_their_use_go_however_many_and_no_others(
     database_url: str, monkeypatch: pytest.MonkeyPatch
@@ -72,3 +90,25 @@ async def test_a_link_code_is_nowhere_in_plain(
     assert len(code) == 8
     assert rows
     assert not any(code in str(row[0]) for row in rows)
+
+
+async def test_what_lets_no_operator_in_any_more_goes(database_url: str) -> None:
+    """Whether anybody signs in or not. A token that ended lately is still listed."""
+    for statement in (
+        "INSERT INTO operators (name, role) VALUES ('ada', 'admin')",
+        SESSIONS,
+        INVITATIONS,
+        TOKENS,
+    ):
+        await run(database_url, statement)
+    async with open_database(database_url) as database:
+        await tidy(database)
+
+    left = await run(
+        database_url,
+        "SELECT csrf FROM operator_sessions UNION ALL"
+        " SELECT purpose FROM operator_invitations UNION ALL"
+        " SELECT label FROM api_tokens ORDER BY 1",
+    )
+
+    assert ["good", "good", "lately", "sign-in"] == [row[0] for row in left]

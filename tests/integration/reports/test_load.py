@@ -15,10 +15,10 @@ from redis.asyncio import Redis
 
 from agent import metrics
 from agent.cli.stores.load import _show_indexes
-from agent.operations import load as operations
-from agent.operations.load import disk_warnings, measure, postgres_warnings
+from agent.operations.load import measure
 from agent.operations.status import check_health
 from agent.settings import Settings
+from storage.backup.kept import own_folders
 from storage.connecting.postgres import connect
 from storage.migrate import upgrade
 from storage.migrate.stores import OpenStores
@@ -28,9 +28,11 @@ from storage.reports.load import (
     IndexLoad,
     PostgresLoad,
     ReplicaLoad,
-    _ahead,
     postgres_load,
+    warnings,
 )
+from storage.reports.load.measured import _ahead
+from storage.reports.load.warnings import disk_warnings, postgres_warnings
 from storage.reports.plans import named_statements
 from tests.support.backups import fill, value
 from tests.support.commands import Machine
@@ -140,10 +142,10 @@ async def test_an_unused_index_shows(
     await value(
         database_url, "CREATE UNIQUE INDEX needed ON audit_log (id, actor, action)"
     )
-    monkeypatch.setattr(operations, "UNUSED_BYTES", 1)
+    monkeypatch.setattr(warnings, "UNUSED_BYTES", 1)
     young = await in_status(settings)
-    monkeypatch.setattr(operations, "STATISTICS_SECONDS", 0)
-    monkeypatch.setattr(operations, "UNUSED_SHOWN", 1000)
+    monkeypatch.setattr(warnings, "STATISTICS_SECONDS", 0)
+    monkeypatch.setattr(warnings, "UNUSED_SHOWN", 1000)
     shown, _ = await stats(machine)
     found = {index["name"]: index for index in shown["postgres"]["indexes"]}
     slower = await in_status(settings)
@@ -276,12 +278,12 @@ def test_a_full_disk_is_named(tmp_path: Path, monkeypatch: Any) -> None:
     """Each disk once."""
     settings = Settings(agent_home=tmp_path, backup_dir=tmp_path)
     monkeypatch.setattr(
-        "agent.operations.load.shutil.disk_usage",
+        "storage.reports.load.warnings.shutil.disk_usage",
         lambda _path: type("Usage", (), {"used": 95, "free": 5}),
     )
 
     assert [("disk", f"The disk of {tmp_path} is 95% full.")] == [
-        (one.part, one.sentence) for one in disk_warnings(settings)
+        (one.part, one.sentence) for one in disk_warnings(own_folders(settings))
     ]
 
 

@@ -14,7 +14,10 @@ from agent.web.console.pages import (
     limits,
     models,
     people,
+    playground,
+    system,
     tokens,
+    usage,
 )
 
 PAGES: tuple[Page, ...] = (
@@ -26,6 +29,9 @@ PAGES: tuple[Page, ...] = (
     *channels.PAGES,
     *models.PAGES,
     *limits.PAGES,
+    *usage.PAGES,
+    *playground.PAGES,
+    *system.PAGES,
     *audit.PAGES,
     *tokens.PAGES,
     *account.PAGES,

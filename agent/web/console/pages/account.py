@@ -15,6 +15,7 @@ from agent.web.console.page import Page, PageContext
 from agent.web.console.sign_in import limit
 from storage.control.audit import Author
 from storage.control.operators.account import OperatorAccount
+from storage.control.operators.api_tokens import ApiTokens, TokenView
 from storage.control.operators.passwords import MIN_CHARS
 from storage.control.operators.second_factor import factor_of, new_factor
 
@@ -59,6 +60,7 @@ async def _page(
         "account": await _account(context).view(),
         "sessions": await services.sessions.list(viewer.operator),
         "factor": new_factor(viewer.operator) if wants else None,
+        "tokens": len(await _good_tokens(context)),
         "problem": "",
         "codes": (),
         "min_chars": MIN_CHARS,
@@ -117,12 +119,48 @@ async def _end(context: PageContext) -> Response:
 
 
 async def _end_all(context: PageContext) -> Response:
+    """Tokens of programs are no sessions: they end only if that is asked for."""
+    good = await _good_tokens(context)
+    if context.form["tokens"] == "revoke":
+        for view in good:
+            await _tokens(context).revoke(view.id, context.author())
+
     await context.services.sessions.end(context.viewer.operator)
     response = RedirectResponse("/sign-in", 303)
     context.cookies.drop(response, "session")
-    context.cookies.tell(response, "You are signed out everywhere.")
+    context.cookies.tell(response, _ended(context.form["tokens"], len(good)))
 
     return response
+
+
+def _ended(
+    tokens: str,
+    count: int,
+) -> str:
+    """What became of everything that lets somebody in."""
+    told = "You are signed out everywhere."
+    if not count:
+        return told
+    if tokens == "revoke":
+        return f"{told} {count} API tokens are revoked."
+
+    return f"{told} {count} API tokens are still good: Account, then Tokens, revokes them."
+
+
+async def _good_tokens(context: PageContext) -> list[TokenView]:
+    """Those with which programs may still come in the viewer's name."""
+    viewer = context.viewer
+    views = await _tokens(context).list(viewer.operator)
+
+    return [
+        view
+        for view in views
+        if view.revoked_at is None and view.ends_at > viewer.now
+    ]
+
+
+def _tokens(context: PageContext) -> ApiTokens:
+    return ApiTokens(context.services.stores.database)
 
 
 _KINDS: Mapping[str, Callable[[PageContext], Awaitable[Response]]] = {

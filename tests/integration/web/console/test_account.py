@@ -7,9 +7,11 @@ from datetime import UTC, datetime
 import pyotp
 import pytest
 
+from agent.control.permissions import Scope
 from storage.control.audit import Author
 from storage.control.credentials import Secrets, new_key, rotate
 from storage.control.operators import second_factor
+from storage.control.operators.api_tokens import ApiTokens
 from tests.support.browser import PASSWORD, Browser, Page, console
 from tests.support.settings import run
 
@@ -214,3 +216,26 @@ async def test_nobody_ends_sessions_of_others(ada: Browser) -> None:
     assert rows == await run(
         url, "SELECT id FROM operator_sessions WHERE operator = 'ada'"
     )
+
+
+@pytest.mark.parametrize("revokes", [False, True])
+async def test_signing_out_everywhere_says_what_becomes_of_tokens(
+    ada: Browser, revokes: bool
+) -> None:
+    await with_password(ada)
+    without = await ada.get("/account")
+    await ApiTokens(ada.services.stores.database).add(
+        "a script", Scope.READ, Author("ada", "a test")
+    )
+    page = await ada.get("/account")
+    form = next(one for one in page.forms if one.fields.get("do") == "end-all").fields
+    more = {"tokens": "revoke"} if revokes else {}
+    done = await ada.post("/account", {**form, **more})
+    url = ada.services.stores.database.url
+    rows = await run(url, "SELECT revoked_at IS NOT NULL FROM api_tokens")
+
+    assert "no API token that is good" in without.text
+    assert "one of yours is good afterwards" in page.text
+    assert [revokes] == [row[0] for row in rows]
+    told = "1 API tokens are revoked" if revokes else "1 API tokens are still good"
+    assert told in done.text

@@ -124,7 +124,7 @@ async def test_blocking_is_the_channels_list_and_stale_forms_change_nothing(
     assert "May write" in page.text
     assert (True, False) == ("state good" in page.html, "state bad" in page.html)
     assert "state bad" in blocked.html
-    assert (409, True) == (stale.status, "nothing was done" in stale.text)
+    assert (409, True) == (stale.status, "test was changed meanwhile" in stale.text)
     assert {"somebody", "ada"} == denied
     assert 1 == len(world.model.prompts)
     assert "No longer blocked" in unblocked.text

@@ -1,0 +1,27 @@
+"""Sizes and amounts as people write them."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+_KIB = 1024
+
+
+def in_words(size: int) -> str:
+    """A size for people, such as `12.3 MiB`."""
+    amount, unit = float(size), "bytes"
+    for larger in ("KiB", "MiB", "GiB", "TiB"):
+        if amount < _KIB:
+            break
+        amount, unit = amount / _KIB, larger
+
+    return f"{amount:.0f} {unit}" if unit == "bytes" else f"{amount:.1f} {unit}"
+
+
+def dollars(amount: Decimal | float, digits: int = 4, sign: str = "$") -> str:
+    """An amount in US dollars. What is more than nothing never looks like nothing."""
+    written = f"{amount:.{digits}f}"
+    if amount > 0 and not float(written):
+        return f"<{sign}{10**-digits:.{digits}f}"
+
+    return f"{sign}{written}"

@@ -1,0 +1,183 @@
+"""Where reports are read from, what of, and the reports themselves."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from decimal import Decimal
+from uuid import UUID
+
+from agent.core.errors import Rejected
+from agent.core.remedies import Amend
+from agent.reports.forecast import DAYS, Forecast, forecast
+from agent.reports.forecast import described as forecast_sentence
+from agent.reports.periods import HOUR, parsed, period
+from agent.reports.table import COST, Report, View, most_first, record_of
+from agent.reports.usage import Line, Reach, Scope, Subject, Unit
+from agent.settings import Settings
+from storage.connecting.requirements import check_connection
+from storage.postgres import Database
+from storage.reports.usage import (
+    MAX_LAG_SECONDS,
+    UsageReader,
+    read_usage,
+    replica_lag,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a report is asked about; times as people write them."""
+
+    unit: Unit | None = None
+    subject: Subject | None = None
+    channel: str | None = None
+    model: str | None = None
+    person: UUID | None = None
+    since: str | None = None
+    until: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """What a report is read from: one snapshot."""
+
+    reader: UsageReader
+    reach: Reach
+    scope: Scope
+    behind: float = 0.0
+    """Seconds that the replica is behind, where the main database is read for that."""
+
+
+async def replica_url(settings: Settings) -> str | None:
+    """Where reports are read from, if not from the main database. Raises ConfigurationError."""
+    if settings.database_replica_url is None:
+        return None
+
+    url = settings.database_replica_url.get_secret_value()
+    found = await check_connection(url, "DATABASE_REPLICA_URL", replica=True)
+
+    return found.url
+
+
+async def reading_url(settings: Settings, database: Database) -> tuple[str, float]:
+    """The replica's, if there is one that is not too far behind; else the main database's, and
+    how many seconds the replica is behind. Raises ConfigurationError.
+    """
+    replica = await replica_url(settings)
+    if replica is None:
+        return database.url, 0.0
+
+    lag = await replica_lag(replica)
+    if lag > MAX_LAG_SECONDS:
+        return database.url, lag
+
+    return replica, 0.0
+
+
+@asynccontextmanager
+async def open_source(
+    settings: Settings,
+    database: Database,
+    asked: Asked,
+) -> AsyncIterator[Source]:
+    """Raises Rejected for odd times, StoreUnavailable and ConfigurationError."""
+    since, until = parsed(asked.since), parsed(asked.until)
+    url, behind = await reading_url(settings, database)
+
+    async with read_usage(url) as reader:
+        reach = await reader.reach()
+        begin, end = period(reach.now, since, until)
+        if begin >= end:
+            raise Rejected(
+                "The time ends before it begins.",
+                Amend("correct", ("since", "until")),
+            )
+
+        scope = Scope(
+            begin,
+            end,
+            asked.unit,
+            asked.subject,
+            asked.channel,
+            asked.model,
+            asked.person,
+        )
+        yield Source(reader, reach, scope, behind)
+
+
+async def report_of(source: Source, report: Report) -> View:
+    """A report with its total and, of costs, its forecast."""
+    scope = source.scope
+    lines = await source.reader.lines(scope)
+    if scope.by == "model":
+        lines = [line for line in lines if line.subject]
+    lines = most_first(lines, report.plotted)
+    total = None if scope.by else await source.reader.total(scope)
+    view = _view(source, report, lines, await _called(source, lines), total)
+    if report is not COST:
+        return view
+
+    expected = await month_forecast(source)
+    notes = [forecast_sentence(expected)] if lines else []
+
+    return replace(view, forecast=expected, notes=notes)
+
+
+async def variants_of(source: Source, report: Report, experiment: str) -> View:
+    """The same by variant, of the answers with which a variant of this experiment is stored."""
+    lines = await source.reader.variants(experiment, source.scope)
+
+    return _view(source, report, lines, {}, None)
+
+
+async def month_forecast(source: Source) -> Forecast | None:
+    """Of this month, with the report's channel, model and person."""
+    now = source.reach.now
+    today = now.replace(hour=0, minute=0, second=0, microsecond=0)
+    begin = max(today - timedelta(days=DAYS), _first_day(source.reach.first_hour))
+    scope = replace(source.scope, until=now + HOUR, by=None)
+
+    daily = await source.reader.lines(replace(scope, since=begin, unit="day"))
+    spent = {line.period: line.cost_usd for line in daily}
+    count = max((today - begin).days, 0)
+    days = [spent.get(begin + timedelta(days=n), Decimal(0)) for n in range(count)]
+    month = await source.reader.total(replace(scope, since=today.replace(day=1)))
+
+    return forecast(now, month.cost_usd, days)
+
+
+async def _called(source: Source, lines: Sequence[Line]) -> Mapping[str, str]:
+    if source.scope.by != "person":
+        return {}
+
+    return await source.reader.names([line.subject for line in lines])
+
+
+def _view(
+    source: Source,
+    report: Report,
+    lines: Sequence[Line],
+    called: Mapping[str, str],
+    total: Line | None,
+) -> View:
+    names = [*(["period"] if source.scope.unit else []), *report.columns]
+
+    return View(
+        report.name,
+        source.scope,
+        source.reach.counted_until,
+        names,
+        [record_of(line, names, called) for line in lines],
+        report.plotted,
+        record_of(total, names, called) if total else None,
+    )
+
+
+def _first_day(hour: datetime) -> datetime:
+    """The first full day: what came before a system's first message says nothing."""
+    day = hour.replace(hour=0)
+
+    return day if day == hour else day + timedelta(days=1)

@@ -1,0 +1,122 @@
+"""The system page: what the commands on the stores say, as one page."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from agent.core.words.sizes import in_words
+from agent.web.console.pages import system
+from storage import migrate
+from storage.backup.manifest import DumpFile, Manifest, Table
+from storage.migrate.history import history
+from storage.reports.load import postgres_load
+from tests.support.browser import Browser, console
+from tests.support.engine_harness import Instance
+from tests.support.settings import run, set_channel
+
+
+def manifest() -> Manifest:
+    return Manifest(
+        format=1,
+        agent="1.2.3",
+        taken_at=datetime(2026, 5, 4, 3, 2, 1, tzinfo=UTC),
+        scheduled=True,
+        server="16.4",
+        tools=16,
+        schema="0021",
+        namespace="public",
+        epoch=7,
+        audit_rows=3,
+        audit_head="",
+        tables={"messages": Table(4711, "")},
+        files={"messages": DumpFile(5 << 20, "")},
+        encryption=None,
+    )
+
+
+async def test_the_page_has_what_the_commands_say(
+    agent: Instance, database_url: str, redis_url: str
+) -> None:
+    await set_channel(database_url, retention=30)
+    async with console(database_url, redis_url, retention_days=60) as ada:
+        await ada.sign_in("ada", "viewer")
+        page = await ada.get("/system")
+    load = await postgres_load(database_url)
+    applied = await history(database_url, migrate.HEAD)
+
+    assert 200 == page.status, page.text
+    for one in applied:
+        assert one.revision in page.text
+        assert one.title in page.text
+    assert f"{len(applied)} applied, 0 pending" in page.text
+    for table in load.tables:
+        month = table.name.removeprefix("messages_").replace("_", "-")
+        assert table.name in page.text or month in page.text
+    assert in_words(load.bytes).rpartition(" ")[2] in page.text
+    assert f"of {load.maximum}" in page.text
+    assert "test 30d" in page.text
+    assert "every other channel 60d" in page.text
+    assert "Oldest month goes 2" in page.text
+    assert "There is none that this machine sees." in page.text
+    assert "style=" not in page.html
+
+
+async def test_a_pending_migration_and_stray_messages_are_seen(
+    ada: Browser, database_url: str
+) -> None:
+    await ada.sign_in("ada", "viewer")
+    last = int(migrate.HEAD) - 1
+    await run(
+        database_url, "UPDATE alembic_version SET version_num = $1", f"{last:04}"
+    )
+    page = await ada.get("/system")
+
+    assert "1 pending" in page.text
+    assert f"{migrate.HEAD} is needed" in page.text
+    assert "Run: agent db upgrade" in page.text
+
+
+async def test_names_of_machines_are_harmless(
+    ada: Browser, database_url: str
+) -> None:
+    await run(
+        database_url,
+        "INSERT INTO instances (id, host, pid, channels, epoch)"
+        " VALUES (gen_random_uuid(), $1, 7, '{}', 0)",
+        "<script>alert(1)</script>\u202eevil",
+    )
+    await ada.sign_in("ada", "viewer")
+    page = await ada.get("/system")
+
+    assert "<script>alert" not in page.html
+    assert "\u202e" not in page.html
+    assert "[U+202E]evil" in page.text
+
+
+async def test_backups_of_this_machine_are_listed(
+    database_url: str, redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    odd = tmp_path / "file"
+    odd.touch()
+    for folder in (tmp_path, odd):
+        async with console(
+            database_url, redis_url, backup_dir=folder, backup_every=24
+        ) as ada:
+            await ada.sign_in("ada", "viewer")
+            page = await ada.get("/system")
+            assert str(folder) in page.text
+            assert "There is none" in page.text
+
+    assert "is not a folder" in page.text
+
+    kept = [(tmp_path / "one", manifest())]
+    monkeypatch.setattr(system, "kept_backups", lambda settings: kept)
+    async with console(database_url, redis_url) as ada:
+        await ada.sign_in("ada", "viewer")
+        page = await ada.get("/system")
+
+    for part in ("2026-05-04 03:02:01 UTC", "4711", "5.0 MiB", "0021", "1.2.3"):
+        assert part in page.text, part
