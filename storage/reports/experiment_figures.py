@@ -24,7 +24,7 @@ from agent.reports.statistics import need_scipy
 from agent.settings import Settings
 from storage.postgres import AGAIN, GONE, connect
 from storage.reports import STATEMENTS
-from storage.reports.replica import replica_url
+from storage.reports.source import replica_url
 
 AT_ONCE = 5_000
 """People fetched in one round trip."""

@@ -8,7 +8,8 @@ from decimal import Decimal
 import pytest
 
 from agent.cli.reports.options import Wanted
-from agent.cli.reports.views import View, most_first, show
+from agent.cli.reports.views import show
+from agent.reports.table import View, most_first
 from agent.reports.usage import Line, Scope
 
 MONDAY, TUESDAY = (datetime(2026, 3, day, tzinfo=UTC) for day in (2, 3))

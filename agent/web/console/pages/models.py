@@ -44,7 +44,7 @@ from agent.web.console.page import (
 )
 from agent.web.console.services import Services
 from storage.reports.models import models_in_use
-from storage.reports.replica import replica_url
+from storage.reports.source import replica_url
 from storage.reports.usage import read_usage
 
 WAIT_SECONDS = 0.15
