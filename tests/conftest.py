@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
@@ -10,6 +12,10 @@ import structlog
 from tests.support.servers import Postgres, Valkey, running
 
 TEMPLATE = "template_of_tests"
+
+# Hundreds of processes start here. Without bytecode each would compile all that it imports.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

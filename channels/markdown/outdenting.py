@@ -47,16 +47,15 @@ class Outdenter:
     ) -> str:
         """The text from `begin`, which follows the cut."""
         boxes = self._outline.open_containers(cut)
-        if not in_code and self._may_stay_indented(begin):
-            boxes = [replace(box, column=0) for box in boxes]
-
+        stays = not in_code and self._may_stay_indented(begin)
         kept: list[str] = []
         at = begin
 
         while boxes and at < len(self._text):
             line = self._line(at)
             boxes = [self._reaching(box, at, line) for box in boxes]
-            kept.append(self._outdented(at, line, boxes))
+            outdented = self._outdented(at, line, [] if stays else boxes)
+            kept += [self._gap(at, line, boxes, outdented), outdented]
             at += len(line)
             boxes = [box for box in boxes if at <= box.end]
 
@@ -104,19 +103,33 @@ class Outdenter:
         line: str,
         boxes: Sequence[Container],
     ) -> str:
+        """The line, which begins at this place, without the indentation of these."""
         first = at + length(PREFIX, line, 0)
         is_line = at == 0 or self._text[at - 1] == "\n"
-        bare = _less_indented(
-            line,
-            [box for box in boxes if first < box.end],
-        )
-        follows = any(at <= box.end <= first for box in boxes)
-        gap = follows and _NO_INTERRUPTION.match(bare)
 
         return (
-            # Without a blank line, the item would go on with the paragraph before it.
-            (self._outline.quoted(at).rstrip() + "\n" if gap else "")
-            + (bare if is_line else line)
+            _less_indented(line, [box for box in boxes if first < box.end])
+            if is_line
+            else line
+        )
+
+    def _gap(
+        self,
+        at: int,
+        line: str,
+        boxes: Sequence[Container],
+        outdented: str,
+    ) -> str:
+        """The blank line without which an item that follows one of these would go on with
+        the paragraph before it.
+        """
+        first = at + length(PREFIX, line, 0)
+        follows = any(at <= box.end <= first for box in boxes)
+
+        return (
+            self._outline.quoted(at).rstrip() + "\n"
+            if follows and _NO_INTERRUPTION.match(outdented)
+            else ""
         )
 
 

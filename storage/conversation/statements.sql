@@ -44,7 +44,8 @@ WITH input AS MATERIALIZED (
     ON CONFLICT DO NOTHING
     RETURNING id
 ), new AS MATERIALIZED (
-    SELECT input.* FROM input JOIN fresh ON fresh.id = input.turn
+    -- IS TRUE: looked up in a hash table; a join would compare each row with each
+    SELECT * FROM input WHERE (turn IN (SELECT id FROM fresh)) IS TRUE
 ), authors AS (
     INSERT INTO users AS u (id, person_id, channel_type, channel_user_id, username)
     SELECT DISTINCT ON (channel, account) author, author, channel, account, username
@@ -92,7 +93,8 @@ WITH input AS MATERIALIZED (
            c.instruction,
            coalesce(c.model_override, preferred) AS model
     FROM authored
-    JOIN asked c ON c.channel_type = channel AND c.chat_id = chat AND c.thread_id = thread
+    -- the chat first: what differs most is compared first
+    JOIN asked c ON c.chat_id = chat AND c.thread_id = thread AND c.channel_type = channel
 ), stored AS (
     INSERT INTO messages (
         conversation_id, "timestamp", seq, id, role, content, user_id, turn_id, metadata
@@ -155,16 +157,17 @@ WITH input AS MATERIALIZED (
                            THEN now() + make_interval(secs => $15::float8) END
     FROM held
     WHERE c.id = held.id AND NOT held.outdated
-    RETURNING c.id, c.version, c.answering, c.last_activity, held.fence
+    RETURNING c.id, c.version, c.answering, c.last_activity, held.fence, held.up_to_seq,
+              held.message, held.content, held.model, held.prompt_tokens, held.tokens,
+              held.cost, held.latency, held.metadata
 ), stored AS (
     INSERT INTO messages (
         conversation_id, "timestamp", seq, id, role, content, answers, model_used,
         prompt_tokens, token_count, cost_usd, latency_ms, metadata
     )
-    SELECT r.id, r.last_activity, r.version, i.message, 'assistant', i.content, i.up_to_seq,
-           i.model, i.prompt_tokens, i.tokens, i.cost, i.latency, i.metadata::jsonb
-    FROM released r
-    JOIN input i ON i.fence = r.fence
+    SELECT id, last_activity, version, message, 'assistant', content, up_to_seq, model,
+           prompt_tokens, tokens, cost, latency, metadata::jsonb
+    FROM released
 )
 SELECT fence, version, answering, false AS outdated FROM released
 UNION ALL

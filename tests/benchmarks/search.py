@@ -26,17 +26,17 @@ from tests.support.servers import Postgres, running
 SEARCHES = 200
 VOCABULARY = 20_000
 
-_USERS = """
+USERS = """
 INSERT INTO users (id, person_id, channel_type, channel_user_id)
 SELECT md5(n::text)::uuid, md5(n::text)::uuid, 'telegram', n::text
 FROM generate_series(1, $1::int) n
 """
-_CHATS = """
+CHATS = """
 INSERT INTO conversations (id, user_id, channel_type, chat_id, started_at, last_activity)
 SELECT id, id, 'telegram', channel_user_id, now() - interval '70 days', now() FROM users
 """
 # Few words are frequent and many are rare, as in languages.
-_MESSAGES = """
+MESSAGES = """
 INSERT INTO messages (conversation_id, "timestamp", seq, id, role, content, user_id, answers)
 SELECT id, now() - interval '60 days' * (1 - n::float8 / $1), n, gen_random_uuid(),
        CASE n % 2 WHEN 0 THEN 'user' ELSE 'assistant' END,
@@ -54,9 +54,9 @@ async def main(messages: int) -> None:
         url = postgres.url("search")
         await upgrade(url)
         connection = await connect(url, None)
-        await connection.execute(_USERS, people)
-        await connection.execute(_CHATS)
-        await connection.execute(_MESSAGES, messages, people, VOCABULARY)
+        await connection.execute(USERS, people)
+        await connection.execute(CHATS)
+        await connection.execute(MESSAGES, messages, people, VOCABULARY)
         await connection.execute("ANALYZE")
 
         begun = time.monotonic()

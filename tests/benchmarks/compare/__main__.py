@@ -76,7 +76,8 @@ def arguments() -> argparse.Namespace:
 
 def main() -> None:
     structlog.configure(
-        wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING)
+        wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
+        cache_logger_on_first_use=True,  # as `agent serve` has it
     )
     given = arguments()
     if given.write:

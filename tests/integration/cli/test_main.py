@@ -17,20 +17,25 @@ import pytest
 from storage.migrate import HEAD
 from tests.support.commands import AGENT, CLOSED, DEADLINE, Ended, Machine
 from tests.support.model_server import Answer, model_server, refusal
+from tests.support.warm import Warm
 
 
 @pytest.fixture
 def bare(tmp_path: Path) -> Machine:
-    """A machine with nothing set."""
+    """A machine with nothing set, where commands start as people start them, not from a
+    warm process.
+    """
     return Machine(tmp_path)
 
 
 @pytest.fixture
-def machine(tmp_path: Path, database_url: str, redis_url: str) -> Machine:
-    """A machine with two servers. Here commands start as people start them, not from a warm
-    process.
-    """
-    return Machine(tmp_path, {"DATABASE_URL": database_url, "REDIS_URL": redis_url})
+def unmigrated(
+    tmp_path: Path, empty_database_url: str, redis_url: str, warm: Warm
+) -> Machine:
+    """A machine with two servers, of which one has no tables yet."""
+    stores = {"DATABASE_URL": empty_database_url, "REDIS_URL": redis_url}
+
+    return Machine(tmp_path, stores, warm)
 
 
 def said(ended: Ended) -> list[str]:
@@ -214,14 +219,13 @@ async def test_a_read_only_database_is_refused(machine: Machine) -> None:
 
 
 async def test_a_server_is_migrated_only_when_asked(
-    bare: Machine, empty_database_url: str, redis_url: str
+    unmigrated: Machine,
 ) -> None:
     """Without --migrate the command to give is named; status and doctor name it, too."""
-    bare.variables.update(DATABASE_URL=empty_database_url, REDIS_URL=redis_url)
-    chat = await bare.agent("chat", lines=b"hello\n")
-    status = await bare.agent("status")
-    doctor = await bare.agent("doctor", "--json")
-    migrated = await bare.agent("chat", "--migrate", lines=b"hello\n")
+    chat = await unmigrated.agent("chat", lines=b"hello\n")
+    status = await unmigrated.agent("status")
+    doctor = await unmigrated.agent("doctor", "--json")
+    migrated = await unmigrated.agent("chat", "--migrate", lines=b"hello\n")
     assert (chat.status, "agent db upgrade" in chat.err) == (2, True)
     assert (status.status, "agent db upgrade" in status.out) == (1, True)
     assert [finding["part"] for finding in json.loads(doctor.out)["findings"]] == [
@@ -231,14 +235,13 @@ async def test_a_server_is_migrated_only_when_asked(
 
 
 async def test_a_store_that_is_brought_up_to_date_is_said_in_one_line(
-    bare: Machine, empty_database_url: str, redis_url: str
+    unmigrated: Machine,
 ) -> None:
     """Where it holds something. Making a new one is nothing to be told."""
-    bare.variables.update(DATABASE_URL=empty_database_url, REDIS_URL=redis_url)
-    made = await bare.agent("chat", "--migrate", lines=b"hello\n")
-    await bare.agent("db", "downgrade", "-1", "--yes", "--no-backup")
-    moved = await bare.agent("chat", "--migrate", lines=b"hello\n")
-    again = await bare.agent("chat", "--migrate", lines=b"hello\n")
+    made = await unmigrated.agent("chat", "--migrate", lines=b"hello\n")
+    await unmigrated.agent("db", "downgrade", "-1", "--yes", "--no-backup")
+    moved = await unmigrated.agent("chat", "--migrate", lines=b"hello\n")
+    again = await unmigrated.agent("chat", "--migrate", lines=b"hello\n")
 
     assert ("", "") == (made.err, again.err)
     assert 1 == moved.err.count("\n")
@@ -255,12 +258,11 @@ async def test_both_ways_to_ask_for_the_version_say_it(bare: Machine) -> None:
 
 
 async def test_the_schema_is_moved_by_command(
-    bare: Machine, empty_database_url: str
+    unmigrated: Machine,
 ) -> None:
     """Up, looked at, compared, down; a migration that does not exist is named."""
-    bare.variables.update(DATABASE_URL=empty_database_url)
     ran = [
-        await bare.agent("db", *arguments)
+        await unmigrated.agent("db", *arguments)
         for arguments in (
             ("upgrade",),
             ("status",),
@@ -269,7 +271,7 @@ async def test_the_schema_is_moved_by_command(
             ("status",),
         )
     ]
-    unknown = await bare.agent("db", "upgrade", "nosuch")
+    unknown = await unmigrated.agent("db", "upgrade", "nosuch")
     assert [(ended.status, ended.out.splitlines()[0]) for ended in ran] == [
         (0, f"schema {HEAD}"),
         (0, f"schema {HEAD}, needed {HEAD}"),

@@ -290,6 +290,27 @@ async def test_locking_in_order_looks_at_its_own_rows_however_many_there_are(
     assert plan["Shared Hit Blocks"] + plan["Shared Read Blocks"] <= 30
 
 
+ACCEPTED = (
+    f"({ONE}, '{{x}}', '{{x}}', '{{x}}', '{{x}}', '{{x}}', {ONE}, {ONE}, '{{x}}', '{{x}}', "
+    f"'{{x}}', {ONE}, '{{x}}', gen_random_uuid(), 5)"
+)
+
+
+async def test_what_is_new_and_what_is_released_is_not_compared_each_with_each(
+    probe: asyncpg.Connection[asyncpg.Record],
+) -> None:
+    """Otherwise a list costs the square of its length: the planner may not join by hash here."""
+    for setting, value in BY_INDEX.items():
+        await probe.execute(f"SET {setting} = {value}")
+    await probe.execute(f"PREPARE accept AS {STATEMENTS['accept']}")
+    await probe.execute(f"PREPARE answer AS {STATEMENTS['answer']}")
+    accept = await probe.fetch(f"EXPLAIN EXECUTE accept {ACCEPTED}")
+    answer = await probe.fetch(f"EXPLAIN EXECUTE answer {CALLS['answer']}")
+
+    assert "hashed SubPlan" in "\n".join(line for (line,) in accept)
+    assert sum("CTE Scan on input" in line for (line,) in answer) == 1
+
+
 ANSWERS = """
 INSERT INTO conversations (id, user_id, channel_type, chat_id, thread_id,
                            version, asked, answered, started_at, last_activity)

@@ -187,7 +187,8 @@ async def test_a_model_without_a_fallback_is_left_alone_too_and_people_hear_why(
 async def test_a_model_that_is_well_again_is_found_out(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("agent.llm.bulkhead.FIRST_PAUSE", 0.05)
+    """The pause is over before any attempt that follows, however short the wait between them."""
+    monkeypatch.setattr("agent.llm.bulkhead.FIRST_PAUSE", 1e-6)
     async with served() as (server, _), open_models_of(server) as models:
         server.script(*[refusal(500)] * 5)
         await ask(models, GPT)
