@@ -32,6 +32,7 @@ from agent.llm.prices.bound import worst_case
 from agent.llm.router import ModelRouter, open_models
 from agent.ports import Channel, Flags, LanguageModels, Ports
 from agent.settings import Settings
+from agent.telemetry import traced
 from channels.services import ChannelServices, ModelNames, names_of, no_names
 from storage.control import disk_copy
 from storage.control.live import RedisControl, follow_changes
@@ -114,7 +115,8 @@ async def open_app(
             search_index(stores.database_url),
             lifecycle(places, backups, settings.retention_days),
             follow_changes(stores.pipe, ports.control_updates),
-            Engine(ports, options_of(settings)) as engine,
+            traced(ports, settings, instance) as watched,
+            Engine(watched, options_of(settings)) as engine,
         ):
             models.specs.start(settings.model)  # in a thread; nobody waits for it
             yield App(settings, instance, stores, ports, engine)

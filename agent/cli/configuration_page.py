@@ -10,7 +10,7 @@ from pydantic.fields import FieldInfo
 
 from agent.cli.run import EXIT_STATUS
 from agent.settings import Settings
-from agent.settings.backups import BackupVariables
+from agent.settings.parts import PARTS
 from agent.settings.provider_variables import ProviderVariables
 from agent.settings.providers import PRESETS
 
@@ -21,6 +21,8 @@ _SECTIONS = {
     "discord_token": "Channels",
     "http_host": "HTTP",
     "encryption_keys": "Operation",
+    "oidc_issuer": "Signing in with OpenID Connect",
+    "otel_exporter_otlp_endpoint": "Traces",
     "backup_dir": "Backups",
 }
 """Headings, each by the setting that begins its section."""
@@ -135,7 +137,9 @@ def _lines() -> Iterator[str]:
 def _in_order() -> Iterator[tuple[str, FieldInfo]]:
     """Pydantic lists the fields of a base class first."""
     fields = Settings.model_fields
-    inherited = BackupVariables.model_fields
+    inherited = {
+        name: field for part in PARTS for name, field in part.model_fields.items()
+    }
     elsewhere = {*inherited, *ProviderVariables.model_fields}
 
     yield from ((name, fields[name]) for name in fields if name not in elsewhere)

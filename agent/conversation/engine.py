@@ -22,6 +22,7 @@ from agent.core.errors import Ignored, StoreUnavailable
 from agent.core.messages import Inbound
 from agent.core.options import Options
 from agent.ports import Ports
+from agent.ports.tracing import Work
 
 SWEEP_EVERY_BEATS = 30
 """Heartbeats between two routine sweeps."""
@@ -78,7 +79,10 @@ class Engine:
 
         # The caller may be cancelled; what has begun to be stored still runs to its end.
         accepted: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-        self._background.spawn(self._carry(inbound, accepted))
+        work: Work = self._carry(inbound, accepted)
+        if self._ports.tracing is not None:
+            work = self._ports.tracing.follow(inbound, work)
+        self._background.spawn(work)
 
         return await accepted
 

@@ -20,6 +20,7 @@ from agent.llm.http_errors import Server
 from agent.llm.provider import AttemptError, Patience
 from agent.llm.reading.answer import Event
 from agent.llm.reading.events import read_events
+from agent.ports.tracing import GOES_WITH
 from agent.settings import Settings
 from agent.settings.proxied_transport import ProxiedTransport
 
@@ -177,6 +178,7 @@ async def _sent(
         "accept": "text/event-stream",
         # what is packed comes late, and can be a thousand times larger than it looks
         "accept-encoding": "identity",
+        **GOES_WITH.get(),
         **server.headers,
     }
     try:

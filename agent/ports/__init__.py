@@ -39,6 +39,7 @@ from agent.ports.chat import (
     Edits,
     Votes,
 )
+from agent.ports.tracing import TurnTracing
 
 T = TypeVar("T")
 Accept = Callable[[Inbound], Awaitable[bool]]
@@ -284,3 +285,5 @@ class Ports:
     budgets: Budgets
     models: LanguageModels
     channels: Mapping[str, Channel]
+    tracing: TurnTracing | None = None
+    """None: nobody watches, and a turn pays nothing for it."""

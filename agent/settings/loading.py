@@ -20,6 +20,9 @@ ENV_FILE = Path(".env")
 
 _NAME_INSIDE = re.compile(r"\$\{([^}:]*)\}")  # with `:-` a value stands behind it
 
+_SHARED = "OTEL_EXPORTER_OTLP_"
+"""Variables that OpenTelemetry itself reads, nearly all of them near to ours."""
+
 NEAR_VARIABLE = 0.83
 """Of two names, as difflib measures it. One letter of six may be wrong: other programs have
 variables, too.
@@ -57,6 +60,7 @@ def misspelled_variables() -> list[str]:
         f"{ENV_FILE if name in in_file else 'The environment'} has {name}, which is no "
         f"setting.{hint}"
         for name in sorted((in_file | like_ours) - known)
+        if not name.startswith(_SHARED)
         if (hint := did_you_mean(name, unset, NEAR_VARIABLE))
     ]
 

@@ -12,10 +12,9 @@ from pydantic import Field, IPvAnyNetwork, SecretStr, field_validator, model_val
 from pydantic_settings import NoDecode, SettingsConfigDict
 
 from agent.core.words.retention import MAX_DAYS, MIN_DAYS
-from agent.settings.backups import BackupVariables
 from agent.settings.forms import cleaned
 from agent.settings.model_spec import ANSWER_TOKENS, ModelName, ModelSpecs
-from agent.settings.provider_variables import ProviderVariables
+from agent.settings.parts import Parts
 from agent.settings.providers import (
     ANTHROPIC_URL,
     OPENAI_URL,
@@ -32,7 +31,7 @@ DAY = 86_400.0
 """Seconds: no answer is waited for longer."""
 
 
-class Settings(BackupVariables, ProviderVariables):
+class Settings(Parts):
     """The environment's variables. Names are fixed: operators' scripts depend on them."""
 
     model_config = SettingsConfigDict(
@@ -236,7 +235,7 @@ class Settings(BackupVariables, ProviderVariables):
     )
     metrics_token: SecretStr | None = Field(
         default=None,
-        description="Asked for at /metrics. Unset: only requests past no proxy are answered.",
+        description="Asked for at /metrics. Unset: private networks are answered, past no proxy.",
     )
 
     https_proxy: SecretStr | None = Field(

@@ -15,7 +15,7 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from agent.web import health, metrics, webhooks
 from agent.web.api.router import PATH as API
-from agent.web.api.router import api
+from agent.web.api.router import UNTRACED, api
 from agent.web.console.router import router as console
 from agent.web.console.services import Find, services_of
 from agent.web.state import InstanceState
@@ -49,7 +49,11 @@ def web_app(
     `find_services`: what the console and the API stand on; None: what the instance has opened.
     """
     app = FastAPI(
-        title="Simple AI Agent", docs_url=None, redoc_url=None, openapi_url=None
+        title="Simple AI Agent",
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        telemetry=UNTRACED,
     )
     app.include_router(health.router(state))
     app.include_router(metrics.router(state, token=metrics_token))

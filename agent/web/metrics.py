@@ -19,6 +19,7 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
 from agent import metrics
+from agent.web.addresses import is_inside
 from agent.web.state import InstanceState
 from storage.people.active_people import active_people
 
@@ -33,7 +34,8 @@ def router(
 ) -> APIRouter:
     """The one route; text or OpenMetrics, as asked for.
 
-    With a `token` it is asked for; without one, only direct requests are answered.
+    With a `token` it is asked for; without one, only direct requests from this machine or a
+    private network are answered.
     """
     registry = CollectorRegistry()
     registry.register(_Counted())
@@ -73,6 +75,12 @@ def _check(
             403,
             "The metrics are not shown through a proxy. "
             "Ask this port directly, or set METRICS_TOKEN.",
+        )
+    if not is_inside(request):
+        raise HTTPException(
+            403,
+            "The metrics are shown to this machine and its private networks alone. "
+            "To ask from elsewhere, set METRICS_TOKEN.",
         )
 
 

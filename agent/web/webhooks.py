@@ -11,6 +11,7 @@ from fastapi.responses import JSONResponse
 from starlette.requests import ClientDisconnect
 
 from agent.core.channel import Webhook, WebhookReply
+from agent.ports.tracing import CAME_WITH, TRACE_HEADERS
 from agent.web.rate_limit import limit_unsigned
 from agent.web.state import InstanceState
 
@@ -88,6 +89,9 @@ async def _delivered(
         async with places:
             return await webhook(dict(request.headers), body)
 
+    CAME_WITH.set(
+        {one: request.headers[one] for one in TRACE_HEADERS if one in request.headers}
+    )
     # What has begun to be stored runs to its end, and keeps its place until then.
     work = asyncio.create_task(store())
     work.add_done_callback(_seen)

@@ -13,14 +13,16 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 WRONG = [
-    ("agent.core.errors", "agent.tracebacks"),
+    ("agent.core.errors", "agent.logs.tracebacks"),
     ("agent.core.text", "agent.control.flags"),
-    ("agent.tracebacks", "agent.core.text"),
+    ("agent.logs.tracebacks", "agent.llm.router"),
     ("agent.control.flags", "agent.ports"),
     ("agent.metrics", "agent.control.flags"),
     ("agent.ports", "agent.reports.experiment"),
     ("agent.reports.statistics", "agent.llm.router"),
-    ("agent.logs", "agent.conversation.engine"),
+    ("agent.logs.lines", "agent.conversation.engine"),
+    ("agent.telemetry.names", "agent.conversation.engine"),
+    ("agent.llm.router", "agent.telemetry.names"),
     ("agent.llm.router", "agent.conversation.engine"),
     ("agent.conversation.delivery.sending", "agent.conversation.worker"),
     ("agent.conversation.worker", "agent.app"),
@@ -46,6 +48,7 @@ WRONG = [
 FOREIGN = [
     ("agent.core.messages", "sqlalchemy"),
     ("agent.conversation.engine", "httpx"),
+    ("agent.conversation.worker", "opentelemetry"),
     ("agent.control.rules", "redis"),
 ]
 """A module that knows no library, and a library."""

@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy.exc import DBAPIError
 
 from agent.core.errors import StoreUnavailable
-from agent.tracebacks import plain
+from agent.logs.tracebacks import plain
 
 SECRET = "my diary"
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fastapi import APIRouter, FastAPI
 from fastapi.exceptions import RequestValidationError
@@ -30,6 +30,9 @@ from agent.web.api.protocol.gate import Gate
 from agent.web.api.protocol.problems import Problem, ProblemBody
 from agent.web.console.services import Find
 
+if TYPE_CHECKING:
+    from fastapi.telemetry import TelemetryConfig
+
 PATH = "/api/v1"
 
 ROUTERS: Sequence[APIRouter] = (
@@ -45,6 +48,11 @@ ROUTERS: Sequence[APIRouter] = (
     status.router,
     tokens.router,
 )
+
+UNTRACED: TelemetryConfig = {"tracing": False, "metrics": False, "logs": False}
+"""FastAPI would tell any tracer of the process whole addresses, with one-time links and what was
+searched for in them.
+"""
 
 ABOUT = (
     "What operators set and see, for programs. Each request shows a token; each error is "
@@ -68,6 +76,7 @@ def application() -> FastAPI:
         redoc_url=None,
         openapi_url="/openapi.json",
         redirect_slashes=False,
+        telemetry=UNTRACED,
     )
     for router in ROUTERS:
         app.include_router(router)

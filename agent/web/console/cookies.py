@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from ipaddress import ip_address
 from typing import Literal
 from urllib.parse import quote, unquote
 
 from starlette.requests import Request
 from starlette.responses import Response
 
-Name = Literal["session", "form", "told"]
-"""session: the token. form: holds the sign-in form. told: what the next page says."""
+from agent.web.addresses import peer_of
+
+Name = Literal["session", "form", "told", "oidc"]
+"""session: the token. form: holds the sign-in form. told: what the next page says. oidc: an
+attempt to sign in elsewhere.
+"""
 
 TOLD_CHARS = 600
 TOLD_SECONDS = 60
@@ -100,10 +103,9 @@ def is_private(request: Request) -> bool:
 
 
 def _is_near(request: Request) -> bool:
-    if request.client is None:
-        return True  # a socket of this machine
-
-    address = ip_address(request.client.host)
+    address = peer_of(request)
+    if address is None:
+        return True
     if address.is_loopback:
         return not any(name in request.headers for name in _FORWARDED)
 

@@ -17,6 +17,7 @@ from agent.web.console import sign_in, static_files
 from agent.web.console.cookies import PLAIN, Cookies, is_own, is_private
 from agent.web.console.errors import Stopped, described, status_of
 from agent.web.console.forms import read_form, read_query
+from agent.web.console.oidc import routes as oidc
 from agent.web.console.page import Fields, Page, PageContext, Viewer
 from agent.web.console.pages import PAGES
 from agent.web.console.rendering import html
@@ -40,7 +41,7 @@ def router(find: Find) -> APIRouter:
     routes = APIRouter(include_in_schema=False)
     routes.include_router(static_files.router())
 
-    for method, path, answer in sign_in.ROUTES:
+    for method, path, answer in (*sign_in.ROUTES, *oidc.ROUTES):
         routes.add_api_route(path, _outside(find, answer), methods=[method])
     for page in PAGES:
         methods = ["GET", "HEAD", "POST"] if page.act else ["GET", "HEAD"]
@@ -124,7 +125,8 @@ def _open(find: Find) -> Services:
 
 async def _check_is_there(services: Services) -> None:
     """Raises HTTPException as at any address where there is nothing."""
-    if not await services.sign_in.is_open():
+    is_set = services.settings.oidc_issuer is not None
+    if not is_set and not await services.sign_in.is_open():
         raise HTTPException(404)
 
 

@@ -45,7 +45,9 @@ async def show_sign_in(
 ) -> Response:
     wanted = local_path(request.query_params.get("next", "/"))
 
-    return _form(request, wanted, told=Cookies.of(request).get("told"))
+    told = Cookies.of(request).get("told")
+
+    return _form(request, services, wanted, told=told)
 
 
 async def sign_in(
@@ -60,9 +62,9 @@ async def sign_in(
         name, form.raw("password"), form["code"], f"console from {address}"
     )
     if token is None:
-        return _form(request, wanted, status=401, problem=WRONG, name=name)
+        return _form(request, services, wanted, status=401, problem=WRONG, name=name)
 
-    return _signed_in(request, token, wanted)
+    return signed_in(request, token, wanted)
 
 
 async def show_link(
@@ -86,9 +88,7 @@ async def use_link(
     name, invitations = found.operator, services.invitations
 
     if found.purpose == "sign-in":
-        return _signed_in(
-            request, await invitations.sign_in(token, name, origin), "/"
-        )
+        return signed_in(request, await invitations.sign_in(token, name, origin), "/")
 
     password = form.raw("password")
     if password != form.raw("again"):
@@ -98,7 +98,7 @@ async def use_link(
     except Rejected as error:
         return _link(request, found, problem=error.sentence)
 
-    return _signed_in(request, session, "/")
+    return signed_in(request, session, "/")
 
 
 async def sign_out(
@@ -192,6 +192,7 @@ async def _checked(request: Request) -> Fields:
 
 def _form(
     request: Request,
+    services: Services,
     wanted: str,
     *,
     status: int = 200,
@@ -199,7 +200,9 @@ def _form(
     name: str = "",
     told: str = "",
 ) -> Response:
-    values = {"wanted": wanted, "problem": problem, "name": name, "told": told}
+    oidc = services.settings.oidc_issuer is not None
+    values: dict[str, Any] = {"wanted": wanted, "problem": problem, "oidc": oidc}
+    values |= {"name": name, "told": told}
     response = _outside(request, "sign_in.html", status, **values)
     if told:
         Cookies.of(request).drop(response, "told")
@@ -233,7 +236,7 @@ def _outside(
     return response
 
 
-def _signed_in(
+def signed_in(
     request: Request,
     token: str,
     wanted: str,

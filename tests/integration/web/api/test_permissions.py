@@ -212,7 +212,7 @@ async def test_by_chance_nothing_is_told(full: Programs) -> None:
     chance = random.Random(SEED)
     bad = await without_use(full)
     good = {scope: await full.token(scope) for scope in Scope}
-    requests = int(os.environ.get("REQUESTS", "150"))
+    requests = int(os.environ.get("REQUESTS", "250"))
     wrong = []
     for _ in range(requests):
         address = chance.choice(ADDRESSES)

@@ -14,8 +14,8 @@ import structlog
 from pydantic import SecretStr
 from structlog.typing import EventDict, Processor, WrappedLogger
 
+from agent.logs.tracebacks import plain
 from agent.settings import Settings
-from agent.tracebacks import plain
 
 OURS = ("agent", "channels", "storage", "migrations")
 ANNOUNCEMENTS = "agent.announcements"

@@ -1,0 +1,381 @@
+"""Signing in with OpenID Connect: who gets in, and who and what does not."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from agent.core.limits import Limit
+from agent.settings import Settings
+from agent.web.console import sign_in as pages
+from agent.web.console.oidc.claims import claim
+from storage.control.operators.admin import OperatorAdmin
+from tests.support.browser import Browser, Page, console, register
+from tests.support.oidc import CLIENT, OTHER, SECRET, Provider, provider, shared_key
+from tests.support.settings import run
+
+EMAIL = "ada@example.org"
+VERIFIED = {"email": EMAIL, "email_verified": True}
+GROUPS = {
+    "oidc_role_claim": "groups",
+    "oidc_roles": "agent-admins=admin, staff=viewer",
+}
+
+Open = Callable[..., Any]
+
+
+@pytest.fixture(autouse=True)
+def _no_limits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pages, "PER_ADDRESS", Limit(1000, 1))
+
+
+@pytest.fixture
+async def there() -> AsyncIterator[Provider]:
+    async with provider() as made:
+        made.claims = dict(VERIFIED)
+        yield made
+
+
+@pytest.fixture
+def opened(database_url: str, redis_url: str, there: Provider) -> Open:
+    @asynccontextmanager
+    async def open_console(**settings: object) -> AsyncIterator[Browser]:
+        values: dict[str, Any] = {
+            "oidc_issuer": there.url,
+            "oidc_client_id": CLIENT,
+            "oidc_client_secret": SECRET,
+            **settings,
+        }
+        async with console(database_url, redis_url, **values) as browser:
+            yield browser
+
+    return open_console
+
+
+async def leave(ada: Browser, wanted: str = "/", **headers: str) -> Page:
+    """To where the button leads; the browser does not go there."""
+    answer = await ada.client.get(
+        "/sign-in/oidc",
+        params={"next": wanted},
+        headers=headers,
+        follow_redirects=False,
+    )
+
+    return Page(answer)
+
+
+async def sign_in(
+    ada: Browser, there: Provider, wanted: str = "/", **changes: str
+) -> Page:
+    left = await leave(ada, wanted)
+    assert left.status == 303, left.text
+
+    return await ada.get(there.sign_in(left.response.headers["location"], **changes))
+
+
+async def roles(ada: Browser) -> dict[str, str]:
+    stores = ada.services.stores
+    found = await OperatorAdmin(stores.database, stores.pipe).list()
+
+    return {one.name: one.role.value for one in found}
+
+
+async def sessions(ada: Browser) -> int:
+    [[count]] = await run(
+        ada.services.stores.database.url, "SELECT count(*) FROM operator_sessions"
+    )
+
+    return int(count)
+
+
+async def test_an_operator_signs_in_with_the_button(
+    opened: Open, there: Provider
+) -> None:
+    async with opened() as ada:
+        await register(ada.services, EMAIL, "viewer")
+        page = await ada.get("/sign-in?next=/flags")
+        [button] = [one for one in page.links if "oidc" in one]
+        left = await ada.client.get(button, follow_redirects=False)
+        home = await ada.get(there.sign_in(left.headers["location"]))
+        log = await run(
+            ada.services.stores.database.url,
+            "SELECT actor, action, origin FROM audit_log ORDER BY id DESC LIMIT 1",
+        )
+
+    assert (200, "/flags") == (home.status, home.path)
+    assert [(EMAIL, "operator.sign-in")] == [tuple(row)[:2] for row in log]
+    assert "OpenID Connect" in log[0][2]
+    assert ("S256", "code", CLIENT) == tuple(
+        there.asked[one]
+        for one in ("code_challenge_method", "response_type", "client_id")
+    )
+    assert there.auth[0].startswith("Basic ")
+    cookies = [one for one in left.headers.get_list("set-cookie") if "oidc" in one]
+    assert all(
+        word in cookies[0]
+        for word in ("__Host-agent-oidc", "HttpOnly", "Secure", "SameSite=lax")
+    )
+
+
+async def test_without_the_setting_there_is_no_button_and_no_way(
+    ada: Browser,
+) -> None:
+    await ada.sign_in("ada")
+    answers = [
+        await ada.get(path) for path in ("/sign-in/oidc", "/sign-in/oidc/back?code=x")
+    ]
+
+    assert [404, 404] == [one.status for one in answers]
+    assert "oidc" not in (await ada.get("/sign-in")).html
+
+
+OUTSIDE: list[tuple[dict[str, Any], str]] = [
+    ({}, "email is missing"),
+    ({"email": EMAIL}, "not verified"),
+    ({"email": EMAIL, "email_verified": False}, "not verified"),
+    ({"email": EMAIL, "email_verified": "yes"}, "not verified"),
+    ({"email": [EMAIL], "email_verified": True}, "email is missing"),
+    ({"email": "", "email_verified": True}, "email is missing"),
+    ({"email": f" {EMAIL}", "email_verified": True}, "email is missing"),
+    ({"email": "eve@example.org", "email_verified": True}, "no operator here"),
+    ({"email": "<b>@x\u202e", "email_verified": True}, "email is missing"),
+]
+
+
+async def test_somebody_who_is_no_operator_stays_outside(
+    opened: Open, there: Provider
+) -> None:
+    async with opened() as ada:
+        await register(ada.services, EMAIL, "admin")
+        for claims, sentence in OUTSIDE:
+            there.claims = claims
+            page = await sign_in(ada, there)
+            assert (403, True) == (page.status, sentence in page.text), page.text
+
+        assert 0 == await sessions(ada)
+
+
+async def test_where_nobody_is_registered_nobody_gets_in(
+    opened: Open, there: Provider
+) -> None:
+    """Without operators everybody may do everything: on the command line alone."""
+    async with opened() as ada:
+        page = await sign_in(ada, there)
+
+        assert (403, {}, 0) == (page.status, await roles(ada), await sessions(ada))
+
+
+WRONG: dict[str, Callable[[dict[str, Any]], object]] = {
+    "nonce": lambda claims: claims.update(nonce="another"),
+    "no nonce": lambda claims: claims.pop("nonce"),
+    "audience": lambda claims: claims.update(aud="another"),
+    "audiences": lambda claims: claims.update(aud=[CLIENT, "another"]),
+    "party": lambda claims: claims.update(azp="another"),
+    "issuer": lambda claims: claims.update(iss="https://evil.example"),
+    "ended": lambda claims: claims.update(exp=1),
+    "no end": lambda claims: claims.pop("exp"),
+    "early": lambda claims: claims.update(iat=claims["iat"] + 3600, nbf=2**40),
+    "nobody": lambda claims: claims.pop("sub"),
+    "hash": lambda claims: claims.update(at_hash="AAAA"),
+}
+
+
+async def test_a_token_for_something_else_lets_nobody_in(
+    opened: Open, there: Provider
+) -> None:
+    async with opened() as ada:
+        await register(ada.services, EMAIL, "admin")
+        for name, change in WRONG.items():
+            there.change = change
+            page = await sign_in(ada, there)
+            said = "cannot be trusted" in page.text
+            assert (name, 502, True) == (name, page.status, said), page.text
+
+        assert 0 == await sessions(ada)
+
+
+async def test_a_token_with_another_signature_lets_nobody_in(
+    opened: Open, there: Provider
+) -> None:
+    async with opened() as ada:
+        await register(ada.services, EMAIL, "admin")
+        for key, algorithm in ((OTHER, "RS256"), (shared_key(), "HS256")):
+            there.key, there.algorithm = key, algorithm
+            page = await sign_in(ada, there)
+            assert 502 == page.status, page.text
+
+        assert 0 == await sessions(ada)
+
+
+ASTRAY = [
+    ({"state": "another"}, 403),
+    ({"state": ""}, 403),
+    ({"code": ""}, 403),
+    ({"code": "", "error": "access_denied"}, 403),
+    ({"iss": "https://evil.example"}, 403),
+    ({"code": "another"}, 503),
+]
+
+
+async def test_a_way_back_that_was_not_begun_so_leads_nowhere(
+    opened: Open, there: Provider
+) -> None:
+    async with opened() as ada:
+        await register(ada.services, EMAIL, "admin")
+        for changes, status in ASTRAY:
+            page = await sign_in(ada, there, **changes)
+            assert (changes, status) == (changes, page.status), page.text
+
+        assert 0 == await sessions(ada)
+
+
+async def test_what_one_browser_began_no_other_ends(
+    opened: Open, there: Provider
+) -> None:
+    """Nor does the same browser end it twice."""
+    async with opened() as ada:
+        await register(ada.services, EMAIL, "admin")
+        left = await leave(ada)
+        back = there.sign_in(left.response.headers["location"])
+        cookies = dict(ada.client.cookies)
+        ada.client.cookies.clear()
+        stranger = await ada.get(back)
+        for name, value in cookies.items():
+            ada.client.cookies.set(name, value, domain="agent.example")
+        first, again = await ada.get(back), await ada.get(back)
+
+    assert (403, 200, 403) == (stranger.status, first.status, again.status)
+    assert "begun in another browser" in stranger.text
+
+
+async def test_another_site_signs_nobody_in(opened: Open, there: Provider) -> None:
+    async with opened() as ada:
+        left = await leave(ada, **{"sec-fetch-site": "cross-site"})
+
+    assert (303, "/sign-in") == (left.status, left.response.headers["location"])
+    assert {} == there.asked
+
+
+async def test_afterwards_it_goes_to_no_other_site(
+    opened: Open, there: Provider
+) -> None:
+    async with opened() as ada:
+        await register(ada.services, EMAIL, "admin")
+        home = await sign_in(ada, there, wanted="//evil.example/")
+
+    assert (200, "/") == (home.status, home.path)
+
+
+async def test_a_provider_that_is_down_is_a_sentence(
+    opened: Open, there: Provider
+) -> None:
+    """Wherever it stops answering: before anybody goes there, or when they come back."""
+    async with opened() as ada:
+        await register(ada.services, EMAIL, "admin")
+        told = []
+        for there.broken in ("/token", "/keys"):
+            told.append(await sign_in(ada, there))
+        there.broken = "/.well-known/openid-configuration"
+        told.append(await ada.get("/sign-in/oidc"))
+    async with opened(oidc_issuer="http://127.0.0.1:9") as ada:
+        told.append(await ada.get("/sign-in/oidc"))
+
+    assert [503] * 4 == [page.status for page in told]
+    assert all("does not answer as it should" in page.text for page in told)
+
+
+async def test_what_says_it_is_another_issuer_is_not_asked(
+    opened: Open, there: Provider
+) -> None:
+    there.metadata = {"issuer": "https://evil.example"}
+    async with opened() as ada:
+        left = await leave(ada)
+
+    assert (502, True) == (left.status, "another issuer" in left.text)
+
+
+async def test_a_claim_gives_the_role_and_registers_who_is_new(
+    opened: Open, there: Provider
+) -> None:
+    found = []
+    async with opened(**GROUPS) as ada:
+        await register(ada.services, "grace", "admin")
+        for groups in (["staff", "agent-admins", 7], "staff", ["agent-admins"]):
+            there.claims |= {"groups": groups}
+            home = await sign_in(ada, there)
+            found.append((home.status, (await roles(ada)).get(EMAIL)))
+
+    assert [(200, "admin"), (200, "viewer"), (200, "admin")] == found
+
+
+async def test_a_claim_that_changes_changes_the_role(
+    opened: Open, there: Provider
+) -> None:
+    """And one that gives none lets nobody in, whatever was registered."""
+    async with opened(**GROUPS) as ada:
+        await register(ada.services, EMAIL, "admin")
+        there.claims |= {"groups": ["staff"]}
+        first, given = await sign_in(ada, there), (await roles(ada))[EMAIL]
+        there.claims |= {"groups": ["others"]}
+        second = await sign_in(ada, there)
+        log = await run(
+            ada.services.stores.database.url,
+            "SELECT action FROM audit_log ORDER BY id DESC LIMIT 2",
+        )
+
+    assert (200, "viewer", 403) == (first.status, given, second.status)
+    assert "gives you a role" in second.text
+    assert ["operator.sign-in", "operator.role"] == [row[0] for row in log]
+
+
+async def test_no_claim_takes_away_the_last_admin(
+    opened: Open, there: Provider
+) -> None:
+    there.claims = {"email": "root", "email_verified": True, "groups": ["staff"]}
+    async with opened(**GROUPS) as ada:
+        await register(ada.services, "root", "admin")
+        page = await sign_in(ada, there)
+
+        assert (422, {"root": "admin"}) == (page.status, await roles(ada))
+        assert "no admin is left" in page.text
+
+
+async def test_what_the_token_leaves_out_is_asked_for(
+    opened: Open, there: Provider
+) -> None:
+    there.claims, there.userinfo = {}, {"email": "Ada@Example.ORG"}
+    there.userinfo |= {"email_verified": True}
+    async with opened() as ada:
+        await register(ada.services, EMAIL, "viewer")
+        there.userinfo["sub"] = "another person"
+        other = await sign_in(ada, there)
+        del there.userinfo["sub"]
+        home = await sign_in(ada, there)
+
+    assert (502, 200) == (other.status, home.status)
+
+
+def test_a_claim_may_be_inside_another_or_have_dots_in_its_name() -> None:
+    claims = {"realm": {"roles": ["a"]}, "https://x.example/roles": ["b"], "s": "t"}
+
+    assert ["a"] == claim(claims, "realm.roles")
+    assert ["b"] == claim(claims, "https://x.example/roles")
+    assert (None, None) == (claim(claims, "s.t"), claim(claims, "realm.no"))
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"oidc_issuer": "http://id.example.org"},
+        {"oidc_issuer": "id.example.org"},
+        {"oidc_issuer": "https://"},
+        {"oidc_roles": "staff"},
+        {"oidc_roles": "staff=king"},
+    ],
+)
+def test_settings_that_cannot_be_meant_are_refused(values: dict[str, str]) -> None:
+    with pytest.raises(ValueError, match=r"https|role"):
+        Settings.model_validate(values)
