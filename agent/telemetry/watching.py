@@ -11,7 +11,8 @@ from uuid import UUID
 
 from opentelemetry.trace import Span, SpanKind
 
-from agent.core.completion import Prompt, Spent, Usage
+from agent.core.channel import OutgoingFile, SendsFiles
+from agent.core.completion import ModelFacts, Prompt, Spent, Usage
 from agent.core.messages import Address, Inbound, Placed
 from agent.core.turns import (
     Accepted,
@@ -21,7 +22,11 @@ from agent.core.turns import (
     Outdated,
     StoredAnswer,
 )
-from agent.core.words.model_lists import KnowsContext, ListsModels, ModelList
+from agent.core.words.model_lists import (
+    KnowsModels,
+    ListsModels,
+    ModelList,
+)
 from agent.ports import Accept, Channel, LanguageModels, Ports, Reply, Turns
 from agent.ports.tracing import GOES_WITH, Work
 from agent.telemetry import names
@@ -40,8 +45,7 @@ def watched(
         turns=_WatchedTurns(ports.turns, spans),
         models=_models(ports.models, spans),
         channels={
-            name: _WatchedChannel(channel, spans)
-            for name, channel in ports.channels.items()
+            name: _channel(channel, spans) for name, channel in ports.channels.items()
         },
         tracing=_Followed(spans),
     )
@@ -110,7 +114,7 @@ def _models(
     models: LanguageModels,
     spans: Spans,
 ) -> LanguageModels:
-    if isinstance(models, ListsModels) and isinstance(models, KnowsContext):
+    if isinstance(models, ListsModels) and isinstance(models, KnowsModels):
         return _WatchedLists(models, models, models, spans)
 
     return _WatchedModels(models, spans)
@@ -176,12 +180,12 @@ class _WatchedLists(_WatchedModels):
         self,
         models: LanguageModels,
         lists: ListsModels,
-        sizes: KnowsContext,
+        known: KnowsModels,
         spans: Spans,
     ) -> None:
         super().__init__(models, spans)
         self._lists = lists
-        self._sizes = sizes
+        self._known = known
 
     async def listed(
         self,
@@ -196,15 +200,25 @@ class _WatchedLists(_WatchedModels):
     ) -> str:
         return await self._lists.objection(model, seconds)
 
-    async def context(
+    async def facts(
         self,
         model: str,
-    ) -> int | None:
-        return await self._sizes.context(model)
+    ) -> ModelFacts:
+        return await self._known.facts(model)
+
+
+def _channel(
+    channel: Channel,
+    spans: Spans,
+) -> Channel:
+    if isinstance(channel, SendsFiles):
+        return _WatchedFiles(channel, channel, spans)
+
+    return _WatchedChannel(channel, spans)
 
 
 class _WatchedChannel:
-    """For its replies alone: the engine asks a channel for nothing else."""
+    """For its replies. What else the engine may ask a channel for, `_channel` keeps."""
 
     def __init__(
         self,
@@ -231,6 +245,27 @@ class _WatchedChannel:
         reply = self._channel.reply(address, placed, turns, **more)
 
         return _WatchedReply(reply, self.name, self._spans)
+
+
+class _WatchedFiles(_WatchedChannel):
+    """A channel on which people can be handed a file."""
+
+    def __init__(
+        self,
+        channel: Channel,
+        files: SendsFiles,
+        spans: Spans,
+    ) -> None:
+        super().__init__(channel, spans)
+        self.max_file_bytes = files.max_file_bytes
+        self._files = files
+
+    async def send_file(
+        self,
+        address: Address,
+        file: OutgoingFile,
+    ) -> None:
+        await self._files.send_file(address, file)
 
 
 class _WatchedReply:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from functools import partial
 from uuid import UUID
 
@@ -20,6 +21,10 @@ from opentelemetry.trace import SpanKind, StatusCode
 from structlog.testing import capture_logs
 
 from agent import telemetry
+from agent.core.channel import OutgoingFile, SendsFiles
+from agent.core.messages import Address
+from agent.core.words.model_lists import KnowsModels, ListsModels
+from agent.llm.router import open_models
 from agent.settings import Settings
 from agent.telemetry import names, traced
 from agent.telemetry.spans import Spans, TurnIds
@@ -99,6 +104,39 @@ async def test_each_turn_is_one_trace_with_the_turns_id(
     below = [one.parent for one in traces.finished if one is not turn]
     assert {turn.context.span_id} == {each.span_id for each in below if each}
     assert (None, SpanKind.SERVER) == (turn.parent, turn.kind)
+
+
+class Files:
+    """A channel that takes files."""
+
+    name = "files"
+    max_file_bytes = 10
+
+    def __init__(self) -> None:
+        self.sent: list[OutgoingFile] = []
+
+    async def send_file(self, address: Address, file: OutgoingFile) -> None:
+        self.sent.append(file)
+
+
+async def test_what_the_engine_may_ask_besides_is_there_when_watched(
+    world: EngineHarness, traces: Traces
+) -> None:
+    """It looks for these protocols: else `/export` had no file, and `/model` no list."""
+    channel, file = Files(), OutgoingFile("export.zip", b"all of it")
+    async with (
+        open_models(Settings(_env_file=None)) as models,
+        world.instance() as here,
+    ):
+        ports = replace(here.ports, models=models, channels={"files": channel})  # type: ignore[dict-item]
+        seen = watched(ports, traces.spans)
+
+        assert isinstance(seen.models, ListsModels)
+        assert isinstance(seen.models, KnowsModels)
+        files = seen.channels["files"]
+        assert isinstance(files, SendsFiles)
+        await files.send_file(Address("files", "1"), file)
+        assert [file] == channel.sent
 
 
 async def test_what_a_model_used_is_named_as_others_name_it(
