@@ -231,7 +231,8 @@ class Settings(Parts):
     )
     trusted_proxies: Annotated[list[IPvAnyNetwork], NoDecode] = Field(
         default=[],
-        description="Proxies whose X-Forwarded-For and -Proto are believed: networks, by commas.",
+        description="Proxies whose X-Forwarded-For and -Proto are believed: networks, by commas. "
+        "One that ends TLS has to send -Proto, else the console signs nobody in.",
     )
     metrics_token: SecretStr | None = Field(
         default=None,

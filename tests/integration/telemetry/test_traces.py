@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from functools import partial
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -128,7 +129,8 @@ async def test_what_the_engine_may_ask_besides_is_there_when_watched(
         open_models(Settings(_env_file=None)) as models,
         world.instance() as here,
     ):
-        ports = replace(here.ports, models=models, channels={"files": channel})  # type: ignore[dict-item]
+        channels: dict[str, Any] = {"files": channel}
+        ports = replace(here.ports, models=models, channels=channels)
         seen = watched(ports, traces.spans)
 
         assert isinstance(seen.models, ListsModels)

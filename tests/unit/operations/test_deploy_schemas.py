@@ -272,6 +272,8 @@ def test_every_file_to_deploy_with_is_checked_here_or_next_door() -> None:
         *("agent.service", "constraints.txt", "postgres-roles.sh"),
         *("nginx/agent.conf", *(f"caddy/{path.name}" for path in CADDYFILES)),
         *(f"kubernetes/{path.name}" for path in KUBERNETES.iterdir()),
+        # test_monitoring.py
+        *("grafana/agent.json", "prometheus/alerts.yml", "prometheus/prometheus.yml"),
     }
     found = {
         str(path.relative_to(DEPLOY)) for path in DEPLOY.rglob("*") if path.is_file()
