@@ -1,7 +1,8 @@
-"""Libraries without what they import to show colours, which we never ask them for.
+"""Libraries without what we never ask them for, and what they import wherever it is installed.
 
-structlog and httpx import rich and pygments, where these are installed: a tenth of a start, and
-20 MB of a process. Whoever shows a screen still imports them.
+structlog and httpx import rich and pygments, to show colours: a tenth of a start, and 20 MB of
+a process. Whoever shows a screen still imports them. redis imports the metrics of OpenTelemetry,
+which take as long.
 """
 
 from __future__ import annotations
@@ -9,15 +10,15 @@ from __future__ import annotations
 import sys
 from importlib import import_module
 
-COLOURS = ("rich", "pygments", "colorama")
+NEEDLESS = ("rich", "pygments", "colorama", "opentelemetry.sdk.metrics")
 
 
 def import_plainly(name: str) -> None:
-    """Imports this module. It finds none of those for colours, unless they were imported before."""
+    """Imports this module. It finds none of those, unless they were imported before."""
     if name in sys.modules:
         return
 
-    absent = [each for each in COLOURS if each not in sys.modules]
+    absent = [each for each in NEEDLESS if each not in sys.modules]
     modules: dict[str, object] = vars(sys)["modules"]
     modules.update(dict.fromkeys(absent))  # None: as if it were not installed
     try:
