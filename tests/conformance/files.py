@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import zipfile
 from collections.abc import Sequence
 
 from tests.conformance.driver import Driver, Place
@@ -9,6 +11,12 @@ from tests.conformance.drivers.discord import DiscordDriver
 from tests.conformance.drivers.slack import SlackDriver
 from tests.conformance.drivers.telegram import TelegramDriver
 from tests.support.platforms.slack import Fault
+
+
+def unpacked(content: bytes) -> dict[str, str]:
+    """The files in a file, by name."""
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        return {name: archive.read(name).decode() for name in archive.namelist()}
 
 
 def files_in(driver: Driver, place: Place) -> Sequence[bytes]:

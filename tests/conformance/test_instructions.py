@@ -7,11 +7,13 @@ from collections.abc import AsyncIterator
 import pytest
 
 from agent.conversation.commands.instruction import IN_DIRECT_CHATS, NONE, NOT_ALLOWED
+from agent.core.channel import SendsFiles
 from agent.core.commands import COMMANDS
 from agent.core.effects import MAX_INSTRUCTION_CHARS
 from storage.control.flags import FlagAdmin
 from tests.conformance.channel_harness import ChannelHarness
 from tests.conformance.driver import Place
+from tests.conformance.files import files_in, unpacked
 from tests.support.operators import ADA, EVERYBODY, operator
 
 WISH = "Answer in rhymes."
@@ -107,7 +109,13 @@ async def test_an_instruction_is_exported_and_erased(
     ada = harness.driver.direct("ada")
     async with harness.agent():
         await told(harness, ada, "system", WISH)
-        assert WISH in await told(harness, ada, "export")
+        shown = await told(harness, ada, "export")
+
+    if isinstance(harness.driver.channel(), SendsFiles):
+        [file] = files_in(harness.driver, ada)
+        shown = unpacked(file)["export.txt"]
+
+    assert WISH in shown
 
 
 async def test_start_says_what_can_be_done_here(

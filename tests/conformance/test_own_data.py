@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import io
 import json
-import zipfile
 
 import pytest
 
@@ -12,15 +10,9 @@ from agent.conversation.commands.personal import HANDED_OVER
 from agent.conversation.delivery.files import NOT_TAKEN, TOO_LARGE
 from agent.core.effects import HandOver
 from tests.conformance.channel_harness import ChannelHarness
-from tests.conformance.files import fail_file, files_in, refuse_files
+from tests.conformance.files import fail_file, files_in, refuse_files, unpacked
 
 KEPT = "SELECT string_agg(reply, '|') FROM turns WHERE reply <> ''"
-
-
-def unpacked(content: bytes) -> dict[str, str]:
-    """The files in a file, by name."""
-    with zipfile.ZipFile(io.BytesIO(content)) as archive:
-        return {name: archive.read(name).decode() for name in archive.namelist()}
 
 
 async def asked_for_export(harness: ChannelHarness) -> str:

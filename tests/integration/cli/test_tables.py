@@ -100,6 +100,7 @@ CALLS: dict[str, tuple[str, ...]] = {
     "report usage": ("--by", "day"),
     "report cost": ("--by", "day"),
     "report models": (),
+    "report channels": (),
     "report people": (),
     "report latency": (),
     "report retention": (),
