@@ -128,13 +128,19 @@ def test_no_development_tool_comes_along(
     assert extras <= whole.distributions - plain.distributions
 
 
+OF_EXTRAS = ("agent.telemetry.", "agent.web.console.oidc.id_tokens")
+"""Modules of the extras `otel` and `oidc`."""
+
+
 def test_each_module_can_be_imported_without_any_extra(
     plain: Installation, tmp_path: Path
 ) -> None:
-    """So everything that is imported at the start is declared."""
+    """So everything that is imported at the start is declared. What stands on an extra as a
+    whole is imported by nothing but functions.
+    """
     count, missing = json_of(plain, IMPORT_ALL, tmp_path)
 
-    assert {} == missing
+    assert set() == {name for name in missing if not name.startswith(OF_EXTRAS)}
     assert count > 200
 
 
