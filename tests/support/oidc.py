@@ -45,6 +45,8 @@ class Provider:
     metadata: dict[str, Any] = field(default_factory=dict)
     broken: str = ""
     """A path that answers 500."""
+    instead: dict[str, Any] = field(default_factory=dict)
+    """What a path answers instead: a text as it is, everything else as JSON."""
     asked: dict[str, str] = field(default_factory=dict)
     """The last question of a browser."""
     auth: list[str] = field(default_factory=list)
@@ -79,6 +81,11 @@ class Provider:
         async def answered(request: Request) -> Response:
             if path == self.broken:
                 return Response("<html>down", 500)
+            if path in self.instead:
+                other = self.instead[path]
+                return (
+                    Response(other) if isinstance(other, str) else JSONResponse(other)
+                )
 
             found: Response = await answer(request)
             return found

@@ -16,7 +16,9 @@ from jinja2.runtime import Context
 from markupsafe import Markup, escape
 from starlette.responses import HTMLResponse, Response
 
+from agent.core.errors import AgentError
 from agent.core.words.sizes import dollars, in_words
+from agent.web.console.errors import Stopped, described, status_of
 
 HERE = Path(__file__).parent
 STATIC = HERE / "static"
@@ -58,6 +60,17 @@ def html(
     text = environment().get_template(template).render(**values)
 
     return HTMLResponse(text, status, HEADERS)
+
+
+def stopped(error: Stopped | AgentError) -> Response:
+    """The page that says why a request came to nothing."""
+    if isinstance(error, AgentError):
+        return html("stopped.html", status_of(error), problem=described(error))
+
+    response = html("stopped.html", error.status, problem=error.sentence)
+    response.headers.update(error.headers)
+
+    return response
 
 
 @cache

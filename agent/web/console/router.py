@@ -15,12 +15,12 @@ from agent.control.permissions import Permission, refusal
 from agent.core.errors import AgentError
 from agent.web.console import sign_in, static_files
 from agent.web.console.cookies import PLAIN, Cookies, is_own, is_private
-from agent.web.console.errors import Stopped, described, status_of
+from agent.web.console.errors import Stopped
 from agent.web.console.forms import read_form, read_query
 from agent.web.console.oidc import routes as oidc
 from agent.web.console.page import Fields, Page, PageContext, Viewer
 from agent.web.console.pages import PAGES
-from agent.web.console.rendering import html
+from agent.web.console.rendering import stopped
 from agent.web.console.services import Find, Services
 from storage.control.operators.sessions import Session
 
@@ -100,12 +100,8 @@ def _guarded(endpoint: Endpoint) -> Endpoint:
     async def guarded(request: Request) -> Response:
         try:
             response = await endpoint(request)
-        except Stopped as error:
-            response = html("stopped.html", error.status, problem=error.sentence)
-            response.headers.update(error.headers)
-        except AgentError as error:
-            problem = described(error)
-            response = html("stopped.html", status_of(error), problem=problem)
+        except (Stopped, AgentError) as error:
+            response = stopped(error)
 
         if request.url.scheme == "https":
             response.headers["strict-transport-security"] = "max-age=31536000"

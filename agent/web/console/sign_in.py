@@ -159,10 +159,14 @@ async def limit(
     services: Services,
     address: str,
     name: str = "",
+    *,
+    what: str = "sign-in",
 ) -> None:
-    """Raises Stopped when there were too many tries. Names are kept as hashes."""
+    """Raises Stopped when there were too many tries of `what`, which are counted apart.
+    Names are kept as hashes.
+    """
     network = network_of(address)
-    rules = [Rule("sign-in-address", network, PER_ADDRESS, network)]
+    rules = [Rule(f"{what}-address", network, PER_ADDRESS, network)]
     if name:
         hashed = sha256(name.encode("utf-8", "replace")).hexdigest()[:32]
         rules.append(Rule("sign-in", hashed, PER_ACCOUNT, hashed))

@@ -16,6 +16,7 @@ from storage.control import audit
 from storage.control.audit import Author
 from storage.control.credentials import Secrets
 from storage.control.operators import STATEMENTS
+from storage.control.operators.outside import is_outside
 from storage.control.operators.passwords import (
     check_password,
     hash_password,
@@ -32,6 +33,10 @@ from storage.control.operators.sign_in import credentials_of
 from storage.postgres import Database
 from storage.transaction import transaction
 
+LINK_ONLY = (
+    "You have no password, and came here by OpenID Connect. A first password takes a link "
+    "of an admin."
+)
 WRONG = "The password that you have now is wrong. Nothing was changed."
 
 
@@ -44,6 +49,8 @@ class AccountView:
     has_factor: bool
     codes: int
     """Recovery codes that were not used yet."""
+    needs_link: bool = False
+    """They have no password, and this session may not set the first one."""
 
 
 class OperatorAccount:
@@ -73,6 +80,7 @@ class OperatorAccount:
             row.password is not None,
             row.totp is not None,
             len(row.recovery),
+            await self._needs_link(row),
         )
 
     async def change_password(self, current: str, new: str) -> None:
@@ -128,13 +136,31 @@ class OperatorAccount:
         async with transaction(self._database) as connection:
             return await credentials_of(connection, self._author.name)
 
+    async def _needs_link(self, row: Row[Any]) -> bool:
+        """Only a link sets the first password of somebody whom a provider let in: else they
+        would have a way in that the provider cannot close.
+        """
+        if row.password is not None:
+            return False
+
+        statement = text(STATEMENTS["origin_of_session"])
+        async with transaction(self._database) as connection:
+            origin = await connection.scalar(statement, {"id": self._session})
+
+        return origin is None or is_outside(origin)
+
     async def _check(self, current: str) -> None:
-        """The password of now; somebody without one came by a link of this machine."""
+        """The password of now. Somebody without one came by a link of this machine."""
         row = await self._row()
         if row is None:
             raise Rejected(
                 "You are not registered, so there is nothing to keep.",
                 Run("operators add", "registers you", target=self._author.name),
+            )
+        if await self._needs_link(row):
+            raise Rejected(
+                LINK_ONLY,
+                Run("operators link", "makes one", target=self._author.name),
             )
         if row.password is not None and not await matches(row.password, current):
             raise Rejected(WRONG)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -22,6 +22,14 @@ from storage.postgres import Database
 from storage.redis import RedisPipe
 from storage.transaction import transaction
 
+MARK = ", OpenID Connect"
+"""The end of the origin of each session that began so. Nothing else ends an origin."""
+
+
+def is_outside(origin: str) -> bool:
+    """Whether a session of this origin began at a provider."""
+    return origin.endswith(MARK)
+
 
 class OutsideSignIn:
     """Raises StoreUnavailable."""
@@ -39,15 +47,24 @@ class OutsideSignIn:
         name: str,
         role: Role | None,
         origin: str,
+        *,
+        any_case: bool = False,
     ) -> str | None:
         """Begins a session and returns its token; None: there is no such operator.
 
-        `role`: what the provider gives; whoever is new is registered with it. None: the one
-        that is registered. Raises Rejected when no admin would be left.
+        `role`: what the provider gives; somebody new is registered with it. None: the one
+        that is registered. `any_case`: `name` is in lower case, and an operator's may differ
+        in that. Raises Rejected when no admin would be left.
         """
-        author, given = Author(name, origin), None
+        origin, given = origin + MARK, None
         async with transaction(self._database) as connection:
             before = await _roles(connection)
+            found = _alike(name, before) if any_case else [name]
+            if len(found) > 1:
+                return None
+
+            name = next(iter(found), name)
+            author = Author(name, origin)
             if role is not None and role != before.get(name):
                 given = await _give(connection, author, role)
             elif name not in before:
@@ -56,15 +73,7 @@ class OutsideSignIn:
             session = await begin_session(connection, name, origin)
             if given is not None:
                 await given.record()
-            await audit.record(
-                connection,
-                author,
-                "operator.sign-in",
-                f"operator:{name}",
-                before=None,
-                after=None,
-                epoch=None,
-            )
+            await _record(connection, author)
 
         if given is not None:
             with suppress(StoreUnavailable):
@@ -94,6 +103,32 @@ class _Registered:
                 after=sorted([*self.before, name]),
             )
         await self.change.end()
+
+
+async def _record(
+    connection: AsyncConnection,
+    author: Author,
+) -> None:
+    await audit.record(
+        connection,
+        author,
+        "operator.sign-in",
+        f"operator:{author.name}",
+        before=None,
+        after=None,
+        epoch=None,
+    )
+
+
+def _alike(
+    name: str,
+    operators: Collection[str],
+) -> Sequence[str]:
+    """Operators of this name; those that differ in capitals only if none has it exactly."""
+    if name in operators:
+        return [name]
+
+    return [one for one in operators if one.lower() == name]
 
 
 async def _roles(connection: AsyncConnection) -> Mapping[str, Role]:

@@ -118,6 +118,10 @@ WHERE s.token_hash = :hash
   AND s.seen_at > now() - make_interval(secs => :idle);
 
 
+-- name: origin_of_session
+SELECT origin FROM operator_sessions WHERE id = :id;
+
+
 -- name: touch_session
 UPDATE operator_sessions SET seen_at = now() WHERE id = :id;
 

@@ -43,6 +43,25 @@ def claim(
     return found
 
 
+def together(
+    token: Mapping[str, Any],
+    userinfo: Mapping[str, Any],
+) -> Mapping[str, Any]:
+    """What both say of one person; the token is believed first.
+
+    Whether an email is verified counts for that email alone.
+    """
+    emails = {
+        one["email"].lower()
+        for one in (token, userinfo)
+        if isinstance(one.get("email"), str)
+    }
+    if len(emails) > 1:
+        userinfo = {k: v for k, v in userinfo.items() if k != "email_verified"}
+
+    return {**userinfo, **token}
+
+
 def name_of(
     claims: Mapping[str, Any],
     settings: Settings,

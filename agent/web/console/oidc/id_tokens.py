@@ -61,5 +61,8 @@ def checked(
         claims.validate(leeway=LEEWAY_SECONDS)
     except (JoseError, AuthlibBaseError) as error:
         raise ValueError(error.error) from None
+    except (TypeError, KeyError, AttributeError, RecursionError):
+        # of the libraries, for values of kinds that they do not expect
+        raise ValueError("unreadable") from None
 
     return dict(claims)

@@ -17,6 +17,7 @@ from agent.core.errors import ConfigurationError
 from agent.settings import Settings
 from agent.settings.proxied_transport import ProxiedTransport
 from agent.web.console.errors import Stopped
+from agent.web.console.oidc.claims import together
 from agent.web.console.oidc.journey import Journey
 
 SECONDS = 6.0
@@ -96,7 +97,7 @@ class Provider:
                 more = await _more(client, found, tokens)
                 if more.get("sub") != claims["sub"]:
                     raise Stopped(502, DOUBTFUL.format("another person"))
-                claims = {**more, **claims}
+                claims = together(claims, more)
 
         return claims
 
@@ -174,6 +175,8 @@ class Provider:
     ) -> bool:
         """Some providers put little into the token, and the rest elsewhere."""
         wanted = [self.settings.oidc_name_claim, self.settings.oidc_role_claim]
+        if "email" in wanted:
+            wanted.append("email_verified")
 
         return any(name and name.partition(".")[0] not in claims for name in wanted)
 
@@ -216,7 +219,11 @@ async def _json(
     finally:
         await response.aclose()
 
-    answer = httpx.Response(200, content=bytes(read)).json()
+    try:
+        answer = httpx.Response(200, content=bytes(read)).json()
+    except RecursionError:
+        raise ValueError("too deep") from None
+
     if isinstance(answer, dict):
         return answer
 

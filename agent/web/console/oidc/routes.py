@@ -8,11 +8,13 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
+from agent.core.errors import AgentError
 from agent.web.console.cookies import Cookies
 from agent.web.console.errors import Stopped
 from agent.web.console.oidc.claims import UNKNOWN, name_of, role_of
 from agent.web.console.oidc.journey import SECONDS, Journey
 from agent.web.console.oidc.provider import DOUBTFUL, Provider
+from agent.web.console.rendering import stopped
 from agent.web.console.services import Services
 from agent.web.console.sign_in import address_of, limit, same, signed_in
 from storage.control.operators.outside import OutsideSignIn
@@ -40,7 +42,7 @@ async def leave(
     if request.headers.get("sec-fetch-site") in ("cross-site", "same-site"):
         return RedirectResponse("/sign-in", 303)
 
-    await limit(services, address_of(request))
+    await limit(services, address_of(request), what="oidc")
     journey = Journey.begun(request.query_params.get("next", "/"))
     response = RedirectResponse(await provider.address(journey, _back(request)), 303)
     Cookies.of(request).put(response, "oidc", journey.to_cookie(), SECONDS)
@@ -52,23 +54,38 @@ async def come_back(
     request: Request,
     services: Services,
 ) -> Response:
-    """From the provider. Raises Stopped when anything is not as it was begun."""
-    provider, cookies = _provider(services), Cookies.of(request)
-    await limit(services, address_of(request))
-    journey = Journey.of_cookie(cookies.get("oidc"))
+    """From the provider. However that ends, the journey is over: its secrets are good once."""
+    try:
+        response = await _arrived(request, services)
+    except (Stopped, AgentError) as error:
+        response = stopped(error)
+    Cookies.of(request).drop(response, "oidc")
+
+    return response
+
+
+async def _arrived(
+    request: Request,
+    services: Services,
+) -> Response:
+    """Raises Stopped when anything is not as it was begun. Only what this browser began is
+    counted as a try: any page may send it here.
+    """
+    provider = _provider(services)
+    journey = Journey.of_cookie(Cookies.of(request).get("oidc"))
     query = request.query_params
     if journey is None or not same(query.get("state", ""), journey.state):
         raise Stopped(403, LOST)
+
+    await limit(services, address_of(request))
     if "iss" in query and query["iss"].rstrip("/") != _issuer(services):
         raise Stopped(403, DOUBTFUL.format("another issuer"))
     if not query.get("code"):
         raise Stopped(403, DENIED)
 
     token = await _session(request, services, provider, journey)
-    response = signed_in(request, token, journey.wanted)
-    cookies.drop(response, "oidc")
 
-    return response
+    return signed_in(request, token, journey.wanted)
 
 
 async def _session(
@@ -83,8 +100,12 @@ async def _session(
     role = role_of(claims, services.settings)
 
     signing_in = OutsideSignIn(services.stores.database, services.stores.pipe)
-    origin = f"console from {address_of(request)}, OpenID Connect"
-    token = await signing_in.begin(name, role, origin)
+    token = await signing_in.begin(
+        name,
+        role,
+        f"console from {address_of(request)}",
+        any_case=services.settings.oidc_name_claim == "email",
+    )
     if token is None:
         raise Stopped(403, UNKNOWN.format(name))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -13,7 +14,8 @@ from agent.settings import Settings
 from agent.web.console import sign_in as pages
 from agent.web.console.oidc.claims import claim
 from storage.control.operators.admin import OperatorAdmin
-from tests.support.browser import Browser, Page, console, register
+from storage.control.operators.second_factor import new_factor
+from tests.support.browser import PASSWORD, Browser, Page, console, register
 from tests.support.oidc import CLIENT, OTHER, SECRET, Provider, provider, shared_key
 from tests.support.settings import run
 
@@ -23,6 +25,10 @@ GROUPS = {
     "oidc_role_claim": "groups",
     "oidc_roles": "agent-admins=admin, staff=viewer",
 }
+
+HEADER = b'{"alg":"RS256","crit":7}'
+CRITICAL = b64encode(HEADER).decode().rstrip("=") + ".e30.AA"
+"""A token whose header is not as it should be."""
 
 Open = Callable[..., Any]
 
@@ -251,6 +257,52 @@ async def test_what_one_browser_began_no_other_ends(
     assert "begun in another browser" in stranger.text
 
 
+async def test_a_return_that_failed_is_the_last_of_its_state(
+    opened: Open, there: Provider
+) -> None:
+    async with opened() as ada:
+        await register(ada.services, EMAIL, "admin")
+        for changes, status in ASTRAY:
+            left = await leave(ada)
+            location = left.response.headers["location"]
+            failed = await ada.get(there.sign_in(location, **changes))
+            again = await ada.get(there.sign_in(location))
+            assert (changes, status, 403) == (changes, failed.status, again.status)
+            assert "begun in another browser" in again.text
+
+        assert 0 == await sessions(ada)
+
+
+async def test_no_other_site_uses_up_the_tries_of_an_address(
+    opened: Open, there: Provider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A picture may lead here from anywhere. One way there and back is one try."""
+    monkeypatch.setattr(pages, "PER_ADDRESS", Limit(3, 900))
+    async with opened() as ada:
+        await register(ada.services, EMAIL, "admin")
+        for _ in range(5):
+            assert 403 == (await ada.get("/sign-in/oidc/back?state=x")).status
+        found = [(await sign_in(ada, there)).status for _ in range(3)]
+        left, page = await leave(ada), await ada.get("/sign-in")
+        password = await ada.send(page, "/sign-in", name="ada", password="x")
+
+    assert ([200, 200, 200], 429) == (found, left.status)
+    assert 429 == password.status
+
+
+async def test_pictures_that_begin_nothing_leave_the_password_its_tries(
+    opened: Open, there: Provider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A browser that does not say which site asks begins ways that nobody goes."""
+    monkeypatch.setattr(pages, "PER_ADDRESS", Limit(3, 900))
+    async with opened() as ada:
+        begun = [(await leave(ada)).status for _ in range(4)]
+        page = await ada.get("/sign-in")
+        password = await ada.send(page, "/sign-in", name="ada", password="x")
+
+    assert ([303, 303, 303, 429], 401) == (begun, password.status)
+
+
 async def test_another_site_signs_nobody_in(opened: Open, there: Provider) -> None:
     async with opened() as ada:
         left = await leave(ada, **{"sec-fetch-site": "cross-site"})
@@ -285,6 +337,41 @@ async def test_a_provider_that_is_down_is_a_sentence(
 
     assert [503] * 4 == [page.status for page in told]
     assert all("does not answer as it should" in page.text for page in told)
+
+
+DEEP = "[" * 100_000
+UNREADABLE: list[tuple[str, Any, int]] = [
+    ("/keys", {"keys": None}, 502),
+    ("/keys", {"keys": 7}, 502),
+    ("/keys", {"keys": [None]}, 502),
+    ("/keys", {"keys": [{"kty": []}]}, 502),
+    ("/keys", {"keys": [{"kty": "EC", "crv": "P-0", "x": "AA", "y": "AA"}]}, 502),
+    ("/keys", {}, 502),
+    ("/keys", None, 503),
+    ("/keys", DEEP, 503),
+    ("/token", DEEP, 503),
+    ("/token", {"id_token": CRITICAL}, 502),
+    ("/userinfo", DEEP, 503),
+    ("/.well-known/openid-configuration", {"issuer": None}, 503),
+]
+
+
+async def test_what_cannot_be_read_is_a_sentence(
+    opened: Open, there: Provider
+) -> None:
+    there.claims = {}
+    async with opened() as ada:
+        await register(ada.services, EMAIL, "admin")
+        for path, answer, status in UNREADABLE:
+            left = await leave(ada)
+            there.instead = {path: answer}
+            page = await ada.get(there.sign_in(left.response.headers["location"]))
+            there.instead = {}
+            assert (path, status) == (path, page.status), (answer, page.text)
+            assert "sign-in service" in page.text
+
+        there.instead = {"/.well-known/openid-configuration": DEEP}
+        assert 503 == (await leave(ada)).status
 
 
 async def test_what_says_it_is_another_issuer_is_not_asked(
@@ -356,6 +443,113 @@ async def test_what_the_token_leaves_out_is_asked_for(
         home = await sign_in(ada, there)
 
     assert (502, 200) == (other.status, home.status)
+
+
+@pytest.mark.parametrize(
+    ("userinfo", "status"),
+    [
+        ({"email": EMAIL.upper(), "email_verified": True}, 200),
+        ({"email_verified": True}, 200),
+        ({"email": "eve@example.org", "email_verified": True}, 403),
+        ({"email": EMAIL, "email_verified": False}, 403),
+        ({}, 403),
+    ],
+)
+async def test_whether_the_email_is_verified_may_be_said_elsewhere(
+    opened: Open, there: Provider, userinfo: dict[str, Any], status: int
+) -> None:
+    """Of the same address, that is."""
+    there.claims, there.userinfo = {"email": EMAIL}, userinfo
+    async with opened() as ada:
+        await register(ada.services, EMAIL, "viewer")
+        page = await sign_in(ada, there)
+
+    assert status == page.status, page.text
+
+
+async def test_an_email_is_the_same_however_it_was_registered(
+    opened: Open, there: Provider
+) -> None:
+    async with opened(**GROUPS) as ada:
+        await register(ada.services, "Ada@Example.org", "admin")
+        there.claims |= {"groups": ["staff"]}
+        home = await sign_in(ada, there)
+
+        assert (200, "viewer") == (home.status, (await roles(ada))["Ada@Example.org"])
+        assert EMAIL not in await roles(ada)
+
+
+async def test_a_name_that_could_be_two_operators_is_nobody(
+    opened: Open, there: Provider
+) -> None:
+    async with opened() as ada:
+        for name in ("Ada@Example.org", "ADA@example.org"):
+            await register(ada.services, name, "admin")
+        two = await sign_in(ada, there)
+        await register(ada.services, EMAIL, "admin")
+        exact = await sign_in(ada, there)
+
+    assert (403, 200) == (two.status, exact.status)
+
+
+async def test_only_emails_are_alike_in_capitals(
+    opened: Open, there: Provider
+) -> None:
+    there.claims = {"login": "ada"}
+    async with opened(oidc_name_claim="login") as ada:
+        await register(ada.services, "Ada", "admin")
+        page = await sign_in(ada, there)
+
+    assert 403 == page.status
+
+
+FIRST: list[dict[str, str]] = [
+    {"do": "password", "password": PASSWORD, "again": PASSWORD},
+    {"do": "factor", "secret": new_factor(EMAIL).secret, "code": "000000"},
+    {"do": "no-factor"},
+]
+
+
+async def test_the_provider_alone_lets_in_whom_it_let_in_first(
+    opened: Open, there: Provider
+) -> None:
+    """A first password is a way in that it could not close: it takes an admin's link."""
+    async with opened() as ada:
+        await register(ada.services, EMAIL, "viewer")
+        await sign_in(ada, there)
+        page = await ada.get("/account")
+        asked = [{"csrf": page.csrf, "current": "", **fields} for fields in FIRST]
+        answers = [await ada.post("/account", fields) for fields in asked]
+        [row] = await run(
+            ada.services.stores.database.url,
+            f"SELECT password, totp FROM operators WHERE name = '{EMAIL}'",
+        )
+
+    assert "New password" not in page.text
+    assert (None, None) == tuple(row)
+    for one in (page, *answers):
+        assert f"agent operators link {EMAIL}" in one.text
+    assert [422, 422, 422] == [one.status for one in answers]
+
+
+async def test_an_operator_with_a_password_changes_it_however_they_came(
+    opened: Open, there: Provider
+) -> None:
+    """And a session that a link began may set the first one."""
+    async with opened() as ada:
+        await ada.sign_in(EMAIL)
+        page = await ada.get("/account")
+        first = {"csrf": page.csrf, "current": "", **FIRST[0]}
+        linked = await ada.post("/account", first)
+        ada.client.cookies.clear()
+        await sign_in(ada, there)
+        page = await ada.get("/account")
+        wrong = {"csrf": page.csrf, "current": "x", **FIRST[0]}
+        refused = await ada.post("/account", wrong)
+        right = await ada.post("/account", wrong | {"current": PASSWORD})
+
+    assert (200, 422, 200) == (linked.status, refused.status, right.status)
+    assert "that you have now is wrong" in refused.text
 
 
 def test_a_claim_may_be_inside_another_or_have_dots_in_its_name() -> None:
