@@ -55,12 +55,21 @@ class Finding:
     """False: the agent works all the same, and somebody may want to know."""
 
 
+SLOWEST_UPLOAD = 250_000
+"""Bytes a second; what is slower counts as a failure."""
+
+
 @dataclass(frozen=True, slots=True)
 class OutgoingFile:
     """What the agent hands to a person. It is kept nowhere."""
 
     name: str
     content: bytes
+
+    @property
+    def upload_seconds(self) -> float:
+        """How long an upload may take: half a minute, and what its size needs."""
+        return 30.0 + len(self.content) / SLOWEST_UPLOAD
 
 
 @runtime_checkable

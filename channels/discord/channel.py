@@ -205,7 +205,11 @@ class Discord(Webhook, Diagnosable, Listening, SendsFiles):
 
         async def send() -> None:
             await self._rest.call(
-                "POST", path, new_file(file), bucket=f"POST {address.chat}"
+                "POST",
+                path,
+                new_file(file),
+                bucket=f"POST {address.chat}",
+                seconds=file.upload_seconds,
             )
 
         await self._governor.final(address.chat, "send", send)

@@ -36,7 +36,7 @@ UNKNOWN_INTERACTION = 10062
 ALREADY_ACKNOWLEDGED = 40060
 INVALID_WEBHOOK_TOKEN = 50027
 
-_TIMEOUT = aiohttp.ClientTimeout(total=30)
+_TIMEOUT_S = 30.0
 _AGENT = "DiscordBot (simple-ai-agent, 0.1)"
 EMPTY_BUCKETS = 10_000
 """Buckets of rate limits that are remembered while they are empty."""
@@ -86,9 +86,7 @@ class Rest:
     async def open(self) -> AsyncIterator[aiohttp.ClientSession]:
         """Inside, the connections stay open."""
         if self._session is None:
-            self._session = aiohttp.ClientSession(
-                timeout=_TIMEOUT, cookie_jar=aiohttp.DummyCookieJar()
-            )
+            self._session = aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar())
 
         session = self._session
         self._users += 1
@@ -109,18 +107,16 @@ class Rest:
         *,
         bucket: str = "",
         signed_in: bool = True,
+        seconds: float = _TIMEOUT_S,
     ) -> Any:
         """One call and its JSON. The body is JSON, too, or a form with a file.
 
         Calls of one `bucket` share a rate limit. A bucket that is empty by Discord's headers
         is not asked again before the time they name. `signed_in` is False for calls that
-        carry an interaction's token in their path. Raises RateLimited, Refusal,
-        LastingRefusal, or DeliveryError when Discord cannot be reached.
+        carry an interaction's token in their path. It ends after `seconds`. Raises
+        RateLimited, Refusal, LastingRefusal, or DeliveryError: Discord cannot be reached.
         """
         self._check_room(bucket)
-        headers = {"User-Agent": _AGENT}
-        if signed_in:
-            headers["Authorization"] = f"Bot {self._token}"
 
         try:
             async with (
@@ -128,9 +124,10 @@ class Rest:
                 session.request(
                     method,
                     self._api_url + path,
-                    headers=headers,
+                    headers=self._headers(signed_in=signed_in),
                     **_content(body),
                     proxy=self._proxy,
+                    timeout=aiohttp.ClientTimeout(total=seconds),
                 ) as response,
             ):
                 self._note_room(bucket, response)
@@ -140,6 +137,13 @@ class Rest:
                 f"Discord cannot be reached ({type(error).__name__}); check the "
                 "network and DISCORD_API_URL."
             ) from error
+
+    def _headers(self, *, signed_in: bool) -> dict[str, str]:
+        headers = {"User-Agent": _AGENT}
+        if signed_in:
+            headers["Authorization"] = f"Bot {self._token}"
+
+        return headers
 
     def _check_room(self, bucket: str) -> None:
         wait = self._empty_until.get(bucket, 0.0) - self._clock()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
@@ -165,14 +166,33 @@ class SlackApi:
 
     async def upload(self, chat: str, thread: str, file: OutgoingFile) -> None:
         """Puts a file into a chat. Raises RateLimited (for the chat), else ApiError."""
-        async with self._translated("files.completeUploadExternal"):
-            await self._web.files_upload_v2(
-                channel=chat,
-                thread_ts=thread or None,
-                filename=file.name,
-                title=file.name,
-                content=file.content,
-            )
+        target = await self.call(
+            "files.getUploadURLExternal",
+            filename=file.name,
+            length=len(file.content),
+        )
+        await self._put(str(target.get("upload_url")), file)
+        await self.call(
+            "files.completeUploadExternal",
+            files=json.dumps([{"id": target.get("file_id"), "title": file.name}]),
+            channel_id=chat,
+            thread_ts=thread or None,
+        )
+
+    async def _put(self, url: str, file: OutgoingFile) -> None:
+        """The SDK's own upload ends after the few seconds of any call."""
+        timeout = aiohttp.ClientTimeout(total=file.upload_seconds)
+        async with (
+            self._translated("the upload"),
+            self.session() as session,
+            session.post(
+                url,
+                data=file.content,
+                proxy=self.proxy_for(url),
+                timeout=timeout,
+            ) as response,
+        ):
+            _check_upload(response)
 
     @asynccontextmanager
     async def _translated(self, method: str) -> AsyncIterator[None]:
@@ -241,6 +261,16 @@ class SlackApi:
             )
 
         return f"Slack refused {method}: {code}."
+
+
+def _check_upload(response: aiohttp.ClientResponse) -> None:
+    """Slack's host for uploads has no names for its reasons."""
+    status = response.status
+    if status == 429:
+        raise RateLimited(_seconds(response.headers.get("Retry-After")))
+    if status != 200:
+        code = "" if status >= 500 else f"status {status}"
+        raise ApiError(f"Slack did not take the file (status {status}).", code)
 
 
 def _seconds(retry_after: str | None) -> float:

@@ -51,8 +51,8 @@ CHAT_RATE = Rate(5, 5)
 https://docs.slack.dev/apis/web-api/rate-limits
 """
 
-MAX_FILE_BYTES = 1_000_000_000
-"""https://docs.slack.dev/reference/methods/files.completeUploadExternal"""
+MAX_FILE_BYTES = 50_000_000
+"""Slack takes 1 GB, but a file is in memory while it is sent."""
 
 _COMMANDS = 10_000  # slash commands whose address is remembered
 _RESPONSE_URL_S = 1800.0

@@ -154,6 +154,8 @@ class BotApi:
                 file.content,
                 filename=file.name,
                 message_thread_id=to.thread_id,
+                read_timeout=file.upload_seconds,
+                write_timeout=file.upload_seconds,
             )
         )
 

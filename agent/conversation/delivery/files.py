@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import structlog
 
 from agent.core.channel import OutgoingFile, SendsFiles
 from agent.core.effects import MakeFile
 from agent.core.errors import (
+    AgentError,
     AnswerRefused,
     DeliveryError,
+    NotHere,
+    Refused,
     StoreUnavailable,
     Undeliverable,
 )
@@ -22,13 +27,24 @@ ASK = (
 TOO_LARGE = f"Your file is too large for this chat. {ASK}"
 NOT_TAKEN = f"Your file could not be sent here. {ASK}"
 
+TRIES = 6
+"""How often a file is tried at most. With the pauses between the tries of a delivery, trouble
+of 15 seconds is waited for.
+"""
+
+FILE_SECONDS = 300.0
+"""How long a file may take, with all its tries. The text waits for it, and others in the chat
+wait for the text.
+"""
+
 log = structlog.get_logger()
 
 
 class ReplyWithFile:
     """Sends the file, then the text. Where the file is not taken, the text says so instead.
 
-    It is made once, and what fails for a while is tried again with the same file.
+    It is made once, and what fails for a while is tried again with the same file: `TRIES`
+    times, within `FILE_SECONDS`.
     """
 
     drafts_stand = False
@@ -43,6 +59,8 @@ class ReplyWithFile:
         self._file: OutgoingFile | None = None
         self._problem: Notice | None = None
         self._is_settled = False
+        self._tries = 0
+        self._until: float | None = None
 
     async def show(self, text: str) -> Placed | None:
         """Nothing grows here."""
@@ -59,15 +77,30 @@ class ReplyWithFile:
 
     async def _hand_over(self) -> Notice | None:
         """What to say instead. None: the file arrived."""
+        self._tries += 1
+        until = self._until = self._until or _now() + FILE_SECONDS
+        try:
+            async with asyncio.timeout_at(until):
+                return await self._try()
+        except NotHere:
+            raise
+        except Refused as error:
+            return Notice(error.sentence)
+        except Exception as error:
+            is_lasting = isinstance(error, AnswerRefused | Undeliverable)
+            if not is_lasting and self._tries < TRIES and _now() < until:
+                raise
+
+            log.warning("file not taken", reason=_reason(error), tries=self._tries)
+
+            return Notice(NOT_TAKEN)
+
+    async def _try(self) -> Notice | None:
         file = self._file = self._file or await self._made()
         if file is None or len(file.content) > self._channel.max_file_bytes:
             return Notice(TOO_LARGE)
 
-        try:
-            await self._channel.send_file(self._address, file)
-        except (AnswerRefused, Undeliverable) as error:
-            log.warning("file not taken", reason=error.sentence)
-            return Notice(NOT_TAKEN)
+        await self._channel.send_file(self._address, file)
 
         return None
 
@@ -76,3 +109,11 @@ class ReplyWithFile:
             return await self._make()
         except StoreUnavailable as error:
             raise DeliveryError(error.sentence) from error
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
+
+
+def _reason(error: Exception) -> str:
+    return error.sentence if isinstance(error, AgentError) else type(error).__name__

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 
 import pytest
 
-from agent.conversation.delivery.files import NOT_TAKEN, TOO_LARGE, ReplyWithFile
+from agent.conversation.delivery import files
+from agent.conversation.delivery.files import (
+    NOT_TAKEN,
+    TOO_LARGE,
+    TRIES,
+    ReplyWithFile,
+)
 from agent.core.channel import OutgoingFile
 from agent.core.errors import (
     AnswerRefused,
     DeliveryError,
+    NotHere,
+    Refused,
     StoreUnavailable,
     Undeliverable,
 )
@@ -66,12 +75,12 @@ class Maker:
 
 async def insist(reply: ReplyWithFile) -> Sequence[str]:
     """Tries until the text arrives, as deliveries do. What failed."""
-    failed = []
-    for _ in range(5):
+    failed: list[str] = []
+    for _ in range(2 * TRIES):
         try:
             await reply.finish("here it is")
-        except DeliveryError as error:
-            failed.append(error.sentence)
+        except Exception as error:
+            failed.append(str(error))
         else:
             break
 
@@ -107,6 +116,66 @@ async def test_what_is_too_large_is_never_sent(made: OutgoingFile | None) -> Non
 
     assert [] == await insist(ReplyWithFile(place, place, CHAT, Maker(made)))
     assert [TOO_LARGE] == place.seen
+
+
+@pytest.mark.parametrize(
+    "trouble", [DeliveryError("Away."), ValueError("A mistake.")]
+)
+async def test_a_file_that_always_fails_holds_up_the_text_for_some_tries_alone(
+    trouble: Exception,
+) -> None:
+    place = Place(*[trouble] * TRIES)
+    failed = await insist(ReplyWithFile(place, place, CHAT, Maker(FILE)))
+
+    assert [str(trouble)] * (TRIES - 1) == failed
+    assert [NOT_TAKEN] == place.seen
+
+
+async def test_a_file_that_can_never_be_made_is_asked_for_a_few_times() -> None:
+    """Each may be a heavy statement that ends at its limit."""
+    place, make = Place(), Maker(*[StoreUnavailable("Too slow.")] * TRIES)
+
+    assert TRIES - 1 == len(await insist(ReplyWithFile(place, place, CHAT, make)))
+    assert [NOT_TAKEN] == place.seen
+
+
+async def test_a_file_that_hangs_holds_up_the_text_for_its_time_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(files, "FILE_SECONDS", 0.02)
+    place = Place()
+    monkeypatch.setattr(place, "send_file", lambda *_: asyncio.sleep(60))
+
+    async with asyncio.timeout(5):
+        assert [] == await insist(ReplyWithFile(place, place, CHAT, Maker(FILE)))
+    assert [NOT_TAKEN] == place.seen
+
+
+async def test_tries_end_with_the_time_of_all_of_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Also when a platform says each time at once that it is away."""
+    monkeypatch.setattr(files, "FILE_SECONDS", 0.0)
+    place = Place(DeliveryError("Away."))
+
+    assert [] == await insist(ReplyWithFile(place, place, CHAT, Maker(FILE)))
+    assert [NOT_TAKEN] == place.seen
+
+
+async def test_another_instance_that_must_deliver_is_no_try_of_the_file() -> None:
+    place = Place(NotHere("Elsewhere."))
+    with pytest.raises(NotHere):
+        await ReplyWithFile(place, place, CHAT, Maker(FILE)).finish("here it is")
+
+    assert [] == place.seen
+
+
+async def test_why_no_file_is_made_now_is_said_instead_of_it() -> None:
+    place = Place()
+
+    busy = Maker(Refused("It is being made."))
+    assert [] == await insist(ReplyWithFile(place, place, CHAT, busy))
+    assert ["It is being made."] == place.seen
 
 
 async def test_nothing_is_shown_before() -> None:
