@@ -53,6 +53,7 @@ async def test_answers_arrive_after_a_platform_was_away_for_long(
         assert outcome.faults == {}
 
 
+@pytest.mark.chaos
 async def test_answers_arrive_after_a_long_retry_after(nursery: Nursery) -> None:
     """Longer than anything waits for it: no attempt is counted while the penalty is known."""
     async with world(nursery, changes=[*HURRIED, "short deadlines"]) as here:

@@ -52,6 +52,7 @@ async def test_an_agent_without_a_fence_is_found_out(nursery: Nursery) -> None:
     assert Fault.DOUBLED_ANSWER in kinds(outcome.verdicts)
 
 
+@pytest.mark.chaos
 @pytest.mark.parametrize("mutation", [["late records"], []], ids=["late", "in time"])
 async def test_an_agent_that_records_late_is_found_out(
     nursery: Nursery, mutation: list[str]

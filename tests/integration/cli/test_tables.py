@@ -170,13 +170,8 @@ async def prepared(machine: Machine) -> Machine:
 
 
 @pytest.mark.timeout(240)
-@pytest.mark.parametrize(
-    "width",
-    [
-        WIDTHS[0],
-        *(pytest.param(each, marks=pytest.mark.chaos) for each in WIDTHS[1:]),
-    ],
-)
+@pytest.mark.chaos
+@pytest.mark.parametrize("width", WIDTHS)
 async def test_every_table_fits_and_loses_nothing(
     prepared: Machine, width: int
 ) -> None:

@@ -194,6 +194,7 @@ async def test_many_talk_at_once_over_few_sessions(url: str, redis_url: str) -> 
             await world.answered(f"chat {number}", f"re: hello {number}")
 
 
+@pytest.mark.chaos
 async def test_no_promise_breaks_behind_it(url: str, redis_url: str) -> None:
     """1,000 messages to three processes, one of which is killed and one frozen."""
     seed = random.randrange(10**6)
