@@ -31,6 +31,8 @@ def pace(pipe: RedisPipe) -> SharedPace:
 async def test_all_instances_together_get_one_burst(redis_url: str) -> None:
     async with open_redis(redis_url) as one, open_redis(redis_url) as two:
         paces = [RedisPace(one, "bot-1"), RedisPace(two, "bot-1")]
+        for pace in paces:  # Redis has to answer soon: connected before that
+            await pace.reserve("another bot", Rate(5, HOUR))
         waits = await asyncio.gather(
             *(paces[n % 2].reserve("bot", Rate(5, HOUR)) for n in range(20))
         )
