@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 from agent.core.errors import (
     AgentError,
@@ -47,6 +48,15 @@ def described(error: AgentError) -> str:
     remedies = error.remedies if isinstance(error, ConfigurationError) else ()
 
     return " ".join([error.sentence, *map(_sentence, remedies)])
+
+
+@contextmanager
+def not_found() -> Iterator[None]:
+    """What is refused inside is not there: Rejected becomes a page with the status 404."""
+    try:
+        yield
+    except Rejected as error:
+        raise Stopped(404, described(error)) from None
 
 
 def _sentence(remedy: Remedy) -> str:

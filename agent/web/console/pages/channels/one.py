@@ -8,10 +8,8 @@ from typing import Any
 
 from starlette.responses import Response
 
-from agent.core.errors import Rejected
 from agent.web.console.errors import (
-    Stopped,
-    described,
+    not_found,
 )
 from agent.web.console.page import (
     Fields,
@@ -97,10 +95,8 @@ async def found(
     context: PageContext,
 ) -> ChannelView:
     """Raises Stopped when there is none of this name."""
-    try:
+    with not_found():
         return await admin_of(context.services).get(context.address["name"])
-    except Rejected as error:
-        raise Stopped(404, described(error)) from None
 
 
 def _settings(

@@ -7,8 +7,7 @@ from uuid import UUID
 from starlette.responses import Response
 
 from agent.control.permissions import Permission
-from agent.core.errors import Rejected
-from agent.web.console.errors import Stopped, described
+from agent.web.console.errors import Stopped, not_found
 from agent.web.console.page import PageContext
 from storage.conversation.operating.listed import from_micros, micros_of
 from storage.conversation.operating.reading import (
@@ -25,12 +24,10 @@ async def show(context: PageContext) -> Response:
     """The newest page; with `before`, an earlier one; with `follow`, it renews itself."""
     before = _before(context.query["before"])
     database = context.services.stores.database
-    try:
+    with not_found():
         page = await read_conversation(
             database, conversation_of(context), reader_of(context), before
         )
-    except Rejected as error:
-        raise Stopped(404, described(error)) from None
 
     is_newest = before == Before()
 

@@ -12,7 +12,7 @@ from agent.control.flags import DECLARED
 from agent.control.named_rules import NAMED, PREFIX
 from agent.control.rules import Step
 from agent.core.errors import Rejected
-from agent.web.console.errors import Stopped, described
+from agent.web.console.errors import Stopped, described, not_found
 from agent.web.console.page import PageContext
 from agent.web.console.pages.conversations.reading import conversation_of, reader_of
 from agent.web.console.services import Services
@@ -34,12 +34,10 @@ class InForce:
 
 async def show(context: PageContext) -> Response:
     database = context.services.stores.database
-    try:
+    with not_found():
         why = await read_why(
             database, conversation_of(context), _seq(context), reader_of(context)
         )
-    except Rejected as error:
-        raise Stopped(404, described(error)) from None
 
     is_answer = why.message.role == "assistant"
     flags, problem = await _flags(context.services, why) if is_answer else ((), "")

@@ -9,11 +9,9 @@ from agent.control.experiments import (
     Variant,
     audience_of,
 )
-from agent.core.errors import Rejected
 from agent.reports.experiment import METRICS
 from agent.web.console.errors import (
-    Stopped,
-    described,
+    not_found,
 )
 from agent.web.console.page import PageContext
 from agent.web.console.services import Services
@@ -84,10 +82,8 @@ async def found(
     name: str,
 ) -> ExperimentView:
     """Raises Stopped when there is none of this name."""
-    try:
+    with not_found():
         return await admin_of(context.services).get(name)
-    except Rejected as error:
-        raise Stopped(404, described(error)) from None
 
 
 def admin_of(

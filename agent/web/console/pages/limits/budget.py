@@ -18,6 +18,7 @@ from agent.web.console.confirming import unconfirmed
 from agent.web.console.errors import (
     Stopped,
     described,
+    not_found,
     status_of,
 )
 from agent.web.console.page import PageContext
@@ -119,14 +120,12 @@ async def _named(
     if scope is None or period is None or not query["subject"]:
         raise Stopped(404, "Say whose budget, and whether for a day or a month.")
 
-    try:
+    with not_found():
         subject = await _subject(
             context,
             scope,
             query["subject"],
         )
-    except Rejected as error:
-        raise Stopped(404, described(error)) from None
 
     return Named(
         scope,

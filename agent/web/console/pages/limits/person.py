@@ -20,6 +20,7 @@ from agent.core.errors import (
 from agent.web.console.errors import (
     Stopped,
     described,
+    not_found,
     status_of,
 )
 from agent.web.console.page import PageContext
@@ -87,10 +88,8 @@ async def _found(
     if not person:
         raise Stopped(404, NOBODY)
 
-    try:
+    with not_found():
         return await limit_admin(context.services).person(person)
-    except Rejected as error:
-        raise Stopped(404, described(error)) from None
 
 
 def _path(
