@@ -35,6 +35,7 @@ from agent.web.console.pages.experiments.one import (
 )
 from agent.web.console.pages.experiments.report import metric_of
 from storage.control.changes import difference
+from storage.control.experiments.admin import ExperimentView
 from storage.control.experiments.questions import (
     ship_question,
     start_question,
@@ -91,20 +92,7 @@ async def _start(
     admin = admin_of(context.services)
     question = start_question(await admin.get(name))
 
-    async def make() -> str:
-        await admin.start(
-            name,
-            context.author(),
-            expected=_version(context),
-        )
-        return f"{name} is started."
-
-    return Step(
-        question,
-        make,
-        "Yes, start it",
-        f"/experiments/{quote(name)}",
-    )
+    return _turned(context, name, question, admin.start, "started", "Yes, start it")
 
 
 async def _stop(
@@ -114,18 +102,29 @@ async def _stop(
     admin = admin_of(context.services)
     question = stop_question(await admin.get(name))
 
+    return _turned(context, name, question, admin.stop, "stopped", "Yes, stop it")
+
+
+def _turned(
+    context: PageContext,
+    name: str,
+    question: str | None,
+    turn: Callable[..., Awaitable[ExperimentView]],
+    done: str,
+    yes: str,
+) -> Step:
     async def make() -> str:
-        await admin.stop(
+        await turn(
             name,
             context.author(),
             expected=_version(context),
         )
-        return f"{name} is stopped."
+        return f"{name} is {done}."
 
     return Step(
         question,
         make,
-        "Yes, stop it",
+        yes,
         f"/experiments/{quote(name)}",
     )
 

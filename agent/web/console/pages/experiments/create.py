@@ -30,6 +30,7 @@ from agent.web.console.page import (
     PageContext,
 )
 from agent.web.console.pages.experiments.one import (
+    MARKS,
     admin_of,
     found,
 )
@@ -103,6 +104,7 @@ async def _page(
         "experiments/list.html",
         status,
         views=sorted(shown, key=lambda view: ORDER.index(view.stage)),
+        marks=MARKS,
         why_late=why_late,
         audience_of=audience_of,
         flags=[view.flag for view in flags],
