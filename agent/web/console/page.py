@@ -56,8 +56,10 @@ class Fields:
         self,
         name: str,
     ) -> str:
-        """As it was typed, for passwords and texts."""
-        return next(iter(self._values.get(name, ())), "")
+        """As it was typed, for passwords and texts: browsers send other ends of lines."""
+        value = next(iter(self._values.get(name, ())), "")
+
+        return value.replace("\r\n", "\n")
 
     def all(
         self,

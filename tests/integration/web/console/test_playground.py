@@ -63,6 +63,19 @@ async def test_an_answer_is_shown_with_its_cost_and_stored_nowhere(
     assert "Why?" not in entry["after"]
 
 
+async def test_lines_end_in_a_prompt_as_they_do_in_a_chat(ada: Browser) -> None:
+    """Browsers send two characters at each end."""
+    await ada.sign_in("ada", "operator")
+    fields = {"text": "One.\r\nTwo.", "system.a": "Be\r\nbrief."}
+    await ask(ada, **fields)
+    (prompt,) = script(ada).prompts
+
+    assert ("One.\nTwo.", True) == (
+        prompt.messages[-1][1],
+        prompt.system.startswith("Be\nbrief."),
+    )
+
+
 async def test_two_variants_stand_side_by_side_each_with_its_own_rules(
     ada: Browser, world: EngineHarness, agent: Instance, database_url: str
 ) -> None:

@@ -134,15 +134,7 @@ def edited(
     names = [name for name, _ in typed.items()]
 
     return {
-        name: _text(typed, name)
+        name: typed.raw(name)
         for name in ChannelForm.model_fields
-        if name in names and _text(typed, name) != _text(typed, f"was.{name}")
+        if name in names and typed.raw(name) != typed.raw(f"was.{name}")
     }
-
-
-def _text(
-    typed: Fields,
-    name: str,
-) -> str:
-    """Browsers send other ends of lines than they were given."""
-    return typed.raw(name).replace("\r\n", "\n")

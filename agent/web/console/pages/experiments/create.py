@@ -161,7 +161,7 @@ def _variants(
     """Rows without a name are left out; one without a value is as if there were no experiment."""
     for row in range(MAX_VARIANTS):
         name = form[f"variant.{row}"]
-        value = form.raw(f"value.{row}").replace("\r\n", "\n")
+        value = form.raw(f"value.{row}")
         if name:
             weight = form[f"weight.{row}"]
             yield typed_variant(
