@@ -10,10 +10,13 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from agent.llm.prices.known import Specs
+from agent.llm.router import ModelRouter
+from agent.ports import LanguageModels
 from agent.settings import (
     OFFLINE,
     UNKNOWN_MODEL,
     ModelSpec,
+    Settings,
 )
 from agent.settings.model_spec import MILLION
 
@@ -65,6 +68,14 @@ async def prices_of(
     await specs.learn(wanted)
 
     return {name: _price(name, specs) for name in wanted}
+
+
+def specs_of(
+    models: LanguageModels,
+    settings: Settings,
+) -> Specs:
+    """What is known of these models."""
+    return models.specs if isinstance(models, ModelRouter) else Specs(settings)
 
 
 async def without_price(

@@ -22,12 +22,11 @@ from agent.core.words.model_lists import (
     ListsModels,
     ModelList,
 )
-from agent.llm.prices.known import Specs
 from agent.llm.prices.shown import (
     Price,
     prices_of,
+    specs_of,
 )
-from agent.llm.router import ModelRouter
 from agent.reports.usage import (
     Latency,
     Line,
@@ -181,7 +180,7 @@ async def _models(
         days,
     )
     names = [*dict.fromkeys([*used, *filter(None, lines)])]
-    prices = await prices_of(_specs(services), names)
+    prices = await prices_of(specs_of(services.models, settings), names)
 
     return [
         ModelRow(
@@ -198,16 +197,6 @@ async def _models(
         )
         for name in names
     ]
-
-
-def _specs(
-    services: Services,
-) -> Specs:
-    models = services.models
-
-    return (
-        models.specs if isinstance(models, ModelRouter) else Specs(services.settings)
-    )
 
 
 async def _reports(

@@ -11,9 +11,7 @@ from agent.core.errors import (
     Conflict,
     Rejected,
 )
-from agent.llm.prices.known import Specs
-from agent.llm.prices.shown import without_price
-from agent.llm.router import ModelRouter
+from agent.llm.prices.shown import specs_of, without_price
 from agent.web.console.confirming import unconfirmed
 from agent.web.console.errors import (
     Stopped,
@@ -203,11 +201,9 @@ async def _unpriced(
 ) -> list[str]:
     """Models in use that are not asked under a budget in US dollars."""
     services = context.services
-    models, settings = services.models, services.settings
-    specs = models.specs if isinstance(models, ModelRouter) else Specs(settings)
-    names = await models_in_use(settings, services.stores.database)
+    names = await models_in_use(services.settings, services.stores.database)
 
-    return await without_price(specs, names)
+    return await without_price(specs_of(services.models, services.settings), names)
 
 
 async def _set(
