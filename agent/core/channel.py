@@ -59,6 +59,11 @@ SLOWEST_UPLOAD = 250_000
 """Bytes a second; what is slower counts as a failure."""
 
 
+def unanswered(part: str) -> Finding:
+    """Of what hangs."""
+    return Finding(part, "It did not answer in time.", "Check the network.")
+
+
 @dataclass(frozen=True, slots=True)
 class OutgoingFile:
     """What the agent hands to a person. It is kept nowhere."""

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 import asyncpg
 
 from agent.app import CHANNELS, build_channels, configured_channels
-from agent.core.channel import Diagnosable, Finding
+from agent.core.channel import Diagnosable, Finding, unanswered
 from agent.core.errors import (
     AgentError,
     ConfigurationError,
@@ -88,7 +88,7 @@ async def _in_time(
         async with asyncio.timeout_at(end):
             return await findings
     except TimeoutError:
-        return [Finding(part, "It did not answer in time.", "Check the network.")]
+        return [unanswered(part)]
 
 
 async def _unreadable(settings: Settings) -> Sequence[Finding]:

@@ -10,6 +10,7 @@ from starlette.responses import Response
 from agent.core.channel import (
     Diagnosable,
     Finding,
+    unanswered,
 )
 from agent.core.errors import AgentError
 from agent.core.limits import (
@@ -85,7 +86,7 @@ async def _too_often(
 async def findings_of(
     channel: Channel,
 ) -> Sequence[Finding]:
-    """Empty: all is well, as far as it can tell. Never raises."""
+    """Empty: all is well, as far as it can tell."""
     if not isinstance(channel, Diagnosable):
         return []
 
@@ -101,11 +102,4 @@ async def findings_of(
             )
         ]
     except TimeoutError:
-        late = "It did not answer in time."
-        return [
-            Finding(
-                channel.name,
-                late,
-                "Check the network.",
-            )
-        ]
+        return [unanswered(channel.name)]
