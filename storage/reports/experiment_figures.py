@@ -24,7 +24,7 @@ from agent.reports.statistics import need_scipy
 from agent.settings import Settings
 from storage.postgres import AGAIN, GONE, connect
 from storage.reports import STATEMENTS
-from storage.reports.source import replica_url
+from storage.reports.source import reading_url
 
 AT_ONCE = 5_000
 """People fetched in one round trip."""
@@ -36,12 +36,12 @@ async def experiment_report(
     name: str,
     metric: MetricName,
 ) -> Report:
-    """The report, read from the replica where there is one, else from `url`.
+    """The report, read where all reports are read.
 
     Raises what `experiment_figures` raises, and ConfigurationError without scipy.
     """
     need_scipy()
-    source = await replica_url(settings) or url
+    source, _ = await reading_url(settings, url)
 
     return report_of(await experiment_figures(source, name), metric)
 

@@ -62,17 +62,17 @@ async def replica_url(settings: Settings) -> str | None:
     return found.url
 
 
-async def reading_url(settings: Settings, database: Database) -> tuple[str, float]:
-    """The replica's, if there is one that is not too far behind; else the main database's, and
-    how many seconds the replica is behind. Raises ConfigurationError.
+async def reading_url(settings: Settings, url: str) -> tuple[str, float]:
+    """The replica's, if there is one that is not too far behind; else `url`, the main database's,
+    and how many seconds the replica is behind. Raises ConfigurationError.
     """
     replica = await replica_url(settings)
     if replica is None:
-        return database.url, 0.0
+        return url, 0.0
 
     lag = await replica_lag(replica)
     if lag > MAX_LAG_SECONDS:
-        return database.url, lag
+        return url, lag
 
     return replica, 0.0
 
@@ -85,7 +85,7 @@ async def open_source(
 ) -> AsyncIterator[Source]:
     """Raises Rejected for odd times, StoreUnavailable and ConfigurationError."""
     since, until = parsed(asked.since), parsed(asked.until)
-    url, behind = await reading_url(settings, database)
+    url, behind = await reading_url(settings, database.url)
 
     async with read_usage(url) as reader:
         reach = await reader.reach()

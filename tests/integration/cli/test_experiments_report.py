@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from unittest.mock import AsyncMock
 
 import pytest
 
-from agent.reports.experiment import METRICS
+from agent.reports.experiment import METRICS, PRIMARY
+from agent.settings import Settings
+from storage.reports.experiment_figures import experiment_report
 from tests.support.commands import CLOSED, Machine
 from tests.support.experiment_data import NAME, ExperimentData
 from tests.support.servers import Postgres
@@ -149,6 +152,23 @@ async def test_a_wrong_split_is_an_error_above_the_numbers(
         {compared["verdict"] for compared in document["comparisons"]},
     )
     assert first.removeprefix("ERROR: ") == document["error"]
+
+
+async def test_a_replica_that_is_far_behind_is_not_read(
+    database_url: str,
+    empty_database_url: str,
+    lab: ExperimentData,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As of all reports: it would tell old figures without a word."""
+    await shorter_answers(lab, control=5, short=5)
+    monkeypatch.setattr(
+        "storage.reports.source.replica_lag", AsyncMock(return_value=3_600.0)
+    )
+    settings = Settings(_env_file=None, database_replica_url=empty_database_url)
+    report = await experiment_report(settings, database_url, NAME, PRIMARY)
+
+    assert NAME == report.figures.experiment.name
 
 
 async def test_a_replica_is_read_where_there_is_one(

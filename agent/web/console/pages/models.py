@@ -43,7 +43,7 @@ from agent.web.console.page import (
 )
 from agent.web.console.services import Services
 from storage.reports.models import models_in_use
-from storage.reports.source import replica_url
+from storage.reports.source import reading_url
 from storage.reports.usage import read_usage
 
 WAIT_SECONDS = 0.15
@@ -216,7 +216,7 @@ async def _reports(
         until,
         by="model",
     )
-    source = await replica_url(services.settings) or services.stores.database_url
+    source, _ = await reading_url(services.settings, services.stores.database_url)
 
     async with read_usage(source) as reader:
         lines = await reader.lines(scope)
