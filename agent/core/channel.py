@@ -70,6 +70,8 @@ class OutgoingFile:
 
     name: str
     content: bytes
+    remark: str = ""
+    """Said with it instead of the reply."""
 
     @property
     def upload_seconds(self) -> float:

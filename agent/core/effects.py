@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -112,8 +113,8 @@ Outcome = bool
 """Whether the effect found something to change: a conversation, an answer, a valid code."""
 
 
-MakeFile = Callable[[], Awaitable[OutgoingFile | None]]
-"""Makes a file when it is sent. None: it would be too large for any chat."""
+MakeFile = Callable[[int], AbstractAsyncContextManager[OutgoingFile]]
+"""Makes a file when it is sent, for a chat that takes so many bytes. It goes with the block."""
 
 
 @dataclass(frozen=True, slots=True)

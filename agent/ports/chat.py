@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 from uuid import UUID
 
@@ -91,5 +92,10 @@ class ChatRecords(ChatHistory, ConversationTitles, Protocol):
     async def export(self, inbound: Inbound) -> str:
         """What is kept of this person, to read; of many messages, the newest."""
 
-    async def export_file(self, person: UUID) -> OutgoingFile | None:
-        """All that is kept of this person, as JSON and to read. None: too much for a chat."""
+    def export_file(
+        self, person: UUID, max_bytes: int
+    ) -> AbstractAsyncContextManager[OutgoingFile]:
+        """All that is kept of this person, as JSON and to read; of too much, the newest.
+
+        No other is made before the block ends. Raises Refused when it cannot be made now.
+        """

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from typing import Any
 from uuid import UUID
 
@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from agent.core.channel import OutgoingFile
 from agent.core.effects import ConversationEntry, HistoryEntry, UsageTotal
+from agent.core.errors import Refused
 from agent.core.messages import Inbound
 from agent.core.words.search import Found, Query
 from storage.conversation import STATEMENTS
@@ -22,7 +23,8 @@ from storage.conversation.chat import (
     within_lifetime,
 )
 from storage.conversation.conversations import PostgresTitles
-from storage.lifecycle.export import as_text, as_zip, export_person
+from storage.lifecycle.export.making import CHAT_BYTES, exported
+from storage.lifecycle.export.package import Bound
 from storage.reports.search import search_for
 from storage.tables import Conversation, MessageRow, User
 
@@ -33,8 +35,12 @@ EXPORTED_MESSAGES = 100
 EXPORTED_CHARS = 12_000
 """How much `/export` shows where a chat takes no file."""
 
-FILE_MESSAGES = 50_000
-"""Messages of a file for a chat at most: it is made in memory."""
+IN_PART = (
+    "Here is the newest of what is kept of you; all of it is too large for this chat. "
+    "`export.txt` says what is missing: please ask the operator of this agent for it, who "
+    "gets it by `agent people export` or from the console."
+)
+"""Said instead of the reply."""
 
 MORE = "\n\nThere is more: ask whoever runs this agent for all of it as a file."
 
@@ -101,20 +107,30 @@ class PostgresChatRecords(PostgresTitles):
         if person is None:
             return "Nothing is kept of you."
 
-        found = await export_person(self._database, person, EXPORTED_MESSAGES)
-        text = as_text(found)
+        try:
+            bound = Bound(rows=EXPORTED_MESSAGES)
+            async with exported(self._database, person, bound) as file:
+                with file:
+                    text = file.beginning(EXPORTED_CHARS + 1)
+        except Refused as error:
+            return error.sentence
 
         return (
             text if len(text) <= EXPORTED_CHARS else f"{text[:EXPORTED_CHARS]}…{MORE}"
         )
 
-    async def export_file(self, person: UUID) -> OutgoingFile | None:
-        found = await export_person(self._database, person, FILE_MESSAGES + 1)
-        if len(found["messages"]) > FILE_MESSAGES:
-            return None
+    @asynccontextmanager
+    async def export_file(
+        self, person: UUID, max_bytes: int
+    ) -> AsyncIterator[OutgoingFile]:
+        bound = Bound(size=min(max_bytes, CHAT_BYTES))
+        async with exported(self._database, person, bound) as file:
+            with file:
+                content = file.content()
 
-        # beside the event loop: it takes seconds for the largest
-        return OutgoingFile("export.zip", await asyncio.to_thread(as_zip, found))
+            remark = IN_PART if file.missing else ""
+
+            yield OutgoingFile("export.zip", content, remark)
 
 
 async def _total(

@@ -19,7 +19,8 @@ from storage.control.audit import Author
 from storage.control.changes import admit, as_json
 from storage.control.targets import RuleTarget, audience_of
 from storage.lifecycle import STATEMENTS, jobs
-from storage.lifecycle.export import Export, export_person
+from storage.lifecycle.export.making import WHOLE, exported
+from storage.lifecycle.export.package import Bound, ExportFile
 from storage.lifecycle.jobs import ErasureView
 from storage.postgres import Database
 from storage.transaction import transaction
@@ -77,7 +78,7 @@ class PeopleAdmin:
                     STATEMENTS["prompts_of_person"],
                 )
             ]
-            found = EarlierTexts([*map(dict, texts)], [*map(dict, prompts)])
+            found = EarlierTexts([*map(dict, texts)][::-1], [*map(dict, prompts)])
             await audit.record(
                 connection,
                 author,
@@ -113,11 +114,13 @@ class PeopleAdmin:
 
             return made
 
-    async def export(self, named: str, author: Author) -> Export:
-        """All that is kept of a person, to be handed to them.
+    async def export(
+        self, named: str, author: Author, bound: Bound = WHOLE
+    ) -> ExportFile:
+        """All that is kept of a person, to be handed to them. The caller closes it.
 
         An audit row says who took it. Raises Rejected when there is no such person, or the
-        author may not manage people's data.
+        author may not manage people's data; Refused when it cannot be made now.
         """
         async with transaction(self._database) as connection:
             await admit(connection, author, Permission.MANAGE)
@@ -125,7 +128,8 @@ class PeopleAdmin:
             assert person is not None
             await _log(connection, author, "person.export", f"person:{person}")
 
-        return await export_person(self._database, person)
+        async with exported(self._database, person, bound) as file:
+            return file
 
     async def erasure(self, number: UUID) -> ErasureView:
         """How far one is. Raises Rejected when there is none of this number."""

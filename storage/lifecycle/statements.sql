@@ -471,7 +471,7 @@ SELECT v.thumb, v.at
 FROM votes v
 JOIN users u ON u.id = v.user_id
 WHERE u.person_id = :person
-ORDER BY v.at;
+ORDER BY v.at DESC;
 
 
 -- name: export_settings
@@ -483,7 +483,18 @@ WHERE scope LIKE 'rule:%' AND value->'people' ? :name
 UNION ALL
 SELECT 'budget of a ' || period, jsonb_build_object('tokens', tokens, 'usd', usd)
 FROM budgets
-WHERE scope = 'person' AND subject = :name;
+WHERE scope = 'person' AND subject = :name
+UNION ALL
+SELECT 'audience of an experiment', to_jsonb(name)
+FROM experiments
+WHERE position(:name IN CAST(definition AS text)) > 0
+UNION ALL
+SELECT listed.how || ' of ' || c.channel_type, to_jsonb(u.channel_user_id)
+FROM users u
+JOIN channel_configs c ON c.channel_type = u.channel_type
+JOIN (VALUES ('allow'), ('deny')) listed(how)
+  ON c.settings->listed.how @> to_jsonb(u.channel_user_id)
+WHERE u.person_id = :person;
 
 
 -- name: export_budget_days
@@ -494,21 +505,15 @@ WHERE scope = 'person' AND subject = :name
 ORDER BY period, day;
 
 
--- name: export_titles
--- Whoever names a conversation owns it.
-SELECT c.title, c.channel_type AS channel, c.started_at AS since
+-- name: export_conversations
+-- Those that the person began, with what they ask of each answer.
+SELECT c.channel_type AS channel, c.chat_id AS chat, c.thread_id AS thread, c.title,
+       c.instruction, c.model_override AS model, c.started_at AS since,
+       c.last_activity AS last, c.is_active AS active, c.metadata
 FROM conversations c
 JOIN users u ON u.id = c.user_id
-WHERE u.person_id = :person AND c.title IS NOT NULL
-ORDER BY c.started_at;
-
-
--- name: export_instructions
-SELECT c.instruction, c.channel_type AS channel, c.started_at AS since
-FROM conversations c
-JOIN users u ON u.id = c.user_id
-WHERE u.person_id = :person AND c.instruction IS NOT NULL
-ORDER BY c.started_at;
+WHERE u.person_id = :person
+ORDER BY c.started_at DESC, c.id;
 
 
 -- name: export_usage
@@ -532,7 +537,7 @@ SELECT e.at, e.changed_at AS changed, u.channel_type AS channel, e.content AS te
 FROM earlier_texts e
 JOIN users u ON u.id = e.author
 WHERE u.person_id = :person
-ORDER BY e.at, e.id;
+ORDER BY e.at DESC, e.id DESC;
 
 
 -- name: prompts_of_person
@@ -565,12 +570,17 @@ LEFT JOIN LATERAL (
       AND "timestamp" > m."timestamp"
       AND role = 'assistant'
       AND answers >= m.seq
+      AND m.seq <= c.answered  -- else each looks through all that came after it
     ORDER BY "timestamp", seq
     LIMIT 1
 ) answer ON true
 WHERE u.person_id = :person AND m.user_id IS NOT NULL
-ORDER BY m."timestamp" DESC, m.seq DESC
-LIMIT :newest;
+ORDER BY m."timestamp" DESC, m.seq DESC;
+
+
+-- name: is_kept
+SELECT EXISTS (SELECT FROM users WHERE person_id = :person)
+   AND NOT EXISTS (SELECT FROM erasures WHERE person_id = :person);
 
 
 -- Retention -----------------------------------------------------------------------------------

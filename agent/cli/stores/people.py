@@ -219,13 +219,11 @@ def export(
     """Write all that is kept of a person as JSON and as text, to be handed to them."""
 
     async def work(settings: Settings) -> int:
-        from storage.lifecycle.export import write_export
-
         by = author(settings, as_, reason)
         async with _open_admin(settings) as (admin, _):
             view = await admin.show(person)
-            found = await admin.export(str(view.id), by)
-        files = write_export(found, folder)
+            with await admin.export(str(view.id), by) as file:
+                files = file.write_to(folder)
         if as_json:
             show_json({"person": view.id, "files": files})
         else:

@@ -6,7 +6,7 @@ import asyncio
 
 import structlog
 
-from agent.core.channel import OutgoingFile, SendsFiles
+from agent.core.channel import SendsFiles
 from agent.core.effects import MakeFile
 from agent.core.errors import (
     AgentError,
@@ -43,8 +43,8 @@ log = structlog.get_logger()
 class ReplyWithFile:
     """Sends the file, then the text. Where the file is not taken, the text says so instead.
 
-    It is made once, and what fails for a while is tried again with the same file: `TRIES`
-    times, within `FILE_SECONDS`.
+    What fails for a while is tried again, `TRIES` times, within `FILE_SECONDS`. The file is made
+    for each try, so that none waits in memory between two.
     """
 
     drafts_stand = False
@@ -56,7 +56,6 @@ class ReplyWithFile:
         self._channel = channel
         self._address = address
         self._make = make
-        self._file: OutgoingFile | None = None
         self._problem: Notice | None = None
         self._is_settled = False
         self._tries = 0
@@ -71,12 +70,11 @@ class ReplyWithFile:
         if not self._is_settled:
             self._problem = await self._hand_over()
             self._is_settled = True
-            self._file = None
 
         return await self._reply.finish(self._problem or text)
 
     async def _hand_over(self) -> Notice | None:
-        """What to say instead. None: the file arrived."""
+        """What to say instead of the text. None: nothing else."""
         self._tries += 1
         until = self._until = self._until or _now() + FILE_SECONDS
         try:
@@ -96,17 +94,15 @@ class ReplyWithFile:
             return Notice(NOT_TAKEN)
 
     async def _try(self) -> Notice | None:
-        file = self._file = self._file or await self._made()
-        if file is None or len(file.content) > self._channel.max_file_bytes:
-            return Notice(TOO_LARGE)
-
-        await self._channel.send_file(self._address, file)
-
-        return None
-
-    async def _made(self) -> OutgoingFile | None:
+        largest = self._channel.max_file_bytes
         try:
-            return await self._make()
+            async with self._make(largest) as file:
+                if len(file.content) > largest:
+                    return Notice(TOO_LARGE)
+
+                await self._channel.send_file(self._address, file)
+
+                return Notice(file.remark) if file.remark else None
         except StoreUnavailable as error:
             raise DeliveryError(error.sentence) from error
 

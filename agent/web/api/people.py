@@ -8,6 +8,7 @@ from uuid import UUID
 
 from fastapi import Query
 from pydantic import BaseModel, Field
+from starlette.responses import Response
 
 from agent.control.permissions import Permission
 from agent.web.api.protocol.caller import Asking, Caller
@@ -22,6 +23,9 @@ from agent.web.api.protocol.paging import (
 )
 from agent.web.api.protocol.problems import Problem, finding
 from agent.web.api.protocol.routing import CONFLICT, MISSING, needs, routes
+from agent.web.exports import ExportResponse
+from storage.lifecycle.export.making import BROWSER
+from storage.lifecycle.export.package import JSON
 from storage.lifecycle.jobs import ErasureView
 from storage.lifecycle.people import PeopleAdmin, PersonView
 from storage.people.blocking import BlockAdmin, BlockView
@@ -113,14 +117,21 @@ async def unblock(caller: Asking, person: Text, sent: Why) -> BlockOut:
     return await _block(caller, person, sent.reason, blocked=False)
 
 
-@router.get("/people/{person}/export", responses=MISSING)
+@router.get(
+    "/people/{person}/export", responses=MISSING, response_model=dict[str, Any]
+)
 @needs(Permission.MANAGE)
-async def export(caller: Asking, person: Text) -> dict[str, Any]:
-    """All that is kept of them, their words included. It leaves an audit row."""
+async def export(caller: Asking, person: Text) -> Response:
+    """All that is kept of them, their words included. It leaves an audit row.
+
+    One is made at a time: 429 asks to try again.
+    """
     async with finding():
         await _admin(caller).show(person)
 
-    return dict(await _admin(caller).export(person, caller.author()))
+    file = await _admin(caller).export(person, caller.author(), BROWSER)
+
+    return ExportResponse(file, JSON, "application/json")
 
 
 @router.post("/people/{person}/erase", status_code=202, responses=MISSING | CONFLICT)

@@ -11,11 +11,11 @@ from sqlalchemy import text
 
 from storage.lifecycle import erasure
 from storage.lifecycle.erasure import Stores
-from storage.lifecycle.export import as_text, export_person
 from storage.lifecycle.people import PeopleAdmin
 from storage.lifecycle.retention import retain
 from tests.support.engine_harness import EngineHarness, Instance
 from tests.support.erasures import ID, NAME, erase, say
+from tests.support.exports import export_of
 from tests.support.settings import OPERATOR, run
 from tests.support.turns import begun, closed
 
@@ -95,7 +95,7 @@ async def test_what_was_kept_is_shown_audited_and_exported(
     await prompts_kept(database_url)
     found = await PeopleAdmin(agent.database).earlier(ADA, OPERATOR)
     [person] = await run(database_url, "SELECT person_id FROM users")
-    export = as_text(await export_person(agent.database, person[0]))
+    export = (await export_of(agent.database, person[0]))[1]
     [entry] = await run(
         database_url, "SELECT after::text FROM audit_log WHERE action = 'texts'"
     )

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from uuid import UUID
 
 import pytest
 
 from storage.lifecycle.erasure import Stores, work
-from storage.lifecycle.export import as_json, as_text, export_person
 from tests.support.engine_harness import EngineHarness, Instance
-from tests.support.settings import run
+from tests.support.exports import export_of
+from tests.support.settings import run, set_channel
+
+EXPERIMENT = "INSERT INTO experiments (name, definition) VALUES ('cats', $1::jsonb)"
 
 
 async def answer_to(world: EngineHarness, agent: Instance, text: str) -> str:
@@ -45,16 +48,20 @@ async def test_an_export_has_titles_consent_budgets_and_what_reports_count(
     )
     for name, person, account in rows:
         await made_for(database_url, str(person), account, name)
-    found = await export_person(agent.database, rows[0][1])
-    shown, written = as_text(found), as_json(found)
+    await set_channel(database_url, "test", allow=["ada", "bob"], deny=["bob"])
+    await run(database_url, EXPERIMENT, json.dumps({"audience": str(rows[0][1])}))
+    written, shown = await export_of(agent.database, rows[0][1])
 
     for part in (
-        "- test: ada, consents to training",
-        "budget of a month: {'usd': None, 'tokens': 77}",
+        "- test: ada (ada), consents to training",
+        "budget of a month: tokens 77",
         "- month of 2026-02-01: 11 tokens, $0.5000",
         "- 2026-02 test a:ada: 3 messages, 2 answers, 9 tokens, $0.2500",
         "- test: the cat",
-        "tried: {'value': True}",
+        "tried: True",
+        "allow of test: ada",
+        "audience of an experiment: cats",
+        "test: my pet is of ada\n  answer: re: my pet is of ada",
     ):
         assert part in shown
     for other in ("bob", *map(str, rows[1][1:])):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 
 import pytest
 
@@ -60,17 +61,19 @@ class Place:
 class Maker:
     """Makes the file; counts how often, and fails first."""
 
-    def __init__(self, *made: OutgoingFile | Exception | None) -> None:
+    def __init__(self, *made: OutgoingFile | Exception) -> None:
         self._made = list(made)
         self.calls = 0
 
-    async def __call__(self) -> OutgoingFile | None:
+    @asynccontextmanager
+    async def __call__(self, max_bytes: int) -> AsyncIterator[OutgoingFile]:
+        assert 5 == max_bytes
         self.calls += 1
         made = self._made.pop(0)
         if isinstance(made, Exception):
             raise made
 
-        return made
+        yield made
 
 
 async def insist(reply: ReplyWithFile) -> Sequence[str]:
@@ -87,16 +90,19 @@ async def insist(reply: ReplyWithFile) -> Sequence[str]:
     return failed
 
 
-async def test_what_passes_is_tried_again_with_the_same_file() -> None:
-    """The store, the file and the text each fail once; all arrives once, in order."""
+async def test_what_passes_is_tried_again() -> None:
+    """The store, the file and the text each fail once; all arrives once, in order.
+
+    The file is made for each try: none waits in memory.
+    """
     away = StoreUnavailable("The store is away.")
     place = Place(DeliveryError("Busy."), None, DeliveryError("Busy again."))
-    make = Maker(away, FILE)
+    make = Maker(away, FILE, FILE)
     failed = await insist(ReplyWithFile(place, place, CHAT, make))
 
     assert ["The store is away.", "Busy.", "Busy again."] == failed
     assert [FILE, "here it is"] == place.seen
-    assert 2 == make.calls
+    assert 3 == make.calls
 
 
 @pytest.mark.parametrize("kind", [AnswerRefused, Undeliverable])
@@ -110,9 +116,8 @@ async def test_a_refused_file_is_said_instead_of_it(
     assert isinstance(place.seen[0], Notice)
 
 
-@pytest.mark.parametrize("made", [None, OutgoingFile("export.zip", b"123456")])
-async def test_what_is_too_large_is_never_sent(made: OutgoingFile | None) -> None:
-    place = Place()
+async def test_what_is_too_large_is_never_sent() -> None:
+    place, made = Place(), OutgoingFile("export.zip", b"123456")
 
     assert [] == await insist(ReplyWithFile(place, place, CHAT, Maker(made)))
     assert [TOO_LARGE] == place.seen
@@ -125,7 +130,8 @@ async def test_a_file_that_always_fails_holds_up_the_text_for_some_tries_alone(
     trouble: Exception,
 ) -> None:
     place = Place(*[trouble] * TRIES)
-    failed = await insist(ReplyWithFile(place, place, CHAT, Maker(FILE)))
+    make = Maker(*[FILE] * TRIES)
+    failed = await insist(ReplyWithFile(place, place, CHAT, make))
 
     assert [str(trouble)] * (TRIES - 1) == failed
     assert [NOT_TAKEN] == place.seen
@@ -176,6 +182,14 @@ async def test_why_no_file_is_made_now_is_said_instead_of_it() -> None:
     busy = Maker(Refused("It is being made."))
     assert [] == await insist(ReplyWithFile(place, place, CHAT, busy))
     assert ["It is being made."] == place.seen
+
+
+async def test_what_a_file_lacks_is_said_instead_of_the_text() -> None:
+    part = OutgoingFile("export.zip", b"1", "It is not all.")
+    place = Place()
+
+    assert [] == await insist(ReplyWithFile(place, place, CHAT, Maker(part)))
+    assert [part, "It is not all."] == place.seen
 
 
 async def test_nothing_is_shown_before() -> None:

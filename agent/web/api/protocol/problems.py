@@ -17,6 +17,7 @@ from agent.core.errors import (
     AgentError,
     ConfigurationError,
     Conflict,
+    Refused,
     Rejected,
     StoreUnavailable,
     VersionConflict,
@@ -28,6 +29,9 @@ MEDIA_TYPE = "application/problem+json"
 
 AWAY_SECONDS = "2"
 """After which a store that is away is asked again: `Retry-After`."""
+
+BUSY_SECONDS = "60"
+"""After which an export is asked for again."""
 
 NOTHING = "There is nothing at this address of the API."
 
@@ -97,6 +101,8 @@ def problem_of(error: AgentError) -> Problem:
         return Problem(409, error.sentence)
     if isinstance(error, Rejected):
         return Problem(422, described(error))
+    if isinstance(error, Refused):
+        return Problem(429, error.sentence, {"retry-after": BUSY_SECONDS})
     if isinstance(error, StoreUnavailable | ConfigurationError):
         return Problem(503, described(error), {"retry-after": AWAY_SECONDS})
 

@@ -6,7 +6,9 @@ from starlette.responses import Response
 
 from agent.web.console.page import PageContext
 from agent.web.console.pages.people.one import people_admin, person_of
-from storage.lifecycle.export import as_json, as_text
+from agent.web.exports import ExportResponse
+from storage.lifecycle.export.making import BROWSER
+from storage.lifecycle.export.package import JSON, TEXT
 
 
 async def show(context: PageContext) -> Response:
@@ -17,20 +19,9 @@ async def show(context: PageContext) -> Response:
 async def act(context: PageContext) -> Response:
     person = person_of(context)
     admin = people_admin(context.services)
-    found = await admin.export(str(person), context.author())
+    file = await admin.export(str(person), context.author(), BROWSER)
 
     if context.form["as"] == "text":
-        return _file(as_text(found) + "\n", "export.txt", "text/plain")
+        return ExportResponse(file, TEXT, "text/plain")
 
-    return _file(as_json(found), "export.json", "application/json")
-
-
-def _file(
-    content: str,
-    name: str,
-    kind: str,
-) -> Response:
-    """Downloaded, never shown: what people wrote would be part of the page."""
-    headers = {"content-disposition": f'attachment; filename="{name}"'}
-
-    return Response(content, 200, headers, f"{kind}; charset=utf-8")
+    return ExportResponse(file, JSON, "application/json")

@@ -1,0 +1,100 @@
+"""What an export consists of, and how each row of it reads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from agent.core.words.sizes import dollars
+from storage.lifecycle import STATEMENTS
+
+Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One list of an export."""
+
+    name: str
+    """Its key in JSON; the statement is called after it."""
+    title: str
+    """Its heading in the text."""
+    line: Callable[[Row], str]
+
+    @property
+    def statement(self) -> str:
+        return STATEMENTS[f"export_{self.name}"]
+
+
+def _account(row: Row) -> str:
+    agreed = ", consents to training" if row["consent"] else ""
+    called = f" ({row['name']})" if row["name"] else ""
+    model = f", model {row['model']}" if row["model"] else ""
+
+    return f"{row['channel']}: {row['account']}{called}{agreed}{model}"
+
+
+def _setting(row: Row) -> str:
+    value = row["value"]
+    if not isinstance(value, Mapping):
+        return f"{row['name']}: {value}"
+
+    if [*value] == ["value"]:
+        return f"{row['name']}: {value['value']}"
+
+    parts = [f"{name} {one}" for name, one in value.items() if one is not None]
+
+    return f"{row['name']}: {', '.join(parts)}"
+
+
+def _used(row: Row) -> str:
+    spent = f"{row['tokens']} tokens, {dollars(row['usd'])}"
+
+    return f"{row['period']} of {row['day']}: {spent}"
+
+
+def _counted(row: Row) -> str:
+    model = row["model"] or "without a model"
+    tokens = row["prompt_tokens"] + row["tokens"]
+
+    return (
+        f"{row['month']} {row['channel']} {model}: "
+        f"{row['messages']} messages, {row['answers']} answers, "
+        f"{tokens} tokens, {dollars(row['usd'])}"
+    )
+
+
+def _conversation(row: Row) -> str:
+    parts = [
+        f"{row['channel']}: {row['title'] or 'without a title'}",
+        f"since {row['since']:%Y-%m-%d %H:%M}",
+        f"model {row['model']}" if row["model"] else "",
+        f"asks of each answer: {row['instruction']}" if row["instruction"] else "",
+    ]
+
+    return ", ".join(filter(None, parts))
+
+
+def _vote(row: Row) -> str:
+    return f"{row['at']:%Y-%m-%d %H:%M} {row['thumb']:+d}"
+
+
+def _message(row: Row) -> str:
+    said = f"{row['at']:%Y-%m-%d %H:%M} {row['channel']}: {row['text']}"
+    answer = row.get("answer")
+
+    return f"{said}\nanswer: {answer}" if answer else said
+
+
+KINDS: Sequence[Kind] = (
+    Kind("accounts", "Your accounts", _account),
+    Kind("settings", "What was set for you", _setting),
+    Kind("budget_days", "What counted against a budget of yours", _used),
+    Kind("usage", "What reports count of you, by month", _counted),
+    Kind("conversations", "Your conversations", _conversation),
+    Kind("votes", "Your thumbs", _vote),
+    Kind("messages", "Your messages", _message),
+    Kind("earlier_texts", "What you edited or deleted", _message),
+)
+"""What may be long stands last and has the newest first, so that a bound cuts the oldest."""

@@ -1,0 +1,144 @@
+"""Exports are made one at a time, so that many at once take nothing away from turns."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from typing import TypeVar
+from uuid import UUID
+from weakref import WeakKeyDictionary
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from agent.core.errors import Refused
+from storage.lifecycle import STATEMENTS
+from storage.lifecycle.export.kinds import KINDS, Kind
+from storage.lifecycle.export.package import Bound, ExportFile, Package
+from storage.postgres import Database
+from storage.transaction import transaction
+
+PAGE = 200
+"""Rows in memory at a time."""
+
+WAIT_SECONDS = 30.0
+"""How long an export waits for the one before it."""
+
+WHOLE = Bound()
+
+CHAT_BYTES = 30_000_000
+"""Of a file for a chat at most: it is sent from memory."""
+
+BROWSER = Bound(size=200_000_000)
+"""For the console and the API."""
+
+UNDER_WAY = (
+    "This export is being made already; wait for it, or try again in a few minutes."
+)
+BUSY = "Another export is being made; try again in a few minutes."
+ERASED = "An erasure of this person began; nothing is handed over."
+
+Made = TypeVar("Made")
+
+
+class _Line:
+    """Who waits for an export in this event loop, and the thread that packs."""
+
+    def __init__(self) -> None:
+        self._lock = asyncio.Lock()
+        self._people: set[UUID] = set()
+        self.thread = ThreadPoolExecutor(1, "export")
+
+    @asynccontextmanager
+    async def alone(self, person: UUID) -> AsyncIterator[None]:
+        """Raises Refused when the person has one under way, or another takes too long."""
+        if person in self._people:
+            raise Refused(UNDER_WAY)
+
+        self._people.add(person)
+        try:
+            await self._wait()
+            try:
+                yield
+            finally:
+                self._lock.release()
+        finally:
+            self._people.discard(person)
+
+    async def _wait(self) -> None:
+        try:
+            async with asyncio.timeout(WAIT_SECONDS):
+                await self._lock.acquire()
+        except TimeoutError:
+            raise Refused(BUSY) from None
+
+    async def pack(self, work: Callable[..., Made], *values: object) -> Made:
+        """Beside the event loop."""
+        loop = asyncio.get_running_loop()
+
+        return await loop.run_in_executor(self.thread, work, *values)
+
+
+_lines: WeakKeyDictionary[asyncio.AbstractEventLoop, _Line] = WeakKeyDictionary()
+
+
+@asynccontextmanager
+async def exported(
+    database: Database, person: UUID, bound: Bound = WHOLE
+) -> AsyncIterator[ExportFile]:
+    """All that is kept of a person, packed. No other is made before the block ends.
+
+    The caller closes the file, which may outlive the block. Raises Refused, with a sentence
+    for the person, and StoreUnavailable.
+    """
+    line = _lines.setdefault(asyncio.get_running_loop(), _Line())
+    async with line.alone(person):
+        yield await _packed(line, database, person, bound)
+
+
+async def _packed(
+    line: _Line, database: Database, person: UUID, bound: Bound
+) -> ExportFile:
+    package = Package(person, bound)
+    try:
+        async with transaction(database) as connection:
+            for kind in KINDS:
+                await _read(line, connection, kind, person, package)
+
+            await _refuse_if_erased(connection, person)
+
+        return await line.pack(package.finish)
+    except BaseException:
+        # after what the thread is packing now; nobody waits for it
+        line.thread.submit(package.close)
+        raise
+
+
+async def _read(
+    line: _Line,
+    connection: AsyncConnection,
+    kind: Kind,
+    person: UUID,
+    package: Package,
+) -> None:
+    values = {"person": person, "name": str(person), "scope": f"person:{person}"}
+    await line.pack(package.begin, kind)
+
+    result = await connection.stream(
+        text(kind.statement), values, execution_options={"yield_per": PAGE}
+    )
+    async for rows in result.mappings().partitions(PAGE):
+        if not await line.pack(package.add, rows):
+            break
+
+    await result.close()
+    await line.pack(package.end)
+
+
+async def _refuse_if_erased(connection: AsyncConnection, person: UUID) -> None:
+    """What was read before an erasure began must not outlive it."""
+    statement = text(STATEMENTS["is_kept"])
+    if not await connection.scalar(statement, {"person": person}):
+        raise Refused(ERASED)
