@@ -80,6 +80,7 @@ def _read() -> Settings:
         first = error.errors(include_input=False, include_url=False)[0]
         name = str(first["loc"][0]).upper() if first["loc"] else "settings"
         reason = first["msg"].removeprefix("Value error, ").rstrip(".")
+        reason = re.sub("^Input should ", "it should ", reason)
         raise ConfigurationError(
             f"{name} is not valid: {reason}. See docs/configuration.md."
         ) from error

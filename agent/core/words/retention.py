@@ -28,7 +28,8 @@ def parse_days(typed: str) -> int:
     days = int(found[1])
     if not MIN_DAYS <= days <= MAX_DAYS:
         raise ValueError(
-            f"it is {MIN_DAYS} to {MAX_DAYS} days: what is younger may still be on its way"
+            f"it is {MIN_DAYS} to {MAX_DAYS} days, or forever: "
+            "what is younger may still be on its way"
         )
 
     return days

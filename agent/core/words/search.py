@@ -85,9 +85,7 @@ def parse_query(typed: str) -> Query:
 
     terms = tuple(_terms(typed))
     if not terms:
-        raise Rejected(
-            'Search for what? Some words, as in `/search "red bicycle" -blue`.'
-        )
+        raise Rejected('Search for what? Give some words, as in "red bicycle" -blue.')
     if all(term.is_excluded for term in terms):
         raise Rejected(
             "A minus only leaves out. Name a word that must be there, too."

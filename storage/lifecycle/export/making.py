@@ -38,6 +38,7 @@ UNDER_WAY = (
     "This export is being made already; wait for it, or try again in a few minutes."
 )
 BUSY = "Another export is being made; try again in a few minutes."
+NO_ROOM = "The export cannot be written here; its operator must make room in the temporary folder."
 ERASED = "An erasure of this person began; nothing is handed over."
 
 Made = TypeVar("Made")
@@ -75,10 +76,12 @@ class _Line:
             raise Refused(BUSY) from None
 
     async def pack(self, work: Callable[..., Made], *values: object) -> Made:
-        """Beside the event loop."""
+        """Beside the event loop. Raises Refused when the disk takes no more."""
         loop = asyncio.get_running_loop()
-
-        return await loop.run_in_executor(self.thread, work, *values)
+        try:
+            return await loop.run_in_executor(self.thread, work, *values)
+        except OSError as error:
+            raise Refused(NO_ROOM) from error
 
 
 _lines: WeakKeyDictionary[asyncio.AbstractEventLoop, _Line] = WeakKeyDictionary()

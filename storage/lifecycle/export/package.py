@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import SpooledTemporaryFile
@@ -153,11 +154,10 @@ class Package:
         return ExportFile(self._file, self._missing)
 
     def close(self) -> None:
-        """Gives up; also after it was finished."""
-        self._json.close()
-        self._archive.close()
-        self._text.close()
-        self._file.close()
+        """Gives up; also after it was finished, and on a full disk."""
+        with ExitStack() as parts:
+            for part in (self._file, self._text, self._archive, self._json):
+                parts.callback(part.close)
 
     def _is_full(self) -> bool:
         """The text, which is packed at last, is never larger than the JSON."""

@@ -10,12 +10,14 @@ from tempfile import SpooledTemporaryFile
 from uuid import UUID, uuid4
 
 import pytest
+from starlette.requests import ClientDisconnect
 
 from agent.core.errors import Refused
+from agent.web.exports import ExportResponse
 from storage.conversation.records import IN_PART, PostgresChatRecords
 from storage.lifecycle.export import making, package
 from storage.lifecycle.export.kinds import Row
-from storage.lifecycle.export.making import BUSY, ERASED, UNDER_WAY
+from storage.lifecycle.export.making import BUSY, ERASED, NO_ROOM, UNDER_WAY
 from storage.lifecycle.export.package import (
     JSON,
     TEXT,
@@ -247,6 +249,43 @@ async def test_somebody_who_is_erased_meanwhile_is_not_handed_out(
     packing.go_on.set()
     with pytest.raises(Refused, match=ERASED):
         await task
+
+    assert [] == await files_left()
+
+
+async def test_a_full_disk_is_said_and_not_called_postgres(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    person = await somebody(database, 3)
+
+    def full(*_: object) -> bool:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Package, "add", full)
+        with pytest.raises(Refused, match=NO_ROOM):
+            await export_of(database, person)
+
+    assert [] == await files_left()
+    assert "text 3" in (await export_of(database, person))[0]
+
+
+async def test_a_browser_that_goes_in_the_middle_leaves_no_file(
+    database: Database,
+) -> None:
+    """An address that is gone is no reason to keep anything."""
+    person = await somebody(database, 3)
+    file = await PeopleAdmin(database).export(str(person), OPERATOR)
+
+    async def gone(_: object) -> None:
+        raise ConnectionResetError
+
+    async def never() -> dict[str, str]:
+        return await asyncio.Future()
+
+    answer = ExportResponse(file, JSON, "application/json")
+    with pytest.raises((ConnectionResetError, ClientDisconnect, ExceptionGroup)):
+        await answer({"type": "http"}, never, gone)
 
     assert [] == await files_left()
 

@@ -265,8 +265,8 @@ TABLE: Mapping[str, Mapping[str, str]] = {
     "BACKUP_KEEP": {" 3 ": WORKS, "0": "greater", "all": "integer"},
     "RETENTION_DAYS": {
         " 365 ": WORKS,
-        "0": "greater",
-        "30": "greater",
+        "0": "it should be greater",
+        "30": "it should be greater",
         "year": "integer",
     },
     "DELIVERY_HOURS": {" 0.5 ": WORKS, "0": "greater", "day": "number"},

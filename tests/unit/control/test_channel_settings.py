@@ -68,7 +68,7 @@ def test_what_is_taken_back_is_at_its_default_and_not_stored() -> None:
     [
         ("overlap", "stack", "it is merge, queue or interrupt."),
         ("user_limit", "140%", "60/minute, 500/hour, 2000/day or 5/10s"),
-        ("retention", "0", "it is 31 to 36500 days"),
+        ("retention", "0", "it is 31 to 36500 days, or forever"),
         ("retention", "30d", "what is younger may still be on its way"),
         ("retention", "a year", "as 180d, or forever"),
         ("default_model", "gpt", "A model is written test:name."),

@@ -123,7 +123,7 @@ def test_nothing_typed_breaks_it(typed: str, text: str) -> None:
 @pytest.mark.parametrize(
     ("typed", "sentence"),
     [
-        ("", "Search for what?"),
+        ("", 'Search for what? Give some words, as in "red bicycle" -blue.'),
         ("   ", "Search for what?"),
         ('"" !! ...', "Search for what?"),
         ("-", "Search for what?"),
