@@ -4,8 +4,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import sys
+from contextlib import AbstractAsyncContextManager, nullcontext
 from importlib import import_module
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -128,9 +130,27 @@ def chat(
     """Talk in this terminal. Piped lines are answered one after the other; only answers are
     printed.
     """
-    from agent.cli.chat import chat
 
-    run(lambda settings: chat(settings, upgrade=migrate, no_input=no_input))
+    async def work(settings: Settings) -> int:
+        async with _meanwhile(settings):
+            module = await asyncio.to_thread(import_module, "agent.cli.chat")
+            status: int = await module.chat(
+                settings, upgrade=migrate, no_input=no_input
+            )
+
+        return status
+
+    run(work)
+
+
+def _meanwhile(settings: Settings) -> AbstractAsyncContextManager[None]:
+    """While this process imports a second's worth of modules, its own Postgres starts."""
+    if settings.database_url:
+        return nullcontext()
+
+    from storage.embedded.servers import starting
+
+    return starting(settings.agent_home)
 
 
 @app.command()
