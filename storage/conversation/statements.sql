@@ -724,13 +724,15 @@ RETURNING c.id;
 
 -- name: last_accepted
 -- The last message of each recent chat, for a platform that can be asked what came after it. What
--- came before a restore was answered in the life that the backup did not see.
+-- came before a restore was answered in the life that the backup did not see. What an operator
+-- asked again has no id on the platform.
 -- $1 channel  $2 days  $3 at most
 SELECT chat_id, platform_message_id
 FROM (
     SELECT DISTINCT ON (chat_id) chat_id, platform_message_id, created_at
     FROM turns
     WHERE channel_type = $1::text
+      AND NOT address ? 'operator'
       AND created_at > greatest(
           now() - make_interval(days => $2::int),
           (SELECT restored_at FROM control_epoch)
