@@ -19,10 +19,11 @@ from storage.control.operators.admin import OperatorAdmin
 from storage.control.targets import RuleTarget
 from storage.conversation.last_accepted import PostgresLastAccepted
 from storage.conversation.operating import again
+from storage.conversation.operating.changes import stop_answer
 from storage.lifecycle.people import PeopleAdmin
 from storage.limits.budget_admin import BudgetAdmin
 from storage.people.blocking import BlockAdmin
-from tests.support.again import operator_of, said, settled
+from tests.support.again import newest, operator_of, said, settled
 from tests.support.engine_harness import EngineHarness, Instance
 from tests.support.operators import ADA, operator
 from tests.support.settings import run
@@ -125,6 +126,50 @@ async def test_a_press_that_nobody_saw_waits_for_an_instance(
         assert ["re: hello"] == world.platform.screen("ada")
         async with world.instance():
             await world.answered("ada", "re: hello", "re: hello")
+
+
+async def test_a_press_that_nobody_saw_can_be_stopped(world: EngineHarness) -> None:
+    """Whoever takes it later writes its answer no further than to the next heartbeat."""
+    world.beat = 0.1
+    async with world.instance() as first:
+        await said(world, first)
+        await first.crash()
+        async with operator_of(world) as press:
+            await press()
+        assert await stop_answer(first.database, await newest(world), ADA)
+
+        world.model.hold()
+        async with world.instance():
+            await world.answered("ada", "re: hello", "re:\n\n*(stopped)*")
+
+
+async def test_an_answer_that_never_arrived_is_followed_by_one_that_does(
+    world: EngineHarness, agent: Instance
+) -> None:
+    """A turn that was given up is no answer that is on its way."""
+    await said(world, agent)
+    await run(world.database_url, "UPDATE turns SET state = 'failed'")
+    async with operator_of(world) as press:
+        await press()
+        await world.answered("ada", "re: hello", "re: hello")
+
+
+async def test_answers_that_fail_leave_nothing_in_the_way_of_the_next(
+    world: EngineHarness, agent: Instance
+) -> None:
+    """However often: their sentences are no part of a later prompt."""
+    world.model.error = "The server is full."
+    await said(world, agent)
+    async with operator_of(world) as press:
+        for _ in range(2):
+            await press()
+            await settled(world)
+        world.model.error = None
+        await press()
+        await settled(world)
+
+    assert "re: hello" == world.platform.screen("ada")[-1]
+    assert 4 == len(world.platform.screen("ada"))
 
 
 async def test_what_is_said_meanwhile_is_answered_with_it(
