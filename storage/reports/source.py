@@ -17,14 +17,10 @@ from agent.reports.periods import HOUR, parsed, period
 from agent.reports.table import COST, Report, View, most_first, record_of
 from agent.reports.usage import Line, Reach, Scope, Subject, Unit
 from agent.settings import Settings
-from storage.connecting.requirements import check_connection
 from storage.postgres import Database
-from storage.reports.usage import (
-    MAX_LAG_SECONDS,
-    UsageReader,
-    read_usage,
-    replica_lag,
-)
+from storage.reports.reading.bounded import DEADLINE
+from storage.reports.reading.replica import place_of
+from storage.reports.usage import UsageReader, read_usage
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,34 +43,8 @@ class Source:
     reader: UsageReader
     reach: Reach
     scope: Scope
-    behind: float = 0.0
-    """Seconds that the replica is behind, where the main database is read for that."""
-
-
-async def replica_url(settings: Settings) -> str | None:
-    """Where reports are read from, if not from the main database. Raises ConfigurationError."""
-    if settings.database_replica_url is None:
-        return None
-
-    url = settings.database_replica_url.get_secret_value()
-    found = await check_connection(url, "DATABASE_REPLICA_URL", replica=True)
-
-    return found.url
-
-
-async def reading_url(settings: Settings, url: str) -> tuple[str, float]:
-    """The replica's, if there is one that is not too far behind; else `url`, the main database's,
-    and how many seconds the replica is behind. Raises ConfigurationError.
-    """
-    replica = await replica_url(settings)
-    if replica is None:
-        return url, 0.0
-
-    lag = await replica_lag(replica)
-    if lag > MAX_LAG_SECONDS:
-        return url, lag
-
-    return replica, 0.0
+    notice: str = ""
+    """Why it is the main database and not the replica, as sentences for operators."""
 
 
 @asynccontextmanager
@@ -82,12 +52,13 @@ async def open_source(
     settings: Settings,
     database: Database,
     asked: Asked,
+    deadline: float | None = DEADLINE,
 ) -> AsyncIterator[Source]:
-    """Raises Rejected for odd times, StoreUnavailable and ConfigurationError."""
+    """`deadline`: in seconds; None: none. Raises Rejected for odd times, and StoreUnavailable."""
     since, until = parsed(asked.since), parsed(asked.until)
-    url, behind = await reading_url(settings, database.url)
+    place = await place_of(settings, database.url)
 
-    async with read_usage(url) as reader:
+    async with read_usage(place.url, deadline) as reader:
         reach = await reader.reach()
         begin, end = period(reach.now, since, until)
         if begin >= end:
@@ -105,7 +76,7 @@ async def open_source(
             asked.model,
             asked.person,
         )
-        yield Source(reader, reach, scope, behind)
+        yield Source(reader, reach, scope, place.notice)
 
 
 async def report_of(source: Source, report: Report) -> View:

@@ -5,21 +5,14 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
-from typing import TypeAlias
 from uuid import UUID
 
 import asyncpg
 
-from agent.core.errors import StoreUnavailable
 from agent.reports.usage import Cohort, Latency, Line, Reach, Scope, Unit
-from storage.postgres import AGAIN, GONE, connect
 from storage.reports import STATEMENTS
-from storage.reports.rollup import PLANNER
-
-MAX_LAG_SECONDS = 60.0
-"""A replica that is further behind is not read."""
-
-Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
+from storage.reports.reading.bounded import DEADLINE
+from storage.reports.reading.snapshot import Connection, snapshot
 
 
 class UsageReader:
@@ -120,28 +113,10 @@ class UsageReader:
 
 
 @asynccontextmanager
-async def read_usage(database_url: str) -> AsyncIterator[UsageReader]:
-    """One snapshot, without a deadline. Raises StoreUnavailable."""
-    try:
-        connection = await connect(database_url, None, PLANNER)
-        try:
-            async with connection.transaction(
-                isolation="repeatable_read", readonly=True
-            ):
-                yield UsageReader(connection)
-        finally:
-            await connection.close()
-    # a replica cancels queries that keep it from applying changes
-    except (*GONE, *AGAIN) as error:
-        raise StoreUnavailable(
-            "Postgres cannot be reached, or broke the report off. Try again."
-        ) from error
-
-
-async def replica_lag(replica_url: str) -> float:
-    """Seconds that a replica is behind. Raises what the driver raises."""
-    connection = await connect(replica_url)
-    try:
-        return float(await connection.fetchval(STATEMENTS["replica_lag"]))
-    finally:
-        await connection.close()
+async def read_usage(
+    database_url: str,
+    deadline: float | None = DEADLINE,
+) -> AsyncIterator[UsageReader]:
+    """One snapshot. `deadline`: in seconds; None: there is none. Raises StoreUnavailable."""
+    async with snapshot(database_url, deadline) as connection:
+        yield UsageReader(connection)

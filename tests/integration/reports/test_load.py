@@ -32,8 +32,8 @@ from storage.reports.load import (
     warnings,
 )
 from storage.reports.load.measured import _ahead
+from storage.reports.load.plans import named_statements
 from storage.reports.load.warnings import disk_warnings, postgres_warnings
-from storage.reports.plans import named_statements
 from tests.support.backups import fill, value
 from tests.support.commands import Machine
 from tests.support.servers import Postgres, Valkey
@@ -342,7 +342,7 @@ async def test_every_statement_has_a_plan(
     machine: Machine, database_url: str
 ) -> None:
     """Each by its name, and nothing is run."""
-    from storage.reports.plans import plan_of
+    from storage.reports.load.plans import plan_of
 
     plans = {
         name: await plan_of(database_url, name, by_index=True)

@@ -43,7 +43,7 @@ from agent.web.console.page import (
 )
 from agent.web.console.services import Services
 from storage.reports.models import models_in_use
-from storage.reports.source import reading_url
+from storage.reports.reading.replica import place_of
 from storage.reports.usage import read_usage
 
 WAIT_SECONDS = 0.15
@@ -216,9 +216,9 @@ async def _reports(
         until,
         by="model",
     )
-    source, _ = await reading_url(services.settings, services.stores.database_url)
+    place = await place_of(services.settings, services.stores.database_url)
 
-    async with read_usage(source) as reader:
+    async with read_usage(place.url) as reader:
         lines = await reader.lines(scope)
         latencies = await reader.latencies(scope)
 

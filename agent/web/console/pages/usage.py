@@ -212,13 +212,7 @@ def _notes(
     source: Source,
     expected: str,
 ) -> Sequence[str]:
-    if not source.behind:
-        return [expected]
-
-    return [
-        expected,
-        f"The replica is {source.behind:.0f} s behind; the main database was read instead.",
-    ]
+    return [expected, *filter(None, [source.notice])]
 
 
 def _shown(view: View) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
@@ -12,6 +13,7 @@ from agent.control.permissions import Scope
 from agent.core.errors import StoreUnavailable
 from storage.control.audit import list_entries
 from storage.control.operators.api_tokens import ApiTokens
+from storage.reports.reading import bounded as bounds
 from tests.support.api_data import (
     ACCOUNT,
     CONVERSATION,
@@ -255,6 +257,19 @@ async def test_a_person_is_exported_and_erased_by_admins_alone(
     assert WORDS in exported.text
     assert begun.json()["id"] == erasure["id"]
     assert "person.export" in actions
+
+
+async def test_a_report_too_many_is_told_when_to_come_again(
+    full: Programs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bounds, "WAIT_SECONDS", 0.05)
+    async with AsyncExitStack() as others:
+        for _ in range(bounds.AT_ONCE):
+            await others.enter_async_context(bounds.bounded(9))
+        busy = await full.get("/usage")
+
+    assert (503, "2") == (busy.status_code, busy.headers["retry-after"])
+    assert "Reports are busy" in busy.json()["detail"]
 
 
 async def test_usage_status_and_health_are_told(full: Programs) -> None:
