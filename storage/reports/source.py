@@ -97,27 +97,45 @@ async def report_of(source: Source, report: Report) -> View:
     return replace(view, forecast=expected, notes=notes)
 
 
-async def variants_of(source: Source, report: Report, experiment: str) -> View:
-    """The same by variant, of the answers with which a variant of this experiment is stored."""
-    lines = await source.reader.variants(experiment, source.scope)
+async def newest_of(source: Source, report: Report, most: int) -> View:
+    """At most so many lines of a report, the newest first, with the total of all."""
+    found = await source.reader.newest(source.scope, most)
+    # of models it would count what no model wrote
+    total = None if source.scope.by == "model" else found.total
+    called = await _called(source, found.shown)
+    view = _view(source, report, found.shown, called, total)
 
-    return _view(source, report, lines, {}, None)
+    return replace(view, left_out=found.left_out)
+
+
+async def variants_of(
+    source: Source,
+    report: Report,
+    experiment: str,
+    most: int,
+) -> View:
+    """The same by variant, of the answers with which a variant of this experiment is stored."""
+    found = await source.reader.variants(experiment, source.scope, most)
+    view = _view(source, report, found.shown, {}, None)
+
+    return replace(view, left_out=found.left_out)
 
 
 async def month_forecast(source: Source) -> Forecast | None:
     """Of this month, with the report's channel, model and person."""
     now = source.reach.now
     today = now.replace(hour=0, minute=0, second=0, microsecond=0)
+    first = today.replace(day=1)
     begin = max(today - timedelta(days=DAYS), _first_day(source.reach.first_hour))
-    scope = replace(source.scope, until=now + HOUR, by=None)
+    since = min(first, begin)
+    scope = replace(source.scope, since=since, until=now + HOUR, unit="day", by=None)
 
-    daily = await source.reader.lines(replace(scope, since=begin, unit="day"))
-    spent = {line.period: line.cost_usd for line in daily}
+    spent = {line.period: line.cost_usd for line in await source.reader.lines(scope)}
     count = max((today - begin).days, 0)
     days = [spent.get(begin + timedelta(days=n), Decimal(0)) for n in range(count)]
-    month = await source.reader.total(replace(scope, since=today.replace(day=1)))
+    month = (cost for day, cost in spent.items() if day is not None and day >= first)
 
-    return forecast(now, month.cost_usd, days)
+    return forecast(now, sum(month, Decimal(0)), days)
 
 
 async def _called(source: Source, lines: Sequence[Line]) -> Mapping[str, str]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
+from types import MappingProxyType
 from typing import TypeAlias
 
 import asyncpg
@@ -25,13 +26,15 @@ Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 async def snapshot(
     url: str,
     deadline: float | None = DEADLINE,
+    planner: Mapping[str, str] = MappingProxyType({}),
 ) -> AsyncIterator[Connection]:
     """A connection that reads, and sees one moment.
 
-    `deadline`: in seconds, of all that is done with it; None: none. Raises StoreUnavailable.
+    `deadline`: in seconds, of all that is done with it; None: none. `planner`: settings, also
+    behind a pooler. Raises StoreUnavailable.
     """
     try:
-        async with bounded(deadline), _reading(url) as connection:
+        async with bounded(deadline), _reading(url, planner) as connection:
             yield connection
     # a replica cancels queries that keep it from applying changes
     except (*GONE, *AGAIN, asyncpg.QueryCanceledError) as error:
@@ -44,14 +47,26 @@ async def snapshot(
 
 
 @asynccontextmanager
-async def _reading(url: str) -> AsyncIterator[Connection]:
+async def _reading(
+    url: str,
+    planner: Mapping[str, str],
+) -> AsyncIterator[Connection]:
     """Without a rollback, which a server that hangs would never answer."""
     connection = await connect(url, None)
     try:
         moment = connection.transaction(isolation="repeatable_read", readonly=True)
         await moment.start()
+        if planner:
+            await connection.execute(_settings(planner))
         yield connection
         await moment.commit()
     finally:
         with suppress(*GONE):
             await connection.close(timeout=CLOSE_SECONDS)
+
+
+def _settings(planner: Mapping[str, str]) -> str:
+    """For this transaction only."""
+    return "; ".join(
+        f"SET LOCAL {name} = '{value}'" for name, value in planner.items()
+    )
