@@ -67,6 +67,8 @@ class ProviderRow:
     """set, not set or needs none."""
     names: Sequence[str]
     problem: str
+    at: datetime | None
+    """When it said what it has, or failed to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +153,7 @@ def _providers(
             _key(one),
             found.names,
             found.problem,
+            found.at,
         )
         for one in settings.configured
         for found in [lists.get(one.name, ModelList())]
@@ -181,6 +184,9 @@ async def _models(
     )
     names = [*dict.fromkeys([*used, *filter(None, lines)])]
     prices = await prices_of(specs_of(services.models, settings), names)
+    # together: a provider that hangs is waited for once
+    found = await asyncio.gather(*(_objection(services, name) for name in used))
+    objections = dict(zip(used, found, strict=True))
 
     return [
         ModelRow(
@@ -193,7 +199,7 @@ async def _models(
             prices[name],
             lines.get(name, Line(subject=name)),
             latencies.get(name),
-            await _objection(services, name) if name in used else "",
+            objections.get(name, ""),
         )
         for name in names
     ]
