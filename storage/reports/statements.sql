@@ -455,10 +455,12 @@ ORDER BY cohort, period;
 
 
 -- name: replica_lag
--- Seconds that a replica is behind; 0: it is none, or it has applied all that it received.
+-- Seconds that a replica is behind; 0: it is none, or it has applied all that it receives. One that
+-- receives nothing any more is behind by the age of what it applied last.
 SELECT CASE
     WHEN NOT pg_is_in_recovery() THEN 0
-    WHEN pg_last_wal_receive_lsn() = pg_last_wal_replay_lsn() THEN 0
+    WHEN pg_last_wal_receive_lsn() = pg_last_wal_replay_lsn()
+         AND EXISTS (SELECT FROM pg_stat_wal_receiver) THEN 0
     ELSE coalesce(extract(epoch FROM now() - pg_last_xact_replay_timestamp()), 0)
 END::float8;
 
