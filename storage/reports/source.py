@@ -128,12 +128,12 @@ async def month_forecast(source: Source) -> Forecast | None:
     first = today.replace(day=1)
     begin = max(today - timedelta(days=DAYS), _first_day(source.reach.first_hour))
     since = min(first, begin)
-    scope = replace(source.scope, since=since, until=now + HOUR, unit="day", by=None)
+    scope = replace(source.scope, since=since, until=now + HOUR)
 
-    spent = {line.period: line.cost_usd for line in await source.reader.lines(scope)}
+    spent = await source.reader.daily_costs(scope)
     count = max((today - begin).days, 0)
     days = [spent.get(begin + timedelta(days=n), Decimal(0)) for n in range(count)]
-    month = (cost for day, cost in spent.items() if day is not None and day >= first)
+    month = (cost for day, cost in spent.items() if day >= first)
 
     return forecast(now, sum(month, Decimal(0)), days)
 

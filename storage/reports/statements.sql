@@ -376,6 +376,18 @@ ORDER BY is_total DESC,
 LIMIT $10;
 
 
+-- name: daily_costs
+-- For forecasts, which stand on the same page as `usage`: only what they need.
+-- $1 since  $2 before  $3 channel  $4 model  $5 person; NULL: all
+SELECT date_trunc('day', f.hour, 'UTC') AS day, sum(f.cost_usd) AS cost_usd
+FROM report_figures f
+WHERE f.hour >= $1 AND f.hour < $2
+  AND ($3::text IS NULL OR f.channel_type = $3)
+  AND ($4::text IS NULL OR f.model = $4)
+  AND ($5::uuid IS NULL OR f.user_id IN (SELECT id FROM users WHERE person_id = $5))
+GROUP BY 1;
+
+
 -- name: usage_of_variants
 -- The same of the answers that a variant of one experiment is stored with, by variant. They count
 -- as in the view `report_messages`; people are those who were answered. BRIN on `timestamp`.

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
@@ -85,6 +86,19 @@ class UsageReader:
         )
 
         return _lines(rows)
+
+    async def daily_costs(self, scope: Scope) -> Mapping[datetime, Decimal]:
+        """The known costs of each day on which something happened, in USD."""
+        rows = await self._connection.fetch(
+            STATEMENTS["daily_costs"],
+            scope.since,
+            scope.until,
+            scope.channel,
+            scope.model,
+            scope.person,
+        )
+
+        return {row["day"]: row["cost_usd"] for row in rows}
 
     async def variants(self, experiment: str, scope: Scope, most: int) -> Lines:
         """What answers under an experiment used, by variant. It reads messages, not sums."""

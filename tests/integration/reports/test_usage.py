@@ -320,6 +320,25 @@ async def followed(
         last = (lines[-1].period, lines[-1].subject)
 
 
+async def test_costs_of_days_are_those_of_lines(
+    database_url: str, data: UsageData
+) -> None:
+    """Of all, and of one channel, one model and one person."""
+    person = data.users[0][0]
+    async with read_usage(database_url) as reader:
+        for scope in (
+            Scope(*EVER, unit="day"),
+            Scope(*EVER, unit="day", channel=CHANNELS[0]),
+            Scope(*EVER, unit="day", model=MODELS[0]),
+            Scope(*EVER, unit="day", person=person),
+        ):
+            lines = await reader.lines(scope)
+            costs = await reader.daily_costs(scope)
+
+            assert {line.period: line.cost_usd for line in lines} == costs
+            assert len(costs) > 5
+
+
 async def test_nothing_happened_is_no_line_and_an_empty_total(
     database_url: str,
 ) -> None:
