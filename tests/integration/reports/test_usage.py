@@ -339,6 +339,16 @@ async def test_costs_of_days_are_those_of_lines(
             assert len(costs) > 5
 
 
+async def test_one_day_has_nothing_of_the_day_before(
+    database_url: str, data: UsageData
+) -> None:
+    async with read_usage(database_url) as reader:
+        for line in (await reader.lines(Scope(*EVER, unit="day")))[:5]:
+            assert line.period is not None
+            day = Scope(line.period, line.period + timedelta(days=1), unit="day")
+            assert [line] == await reader.lines(day)
+
+
 async def test_nothing_happened_is_no_line_and_an_empty_total(
     database_url: str,
 ) -> None:
