@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
 import pytest
@@ -12,11 +12,20 @@ from structlog.testing import capture_logs
 
 from agent.core.errors import StoreUnavailable
 from agent.settings import Settings
+from storage.postgres import Database, open_database
+from storage.reports.models import models_named, started_experiments
 from storage.reports.reading import bounded as bounds
 from storage.reports.reading import replica
 from storage.reports.reading.bounded import bounded
 from storage.reports.reading.replica import Place, place_of
 from storage.reports.reading.snapshot import snapshot
+from storage.reports.status import (
+    control_in_force,
+    live_instances,
+    open_turns,
+    stray_messages,
+)
+from tests.support.commands import CLOSED
 from tests.support.settings import run
 
 RUNNING = (
@@ -170,3 +179,22 @@ async def test_a_replica_that_went_away_while_it_was_asked_is_passed_over(
 
     replica._passed_over.clear()
     assert Place(database_url) == await place_of(settings, "postgresql://main")
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        live_instances,
+        open_turns,
+        control_in_force,
+        stray_messages,
+        started_experiments,
+        models_named,
+    ],
+)
+async def test_what_pages_read_besides_is_a_sentence_while_postgres_is_away(
+    read: Callable[[Database], Awaitable[object]],
+) -> None:
+    async with open_database(f"postgresql://me@{CLOSED}/nothing") as database:
+        with pytest.raises(StoreUnavailable, match="Postgres cannot be reached"):
+            await read(database)
