@@ -67,15 +67,19 @@ class Distribution:
     labels: Labels = ()
     values: dict[Labels, list[float]] = field(default_factory=dict)
 
+    def begin(self, *labels: str) -> list[float]:
+        """Its cells; at first nothing was observed."""
+        if labels not in self.values:
+            self.values[labels] = [0.0] * (len(self.bounds) + 2)
+
+        return self.values[labels]
+
     def observe(self, value: float, *labels: str) -> None:
         """Counts one value in the first bucket whose bound is not below it.
 
         Values above all bounds have a bucket of their own.
         """
-        cells = self.values.get(labels)
-        if cells is None:
-            cells = self.values[labels] = [0.0] * (len(self.bounds) + 2)
-
+        cells = self.begin(*labels)
         cells[bisect_left(self.bounds, value)] += 1
         cells[-1] += value
 
@@ -282,6 +286,11 @@ def delivery_ended(
 def know_models(names: Iterable[str]) -> None:
     """Models that an operator named have labels of their own."""
     _models.update(names)
+
+
+def known_models() -> list[str]:
+    """Those that have labels of their own."""
+    return sorted(_models)
 
 
 def model_answered(usage: Usage) -> None:

@@ -11,6 +11,7 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from datetime import UTC, datetime
 from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeGuard
 
@@ -31,7 +32,7 @@ FRESH_SECONDS = 600.0
 """So long a list counts as new; an older one is still told while another is fetched."""
 
 FAILED_SECONDS = 20.0
-"""So long a provider without a list is not asked for one again."""
+"""So long a provider without a list is not asked for one again. What it listed before stands."""
 
 MAX_NAMES = 5_000
 _MAX_NAME_CHARS = 200
@@ -78,7 +79,7 @@ class ModelLists:
             return known
 
         done, _ = await asyncio.wait({task}, timeout=seconds)
-        return task.result() if done else _late(provider, seconds)
+        return task.result() if done else known or _late(provider, seconds)
 
     async def objection(self, model: str, seconds: float) -> str:
         """Why this provider has no such model; "": it may have."""
@@ -108,7 +109,11 @@ class ModelLists:
 
     async def _ask(self, provider: Provider) -> ModelList:
         found = await _fetched(provider, self._open_wire)
+        found = replace(found, at=datetime.now(UTC))
         kept = FRESH_SECONDS if found.names else FAILED_SECONDS
+        before, _ = self._known.get(provider.name, (ModelList(), 0.0))
+        if not found.answered and before.names:
+            found = replace(before, problem=found.problem, answered=False)
         self._known[provider.name] = (found, monotonic() + kept)
 
         return found

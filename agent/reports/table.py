@@ -68,6 +68,8 @@ class View:
     total: Record | None = None
     forecast: Forecast | None = None
     notes: Sequence[str] = field(default=())
+    left_out: int = 0
+    """Lines that were found and are not among the records."""
 
 
 def most_first(lines: Sequence[Line], amount: str) -> list[Line]:

@@ -19,6 +19,7 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
 from agent import metrics
+from agent.web import first_samples
 from agent.web.addresses import is_inside
 from agent.web.state import InstanceState
 from storage.people.active_people import active_people
@@ -47,6 +48,7 @@ def router(
     @routes.get("/metrics")
     async def show(request: Request) -> Response:
         _check(request, token)
+        first_samples.begin(service.name for service in state.services)
         await _count_people(state)
         encode, content_type = choose_encoder(request.headers.get("accept", ""))
         return Response(encode(registry), headers={"content-type": content_type})

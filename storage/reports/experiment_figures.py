@@ -4,13 +4,14 @@ never with messages.
 
 from __future__ import annotations
 
+import asyncio
 from datetime import datetime
 
 import asyncpg
 import msgspec
 
 from agent.control.experiments import Experiment, read_experiment
-from agent.core.errors import Rejected, StoreUnavailable
+from agent.core.errors import Rejected
 from agent.core.text import shown_name
 from agent.reports.experiment import (
     METRICS,
@@ -22,9 +23,10 @@ from agent.reports.experiment import (
 )
 from agent.reports.statistics import need_scipy
 from agent.settings import Settings
-from storage.postgres import AGAIN, GONE, connect
 from storage.reports import STATEMENTS
-from storage.reports.source import reading_url
+from storage.reports.reading.bounded import DEADLINE
+from storage.reports.reading.replica import place_of
+from storage.reports.reading.snapshot import snapshot
 
 AT_ONCE = 5_000
 """People fetched in one round trip."""
@@ -35,37 +37,31 @@ async def experiment_report(
     url: str,
     name: str,
     metric: MetricName,
+    deadline: float | None = DEADLINE,
 ) -> Report:
-    """The report, read where all reports are read.
+    """The report, read where all reports are read. It is reckoned beside the event loop.
 
     Raises what `experiment_figures` raises, and ConfigurationError without scipy.
     """
     need_scipy()
-    source, _ = await reading_url(settings, url)
+    place = await place_of(settings, url)
+    figures = await experiment_figures(place.url, name, deadline)
 
-    return report_of(await experiment_figures(source, name), metric)
+    return await asyncio.to_thread(report_of, figures, metric)
 
 
-async def experiment_figures(database_url: str, name: str) -> Figures:
+async def experiment_figures(
+    database_url: str,
+    name: str,
+    deadline: float | None = DEADLINE,
+) -> Figures:
     """What is known of an experiment until now, or until it ended, in one snapshot.
 
-    There is no deadline. Raises Rejected when there is no such experiment or it cannot be
-    reported, and StoreUnavailable.
+    `deadline`: in seconds; None: there is none. Raises Rejected when there is no such experiment
+    or it cannot be reported, and StoreUnavailable.
     """
-    try:
-        connection = await connect(database_url, None)
-        try:
-            async with connection.transaction(
-                isolation="repeatable_read", readonly=True
-            ):
-                return await _figures(connection, name)
-        finally:
-            await connection.close()
-    # a replica cancels queries that keep it from applying changes
-    except (*GONE, *AGAIN) as error:
-        raise StoreUnavailable(
-            "Postgres cannot be reached, or broke the report off. Try again."
-        ) from error
+    async with snapshot(database_url, deadline) as connection:
+        return await _figures(connection, name)
 
 
 async def _figures(

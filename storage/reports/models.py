@@ -7,6 +7,7 @@ from sqlalchemy import text
 from agent.settings import Settings
 from storage.postgres import Database
 from storage.reports import STATEMENTS
+from storage.transaction import transaction
 
 
 async def models_in_use(
@@ -27,7 +28,7 @@ async def models_named(
 
     What is no `provider:model` is left out.
     """
-    async with database.engine.connect() as connection:
+    async with transaction(database) as connection:
         rows = await connection.execute(text(STATEMENTS["models_named"]))
 
         return sorted(row.model for row in rows if ":" in row.model)
@@ -35,7 +36,7 @@ async def models_named(
 
 async def started_experiments(database: Database) -> list[str]:
     """Those that run or ran, the last one first."""
-    async with database.engine.connect() as connection:
+    async with transaction(database) as connection:
         rows = await connection.scalars(text(STATEMENTS["started_experiments"]))
 
         return [str(name) for name in rows]

@@ -17,14 +17,10 @@ from agent.reports.periods import HOUR, parsed, period
 from agent.reports.table import COST, Report, View, most_first, record_of
 from agent.reports.usage import Line, Reach, Scope, Subject, Unit
 from agent.settings import Settings
-from storage.connecting.requirements import check_connection
 from storage.postgres import Database
-from storage.reports.usage import (
-    MAX_LAG_SECONDS,
-    UsageReader,
-    read_usage,
-    replica_lag,
-)
+from storage.reports.reading.bounded import DEADLINE
+from storage.reports.reading.replica import place_of
+from storage.reports.usage import UsageReader, read_usage
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,34 +43,8 @@ class Source:
     reader: UsageReader
     reach: Reach
     scope: Scope
-    behind: float = 0.0
-    """Seconds that the replica is behind, where the main database is read for that."""
-
-
-async def replica_url(settings: Settings) -> str | None:
-    """Where reports are read from, if not from the main database. Raises ConfigurationError."""
-    if settings.database_replica_url is None:
-        return None
-
-    url = settings.database_replica_url.get_secret_value()
-    found = await check_connection(url, "DATABASE_REPLICA_URL", replica=True)
-
-    return found.url
-
-
-async def reading_url(settings: Settings, url: str) -> tuple[str, float]:
-    """The replica's, if there is one that is not too far behind; else `url`, the main database's,
-    and how many seconds the replica is behind. Raises ConfigurationError.
-    """
-    replica = await replica_url(settings)
-    if replica is None:
-        return url, 0.0
-
-    lag = await replica_lag(replica)
-    if lag > MAX_LAG_SECONDS:
-        return url, lag
-
-    return replica, 0.0
+    notice: str = ""
+    """Why it is the main database and not the replica, as sentences for operators."""
 
 
 @asynccontextmanager
@@ -82,12 +52,13 @@ async def open_source(
     settings: Settings,
     database: Database,
     asked: Asked,
+    deadline: float | None = DEADLINE,
 ) -> AsyncIterator[Source]:
-    """Raises Rejected for odd times, StoreUnavailable and ConfigurationError."""
+    """`deadline`: in seconds; None: none. Raises Rejected for odd times, and StoreUnavailable."""
     since, until = parsed(asked.since), parsed(asked.until)
-    url, behind = await reading_url(settings, database.url)
+    place = await place_of(settings, database.url)
 
-    async with read_usage(url) as reader:
+    async with read_usage(place.url, deadline) as reader:
         reach = await reader.reach()
         begin, end = period(reach.now, since, until)
         if begin >= end:
@@ -105,7 +76,7 @@ async def open_source(
             asked.model,
             asked.person,
         )
-        yield Source(reader, reach, scope, behind)
+        yield Source(reader, reach, scope, place.notice)
 
 
 async def report_of(source: Source, report: Report) -> View:
@@ -126,27 +97,45 @@ async def report_of(source: Source, report: Report) -> View:
     return replace(view, forecast=expected, notes=notes)
 
 
-async def variants_of(source: Source, report: Report, experiment: str) -> View:
-    """The same by variant, of the answers with which a variant of this experiment is stored."""
-    lines = await source.reader.variants(experiment, source.scope)
+async def newest_of(source: Source, report: Report, most: int) -> View:
+    """At most so many lines of a report, the newest first, with the total of all."""
+    found = await source.reader.newest(source.scope, most)
+    # of models it would count what no model wrote
+    total = None if source.scope.by == "model" else found.total
+    called = await _called(source, found.shown)
+    view = _view(source, report, found.shown, called, total)
 
-    return _view(source, report, lines, {}, None)
+    return replace(view, left_out=found.left_out)
+
+
+async def variants_of(
+    source: Source,
+    report: Report,
+    experiment: str,
+    most: int,
+) -> View:
+    """The same by variant, of the answers with which a variant of this experiment is stored."""
+    found = await source.reader.variants(experiment, source.scope, most)
+    view = _view(source, report, found.shown, {}, None)
+
+    return replace(view, left_out=found.left_out)
 
 
 async def month_forecast(source: Source) -> Forecast | None:
     """Of this month, with the report's channel, model and person."""
     now = source.reach.now
     today = now.replace(hour=0, minute=0, second=0, microsecond=0)
+    first = today.replace(day=1)
     begin = max(today - timedelta(days=DAYS), _first_day(source.reach.first_hour))
-    scope = replace(source.scope, until=now + HOUR, by=None)
+    since = min(first, begin)
+    scope = replace(source.scope, since=since, until=now + HOUR)
 
-    daily = await source.reader.lines(replace(scope, since=begin, unit="day"))
-    spent = {line.period: line.cost_usd for line in daily}
+    spent = await source.reader.daily_costs(scope)
     count = max((today - begin).days, 0)
     days = [spent.get(begin + timedelta(days=n), Decimal(0)) for n in range(count)]
-    month = await source.reader.total(replace(scope, since=today.replace(day=1)))
+    month = (cost for day, cost in spent.items() if day >= first)
 
-    return forecast(now, month.cost_usd, days)
+    return forecast(now, sum(month, Decimal(0)), days)
 
 
 async def _called(source: Source, lines: Sequence[Line]) -> Mapping[str, str]:

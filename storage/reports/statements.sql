@@ -321,40 +321,78 @@ RETURNING counted_until;
 
 
 -- name: usage
+-- A line for each period and subject, and the total, in which people count once.
 -- $1 unit of time, NULL: all in one  $2 by what: model, person, channel or NULL  $3 since
 -- $4 before
 -- $5 channel  $6 model  $7 person; NULL: all. A model wrote no messages of people.
-SELECT date_trunc($1::text, f.hour, 'UTC') AS period,
-       CASE $2::text WHEN 'model' THEN f.model WHEN 'person' THEN u.person_id::text
-                     WHEN 'channel' THEN f.channel_type END AS subject,
-       count(DISTINCT u.person_id) FILTER (WHERE f.messages > 0)::bigint AS people,
-       sum(f.messages)::bigint AS messages,
-       sum(f.retries)::bigint AS retries,
-       sum(f.answers)::bigint AS answers,
-       sum(f.failures)::bigint AS failures,
-       sum(f.estimated)::bigint AS estimated,
-       sum(f.unpriced)::bigint AS unpriced,
-       sum(f.prompt_tokens)::bigint AS prompt_tokens,
-       sum(f.cached_tokens)::bigint AS cached_tokens,
-       sum(f.tokens)::bigint AS tokens,
-       sum(f.cost_usd) AS cost_usd,
-       sum(f.thumbs_up)::bigint AS thumbs_up,
-       sum(f.thumbs_down)::bigint AS thumbs_down,
-       coalesce(sum(f.answers + f.failures) FILTER (WHERE f.model <> ''), 0)::bigint AS written
+-- $8 and $9: only what comes after this period and subject; NULL: all  $10 at most so many rows, of
+-- which the total is the first; NULL: all  $11 the newest come first, and of one time those with an
+-- unknown cost, then the dearest; and of models only those with a name
+WITH used AS (
+    SELECT date_trunc($1::text, f.hour, 'UTC') AS period,
+           CASE $2::text WHEN 'model' THEN f.model WHEN 'person' THEN u.person_id::text
+                         WHEN 'channel' THEN f.channel_type END AS subject,
+           u.person_id,
+           f.*
+    FROM report_figures f
+    LEFT JOIN users u ON u.id = f.user_id
+    WHERE f.hour >= $3 AND f.hour < $4
+      AND ($5::text IS NULL OR f.channel_type = $5)
+      AND ($6::text IS NULL OR f.model = $6)
+      AND ($7::uuid IS NULL OR u.person_id = $7)
+), lines AS (
+    SELECT grouping(period, subject) > 0 AS is_total,
+           period,
+           subject,
+           count(DISTINCT person_id) FILTER (WHERE messages > 0)::bigint AS people,
+           coalesce(sum(messages), 0)::bigint AS messages,
+           coalesce(sum(retries), 0)::bigint AS retries,
+           coalesce(sum(answers), 0)::bigint AS answers,
+           coalesce(sum(failures), 0)::bigint AS failures,
+           coalesce(sum(estimated), 0)::bigint AS estimated,
+           coalesce(sum(unpriced), 0)::bigint AS unpriced,
+           coalesce(sum(prompt_tokens), 0)::bigint AS prompt_tokens,
+           coalesce(sum(cached_tokens), 0)::bigint AS cached_tokens,
+           coalesce(sum(tokens), 0)::bigint AS tokens,
+           coalesce(sum(cost_usd), 0) AS cost_usd,
+           coalesce(sum(thumbs_up), 0)::bigint AS thumbs_up,
+           coalesce(sum(thumbs_down), 0)::bigint AS thumbs_down,
+           coalesce(sum(answers + failures) FILTER (WHERE model <> ''), 0)::bigint AS written
+    FROM used
+    GROUP BY GROUPING SETS ((period, subject), ())
+)
+SELECT *, count(*) FILTER (WHERE NOT is_total) OVER () AS found
+FROM lines
+WHERE is_total
+   OR ($8::timestamptz IS NULL
+       OR (coalesce(period, $8), coalesce(subject, '') COLLATE "C") > ($8, $9::text))
+  AND ($11::boolean IS NOT TRUE OR $2::text IS DISTINCT FROM 'model' OR subject <> '')
+ORDER BY is_total DESC,
+         CASE WHEN $11 THEN period END DESC,
+         CASE WHEN $11 THEN unpriced > 0 END DESC,
+         CASE WHEN $11 AND unpriced > 0 THEN tokens WHEN $11 THEN cost_usd END DESC,
+         period,
+         coalesce(subject, '') COLLATE "C"
+LIMIT $10;
+
+
+-- name: daily_costs
+-- For forecasts, which stand on the same page as `usage`: only what they need.
+-- $1 since  $2 before  $3 channel  $4 model  $5 person; NULL: all
+SELECT date_trunc('day', f.hour, 'UTC') AS day, sum(f.cost_usd) AS cost_usd
 FROM report_figures f
-LEFT JOIN users u ON u.id = f.user_id
-WHERE f.hour >= $3 AND f.hour < $4
-  AND ($5::text IS NULL OR f.channel_type = $5)
-  AND ($6::text IS NULL OR f.model = $6)
-  AND ($7::uuid IS NULL OR u.person_id = $7)
-GROUP BY 1, 2
-ORDER BY 1, 2;
+WHERE f.hour >= $1 AND f.hour < $2
+  AND ($3::text IS NULL OR f.channel_type = $3)
+  AND ($4::text IS NULL OR f.model = $4)
+  AND ($5::uuid IS NULL OR f.user_id IN (SELECT id FROM users WHERE person_id = $5))
+GROUP BY 1;
 
 
 -- name: usage_of_variants
 -- The same of the answers that a variant of one experiment is stored with, by variant. They count
 -- as in the view `report_messages`; people are those who were answered. BRIN on `timestamp`.
 -- $1 unit of time  $2 experiment  $3 since  $4 before  $5 channel  $6 model  $7 person
+-- $8 at most so many lines, the newest first
 SELECT date_trunc($1::text, m."timestamp", 'UTC') AS period,
        m.metadata->'variants'->>$2 AS subject,
        count(DISTINCT coalesce(u.person_id, (m.metadata->>'person')::uuid))::bigint AS people,
@@ -368,7 +406,8 @@ SELECT date_trunc($1::text, m."timestamp", 'UTC') AS period,
        coalesce(sum(m.prompt_tokens), 0)::bigint AS prompt_tokens,
        coalesce(sum((m.metadata->>'cached')::bigint), 0)::bigint AS cached_tokens,
        coalesce(sum(m.token_count), 0)::bigint AS tokens,
-       coalesce(sum(m.cost_usd::numeric(20, 8)), 0) AS cost_usd
+       coalesce(sum(m.cost_usd::numeric(20, 8)), 0) AS cost_usd,
+       count(*) OVER () AS found
 FROM messages m
 LEFT JOIN conversations c ON c.id = m.conversation_id
 LEFT JOIN users u ON u.id = (m.metadata->>'person')::uuid
@@ -380,7 +419,8 @@ WHERE m."timestamp" >= $3 AND m."timestamp" < $4
   AND ($6::text IS NULL OR m.model_used = $6)
   AND ($7::uuid IS NULL OR coalesce(u.person_id, (m.metadata->>'person')::uuid) = $7)
 GROUP BY 1, 2
-ORDER BY 1, 2;
+ORDER BY 1 DESC, 2
+LIMIT $8;
 
 
 -- name: latency
@@ -427,10 +467,12 @@ ORDER BY cohort, period;
 
 
 -- name: replica_lag
--- Seconds that a replica is behind; 0: it is none, or it has applied all that it received.
+-- Seconds that a replica is behind; 0: it is none, or it has applied all that it receives. One that
+-- receives nothing any more is behind by the age of what it applied last.
 SELECT CASE
     WHEN NOT pg_is_in_recovery() THEN 0
-    WHEN pg_last_wal_receive_lsn() = pg_last_wal_replay_lsn() THEN 0
+    WHEN pg_last_wal_receive_lsn() = pg_last_wal_replay_lsn()
+         AND EXISTS (SELECT FROM pg_stat_wal_receiver) THEN 0
     ELSE coalesce(extract(epoch FROM now() - pg_last_xact_replay_timestamp()), 0)
 END::float8;
 

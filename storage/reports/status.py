@@ -11,6 +11,7 @@ from sqlalchemy import text
 from storage.connecting.requirements import not_permitted
 from storage.postgres import LEASE_SECONDS, Database, connect
 from storage.reports import STATEMENTS
+from storage.transaction import transaction
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,14 +85,14 @@ async def stray_messages(database: Database) -> int:
     """Number of messages in the default partition: their month had none, and an operator
     must look.
     """
-    async with database.engine.connect() as connection:
+    async with transaction(database) as connection:
         found = await connection.scalar(text(STATEMENTS["count_stray_messages"]))
 
     return int(found or 0)
 
 
 async def open_turns(database: Database) -> OpenTurns:
-    async with database.engine.connect() as connection:
+    async with transaction(database) as connection:
         found = await connection.execute(text(STATEMENTS["open_turns"]))
         count, age = found.one()
 
@@ -101,7 +102,7 @@ async def open_turns(database: Database) -> OpenTurns:
 async def live_instances(database: Database) -> Sequence[LiveInstance]:
     """The oldest first."""
     lease = {"lease": LEASE_SECONDS}
-    async with database.engine.connect() as connection:
+    async with transaction(database) as connection:
         rows = await connection.execute(text(STATEMENTS["live_instances"]), lease)
 
     return [LiveInstance(*row) for row in rows]
@@ -109,7 +110,7 @@ async def live_instances(database: Database) -> Sequence[LiveInstance]:
 
 async def control_in_force(database: Database) -> ControlInForce:
     lease = {"lease": LEASE_SECONDS}
-    async with database.engine.connect() as connection:
+    async with transaction(database) as connection:
         found = await connection.execute(text(STATEMENTS["control_in_force"]), lease)
         row = found.one()
 

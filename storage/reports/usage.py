@@ -4,22 +4,37 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from datetime import datetime
-from typing import TypeAlias
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
 from uuid import UUID
 
 import asyncpg
 
-from agent.core.errors import StoreUnavailable
 from agent.reports.usage import Cohort, Latency, Line, Reach, Scope, Unit
-from storage.postgres import AGAIN, GONE, connect
 from storage.reports import STATEMENTS
-from storage.reports.rollup import PLANNER
+from storage.reports.reading.bounded import DEADLINE
+from storage.reports.reading.snapshot import Connection, snapshot
 
-MAX_LAG_SECONDS = 60.0
-"""A replica that is further behind is not read."""
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+"""In place of a period where there is none, so that lines have an order."""
 
-Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
+PLANNER = {"enable_seqscan": "off"}
+"""Statistics of a young table say that an hour has a handful of messages. Each would then be
+compared with every conversation.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Lines:
+    """Some lines of a report."""
+
+    shown: Sequence[Line]
+    left_out: int
+    """How many more were found."""
+    total: Line | None = None
+    """Of all of them."""
 
 
 class UsageReader:
@@ -36,11 +51,56 @@ class UsageReader:
 
     async def lines(self, scope: Scope) -> list[Line]:
         """One line for each period and subject in which something happened."""
-        rows = await self._fetch(STATEMENTS["usage"], scope)
+        return _lines(await self._usage(scope))
 
-        return [Line(**{**row, "subject": row["subject"] or ""}) for row in rows]
+    async def total(self, scope: Scope) -> Line:
+        """The same in one line: people count once, however many lines they are in."""
+        rows = await self._usage(scope, most=1)
 
-    async def variants(self, experiment: str, scope: Scope) -> list[Line]:
+        return _line(rows[0])
+
+    async def newest(self, scope: Scope, most: int) -> Lines:
+        """At most so many lines, the newest first, with the total of all that there are.
+
+        Of one time, those with an unknown cost come first, then the dearest. Replies that no
+        model wrote are in no line for a model.
+        """
+        rows = await self._usage(scope, most=most + 1, newest=True)
+        shown = _lines(rows)
+
+        return Lines(shown, rows[0]["found"] - len(shown), _line(rows[0]))
+
+    async def following(
+        self,
+        scope: Scope,
+        last: tuple[datetime | None, str] | None,
+        most: int,
+    ) -> list[Line]:
+        """At most so many lines, the oldest first, from the one behind this period and subject."""
+        period, subject = last or (None, "")
+        after = None if last is None else period or EPOCH
+        # what came before is not read again
+        since = max(scope.since, period) if period else scope.since
+        rows = await self._usage(
+            replace(scope, since=since), after, subject, most=most + 1
+        )
+
+        return _lines(rows)
+
+    async def daily_costs(self, scope: Scope) -> Mapping[datetime, Decimal]:
+        """The known costs of each day on which something happened, in USD."""
+        rows = await self._connection.fetch(
+            STATEMENTS["daily_costs"],
+            scope.since,
+            scope.until,
+            scope.channel,
+            scope.model,
+            scope.person,
+        )
+
+        return {row["day"]: row["cost_usd"] for row in rows}
+
+    async def variants(self, experiment: str, scope: Scope, most: int) -> Lines:
         """What answers under an experiment used, by variant. It reads messages, not sums."""
         rows = await self._connection.fetch(
             STATEMENTS["usage_of_variants"],
@@ -51,21 +111,11 @@ class UsageReader:
             scope.channel,
             scope.model,
             scope.person,
+            most,
         )
+        found = rows[0]["found"] if rows else 0
 
-        return [Line(**row) for row in rows]
-
-    async def total(self, scope: Scope) -> Line:
-        """The same in one line: people count once, however many lines they are in."""
-        whole = Scope(
-            scope.since,
-            scope.until,
-            channel=scope.channel,
-            model=scope.model,
-            person=scope.person,
-        )
-
-        return next(iter(await self.lines(whole)), Line())
+        return Lines([*map(_line, rows)], found - len(rows))
 
     async def latencies(self, scope: Scope) -> list[Latency]:
         return [
@@ -106,7 +156,25 @@ class UsageReader:
             for row in rows
         }
 
-    async def _fetch(self, sql: str, scope: Scope) -> list[asyncpg.Record]:
+    async def _usage(
+        self,
+        scope: Scope,
+        after: datetime | None = None,
+        subject: str = "",
+        most: int | None = None,
+        newest: bool = False,
+    ) -> list[asyncpg.Record]:
+        """The total comes first."""
+        sql = STATEMENTS["usage"]
+
+        return await self._fetch(sql, scope, after, subject, most, newest)
+
+    async def _fetch(
+        self,
+        sql: str,
+        scope: Scope,
+        *more: Any,
+    ) -> list[asyncpg.Record]:
         return await self._connection.fetch(
             sql,
             scope.unit,
@@ -116,32 +184,30 @@ class UsageReader:
             scope.channel,
             scope.model,
             scope.person,
+            *more,
         )
 
 
+def _lines(rows: Sequence[asyncpg.Record]) -> list[Line]:
+    """Without the total. Nothing happened: there is none."""
+    return [_line(row) for row in rows if not row["is_total"]]
+
+
+def _line(row: asyncpg.Record) -> Line:
+    values = {
+        name: value
+        for name, value in row.items()
+        if name not in ("is_total", "found")
+    }
+
+    return Line(**{**values, "subject": row["subject"] or ""})
+
+
 @asynccontextmanager
-async def read_usage(database_url: str) -> AsyncIterator[UsageReader]:
-    """One snapshot, without a deadline. Raises StoreUnavailable."""
-    try:
-        connection = await connect(database_url, None, PLANNER)
-        try:
-            async with connection.transaction(
-                isolation="repeatable_read", readonly=True
-            ):
-                yield UsageReader(connection)
-        finally:
-            await connection.close()
-    # a replica cancels queries that keep it from applying changes
-    except (*GONE, *AGAIN) as error:
-        raise StoreUnavailable(
-            "Postgres cannot be reached, or broke the report off. Try again."
-        ) from error
-
-
-async def replica_lag(replica_url: str) -> float:
-    """Seconds that a replica is behind. Raises what the driver raises."""
-    connection = await connect(replica_url)
-    try:
-        return float(await connection.fetchval(STATEMENTS["replica_lag"]))
-    finally:
-        await connection.close()
+async def read_usage(
+    database_url: str,
+    deadline: float | None = DEADLINE,
+) -> AsyncIterator[UsageReader]:
+    """One snapshot. `deadline`: in seconds; None: there is none. Raises StoreUnavailable."""
+    async with snapshot(database_url, deadline, PLANNER) as connection:
+        yield UsageReader(connection)

@@ -42,7 +42,7 @@ def report(name: Name, metric: Primary = PRIMARY, as_json: Json = False) -> None
 
         async with operating(settings) as (stores, _):
             found = await experiment_report(
-                settings, stores.database.url, name, metric
+                settings, stores.database.url, name, metric, deadline=None
             )
         if as_json:
             show_json(document_of(found))

@@ -75,7 +75,7 @@ async def _winner(settings: Settings, name: str, metric: MetricName) -> str:
 
     async with operating(settings) as (stores, _):
         url = stores.database.url
-        report = await experiment_report(settings, url, name, metric)
+        report = await experiment_report(settings, url, name, metric, deadline=None)
     winner = winner_of(report)
     if winner is None:
         raise Rejected(

@@ -95,13 +95,11 @@ async def reading(
             wanted.since,
             wanted.until,
         )
-        async with open_source(settings, stores.database, asked) as source:
-            if source.behind:
-                typer.echo(
-                    f"The replica is {source.behind:.0f} s behind; the main database is read "
-                    "instead.",
-                    err=True,
-                )
+        async with open_source(
+            settings, stores.database, asked, deadline=None
+        ) as source:
+            if source.notice:
+                typer.echo(source.notice, err=True)
             yield source
 
 

@@ -237,7 +237,7 @@ async def _explain(
     settings: Settings, name: str, *, by_index: bool, as_json: bool
 ) -> int:
     from agent.operations.connect import reach_postgres
-    from storage.reports.plans import plan_of
+    from storage.reports.load.plans import plan_of
 
     async with reach_postgres(settings) as postgres:
         lines = await plan_of(postgres.url, name, by_index=by_index)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime
 from difflib import get_close_matches
 from typing import Protocol, runtime_checkable
 
@@ -16,9 +17,11 @@ class ModelList:
 
     names: tuple[str, ...] = ()
     problem: str = ""
-    """Why there are none, as one sentence."""
+    """Why there are none, or no newer ones, as one sentence."""
     answered: bool = True
     """Whether the provider was reached. It may list nothing and yet work."""
+    at: datetime | None = field(default=None, compare=False)
+    """When it said so, or failed to; None: it was not asked to the end."""
 
 
 @runtime_checkable

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from decimal import Decimal
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import Query
 from pydantic import BaseModel, Field
@@ -12,7 +12,14 @@ from pydantic import BaseModel, Field
 from agent.control.permissions import Permission
 from agent.reports.usage import Line, Subject, Unit
 from agent.web.api.protocol.caller import Asking
-from agent.web.api.protocol.paging import Page, Paging, Text, page_of_all, text
+from agent.web.api.protocol.paging import (
+    Page,
+    Paging,
+    Text,
+    moment_of,
+    page,
+    text,
+)
 from agent.web.api.protocol.routing import needs, routes
 from storage.control.targets import RuleTarget, audience_of
 from storage.reports.source import Asked as WantedReport
@@ -73,11 +80,17 @@ async def usage(
         asked.since,
         asked.until,
     )
+    last = asked.after(_moment, text)
     database = services.stores.database
     async with open_source(services.settings, database, wanted) as source:
-        lines = await source.reader.lines(source.scope)
+        lines = await source.reader.following(source.scope, last, asked.limit + 1)
 
-    return page_of_all(lines, asked, _key, _shown, text, text)
+    return page(lines, asked, _key, _shown)
+
+
+def _moment(part: Any) -> datetime | None:
+    """Empty: a line of the whole time. Raises ValueError."""
+    return moment_of(part) if part else None
 
 
 def _key(line: Line) -> tuple[str, str]:

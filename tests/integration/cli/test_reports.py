@@ -191,12 +191,12 @@ async def test_what_cannot_be_reported_is_one_sentence(
     assert 1 == len(ran.err.splitlines())
 
 
-async def test_a_replica_that_is_away_is_named(machine: Machine) -> None:
+async def test_a_replica_that_is_away_is_named_and_not_read(machine: Machine) -> None:
     machine.variables["DATABASE_REPLICA_URL"] = f"postgresql://{CLOSED}/nothing"
-    ran = await machine.agent("report", "usage")
+    ran = await machine.agent("report", "usage", "--json")
 
-    assert 0 != ran.status
-    assert "DATABASE_REPLICA_URL" in ran.err
+    assert (0, "usage") == (ran.status, json.loads(ran.out)["report"])
+    assert "DATABASE_REPLICA_URL. The main database was read instead." in ran.err
 
 
 async def test_the_time_before_the_last_30_days_is_left_out(

@@ -13,6 +13,7 @@ import pytest
 from pydantic import SecretStr
 
 from agent.core.errors import ConfigurationError, UnknownModel
+from agent.llm import listing
 from agent.llm.catalog import with_default_model
 from agent.llm.router import ModelRouter, open_models
 from agent.settings import Provider, Settings
@@ -125,6 +126,44 @@ async def test_a_list_that_comes_late_is_there_the_next_time() -> None:
 
     assert ((), ("a",)) == (late["ollama"].names, there["ollama"].names)
     assert 1 == server.listings
+
+
+async def test_a_failure_is_remembered_and_takes_no_list_away(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Someone who looks every few seconds does not ask a dead provider each time."""
+    async with only("ollama", ["a"]) as (server, _, models):
+        there = (await models.listed(SOON))["ollama"]
+        monkeypatch.setattr(listing, "ASK_SECONDS", 0.2)
+        clock = time.monotonic() + listing.FRESH_SECONDS + 1
+        monkeypatch.setattr(listing, "monotonic", lambda: clock)
+        server.list_hold = asyncio.Event()
+        stale = (await models.listed(SOON))["ollama"]
+        await asyncio.sleep(0.5)
+        failed = [(await models.listed(SOON))["ollama"] for _ in range(5)]
+
+    assert 2 == server.listings
+    assert {("a",)} == {one.names for one in (there, stale, *failed)}
+    assert {there.at} == {one.at for one in (stale, *failed)}
+    assert {False} == {one.answered for one in failed}
+    assert all(
+        "did not list its models within 0.2 s" in one.problem for one in failed
+    )
+
+
+async def test_the_last_failure_is_told_while_it_is_asked_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with only("ollama", []) as (server, _, models):
+        failed = (await models.listed(SOON))["ollama"]
+        clock = time.monotonic() + listing.FAILED_SECONDS + 1
+        monkeypatch.setattr(listing, "monotonic", lambda: clock)
+        server.list_hold = asyncio.Event()
+        again = (await models.listed(0.05))["ollama"]
+
+    assert failed.problem
+    assert failed.at is not None
+    assert (failed, failed.at, 2) == (again, again.at, server.listings)
 
 
 BODIES: list[tuple[bytes, tuple[str, ...]]] = [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -24,6 +25,7 @@ from storage.migrate import upgrade
 from storage.migrate.stores import OpenStores
 from storage.postgres import open_database
 from storage.redis import open_redis
+from storage.reports import STATEMENTS
 from storage.reports.load import (
     IndexLoad,
     PostgresLoad,
@@ -32,8 +34,9 @@ from storage.reports.load import (
     warnings,
 )
 from storage.reports.load.measured import _ahead
+from storage.reports.load.plans import named_statements
 from storage.reports.load.warnings import disk_warnings, postgres_warnings
-from storage.reports.plans import named_statements
+from storage.reports.reading.snapshot import Connection
 from tests.support.backups import fill, value
 from tests.support.commands import Machine
 from tests.support.servers import Postgres, Valkey
@@ -236,12 +239,35 @@ async def test_a_lagging_standby_shows(
         slower = await in_status(settings)
         lag = await gauge(settings, "postgres_replica_lag_seconds")
         behind = await gauge(settings, "postgres_replica_lag_bytes")
+        seconds = [await lag_of(standby) async for _ in cut_off(standby)]
 
+    assert seconds[0] == 0
+    assert seconds[-1] > 0.2
     (replica,) = shown["postgres"]["replicas"]
     assert ([], ["replicas"], ["replicas"]) == (before, warned, slower)
     assert replica["bytes"] > 64 << 20
     assert [(replica["name"],)] == [*lag]
     assert behind[replica["name"],] > 64 << 20
+
+
+async def cut_off(standby: Connection) -> AsyncIterator[None]:
+    """Once it has applied all, and once it receives nothing any more."""
+    caught_up = "SELECT pg_last_wal_receive_lsn() = pg_last_wal_replay_lsn()"
+    await standby.execute("SELECT pg_wal_replay_resume()")
+    while not await standby.fetchval(caught_up):
+        await asyncio.sleep(0.1)
+    yield
+
+    await standby.execute("ALTER SYSTEM SET primary_conninfo = ''")
+    await standby.execute("SELECT pg_reload_conf()")
+    while await standby.fetchval("SELECT count(*) FROM pg_stat_wal_receiver"):
+        await asyncio.sleep(0.1)
+    await asyncio.sleep(0.3)
+    yield
+
+
+async def lag_of(standby: Connection) -> float:
+    return float(await standby.fetchval(STATEMENTS["replica_lag"]))
 
 
 @pytest.mark.parametrize(
@@ -342,7 +368,7 @@ async def test_every_statement_has_a_plan(
     machine: Machine, database_url: str
 ) -> None:
     """Each by its name, and nothing is run."""
-    from storage.reports.plans import plan_of
+    from storage.reports.load.plans import plan_of
 
     plans = {
         name: await plan_of(database_url, name, by_index=True)

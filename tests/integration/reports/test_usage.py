@@ -5,21 +5,22 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Any
+from itertools import product
+from typing import Any, get_args
 from uuid import UUID
 
 import pytest
 
-from agent.reports.usage import Line, Scope
+from agent.reports.usage import Line, Scope, Subject, Unit
 from storage.postgres import connect, open_database
 from storage.reports import STATEMENTS
 from storage.reports.forgetting import forget_people
 from storage.reports.rollup import sum_up, sum_up_again
-from storage.reports.usage import read_usage
+from storage.reports.usage import UsageReader, read_usage
 from storage.transaction import transaction
 from tests.support.settings import run
 from tests.support.usage_data import CHANNELS, MODELS, SUMS, UsageData, counted
@@ -285,6 +286,79 @@ async def test_people_count_once_however_many_lines_they_are_in(
     assert len(people) == whole.people
 
 
+async def test_lines_follow_each_other_and_the_newest_are_those_at_the_end(
+    database_url: str, data: UsageData
+) -> None:
+    """By any unit and subject: each line once, and of some the total is that of all."""
+    await sum_up_again(database_url)
+    async with read_usage(database_url) as reader:
+        units: tuple[Unit | None, ...] = (None, "hour", "day")
+        for unit, subject in product(units, (None, *get_args(Subject))):
+            scope = Scope(*EVER, unit=unit, by=subject)
+            lines = await reader.lines(scope)
+            pages = [
+                line async for line in followed(reader, scope, len(lines) // 4 + 1)
+            ]
+            newest = await reader.newest(scope, 5)
+
+            assert lines == pages
+            named = [line for line in lines if line.subject or subject != "model"]
+            assert len(named) == len(newest.shown) + newest.left_out
+            assert await reader.total(scope) == newest.total
+            if unit is not None:
+                last = [line.period for line in named][-len(newest.shown) :]
+                assert last[::-1] == [line.period for line in newest.shown]
+
+
+async def followed(
+    reader: UsageReader, scope: Scope, most: int
+) -> AsyncIterator[Line]:
+    last = None
+    while lines := await reader.following(scope, last, most):
+        for line in lines:
+            yield line
+        last = (lines[-1].period, lines[-1].subject)
+
+
+async def test_costs_of_days_are_those_of_lines(
+    database_url: str, data: UsageData
+) -> None:
+    """Of all, and of one channel, one model and one person."""
+    person = data.users[0][0]
+    async with read_usage(database_url) as reader:
+        for scope in (
+            Scope(*EVER, unit="day"),
+            Scope(*EVER, unit="day", channel=CHANNELS[0]),
+            Scope(*EVER, unit="day", model=MODELS[0]),
+            Scope(*EVER, unit="day", person=person),
+        ):
+            lines = await reader.lines(scope)
+            costs = await reader.daily_costs(scope)
+
+            assert {line.period: line.cost_usd for line in lines} == costs
+            assert len(costs) > 5
+
+
+async def test_one_day_has_nothing_of_the_day_before(
+    database_url: str, data: UsageData
+) -> None:
+    async with read_usage(database_url) as reader:
+        for line in (await reader.lines(Scope(*EVER, unit="day")))[:5]:
+            assert line.period is not None
+            day = Scope(line.period, line.period + timedelta(days=1), unit="day")
+            assert [line] == await reader.lines(day)
+
+
+async def test_nothing_happened_is_no_line_and_an_empty_total(
+    database_url: str,
+) -> None:
+    async with read_usage(database_url) as reader:
+        newest = await reader.newest(Scope(*EVER, unit="day"), 5)
+
+        assert ([], 0, Line()) == (newest.shown, newest.left_out, newest.total)
+        assert [] == await reader.lines(Scope(*EVER))
+
+
 async def test_an_unknown_price_is_no_zero(
     database_url: str, data: UsageData
 ) -> None:
@@ -340,7 +414,8 @@ async def test_no_plan_touches_messages_of_closed_hours(
         "SELECT count(*) FROM messages"
         " WHERE timestamp >= (SELECT counted_until FROM report_state)"
     )
-    arguments = ["day", "person", *EVER, None, None, None]
+    more = [None, None, None, None] if name == "usage" else []
+    arguments = ["day", "person", *EVER, None, None, None, *more]
     sql = f"EXPLAIN (ANALYZE, FORMAT JSON) {STATEMENTS[name]}"
     plan = json.loads((await connection.fetch(sql, *arguments))[0][0])[0]["Plan"]
     await connection.close()
@@ -373,3 +448,40 @@ def nodes(plan: dict[str, Any]) -> Iterable[dict[str, Any]]:
     yield plan
     for child in plan.get("Plans", []):
         yield from nodes(child)
+
+
+YOUNG = """
+WITH person AS (
+    INSERT INTO users (id, person_id, channel_type, channel_user_id)
+    SELECT id, id, 'slack', id::text
+    FROM (SELECT gen_random_uuid() AS id FROM generate_series(1, 500)) made
+    RETURNING id
+), chat AS (
+    INSERT INTO conversations (id, user_id, channel_type, chat_id)
+    SELECT id, id, 'slack', id::text FROM person
+    RETURNING id
+)
+INSERT INTO messages (conversation_id, "timestamp", seq, id, role, content, user_id)
+SELECT id, now(), n, gen_random_uuid(), 'user', '', id FROM chat, generate_series(1, 4) n
+"""
+
+
+async def test_no_message_of_a_young_database_is_compared_with_every_conversation(
+    database_url: str,
+) -> None:
+    """Its statistics say that there are none."""
+    await run(
+        database_url, "ALTER TABLE conversations SET (autovacuum_enabled = off)"
+    )
+    await run(database_url, YOUNG)
+    now = datetime.now(UTC)
+    more = (now - timedelta(days=1), now + timedelta(hours=1), *[None] * 7)
+    async with read_usage(database_url) as reader:
+        rows = await reader._connection.fetch(
+            f"EXPLAIN (ANALYZE, TIMING off) {STATEMENTS['usage']}", "day", None, *more
+        )
+    plan = [row[0] for row in rows]
+    removed = [int(line.split(":")[1]) for line in plan if "by Join Filter" in line]
+
+    assert "rows=2000.00" in " ".join(plan)
+    assert sum(removed) <= 2000, plan

@@ -119,6 +119,48 @@ async def test_every_metric_that_is_asked_for_exists(
     assert [] == [each for each in sorted(asked) if each[1] not in known]
 
 
+_GROWTH = re.compile(r"\b(?:increase|rate)\((agent_\w+)(?:\{([^}]*)\})?\[")
+_MATCHER = re.compile(r'(\w+)="([^"]*)"')
+
+
+async def test_what_an_alert_waits_for_is_0_before_it_happens(
+    database_url: str, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A series that begins with 1 has no increase: the first time would go unnoticed."""
+    for one in RECORDED:
+        monkeypatch.setattr(one, "values", {})
+    monkeypatch.setattr(metrics, "_models", set())
+    async with running(Post(), database_url, redis_url) as (client, _):
+        page = (await client.get("/metrics")).text
+        metrics.budget_alerts.add("person", "day", "100")
+        metrics.model_failed("offline:echo", 429, slow=False)
+        later = (await client.get("/metrics")).text
+
+    waited = {
+        (alert["alert"], found[1], *sorted(_MATCHER.findall(found[2] or "")))
+        for alert in alerts()
+        for found in _GROWTH.finditer(alert["expr"])
+    }
+    assert len(waited) >= 7
+    assert [] == [one for one in sorted(waited) if {0.0} != samples(page, *one[1:])]
+
+    told = ("scope", "person"), ("period", "day"), ("percent", "100")
+    failed = ("model", "offline:echo"), ("kind", "429")
+    assert {1.0} == samples(later, "agent_budget_alerts_total", *told)
+    assert {0.0} == samples(page, "agent_model_errors_total", *failed)
+    assert {1.0} == samples(later, "agent_model_errors_total", *failed)
+
+
+def samples(page: str, name: str, *labels: tuple[str, str]) -> set[float]:
+    """The values of all series of this name that have these labels."""
+    return {
+        sample.value
+        for family in text_string_to_metric_families(page)
+        for sample in family.samples
+        if sample.name == name and {*labels} <= {*sample.labels.items()}
+    }
+
+
 def test_every_label_that_is_asked_for_exists() -> None:
     wrong = []
     for where, query in queries():

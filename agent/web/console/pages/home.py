@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from starlette.responses import Response
 
 from agent.control.permissions import Permission
+from agent.core.errors import StoreUnavailable
 from agent.reports.usage import Line, Scope
 from agent.web.console.page import Page, PageContext
 from agent.web.console.services import Services
@@ -135,10 +136,14 @@ def _flags(found: ControlInForce) -> Part:
 async def _today(
     services: Services,
     now: datetime,
-) -> Line:
+) -> Line | None:
+    """None: nobody can say at this moment."""
     begin = now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-    async with read_usage(services.stores.database_url) as usage:
-        return await usage.total(Scope(begin, begin + timedelta(days=1)))
+    try:
+        async with read_usage(services.stores.database_url) as usage:
+            return await usage.total(Scope(begin, begin + timedelta(days=1)))
+    except StoreUnavailable:
+        return None
 
 
 def _change(entry: Entry) -> Change:

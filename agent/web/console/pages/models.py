@@ -43,7 +43,7 @@ from agent.web.console.page import (
 )
 from agent.web.console.services import Services
 from storage.reports.models import models_in_use
-from storage.reports.source import reading_url
+from storage.reports.reading.replica import place_of
 from storage.reports.usage import read_usage
 
 WAIT_SECONDS = 0.15
@@ -67,6 +67,8 @@ class ProviderRow:
     """set, not set or needs none."""
     names: Sequence[str]
     problem: str
+    at: datetime | None
+    """When it said what it has, or failed to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +153,7 @@ def _providers(
             _key(one),
             found.names,
             found.problem,
+            found.at,
         )
         for one in settings.configured
         for found in [lists.get(one.name, ModelList())]
@@ -181,6 +184,9 @@ async def _models(
     )
     names = [*dict.fromkeys([*used, *filter(None, lines)])]
     prices = await prices_of(specs_of(services.models, settings), names)
+    # together: a provider that hangs is waited for once
+    found = await asyncio.gather(*(_objection(services, name) for name in used))
+    objections = dict(zip(used, found, strict=True))
 
     return [
         ModelRow(
@@ -193,7 +199,7 @@ async def _models(
             prices[name],
             lines.get(name, Line(subject=name)),
             latencies.get(name),
-            await _objection(services, name) if name in used else "",
+            objections.get(name, ""),
         )
         for name in names
     ]
@@ -216,9 +222,9 @@ async def _reports(
         until,
         by="model",
     )
-    source, _ = await reading_url(services.settings, services.stores.database_url)
+    place = await place_of(services.settings, services.stores.database_url)
 
-    async with read_usage(source) as reader:
+    async with read_usage(place.url) as reader:
         lines = await reader.lines(scope)
         latencies = await reader.latencies(scope)
 

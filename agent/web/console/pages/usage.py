@@ -24,8 +24,8 @@ from storage.reports.source import (
     Asked,
     Source,
     month_forecast,
+    newest_of,
     open_source,
-    report_of,
     variants_of,
 )
 from storage.transaction import transaction
@@ -54,7 +54,7 @@ WORDS = frozenset({"period", "channel", "model", "name", "variant"})
 """Columns that hold no number."""
 
 MAX_ROWS = 500
-"""Lines on a page. Where they are no times, those with an unknown cost stand first, and then the
+"""Lines on a page: the newest. Of one time, those with an unknown cost stand first, and then the
 dearest. A command shows all.
 """
 
@@ -133,11 +133,11 @@ async def _read(context: PageContext) -> dict[str, Any]:
         view = await _view(source, query)
         expected = await month_forecast(source)
 
-    view, left_out = _shortened(view, query)
+    notes = [forecast.described(expected), source.notice]
 
-    return _shown(view) | {
-        "notes": _notes(source, forecast.described(expected)),
-        "left_out": left_out,
+    return _shown(_plotted(view, query)) | {
+        "notes": [*filter(None, notes)],
+        "left_out": view.left_out,
     }
 
 
@@ -177,61 +177,41 @@ async def _view(
 ) -> View:
     report = SUBJECTS[query["of"]][0]
     if report is not table.VARIANTS:
-        return await report_of(source, report)
+        return await newest_of(source, report, MAX_ROWS)
     if not query["experiment"]:
         raise Rejected("Choose the experiment whose variants are compared.")
 
-    return await variants_of(source, report, query["experiment"])
+    return await variants_of(source, report, query["experiment"], MAX_ROWS)
 
 
-def _shortened(
+def _plotted(
     view: View,
     query: Fields,
-) -> tuple[View, int]:
-    """With the column that is plotted, and not more lines than a page takes."""
+) -> View:
     wanted = query["plot"] or "cost_usd"
-    plotted = wanted if wanted in view.names else "cost_usd"
-    records = view.records
-    if view.scope.unit is None:
-        records = sorted(records, key=_dearest, reverse=True)
 
-    kept = records[:MAX_ROWS]
-
-    return replace(view, records=kept, plotted=plotted), len(records) - len(kept)
+    return replace(view, plotted=wanted if wanted in view.names else "cost_usd")
 
 
-def _dearest(record: Record) -> tuple[bool, float]:
-    """What has an unknown cost stands first: it may be the dearest of all."""
-    if record["unpriced"]:
-        return True, record["tokens"]
+def _picture(view: View) -> Picture:
+    """Time goes to the right, though the table begins with the newest."""
+    records = view.records[::-1] if view.scope.unit else view.records
 
-    return False, float(record["cost_usd"] or 0)
-
-
-def _notes(
-    source: Source,
-    expected: str,
-) -> Sequence[str]:
-    if not source.behind:
-        return [expected]
-
-    return [
-        expected,
-        f"The replica is {source.behind:.0f} s behind; the main database was read instead.",
-    ]
+    return Picture(picture_of(replace(view, records=records)))
 
 
 def _shown(view: View) -> dict[str, Any]:
     names = [name for name in view.names if name not in table.HIDDEN]
     rows = [[_cell(view, name, one) for name in names] for one in view.records]
-    total = view.total if view.total and len(rows) > 1 else None
+    is_summed = len(rows) > 1 or view.left_out
+    total = view.total if is_summed else None
 
     return {
         "scope": view.scope,
         "titles": [(_title(name), name not in WORDS) for name in names],
         "rows": rows,
-        "total": [_cell(view, name, total) for name in names] if total else (),
-        "picture": Picture(picture_of(view)) if rows else "",
+        "total": [_sum(view, name, total) for name in names] if total else (),
+        "picture": _picture(view) if rows else "",
     }
 
 
@@ -247,6 +227,17 @@ def _cell(
     text = cell_of(name, record, view.scope.unit)
 
     return Cell(_title(name), text, name not in WORDS, _path(name, record))
+
+
+def _sum(
+    view: View,
+    name: str,
+    total: Record,
+) -> Cell:
+    """A sum belongs to no time and nobody."""
+    cell = _cell(view, name, total)
+
+    return replace(cell, text="", path="") if name in WORDS else cell
 
 
 def _path(

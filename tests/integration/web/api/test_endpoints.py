@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
@@ -12,6 +13,8 @@ from agent.control.permissions import Scope
 from agent.core.errors import StoreUnavailable
 from storage.control.audit import list_entries
 from storage.control.operators.api_tokens import ApiTokens
+from storage.reports.reading import bounded as bounds
+from storage.reports.rollup import sum_up_again
 from tests.support.api_data import (
     ACCOUNT,
     CONVERSATION,
@@ -21,6 +24,7 @@ from tests.support.api_data import (
     somebody_wrote,
 )
 from tests.support.programs import Programs
+from tests.support.usage_data import UsageData
 
 RULE = {"value": False, "everybody": True, "reason": "an outage"}
 
@@ -34,12 +38,14 @@ async def full(api: Programs) -> Programs:
     return api
 
 
-async def all_pages(api: Programs, path: str, limit: int) -> list[Any]:
+async def all_pages(api: Programs, path: str, limit: int, **asked: str) -> list[Any]:
     """Every item of a list, page by page."""
     items: list[Any] = []
     cursor = None
     while True:
-        params = {"limit": str(limit)} | ({"cursor": cursor} if cursor else {})
+        params = (
+            asked | {"limit": str(limit)} | ({"cursor": cursor} if cursor else {})
+        )
         page = (await api.get(path, params=params)).json()
         items += page["items"]
         cursor = page["next"]
@@ -255,6 +261,37 @@ async def test_a_person_is_exported_and_erased_by_admins_alone(
     assert WORDS in exported.text
     assert begun.json()["id"] == erasure["id"]
     assert "person.export" in actions
+
+
+@pytest.mark.parametrize("of", [None, "model", "person", "channel"])
+@pytest.mark.parametrize("by", [None, "hour"])
+async def test_usage_is_paged_through_to_its_end(
+    api: Programs, database_url: str, by: str | None, of: str | None
+) -> None:
+    await UsageData(seed=7, count=30, days=2).store(database_url)
+    await sum_up_again(database_url)
+    await api.token(Scope.READ)
+    wanted = {"by": by, "of": of, "since": "2020-01-01", "until": "2100-01-01"}
+    asked = {name: value for name, value in wanted.items() if value}
+    whole = (await api.get("/usage", params=asked | {"limit": "500"})).json()
+    by_page = await all_pages(api, "/usage", 5 if by else 1, **asked)
+
+    assert whole["next"] is None
+    assert whole["items"] == by_page
+    assert len(by_page) > (5 if by else 1 if of else 0)
+
+
+async def test_a_report_too_many_is_told_when_to_come_again(
+    full: Programs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bounds, "WAIT_SECONDS", 0.05)
+    async with AsyncExitStack() as others:
+        for _ in range(bounds.AT_ONCE):
+            await others.enter_async_context(bounds.bounded(9))
+        busy = await full.get("/usage")
+
+    assert (503, "2") == (busy.status_code, busy.headers["retry-after"])
+    assert "Reports are busy" in busy.json()["detail"]
 
 
 async def test_usage_status_and_health_are_told(full: Programs) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -62,8 +63,9 @@ class Listed(OperatorModels):
         return "lab has no model gone." if model == "lab:gone" else ""
 
 
+AT = datetime(2026, 5, 4, 3, 2, 1, tzinfo=UTC)
 LISTS = {
-    "lab": ModelList(("large", "small", HARM)),
+    "lab": ModelList(("large", "small", HARM), at=AT),
     "openai": ModelList(problem="openai did not answer.", answered=False),
 }
 
@@ -84,6 +86,7 @@ async def test_providers_are_shown_without_their_keys(ada: Browser) -> None:
 
     assert "lab lab.example openai set 3: large, small," in page.text
     assert "openai api.openai.com openai set openai did not answer." in page.text
+    assert "as of 2026-05-04 03:02:01 UTC" in page.text
     assert SECRET not in page.html
     assert 'hx-trigger="every 5s"' in page.html
 

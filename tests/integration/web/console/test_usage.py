@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -12,6 +13,7 @@ from agent.reports.usage import Subject
 from agent.web.console.pages import usage
 from storage.reports.rollup import sum_up_again
 from storage.reports.source import Asked, open_source, report_of
+from storage.reports.usage import UsageReader
 from tests.support.browser import Browser
 from tests.support.experiment_data import NAME, ExperimentData
 from tests.support.settings import run
@@ -148,3 +150,75 @@ async def test_what_may_be_dearest_is_not_below_what_is_shown(
     assert "2 more lines are not shown" in one.text
     assert "anthropic:b" in one.text
     assert "unknown" in one.words
+
+
+MANY = """
+WITH people AS (
+    INSERT INTO users (id, person_id, channel_type, channel_user_id)
+    SELECT id, id, 'slack', 'U' || n
+    FROM (SELECT gen_random_uuid() AS id, n FROM generate_series(1, 5) n) made
+    RETURNING id
+)
+INSERT INTO report_hours
+SELECT date_trunc('hour', now(), 'UTC') - make_interval(hours => n), 'slack', '', id,
+       1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, '{}'
+FROM people, generate_series(1, 200) n
+"""
+
+
+async def many_lines(url: str) -> None:
+    """Five people in each of the last 200 hours."""
+    await run(url, MANY)
+    await run(
+        url,
+        "UPDATE report_state SET counted_until = date_trunc('hour', now(), 'UTC')",
+    )
+
+
+@pytest.mark.parametrize(
+    ("subject", "left_out"), [("person", 990), ("channel", 190), ("", 190)]
+)
+async def test_what_is_left_out_is_the_oldest_and_is_said_first(
+    ada: Browser,
+    database_url: str,
+    monkeypatch: pytest.MonkeyPatch,
+    subject: str,
+    left_out: int,
+) -> None:
+    """Lines that are not shown are neither read nor named, and the sum has all."""
+    named: list[str] = []
+    names = UsageReader.names
+
+    async def noted(self: UsageReader, people: Sequence[str]) -> Mapping[str, str]:
+        named.extend(people)
+        return await names(self, people)
+
+    await many_lines(database_url)
+    monkeypatch.setattr(usage, "MAX_ROWS", 10)
+    monkeypatch.setattr(UsageReader, "names", noted)
+    await ada.sign_in("ada", "viewer")
+    page = await ada.get(f"/usage?by=hour&of={subject}")
+    newest = datetime.now(UTC) - timedelta(hours=1)
+
+    assert f"{newest:%Y-%m-%d %H}:00" in page.words
+    assert page.html.index(f"{left_out} more lines are not") < page.html.index(
+        "<table"
+    )
+    assert "the oldest are left out" in page.text
+    assert "--csv FILE" in page.text
+    assert "1,000" in page.words
+    assert len(named) <= 10
+
+
+async def test_the_oldest_bar_of_a_picture_is_the_left_one(
+    ada: Browser, database_url: str
+) -> None:
+    await many_lines(database_url)
+    await ada.sign_in("ada", "viewer")
+    page = await ada.get("/usage?by=day&plot=messages")
+    table = page.html.split("<table")[1]
+    begin = str((datetime.now(UTC) - timedelta(days=7)).date())
+    end = str((datetime.now(UTC) - timedelta(hours=1)).date())
+
+    assert page.html.index(f"<title>{begin}") < page.html.index(f"<title>{end}")
+    assert table.index(f">{end}<") < table.index(f">{begin}<")

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from starlette.responses import Response
 
-from agent.core.errors import Rejected
+from agent.core.errors import Rejected, StoreUnavailable
 from agent.reports.usage import Line, Scope
 from agent.web.console.errors import Stopped
 from agent.web.console.page import PageContext
@@ -144,10 +144,13 @@ async def _usage(
     services: Services,
     person: UUID,
     now: datetime,
-) -> Line:
-    """Of full hours, as reports count."""
+) -> Line | None:
+    """Of full hours, as reports count. None: nobody can say at this moment."""
     hour = now.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
     until = hour + timedelta(hours=1)
     scope = Scope(until - timedelta(days=USAGE_DAYS), until, person=person)
-    async with read_usage(services.stores.database_url) as usage:
-        return await usage.total(scope)
+    try:
+        async with read_usage(services.stores.database_url) as usage:
+            return await usage.total(scope)
+    except StoreUnavailable:
+        return None
