@@ -8,7 +8,7 @@ holds the epoch's row.
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -180,6 +180,17 @@ async def versions(connection: AsyncConnection, kind: str) -> dict[str, int]:
     """
     statement = text(STATEMENTS["versions_of_kind"])
     rows = await connection.execute(statement, {"kind": kind})
+
+    return {row.subject: int(row.version) for row in rows}
+
+
+async def versions_of(
+    connection: AsyncConnection,
+    subjects: Sequence[str],
+) -> dict[str, int]:
+    """The version of each of these subjects that was ever changed."""
+    statement = text(STATEMENTS["versions_of_subjects"])
+    rows = await connection.execute(statement, {"subjects": [*subjects]})
 
     return {row.subject: int(row.version) for row in rows}
 

@@ -7,7 +7,8 @@ from __future__ import annotations
 from decimal import Decimal, InvalidOperation
 
 from agent.core.errors import Rejected
-from storage.limits.budget_admin import Scope, Tokens, Usd
+from storage.limits.budget_admin import Tokens, Usd
+from storage.limits.budget_views import Scope
 from storage.limits.budgets import ANYONE
 
 

@@ -28,12 +28,8 @@ from agent.core.words.sizes import dollars
 if TYPE_CHECKING:
     from agent.settings import Settings
     from storage.control.audit import Author
-    from storage.limits.budget_admin import (
-        Aside,
-        Budget,
-        BudgetAdmin,
-        BudgetView,
-    )
+    from storage.limits.budget_admin import Budget, BudgetAdmin
+    from storage.limits.budget_views import Aside, BudgetView
 
     Make = Callable[["Opened", Author, int | None], Awaitable[Budget]]
 

@@ -21,6 +21,8 @@ from agent.web.console.errors import (
 )
 from agent.web.console.page import PageContext
 from agent.web.console.pages.limits.listing import (
+    PERIODS,
+    SCOPES,
     BudgetRow,
     budget_admin,
     budget_row,
@@ -29,11 +31,8 @@ from storage.control.targets import (
     RuleTarget,
     audience_of,
 )
-from storage.limits.budget_admin import (
-    Budget,
-    Period,
-    Scope,
-)
+from storage.limits.budget_admin import Budget
+from storage.limits.budget_views import Period, Scope
 from storage.limits.budgets import ANYONE
 from storage.limits.typed_budgets import (
     set_question,
@@ -111,10 +110,8 @@ async def _named(
 ) -> Named:
     """Raises Stopped for somebody nobody knows."""
     query = context.query
-    scopes: tuple[Scope, ...] = ("person", "channel")
-    periods: tuple[Period, ...] = ("day", "month")
-    scope = next((one for one in scopes if one == query["scope"]), None)
-    period = next((one for one in periods if one == query["period"]), None)
+    scope = next((one for one in SCOPES if one == query["scope"]), None)
+    period = next((one for one in PERIODS if one == query["period"]), None)
     if scope is None or period is None or not query["subject"]:
         raise Stopped(404, "Say whose budget, and whether for a day or a month.")
 
@@ -182,18 +179,13 @@ async def _row(
     named: Named,
 ) -> BudgetRow | None:
     """None: nothing is set, and nothing was counted."""
-    for view in await budget_admin(context.services).list():
-        if (
-            Named(
-                view.scope,
-                view.period,
-                view.subject,
-            )
-            == named
-        ):
-            return budget_row(view)
+    view = await budget_admin(context.services).find(
+        named.scope,
+        named.subject,
+        named.period,
+    )
 
-    return None
+    return budget_row(view) if view else None
 
 
 async def _unpriced(
