@@ -138,7 +138,7 @@ class BudgetAdmin:
         each. Raises Rejected, and Conflict when the budget is no longer at version
         `expected`.
         """
-        _check_amounts(tokens, usd)
+        check_amounts(tokens, usd)
 
         return await self._change(
             (scope, subject, period), (tokens, usd), author, expected
@@ -214,7 +214,7 @@ async def _write(
     await connection.execute(text(STATEMENTS["set_budget"]), values)
 
 
-def _check_amounts(tokens: Tokens, usd: Usd) -> None:
+def check_amounts(tokens: Tokens, usd: Usd) -> None:
     if tokens is None and usd is None:
         raise Rejected(
             "A budget is in tokens, in US dollars, or both.",

@@ -125,7 +125,7 @@ def set_(
             tell(f"{scope} {subject}: {_described(budget)} a {per}.")
             _show_unpriced(unpriced)
 
-    question = set_question(scope, subject)
+    question = set_question(scope, subject, per, *halves)
     options = ChangeOptions(as_, reason, as_json, yes, expect)
     propose = _proposing((scope, subject, per), question, make)
     run_change(_open_admin, propose, show, options)
@@ -154,7 +154,7 @@ def unset(
         else:
             tell(f"{scope} {subject}: no budget of its own for a {per}.")
 
-    question = unset_question(scope, subject)
+    question = unset_question(scope, subject, per)
     options = ChangeOptions(as_, reason, as_json, yes, expect)
     propose = _proposing((scope, subject, per), question, make)
     run_change(_open_admin, propose, show, options)

@@ -6,6 +6,7 @@ import json
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
@@ -17,7 +18,7 @@ from markupsafe import Markup, escape
 from starlette.responses import HTMLResponse, Response
 
 from agent.core.errors import AgentError
-from agent.core.words.sizes import dollars, in_words
+from agent.core.words.sizes import dollars, exact_dollars, in_words
 from agent.web.console.errors import Stopped, described, status_of
 
 HERE = Path(__file__).parent
@@ -87,6 +88,7 @@ def environment() -> Environment:
         "when": when,
         "json": as_json,
         "usd": usd,
+        "budget": budget_usd,
         "bytes": in_words,
     }
     made.globals |= {"static": static}
@@ -135,6 +137,11 @@ def as_json(value: object) -> str:
 def usd(amount: object) -> str:
     """Dollars; None: the price is unknown."""
     return "unknown" if amount is None else dollars(float(str(amount)))
+
+
+def budget_usd(amount: Decimal | None) -> str:
+    """Dollars that somebody set; None: no bound."""
+    return "any" if amount is None else exact_dollars(amount)
 
 
 @cache

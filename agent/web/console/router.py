@@ -14,6 +14,7 @@ from starlette.responses import RedirectResponse, Response
 from agent.control.permissions import Permission, refusal
 from agent.core.errors import AgentError
 from agent.web.console import sign_in, static_files
+from agent.web.console.confirming import BACK
 from agent.web.console.cookies import PLAIN, Cookies, is_own, is_private, is_secure
 from agent.web.console.errors import Stopped
 from agent.web.console.forms import read_form, read_query
@@ -213,6 +214,8 @@ async def _acted(context: PageContext) -> Response:
         raise Stopped(403, FOREIGN)
     if page.act_permission is not None:
         _check(context, page.act_permission)
+    if context.form[BACK]:  # to the page, with what was typed
+        return await page.show(context)
 
     return await page.act(context)
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from urllib.parse import urlencode
+from uuid import UUID
 
 from starlette.responses import Response
 
@@ -21,6 +23,7 @@ from agent.web.console.errors import (
 )
 from agent.web.console.page import PageContext
 from agent.web.console.pages.limits.listing import (
+    EACH,
     PERIODS,
     SCOPES,
     BudgetRow,
@@ -31,15 +34,17 @@ from storage.control.targets import (
     RuleTarget,
     audience_of,
 )
-from storage.limits.budget_admin import Budget
+from storage.limits.budget_admin import Tokens, Usd
 from storage.limits.budget_views import Period, Scope
 from storage.limits.budgets import ANYONE
 from storage.limits.typed_budgets import (
+    amounts,
     set_question,
     typed_tokens,
     typed_usd,
     unset_question,
 )
+from storage.people.listing import accounts_of
 from storage.reports.models import models_in_use
 from storage.transaction import transaction
 
@@ -82,17 +87,18 @@ async def act(
     if wanted not in ("set", "unset"):
         raise Stopped(422, NEVER)
 
-    asked = set_question if wanted == "set" else unset_question
-    make = _set if wanted == "set" else _unset
+    change = _set if wanted == "set" else _unset
+    make = partial(change, context, named)
     try:
-        question = asked(named.scope, named.subject)
-        if page := unconfirmed(
+        question = _question(context, named)
+        if page := await unconfirmed(
             context,
             question,
             named.path,
+            make,
         ):
             return page
-        told = await make(context, named)
+        told = await make()
     except (Rejected, Conflict) as error:
         problem, status = described(error), status_of(error)
         return await _page(
@@ -103,6 +109,26 @@ async def act(
         )
 
     return context.redirect(named.path, told)
+
+
+def _question(
+    context: PageContext,
+    named: Named,
+) -> str | None:
+    """None: it concerns one person. Raises Rejected."""
+    if context.form["do"] == "unset":
+        return unset_question(named.scope, named.subject, named.period)
+
+    return set_question(named.scope, named.subject, named.period, *_halves(context))
+
+
+def _halves(
+    context: PageContext,
+) -> tuple[Tokens, Usd]:
+    """As typed; an empty half stays as it is. Raises Rejected."""
+    form = context.form
+
+    return typed_tokens(form["tokens"] or None), typed_usd(form["usd"] or None)
 
 
 async def _named(
@@ -161,12 +187,14 @@ async def _page(
         named.period,
     )
     row = await _row(context, named)
+    whose = await _whose(context, named)
 
     return context.render(
         "limits/budget.html",
         status,
         named=named,
         row=row,
+        whose=whose,
         version=version,
         unpriced=await _unpriced(context) if row and row.view.usd is not None else [],
         typed=context.form,
@@ -188,6 +216,24 @@ async def _row(
     return budget_row(view) if view else None
 
 
+async def _whose(
+    context: PageContext,
+    named: Named,
+) -> str:
+    """Names and accounts of a person, as people know them."""
+    if named.subject == ANYONE:
+        return EACH[named.scope]
+    if named.scope == "channel":
+        return named.subject
+
+    database = context.services.stores.database
+    accounts = await accounts_of(database, UUID(named.subject))
+    names = dict.fromkeys(one.username for one in accounts if one.username)
+    known = ", ".join(f"{one.channel}:{one.account}" for one in accounts)
+
+    return f"{', '.join(names)} ({known})" if names else known or named.subject
+
+
 async def _unpriced(
     context: PageContext,
 ) -> list[str]:
@@ -202,19 +248,16 @@ async def _set(
     context: PageContext,
     named: Named,
 ) -> str:
-    """An empty half stays as it is."""
-    form = context.form
     made = await budget_admin(context.services).set(
         named.scope,
         named.subject,
-        typed_tokens(form["tokens"].replace(",", "") or None),
-        typed_usd(form["usd"] or None),
+        *_halves(context),
         context.author(),
-        expected=form.number("version") or 0,
+        expected=context.form.number("version") or 0,
         period=named.period,
     )
 
-    return f"Set: {_described(made)} a {named.period}."
+    return f"Set: {amounts(made.tokens, made.usd)} a {named.period}."
 
 
 async def _unset(
@@ -230,12 +273,3 @@ async def _unset(
     )
 
     return "The budget is removed."
-
-
-def _described(
-    budget: Budget,
-) -> str:
-    tokens = "any" if budget.tokens is None else f"{budget.tokens:,}"
-    usd = "any" if budget.usd is None else f"${budget.usd.normalize():,f}"
-
-    return f"{tokens} tokens, {usd}"
