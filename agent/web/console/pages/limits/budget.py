@@ -30,6 +30,7 @@ from agent.web.console.pages.limits.listing import (
     budget_admin,
     budget_row,
 )
+from agent.web.parts import read_part
 from storage.control.targets import (
     RuleTarget,
     audience_of,
@@ -239,7 +240,8 @@ async def _unpriced(
 ) -> list[str]:
     """Models in use that are not asked under a budget in US dollars."""
     services = context.services
-    names = await models_in_use(services.settings, services.stores.database)
+    reading = models_in_use(services.settings, services.stores.database)
+    names = (await read_part("models", reading)).value or []
 
     return await without_price(specs_of(services.models, services.settings), names)
 
