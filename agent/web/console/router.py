@@ -21,6 +21,7 @@ from agent.web.console.forms import read_form, read_query
 from agent.web.console.oidc import routes as oidc
 from agent.web.console.page import Fields, Page, PageContext, Viewer
 from agent.web.console.pages import PAGES
+from agent.web.console.pages.queries import known_query
 from agent.web.console.rendering import stopped
 from agent.web.console.services import Find, Services
 from agent.web.failures import UNEXPECTED, note_failure
@@ -187,6 +188,7 @@ async def _context(
         address,
     )
     cookies = Cookies.of(request)
+    query, notes = known_query(page.path, read_query(request))
 
     context = PageContext(
         page,
@@ -194,11 +196,12 @@ async def _context(
         services,
         [one for one in PAGES if one.in_menu and viewer.may(one.permission)],
         request.path_params,
-        read_query(request),
+        query,
         Fields({}),
         cookies,
         cookies.get("told"),
         _is_fragment(request),
+        notes,
     )
     _check(context, page.permission)
     if request.method != "POST":

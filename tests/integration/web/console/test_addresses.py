@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from urllib.parse import urlencode
+
 import httpx
 import pytest
 from structlog.testing import capture_logs
 
 from agent.web.app import web_app
+from agent.web.console.pages import PAGES
+from agent.web.console.pages.queries import OWN, QUERIES
 from agent.web.console.rendering import HEADERS
 from agent.web.console.services import Services
 from agent.web.state import InstanceState
@@ -127,3 +131,49 @@ def _is_a_page(response: httpx.Response, status: int, sentence: str) -> None:
         HEADERS["content-security-policy"]
         == (response.headers["content-security-policy"])
     )
+
+
+UNKNOWN_VALUES = (
+    ("/conversations", "state", "nonsense"),
+    ("/conversations", "order", "nonsense"),
+    ("/conversations", "troubled", "maybe"),
+    ("/limits", "after", "nonsense"),
+    ("/audit", "older", "nonsense"),
+    ("/flags/replies", "ask", "maybe"),
+    ("/account", "factor", "old"),
+)
+
+
+@pytest.mark.parametrize(("path", "name", "value"), UNKNOWN_VALUES)
+async def test_an_unknown_value_is_said(
+    ada: Browser, path: str, name: str, value: str
+) -> None:
+    await ada.sign_in("ada")
+    page = await ada.get(f"{path}?{name}={value}")
+    empty = await ada.get(f"{path}?{name}=")
+
+    assert 200 == page.status
+    assert f'There is no {name} "{value}"; it is left out.' in page.text
+    assert "it is left out" not in empty.text
+
+
+async def test_an_unknown_name_is_said_on_every_page(ada: Browser) -> None:
+    """Harmlessly, whatever it is."""
+    await ada.sign_in("ada")
+    name = "<script>p</script>\u202e"
+    for page in PAGES:
+        if "{" in page.path or page.path in OWN:
+            continue
+
+        shown = await ada.get(f"{page.path}?{urlencode({'page': '2', name: 'x'})}")
+        if page.path.startswith("/limits/"):
+            continue  # without a subject there is nothing to show
+
+        assert 200 == shown.status, page.path
+        assert 'This page takes no "page"; it is shown without it.' in shown.text
+        assert "<script>p" not in shown.html
+        assert "\u202e" not in shown.html
+
+
+def test_each_query_is_of_a_page() -> None:
+    assert {*QUERIES} <= {page.path for page in PAGES}
