@@ -162,7 +162,7 @@ async def test_an_unknown_name_is_said_on_every_page(ada: Browser) -> None:
     await ada.sign_in("ada")
     name = "<script>p</script>\u202e"
     for page in PAGES:
-        if "{" in page.path or page.path in OWN:
+        if "{" in page.path:
             continue
 
         shown = await ada.get(f"{page.path}?{urlencode({'page': '2', name: 'x'})}")
@@ -170,6 +170,9 @@ async def test_an_unknown_name_is_said_on_every_page(ada: Browser) -> None:
             continue  # without a subject there is nothing to show
 
         assert 200 == shown.status, page.path
+        if page.path in OWN:
+            continue
+
         assert 'This page takes no "page"; it is shown without it.' in shown.text
         assert "<script>p" not in shown.html
         assert "\u202e" not in shown.html
