@@ -42,6 +42,10 @@ _HIDDEN = re.compile(
 """Controls: those that turn the direction of text, and those that show nothing."""
 
 
+_LONG = re.compile(r"\S{31}")
+"""A word that may be broken inside; shorter ones stay whole, however narrow a column is."""
+
+
 @dataclass(frozen=True, slots=True)
 class Picture:
     """An SVG that was made here: its texts are escaped already."""
@@ -100,7 +104,9 @@ def person_text(text: object) -> Markup:
     """What people wrote or chose: it turns no other text around, and hides nothing."""
     shown = _HIDDEN.sub(lambda found: f"[U+{ord(found[0]):04X}]", str(text))
 
-    return Markup("<bdi>{}</bdi>").format(shown)
+    kind = Markup(' class="long"') if _LONG.search(shown) else ""
+
+    return Markup("<bdi{}>{}</bdi>").format(kind, shown)
 
 
 @pass_context

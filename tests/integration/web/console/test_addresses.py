@@ -180,3 +180,22 @@ async def test_an_unknown_name_is_said_on_every_page(ada: Browser) -> None:
 
 def test_each_query_is_of_a_page() -> None:
     assert {*QUERIES} <= {page.path for page in PAGES}
+
+
+@pytest.mark.parametrize("path", ["/flags/", "/limits/", "/conversations/"])
+async def test_a_slash_at_the_end_leads_to_the_page(ada: Browser, path: str) -> None:
+    await ada.sign_in("ada")
+    page = await ada.get(path)
+
+    assert (200, path.rstrip("/")) == (page.status, page.path)
+
+
+@pytest.mark.parametrize("words", ["a|b", "a&b=c", "%", "a+b", "\\", "'\"", "ä/ö"])
+async def test_a_filter_keeps_every_character(ada: Browser, words: str) -> None:
+    """In the field, and in the address of the next page."""
+    await ada.sign_in("ada")
+    for path, name in (("/audit", "actor"), ("/limits", "q"), ("/flags", "q")):
+        page = await ada.get(f"{path}?{urlencode({name: words})}")
+        [form] = [one for one in page.forms if name in one.fields]
+
+        assert (200, words) == (page.status, form.fields[name]), path
