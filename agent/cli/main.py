@@ -4,18 +4,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import sys
+from contextlib import AbstractAsyncContextManager, nullcontext
+from importlib import import_module
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from agent.cli import db
-from agent.cli.control import audit, channels, experiments, flags, operators
-from agent.cli.limits import budgets, limits
 from agent.cli.options import As, Group, author
-from agent.cli.reports import commands as reports
-from agent.cli.reports import search
+from agent.cli.reports.search import search
 from agent.cli.run import (
     EXIT_STATUS,
     INTERRUPTED,
@@ -27,7 +26,6 @@ from agent.cli.run import (
     report_usage,
     run,
 )
-from agent.cli.stores import backup, export, keys, load, people
 
 if TYPE_CHECKING:
     from agent.settings import Settings
@@ -95,6 +93,22 @@ _STATUSES = "; ".join(
     f"{status} {meaning}" for status, meaning in EXIT_STATUS.items()
 )
 
+GROUPS = {
+    "db": "agent.cli.db",
+    "backup": "agent.cli.stores.backup",
+    "flags": "agent.cli.control.flags",
+    "experiments": "agent.cli.control.experiments",
+    "audit": "agent.cli.control.audit",
+    "channels": "agent.cli.control.channels",
+    "limits": "agent.cli.limits.limits",
+    "budgets": "agent.cli.limits.budgets",
+    "operators": "agent.cli.control.operators",
+    "report": "agent.cli.reports.commands",
+    "people": "agent.cli.stores.people",
+    "export": "agent.cli.stores.export",
+}
+"""Groups of commands, and the module that holds each as `app`."""
+
 app = typer.Typer(
     cls=Group,
     name="agent",
@@ -105,24 +119,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-db.app.command()(keys.new_key)
-db.app.command()(keys.rotate_keys)
-db.app.command()(load.stats)
-db.app.command()(load.queries)
-db.app.command()(load.explain)
-app.add_typer(db.app, name="db")
-app.add_typer(backup.app, name="backup")
-app.add_typer(flags.app, name="flags")
-app.add_typer(experiments.app, name="experiments")
-app.add_typer(audit.app, name="audit")
-app.add_typer(channels.app, name="channels")
-app.add_typer(limits.app, name="limits")
-app.add_typer(budgets.app, name="budgets")
-app.add_typer(operators.app, name="operators")
-app.add_typer(reports.app, name="report")
-app.command()(search.search)
-app.add_typer(people.app, name="people")
-app.add_typer(export.app, name="export")
+app.command()(search)
 
 
 @app.command()
@@ -133,9 +130,27 @@ def chat(
     """Talk in this terminal. Piped lines are answered one after the other; only answers are
     printed.
     """
-    from agent.cli.chat import chat
 
-    run(lambda settings: chat(settings, upgrade=migrate, no_input=no_input))
+    async def work(settings: Settings) -> int:
+        async with _meanwhile(settings):
+            module = await asyncio.to_thread(import_module, "agent.cli.chat")
+            status: int = await module.chat(
+                settings, upgrade=migrate, no_input=no_input
+            )
+
+        return status
+
+    run(work)
+
+
+def _meanwhile(settings: Settings) -> AbstractAsyncContextManager[None]:
+    """While this process imports a second's worth of modules, its own Postgres starts."""
+    if settings.database_url:
+        return nullcontext()
+
+    from storage.embedded.servers import starting
+
+    return starting(settings.agent_home)
 
 
 @app.command()
@@ -258,12 +273,26 @@ def options(
     """What stands before a command."""
 
 
+def command_line(named: str = "") -> typer.Typer:
+    """`agent` with the group that is named, or with all of them, for help and completion and
+    to say what is near a mistake. To build them all takes a quarter of a short command.
+    """
+    own = {getattr(one.callback, "__name__", "") for one in app.registered_commands}
+    if named in own:
+        return app
+
+    for name in [named] if named in GROUPS else GROUPS:
+        app.add_typer(import_module(GROUPS[name]).app, name=name)
+
+    return app
+
+
 def main() -> None:
     """Entry point."""
     # until `run`: imports leave no garbage, and looking for it takes a tenth of a second
     gc.disable()
     try:
-        sys.exit(app(standalone_mode=False))
+        sys.exit(command_line(*sys.argv[1:2])(standalone_mode=False))
     except typer.Abort as end:
         interrupted = isinstance(end, Interrupted)
         line = "agent: Ended here; nothing more was done.\n"

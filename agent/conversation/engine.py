@@ -56,6 +56,7 @@ class Engine:
         self._beats: asyncio.Task[None] | None = None
         self._sweep: asyncio.Task[None] | None = None
         self._sweep_due = False
+        self._epoch: int | None = None
         self._stopping = False
 
     async def __aenter__(self) -> Self:
@@ -139,7 +140,10 @@ class Engine:
         if self._stopping:
             return  # what others left is for others
 
-        if self._background.sweep_due() or routine or beat.peer_died:
+        # an operator changed something: perhaps had a message answered again
+        is_told = beat.epoch != self._epoch
+        self._epoch = beat.epoch
+        if self._background.sweep_due() or routine or beat.peer_died or is_told:
             self._sweep_due = True
 
         if self._sweep_due and (self._sweep is None or self._sweep.done()):

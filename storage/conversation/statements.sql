@@ -458,7 +458,7 @@ UPDATE sweep_floor SET at = floor.until FROM floor;
 
 -- name: take_over
 -- Claims conversations whose answering instance is gone. Begins at open turns: there is no index
--- on claims.
+-- on claims. An answer that was asked to stop stops under the new claim, too.
 -- $1 instance  $2 lease in seconds  $3 channels  $4 at most
 WITH candidates AS MATERIALIZED (
     SELECT id
@@ -473,7 +473,8 @@ WITH candidates AS MATERIALIZED (
     JOIN turns USING (id)
     WHERE state = 'open' AND reply IS NULL AND channel_type = ANY($3::text[])
 ), expired AS MATERIALIZED (
-    SELECT c.id, c.owner IS NOT NULL AS died
+    SELECT c.id, c.owner IS NOT NULL AS died, gen_random_uuid() AS fence,
+           c.stopping = c.answering IS TRUE AS stopped
     FROM left_over
     JOIN conversations c USING (channel_type, chat_id, thread_id)
     WHERE c.answering IS NOT NULL AND c.lease_until < now()
@@ -482,7 +483,8 @@ WITH candidates AS MATERIALIZED (
     FOR UPDATE OF c SKIP LOCKED
 )
 UPDATE conversations c SET
-    answering = gen_random_uuid(),
+    answering = expired.fence,
+    stopping = CASE WHEN expired.stopped THEN expired.fence ELSE c.stopping END,
     owner = $1::uuid,
     lease_until = now() + make_interval(secs => $2::float8)
 FROM expired
@@ -724,13 +726,15 @@ RETURNING c.id;
 
 -- name: last_accepted
 -- The last message of each recent chat, for a platform that can be asked what came after it. What
--- came before a restore was answered in the life that the backup did not see.
+-- came before a restore was answered in the life that the backup did not see. What an operator
+-- asked again has no id on the platform.
 -- $1 channel  $2 days  $3 at most
 SELECT chat_id, platform_message_id
 FROM (
     SELECT DISTINCT ON (chat_id) chat_id, platform_message_id, created_at
     FROM turns
     WHERE channel_type = $1::text
+      AND NOT address ? 'operator'
       AND created_at > greatest(
           now() - make_interval(days => $2::int),
           (SELECT restored_at FROM control_epoch)

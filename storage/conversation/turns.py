@@ -94,11 +94,15 @@ class PostgresTurns:
         self._load_line = database.line(WALK_INDEXES)
         gone = (StoreUnavailable,)
         self._accepts = Batch(
-            self._accept_all, key=lambda turn: turn.inbound.address.key, passing=gone
+            self._accept_all,
+            key=lambda turn: turn.inbound.address.key,
+            halves=True,
+            passing=gone,
         )
         self._answers = Batch(
             self._answer_all,
             key=lambda answer: answer.claim.conversation,
+            halves=True,
             passing=gone,
         )
         self._loads = Batch(self._load_all, passing=gone)

@@ -19,6 +19,7 @@ from typing import IO, Protocol
 
 import structlog
 
+from agent.core.background import run_in_background
 from agent.core.errors import AgentError, ConfigurationError
 from storage.embedded.locks import lock, open_locks, sentences, turn
 
@@ -100,6 +101,19 @@ async def embedded(
         )
 
 
+def starting(home: Path) -> contextlib.AbstractAsyncContextManager[None]:
+    """Inside, the embedded Postgres starts by itself, while this process imports what will use
+    it. What goes wrong is for `embedded` to say.
+    """
+    return run_in_background(_hold_postgres, _absolute(home))
+
+
+async def _hold_postgres(home: Path) -> None:
+    with contextlib.suppress(AgentError):
+        async with _started(_postgres_in(home)):
+            await asyncio.Event().wait()
+
+
 def _absolute(home: Path) -> Path:
     return home.expanduser().absolute()
 
@@ -113,10 +127,14 @@ def check_system() -> None:
 
 
 def _postgres(home: Path) -> contextlib.AbstractAsyncContextManager[EmbeddedServer]:
+    return _shared(_postgres_in(home))
+
+
+def _postgres_in(home: Path) -> EmbeddedServer:
     check_system()
     from storage.embedded.postgres import EmbeddedPostgres
 
-    return _shared(EmbeddedPostgres(home / "postgres"))
+    return EmbeddedPostgres(home / "postgres")
 
 
 def _valkey(home: Path) -> contextlib.AbstractAsyncContextManager[EmbeddedServer]:
@@ -141,6 +159,13 @@ async def _own(server: EmbeddedServer) -> AsyncIterator[EmbeddedServer]:
 
 @contextlib.asynccontextmanager
 async def _shared(server: EmbeddedServer) -> AsyncIterator[EmbeddedServer]:
+    async with _started(server), run_in_background(_keep, server):
+        yield server
+
+
+@contextlib.asynccontextmanager
+async def _started(server: EmbeddedServer) -> AsyncIterator[None]:
+    """Inside it runs, unless it dies: no process stops it."""
     users = open_locks(server.folder)
 
     with users:
@@ -149,14 +174,9 @@ async def _shared(server: EmbeddedServer) -> AsyncIterator[EmbeddedServer]:
             with sentences(server.folder):
                 await server.ensure()
 
-        keeper = asyncio.create_task(
-            _keep(server), name=f"keeps {server.folder.name}"
-        )
         try:
-            yield server
+            yield
         finally:
-            keeper.cancel()
-            await asyncio.wait([keeper])
             await _leave(server, users)
 
 

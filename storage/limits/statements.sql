@@ -386,3 +386,26 @@ UPDATE users SET metadata =
     CASE WHEN CAST(:limit AS text) IS NULL THEN metadata - 'limit'
          ELSE jsonb_set(metadata, '{limit}', to_jsonb(CAST(:limit AS text))) END
 WHERE person_id = :person;
+
+
+-- name: used_up
+-- A budget of which a person, or a channel, has nothing left, and the seconds until it has.
+SELECT s.scope, b.period, b.tokens, b.usd, b.tokens <= coalesce(d.tokens, 0) IS TRUE AS by_tokens,
+       extract(epoch FROM date_trunc(b.period, clock.moment) + ('1 ' || b.period)::interval
+           - clock.moment)::float8 AS until_next
+FROM (SELECT now() AT TIME ZONE 'UTC' AS moment) clock
+CROSS JOIN (
+    VALUES ('channel', CAST(:channel AS text)), ('person', CAST(:person AS text))
+) AS s(scope, subject)
+CROSS JOIN LATERAL (
+    SELECT DISTINCT ON (period) period, tokens, usd
+    FROM budgets
+    WHERE scope = s.scope AND subject IN (s.subject, '*')
+    ORDER BY period, subject = '*'
+) b
+LEFT JOIN budget_days d
+       ON d.scope = s.scope AND d.subject = s.subject AND d.period = b.period
+      AND d.day = date_trunc(b.period, clock.moment)::date
+WHERE b.tokens <= coalesce(d.tokens, 0) OR b.usd <= coalesce(d.usd, 0)
+ORDER BY until_next DESC
+LIMIT 1;

@@ -19,7 +19,7 @@ from storage.postgres import connect
 
 log = structlog.get_logger()
 
-HEAD = "0022"
+HEAD = "0023"
 """The newest migration; a test compares it with the folder."""
 
 

@@ -32,6 +32,7 @@ class ConversationView:
     is_active: bool
     waits: bool
     """For an answer."""
+    version: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -851,7 +851,7 @@ WHERE conversation_id = ANY(CAST(:conversations AS uuid[]))
 -- By key: ids are in the order in which conversations began.
 SELECT c.id, u.person_id AS person, c.channel_type AS channel, c.chat_id AS chat,
        c.thread_id AS thread, c.model_override AS model, c.started_at, c.last_activity,
-       c.is_active, c.asked > c.answered AS waits
+       c.is_active, c.asked > c.answered AS waits, c.version
 FROM conversations c JOIN users u ON u.id = c.user_id
 WHERE (CAST(:before AS uuid) IS NULL OR c.id < :before)
   AND (CAST(:channel AS text) IS NULL OR c.channel_type = :channel)
@@ -863,7 +863,7 @@ LIMIT :limit;
 -- Those that one of their accounts began, found by account.
 SELECT c.id, u.person_id AS person, c.channel_type AS channel, c.chat_id AS chat,
        c.thread_id AS thread, c.model_override AS model, c.started_at, c.last_activity,
-       c.is_active, c.asked > c.answered AS waits
+       c.is_active, c.asked > c.answered AS waits, c.version
 FROM conversations c JOIN users u ON u.id = c.user_id
 WHERE c.user_id IN (SELECT id FROM users WHERE person_id = :person)
   AND (CAST(:before AS uuid) IS NULL OR c.id < :before)
@@ -875,7 +875,7 @@ LIMIT :limit;
 -- name: one_conversation
 SELECT c.id, u.person_id AS person, c.channel_type AS channel, c.chat_id AS chat,
        c.thread_id AS thread, c.model_override AS model, c.started_at, c.last_activity,
-       c.is_active, c.asked > c.answered AS waits
+       c.is_active, c.asked > c.answered AS waits, c.version
 FROM conversations c JOIN users u ON u.id = c.user_id
 WHERE c.id = :id;
 

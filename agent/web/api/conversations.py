@@ -1,4 +1,6 @@
-"""`/conversations`: finding them takes no special permission, reading words does."""
+"""`/conversations`: finding them takes no special permission, reading words does. The last message
+of one can be answered again.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +9,9 @@ from decimal import Decimal
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import Query
+from fastapi import Header, Query, Response
 from pydantic import BaseModel, Field
+from uuid_utils.compat import uuid7
 
 from agent.control.permissions import Permission
 from agent.web.api.protocol.caller import Asking, Caller
@@ -16,14 +19,17 @@ from agent.web.api.protocol.paging import (
     Page,
     Paging,
     Text,
+    Why,
     moment_of,
     number,
     page,
     uuid_of,
 )
 from agent.web.api.protocol.problems import finding
-from agent.web.api.protocol.routing import MISSING, needs, routes
+from agent.web.api.protocol.routing import CHANGES, MISSING, TAGGED, needs, routes
+from agent.web.api.protocol.versions import Expected, tag
 from storage.control.targets import RuleTarget
+from storage.conversation.operating.again import Press, answer_again
 from storage.conversation.operating.search import (
     find_conversation,
     list_conversations,
@@ -47,6 +53,7 @@ class ConversationOut(BaseModel):
     last_activity: datetime
     is_active: bool
     waits: bool = Field(description="For an answer.")
+    version: int = Field(description="Moves with every message and change.")
 
 
 class MessageOut(BaseModel):
@@ -64,6 +71,24 @@ class MessageOut(BaseModel):
     tokens: int | None
     usd: Decimal | None = Field(description="null: not known.")
     latency_ms: int | None
+
+
+class AgainOut(BaseModel):
+    """A message that is asked once more; its answer comes later."""
+
+    conversation: UUID
+    seq: int = Field(description="Of the message: its answer has it in `answers`.")
+    is_new: bool = Field(description="false: a request with this key came before.")
+
+
+Key = Annotated[
+    str | None,
+    Header(
+        alias="Idempotency-Key",
+        description="Names this request: sent twice, it is carried out once.",
+        pattern="^[A-Za-z0-9_-]{1,64}$",
+    ),
+]
 
 
 class Wanted(Paging):
@@ -91,10 +116,40 @@ async def list_all(
     return page(rows, asked, lambda row: (row.id,), _shown)
 
 
-@router.get("/conversations/{conversation}", responses=MISSING)
+@router.get("/conversations/{conversation}", responses=MISSING | TAGGED)
 @needs(Permission.SEE)
-async def get_one(caller: Asking, conversation: UUID) -> ConversationOut:
-    return _shown(await _found(caller, conversation))
+async def get_one(
+    caller: Asking, conversation: UUID, response: Response
+) -> ConversationOut:
+    view = await _found(caller, conversation)
+    tag(response, view.version)
+
+    return _shown(view)
+
+
+@router.post(
+    "/conversations/{conversation}/again",
+    status_code=202,
+    responses=MISSING | CHANGES,
+)
+@needs(Permission.CHANGE)
+async def again(
+    caller: Asking,
+    conversation: UUID,
+    sent: Why,
+    version: Expected,
+    key: Key = None,
+) -> AgainOut:
+    """The last message is answered once more, as its author asks with `/retry`. The answer
+    arrives in the chat as a new message; it costs what an answer costs.
+    """
+    await _found(caller, conversation)
+    services = caller.services
+    stores, author = services.stores, caller.author(sent.reason)
+    press = Press(conversation, author, key or str(uuid7()), version)
+    asked = await answer_again(stores.database, stores.pipe, services.flags, press)
+
+    return AgainOut(conversation=conversation, seq=asked.seq, is_new=asked.is_new)
 
 
 @router.get("/conversations/{conversation}/messages", responses=MISSING)

@@ -1,4 +1,6 @@
-"""What operators do with conversations: find them, read them, ask why, stop and end them."""
+"""What operators do with conversations: find them, read them, ask why, stop and end them,
+and have the last message answered again.
+"""
 
 from __future__ import annotations
 

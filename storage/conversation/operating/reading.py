@@ -66,6 +66,7 @@ class Head:
     host: str | None
     """Of the instance that answers."""
     pid: int | None
+    version: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -172,7 +172,7 @@ SELECT c.id, c.channel_type, c.chat_id, c.thread_id,
        c.model_override, c.started_at, c.last_activity, c.is_active,
        c.answering, c.stopping = c.answering IS TRUE AS is_stopping,
        c.asked > c.answered AS is_waiting,
-       u.person_id, u.username, i.host, i.pid
+       u.person_id, u.username, i.host, i.pid, c.version
 FROM conversations c
 LEFT JOIN users u ON u.id = c.user_id
 LEFT JOIN instances i ON i.id = c.owner
@@ -270,3 +270,85 @@ SELECT EXISTS (
 -- name: hold_session
 -- Two pages that open at once write one row.
 SELECT id FROM operator_sessions WHERE id = CAST(:session AS uuid) FOR UPDATE;
+
+
+-- name: to_answer_again
+-- A conversation, the last message that a person wrote there, and what stands in the way.
+-- An instance that was not seen for :lease seconds serves nothing.
+SELECT c.version, c.is_active, c.channel_type AS channel, c.chat_id AS chat, c.thread_id AS thread,
+       c.answering IS NOT NULL OR c.asked > c.answered AS is_answering,
+       m.content, m.metadata, m.user_id AS author, t.state, t.address,
+       u.channel_user_id AS account, u.person_id AS person,
+       EXISTS (
+           SELECT FROM erasures e
+           WHERE e.person_id = u.person_id AND e.finished_at IS NULL
+       ) AS is_forgotten,
+       EXISTS (
+           SELECT FROM instances i
+           WHERE c.channel_type = ANY(i.channels)
+             AND i.seen_at > now() - make_interval(secs => :lease)
+       ) AS is_served
+FROM conversations c
+LEFT JOIN LATERAL (
+    SELECT content, metadata, user_id, turn_id
+    FROM messages
+    WHERE conversation_id = c.id
+      AND "timestamp" BETWEEN c.started_at AND c.last_activity
+      AND role = 'user'
+    ORDER BY "timestamp" DESC, seq DESC
+    LIMIT 1
+) m ON true
+LEFT JOIN turns t ON t.id = m.turn_id
+LEFT JOIN users u ON u.id = m.user_id
+WHERE c.id = CAST(:id AS uuid);
+
+
+-- name: hold_author
+-- Before the conversation, as everywhere: people come first.
+SELECT u.id
+FROM users u
+WHERE u.id = CAST(:author AS uuid)
+FOR KEY SHARE;
+
+
+-- name: hold_conversation
+SELECT id FROM conversations WHERE id = CAST(:id AS uuid) FOR UPDATE;
+
+
+-- name: asked_again
+-- What an operator asked before under this turn.
+SELECT m.conversation_id AS conversation, m.seq
+FROM turns t
+JOIN messages m ON m.conversation_id = CAST(:id AS uuid)
+               AND m."timestamp" >= t.created_at
+               AND m.turn_id = t.id
+WHERE t.id = CAST(:turn AS uuid);
+
+
+-- name: ask_again
+-- The last message once more, as a new turn, under a claim that has no owner and is over: the
+-- next sweep of an instance that serves the channel takes it, and nobody died of it.
+WITH asked AS (
+    UPDATE conversations c SET
+        version = c.version + 1,
+        asked = c.version + 1,
+        last_activity = greatest(
+            c.last_activity + interval '1 microsecond', clock_timestamp()
+        ),
+        answering = CAST(:turn AS uuid),
+        owner = NULL,
+        lease_until = now() - interval '1 second'
+    WHERE c.id = CAST(:id AS uuid)
+    RETURNING id, channel_type, chat_id, thread_id, version, last_activity
+), opened AS (
+    INSERT INTO turns (id, channel_type, chat_id, thread_id, platform_message_id, address)
+    SELECT CAST(:turn AS uuid), channel_type, chat_id, thread_id, :name, CAST(:address AS jsonb)
+    FROM asked
+)
+INSERT INTO messages (
+    conversation_id, "timestamp", seq, id, role, content, user_id, turn_id, metadata
+)
+SELECT id, last_activity, version, CAST(:message AS uuid), 'user', :content,
+       CAST(:author AS uuid), CAST(:turn AS uuid), CAST(:metadata AS jsonb)
+FROM asked
+RETURNING seq;

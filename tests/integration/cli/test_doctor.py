@@ -16,7 +16,7 @@ import asyncpg
 import pytest
 import typer
 
-from agent.cli.main import app
+from agent.cli.main import command_line
 from channels.discord.permissions import PERMISSIONS
 from storage.control.credentials import new_key
 from tests.support.commands import Ended, Machine
@@ -256,7 +256,7 @@ def exists(first: str, second: str) -> bool:
 @cache
 def _commands() -> object:
     """All of them; making them takes a while."""
-    return typer.main.get_command(app)
+    return typer.main.get_command(command_line())
 
 
 def pages() -> list[Path]:

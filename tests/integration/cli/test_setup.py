@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from agent.cli.main import app
+from agent.cli.main import command_line
 from agent.cli.setup.commands import flag_of, read_flags, show
 from agent.core.errors import ConfigurationError
 from channels.discord import setup as discord_setup
@@ -412,7 +412,7 @@ def test_a_link_is_one_line_however_narrow_the_terminal_is(
 
 def test_help_names_every_flag() -> None:
     """A question that is added to a platform is added to the help."""
-    shown = CliRunner().invoke(app, ["setup", "--help"]).output
+    shown = CliRunner().invoke(command_line(), ["setup", "--help"]).output
     flags = [
         flag_of(name, question)
         for name, questions in QUESTIONS.items()

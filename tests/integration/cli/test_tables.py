@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import typer
 
-from agent.cli.main import app
+from agent.cli.main import command_line
 from tests.support.commands import Machine
 
 WIDTHS = (80, 100, 140)
@@ -153,7 +153,7 @@ def reading(command: Any, path: tuple[str, ...] = ()) -> Iterator[str]:
 def test_every_command_that_shows_something_is_looked_at() -> None:
     """Those that say who looked have --as, like changes."""
     looked = {*CALLS, *NO_TABLE} - {"people texts"}
-    assert looked == {*reading(typer.main.get_command(app))}
+    assert looked == {*reading(typer.main.get_command(command_line()))}
 
 
 @pytest.fixture

@@ -43,14 +43,14 @@ print(json.dumps([len(names), missing]))
 EVERY_HELP = """
 import contextlib, io, json
 import typer
-from agent.cli.main import app
+from agent.cli.main import command_line
 
 def paths(command, words=()):
     yield words
     for name, inner in getattr(command, "commands", {}).items():
         yield from paths(inner, (*words, name))
 
-root = typer.main.get_command(app)
+root = typer.main.get_command(command_line())
 bad, count = {}, 0
 for words in paths(root):
     count += 1

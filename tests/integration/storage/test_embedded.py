@@ -24,7 +24,7 @@ from storage.embedded import binaries, valkey
 from storage.embedded.binaries import Account, account_for, postgres_folder, reachable
 from storage.embedded.postgres import EmbeddedPostgres
 from storage.embedded.process import environment
-from storage.embedded.servers import EmbeddedUrls, embedded
+from storage.embedded.servers import EmbeddedUrls, embedded, starting
 
 DEADLINE = 30.0
 HOLD = """
@@ -170,6 +170,34 @@ async def test_nothing_runs_after_the_last_one_left(home: Path) -> None:
 
     with pytest.raises(RedisConnectionError):
         await valkey_pid(stores.redis_url)
+
+
+async def test_a_server_that_began_to_start_early_is_the_one_that_is_used_and_stopped(
+    home: Path,
+) -> None:
+    async with starting(home):
+        await until_it_works(lambda: asyncio.to_thread(postmaster, home))
+        early = postmaster(home)
+
+        async with embedded(home) as stores:
+            used = await sql(stores.database_url, "SELECT 1"), postmaster(home)
+
+    assert (1, early) == used
+    assert not (home / "postgres" / "data" / "postmaster.pid").exists()
+
+
+async def test_an_early_start_that_fails_leaves_the_sentence_to_the_real_one(
+    home: Path,
+) -> None:
+    home.write_text("no folder")
+
+    async with starting(home):
+        await asyncio.sleep(0.05)
+        with pytest.raises(ConfigurationError, match="set AGENT_HOME"):
+            async with embedded(home):
+                pass
+
+    home.unlink()
 
 
 async def test_only_what_is_asked_for_is_started(home: Path) -> None:

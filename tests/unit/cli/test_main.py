@@ -15,7 +15,7 @@ import typer
 
 from agent.cli.chat import own_chat
 from agent.cli.configuration_page import _SECTIONS, page
-from agent.cli.main import app
+from agent.cli.main import command_line
 from agent.cli.run import report
 from agent.cli.serve import RESTART, supervise
 from agent.core.errors import AgentError, ConfigurationError, SchemaError
@@ -62,7 +62,7 @@ def test_every_command_says_what_it_does() -> None:
     """Every command, group and option has help text."""
     silent = [
         name
-        for name, help_text in _helps(typer.main.get_command(app), "agent")
+        for name, help_text in _helps(typer.main.get_command(command_line()), "agent")
         if not help_text
     ]
     assert silent == []
@@ -80,7 +80,7 @@ def test_every_command_of_operators_prints_json_if_asked() -> None:
     """All but those that talk to people, and what is one word anyway."""
     without = {
         path
-        for path, options in _options(typer.main.get_command(app), "")
+        for path, options in _options(typer.main.get_command(command_line()), "")
         if "--json" not in options
     }
     assert {"chat", "console", "serve", "setup", "version"} == without

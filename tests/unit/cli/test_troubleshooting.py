@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import typer
 
-from agent.cli.main import app
+from agent.cli.main import command_line
 
 ROOT = Path(__file__).parents[3]
 PAGES = (
@@ -23,7 +23,7 @@ COMMAND = re.compile(r"(?:`|^)agent ((?:[a-z-]+ ?)+)", re.MULTILINE)
 
 def names() -> dict[str, set[str]]:
     """The commands of each group; "" is the first level."""
-    root = typer.main.get_command(app)
+    root = typer.main.get_command(command_line())
     groups = {
         name: set(getattr(command, "commands", ()))
         for name, command in root.commands.items()  # type: ignore[attr-defined]

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import typer
 
-from agent.cli.main import app
+from agent.cli.main import command_line
 from agent.cli.run import USAGE_ERROR, WRONG_USAGE, report_usage
 from agent.control.flags import DECLARED
 from agent.core.commands import COMMANDS, mistyped_command
@@ -35,7 +35,7 @@ MODELS = {
 SEED = 20261128
 LEAST = 300
 
-ROOT = typer.main.get_command(app)
+ROOT = typer.main.get_command(command_line())
 
 
 def swapped(name: str, at: int) -> str:

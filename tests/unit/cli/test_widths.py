@@ -15,14 +15,14 @@ import pytest
 import typer
 
 from agent.cli import output
-from agent.cli.main import app
+from agent.cli.main import command_line
 from agent.cli.output import folded, show_table
 
 WIDTHS = (80, 100, 140)
 LONG = "channel:discord " * 12 + "x" * 30
 
 ROOT_FOLDER = Path(__file__).parents[3]
-ROOT = typer.main.get_command(app)
+ROOT = typer.main.get_command(command_line())
 
 
 class Screen(StringIO):

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import typer
 
-from agent.cli.main import app
+from agent.cli.main import command_line
 from agent.core.errors import AgentError, ConfigurationError, Conflict, Rejected
 from agent.core.remedies import Amend, Remedy, Run
 from agent.operations.remedies import described
@@ -122,7 +122,7 @@ def commands(group: object) -> dict[str, object]:
 
 
 def test_each_operation_that_a_remedy_names_is_a_command() -> None:
-    groups = commands(typer.main.get_command(app))
+    groups = commands(typer.main.get_command(command_line()))
     known = {f"{name} {verb}" for name in groups for verb in commands(groups[name])}
     named = set().union(*map(operations, RULES))
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from storage.connecting.batch import Batch
+from storage.connecting.batch import CROWD, Batch
 
 
 class GoneError(Exception):
@@ -101,6 +101,15 @@ async def test_a_list_is_never_longer_than_the_limit() -> None:
     await asyncio.gather(*map(Batch(recorder.run, limit=2).submit, range(5)))
 
     assert recorder.lists == [[0, 1], [2, 3], [4]]
+
+
+async def test_of_a_crowd_half_goes_first_and_the_rest_together() -> None:
+    recorder = Recorder()
+    batch = Batch(recorder.run, halves=True)
+    await asyncio.gather(*map(batch.submit, range(2 * CROWD + 1)))
+    await asyncio.gather(*map(batch.submit, range(CROWD)))
+
+    assert [CROWD + 1, CROWD, CROWD] == list(map(len, recorder.lists))
 
 
 async def test_an_item_whose_key_is_in_the_list_waits_for_the_next_and_order_is_kept() -> (

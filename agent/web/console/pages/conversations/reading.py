@@ -5,14 +5,17 @@ from __future__ import annotations
 from uuid import UUID
 
 from starlette.responses import Response
+from uuid_utils.compat import uuid7
 
 from agent.control.permissions import Permission
 from agent.web.console.errors import Stopped, not_found
 from agent.web.console.page import PageContext
+from storage.conversation.operating.again import BY
 from storage.conversation.operating.listed import from_micros, micros_of
 from storage.conversation.operating.reading import (
     Before,
     Reader,
+    ReadMessage,
     ReadPage,
     read_conversation,
 )
@@ -40,7 +43,16 @@ async def show(context: PageContext) -> Response:
         is_newest=is_newest,
         follows=is_newest and context.query["follow"] == "yes",
         may_read=reader_of(context).texts,
+        key=uuid7(),
+        again=_again(page),
     )
+
+
+def _again(page: ReadPage) -> ReadMessage | None:
+    """The last message of the page that an operator had answered again."""
+    asked = (one for one in reversed(page.messages) if BY in one.metadata)
+
+    return next(asked, None)
 
 
 def conversation_of(context: PageContext) -> UUID:
