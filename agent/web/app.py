@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, cast
 
@@ -16,8 +16,11 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 from agent.web import health, metrics, webhooks
 from agent.web.api.router import PATH as API
 from agent.web.api.router import UNTRACED, api
+from agent.web.console.errors import Stopped
+from agent.web.console.rendering import stopped
 from agent.web.console.router import router as console
 from agent.web.console.services import Find, services_of
+from agent.web.failures import UNEXPECTED, note_failure
 from agent.web.state import InstanceState
 
 HEADERS = {
@@ -43,7 +46,7 @@ def web_app(
     find_services: Find | None = None,
 ) -> ASGIApp:
     """Health, metrics, webhooks, the API and the console of one instance. Errors are JSON:
-    `{"error": "<one sentence>"}`, in the API problems, and in the console pages.
+    `{"error": "<one sentence>"}`, in the API problems, and for browsers pages.
 
     `trusted_proxies`: addresses and networks whose `X-Forwarded-For` is believed.
     `find_services`: what the console and the API stand on; None: what the instance has opened.
@@ -81,7 +84,7 @@ def beside(app: ASGIApp, programs: ASGIApp) -> ASGIApp:
 
     async def answer(scope: Scope, receive: Receive, send: Send) -> None:
         path = scope.get("path", "")
-        if scope["type"] == "http" and path.startswith(f"{API}/"):
+        if scope["type"] == "http" and (path == API or path.startswith(f"{API}/")):
             root = scope.get("root_path", "") + API
             await programs({**scope, "root_path": root}, receive, send)
         else:
@@ -106,7 +109,7 @@ def secured(app: ASGIApp) -> ASGIApp:
     return answer
 
 
-async def _refused(_request: Request, error: Exception) -> Response:
+async def _refused(request: Request, error: Exception) -> Response:
     refusal = cast(HTTPException, error)
     written = refusal.detail.endswith(
         "."
@@ -116,10 +119,24 @@ async def _refused(_request: Request, error: Exception) -> Response:
         if written
         else _SENTENCES.get(refusal.status_code, f"{refusal.detail}.")
     )
-    return JSONResponse({"error": sentence}, refusal.status_code, refusal.headers)
+
+    return _answer(request, refusal.status_code, sentence, refusal.headers)
 
 
-async def _failed(_request: Request, _error: Exception) -> Response:
-    return JSONResponse(
-        {"error": "Something went wrong here; it is in the log."}, 500
-    )
+async def _failed(request: Request, error: Exception) -> Response:
+    note_failure(request, error)
+
+    return _answer(request, 500, UNEXPECTED)
+
+
+def _answer(
+    request: Request,
+    status: int,
+    sentence: str,
+    headers: Mapping[str, str] | None = None,
+) -> Response:
+    """A page for browsers, which ask for one; JSON for programs."""
+    if "text/html" in request.headers.get("accept", ""):
+        return stopped(Stopped(status, sentence, headers))
+
+    return JSONResponse({"error": sentence}, status, headers)

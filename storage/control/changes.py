@@ -8,8 +8,9 @@ holds the epoch's row.
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -68,6 +69,29 @@ class Change:
             await self.connection.execute(statement, {"epoch": self.epoch})
 
 
+class Rehearsed(Exception):
+    """The change was possible; it was taken back."""
+
+
+_is_rehearsal: ContextVar[bool] = ContextVar("is_rehearsal", default=False)
+
+
+async def rehearse(make: Callable[[], Awaitable[object]]) -> None:
+    """Makes a change and takes it back in the same transaction, so that nobody sees it.
+
+    Raises what the change itself would raise.
+    """
+    rehearsal = _is_rehearsal.set(True)
+    try:
+        await make()
+    except Rehearsed:
+        return
+    finally:
+        _is_rehearsal.reset(rehearsal)
+
+    raise RuntimeError("Something was changed without a transaction of its own.")
+
+
 @asynccontextmanager
 async def changing(
     database: Database,
@@ -87,6 +111,8 @@ async def changing(
         # after the lock, so that an operator who was removed meanwhile is refused
         await admit(connection, author, needs)
         yield change
+        if _is_rehearsal.get():
+            raise Rehearsed
         await change.end()
 
     if change.entries:
@@ -180,6 +206,17 @@ async def versions(connection: AsyncConnection, kind: str) -> dict[str, int]:
     """
     statement = text(STATEMENTS["versions_of_kind"])
     rows = await connection.execute(statement, {"kind": kind})
+
+    return {row.subject: int(row.version) for row in rows}
+
+
+async def versions_of(
+    connection: AsyncConnection,
+    subjects: Sequence[str],
+) -> dict[str, int]:
+    """The version of each of these subjects that was ever changed."""
+    statement = text(STATEMENTS["versions_of_subjects"])
+    rows = await connection.execute(statement, {"subjects": [*subjects]})
 
     return {row.subject: int(row.version) for row in rows}
 

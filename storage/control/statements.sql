@@ -36,6 +36,13 @@ UPDATE control_epoch SET epoch = :epoch;
 SELECT coalesce(max(id), 0) FROM audit_log WHERE subject = :subject;
 
 
+-- name: versions_of_subjects
+SELECT subject, max(id) AS version
+FROM audit_log
+WHERE subject = ANY(CAST(:subjects AS text[]))
+GROUP BY subject;
+
+
 -- name: versions_of_kind
 -- :kind is what stands before the first colon of a subject. The epoch is that of a subject's last
 -- change.

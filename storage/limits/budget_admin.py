@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any, Literal, TypeVar
+from typing import Literal, TypeVar
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -13,17 +13,25 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from agent.core.errors import Rejected
 from agent.core.remedies import Amend, Run
 from storage.control.audit import Author
-from storage.control.changes import changing, expect, version_of, versions
+from storage.control.changes import changing, expect, version_of
 from storage.control.targets import RuleTarget, audience_of
 from storage.limits import STATEMENTS
+from storage.limits.budget_views import (
+    EVERYTHING,
+    BudgetPage,
+    BudgetView,
+    Key,
+    Period,
+    Scope,
+    logged,
+    read_views,
+    walked,
+)
 from storage.limits.budgets import ANYONE
 from storage.postgres import Database
 from storage.redis import RedisPipe
 from storage.transaction import transaction
 
-Scope = Literal["person", "channel"]
-Period = Literal["day", "month"]
-"""Both in UTC."""
 Amount = TypeVar("Amount", int, Decimal)
 Tokens = int | Literal["none"] | None
 Usd = Decimal | Literal["none"] | None
@@ -51,49 +59,6 @@ class Budget:
     version: int
 
 
-@dataclass(frozen=True, slots=True)
-class Aside:
-    """What is reserved for calls to a model and is not settled."""
-
-    calls: int
-    tokens: int
-    usd: Decimal
-
-
-@dataclass(frozen=True, slots=True)
-class BudgetView:
-    """What a person or channel may use in a day or month, and what they used in this one."""
-
-    scope: Scope
-    subject: str
-    """A person's id, a channel's name, or * for each without one of their own."""
-    period: Period
-    tokens: int | None
-    """None: no bound."""
-    usd: Decimal | None
-    """None: no bound."""
-    used_tokens: int
-    """With the worst case of calls that are not settled."""
-    used_usd: Decimal
-    accounts: str | None
-    """Of the person, for people to read."""
-    under_way: Aside
-    unsettled: Aside
-    """By calls whose end nobody knows: their process died, or they were cancelled."""
-    version: int
-    """Of its last change; 0: never changed."""
-    alerted: int
-    """Percent of the budget that operators were told of: 0, 50, 80 or 100."""
-
-    @property
-    def settled(self) -> tuple[int, Decimal]:
-        """Tokens and US dollars of calls whose usage is known."""
-        return (
-            self.used_tokens - self.under_way.tokens - self.unsettled.tokens,
-            self.used_usd - self.under_way.usd - self.unsettled.usd,
-        )
-
-
 class BudgetAdmin:
     """The operator's side of budgets."""
 
@@ -110,13 +75,38 @@ class BudgetAdmin:
 
     async def list(self) -> list[BudgetView]:
         """All budgets, and all subjects whose use a budget counted today."""
-        seconds = {"call_seconds": self._call_seconds}
-        async with transaction(self._database) as connection:
-            today = text(STATEMENTS["budgets_today"])
-            rows = (await connection.execute(today, seconds)).all()
-            known = await versions(connection, "budget")
+        return [*(await self.page(EVERYTHING)).rows]
 
-        return [_view(known.get(logged(*row[:3]), 0), *row) for row in rows]
+    async def page(
+        self,
+        most: int,
+        *,
+        after: Key | None = None,
+        words: str = "",
+    ) -> BudgetPage:
+        """A part of the same, `most` rows at most.
+
+        `after`: the key of the last row before it. `words`: only those with this in their
+        name, account or id.
+        """
+        async with transaction(self._database) as connection:
+            found = await walked(connection, most, after, words.lower() or None)
+            views = await read_views(connection, found.keys, self._call_seconds)
+
+        return BudgetPage(views, found.next)
+
+    async def find(
+        self,
+        scope: Scope,
+        subject: str,
+        period: Period,
+    ) -> BudgetView | None:
+        """One of them by its key; None: nothing is set, and nothing was counted."""
+        keys = [(scope, subject, period)]
+        async with transaction(self._database) as connection:
+            views = await read_views(connection, keys, self._call_seconds)
+
+        return next(iter(views), None)
 
     async def version(
         self, scope: Scope, subject: str, period: Period = "day"
@@ -148,7 +138,7 @@ class BudgetAdmin:
         each. Raises Rejected, and Conflict when the budget is no longer at version
         `expected`.
         """
-        _check_amounts(tokens, usd)
+        check_amounts(tokens, usd)
 
         return await self._change(
             (scope, subject, period), (tokens, usd), author, expected
@@ -224,7 +214,7 @@ async def _write(
     await connection.execute(text(STATEMENTS["set_budget"]), values)
 
 
-def _check_amounts(tokens: Tokens, usd: Usd) -> None:
+def check_amounts(tokens: Tokens, usd: Usd) -> None:
     if tokens is None and usd is None:
         raise Rejected(
             "A budget is in tokens, in US dollars, or both.",
@@ -265,41 +255,6 @@ def _half(
         return old
 
     return None if isinstance(named, str) else named
-
-
-def _view(
-    version: int,
-    scope: Scope,
-    subject: str,
-    period: Period,
-    tokens: int | None,
-    usd: Decimal | None,
-    *counted: Any,
-) -> BudgetView:
-    used_tokens, used_usd, accounts, alerted, *aside = counted
-    under_way, unsettled = Aside(*aside[:3]), Aside(*aside[3:])
-
-    return BudgetView(
-        scope,
-        subject,
-        period,
-        tokens,
-        usd,
-        used_tokens,
-        used_usd,
-        accounts,
-        under_way,
-        unsettled,
-        version,
-        alerted,
-    )
-
-
-def logged(scope: Scope, name: str, period: Period) -> str:
-    """The subject of a budget in the audit log."""
-    subject = f"budget:{scope}:{name}"
-
-    return subject if period == "day" else f"{subject}:{period}"
 
 
 async def _subject(

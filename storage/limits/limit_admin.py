@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from agent.core.errors import Rejected, StoreUnavailable
 from agent.core.limits import PER_PERSON, Allowance, Limit, Rule
+from agent.core.text import is_text
 from storage.control.audit import Author
 from storage.control.changes import changing, expect, version_of
 from storage.control.channel_settings import CHANNELS, read_settings
@@ -66,11 +67,25 @@ class LimitAdmin:
         self._pipe = pipe
         self._per_person = per_person
 
-    async def list(self) -> Sequence[LimitView]:
-        """What holds on each channel, and for people who have a limit of their own."""
+    async def list(
+        self,
+        *,
+        words: str = "",
+        most: int | None = None,
+    ) -> Sequence[LimitView]:
+        """What holds on each channel, and for people who have a limit of their own.
+
+        `words`: only people with this in their account. `most`: people at most; None: all.
+        """
+        known = is_text(words)
+        values = {
+            "words": words.lower() or None if known else None,
+            "most": most if known else 0,
+        }
         async with transaction(self._database) as connection:
             channels = await self._channels(connection)
-            rows = await connection.execute(text(STATEMENTS["personal_limits"]))
+            listed = text(STATEMENTS["listed_personal_limits"])
+            rows = await connection.execute(listed, values)
             people = [
                 LimitView(
                     "user", f"{channel}:{account}", allowance(own), default=False

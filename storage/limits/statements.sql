@@ -205,14 +205,67 @@ RETURNING d.scope, d.subject, d.period, reached.step;
 SELECT EXISTS (SELECT FROM budgets) AS any;
 
 
--- name: budgets_today
--- All budgets, and every subject that a budget counted today or this month.
--- What is reserved is under way as
--- long as its call may still run (:call_seconds); after that nobody knows how it ended.
+-- name: walked_budgets
+-- Keys of budgets, and of subjects that a budget counted today or this month, after a key. At most
+-- :walk are looked at, in the order of the primary keys; those with :words in their name or account
+-- are named, at most :page of them.
+WITH clock AS (
+    SELECT today, date_trunc('month', today)::date AS month
+    FROM (SELECT (now() AT TIME ZONE 'UTC')::date AS today) t
+), walked AS MATERIALIZED (
+    (
+        SELECT scope, subject, period
+        FROM budgets
+        WHERE (scope, subject, period) > (:scope, :subject, :period)
+        ORDER BY scope, subject, period
+        LIMIT :walk
+    )
+    UNION
+    (
+        SELECT scope, subject, period
+        FROM budget_days
+        WHERE (scope, subject, period) > (:scope, :subject, :period)
+          AND (period = 'day' AND day = (SELECT today FROM clock)
+               OR period = 'month' AND day = (SELECT month FROM clock))
+        ORDER BY scope, subject, period
+        LIMIT :walk
+    )
+    ORDER BY scope, subject, period
+    LIMIT :walk
+), fitting AS MATERIALIZED (
+    SELECT scope, subject, period
+    FROM walked
+    WHERE CAST(:words AS text) IS NULL
+       OR strpos(subject, :words) > 0
+       OR (
+           -- EXISTS would read all users once
+           SELECT bool_or(strpos(lower(channel_type || ':' || channel_user_id), :words) > 0)
+           FROM users
+           WHERE person_id = CASE WHEN scope = 'person' AND subject <> '*' THEN subject::uuid END
+       )
+    ORDER BY scope, subject, period
+    LIMIT :page
+), ended AS (
+    SELECT * FROM walked ORDER BY scope DESC, subject DESC, period DESC LIMIT 1
+)
+SELECT ARRAY(SELECT ARRAY[scope, subject, period] FROM fitting
+             ORDER BY scope, subject, period) AS keys,
+       (SELECT count(*) FROM walked) AS looked,
+       (SELECT ARRAY[scope, subject, period] FROM ended) AS ended;
+
+
+-- name: budget_views
+-- What the budgets of these keys allow, and what is used of them. What is reserved is under way
+-- as long as its call may still run (:call_seconds); after that nobody knows how it ended.
 WITH clock AS (
     SELECT today, date_trunc('month', today)::date AS month,
            now() - make_interval(secs => :call_seconds) AS begun
     FROM (SELECT (now() AT TIME ZONE 'UTC')::date AS today) t
+), named AS MATERIALIZED (
+    SELECT *
+    FROM unnest(
+        CAST(:scopes AS text[]), CAST(:subjects AS text[]), CAST(:periods AS text[])
+    ) AS n(scope, subject, period)
 ), reserved AS (
     SELECT s.scope, s.subject, s.period, r.tokens, r.usd, r.made_at >= clock.begun AS alive
     FROM clock
@@ -223,7 +276,7 @@ WITH clock AS (
                ('person', r.person_month, 'month', true),
                ('channel', r.channel_month, 'month', true)
     ) AS s(scope, subject, period, counts)
-    WHERE s.subject IS NOT NULL AND s.counts
+    WHERE s.counts AND (s.scope, s.subject, s.period) IN (SELECT * FROM named)
 ), summed AS (
     SELECT scope, subject, period,
            count(*) FILTER (WHERE alive) AS calls,
@@ -234,23 +287,25 @@ WITH clock AS (
            coalesce(sum(usd) FILTER (WHERE NOT alive), 0) AS unsettled_usd
     FROM reserved
     GROUP BY scope, subject, period
-), counted AS (
-    SELECT scope, subject, period, tokens, usd, alerted
-    FROM budget_days, clock
-    WHERE day = CASE period WHEN 'month' THEN clock.month ELSE clock.today END
 )
-SELECT scope, subject, period, b.tokens, b.usd, coalesce(d.tokens, 0), coalesce(d.usd, 0),
+SELECT n.scope, n.subject, n.period, b.tokens, b.usd, coalesce(d.tokens, 0), coalesce(d.usd, 0),
        (SELECT string_agg(channel_type || ':' || channel_user_id, ' '
                           ORDER BY channel_type, channel_user_id)
         FROM users
-        WHERE scope = 'person' AND person_id::text = subject),
+        WHERE person_id = CASE WHEN n.scope = 'person' AND n.subject <> '*'
+                               THEN n.subject::uuid END),
        coalesce(d.alerted, 0),
        coalesce(calls, 0), coalesce(calls_tokens, 0), coalesce(calls_usd, 0),
        coalesce(unsettled, 0), coalesce(unsettled_tokens, 0), coalesce(unsettled_usd, 0)
-FROM budgets b
-FULL JOIN counted d USING (scope, subject, period)
-LEFT JOIN summed USING (scope, subject, period)
-ORDER BY scope, subject <> '*', subject, period;
+FROM named n
+CROSS JOIN clock
+LEFT JOIN budgets b USING (scope, subject, period)
+LEFT JOIN summed s USING (scope, subject, period)
+LEFT JOIN budget_days d
+       ON (d.scope, d.subject, d.period) = (n.scope, n.subject, n.period)
+      AND d.day = CASE n.period WHEN 'month' THEN clock.month ELSE clock.today END
+WHERE b.scope IS NOT NULL OR d.scope IS NOT NULL
+ORDER BY n.scope, n.subject, n.period;
 
 
 -- name: alerts_now
@@ -287,6 +342,17 @@ SELECT channel_type AS channel, channel_user_id AS account, metadata->>'limit' A
 FROM users
 WHERE metadata ? 'limit'
 ORDER BY channel_type, channel_user_id;
+
+
+-- name: listed_personal_limits
+-- The same of those with :words in their account, at most :most of them.
+SELECT channel_type AS channel, channel_user_id AS account, metadata->>'limit' AS wanted
+FROM users
+WHERE metadata ? 'limit'
+  AND (CAST(:words AS text) IS NULL
+       OR strpos(lower(channel_type || ':' || channel_user_id), :words) > 0)
+ORDER BY channel_type, channel_user_id
+LIMIT CAST(:most AS bigint);
 
 
 -- name: count_instances

@@ -18,7 +18,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from agent.control.named_rules import without_person
 from agent.control.rules import person_scope
-from storage.limits.budget_admin import described, logged
+from storage.limits.budget_admin import described
+from storage.limits.budget_views import logged
 from storage.people import STATEMENTS
 
 

@@ -13,8 +13,9 @@ import pytest
 from agent.core.completion import Prompt, Usage
 from agent.core.errors import Refused
 from storage.control.live import RedisControl
-from storage.limits.budget_admin import BudgetAdmin, Period
+from storage.limits.budget_admin import BudgetAdmin
 from storage.limits.budget_alerts import TouchedCounters
+from storage.limits.budget_views import Period
 from storage.limits.budgets import PostgresBudgets
 from storage.postgres import Database, open_database
 from storage.redis import open_redis

@@ -28,12 +28,8 @@ from agent.core.words.sizes import dollars
 if TYPE_CHECKING:
     from agent.settings import Settings
     from storage.control.audit import Author
-    from storage.limits.budget_admin import (
-        Aside,
-        Budget,
-        BudgetAdmin,
-        BudgetView,
-    )
+    from storage.limits.budget_admin import Budget, BudgetAdmin
+    from storage.limits.budget_views import Aside, BudgetView
 
     Make = Callable[["Opened", Author, int | None], Awaitable[Budget]]
 
@@ -129,7 +125,7 @@ def set_(
             tell(f"{scope} {subject}: {_described(budget)} a {per}.")
             _show_unpriced(unpriced)
 
-    question = set_question(scope, subject)
+    question = set_question(scope, subject, per, *halves)
     options = ChangeOptions(as_, reason, as_json, yes, expect)
     propose = _proposing((scope, subject, per), question, make)
     run_change(_open_admin, propose, show, options)
@@ -158,7 +154,7 @@ def unset(
         else:
             tell(f"{scope} {subject}: no budget of its own for a {per}.")
 
-    question = unset_question(scope, subject)
+    question = unset_question(scope, subject, per)
     options = ChangeOptions(as_, reason, as_json, yes, expect)
     propose = _proposing((scope, subject, per), question, make)
     run_change(_open_admin, propose, show, options)

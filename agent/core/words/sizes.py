@@ -25,3 +25,11 @@ def dollars(amount: Decimal | float, digits: int = 4, sign: str = "$") -> str:
         return f"<{sign}{10**-digits:.{digits}f}"
 
     return f"{sign}{written}"
+
+
+def exact_dollars(amount: Decimal) -> str:
+    """An amount that somebody set, in US dollars: with cents, and all that is set."""
+    if amount == round(amount, 2):
+        return f"${amount:,.2f}"
+
+    return f"${amount.normalize():,f}"

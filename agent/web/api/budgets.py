@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from decimal import Decimal
-from typing import Annotated, Literal
+from typing import Annotated, Literal, cast, get_args
 
 from fastapi import Query, Response
 from pydantic import BaseModel, Field
@@ -17,7 +18,7 @@ from agent.web.api.protocol.paging import (
     Sent,
     Text,
     WhyRemoved,
-    page_of_all,
+    page_until,
     text,
 )
 from agent.web.api.protocol.problems import finding
@@ -30,10 +31,8 @@ from storage.limits.budget_admin import (
     USD_DECIMALS,
     Budget,
     BudgetAdmin,
-    BudgetView,
-    Period,
-    Scope,
 )
+from storage.limits.budget_views import BudgetView, Key, Period, Scope
 
 router = routes("budgets")
 
@@ -95,15 +94,10 @@ async def list_budgets(
     asked: Annotated[Paging, Query()],
 ) -> Page[BudgetOut]:
     """All budgets, and all who used something today that a budget counted."""
-    views = await _admin(caller).list()
+    after = asked.after(_scope, text, _period)
+    found = await _admin(caller).page(asked.limit, after=cast(Key | None, after))
 
-    return page_of_all(
-        views,
-        asked,
-        lambda view: (view.scope, view.subject, view.period),
-        _shown,
-        *(text, text, text),
-    )
+    return page_until(found.rows, found.next, _shown)
 
 
 @router.put(PATH, responses=MISSING | CHANGES | TAGGED)
@@ -153,6 +147,26 @@ async def remove_budget(
     made = await admin.unset(scope, subject, author, expected=version, period=period)
 
     return _made(made, response)
+
+
+def _scope(part: object) -> str:
+    """A part of a cursor. Raises ValueError."""
+    return _one_of(get_args(Scope), part)
+
+
+def _period(part: object) -> str:
+    """The same."""
+    return _one_of(get_args(Period), part)
+
+
+def _one_of(
+    known: Sequence[str],
+    part: object,
+) -> str:
+    if part in known:
+        return str(part)
+
+    raise ValueError
 
 
 def _admin(caller: Caller) -> BudgetAdmin:

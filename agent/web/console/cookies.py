@@ -43,7 +43,7 @@ class Cookies:
         cls,
         request: Request,
     ) -> Cookies:
-        return cls(request.cookies, request.url.scheme == "https")
+        return cls(request.cookies, is_secure(request))
 
     def get(
         self,
@@ -90,16 +90,26 @@ class Cookies:
         return f"{prefix}agent-{name}"
 
 
+def is_secure(request: Request) -> bool:
+    """Whether it came over https. The address is not read: a host may be no host."""
+    return request.scope.get("scheme") == "https"
+
+
 def is_private(request: Request) -> bool:
     """Whether nobody on the way can read along: https, or this very machine.
 
     The host is what the browser asked for, so that no name of a stranger leads here. But a proxy
     may write its own there: then somebody from elsewhere asks, or it says for whom it asks.
     """
-    if request.url.scheme == "https":
+    if is_secure(request):
         return True
 
-    return request.url.hostname in _LOOPBACK and _is_near(request)
+    try:
+        host = request.url.hostname
+    except ValueError:  # a host that cannot be one
+        return False
+
+    return host in _LOOPBACK and _is_near(request)
 
 
 def _is_near(request: Request) -> bool:

@@ -35,8 +35,24 @@ _STATUSES: tuple[tuple[type[AgentError], int], ...] = (
     (Refused, 429),
 )
 
-_FIELDS = {"actor": "name"}
-"""Fields that a page calls otherwise."""
+LABELS = {
+    "actor": "By",
+    "at": "At",
+    "channel": "Channel",
+    "ends": "Until",
+    "for": "For",
+    "kill": "Whatever the other rules say (kill switch)",
+    "percentage": "Share in %",
+    "person": "People",
+    "rule": "Name of the rule",
+    "since": "Since, in UTC",
+    "tokens": "Tokens, read and written",
+    "until": "Until",
+    "usd": "US dollars",
+}
+"""What forms write next to a field."""
+
+FORCE = 'Or tick "Also a model that no provider lists".'
 
 
 def status_of(error: AgentError) -> int:
@@ -64,7 +80,10 @@ def _sentence(remedy: Remedy) -> str:
         words = ["agent", remedy.operation, remedy.target]
         return f"`{' '.join(filter(None, words))}` {remedy.effect}."
 
-    fields = " or ".join(_FIELDS.get(one, one) for one in remedy.fields)
+    if remedy.fields == ("force",):
+        return FORCE
+
+    fields = " or ".join(f'"{LABELS.get(one, one)}"' for one in remedy.fields)
     match remedy.act:
         case "add":
             return f"Fill in {fields}."

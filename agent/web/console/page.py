@@ -99,6 +99,8 @@ class PageContext:
     """What the page before wants said: what was changed."""
     is_fragment: bool = False
     """htmx asks: only the live part is wanted."""
+    unknowns: Sequence[str] = ()
+    """What of the address is not known, and so was left out."""
 
     def author(self) -> Author:
         """The author of a change, with the reason that the form names. Raises Rejected."""
@@ -112,13 +114,14 @@ class PageContext:
         status: int = 200,
         **values: Any,
     ) -> Response:
-        """A page. The template gets `page`, `viewer`, `menu`, `told` and these values."""
+        """A page. The template gets `page`, `viewer`, `menu`, `told`, `unknowns`, these."""
         shown = {
             "page": self.page,
             "viewer": self.viewer,
             "menu": self.menu,
             "told": self.told,
             "is_fragment": self.is_fragment,
+            "unknowns": self.unknowns,
         }
 
         response = html(template, status, **shown, **values)

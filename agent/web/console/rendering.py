@@ -6,6 +6,7 @@ import json
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
@@ -17,7 +18,7 @@ from markupsafe import Markup, escape
 from starlette.responses import HTMLResponse, Response
 
 from agent.core.errors import AgentError
-from agent.core.words.sizes import dollars, in_words
+from agent.core.words.sizes import dollars, exact_dollars, in_words
 from agent.web.console.errors import Stopped, described, status_of
 
 HERE = Path(__file__).parent
@@ -39,6 +40,10 @@ _HIDDEN = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]"
 )
 """Controls: those that turn the direction of text, and those that show nothing."""
+
+
+_LONG = re.compile(r"\S{31}")
+"""A word that may be broken inside; shorter ones stay whole, however narrow a column is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +92,7 @@ def environment() -> Environment:
         "when": when,
         "json": as_json,
         "usd": usd,
+        "budget": budget_usd,
         "bytes": in_words,
     }
     made.globals |= {"static": static}
@@ -98,7 +104,9 @@ def person_text(text: object) -> Markup:
     """What people wrote or chose: it turns no other text around, and hides nothing."""
     shown = _HIDDEN.sub(lambda found: f"[U+{ord(found[0]):04X}]", str(text))
 
-    return Markup("<bdi>{}</bdi>").format(shown)
+    kind = Markup(' class="long"') if _LONG.search(shown) else ""
+
+    return Markup("<bdi{}>{}</bdi>").format(kind, shown)
 
 
 @pass_context
@@ -135,6 +143,11 @@ def as_json(value: object) -> str:
 def usd(amount: object) -> str:
     """Dollars; None: the price is unknown."""
     return "unknown" if amount is None else dollars(float(str(amount)))
+
+
+def budget_usd(amount: Decimal | None) -> str:
+    """Dollars that somebody set; None: no bound."""
+    return "any" if amount is None else exact_dollars(amount)
 
 
 @cache

@@ -14,14 +14,17 @@ from starlette.responses import RedirectResponse, Response
 from agent.control.permissions import Permission, refusal
 from agent.core.errors import AgentError
 from agent.web.console import sign_in, static_files
-from agent.web.console.cookies import PLAIN, Cookies, is_own, is_private
+from agent.web.console.confirming import BACK
+from agent.web.console.cookies import PLAIN, Cookies, is_own, is_private, is_secure
 from agent.web.console.errors import Stopped
 from agent.web.console.forms import read_form, read_query
 from agent.web.console.oidc import routes as oidc
 from agent.web.console.page import Fields, Page, PageContext, Viewer
 from agent.web.console.pages import PAGES
+from agent.web.console.pages.queries import known_query
 from agent.web.console.rendering import stopped
 from agent.web.console.services import Find, Services
+from agent.web.failures import UNEXPECTED, note_failure
 from storage.control.operators.sessions import Session
 
 STARTING = "The agent is starting, or it stops. Load this page again in a moment."
@@ -102,8 +105,13 @@ def _guarded(endpoint: Endpoint) -> Endpoint:
             response = await endpoint(request)
         except (Stopped, AgentError) as error:
             response = stopped(error)
+        except HTTPException:  # nothing is there; the application says it
+            raise
+        except Exception as error:
+            note_failure(request, error)
+            response = stopped(Stopped(500, UNEXPECTED))
 
-        if request.url.scheme == "https":
+        if is_secure(request):
             response.headers["strict-transport-security"] = "max-age=31536000"
 
         return response
@@ -180,6 +188,7 @@ async def _context(
         address,
     )
     cookies = Cookies.of(request)
+    query, notes = known_query(page.path, read_query(request))
 
     context = PageContext(
         page,
@@ -187,11 +196,12 @@ async def _context(
         services,
         [one for one in PAGES if one.in_menu and viewer.may(one.permission)],
         request.path_params,
-        read_query(request),
+        query,
         Fields({}),
         cookies,
         cookies.get("told"),
         _is_fragment(request),
+        notes,
     )
     _check(context, page.permission)
     if request.method != "POST":
@@ -207,6 +217,8 @@ async def _acted(context: PageContext) -> Response:
         raise Stopped(403, FOREIGN)
     if page.act_permission is not None:
         _check(context, page.act_permission)
+    if context.form[BACK]:  # to the page, with what was typed
+        return await page.show(context)
 
     return await page.act(context)
 

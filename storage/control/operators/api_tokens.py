@@ -23,6 +23,7 @@ from storage.control import audit
 from storage.control.audit import Author, is_name
 from storage.control.changes import admit, as_json
 from storage.control.operators import STATEMENTS
+from storage.control.operators.outside import MARK
 from storage.control.operators.tokens import hashed, new_token
 from storage.postgres import Database
 from storage.transaction import transaction
@@ -37,6 +38,11 @@ DAYS = 90
 """So long a token is good, if nobody says otherwise."""
 
 MAX_DAYS = 366
+
+VOUCHED = timedelta(days=7)
+"""How long tokens are good after their operator signed in, where a provider alone lets them in: it
+may have taken their role away, and tells nobody.
+"""
 
 TOUCH = timedelta(minutes=1)
 """Use is written down at most this often."""
@@ -88,7 +94,7 @@ class ApiTokens:
         if not token.startswith(PREFIX) or len(token) != TOKEN_CHARS:
             return NOT_ONE
 
-        values = {"hash": hashed(token)}
+        values = {"hash": hashed(token), "mark": MARK}
         async with transaction(self._database) as connection:
             found = await connection.execute(text(STATEMENTS["api_token"]), values)
             row = found.first()
@@ -98,6 +104,8 @@ class ApiTokens:
                 return f"This token was revoked at {_minute(row.revoked_at)}."
             if row.ends_at <= row.now:
                 return f"This token ended at {_minute(row.ends_at)}."
+            if row.vouched_at is not None and row.vouched_at + VOUCHED <= row.now:
+                return RESTS.format(_minute(row.vouched_at))
             if row.used_at is None or row.now - row.used_at > TOUCH:
                 touch = text(STATEMENTS["touch_api_token"])
                 await connection.execute(touch, {"id": row.id})
@@ -186,6 +194,10 @@ class ApiTokens:
             await _record(connection, author, "operator.token.revoke", views[token])
 
 
+RESTS = (
+    "This token rests: its operator signs in with a sign-in service, and did so last at "
+    f"{{}}. It is good again for {VOUCHED.days} days once they sign in."
+)
 NOT_ONE = "This is no token of this API. An operator makes one on the server."
 UNKNOWN = "This token is not known here. It is of another deployment, or its operator was removed."
 NONE = "There is no such token."

@@ -168,8 +168,15 @@ RETURNING id, operator, label, scope, created_at, used_at, ends_at, revoked_at;
 
 
 -- name: api_token
--- Read for each request, so that what is taken back holds at once, on every instance.
-SELECT t.id, t.operator, t.label, t.scope, t.used_at, t.ends_at, t.revoked_at, now() AS now, o.role
+-- Read for each request, so that what is taken back holds at once, on every instance. Where nobody
+-- but a provider lets the operator in, `vouched_at` is when it did so last (:mark ends its origin).
+SELECT t.id, t.operator, t.label, t.scope, t.used_at, t.ends_at, t.revoked_at, now() AS now, o.role,
+       (SELECT a.at
+        FROM audit_log a
+        WHERE o.password IS NULL AND a.subject = 'operator:' || o.name
+          AND a.action = 'operator.sign-in' AND right(a.origin, length(:mark)) = :mark
+        ORDER BY a.id DESC
+        LIMIT 1) AS vouched_at
 FROM api_tokens t LEFT JOIN operators o ON o.name = t.operator
 WHERE t.token_hash = :hash;
 

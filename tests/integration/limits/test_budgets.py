@@ -12,7 +12,7 @@ import pytest
 from agent.core.completion import Prompt, Usage
 from agent.core.errors import Refused, Rejected
 from storage.conversation.housekeeping import tidy
-from storage.limits.budget_admin import Aside, BudgetView
+from storage.limits.budget_views import Aside, BudgetView
 from storage.limits.budgets import PostgresBudgets
 from tests.support.budgets import ADA, BOB, MODEL, Shop, refusal, shop, used
 from tests.support.settings import OPERATOR, run

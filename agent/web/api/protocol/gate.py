@@ -15,6 +15,7 @@ from agent.web.api.protocol.problems import AWAY_SECONDS, Problem, problem_of
 from agent.web.console.cookies import is_private
 from agent.web.console.services import Find, Services
 from agent.web.console.sign_in import address_of, network_of
+from agent.web.failures import UNEXPECTED, note_failure
 from storage.control.operators.api_tokens import ApiTokens
 
 PER_TOKEN = Limit(600, 60)
@@ -65,6 +66,10 @@ class Gate:
         except AgentError as error:
             await problem_of(error).response()(scope, receive, send)
             return
+        except Exception as error:
+            note_failure(request, error)
+            await Problem(500, UNEXPECTED).response()(scope, receive, send)
+            return
 
         inside = {**scope, "state": {**scope.get("state", {}), "caller": caller}}
         await self._app(inside, _again(body, receive), send)
@@ -76,7 +81,7 @@ class Gate:
         services = self._find()
         if services is None:
             raise Problem(503, STARTING, {"retry-after": AWAY_SECONDS})
-        if not _is_private(request):
+        if not is_private(request):
             raise Problem(403, PLAIN)
 
         address = address_of(request)
@@ -102,13 +107,6 @@ def _token(request: Request) -> str:
     kind, _, token = request.headers.get("authorization", "").partition(" ")
 
     return token.strip() if kind.lower() == "bearer" else ""
-
-
-def _is_private(request: Request) -> bool:
-    try:
-        return is_private(request)
-    except ValueError:  # a host that cannot be one
-        return False
 
 
 def _check_address(request: Request) -> None:

@@ -154,6 +154,18 @@ def page(
     )
 
 
+def page_until(
+    rows: Sequence[Item],
+    last: Key | None,
+    show: Callable[[Item], Shown],
+) -> Page[Shown]:
+    """Rows that were read a page at a time, up to this key; None: there are no more."""
+    return Page(
+        items=[show(row) for row in rows],
+        next=None if last is None else _cursor(last),
+    )
+
+
 def page_of_all(
     rows: Sequence[Item],
     asked: Paging,

@@ -24,6 +24,7 @@ from agent.core.errors import (
 )
 from agent.core.remedies import Amend, Remedy
 from agent.core.text import visible
+from agent.web.failures import UNEXPECTED, note_failure
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -173,8 +174,10 @@ async def on_wrong_fields(_request: Request, error: Exception) -> Response:
     return Problem(422, sentence, errors=wrong).response()
 
 
-async def on_failure(_request: Request, _error: Exception) -> Response:
-    return Problem(500, "Something went wrong here; it is in the log.").response()
+async def on_failure(request: Request, error: Exception) -> Response:
+    note_failure(request, error)
+
+    return Problem(500, UNEXPECTED).response()
 
 
 def _wrong(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from base64 import urlsafe_b64encode
+from collections.abc import Sequence
 from dataclasses import astuple, dataclass
 from hashlib import sha256
 
@@ -11,6 +12,14 @@ from agent.web.console.cookies import local_path
 
 SECONDS = 10 * 60
 """How long somebody may take to sign in there."""
+
+MOST = 4
+"""Attempts of one browser at once, in as many tabs; the oldest gives way."""
+
+WANTED_CHARS = 300
+"""A longer address is not gone to afterwards: cookies are small."""
+
+_PARTS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,24 +38,9 @@ class Journey:
         wanted: str,
     ) -> Journey:
         state, nonce, verifier = (secrets.token_urlsafe(32) for _ in range(3))
+        path = local_path(wanted) if len(wanted) <= WANTED_CHARS else "/"
 
-        return cls(state, nonce, verifier, local_path(wanted))
-
-    @classmethod
-    def of_cookie(
-        cls,
-        value: str,
-    ) -> Journey | None:
-        parts = value.split("\n")
-        if len(parts) != 4:
-            return None
-
-        state, nonce, verifier, wanted = parts
-
-        return cls(state, nonce, verifier, local_path(wanted))
-
-    def to_cookie(self) -> str:
-        return "\n".join(astuple(self))
+        return cls(state, nonce, verifier, path)
 
     @property
     def challenge(self) -> str:
@@ -54,3 +48,22 @@ class Journey:
         digest = sha256(self.verifier.encode()).digest()
 
         return urlsafe_b64encode(digest).rstrip(b"=").decode()
+
+
+def journeys_of(cookie: str) -> Sequence[Journey]:
+    """Those that a browser has under way, the oldest first."""
+    parts = cookie.split("\n")
+    if len(parts) % _PARTS:
+        return ()
+
+    groups = zip(*[iter(parts)] * _PARTS, strict=True)
+
+    return [
+        Journey(state, nonce, verifier, local_path(wanted))
+        for state, nonce, verifier, wanted in groups
+    ]
+
+
+def cookie_of(journeys: Sequence[Journey]) -> str:
+    """Empty: there is none under way."""
+    return "\n".join(part for one in journeys[-MOST:] for part in astuple(one))

@@ -12,7 +12,7 @@ from agent.core.errors import AgentError
 from agent.web.console.cookies import Cookies
 from agent.web.console.errors import Stopped
 from agent.web.console.oidc.claims import UNKNOWN, name_of, role_of
-from agent.web.console.oidc.journey import SECONDS, Journey
+from agent.web.console.oidc.journey import SECONDS, Journey, cookie_of, journeys_of
 from agent.web.console.oidc.provider import DOUBTFUL, Provider
 from agent.web.console.rendering import stopped
 from agent.web.console.services import Services
@@ -45,7 +45,7 @@ async def leave(
     await limit(services, address_of(request), what="oidc")
     journey = Journey.begun(request.query_params.get("next", "/"))
     response = RedirectResponse(await provider.address(journey, _back(request)), 303)
-    Cookies.of(request).put(response, "oidc", journey.to_cookie(), SECONDS)
+    _keep(request, response, [*_under_way(request), journey])
 
     return response
 
@@ -54,27 +54,45 @@ async def come_back(
     request: Request,
     services: Services,
 ) -> Response:
-    """From the provider. However that ends, the journey is over: its secrets are good once."""
+    """From the provider. However that ends, the journey is over: its secrets are good once.
+    Those of other tabs go on.
+    """
+    state, under_way = request.query_params.get("state", ""), _under_way(request)
+    journey = next((one for one in under_way if same(state, one.state)), None)
     try:
-        response = await _arrived(request, services)
+        response = await _arrived(request, services, journey)
     except (Stopped, AgentError) as error:
         response = stopped(error)
-    Cookies.of(request).drop(response, "oidc")
+    if journey is not None:
+        _keep(request, response, [one for one in under_way if one != journey])
 
     return response
+
+
+def _under_way(request: Request) -> Sequence[Journey]:
+    return journeys_of(Cookies.of(request).get("oidc"))
+
+
+def _keep(
+    request: Request,
+    response: Response,
+    journeys: Sequence[Journey],
+) -> None:
+    seconds = SECONDS if journeys else 0
+    Cookies.of(request).put(response, "oidc", cookie_of(journeys), seconds)
 
 
 async def _arrived(
     request: Request,
     services: Services,
+    journey: Journey | None,
 ) -> Response:
     """Raises Stopped when anything is not as it was begun. Only what this browser began is
     counted as a try: any page may send it here.
     """
     provider = _provider(services)
-    journey = Journey.of_cookie(Cookies.of(request).get("oidc"))
     query = request.query_params
-    if journey is None or not same(query.get("state", ""), journey.state):
+    if journey is None:
         raise Stopped(403, LOST)
 
     await limit(services, address_of(request))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,15 +22,29 @@ from agent.core.errors import AgentError, Rejected, UnknownModel
 from agent.core.text import did_you_mean, unstorable
 from agent.web.console.errors import described, status_of
 from agent.web.console.page import Fields, Page, PageContext
+from agent.web.parts import read_part
 from storage.control.channel_settings import CHANNELS
 from storage.control.state import StillControl, read_control
 from storage.control.targets import RuleTarget, audience_of
-from storage.conversation.operating.trials import admit_trial, note_trial
+from storage.conversation.operating.trials import admit_trial, note_cost, note_trial
 from storage.people.listing import accounts_of
 from storage.reports.models import models_named
 from storage.transaction import transaction
 
 SIDES = ("a", "b")
+
+PER_OPERATOR = 2
+PER_PROCESS = 6
+"""Calls to models at once: each costs money, and holds a connection."""
+
+YOURS = (
+    f"You have {PER_OPERATOR} calls to models under way, in this or another tab. Wait for "
+    "their answers, and ask again."
+)
+BUSY = (
+    f"{PER_PROCESS} calls to models are under way here, of several operators. Ask again in "
+    "a moment."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +56,36 @@ class Side:
     built: Built | None = None
     tried: Tried | None = None
     problem: str = ""
+
+
+class Calls:
+    """Calls to models that are under way in this process."""
+
+    def __init__(self) -> None:
+        self._of: Counter[str] = Counter()
+
+    @contextmanager
+    def taken(
+        self,
+        operator: str,
+        count: int,
+    ) -> Iterator[str]:
+        """While they last. Yields why they may not begin; empty: they may."""
+        if self._of[operator] + count > PER_OPERATOR:
+            yield YOURS
+            return
+        if self._of.total() + count > PER_PROCESS:
+            yield BUSY
+            return
+
+        self._of[operator] += count
+        try:
+            yield ""
+        finally:
+            self._of[operator] -= count
+
+
+CALLS = Calls()
 
 
 async def show(context: PageContext) -> Response:
@@ -59,7 +105,15 @@ async def act(context: PageContext) -> Response:
     if context.form["do"] != "ask" or any(side.problem for side in sides):
         return await _page(context, sides)
 
-    asked = await asyncio.gather(*(_tried(context, control, side) for side in sides))
+    with CALLS.taken(context.viewer.operator, len(sides)) as problem:
+        if problem:
+            return await _page(context, sides, problem, 429)
+        # before it costs anything: the process may end meanwhile
+        for side in sides:
+            await _note(context, side)
+        asked = await asyncio.gather(
+            *(_tried(context, control, side) for side in sides)
+        )
 
     return await _page(context, asked)
 
@@ -84,6 +138,7 @@ async def _page(
     status: int = 200,
 ) -> Response:
     wrong = any(side.problem for side in sides)
+    models = await read_part("models", models_named(context.services.stores.database))
 
     return context.render(
         "playground/playground.html",
@@ -93,7 +148,7 @@ async def _page(
         sides=sides,
         problem=problem,
         channels=CHANNELS,
-        models=await models_named(context.services.stores.database),
+        models=models.value or [],
         flags=DECLARED,
         seconds=SECONDS,
     )
@@ -198,6 +253,22 @@ def _flag_value(
     return DECLARED[name].parsed(value)
 
 
+async def _note(
+    context: PageContext,
+    side: Side,
+) -> None:
+    """Which models may be asked for this side."""
+    assert side.built is not None
+    policy = side.built.policy
+    models = filter(None, dict.fromkeys([policy.model, policy.fallback_model]))
+    if side.built.prompt is not None:
+        await note_trial(
+            context.services.stores.database,
+            context.author(),
+            [*models],
+        )
+
+
 async def _tried(
     context: PageContext,
     control: StillControl,
@@ -207,12 +278,12 @@ async def _tried(
     assert side.built is not None
     services = context.services
     tried = await try_out(side.built, side.trial.audience, control, services.models)
-    asked = [one.model for one in tried.used if one] or [side.built.policy.model]
+    answered = [one.model for one in tried.used if one] or [side.built.policy.model]
     if side.built.prompt is not None:
-        await note_trial(
+        await note_cost(
             services.stores.database,
             context.author(),
-            asked,
+            answered,
             tried.cost,
         )
 

@@ -13,11 +13,12 @@ from typing import Any
 from starlette.responses import Response
 
 from agent.control.permissions import Permission
-from agent.core.errors import ConfigurationError
+from agent.core.errors import ConfigurationError, StoreUnavailable
 from agent.core.words.retention import shown_days
 from agent.web.console.errors import described
 from agent.web.console.page import Page, PageContext
 from agent.web.console.services import Services
+from agent.web.parts import read_part
 from storage import migrate
 from storage.backup.kept import (
     backup_folder,
@@ -28,14 +29,11 @@ from storage.backup.kept import (
 from storage.lifecycle.retention import Kept, kept
 from storage.migrate.history import history
 from storage.reports.load import (
-    PostgresLoad,
-    RedisLoad,
     TableLoad,
     postgres_load,
     redis_load,
 )
 from storage.reports.load.warnings import (
-    Warned,
     disk_warnings,
     indexes_to_show,
     postgres_warnings,
@@ -49,6 +47,7 @@ from storage.reports.status import (
 )
 
 AGENT = "simple-ai-agent"
+REDIS_AWAY = "Redis does not answer. The agent works without it, and slower."
 _MONTH = re.compile(r"messages_(\d{4})_(\d{2})")
 
 
@@ -63,16 +62,27 @@ class Month:
 async def show(context: PageContext) -> Response:
     """Each part is read by the function of its command."""
     services = context.services
-    schema, retention, load, backups, instances = await asyncio.gather(
-        _schema(services),
-        _retention(services),
-        _stores(services),
-        asyncio.to_thread(_backups, services),
-        _instances(services),
+    readings = {
+        "schema": _schema(services),
+        "retention": _retention(services),
+        "postgres": _postgres(services),
+        "redis": _redis(services),
+        "backups": asyncio.to_thread(_backups, services),
+        "instances": live_instances(services.stores.database),
+        "control": control_in_force(services.stores.database),
+        "disks": asyncio.to_thread(_disks, services),
+    }
+    parts = await asyncio.gather(
+        *(read_part(name, reading) for name, reading in readings.items())
     )
 
+    shown: dict[str, Any] = dict(zip(readings, parts, strict=True))
+
     return context.render(
-        "system/system.html", **schema, **retention, **load, **backups, **instances
+        "system/system.html",
+        agent_version=version(AGENT),
+        python_version=platform.python_version(),
+        **shown,
     )
 
 
@@ -115,26 +125,30 @@ def _periods(found: Kept) -> Sequence[tuple[str, str]]:
     ]
 
 
-async def _stores(services: Services) -> Mapping[str, Any]:
+async def _postgres(services: Services) -> Mapping[str, Any]:
     """As `agent db stats`."""
-    stores = services.stores
-    load, redis, server = await asyncio.gather(
-        postgres_load(stores.database_url),
-        redis_load(stores.pipe),
-        server_version(stores.database_url),
-    )
+    url = services.stores.database_url
+    load, server = await asyncio.gather(postgres_load(url), server_version(url))
     indexes, rest = indexes_to_show(load)
 
     return {
         "load": load,
-        "redis": redis,
-        "postgres_version": server,
+        "version": server,
         "months": _months(load.tables),
         "tables": [one for one in load.tables if not _MONTH.fullmatch(one.name)],
         "indexes": indexes,
         "rest": rest,
-        "warnings": _warnings(services, load, redis),
+        "warnings": [*postgres_warnings(load)],
     }
+
+
+async def _redis(services: Services) -> Mapping[str, Any]:
+    """The same of Redis. Raises StoreUnavailable."""
+    load = await redis_load(services.stores.pipe)
+    if load is None:
+        raise StoreUnavailable(REDIS_AWAY)
+
+    return {"load": load, "warnings": [*redis_warnings(load)]}
 
 
 def _months(tables: Sequence[TableLoad]) -> Sequence[Month]:
@@ -147,16 +161,8 @@ def _months(tables: Sequence[TableLoad]) -> Sequence[Month]:
     return sorted(months, key=lambda month: month.name, reverse=True)
 
 
-def _warnings(
-    services: Services,
-    load: PostgresLoad,
-    redis: RedisLoad | None,
-) -> Sequence[Warned]:
-    return [
-        *postgres_warnings(load),
-        *disk_warnings(own_folders(services.settings)),
-        *(redis_warnings(redis) if redis else ()),
-    ]
+def _disks(services: Services) -> Mapping[str, Any]:
+    return {"warnings": [*disk_warnings(own_folders(services.settings))]}
 
 
 def _backups(services: Services) -> Mapping[str, Any]:
@@ -173,18 +179,3 @@ def _backups(services: Services) -> Mapping[str, Any]:
         return values | {"backups": found, "late": overdue(settings) or ""}
     except ConfigurationError as error:
         return values | {"late": described(error)}
-
-
-async def _instances(services: Services) -> Mapping[str, Any]:
-    database = services.stores.database
-    alive, control = await asyncio.gather(
-        live_instances(database),
-        control_in_force(database),
-    )
-
-    return {
-        "instances": alive,
-        "control": control,
-        "agent_version": version(AGENT),
-        "python_version": platform.python_version(),
-    }

@@ -128,7 +128,7 @@ async def test_a_stale_form_says_what_changed_and_by_whom(ada: Browser) -> None:
     ("fields", "sentence"),
     [
         ({"do": "set", "value": "perhaps"}, "replies takes"),
-        ({"do": "set", "value": "off", "chat": "5"}, "Fill in channel."),
+        ({"do": "set", "value": "off", "chat": "5"}, 'Fill in "Channel".'),
         ({"do": "set", "value": "off", "people": "slack:nobody"}, "No such person"),
         ({"do": "set", "value": "off", "channels": "slck"}, "Did you mean slack?"),
         ({"do": "set", "value": "off", "percentage": "x"}, "A share is a number"),

@@ -7,10 +7,8 @@ from decimal import Decimal
 import pytest
 
 from agent.web.console.pages.limits import listing
-from storage.limits.budget_admin import (
-    BudgetAdmin,
-    BudgetView,
-)
+from storage.limits.budget_admin import BudgetAdmin
+from storage.limits.budget_views import BudgetView
 from storage.limits.limit_admin import LimitAdmin
 from tests.support.browser import (
     HERE,
@@ -111,8 +109,11 @@ async def test_a_budget_is_set_shown_and_removed(
         "SELECT actor, action, reason FROM audit_log WHERE subject LIKE 'budget:%'",
     )
 
-    assert "Set this budget for everybody (person *)?" in asked.text
-    assert "Set: 50,000 tokens, any a day." in made.text
+    assert (
+        "Set 50,000 tokens a day for each person without one of their own?"
+        in asked.text
+    )
+    assert "Set: 50,000 tokens, any US dollars a day." in made.text
     assert (50_000, None) == (budget.tokens, budget.usd)
     assert "each person without one of their own" in listed.text
     assert "0 of 50,000" in listed.text
@@ -141,10 +142,10 @@ async def test_one_persons_budget_is_set_at_once_by_any_of_their_names(
     )
     [budget] = await stored(ada)
 
-    assert "any tokens, $2.5 a day" in made.text
+    assert "any tokens, $2.50 a day" in made.text
     assert (EVE, Decimal("2.5")) == (budget.subject, budget.usd)
     assert "No price is known of test:model" not in page.text
-    assert "Budget of slack:U1 for a day" in (await ada.get(made.path)).text
+    assert "Budget of eve (slack:U1) for a day" in (await ada.get(made.path)).text
 
 
 async def test_what_was_used_is_shown_with_how_near_its_end_it_is(
@@ -195,14 +196,21 @@ async def test_a_long_list_ends_and_a_search_finds_the_rest(
         )
     first = await ada.get("/limits")
     found = await ada.get("/limits?q=TELE")
+    [more] = [one for one in first.links if "after=" in one]
+    rest = await ada.get(more)
 
-    assert "And 1 more" in first.text
+    assert ("slack channel" in first.text, "telegram channel" in first.text) == (
+        True,
+        False,
+    )
+    assert "telegram channel day" in rest.text
+    assert [] == [one for one in rest.links if "after=" in one]
     assert "telegram channel day" in found.text
     assert "slack channel" not in found.text
 
 
 BAD: tuple[tuple[dict[str, str], str], ...] = (
-    ({}, "Fill in tokens or usd."),
+    ({}, 'Fill in "Tokens, read and written" or "US dollars".'),
     ({"tokens": "many"}, "no number of tokens"),
     ({"tokens": "-1"}, "Tokens go from 0"),
     ({"usd": "cheap"}, "is no amount"),
@@ -217,14 +225,44 @@ async def test_what_is_no_budget_is_a_sentence(
     await ada.sign_in("ada")
     page = await ada.get(SLACK)
     for fields, sentence in BAD:
-        refused = await send(
-            ada,
-            page,
-            "set",
-            **fields,
-        )
+        sent = {"csrf": page.csrf, "version": page.version, "do": "set", **fields}
+        refused = await ada.post(SLACK, sent)
 
         assert (422, True) == (refused.status, sentence in refused.text), refused.text
+    assert [] == await stored(ada)
+
+
+QUESTIONS = (
+    (SLACK, {"usd": "5"}, "Set $5.00 a month for everybody on slack?"),
+    (SLACK, {"usd": "0.00001"}, "Set $0.00001 a month for everybody on slack?"),
+    (
+        SLACK,
+        {"tokens": "5000", "usd": "none"},
+        "Set 5,000 tokens and any US dollars a month for everybody on slack?",
+    ),
+    (
+        EACH,
+        {"usd": "2.5"},
+        "Set $2.50 a day for each person without one of their own?",
+    ),
+)
+
+
+@pytest.mark.parametrize(("path", "fields", "question"), QUESTIONS)
+async def test_the_question_says_what_will_be_so_and_leads_back(
+    ada: Browser, path: str, fields: dict[str, str], question: str
+) -> None:
+    """Back on the form, what was typed is still there."""
+    await ada.sign_in("ada")
+    page = await ada.get(path)
+    sent = {"csrf": page.csrf, "version": page.version, "do": "set", **fields}
+    asked = await ada.post(path, {**sent, "reason": "thrift"})
+    back = await ada.send(asked, asked.form(path).action, back="yes")
+
+    assert question in asked.text
+    assert 200 == back.status
+    for name, value in {**fields, "reason": "thrift"}.items():
+        assert f'name="{name}" value="{value}"' in back.html
     assert [] == await stored(ada)
 
 
@@ -249,8 +287,8 @@ async def test_nothing_and_any_are_two_things(
     )
     [budget] = await stored(ada)
 
-    assert "Set: 0 tokens, $1 a month." in nothing.text
-    assert "Set: 0 tokens, any a month." in halves.text
+    assert "Set: 0 tokens, $1.00 a month." in nothing.text
+    assert "Set: 0 tokens, any US dollars a month." in halves.text
     assert (0, None) == (budget.tokens, budget.usd)
     assert "100 %" in (await ada.get("/limits")).text
 

@@ -5,15 +5,21 @@ from __future__ import annotations
 from base64 import b64encode
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
+from agent.control.permissions import Scope
 from agent.core.limits import Limit
 from agent.settings import Settings
 from agent.web.console import sign_in as pages
 from agent.web.console.oidc.claims import claim
+from agent.web.console.oidc.journey import MOST
+from storage.control.audit import Author
+from storage.control.operators import api_tokens
 from storage.control.operators.admin import OperatorAdmin
+from storage.control.operators.api_tokens import ApiTokens, Holder
 from storage.control.operators.second_factor import new_factor
 from tests.support.browser import PASSWORD, Browser, Page, console, register
 from tests.support.oidc import CLIENT, OTHER, SECRET, Provider, provider, shared_key
@@ -80,6 +86,10 @@ async def sign_in(
     assert left.status == 303, left.text
 
     return await ada.get(there.sign_in(left.response.headers["location"], **changes))
+
+
+async def come_back(ada: Browser, there: Provider, left: Page) -> Page:
+    return await ada.get(there.sign_in(left.response.headers["location"]))
 
 
 async def roles(ada: Browser) -> dict[str, str]:
@@ -262,7 +272,7 @@ async def test_a_return_that_failed_is_the_last_of_its_state(
 ) -> None:
     async with opened() as ada:
         await register(ada.services, EMAIL, "admin")
-        for changes, status in ASTRAY:
+        for changes, status in ASTRAY[2:]:  # its own state came back
             left = await leave(ada)
             location = left.response.headers["location"]
             failed = await ada.get(there.sign_in(location, **changes))
@@ -271,6 +281,66 @@ async def test_a_return_that_failed_is_the_last_of_its_state(
             assert "begun in another browser" in again.text
 
         assert 0 == await sessions(ada)
+
+
+async def test_tabs_that_sign_in_at_once_all_arrive(
+    opened: Open, there: Provider
+) -> None:
+    """In any order, each at its own page; beyond a few the oldest gives way."""
+    async with opened() as ada:
+        await register(ada.services, EMAIL, "admin")
+        wanted = ("/flags", "/people", "/limits", "/audit")
+        left = [await leave(ada, one) for one in wanted]
+        stranger = await ada.get("/sign-in/oidc/back?state=x&code=y")
+        arrived = [await come_back(ada, there, one) for one in reversed(left)]
+        again = [await come_back(ada, there, one) for one in left]
+
+        left = [await leave(ada, "/flags") for _ in range(MOST + 1)]
+        found = [(await come_back(ada, there, one)).status for one in left]
+
+    assert 403 == stranger.status
+    assert [*reversed(wanted)] == [page.path for page in arrived]
+    assert [403] * len(wanted) == [page.status for page in again]
+    assert [403, *[200] * MOST] == found
+
+
+async def test_tokens_rest_when_the_provider_has_not_vouched_for_long(
+    opened: Open, there: Provider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without its group an operator gets no session, and their tokens soon end, too."""
+    there.claims |= {"groups": ["agent-admins"]}
+    async with opened(**GROUPS) as ada:
+        await register(ada.services, "bob", "admin")
+        await sign_in(ada, there)
+        url, tokens = (
+            ada.services.stores.database.url,
+            ApiTokens(ada.services.stores.database),
+        )
+        made = {}
+        for name in (EMAIL, "bob"):
+            made[name] = (await tokens.add("ci", Scope.READ, Author(name, "a test")))[
+                1
+            ]
+
+        at_once = [await tokens.find(one) for one in made.values()]
+        there.claims |= {"groups": []}
+        refused = await sign_in(ada, there)
+        monkeypatch.setattr(api_tokens, "VOUCHED", timedelta(0))
+        late = await tokens.find(made[EMAIL])
+        registered_here = await tokens.find(made["bob"])
+        await run(
+            url, "UPDATE operators SET password = 'a hash' WHERE name = $1", EMAIL
+        )
+        with_a_password = await tokens.find(made[EMAIL])
+
+    assert [EMAIL, "bob"] == [
+        one.operator for one in at_once if isinstance(one, Holder)
+    ]
+    assert 403 == refused.status
+    assert isinstance(late, str)
+    assert "rests" in late
+    assert isinstance(registered_here, Holder)
+    assert isinstance(with_a_password, Holder)
 
 
 async def test_no_other_site_uses_up_the_tries_of_an_address(

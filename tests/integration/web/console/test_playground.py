@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+from contextlib import ExitStack, suppress
+from unittest.mock import AsyncMock
 
 import pytest
 
 from agent.control.permissions import PERMISSIONS, Permission, Role
 from agent.conversation import trial
 from agent.core.completion import Spent
+from agent.web.console.pages import playground
 from storage.control.audit import Author
 from storage.control.flags import FlagAdmin
 from tests.support.browser import Browser, Page
@@ -48,9 +52,10 @@ async def test_an_answer_is_shown_with_its_cost_and_stored_nowhere(
     built = await ask(ada, "build")
     asked_for_it = len(script(ada).prompts)
     page = await ask(ada)
-    (entry,) = await run(
+    entry, answer = await run(
         database_url,
-        "SELECT actor, after FROM audit_log WHERE action = 'playground.ask'",
+        "SELECT actor, action, after FROM audit_log WHERE subject = 'playground'"
+        " ORDER BY id",
     )
 
     assert (200, 0) == (built.status, asked_for_it)
@@ -59,8 +64,66 @@ async def test_an_answer_is_shown_with_its_cost_and_stored_nowhere(
     assert "cost $" in page.text or "cost unknown" in page.text
     assert before == await counts(database_url)
     assert "ada" == entry["actor"]
-    assert {"models", "usd"} == {*json.loads(entry["after"])}
-    assert "Why?" not in entry["after"]
+    assert ("playground.ask", "playground.answer") == (
+        entry["action"],
+        answer["action"],
+    )
+    assert {"models"} == {*json.loads(entry["after"])}
+    assert {"models", "usd"} == {*json.loads(answer["after"])}
+    assert "Why?" not in entry["after"] + answer["after"]
+
+
+async def test_a_call_that_is_cut_off_is_in_the_log(
+    ada: Browser, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def cut_off(*_: object) -> None:
+        raise asyncio.CancelledError
+
+    await ada.sign_in("ada", "operator")
+    monkeypatch.setattr(playground, "try_out", cut_off)
+    with suppress(asyncio.CancelledError):
+        await ask(ada)
+    rows = await run(
+        database_url, "SELECT action FROM audit_log WHERE subject = 'playground'"
+    )
+
+    assert ["playground.ask"] == [row["action"] for row in rows]
+
+
+async def test_an_operator_has_two_calls_at_once_and_the_process_a_few(
+    ada: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Beyond that it is a sentence, with what was typed; each call ends its place."""
+    calls = playground.Calls()
+    monkeypatch.setattr(playground, "CALLS", calls)
+    await ada.sign_in("ada", "operator")
+    with calls.taken("ada", 1):
+        fits, refused = await ask(ada), await ask(ada, two="yes")
+    with ExitStack() as others:
+        for number in range(playground.PER_PROCESS):
+            assert others.enter_context(calls.taken(str(number), 1)) == ""
+        busy = await ask(ada)
+    free = await ask(ada, two="yes")
+
+    assert (200, 429, 429, 200) == (
+        fits.status,
+        refused.status,
+        busy.status,
+        free.status,
+    )
+    assert "You have 2 calls to models under way" in refused.text
+    assert "Why?" in refused.html
+    assert "6 calls to models are under way here" in busy.text
+
+
+async def test_without_the_names_of_models_the_page_is_there(
+    ada: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failing = AsyncMock(side_effect=OSError("gone"))
+    monkeypatch.setattr(playground, "models_named", failing)
+    await ada.sign_in("ada", "operator")
+
+    assert 200 == (await ada.get("/playground")).status
 
 
 async def test_lines_end_in_a_prompt_as_they_do_in_a_chat(ada: Browser) -> None:

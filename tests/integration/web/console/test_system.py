@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from datetime import UTC, datetime
 from pathlib import Path
+from unittest.mock import AsyncMock, Mock
 
+import asyncpg
 import pytest
 
 from agent.core.words.sizes import in_words
+from agent.web import parts
 from agent.web.console.pages import system
 from storage import migrate
 from storage.backup.manifest import DumpFile, Manifest, Table
@@ -120,3 +125,70 @@ async def test_backups_of_this_machine_are_listed(
 
     for part in ("2026-05-04 03:02:01 UTC", "4711", "5.0 MiB", "0021", "1.2.3"):
         assert part in page.text, part
+
+
+def _parts() -> list[tuple[str, str]]:
+    """The functions that read the page, and what stands there without each."""
+    return [
+        ("history", "Migrations"),
+        ("kept", "Oldest month goes"),
+        ("postgres_load", "Oldest transaction"),
+        ("server_version", "Oldest transaction"),
+        ("redis_load", "Hit rate"),
+        ("kept_backups", "Backups in"),
+        ("live_instances", "No instance runs."),
+        ("control_in_force", "Flags and settings"),
+        ("disk_warnings", "The stores say nothing"),
+    ]
+
+
+SYNCHRONOUS = ("kept_backups", "disk_warnings")
+ERRORS = (
+    TimeoutError(),
+    asyncpg.TooManyConnectionsError("of secret-host"),
+    OSError("secret-host"),
+    RuntimeError("secret-host"),
+)
+
+
+async def test_each_part_fails_alone(
+    ada: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever one of them raises, the rest of the page is there."""
+    await ada.sign_in("ada", "viewer")
+    whole = await ada.get("/system")
+    for name, lost in _parts():
+        for error in ERRORS:
+            with monkeypatch.context() as patch:
+                kind = Mock if name in SYNCHRONOUS else AsyncMock
+                patch.setattr(system, name, kind(side_effect=error))
+                page = await ada.get("/system")
+
+            others = [words for _, words in _parts() if words != lost]
+            assert lost in whole.text, lost
+            assert (200, False) == (page.status, lost in page.text), (name, error)
+            assert "unknown" in page.text or "Backups: " in page.text
+            assert "secret-host" not in page.text
+            assert [] == [
+                words
+                for words in others
+                if words not in page.text and not words.startswith("The stores")
+            ], (name, error)
+
+
+async def test_parts_that_hang_end_side_by_side(
+    ada: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def hang(*_: object) -> None:
+        await asyncio.sleep(60)
+
+    monkeypatch.setattr(parts, "PART_SECONDS", 0.2)
+    await ada.sign_in("ada", "viewer")
+    for name in ("redis_load", "postgres_load", "live_instances", "history"):
+        monkeypatch.setattr(system, name, hang)
+    began = time.monotonic()
+    page = await ada.get("/system")
+
+    assert time.monotonic() - began < 2 * 0.2 + 1
+    assert 4 == page.text.count("Load the page again in a moment.")
+    assert "Oldest month goes" in page.text

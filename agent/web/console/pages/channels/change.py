@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from urllib.parse import quote
 
 from starlette.responses import Response
@@ -42,17 +43,15 @@ async def act(
     try:
         if not context.form["force"]:
             await admin_of(context.services).find_models(changes)
-        if question := unconfirmed(
+        make = partial(_set, context, name, changes)
+        if question := await unconfirmed(
             context,
             set_question(name, changes),
             path,
+            make,
         ):
             return question
-        before, after = await _set(
-            context,
-            name,
-            changes,
-        )
+        before, after = await make()
     except (Rejected, Conflict) as error:
         return await one(
             context,

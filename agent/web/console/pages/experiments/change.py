@@ -67,10 +67,11 @@ async def act(
     try:
         step = await kind(context, name)
         path = f"/experiments/{quote(name)}"
-        if question := unconfirmed(
+        if question := await unconfirmed(
             context,
             step.question,
             path,
+            step.make,
             step.yes,
         ):
             return question

@@ -61,10 +61,11 @@ async def act(
 
     try:
         wanted = await kind(context)
-        if question := unconfirmed(
+        if question := await unconfirmed(
             context,
             wanted.question,
             _path(context),
+            wanted.make,
         ):
             return question
         made = await wanted.make()

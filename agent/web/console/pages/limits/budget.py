@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from urllib.parse import urlencode
+from uuid import UUID
 
 from starlette.responses import Response
 
@@ -21,26 +23,29 @@ from agent.web.console.errors import (
 )
 from agent.web.console.page import PageContext
 from agent.web.console.pages.limits.listing import (
+    EACH,
+    PERIODS,
+    SCOPES,
     BudgetRow,
     budget_admin,
     budget_row,
 )
+from agent.web.parts import read_part
 from storage.control.targets import (
     RuleTarget,
     audience_of,
 )
-from storage.limits.budget_admin import (
-    Budget,
-    Period,
-    Scope,
-)
+from storage.limits.budget_admin import Tokens, Usd
+from storage.limits.budget_views import Period, Scope
 from storage.limits.budgets import ANYONE
 from storage.limits.typed_budgets import (
+    amounts,
     set_question,
     typed_tokens,
     typed_usd,
     unset_question,
 )
+from storage.people.listing import accounts_of
 from storage.reports.models import models_in_use
 from storage.transaction import transaction
 
@@ -83,17 +88,18 @@ async def act(
     if wanted not in ("set", "unset"):
         raise Stopped(422, NEVER)
 
-    asked = set_question if wanted == "set" else unset_question
-    make = _set if wanted == "set" else _unset
+    change = _set if wanted == "set" else _unset
+    make = partial(change, context, named)
     try:
-        question = asked(named.scope, named.subject)
-        if page := unconfirmed(
+        question = _question(context, named)
+        if page := await unconfirmed(
             context,
             question,
             named.path,
+            make,
         ):
             return page
-        told = await make(context, named)
+        told = await make()
     except (Rejected, Conflict) as error:
         problem, status = described(error), status_of(error)
         return await _page(
@@ -106,15 +112,33 @@ async def act(
     return context.redirect(named.path, told)
 
 
+def _question(
+    context: PageContext,
+    named: Named,
+) -> str | None:
+    """None: it concerns one person. Raises Rejected."""
+    if context.form["do"] == "unset":
+        return unset_question(named.scope, named.subject, named.period)
+
+    return set_question(named.scope, named.subject, named.period, *_halves(context))
+
+
+def _halves(
+    context: PageContext,
+) -> tuple[Tokens, Usd]:
+    """As typed; an empty half stays as it is. Raises Rejected."""
+    form = context.form
+
+    return typed_tokens(form["tokens"] or None), typed_usd(form["usd"] or None)
+
+
 async def _named(
     context: PageContext,
 ) -> Named:
     """Raises Stopped for somebody nobody knows."""
     query = context.query
-    scopes: tuple[Scope, ...] = ("person", "channel")
-    periods: tuple[Period, ...] = ("day", "month")
-    scope = next((one for one in scopes if one == query["scope"]), None)
-    period = next((one for one in periods if one == query["period"]), None)
+    scope = next((one for one in SCOPES if one == query["scope"]), None)
+    period = next((one for one in PERIODS if one == query["period"]), None)
     if scope is None or period is None or not query["subject"]:
         raise Stopped(404, "Say whose budget, and whether for a day or a month.")
 
@@ -164,12 +188,14 @@ async def _page(
         named.period,
     )
     row = await _row(context, named)
+    whose = await _whose(context, named)
 
     return context.render(
         "limits/budget.html",
         status,
         named=named,
         row=row,
+        whose=whose,
         version=version,
         unpriced=await _unpriced(context) if row and row.view.usd is not None else [],
         typed=context.form,
@@ -182,18 +208,31 @@ async def _row(
     named: Named,
 ) -> BudgetRow | None:
     """None: nothing is set, and nothing was counted."""
-    for view in await budget_admin(context.services).list():
-        if (
-            Named(
-                view.scope,
-                view.period,
-                view.subject,
-            )
-            == named
-        ):
-            return budget_row(view)
+    view = await budget_admin(context.services).find(
+        named.scope,
+        named.subject,
+        named.period,
+    )
 
-    return None
+    return budget_row(view) if view else None
+
+
+async def _whose(
+    context: PageContext,
+    named: Named,
+) -> str:
+    """Names and accounts of a person, as people know them."""
+    if named.subject == ANYONE:
+        return EACH[named.scope]
+    if named.scope == "channel":
+        return named.subject
+
+    database = context.services.stores.database
+    accounts = await accounts_of(database, UUID(named.subject))
+    names = dict.fromkeys(one.username for one in accounts if one.username)
+    known = ", ".join(f"{one.channel}:{one.account}" for one in accounts)
+
+    return f"{', '.join(names)} ({known})" if names else known or named.subject
 
 
 async def _unpriced(
@@ -201,7 +240,8 @@ async def _unpriced(
 ) -> list[str]:
     """Models in use that are not asked under a budget in US dollars."""
     services = context.services
-    names = await models_in_use(services.settings, services.stores.database)
+    reading = models_in_use(services.settings, services.stores.database)
+    names = (await read_part("models", reading)).value or []
 
     return await without_price(specs_of(services.models, services.settings), names)
 
@@ -210,19 +250,16 @@ async def _set(
     context: PageContext,
     named: Named,
 ) -> str:
-    """An empty half stays as it is."""
-    form = context.form
     made = await budget_admin(context.services).set(
         named.scope,
         named.subject,
-        typed_tokens(form["tokens"].replace(",", "") or None),
-        typed_usd(form["usd"] or None),
+        *_halves(context),
         context.author(),
-        expected=form.number("version") or 0,
+        expected=context.form.number("version") or 0,
         period=named.period,
     )
 
-    return f"Set: {_described(made)} a {named.period}."
+    return f"Set: {amounts(made.tokens, made.usd)} a {named.period}."
 
 
 async def _unset(
@@ -238,12 +275,3 @@ async def _unset(
     )
 
     return "The budget is removed."
-
-
-def _described(
-    budget: Budget,
-) -> str:
-    tokens = "any" if budget.tokens is None else f"{budget.tokens:,}"
-    usd = "any" if budget.usd is None else f"${budget.usd.normalize():,f}"
-
-    return f"{tokens} tokens, {usd}"

@@ -11,14 +11,11 @@ from urllib.parse import urlencode
 from starlette.responses import Response
 
 from agent.core.limits import PER_PERSON
+from agent.core.text import is_text
 from agent.web.console.page import PageContext
 from agent.web.console.services import Services
-from storage.limits.budget_admin import (
-    SETTLING_SECONDS,
-    Aside,
-    BudgetAdmin,
-    BudgetView,
-)
+from storage.limits.budget_admin import SETTLING_SECONDS, BudgetAdmin
+from storage.limits.budget_views import Aside, BudgetView, Key, Period, Scope
 from storage.limits.budgets import ANYONE
 from storage.limits.limit_admin import (
     LimitAdmin,
@@ -26,7 +23,10 @@ from storage.limits.limit_admin import (
 )
 
 MOST = 200
-"""Rows of one table; a search finds the others."""
+"""Rows of one table; the next page or a search shows the others."""
+
+SCOPES: tuple[Scope, ...] = ("person", "channel")
+PERIODS: tuple[Period, ...] = ("day", "month")
 
 EACH = {
     "person": "each person without one of their own",
@@ -93,26 +93,58 @@ class BudgetRow:
 async def show(
     context: PageContext,
 ) -> Response:
-    services = context.services
-    wanted = context.query["q"].lower()
-    budgets, limits = await asyncio.gather(
-        budget_admin(services).list(), limit_admin(services).list()
+    services, wanted = context.services, context.query["q"]
+    page, limits = await asyncio.gather(
+        budget_admin(services).page(
+            MOST,
+            after=key_of(context.query["after"]),
+            words=wanted,
+        ),
+        limit_admin(services).list(words=wanted, most=MOST + 1),
     )
-    rows = [budget_row(view) for view in budgets]
-    rows = [row for row in rows if wanted in _words(row)]
     people = [view for view in limits if ":" in view.subject]
-    people = [view for view in people if wanted in view.subject.lower()]
 
     return context.render(
         "limits/list.html",
-        rows=rows[:MOST],
-        more=max(0, len(rows) - MOST),
+        rows=[budget_row(view) for view in page.rows],
+        next=_next(wanted, page.next),
         channels=_channels(limits),
         people=people[:MOST],
-        more_people=max(0, len(people) - MOST),
+        more_people=len(people) > MOST,
         per_person=PER_PERSON,
-        q=context.query["q"],
+        q=wanted,
     )
+
+
+def key_of(
+    typed: str,
+) -> Key | None:
+    """The key that a page goes on after; None: it is none."""
+    scope, _, rest = typed.partition(":")
+    period, _, subject = rest.partition(":")
+    known = [
+        (one, each)
+        for one in SCOPES
+        for each in PERIODS
+        if (one, each) == (scope, period) and is_text(subject)
+    ]
+
+    return (known[0][0], subject, known[0][1]) if known else None
+
+
+def _next(
+    words: str,
+    key: Key | None,
+) -> str:
+    """The address of the next page; empty: this is the last."""
+    if key is None:
+        return ""
+
+    scope, subject, period = key
+    kept = [("q", words)] if words else []
+    after = ("after", f"{scope}:{period}:{subject}")
+
+    return f"/limits?{urlencode([*kept, after])}"
 
 
 def budget_admin(
@@ -150,12 +182,6 @@ def budget_row(
         whose,
         f"/limits/budget?{urlencode(named)}",
     )
-
-
-def _words(
-    row: BudgetRow,
-) -> str:
-    return f"{row.whose} {row.view.subject} {row.view.scope}".lower()
 
 
 def _percent(
