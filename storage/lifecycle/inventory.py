@@ -279,7 +279,7 @@ LOG_FIELDS: Mapping[str, Rule] = {
         *("error", "exc_info", "experiment", "failed", "file", "folder", "host"),
         *("kind", "messages", "month", "names", "pid", "port", "problem", "reason"),
         *("refusals", "removed", "scope", "seconds", "stale", "status", "before"),
-        *("period", "percent", "tries"),
+        *("period", "percent", "tries", "part", "cause", "method", "route"),
     ),
     "subject": _keep(
         "of a budget: a channel, or a person's random id, which then leads nowhere"

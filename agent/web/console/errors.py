@@ -1,9 +1,16 @@
-"""What a page says when something cannot be done: one sentence, and the way on."""
+"""What a page says when something cannot be done: one sentence, and the way on. A part of a page
+that cannot be read fails alone.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import asyncio
+from collections.abc import Awaitable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+import structlog
 
 from agent.core.errors import (
     AgentError,
@@ -14,6 +21,20 @@ from agent.core.errors import (
     StoreUnavailable,
 )
 from agent.core.remedies import Amend, Remedy
+from agent.web.failures import cause_of
+from storage.connecting.postgres_errors import sentence_of
+
+PART_SECONDS = 1.0
+"""After which the page is shown without a part."""
+
+LATE = (
+    f"This was not read within {PART_SECONDS:g} s. Load the page again in a moment."
+)
+FAILED = "This cannot be read now; the log names the error. Load the page again in a moment."
+
+Value = TypeVar("Value")
+
+log = structlog.get_logger()
 
 
 class Stopped(Exception):
@@ -95,3 +116,34 @@ def _sentence(remedy: Remedy) -> str:
             )
         case "correct" | "identify":
             return f"Correct {fields}."
+
+
+@dataclass(frozen=True, slots=True)
+class PagePart(Generic[Value]):
+    """What was read, or why it was not."""
+
+    value: Value | None
+    problem: str = ""
+
+
+async def read_part(
+    name: str,
+    reading: Awaitable[Value],
+) -> PagePart[Value]:
+    """Never raises, and ends in time. `name`: for the log."""
+    try:
+        async with asyncio.timeout(PART_SECONDS):
+            return PagePart(await reading)
+    except AgentError as error:
+        return PagePart(None, described(error))
+    except Exception as error:
+        log.warning(
+            "a part of a page is missing",
+            part=name,
+            error=type(error).__name__,
+            cause=cause_of(error),
+            exc_info=error,
+        )
+        late = isinstance(error, TimeoutError)
+
+        return PagePart(None, LATE if late else sentence_of(error) or FAILED)

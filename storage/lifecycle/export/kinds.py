@@ -17,14 +17,11 @@ class Kind:
     """One list of an export."""
 
     name: str
-    """Its key in JSON; the statement is called after it."""
+    """Its key in JSON."""
     title: str
     """Its heading in the text."""
     line: Callable[[Row], str]
-
-    @property
-    def statement(self) -> str:
-        return STATEMENTS[f"export_{self.name}"]
+    statement: str
 
 
 def _account(row: Row) -> str:
@@ -88,13 +85,33 @@ def _message(row: Row) -> str:
 
 
 KINDS: Sequence[Kind] = (
-    Kind("accounts", "Your accounts", _account),
-    Kind("settings", "What was set for you", _setting),
-    Kind("budget_days", "What counted against a budget of yours", _used),
-    Kind("usage", "What reports count of you, by month", _counted),
-    Kind("conversations", "Your conversations", _conversation),
-    Kind("votes", "Your thumbs", _vote),
-    Kind("messages", "Your messages", _message),
-    Kind("earlier_texts", "What you edited or deleted", _message),
+    Kind("accounts", "Your accounts", _account, STATEMENTS["export_accounts"]),
+    Kind("settings", "What was set for you", _setting, STATEMENTS["export_settings"]),
+    Kind(
+        "budget_days",
+        "What counted against a budget of yours",
+        _used,
+        STATEMENTS["export_budget_days"],
+    ),
+    Kind(
+        "usage",
+        "What reports count of you, by month",
+        _counted,
+        STATEMENTS["export_usage"],
+    ),
+    Kind(
+        "conversations",
+        "Your conversations",
+        _conversation,
+        STATEMENTS["export_conversations"],
+    ),
+    Kind("votes", "Your thumbs", _vote, STATEMENTS["export_votes"]),
+    Kind("messages", "Your messages", _message, STATEMENTS["export_messages"]),
+    Kind(
+        "earlier_texts",
+        "What you edited or deleted",
+        _message,
+        STATEMENTS["export_earlier_texts"],
+    ),
 )
 """What may be long stands last and has the newest first, so that a bound cuts the oldest."""

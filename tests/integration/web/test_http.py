@@ -348,6 +348,7 @@ async def test_a_turn_is_counted_and_nobody_is_named(
     } == {
         ("agent_turns_total", "counted", "open"): 1,
         ("agent_turns_total", "counted", "done"): 1,
+        ("agent_turns_total", "counted", "failed"): 0,
     }
     assert samples["agent_duplicates_total", "counted"] == 1
     assert samples["agent_deliveries_total", "counted", "done"] == 1

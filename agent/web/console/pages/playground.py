@@ -20,9 +20,8 @@ from agent.control.rules import Audience
 from agent.conversation.trial import SECONDS, Built, Trial, Tried, build, try_out
 from agent.core.errors import AgentError, Rejected, UnknownModel
 from agent.core.text import did_you_mean, unstorable
-from agent.web.console.errors import described, status_of
+from agent.web.console.errors import described, read_part, status_of
 from agent.web.console.page import Fields, Page, PageContext
-from agent.web.parts import read_part
 from storage.control.channel_settings import CHANNELS
 from storage.control.state import StillControl, read_control
 from storage.control.targets import RuleTarget, audience_of

@@ -15,10 +15,9 @@ from starlette.responses import Response
 from agent.control.permissions import Permission
 from agent.core.errors import ConfigurationError, StoreUnavailable
 from agent.core.words.retention import shown_days
-from agent.web.console.errors import described
+from agent.web.console.errors import described, read_part
 from agent.web.console.page import Page, PageContext
 from agent.web.console.services import Services
-from agent.web.parts import read_part
 from storage import migrate
 from storage.backup.kept import (
     backup_folder,

@@ -12,7 +12,7 @@ import asyncpg
 import pytest
 
 from agent.core.words.sizes import in_words
-from agent.web import parts
+from agent.web.console import errors
 from agent.web.console.pages import system
 from storage import migrate
 from storage.backup.manifest import DumpFile, Manifest, Table
@@ -182,7 +182,7 @@ async def test_parts_that_hang_end_side_by_side(
     async def hang(*_: object) -> None:
         await asyncio.sleep(60)
 
-    monkeypatch.setattr(parts, "PART_SECONDS", 0.2)
+    monkeypatch.setattr(errors, "PART_SECONDS", 0.2)
     await ada.sign_in("ada", "viewer")
     for name in ("redis_load", "postgres_load", "live_instances", "history"):
         monkeypatch.setattr(system, name, hang)

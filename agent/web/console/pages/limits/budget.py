@@ -19,6 +19,7 @@ from agent.web.console.errors import (
     Stopped,
     described,
     not_found,
+    read_part,
     status_of,
 )
 from agent.web.console.page import PageContext
@@ -30,7 +31,6 @@ from agent.web.console.pages.limits.listing import (
     budget_admin,
     budget_row,
 )
-from agent.web.parts import read_part
 from storage.control.targets import (
     RuleTarget,
     audience_of,
