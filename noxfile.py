@@ -59,5 +59,11 @@ def fix(session: nox.Session) -> None:
 
 @nox.session
 def docs(session: nox.Session) -> None:
-    """Build the documents into `site`; a broken link is an error."""
+    """Build the documents into `site`; a broken link is an error. Needs `uv run --group ci`."""
     session.run("mkdocs", "build", "--strict")
+
+
+@nox.session
+def manifests(session: nox.Session) -> None:
+    """Check what is deployed with, the resources of Kubernetes too. Needs `uv run --group ci`."""
+    session.run("pytest", "tests/unit/operations/test_deploy_schemas.py")

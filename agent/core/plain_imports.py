@@ -1,8 +1,8 @@
 """Libraries without what we never ask them for, and what they import wherever it is installed.
 
-structlog and httpx import rich and pygments, to show colours: a tenth of a start, and 20 MB of
-a process. Whoever shows a screen still imports them. redis imports the metrics of OpenTelemetry,
-which take as long.
+structlog, httpx and alembic import rich and pygments, to show colours: a tenth of a start, and
+20 MB of a process. Whoever shows a screen still imports them. redis imports the metrics of
+OpenTelemetry, which take as long.
 """
 
 from __future__ import annotations

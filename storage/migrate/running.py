@@ -13,6 +13,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from agent.core.errors import SchemaError
+from agent.core.plain_imports import import_plainly
 from storage.connecting.postgres_errors import driver_error, sentence_of
 from storage.migrate.sql import STATEMENTS
 from storage.postgres import open_database
@@ -101,9 +102,9 @@ async def run_migrations(
     connection: AsyncConnection, command_name: str, revision: str, actor: str
 ) -> None:
     """Runs Alembic's `upgrade` or `downgrade` in this transaction, as this actor."""
+    config = alembic_config()
     from alembic import command
 
-    config = alembic_config()
     config.attributes["actor"] = actor
 
     def run(passed: Connection) -> None:
@@ -115,6 +116,7 @@ async def run_migrations(
 
 def alembic_config() -> Config:
     """Alembic's settings: where the migrations are."""
+    import_plainly("alembic")
     from alembic.config import Config
 
     config = Config()
