@@ -12,7 +12,7 @@ from uuid import UUID, uuid4
 import pytest
 from starlette.requests import ClientDisconnect
 
-from agent.core.errors import Refused
+from agent.core.errors import Refused, Rejected
 from agent.web.exports import ExportResponse
 from storage.conversation.records import IN_PART, PostgresChatRecords
 from storage.lifecycle.export import making, package
@@ -44,6 +44,18 @@ INSERT INTO messages (conversation_id, "timestamp", seq, id, role, content, user
 SELECT $1, now() - n * interval '1 second', n, gen_random_uuid(), 'user', 'text ' || n, $1
 FROM generate_series(1, $2) n
 """
+USED = """
+INSERT INTO budget_days (scope, subject, period, day, tokens, usd)
+SELECT 'person', CAST(CAST($1 AS uuid) AS text), 'month', make_date(2026, n, 1), n, 0
+FROM generate_series(1, 3) n
+"""
+COUNTED = """
+INSERT INTO report_hours
+SELECT make_timestamptz(2026, n, 1, 4, 0, 0, 'UTC'), 'test', 'a:b', $1,
+       n, 0, n, 0, 0, 0, 1, 0, 1, 0, 0, 0, '{}'
+FROM generate_series(1, 3) n
+"""
+TAKEN = "SELECT FROM audit_log WHERE action = 'person.export' AND subject = $1"
 
 
 @pytest.fixture
@@ -141,6 +153,17 @@ async def test_a_part_of_each_list_is_named_too(database: Database) -> None:
     assert 1 == len(found["missing"])
 
 
+async def test_of_each_list_the_newest_stays(database: Database) -> None:
+    person = await somebody(database)
+    await run(database.url, USED, person)
+    await run(database.url, COUNTED, person)
+    shown, _ = await export_of(database, person, Bound(rows=1))
+    found = json.loads(shown)
+
+    assert ["2026-03-01"] == [one["day"] for one in found["budget_days"]]
+    assert ["2026-03"] == [one["month"] for one in found["usage"]]
+
+
 async def test_of_somebody_without_a_message_it_says_none(database: Database) -> None:
     shown, read = await export_of(database, await somebody(database))
 
@@ -172,6 +195,40 @@ async def test_one_is_made_at_a_time_and_each_person_has_one(
 
     assert (str(ada) in of_ada[0], str(bob) in of_bob[0]) == (True, True)
     assert str(ada) not in of_bob[0]
+
+
+async def test_only_what_was_made_is_a_row_of_the_audit_log(
+    database: Database, packing: Packing
+) -> None:
+    person, admin = await somebody(database, 1), PeopleAdmin(database)
+    packing.go_on.clear()
+    first = asyncio.create_task(admin.export(str(person), OPERATOR))
+    await packing.reached.wait()
+    with pytest.raises(Refused, match=UNDER_WAY):
+        await admin.export(str(person), OPERATOR)
+
+    packing.go_on.set()
+    (await first).close()
+
+    assert 1 == len(await run(database.url, TAKEN, f"person:{person}"))
+
+
+async def test_an_operator_who_is_removed_meanwhile_gets_nothing(
+    database: Database, packing: Packing
+) -> None:
+    person = await somebody(database, 1)
+    packing.go_on.clear()
+    task = asyncio.create_task(PeopleAdmin(database).export(str(person), OPERATOR))
+    await packing.reached.wait()
+    await run(
+        database.url, "INSERT INTO operators (name, role) VALUES ('x', 'admin')"
+    )
+    packing.go_on.set()
+    with pytest.raises(Rejected, match="is not a registered operator"):
+        await task
+
+    assert [] == await files_left()
+    assert [] == await run(database.url, TAKEN, f"person:{person}")
 
 
 async def test_twenty_at_once_take_one_connection_at_a_time(
