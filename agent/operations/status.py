@@ -45,6 +45,7 @@ from storage.reports.status import (
     live_instances,
     open_turns,
     server_version,
+    stray_in_words,
     stray_messages,
 )
 
@@ -167,7 +168,8 @@ async def _schema(postgres: Postgres, revision: str | None) -> Check:
 async def _partitions(database: Database) -> Check:
     stray = await stray_messages(database)
     if stray:
-        said = f"{stray} messages are in messages_default, for want of their month's partition."
+        many = stray_in_words(stray)
+        said = f"{many} are in messages_default, for want of their month's partition."
         return Check("partitions", "not well", said, {"stray": stray})
     return Check("partitions", "ok", "every month has its own", {"stray": 0})
 

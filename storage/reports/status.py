@@ -13,6 +13,9 @@ from storage.postgres import LEASE_SECONDS, Database, connect
 from storage.reports import STATEMENTS
 from storage.transaction import transaction
 
+STRAY_COUNTED = 1000
+"""Of messages without a month: to count a million would take longer than a page may."""
+
 
 @dataclass(frozen=True, slots=True)
 class OpenTurns:
@@ -82,13 +85,19 @@ async def try_writing(url: str) -> None:
 
 
 async def stray_messages(database: Database) -> int:
-    """Number of messages in the default partition: their month had none, and an operator
-    must look.
+    """Number of messages in the default partition, `STRAY_COUNTED` at most: their month had none,
+    and an operator must look.
     """
+    values = {"most": STRAY_COUNTED}
     async with transaction(database) as connection:
-        found = await connection.scalar(text(STATEMENTS["count_stray_messages"]))
+        statement = text(STATEMENTS["count_stray_messages"])
+        found = await connection.scalar(statement, values)
 
     return int(found or 0)
+
+
+def stray_in_words(stray: int) -> str:
+    return f"{stray:,} messages{' or more' if stray == STRAY_COUNTED else ''}"
 
 
 async def open_turns(database: Database) -> OpenTurns:

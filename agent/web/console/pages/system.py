@@ -42,6 +42,7 @@ from storage.reports.status import (
     control_in_force,
     live_instances,
     server_version,
+    stray_in_words,
     stray_messages,
 )
 
@@ -110,7 +111,11 @@ async def _retention(services: Services) -> Mapping[str, Any]:
         stray_messages(database),
     )
 
-    return {"kept": _periods(found), "next_drop": found.next_drop, "stray": stray}
+    return {
+        "kept": _periods(found),
+        "next_drop": found.next_drop,
+        "stray": stray and stray_in_words(stray),
+    }
 
 
 def _periods(found: Kept) -> Sequence[tuple[str, str]]:
