@@ -82,7 +82,7 @@ class Outcome(enum.Enum):
 
     MATCHED = "it matches"
     UNSET = "it is not set"
-    UNNAMED = "no person or place was given"
+    UNNAMED = "it needs a person, channel or chat that was not given"
     ELSEWHERE = "it is not for this channel"
     OTHER_CHAT = "it is not for this chat"
     OTHER_PERSON = "it is not for this person"

@@ -34,7 +34,7 @@ def notes_text(report: Report) -> Iterator[str]:
 
     detect = f"{100 * figures.experiment.detect:g} %"
     yield (
-        f"PEOPLE are those with a value; a verdict needs {MIN_PEOPLE} in each variant. "
+        f"People are those with a value; a verdict needs {MIN_PEOPLE} in each variant. "
         f"The interval is of the difference relative to {control_of(report)}; "
         f"less than {detect} is not worth knowing here."
     )

@@ -11,7 +11,7 @@ When a person is erased, a row that names them loses the name and keeps its hash
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
@@ -145,8 +145,12 @@ async def entries(
     before: int | None = None,
     until: datetime | None = None,
     limit: int | None = 50,
+    without: Collection[str] = (),
 ) -> list[Entry]:
-    """Rows of the log, newest first: ids after `since` and below `before`; `limit` None: all."""
+    """Rows of the log, newest first: ids after `since` and below `before`; `limit` None: all.
+
+    `without`: actions to leave out.
+    """
     if not is_text(f"{subject}{actor}"):
         return []  # no row can hold it
 
@@ -157,6 +161,7 @@ async def entries(
         "since": since,
         "before": before,
         "until": until,
+        "without": list(without),
     }
     return [
         _entry(row)
@@ -180,11 +185,17 @@ async def list_entries(
     actor: str | None = None,
     before: int | None = None,
     limit: int = 50,
+    without: Collection[str] = (),
 ) -> list[Entry]:
     """The log, newest first, from the row `before` this id on. Raises StoreUnavailable."""
     async with transaction(database) as connection:
         return await entries(
-            connection, subject=subject, actor=actor, before=before, limit=limit
+            connection,
+            subject=subject,
+            actor=actor,
+            before=before,
+            limit=limit,
+            without=without,
         )
 
 

@@ -63,7 +63,7 @@ RETURNING id;
 
 
 -- name: audit_rows
--- Newest first. NULL leaves a condition out; :limit NULL means all.
+-- Newest first. NULL leaves a condition out; :limit NULL means all; :without names actions.
 SELECT id, at, actor, action, subject, before::text, after::text, reason, origin, epoch, hash
 FROM audit_log
 WHERE (CAST(:subject AS text) IS NULL OR subject = :subject)
@@ -71,6 +71,7 @@ WHERE (CAST(:subject AS text) IS NULL OR subject = :subject)
   AND id > :since
   AND (CAST(:before AS bigint) IS NULL OR id < :before)
   AND (CAST(:until AS timestamptz) IS NULL OR at <= :until)
+  AND action <> ALL(CAST(:without AS text[]))
 ORDER BY id DESC
 LIMIT :limit;
 

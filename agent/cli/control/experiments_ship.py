@@ -64,7 +64,7 @@ async def _proposal(
 
     return Proposal(
         lambda version: shipping.ship(name, chosen, by, expected=version),
-        ship_question(view.experiment, chosen),
+        ship_question(view, chosen),
         view.version,
     )
 

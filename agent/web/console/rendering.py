@@ -121,9 +121,9 @@ def when(
     utc = at.astimezone(UTC)
     now = context["viewer"].now
 
-    return Markup('<time datetime="{}">{} UTC</time> <small>{}</small>').format(
-        utc.isoformat(), utc.strftime("%Y-%m-%d %H:%M:%S"), relative(now - utc)
-    )
+    return Markup(
+        '<time datetime="{}">{} UTC</time> <small class="ago">{}</small>'
+    ).format(utc.isoformat(), utc.strftime("%Y-%m-%d %H:%M:%S"), relative(now - utc))
 
 
 def relative(age: timedelta) -> str:

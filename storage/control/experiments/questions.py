@@ -7,7 +7,6 @@ from __future__ import annotations
 from datetime import datetime
 
 from agent.control.experiments import (
-    Experiment,
     Stage,
     audience_of,
 )
@@ -32,13 +31,16 @@ def stop_question(
 
 
 def ship_question(
-    experiment: Experiment,
+    view: ExperimentView,
     variant: str,
 ) -> str:
+    experiment = view.experiment
     where = ", ".join(sorted(experiment.channels)) or "everybody"
     flag, name = experiment.flag, experiment.name
 
-    return f"Set {flag} for {where} to {variant}, and end {name}?"
+    ends = "" if view.stage is Stage.ENDED else f", and end {name}"
+
+    return f"Set {flag} for {where} to the value of {variant}{ends}?"
 
 
 def state_of(

@@ -69,7 +69,10 @@ def undo_question(undone: Entry) -> str | None:
     if not _concerns_everybody(undone.before, undone.after):
         return None
 
-    return f"Change back for everybody: {difference(undone.after, undone.before)}?"
+    name = undone.subject.partition(":")[2]
+    change = difference(undone.after, undone.before)
+
+    return f"Change {name} back for everybody: {change}?"
 
 
 def is_for_everybody(target: RuleTarget | NamedTarget) -> bool:

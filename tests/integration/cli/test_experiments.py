@@ -85,7 +85,10 @@ async def test_an_experiment_is_drafted_begun_shown_and_ended(
         for step in json.loads(explained.out)["steps"]
         if step["rule"] == "experiment"
     )
-    assert ("experiment:brief", "no person or place was given") == (
+    assert (
+        "experiment:brief",
+        "it needs a person, channel or chat that was not given",
+    ) == (
         why["scope"],
         why["why"],
     )

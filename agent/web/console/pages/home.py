@@ -29,6 +29,15 @@ from storage.reports.status import (
 from storage.reports.usage import read_usage
 
 CHANGES = 10
+LOOKS = (
+    "search",
+    "conversation.read",
+    "person.export",
+    "playground.ask",
+    "playground.answer",
+    "operator.sign-in",
+)
+"""Actions in the audit log that change nothing."""
 OLD_TURN = 600.0
 """Seconds: longer than an answer and its delivery take, so an open turn this old is a trouble."""
 
@@ -58,7 +67,7 @@ async def show(context: PageContext) -> Response:
     parts, today, entries = await asyncio.gather(
         _parts(services),
         _today(services, context.viewer.now),
-        list_entries(services.stores.database, limit=CHANGES),
+        list_entries(services.stores.database, limit=CHANGES, without=LOOKS),
     )
 
     return context.render(

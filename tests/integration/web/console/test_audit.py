@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from agent.web.console.pages import audit
+from agent.web.console.pages import audit, home
+from agent.web.console.pages.home import LOOKS
+from storage.control.audit import record
 from storage.control.targets import RuleTarget
+from storage.transaction import transaction
 from tests.support.browser import Browser, register
 from tests.support.operators import ADA, BOB
 from tests.support.settings import run
@@ -32,6 +35,24 @@ async def test_it_is_filtered_and_paged(ada: Browser) -> None:
         False,
     )
     assert "Nothing of this kind is in the log." in none.text
+
+
+async def test_the_first_page_has_changes_and_no_looks(ada: Browser) -> None:
+    """Ten conversations that were read do not hide what was changed."""
+    await ada.sign_in("ada", "viewer")
+    await register(ada.services, "ada", "operator")
+    await ada.services.flags.set("replies", RuleTarget(), False, ADA)
+    async with transaction(ada.services.stores.database) as connection:
+        for action in LOOKS * home.CHANGES:
+            await record(
+                connection, ADA, action, "any", before=None, after=None, epoch=None
+            )
+    page = await ada.get("/")
+    whole = await ada.get("/audit")
+
+    assert "flag.set flag:replies" in page.text
+    assert [] == [action for action in LOOKS if f">{action} " in page.html]
+    assert "playground.ask" in whole.text
 
 
 async def test_it_is_verified(ada: Browser) -> None:

@@ -122,12 +122,17 @@ async def test_an_experiment_from_its_draft_to_its_end(
     )
     assert "shorter is stopped." in stopped.text
     assert Stage.ENDED == (await stored(ada))[0]
-    shipped = await step(
-        ada,
-        stopped,
-        "ship",
-        variant="short",
+    asked = await ada.post(
+        PATH,
+        {
+            "csrf": stopped.csrf,
+            "do": "ship",
+            "version": stopped.version,
+            "variant": "short",
+        },
     )
+    assert "Set system_prompt for everybody to the value of short?" in asked.text
+    shipped = await ada.send(asked, PATH)
     flag = await ada.services.flags.get("system_prompt")
     log = await run(
         ada.services.stores.database.url,

@@ -75,7 +75,7 @@ async def test_what_is_for_some_is_done_at_once_and_undone(ada: Browser) -> None
     asked = await change(ada, made, do="undo", change=str(entry))
     undone = await agree(ada, asked)
 
-    assert "Change back for everybody" in asked.text
+    assert "Change replies back for everybody: " in asked.text
     assert "Everybody gets the default" in undone.text.replace(
         "everybody", "Everybody"
     )

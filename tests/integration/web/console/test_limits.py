@@ -333,11 +333,11 @@ async def test_a_limit_of_a_person_is_set_reset_and_taken_back(
     assert "60/minute the channel" in page.text
     assert (422, True) == (wrong.status, "is no limit" in wrong.text)
     assert 'value="often"' in wrong.html
-    assert "of the channel → 5/10s" in made.text
+    assert "Set: 5/10s, instead of the channel's limit." in made.text
     assert "5/10s their own" in made.text
     assert "slack:U1 5/10s" in listed.text
     assert "may speak again" in reset.text
-    assert "5/10s → of the channel" in back.text
+    assert "5/10s no longer holds, the channel's limit does." in back.text
     assert (True, "60/minute") == (limit.default, str(limit.limit))
     assert [("limit.set", "noise"), ("limit.reset", None), ("limit.set", None)] == [
         (row[1], row[2]) for row in log

@@ -95,7 +95,7 @@ async def test_a_person_is_shown_on_all_accounts(
     for part in (
         *("test:ada (ada), test:ada2 (ada2)", "2 messages kept", "7/minute"),
         *("linked to one person", "day 0 of 500", "of everybody"),
-        *("month 0 of 9000", "their own", "Messages 2", "Answers 2", "not allowed"),
+        *("month 0 of 9,000", "their own", "Messages 2", "Answers 2", "not allowed"),
     ):
         assert part in page.text, (part, page.text)
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
 import pytest
 
-from agent.web.console.rendering import STATIC, person_text
+from agent.web.console.rendering import STATIC, environment, person_text
 
 WORDS = (
     ("root", False),
@@ -23,3 +26,21 @@ def test_only_long_words_may_be_broken_inside(words: str, is_long: bool) -> None
     assert is_long == shown.startswith('<bdi class="long">')
     assert "bdi { overflow-wrap: break-word; }" in css
     assert "bdi.long { overflow-wrap: anywhere; }" in css
+
+
+def test_how_long_ago_is_not_torn_in_two_lines() -> None:
+    """In a narrow column it takes a line of its own."""
+    css = (STATIC / "console.css").read_text()
+    now = datetime(2026, 3, 1, 12, tzinfo=UTC)
+    template = environment().from_string("{{ at|when }}")
+    shown = template.render(at=now - timedelta(minutes=3), viewer=Looking(now))
+
+    assert shown.endswith('<small class="ago">3 min ago</small>')
+    assert ".ago { white-space: nowrap; }" in css
+
+
+@dataclass(frozen=True, slots=True)
+class Looking:
+    """What moments need of somebody who looks."""
+
+    now: datetime

@@ -173,7 +173,7 @@ async def _ship(
         ended = "is ended" if made.stopped else "had ended"
         return f"{made.flag}: {change}. {name} {ended}."
 
-    question = ship_question(view.experiment, variant)
+    question = ship_question(view, variant)
 
     return Step(
         question,

@@ -140,7 +140,12 @@ def _told(
     if made.before == made.after:
         return "It is so already."
 
-    return f"{made.before or 'of the channel'} → {made.after or 'of the channel'}"
+    if made.after is None:
+        return f"Taken back: {made.before} no longer holds, the channel's limit does."
+    if made.before is None:
+        return f"Set: {made.after}, instead of the channel's limit."
+
+    return f"Set: {made.after}, instead of {made.before}."
 
 
 _KINDS: Mapping[str, Callable[[PageContext], Awaitable[str]]] = {
