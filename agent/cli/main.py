@@ -133,7 +133,9 @@ def chat(
 
     async def work(settings: Settings) -> int:
         async with _meanwhile(settings):
+            gc.disable()  # imports leave no garbage
             module = await asyncio.to_thread(import_module, "agent.cli.chat")
+            gc.enable()
             status: int = await module.chat(
                 settings, upgrade=migrate, no_input=no_input
             )

@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from agent.core.channel import OutgoingFile
 from agent.core.effects import ConversationEntry, HistoryEntry, UsageTotal
-from agent.core.errors import Refused
+from agent.core.errors import Conflict, Refused
 from agent.core.messages import Inbound
 from agent.core.words.search import Found, Query
 from storage.conversation import STATEMENTS
@@ -23,7 +23,7 @@ from storage.conversation.chat import (
     within_lifetime,
 )
 from storage.conversation.conversations import PostgresTitles
-from storage.lifecycle.export.making import CHAT_BYTES, exported
+from storage.lifecycle.export.making import CHAT_BYTES, export_queue, exported
 from storage.lifecycle.export.package import Bound
 from storage.reports.search import search_for
 from storage.tables import Conversation, MessageRow, User
@@ -109,10 +109,9 @@ class PostgresChatRecords(PostgresTitles):
 
         try:
             bound = Bound(rows=EXPORTED_MESSAGES)
-            async with exported(self._database, person, bound) as file:
-                with file:
-                    text = file.beginning(EXPORTED_CHARS + 1)
-        except Refused as error:
+            with await exported(self._database, person, bound) as file:
+                text = file.beginning(EXPORTED_CHARS + 1)
+        except (Conflict, Refused) as error:
             return error.sentence
 
         return (
@@ -124,8 +123,8 @@ class PostgresChatRecords(PostgresTitles):
         self, person: UUID, max_bytes: int
     ) -> AsyncIterator[OutgoingFile]:
         bound = Bound(size=min(max_bytes, CHAT_BYTES))
-        async with exported(self._database, person, bound) as file:
-            with file:
+        async with export_queue().sending():
+            with await exported(self._database, person, bound) as file:
                 content = file.content()
 
             remark = IN_PART if file.missing else ""

@@ -119,17 +119,29 @@ class PeopleAdmin:
     ) -> ExportFile:
         """All that is kept of a person, to be handed to them. The caller closes it.
 
-        An audit row says who took it. Raises Rejected when there is no such person, or the
-        author may not manage people's data; Refused when it cannot be made now.
+        An audit row says who took it, once it is made. Raises Rejected when there is no such
+        person, or the author may not manage people's data; Refused when it cannot be made now;
+        Conflict when an erasure began.
         """
         async with transaction(self._database) as connection:
             await admit(connection, author, Permission.MANAGE)
             person = (await audience_of(connection, RuleTarget(person=named))).person
             assert person is not None
-            await _log(connection, author, "person.export", f"person:{person}")
 
-        async with exported(self._database, person, bound) as file:
-            return file
+        file = await exported(self._database, person, bound)
+        try:
+            await self._note_export(person, author)
+        except BaseException:
+            file.close()
+            raise
+
+        return file
+
+    async def _note_export(self, person: UUID, author: Author) -> None:
+        """Asks for the permission once more: to make it may have taken minutes."""
+        async with transaction(self._database) as connection:
+            await admit(connection, author, Permission.MANAGE)
+            await _log(connection, author, "person.export", f"person:{person}")
 
     async def erasure(self, number: UUID) -> ErasureView:
         """How far one is. Raises Rejected when there is none of this number."""

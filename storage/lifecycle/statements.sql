@@ -502,7 +502,7 @@ WHERE u.person_id = :person;
 SELECT period, day, tokens, usd
 FROM budget_days
 WHERE scope = 'person' AND subject = :name
-ORDER BY period, day;
+ORDER BY day DESC, period;
 
 
 -- name: export_conversations
@@ -529,7 +529,7 @@ FROM report_hours f
 JOIN users u ON u.id = f.user_id
 WHERE u.person_id = :person
 GROUP BY 1, 2, 3
-ORDER BY 1, 2, 3;
+ORDER BY 1 DESC, 2, 3;
 
 
 -- name: export_earlier_texts
@@ -559,7 +559,9 @@ ORDER BY 2;
 
 -- name: export_messages
 -- The newest first, each with the answer to it. In a group, words of others are not the person's.
-SELECT m."timestamp" AS at, c.channel_type AS channel, m.content AS text, answer.content AS answer
+-- What an operator had asked again is not said to be the person's act.
+SELECT m."timestamp" AS at, c.channel_type AS channel, m.content AS text, answer.content AS answer,
+       m.metadata ? 'again_by' AS asked_again
 FROM users u
 JOIN messages m ON m.user_id = u.id
 LEFT JOIN conversations c ON c.id = m.conversation_id

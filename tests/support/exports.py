@@ -13,9 +13,8 @@ async def export_of(
     database: Database, person: UUID, bound: Bound = WHOLE
 ) -> tuple[str, str]:
     """As JSON and as text."""
-    async with exported(database, person, bound) as file:
-        with file:
-            return content(file, JSON), content(file, TEXT)
+    with await exported(database, person, bound) as file:
+        return content(file, JSON), content(file, TEXT)
 
 
 def content(file: ExportFile, name: str) -> str:

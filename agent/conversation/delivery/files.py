@@ -11,6 +11,7 @@ from agent.core.effects import MakeFile
 from agent.core.errors import (
     AgentError,
     AnswerRefused,
+    Conflict,
     DeliveryError,
     NotHere,
     Refused,
@@ -82,7 +83,7 @@ class ReplyWithFile:
                 return await self._try()
         except NotHere:
             raise
-        except Refused as error:
+        except (Conflict, Refused) as error:
             return Notice(error.sentence)
         except Exception as error:
             is_lasting = isinstance(error, AnswerRefused | Undeliverable)

@@ -36,9 +36,10 @@ ACTION = "conversation.again"
 BY = "again_by"
 """In the metadata of a message: the operator who asked it once more."""
 
-OF_ONE_PRESS = ("interaction", "token", "application", "query", "press", "command")
+OF_ONE_PRESS = ("interaction", "token", "application", "query")
 """Parts of an address that belong to the answer of one command or button, on any channel: with
-them, the new answer would be written over the old one, or shown to one person alone.
+them, the new answer would be written over the old one. What keeps an answer to one person alone
+stays: without it, a whole channel would read what somebody asked in private.
 """
 
 KEY = re.compile(r"[A-Za-z0-9_-]{1,64}")

@@ -37,7 +37,9 @@ LEFT_OUT: Mapping[str, Mapping[str, str]] = {
         "updated_at": "when the row was last written",
     },
     "conversations": {"id": "a random id of this database"},
-    "messages": {"metadata": "their name again, and how the message was carried"},
+    "messages": {
+        "metadata": "their name again, an operator's, and how the message was carried"
+    },
     "turns": {
         "chat_id thread_id platform_message_id address placed": (
             "where on the platform a message stands, for 30 days"

@@ -78,7 +78,8 @@ def _vote(row: Row) -> str:
 
 
 def _message(row: Row) -> str:
-    said = f"{row['at']:%Y-%m-%d %H:%M} {row['channel']}: {row['text']}"
+    again = " (asked again by an operator)" if row.get("asked_again") else ""
+    said = f"{row['at']:%Y-%m-%d %H:%M} {row['channel']}{again}: {row['text']}"
     answer = row.get("answer")
 
     return f"{said}\nanswer: {answer}" if answer else said

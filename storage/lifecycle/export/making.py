@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import TypeVar
 from uuid import UUID
 from weakref import WeakKeyDictionary
@@ -13,7 +13,7 @@ from weakref import WeakKeyDictionary
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from agent.core.errors import Refused
+from agent.core.errors import Conflict, Refused
 from storage.lifecycle import STATEMENTS
 from storage.lifecycle.export.kinds import KINDS, Kind
 from storage.lifecycle.export.package import Bound, ExportFile, Package
@@ -31,6 +31,9 @@ WHOLE = Bound()
 CHAT_BYTES = 30_000_000
 """Of a file for a chat at most: it is sent from memory."""
 
+SENT_AT_ONCE = 2
+"""Files on their way to chats at a time, each in memory. No other export waits for them."""
+
 BROWSER = Bound(size=200_000_000)
 """For the console and the API."""
 
@@ -44,11 +47,12 @@ ERASED = "An erasure of this person began; nothing is handed over."
 Made = TypeVar("Made")
 
 
-class _Line:
+class ExportQueue:
     """Who waits for an export in this event loop, and the thread that packs."""
 
     def __init__(self) -> None:
-        self._lock = asyncio.Lock()
+        self._packing = asyncio.Semaphore()
+        self._sending = asyncio.Semaphore(SENT_AT_ONCE)
         self._people: set[UUID] = set()
         self.thread = ThreadPoolExecutor(1, "export")
 
@@ -60,20 +64,14 @@ class _Line:
 
         self._people.add(person)
         try:
-            await self._wait()
-            try:
+            async with _passed(self._packing):
                 yield
-            finally:
-                self._lock.release()
         finally:
             self._people.discard(person)
 
-    async def _wait(self) -> None:
-        try:
-            async with asyncio.timeout(WAIT_SECONDS):
-                await self._lock.acquire()
-        except TimeoutError:
-            raise Refused(BUSY) from None
+    def sending(self) -> AbstractAsyncContextManager[None]:
+        """Raises Refused when the files before take too long."""
+        return _passed(self._sending)
 
     async def pack(self, work: Callable[..., Made], *values: object) -> Made:
         """Beside the event loop. Raises Refused when the disk takes no more."""
@@ -84,64 +82,86 @@ class _Line:
             raise Refused(NO_ROOM) from error
 
 
-_lines: WeakKeyDictionary[asyncio.AbstractEventLoop, _Line] = WeakKeyDictionary()
-
-
 @asynccontextmanager
+async def _passed(gate: asyncio.Semaphore) -> AsyncIterator[None]:
+    try:
+        async with asyncio.timeout(WAIT_SECONDS):
+            await gate.acquire()
+    except TimeoutError:
+        raise Refused(BUSY) from None
+
+    try:
+        yield
+    finally:
+        gate.release()
+
+
+_queues: WeakKeyDictionary[asyncio.AbstractEventLoop, ExportQueue] = (
+    WeakKeyDictionary()
+)
+
+
+def export_queue() -> ExportQueue:
+    """The one of this event loop."""
+    return _queues.setdefault(asyncio.get_running_loop(), ExportQueue())
+
+
 async def exported(
     database: Database, person: UUID, bound: Bound = WHOLE
-) -> AsyncIterator[ExportFile]:
-    """All that is kept of a person, packed. No other is made before the block ends.
+) -> ExportFile:
+    """All that is kept of a person, packed. The caller closes the file.
 
-    The caller closes the file, which may outlive the block. Raises Refused, with a sentence
-    for the person, and StoreUnavailable.
+    Raises Refused, with a sentence for the person, Conflict when an erasure began, and
+    StoreUnavailable.
     """
-    line = _lines.setdefault(asyncio.get_running_loop(), _Line())
-    async with line.alone(person):
-        yield await _packed(line, database, person, bound)
+    queue = export_queue()
+    async with queue.alone(person):
+        return await _packed(queue, database, person, bound)
 
 
 async def _packed(
-    line: _Line, database: Database, person: UUID, bound: Bound
+    queue: ExportQueue, database: Database, person: UUID, bound: Bound
 ) -> ExportFile:
     package = Package(person, bound)
     try:
         async with transaction(database) as connection:
             for kind in KINDS:
-                await _read(line, connection, kind, person, package)
+                await _read(queue, connection, kind, person, package)
 
+        file = await queue.pack(package.finish)
+        async with transaction(database) as connection:
             await _refuse_if_erased(connection, person)
 
-        return await line.pack(package.finish)
+        return file
     except BaseException:
         # after what the thread is packing now; nobody waits for it
-        line.thread.submit(package.close)
+        queue.thread.submit(package.close)
         raise
 
 
 async def _read(
-    line: _Line,
+    queue: ExportQueue,
     connection: AsyncConnection,
     kind: Kind,
     person: UUID,
     package: Package,
 ) -> None:
     values = {"person": person, "name": str(person), "scope": f"person:{person}"}
-    await line.pack(package.begin, kind)
+    await queue.pack(package.begin, kind)
 
     result = await connection.stream(
         text(kind.statement), values, execution_options={"yield_per": PAGE}
     )
     async for rows in result.mappings().partitions(PAGE):
-        if not await line.pack(package.add, rows):
+        if not await queue.pack(package.add, rows):
             break
 
     await result.close()
-    await line.pack(package.end)
+    await queue.pack(package.end)
 
 
 async def _refuse_if_erased(connection: AsyncConnection, person: UUID) -> None:
-    """What was read before an erasure began must not outlive it."""
+    """What was read before an erasure began must not outlive it. Raises Conflict."""
     statement = text(STATEMENTS["is_kept"])
     if not await connection.scalar(statement, {"person": person}):
-        raise Refused(ERASED)
+        raise Conflict(ERASED)

@@ -160,12 +160,12 @@ class Package:
                 parts.callback(part.close)
 
     def _is_full(self) -> bool:
-        """The text, which is packed at last, is never larger than the JSON."""
+        """The text is packed at last. Where lines are short, it is a tenth larger than the JSON."""
         size, rows = self._bound.size, self._bound.rows
         if rows is not None and self._rows >= rows:
             return True
 
-        return size is not None and 2 * self._file.tell() + PENDING > size
+        return size is not None and 2.2 * self._file.tell() + PENDING > size
 
     def _left_out(self) -> str:
         if self._last is None or "at" not in self._last:

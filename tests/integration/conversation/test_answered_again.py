@@ -10,10 +10,14 @@ from uuid import UUID
 
 import pytest
 
+from agent.core.commands import parse_command
 from agent.core.errors import AgentError, Conflict, Rejected, VersionConflict
 from agent.core.messages import Address
 from channels.discord.interaction import InteractionAnswer, command_use
+from channels.pacing import Governor
+from channels.slack.channel import Slack
 from channels.slack.incoming.payloads import said_by_command
+from channels.slack.reply import EphemeralReply
 from storage.control.audit import Author
 from storage.control.operators.admin import OperatorAdmin
 from storage.control.targets import RuleTarget
@@ -25,6 +29,7 @@ from storage.limits.budget_admin import BudgetAdmin
 from storage.people.blocking import BlockAdmin
 from tests.support.again import newest, operator_of, said, settled
 from tests.support.engine_harness import EngineHarness, Instance
+from tests.support.exports import export_of
 from tests.support.operators import ADA, operator
 from tests.support.settings import run
 
@@ -214,6 +219,24 @@ async def test_nothing_moves_that_counts_what_the_person_did(
     assert (2, 10) == tuple(used)
 
 
+async def test_an_export_does_not_say_that_the_person_wrote_it_twice(
+    world: EngineHarness, agent: Instance
+) -> None:
+    await said(world, agent)
+    async with operator_of(world) as press:
+        await press()
+        await world.answered("ada", "re: hello", "re: hello")
+        await settled(world)
+
+    [row] = await run(world.database_url, "SELECT person_id FROM users")
+    _, shown = await export_of(agent.database, row[0])
+
+    assert 1 == shown.count(" test: hello\n  answer: re: hello")
+    assert 1 == shown.count(
+        " test (asked again by an operator): hello\n  answer: re: hello"
+    )
+
+
 # --- refusals -------------------------------------------------------------------
 
 Stand = Callable[[EngineHarness, Instance], Awaitable[Any]]
@@ -365,14 +388,8 @@ SLASH = {
 
 
 def test_the_answer_to_a_command_is_not_written_over() -> None:
-    """A new message: neither Discord's deferred response nor what one person of a Slack channel
-    was shown.
-    """
+    """A new message, not Discord's deferred response."""
     discord = command_use(SLASH).inbound.address
-    slack = said_by_command(
-        {"channel_id": "C1", "user_id": "U1", "trigger_id": "1", "command": "/retry"},
-        "T1",
-    ).address
     stored = {"message": "8", "extra": dict(discord.extra), "part_of": "album"}
     kept = again._address(stored)
     plain = Address("discord", "5", extra=kept["extra"])
@@ -380,8 +397,24 @@ def test_the_answer_to_a_command_is_not_written_over() -> None:
     assert InteractionAnswer.of(discord, None) is not None  # type: ignore[arg-type]
     assert InteractionAnswer.of(plain, None) is None  # type: ignore[arg-type]
     assert {"message": "8", "extra": {}, "operator": True} == kept
-    extra = again._address({"extra": dict(slack.extra)})["extra"]
-    assert {"user": "U1", "team": "T1"} == extra
+
+
+def test_what_one_person_was_answered_alone_is_answered_to_them_alone() -> None:
+    """Slack's answer to a slash command in a channel: nobody else there may read it."""
+    slash = {"channel_id": "C1", "user_id": "U1", "trigger_id": "1"}
+    asked = said_by_command(
+        {**slash, "command": "/agent", "text": "what do I earn?"}, "T1"
+    )
+    kept = again._address({"extra": dict(asked.address.extra)})
+    address = Address("slack", "C1", extra=kept["extra"])
+    channel = Slack(
+        bot_token="xoxb-1",
+        governor=Governor(),
+        slash_commands=lambda: True,
+    )
+
+    assert None is parse_command(asked.text)
+    assert isinstance(channel.reply(address, None, [UUID(int=1)]), EphemeralReply)
 
 
 def test_a_press_has_a_turn_of_its_own() -> None:

@@ -6,13 +6,14 @@ import asyncio
 import gc
 import json
 from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack
 from tempfile import SpooledTemporaryFile
 from uuid import UUID, uuid4
 
 import pytest
 from starlette.requests import ClientDisconnect
 
-from agent.core.errors import Refused
+from agent.core.errors import Conflict, Refused, Rejected
 from agent.web.exports import ExportResponse
 from storage.conversation.records import IN_PART, PostgresChatRecords
 from storage.lifecycle.export import making, package
@@ -44,6 +45,18 @@ INSERT INTO messages (conversation_id, "timestamp", seq, id, role, content, user
 SELECT $1, now() - n * interval '1 second', n, gen_random_uuid(), 'user', 'text ' || n, $1
 FROM generate_series(1, $2) n
 """
+USED = """
+INSERT INTO budget_days (scope, subject, period, day, tokens, usd)
+SELECT 'person', CAST(CAST($1 AS uuid) AS text), 'month', make_date(2026, n, 1), n, 0
+FROM generate_series(1, 3) n
+"""
+COUNTED = """
+INSERT INTO report_hours
+SELECT make_timestamptz(2026, n, 1, 4, 0, 0, 'UTC'), 'test', 'a:b', $1,
+       n, 0, n, 0, 0, 0, 1, 0, 1, 0, 0, 0, '{}'
+FROM generate_series(1, 3) n
+"""
+TAKEN = "SELECT FROM audit_log WHERE action = 'person.export' AND subject = $1"
 
 
 @pytest.fixture
@@ -141,6 +154,17 @@ async def test_a_part_of_each_list_is_named_too(database: Database) -> None:
     assert 1 == len(found["missing"])
 
 
+async def test_of_each_list_the_newest_stays(database: Database) -> None:
+    person = await somebody(database)
+    await run(database.url, USED, person)
+    await run(database.url, COUNTED, person)
+    shown, _ = await export_of(database, person, Bound(rows=1))
+    found = json.loads(shown)
+
+    assert ["2026-03-01"] == [one["day"] for one in found["budget_days"]]
+    assert ["2026-03"] == [one["month"] for one in found["usage"]]
+
+
 async def test_of_somebody_without_a_message_it_says_none(database: Database) -> None:
     shown, read = await export_of(database, await somebody(database))
 
@@ -172,6 +196,40 @@ async def test_one_is_made_at_a_time_and_each_person_has_one(
 
     assert (str(ada) in of_ada[0], str(bob) in of_bob[0]) == (True, True)
     assert str(ada) not in of_bob[0]
+
+
+async def test_only_what_was_made_is_a_row_of_the_audit_log(
+    database: Database, packing: Packing
+) -> None:
+    person, admin = await somebody(database, 1), PeopleAdmin(database)
+    packing.go_on.clear()
+    first = asyncio.create_task(admin.export(str(person), OPERATOR))
+    await packing.reached.wait()
+    with pytest.raises(Refused, match=UNDER_WAY):
+        await admin.export(str(person), OPERATOR)
+
+    packing.go_on.set()
+    (await first).close()
+
+    assert 1 == len(await run(database.url, TAKEN, f"person:{person}"))
+
+
+async def test_an_operator_who_is_removed_meanwhile_gets_nothing(
+    database: Database, packing: Packing
+) -> None:
+    person = await somebody(database, 1)
+    packing.go_on.clear()
+    task = asyncio.create_task(PeopleAdmin(database).export(str(person), OPERATOR))
+    await packing.reached.wait()
+    await run(
+        database.url, "INSERT INTO operators (name, role) VALUES ('x', 'admin')"
+    )
+    packing.go_on.set()
+    with pytest.raises(Rejected, match="is not a registered operator"):
+        await task
+
+    assert [] == await files_left()
+    assert [] == await run(database.url, TAKEN, f"person:{person}")
 
 
 async def test_twenty_at_once_take_one_connection_at_a_time(
@@ -212,8 +270,7 @@ async def test_one_that_is_cancelled_leaves_nothing_behind(
 
 async def files_left() -> list[object]:
     """Once the thread that packs is done."""
-    line = making._lines[asyncio.get_running_loop()]
-    await line.pack(int)
+    await making.export_queue().pack(int)
 
     return [
         one
@@ -222,20 +279,25 @@ async def files_left() -> list[object]:
     ]
 
 
-async def test_a_chat_that_fails_to_take_the_file_frees_the_way(
-    database: Database,
+async def test_slow_chats_hold_back_other_chats_alone(
+    database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """While a file is on its way no other stands in memory."""
-    ada, bob = await somebody(database), await somebody(database)
-    records = PostgresChatRecords(database)
+    """Files on their way stand in memory, so they are few. A chat that fails frees its place."""
+    monkeypatch.setattr(making, "WAIT_SECONDS", 0.05)
+    people = [await somebody(database) for _ in range(making.SENT_AT_ONCE)]
+    another, records = await somebody(database), PostgresChatRecords(database)
     with pytest.raises(ZeroDivisionError):
-        async with records.export_file(ada, 10**6):
-            with pytest.raises(Refused, match=UNDER_WAY):
-                await export_of(database, ada)
+        async with AsyncExitStack() as slow:
+            for one in people:
+                await slow.enter_async_context(records.export_file(one, 10**6))
+
+            with pytest.raises(Refused, match=BUSY):
+                await slow.enter_async_context(records.export_file(another, 10**6))
+            await export_of(database, people[0])
             raise ZeroDivisionError
 
-    await export_of(database, ada)
-    await export_of(database, bob)
+    async with records.export_file(another, 10**6) as sent:
+        assert sent.content
 
 
 async def test_somebody_who_is_erased_meanwhile_is_not_handed_out(
@@ -247,7 +309,7 @@ async def test_somebody_who_is_erased_meanwhile_is_not_handed_out(
     await packing.reached.wait()
     await PeopleAdmin(database).erase(str(person), OPERATOR)
     packing.go_on.set()
-    with pytest.raises(Refused, match=ERASED):
+    with pytest.raises(Conflict, match=ERASED):
         await task
 
     assert [] == await files_left()

@@ -20,7 +20,7 @@ from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from agent.core.errors import ConfigurationError
-from storage.embedded import binaries, valkey
+from storage.embedded import binaries, servers, valkey
 from storage.embedded.binaries import Account, account_for, postgres_folder, reachable
 from storage.embedded.postgres import EmbeddedPostgres
 from storage.embedded.process import environment
@@ -190,6 +190,8 @@ async def test_an_early_start_that_fails_leaves_the_sentence_to_the_real_one(
     home: Path,
 ) -> None:
     home.write_text("no folder")
+    async with asyncio.timeout(DEADLINE):
+        await servers._hold_postgres(home)  # nobody would hear what it raised
 
     async with starting(home):
         await asyncio.sleep(0.05)
