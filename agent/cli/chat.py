@@ -150,19 +150,28 @@ def own_chat(folder: Path, user: str) -> Iterator[str]:
 
 @contextmanager
 def _slot(folder: Path, user: str) -> Iterator[int]:
-    try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    except OSError:  # stores elsewhere need no folder here
-        yield 1
-        return
-
     for number in range(1, _SLOTS):
-        with (folder / f"{quote(user, safe='')}-{number}.lock").open("ab") as file:
+        file = _opened(folder, f"{quote(user, safe='')}-{number}.lock")
+        if file is None:  # stores elsewhere need no folder here
+            yield 1
+            return
+
+        with file:
             if _locked(file):
                 yield number
                 return
 
     raise ConfigurationError(f"{_SLOTS} terminals are open on {folder}: close some.")
+
+
+def _opened(folder: Path, name: str) -> IO[bytes] | None:
+    """None: the folder or the file is somebody else's, or the disk is full or read-only."""
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+        return (folder / name).open("ab")
+    except OSError:
+        return None
 
 
 def _locked(file: IO[bytes]) -> bool:

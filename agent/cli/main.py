@@ -300,6 +300,9 @@ def main() -> None:
         line = "agent: Ended here; nothing more was done.\n"
         sys.stderr.write(f"\n{line}" if interrupted else line)
         sys.exit(INTERRUPTED if interrupted else NOT_WELL)
+    except KeyboardInterrupt:
+        # before `run`, which hears it: nothing was begun
+        sys.exit(INTERRUPTED)
     except USAGE_ERROR as error:
         sys.exit(report_usage(error))
     except Exception as error:

@@ -8,6 +8,7 @@ from agent.core.errors import Rejected
 
 DAYS = timedelta(days=30)
 HOUR = timedelta(hours=1)
+FIRST = datetime.min.replace(tzinfo=UTC)
 
 
 def parsed(typed: str | None) -> datetime | None:
@@ -35,7 +36,8 @@ def period(
 ) -> tuple[datetime, datetime]:
     """From when and until when: by default the last 30 days, with the hour that runs."""
     end = until or full_hour(now) + HOUR
-    begin = since or _day(min(end, now) - DAYS)
+    last = min(end, now)
+    begin = since or _day(last - min(DAYS, last - FIRST))
 
     return begin, end
 

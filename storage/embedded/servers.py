@@ -169,9 +169,9 @@ async def _started(server: EmbeddedServer) -> AsyncIterator[None]:
     users = open_locks(server.folder)
 
     with users:
-        async with turn(server.folder):
-            lock(users, alone=False)
-            with sentences(server.folder):
+        with sentences(server.folder):
+            async with turn(server.folder):
+                lock(users, alone=False)
                 await server.ensure()
 
         try:
@@ -207,8 +207,8 @@ async def _keep(server: EmbeddedServer) -> None:
 
 async def _restarted(server: EmbeddedServer) -> bool:
     try:
-        async with turn(server.folder):
-            with sentences(server.folder):
+        with sentences(server.folder):
+            async with turn(server.folder):
                 await server.ensure()
     except AgentError as error:
         log.warning("embedded_server_not_back", reason=error.sentence)

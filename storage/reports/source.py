@@ -11,6 +11,7 @@ from uuid import UUID
 
 from agent.core.errors import Rejected
 from agent.core.remedies import Amend
+from agent.core.text import is_text
 from agent.reports.forecast import DAYS, Forecast, forecast
 from agent.reports.forecast import described as forecast_sentence
 from agent.reports.periods import HOUR, parsed, period
@@ -56,6 +57,9 @@ async def open_source(
 ) -> AsyncIterator[Source]:
     """`deadline`: in seconds; None: none. Raises Rejected for odd times, and StoreUnavailable."""
     since, until = parsed(asked.since), parsed(asked.until)
+    if not is_text(asked.model or ""):
+        raise Rejected("There is no such model: its name has characters of no text.")
+
     place = await place_of(settings, database.url)
 
     async with read_usage(place.url, deadline) as reader:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import logging
 from collections.abc import Callable, Iterator, Sequence
@@ -13,10 +14,11 @@ import pytest
 import structlog
 import typer
 
+from agent.cli import main as main_module
 from agent.cli.chat import own_chat
 from agent.cli.configuration_page import _SECTIONS, page
 from agent.cli.main import command_line
-from agent.cli.run import report
+from agent.cli.run import INTERRUPTED, report
 from agent.cli.serve import RESTART, supervise
 from agent.core.errors import AgentError, ConfigurationError, SchemaError
 from agent.core.messages import Address, Placed
@@ -230,6 +232,35 @@ def test_people_have_conversations_of_their_own(tmp_path: Path) -> None:
     """Two people who share AGENT_HOME do not share a name."""
     with own_chat(tmp_path, "ada") as one, own_chat(tmp_path, "dom/bob") as other:
         assert (one, other) == ("ada", "dom/bob")
+
+
+@pytest.mark.parametrize("at", ["t", "t/ada-1.lock/taken"])
+def test_a_terminal_needs_no_folder_that_it_cannot_use(
+    tmp_path: Path, at: str
+) -> None:
+    """A file in its place, or a lock that cannot be opened: stores elsewhere still serve."""
+    (tmp_path / at).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / at).touch()
+    with own_chat(tmp_path / "t", "ada") as name:
+        assert "ada" == name
+
+
+def test_ctrl_c_before_anything_began_shows_no_traceback(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Commands are built for a fifth of a second."""
+
+    def press(named: str) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(main_module, "command_line", press)
+    try:
+        with pytest.raises(SystemExit) as end:
+            main_module.main()
+    finally:
+        gc.enable()
+
+    assert (INTERRUPTED, ("", "")) == (end.value.code, capsys.readouterr())
 
 
 class Failing:

@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
+from agent.core.errors import ConfigurationError
 from storage.embedded import cluster
+from storage.embedded.servers import embedded
 
 
 @pytest.mark.parametrize(
@@ -35,3 +37,14 @@ def test_a_full_disk_is_known_where_the_log_could_not_be_written(
     monkeypatch.setattr(shutil, "disk_usage", full)
 
     assert (before, cluster.disk_is_full(tmp_path)) == (False, True)
+
+
+@pytest.mark.parametrize("name", ["users", "turn"])
+async def test_a_lock_that_cannot_be_opened_is_a_sentence(
+    tmp_path: Path, name: str
+) -> None:
+    """Something else stands in its place."""
+    (tmp_path / "postgres" / name).mkdir(parents=True)
+    with pytest.raises(ConfigurationError, match="cannot be used"):
+        async with embedded(tmp_path, redis=False):
+            pass

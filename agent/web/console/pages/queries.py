@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
+from agent.core.text import is_text
 from agent.reports.experiment import METRICS
 from agent.web.console.page import Fields
 from agent.web.console.pages.limits.listing import key_of
@@ -40,7 +41,7 @@ QUERIES: Mapping[str, Mapping[str, Known]] = {
     "/conversations": {
         "q": anything,
         "person": anything,
-        "channel": anything,
+        "channel": is_text,
         "state": one_of(*STATES),
         "troubled": YES,
         "cost": anything,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from urllib.parse import urlencode
+from uuid import UUID
 
 import httpx
 import pytest
@@ -199,3 +200,17 @@ async def test_a_filter_keeps_every_character(ada: Browser, words: str) -> None:
         [form] = [one for one in page.forms if name in one.fields]
 
         assert (200, words) == (page.status, form.fields[name]), path
+
+
+async def test_a_nul_in_any_query_is_no_failure(ada: Browser) -> None:
+    """Postgres takes none, in whatever field it stands."""
+    await ada.sign_in("ada")
+    asked = [
+        f"{path.format(name='replies', id=UUID(int=1))}?{name}=a%00b"
+        for path, names in QUERIES.items()
+        for name in names
+    ]
+    failed = [path for path in asked if (await ada.get(path)).status >= 500]
+
+    assert len(asked) > len(QUERIES)
+    assert [] == failed

@@ -332,6 +332,7 @@ async def test_what_people_wrote_is_shown_harmlessly(
     [
         ("?person=slack:nobody", 422, "No such person"),
         ("?person=%00", 422, "No such person"),
+        ("?channel=a%00b", 200, "There is no channel"),
         ("?state=odd", 200, 'There is no state "odd"; it is left out.'),
         ("?cost=much", 422, "A cost is an amount"),
         ("?cost=NaN", 422, "A cost is an amount"),

@@ -222,3 +222,14 @@ async def test_the_oldest_bar_of_a_picture_is_the_left_one(
 
     assert page.html.index(f"<title>{begin}") < page.html.index(f"<title>{end}")
     assert table.index(f">{end}<") < table.index(f">{begin}<")
+
+
+@pytest.mark.parametrize("query", ["model=a%00b", "until=0001-01-01"])
+async def test_what_no_report_can_have_is_a_sentence(
+    ada: Browser, query: str
+) -> None:
+    """A name that Postgres does not take, and a time without days before it."""
+    await ada.sign_in("ada")
+    page = await ada.get(f"/usage?{query}")
+
+    assert 422 == page.status, page.text
