@@ -6,7 +6,7 @@ ends with them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -147,7 +147,7 @@ class ApiTokens:
             }
             add = text(STATEMENTS["add_api_token"])
             made = _view((await connection.execute(add, values)).one())
-            await _record(connection, author, "operator.token.add", made)
+            await _record(connection, author, "operator.token.add", after=made)
 
         return made, token
 
@@ -191,7 +191,9 @@ class ApiTokens:
                 text(STATEMENTS["list_api_tokens"]), {"operator": operator}
             )
             views = {view.id: view for view in map(_view, rows)}
-            await _record(connection, author, "operator.token.revoke", views[token])
+            await _record(
+                connection, author, "operator.token.revoke", before=views[token]
+            )
 
 
 RESTS = (
@@ -235,23 +237,29 @@ async def _record(
     connection: AsyncConnection,
     author: Author,
     action: str,
-    view: TokenView,
+    before: TokenView | None = None,
+    after: TokenView | None = None,
 ) -> None:
-    facts = {
-        "token": str(view.id),
-        "label": view.label,
-        "scope": view.scope.value,
-        "ends_at": view.ends_at.isoformat(),
-    }
+    view = after or before
+    assert view is not None
     await audit.record(
         connection,
         author,
         action,
         f"operator:{view.operator}",
-        before=None,
-        after=as_json(facts),
+        before=before and as_json(_facts(before)),
+        after=after and as_json(_facts(after)),
         epoch=None,
     )
+
+
+def _facts(view: TokenView) -> Mapping[str, str]:
+    return {
+        "token": str(view.id),
+        "label": view.label,
+        "scope": view.scope.value,
+        "ends_at": view.ends_at.isoformat(),
+    }
 
 
 def _view(row: Row[Any]) -> TokenView:

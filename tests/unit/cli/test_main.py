@@ -250,7 +250,7 @@ def test_ctrl_c_before_anything_began_shows_no_traceback(
 ) -> None:
     """Commands are built for a fifth of a second."""
 
-    def press(named: str) -> None:
+    def press(*_: str) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(main_module, "command_line", press)

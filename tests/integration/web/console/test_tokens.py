@@ -35,6 +35,9 @@ async def test_a_token_is_shown_once_works_and_is_revoked(ada: Browser) -> None:
     assert ("read", 401) == (works.json()["scope"], refused.status_code)
     assert found[0] not in later.html
     assert "nightly is revoked." in ended.text
+    log = (await ada.get("/audit")).text
+    assert 'label unset → "nightly"' in log
+    assert 'label "nightly" → unset' in log
 
 
 async def test_a_viewer_makes_none_that_may_more_and_revokes_only_their_own(
