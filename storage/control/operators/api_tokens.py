@@ -247,8 +247,8 @@ async def _record(
         author,
         action,
         f"operator:{view.operator}",
-        before=before and as_json(_facts(before)),
-        after=after and as_json(_facts(after)),
+        before=as_json(_facts(before)) if before else None,
+        after=as_json(_facts(after)) if after else None,
         epoch=None,
     )
 
