@@ -12,6 +12,7 @@ from uuid import UUID
 
 import asyncpg
 
+from agent.core.errors import StoreUnavailable
 from agent.reports.usage import Cohort, Latency, Line, Reach, Scope, Unit
 from storage.reports import STATEMENTS
 from storage.reports.reading.bounded import DEADLINE
@@ -211,3 +212,12 @@ async def read_usage(
     """One snapshot. `deadline`: in seconds; None: there is none. Raises StoreUnavailable."""
     async with snapshot(database_url, deadline, PLANNER) as connection:
         yield UsageReader(connection)
+
+
+async def total_if_known(database_url: str, scope: Scope) -> Line | None:
+    """For pages that stand without it. None: nobody can say at this moment."""
+    try:
+        async with read_usage(database_url) as usage:
+            return await usage.total(scope)
+    except StoreUnavailable:
+        return None

@@ -14,6 +14,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from agent.core.errors import Conflict, Refused
+from storage.connecting.gate import passed
 from storage.lifecycle import STATEMENTS
 from storage.lifecycle.export.kinds import KINDS, Kind
 from storage.lifecycle.export.package import Bound, ExportFile, Package
@@ -64,14 +65,14 @@ class ExportQueue:
 
         self._people.add(person)
         try:
-            async with _passed(self._packing):
+            async with passed(self._packing, WAIT_SECONDS, Refused(BUSY)):
                 yield
         finally:
             self._people.discard(person)
 
     def sending(self) -> AbstractAsyncContextManager[None]:
         """Raises Refused when the files before take too long."""
-        return _passed(self._sending)
+        return passed(self._sending, WAIT_SECONDS, Refused(BUSY))
 
     async def pack(self, work: Callable[..., Made], *values: object) -> Made:
         """Beside the event loop. Raises Refused when the disk takes no more."""
@@ -80,20 +81,6 @@ class ExportQueue:
             return await loop.run_in_executor(self.thread, work, *values)
         except OSError as error:
             raise Refused(NO_ROOM) from error
-
-
-@asynccontextmanager
-async def _passed(gate: asyncio.Semaphore) -> AsyncIterator[None]:
-    try:
-        async with asyncio.timeout(WAIT_SECONDS):
-            await gate.acquire()
-    except TimeoutError:
-        raise Refused(BUSY) from None
-
-    try:
-        yield
-    finally:
-        gate.release()
 
 
 _queues: WeakKeyDictionary[asyncio.AbstractEventLoop, ExportQueue] = (

@@ -61,11 +61,6 @@ class ExportFile:
     ) -> None:
         self.close()
 
-    @property
-    def size(self) -> int:
-        """Bytes."""
-        return self._file.seek(0, 2)
-
     def content(self) -> bytes:
         """All of it, packed."""
         self._file.seek(0)

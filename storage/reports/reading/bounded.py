@@ -13,6 +13,7 @@ from contextlib import asynccontextmanager
 from weakref import WeakKeyDictionary
 
 from agent.core.errors import StoreUnavailable
+from storage.connecting.gate import passed
 
 AT_ONCE = 2
 """Reports that a process makes at the same time."""
@@ -42,7 +43,8 @@ async def bounded(seconds: float | None) -> AsyncIterator[None]:
         yield
         return
 
-    async with _place():
+    places = _places.setdefault(asyncio.get_running_loop(), Semaphore(AT_ONCE))
+    async with passed(places, WAIT_SECONDS, StoreUnavailable(BUSY)):
         try:
             async with asyncio.timeout(seconds) as deadline:
                 yield
@@ -50,19 +52,3 @@ async def bounded(seconds: float | None) -> AsyncIterator[None]:
             if not deadline.expired():
                 raise
             raise StoreUnavailable(LATE.format(seconds=seconds)) from None
-
-
-@asynccontextmanager
-async def _place() -> AsyncIterator[None]:
-    loop = asyncio.get_running_loop()
-    places = _places.setdefault(loop, Semaphore(AT_ONCE))
-    try:
-        async with asyncio.timeout(WAIT_SECONDS):
-            await places.acquire()
-    except TimeoutError:
-        raise StoreUnavailable(BUSY) from None
-
-    try:
-        yield
-    finally:
-        places.release()

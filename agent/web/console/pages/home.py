@@ -11,7 +11,6 @@ from datetime import UTC, datetime, timedelta
 from starlette.responses import Response
 
 from agent.control.permissions import Permission
-from agent.core.errors import StoreUnavailable
 from agent.reports.usage import Line, Scope
 from agent.web.console.page import Page, PageContext
 from agent.web.console.services import Services
@@ -26,7 +25,7 @@ from storage.reports.status import (
     live_instances,
     open_turns,
 )
-from storage.reports.usage import read_usage
+from storage.reports.usage import total_if_known
 
 CHANGES = 10
 LOOKS = (
@@ -148,11 +147,9 @@ async def _today(
 ) -> Line | None:
     """None: nobody can say at this moment."""
     begin = now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-    try:
-        async with read_usage(services.stores.database_url) as usage:
-            return await usage.total(Scope(begin, begin + timedelta(days=1)))
-    except StoreUnavailable:
-        return None
+    scope = Scope(begin, begin + timedelta(days=1))
+
+    return await total_if_known(services.stores.database_url, scope)
 
 
 def _change(entry: Entry) -> Change:

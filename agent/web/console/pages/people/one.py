@@ -10,7 +10,7 @@ from uuid import UUID
 
 from starlette.responses import Response
 
-from agent.core.errors import Rejected, StoreUnavailable
+from agent.core.errors import Rejected
 from agent.reports.usage import Line, Scope
 from agent.web.console.errors import Stopped
 from agent.web.console.page import PageContext
@@ -19,7 +19,7 @@ from storage.control.channels import ChannelAdmin, ChannelView
 from storage.lifecycle.people import PeopleAdmin
 from storage.limits.limit_admin import LimitAdmin, LimitView
 from storage.people.listing import PersonAccount, accounts_of, budgets_of
-from storage.reports.usage import read_usage
+from storage.reports.usage import total_if_known
 
 USAGE_DAYS = 30
 NOBODY = "There is no such person. They may have been erased."
@@ -149,8 +149,5 @@ async def _usage(
     hour = now.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
     until = hour + timedelta(hours=1)
     scope = Scope(until - timedelta(days=USAGE_DAYS), until, person=person)
-    try:
-        async with read_usage(services.stores.database_url) as usage:
-            return await usage.total(scope)
-    except StoreUnavailable:
-        return None
+
+    return await total_if_known(services.stores.database_url, scope)
