@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import gc
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import AsyncExitStack
 from tempfile import SpooledTemporaryFile
+from typing import Any, TypeVar
 from uuid import UUID, uuid4
 
 import pytest
@@ -31,6 +32,8 @@ from storage.lifecycle.people import PeopleAdmin
 from storage.postgres import Database, open_database
 from tests.support.exports import content, export_of
 from tests.support.settings import OPERATOR, run
+
+T = TypeVar("T")
 
 ACCOUNT = """
 INSERT INTO users (id, person_id, channel_type, channel_user_id)
@@ -99,6 +102,17 @@ class Packing:
         self._loop.call_soon_threadsafe(self.reached.set)
         waiting = asyncio.run_coroutine_threadsafe(self.go_on.wait(), self._loop)
         waiting.result(20)
+
+
+async def held(
+    packing: Packing, making_one: Coroutine[Any, Any, T]
+) -> asyncio.Task[T]:
+    """An export that waits with its first rows until `packing` goes on."""
+    packing.go_on.clear()
+    task = asyncio.create_task(making_one)
+    await packing.reached.wait()
+
+    return task
 
 
 @pytest.fixture
@@ -177,9 +191,7 @@ async def test_one_is_made_at_a_time_and_each_person_has_one(
 ) -> None:
     """Another waits for a bounded time, then a sentence says what to do. Then all goes on."""
     ada, bob = await somebody(database, 1), await somebody(database, 1)
-    packing.go_on.clear()
-    first = asyncio.create_task(export_of(database, ada))
-    await packing.reached.wait()
+    first = await held(packing, export_of(database, ada))
     with pytest.raises(Refused, match=UNDER_WAY):
         await PeopleAdmin(database).export(str(ada), OPERATOR)
 
@@ -202,9 +214,7 @@ async def test_only_what_was_made_is_a_row_of_the_audit_log(
     database: Database, packing: Packing
 ) -> None:
     person, admin = await somebody(database, 1), PeopleAdmin(database)
-    packing.go_on.clear()
-    first = asyncio.create_task(admin.export(str(person), OPERATOR))
-    await packing.reached.wait()
+    first = await held(packing, admin.export(str(person), OPERATOR))
     with pytest.raises(Refused, match=UNDER_WAY):
         await admin.export(str(person), OPERATOR)
 
@@ -218,9 +228,7 @@ async def test_an_operator_who_is_removed_meanwhile_gets_nothing(
     database: Database, packing: Packing
 ) -> None:
     person = await somebody(database, 1)
-    packing.go_on.clear()
-    task = asyncio.create_task(PeopleAdmin(database).export(str(person), OPERATOR))
-    await packing.reached.wait()
+    task = await held(packing, PeopleAdmin(database).export(str(person), OPERATOR))
     await run(
         database.url, "INSERT INTO operators (name, role) VALUES ('x', 'admin')"
     )
@@ -254,9 +262,7 @@ async def test_one_that_is_cancelled_leaves_nothing_behind(
 ) -> None:
     """The next is made at once, and the temporary files are closed."""
     person = await somebody(database, 3)
-    packing.go_on.clear()
-    task = asyncio.create_task(export_of(database, person))
-    await packing.reached.wait()
+    task = await held(packing, export_of(database, person))
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
     packing.go_on.set()
@@ -304,9 +310,7 @@ async def test_somebody_who_is_erased_meanwhile_is_not_handed_out(
     database: Database, packing: Packing
 ) -> None:
     person = await somebody(database, 3)
-    packing.go_on.clear()
-    task = asyncio.create_task(export_of(database, person))
-    await packing.reached.wait()
+    task = await held(packing, export_of(database, person))
     await PeopleAdmin(database).erase(str(person), OPERATOR)
     packing.go_on.set()
     with pytest.raises(Conflict, match=ERASED):
