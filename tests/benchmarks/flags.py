@@ -11,12 +11,14 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import os
 import sys
 import time
-from collections.abc import Callable, Sequence
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 
+import httpx
 from openfeature import api
 from openfeature.hook import Hook
 from uuid_utils.compat import uuid7
@@ -35,12 +37,16 @@ from storage.conversation.upkeep import Noted
 from storage.migrate import upgrade
 from storage.postgres import open_database
 from storage.redis import open_redis
+from tests.support.browser import Page
 from tests.support.engine_harness import MODEL, Platform, PlatformChannel, Script
 from tests.support.operators import ADA, operator
 from tests.support.operators import EVERYBODY as TO_ALL
 from tests.support.servers import Postgres, Valkey, running
 
 INSTANCES = 4
+FLAG = MAINTENANCE_MESSAGE.name
+PATH = f"/flags/{FLAG}"
+CONSOLE = "from agent.cli.main import main; main()"
 EVALUATIONS = 20_000
 PASSES = 5
 RULES = 1_000
@@ -95,8 +101,57 @@ async def sees(process: asyncio.subprocess.Process, value: str) -> int:
     raise RuntimeError("an instance ended")
 
 
+Change = Callable[[str], Awaitable[int]]
+"""Sets this value, and says at which moment in nanoseconds that was asked for."""
+
+
+def by_function(desk: FlagAdmin) -> Change:
+    async def change(value: str) -> int:
+        began = time.monotonic_ns()
+        await desk.set(FLAG, TO_ALL, value, ADA)
+
+        return began
+
+    return change
+
+
+@asynccontextmanager
+async def by_console(database_url: str, redis_url: str) -> AsyncIterator[Change]:
+    """By the forms of `agent console`, a process of its own, as a browser sends them."""
+    stores = {"DATABASE_URL": database_url, "REDIS_URL": redis_url}
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", CONSOLE, "console", "--as", ADA.name),
+        env={**os.environ, **stores, "BROWSER": "true"},
+        stdout=asyncio.subprocess.PIPE,
+    )
+    assert process.stdout is not None
+    link = httpx.URL((await process.stdout.readline()).decode().split()[-1])
+    origin = str(link.join("/"))[:-1]
+
+    async def change(value: str) -> int:
+        form = Page(await client.get(PATH)).forms[-1]
+        asked = await client.post(
+            PATH, data={**form.fields, "do": "set", "value": value}
+        )
+        agreed = Page(asked).form(PATH).fields
+        began = time.monotonic_ns()
+        await client.post(PATH, data=agreed)
+
+        return began
+
+    async with httpx.AsyncClient(
+        base_url=origin, headers={"origin": origin}, trust_env=False
+    ) as client:
+        page = Page(await client.get(link.path))
+        await client.post(link.path, data=page.form(link.path).fields)
+        yield change
+
+    process.terminate()
+    await process.wait()
+
+
 async def changes(
-    desk: FlagAdmin,
+    change: Change,
     members: Sequence[asyncio.subprocess.Process],
     name: str,
     count: int,
@@ -105,9 +160,10 @@ async def changes(
     """Milliseconds until each instance obeyed each change."""
     took: list[float] = []
     for number in range(count):
-        value, began = f"{name}{number}", time.monotonic_ns()
-        await desk.set("maintenance_message", TO_ALL, value, ADA)
-        seen = await asyncio.gather(*(sees(process, value) for process in members))
+        value = f"{name}{number}"
+        seeing = asyncio.gather(*(sees(process, value) for process in members))
+        began = await change(value)
+        seen = await seeing
         took += [(moment - began) / 1e6 for moment in seen]
         await asyncio.sleep(pause)  # idle again
     return took
@@ -186,22 +242,30 @@ async def main(count: int) -> None:
         async with AsyncExitStack() as stack:
             members = [await start(url, valkey.url) for _ in range(INSTANCES)]
             desk = await stack.enter_async_context(operator(url, valkey.url))
-            await changes(desk, members, "warm", 5, 0.1)
+            call = by_function(desk)
+            await changes(call, members, "warm", 5, 0.1)
             show(
                 "in force on an idle instance",
-                await changes(desk, members, "live", count, 0.05),
+                await changes(call, members, "live", count, 0.05),
                 "ms",
             )
+            async with by_console(url, valkey.url) as form:
+                await changes(form, members, "worn", 5, 0.1)
+                show(
+                    "… by a form of the console",
+                    await changes(form, members, "sent", count, 0.05),
+                    "ms",
+                )
             views = await settled(desk)
             print(
                 f"applied on {views.applied} of {views.instances} instances, "
                 "says `agent flags list`"
             )
             valkey.kill()
-            await changes(desk, members, "gone", 2, 0.1)
+            await changes(call, members, "gone", 2, 0.1)
             show(
                 "… with Redis dead",
-                await changes(desk, members, "dead", max(5, count // 10), 0.05),
+                await changes(call, members, "dead", max(5, count // 10), 0.05),
                 "ms",
             )
             for process in members:
@@ -214,7 +278,7 @@ async def settled(desk: FlagAdmin) -> FlagView:
     instance applies.
     """
     async with asyncio.timeout(10):
-        while (view := await desk.get("maintenance_message")).applied < INSTANCES:
+        while (view := await desk.get(FLAG)).applied < INSTANCES:
             await asyncio.sleep(0.05)
     return view
 
