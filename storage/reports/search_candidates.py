@@ -22,8 +22,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from agent.core.messages import Inbound
 from storage.reports import STATEMENTS
 
-ENOUGH = 200
-"""Messages with all the words that are compared."""
+ENOUGH = 100
+"""Messages with all the words that are compared: the newest."""
 
 WALKED = 1_000
 """How many of the newest messages are walked before the index of words is asked."""
@@ -152,11 +152,12 @@ async def candidates(
 
 
 async def _walk(connection: AsyncConnection, scope: Scope, words: str) -> Walk:
-    asked = {"query": words, "since": scope.since, "count": WALKED}
+    asked = {"query": words, "since": scope.since, "count": WALKED, "enough": ENOUGH}
     rows = await _rows(connection, _WALK, scope, asked)
-    hits = [_key(row) for row in rows if row.hit][:ENOUGH]
-    last = rows[-1].at if len(rows) == WALKED else BEGINNING
-    took = rows[0].at - rows[-1].at if rows else timedelta()
+    bounds = rows[0]
+    hits = [_key(row) for row in rows if row.at]
+    last = bounds.oldest if bounds.walked == WALKED else BEGINNING
+    took = bounds.newest - bounds.oldest if bounds.walked else timedelta()
 
     return Walk(hits, max(last, scope.walked_since), took)
 

@@ -669,53 +669,71 @@ WHERE channel_type = :channel AND chat_id = :chat AND thread_id = :thread
 ORDER BY last_activity DESC;
 
 
--- The newest messages of each scope, and which of them have the words. A common word has hits
--- enough among them; each walk ends after :count rows, however many there are.
+-- The newest messages of each scope are walked: how many, between which moments, and those of them
+-- with the words. A common word has hits enough among them; each walk ends after :count rows,
+-- however many there are. At least one row.
 
 -- name: walk_people
--- :accounts; :since; :query: for the index; :count: at most
-SELECT s.conversation_id, s.at, s.seq, s.words @@ CAST(:query AS tsquery) AS hit
-FROM unnest(CAST(:accounts AS uuid[])) account
-CROSS JOIN LATERAL (
-    SELECT *
-    FROM search_messages
-    WHERE author = account AND at >= :since
-    ORDER BY at DESC
+-- :accounts; :since; :query: for the index; :count: at most; :enough: hits at most
+WITH walked AS MATERIALIZED (
+    SELECT s.conversation_id, s.at, s.seq, s.words @@ CAST(:query AS tsquery) AS hit
+    FROM unnest(CAST(:accounts AS uuid[])) account
+    CROSS JOIN LATERAL (
+        SELECT *
+        FROM search_messages
+        WHERE author = account AND at >= :since
+        ORDER BY at DESC
+        LIMIT :count
+    ) s
+    ORDER BY s.at DESC
     LIMIT :count
-) s
-ORDER BY s.at DESC
-LIMIT :count;
+)
+SELECT bounds.*, hits.conversation_id, hits.at, hits.seq
+FROM (SELECT count(*) AS walked, max(at) AS newest, min(at) AS oldest FROM walked) bounds
+LEFT JOIN (SELECT * FROM walked WHERE hit ORDER BY at DESC LIMIT :enough) hits ON true
+ORDER BY hits.at DESC;
 
 
 -- name: walk_place
 -- :walked: its last active conversations; else as `walk_people`
-SELECT s.conversation_id, s.at, s.seq, s.words @@ CAST(:query AS tsquery) AS hit
-FROM unnest(CAST(:walked AS uuid[])) conversation
-CROSS JOIN LATERAL (
-    SELECT *
-    FROM search_messages
-    WHERE conversation_id = conversation AND at >= :since
-    ORDER BY at DESC
+WITH walked AS MATERIALIZED (
+    SELECT s.conversation_id, s.at, s.seq, s.words @@ CAST(:query AS tsquery) AS hit
+    FROM unnest(CAST(:walked AS uuid[])) conversation
+    CROSS JOIN LATERAL (
+        SELECT *
+        FROM search_messages
+        WHERE conversation_id = conversation AND at >= :since
+        ORDER BY at DESC
+        LIMIT :count
+    ) s
+    ORDER BY s.at DESC
     LIMIT :count
-) s
-ORDER BY s.at DESC
-LIMIT :count;
+)
+SELECT bounds.*, hits.conversation_id, hits.at, hits.seq
+FROM (SELECT count(*) AS walked, max(at) AS newest, min(at) AS oldest FROM walked) bounds
+LEFT JOIN (SELECT * FROM walked WHERE hit ORDER BY at DESC LIMIT :enough) hits ON true
+ORDER BY hits.at DESC;
 
 
 -- name: walk_all
 -- :in_channel, NULL: any; else as `walk_people`. `seq >= 0` names the index of all, by time.
-SELECT s.conversation_id, s.at, s.seq,
-       s.words @@ CAST(:query AS tsquery)
-       AND (CAST(:in_channel AS text) IS NULL OR c.channel_type = :in_channel) AS hit
-FROM (
-    SELECT *
-    FROM search_messages
-    WHERE at >= :since AND seq >= 0
-    ORDER BY at DESC
-    LIMIT :count
-) s
-JOIN conversations c ON c.id = s.conversation_id
-ORDER BY s.at DESC;
+WITH walked AS MATERIALIZED (
+    SELECT s.conversation_id, s.at, s.seq,
+           s.words @@ CAST(:query AS tsquery)
+           AND (CAST(:in_channel AS text) IS NULL OR c.channel_type = :in_channel) AS hit
+    FROM (
+        SELECT *
+        FROM search_messages
+        WHERE at >= :since AND seq >= 0
+        ORDER BY at DESC
+        LIMIT :count
+    ) s
+    JOIN conversations c ON c.id = s.conversation_id
+)
+SELECT bounds.*, hits.conversation_id, hits.at, hits.seq
+FROM (SELECT count(*) AS walked, max(at) AS newest, min(at) AS oldest FROM walked) bounds
+LEFT JOIN (SELECT * FROM walked WHERE hit ORDER BY at DESC LIMIT :enough) hits ON true
+ORDER BY hits.at DESC;
 
 
 -- Older messages of each scope with the words, which are rare by then: the index of words names

@@ -240,10 +240,11 @@ def _hits(query: Query, line: str) -> list[tuple[int, int]]:
 
 def _folded_with_places(line: str) -> tuple[str, Sequence[int]]:
     """The folded text, and for each of its characters where it comes from."""
-    folded, places = "", list[int]()
-    for at, char in enumerate(line):
-        part = fold(char)
-        folded += part
-        places += [at] * len(part)
+    if line.isascii():
+        return fold(line), range(len(line))
 
-    return folded, places
+    # of each character once: a text may have a hundred thousand
+    folded = {char: fold(char) for char in set(line)}
+    places = [at for at, char in enumerate(line) for _ in folded[char]]
+
+    return "".join(folded[char] for char in line), places

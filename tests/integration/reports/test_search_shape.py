@@ -113,9 +113,19 @@ async def test_a_search_reads_few_rows_of_many(
 
 
 STEPS: dict[str, dict[str, Any]] = {
-    "walk_people": {"query": "'rare'", "count": 1000, "accounts": [PERSON]},
-    "walk_place": {"query": "'rare'", "count": 1000, "walked": [PERSON]},
-    "walk_all": {"query": "'rare'", "count": 1000, "in_channel": None},
+    "walk_people": {
+        "query": "'rare'",
+        "enough": 100,
+        "count": 1000,
+        "accounts": [PERSON],
+    },
+    "walk_place": {
+        "query": "'rare'",
+        "enough": 100,
+        "count": 1000,
+        "walked": [PERSON],
+    },
+    "walk_all": {"query": "'rare'", "enough": 100, "count": 1000, "in_channel": None},
     "hits_of_people": {"query": "'rare'", "count": 200, "accounts": [PERSON]},
     "hits_of_place": {"query": "'rare'", "count": 200, "conversations": [PERSON]},
     "hits_of_all": {"query": "'rare'", "count": 200, "in_channel": None},
