@@ -5,8 +5,10 @@ The stores are opened first, then the channels are built, then the engine starts
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import (
+    AbstractAsyncContextManager,
     AsyncExitStack,
     asynccontextmanager,
 )
@@ -25,39 +27,36 @@ from agent.control.flags import ENABLE_SLASH_COMMANDS, KEEP_EARLIER_TEXTS
 from agent.control.openfeature import DOMAIN, HookedFlags, provide
 from agent.control.rules import Audience
 from agent.conversation.engine import Engine
+from agent.core.background import run_in_background
+from agent.core.imports import on_demand
 from agent.core.limits import PER_PERSON, Limit
 from agent.core.options import Options
 from agent.llm.catalog import check_models, with_default_model
 from agent.llm.prices.bound import worst_case
 from agent.llm.router import ModelRouter, open_models
 from agent.ports import Channel, Flags, LanguageModels, Ports
+from agent.ports.chat import ChatCommands, ChatRecords
 from agent.settings import Settings
 from agent.telemetry import traced
 from channels.services import ChannelServices, ModelNames, names_of, no_names
 from storage.control import disk_copy
 from storage.control.live import RedisControl, follow_changes
 from storage.conversation.cache import RedisCache
-from storage.conversation.commands import PostgresChatCommands
 from storage.conversation.deliveries import PostgresDeliveries
 from storage.conversation.edits import PostgresEdits
 from storage.conversation.last_accepted import PostgresLastAccepted
 from storage.conversation.leases import PostgresLeases
-from storage.conversation.records import PostgresChatRecords
 from storage.conversation.turns import PostgresTurns
-from storage.conversation.upkeep import Noted, upkeep
 from storage.conversation.votes import PostgresVotes
-from storage.lifecycle.erasure import Stores
-from storage.lifecycle.schedule import lifecycle
-from storage.limits.budget_admin import SETTLING_SECONDS
+from storage.lifecycle import erasure_waits
 from storage.limits.budgets import PostgresBudgets, WorstCase
 from storage.limits.limiter import RedisLimiter
+from storage.limits.noted import Noted
 from storage.limits.send_pace import RedisPace
 from storage.migrate.stores import OpenStores, open_stores
 from storage.postgres import LEASE_SECONDS, Database
 from storage.redis import RedisPipe
 from storage.reports.channels import RedisUnreadable
-from storage.reports.rollup import rollup
-from storage.reports.search_index import search_index
 
 CHANNELS: Mapping[str, str] = {
     "discord": "discord_token",
@@ -65,6 +64,13 @@ CHANNELS: Mapping[str, str] = {
     "slack": "slack_bot_token",
 }
 """The channels of `agent serve`, and the setting that switches each of them on."""
+
+NOT_FOR_TURNS = (
+    "storage.conversation.commands",
+    "storage.conversation.records",
+    "storage.conversation.upkeep",
+)
+"""Modules that a turn does without. With SQLAlchemy they are half of what there is to import."""
 
 ChannelBuilder = Callable[[Settings, ChannelServices], Channel | None]
 """`build` of `channels/<name>/channel.py`; None: the settings do not ask for this channel."""
@@ -88,10 +94,16 @@ class App:
 
 @asynccontextmanager
 async def open_app(
-    settings: Settings, builders: ChannelBuilders, *, upgrade: bool = False
+    settings: Settings,
+    builders: ChannelBuilders,
+    *,
+    upgrade: bool = False,
+    upkeep_after: float = 0,
 ) -> AsyncIterator[App]:
     """One instance with these channels; inside, its engine takes messages and recovers what
     others left.
+
+    `upkeep_after`: how many seconds later it looks after the rest, unless an erasure waits.
     """
     instance = uuid7()
 
@@ -105,21 +117,44 @@ async def open_app(
         ports = await _wire_settings(
             settings, stores, models, builders, instance, noted
         )
-        call_seconds = settings.model_total_timeout + SETTLING_SECONDS
-        places = Stores(stores.database, stores.pipe, settings.agent_home)
-        backups = settings.backup_dir or settings.agent_home / "backups"
+        look_after = partial(_upkeep, settings, stores, models, noted)
+        if upkeep_after and not await erasure_waits(stores.database):
+            look_after = partial(run_in_background, _later, upkeep_after, look_after)
 
         async with (
-            upkeep(stores.database, stores.pipe, models, noted, call_seconds),
-            rollup(stores.database_url),
-            search_index(stores.database_url),
-            lifecycle(places, backups, settings.retention_days),
+            look_after(),
             follow_changes(stores.pipe, ports.control_updates),
             traced(ports, settings, instance) as watched,
             Engine(watched, options_of(settings)) as engine,
         ):
             models.specs.start(settings.model)  # in a thread; nobody waits for it
             yield App(settings, instance, stores, ports, engine)
+
+
+@asynccontextmanager
+async def _upkeep(
+    settings: Settings, stores: OpenStores, models: LanguageModels, noted: Noted
+) -> AsyncIterator[None]:
+    _import_rest()
+    from storage.conversation.upkeep import upkeep
+
+    async with upkeep(settings, stores.database, stores.pipe, models, noted):
+        yield
+
+
+def _import_rest() -> None:
+    for name in NOT_FOR_TURNS:
+        import_module(name)
+
+
+async def _later(
+    seconds: float, look_after: Callable[[], AbstractAsyncContextManager[None]]
+) -> None:
+    await asyncio.sleep(seconds)
+    # in a thread: a person types meanwhile
+    await asyncio.to_thread(_import_rest)
+    async with look_after():
+        await asyncio.Event().wait()
 
 
 def options_of(settings: Settings) -> Options:
@@ -227,8 +262,8 @@ async def wire(
         leases=leases,
         recovery=leases,
         cache=RedisCache(pipe, window_messages, limiter, lambda: control.lineage),
-        commands=PostgresChatCommands(database, pipe),
-        records=PostgresChatRecords(database),
+        commands=on_demand(lambda: _commands(database, pipe)),
+        records=on_demand(lambda: _records(database)),
         edits=PostgresEdits(database, partial(_keeps_earlier_texts, flags)),
         votes=PostgresVotes(database),
         control=control,
@@ -239,6 +274,18 @@ async def wire(
         budgets=_budgets(database, control, worst, noted, models),
         flags=flags,
     )
+
+
+def _commands(database: Database, pipe: RedisPipe) -> ChatCommands:
+    from storage.conversation.commands import PostgresChatCommands
+
+    return PostgresChatCommands(database, pipe)
+
+
+def _records(database: Database) -> ChatRecords:
+    from storage.conversation.records import PostgresChatRecords
+
+    return PostgresChatRecords(database)
 
 
 def _budgets(

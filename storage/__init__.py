@@ -1,5 +1,5 @@
 """The two stores: Postgres holds what must last, Redis makes it fast and may lose everything."""
 
-from agent.core.plain_imports import import_plainly
+from agent.core.imports import import_plainly
 
 import_plainly("redis")

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import Any
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 import asyncpg
 import structlog
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from agent.core.errors import StoreUnavailable
 from storage.connecting.postgres import (
@@ -20,6 +20,9 @@ from storage.connecting.postgres import (
 )
 from storage.connecting.postgres_errors import AGAIN, CONTENT, GONE, sentence_of
 from storage.connecting.postgres_url import CONNECT_SECONDS, read_postgres_url
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncEngine
 
 __all__ = [
     "AGAIN",
@@ -178,13 +181,20 @@ class Database:
     def __init__(
         self,
         url: str,
-        engine: AsyncEngine,
+        make_engine: Callable[[], AsyncEngine],
         turn_connections: int = TURN_CONNECTIONS,
     ) -> None:
         self.url = url
-        self.engine = engine
+        self._make_engine = make_engine
         self._turn_connections = turn_connections
         self._lines: list[PinnedConnection] = []
+
+    @cached_property
+    def engine(self) -> AsyncEngine:
+        """For transactions outside turns, made for the first of them: to import SQLAlchemy takes
+        a third of a start.
+        """
+        return self._make_engine()
 
     def line(self, planner: Mapping[str, str] = BY_INDEX) -> PinnedConnection:
         """A pinned connection, made when first used and closed with the database.
@@ -212,7 +222,8 @@ class Database:
     async def close(self) -> None:
         for line in self._lines:
             line.close()
-        await self.engine.dispose()
+        if "engine" in vars(self):
+            await self.engine.dispose()
 
 
 @asynccontextmanager
@@ -225,16 +236,21 @@ async def open_database(
     turn_connections: int = TURN_CONNECTIONS,
 ) -> AsyncIterator[Database]:
     """Opens nothing yet: connections are made when first used (pre-ping, recycled hourly)."""
-    engine = create_async_engine(
-        "postgresql+asyncpg://",
-        hide_parameters=True,  # they hold what people said, and errors are logged
-        async_creator=lambda: connect(url, statement_seconds),
-        pool_size=pool_size,
-        max_overflow=max_overflow,
-        pool_pre_ping=True,
-        pool_recycle=3600,
-    )
-    database = Database(url, engine, turn_connections)
+
+    def make_engine() -> AsyncEngine:
+        from sqlalchemy.ext.asyncio import create_async_engine
+
+        return create_async_engine(
+            "postgresql+asyncpg://",
+            hide_parameters=True,  # they hold what people said, and errors are logged
+            async_creator=lambda: connect(url, statement_seconds),
+            pool_size=pool_size,
+            max_overflow=max_overflow,
+            pool_pre_ping=True,
+            pool_recycle=3600,
+        )
+
+    database = Database(url, make_engine, turn_connections)
     try:
         yield database
     finally:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
-
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.ext.asyncio import AsyncConnection
+from typing import TYPE_CHECKING
 
 from agent.core.errors import StoreUnavailable
 from storage.connecting.postgres_errors import AGAIN, GONE, sentence_of
 from storage.postgres import Database
+
+if TYPE_CHECKING:
+    from sqlalchemy.exc import DBAPIError
+    from sqlalchemy.ext.asyncio import AsyncConnection
 
 _AWAY = (
     "Postgres cannot be reached; nothing was changed. Try again when it is back, or "
@@ -44,6 +46,8 @@ async def autocommit(database: Database) -> AsyncIterator[AsyncConnection]:
 
 @contextmanager
 def _in_own_words(away: str) -> Iterator[None]:
+    from sqlalchemy.exc import DBAPIError
+
     try:
         yield
     except (*GONE, DBAPIError) as error:
@@ -63,6 +67,8 @@ def _in_own_words(away: str) -> Iterator[None]:
 @asynccontextmanager
 async def _left_if_gone(connection: AsyncConnection) -> AsyncIterator[None]:
     """Otherwise the pool would keep a connection to a server that is no longer the primary."""
+    from sqlalchemy.exc import DBAPIError
+
     try:
         yield
     except DBAPIError as error:

@@ -7,18 +7,26 @@ import io
 import signal
 import sys
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import (
+    AbstractAsyncContextManager,
+    asynccontextmanager,
+    contextmanager,
+    suppress,
+)
 from pathlib import Path
 from typing import IO, BinaryIO
 from urllib.parse import quote
 
-from agent.app import App, open_app
+from agent.app import App, ChannelBuilders, open_app
 from agent.cli.options import user_name
 from agent.cli.run import INTERRUPTED, NOT_WELL, WELL
 from agent.core.errors import ConfigurationError
 from agent.operations.banner import ECHO
 from agent.settings import OFFLINE, Settings
 from channels.terminal.channel import SLOT, Reader, Screen, Terminal
+
+UPKEEP_AFTER_SECONDS = 3.0
+"""A chat of one line is over by then."""
 
 _SLOTS = 100
 """Conversations that one user can have open at once."""
@@ -49,7 +57,7 @@ async def _with_a_pipe(settings: Settings, chat_name: str, *, upgrade: bool) -> 
         screen = PlainScreen(sys.stdout, sys.stderr)
         terminal = _terminal(settings, LineReader(lines), screen, chat_name)
         builders = {terminal.name: lambda *_: terminal}
-        async with open_app(settings, builders, upgrade=upgrade) as app:
+        async with _opened_app(settings, builders, upgrade=upgrade) as app:
             await terminal.run(app.engine.accept)
 
     return NOT_WELL if terminal.unanswered else WELL
@@ -74,7 +82,7 @@ async def _with_a_person(settings: Settings, chat_name: str, *, upgrade: bool) -
         try:
             async with (
                 _ctrl_c(terminal),
-                open_app(settings, builders, upgrade=upgrade) as app,
+                _opened_app(settings, builders, upgrade=upgrade) as app,
             ):
                 screen.notice(_banner(app, chat_name))
                 await terminal.run(app.engine.accept)
@@ -86,6 +94,14 @@ async def _with_a_person(settings: Settings, chat_name: str, *, upgrade: bool) -
             screen.close()
 
     return WELL
+
+
+def _opened_app(
+    settings: Settings, builders: ChannelBuilders, *, upgrade: bool
+) -> AbstractAsyncContextManager[App]:
+    return open_app(
+        settings, builders, upgrade=upgrade, upkeep_after=UPKEEP_AFTER_SECONDS
+    )
 
 
 def _arguments(settings: Settings) -> dict[str, list[str]]:

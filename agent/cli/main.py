@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
 import sys
 from contextlib import AbstractAsyncContextManager, nullcontext
 from importlib import import_module
@@ -14,7 +15,6 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from agent.cli.options import As, Group, author
-from agent.cli.reports.search import search
 from agent.cli.run import (
     EXIT_STATUS,
     INTERRUPTED,
@@ -119,7 +119,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command()(search)
 
 
 @app.command()
@@ -283,6 +282,10 @@ def command_line(named: str = "") -> typer.Typer:
     if named in own:
         return app
 
+    if named not in GROUPS:
+        from agent.cli.reports.search import search
+
+        app.command()(search)
     for name in [named] if named in GROUPS else GROUPS:
         app.add_typer(import_module(GROUPS[name]).app, name=name)
 
@@ -291,6 +294,8 @@ def command_line(named: str = "") -> typer.Typer:
 
 def main() -> None:
     """Entry point."""
+    # pydantic would look through all that is installed for plugins; we have none
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     # until `run`: imports leave no garbage, and looking for it takes a tenth of a second
     gc.disable()
     try:

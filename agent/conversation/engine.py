@@ -106,6 +106,7 @@ class Engine:
     async def stop(self) -> None:
         """Takes nothing more in, lets answers finish for a while, and hands back the rest."""
         self._stopping = True
+        self._worker.hurry()
         await self._background.drain(self._options.drain_seconds)
         claims, attempted, delivering = self._worker.held()
         # the leases hold until all has ended: what is handed back is still ours

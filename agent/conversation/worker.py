@@ -194,6 +194,10 @@ class Worker:
 
         return len(claims)
 
+    def hurry(self) -> None:
+        """This instance leaves: ends of deliveries are recorded at once."""
+        self._recorder.hurry()
+
     def held(self) -> tuple[list[Claim], list[UUID], list[UUID]]:
         """The claims that are still ours, the turns that were attempted under them, and those
         that lead deliveries under way.

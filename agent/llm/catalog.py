@@ -8,7 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, cast
 
 from agent.core.errors import ConfigurationError, UnknownModel
-from agent.core.plain_imports import import_plainly
+from agent.core.imports import import_plainly
 from agent.core.text import did_you_mean
 from agent.core.words.model_lists import ListsModels
 from agent.llm.base_url import is_nearby

@@ -1,5 +1,5 @@
 """Telegram."""
 
-from agent.core.plain_imports import import_plainly
+from agent.core.imports import import_plainly
 
 import_plainly("httpx")

@@ -19,7 +19,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import text
 
 from agent.control.rules import GLOBAL
 from storage.connecting.redis_connection import Command, mapping
@@ -93,8 +92,8 @@ async def announce(database: Database, pipe: RedisPipe) -> None:
     Raises StoreUnavailable when Postgres is away; Redis may be.
     """
     async with transaction(database) as connection:
-        found = await connection.execute(text(STATEMENTS["control_state"]))
-        truth = stored(*found.one())
+        found = await connection.exec_driver_sql(STATEMENTS["control_state"])
+        truth = stored(*tuple(found.one()))
 
     await write(pipe, truth)
     await pipe.send(("PUBLISH", NEWS, truth.epoch))

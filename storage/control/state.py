@@ -8,7 +8,6 @@ from typing import Any
 
 import msgspec
 import structlog
-from sqlalchemy import text
 
 from agent.control.experiments import Experiment, read_experiment
 from agent.control.flags import DECLARED, Flag, made_by_operator
@@ -129,9 +128,9 @@ class StillControl:
 async def read_control(database: Database) -> StillControl:
     """From Postgres. Raises StoreUnavailable."""
     async with transaction(database) as connection:
-        rows = await connection.execute(text(STATEMENTS["control_state"]))
+        rows = await connection.exec_driver_sql(STATEMENTS["control_state"])
 
-    return StillControl(state(stored(*rows.one())))
+    return StillControl(state(stored(*tuple(rows.one()))))
 
 
 def state(stored: ControlSnapshot) -> ControlState:

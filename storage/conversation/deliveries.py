@@ -7,7 +7,6 @@ from typing import Any
 from uuid import UUID
 
 import asyncpg
-from sqlalchemy import insert, select
 
 from agent.core.errors import StoreUnavailable
 from agent.core.messages import Placed
@@ -16,7 +15,6 @@ from storage.connecting.batch import LINGER_SECONDS, Batch
 from storage.conversation import STATEMENTS
 from storage.conversation.turns import encode_placed
 from storage.postgres import Database, columns
-from storage.tables import AuditEntry
 from storage.transaction import transaction
 
 _Row = tuple[UUID, str, str | None, UUID]
@@ -121,14 +119,11 @@ class PostgresDeliveries:
         place, and says so in the audit log: all of it or nothing.
         """
         turns = [turn for turn, *_ in endings]
-        entry = insert(AuditEntry).values(
-            actor="agent", action="turn.failed", subject=str(turns[-1]), reason=reason
-        )
         async with transaction(self._database) as connection:
-            await connection.execute(select(1))  # begins it
+            await connection.exec_driver_sql("SELECT 1")  # begins it
             raw = await connection.get_raw_connection()
             driver: Any = raw.driver_connection
             if not arrived:
                 await driver.fetch(STATEMENTS["undelivered"], turns, reason)
             await driver.fetch(STATEMENTS["done"], *columns(endings))
-            await connection.execute(entry)
+            await driver.fetch(STATEMENTS["note_failed"], str(turns[-1]), reason)

@@ -277,6 +277,11 @@ WHERE t.id = locked.id
 RETURNING t.id, locked.was = 'failed' AS returned;
 
 
+-- name: note_failed
+-- $1 turn  $2 reason
+INSERT INTO audit_log (actor, action, subject, reason) VALUES ('agent', 'turn.failed', $1, $2);
+
+
 -- name: done
 -- Turns of one lead close together. A caller that says nothing stands on the platform may be
 -- wrong: an instance that died meanwhile may have recorded something. Then the turns stay open,

@@ -88,6 +88,10 @@ LIMIT 1
 FOR UPDATE SKIP LOCKED;
 
 
+-- name: erasure_waits
+SELECT EXISTS (SELECT FROM erasures WHERE finished_at IS NULL) AS waits;
+
+
 -- name: keep_erasure
 UPDATE erasures SET
     step = :step,

@@ -26,7 +26,7 @@ from agent.core.limits import waiting
 from agent.ports import Control
 from storage.connecting.batch import LINGER_SECONDS, Batch
 from storage.limits import STATEMENTS
-from storage.limits.budget_alerts import Counter, TouchedCounters
+from storage.limits.noted import Counter, TouchedCounters
 from storage.postgres import Database, columns
 
 SMALLEST = Decimal("0.00000001")

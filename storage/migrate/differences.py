@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from sqlalchemy import Connection
+from typing import TYPE_CHECKING, Any
 
 from storage.postgres import open_database
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
 
 
 async def differences(database_url: str) -> list[str]:

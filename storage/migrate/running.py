@@ -8,18 +8,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import asyncpg
-from sqlalchemy import Connection, text
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from agent.core.errors import SchemaError
-from agent.core.plain_imports import import_plainly
+from agent.core.imports import import_plainly
 from storage.connecting.postgres_errors import driver_error, sentence_of
 from storage.migrate.sql import STATEMENTS
 from storage.postgres import open_database
 
 if TYPE_CHECKING:
     from alembic.config import Config
+    from sqlalchemy import Connection
+    from sqlalchemy.exc import DBAPIError
+    from sqlalchemy.ext.asyncio import AsyncConnection
 
 ITSELF = "agent"
 """Who migrates where nobody asked: a start with an embedded store, or with --migrate."""
@@ -76,6 +76,8 @@ async def migrating(
 
     Raises SchemaError.
     """
+    from sqlalchemy.exc import DBAPIError
+
     try:
         async with (
             open_database(database_url, statement_seconds=None) as database,
@@ -91,6 +93,8 @@ async def migrating(
 
 
 async def _prepare(connection: AsyncConnection) -> None:
+    from sqlalchemy import text
+
     first = text(STATEMENTS["wait_for_other_migrations"])
     await connection.execute(first, {"lock": MIGRATION_LOCK})
     # only now: others may migrate for longer than a table may be waited for

@@ -140,7 +140,8 @@ WHERE id IN (
 
 -- name: keep_prompt
 -- Once for all answers under it, and once a day, so that one that is in use is not too old.
-INSERT INTO system_prompts AS p (hash, content) VALUES (:hash, :content)
+-- $1 hash  $2 content
+INSERT INTO system_prompts AS p (hash, content) VALUES ($1, $2)
 ON CONFLICT (hash) DO UPDATE SET used_at = now() WHERE p.used_at < now() - interval '1 hour';
 
 

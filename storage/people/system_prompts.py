@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from datetime import UTC, date, datetime
+from functools import cached_property
 from hashlib import sha256
 
 import structlog
-from sqlalchemy import text
 
 from agent.core.errors import AgentError
 from storage.people import STATEMENTS
-from storage.postgres import Database
-from storage.transaction import transaction
+from storage.postgres import Database, PinnedConnection
 
 DIGEST_CHARS = 32
 
@@ -41,11 +40,14 @@ class SystemPrompts:
 
         return digest
 
+    @cached_property
+    def _line(self) -> PinnedConnection:
+        """Asked for last, so that no turn has to share for it."""
+        return self._database.line()
+
     async def _keep(self, digest: str, prompt: str) -> None:
-        values = {"hash": digest, "content": prompt}
         try:
-            async with transaction(self._database) as connection:
-                await connection.execute(text(STATEMENTS["keep_prompt"]), values)
+            await self._line.fetch(STATEMENTS["keep_prompt"], digest, prompt)
         except AgentError as error:
             # the next answer under it tries again
             self._kept.pop(digest, None)

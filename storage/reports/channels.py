@@ -9,12 +9,15 @@ from collections.abc import (
     Mapping,
     Sequence,
 )
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from storage.connecting.redis_connection import mapping
 from storage.redis import RedisPipe
-from storage.reports.status import LiveInstance
+
+if TYPE_CHECKING:
+    from storage.reports.status import LiveInstance
 
 KEPT_SECONDS = 2 * 86_400
 """From the last event of a channel on."""

@@ -33,7 +33,7 @@ from agent.core.options import Options
 from storage.control.flags import FlagAdmin, FlagView
 from storage.control.live import RedisControl, follow_changes
 from storage.control.state import ControlState, state, stored
-from storage.conversation.upkeep import Noted
+from storage.limits.noted import Noted
 from storage.migrate import upgrade
 from storage.postgres import open_database
 from storage.redis import open_redis

@@ -23,7 +23,7 @@ from agent.core.options import Options
 from agent.ports import Accept, Channel, Deliveries, Ports
 from channels.services import ChannelServices
 from storage.conversation import STATEMENTS
-from storage.conversation.upkeep import Noted
+from storage.limits.noted import Noted
 from storage.postgres import Database, connect, open_database
 from storage.redis import open_redis
 from tests.conformance.driver import Driver, Place

@@ -14,9 +14,9 @@ from agent.core.completion import Prompt, Usage
 from agent.core.errors import Refused
 from storage.control.live import RedisControl
 from storage.limits.budget_admin import BudgetAdmin
-from storage.limits.budget_alerts import TouchedCounters
 from storage.limits.budget_views import Period
 from storage.limits.budgets import PostgresBudgets
+from storage.limits.noted import TouchedCounters
 from storage.postgres import Database, open_database
 from storage.redis import open_redis
 from tests.support.settings import OPERATOR

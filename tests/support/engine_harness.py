@@ -21,7 +21,7 @@ from agent.core.errors import ModelError
 from agent.core.messages import Address, Placed, Said
 from agent.core.options import Options
 from agent.ports import Accept, Ports
-from storage.conversation.upkeep import Noted
+from storage.limits.noted import Noted
 from storage.postgres import Database, open_database
 from storage.redis import RedisPipe, open_redis
 

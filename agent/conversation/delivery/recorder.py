@@ -50,8 +50,13 @@ class DeliveryRecorder:
         self._ended: deque[Ending] = deque()
         """Answers that are settled, and not recorded as such yet."""
         self._is_closing = False
+        self._leaving = asyncio.Event()
         self.lead_turns: set[UUID] = set()
         """Turns that lead deliveries that ended and are not recorded yet."""
+
+    def hurry(self) -> None:
+        """This instance leaves: what ends waits for no others any more."""
+        self._leaving.set()
 
     async def announce(self, turn: UUID) -> None:
         """A draft of the answer that begins with this turn will stand. Durable on return.
@@ -133,7 +138,10 @@ class DeliveryRecorder:
         """Records what ended, until nothing is left."""
         clear_contextvars()  # it works for many turns, so its log lines belong to none
         try:
-            await asyncio.sleep(LINGER_SECONDS)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(LINGER_SECONDS):
+                    await self._leaving.wait()
+
             while self._ended:
                 await self._close_all(self._next_endings())
         finally:

@@ -20,6 +20,7 @@ COLOURS = ("rich.console", "rich.pretty", "pygments.util")
 PLATFORMS = ("discord", "telegram", "slack_bolt", "slack_sdk", "aiohttp", "httpx")
 SCREEN = ("prompt_toolkit",)
 SERVER = ("fastapi", "starlette", "uvicorn", "agent.web")
+TRANSACTIONS = ("sqlalchemy", "storage.tables", "storage.conversation.upkeep")
 MIGRATIONS = ("alembic", "mako", "migrations")
 ANSWERS = ("agent.conversation", "agent.app", "channels", "storage.conversation")
 
@@ -77,14 +78,18 @@ async def test_setting_a_flag_needs_no_channel_and_no_conversation(
     assert others(modules) < 700
 
 
-async def test_a_chat_needs_no_platform_and_no_migration(cold: Machine) -> None:
+async def test_a_chat_needs_no_platform_no_migration_and_no_transaction(
+    cold: Machine,
+) -> None:
     """Its lines come from a pipe, and the offline model answers."""
     ended = await cold.agent("chat", lines=b"hello\n")
     modules = imported(ended)
 
     assert (0, True) == (ended.status, "You said: hello" in ended.out)
-    assert set() == needless(modules, COLOURS, PLATFORMS, SCREEN, SERVER, MIGRATIONS)
-    assert others(modules) < 730
+    assert set() == needless(
+        modules, COLOURS, PLATFORMS, SCREEN, SERVER, MIGRATIONS, TRANSACTIONS
+    )
+    assert others(modules) < 580
 
 
 async def test_serving_three_platforms_needs_no_screen_and_no_colours(

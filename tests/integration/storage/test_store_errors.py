@@ -161,7 +161,7 @@ async def test_with_fewer_connections_statements_share_them(
     monkeypatch.setattr(
         postgres_module,
         "Database",
-        lambda url, engine, _: Database(url, engine, most),
+        lambda url, make_engine, _: Database(url, make_engine, most),
     )
     async with world.instance() as agent:
         PostgresLastAccepted(agent.database)

@@ -28,7 +28,7 @@ from agent.core.errors import AgentError
 from agent.core.messages import Address, Placed, Said
 from agent.core.options import Options
 from agent.ports import Accept
-from storage.conversation.upkeep import Noted
+from storage.limits.noted import Noted
 from storage.postgres import connect, open_database
 from storage.redis import open_redis
 

@@ -1,5 +1,5 @@
 """Signing in with OpenID Connect: the code flow with PKCE, state and nonce."""
 
-from agent.core.plain_imports import import_plainly
+from agent.core.imports import import_plainly
 
 import_plainly("httpx")

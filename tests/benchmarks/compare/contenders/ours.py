@@ -16,7 +16,7 @@ from agent.core.completion import Prompt, Spent, Usage
 from agent.core.messages import Address, Placed, Said
 from agent.core.options import Options
 from agent.ports import Accept
-from storage.conversation.upkeep import Noted
+from storage.limits.noted import Noted
 from storage.postgres import open_database
 from storage.redis import open_redis
 from tests.benchmarks.compare.contenders import WINDOW, StoreUrls, Turn, answer_to

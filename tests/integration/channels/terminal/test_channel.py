@@ -21,7 +21,7 @@ from agent.core.errors import DeliveryError, Refused
 from agent.core.messages import Address, Notice
 from agent.core.options import Options
 from channels.terminal.channel import IGNORED, Terminal, _Asked
-from storage.conversation.upkeep import Noted
+from storage.limits.noted import Noted
 from storage.postgres import open_database
 from storage.redis import open_redis
 from tests.conformance.drivers.terminal import TerminalDriver, UnsupportedHere

@@ -1,4 +1,5 @@
-"""Libraries without what we never ask them for, and what they import wherever it is installed.
+"""Most of a start is imports: libraries without what we never ask them for, and modules of ours
+that are imported when they are needed.
 
 structlog, httpx and alembic import rich and pygments, to show colours: a tenth of a start, and
 20 MB of a process. Whoever shows a screen still imports them. redis imports the metrics of
@@ -8,9 +9,14 @@ OpenTelemetry, which take as long.
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
+from functools import cached_property
 from importlib import import_module
+from typing import Any, Generic, TypeVar, cast
 
-NEEDLESS = ("rich", "pygments", "colorama", "opentelemetry.sdk.metrics")
+T = TypeVar("T")
+
+NEEDLESS = ("rich", "pygments", "colorama", "opentelemetry.metrics")
 
 
 def import_plainly(name: str) -> None:
@@ -26,3 +32,20 @@ def import_plainly(name: str) -> None:
     finally:
         for each in absent:
             del modules[each]
+
+
+def on_demand(make: Callable[[], T]) -> T:
+    """Stands for what `make` makes, and makes it when it is first asked for something."""
+    return cast("T", _OnDemand(make))
+
+
+class _OnDemand(Generic[T]):
+    def __init__(self, make: Callable[[], T]) -> None:
+        self._make = make
+
+    @cached_property
+    def _made(self) -> T:
+        return self._make()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._made, name)
