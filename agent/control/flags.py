@@ -134,7 +134,7 @@ class Flag(Generic[T]):
 
         kind = _ALLOWED[self.kind]
         if self.minimum is not None and self.maximum is not None:
-            return f"{kind} from {self.minimum:g} to {self.maximum:g}"
+            return f"{kind} from {self.minimum:.16g} to {self.maximum:.16g}"
 
         return (
             f"{kind} from {-LARGEST} to {LARGEST}" if self.kind is Kind.INT else kind

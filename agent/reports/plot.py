@@ -64,22 +64,30 @@ def _lines_across(top: float, unit: str) -> list[str]:
 def _bars(bars: Sequence[Bar], top: float) -> list[str]:
     room = (WIDTH - LEFT - RIGHT) / max(len(bars), 1)
     every = max(-(-len(bars) // MAX_LABELS), ceil(_label_width(bars) / room))
-    shapes = []
+    shapes, labelled = [], 0.0
     for number, bar in enumerate(bars):
         x = LEFT + room * number
         shapes.append(_bar(bar, x, room, top))
         if number % every == 0:
-            shapes.append(
-                f'<text x="{x + room / 2:.1f}" y="{HEIGHT - BOTTOM + 20}" '
-                f'text-anchor="middle">{_text(_short(bar.label))}</text>'
-            )
+            label, half = _short(bar.label), _width(bar) / 2
+            middle = min(max(x + room / 2, half), WIDTH - half)  # none is cut off
+            if middle - half >= labelled:
+                labelled = middle + half
+                shapes.append(
+                    f'<text x="{middle:.1f}" y="{HEIGHT - BOTTOM + 20}" '
+                    f'text-anchor="middle">{_text(label)}</text>'
+                )
 
     return shapes
 
 
 def _label_width(bars: Sequence[Bar]) -> float:
     """Of the longest one, so that none stands on another."""
-    return CHAR_WIDTH * max((len(_short(bar.label)) for bar in bars), default=0)
+    return max(map(_width, bars), default=0.0)
+
+
+def _width(bar: Bar) -> float:
+    return float(CHAR_WIDTH * len(_short(bar.label)))
 
 
 def _short(label: str) -> str:

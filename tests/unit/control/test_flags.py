@@ -22,6 +22,8 @@ from agent.core.errors import Rejected
 BOOL: Flag[bool] = Flag("b", Kind.BOOL, True, "…")
 INT: Flag[int] = Flag("i", Kind.INT, 3, "…", minimum=1, maximum=200)
 BIG: Flag[int] = Flag("n", Kind.INT, 3, "…")
+MANY: Flag[int] = Flag("m", Kind.INT, 16, "…", minimum=16, maximum=1_000_000)
+SHARE: Flag[float] = Flag("p", Kind.FLOAT, 1.0, "…", minimum=0.25, maximum=2)
 FLOAT: Flag[float] = Flag("f", Kind.FLOAT, 0.5, "…")
 TEXT: Flag[str] = Flag("s", Kind.STRING, "", "…")
 CHOICE: Flag[str] = Flag(
@@ -71,6 +73,8 @@ def test_what_is_typed_becomes_a_value_of_its_type(
         (BOOL, "1", "b takes true or false."),
         (INT, "201", "i takes a whole number from 1 to 200."),
         (INT, "1.5", "i takes a whole number from 1 to 200."),
+        (MANY, "1", "m takes a whole number from 16 to 1000000."),
+        (SHARE, "3", "p takes a number from 0.25 to 2."),
         (FLOAT, "nan", "f takes a number."),
         (FLOAT, "inf", "f takes a number."),
         (TEXT, "a\0b", "s takes a text in UTF-8 of at most 20000 characters."),

@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import pytest
 
-from agent.reports.plot import CHAR_WIDTH, Bar, svg_plot
+from agent.reports.plot import CHAR_WIDTH, WIDTH, Bar, svg_plot
 
 LABEL = re.compile(r'<text x="([0-9.]+)" y="320" text-anchor="middle">([^<]*)</text>')
 
@@ -21,6 +21,17 @@ def test_no_label_stands_on_another(count: int, label: str) -> None:
     assert found
     for (x, width), (other, _) in pairwise(found):
         assert other - x >= width
+
+
+@pytest.mark.parametrize("count", [1, 2, 33, 50, 720])
+@pytest.mark.parametrize("label", ["2026-10-30 discord", "2026-10-30", "name " * 20])
+def test_no_label_is_cut_off(count: int, label: str) -> None:
+    picture = svg_plot("cost", "US dollars", [Bar(label, 1.0)] * count)
+    found = [(float(x), CHAR_WIDTH * len(text)) for x, text in LABEL.findall(picture)]
+
+    assert found
+    assert min(x - width / 2 for x, width in found) >= 0
+    assert max(x + width / 2 for x, width in found) <= WIDTH
 
 
 def test_what_is_unknown_or_left_out_is_marked() -> None:

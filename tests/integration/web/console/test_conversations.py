@@ -211,6 +211,7 @@ async def test_why_an_answer_is_as_it_is(
     why = await ada.get(f"{path}/2")
 
     assert f"{path}/2" in page.links
+    assert 'aria-label="The message" tabindex="0">' in why.html, "keys scroll it, too"
     for part in (
         *("test:model", "Tokens read 10", "Tokens written 5", "$0.0125", "a list"),
         *("streaming false global", "experiment tone b", "written by the model"),

@@ -168,7 +168,17 @@ async def test_what_was_used_is_shown_with_how_near_its_end_it_is(
     )
     page = await ada.get("/limits")
     one = await ada.get(SLACK)
+    await run(
+        ada.services.stores.database.url,
+        "INSERT INTO budget_reservations (id, day, channel, channel_month, tokens, usd)"
+        " VALUES (gen_random_uuid(), (now() AT TIME ZONE 'UTC')::date,"
+        " 'slack', 'slack', 100, 0.1)",
+    )
+    with_a_call = await ada.get("/limits")
+    one_with_a_call = await ada.get(SLACK)
 
+    assert "under way: 1 call, 100 tokens, $0.1000" in with_a_call.text
+    assert "Set aside by 1 call under way 100 $0.1000" in one_with_a_call.text
     assert "slack channel month 85 % told at 80 % 850 of 1,000 $0.2500 of any" in (
         page.text
     )

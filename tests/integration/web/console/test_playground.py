@@ -61,6 +61,8 @@ async def test_an_answer_is_shown_with_its_cost_and_stored_nowhere(
     assert (200, 0) == (built.status, asked_for_it)
     assert "You are a helpful assistant." in built.text
     assert "re: Why?" in page.text
+    for label in ("system", "user", "The answer"):  # keys scroll them, too
+        assert f'aria-label="{label}" tabindex="0">' in page.html
     assert "cost $" in page.text or "cost unknown" in page.text
     assert before == await counts(database_url)
     assert "ada" == entry["actor"]

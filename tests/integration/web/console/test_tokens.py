@@ -34,6 +34,9 @@ async def test_a_token_is_shown_once_works_and_is_revoked(ada: Browser) -> None:
 
     assert ("read", 401) == (works.json()["scope"], refused.status_code)
     assert found[0] not in later.html
+    # a phone shows no heads of columns
+    for column in ("Scope", "Used", "Ends"):
+        assert f'data-label="{column}"' in later.html
     assert "nightly is revoked." in ended.text
     log = (await ada.get("/audit")).text
     assert 'label unset → "nightly"' in log
