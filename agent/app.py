@@ -27,7 +27,7 @@ from agent.control.flags import ENABLE_SLASH_COMMANDS, KEEP_EARLIER_TEXTS
 from agent.control.openfeature import DOMAIN, HookedFlags, provide
 from agent.control.rules import Audience
 from agent.conversation.engine import Engine
-from agent.core.background import run_in_background
+from agent.core.background import backoff, run_in_background
 from agent.core.imports import on_demand
 from agent.core.limits import PER_PERSON, Limit
 from agent.core.options import Options
@@ -48,7 +48,7 @@ from storage.conversation.last_accepted import PostgresLastAccepted
 from storage.conversation.leases import PostgresLeases
 from storage.conversation.turns import PostgresTurns
 from storage.conversation.votes import PostgresVotes
-from storage.lifecycle import erasure_waits
+from storage.lifecycle import upkeep_is_due
 from storage.limits.budgets import PostgresBudgets, WorstCase
 from storage.limits.limiter import RedisLimiter
 from storage.limits.noted import Noted
@@ -71,6 +71,9 @@ NOT_FOR_TURNS = (
     "storage.conversation.upkeep",
 )
 """Modules that a turn does without. With SQLAlchemy they are half of what there is to import."""
+
+RETRY_SECONDS = 3600.0
+"""Pause at most until what failed to begin is begun again."""
 
 ChannelBuilder = Callable[[Settings, ChannelServices], Channel | None]
 """`build` of `channels/<name>/channel.py`; None: the settings do not ask for this channel."""
@@ -103,7 +106,7 @@ async def open_app(
     """One instance with these channels; inside, its engine takes messages and recovers what
     others left.
 
-    `upkeep_after`: how many seconds later it looks after the rest, unless an erasure waits.
+    `upkeep_after`: how many seconds later it looks after the rest, unless that is due.
     """
     instance = uuid7()
 
@@ -118,7 +121,7 @@ async def open_app(
             settings, stores, models, builders, instance, noted
         )
         look_after = partial(_upkeep, settings, stores, models, noted)
-        if upkeep_after and not await erasure_waits(stores.database):
+        if upkeep_after and not await upkeep_is_due(stores.database_url):
             look_after = partial(run_in_background, _later, upkeep_after, look_after)
 
         async with (
@@ -150,11 +153,18 @@ def _import_rest() -> None:
 async def _later(
     seconds: float, look_after: Callable[[], AbstractAsyncContextManager[None]]
 ) -> None:
-    await asyncio.sleep(seconds)
-    # in a thread: a person types meanwhile
-    await asyncio.to_thread(_import_rest)
-    async with look_after():
-        await asyncio.Event().wait()
+    for pause in backoff(seconds, RETRY_SECONDS):
+        await asyncio.sleep(pause)
+        try:
+            # in a thread: a person types meanwhile
+            await asyncio.to_thread(_import_rest)
+            async with look_after():
+                await asyncio.Event().wait()
+        # whatever it is: a chat may last for days
+        except Exception as error:
+            log.exception(
+                "upkeep did not begin; it is tried again", error=type(error).__name__
+            )
 
 
 def options_of(settings: Settings) -> Options:

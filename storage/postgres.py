@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import (
+    AsyncIterator,
+    Callable,
+    Coroutine,
+    Iterable,
+    Mapping,
+    Sequence,
+)
 from contextlib import asynccontextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -46,6 +53,9 @@ PLANNERS: Sequence[Mapping[str, str]] = (BY_INDEX, WALK_INDEXES, {})
 
 TURN_CONNECTIONS = 14
 """How many pinned connections an instance has; a test counts them."""
+
+CLOSING_SECONDS = 2.0
+"""How long a process that leaves waits for what is stored beside turns."""
 
 POOL_SIZE = 20
 MAX_OVERFLOW = 10
@@ -188,6 +198,7 @@ class Database:
         self._make_engine = make_engine
         self._turn_connections = turn_connections
         self._lines: list[PinnedConnection] = []
+        self._tasks: set[asyncio.Task[None]] = set()
 
     @cached_property
     def engine(self) -> AsyncEngine:
@@ -219,7 +230,15 @@ class Database:
 
         return sum(planner not in seen for planner in PLANNERS)
 
+    def spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        """Runs what no turn waits for; `close` does, for a moment."""
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
     async def close(self) -> None:
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=CLOSING_SECONDS)
         for line in self._lines:
             line.close()
         if "engine" in vars(self):

@@ -275,8 +275,9 @@ def options(
 
 
 def command_line(named: str = "") -> typer.Typer:
-    """`agent` with the group that is named, or with all of them, for help and completion and
-    to say what is near a mistake. To build them all takes a quarter of a short command.
+    """`agent` with the command or group that is named, or with all of them, for help and
+    completion and to say what is near a mistake. To build them all takes a quarter of a short
+    command.
     """
     own = {getattr(one.callback, "__name__", "") for one in app.registered_commands}
     if named in own:
@@ -286,6 +287,9 @@ def command_line(named: str = "") -> typer.Typer:
         from agent.cli.reports.search import search
 
         app.command()(search)
+        if named == "search":
+            return app
+
     for name in [named] if named in GROUPS else GROUPS:
         app.add_typer(import_module(GROUPS[name]).app, name=name)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from functools import cached_property
+from functools import cache
 from importlib import import_module
 from typing import Any, Generic, TypeVar, cast
 
@@ -36,16 +36,12 @@ def import_plainly(name: str) -> None:
 
 def on_demand(make: Callable[[], T]) -> T:
     """Stands for what `make` makes, and makes it when it is first asked for something."""
-    return cast("T", _OnDemand(make))
+    return cast("T", _OnDemand(cache(make)))
 
 
 class _OnDemand(Generic[T]):
     def __init__(self, make: Callable[[], T]) -> None:
         self._make = make
 
-    @cached_property
-    def _made(self) -> T:
-        return self._make()
-
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._made, name)
+        return getattr(self._make(), name)

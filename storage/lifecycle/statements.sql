@@ -88,8 +88,14 @@ LIMIT 1
 FOR UPDATE SKIP LOCKED;
 
 
--- name: erasure_waits
-SELECT EXISTS (SELECT FROM erasures WHERE finished_at IS NULL) AS waits;
+-- name: upkeep_is_due
+-- Hours, words and partitions: whoever looks after these looks after the rest.
+SELECT EXISTS (SELECT FROM erasures WHERE finished_at IS NULL)
+    OR EXISTS (SELECT FROM report_state WHERE counted_until < now() - interval '1 day')
+    OR EXISTS (SELECT FROM search_state WHERE indexed_until < now() - interval '1 day')
+    OR to_regclass(
+        'messages_' || to_char(now() AT TIME ZONE 'UTC' + interval '1 month', 'YYYY_MM')
+    ) IS NULL;
 
 
 -- name: keep_erasure

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from datetime import UTC, date, datetime
 from functools import cached_property
 from hashlib import sha256
@@ -25,7 +24,6 @@ class SystemPrompts:
         self._database = database
         self._kept: dict[str, date] = {}
         """By hash, the day on which it was last noted that it is used."""
-        self._tasks: set[asyncio.Task[None]] = set()
 
     def note(self, prompt: str) -> str:
         """The text is kept soon, if it is not yet. Returns its hash, which answers name."""
@@ -34,9 +32,7 @@ class SystemPrompts:
         today = datetime.now(UTC).date()
         if self._kept.get(digest) != today:
             self._kept[digest] = today
-            task = asyncio.create_task(self._keep(digest, prompt))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            self._database.spawn(self._keep(digest, prompt))
 
         return digest
 

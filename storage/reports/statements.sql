@@ -717,6 +717,7 @@ ORDER BY hits.at DESC;
 
 -- name: walk_all
 -- :in_channel, NULL: any; else as `walk_people`. `seq >= 0` names the index of all, by time.
+-- Words of a conversation that is no more count as walked.
 WITH walked AS MATERIALIZED (
     SELECT s.conversation_id, s.at, s.seq,
            s.words @@ CAST(:query AS tsquery)
@@ -728,7 +729,7 @@ WITH walked AS MATERIALIZED (
         ORDER BY at DESC
         LIMIT :count
     ) s
-    JOIN conversations c ON c.id = s.conversation_id
+    LEFT JOIN conversations c ON c.id = s.conversation_id
 )
 SELECT bounds.*, hits.conversation_id, hits.at, hits.seq
 FROM (SELECT count(*) AS walked, max(at) AS newest, min(at) AS oldest FROM walked) bounds

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 import pytest
 
+from agent.cli.main import GROUPS
 from tests.support.commands import Ended, Machine
 
 COLOURS = ("rich.console", "rich.pretty", "pygments.util")
@@ -43,7 +44,7 @@ def imported(ended: Ended) -> list[str]:
     return [line.rpartition("|")[2].strip() for line in lines]
 
 
-def needless(modules: Sequence[str], *groups: Sequence[str]) -> set[str]:
+def needless(modules: Sequence[str], *groups: Iterable[str]) -> set[str]:
     """Those of these groups that are among the modules."""
     names = [name for group in groups for name in group]
 
@@ -76,6 +77,13 @@ async def test_setting_a_flag_needs_no_channel_and_no_conversation(
     assert 0 == ended.status, ended.err[-2000:]
     assert set() == needless(modules, PLATFORMS, SCREEN, SERVER, MIGRATIONS, ANSWERS)
     assert others(modules) < 700
+
+
+async def test_a_search_needs_no_other_command(cold: Machine) -> None:
+    ended = await cold.agent("search", "zebra")
+
+    assert 0 == ended.status, ended.err[-2000:]
+    assert set() == needless(imported(ended), GROUPS.values())
 
 
 async def test_a_chat_needs_no_platform_no_migration_and_no_transaction(

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from datetime import UTC, datetime
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
 from sqlalchemy import text
 
+from storage import postgres as postgres_module
 from storage.lifecycle import erasure
 from storage.lifecycle.erasure import Stores
 from storage.lifecycle.people import PeopleAdmin
 from storage.lifecycle.retention import retain
+from storage.people.system_prompts import SystemPrompts
+from storage.postgres import open_database
 from tests.support.engine_harness import EngineHarness, Instance
 from tests.support.erasures import ID, NAME, erase, say
 from tests.support.exports import export_of
@@ -20,6 +24,7 @@ from tests.support.settings import OPERATOR, run
 from tests.support.turns import begun, closed
 
 ADA = "test:ada"
+DIGEST = sha256(b"Be brief.").hexdigest()[:32]
 PROMPT = "You are a helpful assistant."
 
 
@@ -157,6 +162,35 @@ async def test_a_prompt_is_kept_once_and_answers_name_it(
 
     assert [PROMPT] == [row[0] for row in rows]
     assert 3 == named[0][0]
+
+
+async def test_a_prompt_is_kept_by_a_process_that_leaves_at_once(
+    database_url: str,
+) -> None:
+    """A chat of one line does, and its answer names the prompt."""
+    async with open_database(database_url) as database:
+        SystemPrompts(database).note("Be brief.")
+
+    [kept] = await run(database_url, "SELECT content FROM system_prompts")
+
+    assert "Be brief." == kept[0]
+
+
+async def test_a_process_leaves_while_a_prompt_cannot_be_kept(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Some rows are held, or Postgres is away."""
+    monkeypatch.setattr(postgres_module, "CLOSING_SECONDS", 0.2)
+    await run(
+        database_url,
+        "INSERT INTO system_prompts (hash, content, used_at)"
+        " VALUES ($1, 'Be brief.', '2020-01-01')",
+        DIGEST,
+    )
+    async with open_database(database_url) as other, other.engine.begin() as holding:
+        await holding.execute(text("SELECT FROM system_prompts FOR UPDATE"))
+        async with asyncio.timeout(5), open_database(database_url) as database:
+            assert DIGEST == SystemPrompts(database).note("Be brief.")
 
 
 async def test_earlier_texts_go_with_their_message_and_old_prompts_with_the_last_month(

@@ -112,6 +112,20 @@ async def test_a_search_reads_few_rows_of_many(
         before = read
 
 
+async def test_words_of_a_conversation_that_is_no_more_hide_no_older_message(
+    connection: AsyncConnection,
+) -> None:
+    """Somebody may have read them while it was deleted."""
+    await connection.execute(
+        text(
+            "INSERT INTO search_messages (conversation_id, at, seq, words)"
+            " VALUES (gen_random_uuid(), now() - interval '2 hours', 1, 'old')"
+        )
+    )
+
+    assert 9 == len(await ask(connection, "all", "old"))
+
+
 STEPS: dict[str, dict[str, Any]] = {
     "walk_people": {
         "query": "'rare'",
