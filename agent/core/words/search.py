@@ -32,6 +32,7 @@ _UNSPACED = (
 )
 # Letters, digits and _ of all other scripts with their marks; else one symbol, such as an emoji.
 _RUN = re.compile(rf"([{_UNSPACED}]+)|((?:[^\W{_UNSPACED}]|[\u0900-\u0dff])+)|(\S)")
+_ANY_UNSPACED = re.compile(f"[{_UNSPACED}]")
 _TERM = re.compile(r'(-?)(?:"([^"]*)"?|(\S+))')
 _MARKS = re.compile(
     "[\u0300-\u036f\u0610-\u061a\u064b-\u065f\u0670\u0640\u200c\u200d\ufe0f]"
@@ -169,32 +170,38 @@ def matches(query: Query, text: str) -> bool:
 
 def _matches(query: Query, folded: str) -> bool:
     return all(
-        bool(_pattern(term).search(folded)) != term.is_excluded
+        bool(_pattern(term, folded).search(folded)) != term.is_excluded
         for term in query.terms
     )
 
 
+def _pattern(term: Term, folded: str) -> re.Pattern[str]:
+    """Finds a term in this folded text."""
+    return _compiled(term, is_mixed=_ANY_UNSPACED.search(folded) is not None)
+
+
 @lru_cache(256)
-def _pattern(term: Term) -> re.Pattern[str]:
-    """Finds a term in a folded text. Between the words of a phrase anything but words may be."""
+def _compiled(term: Term, *, is_mixed: bool) -> re.Pattern[str]:
+    """Between the words of a phrase anything but words may be. `is_mixed`: the text may have
+    scripts without spaces, too; to compile their ranges takes milliseconds.
+    """
+    part_of_word = rf"[^\W{_UNSPACED}]" if is_mixed else r"\w"
     parts = [run or word or symbol for run, word, symbol in _RUN.findall(term.text)]
     kept = [part for part in parts if any(tokens(part))]
     body = r"[^\w]*".join(map(re.escape, kept))
-    begins = (
-        "" if _is_unspaced(kept[0][0]) or not kept[0][0].isalnum() else r"(?<!\w)"
-    )
+    is_inside = _is_unspaced(kept[0][0]) or not kept[0][0].isalnum()
     # a neighbour of another kind of script ends a word, too
-    before = rf"(?<![^\W{_UNSPACED}])" if begins else ""
+    before = "" if is_inside else rf"(?<!{part_of_word})"
     is_open = (
         term.is_prefix or _is_unspaced(kept[-1][-1]) or not kept[-1][-1].isalnum()
     )
-    after = "" if is_open else rf"(?![^\W{_UNSPACED}])"
+    after = "" if is_open else rf"(?!{part_of_word})"
 
     return re.compile(before + body + after)
 
 
 def _is_unspaced(char: str) -> bool:
-    return re.match(f"[{_UNSPACED}]", char) is not None
+    return _ANY_UNSPACED.match(char) is not None
 
 
 def score(query: Query, text: str, age_days: float) -> float | None:
@@ -206,7 +213,9 @@ def score(query: Query, text: str, age_days: float) -> float | None:
     if not _matches(query, folded):
         return None
 
-    hits = sum(log1p(len(_pattern(term).findall(folded))) for term in query.wanted)
+    hits = sum(
+        log1p(len(_pattern(term, folded).findall(folded))) for term in query.wanted
+    )
 
     return hits / (1 + log1p(len(folded)) / 10) / (1 + max(age_days, 0) / 30)
 
@@ -233,7 +242,7 @@ def _hits(query: Query, line: str) -> list[tuple[int, int]]:
     return sorted(
         (places[hit.start()], places[hit.end() - 1] + 1)
         for term in query.wanted
-        for hit in _pattern(term).finditer(folded)
+        for hit in _pattern(term, folded).finditer(folded)
         if hit.end() > hit.start()
     )
 
