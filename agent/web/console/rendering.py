@@ -41,6 +41,7 @@ _HIDDEN = re.compile(
 )
 """Controls: those that turn the direction of text, and those that show nothing."""
 
+_HIT = re.compile(r"\*\*(.+?)\*\*")
 
 _LONG = re.compile(r"\S{31}")
 """A word that may be broken inside; shorter ones stay whole, however narrow a column is."""
@@ -89,6 +90,7 @@ def environment() -> Environment:
     )
     made.filters |= {
         "person": person_text,
+        "hits": with_hits,
         "when": when,
         "json": as_json,
         "usd": usd,
@@ -107,6 +109,13 @@ def person_text(text: object) -> Markup:
     kind = Markup(' class="long"') if _LONG.search(shown) else ""
 
     return Markup("<bdi{}>{}</bdi>").format(kind, shown)
+
+
+def with_hits(text: object) -> Markup:
+    """What a search found: each hit, between ** and **, is marked."""
+    escaped = str(person_text(text))
+
+    return Markup(_HIT.sub(r"<mark>\1</mark>", escaped))  # noqa: S704
 
 
 @pass_context

@@ -322,6 +322,7 @@ async def test_what_people_wrote_is_shown_harmlessly(
         assert "<script>alert" not in page.html, path
         assert "<img" not in page.html, path
         assert "\u202e" not in page.text, path
+    assert "<mark>evil</mark>" in (await ada.get("/conversations?q=evil")).html
     page = await ada.get(f"/conversations/{endless}")
     assert "All 40000 characters" in page.text
     assert len(page.html) < 60_000

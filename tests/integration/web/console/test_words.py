@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from agent.web.console.rendering import STATIC, environment, person_text
+from agent.web.console.rendering import STATIC, environment, person_text, with_hits
 
 WORDS = (
     ("root", False),
@@ -44,3 +44,8 @@ class Looking:
     """What moments need of somebody who looks."""
 
     now: datetime
+
+
+def test_hits_are_marked_and_nothing_else_is_markup() -> None:
+    assert "<bdi><mark>heron</mark> or</bdi>" == with_hits("**heron** or")
+    assert "<bdi><mark>&lt;b&gt;</mark> **</bdi>" == with_hits("**<b>** **")
