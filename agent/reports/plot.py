@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from html import escape
 from math import ceil, floor, log10
-from xml.sax.saxutils import escape
 
 WIDTH, HEIGHT = 960, 360
 LEFT, RIGHT, TOP, BOTTOM = 80, 20, 50, 60
@@ -133,4 +133,4 @@ def _round_up(value: float) -> float:
 
 def _text(text: str) -> str:
     """Escaped, without the characters that XML has no place for."""
-    return escape("".join(char for char in text if char.isprintable()))
+    return escape("".join(char for char in text if char.isprintable()), quote=False)
