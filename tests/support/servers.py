@@ -39,11 +39,17 @@ SETTINGS = {
 }
 
 
+MEMORY = Path("/dev/shm")
+MEMORY_BYTES = 4 * 2**30
+"""That much must be free there: a test's database takes 10 MB, a few take some hundred."""
+
+
 class Server(abc.ABC):
     """A server process in a folder of its own, which is removed with it."""
 
-    def __init__(self) -> None:
-        self.folder = Path(tempfile.mkdtemp(prefix="agent-test-"))
+    def __init__(self, *, in_memory: bool = False) -> None:
+        room = MEMORY if in_memory and _has_room() else None
+        self.folder = Path(tempfile.mkdtemp(prefix="agent-test-", dir=room))
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -98,16 +104,22 @@ class Server(abc.ABC):
         return [self.pid]
 
 
+def _has_room() -> bool:
+    return MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > MEMORY_BYTES
+
+
 class Postgres(Server):
     """A Postgres of the wheel, or of the folder `$TEST_POSTGRES_BIN`.
 
     `settings` are added to (or replace) those of `SETTINGS`. Local connections need no password.
+    Without fsync its files are in memory where there is room: a copy of a database takes a
+    fifth of the time there, and far less beside other tests.
     """
 
     def __init__(self, **settings: str) -> None:
-        super().__init__()
-        self.template: str | None = None  # a database to clone, once somebody made it
         self._settings = {**SETTINGS, **settings}
+        super().__init__(in_memory=self._settings["fsync"] == "off")
+        self.template: str | None = None  # a database to clone, once somebody made it
         self._account: dict[str, Any] = {}
 
         if account := account_for(self.folder):
