@@ -413,7 +413,7 @@ def test_a_home_in_the_persons_folder_is_there(
 
 
 @settings(
-    max_examples=100,
+    max_examples=300,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
     deadline=None,
 )

@@ -63,7 +63,7 @@ def shown(pieces: list[Piece]) -> str:
     )
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(MARKDOWN, st.sampled_from([LIMIT, 200]))
 def test_no_message_is_over_the_limit_or_empty(markdown: str, limit: int) -> None:
     lengths = [utf16_length(piece.text) for piece in render(markdown, limit)]
@@ -71,7 +71,7 @@ def test_no_message_is_over_the_limit_or_empty(markdown: str, limit: int) -> Non
     assert all(0 < length <= limit for length in lengths)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(
     st.lists(
         st.text(alphabet="abc 👋`*_#-<>|\n[]()~\\é", max_size=400), max_size=6
@@ -81,7 +81,7 @@ def test_no_letter_is_lost_however_broken_the_markdown_is(markdown: str) -> None
     assert letters(markdown) - letters(shown(render(markdown, 300))) == Counter()
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(MARKDOWN)
 def test_every_entity_lies_inside_its_message_and_cuts_no_character(
     markdown: str,
