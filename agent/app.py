@@ -12,7 +12,6 @@ from contextlib import (
     AsyncExitStack,
     asynccontextmanager,
 )
-from dataclasses import dataclass
 from functools import partial
 from hashlib import sha256
 from importlib import import_module
@@ -20,6 +19,7 @@ from pathlib import Path
 from uuid import UUID
 
 import structlog
+from msgspec import Struct
 from pydantic import SecretStr
 from uuid_utils.compat import uuid7
 
@@ -84,8 +84,7 @@ ChannelBuilders = Mapping[str, ChannelBuilder]
 log = structlog.get_logger()
 
 
-@dataclass(frozen=True, slots=True)
-class App:
+class App(Struct, frozen=True):
     """One instance, wired."""
 
     settings: Settings

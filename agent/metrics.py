@@ -10,7 +10,8 @@ from __future__ import annotations
 import time
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from agent.core.completion import Usage
 
@@ -25,8 +26,7 @@ _ITEMS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 Labels = tuple[str, ...]
 
 
-@dataclass(slots=True, eq=False)
-class Counter:
+class Counter(Struct, eq=False):
     """A number that only grows, for each combination of label values."""
 
     name: str
@@ -39,8 +39,7 @@ class Counter:
         self.values[labels] = self.values.get(labels, 0.0) + amount
 
 
-@dataclass(slots=True, eq=False)
-class Gauge:
+class Gauge(Struct, eq=False):
     """What goes up and down, by the values of its labels."""
 
     name: str
@@ -57,8 +56,7 @@ class Gauge:
         self.values = {(label,): value for label, value in values.items()}
 
 
-@dataclass(slots=True, eq=False)
-class Distribution:
+class Distribution(Struct, eq=False):
     """How often each bucket was hit. The last number is the sum of all observed values."""
 
     name: str

@@ -11,8 +11,9 @@ import asyncio
 import math
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
 from typing import Literal, Protocol, TypeVar
+
+from msgspec import Struct, field
 
 from agent.core.errors import DeliveryError
 
@@ -37,8 +38,7 @@ class RateLimited(Exception):
         self.scope: Scope = scope
 
 
-@dataclass(frozen=True, slots=True)
-class Rate:
+class Rate(Struct, frozen=True):
     """At most `count` calls at once, then one every `seconds / count`.
 
     This is GCRA with a burst of `count`.
@@ -60,8 +60,7 @@ class SharedPace(Protocol):
         """Nobody gets a slot of `key` for this long."""
 
 
-@dataclass(slots=True, eq=False)
-class _Lane:
+class _Lane(Struct, eq=False):
     """Something with a pace or a penalty of its own: a chat, a route, the bot."""
 
     key: str  # names it to the shared pace

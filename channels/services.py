@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
 
+from msgspec import Struct
 from pydantic import SecretStr
 
 from agent.core.words.model_lists import (
@@ -54,8 +54,7 @@ def names_of(models: object, control: Control) -> ModelNames:
     return names
 
 
-@dataclass(frozen=True, slots=True)
-class ChannelServices:
+class ChannelServices(Struct, frozen=True):
     """What `channels/<name>/channel.py` asks for in `build(settings, services)`.
 
     The defaults are those of a channel without stores: it offers commands, knows no chats

@@ -5,10 +5,10 @@ from __future__ import annotations
 import sys
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, NoReturn, Protocol, TypeVar
 
 import typer
+from msgspec import Struct
 
 from agent.cli import output
 from agent.cli.options import author
@@ -24,8 +24,7 @@ Made = TypeVar("Made")
 Shown = TypeVar("Shown", contravariant=True)  # noqa: PLC0105
 
 
-@dataclass(frozen=True, slots=True)
-class ChangeOptions:
+class ChangeOptions(Struct, frozen=True):
     """What every command that changes something accepts; see `agent.cli.options`."""
 
     as_: str | None
@@ -35,8 +34,7 @@ class ChangeOptions:
     expect: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Proposal(Generic[Made]):
+class Proposal(Struct, Generic[Made], frozen=True):
     """A change that is ready to be made."""
 
     make: Callable[[int | None], Awaitable[Made]]

@@ -11,6 +11,8 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, TextIO
 
 import typer
+from msgspec import Struct
+from msgspec.structs import asdict
 
 from agent.core.text import visible
 
@@ -95,7 +97,11 @@ def question(text: str) -> str:
 
 
 def show_json(document: Any) -> None:
-    typer.echo(json.dumps(document, ensure_ascii=False, default=str))
+    typer.echo(json.dumps(document, ensure_ascii=False, default=_plain))
+
+
+def _plain(value: object) -> object:
+    return asdict(value) if isinstance(value, Struct) else str(value)
 
 
 def show_table(headers: Sequence[str], rows: Sequence[Sequence[object]]) -> None:

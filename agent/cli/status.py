@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
+
+from msgspec.structs import asdict
 
 from agent.cli.output import show_json, show_table, tell
 from agent.cli.run import NOT_WELL, WELL

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from agent.control.rules import ABOUT
 from agent.core.errors import Rejected
@@ -16,8 +17,7 @@ MAX_TAGS = 20
 _TAG = re.compile(r"[a-z0-9][a-z0-9_.-]{0,39}")
 
 
-@dataclass(frozen=True, slots=True)
-class About:
+class About(Struct, frozen=True):
     """What is known of a flag besides its rules."""
 
     owner: str | None = None

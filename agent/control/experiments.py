@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from itertools import accumulate, pairwise
 from typing import Any
 from uuid import UUID
+
+from msgspec import Struct
 
 from agent.control.buckets import BUCKETS, bucket_of, edge
 from agent.control.flags import NAME, Flag
@@ -30,8 +31,7 @@ class Stage(enum.StrEnum):
     ENDED = "ended"
 
 
-@dataclass(frozen=True, slots=True)
-class Variant:
+class Variant(Struct, frozen=True):
     """One of the values that are compared."""
 
     name: str
@@ -41,8 +41,7 @@ class Variant:
     """Of the flag. None: as if there were no experiment."""
 
 
-@dataclass(frozen=True, slots=True)
-class Experiment:
+class Experiment(Struct, frozen=True):
     """What is compared, among whom and for how long. Fixed once it has begun."""
 
     name: str

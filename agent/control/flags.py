@@ -9,9 +9,11 @@ import enum
 import json
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
 from sys import float_info
 from typing import Any, Generic, TypeVar
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from agent.core.errors import Rejected
 from agent.core.messages import Overlap
@@ -50,8 +52,7 @@ class Kind(enum.StrEnum):
     JSON = "json"
 
 
-@dataclass(frozen=True, slots=True)
-class Flag(Generic[T]):
+class Flag(Struct, Generic[T], frozen=True):
     """One flag, and the values that it takes."""
 
     name: str

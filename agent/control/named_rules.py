@@ -8,10 +8,11 @@ narrowest rule decides as ever. Several of one place are asked by name.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
+
+from msgspec import Struct
 
 from agent.control.buckets import bucket_of, edge
 from agent.control.flags import NAME
@@ -30,8 +31,7 @@ MAX_PEOPLE = 1000
 """People in the list of one rule."""
 
 
-@dataclass(frozen=True, slots=True)
-class Conditions:
+class Conditions(Struct, frozen=True):
     """For whom and when a rule is. All of them must hold."""
 
     kill: bool = False
@@ -91,8 +91,7 @@ class Conditions:
         return bucket, bucket < edge(100.0 if self.share is None else self.share)
 
 
-@dataclass(frozen=True, slots=True)
-class NamedRule:
+class NamedRule(Struct, frozen=True):
     """A value, and the conditions under which it holds."""
 
     name: str

@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any, NamedTuple
 from uuid import UUID
+
+from msgspec import Struct
 
 from agent.control.buckets import BUCKETS, bucket_of, edge
 from agent.control.experiments import Experiment, Variant
@@ -49,8 +50,7 @@ def channel_scope(channel: str) -> str:
     return f"channel:{channel}"
 
 
-@dataclass(frozen=True)
-class Audience:
+class Audience(Struct, frozen=True, dict=True):
     """The people and places that a flag is evaluated for."""
 
     person: UUID | None = None

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
+
+from msgspec import Struct
 
 _NOTHING = object()
 
 
-@dataclass(frozen=True, slots=True)
-class FlagUse:
+class FlagUse(Struct, frozen=True):
     """What became of a flag since the last look."""
 
     name: str

@@ -7,9 +7,11 @@ import enum
 import time
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
+
+from msgspec import Struct, field
+from msgspec.structs import force_setattr
 
 from agent.control.rules import Audience
 from agent.conversation.policy import AnswerPolicy
@@ -32,8 +34,7 @@ class CancelReason(enum.Enum):
     LEASE_LOST = "another instance answers"
 
 
-@dataclass(frozen=True, slots=True)
-class AnswerPlan:
+class AnswerPlan(Struct, frozen=True):
     """What one answer is made from and for. Fixed before the first word is written."""
 
     key: tuple[str, str, str]
@@ -46,13 +47,13 @@ class AnswerPlan:
     """Stands before the answer's first word: the channel's greeting."""
     prompt: Prompt | None = None
     """What the model is asked. None: it is not asked."""
-    turns: tuple[UUID, ...] = field(init=False)
-    """The turns that it answers; the last one leads."""
+    turns: tuple[UUID, ...] = ()
+    """The turns that it answers; the last one leads. They follow from the batch."""
 
     def __post_init__(self) -> None:
         turns = tuple([waiting.turn for waiting in self.batch])
         # Once: an answer asks for them many times.
-        object.__setattr__(self, "turns", turns)
+        force_setattr(self, "turns", turns)
 
     @property
     def channel(self) -> str:
@@ -82,8 +83,7 @@ class AnswerPlan:
         return {m.seq: m.content for m in messages if m.seq in asked}
 
 
-@dataclass(slots=True, eq=False)
-class ActiveAnswer:
+class ActiveAnswer(Struct, eq=False):
     """A claim that this instance works on, and the answer being written under it."""
 
     claim: Claim | None

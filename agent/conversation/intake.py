@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Coroutine, Sequence
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import structlog
+from msgspec.structs import replace
 from structlog.contextvars import bind_contextvars
 from uuid_utils.compat import uuid7
 

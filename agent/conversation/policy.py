@@ -6,8 +6,9 @@ A flag's rules win over the channel's settings, and those over the environment.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from agent.control import flags
 from agent.control.rules import Audience
@@ -125,8 +126,7 @@ def opening_of(
     return f"{settings.greeting.replace(COMMANDS_HERE, plain_list(off))}\n\n"
 
 
-@dataclass(frozen=True, slots=True)
-class AnswerPolicy:
+class AnswerPolicy(Struct, frozen=True):
     """What holds for one answer."""
 
     canned_reply: str | None

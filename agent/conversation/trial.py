@@ -9,9 +9,10 @@ import asyncio
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, TypeVar
+
+from msgspec import Struct, field
 
 from agent.control.flags import Flag
 from agent.control.rules import Audience
@@ -36,8 +37,7 @@ SECONDS = 50.0
 LATE = f"The answer took longer than {SECONDS:.0f} s and was broken off."
 
 
-@dataclass(frozen=True, slots=True)
-class Trial:
+class Trial(Struct, frozen=True):
     """Who is answered, and what is different for this once."""
 
     audience: Audience
@@ -48,8 +48,7 @@ class Trial:
     """Of flags."""
 
 
-@dataclass(frozen=True, slots=True)
-class Built:
+class Built(Struct, frozen=True):
     """What would be asked."""
 
     policy: AnswerPolicy
@@ -57,8 +56,7 @@ class Built:
     """None: they get a sentence of the operators (`policy.canned_reply`), or nothing."""
 
 
-@dataclass(slots=True)
-class Tried:
+class Tried(Struct):
     """What came of it."""
 
     parts: list[str] = field(default_factory=list)

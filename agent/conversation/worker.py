@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Coroutine
-from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
+from msgspec.structs import replace
 from structlog.contextvars import bind_contextvars
 
 from agent.conversation.active_answer import ActiveAnswer, CancelReason

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
+
+from msgspec import Struct
 
 from agent.core.limits import Allowance
 from agent.core.messages import Address, Overlap
 
 
-@dataclass(frozen=True, slots=True)
-class ChannelSettings:
+class ChannelSettings(Struct, frozen=True):
     """What an operator sets for one channel."""
 
     default_model: str | None = None
@@ -33,8 +33,7 @@ class ChannelSettings:
     """Days that messages are kept; 0: forever. None: as RETENTION_DAYS says."""
 
 
-@dataclass(frozen=True, slots=True)
-class WebhookReply:
+class WebhookReply(Struct, frozen=True):
     """What a webhook answers to its platform."""
 
     status: int
@@ -42,8 +41,7 @@ class WebhookReply:
     content_type: str = "text/plain"
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(Struct, frozen=True):
     """One problem that `agent doctor` found: what is wrong, and what fixes it."""
 
     part: str
@@ -64,8 +62,7 @@ def unanswered(part: str) -> Finding:
     return Finding(part, "It did not answer in time.", "Check the network.")
 
 
-@dataclass(frozen=True, slots=True)
-class OutgoingFile:
+class OutgoingFile(Struct, frozen=True):
     """What the agent hands to a person. It is kept nowhere."""
 
     name: str

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Set
-from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
+
+from msgspec import Struct, field
 
 from agent.core.messages import Role
 
 
-@dataclass(frozen=True, slots=True)
-class Tuning:
+class Tuning(Struct, frozen=True):
     """How a model is asked, where somebody says so."""
 
     temperature: float | None = None
@@ -39,8 +39,7 @@ class Tuning:
 UNTUNED = Tuning()
 
 
-@dataclass(frozen=True, slots=True)
-class Prompt:
+class Prompt(Struct, frozen=True):
     """What a model is asked: a system text and alternating messages, oldest first."""
 
     system: str
@@ -48,8 +47,7 @@ class Prompt:
     tuning: Tuning = UNTUNED
 
 
-@dataclass(frozen=True, slots=True)
-class Usage:
+class Usage(Struct, frozen=True):
     """What one answer used. Where the price is unknown, its cost is None, never zero."""
 
     model: str
@@ -61,12 +59,11 @@ class Usage:
     """The server left a count out: it was estimated from the text."""
     cached_tokens: int = 0
     """Of the prompt: those that the server had kept from before, at a price of their own."""
-    price_source: str = field(default="", compare=False)
+    price_source: str = ""
     """Who says what it costs, in which version or of which day; "": nobody."""
 
 
-@dataclass(frozen=True, slots=True)
-class Spent:
+class Spent(Struct, frozen=True):
     """A model call that ended before its first text, but may have to be paid."""
 
     usage: Usage | None
@@ -75,8 +72,7 @@ class Spent:
     """Another call is made once the next piece is asked for."""
 
 
-@dataclass(frozen=True, slots=True)
-class ModelFacts:
+class ModelFacts(Struct, frozen=True):
     """What is known of a model besides its price."""
 
     context: int | None = None

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from typing import ClassVar
 from uuid import UUID
+
+from msgspec import Struct
 
 from agent.core.channel import OutgoingFile
 from agent.core.messages import Role
@@ -20,31 +21,27 @@ MAX_TITLE_CHARS = 80
 """Characters of a conversation's name."""
 
 
-@dataclass(frozen=True, slots=True)
-class NewConversation:
+class NewConversation(Struct, frozen=True):
     """Effect of `/new`: the active conversation ends and is kept."""
 
     title: str | None = None
     """The name of the new one, which then begins at once."""
 
 
-@dataclass(frozen=True, slots=True)
-class ContinueConversation:
+class ContinueConversation(Struct, frozen=True):
     """Effect of `/conversations NUMBER`: an earlier one of this chat is the active one."""
 
     conversation: UUID
 
 
-@dataclass(frozen=True, slots=True)
-class ChooseModel:
+class ChooseModel(Struct, frozen=True):
     """Effect of `/model`: for the person in a direct chat, else for the conversation."""
 
     model: str | None
     """None: the default."""
 
 
-@dataclass(frozen=True, slots=True)
-class SetInstruction:
+class SetInstruction(Struct, frozen=True):
     """Effect of `/system`: what the person asks for in every answer of the conversation."""
 
     text: str | None
@@ -55,8 +52,7 @@ class StopAnswer:
     """Effect of `/stop`: the answer being written in this chat stops."""
 
 
-@dataclass(frozen=True, slots=True)
-class OfferLink:
+class OfferLink(Struct, frozen=True):
     """Effect of `/link`: this account can be joined with the code for ten minutes."""
 
     code: str
@@ -69,8 +65,7 @@ class OfferLink:
     """
 
 
-@dataclass(frozen=True, slots=True)
-class AcceptLink:
+class AcceptLink(Struct, frozen=True):
     """Effect of `/link CODE`: this account joins the person that offered the code."""
 
     code: str
@@ -89,8 +84,7 @@ class ForgetMe:
     """Effect of `/forget me now`: the person is erased, which takes a moment."""
 
 
-@dataclass(frozen=True, slots=True)
-class SetConsent:
+class SetConsent(Struct, frozen=True):
     """Effect of `/consent on|off`: whether the person's messages may train a model."""
 
     given: bool
@@ -117,8 +111,7 @@ MakeFile = Callable[[int], AbstractAsyncContextManager[OutgoingFile]]
 """Makes a file when it is sent, for a chat that takes so many bytes. It goes with the block."""
 
 
-@dataclass(frozen=True, slots=True)
-class CommandOutcome:
+class CommandOutcome(Struct, frozen=True):
     """What a command will do, and what it will say once that is known."""
 
     reply: Callable[[Outcome], str]
@@ -132,8 +125,7 @@ def say(text: str) -> CommandOutcome:
     return CommandOutcome(lambda _: text)
 
 
-@dataclass(frozen=True, slots=True)
-class ChatContext:
+class ChatContext(Struct, frozen=True):
     """What is true of a person in a chat, for commands."""
 
     override: str | None = None
@@ -148,8 +140,7 @@ class ChatContext:
     """What they ask for in every answer of this conversation."""
 
 
-@dataclass(frozen=True, slots=True)
-class AnswerState:
+class AnswerState(Struct, frozen=True):
     """What has become of an answer, for a button under it."""
 
     is_last: bool
@@ -158,8 +149,7 @@ class AnswerState:
     """It is still being written."""
 
 
-@dataclass(frozen=True, slots=True)
-class ConversationEntry:
+class ConversationEntry(Struct, frozen=True):
     """One line of `/conversations`."""
 
     number: int
@@ -172,8 +162,7 @@ class ConversationEntry:
     is_active: bool
 
 
-@dataclass(frozen=True, slots=True)
-class HistoryEntry:
+class HistoryEntry(Struct, frozen=True):
     """One line of `/history`."""
 
     role: Role
@@ -182,8 +171,7 @@ class HistoryEntry:
     author: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class UsageTotal:
+class UsageTotal(Struct, frozen=True):
     """What `/usage` reports: sums over the answers of a conversation or a person."""
 
     answers: int

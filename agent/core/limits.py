@@ -14,8 +14,10 @@ import re
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
+
+from msgspec import Struct
+from msgspec.structs import force_setattr
 
 MAX_SECONDS = 999_999_999
 """The longest window: as many digits as are read."""
@@ -34,8 +36,7 @@ _ROUNDING = 1e-9
 """Seconds by which sums of floats may be off."""
 
 
-@dataclass(frozen=True, slots=True)
-class Limit:
+class Limit(Struct, frozen=True):
     """At most `count` messages in `seconds`. All of them may come at once."""
 
     count: int
@@ -81,8 +82,7 @@ PER_PERSON = Limit(60, 60)
 """The limit of one person where an operator set none: 60 requests a minute, as specified."""
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
+class Rule(Struct, frozen=True):
     """One limit on one subject."""
 
     scope: str
@@ -91,21 +91,22 @@ class Rule:
     limit: Limit
     audience: str
     """Those that are told when the limit is reached, once in its window."""
-    key: str = field(init=False, repr=False, compare=False)
-    """Where the state is kept: `rate:<scope>:<id>:<window>`."""
-    told_key: str = field(init=False, repr=False, compare=False)
+    key: str = ""
+    """Where the state is kept: `rate:<scope>:<id>:<window>`. It follows from the other fields, as
+    does the next.
+    """
+    told_key: str = ""
     """Where it is kept that the audience was told."""
 
     def __post_init__(self) -> None:
         scope, window = self.scope, self.limit.window
         # Once: a turn asks for them several times.
-        object.__setattr__(self, "key", f"rate:{scope}:{self.subject}:{window}")
+        force_setattr(self, "key", f"rate:{scope}:{self.subject}:{window}")
         told_key = f"rate:told-{scope}:{self.audience}:{window}"
-        object.__setattr__(self, "told_key", told_key)
+        force_setattr(self, "told_key", told_key)
 
 
-@dataclass(frozen=True, slots=True)
-class Limited:
+class Limited(Struct, frozen=True):
     """A message that came too early."""
 
     scope: str

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any, Literal, TypeVar
 from uuid import UUID
 
-from msgspec import Struct
+from msgspec import Struct, field
+from msgspec.structs import force_setattr
 
 Role = Literal["user", "assistant", "system"]
 Turned = TypeVar("Turned")
@@ -30,8 +30,7 @@ class Thumb(enum.StrEnum):
     DOWN = "-1"
 
 
-@dataclass(frozen=True, slots=True)
-class Address:
+class Address(Struct, frozen=True):
     """Where an answer goes. Stored with the turn, so that any instance can deliver it."""
 
     channel: str
@@ -48,20 +47,25 @@ class Address:
         return (self.channel, self.chat, self.thread)
 
 
-@dataclass(frozen=True, slots=True)
-class _FromPerson:
-    """What everything that a person does in a chat has in common."""
+class _Sent(Struct, frozen=True):
+    """What names something that a person does in a chat."""
 
     address: Address
     message_id: str
     """The platform's own id. With channel and chat it names the turn."""
     user_id: str
     """The platform's id of the person."""
-    username: str | None = field(default=None, kw_only=True)
-    direct: bool = field(default=True, kw_only=True)
+
+
+class _FromPerson(_Sent, frozen=True, kw_only=True):
+    """What everything that a person does in a chat has in common."""
+
+    username: str | None = None
+    direct: bool = True
     """False in groups and threads, where the prompt names authors."""
-    turn_id: UUID = field(init=False, repr=False, compare=False)
-    """The same platform message always has the same turn: 128 bits of a hash of its name.
+    turn_id: UUID = UUID(int=0)
+    """The same platform message always has the same turn: 128 bits of a hash of its name. It
+    follows from the other fields, whatever is given.
 
     Two of 10⁹ turns collide with probability 10⁻²¹.
     """
@@ -70,7 +74,7 @@ class _FromPerson:
         name = "\0".join((self.address.channel, self.address.chat, self.message_id))
         digest = blake2b(name.encode("utf-8", "surrogatepass"), digest_size=16)
         # Once: a turn asks for it many times.
-        object.__setattr__(self, "turn_id", UUID(bytes=digest.digest()))
+        force_setattr(self, "turn_id", UUID(bytes=digest.digest()))
 
     def _turned(
         self, kind: Callable[..., Turned], *rest: object, of: str | None = None
@@ -86,16 +90,15 @@ class _FromPerson:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Said(_FromPerson):
+class Said(_FromPerson, frozen=True):
     """A new message of a person."""
 
     text: str
-    more_follows: bool = field(default=False, kw_only=True)
+    more_follows: bool = False
     """It is probably a part: of an album, or of a text that the person's client cut in two.
     The rest is waited for a moment, and answered together with it.
     """
-    part_of: str = field(default="", kw_only=True)
+    part_of: str = ""
     """Names the whole in its chat: parts with one name are one message, whatever the overlap."""
 
     def edited(self, text: str) -> Edited:
@@ -107,8 +110,7 @@ class Said(_FromPerson):
         return self._turned(Deleted)
 
 
-@dataclass(frozen=True, slots=True)
-class Edited(_FromPerson):
+class Edited(_FromPerson, frozen=True):
     """A new text for the person's message with this id. Counts until it is answered.
 
     In a group it is a new message when the agent has not heard this one yet: an edit can
@@ -116,7 +118,7 @@ class Edited(_FromPerson):
     """
 
     text: str
-    replaces: str | None = field(default=None, kw_only=True)
+    replaces: str | None = None
     """Counts only while the message has this text. None: whatever it has."""
 
     @property
@@ -129,21 +131,18 @@ class Edited(_FromPerson):
         return self._turned(Said, self.text)
 
 
-@dataclass(frozen=True, slots=True)
-class Deleted(_FromPerson):
+class Deleted(_FromPerson, frozen=True):
     """The person's message with this id is gone. Counts until it is answered."""
 
 
-@dataclass(frozen=True, slots=True)
-class Reacted(_FromPerson):
+class Reacted(_FromPerson, frozen=True):
     """A thumb on the agent's message with this id. The address may lack the thread."""
 
     thumb: Thumb
-    taken_back: bool = field(default=False, kw_only=True)
+    taken_back: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Pressed(_FromPerson):
+class Pressed(_FromPerson, frozen=True):
     """A button under the agent's message `on`. `message_id` is the platform's id of the press."""
 
     data: str
@@ -166,8 +165,7 @@ Inbound = Said | Revision | Reacted | Pressed
 """What a person does, as a channel hands it to the core."""
 
 
-@dataclass(frozen=True, slots=True)
-class Placed:
+class Placed(Struct, frozen=True):
     """Where an answer stands on the platform: enough for any instance to edit it later."""
 
     ids: tuple[str, ...]

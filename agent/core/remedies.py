@@ -5,8 +5,9 @@ The command line speaks of options and commands, a page of its fields and button
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
+
+from msgspec import Struct
 
 Act = Literal["add", "choose", "correct", "identify", "omit"]
 """add: give one of the fields too. choose: give only one of them. correct: give another
@@ -14,8 +15,7 @@ value. identify: say who makes the change. omit: give another value, or none.
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Amend:
+class Amend(Struct, frozen=True):
     """Ask again with other fields. `wanted` describes a value that would be taken."""
 
     act: Act
@@ -23,8 +23,7 @@ class Amend:
     wanted: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Run:
+class Run(Struct, frozen=True):
     """Another operation, named by its subject and verb, such as `flags list`.
 
     `effect` completes the sentence that begins with it, such as "shows all". `target` is

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from math import inf
 from typing import Any
 from uuid import UUID
 
-from msgspec import Struct
-from msgspec import field as struct_field
+from msgspec import Struct, field
 
 from agent.core.completion import Usage
 from agent.core.limits import Limited
@@ -21,8 +19,7 @@ of an album within some tenths of a second.
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Waiting:
+class Waiting(Struct, frozen=True):
     """A stored message that no answer covers yet."""
 
     seq: int
@@ -41,7 +38,7 @@ class Waiting:
     """Chosen for the conversation, else by its author."""
     part_of: str = ""
     """Names the whole, such as an album, if the message is a part of one."""
-    age_seconds: float = field(default=inf, compare=False)
+    age_seconds: float = inf
     """Since it was stored, by the database's clock. Infinite where nobody asked that."""
 
 
@@ -100,7 +97,7 @@ class Answer(Struct, frozen=True):
     content: str
     usage: Usage | None = None
     latency_ms: int | None = None
-    metadata: Mapping[str, Any] = struct_field(default_factory=dict)
+    metadata: Mapping[str, Any] = field(default_factory=dict)
     """`note`: why it is cut; `notice`: no answer; and the policy's record."""
     seen: int | None = None
     """Version of the window it was made from. None: later edits do not matter."""
@@ -116,8 +113,7 @@ class StoredAnswer(Struct, frozen=True):
     """Set if messages wait: the claim continues under a new fence."""
 
 
-@dataclass(frozen=True, slots=True)
-class Outdated:
+class Outdated(Struct, frozen=True):
     """The verdict on an answer to messages edited since its window. Not stored, claim kept."""
 
 
@@ -150,8 +146,7 @@ class Loaded(Struct, frozen=True):
         return max(0.0, PARTS_SECONDS - min(ages, default=PARTS_SECONDS))
 
 
-@dataclass(frozen=True, slots=True)
-class Undelivered:
+class Undelivered(Struct, frozen=True):
     """An answer that is stored but not known to have arrived."""
 
     turns: tuple[UUID, ...]
@@ -160,9 +155,9 @@ class Undelivered:
     placed: Placed | None
     text: str
     attempts: int = 1
-    age_seconds: float = field(default=0.0, compare=False)
+    age_seconds: float = 0.0
     """Since the answer was stored, by the database's clock."""
-    previous: UUID | None = field(default=None, compare=False)
+    previous: UUID | None = None
     """First turn of the answer before it in this chat, if that one has not arrived either."""
 
 
@@ -170,8 +165,7 @@ Ending = tuple[Sequence[UUID], Placed | None]
 """The turns of an answer that is settled, and where it stands: None where it never arrived."""
 
 
-@dataclass(frozen=True, slots=True)
-class Beat:
+class Beat(Struct, frozen=True):
     """What a heartbeat returns."""
 
     held: Mapping[UUID, int]

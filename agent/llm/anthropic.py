@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from agent.core.completion import UNTUNED, Prompt, Tuning
 from agent.core.errors import UnknownModel
@@ -68,8 +69,7 @@ def server_of(name: str, provider: Provider) -> Server:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Anthropic:
+class Anthropic(Struct, frozen=True):
     """One of Anthropic's models."""
 
     name: str

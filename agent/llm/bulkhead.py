@@ -9,8 +9,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from agent import metrics
 from agent.llm import http_errors
@@ -86,8 +87,7 @@ class Bulkhead:
         metrics.model_calls.put(self._waiting, self._name, "waiting")
 
 
-@dataclass(slots=True)
-class Breaker:
+class Breaker(Struct):
     """Leaves a model alone that keeps failing. After a pause one call tries whether it is
     well again (half-open).
 

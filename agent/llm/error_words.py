@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from agent.llm.reading import phrases
 from agent.llm.reading.fields import Fields, count, objects_in, record, records
@@ -33,8 +34,7 @@ _STATUS_FIELDS = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class ServerError:
+class ServerError(Struct, frozen=True):
     """What a server said went wrong."""
 
     status: int | None  # as HTTP counts

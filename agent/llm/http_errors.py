@@ -9,7 +9,8 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from agent.core.errors import UnknownModel
 from agent.llm.error_words import ServerError, read_body, read_error
@@ -29,18 +30,19 @@ answer that broke off, Groq 498 for too little room, gateways 499 for a call the
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Server:
+class Server(Struct, frozen=True):
     """Where a model is asked, and how the settings behind that are called."""
 
     model: str  # `provider:model`
     url: str
     key_setting: str
     url_setting: str
-    headers: Mapping[str, str] = field(
-        default_factory=dict, repr=False
-    )  # hold the key
+    headers: Mapping[str, str] = field(default_factory=dict)  # hold the key
     has_key: bool = True
+
+    def __repr__(self) -> str:
+        """Without the key."""
+        return f"Server({self.model!r}, {self.url!r})"
 
     @property
     def provider(self) -> str:

@@ -8,10 +8,10 @@ import asyncio
 import json
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager, suppress
-from dataclasses import dataclass, field
 from typing import Any
 
 import httpx
+from msgspec import Struct, field
 
 from agent.core.errors import ConfigurationError
 from agent.llm import http_errors
@@ -65,8 +65,7 @@ def open_client(transport: httpx.AsyncBaseTransport) -> httpx.AsyncClient:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Wire:
+class Wire(Struct, frozen=True):
     """Requests whose answers are event streams, with a pool of connections for each provider."""
 
     idle: float  # seconds between two pieces of an answer

@@ -10,10 +10,11 @@ import asyncio
 import json
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from datetime import UTC, datetime
 from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeGuard
+
+from msgspec.structs import replace
 
 from agent.core.errors import ConfigurationError, UnknownModel
 from agent.core.words.model_lists import ModelList, near_names, offer

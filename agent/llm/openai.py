@@ -9,8 +9,10 @@ import json
 import logging
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
-from dataclasses import dataclass, replace
 from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from agent.core.completion import UNTUNED, Prompt, Tuning
 from agent.core.errors import UnknownModel
@@ -82,8 +84,7 @@ def _authorization(key: str, provider: Provider) -> dict[str, str]:
     return {"authorization": f"Bearer {sound}"}
 
 
-@dataclass(frozen=True, slots=True)
-class OpenAI:
+class OpenAI(Struct, frozen=True):
     """One model of one OpenAI-compatible server."""
 
     name: str

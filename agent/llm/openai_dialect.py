@@ -10,8 +10,10 @@ silence, so that nothing would be capped; Mistral and older vLLM refuse it (422 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
 from typing import Any
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from agent.llm.provider import LEAST, AttemptError, Objection
 
@@ -26,8 +28,7 @@ _NOT_THE_WORDING: frozenset[Objection] = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Wording:
+class Wording(Struct, frozen=True):
     """The fields of one request that not every server takes."""
 
     longest: int  # tokens of the answer

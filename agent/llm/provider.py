@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable
-from dataclasses import dataclass
 from itertools import groupby
 from typing import Literal, Protocol, TypeVar
+
+from msgspec import Struct
 
 from agent.core.completion import Prompt, Spent
 from agent.core.errors import ModelError
@@ -34,8 +35,7 @@ LEAST = 512
 """Tokens: an answer cut to less is not worth having."""
 
 
-@dataclass(frozen=True, slots=True)
-class Reported:
+class Reported(Struct, frozen=True):
     """The tokens of one answer as the server counted them; None for what it did not say."""
 
     prompt_tokens: int | None
@@ -45,8 +45,7 @@ class Reported:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Patience:
+class Patience(Struct, frozen=True):
     """How long one attempt waits, in seconds: for a place among the server's calls, then
     for its answer to begin.
     """

@@ -12,7 +12,9 @@ from collections.abc import (
     Mapping,
 )
 from contextlib import aclosing, asynccontextmanager, suppress
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from agent import metrics
 from agent.core.background import full_jitter
@@ -64,8 +66,7 @@ async def open_models(
         await router.aclose()
 
 
-@dataclass(frozen=True, slots=True)
-class _Begun:
+class _Begun(Struct, frozen=True):
     """An answer whose first text is here."""
 
     model: str

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from agent.settings import Settings
 from storage.connecting.requirements import Found, check_connection
 from storage.embedded.servers import embedded
 
 
-@dataclass(frozen=True, slots=True)
-class Postgres:
+class Postgres(Struct, frozen=True):
     """A database that was reached."""
 
     url: str

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from agent.core.errors import ConfigurationError
 from agent.core.remedies import Run
@@ -30,8 +31,7 @@ EMBEDDED = "embedded"
 _RUNNING = Run("status", "shows them")
 
 
-@dataclass(frozen=True, slots=True)
-class Move:
+class Move(Struct, frozen=True):
     """What somebody asked for."""
 
     source: str

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
 from typing import Literal
 
 import asyncpg
+from msgspec import Struct, field
+from msgspec.structs import asdict
 from redis.exceptions import AuthenticationError, RedisError
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -58,8 +59,7 @@ MAX_ALERTS = 5
 """Budgets that are named on the screen."""
 
 
-@dataclass(frozen=True, slots=True)
-class Check:
+class Check(Struct, frozen=True):
     """How one part is: for people, and as facts for programs."""
 
     part: str

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Protocol, TypeVar
 from uuid import UUID
+
+from msgspec import Struct
 
 from agent.control.flags import Flag
 from agent.control.rules import Audience
@@ -265,8 +266,7 @@ class Flags(Protocol):
         """Their variants by experiment, without experiments on one of the `ignored_flags`."""
 
 
-@dataclass(frozen=True, slots=True)
-class Ports:
+class Ports(Struct, frozen=True):
     """All that the engine stands on."""
 
     turns: Turns

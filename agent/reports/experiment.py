@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
 from typing import Literal
+
+from msgspec import Struct, field
 
 from agent.control.experiments import Experiment, Variant
 from agent.reports import statistics
@@ -46,8 +47,7 @@ SPLIT_EXPECTED = 5.0
 """People that each variant expects before a split is judged."""
 
 
-@dataclass(frozen=True, slots=True)
-class Metric:
+class Metric(Struct, frozen=True):
     """One number per person, and whether more of it is better."""
 
     name: MetricName
@@ -76,8 +76,7 @@ METRICS: Mapping[MetricName, Metric] = {
 }
 
 
-@dataclass(slots=True)
-class Group:
+class Group(Struct):
     """The people of a variant: for each metric, the values of the people that have one."""
 
     people: int = 0
@@ -88,8 +87,7 @@ class Group:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Figures:
+class Figures(Struct, frozen=True):
     """What Postgres knows of an experiment."""
 
     experiment: Experiment
@@ -111,8 +109,7 @@ class ReportVerdict(Enum):
     NOT_YET = "not yet"
 
 
-@dataclass(frozen=True, slots=True)
-class Comparison:
+class Comparison(Struct, frozen=True):
     """A variant next to the control in one metric. Intervals: None if not `measurable`."""
 
     metric: Metric
@@ -141,8 +138,7 @@ class Comparison:
         return self.difference / self.control.mean if self.control.mean else None
 
 
-@dataclass(frozen=True, slots=True)
-class Split:
+class Split(Struct, frozen=True):
     """How people are spread over the variants, next to their weights."""
 
     expected: Mapping[str, float]
@@ -172,8 +168,7 @@ class Split:
         return self.p_value < SPLIT_P and self.deviation >= SPLIT_DEVIATION
 
 
-@dataclass(frozen=True, slots=True)
-class Report:
+class Report(Struct, frozen=True):
     """All that the report of an experiment shows."""
 
     figures: Figures

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 from math import fsum, sqrt
 from statistics import NormalDist, fmean, stdev
+
+from msgspec import Struct
 
 CONFIDENCE = 0.95
 DAYS = 28
@@ -17,8 +18,7 @@ FEWEST_DAYS = 7
 _FEWEST = "seven"
 
 
-@dataclass(frozen=True, slots=True)
-class Forecast:
+class Forecast(Struct, frozen=True):
     """The known costs of a month, in USD. What has no known price is not in it."""
 
     month_end: datetime

@@ -15,11 +15,13 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from functools import cache
 from math import ceil, e, exp, log, sqrt
 from typing import Any
 from warnings import catch_warnings, simplefilter
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from agent.core.errors import ConfigurationError
 
@@ -35,16 +37,14 @@ MAX_PEOPLE = 1e12
 """More people than that are not predicted."""
 
 
-@dataclass(frozen=True, slots=True)
-class Interval:
+class Interval(Struct, frozen=True):
     """From where to where a difference lies, at the confidence that was asked for."""
 
     low: float
     high: float
 
 
-@dataclass(frozen=True, slots=True)
-class Sample:
+class Sample(Struct, frozen=True):
     """What is known of a group."""
 
     count: int

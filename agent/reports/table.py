@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
+
+from msgspec import Struct
 
 from agent.core.text import visible
 from agent.reports.export import Record
@@ -28,8 +29,7 @@ HIDDEN = {"unpriced", "person"}
 """In documents and files only: the table says it otherwise."""
 
 
-@dataclass(frozen=True, slots=True)
-class Report:
+class Report(Struct, frozen=True):
     """What a report shows."""
 
     name: str
@@ -54,8 +54,7 @@ VARIANTS = Report(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class View:
+class View(Struct, frozen=True):
     """A report that is ready to be shown."""
 
     name: str
@@ -67,7 +66,7 @@ class View:
     """The column that a picture shows."""
     total: Record | None = None
     forecast: Forecast | None = None
-    notes: Sequence[str] = field(default=())
+    notes: Sequence[str] = ()
     left_out: int = 0
     """Lines that were found and are not among the records."""
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from typing import Literal
 from uuid import UUID
+
+from msgspec import Struct
 
 from agent.core.words.sizes import dollars
 
@@ -17,8 +18,7 @@ Unit = Literal["hour", "day", "week", "month"]
 Subject = Literal["model", "person", "channel"]
 
 
-@dataclass(frozen=True, slots=True)
-class Scope:
+class Scope(Struct, frozen=True):
     """What a report is about: full hours from `since` on, before `until`."""
 
     since: datetime
@@ -31,8 +31,7 @@ class Scope:
     person: UUID | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(Struct, frozen=True):
     """One line of a report. Costs and tokens are those of all replies, cut ones too."""
 
     period: datetime | None = None
@@ -71,8 +70,7 @@ class Line:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Latency:
+class Latency(Struct, frozen=True):
     """How long answers took, in ms from the first message they answer, as they were stored.
 
     Percentiles are exact, of the nearest rank: each is the time of one answer.
@@ -88,18 +86,16 @@ class Latency:
     longest: int
 
 
-@dataclass(frozen=True, slots=True)
-class Cohort:
+class Cohort(Struct, frozen=True):
     """People who first wrote in one week or month, and how many wrote again later."""
 
     begun: datetime
     people: int
-    returned: Sequence[tuple[datetime, int]] = field(default=())
+    returned: Sequence[tuple[datetime, int]] = ()
     """Each later period in which some of them wrote."""
 
 
-@dataclass(frozen=True, slots=True)
-class Reach:
+class Reach(Struct, frozen=True):
     """What is known when a report is made."""
 
     now: datetime

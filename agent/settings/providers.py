@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal
 
+from msgspec import Struct
 from pydantic import SecretStr
 
 from agent.core.errors import ConfigurationError
@@ -28,8 +28,7 @@ _FIELDS = ("base_url", "api_key", "protocol")
 _NAMED = re.compile(r"provider_([a-z][a-z0-9_]*?)_(base_url|api_key|protocol)")
 
 
-@dataclass(frozen=True, slots=True)
-class Provider:
+class Provider(Struct, frozen=True):
     """A server of models, and how the settings behind it are called."""
 
     name: str
@@ -55,8 +54,7 @@ class Provider:
         return f"{self.prefix or self.name.upper()}_BASE_URL"
 
 
-@dataclass(frozen=True, slots=True)
-class Preset:
+class Preset(Struct, frozen=True):
     """What is known of a provider before anything is set."""
 
     url: str

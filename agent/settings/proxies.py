@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from urllib.parse import urlsplit
 from urllib.request import getproxies
+
+from msgspec import Struct
 
 from agent.core.errors import ConfigurationError
 from agent.settings.tidy import tidy
@@ -28,14 +29,17 @@ _PORTS = {"http": 80, "https": 443}
 Exempts = Callable[[str, int], bool]
 
 
-@dataclass(frozen=True, slots=True)
-class Proxies:
+class Proxies(Struct, frozen=True):
     """What the environment says, or the system where the environment is silent."""
 
-    by_scheme: Mapping[str, str] = field(repr=False)  # may hold passwords
+    by_scheme: Mapping[str, str]  # may hold passwords
     exempt: tuple[Exempts, ...]
     unreadable: tuple[str, ...] = ()
     """Entries of NO_PROXY that are no host, address or range."""
+
+    def __repr__(self) -> str:
+        """Without addresses, which may hold passwords."""
+        return f"Proxies({sorted(self.by_scheme)})"
 
     @classmethod
     def of_environment(cls) -> Proxies:

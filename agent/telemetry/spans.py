@@ -7,9 +7,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
 from uuid import UUID
 
+from msgspec import Struct
 from opentelemetry.context import Context
 from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
 from opentelemetry.trace import (
@@ -30,8 +30,7 @@ from agent.ports.tracing import CAME_WITH
 from agent.telemetry import names
 
 
-@dataclass(frozen=True, slots=True)
-class Followed:
+class Followed(Struct, frozen=True):
     """The turn that a task works on, by its log lines' name, and its span."""
 
     turn: str

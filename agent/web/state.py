@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Literal
+
+from msgspec import Struct, field
 
 from agent.app import App
 from agent.core.channel import Listening
@@ -14,8 +15,7 @@ SIGNING_IN = "It is signing in."
 STOPPING = "It takes no more messages: the agent is stopping."
 
 
-@dataclass(slots=True, eq=False)
-class Service:
+class Service(Struct, eq=False):
     """One channel as it is run."""
 
     name: str
@@ -40,15 +40,14 @@ class Service:
         return None if self._runs and listens else self._trouble
 
 
-@dataclass(slots=True, eq=False)
-class InstanceState:
+class InstanceState(Struct, eq=False):
     """An instance: `starting` until its stores are open, `stopping` from the end of the
     intake on.
     """
 
     services: Sequence[Service] = ()
     phase: Literal["starting", "running", "stopping"] = "starting"
-    app: App | None = field(default=None, repr=False)
+    app: App | None = None
     waits_for: Mapping[str, str] = field(default_factory=dict)
     """What the start waits for, by part: one sentence each."""
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 from functools import partial
 from itertools import islice
 from types import MappingProxyType
@@ -13,6 +12,7 @@ from types import MappingProxyType
 import aiohttp
 import structlog
 from cachetools import LRUCache
+from msgspec.structs import replace
 
 from agent.core.background import backoff
 from agent.core.errors import DeliveryError, StoreUnavailable

@@ -7,8 +7,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from agent.core.errors import DeliveryError
 from agent.core.messages import Address, Pressed, Said
@@ -54,8 +55,7 @@ _TOKEN_OVER = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class CommandUse:
+class CommandUse(Struct, frozen=True):
     """One use of a command or press of a button, from the gateway or over HTTP."""
 
     id: str
@@ -172,8 +172,7 @@ async def offer_choices(rest: Rest, payload: Payload, names: ModelNames) -> None
         await respond(rest, needed(payload, "id"), string(payload, "token"), response)
 
 
-@dataclass(frozen=True, slots=True)
-class InteractionAnswer:
+class InteractionAnswer(Struct, frozen=True):
     """The deferred response of one interaction. Its token lasts 15 minutes."""
 
     rest: Rest

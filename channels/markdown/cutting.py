@@ -12,9 +12,9 @@ from collections.abc import (
     Iterator,
     Sequence,
 )
-from dataclasses import dataclass
 from itertools import accumulate
 
+from msgspec import Struct
 from wcwidth import (
     grapheme_boundary_before,
 )
@@ -34,8 +34,7 @@ _MARGIN = re.compile(r"^[ \t>]*", re.MULTILINE)
 _IDEOGRAPHS = re.compile(rf"(?<={IDEOGRAPH})(?={IDEOGRAPH})")
 
 
-@dataclass(frozen=True, slots=True)
-class Shape:
+class Shape(Struct, frozen=True):
     """What of a text matters to a cut."""
 
     whole: Sequence[
@@ -47,8 +46,7 @@ class Shape:
     code: Sequence[Range] = ()  # blocks of code, with their fences
 
 
-@dataclass(frozen=True, slots=True)
-class Cutter:
+class Cutter(Struct, frozen=True):
     """Finds the place at which the first message of a text ends.
 
     `fits` tells whether the message that ends at a place is within the limits of the platform.

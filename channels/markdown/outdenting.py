@@ -7,7 +7,8 @@ from collections.abc import (
     Iterable,
     Sequence,
 )
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from channels.markdown.outline import (
     Container,

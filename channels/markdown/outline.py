@@ -7,7 +7,9 @@ from __future__ import annotations
 import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from channels.markdown.cutting import Range, Shape
 from channels.markdown.edits import indentation
@@ -33,8 +35,7 @@ _TICKS = re.compile("`+")
 _ITEM = re.compile(r"([-+*]|\d{1,9}[.)])([ \t]{1,4}(?=\S)|[ \t]|$)")
 
 
-@dataclass(frozen=True, slots=True)
-class Wrap:
+class Wrap(Struct, frozen=True):
     """A construct that can be closed before a cut and opened again after it."""
 
     start: int
@@ -72,8 +73,7 @@ class Wrap:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Container:
+class Container(Struct, frozen=True):
     """A list item or an indented block of code: its lines are indented up to this column."""
 
     start: int
@@ -84,8 +84,7 @@ class Container:
     )
 
 
-@dataclass(slots=True)
-class Outline:
+class Outline(Struct):
     """The constructs of a text."""
 
     text: str

@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Literal
 
 import pyromark
+from msgspec import Struct
+from msgspec.structs import replace
 from pyromark.event import Event as Found
 from pyromark.event import Range
 
@@ -74,8 +75,7 @@ BLOCKS = frozenset(
 _TAGS = {str(tag): tag for tag in Tag}
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(Struct, frozen=True):
     """The start or end of a part with others inside, or a leaf. `start` and `end` are
     characters of the text.
     """

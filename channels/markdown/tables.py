@@ -7,8 +7,8 @@ from collections.abc import (
     Iterable,
     Iterator,
 )
-from dataclasses import dataclass, field
 
+from msgspec import Struct, field
 from wcwidth import width
 
 from channels.markdown.edits import (
@@ -27,8 +27,7 @@ _RULE_AFTER = 1  # row
 _PIPE = re.compile(r"(?<!\\)\|")
 
 
-@dataclass(slots=True)
-class Table:
+class Table(Struct):
     """The cells as they are read, without the marks of bold text and code, which a code
     block would show.
     """

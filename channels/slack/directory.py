@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from cachetools import LRUCache, TLRUCache
+from msgspec import Struct
 
 from agent.core.errors import DeliveryError
 from channels.fields import first_text, items, mapping, text
@@ -27,8 +27,7 @@ _NO_PART_S = 60.0  # another instance may be mentioned in the meantime
 _REPLIES = 100
 
 
-@dataclass(frozen=True, slots=True)
-class Person:
+class Person(Struct, frozen=True):
     """An account. The defaults stand when Slack does not answer at once."""
 
     name: str = ""

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import aiohttp
+from msgspec import Struct
 
 from agent.core.channel import Finding
 from agent.ports import LastAccepted
@@ -24,8 +24,7 @@ _CHATS = 5
 _CHALLENGE = "agent-doctor"
 
 
-@dataclass(frozen=True, slots=True)
-class Link:
+class Link(Struct, frozen=True):
     """How the channel is set up."""
 
     bot: SlackApi

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from agent.core.background import backoff
 from agent.core.errors import ConfigurationError
@@ -19,8 +20,7 @@ _MAX_PAUSE_S = 30.0
 _log = logging.getLogger("channels.slack.channel")
 
 
-@dataclass(frozen=True, slots=True)
-class Identity:
+class Identity(Struct, frozen=True):
     """The agent's ids in this workspace, from auth.test."""
 
     user: str

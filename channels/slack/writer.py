@@ -5,9 +5,10 @@ whichever is taken.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
+
+from msgspec import Struct, field
 
 from agent.core.messages import Address
 from agent.core.words.buttons import is_same
@@ -61,8 +62,7 @@ _NEVER = frozenset(
 )
 
 
-@dataclass(slots=True)
-class Abilities:
+class Abilities(Struct):
     """What Slack was seen to refuse this app, for all its answers."""
 
     stream: bool = True
@@ -83,8 +83,7 @@ class Abilities:
         )
 
 
-@dataclass(slots=True)
-class Part:
+class Part(Struct):
     """A message of the answer that stands on Slack."""
 
     ts: str

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from agent.core.errors import DeliveryError
 from agent.core.messages import Address, Inbound, Placed, Pressed

@@ -12,8 +12,10 @@ from collections.abc import (
     Iterator,
     Sequence,
 )
-from dataclasses import dataclass, replace
 from itertools import pairwise
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 _NESTING = frozenset(
     {
@@ -37,8 +39,7 @@ _TAKEN = frozenset({"code", "pre", "text_link"})
 """In these, Telegram looks for no mentions."""
 
 
-@dataclass(frozen=True, slots=True)
-class Span:
+class Span(Struct, frozen=True):
     """Formatting from one character of a text to another."""
 
     type: str

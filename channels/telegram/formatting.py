@@ -7,7 +7,8 @@ and nothing else with it.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from channels.markdown.links import misleads
 from channels.markdown.parser import Event, Tag, parse
@@ -50,16 +51,14 @@ _LANGUAGE = (
 )
 
 
-@dataclass(slots=True)
-class _Open:
+class _Open(Struct):
     """A part that has begun."""
 
     event: Event
     begin: int | None = None  # where in the text; None while nothing of it is written
 
 
-@dataclass(frozen=True, slots=True)
-class Formatted:
+class Formatted(Struct, frozen=True):
     """A text and its formatting, in the order in which it begins."""
 
     text: str

@@ -8,8 +8,9 @@ from collections.abc import (
     Iterable,
     Iterator,
 )
-from dataclasses import dataclass, replace
 
+from msgspec import Struct
+from msgspec.structs import replace
 from telegram import (
     InlineKeyboardButton,
     InlineKeyboardMarkup,
@@ -62,8 +63,7 @@ _ADDRESS = re.compile(r"https?://\S+")
 _AFTER_CUT = re.compile(r"(?:[ \t]*\n)+|[ \t]+")  # the next line's indentation stays
 
 
-@dataclass(frozen=True, slots=True)
-class Piece:
+class Piece(Struct, frozen=True):
     """One message's text and its formatting."""
 
     text: str

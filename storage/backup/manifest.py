@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
 from pathlib import Path
 
 import msgspec
+from msgspec import Struct
 
 from agent.core.errors import ConfigurationError
 from storage.backup.sealing import Key
@@ -83,8 +83,7 @@ class _Format(msgspec.Struct):
     format: int
 
 
-@dataclass(frozen=True, slots=True)
-class Backup:
+class Backup(Struct, frozen=True):
     """A backup that was opened, or just made: its manifest is what was written."""
 
     folder: Path

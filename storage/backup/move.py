@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass, replace
 from pathlib import Path
 
 import asyncpg
+from msgspec import Struct
+from msgspec.structs import replace
 
 from agent.core.errors import ConfigurationError
 from storage.backup import STATEMENTS
@@ -49,8 +50,7 @@ _NOT_THE_OWNER = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Moved:
+class Moved(Struct, frozen=True):
     """What came to its new place, each row of it compared."""
 
     manifest: Manifest

@@ -10,10 +10,11 @@ from __future__ import annotations
 import os
 import random
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, get_args
 from urllib.parse import urlencode
+
+from msgspec import Struct
 
 from storage.connecting.password_file import is_private, password_of
 from storage.connecting.postgres_names import (
@@ -80,15 +81,14 @@ _KNOWN = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class PostgresUrl:
+class PostgresUrl(Struct, frozen=True):
     """Where a database is and how it is reached."""
 
     servers: tuple[
         tuple[str, int], ...
     ]  # in the order in which they are tried; none: as asyncpg finds one
     user: str | None
-    password: str | None = field(repr=False)
+    password: str | None
     database: str | None
     target: Target
     sslmode: SslMode | None
@@ -96,8 +96,12 @@ class PostgresUrl:
     connect_seconds: float  # for each server
     pooled: bool
     settings: Mapping[str, str]  # of the session, as they are sent at its start
-    rest: Mapping[str, str] = field(repr=False)  # what asyncpg reads by itself
+    rest: Mapping[str, str]  # what asyncpg reads by itself
     passfile: Path | None = None  # none: the usual one
+
+    def __repr__(self) -> str:
+        """Without a password."""
+        return f"PostgresUrl({self.servers}, {self.user!r}, {self.database!r})"
 
     def dsn(self, target: Target) -> str:
         """For asyncpg: only what it takes in no other form."""

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
+
+from msgspec import Struct
 
 from storage.connecting.urls import (
     UnreadableUrl,
@@ -84,14 +85,17 @@ _CERTIFICATE = {
 """As redis-py writes it, and as Celery does."""
 
 
-@dataclass(frozen=True, slots=True)
-class RedisUrl:
+class RedisUrl(Struct, frozen=True):
     """Where a Redis is and how it is reached."""
 
     tls: bool
     socket: bool
-    options: Mapping[str, Any] = field(repr=False)  # of redis-py's connection
+    options: Mapping[str, Any]  # of redis-py's connection
     passed_over: tuple[str, ...] = ()  # names of parameters that nobody knows
+
+    def __repr__(self) -> str:
+        """Without its options, which may hold a password."""
+        return f"RedisUrl(tls={self.tls}, socket={self.socket})"
 
 
 def read_redis_url(url: str) -> RedisUrl:

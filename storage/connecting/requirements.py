@@ -6,9 +6,9 @@ from __future__ import annotations
 
 import ssl
 from contextlib import suppress
-from dataclasses import dataclass
 
 import asyncpg
+from msgspec import Struct
 
 from agent.core.errors import ConfigurationError, SchemaError, ServerAway
 from storage.connecting import STATEMENTS
@@ -24,8 +24,7 @@ _TURN_TABLES = ("users", "conversations", "messages", "turns", "instances")
 """What each turn reads and writes."""
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(Struct, frozen=True):
     """A Postgres that can be worked with."""
 
     url: str

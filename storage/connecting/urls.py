@@ -6,9 +6,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import TypeVar
 from urllib.parse import unquote
+
+from msgspec import Struct, field
 
 Choice = TypeVar("Choice")
 
@@ -58,24 +59,26 @@ class UnreadableUrl(ValueError):
         return str(self.args[0])
 
 
-@dataclass(frozen=True, slots=True)
-class Host:
+class Host(Struct, frozen=True):
     """One server as it is written; "" each: not named."""
 
     name: str
     port: str
 
 
-@dataclass(frozen=True, slots=True)
-class Url:
+class Url(Struct, frozen=True):
     """The parts of a URL, percent-decoded. A part that is not there is None or empty."""
 
     scheme: str
     user: str | None = None
-    password: str | None = field(default=None, repr=False)
+    password: str | None = None
     hosts: tuple[Host, ...] = ()
     path: str = ""
-    parameters: Mapping[str, str] = field(default_factory=dict, repr=False)
+    parameters: Mapping[str, str] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        """Without a password."""
+        return f"Url({self.scheme!r}, {self.user!r}, {self.hosts}, {self.path!r})"
 
 
 def bare(url: str) -> str:

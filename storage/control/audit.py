@@ -12,13 +12,13 @@ When a person is erased, a row that names them loses the name and keeps its hash
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Collection
-from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
 from typing import Any
 
 import msgspec
 import structlog
+from msgspec import Struct
 from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -37,8 +37,7 @@ PAGE = 5_000
 REDACT = "audit.redact"
 
 
-@dataclass(frozen=True, slots=True)
-class Author:
+class Author(Struct, frozen=True):
     """Who makes a change, from where, and why."""
 
     name: str
@@ -61,8 +60,7 @@ class Author:
             )
 
 
-@dataclass(frozen=True, slots=True)
-class Itself(Author):
+class Itself(Author, frozen=True):
     """The agent as the author of what an operator planned or a person did.
 
     It is no operator, so it need not be registered.
@@ -77,8 +75,7 @@ def is_name(name: str) -> bool:
     return 0 < len(name) <= 100 and name.isprintable()
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(Struct, frozen=True):
     """One row of the log."""
 
     id: int
@@ -94,8 +91,7 @@ class Entry:
     hash: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class ChainVerdict:
+class ChainVerdict(Struct, frozen=True):
     """What `verify` found."""
 
     count: int

@@ -11,10 +11,10 @@ import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from contextvars import ContextVar
-from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
+from msgspec import Struct, field
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -31,8 +31,7 @@ from storage.redis import RedisPipe
 from storage.transaction import transaction
 
 
-@dataclass(slots=True)
-class Change:
+class Change(Struct):
     """A transaction under way. As long as nothing is recorded, the epoch stays."""
 
     connection: AsyncConnection

@@ -90,7 +90,11 @@ Names = Annotated[tuple[Name, ...], BeforeValidator(_parts), Field(max_length=10
 class ChannelForm(BaseModel):
     """Everything that can be set for a channel. Lists are written with commas."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        arbitrary_types_allowed=True,  # values of ours: a limit
+    )
 
     default_model: Annotated[
         Name | None, Field(description="What answers where nobody chose a model.")

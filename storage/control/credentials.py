@@ -9,12 +9,12 @@ https://cryptography.io/en/latest/fernet/#cryptography.fernet.MultiFernet
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Sequence
-from dataclasses import dataclass
 from uuid import UUID
 
 import asyncpg
 import msgspec
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
+from msgspec import Struct
 
 from agent.control.permissions import Permission
 from agent.core.errors import ConfigurationError
@@ -113,8 +113,7 @@ class Secrets:
         return self._all
 
 
-@dataclass(frozen=True, slots=True)
-class Rotation:
+class Rotation(Struct, frozen=True):
     """What a rotation did."""
 
     renewed: int

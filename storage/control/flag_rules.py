@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 import msgspec
+from msgspec import Struct
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -89,8 +89,7 @@ def read_flag(name: str, rules: Rules) -> Flag[Any] | None:
     return made_by_operator(name, rules[DEFINITION])
 
 
-@dataclass(frozen=True, slots=True)
-class ValueCheck:
+class ValueCheck(Struct, frozen=True):
     """What a flag may be set to, given the settings of the agent."""
 
     models: LanguageModels

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
 import structlog
+from msgspec import Struct, field
 
 from agent.control.experiments import Experiment, read_experiment
 from agent.control.flags import DECLARED, Flag, made_by_operator
@@ -77,8 +77,7 @@ def ordered(
     )
 
 
-@dataclass(frozen=True, slots=True)
-class ControlState:
+class ControlState(Struct, frozen=True):
     """A snapshot, ready to be asked without I/O."""
 
     stored: ControlSnapshot = field(default_factory=ControlSnapshot)
@@ -104,8 +103,7 @@ class ControlState:
         return self.rules.get(name, NO_RULES)
 
 
-@dataclass(slots=True)
-class StillControl:
+class StillControl(Struct):
     """What operators set, as it was when it was read: for looks that are no turn.
 
     Implements agent.ports.Control, and is a source of flags. What is asked here counts as no

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
+from msgspec import Struct
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -26,8 +26,7 @@ from storage.control import STATEMENTS
 from storage.control.channel_settings import CHANNELS
 
 
-@dataclass(frozen=True, slots=True)
-class RuleTarget:
+class RuleTarget(Struct, frozen=True):
     """The scope of a rule as an operator names it. Nothing named: everybody."""
 
     person: str | None = None

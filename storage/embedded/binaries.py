@@ -7,8 +7,9 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from agent.core.errors import ConfigurationError
 from storage.embedded.process import environment, package_folder
@@ -27,8 +28,7 @@ COPIES = Path("/var/lib/simple-ai-agent")
 """Copies of the wheel for root, when other accounts cannot reach the wheel itself."""
 
 
-@dataclass(frozen=True, slots=True)
-class Account:
+class Account(Struct, frozen=True):
     """The account that a server runs as."""
 
     uid: int

@@ -13,11 +13,11 @@ import asyncio
 import contextlib
 import sys
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Protocol
 
 import structlog
+from msgspec import Struct
 
 from agent.core.background import run_in_background
 from agent.core.errors import AgentError, ConfigurationError
@@ -32,8 +32,7 @@ RESTART_SECONDS = 1.0
 """Between two attempts to restart a dead server."""
 
 
-@dataclass(frozen=True, slots=True)
-class EmbeddedUrls:
+class EmbeddedUrls(Struct, frozen=True):
     """The addresses of the stores. A store that was not asked for has the URL ""."""
 
     database_url: str

@@ -16,11 +16,11 @@ inventory says what happens to each column, key and file; here is the order:
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import structlog
+from msgspec import Struct
 from redis.exceptions import RedisError
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
@@ -50,8 +50,7 @@ KEYS_LIVE_SECONDS = 3 * 3600
 log = structlog.get_logger()
 
 
-@dataclass(frozen=True, slots=True)
-class Stores:
+class Stores(Struct, frozen=True):
     """Where a person can be found. `home` is AGENT_HOME."""
 
     database: Database
@@ -59,8 +58,7 @@ class Stores:
     home: Path | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Progress:
+class Progress(Struct, frozen=True):
     """How far the job is that was worked at; not `moved`: it waits."""
 
     step: str

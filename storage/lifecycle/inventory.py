@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 
 class Act(enum.Enum):
@@ -25,8 +26,7 @@ class Act(enum.Enum):
     """It stays, for the reason that is given."""
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
+class Rule(Struct, frozen=True):
     """What happens to one column, key, file or field, and why it is enough."""
 
     act: Act

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 import msgspec
+from msgspec import Struct
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -26,8 +26,7 @@ STEPS: tuple[str, ...] = (
 """In this order; `settle` may begin again with the first."""
 
 
-@dataclass(frozen=True, slots=True)
-class Account:
+class Account(Struct, frozen=True):
     """One of the person's accounts."""
 
     id: UUID
@@ -36,8 +35,7 @@ class Account:
     """The platform's id of it."""
 
 
-@dataclass(slots=True)
-class Job:
+class Job(Struct):
     """A person who is being erased, and how far it is."""
 
     id: UUID
@@ -63,8 +61,7 @@ class Job:
         self.step = STEPS[STEPS.index(self.step) + 1]
 
 
-@dataclass(frozen=True, slots=True)
-class ErasureView:
+class ErasureView(Struct, frozen=True):
     """An erasure as an operator sees it. It names nobody."""
 
     id: UUID

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from msgspec import Struct
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -26,8 +26,7 @@ from storage.postgres import Database
 from storage.transaction import transaction
 
 
-@dataclass(frozen=True, slots=True)
-class PersonView:
+class PersonView(Struct, frozen=True):
     """A person as an operator sees them."""
 
     id: UUID
@@ -39,8 +38,7 @@ class PersonView:
     """To training."""
 
 
-@dataclass(frozen=True, slots=True)
-class EarlierTexts:
+class EarlierTexts(Struct, frozen=True):
     """What an operator who may see it reads about a person's chats."""
 
     texts: Sequence[Mapping[str, Any]]

@@ -10,13 +10,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from itertools import chain, repeat
 from typing import Any
 
 import asyncpg
 import structlog
+from msgspec import Struct
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -45,8 +45,7 @@ CONVERSATIONS_AT_ONCE = 200
 log = structlog.get_logger()
 
 
-@dataclass(frozen=True, slots=True)
-class Policy:
+class Policy(Struct, frozen=True):
     """How many days messages are kept; FOREVER: all."""
 
     default: int
@@ -64,8 +63,7 @@ class Policy:
         return self.channels.get(channel, self.default)
 
 
-@dataclass(frozen=True, slots=True)
-class Kept:
+class Kept(Struct, frozen=True):
     """What an operator wants to know."""
 
     policy: Policy

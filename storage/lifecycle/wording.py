@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
+
+from msgspec import Struct
 
 INSTEAD = "[erased]"
 """Stands where a name or a quotation was."""
@@ -20,8 +21,7 @@ MIN_NAME_CHARS = 3
 """Shorter names are parts of too many words."""
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(Struct, frozen=True):
     """A message of a shared conversation."""
 
     timestamp: datetime
@@ -33,8 +33,7 @@ class Line:
     """By the person who is erased."""
 
 
-@dataclass(frozen=True, slots=True)
-class Changes:
+class Changes(Struct, frozen=True):
     """What happens to the messages of others, by timestamp and seq."""
 
     blanked: Sequence[tuple[datetime, int]]

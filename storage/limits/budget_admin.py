@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from decimal import Decimal
 from typing import Literal, TypeVar
 
+from msgspec import Struct
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -50,8 +50,7 @@ CALL_SECONDS = 120.0 + SETTLING_SECONDS
 """How long a call to a model lasts at most, with its settlement."""
 
 
-@dataclass(frozen=True, slots=True)
-class Budget:
+class Budget(Struct, frozen=True):
     """A budget after a change; None: no bound."""
 
     tokens: int | None

@@ -9,9 +9,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
 
 import structlog
+from msgspec import Struct
 from sqlalchemy import text
 
 from agent import metrics
@@ -27,8 +27,7 @@ EVERY_SECONDS = 10.0
 log = structlog.get_logger()
 
 
-@dataclass(frozen=True, slots=True)
-class Alert:
+class Alert(Struct, frozen=True):
     """A budget of which this much is used."""
 
     scope: str

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Literal
 
+from msgspec import Struct
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -27,8 +27,7 @@ EVERYTHING = 2**31
 """Rows of a page: more than there are."""
 
 
-@dataclass(frozen=True, slots=True)
-class Aside:
+class Aside(Struct, frozen=True):
     """What is reserved for calls to a model and is not settled."""
 
     calls: int
@@ -36,8 +35,7 @@ class Aside:
     usd: Decimal
 
 
-@dataclass(frozen=True, slots=True)
-class BudgetView:
+class BudgetView(Struct, frozen=True):
     """What a person or channel may use in a day or month, and what they used in this one."""
 
     scope: Scope
@@ -74,8 +72,7 @@ class BudgetView:
         return self.scope, self.subject, self.period
 
 
-@dataclass(frozen=True, slots=True)
-class BudgetPage:
+class BudgetPage(Struct, frozen=True):
     """Budgets, and after which key the next page goes on."""
 
     rows: Sequence[BudgetView]
@@ -83,8 +80,7 @@ class BudgetPage:
     """None: there are no more."""
 
 
-@dataclass(frozen=True, slots=True)
-class Walked:
+class Walked(Struct, frozen=True):
     """Keys of a page, and after which one the next page goes on."""
 
     keys: Sequence[Key]

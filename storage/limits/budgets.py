@@ -12,12 +12,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
 from decimal import ROUND_CEILING, Decimal
 from typing import Any
 from uuid import UUID
 
 import asyncpg
+from msgspec import Struct
 from uuid_utils.compat import uuid7
 
 from agent.core.completion import Prompt, Usage
@@ -45,8 +45,7 @@ _Settlement = tuple[UUID, int, Decimal | None]
 """Reservation, tokens and US dollars; None: unknown."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Call:
+class _Call(Struct, frozen=True):
     """A call to a model that may be made if budgets allow it."""
 
     id: UUID

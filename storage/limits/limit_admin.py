@@ -6,9 +6,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from uuid import UUID
 
+from msgspec import Struct
+from msgspec.structs import replace
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -26,8 +27,7 @@ from storage.redis import RedisPipe
 from storage.transaction import transaction
 
 
-@dataclass(frozen=True, slots=True)
-class LimitView:
+class LimitView(Struct, frozen=True):
     """One limit as it holds."""
 
     scope: str
@@ -44,8 +44,7 @@ class LimitView:
     """Of the person's limit, where one person was asked for."""
 
 
-@dataclass(frozen=True, slots=True)
-class LimitChanged:
+class LimitChanged(Struct, frozen=True):
     """A person's own limit before and after a change; None: the channel's holds."""
 
     before: str | None

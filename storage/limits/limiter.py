@@ -14,13 +14,13 @@ import asyncio
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from functools import lru_cache
 from hashlib import sha1
 from typing import Any
 from uuid import UUID
 
 import structlog
+from msgspec.structs import replace
 from redis.exceptions import NoScriptError
 
 from agent.core.errors import StoreUnavailable

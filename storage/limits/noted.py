@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from agent.control.uses import FlagUses
 
@@ -47,8 +48,7 @@ class TouchedCounters:
         self._refused.discard(counter)
 
 
-@dataclass(frozen=True, slots=True)
-class Noted:
+class Noted(Struct, frozen=True):
     """All of it, of one instance; see `storage.conversation.upkeep`."""
 
     uses: FlagUses = field(default_factory=FlagUses)

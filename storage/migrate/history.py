@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, cast
 
 import asyncpg
+from msgspec import Struct
 from sqlalchemy import text
 
 from storage.migrate.revisions import BASE, checksum_of, migrations
@@ -27,8 +27,7 @@ applied earlier.
 Row = asyncpg.Record
 
 
-@dataclass(frozen=True, slots=True)
-class Applied:
+class Applied(Struct, frozen=True):
     """One migration of this version, and what is known of it."""
 
     revision: str

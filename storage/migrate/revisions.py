@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
 from typing import Literal
+
+from msgspec import Struct
 
 from agent.core.errors import ConfigurationError, SchemaError
 
@@ -20,8 +21,7 @@ Direction = Literal["upgrade", "downgrade"]
 _STEPS = re.compile(r"[+-]\d{1,4}")
 
 
-@dataclass(frozen=True, slots=True)
-class Migration:
+class Migration(Struct, frozen=True):
     """One file of `migrations/versions`."""
 
     revision: str

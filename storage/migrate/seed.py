@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 from random import Random
 from typing import Any, TypeAlias
 
 import asyncpg
+from msgspec import Struct
 from sqlalchemy import text
 
 from agent.core.remedies import Run
@@ -42,8 +42,7 @@ Progress = Callable[[int], object]
 """Told how many messages more are done."""
 
 
-@dataclass(frozen=True, slots=True)
-class Seeded:
+class Seeded(Struct, frozen=True):
     """How much was made, or removed."""
 
     people: int

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import accumulate
 from random import Random
 from uuid import UUID
 
+from msgspec import Struct
 from uuid_utils.compat import uuid7
 
 DAYS_A_MONTH = 30
@@ -81,8 +81,7 @@ THINGS = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Person:
+class Person(Struct, frozen=True):
     """An account that nobody has."""
 
     id: UUID
@@ -91,8 +90,7 @@ class Person:
     name: str
 
 
-@dataclass(frozen=True, slots=True)
-class Turn:
+class Turn(Struct, frozen=True):
     """One message, or the answer to the one before (`author` None)."""
 
     id: UUID
@@ -102,8 +100,7 @@ class Turn:
     thumb: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Talk:
+class Talk(Struct, frozen=True):
     """A conversation, whole: its last message is an answer."""
 
     id: UUID

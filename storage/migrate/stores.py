@@ -8,8 +8,8 @@ from contextlib import (
     AsyncExitStack,
     asynccontextmanager,
 )
-from dataclasses import dataclass
 
+from msgspec import Struct
 from pydantic import SecretStr
 
 from agent.settings import Settings
@@ -19,8 +19,7 @@ from storage.postgres import Database, open_database
 from storage.redis import RedisPipe, greet, open_redis
 
 
-@dataclass(frozen=True, slots=True)
-class OpenStores:
+class OpenStores(Struct, frozen=True):
     """The two stores, open. `described` says for people what they are."""
 
     database_url: str

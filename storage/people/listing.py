@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
+from msgspec import Struct
 from sqlalchemy import text
 
 from agent.core.errors import Rejected
@@ -25,8 +25,7 @@ WALK = 20_000
 LAST = UUID(int=2**128 - 1)
 
 
-@dataclass(frozen=True, slots=True)
-class ListedPerson:
+class ListedPerson(Struct, frozen=True):
     """A person in a list."""
 
     id: UUID
@@ -42,8 +41,7 @@ class ListedPerson:
     """They have a rate limit of their own."""
 
 
-@dataclass(frozen=True, slots=True)
-class PeoplePage:
+class PeoplePage(Struct, frozen=True):
     """People, and from where the next page goes on."""
 
     rows: Sequence[ListedPerson]
@@ -51,8 +49,7 @@ class PeoplePage:
     """None: there are no more."""
 
 
-@dataclass(frozen=True, slots=True)
-class PersonAccount:
+class PersonAccount(Struct, frozen=True):
     """One account of a person."""
 
     id: UUID
@@ -66,8 +63,7 @@ class PersonAccount:
     consent: bool
 
 
-@dataclass(frozen=True, slots=True)
-class PersonBudget:
+class PersonBudget(Struct, frozen=True):
     """What binds a person in a day or month, and what they used of it."""
 
     period: str

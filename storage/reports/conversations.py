@@ -4,19 +4,18 @@ asks who may, and writes down who did.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from uuid import UUID
 
+from msgspec import Struct
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from storage.reports import STATEMENTS
 
 
-@dataclass(frozen=True, slots=True)
-class ConversationView:
+class ConversationView(Struct, frozen=True):
     """A conversation, without a word of it."""
 
     id: UUID
@@ -35,8 +34,7 @@ class ConversationView:
     version: int
 
 
-@dataclass(frozen=True, slots=True)
-class MessageView:
+class MessageView(Struct, frozen=True):
     """A message, with its words."""
 
     id: UUID

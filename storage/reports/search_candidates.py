@@ -11,11 +11,11 @@ Three steps, none of which grows with the table for common words or for rare one
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, TypeAlias
 from uuid import UUID
 
+from msgspec import Struct, field
 from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -64,8 +64,7 @@ Key: TypeAlias = tuple[UUID, datetime, int]
 Values: TypeAlias = Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Scope:
+class Scope(Struct, frozen=True):
     """Whose messages may be found, or those of which place."""
 
     name: Literal["people", "place", "all"]
@@ -118,8 +117,7 @@ def _scope_of_place(place: Values, conversations: Sequence[Row[Any]]) -> Scope:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Walk:
+class Walk(Struct, frozen=True):
     """What the newest messages of a scope held."""
 
     hits: list[Key]

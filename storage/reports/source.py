@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from uuid import UUID
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from agent.core.errors import Rejected
 from agent.core.remedies import Amend
@@ -24,8 +26,7 @@ from storage.reports.reading.replica import place_of
 from storage.reports.usage import UsageReader, read_usage
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
+class Asked(Struct, frozen=True):
     """What a report is asked about; times as people write them."""
 
     unit: Unit | None = None
@@ -37,8 +38,7 @@ class Asked:
     until: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
+class Source(Struct, frozen=True):
     """What a report is read from: one snapshot."""
 
     reader: UsageReader

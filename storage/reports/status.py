@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import asyncpg
+from msgspec import Struct
 from sqlalchemy import text
 
 from storage.connecting.requirements import not_permitted
@@ -17,8 +17,7 @@ STRAY_COUNTED = 1000
 """Of messages without a month: to count a million would take longer than a page may."""
 
 
-@dataclass(frozen=True, slots=True)
-class OpenTurns:
+class OpenTurns(Struct, frozen=True):
     """Messages whose answer is not delivered yet."""
 
     count: int
@@ -26,8 +25,7 @@ class OpenTurns:
     """Age of the oldest; None when there is none."""
 
 
-@dataclass(frozen=True, slots=True)
-class LiveInstance:
+class LiveInstance(Struct, frozen=True):
     """A process whose heartbeat is fresh."""
 
     host: str
@@ -35,8 +33,7 @@ class LiveInstance:
     channels: Sequence[str]
 
 
-@dataclass(frozen=True, slots=True)
-class ControlInForce:
+class ControlInForce(Struct, frozen=True):
     """What operators set, and how far the newest change has spread."""
 
     epoch: int

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
 import asyncpg
+from msgspec import Struct
+from msgspec.structs import replace
 
 from agent.core.errors import StoreUnavailable
 from agent.reports.usage import Cohort, Latency, Line, Reach, Scope, Unit
@@ -27,8 +28,7 @@ compared with every conversation.
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Lines:
+class Lines(Struct, frozen=True):
     """Some lines of a report."""
 
     shown: Sequence[Line]

@@ -13,9 +13,9 @@ import statistics
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import replace
 
 import structlog
+from msgspec.structs import replace
 
 from agent.llm.router import ModelRouter, open_models
 from agent.ports import Ports

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from uuid import UUID, uuid4
 
 from msgspec import structs
+from msgspec.structs import replace
 
 from agent.core.channel import ChannelSettings
 from agent.core.messages import (

@@ -7,6 +7,8 @@ import subprocess
 from datetime import UTC, datetime, timedelta
 from urllib.parse import parse_qs, urlsplit
 
+from msgspec.structs import force_setattr
+
 from storage.lifecycle.erasure import Stores, work
 from storage.lifecycle.people import PeopleAdmin
 from storage.reports.rollup import sum_up
@@ -22,7 +24,7 @@ WORDS = "the violet wombat sleeps in drawer nine"
 async def say(world: EngineHarness, agent: Instance, text: str, **who: str) -> None:
     message = world.message(text, **who)
     if who.get("user") == ID:
-        object.__setattr__(message, "username", NAME)
+        force_setattr(message, "username", NAME)
     await agent.engine.accept(message)
     await world.platform.until(lambda: world.platform.finished[message.turn_id] > 0)
 

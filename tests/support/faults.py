@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar, cast
 from uuid import UUID
+
+from msgspec.structs import replace
 
 from agent.core.errors import AgentError, DeliveryError, StoreUnavailable
 from agent.core.messages import Address, Placed

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from msgspec.structs import asdict
 
 from agent.cli.change import ChangeOptions, Proposal, run_change
 from agent.cli.control.flag_options import Name, open_admin, proposal

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from msgspec.structs import replace
 
 from agent.cli.change import ChangeOptions, Proposal, run_change
 from agent.cli.control.flag_options import (

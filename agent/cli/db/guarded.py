@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
+from msgspec import Struct
 
 from agent.cli import output
 from agent.cli.change import ChangeOptions, confirm, may_ask
@@ -24,8 +24,7 @@ if TYPE_CHECKING:
     from storage.migrate.losses import Loss
 
 
-@dataclass(frozen=True, slots=True)
-class Guards:
+class Guards(Struct, frozen=True):
     """How far somebody wants to go without being held back."""
 
     options: ChangeOptions
@@ -35,8 +34,7 @@ class Guards:
     """A backup is made first."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Change:
+class _Change(Struct, frozen=True):
     """A change of the schema that may be made now, if it is agreed to."""
 
     url: str

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from agent.cli.options import author
 from agent.cli.output import show_json, tell
@@ -20,8 +21,7 @@ if TYPE_CHECKING:
 VARIABLE = "DATABASE_URL"
 
 
-@dataclass(frozen=True, slots=True)
-class MoveOptions:
+class MoveOptions(Struct, frozen=True):
     """What was typed."""
 
     to: str

@@ -5,9 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
 from random import Random
 from typing import TYPE_CHECKING
+
+from msgspec.structs import asdict
 
 from agent.cli.change import ChangeOptions, confirm
 from agent.cli.options import author

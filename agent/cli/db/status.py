@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from typing import TYPE_CHECKING
+
+from msgspec.structs import asdict
 
 from agent.cli.output import show_json, show_table, tell
 from agent.cli.run import NOT_WELL, WELL

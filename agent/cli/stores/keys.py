@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import typer
+from msgspec.structs import asdict
 
 from agent.cli.options import As, Json, Reason, author, operating
 from agent.cli.output import show_json, tell

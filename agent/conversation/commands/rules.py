@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from uuid import UUID
+
+from msgspec import Struct
 
 Allows = Callable[[UUID | None], bool]
 """Whether a flag allows something to a person; None: not known yet."""
 
 
-@dataclass(frozen=True, slots=True)
-class ChatRules:
+class ChatRules(Struct, frozen=True):
     """What flags and settings say."""
 
     default_model: Callable[[UUID | None], str]

@@ -6,10 +6,10 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
+from msgspec.structs import replace
 from structlog.contextvars import clear_contextvars
 
 from agent.conversation.delivery.order import AnswerOrder

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import time
 from contextlib import aclosing
-from dataclasses import dataclass, field
 
 import structlog
+from msgspec import Struct, field
 
 from agent import metrics
 from agent.conversation.active_answer import AnswerPlan
@@ -26,8 +26,7 @@ from agent.settings import OFFLINE
 log = structlog.get_logger()
 
 
-@dataclass(slots=True)
-class Draft:
+class Draft(Struct):
     """What a model has written so far for a plan, and how it ended."""
 
     plan: AnswerPlan

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Sequence
-from dataclasses import dataclass
 from uuid import UUID
+
+from msgspec import Struct
 
 from agent.core.messages import Notice, Thumb
 
@@ -30,8 +31,7 @@ class Act(enum.StrEnum):
 THUMBS = {Act.UP: Thumb.UP, Act.DOWN: Thumb.DOWN}
 
 
-@dataclass(frozen=True, slots=True)
-class Button:
+class Button(Struct, frozen=True):
     """One button."""
 
     label: str
@@ -39,8 +39,7 @@ class Button:
     """Comes back when somebody presses it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Press:
+class Press(Struct, frozen=True):
     """What a pressed button stands for."""
 
     act: Act

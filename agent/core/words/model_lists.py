@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
 from difflib import get_close_matches
 from typing import Protocol, runtime_checkable
 
+from msgspec import Struct
+
 from agent.core.completion import ModelFacts
 
 
-@dataclass(frozen=True, slots=True)
-class ModelList:
+class ModelList(Struct, frozen=True):
     """The models of one provider, without its name."""
 
     names: tuple[str, ...] = ()
@@ -20,7 +20,7 @@ class ModelList:
     """Why there are none, or no newer ones, as one sentence."""
     answered: bool = True
     """Whether the provider was reached. It may list nothing and yet work."""
-    at: datetime | None = field(default=None, compare=False)
+    at: datetime | None = None
     """When it said so, or failed to; None: it was not asked to the end."""
 
 

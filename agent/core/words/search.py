@@ -9,11 +9,12 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
 from math import log1p
 from uuid import UUID
+
+from msgspec import Struct
 
 from agent.core.errors import Rejected
 
@@ -40,8 +41,7 @@ _MARKS = re.compile(
 _SYMBOLS = {"So", "Sk", "Sm", "Sc"}
 
 
-@dataclass(frozen=True, slots=True)
-class Term:
+class Term(Struct, frozen=True):
     """One part of a query. All must be there, in any order."""
 
     text: str
@@ -52,8 +52,7 @@ class Term:
     is_excluded: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Query:
+class Query(Struct, frozen=True):
     terms: tuple[Term, ...]
 
     @property
@@ -61,8 +60,7 @@ class Query:
         return tuple(term for term in self.terms if not term.is_excluded)
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(Struct, frozen=True):
     """A message that matches."""
 
     at: datetime

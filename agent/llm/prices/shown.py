@@ -6,8 +6,9 @@ from collections.abc import (
     Iterable,
     Mapping,
 )
-from dataclasses import dataclass
 from decimal import Decimal
+
+from msgspec import Struct
 
 from agent.llm.prices.known import Specs
 from agent.llm.router import ModelRouter
@@ -21,8 +22,7 @@ from agent.settings import (
 from agent.settings.model_spec import MILLION
 
 
-@dataclass(frozen=True, slots=True)
-class Price:
+class Price(Struct, frozen=True):
     """Of a short prompt, now. None: unknown."""
 
     input: Decimal | None

@@ -7,7 +7,8 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
 from contextlib import aclosing
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from agent import metrics
 from agent.llm import http_errors
@@ -37,8 +38,7 @@ _LAST_NAMES = frozenset({_LAST, "done", "end", "complete", "close", "finish"})
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(Struct, frozen=True):
     """One event of a stream; `is_body`: a response that is no stream, as a whole."""
 
     name: str
@@ -47,8 +47,7 @@ class Event:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Chunk:
+class Chunk(Struct, frozen=True):
     """What one object brings, as its provider reads it."""
 
     text: str = ""

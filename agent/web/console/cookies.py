@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
 from urllib.parse import quote, unquote
 
+from msgspec import Struct
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -29,8 +29,7 @@ PLAIN = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Cookies:
+class Cookies(Struct, frozen=True):
     """Those of one request. A name with `__Host-` keeps other hosts of the domain out
     (https://www.rfc-editor.org/rfc/rfc6265bis section 4.1.3.2); browsers take it over https only.
     """

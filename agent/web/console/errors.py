@@ -7,10 +7,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 import structlog
+from msgspec import Struct
 
 from agent.core.errors import (
     AgentError,
@@ -118,8 +118,7 @@ def _sentence(remedy: Remedy) -> str:
             return f"Correct {fields}."
 
 
-@dataclass(frozen=True, slots=True)
-class PagePart(Generic[Value]):
+class PagePart(Struct, Generic[Value], frozen=True):
     """What was read, or why it was not."""
 
     value: Value | None

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from msgspec import Struct
 from starlette.responses import RedirectResponse, Response
 
 from agent.control.permissions import Permission, Role, may
@@ -17,8 +17,7 @@ from agent.web.console.services import Services
 from storage.control.audit import Author
 
 
-@dataclass(frozen=True, slots=True)
-class Viewer:
+class Viewer(Struct, frozen=True):
     """The operator who asks."""
 
     operator: str
@@ -81,8 +80,7 @@ class Fields:
         return [(name, one) for name, each in self._values.items() for one in each]
 
 
-@dataclass(frozen=True, slots=True)
-class PageContext:
+class PageContext(Struct, frozen=True):
     """One request for one page. The viewer may see it, and a form is truly theirs."""
 
     page: Page
@@ -146,8 +144,7 @@ class PageContext:
 Handler = Callable[[PageContext], Awaitable[Response]]
 
 
-@dataclass(frozen=True, slots=True)
-class Page:
+class Page(Struct, frozen=True):
     """A row of the table of pages."""
 
     path: str
@@ -160,4 +157,4 @@ class Page:
     """Answers POST: changes something, and redirects."""
     act_permission: Permission | None = None
     """What POST takes, if it is more than seeing."""
-    in_menu: bool = field(default=False, kw_only=True)
+    in_menu: bool = False

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from functools import cache
@@ -15,6 +14,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, pass_context
 from jinja2.runtime import Context
 from markupsafe import Markup, escape
+from msgspec import Struct
 from starlette.responses import HTMLResponse, Response
 
 from agent.core.errors import AgentError
@@ -47,8 +47,7 @@ _LONG = re.compile(r"\S{31}")
 """A word that may be broken inside; shorter ones stay whole, however narrow a column is."""
 
 
-@dataclass(frozen=True, slots=True)
-class Picture:
+class Picture(Struct, frozen=True):
     """An SVG that was made here: its texts are escaped already."""
 
     svg: str

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from agent.core.limits import Limited, Rule
 from agent.ports import LanguageModels
@@ -21,8 +22,7 @@ Judge = Callable[[Sequence[Rule]], Awaitable[Limited | None]]
 """`judge_rules` of a limiter."""
 
 
-@dataclass(frozen=True, slots=True)
-class Services:
+class Services(Struct, frozen=True):
     """Made for each request; all of it is open already."""
 
     settings: Settings

@@ -6,9 +6,10 @@ discord.py's own cache is not used: it refuses a whole server for one odd channe
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 
 from cachetools import LRUCache
+from msgspec import Struct
+from msgspec.structs import replace
 
 from channels.discord.reading.fields import (
     Payload,
@@ -28,8 +29,7 @@ KNOWN = 50_000
 """Channels and names that are remembered."""
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(Struct, frozen=True):
     """Where something is said. Each thread is a channel of its own."""
 
     direct: bool = False

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import replace
 
 from cachetools import LRUCache
+from msgspec.structs import replace
 
 from agent.core.commands import parse_command
 from agent.core.errors import AgentError

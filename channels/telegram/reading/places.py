@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-
+from msgspec import Struct
+from msgspec.structs import replace
 from telegram.constants import ChatType
 
 from agent.core.messages import Address
@@ -12,8 +12,7 @@ from channels.fields import Json, identity, integer, mapping, text
 NAME = "telegram"
 
 
-@dataclass(frozen=True, slots=True)
-class ChatTarget:
+class ChatTarget(Struct, frozen=True):
     """Where messages go: a chat, a topic in it, and the message they answer. "" means none."""
 
     chat: str

@@ -8,9 +8,10 @@ is changed and Conflict says what happened.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from typing import Any
 
+from msgspec import Struct
+from msgspec.structs import replace
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -36,8 +37,7 @@ from storage.redis import RedisPipe
 from storage.transaction import transaction
 
 
-@dataclass(frozen=True, slots=True)
-class ExperimentView:
+class ExperimentView(Struct, frozen=True):
     """An experiment as an operator sees it."""
 
     row: StoredExperiment

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 
 import msgspec
 import structlog
+from msgspec import Struct
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -16,8 +16,7 @@ from storage.control import STATEMENTS
 log = structlog.get_logger()
 
 
-@dataclass(frozen=True, slots=True)
-class StoredExperiment:
+class StoredExperiment(Struct, frozen=True):
     """An experiment, and how far it is."""
 
     experiment: Experiment

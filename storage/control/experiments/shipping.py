@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from msgspec import Struct
 from sqlalchemy import text
 
 from agent.control.experiments import Experiment, Stage, Variant
@@ -24,8 +23,7 @@ from storage.postgres import Database
 from storage.redis import RedisPipe
 
 
-@dataclass(frozen=True, slots=True)
-class Shipped:
+class Shipped(Struct, frozen=True):
     """What was done. Empty rules: the flag was so already."""
 
     experiment: str

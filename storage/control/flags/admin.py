@@ -7,11 +7,11 @@ is changed and Conflict says what happened.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
+from msgspec.structs import replace
 from sqlalchemy import text
 
 from agent.control.about import About

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
+from msgspec import Struct
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from agent.control.flag_document import document_of
@@ -50,8 +50,7 @@ Wanted = Mapping[str, Rules]
 """By flag and scope, as `read_document` gives them."""
 
 
-@dataclass(frozen=True, slots=True)
-class Planned:
+class Planned(Struct, frozen=True):
     """What an import changes of one flag: the rules that go, and those that come."""
 
     name: str

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+
+from msgspec import Struct
 
 from agent.control.about import about_in
 from agent.control.experiments import Experiment
@@ -15,8 +16,7 @@ from agent.core.errors import Rejected
 from storage.control.flag_rules import read_flag, subject_of
 
 
-@dataclass(frozen=True, slots=True)
-class FlagView:
+class FlagView(Struct, frozen=True):
     """A flag as an operator sees it."""
 
     flag: Flag[Any]
@@ -43,8 +43,7 @@ class FlagView:
         return self.flag.name in DECLARED
 
 
-@dataclass(frozen=True, slots=True)
-class Changed:
+class Changed(Struct, frozen=True):
     """What a change did. An empty mapping: nothing was set before, or nothing is set now."""
 
     name: str
@@ -55,8 +54,7 @@ class Changed:
     version: int
 
 
-@dataclass(frozen=True, slots=True)
-class Explanation:
+class Explanation(Struct, frozen=True):
     """All rules of a flag for one audience; the first that matched decides."""
 
     flag: Flag[Any]

@@ -9,9 +9,9 @@ people who can write the database directly.
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
 from datetime import datetime
 
+from msgspec import Struct
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -27,8 +27,7 @@ from storage.redis import RedisPipe
 from storage.transaction import transaction
 
 
-@dataclass(frozen=True, slots=True)
-class OperatorView:
+class OperatorView(Struct, frozen=True):
     """A registered operator."""
 
     name: str
@@ -38,8 +37,7 @@ class OperatorView:
     """Whether they have a password for the console."""
 
 
-@dataclass(frozen=True, slots=True)
-class Registration:
+class Registration(Struct, frozen=True):
     """The registered operators before a change and after it."""
 
     before: tuple[str, ...]

@@ -7,11 +7,11 @@ ends with them.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+from msgspec import Struct
 from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 from uuid_utils.compat import uuid7
@@ -48,8 +48,7 @@ TOUCH = timedelta(minutes=1)
 """Use is written down at most this often."""
 
 
-@dataclass(frozen=True, slots=True)
-class Holder:
+class Holder(Struct, frozen=True):
     """A program that showed a token, as of now."""
 
     id: UUID
@@ -62,8 +61,7 @@ class Holder:
     ends_at: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class TokenView:
+class TokenView(Struct, frozen=True):
     """A token as operators see it: never the token itself."""
 
     id: UUID

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from msgspec import Struct
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -14,8 +13,7 @@ from storage.control.operators import STATEMENTS
 from storage.control.operators.invitations import add_invitation
 
 
-@dataclass(frozen=True, slots=True)
-class Given:
+class Given(Struct, frozen=True):
     """What is given with a registration."""
 
     role: Role | None = None
@@ -44,8 +42,7 @@ class Given:
         return Got(before if changed else None, self.role, link)
 
 
-@dataclass(frozen=True, slots=True)
-class Got:
+class Got(Struct, frozen=True):
     """What was another before."""
 
     before: str | None

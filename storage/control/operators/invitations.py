@@ -5,9 +5,9 @@ Looking at a link does not use it up: programs that preview links in chats look,
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
 
+from msgspec import Struct
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -30,8 +30,7 @@ SECONDS: dict[Purpose, int] = {"password": 24 * 60 * 60, "sign-in": 5 * 60}
 """How long each kind of link is good."""
 
 
-@dataclass(frozen=True, slots=True)
-class Invitation:
+class Invitation(Struct, frozen=True):
     """A link that is still good."""
 
     operator: str

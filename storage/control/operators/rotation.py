@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from cryptography.fernet import InvalidToken
+from msgspec import Struct
 from sqlalchemy import text
 
 from storage.control.credentials import Secrets
@@ -14,8 +13,7 @@ from storage.postgres import Database
 from storage.transaction import transaction
 
 
-@dataclass(frozen=True, slots=True)
-class Renewal:
+class Renewal(Struct, frozen=True):
     """What became of them."""
 
     renewed: int

@@ -5,11 +5,11 @@ from __future__ import annotations
 import base64
 import re
 import secrets
-from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
 
 import msgspec
+from msgspec import Struct
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -30,8 +30,7 @@ _NEIGHBOURS = (0, -1, 1)
 """Steps whose code is taken: clocks differ by up to half a minute."""
 
 
-@dataclass(frozen=True, slots=True)
-class SecondFactor:
+class SecondFactor(Struct, frozen=True):
     """A secret that an app is shown, before it is confirmed."""
 
     secret: str

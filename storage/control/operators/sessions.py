@@ -5,10 +5,10 @@ what ends one ends it everywhere.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
+from msgspec import Struct
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 from uuid_utils.compat import uuid7
@@ -33,8 +33,7 @@ TOKEN_DAYS_KEPT = 30
 """So long after its end a token of a program is still listed."""
 
 
-@dataclass(frozen=True, slots=True)
-class Session:
+class Session(Struct, frozen=True):
     """Somebody who is signed in, as of now."""
 
     id: UUID
@@ -44,8 +43,7 @@ class Session:
     now: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class SessionView:
+class SessionView(Struct, frozen=True):
     """A session as its operator sees it."""
 
     id: UUID

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any, Literal
 from uuid import UUID
 
+from msgspec import Struct
 from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -42,8 +42,7 @@ FAR = datetime(9999, 1, 1, tzinfo=UTC)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-@dataclass(frozen=True, slots=True)
-class Filter:
+class Filter(Struct, frozen=True):
     """What a conversation must be. Nothing named: any."""
 
     person: str = ""
@@ -61,8 +60,7 @@ class Filter:
         return self.troubled or self.cost is not None
 
 
-@dataclass(frozen=True, slots=True)
-class Listed:
+class Listed(Struct, frozen=True):
     """A conversation in a list. What is counted is of its last `SUMMED` messages."""
 
     id: UUID
@@ -89,8 +87,7 @@ class Listed:
     """It has more messages than were counted."""
 
 
-@dataclass(frozen=True, slots=True)
-class ListPage:
+class ListPage(Struct, frozen=True):
     """Conversations, and from where the next page goes on."""
 
     rows: Sequence[Listed]

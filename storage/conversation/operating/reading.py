@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
+from msgspec import Struct
+from msgspec.structs import replace
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -33,8 +34,7 @@ WHOLE = 10_000_000
 READ = "conversation.read"
 
 
-@dataclass(frozen=True, slots=True)
-class Reader:
+class Reader(Struct, frozen=True):
     """The operator who reads, and in which session."""
 
     author: Author
@@ -43,8 +43,7 @@ class Reader:
     """Asks for what people and the agent wrote."""
 
 
-@dataclass(frozen=True, slots=True)
-class Head:
+class Head(Struct, frozen=True):
     """What is known of a conversation without its messages."""
 
     id: UUID
@@ -69,8 +68,7 @@ class Head:
     version: int
 
 
-@dataclass(frozen=True, slots=True)
-class ReadMessage:
+class ReadMessage(Struct, frozen=True):
     """A message; an answer as the person saw it, with why it was cut."""
 
     id: UUID
@@ -109,8 +107,7 @@ class ReadMessage:
         return [str(one) for one in found if one]
 
 
-@dataclass(frozen=True, slots=True)
-class ReadPage:
+class ReadPage(Struct, frozen=True):
     """A conversation and a page of its messages, the oldest of them first."""
 
     head: Head
@@ -119,8 +116,7 @@ class ReadPage:
     """Earlier ones."""
 
 
-@dataclass(frozen=True, slots=True)
-class Before:
+class Before(Struct, frozen=True):
     """A place in a conversation: what stands before it is shown."""
 
     at: datetime = FAR

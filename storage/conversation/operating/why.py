@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+from msgspec import Struct
 from sqlalchemy import text
 
 from agent.core.errors import Rejected
@@ -28,8 +28,7 @@ MAX_TURNS = 20
 """Messages that one answer covers, as many as are shown."""
 
 
-@dataclass(frozen=True, slots=True)
-class AnsweredTurn:
+class AnsweredTurn(Struct, frozen=True):
     """A message that the answer covers, and how its turn went. Turns are kept for 30 days."""
 
     seq: int
@@ -51,16 +50,14 @@ class AnsweredTurn:
     """The instance that took the delivery over."""
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(Struct, frozen=True):
     """A part of the time that an answer took."""
 
     name: str
     seconds: float
 
 
-@dataclass(frozen=True, slots=True)
-class Why:
+class Why(Struct, frozen=True):
     """A message; of an answer also what it covers, the newest first."""
 
     head: Head

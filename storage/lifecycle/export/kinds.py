@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from agent.core.words.sizes import dollars
 from storage.lifecycle import STATEMENTS
@@ -12,8 +13,7 @@ from storage.lifecycle import STATEMENTS
 Row = Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Kind:
+class Kind(Struct, frozen=True):
     """One list of an export."""
 
     name: str

@@ -6,13 +6,14 @@ import json
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 from tempfile import SpooledTemporaryFile
 from types import TracebackType
 from typing import IO, Self
 from uuid import UUID
 from zipfile import ZIP_DEFLATED, ZipFile
+
+from msgspec import Struct
 
 from agent.core.errors import ConfigurationError
 from storage.lifecycle.export.kinds import Kind, Row
@@ -32,8 +33,7 @@ PENDING = 200_000
 THE_WHOLE = "The operator gets all of it by `agent people export PERSON FOLDER`."
 
 
-@dataclass(frozen=True, slots=True)
-class Bound:
+class Bound(Struct, frozen=True):
     """How large an export may be. What does not fit is named in it."""
 
     size: int | None = None

@@ -5,10 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from datetime import datetime
 
 import asyncpg
+from msgspec import Struct
 from redis.exceptions import RedisError
 
 from storage.postgres import connect
@@ -22,8 +22,7 @@ SLOW_COMMANDS = 10
 """So many of Redis' slow commands are shown."""
 
 
-@dataclass(frozen=True, slots=True)
-class TableLoad:
+class TableLoad(Struct, frozen=True):
     """One table or partition."""
 
     name: str
@@ -35,8 +34,7 @@ class TableLoad:
     vacuumed_at: datetime | None
 
 
-@dataclass(frozen=True, slots=True)
-class IndexLoad:
+class IndexLoad(Struct, frozen=True):
     """One index. `scans` since the statistics were last reset."""
 
     name: str
@@ -47,8 +45,7 @@ class IndexLoad:
     """It keeps something unique."""
 
 
-@dataclass(frozen=True, slots=True)
-class ReplicaLoad:
+class ReplicaLoad(Struct, frozen=True):
     """One standby and how far it is behind, in time and in bytes of the log."""
 
     name: str
@@ -57,8 +54,7 @@ class ReplicaLoad:
     """None: this user may not see it."""
 
 
-@dataclass(frozen=True, slots=True)
-class PostgresLoad:
+class PostgresLoad(Struct, frozen=True):
     """One database and its server."""
 
     connections: Mapping[str, int]
@@ -78,16 +74,14 @@ class PostgresLoad:
     replicas: Sequence[ReplicaLoad]
 
 
-@dataclass(frozen=True, slots=True)
-class SlowCommand:
+class SlowCommand(Struct, frozen=True):
     """One of Redis' slow commands; its arguments may hold what people said."""
 
     command: str
     milliseconds: float
 
 
-@dataclass(frozen=True, slots=True)
-class RedisLoad:
+class RedisLoad(Struct, frozen=True):
     """One Redis since its start."""
 
     hits: int
@@ -108,8 +102,7 @@ class RedisLoad:
         return self.hits / reads if reads else None
 
 
-@dataclass(frozen=True, slots=True)
-class QueryLoad:
+class QueryLoad(Struct, frozen=True):
     """What pg_stat_statements knows of one named statement; times in milliseconds."""
 
     name: str

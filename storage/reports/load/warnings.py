@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from storage.reports.load.measured import IndexLoad, PostgresLoad, RedisLoad
 
@@ -32,8 +33,7 @@ UNUSED_SHOWN = 5
 """So many unused indexes are named; the rest is counted."""
 
 
-@dataclass(frozen=True, slots=True)
-class Warned:
+class Warned(Struct, frozen=True):
     """Something about a store that an operator should look at. `part`: `postgres`, `redis` …"""
 
     part: str

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
 
 import asyncpg
 import structlog
 from cachetools import TTLCache
+from msgspec import Struct
 
 from agent.core.errors import ConfigurationError
 from agent.settings import Settings
@@ -36,8 +36,7 @@ _passed_over: TTLCache[str, str] = TTLCache(8, PASSED_OVER_SECONDS)
 """Why, by address."""
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(Struct, frozen=True):
     """Where a report is read."""
 
     url: str

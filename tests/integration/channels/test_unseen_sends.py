@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from agent.core.errors import DeliveryError, Undeliverable
 from agent.core.messages import Address, Placed, Said

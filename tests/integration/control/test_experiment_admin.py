@@ -5,11 +5,11 @@ mistake refused.
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from agent.control.experiments import Experiment, Stage, Variant, definition_of
 from agent.control.flags import new_flag

@@ -9,11 +9,12 @@ import json
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
 import pytest
+from msgspec.structs import replace
 
 from agent.control.evaluation import RuleFlags
 from agent.control.experiments import Experiment, Variant, definition_of

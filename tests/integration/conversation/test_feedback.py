@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from typing import cast
 
 import asyncpg
 import pytest
+from msgspec.structs import replace
 
 from agent.conversation.policy import VOTES
 from agent.core.errors import StoreUnavailable

@@ -6,10 +6,11 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from decimal import Decimal
 from functools import partial
 from typing import cast
+
+from msgspec.structs import replace
 
 from agent.core.completion import Prompt, Spent, Usage
 from agent.llm.prices.bound import most_prompt_tokens, worst_case

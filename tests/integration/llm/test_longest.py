@@ -191,7 +191,9 @@ async def test_an_empty_answer_is_told_with_its_usage_before_the_fallback_is_ask
     async with served(**FALLBACK) as (server, models):
         server.script(Answer(""), Answer("Here."))
         first, *rest = [piece async for piece in models.stream(GPT, ASKED)]
-        assert first == Spent(Usage(GPT, 11, 0, Decimal("0.000011")), again=True)
+        assert first == Spent(
+            Usage(GPT, 11, 0, Decimal("0.000011"), price_source="MODELS"), again=True
+        )
         assert [type(piece) for piece in rest] == [str, Usage]
 
 

@@ -6,7 +6,6 @@ import asyncio
 import json
 import os
 from collections.abc import AsyncIterator, Iterable
-from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from itertools import product
@@ -14,6 +13,7 @@ from typing import Any, get_args
 from uuid import UUID
 
 import pytest
+from msgspec.structs import asdict
 
 from agent.reports.usage import Line, Scope, Subject, Unit
 from storage.postgres import connect, open_database

@@ -4,11 +4,10 @@ read.
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from agent.core.errors import AgentError, ModelError, StoreUnavailable
 from agent.core.messages import Address, Message, Notice, Said, delivered

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import builtins
 from array import array
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from agent.control.experiments import Experiment, Variant
 from agent.core.errors import ConfigurationError

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import asdict
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated
 from uuid import UUID
 
 import typer
+from msgspec.structs import asdict
 
 from agent.cli.options import As, Group, Json, Reason, author, operating
 from agent.cli.output import show_json, show_table, tell

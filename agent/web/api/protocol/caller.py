@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Annotated, cast
 
 from fastapi import Depends
+from msgspec import Struct
 from starlette.requests import Request
 
 from agent.control.permissions import Permission, may, refusal
@@ -15,8 +15,7 @@ from storage.control.audit import Author
 from storage.control.operators.api_tokens import Holder
 
 
-@dataclass(frozen=True, slots=True)
-class Caller:
+class Caller(Struct, frozen=True):
     """A request whose token is good."""
 
     holder: Holder

@@ -5,8 +5,10 @@ from __future__ import annotations
 import secrets
 from base64 import urlsafe_b64encode
 from collections.abc import Sequence
-from dataclasses import astuple, dataclass
 from hashlib import sha256
+
+from msgspec import Struct
+from msgspec.structs import astuple
 
 from agent.web.console.cookies import local_path
 
@@ -22,8 +24,7 @@ WANTED_CHARS = 300
 _PARTS = 4
 
 
-@dataclass(frozen=True, slots=True)
-class Journey:
+class Journey(Struct, frozen=True):
     """Secrets of one attempt; each is good once, for this browser alone."""
 
     state: str

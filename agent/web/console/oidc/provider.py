@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote_plus, urlencode
 
 import httpx
 import structlog
+from msgspec import Struct
 from pydantic import BaseModel
 
 from agent.core.errors import ConfigurationError
@@ -52,8 +52,7 @@ class Metadata(BaseModel):
     token_endpoint_auth_methods_supported: list[str] = ["client_secret_basic"]
 
 
-@dataclass(frozen=True, slots=True)
-class Provider:
+class Provider(Struct, frozen=True):
     """The provider of the settings. Raises Stopped with a sentence, whatever is wrong."""
 
     settings: Settings

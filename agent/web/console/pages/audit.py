@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from urllib.parse import urlencode
 
+from msgspec import Struct
 from starlette.responses import Response
 
 from agent.control.permissions import Permission
@@ -16,8 +16,7 @@ from storage.control.changes import difference
 AT_ONCE = 50
 
 
-@dataclass(frozen=True, slots=True)
-class AuditRow:
+class AuditRow(Struct, frozen=True):
     """An entry, with its change in one line."""
 
     entry: Entry

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from msgspec import Struct
 from starlette.responses import Response
 
 from agent.control.permissions import Permission
@@ -41,8 +41,7 @@ OLD_TURN = 600.0
 """Seconds: longer than an answer and its delivery take, so an open turn this old is a trouble."""
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
+class Part(Struct, frozen=True):
     """How one part is: `ok`, `degraded`, `down` or `not well`."""
 
     name: str
@@ -50,8 +49,7 @@ class Part:
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(Struct, frozen=True):
     """A row of the audit log, in one line."""
 
     at: datetime

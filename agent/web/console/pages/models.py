@@ -7,13 +7,13 @@ from collections.abc import (
     Mapping,
     Sequence,
 )
-from dataclasses import dataclass
 from datetime import (
     UTC,
     datetime,
     timedelta,
 )
 
+from msgspec import Struct
 from starlette.responses import Response
 
 from agent.control.permissions import Permission
@@ -56,8 +56,7 @@ SHOWN = 12
 """Models of one provider."""
 
 
-@dataclass(frozen=True, slots=True)
-class ProviderRow:
+class ProviderRow(Struct, frozen=True):
     """A server of models, without its key."""
 
     name: str
@@ -71,8 +70,7 @@ class ProviderRow:
     """When it said what it has, or failed to."""
 
 
-@dataclass(frozen=True, slots=True)
-class ModelRow:
+class ModelRow(Struct, frozen=True):
     """A model, as it is used."""
 
     name: str

@@ -6,10 +6,10 @@ import asyncio
 import platform
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
 
+from msgspec import Struct
 from starlette.responses import Response
 
 from agent.control.permissions import Permission
@@ -51,8 +51,7 @@ REDIS_AWAY = "Redis does not answer. The agent works without it, and slower."
 _MONTH = re.compile(r"messages_(\d{4})_(\d{2})")
 
 
-@dataclass(frozen=True, slots=True)
-class Month:
+class Month(Struct, frozen=True):
     """A month's own table of messages."""
 
     name: str

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
 
+from msgspec import Struct
 from starlette.responses import Response
 
 from agent.core.words.model_lists import ListsModels
@@ -30,8 +30,7 @@ SHORT = 60
 """Characters of a setting in the list."""
 
 
-@dataclass(frozen=True, slots=True)
-class ChannelRow:
+class ChannelRow(Struct, frozen=True):
     """A channel in the list."""
 
     view: ChannelView

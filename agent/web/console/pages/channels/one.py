@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
+from msgspec import Struct
 from starlette.responses import Response
 
 from agent.web.console.errors import (
@@ -38,8 +38,7 @@ LONG = frozenset({"system_prompt", "greeting", "allow", "deny"})
 """Settings with a field of several lines."""
 
 
-@dataclass(frozen=True, slots=True)
-class Setting:
+class Setting(Struct, frozen=True):
     """A field of the form."""
 
     name: str

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from agent.web.console.services import Services
 from storage.reports.channels import (
@@ -20,8 +21,7 @@ from storage.reports.status import (
 UNTOLD = "It runs there; whether it listens was not told lately."
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(Struct, frozen=True):
     """A channel on one instance."""
 
     channel: str

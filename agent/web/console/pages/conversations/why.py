@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from msgspec import Struct
 from starlette.responses import Response
 
 from agent.control.flags import DECLARED
@@ -23,8 +23,7 @@ from storage.conversation.operating.why import Why, read_why
 DEFAULT = "default"
 
 
-@dataclass(frozen=True, slots=True)
-class InForce:
+class InForce(Struct, frozen=True):
     """A flag at the moment of the answer, where a rule decided."""
 
     flag: str

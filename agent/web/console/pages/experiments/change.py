@@ -7,9 +7,9 @@ from collections.abc import (
     Callable,
     Mapping,
 )
-from dataclasses import dataclass
 from urllib.parse import quote
 
+from msgspec import Struct
 from starlette.responses import Response
 
 from agent.core.errors import (
@@ -44,8 +44,7 @@ from storage.control.experiments.questions import (
 from storage.reports.experiment_figures import experiment_report
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(Struct, frozen=True):
     """A step that is ready to be made."""
 
     question: str | None

@@ -6,9 +6,9 @@ from collections.abc import (
     Iterator,
     Mapping,
 )
-from dataclasses import dataclass
 from typing import Any
 
+from msgspec import Struct
 from starlette.responses import Response
 
 from agent.control.experiments import Stage
@@ -47,8 +47,7 @@ from agent.web.console.pages.experiments.plot import (
 from storage.reports.experiment_figures import experiment_report
 
 
-@dataclass(frozen=True, slots=True)
-class Figure:
+class Figure(Struct, frozen=True):
     """A line of the table: a variant in one metric."""
 
     metric: str

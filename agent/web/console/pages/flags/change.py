@@ -7,9 +7,9 @@ from collections.abc import (
     Callable,
     Mapping,
 )
-from dataclasses import dataclass
 from urllib.parse import quote
 
+from msgspec import Struct
 from starlette.responses import Response
 
 from agent.core.errors import (
@@ -40,8 +40,7 @@ from storage.control.flags.questions import (
 from storage.control.targets import target_of
 
 
-@dataclass(frozen=True, slots=True)
-class Wanted:
+class Wanted(Struct, frozen=True):
     """A change that is ready to be made."""
 
     make: Callable[[], Awaitable[Changed]]

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 
+from msgspec import Struct
 from starlette.responses import Response
 
 from agent.control.flags import Kind
@@ -31,16 +31,14 @@ NARROW = (
 """Fields that make a rule one for some, or for a time."""
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
+class Rule(Struct, frozen=True):
     """A rule of a flag, for people."""
 
     scope: str
     value: str
 
 
-@dataclass(frozen=True, slots=True)
-class FlagRow:
+class FlagRow(Struct, frozen=True):
     """A flag in the list."""
 
     view: FlagView
@@ -50,16 +48,14 @@ class FlagRow:
     stale: str
 
 
-@dataclass(frozen=True, slots=True)
-class HistoryRow:
+class HistoryRow(Struct, frozen=True):
     """A change, in one line."""
 
     entry: Entry
     changed: str
 
 
-@dataclass(frozen=True, slots=True)
-class WhyRow:
+class WhyRow(Struct, frozen=True):
     """A rule, and why it decides or does not."""
 
     rule: str
@@ -67,8 +63,7 @@ class WhyRow:
     decides: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Why:
+class Why(Struct, frozen=True):
     """What somebody gets, and why."""
 
     value: str

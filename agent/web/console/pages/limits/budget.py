@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import partial
 from urllib.parse import urlencode
 from uuid import UUID
 
+from msgspec import Struct
 from starlette.responses import Response
 
 from agent.core.errors import (
@@ -52,8 +52,7 @@ from storage.transaction import transaction
 NEVER = "The form does not say what to do. Load the page again."
 
 
-@dataclass(frozen=True, slots=True)
-class Named:
+class Named(Struct, frozen=True):
     """Whose budget, and for how long."""
 
     scope: Scope

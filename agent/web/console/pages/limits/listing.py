@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
 from decimal import Decimal
 from urllib.parse import urlencode
 
+from msgspec import Struct
 from starlette.responses import Response
 
 from agent.core.limits import PER_PERSON
@@ -37,8 +37,7 @@ STEPS = ((100, "bad"), (80, "fair"))
 """From so many percent on, a budget looks so."""
 
 
-@dataclass(frozen=True, slots=True)
-class BudgetRow:
+class BudgetRow(Struct, frozen=True):
     """A budget in the list."""
 
     view: BudgetView

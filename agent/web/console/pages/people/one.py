@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
+from msgspec import Struct
 from starlette.responses import Response
 
 from agent.core.errors import Rejected
@@ -25,8 +25,7 @@ USAGE_DAYS = 30
 NOBODY = "There is no such person. They may have been erased."
 
 
-@dataclass(frozen=True, slots=True)
-class AccountRow:
+class AccountRow(Struct, frozen=True):
     """An account, with what holds for it."""
 
     account: PersonAccount
